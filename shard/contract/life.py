@@ -1,0 +1,68 @@
+"""How a process of ours lives and dies: its lock, its epoch, and the death of the one that started it."""
+
+from __future__ import annotations
+
+import ctypes
+import fcntl
+import os
+import signal
+import time
+from pathlib import Path
+
+from shardwatch.shard.contract.errors import InUseError
+
+_PR_SET_PDEATHSIG = 1
+
+
+class Lock:
+    """An exclusive flock on a file; released by the kernel when the process dies, however it dies.
+
+    The file also holds the epoch: a durable counter that grows with every life of the holder.
+    """
+
+    def __init__(self, path: Path, *, wait_s: float = 0.0) -> None:
+        """Takes the lock, polling up to `wait_s` seconds. Raises InUseError with the holder's pid, or OSError."""
+        self.path = path
+        self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        deadline = time.monotonic() + wait_s
+        while True:
+            try:
+                fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() >= deadline:
+                    holder = os.pread(self._fd, 64, 0).split()
+                    os.close(self._fd)
+                    pid = holder[0].decode("ascii", "replace") if holder else "unknown"
+                    raise InUseError(
+                        f"{path} is held by process {pid}",
+                        hint="stop it first (`shardwatch down`), or use another state directory",
+                        retryable=True,
+                    ) from None
+                time.sleep(0.02)
+        fields = os.pread(self._fd, 64, 0).split()
+        self.epoch = (int(fields[1]) if len(fields) == 2 and fields[1].isdigit() else 0) + 1
+        self.write_epoch(self.epoch)
+
+    def write_epoch(self, epoch: int) -> None:
+        """Makes `epoch` durable. A shard calls it when the aggregator knows a higher one than the file held."""
+        self.epoch = epoch
+        os.pwrite(self._fd, b"%-20d %-20d\n" % (os.getpid(), epoch), 0)
+        os.fsync(self._fd)
+
+    def close(self) -> None:
+        os.close(self._fd)
+
+
+def die_with_parent(sig: signal.Signals = signal.SIGTERM) -> None:
+    """Asks the kernel for `sig` when the parent dies (PR_SET_PDEATHSIG, prctl(2)); Linux only, elsewhere stdin's end of
+    file is the only guard. Sends it at once where the parent is gone already."""
+    try:
+        prctl = ctypes.CDLL(None, use_errno=True).prctl
+    except AttributeError:
+        return
+    parent = os.getppid()
+    if prctl(_PR_SET_PDEATHSIG, int(sig), 0, 0, 0) != 0:
+        raise OSError(ctypes.get_errno(), "prctl(PR_SET_PDEATHSIG)")
+    if os.getppid() != parent:
+        os.kill(os.getpid(), sig)

@@ -1,0 +1,34 @@
+"""Every bound of the engine in one place, with its unit and its reason."""
+
+from __future__ import annotations
+
+from typing import Final
+
+#: Version of the frames between shards and aggregator. Both sides refuse any other.
+WIRE_VERSION: Final = 1
+#: Largest frame either side accepts, bytes. A listing is split well before that.
+FRAME_BYTES_MAX: Final = 8 << 20
+#: Entries after which a frame is closed and sent. One SQLite transaction takes several frames.
+FRAME_ENTRIES_MAX: Final = 1000
+#: Unacknowledged frames and bytes a shard keeps. When either is reached, looks wait (hints collapse, scans pause).
+WINDOW_FRAMES_MAX: Final = 256
+WINDOW_BYTES_MAX: Final = 16 << 20
+#: Pending names a shard keeps before a directory's names collapse into "list the directory".
+PENDING_NAMES_MAX: Final = 200_000
+#: Names of one directory that are looked at one by one; above it listing the directory is cheaper and no less exact.
+LOOKS_PER_DIRECTORY_MAX: Final = 4_000
+
+#: Seconds between heartbeats of a shard, and between repetitions of the aggregator's acks.
+BEAT_S: Final = 1.0
+#: Seconds of silence after which a shard counts as hung or dead in `status`.
+SILENT_S: Final = 5.0
+#: Seconds between looks at the identity of a shard's anchors (they cost one lstat each).
+ANCHOR_CHECK_S: Final = 0.5
+
+#: Longest path of an ipc:// endpoint in bytes: sockaddr_un.sun_path less the closing NUL (unix(7)).
+IPC_PATH_BYTES_MAX: Final = 107
+#: Ids of shards: supervisord's names are made of nothing else (SUPERVISORD.md, section 5).
+SHARD_ID_PATTERN: Final = r"[a-z0-9][a-z0-9_-]{0,62}"
+
+#: Part of max_user_watches and max_user_instances that the plan leaves to the user's other programs.
+LIMIT_RESERVE: Final = 0.1

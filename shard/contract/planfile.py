@@ -1,0 +1,86 @@
+"""The plan: which shard owns which directory. One owner for every directory: its nearest ancestor in the plan."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+import msgspec
+
+from shardwatch.shard.contract.settings import write_private
+
+
+class Anchor(msgspec.Struct, frozen=True):
+    """A subtree given to a shard: `path` and all below it, save for other anchors below it."""
+
+    path: bytes
+    shard: str
+    #: The user's root that this anchor lies in (the nearest one): patterns are relative to it.
+    root: bytes
+    #: Estimated or measured weight when planned, and whether it is measured.
+    directories: int = 0
+    files: int = 0
+    exact: bool = False
+    #: How the anchor is watched: a backend's name.
+    backend: str = "inotify"
+
+
+class Plan(msgspec.Struct, frozen=True):
+    """All anchors of one generation. The generation grows with every change of the plan."""
+
+    generation: int
+    anchors: tuple[Anchor, ...]
+    #: Hash of roots, filters and whatever else decides which rows exist (`supervisor.plan.plan_key`).
+    key: str = ""
+
+    def shards(self) -> list[str]:
+        return sorted({a.shard for a in self.anchors})
+
+    def of(self, shard: str) -> list[Anchor]:
+        return [a for a in self.anchors if a.shard == shard]
+
+
+class Owners:
+    """Answers who owns a directory, in time proportional to its depth. Pure."""
+
+    def __init__(self, anchors: Iterable[Anchor]) -> None:
+        self.by_path = {a.path: a for a in anchors}
+        self._paths = sorted(self.by_path)
+
+    def of(self, directory: bytes) -> Anchor | None:
+        """The anchor that owns `directory` (absolute), or None outside every root."""
+        at = directory
+        while True:
+            anchor = self.by_path.get(at)
+            if anchor is not None:
+                return anchor
+            up = os.path.dirname(at)
+            if up == at:
+                return None
+            at = up
+
+    def below(self, directory: bytes) -> list[Anchor]:
+        """Anchors strictly below `directory`."""
+        from bisect import bisect_left
+
+        prefix = directory if directory == b"/" else directory + b"/"
+        i = bisect_left(self._paths, prefix)
+        found = []
+        while i < len(self._paths) and self._paths[i].startswith(prefix):
+            if self._paths[i] != directory:
+                found.append(self.by_path[self._paths[i]])
+            i += 1
+        return found
+
+
+def read_plan(path: Path) -> Plan | None:
+    """The plan on disk, or None where there is none yet. Raises msgspec.ValidationError for a damaged file."""
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=Plan)
+    except FileNotFoundError:
+        return None
+
+
+def write_plan(path: Path, plan: Plan) -> None:
+    write_private(path, msgspec.json.format(msgspec.json.encode(plan), indent=1))

@@ -1,0 +1,72 @@
+"""Effective settings of one service: plain data that every process reads at start.
+
+The pydantic models with their validation, layers and origins are `supervisor.config`'s; a shard process must not pay for
+them. What is here is already valid.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import msgspec
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """What the engine runs with. Names end in their unit; defaults are those of the service (not of WatcherConfig)."""
+
+    #: Absolute, normalised directories; exact bytes travel as surrogateescape strings in memory, base64 in the file.
+    roots: tuple[bytes, ...]
+    include: tuple[str, ...]
+    exclude: tuple[str, ...]
+    #: False: only the files directly in a root.
+    recursive: bool = True
+    #: True: links to directories inside the tree are descended into, loops cut.
+    follow_symlinks: bool = False
+    #: True: directories are reported as events of their own too.
+    directories: bool = False
+    settle_ms: int = 50
+    settle_ms_max: int = 1000
+    batch_size_max: int = 1000
+    batch_wait_ms: int = 2000
+    lease_ms: int = 60_000
+    #: Batches one group may have handed out and not yet acked.
+    leases_max: int = 64
+    #: Attempts after which a path that makes batches fail is set aside.
+    attempts_max: int = 5
+    #: gitignore glob -> priority; higher is served first, first in first out within one.
+    priorities: dict[str, int] = {}
+    #: Rows that the Python API's EventQueue holds at most.
+    queue_size_max: int = 1_000_000
+    retention_days: float = 7.0
+    #: How long tombstones stay for a group that rewinds, seconds.
+    replay_s: float = 3600.0
+    #: 0: chosen from the tree, the processors and the limits.
+    shards: int = 0
+    #: auto | inotify | polling | native
+    backend: str = "auto"
+    #: Shortest time between two sweeps of what is polled.
+    poll_ms: int = 1000
+    #: process: survives any crash of ours; power: survives the machine's.
+    durability: str = "process"
+
+
+def read_settings(path: Path) -> Settings:
+    """Reads what `write_settings` wrote. Raises OSError, or msgspec.ValidationError for a damaged file."""
+    return msgspec.json.decode(path.read_bytes(), type=Settings)
+
+
+def write_settings(path: Path, settings: Settings) -> None:
+    """Replaces the file in one step, mode 0600."""
+    write_private(path, msgspec.json.format(msgspec.json.encode(settings), indent=1))
+
+
+def write_private(path: Path, content: bytes) -> None:
+    """Writes a file that only the owner reads, by a temporary name and a rename: readers see the old or the new whole."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    with open(fd, "wb") as f:
+        f.write(content)
+        f.flush()
+        os.fsync(f.fileno())
+    os.replace(temporary, path)

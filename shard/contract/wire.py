@@ -1,0 +1,173 @@
+"""Frames between shards and aggregator: msgpack, versioned, size-checked. Paths are exact bytes, times nanoseconds.
+
+Upwards (PUSH, one frame a message): `Frame` carries numbered records; `Beat` is unnumbered health. Downwards (PUB, two
+parts: topic = shard id, body): `Reply`.
+
+One stream per (shard, epoch), numbered from 1, applied by the aggregator strictly in order, each frame once: the number of
+the last frame applied is stored in the same transaction as its rows. See ARCHITECTURE.md, "One writer for every row".
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import msgspec
+
+from shardwatch.shard.contract.errors import WireError
+from shardwatch.shard.contract.limits import FRAME_BYTES_MAX, WIRE_VERSION
+
+FILE: Final = 1
+DIRECTORY: Final = 2
+LINK: Final = 3
+
+#: (name, kind, dev, ino, nlink, size, mtime_ns, ctime_ns, racy): one lstat. `racy`: the coarse clock read before the lstat
+#: was not past ctime, so an equal stat later proves nothing.
+Entry = tuple[bytes, int, int, int, int, int, int, int, bool]
+
+
+class Listing(msgspec.Struct, tag=1, array_like=True, frozen=True):
+    """A directory read to its end: every name of ours in (after, upto], sorted; what is not named there is absent."""
+
+    path: bytes
+    #: Wall clock at which the look began, ns.
+    at: int
+    entries: list[Entry]
+    #: Exclusive lower and inclusive upper bound of the names covered; None is open. A large directory comes in parts.
+    after: bytes | None = None
+    upto: bytes | None = None
+
+
+class Looks(msgspec.Struct, tag=2, array_like=True, frozen=True):
+    """Some names of a directory, looked at one by one: present with their lstat, or absent."""
+
+    path: bytes
+    at: int
+    entries: list[Entry]
+    absent: list[bytes]
+
+
+class Gone(msgspec.Struct, tag=3, array_like=True, frozen=True):
+    """An anchor of the sender does not exist (ENOENT, ENOTDIR, or another thing in its place): nothing of it remains."""
+
+    path: bytes
+    at: int
+
+
+class Baseline(msgspec.Struct, tag=4, array_like=True, frozen=True):
+    """The sender has looked at everything it owns under this plan, in this epoch."""
+
+    generation: int
+    directories: int
+    files: int
+
+
+class Synced(msgspec.Struct, tag=5, array_like=True, frozen=True):
+    """Every hint that was in the kernel's queue when the sync was read is looked at, and stands earlier in this stream."""
+
+    token: int
+    #: Subtrees that could not be looked at (in doubt), at most a few; empty if all is well.
+    doubts: list[bytes] = []
+
+
+Record = Listing | Looks | Gone | Baseline | Synced
+
+
+class Frame(msgspec.Struct, tag="frame", array_like=True, frozen=True):
+    """Numbered records of one stream."""
+
+    version: int
+    shard: str
+    epoch: int
+    generation: int
+    seq: int
+    records: list[Record]
+
+
+class Doubt(msgspec.Struct, array_like=True, frozen=True):
+    """A subtree that is not watched, or cannot be read: what, why, and what to do."""
+
+    path: bytes
+    #: polled | unreadable | missing | unmounted | loop
+    state: str
+    reason: str
+    remedy: str
+    directories: int = 0
+
+
+class Beat(msgspec.Struct, tag="beat", array_like=True, frozen=True):
+    """A shard's health. Lost beats cost nothing. Counters are since the epoch began."""
+
+    version: int
+    shard: str
+    epoch: int
+    generation: int
+    pid: int
+    #: starting | scanning | watching
+    state: str
+    backend: str
+    directories: int
+    files: int
+    watches: int
+    polled: int
+    pending: int
+    unacked: int
+    overflows: int
+    rescans: int
+    hints: int
+    looks: int
+    filtered: int
+    others: int
+    doubts: list[Doubt]
+
+
+class Reply(msgspec.Struct, tag="reply", array_like=True, frozen=True):
+    """What the aggregator tells a shard. Repeated at every beat: any one of them may be lost."""
+
+    version: int
+    #: Life of the aggregator process; a change means it restarted and may have lost what was in flight.
+    incarnation: str
+    #: Epoch that the aggregator holds for this shard; the shard must begin a higher one when this is above its own.
+    epoch: int
+    #: Highest number up to which all frames are committed.
+    committed: int
+    #: True: a gap was seen, send everything after `committed` again.
+    resend: bool
+    #: Syncs that wait for this shard.
+    syncs: list[int] = []
+    #: Directories and names to look at again (all names where the list is empty).
+    looks: list[tuple[bytes, list[bytes]]] = []
+
+
+_up = msgspec.msgpack.Decoder(Frame | Beat)
+_down = msgspec.msgpack.Decoder(Reply)
+_encoder = msgspec.msgpack.Encoder()
+
+
+def encode(message: Frame | Beat | Reply) -> bytes:
+    return _encoder.encode(message)
+
+
+def decode_up(body: bytes | memoryview) -> Frame | Beat:
+    """Raises WireError for anything that is not a frame of this version."""
+    if len(body) > FRAME_BYTES_MAX:
+        raise WireError(f"frame of {len(body)} bytes is over {FRAME_BYTES_MAX}")
+    try:
+        message = _up.decode(body)
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise WireError(f"frame can't be decoded: {error}") from error
+    if message.version != WIRE_VERSION:
+        raise WireError(f"frame of version {message.version}, this is {WIRE_VERSION}")
+    return message
+
+
+def decode_down(body: bytes | memoryview) -> Reply:
+    """Raises WireError for anything that is not a reply of this version."""
+    if len(body) > FRAME_BYTES_MAX:
+        raise WireError(f"reply of {len(body)} bytes is over {FRAME_BYTES_MAX}")
+    try:
+        message = _down.decode(body)
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise WireError(f"reply can't be decoded: {error}") from error
+    if message.version != WIRE_VERSION:
+        raise WireError(f"reply of version {message.version}, this is {WIRE_VERSION}")
+    return message

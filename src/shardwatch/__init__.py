@@ -1,0 +1,56 @@
+"""The public face of shardwatch: every name is loaded on first use, so that a shard process does not pay for it."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from shardwatch.aggregator.client import AsyncExtractClient, Batch, ExtractClient
+    from shardwatch.aggregator.queue import EventQueue
+    from shardwatch.shard.contract.errors import ShardwatchError
+    from shardwatch.supervisor.api import FileEventProcessor, RealtimeFileWatcher
+    from shardwatch.supervisor.api_types import FileEvent, ProcessingResult, WatcherConfig, WatcherStats
+
+__version__ = "0.1.0"
+
+_HOME = {
+    "AsyncExtractClient": "aggregator.client",
+    "Batch": "aggregator.client",
+    "EventQueue": "aggregator.queue",
+    "ExtractClient": "aggregator.client",
+    "FileEvent": "supervisor.api_types",
+    "FileEventProcessor": "supervisor.api",
+    "ProcessingResult": "supervisor.api_types",
+    "RealtimeFileWatcher": "supervisor.api",
+    "ShardwatchError": "shard.contract.errors",
+    "WatcherConfig": "supervisor.api_types",
+    "WatcherStats": "supervisor.api_types",
+}
+
+__all__ = [
+    "AsyncExtractClient",
+    "Batch",
+    "EventQueue",
+    "ExtractClient",
+    "FileEvent",
+    "FileEventProcessor",
+    "ProcessingResult",
+    "RealtimeFileWatcher",
+    "ShardwatchError",
+    "WatcherConfig",
+    "WatcherStats",
+    "__version__",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'shardwatch' has no attribute {name!r}")
+    value = getattr(import_module(f"shardwatch.{_HOME[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return __all__
