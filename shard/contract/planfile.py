@@ -33,6 +33,8 @@ class Plan(msgspec.Struct, frozen=True):
     anchors: tuple[Anchor, ...]
     #: Hash of roots, filters and whatever else decides which rows exist (`supervisor.plan.plan_key`).
     key: str = ""
+    #: Inotify watches each shard may hold, so that all together leave a reserve; no entry: no bound.
+    watches: dict[str, int] = {}
 
     def shards(self) -> list[str]:
         return sorted({a.shard for a in self.anchors})

@@ -1,0 +1,57 @@
+# The first command on a fresh clone may be any of these: each makes .venv by itself, and again when pyproject.toml or
+# constraints.txt changed. Needed: git, make, and a Python of 3.11 or later with its venv module.
+
+VENV := .venv
+PY := $(VENV)/bin/python
+STAMP := $(VENV)/.installed
+export PIP_DISABLE_PIP_VERSION_CHECK = 1
+# How many tests run at once; those marked `alone` have the machine to themselves (tests/conftest.py).
+JOBS ?= 2
+# Through the environment, so that no character of a path means anything to the shell.
+export ROOT ?=
+
+.PHONY: help run test lint types perf install clean
+.DEFAULT_GOAL := help
+
+help: ## show this list
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 18
+
+run: $(STAMP) ## watch a real tree and see events arrive; ROOT=path watches that tree until Ctrl-C
+	@if [ -n "$$ROOT" ]; then exec $(VENV)/bin/shardwatch watch "$$ROOT"; else exec $(PY) -P -m shardwatch.supervisor.demo; fi
+
+test: $(STAMP) ## run every test; ARGS="-k name" goes to pytest
+	@$(PY) -m pytest -n $(JOBS) --dist loadgroup $(ARGS)
+
+lint: $(STAMP) ## ruff, and the arrows between the parts
+	@$(VENV)/bin/ruff check .
+	@$(VENV)/bin/lint-imports --no-logo
+
+types: $(STAMP) ## mypy, strict
+	@$(VENV)/bin/mypy src
+
+perf: $(STAMP) ## the benchmarks: figures, not verdicts
+	@$(PY) -m pytest perf -p no:xdist $(ARGS)
+
+install: $(STAMP) ## only make .venv
+
+clean: ## remove what make made
+	rm -rf $(VENV) .demo build dist src/*.egg-info
+
+$(STAMP): pyproject.toml constraints.txt
+	@rm -f $@; \
+	if ! $(PY) -c 'import pip' 2>/dev/null; then \
+	  for candidate in $$PYTHON python3 python3.11 python3.12 python3.13 python3.14; do \
+	    if "$$candidate" -c 'import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; \
+	    then found="$$candidate"; break; fi; \
+	  done; \
+	  if [ -z "$$found" ]; then \
+	    echo "No Python 3.11 or later with its venv module was found (Debian: apt-get install python3-venv)." >&2; \
+	    echo "If it has another name: make PYTHON=/path/to/python ..." >&2; exit 1; \
+	  fi; \
+	  echo "Making $(VENV) with $$("$$found" --version)"; \
+	  "$$found" -m venv --clear $(VENV) || exit 1; \
+	fi
+	@echo "Installing the packages of constraints.txt into $(VENV)"
+	@$(PY) -m pip install -q -c constraints.txt setuptools
+	@$(PY) -m pip install -q -c constraints.txt --no-build-isolation -e '.[dev]'
+	@touch $@

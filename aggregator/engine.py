@@ -1,0 +1,149 @@
+"""The running engine as requests see it: status, readiness, syncs."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+
+from shardwatch.aggregator.index import Index
+from shardwatch.aggregator.receive import Receiver, Stream
+from shardwatch.shard.contract.limits import SILENT_S
+from shardwatch.shard.contract.settings import Settings
+
+
+class Engine:
+    """Reads what the receiver and the index know. No I/O of its own."""
+
+    def __init__(
+        self,
+        index: Index,
+        receiver: Receiver,
+        settings: Settings,
+        notes: list[str],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._index = index
+        self._receiver = receiver
+        self._settings = settings
+        self._notes = notes
+        self._clock = clock
+        #: Frames that could not be decoded.
+        self.refused = 0
+
+    def ready(self) -> dict[str, object] | None:
+        """Counts, once the baseline of every shard of the plan is committed and the shards live; else None."""
+        done, planned = self._receiver.baselines()
+        if not planned or done < planned:
+            return None
+        plan = self._receiver.plan
+        assert plan is not None
+        return {
+            "files": self._index.files,
+            "directories": self._directories(),
+            "shards": planned,
+            "backend": self._backend(),
+            "generation": plan.generation,
+            "tick": self._index.tick,
+        }
+
+    def progress(self) -> dict[str, object]:
+        """How far the baselines are."""
+        done, planned = self._receiver.baselines()
+        beats = [s.beat for s in self._receiver.streams.values() if s.beat is not None]
+        return {
+            "shards_ready": done,
+            "shards": planned,
+            "files": self._index.files,
+            "directories": sum(b.directories for b in beats),
+        }
+
+    def begin_sync(self, timeout_s: float) -> int:
+        return self._receiver.begin_sync(self._clock() + timeout_s)
+
+    def sync_result(self, token: int) -> dict[str, object] | None:
+        result = self._receiver.sync_result(token)
+        if result is not None and "subtrees" in result:
+            result["subtrees"] = [os.fsdecode(p).encode("utf-8", "replace").decode() for p in result["subtrees"]]  # type: ignore[attr-defined]
+        return result
+
+    def status(self) -> dict[str, object]:
+        """What `shardwatch status --json` shows of the engine (docs/formats.md)."""
+        now = self._clock()
+        receiver = self._receiver
+        plan = receiver.plan
+        return {
+            "ready": self.ready() is not None,
+            "generation": plan.generation if plan else 0,
+            "roots": [_text(r) for r in self._settings.roots],
+            "files": self._index.files,
+            "directories": self._directories(),
+            "tick": self._index.tick,
+            "backend": self._backend(),
+            "durability": self._settings.durability,
+            "frames": receiver.frames,
+            "duplicates": receiver.duplicates,
+            "gaps": receiver.gaps,
+            "dropped": receiver.dropped,
+            "refused": self.refused,
+            "rows_written": self._index.written,
+            "shards": [self._shard(shard, stream, now) for shard, stream in sorted(receiver.streams.items())],
+            "degraded": self._degraded(),
+            "notes": list(self._notes),
+        }
+
+    def _backend(self) -> str:
+        names = {s.beat.backend for s in self._receiver.streams.values() if s.beat is not None}
+        return "+".join(sorted(names)) or "none"
+
+    def _directories(self) -> int:
+        """Directories that exist as far as is known, the roots included (a root is nobody's entry, so it has no row)."""
+        missing = {d.path for s in self._receiver.streams.values() if s.beat for d in s.beat.doubts if d.state == "missing"}
+        return self._index.directories + len(set(self._settings.roots) - missing)
+
+    def _shard(self, shard: str, stream: Stream, now: float) -> dict[str, object]:
+        plan = self._receiver.plan
+        anchors = [_text(a.path) for a in plan.of(shard)] if plan else []
+        silent = None if stream.heard_at is None else round(now - stream.heard_at, 1)
+        found: dict[str, object] = {"id": shard, "epoch": stream.epoch, "anchors": anchors, "silent_s": silent}
+        beat = stream.beat
+        if beat is None:
+            return {**found, "state": "absent"}
+        state = beat.state
+        if silent is not None and silent > SILENT_S:
+            state = "silent"
+        return {
+            **found,
+            "state": state,
+            "pid": beat.pid,
+            "backend": beat.backend,
+            "directories": beat.directories,
+            "files": beat.files,
+            "watches": beat.watches,
+            "polled": beat.polled,
+            "pending": beat.pending,
+            "unacked": beat.unacked,
+            "overflows": beat.overflows,
+            "rescans": beat.rescans,
+            "hints": beat.hints,
+            "looks": beat.looks,
+            "filtered": beat.filtered,
+            "others": beat.others,
+        }
+
+    def _degraded(self) -> list[dict[str, object]]:
+        found: list[dict[str, object]] = []
+        for shard, stream in sorted(self._receiver.streams.items()):
+            if stream.beat is not None:
+                found += [
+                    {
+                        "shard": shard, "path": _text(d.path), "state": d.state, "reason": d.reason, "remedy": d.remedy,
+                        "directories": d.directories,
+                    }
+                    for d in stream.beat.doubts
+                ]  # fmt: skip
+        return found
+
+
+def _text(path: bytes) -> str:
+    return path.decode("utf-8", "replace")

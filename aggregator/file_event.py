@@ -1,0 +1,102 @@
+"""`FileEvent`, what a user of the Python API sees of a change, and how two changes of one path become one.
+
+Pure; imports nothing of the project. It lies below `aggregator.queue` and `supervisor.api_types`, which publishes it.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final, Optional
+
+CREATED: Final = "created"
+MODIFIED: Final = "modified"
+DELETED: Final = "deleted"
+MOVED: Final = "moved"
+#: All kinds there are. `created` and `modified` both mean "is there now"; `deleted` means "is gone now".
+KINDS: Final = frozenset({CREATED, MODIFIED, DELETED, MOVED})
+
+
+@dataclass
+class FileEvent:
+    """One change of one path.
+
+    Args:
+        path: absolute path; a str or bytes is turned into a Path (bytes that are not UTF-8 as os.fsdecode does).
+        event_type: `created`, `modified`, `deleted`, or `moved` where the user asked for moves.
+        timestamp: seconds since 1970 at which the change was seen.
+        file_size: bytes, None where unknown or deleted.
+        is_directory: whether the path is, or was, a directory.
+        moved_from: the former path of a `moved` event, else None.
+        tick: number of the change in the index, None for an event that did not come from it.
+        priority: higher is served first.
+        mtime_ns: modification time, None where unknown or deleted.
+        attempts: how often it was handed out before without an ack.
+        lease: what an `EventQueue` knows a handed out event by. No part of the comparison, nor of the representation.
+    """
+
+    path: Path
+    event_type: str
+    timestamp: float
+    file_size: Optional[int] = None  # noqa: UP045 - the specification's own spelling
+    is_directory: bool = False
+    moved_from: Path | None = None
+    tick: int | None = None
+    priority: int = 0
+    mtime_ns: int | None = None
+    attempts: int = field(default=0, compare=False)
+    lease: int | None = field(default=None, compare=False, repr=False)
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.path, Path):
+            self.path = Path(os.fsdecode(self.path))
+        if self.moved_from is not None and not isinstance(self.moved_from, Path):
+            self.moved_from = Path(os.fsdecode(self.moved_from))
+
+
+def combine(first: str, last: str) -> str:
+    """The kind that tells of `first` and then `last` at one path, neither of them `moved`.
+
+    A deletion is never suppressed: whoever is told may have been handed the path before.
+    """
+    if last == DELETED:
+        return DELETED
+    return CREATED if first == CREATED else MODIFIED
+
+
+def split_move(event: FileEvent) -> list[FileEvent]:
+    """A `moved` event as `deleted` and `created`; any other event as it is."""
+    if event.event_type != MOVED:
+        return [event]
+    there = FileEvent(
+        path=event.path,
+        event_type=CREATED,
+        timestamp=event.timestamp,
+        file_size=event.file_size,
+        is_directory=event.is_directory,
+        tick=event.tick,
+        priority=event.priority,
+        mtime_ns=event.mtime_ns,
+        attempts=event.attempts,
+    )
+    if event.moved_from is None:
+        return [there]
+    return [
+        FileEvent(
+            path=event.moved_from,
+            event_type=DELETED,
+            timestamp=event.timestamp,
+            is_directory=event.is_directory,
+            tick=event.tick,
+            priority=event.priority,
+            attempts=event.attempts,
+        ),
+        there,
+    ]
+
+
+def split_moves(events: Iterable[FileEvent]) -> list[FileEvent]:
+    """All events, with every `moved` one split."""
+    return [part for event in events for part in split_move(event)]

@@ -1,0 +1,398 @@
+"""The index: one row a path, stamped with the tick of its last change. The index is the queue.
+
+SQLite in WAL mode, one connection, one thread. What a commit promises: with durability `process`, it survives any crash of
+ours (the operating system has it); with `power`, it survives the machine's (synchronous=FULL).
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import sqlite3
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from shardwatch.aggregator.merge import GONE, Changes, Known, Ticks, burial, merge
+from shardwatch.shard.contract.errors import ShardwatchError
+from shardwatch.shard.contract.wire import Entry, Gone, Listing, Looks
+
+SCHEMA: Final = 1
+#: Ticks reserved ahead durably: after a crash of the machine a start goes on above them, so that none is given twice.
+_TICKS_RESERVED: Final = 1 << 20
+_CACHE_KIB: Final = 4096
+#: Directory ids kept in memory.
+_IDS_MAX: Final = 4096
+#: Looks of up to this many names are answered name by name, more by reading the directory's rows.
+_BY_NAME_MAX: Final = 48
+
+_KNOWN = "name, directory, kind, dev, ino, nlink, size, mtime_ns, ctime_ns, racy, lane, tick, born, died, made"
+_ROW = (
+    "e.tick, e.lane, e.born, e.died, e.made, e.kind, e.directory, d.path, e.name, e.size, e.mtime_ns, e.at_ns"
+    " FROM entry e JOIN directory d ON d.id = e.dir"
+)
+
+
+class Row(NamedTuple):
+    """What the index knows of one path."""
+
+    tick: int
+    lane: int
+    born: int
+    died: int
+    made: int
+    kind: int
+    directory: bool
+    path: bytes
+    size: int
+    mtime_ns: int
+    at_ns: int
+
+
+class IndexVersionError(ShardwatchError):
+    """The index on disk was written by a newer version."""
+
+
+class Index:
+    """Owned by one thread. Raises sqlite3.Error where the disk fails: the caller ends, nothing uncommitted was handed out.
+
+    Args:
+        path: file; made if it is not there.
+        durability: `process` or `power`.
+        lane_of: priority of an absolute path; None where all are 0.
+        directories: whether directories are events.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        durability: str = "process",
+        lane_of: Callable[[bytes], int] | None = None,
+        directories: bool = False,
+    ) -> None:
+        self._lane_of = lane_of
+        self._directories_are_events = directories
+        self._db = sqlite3.connect(path, isolation_level=None, cached_statements=256)
+        os.chmod(path, 0o600)
+        execute = self._db.execute
+        execute("PRAGMA journal_mode=WAL")
+        execute("PRAGMA synchronous=FULL")
+        execute(f"PRAGMA cache_size=-{_CACHE_KIB}")
+        execute("PRAGMA temp_store=MEMORY")
+        if not execute("SELECT 1 FROM sqlite_master WHERE name='state'").fetchone():
+            self._create()
+        row = execute("SELECT schema, incarnation, ceiling, collected, files, directories, filter FROM state").fetchone()
+        if row[0] > SCHEMA:
+            self._db.close()
+            raise IndexVersionError(
+                f"{path} has schema {row[0]}, this version knows {SCHEMA}", hint="run the newer version, or another state directory"
+            )
+        self.incarnation: str = row[1]
+        self.collected: int = row[3]
+        self.files: int = row[4]
+        self.directories: int = row[5]
+        self.fingerprint: str = row[6]
+        self._ticks = Ticks(row[2])
+        self._ceiling = 0
+        self._reserve()
+        self._synchronous = "FULL" if durability == "power" else "NORMAL"
+        execute(f"PRAGMA synchronous={self._synchronous}")
+        self._ids: dict[bytes, int] = {}
+        self._open = False
+        self.written = 0
+
+    def _create(self) -> None:
+        script = Path(__file__).with_name("sql").joinpath("index.sql").read_text()
+        self._db.executescript("BEGIN;" + script + "COMMIT;")
+        self._db.execute(
+            "INSERT INTO state VALUES (1, ?, ?, 0, 0, 0, 0, 0, '')", (SCHEMA, secrets.token_hex(8))
+        )
+
+    def _reserve(self) -> None:
+        self._ceiling = self._ticks.last + _TICKS_RESERVED
+        self._db.execute("UPDATE state SET ceiling = ?", (self._ceiling,))
+
+    # -- writing
+
+    def begin(self) -> None:
+        """Opens a transaction, if none is open."""
+        if not self._open:
+            self._db.execute("BEGIN IMMEDIATE")
+            self._open = True
+
+    def commit(self) -> None:
+        """Makes everything since `begin` durable, and visible to groups."""
+        if not self._open:
+            return
+        if self._ticks.last >= self._ceiling - 1:
+            self._ceiling = self._ticks.last + _TICKS_RESERVED
+        self._db.execute(
+            "UPDATE state SET tick=?, ceiling=?, collected=?, files=?, directories=?",
+            (self._ticks.last, self._ceiling, self.collected, self.files, self.directories),
+        )
+        self._db.execute("COMMIT")
+        self._open = False
+
+    @property
+    def tick(self) -> int:
+        return self._ticks.last
+
+    def apply_listing(self, record: Listing, stops: Iterable[bytes]) -> None:
+        """A directory, or a range of its names, as read to its end. Call between `begin` and `commit`, like all `apply_…`.
+
+        `stops`: anchors below the directory: what is below them is not this record's to delete.
+        """
+        id_, new = self._id(record.path)
+        if new:
+            known: dict[tuple[bytes, int], Known] = {}
+        else:
+            sql = f"SELECT {_KNOWN} FROM entry WHERE dir=?"
+            arguments: list[object] = [id_]
+            if record.after is not None:
+                sql += " AND name > ?"
+                arguments.append(record.after)
+            if record.upto is not None:
+                sql += " AND name <= ?"
+                arguments.append(record.upto)
+            known = self._known(sql, arguments)
+        self._merge(id_, record.path, known, record.entries, (), True, record.at, stops)
+
+    def apply_looks(self, record: Looks, stops: Iterable[bytes]) -> None:
+        """Some names of a directory."""
+        id_, new = self._id(record.path)
+        names = [e[0] for e in record.entries] + record.absent
+        known: dict[tuple[bytes, int], Known] = {}
+        if new:
+            pass
+        elif len(names) > _BY_NAME_MAX:
+            known = self._known(f"SELECT {_KNOWN} FROM entry WHERE dir=?", [id_])
+        else:
+            for name in names:
+                known.update(self._known(f"SELECT {_KNOWN} FROM entry WHERE dir=? AND name=?", [id_, name]))
+        self._merge(id_, record.path, known, record.entries, record.absent, False, record.at, stops)
+
+    def apply_gone(self, record: Gone, stops: Iterable[bytes]) -> None:
+        """An anchor is not there: everything of it goes."""
+        self._bury_below([record.path], record.at, stops)
+
+    def _known(self, sql: str, arguments: Sequence[object]) -> dict[tuple[bytes, int], Known]:
+        return {(row[0], row[1]): Known._make(row) for row in self._db.execute(sql, arguments)}
+
+    def _id(self, path: bytes) -> tuple[int, bool]:
+        """Id of a directory, and whether it is new."""
+        id_ = self._ids.get(path)
+        if id_ is not None:
+            return id_, False
+        if len(self._ids) >= _IDS_MAX:
+            self._ids.clear()
+        row = self._db.execute("SELECT id FROM directory WHERE path=?", (path,)).fetchone()
+        if row is not None:
+            self._ids[path] = row[0]
+            return row[0], False
+        id_ = self._db.execute("INSERT INTO directory (path) VALUES (?)", (path,)).lastrowid
+        assert id_ is not None
+        self._ids[path] = id_
+        return id_, True
+
+    def _merge(
+        self,
+        id_: int,
+        path: bytes,
+        known: dict[tuple[bytes, int], Known],
+        entries: list[Entry],
+        absent: Iterable[bytes],
+        complete: bool,
+        at: int,
+        stops: Iterable[bytes],
+    ) -> None:
+        lanes: dict[bytes, int] | int = 0
+        if self._lane_of is not None:
+            lanes = {e[0]: self._lane_of(_join(path, e[0])) for e in entries}
+        changes = merge(
+            known, entries, absent, complete=complete, at=at, ticks=self._ticks, lane_of=lanes,
+            directories_are_events=self._directories_are_events,
+        )  # fmt: skip
+        if changes:
+            self._write(id_, changes)
+        if changes.gone_directories:
+            self._bury_below([_join(path, name) for name in changes.gone_directories], at, stops)
+
+    def _write(self, id_: int, changes: Changes) -> None:
+        many = self._db.executemany
+        if changes.forgotten:
+            many("DELETE FROM entry WHERE dir=? AND name=? AND directory=?", [(id_, n, d) for n, d in changes.forgotten])
+        if changes.updates:
+            many(
+                "UPDATE entry SET kind=?, dev=?, ino=?, nlink=?, size=?, mtime_ns=?, ctime_ns=?, racy=?,"
+                " tick=?, died=?, made=?, at_ns=? WHERE name=? AND directory=? AND dir=?",
+                [(*row, id_) for row in changes.updates],
+            )
+        if changes.inserts:
+            many(
+                "INSERT INTO entry (name, directory, kind, dev, ino, nlink, size, mtime_ns, ctime_ns, racy, lane, tick, at_ns,"
+                " dir, born, made, died) VALUES (?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14,?12,?12,0)",
+                [(*row, id_) for row in changes.inserts],
+            )
+        self.files += changes.files
+        self.directories += changes.directories
+        self.written += len(changes.inserts) + len(changes.updates) + len(changes.forgotten)
+
+    def _bury_below(self, paths: list[bytes], at: int, stops: Iterable[bytes]) -> None:
+        """Everything in and below these directories is gone, save what is in or below an anchor in `stops`."""
+        kept = sorted(stops)
+        for path in paths:
+            ids = [
+                row[0]
+                for row in self._db.execute("SELECT id, path FROM directory WHERE path=?1 OR (path>?2 AND path<?3)", _range(path))
+                if not any(row[1] == stop or row[1].startswith(stop + b"/") for stop in kept)
+            ]
+            for id_ in ids:
+                changes = Changes()
+                for row in self._db.execute(f"SELECT {_KNOWN} FROM entry WHERE dir=? AND kind<>0", (id_,)).fetchall():
+                    known = Known._make(row)
+                    tick = burial(known, self._ticks)
+                    if tick is None:
+                        changes.forgotten.append((known.name, known.directory))
+                    else:
+                        changes.updates.append(
+                            (GONE, known.dev, known.ino, known.nlink, 0, 0, 0, False, tick, tick, known.made, at,
+                             known.name, known.directory)
+                        )  # fmt: skip
+                    changes.files -= 1 - known.directory
+                    changes.directories -= known.directory
+                if changes:
+                    self._write(id_, changes)
+
+    # -- streams
+
+    def streams(self) -> dict[str, tuple[int, int, int]]:
+        """shard -> (epoch, committed, baseline generation)."""
+        return {row[0]: row[1:] for row in self._db.execute("SELECT shard, epoch, committed, baseline FROM stream")}
+
+    def save_stream(self, shard: str, epoch: int, committed: int, baseline: int) -> None:
+        self._db.execute("INSERT OR REPLACE INTO stream VALUES (?, ?, ?, ?)", (shard, epoch, committed, baseline))
+
+    def drop_streams(self, keep: Iterable[str]) -> None:
+        """Forgets streams of shards that the plan does not name."""
+        kept = set(keep)
+        self._db.executemany("DELETE FROM stream WHERE shard=?", [(s,) for s in self.streams() if s not in kept])
+
+    # -- what groups read
+
+    def lanes(self) -> list[int]:
+        """Priorities in use, highest first."""
+        lanes = []
+        lane = self._db.execute("SELECT max(lane) FROM entry WHERE lane IS NOT NULL").fetchone()[0]
+        while lane is not None:
+            lanes.append(lane)
+            lane = self._db.execute("SELECT max(lane) FROM entry WHERE lane IS NOT NULL AND lane < ?", (lane,)).fetchone()[0]
+        return lanes
+
+    def pending(self, lane: int, after: int, limit: int) -> list[Row]:
+        """Rows of a lane with a later tick, oldest first."""
+        return self._rows(f"SELECT {_ROW} WHERE e.lane=? AND e.tick>? ORDER BY e.tick LIMIT ?", (lane, after, limit))
+
+    def rows_at(self, lane: int, ticks: Sequence[int]) -> list[Row]:
+        """Those rows of a lane that still carry these ticks, oldest first."""
+        rows: list[Row] = []
+        ordered = sorted(ticks)
+        for begin in range(0, len(ordered), 500):
+            some = ordered[begin : begin + 500]
+            marks = ",".join("?" * len(some))
+            rows += self._rows(f"SELECT {_ROW} WHERE e.lane=? AND e.tick IN ({marks}) ORDER BY e.tick", (lane, *some))
+        return rows
+
+    def _rows(self, sql: str, arguments: Sequence[object]) -> list[Row]:
+        return [
+            Row(tick, lane, born, died, made, kind, bool(directory), _join(path, name), size, mtime_ns, at_ns)
+            for tick, lane, born, died, made, kind, directory, path, name, size, mtime_ns, at_ns in self._db.execute(sql, arguments)
+        ]
+
+    def backlog(self, lane: int, after: int) -> int:
+        """Rows of a lane with a later tick. Time grows with the answer."""
+        return int(self._db.execute("SELECT count(*) FROM entry WHERE lane=? AND tick>?", (lane, after)).fetchone()[0])
+
+    def note_handed(self, lane: int, tick: int) -> None:
+        """Rows of this lane up to this tick may have been handed out: they are stamped anew when they change."""
+        handed = self._ticks.handed
+        if tick > handed.get(lane, 0):
+            handed[lane] = tick
+
+    def collect(self, passed: Mapping[int, int], older_than_ns: int) -> int:
+        """Forgets tombstones that every group has passed (lane -> lowest cursor) and that are older than a wall-clock time;
+        returns how many. Directories without rows go too."""
+        total = 0
+        self.begin()
+        for lane, cursor in passed.items():
+            condition = "lane=? AND tick<=? AND kind=0 AND at_ns<?"
+            last = self._db.execute(f"SELECT max(tick) FROM entry WHERE {condition}", (lane, cursor, older_than_ns)).fetchone()[0]
+            if last is None:
+                continue
+            total += self._db.execute(f"DELETE FROM entry WHERE {condition}", (lane, cursor, older_than_ns)).rowcount
+            self.collected = max(self.collected, last)
+        if total:
+            self._ids.clear()
+            self._db.execute("DELETE FROM directory WHERE NOT EXISTS (SELECT 1 FROM entry WHERE dir=directory.id)")
+        self.commit()
+        return total
+
+    # -- filters
+
+    def narrow(self, fingerprint: str, keeps: Callable[[bytes, bool], bool]) -> int:
+        """Forgets, without events and in one transaction, every row that the filters now leave out; returns how many."""
+        if fingerprint == self.fingerprint:
+            return 0
+        self.begin()
+        out = [
+            (id_, name, directory)
+            for id_, path, name, directory in self._db.execute(
+                "SELECT e.dir, d.path, e.name, e.directory FROM entry e JOIN directory d ON d.id=e.dir"
+            )
+            if not keeps(_join(path, name), bool(directory))
+        ]
+        self._db.executemany("DELETE FROM entry WHERE dir=? AND name=? AND directory=?", out)
+        live = self._db.execute("SELECT count(*), coalesce(sum(directory), 0) FROM entry WHERE kind<>0").fetchone()
+        self.files, self.directories = live[0] - live[1], live[1]
+        self._db.execute("UPDATE state SET filter=?", (fingerprint,))
+        self.fingerprint = fingerprint
+        self.commit()
+        return len(out)
+
+    def assign_lanes(self) -> None:
+        """Gives every row the lane that the settings now say; directories become events, or cease to be."""
+        self.begin()
+        changed = []
+        for id_, path, name, directory, lane in self._db.execute(
+            "SELECT e.dir, d.path, e.name, e.directory, e.lane FROM entry e JOIN directory d ON d.id=e.dir"
+        ):
+            wanted: int | None = self._lane_of(_join(path, name)) if self._lane_of else 0
+            if directory and not self._directories_are_events:
+                wanted = None
+            if wanted != lane:
+                changed.append((id_, name, directory, wanted))
+        for id_, name, directory, wanted in changed:
+            tick = self._ticks.next() if wanted is not None else 0
+            self._db.execute(
+                "UPDATE entry SET lane=?, tick=?, born=CASE WHEN born=0 THEN ?2 ELSE born END,"
+                " made=CASE WHEN made=0 THEN ?2 ELSE made END WHERE dir=?3 AND name=?4 AND directory=?5",
+                (wanted, tick, id_, name, directory),
+            )
+        self.commit()
+
+    def close(self) -> None:
+        """Commits, truncates the log, and leaves the exact tick as the ceiling."""
+        self.commit()
+        self._db.execute("UPDATE state SET ceiling = tick")
+        self._db.close()
+
+
+def _join(directory: bytes, name: bytes) -> bytes:
+    return directory + name if directory == b"/" else directory + b"/" + name
+
+
+def _range(path: bytes) -> tuple[bytes, bytes, bytes]:
+    """(itself, lower, upper): everything below a directory sorts strictly between the last two."""
+    if path == b"/":
+        return path, b"/", b"0"
+    return path, path + b"/", path + b"0"

@@ -1,0 +1,210 @@
+"""What a group is made of: lanes, units (rows that go together, on lease or due again), and how rows become events.
+
+Pure; imported by `groups` and `groupstore` only.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections import deque
+from collections.abc import Sequence
+from typing import NamedTuple, Protocol
+from zlib import crc32
+
+from msgspec import UNSET, Struct
+
+from shardwatch.aggregator.protocol import Event, Fresh, path_fields
+
+#: (tick, lane, born, died, made, kind, directory, path, size, mtime_ns, at_ns): `aggregator.index.Row` is one.
+RowTuple = tuple[int, int, int, int, int, int, bool, bytes, int, int, int]
+
+
+class Index(Protocol):
+    """What a group asks of the index. Rows become visible in the order of their ticks."""
+
+    incarnation: str
+    tick: int
+    collected: int
+
+    def lanes(self) -> list[int]: ...
+    def pending(self, lane: int, after: int, limit: int) -> Sequence[RowTuple]: ...
+    def rows_at(self, lane: int, ticks: Sequence[int]) -> Sequence[RowTuple]: ...
+    def backlog(self, lane: int, after: int) -> int: ...
+    def note_handed(self, lane: int, tick: int) -> None: ...
+
+
+class Part:
+    """The rows of one lane in a unit."""
+
+    __slots__ = ("handed", "keys", "lane", "sums", "ticks")
+
+    def __init__(
+        self, lane: int, handed: int, ticks: list[int], keys: list[bytes] | None = None, sums: bytes = b""
+    ) -> None:
+        self.lane = lane
+        #: The lane's `handed` before these rows were first handed out: it decides the kinds, also of a redelivery.
+        self.handed = handed
+        self.ticks = ticks
+        #: Keys of the rows, beside their ticks; None of a part read from disk.
+        self.keys = keys
+        #: crc32 of each key: after a restart they keep a leased path fenced though its row may have moved on.
+        self.sums = sums
+
+    def crcs(self) -> bytes:
+        return self.sums if self.keys is None else array("I", map(crc32, self.keys)).tobytes()
+
+
+class Unit:
+    """Rows that go together: a batch on lease, or one that is to be handed out again."""
+
+    __slots__ = ("due", "failures", "fresh", "leased", "low", "number", "parts", "reason", "worker")
+
+    def __init__(self, number: int, parts: list[Part], *, failures: int = 0, due: float = 0.0, fresh: str = "") -> None:
+        self.number = number
+        self.parts = parts
+        #: Times that it was nacked or expired.
+        self.failures = failures
+        #: End of the lease, or the time from which it may be handed out again.
+        self.due = due
+        self.leased = False
+        self.worker = ""
+        #: Why it failed last.
+        self.reason = ""
+        #: Not empty: the one event "forget everything", and why.
+        self.fresh = fresh
+        self.low: dict[int, int] = {}
+        self.measure()
+
+    def measure(self) -> None:
+        """Lowest tick by lane; to be called when the parts have changed."""
+        self.low = {}
+        for p in self.parts:
+            if p.ticks:
+                self.low[p.lane] = min(min(p.ticks), self.low.get(p.lane, p.ticks[0]))
+
+    def paths(self) -> int:
+        return sum([len(p.ticks) for p in self.parts])
+
+    def __lt__(self, other: Unit) -> bool:
+        return (self.due, self.number) < (other.due, other.number)
+
+
+class Lane:
+    """A group's position in one priority."""
+
+    __slots__ = ("deferred", "fenced", "handed", "late", "leased", "scan")
+
+    def __init__(self, scan: int, handed: int) -> None:
+        #: Every row with a tick up to it has been considered.
+        self.scan = scan
+        #: Highest tick ever handed out, durable before it left: a gone row is skipped only if it was born after it.
+        self.handed = handed
+        #: Keys of the paths on lease.
+        self.leased: set[bytes] = set()
+        #: crc32 of the keys that are on lease since before the last restart.
+        self.fenced: set[int] = set()
+        #: Held rows: those whose path is on lease (key -> tick), and those whose path has become free.
+        self.deferred: dict[bytes, int] = {}
+        self.late: deque[int] = deque()
+
+    def free(self, part: Part) -> None:
+        """Ends the lease of a part's paths: what waited for them comes next."""
+        if part.keys is None:
+            # Only sums are known, so everything held is tried again.
+            self.late.extend(self.deferred.values())
+            self.deferred.clear()
+            return
+        self.leased.difference_update(part.keys)
+        if self.deferred:
+            for key in part.keys:
+                tick = self.deferred.pop(key, None)
+                if tick is not None:
+                    self.late.append(tick)
+
+
+class Parked(Struct, array_like=True):
+    """A path that was set aside: it failed alone, attempts_max times."""
+
+    lane: int
+    tick: int
+    handed: int
+    path: bytes
+    directory: bool
+    attempts: int
+    reason: str
+
+
+class Batch(NamedTuple):
+    """What a pull hands out. `number` is 0 where nothing was leased."""
+
+    number: int
+    attempt: int
+    due: float
+    events: list[Event | Fresh]
+    more: bool
+
+
+class Choice:
+    """Rows chosen for a batch, before anything is changed: a peek ends here."""
+
+    __slots__ = ("events", "held", "late", "looked", "more", "parts", "scans", "unit", "whole")
+
+    def __init__(self) -> None:
+        self.events: list[Event | Fresh] = []
+        self.parts: list[Part] = []
+        #: Where each lane's scan has come to, and the lanes with nothing behind it.
+        self.scans: dict[int, int] = {}
+        self.whole: list[int] = []
+        self.looked = 0
+        #: How many late ticks were considered, by lane.
+        self.late: dict[int, int] = {}
+        #: Rows that can't go now because their path is on lease: (lane, key, tick).
+        self.held: list[tuple[int, bytes, int]] = []
+        #: The unit that is handed out again.
+        self.unit: Unit | None = None
+        self.more = False
+
+    def add(self, rows: Sequence[RowTuple], number: int, handed: int, lane: Lane, part: Part) -> None:
+        """Makes events of rows. The hot loop: nothing is made for a row but its event.
+
+        A gone row is skipped only if its path was born after `handed`: then the group was never handed it.
+        """
+        events, ticks, keys = self.events, part.ticks, part.keys
+        assert keys is not None
+        leased, fenced = lane.leased, lane.fenced
+        blocked = bool(leased or fenced)
+        for tick, _, born, died, made, kind, directory, path, size, mtime_ns, at_ns in rows:
+            if not kind and born > handed:
+                continue
+            key = path + b"/" if directory else path
+            if blocked and (key in leased or (fenced and crc32(key) in fenced)):
+                self.held.append((number, key, tick))
+                continue
+            try:
+                text, exact = path.decode(), UNSET
+            except UnicodeDecodeError:
+                text, exact = path_fields(path)  # type: ignore[assignment]
+            if not kind:
+                event = Event("deleted", text, directory, None, None, tick, at_ns / 1e9, exact)
+            else:
+                new = born > handed or (0 < died <= handed < made)
+                event = Event(
+                    "created" if new else "modified", text, directory, size, mtime_ns, tick, at_ns / 1e9, exact
+                )
+            events.append(event)
+            ticks.append(tick)
+            keys.append(key)
+
+
+def cut(rows: Sequence[RowTuple], want: int, least: int) -> int:
+    """Where to end a batch of at most `want` of the rows (there are want + 1 or more): before the run of rows of one directory
+    that would be torn, if `least` rows are left, else at `want`."""
+    path = rows[want][7]
+    directory = path[: path.rfind(b"/") + 1]
+    end, least = want, max(least, 1)
+    while end >= least:
+        path = rows[end - 1][7]
+        if path[: path.rfind(b"/") + 1] != directory:
+            return end
+        end -= 1
+    return want

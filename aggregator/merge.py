@@ -1,0 +1,192 @@
+"""Records against rows: only a difference becomes a change. Pure: knows no SQLite, no socket, no clock.
+
+A row is about a path *and* whether it is a directory: a file that becomes a directory is a deletion of one row and a creation
+of another, in that order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from shardwatch.shard.contract.wire import DIRECTORY, Entry
+
+GONE = 0
+
+
+class Known(NamedTuple):
+    """What the index holds of one name in a directory."""
+
+    name: bytes
+    directory: int
+    kind: int
+    dev: int
+    ino: int
+    nlink: int
+    size: int
+    mtime_ns: int
+    ctime_ns: int
+    racy: int
+    lane: int | None
+    tick: int
+    born: int
+    died: int
+    made: int
+
+
+#: (kind, dev, ino, nlink, size, mtime_ns, ctime_ns, racy, tick, died, made, at_ns, name, directory): ready for an UPDATE.
+Update = tuple[int, int, int, int, int, int, int, bool, int, int, int, int, bytes, int]
+#: (name, directory, kind, dev, ino, nlink, size, mtime_ns, ctime_ns, racy, lane, tick, at_ns): ready for an INSERT, where
+#: born = made = tick and died = 0.
+Insert = tuple[bytes, int, int, int, int, int, int, int, int, bool, int | None, int, int]
+
+
+@dataclass
+class Changes:
+    """What to write for one directory, in the order: deletions, updates, insertions."""
+
+    inserts: list[Insert] = field(default_factory=list)
+    updates: list[Update] = field(default_factory=list)
+    #: (name, directory) of rows that no group was ever handed: nobody needs a tombstone.
+    forgotten: list[tuple[bytes, int]] = field(default_factory=list)
+    #: Directories that are gone: everything below them goes too.
+    gone_directories: list[bytes] = field(default_factory=list)
+    files: int = 0
+    directories: int = 0
+
+    def __bool__(self) -> bool:
+        return bool(self.inserts or self.updates or self.forgotten)
+
+
+class Ticks:
+    """Hands out change numbers, and knows up to where rows of each lane were handed to any group.
+
+    A row that no group has been handed since its last stamp is not stamped again: else a path that changes all the time
+    would move to the tail for ever, and never be served.
+    """
+
+    def __init__(self, last: int) -> None:
+        self.last = last
+        self.handed: dict[int, int] = {}
+
+    def next(self) -> int:
+        self.last += 1
+        return self.last
+
+    def seen(self, lane: int, tick: int) -> bool:
+        """Whether some group may have been handed a row of this lane with this tick."""
+        return tick <= self.handed.get(lane, 0)
+
+
+def same(known: Known, entry: Entry) -> bool:
+    """An equal stat proves that nothing changed, unless the known one was racy (git's "racy" problem: two writes within one
+    tick of a coarse clock)."""
+    return (
+        known.kind == entry[1]
+        and known.ctime_ns == entry[7]
+        and known.mtime_ns == entry[6]
+        and known.size == entry[5]
+        and known.ino == entry[3]
+        and known.dev == entry[2]
+        and known.nlink == entry[4]
+        and not known.racy
+    )
+
+
+def merge(
+    known: dict[tuple[bytes, int], Known],
+    entries: Iterable[Entry],
+    absent: Iterable[bytes],
+    *,
+    complete: bool,
+    at: int,
+    ticks: Ticks,
+    lane_of: dict[bytes, int] | int | None,
+    directories_are_events: bool,
+) -> Changes:
+    """Compares what was seen in one directory with its rows.
+
+    Args:
+        known: rows of the names in question, by (name, is it about a directory); consumed.
+        entries: what was seen.
+        absent: names that were looked at and are not there (or are nothing of ours).
+        complete: every row left in `known` that was not seen is gone.
+        at: wall clock of the look, ns.
+        lane_of: lane of new rows: one for all, or by name.
+    """
+    changes = Changes()
+    births: list[Entry] = []
+    for entry in entries:
+        name, kind = entry[0], entry[1]
+        about = 1 if kind == DIRECTORY else 0
+        other = known.pop((name, 1 - about), None)
+        if other is not None and other.kind != GONE:
+            _bury(changes, other, at, ticks)
+        row = known.pop((name, about), None)
+        if row is None:
+            births.append(entry)
+        elif row.kind == GONE:
+            _revive(changes, row, entry, at, ticks)
+        elif about == 0 and not same(row, entry):
+            tick = row.tick
+            if row.lane is not None and ticks.seen(row.lane, tick):
+                tick = ticks.next()
+            changes.updates.append((*entry[1:9], tick, row.died, row.made, at, name, about))
+    for name in absent:
+        for about in (0, 1):
+            row = known.pop((name, about), None)
+            if row is not None and row.kind != GONE:
+                _bury(changes, row, at, ticks)
+    if complete:
+        for row in known.values():
+            if row.kind != GONE:
+                _bury(changes, row, at, ticks)
+    for entry in births:
+        about = 1 if entry[1] == DIRECTORY else 0
+        lane: int | None = None
+        tick = 0
+        if not about or directories_are_events:
+            lane = lane_of.get(entry[0], 0) if isinstance(lane_of, dict) else lane_of
+            tick = ticks.next()
+        changes.inserts.append((entry[0], about, *entry[1:9], lane, tick, at))
+        _count(changes, about, 1)
+    return changes
+
+
+def _count(changes: Changes, about: int, by: int) -> None:
+    if about:
+        changes.directories += by
+    else:
+        changes.files += by
+
+
+def burial(row: Known, ticks: Ticks) -> int | None:
+    """The tick of the tombstone of a row that is gone, or None where it needs none."""
+    if row.lane is None or not ticks.seen(row.lane, row.born):
+        return None
+    return ticks.next() if ticks.seen(row.lane, row.tick) else row.tick
+
+
+def _bury(changes: Changes, row: Known, at: int, ticks: Ticks) -> None:
+    _count(changes, row.directory, -1)
+    if row.directory:
+        changes.gone_directories.append(row.name)
+    tick = burial(row, ticks)
+    if tick is None:
+        changes.forgotten.append((row.name, row.directory))
+    else:
+        changes.updates.append(
+            (GONE, row.dev, row.ino, row.nlink, 0, 0, 0, False, tick, tick, row.made, at, row.name, row.directory)
+        )
+
+
+def _revive(changes: Changes, row: Known, entry: Entry, at: int, ticks: Ticks) -> None:
+    _count(changes, row.directory, 1)
+    tick, died, made = row.tick, row.died, row.made
+    if row.lane is not None:
+        if ticks.seen(row.lane, row.tick):
+            tick = made = ticks.next()
+        else:
+            died = 0  # no group was told that it was gone
+    changes.updates.append((*entry[1:9], tick, died, made, at, row.name, row.directory))

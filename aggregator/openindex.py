@@ -1,0 +1,124 @@
+"""Opens the index for a set of settings: sets a damaged one aside, forgets what the filters no longer keep."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+
+from shardwatch.aggregator.index import Index
+from shardwatch.shard.contract.filter import Filter
+from shardwatch.shard.contract.settings import Settings
+
+log = logging.getLogger("shardwatch.aggregator")
+
+
+class RootFinder:
+    """Nearest root of a path, and the path relative to it. Pure."""
+
+    def __init__(self, roots: tuple[bytes, ...]) -> None:
+        self._roots = frozenset(roots)
+
+    def relative(self, path: bytes) -> bytes | None:
+        """`path` relative to the nearest root above it, or None outside all roots."""
+        at = os.path.dirname(path)
+        while True:
+            if at in self._roots:
+                return path[len(at) :].lstrip(b"/")
+            up = os.path.dirname(at)
+            if up == at:
+                return None
+            at = up
+
+
+def lane_function(settings: Settings) -> Callable[[bytes], int] | None:
+    """Priority of an absolute path: the highest of the globs that match it, 0 where none does."""
+    if not settings.priorities:
+        return None
+    finder = RootFinder(settings.roots)
+    rules = sorted(((priority, Filter([glob], [])) for glob, priority in settings.priorities.items()), key=lambda r: -r[0])
+
+    def lane(path: bytes) -> int:
+        relative = finder.relative(path)
+        if relative is not None:
+            for priority, rule in rules:
+                if rule.keeps(relative):
+                    return priority
+        return 0
+
+    return lane
+
+
+def keeper(settings: Settings) -> Callable[[bytes, bool], bool]:
+    """Whether a path is a row at all under these settings."""
+    finder = RootFinder(settings.roots)
+    filter = Filter(settings.include, settings.exclude)
+
+    def keeps(path: bytes, directory: bool) -> bool:
+        relative = finder.relative(path)
+        if relative is None or (not settings.recursive and (directory or b"/" in relative)):
+            return False
+        above = relative
+        while b"/" in above:
+            above = above.rpartition(b"/")[0]
+            if filter.prunes(above):
+                return False
+        return not filter.prunes(relative) if directory else filter.keeps(relative)
+
+    return keeps
+
+
+def fingerprint(settings: Settings) -> str:
+    """Changes with whatever decides which rows exist, and in which lane."""
+    parts = (
+        sorted(settings.roots), settings.include, settings.exclude, settings.recursive, settings.follow_symlinks,
+        settings.directories, settings.priorities,
+    )  # fmt: skip
+    return hashlib.sha256(msgspec.json.encode(parts)).hexdigest()[:32]
+
+
+def open_index(path: Path, settings: Settings) -> tuple[Index, list[str]]:
+    """The index, ready, and notes for the status. A damaged file is set aside, never overwritten; groups then get `fresh`."""
+    notes: list[str] = []
+
+    def attempt() -> Index:
+        return Index(
+            path, durability=settings.durability, lane_of=lane_function(settings), directories=settings.directories
+        )
+
+    try:
+        index = attempt()
+    except sqlite3.DatabaseError as error:
+        if isinstance(error, sqlite3.OperationalError):
+            raise
+        aside = set_aside(path)
+        notes.append(f"the index was damaged ({error}); it is kept as {aside.name} and was built anew")
+        log.error("%s", notes[-1])
+        index = attempt()
+    wanted = fingerprint(settings)
+    if index.fingerprint != wanted:
+        first = not index.fingerprint
+        forgotten = index.narrow(wanted, keeper(settings))
+        if not first:
+            index.assign_lanes()
+            notes.append(f"roots, filters or priorities changed: {forgotten} known paths are left out now")
+            log.info("%s", notes[-1])
+    return index, notes
+
+
+def set_aside(path: Path) -> Path:
+    """Renames a damaged database and its companions to the first free `.damaged-N`."""
+    n = 1
+    while (aside := path.with_name(f"{path.name}.damaged-{n}")).exists():
+        n += 1
+    for suffix in ("-wal", "-shm"):
+        companion = path.with_name(path.name + suffix)
+        if companion.exists():
+            companion.rename(aside.with_name(aside.name + suffix))
+    path.rename(aside)
+    return aside

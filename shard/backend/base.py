@@ -1,0 +1,75 @@
+"""What every backend is: kernel (or library) -> hints, nothing else."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from shardwatch.shard.tree import Node
+
+
+class Hints:
+    """What a backend noticed since it was last asked. A hint says "look there", never what happened."""
+
+    __slots__ = ("count", "directories", "names", "overflow", "selves")
+
+    def __init__(self) -> None:
+        #: Names to look at, by directory.
+        self.names: dict[Node, set[bytes]] = {}
+        #: (directory, name) that is or was a directory -> whether what is there must be scanned even if it is known:
+        #: it was made or moved there.
+        self.directories: dict[tuple[Node, bytes], bool] = {}
+        #: Directories that were themselves deleted, moved or unmounted.
+        self.selves: list[Node] = []
+        #: Hints were lost: everything of this shard is in doubt.
+        self.overflow = False
+        #: Raw events behind this.
+        self.count = 0
+
+    def __bool__(self) -> bool:
+        return bool(self.names or self.directories or self.selves or self.overflow)
+
+
+class Backend(Protocol):
+    """Watches directories one by one (inotify) or anchors as a whole (watchdog's observers).
+
+    Not thread-safe: one thread calls it. It may own threads itself.
+    """
+
+    name: str
+
+    def fileno(self) -> int:
+        """Readable (an eventfd) when `take` has something."""
+        ...
+
+    def watch(self, fd: int, node: Node) -> Node | None:
+        """Registers the directory open at `fd` for `node`, before it is listed; sets `node.wd`.
+
+        Returns the living node that holds the very same directory already, if there is one: the directory was moved, and
+        the caller cuts that node; or it is mounted in two places, and both stay.
+
+        Raises OSError: ENOSPC when a limit is reached (the caller sweeps the directory instead), EACCES and others as
+        inotify_add_watch(2) says.
+        """
+        ...
+
+    def same(self, fd: int, node: Node) -> bool:
+        """Whether the directory open at `fd` is the very one that is registered for `node`."""
+        ...
+
+    def forget(self, nodes: list[Node]) -> None:
+        """Unregisters nodes that were cut from the tree."""
+        ...
+
+    def take(self) -> Hints:
+        """All hints since the last call; does not block."""
+        ...
+
+    def drain(self) -> None:
+        """Takes in what the kernel has queued at this moment; the next `take` returns it."""
+        ...
+
+    def watches(self) -> int:
+        """Kernel registrations held."""
+        ...
+
+    def close(self) -> None: ...

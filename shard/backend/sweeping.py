@@ -1,0 +1,42 @@
+"""No watches at all: every directory is swept. For network filesystems, and where not one inotify instance is left."""
+
+from __future__ import annotations
+
+import errno
+import os
+
+from shardwatch.shard.backend.base import Hints
+from shardwatch.shard.tree import Node
+
+
+class SweepingBackend:
+    """See `Backend`. Refuses every watch, so that the territory sweeps all it owns."""
+
+    def __init__(self, reason: str) -> None:
+        self.name = "polling"
+        self._reason = reason
+        self._never = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+
+    def fileno(self) -> int:
+        return self._never
+
+    def watch(self, fd: int, node: Node) -> Node | None:
+        raise OSError(errno.ENOSPC, self._reason)
+
+    def same(self, fd: int, node: Node) -> bool:
+        return False
+
+    def forget(self, nodes: list[Node]) -> None:
+        pass
+
+    def take(self) -> Hints:
+        return Hints()
+
+    def drain(self) -> None:
+        pass
+
+    def watches(self) -> int:
+        return 0
+
+    def close(self) -> None:
+        os.close(self._never)

@@ -1,0 +1,339 @@
+"""Which paths are ours: include and exclude patterns in gitignore's meaning, over exact bytes, made for the hot path.
+
+pathspec's `GitIgnoreSpec` defines the meaning (a property test holds the two equal), with one repair: a newline in a
+name is a character like any other. What a directory's path decides is decided once for each directory and remembered;
+what is left for a name is a few sets, suffixes and prefixes. Never touches the disk.
+
+How pathspec decides: of the patterns that match, the last one wins; but a match of the path itself, or by `X/**`
+(strength 2 here), beats any match of a directory above it by `X` or `X/` (strength 1), whatever the order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+from shardwatch.shard.contract.pattern import DIRECTORY, OPEN, Names, Rule, Segment, parse, printable
+
+#: Directories whose verdict is remembered; when full, all are forgotten at once (a verdict costs a few microseconds).
+DIRECTORIES_REMEMBERED_MAX: Final = 16_384
+#: Programs (distinct verdicts of a directory) remembered.
+_PROGRAMS_MAX: Final = 1_024
+
+
+class _Program:
+    """What one side says of the names in a directory: the first group that matches decides, else `base`."""
+
+    __slots__ = ("base", "groups")
+
+    def __init__(self, base: bool, groups: tuple[Names, ...]) -> None:
+        self.base = base
+        self.groups = groups
+
+    def matches(self, name: bytes) -> bool:
+        for group in self.groups:
+            if group.match(name):
+                return group.positive
+        return self.base
+
+
+class _Through(tuple[int, int]):
+    """Of a directory: the last pattern that matches all below it with strength 2, and with strength 1; -1 for none."""
+
+    __slots__ = ()
+
+
+class _Side:
+    """The include patterns, or the exclude patterns."""
+
+    def __init__(self, patterns: Sequence[str]) -> None:
+        rules = [rule for i, pattern in enumerate(patterns) if (rule := parse(pattern, i)) is not None]
+        self.ordered = any(not rule.positive for rule in rules)
+        if not self.ordered:
+            rules = _without_covered(rules)
+        self.rules = {rule.index: rule for rule in rules}
+        self._last_first = sorted(rules, key=lambda rule: -rule.index)
+        self.slow = [rule for rule in self._last_first if rule.path is not None]
+        #: With signs and with patterns that only pathspec translates, every path is put to every pattern.
+        self.one_by_one = self.ordered and bool(self.slow)
+        self._long = [rule for rule in self._last_first if rule.path is None and rule.above is not None]
+        single = [rule for rule in self._last_first if rule.path is None and rule.through is None and rule.segments]
+        self._single = [(rule, rule.segments[0]) for rule in single if rule.segments[0] is not None]
+        self._single_names = Names(segment for _, segment in self._single)
+        others = [rule for rule in self._last_first if rule.through is not None]
+        #: A longer pattern can only begin to match at a directory whose name its last component matches.
+        self._others = [(rule, rule.segments[-1] if rule.path is None else None) for rule in others]
+        self._other_names = Names(last for _, last in self._others if last is not None)
+        #: What is the same for a directory as for its parent, unless the directory's own name says otherwise.
+        self.uniform = not self._long and not self.slow and all(rule.double for rule in rules)
+        everything = [rule for rule in rules if not rule.segments and rule.path is None]
+        self._in_root = _strongest(rule for rule in everything if rule.tail == OPEN)
+        self._below_root = _strongest(everything)
+        self._programs: dict[tuple[int, int, tuple[int, ...]], _Program] = {}
+
+    def root(self) -> _Through:
+        return self._in_root
+
+    def enter(self, parent: _Through, path: bytes, name: bytes) -> _Through:
+        """What matches all below `path`, given what does below its parent; `name` is its last component."""
+        strong, weak = parent
+        first = self._below_root
+        if first != parent:
+            strong, weak = max(strong, first[0]), max(weak, first[1])
+        if self._single_names.match(name):
+            for rule, segment in self._single:
+                if rule.index > (strong if rule.strength == 2 else weak) and segment.match(name):
+                    strong, weak = (rule.index, weak) if rule.strength == 2 else (strong, rule.index)
+        if self._others and (self.slow or self._other_names.match(name)):
+            slashed = path + b"/"
+            for rule, last in self._others:
+                if (
+                    rule.index > (strong if rule.strength == 2 else weak)
+                    and (last is None or last.match(name))
+                    and rule.through is not None
+                    and rule.through(slashed)
+                ):
+                    strong, weak = (rule.index, weak) if rule.strength == 2 else (strong, rule.index)
+        if (strong, weak) == parent:
+            return parent
+        return _Through((strong, weak))
+
+    def base(self, through: _Through) -> bool:
+        strong, weak = through
+        at = strong if strong >= 0 else weak
+        return at >= 0 and self.rules[at].positive
+
+    def program(self, through: _Through, path: bytes) -> _Program:
+        """The program for names directly in the directory `path`."""
+        strong, weak = through
+        apply = tuple(rule.index for rule in self._long if rule.index > strong and rule.above and rule.above(path))
+        key = (strong, weak, apply)
+        program = self._programs.get(key)
+        if program is None:
+            if len(self._programs) >= _PROGRAMS_MAX:
+                self._programs.clear()
+            program = self._programs[key] = self._build(through, set(apply))
+        return program
+
+    def _build(self, through: _Through, apply: set[int]) -> _Program:
+        base = self.base(through)
+        runs: list[tuple[bool, list[Segment]]] = []
+        for rule in self._last_first:
+            if rule.index <= through[0]:
+                break
+            if rule.path is not None or rule.tail != OPEN or not rule.segments:
+                continue
+            if rule.above is not None and rule.index not in apply:
+                continue
+            last = rule.segments[-1]
+            assert last is not None
+            if not runs or runs[-1][0] != rule.positive:
+                runs.append((rule.positive, []))
+            runs[-1][1].append(last)
+        while runs and runs[-1][0] == base:
+            runs.pop()
+        return _Program(base, tuple(Names(segments, positive) for positive, segments in runs))
+
+    def settled(self, through: _Through, names: list[bytes]) -> bool:
+        """Whether everything below the directory with these components has the verdict `base`."""
+        strong, weak = through
+        base = self.base(through)
+        for rule in self._last_first:
+            if rule.positive == base:
+                continue
+            if strong >= 0:
+                overrides = rule.index > strong and rule.tail != DIRECTORY
+            else:
+                overrides = rule.tail != DIRECTORY or rule.index > weak
+            if overrides and rule.reaches(names):
+                return False
+        return True
+
+    def matches_one_by_one(self, through: _Through, directory: bytes, path: bytes, name: bytes) -> bool:
+        """The verdict on a whole path where the list has both signs and patterns that only pathspec translates."""
+        text = path.decode("utf-8", "surrogateescape")
+        strong, weak = through
+        best_strong, best_weak = strong, weak
+        for rule in self._last_first:
+            if rule.index <= best_strong:
+                break
+            if rule.path is not None:
+                match = rule.path(text)
+                if match is not None and match.groupdict().get("ps_d"):
+                    best_weak = max(best_weak, rule.index)
+                elif match is not None:
+                    best_strong = rule.index
+            elif rule.tail == OPEN and rule.segments and (rule.above is None or rule.above(directory)):
+                last = rule.segments[-1]
+                if last is not None and last.match(name):
+                    best_strong = rule.index
+        return self.base(_Through((best_strong, best_weak)))
+
+    def matches_slow(self, path: bytes) -> bool:
+        """Whether any of the patterns that only pathspec translates matches; for a list without `!`."""
+        text = path.decode("utf-8", "surrogateescape")
+        return any(rule.path is not None and rule.path(text) for rule in self.slow)
+
+
+class _Verdict:
+    """Everything that is known of one directory."""
+
+    __slots__ = ("deep", "exclude", "exclude_through", "include", "include_through", "prune")
+
+    def __init__(
+        self, include: _Program, exclude: _Program, include_through: _Through, exclude_through: _Through, prune: bool
+    ) -> None:
+        self.include = include
+        self.exclude = exclude
+        self.include_through = include_through
+        self.exclude_through = exclude_through
+        #: Nothing below can be kept.
+        self.prune = prune
+        #: False for a root: it is never pruned, and patterns like `*/` do not hold in it.
+        self.deep = True
+
+
+class Filter:
+    """Include and exclude patterns of one root. Safe to share between threads: only caches change."""
+
+    def __init__(self, include: Sequence[str], exclude: Sequence[str]) -> None:
+        """Raises UsageError naming the pattern that is no valid glob. No include pattern: nothing is kept."""
+        self.include = tuple(include)
+        self.exclude = tuple(exclude)
+        self._in = _Side(self.include)
+        self._out = _Side(self.exclude)
+        self._uniform = self._in.uniform and self._out.uniform
+        self._plain = not self._in.slow and not self._out.slow
+        in_root, out_root = self._in.root(), self._out.root()
+        self._root = _Verdict(
+            self._in.program(in_root, b""), self._out.program(out_root, b""), in_root, out_root, prune=False
+        )
+        self._root.deep = False
+        self._verdicts: dict[bytes, _Verdict] = {b"": self._root}
+
+    def keeps(self, relative: bytes) -> bool:
+        """Whether a file is ours; its path is relative to its root, without a leading slash."""
+        directory, _, name = relative.rpartition(b"/")
+        verdict = self._verdicts.get(directory) or self._verdict(directory)
+        if self._plain:
+            return verdict.include.matches(name) and not verdict.exclude.matches(name)
+        return self._matches(self._in, verdict.include_through, verdict.include, directory, name) and not self._matches(
+            self._out, verdict.exclude_through, verdict.exclude, directory, name
+        )
+
+    def keeps_names(self, directory: bytes, names: Iterable[bytes]) -> list[bytes]:
+        """Those of `names`, all in `directory` (relative, b"" is the root), that are kept, in their order."""
+        verdict = self._verdicts.get(directory) or self._verdict(directory)
+        if verdict.prune:
+            return []
+        if not self._plain:
+            return [n for n in names if self.keeps(directory + b"/" + n if directory else n)]
+        kept = _pick(verdict.include, names)
+        exclude = verdict.exclude
+        if not kept or (not exclude.groups and not exclude.base):
+            return kept
+        if len(exclude.groups) == 1 and not exclude.base:
+            return exclude.groups[0].drop(kept)
+        return [n for n in kept if not exclude.matches(n)]
+
+    def prunes(self, relative: bytes) -> bool:
+        """Whether nothing below the directory can be kept, so that it needs no watch and no scan. False for a root."""
+        return (self._verdicts.get(relative) or self._verdict(relative)).prune
+
+    def fingerprint(self) -> str:
+        """32 hexadecimal digits that stand for the patterns and their order."""
+        import hashlib
+
+        digest = hashlib.blake2b(digest_size=16)
+        for patterns in (self.include, self.exclude):
+            digest.update(b"%d\0" % len(patterns))
+            for pattern in patterns:
+                digest.update(pattern.encode("utf-8", "surrogateescape") + b"\0")
+        return digest.hexdigest()
+
+    def describe(self) -> str:
+        """One line for people."""
+        shown = ", ".join(printable(p) for p in self.include[:4]) or "nothing"
+        more = f" and {len(self.include) - 4} more" if len(self.include) > 4 else ""
+        left = f"; leaves out {len(self.exclude)} patterns" if self.exclude else ""
+        if 0 < len(self.exclude) <= 4:
+            left = "; leaves out " + ", ".join(printable(p) for p in self.exclude)
+        return f"keeps {shown}{more}{left}"
+
+    def _verdict(self, path: bytes) -> _Verdict:
+        """Decides a directory from its parent's verdict, and remembers it. So are those in between."""
+        verdicts = self._verdicts
+        if len(verdicts) >= DIRECTORIES_REMEMBERED_MAX:
+            # A new dictionary, not clear(): another thread may be about to read the root's entry.
+            verdicts = self._verdicts = {b"": self._root}
+        missing = []
+        at = path
+        while (known := verdicts.get(at)) is None:
+            missing.append(at)
+            at = at.rpartition(b"/")[0]
+        for directory in reversed(missing):
+            if not known.prune:
+                known = self._below(known, directory)
+            verdicts[directory] = known
+        return known
+
+    def _below(self, parent: _Verdict, path: bytes) -> _Verdict:
+        name = path.rpartition(b"/")[2]
+        inside = self._in.enter(parent.include_through, path, name)
+        outside = self._out.enter(parent.exclude_through, path, name)
+        if inside is parent.include_through and outside is parent.exclude_through and self._uniform and parent.deep:
+            return parent
+        names = path.split(b"/")
+        prune = (self._out.base(outside) and self._out.settled(outside, names)) or (
+            not self._in.base(inside) and self._in.settled(inside, names)
+        )
+        include, exclude = self._in.program(inside, path), self._out.program(outside, path)
+        return _Verdict(include, exclude, inside, outside, prune)
+
+    @staticmethod
+    def _matches(side: _Side, through: _Through, program: _Program, directory: bytes, name: bytes) -> bool:
+        if not side.slow:
+            return program.matches(name)
+        path = directory + b"/" + name if directory else name
+        if side.one_by_one:
+            return side.matches_one_by_one(through, directory, path, name)
+        return program.matches(name) or side.matches_slow(path)
+
+
+def _without_covered(rules: list[Rule]) -> list[Rule]:
+    """Leaves out what `*.suffix` covers anyway, as `*.json` does `**/ast/*.json`. Only for lists without `!`."""
+    suffixes = tuple(
+        rule.segments[0].parts[1]
+        for rule in rules
+        if rule.tail == OPEN
+        and rule.double
+        and len(rule.segments) == 1
+        and rule.segments[0] is not None
+        and len(rule.segments[0].parts) == 2
+        and not rule.segments[0].parts[0]
+    )
+    left = []
+    for rule in rules:
+        last = rule.segments[-1] if rule.segments else None
+        if rule.tail == OPEN and last is not None and len(rule.segments) > 1 and last.parts[-1].endswith(suffixes):
+            continue
+        left.append(rule)
+    return left
+
+
+def _strongest(rules: Iterable[Rule]) -> _Through:
+    strong = weak = -1
+    for rule in rules:
+        if rule.strength == 2:
+            strong = max(strong, rule.index)
+        else:
+            weak = max(weak, rule.index)
+    return _Through((strong, weak))
+
+
+def _pick(program: _Program, names: Iterable[bytes]) -> list[bytes]:
+    if not program.groups:
+        return list(names) if program.base else []
+    if len(program.groups) == 1 and not program.base:
+        return program.groups[0].pick(names)
+    return [n for n in names if program.matches(n)]

@@ -1,0 +1,87 @@
+"""The few system calls that a shard looks with. Paths are walked, not trusted: no link on the way is followed."""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import os
+import stat
+import time
+from typing import Final
+
+from shardwatch.shard.contract.wire import DIRECTORY, FILE, LINK, Entry
+
+_SYS_OPENAT2: Final = 437  # the same number on every architecture (openat2(2), Linux 5.6)
+_AT_FDCWD: Final = -100
+_RESOLVE_NO_MAGICLINKS: Final = 0x02
+_RESOLVE_NO_SYMLINKS: Final = 0x04
+_OPEN: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+
+#: Errors that mean "there is no directory here". Every other error makes no fact: the subtree is in doubt.
+ABSENT: Final = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP})
+
+_syscall = getattr(ctypes.CDLL(None, use_errno=True), "syscall", None)
+
+
+class _OpenHow(ctypes.Structure):
+    _fields_ = (("flags", ctypes.c_uint64), ("mode", ctypes.c_uint64), ("resolve", ctypes.c_uint64))
+
+
+_HOW = _OpenHow(_OPEN | os.O_NOFOLLOW, 0, _RESOLVE_NO_SYMLINKS | _RESOLVE_NO_MAGICLINKS)
+_have_openat2 = _syscall is not None and hasattr(os, "O_PATH")
+
+
+def open_directory(path: bytes, *, follow: bool = False) -> int:
+    """A descriptor of the directory at an absolute path of any length, no link in it followed unless `follow`.
+
+    Raises OSError; see `ABSENT`.
+    """
+    global _have_openat2
+    if follow:
+        return os.open(path, _OPEN)
+    if _have_openat2:
+        fd = int(_syscall(_SYS_OPENAT2, _AT_FDCWD, path, ctypes.byref(_HOW), ctypes.sizeof(_HOW)))  # type: ignore[misc]
+        if fd >= 0:
+            return fd
+        code = ctypes.get_errno()
+        if code in (errno.ENOSYS, errno.EPERM, errno.E2BIG, errno.EINVAL):
+            _have_openat2 = False  # an old kernel, or a container's filter
+        elif code != errno.ENAMETOOLONG:
+            raise OSError(code, os.strerror(code), path)
+    fd = os.open(b"/", _OPEN)
+    for name in path.split(b"/"):
+        if name:
+            try:
+                step = os.open(name, _OPEN | os.O_NOFOLLOW, dir_fd=fd)
+            finally:
+                os.close(fd)
+            fd = step
+    return fd
+
+
+def coarse_ns() -> int:
+    """The clock that coarse filesystems stamp with (the kernel's tick)."""
+    return time.clock_gettime_ns(time.CLOCK_REALTIME_COARSE) if hasattr(time, "CLOCK_REALTIME_COARSE") else time.time_ns()
+
+
+def entry_of(name: bytes, st: os.stat_result, coarse: int) -> Entry | None:
+    """What an lstat begun after `coarse` says; None for what is no file, directory or link (FIFO, socket, device).
+
+    Of a directory only its existence counts.
+    """
+    mode = st.st_mode
+    if stat.S_ISREG(mode):
+        kind = FILE
+    elif stat.S_ISDIR(mode):
+        return directory_entry(name)
+    elif stat.S_ISLNK(mode):
+        kind = LINK
+    else:
+        return None
+    ctime = st.st_ctime_ns
+    return (name, kind, st.st_dev, st.st_ino, st.st_nlink, st.st_size, st.st_mtime_ns, ctime, ctime >= coarse)
+
+
+def directory_entry(name: bytes) -> Entry:
+    return (name, DIRECTORY, 0, 0, 0, 0, 0, 0, False)
+

@@ -1,0 +1,276 @@
+"""One shard process: wiring, readiness, heartbeat. Started by supervisord with SHARD_ID in its environment."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import logging
+import os
+import re
+import resource
+import signal
+import stat
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import zmq
+
+from shardwatch.shard.backend.base import Backend
+from shardwatch.shard.contract.errors import ShardwatchError, UsageError, WireError
+from shardwatch.shard.contract.filter import Filter
+from shardwatch.shard.contract.layout import Layout
+from shardwatch.shard.contract.life import Lock, die_with_parent
+from shardwatch.shard.contract.limits import BEAT_S, SHARD_ID_PATTERN, WIRE_VERSION
+from shardwatch.shard.contract.log import open_log
+from shardwatch.shard.contract.planfile import Plan, read_plan
+from shardwatch.shard.contract.settings import Settings, read_settings
+from shardwatch.shard.contract.wire import Beat, decode_down, encode
+from shardwatch.shard.send import Stream
+from shardwatch.shard.settle import Settle
+from shardwatch.shard.territory import Territory
+from shardwatch.shard.tree import Node
+from shardwatch.shard.watcher import Watcher
+
+log = logging.getLogger("shardwatch.shard")
+
+#: How long a new shard waits for its predecessor to let go of the lock, seconds.
+_LOCK_WAIT_S = 20.0
+
+
+def open_backend(name: str, watches_max: int, watch_remedy: Callable[[int], str]) -> Backend:
+    """The backend of the plan; where not even one inotify instance is left, everything is swept."""
+    if name == "polling":
+        from shardwatch.shard.backend.sweeping import SweepingBackend
+
+        return SweepingBackend("polling was asked for, or the filesystem does not report remote changes")
+    if name == "native":
+        from shardwatch.shard.backend.native import NativeBackend
+
+        return NativeBackend()
+    from shardwatch.shard.backend.inotify import InotifyBackend
+
+    try:
+        return InotifyBackend(watches_max=watches_max)
+    except OSError as error:
+        from shardwatch.shard.backend.sweeping import SweepingBackend
+
+        log.error("inotify: %s; sweeping instead", error)
+        return SweepingBackend(f"no inotify instance: {error.strerror}; raise fs.inotify.max_user_instances")
+
+
+class ShardProcess:
+    """Owns the sockets, the lock and the loop."""
+
+    def __init__(self, shard: str, layout: Layout, settings: Settings, plan: Plan) -> None:
+        self.shard = shard
+        anchors = plan.of(shard)
+        if not anchors:
+            raise UsageError(f"the plan gives nothing to shard {shard!r}", hint="the coordinator removes such shards by itself")
+        self._lock = Lock(layout.lock(f"shard-{shard}"), wait_s=_LOCK_WAIT_S)
+        self._context = zmq.Context()
+        self._push = self._context.socket(zmq.PUSH)
+        self._push.setsockopt(zmq.LINGER, 0)
+        self._push.setsockopt(zmq.IMMEDIATE, 1)
+        self._push.setsockopt(zmq.RECONNECT_IVL, 10)
+        self._push.setsockopt(zmq.RECONNECT_IVL_MAX, 200)
+        self._push.connect(layout.endpoint(layout.facts_socket))
+        self._acks = self._context.socket(zmq.SUB)
+        self._acks.setsockopt(zmq.LINGER, 0)
+        self._acks.setsockopt(zmq.RECONNECT_IVL, 10)
+        self._acks.setsockopt(zmq.RECONNECT_IVL_MAX, 200)
+        self._acks.setsockopt(zmq.SUBSCRIBE, shard.encode() + b"\0")
+        self._acks.connect(layout.endpoint(layout.acks_socket))
+        self._generation = plan.generation
+        self._backend = open_backend(anchors[0].backend, plan.watches.get(shard, 0), _remedy)
+        self._stream = Stream(shard, self._lock.epoch, plan.generation, self._send)
+        self._territory = Territory(
+            anchors,
+            frozenset(a.path for a in plan.anchors),
+            filter=Filter(settings.include, settings.exclude),
+            backend=self._backend,
+            emit=lambda record: self._stream.add(record),
+            state_dir=os.fsencode(os.path.realpath(layout.state_dir)),
+            recursive=settings.recursive,
+            follow_symlinks=settings.follow_symlinks,
+            watch_remedy=_remedy,
+        )
+        settle: Settle[Node] = Settle(settings.settle_ms * 1_000_000, settings.settle_ms_max * 1_000_000)
+        self._watcher = Watcher(
+            self._territory, self._backend, self._stream, settle, poll_ns=settings.poll_ms * 1_000_000
+        )
+        self._stopping = False
+        self._beat_at = 0
+
+    def _send(self, body: bytes) -> bool:
+        try:
+            self._push.send(body, zmq.DONTWAIT)
+        except zmq.Again:
+            return False
+        return True
+
+    def stop(self) -> None:
+        self._stopping = True
+
+    def run(self, wakeup_fd: int) -> None:
+        """Runs until `stop`, or until standard input ends (supervisord is dead)."""
+        poller = zmq.Poller()
+        poller.register(self._acks, zmq.POLLIN)
+        poller.register(self._backend.fileno(), zmq.POLLIN)
+        poller.register(wakeup_fd, zmq.POLLIN)
+        if not _stdin_is_guard():
+            log.info("standard input is no pipe: its end is not watched")
+        else:
+            poller.register(0, zmq.POLLIN)
+        self._watcher.begin()
+        while not self._stopping:
+            ready = dict(poller.poll(self._timeout_ms()))
+            if wakeup_fd in ready:
+                with contextlib.suppress(BlockingIOError):
+                    os.read(wakeup_fd, 4096)
+            if 0 in ready and not os.read(0, 4096):
+                log.warning("standard input ended: supervisord is gone, leaving")
+                return
+            if self._acks in ready:
+                self._take_replies()
+            if self._backend.fileno() in ready:
+                self._watcher.absorb(self._backend.take())
+            self._watcher.work()
+            now = time.monotonic_ns()
+            self._stream.flush(now)
+            unsent = self._stream.unsent
+            if unsent:
+                poller.register(self._push, zmq.POLLOUT)
+            elif self._push in poller:
+                poller.unregister(self._push)
+            if now >= self._beat_at:
+                self._beat(now)
+
+    def _timeout_ms(self) -> int:
+        if not self._watcher.idle and not self._stream.full:
+            return 0
+        due = [self._beat_at]
+        if not self._stream.full:
+            due.append(self._watcher.next_due())
+        resend = self._stream.next_resend()
+        if resend is not None:
+            due.append(resend)
+        wait = min(due) - time.monotonic_ns()
+        return max(0, -(-wait // 1_000_000))
+
+    def _take_replies(self) -> None:
+        while True:
+            try:
+                parts = self._acks.recv_multipart(zmq.DONTWAIT)
+            except zmq.Again:
+                return
+            try:
+                reply = decode_down(parts[-1])
+            except WireError as error:
+                log.warning("dropped: %s", error)
+                continue
+            if not self._stream.reply(reply, time.monotonic_ns()):
+                self._new_epoch(reply.epoch)
+                continue
+            for token in reply.syncs:
+                self._watcher.sync(token)
+            for directory, names in reply.looks:
+                self._watcher.look_again(directory, names)
+
+    def _new_epoch(self, known: int) -> None:
+        """The aggregator lost this epoch, or knows a later one: begin another, with a baseline."""
+        epoch = max(known, self._lock.epoch) + 1
+        log.warning("epoch %d can't go on, beginning %d", self._lock.epoch, epoch)
+        self._lock.write_epoch(epoch)
+        self._stream = Stream(self.shard, epoch, self._generation, self._send)
+        self._watcher.stream = self._stream
+        self._watcher.begin()
+
+    def _beat(self, now: int) -> None:
+        self._beat_at = now + int(BEAT_S * 1e9)
+        territory, watcher = self._territory, self._watcher
+        beat = Beat(
+            version=WIRE_VERSION,
+            shard=self.shard,
+            epoch=self._stream.epoch,
+            generation=self._generation,
+            pid=os.getpid(),
+            state="watching" if watcher.baseline_done else "scanning",
+            backend=self._backend.name,
+            directories=territory.directories,
+            files=territory.files if watcher.baseline_done else territory.looks,
+            watches=self._backend.watches(),
+            polled=len(territory.swept),
+            pending=watcher.pending,
+            unacked=self._stream.unacked,
+            overflows=watcher.overflows,
+            rescans=watcher.rescans,
+            hints=watcher.hints,
+            looks=territory.looks,
+            filtered=territory.filtered,
+            others=territory.others,
+            doubts=territory.doubts(),
+        )
+        self._send(encode(beat))
+
+    def close(self) -> None:
+        self._backend.close()
+        self._context.destroy(linger=0)
+        self._lock.close()
+
+
+def _stdin_is_guard() -> bool:
+    """Whether the end of standard input tells the death of whoever started this process: true of a pipe, not of /dev/null."""
+    try:
+        mode = os.fstat(0).st_mode
+    except OSError:
+        return False
+    return stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode)
+
+
+def _remedy(directories: int) -> str:
+    try:
+        allowed = int(Path("/proc/sys/fs/inotify/max_user_watches").read_text())
+    except (OSError, ValueError):
+        return ""
+    needed = allowed + directories + directories // 10
+    return f"sudo sysctl -w fs.inotify.max_user_watches={-(-needed // 1024) * 1024} (and in /etc/sysctl.d to keep it)"
+
+
+def main(argv: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="shardwatch-shard", description="One shard of a service; supervisord starts it.")
+    parser.add_argument("--state-dir", required=True, type=Path)
+    parser.add_argument("--shard", default=os.environ.get("SHARD_ID", ""), help="id in the plan (default: $SHARD_ID)")
+    options = parser.parse_args(argv)
+    if not re.fullmatch(SHARD_ID_PATTERN, options.shard):
+        parser.error("no valid shard id: give --shard or SHARD_ID")
+    die_with_parent()
+    layout = Layout(options.state_dir.absolute())
+    open_log(layout.log(f"shard-{options.shard}"))
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))  # a scan holds one descriptor a level
+    reader, writer = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+    try:
+        settings = read_settings(layout.settings)
+        plan = read_plan(layout.plan)
+        if plan is None:
+            raise UsageError("there is no plan yet", hint="the coordinator writes it; it will be tried again", retryable=True)
+        process = ShardProcess(options.shard, layout, settings, plan)
+    except (ShardwatchError, OSError) as error:
+        log.error("%s", error)
+        print(f"shardwatch-shard: error: {error}", file=sys.stderr)
+        return 75
+    signal.signal(signal.SIGTERM, lambda *_: process.stop())
+    signal.signal(signal.SIGINT, lambda *_: process.stop())
+    signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
+    log.info("shard %s, epoch %d, %d anchors", options.shard, process._lock.epoch, len(process._territory.places))
+    try:
+        process.run(reader)
+    finally:
+        process.close()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,134 @@
+"""Which hints are due: a path waits for quiet, but not longer than a cap. Pure: the clock is passed in.
+
+Hints come in by the thousand, so they are kept in generations (a few milliseconds each) and compared as sets: a name is due
+when its generation is old enough and no later one holds it too. Only names that are hit again cost an object of their own.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Mapping
+from typing import Final, Generic, TypeVar
+
+K = TypeVar("K")
+
+#: Generations that one quiet period is cut into.
+_GRAINS: Final = 8
+
+
+class _Generation(Generic[K]):
+    __slots__ = ("begun", "last", "names")
+
+    def __init__(self, now: int) -> None:
+        self.begun = now
+        self.last = now
+        self.names: dict[K, set[bytes]] = {}
+
+
+class Settle(Generic[K]):
+    """Names by directory. Times are nanoseconds of one monotonic clock."""
+
+    def __init__(self, quiet_ns: int, cap_ns: int) -> None:
+        self.quiet_ns = quiet_ns
+        self.cap_ns = max(cap_ns, quiet_ns)
+        self._generations: deque[_Generation[K]] = deque()
+        #: When a name that was hit again was first hit.
+        self._first: dict[tuple[K, bytes], int] = {}
+        #: Directories of which every name is pending: precision was given up, not changes.
+        self._whole: dict[K, int] = {}
+        self._count = 0
+
+    def __len__(self) -> int:
+        """Names pending, a name counted once for each generation that holds it."""
+        return self._count + len(self._whole)
+
+    def add(self, now: int, hints: Mapping[K, set[bytes]]) -> None:
+        """Takes over the sets of `hints`."""
+        if not hints:
+            return
+        newest = self._generations[-1] if self._generations else None
+        if newest is None or now - newest.begun > self.quiet_ns // _GRAINS:
+            newest = _Generation(now)
+            self._generations.append(newest)
+        newest.last = now
+        for key, names in hints.items():
+            if key in self._whole:
+                continue
+            held = newest.names.get(key)
+            if held is None:
+                newest.names[key] = names
+                self._count += len(names)
+            else:
+                before = len(held)
+                held |= names
+                self._count += len(held) - before
+
+    def collapse(self, now: int) -> None:
+        """Forgets the names: all their directories are pending as a whole."""
+        for generation in self._generations:
+            for key in generation.names:
+                self._whole.setdefault(key, now)
+        self._generations.clear()
+        self._first.clear()
+        self._count = 0
+
+    def due(self, now: int) -> dict[K, set[bytes] | None]:
+        """Takes out what is due by `now`; None instead of names means all of the directory."""
+        out: dict[K, set[bytes] | None] = {}
+        while self._generations and self._generations[0].last + self.quiet_ns <= now:
+            generation = self._generations.popleft()
+            for key, names in generation.names.items():
+                self._count -= len(names)
+                names = self._still_hot(now, generation.begun, key, names)
+                if names:
+                    held = out.get(key)
+                    if held is None:
+                        out[key] = names
+                    else:
+                        held |= names
+        if self._whole:
+            for key in [k for k, since in self._whole.items() if since + self.quiet_ns <= now]:
+                del self._whole[key]
+                out[key] = None
+        return out
+
+    def _still_hot(self, now: int, begun: int, key: K, names: set[bytes]) -> set[bytes]:
+        """Names of a generation less those that a later one holds too and whose cap is not reached."""
+        hot: set[bytes] = set()
+        for later in self._generations:
+            held = later.names.get(key)
+            if held:
+                hot |= names & held
+        for name in hot:
+            first = self._first.setdefault((key, name), begun)
+            if now - first < self.cap_ns:
+                names.discard(name)
+        if self._first:
+            for name in names:
+                self._first.pop((key, name), None)
+        return names
+
+    def flush(self) -> dict[K, set[bytes] | None]:
+        """Takes out everything."""
+        out: dict[K, set[bytes] | None] = {}
+        for generation in self._generations:
+            for key, names in generation.names.items():
+                held = out.get(key)
+                if held is None:
+                    out[key] = names
+                else:
+                    held |= names
+        for key in self._whole:
+            out[key] = None
+        self._generations.clear()
+        self._first.clear()
+        self._whole.clear()
+        self._count = 0
+        return out
+
+    def next_due(self) -> int | None:
+        """When `due` has something next, or None."""
+        times = [self._generations[0].last + self.quiet_ns] if self._generations else []
+        if self._whole:
+            times.append(min(self._whole.values()) + self.quiet_ns)
+        return min(times, default=None)

@@ -1,0 +1,242 @@
+"""What a shard does next: the queue of looks between the hints that come in and the stream that goes out.
+
+Knows no socket: the main loop feeds it and gives it time. Two kinds of work: looks that hints ask for come first, scans
+(baseline, rescan, sweep) get at least a step in between. A sync takes over what was pending when it was read, so that load
+that comes later can't hold it up.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import Final
+
+from shardwatch.shard.backend.base import Backend, Hints
+from shardwatch.shard.contract.limits import ANCHOR_CHECK_S, PENDING_NAMES_MAX
+from shardwatch.shard.contract.wire import Baseline, Synced
+from shardwatch.shard.send import Stream
+from shardwatch.shard.settle import Settle
+from shardwatch.shard.territory import Place, Steps, Territory
+from shardwatch.shard.tree import Node
+
+_SLICE_NS: Final = 10_000_000
+_DOUBT_RETRY_NS: Final = 2_000_000_000
+#: Structural hints kept before everything is rescanned instead.
+_DIRECTORIES_MAX: Final = 50_000
+#: A sweep may cost at most this part of the time: the pause after it is that much longer than it took.
+_SWEEP_PAUSE_FACTOR: Final = 4
+
+
+class Watcher:
+    """Runs in one thread. `clock` is monotonic, ns."""
+
+    def __init__(
+        self,
+        territory: Territory,
+        backend: Backend,
+        stream: Stream,
+        settle: Settle[Node],
+        *,
+        poll_ns: int,
+        clock: Callable[[], int] = time.monotonic_ns,
+    ) -> None:
+        self._territory = territory
+        self._backend = backend
+        self.stream = stream
+        self._settle = settle
+        self._clock = clock
+        self._poll_ns = poll_ns
+        self._directories: dict[tuple[Node, bytes], bool] = {}
+        self._urgent: deque[Steps] = deque()
+        self._scans: deque[Steps] = deque()
+        #: Places whose scan is queued but not begun.
+        self._queued: set[int] = set()
+        self._syncs: set[int] = set()
+        self._answered: deque[int] = deque(maxlen=1000)
+        self._sweeping = False
+        self._sweep_at = 0
+        self._check_at = 0
+        self._retry_at = 0
+        self.baseline_done = False
+        self.overflows = 0
+        self.rescans = 0
+        self.hints = 0
+
+    # -- what comes in
+
+    def begin(self) -> None:
+        """A new epoch: watch, then list, everything owned, then say that the baseline is done."""
+        self.baseline_done = False
+        self._urgent.clear()
+        self._scans.clear()
+        self._queued.clear()
+        self._syncs.clear()
+        self._directories.clear()
+        self._settle.flush()
+        for node in self._territory.swept:
+            node.digest = 0
+        self._sweeping = False
+        for place in self._territory.places:
+            self._queue_scan(place)
+        self._scans.append(self._baseline())
+
+    def absorb(self, hints: Hints) -> None:
+        now = self._clock()
+        self.hints += hints.count
+        self._settle.add(now, hints.names)
+        for key, arrived in hints.directories.items():
+            self._directories[key] = arrived or self._directories.get(key, False)
+        if hints.selves and any(node.parent is None for node in hints.selves):
+            self._check_at = 0
+        if hints.overflow:
+            self.overflows += 1
+        if hints.overflow or len(self._directories) > _DIRECTORIES_MAX:
+            self._directories.clear()
+            self.rescan()
+        if len(self._settle) > PENDING_NAMES_MAX:
+            self._settle.collapse(now)
+
+    def rescan(self) -> None:
+        """Hints were lost: looks again at everything this shard owns."""
+        self.rescans += 1
+        for place in self._territory.places:
+            self._queue_scan(place)
+
+    def sync(self, token: int) -> None:
+        """Answers `token` in the stream once everything that was queued in the kernel by now has been looked at."""
+        if token in self._syncs or token in self._answered:
+            return
+        self._syncs.add(token)
+        self._backend.drain()
+        self.absorb(self._backend.take())
+        self._check_anchors()
+        earlier, self._urgent = self._urgent, deque()
+        directories, self._directories = self._directories, {}
+        names = self._settle.flush()
+        self._scans.append(self._sync_job(token, earlier, directories, names))
+
+    def look_again(self, directory: bytes, names: list[bytes]) -> None:
+        """The aggregator doubts what it holds of these names (all, where the list is empty)."""
+        for place in self._territory.places:
+            base = place.anchor.path
+            inside = directory == base or directory.startswith(base + b"/" if base != b"/" else base)
+            if place.node is not None and inside:
+                node = place.node.find(directory[len(base) :].lstrip(b"/"))
+                if node is not None:
+                    self._urgent.append(self._territory.look(node, set(names) or None))
+
+    # -- what is done
+
+    @property
+    def pending(self) -> int:
+        return len(self._settle) + len(self._directories) + len(self._urgent)
+
+    @property
+    def idle(self) -> bool:
+        return not (self._urgent or self._directories or self._scans)
+
+    def next_due(self) -> int:
+        """When `work` has something to do by itself, on the same clock; not later than the next look at the anchors."""
+        times = [self._check_at]
+        settle = self._settle.next_due()
+        if settle is not None:
+            times.append(settle)
+        if self._territory.swept and not self._sweeping:
+            times.append(self._sweep_at)
+        if self._territory.doubtful:
+            times.append(self._retry_at)
+        return min(times)
+
+    def work(self) -> None:
+        """Looks for a slice of time, as far as there is credit."""
+        now = self._clock()
+        self._timers(now)
+        end = now + _SLICE_NS
+        while not self.stream.full:
+            self._promote()
+            if not self._urgent:
+                break
+            self._step(self._urgent)
+            if self._clock() >= end:
+                break
+        end = self._clock() + _SLICE_NS
+        while self._scans and not self.stream.full:
+            self._step(self._scans)
+            if self._clock() >= end or self._directories:
+                break
+
+    def _step(self, jobs: deque[Steps]) -> None:
+        if next(jobs[0], jobs) is jobs:  # the generator yields None; the default tells that it ended
+            jobs.popleft()
+
+    def _promote(self) -> None:
+        """Makes jobs of the hints that are due: directories at once, names when they have settled."""
+        if self._directories:
+            found, self._directories = self._directories, {}
+            for (node, name), arrived in found.items():
+                self._urgent.append(self._territory.reconcile(node, name, arrived=arrived))
+        for node, names in self._settle.due(self._clock()).items():
+            self._urgent.append(self._territory.look(node, names))
+
+    def _timers(self, now: int) -> None:
+        if now >= self._check_at:
+            self._check_anchors()
+        if self._territory.doubtful and now >= self._retry_at:
+            self._retry_at = now + _DOUBT_RETRY_NS
+            self._scans.append(self._territory.retry_doubts())
+        if self._territory.swept and not self._sweeping and self.baseline_done and now >= self._sweep_at:
+            self._sweeping = True
+            self._scans.append(self._sweep())
+
+    def _check_anchors(self) -> None:
+        self._check_at = self._clock() + int(ANCHOR_CHECK_S * 1e9)
+        for place in self._territory.places:
+            if place.index not in self._queued and self._territory.check(place):
+                self._queue_scan(place)
+
+    def _queue_scan(self, place: Place) -> None:
+        if place.index not in self._queued:
+            self._queued.add(place.index)
+            self._scans.append(self._scan(place))
+
+    def _scan(self, place: Place) -> Steps:
+        self._queued.discard(place.index)
+        yield from self._territory.scan_place(place)
+
+    def _baseline(self) -> Steps:
+        self.baseline_done = True
+        self._territory.files = self._territory.looks
+        self.stream.add(Baseline(self.stream.generation, self._territory.directories, self._territory.files))
+        self._sweep_at = self._clock() + self._poll_ns
+        yield
+
+    def _sweep(self) -> Steps:
+        begun = self._clock()
+        yield from self._territory.sweep()
+        self._sweeping = False
+        now = self._clock()
+        self._sweep_at = now + max(self._poll_ns, _SWEEP_PAUSE_FACTOR * (now - begun))
+
+    def _sync_job(
+        self,
+        token: int,
+        earlier: deque[Steps],
+        directories: dict[tuple[Node, bytes], bool],
+        names: dict[Node, set[bytes] | None],
+    ) -> Steps:
+        for job in earlier:
+            yield from job
+        for (node, name), arrived in directories.items():
+            yield from self._territory.reconcile(node, name, arrived=arrived)
+        for node, some in names.items():
+            yield from self._territory.look(node, some)
+        if self._territory.swept:
+            yield from self._territory.sweep()
+        if self._territory.doubtful:
+            yield from self._territory.retry_doubts()
+        self._syncs.discard(token)
+        self._answered.append(token)
+        doubts = [d.path for d in self._territory.doubts() if d.state == "unreadable"]
+        self.stream.add(Synced(token, doubts))
+        yield

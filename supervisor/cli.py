@@ -1,0 +1,175 @@
+"""The command line: reads the arguments, runs one command, turns errors into one line and an exit code.
+
+Only the chosen command's module is imported, and that module imports what is heavy inside its `run`: `--help` and
+`--version` cost an argparse, and `watch` is on its way to ready as soon as the arguments are read.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from typing import NoReturn
+
+from shardwatch.shard.contract.errors import ShardwatchError, UsageError
+from shardwatch.supervisor.commands.ends import Ended
+
+#: Exit codes that belong to no error class (those are in shard.contract.errors); all are documented in docs/formats.md.
+EXIT_BUG = 70
+EXIT_INTERRUPTED = 130
+
+#: Every command and its line in `--help`. Its module is shardwatch.supervisor.commands.NAME.
+COMMANDS = {
+    "watch": "run the whole service in the foreground and print what changes",
+    "up": "run the service (in the foreground, or --detach)",
+    "down": "stop the service, and return when all of it is gone",
+    "status": "show processes, shards, degraded subtrees and groups",
+    "pull": "take batches of events for a group, and acknowledge them",
+    "groups": "list the groups, or drop one",
+    "sync": "return once every change made before is in the index",
+    "plan": "show how a tree would be cut into shards; starts nothing",
+    "doctor": "check limits, filesystems and permissions, with remedies",
+    "config": "print the effective configuration and where each value comes from",
+}
+
+_EPILOG = """\
+`shardwatch COMMAND --help` explains a command. A running service is found by --state-dir, by the state_dir of a
+configuration file (-c FILE, or the nearest shardwatch.toml upwards), by SHARDWATCH_STATE_DIR, or in its default place,
+$XDG_STATE_HOME/shardwatch (~/.local/state/shardwatch).
+
+exit codes: 0 done · 1 doctor: something needs attention · 2 wrong input · 3 no service runs there · 4 in use ·
+5 timeout · 6 the service failed · 70 a defect of shardwatch · 130 interrupted   (docs/formats.md)
+"""
+
+
+class Parser(argparse.ArgumentParser):
+    """argparse whose errors are one line, like every other error of ours."""
+
+    def error(self, message: str) -> NoReturn:
+        raise UsageError(message, hint=f"see `{self.prog} --help`")
+
+
+def make_parser(chosen: str | None) -> Parser:
+    """The parser of all commands, of which only `chosen` gets its arguments (the others' modules stay unread)."""
+    parser = Parser(
+        prog="shardwatch",
+        description="Tells an extract stage of every change in huge trees, once, and never misses one.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action="version", version=_version())
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", title="commands", parser_class=Parser)
+    for name, line in COMMANDS.items():
+        if name != chosen:
+            commands.add_parser(name, help=line, add_help=False)
+            continue
+        module = import_module(f"shardwatch.supervisor.commands.{name}")
+        command = commands.add_parser(
+            name,
+            help=line,
+            description=module.__doc__,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+            allow_abbrev=False,
+        )
+        module.add_arguments(command)
+        command.set_defaults(run=module.run)
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs one command and returns its exit code. Never lets a traceback out, unless SHARDWATCH_DEBUG is set."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    _open_standard_streams()
+    try:
+        code = _run(arguments)
+        if sys.stdout is not None:
+            sys.stdout.flush()
+        return code
+    except ShardwatchError as error:
+        complain(str(error))
+        return error.exit_code
+    except BrokenPipeError:
+        _forget_standard_output()
+        return 0
+    except OSError as error:
+        complain(_os_error(error))
+        return 1
+    except Ended as ended:
+        return 0 if ended.signum is None else 128 + ended.signum
+    except KeyboardInterrupt:
+        return EXIT_INTERRUPTED
+    except Exception as error:  # noqa: BLE001 - the last place: a defect of ours becomes one line
+        if os.environ.get("SHARDWATCH_DEBUG"):
+            raise
+        state_dir = getattr(_last_arguments, "state_dir", None)
+        logs = f"; the service's logs are in {state_dir}/logs" if state_dir else ""
+        complain(f"defect in shardwatch: {type(error).__name__}: {error}{logs} (set SHARDWATCH_DEBUG=1 for the traceback)")
+        return EXIT_BUG
+
+
+_last_arguments: argparse.Namespace | None = None
+
+
+def _run(arguments: list[str]) -> int:
+    global _last_arguments
+    chosen = next((a for a in arguments if not a.startswith("-")), None)
+    parser = make_parser(chosen if chosen in COMMANDS else None)
+    try:
+        options = parser.parse_args(arguments)
+    except SystemExit as leave:  # --help and --version
+        return leave.code if isinstance(leave.code, int) else 0
+    _last_arguments = options
+    if options.command is None:
+        raise UsageError("no command given", hint="see `shardwatch --help`; to begin: `shardwatch watch .`")
+    code = options.run(options)
+    return int(code)
+
+
+def complain(message: str) -> None:
+    """One line on standard error, whatever the message holds."""
+    from shardwatch.supervisor.render import readable
+
+    if sys.stderr is not None:
+        try:
+            print(f"shardwatch: error: {readable(' '.join(message.split()))}", file=sys.stderr, flush=True)
+        except OSError:
+            pass
+
+
+def _os_error(error: OSError) -> str:
+    name = error.filename if error.filename is not None else ""
+    path = os.fsdecode(name) if isinstance(name, (str, bytes)) else str(name)
+    reason = error.strerror or str(error) or type(error).__name__
+    return f"{path}: {reason}" if path else reason
+
+
+def _version() -> str:
+    from shardwatch import __version__
+
+    return f"shardwatch {__version__}"
+
+
+def _open_standard_streams() -> None:
+    """Gives descriptors 0, 1 and 2 to /dev/null where they are closed: no socket or database may ever get their numbers."""
+    for fd in (0, 1, 2):
+        try:
+            os.fstat(fd)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)
+    for stream in (sys.stdout, sys.stderr):
+        if stream is not None and hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def _forget_standard_output() -> None:
+    """Nobody reads standard output any more: what Python still holds for it must not raise at exit."""
+    null = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, 1)
+    os.close(null)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,24 @@
+"""One question after another to a running service, for commands that print an answer and end."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+from collections.abc import Iterator
+from typing import Any, Protocol
+
+
+class Ask(Protocol):
+    def __call__(self, op: str, *, wait_s: float = 0.0, **fields: object) -> dict[str, Any]: ...
+
+
+@contextlib.contextmanager
+def asking(options: argparse.Namespace) -> Iterator[Ask]:
+    """Gives the function that asks. Raises NotRunningError where no service runs, and Ended."""
+    from shardwatch.supervisor.commands.ends import Ends
+    from shardwatch.supervisor.commands.line import Line
+    from shardwatch.supervisor.commands.place import running_layout
+
+    layout = running_layout(options)
+    with Ends() as ends, Line(layout) as line:
+        yield lambda op, *, wait_s=0.0, **fields: line.request(ends, op, wait_s=wait_s, **fields)

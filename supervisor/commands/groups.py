@@ -1,0 +1,41 @@
+"""List the groups (named consumers) of the running service, or drop one with all it has pending."""
+
+from __future__ import annotations
+
+import argparse
+
+from shardwatch.supervisor.commands.tree_options import add_config_option, add_json_option, add_state_dir_option
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    add_config_option(parser)
+    add_state_dir_option(parser)
+    verbs = parser.add_subparsers(dest="verb", metavar="list|drop", required=True)
+    listing = verbs.add_parser("list", help="name, position, backlog and leases of every group")
+    add_json_option(listing, "one JSON object with all groups")
+    dropping = verbs.add_parser("drop", help="forget a group; a later pull under that name begins anew")
+    dropping.add_argument("name", metavar="NAME")
+    for verb in (listing, dropping):  # both places are natural: `groups --state-dir DIR list`, `groups list --state-dir DIR`
+        add_config_option(verb, default=argparse.SUPPRESS)
+        add_state_dir_option(verb, default=argparse.SUPPRESS)
+
+
+def run(options: argparse.Namespace) -> int:
+    from shardwatch.supervisor.commands.asking import asking
+
+    if options.verb == "drop":
+        with asking(options) as ask:
+            ask("drop", group=options.name)
+        return 0
+    with asking(options) as ask:
+        groups = ask("groups")["groups"]
+    if options.json:
+        from shardwatch.supervisor.commands.lines import print_json
+
+        print_json({"format": 1, "groups": groups})
+        return 0
+    from shardwatch.supervisor.commands.tables import groups_table
+    from shardwatch.supervisor.render import write_text
+
+    write_text(groups_table(groups) or "no groups yet: `shardwatch pull --group NAME` makes one\n")
+    return 0

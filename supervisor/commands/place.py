@@ -1,0 +1,38 @@
+"""Which service a command means."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from shardwatch.shard.contract.errors import NotRunningError
+from shardwatch.shard.contract.layout import Layout
+
+
+def state_dir_of(options: argparse.Namespace) -> Path:
+    """--state-dir, else what the configuration (file, environment, default) says. Nothing is created."""
+    from shardwatch.supervisor.config import resolve
+
+    file = getattr(options, "config_file", None)
+    if options.state_dir is not None and file is None:
+        return Path(options.state_dir).absolute()
+    overrides = {} if options.state_dir is None else {"state_dir": options.state_dir}
+    return resolve(config_file=None if file is None else Path(file), overrides=overrides).state_dir
+
+
+def running_layout(options: argparse.Namespace) -> Layout:
+    """The layout of the service that runs there. Raises NotRunningError. Whether it answers, the first question tells."""
+    from shardwatch.supervisor import service
+
+    state_dir = state_dir_of(options)
+    layout = Layout(state_dir)
+    if not service.running(layout):
+        raise not_running(state_dir)
+    return layout
+
+
+def not_running(state_dir: Path) -> NotRunningError:
+    return NotRunningError(
+        f"no service runs in {state_dir}",
+        hint="start one with `shardwatch up PATH...`, or name another place with --state-dir",
+    )

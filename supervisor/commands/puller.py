@@ -1,0 +1,110 @@
+"""Pull, print, acknowledge: the loop that `pull` and `watch` share."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Any
+
+from shardwatch.supervisor.commands.ends import Ends
+from shardwatch.supervisor.commands.line import Line, Reply, checked
+from shardwatch.supervisor.commands.lines import Lines
+
+#: How long a pull is parked in the service before it is asked anew, seconds.
+PARK_S = 30.0
+#: Largest batch asked for where the user gives no maximum.
+BATCH_MAX = 1000
+
+
+class Puller:
+    """One group's pulls on a line. A batch is acknowledged after its last byte is written, never before."""
+
+    def __init__(self, line: Line, lines: Lines, ends: Ends, *, group: str, start: str | None, worker: str | None = None) -> None:
+        self._line = line
+        self._lines = lines
+        self._ends = ends
+        self.group = group
+        self._start = start
+        self._warned = False
+        #: Leases are held in this name, so that they can be given back together.
+        self._worker = f"{group[:100]}:{os.getpid()}" if worker is None else worker
+        #: Number of the pull that waits for its answer, if one does.
+        self.asked: int | None = None
+
+    def ask(self, maximum: int, wait_s: float, *, peek: bool = False) -> int:
+        """Sends a pull; its answer goes to `print`."""
+        fields: dict[str, Any] = {"group": self.group, "max": maximum, "wait_ms": int(wait_s * 1000), "worker": self._worker}
+        if peek:
+            fields["peek"] = True
+        if self._start is not None:
+            fields["from"] = self._start
+        self.asked = self._line.ask("pull", wait_s=wait_s, **fields)
+        return self.asked
+
+    def print(self, reply: Reply, *, peek: bool = False) -> dict[str, Any] | None:
+        """Prints and acknowledges the answer of a pull; returns its batch, or None where nothing was pending.
+
+        Raises Ended before the acknowledgement when standard output is closed, and the service's error.
+        """
+        reply = checked(reply)
+        self._warn(created=bool(reply.get("created")))
+        batch: dict[str, Any] | None = reply.get("batch")
+        if batch is None:
+            return None
+        self._lines.write(batch["events"])
+        if not peek:
+            self._line.ask("ack", group=self.group, batch=batch["id"])
+        return batch
+
+    def _warn(self, *, created: bool) -> None:
+        if self._start is not None and not created and not self._warned:
+            print(
+                f"shardwatch: group {self.group} exists: --from {self._start} is ignored, it goes on where it stands "
+                f"(`shardwatch groups drop {self.group}` to begin anew)",
+                file=sys.stderr,
+            )
+        self._warned = True
+
+    def release(self) -> None:
+        """Gives back what was handed out and not acknowledged: it is pending again at once, not when its lease ends."""
+        if self.asked is not None:
+            self._line.ask("release", group=self.group, worker=self._worker)
+
+    def take(self, maximum: int, wait_s: float, *, peek: bool = False) -> dict[str, Any] | None:
+        """One batch, or None where nothing came within `wait_s`. Returns when the acknowledgement is confirmed.
+
+        Raises NotRunningError when the service does not answer, and Ended.
+        """
+        number = self.ask(maximum, wait_s, peek=peek)
+        batch = self.print(self._line.answer(self._ends, number, wait_s), peek=peek)
+        if batch is not None and not peek:
+            self._line.finish(5.0)
+        return batch
+
+    def drain(self, limit: int | None, wait_s: float) -> None:
+        """All that is pending, at most `limit` events; waits up to `wait_s` for the first."""
+        left = limit
+        while left is None or left > 0:
+            batch = self.take(BATCH_MAX if left is None else min(left, BATCH_MAX), wait_s)
+            if batch is None or not batch.get("more"):
+                return
+            if left is not None:
+                left -= len(batch["events"])
+            wait_s = 0.0
+
+    def follow(self, maximum: int) -> None:
+        """For ever. A service that goes away is waited for; ends by Ended, or by an error the service answers with."""
+        self.ask(maximum, PARK_S)
+        missing = False
+        while True:
+            answers = self._line.wait(self._ends, PARK_S)
+            for number, reply in answers:
+                if number == self.asked or reply.get("batch"):
+                    self.print(reply)
+                    if number == self.asked:
+                        self.ask(maximum, PARK_S)
+            if missing != self._line.lost:
+                missing = self._line.lost
+                word = "the service went away; waiting for it" if missing else "the service is back"
+                print(f"shardwatch: {word}", file=sys.stderr, flush=True)
+

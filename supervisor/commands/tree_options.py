@@ -1,0 +1,69 @@
+"""Arguments that several commands share: which tree, and where the service is."""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from shardwatch.supervisor.config import Resolved
+
+BACKENDS = ("auto", "inotify", "polling", "native")
+
+
+def add_tree_options(parser: argparse.ArgumentParser) -> None:
+    """PATH... and what is watched below it. Each overrides the environment, which overrides the configuration file."""
+    parser.add_argument("paths", nargs="*", metavar="PATH", help="directories to watch (default: the configuration's roots)")
+    tree = parser.add_argument_group("tree options")
+    tree.add_argument(
+        "--include", action="append", metavar="GLOB", help="keep files that match; replaces the default; may be repeated"
+    )
+    tree.add_argument(
+        "--exclude", action="append", metavar="GLOB", help="leave out what matches, besides the defaults; may be repeated"
+    )
+    tree.add_argument("--no-default-excludes", action="store_true", help="leave nothing out but what --exclude says")
+    tree.add_argument("--directories", action="store_true", help="report directories too, not only files")
+    tree.add_argument("--shards", type=int, metavar="N", help="number of shard processes (default: fits tree and machine)")
+    tree.add_argument("--backend", choices=BACKENDS, help="how change is noticed (default: auto)")
+    tree.add_argument("--settle-ms", type=int, metavar="N", help="quiet time before a change is reported (default: 50)")
+
+
+def add_config_option(parser: argparse.ArgumentParser, default: Any = None) -> None:
+    meaning = "configuration file (default: nearest shardwatch.toml upwards)"
+    parser.add_argument("-c", "--config", dest="config_file", metavar="FILE", default=default, help=meaning)
+
+
+def add_state_dir_option(
+    parser: argparse.ArgumentParser, meaning: str = "state directory of the service", default: Any = None
+) -> None:
+    parser.add_argument("--state-dir", metavar="DIR", default=default, help=meaning)
+
+
+def add_json_option(parser: argparse.ArgumentParser, what: str) -> None:
+    parser.add_argument("--json", action="store_true", help=what)
+
+
+def overrides_of(options: argparse.Namespace) -> dict[str, object]:
+    """The options given on the command line, by the names that they have in the configuration file."""
+    given: dict[str, Any] = {
+        "roots": options.paths or None,
+        "include": options.include,
+        "exclude": options.exclude,
+        "default_excludes": False if options.no_default_excludes else None,
+        "directories": True if options.directories else None,
+        "shards": options.shards,
+        "backend": options.backend,
+        "settle_ms": options.settle_ms,
+        "state_dir": getattr(options, "state_dir", None),
+    }
+    return {name: value for name, value in given.items() if value is not None}
+
+
+def resolve_tree(options: argparse.Namespace) -> Resolved:
+    """The effective configuration for a command that has the tree options. Raises UsageError."""
+    from pathlib import Path
+
+    from shardwatch.supervisor.config import resolve
+
+    file = getattr(options, "config_file", None)
+    return resolve(config_file=None if file is None else Path(file), overrides=overrides_of(options))

@@ -1,0 +1,81 @@
+"""Run the service: in the foreground as supervisord itself, or with --detach in the background.
+
+PATH... are the roots; without any, those of the configuration. With --detach the command returns when every directory is
+watched and the baseline is committed, or fails with the reason. `shardwatch down` ends it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import sys
+import time
+from types import FrameType
+from typing import TYPE_CHECKING
+
+from shardwatch.supervisor.commands.tree_options import (
+    add_config_option,
+    add_state_dir_option,
+    add_tree_options,
+    resolve_tree,
+)
+from shardwatch.supervisor.render import readable
+
+if TYPE_CHECKING:
+    from shardwatch.supervisor.service import Prepared
+
+#: How long --detach waits for ready, seconds: the first scan of ten million files takes minutes.
+READY_S = 3600.0
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    add_tree_options(parser)
+    parser.add_argument("--detach", action="store_true", help="run in the background; return when ready")
+    add_config_option(parser)
+    add_state_dir_option(parser, "where the service keeps its state (default: see `shardwatch --help`)")
+
+
+def run(options: argparse.Namespace) -> int:
+    from shardwatch.supervisor import service
+
+    resolved = resolve_tree(options)
+    prepared = service.prepare(resolved.state_dir, resolved.settings)
+    for note in prepared.notes:
+        _say(f"warning: {note}")
+    if options.detach:
+        _detach(prepared)
+        return 0
+    _say(f"the service runs in {prepared.layout.state_dir}; Ctrl-C ends it")
+    argv = service.command(prepared.layout, echo=True)
+    os.execv(argv[0], argv)
+
+
+def _detach(prepared: Prepared) -> None:
+    """Returns when the service is ready. Whatever ends the waiting ends the service too."""
+    from shardwatch.supervisor import service
+    from shardwatch.supervisor.render import Scanning, banner_line
+
+    began = time.monotonic()
+    signal.signal(signal.SIGTERM, _interrupt)
+    signal.signal(signal.SIGHUP, _interrupt)
+    process = service.start(prepared.layout, follow=False)
+    scanning = Scanning(sys.stderr)
+    try:
+        ready = service.wait_ready(prepared.layout, READY_S, scanning.show, process)
+    except BaseException:
+        scanning.close()
+        process.terminate()
+        service.stop(prepared.layout)
+        raise
+    scanning.close()
+    _say(f"ready: {banner_line(ready, time.monotonic() - began)}")
+    _say(f"the service runs in {prepared.layout.state_dir}; `shardwatch down` ends it")
+
+
+def _interrupt(signum: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+def _say(text: str) -> None:
+    print(f"shardwatch: {readable(text)}", file=sys.stderr, flush=True)

@@ -1,0 +1,201 @@
+"""The `shards` name space of supervisord's XML-RPC: adds and removes shards by id. Runs inside supervisord.
+
+A caller gives an id and nothing else: command, directory and log file come from the `[rpcinterface:shards]` section of
+the static configuration. What is imported here is paid for by every start, and what blocks here stops all supervision: no
+zmq, no walks, nothing but the standard library and supervisor.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from pathlib import Path
+from typing import Any, Final
+
+from supervisor.http import NOT_DONE_YET
+from supervisor.options import ProcessConfig, ProcessGroupConfig, UnhosedConfigParser
+from supervisor.process import Subprocess
+from supervisor.states import STOPPED_STATES, ProcessStates, SupervisorStates, getProcessStateDescription
+from supervisor.supervisord import Supervisor
+from supervisor.xmlrpc import Faults, RPCError
+
+from shardwatch.supervisor.plugin.rearm import Rearm
+from shardwatch.supervisor.plugin.wake import StdinGuard, Wake
+
+GROUP: Final = "shards"
+#: Groups stop from the highest number to the lowest: coordinator 900, shards 500, aggregator 100.
+PRIORITY: Final = 500
+#: The same as contract.limits.SHARD_ID_PATTERN (a test compares them); importing it would import msgspec's neighbours.
+ID: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
+#: Written by service.prepare: the key of the plan on disk, if that plan still fits the settings.
+PLAN_KEY_FILE: Final = "run/plan.key"
+
+#: Set by shardwatch.supervisor.run before supervisord starts: its standard input is held by the one who started it.
+guard_stdin = False
+
+
+class ShardsRPC:
+    """What a client may call. Every method answers SHUTDOWN_STATE once supervisord is on its way out."""
+
+    def __init__(self, supervisord: Supervisor, template: dict[str, str]) -> None:
+        self._supervisord = supervisord
+        self._options = supervisord.options
+        self._template = template
+        self._wake = Wake(supervisord)
+        self._rearm = Rearm(supervisord)
+        self._guard = StdinGuard(supervisord) if guard_stdin else None
+        self._keep_through_reread()
+        self._ensure_group()
+        for shard in self._planned():
+            self._add(shard)
+
+    # Methods of the name space. Docstrings in the form that supervisord's system.methodHelp reads.
+
+    def add(self, shard: str) -> bool:
+        """Add a shard to the group and start it
+
+        @param string shard   Id of the shard
+        @return boolean result  True if it was added, False if it was there already
+        """
+        self._check(shard)
+        if shard in self._ensure_group().processes:
+            return False
+        self._add(shard)
+        self._wake.kick()
+        return True
+
+    def remove(self, shard: str) -> Any:
+        """Stop a shard and take it out of the group
+
+        @param string shard   Id of the shard
+        @return boolean result  True once it is gone, False if it was not there
+        """
+        self._check(shard)
+        group = self._ensure_group()
+        process = group.processes.get(shard)
+        if process is None:
+            return False
+        if process.state not in STOPPED_STATES:
+            process.stop()
+
+        def wait_until_gone() -> Any:
+            if process.state not in STOPPED_STATES:
+                return NOT_DONE_YET
+            if group.processes.get(shard) is process:
+                del group.processes[shard]
+                group.config.process_configs.remove(process.config)
+            return True
+
+        wait_until_gone.delay = 0.05  # type: ignore[attr-defined]
+        wait_until_gone.rpcinterface = self  # type: ignore[attr-defined]
+        return wait_until_gone
+
+    def rearm(self, name: str) -> bool:
+        """Start a program at once that waits in BACKOFF, and forget how often it died
+
+        @param string name   Name of a program, or id of a shard
+        @return boolean result  True if there is such a program
+        """
+        self._check_state()
+        found = [process for process in self._processes() if process.config.name == name]
+        for process in found:
+            self._rearm.forget(process)
+        self._wake.kick()
+        return bool(found)
+
+    def status(self) -> list[dict[str, Any]]:
+        """Tell of every program: group, name, state, pid, seconds up, seconds until the next start, deaths in a minute
+
+        @return array result  A list of structs
+        """
+        self._check_state()
+        now = time.time()
+        return [
+            {
+                "group": process.group.config.name if process.group is not None else "",
+                "name": process.config.name,
+                "state": getProcessStateDescription(process.state),
+                "pid": process.pid,
+                "up_s": round(now - process.laststart, 3) if process.pid else 0.0,
+                "retry_s": round(max(0.0, process.delay - now), 3) if process.state == ProcessStates.BACKOFF else 0.0,
+                "deaths": self._rearm.deaths(process),
+                "error": process.spawnerr or "",
+            }
+            for process in self._processes()
+        ]
+
+    # Inside.
+
+    def _check_state(self) -> None:
+        if self._options.mood < SupervisorStates.RUNNING:
+            raise RPCError(Faults.SHUTDOWN_STATE)
+
+    def _check(self, shard: object) -> None:
+        self._check_state()
+        if not isinstance(shard, str) or ID.fullmatch(shard) is None:
+            raise RPCError(Faults.BAD_NAME, "an id of a shard is " + ID.pattern)
+
+    def _processes(self) -> list[Subprocess]:
+        groups = sorted(self._supervisord.process_groups.values(), key=lambda group: group.config.priority)
+        return [process for group in groups for _, process in sorted(group.processes.items())]
+
+    def _ensure_group(self) -> Any:
+        group = self._supervisord.process_groups.get(GROUP)
+        if group is None:
+            self._supervisord.add_process_group(ProcessGroupConfig(self._options, GROUP, PRIORITY, []))
+            group = self._supervisord.process_groups[GROUP]
+        return group
+
+    def _add(self, shard: str) -> None:
+        group = self._ensure_group()
+        config = self._config(shard)
+        group.config.process_configs.append(config)
+        group.processes[shard] = config.make_process(group)  # STOPPED and autostart: the next pass starts it
+
+    def _config(self, shard: str) -> ProcessConfig:
+        """A program's configuration, made by supervisord's own parser from our section and the id."""
+        parser = UnhosedConfigParser()
+        parser.expansions = self._options.environ_expansions
+        section = f"program:{shard}"
+        parser.add_section(section)
+        for option, value in self._template.items():
+            parser.set(section, option, value)
+        (config,) = self._options.processes_from_section(parser, section, GROUP)
+        common = self._options.configroot.supervisord.environment or {}
+        config.environment = {**common, **(config.environment or {}), "SHARD_ID": shard}
+        return config
+
+    def _keep_through_reread(self) -> None:
+        """`reread` and `update` compare with the file, where our group is not: put it there each time."""
+        options = self._options
+        stock = options.process_config
+
+        def process_config(do_usage: bool = True) -> None:
+            stock(do_usage=do_usage)
+            group = self._supervisord.process_groups.get(GROUP)
+            if group is not None:
+                options.process_group_configs.append(group.config)
+
+        options.process_config = process_config
+
+    def _planned(self) -> list[str]:
+        """Shards of the plan on disk, if it still fits the settings: they need not wait for the coordinator."""
+        try:
+            here = Path(self._options.here or ".")
+            key = (here / PLAN_KEY_FILE).read_text("ascii").strip()
+            plan = json.loads((here / "plan.json").read_bytes())
+            if plan["key"] != key:
+                return []
+            ids = {str(anchor["shard"]) for anchor in plan["anchors"]}
+        except FileNotFoundError:
+            return []
+        except Exception as error:  # noqa: BLE001 - a damaged file is the coordinator's to report
+            self._options.logger.warn(f"shards: the plan can't be read: {error!r}")
+            return []
+        return sorted(shard for shard in ids if ID.fullmatch(shard))
+
+
+def make_rpc(supervisord: Supervisor, **template: str) -> ShardsRPC:
+    """supervisord's factory: called at every start and reload, before any program runs."""
+    return ShardsRPC(supervisord, template)

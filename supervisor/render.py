@@ -1,0 +1,174 @@
+"""Text for people: event lines, tables, sizes. Pure; what JSON consumers get never passes through here.
+
+Colour is a few escape codes, only where the caller found a terminal. rich is used for the progress bar alone (`Scanning`), and
+imported only then.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any, TextIO
+
+_COLOURS = {"created": "32", "modified": "33", "deleted": "31", "moved": "36", "fresh": "35", "warning": "33", "error": "31"}
+#: C0, DEL, C1 and the Unicode line and paragraph separators: in a name they could forge lines or drive the terminal.
+_LONE = re.compile("[\ud800-\udfff]")
+_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
+
+
+def readable(path: str | bytes | os.PathLike[str]) -> str:
+    """A path or message in one safe line: what is not UTF-8 becomes U+FFFD, control characters become escapes."""
+    text = path.decode("utf-8", "replace") if isinstance(path, bytes) else os.fspath(path)
+    if not text.isascii():
+        text = _LONE.sub("\N{REPLACEMENT CHARACTER}", text)
+    return _CONTROL.sub(lambda m: m.group().encode("unicode_escape").decode("ascii"), text)
+
+
+def wants_colour(stream: TextIO | None, environ: Mapping[str, str] = os.environ) -> bool:
+    """Whether escape codes belong on `stream`: a terminal that is not dumb, and no NO_COLOR."""
+    if stream is None or environ.get("NO_COLOR") or environ.get("TERM") == "dumb":
+        return False
+    return stream.isatty()
+
+
+def event_line(event: Mapping[str, Any], *, colour: bool = False) -> str:
+    """One line without its newline: what happened, where, and the size where there is one."""
+    kind = str(event.get("type"))
+    if kind == "fresh":
+        text = "drop what you know, every file follows as created"
+        return f"{_paint('fresh', 9, colour)} {text} ({readable(str(event.get('reason', '')))})"
+    if kind == "status":
+        return status_line(event, colour=colour)
+    what = str(event["event_type"])
+    path = readable(event["path"])
+    if event.get("is_directory"):
+        path += "/"
+    if what == "moved" and event.get("moved_from"):
+        path = f"{readable(event['moved_from'])} -> {path}"
+    size = event.get("size")
+    tail = f"  {size_of(size)}" if isinstance(size, int) and not event.get("is_directory") else ""
+    return f"{_paint(what, 9, colour)} {path}{tail}"
+
+
+def status_line(status: Mapping[str, Any], *, colour: bool = False) -> str:
+    """A trouble line: level, message, and the remedy after an arrow."""
+    remedy = f"  -> {readable(str(status['remedy']))}" if status.get("remedy") else ""
+    return f"{_paint(str(status['level']), 9, colour)} {readable(str(status['message']))}{remedy}"
+
+
+def _paint(word: str, width: int, colour: bool) -> str:
+    padded = f"{word:<{width}}"
+    code = _COLOURS.get(word)
+    return f"\x1b[{code}m{padded}\x1b[0m" if colour and code else padded
+
+
+def size_of(count: int) -> str:
+    """Bytes for people: 17 B, 4.2 kB, 1.0 MB."""
+    if count < 1000:
+        return f"{count} B"
+    value = float(count)
+    for unit in ("kB", "MB", "GB", "TB"):
+        value /= 1000
+        if value < 999.95 or unit == "TB":
+            break
+    return f"{value:.1f} {unit}"
+
+
+def number(value: object) -> str:
+    """1234567 as 1,234,567; anything that is no integer as it is."""
+    return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
+
+
+def counted(value: int, noun: str) -> str:
+    """`1 file`, `2 files`, `3 directories`."""
+    if value == 1:
+        return f"1 {noun}"
+    plural = noun[:-1] + "ies" if noun.endswith("y") else noun + ("es" if noun.endswith(("s", "x", "ch")) else "s")
+    return f"{value:,} {plural}"
+
+
+def table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
+    """Aligned columns, numbers to the right; a header line; ends with a newline. Empty without rows."""
+    if not rows:
+        return ""
+    texts = [[readable(number(cell)) for cell in row] for row in rows]
+    numeric = [all(isinstance(row[i], (int, float)) for row in rows) for i in range(len(header))]
+    widths = [max(len(header[i]), *(len(row[i]) for row in texts)) for i in range(len(header))]
+    lines = []
+    for row in [list(header), *texts]:
+        cells = [c.rjust(w) if right else c.ljust(w) for c, w, right in zip(row, widths, numeric, strict=True)]
+        lines.append("  ".join(cells).rstrip())
+    return "\n".join(lines) + "\n"
+
+
+def banner(ready: Mapping[str, Any], *, keeps: str, state_dir: str, resumed: bool) -> str:
+    """What `watch` says once it is ready; ends with a newline."""
+    roots = [readable(r) for r in ready["roots"]]
+    shown = roots if len(roots) <= 4 else [*roots[:3], f"and {len(roots) - 3} more"]
+    lines = [
+        f"{'resumed' if resumed else 'watching'}  " + "\n          ".join(shown),
+        f"tree      {banner_line(ready, ready['ready_s'])}",
+        f"filter    {readable(keeps)}",
+        f"state     {readable(state_dir)}",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def banner_line(ready: Mapping[str, Any], ready_s: float) -> str:
+    """What is watched, in one line."""
+    return (
+        f"{counted(int(ready['files']), 'file')} in {counted(int(ready['directories']), 'directory')}, "
+        f"{counted(int(ready['shards']), 'shard')}, backend {ready['backend']}, ready in {ready_s:.2f} s"
+    )
+
+
+class Scanning:
+    """The progress bar on a terminal while the baseline is made (rich); does nothing where `stream` is no terminal."""
+
+    def __init__(self, stream: TextIO | None) -> None:
+        self._progress: Any = None
+        #: Whether there is a bar to feed.
+        self.shown = wants_colour(stream)
+        if not self.shown:
+            return
+        from rich.console import Console
+        from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+        self._progress = Progress(
+            SpinnerColumn(),
+            TextColumn("scanning"),
+            BarColumn(bar_width=30),
+            TextColumn("{task.description}"),
+            TimeElapsedColumn(),
+            console=Console(file=stream),
+            transient=True,
+        )
+        self._progress.start()
+        self._task = self._progress.add_task("", total=None)
+
+    def show(self, progress: Mapping[str, Any]) -> None:
+        """`progress`: what the engine says of itself before it is ready: files, directories, shards, shards_ready."""
+        if self._progress is None:
+            return
+        text = f"{counted(int(progress.get('files') or 0), 'file')}, "
+        text += counted(int(progress.get("directories") or 0), "directory")
+        shards, done = int(progress.get("shards") or 0), int(progress.get("shards_ready") or 0)
+        if shards:
+            text += f", {done} of {counted(shards, 'shard')} done"
+        self._progress.update(self._task, description=text, total=shards or None, completed=done)
+        self._progress.refresh()
+
+    def close(self) -> None:
+        """Removes the bar. Idempotent."""
+        if self._progress is not None:
+            self._progress.stop()
+            self._progress = None
+
+
+def write_text(text: str) -> None:
+    """Writes to standard output and flushes; BrokenPipeError where nobody reads it."""
+    if sys.stdout is not None:
+        sys.stdout.write(text)
+        sys.stdout.flush()

@@ -1,0 +1,165 @@
+"""supervisord of one state directory, in this very process: `python3 -P -m shardwatch.supervisor.run --state-dir DIR`.
+
+It holds `service.lock` for its whole life, so that there is one service in a state directory. It is a program, never
+imported by others, and keeps its imports to what supervisord needs: every start pays for them.
+
+Exit codes: supervisord's (0 after a shutdown, 2 for what it refuses), 2 for wrong arguments, 4 for a state directory in use.
+"""
+
+from __future__ import annotations
+
+import getopt
+import os
+import pwd
+import shlex
+import shutil
+import signal
+import sys
+from pathlib import Path
+from types import FrameType
+from typing import Final
+
+from shardwatch.shard.contract.errors import InUseError, ShardwatchError, UsageError
+from shardwatch.shard.contract.layout import Layout
+from shardwatch.shard.contract.life import Lock, die_with_parent
+
+USAGE: Final = """\
+usage: python3 -P -m shardwatch.supervisor.run --state-dir DIR [--with-parent] [--ephemeral] [--echo]
+
+  --state-dir DIR  a directory that shardwatch has prepared
+  --with-parent    end when the process that started this one does (death signal, or end of standard input)
+  --ephemeral      remove DIR at the end
+  --echo           show supervisord's log on standard output too
+"""
+#: How long another's probe of service.lock, or a predecessor's last moment, may take, seconds.
+LOCK_WAIT_S: Final = 1.0
+#: Highest descriptor that supervisord leaves open when it reloads (SIGHUP): it closes 5 and above by number.
+KEPT_FD_MAX: Final = 4
+#: The kernel's word that our parent is gone. Not SIGTERM: it also comes when the *thread* that started us ends.
+PARENT_SIGNAL: Final = signal.SIGUSR1
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Runs until supervisord ends; returns the exit code."""
+    try:
+        options, rest = getopt.getopt(
+            sys.argv[1:] if argv is None else argv, "h", ["state-dir=", "with-parent", "ephemeral", "echo", "help"]
+        )
+        given = dict(options)
+        if "-h" in given or "--help" in given:
+            print(USAGE, end="")
+            return 0
+        if rest or "--state-dir" not in given:
+            raise UsageError("run needs --state-dir DIR and nothing else", hint="see --help")
+        layout = Layout(os.path.abspath(given["--state-dir"]))
+        return run(layout, "--with-parent" in given, "--ephemeral" in given, "--echo" in given)
+    except getopt.GetoptError as error:
+        print(f"shardwatch: {error} (see --help)", file=sys.stderr)
+        return UsageError.exit_code
+    except ShardwatchError as error:
+        print(f"shardwatch: {error}", file=sys.stderr)
+        return error.exit_code
+
+
+def run(layout: Layout, with_parent: bool, ephemeral: bool, echo: bool) -> int:
+    """Takes the lock, then is supervisord. Raises InUseError, or UsageError for a directory that was not prepared."""
+    parent = os.getppid()
+    if with_parent:
+        _follow(parent)
+    try:
+        os.chdir(layout.state_dir)
+        lock = Lock(layout.service_lock, wait_s=LOCK_WAIT_S)
+    except InUseError as error:
+        raise InUseError(
+            f"a service is running in {layout.state_dir} already", hint=error.hint, retryable=True
+        ) from None
+    except OSError as error:
+        raise UsageError(
+            f"{layout.state_dir} is not a prepared state directory: {error.strerror}", hint="start with `shardwatch up`"
+        ) from None
+    held = _low(lock)
+    os.umask(0o077)
+    for stale in [*layout.sockets(), layout.supervisord_pid]:
+        stale.unlink(missing_ok=True)
+    os.environ["PATH"] = _path_to_python(sys.executable)
+    code = 1
+    try:
+        code = _supervisord(layout, with_parent, echo)
+    finally:
+        if ephemeral and (code == 0 or os.getppid() != parent):
+            shutil.rmtree(layout.state_dir, ignore_errors=True)
+        os.close(held)
+    return code
+
+
+def _follow(parent: int) -> None:
+    """Ends this process by SIGTERM when its parent ends, even before supervisord listens to anything."""
+
+    def parent_signalled(number: int, frame: FrameType | None) -> None:
+        if os.getppid() != parent:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    signal.signal(PARENT_SIGNAL, parent_signalled)
+    die_with_parent(PARENT_SIGNAL)
+
+
+def _low(lock: Lock) -> int:
+    """A descriptor of the lock that supervisord's reload does not close: else the lock is lost at the first SIGHUP."""
+    fd = lock._fd
+    if fd > KEPT_FD_MAX:
+        # What is in its place was inherited by mistake: nothing of ours is open yet but the lock.
+        os.dup2(fd, KEPT_FD_MAX, inheritable=False)
+        os.close(fd)
+        fd = KEPT_FD_MAX
+    return fd
+
+
+def _path_to_python(executable: str) -> str:
+    """PATH for the programs, on which `python3` is this Python. The working directory is the state directory."""
+    path = os.environ.get("PATH", os.defpath)
+    home = os.path.dirname(executable)
+    try:
+        same = os.pathsep not in home and os.path.samefile(os.path.join(home, "python3"), executable)
+    except OSError:
+        same = False
+    if not same:
+        # Another name (python3.12), or a directory that PATH can't express: a script of that name does. A link does
+        # not, Python finds its virtual environment by the name that it was started with.
+        script = Path("run/bin/python3")
+        script.parent.mkdir(exist_ok=True)
+        script.write_bytes(b'#!/bin/sh\nexec %s "$@"\n' % os.fsencode(shlex.quote(executable)))
+        script.chmod(0o700)
+        home = str(script.parent)
+    return home + os.pathsep + path
+
+
+def _supervisord(layout: Layout, with_parent: bool, echo: bool) -> int:
+    sys.modules.setdefault("ssl", None)  # type: ignore[arg-type]  # http.client does without: 10 ms less at every start
+    from supervisor import supervisord
+
+    from shardwatch.supervisor.plugin import rpc
+
+    rpc.guard_stdin = with_parent
+    arguments = ["-n", "-c", str(layout.supervisord_conf)]
+    if not echo:
+        arguments.append("-s")
+    if os.getuid() == 0 and _root_has_a_name():
+        arguments += ["-u", "0"]  # else supervisord warns of running as root
+    try:
+        supervisord.main(arguments)
+    except SystemExit as leave:
+        return leave.code if isinstance(leave.code, int) else 1
+    return 0
+
+
+def _root_has_a_name() -> bool:
+    """False in containers without /etc/passwd, where supervisord refuses `-u`."""
+    try:
+        pwd.getpwuid(0)
+    except KeyError:
+        return False
+    return True
+
+
+if __name__ == "__main__":
+    sys.exit(main())
