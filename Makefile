@@ -52,6 +52,6 @@ $(STAMP): pyproject.toml constraints.txt
 	  "$$found" -m venv --clear $(VENV) || exit 1; \
 	fi
 	@echo "Installing the packages of constraints.txt into $(VENV)"
-	@$(PY) -m pip install -q -c constraints.txt setuptools
-	@$(PY) -m pip install -q -c constraints.txt --no-build-isolation -e '.[dev]'
+	@$(PY) -m pip install -qq -c constraints.txt setuptools
+	@$(PY) -m pip install -qq -c constraints.txt --no-build-isolation -e '.[dev]'
 	@touch $@

@@ -78,7 +78,7 @@ class Group:
     def attach(self, index: Index) -> None:
         """Tells the index what was passed and handed out, and fences what is on lease. After begin, and after a start."""
         if self.state == "active":
-            for number in index.lanes():
+            for number in {*index.lanes(), *self.lanes}:
                 lane = self._lane(number)
                 index.note_handed(number, max(lane.scan, lane.handed))
         self._expiry = min((u.due for u in self.leases.values()), default=float("inf"))
@@ -104,14 +104,6 @@ class Group:
         handed = max((lane.handed for lane in self.lanes.values()), default=self.base_handed)
         self._forget(reason)
         self.base_scan, self.base_handed = tick, max(handed, self.base_handed)
-        self.journal.append(("group",))
-
-    def raise_handed(self, tick: int) -> None:
-        """What was handed out may be more than is known (the machine lost power): everything up to `tick` may have been."""
-        self.base_handed = max(self.base_handed, tick)
-        for number, lane in self.lanes.items():
-            lane.handed = max(lane.handed, tick)
-            self.journal.append(("lane", number, lane.scan, lane.handed))
         self.journal.append(("group",))
 
     def cursor(self, number: int) -> int:

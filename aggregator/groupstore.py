@@ -1,8 +1,8 @@
 """Groups on disk: `groups.db`, SQLite in WAL mode. It survives the index: positions are ticks of a named incarnation.
 
 What a call of `commit` has written survives any crash of our processes. With durability `process` (synchronous=NORMAL) a
-loss of power may take the last commits with it: acked batches then come again, and because it is not known what was handed
-out since, `lost_power` tells the server to count everything as handed out. With `power` (synchronous=FULL) nothing is lost.
+loss of power may take the last commits with it, of this file as of the index; it is then not known what was handed out, so
+`lost_power` tells the server that every group must begin afresh. With `power` (synchronous=FULL) nothing is lost.
 
 Not thread-safe; one process opens it (the aggregator, under its lock).
 """

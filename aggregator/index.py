@@ -86,7 +86,8 @@ class Index:
         if row[0] > SCHEMA:
             self._db.close()
             raise IndexVersionError(
-                f"{path} has schema {row[0]}, this version knows {SCHEMA}", hint="run the newer version, or another state directory"
+                f"{path} has schema {row[0]}, this version knows {SCHEMA}",
+                hint="run the newer version, or another state directory",
             )
         self.incarnation: str = row[1]
         self.collected: int = row[3]
@@ -101,13 +102,17 @@ class Index:
         self._ids: dict[bytes, int] = {}
         self._open = False
         self.written = 0
+        #: directory -> names that its owner must look at again; durable with the change that made them so.
+        self.owed: dict[bytes, set[bytes]] = {}
+        #: True once more is owed than was last asked for (reset by the receiver).
+        self.owed_grew = False
+        for path_, name in execute("SELECT path, name FROM owed"):
+            self.owed.setdefault(path_, set()).add(name)
 
     def _create(self) -> None:
         script = Path(__file__).with_name("sql").joinpath("index.sql").read_text()
         self._db.executescript("BEGIN;" + script + "COMMIT;")
-        self._db.execute(
-            "INSERT INTO state VALUES (1, ?, ?, 0, 0, 0, 0, 0, '')", (SCHEMA, secrets.token_hex(8))
-        )
+        self._db.execute("INSERT INTO state VALUES (1, ?, ?, 0, 0, 0, 0, 0, '')", (SCHEMA, secrets.token_hex(8)))
 
     def _reserve(self) -> None:
         self._ceiling = self._ticks.last + _TICKS_RESERVED
@@ -213,8 +218,13 @@ class Index:
             known, entries, absent, complete=complete, at=at, ticks=self._ticks, lane_of=lanes,
             directories_are_events=self._directories_are_events,
         )  # fmt: skip
+        if self.owed and path in self.owed:
+            names = self.owed[path]
+            self._paid(path, set(names) if complete else names & ({e[0] for e in entries} | set(absent)))
         if changes:
             self._write(id_, changes)
+        if changes.linked:
+            self._owe(changes.linked)
         if changes.gone_directories:
             self._bury_below([_join(path, name) for name in changes.gone_directories], at, stops)
 
@@ -238,10 +248,39 @@ class Index:
         self.directories += changes.directories
         self.written += len(changes.inserts) + len(changes.updates) + len(changes.forgotten)
 
+    def _owe(self, inodes: Mapping[tuple[int, int], bool]) -> None:
+        """Other names of these files may show another state than their rows: their owners look again.
+
+        Where a name is gone, all others are in doubt (their link count fell); else those that differ from the latest look.
+        """
+        for (dev, ino), gone in inodes.items():
+            rows = self._db.execute(
+                "SELECT e.ctime_ns, e.nlink, e.size, e.mtime_ns, d.path, e.name FROM entry e JOIN directory d ON d.id=e.dir"
+                " WHERE e.ino=? AND e.dev=? AND e.nlink>1 AND e.kind<>0",
+                (ino, dev),
+            ).fetchall()
+            latest = max((row[:4] for row in rows), default=None)
+            for row in rows:
+                path, name = row[4:]
+                if (gone or row[:4] != latest) and name not in self.owed.get(path, ()):
+                    self.owed.setdefault(path, set()).add(name)
+                    self.owed_grew = True
+                    self._db.execute("INSERT OR IGNORE INTO owed VALUES (?, ?)", (path, name))
+
+    def _paid(self, path: bytes, names: set[bytes]) -> None:
+        if not names:
+            return
+        self._db.executemany("DELETE FROM owed WHERE path=? AND name=?", [(path, n) for n in names])
+        self.owed[path] -= names
+        if not self.owed[path]:
+            del self.owed[path]
+
     def _bury_below(self, paths: list[bytes], at: int, stops: Iterable[bytes]) -> None:
         """Everything in and below these directories is gone, save what is in or below an anchor in `stops`."""
         kept = sorted(stops)
         for path in paths:
+            for owed in [p for p in self.owed if p == path or p.startswith(path + b"/")]:
+                self._paid(owed, set(self.owed[owed]))
             ids = [
                 row[0]
                 for row in self._db.execute("SELECT id, path FROM directory WHERE path=?1 OR (path>?2 AND path<?3)", _range(path))
@@ -261,8 +300,12 @@ class Index:
                         )  # fmt: skip
                     changes.files -= 1 - known.directory
                     changes.directories -= known.directory
+                    if known.nlink > 1:
+                        changes.linked[known.dev, known.ino] = True
                 if changes:
                     self._write(id_, changes)
+                if changes.linked:
+                    self._owe(changes.linked)
 
     # -- streams
 
@@ -304,10 +347,7 @@ class Index:
         return rows
 
     def _rows(self, sql: str, arguments: Sequence[object]) -> list[Row]:
-        return [
-            Row(tick, lane, born, died, made, kind, bool(directory), _join(path, name), size, mtime_ns, at_ns)
-            for tick, lane, born, died, made, kind, directory, path, name, size, mtime_ns, at_ns in self._db.execute(sql, arguments)
-        ]
+        return [Row(*row[:6], bool(row[6]), _join(row[7], row[8]), *row[9:]) for row in self._db.execute(sql, arguments)]
 
     def backlog(self, lane: int, after: int) -> int:
         """Rows of a lane with a later tick. Time grows with the answer."""

@@ -17,7 +17,6 @@ import zmq
 
 from shardwatch.aggregator.engine import Engine
 from shardwatch.aggregator.groupstore import GroupStore
-from shardwatch.aggregator.index import Index
 from shardwatch.aggregator.openindex import open_index
 from shardwatch.aggregator.receive import Receiver
 from shardwatch.aggregator.serve import Server
@@ -52,7 +51,7 @@ class Aggregator:
         self._receiver = Receiver(self._index, lambda: read_plan(layout.plan))
         self._store = GroupStore(layout.groups_db, durability=settings.durability)
         self._engine = Engine(self._index, self._receiver, settings, notes)
-        self._server = Server(self._index, self._store, self._engine, settings, time.time)
+        self._server = Server(self._index, self._store, self._engine, settings)
         self._context = zmq.Context()
         os.umask(0o077)  # ipc sockets are made with what the umask leaves
         self._facts = self._bind(zmq.PULL, layout.endpoint(layout.facts_socket), rcvhwm=4096)
@@ -193,7 +192,7 @@ def main(argv: list[str] | None = None) -> int:
     options = parser.parse_args(argv)
     die_with_parent()
     layout = Layout(options.state_dir.absolute())
-    open_log(layout.log("aggregator"))
+    open_log()
 
     def install(stop: Callable[[], None]) -> int:
         reader, writer = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)

@@ -87,9 +87,7 @@ def open_index(path: Path, settings: Settings) -> tuple[Index, list[str]]:
     notes: list[str] = []
 
     def attempt() -> Index:
-        return Index(
-            path, durability=settings.durability, lane_of=lane_function(settings), directories=settings.directories
-        )
+        return Index(path, durability=settings.durability, lane_of=lane_function(settings), directories=settings.directories)
 
     try:
         index = attempt()

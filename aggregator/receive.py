@@ -15,6 +15,9 @@ from shardwatch.shard.contract.limits import WIRE_VERSION
 from shardwatch.shard.contract.planfile import Owners, Plan
 from shardwatch.shard.contract.wire import Baseline, Beat, Frame, Gone, Listing, Looks, Reply, Synced
 
+#: Directories one reply asks a shard to look at again; the rest is asked for with the next.
+_LOOKS_MAX = 100
+
 
 @dataclass
 class Stream:
@@ -163,14 +166,22 @@ class Receiver:
     def replies(self, *, touched_only: bool) -> list[tuple[str, Reply]]:
         """Acks for the shards of the plan; call after the commit."""
         found = []
+        looks: dict[str, list[tuple[bytes, list[bytes]]]] = {}
+        asking = self._index.owed if self._index.owed_grew or not touched_only else {}
+        self._index.owed_grew = False
+        for directory, names in asking.items():
+            owner = self._owners.of(directory)
+            if owner is not None and len(looks.setdefault(owner.shard, [])) < _LOOKS_MAX:
+                looks[owner.shard].append((directory, sorted(names)))
         for shard, stream in self.streams.items():
-            if touched_only and not stream.touched:
+            if touched_only and not stream.touched and shard not in looks:
                 continue
             stream.touched = False
             syncs = [token for token, sync in self._syncs.items() if shard in sync.waiting]
-            found.append(
-                (shard, Reply(WIRE_VERSION, self.incarnation, stream.epoch, stream.committed, stream.resend, syncs))
+            reply = Reply(
+                WIRE_VERSION, self.incarnation, stream.epoch, stream.committed, stream.resend, syncs, looks.get(shard, [])
             )
+            found.append((shard, reply))
         return found
 
     # -- readiness
@@ -199,6 +210,8 @@ class Receiver:
                 if now < sync.deadline:
                     continue
                 result: dict[str, object] = {"ok": False, "error": "there is no plan yet", "subtrees": []}
+            elif not sync.waiting and self._index.owed and now < sync.deadline:
+                continue  # looks that follow from what was seen are part of the sync
             elif not sync.waiting and not sync.doubts:
                 result = {"ok": True}
             elif not sync.waiting:

@@ -84,4 +84,3 @@ def entry_of(name: bytes, st: os.stat_result, coarse: int) -> Entry | None:
 
 def directory_entry(name: bytes) -> Entry:
     return (name, DIRECTORY, 0, 0, 0, 0, 0, 0, False)
-

@@ -26,7 +26,7 @@ from shardwatch.shard.contract.limits import BEAT_S, SHARD_ID_PATTERN, WIRE_VERS
 from shardwatch.shard.contract.log import open_log
 from shardwatch.shard.contract.planfile import Plan, read_plan
 from shardwatch.shard.contract.settings import Settings, read_settings
-from shardwatch.shard.contract.wire import Beat, decode_down, encode
+from shardwatch.shard.contract.wire import Beat, Record, decode_down, encode
 from shardwatch.shard.send import Stream
 from shardwatch.shard.settle import Settle
 from shardwatch.shard.territory import Territory
@@ -90,18 +90,19 @@ class ShardProcess:
             frozenset(a.path for a in plan.anchors),
             filter=Filter(settings.include, settings.exclude),
             backend=self._backend,
-            emit=lambda record: self._stream.add(record),
+            emit=self._emit,
             state_dir=os.fsencode(os.path.realpath(layout.state_dir)),
             recursive=settings.recursive,
             follow_symlinks=settings.follow_symlinks,
             watch_remedy=_remedy,
         )
         settle: Settle[Node] = Settle(settings.settle_ms * 1_000_000, settings.settle_ms_max * 1_000_000)
-        self._watcher = Watcher(
-            self._territory, self._backend, self._stream, settle, poll_ns=settings.poll_ms * 1_000_000
-        )
+        self._watcher = Watcher(self._territory, self._backend, self._stream, settle, poll_ns=settings.poll_ms * 1_000_000)
         self._stopping = False
         self._beat_at = 0
+
+    def _emit(self, record: Record) -> None:
+        self._stream.add(record)  # looked up each time: a new epoch has a new stream
 
     def _send(self, body: bytes) -> bool:
         try:
@@ -247,8 +248,8 @@ def main(argv: list[str] | None = None) -> int:
         parser.error("no valid shard id: give --shard or SHARD_ID")
     die_with_parent()
     layout = Layout(options.state_dir.absolute())
-    open_log(layout.log(f"shard-{options.shard}"))
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    open_log()
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))  # a scan holds one descriptor a level
     reader, writer = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
     try:

@@ -413,7 +413,6 @@ class Territory:
         place = self.places[node.anchor]
         parent = node.path()
         path = _join(parent, name)
-        relative = place.relative(path)
         if not self._watched_names(parent, place.relative(parent), [name]):
             if node.child(name) is not None:
                 self._cut(node.children[name])  # type: ignore[index]

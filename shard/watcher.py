@@ -22,6 +22,8 @@ from shardwatch.shard.tree import Node
 
 _SLICE_NS: Final = 10_000_000
 _DOUBT_RETRY_NS: Final = 2_000_000_000
+#: A backend that may lose hints without a word is rescanned this often.
+_AUDIT_NS: Final = 60_000_000_000
 #: Structural hints kept before everything is rescanned instead.
 _DIRECTORIES_MAX: Final = 50_000
 #: A sweep may cost at most this part of the time: the pause after it is that much longer than it took.
@@ -58,6 +60,7 @@ class Watcher:
         self._sweep_at = 0
         self._check_at = 0
         self._retry_at = 0
+        self._audit_at = 0
         self.baseline_done = False
         self.overflows = 0
         self.rescans = 0
@@ -114,6 +117,8 @@ class Watcher:
         earlier, self._urgent = self._urgent, deque()
         directories, self._directories = self._directories, {}
         names = self._settle.flush()
+        if self._backend.lossy:
+            self.rescan()
         self._scans.append(self._sync_job(token, earlier, directories, names))
 
     def look_again(self, directory: bytes, names: list[bytes]) -> None:
@@ -146,6 +151,8 @@ class Watcher:
             times.append(self._sweep_at)
         if self._territory.doubtful:
             times.append(self._retry_at)
+        if self._backend.lossy:
+            times.append(self._audit_at)
         return min(times)
 
     def work(self) -> None:
@@ -185,6 +192,10 @@ class Watcher:
         if self._territory.doubtful and now >= self._retry_at:
             self._retry_at = now + _DOUBT_RETRY_NS
             self._scans.append(self._territory.retry_doubts())
+        if self._backend.lossy and now >= self._audit_at:
+            self._audit_at = now + _AUDIT_NS
+            if self.baseline_done:
+                self.rescan()
         if self._territory.swept and not self._sweeping and self.baseline_done and now >= self._sweep_at:
             self._sweeping = True
             self._scans.append(self._sweep())

@@ -138,9 +138,7 @@ class WatcherConfig:
         _globs("ast_file_patterns", self.ast_file_patterns)
         _globs("exclude_patterns", self.exclude_patterns)
         if not self.ast_file_patterns:
-            raise UsageError(
-                "WatcherConfig.ast_file_patterns is empty", hint="no file would ever be reported; use ['*']"
-            )
+            raise UsageError("WatcherConfig.ast_file_patterns is empty", hint="no file would ever be reported; use ['*']")
         _seconds("debounce_period", self.debounce_period, 0.0, 3600.0)
         _seconds("batch_timeout", self.batch_timeout, 0.0, 86_400.0)
         _seconds("lease_s", self.lease_s, 0.001, 86_400.0)

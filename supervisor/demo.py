@@ -236,9 +236,7 @@ def _only_one(home: Path) -> Iterator[None]:
 def _progress(done: int, total: int) -> None:
     if sys.stdout.isatty():
         filled = 40 * done // total
-        print(
-            f"\r   [{'#' * filled}{'.' * (40 - filled)}] {done}/{total}", end="" if done < total else "\n", flush=True
-        )
+        print(f"\r   [{'#' * filled}{'.' * (40 - filled)}] {done}/{total}", end="" if done < total else "\n", flush=True)
     elif done * 4 // total != (done - 8) * 4 // total:
         say(f"   {done}/{total}")
 
@@ -275,10 +273,17 @@ def _show(tree: Path) -> None:
         raise DemoError(f"`shardwatch watch` left with exit {code}")
 
 
+def _end(signum: int, frame: object) -> None:
+    """Leaves by way of every `finally`: the watch is ended, the tree restored."""
+    raise SystemExit(128 + signum)
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Runs the demo; gives the exit code."""
     arguments = sys.argv[1:] if arguments is None else arguments
     home = Path(arguments[0] if arguments else ".demo").absolute()
+    for signum in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(signum, _end)
     tree = home / "tree"
     try:
         home.mkdir(parents=True, exist_ok=True)
@@ -293,7 +298,7 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"demo: {e}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        return 130
+        return 128 + signal.SIGINT
     say()
     script = Path(sys.executable).with_name("shardwatch")
     say(_NEXT.format(command=os.path.relpath(script) if script.exists() else "shardwatch", tree=os.path.relpath(tree)))

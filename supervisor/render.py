@@ -12,7 +12,15 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Any, TextIO
 
-_COLOURS = {"created": "32", "modified": "33", "deleted": "31", "moved": "36", "fresh": "35", "warning": "33", "error": "31"}
+_COLOURS = {
+    "created": "32",
+    "modified": "33",
+    "deleted": "31",
+    "moved": "36",
+    "fresh": "35",
+    "warning": "33",
+    "error": "31",
+}
 #: C0, DEL, C1 and the Unicode line and paragraph separators: in a name they could forge lines or drive the terminal.
 _LONE = re.compile("[\ud800-\udfff]")
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")

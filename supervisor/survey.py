@@ -1,10 +1,10 @@
 """Weighs trees with a bounded number of directory reads: exact where they are small, estimated where they are not.
 
-The estimate is Knuth's ("Estimating the efficiency of backtrack programs", Mathematics of Computation 29, 1975): dive from
-the root to a leaf, at random; what one branch holds, times the number of branches, stands for all of them. Two things are
-better than in the plain method. Everything read is kept, so that a dive continues where earlier ones ended and a tree
-that is small enough comes out exact; and a dive turns to a branch with the probability of the weight still unread in it,
-so that the reads go where the weight is.
+The estimate is Knuth's ("Estimating the efficiency of backtrack programs", Mathematics of Computation 29, 1975): dive
+from the root to a leaf, at random; what one branch holds, times the number of branches, stands for all of them. Two
+things are better than in the plain method. Everything read is kept, so that a dive goes on where earlier ones ended and
+a tree that is small enough comes out exact; and a dive turns to a branch with the probability of the weight still
+unread in it, so that the reads go where the weight is.
 
 Pure: all reading is done by the `Look` it is given. The random numbers are seeded: the same tree gives the same plan.
 """
@@ -12,7 +12,7 @@ Pure: all reading is done by the `Look` it is given. The random numbers are seed
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Final, Protocol
 
 #: Weight of a directory in files: open, read, close and one inotify_add_watch cost about four lstats.
@@ -34,7 +34,19 @@ def weigh(directories: float, files: float) -> float:
 class Node:
     """A directory that was read. Totals are of its whole subtree, estimates where `exact` is false."""
 
-    __slots__ = ("directories", "exact", "files", "measured", "own", "path", "read", "seen", "seen_totals", "unseen")
+    __slots__ = (
+        "directories",
+        "exact",
+        "files",
+        "measured",
+        "open",
+        "own",
+        "path",
+        "read",
+        "seen",
+        "seen_totals",
+        "unseen",
+    )
 
     def __init__(self, path: bytes, names: list[bytes], own: int, measured: tuple[int, int] | None) -> None:
         self.path = path
@@ -42,11 +54,13 @@ class Node:
         #: Names of subdirectories not read yet, in no particular order.
         self.unseen = names
         self.seen: list[Node] = []
+        #: Those of `seen` that are not exact, in the order of reading.
+        self.open: dict[Node, None] = {}
         #: Directories and files below `seen`, summed.
         self.seen_totals = [0.0, 0.0]
         self.measured = measured
         self.exact = not names
-        self.directories, self.files = 1.0, float(own)
+        self.directories, self.files = 1.0 + len(names), float(own)
         #: Weight of what was read in the subtree.
         self.read = weigh(1, own)
         if names and measured is not None:
@@ -69,7 +83,7 @@ class Node:
         if count:
             mean = self.unseen_mean()
             directories, files = directories + count * mean[0], files + count * mean[1]
-        self.exact = not count and all(child.exact for child in self.seen)
+        self.exact = not count and not self.open
         self.directories, self.files = 1 + directories, self.own + files
         if self.measured is not None and not self.exact:
             self.directories, self.files = float(self.measured[0]), float(self.measured[1])
@@ -95,7 +109,7 @@ class Survey:
         self.reads = 0
         self.trees = [self._visit(root) for root in roots]
         while self.reads < reads_max and not (stop is not None and stop()):
-            tree = self._choose(self.trees)
+            tree = self._choose([tree for tree in self.trees if not tree.exact])
             if tree is None:
                 break
             self._dive(tree, reads_max)
@@ -123,16 +137,15 @@ class Survey:
         names = sorted(name for name in names if join(path, name) not in self._roots)
         return Node(path, names, files, self._known.get(path))
 
-    def _choose(self, nodes: Sequence[Node], unseen: float = 0.0) -> Node | None:
-        """One of the nodes, or None for something unseen (or where all is known), in proportion to the weight unread."""
-        open_nodes = [node for node in nodes if not node.exact]
-        masses = [max(node.weight - node.read, 1.0) for node in open_nodes]
+    def _choose(self, nodes: Collection[Node], unseen: float = 0.0) -> Node | None:
+        """One of these nodes, in proportion to the weight unread; None for something unseen, or where there is none."""
+        masses = [max(node.weight - node.read, 1.0) for node in nodes]
         at = self._random.random() * (sum(masses) + unseen)
-        for node, mass in zip(open_nodes, masses, strict=True):
+        for node, mass in zip(nodes, masses, strict=True):
             at -= mass
             if at < 0:
                 return node
-        return None if unseen or not open_nodes else open_nodes[-1]
+        return None
 
     def _dive(self, tree: Node, reads_max: int) -> None:
         """From `tree` down to a leaf or a known subtree, then the totals of all passed on the way, upwards."""
@@ -145,20 +158,23 @@ class Survey:
             if node.exact:
                 break
             child, fresh = None, False
-            if node.seen:
-                child = self._choose(node.seen, len(node.unseen) * weigh(*node.unseen_mean()))
+            if node.open:
+                child = self._choose(node.open, len(node.unseen) * weigh(*node.unseen_mean()))
             if child is None:
                 if self.reads >= reads_max or not node.unseen:
-                    break
+                    break  # Also where rounding left the choice with nobody: the next dive chooses anew.
                 at = self._random.randrange(len(node.unseen))
                 node.unseen[at], node.unseen[-1] = node.unseen[-1], node.unseen[at]
                 child, fresh = self._visit(join(node.path, node.unseen.pop())), True
                 node.seen.append(child)
+                node.open[child] = None
             node = child
         for (child, directories, files, read), (parent, *_) in zip(passed[:0:-1], passed[-2::-1], strict=True):
             parent.seen_totals[0] += child.directories - directories
             parent.seen_totals[1] += child.files - files
             parent.read += child.read - read
+            if child.exact:
+                parent.open.pop(child, None)
             parent.update()
 
 

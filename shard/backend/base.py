@@ -36,6 +36,8 @@ class Backend(Protocol):
     """
 
     name: str
+    #: True: hints may be missing without a word, so a sync rescans, and the clock does now and then.
+    lossy: bool
 
     def fileno(self) -> int:
         """Readable (an eventfd) when `take` has something."""

@@ -72,6 +72,7 @@ class InotifyBackend:
     """See `Backend`."""
 
     name = "inotify"
+    lossy = False
 
     def __init__(self, *, watches_max: int = 0) -> None:
         """`watches_max`: watches this instance may hold, 0 for as many as the kernel gives.

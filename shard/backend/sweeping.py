@@ -12,6 +12,8 @@ from shardwatch.shard.tree import Node
 class SweepingBackend:
     """See `Backend`. Refuses every watch, so that the territory sweeps all it owns."""
 
+    lossy = False
+
     def __init__(self, reason: str) -> None:
         self.name = "polling"
         self._reason = reason

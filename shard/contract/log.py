@@ -1,19 +1,17 @@
-"""The log file of one process: plain lines, rotated, owner-readable."""
+"""The log of one process: plain lines on standard error, which supervisord writes to the process's log file and rotates.
+
+Few lines: start, end, and what an operator should know. Nothing is logged for each event.
+"""
 
 from __future__ import annotations
 
 import logging
-from logging.handlers import RotatingFileHandler
-from pathlib import Path
-
-#: One log file, bytes, and how many old ones are kept.
-_BYTES_MAX = 5 << 20
-_OLD = 2
+import sys
 
 
-def open_log(path: Path) -> None:
-    """Sends the `shardwatch` loggers of this process to `path`. A log that can't be written never stops the service."""
-    handler = RotatingFileHandler(path, maxBytes=_BYTES_MAX, backupCount=_OLD, delay=True, errors="backslashreplace")
+def open_log() -> None:
+    """Sends the `shardwatch` loggers of this process to standard error."""
+    handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(process)d %(name)s: %(message)s"))
     root = logging.getLogger("shardwatch")
     root.handlers[:] = [handler]

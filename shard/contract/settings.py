@@ -65,7 +65,7 @@ def write_private(path: Path, content: bytes) -> None:
     """Writes a file that only the owner reads, by a temporary name and a rename: readers see the old or the new whole."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-    with open(fd, "wb") as f:
+    with os.fdopen(fd, "wb") as f:
         f.write(content)
         f.flush()
         os.fsync(f.fileno())

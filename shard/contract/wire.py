@@ -152,7 +152,7 @@ def decode_up(body: bytes | memoryview) -> Frame | Beat:
     if len(body) > FRAME_BYTES_MAX:
         raise WireError(f"frame of {len(body)} bytes is over {FRAME_BYTES_MAX}")
     try:
-        message = _up.decode(body)
+        message: Frame | Beat = _up.decode(body)
     except (msgspec.DecodeError, RecursionError) as error:
         raise WireError(f"frame can't be decoded: {error}") from error
     if message.version != WIRE_VERSION:
@@ -165,7 +165,7 @@ def decode_down(body: bytes | memoryview) -> Reply:
     if len(body) > FRAME_BYTES_MAX:
         raise WireError(f"reply of {len(body)} bytes is over {FRAME_BYTES_MAX}")
     try:
-        message = _down.decode(body)
+        message: Reply = _down.decode(body)
     except (msgspec.DecodeError, RecursionError) as error:
         raise WireError(f"reply can't be decoded: {error}") from error
     if message.version != WIRE_VERSION:

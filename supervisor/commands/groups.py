@@ -15,7 +15,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_json_option(listing, "one JSON object with all groups")
     dropping = verbs.add_parser("drop", help="forget a group; a later pull under that name begins anew")
     dropping.add_argument("name", metavar="NAME")
-    for verb in (listing, dropping):  # both places are natural: `groups --state-dir DIR list`, `groups list --state-dir DIR`
+    for verb in (
+        listing,
+        dropping,
+    ):  # both places are natural: `groups --state-dir DIR list`, `groups list --state-dir DIR`
         add_config_option(verb, default=argparse.SUPPRESS)
         add_state_dir_option(verb, default=argparse.SUPPRESS)
 

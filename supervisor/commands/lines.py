@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -57,3 +58,11 @@ def print_json(value: object) -> None:
     sys.stdout.flush()
     sys.stdout.buffer.write(msgspec.json.format(msgspec.json.encode(value), indent=2) + b"\n")
     sys.stdout.buffer.flush()
+
+
+def path_fields(path: bytes) -> dict[str, str]:
+    """`path` for a JSON object, and beside it `path_b64`, its exact bytes, where it is not UTF-8."""
+    try:
+        return {"path": path.decode()}
+    except UnicodeDecodeError:
+        return {"path": path.decode("utf-8", "replace"), "path_b64": b64encode(path).decode("ascii")}

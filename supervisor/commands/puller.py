@@ -11,7 +11,7 @@ from shardwatch.supervisor.commands.line import Line, Reply, checked
 from shardwatch.supervisor.commands.lines import Lines
 
 #: How long a pull is parked in the service before it is asked anew, seconds.
-PARK_S = 30.0
+PARK_S = 5.0
 #: Largest batch asked for where the user gives no maximum.
 BATCH_MAX = 1000
 
@@ -19,7 +19,9 @@ BATCH_MAX = 1000
 class Puller:
     """One group's pulls on a line. A batch is acknowledged after its last byte is written, never before."""
 
-    def __init__(self, line: Line, lines: Lines, ends: Ends, *, group: str, start: str | None, worker: str | None = None) -> None:
+    def __init__(
+        self, line: Line, lines: Lines, ends: Ends, *, group: str, start: str | None, worker: str | None = None
+    ) -> None:
         self._line = line
         self._lines = lines
         self._ends = ends
@@ -33,7 +35,12 @@ class Puller:
 
     def ask(self, maximum: int, wait_s: float, *, peek: bool = False) -> int:
         """Sends a pull; its answer goes to `print`."""
-        fields: dict[str, Any] = {"group": self.group, "max": maximum, "wait_ms": int(wait_s * 1000), "worker": self._worker}
+        fields: dict[str, Any] = {
+            "group": self.group,
+            "max": maximum,
+            "wait_ms": int(wait_s * 1000),
+            "worker": self._worker,
+        }
         if peek:
             fields["peek"] = True
         if self._start is not None:
@@ -107,4 +114,3 @@ class Puller:
                 missing = self._line.lost
                 word = "the service went away; waiting for it" if missing else "the service is back"
                 print(f"shardwatch: {word}", file=sys.stderr, flush=True)
-

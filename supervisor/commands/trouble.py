@@ -5,66 +5,84 @@ Pure. The status is what the `status` request of the extract protocol answers (d
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from shardwatch.supervisor.commands.lines import status_object
 from shardwatch.supervisor.render import counted, readable
-
-StatusObject = dict[str, str]
 
 
 class Trouble:
     """Remembers what has been told; gives the lines for what appeared, changed or ended since."""
 
     def __init__(self) -> None:
-        self._told: dict[tuple[str, ...], tuple[Any, ...]] = {}
-        self._names: dict[tuple[str, ...], str] = {}
+        self._told: dict[_Key, _Finding] = {}
 
-    def lines(self, status: Mapping[str, Any]) -> list[StatusObject]:
-        """Status lines for the difference to the last call, worst first; empty where nothing changed."""
-        now = {}
-        found: list[StatusObject] = []
-        for key, state, line in _troubles(status):
-            now[key] = state
-            if self._told.get(key) != state:
-                found.append(line)
-            self._names[key] = line["message"]
-        for key in [k for k in self._told if k not in now]:
-            found.append(status_object("warning", f"over: {self._names.pop(key)}"))
+    def lines(self, status: Mapping[str, Any]) -> list[dict[str, str]]:
+        """Status lines for the difference to the last call, errors first; empty where nothing changed."""
+        now = {finding.key: finding for finding in _findings(status)}
+        lines = []
+        for key, finding in now.items():
+            before = self._told.get(key)
+            if before is None or finding.differs(before):
+                lines.append(status_object(finding.level, finding.message, finding.remedy))
+            else:
+                now[key] = before  # small steps add up to a change worth telling
+        lines += [status_object("warning", f"over: {f.message}") for key, f in self._told.items() if key not in now]
         self._told = now
-        return sorted(found, key=lambda line: line["level"])
+        return sorted(lines, key=lambda line: line["level"])
 
 
-def degraded_of(status: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    """All degraded subtrees in a status: maps with path, state, reason, remedy, directories."""
-    listed = status.get("degraded")
-    if listed is not None:
-        return list(listed)
-    return [doubt for shard in status.get("shards", []) for doubt in shard.get("doubts", [])]
+_Key = tuple[str, ...]
 
 
-def _troubles(status: Mapping[str, Any]) -> Iterator[tuple[tuple[str, ...], tuple[Any, ...], StatusObject]]:
-    """(what it is about, what would be news about it, the line) of all that is wrong now."""
-    # Subtrees that share state, reason and remedy (a limit) are one trouble with a count, however many they are.
-    alike: dict[tuple[str, str, str], list[Mapping[str, Any]]] = {}
-    for doubt in degraded_of(status):
-        alike.setdefault((str(doubt["state"]), str(doubt["reason"]), str(doubt["remedy"])), []).append(doubt)
-    for (state, reason, remedy), doubts in alike.items():
-        directories = sum(max(1, int(d.get("directories") or 0)) for d in doubts)
-        first = readable(str(doubts[0]["path"]))
-        where = first if len(doubts) == 1 else f"{first} and {counted(len(doubts) - 1, 'other subtree')}"
-        level = "warning" if state in ("polled", "loop") else "error"
-        key = ("degraded", state, reason) if len(doubts) > 1 or state == "polled" else ("degraded", state, reason, first)
-        message = f"{counted(directories, 'directory')} {state}: {where}: {reason}"
-        yield key, (directories, remedy), status_object(level, message, remedy)
-    for shard in status.get("shards", []):
-        if shard.get("silent"):
-            message = f"shard {shard['id']} gives no sign of life"
-            yield ("silent", str(shard["id"])), (), status_object("error", message, "see logs/ in the state directory")
-    for group in status.get("groups", []):
-        aside = group.get("parked") or group.get("set_aside") or []
-        count = aside if isinstance(aside, int) else len(aside)
-        if count:
-            message = f"group {group.get('group', group.get('name'))}: {counted(count, 'path')} set aside after failing too often"
-            yield ("aside", str(group.get("group"))), (count,), status_object("warning", message, "see `shardwatch status`")
+@dataclass(frozen=True)
+class _Finding:
+    """One trouble: `key` says which it is, `count` how large."""
+
+    key: _Key
+    level: str
+    message: str
+    remedy: str = ""
+    count: int = 0
+
+    def differs(self, other: _Finding) -> bool:
+        """Whether it is worth another line: not for every directory that comes or goes in a tree of thousands."""
+        return abs(self.count - other.count) * 10 > other.count
+
+
+def _findings(status: Mapping[str, Any]) -> Iterator[_Finding]:
+    """All that is wrong now."""
+    # Subtrees with the same reason (a limit, met in every shard) are one trouble with a count, however many they are.
+    alike: dict[_Key, list[Mapping[str, Any]]] = {}
+    for doubt in status.get("degraded") or []:
+        alike.setdefault((str(doubt["state"]), str(doubt["reason"])), []).append(doubt)
+    for (state, reason), doubts in alike.items():
+        count = sum(max(1, int(d.get("directories") or 0)) for d in doubts)
+        where = readable(str(doubts[0]["path"]))
+        if len(doubts) > 1:
+            where += f" and {counted(len(doubts) - 1, 'other subtree')}"
+        yield _Finding(
+            key=("degraded", state, reason),
+            level="warning" if state == "polled" else "error",
+            message=f"{counted(count, 'directory')} {state} ({where}): {reason}",
+            remedy=combined_remedy([str(d["remedy"]) for d in doubts]),
+            count=count,
+        )
+    for shard in status.get("shards") or []:
+        if shard.get("state") == "silent":
+            message = f"shard {shard['id']} gives no sign of life; its changes come late"
+            yield _Finding(("silent", str(shard["id"])), "error", message, "see logs/ in the state directory")
+    for note in status.get("notes") or []:
+        yield _Finding(("note", str(note)), "warning", str(note))
+
+
+_SYSCTL = re.compile(r"(fs\.inotify\.\w+=)(\d+)")
+
+
+def combined_remedy(remedies: Sequence[str]) -> str:
+    """One remedy for all: the first, and of a sysctl value the largest that any shard asks for."""
+    values = [int(found[2]) for remedy in remedies if (found := _SYSCTL.search(remedy))]
+    return _SYSCTL.sub(lambda m: f"{m[1]}{max(values)}", remedies[0]) if values else remedies[0]

@@ -25,7 +25,7 @@ class Event(NamedTuple):
     scene: str
     path: str
     kind: str
-    count: int
+    times: int
     relevant: bool
 
 
@@ -65,7 +65,7 @@ def test_noise_is_filtered_and_what_is_kept_is_meant(corpus: list[Event], kept: 
     """At least 95 % of noise goes, at least 99 % of what stays was meant; by distinct (path, kind) and by events."""
     noise = noise_kept = meant_kept = 0
     for event in corpus:
-        weight = event.count if weighted else 1
+        weight = event.times if weighted else 1
         if not event.relevant:
             noise += weight
             noise_kept += weight * (event.path in kept)

@@ -1,0 +1,707 @@
+"""The requests of the extract socket: parsing, groups, long polls, replies. It has no socket: `aggregator.main` carries bytes.
+
+Every method that returns replies has made durable what they say. A request is answered exactly once, at once or later
+(a parked pull, `sync`, `ready`), and nothing that arrives can raise. Not thread-safe.
+"""
+
+from __future__ import annotations
+
+import heapq
+import logging
+import secrets
+import sqlite3
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import Any, Final, Protocol
+
+import msgspec
+
+from shardwatch.aggregator import protocol
+from shardwatch.aggregator.groups import Group
+from shardwatch.aggregator.groupstore import GroupStore
+from shardwatch.aggregator.lease import Batch, Index, Unit
+from shardwatch.aggregator.protocol import RefusedError
+from shardwatch.shard.contract.settings import Settings
+
+log = logging.getLogger("shardwatch.aggregator")
+
+Envelope = list[bytes]
+Outgoing = tuple[Envelope, bytes]
+
+#: Requests that wait for something (pulls, syncs, readies); more are refused with `busy`.
+PARKED_MAX: Final = 10_000
+GROUPS_MAX: Final = 1_000
+#: Seconds between looks for abandoned groups.
+PRUNE_S: Final = 60.0
+#: Longest time between two calls of `tick`, seconds. A pause much longer than that is our own stall, not the workers'.
+TICK_S: Final = 1.0
+STALL_S: Final = 5.0
+#: Seconds between looks whether a sync or a baseline is done, while one is waited for.
+_POLL_S: Final = 0.02
+#: Seconds that a sync may be answered after its own timeout, before it is given up here.
+_SYNC_GRACE_S: Final = 2.0
+_SYNC_MS: Final = 30_000
+
+
+class Engine(Protocol):
+    """What requests ask of the running engine."""
+
+    def status(self) -> dict[str, object]: ...
+    def ready(self) -> dict[str, object] | None: ...
+    def progress(self) -> dict[str, object]: ...
+    def begin_sync(self, timeout_s: float) -> int: ...
+    def sync_result(self, token: int) -> dict[str, object] | None: ...
+
+
+class _Call:
+    """One request on its way to its reply."""
+
+    __slots__ = ("created", "deadline", "done", "envelope", "existed", "id", "json", "request", "token")
+
+    def __init__(self, envelope: Envelope, *, json: bool) -> None:
+        self.envelope = envelope
+        self.json = json
+        self.id: object = None
+        self.request: Any = None
+        self.deadline = 0.0
+        self.done = False
+        self.created = False
+        self.existed = False
+        #: Of a sync: what the engine calls it.
+        self.token = 0
+
+
+class Server:
+    """All groups, and the requests that wait.
+
+    Args:
+        clock: seconds of a clock that all processes of one boot share and that only goes forward.
+        wall: seconds since 1970; for the age of groups only.
+    """
+
+    def __init__(
+        self,
+        index: Index,
+        store: GroupStore,
+        engine: Engine,
+        settings: Settings,
+        clock: Callable[[], float] = time.monotonic,
+        wall: Callable[[], float] = time.time,
+    ) -> None:
+        self._index = index
+        self._store = store
+        self._engine = engine
+        self._settings = settings
+        self._clock = clock
+        self._wall = wall
+        #: One line each, for `status`: what the user should know.
+        self.notes = list(store.notes)
+        self._groups: dict[str, Group] = {}
+        self._next_key = 1
+        self._out: list[tuple[_Call, bytes]] = []
+        self._dirty: dict[int, Group] = {}
+        self._dropped: set[int] = set()
+        #: Waiting calls: pulls by group, and the rest.
+        self._pulls: dict[str, deque[_Call]] = {}
+        self._polls: list[_Call] = []
+        self._parked = 0
+        #: (when, order, call or group): what is due; entries may be out of date.
+        self._timers: list[tuple[float, int, _Call | Group]] = []
+        self._order = 0
+        self._watched: dict[int, float] = {}
+        self._last = clock()
+        self._skew = wall() - self._last
+        self._prune_at = self._last + PRUNE_S
+        self._load()
+
+    # -- starting
+
+    def _load(self) -> None:
+        now = self._clock()
+        try:
+            groups = [group for key in self._store.keys() if (group := self._store.load(key)) is not None]
+        except (sqlite3.DatabaseError, msgspec.MsgspecError, ValueError) as error:
+            if isinstance(error, sqlite3.OperationalError):
+                raise
+            self._store.set_aside(str(error))
+            self.notes = list(self._store.notes)
+            groups = []
+        lanes = msgspec.json.encode(self._settings.priorities, order="sorted").decode()
+        relaned = self._store.meta("priorities") not in (None, lanes)
+        for group in groups:
+            self._adopt(group)
+            if self._store.lost_power and group.state in ("active", "fresh"):
+                group.refresh("the machine lost power, and durability is not `power`")
+            elif self._store.rebooted:
+                for unit in list(group.leases.values()):
+                    group.release(unit, now, "the machine was started anew")
+                for unit in group.redo:
+                    unit.due = now
+            elif relaned and group.state == "active":
+                group.collapse("the priorities were changed")
+            if group.state == "active":
+                group.attach(self._index)
+        self._next_key = max((g.key for g in groups), default=0) + 1
+        self._store.set_meta("priorities", lanes)
+        self._flush()
+
+    def _adopt(self, group: Group) -> None:
+        group.attempts_max = self._settings.attempts_max
+        self._groups[group.name] = group
+        self._touch(group)
+
+    def _touch(self, group: Group) -> None:
+        """Something changed: its journal is written at the end of the turn, its next date is watched."""
+        self._dirty[group.key] = group
+        due = group.next_due()
+        if due < self._watched.get(group.key, float("inf")):
+            self._watched[group.key] = due
+            self._later(due, group)
+
+    def _later(self, when: float, what: _Call | Group) -> None:
+        self._order += 1
+        heapq.heappush(self._timers, (when, self._order, what))
+
+    # -- what main calls
+
+    def handle(self, envelope: Envelope, body: bytes) -> list[Outgoing]:
+        """One request; the replies that can go now, also those of other requests that it made possible."""
+        return self.handle_many([(envelope, body)])
+
+    def handle_many(self, requests: list[tuple[Envelope, bytes]]) -> list[Outgoing]:
+        """Several requests with one commit."""
+        now = self._turn()
+        for envelope, body in requests:
+            self._handle(envelope, body, now)
+        return self._flush()
+
+    def on_commit(self) -> list[Outgoing]:
+        """To be called after each commit of the index: serves the pulls, syncs and readies that wait."""
+        now = self._turn()
+        self._poll(now)
+        for name in list(self._pulls):
+            self._serve(name, now)
+        return self._flush()
+
+    def tick(self, now: float | None = None) -> list[Outgoing]:
+        """What is due: ends of waits and of leases, retries. To be called after `next_due` seconds at the latest."""
+        now = self._turn(now)
+        if self._polls:
+            self._poll(now)
+        while self._timers and self._timers[0][0] <= now:
+            what = heapq.heappop(self._timers)[2]
+            if isinstance(what, _Call):
+                if not what.done:
+                    self._time_out(what)
+            elif self._groups.get(what.name) is what:
+                self._watched.pop(what.key, None)
+                what.expire(self._index, now)
+                what.unfinished = False
+                self._touch(what)
+                self._serve(what.name, now)
+        if now >= self._prune_at:
+            self._prune_at = now + PRUNE_S
+            self._prune()
+        return self._flush()
+
+    def next_due(self) -> float:
+        """Seconds after which `tick` has something to do, at most TICK_S."""
+        now = self._clock()
+        due = now + (_POLL_S if self._polls else TICK_S)
+        if self._timers:
+            due = min(due, self._timers[0][0])
+        return max(0.0, due - now)
+
+    def undelivered(self, reply: bytes) -> None:
+        """A reply could not be sent because its receiver is gone: the batch in it, if any, is free at once."""
+        now = self._turn()
+        raw = msgspec.json.decode(reply) if protocol.is_json(reply) else msgspec.msgpack.decode(reply)
+        batch = raw.get("batch")
+        if isinstance(batch, dict) and batch.get("id"):
+            group = self._groups.get(batch["group"])
+            unit = group.leases.get(int(batch["id"].rpartition("-")[2])) if group else None
+            if group is not None and unit is not None:
+                group.release(unit, now, "its worker went away before it was sent")
+                self._touch(group)
+                self._later(now, group)
+
+    def passed(self) -> dict[int, int]:
+        """Lane -> lowest cursor of all groups that have one: tombstones up to it are needed for a replay only."""
+        groups = [g for g in self._groups.values() if g.state == "active"]
+        return {lane: min([g.cursor(lane) for g in groups], default=self._index.tick) for lane in self._index.lanes()}
+
+    def close(self) -> list[Outgoing]:
+        """Answers everything that waits with `stopping`. The store stays open: it is main's."""
+        stopping = RefusedError("stopping", "the service is stopping", "ask again when it is back")
+        for call in [c for calls in self._pulls.values() for c in calls] + self._polls:
+            self._refuse(call, stopping)
+        self._pulls, self._polls = {}, []
+        return self._flush()
+
+    # -- one turn
+
+    def _turn(self, now: float | None = None) -> float:
+        """The time; leases and waits are extended by a stall of our own (stopped, suspended), which is no one's fault."""
+        now = self._clock() if now is None else now
+        gap = now - self._last
+        self._last = now
+        if gap > STALL_S:
+            for group in self._groups.values():
+                group.shift(gap - TICK_S)
+                self._touch(group)
+        skew = self._wall() - now
+        if abs(skew - self._skew) > STALL_S:
+            # The wall clock was set, or the machine slept: that is no disuse either.
+            for group in self._groups.values():
+                group.seen += skew - self._skew
+            self._skew = skew
+        return now
+
+    def _flush(self) -> list[Outgoing]:
+        """Commits, and gives out the replies of this turn. If the disk refuses, all of them become `storage` errors and the
+        groups are as they were last on disk."""
+        out, self._out = self._out, []
+        dirty, self._dirty = self._dirty, {}
+        dropped, self._dropped = self._dropped, set()
+        try:
+            for group in dirty.values():
+                if group.key not in dropped and group.journal:
+                    self._store.write(group)
+            for key in dropped:
+                self._store.drop(key)
+            self._store.commit()
+        except sqlite3.Error as error:
+            log.error("groups.db: %s", error)
+            self._restore(dirty, dropped)
+            refused = RefusedError("storage", f"the groups can't be stored: {error}", "free space for the state directory")
+            return [(c.envelope, self._error(c, refused)) for c, _ in out]
+        return [(call.envelope, reply) for call, reply in out]
+
+    def _restore(self, dirty: dict[int, Group], dropped: set[int]) -> None:
+        self._store.rollback()
+        for key in {*dirty, *dropped}:
+            old = dirty.get(key)
+            if old is not None:
+                self._groups.pop(old.name, None)
+            group = self._store.load(key)
+            if group is not None:
+                self._adopt(group)
+                if group.state == "active":
+                    group.attach(self._index)
+        self._dirty = {}
+
+    # -- requests
+
+    def _handle(self, envelope: Envelope, body: bytes, now: float) -> None:
+        call = _Call(envelope, json=protocol.is_json(body))
+        try:
+            raw = protocol.decode_map(body)
+            call.id = raw.get("id")
+            call.request = protocol.parse(raw)
+            result = _OPS[call.request.op](self, call, now)
+        except RefusedError as error:
+            self._refuse(call, error)
+            return
+        if result is not None:
+            self._reply(call, result)
+
+    def _reply(self, call: _Call, fields: dict[str, object]) -> None:
+        call.done = True
+        reply = {"v": protocol.PROTOCOL_VERSION, "id": call.id, "ok": True, **fields}
+        self._out.append((call, protocol.encode_reply(reply, json=call.json)))
+
+    def _refuse(self, call: _Call, error: RefusedError) -> None:
+        call.done = True
+        self._out.append((call, self._error(call, error)))
+
+    @staticmethod
+    def _error(call: _Call, error: RefusedError) -> bytes:
+        reply = {"v": protocol.PROTOCOL_VERSION, "id": call.id, "ok": False, "error": error.code}
+        reply |= {"message": error.message, "remedy": error.remedy, **error.more}
+        return protocol.encode_reply(reply, json=call.json)
+
+    def _park(self, call: _Call, deadline: float) -> None:
+        if self._parked_calls() >= PARKED_MAX:
+            raise RefusedError("busy", f"{PARKED_MAX} requests wait already", "ask again later, with fewer at a time")
+        call.deadline = deadline
+        self._later(deadline, call)
+
+    def _parked_calls(self) -> int:
+        return sum(map(len, self._pulls.values())) + len(self._polls)
+
+    def _group(self, name: str) -> Group:
+        protocol.check_name(name)
+        group = self._groups.get(name)
+        if group is None:
+            raise RefusedError("unknown_group", f"there is no group {name!r}", "a pull makes it; see `groups`")
+        group.seen = self._wall()
+        return group
+
+    def _hello(self, call: _Call, now: float) -> dict[str, object]:
+        from shardwatch import __version__
+
+        limits = {
+            "request_bytes": protocol.REQUEST_BYTES_MAX,
+            "batch": self._settings.batch_size_max,
+            "leases": self._settings.leases_max,
+            "groups": GROUPS_MAX,
+            "wait_ms": protocol.WAIT_MS_MAX,
+            "lease_ms": protocol.LEASE_MS_MAX,
+        }
+        return {
+            "server": "shardwatch",
+            "version": __version__,
+            "incarnation": self._index.incarnation,
+            "tick": self._index.tick,
+            "ready": self._engine.ready() is not None,
+            "lease_ms": self._settings.lease_ms,
+            "limits": limits,
+        }
+
+    def _pull(self, call: _Call, now: float) -> dict[str, object] | None:
+        request: protocol.Pull = call.request
+        group = self._groups.get(request.group)
+        call.existed = group is not None
+        if group is None:
+            group = self._create(request.group, request.from_ or "now")
+            call.created = True
+        group.seen = self._wall()
+        wait_ms = self._settings.batch_wait_ms if request.wait_ms is None else request.wait_ms
+        waiting = self._pulls.get(group.name)
+        why: Batch | str = "turn"
+        # First come, first served: who waits already goes first, so they have all been served or can't be.
+        if not waiting or request.peek:
+            why = self._grant(group, call, now)
+            if isinstance(why, Batch):
+                return self._batch(group, call, why)
+        if wait_ms == 0 and not group.unfinished:
+            return self._nothing(call, why)
+        self._park(call, now + min(wait_ms, protocol.WAIT_MS_MAX) / 1000)
+        self._pulls.setdefault(group.name, deque()).append(call)
+        return None
+
+    def _create(self, name: str, start: str) -> Group:
+        protocol.check_name(name)
+        if len(self._groups) >= GROUPS_MAX:
+            stubs = sorted((g for g in self._groups.values() if g.state == "expired"), key=lambda g: g.seen)
+            if not stubs:
+                raise RefusedError("groups_full", f"there are {GROUPS_MAX} groups already", "drop one that is not used")
+            self._remove(stubs[0])
+        group = Group(self._next_key, name, secrets.token_hex(4), self._wall())
+        self._next_key += 1
+        group.journal.append(("group",))
+        if start == "start":
+            group.begin(self._index, 0, 0)
+        self._adopt(group)
+        self._begin_waiting(group)
+        return group
+
+    def _begin_waiting(self, group: Group) -> None:
+        """From now: from the moment at which everything that was there before is known."""
+        if group.state == "waiting" and self._engine.ready() is not None:
+            group.begin(self._index, self._index.tick, self._index.tick)
+            self._touch(group)
+
+    def _grant(self, group: Group, call: _Call, now: float) -> Batch | str:
+        request: protocol.Pull = call.request
+        limit = min(request.max or self._settings.batch_size_max, self._settings.batch_size_max)
+        if request.peek:
+            found = group.peek(self._index, now, limit)
+        else:
+            lease_s = self._lease_s(request.lease_ms)
+            found = group.pull(self._index, now, limit, lease_s, self._settings.leases_max, request.worker)
+        self._touch(group)
+        if group.unfinished:
+            self._later(now, group)
+        return found
+
+    def _lease_s(self, lease_ms: int | None) -> float:
+        return min(lease_ms or self._settings.lease_ms, protocol.LEASE_MS_MAX) / 1000
+
+    def _batch(self, group: Group, call: _Call, batch: Batch) -> dict[str, object]:
+        request: protocol.Pull = call.request
+        found: dict[str, object] = {
+            "id": f"{group.token}-{batch.number}" if batch.number else None,
+            "group": group.name,
+            "attempt": batch.attempt,
+            "lease_ms": round(self._lease_s(request.lease_ms) * 1000) if batch.number else 0,
+            "events": batch.events,
+            "more": batch.more,
+        }
+        return {"batch": found, "created": call.created, "existed": call.existed}
+
+    def _nothing(self, call: _Call, why: object) -> dict[str, object]:
+        return {"batch": None, "why": why, "created": call.created, "existed": call.existed}
+
+    def _serve(self, name: str, now: float) -> None:
+        """Serves the pulls that wait for a group, in the order in which they came."""
+        calls = self._pulls.get(name)
+        group = self._groups.get(name)
+        if not calls or group is None:
+            return
+        kept: deque[_Call] = deque()
+        dry = False
+        while calls:
+            call = calls.popleft()
+            if call.done or (dry and not call.request.peek):
+                kept.extend(() if call.done else (call,))
+                continue
+            found = self._grant(group, call, now)
+            if isinstance(found, Batch):
+                self._reply(call, self._batch(group, call, found))
+            else:
+                dry = dry or not call.request.peek
+                kept.append(call)
+        if kept:
+            self._pulls[name] = kept
+        else:
+            del self._pulls[name]
+
+    def _time_out(self, call: _Call) -> None:
+        request = call.request
+        if isinstance(request, protocol.Pull):
+            group = self._groups[request.group]
+            found = group.peek(self._index, self._last, 1)
+            full = len(group.leases) >= self._settings.leases_max
+            self._reply(call, self._nothing(call, found if isinstance(found, str) else "leases" if full else "turn"))
+            calls = self._pulls[group.name]
+            calls.remove(call)
+            if not calls:
+                del self._pulls[group.name]
+            return
+        self._polls.remove(call)
+        if isinstance(request, protocol.Ready):
+            self._reply(call, {"ready": None, "progress": self._engine.progress()})
+        else:
+            self._refuse(
+                call,
+                RefusedError(
+                    "sync_failed", "the sync was not answered in time", "see `status` for shards that hang", subtrees=[]
+                ),
+            )
+
+    def _poll(self, now: float) -> None:
+        """Syncs and readies that are done, and groups that wait for the baseline."""
+        for call in list(self._polls):
+            fields = self._polled(call)
+            if fields is not None:
+                self._polls.remove(call)
+                if isinstance(fields, RefusedError):
+                    self._refuse(call, fields)
+                else:
+                    self._reply(call, fields)
+        for group in self._groups.values():
+            if group.state == "waiting":
+                self._begin_waiting(group)
+
+    def _polled(self, call: _Call) -> dict[str, object] | RefusedError | None:
+        if isinstance(call.request, protocol.Ready):
+            ready = self._engine.ready()
+            return None if ready is None else {"ready": ready}
+        result = self._engine.sync_result(call.token)
+        if result is None:
+            return None
+        if result.get("ok"):
+            return {"tick": self._index.tick}
+        more = {key: value for key, value in result.items() if key not in ("ok", "error", "message", "remedy")}
+        return RefusedError(
+            "sync_failed",
+            str(result.get("message") or result.get("error") or "not everything could be looked at"),
+            str(result.get("remedy") or "see `status` for the subtrees and shards"),
+            **more,
+        )
+
+    def _ack(self, call: _Call, now: float) -> dict[str, object]:
+        group, number = self._named(call)
+        paths = group.ack(self._index, number, now)
+        return self._moved(group, now, {"batch": call.request.batch, "repeated": paths is None})
+
+    def _nack(self, call: _Call, now: float) -> dict[str, object]:
+        group, number = self._named(call)
+        request: protocol.Nack = call.request
+        unit = self._leased(group, number, now)
+        retry_s = None if request.retry_ms is None else min(request.retry_ms, protocol.WAIT_MS_MAX) / 1000
+        group.fail(self._index, unit, now, request.reason[:500], "it was nacked", retry_s)
+        return self._moved(group, now, {"batch": request.batch, "retry_ms": max(0, round((unit.due - now) * 1000))})
+
+    def _release(self, call: _Call, now: float) -> dict[str, object]:
+        request: protocol.Release = call.request
+        group = self._group(request.group)
+        if (request.batch is None) == (request.worker is None):
+            raise RefusedError("bad_field", "release: give either a batch or a worker", "see docs/protocol.md")
+        if request.batch is not None:
+            units = [self._leased(group, self._number(group, request.batch), now)]
+        else:
+            group.expire(self._index, now)
+            units = [u for u in group.leases.values() if u.worker == request.worker]
+        for unit in units:
+            group.release(unit, now, "it was released")
+        return self._moved(group, now, {"released": len(units)})
+
+    def _extend(self, call: _Call, now: float) -> dict[str, object]:
+        group, number = self._named(call)
+        unit = self._leased(group, number, now)
+        lease_s = self._lease_s(call.request.lease_ms)
+        group.extend(self._index, unit.number, now, lease_s)
+        return self._moved(group, now, {"batch": call.request.batch, "lease_ms": round(lease_s * 1000)})
+
+    def _named(self, call: _Call) -> tuple[Group, int]:
+        group = self._group(call.request.group)
+        return group, self._number(group, call.request.batch)
+
+    @staticmethod
+    def _number(group: Group, batch: str) -> int:
+        token, _, number = batch.rpartition("-")
+        if not (number.isascii() and number.isdigit()) or len(number) > 18:
+            raise RefusedError("bad_field", f"{batch!r:.80} is no id of a batch", "send the id that pull gave, as it was")
+        if token != group.token:
+            raise RefusedError(
+                "lease_expired",
+                "the batch is not of this group: it was dropped and made anew, or the batch is another group's",
+                "drop the batch and pull again",
+            )
+        return int(number)
+
+    def _leased(self, group: Group, number: int, now: float) -> Unit:
+        unit = group.lease(self._index, number, now)
+        if unit is None:
+            raise RefusedError("already_acked", "the batch is acked", "nothing is left to be done for it")
+        return unit
+
+    def _moved(self, group: Group, now: float, fields: dict[str, object]) -> dict[str, object]:
+        """After a change of a group's leases: who waits may be served now."""
+        self._touch(group)
+        if group.name in self._pulls:
+            self._later(now, group)
+        return fields
+
+    def _seek(self, call: _Call, now: float) -> dict[str, object]:
+        group = self._group(call.request.group)
+        tick = call.request.tick
+        tick = {"start": 0, "now": self._index.tick}.get(tick, tick)
+        if tick > self._index.tick:
+            raise RefusedError("bad_field", f"tick {tick} is not yet given: the last is {self._index.tick}", "seek back")
+        kept = group.seek(self._index, tick)
+        return self._moved(group, now, {"tick": tick, "fresh": not kept})
+
+    def _retry(self, call: _Call, now: float) -> dict[str, object]:
+        group = self._group(call.request.group)
+        return self._moved(group, now, {"paths": group.retry(now)})
+
+    def _drop(self, call: _Call, now: float) -> dict[str, object]:
+        group = self._group(call.request.group)
+        self._remove(group)
+        return {"dropped": group.name}
+
+    def _remove(self, group: Group) -> None:
+        del self._groups[group.name]
+        self._dropped.add(group.key)
+        dropped = RefusedError("unknown_group", f"the group {group.name!r} was dropped", "pull again to make it anew")
+        for call in self._pulls.pop(group.name, ()):
+            self._refuse(call, dropped)
+
+    def _list(self, call: _Call, now: float) -> dict[str, object]:
+        return {"groups": self.groups()}
+
+    def groups(self) -> list[dict[str, object]]:
+        """Every group as `groups` and `status` show it. Counts its backlog in the index."""
+        return [self._describe(group) for _, group in sorted(self._groups.items())]
+
+    def _describe(self, group: Group) -> dict[str, object]:
+        backlog = group.waiting_paths()
+        if group.state == "active":
+            for lane in self._index.lanes():
+                scan = group.lanes[lane].scan if lane in group.lanes else group.base_scan
+                backlog += self._index.backlog(lane, scan)
+        elif group.state != "waiting":
+            backlog = sum(self._index.backlog(lane, 0) for lane in self._index.lanes())
+        cursors = [group.cursor(lane) for lane in self._index.lanes()] if group.state == "active" else []
+        return {
+            "name": group.name,
+            "state": group.state,
+            "reason": group.reason,
+            "created": group.created,
+            "seen": group.seen,
+            "cursor": min(cursors, default=group.base_scan),
+            "backlog": backlog,
+            "leased": sum(u.paths() for u in group.leases.values()),
+            "leases": [
+                {
+                    "batch": f"{group.token}-{u.number}",
+                    "worker": u.worker,
+                    "paths": u.paths(),
+                    "attempt": u.failures + 1,
+                    "ends_in_s": round(u.due - self._last, 1),
+                }
+                for u in group.leases.values()
+            ],
+            "retrying": sum(u.paths() for u in group.redo if u.failures),
+            "waiting_pulls": len(self._pulls.get(group.name, ())),
+            "parked": [
+                {
+                    "path": p.path.decode("utf-8", "replace"),
+                    "is_directory": p.directory,
+                    "attempts": p.attempts,
+                    "reason": p.reason,
+                    "tick": p.tick,
+                }
+                for p in list(group.parked.values())[:100]
+            ],
+            "parked_paths": len(group.parked),
+        }
+
+    def _status(self, call: _Call, now: float) -> dict[str, object]:
+        status = dict(self._engine.status())
+        notes = status.get("notes")
+        status["notes"] = [*(notes if isinstance(notes, list) else []), *self.notes]
+        status["groups"] = self.groups()
+        status["waiting_requests"] = self._parked_calls()
+        return {"status": status}
+
+    def _ready(self, call: _Call, now: float) -> dict[str, object] | None:
+        ready = self._engine.ready()
+        if ready is not None:
+            return {"ready": ready}
+        wait_ms = call.request.wait_ms or 0
+        if wait_ms == 0:
+            return {"ready": None, "progress": self._engine.progress()}
+        self._park(call, now + min(wait_ms, protocol.WAIT_MS_MAX) / 1000)
+        self._polls.append(call)
+        return None
+
+    def _sync(self, call: _Call, now: float) -> dict[str, object] | None:
+        timeout_ms = _SYNC_MS if call.request.timeout_ms is None else call.request.timeout_ms
+        timeout_s = min(timeout_ms, protocol.WAIT_MS_MAX) / 1000
+        self._park(call, now + timeout_s + _SYNC_GRACE_S)
+        call.token = self._engine.begin_sync(timeout_s)
+        self._polls.append(call)
+        return None
+
+    def _prune(self) -> None:
+        """Groups that nobody used for retention_days become stubs: they hold no deletions back any more."""
+        oldest = self._wall() - self._settings.retention_days * 86_400
+        for group in self._groups.values():
+            if group.state != "expired" and group.seen < oldest and group.name not in self._pulls:
+                group.abandon()
+                self.notes.append(f"the group {group.name!r} was not used for {self._settings.retention_days:g} days")
+                del self.notes[:-100]
+            group.journal.append(("group",))
+            self._touch(group)
+
+
+_OPS: Final[dict[str, Callable[[Server, _Call, float], dict[str, object] | None]]] = {
+    "hello": Server._hello,
+    "pull": Server._pull,
+    "ack": Server._ack,
+    "nack": Server._nack,
+    "release": Server._release,
+    "extend": Server._extend,
+    "seek": Server._seek,
+    "retry": Server._retry,
+    "groups": Server._list,
+    "drop": Server._drop,
+    "sync": Server._sync,
+    "status": Server._status,
+    "ready": Server._ready,
+}

@@ -1,0 +1,138 @@
+"""watchdog's observer of this platform behind our interface: for systems without inotify, and to compare with.
+
+It watches whole anchors, ignored directories included, and it loses events without a word: watchdog drops the kernel's
+overflow record (gorakhargosh/watchdog#654) and watches moved-in trees late or not at all (#1094). So it is `lossy`: a sync
+rescans, and so does the clock, once a minute.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+
+from watchdog.events import (
+    DirCreatedEvent,
+    DirDeletedEvent,
+    DirMovedEvent,
+    FileClosedEvent,
+    FileCreatedEvent,
+    FileDeletedEvent,
+    FileModifiedEvent,
+    FileMovedEvent,
+    FileSystemEvent,
+    FileSystemEventHandler,
+)
+from watchdog.observers import Observer
+
+from shardwatch.shard.backend.base import Hints
+from shardwatch.shard.tree import Node
+
+#: watchdog's default asks for opens too, and its own walk then feeds it for ever (DESIGN.md, "The problem").
+_EVENTS: list[type[FileSystemEvent]] = [
+    DirCreatedEvent, DirDeletedEvent, DirMovedEvent, FileClosedEvent, FileCreatedEvent, FileDeletedEvent,
+    FileModifiedEvent, FileMovedEvent,
+]  # fmt: skip
+#: Hints kept until they are taken; beyond it they are dropped, and everything is in doubt.
+_PATHS_MAX = 500_000
+
+
+class NativeBackend(FileSystemEventHandler):
+    """See `Backend`."""
+
+    lossy = True
+
+    def __init__(self) -> None:
+        self._observer = Observer()
+        self.name = f"native:{type(self._observer).__name__}"
+        self._anchors: dict[bytes, Node] = {}
+        self._lock = threading.Lock()
+        self._paths: dict[bytes, bool] = {}
+        self._lost = False
+        self._count = 0
+        self._ready = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+        self._observer.start()
+
+    def fileno(self) -> int:
+        return self._ready
+
+    def watch(self, fd: int, node: Node) -> Node | None:
+        if node.parent is None:
+            path = node.name
+            if path not in self._anchors:
+                self._observer.schedule(self, os.fsdecode(path), recursive=True, event_filter=_EVENTS)
+            self._anchors[path] = node
+        node.wd = 0
+        return None
+
+    def same(self, fd: int, node: Node) -> bool:
+        return False
+
+    def forget(self, nodes: list[Node]) -> None:
+        for node in nodes:
+            if node.parent is None and self._anchors.get(node.name) is node:
+                del self._anchors[node.name]
+                self._observer.unschedule_all()
+                for path in self._anchors:
+                    self._observer.schedule(self, os.fsdecode(path), recursive=True, event_filter=_EVENTS)
+
+    def on_any_event(self, event: FileSystemEvent) -> None:
+        """Called in watchdog's thread."""
+        with self._lock:
+            self._count += 1
+            for path in (event.src_path, event.dest_path):
+                if path:
+                    key = os.fsencode(path)
+                    self._paths[key] = event.is_directory or self._paths.get(key, False)
+            if len(self._paths) > _PATHS_MAX:
+                self._paths.clear()
+                self._lost = True
+        os.eventfd_write(self._ready, 1)
+
+    def take(self) -> Hints:
+        try:
+            os.eventfd_read(self._ready)
+        except BlockingIOError:
+            pass
+        hints = Hints()
+        with self._lock:
+            paths, self._paths = self._paths, {}
+            hints.overflow, self._lost = self._lost, False
+            hints.count, self._count = self._count, 0
+        for path, directory in paths.items():
+            self._hint(hints, path, directory)
+        return hints
+
+    def _hint(self, hints: Hints, path: bytes, directory: bool) -> None:
+        if path in self._anchors:
+            hints.selves.append(self._anchors[path])
+            return
+        above, name = os.path.split(path)
+        while above not in self._anchors:
+            up = os.path.dirname(above)
+            if up == above:
+                return
+            above = up
+        # From the anchor down, as far as directories are known: what is not known yet is scanned from there.
+        node = self._anchors[above]
+        names = path[len(above) :].strip(b"/").split(b"/")
+        for step in names[:-1]:
+            below = node.child(step)
+            if below is None:
+                hints.directories[(node, step)] = True
+                return
+            node = below
+        if directory:
+            hints.directories[(node, name)] = True
+        else:
+            hints.names.setdefault(node, set()).add(name)
+
+    def drain(self) -> None:
+        """What watchdog's own threads hold can't be waited for: a sync rescans instead (`lossy`)."""
+
+    def watches(self) -> int:
+        return len(self._anchors)
+
+    def close(self) -> None:
+        self._observer.stop()
+        self._observer.join()
+        os.close(self._ready)

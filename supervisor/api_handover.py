@@ -1,0 +1,224 @@
+"""Hands events to the user's handler and settles with whoever they came from: the service, or the watcher's queue.
+
+An ack is given only after the handler returned. No event is held here that is not leased from one of the two.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import logging
+import time
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any, Final, List, Protocol  # noqa: UP035 - the specification's own spelling
+
+from shardwatch.aggregator.file_event import FileEvent, split_moves
+from shardwatch.shard.contract.errors import ShardwatchError, UsageError
+from shardwatch.supervisor.api_types import WatcherConfig, WatcherStats
+
+if TYPE_CHECKING:
+    from shardwatch.aggregator.queue import EventQueue
+
+logger = logging.getLogger("shardwatch.supervisor.api")
+
+#: Seconds that one request for changes waits at the service. Short, because a stop waits for it to end.
+PULL_S: Final = 0.5
+#: Seconds until an event that the handler refused is handed over again: first time, and at most; doubled each time.
+RETRY_S, RETRY_S_MAX = 0.1, 30.0
+#: Refusals after which an event of the queue is handed over alone, so that it can't hold up its neighbours.
+TOGETHER_ATTEMPTS_MAX: Final = 3
+#: Seconds between two questions for the service's backlog.
+BACKLOG_EVERY_S: Final = 1.0
+
+Handler = Callable[[List[FileEvent]], Any]  # noqa: UP006 - as specified
+
+
+class HandlerObject(Protocol):
+    """An object may take the place of a handler: `on_events` is called. `on_fresh`, if it has one, says to forget all."""
+
+    @property
+    def on_events(self) -> Handler: ...
+
+
+class Delivery(Protocol):
+    """What the service handed out: a list of events, or a `fresh` (all that was known is void, everything follows)."""
+
+    events: Sequence[FileEvent]
+    fresh: bool
+    more: bool
+
+    async def ack(self) -> None: ...
+    async def nack(self, reason: str) -> None: ...
+
+
+class Engine(Protocol):
+    """The service as the watcher needs it. Internal: a seam for tests; `supervisor.api_engine` is the real one."""
+
+    async def start(self) -> None: ...
+    async def pull(self, max_events: int, wait_s: float) -> Delivery | None: ...
+    async def sync(self, timeout_s: float) -> None: ...
+    async def backlog(self) -> int: ...
+    async def stop(self, timeout_s: float) -> None: ...
+
+
+class HandOver:
+    """One handler and what it is given, from two sources, one call at a time.
+
+    Args:
+        stats: counted here.
+        threads: where a plain handler runs.
+    """
+
+    def __init__(
+        self,
+        config: WatcherConfig,
+        stats: WatcherStats,
+        handler: Handler,
+        on_fresh: Callable[[], Any] | None,
+        threads: ThreadPoolExecutor,
+    ) -> None:
+        self._config = config
+        self._stats = stats
+        self._handler = handler
+        self._on_fresh = on_fresh
+        self._threads = threads
+        self._delivering = asyncio.Lock()
+        #: True: both sources are followed until they have nothing left, or the handler refuses.
+        self.ending = False
+        #: Events that the handler has now.
+        self.in_hand = 0
+        #: Events that wait in the service, as last asked for.
+        self.backlog = 0
+
+    async def follow_service(self, engine: Engine) -> None:
+        pause_s = RETRY_S
+        asked = 0.0
+        while True:
+            try:
+                delivery = await engine.pull(self._config.batch_size, 0.0 if self.ending else PULL_S)
+                if delivery is None:
+                    self.backlog = 0
+                    if self.ending:
+                        return
+                    continue
+                taken = await self._deliver_service(delivery)
+                if self.ending and not taken:
+                    return
+                if delivery.more and time.monotonic() - asked >= BACKLOG_EVERY_S:
+                    asked = time.monotonic()
+                    self.backlog = await engine.backlog()
+                pause_s = RETRY_S
+            except ShardwatchError as error:
+                if self.ending:
+                    return
+                logger.error("The service could not be asked: %s", error)
+                await asyncio.sleep(pause_s)
+                pause_s = min(2 * pause_s, RETRY_S_MAX)
+
+    async def _deliver_service(self, delivery: Delivery) -> bool:
+        if delivery.fresh:
+            self._stats.fresh_starts += 1
+            logger.warning("The index was lost: everything present follows as created")
+            if self._on_fresh is not None and not await self._call(self._on_fresh):
+                await delivery.nack("the handler's on_fresh raised")
+                return False
+            await delivery.ack()
+            return True
+        events = list(delivery.events)
+        if not self._config.report_moves:
+            events = split_moves(events)
+        try:
+            for chunk in _chunks(events, self._config.batch_size):
+                if not await self._hand(chunk):
+                    await delivery.nack("the handler raised")
+                    return False
+        except asyncio.CancelledError:
+            await delivery.nack("the handler was cancelled")
+            raise
+        await delivery.ack()
+        return True
+
+    async def follow_queue(self, queue: EventQueue) -> None:
+        pause_s = RETRY_S
+        while True:
+            try:
+                events = await queue.dequeue_batch(self._config.batch_size, wait_s=0.0 if self.ending else PULL_S)
+                if not events and self.ending:
+                    return
+                together = [event for event in events if event.attempts < TOGETHER_ATTEMPTS_MAX]
+                alone = [[event] for event in events if event.attempts >= TOGETHER_ATTEMPTS_MAX]
+                taken = True
+                for chunk in ([together] if together else []) + alone:
+                    taken = await self._deliver_queued(queue, chunk) and taken
+                if self.ending and not taken:
+                    return
+                pause_s = RETRY_S
+            except ShardwatchError as error:
+                if self.ending:
+                    return
+                logger.error("The queue could not be read: %s", error)
+                await asyncio.sleep(pause_s)
+                pause_s = min(2 * pause_s, RETRY_S_MAX)
+
+    async def _deliver_queued(self, queue: EventQueue, events: list[FileEvent]) -> bool:
+        try:
+            taken = await self._hand(events)
+        except asyncio.CancelledError:
+            await queue.nack(events)
+            raise
+        if taken:
+            await queue.ack(events)
+        else:
+            attempts = max(event.attempts for event in events)
+            await queue.nack(events, retry_s=min(RETRY_S * 2.0 ** min(attempts, 16), RETRY_S_MAX))
+        return taken
+
+    async def _hand(self, events: list[FileEvent]) -> bool:
+        """Calls the handler with the events, never two calls at once; whether it took them."""
+        async with self._delivering:
+            self.in_hand = len(events)
+            try:
+                taken = await self._call(self._handler, list(events))
+            finally:
+                self.in_hand = 0
+        if taken:
+            self._stats.events_processed += len(events)
+            self._stats.batches_processed += 1
+        return taken
+
+    async def _call(self, function: Callable[..., Any], *arguments: Any) -> bool:
+        """Whether the user's function returned. It may raise anything: that is counted and logged, and goes no further."""
+        try:
+            if _is_async(function):
+                await function(*arguments)
+            else:
+                result = await asyncio.get_running_loop().run_in_executor(self._threads, function, *arguments)
+                if inspect.isawaitable(result):
+                    await result
+        except Exception:
+            self._stats.processing_errors += 1
+            logger.exception("The handler failed; what it was given is handed over again")
+            return False
+        return True
+
+
+def handler_of(given: Handler | HandlerObject | None) -> tuple[Handler, Callable[[], Any] | None]:
+    on_events = getattr(given, "on_events", None)
+    if callable(on_events):
+        return on_events, getattr(given, "on_fresh", None)
+    if callable(given):
+        return given, None
+    raise UsageError(
+        f"the handler {given!r} can't be called", hint="give a function of a list of events, or an object with on_events"
+    )
+
+
+def _is_async(function: Callable[..., Any]) -> bool:
+    if inspect.iscoroutinefunction(function):
+        return True
+    return inspect.iscoroutinefunction(getattr(function, "__call__", None))  # noqa: B004 - the method is asked for
+
+
+def _chunks(events: Sequence[FileEvent], size: int) -> Iterable[list[FileEvent]]:
+    return (list(events[at : at + size]) for at in range(0, len(events), size))

@@ -1,0 +1,238 @@
+"""Check what stands between PATH... and being watched: limits, filesystems, permissions, versions. Each finding has its remedy.
+
+Exit code 0: all is well. 1: something needs your attention; the lines that begin with `!` say what, and what to do.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from shardwatch.supervisor.commands.tree_options import (
+    add_config_option,
+    add_json_option,
+    add_state_dir_option,
+    add_tree_options,
+    resolve_tree,
+)
+
+if TYPE_CHECKING:
+    from shardwatch.shard.contract.settings import Settings
+    from shardwatch.supervisor.config import Resolved
+    from shardwatch.supervisor.limits import InotifyLimits
+
+#: A queue shorter than the kernel's own default overflows in bursts that every build makes.
+QUEUE_MIN = 16_384
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    add_tree_options(parser)
+    add_json_option(parser, "one JSON object (docs/formats.md)")
+    add_config_option(parser)
+    add_state_dir_option(parser)
+
+
+def run(options: argparse.Namespace) -> int:
+    from shardwatch.supervisor.render import write_text
+
+    found = examine(resolve_tree(options))
+    if options.json:
+        from shardwatch.supervisor.commands.lines import print_json
+
+        print_json(found)
+    else:
+        write_text(text_of(found))
+    return 0 if found["ok"] else 1
+
+
+def examine(resolved: Resolved) -> dict[str, Any]:
+    """What `doctor --json` prints. Reads the trees as far as planning does; changes nothing."""
+    from shardwatch.supervisor.limits import read_inotify_limits
+
+    limits = read_inotify_limits()
+    findings: list[dict[str, str]] = []
+    roots = [examine_root(root, resolved.settings, findings) for root in resolved.settings.roots]
+    needed = needs(resolved.settings, [r["readable"] for r in roots], limits, resolved.state_dir, findings)
+    examine_queue(limits, findings)
+    state_dir = examine_state_dir(resolved.state_dir, findings)
+    return {
+        "format": 1,
+        "ok": not findings,
+        "findings": findings,
+        "limits": needed,
+        "roots": roots,
+        "state_dir": state_dir,
+        "versions": versions(findings),
+    }
+
+
+def note(findings: list[dict[str, str]], message: str, remedy: str) -> None:
+    from shardwatch.supervisor.commands.lines import valid
+
+    findings.append({"message": valid(message), "remedy": valid(remedy)})
+
+
+def examine_root(root: bytes, settings: Settings, findings: list[dict[str, str]]) -> dict[str, Any]:
+    """The filesystem below one root, and how it will be watched."""
+    from shardwatch.supervisor.commands.lines import path_fields
+    from shardwatch.supervisor.commands.roots import trouble_with
+    from shardwatch.supervisor.coordinator import backend_of
+    from shardwatch.supervisor.limits import filesystem
+
+    kind, remote = filesystem(root)
+    trouble = trouble_with(root)
+    if trouble:
+        note(findings, f"root {os.fsdecode(root)} {trouble}", "give a directory that you can read")
+    backend = backend_of(settings, lambda path: remote)(root)
+    if remote and settings.backend in ("auto", "inotify", "native"):
+        note(
+            findings,
+            f"root {os.fsdecode(root)} is on {kind}: changes made elsewhere raise no event there, so it is polled",
+            "run shardwatch where the files are, or accept that changes are seen at each sweep (poll_ms)",
+        )
+    return {**path_fields(root), "filesystem": kind, "polled": backend == "polling", "backend": backend, "readable": not trouble}
+
+
+def needs(
+    settings: Settings, readable: Sequence[bool], limits: InotifyLimits, state_dir: Path, findings: list[dict[str, str]]
+) -> dict[str, Any]:
+    """inotify's limits: allowed, used, needed by these roots, and whether that fits."""
+    import msgspec
+
+    from shardwatch.supervisor.commands.plan import limits_fields, plan_of
+    from shardwatch.supervisor.limits import budget, instances_remedy, watches_remedy
+
+    roots = tuple(root for root, good in zip(settings.roots, readable, strict=True) if good)
+    fields: dict[str, Any] = limits_fields(limits)
+    own = holdings(state_dir)
+    room = budget(limits, own_instances=own[0], own_watches=own[1])
+    fields.update({"used_by_this_service": {"instances": own[0], "watches": own[1]}, "watches_for_us": room.watches_max})
+    if not limits.available and sys.platform.startswith("linux"):
+        note(findings, "inotify is not available here", "use --backend polling")
+    if roots:
+        result = plan_of(msgspec.structs.replace(settings, roots=roots), limits, own)
+        instances = len(result.plan.shards())
+        fields.update({"watches_needed": result.directories, "needed_is_exact": result.exact, "instances_needed": instances})
+        polled = sum(a.directories for a in result.plan.anchors if a.backend == "polling")
+        if result.directories - polled + result.over_budget > room.watches_max:
+            note(
+                findings,
+                f"{result.directories:,} directories need a watch each, {room.watches_max:,} are left of "
+                f"{limits.watches:,}: the rest will be polled",
+                "sudo " + watches_remedy(limits, result.directories),
+            )
+        if instances > room.shards_max:
+            note(findings, f"no inotify instance is left of {limits.instances}", "sudo " + instances_remedy(limits, instances))
+    return fields
+
+
+def holdings(state_dir: Path) -> tuple[int, int]:
+    """(instances, watches) that the service in `state_dir` holds already, if one runs: they are not used up for it."""
+    from shardwatch.shard.contract.layout import Layout
+    from shardwatch.supervisor import service
+    from shardwatch.supervisor.limits import held_by
+
+    layout = Layout(state_dir)
+    held = [held_by(int(p["pid"])) for p in service.programs(layout) if p["pid"]] if service.running(layout) else []
+    return sum(i for i, _ in held), sum(w for _, w in held)
+
+
+def examine_queue(limits: InotifyLimits, findings: list[dict[str, str]]) -> None:
+    if limits.available and limits.queue < QUEUE_MIN:
+        note(
+            findings,
+            f"max_queued_events is {limits.queue:,}: bursts overflow it, and each overflow costs a rescan",
+            f"sudo sysctl -w fs.inotify.max_queued_events={QUEUE_MIN}",
+        )
+
+
+def examine_state_dir(state_dir: Path, findings: list[dict[str, str]]) -> dict[str, Any]:
+    """Where the service keeps, or would keep, its state."""
+    from shardwatch.shard.contract.layout import Layout
+    from shardwatch.shard.contract.limits import IPC_PATH_BYTES_MAX
+    from shardwatch.supervisor import service
+    from shardwatch.supervisor.commands.lines import path_fields
+    from shardwatch.supervisor.limits import filesystem
+
+    layout = Layout(state_dir)
+    longest = max(len(os.fsencode(p)) for p in layout.sockets()) + service.TEMPORARY_SUFFIX_BYTES
+    if longest > IPC_PATH_BYTES_MAX:
+        too_many = longest - IPC_PATH_BYTES_MAX
+        note(findings, f"the path of the state directory {state_dir} is {too_many} bytes too long", "give another --state-dir")
+    at = next(p for p in (state_dir, *state_dir.parents) if p.exists())
+    writable = os.access(at, os.W_OK | os.X_OK)
+    if not writable:
+        note(findings, f"{at} can't be written", "give another --state-dir")
+    kind, remote = filesystem(os.fsencode(state_dir))
+    if remote:
+        note(findings, f"the state directory is on {kind}: SQLite's locks and sockets need a local disk", "give another --state-dir")
+    free = os.statvfs(at)
+    return {
+        **path_fields(os.fsencode(state_dir)),
+        "exists": state_dir.exists(),
+        "writable": writable,
+        "running": service.running(layout),
+        "filesystem": kind,
+        "free_bytes": free.f_bavail * free.f_frsize,
+    }
+
+
+def versions(findings: list[dict[str, str]]) -> dict[str, str]:
+    """What runs here, by the installed packages' own word."""
+    import platform
+    import sqlite3
+    from importlib import metadata
+
+    from shardwatch import __version__
+
+    found = {
+        "shardwatch": __version__,
+        "python": platform.python_version(),
+        "kernel": f"{platform.system()} {platform.release()}",
+        "sqlite": sqlite3.sqlite_version,
+    }
+    for package in ("supervisor", "pyzmq", "msgspec", "pathspec", "pydantic", "watchdog", "rich"):
+        try:
+            found[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            found[package] = ""
+            note(findings, f"{package} is not installed", "install shardwatch with its dependencies")
+    return found
+
+
+def text_of(found: dict[str, Any]) -> str:
+    """The findings for people. Pure."""
+    from shardwatch.supervisor.render import readable, size_of, table
+
+    limits = found["limits"]
+    about = "" if limits.get("needed_is_exact", True) else "about "
+    rows = [
+        ("inotify watches", limits["max_user_watches"], limits["watches_used"], about + _number(limits.get("watches_needed"))),
+        ("inotify instances", limits["max_user_instances"], limits["instances_used"], _number(limits.get("instances_needed"))),
+        ("inotify queue", limits["max_queued_events"], "-", "-"),
+    ]
+    parts = [table(("limit", "allowed", "used", "needed"), rows)]
+    if limits["processes_unreadable"]:
+        parts.append(f"({limits['processes_unreadable']} processes of this user can't be read; what they hold is not counted)\n")
+    parts.append(
+        table(
+            ("root", "filesystem", "backend"),
+            [(readable(r["path"]), r["filesystem"], r["backend"] if r["readable"] else "-") for r in found["roots"]],
+        )
+    )
+    state = found["state_dir"]
+    word = "a service runs there" if state["running"] else "no service runs there"
+    parts.append(f"state directory {readable(state['path'])} ({state['filesystem']}, {size_of(state['free_bytes'])} free): {word}\n")
+    parts.append(", ".join(f"{name} {version}" for name, version in found["versions"].items()) + "\n")
+    parts.append(
+        "".join(f"! {readable(f['message'])}\n    -> {readable(f['remedy'])}\n" for f in found["findings"]) or "all is well\n"
+    )
+    return "\n".join(part for part in parts if part)
+
+
+def _number(value: int | None) -> str:
+    return "-" if value is None else f"{value:,}"

@@ -1,0 +1,57 @@
+"""Tables of `status` and `groups list`. Pure: maps in, text out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from shardwatch.supervisor.render import counted, readable, table
+
+Row = Mapping[str, Any]
+
+
+def groups_table(groups: Sequence[Row]) -> str:
+    """A line a group; empty where there is none."""
+    header = ("group", "state", "backlog", "batches leased", "retrying", "set aside", "workers waiting")
+    columns = ("name", "state", "backlog", "leases", "retrying", "parked_paths", "waiting_pulls")
+    return table(header, [[len(g[c]) if c == "leases" else g[c] for c in columns] for g in groups])
+
+
+def processes_table(processes: Sequence[Row]) -> str:
+    header = ("process", "state", "pid", "up", "deaths/min")
+    return table(header, [(p["name"], p["state"], p["pid"], duration(p["up_s"]), p["deaths"]) for p in processes])
+
+
+def shards_table(shards: Sequence[Row]) -> str:
+    columns = ("state", "backend", "directories", "files", "watches", "polled", "pending", "overflows", "rescans")
+    return table(("shard", *columns), [(s["id"], *(s.get(c, "-") for c in columns)) for s in shards])
+
+
+def degraded_text(degraded: Sequence[Row]) -> str:
+    """What is not watched as it should be: why, how much, and what to do."""
+    lines = []
+    for subtree in degraded:
+        count = int(subtree.get("directories") or 0)
+        size = f" ({counted(count, 'directory')})" if count else ""
+        lines.append(f"{subtree['state']}: {readable(str(subtree['path']))}{size}: {readable(str(subtree['reason']))}")
+        if subtree.get("remedy"):
+            lines.append(f"    -> {readable(str(subtree['remedy']))}")
+    return "".join(line + "\n" for line in lines)
+
+
+def set_aside_text(groups: Sequence[Row]) -> str:
+    """Paths that made batches fail, by group."""
+    return "".join(
+        f"group {readable(group['name'])} has set aside {readable(path['path'])} after {counted(path['attempts'], 'attempt')}"
+        f": {readable(path['reason'])}\n"
+        for group in groups
+        for path in group["parked"]
+    )
+
+
+def duration(seconds: float) -> str:
+    """12 s, 3 min, 5 h, 2 d."""
+    for size, unit in ((86400, "d"), (3600, "h"), (60, "min")):
+        if seconds >= 2 * size:
+            return f"{int(seconds // size)} {unit}"
+    return f"{seconds:.0f} s"

@@ -1,0 +1,378 @@
+"""Which shard owns which subtree: tree weights and limits in, a plan out. Pure, but for `tree_look` at the end.
+
+The surveyed trees are carved from the leaves upwards into pieces of at most a tenth of a shard's share; a piece is one
+subtree, or some sibling subtrees, less what was carved out of them. The pieces go to the shards heaviest first, each
+to the lightest shard (Graham's LPT rule, 1969). An anchor whose nearest anchor above went to the same shard is then
+dropped.
+"""
+
+from __future__ import annotations
+
+import heapq
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from shardwatch.shard.contract.filter import Filter
+from shardwatch.shard.contract.planfile import Anchor, Owners, Plan
+from shardwatch.shard.contract.settings import Settings
+from shardwatch.supervisor.survey import Look, Node, Survey, join, weigh
+
+#: Directories read to plan; about 40 ms on a local filesystem. Trees up to this size are weighed exactly.
+READS_MAX: Final = 2_048
+#: Anchors of a plan. A shard looks at each of its anchors twice a second.
+ANCHORS_MAX: Final = 2_048
+#: Pieces that make up one shard's share: more balance better, fewer keep the plan short.
+GRAIN: Final = 10
+#: Entries (directories and files) below which one shard does: two would cost more to start than they save.
+ONE_SHARD_ENTRIES: Final = 20_000
+#: Entries from which it takes more shards than processors: not for speed, but for room in the kernel's queues
+#: (max_queued_events is counted for each shard) and for smaller rescans.
+HUGE_ENTRIES: Final = 2_000_000
+SHARDS_MAX: Final = 8
+
+INOTIFY: Final = "inotify"
+POLLING: Final = "polling"
+
+
+@dataclass(frozen=True)
+class Budget:
+    """What the limits leave to this service (supervisor.limits)."""
+
+    shards_max: int
+    watches_max: int
+
+
+@dataclass(frozen=True)
+class PlanResult:
+    plan: Plan
+    #: Weight of each shard, in files: DIRECTORY_WEIGHT * directories + files.
+    weights: dict[str, float]
+    #: Directories read for the plan.
+    looked: int
+    #: Totals of all roots, and whether they are exact.
+    directories: int
+    files: int
+    exact: bool
+    #: Directories that the watches allowed do not reach: their anchors are polled.
+    over_budget: int = 0
+
+    @property
+    def balance(self) -> float:
+        """Heaviest shard over the mean; 1.0 is perfect."""
+        total = sum(self.weights.values())
+        return max(self.weights.values()) * len(self.weights) / total if total else 1.0
+
+
+@dataclass
+class _Part:
+    """A subtree less what was carved out of it."""
+
+    path: bytes
+    directories: float
+    files: float
+    exact: bool
+
+    @property
+    def weight(self) -> float:
+        return weigh(self.directories, self.files)
+
+
+@dataclass
+class _Piece:
+    """Parts that stay together."""
+
+    parts: list[_Part]
+    directories: float = 0.0
+    weight: float = 0.0
+    shard: int = 0
+    backend: str = INOTIFY
+
+    def __post_init__(self) -> None:
+        self.directories = sum(part.directories for part in self.parts)
+        self.weight = sum(part.weight for part in self.parts)
+
+
+@dataclass
+class _Draft:
+    """Anchors before those that say nothing are dropped."""
+
+    shard: int
+    backend: str
+    part: _Part
+    keep: bool = field(default=False)
+
+
+def make_plan(
+    roots: Sequence[bytes],
+    look: Look,
+    *,
+    shards: int,
+    budget: Budget,
+    generation: int,
+    key: str,
+    backend: Callable[[bytes], str],
+    known: Mapping[bytes, tuple[int, int]] | None = None,
+    reads_max: int = READS_MAX,
+    anchors_max: int = ANCHORS_MAX,
+    seed: int = 0,
+    processors: int | None = None,
+    stop: Callable[[], bool] | None = None,
+) -> PlanResult:
+    """Plans the trees below `roots` (absolute, normalised; one inside another stays a tree of its own).
+
+    Args:
+        shards: how many, 0 to choose; never more than the budget allows, or than there are subtrees to give.
+        backend: what watches a given path; what it names `inotify` is planned within `budget.watches_max`, and what
+            does not fit is `polling`.
+        known: measured (directories, files) of whole subtrees, used instead of estimates.
+        reads_max: bound of the calls of `look`.
+        processors: what `shards=0` assumes; by default those this process may run on.
+        stop: asked before each dive; True ends the survey early, with what is known.
+    """
+    roots = sorted(set(roots))
+    survey = Survey(roots, look, reads_max=reads_max, seed=seed, known=known or {}, stop=stop)
+    entries = survey.directories + survey.files
+    count = shards or choose_shards(entries, processors or len(os.sched_getaffinity(0)))
+    count = max(1, min(count, budget.shards_max)) if budget.shards_max > 0 else 1
+    grain = survey.weight / (count * GRAIN)
+    if survey.directories > budget.watches_max > 0:
+        # Finer pieces fill the watches allowed more closely.
+        grain = max(min(grain, survey.weight / survey.directories * budget.watches_max / 4), survey.weight / 1_000)
+    pieces: list[_Piece] = []
+    for tree in survey.trees:
+        pieces += _carve(tree, max(grain, 1.0))
+    _give(pieces, count)
+    over = _fit(pieces, backend, budget.watches_max)
+    anchors = _anchors(roots, pieces, backend, anchors_max)
+    plan = Plan(generation=generation, anchors=tuple(anchors), key=key)
+    weights = dict.fromkeys(plan.shards(), 0.0)
+    for anchor in anchors:
+        weights[anchor.shard] += weigh(anchor.directories, anchor.files)
+    return PlanResult(
+        plan=plan,
+        weights=weights,
+        looked=survey.reads,
+        directories=round(survey.directories),
+        files=round(survey.files),
+        exact=survey.exact,
+        over_budget=round(over),
+    )
+
+
+def choose_shards(entries: float, processors: int) -> int:
+    """How many shards a tree gets: one for each processor, so that the baseline is read in parallel, from two to eight.
+
+    Two even on one processor: a shard that is stalled by a slow look or a rescan leaves the other half untouched.
+    """
+    if entries < ONE_SHARD_ENTRIES:
+        return 1
+    return max(2, min(SHARDS_MAX, 2 * processors if entries >= HUGE_ENTRIES else processors))
+
+
+def plan_key(settings: Settings) -> str:
+    """Hash of what decides which rows exist: a plan with another key is no plan for these settings."""
+    import hashlib
+
+    import msgspec
+
+    facts = (
+        settings.roots,
+        settings.include,
+        settings.exclude,
+        settings.recursive,
+        settings.follow_symlinks,
+        settings.directories,
+    )
+    return hashlib.blake2b(msgspec.msgpack.encode(_exact(facts)), digest_size=16).hexdigest()
+
+
+def _exact(value: object) -> object:
+    if isinstance(value, str):
+        return value.encode("utf-8", "surrogateescape")
+    return [_exact(item) for item in value] if isinstance(value, tuple) else value
+
+
+def _carve(tree: Node, grain: float) -> list[_Piece]:
+    """Cuts one tree into pieces of about `grain`, save for directories that alone hold more; the last has the root."""
+    pieces: list[_Piece] = []
+    left: dict[bytes, _Part] = {}
+    for node, scale in _upwards(tree):
+        children = [part for child in node.seen if (part := left.pop(child.path, None)) is not None]
+        if node.unseen:
+            directories, files = node.unseen_mean()
+            children += [
+                _Part(join(node.path, name), directories * scale, files * scale, False) for name in node.unseen
+            ]
+        children.sort(key=lambda part: (part.weight, part.path))
+        rest = _Part(node.path, 1.0, float(node.own), node.exact)
+        # The small ones stay with their parent, even if that holds much itself: each one less is an anchor less.
+        room = max(grain, rest.weight + grain / 2)
+        while children and rest.weight + children[0].weight <= room:
+            child = children.pop(0)
+            rest.directories, rest.files = rest.directories + child.directories, rest.files + child.files
+            rest.exact = rest.exact and child.exact
+        bundle: list[_Part] = []
+        weight = 0.0
+        for child in children:
+            if bundle and weight + child.weight > grain:
+                pieces.append(_Piece(bundle))
+                bundle, weight = [], 0.0
+            bundle.append(child)
+            weight += child.weight
+        if bundle:
+            pieces.append(_Piece(bundle))
+        if rest.weight > grain and node is not tree:
+            pieces.append(_Piece([rest]))
+        else:
+            left[node.path] = rest
+    return [*pieces, _Piece([left[tree.path]])]
+
+
+def _upwards(tree: Node) -> list[tuple[Node, float]]:
+    """All nodes, children before parents, with the factor that brings estimates in line with a measured total above."""
+    order: list[tuple[Node, float]] = []
+    stack = [(tree, 1.0)]
+    while stack:
+        node, scale = stack.pop()
+        below = scale
+        if node.measured is not None and not node.exact:
+            mean = node.unseen_mean()
+            count = len(node.unseen)
+            guess = weigh(node.seen_totals[0] + count * mean[0], node.seen_totals[1] + count * mean[1])
+            below = max(node.weight - weigh(1, node.own), 0.0) / guess if guess else 1.0
+        order.append((node, below))
+        stack += [(child, 1.0 if child.exact else below) for child in node.seen]
+    order.reverse()
+    return order
+
+
+def _give(pieces: list[_Piece], count: int) -> None:
+    """Longest processing time first: each piece, heaviest first, to the shard that is lightest so far."""
+    loads = [(0.0, shard) for shard in range(count)]
+    for piece in sorted(pieces, key=lambda piece: (-piece.weight, piece.parts[0].path)):
+        load, piece.shard = loads[0]
+        heapq.heapreplace(loads, (load + piece.weight, piece.shard))
+
+
+def _fit(pieces: list[_Piece], backend: Callable[[bytes], str], watches_max: int) -> float:
+    """Sets each piece's backend. Of what inotify is to watch, the largest pieces are polled until the rest fits.
+
+    The smallest stay watched: so most pieces, and with them most places where people work, keep their watches.
+    """
+    for piece in pieces:
+        piece.backend = backend(piece.parts[0].path)
+    room, over = float(watches_max), 0.0
+    for piece in sorted(pieces, key=lambda piece: (piece.directories, piece.parts[0].path)):
+        if piece.backend != INOTIFY:
+            continue
+        room -= piece.directories
+        if room < 0:
+            piece.backend = POLLING
+            over += piece.directories
+    return over
+
+
+def _anchors(
+    roots: Sequence[bytes], pieces: list[_Piece], backend: Callable[[bytes], str], anchors_max: int
+) -> list[Anchor]:
+    drafts = {part.path: _Draft(piece.shard, piece.backend, part) for piece in pieces for part in piece.parts}
+    fixed = set(roots)
+    while True:
+        kept = _merge(drafts, fixed)
+        if len(kept) <= max(anchors_max, len(fixed)):
+            break
+        # The lightest go back to whoever owns the directory above: they cost the balance least.
+        spare = sorted((path for path in kept if path not in fixed), key=lambda path: kept[path].part.weight)
+        for path in spare[: len(kept) - max(anchors_max, len(fixed))]:
+            above = _above(drafts, path)
+            drafts[path].shard, drafts[path].backend = above.shard, above.backend
+    owners = Owners([Anchor(path=root, shard="", root=root) for root in roots])
+    names = {shard: f"s{i}" for i, shard in enumerate(sorted({draft.shard for draft in kept.values()}))}
+    anchors = []
+    for path in sorted(kept):
+        draft = kept[path]
+        root = owners.of(path)
+        assert root is not None
+        anchors.append(
+            Anchor(
+                path=path,
+                shard=names[draft.shard],
+                root=root.path,
+                directories=round(draft.part.directories),
+                files=round(draft.part.files),
+                exact=draft.part.exact,
+                backend=draft.backend,
+            )
+        )
+    return anchors
+
+
+def _merge(drafts: Mapping[bytes, _Draft], fixed: set[bytes]) -> dict[bytes, _Draft]:
+    """Drops the drafts that say what the one above says, adding their weight to it. Parents sort before children."""
+    kept: dict[bytes, _Draft] = {}
+    for path in sorted(drafts):
+        draft = drafts[path]
+        if path not in fixed:
+            above = _above(kept, path)
+            if (above.shard, above.backend) == (draft.shard, draft.backend):
+                above.part.directories += draft.part.directories
+                above.part.files += draft.part.files
+                above.part.exact = above.part.exact and draft.part.exact
+                continue
+        part = draft.part
+        kept[path] = _Draft(draft.shard, draft.backend, _Part(path, part.directories, part.files, part.exact))
+    return kept
+
+
+def _above(drafts: Mapping[bytes, _Draft], path: bytes) -> _Draft:
+    """The nearest one strictly above; there always is one, the root's."""
+    while True:
+        path = os.path.dirname(path)
+        draft = drafts.get(path)
+        if draft is not None:
+            return draft
+
+
+def tree_look(filter: Filter, settings: Settings) -> Look:
+    """The real `Look`: one os.scandir. Paths outside every root, and unreadable ones, hold nothing."""
+    owners = Owners([Anchor(path=root, shard="", root=root) for root in settings.roots])
+
+    def look(path: bytes) -> tuple[list[bytes], int]:
+        anchor = owners.of(path)
+        if anchor is None:
+            return [], 0
+        relative = path[len(anchor.root) :].lstrip(b"/")
+        prefix = relative + b"/" if relative else b""
+        directories: list[bytes] = []
+        files: list[bytes] = []
+        try:
+            with os.scandir(path) as entries:
+                for entry in entries:
+                    if _descends(entry, settings.follow_symlinks):
+                        directories.append(entry.name)
+                    else:
+                        files.append(entry.name)
+        except OSError:
+            return [], 0
+        kept = len(filter.keeps_names(relative, files))
+        if not settings.recursive:
+            return [], kept
+        return [name for name in directories if not filter.prunes(prefix + name)], kept
+
+    return look
+
+
+def _descends(entry: os.DirEntry[bytes], follow_symlinks: bool) -> bool:
+    """Whether an entry is a directory to go into. A link to a directory that contains it would go round for ever."""
+    try:
+        if entry.is_dir(follow_symlinks=False):
+            return True
+        if not follow_symlinks or not entry.is_symlink() or not entry.is_dir():
+            return False
+        target = os.path.realpath(entry.path)
+        here = os.path.realpath(os.path.dirname(entry.path))
+    except OSError:
+        return False
+    return not (here == target or here.startswith(target.rstrip(b"/") + b"/"))
