@@ -311,7 +311,8 @@ class Group:
             self.lanes[number].scan = seen if number in choice.whole else scan
         for part in parts:
             lane = self.lanes[part.lane]
-            lane.handed = max(lane.handed, max(part.ticks))
+            highest = max(part.ticks)
+            lane.handed = max(lane.handed, highest)
             if self.parked:
                 for key in part.keys or ():
                     self.unpark(key)
@@ -439,6 +440,13 @@ class Group:
             ended = f"its lease expired after attempt {unit.failures + 1}"
             self.fail(index, unit, now, "its lease expired" + (f" at worker {unit.worker}" * bool(unit.worker)), ended, 0)
         self._expiry = min((u.due for u in self.leases.values()), default=float("inf"))
+
+    def shift(self, by: float) -> None:
+        """All leases end later: the service could not answer for that long."""
+        for unit in self.leases.values():
+            unit.due += by
+            self.journal.append(("due", unit))
+        self._expiry += by
 
     def next_due(self) -> float:
         """When there is something to do again: a lease that ends, a unit that is due."""

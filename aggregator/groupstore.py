@@ -193,7 +193,8 @@ class GroupStore:
         for table in (*_TABLES, "groups"):
             self._db.execute(f"DELETE FROM {table} WHERE id = ?", (key,))
 
-    def keys(self) -> list[int]:
+    def known(self) -> list[int]:
+        """Keys of all groups."""
         return [row[0] for row in self._db.execute("SELECT id FROM groups ORDER BY id")]
 
     def load(self, key: int) -> Group | None:
@@ -242,6 +243,11 @@ def _unit(run: _Run, key: int, unit: Unit) -> None:
     )
 
 
+def _no_units(run: _Run, key: int) -> None:
+    run("DELETE FROM units WHERE id = ?", (key,))
+    run("DELETE FROM held WHERE id = ?", (key,))
+
+
 def _unparked(run: _Run, key: int, path_key: bytes | None = None) -> None:
     if path_key is None:
         run("DELETE FROM parked WHERE id = ?", (key,))
@@ -260,7 +266,7 @@ def _sql(statement: str) -> Callable[..., None]:
 _WRITE: Final[dict[str, Callable[..., None]]] = {
     "unit": _unit,
     "unit-": _sql("DELETE FROM units WHERE id = ? AND number = ?"),
-    "units-": lambda run, key: [run(f"DELETE FROM {t} WHERE id = ?", (key,)) for t in ("units", "held")] and None,
+    "units-": _no_units,
     "due": lambda run, key, unit: run("UPDATE units SET due = ? WHERE id = ? AND number = ?", (unit.due, key, unit.number)),
     "lane": _sql("INSERT OR REPLACE INTO lanes VALUES (?, ?, ?, ?)"),
     "lanes-": _sql("DELETE FROM lanes WHERE id = ?"),

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import secrets
 import sqlite3
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -315,6 +316,23 @@ class Index:
 
     def save_stream(self, shard: str, epoch: int, committed: int, baseline: int) -> None:
         self._db.execute("INSERT OR REPLACE INTO stream VALUES (?, ?, ?, ?)", (shard, epoch, committed, baseline))
+
+    def adopt(self, anchors: Iterable[bytes]) -> None:
+        """Takes over a plan's anchors. What was left below an anchor that is none any more, and whose directory is gone, goes:
+        its former owner can't say so now, and its new owner, the parent's, has said long ago that the directory is gone."""
+        wanted = set(anchors)
+        known = {row[0] for row in self._db.execute("SELECT path FROM anchor")}
+        if wanted == known:
+            return
+        self.begin()
+        for path in sorted(known - wanted):
+            above, name = os.path.split(path)
+            sql = "SELECT 1 FROM entry e JOIN directory d ON d.id=e.dir WHERE d.path=? AND e.name=? AND e.directory=1 AND e.kind<>0"
+            if not self._db.execute(sql, (above, name)).fetchone():
+                below = path if path == b"/" else path + b"/"
+                self._bury_below([path], time.time_ns(), [a for a in wanted if a.startswith(below)])
+        self._db.execute("DELETE FROM anchor")
+        self._db.executemany("INSERT INTO anchor VALUES (?)", [(path,) for path in wanted])
 
     def drop_streams(self, keep: Iterable[str]) -> None:
         """Forgets streams of shards that the plan does not name."""

@@ -80,7 +80,8 @@ class Unit:
         self.low = {}
         for p in self.parts:
             if p.ticks:
-                self.low[p.lane] = min(min(p.ticks), self.low.get(p.lane, p.ticks[0]))
+                low = min(p.ticks)
+                self.low[p.lane] = min(low, self.low.get(p.lane, low))
 
     def paths(self) -> int:
         return sum([len(p.ticks) for p in self.parts])

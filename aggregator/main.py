@@ -49,6 +49,7 @@ class Aggregator:
         self._lock = Lock(layout.lock("aggregator"), wait_s=_LOCK_WAIT_S)
         self._index, notes = open_index(layout.index_db, settings)
         self._receiver = Receiver(self._index, lambda: read_plan(layout.plan))
+        self._index.commit()
         self._store = GroupStore(layout.groups_db, durability=settings.durability)
         self._engine = Engine(self._index, self._receiver, settings, notes)
         self._server = Server(self._index, self._store, self._engine, settings)
@@ -144,7 +145,8 @@ class Aggregator:
 
     def _beat(self, now: float) -> None:
         self._beat_at = now + BEAT_S
-        self._receiver.reload_plan()
+        if self._receiver.reload_plan():
+            self._index.commit()
         self._reply(touched_only=False)
         if now >= self._collect_at:
             self._collect_at = now + _COLLECT_S

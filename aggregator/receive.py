@@ -77,6 +77,7 @@ class Receiver:
             return False
         self.plan = plan
         self._owners = Owners(plan.anchors)
+        self._index.adopt(a.path for a in plan.anchors)
         streams = {}
         for shard in plan.shards():
             epoch, committed, baseline = self._known.get(shard, (0, 0, 0))

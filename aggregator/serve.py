@@ -120,7 +120,7 @@ class Server:
     def _load(self) -> None:
         now = self._clock()
         try:
-            groups = [group for key in self._store.keys() if (group := self._store.load(key)) is not None]
+            groups = [group for key in self._store.known() if (group := self._store.load(key)) is not None]
         except (sqlite3.DatabaseError, msgspec.MsgspecError, ValueError) as error:
             if isinstance(error, sqlite3.OperationalError):
                 raise
@@ -130,7 +130,6 @@ class Server:
         lanes = msgspec.json.encode(self._settings.priorities, order="sorted").decode()
         relaned = self._store.meta("priorities") not in (None, lanes)
         for group in groups:
-            self._adopt(group)
             if self._store.lost_power and group.state in ("active", "fresh"):
                 group.refresh("the machine lost power, and durability is not `power`")
             elif self._store.rebooted:
@@ -140,11 +139,16 @@ class Server:
                     unit.due = now
             elif relaned and group.state == "active":
                 group.collapse("the priorities were changed")
-            if group.state == "active":
-                group.attach(self._index)
+            self._attach(group)
+            self._adopt(group)
         self._next_key = max((g.key for g in groups), default=0) + 1
         self._store.set_meta("priorities", lanes)
         self._flush()
+
+    def _attach(self, group: Group) -> None:
+        if group.state == "active" and group.incarnation != self._index.incarnation:
+            group.refresh("the index was built anew")
+        group.attach(self._index)
 
     def _adopt(self, group: Group) -> None:
         group.attempts_max = self._settings.attempts_max
@@ -174,6 +178,7 @@ class Server:
         now = self._turn()
         for envelope, body in requests:
             self._handle(envelope, body, now)
+        self._due(now)
         return self._flush()
 
     def on_commit(self) -> list[Outgoing]:
@@ -189,21 +194,25 @@ class Server:
         now = self._turn(now)
         if self._polls:
             self._poll(now)
-        while self._timers and self._timers[0][0] <= now:
-            what = heapq.heappop(self._timers)[2]
-            if isinstance(what, _Call):
-                if not what.done:
-                    self._time_out(what)
-            elif self._groups.get(what.name) is what:
-                self._watched.pop(what.key, None)
-                what.expire(self._index, now)
-                what.unfinished = False
-                self._touch(what)
-                self._serve(what.name, now)
+        self._due(now)
         if now >= self._prune_at:
             self._prune_at = now + PRUNE_S
             self._prune()
         return self._flush()
+
+    def _due(self, now: float) -> None:
+        # What becomes due meanwhile has its turn after the sockets have had theirs.
+        last = self._order
+        while self._timers and self._timers[0][0] <= now and self._timers[0][1] <= last:
+            what = heapq.heappop(self._timers)[2]
+            if isinstance(what, _Call):
+                if not what.done:
+                    self._time_out(what, now)
+            elif self._groups.get(what.name) is what:
+                self._watched.pop(what.key, None)
+                what.expire(self._index, now)
+                self._touch(what)
+                self._serve(what.name, now)
 
     def next_due(self) -> float:
         """Seconds after which `tick` has something to do, at most TICK_S."""
@@ -265,11 +274,11 @@ class Server:
         dirty, self._dirty = self._dirty, {}
         dropped, self._dropped = self._dropped, set()
         try:
+            for key in dropped:
+                self._store.drop(key)
             for group in dirty.values():
                 if group.key not in dropped and group.journal:
                     self._store.write(group)
-            for key in dropped:
-                self._store.drop(key)
             self._store.commit()
         except sqlite3.Error as error:
             log.error("groups.db: %s", error)
@@ -286,9 +295,8 @@ class Server:
                 self._groups.pop(old.name, None)
             group = self._store.load(key)
             if group is not None:
+                self._attach(group)
                 self._adopt(group)
-                if group.state == "active":
-                    group.attach(self._index)
         self._dirty = {}
 
     # -- requests
@@ -369,7 +377,7 @@ class Server:
         group.seen = self._wall()
         wait_ms = self._settings.batch_wait_ms if request.wait_ms is None else request.wait_ms
         waiting = self._pulls.get(group.name)
-        why: Batch | str = "turn"
+        why: Batch | str = "empty"
         # First come, first served: who waits already goes first, so they have all been served or can't be.
         if not waiting or request.peek:
             why = self._grant(group, call, now)
@@ -458,17 +466,23 @@ class Server:
         else:
             del self._pulls[name]
 
-    def _time_out(self, call: _Call) -> None:
+    def _time_out(self, call: _Call, now: float) -> None:
         request = call.request
         if isinstance(request, protocol.Pull):
-            group = self._groups[request.group]
-            found = group.peek(self._index, self._last, 1)
-            full = len(group.leases) >= self._settings.leases_max
-            self._reply(call, self._nothing(call, found if isinstance(found, str) else "leases" if full else "turn"))
-            calls = self._pulls[group.name]
+            group = self._groups.get(request.group)
+            why: Batch | str = "empty"
+            if group is not None:
+                if group.unfinished:
+                    self._later(now, call)
+                    return
+                why = group.peek(self._index, now, 1)
+                if isinstance(why, Batch):
+                    why = "leases" if len(group.leases) >= self._settings.leases_max else "turn"
+            calls = self._pulls[request.group]
             calls.remove(call)
             if not calls:
-                del self._pulls[group.name]
+                del self._pulls[request.group]
+            self._reply(call, self._nothing(call, why))
             return
         self._polls.remove(call)
         if isinstance(request, protocol.Ready):

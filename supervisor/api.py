@@ -131,11 +131,7 @@ class RealtimeFileWatcher:
                 hint="give a directory that exists",
             )
         state_dir = self._place()
-        if self._make_engine is None:
-            from shardwatch.supervisor.api_engine import ServiceEngine
-
-            self._make_engine = ServiceEngine
-        engine = self._make_engine(state_dir, self.config.settings(roots), self.config)
+        engine = self._engine_for(state_dir, self.config.settings(roots))
         try:
             await engine.start()
             queue = self._open_queue()
@@ -332,6 +328,13 @@ class RealtimeFileWatcher:
     def _is_idle(self) -> bool:
         """Whether nothing would be lost with a temporary state directory."""
         return self._queue is None or self._forget_state_dir is None or len(self._queue) == 0
+
+    def _engine_for(self, state_dir: Path, settings: Settings) -> Engine:
+        if self._make_engine is not None:
+            return self._make_engine(state_dir, settings, self.config)
+        from shardwatch.supervisor.api_engine import ServiceEngine
+
+        return ServiceEngine(state_dir, settings, self.config)
 
     def _pool(self) -> ThreadPoolExecutor:
         if self._threads is None:

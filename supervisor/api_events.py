@@ -63,7 +63,7 @@ class FileEventProcessor:
         """One event for each burst of a path: its last state, at its last time.
 
         A burst is a run of events of one path, by their timestamps, with no gap longer than the period; what is further
-        apart stays separate. It is told as `created` if it began so and the file is there, as `deleted` if it is gone
+        apart stays separate. It is told as `created` if it began so and was not deleted, as `deleted` if it ends so
         (never suppressed, even if it also began there), else as `modified`. A `moved` event stays one only where neither
         of its names has another event; else it counts as `deleted` and `created`.
 

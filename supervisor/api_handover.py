@@ -44,12 +44,16 @@ class HandlerObject(Protocol):
 class Delivery(Protocol):
     """What the service handed out: a list of events, or a `fresh` (all that was known is void, everything follows)."""
 
-    events: Sequence[FileEvent]
-    fresh: bool
-    more: bool
+    @property
+    def events(self) -> Sequence[FileEvent]: ...
+    @property
+    def fresh(self) -> bool: ...
+    @property
+    def more(self) -> bool: ...
 
     async def ack(self) -> None: ...
     async def nack(self, reason: str) -> None: ...
+    async def extend(self) -> None: ...
 
 
 class Engine(Protocol):
@@ -59,6 +63,7 @@ class Engine(Protocol):
     async def pull(self, max_events: int, wait_s: float) -> Delivery | None: ...
     async def sync(self, timeout_s: float) -> None: ...
     async def backlog(self) -> int: ...
+    async def retry(self) -> int: ...
     async def stop(self, timeout_s: float) -> None: ...
 
 
@@ -84,6 +89,9 @@ class HandOver:
         self._on_fresh = on_fresh
         self._threads = threads
         self._delivering = asyncio.Lock()
+        #: Whether the service may have set something aside, and when to ask for it again (monotonic).
+        self._failed = False
+        self._retry_due = 0.0
         #: True: both sources are followed until they have nothing left, or the handler refuses.
         self.ending = False
         #: Events that the handler has now.
@@ -101,6 +109,7 @@ class HandOver:
                     self.backlog = 0
                     if self.ending:
                         return
+                    await self._retry_set_aside(engine)
                     continue
                 taken = await self._deliver_service(delivery)
                 if self.ending and not taken:
@@ -130,7 +139,8 @@ class HandOver:
             events = split_moves(events)
         try:
             for chunk in _chunks(events, self._config.batch_size):
-                if not await self._hand(chunk):
+                if not await self._hand_on_lease(chunk, delivery):
+                    self._failed = True
                     await delivery.nack("the handler raised")
                     return False
         except asyncio.CancelledError:
@@ -138,6 +148,27 @@ class HandOver:
             raise
         await delivery.ack()
         return True
+
+    async def _hand_on_lease(self, events: list[FileEvent], delivery: Delivery) -> bool:
+        """Hands over, and keeps the lease for as long as the handler works."""
+        handing = asyncio.ensure_future(self._hand(events))
+        try:
+            while not (await asyncio.wait([handing], timeout=self._config.lease_s / 3))[0]:
+                try:
+                    await delivery.extend()
+                except ShardwatchError as error:
+                    logger.warning("The lease could not be extended: %s", error)
+        except asyncio.CancelledError:
+            handing.cancel()
+            await asyncio.wait([handing])
+            raise
+        return handing.result()
+
+    async def _retry_set_aside(self, engine: Engine) -> None:
+        """The service sets aside what failed several times. A handler's trouble may pass: now and then, all is due again."""
+        if self._failed and time.monotonic() >= self._retry_due:
+            self._retry_due = time.monotonic() + RETRY_S_MAX
+            self._failed = await engine.retry() > 0
 
     async def follow_queue(self, queue: EventQueue) -> None:
         pause_s = RETRY_S

@@ -105,7 +105,7 @@ class WatcherConfig:
         durability: `process` survives any crash of the programs, `power` also one of the machine.
         report_moves: True: renames arrive as `moved` where they are certain; False: as `deleted` and `created`.
         group: the name under which the service remembers what was handed over.
-        lease_s: seconds the handler may take for one batch before it is handed over again.
+        lease_s: seconds after which a batch is handed over again whose watcher was killed; a live one keeps its lease.
         ready_timeout_s: seconds `start_monitoring` waits for the tree to be watched.
     """
 

@@ -15,6 +15,7 @@ from typing import NoReturn
 
 from shardwatch.shard.contract.errors import ShardwatchError, UsageError
 from shardwatch.supervisor.commands.ends import Ended
+from shardwatch.supervisor.commands.tree_options import DEBUG
 
 #: Exit codes that belong to no error class (those are in shard.contract.errors); all are documented in docs/formats.md.
 EXIT_BUG = 70
@@ -102,7 +103,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return EXIT_INTERRUPTED
     except Exception as error:  # noqa: BLE001 - the last place: a defect of ours becomes one line
-        if os.environ.get("SHARDWATCH_DEBUG"):
+        if os.environ.get(DEBUG):
             raise
         state_dir = getattr(_last_arguments, "state_dir", None)
         logs = f"; the service's logs are in {state_dir}/logs" if state_dir else ""

@@ -196,7 +196,7 @@ def _default(name: str) -> str:
 def _range(name: str) -> str:
     """What a value of this option must be."""
     field = Config.model_fields[name]
-    kind = field.annotation
+    kind: object = field.annotation
     match name:
         case "roots":
             return "a list of paths"
@@ -208,7 +208,7 @@ def _range(name: str) -> str:
             return "a path"
     if kind is bool:
         return "true or false"
-    if kind in (Backend, Durability):
+    if kind is not int and kind is not float:
         return "one of " + ", ".join(get_args(kind))
     low = next(m.ge for m in field.metadata if hasattr(m, "ge"))
     high = next(m.le for m in field.metadata if hasattr(m, "le"))
@@ -283,9 +283,9 @@ def _join(layers: Sequence[_Layer], path: Path | None, environ: Mapping[str, str
             elif name == "state_dir":
                 value = Path(os.fsdecode(_absolute(value, "state_dir", layer)))
             elif name in ("include", "exclude", "priorities"):
-                _check_patterns(name, value, layer.origin)
+                value = _patterns(name, value, layer.origin)
             if name == "exclude" and name in values:
-                values[name] = [*values[name], *value]
+                values[name] = [*values[name], *_patterns(name, value, layer.origin)]
                 origins[name] += " + " + layer.origin
             else:
                 values[name] = value
@@ -295,8 +295,11 @@ def _join(layers: Sequence[_Layer], path: Path | None, environ: Mapping[str, str
     except ValidationError as error:
         raise UsageError("; ".join(_explain(values, origins, error))) from error
     if config.settle_ms_max < config.settle_ms:
-        low, high = (f"{name} = {getattr(config, name)} ({origins[name]})" for name in ("settle_ms", "settle_ms_max"))
-        raise UsageError(f"{high} is less than {low}", hint="the cap must not be shorter than the quiet time")
+        if origins["settle_ms_max"] != "default":
+            low, high = (f"{n} = {getattr(config, n)} ({origins[n]})" for n in ("settle_ms", "settle_ms_max"))
+            raise UsageError(f"{high} is less than {low}", hint="the cap must not be shorter than the quiet time")
+        config = config.model_copy(update={"settle_ms_max": 2 * config.settle_ms})
+        origins["settle_ms_max"] = "default (twice settle_ms)"
     settings = Settings(
         **config.model_dump(exclude={"default_excludes", "state_dir", "exclude"}),
         exclude=_excludes(config),
@@ -344,38 +347,47 @@ def _absolute(value: object, name: str, layer: _Layer) -> bytes:
     return os.path.join(os.fsencode(os.path.abspath(layer.base)), path)
 
 
-def _check_patterns(name: str, value: object, origin: str) -> None:
+def _patterns(name: str, value: object, origin: str) -> list[str] | dict[str, int]:
+    """The value of `include`, `exclude` or `priorities`, checked. pydantic could not name the pattern at fault."""
     wanted = Mapping if name == "priorities" else (list, tuple)
     if not isinstance(value, wanted) or not all(isinstance(item, str) for item in value):
         raise UsageError(f"{name} ({origin}) must be {_range(name)}")
     if name == "include" and not value:
         raise UsageError(f"include ({origin}) is empty: nothing would be kept", hint="use ['*'] for every file")
     for pattern in value:
+        _check_pattern(name, pattern, origin)
+    if not isinstance(value, Mapping):
+        return list(value)
+    numbers = {}
+    for pattern, number in value.items():
         try:
-            pattern.encode("utf-8")
-            rule = parse(pattern)
-        except UnicodeEncodeError:
-            shown = pattern.encode("utf-8", "backslashreplace").decode("utf-8")
-            raise UsageError(f"{name} ({origin}): {shown} is not UTF-8", hint="write ? for such a byte") from None
-        except UsageError as error:
-            raise UsageError(f"{name} ({origin}): {error.message}", hint=error.hint) from error
-        if rule is None:
+            numbers[pattern] = int(number)
+            bad = isinstance(number, bool | float) or abs(numbers[pattern]) > PRIORITY_MAX
+        except (TypeError, ValueError):
+            bad = True
+        if bad:
             raise UsageError(
-                f"{name} ({origin}): the pattern {pattern!r} matches nothing", hint="write \\# for a # that begins it"
+                f"priorities ({origin}): {pattern!r} = {number!r} must be a whole number "
+                f"from {-PRIORITY_MAX} to {PRIORITY_MAX}"
             )
-        if name == "priorities" and not rule.positive:
-            raise UsageError(f"{name} ({origin}): {pattern!r} can't begin with !", hint="give it a priority of 0")
-    if isinstance(value, Mapping):
-        for pattern, number in value.items():
-            try:
-                bad = isinstance(number, bool | float) or abs(int(number)) > PRIORITY_MAX
-            except (TypeError, ValueError):
-                bad = True
-            if bad:
-                raise UsageError(
-                    f"priorities ({origin}): {pattern!r} = {number!r} must be a whole number "
-                    f"from {-PRIORITY_MAX} to {PRIORITY_MAX}"
-                )
+    return numbers
+
+
+def _check_pattern(name: str, pattern: str, origin: str) -> None:
+    try:
+        pattern.encode("utf-8")
+        rule = parse(pattern)
+    except UnicodeEncodeError:
+        shown = pattern.encode("utf-8", "backslashreplace").decode("utf-8")
+        raise UsageError(f"{name} ({origin}): {shown} is not UTF-8", hint="write ? for such a byte") from None
+    except UsageError as error:
+        raise UsageError(f"{name} ({origin}): {error.message}", hint=error.hint) from error
+    if rule is None:
+        raise UsageError(
+            f"{name} ({origin}): the pattern {pattern!r} matches nothing", hint="write \\# for a # that begins it"
+        )
+    if name == "priorities" and not rule.positive:
+        raise UsageError(f"{name} ({origin}): {pattern!r} can't begin with !", hint="give it a priority of 0")
 
 
 def _explain(values: Mapping[str, object], origins: Mapping[str, str], error: ValidationError) -> list[str]:

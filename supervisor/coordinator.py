@@ -11,12 +11,8 @@ import http.client
 import os
 import select
 import signal
-import socket
 import sys
-import time
 import xmlrpc.client
-from collections.abc import Callable
-from pathlib import Path
 from types import FrameType
 from typing import Any, Final, Protocol
 
@@ -25,8 +21,10 @@ import msgspec
 from shardwatch.shard.contract.errors import ShardwatchError, UsageError
 from shardwatch.shard.contract.layout import Layout
 from shardwatch.shard.contract.life import Lock, die_with_parent
-from shardwatch.shard.contract.planfile import Anchor, Plan, read_plan, write_plan
-from shardwatch.shard.contract.settings import Settings, read_settings
+from shardwatch.shard.contract.planfile import Plan
+from shardwatch.shard.contract.settings import read_settings
+from shardwatch.supervisor.control import supervisord
+from shardwatch.supervisor.planning import settle_plan
 
 #: Seconds between two looks at supervisord's list: only an operator's `remove` or `update` can change it.
 RECONCILE_S: Final = 10.0
@@ -35,7 +33,8 @@ LOCK_WAIT_S: Final = 20.0
 #: supervisord's fault when it is on its way out (supervisor.xmlrpc.Faults.SHUTDOWN_STATE).
 SHUTDOWN_STATE: Final = 6
 
-BackendOf = Callable[[bytes], str]
+#: Name of the group of shards in supervisord (supervisor.plugin.rpc).
+GROUP: Final = "shards"
 
 
 class Shards(Protocol):
@@ -46,75 +45,9 @@ class Shards(Protocol):
     def remove(self, shard: str) -> bool: ...
 
 
-def backend_of(settings: Settings, polled: Callable[[bytes], bool]) -> BackendOf:
-    """How a path is to be watched under these settings; `polled` tells file systems that raise no events."""
-    if settings.backend == "polling":
-        return lambda path: "polling"
-    local = "native" if settings.backend == "native" or not sys.platform.startswith("linux") else "inotify"
-    return lambda path: "polling" if polled(path) else local
-
-
-def still_fits(plan: Plan | None, settings: Settings, key: str, backend: BackendOf) -> bool:
-    """Whether a plan on disk can serve these settings as it is. Pure, but for `backend`."""
-    return (
-        plan is not None
-        and plan.key == key
-        and bool(plan.anchors)
-        and settings.shards in (0, len(plan.shards()))
-        and all(anchor.backend == backend(anchor.path) for anchor in plan.anchors)
-    )
-
-
-def same_owners(old: Plan | None, new: Plan) -> bool:
-    """Whether two plans give the same subtrees to the same shards in the same way; weights aside. Pure."""
-
-    def owners(anchors: tuple[Anchor, ...]) -> set[tuple[bytes, str, bytes, str]]:
-        return {(anchor.path, anchor.shard, anchor.root, anchor.backend) for anchor in anchors}
-
-    return old is not None and old.key == new.key and owners(old.anchors) == owners(new.anchors)
-
-
-def kept_plan(layout: Layout) -> tuple[Plan | None, int]:
-    """The plan on disk, and the generation that a new one must exceed. A damaged plan counts as none."""
-    try:
-        plan = read_plan(layout.plan)
-    except msgspec.DecodeError:
-        return None, int(time.time())  # above any generation that was reached one by one
-    return plan, plan.generation if plan is not None else 0
-
-
-def settle_plan(layout: Layout, settings: Settings) -> Plan:
-    """The plan for these settings: the one on disk if it still fits, else a new one, which is on disk when this returns.
-
-    Raises OSError where the plan can't be written. Reads directories of the roots, so it may take long.
-    """
-    from shardwatch.shard.contract.filter import Filter
-    from shardwatch.supervisor.limits import budget, filesystem, read_inotify_limits
-    from shardwatch.supervisor.plan import make_plan, plan_key, tree_look
-
-    key = plan_key(settings)
-    old, generation = kept_plan(layout)
-    backend = backend_of(settings, lambda path: filesystem(path)[1])
-    if old is not None and still_fits(old, settings, key, backend):
-        return old
-    new = make_plan(
-        settings.roots,
-        tree_look(Filter(settings.include, settings.exclude), settings),
-        shards=settings.shards,
-        budget=budget(read_inotify_limits()),
-        generation=generation + 1,
-        key=key,
-        backend=backend,
-    ).plan
-    if old is not None and same_owners(old, new):
-        return old
-    write_plan(layout.plan, new)
-    return new
-
-
 def reconcile(plan: Plan, shards: Shards) -> tuple[list[str], list[str]]:
     """Makes supervisord's list of shards the plan's. Returns what it added and what it removed; idempotent."""
-    there = {str(row["name"]) for row in shards.status() if row["group"] == "shards"}
+    there = {str(row["name"]) for row in shards.status() if row["group"] == GROUP}
     wanted = set(plan.shards())
     removed = sorted(there - wanted)
     added = sorted(wanted - there)
@@ -125,40 +58,12 @@ def reconcile(plan: Plan, shards: Shards) -> tuple[list[str], list[str]]:
     return added, removed
 
 
-class _UnixConnection(http.client.HTTPConnection):
-    def connect(self) -> None:
-        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.sock.settimeout(self.timeout)
-        self.sock.connect(self.host)
-
-
-class _UnixTransport(xmlrpc.client.Transport):
-    def __init__(self, path: str, timeout_s: float) -> None:
-        super().__init__()
-        self._path = path
-        self._timeout_s = timeout_s
-
-    def make_connection(self, host: Any) -> http.client.HTTPConnection:
-        return _UnixConnection(self._path, timeout=self._timeout_s)
-
-    def send_headers(self, connection: http.client.HTTPConnection, headers: list[tuple[str, str]]) -> None:
-        super().send_headers(connection, [("Host", "localhost"), *headers])
-
-
-def supervisord(socket_path: Path, timeout_s: float = 10.0) -> xmlrpc.client.ServerProxy:
-    """XML-RPC to a supervisord: `.shards.*` is ours, `.supervisor.*` its own. Not thread-safe.
-
-    A call raises OSError (nobody there, timeout), xmlrpc.client.Fault, or xmlrpc.client.ProtocolError.
-    """
-    return xmlrpc.client.ServerProxy("http://localhost", transport=_UnixTransport(str(socket_path), timeout_s))
-
-
 def run(layout: Layout) -> int:
     """Plans, reconciles, and stays until standard input ends or supervisord leaves."""
     settings = read_settings(layout.settings)
-    plan = settle_plan(layout, settings)
-    print(f"plan {plan.generation}: {len(plan.anchors)} anchors in {len(plan.shards())} shards", flush=True)
     proxy = supervisord(layout.supervisor_socket)
+    plan = settle_plan(layout, settings, lambda: _pids(proxy.shards))
+    print(f"plan {plan.generation}: {len(plan.anchors)} anchors in {len(plan.shards())} shards", flush=True)
     said = ""
     while True:
         try:
@@ -178,6 +83,14 @@ def run(layout: Layout) -> int:
         readable, _, _ = select.select([0], [], [], RECONCILE_S if not said else 1.0)
         if readable and not os.read(0, 4096):
             return 0
+
+
+def _pids(shards: Any) -> list[int]:
+    """Processes of the shards that run already: at a restart of the coordinator, or with a kept plan."""
+    try:
+        return [int(row["pid"]) for row in shards.status() if row["group"] == GROUP and row["pid"]]
+    except (OSError, http.client.HTTPException, xmlrpc.client.Error):
+        return []
 
 
 def _leave(number: int, frame: FrameType | None) -> None:

@@ -18,9 +18,11 @@ from shardwatch.supervisor.plan import Budget
 #: without an event here. `fuse.*` is treated likewise, but not `fuseblk` (ntfs-3g, exfat): a local disk whose every
 #: change passes through this kernel. Cluster filesystems (gfs2, ocfs2) and virtual machines' shared folders are remote.
 REMOTE: Final = frozenset(
-    ("nfs", "nfs4", "cifs", "smb3", "smbfs", "smb2", "9p", "drvfs", "ncpfs", "afs", "coda")
-    + ("ceph", "glusterfs", "lustre", "gpfs", "beegfs", "orangefs", "pvfs2", "gfs2", "ocfs2", "acfs")
-    + ("virtiofs", "vboxsf", "hgfs", "vmhgfs", "prl_fs", "fuse")
+    [
+        *("nfs", "nfs4", "cifs", "smb3", "smbfs", "smb2", "9p", "drvfs", "ncpfs", "afs", "coda"),
+        *("ceph", "glusterfs", "lustre", "gpfs", "beegfs", "orangefs", "pvfs2", "gfs2", "ocfs2", "acfs"),
+        *("virtiofs", "vboxsf", "hgfs", "vmhgfs", "prl_fs", "fuse"),
+    ]
 )
 
 #: A raised limit is rounded up to a multiple of this. A watch in use takes about 1 KiB of kernel memory.

@@ -3,7 +3,8 @@
 It holds `service.lock` for its whole life, so that there is one service in a state directory. It is a program, never
 imported by others, and keeps its imports to what supervisord needs: every start pays for them.
 
-Exit codes: supervisord's (0 after a shutdown, 2 for what it refuses), 2 for wrong arguments, 4 for a state directory in use.
+Exit codes: supervisord's (0 after a shutdown, 2 for what it refuses), 2 for wrong arguments, 4 for a state directory
+in use.
 """
 
 from __future__ import annotations
@@ -70,9 +71,7 @@ def run(layout: Layout, with_parent: bool, ephemeral: bool, echo: bool) -> int:
         os.chdir(layout.state_dir)
         lock = Lock(layout.service_lock, wait_s=LOCK_WAIT_S)
     except InUseError as error:
-        raise InUseError(
-            f"a service is running in {layout.state_dir} already", hint=error.hint, retryable=True
-        ) from None
+        raise InUseError(f"a service is running in {layout.state_dir} already", hint=error.hint, retryable=True) from None
     except OSError as error:
         raise UsageError(
             f"{layout.state_dir} is not a prepared state directory: {error.strerror}", hint="start with `shardwatch up`"

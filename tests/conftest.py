@@ -27,7 +27,7 @@ settings.register_profile(
 )
 settings.load_profile("ci" if os.environ.get("CI") else "dev")
 
-_MARK_VARIABLE = "SHARDWATCH_TEST_MARK"
+_MARK_VARIABLE = "SW_TEST_MARK"
 _LOCKS = Path(tempfile.gettempdir()) / f"shardwatch-tests-{os.getuid()}"
 
 
@@ -139,7 +139,7 @@ def _machine(request: pytest.FixtureRequest) -> Iterator[None]:
 
 
 class _CouldNotRun:
-    """Names every test that was skipped; with SHARDWATCH_TESTS_MUST_RUN=1 (.ci/run) any such test fails the run."""
+    """Names every test that was skipped; with SW_TESTS_MUST_RUN=1 (.ci/run) any such test fails the run."""
 
     def __init__(self) -> None:
         self.reasons: dict[str, str] = {}
@@ -158,7 +158,7 @@ class _CouldNotRun:
 
     @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
-        if self.reasons and os.environ.get("SHARDWATCH_TESTS_MUST_RUN") == "1" and session.exitstatus == 0:
+        if self.reasons and os.environ.get("SW_TESTS_MUST_RUN") == "1" and session.exitstatus == 0:
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:

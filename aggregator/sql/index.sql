@@ -41,6 +41,9 @@ CREATE TABLE owed (
     name BLOB NOT NULL,
     PRIMARY KEY (path, name)
 ) WITHOUT ROWID;
+CREATE TABLE anchor (
+    path BLOB PRIMARY KEY               -- of the plan that the rows were written under
+) WITHOUT ROWID;
 CREATE TABLE stream (
     shard TEXT PRIMARY KEY,
     epoch INTEGER NOT NULL,

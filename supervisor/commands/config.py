@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import argparse
+from typing import TYPE_CHECKING, Any
 
+import msgspec
+
+from shardwatch.supervisor.commands.lines import path_fields, print_json, valid
 from shardwatch.supervisor.commands.tree_options import (
     add_config_option,
     add_json_option,
@@ -11,6 +15,10 @@ from shardwatch.supervisor.commands.tree_options import (
     add_tree_options,
     resolve_tree,
 )
+from shardwatch.supervisor.render import readable, write_text
+
+if TYPE_CHECKING:
+    from shardwatch.supervisor.config import Resolved
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -23,15 +31,30 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     resolved = resolve_tree(options)
     values = values_of(resolved)
+    file = None if resolved.config_file is None else valid(str(resolved.config_file))
     if options.json:
-        from shardwatch.supervisor.commands.lines import print_json
-
-        file = None if resolved.config_file is None else readable(resolved.config_file)
         print_json({"format": 1, "config_file": file, "options": values})
         return 0
-    write_text(f"# configuration file: {readable(resolved.config_file or 'none found')}\n")
-    rows = [(name, "=", _shown(entry["value"]), f"# {entry['origin']}") for name, entry in values.items()]
-    width = max(len(name) for name, *_ in rows)
-    for name, _, value, origin in rows:
-        write_text(f"{name:<{width}} = {value}  {origin}\n")
+    width = max(map(len, values))
+    lines = [f"# configuration file: {readable(file or 'none found')}\n"]
+    for name, entry in values.items():
+        shown = msgspec.json.encode(entry["value"]).decode()
+        lines.append(f"{name:<{width}} = {readable(shown)}  # {readable(entry['origin'])}\n")
+    write_text("".join(lines))
     return 0
+
+
+def values_of(resolved: Resolved) -> dict[str, dict[str, Any]]:
+    """Every option in the order of the reference: its value as JSON has it, and where that came from. Pure."""
+    values: dict[str, dict[str, Any]] = {}
+    for name in type(resolved.config).model_fields:
+        value: Any = getattr(resolved.config, name)
+        if name == "exclude":
+            value = resolved.settings.exclude  # what is in force: the default patterns and the user's
+        elif name == "state_dir":
+            value = valid(str(resolved.state_dir))
+        elif name == "roots":
+            value = [path_fields(root) for root in value]
+            value = [root["path"] if len(root) == 1 else root for root in value]
+        values[name] = {"value": value, "origin": valid(resolved.origins[name])}
+    return values

@@ -80,7 +80,7 @@ def examine_root(root: bytes, settings: Settings, findings: list[dict[str, str]]
     """The filesystem below one root, and how it will be watched."""
     from shardwatch.supervisor.commands.lines import path_fields
     from shardwatch.supervisor.commands.roots import trouble_with
-    from shardwatch.supervisor.coordinator import backend_of
+    from shardwatch.supervisor.planning import backend_of
     from shardwatch.supervisor.limits import filesystem
 
     kind, remote = filesystem(root)
@@ -157,9 +157,10 @@ def examine_state_dir(state_dir: Path, findings: list[dict[str, str]]) -> dict[s
     from shardwatch.supervisor import service
     from shardwatch.supervisor.commands.lines import path_fields
     from shardwatch.supervisor.limits import filesystem
+    from shardwatch.supervisor.state_dir import TEMPORARY_SUFFIX_BYTES
 
     layout = Layout(state_dir)
-    longest = max(len(os.fsencode(p)) for p in layout.sockets()) + service.TEMPORARY_SUFFIX_BYTES
+    longest = max(len(os.fsencode(p)) for p in layout.sockets()) + TEMPORARY_SUFFIX_BYTES
     if longest > IPC_PATH_BYTES_MAX:
         too_many = longest - IPC_PATH_BYTES_MAX
         note(findings, f"the path of the state directory {state_dir} is {too_many} bytes too long", "give another --state-dir")

@@ -143,7 +143,7 @@ class Line:
             number = reply.get("id")
             # An answer to a request sent twice: what it hands out (a batch) must not be lost, so it is passed on too.
             self._acks.discard(number)
-            if self._open.pop(number, None) is not None or reply.get("batch"):
+            if self._open.pop(number, None) is not None or hands_out(reply):
                 answers.append((number, reply))
 
     def answer(self, ends: Ends, number: int, wait_s: float = 0.0) -> Reply:
@@ -200,3 +200,8 @@ def checked(reply: Mapping[str, Any]) -> Reply:
 
 #: Error codes of the extract protocol that the user of a command can cause.
 WRONG_REQUESTS = frozenset({"bad_field", "bad_group", "bad_request", "unknown_group"})
+
+
+def hands_out(reply: Reply) -> bool:
+    """Whether a reply carries a batch (an ack's carries the batch's name only)."""
+    return isinstance(reply.get("batch"), dict)

@@ -7,21 +7,22 @@ from pathlib import Path
 
 from shardwatch.shard.contract.errors import NotRunningError
 from shardwatch.shard.contract.layout import Layout
+from shardwatch.supervisor.commands.tree_options import resolve_options
 
 
 def state_dir_of(options: argparse.Namespace) -> Path:
     """--state-dir, else what the configuration (file, environment, default) says. Nothing is created."""
-    from shardwatch.supervisor.config import resolve
-
-    file = getattr(options, "config_file", None)
-    if options.state_dir is not None and file is None:
+    if options.state_dir is not None and options.config_file is None:
         return Path(options.state_dir).absolute()
     overrides = {} if options.state_dir is None else {"state_dir": options.state_dir}
-    return resolve(config_file=None if file is None else Path(file), overrides=overrides).state_dir
+    return resolve_options(options, overrides).state_dir
 
 
 def running_layout(options: argparse.Namespace) -> Layout:
-    """The layout of the service that runs there. Raises NotRunningError. Whether it answers, the first question tells."""
+    """The layout of the service that runs there. Raises NotRunningError.
+
+    Whether it also answers, the first question will tell.
+    """
     from shardwatch.supervisor import service
 
     state_dir = state_dir_of(options)

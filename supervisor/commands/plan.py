@@ -9,6 +9,7 @@ from shardwatch.supervisor.commands.tree_options import (
     add_config_option,
     add_json_option,
     add_tree_options,
+    require_roots,
     resolve_tree,
 )
 
@@ -29,7 +30,9 @@ def run(options: argparse.Namespace) -> int:
     from shardwatch.supervisor.limits import read_inotify_limits
     from shardwatch.supervisor.render import write_text
 
-    settings = resolve_tree(options).settings
+    resolved = resolve_tree(options)
+    settings = resolved.settings
+    require_roots(resolved)
     check_roots(settings.roots)
     limits = read_inotify_limits()
     found = facts_of(settings, plan_of(settings, limits), limits)
@@ -45,7 +48,7 @@ def run(options: argparse.Namespace) -> int:
 def plan_of(settings: Settings, limits: InotifyLimits, own: tuple[int, int] = (0, 0)) -> PlanResult:
     """The plan as the coordinator would make it now. `own`: (instances, watches) that the service holds already."""
     from shardwatch.shard.contract.filter import Filter
-    from shardwatch.supervisor.coordinator import backend_of
+    from shardwatch.supervisor.planning import backend_of
     from shardwatch.supervisor.limits import budget, filesystem
     from shardwatch.supervisor.plan import make_plan, plan_key, tree_look
 

@@ -7,7 +7,7 @@ import sys
 from typing import Any
 
 from shardwatch.supervisor.commands.ends import Ends
-from shardwatch.supervisor.commands.line import Line, Reply, checked
+from shardwatch.supervisor.commands.line import Line, Reply, checked, hands_out
 from shardwatch.supervisor.commands.lines import Lines
 
 #: How long a pull is parked in the service before it is asked anew, seconds.
@@ -106,7 +106,7 @@ class Puller:
         while True:
             answers = self._line.wait(self._ends, PARK_S)
             for number, reply in answers:
-                if number == self.asked or reply.get("batch"):
+                if number == self.asked or hands_out(reply):
                     self.print(reply)
                     if number == self.asked:
                         self.ask(maximum, PARK_S)

@@ -19,7 +19,7 @@ from shardwatch.shard.contract.filter import Filter
 from shardwatch.shard.contract.settings import Settings
 from shardwatch.supervisor import render, service
 from shardwatch.supervisor.commands.ends import Ends
-from shardwatch.supervisor.commands.line import Line, Reply, checked
+from shardwatch.supervisor.commands.line import Line, Reply, checked, hands_out
 from shardwatch.supervisor.commands.lines import FORMAT, Lines, status_object
 from shardwatch.supervisor.commands.puller import BATCH_MAX, PARK_S, Puller
 from shardwatch.supervisor.commands.trouble import Trouble
@@ -125,7 +125,7 @@ class Session:
                 if number == self._puller.asked:
                     self._puller.print(reply)
                     self._puller.ask(BATCH_MAX, PARK_S)
-                elif reply.get("batch"):  # an answer that came twice
+                elif hands_out(reply):  # an answer that came twice
                     self._puller.print(reply)
 
     def _wait(self) -> list[tuple[int, Reply]]:

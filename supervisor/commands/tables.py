@@ -19,7 +19,7 @@ def groups_table(groups: Sequence[Row]) -> str:
 
 def processes_table(processes: Sequence[Row]) -> str:
     header = ("process", "state", "pid", "up", "deaths/min")
-    return table(header, [(p["name"], p["state"], p["pid"], duration(p["up_s"]), p["deaths"]) for p in processes])
+    return table(header, [(p["name"], p["state"], str(p["pid"]), duration(p["up_s"]), p["deaths"]) for p in processes])
 
 
 def shards_table(shards: Sequence[Row]) -> str:

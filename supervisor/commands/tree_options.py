@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import argparse
+import os
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
+
+from shardwatch.shard.contract.errors import UsageError
 
 if TYPE_CHECKING:
     from shardwatch.supervisor.config import Resolved
 
+#: Environment variable that shows the traceback of a defect; no option, so the configuration must not see it.
+DEBUG = "SHARDWATCH_DEBUG"
 BACKENDS = ("auto", "inotify", "polling", "native")
 
 
@@ -71,9 +77,21 @@ def overrides_of(options: argparse.Namespace) -> dict[str, object]:
 
 def resolve_tree(options: argparse.Namespace) -> Resolved:
     """The effective configuration for a command that has the tree options. Raises UsageError."""
+    return resolve_options(options, overrides_of(options))
+
+
+def resolve_options(options: argparse.Namespace, overrides: Mapping[str, object]) -> Resolved:
+    """All layers of the configuration, with these on top. Raises UsageError."""
     from pathlib import Path
 
     from shardwatch.supervisor.config import resolve
 
     file = getattr(options, "config_file", None)
-    return resolve(config_file=None if file is None else Path(file), overrides=overrides_of(options))
+    environ = {name: value for name, value in os.environ.items() if name != DEBUG}
+    return resolve(config_file=None if file is None else Path(file), overrides=overrides, environ=environ)
+
+
+def require_roots(resolved: Resolved) -> None:
+    """Raises UsageError where there is nothing to watch."""
+    if not resolved.settings.roots:
+        raise UsageError("no directory to watch", hint="give one: PATH..., or `roots` in the configuration")

@@ -18,6 +18,7 @@ from shardwatch.supervisor.commands.tree_options import (
     add_config_option,
     add_state_dir_option,
     add_tree_options,
+    require_roots,
     resolve_tree,
 )
 from shardwatch.supervisor.render import readable
@@ -40,6 +41,7 @@ def run(options: argparse.Namespace) -> int:
     from shardwatch.supervisor import service
 
     resolved = resolve_tree(options)
+    require_roots(resolved)
     prepared = service.prepare(resolved.state_dir, resolved.settings)
     for note in prepared.notes:
         _say(f"warning: {note}")

@@ -21,6 +21,7 @@ from shardwatch.supervisor.commands.tree_options import (
     add_json_option,
     add_state_dir_option,
     add_tree_options,
+    require_roots,
     resolve_tree,
 )
 
@@ -63,6 +64,7 @@ def _watch(options: argparse.Namespace, ends: Ends) -> None:
     from shardwatch.supervisor import service
 
     resolved = resolve_tree(options)
+    require_roots(resolved)
     if not options.state_dir:
         resolved = replace(resolved, state_dir=_temporary_directory())
     ephemeral = not options.state_dir
@@ -99,7 +101,7 @@ def _end(layout: Layout, process: subprocess.Popen[bytes]) -> None:
 
 def _temporary_directory() -> Path:
     """A new directory, mode 0700, in the first usable place whose path is short enough for a socket in it."""
-    from shardwatch.supervisor.service import TEMPORARY_SUFFIX_BYTES
+    from shardwatch.supervisor.state_dir import TEMPORARY_SUFFIX_BYTES
 
     places = [os.environ.get("TMPDIR"), os.environ.get("XDG_RUNTIME_DIR"), "/tmp", "/var/tmp"]
     refused: OSError | None = None

@@ -1,8 +1,8 @@
 """Paces restarts: no state of a program is final, and no crash loop is hot. Runs inside supervisord.
 
-Stock supervisord waits 1, 2, 3, ... seconds between starts that fail, gives up for ever (FATAL) after some, and restarts
-without any wait what dies after its start-up grace. Here every death of a program within WINDOW_S counts, early or late:
-the first few are followed by a new process at once, then the wait grows to DELAY_S_MAX and stays there.
+Stock supervisord waits 1, 2, 3, ... seconds between starts that fail, gives up for ever (FATAL) after some, and starts
+again without any wait what dies after its start-up grace. Here every death of a program within WINDOW_S counts, early
+or late: the first few are followed by a new process at once, then the wait grows to DELAY_S_MAX and stays there.
 
 What an operator stops (`supervisorctl stop`) stays stopped. Nothing here may raise: see wake.py.
 """
@@ -70,7 +70,7 @@ class Rearm:
             recent.append(now)
             wait = delay_s(len(recent))
             process.delay = time.time() + wait
-            # supervisord takes delay > now + backoff for a clock that was set back, and backoff > startretries for FATAL.
+            # supervisord takes delay > now + backoff for a clock that was set back, backoff > startretries for FATAL.
             process.backoff = min(math.ceil(wait), process.config.startretries)
         except Exception as error:  # noqa: BLE001
             self._say(f"rearm: {error!r}")

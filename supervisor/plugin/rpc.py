@@ -1,8 +1,8 @@
 """The `shards` name space of supervisord's XML-RPC: adds and removes shards by id. Runs inside supervisord.
 
 A caller gives an id and nothing else: command, directory and log file come from the `[rpcinterface:shards]` section of
-the static configuration. What is imported here is paid for by every start, and what blocks here stops all supervision: no
-zmq, no walks, nothing but the standard library and supervisor.
+the static configuration. What is imported here is paid for by every start, and what blocks here stops all supervision:
+no zmq, no walks, nothing but the standard library and supervisor.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from shardwatch.supervisor.plugin.wake import StdinGuard, Wake
 GROUP: Final = "shards"
 #: Groups stop from the highest number to the lowest: coordinator 900, shards 500, aggregator 100.
 PRIORITY: Final = 500
-#: The same as contract.limits.SHARD_ID_PATTERN (a test compares them); importing it would import msgspec's neighbours.
+#: The same as contract.limits.SHARD_ID_PATTERN (a test compares them), kept apart to import little.
 ID: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 #: Written by service.prepare: the key of the plan on disk, if that plan still fits the settings.
 PLAN_KEY_FILE: Final = "run/plan.key"

@@ -50,7 +50,8 @@ def test_it_can_be_stopped(home: Path, how: signal.Signals, tmp_path: Path) -> N
     with output.open("w") as f:
         child = subprocess.Popen([*COMMAND, home], stdout=f, stderr=f, start_new_session=True)
     try:
-        eventually(lambda: "1. create" in output.read_text(), 120)
+        eventually(lambda: child.poll() is not None or "1. create" in output.read_text(), 120)
+        assert child.poll() is None, output.read_text()
         os.killpg(child.pid, how)
         assert child.wait(30) == 128 + how
     finally:

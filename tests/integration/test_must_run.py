@@ -31,7 +31,7 @@ def test_descriptor(no_leaks):
 
 
 def _pytest(folder: Path, *arguments: str, **environment: str) -> tuple[int, str]:
-    env = {k: v for k, v in os.environ.items() if not k.startswith(("PYTEST", "SHARDWATCH_", "COV"))} | environment
+    env = {k: v for k, v in os.environ.items() if not k.startswith(("PYTEST", "SW_", "COV"))} | environment
     command = [sys.executable, "-m", "pytest", "-p", "conftest", "-p", "no:cacheprovider", "--rootdir", str(folder)]
     done = subprocess.run(
         [*command, "-o", "addopts=", *arguments, str(folder)],
@@ -47,7 +47,7 @@ def test_a_skipped_test_is_named_and_fails_where_all_must_run(tmp_path: Path, jo
     code, output = _pytest(tmp_path, "-n", jobs)
     assert code == 0 and "test_that_can_not: Skipped: needs a printer" in output
     assert "test_known: " not in output
-    code, output = _pytest(tmp_path, "-n", jobs, SHARDWATCH_TESTS_MUST_RUN="1")
+    code, output = _pytest(tmp_path, "-n", jobs, SW_TESTS_MUST_RUN="1")
     assert code == 1 and "tests that could not run" in output
 
 
@@ -55,7 +55,7 @@ def test_a_skipped_module_counts_too(tmp_path: Path) -> None:
     """importorskip at the top of a module hides every test in it."""
     (tmp_path / "test_it.py").write_text("import pytest\npytest.importorskip('no_such_module')\ndef test_a(): pass\n")
     (tmp_path / "test_other.py").write_text("def test_b(): pass\n")
-    code, output = _pytest(tmp_path, SHARDWATCH_TESTS_MUST_RUN="1")
+    code, output = _pytest(tmp_path, SW_TESTS_MUST_RUN="1")
     assert code == 1 and "no_such_module" in output
 
 

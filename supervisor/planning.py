@@ -1,0 +1,93 @@
+"""The plan of a service: the one on disk where it still serves the settings, else a new one, written before it is used.
+
+A kept plan keeps its generation, so that a restarted service needs no new baseline of rows that moved between shards.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Sequence
+
+import msgspec
+
+from shardwatch.shard.contract.filter import Filter
+from shardwatch.shard.contract.layout import Layout
+from shardwatch.shard.contract.planfile import Anchor, Plan, read_plan, write_plan
+from shardwatch.shard.contract.settings import Settings
+from shardwatch.supervisor.limits import budget, filesystem, held_by, read_inotify_limits
+from shardwatch.supervisor.plan import make_plan, plan_key, tree_look
+
+BackendOf = Callable[[bytes], str]
+
+
+def backend_of(settings: Settings, polled: Callable[[bytes], bool]) -> BackendOf:
+    """How a path is to be watched under these settings; `polled` tells file systems that raise no events."""
+    if settings.backend == "polling":
+        return lambda path: "polling"
+    local = "native" if settings.backend == "native" or not sys.platform.startswith("linux") else "inotify"
+    return lambda path: "polling" if polled(path) else local
+
+
+def still_fits(plan: Plan | None, settings: Settings, key: str, backend: BackendOf) -> bool:
+    """Whether a plan on disk can serve these settings as it is. Pure, but for `backend`.
+
+    Asks for the backend of the roots only: it is slow to tell, and a plan may have thousands of anchors. So a plan that
+    polls some subtrees of a watched root, for want of watches, does not fit: the next start tries again.
+    """
+    if plan is None or plan.key != key or not plan.anchors or settings.shards not in (0, len(plan.shards())):
+        return False
+    wanted = {root: backend(root) for root in {anchor.root for anchor in plan.anchors}}
+    return all(anchor.backend == wanted[anchor.root] for anchor in plan.anchors)
+
+
+def same_owners(old: Plan | None, new: Plan) -> bool:
+    """Whether two plans give the same subtrees to the same shards in the same way; weights aside. Pure."""
+
+    def owners(anchors: tuple[Anchor, ...]) -> set[tuple[bytes, str, bytes, str]]:
+        return {(anchor.path, anchor.shard, anchor.root, anchor.backend) for anchor in anchors}
+
+    return old is not None and old.key == new.key and owners(old.anchors) == owners(new.anchors)
+
+
+def kept_plan(layout: Layout) -> tuple[Plan | None, int]:
+    """The plan on disk, and the generation that a new one must exceed. A damaged plan counts as none."""
+    try:
+        plan = read_plan(layout.plan)
+    except msgspec.DecodeError:
+        return None, int(time.time())  # above any generation that was reached one by one
+    return plan, plan.generation if plan is not None else 0
+
+
+def settle_plan(layout: Layout, settings: Settings, own_pids: Callable[[], Sequence[int]] = tuple) -> Plan:
+    """The plan for these settings: the one on disk if it still fits, else a new one, on disk when this returns.
+
+    Raises OSError where the plan can't be written. Reads directories of the roots, so it may take long.
+
+    Args:
+        own_pids: tells the processes of shards that run already, whose watches are not others'; asked if needed.
+    """
+
+    key = plan_key(settings)
+    old, generation = kept_plan(layout)
+    backend = backend_of(settings, lambda path: filesystem(path)[1])
+    if old is not None and still_fits(old, settings, key, backend):
+        return old
+    own = [held_by(pid) for pid in own_pids()]
+    new = make_plan(
+        settings.roots,
+        tree_look(Filter(settings.include, settings.exclude), settings),
+        shards=settings.shards,
+        budget=budget(
+            read_inotify_limits(),
+            own_instances=sum(instances for instances, _ in own),
+            own_watches=sum(watches for _, watches in own),
+        ),
+        generation=generation + 1,
+        key=key,
+        backend=backend,
+    ).plan
+    if old is not None and same_owners(old, new):
+        return old
+    write_plan(layout.plan, new)
+    return new

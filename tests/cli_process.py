@@ -1,0 +1,121 @@
+"""The command line as a user meets it: real processes, their lines read with a deadline, their schema applied."""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from jsonschema import Draft202012Validator
+
+ROOT = Path(__file__).parents[1]
+SCHEMA = json.loads((ROOT / "supervisor/schema/events.schema.json").read_text())
+#: Hang guard of everything here, seconds.
+GUARD_S = 30.0
+
+
+def environment(**more: str) -> dict[str, str]:
+    """The test's environment, without options of ours, and with this checkout importable from everywhere."""
+    # Two underscores: internal to the configuration. The leak check of conftest.py finds processes by such a name.
+    kept = {k: v for k, v in os.environ.items() if not k.startswith("SHARDWATCH_") or k.startswith("SHARDWATCH__")}
+    return {**kept, "PYTHONPATH": str(ROOT / "src"), **more}
+
+
+def run(*arguments: str | bytes | Path, check: bool = True, **more: Any) -> subprocess.CompletedProcess[str]:
+    """One command to its end. With `check`, exit code 0 is demanded."""
+    environ = environment(**more.pop("environ", {}))
+    done = subprocess.run(
+        [sys.executable, "-P", "-m", "shardwatch.supervisor.cli", *arguments],
+        capture_output=True, text=True, timeout=GUARD_S * 2, env=environ, **more,
+    )  # fmt: skip
+    assert not check or done.returncode == 0, done.stderr
+    assert "Traceback" not in done.stderr, done.stderr
+    return done
+
+
+def lines_of(done: subprocess.CompletedProcess[str]) -> list[dict[str, Any]]:
+    """The JSON lines that a command printed, each checked against the schema."""
+    return [checked(json.loads(line)) for line in done.stdout.splitlines()]
+
+
+def checked(line: dict[str, Any]) -> dict[str, Any]:
+    """The line, valid under the schema of format 1."""
+    Draft202012Validator(SCHEMA).validate(line)
+    return line
+
+
+class Command:
+    """A command that runs on, its standard output and error read without blocking."""
+
+    def __init__(self, *arguments: str | bytes | Path, stdout: int = subprocess.PIPE, **environ: str) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, "-P", "-m", "shardwatch.supervisor.cli", *arguments],
+            stdin=subprocess.DEVNULL, stdout=stdout, stderr=subprocess.PIPE, env=environment(**environ),
+        )  # fmt: skip
+        self._buffer = b""
+        self._ended = False
+
+    def __enter__(self) -> Command:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        if self.process.poll() is None:
+            self.process.kill()
+        self.process.wait()
+        for stream in (self.process.stdout, self.process.stderr):
+            if stream is not None and not stream.closed:
+                stream.close()
+
+    def line(self, timeout_s: float = GUARD_S) -> bytes:
+        """The next line of standard output, without its newline. Fails at its end and after `timeout_s`."""
+        assert self.process.stdout is not None
+        deadline = time.monotonic() + timeout_s
+        while b"\n" not in self._buffer:
+            ready, _, _ = select.select([self.process.stdout], [], [], max(0.0, deadline - time.monotonic()))
+            assert ready, f"no line within {timeout_s} s"
+            data = os.read(self.process.stdout.fileno(), 65536)
+            assert data, f"output ended, exit code {self.process.wait(GUARD_S)}: {self.errors()}"
+            self._buffer += data
+        line, _, self._buffer = self._buffer.partition(b"\n")
+        return line
+
+    def json(self, timeout_s: float = GUARD_S) -> dict[str, Any]:
+        """The next line, valid under the schema."""
+        return checked(json.loads(self.line(timeout_s)))
+
+    def until(self, wanted: Callable[[dict[str, Any]], bool]) -> list[dict[str, Any]]:
+        """Lines up to and with the first that is wanted."""
+        found = [self.json()]
+        while not wanted(found[-1]):
+            found.append(self.json())
+        return found
+
+    def ready(self) -> dict[str, Any]:
+        """The ready line; only status lines may stand before it."""
+        before = self.until(lambda line: line["type"] != "status")
+        assert before[-1]["type"] == "ready", before
+        return before[-1]
+
+    def silent(self, seconds: float) -> bool:
+        """Whether no line comes for so long."""
+        assert self.process.stdout is not None
+        return b"\n" not in self._buffer and not select.select([self.process.stdout], [], [], seconds)[0]
+
+    def end(self, signum: signal.Signals | None = None, timeout_s: float = 5.0) -> int:
+        """Sends a signal, if one is given, and returns the exit code; fails after `timeout_s`."""
+        if signum is not None:
+            self.process.send_signal(signum)
+        return self.process.wait(timeout_s)
+
+    def errors(self) -> str:
+        """All of standard error, once the process has ended."""
+        assert self.process.stderr is not None
+        return self.process.stderr.read().decode()

@@ -1,0 +1,246 @@
+"""The real engine in one process, without sockets: real files, inotify and SQLite; the line and the clock are ours.
+
+A test decides when a shard looks, which frames arrive, in what order, twice or never, and who dies in between.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+from collections import deque
+from pathlib import Path
+
+from shardwatch.aggregator.index import Index
+from shardwatch.aggregator.receive import Receiver
+from shardwatch.shard.backend.inotify import InotifyBackend
+from shardwatch.shard.contract.filter import Filter
+from shardwatch.shard.contract.planfile import Anchor, Plan
+from shardwatch.shard.contract.wire import Beat, Record, decode_up
+from shardwatch.shard.send import Stream
+from shardwatch.shard.settle import Settle
+from shardwatch.shard.territory import Territory
+from shardwatch.shard.tree import Node
+from shardwatch.shard.watcher import Watcher
+
+INCLUDE = ("*.json",)
+EXCLUDE = ("**/.git/**", "*.tmp")
+Tree = dict[tuple[bytes, int], tuple[int, ...]]
+
+
+def walk(root: bytes) -> Tree:
+    """What the rows of a tree must be: kept files and links by their lstat, directories by their existence."""
+    keep = Filter(INCLUDE, EXCLUDE)
+    found: Tree = {}
+    if not os.path.isdir(root) or os.path.islink(root):
+        return found
+    for above, directories, files in os.walk(root):
+        relative = above[len(root) + 1 :]
+        kept = []
+        for name in directories:
+            path = os.path.join(above, name)
+            if os.path.islink(path):
+                files.append(name)
+            elif not keep.prunes(relative + b"/" + name if relative else name):
+                found[path, 1] = ()
+                kept.append(name)
+        directories[:] = kept
+        for name in keep.keeps_names(relative, files):
+            st = os.lstat(os.path.join(above, name))
+            found[os.path.join(above, name), 0] = (st.st_ino, st.st_size, st.st_mtime_ns, st.st_ctime_ns, st.st_nlink)
+    return found
+
+
+def rows(index: Index) -> Tree:
+    """The living rows, in the same form."""
+    sql = "SELECT d.path, e.name, e.directory, e.ino, e.size, e.mtime_ns, e.ctime_ns, e.nlink FROM entry e"
+    sql += " JOIN directory d ON d.id = e.dir WHERE e.kind <> 0"
+    return {(p + b"/" + n, d): () if d else tuple(rest) for p, n, d, *rest in index._db.execute(sql)}
+
+
+class Shard:
+    """One life of one shard."""
+
+    def __init__(self, engine: Engine, name: str, epoch: int, *, settle_ms: int) -> None:
+        self.engine = engine
+        self.name = name
+        self.epoch = epoch
+        plan = engine.plan
+        self.backend = InotifyBackend(watches_max=engine.watches_max)
+        self.line: deque[bytes] = engine.lines.setdefault(name, deque())
+        self.stream = Stream(name, epoch, plan.generation, self._push)
+        self.territory = Territory(
+            plan.of(name), frozenset(a.path for a in plan.anchors), filter=Filter(INCLUDE, EXCLUDE), backend=self.backend,
+            emit=self._emit, state_dir=b"/nowhere",
+        )  # fmt: skip
+        settle: Settle[Node] = Settle(settle_ms * 1_000_000, 10 * settle_ms * 1_000_000)
+        self.watcher = Watcher(
+            self.territory, self.backend, self.stream, settle, poll_ns=10**9, clock=lambda: engine.now
+        )  # fmt: skip
+        self.watcher.begin()
+
+    def _push(self, body: bytes) -> bool:
+        self.line.append(body)
+        return True
+
+    def _emit(self, record: Record) -> None:
+        self.stream.add(record)
+
+    def step(self) -> None:
+        """Takes in what the kernel has, looks for a slice, sends."""
+        self.backend.drain()
+        self.watcher.absorb(self.backend.take())
+        self.watcher.work()
+        self.stream.flush(self.engine.now)
+
+    def lose_hints(self) -> None:
+        """What the kernel's queue held is lost, and it says so."""
+        self.backend.drain()
+        with self.backend._reading:
+            self.backend._chunks.clear()
+            self.backend._backlog = 0
+        self.backend._lost = True
+
+    def kill(self) -> None:
+        """Nothing more is sent; what is on the line may still arrive, after the successor's words."""
+        self.backend.close()
+
+    def new_epoch(self, known: int) -> None:
+        self.epoch = max(known, self.engine.epochs[self.name]) + 1
+        self.engine.epochs[self.name] = self.epoch
+        self.stream = Stream(self.name, self.epoch, self.engine.plan.generation, self._push)
+        self.watcher.stream = self.stream
+        self.watcher.begin()
+
+
+class Engine:
+    """Shards, the line, the receiver and its index, and a tree."""
+
+    def __init__(self, base: Path, anchors: dict[str, str], *, settle_ms: int = 0, watches_max: int = 0) -> None:
+        """`anchors`: path relative to the root ("" is the root) -> shard."""
+        self.base = base
+        self.root = os.fsencode(base / "tree")
+        (base / "tree").mkdir(exist_ok=True)
+        self.now = 0
+        self.settle_ms = settle_ms
+        self.watches_max = watches_max
+        self.epochs: dict[str, int] = {}
+        self.lines: dict[str, deque[bytes]] = {}
+        self.shards: dict[str, Shard] = {}
+        self.plan = Plan(0, ())
+        self.index = Index(base / "index.db")
+        self.replan(anchors, start=False)
+        self.receiver = Receiver(self.index, lambda: self.plan)
+        for name in self.plan.shards():
+            self.start(name)
+
+    def replan(self, anchors: dict[str, str], *, start: bool = True) -> None:
+        """A new generation: every shard is started again, watches what it owns now, and scans it."""
+        for name in list(self.shards):
+            self.kill(name)
+        made = [Anchor(os.path.join(self.root, os.fsencode(p)) if p else self.root, s, self.root) for p, s in anchors.items()]
+        self.plan = Plan(self.plan.generation + 1, tuple(made))
+        if start:
+            for name in self.plan.shards():
+                self.start(name)
+
+    def start(self, name: str) -> None:
+        self.epochs[name] = self.epochs.get(name, 0) + 1
+        self.shards[name] = Shard(self, name, self.epochs[name], settle_ms=self.settle_ms)
+
+    def kill(self, name: str) -> None:
+        self.shards.pop(name).kill()
+
+    def restart_aggregator(self, *, commit: bool, lose_index: bool = False) -> None:
+        """Killed between two transactions, or within one."""
+        if commit:
+            self.index.commit()
+        self.index._db.close()
+        if lose_index:
+            for name in ("index.db", "index.db-wal", "index.db-shm"):
+                (self.base / name).unlink(missing_ok=True)
+        self.index = Index(self.base / "index.db")
+        self.receiver = Receiver(self.index, lambda: self.plan)
+
+    def deliver(self, name: str, random_: random.Random | None = None) -> None:
+        """One frame arrives; with `random_` perhaps out of order, twice, or never."""
+        line = self.lines.get(name)
+        if not line:
+            return
+        position = 0
+        if random_ is not None:
+            dice = random_.random()
+            if dice < 0.15 and len(line) > 1:
+                position = random_.randrange(len(line))
+            elif dice < 0.25:
+                line.popleft()
+                return
+            elif dice < 0.35:
+                line.append(line[0])
+        body = line[position]
+        del line[position]
+        message = decode_up(body)
+        assert not isinstance(message, Beat)
+        self.receiver.frame(message, self.now / 1e9)
+
+    def commit(self, *, answer: bool = True) -> None:
+        """Commits, and answers the shards (or the answers are lost)."""
+        self.index.commit()
+        self.receiver.settle_syncs(self.now / 1e9)
+        for name, reply in self.receiver.replies(touched_only=False):
+            shard = self.shards.get(name)
+            if shard is None or not answer:
+                continue
+            if not shard.stream.reply(reply, self.now):
+                shard.new_epoch(reply.epoch)
+                continue
+            for token in reply.syncs:
+                shard.watcher.sync(token)
+            for directory, names in reply.looks:
+                shard.watcher.look_again(directory, names)
+
+    def turn(self, ms: int = 10) -> None:
+        """A little time passes, and everybody does what there is to do."""
+        self.now += ms * 1_000_000
+        for shard in list(self.shards.values()):
+            shard.step()
+        for name in list(self.lines):
+            while self.lines[name]:
+                self.deliver(name)
+        self.commit()
+
+    def until_quiet(self) -> None:
+        """Everybody lives; turns until nothing is left to do."""
+        for name in self.plan.shards():
+            if name not in self.shards:
+                self.start(name)
+        for _ in range(20):
+            self.turn(200)
+        for _ in range(2000):
+            self.turn(50)
+            if all(
+                s.watcher.idle and not s.watcher.pending and not s.stream.unacked and s.watcher.baseline_done
+                for s in self.shards.values()
+            ) and not self.index.owed:
+                return
+        raise AssertionError("the engine does not come to rest")
+
+    def sync(self) -> dict[str, object]:
+        """A sync, carried out; the time passes in milliseconds only."""
+        token = self.receiver.begin_sync(self.now / 1e9 + 3600)
+        for _ in range(5000):
+            result = self.receiver.sync_result(token)
+            if result is not None:
+                return result
+            self.commit()
+            self.turn(1)
+        raise AssertionError("the sync is not answered")
+
+    def difference(self) -> tuple[Tree, Tree]:
+        """(what the tree has otherwise than the index, and the other way round)."""
+        there, known = walk(self.root), rows(self.index)
+        return ({k: v for k, v in there.items() if known.get(k) != v}, {k: v for k, v in known.items() if there.get(k) != v})
+
+    def close(self) -> None:
+        for name in list(self.shards):
+            self.kill(name)
+        self.index.close()

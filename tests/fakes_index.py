@@ -1,0 +1,121 @@
+"""An index in memory: what groups need of one, with the rules of stamps that `aggregator.merge` has. For tests."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+FILE = 1
+
+
+class FakeRow(NamedTuple):
+    """As aggregator.index.Row."""
+
+    tick: int
+    lane: int
+    born: int
+    died: int
+    made: int
+    kind: int
+    directory: bool
+    path: bytes
+    size: int
+    mtime_ns: int
+    at_ns: int
+
+
+class FakeIndex:
+    """Rows by path; a row's tick is its place in the queue. Every change is committed at once."""
+
+    def __init__(self, incarnation: str = "i1") -> None:
+        self.incarnation = incarnation
+        self.tick = 0
+        self.collected = 0
+        self.rows: dict[tuple[bytes, bool], FakeRow] = {}
+        self.handed: dict[int, int] = {}
+        self._at: dict[int, dict[int, FakeRow]] = {}
+        self._ticks: dict[int, list[int]] = {}
+
+    # -- changes
+
+    def put(self, path: bytes, *, lane: int = 0, size: int = 1, directory: bool = False) -> None:
+        """The path is there, with this size."""
+        old = self.rows.get((path, directory))
+        kind = 2 if directory else FILE
+        if old is None:
+            tick = self._next()
+            self._set(FakeRow(tick, lane, tick, 0, tick, kind, directory, path, size, size * 1000, tick * 10**9))
+            return
+        seen = old.tick <= self.handed.get(old.lane, 0)
+        tick = self._next() if seen else old.tick
+        died, made = old.died, old.made
+        if not old.kind:
+            died, made = (died, tick) if seen else (0, made)
+        self._set(old._replace(tick=tick, died=died, made=made, kind=kind, size=size, mtime_ns=size * 1000))
+
+    def remove(self, path: bytes, *, directory: bool = False) -> None:
+        """The path is gone. Idempotent."""
+        old = self.rows.get((path, directory))
+        if old is None or not old.kind:
+            return
+        handed = self.handed.get(old.lane, 0)
+        if old.born > handed:
+            self._unset(old)
+            return
+        tick = self._next() if old.tick <= handed else old.tick
+        self._set(old._replace(tick=tick, died=tick, kind=0, size=0, mtime_ns=0))
+
+    def truth(self) -> dict[str, int]:
+        """path -> size of what is there."""
+        return {r.path.decode(): r.size for r in self.rows.values() if r.kind}
+
+    def _next(self) -> int:
+        self.tick += 1
+        return self.tick
+
+    def _unset(self, row: FakeRow) -> None:
+        del self.rows[row.path, row.directory]
+        del self._at[row.lane][row.tick]
+
+    def _set(self, row: FakeRow) -> None:
+        old = self.rows.get((row.path, row.directory))
+        at = self._at.setdefault(row.lane, {})
+        if old is None or old.tick != row.tick:
+            if old is not None:
+                del at[old.tick]
+            self._ticks.setdefault(row.lane, []).append(row.tick)
+        at[row.tick] = row
+        self.rows[row.path, row.directory] = row
+
+    # -- what groups ask
+
+    def lanes(self) -> list[int]:
+        return sorted((lane for lane, rows in self._at.items() if rows), reverse=True)
+
+    def pending(self, lane: int, after: int, limit: int) -> list[FakeRow]:
+        ticks, at, found = self._ticks.get(lane, []), self._at.get(lane, {}), []
+        for i in range(bisect_right(ticks, after), len(ticks)):
+            row = at.get(ticks[i])
+            if row is not None:
+                found.append(row)
+                if len(found) == limit:
+                    break
+        return found
+
+    def rows_at(self, lane: int, ticks: Sequence[int]) -> list[FakeRow]:
+        at = self._at.get(lane, {})
+        return [at[t] for t in sorted(ticks) if t in at]
+
+    def backlog(self, lane: int, after: int) -> int:
+        return sum(1 for t in self._at.get(lane, {}) if t > after)
+
+    def note_handed(self, lane: int, tick: int) -> None:
+        self.handed[lane] = max(tick, self.handed.get(lane, 0))
+
+    def collect(self, passed: Mapping[int, int], older_than_ns: int = 1 << 62) -> int:
+        gone = [r for r in self.rows.values() if not r.kind and r.tick <= passed.get(r.lane, 0) and r.at_ns < older_than_ns]
+        for row in gone:
+            self.collected = max(self.collected, row.tick)
+            self._unset(row)
+        return len(gone)

@@ -1,0 +1,376 @@
+"""`shardwatch watch` as a user meets it: what it prints, how it ends, what it leaves (nothing), and how it resumes."""
+
+from __future__ import annotations
+
+import os
+import pty
+import select
+import shutil
+import signal
+import subprocess
+from base64 import b64decode
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+from cli_process import GUARD_S, Command, lines_of, run
+from waiting import eventually
+
+pytestmark = pytest.mark.usefixtures("no_leaks")
+
+#: What the command line promises: everything gone so soon.
+GONE_S = 5.0
+
+
+@pytest.fixture
+def temporary(state_dir: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A TMPDIR of its own, with a short name: what a watch leaves in it is seen."""
+    path = state_dir / "t"
+    path.mkdir()
+    monkeypatch.setenv("TMPDIR", str(path))
+    yield path
+    monkeypatch.delenv("TMPDIR")
+
+
+def processes_of(place: Path) -> list[psutil.Process]:
+    """Living processes that work in, or name, something below `place`."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            if process.status() == psutil.STATUS_ZOMBIE:
+                continue
+            texts = [process.cwd(), *process.cmdline()]
+        except psutil.Error:
+            continue
+        if any(text.startswith(str(place)) for text in texts):
+            found.append(process)
+    return found
+
+
+def all_gone(place: Path, timeout_s: float = GONE_S) -> None:
+    """Waits until no process of a service in `place` is left, and nothing is in it."""
+    eventually(lambda: not processes_of(place), timeout_s, what="no process left")
+    eventually(lambda: not list(place.iterdir()), timeout_s, what="no temporary directory left")
+
+
+def supervisord_in(place: Path) -> psutil.Process:
+    """The supervisord of the service in `place`."""
+    found = [p for p in processes_of(place) if "shardwatch.supervisor.run" in p.cmdline()]
+    assert len(found) == 1
+    return found[0]
+
+
+def test_ready_then_events_all_valid(tree: Path, temporary: Path) -> None:
+    """ready comes first, with all its fields; a creation, a change and a deletion follow, valid under the schema."""
+    with Command("watch", "--json", tree) as watch:
+        ready = watch.ready()
+        assert ready["roots"] == [str(tree)]
+        assert (ready["files"], ready["shards"], ready["backend"]) == (6, 1, "inotify")
+        assert 0 < ready["ready_s"] < GUARD_S
+        (tree / "new.ast.json").write_text("{}")
+        (line,) = watch.until(lambda line: line["type"] == "event")
+        assert (line["event_type"], line["path"], line["size"]) == ("created", str(tree / "new.ast.json"), 2)
+        (tree / "new.ast.json").write_text("[1]")
+        (line,) = watch.until(lambda line: line["type"] == "event")
+        assert (line["event_type"], line["size"]) == ("modified", 3)
+        (tree / "new.ast.json").unlink()
+        (line,) = watch.until(lambda line: line["type"] == "event")
+        assert (line["event_type"], line["size"], line["mtime_ns"]) == ("deleted", None, None)
+        assert watch.end(signal.SIGTERM) == 0
+        assert watch.errors() == ""
+    all_gone(temporary)
+
+
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("when", ["starting", "running"])
+def test_signals_end_it_cleanly(signum: signal.Signals, when: str, tree: Path, temporary: Path) -> None:
+    """Ctrl-C, SIGTERM and SIGHUP: exit 0 within 5 s, no process and no directory left, in the middle of the start too."""
+    with Command("watch", "--json", tree) as watch:
+        if when == "running":
+            watch.ready()
+        else:
+            eventually(lambda: list(temporary.iterdir()), what="the start has begun")
+        assert watch.end(signum, GONE_S) == 0
+        assert watch.errors() == ""
+        assert processes_of(temporary) == []
+        assert list(temporary.iterdir()) == []
+
+
+def test_a_closed_standard_output_ends_it_while_idle(tree: Path, temporary: Path) -> None:
+    """Nobody reads any more: it notices without having anything to print."""
+    with Command("watch", "--json", tree) as watch:
+        watch.ready()
+        assert watch.process.stdout is not None
+        watch.process.stdout.close()
+        assert watch.end() == 0
+        assert watch.errors() == ""
+    all_gone(temporary)
+
+
+def test_a_closed_standard_output_ends_it_before_ready(tree: Path, temporary: Path) -> None:
+    """As in `shardwatch watch . | true`."""
+    with Command("watch", "--json", tree) as watch:
+        assert watch.process.stdout is not None
+        watch.process.stdout.close()
+        assert watch.end(timeout_s=GUARD_S) == 0
+    all_gone(temporary)
+
+
+def test_a_reader_that_stalls_does_not_hold_up_the_end(tmp_path: Path, temporary: Path) -> None:
+    """The pipe is full and nobody reads: SIGTERM still ends it in time."""
+    for i in range(2000):
+        (tmp_path / f"{i:05}-{'x' * 100}.json").touch()
+    with Command("watch", "--json", "--from", "start", tmp_path) as watch:
+        assert watch.process.stdout is not None
+        watch.ready()
+        state = psutil.Process(watch.process.pid)
+        eventually(lambda: not watch.silent(0.0) and state.status() == psutil.STATUS_SLEEPING, what="the pipe is full")
+        assert watch.end(signal.SIGTERM, GONE_S) == 0
+    all_gone(temporary)
+
+
+def test_kill_9_of_watch_leaves_nothing(tree: Path, temporary: Path) -> None:
+    """The service notices the death of the one who started it, and removes its temporary directory."""
+    with Command("watch", "--json", tree) as watch:
+        watch.ready()
+        watch.process.kill()
+        watch.end()
+        all_gone(temporary)
+
+
+def test_kill_9_of_supervisord_is_a_clear_error(tree: Path, temporary: Path) -> None:
+    """watch ends with code 6 and one line within 5 s, and nothing is left."""
+    with Command("watch", "--json", tree) as watch:
+        watch.ready()
+        supervisord_in(temporary).kill()
+        assert watch.end() == 6
+        errors = watch.errors().splitlines()
+        assert len(errors) == 1 and "killed by signal 9" in errors[0]
+        all_gone(temporary)
+
+
+def test_a_restarted_aggregator_is_outlived(tree: Path, temporary: Path) -> None:
+    """kill -9 of the aggregator: supervisord starts another, and watch goes on printing."""
+    with Command("watch", "--json", tree) as watch:
+        watch.ready()
+        (aggregator,) = [p for p in processes_of(temporary) if "shardwatch.aggregator.main" in p.cmdline()]
+        aggregator.kill()
+        (tree / "later.ast.json").write_text("{}")
+        found = watch.until(lambda line: line.get("path") == str(tree / "later.ast.json"))
+        assert found[-1]["event_type"] == "created"
+        assert watch.end(signal.SIGTERM) == 0
+    all_gone(temporary)
+
+
+def test_resume_prints_what_changed_in_between_and_nothing_else(tree: Path, state_dir: Path) -> None:
+    """With a kept state directory a second watch goes on where the first ended, right after ready."""
+    state = state_dir / "s"
+    with Command("watch", "--json", tree, "--state-dir", state) as watch:
+        watch.ready()
+        (tree / "seen.ast.json").write_text("{}")
+        watch.until(lambda line: line["type"] == "event")
+        assert watch.end(signal.SIGTERM) == 0
+    (tree / "pkg/a.ast.json").write_text("[1, 2, 3]")
+    (tree / "pkg/b.ast.json").unlink()
+    (tree / "pkg/deep/er/new.ast.json").write_text("{}")
+    with Command("watch", "--json", tree, "--state-dir", state) as watch:
+        watch.ready()
+        found = {line["path"]: line["event_type"] for line in (watch.json() for _ in range(3))}
+        assert found == {
+            str(tree / "pkg/a.ast.json"): "modified",
+            str(tree / "pkg/b.ast.json"): "deleted",
+            str(tree / "pkg/deep/er/new.ast.json"): "created",
+        }
+        (tree / "after.ast.json").write_text("{}")
+        assert watch.json()["path"] == str(tree / "after.ast.json")
+        assert watch.end(signal.SIGTERM) == 0
+    with Command("watch", "--json", tree, "--state-dir", state) as watch:
+        watch.ready()
+        (tree / "last.ast.json").write_text("{}")
+        assert watch.json()["path"] == str(tree / "last.ast.json")
+        assert watch.end(signal.SIGTERM) == 0
+    assert processes_of(state_dir) == []
+
+
+def test_resume_after_kill_9(tree: Path, state_dir: Path) -> None:
+    """What came while nobody watched is there at once, also when the watch before was killed."""
+    state = state_dir / "s"
+    with Command("watch", "--json", tree, "--state-dir", state) as watch:
+        watch.ready()
+        watch.process.kill()
+        watch.end()
+    eventually(lambda: not processes_of(state_dir), GONE_S, what="no process left")
+    (tree / "main.ast.json").write_text("[1]")
+    with Command("watch", "--json", tree, "--state-dir", state) as watch:
+        watch.ready()
+        assert watch.json()["path"] == str(tree / "main.ast.json")
+        assert watch.end(signal.SIGTERM) == 0
+
+
+def test_resume_with_other_roots_and_filters_says_so(tree: Path, tmp_path: Path, state_dir: Path) -> None:
+    """What came in is scanned and reported, what went out is forgotten silently; both are said before ready."""
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "o.ast.json").write_text("{}")
+    with Command("watch", "--json", tree, "--state-dir", state_dir) as watch:
+        watch.ready()
+        assert watch.end(signal.SIGTERM) == 0
+    with Command("watch", "--json", other, "--include", "*.json", "--include", "*.x", "--state-dir", state_dir) as watch:
+        before = watch.until(lambda line: line["type"] == "ready")
+        said = " ".join(line["message"] for line in before[:-1])
+        assert str(other) in said and str(tree) in said and "*.x" in said
+        assert watch.json()["path"] == str(other / "o.ast.json")
+        (other / "p.ast.json").write_text("{}")
+        x = watch.json()
+        assert x.get("path") == str(other / "p.ast.json"), x
+        assert watch.end(signal.SIGTERM) == 0
+
+
+def test_from_start_prints_every_file(tree: Path, temporary: Path) -> None:
+    """Right after ready, all there is, as created."""
+    with Command("watch", "--json", "--from", "start", tree) as watch:
+        files = watch.ready()["files"]
+        found = [watch.json() for _ in range(files)]
+        assert {line["event_type"] for line in found} == {"created"}
+        assert {line["path"] for line in found} == {str(p) for p in tree.rglob("*.json") if "node_modules" not in str(p)}
+        assert watch.end(signal.SIGINT) == 0
+
+
+def test_a_name_that_is_not_utf8_carries_its_bytes(tree: Path, temporary: Path) -> None:
+    """Replacement characters for people, the exact bytes in base64; also of a root."""
+    root = os.fsencode(tree) + b"/r\xff"
+    os.mkdir(root)
+    with Command("watch", "--json", root) as watch:
+        ready = watch.ready()
+        assert [b64decode(path) for path in ready["roots_b64"]] == [root]
+        name = root + b"/\xfe\n'.json"
+        with open(name, "wb") as f:  # noqa: PTH123 - pathlib takes no bytes
+            f.write(b"{}")
+        line = watch.json()
+        assert b64decode(line["path_b64"]) == name
+        assert "\N{REPLACEMENT CHARACTER}" in line["path"]
+        assert watch.end(signal.SIGTERM) == 0
+
+
+def test_people_get_a_banner_and_plain_lines(tree: Path, temporary: Path) -> None:
+    """Not on a terminal: no escape code, no bar; roots, counts, backend and filter first, then a line an event."""
+    with Command("watch", tree) as watch:
+        banner = [watch.line().decode() for _ in range(4)]
+        assert str(tree) in banner[0]
+        assert "6 files in" in banner[1] and "1 shard" in banner[1] and "inotify" in banner[1]
+        assert "*.json" in banner[2]
+        (tree / "a\nb.json").write_text("{}")
+        assert watch.line().decode() == f"created   {tree}/a\\nb.json  2 B"
+        assert watch.end(signal.SIGINT) == 0
+        assert watch.errors() == ""
+
+
+def test_a_terminal_gets_colour_and_ctrl_c(tree: Path, temporary: Path) -> None:
+    """On a terminal: the bar while scanning, coloured lines, and Ctrl-C typed there ends all of it with 0."""
+    master, slave = pty.openpty()
+    command = [*_command(), "watch", str(tree)]
+    environ = {**_environment(), "TERM": "xterm"}
+    process = subprocess.Popen(
+        command, stdin=slave, stdout=slave, stderr=slave, env=environ, preexec_fn=_controlling_terminal(slave)
+    )
+    os.close(slave)
+    text = b""
+
+    def read_until(wanted: bytes) -> None:
+        nonlocal text
+        while wanted not in text:
+            assert select.select([master], [], [], GUARD_S)[0], text
+            text += os.read(master, 65536)
+
+    try:
+        read_until(b"state ")
+        (tree / "t.json").write_text("{}")
+        read_until(b"t.json")
+        assert b"\x1b[32mcreated" in text
+        os.write(master, b"\x03")
+        assert process.wait(GONE_S) == 0
+    finally:
+        if process.poll() is None:
+            process.kill()
+            process.wait()
+        os.close(master)
+    all_gone(temporary)
+
+
+def _command() -> list[str]:
+    import sys
+
+    return [sys.executable, "-P", "-m", "shardwatch.supervisor.cli"]
+
+
+def _environment() -> dict[str, str]:
+    from cli_process import environment
+
+    return environment()
+
+
+def _controlling_terminal(slave: int) -> Callable[[], None]:
+    def take() -> None:
+        import fcntl
+        import termios
+
+        os.setsid()
+        fcntl.ioctl(slave, termios.TIOCSCTTY, 0)
+
+    return take
+
+
+def test_two_watches_of_one_state_dir(tree: Path, state_dir: Path) -> None:
+    """The second is told that the directory is in use (4), and the first is not disturbed."""
+    state = state_dir / "s"
+    with Command("watch", "--json", tree, "--state-dir", state) as watch:
+        watch.ready()
+        second = run("watch", "--json", tree, "--state-dir", state, check=False)
+        assert second.returncode == 4 and len(second.stderr.splitlines()) == 1 and second.stdout == ""
+        (tree / "x.json").write_text("{}")
+        assert watch.json()["path"] == str(tree / "x.json")
+        assert watch.end(signal.SIGTERM) == 0
+
+
+def test_a_root_that_is_missing_at_the_second_start_is_waited_for(tmp_path: Path, state_dir: Path) -> None:
+    """The first start refuses a missing root; a service that had it waits for it, says so, and sees it come back."""
+    root = tmp_path / "r"
+    assert run("watch", "--json", root, "--state-dir", state_dir / "s", check=False).returncode == 2
+    assert not (state_dir / "s").exists()
+    root.mkdir()
+    (root / "a.json").write_text("{}")
+    with Command("watch", "--json", root, "--state-dir", state_dir / "s") as watch:
+        watch.ready()
+        assert watch.end(signal.SIGTERM) == 0
+    shutil.rmtree(root)
+    with Command("watch", "--json", root, "--state-dir", state_dir / "s") as watch:
+        before = watch.until(lambda line: line["type"] == "ready")
+        assert any(line["type"] == "status" and str(root) in line["message"] for line in before)
+        deleted = watch.until(lambda line: line["type"] == "event")[-1]
+        assert (deleted["event_type"], deleted["path"]) == ("deleted", str(root / "a.json"))
+        root.mkdir()
+        (root / "b.json").write_text("{}")
+        created = watch.until(lambda line: line["type"] == "event")[-1]
+        assert (created["event_type"], created["path"]) == ("created", str(root / "b.json"))
+        assert watch.end(signal.SIGTERM) == 0
+
+
+def test_nested_roots_report_each_path_once(tree: Path, temporary: Path) -> None:
+    """A root inside another is allowed; every directory has one owner."""
+    with Command("watch", "--json", tree, tree / "pkg", tree, "--shards", "2") as watch:
+        watch.ready()
+        (tree / "pkg/n.json").write_text("{}")
+        assert watch.json()["path"] == str(tree / "pkg/n.json")
+        (tree / "z.json").write_text("{}")
+        assert watch.json()["path"] == str(tree / "z.json")
+        assert watch.end(signal.SIGTERM) == 0
+
+
+def test_lines_of_pull_are_those_of_watch(tree: Path, state_dir: Path) -> None:
+    """A watch with a kept state directory is a service like any other: a second terminal may pull from it."""
+    with Command("watch", "--json", tree, "--state-dir", state_dir) as watch:
+        watch.ready()
+        found = lines_of(run("pull", "--group", "g", "--from", "start", "--json", "--state-dir", state_dir))
+        assert len(found) == 6
+        assert watch.end(signal.SIGTERM) == 0

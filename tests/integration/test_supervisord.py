@@ -1,0 +1,540 @@
+"""Our supervisord, started for real, with stub programs in place of the aggregator, the shards and the coordinator."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import TypeVar
+
+import msgspec
+import pytest
+
+from shardwatch.shard.contract.errors import InUseError, ServiceError
+from shardwatch.shard.contract.layout import Layout
+from shardwatch.shard.contract.limits import SHARD_ID_PATTERN
+from shardwatch.shard.contract.planfile import Anchor, Plan, read_plan, write_plan
+from shardwatch.shard.contract.settings import Settings
+from shardwatch.supervisor import service
+from shardwatch.supervisor.control import supervisord
+from shardwatch.supervisor.plugin.rearm import ACCIDENTS_MAX, DELAY_S_MAX, delay_s
+from shardwatch.supervisor.plugin.rpc import ID
+
+T = TypeVar("T")
+
+#: Hang guard of every wait, seconds.
+GUARD_S = 30.0
+
+#: A program that tells of its life in stub/log, and does what stub/NAME.mode says: `exit` at once, or be `stuck`.
+STUB = """
+import os, select, signal, sys
+name = os.environ.get("SHARD_ID") or sys.argv[1]
+os.makedirs("stub", exist_ok=True)
+def mode():
+    try:
+        with open(f"stub/{name}.mode") as f:
+            return f.read()
+    except OSError:
+        return ""
+def say(word):
+    with open("stub/log", "a") as f:
+        f.write(f"{word} {name} {os.getpid()}\\n")
+def leave(*_):
+    say("term")
+    if mode() != "stuck":
+        os._exit(0)
+signal.signal(signal.SIGTERM, leave)
+say("start")
+print(f"hello from {name}", flush=True)
+if mode() == "exit":
+    sys.exit(3)
+while True:
+    ready, _, _ = select.select([0], [], [], 60)
+    if ready and not os.read(0, 1):
+        say("eof")
+        os._exit(0)
+"""
+
+
+def wait_for(what: Callable[[], T], guard_s: float = GUARD_S) -> T:
+    """Polls until `what` is true, and returns it."""
+    deadline = time.monotonic() + guard_s
+    while not (value := what()):
+        assert time.monotonic() < deadline, "waited in vain"
+        threading.Event().wait(0.005)
+    return value
+
+
+def alive(pid: int) -> bool:
+    """Whether the process exists and is no zombie."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(") ", 1)[1][0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+class Ground:
+    """A prepared state directory whose programs are stubs, and what the stubs said."""
+
+    def __init__(self, state_dir: Path, stub: Path, *, real: tuple[str, ...] = ()) -> None:
+        root = stub.parent / "root"
+        root.mkdir(exist_ok=True)
+        self.settings = Settings(roots=(os.fsencode(root),), include=("*",), exclude=())
+        self.stub = stub
+        self.real = real
+        self.state_dir = state_dir
+        self.processes: list[subprocess.Popen[bytes]] = []
+        self.layout = self.prepare().layout
+
+    def prepare(self) -> service.Prepared:
+        """`service.prepare`, and then stubs in the configuration."""
+        prepared = service.prepare(self.state_dir, self.settings)
+        conf = prepared.layout.supervisord_conf
+        text = conf.read_text()
+        for name, module in (
+            ("shard", "shard.main"),
+            ("aggregator", "aggregator.main"),
+            ("coordinator", "supervisor.coordinator"),
+        ):
+            if name not in self.real:
+                text = text.replace(f"-P -m shardwatch.{module} --state-dir .", f"-S -E {self.stub} {name}")
+        conf.write_text(text)
+        return prepared
+
+    def start(self, **options: bool) -> subprocess.Popen[bytes]:
+        process = service.start(self.layout, follow=options.pop("follow", True), **options)
+        self.processes.append(process)
+        wait_for(lambda: process.poll() is not None or service.programs(self.layout))
+        assert process.poll() is None, service.last_words(self.layout, "start")
+        return process
+
+    def add(self, *shards: str) -> None:
+        with supervisord(self.layout.supervisor_socket) as proxy:
+            for shard in shards:
+                assert proxy.shards.add(shard) is True
+        for shard in shards:
+            self.wait_pid(shard)
+
+    def lines(self, word: str) -> list[tuple[str, int]]:
+        """What the stubs said: (name, pid) in order."""
+        try:
+            text = (self.layout.state_dir / "stub/log").read_text()
+        except FileNotFoundError:
+            return []
+        rows = [line.split() for line in text.splitlines()]
+        return [(row[1], int(row[2])) for row in rows if row[0] == word]
+
+    def mode(self, name: str, mode: str) -> None:
+        (self.layout.state_dir / "stub").mkdir(exist_ok=True)
+        (self.layout.state_dir / f"stub/{name}.mode").write_text(mode)
+
+    def states(self) -> dict[str, str]:
+        return {row["name"]: row["state"] for row in service.programs(self.layout)}
+
+    def pids(self) -> dict[str, int]:
+        return {row["name"]: row["pid"] for row in service.programs(self.layout)}
+
+    def wait_pid(self, name: str, other_than: int = 0) -> int:
+        """The pid of a program once its stub runs and listens to signals."""
+
+        def found() -> int:
+            pid = self.pids().get(name, 0)
+            return pid if pid and pid != other_than and (name, pid) in self.lines("start") else 0
+
+        return wait_for(found)
+
+    def ctl(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """supervisorctl as a user runs it, from another directory."""
+        return subprocess.run(
+            [sys.executable, "-P", "-m", "supervisor.supervisorctl", "-c", str(self.layout.supervisord_conf), *arguments],
+            cwd="/",
+            capture_output=True,
+            text=True,
+            timeout=GUARD_S,
+            check=False,
+        )
+
+    def close(self) -> None:
+        if self.state_dir.is_dir():
+            service.stop(self.layout)
+        for process in self.processes:
+            if process.stdin is not None:
+                process.stdin.close()
+            process.wait(GUARD_S)
+
+
+@pytest.fixture
+def place(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A short directory with the stub in it, and children that find this checkout."""
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2] / "src"))
+    path = Path(tempfile.mkdtemp(prefix="sw-"))
+    (path / "stub.py").write_text(STUB)
+    yield path
+    shutil.rmtree(path)
+
+
+@pytest.fixture
+def ground(place: Path) -> Iterator[Ground]:
+    """A prepared state directory; whatever runs there at the end is stopped."""
+    ground = Ground(place / "state", place / "stub.py")
+    yield ground
+    ground.close()
+
+
+def test_stops_in_order_and_leaves_nothing(ground: Ground) -> None:
+    """The coordinator gets its signal first, then all shards, then the aggregator; no process or socket is left."""
+    process = ground.start()
+    ground.add("s0", "s1", "s2")
+    ground.wait_pid("aggregator")
+    ground.wait_pid("coordinator")
+    assert service.stop(ground.layout)
+    order = [name for name, _ in ground.lines("term")]
+    assert order[0] == "coordinator"
+    assert sorted(order[1:4]) == ["s0", "s1", "s2"]
+    assert order[4:] == ["aggregator"]
+    assert process.wait(GUARD_S) == 0
+    assert not any(alive(pid) for _, pid in ground.lines("start"))
+    assert sorted(path.name for path in ground.layout.run.iterdir()) == []
+    assert not service.stop(ground.layout), "nothing is left to stop"
+
+
+def test_stuck_programs_are_killed_in_time(ground: Ground) -> None:
+    """Programs that ignore SIGTERM are killed after 1 + 1 + 2 s, by supervisord itself, within STOP_S."""
+    for name in ("aggregator", "coordinator", "s0", "s1"):
+        ground.mode(name, "stuck")
+    process = ground.start()
+    ground.add("s0", "s1")
+    ground.wait_pid("aggregator")
+    ground.wait_pid("coordinator")
+    service.stop(ground.layout)
+    assert process.wait(GUARD_S) == 0, "supervisord ended by itself"
+    log = ground.layout.log("supervisord").read_text()
+    assert log.count("with SIGKILL") == 4
+    assert not any(alive(pid) for _, pid in ground.lines("start"))
+
+
+def test_stopped_supervisord_is_killed(ground: Ground) -> None:
+    """A supervisord that does not react (SIGSTOP) is killed after the time given, and its programs notice."""
+    process = ground.start()
+    ground.add("s0")
+    os.kill(process.pid, signal.SIGSTOP)
+    assert service.stop(ground.layout, 0.2)
+    assert process.wait(GUARD_S) == -signal.SIGKILL
+    wait_for(lambda: not any(alive(pid) for _, pid in ground.lines("start")))
+
+
+def test_killed_shard_is_back(ground: Ground) -> None:
+    """A shard killed with -9 has a new process at once, early or late in its life; the others keep theirs."""
+    ground.start()
+    ground.add("s0", "s1")
+    other = ground.pids()["s1"]
+    for state in ("STARTING", "RUNNING", "RUNNING"):
+        wait_for(partial(_is_in, ground, "s0", state))
+        old = ground.pids()["s0"]
+        os.kill(old, signal.SIGKILL)
+        ground.wait_pid("s0", other_than=old)
+    assert ground.pids()["s1"] == other
+
+
+def _is_in(ground: Ground, name: str, state: str) -> bool:
+    return ground.states()[name] == state
+
+
+@pytest.mark.parametrize("name", ["aggregator", "coordinator", "s0"])
+def test_failing_program_is_never_given_up(ground: Ground, name: str) -> None:
+    """A program that exits at once more than ten times is started again and again, and runs once it can."""
+    ground.mode(name, "exit")
+    ground.start()
+    if name == "s0":
+        with supervisord(ground.layout.supervisor_socket) as proxy:
+            proxy.shards.add("s0")
+    wait_for(lambda: len([line for line in ground.lines("start") if line[0] == name]) > ACCIDENTS_MAX)
+    row = next(row for row in service.programs(ground.layout) if row["name"] == name)
+    assert row["state"] in ("BACKOFF", "STARTING")
+    assert row["retry_s"] <= DELAY_S_MAX
+    with pytest.raises(ServiceError, match=f"{name} keeps ending: hello from {name}"):
+        service.wait_ready(ground.layout, GUARD_S)
+    ground.mode(name, "")
+    with supervisord(ground.layout.supervisor_socket) as proxy:
+        assert proxy.shards.rearm(name) is True
+    wait_for(lambda: ground.states()[name] == "RUNNING")
+
+
+def test_fatal_is_taken_back(ground: Ground) -> None:
+    """Even where supervisord gives up after one retry (FATAL), the program goes on being started."""
+    conf = ground.layout.supervisord_conf
+    conf.write_text(conf.read_text().replace("startretries = 1000000", "startretries = 1"))
+    ground.mode("aggregator", "exit")
+    process = ground.start()
+    wait_for(lambda: len([line for line in ground.lines("start") if line[0] == "aggregator"]) >= 6)
+    assert ground.states()["aggregator"] != "FATAL"
+    assert process.poll() is None
+    service.stop(ground.layout)
+    assert process.wait(GUARD_S) == 0, "a program in BACKOFF does not hold up the end"
+
+
+def test_late_crash_loop_is_paced() -> None:
+    """The wait between starts begins short, grows, and is never longer than DELAY_S_MAX."""
+    waits = [delay_s(deaths) for deaths in range(1, 30)]
+    assert waits == sorted(waits)
+    assert sum(waits[:3]) < 1.0
+    assert waits[-1] == DELAY_S_MAX
+
+
+def test_group_survives_reread_update_and_reload(ground: Ground) -> None:
+    """reread and update find nothing to do; a reload (SIGHUP) starts the plan's shards again and keeps the lock."""
+    process = ground.start()
+    ground.add("s0", "s1")
+    before = ground.pids()
+    assert "No config updates" in ground.ctl("reread").stdout
+    assert ground.ctl("update").stdout == ""
+    assert ground.pids() == before
+    root = ground.settings.roots[0]
+    write_plan(ground.layout.plan, Plan(7, (Anchor(root, "s1", root), Anchor(root + b"/x", "s2", root)), "k"))
+    (ground.layout.run / "plan.key").write_text("k")
+    for _ in range(2):
+        old = ground.wait_pid("aggregator")
+        os.kill(process.pid, signal.SIGHUP)
+        ground.wait_pid("aggregator", other_than=old)
+        for shard in ("s1", "s2"):
+            ground.wait_pid(shard)
+        assert "s0" not in ground.pids()
+        with pytest.raises(InUseError):
+            ground.prepare()
+    old = ground.wait_pid("s1")
+    os.kill(old, signal.SIGKILL)
+    ground.wait_pid("s1", other_than=old)
+
+
+def test_plan_of_other_settings_is_not_started(ground: Ground) -> None:
+    """Shards of a plan whose key is not the one that `prepare` found wait for the coordinator."""
+    root = ground.settings.roots[0]
+    write_plan(ground.layout.plan, Plan(7, (Anchor(root, "s1", root),), "old"))
+    (ground.layout.run / "plan.key").write_text("new")
+    ground.start()
+    assert set(ground.pids()) == {"aggregator", "coordinator"}
+    ground.layout.plan.write_text("{")
+    assert service.stop(ground.layout)
+    ground.start()
+    assert set(ground.pids()) == {"aggregator", "coordinator"}
+
+
+def test_programs_notice_the_death_of_supervisord(ground: Ground) -> None:
+    """kill -9 of supervisord: the programs end, and the next start cleans up what it left."""
+    process = ground.start()
+    ground.add("s0")
+    process.kill()
+    process.wait(GUARD_S)
+    wait_for(lambda: not any(alive(pid) for _, pid in ground.lines("start")))
+    assert ground.layout.supervisor_socket.exists()
+    assert not service.running(ground.layout)
+    ground.prepare()
+    ground.start()
+    ground.add("s0")
+
+
+def test_follows_its_parent_and_removes_the_directory(ground: Ground) -> None:
+    """kill -9 of the process that started it ends everything, and an ephemeral state directory is gone."""
+    code = (
+        "import sys, time\n"
+        "from pathlib import Path\n"
+        "from shardwatch.shard.contract.layout import Layout\n"
+        "from shardwatch.supervisor import service\n"
+        "process = service.start(Layout(sys.argv[1]), follow=True, ephemeral=True)\n"
+        "print(process.pid, flush=True)\n"
+        "time.sleep(1000)\n"
+    )
+    with subprocess.Popen([sys.executable, "-P", "-c", code, ground.state_dir], stdout=subprocess.PIPE) as parent:
+        assert parent.stdout is not None
+        pid = int(parent.stdout.readline())
+        wait_for(lambda: service.programs(ground.layout))
+        ground.add("s0")
+        started = [line[1] for line in ground.lines("start")]
+        parent.kill()
+    wait_for(lambda: not any(map(alive, [pid, *started])))
+    wait_for(lambda: not ground.state_dir.exists())
+
+
+def test_closed_standard_input_ends_it(ground: Ground) -> None:
+    """Closing the pipe that `start` returned is enough, whatever thread started it."""
+    process = ground.start()
+    assert process.stdin is not None
+    process.stdin.close()
+    assert process.wait(GUARD_S) == 0
+
+
+def test_survives_the_thread_that_started_it(ground: Ground) -> None:
+    """The kernel's death signal also comes when the starting *thread* ends: that is not the parent's death."""
+    thread = threading.Thread(target=ground.start)
+    thread.start()
+    thread.join()
+    ground.add("s0")
+    assert ground.processes[0].poll() is None
+
+
+def test_detached_service_does_not_follow(ground: Ground) -> None:
+    """Without `follow` it runs in a session of its own, with nothing of ours, until it is stopped."""
+    process = ground.start(follow=False)
+    assert os.getsid(process.pid) == process.pid
+    assert os.readlink(f"/proc/{process.pid}/fd/0") == "/dev/null"
+    assert service.stop(ground.layout)
+    assert process.wait(GUARD_S) == 0
+    assert ground.state_dir.is_dir()
+
+
+def test_second_service_is_refused(ground: Ground) -> None:
+    """One state directory, one service: the second says so in one line, and the first does not notice."""
+    ground.start()
+    second = subprocess.run(service.command(ground.layout), capture_output=True, text=True, timeout=GUARD_S, check=False)
+    assert second.returncode == InUseError.exit_code
+    assert second.stderr.startswith("shardwatch: a service is running in")
+    assert len(second.stderr.splitlines()) == 1
+    assert service.programs(ground.layout)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "word"),
+    [(["--state-dir"], "requires argument"), (["x"], "--state-dir"), (["--state-dir", "/nowhere"], "prepared")],
+)
+def test_wrong_arguments_of_run(place: Path, arguments: list[str], word: str) -> None:
+    """One line, exit code 2."""
+    argv = [*service.command(Layout("/x"))[:4], *arguments]
+    result = subprocess.run(argv, capture_output=True, text=True, timeout=GUARD_S, check=False)
+    assert result.returncode == 2
+    assert word in result.stderr
+    assert len(result.stderr.splitlines()) == 1
+
+
+def test_supervisorctl(ground: Ground) -> None:
+    """status, shards, restart, tail and shutdown work from anywhere."""
+    process = ground.start()
+    ground.add("s0")
+    wait_for(lambda: set(ground.states().values()) == {"RUNNING"})
+    assert "shards:s0" in ground.ctl("status").stdout
+    wait_for(lambda: "hello from s0" in ground.ctl("tail", "shards:s0").stdout)
+    old = ground.pids()["s0"]
+    assert "started" in ground.ctl("restart", "shards:s0").stdout
+    assert ground.wait_pid("s0") != old
+    listed = ground.ctl("shards")
+    assert listed.returncode == 0
+    assert [line.split()[0] for line in listed.stdout.splitlines()] == ["aggregator", "shards:s0", "coordinator"]
+    one = ground.ctl("shards", "s0", "shards:none")
+    assert "RUNNING" in one.stdout
+    assert "none: ERROR (no such program)" in one.stdout
+    assert one.returncode == 1
+    assert "state, pid, uptime" in ground.ctl("help", "shards").stdout
+    ground.ctl("shutdown")
+    assert process.wait(GUARD_S) == 0
+    assert ground.ctl("shards").returncode != 0
+
+
+@pytest.mark.parametrize("bad", ["", "A", "a b", "../x", "a:b", "s" * 64, "%(here)s", 7])
+def test_only_ids_are_taken(ground: Ground, bad: str | int) -> None:
+    """Nothing but an id gets through XML-RPC: no path, no command, no expansion."""
+    import xmlrpc.client
+
+    ground.start()
+    with supervisord(ground.layout.supervisor_socket) as proxy, pytest.raises(xmlrpc.client.Fault, match="BAD_NAME"):
+        proxy.shards.add(bad)
+    assert ID.pattern == SHARD_ID_PATTERN
+
+
+def test_add_and_remove_are_idempotent(ground: Ground) -> None:
+    """A second `add` or `remove` says False; a removed shard's process is gone, and the id can be used again."""
+    ground.start()
+    ground.add("s0")
+    old = ground.pids()["s0"]
+    with supervisord(ground.layout.supervisor_socket) as proxy:
+        assert proxy.shards.add("s0") is False
+        assert proxy.shards.remove("s0") is True
+        assert proxy.shards.remove("s0") is False
+        assert not alive(old)
+        assert "s0" not in ground.pids()
+        assert proxy.shards.rearm("s0") is False
+    ground.add("s0")
+
+
+@pytest.mark.parametrize("name", ["a b", "50% off", "q'u\"o", "semi ;b #c", "üñï→", "%(here)s", "~x", "a:b", "$(id)"])
+def test_odd_state_directories(place: Path, name: str) -> None:
+    """Every name that `prepare` takes works to the end: start, add, tail, restart, stop."""
+    ground = Ground(place / name, place / "stub.py")
+    try:
+        ground.start()
+        ground.add("s0")
+        wait_for(lambda: "hello from s0" in ground.ctl("tail", "shards:s0").stdout)
+        assert ground.layout.log("shard-s0").exists()
+        assert service.stop(ground.layout)
+    finally:
+        ground.close()
+
+
+def test_coordinator_runs_the_plan(place: Path) -> None:
+    """The real coordinator adds the plan's shards, removes others, and a kept plan keeps its generation."""
+    ground = Ground(place / "state", place / "stub.py", real=("coordinator",))
+    try:
+        ground.start()
+        wait_for(lambda: any(name not in ("aggregator", "coordinator") for name in ground.states()))
+        plan = read_plan(ground.layout.plan)
+        assert plan is not None
+        assert plan.generation == 1
+        for shard in plan.shards():
+            ground.wait_pid(shard)
+        ground.add("stranger")
+        old = ground.pids()["coordinator"]
+        wait_for(lambda: ground.states()["coordinator"] == "RUNNING")
+        os.kill(old, signal.SIGKILL)
+        wait_for(lambda: "stranger" not in ground.states())
+        assert service.stop(ground.layout)
+        assert "plan 1:" in ground.layout.log("coordinator").read_text()
+        prepared = ground.prepare()
+        assert prepared.resumed
+        assert prepared.notes == ()
+        ground.start()
+        assert set(plan.shards()) <= set(ground.pids()), "they do not wait for the coordinator"
+        assert service.stop(ground.layout)
+        assert read_plan(ground.layout.plan) == plan
+        ground.settings = msgspec.structs.replace(ground.settings, include=("*.x",))
+        ground.prepare()
+        ground.start()
+        wait_for(lambda: (now := read_plan(ground.layout.plan)) is not None and now.generation == 2)
+    finally:
+        ground.close()
+
+
+def test_coordinator_leaves_with_supervisord(place: Path) -> None:
+    """It ends with code 0 on SIGTERM, when its standard input ends, and refuses wrong arguments in one line."""
+    ground = Ground(place / "state", place / "stub.py")
+    argv = [sys.executable, "-P", "-m", "shardwatch.supervisor.coordinator"]
+    with subprocess.Popen(
+        [*argv, "--state-dir", "."], stdin=subprocess.PIPE, cwd=ground.state_dir, stdout=subprocess.PIPE
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline().startswith(b"plan 1:")
+        assert b"does not answer" in process.stdout.readline()
+        assert process.stdin is not None
+        process.stdin.close()
+        assert process.wait(GUARD_S) == 0
+    with subprocess.Popen(
+        [*argv, "--state-dir", "."], stdin=subprocess.PIPE, cwd=ground.state_dir, stdout=subprocess.PIPE
+    ) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        process.terminate()
+        assert process.wait(GUARD_S) == 0
+    wrong = subprocess.run(argv, capture_output=True, text=True, timeout=GUARD_S, check=False)
+    assert wrong.returncode == 2
+    assert wrong.stderr.count("\n") == 1
+    ground.layout.settings.write_text("{")
+    broken = subprocess.run(
+        [*argv, "--state-dir", "."], cwd=ground.state_dir, capture_output=True, text=True, timeout=GUARD_S, check=False
+    )
+    assert broken.returncode == 1
+    assert broken.stderr.count("\n") == 1

@@ -1,0 +1,227 @@
+"""After any schedule of changes, pulls, acks, failures, crashes and seeks a consumer's mirror equals the truth."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from fakes_index import FakeIndex
+from harness_serve import Bench
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+PATHS = [f"/r/{d}/{n}" for d in ("a", "b") for n in range(4)]
+GROUPS = ("start", "now")
+paths = st.sampled_from(PATHS)
+groups = st.sampled_from(GROUPS)
+workers = st.sampled_from(["w1", "w2", "w3"])
+
+
+def lane(path: str) -> int:
+    return 5 if path.endswith("/0") else 0
+
+
+class GroupsMachine(RuleBasedStateMachine):
+    """Two groups over one index. Of each, one mirror applies a batch when it is handed out, and one when its ack is accepted:
+    a worker may die between the two, so both must end right."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.directory = Path(tempfile.mkdtemp(prefix="sw-groups-"))
+        self.bench = Bench(self.directory / "groups.db", lease_ms=3000, attempts_max=2, leases_max=4, replay_s=0)
+        self.size = 0
+        self.handed: dict[str, dict[str, int]] = {}
+        self.acked: dict[str, dict[str, int]] = {}
+        #: Batches on lease as their workers see it: id -> (batch, end).
+        self.leases: dict[str, tuple[dict[str, Any], float]] = {}
+        self.waits: set[int] = set()
+
+    def teardown(self) -> None:
+        try:
+            self.drain()
+        finally:
+            self.bench.store.crash()
+            shutil.rmtree(self.directory)
+
+    @initialize(there=st.sets(paths))
+    def begin(self, there: set[str]) -> None:
+        for path in sorted(there):
+            self.write(path)
+        for group in GROUPS:
+            truth = self.bench.index.truth()
+            self.handed[group] = {} if group == "start" else dict(truth)
+            self.acked[group] = dict(self.handed[group])
+            self.bench.ask("pull", group=group, from_=group, peek=True)
+
+    # -- the tree
+
+    @rule(path=paths)
+    def write(self, path: str) -> None:
+        self.size += 1
+        self.bench.index.put(path.encode(), lane=lane(path), size=self.size)
+        self.bench.commit()
+        self.collect_replies()
+
+    @rule(path=paths)
+    def remove(self, path: str) -> None:
+        self.bench.index.remove(path.encode())
+        self.bench.commit()
+        self.collect_replies()
+
+    @rule()
+    def forget_tombstones(self) -> None:
+        self.bench.index.collect(self.bench.server.passed())
+
+    # -- the workers
+
+    @rule(group=groups, worker=workers, limit=st.integers(1, 5), wait=st.booleans())
+    def pull(self, group: str, worker: str, limit: int, wait: bool) -> None:
+        self.waits.add(
+            self.bench.send("pull", group=group, max=limit, worker=worker, wait_ms=2000 if wait else 0)
+        )
+        self.collect_replies()
+
+    def collect_replies(self) -> None:
+        for number in [n for n in self.waits if n in self.bench.replies]:
+            self.waits.discard(number)
+            reply = self.bench.replies.pop(number)
+            assert reply["ok"], reply
+            if reply["batch"] is not None:
+                self.receive(reply["batch"])
+
+    def receive(self, batch: dict[str, Any]) -> None:
+        self.expire()
+        mirror = self.handed[batch["group"]]
+        names = [e["path"] for e in batch["events"] if e["type"] == "event"]
+        assert len(set(names)) == len(names)
+        live = [b for b, _ in self.leases.values() if b["group"] == batch["group"]]
+        busy = {e["path"] for b in live for e in b["events"] if e["type"] == "event"}
+        assert not busy & set(names), "a path in two leases"
+        assert not any(e["type"] == "fresh" for b in live for e in b["events"]), "a batch beside fresh"
+        if not names:
+            assert len(batch["events"]) == 1
+            # What is on lease from before was revoked.
+            for other in live:
+                del self.leases[other["id"]]
+        apply(mirror, batch)
+        self.leases[batch["id"]] = (batch, self.bench.now + 3)
+
+    def expire(self) -> None:
+        self.leases = {i: (b, end) for i, (b, end) in self.leases.items() if end > self.bench.now}
+
+    @precondition(lambda self: self.leases)
+    @rule(data=st.data())
+    def ack(self, data: st.DataObject) -> None:
+        batch, _ = self.leases.pop(data.draw(st.sampled_from(sorted(self.leases))))
+        reply = self.bench.ack(batch)
+        if reply["ok"]:
+            apply(self.acked[batch["group"]], batch)
+            assert self.bench.ack(batch)["repeated"]
+        else:
+            assert reply["error"] == "lease_expired" and "forget everything" in reply["message"], reply
+        self.collect_replies()
+
+    @precondition(lambda self: self.leases)
+    @rule(data=st.data(), op=st.sampled_from(["nack", "release"]))
+    def give_back(self, data: st.DataObject, op: str) -> None:
+        batch, _ = self.leases.pop(data.draw(st.sampled_from(sorted(self.leases))))
+        reply = self.bench.ask(op, group=batch["group"], batch=batch["id"])
+        assert reply["ok"] or reply["error"] == "lease_expired"
+        assert not self.bench.ack(batch)["ok"]
+        self.collect_replies()
+
+    @precondition(lambda self: self.leases)
+    @rule(data=st.data())
+    def extend(self, data: st.DataObject) -> None:
+        key = data.draw(st.sampled_from(sorted(self.leases)))
+        batch, _ = self.leases[key]
+        if self.bench.ask("extend", group=batch["group"], batch=key)["ok"]:
+            self.leases[key] = (batch, self.bench.now + 3)
+        else:
+            del self.leases[key]
+
+    @rule(group=groups, back=st.integers(0, 10))
+    def seek(self, group: str, back: int) -> None:
+        # Only back: forward gives up what is pending.
+        tick = max(0, self.bench.group(group)["cursor"] - back)
+        assert self.bench.ask("seek", group=group, tick=tick)["ok"]
+        self.collect_replies()
+
+    # -- the service
+
+    @rule(seconds=st.sampled_from([0.3, 1.0, 3.5]))
+    def time_passes(self, seconds: float) -> None:
+        self.bench.advance(seconds)
+        self.expire()
+        self.collect_replies()
+
+    @rule()
+    def kill(self) -> None:
+        self.waits.clear()
+        self.bench.replies.clear()
+        self.bench.crash()
+
+    @rule()
+    def restart(self) -> None:
+        self.waits.clear()
+        self.bench.restart()
+        self.bench.replies.clear()
+
+    @rule()
+    def lose_the_index(self) -> None:
+        """A new index finds what is there; its ticks begin anew."""
+        self.kill()
+        old = self.bench.index
+        new = FakeIndex(old.incarnation + "+")
+        for row in old.rows.values():
+            if row.kind:
+                new.put(row.path, lane=row.lane, size=row.size)
+        self.bench.index = new
+        self.bench.crash()
+
+    @invariant()
+    def every_journal_is_written(self) -> None:
+        assert not any(g.journal for g in self.bench.server._groups.values())
+
+    def drain(self) -> None:
+        """Quiet: whoever is left pulls and acks until nothing is pending."""
+        if not self.handed:
+            return
+        self.bench.advance(4)
+        self.collect_replies()
+        self.expire()
+        self.bench.replies.clear()
+        for group in GROUPS:
+            self.bench.ask("retry", group=group)
+            while True:
+                batch = self.bench.pull(group, from_=None)
+                if batch is None:
+                    if not self.bench.group(group)["backlog"]:
+                        break
+                    self.bench.advance(30)
+                    continue
+                apply(self.handed[group], batch)
+                apply(self.acked[group], batch)
+                assert self.bench.ack(batch)["ok"]
+            truth = self.bench.index.truth()
+            assert self.handed[group] == truth
+            assert self.acked[group] == truth
+            found = self.bench.group(group)
+            assert (found["backlog"], found["leased"], found["parked"]) == (0, 0, [])
+
+
+def apply(mirror: dict[str, int], batch: dict[str, Any]) -> None:
+    for event in batch["events"]:
+        if event["type"] == "fresh":
+            mirror.clear()
+        elif event["event_type"] == "deleted":
+            mirror.pop(event["path"], None)
+        else:
+            mirror[event["path"]] = event["size"]
+
+
+GroupsMachine.TestCase.settings = settings(max_examples=60, stateful_step_count=60)
+TestGroups = GroupsMachine.TestCase
