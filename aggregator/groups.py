@@ -116,6 +116,10 @@ class Group:
             low = min(low, min(ticks, default=low))
         return low - 1
 
+    def scan(self, number: int) -> int:
+        """Rows of the lane with a later tick were not looked at yet."""
+        return self.lanes[number].scan if number in self.lanes else self.base_scan
+
     def units(self) -> Iterator[Unit]:
         yield from self.leases.values()
         yield from self.redo
@@ -440,6 +444,13 @@ class Group:
             ended = f"its lease expired after attempt {unit.failures + 1}"
             self.fail(index, unit, now, "its lease expired" + (f" at worker {unit.worker}" * bool(unit.worker)), ended, 0)
         self._expiry = min((u.due for u in self.leases.values()), default=float("inf"))
+
+    def reboot(self, now: float) -> None:
+        """The machine was started anew: no worker is alive, and dates of then mean nothing."""
+        for unit in list(self.leases.values()):
+            self.release(unit, now, "the machine was started anew")
+        for unit in self.redo:
+            unit.due = now
 
     def shift(self, by: float) -> None:
         """All leases end later: the service could not answer for that long."""

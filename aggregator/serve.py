@@ -7,8 +7,6 @@ Every method that returns replies has made durable what they say. A request is a
 from __future__ import annotations
 
 import heapq
-import logging
-import secrets
 import sqlite3
 import time
 from collections import deque
@@ -22,9 +20,8 @@ from shardwatch.aggregator.groups import Group
 from shardwatch.aggregator.groupstore import GroupStore
 from shardwatch.aggregator.lease import Batch, Index, Unit
 from shardwatch.aggregator.protocol import RefusedError
+from shardwatch.aggregator.registry import Registry
 from shardwatch.shard.contract.settings import Settings
-
-log = logging.getLogger("shardwatch.aggregator")
 
 Envelope = list[bytes]
 Outgoing = tuple[Envelope, bytes]
@@ -57,14 +54,13 @@ class Engine(Protocol):
 class _Call:
     """One request on its way to its reply."""
 
-    __slots__ = ("created", "deadline", "done", "envelope", "existed", "id", "json", "request", "token")
+    __slots__ = ("created", "done", "envelope", "existed", "id", "json", "request", "token")
 
     def __init__(self, envelope: Envelope, *, json: bool) -> None:
         self.envelope = envelope
         self.json = json
         self.id: object = None
         self.request: Any = None
-        self.deadline = 0.0
         self.done = False
         self.created = False
         self.existed = False
@@ -95,77 +91,23 @@ class Server:
         self._settings = settings
         self._clock = clock
         self._wall = wall
-        #: One line each, for `status`: what the user should know.
-        self.notes = list(store.notes)
-        self._groups: dict[str, Group] = {}
-        self._next_key = 1
+        self._registry = Registry(index, store, settings, clock(), wall)
+        self._groups = self._registry.by_name
         self._out: list[tuple[_Call, bytes]] = []
-        self._dirty: dict[int, Group] = {}
-        self._dropped: set[int] = set()
         #: Waiting calls: pulls by group, and the rest.
         self._pulls: dict[str, deque[_Call]] = {}
         self._polls: list[_Call] = []
-        self._parked = 0
-        #: (when, order, call or group): what is due; entries may be out of date.
-        self._timers: list[tuple[float, int, _Call | Group]] = []
+        #: (when, order, call): ends of waits, a heap.
+        self._deadlines: list[tuple[float, int, _Call]] = []
         self._order = 0
-        self._watched: dict[int, float] = {}
         self._last = clock()
         self._skew = wall() - self._last
         self._prune_at = self._last + PRUNE_S
-        self._load()
 
-    # -- starting
-
-    def _load(self) -> None:
-        now = self._clock()
-        try:
-            groups = [group for key in self._store.known() if (group := self._store.load(key)) is not None]
-        except (sqlite3.DatabaseError, msgspec.MsgspecError, ValueError) as error:
-            if isinstance(error, sqlite3.OperationalError):
-                raise
-            self._store.set_aside(str(error))
-            self.notes = list(self._store.notes)
-            groups = []
-        lanes = msgspec.json.encode(self._settings.priorities, order="sorted").decode()
-        relaned = self._store.meta("priorities") not in (None, lanes)
-        for group in groups:
-            if self._store.lost_power and group.state in ("active", "fresh"):
-                group.refresh("the machine lost power, and durability is not `power`")
-            elif self._store.rebooted:
-                for unit in list(group.leases.values()):
-                    group.release(unit, now, "the machine was started anew")
-                for unit in group.redo:
-                    unit.due = now
-            elif relaned and group.state == "active":
-                group.collapse("the priorities were changed")
-            self._attach(group)
-            self._adopt(group)
-        self._next_key = max((g.key for g in groups), default=0) + 1
-        self._store.set_meta("priorities", lanes)
-        self._flush()
-
-    def _attach(self, group: Group) -> None:
-        if group.state == "active" and group.incarnation != self._index.incarnation:
-            group.refresh("the index was built anew")
-        group.attach(self._index)
-
-    def _adopt(self, group: Group) -> None:
-        group.attempts_max = self._settings.attempts_max
-        self._groups[group.name] = group
-        self._touch(group)
-
-    def _touch(self, group: Group) -> None:
-        """Something changed: its journal is written at the end of the turn, its next date is watched."""
-        self._dirty[group.key] = group
-        due = group.next_due()
-        if due < self._watched.get(group.key, float("inf")):
-            self._watched[group.key] = due
-            self._later(due, group)
-
-    def _later(self, when: float, what: _Call | Group) -> None:
-        self._order += 1
-        heapq.heappush(self._timers, (when, self._order, what))
+    @property
+    def notes(self) -> list[str]:
+        """One line each, for `status`: what the user should know of groups."""
+        return self._registry.notes
 
     # -- what main calls
 
@@ -197,30 +139,26 @@ class Server:
         self._due(now)
         if now >= self._prune_at:
             self._prune_at = now + PRUNE_S
-            self._prune()
+            self._registry.prune(self._pulls)
         return self._flush()
-
-    def _due(self, now: float) -> None:
-        # What becomes due meanwhile has its turn after the sockets have had theirs.
-        last = self._order
-        while self._timers and self._timers[0][0] <= now and self._timers[0][1] <= last:
-            what = heapq.heappop(self._timers)[2]
-            if isinstance(what, _Call):
-                if not what.done:
-                    self._time_out(what, now)
-            elif self._groups.get(what.name) is what:
-                self._watched.pop(what.key, None)
-                what.expire(self._index, now)
-                self._touch(what)
-                self._serve(what.name, now)
 
     def next_due(self) -> float:
         """Seconds after which `tick` has something to do, at most TICK_S."""
         now = self._clock()
-        due = now + (_POLL_S if self._polls else TICK_S)
-        if self._timers:
-            due = min(due, self._timers[0][0])
+        due = min(now + (_POLL_S if self._polls else TICK_S), self._registry.next_due())
+        if self._deadlines:
+            due = min(due, self._deadlines[0][0])
         return max(0.0, due - now)
+
+    def _due(self, now: float) -> None:
+        for group in self._registry.due(now):
+            self._serve(group.name, now)
+        # What becomes due meanwhile has its turn after the sockets have had theirs.
+        last = self._order
+        while self._deadlines and self._deadlines[0][0] <= now and self._deadlines[0][1] <= last:
+            call = heapq.heappop(self._deadlines)[2]
+            if not call.done:
+                self._time_out(call, now)
 
     def undelivered(self, reply: bytes) -> None:
         """A reply could not be sent because its receiver is gone: the batch in it, if any, is free at once."""
@@ -232,13 +170,12 @@ class Server:
             unit = group.leases.get(int(batch["id"].rpartition("-")[2])) if group else None
             if group is not None and unit is not None:
                 group.release(unit, now, "its worker went away before it was sent")
-                self._touch(group)
-                self._later(now, group)
+                self._registry.touch(group)
+                self._registry.watch(group, now)
 
     def passed(self) -> dict[int, int]:
-        """Lane -> lowest cursor of all groups that have one: tombstones up to it are needed for a replay only."""
-        groups = [g for g in self._groups.values() if g.state == "active"]
-        return {lane: min([g.cursor(lane) for g in groups], default=self._index.tick) for lane in self._index.lanes()}
+        """Lane -> lowest cursor of all groups: tombstones up to it are needed for replays only (`Index.collect`)."""
+        return self._registry.passed()
 
     def close(self) -> list[Outgoing]:
         """Answers everything that waits with `stopping`. The store stays open: it is main's."""
@@ -256,48 +193,23 @@ class Server:
         gap = now - self._last
         self._last = now
         if gap > STALL_S:
-            for group in self._groups.values():
-                group.shift(gap - TICK_S)
-                self._touch(group)
+            self._registry.shift(gap - TICK_S)
         skew = self._wall() - now
         if abs(skew - self._skew) > STALL_S:
-            # The wall clock was set, or the machine slept: that is no disuse either.
-            for group in self._groups.values():
-                group.seen += skew - self._skew
-            self._skew = skew
+            # The wall clock was set, or the machine slept.
+            self._registry.shift_wall(skew - self._skew)
+        self._skew = skew
         return now
 
     def _flush(self) -> list[Outgoing]:
-        """Commits, and gives out the replies of this turn. If the disk refuses, all of them become `storage` errors and the
-        groups are as they were last on disk."""
+        """Commits, and gives out the replies of this turn. If the disk refuses, all of them become `storage` errors."""
         out, self._out = self._out, []
-        dirty, self._dirty = self._dirty, {}
-        dropped, self._dropped = self._dropped, set()
         try:
-            for key in dropped:
-                self._store.drop(key)
-            for group in dirty.values():
-                if group.key not in dropped and group.journal:
-                    self._store.write(group)
-            self._store.commit()
+            self._registry.commit()
         except sqlite3.Error as error:
-            log.error("groups.db: %s", error)
-            self._restore(dirty, dropped)
             refused = RefusedError("storage", f"the groups can't be stored: {error}", "free space for the state directory")
-            return [(c.envelope, self._error(c, refused)) for c, _ in out]
+            return [(call.envelope, self._error(call, refused)) for call, _ in out]
         return [(call.envelope, reply) for call, reply in out]
-
-    def _restore(self, dirty: dict[int, Group], dropped: set[int]) -> None:
-        self._store.rollback()
-        for key in {*dirty, *dropped}:
-            old = dirty.get(key)
-            if old is not None:
-                self._groups.pop(old.name, None)
-            group = self._store.load(key)
-            if group is not None:
-                self._attach(group)
-                self._adopt(group)
-        self._dirty = {}
 
     # -- requests
 
@@ -332,8 +244,11 @@ class Server:
     def _park(self, call: _Call, deadline: float) -> None:
         if self._parked_calls() >= PARKED_MAX:
             raise RefusedError("busy", f"{PARKED_MAX} requests wait already", "ask again later, with fewer at a time")
-        call.deadline = deadline
-        self._later(deadline, call)
+        self._until(call, deadline)
+
+    def _until(self, call: _Call, deadline: float) -> None:
+        self._order += 1
+        heapq.heappush(self._deadlines, (deadline, self._order, call))
 
     def _parked_calls(self) -> int:
         return sum(map(len, self._pulls.values())) + len(self._polls)
@@ -396,12 +311,9 @@ class Server:
             if not stubs:
                 raise RefusedError("groups_full", f"there are {GROUPS_MAX} groups already", "drop one that is not used")
             self._remove(stubs[0])
-        group = Group(self._next_key, name, secrets.token_hex(4), self._wall())
-        self._next_key += 1
-        group.journal.append(("group",))
+        group = self._registry.create(name)
         if start == "start":
             group.begin(self._index, 0, 0)
-        self._adopt(group)
         self._begin_waiting(group)
         return group
 
@@ -409,7 +321,7 @@ class Server:
         """From now: from the moment at which everything that was there before is known."""
         if group.state == "waiting" and self._engine.ready() is not None:
             group.begin(self._index, self._index.tick, self._index.tick)
-            self._touch(group)
+            self._registry.touch(group)
 
     def _grant(self, group: Group, call: _Call, now: float) -> Batch | str:
         request: protocol.Pull = call.request
@@ -419,9 +331,9 @@ class Server:
         else:
             lease_s = self._lease_s(request.lease_ms)
             found = group.pull(self._index, now, limit, lease_s, self._settings.leases_max, request.worker)
-        self._touch(group)
+        self._registry.touch(group)
         if group.unfinished:
-            self._later(now, group)
+            self._registry.watch(group, now)
         return found
 
     def _lease_s(self, lease_ms: int | None) -> float:
@@ -473,7 +385,7 @@ class Server:
             why: Batch | str = "empty"
             if group is not None:
                 if group.unfinished:
-                    self._later(now, call)
+                    self._until(call, now)
                     return
                 why = group.peek(self._index, now, 1)
                 if isinstance(why, Batch):
@@ -585,9 +497,9 @@ class Server:
 
     def _moved(self, group: Group, now: float, fields: dict[str, object]) -> dict[str, object]:
         """After a change of a group's leases: who waits may be served now."""
-        self._touch(group)
+        self._registry.touch(group)
         if group.name in self._pulls:
-            self._later(now, group)
+            self._registry.watch(group, now)
         return fields
 
     def _seek(self, call: _Call, now: float) -> dict[str, object]:
@@ -609,8 +521,7 @@ class Server:
         return {"dropped": group.name}
 
     def _remove(self, group: Group) -> None:
-        del self._groups[group.name]
-        self._dropped.add(group.key)
+        self._registry.remove(group)
         dropped = RefusedError("unknown_group", f"the group {group.name!r} was dropped", "pull again to make it anew")
         for call in self._pulls.pop(group.name, ()):
             self._refuse(call, dropped)
@@ -619,51 +530,11 @@ class Server:
         return {"groups": self.groups()}
 
     def groups(self) -> list[dict[str, object]]:
-        """Every group as `groups` and `status` show it. Counts its backlog in the index."""
-        return [self._describe(group) for _, group in sorted(self._groups.items())]
-
-    def _describe(self, group: Group) -> dict[str, object]:
-        backlog = group.waiting_paths()
-        if group.state == "active":
-            for lane in self._index.lanes():
-                scan = group.lanes[lane].scan if lane in group.lanes else group.base_scan
-                backlog += self._index.backlog(lane, scan)
-        elif group.state != "waiting":
-            backlog = sum(self._index.backlog(lane, 0) for lane in self._index.lanes())
-        cursors = [group.cursor(lane) for lane in self._index.lanes()] if group.state == "active" else []
-        return {
-            "name": group.name,
-            "state": group.state,
-            "reason": group.reason,
-            "created": group.created,
-            "seen": group.seen,
-            "cursor": min(cursors, default=group.base_scan),
-            "backlog": backlog,
-            "leased": sum(u.paths() for u in group.leases.values()),
-            "leases": [
-                {
-                    "batch": f"{group.token}-{u.number}",
-                    "worker": u.worker,
-                    "paths": u.paths(),
-                    "attempt": u.failures + 1,
-                    "ends_in_s": round(u.due - self._last, 1),
-                }
-                for u in group.leases.values()
-            ],
-            "retrying": sum(u.paths() for u in group.redo if u.failures),
-            "waiting_pulls": len(self._pulls.get(group.name, ())),
-            "parked": [
-                {
-                    "path": p.path.decode("utf-8", "replace"),
-                    "is_directory": p.directory,
-                    "attempts": p.attempts,
-                    "reason": p.reason,
-                    "tick": p.tick,
-                }
-                for p in list(group.parked.values())[:100]
-            ],
-            "parked_paths": len(group.parked),
-        }
+        """Every group as `groups` and `status` show it. Counts their backlogs in the index."""
+        return [
+            {**self._registry.describe(group, self._last), "waiting_pulls": len(self._pulls.get(name, ()))}
+            for name, group in sorted(self._groups.items())
+        ]
 
     def _status(self, call: _Call, now: float) -> dict[str, object]:
         status = dict(self._engine.status())
@@ -691,17 +562,6 @@ class Server:
         call.token = self._engine.begin_sync(timeout_s)
         self._polls.append(call)
         return None
-
-    def _prune(self) -> None:
-        """Groups that nobody used for retention_days become stubs: they hold no deletions back any more."""
-        oldest = self._wall() - self._settings.retention_days * 86_400
-        for group in self._groups.values():
-            if group.state != "expired" and group.seen < oldest and group.name not in self._pulls:
-                group.abandon()
-                self.notes.append(f"the group {group.name!r} was not used for {self._settings.retention_days:g} days")
-                del self.notes[:-100]
-            group.journal.append(("group",))
-            self._touch(group)
 
 
 _OPS: Final[dict[str, Callable[[Server, _Call, float], dict[str, object] | None]]] = {

@@ -208,7 +208,7 @@ class RealtimeFileWatcher:
         interrupted: its thread lives on, and its events count as not taken. Does nothing if it was not started, and
         may be called by several tasks, but not from inside the handler.
         """
-        if asyncio.current_task() in self._tasks:
+        if self._hand_over is not None and self._hand_over.calling is asyncio.current_task():
             raise UsageError("stop_monitoring() was called from inside the handler", hint="call it from another task")
         if self._stopping is None:
             self._stopping = asyncio.ensure_future(self._stop())

@@ -94,6 +94,8 @@ class HandOver:
         self._retry_due = 0.0
         #: True: both sources are followed until they have nothing left, or the handler refuses.
         self.ending = False
+        #: The task in which the user's code runs now.
+        self.calling: asyncio.Task[Any] | None = None
         #: Events that the handler has now.
         self.in_hand = 0
         #: Events that wait in the service, as last asked for.
@@ -220,6 +222,7 @@ class HandOver:
 
     async def _call(self, function: Callable[..., Any], *arguments: Any) -> bool:
         """Whether the user's function returned. It may raise anything: that is counted and logged, and goes no further."""
+        self.calling = asyncio.current_task()
         try:
             if _is_async(function):
                 await function(*arguments)
@@ -231,6 +234,8 @@ class HandOver:
             self._stats.processing_errors += 1
             logger.exception("The handler failed; what it was given is handed over again")
             return False
+        finally:
+            self.calling = None
         return True
 
 

@@ -239,17 +239,23 @@ def _file_layer(path: Path) -> _Layer:
 
 
 def _env_layers(environ: Mapping[str, str], cwd: Path) -> list[_Layer]:
-    """One layer for each variable. An empty one counts as unset; a name with two underscores is internal."""
+    """One layer for each variable; an empty one counts as unset.
+
+    Of unknown ones only those that look like an option misspelt are errors: others may use the prefix too.
+    """
     layers = []
     for variable in sorted(environ):
         value = environ[variable]
-        internal = variable.startswith(ENV_PREFIX + "_") or variable == ENV_FILE
-        if not variable.startswith(ENV_PREFIX) or internal or not value:
+        if not variable.startswith(ENV_PREFIX) or variable == ENV_FILE or not value:
             continue
         name = variable.removeprefix(ENV_PREFIX).lower()
         origin = f"env {variable}"
         if name not in Config.model_fields:
-            raise _unknown(variable, "environment", [ENV_PREFIX + known.upper() for known in Config.model_fields])
+            near = difflib.get_close_matches(name, Config.model_fields, n=1, cutoff=0.7)
+            if near:
+                meant = ENV_PREFIX + near[0].upper()
+                raise UsageError(f"environment: unknown option {variable}", hint=f"did you mean {meant}?")
+            continue
         layers.append(_Layer(origin, {name: _from_env(name, value, origin)}, cwd, tilde=True))
     return layers
 

@@ -10,10 +10,14 @@ from typing import Any
 
 
 class _UnixConnection(http.client.HTTPConnection):
+    def __init__(self, path: str, timeout_s: float) -> None:
+        super().__init__("localhost", timeout=timeout_s)  # a path is no host: it may hold a space or a colon
+        self._path = path
+
     def connect(self) -> None:
         self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self.sock.settimeout(self.timeout)
-        self.sock.connect(self.host)
+        self.sock.connect(self._path)
 
 
 class _UnixTransport(xmlrpc.client.Transport):
@@ -25,12 +29,9 @@ class _UnixTransport(xmlrpc.client.Transport):
     def make_connection(self, host: Any) -> http.client.HTTPConnection:
         kept = self._connection[1] if self._connection else None
         if kept is None:
-            kept = _UnixConnection(self._path, timeout=self._timeout_s)
+            kept = _UnixConnection(self._path, self._timeout_s)
             self._connection = host, kept
         return kept
-
-    def send_headers(self, connection: http.client.HTTPConnection, headers: list[tuple[str, str]]) -> None:
-        super().send_headers(connection, [("Host", "localhost"), *headers])
 
 
 def supervisord(socket_path: Path, timeout_s: float = 10.0) -> xmlrpc.client.ServerProxy:

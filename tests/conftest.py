@@ -17,6 +17,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+import zmq
 from hypothesis import HealthCheck, settings
 from waiting import eventually
 
@@ -96,6 +97,7 @@ def no_leaks(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """
     mark = uuid.uuid4().hex
     monkeypatch.setenv(_MARK_VARIABLE, mark)
+    zmq.Context.instance().socket(zmq.DEALER).close()  # one context a process, shared by all clients: it stays
     threads_before = set(threading.enumerate())
     descriptors_before = _descriptors()
     yield

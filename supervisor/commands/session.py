@@ -83,11 +83,10 @@ class Session:
         """Prints until Ended, or until ServiceError says that the service ended by itself."""
         self._tell([status_object("warning", note) for note in self._prepared.notes])
         ready = self._wait_ready()
-        # The group's position is taken before `ready` is said: nothing after that line can be missed.
-        first = self._first_pull()
         self._ready = True
+        # What is polled is said before `ready`, and the group's position taken: nothing after that line can be missed.
+        first = self._first_pull()
         self._print_ready(ready)
-        self._status_due = time.monotonic()
         self._puller.print(first)
         self._follow()
 
@@ -110,6 +109,8 @@ class Session:
             scanning.close()
 
     def _first_pull(self) -> Reply:
+        """The answer of a pull that does not wait. Requests are answered in order: troubles have been told by then."""
+        self._status_asked = self._line.ask("status")
         if self._prepared.resumed:  # what a watch that was killed had been handed
             self._line.ask("release", group=GROUP, worker=GROUP)
         asked = self._puller.ask(BATCH_MAX, 0.0)

@@ -23,6 +23,8 @@ from supervisor.supervisord import Supervisor
 IDLE_S: Final = 5.0
 #: Sleep while an answer to a client is deferred (start and stop with waiting), seconds.
 DEFERRED_S: Final = 0.05
+#: Sleep between two groups while supervisord shuts down, seconds.
+PASS_S: Final = 0.01
 #: A deadline is met when the clock is *past* it.
 PAST_S: Final = 0.001
 
@@ -70,6 +72,7 @@ class Wake:
         """Seconds until something is due."""
         due = now + IDLE_S
         running = self._supervisord.options.mood >= SupervisorStates.RUNNING
+        stopping = False
         for group in self._supervisord.process_groups.values():
             for process in group.processes.values():
                 state = process.state
@@ -77,10 +80,16 @@ class Wake:
                     continue
                 if state == ProcessStates.STARTING:
                     due = min(due, process.laststart + process.config.startsecs + PAST_S)
-                elif state == ProcessStates.STOPPING or (state == ProcessStates.BACKOFF and running):
+                elif state == ProcessStates.STOPPING:
+                    stopping = True
+                    due = min(due, process.delay + PAST_S)
+                elif state == ProcessStates.BACKOFF and running:
                     due = min(due, process.delay + PAST_S)
                 elif (state == ProcessStates.EXITED or not process.laststart) and running:
                     due = now
+        if not running and not stopping:
+            # The next group is stopped before a sleep and left after it, even one without processes.
+            due = min(due, now + PASS_S)
         if any(getattr(channel, "delay", 0) for channel in self._map.values()):
             due = min(due, now + DEFERRED_S)
         return max(0.0, due - now)

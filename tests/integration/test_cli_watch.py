@@ -222,8 +222,7 @@ def test_resume_with_other_roots_and_filters_says_so(tree: Path, tmp_path: Path,
         assert str(other) in said and str(tree) in said and "*.x" in said
         assert watch.json()["path"] == str(other / "o.ast.json")
         (other / "p.ast.json").write_text("{}")
-        x = watch.json()
-        assert x.get("path") == str(other / "p.ast.json"), x
+        assert watch.json()["path"] == str(other / "p.ast.json")
         assert watch.end(signal.SIGTERM) == 0
 
 
@@ -285,8 +284,8 @@ def test_a_terminal_gets_colour_and_ctrl_c(tree: Path, temporary: Path) -> None:
 
     try:
         read_until(b"state ")
-        (tree / "t.json").write_text("{}")
-        read_until(b"t.json")
+        (tree / "typed.json").write_text("{}")
+        read_until(b"typed.json")
         assert b"\x1b[32mcreated" in text
         os.write(master, b"\x03")
         assert process.wait(GONE_S) == 0

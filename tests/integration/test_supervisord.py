@@ -9,14 +9,13 @@ import subprocess
 import sys
 import tempfile
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
 
 import msgspec
 import pytest
+from waiting import eventually
 
 from shardwatch.shard.contract.errors import InUseError, ServiceError
 from shardwatch.shard.contract.layout import Layout
@@ -27,8 +26,6 @@ from shardwatch.supervisor import service
 from shardwatch.supervisor.control import supervisord
 from shardwatch.supervisor.plugin.rearm import ACCIDENTS_MAX, DELAY_S_MAX, delay_s
 from shardwatch.supervisor.plugin.rpc import ID
-
-T = TypeVar("T")
 
 #: Hang guard of every wait, seconds.
 GUARD_S = 30.0
@@ -62,15 +59,6 @@ while True:
         say("eof")
         os._exit(0)
 """
-
-
-def wait_for(what: Callable[[], T], guard_s: float = GUARD_S) -> T:
-    """Polls until `what` is true, and returns it."""
-    deadline = time.monotonic() + guard_s
-    while not (value := what()):
-        assert time.monotonic() < deadline, "waited in vain"
-        threading.Event().wait(0.005)
-    return value
 
 
 def alive(pid: int) -> bool:
@@ -112,7 +100,7 @@ class Ground:
     def start(self, **options: bool) -> subprocess.Popen[bytes]:
         process = service.start(self.layout, follow=options.pop("follow", True), **options)
         self.processes.append(process)
-        wait_for(lambda: process.poll() is not None or service.programs(self.layout))
+        eventually(lambda: process.poll() is not None or service.programs(self.layout))
         assert process.poll() is None, service.last_words(self.layout, "start")
         return process
 
@@ -149,7 +137,7 @@ class Ground:
             pid = self.pids().get(name, 0)
             return pid if pid and pid != other_than and (name, pid) in self.lines("start") else 0
 
-        return wait_for(found)
+        return eventually(found)
 
     def ctl(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """supervisorctl as a user runs it, from another directory."""
@@ -228,7 +216,7 @@ def test_stopped_supervisord_is_killed(ground: Ground) -> None:
     os.kill(process.pid, signal.SIGSTOP)
     assert service.stop(ground.layout, 0.2)
     assert process.wait(GUARD_S) == -signal.SIGKILL
-    wait_for(lambda: not any(alive(pid) for _, pid in ground.lines("start")))
+    eventually(lambda: not any(alive(pid) for _, pid in ground.lines("start")))
 
 
 def test_killed_shard_is_back(ground: Ground) -> None:
@@ -237,7 +225,7 @@ def test_killed_shard_is_back(ground: Ground) -> None:
     ground.add("s0", "s1")
     other = ground.pids()["s1"]
     for state in ("STARTING", "RUNNING", "RUNNING"):
-        wait_for(partial(_is_in, ground, "s0", state))
+        eventually(partial(_is_in, ground, "s0", state))
         old = ground.pids()["s0"]
         os.kill(old, signal.SIGKILL)
         ground.wait_pid("s0", other_than=old)
@@ -256,7 +244,7 @@ def test_failing_program_is_never_given_up(ground: Ground, name: str) -> None:
     if name == "s0":
         with supervisord(ground.layout.supervisor_socket) as proxy:
             proxy.shards.add("s0")
-    wait_for(lambda: len([line for line in ground.lines("start") if line[0] == name]) > ACCIDENTS_MAX)
+    eventually(lambda: len([line for line in ground.lines("start") if line[0] == name]) > ACCIDENTS_MAX)
     row = next(row for row in service.programs(ground.layout) if row["name"] == name)
     assert row["state"] in ("BACKOFF", "STARTING")
     assert row["retry_s"] <= DELAY_S_MAX
@@ -265,7 +253,7 @@ def test_failing_program_is_never_given_up(ground: Ground, name: str) -> None:
     ground.mode(name, "")
     with supervisord(ground.layout.supervisor_socket) as proxy:
         assert proxy.shards.rearm(name) is True
-    wait_for(lambda: ground.states()[name] == "RUNNING")
+    eventually(lambda: ground.states()[name] == "RUNNING")
 
 
 def test_fatal_is_taken_back(ground: Ground) -> None:
@@ -274,7 +262,7 @@ def test_fatal_is_taken_back(ground: Ground) -> None:
     conf.write_text(conf.read_text().replace("startretries = 1000000", "startretries = 1"))
     ground.mode("aggregator", "exit")
     process = ground.start()
-    wait_for(lambda: len([line for line in ground.lines("start") if line[0] == "aggregator"]) >= 6)
+    eventually(lambda: len([line for line in ground.lines("start") if line[0] == "aggregator"]) >= 6)
     assert ground.states()["aggregator"] != "FATAL"
     assert process.poll() is None
     service.stop(ground.layout)
@@ -333,7 +321,7 @@ def test_programs_notice_the_death_of_supervisord(ground: Ground) -> None:
     ground.add("s0")
     process.kill()
     process.wait(GUARD_S)
-    wait_for(lambda: not any(alive(pid) for _, pid in ground.lines("start")))
+    eventually(lambda: not any(alive(pid) for _, pid in ground.lines("start")))
     assert ground.layout.supervisor_socket.exists()
     assert not service.running(ground.layout)
     ground.prepare()
@@ -355,12 +343,12 @@ def test_follows_its_parent_and_removes_the_directory(ground: Ground) -> None:
     with subprocess.Popen([sys.executable, "-P", "-c", code, ground.state_dir], stdout=subprocess.PIPE) as parent:
         assert parent.stdout is not None
         pid = int(parent.stdout.readline())
-        wait_for(lambda: service.programs(ground.layout))
+        eventually(lambda: service.programs(ground.layout))
         ground.add("s0")
         started = [line[1] for line in ground.lines("start")]
         parent.kill()
-    wait_for(lambda: not any(map(alive, [pid, *started])))
-    wait_for(lambda: not ground.state_dir.exists())
+    eventually(lambda: not any(map(alive, [pid, *started])))
+    eventually(lambda: not ground.state_dir.exists())
 
 
 def test_closed_standard_input_ends_it(ground: Ground) -> None:
@@ -417,9 +405,9 @@ def test_supervisorctl(ground: Ground) -> None:
     """status, shards, restart, tail and shutdown work from anywhere."""
     process = ground.start()
     ground.add("s0")
-    wait_for(lambda: set(ground.states().values()) == {"RUNNING"})
+    eventually(lambda: set(ground.states().values()) == {"RUNNING"})
     assert "shards:s0" in ground.ctl("status").stdout
-    wait_for(lambda: "hello from s0" in ground.ctl("tail", "shards:s0").stdout)
+    eventually(lambda: "hello from s0" in ground.ctl("tail", "shards:s0").stdout)
     old = ground.pids()["s0"]
     assert "started" in ground.ctl("restart", "shards:s0").stdout
     assert ground.wait_pid("s0") != old
@@ -469,7 +457,7 @@ def test_odd_state_directories(place: Path, name: str) -> None:
     try:
         ground.start()
         ground.add("s0")
-        wait_for(lambda: "hello from s0" in ground.ctl("tail", "shards:s0").stdout)
+        eventually(lambda: "hello from s0" in ground.ctl("tail", "shards:s0").stdout)
         assert ground.layout.log("shard-s0").exists()
         assert service.stop(ground.layout)
     finally:
@@ -481,7 +469,7 @@ def test_coordinator_runs_the_plan(place: Path) -> None:
     ground = Ground(place / "state", place / "stub.py", real=("coordinator",))
     try:
         ground.start()
-        wait_for(lambda: any(name not in ("aggregator", "coordinator") for name in ground.states()))
+        eventually(lambda: any(name not in ("aggregator", "coordinator") for name in ground.states()))
         plan = read_plan(ground.layout.plan)
         assert plan is not None
         assert plan.generation == 1
@@ -489,9 +477,9 @@ def test_coordinator_runs_the_plan(place: Path) -> None:
             ground.wait_pid(shard)
         ground.add("stranger")
         old = ground.pids()["coordinator"]
-        wait_for(lambda: ground.states()["coordinator"] == "RUNNING")
+        eventually(lambda: ground.states()["coordinator"] == "RUNNING")
         os.kill(old, signal.SIGKILL)
-        wait_for(lambda: "stranger" not in ground.states())
+        eventually(lambda: "stranger" not in ground.states())
         assert service.stop(ground.layout)
         assert "plan 1:" in ground.layout.log("coordinator").read_text()
         prepared = ground.prepare()
@@ -504,7 +492,7 @@ def test_coordinator_runs_the_plan(place: Path) -> None:
         ground.settings = msgspec.structs.replace(ground.settings, include=("*.x",))
         ground.prepare()
         ground.start()
-        wait_for(lambda: (now := read_plan(ground.layout.plan)) is not None and now.generation == 2)
+        eventually(lambda: (now := read_plan(ground.layout.plan)) is not None and now.generation == 2)
     finally:
         ground.close()
 

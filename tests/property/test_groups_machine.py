@@ -115,7 +115,7 @@ class GroupsMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.leases)
     @rule(data=st.data())
     def ack(self, data: st.DataObject) -> None:
-        batch, _ = self.leases.pop(data.draw(st.sampled_from(sorted(self.leases))))
+        batch, _ = self.leases.pop(data.draw(st.sampled_from(list(self.leases))))
         reply = self.bench.ack(batch)
         if reply["ok"]:
             apply(self.acked[batch["group"]], batch)
@@ -127,7 +127,7 @@ class GroupsMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.leases)
     @rule(data=st.data(), op=st.sampled_from(["nack", "release"]))
     def give_back(self, data: st.DataObject, op: str) -> None:
-        batch, _ = self.leases.pop(data.draw(st.sampled_from(sorted(self.leases))))
+        batch, _ = self.leases.pop(data.draw(st.sampled_from(list(self.leases))))
         reply = self.bench.ask(op, group=batch["group"], batch=batch["id"])
         assert reply["ok"] or reply["error"] == "lease_expired"
         assert not self.bench.ack(batch)["ok"]
@@ -136,7 +136,7 @@ class GroupsMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.leases)
     @rule(data=st.data())
     def extend(self, data: st.DataObject) -> None:
-        key = data.draw(st.sampled_from(sorted(self.leases)))
+        key = data.draw(st.sampled_from(list(self.leases)))
         batch, _ = self.leases[key]
         if self.bench.ask("extend", group=batch["group"], batch=key)["ok"]:
             self.leases[key] = (batch, self.bench.now + 3)

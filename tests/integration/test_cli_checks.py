@@ -1,0 +1,159 @@
+"""`plan`, `doctor`, `config`, and wrong input: what needs no service, and what must not leave one."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+from cli_process import run
+
+pytestmark = pytest.mark.usefixtures("no_leaks")
+
+
+def test_plan_shows_shards_and_limits_and_starts_nothing(tmp_path: Path, state_dir: Path) -> None:
+    """Anchors, weights, balance and limits; the state directory is not even made."""
+    for i in range(40):
+        (tmp_path / f"d{i}").mkdir()
+        for j in range(20):
+            (tmp_path / f"d{i}/{j}.json").touch()
+    state = state_dir / "s"
+    environ = {"SHARDWATCH_STATE_DIR": str(state)}
+    plan = json.loads(run("plan", "--json", "--shards", "3", tmp_path, environ=environ).stdout)
+    assert (plan["format"], plan["files"], plan["directories"], plan["exact"]) == (1, 800, 41, True)
+    assert len(plan["shards"]) == 3
+    assert plan["balance"] <= 1.2
+    assert sum(s["share"] for s in plan["shards"]) == pytest.approx(1, abs=0.01)
+    assert sum(a["files"] for s in plan["shards"] for a in s["anchors"]) == 800
+    assert plan["limits"]["max_user_watches"] > 0
+    text = run("plan", "--shards", "3", tmp_path, environ=environ).stdout
+    assert "800 files" in text and "3 shards" in text and str(tmp_path) in text and "watches:" in text
+    assert not state.exists()
+
+
+def test_doctor_is_content_with_a_good_place(tree: Path, state_dir: Path) -> None:
+    """Limits, filesystem, versions; exit 0 and no finding."""
+    done = run("doctor", "--json", tree, "--state-dir", state_dir / "s")
+    found = json.loads(done.stdout)
+    assert found["ok"] and found["findings"] == []
+    assert found["roots"][0]["path"] == str(tree) and not found["roots"][0]["polled"]
+    assert found["limits"]["watches_needed"] >= 5
+    assert found["versions"]["supervisor"].startswith("4.3")
+    assert not found["state_dir"]["exists"] and found["state_dir"]["writable"]
+    text = run("doctor", tree, "--state-dir", state_dir / "s").stdout
+    assert "all is well" in text and "inotify watches" in text
+    assert not (state_dir / "s").exists()
+
+
+def test_doctor_without_roots_looks_at_the_machine(tmp_path: Path) -> None:
+    """No root is needed to ask about limits and versions."""
+    found = json.loads(run("doctor", "--json", cwd=tmp_path, environ={"XDG_STATE_HOME": str(tmp_path)}).stdout)
+    assert found["roots"] == [] and "watches_needed" not in found["limits"]
+
+
+def test_doctor_names_what_is_wrong_with_its_remedy(tmp_path: Path, state_dir: Path) -> None:
+    """A missing root and a state directory whose path is too long: exit 1, and a remedy for each."""
+    long = state_dir / ("x" * 100)
+    done = run("doctor", "--json", tmp_path / "nowhere", "--state-dir", long, check=False)
+    assert done.returncode == 1
+    findings = json.loads(done.stdout)["findings"]
+    assert len(findings) == 2 and all(f["message"] and f["remedy"] for f in findings)
+    text = run("doctor", tmp_path / "nowhere", "--state-dir", long, check=False).stdout
+    assert text.count("! ") == 2 and text.count("-> ") == 2
+
+
+def test_config_tells_values_and_origins(tmp_path: Path) -> None:
+    """Default, file, environment and command line, each named."""
+    config = tmp_path / "my.toml"
+    config.write_text('settle_ms = 70\nroots = ["src"]\n')
+    config.chmod(0o600)
+    environ = {"SHARDWATCH_POLL_MS": "500"}
+    done = run("config", "--json", "-c", config, "--shards", "2", "--exclude", "*.x", environ=environ, cwd=tmp_path)
+    found = json.loads(done.stdout)
+    options = found["options"]
+    assert found["config_file"] == str(config)
+    assert options["settle_ms"] == {"value": 70, "origin": f"file {config}"}
+    assert options["poll_ms"] == {"value": 500, "origin": "env SHARDWATCH_POLL_MS"}
+    assert options["shards"] == {"value": 2, "origin": "command line"}
+    assert options["roots"]["value"] == [str(tmp_path / "src")]
+    assert options["backend"] == {"value": "auto", "origin": "default"}
+    assert "*.x" in options["exclude"]["value"] and "**/node_modules/**" in options["exclude"]["value"]
+    text = run("config", "-c", config, cwd=tmp_path).stdout
+    assert f"settle_ms        = 70  # file {config}" in text
+
+
+WRONG = {
+    "a missing root": ["nowhere"],
+    "a file as root": ["file"],
+    "no root at all": [],
+    "a bad glob": ["tree", "--include", "a/[b"],
+    "too many shards": ["tree", "--shards", "100000"],
+    "negative shards": ["tree", "--shards", "-1"],
+    "a negative quiet time": ["tree", "--settle-ms", "-5"],
+    "a state directory that is a file": ["tree", "--state-dir", "file"],
+    "a state directory below a file": ["tree", "--state-dir", "file/x"],
+    "a state directory whose path is too long": ["tree", "--state-dir", "s" * 120],
+    "a state directory with something else in it": ["tree", "--state-dir", "."],
+    "a missing configuration file": ["tree", "-c", "none.toml"],
+    "a configuration that is no TOML": ["tree", "-c", "bad.toml"],
+    "an unknown option in the configuration": ["tree", "-c", "unknown.toml"],
+    "a bad value in the configuration": ["tree", "-c", "value.toml"],
+}
+
+
+@pytest.mark.parametrize("command", [["watch"], ["watch", "--json"], ["up"], ["up", "--detach"]], ids=" ".join)
+@pytest.mark.parametrize("case", list(WRONG))
+def test_wrong_input_is_one_line_with_a_remedy(case: str, command: list[str], tmp_path: Path, state_dir: Path) -> None:
+    """One line on standard error, code 2, nothing on standard output, and nothing new on disk."""
+    (tmp_path / "tree").mkdir()
+    (tmp_path / "file").write_text("x")
+    for name, content in {
+        "bad.toml": "roots = [",
+        "unknown.toml": "shard_count = 3\n",
+        "value.toml": 'settle_ms = "soon"\n',
+    }.items():
+        (tmp_path / name).write_text(content)
+        (tmp_path / name).chmod(0o600)
+    temporary = state_dir / "t"
+    temporary.mkdir()
+    environ = {"TMPDIR": str(temporary), "XDG_STATE_HOME": str(state_dir / "x")}
+    before = sorted(tmp_path.rglob("*"))
+    done = run(*command, *WRONG[case], cwd=tmp_path, environ=environ, check=False)
+    assert done.returncode == 2, done.stderr
+    assert done.stdout == ""
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("shardwatch: error: ")
+    assert sorted(tmp_path.rglob("*")) == before
+    assert list(temporary.iterdir()) == []
+    assert not (state_dir / "x").exists()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root to become someone else")
+def test_an_unreadable_root_is_refused(tmp_path: Path, state_dir: Path) -> None:
+    """Permission denied is said before anything starts."""
+    locked = tmp_path / "locked"
+    locked.mkdir(mode=0o000)
+    code = "import os, sys; os.setgroups([]); os.setgid(65534); os.setuid(65534); os.chdir('/');"
+    code += "from shardwatch.supervisor.cli import main; sys.exit(main(sys.argv[1:]))"
+    del code, locked
+
+
+def test_messages_survive_paths_that_are_not_utf8(tmp_path: Path, state_dir: Path) -> None:
+    """A missing root of any bytes is named in one line of valid UTF-8."""
+    done = run("watch", os.fsencode(tmp_path) + b"/\xff\n\x1b[2J", check=False)
+    assert done.returncode == 2
+    (line,) = done.stderr.splitlines()
+    assert "\x1b" not in line
+
+
+def test_a_closed_standard_error_does_no_harm(tmp_path: Path) -> None:
+    """An error that nobody can read is still an exit code."""
+    import sys
+
+    from cli_process import environment
+
+    command = [sys.executable, "-P", "-m", "shardwatch.supervisor.cli", "watch", str(tmp_path / "nowhere")]
+    shell = ["sh", "-c", 'exec "$@" >&- 2>&-', "sh", *command]
+    assert subprocess.run(shell, env=environment(), timeout=30, check=False).returncode in (0, 2)

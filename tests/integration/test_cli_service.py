@@ -1,0 +1,207 @@
+"""`up`, `down` and the commands that talk to a running service."""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import signal
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+from cli_process import Command, lines_of, run
+from waiting import eventually
+
+pytestmark = pytest.mark.usefixtures("no_leaks")
+
+
+@pytest.fixture
+def service(tree: Path, state_dir: Path) -> Iterator[Path]:
+    """The state directory of a detached service that watches `tree`."""
+    run("up", "--detach", "--state-dir", state_dir, tree)
+    yield state_dir
+    run("down", "--state-dir", state_dir, check=False)
+
+
+def pull(service: Path, *arguments: str) -> list[dict[str, Any]]:
+    """What one pull prints."""
+    return lines_of(run("pull", "--json", "--state-dir", service, *arguments))
+
+
+def paths(lines: list[dict[str, Any]]) -> set[str]:
+    """The paths of events."""
+    return {line["path"] for line in lines}
+
+
+def test_up_sync_pull_status_groups_down(tree: Path, service: Path) -> None:
+    """The round trip of a service's life, each command doing what it says."""
+    assert pull(service, "--group", "g", "--wait", "0") == []
+    (tree / "one.json").write_text("{}")
+    run("sync", "--state-dir", service)
+    (line,) = pull(service, "--group", "g", "--wait", "0")
+    assert (line["event_type"], line["path"]) == ("created", str(tree / "one.json"))
+    assert pull(service, "--group", "g", "--wait", "0") == []
+
+    status = json.loads(run("status", "--json", "--state-dir", service).stdout)
+    assert status["answering"] and status["engine"]["ready"] and status["engine"]["files"] == 7
+    assert {p["name"].split(":")[0] for p in status["processes"]} == {"aggregator", "coordinator", "shards"}
+    assert [(g["name"], g["backlog"]) for g in status["groups"]] == [("g", 0)]
+    text = run("status", "--state-dir", service).stdout
+    for word in ("ready: 7 files", str(tree), "aggregator", "shards:", "watching", "inotify"):
+        assert word in text
+
+    groups = json.loads(run("groups", "list", "--json", "--state-dir", service).stdout)["groups"]
+    assert [g["name"] for g in groups] == ["g"]
+    assert "g " in run("groups", "--state-dir", service, "list").stdout
+    run("groups", "drop", "g", "--state-dir", service)
+    assert "no groups yet" in run("groups", "list", "--state-dir", service).stdout
+    assert run("groups", "drop", "g", "--state-dir", service, check=False).returncode == 2
+
+    run("down", "--state-dir", service)
+    assert not list((service / "run").glob("*.sock"))
+    assert run("status", "--state-dir", service, check=False).returncode == 3
+    assert run("down", "--state-dir", service, check=False).returncode == 3
+
+
+def test_pull_from_start_in_parts(tree: Path, service: Path) -> None:
+    """--from start begins with every file; --max stops early and the rest stays; without it all comes."""
+    first = pull(service, "--group", "g", "--from", "start", "--max", "2")
+    assert len(first) == 2
+    rest = pull(service, "--group", "g")
+    assert len(rest) == 4
+    assert len(paths(first) | paths(rest)) == 6
+
+
+def test_from_is_ignored_with_a_word_for_a_group_that_exists(service: Path) -> None:
+    """The word is on standard error, and the group goes on where it stood."""
+    pull(service, "--group", "g", "--wait", "0")
+    done = run("pull", "--group", "g", "--from", "start", "--wait", "0", "--state-dir", service)
+    assert done.stdout == ""
+    assert "--from start is ignored" in done.stderr
+
+
+def test_no_ack_is_a_peek(service: Path) -> None:
+    """What was only looked at comes again."""
+    seen = pull(service, "--group", "g", "--from", "start", "--no-ack")
+    assert len(seen) == 6
+    assert paths(pull(service, "--group", "g", "--no-ack")) == paths(seen)
+    assert paths(pull(service, "--group", "g")) == paths(seen)
+    assert pull(service, "--group", "g", "--no-ack", "--wait", "0") == []
+
+
+def test_pull_for_people(tree: Path, service: Path) -> None:
+    """A line an event."""
+    out = run("pull", "--group", "g", "--from", "start", "--state-dir", service).stdout
+    assert len(out.splitlines()) == 6
+    assert all(line.startswith("created   /") for line in out.splitlines())
+
+
+def test_nobody_reads_so_nothing_is_acknowledged(tmp_path: Path, state_dir: Path) -> None:
+    """Standard output is closed before the batch is written: exit 0, and the whole batch is pending at once."""
+    for i in range(1000):
+        (tmp_path / f"{i:04}-{'x' * 100}.json").touch()
+    run("up", "--detach", "--state-dir", state_dir, tmp_path)
+    try:
+        with Command("pull", "--json", "--group", "g", "--from", "start", "--state-dir", state_dir) as puller:
+            assert puller.process.stdout is not None
+            assert select.select([puller.process.stdout], [], [], 30.0)[0]
+            puller.process.stdout.close()
+            assert puller.end(timeout_s=10.0) == 0
+        assert len(pull(state_dir, "--group", "g", "--wait", "0")) == 1000
+    finally:
+        run("down", "--state-dir", state_dir)
+
+
+def test_follow_goes_on_through_a_restart_of_the_service(tree: Path, service: Path) -> None:
+    """down, a change, up: the follower prints what came in between, once, and says that it waited."""
+    with Command("pull", "--json", "--group", "g", "--follow", "--state-dir", service) as follower:
+        eventually(lambda: "g " in run("groups", "list", "--state-dir", service).stdout, what="the group exists")
+        (tree / "one.json").write_text("{}")
+        assert follower.json()["path"] == str(tree / "one.json")
+        run("down", "--state-dir", service)
+        (tree / "two.json").write_text("{}")
+        run("up", "--detach", "--state-dir", service, tree)
+        assert follower.json()["path"] == str(tree / "two.json")
+        (tree / "three.json").write_text("{}")
+        assert follower.json()["path"] == str(tree / "three.json")
+        assert follower.end(signal.SIGINT) == 130
+        errors = follower.errors()
+        assert "waiting for it" in errors and "is back" in errors
+
+
+def test_follow_ends_when_its_reader_does(service: Path) -> None:
+    """`shardwatch pull --follow | head`: noticed while idle, exit 0."""
+    with Command("pull", "--json", "--group", "g", "--follow", "--state-dir", service) as follower:
+        eventually(lambda: "g " in run("groups", "list", "--state-dir", service).stdout, what="the group exists")
+        assert follower.process.stdout is not None
+        follower.process.stdout.close()
+        assert follower.end() == 0
+
+
+def test_up_in_the_foreground_is_supervisord(tree: Path, state_dir: Path) -> None:
+    """The process of `up` becomes supervisord; SIGTERM ends all of it."""
+    with Command("up", "--state-dir", state_dir, tree, stdout=subprocess.DEVNULL) as up:
+        eventually(
+            lambda: run("sync", "--state-dir", state_dir, "--timeout", "10", check=False).returncode == 0, what="it answers"
+        )
+        assert "shardwatch.supervisor.run" in psutil.Process(up.process.pid).cmdline()
+        assert up.end(signal.SIGTERM) == 0
+        assert not list((state_dir / "run").glob("*.sock"))
+
+
+def test_a_service_is_found_by_environment_and_by_file(tree: Path, service: Path, tmp_path: Path) -> None:
+    """SHARDWATCH_STATE_DIR, the nearest shardwatch.toml upwards, and -c, in place of --state-dir."""
+    config = tmp_path / "shardwatch.toml"
+    config.write_text(f'state_dir = "{service}"\n')
+    config.chmod(0o600)
+    below = tmp_path / "a/b"
+    below.mkdir(parents=True)
+    run("sync", environ={"SHARDWATCH_STATE_DIR": str(service)}, cwd="/")
+    run("sync", cwd=below)
+    run("sync", "-c", config, cwd="/")
+    found = run("sync", cwd="/", check=False, environ={"XDG_STATE_HOME": str(tmp_path)})
+    assert found.returncode == 3
+    assert f"no service runs in {tmp_path}/shardwatch" in found.stderr and "shardwatch up" in found.stderr
+
+
+def test_up_detach_that_fails_says_why_and_leaves_nothing(tree: Path, state_dir: Path) -> None:
+    """A service that can't live: a non-zero exit with the reason of the program that dies, and no process."""
+    state = state_dir / "s"
+    run("up", "--detach", "--state-dir", state, tree)
+    run("down", "--state-dir", state)
+    (state / "index.db").unlink()
+    (state / "index.db").mkdir()
+    failed = run("up", "--detach", "--state-dir", state, tree, check=False)
+    assert failed.returncode == 6
+    assert "aggregator" in failed.stderr
+    assert run("status", "--state-dir", state, check=False).returncode == 3
+
+
+def test_status_while_the_aggregator_hangs(service: Path) -> None:
+    """supervisord still answers: the processes are shown, the exit code says that the service does not answer."""
+    pid = int((service / "locks/aggregator.lock").read_text().split()[0])
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        done = run("status", "--json", "--state-dir", service, check=False)
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    assert done.returncode == 3
+    found = json.loads(done.stdout)
+    assert not found["answering"] and found["engine"] is None and len(found["processes"]) == 3
+
+
+def test_sync_that_is_not_in_time(service: Path) -> None:
+    """A shard that is stopped can't answer: code 5 and the remedy."""
+    (lock,) = (service / "locks").glob("shard-*.lock")
+    pid = int(lock.read_text().split()[0])
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        done = run("sync", "--timeout", "0.5", "--state-dir", service, check=False)
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    assert done.returncode == 5 and "--timeout" in done.stderr
+    run("sync", "--state-dir", service)

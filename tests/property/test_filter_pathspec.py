@@ -1,0 +1,120 @@
+"""pathspec's GitIgnoreSpec defines what patterns mean; the filter, its bulk form and its pruning never differ from it."""
+
+from __future__ import annotations
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pathspec import GitIgnoreSpec
+
+from shardwatch.shard.contract.errors import UsageError
+from shardwatch.shard.contract.filter import Filter
+from shardwatch.supervisor import profile
+
+NAMES = ["a", "b", "ab", "a.json", "b.ast.json", "ast", "x.swp", "build", ".git", "node_modules", "target", "debug"]
+NAMES += ["package.json", "#x#", ".#x.json", "x~", "4913", "é", "a\nb", "\udcff", "-", "%", '"', " ", "*"]
+SEGMENTS = ["a", "b", "ab", "*", "**", "***", "*.json", "*.ast.json", "ast", "a*", "*b", "a*b", "build", ".git", "é"]
+SEGMENTS += ["\\a", "\\*", "?", "[ab]", "a?", "[!a]", "*[!b]*", "[a-c]*", "node_modules", "x.swp", "", " "]
+
+names = st.sampled_from(NAMES) | st.text(st.characters(exclude_characters="/\0"), min_size=1, max_size=6).filter(
+    lambda name: name not in (".", "..")
+)
+paths = st.lists(names, min_size=1, max_size=5).map("/".join)
+
+
+@st.composite
+def patterns(draw: st.DrawFn) -> str:
+    """A pattern of the default profile, or one made of parts that matter to gitignore."""
+    if draw(st.integers(0, 2)) == 0:
+        sign = "!" if draw(st.integers(0, 3)) == 0 else ""
+        return sign + draw(st.sampled_from(profile.INCLUDE + profile.EXCLUDE))
+    body = "/".join(draw(st.lists(st.sampled_from(SEGMENTS), min_size=1, max_size=3)))
+    return "".join(
+        [
+            draw(st.sampled_from(["", "", "", "!"])),
+            draw(st.sampled_from(["", "", "/", "**/"])),
+            body,
+            draw(st.sampled_from(["", "", "/", "/**"])),
+        ]
+    )
+
+
+def spec(lines: list[str]) -> GitIgnoreSpec:
+    return GitIgnoreSpec.from_lines(lines, backend="simple")
+
+
+def encode(path: str) -> bytes:
+    return path.encode("utf-8", "surrogateescape")
+
+
+def meant(path: str, include: GitIgnoreSpec, exclude: GitIgnoreSpec) -> bool:
+    """What pathspec says, with a newline as an ordinary character: its own regular expressions stop at one."""
+    path = path.replace("\n", "\x01").replace("\r", "\x02")
+    return bool(include.match_file(path)) and not exclude.match_file(path)
+
+
+def normal(path: str) -> bool:
+    """Paths that surrogateescape can hold and that pathspec takes as they are."""
+    try:
+        encode(path)
+    except UnicodeEncodeError:
+        return False
+    return encode(path).decode("utf-8", "surrogateescape") == path
+
+
+@settings(max_examples=200)
+@given(
+    st.lists(patterns(), min_size=1, max_size=3),
+    st.lists(patterns(), max_size=5),
+    st.lists(paths.filter(normal), min_size=1, max_size=8),
+)
+def test_filter_means_what_pathspec_means(include: list[str], exclude: list[str], tree: list[str]) -> None:
+    """Given any lists and paths, `keeps` and `keeps_names` agree with pathspec, and nothing kept lies in a pruned one."""
+    try:
+        ours = Filter(include, exclude)
+    except UsageError:
+        return  # What pathspec refuses or silently drops; test_filter.py has those.
+    inside, outside = spec(include), spec(exclude)
+    for path in tree:
+        expected = meant(path, inside, outside)
+        raw = encode(path)
+        directory, _, name = raw.rpartition(b"/")
+        assert ours.keeps(raw) == expected, path
+        assert ours.keeps_names(directory, [name]) == ([name] if expected else []), path
+        above = directory
+        while above:
+            assert not (expected and ours.prunes(above)), (path, above)
+            above = above.rpartition(b"/")[0]
+
+
+@settings(max_examples=100)
+@given(st.lists(paths.filter(normal), min_size=1, max_size=20))
+def test_default_profile_means_what_pathspec_means(tree: list[str]) -> None:
+    """Given any paths, the default profile's fast path agrees with pathspec."""
+    ours = Filter(profile.INCLUDE, profile.EXCLUDE)
+    for path in tree:
+        assert ours.keeps(encode(path)) == meant(path, DEFAULT_INCLUDE, DEFAULT_EXCLUDE), path
+
+
+@settings(max_examples=100)
+@given(
+    st.lists(patterns(), min_size=1, max_size=2),
+    st.lists(patterns(), max_size=4),
+    paths.filter(normal),
+    st.lists(paths.filter(normal), min_size=1, max_size=10),
+)
+def test_nothing_below_a_pruned_directory_is_kept(
+    include: list[str], exclude: list[str], directory: str, below: list[str]
+) -> None:
+    """Given a directory that is pruned, no path below it is one that pathspec keeps."""
+    try:
+        ours = Filter(include, exclude)
+    except UsageError:
+        return
+    if ours.prunes(encode(directory)):
+        inside, outside = spec(include), spec(exclude)
+        for path in below:
+            assert not meant(f"{directory}/{path}", inside, outside)
+
+
+DEFAULT_INCLUDE = spec(list(profile.INCLUDE))
+DEFAULT_EXCLUDE = spec(list(profile.EXCLUDE))

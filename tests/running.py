@@ -1,0 +1,171 @@
+"""A real service on a real tree, and a consumer whose mirror must end equal to the tree."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from waiting import eventually
+
+from shardwatch.aggregator.client import ExtractClient, Fresh
+from shardwatch.shard.contract.errors import ShardwatchError
+from shardwatch.shard.contract.filter import Filter
+from shardwatch.shard.contract.settings import Settings
+from shardwatch.supervisor import service
+from shardwatch.supervisor.profile import EXCLUDE, INCLUDE
+
+Stat = tuple[int, int]
+
+
+def settings_for(*roots: Path, **changes: Any) -> Settings:
+    """The default profile over some roots."""
+    fields: dict[str, Any] = {"include": tuple(INCLUDE), "exclude": tuple(EXCLUDE), **changes}
+    return Settings(roots=tuple(os.fsencode(os.path.realpath(r)) for r in roots), **fields)
+
+
+def walk(root: Path, settings: Settings) -> dict[bytes, Stat]:
+    """What a mirror of `root` must hold: exact path -> (size, mtime_ns)."""
+    keep = Filter(settings.include, settings.exclude)
+    top = os.fsencode(os.path.realpath(root))
+    found: dict[bytes, Stat] = {}
+    for above, directories, files in os.walk(top):
+        relative = above[len(top) + 1 :]
+        for name in [d for d in directories if os.path.islink(os.path.join(above, d))]:
+            directories.remove(name)
+            files.append(name)
+        directories[:] = [d for d in directories if not keep.prunes(relative + b"/" + d if relative else d)]
+        for name in keep.keeps_names(relative, files):
+            with contextlib.suppress(FileNotFoundError):
+                st = os.lstat(os.path.join(above, name))
+                found[os.path.join(above, name)] = (st.st_size, st.st_mtime_ns)
+    return found
+
+
+class Consumer:
+    """Follows one group and applies every batch."""
+
+    def __init__(self, state_dir: Path, group: str) -> None:
+        self.mirror: dict[bytes, Stat] = {}
+        self.events: list[tuple[str, bytes]] = []
+        self.batches = 0
+        self.fresh = 0
+        self.error: BaseException | None = None
+        self._stop = threading.Event()
+        self._client = ExtractClient(state_dir)
+        self._group = group
+        self._thread = threading.Thread(target=self._run, name=f"consumer-{group}")
+        self._thread.start()
+
+    def _run(self) -> None:
+        try:
+            while not self._stop.is_set():
+                batch = self._client.pull(self._group, from_="start", wait_s=0.2)
+                if batch is None:
+                    continue
+                for event in batch.events:
+                    self._apply(event)
+                with contextlib.suppress(service.ServiceError):  # a lease that ended: the batch comes again
+                    batch.ack()
+                self.batches += 1
+        except BaseException as error:
+            self.error = error
+            raise
+
+    def _apply(self, event: Any) -> None:
+        if isinstance(event, Fresh):
+            self.mirror.clear()
+            self.fresh += 1
+            return
+        path = os.fsencode(event.path)
+        self.events.append((event.event_type, path))
+        if event.event_type == "deleted":
+            self.mirror.pop(path, None)
+        elif not event.is_directory:
+            self.mirror[path] = (event.size, event.mtime_ns)
+
+    def close(self) -> None:
+        self._stop.set()
+        self._thread.join(30)
+        self._client.close()
+
+
+class Running:
+    """One service in one state directory."""
+
+    def __init__(self, state_dir: Path, settings: Settings) -> None:
+        self.settings = settings
+        self.layout = service.prepare(state_dir, settings).layout
+        self.process = service.start(self.layout, follow=True)
+        try:
+            self.ready = service.wait_ready(self.layout, 60, process=self.process)
+        except BaseException:
+            self.stop()
+            raise
+        self.client = ExtractClient(self.layout.state_dir)
+
+    def stop(self) -> None:
+        with contextlib.suppress(ShardwatchError):
+            service.stop(self.layout, 20)
+        if self.process.stdin is not None:
+            self.process.stdin.close()
+        self.process.wait(30)
+        if hasattr(self, "client"):
+            self.client.close()
+
+    def programs(self) -> dict[str, dict[str, Any]]:
+        """supervisord's view, by name."""
+        return {str(p["name"]): p for p in service.programs(self.layout)}
+
+    def kill(self, name: str) -> int:
+        """Kills a program with -9 and waits for its successor, whose pid is returned."""
+        pid = int(self.programs()[name]["pid"])
+        os.kill(pid, signal.SIGKILL)
+
+        def successor() -> int:
+            row = self.programs().get(name)
+            new = int(row["pid"]) if row is not None and row["state"] in ("STARTING", "RUNNING") else 0
+            return new if new != pid else 0
+
+        return eventually(successor, 30, what=f"a new {name}")
+
+    def assert_mirrored(self, consumer: Consumer, root: Path) -> None:
+        """Syncs, and waits until the consumer, which applies every batch, holds what the tree holds."""
+        self.client.sync(60)
+
+        def equal() -> bool:
+            if consumer.error is not None:
+                raise RuntimeError("the consumer died") from consumer.error
+            there, mirror = walk(root, self.settings), dict(consumer.mirror)
+            missing = sorted(k for k in there if k not in mirror)
+            extra = sorted(k for k in mirror if k not in there)
+            other = sorted(k for k in there if k in mirror and mirror[k] != there[k])
+            assert not (missing or extra or other), f"missing {missing[:5]}, extra {extra[:5]}, other {other[:5]}"
+            return True
+
+        eventually(equal, 30, every_s=0.05)
+
+
+@contextlib.contextmanager
+def running(state_dir: Path, settings: Settings) -> Iterator[Running]:
+    """A ready service; stopped at the end, whatever happened."""
+    it = Running(state_dir, settings)
+    try:
+        yield it
+    finally:
+        it.stop()
+
+
+@contextlib.contextmanager
+def consuming(state_dir: Path, group: str = "mirror") -> Iterator[Consumer]:
+    it = Consumer(state_dir, group)
+    try:
+        yield it
+    finally:
+        it.close()
+
+
