@@ -441,9 +441,9 @@ class ExtractClient(_Base):
     def drop(self, group: str) -> None:
         self.request("drop", group=group)
 
-    def sync(self, timeout_s: float = 30.0) -> dict[str, Any]:
+    def sync(self, timeout_s: float = 30.0, *, patience_s: float = 0.0) -> dict[str, Any]:
         """Returns once every change made before the call is in the index. Raises RequestError (`sync_failed`)."""
-        return self.request("sync", wait_s=timeout_s + 3.0, timeout_ms=round(timeout_s * 1000))
+        return self.request("sync", wait_s=timeout_s + 3.0, patience_s=patience_s, timeout_ms=round(timeout_s * 1000))
 
     def status(self) -> dict[str, Any]:
         status: dict[str, Any] = self.request("status")["status"]
@@ -620,8 +620,8 @@ class AsyncExtractClient(_Base):
     async def drop(self, group: str) -> None:
         await self.request("drop", group=group)
 
-    async def sync(self, timeout_s: float = 30.0) -> dict[str, Any]:
-        return await self.request("sync", wait_s=timeout_s + 3.0, timeout_ms=round(timeout_s * 1000))
+    async def sync(self, timeout_s: float = 30.0, *, patience_s: float = 0.0) -> dict[str, Any]:
+        return await self.request("sync", wait_s=timeout_s + 3.0, patience_s=patience_s, timeout_ms=round(timeout_s * 1000))
 
     async def status(self) -> dict[str, Any]:
         status: dict[str, Any] = (await self.request("status"))["status"]

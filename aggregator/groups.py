@@ -459,9 +459,10 @@ class Group:
             self.journal.append(("due", unit))
         self._expiry += by
 
-    def next_due(self) -> float:
-        """When there is something to do again: a lease that ends, a unit that is due."""
-        return min(self._expiry, self.redo[0].due if self.redo else self._expiry)
+    def next_due(self, now: float) -> float:
+        """When there is something to do again: a lease ends, a unit becomes due. What is due already only lacks a pull."""
+        due = self.redo[0].due if self.redo else now
+        return min(self._expiry, due) if due > now else self._expiry
 
     def _unlease(self, unit: Unit) -> None:
         del self.leases[unit.number]

@@ -34,6 +34,8 @@ class Registry:
         self._store = store
         self._settings = settings
         self._wall = wall
+        #: Of the turn.
+        self.now = now
         #: One line each, for `status`: what the user should know.
         self.notes = list(store.notes)
         self.by_name: dict[str, Group] = {}
@@ -96,7 +98,7 @@ class Registry:
     def touch(self, group: Group) -> None:
         """Something changed: the journal is written at the next commit, the group's next date is watched."""
         self._dirty[group.key] = group
-        due = group.next_due()
+        due = group.next_due(self.now)
         if due < self._watched.get(group.key, float("inf")):
             self.watch(group, due)
 

@@ -191,7 +191,7 @@ class Server:
         """The time; leases and waits are extended by a stall of our own (stopped, suspended), which is no one's fault."""
         now = self._clock() if now is None else now
         gap = now - self._last
-        self._last = now
+        self._last = self._registry.now = now
         if gap > STALL_S:
             self._registry.shift(gap - TICK_S)
         skew = self._wall() - now

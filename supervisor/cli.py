@@ -107,9 +107,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise
         state_dir = getattr(_last_arguments, "state_dir", None)
         logs = f"; the service's logs are in {state_dir}/logs" if state_dir else ""
-        complain(
-            f"defect in shardwatch: {type(error).__name__}: {error}{logs} (set SHARDWATCH_DEBUG=1 for the traceback)"
-        )
+        complain(f"defect in shardwatch: {type(error).__name__}: {error}{logs} (set SHARDWATCH_DEBUG=1 for the traceback)")
         return EXIT_BUG
 
 

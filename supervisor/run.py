@@ -76,7 +76,7 @@ def run(layout: Layout, with_parent: bool, ephemeral: bool, echo: bool) -> int:
         raise UsageError(
             f"{layout.state_dir} is not a prepared state directory: {error.strerror}", hint="start with `shardwatch up`"
         ) from None
-    held = _low(lock)
+    _keep_low(lock)
     os.umask(0o077)
     for stale in [*layout.sockets(), layout.supervisord_pid]:
         stale.unlink(missing_ok=True)
@@ -87,7 +87,6 @@ def run(layout: Layout, with_parent: bool, ephemeral: bool, echo: bool) -> int:
     finally:
         if ephemeral and (code == 0 or os.getppid() != parent):
             shutil.rmtree(layout.state_dir, ignore_errors=True)
-        os.close(held)
     return code
 
 
@@ -102,15 +101,12 @@ def _follow(parent: int) -> None:
     die_with_parent(PARENT_SIGNAL)
 
 
-def _low(lock: Lock) -> int:
-    """A descriptor of the lock that supervisord's reload does not close: else the lock is lost at the first SIGHUP."""
-    fd = lock._fd
-    if fd > KEPT_FD_MAX:
+def _keep_low(lock: Lock) -> None:
+    """Keeps the lock on a descriptor that supervisord's reload leaves open, until the kernel closes it at our end."""
+    if lock._fd > KEPT_FD_MAX:
         # What is in its place was inherited by mistake: nothing of ours is open yet but the lock.
-        os.dup2(fd, KEPT_FD_MAX, inheritable=False)
-        os.close(fd)
-        fd = KEPT_FD_MAX
-    return fd
+        os.dup2(lock._fd, KEPT_FD_MAX, inheritable=False)
+        lock.close()
 
 
 def _path_to_python(executable: str) -> str:

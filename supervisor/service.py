@@ -17,7 +17,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any, Final
 
@@ -219,15 +219,20 @@ def stop(layout: Layout, timeout_s: float = STOP_S) -> bool:
     """
     there = running(layout)
     if there:
-        _signal(layout.service_lock, signal.SIGTERM)
-        _wait_until_free(_locks(layout), timeout_s)
+        with _holder(layout.service_lock) as pidfd:
+            _send(pidfd, signal.SIGTERM)
+            until = time.monotonic() + timeout_s
+            _wait_until_free(_locks(layout), timeout_s)
+            if pidfd is not None:  # the lock is free a moment before the process is gone
+                select.select([pidfd], [], [], max(0.0, until - time.monotonic()))
     deadline = time.monotonic() + KILL_S
     while left := [path for path in _locks(layout) if held(path)]:
         if time.monotonic() >= deadline:
             names = ", ".join(path.stem for path in left)
             raise ServiceTimeoutError(f"still alive after SIGKILL: {names}", hint="a process may hang in the kernel")
         for path in sorted(left, key=lambda path: path != layout.service_lock):
-            _signal(path, signal.SIGKILL)
+            with _holder(path) as pidfd:
+                _send(pidfd, signal.SIGKILL)
         _wait_until_free(left, 0.2)
     _remove_stale(layout)
     return there
@@ -247,27 +252,36 @@ def _wait_until_free(paths: Sequence[Path], timeout_s: float) -> None:
         select.select([], [], [], LOOK_S)
 
 
-def _signal(path: Path, number: signal.Signals) -> None:
-    """Signals the process that holds the lock, and no other: the pid in the file is checked against the lock."""
+@contextlib.contextmanager
+def _holder(path: Path) -> Iterator[int | None]:
+    """A descriptor of the process that holds the lock, and of no other: the pid in the file is checked. None: nobody."""
     try:
         pid = int(path.read_bytes().split()[0])
         pidfd = os.pidfd_open(pid)
     except (OSError, ValueError, IndexError):
+        yield None
         return
     try:
-        if held(path) and _has_open(pid, path):
-            signal.pidfd_send_signal(pidfd, number)
-    except OSError:
-        pass
+        yield pidfd if held(path) and _has_open(pid, path) else None
     finally:
         os.close(pidfd)
 
 
-def _has_open(pid: int, path: Path) -> bool:
-    wanted = path.stat()
-    for fd in Path(f"/proc/{pid}/fd").iterdir():
+def _send(pidfd: int | None, number: signal.Signals) -> None:
+    if pidfd is not None:
         with contextlib.suppress(OSError):
-            found = fd.stat()
+            signal.pidfd_send_signal(pidfd, number)
+
+
+def _has_open(pid: int, path: Path) -> bool:
+    try:
+        wanted = path.stat()
+        descriptors = list(Path(f"/proc/{pid}/fd").iterdir())
+    except OSError:
+        return False
+    for descriptor in descriptors:
+        with contextlib.suppress(OSError):
+            found = descriptor.stat()
             if (found.st_dev, found.st_ino) == (wanted.st_dev, wanted.st_ino):
                 return True
     return False

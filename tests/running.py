@@ -13,7 +13,7 @@ from typing import Any
 from waiting import eventually
 
 from shardwatch.aggregator.client import ExtractClient, Fresh
-from shardwatch.shard.contract.errors import ShardwatchError
+from shardwatch.shard.contract.errors import ServiceError, ShardwatchError
 from shardwatch.shard.contract.filter import Filter
 from shardwatch.shard.contract.settings import Settings
 from shardwatch.supervisor import service
@@ -64,12 +64,12 @@ class Consumer:
     def _run(self) -> None:
         try:
             while not self._stop.is_set():
-                batch = self._client.pull(self._group, from_="start", wait_s=0.2)
+                batch = self._client.pull(self._group, from_="start", wait_s=0.2, patience_s=20)
                 if batch is None:
                     continue
                 for event in batch.events:
                     self._apply(event)
-                with contextlib.suppress(service.ServiceError):  # a lease that ended: the batch comes again
+                with contextlib.suppress(ServiceError):  # a lease that ended: the batch comes again
                     batch.ack()
                 self.batches += 1
         except BaseException as error:
@@ -135,7 +135,7 @@ class Running:
 
     def assert_mirrored(self, consumer: Consumer, root: Path) -> None:
         """Syncs, and waits until the consumer, which applies every batch, holds what the tree holds."""
-        self.client.sync(60)
+        self.client.sync(60, patience_s=20)
 
         def equal() -> bool:
             if consumer.error is not None:

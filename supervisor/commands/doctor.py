@@ -170,7 +170,11 @@ def examine_state_dir(state_dir: Path, findings: list[dict[str, str]]) -> dict[s
         note(findings, f"{at} can't be written", "give another --state-dir")
     kind, remote = filesystem(os.fsencode(state_dir))
     if remote:
-        note(findings, f"the state directory is on {kind}: SQLite's locks and sockets need a local disk", "give another --state-dir")
+        note(
+            findings,
+            f"the state directory is on {kind}: SQLite's locks and sockets need a local disk",
+            "give another --state-dir",
+        )
     free = os.statvfs(at)
     return {
         **path_fields(os.fsencode(state_dir)),
@@ -227,7 +231,9 @@ def text_of(found: dict[str, Any]) -> str:
     )
     state = found["state_dir"]
     word = "a service runs there" if state["running"] else "no service runs there"
-    parts.append(f"state directory {readable(state['path'])} ({state['filesystem']}, {size_of(state['free_bytes'])} free): {word}\n")
+    parts.append(
+        f"state directory {readable(state['path'])} ({state['filesystem']}, {size_of(state['free_bytes'])} free): {word}\n"
+    )
     parts.append(", ".join(f"{name} {version}" for name, version in found["versions"].items()) + "\n")
     parts.append(
         "".join(f"! {readable(f['message'])}\n    -> {readable(f['remedy'])}\n" for f in found["findings"]) or "all is well\n"

@@ -49,9 +49,7 @@ class Ends:
                 self._old[signum] = signal.signal(signum, self._note)
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         for signum, handler in self._old.items():
             signal.signal(signum, handler)  # type: ignore[arg-type]
         os.close(self.wake_fd)

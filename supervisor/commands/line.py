@@ -85,15 +85,16 @@ class Line:
             pass
 
     def wait(self, ends: Ends, timeout_s: float | None = None) -> list[tuple[int, Reply]]:
-        """Answers that are there, else waits for one. Empty after `timeout_s`, or when the process died.
+        """Answers that are there, else waits for one. Empty after `timeout_s`, or when the process died or `lost` changed.
 
         Raises Ended (through `ends`) for a signal or a closed standard output.
         """
         deadline = None if timeout_s is None else time.monotonic() + timeout_s
+        lost = self.lost
         while True:
             ends.check()
             answers = self._receive()
-            if answers or self.died:
+            if answers or self.died or self.lost != lost:
                 return answers
             now = time.monotonic()
             if deadline is not None and now >= deadline:
@@ -120,12 +121,12 @@ class Line:
             self._note_connection()
 
     def _note_connection(self) -> None:
-        lost = False
+        broken = False
         while self._monitor.poll(0):
             event = int.from_bytes(self._monitor.recv_multipart()[0][:2], "little")
-            lost = event == zmq.EVENT_DISCONNECTED
-        self.lost = lost
-        if lost:
+            self.lost = event == zmq.EVENT_DISCONNECTED
+            broken = broken or self.lost
+        if broken:
             self._reconnect()
 
     def _repeat_overdue(self, now: float) -> None:
@@ -182,9 +183,7 @@ class Line:
     def __enter__(self) -> Line:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         if self._acks:
             self.finish(0.5)
         self.close()

@@ -33,9 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="print at most N events; with --follow: at most N a batch (default: all that is pending, in batches of 1000)",
     )
-    parser.add_argument(
-        "--wait", type=float, metavar="S", help=f"seconds to wait where nothing is pending (default: {WAIT_S:g})"
-    )
+    parser.add_argument("--wait", type=float, metavar="S", help=f"seconds to wait where nothing is pending (default: {WAIT_S:g})")
     parser.add_argument("--follow", action="store_true", help="go on for ever, through restarts of the service")
     parser.add_argument("--no-ack", action="store_true", help="only look: acknowledge nothing (not with --follow)")
     add_json_option(parser, "one JSON object a line (docs/formats.md)")

@@ -19,9 +19,7 @@ BATCH_MAX = 1000
 class Puller:
     """One group's pulls on a line. A batch is acknowledged after its last byte is written, never before."""
 
-    def __init__(
-        self, line: Line, lines: Lines, ends: Ends, *, group: str, start: str | None, worker: str | None = None
-    ) -> None:
+    def __init__(self, line: Line, lines: Lines, ends: Ends, *, group: str, start: str | None, worker: str | None = None) -> None:
         self._line = line
         self._lines = lines
         self._ends = ends

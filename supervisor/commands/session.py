@@ -71,9 +71,7 @@ class Session:
     def __enter__(self) -> Session:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         if not self._line.died:
             self._puller.release()
         self._line.__exit__(kind, error, trace)
@@ -167,9 +165,7 @@ class Session:
         for program in service.programs(self._prepared.layout):
             if program["deaths"] >= service.DEATHS_MAX:
                 name = program["name"] if program["group"] == program["name"] else f"shard-{program['name']}"
-                raise ServiceError(
-                    f"{name} keeps ending: {self._last_words(name)}", hint="`shardwatch doctor` may know why"
-                )
+                raise ServiceError(f"{name} keeps ending: {self._last_words(name)}", hint="`shardwatch doctor` may know why")
 
     def _tell(self, lines: list[dict[str, str]]) -> None:
         """Trouble: among the JSON lines, or for people on standard error."""

@@ -59,9 +59,7 @@ def text_of(found: Mapping[str, Any]) -> str:
     engine = found["engine"]
     parts = [f"service in {readable(found['state_dir'])}, logs in its logs/\n"]
     if engine is None:
-        parts.append(
-            "the aggregator does not answer: logs/aggregator.log tells why; supervisord starts it again by itself\n"
-        )
+        parts.append("the aggregator does not answer: logs/aggregator.log tells why; supervisord starts it again by itself\n")
     else:
         state = "ready" if engine.get("ready") else "scanning"
         parts.append(

@@ -19,9 +19,7 @@ BACKENDS = ("auto", "inotify", "polling", "native")
 
 def add_tree_options(parser: argparse.ArgumentParser) -> None:
     """PATH... and what is watched below it. Each overrides the environment, which overrides the configuration file."""
-    parser.add_argument(
-        "paths", nargs="*", metavar="PATH", help="directories to watch (default: the configuration's roots)"
-    )
+    parser.add_argument("paths", nargs="*", metavar="PATH", help="directories to watch (default: the configuration's roots)")
     tree = parser.add_argument_group("tree options")
     tree.add_argument(
         "--include",
@@ -37,9 +35,7 @@ def add_tree_options(parser: argparse.ArgumentParser) -> None:
     )
     tree.add_argument("--no-default-excludes", action="store_true", help="leave nothing out but what --exclude says")
     tree.add_argument("--directories", action="store_true", help="report directories too, not only files")
-    tree.add_argument(
-        "--shards", type=int, metavar="N", help="number of shard processes (default: fits tree and machine)"
-    )
+    tree.add_argument("--shards", type=int, metavar="N", help="number of shard processes (default: fits tree and machine)")
     tree.add_argument("--backend", choices=BACKENDS, help="how change is noticed (default: auto)")
     tree.add_argument("--settle-ms", type=int, metavar="N", help="quiet time before a change is reported (default: 50)")
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import ctypes
 import json
 import os
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
-from cli_process import run
+from cli_process import environment, run
 
 pytestmark = pytest.mark.usefixtures("no_leaks")
 
@@ -47,9 +49,9 @@ def test_doctor_is_content_with_a_good_place(tree: Path, state_dir: Path) -> Non
     assert not (state_dir / "s").exists()
 
 
-def test_doctor_without_roots_looks_at_the_machine(tmp_path: Path) -> None:
+def test_doctor_without_roots_looks_at_the_machine(state_dir: Path) -> None:
     """No root is needed to ask about limits and versions."""
-    found = json.loads(run("doctor", "--json", cwd=tmp_path, environ={"XDG_STATE_HOME": str(tmp_path)}).stdout)
+    found = json.loads(run("doctor", "--json", cwd=state_dir, environ={"XDG_STATE_HOME": str(state_dir)}).stdout)
     assert found["roots"] == [] and "watches_needed" not in found["limits"]
 
 
@@ -130,14 +132,27 @@ def test_wrong_input_is_one_line_with_a_remedy(case: str, command: list[str], tm
     assert not (state_dir / "x").exists()
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="needs root to become someone else")
-def test_an_unreadable_root_is_refused(tmp_path: Path, state_dir: Path) -> None:
+def obey_permissions() -> None:
+    """root without CAP_DAC_OVERRIDE and CAP_DAC_READ_SEARCH (1, 2) is refused like anybody; others are already."""
+    if os.geteuid() == 0:
+        libc = ctypes.CDLL(None, use_errno=True)
+        for capability in (1, 2):
+            assert libc.prctl(24, capability, 0, 0, 0) == 0  # PR_CAPBSET_DROP, prctl(2)
+
+
+def test_an_unreadable_root_or_state_dir_is_refused(tmp_path: Path, state_dir: Path) -> None:
     """Permission denied is said before anything starts."""
     locked = tmp_path / "locked"
     locked.mkdir(mode=0o000)
-    code = "import os, sys; os.setgroups([]); os.setgid(65534); os.setuid(65534); os.chdir('/');"
-    code += "from shardwatch.supervisor.cli import main; sys.exit(main(sys.argv[1:]))"
-    del code, locked
+    try:
+        for arguments in ([locked], [tmp_path, "--state-dir", locked], [tmp_path, "--state-dir", locked / "s"]):
+            done = run("watch", *arguments, check=False, preexec_fn=obey_permissions)
+            assert done.returncode == 2, done.stderr
+            (line,) = done.stderr.splitlines()
+            assert str(locked) in line
+    finally:
+        locked.chmod(0o700)
+    assert list(locked.iterdir()) == []
 
 
 def test_messages_survive_paths_that_are_not_utf8(tmp_path: Path, state_dir: Path) -> None:
@@ -150,10 +165,6 @@ def test_messages_survive_paths_that_are_not_utf8(tmp_path: Path, state_dir: Pat
 
 def test_a_closed_standard_error_does_no_harm(tmp_path: Path) -> None:
     """An error that nobody can read is still an exit code."""
-    import sys
-
-    from cli_process import environment
-
     command = [sys.executable, "-P", "-m", "shardwatch.supervisor.cli", "watch", str(tmp_path / "nowhere")]
     shell = ["sh", "-c", 'exec "$@" >&- 2>&-', "sh", *command]
     assert subprocess.run(shell, env=environment(), timeout=30, check=False).returncode in (0, 2)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import pty
 import select
 import shutil
 import signal
 import subprocess
+import sys
+import termios
 from base64 import b64decode
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -268,8 +271,8 @@ def test_people_get_a_banner_and_plain_lines(tree: Path, temporary: Path) -> Non
 def test_a_terminal_gets_colour_and_ctrl_c(tree: Path, temporary: Path) -> None:
     """On a terminal: the bar while scanning, coloured lines, and Ctrl-C typed there ends all of it with 0."""
     master, slave = pty.openpty()
-    command = [*_command(), "watch", str(tree)]
-    environ = {**_environment(), "TERM": "xterm"}
+    command = [sys.executable, "-P", "-m", "shardwatch.supervisor.cli", "watch", str(tree)]
+    environ = environment(TERM="xterm")
     process = subprocess.Popen(
         command, stdin=slave, stdout=slave, stderr=slave, env=environ, preexec_fn=_controlling_terminal(slave)
     )
@@ -297,23 +300,8 @@ def test_a_terminal_gets_colour_and_ctrl_c(tree: Path, temporary: Path) -> None:
     all_gone(temporary)
 
 
-def _command() -> list[str]:
-    import sys
-
-    return [sys.executable, "-P", "-m", "shardwatch.supervisor.cli"]
-
-
-def _environment() -> dict[str, str]:
-    from cli_process import environment
-
-    return environment()
-
-
 def _controlling_terminal(slave: int) -> Callable[[], None]:
     def take() -> None:
-        import fcntl
-        import termios
-
         os.setsid()
         fcntl.ioctl(slave, termios.TIOCSCTTY, 0)
 

@@ -12,9 +12,12 @@ import threading
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
+from typing import cast
 
 import msgspec
 import pytest
+from supervisor import events
+from supervisor.supervisord import Supervisor
 from waiting import eventually
 
 from shardwatch.shard.contract.errors import InUseError, ServiceError
@@ -24,8 +27,10 @@ from shardwatch.shard.contract.planfile import Anchor, Plan, read_plan, write_pl
 from shardwatch.shard.contract.settings import Settings
 from shardwatch.supervisor import service
 from shardwatch.supervisor.control import supervisord
-from shardwatch.supervisor.plugin.rearm import ACCIDENTS_MAX, DELAY_S_MAX, delay_s
+from shardwatch.supervisor.plugin.rearm import ACCIDENTS_MAX, DELAY_S_MAX, Rearm, delay_s
 from shardwatch.supervisor.plugin.rpc import ID
+from shardwatch.supervisor.plugin.wake import Wake
+from shardwatch.supervisor.run import _path_to_python
 
 #: Hang guard of every wait, seconds.
 GUARD_S = 30.0
@@ -386,6 +391,60 @@ def test_second_service_is_refused(ground: Ground) -> None:
     assert second.stderr.startswith("shardwatch: a service is running in")
     assert len(second.stderr.splitlines()) == 1
     assert service.programs(ground.layout)
+
+
+def test_lock_outlives_a_reload_whatever_was_inherited(ground: Ground) -> None:
+    """Descriptors 3 and 4 taken by the starter: the lock still lies where supervisord's reload closes nothing."""
+    argv = ["sh", "-c", 'exec "$@" 3</dev/null 4</dev/null', "sh", *service.command(ground.layout)]
+    with subprocess.Popen(argv, stdin=subprocess.DEVNULL) as process:
+        old = ground.wait_pid("aggregator")
+        process.send_signal(signal.SIGHUP)
+        ground.wait_pid("aggregator", other_than=old)
+        assert service.running(ground.layout)
+        assert service.stop(ground.layout)
+        assert process.wait(GUARD_S) == 0
+
+
+def test_python_of_another_name(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`python3` on the programs' PATH is the Python that runs supervisord, whatever its name and directory."""
+    home = place / "a:b 'c'"
+    home.mkdir()
+    (home / "python3.99").write_bytes(b"#!/bin/sh\necho this one $1\n")
+    (home / "python3.99").chmod(0o700)
+    (place / "run").mkdir()
+    monkeypatch.chdir(place)
+    path = _path_to_python(str(home / "python3.99"))
+    result = subprocess.run(["sh", "-c", "python3 x"], env={"PATH": path}, capture_output=True, text=True, check=True)
+    assert result.stdout == "this one x\n"
+    assert _path_to_python(sys.executable).split(":")[0] == str(Path(sys.executable).parent)
+
+
+class _Broken:
+    """Stands for anything of supervisord's that is not as expected."""
+
+    def __getattr__(self, name: str) -> object:
+        raise RuntimeError(name)
+
+
+def test_no_callback_raises() -> None:
+    """An exception in a callback would end supervisord: whatever comes, there is none, and the loop keeps its sleep."""
+    stock = list(events.callbacks)
+    try:
+        rearm = Rearm(cast(Supervisor, _Broken()))
+        for callback in (rearm._on_backoff, rearm._on_exited, rearm._on_fatal):
+            callback(cast(events.ProcessStateEvent, _Broken()))
+        wake = Wake.__new__(Wake)
+        wake._supervisord = cast(Supervisor, _Broken())
+        wake._write_fd = wake._read_fd = -1
+        slept: list[float] = []
+        wake._stock_poll = lambda timeout: (slept.append(timeout), ([], []))[1]
+        assert wake._poll(1.0) == ([], [])
+        assert slept == [1.0]
+        wake.kick()
+        wake.handle_read_event()
+        wake.handle_error()
+    finally:
+        events.callbacks[:] = stock
 
 
 @pytest.mark.parametrize(

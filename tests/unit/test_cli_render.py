@@ -51,9 +51,7 @@ def test_event_line_of_a_move_shows_both_places() -> None:
 
 def test_fresh_line_tells_to_drop_the_mirror() -> None:
     """A person understands `fresh` too."""
-    assert "every file follows as created" in render.event_line(
-        {"type": "fresh", "tick": 1, "reason": "index was lost"}
-    )
+    assert "every file follows as created" in render.event_line({"type": "fresh", "tick": 1, "reason": "index was lost"})
 
 
 @pytest.mark.parametrize("name", ["a\nb", "a\x1b[2Jb", "a\rb", "a\x7fb", "a\u2028b", "a\u202eb", "a\x9bb"])

@@ -7,9 +7,7 @@ from typing import Any
 from shardwatch.supervisor.commands.trouble import Trouble, combined_remedy
 
 
-def polled(
-    directories: int, path: str = "/r", remedy: str = "sudo sysctl -w fs.inotify.max_user_watches=1024"
-) -> dict[str, Any]:
+def polled(directories: int, path: str = "/r", remedy: str = "sudo sysctl -w fs.inotify.max_user_watches=1024") -> dict[str, Any]:
     """A subtree that is polled for want of watches."""
     reason = "no watches left"
     return {"path": path, "state": "polled", "reason": reason, "remedy": remedy, "directories": directories}
@@ -49,9 +47,7 @@ def test_the_end_of_a_trouble_is_told() -> None:
 
 def test_the_same_limit_in_several_shards_is_one_trouble() -> None:
     """Eight shards that meet one limit do not print eight lines; the remedy is the one that is enough for all."""
-    lines = Trouble().lines(
-        {"degraded": [polled(10, "/r/a"), polled(20, "/r/b", "sysctl fs.inotify.max_user_watches=4096")]}
-    )
+    lines = Trouble().lines({"degraded": [polled(10, "/r/a"), polled(20, "/r/b", "sysctl fs.inotify.max_user_watches=4096")]})
     (line,) = lines
     assert "30 directories polled (/r/a and 1 other subtree)" in line["message"]
     assert line["remedy"].endswith("=4096")

@@ -1,0 +1,306 @@
+"""`RealtimeFileWatcher` on the real service: a mirror that stays equal to the tree, crashes, restarts, and a clean end."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import psutil
+import pytest
+from waiting import eventually
+
+from shardwatch import FileEvent, RealtimeFileWatcher, WatcherConfig
+from shardwatch.shard.contract.errors import InUseError
+from shardwatch.supervisor import api_engine
+
+
+def quick(**options: object) -> WatcherConfig:
+    """Values that make a test short: a quiet period of 20 ms, one shard."""
+    values: dict[str, object] = {"debounce_period": 0.02, "shards": 1}
+    return WatcherConfig(**(values | options))  # type: ignore[arg-type]
+
+
+class Mirror:
+    """Holds what the events say is there."""
+
+    def __init__(self) -> None:
+        self.files: dict[str, int | None] = {}
+        self.events: list[FileEvent] = []
+
+    def take(self, events: list[FileEvent]) -> None:
+        for event in events:
+            if event.event_type == "deleted":
+                self.files.pop(os.fspath(event.path), None)
+            else:
+                self.files[os.fspath(event.path)] = event.file_size
+            self.events.append(event)
+
+
+def walk(root: Path) -> dict[str, int | None]:
+    found: dict[str, int | None] = {}
+    for directory, _, names in os.walk(root):
+        for name in names:
+            if name.endswith(".json"):
+                path = os.path.join(directory, name)
+                found[path] = os.lstat(path).st_size
+    return found
+
+
+async def until(condition: Callable[[], object], what: str = "") -> None:
+    """Lets the loop run until the condition holds; 30 s are a guard against hangs."""
+    deadline = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < deadline, what
+        await asyncio.sleep(0.005)
+
+
+async def test_the_mirror_equals_the_tree_and_nothing_is_left(tmp_path: Path, no_leaks: None) -> None:
+    """Through writes, renames, deletions and new directories; after stop neither process, thread, descriptor nor file."""
+    root = tmp_path / "root"
+    root.mkdir()
+    mirror = Mirror()
+    watcher = RealtimeFileWatcher(quick(batch_size=7))
+    await watcher.start_monitoring([root], mirror.take)
+    state_dir = watcher.state_dir
+    assert state_dir is not None
+    assert state_dir.exists()
+    deep = root.joinpath(*(f"d{i}" for i in range(21)))
+    deep.mkdir(parents=True)
+    (deep / "deep.json").write_text("[1]")
+    for i in range(50):
+        (root / f"{i}.json").write_text("x" * i)
+    (root / os.fsdecode(b"\xff\n'%s.json")).write_text("bytes")
+    (root / "0.json").unlink()
+    (root / "1.json").rename(root / "renamed.json")
+    (root / "d0").rename(root / "e0")
+    await until(lambda: mirror.files == walk(root))
+    (root / "2.json").write_text("last words")
+    begin = time.monotonic()
+    await watcher.stop_monitoring()
+    assert time.monotonic() - begin < 5
+    assert mirror.files == walk(root)
+    assert {event.event_type for event in mirror.events} <= {"created", "modified", "deleted"}
+    assert watcher.get_stats()["processing_errors"] == 0
+    assert not state_dir.exists()
+
+
+async def test_a_kept_directory_resumes(tmp_path: Path, state_dir: Path) -> None:
+    """What changed between two lives arrives after the second start, and nothing else does."""
+    root = tmp_path / "root"
+    root.mkdir()
+    (root / "old.json").write_text("old")
+    first, second = Mirror(), Mirror()
+    async with RealtimeFileWatcher(quick(state_dir=state_dir)) as watcher:
+        await watcher.start_monitoring([root], first.take)
+        (root / "a.json").write_text("1")
+        (root / "b.json").write_text("1")
+    assert sorted(e.path.name for e in first.events) == ["a.json", "b.json"]
+    (root / "a.json").write_text("22")
+    (root / "b.json").unlink()
+    (root / "c.json").write_text("1")
+    async with RealtimeFileWatcher(quick(state_dir=state_dir)) as watcher:
+        await watcher.start_monitoring([root], second.take)
+        await until(lambda: len(second.events) == 3)
+    assert {(e.path.name, e.event_type) for e in second.events} == {
+        ("a.json", "modified"),
+        ("b.json", "deleted"),
+        ("c.json", "created"),
+    }
+
+
+async def test_what_a_failing_handler_did_not_take_stays(tmp_path: Path, state_dir: Path) -> None:
+    """Through stop and start, from the tree and from process_file_events."""
+    root = tmp_path / "root"
+    root.mkdir()
+    mirror = Mirror()
+
+    def fail(events: list[FileEvent]) -> None:
+        raise ValueError("no")
+
+    async with RealtimeFileWatcher(quick(state_dir=state_dir)) as watcher:
+        await watcher.start_monitoring([root], fail)
+        (root / "a.json").write_text("1")
+        await watcher.process_file_events([FileEvent(tmp_path / "elsewhere.json", "deleted", time.time())])
+        await until(lambda: watcher.get_stats()["processing_errors"] >= 3)
+    assert watcher.get_stats()["events_processed"] == 0
+    async with RealtimeFileWatcher(quick(state_dir=state_dir)) as watcher:
+        await watcher.start_monitoring([root], mirror.take)
+        await until(lambda: {e.path.name for e in mirror.events} == {"a.json", "elsewhere.json"})
+
+
+async def test_a_handler_that_recovers_gets_the_batch_again(tmp_path: Path) -> None:
+    """In the same life, after a back-off."""
+    mirror = Mirror()
+    failures = iter(range(2))
+
+    async def recovers(events: list[FileEvent]) -> None:
+        if next(failures, None) is not None:
+            raise ValueError("not yet")
+        mirror.take(events)
+
+    async with RealtimeFileWatcher(quick()) as watcher:
+        await watcher.start_monitoring([tmp_path], recovers)
+        (tmp_path / "a.json").write_text("1")
+        await until(lambda: [e.path.name for e in mirror.events] == ["a.json"])
+        assert watcher.get_stats()["processing_errors"] == 2
+
+
+def _service(state_dir: Path) -> psutil.Process:
+    return psutil.Process(int((state_dir / "locks" / "service.lock").read_bytes().split()[0]))
+
+
+async def test_killed_programs_cost_nothing(tmp_path: Path, no_leaks: None) -> None:
+    """Every program of the service, and then supervisord itself, with -9: what changes meanwhile arrives all the same."""
+    root = tmp_path / "root"
+    root.mkdir()
+    mirror = Mirror()
+    async with RealtimeFileWatcher(quick()) as watcher:
+        await watcher.start_monitoring([root], mirror.take)
+        assert watcher.state_dir is not None
+        for child in _service(watcher.state_dir).children():
+            child.kill()
+        (root / "a.json").write_text("1")
+        await until(lambda: mirror.files == walk(root), "after the programs were killed")
+        _service(watcher.state_dir).kill()
+        (root / "b.json").write_text("1")
+        await until(lambda: mirror.files == walk(root), "after supervisord was killed")
+
+
+_KILLED = """
+import asyncio, sys
+from shardwatch import RealtimeFileWatcher, WatcherConfig
+async def main():
+    async def hold(events):
+        print("held", flush=True)
+        await asyncio.Event().wait()
+    watcher = RealtimeFileWatcher(WatcherConfig(debounce_period=0.02, shards=1, state_dir=sys.argv[2] or None))
+    await watcher.start_monitoring([sys.argv[1]], hold)
+    print(watcher.state_dir, flush=True)
+    await asyncio.Event().wait()
+asyncio.run(main())
+"""
+
+
+@pytest.mark.parametrize("kept", [True, False])
+async def test_a_killed_watcher_loses_nothing_and_leaves_nothing(
+    tmp_path: Path, state_dir: Path, kept: bool, no_leaks: None
+) -> None:
+    """Its service ends with it; a temporary directory goes; with a kept one the next watcher is handed what it held."""
+    root = tmp_path / "root"
+    root.mkdir()
+    where = str(state_dir) if kept else ""
+    process = subprocess.Popen(
+        [sys.executable, "-P", "-c", _KILLED, root, where], stdout=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True
+    )
+    assert process.stdout is not None
+    used = Path((await asyncio.to_thread(process.stdout.readline)).strip())
+    (root / "a.json").write_text("1")
+    assert (await asyncio.to_thread(process.stdout.readline)).strip() == "held"
+    service = _service(used)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    await until(lambda: not service.is_running() or service.status() == psutil.STATUS_ZOMBIE)
+    if not kept:
+        eventually(lambda: not used.exists(), what="the temporary directory is gone")
+        return
+    mirror = Mirror()
+    async with RealtimeFileWatcher(quick(state_dir=state_dir)) as watcher:
+        await watcher.start_monitoring([root], mirror.take)
+        await until(lambda: [e.path.name for e in mirror.events] == ["a.json"])
+
+
+async def test_moves_arrive_whole_where_asked_for(tmp_path: Path) -> None:
+    """If the service is certain of them: else as a deletion and a creation, never as something else."""
+    (tmp_path / "a.json").write_text("1")
+    mirror = Mirror()
+    async with RealtimeFileWatcher(quick(report_moves=True)) as watcher:
+        await watcher.start_monitoring([tmp_path], mirror.take)
+        (tmp_path / "a.json").rename(tmp_path / "b.json")
+        await until(lambda: any(event.path.name == "b.json" for event in mirror.events))
+    told = [(e.event_type, e.path.name, e.moved_from and e.moved_from.name) for e in mirror.events]
+    assert told in (
+        [("moved", "b.json", "a.json")],
+        [("deleted", "a.json", None), ("created", "b.json", None)],
+    )
+
+
+async def test_only_the_top_is_watched_where_asked_for(tmp_path: Path) -> None:
+    """recursive_monitoring=False."""
+    (tmp_path / "sub").mkdir()
+    mirror = Mirror()
+    async with RealtimeFileWatcher(quick(recursive_monitoring=False)) as watcher:
+        await watcher.start_monitoring([tmp_path], mirror.take)
+        (tmp_path / "sub" / "a.json").write_text("1")
+        (tmp_path / "b.json").write_text("1")
+    assert [event.path.name for event in mirror.events] == ["b.json"]
+
+
+async def test_a_state_directory_serves_one_watcher(tmp_path: Path, state_dir: Path, no_leaks: None) -> None:
+    """The second hears who has it, and the first is not disturbed."""
+    mirror = Mirror()
+    async with (
+        RealtimeFileWatcher(quick(state_dir=state_dir)) as first,
+        RealtimeFileWatcher(quick(state_dir=state_dir)) as second,
+    ):
+        await first.start_monitoring([tmp_path], mirror.take)
+        with pytest.raises(InUseError):
+            await second.start_monitoring([tmp_path], mirror.take)
+        await second.stop_monitoring()
+        (tmp_path / "a.json").write_text("1")
+        await until(lambda: len(mirror.events) == 1)
+
+
+async def test_a_cancelled_start_leaves_nothing(tmp_path: Path, no_leaks: None) -> None:
+    """At whatever point of the start: a process that was just begun is ended too."""
+    for steps in (1, 3, 30):
+        watcher = RealtimeFileWatcher(quick())
+        starting = asyncio.ensure_future(watcher.start_monitoring([tmp_path], Mirror().take))
+        for _ in range(steps):
+            await asyncio.sleep(0.001)
+        starting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await starting
+        assert not watcher.running
+
+
+async def test_a_start_that_takes_too_long_is_given_up(tmp_path: Path, no_leaks: None) -> None:
+    """With the name of the option."""
+    from shardwatch.shard.contract.errors import ServiceTimeoutError
+
+    watcher = RealtimeFileWatcher(quick(ready_timeout_s=0.001))
+    with pytest.raises(ServiceTimeoutError, match="ready_timeout_s"):
+        await watcher.start_monitoring([tmp_path], Mirror().take)
+
+
+async def test_changed_filters_are_told(tmp_path: Path, state_dir: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """What came in is scanned, what went out is forgotten without events."""
+    (tmp_path / "a.json").write_text("1")
+    (tmp_path / "b.yaml").write_text("1")
+    async with RealtimeFileWatcher(quick(state_dir=state_dir)) as watcher:
+        await watcher.start_monitoring([tmp_path], Mirror().take)
+    mirror = Mirror()
+    with caplog.at_level(logging.WARNING):
+        async with RealtimeFileWatcher(quick(state_dir=state_dir, ast_file_patterns=["*.yaml"])) as watcher:
+            await watcher.start_monitoring([tmp_path], mirror.take)
+    assert any("filters changed" in record.getMessage() for record in caplog.records)
+    assert not [event for event in mirror.events if event.path.name == "a.json"]
+
+
+def test_a_temporary_directory_has_room_for_sockets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A long TMPDIR is passed over."""
+    import tempfile
+
+    long = tmp_path / ("x" * 90)
+    long.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(long))
+    monkeypatch.delenv("XDG_RUNTIME_DIR", raising=False)
+    made = api_engine.temporary_state_dir()
+    assert made.parent == Path("/tmp")
+    made.rmdir()
