@@ -12,7 +12,6 @@ import signal
 import stat
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import zmq
@@ -39,16 +38,16 @@ log = logging.getLogger("shardwatch.shard")
 _LOCK_WAIT_S = 20.0
 
 
-def open_backend(name: str, watches_max: int, watch_remedy: Callable[[int], str]) -> Backend:
-    """The backend of the plan; where not even one inotify instance is left, everything is swept."""
-    if name == "polling":
-        from shardwatch.shard.backend.sweeping import SweepingBackend
-
-        return SweepingBackend("polling was asked for, or the filesystem does not report remote changes")
-    if name == "native":
+def open_backend(names: set[str], watches_max: int) -> Backend:
+    """The backend for anchors with these names; where not even one inotify instance is left, everything is swept."""
+    if "native" in names:
         from shardwatch.shard.backend.native import NativeBackend
 
         return NativeBackend()
+    if names == {"polling"}:
+        from shardwatch.shard.backend.sweeping import SweepingBackend
+
+        return SweepingBackend("polling")
     from shardwatch.shard.backend.inotify import InotifyBackend
 
     try:
@@ -83,7 +82,7 @@ class ShardProcess:
         self._acks.setsockopt(zmq.SUBSCRIBE, shard.encode() + b"\0")
         self._acks.connect(layout.endpoint(layout.acks_socket))
         self._generation = plan.generation
-        self._backend = open_backend(anchors[0].backend, plan.watches.get(shard, 0), _remedy)
+        self._backend = open_backend({a.backend for a in anchors}, plan.watches.get(shard, 0))
         self._stream = Stream(shard, self._lock.epoch, plan.generation, self._send)
         self._territory = Territory(
             anchors,
@@ -137,8 +136,11 @@ class ShardProcess:
                 self._take_replies()
             if self._backend.fileno() in ready:
                 self._watcher.absorb(self._backend.take())
+            done = self._watcher.baseline_done
             self._watcher.work()
             now = time.monotonic_ns()
+            if self._watcher.baseline_done and not done:
+                self._beat_at = now  # whoever waits for readiness sees the counts that belong to it
             self._stream.flush(now)
             unsent = self._stream.unsent
             if unsent:

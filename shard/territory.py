@@ -30,12 +30,14 @@ _NO_ROOM: Final = frozenset({errno.ENOSPC, errno.ENOMEM, errno.EMFILE})
 class Place:
     """One anchor of this shard, as it stands."""
 
-    __slots__ = ("anchor", "identity", "index", "missing", "node", "prefix")
+    __slots__ = ("anchor", "identity", "index", "missing", "node", "polled", "prefix")
 
     def __init__(self, index: int, anchor: Anchor) -> None:
         self.index = index
         self.anchor = anchor
         self.node: Node | None = None
+        #: The plan says so: the filesystem tells nothing of remote changes, or the user wants it.
+        self.polled = anchor.backend == "polling"
         #: (dev, ino) of the directory that was last scanned here.
         self.identity: tuple[int, int] | None = None
         #: True once its absence has been said.
@@ -218,6 +220,9 @@ class Territory:
     def _register(self, fd: int, node: Node) -> None:
         """Watches before it is listed. Where there is no room for a watch, the directory is swept."""
         if node.wd >= 0:
+            return
+        if self.places[node.anchor].polled:
+            self.swept.setdefault(node)
             return
         try:
             other = self._backend.watch(fd, node)
@@ -533,10 +538,14 @@ class Territory:
             Doubt(path, "missing", "the directory does not exist", "make it again, or take it out of the roots")
             for path in self.missing_roots()[:most]
         ]
-        if self.swept and self._no_room:
-            anchors = {n.anchor for n in self.swept}
-            where = self.places[min(anchors)].anchor.path
-            found.append(Doubt(where, "polled", self._no_room, self._watch_remedy(len(self.swept)), len(self.swept)))
+        planned = [p for p in self.places if p.polled and p.node is not None]
+        if planned:
+            reason = "the plan polls it: its filesystem tells nothing of remote changes, or polling was asked for"
+            found += [Doubt(p.anchor.path, "polled", reason, "", p.anchor.directories) for p in planned[:most]]
+        short = sum(1 for n in self.swept if not self.places[n.anchor].polled)
+        if short and self._no_room:
+            where = next(n.path() for n in self.swept if not self.places[n.anchor].polled)
+            found.append(Doubt(where, "polled", self._no_room, self._watch_remedy(short), short))
         return found
 
 

@@ -142,6 +142,8 @@ class ServiceEngine:
             if self._process is None or self._process.poll() is None:
                 raise
             logger.error("The service ended with code %s: starting it again", self._process.returncode)
+            if self._process.stdin is not None:
+                self._process.stdin.close()
             await self._launch()
             return None
         return ServiceDelivery(found) if found is not None else None

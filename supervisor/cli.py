@@ -102,7 +102,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0 if ended.signum is None else 128 + ended.signum
     except KeyboardInterrupt:
         return EXIT_INTERRUPTED
-    except Exception as error:  # noqa: BLE001 - the last place: a defect of ours becomes one line
+    except Exception as error:
         if os.environ.get(DEBUG):
             raise
         state_dir = getattr(_last_arguments, "state_dir", None)

@@ -17,7 +17,7 @@ from typing import Final
 from shardwatch.shard.contract.filter import Filter
 from shardwatch.shard.contract.planfile import Anchor, Owners, Plan
 from shardwatch.shard.contract.settings import Settings
-from shardwatch.supervisor.survey import Look, Node, Survey, join, weigh
+from shardwatch.supervisor.survey import UNKNOWN, Count, Look, Node, Survey, below, join, weigh
 
 #: Directories read to plan; about 40 ms on a local filesystem. Trees up to this size are weighed exactly.
 READS_MAX: Final = 2_048
@@ -114,6 +114,7 @@ def make_plan(
     key: str,
     backend: Callable[[bytes], str],
     known: Mapping[bytes, tuple[int, int]] | None = None,
+    count: Count | None = None,
     reads_max: int = READS_MAX,
     anchors_max: int = ANCHORS_MAX,
     seed: int = 0,
@@ -127,23 +128,25 @@ def make_plan(
         backend: what watches a given path; what it names `inotify` is planned within `budget.watches_max`, and what
             does not fit is `polling`.
         known: measured (directories, files) of whole subtrees, used instead of estimates.
+        count: tells how many subdirectories a directory has without reading it (`subdirectories`); makes the
+            estimates of large trees far better.
         reads_max: bound of the calls of `look`.
         processors: what `shards=0` assumes; by default those this process may run on.
         stop: asked before each dive; True ends the survey early, with what is known.
     """
     roots = sorted(set(roots))
-    survey = Survey(roots, look, reads_max=reads_max, seed=seed, known=known or {}, stop=stop)
+    survey = Survey(roots, look, reads_max=reads_max, seed=seed, known=known or {}, count=count, stop=stop)
     entries = survey.directories + survey.files
-    count = shards or choose_shards(entries, processors or len(os.sched_getaffinity(0)))
-    count = max(1, min(count, budget.shards_max)) if budget.shards_max > 0 else 1
-    grain = survey.weight / (count * GRAIN)
+    wanted = shards or choose_shards(entries, processors or len(os.sched_getaffinity(0)))
+    wanted = max(1, min(wanted, budget.shards_max))
+    grain = survey.weight / (wanted * GRAIN)
     if survey.directories > budget.watches_max > 0:
         # Finer pieces fill the watches allowed more closely.
         grain = max(min(grain, survey.weight / survey.directories * budget.watches_max / 4), survey.weight / 1_000)
     pieces: list[_Piece] = []
     for tree in survey.trees:
-        pieces += _carve(tree, max(grain, 1.0))
-    _give(pieces, count)
+        pieces += _carve(survey, tree, max(grain, 1.0))
+    _give(pieces, wanted)
     over = _fit(pieces, backend, budget.watches_max)
     anchors = _anchors(roots, pieces, backend, anchors_max)
     plan = Plan(generation=generation, anchors=tuple(anchors), key=key)
@@ -194,17 +197,18 @@ def _exact(value: object) -> object:
     return [_exact(item) for item in value] if isinstance(value, tuple) else value
 
 
-def _carve(tree: Node, grain: float) -> list[_Piece]:
+def _carve(survey: Survey, tree: Node, grain: float) -> list[_Piece]:
     """Cuts one tree into pieces of about `grain`, save for directories that alone hold more; the last has the root."""
     pieces: list[_Piece] = []
     left: dict[bytes, _Part] = {}
-    for node, scale in _upwards(tree):
+    scales = _scales(survey, tree)
+    for node in reversed(below(tree)):
+        scale = scales[node]
         children = [part for child in node.seen if (part := left.pop(child.path, None)) is not None]
-        if node.unseen:
-            directories, files = node.unseen_mean()
-            children += [
-                _Part(join(node.path, name), directories * scale, files * scale, False) for name in node.unseen
-            ]
+        children += [
+            _Part(join(node.path, name), directories * scale, files * scale, False)
+            for name, directories, files in survey.guess(node)
+        ]
         children.sort(key=lambda part: (part.weight, part.path))
         rest = _Part(node.path, 1.0, float(node.own), node.exact)
         # The small ones stay with their parent, even if that holds much itself: each one less is an anchor less.
@@ -230,22 +234,21 @@ def _carve(tree: Node, grain: float) -> list[_Piece]:
     return [*pieces, _Piece([left[tree.path]])]
 
 
-def _upwards(tree: Node) -> list[tuple[Node, float]]:
-    """All nodes, children before parents, with the factor that brings estimates in line with a measured total above."""
-    order: list[tuple[Node, float]] = []
-    stack = [(tree, 1.0)]
-    while stack:
-        node, scale = stack.pop()
-        below = scale
+def _scales(survey: Survey, tree: Node) -> dict[Node, float]:
+    """For each node the factor that brings what was guessed below it in line with a measured total above it."""
+    scales: dict[Node, float] = {}
+    order = below(tree)
+    inherited = {tree: 1.0}
+    for node in order:
+        scale = inherited.pop(node)
         if node.measured is not None and not node.exact:
-            mean = node.unseen_mean()
-            count = len(node.unseen)
-            guess = weigh(node.seen_totals[0] + count * mean[0], node.seen_totals[1] + count * mean[1])
-            below = max(node.weight - weigh(1, node.own), 0.0) / guess if guess else 1.0
-        order.append((node, below))
-        stack += [(child, 1.0 if child.exact else below) for child in node.seen]
-    order.reverse()
-    return order
+            guess = sum(child.weight for child in node.seen)
+            guess += sum(weigh(directories, files) for _, directories, files in survey.guess(node))
+            scale = max(node.weight - weigh(1, node.own), 0.0) / guess if guess else 1.0
+        scales[node] = scale
+        for child in node.seen:
+            inherited[child] = 1.0 if child.exact else scale
+    return scales
 
 
 def _give(pieces: list[_Piece], count: int) -> None:
@@ -362,6 +365,18 @@ def tree_look(filter: Filter, settings: Settings) -> Look:
         return [name for name in directories if not filter.prunes(prefix + name)], kept
 
     return look
+
+
+def subdirectories(path: bytes) -> int:
+    """The real `Count`, from one lstat: ext4, xfs, tmpfs and others count a directory's subdirectories in st_nlink.
+
+    btrfs and overlayfs say 1, and ext4 does beyond 64,998: unknown.
+    """
+    try:
+        links = os.lstat(path).st_nlink
+    except OSError:
+        return 0
+    return links - 2 if links >= 2 else UNKNOWN
 
 
 def _descends(entry: os.DirEntry[bytes], follow_symlinks: bool) -> bool:

@@ -80,8 +80,8 @@ def examine_root(root: bytes, settings: Settings, findings: list[dict[str, str]]
     """The filesystem below one root, and how it will be watched."""
     from shardwatch.supervisor.commands.lines import path_fields
     from shardwatch.supervisor.commands.roots import trouble_with
-    from shardwatch.supervisor.planning import backend_of
     from shardwatch.supervisor.limits import filesystem
+    from shardwatch.supervisor.planning import backend_of
 
     kind, remote = filesystem(root)
     trouble = trouble_with(root)

@@ -13,8 +13,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    from shardwatch.supervisor import service
     from shardwatch.shard.contract.layout import Layout
+    from shardwatch.supervisor import service
     from shardwatch.supervisor.commands.place import not_running, state_dir_of
 
     state_dir = state_dir_of(options)

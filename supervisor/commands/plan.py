@@ -48,9 +48,9 @@ def run(options: argparse.Namespace) -> int:
 def plan_of(settings: Settings, limits: InotifyLimits, own: tuple[int, int] = (0, 0)) -> PlanResult:
     """The plan as the coordinator would make it now. `own`: (instances, watches) that the service holds already."""
     from shardwatch.shard.contract.filter import Filter
-    from shardwatch.supervisor.planning import backend_of
     from shardwatch.supervisor.limits import budget, filesystem
     from shardwatch.supervisor.plan import make_plan, plan_key, tree_look
+    from shardwatch.supervisor.planning import backend_of
 
     return make_plan(
         settings.roots,

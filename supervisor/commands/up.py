@@ -38,6 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
+    """Returns for --detach only: otherwise this process becomes supervisord."""
     from shardwatch.supervisor import service
 
     resolved = resolve_tree(options)
@@ -45,12 +46,12 @@ def run(options: argparse.Namespace) -> int:
     prepared = service.prepare(resolved.state_dir, resolved.settings)
     for note in prepared.notes:
         _say(f"warning: {note}")
-    if options.detach:
-        _detach(prepared)
-        return 0
-    _say(f"the service runs in {prepared.layout.state_dir}; Ctrl-C ends it")
-    argv = service.command(prepared.layout, echo=True)
-    os.execv(argv[0], argv)
+    if not options.detach:
+        _say(f"the service runs in {prepared.layout.state_dir}; Ctrl-C ends it")
+        argv = service.command(prepared.layout, echo=True)
+        os.execv(argv[0], argv)
+    _detach(prepared)
+    return 0
 
 
 def _detach(prepared: Prepared) -> None:

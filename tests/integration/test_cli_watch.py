@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import pty
 import select
@@ -10,14 +9,13 @@ import shutil
 import signal
 import subprocess
 import sys
-import termios
 from base64 import b64decode
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
 import pytest
-from cli_process import GUARD_S, Command, lines_of, run
+from cli_process import GUARD_S, Command, environment, lines_of, run
 from waiting import eventually
 
 pytestmark = pytest.mark.usefixtures("no_leaks")
@@ -273,9 +271,8 @@ def test_a_terminal_gets_colour_and_ctrl_c(tree: Path, temporary: Path) -> None:
     master, slave = pty.openpty()
     command = [sys.executable, "-P", "-m", "shardwatch.supervisor.cli", "watch", str(tree)]
     environ = environment(TERM="xterm")
-    process = subprocess.Popen(
-        command, stdin=slave, stdout=slave, stderr=slave, env=environ, preexec_fn=_controlling_terminal(slave)
-    )
+    # setsid(1) makes the terminal the controlling one: only then does a typed Ctrl-C become a signal.
+    process = subprocess.Popen(["setsid", "-c", "-w", *command], stdin=slave, stdout=slave, stderr=slave, env=environ)
     os.close(slave)
     text = b""
 
@@ -298,14 +295,6 @@ def test_a_terminal_gets_colour_and_ctrl_c(tree: Path, temporary: Path) -> None:
             process.wait()
         os.close(master)
     all_gone(temporary)
-
-
-def _controlling_terminal(slave: int) -> Callable[[], None]:
-    def take() -> None:
-        os.setsid()
-        fcntl.ioctl(slave, termios.TIOCSCTTY, 0)
-
-    return take
 
 
 def test_two_watches_of_one_state_dir(tree: Path, state_dir: Path) -> None:

@@ -437,7 +437,12 @@ def test_no_callback_raises() -> None:
         wake._supervisord = cast(Supervisor, _Broken())
         wake._write_fd = wake._read_fd = -1
         slept: list[float] = []
-        wake._stock_poll = lambda timeout: (slept.append(timeout), ([], []))[1]
+
+        def stock_poll(timeout: float) -> tuple[list[int], list[int]]:
+            slept.append(timeout)
+            return [], []
+
+        wake._stock_poll = stock_poll
         assert wake._poll(1.0) == ([], [])
         assert slept == [1.0]
         wake.kick()

@@ -146,22 +146,9 @@ def test_overrides_are_only_what_was_given() -> None:
     """Defaults belong to the configuration: an option that was not typed overrides nothing."""
     parser = cli.make_parser("up")
     assert tree_options.overrides_of(parser.parse_args(["up"])) == {}
-    given = parser.parse_args(
-        [
-            "up",
-            "/a",
-            "/b",
-            "--include",
-            "*.x",
-            "--include",
-            "*.y",
-            "--exclude",
-            "z",
-            "--no-default-excludes",
-            "--directories",
-        ]
-        + ["--shards", "3", "--backend", "polling", "--settle-ms", "0", "--state-dir", "/s"]
-    )
+    typed = "up /a /b --include *.x --include *.y --exclude z --no-default-excludes --directories --shards 3"
+    typed += " --backend polling --settle-ms 0 --state-dir /s"
+    given = parser.parse_args(typed.split())
     assert tree_options.overrides_of(given) == {
         "roots": ["/a", "/b"],
         "include": ["*.x", "*.y"],
