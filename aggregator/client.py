@@ -8,6 +8,7 @@ lost comes again when its lease ends.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import random
 import socket
@@ -379,37 +380,34 @@ class ExtractClient(_Base):
         lease_s: float | None = None,
         patience_s: float = PATIENCE_S,
     ) -> Iterator[Batch]:
-        """Batches, one after the other; ack or nack each. One that is neither acked nor nacked is released when the loop ends.
+        """Batches, one after the other; ack or nack each. One that was neither acked nor nacked when the loop goes on or ends is
+        given back.
 
         Args:
             wait_s: without `follow`, seconds without a batch after which the loop ends (default 0: what is pending now).
             follow: go on for ever, through restarts of the service.
             patience_s: with `follow`, seconds for which a service that went away is looked for.
         """
-        last: Batch | None = None
-        try:
-            while True:
-                wait = _WAIT_S_MAX if follow else min(wait_s or 0.0, 3600.0)
-                last = self.pull(
-                    group, max=max, wait_s=wait, from_=from_, lease_s=lease_s, patience_s=patience_s if follow else 0.0
-                )
-                if last is not None:
-                    yield last
-                elif not follow:
+        wait = _WAIT_S_MAX if follow else min(wait_s or 0.0, 3600.0)
+        patience = patience_s if follow else 0.0
+        while True:
+            try:
+                batch = self.pull(group, max=max, wait_s=wait, from_=from_, lease_s=lease_s, patience_s=patience)
+            except RequestError as error:
+                if not (follow and error.code in _RETRYABLE):
+                    raise
+                time.sleep(_PAUSE_S * random.uniform(1, 3))
+                continue
+            if batch is None:
+                if not follow:
                     return
-        except RequestError as error:
-            if not (follow and error.code == "stopping"):
-                raise
-            time.sleep(_PAUSE_S)
-            yield from self.batches(
-                group, max=max, follow=True, from_=from_, lease_s=lease_s, patience_s=patience_s
-            )
-        finally:
-            if last is not None and not last._done:
-                try:
-                    last.release()
-                except ShardwatchError:
-                    pass  # its lease ends by itself
+                continue
+            try:
+                yield batch
+            finally:
+                if not batch._done:
+                    with contextlib.suppress(ShardwatchError):  # else its lease ends by itself
+                        batch.release()
 
     def ack(self, group: str, batch: str, *, patience_s: float = 5.0) -> dict[str, Any]:
         return self.request("ack", patience_s=patience_s, group=group, batch=batch)
@@ -573,16 +571,15 @@ class AsyncExtractClient(_Base):
         lease_s: float | None = None,
         patience_s: float = PATIENCE_S,
     ) -> AsyncIterator[AsyncBatch]:
+        wait = _WAIT_S_MAX if follow else min(wait_s or 0.0, 3600.0)
+        patience = patience_s if follow else 0.0
         while True:
-            wait = _WAIT_S_MAX if follow else min(wait_s or 0.0, 3600.0)
             try:
-                batch = await self.pull(
-                    group, max=max, wait_s=wait, from_=from_, lease_s=lease_s, patience_s=patience_s if follow else 0.0
-                )
+                batch = await self.pull(group, max=max, wait_s=wait, from_=from_, lease_s=lease_s, patience_s=patience)
             except RequestError as error:
-                if not (follow and error.code == "stopping"):
+                if not (follow and error.code in _RETRYABLE):
                     raise
-                await asyncio.sleep(_PAUSE_S)
+                await asyncio.sleep(_PAUSE_S * random.uniform(1, 3))
                 continue
             if batch is None:
                 if not follow:
@@ -591,7 +588,9 @@ class AsyncExtractClient(_Base):
             try:
                 yield batch
             finally:
-                pass
+                if not batch._done:
+                    with contextlib.suppress(ShardwatchError):
+                        await batch.release()
 
     async def ack(self, group: str, batch: str, *, patience_s: float = 5.0) -> dict[str, Any]:
         return await self.request("ack", patience_s=patience_s, group=group, batch=batch)

@@ -131,9 +131,12 @@ class HandOver:
         if delivery.fresh:
             self._stats.fresh_starts += 1
             logger.warning("The index was lost: everything present follows as created")
-            if self._on_fresh is not None and not await self._call(self._on_fresh):
-                await delivery.nack("the handler's on_fresh raised")
-                return False
+            if self._on_fresh is not None:
+                async with self._delivering:
+                    forgot = await self._call(self._on_fresh)
+                if not forgot:
+                    await delivery.nack("the handler's on_fresh raised")
+                    return False
             await delivery.ack()
             return True
         events = list(delivery.events)

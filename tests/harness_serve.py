@@ -50,6 +50,7 @@ class Bench:
         self.wall = 1_700_000_000.0
         self.boot = "boot-1"
         self.replies: dict[int, dict[str, Any]] = {}
+        self.replied_at: dict[int, float] = {}
         self.number = 0
         self.open()
 
@@ -86,6 +87,7 @@ class Bench:
             assert envelope == [b"peer", b"%d" % reply["id"]]
             assert reply["id"] not in self.replies, "a second reply"
             self.replies[reply["id"]] = reply
+            self.replied_at[reply["id"]] = self.now
 
     def ask(self, op: str, **fields: Any) -> dict[str, Any]:
         """Sends a request and gives its reply, which must be there at once."""

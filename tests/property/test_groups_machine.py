@@ -85,15 +85,16 @@ class GroupsMachine(RuleBasedStateMachine):
         self.collect_replies()
 
     def collect_replies(self) -> None:
-        for number in [n for n in self.waits if n in self.bench.replies]:
+        ready = [n for n in self.waits if n in self.bench.replies]
+        for number in sorted(ready, key=lambda n: (self.bench.replied_at[n], n)):
             self.waits.discard(number)
             reply = self.bench.replies.pop(number)
             assert reply["ok"], reply
             if reply["batch"] is not None:
-                self.receive(reply["batch"])
+                self.receive(reply["batch"], self.bench.replied_at[number])
 
-    def receive(self, batch: dict[str, Any]) -> None:
-        self.expire()
+    def receive(self, batch: dict[str, Any], at: float) -> None:
+        self.leases = {i: (b, end) for i, (b, end) in self.leases.items() if end > at}
         mirror = self.handed[batch["group"]]
         names = [e["path"] for e in batch["events"] if e["type"] == "event"]
         assert len(set(names)) == len(names)
@@ -107,7 +108,7 @@ class GroupsMachine(RuleBasedStateMachine):
             for other in live:
                 del self.leases[other["id"]]
         apply(mirror, batch)
-        self.leases[batch["id"]] = (batch, self.bench.now + 3)
+        self.leases[batch["id"]] = (batch, at + 3)
 
     def expire(self) -> None:
         self.leases = {i: (b, end) for i, (b, end) in self.leases.items() if end > self.bench.now}
@@ -155,8 +156,8 @@ class GroupsMachine(RuleBasedStateMachine):
     @rule(seconds=st.sampled_from([0.3, 1.0, 3.5]))
     def time_passes(self, seconds: float) -> None:
         self.bench.advance(seconds)
-        self.expire()
         self.collect_replies()
+        self.expire()
 
     @rule()
     def kill(self) -> None:

@@ -1,0 +1,307 @@
+"""The clients against a real socket: batches, errors, restarts of the service in the middle, both examples of the docs."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from service_fake import FakeService
+from waiting import eventually
+
+from shardwatch.aggregator.client import AsyncExtractClient, ExtractClient, RequestError
+from shardwatch.aggregator.protocol import line
+from shardwatch.shard.contract.errors import NotRunningError, ServiceTimeoutError
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def service(state_dir: Path) -> Iterator[FakeService]:
+    service = FakeService(state_dir).start()
+    yield service
+    service.stop()
+
+
+@pytest.fixture
+def client(service: FakeService) -> Iterator[ExtractClient]:
+    with ExtractClient(service.layout.state_dir) as client:
+        yield client
+
+
+def test_batches_are_pulled_and_acked(service: FakeService, client: ExtractClient) -> None:
+    """The ten lines of the README: typed events, then nothing is left."""
+    service.put("/r/a", "/r/b", "/r/c")
+    seen = []
+    for batch in client.batches("g", max=2, follow=False, from_="start"):
+        seen += [(e.event_type, e.path, e.size, e.is_directory) for e in batch.events]
+        assert batch.fresh is None
+        batch.ack()
+        batch.ack()
+    assert seen == [("created", p, 1, False) for p in ("/r/a", "/r/b", "/r/c")]
+    assert client.pull("g") is None
+
+
+def test_exact_names_come_through(service: FakeService, client: ExtractClient) -> None:
+    """`path` can be opened whatever its bytes are; `line` prints it as the wire has it."""
+    service.put(b"/r/\xff\n.json")
+    batch = client.pull("g", from_="start")
+    assert batch is not None
+    event = batch.events[0]
+    assert os.fsencode(event.path) == b"/r/\xff\n.json"
+    assert '"path":"/r/�\\n.json"'.encode() in line(event)
+    assert b'"path_b64":"L3Iv/wouanNvbg=="' in line(event)
+    assert os.fsencode(event.path) == b"/r/\xff\n.json"
+
+
+def test_a_waiting_pull_is_woken(service: FakeService, client: ExtractClient) -> None:
+    """Long before its wait is over."""
+    timer = threading.Timer(0.1, lambda: service.put("/r/new"))
+    timer.start()
+    batch = client.pull("g", wait_s=60, from_="start")
+    timer.join()
+    assert batch is not None
+    assert batch.events[0].path == "/r/new"
+    assert repr(batch).endswith("of 'g': 1>")
+
+
+def test_what_a_loop_leaves_is_released(service: FakeService, client: ExtractClient) -> None:
+    """A batch that is neither acked nor nacked when the loop ends is pending again at once, uncounted."""
+    service.put("/r/a")
+    for _ in client.batches("g", from_="start"):
+        break
+    again = client.pull("g", wait_s=30)
+    assert again is not None
+    assert (again.attempt, len(again)) == (1, 1)
+
+
+def test_nack_extend_and_release(service: FakeService, client: ExtractClient) -> None:
+    """The life of a lease, seen from a worker."""
+    service.put("/r/a")
+    batch = client.pull("g", from_="start", lease_s=30)
+    assert batch is not None
+    assert batch.lease_s == 30
+    batch.extend(60)
+    batch.extend()
+    batch.nack("boom", retry_s=0)
+    second = client.pull("g", wait_s=30)
+    assert second is not None
+    assert second.attempt == 2
+    with pytest.raises(RequestError, match="nacked") as refused:
+        batch.ack()
+    assert (refused.value.code, refused.value.retryable) == ("lease_expired", False)
+    second.release()
+    assert client.release("g") == 0
+    third = client.pull("g", wait_s=30)
+    assert third is not None
+    third.nack()
+
+
+def test_the_other_requests(service: FakeService, client: ExtractClient) -> None:
+    """One call for each op."""
+    service.put("/r/a")
+    assert client.hello()["server"] == "shardwatch"
+    peek = client.pull("g", from_="start", peek=True)
+    assert peek is not None
+    assert peek.id is None and peek.created
+    for batch in client.batches("g", follow=False):
+        batch.ack()
+    assert client.seek("g", "start")
+    assert [g["backlog"] for g in client.groups()] == [1]
+    assert client.retry("g") == 0
+    assert client.sync()["ok"]
+    assert client.status()["ready"] is True
+    ready = client.ready()
+    assert ready is not None and ready["files"] == 1
+    service.engine.is_ready = False
+    assert client.ready(0.01) is None
+    client.drop("g")
+    assert client.groups() == []
+    with pytest.raises(RequestError, match="no group"):
+        client.drop("g")
+
+
+def test_no_service_is_said_at_once(state_dir: Path) -> None:
+    """Absent, and dead with its socket left behind."""
+    with ExtractClient(state_dir) as client:
+        with pytest.raises(NotRunningError, match="no service answers"):
+            client.status()
+        service = FakeService(state_dir)
+        service.layout.extract_socket.touch()
+        with pytest.raises(NotRunningError, match="shardwatch up"):
+            client.pull("g")
+
+
+def test_a_service_that_hangs_is_a_timeout(service: FakeService) -> None:
+    """It listens, but never answers."""
+    service.deaf = True
+    with ExtractClient(service.layout.state_dir, timeout_s=0.2) as client, pytest.raises(ServiceTimeoutError):
+        client.status()
+
+
+def test_a_restart_in_a_wait_is_survived(service: FakeService, client: ExtractClient) -> None:
+    """`batches` goes on with the new service, after a clean end and after a crash; the open batch can be acked there."""
+    service.put("/r/0")
+    got: list[str] = []
+
+    def work() -> None:
+        for batch in client.batches("g", from_="start"):
+            got.extend(e.path for e in batch.events)
+            if len(got) == 1:
+                service.restart(clean=False)
+            batch.ack()
+            if got[-1] == "/r/end":
+                return
+
+    worker = threading.Thread(target=work)
+    worker.start()
+    eventually(lambda: got == ["/r/0"])
+    eventually(lambda: service.do(lambda: True))
+    for n, clean in ((1, True), (2, False)):
+        with ExtractClient(service.layout.state_dir) as other:
+            eventually(lambda other=other: other.groups()[0]["waiting_pulls"] == 1)
+        service.restart(clean=clean)
+        service.put(f"/r/{n}")
+        eventually(lambda n=n: len(got) == n + 1)
+    service.put("/r/end")
+    worker.join(30)
+    assert got == ["/r/0", "/r/1", "/r/2", "/r/end"]
+
+
+def test_patience_ends(service: FakeService, client: ExtractClient) -> None:
+    """A service that stays away is an error, not an endless loop."""
+    assert client.pull("g") is None
+    service.stop()
+    with pytest.raises(NotRunningError):
+        for _ in client.batches("g", patience_s=0.2):
+            pass
+
+
+def test_a_group_is_told_of_a_lost_index(service: FakeService, client: ExtractClient) -> None:
+    """`fresh` is a field of the batch, and there are no events beside it."""
+    service.put("/r/a")
+    assert client.pull("g", from_="start") is not None
+
+    def lose() -> None:
+        service.index.incarnation = "another"
+
+    service.do(lose)
+    batch = client.pull("g")
+    assert batch is not None and batch.fresh is not None
+    assert (batch.events, batch.fresh.reason) == ([], "the index was built anew")
+    batch.ack()
+    again = client.pull("g", wait_s=30)
+    assert again is not None and again.events[0].event_type == "created"
+
+
+async def test_the_async_client_does_the_same(service: FakeService) -> None:
+    """Every call once, then a restart in the middle of a wait."""
+    await asyncio.to_thread(service.put, "/r/a", b"/r/\xff")
+    async with AsyncExtractClient(service.layout.state_dir) as client:
+        seen = []
+        async for batch in client.batches("g", max=1, follow=False, from_="start"):
+            seen += [os.fsencode(e.path) for e in batch.events]
+            await batch.extend(60)
+            await batch.ack()
+        assert seen == [b"/r/a", b"/r/\xff"]
+        assert await client.seek("g", 0)
+        for end in ("nack", "release"):
+            again = await client.pull("g", wait_s=30)
+            assert again is not None
+            await (again.nack("x", retry_s=0) if end == "nack" else again.release())
+        assert (await client.hello())["v"] == 1
+        assert (await client.sync())["ok"]
+        assert (await client.status())["ready"]
+        assert await client.ready() is not None
+        assert await client.retry("g") == 0
+        assert len(await client.groups()) == 1
+        assert await client.release("g") == 0
+        with pytest.raises(RequestError):
+            await client.extend("g", "x-1", 1)
+        async for batch in client.batches("g", follow=False):
+            await batch.ack()
+        waiting = asyncio.create_task(client.pull("g", wait_s=60))
+
+        def parked() -> Any:
+            with ExtractClient(service.layout.state_dir) as other:
+                return other.groups()[0]["waiting_pulls"]
+
+        await asyncio.to_thread(eventually, parked)
+        await asyncio.to_thread(service.restart, clean=False)
+        await asyncio.to_thread(service.put, "/r/new")
+        woken = await waiting
+        assert woken is not None and woken.events[0].path == "/r/new"
+        await client.drop("g")
+
+
+async def test_the_async_client_says_what_is_wrong(state_dir: Path) -> None:
+    """No service; one that hangs; a loop that ends with a batch in hand."""
+    async with AsyncExtractClient(state_dir, timeout_s=0.2) as client:
+        with pytest.raises(NotRunningError):
+            await client.status()
+        service = await asyncio.to_thread(FakeService(state_dir).start)
+        await asyncio.to_thread(service.put, "/r/a")
+        loop = client.batches("g", from_="start")
+        assert (await anext(loop)).attempt == 1
+        await loop.aclose()
+        again = await client.pull("g", wait_s=30)
+        assert again is not None and again.attempt == 1
+        service.deaf = True
+        with pytest.raises(ServiceTimeoutError):
+            await client.status()
+        await asyncio.to_thread(service.stop)
+
+
+def _example(command: list[str], service: FakeService) -> None:
+    with subprocess.Popen([*command, str(service.layout.extract_socket), "g"], stdout=subprocess.PIPE, text=True) as worker:
+        assert worker.stdout is not None
+        try:
+            assert worker.stdout.readline() == "created /r/a\n"
+            service.put("/r/a", size=2)
+            assert worker.stdout.readline() == "modified /r/a\n"
+            with ExtractClient(service.layout.state_dir) as client:
+                eventually(lambda: client.groups()[0]["leased"] == 0)
+        finally:
+            worker.kill()
+
+
+def test_the_python_example_works(service: FakeService) -> None:
+    """docs/examples/worker.py, as it stands."""
+    service.put("/r/a")
+    _example([sys.executable, str(ROOT / "docs/examples/worker.py")], service)
+
+
+def test_the_javascript_example_works(service: FakeService, tmp_path: Path, node_zeromq: Path) -> None:
+    """docs/examples/worker.mjs, as it stands, with npm's zeromq."""
+    service.put("/r/a")
+    shutil.copy(ROOT / "docs/examples/worker.mjs", tmp_path)
+    (tmp_path / "node_modules").symlink_to(node_zeromq)
+    _example(["node", str(tmp_path / "worker.mjs")], service)
+
+
+@pytest.fixture(scope="session")
+def node_zeromq() -> Path:
+    """npm's zeromq, installed once into an ignored folder."""
+    home = ROOT / "tests" / "node_modules" / ".zeromq-6"
+    modules = home / "node_modules"
+    if not (modules / "zeromq" / "package.json").exists():
+        home.mkdir(parents=True, exist_ok=True)
+        subprocess.run(
+            ["npm", "install", "--no-audit", "--no-fund", "--no-package-lock", "--no-save", "--prefix", str(home), "zeromq@6"],
+            check=True, capture_output=True, timeout=300,
+        )  # fmt: skip
+    return modules
+
+
+@pytest.mark.parametrize("name", ["worker.py", "worker.mjs"])
+def test_the_examples_are_those_of_the_docs(name: str) -> None:
+    """docs/protocol.md shows the files that run."""
+    text = (ROOT / "docs/protocol.md").read_text()
+    assert (ROOT / "docs/examples" / name).read_text().strip() in text

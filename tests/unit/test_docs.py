@@ -1,0 +1,53 @@
+"""Do the documents point at what exists, and is the code that they show code?"""
+
+from __future__ import annotations
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+
+import shardwatch
+from shardwatch.shard.contract import errors
+from shardwatch.shard.contract.errors import ShardwatchError
+
+ROOT = Path(__file__).parents[2]
+DOCUMENTS = sorted(p for p in [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")] if "draft" not in p.name)
+
+
+def _name(path: Path) -> str:
+    return str(path.relative_to(ROOT))
+
+
+def _anchors(text: str) -> set[str]:
+    headings = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).strip().replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=_name)
+def test_every_link_leads_somewhere(document: Path) -> None:
+    """To a file that exists, and in it to a heading that exists; never to another host."""
+    text = re.sub(r"```.*?```", "", document.read_text(), flags=re.DOTALL)
+    for target in re.findall(r"\]\(([^)]+)\)", text):
+        file, _, anchor = target.partition("#")
+        path = document.parent / file if file else document
+        assert path.exists(), target
+        if anchor:
+            assert anchor in _anchors(path.read_text()), target
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=_name)
+def test_every_python_example_is_python_and_imports_what_is_public(document: Path) -> None:
+    """An example that can't be copied is worse than none."""
+    for example in re.findall(r"```python\n(.*?)```", document.read_text(), re.DOTALL):
+        for node in ast.walk(ast.parse(example)):
+            if isinstance(node, ast.ImportFrom) and node.module == "shardwatch":
+                assert {alias.name for alias in node.names} <= set(shardwatch.__all__)
+
+
+def test_every_exit_code_is_documented() -> None:
+    """docs/operations.md has a row for the code of every error class."""
+    classes = [c for c in vars(errors).values() if isinstance(c, type) and issubclass(c, ShardwatchError)]
+    text = (ROOT / "docs/operations.md").read_text()
+    assert {c.exit_code for c in classes} <= {int(code) for code in re.findall(r"^\| (\d+) \|", text, re.MULTILINE)}
