@@ -184,10 +184,12 @@ class _Base:
         self.worker = worker or f"{socket.gethostname()}-{os.getpid()}-{random.getrandbits(24):06x}"
         self.timeout_s = timeout_s
         self._number = random.getrandbits(32)
-        self._connected = False
+        self._closed = False
 
     def _probe(self) -> None:
-        """Raises NotRunningError where nothing listens. One connect(2) to a local socket: it does not block."""
+        """Raises NotRunningError where nothing listens, or the client is closed. One connect(2) to a local socket: it does not block."""
+        if self._closed:
+            raise NotRunningError("the client is closed", hint="make a new one")
         path = self.endpoint.removeprefix("ipc://")
         if path == self.endpoint:
             return
@@ -272,6 +274,7 @@ class ExtractClient(_Base):
 
     def close(self) -> None:
         """Idempotent."""
+        self._closed = True
         self._disconnect()
         self._context.term()
 
@@ -380,8 +383,8 @@ class ExtractClient(_Base):
         lease_s: float | None = None,
         patience_s: float = PATIENCE_S,
     ) -> Iterator[Batch]:
-        """Batches, one after the other; ack or nack each. One that was neither acked nor nacked when the loop goes on or ends is
-        given back.
+        """Batches, one after the other; ack or nack each. The last one, if it was neither, is given back when the loop
+        ends (`break`, `close()`); others stay on lease until somebody acks them.
 
         Args:
             wait_s: without `follow`, seconds without a batch after which the loop ends (default 0: what is pending now).
@@ -404,10 +407,11 @@ class ExtractClient(_Base):
                 continue
             try:
                 yield batch
-            finally:
+            except BaseException:
                 if not batch._done:
                     with contextlib.suppress(ShardwatchError):  # else its lease ends by itself
                         batch.release()
+                raise
 
     def ack(self, group: str, batch: str, *, patience_s: float = 5.0) -> dict[str, Any]:
         return self.request("ack", patience_s=patience_s, group=group, batch=batch)
@@ -478,6 +482,7 @@ class AsyncExtractClient(_Base):
 
     def close(self) -> None:
         """Idempotent."""
+        self._closed = True
         self._disconnect()
         self._context.term()
 
@@ -587,10 +592,11 @@ class AsyncExtractClient(_Base):
                 continue
             try:
                 yield batch
-            finally:
+            except BaseException:
                 if not batch._done:
                     with contextlib.suppress(ShardwatchError):
                         await batch.release()
+                raise
 
     async def ack(self, group: str, batch: str, *, patience_s: float = 5.0) -> dict[str, Any]:
         return await self.request("ack", patience_s=patience_s, group=group, batch=batch)

@@ -191,7 +191,7 @@ class Receiver:
         """(shards of the plan whose baseline is committed and which are alive in this life, shards of the plan)."""
         if self.plan is None:
             return 0, 0
-        done = sum(1 for s in self.streams.values() if s.baseline == self.plan.generation and s.beat is not None)
+        done = sum(1 for s in self.streams.values() if s.baseline == self.plan.generation and s.heard_at is not None)
         return done, len(self.streams)
 
     # -- syncs

@@ -36,6 +36,8 @@ log = logging.getLogger("shardwatch.shard")
 
 #: How long a new shard waits for its predecessor to let go of the lock, seconds.
 _LOCK_WAIT_S = 20.0
+#: Pause before a beat that nobody took is tried again.
+_BEAT_RETRY_NS = 50_000_000
 
 
 def open_backend(names: set[str], watches_max: int) -> Backend:
@@ -215,7 +217,8 @@ class ShardProcess:
             others=territory.others,
             doubts=territory.doubts(),
         )
-        self._send(encode(beat))
+        if not self._send(encode(beat)):
+            self._beat_at = now + _BEAT_RETRY_NS  # nobody listens yet
 
     def close(self) -> None:
         self._backend.close()

@@ -103,9 +103,9 @@ def _follow(parent: int) -> None:
 
 def _keep_low(lock: Lock) -> None:
     """Keeps the lock on a descriptor that supervisord's reload leaves open, until the kernel closes it at our end."""
-    if lock._fd > KEPT_FD_MAX:
+    if lock.fileno() > KEPT_FD_MAX:
         # What is in its place was inherited by mistake: nothing of ours is open yet but the lock.
-        os.dup2(lock._fd, KEPT_FD_MAX, inheritable=False)
+        os.dup2(lock.fileno(), KEPT_FD_MAX, inheritable=False)
         lock.close()
 
 

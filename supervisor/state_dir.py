@@ -240,7 +240,7 @@ def _write_if_new(path: Path, content: bytes, made: list[Path]) -> None:
 
 def _stamp_plan(layout: Layout, settings: Settings, plan: Plan | None) -> None:
     """Tells supervisord's plugin whether the plan on disk serves these settings: its shards then start at once."""
-    stamp = layout.run / "plan.key"
+    stamp = layout.plan_key
     if plan is not None:
         # Planning's imports take time, and a first start has no plan to judge.
         from shardwatch.supervisor.limits import filesystem

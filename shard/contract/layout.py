@@ -30,6 +30,8 @@ class Layout:
         self.extract_socket = self.run / "extract.sock"
         self.supervisor_socket = self.run / "supervisor.sock"
         self.supervisord_pid = self.run / "supervisord.pid"
+        #: Key of the plan on disk while it still fits the settings (`supervisor.state_dir` writes it, the plugin reads it).
+        self.plan_key = self.run / "plan.key"
         self.logs = at / "logs"
 
     def lock(self, name: str) -> Path:

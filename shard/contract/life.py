@@ -50,6 +50,10 @@ class Lock:
         os.pwrite(self._fd, b"%-20d %-20d\n" % (os.getpid(), epoch), 0)
         os.fsync(self._fd)
 
+    def fileno(self) -> int:
+        """The descriptor that holds the lock."""
+        return self._fd
+
     def close(self) -> None:
         os.close(self._fd)
 
