@@ -227,9 +227,7 @@ class GroupStore:
 
 
 def _read_parts(body: bytes) -> list[Part]:
-    return [
-        Part(lane, handed, array("q", ticks).tolist(), None, sums) for lane, handed, ticks, sums in _parts.decode(body)
-    ]
+    return [Part(lane, handed, array("q", ticks).tolist(), None, sums) for lane, handed, ticks, sums in _parts.decode(body)]
 
 
 _Run = Callable[..., Any]

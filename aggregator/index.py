@@ -103,6 +103,8 @@ class Index:
         self._ids: dict[bytes, int] = {}
         self._open = False
         self.written = 0
+        #: Called within work that may take long: the process is not hung.
+        self.on_progress: Callable[[], None] = _nothing
         #: directory -> names that its owner must look at again; durable with the change that made them so.
         self.owed: dict[bytes, set[bytes]] = {}
         #: True once more is owed than was last asked for (reset by the receiver).
@@ -288,6 +290,7 @@ class Index:
                 if not any(row[1] == stop or row[1].startswith(stop + b"/") for stop in kept)
             ]
             for id_ in ids:
+                self.on_progress()
                 changes = Changes()
                 for row in self._db.execute(f"SELECT {_KNOWN} FROM entry WHERE dir=? AND kind<>0", (id_,)).fetchall():
                     known = Known._make(row)
@@ -443,6 +446,10 @@ class Index:
         self.commit()
         self._db.execute("UPDATE state SET ceiling = tick")
         self._db.close()
+
+
+def _nothing() -> None:
+    pass
 
 
 def _join(directory: bytes, name: bytes) -> bytes:

@@ -23,7 +23,8 @@ class Index(Protocol):
     """What a group asks of the index. Rows become visible in the order of their ticks."""
 
     incarnation: str
-    tick: int
+    @property
+    def tick(self) -> int: ...
     collected: int
 
     def lanes(self) -> list[int]: ...
@@ -38,9 +39,7 @@ class Part:
 
     __slots__ = ("handed", "keys", "lane", "sums", "ticks")
 
-    def __init__(
-        self, lane: int, handed: int, ticks: list[int], keys: list[bytes] | None = None, sums: bytes = b""
-    ) -> None:
+    def __init__(self, lane: int, handed: int, ticks: list[int], keys: list[bytes] | None = None, sums: bytes = b"") -> None:
         self.lane = lane
         #: The lane's `handed` before these rows were first handed out: it decides the kinds, also of a redelivery.
         self.handed = handed
@@ -189,9 +188,7 @@ class Choice:
                 event = Event("deleted", text, directory, None, None, tick, at_ns / 1e9, exact)
             else:
                 new = born > handed or (0 < died <= handed < made)
-                event = Event(
-                    "created" if new else "modified", text, directory, size, mtime_ns, tick, at_ns / 1e9, exact
-                )
+                event = Event("created" if new else "modified", text, directory, size, mtime_ns, tick, at_ns / 1e9, exact)
             events.append(event)
             ticks.append(tick)
             keys.append(key)

@@ -22,8 +22,8 @@ from shardwatch.aggregator.receive import Receiver
 from shardwatch.aggregator.serve import Server
 from shardwatch.shard.contract.errors import ShardwatchError, WireError
 from shardwatch.shard.contract.layout import Layout
-from shardwatch.shard.contract.life import Lock, die_with_parent
-from shardwatch.shard.contract.limits import BEAT_S, FRAME_BYTES_MAX
+from shardwatch.shard.contract.life import Lock, Pulse, die_with_parent
+from shardwatch.shard.contract.limits import BEAT_S, FRAME_BYTES_MAX, SILENT_S
 from shardwatch.shard.contract.log import open_log
 from shardwatch.shard.contract.planfile import read_plan
 from shardwatch.shard.contract.settings import Settings, read_settings
@@ -58,8 +58,11 @@ class Aggregator:
         self._facts = self._bind(zmq.PULL, layout.endpoint(layout.facts_socket), rcvhwm=4096)
         self._acks = self._bind(zmq.PUB, layout.endpoint(layout.acks_socket))
         self._extract = self._bind(zmq.ROUTER, layout.endpoint(layout.extract_socket))
+        self._pulse = Pulse(layout.pulse_socket)
+        self._index.on_progress = self._pulse.beat
         self._stopping = False
         self._beat_at = 0.0
+        self._turned_at = time.monotonic()
         self._collect_at = time.monotonic() + _COLLECT_S
 
     def _bind(self, kind: int, endpoint: str, *, rcvhwm: int = 1000) -> zmq.Socket[bytes]:
@@ -82,7 +85,9 @@ class Aggregator:
         if stat.S_ISFIFO(os.fstat(0).st_mode) or stat.S_ISSOCK(os.fstat(0).st_mode):
             poller.register(0, zmq.POLLIN)
         while not self._stopping:
+            self._pulse.beat()
             ready = dict(poller.poll(self._timeout_ms()))
+            self._discount_stall()
             if wakeup_fd in ready:
                 with contextlib.suppress(BlockingIOError):
                     os.read(wakeup_fd, 4096)
@@ -110,6 +115,13 @@ class Aggregator:
         if deadline is not None:
             wait = min(wait, deadline - now)
         return max(0, int(wait * 1000) + 1)
+
+    def _discount_stall(self) -> None:
+        """A judge that was itself stopped (a suspended laptop) does not blame the others for its silence."""
+        now = time.monotonic()
+        if now - self._turned_at > SILENT_S:
+            self._receiver.discount(now - self._turned_at)
+        self._turned_at = now
 
     # -- facts
 
@@ -174,6 +186,7 @@ class Aggregator:
         self._store.close()
         self._index.close()
         self._context.destroy(linger=0)
+        self._pulse.close()
         self._lock.close()
 
 

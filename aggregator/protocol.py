@@ -137,12 +137,9 @@ class Ready(Struct):
     wait_ms: _Wait | None = None
 
 
-Request = (
-    Hello | Pull | Ack | Nack | Release | Extend | Seek | Retry | Groups | Drop | Sync | Status | Ready
-)
+Request = Hello | Pull | Ack | Nack | Release | Extend | Seek | Retry | Groups | Drop | Sync | Status | Ready
 REQUESTS: Final[dict[str, type[Any]]] = {
-    kind.op: kind
-    for kind in (Hello, Pull, Ack, Nack, Release, Extend, Seek, Retry, Groups, Drop, Sync, Status, Ready)
+    kind.op: kind for kind in (Hello, Pull, Ack, Nack, Release, Extend, Seek, Retry, Groups, Drop, Sync, Status, Ready)
 }
 
 

@@ -26,8 +26,9 @@ __all__ = ["DUPLICATE", "FULL", "QUEUED", "EventQueue"]
 INLINE_EVENTS_MAX: Final = 20
 #: Seconds a call waits for other processes' transactions before it gives up with a retryable error.
 BUSY_S_MAX: Final = 30.0
-#: Seconds between looks for what another process enqueued, while `dequeue_batch` waits.
-OTHERS_POLL_S: Final = 0.05
+#: Seconds between looks for what another process enqueued, while `dequeue_batch` waits: first, and at most after doubling.
+#: What this object is given is seen at once.
+OTHERS_POLL_S, OTHERS_POLL_S_MAX = 0.02, 0.5
 
 T = TypeVar("T")
 
@@ -145,7 +146,8 @@ class EventQueue:
 
         Args:
             batch_size: most events to give, from 1.
-            wait_s: seconds to wait for the first one; 0: answer at once.
+            wait_s: seconds to wait for the first one; 0: answer at once. What another process enqueues meanwhile is
+                seen within half a second.
 
         Returns:
             Between 0 and `batch_size` events; each must be acked or nacked.
@@ -159,6 +161,7 @@ class EventQueue:
         ready = asyncio.Event()
         waiter = (asyncio.get_running_loop(), ready)
         self._waiting.add(waiter)
+        poll_s = OTHERS_POLL_S
         try:
             while True:
                 events = await self._take(batch_size)
@@ -166,9 +169,9 @@ class EventQueue:
                 if events or left <= 0:
                     return events
                 try:
-                    await asyncio.wait_for(ready.wait(), min(left, OTHERS_POLL_S))
+                    await asyncio.wait_for(ready.wait(), min(left, poll_s))
                 except TimeoutError:
-                    pass
+                    poll_s = min(2 * poll_s, OTHERS_POLL_S_MAX)
                 ready.clear()
         finally:
             self._waiting.discard(waiter)
@@ -218,9 +221,7 @@ class EventQueue:
     async def __aenter__(self) -> EventQueue:
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         await self.close()
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -343,6 +344,4 @@ def _reopen(
     priorities: dict[str, int],
     clock: Callable[[], float],
 ) -> EventQueue:
-    return EventQueue(
-        path, queue_size=queue_size, lease_s=lease_s, durability=durability, priorities=priorities, clock=clock
-    )
+    return EventQueue(path, queue_size=queue_size, lease_s=lease_s, durability=durability, priorities=priorities, clock=clock)

@@ -61,8 +61,7 @@ _COLUMNS = "path, directory, lane, seq, kind, timestamp, size, mtime_ns, tick, a
 _SAME = "path = ? AND directory = ?"
 _INSERT_PENDING = f"INSERT INTO pending ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 _UPDATE_PENDING = (
-    "UPDATE pending SET lane = ?, seq = ?, kind = ?, timestamp = ?, size = ?, mtime_ns = ?, tick = ?, attempts = ?"
-    f" WHERE {_SAME}"
+    f"UPDATE pending SET lane = ?, seq = ?, kind = ?, timestamp = ?, size = ?, mtime_ns = ?, tick = ?, attempts = ? WHERE {_SAME}"
 )
 _INSERT_LEASED = f"INSERT INTO leased ({_COLUMNS}, token, owner, until) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 
@@ -239,9 +238,7 @@ class QueueStore:
             token: int = db.execute("SELECT token FROM state").fetchone()[0] + 1
             db.executemany(_INSERT_LEASED, [(*row, token, self._owner, now + lease_s) for row in rows])
             db.executemany(f"DELETE FROM pending WHERE {_SAME}", [row[:2] for row in rows])
-            db.execute(
-                "UPDATE state SET pending = pending - ?, leased = leased + ?, token = ?", (len(rows), len(rows), token)
-            )
+            db.execute("UPDATE state SET pending = pending - ?, leased = leased + ?, token = ?", (len(rows), len(rows), token))
         return token, rows
 
     def ack(self, keys: Iterable[tuple[bytes, bool, int | None]]) -> list[bool]:
@@ -325,9 +322,7 @@ def _replace(db: sqlite3.Connection, old: Row, new: Row) -> int:
     """A newer state takes the place of a pending one, and keeps its place in the line: a busy path must not starve."""
     if new.timestamp < old.timestamp:
         return DUPLICATE
-    merged = new._replace(
-        kind=combine(old.kind, new.kind), lane=max(old.lane, new.lane), seq=old.seq, attempts=old.attempts
-    )
+    merged = new._replace(kind=combine(old.kind, new.kind), lane=max(old.lane, new.lane), seq=old.seq, attempts=old.attempts)
     if merged == old:
         return DUPLICATE
     _update(db, merged)

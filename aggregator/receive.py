@@ -194,6 +194,12 @@ class Receiver:
         done = sum(1 for s in self.streams.values() if s.baseline == self.plan.generation and s.heard_at is not None)
         return done, len(self.streams)
 
+    def discount(self, stall_s: float) -> None:
+        """The caller's clock went on for `stall_s` seconds while the caller did not: nobody was silent for that."""
+        for stream in self.streams.values():
+            if stream.heard_at is not None:
+                stream.heard_at += stall_s
+
     # -- syncs
 
     def begin_sync(self, deadline: float) -> int:

@@ -27,9 +27,7 @@ _NOTES_MAX = 100
 class Registry:
     """Groups by name. Whoever changes one calls `touch`; nothing of it may leave the process before `commit`."""
 
-    def __init__(
-        self, index: Index, store: GroupStore, settings: Settings, now: float, wall: Callable[[], float]
-    ) -> None:
+    def __init__(self, index: Index, store: GroupStore, settings: Settings, now: float, wall: Callable[[], float]) -> None:
         self._index = index
         self._store = store
         self._settings = settings
@@ -46,6 +44,8 @@ class Registry:
         self._dates: list[tuple[float, int, Group]] = []
         self._order = 0
         self._watched: dict[int, float] = {}
+        #: Groups of which something became free just now.
+        self._soon: dict[int, Group] = {}
         self._load(now)
 
     def _load(self, now: float) -> None:
@@ -100,7 +100,9 @@ class Registry:
         self._dirty[group.key] = group
         due = group.next_due(self.now)
         if due < self._watched.get(group.key, float("inf")):
-            self.watch(group, due)
+            self._order += 1
+            self._watched[group.key] = due
+            heapq.heappush(self._dates, (due, self._order, group))
 
     def commit(self) -> None:
         """Makes everything durable. Raises sqlite3.Error if the disk refuses: the touched groups then are as they were last."""
@@ -126,26 +128,28 @@ class Registry:
 
     # -- dates
 
-    def watch(self, group: Group, when: float) -> None:
-        """The group is in `due` at that time at the latest."""
-        self._order += 1
-        self._watched[group.key] = when
-        heapq.heappush(self._dates, (when, self._order, group))
+    def soon(self, group: Group) -> None:
+        """Something became free: the group is in the next `due`."""
+        self._soon[group.key] = group
 
     def due(self, now: float) -> list[Group]:
         """Groups whose date has come, their leases that are over ended."""
-        found = []
+        soon, self._soon = self._soon, {}
         last = self._order
         while self._dates and self._dates[0][0] <= now and self._dates[0][1] <= last:
-            group = heapq.heappop(self._dates)[2]
-            if self.by_name.get(group.name) is group:
-                self._watched.pop(group.key, None)
-                group.expire(self._index, now)
-                self.touch(group)
-                found.append(group)
+            when, _, group = heapq.heappop(self._dates)
+            if self._watched.get(group.key) == when:
+                del self._watched[group.key]
+                soon[group.key] = group
+        found = [g for g in soon.values() if self.by_name.get(g.name) is g]
+        for group in found:
+            group.expire(self._index, now)
+            self.touch(group)
         return found
 
     def next_due(self) -> float:
+        if self._soon:
+            return self.now
         return self._dates[0][0] if self._dates else float("inf")
 
     def shift(self, by: float) -> None:

@@ -18,7 +18,8 @@ import msgspec
 from shardwatch.aggregator import protocol
 from shardwatch.aggregator.groups import Group
 from shardwatch.aggregator.groupstore import GroupStore
-from shardwatch.aggregator.lease import Batch, Index, Unit
+from shardwatch.aggregator.lease import Batch, Index
+from shardwatch.aggregator.lease_requests import LeaseRequests
 from shardwatch.aggregator.protocol import RefusedError
 from shardwatch.aggregator.registry import Registry
 from shardwatch.shard.contract.settings import Settings
@@ -93,6 +94,7 @@ class Server:
         self._wall = wall
         self._registry = Registry(index, store, settings, clock(), wall)
         self._groups = self._registry.by_name
+        self._leases = LeaseRequests(index, self._registry, settings, wall)
         self._out: list[tuple[_Call, bytes]] = []
         #: Waiting calls: pulls by group, and the rest.
         self._pulls: dict[str, deque[_Call]] = {}
@@ -171,7 +173,7 @@ class Server:
             if group is not None and unit is not None:
                 group.release(unit, now, "its worker went away before it was sent")
                 self._registry.touch(group)
-                self._registry.watch(group, now)
+                self._registry.soon(group)
 
     def passed(self) -> dict[int, int]:
         """Lane -> lowest cursor of all groups: tombstones up to it are needed for replays only (`Index.collect`)."""
@@ -249,17 +251,12 @@ class Server:
     def _until(self, call: _Call, deadline: float) -> None:
         self._order += 1
         heapq.heappush(self._deadlines, (deadline, self._order, call))
+        if len(self._deadlines) > 2 * self._parked_calls() + 1000:
+            self._deadlines = [d for d in self._deadlines if not d[2].done]
+            heapq.heapify(self._deadlines)
 
     def _parked_calls(self) -> int:
         return sum(map(len, self._pulls.values())) + len(self._polls)
-
-    def _group(self, name: str) -> Group:
-        protocol.check_name(name)
-        group = self._groups.get(name)
-        if group is None:
-            raise RefusedError("unknown_group", f"there is no group {name!r}", "a pull makes it; see `groups`")
-        group.seen = self._wall()
-        return group
 
     def _hello(self, call: _Call, now: float) -> dict[str, object]:
         from shardwatch import __version__
@@ -272,15 +269,9 @@ class Server:
             "wait_ms": protocol.WAIT_MS_MAX,
             "lease_ms": protocol.LEASE_MS_MAX,
         }
-        return {
-            "server": "shardwatch",
-            "version": __version__,
-            "incarnation": self._index.incarnation,
-            "tick": self._index.tick,
-            "ready": self._engine.ready() is not None,
-            "lease_ms": self._settings.lease_ms,
-            "limits": limits,
-        }
+        where = {"incarnation": self._index.incarnation, "tick": self._index.tick}
+        ready, lease_ms = self._engine.ready() is not None, self._settings.lease_ms
+        return {"server": "shardwatch", "version": __version__, **where, "ready": ready, "lease_ms": lease_ms, "limits": limits}
 
     def _pull(self, call: _Call, now: float) -> dict[str, object] | None:
         request: protocol.Pull = call.request
@@ -329,15 +320,12 @@ class Server:
         if request.peek:
             found = group.peek(self._index, now, limit)
         else:
-            lease_s = self._lease_s(request.lease_ms)
+            lease_s = self._leases.lease_s(request.lease_ms)
             found = group.pull(self._index, now, limit, lease_s, self._settings.leases_max, request.worker)
         self._registry.touch(group)
         if group.unfinished:
-            self._registry.watch(group, now)
+            self._registry.soon(group)
         return found
-
-    def _lease_s(self, lease_ms: int | None) -> float:
-        return min(lease_ms or self._settings.lease_ms, protocol.LEASE_MS_MAX) / 1000
 
     def _batch(self, group: Group, call: _Call, batch: Batch) -> dict[str, object]:
         request: protocol.Pull = call.request
@@ -345,7 +333,7 @@ class Server:
             "id": f"{group.token}-{batch.number}" if batch.number else None,
             "group": group.name,
             "attempt": batch.attempt,
-            "lease_ms": round(self._lease_s(request.lease_ms) * 1000) if batch.number else 0,
+            "lease_ms": round(self._leases.lease_s(request.lease_ms) * 1000) if batch.number else 0,
             "events": batch.events,
             "more": batch.more,
         }
@@ -438,85 +426,12 @@ class Server:
             **more,
         )
 
-    def _ack(self, call: _Call, now: float) -> dict[str, object]:
-        group, number = self._named(call)
-        paths = group.ack(self._index, number, now)
-        return self._moved(group, now, {"batch": call.request.batch, "repeated": paths is None})
-
-    def _nack(self, call: _Call, now: float) -> dict[str, object]:
-        group, number = self._named(call)
-        request: protocol.Nack = call.request
-        unit = self._leased(group, number, now)
-        retry_s = None if request.retry_ms is None else min(request.retry_ms, protocol.WAIT_MS_MAX) / 1000
-        group.fail(self._index, unit, now, request.reason[:500], "it was nacked", retry_s)
-        return self._moved(group, now, {"batch": request.batch, "retry_ms": max(0, round((unit.due - now) * 1000))})
-
-    def _release(self, call: _Call, now: float) -> dict[str, object]:
-        request: protocol.Release = call.request
-        group = self._group(request.group)
-        if (request.batch is None) == (request.worker is None):
-            raise RefusedError("bad_field", "release: give either a batch or a worker", "see docs/protocol.md")
-        if request.batch is not None:
-            units = [self._leased(group, self._number(group, request.batch), now)]
-        else:
-            group.expire(self._index, now)
-            units = [u for u in group.leases.values() if u.worker == request.worker]
-        for unit in units:
-            group.release(unit, now, "it was released")
-        return self._moved(group, now, {"released": len(units)})
-
-    def _extend(self, call: _Call, now: float) -> dict[str, object]:
-        group, number = self._named(call)
-        unit = self._leased(group, number, now)
-        lease_s = self._lease_s(call.request.lease_ms)
-        group.extend(self._index, unit.number, now, lease_s)
-        return self._moved(group, now, {"batch": call.request.batch, "lease_ms": round(lease_s * 1000)})
-
-    def _named(self, call: _Call) -> tuple[Group, int]:
-        group = self._group(call.request.group)
-        return group, self._number(group, call.request.batch)
-
-    @staticmethod
-    def _number(group: Group, batch: str) -> int:
-        token, _, number = batch.rpartition("-")
-        if not (number.isascii() and number.isdigit()) or len(number) > 18:
-            raise RefusedError("bad_field", f"{batch!r:.80} is no id of a batch", "send the id that pull gave, as it was")
-        if token != group.token:
-            raise RefusedError(
-                "lease_expired",
-                "the batch is not of this group: it was dropped and made anew, or the batch is another group's",
-                "drop the batch and pull again",
-            )
-        return int(number)
-
-    def _leased(self, group: Group, number: int, now: float) -> Unit:
-        unit = group.lease(self._index, number, now)
-        if unit is None:
-            raise RefusedError("already_acked", "the batch is acked", "nothing is left to be done for it")
-        return unit
-
-    def _moved(self, group: Group, now: float, fields: dict[str, object]) -> dict[str, object]:
-        """After a change of a group's leases: who waits may be served now."""
-        self._registry.touch(group)
-        if group.name in self._pulls:
-            self._registry.watch(group, now)
-        return fields
-
-    def _seek(self, call: _Call, now: float) -> dict[str, object]:
-        group = self._group(call.request.group)
-        tick = call.request.tick
-        tick = {"start": 0, "now": self._index.tick}.get(tick, tick)
-        if tick > self._index.tick:
-            raise RefusedError("bad_field", f"tick {tick} is not yet given: the last is {self._index.tick}", "seek back")
-        kept = group.seek(self._index, tick)
-        return self._moved(group, now, {"tick": tick, "fresh": not kept})
-
-    def _retry(self, call: _Call, now: float) -> dict[str, object]:
-        group = self._group(call.request.group)
-        return self._moved(group, now, {"paths": group.retry(now)})
+    def _lease_op(self, call: _Call, now: float) -> dict[str, object]:
+        """ack, nack, release, extend, seek, retry: who waits for that group may be served now."""
+        return self._leases.answer(call.request, now)
 
     def _drop(self, call: _Call, now: float) -> dict[str, object]:
-        group = self._group(call.request.group)
+        group = self._leases.group(call.request.group)
         self._remove(group)
         return {"dropped": group.name}
 
@@ -567,12 +482,12 @@ class Server:
 _OPS: Final[dict[str, Callable[[Server, _Call, float], dict[str, object] | None]]] = {
     "hello": Server._hello,
     "pull": Server._pull,
-    "ack": Server._ack,
-    "nack": Server._nack,
-    "release": Server._release,
-    "extend": Server._extend,
-    "seek": Server._seek,
-    "retry": Server._retry,
+    "ack": Server._lease_op,
+    "nack": Server._lease_op,
+    "release": Server._lease_op,
+    "extend": Server._lease_op,
+    "seek": Server._lease_op,
+    "retry": Server._lease_op,
     "groups": Server._list,
     "drop": Server._drop,
     "sync": Server._sync,

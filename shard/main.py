@@ -20,7 +20,7 @@ from shardwatch.shard.backend.base import Backend
 from shardwatch.shard.contract.errors import ShardwatchError, UsageError, WireError
 from shardwatch.shard.contract.filter import Filter
 from shardwatch.shard.contract.layout import Layout
-from shardwatch.shard.contract.life import Lock, die_with_parent
+from shardwatch.shard.contract.life import Lock, Pulse, die_with_parent
 from shardwatch.shard.contract.limits import BEAT_S, SHARD_ID_PATTERN, WIRE_VERSION
 from shardwatch.shard.contract.log import open_log
 from shardwatch.shard.contract.planfile import Plan, read_plan
@@ -99,6 +99,7 @@ class ShardProcess:
         )
         settle: Settle[Node] = Settle(settings.settle_ms * 1_000_000, settings.settle_ms_max * 1_000_000)
         self._watcher = Watcher(self._territory, self._backend, self._stream, settle, poll_ns=settings.poll_ms * 1_000_000)
+        self._pulse = Pulse(layout.pulse_socket)
         self._stopping = False
         self._beat_at = 0
 
@@ -127,6 +128,7 @@ class ShardProcess:
             poller.register(0, zmq.POLLIN)
         self._watcher.begin()
         while not self._stopping:
+            self._pulse.beat()
             ready = dict(poller.poll(self._timeout_ms()))
             if wakeup_fd in ready:
                 with contextlib.suppress(BlockingIOError):
@@ -223,6 +225,7 @@ class ShardProcess:
     def close(self) -> None:
         self._backend.close()
         self._context.destroy(linger=0)
+        self._pulse.close()
         self._lock.close()
 
 

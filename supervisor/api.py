@@ -242,7 +242,7 @@ class RealtimeFileWatcher:
             await asyncio.wait_for(engine.sync(STOP_SYNC_S), STOP_SYNC_S + 0.2)
         except (ShardwatchError, TimeoutError) as error:
             logger.warning("Not everything that changed could be waited for: %s", error)
-        hand_over.ending = True
+        hand_over.end()
         left_s = deadline - (STOP_S_MAX - STOP_SYNC_S - STOP_HAND_OVER_S) - time.monotonic()
         _, late = await asyncio.wait(self._tasks, timeout=max(0.1, left_s))
         if late:

@@ -72,16 +72,16 @@ class ServiceEngine:
         self._asker: AsyncExtractClient | None = None
         self._threads = ThreadPoolExecutor(1, "shardwatch-service")
         self._first: AsyncBatch | None = None
+        self._worker = f"watcher:{config.group}"[:200]
 
     async def start(self) -> None:
         """Returns once every directory is watched and the group stands at that moment, or where it stood last."""
-        worker = f"watcher:{self._config.group}"[:200]
-        self._puller = AsyncExtractClient(self._state_dir, worker=worker)
+        self._puller = AsyncExtractClient(self._state_dir, worker=self._worker)
         self._asker = AsyncExtractClient(self._state_dir)
         await self._launch()
         # What a watcher that was killed had been handed, and what it had failed at, is due again.
         try:
-            await self._asker.release(self._config.group, worker=worker)
+            await self.release()
             await self._asker.retry(self._config.group)
         except RequestError as error:
             if error.code != "unknown_group":
@@ -158,6 +158,11 @@ class ServiceEngine:
             if group.get("group", group.get("name")) == self._config.group:
                 return int(group.get("backlog") or 0)
         return 0
+
+    async def release(self) -> None:
+        """Makes due what is leased in our name."""
+        assert self._asker is not None
+        await self._asker.release(self._config.group, worker=self._worker)
 
     async def retry(self) -> int:
         assert self._asker is not None

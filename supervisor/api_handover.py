@@ -9,9 +9,9 @@ import asyncio
 import inspect
 import logging
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any, Final, List, Protocol  # noqa: UP035 - the specification's own spelling
+from typing import TYPE_CHECKING, Any, Final, List, Protocol, TypeVar  # noqa: UP035 - the specification's own spelling
 
 from shardwatch.aggregator.file_event import FileEvent, split_moves
 from shardwatch.shard.contract.errors import ShardwatchError, UsageError
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("shardwatch.supervisor.api")
 
-#: Seconds that one request for changes waits at the service. Short, because a stop waits for it to end.
-PULL_S: Final = 0.5
+#: Seconds that one request for changes waits. Long, so that a quiet tree costs nothing; a stop interrupts it.
+PULL_S: Final = 30.0
 #: Seconds until an event that the handler refused is handed over again: first time, and at most; doubled each time.
 RETRY_S, RETRY_S_MAX = 0.1, 30.0
 #: Refusals after which an event of the queue is handed over alone, so that it can't hold up its neighbours.
@@ -31,6 +31,7 @@ TOGETHER_ATTEMPTS_MAX: Final = 3
 #: Seconds between two questions for the service's backlog.
 BACKLOG_EVERY_S: Final = 1.0
 
+T = TypeVar("T")
 Handler = Callable[[List[FileEvent]], Any]  # noqa: UP006 - as specified
 
 
@@ -63,6 +64,7 @@ class Engine(Protocol):
     async def pull(self, max_events: int, wait_s: float) -> Delivery | None: ...
     async def sync(self, timeout_s: float) -> None: ...
     async def backlog(self) -> int: ...
+    async def release(self) -> None: ...
     async def retry(self) -> int: ...
     async def stop(self, timeout_s: float) -> None: ...
 
@@ -92,8 +94,7 @@ class HandOver:
         #: Whether the service may have set something aside, and when to ask for it again (monotonic).
         self._failed = False
         self._retry_due = 0.0
-        #: True: both sources are followed until they have nothing left, or the handler refuses.
-        self.ending = False
+        self._ended = asyncio.Event()
         #: The task in which the user's code runs now.
         self.calling: asyncio.Task[Any] | None = None
         #: Events that the handler has now.
@@ -101,12 +102,21 @@ class HandOver:
         #: Events that wait in the service, as last asked for.
         self.backlog = 0
 
+    @property
+    def ending(self) -> bool:
+        """Whether both sources are followed only until they have nothing left, or the handler refuses."""
+        return self._ended.is_set()
+
+    def end(self) -> None:
+        """From now on, `ending`. Waiting ends at once."""
+        self._ended.set()
+
     async def follow_service(self, engine: Engine) -> None:
         pause_s = RETRY_S
         asked = 0.0
         while True:
             try:
-                delivery = await engine.pull(self._config.batch_size, 0.0 if self.ending else PULL_S)
+                delivery = await self._pull(engine)
                 if delivery is None:
                     self.backlog = 0
                     if self.ending:
@@ -116,7 +126,9 @@ class HandOver:
                 taken = await self._deliver_service(delivery)
                 if self.ending and not taken:
                     return
-                if delivery.more and time.monotonic() - asked >= BACKLOG_EVERY_S:
+                if not delivery.more:
+                    self.backlog = 0
+                elif time.monotonic() - asked >= BACKLOG_EVERY_S:
                     asked = time.monotonic()
                     self.backlog = await engine.backlog()
                 pause_s = RETRY_S
@@ -126,6 +138,36 @@ class HandOver:
                 logger.error("The service could not be asked: %s", error)
                 await asyncio.sleep(pause_s)
                 pause_s = min(2 * pause_s, RETRY_S_MAX)
+
+    async def _pull(self, engine: Engine) -> Delivery | None:
+        if not self.ending:
+            wait_s = min(PULL_S, max(0.0, self._retry_due - time.monotonic()) + RETRY_S) if self._failed else PULL_S
+            done, delivery = await self._unless_ending(engine.pull(self._config.batch_size, wait_s))
+            if done:
+                return delivery
+            await engine.release()  # what the interrupted request may have been answered with
+        return await engine.pull(self._config.batch_size, 0.0)
+
+    async def _dequeue(self, queue: EventQueue) -> list[FileEvent]:
+        if not self.ending:
+            done, events = await self._unless_ending(queue.dequeue_batch(self._config.batch_size, wait_s=PULL_S))
+            if done:
+                return events or []
+        return await queue.dequeue_batch(self._config.batch_size)
+
+    async def _unless_ending(self, asking: Coroutine[Any, Any, T]) -> tuple[bool, T | None]:
+        """(True, the answer), or (False, None) if the end came first; the question is withdrawn then."""
+        asked = asyncio.ensure_future(asking)
+        ended = asyncio.ensure_future(self._ended.wait())
+        try:
+            await asyncio.wait([asked, ended], return_when=asyncio.FIRST_COMPLETED)
+            if not asked.done():
+                asked.cancel()
+                await asyncio.wait([asked])
+        finally:
+            asked.cancel()
+            ended.cancel()
+        return (False, None) if asked.cancelled() else (True, asked.result())
 
     async def _deliver_service(self, delivery: Delivery) -> bool:
         if delivery.fresh:
@@ -179,7 +221,7 @@ class HandOver:
         pause_s = RETRY_S
         while True:
             try:
-                events = await queue.dequeue_batch(self._config.batch_size, wait_s=0.0 if self.ending else PULL_S)
+                events = await self._dequeue(queue)
                 if not events and self.ending:
                     return
                 together = [event for event in events if event.attempts < TOGETHER_ATTEMPTS_MAX]

@@ -12,6 +12,7 @@ import os
 import select
 import signal
 import sys
+import time
 import xmlrpc.client
 from types import FrameType
 from typing import Any, Final, Protocol
@@ -20,7 +21,8 @@ import msgspec
 
 from shardwatch.shard.contract.errors import ShardwatchError, UsageError
 from shardwatch.shard.contract.layout import Layout
-from shardwatch.shard.contract.life import Lock, die_with_parent
+from shardwatch.shard.contract.life import Lock, Pulse, die_with_parent
+from shardwatch.shard.contract.limits import BEAT_S
 from shardwatch.shard.contract.planfile import Plan
 from shardwatch.shard.contract.settings import read_settings
 from shardwatch.supervisor.control import supervisord
@@ -64,6 +66,7 @@ def run(layout: Layout) -> int:
     proxy = supervisord(layout.supervisor_socket)
     plan = settle_plan(layout, settings, lambda: _pids(proxy.shards))
     print(f"plan {plan.generation}: {len(plan.anchors)} anchors in {len(plan.shards())} shards", flush=True)
+    pulse = Pulse(layout.pulse_socket)
     said = ""
     while True:
         try:
@@ -80,9 +83,19 @@ def run(layout: Layout) -> int:
             if said != str(error):
                 said = str(error)
                 print(f"supervisord does not answer: {said}", flush=True)
-        readable, _, _ = select.select([0], [], [], RECONCILE_S if not said else 1.0)
-        if readable and not os.read(0, 4096):
+        if _told_to_leave(pulse, RECONCILE_S if not said else BEAT_S):
             return 0
+
+
+def _told_to_leave(pulse: Pulse, wait_s: float) -> bool:
+    """Waits, with a pulse each second; True at the end of standard input."""
+    end = time.monotonic() + wait_s
+    while (left := end - time.monotonic()) > 0:
+        pulse.beat()
+        readable, _, _ = select.select([0], [], [], min(left, BEAT_S))
+        if readable and not os.read(0, 4096):
+            return True
+    return False
 
 
 def _pids(shards: Any) -> list[int]:

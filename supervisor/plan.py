@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import heapq
 import os
+import stat
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
@@ -17,7 +18,7 @@ from typing import Final
 from shardwatch.shard.contract.filter import Filter
 from shardwatch.shard.contract.planfile import Anchor, Owners, Plan
 from shardwatch.shard.contract.settings import Settings
-from shardwatch.supervisor.survey import UNKNOWN, Count, Look, Node, Survey, below, join, weigh
+from shardwatch.supervisor.survey import UNKNOWN, Look, Node, Survey, below, join, weigh
 
 #: Directories read to plan; about 40 ms on a local filesystem. Trees up to this size are weighed exactly.
 READS_MAX: Final = 2_048
@@ -114,7 +115,6 @@ def make_plan(
     key: str,
     backend: Callable[[bytes], str],
     known: Mapping[bytes, tuple[int, int]] | None = None,
-    count: Count | None = None,
     reads_max: int = READS_MAX,
     anchors_max: int = ANCHORS_MAX,
     seed: int = 0,
@@ -125,17 +125,19 @@ def make_plan(
 
     Args:
         shards: how many, 0 to choose; never more than the budget allows, or than there are subtrees to give.
+        look: reads one directory. If it has a method `count` (survey.Count, as `TreeLook` has), that is used to weigh
+            directories without reading them, which makes the plans of large trees far better.
         backend: what watches a given path; what it names `inotify` is planned within `budget.watches_max`, and what
             does not fit is `polling`.
         known: measured (directories, files) of whole subtrees, used instead of estimates.
-        count: tells how many subdirectories a directory has without reading it (`subdirectories`); makes the
-            estimates of large trees far better.
         reads_max: bound of the calls of `look`.
         processors: what `shards=0` assumes; by default those this process may run on.
         stop: asked before each dive; True ends the survey early, with what is known.
     """
     roots = sorted(set(roots))
-    survey = Survey(roots, look, reads_max=reads_max, seed=seed, known=known or {}, count=count, stop=stop)
+    survey = Survey(
+        roots, look, reads_max=reads_max, seed=seed, known=known or {}, count=getattr(look, "count", None), stop=stop
+    )
     entries = survey.directories + survey.files
     wanted = shards or choose_shards(entries, processors or len(os.sched_getaffinity(0)))
     wanted = max(1, min(wanted, budget.shards_max))
@@ -338,12 +340,16 @@ def _above(drafts: Mapping[bytes, _Draft], path: bytes) -> _Draft:
             return draft
 
 
-def tree_look(filter: Filter, settings: Settings) -> Look:
+class TreeLook:
     """The real `Look`: one os.scandir. Paths outside every root, and unreadable ones, hold nothing."""
-    owners = Owners([Anchor(path=root, shard="", root=root) for root in settings.roots])
 
-    def look(path: bytes) -> tuple[list[bytes], int]:
-        anchor = owners.of(path)
+    def __init__(self, filter: Filter, settings: Settings) -> None:
+        self._filter = filter
+        self._settings = settings
+        self._owners = Owners([Anchor(path=root, shard="", root=root) for root in settings.roots])
+
+    def __call__(self, path: bytes) -> tuple[list[bytes], int]:
+        anchor = self._owners.of(path)
         if anchor is None:
             return [], 0
         relative = path[len(anchor.root) :].lstrip(b"/")
@@ -353,30 +359,31 @@ def tree_look(filter: Filter, settings: Settings) -> Look:
         try:
             with os.scandir(path) as entries:
                 for entry in entries:
-                    if _descends(entry, settings.follow_symlinks):
+                    if _descends(entry, self._settings.follow_symlinks):
                         directories.append(entry.name)
                     else:
                         files.append(entry.name)
         except OSError:
             return [], 0
-        kept = len(filter.keeps_names(relative, files))
-        if not settings.recursive:
+        kept = len(self._filter.keeps_names(relative, files))
+        if not self._settings.recursive:
             return [], kept
-        return [name for name in directories if not filter.prunes(prefix + name)], kept
+        return [name for name in directories if not self._filter.prunes(prefix + name)], kept
 
-    return look
+    def count(self, path: bytes) -> int:
+        """How many subdirectories, from one lstat: ext4, xfs, tmpfs and others count them in st_nlink.
+
+        btrfs and overlayfs say 1, and ext4 does beyond 64,998: unknown. So is what a link leads to.
+        """
+        try:
+            found = os.lstat(path)
+        except OSError:
+            return 0
+        return found.st_nlink - 2 if stat.S_ISDIR(found.st_mode) and found.st_nlink >= 2 else UNKNOWN
 
 
-def subdirectories(path: bytes) -> int:
-    """The real `Count`, from one lstat: ext4, xfs, tmpfs and others count a directory's subdirectories in st_nlink.
-
-    btrfs and overlayfs say 1, and ext4 does beyond 64,998: unknown.
-    """
-    try:
-        links = os.lstat(path).st_nlink
-    except OSError:
-        return 0
-    return links - 2 if links >= 2 else UNKNOWN
+def tree_look(filter: Filter, settings: Settings) -> TreeLook:
+    return TreeLook(filter, settings)
 
 
 def _descends(entry: os.DirEntry[bytes], follow_symlinks: bool) -> bool:

@@ -1,13 +1,12 @@
 """Weighs trees with a bounded number of directory reads: exact where they are small, estimated where they are not.
 
-The estimate grew from Knuth's ("Estimating the efficiency of backtrack programs", Mathematics of Computation 29, 1975):
-dive from the root to a leaf; what one branch holds, times the number of branches, stands for all of them. Real trees are
-too skewed for the plain method (most directories are leaves, a few hold thousands), so it is helped in four ways:
+As in Knuth's "Estimating the efficiency of backtrack programs" (Mathematics of Computation 29, 1975), what was read of a
+node's branches, times the number of branches, stands for all of them. Knuth dives from the root again and again; this
+samples without replacement from all that was found and not read, so that no read is made twice and a tree small enough
+comes out exact. Real trees are too skewed for chance alone: most directories are leaves, a few hold thousands. So
 
-- everything read is kept: a dive goes on where earlier ones ended, and a tree that is small enough comes out exact;
-- a dive turns to a branch with the probability of the weight still unread in it: reads go where the weight is;
 - where the filesystem counts subdirectories in st_nlink (ext4, xfs, tmpfs), one lstat tells how many a directory has:
-  leaves need no read at all, and the others are read and weighed by that number;
+  leaves are read last, and others are read with a chance, and weighed by a factor, that grow with that number;
 - what few siblings say is drawn towards the mean of their level: one small child does not make all of them small.
 
 Pure: all reading is done by the `Look` it is given. The random numbers are seeded: the same tree gives the same plan.
@@ -15,8 +14,9 @@ Pure: all reading is done by the `Look` it is given. The random numbers are seed
 
 from __future__ import annotations
 
+import heapq
 import random
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final, Protocol
 
 #: Weight of a directory in files: open, read, close and one inotify_add_watch cost about four lstats.
@@ -25,6 +25,7 @@ DIRECTORY_WEIGHT: Final = 4
 UNKNOWN: Final = -1
 #: Subdirectories counted for each directory that may be read; an lstat costs a tenth of a read.
 COUNTS_PER_READ: Final = 8
+_ROUNDS: Final = 3
 
 
 class Look(Protocol):
@@ -63,10 +64,8 @@ class Node:
         "exact",
         "files",
         "measured",
-        "open",
         "own",
         "path",
-        "read",
         "seen",
         "seen_branches",
         "seen_totals",
@@ -87,18 +86,12 @@ class Node:
         self.unseen_known = all(count != UNKNOWN for count, _ in unseen)
         self.unseen_counted = sum(count for count, _ in unseen)
         self.seen: list[Node] = []
-        #: Those of `seen` that are not exact, in the order of reading.
-        self.open: dict[Node, None] = {}
         #: Directories and files below `seen`, and the number of their own subdirectories, summed.
-        self.seen_totals = [0.0, 0.0]
+        self.seen_totals = (0.0, 0.0)
         self.seen_branches = 0
         self.measured = measured
         self.exact = not unseen
         self.directories, self.files = 1.0 + len(unseen), float(own)
-        #: Weight of what was read in the subtree.
-        self.read = weigh(1, own)
-        if unseen and measured is not None:
-            self.directories, self.files = float(measured[0]), float(measured[1])
 
     @property
     def weight(self) -> float:
@@ -126,20 +119,21 @@ class Survey:
         self._counts_left = COUNTS_PER_READ * reads_max
         self._random = random.Random(seed)
         self._levels: list[Level] = []
+        self._turn = 0
         self.reads = 0
         self.trees = [self._visit(root, 0) for root in roots]
-        refresh_at = 32
-        while self.reads < reads_max and not (stop is not None and stop()):
-            tree = self._choose([tree for tree in self.trees if not tree.exact])
-            if tree is None:
-                break
-            self._dive(tree, reads_max)
-            if self.reads >= refresh_at:
-                self._refresh()
-                refresh_at *= 2
-        if not self.exact:
-            for _ in range(3):
-                self._refresh()
+        # (turn, number, node): whose last unread subdirectory is read next. The number settles ties.
+        turns: list[tuple[float, int, Node]] = []
+        for tree in self.trees:
+            self._queue(turns, tree)
+        while turns and self.reads < reads_max and not (stop is not None and stop()):
+            node = heapq.heappop(turns)[2]
+            child = self._read_next(node)
+            self._queue(turns, node)
+            self._queue(turns, child)
+        # The levels' means come from the totals, and the totals from the means: they settle within a few rounds.
+        for _ in range(_ROUNDS):
+            self._total()
 
     @property
     def exact(self) -> bool:
@@ -162,6 +156,10 @@ class Survey:
         base, each, files = self._rates(node)
         guesses = []
         for count, name in node.unseen:
+            measured = self._known.get(join(node.path, name)) if self._known else None
+            if measured is not None:
+                guesses.append((name, float(measured[0]), float(measured[1])))
+                continue
             directories = 1.0 + max(count, 0) * each if node.unseen_known else base
             guesses.append((name, directories, directories * files))
         return guesses
@@ -180,41 +178,16 @@ class Survey:
         unseen.sort(key=lambda item: item[0])
         return Node(path, depth, unseen, files, self._known.get(path))
 
-    def _choose(self, nodes: Collection[Node], unseen: float = 0.0) -> Node | None:
-        """One of these nodes, in proportion to the weight unread; None for something unseen, or where there is none."""
-        masses = [max(node.weight - node.read, 1.0) for node in nodes]
-        at = self._random.random() * (sum(masses) + unseen)
-        for node, mass in zip(nodes, masses, strict=True):
-            at -= mass
-            if at < 0:
-                return node
-        return None
+    def _queue(self, turns: list[tuple[float, int, Node]], node: Node) -> None:
+        """Draws the turn of the node's next subdirectory: at random, weighted by the number of subdirectories in it.
 
-    def _dive(self, tree: Node, reads_max: int) -> None:
-        """From `tree` down to a leaf or a known subtree, then the totals of all passed on the way, upwards."""
-        passed: list[tuple[Node, float, float, float]] = []
-        node, fresh = tree, False
-        while True:
-            # Of a node just read, nothing is in its parent's totals yet.
-            before = (0.0, 0.0, 0.0) if fresh else (node.directories, node.files, node.read)
-            passed.append((node, *before))
-            if node.exact:
-                break
-            child, fresh = None, False
-            if node.open:
-                child = self._choose(node.open, self._unseen_mass(node))
-            if child is None:
-                if self.reads >= reads_max or not node.unseen:
-                    break  # Also where rounding left the choice with nobody: the next dive chooses anew.
-                child, fresh = self._read_next(node), True
-            node = child
-        for (child, directories, files, read), (parent, *_) in zip(passed[:0:-1], passed[-2::-1], strict=True):
-            parent.seen_totals[0] += child.directories - directories
-            parent.seen_totals[1] += child.files - files
-            parent.read += child.read - read
-            if child.exact:
-                parent.open.pop(child, None)
-            self._update(parent)
+        (Efraimidis and Spirakis, "Weighted random sampling with a reservoir", 2006: the largest u ** (1 / weight).)
+        """
+        if node.unseen:
+            count = node.unseen[-1][0]
+            turn = 1.0 + node.depth if count == 0 else -(self._random.random() ** (1.0 / max(count, 1)))
+            self._turn += 1
+            heapq.heappush(turns, (turn, self._turn, node))
 
     def _read_next(self, node: Node) -> Node:
         count, name = node.unseen.pop()
@@ -222,15 +195,7 @@ class Survey:
         child = self._visit(join(node.path, name), node.depth + 1)
         node.seen.append(child)
         node.seen_branches += child.branches
-        node.open[child] = None
         return child
-
-    def _unseen_mass(self, node: Node) -> float:
-        """Weight to find in the subdirectories not read. Leaves hold nothing to find: they are read last."""
-        base, each, files = self._rates(node)
-        if not node.unseen_known:
-            return len(node.unseen) * weigh(base, base * files)
-        return weigh(node.unseen_counted * each, node.unseen_counted * each * files)
 
     def _rates(self, node: Node) -> tuple[float, float, float]:
         """Of a subdirectory not read: its directories, those for each subdirectory of its own, files per directory."""
@@ -248,28 +213,12 @@ class Survey:
             (files + below.files / below.count) / (directories + below.directories / below.count),
         )
 
-    def _update(self, node: Node) -> None:
-        """Totals from the subdirectories' totals."""
-        node.exact = not node.unseen and not node.open
-        directories, files = node.seen_totals
-        if node.unseen:
-            base, each, rate = self._rates(node)
-            count = len(node.unseen)
-            more = count + node.unseen_counted * each if node.unseen_known else count * base
-            directories, files = directories + more, files + more * rate
-        node.directories, node.files = 1 + directories, node.own + files
-        if node.measured is not None and not node.exact:
-            node.directories, node.files = float(node.measured[0]), float(node.measured[1])
-
-    def _refresh(self) -> None:
-        """Brings all totals up to date with the levels' means, and those with the totals."""
+    def _total(self) -> None:
+        """Totals of all nodes from the leaves upwards, then the levels' sums from the totals."""
         levels: list[Level] = []
         for tree in self.trees:
             for node in reversed(below(tree)):
-                if not node.exact:
-                    node.seen_totals[0] = sum(child.directories for child in node.seen)
-                    node.seen_totals[1] = sum(child.files for child in node.seen)
-                    self._update(node)
+                self._update(node)
                 while node.depth >= len(levels):
                     levels.append(Level())
                 level = levels[node.depth]
@@ -278,6 +227,24 @@ class Survey:
                 level.directories += node.directories
                 level.files += node.files
         self._levels = levels
+
+    def _update(self, node: Node) -> None:
+        """Totals of one node from its subdirectories' totals."""
+        node.exact = not node.unseen and all(child.exact for child in node.seen)
+        directories = sum(child.directories for child in node.seen)
+        files = sum(child.files for child in node.seen)
+        node.seen_totals = (directories, files)
+        if node.unseen and self._known:
+            for _, more, with_files in self.guess(node):
+                directories, files = directories + more, files + with_files
+        elif node.unseen:
+            base, each, rate = self._rates(node)
+            count = len(node.unseen)
+            more = count + node.unseen_counted * each if node.unseen_known else count * base
+            directories, files = directories + more, files + more * rate
+        node.directories, node.files = 1 + directories, node.own + files
+        if node.measured is not None and not node.exact:
+            node.directories, node.files = float(node.measured[0]), float(node.measured[1])
 
 
 def below(tree: Node) -> list[Node]:

@@ -58,9 +58,7 @@ class Bench:
         """A start of the service. What the index knew of hand-outs was in memory only."""
         self.index.handed = {}
         self.store = GroupStore(self.path, durability=self.settings.durability, boot=self.boot)
-        self.server = Server(
-            self.index, self.store, self.engine, self.settings, lambda: self.now, lambda: self.wall + self.now
-        )
+        self.server = Server(self.index, self.store, self.engine, self.settings, lambda: self.now, lambda: self.wall + self.now)
 
     def crash(self) -> None:
         """As kill -9 and a new start."""

@@ -27,7 +27,8 @@ class FakeService:
     def __init__(self, state_dir: Path, **settings: Any) -> None:
         self.layout = Layout(state_dir)
         self.layout.run.mkdir(exist_ok=True)
-        self.settings = Settings(**({"roots": (), "include": (), "exclude": (), "batch_wait_ms": 0} | settings))
+        defaults: dict[str, Any] = {"roots": (), "include": (), "exclude": (), "batch_wait_ms": 0}
+        self.settings = Settings(**(defaults | settings))
         self.index = FakeIndex()
         self.engine = FakeEngine()
         self.engine.syncs = _DoneSyncs()

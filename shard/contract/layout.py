@@ -29,6 +29,8 @@ class Layout:
         #: Aggregator ROUTER: extract workers and every command talk to this one.
         self.extract_socket = self.run / "extract.sock"
         self.supervisor_socket = self.run / "supervisor.sock"
+        #: Datagrams of every program to supervisord's plugin: "my main loop turns".
+        self.pulse_socket = self.run / "pulse.sock"
         self.supervisord_pid = self.run / "supervisord.pid"
         #: Key of the plan on disk while it still fits the settings (`supervisor.state_dir` writes it, the plugin reads it).
         self.plan_key = self.run / "plan.key"
@@ -48,4 +50,4 @@ class Layout:
 
     def sockets(self) -> list[Path]:
         """All socket files: the longest of them must fit IPC_PATH_BYTES_MAX."""
-        return [self.facts_socket, self.acks_socket, self.extract_socket, self.supervisor_socket]
+        return [self.facts_socket, self.acks_socket, self.extract_socket, self.supervisor_socket, self.pulse_socket]

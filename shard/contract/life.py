@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import fcntl
 import os
 import signal
+import socket
 import time
 from pathlib import Path
 
 from shardwatch.shard.contract.errors import InUseError
+from shardwatch.shard.contract.limits import BEAT_S
 
 _PR_SET_PDEATHSIG = 1
 
@@ -56,6 +59,27 @@ class Lock:
 
     def close(self) -> None:
         os.close(self._fd)
+
+
+class Pulse:
+    """Tells supervisord's plugin that this process's main loop turns (`supervisor.plugin.pulse`); a lost one costs nothing."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = os.fspath(path)
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
+        self._pid = b"%d" % os.getpid()
+        self._next = 0.0
+
+    def beat(self) -> None:
+        """Call it as often as you like: one pulse a second is sent. Never blocks, never raises."""
+        now = time.monotonic()
+        if now >= self._next:
+            self._next = now + BEAT_S
+            with contextlib.suppress(OSError):  # nobody listens, or too many are waiting
+                self._socket.sendto(self._pid, self._path)
+
+    def close(self) -> None:
+        self._socket.close()
 
 
 def die_with_parent(sig: signal.Signals = signal.SIGTERM) -> None:

@@ -6,6 +6,7 @@ Nothing here interrupts running code: a signal only sets a flag and wakes the po
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import select
 import signal
@@ -90,6 +91,7 @@ class Ends:
             except BrokenPipeError:
                 self.closed = True
             except OSError as error:
-                if self.output_fd is None or error.errno == 28:  # a full disk is an error, a vanished terminal an end
+                if self.output_fd is None or error.errno == errno.ENOSPC:  # a full disk is an error, a vanished terminal an end
+                    error.filename = "standard output"
                     raise
                 self.closed = True

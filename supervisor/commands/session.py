@@ -133,17 +133,12 @@ class Session:
         Raises Ended, and ServiceError when supervisord is no more.
         """
         while True:
-            timeout_s = None if self._status_asked is not None else self._status_due - time.monotonic()
-            if timeout_s is not None and timeout_s <= 0:
-                self._status_asked = self._line.ask("status")
-                timeout_s = None
-                if not self._ready:
-                    self._check_programs()
+            if time.monotonic() >= self._status_due:
+                self._look_after_service()
             answers = []
-            for number, reply in self._line.wait(self._ends, timeout_s):
+            for number, reply in self._line.wait(self._ends, max(0.0, self._status_due - time.monotonic())):
                 if number == self._status_asked:
                     self._status_asked = None
-                    self._status_due = time.monotonic() + STATUS_EVERY_S
                     self._tell(self._trouble.lines(reply.get("status") or {}))
                 else:
                     answers.append((number, reply))
@@ -151,6 +146,16 @@ class Session:
                 raise self._dead()
             if answers:
                 return answers
+
+    def _look_after_service(self) -> None:
+        """Asks for the next status; if the last one is still owed, that is trouble too. Raises ServiceError."""
+        self._status_due = time.monotonic() + STATUS_EVERY_S
+        if not self._ready:
+            self._check_programs()
+        if self._status_asked is None:
+            self._status_asked = self._line.ask("status")
+        elif self._ready:
+            self._tell(self._trouble.lines({"silent": True}))
 
     def _dead(self) -> ServiceError:
         code = self._process.wait()

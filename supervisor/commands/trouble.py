@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from shardwatch.supervisor.commands.lines import status_object
 from shardwatch.supervisor.render import counted, readable
@@ -23,6 +23,8 @@ class Trouble:
     def lines(self, status: Mapping[str, Any]) -> list[dict[str, str]]:
         """Status lines for the difference to the last call, errors first; empty where nothing changed."""
         now = {finding.key: finding for finding in _findings(status)}
+        if SILENT in now:
+            now = {**self._told, **now}  # what else is wrong can't be known
         lines = []
         for key, finding in now.items():
             before = self._told.get(key)
@@ -36,6 +38,9 @@ class Trouble:
 
 
 _Key = tuple[str, ...]
+
+#: The service does not answer at all; the status to tell it by is {"silent": True}.
+SILENT: Final = ("silent",)
 
 
 @dataclass(frozen=True)
@@ -55,6 +60,9 @@ class _Finding:
 
 def _findings(status: Mapping[str, Any]) -> Iterator[_Finding]:
     """All that is wrong now."""
+    if status.get("silent"):
+        message = "the aggregator does not answer; changes are kept, and come when it does"
+        yield _Finding(SILENT, "error", message, "see logs/aggregator.log in the state directory")
     # Subtrees with the same reason (a limit, met in every shard) are one trouble with a count, however many they are.
     alike: dict[_Key, list[Mapping[str, Any]]] = {}
     for doubt in status.get("degraded") or []:

@@ -20,6 +20,7 @@ from supervisor.states import STOPPED_STATES, ProcessStates, SupervisorStates, g
 from supervisor.supervisord import Supervisor
 from supervisor.xmlrpc import Faults, RPCError
 
+from shardwatch.supervisor.plugin.pulse import Pulses, row
 from shardwatch.supervisor.plugin.rearm import Rearm
 from shardwatch.supervisor.plugin.wake import StdinGuard, Wake
 
@@ -44,6 +45,7 @@ class ShardsRPC:
         self._template = template
         self._wake = Wake(supervisord)
         self._rearm = Rearm(supervisord)
+        self._pulses = Pulses(supervisord)
         self._guard = StdinGuard(supervisord) if guard_stdin else None
         self._keep_through_reread()
         self._ensure_group()
@@ -105,7 +107,7 @@ class ShardsRPC:
         return bool(found)
 
     def status(self) -> list[dict[str, Any]]:
-        """Tell of every program: group, name, state, pid, seconds up, seconds until the next start, deaths in a minute
+        """Tell of every program: state, pid, seconds up, seconds until the next start, deaths in a minute, hangs, seconds stuck
 
         @return array result  A list of structs
         """
@@ -121,6 +123,7 @@ class ShardsRPC:
                 "retry_s": round(max(0.0, process.delay - now), 3) if process.state == ProcessStates.BACKOFF else 0.0,
                 "deaths": self._rearm.deaths(process),
                 "error": process.spawnerr or "",
+                **row(self._pulses, process),
             }
             for process in self._processes()
         ]

@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -304,3 +305,16 @@ def test_a_temporary_directory_has_room_for_sockets(tmp_path: Path, monkeypatch:
     made = api_engine.temporary_state_dir()
     assert made.parent == Path("/tmp")
     made.rmdir()
+
+
+async def test_the_examples_of_the_manual_work(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """docs/api.md, as it is printed there; the tree is changed by the test."""
+    text = (Path(__file__).parents[2] / "docs" / "api.md").read_text()
+    watch, queue = (block.split("```")[0] for block in text.split("```python\n")[1:])
+    names: dict[str, Any] = {}
+    exec(watch, names)
+    names["work"] = lambda tree: asyncio.to_thread((tree / "a.json").write_text, "1")
+    await names["main"](tmp_path)
+    assert f"created {tmp_path}/a.json" in capsys.readouterr().out
+    exec(queue, names)
+    assert await names["work"](tmp_path) == (True, 1)

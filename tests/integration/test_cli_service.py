@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import select
 import signal
 import subprocess
@@ -15,6 +16,8 @@ import psutil
 import pytest
 from cli_process import Command, lines_of, run
 from waiting import eventually
+
+FORMATS = Path(__file__).parents[2] / "docs/formats.md"
 
 pytestmark = pytest.mark.usefixtures("no_leaks")
 
@@ -65,6 +68,26 @@ def test_up_sync_pull_status_groups_down(tree: Path, service: Path) -> None:
     assert not list((service / "run").glob("*.sock"))
     assert run("status", "--state-dir", service, check=False).returncode == 3
     assert run("down", "--state-dir", service, check=False).returncode == 3
+
+
+def test_every_field_that_is_printed_is_documented(tree: Path, service: Path) -> None:
+    """docs/formats.md names each field of status, groups, plan, doctor and config."""
+    documented = set(re.findall(r"[`\"](\w+)[`\"\[]", FORMATS.read_text()))
+    pull(service, "--group", "g", "--from", "start", "--no-ack")
+    place = ["--state-dir", str(service)]
+    for command in (["status", *place], ["groups", "list", *place], ["plan", tree], ["doctor", tree, *place]):
+        printed = json.loads(run(*command, "--json").stdout)
+        assert names_in(printed) <= documented, command
+    assert set(json.loads(run("config", "--json").stdout)) <= documented
+
+
+def names_in(value: object) -> set[str]:
+    """All field names in a JSON value; not those of `versions`, which are names of packages."""
+    if isinstance(value, list):
+        return {name for item in value for name in names_in(item)}
+    if isinstance(value, dict):
+        return {n for key, item in value.items() for n in ({key} if key == "versions" else {key} | names_in(item))}
+    return set()
 
 
 def test_pull_from_start_in_parts(tree: Path, service: Path) -> None:

@@ -164,6 +164,37 @@ def test_a_restarted_aggregator_is_outlived(tree: Path, temporary: Path) -> None
     all_gone(temporary)
 
 
+def test_an_aggregator_that_hangs_is_told_and_its_return_too(tree: Path, temporary: Path) -> None:
+    """A status line says that nothing can come, another that it is over; what changed meanwhile follows."""
+    with Command("watch", "--json", tree) as watch:
+        watch.ready()
+        (aggregator,) = [p for p in processes_of(temporary) if "shardwatch.aggregator.main" in p.cmdline()]
+        aggregator.suspend()
+        try:
+            told = watch.json()
+        finally:
+            aggregator.resume()
+        assert (told["type"], told["level"]) == ("status", "error") and "does not answer" in told["message"]
+        (tree / "later.ast.json").write_text("{}")
+        found = watch.until(lambda line: line["type"] == "status") + watch.until(lambda line: True)
+        assert {line["type"] for line in found} == {"status", "event"}
+        assert watch.end(signal.SIGTERM) == 0
+
+
+def test_a_service_that_can_not_live_is_an_error(tree: Path, state_dir: Path) -> None:
+    """A program that dies again and again before ready: code 6 with its name, nothing left running."""
+    with Command("watch", "--json", tree, "--state-dir", state_dir) as watch:
+        watch.ready()
+        assert watch.end(signal.SIGTERM) == 0
+    (state_dir / "groups.db").unlink()
+    (state_dir / "groups.db").mkdir()
+    (state_dir / "groups.db" / "x").touch()
+    with Command("watch", "--json", tree, "--state-dir", state_dir) as watch:
+        assert watch.end(timeout_s=60.0) == 6
+        assert "aggregator keeps ending" in watch.errors()
+    assert processes_of(state_dir) == []
+
+
 def test_resume_prints_what_changed_in_between_and_nothing_else(tree: Path, state_dir: Path) -> None:
     """With a kept state directory a second watch goes on where the first ended, right after ready."""
     state = state_dir / "s"
@@ -206,6 +237,25 @@ def test_resume_after_kill_9(tree: Path, state_dir: Path) -> None:
     with Command("watch", "--json", tree, "--state-dir", state) as watch:
         watch.ready()
         assert watch.json()["path"] == str(tree / "main.ast.json")
+        assert watch.end(signal.SIGTERM) == 0
+
+
+def test_resume_after_kill_9_in_the_middle_of_a_batch(tmp_path: Path, state_dir: Path) -> None:
+    """What was handed out and never printed comes right after ready, not when its lease ends."""
+    root = tmp_path / "r"
+    root.mkdir()
+    for i in range(3000):
+        (root / f"{i:05}-{'x' * 100}.json").touch()
+    with Command("watch", "--json", root, "--from", "start", "--state-dir", state_dir) as watch:
+        watch.ready()
+        state = psutil.Process(watch.process.pid)
+        eventually(lambda: not watch.silent(0.0) and state.status() == psutil.STATUS_SLEEPING, what="the pipe is full")
+        watch.process.kill()
+        watch.end()
+    eventually(lambda: not processes_of(state_dir), GONE_S, what="no process left")
+    with Command("watch", "--json", root, "--state-dir", state_dir) as watch:
+        watch.ready()
+        assert len({watch.json()["path"] for _ in range(3000)}) == 3000
         assert watch.end(signal.SIGTERM) == 0
 
 

@@ -9,8 +9,8 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import pytest
 from service_fake import FakeService
@@ -146,6 +146,14 @@ def test_a_service_that_hangs_is_a_timeout(service: FakeService) -> None:
         client.status()
 
 
+def _parked(client: ExtractClient) -> bool:
+    return bool(client.groups()[0]["waiting_pulls"] == 1)
+
+
+def _grown(got: list[str], length: int) -> bool:
+    return len(got) == length
+
+
 def test_a_restart_in_a_wait_is_survived(service: FakeService, client: ExtractClient) -> None:
     """`batches` goes on with the new service, after a clean end and after a crash; the open batch can be acked there."""
     service.put("/r/0")
@@ -166,10 +174,10 @@ def test_a_restart_in_a_wait_is_survived(service: FakeService, client: ExtractCl
     eventually(lambda: service.do(lambda: True))
     for n, clean in ((1, True), (2, False)):
         with ExtractClient(service.layout.state_dir) as other:
-            eventually(lambda other=other: other.groups()[0]["waiting_pulls"] == 1)
+            eventually(partial(_parked, other))
         service.restart(clean=clean)
         service.put(f"/r/{n}")
-        eventually(lambda n=n: len(got) == n + 1)
+        eventually(partial(_grown, got, n + 1))
     service.put("/r/end")
     worker.join(30)
     assert got == ["/r/0", "/r/1", "/r/2", "/r/end"]
@@ -229,9 +237,9 @@ async def test_the_async_client_does_the_same(service: FakeService) -> None:
             await batch.ack()
         waiting = asyncio.create_task(client.pull("g", wait_s=60))
 
-        def parked() -> Any:
+        def parked() -> bool:
             with ExtractClient(service.layout.state_dir) as other:
-                return other.groups()[0]["waiting_pulls"]
+                return _parked(other)
 
         await asyncio.to_thread(eventually, parked)
         await asyncio.to_thread(service.restart, clean=False)

@@ -13,7 +13,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-PATHS = [f"/r/{d}/{n}" for d in ("a", "b") for n in range(4)]
+PATHS = [f"/r/{d}/{n}" for d in ("a", "b") for n in range(2)]
 GROUPS = ("start", "now")
 paths = st.sampled_from(PATHS)
 groups = st.sampled_from(GROUPS)
@@ -79,9 +79,7 @@ class GroupsMachine(RuleBasedStateMachine):
 
     @rule(group=groups, worker=workers, limit=st.integers(1, 5), wait=st.booleans())
     def pull(self, group: str, worker: str, limit: int, wait: bool) -> None:
-        self.waits.add(
-            self.bench.send("pull", group=group, max=limit, worker=worker, wait_ms=2000 if wait else 0)
-        )
+        self.waits.add(self.bench.send("pull", group=group, max=limit, worker=worker, wait_ms=2000 if wait else 0))
         self.collect_replies()
 
     def collect_replies(self) -> None:

@@ -71,3 +71,14 @@ def test_a_silent_shard_and_a_note_are_told() -> None:
 def test_combined_remedy_without_numbers_is_the_first() -> None:
     """Not every remedy is a sysctl."""
     assert combined_remedy(["mount it", "other"]) == "mount it"
+
+
+def test_a_service_that_does_not_answer_keeps_its_other_troubles() -> None:
+    """Silence is told once, ends nothing else, and its own end is told."""
+    trouble = Trouble()
+    trouble.lines({"degraded": [polled(5)]})
+    (line,) = trouble.lines({"silent": True})
+    assert line["level"] == "error" and "does not answer" in line["message"]
+    assert trouble.lines({"silent": True}) == []
+    (line,) = trouble.lines({"degraded": [polled(5)]})
+    assert line["message"].startswith("over: the aggregator does not answer")

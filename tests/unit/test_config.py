@@ -54,7 +54,9 @@ def test_defaults_are_the_services(tmp_path: Path) -> None:
 def test_later_layers_win_and_say_where_from(tmp_path: Path) -> None:
     """Default, then file, then environment, then command line; each option remembers who set it."""
     text = "settle_ms = 1\nshards = 1\npoll_ms = 111\n"
-    result = resolved(tmp_path, text, {"SHARDWATCH_SETTLE_MS": "2", "SHARDWATCH_SHARDS": "2"}, settle_ms=3, backend=None)
+    result = resolved(
+        tmp_path, text, {"SHARDWATCH_SETTLE_MS": "2", "SHARDWATCH_SHARDS": "2"}, settle_ms=3, backend=None
+    )
     assert (result.settings.settle_ms, result.settings.shards, result.settings.poll_ms) == (3, 2, 111)
     file = f"file {tmp_path}/shardwatch.toml"
     assert result.origins["settle_ms"] == "command line"

@@ -158,6 +158,6 @@ def test_default_profile_imports_no_pathspec() -> None:
 def test_default_profile_begins_with_the_specification() -> None:
     """The specification's own patterns are all there, and no pattern twice."""
     assert profile.INCLUDE == ("*.json", "**/*.ast.json", "**/ast/*.json")
-    specified = "**/.git/** **/node_modules/** **/build/** **/dist/** **/__pycache__/** **/*.tmp **/*.swp".split()
-    assert profile.EXCLUDE[:7] == tuple(specified)
+    directories = tuple(f"**/{name}/**" for name in (".git", "node_modules", "build", "dist", "__pycache__"))
+    assert profile.EXCLUDE[:7] == (*directories, "**/*.tmp", "**/*.swp")
     assert len(set(profile.EXCLUDE)) == len(profile.EXCLUDE)

@@ -99,6 +99,18 @@ def test_what_came_and_went_unseen_is_skipped(index: FakeIndex) -> None:
     assert kinds(pull(other, index)) == [("deleted", "/r/a")]
 
 
+def test_a_path_that_came_back_unseen_and_went_is_deleted(index: FakeIndex) -> None:
+    """The group has the path from its first life; of the second one, that only another group saw, it is told the end."""
+    other, group = made(index), made(index)
+    index.put(b"/r/a")
+    for each in (other, group):
+        each.ack(index, pull(each, index).number, 0.0)
+    for change in (index.remove, index.put, index.remove):
+        change(b"/r/a")
+        other.ack(index, pull(other, index).number, 0.0)
+    assert kinds(pull(group, index)) == [("deleted", "/r/a")]
+
+
 def test_a_skipped_row_that_changes_is_seen(index: FakeIndex) -> None:
     """The scan passes a tombstone without handing it out; the path made anew must get a later tick."""
     other, group = made(index), made(index)

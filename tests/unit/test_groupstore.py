@@ -58,7 +58,9 @@ def test_nothing_is_durable_before_the_commit(tmp_path: Path) -> None:
     store.crash()
 
 
-@pytest.mark.parametrize("junk", [b"this is no database at all, and long enough to be one" * 40, b"SQLite format 3\0" + b"\xff" * 4096])
+@pytest.mark.parametrize(
+    "junk", [b"this is no database at all, and long enough to be one" * 40, b"SQLite format 3\0" + b"\xff" * 4096]
+)
 def test_a_damaged_file_is_set_aside(tmp_path: Path, junk: bytes) -> None:
     """It is kept under another name, a new one begins, and the note says so; a second one does not overwrite the first."""
     path = tmp_path / "groups.db"

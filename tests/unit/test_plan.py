@@ -27,7 +27,7 @@ def regular(branches: int, depth: int, files: int) -> dict[bytes, tuple[list[byt
     tree, level = {}, [b"/r"]
     for left in range(depth, -1, -1):
         names = [b"d%d" % i for i in range(branches)] if left else []
-        tree.update({path: (names, files) for path in level})
+        tree.update(dict.fromkeys(level, (names, files)))
         level = [path + b"/" + name for path in level for name in names]
     return tree
 
@@ -96,7 +96,10 @@ def test_other_backends_take_no_watches() -> None:
     """What the backend function names is used for each anchor, and what is polled anyway is not over the budget."""
     tree = regular(3, 3, 1)
     result = planned(
-        [b"/r"], tree, backend=lambda path: "polling" if path.startswith(b"/r/d0") else "inotify", budget=Budget(5, 1000)
+        [b"/r"],
+        tree,
+        backend=lambda path: "polling" if path.startswith(b"/r/d0") else "inotify",
+        budget=Budget(5, 1000),
     )
     owners = Owners(result.plan.anchors)
     assert result.over_budget == 0
@@ -123,6 +126,36 @@ def test_anchors_are_bounded() -> None:
     assert sum(anchor.directories for anchor in result.plan.anchors) == 1001
 
 
+class Counting:
+    """A look that also counts subdirectories, as a filesystem with st_nlink does."""
+
+    def __init__(self, tree: dict[bytes, tuple[list[bytes], int]]) -> None:
+        self.tree = tree
+        self.read: list[bytes] = []
+
+    def __call__(self, path: bytes) -> tuple[list[bytes], int]:
+        self.read.append(path)
+        return self.tree[path]
+
+    def count(self, path: bytes) -> int:
+        return len(self.tree[path][0])
+
+
+def test_counted_leaves_are_read_last() -> None:
+    """With subdirectories counted, reads go where there is more to find, and the number of directories is exact."""
+    tree: dict[bytes, tuple[list[bytes], int]] = {b"/r": ([b"d%d" % i for i in range(400)], 0)}
+    tree.update({b"/r/d%d" % i: ([], 10) for i in range(400)})
+    tree[b"/r/d7"] = ([b"e%d" % i for i in range(100)], 10)
+    tree.update({b"/r/d7/e%d" % i: ([], 10) for i in range(100)})
+    look = Counting(tree)
+    result = make_plan(
+        [b"/r"], look, shards=2, budget=PLENTY, generation=1, key="", backend=lambda path: "inotify", reads_max=20
+    )
+    assert look.read[:2] == [b"/r", b"/r/d7"] and len(look.read) == result.looked == 20
+    assert result.directories == len(tree) and not result.exact
+    assert result.balance < 1.1
+
+
 def test_the_survey_can_be_stopped() -> None:
     """Told to stop at once, it plans with what it has."""
     result = planned([b"/r"], regular(4, 5, 1), stop=lambda: True)
@@ -134,7 +167,7 @@ def test_plan_key_is_of_what_decides_which_rows_exist() -> None:
     """Other roots, patterns or ways to walk give another key; other timings and shards do not."""
     one = Settings(roots=(b"/\xff",), include=("*",), exclude=())
     assert plan_key(one) == plan_key(msgspec.structs.replace(one, settle_ms=9, shards=3, poll_ms=77))
-    others = [{"roots": (b"/a",)}, {"include": ("a",)}, {"exclude": ("a",)}, {"recursive": False}]
+    others: list[dict[str, Any]] = [{"roots": (b"/a",)}, {"include": ("a",)}, {"exclude": ("a",)}, {"recursive": False}]
     others += [{"follow_symlinks": True}, {"directories": True}]
     assert len({plan_key(one), *(plan_key(msgspec.structs.replace(one, **other)) for other in others)}) == 7
 
@@ -157,6 +190,8 @@ def test_tree_look_gives_kept_files_and_unpruned_directories(tmp_path: Path) -> 
     assert look(root + b"/none") == ([], 0)
     assert look(b"/elsewhere") == ([], 0)
     assert tree_look(ours, msgspec.structs.replace(settings, recursive=False))(root) == ([], 1)
+    assert (look.count(root), look.count(root + b"/none")) in ((4, 0), (-1, 0))
+    assert look.count(root + b"/link") == -1
     linked = tree_look(ours, msgspec.structs.replace(settings, follow_symlinks=True))
     assert sorted(linked(root)[0]) == [b"a", b"link"]
     assert sorted(linked(root + b"/a")[0]) == [b"b", b"inner"]

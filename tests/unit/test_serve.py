@@ -119,6 +119,19 @@ def test_an_expired_lease_goes_to_the_worker_that_waits(bench_with_files: Bench)
     assert "expired" in refused["message"] and refused["remedy"]
 
 
+def test_a_late_ack_leaves_nothing_behind(bench_with_files: Bench) -> None:
+    """The ack that finds its lease over makes the expiry durable, and serves who waits."""
+    bench = bench_with_files
+    batch = bench.pull()
+    assert batch is not None
+    waiting = bench.send("pull", group="g", wait_ms=10_000)
+    bench.now += 3.1
+    assert bench.ack(batch)["error"] == "lease_expired"
+    assert bench.replies[waiting]["batch"]["attempt"] == 2
+    bench.crash()
+    assert "expired" in bench.ack(batch)["message"]
+
+
 def test_a_nack_comes_back_after_its_pause(bench_with_files: Bench) -> None:
     """retry_ms overrides the pause; the reply says how long it is."""
     bench = bench_with_files
@@ -453,7 +466,9 @@ ops = st.sampled_from(["pull", "ack", "nack", "extend", "release", "seek", "grou
 
 
 @given(raw=st.binary(max_size=50) | st.binary(max_size=50).map(lambda b: b"{" + b), more=st.dictionaries(fields, values), op=ops)
-def test_whatever_comes_gets_one_reply(tmp_path_factory: pytest.TempPathFactory, raw: bytes, more: dict[str, Any], op: str) -> None:
+def test_whatever_comes_gets_one_reply(
+    tmp_path_factory: pytest.TempPathFactory, raw: bytes, more: dict[str, Any], op: str
+) -> None:
     """Random bytes, and well-formed maps with random fields."""
     bench = Bench(tmp_path_factory.mktemp("any") / "groups.db")
     try:

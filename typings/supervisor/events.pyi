@@ -5,6 +5,8 @@ from supervisor.process import Subprocess
 
 class Event: ...
 
+class Tick5Event(Event): ...
+
 class ProcessStateEvent(Event):
     process: Subprocess
 

@@ -1,0 +1,122 @@
+"""Notes every figure: through pytest-benchmark, which prints them, and as one JSON file a row, which the report is made from."""
+
+from __future__ import annotations
+
+import json
+import os
+import statistics
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import machine
+from peers import versions
+from rows import ROWS
+
+RESULTS: Final = Path(__file__).resolve().parent / "results"
+QUICK: Final = os.environ.get("QUICK", "") not in ("", "0")
+
+
+class Clock:
+    """The clock that pytest-benchmark reads: it goes by what a suite measured, which is seldom the length of a call."""
+
+    def __init__(self) -> None:
+        self._now = 0.0
+
+    def __call__(self) -> float:
+        return self._now
+
+    def passed(self, seconds: float) -> None:
+        self._now += seconds
+
+
+CLOCK = Clock()
+
+
+def results_of(quick: bool) -> Path:
+    """Where rows are kept. Those of quick runs say that the suites work, and are not for quoting."""
+    return RESULTS / "quick" if quick else RESULTS
+
+
+class Book:
+    """One row's page for one side."""
+
+    def __init__(self, benchmark: Any, row: str, side: str, *, directory: Path | None = None) -> None:
+        if row not in ROWS:
+            raise KeyError(f"rows.py has no row {row!r}")
+        self._benchmark = benchmark
+        self._row = row
+        self._side = side
+        self._directory = directory or results_of(QUICK)
+        self._facts: dict[str, object] = {}
+        self._values: dict[str, list[float]] = {}
+        self._notes: list[str] = []
+
+    def settings(self, *, tree: Path | None = None, state: Path | None = None, **facts: object) -> None:
+        """What the row was measured with: settings that are not the defaults, size, filesystems."""
+        self._facts |= facts
+        for name, path in (("tree_on", tree), ("state_on", state)):
+            if path is not None:
+                self._facts[name] = machine.filesystem(path)
+
+    def note(self, text: str) -> None:
+        """A word in the table, such as what a side lost."""
+        if text and text not in self._notes:
+            self._notes.append(text)
+
+    def rounds(self, measure: Callable[[], Mapping[str, float]], count: int, *, headline: str) -> dict[str, list[float]]:
+        """Calls `measure` so often and notes the figures that it returns; `headline` names the one, in seconds, that
+        pytest-benchmark shows. Returns all values by name."""
+
+        def once() -> None:
+            figures = measure()
+            CLOCK.passed(max(figures[headline], 1e-9))
+            for name, value in figures.items():
+                self._values.setdefault(name, []).append(float(value))
+
+        self._benchmark.group = self._row
+        self._benchmark.pedantic(once, rounds=count)
+        self._benchmark.extra_info.update({"row": self._row, "side": self._side, **self._facts})
+        self._benchmark.extra_info["figures"] = {n: statistics.median(v) for n, v in self._values.items()}
+        self.write()
+        return self._values
+
+    def write(self) -> None:
+        """Puts this side into the row's file; the other sides stay as they are."""
+        self._directory.mkdir(parents=True, exist_ok=True)
+        path = self._directory / f"{self._row}.json"
+        try:
+            held = json.loads(path.read_text())
+        except (FileNotFoundError, ValueError):
+            held = {"row": self._row, "sides": {}}
+        figures = {
+            name: {
+                "median": statistics.median(values), "min": min(values), "max": max(values), "values": values,
+            }
+            for name, values in self._values.items()
+        }  # fmt: skip
+        held["sides"][self._side] = {
+            "measured_at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+            "commit": machine.commit(),
+            "machine": machine.describe(),
+            "version": "" if self._side == "shardwatch" else versions().get(self._side, ""),
+            "settings": {"durability": "process", **self._facts} if self._side == "shardwatch" else self._facts,
+            "figures": figures,
+            "notes": self._notes,
+        }
+        temporary = path.with_suffix(".new")
+        temporary.write_text(json.dumps(held, indent=1, sort_keys=True) + "\n")
+        temporary.replace(path)
+
+
+def spread(values: list[float], digits: int = 3) -> str:
+    """Median and, where there is more than one value, the range."""
+    text = f"{statistics.median(values):.{digits}f}"
+    return text if len(values) < 2 else f"{text} ({min(values):.{digits}f}–{max(values):.{digits}f})"
+
+
+def percentile(values: list[float], part: float) -> float:
+    """The value below which so much of them lies; `part` from 0 to 1."""
+    ordered = sorted(values)
+    return ordered[min(len(ordered) - 1, int(part * len(ordered)))]

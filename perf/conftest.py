@@ -1,0 +1,88 @@
+"""What the suites share: their modules, trees, the writer, sizes, and the page on which a figure is noted."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+
+from book import CLOCK, QUICK, Book, spread  # noqa: E402 - the path is set above
+from rows import ROWS  # noqa: E402
+from trees import Forest  # noqa: E402
+from writers import Writers  # noqa: E402
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """How large everything is. QUICK=1: small enough for five minutes in all; its figures are no result."""
+
+    files: int
+    many: tuple[int, ...]
+    rounds: int
+    storm: int
+    saves: int
+    sustained_s: int
+    rate: int
+    idle_s: int
+    work_s: int
+    catch_up: int
+
+
+FULL = Sizes(100_000, (10_000, 100_000, 1_000_000), 5, 1_000_000, 1_000, 60, 20_000, 60, 300, 100_000)
+SMALL = Sizes(10_000, (1_000, 10_000), 2, 50_000, 60, 5, 5_000, 5, 10, 20_000)
+
+
+@pytest.fixture(scope="session")
+def sizes() -> Sizes:
+    return SMALL if QUICK else FULL
+
+
+@pytest.fixture(scope="session")
+def forest() -> Iterator[Forest]:
+    trees = Forest()
+    yield trees
+    trees.close()
+
+
+@pytest.fixture(scope="session")
+def writers() -> Iterator[Writers]:
+    made = Writers()
+    yield made
+    made.close()
+
+
+_filled: dict[tuple[str, str], Book] = {}
+
+
+@pytest.fixture
+def page(benchmark: Any, request: pytest.FixtureRequest) -> Book:
+    """The page of the row named by the test's `row` mark, for the test's `side` (ours where it has none)."""
+    side = getattr(request.node, "callspec", None)
+    name = side.params.get("side", "shardwatch") if side is not None else "shardwatch"
+    row = request.node.get_closest_marker("row").args[0]
+    benchmark._timer = CLOCK
+    book = _filled[row, name] = Book(benchmark, row, name)
+    return book
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "row(key): the row of the table (rows.py) that this suite fills")
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """The rows of this run next to their goals, with all their figures."""
+    if not _filled:
+        return
+    terminalreporter.section("figures" + (" of a quick run: they show that the suites work, no more" if QUICK else ""))
+    for (row, side), book in _filled.items():
+        terminalreporter.line(f"{row}, {side} (goal: {ROWS[row].goal})")
+        for name, values in book._values.items():
+            terminalreporter.line(f"    {name} {spread(values)}")
+        for note in book._notes:
+            terminalreporter.line(f"    {note}")

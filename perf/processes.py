@@ -1,0 +1,105 @@
+"""What processes cost: processor time, wake-ups, memory. Processes of one side are known by a variable in their environment."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+
+MARK = "SW_PERF_MARK"
+_TICK_S = 1 / os.sysconf("SC_CLK_TCK")
+
+
+def marked(mark: str) -> list[int]:
+    """Living processes whose environment has the mark, whoever their parent is by now."""
+    wanted = f"{MARK}={mark}".encode()
+    found = []
+    for entry in os.scandir("/proc"):
+        if entry.name.isdigit():
+            with contextlib.suppress(OSError):
+                if wanted in Path(entry.path, "environ").read_bytes().split(b"\0"):
+                    found.append(int(entry.name))
+    return sorted(found)
+
+
+def name_of(pid: int) -> str:
+    """shard, aggregator, coordinator, supervisord, watch, or the program's own name."""
+    with contextlib.suppress(OSError):
+        command = Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace").split("\0")
+        for word, name in (("shard.main", "shards"), ("aggregator.main", "aggregator"), ("supervisor.run", "supervisord")):
+            if any(part.endswith(word) for part in command):
+                return name
+        for name in ("coordinator", "watch", "use_"):
+            if any(name in os.path.basename(part) for part in command[:5]):
+                return "consumer" if name == "use_" else name
+        return os.path.basename(command[0])
+    return "gone"
+
+
+@dataclass(frozen=True)
+class Usage:
+    """Sums over processes, since each began."""
+
+    cpu_s: float = 0.0
+    wakeups: int = 0
+    cpu_by_name: dict[str, float] = field(default_factory=dict)
+
+    def since(self, before: Usage) -> Usage:
+        names = {n: round(s - before.cpu_by_name.get(n, 0.0), 4) for n, s in self.cpu_by_name.items()}
+        return Usage(self.cpu_s - before.cpu_s, self.wakeups - before.wakeups, names)
+
+
+def usage(pids: list[int]) -> Usage:
+    """Processor time (to the nanosecond where the kernel tells it, else to its tick) and voluntary context switches."""
+    total, wakeups = 0.0, 0
+    names: dict[str, float] = {}
+    for pid in pids:
+        with contextlib.suppress(OSError):
+            cpu = _cpu_s(pid)
+            total += cpu
+            name = name_of(pid)
+            names[name] = names.get(name, 0.0) + cpu
+            for task in os.scandir(f"/proc/{pid}/task"):
+                for line in Path(task.path, "status").read_text().splitlines():
+                    if line.startswith("voluntary_ctxt_switches"):
+                        wakeups += int(line.split()[1])
+    return Usage(total, wakeups, names)
+
+
+def _cpu_s(pid: int) -> float:
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    coarse = (int(fields[11]) + int(fields[12])) * _TICK_S
+    fine = 0.0
+    for task in os.scandir(f"/proc/{pid}/task"):
+        with contextlib.suppress(OSError, ValueError, IndexError):
+            fine += int(Path(task.path, "schedstat").read_text().split()[0]) / 1e9
+    # Threads that ended are in the process's own sum only.
+    return fine if abs(fine - coarse) < 0.05 else coarse
+
+
+@dataclass(frozen=True)
+class Memory:
+    """Bytes, summed over processes by their share (PSS)."""
+
+    pss: int = 0
+    #: Of these, pages that files back (code, and whatever is mapped from databases): clean ones can be dropped at any time.
+    file: int = 0
+    anonymous: int = 0
+    by_name: dict[str, int] = field(default_factory=dict)
+
+
+def memory(pids: list[int]) -> Memory:
+    """From smaps_rollup: every shared page is counted once, in parts."""
+    sums = {"Pss": 0, "Pss_File": 0, "Pss_Anon": 0}
+    names: dict[str, int] = {}
+    for pid in pids:
+        with contextlib.suppress(OSError):
+            for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
+                key, _, value = line.partition(":")
+                if key in sums:
+                    size = int(value.split()[0]) * 1024
+                    sums[key] += size
+                    if key == "Pss":
+                        names[name_of(pid)] = names.get(name_of(pid), 0) + size
+    return Memory(sums["Pss"], sums["Pss_File"], sums["Pss_Anon"], names)

@@ -1,0 +1,253 @@
+"""Everything that is measured, behind one face: started on a tree, it hands changes to a consumer in a process of its own."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import select
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Final, Self
+
+import processes
+from peers import PEERS, python_of
+
+from shardwatch.aggregator.client import ExtractClient
+from shardwatch.shard.contract.layout import Layout
+from shardwatch.supervisor import service
+from shardwatch.supervisor.config import resolve
+
+HERE = Path(__file__).resolve().parent
+OURS: Final = "shardwatch"
+#: Hang guard of everything here, seconds.
+GUARD_S: Final = 300.0
+
+
+@dataclass(frozen=True)
+class Arrived:
+    """What a consumer had been handed when a wait ended. Times are monotonic seconds."""
+
+    distinct: int
+    events: int
+    grew_at: float
+    taken_at: float
+    overflows: int
+    fatal: str
+
+
+class Lines:
+    """Lines of a child's standard output, with a deadline."""
+
+    def __init__(self, process: subprocess.Popen[bytes]) -> None:
+        assert process.stdout is not None
+        self._process = process
+        self._fd = process.stdout.fileno()
+        self._have = bytearray()
+
+    def next(self, timeout_s: float = GUARD_S) -> bytes:
+        """The next line; TimeoutError after `timeout_s`, RuntimeError at the end."""
+        deadline = time.monotonic() + timeout_s
+        searched = 0
+        while (at := self._have.find(b"\n", searched)) < 0:
+            searched = len(self._have)
+            if not select.select([self._fd], [], [], max(0.0, deadline - time.monotonic()))[0]:
+                raise TimeoutError(f"no line within {timeout_s:g} s")
+            data = os.read(self._fd, 1 << 20)
+            if not data:
+                raise RuntimeError(f"output ended, exit code {self._process.wait(5)}")
+            self._have += data
+        line = bytes(self._have[:at])
+        del self._have[: at + 1]
+        return line
+
+    def silent(self, seconds: float) -> bool:
+        """Whether nothing comes for so long."""
+        return not self._have and not select.select([self._fd], [], [], seconds)[0]
+
+
+class ConsumerProcess:
+    """One of the `use_*.py`."""
+
+    def __init__(self, command: list[str], mark: str) -> None:
+        environ = {**os.environ, processes.MARK: mark, "PYTHONDONTWRITEBYTECODE": "1"}
+        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environ)
+        self._lines = Lines(self._process)
+        self.ready = json.loads(self._lines.next())
+        self.pid = self._process.pid
+
+    def ask(self, timeout_s: float = GUARD_S, **command: object) -> dict[str, Any]:
+        assert self._process.stdin is not None
+        self._process.stdin.write(json.dumps(command).encode() + b"\n")
+        self._process.stdin.flush()
+        answer: dict[str, Any] = json.loads(self._lines.next(timeout_s))
+        return answer
+
+    def reset(self, *, log: bool = False) -> None:
+        self.ask(do="reset", log=log)
+
+    def wait(self, distinct: int, *, quiet_s: float = 0.0, timeout_s: float = 60.0) -> Arrived:
+        """Until so many different paths came, and then none for `quiet_s`; what there is at the time-out."""
+        return Arrived(**self.ask(timeout_s + 30.0, do="wait", distinct=distinct, quiet_s=quiet_s, timeout_s=timeout_s))
+
+    def report(self) -> dict[str, Any]:
+        return self.ask(do="report")
+
+    def close(self) -> None:
+        for stream in (self._process.stdin, self._process.stdout):
+            if stream is not None:
+                stream.close()
+        self._process.kill()
+        self._process.wait()
+
+
+class Side:
+    """A product at work on a tree, and its consumer. A context manager."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.mark = uuid.uuid4().hex
+        self.consumer: ConsumerProcess | None = None
+        #: Seconds from the launch of its first process until nothing can be missed.
+        self.ready_s = 0.0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    def pids(self) -> list[int]:
+        """All processes of the product; our own consumers are workers, so not among them."""
+        return processes.marked(self.mark)
+
+    def usage(self) -> processes.Usage:
+        return processes.usage(self.pids())
+
+    def hands(self) -> ConsumerProcess:
+        assert self.consumer is not None
+        return self.consumer
+
+    def close(self) -> None:
+        if self.consumer is not None:
+            self.consumer.close()
+        for pid in processes.marked(self.mark):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+
+
+class Peer(Side):
+    """Another product, in its own Python. Its consumer is part of it: it works in that process."""
+
+    def __init__(self, name: str, tree: Path) -> None:
+        super().__init__(name)
+        self._state = Path(tempfile.mkdtemp(prefix="swperf-", dir="/tmp"))
+        command = [python_of(name), str(HERE / f"use_{name}.py"), str(tree)]
+        begin = time.monotonic()
+        self.consumer = ConsumerProcess(command + ([str(self._state)] if name == "watchman" else []), self.mark)
+        self.ready_s = self.consumer.ready["ready"] - begin
+
+    def close(self) -> None:
+        super().close()
+        shutil.rmtree(self._state, ignore_errors=True)
+
+
+class Service(Side):
+    """Our service as `up` runs it, with the default settings save those given."""
+
+    def __init__(self, tree: Path, *, group: str = "perf", consumer: bool = True, **options: object) -> None:
+        super().__init__(OURS)
+        self.state_dir = Path(tempfile.mkdtemp(prefix="swperf-", dir="/tmp"))
+        self.settings = resolve(overrides={"roots": [str(tree)], **options}, environ={}, cwd=self.state_dir).settings
+        begin = time.monotonic()
+        with _environment(processes.MARK, self.mark):
+            prepared = service.prepare(self.state_dir, self.settings)
+            self._process = service.start(prepared.layout, follow=True)
+        try:
+            self.ready = service.wait_ready(prepared.layout, GUARD_S, None, self._process)
+            self.ready_s = time.monotonic() - begin
+            self.client = ExtractClient(self.state_dir)
+            if consumer:
+                self.consumer = self.worker(group)
+        except BaseException:
+            self.close()
+            raise
+
+    def worker(self, group: str) -> ConsumerProcess:
+        """A worker of ours; it is not one of the service's processes."""
+        return ConsumerProcess([sys.executable, str(HERE / "use_shardwatch.py"), str(self.state_dir), group], "")
+
+    def close(self) -> None:
+        if hasattr(self, "client"):
+            self.client.close()
+        service.stop(Layout(self.state_dir))
+        if self._process.stdin is not None:
+            self._process.stdin.close()
+        self._process.wait(10)
+        super().close()
+        shutil.rmtree(self.state_dir, ignore_errors=True)
+
+
+class Watch(Side):
+    """`shardwatch watch --json`, launched as from a shell."""
+
+    def __init__(self, tree: Path, *options: str | Path) -> None:
+        super().__init__(OURS)
+        command = [str(Path(sys.executable).with_name("shardwatch")), "watch", "--json", *map(str, options), str(tree)]
+        if not Path(command[0]).exists():
+            command[:1] = [sys.executable, "-P", "-m", "shardwatch.supervisor.cli"]
+        environ = {k: v for k, v in os.environ.items() if not k.startswith("SHARDWATCH_")}
+        begin = time.monotonic()
+        self.process = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, env={**environ, processes.MARK: self.mark}
+        )
+        self.lines = Lines(self.process)
+        #: What was said before `ready`.
+        self.said: list[dict[str, Any]] = []
+        while (line := json.loads(self.lines.next()))["type"] != "ready":
+            self.said.append(line)
+        self.ready_s = time.monotonic() - begin
+        self.ready: dict[str, Any] = line
+
+    def stop(self) -> float:
+        """Ends it with SIGTERM; seconds until it is gone."""
+        begin = time.monotonic()
+        self.process.terminate()
+        self.process.wait(GUARD_S)
+        return time.monotonic() - begin
+
+    def close(self) -> None:
+        if self.process.poll() is None:
+            self.stop()
+        if self.process.stdout is not None:
+            self.process.stdout.close()
+        super().close()
+
+
+@contextlib.contextmanager
+def _environment(name: str, value: str) -> Iterator[None]:
+    os.environ[name] = value
+    try:
+        yield
+    finally:
+        del os.environ[name]
+
+
+def names(*peers: str) -> list[str]:
+    """Us, and those of the peers that are asked for (PEERS=1). Unknown names are a mistake of the suite."""
+    assert set(peers) <= set(PEERS)
+    return [OURS, *(peers if os.environ.get("PEERS") == "1" else ())]
+
+
+def launch(name: str, tree: Path, **options: object) -> Side:
+    """The product of that name on a tree, with a consumer, ready; `options` are settings of ours."""
+    return Service(tree, **options) if name == OURS else Peer(name, tree)  # type: ignore[arg-type]

@@ -1,0 +1,121 @@
+"""Notices programs that live and do nothing: each sends its pid once a second, and who falls silent is killed. Runs inside
+supervisord, which notices deaths but never a hang.
+
+A program is judged from its first pulse on, so a long start is no hang. A judge that was itself stopped (a suspended laptop,
+SIGSTOP) begins anew with everyone's deadline. Who is stuck in the kernel can't be killed: that is said in `status`.
+
+Nothing here may raise: see wake.py.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import time
+from pathlib import Path
+from typing import Any, Final
+
+from supervisor import events
+from supervisor.process import Subprocess
+from supervisor.states import ProcessStates
+from supervisor.supervisord import Supervisor
+
+#: The same as contract.limits.SILENT_S (a test compares them), kept apart to import little.
+SILENT_S: Final = 5.0
+#: Longest time between two looks of a judge that was not stopped: supervisord's shortest tick, and some.
+_OWN_STALL_S: Final = 6.5
+#: Seconds between looks while pulses come in.
+_LOOK_S: Final = 0.5
+SOCKET: Final = "run/pulse.sock"
+
+
+class Pulses:
+    """An entry in supervisord's socket map: a datagram socket that takes the pulses."""
+
+    _old: int | None = None
+
+    def __init__(self, supervisord: Supervisor) -> None:
+        self._supervisord = supervisord
+        self._map = supervisord.options.get_socket_map()
+        if Pulses._old is not None:
+            self._map.pop(Pulses._old, None)  # supervisord closed it by number at its reload
+        #: pid -> when it was last heard, monotonic seconds.
+        self._heard: dict[int, float] = {}
+        #: pid -> when it was sent SIGKILL.
+        self._killed: dict[int, float] = {}
+        #: name -> how often it was killed for its silence.
+        self.hung: dict[str, int] = {}
+        self._looked = time.monotonic()
+        path = Path(supervisord.options.here or ".") / SOCKET
+        path.unlink(missing_ok=True)
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
+        self._socket.bind(os.fspath(path))
+        path.chmod(0o600)
+        Pulses._old = self._socket.fileno()
+        self._map[self._socket.fileno()] = self
+        events.subscribe(events.Tick5Event, self._on_tick)
+
+    def stuck_s(self, pid: int) -> float:
+        """Seconds since a process was sent SIGKILL and did not go: it is stuck in the kernel; 0 for any other."""
+        at = self._killed.get(pid)
+        return 0.0 if at is None else round(time.monotonic() - at, 1)
+
+    def _on_tick(self, event: object) -> None:
+        self._look(time.monotonic())
+
+    def _look(self, now: float) -> None:
+        try:
+            gap, self._looked = now - self._looked, now
+            if gap > _OWN_STALL_S:
+                self._heard = dict.fromkeys(self._heard, now)
+            living: dict[int, Subprocess] = {
+                p.pid: p for g in self._supervisord.process_groups.values() for p in g.processes.values() if p.pid
+            }
+            self._heard = {pid: at for pid, at in self._heard.items() if pid in living}
+            self._killed = {pid: at for pid, at in self._killed.items() if pid in living}
+            for pid, at in self._heard.items():
+                process = living[pid]
+                if now - at <= SILENT_S or pid in self._killed:
+                    continue
+                if process.state not in (ProcessStates.RUNNING, ProcessStates.STARTING):
+                    continue
+                name = process.config.name
+                self.hung[name] = self.hung.get(name, 0) + 1
+                self._killed[pid] = now
+                self._say(f"{name} (pid {pid}) was silent for {now - at:.1f} s: killed")
+                os.kill(pid, signal.SIGKILL)
+        except Exception as error:  # noqa: BLE001 - whatever it is, supervisord must live on
+            self._say(f"pulse: {error!r}")
+
+    def _say(self, line: str) -> None:
+        try:
+            self._supervisord.options.logger.warn(line)
+        except Exception:  # noqa: BLE001
+            pass
+
+    # What supervisord's loop asks of an entry in its map.
+
+    def readable(self) -> bool:
+        return True
+
+    def writable(self) -> bool:
+        return False
+
+    def handle_read_event(self) -> None:
+        now = time.monotonic()
+        while True:
+            try:
+                self._heard[int(self._socket.recv(32))] = now
+            except (OSError, ValueError):
+                break
+        if now - self._looked >= _LOOK_S:
+            self._look(now)
+
+    def handle_error(self) -> None:
+        pass
+
+
+def row(pulses: Pulses, process: Subprocess) -> dict[str, Any]:
+    """What `status` says of a program."""
+    return {"hung": pulses.hung.get(process.config.name, 0), "stuck_s": pulses.stuck_s(process.pid)}

@@ -1,0 +1,67 @@
+"""A process that hangs is noticed and killed, whichever it is; one that was suspended with its judge is not."""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+
+import psutil
+import pytest
+from running import Running, consuming, running, settings_for
+from waiting import eventually
+
+from shardwatch.shard.contract.limits import SILENT_S
+from shardwatch.supervisor.plugin import pulse
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    root = tmp_path / "root"
+    for d in range(8):
+        (root / f"d{d}").mkdir(parents=True)
+        (root / f"d{d}" / "f.ast.json").write_text("{}")
+    return root
+
+
+def everyone(service: Running) -> list[psutil.Process]:
+    supervisord = psutil.Process(service.process.pid)
+    return [supervisord, *supervisord.children()]
+
+
+def test_the_plugins_limit_is_the_contracts() -> None:
+    """The plugin imports little, so it has its own copy of the number."""
+    assert pulse.SILENT_S == SILENT_S
+
+
+@pytest.mark.parametrize("name", ["s0", "aggregator", "coordinator"])
+def test_a_hung_program_is_replaced(state_dir: Path, root: Path, name: str, no_leaks: None) -> None:
+    """SIGSTOP for good: after some seconds of silence it is killed, and its successor does the work."""
+    with running(state_dir, settings_for(root, shards=2)) as service, consuming(state_dir) as consumer:
+        service.assert_mirrored(consumer, root)
+        pid = service.programs()[name]["pid"]
+        os.kill(pid, signal.SIGSTOP)
+        (root / "d0" / "f.ast.json").write_text("while it hung")
+        eventually(lambda: service.programs().get(name, {}).get("pid") not in (pid, 0, None), 40, what=f"a new {name}")
+        assert service.programs()[name]["hung"] == 1
+        (root / "d1" / "f.ast.json").write_text("after it hung")
+        service.assert_mirrored(consumer, root)
+
+
+def test_a_suspended_service_goes_on(state_dir: Path, root: Path, no_leaks: None) -> None:
+    """Everything is stopped for longer than the limit, as on a suspended laptop: nobody is blamed, nothing is missed."""
+    with running(state_dir, settings_for(root, shards=2)) as service, consuming(state_dir) as consumer:
+        service.assert_mirrored(consumer, root)
+        before = {name: row["pid"] for name, row in service.programs().items()}
+        frozen = everyone(service)
+        for process in frozen:
+            process.suspend()
+        stopped = os.times().elapsed
+        for n in range(200):
+            (root / "d2" / f"new{n}.ast.json").write_text("while suspended")
+        eventually(lambda: os.times().elapsed - stopped > SILENT_S + 3, 30, every_s=0.2)
+        for process in reversed(frozen):
+            process.resume()
+        service.assert_mirrored(consumer, root)
+        assert {name: row["pid"] for name, row in service.programs().items()} == before
+        assert all(row["hung"] == 0 for row in service.programs().values())
