@@ -93,7 +93,11 @@ class Engine:
         }
 
     def _backend(self) -> str:
-        names = {s.beat.backend for s in self._receiver.streams.values() if s.beat is not None}
+        """What the shards say, or the plan where one has not said it yet."""
+        plan = self._receiver.plan
+        names: set[str] = set()
+        for shard, stream in self._receiver.streams.items():
+            names |= {stream.beat.backend} if stream.beat else {a.backend for a in plan.of(shard)} if plan else set()
         return "+".join(sorted(names)) or "none"
 
     def _directories(self) -> int:

@@ -1,6 +1,6 @@
 """`FileEvent`, what a user of the Python API sees of a change, and how two changes of one path become one.
 
-Pure; imports nothing of the project. It lies below `aggregator.queue` and `supervisor.api_types`, which publishes it.
+Pure; imports nothing of the project. It lies below `aggregator.event_queue` and `supervisor.api_types`, which publishes it.
 """
 
 from __future__ import annotations

@@ -368,7 +368,8 @@ class Index:
         return rows
 
     def _rows(self, sql: str, arguments: Sequence[object]) -> list[Row]:
-        return [Row(*row[:6], bool(row[6]), _join(row[7], row[8]), *row[9:]) for row in self._db.execute(sql, arguments)]
+        found = self._db.execute(sql, arguments)
+        return [Row._make((*row[:6], bool(row[6]), _join(row[7], row[8]), *row[9:])) for row in found]
 
     def backlog(self, lane: int, after: int) -> int:
         """Rows of a lane with a later tick. Time grows with the answer."""

@@ -66,13 +66,18 @@ def page(benchmark: Any, request: pytest.FixtureRequest) -> Book:
     side = getattr(request.node, "callspec", None)
     name = side.params.get("side", "shardwatch") if side is not None else "shardwatch"
     row = request.node.get_closest_marker("row").args[0]
-    benchmark._timer = CLOCK
     book = _filled[row, name] = Book(benchmark, row, name)
     return book
 
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "row(key): the row of the table (rows.py) that this suite fills")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if item.get_closest_marker("row") is not None:
+            item.add_marker(pytest.mark.benchmark(timer=CLOCK))
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

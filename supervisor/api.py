@@ -26,7 +26,7 @@ from shardwatch.supervisor.api_handover import Engine, Handler, HandlerObject, H
 from shardwatch.supervisor.api_types import FileEvent, ProcessingResult, WatcherConfig, WatcherStats
 
 if TYPE_CHECKING:
-    from shardwatch.aggregator.queue import EventQueue
+    from shardwatch.aggregator.event_queue import EventQueue
     from shardwatch.shard.contract.settings import Settings
 
 __all__ = ["FileEventProcessor", "RealtimeFileWatcher"]
@@ -186,7 +186,7 @@ class RealtimeFileWatcher:
             else:
                 good.append(event)
         if good:
-            from shardwatch.aggregator.queue import DUPLICATE, FULL
+            from shardwatch.aggregator.event_queue import DUPLICATE, FULL
 
             for event, outcome in zip(good, await self._open_queue().put_all(good), strict=True):
                 if outcome == FULL:
@@ -311,7 +311,7 @@ class RealtimeFileWatcher:
 
     def _open_queue(self) -> EventQueue:
         if self._queue is None:
-            from shardwatch.aggregator.queue import EventQueue
+            from shardwatch.aggregator.event_queue import EventQueue
             from shardwatch.supervisor.api_engine import claim_state_dir
 
             state_dir = self._place()

@@ -18,7 +18,7 @@ from shardwatch.shard.contract.errors import ShardwatchError, UsageError
 from shardwatch.supervisor.api_types import WatcherConfig, WatcherStats
 
 if TYPE_CHECKING:
-    from shardwatch.aggregator.queue import EventQueue
+    from shardwatch.aggregator.event_queue import EventQueue
 
 logger = logging.getLogger("shardwatch.supervisor.api")
 

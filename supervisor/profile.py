@@ -57,7 +57,7 @@ BUILD_DIRECTORIES: Final[tuple[str, ...]] = tuple(
     f"**/{name}/**"
     for name in (
         # Python
-        ".venv", "venv", ".tox", ".nox", ".mypy_cache", ".pytest_cache", ".ruff_cache", ".hypothesis", ".eggs",
+        ".venv", ".tox", ".nox", ".mypy_cache", ".pytest_cache", ".ruff_cache", ".hypothesis", ".eggs",
         "*.egg-info", "*.dist-info", "site-packages", "__pypackages__", ".ipynb_checkpoints", ".pyre", ".pytype",
         "htmlcov",
         # JavaScript

@@ -25,6 +25,8 @@ DIRECTORY_WEIGHT: Final = 4
 UNKNOWN: Final = -1
 #: Subdirectories counted for each directory that may be read; an lstat costs a tenth of a read.
 COUNTS_PER_READ: Final = 8
+#: An estimate is at most so many times what was found in the subtree.
+GUESS_MAX: Final = 4
 _ROUNDS: Final = 3
 
 
@@ -63,6 +65,7 @@ class Node:
         "directories",
         "exact",
         "files",
+        "found",
         "measured",
         "own",
         "path",
@@ -91,7 +94,9 @@ class Node:
         self.seen_branches = 0
         self.measured = measured
         self.exact = not unseen
-        self.directories, self.files = 1.0 + len(unseen), float(own)
+        #: Directories in the subtree that are known to exist: read, listed or counted.
+        self.found = 1
+        self.directories, self.files = 1.0, float(own)
 
     @property
     def weight(self) -> float:
@@ -242,6 +247,12 @@ class Survey:
             count = len(node.unseen)
             more = count + node.unseen_counted * each if node.unseen_known else count * base
             directories, files = directories + more, files + more * rate
+        counted = max(node.unseen_counted, 0) if node.unseen_known else 0
+        node.found = 1 + sum(child.found for child in node.seen) + len(node.unseen) + counted
+        if not self._known and 1 + directories > GUESS_MAX * node.found:
+            # A rate above one, compounded over many levels, has no bound of its own.
+            files *= (GUESS_MAX * node.found - 1) / directories
+            directories = GUESS_MAX * node.found - 1.0
         node.directories, node.files = 1 + directories, node.own + files
         if node.measured is not None and not node.exact:
             node.directories, node.files = float(node.measured[0]), float(node.measured[1])

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from shardwatch.aggregator.client import AsyncExtractClient, Batch, ExtractClient
-    from shardwatch.aggregator.queue import EventQueue
+    from shardwatch.aggregator.event_queue import EventQueue
     from shardwatch.shard.contract.errors import ShardwatchError
     from shardwatch.supervisor.api import FileEventProcessor, RealtimeFileWatcher
     from shardwatch.supervisor.api_types import FileEvent, ProcessingResult, WatcherConfig, WatcherStats
@@ -17,7 +17,7 @@ __version__ = "0.1.0"
 _HOME = {
     "AsyncExtractClient": "aggregator.client",
     "Batch": "aggregator.client",
-    "EventQueue": "aggregator.queue",
+    "EventQueue": "aggregator.event_queue",
     "ExtractClient": "aggregator.client",
     "FileEvent": "supervisor.api_types",
     "FileEventProcessor": "supervisor.api",

@@ -5,11 +5,12 @@ from __future__ import annotations
 import argparse
 import contextlib
 from collections.abc import Iterator
+from functools import partial
 from typing import Any, Protocol
 
 
 class Ask(Protocol):
-    def __call__(self, op: str, *, wait_s: float = 0.0, **fields: object) -> dict[str, Any]: ...
+    def __call__(self, op: str, *, wait_s: float = 0.0, answer_s: float = 5.0, **fields: object) -> dict[str, Any]: ...
 
 
 @contextlib.contextmanager
@@ -21,4 +22,4 @@ def asking(options: argparse.Namespace) -> Iterator[Ask]:
 
     layout = running_layout(options)
     with Ends() as ends, Line(layout) as line:
-        yield lambda op, *, wait_s=0.0, **fields: line.request(ends, op, wait_s=wait_s, **fields)
+        yield partial(line.request, ends)

@@ -147,9 +147,9 @@ class Line:
             if self._open.pop(number, None) is not None or hands_out(reply):
                 answers.append((number, reply))
 
-    def answer(self, ends: Ends, number: int, wait_s: float = 0.0) -> Reply:
+    def answer(self, ends: Ends, number: int, wait_s: float = 0.0, answer_s: float = ANSWER_S) -> Reply:
         """Waits for the answer to `number` alone. Raises NotRunningError when none comes; Ended."""
-        deadline = time.monotonic() + wait_s + ANSWER_S
+        deadline = time.monotonic() + wait_s + answer_s
         while True:
             for answered, reply in self.wait(ends, max(0.0, deadline - time.monotonic())):
                 if answered == number:
@@ -162,9 +162,9 @@ class Line:
                     retryable=True,
                 )
 
-    def request(self, ends: Ends, op: str, *, wait_s: float = 0.0, **fields: object) -> Reply:
+    def request(self, ends: Ends, op: str, *, wait_s: float = 0.0, answer_s: float = ANSWER_S, **fields: object) -> Reply:
         """One request and its checked answer, for a command that waits for nothing else."""
-        return checked(self.answer(ends, self.ask(op, wait_s=wait_s, **fields), wait_s))
+        return checked(self.answer(ends, self.ask(op, wait_s=wait_s, **fields), wait_s, answer_s))
 
     def finish(self, timeout_s: float) -> None:
         """Waits until every ack and release sent is confirmed; what else is open is forgotten. Never raises Ended."""

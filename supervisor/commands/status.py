@@ -8,6 +8,9 @@ from typing import Any
 
 from shardwatch.supervisor.commands.tree_options import add_config_option, add_json_option, add_state_dir_option
 
+#: Who asks how things are wants to know soon: less than the 5 s after which a hung program is replaced.
+ANSWER_S = 3.0
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_json_option(parser, "one JSON object with all of it (docs/formats.md)")
@@ -28,7 +31,7 @@ def run(options: argparse.Namespace) -> int:
     found: dict[str, Any] = {"format": 1, "state_dir": valid(str(layout.state_dir)), "processes": processes}
     try:
         with asking(options) as ask:
-            engine = ask("status")["status"]
+            engine = ask("status", answer_s=ANSWER_S)["status"]
             groups = engine.pop("groups", [])
     except NotRunningError:  # the aggregator is down, supervisord is not: say so, with all that is known
         engine, groups = None, []

@@ -14,7 +14,7 @@ import pytest
 from waiting import eventually
 
 from shardwatch import EventQueue, FileEvent
-from shardwatch.aggregator import queuestore
+from shardwatch.aggregator import queue_store
 
 _PUT = """
 import asyncio, sys
@@ -199,22 +199,22 @@ async def test_a_fork_may_use_its_parents_queue(tmp_path: Path) -> None:
 
 def test_who_lives_and_who_does_not() -> None:
     """A pid that was given to another process, a zombie, another boot: all dead. Another pid name space: unknown."""
-    me = queuestore._identity()
-    assert queuestore._alive(me)
+    me = queue_store._identity()
+    assert queue_store._alive(me)
     boot, space, pid, started = me.split(" ")
-    assert not queuestore._alive(f"{boot} {space} {pid} {int(started) - 1}")
-    assert not queuestore._alive(f"other-boot {space} {pid} {started}")
-    assert queuestore._alive(f"{boot} pid:[1] 99999999 {started}")
+    assert not queue_store._alive(f"{boot} {space} {pid} {int(started) - 1}")
+    assert not queue_store._alive(f"other-boot {space} {pid} {started}")
+    assert queue_store._alive(f"{boot} pid:[1] 99999999 {started}")
     zombie = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
-    identity = queuestore._identity(zombie.pid)
-    assert queuestore._alive(identity)
+    identity = queue_store._identity(zombie.pid)
+    assert queue_store._alive(identity)
     zombie.kill()
-    eventually(lambda: not queuestore._alive(identity), what="the zombie counts as dead")
+    eventually(lambda: not queue_store._alive(identity), what="the zombie counts as dead")
     zombie.communicate()
-    assert not queuestore._alive(identity)
+    assert not queue_store._alive(identity)
     # Where there is no /proc, the pid alone decides.
-    assert not queuestore._alive(f"{boot} {space} {zombie.pid} -")
-    assert queuestore._alive(f"{boot} {space} {pid} -")
+    assert not queue_store._alive(f"{boot} {space} {zombie.pid} -")
+    assert queue_store._alive(f"{boot} {space} {pid} -")
 
 
 async def test_nothing_is_left_open(tmp_path: Path, no_leaks: None) -> None:

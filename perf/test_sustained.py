@@ -1,0 +1,78 @@
+"""Does it keep up with 20,000 changes a second, for a minute, with a consumer that acknowledges?"""
+
+from __future__ import annotations
+
+import bisect
+import os
+import time
+from collections.abc import Sequence
+
+import pytest
+from book import Book, percentile
+from conftest import Sizes
+from sides import Service
+from trees import Forest, Tree
+from writers import Writers
+
+
+def latencies(tree: Tree, stamps: Sequence[float], log: list[tuple[str, float, float]]) -> tuple[list[float], int]:
+    """Seconds from each write to the first hand-over of a look that was made after it; and the writes without one.
+
+    The writer goes round the paths, so that write i was of path i modulo their number.
+    """
+    offset = time.time() - time.monotonic()
+    looks: dict[str, list[tuple[float, float]]] = {}
+    for path, at, observed in log:
+        looks.setdefault(path, []).append((observed - offset, at))
+    found: list[float] = []
+    missed = 0
+    for number, path in enumerate(tree.paths):
+        seen = sorted(looks.get(os.fsdecode(path), []))
+        begun = [observed for observed, _ in seen]
+        for write in range(number, len(stamps), len(tree.paths)):
+            # The look is stamped before the lstat, by a clock that is read to the microsecond.
+            first = bisect.bisect_left(begun, stamps[write] - 1e-4)
+            if first < len(seen):
+                found.append(seen[first][1] - stamps[write])
+            else:
+                missed += 1
+    return found, missed
+
+
+@pytest.mark.row("sustained")
+def test_sustained(page: Book, forest: Forest, writers: Writers, sizes: Sizes) -> None:
+    """The writer goes round the tree at a steady rate. Latency is from a write to the hand-over of a later look."""
+    tree = forest.tree(sizes.files)
+    count = sizes.rate * sizes.sustained_s
+
+    def measure() -> dict[str, float]:
+        hands = product.hands()
+        hands.reset(log=True)
+        before = product.usage()
+        backlogs = []
+        with writers.begin(tree.paths, count, rate=sizes.rate, stamps=True) as running:
+            while running.running():
+                hands.wait(1 << 60, timeout_s=1.0)  # a second passes; nothing is that large
+                backlogs.append(backlog(product))
+            written = running.wait()
+        hands.wait(0, quiet_s=1.0, timeout_s=60.0)
+        used = product.usage().since(before)
+        found, missed = latencies(tree, written.stamps, hands.report()["log"])
+        shards = product.client.status()["shards"]
+        return {
+            "p99_s": percentile(found, 0.99), "p99_ms": 1000 * percentile(found, 0.99), "p50_ms": 1000 * percentile(found, 0.5),
+            "missed": missed, "backlog_max": max(backlogs), "backlog_end": backlog(product),
+            "overflows": sum(shard["overflows"] for shard in shards), "rate": count / written.seconds,
+            "cpu_percent": 100 * used.cpu_s / written.seconds, **{f"cpu_{n}_s": s for n, s in used.cpu_by_name.items()},
+        }  # fmt: skip
+
+    with Service(tree.root) as product:
+        page.settings(files=tree.files, rate=sizes.rate, seconds=sizes.sustained_s, tree=tree.root, state=product.state_dir)
+        values = page.rounds(measure, 1, headline="p99_s")
+    if values["rate"][0] < sizes.rate * 0.98:
+        page.note(f"the writer reached only {values['rate'][0]:.0f}/s of {sizes.rate}")
+
+
+def backlog(product: Service) -> int:
+    """Rows that the group has not been handed yet."""
+    return sum(int(group["backlog"]) for group in product.client.groups())
