@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shardwatch import EventQueue, FileEvent
-from shardwatch.aggregator import queue as queue_module
+from shardwatch.aggregator import event_queue as queue_module
 from shardwatch.aggregator.event_queue import DUPLICATE, FULL, QUEUED, boottime
 from shardwatch.shard.contract.errors import ServiceError, ServiceTimeoutError, UsageError
 
