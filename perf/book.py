@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import statistics
 import time
 from collections.abc import Callable, Mapping
@@ -13,9 +12,9 @@ from typing import Any, Final
 import machine
 from peers import versions
 from rows import ROWS
+from sizes import QUICK
 
 RESULTS: Final = Path(__file__).resolve().parent / "results"
-QUICK: Final = os.environ.get("QUICK", "") not in ("", "0")
 
 
 class Clock:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,35 +11,16 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
-from book import CLOCK, QUICK, Book, spread  # noqa: E402 - the path is set above
-from rows import ROWS  # noqa: E402
-from trees import Forest  # noqa: E402
-from writers import Writers  # noqa: E402
-
-
-@dataclass(frozen=True)
-class Sizes:
-    """How large everything is. QUICK=1: small enough for five minutes in all; its figures are no result."""
-
-    files: int
-    many: tuple[int, ...]
-    rounds: int
-    storm: int
-    saves: int
-    sustained_s: int
-    rate: int
-    idle_s: int
-    work_s: int
-    catch_up: int
-
-
-FULL = Sizes(100_000, (10_000, 100_000, 1_000_000), 5, 1_000_000, 1_000, 60, 20_000, 60, 300, 100_000)
-SMALL = Sizes(10_000, (1_000, 10_000), 2, 50_000, 60, 5, 5_000, 5, 10, 20_000)
+from book import CLOCK, Book, spread
+from rows import ROWS
+from sizes import QUICK, SIZES, Sizes
+from trees import Forest
+from writers import Writers
 
 
 @pytest.fixture(scope="session")
 def sizes() -> Sizes:
-    return SMALL if QUICK else FULL
+    return SIZES
 
 
 @pytest.fixture(scope="session")

@@ -46,7 +46,8 @@ def versions() -> dict[str, str]:
 
 def install() -> int:
     """Returns an exit code; says what is missing and can't be installed."""
-    missing = sorted({package for programs, _ in PEERS.values() for program, package in programs.items() if not shutil.which(program)})
+    programs = {program: package for needed, _ in PEERS.values() for program, package in needed.items()}
+    missing = sorted(package for program, package in programs.items() if not shutil.which(program))
     if missing and os.geuid() != 0:
         print(f"missing: {' '.join(missing)} (install them, as root: apt-get install {' '.join(missing)})", file=sys.stderr)
         return 1

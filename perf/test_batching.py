@@ -6,8 +6,8 @@ import time
 
 import pytest
 from book import Book
-from conftest import Sizes
 from sides import Service
+from sizes import Sizes
 from trees import Forest
 from writers import Writers
 

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 from book import Book
-from conftest import Sizes
 from sides import OURS, Arrived, Service, Side, launch, names
+from sizes import Sizes
 from trees import Forest, Tree
 from writers import Writers
 

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 from book import Book
-from conftest import Sizes
 from sides import Lines, Service
+from sizes import Sizes
 from trees import Forest
 from writers import Writers
 
@@ -44,7 +44,7 @@ def caught_up(state_dir: Path, workers: int) -> tuple[float, int]:
 )
 def test_catch_up(workers: int, page: Book, forest: Forest, writers: Writers, sizes: Sizes) -> None:
     """One worker, then four: processes of their own, connected before the clock starts."""
-    tree = forest.tree(sizes.catch_up)
+    tree = forest.tree(sizes.files)
     with Service(tree.root, consumer=False) as product:
         page.settings(changes=tree.files, workers=workers, batch=1000, tree=tree.root, state=product.state_dir)
         product.client.pull(GROUP, from_="now")

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 from book import Book
-from conftest import Sizes
+from sizes import Sizes
 from trees import Forest
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -55,7 +55,9 @@ def inserted(path: Path, rows: int) -> float:
     db = sqlite3.connect(path, isolation_level=None)
     db.execute("PRAGMA journal_mode=WAL")
     db.execute("PRAGMA synchronous=NORMAL")
-    db.execute("CREATE TABLE f (d INT, n BLOB, a INT, b INT, c INT, e INT, f INT, g INT, t INT, PRIMARY KEY (d, n)) WITHOUT ROWID")
+    db.execute(
+        "CREATE TABLE f (d INT, n BLOB, k INT, v INT, i INT, l INT, s INT, m INT, t INT, PRIMARY KEY (d, n)) WITHOUT ROWID"
+    )
     made = [(i // 10, b"unit%d.ast.json" % (i % 10), 1, 2, i, 1, 60, 1 << 60, i) for i in range(rows)]
 
     def work() -> None:
@@ -98,7 +100,8 @@ def test_floors(page: Book, forest: Forest, sizes: Sizes) -> None:
     def measure() -> dict[str, float]:
         return {
             "watch_s": watched(root), "walk_s": seconds(lambda: walk(root, lstat=False)),
-            "lstat_s": seconds(lambda: walk(root, lstat=True)), "sqlite_s": inserted(disk / f"{time.monotonic_ns()}.db", tree.files),
+            "lstat_s": seconds(lambda: walk(root, lstat=True)),
+            "sqlite_s": inserted(disk / f"{time.monotonic_ns()}.db", tree.files),
             "python_s": launched("pass"), "imports_s": launched("import zmq, msgspec"), "fsync_ms": 1000 * synced(disk),
         }  # fmt: skip
 

@@ -9,8 +9,8 @@ import time
 import pytest
 import trees
 from book import Book
-from conftest import Sizes
 from sides import OURS, Service, Side, Watch, launch, names
+from sizes import Sizes
 from trees import Forest
 from writers import Writers, save
 

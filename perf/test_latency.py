@@ -10,8 +10,8 @@ import time
 
 import pytest
 from book import Book, percentile
-from conftest import Sizes
 from sides import OURS, Service, Side, launch, names
+from sizes import Sizes
 from trees import Forest, Tree
 from writers import save
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import processes
 import pytest
 from book import Book
-from conftest import Sizes
 from sides import OURS, Side, Watch, launch, names
+from sizes import Sizes
 from test_idle import came_to_rest
 from trees import Forest
 

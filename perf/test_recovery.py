@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 from book import Book
-from conftest import Sizes
 from sides import GUARD_S, Service
+from sizes import Sizes
 from trees import Forest
 from writers import Writers
 

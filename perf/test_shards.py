@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 from book import Book
-from conftest import Sizes
 from sides import Service
+from sizes import Sizes
 from test_burst import rewritten
 from trees import Forest
 from writers import Writers

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from book import Book, percentile
-from conftest import Sizes
+from sizes import Sizes
 from trees import Forest
 
 from shardwatch import EventQueue, FileEvent, FileEventProcessor, RealtimeFileWatcher, WatcherConfig
@@ -91,7 +91,8 @@ def test_enqueue_one_event(page: Book, forest: Forest, sizes: Sizes) -> None:
     def measure() -> dict[str, float]:
         process, power = enqueued(directory, "process", 2_000), enqueued(directory, "power", 200)
         return {
-            "p50_s": percentile(process, 0.5), "p50_ms": 1000 * percentile(process, 0.5), "p99_ms": 1000 * percentile(process, 0.99),
+            "p50_s": percentile(process, 0.5),
+            "p50_ms": 1000 * percentile(process, 0.5), "p99_ms": 1000 * percentile(process, 0.99),
             "power_p50_ms": 1000 * percentile(power, 0.5), "power_p99_ms": 1000 * percentile(power, 0.99),
         }  # fmt: skip
 

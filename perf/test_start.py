@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 from book import Book
-from conftest import Sizes
 from sides import OURS, Peer, Side, Watch, names
+from sizes import Sizes
 from trees import Forest
 from writers import Writers
 

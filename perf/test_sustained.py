@@ -9,8 +9,8 @@ from collections.abc import Sequence
 
 import pytest
 from book import Book, percentile
-from conftest import Sizes
 from sides import Service
+from sizes import Sizes
 from trees import Forest, Tree
 from writers import Writers
 

@@ -22,8 +22,9 @@ from shardwatch.supervisor.survey import UNKNOWN, Look, Node, Survey, below, joi
 
 #: Directories read to plan; about 40 ms on a local filesystem. Trees up to this size are weighed exactly.
 READS_MAX: Final = 2_048
-#: Anchors of a plan. A shard looks at each of its anchors twice a second.
-ANCHORS_MAX: Final = 2_048
+#: Anchors of a plan. A shard looks at each of its anchors twice a second; so many let two shards share a single
+#: directory with 10,000 equal subdirectories within 20 %.
+ANCHORS_MAX: Final = 4_096
 #: Pieces that make up one shard's share: more balance better, fewer keep the plan short.
 GRAIN: Final = 10
 #: Entries (directories and files) below which one shard does: two would cost more to start than they save.
