@@ -58,6 +58,7 @@ class Aggregator:
         self._facts = self._bind(zmq.PULL, layout.endpoint(layout.facts_socket), rcvhwm=4096)
         self._acks = self._bind(zmq.PUB, layout.endpoint(layout.acks_socket))
         self._extract = self._bind(zmq.ROUTER, layout.endpoint(layout.extract_socket))
+        self._extract.setsockopt(zmq.ROUTER_MANDATORY, 1)
         self._pulse = Pulse(layout.pulse_socket)
         self._index.on_progress = self._pulse.beat
         self._stopping = False
@@ -177,8 +178,12 @@ class Aggregator:
 
     def _answer(self, replies: list[tuple[list[bytes], bytes]]) -> None:
         for envelope, body in replies:
-            # A ROUTER drops what it can't deliver: the worker went away, its lease will expire.
-            self._extract.send_multipart([*envelope, body])
+            try:
+                self._extract.send_multipart([*envelope, body], zmq.DONTWAIT)
+            except zmq.ZMQError as error:
+                if error.errno not in (zmq.EHOSTUNREACH, zmq.EAGAIN):
+                    raise
+                self._server.undelivered(body)  # the worker went away, or takes nothing: its batch is free at once
 
     def close(self) -> None:
         """Commits, and leaves exact positions on disk."""

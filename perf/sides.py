@@ -85,11 +85,11 @@ class ConsumerProcess:
         self.ready = json.loads(self._lines.next())
         self.pid = self._process.pid
 
-    def ask(self, timeout_s: float = GUARD_S, **command: object) -> dict[str, Any]:
+    def ask(self, guard_s: float = GUARD_S, **command: object) -> dict[str, Any]:
         assert self._process.stdin is not None
         self._process.stdin.write(json.dumps(command).encode() + b"\n")
         self._process.stdin.flush()
-        answer: dict[str, Any] = json.loads(self._lines.next(timeout_s))
+        answer: dict[str, Any] = json.loads(self._lines.next(guard_s))
         return answer
 
     def reset(self, *, log: bool = False) -> None:

@@ -65,6 +65,7 @@ def main(argv: list[str] | None = None) -> int:
 def run(layout: Layout, with_parent: bool, ephemeral: bool, echo: bool) -> int:
     """Takes the lock, then is supervisord. Raises InUseError, or UsageError for a directory that was not prepared."""
     parent = os.getppid()
+    signal.signal(signal.SIGTERM, _leave)  # until supervisord has handlers of its own
     if with_parent:
         _follow(parent)
     try:
@@ -76,18 +77,24 @@ def run(layout: Layout, with_parent: bool, ephemeral: bool, echo: bool) -> int:
         raise UsageError(
             f"{layout.state_dir} is not a prepared state directory: {error.strerror}", hint="start with `shardwatch up`"
         ) from None
-    _keep_low(lock)
-    os.umask(0o077)
-    for stale in [*layout.sockets(), layout.supervisord_pid]:
-        stale.unlink(missing_ok=True)
-    os.environ["PATH"] = _path_to_python(sys.executable)
     code = 1
     try:
+        _keep_low(lock)
+        os.umask(0o077)
+        for stale in [*layout.sockets(), layout.supervisord_pid]:
+            stale.unlink(missing_ok=True)
+        os.environ["PATH"] = _path_to_python(sys.executable)
         code = _supervisord(layout, with_parent, echo)
     finally:
+        for socket in layout.sockets():
+            socket.unlink(missing_ok=True)
         if ephemeral and (code == 0 or os.getppid() != parent):
             shutil.rmtree(layout.state_dir, ignore_errors=True)
     return code
+
+
+def _leave(number: int, frame: FrameType | None) -> None:
+    raise SystemExit(0)
 
 
 def _follow(parent: int) -> None:
