@@ -330,8 +330,8 @@ class Index:
         self.begin()
         for path in sorted(known - wanted):
             above, name = os.path.split(path)
-            sql = "SELECT 1 FROM entry e JOIN directory d ON d.id=e.dir WHERE d.path=? AND e.name=? AND e.directory=1 AND e.kind<>0"
-            if not self._db.execute(sql, (above, name)).fetchone():
+            sql = "SELECT 1 FROM entry e JOIN directory d ON d.id=e.dir WHERE d.path=? AND e.name=?"
+            if not self._db.execute(sql + " AND e.directory=1 AND e.kind<>0", (above, name)).fetchone():
                 below = path if path == b"/" else path + b"/"
                 self._bury_below([path], time.time_ns(), [a for a in wanted if a.startswith(below)])
         self._db.execute("DELETE FROM anchor")

@@ -23,8 +23,10 @@ class Index(Protocol):
     """What a group asks of the index. Rows become visible in the order of their ticks."""
 
     incarnation: str
+
     @property
     def tick(self) -> int: ...
+
     collected: int
 
     def lanes(self) -> list[int]: ...

@@ -12,6 +12,7 @@ import signal
 import stat
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import zmq
@@ -21,7 +22,7 @@ from shardwatch.shard.contract.errors import ShardwatchError, UsageError, WireEr
 from shardwatch.shard.contract.filter import Filter
 from shardwatch.shard.contract.layout import Layout
 from shardwatch.shard.contract.life import Lock, Pulse, die_with_parent
-from shardwatch.shard.contract.limits import BEAT_S, SHARD_ID_PATTERN, WIRE_VERSION
+from shardwatch.shard.contract.limits import BEAT_S, LIMIT_RESERVE, SHARD_ID_PATTERN, WIRE_VERSION
 from shardwatch.shard.contract.log import open_log
 from shardwatch.shard.contract.planfile import Plan, read_plan
 from shardwatch.shard.contract.settings import Settings, read_settings
@@ -40,25 +41,28 @@ _LOCK_WAIT_S = 20.0
 _BEAT_RETRY_NS = 50_000_000
 
 
-def open_backend(names: set[str], watches_max: int) -> Backend:
-    """The backend for anchors with these names; where not even one inotify instance is left, everything is swept."""
+def open_backend(names: set[str], watches_max: int) -> tuple[Backend, Callable[[int], str]]:
+    """The backend for anchors with these names, and what helps when it has no room for n directories.
+
+    Where not one inotify instance is left, everything is swept.
+    """
     if "native" in names:
         from shardwatch.shard.backend.native import NativeBackend
 
-        return NativeBackend()
+        return NativeBackend(), _more_watches
     if names == {"polling"}:
         from shardwatch.shard.backend.sweeping import SweepingBackend
 
-        return SweepingBackend("polling")
+        return SweepingBackend("polling"), _more_watches
     from shardwatch.shard.backend.inotify import InotifyBackend
 
     try:
-        return InotifyBackend(watches_max=watches_max)
+        return InotifyBackend(watches_max=watches_max), _more_watches
     except OSError as error:
         from shardwatch.shard.backend.sweeping import SweepingBackend
 
         log.error("inotify: %s; sweeping instead", error)
-        return SweepingBackend(f"no inotify instance: {error.strerror}; raise fs.inotify.max_user_instances")
+        return SweepingBackend(f"no inotify instance is left: {error.strerror}"), _more_instances
 
 
 class ShardProcess:
@@ -84,7 +88,7 @@ class ShardProcess:
         self._acks.setsockopt(zmq.SUBSCRIBE, shard.encode() + b"\0")
         self._acks.connect(layout.endpoint(layout.acks_socket))
         self._generation = plan.generation
-        self._backend = open_backend({a.backend for a in anchors}, plan.watches.get(shard, 0))
+        self._backend, remedy = open_backend({a.backend for a in anchors}, plan.watches.get(shard, 0))
         self._stream = Stream(shard, self._lock.epoch, plan.generation, self._send)
         self._territory = Territory(
             anchors,
@@ -95,7 +99,7 @@ class ShardProcess:
             state_dir=os.fsencode(os.path.realpath(layout.state_dir)),
             recursive=settings.recursive,
             follow_symlinks=settings.follow_symlinks,
-            watch_remedy=_remedy,
+            watch_remedy=remedy,
         )
         settle: Settle[Node] = Settle(settings.settle_ms * 1_000_000, settings.settle_ms_max * 1_000_000)
         self._watcher = Watcher(self._territory, self._backend, self._stream, settle, poll_ns=settings.poll_ms * 1_000_000)
@@ -238,13 +242,22 @@ def _stdin_is_guard() -> bool:
     return stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode)
 
 
-def _remedy(directories: int) -> str:
+def _more_watches(directories: int) -> str:
+    """Room for these directories, for others' growth and for the reserve that the plan leaves."""
+    return _raise("max_user_watches", lambda allowed: int((allowed + directories) / (1 - LIMIT_RESERVE)), 65_536)
+
+
+def _more_instances(directories: int) -> str:
+    return _raise("max_user_instances", lambda allowed: allowed * 2, 128)
+
+
+def _raise(limit: str, wanted: Callable[[int], int], step: int) -> str:
     try:
-        allowed = int(Path("/proc/sys/fs/inotify/max_user_watches").read_text())
+        allowed = int(Path(f"/proc/sys/fs/inotify/{limit}").read_text())
     except (OSError, ValueError):
         return ""
-    needed = allowed + directories + directories // 10
-    return f"sudo sysctl -w fs.inotify.max_user_watches={-(-needed // 1024) * 1024} (and in /etc/sysctl.d to keep it)"
+    value = -(-max(wanted(allowed), allowed + 1) // step) * step
+    return f"sudo sysctl -w fs.inotify.{limit}={value} (and in /etc/sysctl.d to keep it), then restart the service"
 
 
 def main(argv: list[str] | None = None) -> int:

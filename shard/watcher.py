@@ -24,6 +24,8 @@ _SLICE_NS: Final = 10_000_000
 _DOUBT_RETRY_NS: Final = 2_000_000_000
 #: A backend that may lose hints without a word is rescanned this often.
 _AUDIT_NS: Final = 60_000_000_000
+#: Anchors whose identity is looked at in one go.
+_ANCHORS_A_TURN: Final = 64
 #: Structural hints kept before everything is rescanned instead.
 _DIRECTORIES_MAX: Final = 50_000
 #: A sweep may cost at most this part of the time: the pause after it is that much longer than it took.
@@ -59,6 +61,7 @@ class Watcher:
         self._sweeping = False
         self._sweep_at = 0
         self._check_at = 0
+        self._turn = 0
         self._retry_at = 0
         self._audit_at = 0
         self.baseline_done = False
@@ -91,7 +94,7 @@ class Watcher:
         for key, arrived in hints.directories.items():
             self._directories[key] = arrived or self._directories.get(key, False)
         if hints.selves and any(node.parent is None for node in hints.selves):
-            self._check_at = 0
+            self._check_anchors(self._territory.places)
         if hints.overflow:
             self.overflows += 1
         if hints.overflow or len(self._directories) > _DIRECTORIES_MAX:
@@ -113,7 +116,7 @@ class Watcher:
         self._syncs.add(token)
         self._backend.drain()
         self.absorb(self._backend.take())
-        self._check_anchors()
+        self._check_anchors(self._territory.places)
         earlier, self._urgent = self._urgent, deque()
         directories, self._directories = self._directories, {}
         names = self._settle.flush()
@@ -188,7 +191,8 @@ class Watcher:
 
     def _timers(self, now: int) -> None:
         if now >= self._check_at:
-            self._check_anchors()
+            self._check_at = now + int(ANCHOR_CHECK_S * 1e9)
+            self._check_anchors(self._next_places())
         if self._territory.doubtful and now >= self._retry_at:
             self._retry_at = now + _DOUBT_RETRY_NS
             self._scans.append(self._territory.retry_doubts())
@@ -200,9 +204,17 @@ class Watcher:
             self._sweeping = True
             self._scans.append(self._sweep())
 
-    def _check_anchors(self) -> None:
-        self._check_at = self._clock() + int(ANCHOR_CHECK_S * 1e9)
-        for place in self._territory.places:
+    def _next_places(self) -> list[Place]:
+        """Few anchors are all looked at each time; of many, a part, so that each has its turn within four."""
+        places = self._territory.places
+        many = max(_ANCHORS_A_TURN, -(-len(places) // 4))
+        if many >= len(places):
+            return places
+        begin, self._turn = self._turn, (self._turn + many) % len(places)
+        return (places + places)[begin : begin + many]
+
+    def _check_anchors(self, places: list[Place]) -> None:
+        for place in places:
             if place.index not in self._queued and self._territory.check(place):
                 self._queue_scan(place)
 

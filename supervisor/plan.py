@@ -22,9 +22,9 @@ from shardwatch.supervisor.survey import UNKNOWN, Look, Node, Survey, below, joi
 
 #: Directories read to plan; about 40 ms on a local filesystem. Trees up to this size are weighed exactly.
 READS_MAX: Final = 2_048
-#: Anchors of a plan. A shard looks at each of its anchors twice a second; so many let two shards share a single
-#: directory with 10,000 equal subdirectories within 20 %.
-ANCHORS_MAX: Final = 4_096
+#: Anchors of a plan. A shard looks at the identity of its anchors every few seconds (6 us each), so this bounds what an idle
+#: service costs; a single directory with more equal subdirectories than this is shared less evenly.
+ANCHORS_MAX: Final = 1_024
 #: Pieces that make up one shard's share: more balance better, fewer keep the plan short.
 GRAIN: Final = 10
 #: Entries (directories and files) below which one shard does: two would cost more to start than they save.
@@ -35,7 +35,6 @@ HUGE_ENTRIES: Final = 2_000_000
 SHARDS_MAX: Final = 8
 
 INOTIFY: Final = "inotify"
-POLLING: Final = "polling"
 
 
 @dataclass(frozen=True)
@@ -57,7 +56,7 @@ class PlanResult:
     directories: int
     files: int
     exact: bool
-    #: Directories that the watches allowed do not reach: their anchors are polled.
+    #: Directories that the watches allowed do not reach: their shards sweep them.
     over_budget: int = 0
 
     @property
@@ -128,8 +127,7 @@ def make_plan(
         shards: how many, 0 to choose; never more than the budget allows, or than there are subtrees to give.
         look: reads one directory. If it has a method `count` (survey.Count, as `TreeLook` has), that is used to weigh
             directories without reading them, which makes the plans of large trees far better.
-        backend: what watches a given path; what it names `inotify` is planned within `budget.watches_max`, and what
-            does not fit is `polling`.
+        backend: what watches a given path; `budget.watches_max` is shared among the shards that use `inotify`.
         known: measured (directories, files) of whole subtrees, used instead of estimates.
         reads_max: bound of the calls of `look`.
         processors: what `shards=0` assumes; by default those this process may run on.
@@ -143,16 +141,15 @@ def make_plan(
     wanted = shards or choose_shards(entries, processors or len(os.sched_getaffinity(0)))
     wanted = max(1, min(wanted, budget.shards_max))
     grain = survey.weight / (wanted * GRAIN)
-    if survey.directories > budget.watches_max > 0:
-        # Finer pieces fill the watches allowed more closely.
-        grain = max(min(grain, survey.weight / survey.directories * budget.watches_max / 4), survey.weight / 1_000)
     pieces: list[_Piece] = []
     for tree in survey.trees:
         pieces += _carve(survey, tree, max(grain, 1.0))
     _give(pieces, wanted)
-    over = _fit(pieces, backend, budget.watches_max)
+    for piece in pieces:
+        piece.backend = backend(piece.parts[0].path)
     anchors = _anchors(roots, pieces, backend, anchors_max)
-    plan = Plan(generation=generation, anchors=tuple(anchors), key=key)
+    plan = Plan(generation=generation, anchors=tuple(anchors), key=key, watches=share_watches(anchors, budget.watches_max))
+    needed = sum(a.directories for a in anchors if a.backend == INOTIFY)
     weights = dict.fromkeys(plan.shards(), 0.0)
     for anchor in anchors:
         weights[anchor.shard] += weigh(anchor.directories, anchor.files)
@@ -163,7 +160,7 @@ def make_plan(
         directories=round(survey.directories),
         files=round(survey.files),
         exact=survey.exact,
-        over_budget=round(over),
+        over_budget=max(0, needed - budget.watches_max),
     )
 
 
@@ -262,22 +259,17 @@ def _give(pieces: list[_Piece], count: int) -> None:
         heapq.heapreplace(loads, (load + piece.weight, piece.shard))
 
 
-def _fit(pieces: list[_Piece], backend: Callable[[bytes], str], watches_max: int) -> float:
-    """Sets each piece's backend. Of what inotify is to watch, the largest pieces are polled until the rest fits.
-
-    The smallest stay watched: so most pieces, and with them most places where people work, keep their watches.
-    """
-    for piece in pieces:
-        piece.backend = backend(piece.parts[0].path)
-    room, over = float(watches_max), 0.0
-    for piece in sorted(pieces, key=lambda piece: (piece.directories, piece.parts[0].path)):
-        if piece.backend != INOTIFY:
-            continue
-        room -= piece.directories
-        if room < 0:
-            piece.backend = POLLING
-            over += piece.directories
-    return over
+def share_watches(anchors: Sequence[Anchor], watches_max: int) -> dict[str, int]:
+    """Watches that each shard may hold, `watches_max` in all: what it needs and an equal part of the rest, or, where they
+    don't suffice, in proportion to what it needs (the shard then sweeps what gets none, and takes a watch when one is free)."""
+    needs: dict[str, int] = {}
+    for anchor in anchors:
+        if anchor.backend == INOTIFY:
+            needs[anchor.shard] = needs.get(anchor.shard, 0) + max(1, anchor.directories)
+    total = sum(needs.values())
+    if total <= watches_max:
+        return {shard: need + (watches_max - total) // len(needs) for shard, need in needs.items()}
+    return {shard: max(1, need * watches_max // total) for shard, need in needs.items()}
 
 
 def _anchors(

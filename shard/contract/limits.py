@@ -23,7 +23,7 @@ BEAT_S: Final = 1.0
 #: Seconds of silence after which a shard counts as hung or dead in `status`.
 SILENT_S: Final = 5.0
 #: Seconds between looks at the identity of a shard's anchors (they cost one lstat each).
-ANCHOR_CHECK_S: Final = 0.5
+ANCHOR_CHECK_S: Final = 1.0
 
 #: Longest path of an ipc:// endpoint in bytes: sockaddr_un.sun_path less the closing NUL (unix(7)).
 IPC_PATH_BYTES_MAX: Final = 107

@@ -117,8 +117,7 @@ def needs(
         result = plan_of(msgspec.structs.replace(settings, roots=roots), limits, own)
         instances = len(result.plan.shards())
         fields.update({"watches_needed": result.directories, "needed_is_exact": result.exact, "instances_needed": instances})
-        polled = sum(a.directories for a in result.plan.anchors if a.backend == "polling")
-        if result.directories - polled + result.over_budget > room.watches_max:
+        if result.over_budget:
             note(
                 findings,
                 f"{result.directories:,} directories need a watch each, {room.watches_max:,} are left of "

@@ -140,7 +140,8 @@ def strange_names(root: Path, outside: Path) -> None:
 
 
 STEPS: tuple[Callable[[Path, Path], None], ...] = (
-    checkout_back_and_forth, unpack_and_copy, deep_at_once, atomic_saves, rename_and_write, out_and_back, ancestors, strange_names,
+    checkout_back_and_forth, unpack_and_copy, deep_at_once, atomic_saves, rename_and_write, out_and_back, ancestors,
+    strange_names,
 )  # fmt: skip
 
 

@@ -111,11 +111,14 @@ def test_any_tree_is_read_within_bounds_and_owned_whole(tree: Tree, shards: int,
 
 
 @settings(max_examples=60)
-@given(trees(most=READS_MAX), st.integers(1, 4), st.integers(1, 400))
-def test_watched_directories_fit_the_budget(tree: Tree, shards: int, watches: int) -> None:
-    """Given fewer watches than directories: what is planned for inotify fits, and the rest is counted as polled."""
+@given(trees(most=READS_MAX), st.integers(1, 4), st.integers(4, 400))
+def test_watches_are_shared_within_the_budget(tree: Tree, shards: int, watches: int) -> None:
+    """Given few watches or many: the shares stay within them, suffice where they can, and what is short is counted."""
     result = planned(tree, shards, watches=watches)
-    owners = Owners(result.plan.anchors)
-    backends = [anchor.backend for path in tree.names if (anchor := owners.of(path)) is not None]
-    assert backends.count("inotify") <= watches
-    assert backends.count("polling") == result.over_budget
+    shares = result.plan.watches
+    assert set(shares) == set(result.plan.shards())
+    assert sum(shares.values()) <= watches + shards
+    assert result.over_budget == max(0, len(tree.names) - watches)
+    if not result.over_budget:
+        for shard, share in shares.items():
+            assert share >= sum(a.directories for a in result.plan.of(shard))

@@ -84,11 +84,12 @@ def test_shards_are_bounded_by_the_instances_left() -> None:
     assert planned([b"/r"], tree, shards=8).plan.shards() == [f"s{i}" for i in range(8)]
 
 
-def test_without_any_watch_all_is_polled() -> None:
-    """A budget of nothing: one plan, all of it polled, all of it counted."""
+def test_without_any_watch_all_is_swept() -> None:
+    """A budget of nothing: every shard may take one watch, so that it sweeps the rest and says why; all of it is counted."""
     tree = regular(3, 3, 1)
     result = planned([b"/r"], tree, budget=Budget(5, 0))
-    assert {anchor.backend for anchor in result.plan.anchors} == {"polling"}
+    assert {anchor.backend for anchor in result.plan.anchors} == {"inotify"}
+    assert set(result.plan.watches.values()) == {1}
     assert result.over_budget == len(tree)
 
 
