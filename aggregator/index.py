@@ -16,6 +16,7 @@ from typing import Final, NamedTuple
 
 from shardwatch.aggregator.merge import GONE, Changes, Known, Ticks, burial, merge
 from shardwatch.shard.contract.errors import ShardwatchError
+from shardwatch.shard.contract.paths import join
 from shardwatch.shard.contract.wire import Entry, Gone, Listing, Looks
 
 SCHEMA: Final = 1
@@ -216,7 +217,7 @@ class Index:
     ) -> None:
         lanes: dict[bytes, int] | int = 0
         if self._lane_of is not None:
-            lanes = {e[0]: self._lane_of(_join(path, e[0])) for e in entries}
+            lanes = {e[0]: self._lane_of(join(path, e[0])) for e in entries}
         changes = merge(
             known, entries, absent, complete=complete, at=at, ticks=self._ticks, lane_of=lanes,
             directories_are_events=self._directories_are_events,
@@ -229,7 +230,7 @@ class Index:
         if changes.linked:
             self._owe(changes.linked)
         if changes.gone_directories:
-            self._bury_below([_join(path, name) for name in changes.gone_directories], at, stops)
+            self._bury_below([join(path, name) for name in changes.gone_directories], at, stops)
 
     def _write(self, id_: int, changes: Changes) -> None:
         many = self._db.executemany
@@ -369,7 +370,7 @@ class Index:
 
     def _rows(self, sql: str, arguments: Sequence[object]) -> list[Row]:
         found = self._db.execute(sql, arguments)
-        return [Row._make((*row[:6], bool(row[6]), _join(row[7], row[8]), *row[9:])) for row in found]
+        return [Row._make((*row[:6], bool(row[6]), join(row[7], row[8]), *row[9:])) for row in found]
 
     def backlog(self, lane: int, after: int) -> int:
         """Rows of a lane with a later tick. Time grows with the answer."""
@@ -411,7 +412,7 @@ class Index:
             for id_, path, name, directory in self._db.execute(
                 "SELECT e.dir, d.path, e.name, e.directory FROM entry e JOIN directory d ON d.id=e.dir"
             )
-            if not keeps(_join(path, name), bool(directory))
+            if not keeps(join(path, name), bool(directory))
         ]
         self._db.executemany("DELETE FROM entry WHERE dir=? AND name=? AND directory=?", out)
         live = self._db.execute("SELECT count(*), coalesce(sum(directory), 0) FROM entry WHERE kind<>0").fetchone()
@@ -428,7 +429,7 @@ class Index:
         for id_, path, name, directory, lane in self._db.execute(
             "SELECT e.dir, d.path, e.name, e.directory, e.lane FROM entry e JOIN directory d ON d.id=e.dir"
         ):
-            wanted: int | None = self._lane_of(_join(path, name)) if self._lane_of else 0
+            wanted: int | None = self._lane_of(join(path, name)) if self._lane_of else 0
             if directory and not self._directories_are_events:
                 wanted = None
             if wanted != lane:
@@ -451,10 +452,6 @@ class Index:
 
 def _nothing() -> None:
     pass
-
-
-def _join(directory: bytes, name: bytes) -> bytes:
-    return directory + name if directory == b"/" else directory + b"/" + name
 
 
 def _range(path: bytes) -> tuple[bytes, bytes, bytes]:

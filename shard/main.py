@@ -221,7 +221,7 @@ class ShardProcess:
             looks=territory.looks,
             filtered=territory.filtered,
             others=territory.others,
-            doubts=territory.doubts(),
+            doubts=territory.doubts.report(territory.places, territory.swept),
         )
         if not self._send(encode(beat)):
             self._beat_at = now + _BEAT_RETRY_NS  # nobody listens yet

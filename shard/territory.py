@@ -16,37 +16,17 @@ from typing import Final
 from shardwatch.shard.backend.base import Backend
 from shardwatch.shard.contract.filter import Filter
 from shardwatch.shard.contract.limits import FRAME_ENTRIES_MAX, LOOKS_PER_DIRECTORY_MAX
+from shardwatch.shard.contract.paths import join
 from shardwatch.shard.contract.planfile import Anchor
-from shardwatch.shard.contract.wire import DIRECTORY, Doubt, Entry, Gone, Listing, Looks, Record
+from shardwatch.shard.contract.wire import DIRECTORY, Entry, Gone, Listing, Looks, Record
 from shardwatch.shard.disk import ABSENT, coarse_ns, directory_entry, entry_of, open_directory
+from shardwatch.shard.doubts import Doubts, Place
 from shardwatch.shard.tree import Node
 
 Steps = Iterator[None]
 
 #: errno of inotify_add_watch(2) when a limit is reached: the directory is swept instead.
 _NO_ROOM: Final = frozenset({errno.ENOSPC, errno.ENOMEM, errno.EMFILE})
-
-
-class Place:
-    """One anchor of this shard, as it stands."""
-
-    __slots__ = ("anchor", "identity", "index", "missing", "node", "polled", "prefix")
-
-    def __init__(self, index: int, anchor: Anchor) -> None:
-        self.index = index
-        self.anchor = anchor
-        self.node: Node | None = None
-        #: The plan says so: the filesystem tells nothing of remote changes, or the user wants it.
-        self.polled = anchor.backend == "polling"
-        #: (dev, ino) of the directory that was last scanned here.
-        self.identity: tuple[int, int] | None = None
-        #: True once its absence has been said.
-        self.missing = False
-        #: Length of what must be cut from an absolute path to make it relative to the user's root.
-        self.prefix = 1 if anchor.root == b"/" else len(anchor.root) + 1
-
-    def relative(self, path: bytes) -> bytes:
-        return path[self.prefix :]
 
 
 class Territory:
@@ -81,12 +61,9 @@ class Territory:
         self._state_name = os.path.basename(state_dir)
         self._recursive = recursive
         self._follow = follow_symlinks
-        self._watch_remedy = watch_remedy
+        self.doubts = Doubts(watch_remedy)
         #: Directories that have no watch, in the order of sweeping.
         self.swept: dict[Node, None] = {}
-        self._no_room = ""
-        #: Unreadable directories by path, with what is needed to try again.
-        self._doubts: dict[bytes, tuple[Place, Node | None, bytes, str]] = {}
         self.directories = 0
         self.files = 0
         self.looks = 0
@@ -102,7 +79,7 @@ class Territory:
         except OSError as error:
             if error.errno in ABSENT:
                 return not place.missing
-            self._doubt(place, None, b"", place.anchor.path, error)
+            self.doubts.add(place.anchor.path, place, None, b"", error)
             return False
         try:
             st = os.fstat(fd)
@@ -118,14 +95,14 @@ class Territory:
             fd = open_directory(path, follow=self._follow)
         except OSError as error:
             if error.errno not in ABSENT:
-                self._doubt(place, None, b"", path, error)
+                self.doubts.add(path, place, None, b"", error)
                 return
             if place.node is not None:
                 self._cut(place.node)
                 place.node = None
             place.identity = None
             place.missing = True
-            self._doubts.pop(path, None)
+            self.doubts.remove(path)
             self._emit(Gone(path, at))
             return
         try:
@@ -140,11 +117,11 @@ class Territory:
             self._register(fd, place.node)
         except OSError as error:
             os.close(fd)
-            self._doubt(place, None, b"", path, error)
+            self.doubts.add(path, place, None, b"", error)
             return
         place.identity = identity
         place.missing = False
-        self._doubts.pop(path, None)
+        self.doubts.remove(path)
         yield from self._scan(place, place.node, fd)
 
     def missing_roots(self) -> list[bytes]:
@@ -162,7 +139,7 @@ class Territory:
             frames = [(top_fd, top, *self._list(place, top, top_fd, place.relative(top.path())))]
         except OSError as error:
             os.close(top_fd)
-            self._doubt(place, top.parent, top.name, top.path(), error)
+            self.doubts.add(top.path(), place, top.parent, top.name, error)
             return
         try:
             yield
@@ -183,7 +160,7 @@ class Territory:
                 except OSError as error:
                     if not frames or frames[-1][0] != child_fd:
                         os.close(child_fd)
-                    self._doubt(place, node, name, node.path() + b"/" + name, error)
+                    self.doubts.add(node.path() + b"/" + name, place, node, name, error)
                 yield
         finally:
             for fd, *_ in frames:
@@ -195,7 +172,7 @@ class Territory:
             return os.open(name, flags, dir_fd=parent_fd)
         except OSError as error:
             if error.errno not in ABSENT:
-                self._doubt(place, parent, name, _join(parent.path(), name), error)
+                self.doubts.add(join(parent.path(), name), place, parent, name, error)
             return None
 
     def _enter(self, parent: Node, name: bytes, fd: int) -> Node:
@@ -229,7 +206,7 @@ class Territory:
         except OSError as error:
             if error.errno not in _NO_ROOM:
                 raise
-            self._no_room = error.strerror or os.strerror(error.errno or 0)
+            self.doubts.no_room = error.strerror or os.strerror(error.errno or 0)
             self.swept.setdefault(node)
             return
         self.swept.pop(node, None)
@@ -274,7 +251,7 @@ class Territory:
         return relative, self._descend(path, subdirectories)
 
     def _descend(self, path: bytes, names: list[bytes]) -> list[bytes]:
-        return [n for n in names if _join(path, n) not in self._stops]
+        return [n for n in names if join(path, n) not in self._stops]
 
     def _emit_listing(self, path: bytes, at: int, entries: list[Entry]) -> None:
         """A large directory goes in parts, each covering a range of names."""
@@ -320,7 +297,7 @@ class Territory:
             return []
         prunes = self._filter.prunes
         prefix = relative + b"/" if relative else b""
-        return [n for n in names if not prunes(prefix + n) and not (n == self._state_name and _join(path, n) == self._state_dir)]
+        return [n for n in names if not prunes(prefix + n) and not (n == self._state_name and join(path, n) == self._state_dir)]
 
     def _stat(self, name: bytes, fd: int, coarse: int) -> tuple[Entry | None, bool]:
         """(entry, False); (None, False) where there is nothing; (None, True) for what is no file, directory or link."""
@@ -351,7 +328,7 @@ class Territory:
         except OSError as error:
             # Gone or moved: whoever made it so left a hint at its parent, or the anchor's identity tells.
             if error.errno not in ABSENT:
-                self._doubt(place, node.parent, node.name, path, error)
+                self.doubts.add(path, place, node.parent, node.name, error)
             return
         try:
             relative = place.relative(path)
@@ -361,7 +338,7 @@ class Territory:
             else:
                 new = self._look_names(node, path, relative, fd, names)
         except OSError as error:
-            self._doubt(place, node.parent, node.name, path, error)
+            self.doubts.add(path, place, node.parent, node.name, error)
             return
         finally:
             os.close(fd)
@@ -417,7 +394,7 @@ class Territory:
             return
         place = self.places[node.anchor]
         parent = node.path()
-        path = _join(parent, name)
+        path = join(parent, name)
         if not self._watched_names(parent, place.relative(parent), [name]):
             if node.child(name) is not None:
                 self._cut(node.children[name])  # type: ignore[index]
@@ -434,7 +411,7 @@ class Territory:
                 self._look_absent(node, parent, name)
             else:
                 self._emit(Looks(parent, at, [directory_entry(name)], []))
-                self._doubt(place, node, name, path, error)
+                self.doubts.add(path, place, node, name, error)
             return
         try:
             self._emit(Looks(parent, at, [directory_entry(name)], []))
@@ -448,9 +425,9 @@ class Territory:
             entered = self._enter(node, name, fd)
         except OSError as error:
             os.close(fd)
-            self._doubt(place, node, name, path, error)
+            self.doubts.add(path, place, node, name, error)
             return
-        self._doubts.pop(path, None)
+        self.doubts.remove(path)
         yield from self._scan(place, entered, fd)
 
     def _look_absent(self, node: Node, parent: bytes, name: bytes) -> None:
@@ -471,7 +448,7 @@ class Territory:
                 return
         except OSError as error:
             if error.errno not in ABSENT:
-                self._doubt(self.places[node.anchor], node, name, _join(parent, name), error)
+                self.doubts.add(join(parent, name), self.places[node.anchor], node, name, error)
                 return
         finally:
             os.close(fd)
@@ -491,7 +468,7 @@ class Territory:
                 fd = open_directory(path, follow=self._follow)
             except OSError as error:
                 if error.errno not in ABSENT:
-                    self._doubt(place, node.parent, node.name, path, error)
+                    self.doubts.add(path, place, node.parent, node.name, error)
                 continue
             try:
                 self._register(fd, node)  # room may have been made meanwhile
@@ -500,7 +477,7 @@ class Territory:
                     node.digest = 0
                 _, names = self._list(place, node, fd, relative)
             except OSError as error:
-                self._doubt(place, node.parent, node.name, path, error)
+                self.doubts.add(path, place, node.parent, node.name, error)
                 continue
             finally:
                 os.close(fd)
@@ -511,46 +488,14 @@ class Territory:
 
     def retry_doubts(self) -> Steps:
         """Tries again what could not be read."""
-        for path, (place, parent, name, _) in list(self._doubts.items()):
-            if parent is None:
-                yield from self.scan_place(place)
-            elif parent.alive:
-                yield from self.reconcile(parent, name, arrived=True)
+        for path, what in self.doubts.items():
+            if what.parent is None:
+                yield from self.scan_place(what.place)
+            elif what.parent.alive:
+                yield from self.reconcile(what.parent, what.name, arrived=True)
             else:
-                self._doubts.pop(path, None)
+                self.doubts.remove(path)
         yield
-
-    def _doubt(self, place: Place, parent: Node | None, name: bytes, path: bytes, error: OSError) -> None:
-        """No fact is made; the rows stay; status says so; it is tried again."""
-        self._doubts[path] = (place, parent, name, error.strerror or str(error))
-
-    @property
-    def doubtful(self) -> bool:
-        return bool(self._doubts)
-
-    def doubts(self, most: int = 20) -> list[Doubt]:
-        """What is not watched or can't be read, for status; the first `most` of each kind."""
-        found = [
-            Doubt(path, "unreadable", reason, "give the service's user read and execute permission on it")
-            for path, (_, _, _, reason) in list(self._doubts.items())[:most]
-        ]
-        found += [
-            Doubt(path, "missing", "the directory does not exist", "make it again, or take it out of the roots")
-            for path in self.missing_roots()[:most]
-        ]
-        planned = [p for p in self.places if p.polled and p.node is not None]
-        if planned:
-            reason = "the plan polls it: its filesystem tells nothing of remote changes, or polling was asked for"
-            found += [Doubt(p.anchor.path, "polled", reason, "", p.anchor.directories) for p in planned[:most]]
-        short = sum(1 for n in self.swept if not self.places[n.anchor].polled)
-        if short and self._no_room:
-            where = next(n.path() for n in self.swept if not self.places[n.anchor].polled)
-            found.append(Doubt(where, "polled", self._no_room, self._watch_remedy(short), short))
-        return found
-
-
-def _join(directory: bytes, name: bytes) -> bytes:
-    return directory + name if directory == b"/" else directory + b"/" + name
 
 
 def _digest(entries: list[Entry]) -> int:

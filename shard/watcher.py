@@ -15,9 +15,10 @@ from typing import Final
 from shardwatch.shard.backend.base import Backend, Hints
 from shardwatch.shard.contract.limits import ANCHOR_CHECK_S, PENDING_NAMES_MAX
 from shardwatch.shard.contract.wire import Baseline, Synced
+from shardwatch.shard.doubts import Place
 from shardwatch.shard.send import Stream
 from shardwatch.shard.settle import Settle
-from shardwatch.shard.territory import Place, Steps, Territory
+from shardwatch.shard.territory import Steps, Territory
 from shardwatch.shard.tree import Node
 
 _SLICE_NS: Final = 10_000_000
@@ -26,6 +27,8 @@ _DOUBT_RETRY_NS: Final = 2_000_000_000
 _AUDIT_NS: Final = 60_000_000_000
 #: Anchors whose identity is looked at in one go.
 _ANCHORS_A_TURN: Final = 64
+#: Unreadable subtrees that an answer to a sync names.
+_DOUBTS_TOLD: Final = 20
 #: Structural hints kept before everything is rescanned instead.
 _DIRECTORIES_MAX: Final = 50_000
 #: A sweep may cost at most this part of the time: the pause after it is that much longer than it took.
@@ -152,7 +155,7 @@ class Watcher:
             times.append(settle)
         if self._territory.swept and not self._sweeping:
             times.append(self._sweep_at)
-        if self._territory.doubtful:
+        if self._territory.doubts:
             times.append(self._retry_at)
         if self._backend.lossy:
             times.append(self._audit_at)
@@ -193,7 +196,7 @@ class Watcher:
         if now >= self._check_at:
             self._check_at = now + int(ANCHOR_CHECK_S * 1e9)
             self._check_anchors(self._next_places())
-        if self._territory.doubtful and now >= self._retry_at:
+        if self._territory.doubts and now >= self._retry_at:
             self._retry_at = now + _DOUBT_RETRY_NS
             self._scans.append(self._territory.retry_doubts())
         if self._backend.lossy and now >= self._audit_at:
@@ -256,10 +259,9 @@ class Watcher:
             yield from self._territory.look(node, some)
         if self._territory.swept:
             yield from self._territory.sweep()
-        if self._territory.doubtful:
+        if self._territory.doubts:
             yield from self._territory.retry_doubts()
         self._syncs.discard(token)
         self._answered.append(token)
-        doubts = [d.path for d in self._territory.doubts() if d.state == "unreadable"]
-        self.stream.add(Synced(token, doubts))
+        self.stream.add(Synced(token, self._territory.doubts.unreadable(_DOUBTS_TOLD)))
         yield

@@ -205,9 +205,7 @@ class Filter:
         self._uniform = self._in.uniform and self._out.uniform
         self._plain = not self._in.slow and not self._out.slow
         in_root, out_root = self._in.root(), self._out.root()
-        self._root = _Verdict(
-            self._in.program(in_root, b""), self._out.program(out_root, b""), in_root, out_root, prune=False
-        )
+        self._root = _Verdict(self._in.program(in_root, b""), self._out.program(out_root, b""), in_root, out_root, prune=False)
         self._root.deep = False
         self._verdicts: dict[bytes, _Verdict] = {b"": self._root}
 

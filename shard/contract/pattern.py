@@ -232,6 +232,4 @@ def printable(pattern: str) -> str:
 
 
 def _bad(pattern: str, why: str) -> UsageError:
-    return UsageError(
-        f"bad pattern {printable(pattern)!r}: {why}", hint="patterns are gitignore's: see `git help gitignore`"
-    )
+    return UsageError(f"bad pattern {printable(pattern)!r}: {why}", hint="patterns are gitignore's: see `git help gitignore`")

@@ -1,0 +1,85 @@
+"""What a shard can't read, can't find, or can't watch: kept for another try, and told to whoever asks for the status."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from shardwatch.shard.contract.planfile import Anchor
+from shardwatch.shard.contract.wire import Doubt
+from shardwatch.shard.tree import Node
+
+_PLANNED = "the plan polls it: its filesystem tells nothing of remote changes, or polling was asked for"
+
+
+class Place:
+    """One anchor of this shard, as it stands."""
+
+    __slots__ = ("anchor", "identity", "index", "missing", "node", "polled", "prefix")
+
+    def __init__(self, index: int, anchor: Anchor) -> None:
+        self.index = index
+        self.anchor = anchor
+        self.node: Node | None = None
+        #: The plan says so: the filesystem tells nothing of remote changes, or the user wants it.
+        self.polled = anchor.backend == "polling"
+        #: (dev, ino) of the directory that was last scanned here.
+        self.identity: tuple[int, int] | None = None
+        #: True once its absence has been said.
+        self.missing = False
+        #: Length of what must be cut from an absolute path to make it relative to the user's root.
+        self.prefix = 1 if anchor.root == b"/" else len(anchor.root) + 1
+
+    def relative(self, path: bytes) -> bytes:
+        return path[self.prefix :]
+
+
+@dataclass(frozen=True)
+class Unreadable:
+    """Where to try again: an anchor (`parent` is None), or a name in a directory."""
+
+    place: Place
+    parent: Node | None
+    name: bytes
+    reason: str
+
+
+class Doubts:
+    """Unreadable directories by path. No fact is made of them; their rows stay."""
+
+    def __init__(self, watch_remedy: Callable[[int], str]) -> None:
+        self._watch_remedy = watch_remedy
+        self._unreadable: dict[bytes, Unreadable] = {}
+        #: Why there is no room for watches, as the backend said it last.
+        self.no_room = ""
+
+    def __len__(self) -> int:
+        return len(self._unreadable)
+
+    def add(self, path: bytes, place: Place, parent: Node | None, name: bytes, error: OSError) -> None:
+        self._unreadable[path] = Unreadable(place, parent, name, error.strerror or str(error))
+
+    def remove(self, path: bytes) -> None:
+        self._unreadable.pop(path, None)
+
+    def items(self) -> list[tuple[bytes, Unreadable]]:
+        return list(self._unreadable.items())
+
+    def unreadable(self, most: int) -> list[bytes]:
+        return list(self._unreadable)[:most]
+
+    def report(self, places: list[Place], swept: Iterable[Node], most: int = 20) -> list[Doubt]:
+        """For the status: the first `most` of each kind."""
+        found = [
+            Doubt(path, "unreadable", what.reason, "give the service's user read and execute permission on it")
+            for path, what in self.items()[:most]
+        ]
+        missing = [p.anchor.path for p in places if p.missing and p.anchor.path == p.anchor.root]
+        remedy = "make it again, or take it out of the roots"
+        found += [Doubt(path, "missing", "the directory does not exist", remedy) for path in missing[:most]]
+        planned = [p for p in places if p.polled and p.node is not None]
+        found += [Doubt(p.anchor.path, "polled", _PLANNED, "", p.anchor.directories) for p in planned[:most]]
+        short = [node for node in swept if not places[node.anchor].polled]
+        if short and self.no_room:
+            found.append(Doubt(short[0].path(), "polled", self.no_room, self._watch_remedy(len(short)), len(short)))
+        return found
