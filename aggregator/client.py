@@ -153,6 +153,10 @@ class ExtractClient(ClientBase):
         return None
 
     def _connect(self) -> None:
+        if self._monitor is not None and self._monitor.poll(0):
+            # It was cut since the last request. ZeroMQ connects again by itself, but a request sent now and once more when
+            # the event is read would be asked twice.
+            self._disconnect()
         if self._socket is not None:
             return
         self._probe()

@@ -87,7 +87,7 @@ class AsyncExtractClient(ClientBase):
             waits = pauses()
             while True:
                 try:
-                    self._connect()
+                    await self._connect()
                 except NotRunningError:
                     if time.monotonic() >= patient_until:
                         raise
@@ -118,7 +118,9 @@ class AsyncExtractClient(ClientBase):
                 return None
         return None
 
-    def _connect(self) -> None:
+    async def _connect(self) -> None:
+        if self._monitor is not None and await self._monitor.poll(0):
+            self._disconnect()
         if self._socket is not None:
             return
         self._probe()

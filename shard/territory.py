@@ -243,7 +243,7 @@ class Territory:
                 if node.children is None:
                     break
         if node.wd < 0 and node in self.swept:
-            digest = _digest(entries)
+            digest = hash(tuple(entry[:8] for entry in entries)) or 1  # racy or not is no difference
             if digest == node.digest:
                 return relative, self._descend(path, subdirectories)
             node.digest = digest
@@ -496,7 +496,3 @@ class Territory:
             else:
                 self.doubts.remove(path)
         yield
-
-
-def _digest(entries: list[Entry]) -> int:
-    return hash(tuple(entry[:8] for entry in entries)) or 1

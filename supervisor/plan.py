@@ -16,9 +16,10 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from shardwatch.shard.contract.filter import Filter
+from shardwatch.shard.contract.paths import join
 from shardwatch.shard.contract.planfile import Anchor, Owners, Plan
 from shardwatch.shard.contract.settings import Settings
-from shardwatch.supervisor.survey import UNKNOWN, Look, Node, Survey, below, join, weigh
+from shardwatch.supervisor.survey import UNKNOWN, Look, Node, Survey, below, weigh
 
 #: Directories read to plan; about 40 ms on a local filesystem. Trees up to this size are weighed exactly.
 READS_MAX: Final = 2_048

@@ -19,6 +19,8 @@ import random
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final, Protocol
 
+from shardwatch.shard.contract.paths import join
+
 #: Weight of a directory in files: open, read, close and one inotify_add_watch cost about four lstats.
 DIRECTORY_WEIGHT: Final = 4
 #: Number of subdirectories of one that nobody counted.
@@ -267,7 +269,3 @@ def below(tree: Node) -> list[Node]:
         order.append(node)
         stack += node.seen
     return order
-
-
-def join(directory: bytes, name: bytes) -> bytes:
-    return directory + name if directory.endswith(b"/") else directory + b"/" + name

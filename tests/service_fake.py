@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import queue
 import threading
 from collections.abc import Callable
@@ -76,6 +77,7 @@ class FakeService:
         context = zmq.Context()
         socket = context.socket(zmq.ROUTER)
         socket.setsockopt(zmq.LINGER, 1000)
+        socket.setsockopt(zmq.ROUTER_MANDATORY, 1)
         socket.bind(Layout.endpoint(self.layout.extract_socket))
         self._up.set()
         while self._end == "run":
@@ -89,10 +91,14 @@ class FakeService:
                 future.set_result(work())
                 out += server.on_commit()
             for envelope, body in out + server.tick():
-                socket.send_multipart([*envelope, body])
+                try:
+                    socket.send_multipart([*envelope, body])
+                except zmq.ZMQError:
+                    server.undelivered(body)
         if self._end == "stop":
             for envelope, body in server.close():
-                socket.send_multipart([*envelope, body])
+                with contextlib.suppress(zmq.ZMQError):
+                    socket.send_multipart([*envelope, body])
             store.close()
         else:
             store.crash()
