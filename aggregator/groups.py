@@ -1,7 +1,7 @@
 """Groups: where each consumer is, what it holds on lease, and what it is handed next.
 
 Pure: no I/O and no clock of its own (`now` is passed in: seconds of a clock that only goes forward and that all processes of
-one boot share, `time.monotonic`). What must become durable is left in `Group.journal`, in order; `groupstore` writes it, and
+one boot share, `time.monotonic`). What must become durable is left in `Group.journal`, in order; `group_store` writes it, and
 nothing that a call returned may leave the process before that.
 
 The position of a group is kept per lane (priority). `scan`: every row with a tick up to it has been considered; it was then

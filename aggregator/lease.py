@@ -1,6 +1,6 @@
 """What a group is made of: lanes, units (rows that go together, on lease or due again), and how rows become events.
 
-Pure; imported by `groups` and `groupstore` only.
+Pure; imported by `groups` and `group_store` only.
 """
 
 from __future__ import annotations

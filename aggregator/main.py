@@ -16,8 +16,8 @@ from pathlib import Path
 import zmq
 
 from shardwatch.aggregator.engine import Engine
-from shardwatch.aggregator.groupstore import GroupStore
-from shardwatch.aggregator.openindex import open_index
+from shardwatch.aggregator.group_store import GroupStore
+from shardwatch.aggregator.index_open import open_index
 from shardwatch.aggregator.receive import Receiver
 from shardwatch.aggregator.serve import Server
 from shardwatch.shard.contract.errors import ShardwatchError, WireError
@@ -35,6 +35,8 @@ _LOCK_WAIT_S = 10.0
 #: Entries and time after which a transaction is committed while more frames wait.
 _COMMIT_ENTRIES = 20_000
 _COMMIT_S = 0.05
+#: How long the last replies ("stopping") may take on their way, milliseconds.
+_LINGER_MS = 100
 #: Requests answered before facts are looked at again.
 _REQUESTS = 200
 #: Seconds between collections of tombstones that no group needs any more.
@@ -169,12 +171,14 @@ class Aggregator:
     # -- requests
 
     def _take_requests(self) -> None:
+        requests = []
         for _ in range(_REQUESTS):
             try:
                 parts = self._extract.recv_multipart(zmq.DONTWAIT)
             except zmq.Again:
                 break
-            self._answer(self._server.handle(parts[:-1], parts[-1]))
+            requests.append((parts[:-1], parts[-1]))
+        self._answer(self._server.handle_many(requests))
 
     def _answer(self, replies: list[tuple[list[bytes], bytes]]) -> None:
         for envelope, body in replies:
@@ -187,10 +191,10 @@ class Aggregator:
 
     def close(self) -> None:
         """Commits, and leaves exact positions on disk."""
-        self._server.close()
+        self._answer(self._server.close())
         self._store.close()
         self._index.close()
-        self._context.destroy(linger=0)
+        self._context.destroy(linger=_LINGER_MS)
         self._pulse.close()
         self._lock.close()
 

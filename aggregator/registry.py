@@ -13,8 +13,8 @@ from collections.abc import Callable, Container
 
 import msgspec
 
+from shardwatch.aggregator.group_store import GroupStore
 from shardwatch.aggregator.groups import Group
-from shardwatch.aggregator.groupstore import GroupStore
 from shardwatch.aggregator.lease import Index
 from shardwatch.shard.contract.settings import Settings
 

@@ -16,8 +16,8 @@ from typing import Any, Final, Protocol
 import msgspec
 
 from shardwatch.aggregator import protocol
+from shardwatch.aggregator.group_store import GroupStore
 from shardwatch.aggregator.groups import Group
-from shardwatch.aggregator.groupstore import GroupStore
 from shardwatch.aggregator.lease import Batch, Index
 from shardwatch.aggregator.lease_requests import LeaseRequests
 from shardwatch.aggregator.protocol import RefusedError

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 from fakes_index import FakeIndex
 
-from shardwatch.aggregator.groupstore import GroupStore
+from shardwatch.aggregator.group_store import GroupStore
 from shardwatch.aggregator.serve import Server
 from shardwatch.shard.contract.settings import Settings
 

@@ -14,7 +14,7 @@ import zmq
 from fakes_index import FakeIndex
 from harness_serve import FakeEngine
 
-from shardwatch.aggregator.groupstore import GroupStore
+from shardwatch.aggregator.group_store import GroupStore
 from shardwatch.aggregator.serve import Server
 from shardwatch.shard.contract.layout import Layout
 from shardwatch.shard.contract.settings import Settings

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import ast
-import os
 import re
 import subprocess
 import sys
 from pathlib import Path
+
+from unmeasured import unmeasured
 
 ROOT = Path(__file__).parents[2]
 FOLDERS = ("shard", "aggregator", "supervisor")
@@ -58,9 +59,7 @@ def test_the_contract_needs_nothing_of_ours() -> None:
 def test_a_shard_loads_nothing_heavy() -> None:
     """Every shard process pays for what its main module loads."""
     code = "import sys, shardwatch.shard.main; print(*sys.modules, sep='\\n')"
-    # Measured for coverage, the child would hold what coverage itself imports.
-    env = {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE")}
-    child = subprocess.run([sys.executable, "-P", "-c", code], capture_output=True, text=True, check=True, env=env)
+    child = unmeasured(code)
     loaded = set(child.stdout.split())
     assert loaded & {"sqlite3", "pydantic", "rich", "watchdog", "asyncio", "shardwatch.aggregator.client"} == set()
 

@@ -5,11 +5,10 @@ from __future__ import annotations
 import importlib
 import re
 import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from unmeasured import unmeasured
 
 from shardwatch.shard.contract.errors import InUseError, NotRunningError, ServiceError
 from shardwatch.supervisor import cli
@@ -177,7 +176,7 @@ def test_light_commands_import_nothing_heavy() -> None:
         "import sys; from shardwatch.supervisor import cli; cli.main(['--version']); cli.make_parser('watch');"
         "print(sorted({'pydantic', 'rich', 'zmq', 'xmlrpc.client', 'asyncio', 'sqlite3', 'watchdog'} & set(sys.modules)))"
     )
-    done = subprocess.run([sys.executable, "-P", "-c", code], capture_output=True, text=True, check=True)
+    done = unmeasured(code)
     assert done.stdout.splitlines()[-1] == "[]"
 
 

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
-
 import pytest
+from unmeasured import unmeasured
 
 from shardwatch.shard.contract import filter as filter_module
 from shardwatch.shard.contract.errors import UsageError
@@ -151,7 +149,7 @@ def test_default_profile_imports_no_pathspec() -> None:
         "f = Filter(profile.INCLUDE, profile.EXCLUDE); f.keeps(b'a/b.json'); "
         "print(sorted({'pathspec', 'pydantic', 'hashlib', 'dataclasses'} & set(sys.modules)))"
     )
-    done = subprocess.run([sys.executable, "-P", "-c", code], capture_output=True, text=True, check=True)
+    done = unmeasured(code)
     assert done.stdout.strip() == "[]"
 
 

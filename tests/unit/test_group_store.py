@@ -9,8 +9,8 @@ import pytest
 from fakes_index import FakeIndex
 from harness_serve import Bench
 
+from shardwatch.aggregator.group_store import GroupStore, boot_id
 from shardwatch.aggregator.groups import Group
-from shardwatch.aggregator.groupstore import GroupStore, boot_id
 from shardwatch.aggregator.lease import Batch
 from shardwatch.shard.contract.errors import ShardwatchError
 
