@@ -9,6 +9,7 @@ import stat
 import time
 from typing import Final
 
+from shardwatch.shard.contract.paths import join
 from shardwatch.shard.contract.wire import DIRECTORY, FILE, LINK, Entry
 
 _SYS_OPENAT2: Final = 437  # the same number on every architecture (openat2(2), Linux 5.6)
@@ -84,3 +85,37 @@ def entry_of(name: bytes, st: os.stat_result, coarse: int) -> Entry | None:
 
 def directory_entry(name: bytes) -> Entry:
     return (name, DIRECTORY, 0, 0, 0, 0, 0, 0, False)
+
+
+def look_at(directory: bytes, name: bytes, fd: int, coarse: int, *, follow: bool) -> tuple[Entry | None, bool]:
+    """Looks at a name in the directory open at `fd`, which is `directory`; `coarse` is the clock read before.
+
+    Returns (entry, False); (None, False) where there is nothing; (None, True) for what is no file, directory or link. With
+    `follow` a link is what it leads to, unless it leads nowhere or in a circle. Raises OSError for all else: no fact.
+    """
+    try:
+        st = os.stat(name, dir_fd=fd, follow_symlinks=follow and not loops(join(directory, name)))
+    except OSError as error:
+        if error.errno not in ABSENT:
+            raise
+        if not follow:
+            return None, False
+        try:
+            st = os.stat(name, dir_fd=fd, follow_symlinks=False)  # a dangling link is a link
+        except FileNotFoundError:
+            return None, False
+    entry = entry_of(name, st, coarse)
+    return entry, entry is None
+
+
+def loops(path: bytes) -> bool:
+    """Whether `path` is a link to a directory that the path has passed already: following it would never end."""
+    if not os.path.islink(path):
+        return False
+    target = os.path.realpath(path)
+    above = os.path.dirname(path)
+    while os.path.realpath(above) != target:
+        above, below = os.path.dirname(above), above
+        if above == below:
+            return False
+    return True

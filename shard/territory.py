@@ -19,7 +19,7 @@ from shardwatch.shard.contract.limits import FRAME_ENTRIES_MAX, LOOKS_PER_DIRECT
 from shardwatch.shard.contract.paths import join
 from shardwatch.shard.contract.planfile import Anchor
 from shardwatch.shard.contract.wire import DIRECTORY, Entry, Gone, Listing, Looks, Record
-from shardwatch.shard.disk import ABSENT, coarse_ns, directory_entry, entry_of, open_directory
+from shardwatch.shard.disk import ABSENT, coarse_ns, directory_entry, look_at, loops, open_directory
 from shardwatch.shard.doubts import Doubts, Place
 from shardwatch.shard.tree import Node
 
@@ -270,15 +270,16 @@ class Territory:
         others = 0
         with os.scandir(fd) as found:
             for item in found:
-                if item.is_dir(follow_symlinks=self._follow):
-                    directories.append(os.fsencode(item.name))
+                name = os.fsencode(item.name)
+                if item.is_dir(follow_symlinks=self._follow) and not (self._follow and loops(join(path, name))):
+                    directories.append(name)
                 else:
-                    files.append(os.fsencode(item.name))
+                    files.append(name)
         kept = self._filter.keeps_names(relative, files)
         self.filtered += len(files) - len(kept)
         entries = []
         for name in kept:
-            entry, special = self._stat(name, fd, coarse)
+            entry, special = look_at(path, name, fd, coarse, follow=self._follow)
             if entry is None:
                 others += special
             elif entry[1] == DIRECTORY:
@@ -298,22 +299,6 @@ class Territory:
         prunes = self._filter.prunes
         prefix = relative + b"/" if relative else b""
         return [n for n in names if not prunes(prefix + n) and not (n == self._state_name and join(path, n) == self._state_dir)]
-
-    def _stat(self, name: bytes, fd: int, coarse: int) -> tuple[Entry | None, bool]:
-        """(entry, False); (None, False) where there is nothing; (None, True) for what is no file, directory or link."""
-        try:
-            st = os.stat(name, dir_fd=fd, follow_symlinks=self._follow)
-        except OSError as error:
-            if not self._follow or error.errno not in ABSENT:
-                if error.errno in ABSENT:
-                    return None, False
-                raise
-            try:
-                st = os.stat(name, dir_fd=fd, follow_symlinks=False)  # a dangling link is a link
-            except FileNotFoundError:
-                return None, False
-        entry = entry_of(name, st, coarse)
-        return entry, entry is None
 
     # -- hints
 
@@ -351,6 +336,8 @@ class Territory:
         self.filtered += len(names) - len(kept)
         if node.children is not None:
             kept.update(n for n in names if n in node.children)
+        if self._follow:
+            kept.update(n for n in names if os.path.islink(join(path, n)))  # it may lead to a directory
         if not kept:
             return []
         at, coarse = time.time_ns(), coarse_ns()
@@ -358,7 +345,7 @@ class Territory:
         absent: list[bytes] = []
         new: list[bytes] = []
         for name in sorted(kept):
-            entry, special = self._stat(name, fd, coarse)
+            entry, special = look_at(path, name, fd, coarse, follow=self._follow)
             self.looks += 1
             if entry is not None and entry[1] == DIRECTORY:
                 if self._watched_names(path, relative, [name]):
@@ -400,6 +387,9 @@ class Territory:
                 self._cut(node.children[name])  # type: ignore[index]
             yield from self.look(node, {name})  # a file's name may match where a directory of that name is pruned
             return
+        if self._follow and loops(path):
+            self._look_absent(node, parent, name)
+            return
         at = time.time_ns()
         try:
             fd = open_directory(path, follow=self._follow)
@@ -440,7 +430,7 @@ class Territory:
             return  # the parent is gone too, and has a hint of its own
         try:
             if self._filter.keeps_names(self.places[node.anchor].relative(parent), (name,)):
-                entry, special = self._stat(name, fd, coarse)
+                entry, special = look_at(parent, name, fd, coarse, follow=self._follow)
                 self.others += special
                 if entry is not None and entry[1] == DIRECTORY:
                     return  # back again: there is a hint for that
