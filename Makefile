@@ -29,8 +29,10 @@ lint: $(STAMP) ## ruff, and the arrows between the parts
 types: $(STAMP) ## mypy, strict
 	@$(VENV)/bin/mypy src
 
-perf: $(STAMP) ## the benchmarks: figures, not verdicts
-	@$(PY) -m pytest perf -p no:xdist $(ARGS)
+perf: $(STAMP) ## the benchmarks: figures, not verdicts; QUICK=1 in five minutes, PEERS=1 beside the others
+	@if [ -n "$(PEERS)" ]; then $(PY) perf/peers.py; fi
+	@$(PY) -m pytest perf -p no:xdist --benchmark-columns=min,median,max,rounds $(ARGS); code=$$?; \
+	  if [ -z "$(QUICK)" ]; then $(PY) perf/report.py || exit; fi; exit $$code
 
 install: $(STAMP) ## only make .venv
 

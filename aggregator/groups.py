@@ -206,6 +206,7 @@ class Group:
         self._lease(unit, now + lease_s, worker)
         for part in unit.parts:
             self.lanes[part.lane].leased.update(part.keys or ())
+        choice.pair()
         return Batch(unit.number, unit.failures + 1, unit.due, choice.events, choice.more)
 
     def peek(self, index: Index, now: float, limit: int) -> Batch | str:
@@ -217,6 +218,7 @@ class Group:
         if self.state != "active":
             return Batch(0, 1, now, [Fresh(index.tick, self.reason)], True)
         choice = self._choose(index, now, limit)
+        choice.pair()
         return Batch(0, 1, now, choice.events, choice.more) if choice.events else "empty"
 
     def _stopped(self, index: Index) -> str:

@@ -30,7 +30,8 @@ _BY_NAME_MAX: Final = 48
 
 _KNOWN = "name, directory, kind, dev, ino, nlink, size, mtime_ns, ctime_ns, racy, lane, tick, born, died, made"
 _ROW = (
-    "e.tick, e.lane, e.born, e.died, e.made, e.kind, e.directory, d.path, e.name, e.size, e.mtime_ns, e.at_ns"
+    "e.tick, e.lane, e.born, e.died, e.made, e.kind, e.directory, d.path, e.name, e.size, e.mtime_ns, e.at_ns,"
+    " e.dev, e.ino"
     " FROM entry e JOIN directory d ON d.id = e.dir"
 )
 
@@ -49,6 +50,9 @@ class Row(NamedTuple):
     size: int
     mtime_ns: int
     at_ns: int
+    #: With size and mtime_ns, of a file that is gone too: they tell a rename.
+    dev: int
+    ino: int
 
 
 class IndexVersionError(ShardwatchError):
@@ -299,10 +303,8 @@ class Index:
                     if tick is None:
                         changes.forgotten.append((known.name, known.directory))
                     else:
-                        changes.updates.append(
-                            (GONE, known.dev, known.ino, known.nlink, 0, 0, 0, False, tick, tick, known.made, at,
-                             known.name, known.directory)
-                        )  # fmt: skip
+                        keep = (known.dev, known.ino, known.nlink, known.size, known.mtime_ns)
+                        changes.updates.append((GONE, *keep, 0, False, tick, tick, known.made, at, known.name, known.directory))
                     changes.files -= 1 - known.directory
                     changes.directories -= known.directory
                     if known.nlink > 1:

@@ -15,8 +15,10 @@ from msgspec import UNSET, Struct
 
 from shardwatch.aggregator.protocol import Event, Fresh, path_fields
 
-#: (tick, lane, born, died, made, kind, directory, path, size, mtime_ns, at_ns): `aggregator.index.Row` is one.
-RowTuple = tuple[int, int, int, int, int, int, bool, bytes, int, int, int]
+#: (tick, lane, born, died, made, kind, directory, path, size, mtime_ns, at_ns, dev, ino): `aggregator.index.Row` is one.
+RowTuple = tuple[int, int, int, int, int, int, bool, bytes, int, int, int, int, int]
+#: What a rename keeps of a file: dev, ino, size, mtime_ns.
+Identity = tuple[int, int, int, int]
 
 
 class Index(Protocol):
@@ -149,7 +151,7 @@ class Batch(NamedTuple):
 class Choice:
     """Rows chosen for a batch, before anything is changed: a peek ends here."""
 
-    __slots__ = ("events", "held", "late", "looked", "more", "parts", "scans", "unit", "whole")
+    __slots__ = ("chunks", "events", "gone", "held", "late", "looked", "more", "parts", "scans", "unit", "whole")
 
     def __init__(self) -> None:
         self.events: list[Event | Fresh] = []
@@ -165,17 +167,21 @@ class Choice:
         #: The unit that is handed out again.
         self.unit: Unit | None = None
         self.more = False
+        #: Rows that were added, with the `handed` that decides their kinds; and whether a file is among them that is gone.
+        self.chunks: list[tuple[Sequence[RowTuple], int]] = []
+        self.gone = False
 
     def add(self, rows: Sequence[RowTuple], number: int, handed: int, lane: Lane, part: Part) -> None:
         """Makes events of rows. The hot loop: nothing is made for a row but its event.
 
         A gone row is skipped only if its path was born after `handed`: then the group was never handed it.
         """
+        self.chunks.append((rows, handed))
         events, ticks, keys = self.events, part.ticks, part.keys
         assert keys is not None
         leased, fenced = lane.leased, lane.fenced
         blocked = bool(leased or fenced)
-        for tick, _, born, died, made, kind, directory, path, size, mtime_ns, at_ns in rows:
+        for tick, _, born, died, made, kind, directory, path, size, mtime_ns, at_ns, _, _ in rows:
             if not kind and born > handed:
                 continue
             key = path + b"/" if directory else path
@@ -187,6 +193,7 @@ class Choice:
             except UnicodeDecodeError:
                 text, exact = path_fields(path)  # type: ignore[assignment]
             if not kind:
+                self.gone = True
                 event = Event("deleted", text, directory, None, None, tick, at_ns / 1e9, exact)
             else:
                 new = born > handed or (0 < died <= handed < made)
@@ -194,6 +201,39 @@ class Choice:
             events.append(event)
             ticks.append(tick)
             keys.append(key)
+
+    def pair(self) -> None:
+        """Makes one `moved` of a `deleted` and a `created` event where it is certain: the same file (inode, size and mtime),
+        whose source the group was handed and whose destination it was not, both in this batch, and no other name of it.
+
+        Both rows stay on the lease. What is not certain stays two events, which say the same to a mirror.
+        """
+        if not self.gone:
+            return
+        sources: dict[Identity, int | None] = {}
+        targets: dict[Identity, int | None] = {}
+        for rows, handed in self.chunks:
+            for tick, _, born, died, made, kind, directory, _, size, mtime_ns, _, dev, ino in rows:
+                if directory or not ino:
+                    continue
+                if not kind:
+                    side = sources if made <= handed else None
+                else:
+                    side = targets if born > handed or 0 < died <= handed < made else None
+                if side is not None:
+                    identity = (dev, ino, size, mtime_ns)
+                    side[identity] = None if identity in side else tick
+        pairs = {tick: sources[identity] for identity, tick in targets.items() if tick and sources.get(identity)}
+        if not pairs:
+            return
+        by_tick = {event.tick: event for event in self.events}
+        for target, source in pairs.items():
+            event, left = by_tick.get(target), by_tick.get(source or 0)
+            if isinstance(event, Event) and isinstance(left, Event) and event.event_type == "created":
+                event.event_type = "moved"
+                event.moved_from, event.moved_from_b64 = left.path, left.path_b64
+                del by_tick[left.tick]
+        self.events = list(by_tick.values())
 
 
 def cut(rows: Sequence[RowTuple], want: int, least: int) -> int:

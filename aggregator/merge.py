@@ -188,7 +188,22 @@ def _bury(changes: Changes, row: Known, at: int, ticks: Ticks) -> None:
         changes.forgotten.append((row.name, row.directory))
     else:
         changes.updates.append(
-            (GONE, row.dev, row.ino, row.nlink, 0, 0, 0, False, tick, tick, row.made, at, row.name, row.directory)
+            (
+                GONE,
+                row.dev,
+                row.ino,
+                row.nlink,
+                row.size,
+                row.mtime_ns,
+                0,
+                False,
+                tick,
+                tick,
+                row.made,
+                at,
+                row.name,
+                row.directory,
+            )
         )
 
 

@@ -113,9 +113,3 @@ def spread(values: list[float], digits: int = 3) -> str:
     """Median and, where there is more than one value, the range."""
     text = f"{statistics.median(values):.{digits}f}"
     return text if len(values) < 2 else f"{text} ({min(values):.{digits}f}–{max(values):.{digits}f})"
-
-
-def percentile(values: list[float], part: float) -> float:
-    """The value below which so much of them lies; `part` from 0 to 1."""
-    ordered = sorted(values)
-    return ordered[min(len(ordered) - 1, int(part * len(ordered)))]

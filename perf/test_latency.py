@@ -9,7 +9,8 @@ import random
 import time
 
 import pytest
-from book import Book, percentile
+from book import Book
+from latency import percentile
 from sides import OURS, Service, Side, launch, names
 from sizes import Sizes
 from trees import Forest, Tree

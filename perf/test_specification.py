@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from book import Book, percentile
+from book import Book
+from latency import percentile
 from sizes import Sizes
 from trees import Forest
 

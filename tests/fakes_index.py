@@ -23,6 +23,8 @@ class FakeRow(NamedTuple):
     size: int
     mtime_ns: int
     at_ns: int
+    dev: int = 0
+    ino: int = 0
 
 
 class FakeIndex:
@@ -39,20 +41,20 @@ class FakeIndex:
 
     # -- changes
 
-    def put(self, path: bytes, *, lane: int = 0, size: int = 1, directory: bool = False) -> None:
-        """The path is there, with this size."""
+    def put(self, path: bytes, *, lane: int = 0, size: int = 1, directory: bool = False, ino: int = 0) -> None:
+        """The path is there, with this size (and inode)."""
         old = self.rows.get((path, directory))
         kind = 2 if directory else FILE
         if old is None:
             tick = self._next()
-            self._set(FakeRow(tick, lane, tick, 0, tick, kind, directory, path, size, size * 1000, tick * 10**9))
+            self._set(FakeRow(tick, lane, tick, 0, tick, kind, directory, path, size, size * 1000, tick * 10**9, 1, ino))
             return
         seen = old.tick <= self.handed.get(old.lane, 0)
         tick = self._next() if seen else old.tick
         died, made = old.died, old.made
         if not old.kind:
             died, made = (died, tick) if seen else (0, made)
-        self._set(old._replace(tick=tick, died=died, made=made, kind=kind, size=size, mtime_ns=size * 1000))
+        self._set(old._replace(tick=tick, died=died, made=made, kind=kind, size=size, mtime_ns=size * 1000, ino=ino))
 
     def remove(self, path: bytes, *, directory: bool = False) -> None:
         """The path is gone. Idempotent."""
@@ -64,7 +66,7 @@ class FakeIndex:
             self._unset(old)
             return
         tick = self._next() if old.tick <= handed else old.tick
-        self._set(old._replace(tick=tick, died=tick, kind=0, size=0, mtime_ns=0))
+        self._set(old._replace(tick=tick, died=tick, kind=0))
 
     def truth(self) -> dict[str, int]:
         """path -> size of what is there."""

@@ -83,6 +83,8 @@ class Consumer:
             return
         path = os.fsencode(event.path)
         self.events.append((event.event_type, path))
+        if event.event_type == "moved":
+            self.mirror.pop(os.fsencode(event.moved_from), None)
         if event.event_type == "deleted":
             self.mirror.pop(path, None)
         elif not event.is_directory:

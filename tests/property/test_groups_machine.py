@@ -64,9 +64,19 @@ class GroupsMachine(RuleBasedStateMachine):
     @rule(path=paths)
     def write(self, path: str) -> None:
         self.size += 1
-        self.bench.index.put(path.encode(), lane=lane(path), size=self.size)
+        self.bench.index.put(path.encode(), lane=lane(path), size=self.size, ino=self.size)
         self.bench.commit()
         self.collect_replies()
+
+    @rule(source=paths, onto=paths)
+    def move(self, source: str, onto: str) -> None:
+        """One commit, as of a rename that one look found: the same inode, size and time at another path."""
+        row = self.bench.index.rows.get((source.encode(), False))
+        if row is not None and row.kind and source != onto:
+            self.bench.index.remove(source.encode())
+            self.bench.index.put(onto.encode(), lane=lane(onto), size=row.size, ino=row.ino)
+            self.bench.commit()
+            self.collect_replies()
 
     @rule(path=paths)
     def remove(self, path: str) -> None:
@@ -224,6 +234,8 @@ def apply(mirror: dict[str, int], batch: dict[str, Any]) -> None:
         elif event["event_type"] == "deleted":
             mirror.pop(event["path"], None)
         else:
+            if event["event_type"] == "moved":
+                mirror.pop(event["moved_from"], None)
             mirror[event["path"]] = event["size"]
 
 

@@ -462,3 +462,51 @@ def test_a_file_and_a_directory_of_one_name_are_two_things(index: FakeIndex) -> 
         ("deleted", False),
         ("created", True),
     ]
+
+
+def moves(batch: Batch) -> list[tuple[str, str, object]]:
+    return [(e.event_type, e.path, e.moved_from or None) for e in batch.events if isinstance(e, Event)]
+
+
+def test_a_rename_is_one_event(index: FakeIndex) -> None:
+    """PROTOCOL 21: the group knew the source and not the destination, and it is the same file: one event leases both."""
+    index.put(b"/r/a", size=3, ino=7)
+    group = made(index)
+    group.ack(index, pull(group, index).number, 0.0)
+    index.remove(b"/r/a")
+    index.put(b"/r/b", size=3, ino=7)
+    batch = pull(group, index)
+    assert moves(batch) == [("moved", "/r/b", "/r/a")]
+    index.put(b"/r/a", size=9, ino=8)
+    assert why(group, index) == "empty"
+    group.ack(index, batch.number, 0.0)
+    assert moves(pull(group, index)) == [("created", "/r/a", None)]
+
+
+@pytest.mark.parametrize("case", ["unknown source", "known destination", "other inode", "other size", "two names", "torn"])
+def test_what_is_not_certain_is_two_events(index: FakeIndex, case: str) -> None:
+    """PROTOCOL 21: else two events, or one of them where the other is nothing to this group."""
+    group = made(index)
+    if case != "unknown source":
+        index.put(b"/r/a", size=3, ino=7)
+    if case == "known destination":
+        index.put(b"/r/b", size=1, ino=5)
+    if case == "two names":
+        index.put(b"/r/c", size=3, ino=7)
+    index.put(b"/r/other", size=3, ino=9)
+    group.ack(index, pull(group, index).number, 0.0)
+    if case == "unknown source":
+        index.put(b"/r/a", size=3, ino=7)
+    index.remove(b"/r/a")
+    if case == "two names":
+        index.remove(b"/r/c")
+    index.put(b"/r/b", size=4 if case == "other size" else 3, ino=8 if case == "other inode" else 7)
+    batches = [pull(group, index, 1 if case == "torn" else 100)]
+    if case == "torn":
+        batches.append(pull(group, index, 1))
+    said = {kind for batch in batches for kind, _ in kinds(batch)}
+    assert "moved" not in said
+    assert said == {
+        "unknown source": {"created"},
+        "known destination": {"deleted", "modified"},
+    }.get(case, {"deleted", "created"})

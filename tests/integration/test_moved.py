@@ -1,0 +1,73 @@
+"""Renames arrive as one event where that is certain, and as two where it is not."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from running import Consumer, Running, consuming, running, settings_for
+from waiting import eventually
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    root = tmp_path / "root"
+    for d in ("a", "b"):
+        (root / d).mkdir(parents=True)
+        for n in range(5):
+            (root / d / f"{d}{n}.ast.json").write_text(f"{d}{n}")
+    return root
+
+
+@pytest.fixture
+def followed(state_dir: Path, root: Path, no_leaks: None) -> Iterator[tuple[Running, Consumer]]:
+    """A consumer that knows the whole tree."""
+    with running(state_dir, settings_for(root, settle_ms=20)) as service, consuming(state_dir) as consumer:
+        service.assert_mirrored(consumer, root)
+        consumer.events.clear()
+        yield service, consumer
+
+
+def told(consumer: Consumer, root: Path) -> set[tuple[str, str]]:
+    return {(kind, os.fsdecode(path)[len(str(root)) + 1 :]) for kind, path in consumer.events}
+
+
+def test_a_renamed_file_is_moved(followed: tuple[Running, Consumer], root: Path) -> None:
+    """Within a directory, and from one to another."""
+    service, consumer = followed
+    (root / "a" / "a0.ast.json").rename(root / "a" / "new.ast.json")
+    (root / "a" / "a1.ast.json").rename(root / "b" / "new.ast.json")
+    service.assert_mirrored(consumer, root)
+    assert told(consumer, root) == {("moved", "a/new.ast.json"), ("moved", "b/new.ast.json")}
+
+
+def test_a_renamed_directory_moves_its_files(followed: tuple[Running, Consumer], root: Path) -> None:
+    """Each file has an event of its own."""
+    service, consumer = followed
+    (root / "a").rename(root / "c")
+    service.assert_mirrored(consumer, root)
+    assert told(consumer, root) == {("moved", f"c/a{n}.ast.json") for n in range(5)}
+
+
+def test_an_atomic_save_is_modified(followed: tuple[Running, Consumer], root: Path) -> None:
+    """A temporary file renamed over another is a change of that other; a rename over a known file is no move."""
+    service, consumer = followed
+    temporary = root / "a" / "a0.ast.json.tmp"
+    temporary.write_text("saved")
+    temporary.rename(root / "a" / "a0.ast.json")
+    (root / "b" / "b0.ast.json").rename(root / "b" / "b1.ast.json")
+    service.assert_mirrored(consumer, root)
+    assert told(consumer, root) == {("modified", "a/a0.ast.json"), ("deleted", "b/b0.ast.json"), ("modified", "b/b1.ast.json")}
+
+
+def test_in_and_out_are_no_moves(followed: tuple[Running, Consumer], root: Path, tmp_path: Path) -> None:
+    """PEERS 9: one file moved out, an unrelated one moved in."""
+    service, consumer = followed
+    (tmp_path / "outside.json").write_text("a1")
+    (root / "a" / "a0.ast.json").rename(tmp_path / "out.json")
+    (tmp_path / "outside.json").rename(root / "a" / "in.ast.json")
+    service.assert_mirrored(consumer, root)
+    assert told(consumer, root) == {("deleted", "a/a0.ast.json"), ("created", "a/in.ast.json")}
+    eventually(lambda: consumer.error is None)

@@ -1,0 +1,188 @@
+"""The short form of perf/: its machinery on small trees, asserting counts and ratios, never times.
+
+So the suites cannot rot between two runs of `make perf`, and what must hold at any speed (nothing lost, nothing invented,
+nothing heard of what is excluded, batches worth their while) is tested with the very code that measures it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+sys.path.insert(0, str(ROOT / "perf"))
+
+import report  # noqa: E402 - found by the path that was just set
+import svg  # noqa: E402
+import trees  # noqa: E402
+from book import Book  # noqa: E402
+from latency import latencies, percentile  # noqa: E402
+from rows import ROWS  # noqa: E402
+from sides import Service, Watch  # noqa: E402
+from writers import Writers  # noqa: E402
+
+pytestmark = pytest.mark.usefixtures("no_leaks")
+
+
+@pytest.fixture
+def writers() -> Iterator[Writers]:
+    """A compiled writer, or the Python one."""
+    made = Writers()
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def grove(tmp_path: Path) -> trees.Tree:
+    """1,000 files in 100 directories."""
+    return trees.make(tmp_path / "grove", 1_000)
+
+
+def test_a_burst_arrives_whole_and_a_storm_merges(grove: trees.Tree, writers: Writers) -> None:
+    """Every file rewritten at full speed comes; 20,000 rewrites of one file come as a few events, one after the last write."""
+    with Service(grove.root) as product:
+        hands = product.hands()
+        written = writers.run(grove.paths)
+        got = hands.wait(grove.files, quiet_s=0.3)
+        assert (got.distinct, got.fatal) == (grove.files, "")
+        assert got.events <= 2 * grove.files
+        assert written.end >= written.begin
+        hands.reset()
+        written = writers.run(grove.paths[:1], 20_000)
+        got = hands.wait(1, quiet_s=1.5)
+        assert 1 <= got.events <= 200
+        assert hands.report()["last"][os.fsdecode(grove.paths[0])] > written.end
+
+
+def test_others_work_is_not_heard(tmp_path: Path, writers: Writers) -> None:
+    """Reading every file, and writing in an excluded directory, raise no event; it has no watch at all."""
+    source = trees.make(tmp_path / "root" / "src", 200)
+    noise = trees.make(tmp_path / "root" / "node_modules", 200)
+    with Service(tmp_path / "root") as product:
+        assert product.ready["directories"] == source.directories + 2  # the root and src
+        hands = product.hands()
+        writers.run(source.paths, kind="read")
+        writers.run(noise.paths, 2_000)
+        product.client.sync()
+        assert hands.wait(1, timeout_s=0.3).events == 0
+        writers.run(source.paths[:1])
+        assert hands.wait(1).distinct == 1
+
+
+def test_batches_cost_less_than_single_events(grove: trees.Tree, writers: Writers) -> None:
+    """The same 300 events, each batch acknowledged, go at least 40 % faster in batches of 100 than one by one."""
+    with Service(grove.root, consumer=False) as product:
+        client = product.client
+        client.pull("short", from_="now")
+        tick = int(client.hello()["tick"])
+        writers.run(grove.paths[:300])
+        client.sync()
+
+        def rate(most: int) -> float:
+            client.seek("short", tick)
+            begin, sizes = time.perf_counter(), []
+            for batch in client.batches("short", max=most, follow=False):
+                sizes.append(len(batch))
+                batch.ack()
+            assert sum(sizes) == 300
+            assert max(sizes) <= most
+            return 300 / (time.perf_counter() - begin)
+
+        assert rate(100) >= 1.4 * rate(1)
+
+
+def test_a_second_watch_hears_just_what_changed(grove: trees.Tree, writers: Writers, state_dir: Path) -> None:
+    """`watch --json` as the suites launch it: ready names every file, and resuming brings the 20 that changed and no other."""
+    with Watch(grove.root, "--state-dir", state_dir) as watch:
+        assert watch.ready["files"] == grove.files
+        assert watch.ready_s > 0
+        assert {"watch", "supervisord", "aggregator", "shards"} <= watch.usage().cpu_by_name.keys()
+    changed = grove.paths[::50]
+    writers.run(changed)
+    with Watch(grove.root, "--state-dir", state_dir) as watch:
+        came = [json.loads(watch.lines.next(30))["path"] for _ in changed]
+        assert sorted(came) == sorted(map(os.fsdecode, changed))
+        assert watch.lines.silent(0.3)
+
+
+def test_latency_of_a_rewrite_is_counted_from_the_write(grove: trees.Tree) -> None:
+    """A hand-over counts for the writes before its look, not for those after it; a write that nothing follows is missed."""
+    offset = time.time() - time.monotonic()
+    tree = trees.Tree(grove.root, 1, 2, grove.paths[:2])
+    a, b = map(os.fsdecode, tree.paths)
+    stamps = [1.0, 1.5, 2.0, 2.5]  # a, b, a, b
+    log = [(a, 1.4, 1.2 + offset), (b, 2.9, 2.6 + offset)]
+    found, missed = latencies(tree, stamps, log)
+    assert missed == 1
+    assert sorted(round(seconds, 3) for seconds in found) == [0.4, 0.4, 1.4]
+
+
+def test_the_writers_agree(grove: trees.Tree, writers: Writers) -> None:
+    """The C writer and its Python stand-in leave the same bytes, and stamp each operation in order."""
+    contents = []
+    for kind in (writers._command, [sys.executable, "-I", str(ROOT / "perf" / "writers.py")]):
+        writers._command = kind
+        with writers.begin(grove.paths[:3], 7, rate=1_000, stamps=True) as running:
+            written = running.wait()
+        assert list(written.stamps) == sorted(written.stamps)
+        assert len(written.stamps) == 7
+        contents.append([Path(os.fsdecode(path)).read_bytes() for path in grove.paths[:3]])
+    assert contents[0] == contents[1] != []
+
+
+class FakeBenchmark:
+    """What a Book asks of pytest-benchmark."""
+
+    group = ""
+
+    def __init__(self) -> None:
+        self.extra_info: dict[str, object] = {}
+
+    def pedantic(self, target: object, rounds: int) -> None:
+        for _ in range(rounds):
+            target()  # type: ignore[operator]
+
+
+def test_figures_become_a_table(tmp_path: Path) -> None:
+    """What a suite notes ends in the table, with its goal, its verdict, its spread and what a peer lost."""
+    for side, note, late_s in (("shardwatch", "", [0.3, 0.4, 0.2]), ("watchman", "LOST 1 of 10, without a word", [0.7] * 3)):
+        book = Book(FakeBenchmark(), "burst", side, directory=tmp_path)
+        book.settings(files=10, tree=tmp_path)
+        book.note(note)
+        rounds = iter([{"late_s": late, "missed": 0, "events": 10, "writer_s": 0.1} for late in late_s])
+        book.rounds(lambda: next(rounds), 3, headline="late_s")  # noqa: B023 - called before the loop goes on
+    results = report.read(tmp_path)
+    lines = report.table(results)
+    assert "last one 0.30 (0.20–0.40) s after the writer" in lines[2]
+    assert lines[2].endswith("| yes |")
+    assert "**LOST 1 of 10, without a word**" in lines[3]
+    assert "files 10" in report.settings(results)[2]
+
+
+def test_every_row_can_be_shown() -> None:
+    """Each row's template and check take the figures that it names, so that a long run does not fail at its end."""
+    names = {key: re.findall(r"\{(\w+)", row.show) for key, row in ROWS.items()}
+    figures = {key: {"shardwatch": dict.fromkeys([*found, "missed", "stale", "events"], 1.0)} for key, found in names.items()}
+    for key, row in ROWS.items():
+        held = {"figures": {n: {"median": 1.0, "min": 1.0, "max": 1.0, "values": [1.0]} for n in names[key]}, "notes": []}
+        assert "{" not in report.shown(key, held)
+        if row.check is not None:
+            assert row.check(figures[key], figures) in (True, False, None)
+
+
+def test_plots_are_well_formed() -> None:
+    """A plot parses as XML, and names its lines, also those with characters that XML reserves."""
+    text = svg.plot("a < b", "files", "s", {"x & y": [(10, 1), (1000, 20)], "none": []})
+    root = ElementTree.fromstring(text)
+    words = [element.text for element in root.iter() if element.text]
+    assert "x & y" in words
+    assert "none" not in words
+    assert percentile([3.0, 1.0, 2.0], 0.5) == 2.0
