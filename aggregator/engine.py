@@ -133,6 +133,7 @@ class Engine:
             "looks": beat.looks,
             "filtered": beat.filtered,
             "others": beat.others,
+            "resent": beat.resent,
         }
 
     def _degraded(self) -> list[dict[str, object]]:

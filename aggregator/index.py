@@ -7,22 +7,18 @@ ours (the operating system has it); with `power`, it survives the machine's (syn
 from __future__ import annotations
 
 import os
-import secrets
-import sqlite3
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from shardwatch.aggregator.index_schema import Connect, connect, open_database
 from shardwatch.aggregator.merge import GONE, Changes, Known, Ticks, burial, merge
-from shardwatch.shard.contract.errors import ShardwatchError
 from shardwatch.shard.contract.paths import join
 from shardwatch.shard.contract.wire import Entry, Gone, Listing, Looks
 
-SCHEMA: Final = 1
 #: Ticks reserved ahead durably: after a crash of the machine a start goes on above them, so that none is given twice.
 _TICKS_RESERVED: Final = 1 << 20
-_CACHE_KIB: Final = 4096
 #: Directory ids kept in memory.
 _IDS_MAX: Final = 4096
 #: Looks of up to this many names are answered name by name, more by reading the directory's rows.
@@ -55,10 +51,6 @@ class Row(NamedTuple):
     ino: int
 
 
-class IndexVersionError(ShardwatchError):
-    """The index on disk was written by a newer version."""
-
-
 class Index:
     """Owned by one thread. Raises sqlite3.Error where the disk fails: the caller ends, nothing uncommitted was handed out.
 
@@ -67,6 +59,7 @@ class Index:
         durability: `process` or `power`.
         lane_of: priority of an absolute path; None where all are 0.
         directories: whether directories are events.
+        connect: opens the file.
     """
 
     def __init__(
@@ -76,35 +69,23 @@ class Index:
         durability: str = "process",
         lane_of: Callable[[bytes], int] | None = None,
         directories: bool = False,
+        connect: Connect = connect,
     ) -> None:
         self._lane_of = lane_of
         self._directories_are_events = directories
-        self._db = sqlite3.connect(path, isolation_level=None, cached_statements=256)
-        os.chmod(path, 0o600)
-        execute = self._db.execute
-        execute("PRAGMA journal_mode=WAL")
-        execute("PRAGMA synchronous=FULL")
-        execute(f"PRAGMA cache_size=-{_CACHE_KIB}")
-        execute("PRAGMA temp_store=MEMORY")
-        if not execute("SELECT 1 FROM sqlite_master WHERE name='state'").fetchone():
-            self._create()
-        row = execute("SELECT schema, incarnation, ceiling, collected, files, directories, filter FROM state").fetchone()
-        if row[0] > SCHEMA:
-            self._db.close()
-            raise IndexVersionError(
-                f"{path} has schema {row[0]}, this version knows {SCHEMA}",
-                hint="run the newer version, or another state directory",
-            )
-        self.incarnation: str = row[1]
-        self.collected: int = row[3]
-        self.files: int = row[4]
-        self.directories: int = row[5]
-        self.fingerprint: str = row[6]
-        self._ticks = Ticks(row[2])
+        self._db, state = open_database(path, connect)
+        self.path = path
+        self.incarnation = state.incarnation
+        self.collected = state.collected
+        self.files = state.files
+        self.directories = state.directories
+        self.fingerprint = state.filter
+        #: Last tick that was committed before this start. A group that was handed a later one knows more than this file.
+        self.found_tick = state.tick
+        self._ticks = Ticks(state.ceiling)
         self._ceiling = 0
         self._reserve()
-        self._synchronous = "FULL" if durability == "power" else "NORMAL"
-        execute(f"PRAGMA synchronous={self._synchronous}")
+        self._db.execute(f"PRAGMA synchronous={'FULL' if durability == 'power' else 'NORMAL'}")
         self._ids: dict[bytes, int] = {}
         self._open = False
         self.written = 0
@@ -114,17 +95,12 @@ class Index:
         self.owed: dict[bytes, set[bytes]] = {}
         #: True once more is owed than was last asked for (reset by the receiver).
         self.owed_grew = False
-        for path_, name in execute("SELECT path, name FROM owed"):
+        for path_, name in self._db.execute("SELECT path, name FROM owed").fetchall():
             self.owed.setdefault(path_, set()).add(name)
-
-    def _create(self) -> None:
-        script = Path(__file__).with_name("sql").joinpath("index.sql").read_text()
-        self._db.executescript("BEGIN;" + script + "COMMIT;")
-        self._db.execute("INSERT INTO state VALUES (1, ?, ?, 0, 0, 0, 0, 0, '')", (SCHEMA, secrets.token_hex(8)))
 
     def _reserve(self) -> None:
         self._ceiling = self._ticks.last + _TICKS_RESERVED
-        self._db.execute("UPDATE state SET ceiling = ?", (self._ceiling,))
+        self._db.execute("UPDATE state SET tick = ?, ceiling = ?", (self._ticks.last, self._ceiling))
 
     # -- writing
 

@@ -23,7 +23,7 @@ from shardwatch.aggregator.serve import Server
 from shardwatch.shard.contract.errors import ShardwatchError, WireError
 from shardwatch.shard.contract.layout import Layout
 from shardwatch.shard.contract.life import Lock, Pulse, die_with_parent
-from shardwatch.shard.contract.limits import BEAT_S, FRAME_BYTES_MAX, SILENT_S
+from shardwatch.shard.contract.limits import BEAT_S, FRAME_BYTES_MAX, SILENT_S, next_beat
 from shardwatch.shard.contract.log import open_log
 from shardwatch.shard.contract.planfile import read_plan
 from shardwatch.shard.contract.settings import Settings, read_settings
@@ -159,7 +159,7 @@ class Aggregator:
             self._acks.send_multipart([shard.encode() + b"\0", encode(reply)])
 
     def _beat(self, now: float) -> None:
-        self._beat_at = now + BEAT_S
+        self._beat_at = next_beat(now, BEAT_S)
         if self._receiver.reload_plan():
             self._index.commit()
         self._reply(touched_only=False)

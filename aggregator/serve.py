@@ -33,7 +33,7 @@ GROUPS_MAX: Final = 1_000
 #: Seconds between looks for abandoned groups.
 PRUNE_S: Final = 60.0
 #: Longest time between two calls of `tick`, seconds. A pause much longer than that is our own stall, not the workers'.
-TICK_S: Final = 1.0
+TICK_S: Final = 2.0
 STALL_S: Final = 5.0
 #: Seconds between looks whether a sync or a baseline is done, while one is waited for.
 _POLL_S: Final = 0.02

@@ -22,7 +22,7 @@ from shardwatch.shard.contract.errors import ShardwatchError, UsageError, WireEr
 from shardwatch.shard.contract.filter import Filter
 from shardwatch.shard.contract.layout import Layout
 from shardwatch.shard.contract.life import Lock, Pulse, die_with_parent
-from shardwatch.shard.contract.limits import BEAT_S, LIMIT_RESERVE, SHARD_ID_PATTERN, WIRE_VERSION
+from shardwatch.shard.contract.limits import BEAT_S, LIMIT_RESERVE, SHARD_ID_PATTERN, WIRE_VERSION, next_beat
 from shardwatch.shard.contract.log import open_log
 from shardwatch.shard.contract.planfile import Plan, read_plan
 from shardwatch.shard.contract.settings import Settings, read_settings
@@ -199,7 +199,7 @@ class ShardProcess:
         self._watcher.begin()
 
     def _beat(self, now: int) -> None:
-        self._beat_at = now + int(BEAT_S * 1e9)
+        self._beat_at = next_beat(now, int(BEAT_S * 1e9))
         territory, watcher = self._territory, self._watcher
         beat = Beat(
             version=WIRE_VERSION,
@@ -222,6 +222,7 @@ class ShardProcess:
             filtered=territory.filtered,
             others=territory.others,
             doubts=territory.doubts.report(territory.places, territory.swept),
+            resent=self._stream.resent,
         )
         if not self._send(encode(beat)):
             self._beat_at = now + _BEAT_RETRY_NS  # nobody listens yet

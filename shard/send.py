@@ -37,6 +37,8 @@ class Stream:
         self._resend_at: int | None = None
         self._resend_wait = _RESEND_NS
         self._resent_at = 0
+        #: Frames sent more than once, each time counted.
+        self.resent = 0
 
     @property
     def full(self) -> bool:
@@ -84,6 +86,7 @@ class Stream:
             self._again(now)
 
     def _again(self, now: int) -> None:
+        self.resent += self._sent
         self._sent = 0
         self._resent_at = now
 

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import Final
 
 from shardwatch.shard.backend.base import Backend, Hints
-from shardwatch.shard.contract.limits import ANCHOR_CHECK_S, PENDING_NAMES_MAX
+from shardwatch.shard.contract.limits import ANCHOR_CHECK_S, PENDING_NAMES_MAX, next_beat
 from shardwatch.shard.contract.wire import Baseline, Synced
 from shardwatch.shard.doubts import Place
 from shardwatch.shard.send import Stream
@@ -194,7 +194,7 @@ class Watcher:
 
     def _timers(self, now: int) -> None:
         if now >= self._check_at:
-            self._check_at = now + int(ANCHOR_CHECK_S * 1e9)
+            self._check_at = next_beat(now, int(ANCHOR_CHECK_S * 1e9))
             self._check_anchors(self._next_places())
         if self._territory.doubts and now >= self._retry_at:
             self._retry_at = now + _DOUBT_RETRY_NS

@@ -22,7 +22,7 @@ import msgspec
 from shardwatch.shard.contract.errors import ShardwatchError, UsageError
 from shardwatch.shard.contract.layout import Layout
 from shardwatch.shard.contract.life import Lock, Pulse, die_with_parent
-from shardwatch.shard.contract.limits import BEAT_S
+from shardwatch.shard.contract.limits import BEAT_S, next_beat
 from shardwatch.shard.contract.planfile import Plan
 from shardwatch.shard.contract.settings import read_settings
 from shardwatch.supervisor.control import supervisord
@@ -88,11 +88,11 @@ def run(layout: Layout) -> int:
 
 
 def _told_to_leave(pulse: Pulse, wait_s: float) -> bool:
-    """Waits, with a pulse each second; True at the end of standard input."""
+    """Waits, with a pulse each beat; True at the end of standard input."""
     end = time.monotonic() + wait_s
-    while (left := end - time.monotonic()) > 0:
+    while (now := time.monotonic()) < end:
         pulse.beat()
-        readable, _, _ = select.select([0], [], [], min(left, BEAT_S))
+        readable, _, _ = select.select([0], [], [], next_beat(now, BEAT_S) - now)
         if readable and not os.read(0, 4096):
             return True
     return False

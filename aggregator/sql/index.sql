@@ -1,4 +1,4 @@
--- Schema 1 of index.db: one row a path. Times are nanoseconds of the wall clock; paths and names are exact bytes.
+-- Schema 2 of index.db: one row a path. Times are nanoseconds of the wall clock; paths and names are exact bytes.
 CREATE TABLE state (
     one INTEGER PRIMARY KEY CHECK (one = 1),
     schema INTEGER NOT NULL,
@@ -49,4 +49,8 @@ CREATE TABLE stream (
     epoch INTEGER NOT NULL,
     committed INTEGER NOT NULL,         -- number of the last frame applied, with its rows, in one transaction
     baseline INTEGER NOT NULL           -- plan generation whose baseline this epoch has finished; 0: none yet
+) WITHOUT ROWID;
+CREATE TABLE consumer (
+    name TEXT PRIMARY KEY,              -- a group
+    handed INTEGER NOT NULL             -- it was handed rows up to this tick, or was put there
 ) WITHOUT ROWID;

@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 
 from shardwatch.shard.contract.errors import InUseError
-from shardwatch.shard.contract.limits import BEAT_S
+from shardwatch.shard.contract.limits import PULSE_S
 
 _PR_SET_PDEATHSIG = 1
 
@@ -71,10 +71,10 @@ class Pulse:
         self._next = 0.0
 
     def beat(self) -> None:
-        """Call it as often as you like: one pulse a second is sent. Never blocks, never raises."""
+        """Call it as often as you like: one pulse a second at most is sent. Never blocks, never raises."""
         now = time.monotonic()
         if now >= self._next:
-            self._next = now + BEAT_S
+            self._next = now + PULSE_S
             with contextlib.suppress(OSError):  # nobody listens, or too many are waiting
                 self._socket.sendto(self._pid, self._path)
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, TypeVar
+
+T = TypeVar("T", int, float)
 
 #: Version of the frames between shards and aggregator. Both sides refuse any other.
 WIRE_VERSION: Final = 1
@@ -18,12 +20,15 @@ PENDING_NAMES_MAX: Final = 200_000
 #: Names of one directory that are looked at one by one; above it listing the directory is cheaper and no less exact.
 LOOKS_PER_DIRECTORY_MAX: Final = 4_000
 
-#: Seconds between heartbeats of a shard, and between repetitions of the aggregator's acks.
-BEAT_S: Final = 1.0
+#: Seconds between heartbeats of an idle process: a shard's beats, the aggregator's repeated acks, everyone's pulse. They all
+#: beat on the same grid of the shared clock, so that an idle service wakes the machine once and not five times.
+BEAT_S: Final = 2.0
+#: Shortest time between two pulses of a busy process.
+PULSE_S: Final = 1.0
 #: Seconds of silence after which a shard counts as hung or dead in `status`.
 SILENT_S: Final = 5.0
-#: Seconds between looks at the identity of a shard's anchors (they cost one lstat each).
-ANCHOR_CHECK_S: Final = 1.0
+#: Seconds between looks at the identity of a shard's anchors (an open and an fstat each), on the same grid.
+ANCHOR_CHECK_S: Final = 2.0
 
 #: Longest path of an ipc:// endpoint in bytes: sockaddr_un.sun_path less the closing NUL (unix(7)).
 IPC_PATH_BYTES_MAX: Final = 107
@@ -32,3 +37,8 @@ SHARD_ID_PATTERN: Final = r"[a-z0-9][a-z0-9_-]{0,62}"
 
 #: Part of max_user_watches and max_user_instances that the plan leaves to the user's other programs.
 LIMIT_RESERVE: Final = 0.1
+
+
+def next_beat(now: T, period: T) -> T:
+    """The next point of the grid of `period` after `now`, in the unit of both."""
+    return (now // period + 1) * period

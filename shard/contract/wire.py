@@ -118,6 +118,8 @@ class Beat(msgspec.Struct, tag="beat", array_like=True, frozen=True):
     filtered: int
     others: int
     doubts: list[Doubt]
+    #: Frames sent again, because their acks did not come.
+    resent: int = 0
 
 
 class Reply(msgspec.Struct, tag="reply", array_like=True, frozen=True):

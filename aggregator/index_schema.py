@@ -1,0 +1,99 @@
+"""The file of the index: made, opened, and brought to the newest schema by named steps. Used by `index` only.
+
+`sql/index.sql` is the newest schema; `STEPS` names the script that leads from each older one to the next. Each step is one
+transaction, which also writes the new number: killed at any point, the next start goes on where it was.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import sqlite3
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+from shardwatch.shard.contract.errors import ShardwatchError
+
+#: The schema of `sql/index.sql`.
+SCHEMA: Final = 2
+#: Schema -> script in `sql/` that leads from it to the next one.
+STEPS: Final[Mapping[int, str]] = {1: "index_1_to_2.sql"}
+_SQL: Final = Path(__file__).with_name("sql")
+_CACHE_KIB: Final = 4096
+
+#: Opens a file: `sqlite3.connect`, or what a test has in its place.
+Connect = Callable[[Path], Any]
+
+
+class IndexVersionError(ShardwatchError):
+    """The index on disk is of a version that this one can't read."""
+
+
+class State(NamedTuple):
+    """The one row of `state`, as it was found."""
+
+    incarnation: str
+    tick: int
+    ceiling: int
+    collected: int
+    files: int
+    directories: int
+    filter: str
+
+
+def connect(path: Path) -> sqlite3.Connection:
+    return sqlite3.connect(path, isolation_level=None, cached_statements=256)
+
+
+def open_database(path: Path, connect: Connect = connect) -> tuple[Any, State]:
+    """The connection, with synchronous=FULL, and the state.
+
+    Raises sqlite3.DatabaseError (not OperationalError) for a damaged file, IndexVersionError for one of another version.
+    """
+    db = connect(path)
+    try:
+        os.chmod(path, 0o600)
+        db.execute("PRAGMA journal_mode=WAL")
+        db.execute("PRAGMA synchronous=FULL")
+        db.execute(f"PRAGMA cache_size=-{_CACHE_KIB}")
+        db.execute("PRAGMA temp_store=MEMORY")
+        tables = {row[0] for row in db.execute("SELECT name FROM sqlite_master WHERE type='table'").fetchall()}
+        if not tables:
+            _make(db)
+        elif "state" not in tables:
+            raise sqlite3.DatabaseError("it is no index")
+        row = db.execute("SELECT schema FROM state").fetchone()
+        if row is None:
+            raise sqlite3.DatabaseError("its state is missing")
+        _migrate(db, path, row[0])
+        found = db.execute("SELECT incarnation, tick, ceiling, collected, files, directories, filter FROM state").fetchone()
+    except BaseException:
+        db.close()
+        raise
+    return db, State._make(found)
+
+
+def _script(db: Any, name: str, last: str) -> None:
+    """Runs a script and a last statement in one transaction."""
+    db.executescript(f"BEGIN IMMEDIATE;{_SQL.joinpath(name).read_text()};{last};COMMIT;")
+
+
+def _make(db: Any) -> None:
+    row = f"INSERT INTO state VALUES (1, {SCHEMA}, '{secrets.token_hex(8)}', 0, 0, 0, 0, 0, '')"
+    _script(db, "index.sql", row)
+
+
+def _migrate(db: Any, path: Path, schema: int) -> None:
+    if schema > SCHEMA:
+        raise IndexVersionError(
+            f"{path} has schema {schema}, this version knows {SCHEMA}", hint="run the newer version, or another state directory"
+        )
+    while schema < SCHEMA:
+        if schema not in STEPS:
+            raise IndexVersionError(
+                f"{path} has schema {schema}, which this version can't read",
+                hint="remove it while the service is stopped: it is built anew, and groups are told `fresh`",
+            )
+        _script(db, STEPS[schema], f"UPDATE state SET schema = {schema + 1}")
+        schema += 1

@@ -1,0 +1,102 @@
+"""When the disk fails: is a database damaged, or does the disk only refuse? What is damaged is set aside, never overwritten.
+
+Used by what opens a database, and by `main`, which decides. Reads and renames; it never writes into a database.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final, NamedTuple
+
+#: Steps of SQLite's machine between two calls of `on_progress`.
+_STEPS: Final = 100_000
+
+
+class Refusal(NamedTuple):
+    """Why the databases can't be used now, for people. It passes, or somebody makes it pass."""
+
+    message: str
+    remedy: str
+
+
+class MovedError(sqlite3.OperationalError):
+    """The file that is open is not the one that has its name any more: what is written would be lost."""
+
+
+def damaged(error: sqlite3.Error) -> bool:
+    """Whether the error says that the file's content is wrong: waiting does not help. A refusing disk (full, read-only,
+    failing) is an OperationalError; an unexpected duplicate is what a damaged index looks like."""
+    return type(error) in (sqlite3.DatabaseError, sqlite3.IntegrityError)
+
+
+def refusal(error: sqlite3.Error | OSError, state_dir: Path) -> Refusal:
+    """What to tell of an error that is no damage."""
+    where = f"the state directory {state_dir}"
+    if not state_dir.exists():
+        return Refusal(f"{where} is gone", "start the service again; groups and index begin anew")
+    if isinstance(error, MovedError):
+        return Refusal(str(error), "nothing: it is opened anew")
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    full = code == sqlite3.SQLITE_FULL or (isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT))
+    if full or _no_room(state_dir):
+        return Refusal(f"the disk of {where} is full", "free some space there; the service then goes on by itself")
+    if code == sqlite3.SQLITE_READONLY or not os.access(state_dir, os.W_OK):
+        return Refusal(f"{where} can't be written", "make it writable; the service then goes on by itself")
+    return Refusal(f"the databases in {where} can't be used: {error}", "see to that disk; the service then goes on by itself")
+
+
+def _no_room(state_dir: Path) -> bool:
+    """SQLite says "disk I/O error" of some writes for which there is no room."""
+    try:
+        return os.statvfs(state_dir).f_bavail == 0
+    except OSError:
+        return False
+
+
+def identity(path: Path) -> tuple[int, int] | None:
+    """Which file has that name; None where there is none."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
+def examine(path: Path, on_progress: Callable[[], None]) -> str:
+    """What is wrong inside a database, "" where nothing is or there is none. Reads all of it, so it may take long.
+
+    Raises sqlite3.OperationalError where it can't be read.
+    """
+    if not path.exists():
+        return ""
+    db = sqlite3.connect(path, isolation_level=None)
+    try:
+        db.set_progress_handler(lambda: on_progress(), _STEPS)
+        found = str(db.execute("PRAGMA integrity_check(1)").fetchone()[0])
+        return "" if found == "ok" else " ".join(found.split())
+    except sqlite3.DatabaseError as error:
+        if not damaged(error):
+            raise
+        return str(error)
+    finally:
+        db.close()
+
+
+def set_aside(path: Path) -> Path:
+    """Renames a damaged database and its companions to the first free `.damaged-N`.
+
+    The database itself last: a new one beside an old log would take that log for its own.
+    """
+    n = 1
+    while (aside := path.with_name(f"{path.name}.damaged-{n}")).exists():
+        n += 1
+    for suffix in ("-wal", "-shm"):
+        companion = path.with_name(path.name + suffix)
+        if companion.exists():
+            companion.rename(aside.with_name(aside.name + suffix))
+    path.rename(aside)
+    return aside
