@@ -21,7 +21,7 @@ from shardwatch.shard.backend.base import Backend
 from shardwatch.shard.contract.errors import ShardwatchError, UsageError, WireError
 from shardwatch.shard.contract.filter import Filter
 from shardwatch.shard.contract.layout import Layout
-from shardwatch.shard.contract.life import Lock, Pulse, die_with_parent
+from shardwatch.shard.contract.life import Lock, Pulse, die_with_parent, give_back
 from shardwatch.shard.contract.limits import BEAT_S, LIMIT_RESERVE, SHARD_ID_PATTERN, WIRE_VERSION, next_beat
 from shardwatch.shard.contract.log import open_log
 from shardwatch.shard.contract.planfile import Plan, read_plan
@@ -149,14 +149,15 @@ class ShardProcess:
             now = time.monotonic_ns()
             if self._watcher.baseline_done and not done:
                 self._beat_at = now  # whoever waits for readiness sees the counts that belong to it
+                give_back()
+            if now >= self._beat_at:
+                self._beat(now)  # before the frames: readiness, which they bring, is told with this beat's backend and doubts
             self._stream.flush(now)
             unsent = self._stream.unsent
             if unsent:
                 poller.register(self._push, zmq.POLLOUT)
             elif self._push in poller:
                 poller.unregister(self._push)
-            if now >= self._beat_at:
-                self._beat(now)
 
     def _timeout_ms(self) -> int:
         if not self._watcher.idle and not self._stream.full:

@@ -14,6 +14,7 @@ import signal
 import sys
 import time
 import xmlrpc.client
+from collections.abc import Callable, Sequence
 from types import FrameType
 from typing import Any, Final, Protocol
 
@@ -23,10 +24,9 @@ from shardwatch.shard.contract.errors import ShardwatchError, UsageError
 from shardwatch.shard.contract.layout import Layout
 from shardwatch.shard.contract.life import Lock, Pulse, die_with_parent
 from shardwatch.shard.contract.limits import BEAT_S, next_beat
-from shardwatch.shard.contract.planfile import Plan
-from shardwatch.shard.contract.settings import read_settings
+from shardwatch.shard.contract.planfile import Plan, read_plan
+from shardwatch.shard.contract.settings import Settings, read_settings
 from shardwatch.supervisor.control import supervisord
-from shardwatch.supervisor.planning import settle_plan
 
 #: Seconds between two looks at supervisord's list: only an operator's `remove` or `update` can change it.
 RECONCILE_S: Final = 10.0
@@ -64,7 +64,7 @@ def run(layout: Layout) -> int:
     """Plans, reconciles, and stays until standard input ends or supervisord leaves."""
     settings = read_settings(layout.settings)
     proxy = supervisord(layout.supervisor_socket)
-    plan = settle_plan(layout, settings, lambda: _pids(proxy.shards))
+    plan = planned(layout, settings, lambda: _pids(proxy.shards))
     print(f"plan {plan.generation}: {len(plan.anchors)} anchors in {len(plan.shards())} shards", flush=True)
     pulse = Pulse(layout.pulse_socket)
     said = ""
@@ -85,6 +85,31 @@ def run(layout: Layout) -> int:
                 print(f"supervisord does not answer: {said}", flush=True)
         if _told_to_leave(pulse, RECONCILE_S if not said else BEAT_S):
             return 0
+
+
+def planned(layout: Layout, settings: Settings, own_pids: Callable[[], Sequence[int]]) -> Plan:
+    """The plan, settled by a child of a moment: what planning needs, in code and in memory, is gone with it.
+
+    Raises ShardwatchError where the child failed; its reason is in the log.
+    """
+    child = os.fork()
+    if child == 0:
+        code = 1
+        try:
+            die_with_parent(signal.SIGKILL)
+            from shardwatch.supervisor.planning import settle_plan
+
+            settle_plan(layout, settings, own_pids)
+            code = 0
+        except (ShardwatchError, OSError) as error:
+            print(f"shardwatch-coordinator: {error}", file=sys.stderr, flush=True)
+        finally:
+            os._exit(code)
+    _, status = os.waitpid(child, 0)
+    plan = read_plan(layout.plan) if status == 0 else None
+    if plan is None:
+        raise ShardwatchError("the plan could not be made", hint="the lines above say why; it is tried again", retryable=True)
+    return plan
 
 
 def _told_to_leave(pulse: Pulse, wait_s: float) -> bool:

@@ -16,7 +16,7 @@ from typing import Final
 from shardwatch.shard.contract.pattern import DIRECTORY, OPEN, Names, Rule, Segment, parse, printable
 
 #: Directories whose verdict is remembered; when full, all are forgotten at once (a verdict costs a few microseconds).
-DIRECTORIES_REMEMBERED_MAX: Final = 16_384
+DIRECTORIES_REMEMBERED_MAX: Final = 512
 #: Programs (distinct verdicts of a directory) remembered.
 _PROGRAMS_MAX: Final = 1_024
 

@@ -68,7 +68,7 @@ def test_the_root_directory_can_be_a_root() -> None:
 
 @pytest.mark.parametrize(
     ("entries", "processors", "expected"),
-    [(0, 8, 1), (19_999, 8, 1), (20_000, 1, 2), (20_000, 2, 2), (100_000, 4, 4), (10**6, 64, 8), (10**7, 2, 4)],
+    [(0, 8, 1), (199_999, 8, 1), (200_000, 1, 2), (200_000, 2, 2), (300_000, 4, 4), (10**6, 64, 8), (10**7, 2, 4)],
 )
 def test_number_of_shards_chosen(entries: int, processors: int, expected: int) -> None:
     """One for a small tree, else one a processor from two to eight, twice that for a huge tree."""
