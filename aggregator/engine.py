@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from shardwatch.aggregator.index import Index
 from shardwatch.aggregator.receive import Receiver, Stream
@@ -67,6 +67,10 @@ class Engine:
             result["subtrees"] = [os.fsdecode(p).encode("utf-8", "replace").decode() for p in result["subtrees"]]  # type: ignore[attr-defined]
         return result
 
+    def look(self, paths: Sequence[bytes]) -> int:
+        """Has the owners look at these paths again; returns of how many there is an owner. A sync then waits for that."""
+        return self._receiver.look(paths)
+
     def status(self) -> dict[str, object]:
         """What `shardwatch status --json` shows of the engine (docs/formats.md)."""
         now = self._clock()
@@ -81,10 +85,12 @@ class Engine:
             "tick": self._index.tick,
             "backend": self._backend(),
             "durability": self._settings.durability,
+            "storage": None,
             "frames": receiver.frames,
             "duplicates": receiver.duplicates,
             "gaps": receiver.gaps,
             "dropped": receiver.dropped,
+            "foreign": receiver.foreign,
             "refused": self.refused,
             "rows_written": self._index.written,
             "shards": [self._shard(shard, stream, now) for shard, stream in sorted(receiver.streams.items())],

@@ -9,6 +9,7 @@ Not thread-safe; one process opens it (the aggregator, under its lock).
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from array import array
 from collections.abc import Callable
@@ -19,6 +20,7 @@ import msgspec
 
 from shardwatch.aggregator.groups import Group
 from shardwatch.aggregator.lease import Lane, Parked, Part, Unit
+from shardwatch.aggregator.storage import damaged, set_aside
 from shardwatch.shard.contract.errors import ShardwatchError
 
 #: PRAGMA user_version of the file.
@@ -63,20 +65,29 @@ def boot_id() -> str:
 class GroupStore:
     """The file, and the one transaction that is open between two commits."""
 
-    def __init__(self, path: Path | str, *, durability: str = "process", boot: str | None = None) -> None:
+    def __init__(
+        self,
+        path: Path | str,
+        *,
+        durability: str = "process",
+        boot: str | None = None,
+        connect: Callable[[Path], Any] | None = None,
+    ) -> None:
         """Opens or makes the file. A damaged one is renamed to NAME.damaged-N and a new one begun; `notes` says so.
 
-        Raises ShardwatchError for a file of a newer version, sqlite3.OperationalError if the disk refuses.
+        Raises ShardwatchError for a file of a newer version, sqlite3.OperationalError if the disk refuses. `connect` opens
+        the file; None: sqlite3 does.
         """
+        self._connect = connect or (lambda path: sqlite3.connect(path, isolation_level=None, timeout=5.0))
         self.path = Path(path)
         #: What the user should know, one line each: main shows it in `status`.
         self.notes: list[str] = []
         self._durability = durability
         try:
             self._db = self._open()
-        except sqlite3.OperationalError:
-            raise
         except sqlite3.DatabaseError as error:
+            if not damaged(error):
+                raise
             self.set_aside(str(error))
         boot = boot_id() if boot is None else boot
         known, clean = self.meta("boot"), self.meta("clean") == "1"
@@ -88,9 +99,10 @@ class GroupStore:
         self.set_meta("clean", "0")
         self.commit()
 
-    def _open(self) -> sqlite3.Connection:
-        db = sqlite3.connect(self.path, isolation_level=None, timeout=5.0)
+    def _open(self) -> Any:
+        db = self._connect(self.path)
         try:
+            os.chmod(self.path, 0o600)
             db.execute("PRAGMA journal_mode=WAL")
             db.execute(f"PRAGMA synchronous={'FULL' if self._durability == 'power' else 'NORMAL'}")
             version = db.execute("PRAGMA user_version").fetchone()[0]
@@ -117,14 +129,7 @@ class GroupStore:
         """Renames a damaged file and begins a new one, without groups."""
         if hasattr(self, "_db"):
             self._db.close()
-        n = 1
-        while (aside := self.path.with_name(f"{self.path.name}.damaged-{n}")).exists():
-            n += 1
-        self.path.rename(aside)
-        for tail in ("-wal", "-shm"):
-            extra = self.path.with_name(self.path.name + tail)
-            if extra.exists():
-                extra.rename(aside.with_name(aside.name + tail))
+        aside = set_aside(self.path)
         self.notes.append(f"the groups were lost: {self.path.name} was damaged ({why}) and is kept as {aside.name}")
         self._db = self._open()
 
@@ -159,8 +164,8 @@ class GroupStore:
         finally:
             self._db.close()
 
-    def crash(self) -> None:
-        """What a SIGKILL leaves: the open transaction is lost. For tests."""
+    def abandon(self) -> None:
+        """Closes; what was not committed is lost, as with a SIGKILL. For a disk that refuses. Idempotent."""
         self._db.close()
 
     # -- groups -----------------------------------------------------------------------------------------------------

@@ -120,6 +120,11 @@ class Group:
         """Rows of the lane with a later tick were not looked at yet."""
         return self.lanes[number].scan if number in self.lanes else self.base_scan
 
+    def reached(self) -> int:
+        """Highest tick that was considered or handed out in any lane."""
+        ticks = [tick for lane in self.lanes.values() for tick in (lane.scan, lane.handed)]
+        return max(self.base_scan, self.base_handed, *ticks)
+
     def units(self) -> Iterator[Unit]:
         yield from self.leases.values()
         yield from self.redo

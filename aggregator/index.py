@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from shardwatch.aggregator.debts import Debts
 from shardwatch.aggregator.index_schema import Connect, connect, open_database
 from shardwatch.aggregator.merge import GONE, Changes, Known, Ticks, burial, merge
 from shardwatch.shard.contract.paths import join
@@ -20,9 +21,11 @@ from shardwatch.shard.contract.wire import Entry, Gone, Listing, Looks
 #: Ticks reserved ahead durably: after a crash of the machine a start goes on above them, so that none is given twice.
 _TICKS_RESERVED: Final = 1 << 20
 #: Directory ids kept in memory.
-_IDS_MAX: Final = 4096
+_IDS_MAX: Final = 1024
 #: Looks of up to this many names are answered name by name, more by reading the directory's rows.
 _BY_NAME_MAX: Final = 48
+#: Made when it is needed first.
+_BY_INODE: Final = "entry_by_inode"
 
 _KNOWN = "name, directory, kind, dev, ino, nlink, size, mtime_ns, ctime_ns, racy, lane, tick, born, died, made"
 _ROW = (
@@ -52,7 +55,7 @@ class Row(NamedTuple):
 
 
 class Index:
-    """Owned by one thread. Raises sqlite3.Error where the disk fails: the caller ends, nothing uncommitted was handed out.
+    """Owned by one thread. Raises sqlite3.Error where the disk fails: the caller abandons it, nothing uncommitted was handed out.
 
     Args:
         path: file; made if it is not there.
@@ -84,23 +87,25 @@ class Index:
         self.found_tick = state.tick
         self._ticks = Ticks(state.ceiling)
         self._ceiling = 0
+        self._synchronous = "FULL" if durability == "power" else "NORMAL"
         self._reserve()
-        self._db.execute(f"PRAGMA synchronous={'FULL' if durability == 'power' else 'NORMAL'}")
         self._ids: dict[bytes, int] = {}
         self._open = False
         self.written = 0
         #: Called within work that may take long: the process is not hung.
         self.on_progress: Callable[[], None] = _nothing
-        #: directory -> names that its owner must look at again; durable with the change that made them so.
-        self.owed: dict[bytes, set[bytes]] = {}
-        #: True once more is owed than was last asked for (reset by the receiver).
-        self.owed_grew = False
-        for path_, name in self._db.execute("SELECT path, name FROM owed").fetchall():
-            self.owed.setdefault(path_, set()).add(name)
+        #: Whether rows can be found by inode: once a file with several names was seen. Most trees have none, and pay nothing.
+        self._by_inode = bool(
+            self._db.execute("SELECT 1 FROM sqlite_master WHERE type='index' AND name=?", (_BY_INODE,)).fetchall()
+        )
+        self.debts = Debts(self._db)
 
     def _reserve(self) -> None:
+        """Outside of a transaction, and on the disk when it returns, whatever the durability."""
         self._ceiling = self._ticks.last + _TICKS_RESERVED
+        self._db.execute("PRAGMA synchronous=FULL")
         self._db.execute("UPDATE state SET tick = ?, ceiling = ?", (self._ticks.last, self._ceiling))
+        self._db.execute(f"PRAGMA synchronous={self._synchronous}")
 
     # -- writing
 
@@ -114,18 +119,29 @@ class Index:
         """Makes everything since `begin` durable, and visible to groups."""
         if not self._open:
             return
-        if self._ticks.last >= self._ceiling - 1:
-            self._ceiling = self._ticks.last + _TICKS_RESERVED
         self._db.execute(
             "UPDATE state SET tick=?, ceiling=?, collected=?, files=?, directories=?",
-            (self._ticks.last, self._ceiling, self.collected, self.files, self.directories),
+            (self._ticks.last, max(self._ceiling, self._ticks.last), self.collected, self.files, self.directories),
         )
         self._db.execute("COMMIT")
         self._open = False
+        if self._ticks.last >= self._ceiling:
+            self._reserve()
+
+    def rollback(self) -> None:
+        """Undoes everything since `begin` on the disk. What is in memory is wrong from then on: the caller abandons it."""
+        self._open = False
+        if self._db.in_transaction:
+            self._db.execute("ROLLBACK")
 
     @property
     def tick(self) -> int:
         return self._ticks.last
+
+    @property
+    def owed(self) -> Mapping[bytes, Mapping[bytes, tuple[int, int]]]:
+        """Directories, and names in them, that their owners must look at again (`aggregator.debts`)."""
+        return self.debts.owed
 
     def apply_listing(self, record: Listing, stops: Iterable[bytes]) -> None:
         """A directory, or a range of its names, as read to its end. Call between `begin` and `commit`, like all `apply_…`.
@@ -145,7 +161,8 @@ class Index:
                 sql += " AND name <= ?"
                 arguments.append(record.upto)
             known = self._known(sql, arguments)
-        self._merge(id_, record.path, known, record.entries, (), True, record.at, stops)
+        owed = [n for n in self.owed.get(record.path, ()) if _within(n, record.after, record.upto)]
+        self._merge(id_, record.path, known, record.entries, (), True, record.at, stops, owed)
 
     def apply_looks(self, record: Looks, stops: Iterable[bytes]) -> None:
         """Some names of a directory."""
@@ -159,7 +176,8 @@ class Index:
         else:
             for name in names:
                 known.update(self._known(f"SELECT {_KNOWN} FROM entry WHERE dir=? AND name=?", [id_, name]))
-        self._merge(id_, record.path, known, record.entries, record.absent, False, record.at, stops)
+        owed = [n for n in names if n in self.owed.get(record.path, ())]
+        self._merge(id_, record.path, known, record.entries, record.absent, False, record.at, stops, owed)
 
     def apply_gone(self, record: Gone, stops: Iterable[bytes]) -> None:
         """An anchor is not there: everything of it goes."""
@@ -194,6 +212,7 @@ class Index:
         complete: bool,
         at: int,
         stops: Iterable[bytes],
+        owed: list[bytes],
     ) -> None:
         lanes: dict[bytes, int] | int = 0
         if self._lane_of is not None:
@@ -202,13 +221,16 @@ class Index:
             known, entries, absent, complete=complete, at=at, ticks=self._ticks, lane_of=lanes,
             directories_are_events=self._directories_are_events,
         )  # fmt: skip
-        if self.owed and path in self.owed:
-            names = self.owed[path]
-            self._paid(path, set(names) if complete else names & ({e[0] for e in entries} | set(absent)))
+        if owed:
+            self.debts.pay(path, owed, at)
+            # Rows below a directory that has none itself: only in a damaged file, and then somebody asked for this look.
+            changes.gone_directories += [n for n in absent if n in owed and n not in changes.gone_directories]
         if changes:
             self._write(id_, changes)
-        if changes.linked:
-            self._owe(changes.linked)
+        if changes.links and not self._by_inode:
+            self._index_inodes()
+        if changes.linked and self._by_inode:
+            self.debts.add_names(changes.linked, at)
         if changes.gone_directories:
             self._bury_below([join(path, name) for name in changes.gone_directories], at, stops)
 
@@ -232,45 +254,26 @@ class Index:
         self.directories += changes.directories
         self.written += len(changes.inserts) + len(changes.updates) + len(changes.forgotten)
 
-    def _owe(self, inodes: Mapping[tuple[int, int], bool]) -> None:
-        """Other names of these files may show another state than their rows: their owners look again.
-
-        Where a name is gone, all others are in doubt (their link count fell); else those that differ from the latest look.
-        """
-        for (dev, ino), gone in inodes.items():
-            rows = self._db.execute(
-                "SELECT e.ctime_ns, e.nlink, e.size, e.mtime_ns, d.path, e.name FROM entry e JOIN directory d ON d.id=e.dir"
-                " WHERE e.ino=? AND e.dev=? AND e.nlink>1 AND e.kind<>0",
-                (ino, dev),
-            ).fetchall()
-            latest = max((row[:4] for row in rows), default=None)
-            for row in rows:
-                path, name = row[4:]
-                if (gone or row[:4] != latest) and name not in self.owed.get(path, ()):
-                    self.owed.setdefault(path, set()).add(name)
-                    self.owed_grew = True
-                    self._db.execute("INSERT OR IGNORE INTO owed VALUES (?, ?)", (path, name))
-
-    def _paid(self, path: bytes, names: set[bytes]) -> None:
-        if not names:
-            return
-        self._db.executemany("DELETE FROM owed WHERE path=? AND name=?", [(path, n) for n in names])
-        self.owed[path] -= names
-        if not self.owed[path]:
-            del self.owed[path]
+    def _index_inodes(self) -> None:
+        """Makes rows known by their inode, those too that were seen when their file had one name. Takes seconds for millions."""
+        progress = getattr(self._db, "set_progress_handler", None)
+        if progress is not None:
+            progress(self.on_progress, 100_000)
+        self._db.execute(f"CREATE INDEX {_BY_INODE} ON entry (ino, dev) WHERE kind <> 0 AND directory = 0")
+        if progress is not None:
+            progress(None, 0)
+        self._by_inode = True
 
     def _bury_below(self, paths: list[bytes], at: int, stops: Iterable[bytes]) -> None:
         """Everything in and below these directories is gone, save what is in or below an anchor in `stops`."""
         kept = sorted(stops)
         for path in paths:
-            for owed in [p for p in self.owed if p == path or p.startswith(path + b"/")]:
-                self._paid(owed, set(self.owed[owed]))
-            ids = [
-                row[0]
+            below = [
+                row
                 for row in self._db.execute("SELECT id, path FROM directory WHERE path=?1 OR (path>?2 AND path<?3)", _range(path))
                 if not any(row[1] == stop or row[1].startswith(stop + b"/") for stop in kept)
             ]
-            for id_ in ids:
+            for id_, directory in below:
                 self.on_progress()
                 changes = Changes()
                 for row in self._db.execute(f"SELECT {_KNOWN} FROM entry WHERE dir=? AND kind<>0", (id_,)).fetchall():
@@ -283,12 +286,21 @@ class Index:
                         changes.updates.append((GONE, *keep, 0, False, tick, tick, known.made, at, known.name, known.directory))
                     changes.files -= 1 - known.directory
                     changes.directories -= known.directory
-                    if known.nlink > 1:
-                        changes.linked[known.dev, known.ino] = True
+                    if not known.directory:
+                        changes.linked[known.dev, known.ino] = known.nlink
                 if changes:
                     self._write(id_, changes)
-                if changes.linked:
-                    self._owe(changes.linked)
+                self.debts.forgive(directory)
+                if changes.linked and self._by_inode:
+                    self.debts.add_names(changes.linked, at)
+                # Else every directory that ever was would stay: nobody else looks for those without rows.
+                unused = "DELETE FROM directory WHERE id=?1 AND NOT EXISTS (SELECT 1 FROM entry WHERE dir=?1)"
+                if self._db.execute(unused, (id_,)).rowcount:
+                    self._ids.pop(directory, None)
+
+    def owe(self, directory: bytes, name: bytes) -> None:
+        """The directory's owner looks at this name again, however long that takes. Between `begin` and `commit`."""
+        self.debts.add(directory, name, time.time_ns())
 
     # -- streams
 
@@ -320,6 +332,19 @@ class Index:
         """Forgets streams of shards that the plan does not name."""
         kept = set(keep)
         self._db.executemany("DELETE FROM stream WHERE shard=?", [(s,) for s in self.streams() if s not in kept])
+
+    # -- groups, as far as they must be known here too
+
+    def consumers(self) -> dict[str, int]:
+        """Group -> a tick that it had reached: what `keep_consumers` was told last."""
+        return dict(self._db.execute("SELECT name, handed FROM consumer").fetchall())
+
+    def keep_consumers(self, consumers: Mapping[str, int]) -> None:
+        """Makes the groups durable here too, so that they can be told if their own file is lost."""
+        self.begin()
+        self._db.execute("DELETE FROM consumer")
+        self._db.executemany("INSERT INTO consumer VALUES (?, ?)", list(consumers.items()))
+        self.commit()
 
     # -- what groups read
 
@@ -393,6 +418,7 @@ class Index:
             if not keeps(join(path, name), bool(directory))
         ]
         self._db.executemany("DELETE FROM entry WHERE dir=? AND name=? AND directory=?", out)
+        self.debts.forgive_without_rows()
         live = self._db.execute("SELECT count(*), coalesce(sum(directory), 0) FROM entry WHERE kind<>0").fetchone()
         self.files, self.directories = live[0] - live[1], live[1]
         self._db.execute("UPDATE state SET filter=?", (fingerprint,))
@@ -421,6 +447,10 @@ class Index:
             )
         self.commit()
 
+    def abandon(self) -> None:
+        """Closes; what was not committed is lost. For a disk that refuses. Idempotent."""
+        self._db.close()
+
     def close(self) -> None:
         """Commits, truncates the log, and leaves the exact tick as the ceiling."""
         self.commit()
@@ -430,6 +460,10 @@ class Index:
 
 def _nothing() -> None:
     pass
+
+
+def _within(name: bytes, after: bytes | None, upto: bytes | None) -> bool:
+    return (after is None or name > after) and (upto is None or name <= upto)
 
 
 def _range(path: bytes) -> tuple[bytes, bytes, bytes]:

@@ -12,6 +12,7 @@ from pathlib import Path
 import msgspec
 
 from shardwatch.aggregator.index import Index
+from shardwatch.aggregator.storage import damaged, set_aside
 from shardwatch.shard.contract.filter import Filter
 from shardwatch.shard.contract.settings import Settings
 
@@ -83,7 +84,10 @@ def fingerprint(settings: Settings) -> str:
 
 
 def open_index(path: Path, settings: Settings) -> tuple[Index, list[str]]:
-    """The index, ready, and notes for the status. A damaged file is set aside, never overwritten; groups then get `fresh`."""
+    """The index, ready, and notes for the status. A damaged file is set aside, never overwritten; groups then get `fresh`.
+
+    Raises sqlite3.Error: OperationalError where the disk refuses, any other for damage that shows only now.
+    """
     notes: list[str] = []
 
     def attempt() -> Index:
@@ -92,31 +96,34 @@ def open_index(path: Path, settings: Settings) -> tuple[Index, list[str]]:
     try:
         index = attempt()
     except sqlite3.DatabaseError as error:
-        if isinstance(error, sqlite3.OperationalError):
+        if not damaged(error):
             raise
-        aside = set_aside(path)
-        notes.append(f"the index was damaged ({error}); it is kept as {aside.name} and was built anew")
-        log.error("%s", notes[-1])
+        notes.append(rebuild(path, str(error)))
         index = attempt()
+    try:
+        _fit(index, settings, notes)
+    except BaseException:
+        index.abandon()
+        raise
+    return index, notes
+
+
+def rebuild(path: Path, why: str) -> str:
+    """Sets a damaged index aside; returns the note that says so. The next `open_index` makes a new one."""
+    note = f"the index was damaged ({why}); it is kept as {set_aside(path).name} and was built anew"
+    log.error("%s", note)
+    return note
+
+
+def _fit(index: Index, settings: Settings, notes: list[str]) -> None:
+    """Rows and lanes as the settings now want them."""
     wanted = fingerprint(settings)
     if index.fingerprint != wanted:
         first = not index.fingerprint
         forgotten = index.narrow(wanted, keeper(settings))
         if not first:
             index.assign_lanes()
-            notes.append(f"roots, filters or priorities changed: {forgotten} known paths are left out now")
-            log.info("%s", notes[-1])
-    return index, notes
-
-
-def set_aside(path: Path) -> Path:
-    """Renames a damaged database and its companions to the first free `.damaged-N`."""
-    n = 1
-    while (aside := path.with_name(f"{path.name}.damaged-{n}")).exists():
-        n += 1
-    for suffix in ("-wal", "-shm"):
-        companion = path.with_name(path.name + suffix)
-        if companion.exists():
-            companion.rename(aside.with_name(aside.name + suffix))
-    path.rename(aside)
-    return aside
+            note = f"roots, filters or priorities changed; known paths that are left out now: {forgotten}"
+            log.info("%s", note)
+            if forgotten:
+                notes.append(note)

@@ -7,100 +7,92 @@ import contextlib
 import logging
 import os
 import signal
-import stat
+import sqlite3
 import sys
 import time
-from collections.abc import Callable
+from collections import deque
 from pathlib import Path
+from typing import Final
 
+import msgspec
 import zmq
 
+from shardwatch.aggregator import waiting
+from shardwatch.aggregator.calls import Outgoing
 from shardwatch.aggregator.engine import Engine
 from shardwatch.aggregator.group_store import GroupStore
-from shardwatch.aggregator.index_open import open_index
+from shardwatch.aggregator.index_open import open_index, rebuild
 from shardwatch.aggregator.receive import Receiver
 from shardwatch.aggregator.serve import Server
+from shardwatch.aggregator.sockets import Sockets, until
+from shardwatch.aggregator.storage import DISK_ERRORS, MovedError, Refusal, damaged, examine, refusal, set_aside
 from shardwatch.shard.contract.errors import ShardwatchError, WireError
 from shardwatch.shard.contract.layout import Layout
-from shardwatch.shard.contract.life import Lock, Pulse, die_with_parent
-from shardwatch.shard.contract.limits import BEAT_S, FRAME_BYTES_MAX, SILENT_S, next_beat
-from shardwatch.shard.contract.log import open_log
-from shardwatch.shard.contract.planfile import read_plan
+from shardwatch.shard.contract.life import die_with_parent, give_back, identity, service_id
+from shardwatch.shard.contract.limits import BEAT_S, SILENT_S, next_beat
+from shardwatch.shard.contract.log import Sparse, open_log
+from shardwatch.shard.contract.planfile import Plan, read_plan
 from shardwatch.shard.contract.settings import Settings, read_settings
 from shardwatch.shard.contract.wire import Beat, decode_up, encode
 
 log = logging.getLogger("shardwatch.aggregator")
 
-_LOCK_WAIT_S = 10.0
 #: Entries and time after which a transaction is committed while more frames wait.
 _COMMIT_ENTRIES = 20_000
 _COMMIT_S = 0.05
-#: How long the last replies ("stopping") may take on their way, milliseconds.
-_LINGER_MS = 100
+#: Entries of one transaction that leave memory worth giving back.
+_MUCH = 1_000
 #: Requests answered before facts are looked at again.
 _REQUESTS = 200
 #: Seconds between collections of tombstones that no group needs any more.
 _COLLECT_S = 60.0
+#: So many times within so many seconds SQLite finds damage that no examination shows: the index is then built anew.
+_UNEXPLAINED: Final = 3
+_UNEXPLAINED_S: Final = 60.0
 
 
 class Aggregator:
-    """Owns the sockets, the index and the groups."""
+    """The index, the groups and what runs on them, from one opening of the databases to their closing.
 
-    def __init__(self, layout: Layout, settings: Settings) -> None:
+    Every method may raise sqlite3.Error: `abandon` it then. Nothing uncommitted has been acked or handed out.
+    """
+
+    def __init__(self, sockets: Sockets, layout: Layout, settings: Settings, notes: list[str]) -> None:
+        self._sockets = sockets
         self._settings = settings
-        self._lock = Lock(layout.lock("aggregator"), wait_s=_LOCK_WAIT_S)
-        self._index, notes = open_index(layout.index_db, settings)
-        self._receiver = Receiver(self._index, lambda: read_plan(layout.plan))
-        self._index.commit()
-        self._store = GroupStore(layout.groups_db, durability=settings.durability)
-        self._engine = Engine(self._index, self._receiver, settings, notes)
-        self._server = Server(self._index, self._store, self._engine, settings)
-        self._context = zmq.Context()
-        os.umask(0o077)  # ipc sockets are made with what the umask leaves
-        self._facts = self._bind(zmq.PULL, layout.endpoint(layout.facts_socket), rcvhwm=4096)
-        self._acks = self._bind(zmq.PUB, layout.endpoint(layout.acks_socket))
-        self._extract = self._bind(zmq.ROUTER, layout.endpoint(layout.extract_socket))
-        self._extract.setsockopt(zmq.ROUTER_MANDATORY, 1)
-        self._pulse = Pulse(layout.pulse_socket)
-        self._index.on_progress = self._pulse.beat
-        self._stopping = False
+        with contextlib.ExitStack() as undo:
+            self._index, found = open_index(layout.index_db, settings)
+            undo.callback(self._index.abandon)
+            notes += found
+            self._index.on_progress = sockets.pulse.beat
+            self._receiver = Receiver(self._index, lambda: _plan(layout.plan), service=service_id())
+            self._index.commit()
+            self._store = GroupStore(layout.groups_db, durability=settings.durability)
+            undo.callback(self._store.abandon)
+            self._engine = Engine(self._index, self._receiver, settings, notes)
+            self._server = Server(self._index, self._store, self._engine, settings)
+            self._server.reconcile(self._index.found_tick, self._index.consumers())
+            undo.pop_all()
+        self._consumers: dict[str, int] = {}
+        self._files = {path: identity(path) for path in (layout.index_db, layout.groups_db)}
+        self._bad_frames = Sparse(log)
         self._beat_at = 0.0
         self._turned_at = time.monotonic()
+        #: Much came in a moment ago: freed memory is given back once it is over.
+        self._trim = False
         self._collect_at = time.monotonic() + _COLLECT_S
 
-    def _bind(self, kind: int, endpoint: str, *, rcvhwm: int = 1000) -> zmq.Socket[bytes]:
-        socket: zmq.Socket[bytes] = self._context.socket(kind)
-        socket.setsockopt(zmq.LINGER, 0)
-        socket.setsockopt(zmq.RCVHWM, rcvhwm)
-        socket.setsockopt(zmq.MAXMSGSIZE, FRAME_BYTES_MAX)
-        socket.bind(endpoint)
-        return socket
-
-    def stop(self) -> None:
-        self._stopping = True
-
-    def run(self, wakeup_fd: int) -> None:
-        """Runs until `stop`, or until standard input ends (supervisord is dead)."""
-        poller = zmq.Poller()
-        poller.register(self._facts, zmq.POLLIN)
-        poller.register(self._extract, zmq.POLLIN)
-        poller.register(wakeup_fd, zmq.POLLIN)
-        if stat.S_ISFIFO(os.fstat(0).st_mode) or stat.S_ISSOCK(os.fstat(0).st_mode):
-            poller.register(0, zmq.POLLIN)
-        while not self._stopping:
-            self._pulse.beat()
-            ready = dict(poller.poll(self._timeout_ms()))
+    def run(self) -> None:
+        """Runs until it is told to stop, or until standard input ends (supervisord is dead)."""
+        sockets = self._sockets
+        poller = sockets.poller(facts=True)
+        while not sockets.stopping:
+            ready = sockets.wait(poller, self._timeout_ms())
             self._discount_stall()
-            if wakeup_fd in ready:
-                with contextlib.suppress(BlockingIOError):
-                    os.read(wakeup_fd, 4096)
-            if 0 in ready and not os.read(0, 4096):
-                log.warning("standard input ended: supervisord is gone, leaving")
-                return
-            if self._facts in ready:
+            if sockets.facts in ready:
                 self._take_facts()
-            if self._extract in ready:
-                self._take_requests()
+            if sockets.extract in ready:
+                self._answer(self._server.handle_many(sockets.requests(_REQUESTS)))
             now = time.monotonic()
             if now >= self._beat_at:
                 self._beat(now)
@@ -110,14 +102,9 @@ class Aggregator:
 
     def _timeout_ms(self) -> int:
         now = time.monotonic()
-        wait = self._beat_at - now
-        due = self._server.next_due()
-        if due is not None:
-            wait = min(wait, due)
+        due = min(self._beat_at, now + self._server.next_due())
         deadline = self._receiver.next_deadline()
-        if deadline is not None:
-            wait = min(wait, deadline - now)
-        return max(0, int(wait * 1000) + 1)
+        return until(due if deadline is None else min(due, deadline))
 
     def _discount_stall(self) -> None:
         """A judge that was itself stopped (a suspended laptop) does not blame the others for its silence."""
@@ -133,7 +120,7 @@ class Aggregator:
         entries = 0
         while entries < _COMMIT_ENTRIES:
             try:
-                body = self._facts.recv(zmq.DONTWAIT)
+                body = self._sockets.facts.recv(zmq.DONTWAIT)
             except zmq.Again:
                 break
             now = time.monotonic()
@@ -141,27 +128,43 @@ class Aggregator:
                 message = decode_up(body)
             except WireError as error:
                 self._engine.refused += 1
-                log.warning("dropped: %s", error)
+                self._bad_frames.warning(f"refused: {error}")
                 continue
+            foreign = self._receiver.foreign
             if isinstance(message, Beat):
                 self._receiver.beat(message, now)
             else:
                 entries += self._receiver.frame(message, now)
+            if self._receiver.foreign != foreign:
+                self._bad_frames.warning(f"refused: shard {message.shard!r:.80} is not one of this service's plan")
             if now - begun >= _COMMIT_S:
                 break
         self._index.commit()
+        if entries > _MUCH:
+            self._trim = True
+        elif self._trim:
+            self._trim = False
+            give_back()
         self._receiver.settle_syncs(time.monotonic())
         self._reply(touched_only=True)
         self._answer(self._server.on_commit())
 
     def _reply(self, *, touched_only: bool) -> None:
         for shard, reply in self._receiver.replies(touched_only=touched_only):
-            self._acks.send_multipart([shard.encode() + b"\0", encode(reply)])
+            self._sockets.acks.send_multipart([shard.encode() + b"\0", encode(reply)])
 
     def _beat(self, now: float) -> None:
         self._beat_at = next_beat(now, BEAT_S)
+        self._sockets.leave_if_replaced()
+        for path, opened in self._files.items():
+            if identity(path) != opened:
+                raise MovedError(f"{path} was removed or replaced while it was open")
         if self._receiver.reload_plan():
             self._index.commit()
+        consumers = self._server.consumers()
+        if consumers != self._consumers:
+            self._index.keep_consumers(consumers)
+            self._consumers = consumers
         self._reply(touched_only=False)
         if now >= self._collect_at:
             self._collect_at = now + _COLLECT_S
@@ -170,42 +173,97 @@ class Aggregator:
 
     # -- requests
 
-    def _take_requests(self) -> None:
-        requests = []
-        for _ in range(_REQUESTS):
-            try:
-                parts = self._extract.recv_multipart(zmq.DONTWAIT)
-            except zmq.Again:
-                break
-            requests.append((parts[:-1], parts[-1]))
-        self._answer(self._server.handle_many(requests))
-
-    def _answer(self, replies: list[tuple[list[bytes], bytes]]) -> None:
+    def _answer(self, replies: list[Outgoing]) -> None:
         for envelope, body in replies:
-            try:
-                self._extract.send_multipart([*envelope, body], zmq.DONTWAIT)
-            except zmq.ZMQError as error:
-                if error.errno not in (zmq.EHOSTUNREACH, zmq.EAGAIN):
-                    raise
-                self._server.undelivered(body)  # the worker went away, or takes nothing: its batch is free at once
+            if not self._sockets.answer(envelope, body):
+                self._server.undelivered(body)  # the batch in it is free at once
+        if self._server.failed is not None:
+            raise self._server.failed
 
     def close(self) -> None:
         """Commits, and leaves exact positions on disk."""
         self._answer(self._server.close())
         self._store.close()
         self._index.close()
-        self._context.destroy(linger=_LINGER_MS)
-        self._pulse.close()
-        self._lock.close()
+
+    def abandon(self, why: Refusal) -> None:
+        """Tells who waits, and lets go of the databases as they are. Never raises sqlite3.Error."""
+        for envelope, body in self._server.close(waiting.refused(why)):
+            self._sockets.answer(envelope, body)
+        for database in (self._store, self._index):
+            with contextlib.suppress(sqlite3.Error):
+                database.abandon()
 
 
-def serve(layout: Layout, settings: Settings, install: Callable[[Callable[[], None]], int]) -> None:
-    """Runs one aggregator; `install` gets its `stop` and returns a descriptor that becomes readable with every signal."""
-    aggregator = Aggregator(layout, settings)
+def _plan(path: Path) -> Plan | None:
+    """The plan on disk. A damaged one counts as none: the coordinator writes another at its next start."""
     try:
-        aggregator.run(install(aggregator.stop))
-    finally:
-        aggregator.close()
+        return read_plan(path)
+    except msgspec.MsgspecError as error:
+        _damaged_plan.warning(f"{path} can't be read: {error}")
+        return None
+
+
+_damaged_plan = Sparse(log)
+
+
+class Service:
+    """The aggregator's life: through disks that refuse, and databases that are damaged."""
+
+    def __init__(self, layout: Layout, settings: Settings, sockets: Sockets) -> None:
+        self._layout = layout
+        self._settings = settings
+        self._sockets = sockets
+        self._notes: list[str] = []
+        self._log = waiting.Log()
+        self._unexplained: deque[float] = deque(maxlen=_UNEXPLAINED)
+
+    def run(self) -> None:
+        """Until it is told to stop. Raises ShardwatchError for what no waiting and no rebuilding can mend."""
+        while not self._sockets.stopping:
+            why = self._live()
+            if why is not None:
+                self._log.refused(why)
+                waiting.wait(self._sockets, self._settings, why)
+
+    def _live(self) -> Refusal | None:
+        """One opening of the databases; why it can't go on, or None: it was told to stop, or what was damaged is set aside."""
+        aggregator: Aggregator | None = None
+        try:
+            aggregator = Aggregator(self._sockets, self._layout, self._settings, self._notes)
+            self._log.over()
+            aggregator.run()
+            aggregator.close()
+        except sqlite3.DatabaseError as error:
+            if not isinstance(error, sqlite3.OperationalError) and not damaged(error):
+                raise
+            why = refusal(error, self._layout.state_dir)
+            if aggregator is not None:
+                aggregator.abandon(why)
+            return self._mend(error) if damaged(error) else why
+        return None
+
+    def _mend(self, error: sqlite3.Error) -> Refusal | None:
+        """Sets aside what is damaged. Returns why it can't, or why it is better to wait a little."""
+        layout = self._layout
+        log.error("the databases are examined: %s", error)
+        try:
+            index, groups = (examine(path, self._sockets.pulse.beat) for path in (layout.index_db, layout.groups_db))
+            if not index and not groups:
+                now = time.monotonic()
+                self._unexplained.append(now)
+                if len(self._unexplained) < _UNEXPLAINED or now - self._unexplained[0] > _UNEXPLAINED_S:
+                    return refusal(error, layout.state_dir)
+                index = str(error)
+            if index:
+                self._notes.append(rebuild(layout.index_db, index))
+            if groups:
+                aside = set_aside(layout.groups_db).name
+                self._notes.append(f"groups.db was damaged ({groups}) and is kept as {aside}; all groups begin afresh")
+                log.error("%s", self._notes[-1])
+        except (sqlite3.Error, OSError) as refused:
+            return refusal(refused, layout.state_dir)
+        return None
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -217,19 +275,24 @@ def main(argv: list[str] | None = None) -> int:
     die_with_parent()
     layout = Layout(options.state_dir.absolute())
     open_log()
-
-    def install(stop: Callable[[], None]) -> int:
-        reader, writer = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
-        signal.signal(signal.SIGTERM, lambda *_: stop())
-        signal.signal(signal.SIGINT, lambda *_: stop())
-        signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
-        return reader
-
+    os.umask(0o077)
     try:
-        serve(layout, read_settings(layout.settings), install)
-    except (ShardwatchError, OSError) as error:
-        log.error("%s", error)
-        print(f"shardwatch-aggregator: error: {error}", file=sys.stderr)
+        settings = read_settings(layout.settings)
+        sockets = Sockets(layout)
+        try:
+            for number in (signal.SIGTERM, signal.SIGINT):
+                signal.signal(number, lambda *_: sockets.stop())
+            signal.set_wakeup_fd(sockets.wakeup_fd, warn_on_full_buffer=False)
+            Service(layout, settings, sockets).run()
+        finally:
+            signal.set_wakeup_fd(-1)
+            sockets.close()
+    except (ShardwatchError, OSError, msgspec.MsgspecError) as error:
+        said = str(error)
+        if isinstance(error, OSError) and error.errno in DISK_ERRORS:
+            said = "{} ({})".format(*refusal(error, layout.state_dir))
+        log.error("%s", said)
+        print(f"shardwatch-aggregator: error: {said}", file=sys.stderr)
         return 75
     return 0
 

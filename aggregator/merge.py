@@ -52,9 +52,11 @@ class Changes:
     forgotten: list[tuple[bytes, int]] = field(default_factory=list)
     #: Directories that are gone: everything below them goes too.
     gone_directories: list[bytes] = field(default_factory=list)
-    #: (dev, ino) of changed files that have, or had, other names: writing by one name tells the others' directories nothing.
-    #: True where a name is gone.
-    linked: dict[tuple[int, int], bool] = field(default_factory=dict)
+    #: (dev, ino) of changed files that have, or may have had, other names: writing by one name tells the others' directories
+    #: nothing. Where a name is gone, how many there were by its row (which may be too few: linking tells it nothing); else 0.
+    linked: dict[tuple[int, int], int] = field(default_factory=dict)
+    #: A file with several names was seen.
+    links: bool = False
     files: int = 0
     directories: int = 0
 
@@ -136,10 +138,9 @@ def merge(
             if row.lane is not None and ticks.seen(row.lane, tick):
                 tick = ticks.next()
             changes.updates.append((*entry[1:9], tick, row.died, row.made, at, name, about))
-            if row.nlink > 1 and (row.dev, row.ino) != (entry[2], entry[3]):
-                changes.linked[row.dev, row.ino] = True
-            elif entry[4] > 1:
-                changes.linked.setdefault((entry[2], entry[3]), False)
+            if (row.dev, row.ino) != (entry[2], entry[3]):
+                changes.linked[row.dev, row.ino] = row.nlink
+            _link(changes, entry)
     for name in absent:
         for about in (0, 1):
             row = known.pop((name, about), None)
@@ -157,10 +158,15 @@ def merge(
             lane = lane_of.get(entry[0], 0) if isinstance(lane_of, dict) else lane_of
             tick = ticks.next()
         changes.inserts.append((entry[0], about, *entry[1:9], lane, tick, at))
-        if entry[4] > 1:
-            changes.linked.setdefault((entry[2], entry[3]), False)
+        _link(changes, entry)
         _count(changes, about, 1)
     return changes
+
+
+def _link(changes: Changes, entry: Entry) -> None:
+    if entry[4] > 1:
+        changes.linked.setdefault((entry[2], entry[3]), 0)
+        changes.links = True
 
 
 def _count(changes: Changes, about: int, by: int) -> None:
@@ -181,8 +187,8 @@ def _bury(changes: Changes, row: Known, at: int, ticks: Ticks) -> None:
     _count(changes, row.directory, -1)
     if row.directory:
         changes.gone_directories.append(row.name)
-    elif row.nlink > 1:
-        changes.linked[row.dev, row.ino] = True
+    else:
+        changes.linked[row.dev, row.ino] = row.nlink
     tick = burial(row, ticks)
     if tick is None:
         changes.forgotten.append((row.name, row.directory))
@@ -216,5 +222,4 @@ def _revive(changes: Changes, row: Known, entry: Entry, at: int, ticks: Ticks) -
         else:
             died = 0  # no group was told that it was gone
     changes.updates.append((*entry[1:9], tick, died, made, at, row.name, row.directory))
-    if entry[4] > 1:
-        changes.linked.setdefault((entry[2], entry[3]), False)
+    _link(changes, entry)

@@ -20,6 +20,9 @@ REQUEST_BYTES_MAX: Final = 1 << 20
 WAIT_MS_MAX: Final = 3_600_000
 #: Longest lease: a day, for the slowest of extractions.
 LEASE_MS_MAX: Final = 86_400_000
+#: Paths that one `look` may name, and the length of each, in base64: no path that has a name of its own is longer.
+LOOK_PATHS_MAX: Final = 1000
+PATH_B64_CHARS_MAX: Final = 87_384
 #: Longest group or worker name, characters.
 NAME_CHARS_MAX: Final = 200
 
@@ -128,6 +131,11 @@ class Sync(Struct):
     timeout_ms: _Wait | None = None
 
 
+class Look(Struct):
+    op: ClassVar = "look"
+    paths_b64: Annotated[list[Annotated[str, Meta(max_length=PATH_B64_CHARS_MAX)]], Meta(max_length=LOOK_PATHS_MAX)]
+
+
 class Status(Struct):
     op: ClassVar = "status"
 
@@ -137,9 +145,9 @@ class Ready(Struct):
     wait_ms: _Wait | None = None
 
 
-Request = Hello | Pull | Ack | Nack | Release | Extend | Seek | Retry | Groups | Drop | Sync | Status | Ready
+Request = Hello | Pull | Ack | Nack | Release | Extend | Seek | Retry | Groups | Drop | Sync | Look | Status | Ready
 REQUESTS: Final[dict[str, type[Any]]] = {
-    kind.op: kind for kind in (Hello, Pull, Ack, Nack, Release, Extend, Seek, Retry, Groups, Drop, Sync, Status, Ready)
+    kind.op: kind for kind in (Hello, Pull, Ack, Nack, Release, Extend, Seek, Retry, Groups, Drop, Sync, Look, Status, Ready)
 }
 
 

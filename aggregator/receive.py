@@ -6,9 +6,11 @@ stores n.
 
 from __future__ import annotations
 
+import os
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 
 from shardwatch.aggregator.index import Index
 from shardwatch.shard.contract.limits import WIRE_VERSION
@@ -17,6 +19,10 @@ from shardwatch.shard.contract.wire import Baseline, Beat, Frame, Gone, Listing,
 
 #: Directories one reply asks a shard to look at again; the rest is asked for with the next.
 _LOOKS_MAX = 100
+#: Directories in which something is owed that one reply considers.
+_OWED_MAX = 10_000
+#: Names of one directory that are asked for one by one: a reply must not outgrow a frame.
+_LOOK_NAMES_MAX = 100
 
 
 @dataclass
@@ -42,6 +48,8 @@ class _Sync:
     waiting: set[str]
     deadline: float
     doubts: list[bytes] = field(default_factory=list)
+    #: (directory, name, since): looks that followed from what was seen when the last shard had answered.
+    owed: list[tuple[bytes, bytes, int]] | None = None
 
 
 class Receiver:
@@ -49,23 +57,28 @@ class Receiver:
 
     Args:
         read_plan: gives the plan on disk, or None; called when a frame names a generation that is not known yet.
+        service: which running service this is; frames of any other are refused.
     """
 
-    def __init__(self, index: Index, read_plan: Callable[[], Plan | None]) -> None:
+    def __init__(self, index: Index, read_plan: Callable[[], Plan | None], *, service: str = "") -> None:
         self._index = index
         self._read_plan = read_plan
+        self._service = service
         self.incarnation = secrets.token_hex(8)
         self.plan: Plan | None = None
         self._owners = Owners(())
         self.streams: dict[str, Stream] = {}
-        self._known = index.streams()
         self._syncs: dict[int, _Sync] = {}
         self._results: dict[int, dict[str, object]] = {}
+        #: Directories, and how many names in them, that were asked for since the last beat.
+        self._asked: set[tuple[bytes, int]] = set()
         self.frames = 0
         self.duplicates = 0
         self.gaps = 0
         #: Frames of dead epochs and records of former owners: covered by a later look, so dropped.
         self.dropped = 0
+        #: Frames and beats of shards of another service, or that the plan does not name.
+        self.foreign = 0
         self.reload_plan()
 
     # -- plan
@@ -78,21 +91,19 @@ class Receiver:
         self.plan = plan
         self._owners = Owners(plan.anchors)
         self._index.adopt(a.path for a in plan.anchors)
-        streams = {}
-        for shard in plan.shards():
-            epoch, committed, baseline = self._known.get(shard, (0, 0, 0))
-            streams[shard] = self.streams.get(shard) or Stream(epoch, committed, baseline)
+        known = self._index.streams()
+        streams = {shard: self.streams.get(shard) or Stream(*known.get(shard, (0, 0, 0))) for shard in plan.shards()}
         for sync in self._syncs.values():
-            sync.waiting = (sync.waiting & streams.keys()) | (streams.keys() - self.streams.keys())
+            sync.waiting, sync.owed = set(streams), None  # whoever answered did so for what it owned then
         self.streams = streams
         return True
 
     # -- frames
 
     def beat(self, beat: Beat, now: float) -> None:
-        stream = self._stream(beat.shard, beat.generation)
+        stream = self._stream(beat)
         if stream is None or beat.epoch < stream.epoch:
-            self.dropped += 1
+            self.dropped += stream is not None
             return
         self._begin_epoch(stream, beat.shard, beat.epoch)
         stream.beat = beat
@@ -100,9 +111,9 @@ class Receiver:
 
     def frame(self, frame: Frame, now: float) -> int:
         """Applies one frame, within the transaction that the caller commits; returns how many entries it held."""
-        stream = self._stream(frame.shard, frame.generation)
+        stream = self._stream(frame)
         if stream is None or frame.epoch < stream.epoch:
-            self.dropped += 1
+            self.dropped += stream is not None
             return 0
         self._begin_epoch(stream, frame.shard, frame.epoch)
         stream.heard_at = now
@@ -117,18 +128,27 @@ class Receiver:
             return 0
         self._index.begin()
         entries = 0
-        for record in frame.records:
-            entries += self._apply(frame, stream, record)
-        stream.resend = False
-        stream.committed = frame.seq
-        self._index.save_stream(frame.shard, stream.epoch, stream.committed, stream.baseline)
+        try:
+            for record in frame.records:
+                entries += self._apply(frame, stream, record)
+            stream.resend = False
+            stream.committed = frame.seq
+            self._index.save_stream(frame.shard, stream.epoch, stream.committed, stream.baseline)
+        except BaseException:
+            self._index.rollback()  # the caller ends; half a frame must not be committed on its way out
+            raise
         self.frames += 1
         return entries
 
-    def _stream(self, shard: str, generation: int) -> Stream | None:
-        if self.plan is None or generation > self.plan.generation:
+    def _stream(self, message: Frame | Beat) -> Stream | None:
+        if message.service != self._service:
+            self.foreign += 1
+            return None
+        if self.plan is None or message.generation > self.plan.generation:
             self.reload_plan()
-        return self.streams.get(shard)
+        stream = self.streams.get(message.shard)
+        self.foreign += stream is None
+        return stream
 
     def _begin_epoch(self, stream: Stream, shard: str, epoch: int) -> None:
         if epoch > stream.epoch:
@@ -142,7 +162,8 @@ class Receiver:
             return 0
         if isinstance(record, Synced):
             sync = self._syncs.get(record.token)
-            if sync is not None:
+            # Under an older plan it answered for what it owned then; some of that may have been dropped here.
+            if sync is not None and self.plan is not None and frame.generation == self.plan.generation:
                 sync.waiting.discard(frame.shard)
                 sync.doubts += record.doubts
             return 0
@@ -168,22 +189,41 @@ class Receiver:
         """Acks for the shards of the plan; call after the commit."""
         found = []
         looks: dict[str, list[tuple[bytes, list[bytes]]]] = {}
-        asking = self._index.owed if self._index.owed_grew or not touched_only else {}
-        self._index.owed_grew = False
-        for directory, names in asking.items():
+        if not touched_only:
+            self._asked.clear()  # it may have been lost
+        asking = self._index.owed if self._index.debts.changed or not touched_only else {}
+        self._index.debts.changed = False
+        for directory, names in islice(asking.items(), _OWED_MAX):
             owner = self._owners.of(directory)
-            if owner is not None and len(looks.setdefault(owner.shard, [])) < _LOOKS_MAX:
-                looks[owner.shard].append((directory, sorted(names)))
+            question = (directory, len(names))
+            if owner is None or question in self._asked or len(looks.get(owner.shard, ())) >= _LOOKS_MAX:
+                continue
+            self._asked.add(question)
+            some = sorted(names) if len(names) <= _LOOK_NAMES_MAX else []
+            looks.setdefault(owner.shard, []).append((directory, some))
         for shard, stream in self.streams.items():
             if touched_only and not stream.touched and shard not in looks:
                 continue
             stream.touched = False
             syncs = [token for token, sync in self._syncs.items() if shard in sync.waiting]
             reply = Reply(
-                WIRE_VERSION, self.incarnation, stream.epoch, stream.committed, stream.resend, syncs, looks.get(shard, [])
-            )
+                WIRE_VERSION, self.incarnation, stream.epoch, stream.committed, stream.resend, syncs, looks.get(shard, []),
+                self._service,
+            )  # fmt: skip
             found.append((shard, reply))
         return found
+
+    def look(self, paths: Sequence[bytes]) -> int:
+        """Owes a look at each of these paths that has an owner, and commits; returns how many."""
+        self._index.begin()
+        owned = 0
+        for path in paths:
+            directory, name = os.path.split(path)
+            if name and self._owners.of(directory) is not None:
+                self._index.owe(directory, name)
+                owned += 1
+        self._index.commit()
+        return owned
 
     # -- readiness
 
@@ -217,19 +257,29 @@ class Receiver:
                 if now < sync.deadline:
                     continue
                 result: dict[str, object] = {"ok": False, "error": "there is no plan yet", "subtrees": []}
-            elif not sync.waiting and self._index.owed and now < sync.deadline:
-                continue  # looks that follow from what was seen are part of the sync
-            elif not sync.waiting and not sync.doubts:
-                result = {"ok": True}
-            elif not sync.waiting:
+            elif not sync.waiting and sync.doubts:
                 result = {"ok": False, "error": "some subtrees can't be read", "subtrees": sync.doubts[:20]}
-            elif now >= sync.deadline:
+            elif not sync.waiting and not self._still_owed(sync):
+                result = {"ok": True}
+            elif now < sync.deadline:
+                continue
+            elif not sync.waiting:
+                subtrees = sorted({path for path, _, _ in sync.owed or ()})
+                result = {"ok": False, "error": "some directories were not looked at again in time", "subtrees": subtrees[:20]}
+            else:
                 subtrees = [a.path for shard in sorted(sync.waiting) for a in self.plan.of(shard)]
                 result = {"ok": False, "error": f"no answer from {', '.join(sorted(sync.waiting))}", "subtrees": subtrees[:20]}
-            else:
-                continue
             del self._syncs[token]
             self._results[token] = result
+
+    def _still_owed(self, sync: _Sync) -> bool:
+        """Whether a look that was owed when the last shard had answered is owed still: it follows from what was seen. What
+        came later is not waited for: a file with two names that is always being written would hold up every sync."""
+        owed = self._index.owed
+        if sync.owed is None:
+            sync.owed = [(path, name, debt[0]) for path, names in owed.items() for name, debt in names.items()]
+        sync.owed = [x for x in sync.owed if owed.get(x[0], {}).get(x[1], (None,))[0] == x[2]]
+        return bool(sync.owed)
 
     def sync_result(self, token: int) -> dict[str, object] | None:
         """The outcome, once: None while it is not known yet."""

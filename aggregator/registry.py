@@ -9,13 +9,14 @@ import heapq
 import logging
 import secrets
 import sqlite3
-from collections.abc import Callable, Container
+from collections.abc import Callable, Container, Mapping
 
 import msgspec
 
 from shardwatch.aggregator.group_store import GroupStore
 from shardwatch.aggregator.groups import Group
 from shardwatch.aggregator.lease import Index
+from shardwatch.aggregator.storage import damaged
 from shardwatch.shard.contract.settings import Settings
 
 log = logging.getLogger("shardwatch.aggregator")
@@ -53,7 +54,7 @@ class Registry:
         try:
             groups = [group for key in store.known() if (group := store.load(key)) is not None]
         except (sqlite3.DatabaseError, msgspec.MsgspecError, ValueError) as error:
-            if isinstance(error, sqlite3.OperationalError):
+            if isinstance(error, sqlite3.DatabaseError) and not damaged(error):
                 raise
             store.set_aside(str(error))
             self.notes = list(store.notes)
@@ -79,6 +80,33 @@ class Registry:
         group.attempts_max = self._settings.attempts_max
         self.by_name[group.name] = group
         self.touch(group)
+
+    def reconcile(self, found_tick: int, consumers: Mapping[str, int]) -> None:
+        """A group of which one of the two files has lost something begins afresh: nobody misses a change in silence.
+
+        Args:
+            found_tick: last tick that the index had committed before this start.
+            consumers: what the index knew of groups by then: name -> a tick it had reached.
+        """
+        for name, reached in consumers.items():
+            group = self.by_name.get(name)
+            if group is None:
+                self._afresh(self.create(name), "its position was lost with groups.db")
+            elif group.state == "active" and group.reached() < reached:
+                self._afresh(group, "groups.db has lost its last changes")
+        for group in self.by_name.values():
+            if group.state == "active" and group.reached() > found_tick:
+                self._afresh(group, "the index has lost its last changes")
+        self.commit()
+
+    def _afresh(self, group: Group, why: str) -> None:
+        group.refresh(why)
+        self.touch(group)
+        self._note(f"the group {group.name!r} begins afresh: {why}")
+
+    def _note(self, line: str) -> None:
+        self.notes.append(line)
+        del self.notes[:-_NOTES_MAX]
 
     def create(self, name: str) -> Group:
         """A new group, not yet begun."""
@@ -171,10 +199,7 @@ class Registry:
         for group in self.by_name.values():
             if group.state != "expired" and group.seen < oldest and group.name not in used:
                 group.abandon()
-                self.notes.append(
-                    f"the group {group.name!r} was not used for {self._settings.retention_days:g} days: it begins afresh"
-                )
-                del self.notes[:-_NOTES_MAX]
+                self._note(f"the group {group.name!r} was not used for {self._settings.retention_days:g} days: it begins afresh")
             group.journal.append(("group",))
             self.touch(group)
 

@@ -7,25 +7,28 @@ Every method that returns replies has made durable what they say. A request is a
 from __future__ import annotations
 
 import heapq
+import logging
 import sqlite3
 import time
+from base64 import b64decode
 from collections import deque
-from collections.abc import Callable
-from typing import Any, Final, Protocol
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final, Protocol
 
 import msgspec
 
 from shardwatch.aggregator import protocol
+from shardwatch.aggregator.calls import Call, Envelope, Outgoing
 from shardwatch.aggregator.group_store import GroupStore
 from shardwatch.aggregator.groups import Group
 from shardwatch.aggregator.lease import Batch, Index
 from shardwatch.aggregator.lease_requests import LeaseRequests
 from shardwatch.aggregator.protocol import RefusedError
 from shardwatch.aggregator.registry import Registry
+from shardwatch.shard.contract.log import Sparse
 from shardwatch.shard.contract.settings import Settings
 
-Envelope = list[bytes]
-Outgoing = tuple[Envelope, bytes]
+log = logging.getLogger("shardwatch.aggregator")
 
 #: Requests that wait for something (pulls, syncs, readies); more are refused with `busy`.
 PARKED_MAX: Final = 10_000
@@ -40,6 +43,8 @@ _POLL_S: Final = 0.02
 #: Seconds that a sync may be answered after its own timeout, before it is given up here.
 _SYNC_GRACE_S: Final = 2.0
 _SYNC_MS: Final = 30_000
+#: Codes of requests that no honest worker sends.
+_MALFORMED: Final = frozenset({"bad_request", "too_large", "version", "unknown_op", "bad_field"})
 
 
 class Engine(Protocol):
@@ -50,23 +55,7 @@ class Engine(Protocol):
     def progress(self) -> dict[str, object]: ...
     def begin_sync(self, timeout_s: float) -> int: ...
     def sync_result(self, token: int) -> dict[str, object] | None: ...
-
-
-class _Call:
-    """One request on its way to its reply."""
-
-    __slots__ = ("created", "done", "envelope", "existed", "id", "json", "request", "token")
-
-    def __init__(self, envelope: Envelope, *, json: bool) -> None:
-        self.envelope = envelope
-        self.json = json
-        self.id: object = None
-        self.request: Any = None
-        self.done = False
-        self.created = False
-        self.existed = False
-        #: Of a sync: what the engine calls it.
-        self.token = 0
+    def look(self, paths: Sequence[bytes]) -> int: ...
 
 
 class Server:
@@ -95,16 +84,21 @@ class Server:
         self._registry = Registry(index, store, settings, clock(), wall)
         self._groups = self._registry.by_name
         self._leases = LeaseRequests(index, self._registry, settings, wall)
-        self._out: list[tuple[_Call, bytes]] = []
+        self._out: list[tuple[Call, bytes]] = []
         #: Waiting calls: pulls by group, and the rest.
-        self._pulls: dict[str, deque[_Call]] = {}
-        self._polls: list[_Call] = []
+        self._pulls: dict[str, deque[Call]] = {}
+        self._polls: list[Call] = []
         #: (when, order, call): ends of waits, a heap.
-        self._deadlines: list[tuple[float, int, _Call]] = []
+        self._deadlines: list[tuple[float, int, Call]] = []
         self._order = 0
         self._last = clock()
         self._skew = wall() - self._last
         self._prune_at = self._last + PRUNE_S
+        self._bad_requests = Sparse(log)
+        #: Requests that could not be understood.
+        self.refused = 0
+        #: The disk refused to store the groups, or they are damaged: what it said.
+        self.failed: sqlite3.Error | None = None
 
     @property
     def notes(self) -> list[str]:
@@ -179,11 +173,19 @@ class Server:
         """Lane -> lowest cursor of all groups: tombstones up to it are needed for replays only (`Index.collect`)."""
         return self._registry.passed()
 
-    def close(self) -> list[Outgoing]:
-        """Answers everything that waits with `stopping`. The store stays open: it is main's."""
-        stopping = RefusedError("stopping", "the service is stopping", "ask again when it is back")
+    def consumers(self) -> dict[str, int]:
+        """Name and position of every group, for `Index.keep_consumers`."""
+        return {group.name: group.reached() for group in self._groups.values()}
+
+    def reconcile(self, found_tick: int, consumers: Mapping[str, int]) -> None:
+        """See `Registry.reconcile`. To be called before the first request."""
+        self._registry.reconcile(found_tick, consumers)
+
+    def close(self, why: RefusedError | None = None) -> list[Outgoing]:
+        """Answers everything that waits with `stopping`, or another reason. The store stays open: it is main's."""
+        why = why or RefusedError("stopping", "the service is stopping", "ask again when it is back")
         for call in [c for calls in self._pulls.values() for c in calls] + self._polls:
-            self._refuse(call, stopping)
+            self._refuse(call, why)
         self._pulls, self._polls = {}, []
         return self._flush()
 
@@ -209,46 +211,41 @@ class Server:
         try:
             self._registry.commit()
         except sqlite3.Error as error:
+            self.failed = error
             refused = RefusedError("storage", f"the groups can't be stored: {error}", "free space for the state directory")
-            return [(call.envelope, self._error(call, refused)) for call, _ in out]
+            return [(call.envelope, call.error(refused)) for call, _ in out]
         return [(call.envelope, reply) for call, reply in out]
 
     # -- requests
 
     def _handle(self, envelope: Envelope, body: bytes, now: float) -> None:
-        call = _Call(envelope, json=protocol.is_json(body))
+        call = Call(envelope, body)
         try:
-            raw = protocol.decode_map(body)
-            call.id = raw.get("id")
-            call.request = protocol.parse(raw)
+            call.read(body)
             result = _OPS[call.request.op](self, call, now)
         except RefusedError as error:
+            if error.code in _MALFORMED:
+                self.refused += 1
+                self._bad_requests.warning(f"refused a request: {error.code}: {error.message}")
             self._refuse(call, error)
             return
         if result is not None:
             self._reply(call, result)
 
-    def _reply(self, call: _Call, fields: dict[str, object]) -> None:
+    def _reply(self, call: Call, fields: dict[str, object]) -> None:
         call.done = True
-        reply = {"v": protocol.PROTOCOL_VERSION, "id": call.id, "ok": True, **fields}
-        self._out.append((call, protocol.encode_reply(reply, json=call.json)))
+        self._out.append((call, call.reply(fields)))
 
-    def _refuse(self, call: _Call, error: RefusedError) -> None:
+    def _refuse(self, call: Call, error: RefusedError) -> None:
         call.done = True
-        self._out.append((call, self._error(call, error)))
+        self._out.append((call, call.error(error)))
 
-    @staticmethod
-    def _error(call: _Call, error: RefusedError) -> bytes:
-        reply = {"v": protocol.PROTOCOL_VERSION, "id": call.id, "ok": False, "error": error.code}
-        reply |= {"message": error.message, "remedy": error.remedy, **error.more}
-        return protocol.encode_reply(reply, json=call.json)
-
-    def _park(self, call: _Call, deadline: float) -> None:
+    def _park(self, call: Call, deadline: float) -> None:
         if self._parked_calls() >= PARKED_MAX:
             raise RefusedError("busy", f"{PARKED_MAX} requests wait already", "ask again later, with fewer at a time")
         self._until(call, deadline)
 
-    def _until(self, call: _Call, deadline: float) -> None:
+    def _until(self, call: Call, deadline: float) -> None:
         self._order += 1
         heapq.heappush(self._deadlines, (deadline, self._order, call))
         if len(self._deadlines) > 2 * self._parked_calls() + 1000:
@@ -258,7 +255,7 @@ class Server:
     def _parked_calls(self) -> int:
         return sum(map(len, self._pulls.values())) + len(self._polls)
 
-    def _hello(self, call: _Call, now: float) -> dict[str, object]:
+    def _hello(self, call: Call, now: float) -> dict[str, object]:
         from shardwatch import __version__
 
         limits = {
@@ -269,11 +266,11 @@ class Server:
             "wait_ms": protocol.WAIT_MS_MAX,
             "lease_ms": protocol.LEASE_MS_MAX,
         }
-        where = {"incarnation": self._index.incarnation, "tick": self._index.tick}
-        ready, lease_ms = self._engine.ready() is not None, self._settings.lease_ms
-        return {"server": "shardwatch", "version": __version__, **where, "ready": ready, "lease_ms": lease_ms, "limits": limits}
+        index, ready = self._index, self._engine.ready() is not None
+        fields = {"server": "shardwatch", "version": __version__, "incarnation": index.incarnation, "tick": index.tick}
+        return {**fields, "ready": ready, "lease_ms": self._settings.lease_ms, "limits": limits}
 
-    def _pull(self, call: _Call, now: float) -> dict[str, object] | None:
+    def _pull(self, call: Call, now: float) -> dict[str, object] | None:
         request: protocol.Pull = call.request
         group = self._groups.get(request.group)
         call.existed = group is not None
@@ -314,7 +311,7 @@ class Server:
             group.begin(self._index, self._index.tick, self._index.tick)
             self._registry.touch(group)
 
-    def _grant(self, group: Group, call: _Call, now: float) -> Batch | str:
+    def _grant(self, group: Group, call: Call, now: float) -> Batch | str:
         request: protocol.Pull = call.request
         limit = min(request.max or self._settings.batch_size_max, self._settings.batch_size_max)
         if request.peek:
@@ -327,7 +324,7 @@ class Server:
             self._registry.soon(group)
         return found
 
-    def _batch(self, group: Group, call: _Call, batch: Batch) -> dict[str, object]:
+    def _batch(self, group: Group, call: Call, batch: Batch) -> dict[str, object]:
         request: protocol.Pull = call.request
         found: dict[str, object] = {
             "id": f"{group.token}-{batch.number}" if batch.number else None,
@@ -339,7 +336,7 @@ class Server:
         }
         return {"batch": found, "created": call.created, "existed": call.existed}
 
-    def _nothing(self, call: _Call, why: object) -> dict[str, object]:
+    def _nothing(self, call: Call, why: object) -> dict[str, object]:
         return {"batch": None, "why": why, "created": call.created, "existed": call.existed}
 
     def _serve(self, name: str, now: float) -> None:
@@ -348,7 +345,7 @@ class Server:
         group = self._groups.get(name)
         if not calls or group is None:
             return
-        kept: deque[_Call] = deque()
+        kept: deque[Call] = deque()
         dry = False
         while calls:
             call = calls.popleft()
@@ -366,7 +363,7 @@ class Server:
         else:
             del self._pulls[name]
 
-    def _time_out(self, call: _Call, now: float) -> None:
+    def _time_out(self, call: Call, now: float) -> None:
         request = call.request
         if isinstance(request, protocol.Pull):
             group = self._groups.get(request.group)
@@ -388,12 +385,8 @@ class Server:
         if isinstance(request, protocol.Ready):
             self._reply(call, {"ready": None, "progress": self._engine.progress()})
         else:
-            self._refuse(
-                call,
-                RefusedError(
-                    "sync_failed", "the sync was not answered in time", "see `status` for shards that hang", subtrees=[]
-                ),
-            )
+            remedy = "see `status` for shards that hang"
+            self._refuse(call, RefusedError("sync_failed", "the sync was not answered in time", remedy, subtrees=[]))
 
     def _poll(self, now: float) -> None:
         """Syncs and readies that are done, and groups that wait for the baseline."""
@@ -409,7 +402,7 @@ class Server:
             if group.state == "waiting":
                 self._begin_waiting(group)
 
-    def _polled(self, call: _Call) -> dict[str, object] | RefusedError | None:
+    def _polled(self, call: Call) -> dict[str, object] | RefusedError | None:
         if isinstance(call.request, protocol.Ready):
             ready = self._engine.ready()
             return None if ready is None else {"ready": ready}
@@ -426,11 +419,11 @@ class Server:
             **more,
         )
 
-    def _lease_op(self, call: _Call, now: float) -> dict[str, object]:
+    def _lease_op(self, call: Call, now: float) -> dict[str, object]:
         """ack, nack, release, extend, seek, retry: who waits for that group may be served now."""
         return self._leases.answer(call.request, now)
 
-    def _drop(self, call: _Call, now: float) -> dict[str, object]:
+    def _drop(self, call: Call, now: float) -> dict[str, object]:
         group = self._leases.group(call.request.group)
         self._remove(group)
         return {"dropped": group.name}
@@ -441,7 +434,7 @@ class Server:
         for call in self._pulls.pop(group.name, ()):
             self._refuse(call, dropped)
 
-    def _list(self, call: _Call, now: float) -> dict[str, object]:
+    def _list(self, call: Call, now: float) -> dict[str, object]:
         return {"groups": self.groups()}
 
     def groups(self) -> list[dict[str, object]]:
@@ -451,15 +444,16 @@ class Server:
             for name, group in sorted(self._groups.items())
         ]
 
-    def _status(self, call: _Call, now: float) -> dict[str, object]:
+    def _status(self, call: Call, now: float) -> dict[str, object]:
         status = dict(self._engine.status())
         notes = status.get("notes")
         status["notes"] = [*(notes if isinstance(notes, list) else []), *self.notes]
         status["groups"] = self.groups()
         status["waiting_requests"] = self._parked_calls()
+        status["refused_requests"] = self.refused
         return {"status": status}
 
-    def _ready(self, call: _Call, now: float) -> dict[str, object] | None:
+    def _ready(self, call: Call, now: float) -> dict[str, object] | None:
         ready = self._engine.ready()
         if ready is not None:
             return {"ready": ready}
@@ -470,7 +464,7 @@ class Server:
         self._polls.append(call)
         return None
 
-    def _sync(self, call: _Call, now: float) -> dict[str, object] | None:
+    def _sync(self, call: Call, now: float) -> dict[str, object] | None:
         timeout_ms = _SYNC_MS if call.request.timeout_ms is None else call.request.timeout_ms
         timeout_s = min(timeout_ms, protocol.WAIT_MS_MAX) / 1000
         self._park(call, now + timeout_s + _SYNC_GRACE_S)
@@ -479,7 +473,15 @@ class Server:
         return None
 
 
-_OPS: Final[dict[str, Callable[[Server, _Call, float], dict[str, object] | None]]] = {
+    def _look(self, call: Call, now: float) -> dict[str, object]:
+        try:
+            paths = [b64decode(path, validate=True) for path in call.request.paths_b64]
+        except ValueError:
+            raise RefusedError("bad_field", "look: not base64", "see docs/protocol.md") from None
+        return {"asked": self._engine.look(paths)}
+
+
+_OPS: Final[dict[str, Callable[[Server, Call, float], dict[str, object] | None]]] = {
     "hello": Server._hello,
     "pull": Server._pull,
     "ack": Server._lease_op,
@@ -491,6 +493,7 @@ _OPS: Final[dict[str, Callable[[Server, _Call, float], dict[str, object] | None]
     "groups": Server._list,
     "drop": Server._drop,
     "sync": Server._sync,
+    "look": Server._look,
     "status": Server._status,
     "ready": Server._ready,
 }

@@ -16,6 +16,10 @@ from typing import Final, NamedTuple
 _STEPS: Final = 100_000
 
 
+#: errno of a disk that is full or can't be written.
+DISK_ERRORS: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES})
+
+
 class Refusal(NamedTuple):
     """Why the databases can't be used now, for people. It passes, or somebody makes it pass."""
 
@@ -57,15 +61,6 @@ def _no_room(state_dir: Path) -> bool:
         return False
 
 
-def identity(path: Path) -> tuple[int, int] | None:
-    """Which file has that name; None where there is none."""
-    try:
-        found = path.stat()
-    except OSError:
-        return None
-    return found.st_dev, found.st_ino
-
-
 def examine(path: Path, on_progress: Callable[[], None]) -> str:
     """What is wrong inside a database, "" where nothing is or there is none. Reads all of it, so it may take long.
 
@@ -75,7 +70,7 @@ def examine(path: Path, on_progress: Callable[[], None]) -> str:
         return ""
     db = sqlite3.connect(path, isolation_level=None)
     try:
-        db.set_progress_handler(lambda: on_progress(), _STEPS)
+        db.set_progress_handler(on_progress, _STEPS)
         found = str(db.execute("PRAGMA integrity_check(1)").fetchone()[0])
         return "" if found == "ok" else " ".join(found.split())
     except sqlite3.DatabaseError as error:

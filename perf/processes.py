@@ -8,6 +8,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 MARK = "SW_PERF_MARK"
+#: Ends of words in the command lines of our processes.
+_NAMES = (
+    ("shardwatch.shard.main", "shards"), ("shardwatch.aggregator.main", "aggregator"), ("supervisor.coordinator", "coordinator"),
+    ("shardwatch.supervisor.run", "supervisord"), ("bin/shardwatch", "watch"), ("shardwatch.supervisor.cli", "watch"),
+)  # fmt: skip
 _TICK_S = 1 / os.sysconf("SC_CLK_TCK")
 
 
@@ -24,15 +29,14 @@ def marked(mark: str) -> list[int]:
 
 
 def name_of(pid: int) -> str:
-    """shard, aggregator, coordinator, supervisord, watch, or the program's own name."""
+    """shards, aggregator, coordinator, supervisord, watch, consumer, or the program's own name."""
     with contextlib.suppress(OSError):
         command = Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace").split("\0")
-        for word, name in (("shard.main", "shards"), ("aggregator.main", "aggregator"), ("supervisor.run", "supervisord")):
-            if any(part.endswith(word) for part in command):
+        for ending, name in _NAMES:
+            if any(part.endswith(ending) for part in command[:5]):
                 return name
-        for name in ("coordinator", "watch", "use_"):
-            if any(name in os.path.basename(part) for part in command[:5]):
-                return "consumer" if name == "use_" else name
+        if any(os.path.basename(part).startswith("use_") for part in command[:3]):
+            return "consumer"
         return os.path.basename(command[0])
     return "gone"
 

@@ -6,17 +6,22 @@ import ctypes
 import errno
 import os
 import stat
+import sys
 import time
 from typing import Final
 
 from shardwatch.shard.contract.paths import join
-from shardwatch.shard.contract.wire import DIRECTORY, FILE, LINK, Entry
+from shardwatch.shard.contract.wire import DIRECTORY, FILE, INT_MAX, INT_MIN, LINK, Entry
 
 _SYS_OPENAT2: Final = 437  # the same number on every architecture (openat2(2), Linux 5.6)
 _AT_FDCWD: Final = -100
+#: clock_gettime(2) on Linux; Python's `time` has no name for it.
+_CLOCK_REALTIME_COARSE: Final = 5
 _RESOLVE_NO_MAGICLINKS: Final = 0x02
 _RESOLVE_NO_SYMLINKS: Final = 0x04
 _OPEN: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+#: To walk through a directory it need not be readable.
+_STEP: Final = getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY | os.O_CLOEXEC
 
 #: Errors that mean "there is no directory here". Every other error makes no fact: the subtree is in doubt.
 ABSENT: Final = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP})
@@ -32,16 +37,24 @@ _HOW = _OpenHow(_OPEN | os.O_NOFOLLOW, 0, _RESOLVE_NO_SYMLINKS | _RESOLVE_NO_MAG
 _have_openat2 = _syscall is not None and hasattr(os, "O_PATH")
 
 
-def open_directory(path: bytes, *, follow: bool = False) -> int:
-    """A descriptor of the directory at an absolute path of any length, no link in it followed unless `follow`.
+def open_directory(path: bytes, *, follow: bool = False, at: int = _AT_FDCWD) -> int:
+    """A descriptor of the directory at a path of any length, no link in it followed unless `follow`.
+
+    Args:
+        path: absolute, or relative to the directory open at `at`.
 
     Raises OSError; see `ABSENT`.
     """
     global _have_openat2
+    dir_fd = None if at == _AT_FDCWD else at
     if follow:
-        return os.open(path, _OPEN)
-    if _have_openat2:
-        fd = int(_syscall(_SYS_OPENAT2, _AT_FDCWD, path, ctypes.byref(_HOW), ctypes.sizeof(_HOW)))  # type: ignore[misc]
+        try:
+            return os.open(path, _OPEN, dir_fd=dir_fd)
+        except OSError as error:
+            if error.errno != errno.ENAMETOOLONG:
+                raise
+    elif _have_openat2:
+        fd = int(_syscall(_SYS_OPENAT2, at, path, ctypes.byref(_HOW), ctypes.sizeof(_HOW)))  # type: ignore[misc]
         if fd >= 0:
             return fd
         code = ctypes.get_errno()
@@ -49,20 +62,24 @@ def open_directory(path: bytes, *, follow: bool = False) -> int:
             _have_openat2 = False  # an old kernel, or a container's filter
         elif code != errno.ENAMETOOLONG:
             raise OSError(code, os.strerror(code), path)
-    fd = os.open(b"/", _OPEN)
+    flags = _STEP | (0 if follow else os.O_NOFOLLOW)
+    fd = os.open(b"/" if path.startswith(b"/") else b".", flags, dir_fd=dir_fd)
     for name in path.split(b"/"):
         if name:
             try:
-                step = os.open(name, _OPEN | os.O_NOFOLLOW, dir_fd=fd)
+                step = os.open(name, flags, dir_fd=fd)
             finally:
                 os.close(fd)
             fd = step
-    return fd
+    try:
+        return os.open(b".", _OPEN, dir_fd=fd)
+    finally:
+        os.close(fd)
 
 
 def coarse_ns() -> int:
     """The clock that coarse filesystems stamp with (the kernel's tick)."""
-    return time.clock_gettime_ns(time.CLOCK_REALTIME_COARSE) if hasattr(time, "CLOCK_REALTIME_COARSE") else time.time_ns()
+    return time.clock_gettime_ns(_CLOCK_REALTIME_COARSE) if sys.platform == "linux" else time.time_ns()
 
 
 def entry_of(name: bytes, st: os.stat_result, coarse: int) -> Entry | None:
@@ -79,8 +96,13 @@ def entry_of(name: bytes, st: os.stat_result, coarse: int) -> Entry | None:
         kind = LINK
     else:
         return None
-    ctime = st.st_ctime_ns
-    return (name, kind, st.st_dev, st.st_ino, st.st_nlink, st.st_size, st.st_mtime_ns, ctime, ctime >= coarse)
+    ctime = _fit(st.st_ctime_ns)
+    return (name, kind, _fit(st.st_dev), _fit(st.st_ino), st.st_nlink, st.st_size, _fit(st.st_mtime_ns), ctime, ctime >= coarse)
+
+
+def _fit(number: int) -> int:
+    """Within what the index can hold: times beyond the year 2262, and inodes of 64 bits, end at its bounds."""
+    return number if INT_MIN <= number <= INT_MAX else max(INT_MIN, min(number, INT_MAX))
 
 
 def directory_entry(name: bytes) -> Entry:
@@ -91,15 +113,16 @@ def look_at(directory: bytes, name: bytes, fd: int, coarse: int, *, follow: bool
     """Looks at a name in the directory open at `fd`, which is `directory`; `coarse` is the clock read before.
 
     Returns (entry, False); (None, False) where there is nothing; (None, True) for what is no file, directory or link. With
-    `follow` a link is what it leads to, unless it leads nowhere or in a circle. Raises OSError for all else: no fact.
+    `follow` a link is what it leads to, unless it leads nowhere, in a circle, or to where we may not look. Raises OSError for
+    all else: no fact.
     """
     try:
         st = os.stat(name, dir_fd=fd, follow_symlinks=follow and not loops(join(directory, name)))
     except OSError as error:
-        if error.errno not in ABSENT:
-            raise
         if not follow:
-            return None, False
+            if error.errno in ABSENT:
+                return None, False
+            raise
         try:
             st = os.stat(name, dir_fd=fd, follow_symlinks=False)  # a dangling link is a link
         except FileNotFoundError:

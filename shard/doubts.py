@@ -9,13 +9,14 @@ from shardwatch.shard.contract.planfile import Anchor
 from shardwatch.shard.contract.wire import Doubt
 from shardwatch.shard.tree import Node
 
-_PLANNED = "the plan polls it: its filesystem tells nothing of remote changes, or polling was asked for"
+_REMOTE = "its filesystem tells nothing of changes made elsewhere"
+_ASKED = "polling was asked for"
 
 
 class Place:
     """One anchor of this shard, as it stands."""
 
-    __slots__ = ("anchor", "identity", "index", "missing", "node", "polled", "prefix")
+    __slots__ = ("anchor", "identity", "index", "missing", "node", "polled", "prefix", "unmounted")
 
     def __init__(self, index: int, anchor: Anchor) -> None:
         self.index = index
@@ -27,11 +28,24 @@ class Place:
         self.identity: tuple[int, int] | None = None
         #: True once its absence has been said.
         self.missing = False
+        #: True while the filesystem of its root is not mounted.
+        self.unmounted = False
         #: Length of what must be cut from an absolute path to make it relative to the user's root.
         self.prefix = 1 if anchor.root == b"/" else len(anchor.root) + 1
 
     def relative(self, path: bytes) -> bytes:
         return path[self.prefix :]
+
+    def find(self, directory: bytes) -> Node | None:
+        """The node of an absolute path, if it is known here."""
+        if self.node is None or not self.covers(directory):
+            return None
+        return self.node.find(directory[len(self.anchor.path) :].lstrip(b"/"))
+
+    def covers(self, directory: bytes) -> bool:
+        """Whether an absolute path is the anchor, or below it."""
+        base = self.anchor.path
+        return directory == base or directory.startswith(base + b"/" if base != b"/" else base)
 
 
 @dataclass(frozen=True)
@@ -42,13 +56,17 @@ class Unreadable:
     parent: Node | None
     name: bytes
     reason: str
+    state: str = "unreadable"
+    remedy: str = "give the service's user read and execute permission on it"
 
 
 class Doubts:
     """Unreadable directories by path. No fact is made of them; their rows stay."""
 
-    def __init__(self, watch_remedy: Callable[[int], str]) -> None:
+    def __init__(self, watch_remedy: Callable[[int], str], *, asked: bool = False) -> None:
+        """`asked`: the user wants everything polled."""
         self._watch_remedy = watch_remedy
+        self._planned = _ASKED if asked else _REMOTE
         self._unreadable: dict[bytes, Unreadable] = {}
         #: Why there is no room for watches, as the backend said it last.
         self.no_room = ""
@@ -59,8 +77,13 @@ class Doubts:
     def add(self, path: bytes, place: Place, parent: Node | None, name: bytes, error: OSError) -> None:
         self._unreadable[path] = Unreadable(place, parent, name, error.strerror or str(error))
 
-    def remove(self, path: bytes) -> None:
-        self._unreadable.pop(path, None)
+    def add_unmounted(self, place: Place) -> None:
+        reason = "its filesystem is not mounted"
+        self._unreadable[place.anchor.path] = Unreadable(place, None, b"", reason, "unmounted", "mount it again")
+
+    def remove(self, path: bytes) -> bool:
+        """Returns whether it was in doubt."""
+        return self._unreadable.pop(path, None) is not None
 
     def items(self) -> list[tuple[bytes, Unreadable]]:
         return list(self._unreadable.items())
@@ -70,15 +93,12 @@ class Doubts:
 
     def report(self, places: list[Place], swept: Iterable[Node], most: int = 20) -> list[Doubt]:
         """For the status: the first `most` of each kind."""
-        found = [
-            Doubt(path, "unreadable", what.reason, "give the service's user read and execute permission on it")
-            for path, what in self.items()[:most]
-        ]
+        found = [Doubt(path, what.state, what.reason, what.remedy) for path, what in self.items()[:most]]
         missing = [p.anchor.path for p in places if p.missing and p.anchor.path == p.anchor.root]
         remedy = "make it again, or take it out of the roots"
         found += [Doubt(path, "missing", "the directory does not exist", remedy) for path in missing[:most]]
         planned = [p for p in places if p.polled and p.node is not None]
-        found += [Doubt(p.anchor.path, "polled", _PLANNED, "", p.anchor.directories) for p in planned[:most]]
+        found += [Doubt(p.anchor.path, "polled", self._planned, "", p.anchor.directories) for p in planned[:most]]
         short = [node for node in swept if not places[node.anchor].polled]
         if short and self.no_room:
             found.append(Doubt(short[0].path(), "polled", self.no_room, self._watch_remedy(len(short)), len(short)))

@@ -21,12 +21,13 @@ from shardwatch.shard.backend.base import Backend
 from shardwatch.shard.contract.errors import ShardwatchError, UsageError, WireError
 from shardwatch.shard.contract.filter import Filter
 from shardwatch.shard.contract.layout import Layout
-from shardwatch.shard.contract.life import Lock, Pulse, die_with_parent, give_back
-from shardwatch.shard.contract.limits import BEAT_S, LIMIT_RESERVE, SHARD_ID_PATTERN, WIRE_VERSION, next_beat
-from shardwatch.shard.contract.log import open_log
+from shardwatch.shard.contract.life import Lock, Pulse, die_with_parent, give_back, service_id
+from shardwatch.shard.contract.limits import BEAT_S, FRAME_BYTES_MAX, LIMIT_RESERVE, SHARD_ID_PATTERN, WIRE_VERSION, next_beat
+from shardwatch.shard.contract.log import Sparse, open_log
 from shardwatch.shard.contract.planfile import Plan, read_plan
 from shardwatch.shard.contract.settings import Settings, read_settings
 from shardwatch.shard.contract.wire import Beat, Record, decode_down, encode
+from shardwatch.shard.mounts import Mounts
 from shardwatch.shard.send import Stream
 from shardwatch.shard.settle import Settle
 from shardwatch.shard.territory import Territory
@@ -74,6 +75,8 @@ class ShardProcess:
         if not anchors:
             raise UsageError(f"the plan gives nothing to shard {shard!r}", hint="the coordinator removes such shards by itself")
         self._lock = Lock(layout.lock(f"shard-{shard}"), wait_s=_LOCK_WAIT_S)
+        self._service = service_id()
+        self._bad_replies = Sparse(log)
         self._context = zmq.Context()
         self._push = self._context.socket(zmq.PUSH)
         self._push.setsockopt(zmq.LINGER, 0)
@@ -83,13 +86,15 @@ class ShardProcess:
         self._push.connect(layout.endpoint(layout.facts_socket))
         self._acks = self._context.socket(zmq.SUB)
         self._acks.setsockopt(zmq.LINGER, 0)
+        self._acks.setsockopt(zmq.MAXMSGSIZE, FRAME_BYTES_MAX)
         self._acks.setsockopt(zmq.RECONNECT_IVL, 10)
         self._acks.setsockopt(zmq.RECONNECT_IVL_MAX, 200)
         self._acks.setsockopt(zmq.SUBSCRIBE, shard.encode() + b"\0")
         self._acks.connect(layout.endpoint(layout.acks_socket))
         self._generation = plan.generation
         self._backend, remedy = open_backend({a.backend for a in anchors}, plan.watches.get(shard, 0))
-        self._stream = Stream(shard, self._lock.epoch, plan.generation, self._send)
+        self._stream = Stream(shard, self._lock.epoch, plan.generation, self._send, service=self._service)
+        self._mounts = Mounts(plan.homes)
         self._territory = Territory(
             anchors,
             frozenset(a.path for a in plan.anchors),
@@ -100,9 +105,13 @@ class ShardProcess:
             recursive=settings.recursive,
             follow_symlinks=settings.follow_symlinks,
             watch_remedy=remedy,
+            polling_asked=settings.backend == "polling",
+            mounts=self._mounts,
         )
         settle: Settle[Node] = Settle(settings.settle_ms * 1_000_000, settings.settle_ms_max * 1_000_000)
-        self._watcher = Watcher(self._territory, self._backend, self._stream, settle, poll_ns=settings.poll_ms * 1_000_000)
+        self._watcher = Watcher(
+            self._territory, self._backend, self._stream, settle, poll_ns=settings.poll_ms * 1_000_000, mounts=self._mounts
+        )  # fmt: skip
         self._pulse = Pulse(layout.pulse_socket)
         self._stopping = False
         self._beat_at = 0
@@ -180,7 +189,10 @@ class ShardProcess:
             try:
                 reply = decode_down(parts[-1])
             except WireError as error:
-                log.warning("dropped: %s", error)
+                self._bad_replies.warning(f"refused: {error}")
+                continue
+            if reply.service != self._service:
+                self._bad_replies.warning("refused: a reply of another service")
                 continue
             if not self._stream.reply(reply, time.monotonic_ns()):
                 self._new_epoch(reply.epoch)
@@ -195,7 +207,7 @@ class ShardProcess:
         epoch = max(known, self._lock.epoch) + 1
         log.warning("epoch %d can't go on, beginning %d", self._lock.epoch, epoch)
         self._lock.write_epoch(epoch)
-        self._stream = Stream(self.shard, epoch, self._generation, self._send)
+        self._stream = Stream(self.shard, epoch, self._generation, self._send, service=self._service)
         self._watcher.stream = self._stream
         self._watcher.begin()
 
@@ -211,7 +223,7 @@ class ShardProcess:
             state="watching" if watcher.baseline_done else "scanning",
             backend=self._backend.name,
             directories=territory.directories,
-            files=territory.files if watcher.baseline_done else territory.looks,
+            files=territory.files if watcher.baseline_done else territory.reader.looks,
             watches=self._backend.watches(),
             polled=len(territory.swept),
             pending=watcher.pending,
@@ -219,17 +231,19 @@ class ShardProcess:
             overflows=watcher.overflows,
             rescans=watcher.rescans,
             hints=watcher.hints,
-            looks=territory.looks,
-            filtered=territory.filtered,
-            others=territory.others,
+            looks=territory.reader.looks,
+            filtered=territory.reader.filtered,
+            others=territory.reader.others,
             doubts=territory.doubts.report(territory.places, territory.swept),
             resent=self._stream.resent,
+            service=self._service,
         )
         if not self._send(encode(beat)):
             self._beat_at = now + _BEAT_RETRY_NS  # nobody listens yet
 
     def close(self) -> None:
         self._backend.close()
+        self._mounts.close()
         self._context.destroy(linger=0)
         self._pulse.close()
         self._lock.close()

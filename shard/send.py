@@ -3,25 +3,46 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Final
 
 from shardwatch.shard.contract.limits import FRAME_ENTRIES_MAX, WINDOW_BYTES_MAX, WINDOW_FRAMES_MAX, WIRE_VERSION
-from shardwatch.shard.contract.wire import Frame, Listing, Looks, Record, Reply, encode
+from shardwatch.shard.contract.wire import Entry, Frame, Listing, Looks, Record, Reply, encode
 
-#: A record costs about as much as this many entries, however few it has.
+#: A record costs about as much as this many entries, however few it has, and one more for so many bytes of its path.
 _RECORD_COST: Final = 2
+_PATH_COST_BYTES: Final = 100
 #: Silence after which everything unacked is sent again, doubled each time up to the maximum, ns.
 _RESEND_NS: Final = 2_000_000_000
 _RESEND_NS_MAX: Final = 30_000_000_000
 _RESEND_GAP_NS: Final = 50_000_000
 
 
+def listings(path: bytes, at: int, entries: list[Entry]) -> Iterator[Listing]:
+    """A large directory goes in parts, each covering a range of names."""
+    after: bytes | None = None
+    for begin in range(0, max(len(entries), 1), FRAME_ENTRIES_MAX):
+        part = entries[begin : begin + FRAME_ENTRIES_MAX]
+        upto = part[-1][0] if begin + FRAME_ENTRIES_MAX < len(entries) else None
+        yield Listing(path, at, part, after, upto)
+        after = upto
+
+
+def looks(path: bytes, at: int, entries: list[Entry], absent: list[bytes]) -> Iterator[Looks]:
+    """Many names of one directory go in parts too."""
+    for begin in range(0, max(len(entries), len(absent)), FRAME_ENTRIES_MAX):
+        end = begin + FRAME_ENTRIES_MAX
+        yield Looks(path, at, entries[begin:end], absent[begin:end])
+
+
 class Stream:
     """One epoch of one shard. Knows no socket: `push` takes a frame and says whether it was taken; it must not block."""
 
-    def __init__(self, shard: str, epoch: int, generation: int, push: Callable[[bytes], bool]) -> None:
+    def __init__(
+        self, shard: str, epoch: int, generation: int, push: Callable[[bytes], bool], *, service: str = ""
+    ) -> None:
         self.shard = shard
+        self._service = service
         self.epoch = epoch
         self.generation = generation
         self._push = push
@@ -58,15 +79,15 @@ class Stream:
         self._records.append(record)
         self._cost += _RECORD_COST
         if isinstance(record, Listing):
-            self._cost += len(record.entries)
+            self._cost += len(record.path) // _PATH_COST_BYTES + len(record.entries)
         elif isinstance(record, Looks):
-            self._cost += len(record.entries) + len(record.absent)
+            self._cost += len(record.path) // _PATH_COST_BYTES + len(record.entries) + len(record.absent)
         if self._cost >= FRAME_ENTRIES_MAX:
             self._seal()
 
     def _seal(self) -> None:
         self._seq += 1
-        body = encode(Frame(WIRE_VERSION, self.shard, self.epoch, self.generation, self._seq, self._records))
+        body = encode(Frame(WIRE_VERSION, self.shard, self.epoch, self.generation, self._seq, self._records, self._service))
         self._records = []
         self._cost = 0
         self._unacked.append(body)
@@ -97,8 +118,8 @@ class Stream:
         if reply.epoch > self.epoch:
             return False
         if reply.epoch == self.epoch:
-            if reply.committed < self.acked:
-                return False
+            if reply.committed < self.acked or reply.committed > self._seq:
+                return False  # it lost some of them, or means those of another life with this number
             if reply.committed > self.acked:
                 for _ in range(min(reply.committed - self.acked, len(self._unacked))):
                     self._bytes -= len(self._unacked.popleft())

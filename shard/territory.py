@@ -8,19 +8,21 @@ from __future__ import annotations
 
 import errno
 import os
-import stat
 import time
 from collections.abc import Callable, Iterator
 from typing import Final
 
 from shardwatch.shard.backend.base import Backend
 from shardwatch.shard.contract.filter import Filter
-from shardwatch.shard.contract.limits import FRAME_ENTRIES_MAX, LOOKS_PER_DIRECTORY_MAX
+from shardwatch.shard.contract.limits import LOOKS_PER_DIRECTORY_MAX
 from shardwatch.shard.contract.paths import join
 from shardwatch.shard.contract.planfile import Anchor
-from shardwatch.shard.contract.wire import DIRECTORY, Entry, Gone, Listing, Looks, Record
-from shardwatch.shard.disk import ABSENT, coarse_ns, directory_entry, look_at, loops, open_directory
+from shardwatch.shard.contract.wire import DIRECTORY, Entry, Gone, Record
+from shardwatch.shard.disk import ABSENT, coarse_ns, directory_entry, loops, open_directory
 from shardwatch.shard.doubts import Doubts, Place
+from shardwatch.shard.look import Reader
+from shardwatch.shard.mounts import Mounts
+from shardwatch.shard.send import listings, looks
 from shardwatch.shard.tree import Node
 
 Steps = Iterator[None]
@@ -51,29 +53,28 @@ class Territory:
         recursive: bool = True,
         follow_symlinks: bool = False,
         watch_remedy: Callable[[int], str] = lambda missing: "",
+        polling_asked: bool = False,
+        mounts: Mounts | None = None,
     ) -> None:
         self.places = [Place(i, a) for i, a in enumerate(anchors)]
         self._stops = stops
-        self._filter = filter
+        self.reader = Reader(filter, state_dir=state_dir, recursive=recursive, follow=follow_symlinks)
         self._backend = backend
         self._emit = emit
-        self._state_dir = state_dir
-        self._state_name = os.path.basename(state_dir)
-        self._recursive = recursive
         self._follow = follow_symlinks
-        self.doubts = Doubts(watch_remedy)
+        self._mounts = mounts
+        self.doubts = Doubts(watch_remedy, asked=polling_asked)
         #: Directories that have no watch, in the order of sweeping.
         self.swept: dict[Node, None] = {}
         self.directories = 0
         self.files = 0
-        self.looks = 0
-        self.filtered = 0
-        self.others = 0
 
     # -- anchors
 
     def check(self, place: Place) -> bool:
         """Compares what is at the anchor with what was scanned there. True: it has to be scanned (`scan_place`)."""
+        if self._off(place):
+            return not place.unmounted
         try:
             fd = open_directory(place.anchor.path, follow=self._follow)
         except OSError as error:
@@ -81,35 +82,78 @@ class Territory:
                 return not place.missing
             self.doubts.add(place.anchor.path, place, None, b"", error)
             return False
+        st = os.fstat(fd)
+        os.close(fd)
+        # A root made again may have its predecessor's inode, but not its watch.
+        unwatched = place.node is None or (place.node.wd < 0 and place.node not in self.swept)
+        return unwatched or (st.st_dev, st.st_ino) != place.identity
+
+    def _off(self, place: Place) -> bool:
+        """Whether the filesystem of the root is not mounted: what is seen in its place says nothing of it."""
+        return self._mounts is not None and self._mounts.gone(place.anchor.root)
+
+    def _replaced(self, fd: int, node: Node) -> bool:
+        """Whether what is open at `fd` is another directory than the one that is watched for `node`."""
+        return node.wd >= 0 and not self._backend.same(fd, node)
+
+    def _astray(self, place: Place, path: bytes) -> None:
+        """A path of ours leads nowhere. What is below the anchor can't go without a hint; the anchor itself can, and come back
+        before anyone compares. Unless the one is certain, the anchor is to be scanned."""
+        certain = False
+        try:
+            fd = open_directory(place.anchor.path, follow=self._follow)
+        except OSError:
+            place.identity = None
+            return
         try:
             st = os.fstat(fd)
+            below = path[len(place.anchor.path) :].lstrip(b"/")
+            if (st.st_dev, st.st_ino) == place.identity and below:
+                os.close(open_directory(below, follow=self._follow, at=fd))
+        except OSError as error:
+            certain = error.errno in ABSENT
         finally:
             os.close(fd)
-        return place.node is None or (st.st_dev, st.st_ino) != place.identity
+        if not certain:
+            place.identity = None
+
+    def _leave(self, place: Place, *, unmounted: bool) -> None:
+        """There is nothing to watch: whatever comes there is scanned."""
+        if place.node is not None:
+            self._cut(place.node)
+            place.node = None
+        place.identity = None
+        place.missing, place.unmounted = not unmounted, unmounted
+        self.doubts.remove(place.anchor.path)
+        if unmounted:
+            self.doubts.add_unmounted(place)
 
     def scan_place(self, place: Place) -> Steps:
         """Baseline or rescan of a whole anchor."""
         at = time.time_ns()
         path = place.anchor.path
+        fd = -1
+        self.doubts.remove(path)
         try:
             fd = open_directory(path, follow=self._follow)
         except OSError as error:
             if error.errno not in ABSENT:
                 self.doubts.add(path, place, None, b"", error)
                 return
-            if place.node is not None:
-                self._cut(place.node)
-                place.node = None
-            place.identity = None
-            place.missing = True
-            self.doubts.remove(path)
-            self._emit(Gone(path, at))
+        unmounted = self._off(place)
+        if fd >= 0 and unmounted:
+            os.close(fd)
+        if fd < 0 or unmounted:
+            self._leave(place, unmounted=unmounted)
+            if not unmounted:  # else its rows stay
+                self._emit(Gone(path, at))
             return
         try:
             st = os.fstat(fd)
             identity = (st.st_dev, st.st_ino)
-            if place.node is not None and (identity != place.identity or not place.node.alive):
-                self._cut(place.node)
+            node = place.node
+            if node is not None and (identity != place.identity or not node.alive or self._replaced(fd, node)):
+                self._cut(node)
                 place.node = None
             if place.node is None:
                 place.node = Node(None, path, place.index)
@@ -120,12 +164,8 @@ class Territory:
             self.doubts.add(path, place, None, b"", error)
             return
         place.identity = identity
-        place.missing = False
-        self.doubts.remove(path)
+        place.missing = place.unmounted = False
         yield from self._scan(place, place.node, fd)
-
-    def missing_roots(self) -> list[bytes]:
-        return [p.anchor.path for p in self.places if p.missing and p.anchor.path == p.anchor.root]
 
     # -- scanning
 
@@ -157,10 +197,11 @@ class Territory:
                 try:
                     child = self._enter(node, name, child_fd)
                     frames.append((child_fd, child, *self._list(place, child, child_fd, below)))
+                    if self.doubts:
+                        self.doubts.remove(child.path())
                 except OSError as error:
-                    if not frames or frames[-1][0] != child_fd:
-                        os.close(child_fd)
-                    self.doubts.add(node.path() + b"/" + name, place, node, name, error)
+                    os.close(child_fd)
+                    self.doubts.add(join(node.path(), name), place, node, name, error)
                 yield
         finally:
             for fd, *_ in frames:
@@ -210,6 +251,7 @@ class Territory:
             self.swept.setdefault(node)
             return
         self.swept.pop(node, None)
+        node.digest = 0
         if other is not None and not self._leads_to(other, fd):
             self._cut(other)
 
@@ -217,8 +259,8 @@ class Territory:
         """Whether the path of `node` still leads to the directory open at `fd` (a bind mount), or it was moved away."""
         try:
             there = open_directory(node.path(), follow=self._follow)
-        except OSError:
-            return False
+        except OSError as error:
+            return error.errno not in ABSENT  # if it was moved, there is a hint where it was
         try:
             return os.path.sameopenfile(there, fd)
         finally:
@@ -235,70 +277,22 @@ class Territory:
         """Lists one directory, emits what it holds, cuts children that are gone; returns (relative, names to descend into)."""
         path = node.path()
         at = time.time_ns()
-        entries, subdirectories = self._read(path, fd, relative)
+        entries, subdirectories = self.reader.directory(path, fd, relative)
         if node.children is not None:
             there = set(subdirectories)
-            for name in [n for n in node.children if n not in there]:
-                self._cut(node.children[name])
-                if node.children is None:
-                    break
+            for child in [c for n, c in node.children.items() if n not in there]:
+                self._cut(child)
         if node.wd < 0 and node in self.swept:
-            digest = hash(tuple(entry[:8] for entry in entries)) or 1  # racy or not is no difference
+            digest = hash(tuple(entries)) or 1  # with `racy`: what was looked at too early is said once more
             if digest == node.digest:
                 return relative, self._descend(path, subdirectories)
             node.digest = digest
-        self._emit_listing(path, at, entries)
+        for listing in listings(path, at, entries):
+            self._emit(listing)
         return relative, self._descend(path, subdirectories)
 
     def _descend(self, path: bytes, names: list[bytes]) -> list[bytes]:
         return [n for n in names if join(path, n) not in self._stops]
-
-    def _emit_listing(self, path: bytes, at: int, entries: list[Entry]) -> None:
-        """A large directory goes in parts, each covering a range of names."""
-        after: bytes | None = None
-        for begin in range(0, max(len(entries), 1), FRAME_ENTRIES_MAX):
-            part = entries[begin : begin + FRAME_ENTRIES_MAX]
-            upto = part[-1][0] if begin + FRAME_ENTRIES_MAX < len(entries) else None
-            self._emit(Listing(path, at, part, after, upto))
-            after = upto
-
-    def _read(self, path: bytes, fd: int, relative: bytes) -> tuple[list[Entry], list[bytes]]:
-        """All entries of ours, sorted by name, and those of them that are directories."""
-        coarse = coarse_ns()
-        files: list[bytes] = []
-        directories: list[bytes] = []
-        others = 0
-        with os.scandir(fd) as found:
-            for item in found:
-                name = os.fsencode(item.name)
-                if item.is_dir(follow_symlinks=self._follow) and not (self._follow and loops(join(path, name))):
-                    directories.append(name)
-                else:
-                    files.append(name)
-        kept = self._filter.keeps_names(relative, files)
-        self.filtered += len(files) - len(kept)
-        entries = []
-        for name in kept:
-            entry, special = look_at(path, name, fd, coarse, follow=self._follow)
-            if entry is None:
-                others += special
-            elif entry[1] == DIRECTORY:
-                directories.append(name)
-            else:
-                entries.append(entry)
-        self.others += others
-        self.looks += len(kept)
-        subdirectories = self._watched_names(path, relative, directories)
-        entries += [directory_entry(name) for name in subdirectories]
-        entries.sort()
-        return entries, subdirectories
-
-    def _watched_names(self, path: bytes, relative: bytes, names: list[bytes]) -> list[bytes]:
-        if not self._recursive:
-            return []
-        prunes = self._filter.prunes
-        prefix = relative + b"/" if relative else b""
-        return [n for n in names if not prunes(prefix + n) and not (n == self._state_name and join(path, n) == self._state_dir)]
 
     # -- hints
 
@@ -311,15 +305,22 @@ class Territory:
         try:
             fd = open_directory(path, follow=self._follow)
         except OSError as error:
-            # Gone or moved: whoever made it so left a hint at its parent, or the anchor's identity tells.
-            if error.errno not in ABSENT:
+            if error.errno in ABSENT:
+                self._astray(place, path)
+            else:
                 self.doubts.add(path, place, node.parent, node.name, error)
             return
+        new: list[bytes] = []
         try:
+            if self._off(place):
+                return
             relative = place.relative(path)
-            if names is None or len(names) > LOOKS_PER_DIRECTORY_MAX:
-                _, new = self._list(place, node, fd, relative)
-                new = [n for n in new if node.child(n) is None]
+            replaced = self._replaced(fd, node)
+            if replaced:
+                pass
+            elif names is None or len(names) > LOOKS_PER_DIRECTORY_MAX:
+                _, there = self._list(place, node, fd, relative)
+                new = [n for n in there if node.child(n) is None]
             else:
                 new = self._look_names(node, path, relative, fd, names)
         except OSError as error:
@@ -328,12 +329,17 @@ class Territory:
         finally:
             os.close(fd)
         yield
+        if replaced and node.parent is None:
+            place.identity = None  # what is there by now is not what is watched: it is to be scanned
+        elif replaced and node.parent is not None:
+            yield from self.reconcile(node.parent, node.name, arrived=True)
         for name in new:
             yield from self.reconcile(node, name, arrived=True)
 
     def _look_names(self, node: Node, path: bytes, relative: bytes, fd: int, names: set[bytes]) -> list[bytes]:
-        kept = set(self._filter.keeps_names(relative, names))
-        self.filtered += len(names) - len(kept)
+        reader = self.reader
+        kept = set(reader.kept(relative, names))
+        reader.filtered += len(names) - len(kept)
         if node.children is not None:
             kept.update(n for n in names if n in node.children)
         if self._follow:
@@ -345,32 +351,29 @@ class Territory:
         absent: list[bytes] = []
         new: list[bytes] = []
         for name in sorted(kept):
-            entry, special = look_at(path, name, fd, coarse, follow=self._follow)
-            self.looks += 1
+            entry = reader.name(path, name, fd, coarse)
+            child = node.child(name)
             if entry is not None and entry[1] == DIRECTORY:
-                if self._watched_names(path, relative, [name]):
-                    if node.child(name) is None:
-                        new.append(name)
-                else:
+                if not reader.watched(path, relative, [name]):
                     entry = None
+                elif child is None:
+                    new.append(name)
             else:
-                self.others += special
-                child = node.child(name)
                 if child is not None:
                     self._cut(child)
-                if entry is not None and not self._filter.keeps_names(relative, (name,)):
+                if entry is not None and not reader.kept(relative, (name,)):
                     entry = None
             if entry is None:
                 absent.append(name)
             else:
                 entries.append(entry)
-        self._emit_looks(path, at, entries, absent)
+        self._emit_looks(node, path, at, entries, absent)
         return new
 
-    def _emit_looks(self, path: bytes, at: int, entries: list[Entry], absent: list[bytes]) -> None:
-        for begin in range(0, max(len(entries), len(absent)), FRAME_ENTRIES_MAX):
-            end = begin + FRAME_ENTRIES_MAX
-            self._emit(Looks(path, at, entries[begin:end], absent[begin:end]))
+    def _emit_looks(self, node: Node, path: bytes, at: int, entries: list[Entry], absent: list[bytes]) -> None:
+        node.digest = 0  # the last listing is not the last word any more
+        for record in looks(path, at, entries, absent):
+            self._emit(record)
 
     def reconcile(self, node: Node, name: bytes, *, arrived: bool) -> Steps:
         """Something that is or was a directory changed there: makes the tree agree with the disk, whatever happened.
@@ -382,34 +385,29 @@ class Territory:
         place = self.places[node.anchor]
         parent = node.path()
         path = join(parent, name)
-        if not self._watched_names(parent, place.relative(parent), [name]):
-            if node.child(name) is not None:
-                self._cut(node.children[name])  # type: ignore[index]
+        child = node.child(name)
+        doubted = self.doubts.remove(path)
+        if not self.reader.watched(parent, place.relative(parent), [name]):
+            if child is not None:
+                self._cut(child)
             yield from self.look(node, {name})  # a file's name may match where a directory of that name is pruned
-            return
-        if self._follow and loops(path):
-            self._look_absent(node, parent, name)
             return
         at = time.time_ns()
         try:
+            if self._follow and loops(path):
+                raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
             fd = open_directory(path, follow=self._follow)
         except OSError as error:
-            child = node.child(name)
-            if error.errno in ABSENT:
-                if child is not None:
-                    self._cut(child)
-                self._look_absent(node, parent, name)
-            else:
-                self._emit(Looks(parent, at, [directory_entry(name)], []))
-                self.doubts.add(path, place, node, name, error)
+            if error.errno in ABSENT and child is not None:
+                self._cut(child)
+            self._look_from_above(place, node, name, error)
             return
         try:
-            self._emit(Looks(parent, at, [directory_entry(name)], []))
+            self._emit_looks(node, parent, at, [directory_entry(name)], [])
             if path in self._stops:
                 os.close(fd)
                 return  # another anchor begins here: its owner finds out by its identity
-            child = node.child(name)
-            if not arrived and child is not None and self._backend.same(fd, child):
+            if not (arrived or doubted) and child is not None and self._backend.same(fd, child):
                 os.close(fd)
                 return
             entered = self._enter(node, name, fd)
@@ -417,32 +415,35 @@ class Territory:
             os.close(fd)
             self.doubts.add(path, place, node, name, error)
             return
-        self.doubts.remove(path)
         yield from self._scan(place, entered, fd)
 
-    def _look_absent(self, node: Node, parent: bytes, name: bytes) -> None:
-        """There is no directory of that name (any more): says what is there instead, or that nothing is."""
+    def _look_from_above(self, place: Place, node: Node, name: bytes, error: OSError) -> None:
+        """No directory of that name could be opened (`error`): says what is there, as seen from its parent."""
+        parent = node.path()
+        path = join(parent, name)
         at, coarse = time.time_ns(), coarse_ns()
-        entry: Entry | None = None
         try:
             fd = open_directory(parent, follow=self._follow)
-        except OSError:
-            return  # the parent is gone too, and has a hint of its own
+        except OSError as above:
+            if above.errno in ABSENT:
+                self._astray(place, parent)
+            else:
+                self.doubts.add(path, place, node, name, above)
+            return
         try:
-            if self._filter.keeps_names(self.places[node.anchor].relative(parent), (name,)):
-                entry, special = look_at(parent, name, fd, coarse, follow=self._follow)
-                self.others += special
-                if entry is not None and entry[1] == DIRECTORY:
-                    return  # back again: there is a hint for that
-            elif stat.S_ISDIR(os.stat(name, dir_fd=fd, follow_symlinks=False).st_mode):
+            if self._off(place):
                 return
-        except OSError as error:
-            if error.errno not in ABSENT:
-                self.doubts.add(join(parent, name), self.places[node.anchor], node, name, error)
-                return
+            entry = self.reader.name(parent, name, fd, coarse)
+        except OSError as unknown:
+            self.doubts.add(path, place, node, name, unknown)
+            return
         finally:
             os.close(fd)
-        self._emit(Looks(parent, at, [entry] if entry else [], [] if entry else [name]))
+        if entry is not None and entry[1] == DIRECTORY:
+            self.doubts.add(path, place, node, name, error)
+        elif entry is not None and not self.reader.kept(place.relative(parent), (name,)):
+            entry = None
+        self._emit_looks(node, parent, at, [entry] if entry else [], [] if entry else [name])
 
     # -- what can't be watched
 
@@ -461,11 +462,10 @@ class Territory:
                     self.doubts.add(path, place, node.parent, node.name, error)
                 continue
             try:
+                if self._off(place):
+                    continue
                 self._register(fd, node)  # room may have been made meanwhile
-                relative = place.relative(path)
-                if node.wd >= 0:
-                    node.digest = 0
-                _, names = self._list(place, node, fd, relative)
+                _, names = self._list(place, node, fd, place.relative(path))
             except OSError as error:
                 self.doubts.add(path, place, node.parent, node.name, error)
                 continue

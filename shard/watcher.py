@@ -7,15 +7,18 @@ that comes later can't hold it up.
 
 from __future__ import annotations
 
+import os
 import time
 from collections import deque
 from collections.abc import Callable
 from typing import Final
 
+from shardwatch.shard.again import look_again
 from shardwatch.shard.backend.base import Backend, Hints
 from shardwatch.shard.contract.limits import ANCHOR_CHECK_S, PENDING_NAMES_MAX, next_beat
 from shardwatch.shard.contract.wire import Baseline, Synced
 from shardwatch.shard.doubts import Place
+from shardwatch.shard.mounts import Mounts
 from shardwatch.shard.send import Stream
 from shardwatch.shard.settle import Settle
 from shardwatch.shard.territory import Steps, Territory
@@ -31,6 +34,8 @@ _ANCHORS_A_TURN: Final = 64
 _DOUBTS_TOLD: Final = 20
 #: Structural hints kept before everything is rescanned instead.
 _DIRECTORIES_MAX: Final = 50_000
+#: Jobs that are kept when the aggregator asks for more while there is no credit: it asks again with its next beat.
+_URGENT_MAX: Final = 1_000
 #: A sweep may cost at most this part of the time: the pause after it is that much longer than it took.
 _SWEEP_PAUSE_FACTOR: Final = 4
 
@@ -46,6 +51,7 @@ class Watcher:
         settle: Settle[Node],
         *,
         poll_ns: int,
+        mounts: Mounts | None = None,
         clock: Callable[[], int] = time.monotonic_ns,
     ) -> None:
         self._territory = territory
@@ -54,6 +60,7 @@ class Watcher:
         self._settle = settle
         self._clock = clock
         self._poll_ns = poll_ns
+        self._mounts = mounts
         self._directories: dict[tuple[Node, bytes], bool] = {}
         self._urgent: deque[Steps] = deque()
         self._scans: deque[Steps] = deque()
@@ -62,6 +69,7 @@ class Watcher:
         self._syncs: set[int] = set()
         self._answered: deque[int] = deque(maxlen=1000)
         self._sweeping = False
+        self._retrying = False
         self._sweep_at = 0
         self._check_at = 0
         self._turn = 0
@@ -81,11 +89,12 @@ class Watcher:
         self._scans.clear()
         self._queued.clear()
         self._syncs.clear()
+        self._answered.clear()
         self._directories.clear()
         self._settle.flush()
         for node in self._territory.swept:
             node.digest = 0
-        self._sweeping = False
+        self._sweeping = self._retrying = False
         for place in self._territory.places:
             self._queue_scan(place)
         self._scans.append(self._baseline())
@@ -98,6 +107,9 @@ class Watcher:
             self._directories[key] = arrived or self._directories.get(key, False)
         if hints.selves and any(node.parent is None for node in hints.selves):
             self._check_anchors(self._territory.places)
+        for node in hints.selves:
+            if node.parent is not None and node.alive:  # its parent may have no watch to tell
+                self._directories.setdefault((node.parent, node.name), False)
         if hints.overflow:
             self.overflows += 1
         if hints.overflow or len(self._directories) > _DIRECTORIES_MAX:
@@ -119,6 +131,7 @@ class Watcher:
         self._syncs.add(token)
         self._backend.drain()
         self.absorb(self._backend.take())
+        self._check_mounts()
         self._check_anchors(self._territory.places)
         earlier, self._urgent = self._urgent, deque()
         directories, self._directories = self._directories, {}
@@ -129,13 +142,12 @@ class Watcher:
 
     def look_again(self, directory: bytes, names: list[bytes]) -> None:
         """The aggregator doubts what it holds of these names (all, where the list is empty)."""
+        owner: Place | None = None
         for place in self._territory.places:
-            base = place.anchor.path
-            inside = directory == base or directory.startswith(base + b"/" if base != b"/" else base)
-            if place.node is not None and inside:
-                node = place.node.find(directory[len(base) :].lstrip(b"/"))
-                if node is not None:
-                    self._urgent.append(self._territory.look(node, set(names) or None))
+            if place.covers(directory) and (owner is None or len(place.anchor.path) > len(owner.anchor.path)):
+                owner = place
+        if owner is not None and len(self._urgent) < _URGENT_MAX:
+            self._urgent.append(look_again(self._territory, owner, directory, names))
 
     # -- what is done
 
@@ -155,7 +167,7 @@ class Watcher:
             times.append(settle)
         if self._territory.swept and not self._sweeping:
             times.append(self._sweep_at)
-        if self._territory.doubts:
+        if self._territory.doubts and not self._retrying:
             times.append(self._retry_at)
         if self._backend.lossy:
             times.append(self._audit_at)
@@ -195,10 +207,11 @@ class Watcher:
     def _timers(self, now: int) -> None:
         if now >= self._check_at:
             self._check_at = next_beat(now, int(ANCHOR_CHECK_S * 1e9))
+            self._check_mounts()
             self._check_anchors(self._next_places())
-        if self._territory.doubts and now >= self._retry_at:
-            self._retry_at = now + _DOUBT_RETRY_NS
-            self._scans.append(self._territory.retry_doubts())
+        if self._territory.doubts and not self._retrying and now >= self._retry_at:
+            self._retrying = True
+            self._scans.append(self._retry())
         if self._backend.lossy and now >= self._audit_at:
             self._audit_at = now + _AUDIT_NS
             if self.baseline_done:
@@ -206,6 +219,16 @@ class Watcher:
         if self._territory.swept and not self._sweeping and self.baseline_done and now >= self._sweep_at:
             self._sweeping = True
             self._scans.append(self._sweep())
+
+    def _check_mounts(self) -> None:
+        """What was mounted or unmounted inside an anchor is looked at like a directory that arrived; the anchor itself, and
+        what is above it, shows in the anchor's identity."""
+        for point in self._mounts.changed() if self._mounts is not None else ():
+            above, name = os.path.split(point)
+            for place in self._territory.places:
+                node = place.find(above)
+                if node is not None:
+                    self._directories[node, name] = True
 
     def _next_places(self) -> list[Place]:
         """Few anchors are all looked at each time; of many, a part, so that each has its turn within four."""
@@ -232,10 +255,15 @@ class Watcher:
 
     def _baseline(self) -> Steps:
         self.baseline_done = True
-        self._territory.files = self._territory.looks
+        self._territory.files = self._territory.reader.looks
         self.stream.add(Baseline(self.stream.generation, self._territory.directories, self._territory.files))
         self._sweep_at = self._clock() + self._poll_ns
         yield
+
+    def _retry(self) -> Steps:
+        yield from self._territory.retry_doubts()
+        self._retrying = False
+        self._retry_at = self._clock() + _DOUBT_RETRY_NS
 
     def _sweep(self) -> Steps:
         begun = self._clock()
@@ -261,6 +289,9 @@ class Watcher:
             yield from self._territory.sweep()
         if self._territory.doubts:
             yield from self._territory.retry_doubts()
+        for place in self._territory.places:
+            if self._territory.check(place):  # a look went astray: the anchor was away
+                yield from self._territory.scan_place(place)
         self._syncs.discard(token)
         self._answered.append(token)
         self.stream.add(Synced(token, self._territory.doubts.unreadable(_DOUBTS_TOLD)))

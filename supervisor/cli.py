@@ -30,17 +30,18 @@ COMMANDS = {
     "pull": "take batches of events for a group, and acknowledge them",
     "groups": "list the groups, or drop one",
     "sync": "return once every change made before is in the index",
+    "audit": "compare index and disk, and have differences looked at again",
     "plan": "show how a tree would be cut into shards; starts nothing",
     "doctor": "check limits, filesystems and permissions, with remedies",
     "config": "print the effective configuration and where each value comes from",
 }
 
 _EPILOG = """\
-`shardwatch COMMAND --help` explains a command. A running service is found by --state-dir, by the state_dir of a
-configuration file (-c FILE, or the nearest shardwatch.toml upwards), by SHARDWATCH_STATE_DIR, or in its default place,
+`shardwatch COMMAND --help` explains a command. A running service is found by --state-dir, by SHARDWATCH_STATE_DIR, by the
+state_dir of a configuration file (-c FILE, or the nearest shardwatch.toml upwards), or in its default place,
 $XDG_STATE_HOME/shardwatch (~/.local/state/shardwatch).
 
-exit codes: 0 done · 1 doctor: something needs attention · 2 wrong input · 3 no service runs there · 4 in use ·
+exit codes: 0 done · 1 doctor, audit: something needs attention · 2 wrong input · 3 no service runs there · 4 in use ·
 5 timeout · 6 the service failed · 70 a defect of shardwatch · 130 interrupted   (docs/formats.md)
 """
 

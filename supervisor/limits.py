@@ -6,12 +6,12 @@ Reads /proc only. The kernel counts watches and instances for each user, over al
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from shardwatch.shard.contract.limits import LIMIT_RESERVE
+from shardwatch.shard.contract.mounts import holder, read_mounts
 from shardwatch.supervisor.plan import Budget
 
 #: Filesystems on which another machine, or a host outside this one, or a daemon below the filesystem, changes files
@@ -111,14 +111,8 @@ def filesystem(path: bytes, proc: Path = Path("/proc")) -> tuple[str, bool]:
     The path need not exist: then it is the filesystem that it would be made in. Asks /proc/self/mountinfo instead of
     statfs: statfs can hang on a dead network mount, and says `fuse` of all that is FUSE.
     """
-    path = _resolve(path)
-    name, longest = "unknown", -1
-    for point, kind in _mounts(proc):
-        inside = point == b"/" or path == point or path.startswith(point + b"/")
-        # Of mounts on one point the last is on top.
-        if inside and len(point) >= longest:
-            name, longest = kind, len(point)
-    return name, is_remote(name)
+    _, kind = holder(_resolve(path), read_mounts(proc))
+    return kind, is_remote(kind)
 
 
 def is_remote(kind: str) -> bool:
@@ -130,24 +124,6 @@ def _resolve(path: bytes) -> bytes:
         return os.path.realpath(path)
     except OSError:
         return os.path.abspath(path)
-
-
-def _mounts(proc: Path) -> Iterator[tuple[bytes, str]]:
-    try:
-        lines = (proc / "self/mountinfo").read_bytes().splitlines()
-    except OSError:
-        return
-    for line in lines:
-        mount, separator, source = line.partition(b" - ")
-        fields = mount.split(b" ")
-        if separator and len(fields) >= 5:
-            yield _unescape(fields[4]), source.split(b" ")[0].decode("ascii", "replace")
-
-
-def _unescape(field: bytes) -> bytes:
-    """Undoes the kernel's octal escapes of space, tab, newline and backslash."""
-    first, *rest = field.split(b"\\")
-    return first + b"".join(bytes([int(part[:3], 8)]) + part[3:] for part in rest)
 
 
 def _processes(proc: Path) -> list[Path]:

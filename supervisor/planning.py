@@ -13,6 +13,7 @@ import msgspec
 
 from shardwatch.shard.contract.filter import Filter
 from shardwatch.shard.contract.layout import Layout
+from shardwatch.shard.contract.mounts import holder, read_mounts
 from shardwatch.shard.contract.planfile import Anchor, Plan, read_plan, write_plan
 from shardwatch.shard.contract.settings import Settings
 from shardwatch.supervisor.limits import budget, filesystem, held_by, read_inotify_limits
@@ -71,6 +72,8 @@ def settle_plan(layout: Layout, settings: Settings, own_pids: Callable[[], Seque
     key = plan_key(settings)
     old, generation = kept_plan(layout)
     backend = backend_of(settings, lambda path: filesystem(path)[1])
+    if old is not None and old.key == key and _unmounted(old):
+        return old  # what can be seen there now is not what was planned, nor what is to be planned
     if old is not None and still_fits(old, settings, key, backend):
         return old
     own = [held_by(pid) for pid in own_pids()]
@@ -89,5 +92,12 @@ def settle_plan(layout: Layout, settings: Settings, own_pids: Callable[[], Seque
     ).plan
     if old is not None and same_owners(old, new):
         return old
+    homes = tuple((root, holder(root, read_mounts())[0]) for root in settings.roots)
+    new = msgspec.structs.replace(new, homes=homes)
     write_plan(layout.plan, new)
     return new
+
+
+def _unmounted(plan: Plan) -> bool:
+    points = {point for point, _ in read_mounts()}
+    return bool(points) and any(home not in points for _, home in plan.homes)

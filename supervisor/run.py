@@ -4,7 +4,7 @@ It holds `service.lock` for its whole life, so that there is one service in a st
 imported by others, and keeps its imports to what supervisord needs: every start pays for them.
 
 Exit codes: supervisord's (0 after a shutdown, 2 for what it refuses), 2 for wrong arguments, 4 for a state directory
-in use.
+in use, 6 where the state directory was removed.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from pathlib import Path
 from types import FrameType
 from typing import Final
 
-from shardwatch.shard.contract.errors import InUseError, ShardwatchError, UsageError
+from shardwatch.shard.contract.errors import InUseError, ServiceError, ShardwatchError, UsageError
 from shardwatch.shard.contract.layout import Layout
-from shardwatch.shard.contract.life import Lock, die_with_parent
+from shardwatch.shard.contract.life import SERVICE_VARIABLE, Lock, die_with_parent, identity
 
 USAGE: Final = """\
 usage: python3 -P -m shardwatch.supervisor.run --state-dir DIR [--with-parent] [--ephemeral] [--echo]
@@ -77,17 +77,22 @@ def run(layout: Layout, with_parent: bool, ephemeral: bool, echo: bool) -> int:
         raise UsageError(
             f"{layout.state_dir} is not a prepared state directory: {error.strerror}", hint="start with `shardwatch up`"
         ) from None
-    code = 1
+    code, ours = 1, identity(layout.service_lock)
     try:
         _keep_low(lock)
         os.umask(0o077)
         for stale in [*layout.sockets(), layout.supervisord_pid]:
             stale.unlink(missing_ok=True)
+        os.environ[SERVICE_VARIABLE] = os.urandom(8).hex()
         os.environ["PATH"] = _path_to_python(sys.executable)
         code = _supervisord(layout, with_parent, echo)
+        if identity(layout.service_lock) != ours:
+            print(f"shardwatch: the state directory {layout.state_dir} was removed while the service ran", file=sys.stderr)
+            code = ServiceError.exit_code
     finally:
-        for socket in layout.sockets():
-            socket.unlink(missing_ok=True)
+        if identity(layout.service_lock) == ours:
+            for socket in layout.sockets():
+                socket.unlink(missing_ok=True)
         if ephemeral and (code == 0 or os.getppid() != parent):
             shutil.rmtree(layout.state_dir, ignore_errors=True)
     return code

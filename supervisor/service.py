@@ -38,6 +38,7 @@ __all__ = [
     "start",
     "stop",
     "wait_ready",
+    "why_down",
 ]
 
 #: Seconds a service gets to end by itself: its programs are killed after 1 + 1 + 2 s (supervisord.conf).
@@ -206,6 +207,18 @@ def last_words(layout: Layout, name: str) -> str:
         lines = []
     lines = [line for line in lines if line and not line.startswith("For help, use")]
     return lines[-1] if lines else f"it left no word in {layout.log(name)}"
+
+
+def why_down(layout: Layout, name: str, programs: Sequence[Mapping[str, Any]]) -> str:
+    """Why a program does not run, or does not answer, as far as supervisord and its log know."""
+    row = next((p for p in programs if p["name"] == name), None)
+    if row is None:
+        return "supervisord does not answer"
+    if "EROFS" in row["error"]:  # it can't open the program's log
+        return f"the state directory {layout.state_dir} can't be written: make it writable"
+    if row["error"]:
+        return str(row["error"])
+    return last_words(layout, name) if row["state"] != "RUNNING" else f"it is busy, or hangs; see {layout.log(name)}"
 
 
 # Stopping -------------------------------------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,9 @@ class FakeEngine:
     def sync_result(self, token: int) -> dict[str, object] | None:
         return self.syncs[token]
 
+    def look(self, paths: Sequence[bytes]) -> int:
+        return len(paths)
+
 
 class Bench:
     """A service without sockets. Replies that come later are kept by the id of their request."""
@@ -62,7 +66,7 @@ class Bench:
 
     def crash(self) -> None:
         """As kill -9 and a new start."""
-        self.store.crash()
+        self.store.abandon()
         self.open()
 
     def restart(self) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import stat
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -42,7 +43,8 @@ def walk(root: Path, settings: Settings) -> dict[bytes, Stat]:
         for name in keep.keeps_names(relative, files):
             with contextlib.suppress(FileNotFoundError):
                 st = os.lstat(os.path.join(above, name))
-                found[os.path.join(above, name)] = (st.st_size, st.st_mtime_ns)
+                if stat.S_ISREG(st.st_mode) or stat.S_ISLNK(st.st_mode):
+                    found[os.path.join(above, name)] = (st.st_size, st.st_mtime_ns)
     return found
 
 
@@ -64,7 +66,12 @@ class Consumer:
     def _run(self) -> None:
         try:
             while not self._stop.is_set():
-                batch = self._client.pull(self._group, from_="start", wait_s=0.2, patience_s=20)
+                try:
+                    batch = self._client.pull(self._group, from_="start", wait_s=0.2, patience_s=20)
+                except ShardwatchError as error:
+                    if not error.retryable:
+                        raise
+                    continue  # told to stop, for one: it is back soon
                 if batch is None:
                     continue
                 for event in batch.events:
@@ -169,5 +176,3 @@ def consuming(state_dir: Path, group: str = "mirror") -> Iterator[Consumer]:
         yield it
     finally:
         it.close()
-
-

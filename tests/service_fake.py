@@ -101,7 +101,7 @@ class FakeService:
                     socket.send_multipart([*envelope, body])
             store.close()
         else:
-            store.crash()
+            store.abandon()
         context.destroy(1000 if self._end == "stop" else 0)
         self.layout.extract_socket.unlink(missing_ok=True)
 

@@ -35,7 +35,6 @@ CREATE TABLE entry (
     PRIMARY KEY (dir, name, directory)
 ) WITHOUT ROWID;
 CREATE UNIQUE INDEX entry_by_tick ON entry (lane, tick) WHERE lane IS NOT NULL;
-CREATE INDEX entry_by_inode ON entry (ino, dev) WHERE nlink > 1 AND kind <> 0;
 CREATE TABLE owed (
     path BLOB NOT NULL,                 -- a directory, and a name in it that its owner must look at again
     name BLOB NOT NULL,

@@ -3,3 +3,5 @@ CREATE TABLE consumer (
     name TEXT PRIMARY KEY,              -- a group
     handed INTEGER NOT NULL             -- it was handed rows up to this tick, or was put there
 ) WITHOUT ROWID;
+-- Rows are found by inode where a file with several names was seen: the index on that is made then, over all rows.
+DROP INDEX IF EXISTS entry_by_inode;

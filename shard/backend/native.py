@@ -65,7 +65,7 @@ class NativeBackend(FileSystemEventHandler):
         return None
 
     def same(self, fd: int, node: Node) -> bool:
-        return False
+        return node.wd >= 0  # directories are known by their paths only
 
     def forget(self, nodes: list[Node]) -> None:
         for node in nodes:
@@ -103,8 +103,12 @@ class NativeBackend(FileSystemEventHandler):
         return hints
 
     def _hint(self, hints: Hints, path: bytes, directory: bool) -> None:
-        if path in self._anchors:
-            hints.selves.append(self._anchors[path])
+        anchor = self._anchors.get(path)
+        if anchor is not None:
+            # What came in its place is watched by nobody: watchdog goes by paths once only.
+            self.forget([anchor])
+            anchor.wd = -1
+            hints.selves.append(anchor)
             return
         above, name = os.path.split(path)
         while above not in self._anchors:

@@ -57,8 +57,32 @@ class Lock:
         """The descriptor that holds the lock."""
         return self._fd
 
+    def in_place(self) -> bool:
+        """Whether the file that is locked still has its name: else another may hold a lock of that name beside us."""
+        found = os.fstat(self._fd)
+        return identity(self.path) == (found.st_dev, found.st_ino)
+
     def close(self) -> None:
         os.close(self._fd)
+
+
+#: Environment variable with the identity of a running service: supervisord's process makes one, and its children inherit it.
+SERVICE_VARIABLE = "SHARDWATCH__SERVICE"
+
+
+def service_id() -> str:
+    """Tells the processes of one running service from all others, also from those of an earlier one in the same place that
+    still live; "" where a program was started by hand."""
+    return os.environ.get(SERVICE_VARIABLE, "")
+
+
+def identity(path: Path) -> tuple[int, int] | None:
+    """Which file has that name; None where there is none, or it can't be told."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 class Pulse:

@@ -7,14 +7,15 @@ from typing import Final, TypeVar
 T = TypeVar("T", int, float)
 
 #: Version of the frames between shards and aggregator. Both sides refuse any other.
-WIRE_VERSION: Final = 1
+WIRE_VERSION: Final = 2
 #: Largest frame either side accepts, bytes. A listing is split well before that.
 FRAME_BYTES_MAX: Final = 8 << 20
 #: Entries after which a frame is closed and sent. One SQLite transaction takes several frames.
 FRAME_ENTRIES_MAX: Final = 1000
 #: Unacknowledged frames and bytes a shard keeps. When either is reached, looks wait (hints collapse, scans pause).
-WINDOW_FRAMES_MAX: Final = 256
-WINDOW_BYTES_MAX: Final = 16 << 20
+#: Small, because it is memory on both sides (ZeroMQ's queue holds it for a slow aggregator), and 32,000 entries are plenty.
+WINDOW_FRAMES_MAX: Final = 32
+WINDOW_BYTES_MAX: Final = 4 << 20
 #: Pending names a shard keeps before a directory's names collapse into "list the directory".
 PENDING_NAMES_MAX: Final = 200_000
 #: Names of one directory that are looked at one by one; above it listing the directory is cheaper and no less exact.

@@ -7,6 +7,12 @@ from __future__ import annotations
 
 import logging
 import sys
+import time
+from collections.abc import Callable
+from typing import Final
+
+#: Seconds between two lines of a `Sparse`.
+SPARSE_S: Final = 1.0
 
 
 def open_log() -> None:
@@ -17,3 +23,23 @@ def open_log() -> None:
     root.handlers[:] = [handler]
     root.setLevel(logging.INFO)
     root.propagate = False
+
+
+class Sparse:
+    """Warnings that others cause: one line a second at most, which says how many were left out before it."""
+
+    def __init__(self, log: logging.Logger, clock: Callable[[], float] = time.monotonic) -> None:
+        self._log = log
+        self._clock = clock
+        self._next = 0.0
+        self._left_out = 0
+
+    def warning(self, line: str) -> None:
+        now = self._clock()
+        if now < self._next:
+            self._left_out += 1
+            return
+        self._next = now + SPARSE_S
+        more = f" (and {self._left_out} more like it before)" if self._left_out else ""
+        self._left_out = 0
+        self._log.warning("%.500s%s", line, more)

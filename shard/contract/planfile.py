@@ -8,7 +8,7 @@ from pathlib import Path
 
 import msgspec
 
-from shardwatch.shard.contract.settings import write_private
+from shardwatch.shard.contract.settings import read_private, write_private
 
 
 class Anchor(msgspec.Struct, frozen=True):
@@ -35,6 +35,8 @@ class Plan(msgspec.Struct, frozen=True):
     key: str = ""
     #: Inotify watches each shard may hold, so that all together leave a reserve; no entry: no bound.
     watches: dict[str, int] = {}
+    #: (root, mount point it lay on when it was planned): once nothing is mounted there any more, the root is in doubt.
+    homes: tuple[tuple[bytes, bytes], ...] = ()
 
     def shards(self) -> list[str]:
         return sorted({a.shard for a in self.anchors})
@@ -77,9 +79,12 @@ class Owners:
 
 
 def read_plan(path: Path) -> Plan | None:
-    """The plan on disk, or None where there is none yet. Raises msgspec.ValidationError for a damaged file."""
+    """The plan on disk, or None where there is none yet.
+
+    Raises OSError, msgspec.ValidationError for a damaged file, UsageError for one that others can write.
+    """
     try:
-        return msgspec.json.decode(path.read_bytes(), type=Plan)
+        return msgspec.json.decode(read_private(path), type=Plan)
     except FileNotFoundError:
         return None
 

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import msgspec
 
+from shardwatch.shard.contract.errors import UsageError
+
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """What the engine runs with. Names end in their unit; defaults are those of the service (not of WatcherConfig)."""
@@ -52,13 +54,24 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def read_settings(path: Path) -> Settings:
-    """Reads what `write_settings` wrote. Raises OSError, or msgspec.ValidationError for a damaged file."""
-    return msgspec.json.decode(path.read_bytes(), type=Settings)
+    """Reads what `write_settings` wrote.
+
+    Raises OSError, msgspec.ValidationError for a damaged file, UsageError for one that others can write.
+    """
+    return msgspec.json.decode(read_private(path), type=Settings)
 
 
 def write_settings(path: Path, settings: Settings) -> None:
     """Replaces the file in one step, mode 0600."""
     write_private(path, msgspec.json.format(msgspec.json.encode(settings), indent=1))
+
+
+def read_private(path: Path) -> bytes:
+    """Reads a file that the service believes. Raises OSError, or UsageError where anyone but its owner can write it."""
+    with path.open("rb") as f:
+        if os.fstat(f.fileno()).st_mode & 0o022:
+            raise UsageError(f"{path} can be written by others", hint=f"check it, then chmod 600 {path}")
+        return f.read()
 
 
 def write_private(path: Path, content: bytes) -> None:

@@ -9,9 +9,10 @@ the last frame applied is stored in the same transaction as its rows. See ARCHIT
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Annotated, Final
 
 import msgspec
+from msgspec import Meta
 
 from shardwatch.shard.contract.errors import WireError
 from shardwatch.shard.contract.limits import FRAME_BYTES_MAX, WIRE_VERSION
@@ -20,17 +21,27 @@ FILE: Final = 1
 DIRECTORY: Final = 2
 LINK: Final = 3
 
+#: What SQLite keeps of a number; no frame may hold a larger one.
+INT_MIN: Final = -(1 << 63)
+INT_MAX: Final = (1 << 63) - 1
+_Int = Annotated[int, Meta(ge=INT_MIN, le=INT_MAX)]
+#: Counters and numbers of streams: far from what adding to them could overflow.
+_Count = Annotated[int, Meta(ge=0, le=1 << 53)]
+_Kind = Annotated[int, Meta(ge=FILE, le=LINK)]
+_Name = Annotated[bytes, Meta(min_length=1, max_length=4096)]
+_Path = Annotated[bytes, Meta(min_length=1)]
+
 #: (name, kind, dev, ino, nlink, size, mtime_ns, ctime_ns, racy): one lstat. `racy`: the coarse clock read before the lstat
 #: was not past ctime, so an equal stat later proves nothing.
-Entry = tuple[bytes, int, int, int, int, int, int, int, bool]
+Entry = tuple[_Name, _Kind, _Int, _Int, _Int, _Int, _Int, _Int, bool]
 
 
 class Listing(msgspec.Struct, tag=1, array_like=True, frozen=True):
     """A directory read to its end: every name of ours in (after, upto], sorted; what is not named there is absent."""
 
-    path: bytes
+    path: _Path
     #: Wall clock at which the look began, ns.
-    at: int
+    at: _Int
     entries: list[Entry]
     #: Exclusive lower and inclusive upper bound of the names covered; None is open. A large directory comes in parts.
     after: bytes | None = None
@@ -40,23 +51,23 @@ class Listing(msgspec.Struct, tag=1, array_like=True, frozen=True):
 class Looks(msgspec.Struct, tag=2, array_like=True, frozen=True):
     """Some names of a directory, looked at one by one: present with their lstat, or absent."""
 
-    path: bytes
-    at: int
+    path: _Path
+    at: _Int
     entries: list[Entry]
-    absent: list[bytes]
+    absent: list[_Name]
 
 
 class Gone(msgspec.Struct, tag=3, array_like=True, frozen=True):
     """An anchor of the sender does not exist (ENOENT, ENOTDIR, or another thing in its place): nothing of it remains."""
 
-    path: bytes
-    at: int
+    path: _Path
+    at: _Int
 
 
 class Baseline(msgspec.Struct, tag=4, array_like=True, frozen=True):
     """The sender has looked at everything it owns under this plan, in this epoch."""
 
-    generation: int
+    generation: _Count
     directories: int
     files: int
 
@@ -77,10 +88,12 @@ class Frame(msgspec.Struct, tag="frame", array_like=True, frozen=True):
 
     version: int
     shard: str
-    epoch: int
-    generation: int
-    seq: int
+    epoch: _Count
+    generation: _Count
+    seq: _Count
     records: list[Record]
+    #: Which running service the sender belongs to (`life.service_id`); the frames of any other are refused.
+    service: str = ""
 
 
 class Doubt(msgspec.Struct, array_like=True, frozen=True):
@@ -99,8 +112,8 @@ class Beat(msgspec.Struct, tag="beat", array_like=True, frozen=True):
 
     version: int
     shard: str
-    epoch: int
-    generation: int
+    epoch: _Count
+    generation: _Count
     pid: int
     #: starting | scanning | watching
     state: str
@@ -120,6 +133,7 @@ class Beat(msgspec.Struct, tag="beat", array_like=True, frozen=True):
     doubts: list[Doubt]
     #: Frames sent again, because their acks did not come.
     resent: int = 0
+    service: str = ""
 
 
 class Reply(msgspec.Struct, tag="reply", array_like=True, frozen=True):
@@ -129,15 +143,16 @@ class Reply(msgspec.Struct, tag="reply", array_like=True, frozen=True):
     #: Life of the aggregator process; a change means it restarted and may have lost what was in flight.
     incarnation: str
     #: Epoch that the aggregator holds for this shard; the shard must begin a higher one when this is above its own.
-    epoch: int
+    epoch: _Count
     #: Highest number up to which all frames are committed.
-    committed: int
+    committed: _Count
     #: True: a gap was seen, send everything after `committed` again.
     resend: bool
     #: Syncs that wait for this shard.
     syncs: list[int] = []
     #: Directories and names to look at again (all names where the list is empty).
     looks: list[tuple[bytes, list[bytes]]] = []
+    service: str = ""
 
 
 _up = msgspec.msgpack.Decoder(Frame | Beat)

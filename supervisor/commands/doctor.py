@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 #: A queue shorter than the kernel's own default overflows in bursts that every build makes.
 QUEUE_MIN = 16_384
+#: Free bytes that the databases may need at once: an index of 100,000 files, and its log.
+FREE_MIN = 64 << 20
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -175,6 +177,11 @@ def examine_state_dir(state_dir: Path, findings: list[dict[str, str]]) -> dict[s
             "give another --state-dir",
         )
     free = os.statvfs(at)
+    if free.f_bavail * free.f_frsize < FREE_MIN:
+        note(findings, f"the disk of the state directory {state_dir} is nearly full", "free some space there")
+    for aside in sorted(layout.state_dir.glob("*.damaged-[0-9]*")):
+        if not aside.name.endswith(("-wal", "-shm")):
+            note(findings, f"{aside} was damaged and set aside", "see to that disk; then remove the file, nothing needs it")
     return {
         **path_fields(os.fsencode(state_dir)),
         "exists": state_dir.exists(),

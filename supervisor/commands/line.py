@@ -20,6 +20,8 @@ from shardwatch.supervisor.commands.ends import Ends
 
 #: What is added to a request's own wait before it counts as lost and is sent again.
 ANSWER_S = 5.0
+#: When a patient line asks again what was refused for now, seconds; at once, if the connection is made anew before that.
+REFUSED_S = 1.0
 _RECONNECT_MS, _RECONNECT_MS_MAX = 10, 500
 
 Reply = dict[str, Any]
@@ -34,10 +36,17 @@ class Line:
     At least once, therefore: a request whose answer was lost with a dying service is asked twice.
     """
 
-    def __init__(self, layout: Layout, *, process_fd: int | None = None) -> None:
-        """`process_fd`: a pidfd; `wait` returns at once, with `died` set, when that process ends."""
+    def __init__(self, layout: Layout, *, process_fd: int | None = None, patient: bool = False) -> None:
+        """A line to the service of a state directory, which need not be there yet.
+
+        Args:
+            process_fd: a pidfd; `wait` returns at once, with `died` set, when that process ends.
+            patient: for who goes on for ever: what is refused for now (the service stops, the disk is full) is no answer, but
+                asked again.
+        """
         self._endpoint = layout.endpoint(layout.extract_socket)
         self._process_fd = process_fd
+        self._patient = patient
         self._context = zmq.Context()
         self._next = 0
         self._open: dict[int, tuple[bytes, float, float]] = {}
@@ -142,6 +151,10 @@ class Line:
                 return answers
             reply = _decode(body)
             number = reply.get("id")
+            if self._patient and number in self._open and reply.get("error") in RETRYABLE:
+                frame, wait_s, due = self._open[number]
+                self._open[number] = (frame, wait_s, min(due, time.monotonic() + REFUSED_S))
+                continue
             # An answer to a request sent twice: what it hands out (a batch) must not be lost, so it is passed on too.
             self._acks.discard(number)
             if self._open.pop(number, None) is not None or hands_out(reply):
@@ -199,6 +212,8 @@ def checked(reply: Mapping[str, Any]) -> Reply:
 
 #: Error codes of the extract protocol that the user of a command can cause.
 WRONG_REQUESTS = frozenset({"bad_field", "bad_group", "bad_request", "unknown_group"})
+#: Those that pass by themselves: client_base's, without its imports.
+RETRYABLE = frozenset({"busy", "stopping", "storage"})
 
 
 def hands_out(reply: Reply) -> bool:

@@ -67,7 +67,7 @@ def _pull(options: argparse.Namespace, ends: Ends) -> None:
 
     layout = running_layout(options)
     wait_s = WAIT_S if options.wait is None else options.wait
-    with Line(layout) as line:
+    with Line(layout, patient=options.follow) as line:
         puller = Puller(line, Lines(ends, as_json=options.json), ends, group=options.group, start=options.start)
         if options.no_ack:
             puller.take(options.max or BATCH_MAX, wait_s, peek=True)

@@ -60,7 +60,7 @@ class Session:
         self._settings = settings
         self._process = process
         self._pidfd = os.pidfd_open(process.pid)
-        self._line = Line(prepared.layout, process_fd=self._pidfd)
+        self._line = Line(prepared.layout, process_fd=self._pidfd, patient=True)
         self._lines = Lines(ends, as_json=options.json)
         self._puller = Puller(self._line, self._lines, ends, group=GROUP, start=options.start, worker=GROUP)
         self._trouble = Trouble()
@@ -159,6 +159,9 @@ class Session:
 
     def _dead(self) -> ServiceError:
         code = self._process.wait()
+        state_dir = self._prepared.layout.state_dir
+        if not state_dir.exists():
+            return ServiceError(f"the state directory {state_dir} was removed while the service ran", hint="start again")
         how = f"was killed by signal {-code}" if code < 0 else f"ended with code {code}: {self._last_words('start')}"
         return ServiceError(f"the service's supervisord {how}", hint="start again; a kept --state-dir loses nothing")
 

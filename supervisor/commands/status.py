@@ -36,6 +36,8 @@ def run(options: argparse.Namespace) -> int:
     except NotRunningError:  # the aggregator is down, supervisord is not: say so, with all that is known
         engine, groups = None, []
     found.update({"answering": engine is not None, "engine": engine, "groups": groups})
+    if engine is None:
+        found["reason"] = valid(service.why_down(layout, "aggregator", processes))
     if options.json:
         print_json(found)
     else:
@@ -57,25 +59,34 @@ def text_of(found: Mapping[str, Any]) -> str:
         set_aside_text,
         shards_table,
     )
-    from shardwatch.supervisor.render import counted, readable
+    from shardwatch.supervisor.render import readable
 
     engine = found["engine"]
     parts = [f"service in {readable(found['state_dir'])}, logs in its logs/\n"]
     if engine is None:
-        parts.append("the aggregator does not answer: logs/aggregator.log tells why; supervisord starts it again by itself\n")
+        parts.append(f"the aggregator does not answer: {readable(found['reason'])}; supervisord starts it again by itself\n")
     else:
-        state = "ready" if engine.get("ready") else "scanning"
-        parts.append(
-            f"{state}: {counted(int(engine.get('files') or 0), 'file')} in "
-            f"{counted(int(engine.get('directories') or 0), 'directory')} below "
-            f"{', '.join(readable(root) for root in engine.get('roots', []))}; backend {engine.get('backend')}, "
-            f"tick {engine.get('tick')}\n"
-        )
+        if engine.get("storage"):
+            parts.append("error: {message}\n    -> {remedy}\n".format(**{k: readable(v) for k, v in engine["storage"].items()}))
+        else:
+            parts.append(_known(engine))
         parts += [f"note: {readable(str(note))}\n" for note in engine.get("notes") or []]
     parts.append(processes_table(found["processes"]))
     if engine is not None:
         parts.append(shards_table(engine.get("shards") or []))
         parts.append(degraded_text(engine.get("degraded") or []))
-        parts.append(groups_table(found["groups"]) or "no groups yet: `shardwatch pull --group NAME` makes one\n")
+        none = "" if engine.get("storage") else "no groups yet: `shardwatch pull --group NAME` makes one\n"
+        parts.append(groups_table(found["groups"]) or none)
         parts.append(set_aside_text(found["groups"]))
     return "\n".join(part for part in parts if part)
+
+
+def _known(engine: Mapping[str, Any]) -> str:
+    from shardwatch.supervisor.render import counted, readable
+
+    return (
+        f"{'ready' if engine.get('ready') else 'scanning'}: {counted(int(engine.get('files') or 0), 'file')} in "
+        f"{counted(int(engine.get('directories') or 0), 'directory')} below "
+        f"{', '.join(readable(root) for root in engine.get('roots', []))}; backend {engine.get('backend')}, "
+        f"tick {engine.get('tick')}\n"
+    )

@@ -23,7 +23,7 @@ class Trouble:
     def lines(self, status: Mapping[str, Any]) -> list[dict[str, str]]:
         """Status lines for the difference to the last call, errors first; empty where nothing changed."""
         now = {finding.key: finding for finding in _findings(status)}
-        if SILENT in now:
+        if SILENT in now or STORAGE in now:
             now = {**self._told, **now}  # what else is wrong can't be known
         lines = []
         for key, finding in now.items():
@@ -41,6 +41,8 @@ _Key = tuple[str, ...]
 
 #: The service does not answer at all; the status to tell it by is {"silent": True}.
 SILENT: Final = ("silent",)
+#: The databases can't be used now.
+STORAGE: Final = ("storage",)
 
 
 @dataclass(frozen=True)
@@ -63,6 +65,8 @@ def _findings(status: Mapping[str, Any]) -> Iterator[_Finding]:
     if status.get("silent"):
         message = "the aggregator does not answer; changes are kept, and come when it does"
         yield _Finding(SILENT, "error", message, "see logs/aggregator.log in the state directory")
+    if storage := status.get("storage"):
+        yield _Finding(STORAGE, "error", f"{storage['message']}; changes are kept, and come later", str(storage["remedy"]))
     # Subtrees with the same reason (a limit, met in every shard) are one trouble with a count, however many they are.
     alike: dict[_Key, list[Mapping[str, Any]]] = {}
     for doubt in status.get("degraded") or []:

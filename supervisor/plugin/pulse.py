@@ -28,6 +28,10 @@ _OWN_STALL_S: Final = 6.5
 #: Seconds between looks while pulses come in.
 _LOOK_S: Final = 0.5
 SOCKET: Final = "run/pulse.sock"
+#: Pulses taken in one pass of supervisord's loop: a flood of them must not keep it from everything else.
+_PULSES_MAX: Final = 1000
+#: What each of ours sends is a pid; anything longer is refused.
+_PID_BYTES_MAX: Final = 10
 
 
 class Pulses:
@@ -46,6 +50,9 @@ class Pulses:
         self._killed: dict[int, float] = {}
         #: name -> how often it was killed for its silence.
         self.hung: dict[str, int] = {}
+        #: Datagrams that are no pulse.
+        self.refused = 0
+        self._say_at = 0.0
         self._looked = time.monotonic()
         path = Path(supervisord.options.here or ".") / SOCKET
         path.unlink(missing_ok=True)
@@ -104,16 +111,26 @@ class Pulses:
 
     def handle_read_event(self) -> None:
         now = time.monotonic()
-        while True:
+        for _ in range(_PULSES_MAX):
             try:
-                self._heard[int(self._socket.recv(32))] = now
-            except (OSError, ValueError):
+                pulse = self._socket.recv(_PID_BYTES_MAX + 1)
+            except OSError:
                 break
+            if len(pulse) <= _PID_BYTES_MAX and pulse.isdigit():
+                self._heard[int(pulse)] = now
+            else:
+                self._refuse(now)
         if now - self._looked >= _LOOK_S:
             self._look(now)
 
     def handle_error(self) -> None:
         pass
+
+    def _refuse(self, now: float) -> None:
+        self.refused += 1
+        if now >= self._say_at:
+            self._say_at = now + 1.0
+            self._say(f"pulse: {self.refused} datagrams refused so far that are no pid")
 
 
 def row(pulses: Pulses, process: Subprocess) -> dict[str, Any]:

@@ -20,6 +20,8 @@ from supervisor.states import STOPPED_STATES, ProcessStates, SupervisorStates, g
 from supervisor.supervisord import Supervisor
 from supervisor.xmlrpc import Faults, RPCError
 
+from shardwatch.supervisor.plugin import bounds
+from shardwatch.supervisor.plugin.place import Place
 from shardwatch.supervisor.plugin.pulse import Pulses, row
 from shardwatch.supervisor.plugin.rearm import Rearm
 from shardwatch.supervisor.plugin.wake import StdinGuard, Wake
@@ -46,6 +48,7 @@ class ShardsRPC:
         self._wake = Wake(supervisord)
         self._rearm = Rearm(supervisord)
         self._pulses = Pulses(supervisord)
+        self._place = Place(supervisord)
         self._guard = StdinGuard(supervisord) if guard_stdin else None
         self._keep_through_reread()
         self._ensure_group()
@@ -201,4 +204,5 @@ class ShardsRPC:
 
 def make_rpc(supervisord: Supervisor, **template: str) -> ShardsRPC:
     """supervisord's factory: called at every start and reload, before any program runs."""
+    bounds.install()
     return ShardsRPC(supervisord, template)

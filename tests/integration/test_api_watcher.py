@@ -310,7 +310,7 @@ def test_a_temporary_directory_has_room_for_sockets(tmp_path: Path, monkeypatch:
 async def test_the_examples_of_the_manual_work(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """docs/api.md, as it is printed there; the tree is changed by the test."""
     text = (Path(__file__).parents[2] / "docs" / "api.md").read_text()
-    watch, queue = (block.split("```")[0] for block in text.split("```python\n")[1:])
+    _, watch, queue = (block.split("```")[0] for block in text.split("```python\n")[1:])  # the first needs a service of its own
     names: dict[str, Any] = {}
     exec(watch, names)
     names["work"] = lambda tree: asyncio.to_thread((tree / "a.json").write_text, "1")

@@ -192,7 +192,7 @@ def test_a_service_is_found_by_environment_and_by_file(tree: Path, service: Path
 
 
 def test_up_detach_that_fails_says_why_and_leaves_nothing(tree: Path, state_dir: Path) -> None:
-    """A service that can't live: a non-zero exit with the reason of the program that dies, and no process."""
+    """A service that can't start: a non-zero exit with the reason, and no process."""
     state = state_dir / "s"
     run("up", "--detach", "--state-dir", state, tree)
     run("down", "--state-dir", state)
@@ -200,7 +200,7 @@ def test_up_detach_that_fails_says_why_and_leaves_nothing(tree: Path, state_dir:
     (state / "index.db").mkdir()
     failed = run("up", "--detach", "--state-dir", state, tree, check=False)
     assert failed.returncode == 6
-    assert "aggregator" in failed.stderr
+    assert "unable to open database file" in failed.stderr
     assert run("status", "--state-dir", state, check=False).returncode == 3
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pty
 import select
 import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
 from base64 import b64decode
@@ -83,6 +85,20 @@ def test_ready_then_events_all_valid(tree: Path, temporary: Path) -> None:
     all_gone(temporary)
 
 
+def test_ready_names_the_backend_of_every_shard(tree: Path, temporary: Path) -> None:
+    """watchdog's observer is named as soon as ready is said, and by then all that is polled has been told."""
+    with Command("watch", "--json", "--backend", "native", "--shards", "3", tree) as watch:
+        assert watch.ready()["backend"] == "native:InotifyObserver"
+        assert watch.end(signal.SIGTERM) == 0
+    with Command("watch", "--json", "--backend", "polling", "--shards", "3", tree) as watch:
+        status, ready = watch.json(), watch.json()
+        assert status["message"].startswith(f"{ready['directories']} directories polled ({tree}")
+        assert status["message"].endswith("polling was asked for")
+        assert (ready["type"], ready["backend"]) == ("ready", "polling")
+        assert watch.end(signal.SIGTERM) == 0
+    all_gone(temporary)
+
+
 @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 @pytest.mark.parametrize("when", ["starting", "running"])
 def test_signals_end_it_cleanly(signum: signal.Signals, when: str, tree: Path, temporary: Path) -> None:
@@ -151,12 +167,13 @@ def test_kill_9_of_supervisord_is_a_clear_error(tree: Path, temporary: Path) -> 
         all_gone(temporary)
 
 
-def test_a_restarted_aggregator_is_outlived(tree: Path, temporary: Path) -> None:
-    """kill -9 of the aggregator: supervisord starts another, and watch goes on printing."""
+@pytest.mark.parametrize("signum", [signal.SIGKILL, signal.SIGTERM])
+def test_a_restarted_aggregator_is_outlived(signum: signal.Signals, tree: Path, temporary: Path) -> None:
+    """kill -9 of the aggregator, or supervisorctl restart: supervisord starts another, and watch goes on printing."""
     with Command("watch", "--json", tree) as watch:
         watch.ready()
         (aggregator,) = [p for p in processes_of(temporary) if "shardwatch.aggregator.main" in p.cmdline()]
-        aggregator.kill()
+        aggregator.send_signal(signum)
         (tree / "later.ast.json").write_text("{}")
         found = watch.until(lambda line: line.get("path") == str(tree / "later.ast.json"))
         assert found[-1]["event_type"] == "created"
@@ -178,16 +195,15 @@ def test_an_aggregator_that_hangs_is_outlived(tree: Path, temporary: Path) -> No
 
 
 def test_a_service_that_can_not_live_is_an_error(tree: Path, state_dir: Path) -> None:
-    """A program that dies again and again before ready: code 6 with its name, nothing left running."""
+    """A program that ends again and again before ready (its index is a newer version's): code 6, why, nothing left running."""
     with Command("watch", "--json", tree, "--state-dir", state_dir) as watch:
         watch.ready()
         assert watch.end(signal.SIGTERM) == 0
-    (state_dir / "groups.db").unlink()
-    (state_dir / "groups.db").mkdir()
-    (state_dir / "groups.db" / "x").touch()
+    with contextlib.closing(sqlite3.connect(state_dir / "index.db")) as index, index:
+        index.execute("UPDATE state SET schema = 99")
     with Command("watch", "--json", tree, "--state-dir", state_dir) as watch:
         assert watch.end(timeout_s=60.0) == 6
-        assert "aggregator keeps ending" in watch.errors()
+        assert "schema 99" in watch.errors()
     assert processes_of(state_dir) == []
 
 

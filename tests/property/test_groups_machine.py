@@ -45,7 +45,7 @@ class GroupsMachine(RuleBasedStateMachine):
         try:
             self.drain()
         finally:
-            self.bench.store.crash()
+            self.bench.store.abandon()
             shutil.rmtree(self.directory)
 
     @initialize(there=st.sets(paths), healing=st.booleans())

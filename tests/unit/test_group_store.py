@@ -31,7 +31,7 @@ def test_a_group_comes_back_as_it_was(tmp_path: Path) -> None:
     store = GroupStore(tmp_path / "groups.db", boot="b")
     store.write(group)
     store.commit()
-    store.crash()
+    store.abandon()
     store = GroupStore(tmp_path / "groups.db", boot="b")
     assert store.known() == [3]
     back = store.load(3)
@@ -52,10 +52,10 @@ def test_nothing_is_durable_before_the_commit(tmp_path: Path) -> None:
     group = Group(1, "g", "t", 0.0)
     group.begin(FakeIndex(), 0, 0)
     store.write(group)
-    store.crash()
+    store.abandon()
     store = GroupStore(tmp_path / "groups.db", boot="b")
     assert store.known() == []
-    store.crash()
+    store.abandon()
 
 
 @pytest.mark.parametrize(
@@ -78,7 +78,7 @@ def test_rows_that_can_t_be_read_are_damage_too(tmp_path: Path) -> None:
     bench = Bench(tmp_path / "groups.db")
     bench.index.put(b"/r/a")
     bench.pull()
-    bench.store.crash()
+    bench.store.abandon()
     db = sqlite3.connect(tmp_path / "groups.db")
     db.execute("UPDATE units SET parts = x'c1'")
     db.commit()
@@ -87,7 +87,7 @@ def test_rows_that_can_t_be_read_are_damage_too(tmp_path: Path) -> None:
     assert bench.ask("groups")["groups"] == []
     assert "damaged" in bench.server.notes[0]
     assert bench.ask("pull", group="g", from_="start")["created"]
-    bench.store.crash()
+    bench.store.abandon()
 
 
 def test_a_newer_file_is_refused(tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ from shardwatch.aggregator.protocol import REQUEST_BYTES_MAX
 def bench(tmp_path: Path) -> Any:
     bench = Bench(tmp_path / "groups.db", lease_ms=3000, leases_max=2)
     yield bench
-    bench.store.crash()
+    bench.store.abandon()
 
 
 @pytest.fixture
@@ -170,7 +170,7 @@ def test_a_poison_path_is_shown(tmp_path: Path) -> None:
     assert parked == [{"path": "/r/bad", "is_directory": False, "attempts": 2, "reason": "no JSON", "tick": 1}]
     assert bench.ask("retry", group="g")["paths"] == 1
     assert len(bench.drain()) == 1
-    bench.store.crash()
+    bench.store.abandon()
 
 
 def test_an_ack_after_a_crash_is_accepted(bench_with_files: Bench) -> None:
@@ -220,7 +220,7 @@ def test_lost_power_is_fresh_unless_durable(tmp_path: Path) -> None:
         bench.boot = "boot-2"
         bench.crash()
         assert short(bench.drain())[0][0] == first
-        bench.store.crash()
+        bench.store.abandon()
 
 
 def test_from_now_begins_with_the_baseline(bench: Bench) -> None:
@@ -483,7 +483,7 @@ def test_whatever_comes_gets_one_reply(
             out = bench.server.handle([b"p"], body) or bench.server.close()
             assert len(out) == 1
     finally:
-        bench.store.crash()
+        bench.store.abandon()
 
 
 def test_what_waits_is_bounded(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,1 +1,16 @@
+from typing import Any
+
 class NOT_DONE_YET: ...
+
+class deferring_http_channel:
+    current_request: Any
+    in_buffer: bytes
+    ac_in_buffer: bytes
+    last_used: int
+    def __init__(self, server: Any, conn: Any, addr: Any) -> None: ...
+    def collect_incoming_data(self, data: bytes) -> None: ...
+    def set_terminator(self, term: Any) -> None: ...
+    def close(self) -> None: ...
+
+class supervisor_af_unix_http_server:
+    channel_class: type[deferring_http_channel]

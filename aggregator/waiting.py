@@ -1,0 +1,87 @@
+"""While the databases can't be used: says so to everyone who asks, and tries again until they can be.
+
+Nothing is lost meanwhile: shards keep what is not acked, and what they can't keep becomes a rescan; workers are told to ask
+again (`storage`), and what they did not get acked is handed out again.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from typing import Final
+
+from shardwatch.aggregator import protocol
+from shardwatch.aggregator.calls import Call
+from shardwatch.aggregator.protocol import RefusedError
+from shardwatch.aggregator.sockets import Sockets, until
+from shardwatch.aggregator.storage import Refusal
+from shardwatch.shard.contract.settings import Settings
+
+log = logging.getLogger("shardwatch.aggregator")
+
+#: Seconds between two attempts.
+RETRY_S: Final = 1.0
+_REQUESTS: Final = 200
+
+
+def wait(sockets: Sockets, settings: Settings, refusal: Refusal, wait_s: float = RETRY_S) -> None:
+    """Answers requests for `wait_s` seconds, or until the aggregator is told to stop."""
+    sockets.leave_if_replaced()
+    poller = sockets.poller(facts=False)
+    deadline = time.monotonic() + wait_s
+    while not sockets.stopping and time.monotonic() < deadline:
+        if sockets.extract not in sockets.wait(poller, until(deadline)):
+            continue
+        for envelope, body in sockets.requests(_REQUESTS):
+            sockets.answer(envelope, reply(body, settings, refusal))
+
+
+def reply(body: bytes, settings: Settings, refusal: Refusal) -> bytes:
+    """`status` says what is wrong, everything else is refused with it. Pure."""
+    call = Call([], body)
+    try:
+        call.read(body)
+        if not isinstance(call.request, protocol.Status):
+            raise refused(refusal)
+        return call.reply({"status": status(settings, refusal)})
+    except RefusedError as error:
+        return call.error(error)
+
+
+def refused(refusal: Refusal) -> RefusedError:
+    return RefusedError("storage", refusal.message, refusal.remedy)
+
+
+def status(settings: Settings, refusal: Refusal) -> dict[str, object]:
+    """What of `status` is known without the databases."""
+    return {
+        "ready": False,
+        "roots": [root.decode("utf-8", "replace") for root in settings.roots],
+        "durability": settings.durability,
+        "storage": refusal._asdict(),
+        "shards": [],
+        "degraded": [],
+        "notes": [],
+        "groups": [],
+    }
+
+
+class Log:
+    """Says a refusal once, and when it is over."""
+
+    def __init__(self) -> None:
+        self._said: Refusal | None = None
+        self._since = 0.0
+
+    def refused(self, refusal: Refusal, clock: Callable[[], float] = time.monotonic) -> None:
+        if self._said is None:
+            self._since = clock()
+        if refusal != self._said:
+            self._said = refusal
+            log.error("%s (%s)", *refusal)
+
+    def over(self, clock: Callable[[], float] = time.monotonic) -> None:
+        if self._said is not None:
+            log.warning("the databases can be used again, after %.1f s", clock() - self._since)
+            self._said = None

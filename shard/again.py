@@ -1,0 +1,71 @@
+"""Looks that the aggregator asks for: every name is answered, whatever is there, and whether it is a row at all.
+
+The aggregator keeps asking until it has an answer, and no sync ends before (`owed`). It asks about other names of a file that
+was changed by one of them, and about what an audit found to differ; so what is in the rows may be wrong in any way.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterable
+
+from shardwatch.shard.disk import ABSENT, open_directory
+from shardwatch.shard.doubts import Place
+from shardwatch.shard.send import looks
+from shardwatch.shard.territory import Steps, Territory
+from shardwatch.shard.tree import Node
+
+
+def look_again(territory: Territory, place: Place, directory: bytes, names: list[bytes]) -> Steps:
+    """Looks at these names of a directory of the place (all, where the list is empty)."""
+    node = place.find(directory)
+    if node is None:
+        yield from _unknown(territory, place, directory, names)
+        return
+    if not names:
+        yield from territory.look(node, None)
+        return
+    kept = set(territory.reader.kept(place.relative(directory), names))
+    if kept:
+        yield from territory.look(node, kept)
+    pruned = []
+    for name in names:
+        if name in kept:
+            continue
+        if _watched(territory, place, directory, name):
+            yield from territory.reconcile(node, name, arrived=False)
+        else:
+            pruned.append(name)
+    _say_absent(territory, directory, pruned)
+
+
+def _unknown(territory: Territory, place: Place, directory: bytes, names: list[bytes]) -> Steps:
+    """There is no such directory as far as this shard knows: says so, or finds it."""
+    if territory._off(place):
+        return
+    try:
+        os.close(open_directory(directory, follow=territory._follow))
+    except OSError as error:
+        if error.errno in ABSENT:
+            _say_absent(territory, directory, names)
+        return  # else it is in doubt
+    above, name = os.path.split(directory)
+    node: Node | None = None
+    while len(above) >= len(place.anchor.path) and (node := place.find(above)) is None:
+        above, name = os.path.split(above)
+    if node is None:
+        return  # the anchor's own scan is on its way
+    if _watched(territory, place, above, name):
+        yield from territory.reconcile(node, name, arrived=True)
+    else:
+        _say_absent(territory, directory, names)
+
+
+def _watched(territory: Territory, place: Place, directory: bytes, name: bytes) -> bool:
+    return bool(territory.reader.watched(directory, place.relative(directory), [name]))
+
+
+def _say_absent(territory: Territory, directory: bytes, names: Iterable[bytes]) -> None:
+    for record in looks(directory, time.time_ns(), [], sorted(names)):
+        territory._emit(record)

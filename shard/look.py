@@ -1,0 +1,86 @@
+"""Reads a directory, or names in it: what of ours is there. Emits nothing; who calls says what was seen, and when."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+
+from shardwatch.shard.contract.filter import Filter
+from shardwatch.shard.contract.paths import join
+from shardwatch.shard.contract.wire import DIRECTORY, Entry
+from shardwatch.shard.disk import coarse_ns, directory_entry, look_at, loops
+
+
+class Reader:
+    """Knows the filter and the links, and counts. Owned by one thread.
+
+    Args:
+        state_dir: the service's own directory, never looked into.
+        recursive: False: no directory is ever ours.
+        follow: links count as what they lead to.
+    """
+
+    def __init__(self, filter: Filter, *, state_dir: bytes, recursive: bool, follow: bool) -> None:
+        self._filter = filter
+        self._state_dir = state_dir
+        self._state_name = os.path.basename(state_dir)
+        self._recursive = recursive
+        self._follow = follow
+        self.looks = 0
+        self.filtered = 0
+        self.others = 0
+
+    def directory(self, path: bytes, fd: int, relative: bytes) -> tuple[list[Entry], list[bytes]]:
+        """All entries of ours in the directory open at `fd`, sorted by name, and those of them that are directories.
+
+        Raises OSError where it can't be read to its end.
+        """
+        coarse = coarse_ns()
+        # By name: a directory that changes while it is read may give a name twice. What it gave last counts.
+        found: dict[bytes, bool] = {}
+        with os.scandir(fd) as items:
+            for item in items:
+                name = os.fsencode(item.name)
+                found[name] = self._is_directory(item) and not (self._follow and loops(join(path, name)))
+        directories = [name for name, is_directory in found.items() if is_directory]
+        files = [name for name, is_directory in found.items() if not is_directory]
+        kept = self._filter.keeps_names(relative, files)
+        self.filtered += len(files) - len(kept)
+        entries = []
+        for name in kept:
+            entry = self.name(path, name, fd, coarse)
+            if entry is not None and entry[1] == DIRECTORY:
+                directories.append(name)
+            elif entry is not None:
+                entries.append(entry)
+        subdirectories = self.watched(path, relative, directories)
+        entries += [directory_entry(name) for name in subdirectories]
+        entries.sort()
+        return entries, subdirectories
+
+    def name(self, path: bytes, name: bytes, fd: int, coarse: int) -> Entry | None:
+        """What a name in the directory `path`, open at `fd`, is; None for nothing, or nothing of ours. Raises OSError."""
+        entry, special = look_at(path, name, fd, coarse, follow=self._follow)
+        self.looks += 1
+        self.others += special
+        return entry
+
+    def watched(self, path: bytes, relative: bytes, names: Iterable[bytes]) -> list[bytes]:
+        """Those of `names` in a directory that are ours if they are directories."""
+        if not self._recursive:
+            return []
+        prunes = self._filter.prunes
+        prefix = relative + b"/" if relative else b""
+        return [n for n in names if not prunes(prefix + n) and not (n == self._state_name and join(path, n) == self._state_dir)]
+
+    def kept(self, relative: bytes, names: Iterable[bytes]) -> list[bytes]:
+        """Those of `names` in a directory that are ours if they are files."""
+        return self._filter.keeps_names(relative, names)
+
+    def _is_directory(self, item: os.DirEntry[str]) -> bool:
+        if not self._follow:
+            return item.is_dir(follow_symlinks=False)
+        try:
+            return item.is_dir()
+        except OSError:
+            return False  # a link in a circle, or to where we may not look

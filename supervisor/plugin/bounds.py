@@ -1,0 +1,52 @@
+"""Bounds what a client may send to supervisord's socket. Runs inside supervisord, whose server has no bound of its own.
+
+The largest honest request is a few hundred bytes. A connection that sends more without an end, or claims to, is closed; of too
+many the one that was silent for longest is. What it sent is forgotten with it.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from supervisor.http import deferring_http_channel, supervisor_af_unix_http_server
+
+#: Bytes of a request's head, and of its body.
+HEAD_BYTES_MAX: Final = 65_536
+BODY_BYTES_MAX: Final = 1 << 20
+#: Connections at a time. supervisord needs descriptors for its programs too.
+CONNECTIONS_MAX: Final = 100
+
+_open: set[Any] = set()
+
+
+class BoundedChannel(deferring_http_channel):
+    """A connection of supervisord's HTTP server, with an end to what it takes."""
+
+    def __init__(self, server: Any, conn: Any, addr: Any) -> None:
+        super().__init__(server, conn, addr)
+        _open.add(self)
+        if len(_open) > CONNECTIONS_MAX:
+            min(_open - {self}, key=lambda channel: channel.last_used).close()
+
+    def collect_incoming_data(self, data: bytes) -> None:
+        if not self.current_request and len(self.in_buffer) + len(data) > HEAD_BYTES_MAX:
+            self.close()
+            return
+        super().collect_incoming_data(data)
+
+    def set_terminator(self, term: Any) -> None:
+        """A number is the length of a body, as the request claims it."""
+        if isinstance(term, int) and not 0 < term <= BODY_BYTES_MAX:
+            self.close()
+            return
+        super().set_terminator(term)
+
+    def close(self) -> None:
+        _open.discard(self)
+        self.ac_in_buffer = b""
+        super().close()
+
+
+def install() -> None:
+    """Gives the bounds to every connection from now on. Idempotent."""
+    supervisor_af_unix_http_server.channel_class = BoundedChannel

@@ -1,0 +1,70 @@
+"""Plays the service manager: starts the service, and starts it again whenever supervisord ends."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import random
+import subprocess
+import threading
+from pathlib import Path
+
+from chaos.tally import Tally
+from shardwatch.shard.contract.errors import InUseError, ShardwatchError
+from shardwatch.shard.contract.settings import Settings
+from shardwatch.supervisor import service
+
+log = logging.getLogger("chaos.keeper")
+
+
+class Keeper:
+    """A loop in a thread, like systemd's Restart=always with a short RestartSec."""
+
+    def __init__(self, state_dir: Path, settings: Settings, tally: Tally, random_: random.Random) -> None:
+        self._settings = settings
+        self._tally = tally
+        self._random = random_
+        self.layout = service.prepare(state_dir, settings).layout
+        self._process = self._start()
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="keeper")
+        self._thread.start()
+
+    def _start(self) -> subprocess.Popen[bytes]:
+        with self.layout.log("start").open("ab") as out:
+            return subprocess.Popen(
+                service.command(self.layout), stdin=subprocess.DEVNULL, stdout=out, stderr=out, start_new_session=True
+            )
+
+    def _run(self) -> None:
+        while not self._stopping.is_set():
+            code = self._process.wait()
+            if self._stopping.is_set():
+                return
+            log.info("supervisord ended with %s", code)
+            self._tally.add("restarts of the service")
+            self._stopping.wait(self._random.choice((0.0, 0.05, 0.5, 2.0)))
+            if self._random.random() < 0.5:  # `up` prepares the directory anew, a bare `run` does not
+                with contextlib.suppress(InUseError):
+                    service.prepare(self.layout.state_dir, self._settings)
+            self._process = self._start()
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    def stop(self) -> float:
+        """Ends the service in order; returns the seconds it took. Raises ShardwatchError if something stays."""
+        import time
+
+        self._stopping.set()
+        began = time.monotonic()
+        try:
+            service.stop(self.layout)
+        except ShardwatchError:
+            self._process.kill()
+            raise
+        finally:
+            self._process.wait(30)
+            self._thread.join(30)
+        return time.monotonic() - began

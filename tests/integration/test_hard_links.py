@@ -1,0 +1,77 @@
+"""Files with several names: writing by one name, or taking one away, is no event at the others; found by `make chaos`.
+
+Not seen is only what is written by a name that nobody watches (outside all roots, or in what is left out).
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from engine import Engine
+
+
+@pytest.fixture(params=[{"": "s0"}, {"": "s0", "b": "s1"}], ids=["one_shard", "two_shards"])
+def linked(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[tuple[Engine, Path, Path]]:
+    """An engine that knows a/f.json by one name, and then b/g.json, which is the same file."""
+    engine = Engine(tmp_path, request.param, settle_ms=50)
+    old, new = tmp_path / "tree" / "a" / "f.json", tmp_path / "tree" / "b" / "g.json"
+    for path in (old, new):
+        path.parent.mkdir()
+    old.write_text("1")
+    engine.until_quiet()
+    new.hardlink_to(old)
+    engine.until_quiet()
+    yield engine, old, new
+    engine.close()
+
+
+def assert_known(engine: Engine) -> None:
+    engine.until_quiet()
+    assert engine.difference() == ({}, {})
+
+
+def test_a_file_seen_by_one_name_gets_another(linked: tuple[Engine, Path, Path]) -> None:
+    """Linking is no event at the old name, whose row says that it is the only one."""
+    assert_known(linked[0])
+
+
+def test_written_by_the_new_name(linked: tuple[Engine, Path, Path]) -> None:
+    engine, _, new = linked
+    new.write_text("22")
+    assert_known(engine)
+
+
+def test_written_by_the_old_name_which_then_goes(linked: tuple[Engine, Path, Path], tmp_path: Path) -> None:
+    """Nobody looks at the old name before it is gone, so only its row can tell that there are others."""
+    engine, old, _ = linked
+    old.write_text("333")
+    old.parent.rename(tmp_path / "outside")
+    assert_known(engine)
+
+
+def test_written_before_the_link_was_seen_by_a_name_that_goes(linked: tuple[Engine, Path, Path]) -> None:
+    """All at once: another link, a write by the old name, which is replaced by another file."""
+    engine, old, new = linked
+    third = new.with_name("third.json")
+    third.hardlink_to(old)
+    old.write_text("4444")
+    fresh = old.with_name("fresh.json")
+    fresh.write_text("another file")
+    os.replace(fresh, old)
+    assert_known(engine)
+
+
+def test_one_name_is_renamed_over_another_file(linked: tuple[Engine, Path, Path]) -> None:
+    """The replaced file's row says nothing of the names that the new one has."""
+    engine, old, new = linked
+    other = old.with_name("other.json")
+    other.write_text("other")
+    engine.until_quiet()
+    third = new.with_name("third.json")
+    third.hardlink_to(new)
+    third.write_text("55555")
+    third.rename(other)
+    assert_known(engine)

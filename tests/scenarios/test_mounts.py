@@ -1,0 +1,159 @@
+"""Filesystems that come and go in a tree. An unmounted root is in doubt, never deleted; everything else is as it looks."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from engine import Engine
+from scene import Mount, Scene, playing, write
+from waiting import eventually
+
+from shardwatch.aggregator.client import RequestError
+
+pytestmark = [pytest.mark.root, pytest.mark.xdist_group("scenarios_mounts")]
+
+TMPFS = ("-t", "tmpfs", "tmpfs")
+
+
+@pytest.fixture
+def mounted_root(tmp_path: Path, no_leaks: None) -> Iterator[tuple[Scene, Mount]]:
+    """A root one level below the mount point of a tmpfs, with a file at two levels."""
+    volume = tmp_path / "volume"
+    volume.mkdir()
+    with Mount(*TMPFS, volume) as mount:
+        for name in ("f.json", "d/g.json"):
+            write(volume / "root" / name)
+        with playing(tmp_path, volume / "root") as scene:
+            yield scene, mount
+
+
+def assert_in_doubt(scene: Scene) -> None:
+    """`status` and a sync say that it is unmounted, and no file was called deleted."""
+    eventually(lambda: scene.state_of(scene.root) == "unmounted", 20)
+    with pytest.raises(RequestError, match="can't be read") as refused:
+        scene.service.client.sync()
+    assert refused.value.fields["subtrees"] == [str(scene.root)]
+    scene.drained()
+    assert len(scene.consumer.mirror) == 2
+
+
+def test_scenario_31_unmounted_root(mounted_root: tuple[Scene, Mount]) -> None:
+    """Said so, its rows stay; mounted again, what is other there is told; and what is written from then on."""
+    scene, mount = mounted_root
+    mount.remove()
+    assert_in_doubt(scene)
+    mount.make()
+    write(scene.root / "f.json", "another")
+    eventually(lambda: scene.state_of(scene.root) == "", 20)
+    assert scene.story() == {"f.json": "modified", "d/g.json": "deleted"}
+    write(scene.root / "new" / "x.json")
+    assert scene.story() == {"new/x.json": "created"}
+
+
+def test_scenario_31_unmounted_root_and_something_in_its_place(mounted_root: tuple[Scene, Mount]) -> None:
+    """Files written below the empty mount point are not the root's; a shard that starts now knows that too."""
+    scene, mount = mounted_root
+    mount.remove()
+    write(scene.root / "f.json", "below the mount point")
+    assert_in_doubt(scene)
+    scene.service.kill("s0")
+    assert_in_doubt(scene)
+    mount.make()
+    write(scene.root / "g.json")
+    assert scene.story() == {"f.json": "deleted", "d/g.json": "deleted", "g.json": "created"}
+
+
+def test_scenario_31_unmounted_and_mounted_at_once(mounted_root: tuple[Scene, Mount]) -> None:
+    """Within one look: its inode may have the number that it had before, but all watches are gone."""
+    scene, mount = mounted_root
+    for n in range(5):
+        mount.remove()
+        mount.make()
+        write(scene.root / "d" / "again.json", str(n))
+        scene.story()
+        write(scene.root / "d" / "later.json", str(n))
+        assert "d/later.json" in scene.story()
+
+
+def test_root_mounted_over(tmp_path: Path, no_leaks: None) -> None:
+    """What is on top is the root; when it is taken away again, what was below is told."""
+    root = tmp_path / "root"
+    write(root / "below.json")
+    with playing(tmp_path, root) as scene, Mount(*TMPFS, root) as mount:
+        write(root / "d" / "on-top.json")
+        assert scene.story() == {"below.json": "deleted", "d/on-top.json": "created"}
+        write(root / "d" / "on-top.json", "changed")
+        assert scene.story() == {"d/on-top.json": "modified"}
+        mount.remove()
+        assert scene.story() == {"below.json": "created", "d/on-top.json": "deleted"}
+        write(root / "below.json", "changed")
+        assert scene.story() == {"below.json": "modified"}
+
+
+def test_subdirectory_mounted_over_without_being_asked(scene: Scene, at: Path) -> None:
+    """Mounting raises no event in the directory: noticed by the table of mounts, without any sync."""
+    write(at / "sub" / "below.json")
+    scene.settled()
+    with Mount(*TMPFS, at / "sub") as mount:
+        eventually(lambda: os.fsencode(at / "sub" / "below.json") not in scene.consumer.mirror, 20)
+        write(at / "sub" / "d" / "on-top.json")
+        scene.story(at)
+        mount.remove()
+        eventually(lambda: os.fsencode(at / "sub" / "below.json") in scene.consumer.mirror, 20)
+        scene.settled()
+
+
+def test_subdirectory_mounted_and_unmounted(scene: Scene, at: Path) -> None:
+    """A filesystem in a subdirectory: mounted, written to, unmounted, mounted again."""
+    (at / "sub").mkdir()
+    scene.settled()
+    with Mount(*TMPFS, at / "sub") as mount:
+        write(at / "sub" / "d" / "x.json")
+        assert scene.story(at) == {"sub/d/x.json": "created"}
+        write(at / "sub" / "d" / "x.json", "changed")
+        assert scene.story(at) == {"sub/d/x.json": "modified"}
+        mount.remove()
+        assert scene.story(at) == {"sub/d/x.json": "deleted"}
+        mount.make()
+        write(at / "sub" / "d" / "y.json")
+        assert scene.story(at) == {"sub/d/y.json": "created"}
+        write(at / "sub" / "d" / "y.json", "changed")
+        assert scene.story(at) == {"sub/d/y.json": "modified"}
+
+
+def test_watches_lost_with_a_filesystem(tmp_path: Path) -> None:
+    """Unmounted and mounted between two looks, with no table of mounts to ask: the lost watches tell."""
+    sub = tmp_path / "tree" / "d" / "sub"
+    sub.mkdir(parents=True)
+    with Mount(*TMPFS, sub) as mount, contextlib.closing(Engine(tmp_path, {"": "s0"})) as engine:
+        write(sub / "below" / "old.json")
+        engine.until_quiet()
+        assert engine.index.files == 1
+        mount.remove()
+        mount.make()
+        engine.until_quiet()
+        assert engine.index.files == 0
+        write(sub / "new.json")
+        engine.until_quiet()
+        assert engine.difference() == ({}, {})
+
+
+def test_bind_mount_inside_the_root(scene: Scene, at: Path) -> None:
+    """One directory in two places: each file is told in both, whichever way it is written; unmounted, one remains."""
+    write(at / "real" / "d" / "f.json")
+    (at / "bound").mkdir()
+    scene.settled()
+    with Mount("--bind", at / "real", at / "bound") as mount:
+        assert scene.story(at) == {"bound/d/f.json": "created"}
+        write(at / "real" / "d" / "f.json", "through one")
+        assert scene.story(at) == {"real/d/f.json": "modified", "bound/d/f.json": "modified"}
+        write(at / "bound" / "new" / "g.json", "through the other")
+        assert scene.story(at) == {"real/new/g.json": "created", "bound/new/g.json": "created"}
+        mount.remove()
+        assert scene.story(at) == {"bound/d/f.json": "deleted", "bound/new/g.json": "deleted"}
+        write(at / "real" / "d" / "f.json", "alone")
+        assert scene.story(at) == {"real/d/f.json": "modified"}
