@@ -10,7 +10,7 @@ JOBS ?= 2
 # Through the environment, so that no character of a path means anything to the shell.
 export ROOT ?=
 
-.PHONY: help run test lint types perf install clean
+.PHONY: help run test chaos lint types perf install clean
 .DEFAULT_GOAL := help
 
 help: ## show this list
@@ -21,6 +21,9 @@ run: $(STAMP) ## watch a real tree and see events arrive; ROOT=path watches that
 
 test: $(STAMP) ## run every test; ARGS="-k name" goes to pytest
 	@$(PY) -m pytest -n $(JOBS) --dist loadgroup $(ARGS)
+
+chaos: $(STAMP) ## the whole service under fire: SEED=n replays a run, MINUTES=m (4), ARGS="--files 50000"
+	@PYTHONPATH=tests $(PY) -P -m chaos $(if $(SEED),--seed $(SEED)) $(if $(MINUTES),--minutes $(MINUTES)) $(ARGS)
 
 lint: $(STAMP) ## ruff, and the arrows between the parts
 	@$(VENV)/bin/ruff check .

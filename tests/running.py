@@ -74,7 +74,7 @@ class Consumer:
                     continue  # told to stop, for one: it is back soon
                 if batch is None:
                     continue
-                for event in batch.events:
+                for event in [batch.fresh] if batch.fresh is not None else batch.events:
                     self._apply(event)
                 with contextlib.suppress(ServiceError):  # a lease that ended: the batch comes again
                     batch.ack()

@@ -88,6 +88,7 @@ class Run:
             self.failures += self._left()
             self.failures += self._scale.grown()
         finally:
+            os.environ.pop(MARK, None)
             logging.getLogger("chaos").removeHandler(self._log)
             self._log.close()
         self._report()

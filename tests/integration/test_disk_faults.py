@@ -65,28 +65,31 @@ def _touch_everything(tree: Path) -> None:
 @pytest.mark.root
 def test_a_full_state_disk_is_said_and_waited_for(state_dir: Path, big_tree: Path) -> None:
     """Nothing is acked, nobody dies, `status` and `watch` name the disk; when there is room, everything comes."""
-    with small_disk(state_dir / "s") as place, running(place, settings_for(big_tree)) as service:
-        with consuming(place) as consumer:
-            service.assert_mirrored(consumer, big_tree)
-            pids = {name: row["pid"] for name, row in service.programs().items()}
-            filler = fill(place)
-            for n in range(3000):
-                (big_tree / f"d{n % 30}" / f"new{n}.ast.json").write_text("{}")
-            storage = eventually(lambda: _storage(service), what="the disk is named")
-            assert f"the disk of the state directory {place} is full" in storage["message"]
-            assert "free some space" in storage["remedy"]
-            text = cli("status", "--state-dir", place).stdout
-            assert storage["message"] in text
-            assert storage["remedy"] in text
-            with pytest.raises(RequestError) as refused:
-                service.client.pull("other", from_="start")
-            assert (refused.value.code, refused.value.retryable) == ("storage", True)
-            filler.unlink()
-            eventually(lambda: _whole(service), what="the service goes on")
-            service.assert_mirrored(consumer, big_tree)
-            assert consumer.fresh == 0
-            assert {name: row["pid"] for name, row in service.programs().items()} == pids
-            assert not list(place.glob("*.damaged*"))
+    with (
+        small_disk(state_dir / "s") as place,
+        running(place, settings_for(big_tree)) as service,
+        consuming(place) as consumer,
+    ):
+        service.assert_mirrored(consumer, big_tree)
+        pids = {name: row["pid"] for name, row in service.programs().items()}
+        filler = fill(place)
+        for n in range(3000):
+            (big_tree / f"d{n % 30}" / f"new{n}.ast.json").write_text("{}")
+        storage = eventually(lambda: _storage(service), what="the disk is named")
+        assert f"the disk of the state directory {place} is full" in storage["message"]
+        assert "free some space" in storage["remedy"]
+        text = cli("status", "--state-dir", place).stdout
+        assert storage["message"] in text
+        assert storage["remedy"] in text
+        with pytest.raises(RequestError) as refused:
+            service.client.pull("other", from_="start")
+        assert (refused.value.code, refused.value.retryable) == ("storage", True)
+        filler.unlink()
+        eventually(lambda: _whole(service), what="the service goes on")
+        service.assert_mirrored(consumer, big_tree)
+        assert consumer.fresh == 0
+        assert {name: row["pid"] for name, row in service.programs().items()} == pids
+        assert not list(place.glob("*.damaged*"))
 
 
 @pytest.mark.root

@@ -1,0 +1,93 @@
+"""Frames: exact bytes both ways, and nothing else gets through."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+
+from shardwatch.shard.contract import wire
+from shardwatch.shard.contract.errors import WireError
+from shardwatch.shard.contract.limits import FRAME_BYTES_MAX, WIRE_VERSION
+from shardwatch.shard.contract.wire import Baseline, Beat, Doubt, Frame, Gone, Listing, Looks, Reply, Synced
+
+ODD = b"new\nline \xff\xfe \xe2\x82 .json"
+ENTRY = (ODD, wire.FILE, 2**31, 2**62, 1, 0, -1, 2**62, True)
+
+
+def frame(*records: wire.Record, version: int = WIRE_VERSION) -> Frame:
+    return Frame(version, "s0", 1, 1, 1, list(records))
+
+
+def beat() -> Beat:
+    return Beat(
+        version=WIRE_VERSION, shard="s0", epoch=1, generation=1, pid=7, state="watching", backend="inotify", directories=1,
+        files=2, watches=1, polled=0, pending=0, unacked=0, overflows=0, rescans=0, hints=3, looks=4, filtered=0, others=0,
+        doubts=[Doubt(b"/r/" + ODD, "unreadable", "Permission denied", "chmod", 1)],
+    )  # fmt: skip
+
+
+def test_every_record_arrives_as_it_was_sent() -> None:
+    """Names are bytes: newlines and invalid UTF-8 included."""
+    sent = frame(
+        Listing(b"/r", 5, [ENTRY], None, ODD),
+        Looks(b"/r", 6, [ENTRY], [ODD, b"x"]),
+        Gone(b"/r/" + ODD, 7),
+        Baseline(1, 2, 3),
+        Synced(2**40, [b"/r/" + ODD]),
+    )
+    assert wire.decode_up(wire.encode(sent)) == sent
+
+
+def test_beats_and_replies_arrive() -> None:
+    """The other two kinds of message."""
+    assert wire.decode_up(wire.encode(beat())) == beat()
+    reply = Reply(WIRE_VERSION, "life", 1, 2, True, [3], [(b"/r", [ODD]), (b"/s", [])])
+    assert wire.decode_down(wire.encode(reply)) == reply
+
+
+@pytest.mark.parametrize("body", [b"", b"\xc1", b"hello", msgspec.msgpack.encode({"a": 1}), wire.encode(frame())[:-1]])
+def test_garbage_is_refused(body: bytes) -> None:
+    """Whoever can write to the socket can't do more than be counted."""
+    with pytest.raises(WireError):
+        wire.decode_up(body)
+    with pytest.raises(WireError):
+        wire.decode_down(body)
+
+
+def test_a_frame_that_is_too_large_is_refused_undecoded() -> None:
+    """Its size is known before any memory is spent on it."""
+    with pytest.raises(WireError, match="is over"):
+        wire.decode_up(memoryview(bytes(FRAME_BYTES_MAX + 1)))
+    with pytest.raises(WireError, match="is over"):
+        wire.decode_down(memoryview(bytes(FRAME_BYTES_MAX + 1)))
+
+
+def test_another_version_is_refused() -> None:
+    """Both sides speak one version; a service is replaced as a whole."""
+    with pytest.raises(WireError, match="version"):
+        wire.decode_up(wire.encode(frame(version=WIRE_VERSION + 1)))
+    with pytest.raises(WireError, match="version"):
+        wire.decode_down(wire.encode(Reply(WIRE_VERSION + 1, "life", 1, 2, False)))
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        (b"", wire.FILE, 0, 0, 1, 0, 0, 0, False),
+        (b"a", 0, 0, 0, 1, 0, 0, 0, False),
+        (b"a", 9, 0, 0, 1, 0, 0, 0, False),
+        (b"a", wire.FILE, 0, 2**63, 1, 0, 0, 0, False),
+        (b"a", wire.FILE, 0, 0, 1, "0", 0, 0, False),
+        (b"a", wire.FILE, 0),
+    ],
+)
+def test_an_entry_that_the_index_could_not_hold_is_refused(entry: tuple[object, ...]) -> None:
+    """Here, and not in the middle of a transaction."""
+    with pytest.raises(WireError):
+        wire.decode_up(wire.encode(frame(Listing(b"/r", 1, [entry]))))  # type: ignore[list-item]
+
+
+def test_nesting_does_not_exhaust_the_stack() -> None:
+    """A thousand brackets are an error like any other."""
+    with pytest.raises(WireError):
+        wire.decode_up(b"\x91" * 100_000)
