@@ -51,6 +51,9 @@ FIND_S: Final = 2.0
 LOOK_S: Final = 0.01
 #: Deaths of one program within a minute after which `wait_ready` gives up.
 DEATHS_MAX: Final = 5
+#: Seconds after which a refusal that may pass (a full disk) has not.
+REFUSED_S: Final = 3.0
+RETRYABLE: Final = frozenset({"busy", "stopping", "storage"})
 #: Bytes of a log that an error message quotes at most.
 TAIL_BYTES_MAX: Final = 4096
 
@@ -151,6 +154,7 @@ def wait_ready(
     asker = Asker(layout)
     deadline = time.monotonic() + timeout_s
     look_at_deaths = time.monotonic() + 1.0
+    refused_at: float | None = None
     while True:
         left = deadline - time.monotonic()
         if process is not None and process.poll() is not None:
@@ -168,8 +172,12 @@ def wait_ready(
                 return ready
             if progress is not None and isinstance(reply.get("progress"), dict):
                 progress(reply["progress"])
+            refused_at = None
         elif reply is not None:
-            raise ServiceError(str(reply.get("message") or reply.get("error")), hint=str(reply.get("remedy") or ""))
+            refused_at = refused_at or time.monotonic()
+            if reply.get("error") not in RETRYABLE or time.monotonic() - refused_at > REFUSED_S:
+                raise ServiceError(str(reply.get("message") or reply.get("error")), hint=str(reply.get("remedy") or ""))
+            time.sleep(LOOK_S)
         if time.monotonic() >= look_at_deaths:
             look_at_deaths = time.monotonic() + 1.0
             _check_deaths(layout)

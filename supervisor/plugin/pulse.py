@@ -2,7 +2,8 @@
 supervisord, which notices deaths but never a hang.
 
 A program is judged from its first pulse on, so a long start is no hang. A judge that was itself stopped (a suspended laptop,
-SIGSTOP) begins anew with everyone's deadline. Who is stuck in the kernel can't be killed: that is said in `status`.
+SIGSTOP) begins anew with everyone's deadline; where it may have been, it looks a second time before it kills. Who is stuck in
+the kernel can't be killed: that is said in `status`.
 
 Nothing here may raise: see wake.py.
 """
@@ -25,6 +26,10 @@ from supervisor.supervisord import Supervisor
 SILENT_S: Final = 5.0
 #: Longest time between two looks of a judge that was not stopped: supervisord's shortest tick, and some.
 _OWN_STALL_S: Final = 6.5
+#: Longest time between two looks while anyone sends pulses. After a longer one who is silent gets _GRACE_S more: either all
+#: are, or the judge was stopped, and their pulses are only on their way.
+_PAUSE_S: Final = 3.0
+_GRACE_S: Final = 1.0
 #: Seconds between looks while pulses come in.
 _LOOK_S: Final = 0.5
 SOCKET: Final = "run/pulse.sock"
@@ -48,6 +53,8 @@ class Pulses:
         self._heard: dict[int, float] = {}
         #: pid -> when it was sent SIGKILL.
         self._killed: dict[int, float] = {}
+        #: pid -> (when it was last heard, when that was too long ago at a look after a pause).
+        self._suspects: dict[int, tuple[float, float]] = {}
         #: name -> how often it was killed for its silence.
         self.hung: dict[str, int] = {}
         #: Datagrams that are no pulse.
@@ -81,17 +88,25 @@ class Pulses:
             }
             self._heard = {pid: at for pid, at in self._heard.items() if pid in living}
             self._killed = {pid: at for pid, at in self._killed.items() if pid in living}
+            suspects: dict[int, tuple[float, float]] = {}
             for pid, at in self._heard.items():
                 process = living[pid]
                 if now - at <= SILENT_S or pid in self._killed:
                     continue
                 if process.state not in (ProcessStates.RUNNING, ProcessStates.STARTING):
                     continue
+                suspect = self._suspects.get(pid)
+                if suspect is None or suspect[0] != at:
+                    suspect = (at, now) if gap > _PAUSE_S else None
+                if suspect is not None and now - suspect[1] < _GRACE_S:
+                    suspects[pid] = suspect
+                    continue
                 name = process.config.name
                 self.hung[name] = self.hung.get(name, 0) + 1
                 self._killed[pid] = now
                 self._say(f"{name} (pid {pid}) was silent for {now - at:.1f} s: killed")
                 os.kill(pid, signal.SIGKILL)
+            self._suspects = suspects
         except Exception as error:  # noqa: BLE001 - whatever it is, supervisord must live on
             self._say(f"pulse: {error!r}")
 
