@@ -19,6 +19,7 @@ from typing import Any, Final
 import msgspec
 
 from shardwatch.aggregator.groups import Group
+from shardwatch.aggregator.index_schema import BUSY_S
 from shardwatch.aggregator.lease import Lane, Parked, Part, Unit
 from shardwatch.aggregator.storage import damaged, set_aside
 from shardwatch.shard.contract.errors import ShardwatchError
@@ -78,7 +79,7 @@ class GroupStore:
         Raises ShardwatchError for a file of a newer version, sqlite3.OperationalError if the disk refuses. `connect` opens
         the file; None: sqlite3 does.
         """
-        self._connect = connect or (lambda path: sqlite3.connect(path, isolation_level=None, timeout=5.0))
+        self._connect = connect or (lambda path: sqlite3.connect(path, isolation_level=None, timeout=BUSY_S))
         self.path = Path(path)
         #: What the user should know, one line each: main shows it in `status`.
         self.notes: list[str] = []

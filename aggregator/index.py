@@ -6,7 +6,9 @@ ours (the operating system has it); with `power`, it survives the machine's (syn
 
 from __future__ import annotations
 
+import json
 import os
+import sqlite3
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -99,6 +101,8 @@ class Index:
             self._db.execute("SELECT 1 FROM sqlite_master WHERE type='index' AND name=?", (_BY_INODE,)).fetchall()
         )
         self.debts = Debts(self._db)
+        if self._by_inode:
+            self.debts.load_partly()
 
     def _reserve(self) -> None:
         """Outside of a transaction, and on the disk when it returns, whatever the durability."""
@@ -260,6 +264,7 @@ class Index:
         if progress is not None:
             progress(self.on_progress, 100_000)
         self._db.execute(f"CREATE INDEX {_BY_INODE} ON entry (ino, dev) WHERE kind <> 0 AND directory = 0")
+        self._db.execute("CREATE INDEX IF NOT EXISTS entry_linked ON entry (ino, dev) WHERE nlink > 1 AND kind <> 0")
         if progress is not None:
             progress(None, 0)
         self._by_inode = True
@@ -359,7 +364,10 @@ class Index:
 
     def pending(self, lane: int, after: int, limit: int) -> list[Row]:
         """Rows of a lane with a later tick, oldest first."""
-        return self._rows(f"SELECT {_ROW} WHERE e.lane=? AND e.tick>? ORDER BY e.tick LIMIT ?", (lane, after, limit))
+        rows = self._rows(f"SELECT {_ROW} WHERE e.lane=? AND e.tick>? ORDER BY e.tick LIMIT ?", (lane, after, limit))
+        if rows and rows[-1].tick > self._ticks.last:  # a group that passed it would miss all that comes before it
+            raise sqlite3.DatabaseError(f"a row has the tick {rows[-1].tick}, the last one given is {self._ticks.last}")
+        return rows
 
     def rows_at(self, lane: int, ticks: Sequence[int]) -> list[Row]:
         """Those rows of a lane that still carry these ticks, oldest first."""
@@ -385,17 +393,19 @@ class Index:
         if tick > handed.get(lane, 0):
             handed[lane] = tick
 
-    def collect(self, passed: Mapping[int, int], older_than_ns: int) -> int:
-        """Forgets tombstones that every group has passed (lane -> lowest cursor) and that are older than a wall-clock time;
-        returns how many. Directories without rows go too."""
+    def collect(self, passed: Mapping[int, int], older_than_ns: int, parked: Iterable[int] = ()) -> int:
+        """Forgets tombstones that every group has passed (lane -> lowest cursor) and that are older than a wall-clock time,
+        save those with the ticks in `parked`; returns how many. Directories without rows go too."""
         total = 0
+        kept = json.dumps(list(parked))
+        condition = "lane=? AND tick<=? AND kind=0 AND at_ns<? AND tick NOT IN (SELECT value FROM json_each(?))"
         self.begin()
         for lane, cursor in passed.items():
-            condition = "lane=? AND tick<=? AND kind=0 AND at_ns<?"
-            last = self._db.execute(f"SELECT max(tick) FROM entry WHERE {condition}", (lane, cursor, older_than_ns)).fetchone()[0]
+            values = (lane, cursor, older_than_ns, kept)
+            last = self._db.execute(f"SELECT max(tick) FROM entry WHERE {condition}", values).fetchone()[0]
             if last is None:
                 continue
-            total += self._db.execute(f"DELETE FROM entry WHERE {condition}", (lane, cursor, older_than_ns)).rowcount
+            total += self._db.execute(f"DELETE FROM entry WHERE {condition}", values).rowcount
             self.collected = max(self.collected, last)
         if total:
             self._ids.clear()

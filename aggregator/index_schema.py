@@ -44,8 +44,12 @@ class State(NamedTuple):
     filter: str
 
 
+#: Seconds to wait for another process's lock. Nobody of ours holds one; it must be less than what counts as a hang.
+BUSY_S: Final = 2.0
+
+
 def connect(path: Path) -> sqlite3.Connection:
-    return sqlite3.connect(path, isolation_level=None, cached_statements=256)
+    return sqlite3.connect(path, isolation_level=None, cached_statements=256, timeout=BUSY_S)
 
 
 def open_database(path: Path, connect: Connect = connect) -> tuple[Any, State]:

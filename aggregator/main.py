@@ -22,6 +22,7 @@ from shardwatch.aggregator.calls import Outgoing
 from shardwatch.aggregator.engine import Engine
 from shardwatch.aggregator.group_store import GroupStore
 from shardwatch.aggregator.index_open import open_index, rebuild
+from shardwatch.aggregator.protocol import RefusedError
 from shardwatch.aggregator.receive import Receiver
 from shardwatch.aggregator.serve import Server
 from shardwatch.aggregator.sockets import Sockets, until
@@ -49,6 +50,7 @@ _COLLECT_S = 60.0
 #: So many times within so many seconds SQLite finds damage that no examination shows: the index is then built anew.
 _UNEXPLAINED: Final = 3
 _UNEXPLAINED_S: Final = 60.0
+_MENDING: Final = RefusedError("stopping", "a database is damaged, and built anew", "ask again in a moment")
 
 
 class Aggregator:
@@ -71,9 +73,10 @@ class Aggregator:
             undo.callback(self._store.abandon)
             self._engine = Engine(self._index, self._receiver, settings, notes)
             self._server = Server(self._index, self._store, self._engine, settings)
-            self._server.reconcile(self._index.found_tick, self._index.consumers())
+            self._server.registry.reconcile(self._index.found_tick, self._index.consumers())
             undo.pop_all()
         self._consumers: dict[str, int] = {}
+        self._kept = -1
         self._files = {path: identity(path) for path in (layout.index_db, layout.groups_db)}
         self._bad_frames = Sparse(log)
         self._beat_at = 0.0
@@ -92,7 +95,10 @@ class Aggregator:
             if sockets.facts in ready:
                 self._take_facts()
             if sockets.extract in ready:
-                self._answer(self._server.handle_many(sockets.requests(_REQUESTS)))
+                replies = self._server.handle_many(sockets.requests(_REQUESTS))
+                if self._server.registry.changes != self._kept:
+                    self._keep_consumers()  # before anyone hears of a new group
+                self._answer(replies)
             now = time.monotonic()
             if now >= self._beat_at:
                 self._beat(now)
@@ -161,15 +167,21 @@ class Aggregator:
                 raise MovedError(f"{path} was removed or replaced while it was open")
         if self._receiver.reload_plan():
             self._index.commit()
-        consumers = self._server.consumers()
-        if consumers != self._consumers:
-            self._index.keep_consumers(consumers)
-            self._consumers = consumers
+        self._keep_consumers()
         self._reply(touched_only=False)
         if now >= self._collect_at:
             self._collect_at = now + _COLLECT_S
             old = time.time_ns() - int(self._settings.replay_s * 1e9)
-            self._index.collect(self._server.passed(), old)
+            self._index.collect(self._server.passed(), old, self._server.registry.parked())
+            self._index.debts.add_partly(time.time_ns())
+
+    def _keep_consumers(self) -> None:
+        """Tells the index which groups there are, and where they stand."""
+        self._kept = self._server.registry.changes
+        consumers = self._server.registry.consumers()
+        if consumers != self._consumers:
+            self._index.keep_consumers(consumers)
+            self._consumers = consumers
 
     # -- requests
 
@@ -186,9 +198,9 @@ class Aggregator:
         self._store.close()
         self._index.close()
 
-    def abandon(self, why: Refusal) -> None:
+    def abandon(self, why: RefusedError) -> None:
         """Tells who waits, and lets go of the databases as they are. Never raises sqlite3.Error."""
-        for envelope, body in self._server.close(waiting.refused(why)):
+        for envelope, body in self._server.close(why):
             self._sockets.answer(envelope, body)
         for database in (self._store, self._index):
             with contextlib.suppress(sqlite3.Error):
@@ -239,7 +251,7 @@ class Service:
                 raise
             why = refusal(error, self._layout.state_dir)
             if aggregator is not None:
-                aggregator.abandon(why)
+                aggregator.abandon(_MENDING if damaged(error) else waiting.refused(why))
             return self._mend(error) if damaged(error) else why
         return None
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
@@ -94,7 +95,8 @@ class Receiver:
         known = self._index.streams()
         streams = {shard: self.streams.get(shard) or Stream(*known.get(shard, (0, 0, 0))) for shard in plan.shards()}
         for sync in self._syncs.values():
-            sync.waiting, sync.owed = set(streams), None  # whoever answered did so for what it owned then
+            # Whoever answered did so for what it owned then.
+            sync.waiting, sync.doubts, sync.owed = set(streams), [], None
         self.streams = streams
         return True
 
@@ -246,6 +248,7 @@ class Receiver:
         """A new sync of all shards of the plan; they are asked with the next replies."""
         token = secrets.randbits(48)
         self._syncs[token] = _Sync(set(self.streams), deadline)
+        self._index.debts.add_partly(time.time_ns())
         for stream in self.streams.values():
             stream.touched = True
         return token

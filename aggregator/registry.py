@@ -38,6 +38,8 @@ class Registry:
         #: One line each, for `status`: what the user should know.
         self.notes = list(store.notes)
         self.by_name: dict[str, Group] = {}
+        #: Grows whenever a group is made or dropped.
+        self.changes = 0
         self._next_key = 1
         self._dirty: dict[int, Group] = {}
         self._dropped: set[int] = set()
@@ -81,6 +83,10 @@ class Registry:
         self.by_name[group.name] = group
         self.touch(group)
 
+    def consumers(self) -> dict[str, int]:
+        """Name and position of every group, for `Index.keep_consumers`."""
+        return {group.name: group.reached() for group in self.by_name.values()}
+
     def reconcile(self, found_tick: int, consumers: Mapping[str, int]) -> None:
         """A group of which one of the two files has lost something begins afresh: nobody misses a change in silence.
 
@@ -114,11 +120,13 @@ class Registry:
         self._next_key += 1
         group.journal.append(("group",))
         self.by_name[name] = group
+        self.changes += 1
         self.touch(group)
         return group
 
     def remove(self, group: Group) -> None:
         del self.by_name[group.name]
+        self.changes += 1
         self._dropped.add(group.key)
 
     # -- what changed
@@ -207,6 +215,10 @@ class Registry:
         """Lane -> lowest cursor of all groups that have one: tombstones up to it are needed for replays only."""
         groups = [g for g in self.by_name.values() if g.state == "active"]
         return {lane: min([g.cursor(lane) for g in groups], default=self._index.tick) for lane in self._index.lanes()}
+
+    def parked(self) -> set[int]:
+        """Ticks of rows that are set aside: behind every cursor, and handed out again by `retry`."""
+        return {p.tick for g in self.by_name.values() for p in g.parked.values()}
 
     # -- for people
 

@@ -12,7 +12,7 @@ import sqlite3
 import time
 from base64 import b64decode
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Final, Protocol
 
 import msgspec
@@ -30,7 +30,7 @@ from shardwatch.shard.contract.settings import Settings
 
 log = logging.getLogger("shardwatch.aggregator")
 
-#: Requests that wait for something (pulls, syncs, readies); more are refused with `busy`.
+#: Pulls that wait, and other requests (syncs, readies) that do; more are refused with `busy`.
 PARKED_MAX: Final = 10_000
 GROUPS_MAX: Final = 1_000
 #: Seconds between looks for abandoned groups.
@@ -81,9 +81,10 @@ class Server:
         self._settings = settings
         self._clock = clock
         self._wall = wall
-        self._registry = Registry(index, store, settings, clock(), wall)
-        self._groups = self._registry.by_name
-        self._leases = LeaseRequests(index, self._registry, settings, wall)
+        #: For main: what the index must know of groups.
+        self.registry = Registry(index, store, settings, clock(), wall)
+        self._groups = self.registry.by_name
+        self._leases = LeaseRequests(index, self.registry, settings, wall)
         self._out: list[tuple[Call, bytes]] = []
         #: Waiting calls: pulls by group, and the rest.
         self._pulls: dict[str, deque[Call]] = {}
@@ -103,7 +104,7 @@ class Server:
     @property
     def notes(self) -> list[str]:
         """One line each, for `status`: what the user should know of groups."""
-        return self._registry.notes
+        return self.registry.notes
 
     # -- what main calls
 
@@ -135,19 +136,19 @@ class Server:
         self._due(now)
         if now >= self._prune_at:
             self._prune_at = now + PRUNE_S
-            self._registry.prune(self._pulls)
+            self.registry.prune(self._pulls)
         return self._flush()
 
     def next_due(self) -> float:
         """Seconds after which `tick` has something to do, at most TICK_S."""
         now = self._clock()
-        due = min(now + (_POLL_S if self._polls else TICK_S), self._registry.next_due())
+        due = min(now + (_POLL_S if self._polls else TICK_S), self.registry.next_due())
         if self._deadlines:
             due = min(due, self._deadlines[0][0])
         return max(0.0, due - now)
 
     def _due(self, now: float) -> None:
-        for group in self._registry.due(now):
+        for group in self.registry.due(now):
             self._serve(group.name, now)
         # What becomes due meanwhile has its turn after the sockets have had theirs.
         last = self._order
@@ -166,20 +167,12 @@ class Server:
             unit = group.leases.get(int(batch["id"].rpartition("-")[2])) if group else None
             if group is not None and unit is not None:
                 group.release(unit, now, "its worker went away before it was sent")
-                self._registry.touch(group)
-                self._registry.soon(group)
+                self.registry.touch(group)
+                self.registry.soon(group)
 
     def passed(self) -> dict[int, int]:
         """Lane -> lowest cursor of all groups: tombstones up to it are needed for replays only (`Index.collect`)."""
-        return self._registry.passed()
-
-    def consumers(self) -> dict[str, int]:
-        """Name and position of every group, for `Index.keep_consumers`."""
-        return {group.name: group.reached() for group in self._groups.values()}
-
-    def reconcile(self, found_tick: int, consumers: Mapping[str, int]) -> None:
-        """See `Registry.reconcile`. To be called before the first request."""
-        self._registry.reconcile(found_tick, consumers)
+        return self.registry.passed()
 
     def close(self, why: RefusedError | None = None) -> list[Outgoing]:
         """Answers everything that waits with `stopping`, or another reason. The store stays open: it is main's."""
@@ -195,13 +188,13 @@ class Server:
         """The time; leases and waits are extended by a stall of our own (stopped, suspended), which is no one's fault."""
         now = self._clock() if now is None else now
         gap = now - self._last
-        self._last = self._registry.now = now
+        self._last = self.registry.now = now
         if gap > STALL_S:
-            self._registry.shift(gap - TICK_S)
+            self.registry.shift(gap - TICK_S)
         skew = self._wall() - now
         if abs(skew - self._skew) > STALL_S:
             # The wall clock was set, or the machine slept.
-            self._registry.shift_wall(skew - self._skew)
+            self.registry.shift_wall(skew - self._skew)
         self._skew = skew
         return now
 
@@ -209,7 +202,7 @@ class Server:
         """Commits, and gives out the replies of this turn. If the disk refuses, all of them become `storage` errors."""
         out, self._out = self._out, []
         try:
-            self._registry.commit()
+            self.registry.commit()
         except sqlite3.Error as error:
             self.failed = error
             refused = RefusedError("storage", f"the groups can't be stored: {error}", "free space for the state directory")
@@ -241,7 +234,8 @@ class Server:
         self._out.append((call, call.error(error)))
 
     def _park(self, call: Call, deadline: float) -> None:
-        if self._parked_calls() >= PARKED_MAX:
+        pulls = sum(map(len, self._pulls.values()))
+        if (pulls if isinstance(call.request, protocol.Pull) else len(self._polls)) >= PARKED_MAX:
             raise RefusedError("busy", f"{PARKED_MAX} requests wait already", "ask again later, with fewer at a time")
         self._until(call, deadline)
 
@@ -299,7 +293,7 @@ class Server:
             if not stubs:
                 raise RefusedError("groups_full", f"there are {GROUPS_MAX} groups already", "drop one that is not used")
             self._remove(stubs[0])
-        group = self._registry.create(name)
+        group = self.registry.create(name)
         if start == "start":
             group.begin(self._index, 0, 0)
         self._begin_waiting(group)
@@ -309,7 +303,7 @@ class Server:
         """From now: from the moment at which everything that was there before is known."""
         if group.state == "waiting" and self._engine.ready() is not None:
             group.begin(self._index, self._index.tick, self._index.tick)
-            self._registry.touch(group)
+            self.registry.touch(group)
 
     def _grant(self, group: Group, call: Call, now: float) -> Batch | str:
         request: protocol.Pull = call.request
@@ -319,9 +313,9 @@ class Server:
         else:
             lease_s = self._leases.lease_s(request.lease_ms)
             found = group.pull(self._index, now, limit, lease_s, self._settings.leases_max, request.worker)
-        self._registry.touch(group)
+        self.registry.touch(group)
         if group.unfinished:
-            self._registry.soon(group)
+            self.registry.soon(group)
         return found
 
     def _batch(self, group: Group, call: Call, batch: Batch) -> dict[str, object]:
@@ -429,7 +423,7 @@ class Server:
         return {"dropped": group.name}
 
     def _remove(self, group: Group) -> None:
-        self._registry.remove(group)
+        self.registry.remove(group)
         dropped = RefusedError("unknown_group", f"the group {group.name!r} was dropped", "pull again to make it anew")
         for call in self._pulls.pop(group.name, ()):
             self._refuse(call, dropped)
@@ -440,7 +434,7 @@ class Server:
     def groups(self) -> list[dict[str, object]]:
         """Every group as `groups` and `status` show it. Counts their backlogs in the index."""
         return [
-            {**self._registry.describe(group, self._last), "waiting_pulls": len(self._pulls.get(name, ()))}
+            {**self.registry.describe(group, self._last), "waiting_pulls": len(self._pulls.get(name, ()))}
             for name, group in sorted(self._groups.items())
         ]
 

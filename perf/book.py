@@ -51,6 +51,7 @@ class Book:
         self._facts: dict[str, object] = {}
         self._values: dict[str, list[float]] = {}
         self._notes: list[str] = []
+        self._losses: list[int] = []
 
     def settings(self, *, tree: Path | None = None, state: Path | None = None, **facts: object) -> None:
         """What the row was measured with: settings that are not the defaults, size, filesystems."""
@@ -63,6 +64,15 @@ class Book:
         """A word in the table, such as what a side lost."""
         if text and text not in self._notes:
             self._notes.append(text)
+
+    def lost(self, missing: int, wanted: int, *, said: int) -> None:
+        """What a side lost in one round (0 counts too), and how often it said so; the note names the worst."""
+        self._losses.append(missing)
+        if missing:
+            word = f"; it said so {said} times" if said else ", without a word"
+            rounds = f"{sum(map(bool, self._losses))} of {len(self._losses)} rounds"
+            self._notes = [note for note in self._notes if not note.startswith("LOST")]
+            self._notes.append(f"LOST {max(self._losses)} of {wanted}{word} ({rounds})")
 
     def rounds(self, measure: Callable[[], Mapping[str, float]], count: int, *, headline: str) -> dict[str, list[float]]:
         """Calls `measure` so often and notes the figures that it returns; `headline` names the one, in seconds, that

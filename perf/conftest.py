@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -35,6 +37,14 @@ def writers() -> Iterator[Writers]:
     made = Writers()
     yield made
     made.close()
+
+
+@pytest.fixture
+def state_dir() -> Iterator[Path]:
+    """An empty directory with a name short enough for sockets, where state lies by default: in /tmp."""
+    path = Path(tempfile.mkdtemp(prefix="swperf-", dir="/tmp"))
+    yield path
+    shutil.rmtree(path, ignore_errors=True)
 
 
 _filled: dict[tuple[str, str], Book] = {}

@@ -36,9 +36,7 @@ def rewritten(product: Side, tree: Tree, writers: Writers, page: Book, timeout_s
 
 def lost(page: Book, got: Arrived, wanted: int) -> None:
     """Says in the row what a side lost, and what it said of it."""
-    if got.distinct < wanted:
-        said = f"; it said so {got.overflows} times" if got.overflows else ", without a word"
-        page.note(f"LOST {wanted - got.distinct} of {wanted}{said}")
+    page.lost(wanted - got.distinct, wanted, said=got.overflows)
     if got.fatal:
         page.note(f"ended by {got.fatal}")
 

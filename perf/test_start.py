@@ -74,12 +74,11 @@ def test_start_with_a_cold_cache(side: str, page: Book, forest: Forest, sizes: S
 
 
 @pytest.mark.row("resume")
-def test_resume(page: Book, forest: Forest, writers: Writers, sizes: Sizes, tmp_path: Path) -> None:
+def test_resume(page: Book, forest: Forest, writers: Writers, sizes: Sizes, state_dir: Path) -> None:
     """A second watch with its state directory: the 100 files that changed in between arrive, and nothing else does."""
     tree = forest.tree(sizes.files)
-    page.settings(files=tree.files, changed=100, tree=tree.root, state=Path("/tmp"))
-    state = Path(tempfile.mkdtemp(prefix="swperf-", dir="/tmp"))
-    with Watch(tree.root, "--state-dir", state):
+    page.settings(files=tree.files, changed=100, tree=tree.root, state=state_dir)
+    with Watch(tree.root, "--state-dir", state_dir):
         pass
     step = [0]
 
@@ -87,7 +86,7 @@ def test_resume(page: Book, forest: Forest, writers: Writers, sizes: Sizes, tmp_
         step[0] += 1
         changed = tree.paths[step[0] :: tree.files // 100][:100]
         writers.run(changed)
-        with Watch(tree.root, "--state-dir", state) as watch:
+        with Watch(tree.root, "--state-dir", state_dir) as watch:
             wanted = {os.fsdecode(path) for path in changed}
             came: list[str] = []
             handed = time.monotonic()

@@ -10,6 +10,7 @@ import os
 import time
 from collections.abc import Iterable
 
+from shardwatch.shard.contract.wire import Listing
 from shardwatch.shard.disk import ABSENT, open_directory
 from shardwatch.shard.doubts import Place
 from shardwatch.shard.send import looks
@@ -48,7 +49,7 @@ def _unknown(territory: Territory, place: Place, directory: bytes, names: list[b
         os.close(open_directory(directory, follow=territory._follow))
     except OSError as error:
         if error.errno in ABSENT:
-            _say_absent(territory, directory, names)
+            _say_nothing_there(territory, directory, names)
         return  # else it is in doubt
     above, name = os.path.split(directory)
     node: Node | None = None
@@ -59,11 +60,18 @@ def _unknown(territory: Territory, place: Place, directory: bytes, names: list[b
     if _watched(territory, place, above, name):
         yield from territory.reconcile(node, name, arrived=True)
     else:
-        _say_absent(territory, directory, names)
+        _say_nothing_there(territory, directory, names)
 
 
 def _watched(territory: Territory, place: Place, directory: bytes, name: bytes) -> bool:
     return bool(territory.reader.watched(directory, place.relative(directory), [name]))
+
+
+def _say_nothing_there(territory: Territory, directory: bytes, names: list[bytes]) -> None:
+    if names:
+        _say_absent(territory, directory, names)
+    else:
+        territory._emit(Listing(directory, time.time_ns(), []))
 
 
 def _say_absent(territory: Territory, directory: bytes, names: Iterable[bytes]) -> None:

@@ -1,14 +1,15 @@
 """Compares the index of a running service with the disk, without stopping anything.
 
 It walks by itself, with no code of the shards': what they overlook shall not be overlooked here. What is changed meanwhile is
-no difference: what differs at first is looked at again after a sync, and counts only if the disk showed the same before and
-after it, and the index still did not.
+no difference: what differs at first is looked at again around further syncs, and counts only if the disk showed the same before
+and after them, and the index still did not.
 """
 
 from __future__ import annotations
 
 import os
 import stat
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Protocol
@@ -23,7 +24,10 @@ from shardwatch.shard.contract.wire import DIRECTORY, FILE, INT_MAX, INT_MIN, LI
 #: Paths that are looked at a second time, and repaired; how many more there are is counted.
 SUSPECTS_MAX: Final = 10_000
 #: Syncs after which a path that changes all the time is left alone.
-_ROUNDS: Final = 10
+_ROUNDS: Final = 12
+#: Syncs over which a path must stand still, and differ, and the pause between two of them, seconds.
+_STILL: Final = 3
+_PAUSE_S: Final = 0.05
 _KINDS: Final = {stat.S_IFREG: FILE, stat.S_IFDIR: DIRECTORY, stat.S_IFLNK: LINK}
 
 
@@ -219,23 +223,30 @@ class Audit:
         return {path: None for path in suspects if self._compared(path)} if self._left_out else suspects
 
     def _confirm(self, suspects: dict[bytes, None]) -> tuple[list[Difference], list[bytes]]:
-        """(those that really differ, those that changed at every look)."""
+        """(those that really differ, those that changed at every look).
+
+        Once is not enough: a stat shows what a system call has done before its event is queued, so also before it returned.
+        """
         found: list[Difference] = []
-        left = list(suspects)
-        for _ in range(_ROUNDS):
+        #: path -> how often it stood still, and differed.
+        left = dict.fromkeys(suspects, 0)
+        for number in range(_ROUNDS):
             if not left:
                 break
+            if number:
+                time.sleep(_PAUSE_S)
             before = [(path, self._tree.at(path)) for path in left]
             self._sync()
-            left = []
             for path, there in before:
                 known = self._reader.at(*os.path.split(path))
                 if known == there or not self._compared(path):
+                    del left[path]
                     continue
-                if self._tree.at(path) != there:
-                    left.append(path)
+                left[path] = left[path] + 1 if self._tree.at(path) == there else 0
+                if left[path] < _STILL:
                     continue
+                del left[path]
                 for key in sorted(known.keys() | there.keys()):
                     if known.get(key) != there.get(key):
                         found.append(Difference(path, bool(key[1]), there.get(key), known.get(key)))
-        return found, left
+        return found, list(left)

@@ -87,7 +87,8 @@ def start(
     """
     with contextlib.ExitStack() as stack:
         if log_to is None:
-            log_to = stack.enter_context(layout.log("start").open("wb"))
+            log_to = os.open(layout.log("start"), os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+            stack.callback(os.close, log_to)
         return subprocess.Popen(
             command(layout, follow=follow, ephemeral=ephemeral),
             stdin=subprocess.PIPE if follow else subprocess.DEVNULL,
@@ -222,9 +223,9 @@ def why_down(layout: Layout, name: str, programs: Sequence[Mapping[str, Any]]) -
     row = next((p for p in programs if p["name"] == name), None)
     if row is None:
         return "supervisord does not answer"
-    if "EROFS" in row["error"]:  # it can't open the program's log
+    if os.statvfs(layout.state_dir).f_flag & os.ST_RDONLY:
         return f"the state directory {layout.state_dir} can't be written: make it writable"
-    if row["error"]:
+    if row["error"] and "process log may have details" not in row["error"]:
         return str(row["error"])
     return last_words(layout, name) if row["state"] != "RUNNING" else f"it is busy, or hangs; see {layout.log(name)}"
 

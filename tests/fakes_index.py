@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from typing import NamedTuple
 
 FILE = 1
@@ -115,8 +115,9 @@ class FakeIndex:
     def note_handed(self, lane: int, tick: int) -> None:
         self.handed[lane] = max(tick, self.handed.get(lane, 0))
 
-    def collect(self, passed: Mapping[int, int], older_than_ns: int = 1 << 62) -> int:
-        gone = [r for r in self.rows.values() if not r.kind and r.tick <= passed.get(r.lane, 0) and r.at_ns < older_than_ns]
+    def collect(self, passed: Mapping[int, int], older_than_ns: int = 1 << 62, parked: Container[int] = ()) -> int:
+        old = [r for r in self.rows.values() if not r.kind and r.tick <= passed.get(r.lane, 0) and r.at_ns < older_than_ns]
+        gone = [r for r in old if r.tick not in parked]
         for row in gone:
             self.collected = max(self.collected, row.tick)
             self._unset(row)

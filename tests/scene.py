@@ -18,6 +18,9 @@ from shardwatch.shard.contract.planfile import Owners, read_plan
 #: (existed before, exists after) -> the one word for all that was said of a path.
 _WORDS = {(False, True): "created", (True, True): "modified", (True, False): "deleted"}
 
+#: The lease is shorter than the waits of a test: a batch whose answer is lost with a killed program comes again within them.
+_SETTINGS = {"settle_ms": 20, "lease_ms": 10_000}
+
 
 class Follower(Consumer):
     """A consumer that tells a `moved` as the deletion and the creation it stands for."""
@@ -58,7 +61,7 @@ class Scene:
         self._stack = contextlib.ExitStack()
         self._stack.callback(subprocess.run, ["rm", "-rf", self.state_dir], check=True)
         try:
-            self.service = Running(self.state_dir, settings_for(self.root, **{"settle_ms": 20, **settings}))
+            self.service = Running(self.state_dir, settings_for(self.root, **{**_SETTINGS, **settings}))
             self._stack.callback(self.service.stop)
             self.consumer = Follower(self.state_dir, "mirror")
             self._stack.callback(self.consumer.close)
@@ -73,8 +76,14 @@ class Scene:
 
     def settled(self) -> None:
         """The mirror equals the tree, and nothing is pending for the consumer; what was said before is forgotten."""
-        self.service.assert_mirrored(self.consumer, self.root)
-        self.drained()
+        try:
+            self.service.assert_mirrored(self.consumer, self.root)
+            self.drained()
+        except AssertionError as error:
+            client = self.service.client
+            for what in (self.service.programs(), client.groups(), client.status()["shards"]):
+                error.add_note(repr(what))
+            raise
         self._seen = len(self.consumer.events)
 
     def drained(self) -> None:

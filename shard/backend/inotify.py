@@ -35,12 +35,15 @@ IN_Q_OVERFLOW: Final = 0x4000
 IN_IGNORED: Final = 0x8000
 IN_ONLYDIR: Final = 0x01000000
 IN_EXCL_UNLINK: Final = 0x04000000
+IN_MASK_ADD: Final = 0x20000000
 IN_ISDIR: Final = 0x40000000
 
-#: Never IN_OPEN, IN_ACCESS, IN_CLOSE_NOWRITE: reading the tree would then be events.
+#: Never IN_OPEN, IN_ACCESS, IN_CLOSE_NOWRITE: reading the tree would then be events. Always IN_MASK_ADD: without it, adding
+#: a watch that exists sets its mask to 0 for a moment (inotify_update_existing_watch in Linux), and what happens in that
+#: moment on another processor is lost without an overflow (measured: one event of 1,000 beside a loop that adds).
 _MASK: Final = (
     IN_MODIFY | IN_ATTRIB | IN_CLOSE_WRITE | IN_MOVED_FROM | IN_MOVED_TO | IN_CREATE | IN_DELETE
-    | IN_DELETE_SELF | IN_MOVE_SELF | IN_ONLYDIR | IN_EXCL_UNLINK
+    | IN_DELETE_SELF | IN_MOVE_SELF | IN_ONLYDIR | IN_EXCL_UNLINK | IN_MASK_ADD
 )  # fmt: skip
 _SPECIAL: Final = IN_ISDIR | IN_DELETE_SELF | IN_MOVE_SELF | IN_UNMOUNT | IN_Q_OVERFLOW | IN_IGNORED
 _ARRIVED: Final = IN_CREATE | IN_MOVED_TO

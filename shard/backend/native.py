@@ -72,8 +72,12 @@ class NativeBackend(FileSystemEventHandler):
             if node.parent is None and self._anchors.get(node.name) is node:
                 del self._anchors[node.name]
                 self._observer.unschedule_all()
-                for path in self._anchors:
-                    self._observer.schedule(self, os.fsdecode(path), recursive=True, event_filter=_EVENTS)
+                for path, other in list(self._anchors.items()):
+                    try:
+                        self._observer.schedule(self, os.fsdecode(path), recursive=True, event_filter=_EVENTS)
+                    except OSError:
+                        del self._anchors[path]
+                        other.wd = -1  # gone too: whatever comes there is scanned
 
     def on_any_event(self, event: FileSystemEvent) -> None:
         """Called in watchdog's thread."""

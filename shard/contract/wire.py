@@ -170,7 +170,7 @@ def decode_up(body: bytes | memoryview) -> Frame | Beat:
         raise WireError(f"frame of {len(body)} bytes is over {FRAME_BYTES_MAX}")
     try:
         message: Frame | Beat = _up.decode(body)
-    except (msgspec.DecodeError, RecursionError) as error:
+    except (msgspec.DecodeError, ValueError, RecursionError) as error:  # ValueError: text that is not UTF-8
         raise WireError(f"frame can't be decoded: {error}") from error
     if message.version != WIRE_VERSION:
         raise WireError(f"frame of version {message.version}, this is {WIRE_VERSION}")
@@ -183,7 +183,7 @@ def decode_down(body: bytes | memoryview) -> Reply:
         raise WireError(f"reply of {len(body)} bytes is over {FRAME_BYTES_MAX}")
     try:
         message: Reply = _down.decode(body)
-    except (msgspec.DecodeError, RecursionError) as error:
+    except (msgspec.DecodeError, ValueError, RecursionError) as error:  # ValueError: text that is not UTF-8
         raise WireError(f"reply can't be decoded: {error}") from error
     if message.version != WIRE_VERSION:
         raise WireError(f"reply of version {message.version}, this is {WIRE_VERSION}")

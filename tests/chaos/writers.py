@@ -203,7 +203,7 @@ class Copy(Writer):
 
     def deed(self) -> str:
         there = self.directories("copies", 1)
-        if len(there) > _KEPT or (there and self.random.random() < 0.3):
+        if len(there) >= _KEPT or (there and self.random.random() < 0.3):
             gone = self.random.choice(there)
             run("rm", "-rf", gone)
             return f"rm -rf {gone.name}"
@@ -317,11 +317,13 @@ class Mover(Writer):
         return f"{source} -> {target}"
 
     def _drop(self) -> str:
-        """Keeps the tree from growing: what was parked longest goes, and the deepest of what was moved."""
+        """Keeps the tree from growing: some of what is parked goes, and of what came back."""
         parked = sorted((self.tree.outside / "parked").iterdir())
-        if len(parked) > _KEPT:
-            shutil.rmtree(parked[0])
-        return f"{len(parked)} parked"
+        back = [d for depth in (1, 2) for d in self.directories("src", depth) if d.name.startswith(("out", "stand-in"))]
+        for some in (parked, back):
+            for path in self.random.sample(some, max(0, len(some) - _KEPT)):
+                shutil.rmtree(path, ignore_errors=True)
+        return f"{len(parked)} parked, {len(back)} came back"
 
     def _top(self) -> str:
         """An anchor, or what anchors lie in, goes and comes back, perhaps with something else in its place meanwhile."""

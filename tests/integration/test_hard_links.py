@@ -1,6 +1,6 @@
 """Files with several names: writing by one name, or taking one away, is no event at the others; found by `make chaos`.
 
-Not seen is only what is written by a name that nobody watches (outside all roots, or in what is left out).
+Not seen at once is only what is written by a name that nobody watches (outside all roots, or in what is left out): at a sync.
 """
 
 from __future__ import annotations
@@ -75,3 +75,47 @@ def test_one_name_is_renamed_over_another_file(linked: tuple[Engine, Path, Path]
     third.write_text("55555")
     third.rename(other)
     assert_known(engine)
+
+
+def assert_synced(engine: Engine) -> None:
+    assert engine.sync() == {"ok": True}
+    assert engine.difference() == ({}, {})
+
+
+def test_written_by_a_name_outside_the_tree(linked: tuple[Engine, Path, Path], tmp_path: Path) -> None:
+    """What has more names than are known is looked at again at each sync, also after a restart; and no longer than that."""
+    engine, old, new = linked
+    (tmp_path / "outside").mkdir()
+    outside = tmp_path / "outside" / "h.json"
+    outside.hardlink_to(new)
+    new.write_text("seen with three names, of which two are known")
+    engine.until_quiet()
+    for text in ("written by a name outside", "and again, longer than before"):
+        outside.write_text(text)
+        assert_synced(engine)
+    engine.restart_aggregator(commit=True)
+    engine.until_quiet()
+    outside.write_text("after a restart")
+    assert_synced(engine)
+    outside.unlink()
+    old.unlink()
+    assert_synced(engine)
+    assert_synced(engine)
+    assert not engine.index.debts.partly
+
+
+def test_written_by_a_name_that_went_before_it_was_seen(linked: tuple[Engine, Path, Path]) -> None:
+    """While nobody looks at its directory a file is made, linked, written and removed: its other name alone was ever seen."""
+    engine, old, new = linked
+    engine.replan({"": "s0", "b": "s1"})
+    engine.until_quiet()
+    engine.kill("s0")
+    unseen, seen = old.with_name("unseen.json"), new.with_name("seen.json")
+    unseen.write_text("1")
+    seen.hardlink_to(unseen)
+    for _ in range(20):
+        engine.turn(50)
+    unseen.write_text("22")
+    unseen.unlink()
+    engine.start("s0")
+    assert_synced(engine)

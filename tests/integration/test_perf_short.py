@@ -153,17 +153,18 @@ class FakeBenchmark:
 
 def test_figures_become_a_table(tmp_path: Path) -> None:
     """What a suite notes ends in the table, with its goal, its verdict, its spread and what a peer lost."""
-    for side, note, late_s in (("shardwatch", "", [0.3, 0.4, 0.2]), ("watchman", "LOST 1 of 10, without a word", [0.7] * 3)):
+    for side, losses, late_s in (("shardwatch", [0, 0, 0], [0.3, 0.4, 0.2]), ("watchman", [0, 3, 1], [0.7] * 3)):
         book = Book(FakeBenchmark(), "burst", side, directory=tmp_path)
         book.settings(files=10, tree=tmp_path)
-        book.note(note)
+        for missing in losses:
+            book.lost(missing, 10, said=0)
         rounds = iter([{"late_s": late, "missed": 0, "events": 10, "writer_s": 0.1} for late in late_s])
         book.rounds(lambda: next(rounds), 3, headline="late_s")  # noqa: B023 - called before the loop goes on
     results = report.read(tmp_path)
     lines = report.table(results)
     assert "last one 0.30 (0.20–0.40) s after the writer" in lines[2]
     assert lines[2].endswith("| yes |")
-    assert "**LOST 1 of 10, without a word**" in lines[3]
+    assert "**LOST 3 of 10, without a word (2 of 3 rounds)**" in lines[3]
     assert "files 10" in report.settings(results)[2]
 
 

@@ -86,7 +86,7 @@ class GroupsMachine(RuleBasedStateMachine):
 
     @rule()
     def forget_tombstones(self) -> None:
-        self.bench.index.collect(self.bench.server.passed())
+        self.bench.index.collect(self.bench.server.passed(), parked=self.bench.server.registry.parked())
 
     # -- the workers
 

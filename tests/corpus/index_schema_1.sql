@@ -1,0 +1,52 @@
+-- Schema 1 of index.db: one row a path. Times are nanoseconds of the wall clock; paths and names are exact bytes.
+CREATE TABLE state (
+    one INTEGER PRIMARY KEY CHECK (one = 1),
+    schema INTEGER NOT NULL,
+    incarnation TEXT NOT NULL,          -- life of this index; a group that knows another one is told `fresh`
+    tick INTEGER NOT NULL,              -- last tick given when this was committed
+    ceiling INTEGER NOT NULL,           -- no tick above it was ever handed out: each start goes on from here
+    collected INTEGER NOT NULL,         -- highest tick of a tombstone that was forgotten
+    files INTEGER NOT NULL,
+    directories INTEGER NOT NULL,
+    filter TEXT NOT NULL                -- what decided which rows exist
+);
+CREATE TABLE directory (
+    id INTEGER PRIMARY KEY,
+    path BLOB NOT NULL UNIQUE
+);
+CREATE TABLE entry (
+    dir INTEGER NOT NULL,
+    name BLOB NOT NULL,
+    directory INTEGER NOT NULL,         -- what the row is about: 1 a directory, 0 a file or link
+    kind INTEGER NOT NULL,              -- 0 gone (a tombstone), else as on the wire
+    dev INTEGER NOT NULL,
+    ino INTEGER NOT NULL,
+    nlink INTEGER NOT NULL,
+    size INTEGER NOT NULL,
+    mtime_ns INTEGER NOT NULL,
+    ctime_ns INTEGER NOT NULL,
+    racy INTEGER NOT NULL,
+    lane INTEGER,                       -- priority; NULL: never an event
+    tick INTEGER NOT NULL,
+    born INTEGER NOT NULL,
+    died INTEGER NOT NULL,
+    made INTEGER NOT NULL,
+    at_ns INTEGER NOT NULL,
+    PRIMARY KEY (dir, name, directory)
+) WITHOUT ROWID;
+CREATE UNIQUE INDEX entry_by_tick ON entry (lane, tick) WHERE lane IS NOT NULL;
+CREATE INDEX entry_by_inode ON entry (ino, dev) WHERE nlink > 1 AND kind <> 0;
+CREATE TABLE owed (
+    path BLOB NOT NULL,                 -- a directory, and a name in it that its owner must look at again
+    name BLOB NOT NULL,
+    PRIMARY KEY (path, name)
+) WITHOUT ROWID;
+CREATE TABLE anchor (
+    path BLOB PRIMARY KEY               -- of the plan that the rows were written under
+) WITHOUT ROWID;
+CREATE TABLE stream (
+    shard TEXT PRIMARY KEY,
+    epoch INTEGER NOT NULL,
+    committed INTEGER NOT NULL,         -- number of the last frame applied, with its rows, in one transaction
+    baseline INTEGER NOT NULL           -- plan generation whose baseline this epoch has finished; 0: none yet
+) WITHOUT ROWID;

@@ -1,0 +1,84 @@
+"""Whatever bytes arrive, decoding refuses them in one way, and never in another."""
+
+from __future__ import annotations
+
+import contextlib
+
+import msgspec
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shardwatch.aggregator import protocol
+from shardwatch.aggregator.calls import Call
+from shardwatch.aggregator.protocol import RefusedError
+from shardwatch.shard.contract.errors import WireError
+from shardwatch.shard.contract.limits import WIRE_VERSION
+from shardwatch.shard.contract.wire import Baseline, Beat, Frame, Listing, Looks, Reply, decode_down, decode_up, encode
+
+FRAME = Frame(
+    WIRE_VERSION, "s0", 3, 1, 7,
+    [Listing(b"/r", 5, [(b"a", 1, 1, 2, 1, 10, 20, 30, False)]), Looks(b"/r/d", 6, [], [b"b"]), Baseline(1, 1, 1)],
+)  # fmt: skip
+BEAT = Beat(WIRE_VERSION, "s0", 3, 1, 99, "watching", "inotify", 1, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, [])
+REPLY = Reply(WIRE_VERSION, "i", 3, 7, False, [1, 2], [(b"/r", [b"a"])])
+WHOLE = [encode(FRAME), encode(BEAT), encode(REPLY)]
+
+_leaf = st.none() | st.booleans() | st.integers(-(2**63), 2**64 - 1) | st.floats() | st.text(max_size=8) | st.binary(max_size=8)
+_value = st.recursive(_leaf, lambda inner: st.lists(inner, max_size=6) | st.dictionaries(st.text(max_size=4), inner, max_size=4))
+
+
+@st.composite
+def mangled(draw: st.DrawFn) -> bytes:
+    """A good message, cut, changed, or with something put into it."""
+    body = bytearray(draw(st.sampled_from(WHOLE)))
+    for _ in range(draw(st.integers(1, 4))):
+        at = draw(st.integers(0, max(0, len(body) - 1)))
+        how = draw(st.integers(0, 2))
+        if how == 0:
+            del body[at:]
+        elif how == 1 and body:
+            body[at] = draw(st.integers(0, 255))
+        else:
+            body[at:at] = draw(st.binary(max_size=6))
+    return bytes(body)
+
+
+@given(st.binary(max_size=200) | mangled() | _value.map(msgspec.msgpack.encode))
+def test_frames(body: bytes) -> None:
+    """Upwards and downwards: a message that can be encoded again, or WireError."""
+    for decode in (decode_up, decode_down):
+        with contextlib.suppress(WireError):
+            encode(decode(body))
+
+
+@given(
+    st.binary(max_size=200)
+    | _value.map(msgspec.msgpack.encode)
+    | st.fixed_dictionaries(
+        {"op": st.sampled_from(sorted(protocol.REQUESTS))},
+        optional=dict.fromkeys(("v", "id", "group", "batch", "max", "wait_ms", "from", "paths_b64", "tick", "worker"), _value),
+    ).map(msgspec.msgpack.encode)
+)
+def test_requests(body: bytes) -> None:
+    """A typed request with an id that can be sent back, or RefusedError."""
+    call = Call([b"peer"], body)
+    try:
+        call.read(body)
+        reply = call.reply({})
+    except RefusedError as error:
+        reply = call.error(error)
+    decoded = msgspec.json.decode(reply) if call.json else msgspec.msgpack.decode(reply)
+    assert decoded["v"] == protocol.PROTOCOL_VERSION
+
+
+def test_numbers_that_no_database_holds_are_refused() -> None:
+    """A frame that could be decoded and not stored would stop the service for good."""
+    for huge in (2**63, 2**64 - 1, -(2**63) - 1):
+        entry = (b"a", 1, 1, huge, 1, 10, 20, 30, False)
+        with contextlib.suppress(OverflowError):  # what msgpack can't even say
+            body = msgspec.msgpack.encode(["frame", WIRE_VERSION, "s0", 3, 1, 7, [[1, b"/r", 5, [entry]]]])
+            try:
+                decode_up(body)
+            except WireError:
+                continue
+            raise AssertionError(huge)
