@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from shardwatch.aggregator import plain
 from shardwatch.aggregator.debts import Debts
 from shardwatch.aggregator.index_schema import Connect, connect, open_database
 from shardwatch.aggregator.merge import GONE, Changes, Known, Ticks, burial, merge
@@ -153,6 +154,13 @@ class Index:
         `stops`: anchors below the directory: what is below them is not this record's to delete.
         """
         id_, new = self._id(record.path)
+        if new and self._lane_of is None and not self._directories_are_events and record.path not in self.owed:
+            made = plain.populate(self._db, id_, record.entries, record.at, self._ticks)
+            if made is not None:
+                self.files += made[0]
+                self.directories += made[1]
+                self.written += sum(made)
+                return
         if new:
             known: dict[tuple[bytes, int], Known] = {}
         else:
@@ -171,6 +179,11 @@ class Index:
     def apply_looks(self, record: Looks, stops: Iterable[bytes]) -> None:
         """Some names of a directory."""
         id_, new = self._id(record.path)
+        if not new and record.entries and not record.absent and record.path not in self.owed:
+            rewritten = plain.rewrite(self._db, id_, record.entries, record.at, self._ticks)
+            if rewritten is not None:
+                self.written += rewritten
+                return
         names = [e[0] for e in record.entries] + record.absent
         known: dict[tuple[bytes, int], Known] = {}
         if new:

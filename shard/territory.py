@@ -338,8 +338,9 @@ class Territory:
 
     def _look_names(self, node: Node, path: bytes, relative: bytes, fd: int, names: set[bytes]) -> list[bytes]:
         reader = self.reader
-        kept = set(reader.kept(relative, names))
-        reader.filtered += len(names) - len(kept)
+        ours = set(reader.kept(relative, names))
+        reader.filtered += len(names) - len(ours)
+        kept = set(ours)
         if node.children is not None:
             kept.update(n for n in names if n in node.children)
         if self._follow:
@@ -361,7 +362,7 @@ class Territory:
             else:
                 if child is not None:
                     self._cut(child)
-                if entry is not None and not reader.kept(relative, (name,)):
+                if entry is not None and name not in ours:
                     entry = None
             if entry is None:
                 absent.append(name)

@@ -1,0 +1,74 @@
+"""The two short cuts of `aggregator.plain` against the general way: the same records leave the same rows, ticks and counts."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from unittest.mock import patch
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from shardwatch.aggregator import plain
+from shardwatch.aggregator.index import Index
+from shardwatch.shard.contract.wire import DIRECTORY, FILE, LINK, Entry, Listing, Looks
+
+NAMES = [b"a.json", b"b.json", b"dir"]
+DIRECTORIES = [b"/r", b"/r", b"/r/dir"]
+
+
+@st.composite
+def entries(draw: st.DrawFn) -> list[Entry]:
+    """Some names: all of them plain files, mostly, else also links, directories and files with a second name."""
+    odd = draw(st.integers(0, 3)) == 0
+    made: list[Entry] = []
+    for number, name in enumerate(draw(st.lists(st.sampled_from(NAMES), unique=True).map(sorted))):
+        kind = draw(st.sampled_from([FILE, FILE, LINK, DIRECTORY])) if odd else FILE
+        if kind == DIRECTORY:
+            made.append((name, DIRECTORY, 0, 0, 0, 0, 0, 0, False))
+            continue
+        version, nlink = draw(st.integers(1, 2)), draw(st.integers(1, 2)) if odd else 1
+        made.append((name, kind, 1, number, nlink, version, version, version, draw(st.booleans())))
+    return made
+
+
+@st.composite
+def steps(draw: st.DrawFn) -> list[object]:
+    """Records, and hand-overs (an int: up to which part of the ticks)."""
+    one = st.one_of(
+        st.builds(Listing, st.sampled_from(DIRECTORIES), st.just(5), entries()),
+        st.builds(Looks, st.sampled_from(DIRECTORIES), st.just(6), entries(), st.just([])),
+        st.builds(Looks, st.sampled_from(DIRECTORIES), st.just(7), entries(), st.just([b"absent.json"])),
+        st.integers(0, 3),
+    )
+    return draw(st.lists(one, min_size=3, max_size=10))
+
+
+def outcome(path: Path, todo: list[object]) -> tuple[object, ...]:
+    """Rows, ticks and counts after these steps."""
+    index = Index(path)
+    try:
+        for step in todo:
+            if isinstance(step, int):
+                index.note_handed(0, index.tick * step // 3)
+                continue
+            index.begin()
+            (index.apply_listing if isinstance(step, Listing) else index.apply_looks)(step, ())  # type: ignore[arg-type, operator]
+            index.commit()
+        rows = index._db.execute(
+            "SELECT d.path, e.* FROM entry e JOIN directory d ON d.id=e.dir ORDER BY d.path, name, directory"
+        )
+        return (rows.fetchall(), index.tick, index.files, index.directories, {p: sorted(n) for p, n in index.owed.items()})
+    finally:
+        index.close()
+
+
+@settings(max_examples=300)
+@given(steps())
+def test_short_cuts_change_nothing(todo: list[object]) -> None:
+    """Whatever is listed, looked at and handed over, in any order."""
+    with tempfile.TemporaryDirectory() as home:
+        short = outcome(Path(home, "short.db"), todo)
+        with patch.object(plain, "populate", return_value=None), patch.object(plain, "rewrite", return_value=None):
+            general = outcome(Path(home, "general.db"), todo)
+        assert short == general
