@@ -21,9 +21,8 @@ from shardwatch.shard.contract.errors import UsageError
 from shardwatch.shard.contract.pattern import parse
 from shardwatch.shard.contract.settings import Settings
 from shardwatch.supervisor import profile
+from shardwatch.supervisor.effective import ENV_PREFIX, default_state_dir, find_config, real_roots
 
-FILE_NAME: Final = "shardwatch.toml"
-ENV_PREFIX: Final = "SHARDWATCH_"
 #: Names the config file; wins over the search upwards, loses against `-c`.
 ENV_FILE: Final = "SHARDWATCH_CONFIG"
 PRIORITY_MAX: Final = 1_000
@@ -144,24 +143,6 @@ def resolve(
     _known(said, "command line")
     layers.append(_Layer("command line", said, cwd, tilde=False))
     return _join(layers, path, environ)
-
-
-def default_state_dir(environ: Mapping[str, str]) -> Path:
-    """$XDG_STATE_HOME/shardwatch, or ~/.local/state/shardwatch where that is unset or (as its specification says) relative."""
-    base = environ.get("XDG_STATE_HOME", "")
-    if base.startswith("/"):
-        return Path(base) / "shardwatch"
-    home = environ.get("HOME", "")
-    return (Path(home) if home.startswith("/") else Path.home()) / ".local/state/shardwatch"
-
-
-def find_config(cwd: Path) -> Path | None:
-    """The nearest shardwatch.toml in `cwd` or above."""
-    for directory in (cwd, *cwd.parents):
-        path = directory / FILE_NAME
-        if path.is_file():
-            return path
-    return None
 
 
 def options() -> list[Option]:
@@ -331,15 +312,9 @@ def _excludes(config: Config) -> tuple[str, ...]:
 
 
 def _roots(value: object, layer: _Layer) -> list[bytes]:
-    """Absolute, with links resolved, each once.
-
-    A watch is on the directory itself, not on a link to it; and only real paths tell whether one root lies in another.
-    """
     if isinstance(value, str | bytes | os.PathLike) or not isinstance(value, Iterable):
         raise UsageError(f"roots ({layer.origin}) must be {_range('roots')}")
-    roots = [os.path.realpath(_absolute(item, "roots", layer)) for item in value]
-    # POSIX leaves two slashes at the beginning alone, and so does Python; here they mean nothing.
-    return list(dict.fromkeys(b"/" + root.lstrip(b"/") for root in roots))
+    return list(real_roots([_absolute(item, "roots", layer) for item in value]))
 
 
 def _absolute(value: object, name: str, layer: _Layer) -> bytes:

@@ -32,6 +32,8 @@ from shardwatch.supervisor.control import supervisord
 RECONCILE_S: Final = 10.0
 #: How long a predecessor may hold the lock, seconds: it is told to leave within 1 s.
 LOCK_WAIT_S: Final = 20.0
+#: It gives way to the shards and the aggregator, which start at the same time and are waited for.
+NICE: Final = 10
 #: supervisord's fault when it is on its way out (supervisor.xmlrpc.Faults.SHUTDOWN_STATE).
 SHUTDOWN_STATE: Final = 6
 
@@ -145,6 +147,7 @@ def main(argv: list[str] | None = None) -> int:
             raise UsageError("usage: shardwatch-coordinator --state-dir DIR", hint="supervisord starts it")
         layout = Layout(arguments[1])
         die_with_parent()
+        os.nice(NICE)
         lock = Lock(layout.lock("coordinator"), wait_s=LOCK_WAIT_S)
         try:
             return run(layout)

@@ -12,6 +12,7 @@ from __future__ import annotations
 import getopt
 import os
 import pwd
+import select
 import shlex
 import shutil
 import signal
@@ -34,6 +35,8 @@ usage: python3 -P -m shardwatch.supervisor.run --state-dir DIR [--with-parent] [
 """
 #: How long another's probe of service.lock, or a predecessor's last moment, may take, seconds.
 LOCK_WAIT_S: Final = 1.0
+#: Longest wait for the first plan, seconds: about what the coordinator takes to start and add the shards.
+PLAN_WAIT_S: Final = 0.2
 #: Highest descriptor that supervisord leaves open when it reloads (SIGHUP): it closes 5 and above by number.
 KEPT_FD_MAX: Final = 4
 #: The kernel's word that our parent is gone. Not SIGTERM: it also comes when the *thread* that started us ends.
@@ -85,7 +88,8 @@ def run(layout: Layout, with_parent: bool, ephemeral: bool, echo: bool) -> int:
             stale.unlink(missing_ok=True)
         os.environ[SERVICE_VARIABLE] = os.urandom(8).hex()
         os.environ["PATH"] = _path_to_python(sys.executable)
-        code = _supervisord(layout, with_parent, echo)
+        planner = 0 if layout.plan.exists() else _plan_ahead(layout)
+        code = _supervisord(layout, with_parent, echo, planner)
         if identity(layout.service_lock) != ours:
             print(f"shardwatch: the state directory {layout.state_dir} was removed while the service ran", file=sys.stderr)
             code = ServiceError.exit_code
@@ -111,6 +115,38 @@ def _follow(parent: int) -> None:
 
     signal.signal(PARENT_SIGNAL, parent_signalled)
     die_with_parent(PARENT_SIGNAL)
+
+
+def _plan_ahead(layout: Layout) -> int:
+    """Makes the first plan in a child, whose pid it returns, while this process becomes supervisord.
+
+    The child holds the coordinator's lock meanwhile, so that there is one plan. Whatever goes wrong here goes wrong with
+    the coordinator again, and is told there.
+    """
+    child = os.fork()
+    if child != 0:
+        return child
+    try:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        die_with_parent(signal.SIGKILL)
+        lock = Lock(layout.lock("coordinator"))
+        from shardwatch.shard.contract.settings import read_settings
+        from shardwatch.supervisor.planning import settle_plan
+        from shardwatch.supervisor.state_dir import stamp_plan
+
+        settings = read_settings(layout.settings)
+        stamp_plan(layout, settings, settle_plan(layout, settings))
+        lock.close()
+    finally:
+        os._exit(0)
+
+
+def _await_planner(pid: int) -> None:
+    """Waits a moment for the plan: with it, shards start with the first programs, and not after the coordinator has."""
+    end = os.pidfd_open(pid)
+    if select.select([end], [], [], PLAN_WAIT_S)[0]:
+        os.waitpid(pid, 0)  # else supervisord reaps it
+    os.close(end)
 
 
 def _keep_low(lock: Lock) -> None:
@@ -140,7 +176,7 @@ def _path_to_python(executable: str) -> str:
     return home + os.pathsep + path
 
 
-def _supervisord(layout: Layout, with_parent: bool, echo: bool) -> int:
+def _supervisord(layout: Layout, with_parent: bool, echo: bool, planner: int) -> int:
     sys.modules.setdefault("ssl", None)  # type: ignore[arg-type]  # http.client does without: 10 ms less at every start
     from supervisor import supervisord
 
@@ -152,6 +188,8 @@ def _supervisord(layout: Layout, with_parent: bool, echo: bool) -> int:
         arguments.append("-s")
     if os.getuid() == 0 and _root_has_a_name():
         arguments += ["-u", "0"]  # else supervisord warns of running as root
+    if planner:
+        _await_planner(planner)
     try:
         supervisord.main(arguments)
     except SystemExit as leave:

@@ -66,7 +66,7 @@ def prepare(state_dir: Path, settings: Settings) -> Prepared:
         if before != settings:
             made.append(layout.settings) if before is None else None
             write_settings(layout.settings, settings)
-        _stamp_plan(layout, settings, plan)
+        stamp_plan(layout, settings, plan)
     return Prepared(layout, tuple(notes), resumed)
 
 
@@ -238,7 +238,7 @@ def _write_if_new(path: Path, content: bytes, made: list[Path]) -> None:
     write_private(path, content)
 
 
-def _stamp_plan(layout: Layout, settings: Settings, plan: Plan | None) -> None:
+def stamp_plan(layout: Layout, settings: Settings, plan: Plan | None) -> None:
     """Tells supervisord's plugin whether the plan on disk serves these settings: its shards then start at once."""
     stamp = layout.plan_key
     if plan is not None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from shardwatch.shard.contract.errors import NotRunningError
 from shardwatch.shard.contract.layout import Layout
-from shardwatch.supervisor.commands.tree_options import resolve_options
+from shardwatch.supervisor.commands.tree_options import effective_options
 
 
 def state_dir_of(options: argparse.Namespace) -> Path:
@@ -15,7 +15,7 @@ def state_dir_of(options: argparse.Namespace) -> Path:
     if options.state_dir is not None and options.config_file is None:
         return Path(options.state_dir).absolute()
     overrides = {} if options.state_dir is None else {"state_dir": options.state_dir}
-    return resolve_options(options, overrides).state_dir
+    return effective_options(options, overrides).state_dir
 
 
 def running_layout(options: argparse.Namespace) -> Layout:

@@ -9,8 +9,7 @@ from shardwatch.supervisor.commands.tree_options import (
     add_config_option,
     add_json_option,
     add_tree_options,
-    require_roots,
-    resolve_tree,
+    effective_tree,
 )
 
 if TYPE_CHECKING:
@@ -30,9 +29,7 @@ def run(options: argparse.Namespace) -> int:
     from shardwatch.supervisor.limits import read_inotify_limits
     from shardwatch.supervisor.render import write_text
 
-    resolved = resolve_tree(options)
-    settings = resolved.settings
-    require_roots(resolved)
+    settings = effective_tree(options).settings
     check_roots(settings.roots)
     limits = read_inotify_limits()
     found = facts_of(settings, plan_of(settings, limits), limits)

@@ -10,7 +10,10 @@ from typing import TYPE_CHECKING, Any
 from shardwatch.shard.contract.errors import UsageError
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from shardwatch.supervisor.config import Resolved
+    from shardwatch.supervisor.effective import Effective
 
 #: Environment variable that shows the traceback of a defect; no option, so the configuration must not see it.
 DEBUG = "SHARDWATCH_DEBUG"
@@ -72,22 +75,35 @@ def overrides_of(options: argparse.Namespace) -> dict[str, object]:
 
 
 def resolve_tree(options: argparse.Namespace) -> Resolved:
-    """The effective configuration for a command that has the tree options. Raises UsageError."""
-    return resolve_options(options, overrides_of(options))
+    """The configuration with its origins, for a command that has the tree options. Raises UsageError."""
+    from shardwatch.supervisor.config import resolve
+
+    return resolve(config_file=_config_file(options), overrides=overrides_of(options), environ=_environ())
 
 
-def resolve_options(options: argparse.Namespace, overrides: Mapping[str, object]) -> Resolved:
+def effective_tree(options: argparse.Namespace) -> Effective:
+    """What a service that is started with these options runs with. Raises UsageError, also where there is no root."""
+    found = effective_options(options, overrides_of(options))
+    if not found.settings.roots:
+        raise UsageError("no directory to watch", hint="give one: PATH..., or `roots` in the configuration")
+    return found
+
+
+def effective_options(options: argparse.Namespace, overrides: Mapping[str, object]) -> Effective:
     """All layers of the configuration, with these on top. Raises UsageError."""
     from pathlib import Path
 
-    from shardwatch.supervisor.config import resolve
+    from shardwatch.supervisor.effective import effective
+
+    return effective(_config_file(options), overrides, _environ(), Path.cwd())
+
+
+def _config_file(options: argparse.Namespace) -> Path | None:
+    from pathlib import Path
 
     file = getattr(options, "config_file", None)
-    environ = {name: value for name, value in os.environ.items() if name != DEBUG}
-    return resolve(config_file=None if file is None else Path(file), overrides=overrides, environ=environ)
+    return None if file is None else Path(file)
 
 
-def require_roots(resolved: Resolved) -> None:
-    """Raises UsageError where there is nothing to watch."""
-    if not resolved.settings.roots:
-        raise UsageError("no directory to watch", hint="give one: PATH..., or `roots` in the configuration")
+def _environ() -> dict[str, str]:
+    return {name: value for name, value in os.environ.items() if name != DEBUG}

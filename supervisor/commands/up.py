@@ -18,8 +18,7 @@ from shardwatch.supervisor.commands.tree_options import (
     add_config_option,
     add_state_dir_option,
     add_tree_options,
-    require_roots,
-    resolve_tree,
+    effective_tree,
 )
 from shardwatch.supervisor.render import readable
 
@@ -41,9 +40,8 @@ def run(options: argparse.Namespace) -> int:
     """Returns for --detach only: otherwise this process becomes supervisord."""
     from shardwatch.supervisor import service
 
-    resolved = resolve_tree(options)
-    require_roots(resolved)
-    prepared = service.prepare(resolved.state_dir, resolved.settings)
+    settings, state_dir = effective_tree(options)
+    prepared = service.prepare(state_dir, settings)
     for note in prepared.notes:
         _say(f"warning: {note}")
     if not options.detach:

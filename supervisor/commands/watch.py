@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,8 +20,7 @@ from shardwatch.supervisor.commands.tree_options import (
     add_json_option,
     add_state_dir_option,
     add_tree_options,
-    require_roots,
-    resolve_tree,
+    effective_tree,
 )
 
 if TYPE_CHECKING:
@@ -63,25 +61,24 @@ def run(options: argparse.Namespace) -> int:
 def _watch(options: argparse.Namespace, ends: Ends) -> None:
     from shardwatch.supervisor import service
 
-    resolved = resolve_tree(options)
-    require_roots(resolved)
+    settings, state_dir = effective_tree(options)
     if not options.state_dir:
-        resolved = replace(resolved, state_dir=_temporary_directory())
+        state_dir = _temporary_directory()
     ephemeral = not options.state_dir
     try:
         ends.check()
-        prepared = service.prepare(resolved.state_dir, resolved.settings)
+        prepared = service.prepare(state_dir, settings)
         process = service.start(prepared.layout, follow=True, ephemeral=ephemeral)
         try:
             from shardwatch.supervisor.commands.session import Session  # heavy, and the service is on its way already
 
-            with Session(options, ends, prepared, resolved.settings, process) as session:
+            with Session(options, ends, prepared, settings, process) as session:
                 session.run()
         finally:
             _end(prepared.layout, process)
     finally:
         if ephemeral:
-            service.remove(Layout(resolved.state_dir))
+            service.remove(Layout(state_dir))
 
 
 def _end(layout: Layout, process: subprocess.Popen[bytes]) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import re
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -13,7 +15,8 @@ import pytest
 from shardwatch.shard.contract.errors import UsageError
 from shardwatch.shard.contract.settings import Settings, read_settings, write_settings
 from shardwatch.supervisor import profile
-from shardwatch.supervisor.config import Config, Resolved, default_state_dir, find_config, options, resolve
+from shardwatch.supervisor.config import Config, Resolved, options, resolve
+from shardwatch.supervisor.effective import default_state_dir, effective, find_config, unconfigured
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -261,3 +264,45 @@ def test_reference_has_every_option() -> None:
         assert facts.get("Command line", "").strip("`") == option.flag
     for pattern in (*profile.INCLUDE, *profile.EXCLUDE_SPECIFIED):
         assert f"`{pattern}`" in text
+
+
+@pytest.mark.parametrize("roots", [None, [], ["a"], ["a", "./a", "link", "..", "//tmp//x", "b\udcff"], ["/"]])
+@pytest.mark.parametrize("state_dir", [None, "s", "/abs/s", "../s"])
+def test_unconfigured_is_the_same_in_short(tmp_path: Path, roots: list[str] | None, state_dir: str | None) -> None:
+    """Without pydantic, to the same outcome."""
+    (tmp_path / "a").mkdir()
+    (tmp_path / "link").symlink_to("a")
+    overrides = {name: value for name, value in {"roots": roots, "state_dir": state_dir}.items() if value is not None}
+    environ = {"HOME": "/home/me"}
+    short = unconfigured(overrides, environ, tmp_path)
+    whole = resolve(overrides=overrides, environ=environ, cwd=tmp_path)
+    assert short == (whole.settings, whole.state_dir)
+
+
+def test_whatever_is_configured_goes_the_long_way(tmp_path: Path) -> None:
+    """A file, a variable, an option, or a path that is none."""
+    assert unconfigured({"roots": [""]}, {}, tmp_path) is None
+    assert unconfigured({"roots": ["a\0b"]}, {}, tmp_path) is None
+    assert unconfigured({"state_dir": ""}, {}, tmp_path) is None
+    assert unconfigured({"roots": ["a"], "shards": 2}, {}, tmp_path) is None
+    assert unconfigured({}, {"SHARDWATCH_SHARDS": "2"}, tmp_path) is None
+    (tmp_path / "shardwatch.toml").write_text("shards = 2\n")
+    (tmp_path / "in").mkdir()
+    assert unconfigured({}, {}, tmp_path / "in") is None
+    assert effective(None, {}, {}, tmp_path / "in").settings.shards == 2
+
+
+def test_watch_starts_without_pydantic(tmp_path: Path) -> None:
+    """Its import takes longer than all else that `watch` does before the service is on its way."""
+    code = """
+import argparse, sys
+from shardwatch.supervisor.commands import watch
+parser = argparse.ArgumentParser()
+watch.add_arguments(parser)
+found = watch.effective_tree(parser.parse_args([sys.argv[1]]))
+assert found.settings.roots
+from shardwatch.supervisor import service
+service.prepare(sys.argv[2], found.settings)
+assert not {"pydantic", "zmq"} & sys.modules.keys(), sorted(sys.modules)
+"""
+    subprocess.run([sys.executable, "-P", "-c", code, tmp_path, tmp_path / "s"], check=True, cwd=tmp_path)
