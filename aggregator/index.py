@@ -114,6 +114,10 @@ class Index:
 
     # -- writing
 
+    def shrink(self) -> None:
+        """Frees the page cache, which fills again with work."""
+        self._db.execute("PRAGMA shrink_memory")
+
     def begin(self) -> None:
         """Opens a transaction, if none is open."""
         if not self._open:

@@ -150,6 +150,7 @@ class Aggregator:
             self._trim = True
         elif self._trim:
             self._trim = False
+            self._index.shrink()
             give_back()
         self._receiver.settle_syncs(time.monotonic())
         self._reply(touched_only=True)

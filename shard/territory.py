@@ -23,7 +23,7 @@ from shardwatch.shard.doubts import Doubts, Place
 from shardwatch.shard.look import Reader
 from shardwatch.shard.mounts import Mounts
 from shardwatch.shard.send import listings, looks
-from shardwatch.shard.tree import Node
+from shardwatch.shard.tree import Node, Top
 
 Steps = Iterator[None]
 
@@ -64,8 +64,8 @@ class Territory:
         self._follow = follow_symlinks
         self._mounts = mounts
         self.doubts = Doubts(watch_remedy, asked=polling_asked)
-        #: Directories that have no watch, in the order of sweeping.
-        self.swept: dict[Node, None] = {}
+        #: Directories that have no watch, in the order of sweeping, with a hash of the last listing that was sent.
+        self.swept: dict[Node, int] = {}
         self.directories = 0
         self.files = 0
 
@@ -156,7 +156,7 @@ class Territory:
                 self._cut(node)
                 place.node = None
             if place.node is None:
-                place.node = Node(None, path, place.index)
+                place.node = Top(path, place.index)
                 self.directories += 1
             self._register(fd, place.node)
         except OSError as error:
@@ -240,7 +240,7 @@ class Territory:
         if node.wd >= 0:
             return
         if self.places[node.anchor].polled:
-            self.swept.setdefault(node)
+            self.swept.setdefault(node, 0)
             return
         try:
             other = self._backend.watch(fd, node)
@@ -248,10 +248,9 @@ class Territory:
             if error.errno not in _NO_ROOM:
                 raise
             self.doubts.no_room = error.strerror or os.strerror(error.errno or 0)
-            self.swept.setdefault(node)
+            self.swept.setdefault(node, 0)
             return
         self.swept.pop(node, None)
-        node.digest = 0
         if other is not None and not self._leads_to(other, fd):
             self._cut(other)
 
@@ -284,9 +283,9 @@ class Territory:
                 self._cut(child)
         if node.wd < 0 and node in self.swept:
             digest = hash(tuple(entries)) or 1  # with `racy`: what was looked at too early is said once more
-            if digest == node.digest:
+            if digest == self.swept[node]:
                 return relative, self._descend(path, subdirectories)
-            node.digest = digest
+            self.swept[node] = digest
         for listing in listings(path, at, entries):
             self._emit(listing)
         return relative, self._descend(path, subdirectories)
@@ -372,7 +371,8 @@ class Territory:
         return new
 
     def _emit_looks(self, node: Node, path: bytes, at: int, entries: list[Entry], absent: list[bytes]) -> None:
-        node.digest = 0  # the last listing is not the last word any more
+        if node in self.swept:
+            self.swept[node] = 0  # the last listing is not the last word any more
         for record in looks(path, at, entries, absent):
             self._emit(record)
 

@@ -3,27 +3,40 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from types import MappingProxyType
+from typing import Any, Final
+
+#: What a dead node has for children: nothing, and nothing can be put there.
+_DEAD: Final[Any] = MappingProxyType({})
 
 
 class Node:
     """A directory. Its path is spelled by walking up, so that a renamed subtree costs nothing to respell.
 
-    An anchor has no parent and its whole absolute path as its name.
+    There is one for each directory of a tree, so it has as few fields as can be: four make 64 bytes, five 80.
     """
 
-    __slots__ = ("alive", "anchor", "children", "digest", "name", "parent", "wd")
+    __slots__ = ("children", "name", "parent", "wd")
 
-    def __init__(self, parent: Node | None, name: bytes, anchor: int) -> None:
+    def __init__(self, parent: Node | None, name: bytes) -> None:
         self.parent = parent
         self.name = name
-        #: Index of the anchor in the shard's list of anchors.
-        self.anchor = anchor
         self.children: dict[bytes, Node] | None = None
         #: Watch descriptor; -1: not watched by the kernel, swept instead.
         self.wd = -1
-        #: Hash of the last listing that was sent; only for nodes that are swept.
-        self.digest = 0
-        self.alive = True
+
+    @property
+    def alive(self) -> bool:
+        return self.children is not _DEAD
+
+    @property
+    def anchor(self) -> int:
+        """Index of its anchor in the shard's list of anchors."""
+        node = self
+        while node.parent is not None:
+            node = node.parent
+        assert isinstance(node, Top)
+        return node.index
 
     def path(self) -> bytes:
         """Absolute path as far as is known."""
@@ -45,7 +58,7 @@ class Node:
 
     def adopt(self, name: bytes) -> Node:
         """A new child. The caller has made sure that there is none of that name."""
-        node = Node(self, name, self.anchor)
+        node = Node(self, name)
         if self.children is None:
             self.children = {}
         self.children[name] = node
@@ -68,7 +81,7 @@ class Node:
                 self.parent.children = None
         dead = list(self.subtree())
         for node in dead:
-            node.alive = False
+            node.children = _DEAD
         return dead
 
     def find(self, relative: bytes) -> Node | None:
@@ -79,3 +92,13 @@ class Node:
                 return None
             node = node.child(name)
         return node
+
+
+class Top(Node):
+    """The directory of an anchor: it has no parent, and its whole absolute path as its name."""
+
+    __slots__ = ("index",)
+
+    def __init__(self, path: bytes, index: int) -> None:
+        super().__init__(None, path)
+        self.index = index

@@ -93,7 +93,7 @@ class Watcher:
         self._directories.clear()
         self._settle.flush()
         for node in self._territory.swept:
-            node.digest = 0
+            self._territory.swept[node] = 0
         self._sweeping = self._retrying = False
         for place in self._territory.places:
             self._queue_scan(place)

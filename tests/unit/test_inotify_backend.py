@@ -18,7 +18,7 @@ from waiting import eventually
 from shardwatch.shard.backend import inotify
 from shardwatch.shard.backend.base import Hints
 from shardwatch.shard.backend.inotify import InotifyBackend
-from shardwatch.shard.tree import Node
+from shardwatch.shard.tree import Node, Top
 
 
 class Watched:
@@ -27,7 +27,7 @@ class Watched:
     def __init__(self, base: Path, **options: Any) -> None:
         self.base = base
         self.backend = InotifyBackend(**options)
-        self.root = Node(None, os.fsencode(base), 0)
+        self.root = Top(os.fsencode(base), 0)
 
     def watch(self, node: Node) -> Node | None:
         fd = os.open(node.path(), os.O_RDONLY)

@@ -14,7 +14,7 @@ from shardwatch.shard.backend import native
 from shardwatch.shard.backend.base import Hints
 from shardwatch.shard.backend.native import NativeBackend
 from shardwatch.shard.backend.sweeping import SweepingBackend
-from shardwatch.shard.tree import Node
+from shardwatch.shard.tree import Top
 
 
 class Watched:
@@ -23,7 +23,7 @@ class Watched:
     def __init__(self, base: Path) -> None:
         self.base = base
         self.backend = NativeBackend()
-        self.anchor = Node(None, os.fsencode(base), 0)
+        self.anchor = Top(os.fsencode(base), 0)
         self.backend.watch(-1, self.anchor)
 
     def path(self, *names: str) -> str:
@@ -92,7 +92,7 @@ def test_an_anchor_that_is_deleted_and_made_again_is_watched_again(
 ) -> None:
     """watchdog goes on watching what is gone: so the anchor is to be registered anew."""
     inner = tmp_path_factory.mktemp("inner")
-    node = Node(None, os.fsencode(inner), 1)
+    node = Top(os.fsencode(inner), 1)
     watched.backend.watch(-1, node)
     watched.backend.forget([watched.anchor])
     inner.rmdir()
@@ -115,7 +115,7 @@ def test_an_anchor_that_is_given_up_hints_no_more(
     nodes = []
     for path in (kept, gone):
         path.mkdir()
-        nodes.append(Node(None, os.fsencode(path), 1))
+        nodes.append(Top(os.fsencode(path), 1))
         watched.backend.watch(-1, nodes[-1])
     gone.rmdir()
     watched.backend.forget([watched.anchor, watched.anchor, nodes[0].adopt(b"below")])
@@ -145,7 +145,7 @@ def test_nothing_is_left_behind(tmp_path: Path, no_leaks: None) -> None:
 def test_sweeping_watches_nothing(tmp_path: Path, no_leaks: None) -> None:
     """The backend for where nothing can be watched: it says why, and the territory sweeps."""
     backend = SweepingBackend("because")
-    node = Node(None, os.fsencode(tmp_path), 0)
+    node = Top(os.fsencode(tmp_path), 0)
     with pytest.raises(OSError, match="because"):
         backend.watch(-1, node)
     assert not backend.same(-1, node)

@@ -28,7 +28,7 @@ from shardwatch.shard.doubts import Place
 from shardwatch.shard.send import Stream
 from shardwatch.shard.settle import Settle
 from shardwatch.shard.territory import Territory
-from shardwatch.shard.tree import Node
+from shardwatch.shard.tree import Node, Top
 from shardwatch.shard.watcher import Watcher
 
 MS = 10**6
@@ -795,7 +795,7 @@ def test_a_root_that_is_unmounted_between_two_steps_is_left_alone(scene: Scene, 
     """PROTOCOL 12: jobs that were begun before find nothing to say."""
     before = rows(scene.engine.index)
     node = scene.node("a")
-    scene.shard.territory.swept[node] = None
+    scene.shard.territory.swept[node] = 0
     table.off = True
     shutil.rmtree(scene.tree / "a")
     (scene.tree / "a").mkdir()
@@ -940,7 +940,7 @@ def test_a_swept_directory_that_can_not_be_read_is_in_doubt(
     denied.names.clear()
     scene.equal()
     a = scene.node("a")
-    scene.shard.territory.swept = dict.fromkeys([*a.children.values(), a])  # type: ignore[union-attr]
+    scene.shard.territory.swept = dict.fromkeys([*a.children.values(), a], 0)  # type: ignore[union-attr]
     shutil.rmtree(scene.tree / "a/b")
     scene.equal()
 
@@ -1131,7 +1131,7 @@ def test_a_watched_directory_in_a_swept_one_is_replaced(make: Callable[..., Scen
     for _ in scene.shard.territory.reconcile(p, b"c", arrived=True):
         pass
     assert p.wd < 0 <= scene.node("p/c").wd
-    scene.shard.territory.swept.setdefault(q.adopt(b"z"))
+    scene.shard.territory.swept.setdefault(q.adopt(b"z"), 0)
     scene.shard.territory.directories += 1
     shutil.rmtree(scene.tree / "p/c")
     if again == "made again":
@@ -1374,7 +1374,7 @@ def test_hints_about_what_is_gone_do_nothing(scene: Scene) -> None:
     assert not node.alive
     assert list(own.look(node, {b"f.json"})) == []
     assert list(own.reconcile(node, b"x", arrived=True)) == []
-    own.swept[node] = None
+    own.swept[node] = 0
     assert list(own.sweep()) == []
     assert node not in own.swept
     own.doubts.add(b"/x", own.places[0], node, b"x", OSError(1, "no"))
@@ -1569,7 +1569,7 @@ def test_places_know_what_they_cover() -> None:
     """The root of all is one too."""
     place = Place(0, Anchor(b"/", "s0", b"/"))
     assert place.find(b"/") is None
-    place.node = Node(None, b"/", 0)
+    place.node = Top(b"/", 0)
     usr = place.node.adopt(b"usr")
     assert place.find(b"/") is place.node
     assert place.find(b"/usr") is usr

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from shardwatch.shard.tree import Node
+from shardwatch.shard.tree import Node, Top
 
 
 @pytest.fixture
 def root() -> Node:
     """/r with a/b/c and d."""
-    root = Node(None, b"/r", 3)
+    root = Top(b"/r", 3)
     root.adopt(b"a").adopt(b"b").adopt(b"c")
     root.adopt(b"d")
     return root
@@ -27,7 +27,7 @@ def test_a_path_is_spelled_by_walking_up(root: Node) -> None:
 
 def test_the_root_of_all_has_one_slash() -> None:
     """An anchor may be / itself."""
-    top = Node(None, b"/", 0)
+    top = Top(b"/", 0)
     assert top.path() == b"/"
     assert top.adopt(b"etc").adopt(b"x").path() == b"/etc/x"
 
