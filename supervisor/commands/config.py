@@ -20,6 +20,9 @@ from shardwatch.supervisor.render import readable, write_text
 if TYPE_CHECKING:
     from shardwatch.supervisor.config import Resolved
 
+#: Characters of a list's line.
+WIDTH = 100
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_tree_options(parser)
@@ -38,10 +41,25 @@ def run(options: argparse.Namespace) -> int:
     width = max(map(len, values))
     lines = [f"# configuration file: {readable(file or 'none found')}\n"]
     for name, entry in values.items():
-        shown = msgspec.json.encode(entry["value"]).decode()
-        lines.append(f"{name:<{width}} = {readable(shown)}  # {readable(entry['origin'])}\n")
+        first, *more = _lines(entry["value"])
+        lines.append(f"{name:<{width}} = {readable(first)}  # {readable(entry['origin'])}\n")
+        lines += [readable(line) + "\n" for line in more]
     write_text("".join(lines))
     return 0
+
+
+def _lines(value: Any) -> list[str]:
+    """A value as TOML and JSON have it; a long list in several lines."""
+    whole = msgspec.json.encode(value).decode()
+    if len(whole) <= WIDTH or not isinstance(value, list | tuple):
+        return [whole]
+    lines = ["["]
+    for item in value:
+        shown = " " + msgspec.json.encode(item).decode() + ","
+        if len(lines) == 1 or len(lines[-1] + shown) > WIDTH:
+            lines.append(" ")
+        lines[-1] += shown
+    return [*lines, "]"]
 
 
 def values_of(resolved: Resolved) -> dict[str, dict[str, Any]]:

@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -84,6 +85,8 @@ def test_config_tells_values_and_origins(tmp_path: Path) -> None:
     assert "*.x" in options["exclude"]["value"] and "**/node_modules/**" in options["exclude"]["value"]
     text = run("config", "-c", config, cwd=tmp_path).stdout
     assert f"settle_ms        = 70  # file {config}" in text
+    assert max(map(len, text.splitlines())) < 200
+    assert "**/node_modules/**" in tomllib.loads(text)["exclude"], "long lists in several lines, as TOML"
 
 
 WRONG = {
