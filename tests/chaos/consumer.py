@@ -67,7 +67,11 @@ class Mirror:
     def _take(self, event: Event, fenced: bool) -> str:
         path = os.fsencode(event.path)
         if event.moved_from:
-            self._put(os.fsencode(event.moved_from), None, event.tick)
+            # The tick is that of the new path. If the batch fails, the old one's deletion may come alone, with its own, lower one.
+            self._db.execute(
+                "UPDATE file SET size=NULL, mtime_ns=NULL, gone=1 WHERE path=? AND tick<?",
+                (os.fsencode(event.moved_from), event.tick),
+            )
         row = self._db.execute("SELECT tick, acked, size, mtime_ns, gone FROM file WHERE path=?", (path,)).fetchone()
         gone = event.event_type == "deleted"
         said = f"{event.event_type} {path!r} tick {event.tick}"
