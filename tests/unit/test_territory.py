@@ -919,7 +919,7 @@ def test_a_directory_below_that_can_not_be_listed_is_in_doubt(scene: Scene, deni
     assert "z/f.json" in scene.paths()
     denied.names.clear()
     scene.shard.watcher._retry_at = 2**62
-    scene.shard.lose_hints()
+    scene.shard.watcher.rescan()
     scene.engine.turn()
     assert not scene.shard.territory.doubts
     scene.equal()
