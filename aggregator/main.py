@@ -176,7 +176,7 @@ class Aggregator:
             old = self._replay.horizon_ns(wall=time.time(), now=now)
             if old is not None:
                 self._index.collect(self._server.passed(), old, self._server.registry.parked())
-            self._index.debts.add_partly(time.time_ns())
+            self._index.debts.add_partly(self._index.debts.wall_ns())
 
     def _keep_consumers(self) -> None:
         """Tells the index which groups there are, and where they stand."""
