@@ -94,7 +94,7 @@ class ShardProcess:
         self._generation = plan.generation
         self._backend, remedy = open_backend({a.backend for a in anchors}, plan.watches.get(shard, 0))
         self._stream = Stream(shard, self._lock.epoch, plan.generation, self._send, service=self._service)
-        self._mounts = Mounts(plan.homes)
+        self._mounts = Mounts(plan.homes, later=plan.later)
         self._territory = Territory(
             anchors,
             frozenset(a.path for a in plan.anchors),

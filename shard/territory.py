@@ -93,7 +93,7 @@ class Territory:
 
     def _off(self, place: Place) -> bool:
         """Whether the filesystem of the root is not mounted: what is seen in its place says nothing of it."""
-        return self._mounts is not None and self._mounts.gone(place.anchor.root)
+        return self._mounts is not None and self._mounts.away(place.anchor.root, follow=self._follow)
 
     def _replaced(self, fd: int, node: Node) -> bool:
         """Whether what is open at `fd` is another directory than the one that is watched for `node`."""
@@ -404,6 +404,9 @@ class Territory:
             if error.errno in ABSENT and child is not None:
                 self._cut(child)
             self._look_from_above(place, node, name, error)
+            return
+        if self._off(place):
+            os.close(fd)
             return
         try:
             self._emit_looks(node, parent, at, [directory_entry(name)], [])
