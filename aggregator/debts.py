@@ -9,8 +9,7 @@ is done by the others: its known names are looked at again at every sync, and no
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
 #: A look that is older than a debt by more than this was made after the wall clock was set back.
@@ -20,8 +19,9 @@ _STEP_NS: Final = 60 * 10**9
 class Debts:
     """Lives in the index's database and its transactions. Times are those at which looks began, wall clock, ns."""
 
-    def __init__(self, db: Any) -> None:
+    def __init__(self, db: Any, wall_ns: Callable[[], int]) -> None:
         self._db = db
+        self.wall_ns = wall_ns
         #: directory -> name -> (first, last): the looks that made the debt.
         self.owed: dict[bytes, dict[bytes, tuple[int, int]]] = {}
         #: True once more is owed, or less, than when it was last asked for (reset by the receiver).
@@ -39,7 +39,7 @@ class Debts:
         )
 
     def _load(self) -> None:
-        now = time.time_ns()
+        now = self.wall_ns()
         self.owed.clear()
         for path, name in self._db.execute("SELECT path, name FROM owed").fetchall():
             self.owed.setdefault(path, {})[name] = (now, now)

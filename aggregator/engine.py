@@ -140,6 +140,8 @@ class Engine:
             "filtered": beat.filtered,
             "others": beat.others,
             "resent": beat.resent,
+            "rescan_pause_ms": beat.rescan_pause_ms,
+            "rescan_owed": beat.rescan_owed,
         }
 
     def _degraded(self) -> list[dict[str, object]]:

@@ -66,6 +66,7 @@ class Index:
         lane_of: priority of an absolute path; None where all are 0.
         directories: whether directories are events.
         connect: opens the file.
+        wall_ns: ns since 1970, as the looks of shards have it.
     """
 
     def __init__(
@@ -76,6 +77,7 @@ class Index:
         lane_of: Callable[[bytes], int] | None = None,
         directories: bool = False,
         connect: Connect = connect,
+        wall_ns: Callable[[], int] = time.time_ns,
     ) -> None:
         self._lane_of = lane_of
         self._directories_are_events = directories
@@ -101,7 +103,7 @@ class Index:
         self._by_inode = bool(
             self._db.execute("SELECT 1 FROM sqlite_master WHERE type='index' AND name=?", (_BY_INODE,)).fetchall()
         )
-        self.debts = Debts(self._db)
+        self.debts = Debts(self._db, wall_ns)
         if self._by_inode:
             self.debts.load_partly()
 
@@ -322,7 +324,7 @@ class Index:
 
     def owe(self, directory: bytes, name: bytes) -> None:
         """The directory's owner looks at this name again, however long that takes. Between `begin` and `commit`."""
-        self.debts.add(directory, name, time.time_ns())
+        self.debts.add(directory, name, self.debts.wall_ns())
 
     # -- streams
 
@@ -346,7 +348,7 @@ class Index:
             sql = "SELECT 1 FROM entry e JOIN directory d ON d.id=e.dir WHERE d.path=? AND e.name=?"
             if not self._db.execute(sql + " AND e.directory=1 AND e.kind<>0", (above, name)).fetchone():
                 below = path if path == b"/" else path + b"/"
-                self._bury_below([path], time.time_ns(), [a for a in wanted if a.startswith(below)])
+                self._bury_below([path], self.debts.wall_ns(), [a for a in wanted if a.startswith(below)])
         self._db.execute("DELETE FROM anchor")
         self._db.executemany("INSERT INTO anchor VALUES (?)", [(path,) for path in wanted])
 

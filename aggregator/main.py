@@ -24,6 +24,7 @@ from shardwatch.aggregator.group_store import GroupStore
 from shardwatch.aggregator.index_open import open_index, rebuild
 from shardwatch.aggregator.protocol import RefusedError
 from shardwatch.aggregator.receive import Receiver
+from shardwatch.aggregator.replay import Replay
 from shardwatch.aggregator.serve import Server
 from shardwatch.aggregator.sockets import Sockets, until
 from shardwatch.aggregator.storage import DISK_ERRORS, MovedError, Refusal, damaged, examine, refusal, set_aside
@@ -84,6 +85,7 @@ class Aggregator:
         #: Much came in a moment ago: freed memory is given back once it is over.
         self._trim = False
         self._collect_at = time.monotonic() + _COLLECT_S
+        self._replay = Replay(settings.replay_s, wall=time.time(), now=time.monotonic())
 
     def run(self) -> None:
         """Runs until it is told to stop, or until standard input ends (supervisord is dead)."""
@@ -172,9 +174,10 @@ class Aggregator:
         self._reply(touched_only=False)
         if now >= self._collect_at:
             self._collect_at = now + _COLLECT_S
-            old = time.time_ns() - int(self._settings.replay_s * 1e9)
-            self._index.collect(self._server.passed(), old, self._server.registry.parked())
-            self._index.debts.add_partly(time.time_ns())
+            old = self._replay.horizon_ns(wall=time.time(), now=now)
+            if old is not None:
+                self._index.collect(self._server.passed(), old, self._server.registry.parked())
+            self._index.debts.add_partly(self._index.debts.wall_ns())
 
     def _keep_consumers(self) -> None:
         """Tells the index which groups there are, and where they stand."""

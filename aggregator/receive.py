@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import secrets
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
@@ -248,7 +247,7 @@ class Receiver:
         """A new sync of all shards of the plan; they are asked with the next replies."""
         token = secrets.randbits(48)
         self._syncs[token] = _Sync(set(self.streams), deadline)
-        self._index.debts.add_partly(time.time_ns())
+        self._index.debts.add_partly(self._index.debts.wall_ns())
         for stream in self.streams.values():
             stream.touched = True
         return token

@@ -7,7 +7,6 @@ was changed by one of them, and about what an audit found to differ; so what is 
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Iterable
 
 from shardwatch.shard.contract.wire import Listing
@@ -71,9 +70,9 @@ def _say_nothing_there(territory: Territory, directory: bytes, names: list[bytes
     if names:
         _say_absent(territory, directory, names)
     else:
-        territory._emit(Listing(directory, time.time_ns(), []))
+        territory._emit(Listing(directory, territory.wall_ns(), []))
 
 
 def _say_absent(territory: Territory, directory: bytes, names: Iterable[bytes]) -> None:
-    for record in looks(directory, time.time_ns(), [], sorted(names)):
+    for record in looks(directory, territory.wall_ns(), [], sorted(names)):
         territory._emit(record)

@@ -77,6 +77,21 @@ def open_directory(path: bytes, *, follow: bool = False, at: int = _AT_FDCWD) ->
         os.close(fd)
 
 
+def is_bare(path: bytes, *, follow: bool = False) -> bool:
+    """Whether nothing lies at a path, or an empty directory, like a mount point without its filesystem."""
+    try:
+        fd = open_directory(path, follow=follow)
+    except OSError as error:
+        return error.errno in ABSENT
+    try:
+        with os.scandir(fd) as items:
+            return next(items, None) is None
+    except OSError:
+        return False  # in doubt for another reason
+    finally:
+        os.close(fd)
+
+
 def coarse_ns() -> int:
     """The clock that coarse filesystems stamp with (the kernel's tick)."""
     return time.clock_gettime_ns(_CLOCK_REALTIME_COARSE) if sys.platform == "linux" else time.time_ns()

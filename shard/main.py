@@ -96,7 +96,7 @@ class ShardProcess:
         self._generation = plan.generation
         self._backend, remedy = open_backend({a.backend for a in anchors}, plan.watches.get(shard, 0))
         self._stream = Stream(shard, self._lock.epoch, plan.generation, self._send, service=self._service)
-        self._mounts = Mounts(plan.homes)
+        self._mounts = Mounts(plan.homes, later=plan.later)
         self._territory = Territory(
             anchors,
             frozenset(a.path for a in plan.anchors),
@@ -119,6 +119,7 @@ class ShardProcess:
         self._pulse = Pulse(layout.pulse_socket)
         self._stopping = False
         self._beat_at = 0
+        self._told = 0
 
     def _emit(self, record: Record) -> None:
         self._stream.add(record)  # looked up each time: a new epoch has a new stream
@@ -241,9 +242,20 @@ class ShardProcess:
             doubts=territory.doubts.report(territory.places, territory.swept),
             resent=self._stream.resent,
             service=self._service,
+            rescan_pause_ms=watcher.pace.pause_ns // 1_000_000,
+            rescan_owed=watcher.pace.owed,
         )
+        self._tell_overflows()
         if not self._send(encode(beat)):
             self._beat_at = now + _BEAT_RETRY_NS  # nobody listens yet
+
+    def _tell_overflows(self) -> None:
+        """A line a beat at most, however many there were."""
+        watcher = self._watcher
+        if watcher.overflows != self._told:
+            self._told = watcher.overflows
+            text = "%d overflows of the kernel's queue, %d rescans since the start; a rescan waits %.1f s after the last one"
+            log.warning(text, watcher.overflows, watcher.rescans, watcher.pace.pause_ns / 1e9)
 
     def close(self) -> None:
         self._backend.close()

@@ -6,7 +6,8 @@ import os
 import select
 from collections.abc import Iterable
 
-from shardwatch.shard.contract.mounts import parse_mounts
+from shardwatch.shard.contract.mounts import deeper, parse_mounts
+from shardwatch.shard.disk import is_bare
 
 _READ_BYTES = 1 << 20
 
@@ -14,9 +15,16 @@ _READ_BYTES = 1 << 20
 class Mounts:
     """/proc/self/mountinfo, read again only when poll(2) says that it is another. Where there is none, nothing ever changes."""
 
-    def __init__(self, homes: Iterable[tuple[bytes, bytes]] = (), table: str = "/proc/self/mountinfo") -> None:
-        """`homes`: root -> the mount point that it lay on when it was planned."""
+    def __init__(
+        self,
+        homes: Iterable[tuple[bytes, bytes]] = (),
+        table: str = "/proc/self/mountinfo",
+        *,
+        later: Iterable[tuple[bytes, bytes]] = (),
+    ) -> None:
+        """`homes`: root -> the mount point that it lay on when it was planned; `later`: those below it that came since."""
         self._homes = dict(homes)
+        self._later = dict(later)
         self._poll = select.poll()
         self._lines: set[bytes] = set()
         self._points: set[bytes] = set()
@@ -36,6 +44,20 @@ class Mounts:
         found, self._changed = self._changed, set()
         return found
 
+    def away(self, root: bytes, *, follow: bool = False) -> bool:
+        """Whether what can be seen at this root says nothing of it, because its filesystem is not mounted.
+
+        One that was mounted after planning may have lain over what is the root now: if anything lies there.
+        """
+        if self.gone(root):
+            return True
+        if not self.left(root):
+            return False
+        if is_bare(root, follow=follow):
+            return True
+        self.stay(root)
+        return False
+
     def gone(self, root: bytes) -> bool:
         """Whether nothing is mounted any more where this root's filesystem was."""
         home = self._homes.get(root, b"/")
@@ -43,6 +65,15 @@ class Mounts:
             return False
         self._refresh()
         return home not in self._points
+
+    def left(self, root: bytes) -> bool:
+        """Whether nothing is mounted any more where something was mounted for this root after it was planned."""
+        self._refresh()
+        return self._fd >= 0 and root in self._later and self._later[root] not in self._points
+
+    def stay(self, root: bytes) -> None:
+        """What lies there without that filesystem is the root from now on."""
+        self._later.pop(root, None)
 
     def _refresh(self) -> None:
         if self._fd >= 0 and self._poll.poll(0):
@@ -57,6 +88,10 @@ class Mounts:
         self._changed.update(point for point, _ in parse_mounts(b"\n".join(lines ^ self._lines)))
         self._lines = lines
         self._points = {point for point, _ in parse_mounts(table)}
+        for root, home in self._homes.items():
+            point = deeper(root, self._points, self._later.get(root, home))
+            if point is not None:
+                self._later[root] = point
 
     def close(self) -> None:
         if self._fd >= 0:

@@ -29,7 +29,7 @@ class Settle(Generic[K]):
     """Names by directory. Times are nanoseconds of one monotonic clock."""
 
     def __init__(self, quiet_ns: int, cap_ns: int) -> None:
-        self.quiet_ns = quiet_ns
+        self.quiet_ns = self._quiet_ns = quiet_ns
         self.cap_ns = max(cap_ns, quiet_ns)
         self._generations: deque[_Generation[K]] = deque()
         #: When a name that was hit again was first hit.
@@ -41,6 +41,11 @@ class Settle(Generic[K]):
     def __len__(self) -> int:
         """Names pending, a name counted once for each generation that holds it."""
         return self._count + len(self._whole)
+
+    def widen(self, wide: bool) -> None:
+        """Makes the quiet period as long as the cap allows, a generation's length included; or what it was."""
+        longest = self.cap_ns * _GRAINS // (_GRAINS + 1)
+        self.quiet_ns = max(self._quiet_ns, longest) if wide else self._quiet_ns
 
     def add(self, now: int, hints: Mapping[K, set[bytes]]) -> None:
         """Takes over the sets of `hints`."""

@@ -39,6 +39,7 @@ class Territory:
         stops: every anchor of the plan: a scan does not go below one that it did not start from.
         state_dir: the service's own directory, never looked into.
         emit: takes each record, in order.
+        wall_ns: when a look began, ns since 1970.
     """
 
     def __init__(
@@ -55,6 +56,7 @@ class Territory:
         watch_remedy: Callable[[int], str] = lambda missing: "",
         polling_asked: bool = False,
         mounts: Mounts | None = None,
+        wall_ns: Callable[[], int] = time.time_ns,
     ) -> None:
         self.places = [Place(i, a) for i, a in enumerate(anchors)]
         self._stops = stops
@@ -63,6 +65,7 @@ class Territory:
         self._emit = emit
         self._follow = follow_symlinks
         self._mounts = mounts
+        self.wall_ns = wall_ns
         self.doubts = Doubts(watch_remedy, asked=polling_asked)
         #: Directories that have no watch, in the order of sweeping, with a hash of the last listing that was sent.
         self.swept: dict[Node, int] = {}
@@ -90,7 +93,7 @@ class Territory:
 
     def _off(self, place: Place) -> bool:
         """Whether the filesystem of the root is not mounted: what is seen in its place says nothing of it."""
-        return self._mounts is not None and self._mounts.gone(place.anchor.root)
+        return self._mounts is not None and self._mounts.away(place.anchor.root, follow=self._follow)
 
     def _replaced(self, fd: int, node: Node) -> bool:
         """Whether what is open at `fd` is another directory than the one that is watched for `node`."""
@@ -130,7 +133,7 @@ class Territory:
 
     def scan_place(self, place: Place) -> Steps:
         """Baseline or rescan of a whole anchor."""
-        at = time.time_ns()
+        at = self.wall_ns()
         path = place.anchor.path
         fd = -1
         self.doubts.remove(path)
@@ -275,7 +278,7 @@ class Territory:
     def _list(self, place: Place, node: Node, fd: int, relative: bytes) -> tuple[bytes, list[bytes]]:
         """Lists one directory, emits what it holds, cuts children that are gone; returns (relative, names to descend into)."""
         path = node.path()
-        at = time.time_ns()
+        at = self.wall_ns()
         entries, subdirectories = self.reader.directory(path, fd, relative)
         if node.children is not None:
             there = set(subdirectories)
@@ -346,7 +349,7 @@ class Territory:
             kept.update(n for n in names if os.path.islink(join(path, n)))  # it may lead to a directory
         if not kept:
             return []
-        at, coarse = time.time_ns(), coarse_ns()
+        at, coarse = self.wall_ns(), coarse_ns()
         entries: list[Entry] = []
         absent: list[bytes] = []
         new: list[bytes] = []
@@ -393,7 +396,7 @@ class Territory:
                 self._cut(child)
             yield from self.look(node, {name})  # a file's name may match where a directory of that name is pruned
             return
-        at = time.time_ns()
+        at = self.wall_ns()
         try:
             if self._follow and loops(path):
                 raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
@@ -402,6 +405,9 @@ class Territory:
             if error.errno in ABSENT and child is not None:
                 self._cut(child)
             self._look_from_above(place, node, name, error)
+            return
+        if self._off(place):
+            os.close(fd)
             return
         try:
             self._emit_looks(node, parent, at, [directory_entry(name)], [])
@@ -422,7 +428,7 @@ class Territory:
         """No directory of that name could be opened (`error`): says what is there, as seen from its parent."""
         parent = node.path()
         path = join(parent, name)
-        at, coarse = time.time_ns(), coarse_ns()
+        at, coarse = self.wall_ns(), coarse_ns()
         try:
             fd = open_directory(parent, follow=self._follow)
         except OSError as above:

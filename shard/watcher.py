@@ -19,6 +19,7 @@ from shardwatch.shard.contract.limits import ANCHOR_CHECK_S, PENDING_NAMES_MAX, 
 from shardwatch.shard.contract.wire import Baseline, Synced
 from shardwatch.shard.doubts import Place
 from shardwatch.shard.mounts import Mounts
+from shardwatch.shard.pace import RescanPace
 from shardwatch.shard.send import Stream
 from shardwatch.shard.settle import Settle
 from shardwatch.shard.territory import Steps, Territory
@@ -75,6 +76,7 @@ class Watcher:
         self._turn = 0
         self._retry_at = 0
         self._audit_at = 0
+        self.pace = RescanPace()
         self.baseline_done = False
         self.overflows = 0
         self.rescans = 0
@@ -95,6 +97,7 @@ class Watcher:
         for node in self._territory.swept:
             self._territory.swept[node] = 0
         self._sweeping = self._retrying = False
+        self.pace.forget()
         for place in self._territory.places:
             self._queue_scan(place)
         self._scans.append(self._baseline())
@@ -113,16 +116,30 @@ class Watcher:
         if hints.overflow:
             self.overflows += 1
         if hints.overflow or len(self._directories) > _DIRECTORIES_MAX:
-            self._directories.clear()
-            self.rescan()
+            self._lost(now)
         if len(self._settle) > PENDING_NAMES_MAX:
             self._settle.collapse(now)
 
+    def _lost(self, now: int) -> None:
+        """Hints were lost: a rescan at once, or later where rescans only lead to the next overflow."""
+        if len(self._queued) < len(self._territory.places):  # else the scans that wait cover it
+            self.pace.overflow(now)
+        if not self.pace.owed or self.pace.due(now) or len(self._directories) > _DIRECTORIES_MAX:
+            self._directories.clear()  # the rescan finds them
+        if self.pace.due(now):
+            self.rescan()
+
     def rescan(self) -> None:
-        """Hints were lost: looks again at everything this shard owns."""
+        """Looks again at everything this shard owns."""
         self.rescans += 1
+        self.pace.begun()
         for place in self._territory.places:
             self._queue_scan(place)
+        self._scans.append(self._rescanned())
+
+    def _rescanned(self) -> Steps:
+        self.pace.ended(self._clock())
+        yield
 
     def sync(self, token: int) -> None:
         """Answers `token` in the stream once everything that was queued in the kernel by now has been looked at."""
@@ -136,7 +153,7 @@ class Watcher:
         earlier, self._urgent = self._urgent, deque()
         directories, self._directories = self._directories, {}
         names = self._settle.flush()
-        if self._backend.lossy:
+        if self._backend.lossy or self.pace.owed:
             self.rescan()
         self._scans.append(self._sync_job(token, earlier, directories, names))
 
@@ -153,7 +170,7 @@ class Watcher:
 
     @property
     def pending(self) -> int:
-        return len(self._settle) + len(self._directories) + len(self._urgent)
+        return len(self._settle) + len(self._directories) + len(self._urgent) + self.pace.owed
 
     @property
     def idle(self) -> bool:
@@ -171,6 +188,9 @@ class Watcher:
             times.append(self._retry_at)
         if self._backend.lossy:
             times.append(self._audit_at)
+        pace = self.pace.next_due()
+        if pace is not None:
+            times.append(pace)
         return min(times)
 
     def work(self) -> None:
@@ -209,6 +229,9 @@ class Watcher:
             self._check_at = next_beat(now, int(ANCHOR_CHECK_S * 1e9))
             self._check_mounts()
             self._check_anchors(self._next_places())
+        if self.pace.due(now):
+            self.rescan()
+        self._settle.widen(not self.pace.calm(now))
         if self._territory.doubts and not self._retrying and now >= self._retry_at:
             self._retrying = True
             self._scans.append(self._retry())

@@ -1,8 +1,8 @@
 """The coordinator: decides which shards there are, and sees that supervisord runs these and no others.
 
 An ordinary program of supervisord's. It plans once at its start (a kept plan that still fits is kept, with its
-generation), writes the plan, adds the shards by id, and then wakes up every RECONCILE_S only. It owns no tree, no index
-and no socket: killed at any point, its successor does the same again.
+generation), writes the plan, adds the shards by id, and then wakes up every RECONCILE_S only; what was mounted at a root
+meanwhile is noted in the plan. It owns no tree, no index and no socket: killed at any point, its successor does the same again.
 """
 
 from __future__ import annotations
@@ -27,8 +27,9 @@ from shardwatch.shard.contract.limits import BEAT_S, next_beat
 from shardwatch.shard.contract.planfile import Plan, read_plan
 from shardwatch.shard.contract.settings import Settings, read_settings
 from shardwatch.supervisor.control import supervisord
+from shardwatch.supervisor.homes import note_mounts
 
-#: Seconds between two looks at supervisord's list: only an operator's `remove` or `update` can change it.
+#: Seconds between two looks at supervisord's list (only an operator's `remove` or `update` can change it) and at the mounts.
 RECONCILE_S: Final = 10.0
 #: How long a predecessor may hold the lock, seconds: it is told to leave within 1 s.
 LOCK_WAIT_S: Final = 20.0
@@ -85,6 +86,7 @@ def run(layout: Layout) -> int:
             if said != str(error):
                 said = str(error)
                 print(f"supervisord does not answer: {said}", flush=True)
+        plan = note_mounts(layout, plan, settings.roots)
         if _told_to_leave(pulse, RECONCILE_S if not said else BEAT_S):
             return 0
 

@@ -13,9 +13,10 @@ import msgspec
 
 from shardwatch.shard.contract.filter import Filter
 from shardwatch.shard.contract.layout import Layout
-from shardwatch.shard.contract.mounts import holder, read_mounts
+from shardwatch.shard.contract.mounts import read_mounts
 from shardwatch.shard.contract.planfile import Anchor, Plan, read_plan, write_plan
 from shardwatch.shard.contract.settings import Settings
+from shardwatch.supervisor.homes import note_mounts, planned_homes
 from shardwatch.supervisor.limits import budget, filesystem, held_by, read_inotify_limits
 from shardwatch.supervisor.plan import make_plan, plan_key, tree_look
 
@@ -73,9 +74,10 @@ def settle_plan(layout: Layout, settings: Settings, own_pids: Callable[[], Seque
     old, generation = kept_plan(layout)
     backend = backend_of(settings, lambda path: filesystem(path)[1])
     if old is not None and old.key == key and _unmounted(old):
-        return old  # what can be seen there now is not what was planned, nor what is to be planned
+        # What can be seen there now is not what was planned, nor what is to be planned.
+        return note_mounts(layout, old, settings.roots)
     if old is not None and still_fits(old, settings, key, backend):
-        return old
+        return note_mounts(layout, old, settings.roots)
     own = [held_by(pid) for pid in own_pids()]
     new = make_plan(
         settings.roots,
@@ -91,13 +93,13 @@ def settle_plan(layout: Layout, settings: Settings, own_pids: Callable[[], Seque
         backend=backend,
     ).plan
     if old is not None and same_owners(old, new):
-        return old
-    homes = tuple((root, holder(root, read_mounts())[0]) for root in settings.roots)
-    new = msgspec.structs.replace(new, homes=homes)
+        return note_mounts(layout, old, settings.roots)
+    homes, later = planned_homes(settings.roots, list(read_mounts()), old)
+    new = msgspec.structs.replace(new, homes=homes, later=later)
     write_plan(layout.plan, new)
     return new
 
 
 def _unmounted(plan: Plan) -> bool:
     points = {point for point, _ in read_mounts()}
-    return bool(points) and any(home not in points for _, home in plan.homes)
+    return bool(points) and any(home and home not in points for _, home in plan.homes)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import random
+import time
 from collections import deque
 from pathlib import Path
 
@@ -70,7 +71,7 @@ class Shard:
         self.stream = Stream(name, epoch, plan.generation, self._push)
         self.territory = Territory(
             plan.of(name), frozenset(a.path for a in plan.anchors), filter=Filter(INCLUDE, EXCLUDE), backend=self.backend,
-            emit=self._emit, state_dir=b"/nowhere",
+            emit=self._emit, state_dir=b"/nowhere", wall_ns=engine.wall_ns,
         )  # fmt: skip
         settle: Settle[Node] = Settle(settle_ms * 1_000_000, 10 * settle_ms * 1_000_000)
         self.watcher = Watcher(
@@ -121,17 +122,22 @@ class Engine:
         self.root = os.fsencode(base / "tree")
         (base / "tree").mkdir(exist_ok=True)
         self.now = 0
+        #: By how much the wall clock of everybody but the kernel is wrong, ns.
+        self.wrong_ns = 0
         self.settle_ms = settle_ms
         self.watches_max = watches_max
         self.epochs: dict[str, int] = {}
         self.lines: dict[str, deque[bytes]] = {}
         self.shards: dict[str, Shard] = {}
         self.plan = Plan(0, ())
-        self.index = Index(base / "index.db")
+        self.index = Index(base / "index.db", wall_ns=self.wall_ns)
         self.replan(anchors, start=False)
         self.receiver = Receiver(self.index, lambda: self.plan)
         for name in self.plan.shards():
             self.start(name)
+
+    def wall_ns(self) -> int:
+        return time.time_ns() + self.wrong_ns
 
     def replan(self, anchors: dict[str, str], *, start: bool = True) -> None:
         """A new generation: every shard is started again, watches what it owns now, and scans it."""
@@ -158,7 +164,7 @@ class Engine:
         if lose_index:
             for name in ("index.db", "index.db-wal", "index.db-shm"):
                 (self.base / name).unlink(missing_ok=True)
-        self.index = Index(self.base / "index.db")
+        self.index = Index(self.base / "index.db", wall_ns=self.wall_ns)
         self.receiver = Receiver(self.index, lambda: self.plan)
 
     def deliver(self, name: str, random_: random.Random | None = None) -> None:

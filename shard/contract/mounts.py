@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 _PROC = Path("/proc")
@@ -26,7 +26,7 @@ def parse_mounts(table: bytes) -> Iterator[tuple[bytes, str]]:
             yield _unescape(fields[4]), source.split(b" ")[0].decode("ascii", "replace")
 
 
-def holder(path: bytes, mounts: Iterator[tuple[bytes, str]]) -> tuple[bytes, str]:
+def holder(path: bytes, mounts: Iterable[tuple[bytes, str]]) -> tuple[bytes, str]:
     """The mount that an absolute, resolved path lies on: its point and type; (b"", "unknown") where none is known."""
     found, longest = (b"", "unknown"), -1
     for point, kind in mounts:
@@ -34,6 +34,12 @@ def holder(path: bytes, mounts: Iterator[tuple[bytes, str]]) -> tuple[bytes, str
         if inside and len(point) >= longest:
             found, longest = (point, kind), len(point)
     return found
+
+
+def deeper(root: bytes, points: Iterable[bytes], known: bytes) -> bytes | None:
+    """The mount point that a root lies on, if it is below `known`, one that it lay on before; else None. Pure."""
+    point = holder(root, ((point, "") for point in points))[0]
+    return point if len(point) > len(known or b"/") else None
 
 
 def _unescape(field: bytes) -> bytes:

@@ -37,6 +37,9 @@ class Plan(msgspec.Struct, frozen=True):
     watches: dict[str, int] = {}
     #: (root, mount point it lay on when it was planned): once nothing is mounted there any more, the root is in doubt.
     homes: tuple[tuple[bytes, bytes], ...] = ()
+    #: (root, mount point below that one), of what was mounted since: once nothing is mounted there any more and nothing lies in
+    #: its place, the root is in doubt too.
+    later: tuple[tuple[bytes, bytes], ...] = ()
 
     def shards(self) -> list[str]:
         return sorted({a.shard for a in self.anchors})

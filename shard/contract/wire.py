@@ -134,6 +134,10 @@ class Beat(msgspec.Struct, tag="beat", array_like=True, frozen=True):
     #: Frames sent again, because their acks did not come.
     resent: int = 0
     service: str = ""
+    #: Pause that rescans keep after the last one, because it was followed by another overflow; 0: none.
+    rescan_pause_ms: int = 0
+    #: Hints were lost that no rescan has been begun for: the pause is not over.
+    rescan_owed: bool = False
 
 
 class Reply(msgspec.Struct, tag="reply", array_like=True, frozen=True):

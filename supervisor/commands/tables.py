@@ -24,7 +24,13 @@ def processes_table(processes: Sequence[Row]) -> str:
 
 def shards_table(shards: Sequence[Row]) -> str:
     columns = ("state", "backend", "directories", "files", "watches", "polled", "pending", "overflows", "rescans")
-    return table(("shard", *columns), [(s["id"], *(s.get(c, "-") for c in columns)) for s in shards])
+    return table(("shard", *columns), [(s["id"], *(s.get(c, "-") for c in columns[:-1]), _rescans(s)) for s in shards])
+
+
+def _rescans(shard: Row) -> str:
+    """How many, and the pause that is kept between them while overflows follow upon each other."""
+    pause_s = int(shard.get("rescan_pause_ms") or 0) / 1000
+    return f"{shard.get('rescans', '-')}{f' (paused {pause_s:g} s)' if pause_s else ''}"
 
 
 def degraded_text(degraded: Sequence[Row]) -> str:

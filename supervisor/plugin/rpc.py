@@ -122,7 +122,7 @@ class ShardsRPC:
                 "name": process.config.name,
                 "state": getProcessStateDescription(process.state),
                 "pid": process.pid,
-                "up_s": round(now - process.laststart, 3) if process.pid else 0.0,
+                "up_s": round(max(0.0, now - process.laststart), 3) if process.pid else 0.0,
                 "retry_s": round(max(0.0, process.delay - now), 3) if process.state == ProcessStates.BACKOFF else 0.0,
                 "deaths": self._rearm.deaths(process),
                 "error": process.spawnerr or "",

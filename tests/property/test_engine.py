@@ -152,6 +152,10 @@ class EngineMachine(RuleBasedStateMachine):
     def replan(self, plan: dict[str, str]) -> None:
         self.engine.replan(plan)
 
+    @rule(hours=st.integers(-1, 1))
+    def set_clock(self, hours: int) -> None:
+        self.engine.wrong_ns = hours * 3600 * 10**9
+
     @rule()
     def turn(self) -> None:
         self.engine.turn(20)

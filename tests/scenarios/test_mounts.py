@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import contextlib
 import os
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 from engine import Engine
+from running import running
 from scene import Mount, Scene, playing, write
 from waiting import eventually
 
 from shardwatch.aggregator.client import RequestError
+from shardwatch.shard.contract.planfile import read_plan
 
 pytestmark = [pytest.mark.root, pytest.mark.xdist_group("scenarios_mounts")]
 
@@ -77,6 +81,89 @@ def test_scenario_31_unmounted_and_mounted_at_once(mounted_root: tuple[Scene, Mo
         scene.story()
         write(scene.root / "d" / "later.json", str(n))
         assert "d/later.json" in scene.story()
+
+
+@pytest.mark.parametrize("killed", [False, True])
+def test_a_disk_that_comes_after_the_plan_and_goes(tmp_path: Path, no_leaks: None, killed: bool) -> None:
+    """Planned on an empty mount point, as at a boot: unmounted, it is in doubt like any other; for a new shard too."""
+    volume = tmp_path / "volume"
+    root = volume / "root"
+    root.mkdir(parents=True)
+    with playing(tmp_path, root) as scene, Mount(*TMPFS, volume) as mount:
+        for name in ("f.json", "d/g.json"):
+            write(root / name)
+        assert scene.story() == {"f.json": "created", "d/g.json": "created"}
+        if killed:
+            plan = scene.service.layout.plan
+            eventually(lambda: (found := read_plan(plan)) is not None and found.later, 30)
+        mount.remove()
+        if killed:
+            scene.service.kill("s0")
+        assert_in_doubt(scene)
+        mount.make()
+        write(root / "f.json", "another")
+        eventually(lambda: scene.state_of(root) == "", 20)
+        assert scene.story() == {"f.json": "modified", "d/g.json": "deleted"}
+
+
+def test_unmounted_lazily_while_it_is_in_use(mounted_root: tuple[Scene, Mount]) -> None:
+    """`umount -l`: who has a file open goes on writing where nobody sees it; that says nothing of the root."""
+    scene, mount = mounted_root
+    with (scene.root / "f.json").open("w") as f:
+        subprocess.run(["umount", "--lazy", scene.root.parent], check=True)
+        f.write("unseen")
+        f.flush()
+        assert_in_doubt(scene)
+    mount.make()
+    write(scene.root / "d" / "g.json")
+    assert scene.story() == {"f.json": "deleted", "d/g.json": "modified"}
+
+
+def test_unmounted_root_and_the_like_in_its_place(mounted_root: tuple[Scene, Mount]) -> None:
+    """Below the mount point lie directories of the same names: none of what they hold is the root's."""
+    scene, mount = mounted_root
+    for _ in range(3):
+        mount.remove()
+        write(scene.root / "d" / "impostor.json", "below the mount point")
+        assert_in_doubt(scene)
+        mount.make()
+        for name in ("f.json", "d/g.json"):
+            write(scene.root / name, "{}")
+        scene.story()
+    assert all(b"impostor" not in path for _, path in scene.consumer.events)
+
+
+def test_another_disk_over_a_planned_one(mounted_root: tuple[Scene, Mount]) -> None:
+    """What is on top is the root; taken away, what was below is told again; and nothing was in doubt."""
+    scene, _ = mounted_root
+    with Mount(*TMPFS, scene.root.parent) as over:
+        write(scene.root / "on-top.json")
+        assert scene.story() == {"f.json": "deleted", "d/g.json": "deleted", "on-top.json": "created"}
+        over.remove()
+        assert scene.story() == {"f.json": "created", "d/g.json": "created", "on-top.json": "deleted"}
+
+
+def test_a_disk_that_never_comes_back(tmp_path: Path, no_leaks: None) -> None:
+    """Its rows stay over restarts and changed settings, until the plan is removed: then what is there is the root."""
+    volume = tmp_path / "volume"
+    root = volume / "root"
+    volume.mkdir()
+    with Mount(*TMPFS, volume) as mount:
+        for name in ("f.json", "d/g.json"):
+            write(root / name)
+        with playing(tmp_path, root) as scene:
+            state_dir = scene.state_dir
+            scene.service.stop()
+            mount.remove()
+            write(root / "own.json")
+            for settings in (scene.service.settings, msgspec.structs.replace(scene.service.settings, shards=2)):
+                with running(state_dir, settings) as service:
+                    eventually(lambda: [d["state"] for d in service.client.status()["degraded"]] == ["unmounted"], 20)
+                    assert service.client.status()["files"] == 2
+            (state_dir / "plan.json").unlink()
+            with running(state_dir, scene.service.settings) as service:
+                service.assert_mirrored(scene.consumer, root)
+                assert service.client.status()["degraded"] == []
 
 
 def test_root_mounted_over(tmp_path: Path, no_leaks: None) -> None:

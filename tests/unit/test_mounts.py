@@ -84,6 +84,45 @@ def test_a_root_whose_filesystem_is_not_mounted_is_told(tmp_path: Path) -> None:
     table.mounts.close()
 
 
+def test_what_was_mounted_after_planning_is_known_when_it_leaves(tmp_path: Path) -> None:
+    """PROTOCOL 12: by the deepest point that the root lay on; until what is there without it is accepted."""
+    tree = b"/data/tree"
+    inner = b"32 30 0:32 / /data/tree rw - tmpfs none rw"
+    table = Table(tmp_path, ROOT, homes=((tree, b"/"), (b"/home", b"/")))
+    assert not table.mounts.left(tree)
+    table.write(ROOT, DATA)
+    assert not table.mounts.left(tree)
+    table.write(ROOT, DATA, inner)
+    assert not table.mounts.left(tree)
+    table.write(ROOT, DATA)
+    assert table.mounts.left(tree)
+    assert not table.mounts.gone(tree)
+    table.write(ROOT)
+    assert table.mounts.left(tree)
+    table.write(ROOT, DATA, inner)
+    assert not table.mounts.left(tree)
+    table.write(ROOT)
+    table.mounts.stay(tree)
+    assert not table.mounts.left(tree)
+    assert not table.mounts.left(b"/home")
+    table.write(ROOT, DATA)
+    table.write(ROOT, DATA, ODD)
+    assert not table.mounts.left(tree)
+    table.write(ROOT)
+    assert table.mounts.left(tree)
+    table.mounts.close()
+
+
+def test_a_shard_that_starts_later_is_told_by_the_plan(tmp_path: Path) -> None:
+    """What came after planning and is away again by now."""
+    path = tmp_path / "mountinfo"
+    path.write_bytes(ROOT + b"\n")
+    mounts = Mounts([(b"/data/tree", b"/")], str(path), later=[(b"/data/tree", b"/data")])
+    assert mounts.left(b"/data/tree")
+    assert not mounts.gone(b"/data/tree")
+    mounts.close()
+
+
 def test_without_a_table_nothing_changes(tmp_path: Path) -> None:
     """Elsewhere than on Linux, or where /proc is hidden."""
     mounts = Mounts([(b"/data/tree", b"/data")], str(tmp_path / "none"))

@@ -57,6 +57,34 @@ def test_the_cap_ends_the_waiting() -> None:
     assert all(later - earlier <= CAP + QUIET + 40 for earlier, later in pairwise(looked))
 
 
+def test_a_wide_quiet_period_ends_at_the_cap() -> None:
+    """What is pending waits for it too, and no longer once it is narrow again."""
+    settle = made()
+    settle.add(0, {"d": {b"a"}})
+    settle.widen(True)
+    assert QUIET < settle.quiet_ns < CAP
+    assert settle.due(2 * QUIET) == {}
+    assert settle.next_due() == settle.quiet_ns
+    settle.widen(False)
+    assert settle.due(2 * QUIET) == {"d": {b"a"}}
+    settle.widen(True)
+    looked = []
+    for now in range(1000, 5000, 20):
+        settle.add(now, {"d": {b"hot"}})
+        if settle.due(now):
+            looked.append(now)
+    assert looked
+    assert all(later - earlier <= CAP + 2 * 20 for earlier, later in pairwise([1000, *looked]))
+
+
+def test_a_wide_quiet_period_is_never_shorter() -> None:
+    """Where the cap is the quiet period itself, and where nothing waits at all."""
+    for quiet, cap in ((QUIET, QUIET), (QUIET, 0), (0, 0)):
+        settle = made(quiet, cap)
+        settle.widen(True)
+        assert settle.quiet_ns == quiet
+
+
 def test_a_cap_below_the_quiet_period_is_the_quiet_period() -> None:
     """Settings may say so; it then means no more than the quiet period itself."""
     assert made(quiet=100, cap=1).cap_ns == 100

@@ -25,6 +25,7 @@ from shardwatch.shard.contract.limits import ANCHOR_CHECK_S
 from shardwatch.shard.contract.planfile import Anchor
 from shardwatch.shard.contract.wire import DIRECTORY, Gone, Listing, Looks, Record
 from shardwatch.shard.doubts import Place
+from shardwatch.shard.mounts import Mounts
 from shardwatch.shard.send import Stream
 from shardwatch.shard.settle import Settle
 from shardwatch.shard.territory import Territory
@@ -712,12 +713,13 @@ def test_what_is_asked_for_is_bounded_while_there_is_no_credit(scene: Scene, mon
 # -- mounts
 
 
-class Table:
+class Table(Mounts):
     """What /proc/self/mountinfo would say."""
 
     def __init__(self) -> None:
         self.points: set[bytes] = set()
         self.off = False
+        self.departed = False
 
     def changed(self) -> set[bytes]:
         found, self.points = self.points, set()
@@ -725,6 +727,12 @@ class Table:
 
     def gone(self, root: bytes) -> bool:
         return self.off
+
+    def left(self, root: bytes) -> bool:
+        return self.departed
+
+    def stay(self, root: bytes) -> None:
+        self.departed = False
 
 
 @pytest.fixture
@@ -791,6 +799,27 @@ def test_an_unmounted_root_is_in_doubt(scene: Scene, table: Table) -> None:
     scene.equal()
 
 
+@pytest.mark.parametrize("absent", [False, True])
+def test_what_was_mounted_after_planning_is_waited_for(scene: Scene, table: Table, absent: bool) -> None:
+    """An empty place, or none at all, says nothing of what was mounted there; what lies in it is the root."""
+    before = rows(scene.engine.index)
+    scene.tree.rename(scene.base / "away")
+    if not absent:
+        scene.tree.mkdir()
+    table.departed = True
+    scene.engine.turn(CHECK_MS)
+    assert scene.engine.sync()["ok"] is False
+    assert rows(scene.engine.index) == before
+    assert scene.shard.territory.places[0].unmounted
+    scene.put("below.json")
+    scene.engine.turn(CHECK_MS)
+    scene.equal()
+    assert scene.paths() == ["below.json"]
+    (scene.tree / "below.json").unlink()
+    scene.equal()
+    assert scene.paths() == []
+
+
 def test_a_root_that_is_unmounted_between_two_steps_is_left_alone(scene: Scene, table: Table) -> None:
     """PROTOCOL 12: jobs that were begun before find nothing to say."""
     before = rows(scene.engine.index)
@@ -798,11 +827,12 @@ def test_a_root_that_is_unmounted_between_two_steps_is_left_alone(scene: Scene, 
     scene.shard.territory.swept[node] = 0
     table.off = True
     shutil.rmtree(scene.tree / "a")
-    (scene.tree / "a").mkdir()
+    scene.put("a/c/impostor.json")
     for job in (
         scene.shard.territory.look(node, {b"f.json"}),
         scene.shard.territory.sweep(),
         scene.shard.territory.reconcile(node, b"b", arrived=False),
+        scene.shard.territory.reconcile(node, b"c", arrived=True),
     ):
         for _ in job:
             pass
@@ -919,7 +949,7 @@ def test_a_directory_below_that_can_not_be_listed_is_in_doubt(scene: Scene, deni
     assert "z/f.json" in scene.paths()
     denied.names.clear()
     scene.shard.watcher._retry_at = 2**62
-    scene.shard.lose_hints()
+    scene.shard.watcher.rescan()
     scene.engine.turn()
     assert not scene.shard.territory.doubts
     scene.equal()

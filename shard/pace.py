@@ -1,0 +1,79 @@
+"""When the rescan that an overflow asks for may begin. Pure: no I/O, the clock is passed in.
+
+A rescan reads everything that a shard owns. Where changes come faster than they can be taken in, each rescan would end in the
+next overflow, and the shard would do nothing else: the first one is made at once, those that follow upon it wait ever longer.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+#: Pause after a rescan that was followed by an overflow, doubled each time up to the maximum, ns.
+PAUSE_NS: Final = 500_000_000
+PAUSE_NS_MAX: Final = 8_000_000_000
+#: So long without an overflow after a rescan, or twice its pause where that is longer, and all is well again, ns.
+CALM_NS: Final = 2_000_000_000
+
+
+class RescanPace:
+    """Owned by one thread. Times are nanoseconds of one monotonic clock."""
+
+    def __init__(self) -> None:
+        #: Hints were lost that no rescan has been begun for.
+        self.owed = False
+        #: What the next rescan waits after the end of the last one; 0 where it need not.
+        self.pause_ns = 0
+        #: Rescans that are begun and not ended.
+        self._running = 0
+        #: When the last rescan ended, or the last overflow came, whichever is later; None: neither, or long ago.
+        self._trouble_at: int | None = None
+        self._ended_at = 0
+
+    def overflow(self, now: int) -> None:
+        """Hints were lost. One pause is added for each rescan that did not help, however many overflows followed upon it."""
+        self.calm(now)
+        if not self.owed:
+            self.owed = True
+            if self._trouble_at is not None:
+                self.pause_ns = min(max(PAUSE_NS, 2 * self.pause_ns), PAUSE_NS_MAX)
+        self._trouble_at = now
+
+    def begun(self) -> None:
+        """A rescan that covers all that was lost until now is queued, whoever asked for it."""
+        self.owed = False
+        self._running += 1
+
+    def ended(self, now: int) -> None:
+        """The rescan is done. What was lost since it was begun is still owed."""
+        self._running = max(0, self._running - 1)
+        self._ended_at = self._trouble_at = now
+
+    def forget(self) -> None:
+        """A baseline takes the place of the rescan that is owed or under way."""
+        self.owed = False
+        self._running = 0
+
+    def due(self, now: int) -> bool:
+        """Whether a rescan is to begin now."""
+        at = self.next_due()
+        return at is not None and at <= now and self.owed
+
+    def next_due(self) -> int | None:
+        """When the rescan that is owed may begin, or when all is well again; None where nothing is to be waited for."""
+        if self._running:
+            return None
+        if self.owed:
+            return self._ended_at + self.pause_ns if self.pause_ns else 0
+        if self.pause_ns and self._trouble_at is not None:
+            return self._trouble_at + self._calm_ns()
+        return None
+
+    def calm(self, now: int) -> bool:
+        """Whether no rescan was followed by an overflow lately; then the next one is made at once again."""
+        if self._trouble_at is not None and not (self.owed or self._running) and now >= self._trouble_at + self._calm_ns():
+            self._trouble_at = None
+            self.pause_ns = 0
+        return not self.pause_ns
+
+    def _calm_ns(self) -> int:
+        return max(CALM_NS, 2 * self.pause_ns)

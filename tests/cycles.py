@@ -1,0 +1,114 @@
+"""Starts and stops a service again and again in one process, and counts after each stop what this process holds.
+
+`python tests/cycles.py MODE CYCLES PLACE` prints one JSON object a cycle; PLACE is an empty directory with a short name, which
+is TMPDIR too, so that nothing of another program is counted. MODE: `watcher` (RealtimeFileWatcher, temporary state directory),
+`kept` (the same, with a state directory that stays), `service` (`service.start` and `stop`, and a client).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import json
+import os
+import sys
+import threading
+import time
+from pathlib import Path
+
+import psutil
+from running import settings_for
+
+from shardwatch import FileEvent, RealtimeFileWatcher, WatcherConfig
+from shardwatch.aggregator.client import ExtractClient
+from shardwatch.supervisor import service
+
+MODES = ("watcher", "kept", "service")
+#: Until what is left is what stays, seconds: a hang guard for what ends by itself after a stop.
+_GUARD_S = 10.0
+
+
+def memory_kb() -> dict[str, int]:
+    """This process's proportional set size, of it what no file is behind, KiB."""
+    found = {}
+    for line in Path("/proc/self/smaps_rollup").read_text().splitlines()[1:]:
+        name, value = line.split(":")
+        if name in ("Pss", "Pss_Anon"):
+            found[name] = int(value.split()[0])
+    return found
+
+
+def held(place: Path) -> dict[str, int]:
+    """Numbers of what could leak, memory aside."""
+    descriptors, sockets = 0, 0
+    for entry in os.scandir("/proc/self/fd"):
+        try:
+            target = os.readlink(entry.path)
+        except OSError:
+            continue  # the descriptor of this very listing
+        descriptors += 1
+        sockets += target.startswith("socket:")
+    bound = [line for line in Path("/proc/net/unix").read_text().splitlines() if str(place) in line]
+    return {
+        "descriptors": descriptors,
+        "sockets": sockets,
+        "bound": len(bound),
+        "threads": threading.active_count(),
+        "tasks": len(os.listdir("/proc/self/task")),
+        "processes": len(psutil.Process().children(recursive=True)),
+        "files": sum(len(files) + len(directories) for _, directories, files in os.walk(place)),
+    }
+
+
+async def watch(root: Path, state_dir: Path | None) -> None:
+    """One life of a watcher, with an event."""
+    seen: list[FileEvent] = []
+
+    async def take(events: list[FileEvent]) -> None:
+        seen.extend(events)
+
+    watcher = RealtimeFileWatcher(WatcherConfig(debounce_period=0.02, shards=1, state_dir=state_dir))
+    await watcher.start_monitoring([root], take)
+    (root / "f.json").write_text(str(time.monotonic_ns()))
+    while not seen:
+        await asyncio.sleep(0.01)
+    await watcher.stop_monitoring()
+
+
+def serve(root: Path, state_dir: Path) -> None:
+    """One life of a service, with a batch."""
+    layout = service.prepare(state_dir, settings_for(root, include=("*.json",), shards=1, settle_ms=20)).layout
+    process = service.start(layout, follow=True)
+    service.wait_ready(layout, 60, process=process)
+    with ExtractClient(layout.state_dir) as client:
+        (root / "f.json").write_text(str(time.monotonic_ns()))
+        client.sync()
+        batch = client.pull("g", from_="start", wait_s=20)
+        assert batch is not None
+        batch.ack()
+    service.stop(layout, 20)
+    if process.stdin is not None:
+        process.stdin.close()
+    process.wait(30)
+
+
+def main(mode: str, cycles: int, place: Path) -> None:
+    root, state_dir = place / "root", place / "state"
+    root.mkdir()
+    expected: dict[str, int] = {}
+    for cycle in range(1, cycles + 1):
+        if mode == "service":
+            serve(root, state_dir)
+        else:
+            asyncio.run(watch(root, state_dir if mode == "kept" else None))
+        gc.collect()
+        deadline = time.monotonic() + _GUARD_S
+        while (now := held(place)) != expected and cycle > 2 and time.monotonic() < deadline:
+            time.sleep(0.05)
+        if cycle == 2:
+            expected = now
+        print(json.dumps({"cycle": cycle, "held": now, "memory_kb": memory_kb()}), flush=True)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], int(sys.argv[2]), Path(sys.argv[3]))
