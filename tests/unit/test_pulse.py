@@ -13,7 +13,7 @@ import pytest
 from supervisor import events
 from supervisor.states import ProcessStates
 
-from shardwatch.supervisor.plugin.pulse import SILENT_S, Pulses
+from shardwatch.supervisor.plugin.pulse import SILENT_S, Pulses, row
 
 
 @pytest.fixture
@@ -77,3 +77,18 @@ def test_all_silent_are_killed_by_ticks_alone(pulses: Pulses, killed: list[int])
     for now in (5.0, 10.0, 15.0):
         pulses._look(now)
     assert killed == [101, 102]
+
+
+def test_who_is_stuck_in_the_kernel_is_killed_once_and_told(pulses: Pulses, killed: list[int]) -> None:
+    """SIGKILL does not end it (it waits for a dead disk): for how long is said, until it is gone; it is not killed again."""
+    for now in (2.0, 4.0, 6.0, 8.0, 20.0, 22.0):
+        pulses._heard[101] = now
+        pulses._look(now)
+    assert killed == [102]
+    assert pulses.stuck_s(102) > 0
+    assert pulses.stuck_s(101) == 0
+    stuck: Any = SimpleNamespace(pid=102, config=SimpleNamespace(name="p102"))
+    assert row(pulses, stuck) == {"hung": 1, "stuck_s": pulses.stuck_s(102)}
+    del pulses._supervisord.process_groups["g"].processes["102"]  # the kernel let it go
+    pulses._look(24.0)
+    assert pulses.stuck_s(102) == 0
