@@ -155,7 +155,7 @@ class ShardProcess:
             poller.register(0, zmq.POLLIN)
         self._watcher.begin()
         while not self._stopping:
-            self._pulse.beat()
+            self._pulse.beat(scanning=not self._watcher.baseline_done)
             ready = dict(poller.poll(self._timeout_ms()))
             if wakeup_fd in ready:
                 with contextlib.suppress(BlockingIOError):

@@ -13,8 +13,8 @@ from typing import Final, Literal
 
 from shardwatch.shard.contract.stand_in import StandIn
 
-#: A life that ends sooner counts, seconds. The same as DELAY_S_MAX: what dies less often than that is restarted no more often
-#: than an open breaker allows.
+#: A life that ends sooner after its start, or its baseline, counts, seconds. The same as DELAY_S_MAX: what dies less often than
+#: that is restarted no more often than an open breaker allows.
 STEADY_S: Final = 30.0
 #: Short lives in a row at which the breaker opens.
 SHORT_LIVES_MAX: Final = 5
@@ -55,7 +55,8 @@ class Breaker:
         #: How long it is open this time, seconds, and until when.
         self._delay_s = 0.0
         self._open_until = 0.0
-        self._born = clock()
+        #: Since when it has lived without what makes a life short: its start, or its first baseline.
+        self._since = clock()
         #: A process lives, or is being started.
         self.alive = True
 
@@ -74,7 +75,7 @@ class Breaker:
 
     def begins(self) -> StandIn | None:
         """A process is being started now: a stand-in, with what it has to know, or (None) the program itself."""
-        self._born = self._clock()
+        self._since = self._clock()
         self.alive = True
         if self._state == "waiting":
             self._state = "trying"
@@ -86,8 +87,7 @@ class Breaker:
         now = self._clock()
         if not self.alive:
             return max(PAUSE_S, self._open_until - now)
-        if self._steady():
-            self._state, self._short_lives, self._opened = "closed", 0, 0
+        self._close_if_steady()
         self.alive = False
         if self._state == "stand-in":
             if done:
@@ -104,6 +104,16 @@ class Breaker:
         self._state = "stand-in" if self._has_stand_in else "waiting"
         return 0.0 if self._has_stand_in else self._delay_s
 
+    def scans(self) -> None:
+        """What lives has not finished its baseline: its life is short if it ends within STEADY_S from now. So a watcher that
+        crashes on a file is one in a loop, however long it takes to get there."""
+        self._close_if_steady()
+        self._since = self._clock()
+
+    def _close_if_steady(self) -> None:
+        if self._steady():
+            self._state, self._short_lives, self._opened = "closed", 0, 0
+
     def _steady(self) -> bool:
         """Whether the program itself lives, and has for long enough."""
-        return self.alive and self._state in ("closed", "trying") and self._clock() - self._born >= STEADY_S
+        return self.alive and self._state in ("closed", "trying") and self._clock() - self._since >= STEADY_S

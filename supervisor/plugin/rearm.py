@@ -75,6 +75,16 @@ class Rearm:
         elif standing_in and process.pid and process.state in (ProcessStates.STARTING, ProcessStates.RUNNING):
             os.kill(process.pid, signal.SIGTERM)
 
+    def scans(self, pid: int) -> None:
+        """That process has not finished its baseline: it has yet to prove that it can live. Never raises."""
+        try:
+            for group in self._supervisord.process_groups.values():
+                for process in group.processes.values():
+                    if process.pid == pid:
+                        self._breaker(process).scans()
+        except Exception as error:  # noqa: BLE001 - whatever it is, supervisord must live on
+            self._say(f"rearm: {error!r}")
+
     def _breaker(self, process: Subprocess) -> Breaker:
         key = _key(process)
         breaker = self._breakers.get(key)

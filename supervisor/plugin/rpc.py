@@ -47,7 +47,7 @@ class ShardsRPC:
         self._template = template
         self._wake = Wake(supervisord)
         self._rearm = Rearm(supervisord, GROUP)
-        self._pulses = Pulses(supervisord)
+        self._pulses = Pulses(supervisord, self._rearm.scans)
         self._place = Place(supervisord)
         self._guard = StdinGuard(supervisord) if guard_stdin else None
         self._keep_through_reread()

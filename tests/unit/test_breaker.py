@@ -138,6 +138,29 @@ def test_who_lives_again_closes_it_and_is_forgiven(shard: Program) -> None:
     assert shard.breaker.state == "closed"
 
 
+def test_a_crash_in_a_long_baseline_is_a_crash_loop(shard: Program) -> None:
+    """It says all along that it is scanning: dying after an hour of that, again and again, opens the breaker."""
+    for _ in range(SHORT_LIVES_MAX):
+        assert shard.breaker.state == "closed"
+        assert shard.breaker.begins() is None
+        for _ in range(3600):
+            shard.now += 1.0
+            shard.breaker.scans()
+        shard.now += shard.breaker.died(done=False)
+    assert shard.breaker.state == "stand-in"
+
+
+def test_a_baseline_later_in_life_takes_nothing_back(shard: Program) -> None:
+    """The aggregator lost its index: a watcher that has proved itself is forgiven all the same."""
+    shard.open()
+    assert shard.lives(5.0, done=True)[0] is not None
+    shard.breaker.begins()
+    shard.now += STEADY_S + 1
+    shard.breaker.scans()
+    assert shard.breaker.state == "closed"
+    assert shard.breaker.short_lives == 0
+
+
 def test_a_death_that_is_told_twice_counts_once(shard: Program) -> None:
     """supervisord's states make one death of an early exit, or two of a late one."""
     for _ in range(SHORT_LIVES_MAX - 1):
@@ -261,6 +284,24 @@ def test_when_the_stand_in_dies_supervisord_waits(rearm: Rearm) -> None:
     assert row["breaker"] == "waiting"
     assert 0 < row["retry_s"] <= 1.0
     assert row["deaths"] == SHORT_LIVES_MAX + 1
+
+
+def test_who_scans_is_known_by_its_pid(rearm: Rearm, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A pulse brings no more than that; an unknown pid is nobody's, and nothing raises."""
+    process = make_process("shards", "s0")
+    rearm._supervisord.process_groups = {"shards": SimpleNamespace(processes={"s0": process})}  # type: ignore[dict-item]
+    told: list[Breaker] = []
+
+    def scans(breaker: Breaker) -> None:
+        told.append(breaker)
+
+    monkeypatch.setattr(Breaker, "scans", scans)
+    rearm.scans(1)
+    assert told == []
+    rearm.scans(4242)
+    assert told == [rearm._breaker(process)]
+    rearm._supervisord.process_groups = None  # type: ignore[assignment]
+    rearm.scans(4242)
 
 
 def test_other_programs_only_wait(rearm: Rearm) -> None:

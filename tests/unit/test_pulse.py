@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -92,3 +93,17 @@ def test_who_is_stuck_in_the_kernel_is_killed_once_and_told(pulses: Pulses, kill
     del pulses._supervisord.process_groups["g"].processes["102"]  # the kernel let it go
     pulses._look(24.0)
     assert pulses.stuck_s(102) == 0
+
+
+def test_a_pulse_says_who_is_scanning(pulses: Pulses, state_dir: Path) -> None:
+    """The pid, and one word after it; anything else is no pulse."""
+    told: list[int] = []
+    pulses._scans = told.append
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
+        for pulse in (b"101", b"102 scanning", b"103 sleeping", b" scanning", b"104 scanning scanning", b"1" * 11 + b" scanning"):
+            sender.sendto(pulse, str(state_dir / "run/pulse.sock"))
+    pulses.handle_read_event()
+    assert told == [102]
+    assert {101, 102} <= pulses._heard.keys()
+    assert not {103, 104} & pulses._heard.keys()
+    assert pulses.refused == 4
