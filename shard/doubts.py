@@ -68,6 +68,8 @@ class Doubts:
         self._watch_remedy = watch_remedy
         self._planned = _ASKED if asked else _REMOTE
         self._unreadable: dict[bytes, Unreadable] = {}
+        #: (reason, remedy) where everything is swept by a stand-in for the watcher.
+        self.standing_in: tuple[str, str] | None = None
         #: Why there is no room for watches, as the backend said it last.
         self.no_room = ""
 
@@ -98,7 +100,8 @@ class Doubts:
         remedy = "make it again, or take it out of the roots"
         found += [Doubt(path, "missing", "the directory does not exist", remedy) for path in missing[:most]]
         planned = [p for p in places if p.polled and p.node is not None]
-        found += [Doubt(p.anchor.path, "polled", self._planned, "", p.anchor.directories) for p in planned[:most]]
+        state, (reason, remedy) = ("stand-in", self.standing_in) if self.standing_in else ("polled", (self._planned, ""))
+        found += [Doubt(p.anchor.path, state, reason, remedy, p.anchor.directories) for p in planned[:most]]
         short = [node for node in swept if not places[node.anchor].polled]
         if short and self.no_room:
             found.append(Doubt(short[0].path(), "polled", self.no_room, self._watch_remedy(len(short)), len(short)))

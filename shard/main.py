@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
 import zmq
 
 from shardwatch.shard.backend.base import Backend
@@ -26,6 +27,7 @@ from shardwatch.shard.contract.limits import BEAT_S, FRAME_BYTES_MAX, LIMIT_RESE
 from shardwatch.shard.contract.log import Sparse, open_log
 from shardwatch.shard.contract.planfile import Plan, read_plan
 from shardwatch.shard.contract.settings import Settings, read_settings
+from shardwatch.shard.contract.stand_in import StandIn, asked_to_stand_in
 from shardwatch.shard.contract.wire import Beat, Record, decode_down, encode
 from shardwatch.shard.mounts import Mounts
 from shardwatch.shard.send import Stream
@@ -42,6 +44,8 @@ _LOCK_WAIT_S = 20.0
 _BEAT_RETRY_NS = 50_000_000
 #: Shorter settle times are kept to the letter, at the price of half a millisecond.
 _SETTLE_MS_ROUNDED = 5
+#: Shortest life of a stand-in, ns: what ends within supervisord's start-up grace (1 s) counts as a failed start.
+_SHIFT_NS_MIN = 2_000_000_000
 
 
 def open_backend(names: set[str], watches_max: int) -> tuple[Backend, Callable[[int], str]]:
@@ -69,11 +73,13 @@ def open_backend(names: set[str], watches_max: int) -> tuple[Backend, Callable[[
 
 
 class ShardProcess:
-    """Owns the sockets, the lock and the loop."""
+    """Owns the sockets, the lock and the loop. `stand_in`: it sweeps for a while in the place of a watcher that crashes."""
 
-    def __init__(self, shard: str, layout: Layout, settings: Settings, plan: Plan) -> None:
+    def __init__(self, shard: str, layout: Layout, settings: Settings, plan: Plan, stand_in: StandIn | None = None) -> None:
         self.shard = shard
         anchors = plan.of(shard)
+        if stand_in is not None:
+            anchors = [msgspec.structs.replace(anchor, backend="polling") for anchor in anchors]
         if not anchors:
             raise UsageError(f"the plan gives nothing to shard {shard!r}", hint="the coordinator removes such shards by itself")
         self._lock = Lock(layout.lock(f"shard-{shard}"), wait_s=_LOCK_WAIT_S)
@@ -110,6 +116,8 @@ class ShardProcess:
             polling_asked=settings.backend == "polling",
             mounts=self._mounts,
         )
+        if stand_in is not None:
+            self._territory.doubts.standing_in = _why(stand_in, shard)
         # A wait is rounded up to whole milliseconds: half of one too late on average, so it is begun one shorter.
         quiet_ms = settings.settle_ms - 1 if settings.settle_ms >= _SETTLE_MS_ROUNDED else settings.settle_ms
         settle: Settle[Node] = Settle(quiet_ms * 1_000_000, settings.settle_ms_max * 1_000_000)
@@ -120,6 +128,12 @@ class ShardProcess:
         self._stopping = False
         self._beat_at = 0
         self._told = 0
+        self._stand_in = stand_in
+        self._born_at = time.monotonic_ns()
+        #: When a stand-in ends: known once it has looked at everything.
+        self._leave_at: int | None = None
+        #: Its time is over, and what it took on is done: it looks no more, and only waits until all is committed.
+        self._leaving = False
 
     def _emit(self, record: Record) -> None:
         self._stream.add(record)  # looked up each time: a new epoch has a new stream
@@ -146,7 +160,7 @@ class ShardProcess:
             poller.register(0, zmq.POLLIN)
         self._watcher.begin()
         while not self._stopping:
-            self._pulse.beat()
+            self._pulse.beat(scanning=not self._watcher.baseline_done)
             ready = dict(poller.poll(self._timeout_ms()))
             if wakeup_fd in ready:
                 with contextlib.suppress(BlockingIOError):
@@ -159,30 +173,44 @@ class ShardProcess:
             if self._backend.fileno() in ready:
                 self._watcher.absorb(self._backend.take())
             done = self._watcher.baseline_done
-            self._watcher.work()
+            self._leaving = self._is_over(time.monotonic_ns()) and done and not self._watcher.syncing
+            if not self._leaving:
+                self._watcher.work()
             now = time.monotonic_ns()
             if self._watcher.baseline_done and not done:
                 self._beat_at = now  # whoever waits for readiness sees the counts that belong to it
                 give_back()
+                if self._stand_in is not None and self._leave_at is None:
+                    self._leave_at = max(now + int(self._stand_in.for_s * 1e9), self._born_at + _SHIFT_NS_MIN)
             if now >= self._beat_at:
                 self._beat(now)  # before the frames: readiness, which they bring, is told with this beat's backend and doubts
             self._stream.flush(now)
+            if self._leaving and not self._stream.unacked:
+                log.info("the watcher is tried again")
+                return
             unsent = self._stream.unsent
             if unsent:
                 poller.register(self._push, zmq.POLLOUT)
             elif self._push in poller:
                 poller.unregister(self._push)
 
+    def _is_over(self, now: int) -> bool:
+        return self._leave_at is not None and now >= self._leave_at
+
     def _timeout_ms(self) -> int:
-        if not self._watcher.idle and not self._stream.full:
+        looks = not self._leaving and not self._stream.full
+        if looks and not self._watcher.idle:
             return 0
+        now = time.monotonic_ns()
         due = [self._beat_at]
-        if not self._stream.full:
+        if looks:
             due.append(self._watcher.next_due())
+        if self._leave_at is not None and not self._is_over(now):
+            due.append(self._leave_at)
         resend = self._stream.next_resend()
         if resend is not None:
             due.append(resend)
-        wait = min(due) - time.monotonic_ns()
+        wait = min(due) - now
         return max(0, -(-wait // 1_000_000))
 
     def _take_replies(self) -> None:
@@ -202,8 +230,9 @@ class ShardProcess:
             if not self._stream.reply(reply, time.monotonic_ns()):
                 self._new_epoch(reply.epoch)
                 continue
-            for token in reply.syncs:
-                self._watcher.sync(token)
+            if not self._is_over(time.monotonic_ns()):  # else the successor is asked again
+                for token in reply.syncs:
+                    self._watcher.sync(token)
             for directory, names in reply.looks:
                 self._watcher.look_again(directory, names)
 
@@ -225,7 +254,7 @@ class ShardProcess:
             epoch=self._stream.epoch,
             generation=self._generation,
             pid=os.getpid(),
-            state="watching" if watcher.baseline_done else "scanning",
+            state="scanning" if not watcher.baseline_done else "stand-in" if self._stand_in is not None else "watching",
             backend=self._backend.name,
             directories=territory.directories,
             files=territory.files if watcher.baseline_done else territory.reader.looks,
@@ -274,6 +303,15 @@ def _stdin_is_guard() -> bool:
     return stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode)
 
 
+def _why(stand_in: StandIn, shard: str) -> tuple[str, str]:
+    """Reason and remedy for `status`. The reason is always the same: what changes would be news each time."""
+    remedy = (
+        f"see logs/shard-{shard}.log; it died {stand_in.deaths} times in a row, and is tried again by itself after "
+        f"{stand_in.for_s:.0f} s, or at once by `supervisorctl restart shards:{shard}`"
+    )
+    return "its watcher crashes again and again, so it is swept", remedy
+
+
 def _more_watches(directories: int) -> str:
     """Room for these directories, for others' growth and for the reserve that the plan leaves."""
     return _raise("max_user_watches", lambda allowed: int((allowed + directories) / (1 - LIMIT_RESERVE)), 65_536)
@@ -310,7 +348,8 @@ def main(argv: list[str] | None = None) -> int:
         plan = read_plan(layout.plan)
         if plan is None:
             raise UsageError("there is no plan yet", hint="the coordinator writes it; it will be tried again", retryable=True)
-        process = ShardProcess(options.shard, layout, settings, plan)
+        stand_in = asked_to_stand_in()
+        process = ShardProcess(options.shard, layout, settings, plan, stand_in)
     except (ShardwatchError, OSError) as error:
         log.error("%s", error)
         print(f"shardwatch-shard: error: {error}", file=sys.stderr)
@@ -319,6 +358,8 @@ def main(argv: list[str] | None = None) -> int:
     signal.signal(signal.SIGINT, lambda *_: process.stop())
     signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
     log.info("shard %s, epoch %d, %d anchors", options.shard, process._lock.epoch, len(process._territory.places))
+    if stand_in is not None:
+        log.warning("the watcher died %d times in a row: sweeping for %.1f s in its place", stand_in.deaths, stand_in.for_s)
     try:
         process.run(reader)
     finally:

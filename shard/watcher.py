@@ -173,6 +173,11 @@ class Watcher:
         return len(self._settle) + len(self._directories) + len(self._urgent) + self.pace.owed
 
     @property
+    def syncing(self) -> bool:
+        """Whether a sync is to be answered yet."""
+        return bool(self._syncs)
+
+    @property
     def idle(self) -> bool:
         return not (self._urgent or self._directories or self._scans)
 

@@ -123,7 +123,7 @@ class ServiceEngine:
 
     def _check_deaths(self) -> None:
         for program in service.programs(self._layout):
-            if program["deaths"] >= service.DEATHS_MAX:
+            if service.keeps_ending(program):
                 name = program["name"] if program["group"] == program["name"] else f"shard-{program['name']}"
                 words = service.last_words(self._layout, name)
                 raise ServiceError(f"{name} keeps ending: {words}", hint=f"logs: {self._layout.logs}")

@@ -49,8 +49,6 @@ KILL_S: Final = 2.0
 FIND_S: Final = 2.0
 #: Seconds between two looks at something that can't be waited for.
 LOOK_S: Final = 0.01
-#: Deaths of one program within a minute after which `wait_ready` gives up.
-DEATHS_MAX: Final = 5
 #: Seconds after which a refusal that may pass (a full disk) has not.
 REFUSED_S: Final = 3.0
 RETRYABLE: Final = frozenset({"busy", "stopping", "storage"})
@@ -186,9 +184,14 @@ def wait_ready(
 
 def _check_deaths(layout: Layout) -> None:
     for program in programs(layout):
-        if program["deaths"] >= DEATHS_MAX:
+        if keeps_ending(program):
             name = program["name"] if program["group"] == program["name"] else f"shard-{program['name']}"
             raise ServiceError(f"{name} keeps ending: {last_words(layout, name)}", hint=f"logs: {layout.logs}")
+
+
+def keeps_ending(program: Mapping[str, Any]) -> bool:
+    """Whether a service waits for that program in vain: its breaker is open, and nobody stands in for it."""
+    return bool(program["breaker"] == "waiting")
 
 
 def programs(layout: Layout, timeout_s: float = 2.0) -> list[dict[str, Any]]:

@@ -85,6 +85,10 @@ def identity(path: Path) -> tuple[int, int] | None:
     return found.st_dev, found.st_ino
 
 
+#: Follows the pid in a pulse of who has not done yet what it was started for: it has not proved that it can live.
+SCANNING = b" scanning"
+
+
 class Pulse:
     """Tells supervisord's plugin that this process's main loop turns (`supervisor.plugin.pulse`); a lost one costs nothing."""
 
@@ -94,13 +98,16 @@ class Pulse:
         self._pid = b"%d" % os.getpid()
         self._next = 0.0
 
-    def beat(self) -> None:
-        """Call it as often as you like: one pulse a second at most is sent. Never blocks, never raises."""
+    def beat(self, *, scanning: bool = False) -> None:
+        """Call it as often as you like: one pulse a second at most is sent. Never blocks, never raises.
+
+        `scanning`: a crash from now on is as good as one at the start (`supervisor.plugin.breaker`).
+        """
         now = time.monotonic()
         if now >= self._next:
             self._next = now + PULSE_S
             with contextlib.suppress(OSError):  # nobody listens, or too many are waiting
-                self._socket.sendto(self._pid, self._path)
+                self._socket.sendto(self._pid + SCANNING if scanning else self._pid, self._path)
 
     def close(self) -> None:
         self._socket.close()

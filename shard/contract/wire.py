@@ -100,7 +100,7 @@ class Doubt(msgspec.Struct, array_like=True, frozen=True):
     """A subtree that is not watched, or cannot be read: what, why, and what to do."""
 
     path: bytes
-    #: polled | unreadable | missing | unmounted | loop
+    #: polled | stand-in | unreadable | missing | unmounted | loop
     state: str
     reason: str
     remedy: str
@@ -115,7 +115,7 @@ class Beat(msgspec.Struct, tag="beat", array_like=True, frozen=True):
     epoch: _Count
     generation: _Count
     pid: int
-    #: starting | scanning | watching
+    #: starting | scanning | watching | stand-in
     state: str
     backend: str
     directories: int

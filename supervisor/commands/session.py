@@ -171,7 +171,7 @@ class Session:
     def _check_programs(self) -> None:
         """Raises ServiceError when a program of a service that is not ready yet can't be kept alive."""
         for program in service.programs(self._prepared.layout):
-            if program["deaths"] >= service.DEATHS_MAX:
+            if service.keeps_ending(program):
                 name = program["name"] if program["group"] == program["name"] else f"shard-{program['name']}"
                 raise ServiceError(f"{name} keeps ending: {self._last_words(name)}", hint="`shardwatch doctor` may know why")
 

@@ -56,6 +56,7 @@ def text_of(found: Mapping[str, Any]) -> str:
         degraded_text,
         groups_table,
         processes_table,
+        processes_text,
         set_aside_text,
         shards_table,
     )
@@ -72,6 +73,7 @@ def text_of(found: Mapping[str, Any]) -> str:
             parts.append(_known(engine))
         parts += [f"note: {readable(str(note))}\n" for note in engine.get("notes") or []]
     parts.append(processes_table(found["processes"]))
+    parts.append(processes_text(found["processes"]))
     if engine is not None:
         parts.append(shards_table(engine.get("shards") or []))
         parts.append(degraded_text(engine.get("degraded") or []))

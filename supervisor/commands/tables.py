@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final
 
 from shardwatch.supervisor.render import counted, readable, table
 
@@ -20,6 +20,30 @@ def groups_table(groups: Sequence[Row]) -> str:
 def processes_table(processes: Sequence[Row]) -> str:
     header = ("process", "state", "pid", "up", "deaths/min")
     return table(header, [(p["name"], p["state"], str(p["pid"]), duration(p["up_s"]), p["deaths"]) for p in processes])
+
+
+def processes_text(processes: Sequence[Row]) -> str:
+    """Programs that crash again and again, or can't even be killed: what is done about it, and what to do."""
+    lines = []
+    for p in processes:
+        name, stuck_s = str(p["name"]), float(p["stuck_s"])
+        log = name.replace("shards:", "shard-", 1)
+        if p["breaker"] != "closed":
+            lines.append(f"{name} died {counted(int(p['short_lives']), 'time')} in a row, {_MEANWHILE[p['breaker']](p)}")
+            remedy = f"`supervisorctl -c STATE_DIR/supervisord.conf restart {name}` tries it at once"
+            lines.append(f"    -> see logs/{log}.log; {remedy}")
+        if stuck_s:
+            lines.append(f"{name} (pid {p['pid']}) was killed {duration(stuck_s)} ago and is there still: stuck in the kernel")
+            lines.append("    -> look for a disk or a network filesystem that hangs; no other takes its place while it is there")
+    return "".join(line + "\n" for line in lines)
+
+
+#: What happens while a breaker is open, or half open.
+_MEANWHILE: Final[Mapping[str, Callable[[Row], str]]] = {
+    "stand-in": lambda p: f"a stand-in sweeps its subtrees; tried again after {duration(p['retry_s'])}",
+    "waiting": lambda p: f"nobody runs in its place; tried again in {duration(p['retry_s'])}",
+    "trying": lambda p: f"tried again since {duration(p['up_s'])}",
+}
 
 
 def shards_table(shards: Sequence[Row]) -> str:

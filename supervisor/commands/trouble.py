@@ -79,7 +79,7 @@ def _findings(status: Mapping[str, Any]) -> Iterator[_Finding]:
         yield _Finding(
             key=("degraded", state, reason),
             level="warning" if state == "polled" else "error",
-            message=f"{counted(count, 'directory')} {state} ({where}): {reason}",
+            message=f"{counted(count, 'directory')} {_STATES.get(state, state)} ({where}): {reason}",
             remedy=combined_remedy([str(d["remedy"]) for d in doubts]),
             count=count,
         )
@@ -90,6 +90,9 @@ def _findings(status: Mapping[str, Any]) -> Iterator[_Finding]:
     for note in status.get("notes") or []:
         yield _Finding(("note", str(note)), "warning", str(note))
 
+
+#: How a state reads in a line, where it is not itself the word.
+_STATES: Final = {"stand-in": "swept by a stand-in"}
 
 _SYSCTL = re.compile(r"(fs\.inotify\.\w+=)(\d+)")
 

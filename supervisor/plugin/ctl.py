@@ -17,7 +17,7 @@ class ShardsCtl(ControllerPluginBase):
         self.ctl = controller
 
     def do_shards(self, arg: str) -> None:
-        """shards [NAME ...]\tstate, pid, uptime, time to the next start, deaths in the last minute"""
+        """shards [NAME ...]\tstate, pid, uptime, deaths in the last minute, breaker, time to the next try"""
         if not self.ctl.upcheck():
             return
         try:
@@ -44,10 +44,12 @@ def _line(row: dict[str, Any]) -> str:
     parts = [f"{full:<32} {row['state']:<9}"]
     if row["pid"]:
         parts.append(f"pid {row['pid']}, up {row['up_s']:.1f} s")
-    if row["retry_s"]:
-        parts.append(f"next start in {row['retry_s']:.1f} s")
     if row["deaths"]:
         parts.append(f"{row['deaths']} deaths in the last minute")
+    if row["breaker"] != "closed":
+        parts.append(f"breaker {row['breaker']}")
+    if row["retry_s"]:
+        parts.append(f"next try in {row['retry_s']:.1f} s")
     if row["error"]:
         parts.append(row["error"])
     return " ".join(parts[:2]) + "".join(f", {part}" for part in parts[2:])

@@ -14,6 +14,7 @@ import os
 import signal
 import socket
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
@@ -21,6 +22,8 @@ from supervisor import events
 from supervisor.process import Subprocess
 from supervisor.states import ProcessStates
 from supervisor.supervisord import Supervisor
+
+from shardwatch.shard.contract.life import SCANNING
 
 #: The same as contract.limits.SILENT_S (a test compares them), kept apart to import little.
 SILENT_S: Final = 5.0
@@ -35,8 +38,9 @@ _LOOK_S: Final = 0.5
 SOCKET: Final = "run/pulse.sock"
 #: Pulses taken in one pass of supervisord's loop: a flood of them must not keep it from everything else.
 _PULSES_MAX: Final = 1000
-#: What each of ours sends is a pid; anything longer is refused.
+#: What each of ours sends is a pid, and SCANNING after it or nothing; anything else is refused.
 _PID_BYTES_MAX: Final = 10
+_PULSE_BYTES_MAX: Final = _PID_BYTES_MAX + len(SCANNING)
 
 
 class Pulses:
@@ -44,8 +48,10 @@ class Pulses:
 
     _old: int | None = None
 
-    def __init__(self, supervisord: Supervisor) -> None:
+    def __init__(self, supervisord: Supervisor, scans: Callable[[int], None] = lambda pid: None) -> None:
+        """`scans` is told the pid of who lives and has not finished its baseline; it never raises."""
         self._supervisord = supervisord
+        self._scans = scans
         self._map = supervisord.options.get_socket_map()
         if Pulses._old is not None:
             self._map.pop(Pulses._old, None)  # supervisord closed it by number at its reload
@@ -128,13 +134,16 @@ class Pulses:
         now = time.monotonic()
         for _ in range(_PULSES_MAX):
             try:
-                pulse = self._socket.recv(_PID_BYTES_MAX + 1)
+                datagram = self._socket.recv(_PULSE_BYTES_MAX + 1)
             except OSError:
                 break
-            if len(pulse) <= _PID_BYTES_MAX and pulse.isdigit():
-                self._heard[int(pulse)] = now
-            else:
+            pulse = datagram.removesuffix(SCANNING)
+            if len(pulse) > _PID_BYTES_MAX or not pulse.isdigit():
                 self._refuse(now)
+                continue
+            self._heard[int(pulse)] = now
+            if pulse != datagram:
+                self._scans(int(pulse))
         if now - self._looked >= _LOOK_S:
             self._look(now)
 

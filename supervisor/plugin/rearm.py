@@ -1,100 +1,165 @@
 """Paces restarts: no state of a program is final, and no crash loop is hot. Runs inside supervisord.
 
 Stock supervisord waits 1, 2, 3, ... seconds between starts that fail, gives up for ever (FATAL) after some, and starts
-again without any wait what dies after its start-up grace. Here every death of a program within WINDOW_S counts, early
-or late: the first few are followed by a new process at once, then the wait grows to DELAY_S_MAX and stays there.
+again without any wait what dies after its start-up grace. Here a breaker for each program decides (breaker.py), which counts
+every death, early or late, and a shard whose breaker is open is started as a stand-in: same program, same id, same lock, with
+one more variable in its environment.
 
-What an operator stops (`supervisorctl stop`) stays stopped. Nothing here may raise: see wake.py.
+What an operator stops (`supervisorctl stop`) stays stopped, and what he starts begins anew. Nothing here may raise: see wake.py.
 """
 
 from __future__ import annotations
 
 import math
+import os
+import random
+import signal
 import time
 from collections import deque
-from typing import Final
+from collections.abc import Callable
+from typing import Any, Final
 
 from supervisor import events
 from supervisor.process import Subprocess
 from supervisor.states import ProcessStates, SupervisorStates
 from supervisor.supervisord import Supervisor
 
-#: Deaths older than this are forgotten, seconds.
+from shardwatch.shard.contract.stand_in import STAND_IN_VARIABLE
+from shardwatch.supervisor.plugin.breaker import Breaker
+
+#: Deaths that `status` counts are no older than this, seconds.
 WINDOW_S: Final = 60.0
-#: Longest wait before a new process, seconds.
-DELAY_S_MAX: Final = 5.0
-#: Deaths within the window that are an accident, not a loop.
-ACCIDENTS_MAX: Final = 10
-
-
-def delay_s(deaths: int) -> float:
-    """Seconds to wait after the last of `deaths` (>= 1) within the window: 0.05 a death at first, then 1, 2, 4, 5."""
-    if deaths <= ACCIDENTS_MAX:
-        return 0.05 * deaths
-    return min(DELAY_S_MAX, 2.0 ** (deaths - ACCIDENTS_MAX - 1))
+#: Deaths that are remembered of a program.
+_DEATHS_MAX: Final = 100
 
 
 class Rearm:
-    """Subscribes to deaths, and sets the time of the next start."""
+    """Subscribes to starts and deaths, and sets who is started next, and when.
 
-    def __init__(self, supervisord: Supervisor) -> None:
+    Args:
+        group: whose programs have stand-ins.
+    """
+
+    def __init__(self, supervisord: Supervisor, group: str = "shards") -> None:
         self._supervisord = supervisord
+        self._group = group
         self._deaths: dict[tuple[str, str], deque[float]] = {}
+        self._breakers: dict[tuple[str, str], Breaker] = {}
+        events.subscribe(events.ProcessStateStartingEvent, self._on_starting)
         events.subscribe(events.ProcessStateBackoffEvent, self._on_backoff)
         events.subscribe(events.ProcessStateExitedEvent, self._on_exited)
+        events.subscribe(events.ProcessStateStoppedEvent, self._on_stopped)
         events.subscribe(events.ProcessStateFatalEvent, self._on_fatal)
 
-    def deaths(self, process: Subprocess) -> int:
-        """How often the process died within the window."""
-        return len(self._recent(process, time.monotonic()))
+    def row(self, process: Subprocess) -> dict[str, Any]:
+        """What `status` says of a program's deaths, and of what comes next."""
+        breaker = self._breaker(process)
+        retry_s = breaker.tried_in_s()
+        if process.state == ProcessStates.BACKOFF:
+            retry_s = max(0.0, process.delay - time.time())
+        return {
+            "deaths": len(self._recent(process, time.monotonic())),
+            "short_lives": breaker.short_lives,
+            "breaker": breaker.state,
+            "retry_s": round(retry_s, 3),
+        }
 
     def forget(self, process: Subprocess) -> None:
-        """A new beginning: in BACKOFF the process starts with the next pass."""
+        """A new beginning: in BACKOFF the process starts with the next pass, and a stand-in leaves."""
+        standing_in = self._breaker(process).state == "stand-in"
         self._deaths.pop(_key(process), None)
+        self._breakers.pop(_key(process), None)
         if process.state == ProcessStates.BACKOFF:
             process.backoff = 0
             process.delay = 0.0
+        elif standing_in and process.pid and process.state in (ProcessStates.STARTING, ProcessStates.RUNNING):
+            os.kill(process.pid, signal.SIGTERM)
+
+    def scans(self, pid: int) -> None:
+        """That process has not finished its baseline: it has yet to prove that it can live. Never raises."""
+        try:
+            for group in self._supervisord.process_groups.values():
+                for process in group.processes.values():
+                    if process.pid == pid:
+                        self._breaker(process).scans()
+        except Exception as error:  # noqa: BLE001 - whatever it is, supervisord must live on
+            self._say(f"rearm: {error!r}")
+
+    def _breaker(self, process: Subprocess) -> Breaker:
+        key = _key(process)
+        breaker = self._breakers.get(key)
+        if breaker is None:
+            breaker = Breaker(has_stand_in=key[0] == self._group, clock=time.monotonic, random=random.random)
+            self._breakers[key] = breaker
+        return breaker
 
     def _recent(self, process: Subprocess, now: float) -> deque[float]:
-        recent = self._deaths.setdefault(_key(process), deque(maxlen=2 * ACCIDENTS_MAX))
+        recent = self._deaths.setdefault(_key(process), deque(maxlen=_DEATHS_MAX))
         while recent and recent[0] < now - WINDOW_S:
             recent.popleft()
         return recent
 
+    def _guarded(self, deed: Callable[[Subprocess], None], event: events.ProcessStateEvent) -> None:
+        try:
+            deed(event.process)
+        except Exception as error:  # noqa: BLE001 - whatever it is, supervisord must live on
+            self._say(f"rearm: {error!r}")
+
+    def _on_starting(self, event: events.ProcessStateEvent) -> None:
+        """It is about to be forked: its environment is read after this."""
+        self._guarded(self._start, event)
+
+    def _start(self, process: Subprocess) -> None:
+        stand_in = self._breaker(process).begins()
+        if _key(process)[0] != self._group:
+            return
+        environment = {k: v for k, v in (process.config.environment or {}).items() if k != STAND_IN_VARIABLE}
+        if stand_in is not None:
+            environment[STAND_IN_VARIABLE] = stand_in.text()
+            self._say(f"{process.config.name} died {stand_in.deaths} times in a row: a stand-in for {stand_in.for_s:.1f} s")
+        process.config.environment = environment
+
     def _on_backoff(self, event: events.ProcessStateEvent) -> None:
         """It died before its start-up grace was over, or could not be started at all."""
-        try:
-            process = event.process
-            now = time.monotonic()
-            recent = self._recent(process, now)
-            recent.append(now)
-            wait = delay_s(len(recent))
-            process.delay = time.time() + wait
-            # supervisord takes delay > now + backoff for a clock that was set back, backoff > startretries for FATAL.
-            process.backoff = min(math.ceil(wait), process.config.startretries)
-        except Exception as error:  # noqa: BLE001
-            self._say(f"rearm: {error!r}")
+        self._guarded(self._back_off, event)
+
+    def _back_off(self, process: Subprocess) -> None:
+        self._wait(process, self._died(process, done=False))
 
     def _on_exited(self, event: events.ProcessStateEvent) -> None:
         """It died after its grace: supervisord would start it at once, for ever. A loop has to wait like any other."""
-        try:
-            process = event.process
-            now = time.monotonic()
-            recent = self._recent(process, now)
-            if len(recent) >= ACCIDENTS_MAX:
-                process.change_state(ProcessStates.BACKOFF)  # which counts it
-            else:
-                recent.append(now)
-        except Exception as error:  # noqa: BLE001
-            self._say(f"rearm: {error!r}")
+        self._guarded(self._exit, event)
+
+    def _exit(self, process: Subprocess) -> None:
+        wait_s = self._died(process, done=process.exitstatus == 0)
+        if self._breaker(process).state == "waiting":
+            process.change_state(ProcessStates.BACKOFF)  # which tells of the same death again
+            self._wait(process, wait_s)
+
+    def _on_stopped(self, event: events.ProcessStateEvent) -> None:
+        """An operator did that, and begins anew when he starts it."""
+        self._guarded(self.forget, event)
 
     def _on_fatal(self, event: events.ProcessStateEvent) -> None:
-        try:
-            # While supervisord shuts down it makes FATAL of BACKOFF itself, and waits for that.
-            if self._supervisord.options.mood >= SupervisorStates.RUNNING:
-                event.process.change_state(ProcessStates.BACKOFF)
-        except Exception as error:  # noqa: BLE001
-            self._say(f"rearm: {error!r}")
+        # While supervisord shuts down it makes FATAL of BACKOFF itself, and waits for that.
+        self._guarded(self._take_back, event)
+
+    def _take_back(self, process: Subprocess) -> None:
+        if self._supervisord.options.mood >= SupervisorStates.RUNNING:
+            process.change_state(ProcessStates.BACKOFF)
+
+    def _died(self, process: Subprocess, *, done: bool) -> float:
+        """Counts one death; returns the wait in seconds."""
+        breaker = self._breaker(process)
+        if breaker.alive and not (done and breaker.state == "stand-in"):
+            now = time.monotonic()
+            self._recent(process, now).append(now)
+        return breaker.died(done=done)
+
+    def _wait(self, process: Subprocess, wait_s: float) -> None:
+        process.delay = time.time() + wait_s
+        # supervisord takes delay > now + backoff for a clock that was set back, backoff > startretries for FATAL.
+        process.backoff = min(math.ceil(wait_s), process.config.startretries)
 
     def _say(self, line: str) -> None:
         try:

@@ -16,7 +16,7 @@ from typing import Any, Final
 from supervisor.http import NOT_DONE_YET
 from supervisor.options import ProcessConfig, ProcessGroupConfig, UnhosedConfigParser
 from supervisor.process import Subprocess
-from supervisor.states import STOPPED_STATES, ProcessStates, SupervisorStates, getProcessStateDescription
+from supervisor.states import STOPPED_STATES, SupervisorStates, getProcessStateDescription
 from supervisor.supervisord import Supervisor
 from supervisor.xmlrpc import Faults, RPCError
 
@@ -46,8 +46,8 @@ class ShardsRPC:
         self._options = supervisord.options
         self._template = template
         self._wake = Wake(supervisord)
-        self._rearm = Rearm(supervisord)
-        self._pulses = Pulses(supervisord)
+        self._rearm = Rearm(supervisord, GROUP)
+        self._pulses = Pulses(supervisord, self._rearm.scans)
         self._place = Place(supervisord)
         self._guard = StdinGuard(supervisord) if guard_stdin else None
         self._keep_through_reread()
@@ -97,7 +97,7 @@ class ShardsRPC:
         return wait_until_gone
 
     def rearm(self, name: str) -> bool:
-        """Start a program at once that waits in BACKOFF, and forget how often it died
+        """Start a program at once that waits, or that a stand-in runs for, and forget how often it died
 
         @param string name   Name of a program, or id of a shard
         @return boolean result  True if there is such a program
@@ -110,7 +110,7 @@ class ShardsRPC:
         return bool(found)
 
     def status(self) -> list[dict[str, Any]]:
-        """Tell of every program: state, pid, seconds up, seconds until the next start, deaths in a minute, hangs, seconds stuck
+        """Tell of every program: state, pid, seconds up, deaths, breaker, seconds until it is tried again, hangs, seconds stuck
 
         @return array result  A list of structs
         """
@@ -123,8 +123,7 @@ class ShardsRPC:
                 "state": getProcessStateDescription(process.state),
                 "pid": process.pid,
                 "up_s": round(max(0.0, now - process.laststart), 3) if process.pid else 0.0,
-                "retry_s": round(max(0.0, process.delay - now), 3) if process.state == ProcessStates.BACKOFF else 0.0,
-                "deaths": self._rearm.deaths(process),
+                **self._rearm.row(process),
                 "error": process.spawnerr or "",
                 **row(self._pulses, process),
             }

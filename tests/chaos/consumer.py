@@ -67,7 +67,7 @@ class Mirror:
     def _take(self, event: Event, fenced: bool) -> str:
         path = os.fsencode(event.path)
         if event.moved_from:
-            # The tick is that of the new path. If the batch fails, the old one's deletion may come alone, with its own, lower one.
+            # The tick is that of the new path. If the batch fails, the old one's deletion may come alone, with its own.
             self._db.execute(
                 "UPDATE file SET size=NULL, mtime_ns=NULL, gone=1 WHERE path=? AND tick<?",
                 (os.fsencode(event.moved_from), event.tick),

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import psutil
@@ -65,3 +67,18 @@ def test_a_suspended_service_goes_on(state_dir: Path, root: Path, no_leaks: None
         service.assert_mirrored(consumer, root)
         assert {name: row["pid"] for name, row in service.programs().items()} == before
         assert all(row["hung"] == 0 for row in service.programs().values())
+
+
+def test_a_shard_beside_a_living_one_is_refused(state_dir: Path, root: Path, no_leaks: None) -> None:
+    """As beside one that is stuck in the kernel and can't be killed: its lock keeps out whoever else starts, whoever starts it.
+    It says who holds the lock, sends nothing, and the first goes on in its epoch."""
+    with running(state_dir, settings_for(root, shards=2)) as service, consuming(state_dir) as consumer:
+        service.assert_mirrored(consumer, root)
+        before = {row["id"]: (row["epoch"], row["pid"]) for row in service.client.status()["shards"]}
+        argv = [sys.executable, "-P", "-m", "shardwatch.shard.main", "--state-dir", os.fspath(state_dir), "--shard", "s0"]
+        second = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60, check=False)
+        assert second.returncode == 75
+        assert f"shard-s0.lock is held by process {before['s0'][1]}" in second.stderr
+        service.assert_mirrored(consumer, root)
+        assert {row["id"]: (row["epoch"], row["pid"]) for row in service.client.status()["shards"]} == before
+        assert service.client.status()["foreign"] == 0

@@ -61,6 +61,16 @@ def test_unreadable_is_an_error_and_comes_first() -> None:
     assert "1 directory unreadable" in lines[0]["message"]
 
 
+def test_a_stand_in_is_an_error_and_not_news_at_every_try() -> None:
+    """Its remedy counts the deaths, and that is not worth a line each time."""
+    trouble = Trouble()
+    stand_in = {"path": "/r/x", "state": "stand-in", "reason": "crashes", "remedy": "5 times", "directories": 2}
+    (line,) = trouble.lines({"degraded": [stand_in]})
+    assert line["level"] == "error"
+    assert "2 directories swept by a stand-in (/r/x): crashes" in line["message"]
+    assert trouble.lines({"degraded": [{**stand_in, "remedy": "6 times"}]}) == []
+
+
 def test_a_silent_shard_and_a_note_are_told() -> None:
     """A shard that hangs, and what the aggregator has to say of its start."""
     lines = Trouble().lines({"shards": [{"id": "03", "state": "silent"}], "notes": ["the index was damaged"]})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -13,7 +14,7 @@ import pytest
 from supervisor import events
 from supervisor.states import ProcessStates
 
-from shardwatch.supervisor.plugin.pulse import SILENT_S, Pulses
+from shardwatch.supervisor.plugin.pulse import SILENT_S, Pulses, row
 
 
 @pytest.fixture
@@ -77,3 +78,32 @@ def test_all_silent_are_killed_by_ticks_alone(pulses: Pulses, killed: list[int])
     for now in (5.0, 10.0, 15.0):
         pulses._look(now)
     assert killed == [101, 102]
+
+
+def test_who_is_stuck_in_the_kernel_is_killed_once_and_told(pulses: Pulses, killed: list[int]) -> None:
+    """SIGKILL does not end it (it waits for a dead disk): for how long is said, until it is gone; it is not killed again."""
+    for now in (2.0, 4.0, 6.0, 8.0, 20.0, 22.0):
+        pulses._heard[101] = now
+        pulses._look(now)
+    assert killed == [102]
+    assert pulses.stuck_s(102) > 0
+    assert pulses.stuck_s(101) == 0
+    stuck: Any = SimpleNamespace(pid=102, config=SimpleNamespace(name="p102"))
+    assert row(pulses, stuck) == {"hung": 1, "stuck_s": pulses.stuck_s(102)}
+    del pulses._supervisord.process_groups["g"].processes["102"]  # the kernel let it go
+    pulses._look(24.0)
+    assert pulses.stuck_s(102) == 0
+
+
+def test_a_pulse_says_who_is_scanning(pulses: Pulses, state_dir: Path) -> None:
+    """The pid, and one word after it; anything else is no pulse."""
+    told: list[int] = []
+    pulses._scans = told.append
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
+        for pulse in (b"101", b"102 scanning", b"103 sleeping", b" scanning", b"104 scanning scanning", b"1" * 11 + b" scanning"):
+            sender.sendto(pulse, str(state_dir / "run/pulse.sock"))
+    pulses.handle_read_event()
+    assert told == [102]
+    assert {101, 102} <= pulses._heard.keys()
+    assert not {103, 104} & pulses._heard.keys()
+    assert pulses.refused == 4

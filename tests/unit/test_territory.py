@@ -1215,6 +1215,9 @@ def test_an_anchor_that_is_planned_to_be_polled_has_no_watch(make: Callable[...,
     assert shard.backend.watches() == 2
     report = shard.territory.doubts.report(shard.territory.places, shard.territory.swept)
     assert [(d.path, d.state) for d in report] == [(scene.engine.root + b"/net", "polled")]
+    shard.territory.doubts.standing_in = ("its watcher crashes", "see its log")
+    (doubt,) = shard.territory.doubts.report(shard.territory.places, shard.territory.swept)
+    assert (doubt.state, doubt.reason, doubt.remedy) == ("stand-in", "its watcher crashes", "see its log")
     scene.put("net/a/g.json", "b/g.json")
     scene.equal()
 

@@ -9,6 +9,7 @@ class Subprocess:
     delay: float
     backoff: int
     spawnerr: str | None
+    exitstatus: int | None
     def change_state(self, new_state: int, expected: bool = True) -> None: ...
     def stop(self) -> str | None: ...
 

@@ -1,0 +1,119 @@
+"""Decides what is started after a death, and when. Pure: the clock and the random numbers are passed in.
+
+The first few deaths are accidents: a new process at once. Who dies again and again, each time soon after its start, goes
+through a breaker. It opens, and the program itself waits: 1, 2, 4, … 30 s, jittered. A shard has a stand-in meanwhile, which
+sweeps its subtree and ends by itself; where that crashes too, nobody runs until the wait is over. Then the program itself is
+tried. If it dies soon, the breaker opens again, for longer; once it has lived for STEADY_S, all is forgotten.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final, Literal
+
+from shardwatch.shard.contract.stand_in import StandIn
+
+#: A life that ends sooner after its start, or its baseline, counts, seconds. The same as DELAY_S_MAX: what dies less often than
+#: that is restarted no more often than an open breaker allows.
+STEADY_S: Final = 30.0
+#: Short lives in a row at which the breaker opens.
+SHORT_LIVES_MAX: Final = 5
+#: Longest wait before a program that crashes again and again is tried again, seconds.
+DELAY_S_MAX: Final = 30.0
+#: Wait after the first death in a row, seconds; n times that after the n-th, until the breaker opens.
+PAUSE_S: Final = 0.05
+
+#: closed: it runs, or is restarted at once. stand-in, waiting: the breaker is open, and a stand-in runs, or nobody. trying: the
+#: program runs again, and has yet to live for STEADY_S.
+State = Literal["closed", "stand-in", "waiting", "trying"]
+
+
+def delay_s(opened: int, random: Callable[[], float]) -> float:
+    """Seconds for which a breaker stays open that opens for the `opened`-th (>= 1) time in a row: up to 1, 2, 4, … 30, and at
+    least half of it. `random` gives numbers in [0, 1): programs that die together shall not all come back together."""
+    longest = min(DELAY_S_MAX, 2.0 ** min(opened - 1, 10))
+    return longest * (0.5 + 0.5 * random())
+
+
+class Breaker:
+    """Of one program. `begins` and `died` alternate; a `died` too many (supervisord tells of one death twice) counts for none.
+
+    Args:
+        has_stand_in: whether something can be started in the program's place.
+        clock: monotonic seconds.
+        random: numbers in [0, 1).
+    """
+
+    def __init__(self, *, has_stand_in: bool, clock: Callable[[], float], random: Callable[[], float]) -> None:
+        self._has_stand_in = has_stand_in
+        self._clock = clock
+        self._random = random
+        self._state: State = "closed"
+        self._short_lives = 0
+        #: How often it opened since it was last closed.
+        self._opened = 0
+        #: How long it is open this time, seconds, and until when.
+        self._delay_s = 0.0
+        self._open_until = 0.0
+        #: Since when it has lived without what makes a life short: its start, or its first baseline.
+        self._since = clock()
+        #: A process lives, or is being started.
+        self.alive = True
+
+    @property
+    def state(self) -> State:
+        return "closed" if self._steady() else self._state
+
+    @property
+    def short_lives(self) -> int:
+        """How often in a row the program itself died soon after its start."""
+        return 0 if self._steady() else self._short_lives
+
+    def tried_in_s(self) -> float:
+        """Seconds until the program itself is tried again, at the earliest; 0 where it is not kept from it."""
+        return max(0.0, self._open_until - self._clock()) if self._state in ("stand-in", "waiting") else 0.0
+
+    def begins(self) -> StandIn | None:
+        """A process is being started now: a stand-in, with what it has to know, or (None) the program itself."""
+        self._since = self._clock()
+        self.alive = True
+        if self._state == "waiting":
+            self._state = "trying"
+        return StandIn(self._short_lives, self._delay_s) if self._state == "stand-in" else None
+
+    def died(self, *, done: bool) -> float:
+        """It is dead; returns how long to wait before the next start, in seconds. `done`: it ended with code 0, as a stand-in
+        does whose time is over."""
+        now = self._clock()
+        if not self.alive:
+            return max(PAUSE_S, self._open_until - now)
+        self._close_if_steady()
+        self.alive = False
+        if self._state == "stand-in":
+            if done:
+                self._state = "trying"
+                return 0.0
+            self._state = "waiting"
+            return max(0.0, self._open_until - now)
+        self._short_lives += 1
+        if self._short_lives < SHORT_LIVES_MAX:
+            return PAUSE_S * self._short_lives
+        self._opened += 1
+        self._delay_s = delay_s(self._opened, self._random)
+        self._open_until = now + self._delay_s
+        self._state = "stand-in" if self._has_stand_in else "waiting"
+        return 0.0 if self._has_stand_in else self._delay_s
+
+    def scans(self) -> None:
+        """What lives has not finished its baseline: its life is short if it ends within STEADY_S from now. So a watcher that
+        crashes on a file is one in a loop, however long it takes to get there."""
+        self._close_if_steady()
+        self._since = self._clock()
+
+    def _close_if_steady(self) -> None:
+        if self._steady():
+            self._state, self._short_lives, self._opened = "closed", 0, 0
+
+    def _steady(self) -> bool:
+        """Whether the program itself lives, and has for long enough."""
+        return self.alive and self._state in ("closed", "trying") and self._clock() - self._since >= STEADY_S
