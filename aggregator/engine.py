@@ -71,6 +71,10 @@ class Engine:
         """Has the owners look at these paths again; returns of how many there is an owner. A sync then waits for that."""
         return self._receiver.look(paths)
 
+    def locks(self) -> set[bytes]:
+        """Lock files of version control that exist as far as the shards have said."""
+        return {path for stream in self._receiver.streams.values() for path in stream.locks}
+
     def status(self) -> dict[str, object]:
         """What `shardwatch status --json` shows of the engine (docs/formats.md)."""
         now = self._clock()

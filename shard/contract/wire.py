@@ -134,6 +134,8 @@ class Beat(msgspec.Struct, tag="beat", array_like=True, frozen=True):
     #: Frames sent again, because their acks did not come.
     resent: int = 0
     service: str = ""
+    #: Lock files of version control that exist in roots of the sender.
+    locks: list[_Path] = []
 
 
 class Reply(msgspec.Struct, tag="reply", array_like=True, frozen=True):
