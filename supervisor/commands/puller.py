@@ -56,7 +56,7 @@ class Puller:
         batch: dict[str, Any] | None = reply.get("batch")
         if batch is None:
             return None
-        self._lines.write(batch["events"])
+        self._lines.write([*batch["events"], {"type": "settled"}] if batch.get("settled") else batch["events"])
         if not peek:
             self._line.ask("ack", group=self.group, batch=batch["id"])
         return batch

@@ -81,6 +81,12 @@ def test_tree_options_are_the_same_everywhere(command: str, capsys: pytest.Captu
         ["groups"],
         ["groups", "drop"],
         ["sync", "--timeout", "0"],
+        ["hold"],
+        ["hold", "--for", "5", "--", "true"],
+        ["hold", "--for", "0"],
+        ["hold", "--for", "nan"],
+        ["hold", "--for", "5", "--timeout", "5"],
+        ["hold", "--timeout", "-1", "--", "true"],
     ],
 )
 def test_wrong_arguments_are_one_line_and_code_2(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
