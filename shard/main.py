@@ -12,7 +12,7 @@ import signal
 import stat
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import zmq
@@ -24,9 +24,10 @@ from shardwatch.shard.contract.layout import Layout
 from shardwatch.shard.contract.life import Lock, Pulse, die_with_parent, give_back, service_id
 from shardwatch.shard.contract.limits import BEAT_S, FRAME_BYTES_MAX, LIMIT_RESERVE, SHARD_ID_PATTERN, WIRE_VERSION, next_beat
 from shardwatch.shard.contract.log import Sparse, open_log
-from shardwatch.shard.contract.planfile import Plan, read_plan
+from shardwatch.shard.contract.planfile import Anchor, Plan, read_plan
 from shardwatch.shard.contract.settings import Settings, read_settings
 from shardwatch.shard.contract.wire import Beat, Record, decode_down, encode
+from shardwatch.shard.locks import Locks
 from shardwatch.shard.mounts import Mounts
 from shardwatch.shard.send import Stream
 from shardwatch.shard.settle import Settle
@@ -112,6 +113,10 @@ class ShardProcess:
         self._watcher = Watcher(
             self._territory, self._backend, self._stream, settle, poll_ns=settings.poll_ms * 1_000_000, mounts=self._mounts
         )  # fmt: skip
+        self._locks = Locks(_roots(anchors, settings.roots) if settings.hold_for_vcs else ())
+        #: Lock files came or went, and no beat has said so yet: no frame goes before it.
+        self._untold = False
+        self._incarnation = ""
         self._pulse = Pulse(layout.pulse_socket)
         self._stopping = False
         self._beat_at = 0
@@ -135,6 +140,8 @@ class ShardProcess:
         poller.register(self._acks, zmq.POLLIN)
         poller.register(self._backend.fileno(), zmq.POLLIN)
         poller.register(wakeup_fd, zmq.POLLIN)
+        if self._locks.fileno() >= 0:
+            poller.register(self._locks.fileno(), zmq.POLLIN)
         if not _stdin_is_guard():
             log.info("standard input is no pipe: its end is not watched")
         else:
@@ -159,11 +166,12 @@ class ShardProcess:
             if self._watcher.baseline_done and not done:
                 self._beat_at = now  # whoever waits for readiness sees the counts that belong to it
                 give_back()
-            if now >= self._beat_at:
+            self._untold = self._locks.look(now) or self._untold
+            if now >= self._beat_at or self._untold:
                 self._beat(now)  # before the frames: readiness, which they bring, is told with this beat's backend and doubts
-            self._stream.flush(now)
-            unsent = self._stream.unsent
-            if unsent:
+            if not self._untold:
+                self._stream.flush(now)
+            if self._stream.unsent or self._untold:
                 poller.register(self._push, zmq.POLLOUT)
             elif self._push in poller:
                 poller.unregister(self._push)
@@ -194,6 +202,9 @@ class ShardProcess:
             if reply.service != self._service:
                 self._bad_replies.warning("refused: a reply of another service")
                 continue
+            if reply.incarnation != self._incarnation:
+                self._incarnation = reply.incarnation
+                self._untold = self._untold or bool(self._locks.there)  # another aggregator, which knows of none
             if not self._stream.reply(reply, time.monotonic_ns()):
                 self._new_epoch(reply.epoch)
                 continue
@@ -237,16 +248,26 @@ class ShardProcess:
             doubts=territory.doubts.report(territory.places, territory.swept),
             resent=self._stream.resent,
             service=self._service,
+            locks=self._locks.there,
         )
-        if not self._send(encode(beat)):
+        if self._send(encode(beat)):
+            self._untold = False
+        else:
             self._beat_at = now + _BEAT_RETRY_NS  # nobody listens yet
 
     def close(self) -> None:
         self._backend.close()
+        self._locks.close()
         self._mounts.close()
         self._context.destroy(linger=0)
         self._pulse.close()
         self._lock.close()
+
+
+def _roots(anchors: list[Anchor], roots: Sequence[bytes]) -> list[bytes]:
+    """The roots that hold something of these anchors. Every shard of a root looks at its lock files: so its own frames, with what
+    changed under a lock, never overtake the word of it."""
+    return [root for root in roots if any((a.path + b"/").startswith(root.rstrip(b"/") + b"/") for a in anchors)]
 
 
 def _stdin_is_guard() -> bool:

@@ -134,7 +134,7 @@ class Beat(msgspec.Struct, tag="beat", array_like=True, frozen=True):
     #: Frames sent again, because their acks did not come.
     resent: int = 0
     service: str = ""
-    #: Lock files of version control that exist in roots of the sender.
+    #: Lock files of version control that exist in roots of the sender (only with `hold_for_vcs`).
     locks: list[_Path] = []
 
 

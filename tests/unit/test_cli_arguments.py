@@ -60,6 +60,7 @@ def test_tree_options_are_the_same_everywhere(command: str, capsys: pytest.Captu
         "--shards",
         "--backend",
         "--settle-ms",
+        "--hold-for-vcs",
     ):
         assert option in out
 

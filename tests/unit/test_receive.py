@@ -521,3 +521,18 @@ def test_the_engine_carries_syncs_and_looks(line: Line, engine: Engine) -> None:
     assert result["subtrees"] == ["/r", "/r/a"]
     assert engine.sync_result(token) is None
     assert engine.look([b"/r/f"]) == 1
+
+
+def test_lock_files_outlive_the_shard_that_told_of_them(line: Line) -> None:
+    """Until its successor's first beat: a shard that is killed in the middle of a checkout lets nothing through."""
+    lock = b"/r/.git/index.lock"
+
+    def locks() -> set[bytes]:
+        return {path for stream in line.receiver.streams.values() for path in stream.locks}
+
+    line.beat("s0", locks=[lock])
+    assert locks() == {lock}
+    line.frame("s0", Baseline(1, 1, 1), epoch=9)
+    assert locks() == {lock}
+    line.beat("s0", epoch=9)
+    assert locks() == set()
