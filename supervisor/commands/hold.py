@@ -48,8 +48,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    from shardwatch.aggregator.client import ExtractClient
+    from shardwatch.aggregator.client import ExtractClient, RequestError
     from shardwatch.shard.contract.errors import UsageError
+    from shardwatch.supervisor.commands.line import WRONG_REQUESTS
     from shardwatch.supervisor.commands.place import running_layout
 
     argv = options.argv[1:] if options.argv[:1] == ["--"] else options.argv
@@ -60,11 +61,19 @@ def run(options: argparse.Namespace) -> int:
     for flag, seconds in (("--for", options.seconds), ("--timeout", options.timeout)):
         if seconds is not None and not 0 < seconds <= SECONDS_MAX:
             raise UsageError(f"{flag} {seconds:g} is out of range", hint=f"give seconds above 0, at most {SECONDS_MAX:g}")
-    name = options.name or (f"{os.path.basename(argv[0])[:100]}:{os.getpid()}" if argv else NAME)
+    name = options.name or (f"{_printable(os.path.basename(argv[0]))}:{os.getpid()}" if argv else NAME)
     with ExtractClient(running_layout(options).state_dir, timeout_s=LEASE_S / 2) as client:
         holder = _Holder(client, name)
-        holder.take(options.seconds or LEASE_S)
+        try:
+            holder.take(options.seconds or LEASE_S)
+        except RequestError as error:
+            raise UsageError(error.message, hint=error.hint) if error.code in WRONG_REQUESTS else error from None
         return holder.run(argv, options.timeout) if argv else 0
+
+
+def _printable(text: str) -> str:
+    """What the service takes for a name, whatever a command is called."""
+    return "".join(c if c.isprintable() else "?" for c in text[:100]).strip()
 
 
 class _Holder:

@@ -45,6 +45,7 @@ def test_a_build_is_held_back(tree: Path, service: Path, tmp_path: Path) -> None
         assert holder.line() == b"built"
         run("sync", "--state-dir", service)
         assert pull(service, "--wait", "0") == []
+        assert "held back" in run("pull", "--group", "g", "--wait", "0", "--state-dir", service).stderr
         assert holds(service) == ["build"]
         for command in (["status"], ["groups", "list"]):
             assert "batches are held back by build, for " in run(*command, "--state-dir", service).stdout
@@ -115,3 +116,11 @@ def test_what_can_not_be_held_or_run(service: Path, tmp_path: Path) -> None:
     ran = tmp_path / "ran"
     assert run("hold", "--state-dir", tmp_path, "--", "touch", ran, check=False).returncode == 3
     assert not ran.exists()
+
+
+def test_names_of_holds(service: Path, tmp_path: Path) -> None:
+    """What can't be typed back is wrong input; what a command is called never is."""
+    assert run("hold", "--for", "5", "--name", " x", "--state-dir", service, check=False).returncode == 2
+    odd = tmp_path / "odd\nname \udcff "
+    odd.symlink_to("/bin/true")
+    run("hold", "--state-dir", service, "--", odd)
