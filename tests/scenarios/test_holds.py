@@ -107,15 +107,18 @@ def test_scenario_38_the_shard_and_the_aggregator_are_killed(holding: Scene) -> 
     holding.settled()
     lock.symlink_to("host:1")
     eventually(lambda: held(client), 20)
+    write(root / "part2/before.json")
+    client.sync()
     for program in ("aggregator", "s0"):
         holding.service.kill(program)
         eventually(lambda: client.ready(1, patience_s=20) and held(client), 30)
     write(root / "part2/killed.json")
     client.sync(patience_s=20)
-    assert os.fsencode(root / "part2/killed.json") not in holding.consumer.mirror
+    assert not {os.fsencode(root / "part2" / name) for name in ("before.json", "killed.json")} & set(holding.consumer.mirror)
     lock.unlink()
     # A new shard's first look may tell a file again that was written within the clock's tick of its last look.
-    assert holding.story()["part2/killed.json"] == "created"
+    story = holding.story()
+    assert (story["part2/before.json"], story["part2/killed.json"]) == ("created", "created")
 
 
 def test_scenario_39_dropped_holder(holding: Scene) -> None:
