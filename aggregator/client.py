@@ -255,6 +255,18 @@ class ExtractClient(ClientBase):
         more: dict[str, Any] = {"batch": batch} if batch is not None else {"worker": worker or self.worker}
         return int(self.request("release", group=group, **more)["released"])
 
+    def hold(self, name: str, lease_s: float, *, patience_s: float = 0.0) -> bool:
+        """Holds batches back, of all groups, until `lease_s` from now; renew it by calling again, in good time.
+
+        Returns False if the service holds nothing back for it any more: it has lasted for `hold_ms_max`.
+        """
+        reply = self.request("hold", patience_s=patience_s, name=name, lease_ms=milliseconds(lease_s))
+        return not reply["spent"]
+
+    def unhold(self, name: str) -> bool:
+        """Ends a hold; batches flow once what happened under it has been looked at. False: it was over already."""
+        return bool(self.request("unhold", name=name)["released"])
+
     def seek(self, group: str, tick: int | str) -> bool:
         """Goes to a tick, to `start` or to `now`. False: it is too long ago, the group gets `fresh` instead."""
         return not self.request("seek", group=group, tick=tick)["fresh"]

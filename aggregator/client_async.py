@@ -203,6 +203,13 @@ class AsyncExtractClient(ClientBase):
         more: dict[str, Any] = {"batch": batch} if batch is not None else {"worker": worker or self.worker}
         return int((await self.request("release", group=group, **more))["released"])
 
+    async def hold(self, name: str, lease_s: float, *, patience_s: float = 0.0) -> bool:
+        reply = await self.request("hold", patience_s=patience_s, name=name, lease_ms=milliseconds(lease_s))
+        return not reply["spent"]
+
+    async def unhold(self, name: str) -> bool:
+        return bool((await self.request("unhold", name=name))["released"])
+
     async def seek(self, group: str, tick: int | str) -> bool:
         return not (await self.request("seek", group=group, tick=tick))["fresh"]
 

@@ -33,6 +33,7 @@ class Pulled(msgspec.Struct):
     lease_ms: int
     events: list[Event | Fresh]
     more: bool
+    settled: bool = False
 
 
 class _Reply(msgspec.Struct):
@@ -73,7 +74,9 @@ class RequestError(ServiceError):
 class BatchData:
     """What both kinds of batch hold."""
 
-    __slots__ = ("_client", "_done", "attempt", "created", "events", "existed", "fresh", "group", "id", "lease_s", "more")
+    __slots__ = (
+        "_client", "_done", "attempt", "created", "events", "existed", "fresh", "group", "id", "lease_s", "more", "settled",
+    )  # fmt: skip
 
     def __init__(self, client: Any, reply: PullReply, body: bytes) -> None:
         pulled = reply.batch
@@ -89,6 +92,8 @@ class BatchData:
         self.lease_s = pulled.lease_ms / 1000
         #: True: more was pending when the batch was made.
         self.more = pulled.more
+        #: True: batches were held back, and with this one the group has been handed all that changed meanwhile.
+        self.settled = pulled.settled
         #: Whether the pull made the group, or found it.
         self.created = reply.created
         self.existed = reply.existed

@@ -5,11 +5,15 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Sequence
+from typing import Final
 
 from shardwatch.aggregator.index import Index
 from shardwatch.aggregator.receive import Receiver, Stream
 from shardwatch.shard.contract.limits import SILENT_S
 from shardwatch.shard.contract.settings import Settings
+
+#: Stands for the lock files of shards that have not been heard yet.
+_NOT_HEARD: Final = b"a start: not every shard has been heard"
 
 
 class Engine:
@@ -28,6 +32,7 @@ class Engine:
         self._settings = settings
         self._notes = notes
         self._clock = clock
+        self._begun = clock()
         #: Frames that could not be decoded.
         self.refused = 0
 
@@ -70,6 +75,18 @@ class Engine:
     def look(self, paths: Sequence[bytes]) -> int:
         """Has the owners look at these paths again; returns of how many there is an owner. A sync then waits for that."""
         return self._receiver.look(paths)
+
+    def locks(self) -> set[bytes]:
+        """Lock files of version control that exist as far as the shards have said.
+
+        In the first seconds of a life a shard that has not told of its own counts as one: what is pending since before a
+        restart must not slip through in the middle of a checkout.
+        """
+        streams = self._receiver.streams.values()
+        found = {path for stream in streams for path in stream.locks}
+        if self._settings.hold_for_vcs and self._clock() < self._begun + SILENT_S and any(s.beat is None for s in streams):
+            found.add(_NOT_HEARD)
+        return found
 
     def status(self) -> dict[str, object]:
         """What `shardwatch status --json` shows of the engine (docs/formats.md)."""

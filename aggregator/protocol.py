@@ -136,6 +136,17 @@ class Look(Struct):
     paths_b64: Annotated[list[Annotated[str, Meta(max_length=PATH_B64_CHARS_MAX)]], Meta(max_length=LOOK_PATHS_MAX)]
 
 
+class Hold(Struct):
+    op: ClassVar = "hold"
+    name: _Name
+    lease_ms: _Lease
+
+
+class Unhold(Struct):
+    op: ClassVar = "unhold"
+    name: _Name
+
+
 class Status(Struct):
     op: ClassVar = "status"
 
@@ -145,9 +156,14 @@ class Ready(Struct):
     wait_ms: _Wait | None = None
 
 
-Request = Hello | Pull | Ack | Nack | Release | Extend | Seek | Retry | Groups | Drop | Sync | Look | Status | Ready
+Request = (
+    Hello | Pull | Ack | Nack | Release | Extend | Seek | Retry | Groups | Drop | Sync | Look | Status | Ready | Hold | Unhold
+)
 REQUESTS: Final[dict[str, type[Any]]] = {
-    kind.op: kind for kind in (Hello, Pull, Ack, Nack, Release, Extend, Seek, Retry, Groups, Drop, Sync, Look, Status, Ready)
+    kind.op: kind
+    for kind in (
+        Hello, Pull, Ack, Nack, Release, Extend, Seek, Retry, Groups, Drop, Sync, Look, Status, Ready, Hold, Unhold
+    )
 }
 
 

@@ -38,6 +38,8 @@ class Stream:
     #: Applied something since the last reply.
     touched: bool = False
     beat: Beat | None = None
+    #: Lock files of version control that the shard saw last; a successor tells anew.
+    locks: tuple[bytes, ...] = ()
     #: When the last beat or frame came (the caller's clock, seconds), None: never in this life.
     heard_at: float | None = None
 
@@ -108,6 +110,7 @@ class Receiver:
             return
         self._begin_epoch(stream, beat.shard, beat.epoch)
         stream.beat = beat
+        stream.locks = tuple(beat.locks)
         stream.heard_at = now
 
     def frame(self, frame: Frame, now: float) -> int:

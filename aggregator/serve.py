@@ -12,15 +12,16 @@ import sqlite3
 import time
 from base64 import b64decode
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Final, Protocol
 
 import msgspec
 
-from shardwatch.aggregator import protocol
+from shardwatch.aggregator import answers, protocol
 from shardwatch.aggregator.calls import Call, Envelope, Outgoing
 from shardwatch.aggregator.group_store import GroupStore
 from shardwatch.aggregator.groups import Group
+from shardwatch.aggregator.holding import Holding
 from shardwatch.aggregator.lease import Batch, Index
 from shardwatch.aggregator.lease_requests import LeaseRequests
 from shardwatch.aggregator.protocol import RefusedError
@@ -56,6 +57,7 @@ class Engine(Protocol):
     def begin_sync(self, timeout_s: float) -> int: ...
     def sync_result(self, token: int) -> dict[str, object] | None: ...
     def look(self, paths: Sequence[bytes]) -> int: ...
+    def locks(self) -> Collection[bytes]: ...
 
 
 class Server:
@@ -85,6 +87,7 @@ class Server:
         self.registry = Registry(index, store, settings, clock(), wall)
         self._groups = self.registry.by_name
         self._leases = LeaseRequests(index, self.registry, settings, wall)
+        self._holding = Holding(index, self.registry, engine, settings.hold_ms_max)
         self._out: list[tuple[Call, bytes]] = []
         #: Waiting calls: pulls by group, and the rest.
         self._pulls: dict[str, deque[Call]] = {}
@@ -142,7 +145,7 @@ class Server:
     def next_due(self) -> float:
         """Seconds after which `tick` has something to do, at most TICK_S."""
         now = self._clock()
-        due = min(now + (_POLL_S if self._polls else TICK_S), self.registry.next_due())
+        due = min(now + (_POLL_S if self._polls else TICK_S), self.registry.next_due(), self._holding.next_due(now))
         if self._deadlines:
             due = min(due, self._deadlines[0][0])
         return max(0.0, due - now)
@@ -191,11 +194,15 @@ class Server:
         self._last = self.registry.now = now
         if gap > STALL_S:
             self.registry.shift(gap - TICK_S)
+            self._holding.holds.shift(gap - TICK_S)
         skew = self._wall() - now
         if abs(skew - self._skew) > STALL_S:
             # The wall clock was set, or the machine slept.
             self.registry.shift_wall(skew - self._skew)
         self._skew = skew
+        if self._holding.turn(now):
+            for name in list(self._pulls):
+                self._serve(name, now)
         return now
 
     def _flush(self) -> list[Outgoing]:
@@ -250,19 +257,8 @@ class Server:
         return sum(map(len, self._pulls.values())) + len(self._polls)
 
     def _hello(self, call: Call, now: float) -> dict[str, object]:
-        from shardwatch import __version__
-
-        limits = {
-            "request_bytes": protocol.REQUEST_BYTES_MAX,
-            "batch": self._settings.batch_size_max,
-            "leases": self._settings.leases_max,
-            "groups": GROUPS_MAX,
-            "wait_ms": protocol.WAIT_MS_MAX,
-            "lease_ms": protocol.LEASE_MS_MAX,
-        }
-        index, ready = self._index, self._engine.ready() is not None
-        fields = {"server": "shardwatch", "version": __version__, "incarnation": index.incarnation, "tick": index.tick}
-        return {**fields, "ready": ready, "lease_ms": self._settings.lease_ms, "limits": limits}
+        ready = self._engine.ready() is not None
+        return answers.hello(self._index, self._settings, ready=ready, groups_max=GROUPS_MAX)
 
     def _pull(self, call: Call, now: float) -> dict[str, object] | None:
         request: protocol.Pull = call.request
@@ -274,13 +270,13 @@ class Server:
         group.seen = self._wall()
         wait_ms = self._settings.batch_wait_ms if request.wait_ms is None else request.wait_ms
         waiting = self._pulls.get(group.name)
-        why: Batch | str = "empty"
+        why: Batch | str = "held" if self._holding.held else "empty"
         # First come, first served: who waits already goes first, so they have all been served or can't be.
         if not waiting or request.peek:
             why = self._grant(group, call, now)
             if isinstance(why, Batch):
                 return self._batch(group, call, why)
-        if wait_ms == 0 and not group.unfinished:
+        if wait_ms == 0 and (why == "held" or not group.unfinished):
             return self._nothing(call, why)
         self._park(call, now + min(wait_ms, protocol.WAIT_MS_MAX) / 1000)
         self._pulls.setdefault(group.name, deque()).append(call)
@@ -306,6 +302,8 @@ class Server:
             self.registry.touch(group)
 
     def _grant(self, group: Group, call: Call, now: float) -> Batch | str:
+        if self._holding.held:
+            return "held"
         request: protocol.Pull = call.request
         limit = min(request.max or self._settings.batch_size_max, self._settings.batch_size_max)
         if request.peek:
@@ -316,6 +314,8 @@ class Server:
         self.registry.touch(group)
         if group.unfinished:
             self.registry.soon(group)
+        elif found == "empty":
+            self._holding.settles(group, 0)
         return found
 
     def _batch(self, group: Group, call: Call, batch: Batch) -> dict[str, object]:
@@ -328,6 +328,8 @@ class Server:
             "events": batch.events,
             "more": batch.more,
         }
+        if batch.number and self._holding.settles(group, batch.number):
+            found["settled"] = True
         return {"batch": found, "created": call.created, "existed": call.existed}
 
     def _nothing(self, call: Call, why: object) -> dict[str, object]:
@@ -337,7 +339,7 @@ class Server:
         """Serves the pulls that wait for a group, in the order in which they came."""
         calls = self._pulls.get(name)
         group = self._groups.get(name)
-        if not calls or group is None:
+        if not calls or group is None or self._holding.held:
             return
         kept: deque[Call] = deque()
         dry = False
@@ -362,7 +364,9 @@ class Server:
         if isinstance(request, protocol.Pull):
             group = self._groups.get(request.group)
             why: Batch | str = "empty"
-            if group is not None:
+            if self._holding.held:
+                why = "held"
+            elif group is not None:
                 if group.unfinished:
                     self._until(call, now)
                     return
@@ -401,17 +405,7 @@ class Server:
             ready = self._engine.ready()
             return None if ready is None else {"ready": ready}
         result = self._engine.sync_result(call.token)
-        if result is None:
-            return None
-        if result.get("ok"):
-            return {"tick": self._index.tick}
-        more = {key: value for key, value in result.items() if key not in ("ok", "error", "message", "remedy")}
-        return RefusedError(
-            "sync_failed",
-            str(result.get("message") or result.get("error") or "not everything could be looked at"),
-            str(result.get("remedy") or "see `status` for the subtrees and shards"),
-            **more,
-        )
+        return None if result is None else answers.synced(result, self._index.tick)
 
     def _lease_op(self, call: Call, now: float) -> dict[str, object]:
         """ack, nack, release, extend, seek, retry: who waits for that group may be served now."""
@@ -429,7 +423,7 @@ class Server:
             self._refuse(call, dropped)
 
     def _list(self, call: Call, now: float) -> dict[str, object]:
-        return {"groups": self.groups()}
+        return {"groups": self.groups(), **self._holding.describe(now)}
 
     def groups(self) -> list[dict[str, object]]:
         """Every group as `groups` and `status` show it. Counts their backlogs in the index."""
@@ -443,6 +437,7 @@ class Server:
         notes = status.get("notes")
         status["notes"] = [*(notes if isinstance(notes, list) else []), *self.notes]
         status["groups"] = self.groups()
+        status.update(self._holding.describe(now))
         status["waiting_requests"] = self._parked_calls()
         status["refused_requests"] = self.refused
         return {"status": status}
@@ -466,6 +461,11 @@ class Server:
         self._polls.append(call)
         return None
 
+    def _hold(self, call: Call, now: float) -> dict[str, object]:
+        return self._holding.hold(call.request, now)
+
+    def _unhold(self, call: Call, now: float) -> dict[str, object]:
+        return self._holding.unhold(call.request, now)
 
     def _look(self, call: Call, now: float) -> dict[str, object]:
         try:
@@ -490,4 +490,6 @@ _OPS: Final[dict[str, Callable[[Server, Call, float], dict[str, object] | None]]
     "look": Server._look,
     "status": Server._status,
     "ready": Server._ready,
+    "hold": Server._hold,
+    "unhold": Server._unhold,
 }

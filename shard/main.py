@@ -12,7 +12,7 @@ import signal
 import stat
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import msgspec
@@ -25,10 +25,11 @@ from shardwatch.shard.contract.layout import Layout
 from shardwatch.shard.contract.life import Lock, Pulse, die_with_parent, give_back, service_id
 from shardwatch.shard.contract.limits import BEAT_S, FRAME_BYTES_MAX, LIMIT_RESERVE, SHARD_ID_PATTERN, WIRE_VERSION, next_beat
 from shardwatch.shard.contract.log import Sparse, open_log
-from shardwatch.shard.contract.planfile import Plan, read_plan
+from shardwatch.shard.contract.planfile import Anchor, Plan, read_plan
 from shardwatch.shard.contract.settings import Settings, read_settings
 from shardwatch.shard.contract.stand_in import StandIn, asked_to_stand_in
 from shardwatch.shard.contract.wire import Beat, Record, decode_down, encode
+from shardwatch.shard.locks import Locks
 from shardwatch.shard.mounts import Mounts
 from shardwatch.shard.send import Stream
 from shardwatch.shard.settle import Settle
@@ -124,6 +125,10 @@ class ShardProcess:
         self._watcher = Watcher(
             self._territory, self._backend, self._stream, settle, poll_ns=settings.poll_ms * 1_000_000, mounts=self._mounts
         )  # fmt: skip
+        self._locks = Locks(_roots(anchors, settings.roots) if settings.hold_for_vcs else ())
+        #: Lock files came or went, and no beat has said so yet: no frame goes before it.
+        self._untold = False
+        self._incarnation = ""
         self._pulse = Pulse(layout.pulse_socket)
         self._stopping = False
         self._beat_at = 0
@@ -154,6 +159,8 @@ class ShardProcess:
         poller.register(self._acks, zmq.POLLIN)
         poller.register(self._backend.fileno(), zmq.POLLIN)
         poller.register(wakeup_fd, zmq.POLLIN)
+        if self._locks.fileno() >= 0:
+            poller.register(self._locks.fileno(), zmq.POLLIN)
         if not _stdin_is_guard():
             log.info("standard input is no pipe: its end is not watched")
         else:
@@ -182,14 +189,15 @@ class ShardProcess:
                 give_back()
                 if self._stand_in is not None and self._leave_at is None:
                     self._leave_at = max(now + int(self._stand_in.for_s * 1e9), self._born_at + _SHIFT_NS_MIN)
-            if now >= self._beat_at:
+            self._untold = self._locks.look(now) or self._untold
+            if now >= self._beat_at or self._untold:
                 self._beat(now)  # before the frames: readiness, which they bring, is told with this beat's backend and doubts
-            self._stream.flush(now)
+            if not self._untold:
+                self._stream.flush(now)
             if self._leaving and not self._stream.unacked:
                 log.info("the watcher is tried again")
                 return
-            unsent = self._stream.unsent
-            if unsent:
+            if self._stream.unsent or self._untold:
                 poller.register(self._push, zmq.POLLOUT)
             elif self._push in poller:
                 poller.unregister(self._push)
@@ -227,6 +235,9 @@ class ShardProcess:
             if reply.service != self._service:
                 self._bad_replies.warning("refused: a reply of another service")
                 continue
+            if reply.incarnation != self._incarnation:
+                self._incarnation = reply.incarnation
+                self._untold = self._untold or bool(self._locks.there)  # another aggregator, which knows of none
             if not self._stream.reply(reply, time.monotonic_ns()):
                 self._new_epoch(reply.epoch)
                 continue
@@ -273,9 +284,12 @@ class ShardProcess:
             service=self._service,
             rescan_pause_ms=watcher.pace.pause_ns // 1_000_000,
             rescan_owed=watcher.pace.owed,
+            locks=self._locks.there,
         )
         self._tell_overflows()
-        if not self._send(encode(beat)):
+        if self._send(encode(beat)):
+            self._untold = False
+        else:
             self._beat_at = now + _BEAT_RETRY_NS  # nobody listens yet
 
     def _tell_overflows(self) -> None:
@@ -288,10 +302,17 @@ class ShardProcess:
 
     def close(self) -> None:
         self._backend.close()
+        self._locks.close()
         self._mounts.close()
         self._context.destroy(linger=0)
         self._pulse.close()
         self._lock.close()
+
+
+def _roots(anchors: list[Anchor], roots: Sequence[bytes]) -> list[bytes]:
+    """The roots that hold something of these anchors. Every shard of a root looks at its lock files: so its own frames, with what
+    changed under a lock, never overtake the word of it."""
+    return [root for root in roots if any((a.path + b"/").startswith(root.rstrip(b"/") + b"/") for a in anchors)]
 
 
 def _stdin_is_guard() -> bool:

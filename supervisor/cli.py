@@ -30,6 +30,8 @@ COMMANDS = {
     "pull": "take batches of events for a group, and acknowledge them",
     "groups": "list the groups, or drop one",
     "sync": "return once every change made before is in the index",
+    "hold": "hold batches back while a command runs, a build for one",
+    "release": "end a hold that was taken without a command",
     "audit": "compare index and disk, and have differences looked at again",
     "plan": "show how a tree would be cut into shards; starts nothing",
     "doctor": "check limits, filesystems and permissions, with remedies",

@@ -59,6 +59,8 @@ class Config(BaseModel):
     batch_wait_ms: Whole = Field(2000, ge=0, le=600_000, description="longest wait of a pull for a first event")
     lease_ms: Whole = Field(60_000, ge=100, le=86_400_000, description="time to ack a batch before it comes back")
     leases_max: Whole = Field(64, ge=1, le=10_000, description="unacked batches that one group may hold")
+    hold_for_vcs: bool = Field(False, description="hold batches back while git or hg changes the files of a root")
+    hold_ms_max: Whole = Field(60_000, ge=100, le=86_400_000, description="longest time for which batches are held back")
     attempts_max: Whole = Field(5, ge=1, le=1_000, description="failures after which a path is set aside")
     priorities: dict[str, Whole] = Field({}, description="pattern to priority; higher is served first")
     queue_size_max: Whole = Field(1_000_000, ge=1, le=100_000_000, description="rows of the Python API's EventQueue")
@@ -79,6 +81,7 @@ FLAGS: Final[Mapping[str, str]] = {
     "default_excludes": "--no-default-excludes",
     "directories": "--directories",
     "settle_ms": "--settle-ms N",
+    "hold_for_vcs": "--hold-for-vcs",
     "shards": "--shards N",
     "backend": "--backend NAME",
     "state_dir": "--state-dir DIR",

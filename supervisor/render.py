@@ -47,6 +47,8 @@ def event_line(event: Mapping[str, Any], *, colour: bool = False) -> str:
     if kind == "fresh":
         text = "drop what you know, every file follows as created"
         return f"{_paint('fresh', 9, colour)} {text} ({readable(str(event.get('reason', '')))})"
+    if kind == "settled":
+        return f"{_paint('settled', 9, colour)} that was all of what was held back"
     if kind == "status":
         return status_line(event, colour=colour)
     what = str(event["event_type"])

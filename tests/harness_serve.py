@@ -20,6 +20,7 @@ class FakeEngine:
     def __init__(self) -> None:
         self.is_ready = True
         self.syncs: dict[int, dict[str, object] | None] = {}
+        self.held_locks: set[bytes] = set()
 
     def status(self) -> dict[str, object]:
         return {"ready": self.is_ready, "notes": ["of the engine"]}
@@ -36,6 +37,9 @@ class FakeEngine:
 
     def sync_result(self, token: int) -> dict[str, object] | None:
         return self.syncs[token]
+
+    def locks(self) -> set[bytes]:
+        return self.held_locks
 
     def look(self, paths: Sequence[bytes]) -> int:
         return len(paths)

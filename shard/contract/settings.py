@@ -34,6 +34,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     lease_ms: int = 60_000
     #: Batches one group may have handed out and not yet acked.
     leases_max: int = 64
+    #: True: batches are held back while version control holds its lock in a root.
+    hold_for_vcs: bool = False
+    #: Longest time for which batches are held back at one go, whoever holds.
+    hold_ms_max: int = 60_000
     #: Attempts after which a path that makes batches fail is set aside.
     attempts_max: int = 5
     #: gitignore glob -> priority; higher is served first, first in first out within one.

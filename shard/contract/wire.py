@@ -138,6 +138,8 @@ class Beat(msgspec.Struct, tag="beat", array_like=True, frozen=True):
     rescan_pause_ms: int = 0
     #: Hints were lost that no rescan has been begun for: the pause is not over.
     rescan_owed: bool = False
+    #: Lock files of version control that exist in roots of the sender (only with `hold_for_vcs`).
+    locks: list[_Path] = []
 
 
 class Reply(msgspec.Struct, tag="reply", array_like=True, frozen=True):

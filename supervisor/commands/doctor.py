@@ -117,7 +117,8 @@ def needs(
         note(findings, "inotify is not available here", "use --backend polling")
     if roots:
         result = plan_of(msgspec.structs.replace(settings, roots=roots), limits, own)
-        instances = len(result.plan.shards())
+        # With hold_for_vcs each shard has another one, for lock files.
+        instances = len(result.plan.shards()) * (2 if settings.hold_for_vcs else 1)
         fields.update({"watches_needed": result.directories, "needed_is_exact": result.exact, "instances_needed": instances})
         if result.over_budget:
             note(

@@ -31,14 +31,15 @@ def run(options: argparse.Namespace) -> int:
             ask("drop", group=options.name)
         return 0
     with asking(options) as ask:
-        groups = ask("groups")["groups"]
+        reply = ask("groups")
+    groups, holds = reply["groups"], reply["holds"]
     if options.json:
         from shardwatch.supervisor.commands.lines import print_json
 
-        print_json({"format": 1, "groups": groups})
+        print_json({"format": 1, "groups": groups, "held": reply["held"], "holds": holds})
         return 0
-    from shardwatch.supervisor.commands.tables import groups_table
+    from shardwatch.supervisor.commands.tables import groups_table, holds_text
     from shardwatch.supervisor.render import write_text
 
-    write_text(groups_table(groups) or "no groups yet: `shardwatch pull --group NAME` makes one\n")
+    write_text(holds_text(holds) + (groups_table(groups) or "no groups yet: `shardwatch pull --group NAME` makes one\n"))
     return 0

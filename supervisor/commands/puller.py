@@ -26,6 +26,8 @@ class Puller:
         self.group = group
         self._start = start
         self._warned = False
+        #: It was said that batches are held back; once, until one comes.
+        self._told_held = False
         #: Leases are held in this name, so that they can be given back together.
         self._worker = f"{group[:100]}:{os.getpid()}" if worker is None else worker
         #: Number of the pull that waits for its answer, if one does.
@@ -55,8 +57,12 @@ class Puller:
         self._warn(created=bool(reply.get("created")))
         batch: dict[str, Any] | None = reply.get("batch")
         if batch is None:
+            if reply.get("why") == "held" and not self._told_held:
+                self._told_held = True
+                print("shardwatch: batches are held back (`shardwatch status` says by whom)", file=sys.stderr, flush=True)
             return None
-        self._lines.write(batch["events"])
+        self._told_held = False
+        self._lines.write([*batch["events"], {"type": "settled"}] if batch.get("settled") else batch["events"])
         if not peek:
             self._line.ask("ack", group=self.group, batch=batch["id"])
         return batch

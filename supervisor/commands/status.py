@@ -55,6 +55,7 @@ def text_of(found: Mapping[str, Any]) -> str:
     from shardwatch.supervisor.commands.tables import (
         degraded_text,
         groups_table,
+        holds_text,
         processes_table,
         processes_text,
         set_aside_text,
@@ -77,6 +78,7 @@ def text_of(found: Mapping[str, Any]) -> str:
     if engine is not None:
         parts.append(shards_table(engine.get("shards") or []))
         parts.append(degraded_text(engine.get("degraded") or []))
+        parts.append(holds_text(engine.get("holds") or []))
         none = "" if engine.get("storage") else "no groups yet: `shardwatch pull --group NAME` makes one\n"
         parts.append(groups_table(found["groups"]) or none)
         parts.append(set_aside_text(found["groups"]))

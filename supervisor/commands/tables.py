@@ -69,6 +69,15 @@ def degraded_text(degraded: Sequence[Row]) -> str:
     return "".join(line + "\n" for line in lines)
 
 
+def holds_text(holds: Sequence[Row]) -> str:
+    """Who holds batches back, a line each; empty where nobody does."""
+    lines = []
+    for hold in holds:
+        what = "batches flow although it is held" if hold["spent"] else "batches are held back"
+        lines.append(f"{what} by {readable(str(hold['name']))}, for {duration(float(hold['held_s']))}\n")
+    return "".join(lines)
+
+
 def set_aside_text(groups: Sequence[Row]) -> str:
     """Paths that made batches fail, by group."""
     return "".join(

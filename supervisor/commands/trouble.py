@@ -83,6 +83,11 @@ def _findings(status: Mapping[str, Any]) -> Iterator[_Finding]:
             remedy=combined_remedy([str(d["remedy"]) for d in doubts]),
             count=count,
         )
+    for hold in status.get("holds") or []:
+        if hold["spent"]:
+            message = f"{hold['name']} has held for longer than hold_ms_max; batches are not held back for it any more"
+            remedy = "remove it, if no git or hg runs there" if hold["kind"] == "lock" else ""
+            yield _Finding(("spent", str(hold["name"])), "warning", message, remedy)
     for shard in status.get("shards") or []:
         if shard.get("state") == "silent":
             message = f"shard {shard['id']} gives no sign of life; its changes come late"

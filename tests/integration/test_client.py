@@ -122,6 +122,9 @@ def test_the_other_requests(service: FakeService, client: ExtractClient) -> None
     assert ready is not None and ready["files"] == 1
     service.engine.is_ready = False
     assert client.ready(0.01) is None
+    assert client.hold("make", 60) and client.hold("make", 60)
+    assert client.request("pull", group="g")["why"] == "held"
+    assert client.unhold("make") and not client.unhold("make")
     client.drop("g")
     assert client.groups() == []
     with pytest.raises(RequestError, match="no group"):
@@ -229,6 +232,7 @@ async def test_the_async_client_does_the_same(service: FakeService) -> None:
         assert (await client.status())["ready"]
         assert await client.ready() is not None
         assert await client.retry("g") == 0
+        assert await client.hold("make", 60) and await client.unhold("make")
         assert len(await client.groups()) == 1
         assert await client.release("g") == 0
         with pytest.raises(RequestError):

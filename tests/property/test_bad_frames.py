@@ -56,7 +56,9 @@ def test_frames(body: bytes) -> None:
     | _value.map(msgspec.msgpack.encode)
     | st.fixed_dictionaries(
         {"op": st.sampled_from(sorted(protocol.REQUESTS))},
-        optional=dict.fromkeys(("v", "id", "group", "batch", "max", "wait_ms", "from", "paths_b64", "tick", "worker"), _value),
+        optional=dict.fromkeys(
+            ("v", "id", "group", "batch", "max", "wait_ms", "from", "paths_b64", "tick", "worker", "name", "lease_ms"), _value
+        ),
     ).map(msgspec.msgpack.encode)
 )
 def test_requests(body: bytes) -> None:

@@ -101,6 +101,8 @@ class GroupsMachine(RuleBasedStateMachine):
             self.waits.discard(number)
             reply = self.bench.replies.pop(number)
             assert reply["ok"], reply
+            if reply["batch"] is not None and self.bench.replied_at[number] == self.bench.now:
+                assert not self.bench.server._holding.held, "a batch while batches are held back"
             if reply["batch"] is not None:
                 self.receive(reply["batch"], self.bench.replied_at[number])
 
@@ -163,6 +165,25 @@ class GroupsMachine(RuleBasedStateMachine):
         assert self.bench.ask("seek", group=group, tick=tick)["ok"]
         self.collect_replies()
 
+    # -- holds
+
+    @rule(name=st.sampled_from(["make", "git"]), lease_ms=st.sampled_from([400, 2000]))
+    def hold(self, name: str, lease_ms: int) -> None:
+        """Until it is let go, or its lease ends, no pull gets anything; nothing is lost by it."""
+        assert self.bench.ask("hold", name=name, lease_ms=lease_ms)["ok"]
+
+    @rule(name=st.sampled_from(["make", "git"]))
+    def let_go(self, name: str) -> None:
+        assert self.bench.ask("unhold", name=name)["ok"]
+        self.answer_syncs()
+
+    def answer_syncs(self) -> None:
+        """What was begun at the end of a hold is done, and noticed."""
+        self.bench.advance(0.01)
+        self.bench.engine.syncs = {token: {"ok": True} for token in self.bench.engine.syncs}
+        self.bench.advance(0.01)
+        self.collect_replies()
+
     # -- the service
 
     @rule(seconds=st.sampled_from([0.3, 1.0, 3.5]))
@@ -205,7 +226,7 @@ class GroupsMachine(RuleBasedStateMachine):
         if not self.handed:
             return
         self.bench.advance(4)
-        self.collect_replies()
+        self.answer_syncs()
         self.expire()
         self.bench.replies.clear()
         for group in GROUPS:

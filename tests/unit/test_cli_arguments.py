@@ -60,6 +60,7 @@ def test_tree_options_are_the_same_everywhere(command: str, capsys: pytest.Captu
         "--shards",
         "--backend",
         "--settle-ms",
+        "--hold-for-vcs",
     ):
         assert option in out
 
@@ -81,6 +82,12 @@ def test_tree_options_are_the_same_everywhere(command: str, capsys: pytest.Captu
         ["groups"],
         ["groups", "drop"],
         ["sync", "--timeout", "0"],
+        ["hold"],
+        ["hold", "--for", "5", "--", "true"],
+        ["hold", "--for", "0"],
+        ["hold", "--for", "nan"],
+        ["hold", "--for", "5", "--timeout", "5"],
+        ["hold", "--timeout", "-1", "--", "true"],
     ],
 )
 def test_wrong_arguments_are_one_line_and_code_2(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:

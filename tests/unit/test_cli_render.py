@@ -8,6 +8,7 @@ import os
 import pytest
 
 from shardwatch.supervisor import render
+from shardwatch.supervisor.commands import tables
 
 EVENT = {
     "type": "event",
@@ -159,3 +160,13 @@ def test_scanning_draws_on_a_terminal_and_goes_away(monkeypatch: pytest.MonkeyPa
     assert bar.shown
     assert "12,345 files" in stream.getvalue()
     assert stream.getvalue().rstrip().endswith("\x1b[2K") or "\x1b[?25h" in stream.getvalue()
+
+
+def test_settled_line_tells_that_it_was_all() -> None:
+    """And who holds is told in words."""
+    assert "all of what was held back" in render.event_line({"type": "settled"})
+    rows = [{"name": "make\n", "spent": False, "held_s": 3.0}, {"name": "/r/.git/index.lock", "spent": True, "held_s": 600.0}]
+    assert tables.holds_text(rows) == (
+        "batches are held back by make\\n, for 3 s\nbatches flow although it is held by /r/.git/index.lock, for 10 min\n"
+    )
+    assert tables.holds_text([]) == ""

@@ -92,3 +92,14 @@ def test_a_service_that_does_not_answer_keeps_its_other_troubles() -> None:
     assert trouble.lines({"silent": True}) == []
     (line,) = trouble.lines({"degraded": [polled(5)]})
     assert line["message"].startswith("over: the aggregator does not answer")
+
+
+def test_a_lock_file_that_is_left_behind_is_told_once() -> None:
+    """When batches flow in spite of it, and when it is gone."""
+    trouble = Trouble()
+    hold = {"name": "/r/.git/index.lock", "kind": "lock", "held_s": 9.0, "ends_in_s": None, "spent": False}
+    assert trouble.lines({"holds": [hold]}) == []
+    (line,) = trouble.lines({"holds": [{**hold, "spent": True}]})
+    assert line["level"] == "warning" and "/r/.git/index.lock" in line["message"] and "remove it" in line["remedy"]
+    assert trouble.lines({"holds": [{**hold, "spent": True, "held_s": 99.0}]}) == []
+    assert [line["message"][:5] for line in trouble.lines({"holds": []})] == ["over:"]

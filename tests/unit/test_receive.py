@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from shardwatch.aggregator import receive
@@ -521,3 +522,35 @@ def test_the_engine_carries_syncs_and_looks(line: Line, engine: Engine) -> None:
     assert result["subtrees"] == ["/r", "/r/a"]
     assert engine.sync_result(token) is None
     assert engine.look([b"/r/f"]) == 1
+
+
+def test_lock_files_outlive_the_shard_that_told_of_them(line: Line) -> None:
+    """Until its successor's first beat: a shard that is killed in the middle of a checkout lets nothing through."""
+    lock = b"/r/.git/index.lock"
+
+    def locks() -> set[bytes]:
+        return {path for stream in line.receiver.streams.values() for path in stream.locks}
+
+    line.beat("s0", locks=[lock])
+    assert locks() == {lock}
+    line.frame("s0", Baseline(1, 1, 1), epoch=9)
+    assert locks() == {lock}
+    line.beat("s0", epoch=9)
+    assert locks() == set()
+
+
+def test_a_shard_that_is_not_heard_counts_as_a_lock_for_a_while(line: Line) -> None:
+    """After a restart of the aggregator; only where lock files hold batches back, and not for long."""
+    now = 20.0
+    settings = Settings(roots=(R,), include=("*",), exclude=(), hold_for_vcs=True)
+    without = Engine(line.index, line.receiver, msgspec.structs.replace(settings, hold_for_vcs=False), [], clock=lambda: now)
+    engine = Engine(line.index, line.receiver, settings, [], clock=lambda: now)
+    assert len(engine.locks()) == 1 and without.locks() == set()
+    line.beat("s0")
+    assert len(engine.locks()) == 1
+    line.beat("s1", locks=[b"/r/.hg/wlock"])
+    assert engine.locks() == {b"/r/.hg/wlock"}
+    line.frame("s1", Baseline(1, 1, 1), epoch=2)
+    assert len(engine.locks()) == 2
+    now += 5
+    assert engine.locks() == {b"/r/.hg/wlock"}

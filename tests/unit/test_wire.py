@@ -45,6 +45,15 @@ def test_beats_and_replies_arrive() -> None:
     assert wire.decode_down(wire.encode(reply)) == reply
 
 
+def test_a_beat_of_before_there_were_locks_arrives() -> None:
+    """And a new one at whoever does not know them: the field is the last, and has a default."""
+    new = msgspec.structs.replace(beat(), locks=[b"/r/.git/index.lock"])
+    assert wire.decode_up(wire.encode(new)) == new
+    fields = msgspec.msgpack.decode(wire.encode(new))
+    assert wire.decode_up(msgspec.msgpack.encode(fields[:-1])) == beat()
+    assert wire.decode_up(msgspec.msgpack.encode([*fields, "of a later version"])) == new
+
+
 @pytest.mark.parametrize("body", [b"", b"\xc1", b"hello", msgspec.msgpack.encode({"a": 1}), wire.encode(frame())[:-1]])
 def test_garbage_is_refused(body: bytes) -> None:
     """Whoever can write to the socket can't do more than be counted."""

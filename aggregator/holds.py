@@ -1,0 +1,139 @@
+"""Who holds batches back, since when, and for how much longer. Pure: the clock is passed in. Used by `holding` only.
+
+A *period* of holding begins with the first hold and lasts until the last one has ended and what happened under it has been
+looked at (`settled`), but never longer than the cap: then every hold of the period is *spent*, and batches flow although it
+goes on. A lock file that a crashed program left behind therefore delays batches once, not for ever, and a later hold counts
+again. Nothing here is durable: after a restart of the aggregator holders renew what they hold.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Final
+
+#: Holds by name at one time; more are refused.
+HOLDS_MAX: Final = 100
+
+
+@dataclass(slots=True)
+class Hold:
+    """One reason to hold batches back. Times are seconds of the caller's clock."""
+
+    name: str
+    since: float
+    #: End of the lease; infinite for a lock file, which ends when a shard says so.
+    until: float
+    #: It held for as long as the cap allows: batches flow although it is still there.
+    spent: bool = False
+
+
+class Holds:
+    """All holds of a service: those that somebody took by name, and lock files of version control.
+
+    Args:
+        cap_s: longest period of holding, seconds.
+    """
+
+    def __init__(self, cap_s: float) -> None:
+        self._cap_s = cap_s
+        self.by_name: dict[str, Hold] = {}
+        self._locks: dict[bytes, Hold] = {}
+        #: When the period of holding began; None: batches flow.
+        self._began: float | None = None
+        #: A hold ended since `advance` last said so.
+        self._ended = False
+
+    def __iter__(self) -> Iterator[Hold]:
+        yield from self.by_name.values()
+        yield from self._locks.values()
+
+    @property
+    def held(self) -> bool:
+        """Whether batches are held back now."""
+        return self._began is not None
+
+    @property
+    def _live(self) -> bool:
+        return any(not hold.spent for hold in self)
+
+    # -- who holds
+
+    def take(self, name: str, now: float, lease_s: float) -> Hold | None:
+        """Takes a hold, or renews it: it ends lease_s from now. None: there are HOLDS_MAX already."""
+        hold = self.by_name.get(name)
+        if hold is None:
+            if len(self.by_name) >= HOLDS_MAX:
+                return None
+            hold = self.by_name[name] = Hold(name, now, now)
+            self._begin(now)
+        hold.until = now + lease_s
+        return hold
+
+    def drop(self, name: str) -> bool:
+        """Ends a hold; False if there is none of that name."""
+        found = self.by_name.pop(name, None) is not None
+        self._ended = self._ended or found
+        return found
+
+    def see(self, locks: Iterable[bytes], now: float) -> None:
+        """The lock files that exist by now, all of them."""
+        there = set(locks)
+        for path in there - self._locks.keys():
+            self._locks[path] = Hold(path.decode("utf-8", "replace"), now, float("inf"))
+            self._begin(now)
+        for path in self._locks.keys() - there:
+            del self._locks[path]
+            self._ended = True
+
+    def _begin(self, now: float) -> None:
+        if self._began is None:
+            self._began = now
+
+    # -- what follows
+
+    def advance(self, now: float) -> bool:
+        """Ends leases and applies the cap. True, once, when the last hold that counts has ended: what happened under it is to
+        be looked at now, and then `settled` to be called."""
+        for name in [h.name for h in self.by_name.values() if h.until <= now]:
+            self.drop(name)
+        if self._began is not None and now >= self._began + self._cap_s:
+            self._began = None
+            for hold in self:
+                hold.spent = True
+        if not self._ended or self._live:
+            return False
+        self._ended = False
+        return True
+
+    def settled(self) -> bool:
+        """What happened under the holds is in the index: batches flow, unless somebody holds again (then False)."""
+        if self._live:
+            return False
+        self._began = None
+        return True
+
+    def next_due(self) -> float:
+        """When `advance` has something to do."""
+        ends = [hold.until for hold in self.by_name.values()]
+        return min(ends if self._began is None else [*ends, self._began + self._cap_s], default=float("inf"))
+
+    def shift(self, by: float) -> None:
+        """The service could not answer for `by` seconds: nobody could renew meanwhile."""
+        for hold in self.by_name.values():
+            hold.until += by
+        if self._began is not None:
+            self._began += by
+
+    def describe(self, now: float) -> list[dict[str, object]]:
+        """For `status` and `groups`, the oldest first."""
+        return [
+            {
+                "name": hold.name,
+                "kind": "lock" if hold.until == float("inf") else "lease",
+                "held_s": round(now - hold.since, 1),
+                "ends_in_s": None if hold.until == float("inf") else round(hold.until - now, 1),
+                "spent": hold.spent,
+            }
+            for hold in sorted(self, key=lambda h: h.since)
+        ]

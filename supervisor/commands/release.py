@@ -1,0 +1,26 @@
+"""End a hold of the running service: batches flow again, once what happened under it has been looked at."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from shardwatch.supervisor.commands.hold import NAME
+from shardwatch.supervisor.commands.tree_options import add_config_option, add_state_dir_option
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--name", metavar="N", default=NAME, help=f"which hold, as `status` shows it (default: {NAME})")
+    add_config_option(parser)
+    add_state_dir_option(parser)
+
+
+def run(options: argparse.Namespace) -> int:
+    """A hold that is over already is no error, but said."""
+    from shardwatch.supervisor.commands.asking import asking
+    from shardwatch.supervisor.render import readable
+
+    with asking(options) as ask:
+        if not ask("unhold", name=options.name)["released"]:
+            print(f"shardwatch: nothing is held by {readable(options.name)}", file=sys.stderr)
+    return 0
