@@ -192,11 +192,9 @@ class Index:
                 return
         names = [e[0] for e in record.entries] + record.absent
         known: dict[tuple[bytes, int], Known] = {}
-        if new:
-            pass
-        elif len(names) > _BY_NAME_MAX:
+        if not new and len(names) > _BY_NAME_MAX:
             known = self._known(f"SELECT {_KNOWN} FROM entry WHERE dir=?", [id_])
-        else:
+        elif not new:
             for name in names:
                 known.update(self._known(f"SELECT {_KNOWN} FROM entry WHERE dir=? AND name=?", [id_, name]))
         owed = [n for n in names if n in self.owed.get(record.path, ())]

@@ -76,7 +76,7 @@ class Consumer:
                     continue
                 for event in [batch.fresh] if batch.fresh is not None else batch.events:
                     self._apply(event)
-                with contextlib.suppress(ServiceError):  # a lease that ended: the batch comes again
+                with contextlib.suppress(ShardwatchError):  # a lease that ended, or nobody answered: the batch comes again
                     batch.ack()
                 self.batches += 1
         except BaseException as error:
