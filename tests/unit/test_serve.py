@@ -291,6 +291,23 @@ def test_a_clock_that_is_set_abandons_nobody(bench_with_files: Bench) -> None:
     assert bench.group("g")["state"] == "active"
 
 
+@pytest.mark.parametrize("jump", [3600, -3600])
+def test_a_clock_that_is_set_moves_no_lease(bench_with_files: Bench, jump: int) -> None:
+    """An hour forward or back: a lease lasts as long as it would, and its batch comes again then."""
+    bench = bench_with_files
+    lease_s = bench.settings.lease_ms / 1000
+    assert bench.pull() is not None
+    bench.wall += jump
+    bench.advance(lease_s - 2)
+    assert bench.group("g")["leased"] == 3
+    bench.wall -= 2 * jump
+    bench.advance(1)
+    assert bench.group("g")["leased"] == 3
+    bench.advance(2)
+    assert bench.group("g")["leased"] == 0
+    assert len(bench.drain()) == 3
+
+
 def test_a_stall_of_ours_costs_no_lease(bench_with_files: Bench) -> None:
     """After a stop of the service itself its workers get the time back."""
     bench = bench_with_files
