@@ -14,7 +14,7 @@ from typing import Any
 from waiting import eventually
 
 from shardwatch.aggregator.client import ExtractClient, Fresh
-from shardwatch.shard.contract.errors import ServiceError, ShardwatchError
+from shardwatch.shard.contract.errors import ShardwatchError
 from shardwatch.shard.contract.filter import Filter
 from shardwatch.shard.contract.settings import Settings
 from shardwatch.supervisor import service
