@@ -185,7 +185,7 @@ class ShardProcess:
                 self._watcher.work()
             now = time.monotonic_ns()
             if self._watcher.baseline_done and not done:
-                self._beat_at = now  # whoever waits for readiness sees the counts that belong to it
+                self._untold = True  # whoever waits for readiness sees the counts that belong to it
                 give_back()
                 if self._stand_in is not None and self._leave_at is None:
                     self._leave_at = max(now + int(self._stand_in.for_s * 1e9), self._born_at + _SHIFT_NS_MIN)

@@ -24,7 +24,8 @@ REPLY = Reply(WIRE_VERSION, "i", 3, 7, False, [1, 2], [(b"/r", [b"a"])])
 WHOLE = [encode(FRAME), encode(BEAT), encode(REPLY)]
 
 _leaf = st.none() | st.booleans() | st.integers(-(2**63), 2**64 - 1) | st.floats() | st.text(max_size=8) | st.binary(max_size=8)
-_value = st.recursive(_leaf, lambda inner: st.lists(inner, max_size=6) | st.dictionaries(st.text(max_size=4), inner, max_size=4))
+_shallow = _leaf | st.lists(_leaf, max_size=6) | st.dictionaries(st.text(max_size=4), _leaf, max_size=4)
+_value = _shallow | st.lists(_shallow, max_size=6) | st.dictionaries(st.text(max_size=4), _shallow, max_size=4)
 
 
 @st.composite
