@@ -161,8 +161,9 @@ class ServiceEngine:
 
     async def release(self) -> None:
         """Makes due what is leased in our name."""
-        assert self._asker is not None
-        await self._asker.release(self._config.group, worker=self._worker)
+        # Behind whatever was asked for by the same way: a pull that is still on its way would be answered after it.
+        assert self._puller is not None
+        await self._puller.release(self._config.group, worker=self._worker)
 
     async def retry(self) -> int:
         assert self._asker is not None
