@@ -23,7 +23,7 @@ import msgspec
 from shardwatch.shard.contract.errors import ShardwatchError, UsageError
 from shardwatch.shard.contract.layout import Layout
 from shardwatch.shard.contract.life import Lock, Pulse, die_with_parent
-from shardwatch.shard.contract.limits import BEAT_S, next_beat
+from shardwatch.shard.contract.limits import BEAT_S, PULSE_S, next_beat
 from shardwatch.shard.contract.planfile import Plan, read_plan
 from shardwatch.shard.contract.settings import Settings, read_settings
 from shardwatch.supervisor.control import supervisord
@@ -67,9 +67,9 @@ def run(layout: Layout) -> int:
     """Plans, reconciles, and stays until standard input ends or supervisord leaves."""
     settings = read_settings(layout.settings)
     proxy = supervisord(layout.supervisor_socket)
-    plan = planned(layout, settings, lambda: _pids(proxy.shards))
-    print(f"plan {plan.generation}: {len(plan.anchors)} anchors in {len(plan.shards())} shards", flush=True)
     pulse = Pulse(layout.pulse_socket)
+    plan = planned(layout, settings, lambda: _pids(proxy.shards), pulse)
+    print(f"plan {plan.generation}: {len(plan.anchors)} anchors in {len(plan.shards())} shards", flush=True)
     said = ""
     while True:
         try:
@@ -91,7 +91,7 @@ def run(layout: Layout) -> int:
             return 0
 
 
-def planned(layout: Layout, settings: Settings, own_pids: Callable[[], Sequence[int]]) -> Plan:
+def planned(layout: Layout, settings: Settings, own_pids: Callable[[], Sequence[int]], pulse: Pulse) -> Plan:
     """The plan, settled by a child of a moment: what planning needs, in code and in memory, is gone with it.
 
     Raises ShardwatchError where the child failed; its reason is in the log.
@@ -109,6 +109,10 @@ def planned(layout: Layout, settings: Settings, own_pids: Callable[[], Sequence[
             print(f"shardwatch-coordinator: {error}", file=sys.stderr, flush=True)
         finally:
             os._exit(code)
+    ended = os.pidfd_open(child)
+    while not select.select([ended], [], [], PULSE_S)[0]:
+        pulse.beat()
+    os.close(ended)
     _, status = os.waitpid(child, 0)
     plan = read_plan(layout.plan) if status == 0 else None
     if plan is None:

@@ -1,9 +1,9 @@
 """Notices programs that live and do nothing: each sends its pid once a second, and who falls silent is killed. Runs inside
 supervisord, which notices deaths but never a hang.
 
-A program is judged from its first pulse on, so a long start is no hang. A judge that was itself stopped (a suspended laptop,
-SIGSTOP) begins anew with everyone's deadline; where it may have been, it looks a second time before it kills. Who is stuck in
-the kernel can't be killed: that is said in `status`.
+A program is judged from its first pulse on, so a long start is no hang; one without any pulse for START_S is. A judge that was
+itself stopped (a suspended laptop, SIGSTOP) begins anew with everyone's deadline; where it may have been, it looks a second
+time before it kills. Who is stuck in the kernel can't be killed: that is said in `status`.
 
 Nothing here may raise: see wake.py.
 """
@@ -27,6 +27,8 @@ from shardwatch.shard.contract.life import SCANNING
 
 #: The same as contract.limits.SILENT_S (a test compares them), kept apart to import little.
 SILENT_S: Final = 5.0
+#: Seconds for the first pulse: interpreter, imports, a lock that a predecessor holds, a database that is opened.
+START_S: Final = 120.0
 #: Longest time between two looks of a judge that was not stopped: supervisord's shortest tick, and some.
 _OWN_STALL_S: Final = 6.5
 #: Longest time between two looks while anyone sends pulses. After a longer one who is silent gets _GRACE_S more: either all
@@ -57,6 +59,8 @@ class Pulses:
             self._map.pop(Pulses._old, None)  # supervisord closed it by number at its reload
         #: pid -> when it was last heard, monotonic seconds.
         self._heard: dict[int, float] = {}
+        #: pid -> when it was first seen, of those that were not heard yet.
+        self._starting: dict[int, float] = {}
         #: pid -> when it was sent SIGKILL.
         self._killed: dict[int, float] = {}
         #: pid -> (when it was last heard, when that was too long ago at a look after a pause).
@@ -89,15 +93,18 @@ class Pulses:
             gap, self._looked = now - self._looked, now
             if gap > _OWN_STALL_S:
                 self._heard = dict.fromkeys(self._heard, now)
+                self._starting.clear()
             living: dict[int, Subprocess] = {
                 p.pid: p for g in self._supervisord.process_groups.values() for p in g.processes.values() if p.pid
             }
             self._heard = {pid: at for pid, at in self._heard.items() if pid in living}
             self._killed = {pid: at for pid, at in self._killed.items() if pid in living}
+            self._starting = {pid: self._starting.get(pid, now) for pid in living if pid not in self._heard}
             suspects: dict[int, tuple[float, float]] = {}
-            for pid, at in self._heard.items():
+            late = [(pid, at, START_S) for pid, at in self._starting.items()]
+            for pid, at, limit_s in late + [(pid, at, SILENT_S) for pid, at in self._heard.items()]:
                 process = living[pid]
-                if now - at <= SILENT_S or pid in self._killed:
+                if now - at <= limit_s or pid in self._killed:
                     continue
                 if process.state not in (ProcessStates.RUNNING, ProcessStates.STARTING):
                     continue

@@ -14,7 +14,7 @@ import pytest
 from supervisor import events
 from supervisor.states import ProcessStates
 
-from shardwatch.supervisor.plugin.pulse import SILENT_S, Pulses, row
+from shardwatch.supervisor.plugin.pulse import SILENT_S, START_S, Pulses, row
 
 
 @pytest.fixture
@@ -78,6 +78,19 @@ def test_all_silent_are_killed_by_ticks_alone(pulses: Pulses, killed: list[int])
     for now in (5.0, 10.0, 15.0):
         pulses._look(now)
     assert killed == [101, 102]
+
+
+def test_one_that_never_sends_a_pulse_is_killed_in_the_end(pulses: Pulses, killed: list[int]) -> None:
+    """A long start is no hang; two minutes without a word are."""
+    pulses._heard.clear()
+    now = 0.0
+    while now < START_S:
+        pulses._look(now)
+        now += 2.0
+    assert killed == []
+    pulses._heard[101] = now
+    pulses._look(now + 1.0)
+    assert killed == [102]
 
 
 def test_who_is_stuck_in_the_kernel_is_killed_once_and_told(pulses: Pulses, killed: list[int]) -> None:
