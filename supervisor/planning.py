@@ -91,6 +91,7 @@ def settle_plan(layout: Layout, settings: Settings, own_pids: Callable[[], Seque
         generation=generation + 1,
         key=key,
         backend=backend,
+        glance=True,
     ).plan
     if old is not None and same_owners(old, new):
         return note_mounts(layout, old, settings.roots)

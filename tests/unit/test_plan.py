@@ -13,7 +13,7 @@ from shardwatch.shard.contract.filter import Filter
 from shardwatch.shard.contract.planfile import Owners
 from shardwatch.shard.contract.settings import Settings
 from shardwatch.supervisor import profile
-from shardwatch.supervisor.plan import Budget, PlanResult, choose_shards, make_plan, plan_key, tree_look
+from shardwatch.supervisor.plan import GLANCE_READS, Budget, PlanResult, choose_shards, make_plan, plan_key, tree_look
 
 PLENTY = Budget(shards_max=100, watches_max=10**9)
 
@@ -162,6 +162,17 @@ def test_the_survey_can_be_stopped() -> None:
     result = planned([b"/r"], regular(4, 5, 1), stop=lambda: True)
     assert result.looked == 1 and not result.exact
     assert {anchor.root for anchor in result.plan.anchors} == {b"/r"}
+
+
+def test_a_glance_does_where_one_shard_does() -> None:
+    """Few reads tell that a tree is small; where they don't, or shards were asked for, it is weighed as ever."""
+    small, large = regular(40, 2, 1), regular(40, 2, 200)
+    assert planned([b"/r"], small, shards=0, glance=True).looked == GLANCE_READS
+    assert len(planned([b"/r"], small, shards=0, glance=True).plan.shards()) == 1
+    assert planned([b"/r"], small, shards=0).looked == 1641
+    assert planned([b"/r"], large, shards=0, glance=True).looked == 1641
+    assert len(planned([b"/r"], large, shards=0, glance=True, processors=2).plan.shards()) == 2
+    assert planned([b"/r"], small, shards=2, glance=True).looked == 1641
 
 
 def test_plan_key_is_of_what_decides_which_rows_exist() -> None:
