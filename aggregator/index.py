@@ -18,6 +18,7 @@ from shardwatch.aggregator import plain
 from shardwatch.aggregator.debts import Debts
 from shardwatch.aggregator.index_schema import Connect, connect, open_database
 from shardwatch.aggregator.merge import GONE, Changes, Known, Ticks, burial, merge
+from shardwatch.aggregator.storage import progress
 from shardwatch.shard.contract.paths import join
 from shardwatch.shard.contract.wire import Entry, Gone, Listing, Looks
 
@@ -277,13 +278,9 @@ class Index:
 
     def _index_inodes(self) -> None:
         """Makes rows known by their inode, those too that were seen when their file had one name. Takes seconds for millions."""
-        progress = getattr(self._db, "set_progress_handler", None)
-        if progress is not None:
-            progress(self.on_progress, 100_000)
-        self._db.execute(f"CREATE INDEX {_BY_INODE} ON entry (ino, dev) WHERE kind <> 0 AND directory = 0")
-        self._db.execute("CREATE INDEX IF NOT EXISTS entry_linked ON entry (ino, dev) WHERE nlink > 1 AND kind <> 0")
-        if progress is not None:
-            progress(None, 0)
+        with progress(self._db, self.on_progress):
+            self._db.execute(f"CREATE INDEX {_BY_INODE} ON entry (ino, dev) WHERE kind <> 0 AND directory = 0")
+            self._db.execute("CREATE INDEX IF NOT EXISTS entry_linked ON entry (ino, dev) WHERE nlink > 1 AND kind <> 0")
         self._by_inode = True
 
     def _bury_below(self, paths: list[bytes], at: int, stops: Iterable[bytes]) -> None:
@@ -426,7 +423,8 @@ class Index:
             self.collected = max(self.collected, last)
         if total:
             self._ids.clear()
-            self._db.execute("DELETE FROM directory WHERE NOT EXISTS (SELECT 1 FROM entry WHERE dir=directory.id)")
+            with progress(self._db, self.on_progress):
+                self._db.execute("DELETE FROM directory WHERE NOT EXISTS (SELECT 1 FROM entry WHERE dir=directory.id)")
         self.commit()
         return total
 

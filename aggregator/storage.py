@@ -5,12 +5,13 @@ Used by what opens a database, and by `main`, which decides. Reads and renames; 
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 #: Steps of SQLite's machine between two calls of `on_progress`.
 _STEPS: Final = 100_000
@@ -61,6 +62,17 @@ def _no_room(state_dir: Path) -> bool:
         return False
 
 
+@contextlib.contextmanager
+def progress(db: Any, on_progress: Callable[[], None]) -> Iterator[None]:
+    """Calls `on_progress` now and then within statements that may read millions of rows (not with every opener's connections)."""
+    tell = getattr(db, "set_progress_handler", lambda handler, steps: None)
+    tell(on_progress, _STEPS)
+    try:
+        yield
+    finally:
+        tell(None, 0)
+
+
 def examine(path: Path, on_progress: Callable[[], None]) -> str:
     """What is wrong inside a database, "" where nothing is or there is none. Reads all of it, so it may take long.
 
@@ -70,8 +82,8 @@ def examine(path: Path, on_progress: Callable[[], None]) -> str:
         return ""
     db = sqlite3.connect(path, isolation_level=None)
     try:
-        db.set_progress_handler(on_progress, _STEPS)
-        found = str(db.execute("PRAGMA integrity_check(1)").fetchone()[0])
+        with progress(db, on_progress):
+            found = str(db.execute("PRAGMA integrity_check(1)").fetchone()[0])
         return "" if found == "ok" else " ".join(found.split())
     except sqlite3.DatabaseError as error:
         if not damaged(error):

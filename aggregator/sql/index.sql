@@ -1,4 +1,4 @@
--- Schema 2 of index.db: one row a path. Times are nanoseconds of the wall clock; paths and names are exact bytes.
+-- Schema 3 of index.db: one row a path. Times are nanoseconds of the wall clock; paths and names are exact bytes.
 CREATE TABLE state (
     one INTEGER PRIMARY KEY CHECK (one = 1),
     schema INTEGER NOT NULL,
@@ -35,6 +35,7 @@ CREATE TABLE entry (
     PRIMARY KEY (dir, name, directory)
 ) WITHOUT ROWID;
 CREATE UNIQUE INDEX entry_by_tick ON entry (lane, tick) WHERE lane IS NOT NULL;
+CREATE INDEX entry_gone ON entry (lane, tick) WHERE kind = 0;
 CREATE TABLE owed (
     path BLOB NOT NULL,                 -- a directory, and a name in it that its owner must look at again
     name BLOB NOT NULL,

@@ -650,6 +650,7 @@ def test_each_step_of_the_schema_leads_to_the_next(tmp_path: Path) -> None:
     with sqlite3.connect(tmp_path / "index.db") as db:
         newest = set(db.execute("SELECT type, name, sql FROM sqlite_master"))
         db.execute("DROP TABLE consumer")
+        db.execute("DROP INDEX entry_gone")
         db.execute("CREATE INDEX entry_by_inode ON entry (ino, dev) WHERE nlink > 1 AND kind <> 0")
         db.execute("UPDATE state SET schema = 1")
     db.close()
