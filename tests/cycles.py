@@ -62,16 +62,15 @@ def held(place: Path) -> dict[str, int]:
 
 async def watch(root: Path, state_dir: Path | None) -> None:
     """One life of a watcher, with an event."""
-    seen: list[FileEvent] = []
+    seen = asyncio.Event()
 
     async def take(events: list[FileEvent]) -> None:
-        seen.extend(events)
+        seen.set()
 
     watcher = RealtimeFileWatcher(WatcherConfig(debounce_period=0.02, shards=1, state_dir=state_dir))
     await watcher.start_monitoring([root], take)
     (root / "f.json").write_text(str(time.monotonic_ns()))
-    while not seen:
-        await asyncio.sleep(0.01)
+    await asyncio.wait_for(seen.wait(), 60)
     await watcher.stop_monitoring()
 
 

@@ -5,27 +5,23 @@ What rings is no hint: it never reaches the tree, the index or a filter. Used by
 
 from __future__ import annotations
 
-import ctypes
 import os
 import struct
 from typing import Final
 
-from shardwatch.shard.backend.inotify import (
+from shardwatch.shard.backend import calls
+from shardwatch.shard.backend.calls import (
     IN_CREATE,
     IN_DELETE,
     IN_IGNORED,
-    IN_MASK_ADD,
     IN_MOVE_SELF,
     IN_MOVED_FROM,
     IN_MOVED_TO,
     IN_ONLYDIR,
     IN_Q_OVERFLOW,
-    _inotify_add_watch,
-    _inotify_init1,
-    _inotify_rm_watch,
 )
 
-_MASK: Final = IN_CREATE | IN_DELETE | IN_MOVED_FROM | IN_MOVED_TO | IN_MOVE_SELF | IN_ONLYDIR | IN_MASK_ADD
+_MASK: Final = IN_CREATE | IN_DELETE | IN_MOVED_FROM | IN_MOVED_TO | IN_MOVE_SELF | IN_ONLYDIR
 _HEAD: Final = struct.Struct("iIII").unpack_from
 _READ_BYTES: Final = 1 << 16
 
@@ -34,24 +30,18 @@ class Bell:
     """Not thread-safe. Raises OSError where no inotify instance is left."""
 
     def __init__(self) -> None:
-        self.fd = _inotify_init1(os.O_CLOEXEC | os.O_NONBLOCK)
-        if self.fd < 0:
-            raise OSError(ctypes.get_errno(), "inotify_init1")
+        self.fd = calls.init()
 
     def hang(self, directory: bytes) -> int:
         """Watches the directory that is at this path now; the number it rings with. The same directory has the same number.
 
         Raises OSError: ENOENT, ENOTDIR, ENOSPC where no watch is left.
         """
-        wd = _inotify_add_watch(self.fd, directory, _MASK)
-        if wd < 0:
-            code = ctypes.get_errno()
-            raise OSError(code, os.strerror(code))
-        return wd
+        return calls.add_watch(self.fd, directory, _MASK)
 
     def take_down(self, wd: int) -> None:
         """Idempotent: a directory that is gone has taken its watch with it."""
-        _inotify_rm_watch(self.fd, wd)
+        calls.rm_watch(self.fd, wd)
 
     def rang(self) -> tuple[set[int], set[int]]:
         """(what rang since the last call, -1 for all of it; those that are of no use any more). Does not block."""

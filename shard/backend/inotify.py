@@ -7,7 +7,6 @@ none at the default queue length while the rest of the process stalls for 200 ms
 
 from __future__ import annotations
 
-import ctypes
 import errno
 import os
 import select
@@ -15,35 +14,33 @@ import struct
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
 from typing import Final
 
+from shardwatch.shard.backend import calls
 from shardwatch.shard.backend.base import Hints
+from shardwatch.shard.backend.calls import (
+    IN_ATTRIB,
+    IN_CLOSE_WRITE,
+    IN_CREATE,
+    IN_DELETE,
+    IN_DELETE_SELF,
+    IN_EXCL_UNLINK,
+    IN_IGNORED,
+    IN_ISDIR,
+    IN_MODIFY,
+    IN_MOVE_SELF,
+    IN_MOVED_FROM,
+    IN_MOVED_TO,
+    IN_ONLYDIR,
+    IN_Q_OVERFLOW,
+    IN_UNMOUNT,
+)
 from shardwatch.shard.tree import Node
 
-IN_MODIFY: Final = 0x2
-IN_ATTRIB: Final = 0x4
-IN_CLOSE_WRITE: Final = 0x8
-IN_MOVED_FROM: Final = 0x40
-IN_MOVED_TO: Final = 0x80
-IN_CREATE: Final = 0x100
-IN_DELETE: Final = 0x200
-IN_DELETE_SELF: Final = 0x400
-IN_MOVE_SELF: Final = 0x800
-IN_UNMOUNT: Final = 0x2000
-IN_Q_OVERFLOW: Final = 0x4000
-IN_IGNORED: Final = 0x8000
-IN_ONLYDIR: Final = 0x01000000
-IN_EXCL_UNLINK: Final = 0x04000000
-IN_MASK_ADD: Final = 0x20000000
-IN_ISDIR: Final = 0x40000000
-
-#: Never IN_OPEN, IN_ACCESS, IN_CLOSE_NOWRITE: reading the tree would then be events. Always IN_MASK_ADD: without it, adding
-#: a watch that exists sets its mask to 0 for a moment (inotify_update_existing_watch in Linux), and what happens in that
-#: moment on another processor is lost without an overflow (measured: one event of 1,000 beside a loop that adds).
+#: Never IN_OPEN, IN_ACCESS, IN_CLOSE_NOWRITE: reading the tree would then be events.
 _MASK: Final = (
     IN_MODIFY | IN_ATTRIB | IN_CLOSE_WRITE | IN_MOVED_FROM | IN_MOVED_TO | IN_CREATE | IN_DELETE
-    | IN_DELETE_SELF | IN_MOVE_SELF | IN_ONLYDIR | IN_EXCL_UNLINK | IN_MASK_ADD
+    | IN_DELETE_SELF | IN_MOVE_SELF | IN_ONLYDIR | IN_EXCL_UNLINK
 )  # fmt: skip
 _SPECIAL: Final = IN_ISDIR | IN_DELETE_SELF | IN_MOVE_SELF | IN_UNMOUNT | IN_Q_OVERFLOW | IN_IGNORED
 _ARRIVED: Final = IN_CREATE | IN_MOVED_TO
@@ -60,20 +57,6 @@ _STREAM_WINDOW_S: Final = 0.02
 #: Undecoded bytes kept at most; beyond it they are dropped and it is an overflow like the kernel's own.
 _BACKLOG_BYTES_MAX: Final = 64 << 20
 
-_libc = ctypes.CDLL(None, use_errno=True)
-
-
-def _call(name: str, *argtypes: type) -> Callable[..., int]:
-    function = getattr(_libc, name)
-    function.argtypes = argtypes
-    function.restype = ctypes.c_int
-    return function  # type: ignore[no-any-return]
-
-
-_inotify_init1 = _call("inotify_init1", ctypes.c_int)
-_inotify_add_watch = _call("inotify_add_watch", ctypes.c_int, ctypes.c_char_p, ctypes.c_uint32)
-_inotify_rm_watch = _call("inotify_rm_watch", ctypes.c_int, ctypes.c_int)
-
 
 class InotifyBackend:
     """See `Backend`."""
@@ -86,9 +69,7 @@ class InotifyBackend:
 
         Raises OSError: EMFILE when `fs.inotify.max_user_instances` is reached.
         """
-        self._fd = _inotify_init1(os.O_CLOEXEC | os.O_NONBLOCK)
-        if self._fd < 0:
-            raise OSError(ctypes.get_errno(), "inotify_init1")
+        self._fd = calls.init()
         self._watches_max = watches_max
         self._nodes: dict[int, Node] = {}
         #: Further places of the same directory (bind mounts): rare, so kept apart.
@@ -125,16 +106,12 @@ class InotifyBackend:
                 return False  # no room for another watch: so it is another directory
             raise
         if wd not in self._nodes:
-            _inotify_rm_watch(self._fd, wd)
+            calls.rm_watch(self._fd, wd)
         return wd == node.wd
 
     def _add(self, fd: int) -> int:
         # Through /proc, so that what is watched is what is open, not what its path leads to by now; it also passes PATH_MAX.
-        wd = _inotify_add_watch(self._fd, b"/proc/self/fd/%d" % fd, _MASK)
-        if wd < 0:
-            code = ctypes.get_errno()
-            raise OSError(code, os.strerror(code))
-        return wd
+        return calls.add_watch(self._fd, b"/proc/self/fd/%d" % fd, _MASK)
 
     def forget(self, nodes: list[Node]) -> None:
         for node in nodes:
@@ -150,7 +127,7 @@ class InotifyBackend:
                         del self._twins[wd]
                     continue
                 del self._nodes[wd]
-                _inotify_rm_watch(self._fd, wd)  # EINVAL where the directory is gone already: just as well
+                calls.rm_watch(self._fd, wd)  # EINVAL where the directory is gone already: just as well
             elif twins and node in twins:
                 twins.remove(node)
                 if not twins:

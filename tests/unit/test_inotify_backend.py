@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from waiting import eventually
 
-from shardwatch.shard.backend import inotify
+from shardwatch.shard.backend import calls, inotify
 from shardwatch.shard.backend.base import Hints
 from shardwatch.shard.backend.inotify import InotifyBackend
 from shardwatch.shard.tree import Node, Top
@@ -272,7 +272,7 @@ def test_what_can_not_be_watched_is_an_error(watched: Watched) -> None:
 
 def test_without_an_instance_there_is_no_backend(monkeypatch: pytest.MonkeyPatch) -> None:
     """fs.inotify.max_user_instances is reached."""
-    monkeypatch.setattr(inotify, "_inotify_init1", lambda flags: -1)
+    monkeypatch.setattr(calls, "_init1", lambda flags: -1)
     with pytest.raises(OSError, match="inotify_init1"):
         InotifyBackend()
 
@@ -293,8 +293,8 @@ def feed(backend: InotifyBackend, *events: bytes) -> Hints:
 def test_the_kernels_overflow_puts_everything_in_doubt(watched: Watched) -> None:
     """The names that did come are still looked at."""
     hints = feed(
-        watched.backend, event(watched.root.wd, inotify.IN_MODIFY, b"f"), event(-1, inotify.IN_Q_OVERFLOW),
-        event(watched.root.wd, inotify.IN_MODIFY, b"g"),
+        watched.backend, event(watched.root.wd, calls.IN_MODIFY, b"f"), event(-1, calls.IN_Q_OVERFLOW),
+        event(watched.root.wd, calls.IN_MODIFY, b"g"),
     )  # fmt: skip
     assert hints.overflow
     assert hints.names == {watched.root: {b"f", b"g"}}
@@ -304,7 +304,7 @@ def test_the_kernels_overflow_puts_everything_in_doubt(watched: Watched) -> None
 def test_an_unmounted_filesystem_is_the_end_of_its_directories(watched: Watched) -> None:
     """PROTOCOL 12: whatever is there now is looked at, and not by a watch that the kernel has taken back."""
     d = watched.made("d")
-    hints = feed(watched.backend, event(d.wd, inotify.IN_UNMOUNT), event(d.wd, inotify.IN_IGNORED))
+    hints = feed(watched.backend, event(d.wd, calls.IN_UNMOUNT), event(d.wd, calls.IN_IGNORED))
     assert d in hints.selves
     assert d.wd == -1
 
@@ -312,8 +312,8 @@ def test_an_unmounted_filesystem_is_the_end_of_its_directories(watched: Watched)
 def test_events_of_unknown_watches_are_nobodys(watched: Watched) -> None:
     """Left over from a watch that was given up."""
     hints = feed(
-        watched.backend, event(999, inotify.IN_MODIFY, b"f"), event(999, inotify.IN_CREATE | inotify.IN_ISDIR, b"d"),
-        event(999, inotify.IN_IGNORED), event(watched.root.wd, inotify.IN_ATTRIB),
+        watched.backend, event(999, calls.IN_MODIFY, b"f"), event(999, calls.IN_CREATE | calls.IN_ISDIR, b"d"),
+        event(999, calls.IN_IGNORED), event(watched.root.wd, calls.IN_ATTRIB),
     )  # fmt: skip
     assert not hints
     assert hints.count == 4
@@ -323,7 +323,7 @@ def test_the_same_name_under_two_watches_is_two_names(watched: Watched) -> None:
     """What repeats is skipped by watch and name."""
     d = watched.made("d")
     watched.take()
-    hints = feed(watched.backend, event(d.wd, inotify.IN_MODIFY, b"f"), event(watched.root.wd, inotify.IN_MODIFY, b"f"))
+    hints = feed(watched.backend, event(d.wd, calls.IN_MODIFY, b"f"), event(watched.root.wd, calls.IN_MODIFY, b"f"))
     assert hints.names == {d: {b"f"}, watched.root: {b"f"}}
 
 

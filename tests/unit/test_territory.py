@@ -1183,9 +1183,9 @@ def test_a_directory_is_replaced_while_the_kernel_has_no_room(scene: Scene, monk
     def full(fd: int) -> int:
         wd = add(fd)
         if wd not in held and len(held) >= limit:
-            from shardwatch.shard.backend.inotify import _inotify_rm_watch
+            from shardwatch.shard.backend import calls
 
-            _inotify_rm_watch(scene.shard.backend._fd, wd)
+            calls.rm_watch(scene.shard.backend._fd, wd)
             raise OSError(errno.ENOSPC, "No space left on device")
         return wd
 
