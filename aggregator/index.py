@@ -187,7 +187,7 @@ class Index:
         """Some names of a directory."""
         id_, new = self._id(record.path)
         if not new and record.entries and not record.absent and record.path not in self.owed:
-            rewritten = plain.rewrite(self._db, id_, record.entries, record.at, self._ticks)
+            rewritten = plain.rewrite(self._db, id_, record.entries, record.at, self._ticks, linked=self._by_inode)
             if rewritten is not None:
                 self.written += rewritten
                 return

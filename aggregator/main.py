@@ -30,11 +30,12 @@ from shardwatch.aggregator.sockets import Sockets, until
 from shardwatch.aggregator.storage import DISK_ERRORS, MovedError, Refusal, damaged, examine, refusal, set_aside
 from shardwatch.shard.contract.errors import ShardwatchError, WireError
 from shardwatch.shard.contract.layout import Layout
-from shardwatch.shard.contract.life import die_with_parent, give_back, identity, service_id
+from shardwatch.shard.contract.life import die_with_parent, identity, service_id
 from shardwatch.shard.contract.limits import BEAT_S, SILENT_S, next_beat
 from shardwatch.shard.contract.log import Sparse, open_log
 from shardwatch.shard.contract.planfile import Plan, read_plan
 from shardwatch.shard.contract.settings import Settings, read_settings
+from shardwatch.shard.contract.slack import Slack, give_back
 from shardwatch.shard.contract.wire import Beat, decode_up, encode
 
 log = logging.getLogger("shardwatch.aggregator")
@@ -82,8 +83,7 @@ class Aggregator:
         self._bad_frames = Sparse(log)
         self._beat_at = 0.0
         self._turned_at = time.monotonic()
-        #: Much came in a moment ago: freed memory is given back once it is over.
-        self._trim = False
+        self._slack = Slack()
         self._collect_at = time.monotonic() + _COLLECT_S
         self._replay = Replay(settings.replay_s, wall=time.time(), now=time.monotonic())
 
@@ -104,6 +104,9 @@ class Aggregator:
             now = time.monotonic()
             if now >= self._beat_at:
                 self._beat(now)
+            if self._slack.due(time.monotonic_ns()):
+                self._index.shrink()
+                give_back()
             self._receiver.settle_syncs(now)
             self._answer(self._server.tick())
             self._reply(touched_only=True)
@@ -111,8 +114,9 @@ class Aggregator:
     def _timeout_ms(self) -> int:
         now = time.monotonic()
         due = min(self._beat_at, now + self._server.next_due())
-        deadline = self._receiver.next_deadline()
-        return until(due if deadline is None else min(due, deadline))
+        slack = self._slack.next_due()
+        others = (self._receiver.next_deadline(), None if slack is None else slack / 1e9)
+        return until(min([due, *(at for at in others if at is not None)]))
 
     def _discount_stall(self) -> None:
         """A judge that was itself stopped (a suspended laptop) does not blame the others for its silence."""
@@ -149,11 +153,7 @@ class Aggregator:
                 break
         self._index.commit()
         if entries > _MUCH:
-            self._trim = True
-        elif self._trim:
-            self._trim = False
-            self._index.shrink()
-            give_back()
+            self._slack.worked(time.monotonic_ns())
         self._receiver.settle_syncs(time.monotonic())
         self._reply(touched_only=True)
         self._answer(self._server.on_commit())

@@ -38,9 +38,12 @@ def populate(db: Any, id_: int, entries: list[Entry], at: int, ticks: Ticks) -> 
     return len(files), len(entries) - len(files)
 
 
-def rewrite(db: Any, id_: int, entries: list[Entry], at: int, ticks: Ticks) -> int | None:
+def rewrite(db: Any, id_: int, entries: list[Entry], at: int, ticks: Ticks, *, linked: bool) -> int | None:
     """Looks at known files with one name each: one select for all, a narrow update for those that differ. Returns how many
-    did; None where a name is new, gone, a link, a directory or one of several, or the directory holds far more than these."""
+    did; None where a name is new, gone, a link, a directory or one of several, or the directory holds far more than these.
+
+    `linked`: there are files with several names, of which one may have been another file's.
+    """
     names = [e[0] for e in entries]
     limit = 4 * len(names) + 16
     rows = db.execute(_KNOWN, (id_, min(names), max(names), limit)).fetchall()
@@ -51,6 +54,8 @@ def rewrite(db: Any, id_: int, entries: list[Entry], at: int, ticks: Ticks) -> i
     for e in entries:
         row = known.get(e[0])
         if row is None or row[11] or row[1] != FILE or e[1] != FILE or row[4] != 1 or e[4] != 1 or row[9] is None:
+            return None
+        if linked and (row[2] != e[2] or row[3] != e[3]):
             return None
         if row[8] or row[1:8] != e[1:8]:
             changed.append((e, row[10], row[9]))

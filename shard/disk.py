@@ -19,6 +19,8 @@ _AT_FDCWD: Final = -100
 _CLOCK_REALTIME_COARSE: Final = 5
 _RESOLVE_NO_MAGICLINKS: Final = 0x02
 _RESOLVE_NO_SYMLINKS: Final = 0x04
+_S_IFMT: Final = 0o170000
+_KINDS: Final = {stat.S_IFREG: FILE, stat.S_IFDIR: DIRECTORY, stat.S_IFLNK: LINK}
 _OPEN: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 #: To walk through a directory it need not be readable.
 _STEP: Final = getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY | os.O_CLOEXEC
@@ -100,50 +102,31 @@ def coarse_ns() -> int:
 def entry_of(name: bytes, st: os.stat_result, coarse: int) -> Entry | None:
     """What an lstat begun after `coarse` says; None for what is no file, directory or link (FIFO, socket, device).
 
-    Of a directory only its existence counts.
+    Of a directory only its existence counts. What the index can't hold, times beyond the year 2262 and inodes of 64 bits, ends
+    at its bounds.
     """
-    mode = st.st_mode
-    if stat.S_ISREG(mode):
-        kind = FILE
-    elif stat.S_ISDIR(mode):
-        return directory_entry(name)
-    elif stat.S_ISLNK(mode):
-        kind = LINK
-    else:
+    kind = _KINDS.get(st.st_mode & _S_IFMT)
+    if kind is None:
         return None
-    ctime = _fit(st.st_ctime_ns)
-    return (name, kind, _fit(st.st_dev), _fit(st.st_ino), st.st_nlink, st.st_size, _fit(st.st_mtime_ns), ctime, ctime >= coarse)
-
-
-def _fit(number: int) -> int:
-    """Within what the index can hold: times beyond the year 2262, and inodes of 64 bits, end at its bounds."""
-    return number if INT_MIN <= number <= INT_MAX else max(INT_MIN, min(number, INT_MAX))
+    if kind == DIRECTORY:
+        return directory_entry(name)
+    dev, ino, mtime, ctime = st.st_dev, st.st_ino, st.st_mtime_ns, st.st_ctime_ns
+    if dev > INT_MAX or ino > INT_MAX or not (INT_MIN <= mtime <= INT_MAX and INT_MIN <= ctime <= INT_MAX):
+        dev, ino, mtime, ctime = (max(INT_MIN, min(number, INT_MAX)) for number in (dev, ino, mtime, ctime))
+    return (name, kind, dev, ino, st.st_nlink, st.st_size, mtime, ctime, ctime >= coarse)
 
 
 def directory_entry(name: bytes) -> Entry:
     return (name, DIRECTORY, 0, 0, 0, 0, 0, 0, False)
 
 
-def look_at(directory: bytes, name: bytes, fd: int, coarse: int, *, follow: bool) -> tuple[Entry | None, bool]:
-    """Looks at a name in the directory open at `fd`, which is `directory`; `coarse` is the clock read before.
-
-    Returns (entry, False); (None, False) where there is nothing; (None, True) for what is no file, directory or link. With
-    `follow` a link is what it leads to, unless it leads nowhere, in a circle, or to where we may not look. Raises OSError for
-    all else: no fact.
-    """
+def stat_through(directory: bytes, name: bytes, fd: int) -> os.stat_result:
+    """stat of a name in the directory open at `fd`, which is `directory`: of what a link leads to, unless it leads nowhere, in a
+    circle, or to where we may not look. Raises OSError."""
     try:
-        st = os.stat(name, dir_fd=fd, follow_symlinks=follow and not loops(join(directory, name)))
-    except OSError as error:
-        if not follow:
-            if error.errno in ABSENT:
-                return None, False
-            raise
-        try:
-            st = os.stat(name, dir_fd=fd, follow_symlinks=False)  # a dangling link is a link
-        except FileNotFoundError:
-            return None, False
-    entry = entry_of(name, st, coarse)
-    return entry, entry is None
+        return os.stat(name, dir_fd=fd, follow_symlinks=not loops(join(directory, name)))
+    except OSError:
+        return os.stat(name, dir_fd=fd, follow_symlinks=False)  # a dangling link is a link
 
 
 def loops(path: bytes) -> bool:

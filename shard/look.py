@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from shardwatch.shard.contract.filter import Filter
 from shardwatch.shard.contract.paths import join
 from shardwatch.shard.contract.wire import DIRECTORY, Entry
-from shardwatch.shard.disk import coarse_ns, directory_entry, look_at, loops
+from shardwatch.shard.disk import ABSENT, coarse_ns, directory_entry, entry_of, loops, stat_through
 
 
 class Reader:
@@ -37,18 +37,18 @@ class Reader:
         """
         coarse = coarse_ns()
         # By name: a directory that changes while it is read may give a name twice. What it gave last counts.
-        found: dict[bytes, bool] = {}
         with os.scandir(fd) as items:
-            for item in items:
-                name = os.fsencode(item.name)
-                found[name] = self._is_directory(item) and not (self._follow and loops(join(path, name)))
-        directories = [name for name, is_directory in found.items() if is_directory]
-        files = [name for name, is_directory in found.items() if not is_directory]
+            if not self._follow:
+                found = {item.name: item.is_dir(follow_symlinks=False) for item in items}
+            else:
+                found = {item.name: self._leads_on(path, item) for item in items}
+        fsencode = os.fsencode
+        directories = [fsencode(name) for name, is_directory in found.items() if is_directory]
+        files = [fsencode(name) for name, is_directory in found.items() if not is_directory]
         kept = self._filter.keeps_names(relative, files)
         self.filtered += len(files) - len(kept)
         entries = []
-        for name in kept:
-            entry = self.name(path, name, fd, coarse)
+        for name, entry in zip(kept, self.names(path, kept, fd, coarse), strict=True):
             if entry is not None and entry[1] == DIRECTORY:
                 directories.append(name)
             elif entry is not None:
@@ -58,12 +58,24 @@ class Reader:
         entries.sort()
         return entries, subdirectories
 
-    def name(self, path: bytes, name: bytes, fd: int, coarse: int) -> Entry | None:
-        """What a name in the directory `path`, open at `fd`, is; None for nothing, or nothing of ours. Raises OSError."""
-        entry, special = look_at(path, name, fd, coarse, follow=self._follow)
-        self.looks += 1
-        self.others += special
-        return entry
+    def names(self, path: bytes, names: Sequence[bytes], fd: int, coarse: int) -> list[Entry | None]:
+        """What these names in the directory `path`, open at `fd`, are, each looked at after the clock `coarse` was read; None for
+        nothing, or nothing of ours. Raises OSError where one can't be told: no fact."""
+        follow, stat = self._follow, os.stat
+        found: list[Entry | None] = []
+        for name in names:
+            try:
+                st = stat_through(path, name, fd) if follow else stat(name, dir_fd=fd, follow_symlinks=False)
+            except OSError as error:
+                if error.errno not in ABSENT:
+                    raise
+                found.append(None)
+                continue
+            entry = entry_of(name, st, coarse)
+            self.others += entry is None
+            found.append(entry)
+        self.looks += len(found)
+        return found
 
     def watched(self, path: bytes, relative: bytes, names: Iterable[bytes]) -> list[bytes]:
         """Those of `names` in a directory that are ours if they are directories."""
@@ -77,10 +89,9 @@ class Reader:
         """Those of `names` in a directory that are ours if they are files."""
         return self._filter.keeps_names(relative, names)
 
-    def _is_directory(self, item: os.DirEntry[str]) -> bool:
-        if not self._follow:
-            return item.is_dir(follow_symlinks=False)
+    def _leads_on(self, path: bytes, item: os.DirEntry[str]) -> bool:
+        """Whether it is a directory, or a link to one that does not lead back."""
         try:
-            return item.is_dir()
+            return item.is_dir() and not loops(join(path, os.fsencode(item.name)))
         except OSError:
             return False  # a link in a circle, or to where we may not look

@@ -22,11 +22,12 @@ from shardwatch.shard.backend.base import Backend
 from shardwatch.shard.contract.errors import ShardwatchError, UsageError, WireError
 from shardwatch.shard.contract.filter import Filter
 from shardwatch.shard.contract.layout import Layout
-from shardwatch.shard.contract.life import Lock, Pulse, die_with_parent, give_back, service_id
+from shardwatch.shard.contract.life import Lock, Pulse, die_with_parent, service_id
 from shardwatch.shard.contract.limits import BEAT_S, FRAME_BYTES_MAX, LIMIT_RESERVE, SHARD_ID_PATTERN, WIRE_VERSION, next_beat
 from shardwatch.shard.contract.log import Sparse, open_log
 from shardwatch.shard.contract.planfile import Anchor, Plan, read_plan
 from shardwatch.shard.contract.settings import Settings, read_settings
+from shardwatch.shard.contract.slack import Slack, give_back
 from shardwatch.shard.contract.stand_in import StandIn, asked_to_stand_in
 from shardwatch.shard.contract.wire import Beat, Record, decode_down, encode
 from shardwatch.shard.locks import Locks
@@ -43,8 +44,12 @@ log = logging.getLogger("shardwatch.shard")
 _LOCK_WAIT_S = 20.0
 #: Pause before a beat that nobody took is tried again.
 _BEAT_RETRY_NS = 50_000_000
-#: Shorter settle times are kept to the letter, at the price of half a millisecond.
-_SETTLE_MS_ROUNDED = 5
+#: What follows a look takes this long at least until a consumer has it (measured with a settle time of 0), ns: a look is made so
+#: much sooner, and settle times mean the hand-over. Those below 5 ms are waited for in full.
+_HAND_OVER_NS = 1_500_000
+_SETTLE_MS_SHORT = 5
+#: Unacked frames that leave memory worth giving back.
+_MUCH_FRAMES = 4
 #: Shortest life of a stand-in, ns: what ends within supervisord's start-up grace (1 s) counts as a failed start.
 _SHIFT_NS_MIN = 2_000_000_000
 
@@ -119,9 +124,8 @@ class ShardProcess:
         )
         if stand_in is not None:
             self._territory.doubts.standing_in = _why(stand_in, shard)
-        # A wait is rounded up to whole milliseconds: half of one too late on average, so it is begun one shorter.
-        quiet_ms = settings.settle_ms - 1 if settings.settle_ms >= _SETTLE_MS_ROUNDED else settings.settle_ms
-        settle: Settle[Node] = Settle(quiet_ms * 1_000_000, settings.settle_ms_max * 1_000_000)
+        quiet_ns = settings.settle_ms * 1_000_000 - (_HAND_OVER_NS if settings.settle_ms >= _SETTLE_MS_SHORT else 0)
+        settle: Settle[Node] = Settle(quiet_ns, settings.settle_ms_max * 1_000_000)
         self._watcher = Watcher(
             self._territory, self._backend, self._stream, settle, poll_ns=settings.poll_ms * 1_000_000, mounts=self._mounts
         )  # fmt: skip
@@ -130,6 +134,7 @@ class ShardProcess:
         self._untold = False
         self._incarnation = ""
         self._pulse = Pulse(layout.pulse_socket)
+        self._slack = Slack()
         self._stopping = False
         self._beat_at = 0
         self._told = 0
@@ -168,7 +173,7 @@ class ShardProcess:
         self._watcher.begin()
         while not self._stopping:
             self._pulse.beat(scanning=not self._watcher.baseline_done)
-            ready = dict(poller.poll(self._timeout_ms()))
+            ready = dict(poller.poll(self._wait_ms()))
             if wakeup_fd in ready:
                 with contextlib.suppress(BlockingIOError):
                     os.read(wakeup_fd, 4096)
@@ -186,7 +191,7 @@ class ShardProcess:
             now = time.monotonic_ns()
             if self._watcher.baseline_done and not done:
                 self._untold = True  # whoever waits for readiness sees the counts that belong to it
-                give_back()
+                self._slack.worked(now)
                 if self._stand_in is not None and self._leave_at is None:
                     self._leave_at = max(now + int(self._stand_in.for_s * 1e9), self._born_at + _SHIFT_NS_MIN)
             self._untold = self._locks.look(now) or self._untold
@@ -194,6 +199,10 @@ class ShardProcess:
                 self._beat(now)  # before the frames: readiness, which they bring, is told with this beat's backend and doubts
             if not self._untold:
                 self._stream.flush(now)
+            if self._stream.unacked >= _MUCH_FRAMES:
+                self._slack.worked(now)
+            elif self._slack.due(now):
+                give_back()
             if self._leaving and not self._stream.unacked:
                 log.info("the watcher is tried again")
                 return
@@ -205,7 +214,9 @@ class ShardProcess:
     def _is_over(self, now: int) -> bool:
         return self._leave_at is not None and now >= self._leave_at
 
-    def _timeout_ms(self) -> int:
+    def _wait_ms(self) -> int:
+        """How long to wait for sockets. The last part of a millisecond is slept here where names settle: to wait one more for
+        each save would be felt, and at other times to wake twice would."""
         looks = not self._leaving and not self._stream.full
         if looks and not self._watcher.idle:
             return 0
@@ -215,11 +226,13 @@ class ShardProcess:
             due.append(self._watcher.next_due())
         if self._leave_at is not None and not self._is_over(now):
             due.append(self._leave_at)
-        resend = self._stream.next_resend()
-        if resend is not None:
-            due.append(resend)
+        due += [at for at in (self._stream.next_resend(), self._slack.next_due()) if at is not None]
         wait = min(due) - now
-        return max(0, -(-wait // 1_000_000))
+        if not self._watcher.pending:
+            return max(0, -(-wait // 1_000_000))
+        if 0 < wait < 1_000_000:
+            time.sleep(wait / 1e9)
+        return max(0, wait // 1_000_000)
 
     def _take_replies(self) -> None:
         while True:

@@ -353,8 +353,8 @@ class Territory:
         entries: list[Entry] = []
         absent: list[bytes] = []
         new: list[bytes] = []
-        for name in sorted(kept):
-            entry = reader.name(path, name, fd, coarse)
+        looked = sorted(kept)
+        for name, entry in zip(looked, reader.names(path, looked, fd, coarse), strict=True):
             child = node.child(name)
             if entry is not None and entry[1] == DIRECTORY:
                 if not reader.watched(path, relative, [name]):
@@ -440,7 +440,7 @@ class Territory:
         try:
             if self._off(place):
                 return
-            entry = self.reader.name(parent, name, fd, coarse)
+            entry = self.reader.names(parent, [name], fd, coarse)[0]
         except OSError as unknown:
             self.doubts.add(path, place, node, name, unknown)
             return

@@ -6,6 +6,10 @@ from collections.abc import Iterator
 from types import MappingProxyType
 from typing import Any, Final
 
+#: Names of directories repeat (`src`, `test`, `main`): each would take 40 bytes anew. Forgotten when they are too many.
+_NAMES_MAX: Final = 4096
+_names: dict[bytes, bytes] = {}
+
 #: What a dead node has for children: nothing, and nothing can be put there.
 _DEAD: Final[Any] = MappingProxyType({})
 
@@ -58,6 +62,9 @@ class Node:
 
     def adopt(self, name: bytes) -> Node:
         """A new child. The caller has made sure that there is none of that name."""
+        if len(_names) >= _NAMES_MAX:
+            _names.clear()
+        name = _names.setdefault(name, name)
         node = Node(self, name)
         if self.children is None:
             self.children = {}

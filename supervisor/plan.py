@@ -28,9 +28,10 @@ READS_MAX: Final = 2_048
 ANCHORS_MAX: Final = 1_024
 #: Pieces that make up one shard's share: more balance better, fewer keep the plan short.
 GRAIN: Final = 10
-#: Entries (directories and files) below which one shard does. A second one costs 13 MB and a process start, and gains nothing
-#: at the start before that: 100,000 files on two cores are ready as soon with one as with two (the aggregator takes the other).
-ONE_SHARD_ENTRIES: Final = 200_000
+#: Entries (directories and files) below which one shard does, by whether there are more than two processors. A second one costs
+#: 14 MB and a process start. On two it gains nothing at the start, where the aggregator takes the other: a million files were
+#: ready in 14.5 s with one shard, in 15.3 s with two, on a busy machine. It bounds what a rescan reads: 8 s of it.
+ONE_SHARD_ENTRIES: Final = {False: 1_250_000, True: 200_000}
 #: Directories read for a first glance. Where that finds far less than needs two shards, there is nothing to balance: 0.1 s less
 #: at a first start. If the estimate was wrong, one shard watches somewhat more than it would have been given: no more than that.
 GLANCE_READS: Final = 512
@@ -149,10 +150,11 @@ def make_plan(
     glance = glance and shards == 0 and reads_max > GLANCE_READS
     survey = surveyed(GLANCE_READS if glance else reads_max)
     entries = survey.directories + survey.files
-    if glance and not survey.exact and entries * GLANCE_SAFETY >= ONE_SHARD_ENTRIES:
+    processors = processors or len(os.sched_getaffinity(0))
+    if glance and not survey.exact and entries * GLANCE_SAFETY >= ONE_SHARD_ENTRIES[processors > 2]:
         survey = surveyed(reads_max)
         entries = survey.directories + survey.files
-    wanted = shards or choose_shards(entries, processors or len(os.sched_getaffinity(0)))
+    wanted = shards or choose_shards(entries, processors)
     wanted = max(1, min(wanted, budget.shards_max))
     grain = survey.weight / (wanted * GRAIN)
     pieces: list[_Piece] = []
@@ -183,7 +185,7 @@ def choose_shards(entries: float, processors: int) -> int:
 
     Two even on one processor: a shard that is stalled by a slow look or a rescan leaves the other half untouched.
     """
-    if entries < ONE_SHARD_ENTRIES:
+    if entries < ONE_SHARD_ENTRIES[processors > 2]:
         return 1
     return max(2, min(SHARDS_MAX, 2 * processors if entries >= HUGE_ENTRIES else processors))
 

@@ -88,7 +88,7 @@ def run(layout: Layout, with_parent: bool, ephemeral: bool, echo: bool) -> int:
             stale.unlink(missing_ok=True)
         os.environ[SERVICE_VARIABLE] = os.urandom(8).hex()
         os.environ["PATH"] = _path_to_python(sys.executable)
-        planner = 0 if layout.plan.exists() else _plan_ahead(layout)
+        planner = None if layout.plan.exists() else _plan_ahead(layout)
         code = _supervisord(layout, with_parent, echo, planner)
         if identity(layout.service_lock) != ours:
             print(f"shardwatch: the state directory {layout.state_dir} was removed while the service ran", file=sys.stderr)
@@ -117,36 +117,45 @@ def _follow(parent: int) -> None:
     die_with_parent(PARENT_SIGNAL)
 
 
-def _plan_ahead(layout: Layout) -> int:
-    """Makes the first plan in a child, whose pid it returns, while this process becomes supervisord.
+def _plan_ahead(layout: Layout) -> tuple[int, int]:
+    """Makes the first plan in a child while this process becomes supervisord; returns its pid, and what `_await_plan` reads.
 
     The child holds the coordinator's lock meanwhile, so that there is one plan. Whatever goes wrong here goes wrong with
-    the coordinator again, and is told there.
+    the coordinator again, and is told there. Where the tree is in no cache and a processor is left over, the child then reads
+    ahead of the shards.
     """
+    planned, planning = os.pipe2(os.O_CLOEXEC)
     child = os.fork()
     if child != 0:
-        return child
+        os.close(planning)
+        return child, planned
     try:
+        os.close(planned)
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         die_with_parent(signal.SIGKILL)
         lock = Lock(layout.lock("coordinator"))
         from shardwatch.shard.contract.settings import read_settings
         from shardwatch.supervisor.planning import settle_plan
+        from shardwatch.supervisor.read_ahead import blocks_read, read_ahead
         from shardwatch.supervisor.state_dir import stamp_plan
 
         settings = read_settings(layout.settings)
-        stamp_plan(layout, settings, settle_plan(layout, settings))
+        before = blocks_read()
+        plan = settle_plan(layout, settings)
+        stamp_plan(layout, settings, plan)
         lock.close()
+        if blocks_read() > before and len(plan.shards()) < len(os.sched_getaffinity(0)):
+            os.write(planning, b"1")
+            read_ahead(settings)
     finally:
         os._exit(0)
 
 
-def _await_planner(pid: int) -> None:
+def _await_plan(pid: int, planned: int) -> None:
     """Waits a moment for the plan: with it, shards start with the first programs, and not after the coordinator has."""
-    end = os.pidfd_open(pid)
-    if select.select([end], [], [], PLAN_WAIT_S)[0]:
-        os.waitpid(pid, 0)  # else supervisord reaps it
-    os.close(end)
+    if select.select([planned], [], [], PLAN_WAIT_S)[0] and not os.read(planned, 1):
+        os.waitpid(pid, 0)  # it ends; else supervisord reaps it
+    os.close(planned)
 
 
 def _keep_low(lock: Lock) -> None:
@@ -176,7 +185,7 @@ def _path_to_python(executable: str) -> str:
     return home + os.pathsep + path
 
 
-def _supervisord(layout: Layout, with_parent: bool, echo: bool, planner: int) -> int:
+def _supervisord(layout: Layout, with_parent: bool, echo: bool, planner: tuple[int, int] | None) -> int:
     sys.modules.setdefault("ssl", None)  # type: ignore[arg-type]  # http.client does without: 10 ms less at every start
     from supervisor import supervisord
 
@@ -188,8 +197,8 @@ def _supervisord(layout: Layout, with_parent: bool, echo: bool, planner: int) ->
         arguments.append("-s")
     if os.getuid() == 0 and _root_has_a_name():
         arguments += ["-u", "0"]  # else supervisord warns of running as root
-    if planner:
-        _await_planner(planner)
+    if planner is not None:
+        _await_plan(*planner)
     try:
         supervisord.main(arguments)
     except SystemExit as leave:

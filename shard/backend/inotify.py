@@ -35,6 +35,7 @@ from shardwatch.shard.backend.calls import (
     IN_Q_OVERFLOW,
     IN_UNMOUNT,
 )
+from shardwatch.shard.backend.watches import Watches
 from shardwatch.shard.tree import Node
 
 #: Never IN_OPEN, IN_ACCESS, IN_CLOSE_NOWRITE: reading the tree would then be events.
@@ -71,7 +72,7 @@ class InotifyBackend:
         """
         self._fd = calls.init()
         self._watches_max = watches_max
-        self._nodes: dict[int, Node] = {}
+        self._nodes = Watches()
         #: Further places of the same directory (bind mounts): rare, so kept apart.
         self._twins: dict[int, list[Node]] = {}
         self._chunks: deque[bytes] = deque()

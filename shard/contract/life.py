@@ -113,13 +113,6 @@ class Pulse:
         self._socket.close()
 
 
-def give_back() -> None:
-    """Returns freed memory to the system, after work that took much of it for a moment (malloc_trim(3), glibc only)."""
-    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
-    if trim is not None:
-        trim(0)
-
-
 def die_with_parent(sig: signal.Signals = signal.SIGTERM) -> None:
     """Asks the kernel for `sig` when the parent dies (PR_SET_PDEATHSIG, prctl(2)); Linux only, elsewhere stdin's end of
     file is the only guard. Sends it at once where the parent is gone already."""

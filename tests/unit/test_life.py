@@ -152,12 +152,6 @@ def test_without_prctl_nothing_is_asked(monkeypatch: pytest.MonkeyPatch) -> None
     """Elsewhere than on Linux the end of standard input is the guard."""
     monkeypatch.setattr(life.ctypes, "CDLL", lambda *args, **kwargs: object())
     die_with_parent()
-    life.give_back()
-
-
-def test_freed_memory_is_given_back() -> None:
-    """It does nothing that could be seen here, and fails nowhere."""
-    life.give_back()
 
 
 def test_a_service_has_an_identity(monkeypatch: pytest.MonkeyPatch) -> None:

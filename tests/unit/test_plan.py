@@ -68,7 +68,10 @@ def test_the_root_directory_can_be_a_root() -> None:
 
 @pytest.mark.parametrize(
     ("entries", "processors", "expected"),
-    [(0, 8, 1), (199_999, 8, 1), (200_000, 1, 2), (200_000, 2, 2), (300_000, 4, 4), (10**6, 64, 8), (10**7, 2, 4)],
+    [
+        (0, 8, 1), (199_999, 8, 1), (200_000, 3, 3), (300_000, 4, 4), (10**6, 64, 8),
+        (1_249_999, 2, 1), (1_250_000, 2, 2), (1_250_000, 1, 2), (10**7, 2, 4),
+    ],
 )
 def test_number_of_shards_chosen(entries: int, processors: int, expected: int) -> None:
     """One for a small tree, else one a processor from two to eight, twice that for a huge tree."""
@@ -170,8 +173,9 @@ def test_a_glance_does_where_one_shard_does() -> None:
     assert planned([b"/r"], small, shards=0, glance=True).looked == GLANCE_READS
     assert len(planned([b"/r"], small, shards=0, glance=True).plan.shards()) == 1
     assert planned([b"/r"], small, shards=0).looked == 1641
-    assert planned([b"/r"], large, shards=0, glance=True).looked == 1641
-    assert len(planned([b"/r"], large, shards=0, glance=True, processors=2).plan.shards()) == 2
+    assert planned([b"/r"], large, shards=0, glance=True, processors=4).looked == 1641
+    assert len(planned([b"/r"], large, shards=0, glance=True, processors=4).plan.shards()) == 4
+    assert planned([b"/r"], large, shards=0, glance=True, processors=2).looked == GLANCE_READS  # one does there
     assert planned([b"/r"], small, shards=2, glance=True).looked == 1641
 
 

@@ -118,20 +118,15 @@ class Denied:
         self.paths: set[bytes] = set()
         self.names: dict[bytes, int] = {}
         self.code = errno.EACCES
-        open_directory, look_at, os_open = disk.open_directory, disk.look_at, os.open
+        open_directory, os_open, os_stat = disk.open_directory, os.open, os.stat
 
         def opens(path: bytes, **options: Any) -> int:
             above = os.fsencode(os.readlink(f"/proc/self/fd/{options['at']}")) if "at" in options else b""
             self.check(os.path.join(above, path))
             return open_directory(path, **options)
 
-        def looks(directory: bytes, name: bytes, *arguments: Any, **options: Any) -> Any:
-            if name in self.names:
-                raise OSError(self.names[name], os.strerror(self.names[name]))
-            return look_at(directory, name, *arguments, **options)
-
         class System:
-            """`os`, as the territory sees it."""
+            """`os`, as the territory and its reader see it."""
 
             def __getattr__(self, name: str) -> Any:
                 return getattr(os, name)
@@ -141,9 +136,15 @@ class Denied:
                 self.check(os.fsencode(os.readlink(f"/proc/self/fd/{dir_fd}")) + b"/" + name)
                 return os_open(name, flags, dir_fd=dir_fd)
 
+            @staticmethod
+            def stat(name: bytes, **options: Any) -> os.stat_result:
+                if name in self.names:
+                    raise OSError(self.names[name], os.strerror(self.names[name]))
+                return os_stat(name, **options)
+
         monkeypatch.setattr(territory, "open_directory", opens)
         monkeypatch.setattr(again, "open_directory", opens)
-        monkeypatch.setattr(look, "look_at", looks)
+        monkeypatch.setattr(look, "os", System())
         monkeypatch.setattr(territory, "os", System())
 
     def check(self, path: bytes) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from shardwatch.shard import tree
 from shardwatch.shard.tree import Node, Top
 
 
@@ -86,3 +87,13 @@ def test_an_anchor_can_be_cut(root: Node) -> None:
     """It has no parent."""
     assert len(root.cut()) == 5
     assert not root.alive
+
+
+def test_a_name_that_repeats_is_kept_once() -> None:
+    top = Top(b"/r", 0)
+    one = top.adopt(bytes(bytearray(b"a"))).adopt(bytes(bytearray(b"src")))
+    other = top.adopt(bytes(bytearray(b"b"))).adopt(bytes(bytearray(b"src")))
+    assert one.name is other.name
+    for i in range(10_000):
+        top.adopt(b"n%d" % i)
+    assert len(tree._names) <= tree._NAMES_MAX
