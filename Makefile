@@ -59,4 +59,5 @@ $(STAMP): pyproject.toml constraints.txt
 	@echo "Installing the packages of constraints.txt into $(VENV)"
 	@$(PY) -m pip install -qq -c constraints.txt setuptools
 	@$(PY) -m pip install -qq -c constraints.txt --no-build-isolation -e '.[dev]'
+	@$(PY) -m compileall -q aggregator shard supervisor
 	@touch $@

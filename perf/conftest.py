@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import compileall
 import shutil
 import sys
 import tempfile
@@ -18,6 +19,14 @@ from rows import ROWS
 from sizes import QUICK, SIZES, Sizes
 from trees import Forest
 from writers import Writers
+
+
+@pytest.fixture(scope="session", autouse=True)
+def compiled() -> None:
+    """As pip does with what it installs: an editable install is compiled at its first start, or at each one where
+    PYTHONDONTWRITEBYTECODE is set."""
+    for part in ("aggregator", "shard", "supervisor"):
+        assert compileall.compile_dir(Path(__file__).resolve().parents[1] / part, quiet=1)
 
 
 @pytest.fixture(scope="session")

@@ -6,6 +6,8 @@ from __future__ import annotations
 import os
 import resource
 from collections.abc import Callable
+from queue import LifoQueue
+from threading import Thread
 from typing import Final
 
 from shardwatch.shard.contract.filter import Filter
@@ -14,6 +16,9 @@ from shardwatch.shard.contract.settings import Settings
 
 #: Directories in a row for which nothing was read from a disk: the rest is cached, by the scan that comes from the other end.
 DRY: Final = 256
+#: Each waits for the disk most of the time. 100,000 cold files were watched after 3.1 s without, 2.5 s with one, 2.15 s with
+#: two, and 2.2 s with three.
+THREADS: Final = 2
 
 
 def blocks_read() -> int:
@@ -21,23 +26,50 @@ def blocks_read() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_inblock
 
 
-def read_ahead(settings: Settings, *, blocks: Callable[[], int] = blocks_read) -> int:
-    """Looks at every directory and file that a scan will look at, in the opposite order, until they are cached; returns how many
-    directories. What can't be read is left to the scan. Blocks; says nothing."""
-    filter = Filter(settings.include, settings.exclude)
-    stack = [(root, b"") for root in settings.roots]
-    before, dry, directories = blocks(), 0, 0
-    while stack and dry < DRY:
-        path, relative = stack.pop()
-        below = _read(path, relative, filter)
-        directories += 1
-        if settings.recursive:
+class _Walk:
+    """One reading ahead, by several threads; what they race for is only an estimate."""
+
+    def __init__(self, settings: Settings, blocks: Callable[[], int]) -> None:
+        self._filter = Filter(settings.include, settings.exclude)
+        self._recursive = settings.recursive
+        self._blocks = blocks
+        self._before = blocks()
+        self._dry = 0
+        self.directories = 0
+        #: Directories to read, the next one last, as (path, the same relative to its root).
+        self.waiting: LifoQueue[tuple[bytes, bytes]] = LifoQueue()
+        for root in settings.roots:
+            self.waiting.put((root, b""))
+
+    def work(self) -> None:
+        """Never ends: what runs it is a daemon thread."""
+        while True:
+            path, relative = self.waiting.get()
+            if self._dry < DRY:
+                self._take(path, relative)
+            self.waiting.task_done()
+
+    def _take(self, path: bytes, relative: bytes) -> None:
+        below = _read(path, relative, self._filter)
+        self.directories += 1
+        if self._recursive:
             prefix = relative + b"/" if relative else b""
-            stack += [(join(path, name), prefix + name) for name in reversed(below) if not filter.prunes(prefix + name)]
-        read = blocks()
-        dry = 0 if read > before else dry + 1
-        before = read
-    return directories
+            for name in reversed(below):
+                if not self._filter.prunes(prefix + name):
+                    self.waiting.put((join(path, name), prefix + name))
+        read = self._blocks()
+        self._dry = 0 if read > self._before else self._dry + 1
+        self._before = read
+
+
+def read_ahead(settings: Settings, *, threads: int = THREADS, blocks: Callable[[], int] = blocks_read) -> int:
+    """Looks at every directory and file that a scan will look at, in about the opposite order, until they are cached; returns how
+    many directories. What can't be read is left to the scan. Blocks; says nothing."""
+    walk = _Walk(settings, blocks)
+    for _ in range(threads):
+        Thread(target=walk.work, daemon=True).start()
+    walk.waiting.join()
+    return walk.directories
 
 
 def _read(path: bytes, relative: bytes, filter: Filter) -> list[bytes]:

@@ -9,6 +9,7 @@ in use, 6 where the state directory was removed.
 
 from __future__ import annotations
 
+import contextlib
 import getopt
 import os
 import pwd
@@ -145,7 +146,8 @@ def _plan_ahead(layout: Layout) -> tuple[int, int]:
         stamp_plan(layout, settings, plan)
         lock.close()
         if blocks_read() > before and len(plan.shards()) < len(os.sched_getaffinity(0)):
-            os.write(planning, b"1")
+            with contextlib.suppress(BrokenPipeError):  # it is not waited for any more
+                os.write(planning, b"1")
             read_ahead(settings)
     finally:
         os._exit(0)

@@ -61,16 +61,16 @@ def test_it_ends_where_nothing_needs_reading(tmp_path: Path, looked: list[bytes]
     """The scan has been there: it came from the other end. A few cached directories in between end nothing."""
     for number in range(3 * DRY):
         (tmp_path / f"{number:04}").mkdir()
-    assert read_ahead(settings_of(tmp_path), blocks=lambda: 7) == DRY
+    assert read_ahead(settings_of(tmp_path), threads=1, blocks=lambda: 7) == DRY
     now_and_then = (step // (DRY - 1) for step in count())
-    assert read_ahead(settings_of(tmp_path), blocks=now_and_then.__next__) == 3 * DRY + 1
+    assert read_ahead(settings_of(tmp_path), threads=1, blocks=now_and_then.__next__) == 3 * DRY + 1
 
 
 def test_in_the_opposite_order_of_a_scan(tmp_path: Path, looked: list[bytes]) -> None:
     """A scan takes roots in their order, and of a directory's subdirectories the last one first."""
     one, two = tmp_path / "1", tmp_path / "2"
     grow(*(one / f"d{n}" / "f.json" for n in range(5)), two / "f.json")
-    read_ahead(settings_of(one, two), blocks=count().__next__)
+    read_ahead(settings_of(one, two), threads=1, blocks=count().__next__)
     with os.scandir(one) as entries:
         order = [os.fsencode(entry.path) + b"/f.json" for entry in entries]
     assert looked == [os.fsencode(two / "f.json"), *order]
@@ -78,5 +78,5 @@ def test_in_the_opposite_order_of_a_scan(tmp_path: Path, looked: list[bytes]) ->
 
 def test_what_can_not_be_read_is_left_to_the_scan(tmp_path: Path, looked: list[bytes]) -> None:
     grow(tmp_path / "a/f.json")
-    assert read_ahead(settings_of(tmp_path / "none", tmp_path), blocks=count().__next__) == 3
+    assert read_ahead(settings_of(tmp_path / "none", tmp_path), threads=1, blocks=count().__next__) == 3
     assert looked == [os.fsencode(tmp_path / "a/f.json")]
