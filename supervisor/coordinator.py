@@ -31,8 +31,9 @@ from shardwatch.supervisor.homes import note_mounts
 
 #: Seconds between two looks at supervisord's list (only an operator's `remove` or `update` can change it) and at the mounts.
 RECONCILE_S: Final = 10.0
-#: How long a predecessor may hold the lock, seconds: it is told to leave within 1 s.
-LOCK_WAIT_S: Final = 20.0
+#: How long another may hold the lock, seconds. A predecessor is told to leave within 1 s; a first planning reads up to 2,048
+#: directories, of a slow disk perhaps. Who is silent for longer is killed (`plugin.pulse.START_S`).
+LOCK_WAIT_S: Final = 100.0
 #: It gives way to the shards and the aggregator, which start at the same time and are waited for.
 NICE: Final = 10
 #: supervisord's fault when it is on its way out (supervisor.xmlrpc.Faults.SHUTDOWN_STATE).
