@@ -8,6 +8,7 @@ import logging
 import os
 import re
 import resource
+import select
 import signal
 import stat
 import sys
@@ -215,8 +216,8 @@ class ShardProcess:
         return self._leave_at is not None and now >= self._leave_at
 
     def _wait_ms(self) -> int:
-        """How long to wait for sockets. The last part of a millisecond is slept here where names settle: to wait one more for
-        each save would be felt, and at other times to wake twice would."""
+        """How long to wait for sockets. The last part of a millisecond is waited here where names settle, for hints alone: to
+        wait one more for each save would be felt, and at other times to wake twice would."""
         looks = not self._leaving and not self._stream.full
         if looks and not self._watcher.idle:
             return 0
@@ -231,7 +232,7 @@ class ShardProcess:
         if not self._watcher.pending:
             return max(0, -(-wait // 1_000_000))
         if 0 < wait < 1_000_000:
-            time.sleep(wait / 1e9)
+            select.select([self._backend.fileno()], [], [], wait / 1e9)
         return max(0, wait // 1_000_000)
 
     def _take_replies(self) -> None:

@@ -1,11 +1,11 @@
-"""State directories on disks that misbehave: small ones that fill up, ones that turn read-only. Undone whatever happens."""
+"""Disks that misbehave: small ones that fill up, ones that turn read-only, one that is in no cache. Undone whatever happens."""
 
 from __future__ import annotations
 
 import contextlib
 import os
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 
@@ -19,6 +19,24 @@ def small_disk(at: Path, size: str = "8m") -> Iterator[Path]:
     at.mkdir(parents=True)
     _mount("-t", "tmpfs", "-o", f"size={size},mode=0700", "sw-test", at)
     try:
+        yield at
+    finally:
+        subprocess.run(["umount", "-l", at], check=True)
+
+
+@contextlib.contextmanager
+def cold_disk(at: Path, fill: Callable[[Path], None], size: int = 64 << 20) -> Iterator[Path]:
+    """An ext4 of its own with what `fill` puts there, mounted a moment ago. Needs root, mkfs.ext4 and a loop device."""
+    image = at.with_name(at.name + ".img")
+    at.mkdir(parents=True)
+    with image.open("wb") as f:
+        f.truncate(size)
+    subprocess.run(["mkfs.ext4", "-q", "-F", image], check=True, capture_output=True)
+    _mount("-o", "loop", image, at)
+    try:
+        fill(at)
+        subprocess.run(["umount", at], check=True)
+        _mount("-o", "loop", image, at)
         yield at
     finally:
         subprocess.run(["umount", "-l", at], check=True)
