@@ -118,7 +118,8 @@ class Index:
     # -- writing
 
     def shrink(self) -> None:
-        """Frees the page cache, which fills again with work."""
+        """Frees its caches, which fill again with work."""
+        self._ids.clear()
         self._db.execute("PRAGMA shrink_memory")
 
     def begin(self) -> None:

@@ -44,7 +44,7 @@ log = logging.getLogger("shardwatch.aggregator")
 _COMMIT_ENTRIES = 20_000
 _COMMIT_S = 0.05
 #: Entries of one transaction that leave memory worth giving back.
-_MUCH = 1_000
+_MUCH = 200
 #: Requests answered before facts are looked at again.
 _REQUESTS = 200
 #: Seconds between collections of tombstones that no group needs any more.
