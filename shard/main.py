@@ -174,7 +174,7 @@ class ShardProcess:
         self._watcher.begin()
         while not self._stopping:
             self._pulse.beat(scanning=not self._watcher.baseline_done)
-            ready = dict(poller.poll(self._wait_ms()))
+            ready = self._wait(poller)
             if wakeup_fd in ready:
                 with contextlib.suppress(BlockingIOError):
                     os.read(wakeup_fd, 4096)
@@ -215,9 +215,18 @@ class ShardProcess:
     def _is_over(self, now: int) -> bool:
         return self._leave_at is not None and now >= self._leave_at
 
-    def _wait_ms(self) -> int:
-        """How long to wait for sockets. The last part of a millisecond is waited here where names settle, for hints alone: to
-        wait one more for each save would be felt, and at other times to wake twice would."""
+    def _wait(self, poller: zmq.Poller) -> dict[object, int]:
+        """Waits for sockets, or until something is due; returns what is ready. Where names settle, the last part of a
+        millisecond is waited for hints alone: to wait one more for each save would be felt, and to wake twice at other times."""
+        wait = self._until_due()
+        if not self._watcher.pending:
+            return dict(poller.poll(-(-wait // 1_000_000)))
+        if 0 < wait < 1_000_000:
+            select.select([self._backend.fileno()], [], [], wait / 1e9)
+        return dict(poller.poll(wait // 1_000_000))
+
+    def _until_due(self) -> int:
+        """Nanoseconds until there is something to do, 0 where there is."""
         looks = not self._leaving and not self._stream.full
         if looks and not self._watcher.idle:
             return 0
@@ -228,12 +237,7 @@ class ShardProcess:
         if self._leave_at is not None and not self._is_over(now):
             due.append(self._leave_at)
         due += [at for at in (self._stream.next_resend(), self._slack.next_due()) if at is not None]
-        wait = min(due) - now
-        if not self._watcher.pending:
-            return max(0, -(-wait // 1_000_000))
-        if 0 < wait < 1_000_000:
-            select.select([self._backend.fileno()], [], [], wait / 1e9)
-        return max(0, wait // 1_000_000)
+        return max(0, min(due) - now)
 
     def _take_replies(self) -> None:
         while True:

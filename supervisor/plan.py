@@ -28,10 +28,11 @@ READS_MAX: Final = 2_048
 ANCHORS_MAX: Final = 1_024
 #: Pieces that make up one shard's share: more balance better, fewer keep the plan short.
 GRAIN: Final = 10
-#: Entries (directories and files) below which one shard does, by whether there are more than two processors. A second one costs
-#: 14 MB and a process start. On two it gains nothing at the start, where the aggregator takes the other: a million files were
-#: ready in 14.5 s with one shard, in 15.3 s with two, on a busy machine. It bounds what a rescan reads: 8 s of it.
-ONE_SHARD_ENTRIES: Final = {False: 1_250_000, True: 200_000}
+#: Entries (directories and files) below which one shard does: a second one costs 14 MB and a process start.
+ONE_SHARD_ENTRIES: Final = 200_000
+#: The same on one or two processors, where a second one gains nothing at the start, since the aggregator takes a processor: a
+#: million files were ready in 14.5 s with one shard, in 15.3 s with two, on a busy machine. It bounds what a rescan reads: 8 s.
+ONE_SHARD_ENTRIES_ON_TWO: Final = 1_250_000
 #: Directories read for a first glance. Where that finds far less than needs two shards, there is nothing to balance: 0.1 s less
 #: at a first start. If the estimate was wrong, one shard watches somewhat more than it would have been given: no more than that.
 GLANCE_READS: Final = 512
@@ -151,7 +152,7 @@ def make_plan(
     survey = surveyed(GLANCE_READS if glance else reads_max)
     entries = survey.directories + survey.files
     processors = processors or len(os.sched_getaffinity(0))
-    if glance and not survey.exact and entries * GLANCE_SAFETY >= ONE_SHARD_ENTRIES[processors > 2]:
+    if glance and not survey.exact and choose_shards(entries * GLANCE_SAFETY, processors) > 1:
         survey = surveyed(reads_max)
         entries = survey.directories + survey.files
     wanted = shards or choose_shards(entries, processors)
@@ -185,7 +186,7 @@ def choose_shards(entries: float, processors: int) -> int:
 
     Two even on one processor: a shard that is stalled by a slow look or a rescan leaves the other half untouched.
     """
-    if entries < ONE_SHARD_ENTRIES[processors > 2]:
+    if entries < (ONE_SHARD_ENTRIES if processors > 2 else ONE_SHARD_ENTRIES_ON_TWO):
         return 1
     return max(2, min(SHARDS_MAX, 2 * processors if entries >= HUGE_ENTRIES else processors))
 

@@ -45,9 +45,11 @@ class _Walk:
         """Never ends: what runs it is a daemon thread."""
         while True:
             path, relative = self.waiting.get()
-            if self._dry < DRY:
-                self._take(path, relative)
-            self.waiting.task_done()
+            try:
+                if self._dry < DRY:
+                    self._take(path, relative)
+            finally:
+                self.waiting.task_done()
 
     def _take(self, path: bytes, relative: bytes) -> None:
         below = _read(path, relative, self._filter)
@@ -64,7 +66,7 @@ class _Walk:
 
 def read_ahead(settings: Settings, *, threads: int = THREADS, blocks: Callable[[], int] = blocks_read) -> int:
     """Looks at every directory and file that a scan will look at, in about the opposite order, until they are cached; returns how
-    many directories. What can't be read is left to the scan. Blocks; says nothing."""
+    many directories. What can't be read, and what links lead to, is left to the scan. Blocks; says nothing."""
     walk = _Walk(settings, blocks)
     for _ in range(threads):
         Thread(target=walk.work, daemon=True).start()

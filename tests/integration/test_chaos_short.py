@@ -1,4 +1,4 @@
-"""A minute of `make chaos`: the whole service on a small tree, real programs, kills and stops; mirrors stay equal."""
+"""Two minutes of `make chaos`: the whole service on a small tree, real programs, kills and stops; mirrors stay equal."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def test_chaos_short(no_leaks: None) -> None:
     """
     memory = Path("/dev/shm")
     plan = Plan(
-        seed=int(os.environ.get("SW_CHAOS_SEED", "1")), minutes=1.0, files=3000, shards=3, rage_s=13.0, kill_s=1.5,
+        seed=int(os.environ.get("SW_CHAOS_SEED", "1")), minutes=2.0, files=3000, shards=3, rage_s=13.0, kill_s=1.5,
         where=memory if os.access(memory, os.W_OK) else Path("/tmp"),
     )  # fmt: skip
     said: list[str] = []
