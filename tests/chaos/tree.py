@@ -39,7 +39,8 @@ def units(where: Path, many: int, random_: random.Random) -> None:
 class Tree:
     """What is watched, and what is not.
 
-    root/repo, src, vendor, synced, copies, deep, odd, hot, probe; outside/archives, source, parked.
+    root/repo, src, vendor, synced, copies, deep, odd, hot, probe; outside/archives, source, parked, and elsewhere.json,
+    the only file outside the root that links in the root lead to.
     """
 
     def __init__(self, base: Path, files: int, random_: random.Random) -> None:
@@ -50,6 +51,8 @@ class Tree:
             (self.root / name).mkdir(parents=True)
         for name in ("archives", "source", "parked"):
             (self.outside / name).mkdir(parents=True)
+        self.elsewhere = self.outside / "elsewhere.json"
+        self.elsewhere.write_text("{}")
         self.archives = [self._archive(f"lib{n}", files // 20, random_) for n in range(3)]
         units(self.root / "src", files // 2, random_)
         units(self.outside / "source", files // 10, random_)

@@ -396,7 +396,8 @@ class Odd(Writer):
     def _link(self) -> str:
         path = self._file()
         path.unlink(missing_ok=True)
-        path.symlink_to(self.random.choice(("nowhere", "f1.json", "../src", "..", "/etc/passwd")))
+        # Other deeds write, link and change modes through this link, so it may lead only to what the run made itself.
+        path.symlink_to(self.random.choice(("nowhere", "f1.json", "../src", "..", self.tree.elsewhere)))
         return path.name
 
     def _flip(self) -> str:
