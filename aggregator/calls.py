@@ -30,7 +30,7 @@ class Call:
     def read(self, body: bytes) -> None:
         """Fills in `id` and `request`. Raises RefusedError."""
         raw = protocol.decode_map(body)
-        self.id = raw.get("id")
+        self.id = protocol.request_id(raw)
         self.request = protocol.parse(raw)
 
     def reply(self, fields: dict[str, object]) -> bytes:

@@ -17,6 +17,7 @@ from shardwatch.aggregator.holds import HOLDS_MAX, Holds
 from shardwatch.aggregator.lease import Index
 from shardwatch.aggregator.protocol import RefusedError
 from shardwatch.aggregator.registry import Registry
+from shardwatch.shard.contract.shown import shown
 
 #: Longest wait for the looks that are owed when a hold has ended, seconds; then batches flow as they are.
 SETTLE_S: Final = 5.0
@@ -141,5 +142,5 @@ def handed_out(group: Group, index: Index, tick: int) -> bool:
 def _checked(name: str) -> str:
     if not name or not name.isprintable() or name != name.strip():
         remedy = f"use 1 to {protocol.NAME_CHARS_MAX} printable characters, without a blank at either end"
-        raise RefusedError("bad_field", f"{name!r:.80} is no name for a hold", remedy)
+        raise RefusedError("bad_field", f"{shown(name)} is no name for a hold", remedy)
     return name

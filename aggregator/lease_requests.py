@@ -11,6 +11,7 @@ from shardwatch.aggregator.lease import Index, Unit
 from shardwatch.aggregator.protocol import RefusedError
 from shardwatch.aggregator.registry import Registry
 from shardwatch.shard.contract.settings import Settings
+from shardwatch.shard.contract.shown import shown
 
 #: Characters of a nack's reason that are kept.
 REASON_CHARS_MAX: Final = 500
@@ -40,7 +41,7 @@ class LeaseRequests:
         protocol.check_name(name)
         group = self._registry.by_name.get(name)
         if group is None:
-            raise RefusedError("unknown_group", f"there is no group {name!r}", "a pull makes it; see `groups`")
+            raise RefusedError("unknown_group", f"there is no group {shown(name)}", "a pull makes it; see `groups`")
         group.seen = self._wall()
         return group
 
@@ -95,7 +96,7 @@ class LeaseRequests:
 def _number(group: Group, batch: str) -> int:
     token, _, number = batch.rpartition("-")
     if not (number.isascii() and number.isdigit()) or len(number) > 18:
-        raise RefusedError("bad_field", f"{batch!r:.80} is no id of a batch", "send the id that pull gave, as it was")
+        raise RefusedError("bad_field", f"{shown(batch)} is no id of a batch", "send the id that pull gave, as it was")
     if token != group.token:
         raise RefusedError(
             "lease_expired",

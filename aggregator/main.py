@@ -35,6 +35,7 @@ from shardwatch.shard.contract.limits import BEAT_S, SILENT_S, next_beat
 from shardwatch.shard.contract.log import Sparse, open_log
 from shardwatch.shard.contract.planfile import Plan, read_plan
 from shardwatch.shard.contract.settings import Settings, read_settings
+from shardwatch.shard.contract.shown import cut, shown
 from shardwatch.shard.contract.slack import Slack, give_back
 from shardwatch.shard.contract.wire import Beat, decode_up, encode
 
@@ -140,7 +141,7 @@ class Aggregator:
                 message = decode_up(body)
             except WireError as error:
                 self._engine.refused += 1
-                self._bad_frames.warning(f"refused: {error}")
+                self._bad_frames.warning(cut(f"refused: {error}"))
                 continue
             foreign = self._receiver.foreign
             if isinstance(message, Beat):
@@ -148,7 +149,7 @@ class Aggregator:
             else:
                 entries += self._receiver.frame(message, now)
             if self._receiver.foreign != foreign:
-                self._bad_frames.warning(f"refused: shard {message.shard!r:.80} is not one of this service's plan")
+                self._bad_frames.warning(f"refused: shard {shown(message.shard)} is not one of this service's plan")
             if now - begun >= _COMMIT_S:
                 break
         self._index.commit()

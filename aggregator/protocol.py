@@ -12,6 +12,8 @@ from typing import Annotated, Any, ClassVar, Final, Literal
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
+from shardwatch.shard.contract.shown import cut, shown
+
 #: Version of the messages. A request of any other is refused with the code `version`.
 PROTOCOL_VERSION: Final = 1
 #: Largest request the service decodes, bytes. The largest honest one is a few hundred.
@@ -25,6 +27,10 @@ LOOK_PATHS_MAX: Final = 1000
 PATH_B64_CHARS_MAX: Final = 87_384
 #: Longest group or worker name, characters.
 NAME_CHARS_MAX: Final = 200
+#: Largest `id` of a request, bytes as msgpack, and how deep lists and maps may be nested in it: it is kept for as long as the
+#: request waits, and whoever reads the reply must be able to decode it.
+ID_BYTES_MAX: Final = 1000
+ID_DEPTH_MAX: Final = 16
 
 _Name = Annotated[str, Meta(max_length=NAME_CHARS_MAX)]
 _Id = Annotated[str, Meta(max_length=NAME_CHARS_MAX)]
@@ -197,7 +203,7 @@ def decode_map(body: bytes) -> dict[str, Any]:
     except (msgspec.MsgspecError, ValueError, TypeError, OverflowError, RecursionError) as error:
         raise RefusedError(
             "bad_request",
-            f"the request can't be decoded: {error}",
+            cut(f"the request can't be decoded: {error}"),
             "send one frame: a msgpack map, or a JSON object",
         ) from None
     if not isinstance(raw, dict):
@@ -210,21 +216,46 @@ def decode_map(body: bytes) -> dict[str, Any]:
 def parse(raw: dict[str, Any]) -> Any:
     """The typed request in `raw`. Unknown fields are ignored, so that newer clients can talk to older services."""
     version = raw.get("v", PROTOCOL_VERSION)
-    if version != PROTOCOL_VERSION or isinstance(version, bool):
+    if not isinstance(version, int) or isinstance(version, bool) or version != PROTOCOL_VERSION:
         raise RefusedError(
             "version",
-            f"the request is of version {version!r}, this service speaks {PROTOCOL_VERSION}",
+            f"the request is of version {shown(version)}, this service speaks {PROTOCOL_VERSION}",
             f'send "v": {PROTOCOL_VERSION}, or use a client of the service\'s version',
         )
     op = raw.get("op")
     kind = REQUESTS.get(op) if isinstance(op, str) else None
     if kind is None:
-        what = "has no op" if op is None else f"has the unknown op {op!r:.80}"
+        what = "has no op" if op is None else f"has the unknown op {shown(op)}"
         raise RefusedError("unknown_op", f"the request {what}", f"use one of {', '.join(sorted(REQUESTS))}")
     try:
         return msgspec.convert(raw, kind)
     except msgspec.ValidationError as error:
-        raise RefusedError("bad_field", f"{op}: {error}", "see docs/protocol.md for the fields of each op") from None
+        raise RefusedError("bad_field", cut(f"{op}: {error}"), "see docs/protocol.md for the fields of each op") from None
+
+
+def request_id(raw: dict[str, Any]) -> object:
+    """The `id` that the reply has back; None where it can't be sent at all. Raises RefusedError."""
+    found = raw.get("id")
+    try:
+        size = len(_msgpack.encode(found))
+    except (ValueError, TypeError, OverflowError, msgspec.MsgspecError):
+        return None
+    except RecursionError:
+        size = ID_BYTES_MAX + 1
+    if size > ID_BYTES_MAX or _depth(found) > ID_DEPTH_MAX:
+        bounds = f"{ID_BYTES_MAX} bytes, or {ID_DEPTH_MAX} levels"
+        raise RefusedError("bad_field", f"an id of more than {bounds}", "send a number or a short text")
+    return found
+
+
+def _depth(value: object) -> int:
+    """Levels of lists and maps in it, up to ID_DEPTH_MAX + 1."""
+    level: list[object] = [value]
+    for depth in range(ID_DEPTH_MAX + 1):
+        level = [inner for v in level for inner in (v.values() if isinstance(v, dict) else v if isinstance(v, list) else ())]
+        if not level:
+            return depth
+    return ID_DEPTH_MAX + 1
 
 
 def check_name(name: str) -> None:
@@ -232,7 +263,7 @@ def check_name(name: str) -> None:
     if not name or not name.isprintable() or name != name.strip():
         raise RefusedError(
             "bad_group",
-            f"{name!r:.80} is no name for a group",
+            f"{shown(name)} is no name for a group",
             f"use 1 to {NAME_CHARS_MAX} printable characters, without a blank at either end",
         )
 
