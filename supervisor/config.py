@@ -20,8 +20,9 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from shardwatch.shard.contract.errors import UsageError
 from shardwatch.shard.contract.pattern import parse
 from shardwatch.shard.contract.settings import Settings
+from shardwatch.shard.contract.trust import open_regular
 from shardwatch.supervisor import profile
-from shardwatch.supervisor.effective import ENV_PREFIX, default_state_dir, find_config, real_roots
+from shardwatch.supervisor.effective import ENV_PREFIX, Found, default_state_dir, find_config, read_config, real_roots, shown
 
 #: Names the config file; wins over the search upwards, loses against `-c`.
 ENV_FILE: Final = "SHARDWATCH_CONFIG"
@@ -109,6 +110,8 @@ class Resolved:
     origins: dict[str, str]
     #: What each option was set to; `settings.exclude` is this one's `exclude` and the default patterns.
     config: Config
+    #: What the caller should hear, a line each: configuration files that were found and do not count.
+    notes: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -139,13 +142,13 @@ def resolve(
     environ = os.environ if environ is None else environ
     cwd = Path.cwd() if cwd is None else cwd
     given = config_file or (Path(environ[ENV_FILE]) if environ.get(ENV_FILE) else None)
-    path = cwd / given if given is not None else find_config(cwd)
-    layers = [] if path is None else [_file_layer(path)]
+    found = find_config(cwd) if given is None else _named(cwd / given)
+    layers = [] if found.path is None else [_file_layer(found.path, found)]
     layers += _env_layers(environ, cwd)
     said = {name: value for name, value in (overrides or {}).items() if value is not None}
     _known(said, "command line")
     layers.append(_Layer("command line", said, cwd, tilde=False))
-    return _join(layers, path, environ)
+    return _join(layers, found, environ)
 
 
 def options() -> list[Option]:
@@ -199,25 +202,31 @@ def _range(name: str) -> str:
     return f"a {'whole ' if kind is int else ''}number from {low} to {high}"
 
 
-def _file_layer(path: Path) -> _Layer:
+def _named(path: Path) -> Found:
+    """A file that the caller names is read whoever owns it, also by a link. Raises UsageError."""
     try:
-        with path.open("rb") as f:
-            mode = os.fstat(f.fileno()).st_mode
-            content = f.read()
+        fd = open_regular(path, follow=True)
     except OSError as error:
         raise UsageError(
-            f"can't read the config file {_shown(path)}: {error.strerror}", hint="check the path given with -c"
+            f"can't read the config file {shown(path)}: {error.strerror}", hint="check the path given with -c"
         ) from error
-    if mode & (stat.S_IWGRP | stat.S_IWOTH):
+    try:
+        return Found(path, read_config(fd, path), os.fstat(fd).st_mode, ())
+    finally:
+        os.close(fd)
+
+
+def _file_layer(path: Path, found: Found) -> _Layer:
+    if found.mode & (stat.S_IWGRP | stat.S_IWOTH):
         raise UsageError(
-            f"the config file {_shown(path)} can be changed by others (mode {stat.S_IMODE(mode):04o})",
-            hint=f"run: chmod go-w {_shown(path)}",
+            f"the config file {shown(path)} can be changed by others (mode {stat.S_IMODE(found.mode):04o})",
+            hint=f"run: chmod go-w {shown(path)}",
         )
     try:
-        values = tomllib.loads(content.decode("utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UsageError(f"{_shown(path)} is no valid TOML: {_one_line(error)}") from error
-    origin = f"file {_shown(path)}"
+        values = tomllib.loads(found.content.decode("utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise UsageError(f"{shown(path)} is no valid TOML: {_one_line(error)}") from error
+    origin = f"file {shown(path)}"
     _known(values, origin)
     return _Layer(origin, values, Path(os.path.abspath(path)).parent, tilde=True)
 
@@ -263,7 +272,7 @@ def _from_env(name: str, value: str, origin: str) -> object:
     return pairs
 
 
-def _join(layers: Sequence[_Layer], path: Path | None, environ: Mapping[str, str]) -> Resolved:
+def _join(layers: Sequence[_Layer], found: Found, environ: Mapping[str, str]) -> Resolved:
     values: dict[str, Any] = {}
     origins = dict.fromkeys(Config.model_fields, "default")
     for layer in layers:
@@ -295,7 +304,7 @@ def _join(layers: Sequence[_Layer], path: Path | None, environ: Mapping[str, str
         exclude=_excludes(config),
     )
     state_dir = config.state_dir or default_state_dir(environ)
-    return Resolved(settings, state_dir, path, origins, config)
+    return Resolved(settings, state_dir, found.path, origins, config, found.notes)
 
 
 def _excludes(config: Config) -> tuple[str, ...]:
@@ -398,9 +407,3 @@ def _short(value: object) -> str:
 
 def _one_line(error: Exception) -> str:
     return " ".join(str(error).split())
-
-
-def _shown(path: Path) -> str:
-    """A path in one line, whatever bytes it holds."""
-    text = os.fsencode(path).decode("utf-8", "backslashreplace")
-    return text if text.isprintable() else repr(text)[1:-1]

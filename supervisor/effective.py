@@ -7,20 +7,36 @@ under way. `supervisor.config` says the same, slower (a test compares them), and
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from shardwatch.shard.contract.errors import UsageError
 from shardwatch.shard.contract.settings import Settings
+from shardwatch.shard.contract.trust import open_believed, read_at_most, stranger
 from shardwatch.supervisor import profile
 
 FILE_NAME: Final = "shardwatch.toml"
 ENV_PREFIX: Final = "SHARDWATCH_"
+#: Far more than any configuration has.
+CONFIG_BYTES_MAX: Final = 1 << 20
 
 
 class Effective(NamedTuple):
     settings: Settings
     state_dir: Path
+    #: What the caller should hear, a line each: configuration files that were found and do not count.
+    notes: tuple[str, ...] = ()
+
+
+class Found(NamedTuple):
+    """The configuration file that counts, and those on the way to it that do not."""
+
+    path: Path | None
+    content: bytes
+    mode: int
+    notes: tuple[str, ...]
 
 
 def effective(config_file: Path | None, overrides: Mapping[str, object], environ: Mapping[str, str], cwd: Path) -> Effective:
@@ -30,7 +46,7 @@ def effective(config_file: Path | None, overrides: Mapping[str, object], environ
         from shardwatch.supervisor.config import resolve
 
         resolved = resolve(config_file=config_file, overrides=overrides, environ=environ, cwd=cwd)
-        found = Effective(resolved.settings, resolved.state_dir)
+        found = Effective(resolved.settings, resolved.state_dir, resolved.notes)
     return found
 
 
@@ -42,14 +58,15 @@ def unconfigured(overrides: Mapping[str, object], environ: Mapping[str, str], cw
     state_dir = overrides.get("state_dir")
     if not isinstance(roots, list) or not all(map(_is_path, roots)) or (state_dir is not None and not _is_path(state_dir)):
         return None
-    if find_config(cwd) is not None:
+    file = find_config(cwd)
+    if file.path is not None:
         return None
     settings = Settings(
         roots=real_roots([os.path.join(os.fsencode(cwd), os.fsencode(root)) for root in roots]),
         include=profile.INCLUDE,
         exclude=tuple(dict.fromkeys(profile.EXCLUDE)),
     )
-    return Effective(settings, default_state_dir(environ) if state_dir is None else cwd / str(state_dir))
+    return Effective(settings, default_state_dir(environ) if state_dir is None else cwd / str(state_dir), file.notes)
 
 
 def _is_path(value: object) -> bool:
@@ -66,18 +83,71 @@ def real_roots(paths: list[bytes]) -> tuple[bytes, ...]:
 
 
 def default_state_dir(environ: Mapping[str, str]) -> Path:
-    """$XDG_STATE_HOME/shardwatch, or ~/.local/state/shardwatch where that is unset or (as its specification says) relative."""
-    base = environ.get("XDG_STATE_HOME", "")
-    if base.startswith("/"):
-        return Path(base) / "shardwatch"
+    """$XDG_STATE_HOME/shardwatch, or ~/.local/state/shardwatch where that is unset or (as its specification says) relative.
+
+    Raises UsageError where that would be in another user's home, as after `sudo` that keeps the environment, or nowhere.
+    """
     home = environ.get("HOME", "")
-    return (Path(home) if home.startswith("/") else Path.home()) / ".local/state/shardwatch"
+    name, base = "XDG_STATE_HOME", environ.get("XDG_STATE_HOME", "")
+    if not base.startswith("/"):
+        name, base = "HOME", home if home.startswith("/") else _home_by_number()
+    if not base.startswith("/"):
+        raise UsageError(f"user {os.geteuid()} has no home directory", hint="set HOME, or give --state-dir DIR")
+    try:
+        owner = stranger(os.stat(base))
+    except OSError:
+        owner = ""  # it will be made, or that will fail
+    if owner:
+        raise UsageError(f"{name}={base} {owner}, not to you", hint="give --state-dir DIR; after sudo: `sudo -H`")
+    return Path(base) / ("shardwatch" if name == "XDG_STATE_HOME" else ".local/state/shardwatch")
 
 
-def find_config(cwd: Path) -> Path | None:
-    """The nearest shardwatch.toml in `cwd` or above."""
+def _home_by_number() -> str:
+    """The home directory that the user database has for the caller, "" where it has none."""
+    import pwd
+
+    try:
+        return pwd.getpwuid(os.geteuid()).pw_dir
+    except KeyError:
+        return ""
+
+
+def find_config(cwd: Path) -> Found:
+    """The nearest shardwatch.toml in `cwd` or above that counts, read: it decides what is watched, and which service is meant.
+
+    One that somebody else wrote, or could put there, does not count: see `shard.contract.trust`. Directories that can't be
+    searched are passed over.
+
+    Raises UsageError where it can't be read to its end.
+    """
+    notes = []
     for directory in (cwd, *cwd.parents):
         path = directory / FILE_NAME
-        if path.is_file():
-            return path
-    return None
+        try:
+            if stat.S_ISDIR(path.lstat().st_mode):
+                continue
+            fd = open_believed(path)
+        except OSError:
+            continue  # there is none, or it is not for us
+        except UsageError as refused:
+            notes.append(f"{shown(path)} is not used: {refused.message}; if you want it, name it with -c")
+            continue
+        try:
+            return Found(path, read_config(fd, path), os.fstat(fd).st_mode, tuple(notes))
+        finally:
+            os.close(fd)
+    return Found(None, b"", 0, tuple(notes))
+
+
+def read_config(fd: int, path: Path) -> bytes:
+    """The content of an open configuration file. Raises UsageError."""
+    try:
+        return read_at_most(fd, CONFIG_BYTES_MAX)
+    except OSError as error:
+        raise UsageError(f"can't read the config file {shown(path)}: {error.strerror}", hint="check the file") from error
+
+
+def shown(path: Path) -> str:
+    """A path in one line, whatever bytes it holds."""
+    text = os.fsencode(path).decode("utf-8", "backslashreplace")
+    return text if text.isprintable() else repr(text)[1:-1]

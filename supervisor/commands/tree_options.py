@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import argparse
 import os
-from collections.abc import Mapping
+import sys
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from shardwatch.shard.contract.errors import UsageError
@@ -80,7 +81,9 @@ def resolve_tree(options: argparse.Namespace) -> Resolved:
     """The configuration with its origins, for a command that has the tree options. Raises UsageError."""
     from shardwatch.supervisor.config import resolve
 
-    return resolve(config_file=_config_file(options), overrides=overrides_of(options), environ=_environ())
+    resolved = resolve(config_file=_config_file(options), overrides=overrides_of(options), environ=_environ())
+    _warn(resolved.notes)
+    return resolved
 
 
 def effective_tree(options: argparse.Namespace) -> Effective:
@@ -97,7 +100,17 @@ def effective_options(options: argparse.Namespace, overrides: Mapping[str, objec
 
     from shardwatch.supervisor.effective import effective
 
-    return effective(_config_file(options), overrides, _environ(), Path.cwd())
+    found = effective(_config_file(options), overrides, _environ(), Path.cwd())
+    _warn(found.notes)
+    return found
+
+
+def _warn(notes: Sequence[str]) -> None:
+    if notes and sys.stderr is not None:
+        from shardwatch.supervisor.render import readable
+
+        for note in notes:
+            print(f"shardwatch: warning: {readable(note)}", file=sys.stderr, flush=True)
 
 
 def _config_file(options: argparse.Namespace) -> Path | None:

@@ -40,7 +40,7 @@ def run(options: argparse.Namespace) -> int:
     """Returns for --detach only: otherwise this process becomes supervisord."""
     from shardwatch.supervisor import service
 
-    settings, state_dir = effective_tree(options)
+    settings, state_dir, _ = effective_tree(options)
     prepared = service.prepare(state_dir, settings)
     for note in prepared.notes:
         _say(f"warning: {note}")

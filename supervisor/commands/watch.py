@@ -61,7 +61,7 @@ def run(options: argparse.Namespace) -> int:
 def _watch(options: argparse.Namespace, ends: Ends) -> None:
     from shardwatch.supervisor import service
 
-    settings, state_dir = effective_tree(options)
+    settings, state_dir, _ = effective_tree(options)
     if not options.state_dir:
         state_dir = _temporary_directory()
     ephemeral = not options.state_dir

@@ -122,7 +122,7 @@ def test_paths_in_a_file_are_relative_to_it(tmp_path: Path) -> None:
     file = write(tmp_path / "shardwatch.toml", 'roots = ["src", "~/x"]\nstate_dir = "state"\n')
     inner = tmp_path / "a/b"
     inner.mkdir(parents=True)
-    assert find_config(inner) == file
+    assert find_config(inner).path == file
     result = resolve(environ={"HOME": "/home/me"}, cwd=inner, overrides={})
     assert result.config_file == file
     assert result.settings.roots[0] == os.fsencode(tmp_path / "src")
@@ -276,7 +276,7 @@ def test_unconfigured_is_the_same_in_short(tmp_path: Path, roots: list[str] | No
     environ = {"HOME": "/home/me"}
     short = unconfigured(overrides, environ, tmp_path)
     whole = resolve(overrides=overrides, environ=environ, cwd=tmp_path)
-    assert short == (whole.settings, whole.state_dir)
+    assert short == (whole.settings, whole.state_dir, ())
 
 
 def test_whatever_is_configured_goes_the_long_way(tmp_path: Path) -> None:
