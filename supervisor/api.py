@@ -12,17 +12,18 @@ import os
 import shutil
 import time
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Dict, Final, List  # noqa: UP035 - the specification's own spelling
 
-from shardwatch.aggregator.file_event import MOVED
-from shardwatch.shard.contract.errors import ShardwatchError, UsageError
+from shardwatch.aggregator.file_event import MOVED, usable_path
+from shardwatch.shard.contract.errors import ServiceError, ShardwatchError, UsageError
+from shardwatch.supervisor.api_calls import Calls, Handler, HandlerObject, handler_of
 from shardwatch.supervisor.api_events import FileEventProcessor, merge
 from shardwatch.supervisor.api_files import check_files
-from shardwatch.supervisor.api_handover import Engine, Handler, HandlerObject, HandOver, handler_of
+from shardwatch.supervisor.api_handover import Engine, HandOver
 from shardwatch.supervisor.api_types import FileEvent, ProcessingResult, WatcherConfig, WatcherStats
 
 if TYPE_CHECKING:
@@ -54,7 +55,10 @@ class RealtimeFileWatcher:
     def __init__(self, config: WatcherConfig | None = None, *, engine: EngineMaker | None = None) -> None:
         self.config = config if config is not None else WatcherConfig()
         self.stats = WatcherStats()
+        #: Whether it monitors: changes are on their way to the handler.
         self.running = False
+        #: Why monitoring ended by itself, since the last start; None while it has not.
+        self.failure: ServiceError | None = None
         self._make_engine = engine
         self._engine: Engine | None = None
         self._processor = FileEventProcessor(self.config)
@@ -63,15 +67,20 @@ class RealtimeFileWatcher:
         self._queue: EventQueue | None = None
         self._hand_over: HandOver | None = None
         self._threads: ThreadPoolExecutor | None = None
+        self._calls: Calls | None = None
         self._tasks: list[asyncio.Task[None]] = []
+        self._watching: asyncio.Task[None] | None = None
         self._starting: asyncio.Task[None] | None = None
-        self._stopping: asyncio.Future[None] | None = None
+        self._stopping: asyncio.Task[None] | None = None
+        #: The loop it monitors in, and whether somebody was told of `failure`.
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._told = True
 
     # Starting ---------------------------------------------------------------------------------------------------------
 
     async def start_monitoring(
         self,
-        watch_paths: Sequence[str | os.PathLike[str]] | str | os.PathLike[str],
+        watch_paths: Iterable[str | os.PathLike[str]] | str | os.PathLike[str],
         event_handler: Handler | HandlerObject | None = None,
         *,
         event_callback: Handler | HandlerObject | None = None,
@@ -84,24 +93,30 @@ class RealtimeFileWatcher:
             watch_paths: directories. One that does not exist is left out with a warning, unless this state directory
                 knows it: then the service waits for it.
             event_handler: takes a list of at most `batch_size` events. A plain one is called in a thread, a coroutine
-                function in the loop, never two calls at once. When it raises, the error is counted and logged, and the
-                same events come again, later and later. An object with `on_events` may take its place.
+                function in the loop, never two calls at once. When it raises (whatever it raises), the error is counted
+                and logged, and the same events come again, later and later. An object with `on_events` may take its place.
             event_callback: the same, by its other name.
 
         Raises:
-            UsageError: no path exists, a wrong handler, a state directory that can't be used, or it monitors already.
+            UsageError: no path exists or what is given is none, a wrong handler, a state directory that can't be used, or it
+                monitors already, in this event loop or in another.
             InUseError: another service runs in the state directory.
             ServiceError, ServiceTimeoutError: the service ended, or was not ready within `ready_timeout_s`. Nothing of
                 it is left then.
         """
         handler = event_handler if event_handler is not None else event_callback
         on_events, on_fresh = handler_of(handler)
+        paths = _listed(watch_paths)
+        self._check_loop()
         if self.running or self._starting is not None:
             raise UsageError("this watcher monitors already", hint="stop_monitoring() first, or use another watcher")
         if self._stopping is not None:
             await asyncio.shield(self._stopping)
-        hand_over = HandOver(self.config, self.stats, on_events, on_fresh, self._pool())
-        self._starting = starting = asyncio.ensure_future(self._start(_listed(watch_paths), hand_over))
+        self.failure, self._told = None, True
+        self._loop = asyncio.get_running_loop()
+        self._calls = Calls(self._pool())
+        hand_over = HandOver(self.config, self.stats, on_events, on_fresh, self._calls)
+        self._starting = starting = asyncio.ensure_future(self._start(paths, hand_over))
         try:
             await starting
         except asyncio.CancelledError:
@@ -111,6 +126,8 @@ class RealtimeFileWatcher:
             raise UsageError("monitoring was stopped before it had started") from None
         finally:
             self._starting = None
+            if not self.running and self._stopping is None:
+                self._loop = None
             if not self.running and self._stopping is None and self._is_idle():
                 await self._close()
 
@@ -145,8 +162,38 @@ class RealtimeFileWatcher:
             asyncio.ensure_future(hand_over.follow_service(engine)),
             asyncio.ensure_future(hand_over.follow_queue(queue)),
         ]
+        self._watching = asyncio.ensure_future(self._watch(hand_over, self._tasks))
         self.running = True
         logger.info("Watching %d paths with state in %s", len(roots), state_dir)
+
+    async def _watch(self, hand_over: HandOver, tasks: list[asyncio.Task[None]]) -> None:
+        """Lives as long as the tasks that hand over. If one ends unasked, monitoring ends, and it is told why.
+
+        This is also what is left of a loop that is closed with the watcher in it (the end of asyncio.run): all its tasks are
+        cancelled and waited for, and the service ends with this one.
+        """
+        try:
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            if self._stopping is None and not hand_over.ending:
+                self._fail(next((task for task in tasks if task.done()), None))
+                await asyncio.shield(self._end())
+
+    def _fail(self, task: asyncio.Task[None] | None) -> None:
+        self.running = False
+        cancelled = task is None or task.cancelled()
+        cause = None if cancelled or task is None else task.exception()
+        reason = "it was cancelled" if cancelled else f"{type(cause).__name__}: {cause}"
+        self.failure = ServiceError(f"monitoring has ended: {reason}", hint="start_monitoring() again; nothing is lost")
+        self.failure.__cause__ = cause
+        self._told = False
+        logger.critical("Monitoring has ended: %s", reason, exc_info=cause)
+
+    def _raise_failure(self) -> None:
+        """Once, to the first who asks."""
+        if self.failure is not None and not self._told:
+            self._told = True
+            raise self.failure
 
     # Events from elsewhere --------------------------------------------------------------------------------------------
 
@@ -161,9 +208,11 @@ class RealtimeFileWatcher:
             Where each event went. Events of one path in one call become one; `queued` has it as it is queued.
 
         Raises:
-            UsageError: the state directory can't be used.
-            ServiceError: the disk refuses.
+            UsageError: something in the list is no event, or the state directory can't be used.
+            ServiceError: the disk refuses, or monitoring has ended by itself (see `failure`) and nobody was told yet.
         """
+        self._check_loop()
+        self._raise_failure()
         result = ProcessingResult()
         last: dict[tuple[Path, bool], FileEvent] = {}
         for given, event in zip(events, self._processor.select(events), strict=True):
@@ -207,16 +256,43 @@ class RealtimeFileWatcher:
         durable in a kept `state_dir`, and comes after the next start. A plain handler that does not return can't be
         interrupted: its thread lives on, and its events count as not taken. Does nothing if it was not started, and
         may be called by several tasks, but not from inside the handler.
+
+        Raises:
+            UsageError: called from inside the handler, or in another event loop than the one it monitors in.
+            ServiceError: monitoring had ended by itself; said once, and everything is ended and closed all the same.
         """
-        if self._hand_over is not None and self._hand_over.calling is asyncio.current_task():
+        if self._calls is not None and self._calls.is_caller():
             raise UsageError("stop_monitoring() was called from inside the handler", hint="call it from another task")
+        self._check_loop()
+        await asyncio.shield(self._end())
+        self._raise_failure()
+
+    def _end(self) -> asyncio.Task[None]:
+        """The task that stops all, begun unless it is under way."""
         if self._stopping is None:
             self._stopping = asyncio.ensure_future(self._stop())
             self._stopping.add_done_callback(self._stopped)
-        await asyncio.shield(self._stopping)
+        return self._stopping
 
-    def _stopped(self, done: asyncio.Future[None]) -> None:
-        self._stopping = None
+    def _stopped(self, done: asyncio.Task[None]) -> None:
+        self._stopping = self._watching = self._loop = None
+        if not done.cancelled() and (error := done.exception()) is not None:
+            logger.error("The watcher could not be stopped in order", exc_info=error)
+
+    async def wait_stopped(self) -> None:
+        """Returns when monitoring has ended, by `stop_monitoring`; at once if it was not started.
+
+        Raises:
+            ServiceError: it ended by itself (see `failure`).
+        """
+        while self.running or self._stopping is not None or self._starting is not None:
+            task = self._stopping or self._watching or self._starting
+            assert task is not None
+            await asyncio.wait([task])
+            await asyncio.sleep(0)  # who waited for it before us clears it
+        if self.failure is not None:
+            self._told = True
+            raise self.failure
 
     async def _stop(self) -> None:
         deadline = time.monotonic() + STOP_S_MAX
@@ -226,7 +302,11 @@ class RealtimeFileWatcher:
             await asyncio.wait([starting])
         try:
             if self._engine is not None and self._hand_over is not None:
-                await self._hand_over_rest(self._engine, self._hand_over, deadline)
+                if self.failure is None:
+                    await self._hand_over_rest(self._engine, self._hand_over, deadline)
+                else:
+                    self._hand_over.end()
+                    await self._cancel(self._tasks)
         finally:
             self.running = False
             engine, self._engine = self._engine, None
@@ -236,6 +316,8 @@ class RealtimeFileWatcher:
             finally:
                 await self._close()
         logger.info("File watcher stopped. Stats: %s", self.stats)
+        if self._watching is not None and self.failure is None:
+            self._watching.cancel()  # a handler that can't be interrupted has it wait still
 
     async def _hand_over_rest(self, engine: Engine, hand_over: HandOver, deadline: float) -> None:
         try:
@@ -247,13 +329,17 @@ class RealtimeFileWatcher:
         _, late = await asyncio.wait(self._tasks, timeout=max(0.1, left_s))
         if late:
             logger.warning("The handler did not end in time: what it has counts as not taken")
-            for task in late:
-                task.cancel()
-            await asyncio.wait(late, timeout=0.5)
-        self._tasks = []
-        self._hand_over = None
+            await self._cancel(late)
+
+    @staticmethod
+    async def _cancel(tasks: Iterable[asyncio.Task[None]]) -> None:
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(list(tasks), timeout=0.5)
 
     async def _close(self) -> None:
+        self._tasks = []
+        self._hand_over = self._calls = None
         if self._threads is not None:
             self._threads.shutdown(wait=False, cancel_futures=True)
             self._threads = None
@@ -269,7 +355,11 @@ class RealtimeFileWatcher:
         return self
 
     async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        await self.stop_monitoring()
+        try:
+            await self.stop_monitoring()
+        except ServiceError:
+            if error is None:  # else it was logged, and what ends the block is told
+                raise
 
     # Looking at it ----------------------------------------------------------------------------------------------------
 
@@ -295,6 +385,11 @@ class RealtimeFileWatcher:
     def state_dir(self) -> Path | None:
         """Where the service's files lie; None while there are none."""
         return self._state_dir
+
+    def _check_loop(self) -> None:
+        """Raises UsageError in another event loop than the one it monitors in."""
+        if self._loop is not None and self._loop is not asyncio.get_running_loop() and not self._loop.is_closed():
+            raise UsageError("this watcher monitors in another event loop", hint="use it there, or make another watcher")
 
     # Places -----------------------------------------------------------------------------------------------------------
 
@@ -343,10 +438,14 @@ class RealtimeFileWatcher:
         return self._threads
 
 
-def _listed(paths: Sequence[str | os.PathLike[str]] | str | os.PathLike[str]) -> list[Path]:
+def _listed(paths: Iterable[str | os.PathLike[str]] | str | os.PathLike[str]) -> list[Path]:
+    """What is given as paths, or as one. Raises UsageError."""
     if isinstance(paths, (str, bytes, os.PathLike)):
         paths = [paths]
-    return [Path(os.fsdecode(path)) for path in paths]
+    try:
+        return [usable_path("a watch path", path) for path in paths]
+    except TypeError:
+        raise UsageError(f"watch_paths is {paths!r}", hint="must be a list of directories, or one directory") from None
 
 
 def _known_roots(state_dir: Path | str | None) -> set[bytes]:

@@ -6,15 +6,16 @@ An ack is given only after the handler returned. No event is held here that is n
 from __future__ import annotations
 
 import asyncio
-import inspect
 import logging
+import sys
 import time
 from collections.abc import Callable, Coroutine, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any, Final, List, Protocol, TypeVar  # noqa: UP035 - the specification's own spelling
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
 from shardwatch.aggregator.file_event import FileEvent, split_moves
-from shardwatch.shard.contract.errors import ShardwatchError, UsageError
+from shardwatch.shard.contract.errors import ShardwatchError
+from shardwatch.supervisor.api_calls import Calls, Handler, is_async
 from shardwatch.supervisor.api_types import WatcherConfig, WatcherStats
 
 if TYPE_CHECKING:
@@ -32,14 +33,6 @@ TOGETHER_ATTEMPTS_MAX: Final = 3
 BACKLOG_EVERY_S: Final = 1.0
 
 T = TypeVar("T")
-Handler = Callable[[List[FileEvent]], Any]  # noqa: UP006 - as specified
-
-
-class HandlerObject(Protocol):
-    """An object may take the place of a handler: `on_events` is called. `on_fresh`, if it has one, says to forget all."""
-
-    @property
-    def on_events(self) -> Handler: ...
 
 
 class Delivery(Protocol):
@@ -74,7 +67,7 @@ class HandOver:
 
     Args:
         stats: counted here.
-        threads: where a plain handler runs.
+        calls: what runs the handler.
     """
 
     def __init__(
@@ -83,20 +76,20 @@ class HandOver:
         stats: WatcherStats,
         handler: Handler,
         on_fresh: Callable[[], Any] | None,
-        threads: ThreadPoolExecutor,
+        calls: Calls,
     ) -> None:
         self._config = config
         self._stats = stats
         self._handler = handler
         self._on_fresh = on_fresh
-        self._threads = threads
+        self._calls = calls
         self._delivering = asyncio.Lock()
         #: Whether the service may have set something aside, and when to ask for it again (monotonic).
         self._failed = False
         self._retry_due = 0.0
         self._ended = asyncio.Event()
-        #: The task in which the user's code runs now.
-        self.calling: asyncio.Task[Any] | None = None
+        #: What an async handler raised that is meant for the whole program: SystemExit or KeyboardInterrupt.
+        self._exit: BaseException | None = None
         #: Events that the handler has now.
         self.in_hand = 0
         #: Events that wait in the service, as last asked for.
@@ -124,6 +117,7 @@ class HandOver:
                     await self._retry_set_aside(engine)
                     continue
                 taken = await self._deliver_service(delivery)
+                self._leave()
                 if self.ending and not taken:
                     return
                 if not delivery.more:
@@ -229,6 +223,7 @@ class HandOver:
                 taken = True
                 for chunk in ([together] if together else []) + alone:
                     taken = await self._deliver_queued(queue, chunk) and taken
+                    self._leave()
                 if self.ending and not taken:
                     return
                 pause_s = RETRY_S
@@ -241,7 +236,7 @@ class HandOver:
 
     async def _deliver_queued(self, queue: EventQueue, events: list[FileEvent]) -> bool:
         try:
-            taken = await self._hand(events)
+            taken = await self._hand([replace(event) for event in events])  # a handler may change what it is given
         except asyncio.CancelledError:
             await queue.nack(events)
             raise
@@ -266,39 +261,27 @@ class HandOver:
         return taken
 
     async def _call(self, function: Callable[..., Any], *arguments: Any) -> bool:
-        """Whether the user's function returned. It may raise anything: that is counted and logged, and goes no further."""
-        self.calling = asyncio.current_task()
+        """Whether the user's function returned. It may do anything: that is counted and logged, and goes no further.
+
+        Save that SystemExit and KeyboardInterrupt of an async function end the delivery, and then the event loop, as they do
+        in any other task. In a thread they mean nothing to the program.
+        """
+        error = await self._calls.outcome(function, *arguments)
+        if error is None:
+            return True
+        self._stats.processing_errors += 1
         try:
-            if _is_async(function):
-                await function(*arguments)
-            else:
-                result = await asyncio.get_running_loop().run_in_executor(self._threads, function, *arguments)
-                if inspect.isawaitable(result):
-                    await result
-        except Exception:
-            self._stats.processing_errors += 1
-            logger.exception("The handler failed; what it was given is handed over again")
-            return False
-        finally:
-            self.calling = None
-        return True
+            logger.error("The handler failed; what it was given is handed over again", exc_info=error)
+        except Exception as trouble:  # noqa: BLE001 - a log handler of the user's: it must not end the delivery either
+            if sys.stderr is not None:
+                print(f"shardwatch: the handler failed, and so did its log: {type(trouble).__name__}", file=sys.stderr)
+        if isinstance(error, (SystemExit, KeyboardInterrupt)) and is_async(function):
+            self._exit = error
+        return False
 
-
-def handler_of(given: Handler | HandlerObject | None) -> tuple[Handler, Callable[[], Any] | None]:
-    on_events = getattr(given, "on_events", None)
-    if callable(on_events):
-        return on_events, getattr(given, "on_fresh", None)
-    if callable(given):
-        return given, None
-    raise UsageError(
-        f"the handler {given!r} can't be called", hint="give a function of a list of events, or an object with on_events"
-    )
-
-
-def _is_async(function: Callable[..., Any]) -> bool:
-    if inspect.iscoroutinefunction(function):
-        return True
-    return inspect.iscoroutinefunction(getattr(function, "__call__", None))  # noqa: B004 - the method is asked for
+    def _leave(self) -> None:
+        if self._exit is not None:
+            raise self._exit
 
 
 def _chunks(events: Sequence[FileEvent], size: int) -> Iterable[list[FileEvent]]:

@@ -217,6 +217,16 @@ async def test_a_killed_watcher_loses_nothing_and_leaves_nothing(
         await until(lambda: [e.path.name for e in mirror.events] == ["a.json"])
 
 
+def test_a_loop_that_ends_takes_the_service_with_it(tmp_path: Path, no_leaks: None) -> None:
+    """A program that forgot to stop its watcher: nothing of the service is left once asyncio.run has returned."""
+
+    async def program() -> None:
+        watcher = RealtimeFileWatcher(quick())
+        await watcher.start_monitoring([tmp_path], Mirror().take)
+
+    asyncio.run(program())
+
+
 async def test_moves_arrive_whole_where_asked_for(tmp_path: Path) -> None:
     """If the service is certain of them: else as a deletion and a creation, never as something else."""
     (tmp_path / "a.json").write_text("1")
