@@ -1,4 +1,4 @@
-"""What one shard owns, and how it looks at it: anchors, the tree of directories, scans, looks, sweeps.
+"""What one shard owns, and how it looks at it: anchors, the tree of directories, scans, looks.
 
 Everything that looks is a generator that yields after each directory, so that the main loop can stop for want of credit or
 for something more urgent, and go on later. All of it runs in one thread: records are emitted in the order of looking.
@@ -451,45 +451,3 @@ class Territory:
         elif entry is not None and not self.reader.kept(place.relative(parent), (name,)):
             entry = None
         self._emit_looks(node, parent, at, [entry] if entry else [], [] if entry else [name])
-
-    # -- what can't be watched
-
-    def sweep(self) -> Steps:
-        """One pass over all directories that have no watch. Sends only what differs from what was sent before."""
-        for node in list(self.swept):
-            if not node.alive:
-                self.swept.pop(node, None)
-                continue
-            place = self.places[node.anchor]
-            path = node.path()
-            try:
-                fd = open_directory(path, follow=self._follow)
-            except OSError as error:
-                if error.errno not in ABSENT:
-                    self.doubts.add(path, place, node.parent, node.name, error)
-                continue
-            try:
-                if self._off(place):
-                    continue
-                self._register(fd, node)  # room may have been made meanwhile
-                _, names = self._list(place, node, fd, place.relative(path))
-            except OSError as error:
-                self.doubts.add(path, place, node.parent, node.name, error)
-                continue
-            finally:
-                os.close(fd)
-            yield
-            for name in names:
-                if node.child(name) is None:
-                    yield from self.reconcile(node, name, arrived=True)
-
-    def retry_doubts(self) -> Steps:
-        """Tries again what could not be read."""
-        for path, what in self.doubts.items():
-            if what.parent is None:
-                yield from self.scan_place(what.place)
-            elif what.parent.alive:
-                yield from self.reconcile(what.parent, what.name, arrived=True)
-            else:
-                self.doubts.remove(path)
-        yield

@@ -22,6 +22,7 @@ from shardwatch.shard.mounts import Mounts
 from shardwatch.shard.pace import RescanPace
 from shardwatch.shard.send import Stream
 from shardwatch.shard.settle import Settle
+from shardwatch.shard.sweep import retry_doubts, sweep
 from shardwatch.shard.territory import Steps, Territory
 from shardwatch.shard.tree import Node
 
@@ -289,13 +290,13 @@ class Watcher:
         yield
 
     def _retry(self) -> Steps:
-        yield from self._territory.retry_doubts()
+        yield from retry_doubts(self._territory)
         self._retrying = False
         self._retry_at = self._clock() + _DOUBT_RETRY_NS
 
     def _sweep(self) -> Steps:
         begun = self._clock()
-        yield from self._territory.sweep()
+        yield from sweep(self._territory)
         self._sweeping = False
         now = self._clock()
         self._sweep_at = now + max(self._poll_ns, _SWEEP_PAUSE_FACTOR * (now - begun))
@@ -314,9 +315,9 @@ class Watcher:
         for node, some in names.items():
             yield from self._territory.look(node, some)
         if self._territory.swept:
-            yield from self._territory.sweep()
+            yield from sweep(self._territory)
         if self._territory.doubts:
-            yield from self._territory.retry_doubts()
+            yield from retry_doubts(self._territory)
         for place in self._territory.places:
             if self._territory.check(place):  # a look went astray: the anchor was away
                 yield from self._territory.scan_place(place)

@@ -17,7 +17,7 @@ import pytest
 from engine import Engine, Shard, rows, walk
 from waiting import eventually
 
-from shardwatch.shard import again, disk, look, send, territory, watcher
+from shardwatch.shard import again, disk, look, send, sweep, territory, watcher
 from shardwatch.shard.backend.base import Hints
 from shardwatch.shard.backend.sweeping import SweepingBackend
 from shardwatch.shard.contract.filter import Filter
@@ -144,6 +144,7 @@ class Denied:
 
         monkeypatch.setattr(territory, "open_directory", opens)
         monkeypatch.setattr(again, "open_directory", opens)
+        monkeypatch.setattr(sweep, "open_directory", opens)
         monkeypatch.setattr(look, "os", System())
         monkeypatch.setattr(territory, "os", System())
 
@@ -831,7 +832,7 @@ def test_a_root_that_is_unmounted_between_two_steps_is_left_alone(scene: Scene, 
     scene.put("a/c/impostor.json")
     for job in (
         scene.shard.territory.look(node, {b"f.json"}),
-        scene.shard.territory.sweep(),
+        sweep.sweep(scene.shard.territory),
         scene.shard.territory.reconcile(node, b"b", arrived=False),
         scene.shard.territory.reconcile(node, b"c", arrived=True),
     ):
@@ -1409,10 +1410,10 @@ def test_hints_about_what_is_gone_do_nothing(scene: Scene) -> None:
     assert list(own.look(node, {b"f.json"})) == []
     assert list(own.reconcile(node, b"x", arrived=True)) == []
     own.swept[node] = 0
-    assert list(own.sweep()) == []
+    assert list(sweep.sweep(own)) == []
     assert node not in own.swept
     own.doubts.add(b"/x", own.places[0], node, b"x", OSError(1, "no"))
-    assert list(own.retry_doubts()) == [None]
+    assert list(sweep.retry_doubts(own)) == [None]
     assert not own.doubts
 
 

@@ -1,0 +1,51 @@
+"""Looks that nobody gave a hint for: at directories that have no watch, and at what could not be read before."""
+
+from __future__ import annotations
+
+import os
+
+from shardwatch.shard.disk import ABSENT, open_directory
+from shardwatch.shard.territory import Steps, Territory
+
+
+def sweep(territory: Territory) -> Steps:
+    """One pass over all directories that have no watch. Sends only what differs from what was sent before."""
+    doubts = territory.doubts
+    for node in list(territory.swept):
+        if not node.alive:
+            territory.swept.pop(node, None)
+            continue
+        place = territory.places[node.anchor]
+        path = node.path()
+        try:
+            fd = open_directory(path, follow=territory._follow)
+        except OSError as error:
+            if error.errno not in ABSENT:
+                doubts.add(path, place, node.parent, node.name, error)
+            continue
+        try:
+            if territory._off(place):
+                continue
+            territory._register(fd, node)  # room may have been made meanwhile
+            _, names = territory._list(place, node, fd, place.relative(path))
+        except OSError as error:
+            doubts.add(path, place, node.parent, node.name, error)
+            continue
+        finally:
+            os.close(fd)
+        yield
+        for name in names:
+            if node.child(name) is None:
+                yield from territory.reconcile(node, name, arrived=True)
+
+
+def retry_doubts(territory: Territory) -> Steps:
+    """Tries again what could not be read."""
+    for path, what in territory.doubts.items():
+        if what.parent is None:
+            yield from territory.scan_place(what.place)
+        elif what.parent.alive:
+            yield from territory.reconcile(what.parent, what.name, arrived=True)
+        else:
+            territory.doubts.remove(path)
+    yield
