@@ -19,6 +19,7 @@ from shardwatch.aggregator.debts import Debts
 from shardwatch.aggregator.index_schema import Connect, connect, open_database
 from shardwatch.aggregator.merge import GONE, Changes, Known, Ticks, burial, merge
 from shardwatch.aggregator.storage import progress
+from shardwatch.aggregator.streams import Streams
 from shardwatch.shard.contract.paths import join
 from shardwatch.shard.contract.wire import Entry, Gone, Listing, Looks
 
@@ -89,6 +90,7 @@ class Index:
         self.files = state.files
         self.directories = state.directories
         self.fingerprint = state.filter
+        self.streams = Streams(self._db, state.service)
         #: Last tick that was committed before this start. A group that was handed a later one knows more than this file.
         self.found_tick = state.tick
         self._ticks = Ticks(state.ceiling)
@@ -322,14 +324,7 @@ class Index:
         """The directory's owner looks at this name again, however long that takes. Between `begin` and `commit`."""
         self.debts.add(directory, name, self.debts.wall_ns())
 
-    # -- streams
-
-    def streams(self) -> dict[str, tuple[int, int, int]]:
-        """shard -> (epoch, committed, baseline generation)."""
-        return {row[0]: row[1:] for row in self._db.execute("SELECT shard, epoch, committed, baseline FROM stream")}
-
-    def save_stream(self, shard: str, epoch: int, committed: int, baseline: int) -> None:
-        self._db.execute("INSERT OR REPLACE INTO stream VALUES (?, ?, ?, ?)", (shard, epoch, committed, baseline))
+    # -- the plan
 
     def adopt(self, anchors: Iterable[bytes]) -> None:
         """Takes over a plan's anchors. What was left below an anchor that is none any more, and whose directory is gone, goes:
@@ -347,11 +342,6 @@ class Index:
                 self._bury_below([path], self.debts.wall_ns(), [a for a in wanted if a.startswith(below)])
         self._db.execute("DELETE FROM anchor")
         self._db.executemany("INSERT INTO anchor VALUES (?)", [(path,) for path in wanted])
-
-    def drop_streams(self, keep: Iterable[str]) -> None:
-        """Forgets streams of shards that the plan does not name."""
-        kept = set(keep)
-        self._db.executemany("DELETE FROM stream WHERE shard=?", [(s,) for s in self.streams() if s not in kept])
 
     # -- groups, as far as they must be known here too
 

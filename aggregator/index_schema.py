@@ -16,9 +16,9 @@ from typing import Any, Final, NamedTuple
 from shardwatch.shard.contract.errors import ShardwatchError
 
 #: The schema of `sql/index.sql`.
-SCHEMA: Final = 3
+SCHEMA: Final = 4
 #: Schema -> script in `sql/` that leads from it to the next one.
-STEPS: Final[Mapping[int, str]] = {1: "index_1_to_2.sql", 2: "index_2_to_3.sql"}
+STEPS: Final[Mapping[int, str]] = {1: "index_1_to_2.sql", 2: "index_2_to_3.sql", 3: "index_3_to_4.sql"}
 _SQL: Final = Path(__file__).with_name("sql")
 #: Tables of every schema.
 _TABLES: Final = frozenset({"state", "directory", "entry", "owed", "anchor", "stream"})
@@ -42,6 +42,7 @@ class State(NamedTuple):
     files: int
     directories: int
     filter: str
+    service: str
 
 
 #: Seconds to wait for another process's lock. Nobody of ours holds one; it must be less than what counts as a hang.
@@ -74,7 +75,7 @@ def open_database(path: Path, connect: Connect = connect) -> tuple[Any, State]:
         if row is None:
             raise sqlite3.DatabaseError("its state is missing")
         _migrate(db, path, row[0])
-        found = db.execute("SELECT incarnation, tick, ceiling, collected, files, directories, filter FROM state").fetchone()
+        found = db.execute(f"SELECT {', '.join(State._fields)} FROM state").fetchone()
     except BaseException:
         db.close()
         raise
@@ -87,7 +88,7 @@ def _script(db: Any, name: str, last: str) -> None:
 
 
 def _make(db: Any) -> None:
-    row = f"INSERT INTO state VALUES (1, {SCHEMA}, '{secrets.token_hex(8)}', 0, 0, 0, 0, 0, '')"
+    row = f"INSERT INTO state VALUES (1, {SCHEMA}, '{secrets.token_hex(8)}', 0, 0, 0, 0, 0, '', '', '')"
     _script(db, "index.sql", row)
 
 

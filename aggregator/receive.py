@@ -81,6 +81,8 @@ class Receiver:
         self.dropped = 0
         #: Frames and beats of shards of another service, or that the plan does not name.
         self.foreign = 0
+        index.begin()
+        index.streams.serve(service)
         self.reload_plan()
 
     # -- plan
@@ -93,7 +95,7 @@ class Receiver:
         self.plan = plan
         self._owners = Owners(plan.anchors)
         self._index.adopt(a.path for a in plan.anchors)
-        known = self._index.streams()
+        known = self._index.streams.known()
         streams = {shard: self.streams.get(shard) or Stream(*known.get(shard, (0, 0, 0))) for shard in plan.shards()}
         for sync in self._syncs.values():
             # Whoever answered did so for what it owned then.
@@ -137,7 +139,7 @@ class Receiver:
                 entries += self._apply(frame, stream, record)
             stream.resend = False
             stream.committed = frame.seq
-            self._index.save_stream(frame.shard, stream.epoch, stream.committed, stream.baseline)
+            self._index.streams.save(frame.shard, stream.epoch, stream.committed, stream.baseline)
         except BaseException:
             self._index.rollback()  # the caller ends; half a frame must not be committed on its way out
             raise
@@ -158,7 +160,7 @@ class Receiver:
         if epoch > stream.epoch:
             self._index.begin()
             stream.epoch, stream.committed, stream.baseline, stream.resend, stream.beat = epoch, 0, 0, False, None
-            self._index.save_stream(shard, epoch, 0, 0)
+            self._index.streams.save(shard, epoch, 0, 0)
 
     def _apply(self, frame: Frame, stream: Stream, record: object) -> int:
         if isinstance(record, Baseline):

@@ -23,7 +23,7 @@ from shardwatch.shard.backend.base import Backend
 from shardwatch.shard.contract.errors import ShardwatchError, UsageError, WireError
 from shardwatch.shard.contract.filter import Filter
 from shardwatch.shard.contract.layout import Layout
-from shardwatch.shard.contract.life import Lock, Pulse, die_with_parent, service_id
+from shardwatch.shard.contract.life import Lock, Pulse, die_with_parent, new_epoch, service_id
 from shardwatch.shard.contract.limits import BEAT_S, FRAME_BYTES_MAX, LIMIT_RESERVE, SHARD_ID_PATTERN, WIRE_VERSION, next_beat
 from shardwatch.shard.contract.log import Sparse, open_log
 from shardwatch.shard.contract.planfile import Anchor, Plan, read_plan
@@ -108,7 +108,7 @@ class ShardProcess:
         self._acks.connect(layout.endpoint(layout.acks_socket))
         self._generation = plan.generation
         self._backend, remedy = open_backend({a.backend for a in anchors}, plan.watches.get(shard, 0))
-        self._stream = Stream(shard, self._lock.epoch, plan.generation, self._send, service=self._service)
+        self._stream = Stream(shard, new_epoch(), plan.generation, self._send, service=self._service)
         self._mounts = Mounts(plan.homes, later=plan.later)
         self._territory = Territory(
             anchors,
@@ -267,9 +267,8 @@ class ShardProcess:
 
     def _new_epoch(self, known: int) -> None:
         """The aggregator lost this epoch, or knows a later one: begin another, with a baseline."""
-        epoch = max(known, self._lock.epoch) + 1
-        log.warning("epoch %d can't go on, beginning %d", self._lock.epoch, epoch)
-        self._lock.write_epoch(epoch)
+        epoch = new_epoch(max(known, self._stream.epoch))
+        log.warning("epoch %d can't go on, beginning %d", self._stream.epoch, epoch)
         self._stream = Stream(self.shard, epoch, self._generation, self._send, service=self._service)
         self._watcher.stream = self._stream
         self._watcher.begin()
@@ -396,7 +395,7 @@ def main(argv: list[str] | None = None) -> int:
     signal.signal(signal.SIGTERM, lambda *_: process.stop())
     signal.signal(signal.SIGINT, lambda *_: process.stop())
     signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
-    log.info("shard %s, epoch %d, %d anchors", options.shard, process._lock.epoch, len(process._territory.places))
+    log.info("shard %s, epoch %d, %d anchors", options.shard, process._stream.epoch, len(process._territory.places))
     if stand_in is not None:
         log.warning("the watcher died %d times in a row: sweeping for %.1f s in its place", stand_in.deaths, stand_in.for_s)
     try:

@@ -22,7 +22,8 @@ from shardwatch.aggregator.file_event import FileEvent
 from shardwatch.shard.contract.errors import NotRunningError, ServiceError, ServiceTimeoutError, UsageError
 from shardwatch.shard.contract.layout import Layout
 from shardwatch.shard.contract.limits import IPC_PATH_BYTES_MAX
-from shardwatch.shard.contract.settings import Settings, write_private
+from shardwatch.shard.contract.settings import Settings
+from shardwatch.shard.contract.state import write_private
 from shardwatch.supervisor import service
 from shardwatch.supervisor.api_types import WatcherConfig
 

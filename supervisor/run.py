@@ -87,7 +87,7 @@ def run(layout: Layout, with_parent: bool, ephemeral: bool, echo: bool) -> int:
         os.umask(0o077)
         for stale in [*layout.sockets(), layout.supervisord_pid]:
             stale.unlink(missing_ok=True)
-        os.environ[SERVICE_VARIABLE] = os.urandom(8).hex()
+        os.environ[SERVICE_VARIABLE] = os.urandom(16).hex()
         os.environ["PATH"] = _path_to_python(sys.executable)
         planner = None if layout.plan.exists() else _plan_ahead(layout)
         code = _supervisord(layout, with_parent, echo, planner)

@@ -23,7 +23,8 @@ from typing import IO, Any, Final
 
 from shardwatch.shard.contract.errors import NotRunningError, ServiceError, ServiceTimeoutError
 from shardwatch.shard.contract.layout import Layout
-from shardwatch.supervisor.state_dir import Prepared, held, prepare
+from shardwatch.shard.contract.state import held
+from shardwatch.supervisor.state_dir import Prepared, prepare
 
 __all__ = [
     "Asker",

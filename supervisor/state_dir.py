@@ -6,7 +6,6 @@ Wrong input ends here, with one line and the remedy, and leaves nothing new on d
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import os
 import stat
@@ -21,7 +20,8 @@ from shardwatch.shard.contract.errors import InUseError, UsageError
 from shardwatch.shard.contract.layout import Layout
 from shardwatch.shard.contract.limits import IPC_PATH_BYTES_MAX
 from shardwatch.shard.contract.planfile import Plan, read_plan
-from shardwatch.shard.contract.settings import Settings, read_settings, write_private, write_settings
+from shardwatch.shard.contract.settings import Settings, read_settings, write_settings
+from shardwatch.shard.contract.state import held, write_private
 
 #: supervisord makes its socket under a temporary name first: a dot and its process id are added.
 TEMPORARY_SUFFIX_BYTES: Final = 8
@@ -252,18 +252,3 @@ def stamp_plan(layout: Layout, settings: Settings, plan: Plan | None) -> None:
             write_private(stamp, key.encode("ascii"))
             return
     stamp.unlink(missing_ok=True)
-
-
-def held(path: Path) -> bool:
-    """Whether someone holds an exclusive lock on the file. Probes do not disturb each other."""
-    try:
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    except OSError:
-        return False
-    try:
-        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    finally:
-        os.close(fd)
-    return False

@@ -1,4 +1,4 @@
--- Schema 3 of index.db: one row a path. Times are nanoseconds of the wall clock; paths and names are exact bytes.
+-- Schema 4 of index.db: one row a path. Times are nanoseconds of the wall clock; paths and names are exact bytes.
 CREATE TABLE state (
     one INTEGER PRIMARY KEY CHECK (one = 1),
     schema INTEGER NOT NULL,
@@ -8,7 +8,12 @@ CREATE TABLE state (
     collected INTEGER NOT NULL,         -- highest tick of a tombstone that was forgotten
     files INTEGER NOT NULL,
     directories INTEGER NOT NULL,
-    filter TEXT NOT NULL                -- what decided which rows exist
+    filter TEXT NOT NULL,               -- what decided which rows exist
+    service TEXT NOT NULL DEFAULT '',   -- running service whose streams stand in `stream`
+    life TEXT NOT NULL DEFAULT ''       -- opening of the databases that wrote last (aggregator/lives.py)
+);
+CREATE TABLE opened (
+    life TEXT PRIMARY KEY               -- the same, on a page of its own that is never in the log: a log of another file shows
 );
 CREATE TABLE directory (
     id INTEGER PRIMARY KEY,

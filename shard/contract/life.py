@@ -1,4 +1,4 @@
-"""How a process of ours lives and dies: its lock, its epoch, and the death of the one that started it."""
+"""How a process of ours lives and dies: its lock, the numbers of its streams, and the death of the one that started it."""
 
 from __future__ import annotations
 
@@ -10,48 +10,61 @@ import signal
 import socket
 import time
 from pathlib import Path
+from typing import NamedTuple
 
 from shardwatch.shard.contract.errors import InUseError
 from shardwatch.shard.contract.limits import PULSE_S
+from shardwatch.shard.contract.state import StateDirectory
 
 _PR_SET_PDEATHSIG = 1
+
+
+class Holder(NamedTuple):
+    """Who says in a lock file that it holds the lock: which process, also after its number was given to another."""
+
+    pid: int
+    #: Clock ticks from the boot to its start (proc_pid_stat(5), field 22); 0 where it can't be told.
+    started: int
 
 
 class Lock:
     """An exclusive flock on a file; released by the kernel when the process dies, however it dies.
 
-    The file also holds the epoch: a durable counter that grows with every life of the holder.
+    The file holds who has it (`holder_of`), and nothing that anyone goes on from: it may be removed while nobody does.
     """
 
     def __init__(self, path: Path, *, wait_s: float = 0.0) -> None:
-        """Takes the lock, polling up to `wait_s` seconds. Raises InUseError with the holder's pid, or OSError."""
-        self.path = path
-        self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        deadline = time.monotonic() + wait_s
-        while True:
-            try:
-                fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                if time.monotonic() >= deadline:
-                    holder = os.pread(self._fd, 64, 0).split()
-                    os.close(self._fd)
-                    pid = holder[0].decode("ascii", "replace") if holder else "unknown"
-                    raise InUseError(
-                        f"{path} is held by process {pid}",
-                        hint="stop it first (`shardwatch down`), or use another state directory",
-                        retryable=True,
-                    ) from None
-                time.sleep(0.02)
-        fields = os.pread(self._fd, 64, 0).split()
-        self.epoch = (int(fields[1]) if len(fields) == 2 and fields[1].isdigit() else 0) + 1
-        self.write_epoch(self.epoch)
+        """Takes the lock, polling up to `wait_s` seconds.
 
-    def write_epoch(self, epoch: int) -> None:
-        """Makes `epoch` durable. A shard calls it when the aggregator knows a higher one than the file held."""
-        self.epoch = epoch
-        os.pwrite(self._fd, b"%-20d %-20d\n" % (os.getpid(), epoch), 0)
-        os.fsync(self._fd)
+        Raises InUseError with the holder's pid, OSError, or UsageError for what is no file of ours.
+        """
+        self.path = path
+        deadline = time.monotonic() + wait_s
+        while not self._taken(wait=time.monotonic() < deadline):
+            time.sleep(0.02)
+        os.ftruncate(self._fd, 0)
+        os.pwrite(self._fd, b"%d %d\n" % (os.getpid(), started(os.getpid())), 0)
+
+    def _taken(self, *, wait: bool) -> bool:
+        with StateDirectory(self.path.parent) as directory:
+            self._fd = directory.open(self.path.name, os.O_RDWR | os.O_CREAT)
+        try:
+            fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if self.in_place():
+                return True
+        except BlockingIOError:
+            if not wait:
+                holder = holder_of(self._fd)
+                os.close(self._fd)
+                raise InUseError(
+                    f"{self.path} is held by process {holder.pid if holder is not None else 'unknown'}",
+                    hint="stop it first (`shardwatch down`), or use another state directory",
+                    retryable=True,
+                ) from None
+            os.close(self._fd)
+            return False
+        os.close(self._fd)
+        return False
 
     def fileno(self) -> int:
         """The descriptor that holds the lock."""
@@ -64,6 +77,34 @@ class Lock:
 
     def close(self) -> None:
         os.close(self._fd)
+
+
+def holder_of(fd: int) -> Holder | None:
+    """What the lock file open at `fd` says; None where it says nothing that can be understood."""
+    fields = os.pread(fd, 64, 0).split()
+    if not 1 <= len(fields) <= 2 or not all(field.isdigit() for field in fields):
+        return None
+    return Holder(int(fields[0]), int(fields[1]) if len(fields) == 2 else 0)
+
+
+def started(pid: int) -> int:
+    """Clock ticks from the boot to the start of a process; 0 where it can't be told."""
+    try:
+        return int(Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()[19])
+    except (OSError, ValueError, IndexError):
+        return 0
+
+
+def new_epoch(known: int = 0) -> int:
+    """Number of a stream that begins now, above `known`: microseconds since the boot.
+
+    It can't repeat, whatever was removed from, restored into or copied with a state directory, because nothing there is asked.
+    A shard's streams are told apart within one running service only (`service_id`, random), which lives within one boot; there
+    the clock only goes forward, whatever the wall clock does, and a shard that begins holds the lock of its predecessor, which
+    began earlier. A machine that is put back to a snapshot takes the whole service back with it, its clock too.
+    """
+    clock = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+    return max(time.clock_gettime_ns(clock) // 1000, known + 1)
 
 
 #: Environment variable with the identity of a running service: supervisord's process makes one, and its children inherit it.

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import msgspec
 
-from shardwatch.shard.contract.settings import read_private, write_private
+from shardwatch.shard.contract.state import read_private, write_private
 
 
 class Anchor(msgspec.Struct, frozen=True):

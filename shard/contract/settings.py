@@ -6,12 +6,11 @@ them. What is here is already valid.
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import msgspec
 
-from shardwatch.shard.contract.errors import UsageError
+from shardwatch.shard.contract.state import read_private, write_private
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
@@ -68,22 +67,3 @@ def read_settings(path: Path) -> Settings:
 def write_settings(path: Path, settings: Settings) -> None:
     """Replaces the file in one step, mode 0600."""
     write_private(path, msgspec.json.format(msgspec.json.encode(settings), indent=1))
-
-
-def read_private(path: Path) -> bytes:
-    """Reads a file that the service believes. Raises OSError, or UsageError where anyone but its owner can write it."""
-    with path.open("rb") as f:
-        if os.fstat(f.fileno()).st_mode & 0o022:
-            raise UsageError(f"{path} can be written by others", hint=f"check it, then chmod 600 {path}")
-        return f.read()
-
-
-def write_private(path: Path, content: bytes) -> None:
-    """Writes a file that only the owner reads, by a temporary name and a rename: readers see the old or the new whole."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-    with os.fdopen(fd, "wb") as f:
-        f.write(content)
-        f.flush()
-        os.fsync(f.fileno())
-    os.replace(temporary, path)

@@ -29,7 +29,7 @@ from chaos.tree import Tree
 from chaos.weight import Scale
 from chaos.writers import KINDS, Gate, Writer, storm
 from shardwatch.shard.contract.errors import ShardwatchError
-from shardwatch.supervisor.state_dir import held
+from shardwatch.shard.contract.state import held
 
 log = logging.getLogger("chaos.run")
 

@@ -325,13 +325,13 @@ def test_nothing_is_there_before_the_commit(tmp_path: Path, index: Index) -> Non
     index.begin()
     index.begin()
     index.apply_listing(Listing(R, 1, [entry(b"a")]), ())
-    index.save_stream("s0", 1, 1, 0)
+    index.streams.save("s0", 1, 1, 0)
     with sqlite3.connect(tmp_path / "index.db") as other:
         assert other.execute("SELECT count(*) FROM entry").fetchone() == (0,)
     other.close()
     index.commit()
     index.commit()
-    assert index.streams() == {"s0": (1, 1, 0)}
+    assert index.streams.known() == {"s0": (1, 1, 0)}
 
 
 def test_a_rollback_leaves_nothing_on_the_disk(tmp_path: Path) -> None:
@@ -349,15 +349,23 @@ def test_a_rollback_leaves_nothing_on_the_disk(tmp_path: Path) -> None:
     index.abandon()
 
 
-def test_streams_are_saved_and_dropped(index: Index) -> None:
-    """Those of shards that the plan does not name are forgotten."""
+def test_streams_belong_to_one_running_service(tmp_path: Path) -> None:
+    """Numbers of an earlier service, whatever was deleted or restored since, are never taken for those of this one."""
+    index = Index(tmp_path / "index.db")
     index.begin()
-    index.save_stream("s0", 1, 5, 2)
-    index.save_stream("s0", 2, 0, 0)
-    index.save_stream("s1", 3, 7, 2)
-    index.drop_streams(["s1"])
+    index.streams.serve("one")
+    index.streams.save("s0", 1, 5, 2)
+    index.streams.save("s0", 2, 7, 2)
     index.commit()
-    assert index.streams() == {"s1": (3, 7, 2)}
+    assert index.streams.known() == {"s0": (2, 7, 2)}
+    index.close()
+    for service, known in (("one", {"s0": (2, 7, 2)}), ("two", {}), ("one", {})):
+        index = Index(tmp_path / "index.db")
+        index.begin()
+        index.streams.serve(service)
+        index.commit()
+        assert index.streams.known() == known
+        index.close()
 
 
 def test_consumers_are_kept_beside_their_own_file(index: Index) -> None:
@@ -650,6 +658,9 @@ def test_each_step_of_the_schema_leads_to_the_next(tmp_path: Path) -> None:
     with sqlite3.connect(tmp_path / "index.db") as db:
         newest = set(db.execute("SELECT type, name, sql FROM sqlite_master"))
         db.execute("DROP TABLE consumer")
+        db.execute("DROP TABLE opened")
+        db.execute("ALTER TABLE state DROP COLUMN service")
+        db.execute("ALTER TABLE state DROP COLUMN life")
         db.execute("DROP INDEX entry_gone")
         db.execute("CREATE INDEX entry_by_inode ON entry (ino, dev) WHERE nlink > 1 AND kind <> 0")
         db.execute("UPDATE state SET schema = 1")

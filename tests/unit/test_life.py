@@ -14,7 +14,7 @@ from waiting import eventually
 
 from shardwatch.shard.contract import life
 from shardwatch.shard.contract.errors import InUseError
-from shardwatch.shard.contract.life import Lock, Pulse, die_with_parent, identity
+from shardwatch.shard.contract.life import Lock, Pulse, die_with_parent, holder_of, identity, new_epoch
 
 
 def test_a_lock_has_one_holder(tmp_path: Path) -> None:
@@ -27,33 +27,33 @@ def test_a_lock_has_one_holder(tmp_path: Path) -> None:
     Lock(tmp_path / "x.lock").close()
 
 
-def test_every_life_has_a_higher_epoch(tmp_path: Path) -> None:
-    """PROTOCOL 5 and 14: words of an earlier life are told apart from those of this one."""
-    epochs = []
-    for _ in range(3):
-        lock = Lock(tmp_path / "x.lock")
-        epochs.append(lock.epoch)
-        lock.close()
-    assert epochs == [1, 2, 3]
+def test_every_epoch_is_higher(tmp_path: Path) -> None:
+    """PROTOCOL 5 and 14: words of an earlier life are told apart from those of this one, and no file is asked."""
+    epochs = [new_epoch(), new_epoch(), new_epoch(), new_epoch(10**15)]
+    assert epochs[3] == 10**15 + 1
+    assert epochs[0] <= epochs[1] <= epochs[2] < 1 << 53
+    code = "from shardwatch.shard.contract.life import new_epoch; print(new_epoch())"
+    lives = [int(subprocess.run([sys.executable, "-P", "-c", code], stdout=subprocess.PIPE, check=True).stdout) for _ in range(3)]
+    assert epochs[2] < lives[0] < lives[1] < lives[2]
 
 
-def test_an_epoch_that_was_raised_is_durable(tmp_path: Path) -> None:
-    """A shard begins another epoch when the aggregator knows a later one; its successor goes on from there."""
-    lock = Lock(tmp_path / "x.lock")
-    lock.write_epoch(77)
+@pytest.mark.parametrize("content", [b"", b"nonsense", b"12 many\n", b"1 2 3\n", b"-5", b"\xff" * 64])
+def test_a_damaged_lock_file_begins_anew(tmp_path: Path, content: bytes) -> None:
+    """The lock is what counts; what the file says is never gone on from."""
+    path = tmp_path / "x.lock"
+    path.write_bytes(content)
+    with path.open("rb") as f:
+        assert holder_of(f.fileno()) is None
+    lock = Lock(path)
+    assert holder_of(lock.fileno()) == (os.getpid(), life.started(os.getpid()))
+    assert path.read_bytes() == b"%d %d\n" % (os.getpid(), life.started(os.getpid()))
     lock.close()
-    lock = Lock(tmp_path / "x.lock")
-    assert lock.epoch == 78
-    lock.close()
 
 
-@pytest.mark.parametrize("content", [b"", b"nonsense", b"12", b"12 many\n", b"1 2 3\n"])
-def test_a_damaged_file_begins_anew(tmp_path: Path, content: bytes) -> None:
-    """The lock is what counts."""
-    (tmp_path / "x.lock").write_bytes(content)
-    lock = Lock(tmp_path / "x.lock")
-    assert lock.epoch == 1
-    lock.close()
+def test_the_start_of_a_process_is_known(tmp_path: Path) -> None:
+    """A number that is given again belongs to a process that began at another time."""
+    assert life.started(os.getpid()) > 0
+    assert life.started(2**22 + 1) == 0
 
 
 def test_a_lock_whose_file_was_replaced_is_not_in_place(tmp_path: Path) -> None:
@@ -71,7 +71,7 @@ def test_a_lock_whose_file_was_replaced_is_not_in_place(tmp_path: Path) -> None:
 
 
 def test_the_kernel_lets_go_of_a_dead_holders_lock(tmp_path: Path) -> None:
-    """However it died; whoever waits gets it then, with the next epoch."""
+    """However it died; whoever waits gets it then."""
     code = "import sys; from shardwatch.shard.contract.life import Lock; from pathlib import Path\n"
     code += "lock = Lock(Path(sys.argv[1])); print('held', flush=True); sys.stdin.read()"
     path = tmp_path / "x.lock"
@@ -83,9 +83,7 @@ def test_the_kernel_lets_go_of_a_dead_holders_lock(tmp_path: Path) -> None:
         with pytest.raises(InUseError):
             Lock(path)
         child.kill()
-        lock = Lock(path, wait_s=30)
-        assert lock.epoch == 2
-        lock.close()
+        Lock(path, wait_s=30).close()
 
 
 def test_a_pulse_is_sent_once_a_second_at_most(state_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:

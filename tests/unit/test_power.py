@@ -46,7 +46,7 @@ def _frames_through_power_cuts(disk: Disk, durability: str, seed: int) -> None:
     expected: dict[tuple[bytes, int], tuple[int, ...]] = {}
     for _ in range(6):
         index = Index(disk.directory / "index.db", durability=durability, connect=disk.connect)
-        assert index.streams().get("s0", (1, 0, 0))[1] == seq
+        assert index.streams.known().get("s0", (1, 0, 0))[1] == seq
         assert rows(index) == expected
         for _ in range(dice.randrange(1, 20)):
             index.begin()
@@ -54,7 +54,7 @@ def _frames_through_power_cuts(disk: Disk, durability: str, seed: int) -> None:
             entries = [_entry(n, dice.randrange(1000)) for n in range(dice.randrange(400))]
             index.apply_listing(Listing(directory, 1, entries), ())
             seq += 1
-            index.save_stream("s0", 1, seq, 1)
+            index.streams.save("s0", 1, seq, 1)
             index.commit()
             index.note_handed(0, index.tick)
         expected = rows(index)

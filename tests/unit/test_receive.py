@@ -167,7 +167,7 @@ def test_a_beat_begins_an_epoch_too(line: Line) -> None:
     line.frame("s0", listing(R, b"f"), Baseline(1, 1, 1))
     line.beat("s0", epoch=2)
     line.commit()
-    assert line.index.streams()["s0"] == (2, 0, 0)
+    assert line.index.streams.known()["s0"] == (2, 0, 0)
     line.beat("s0", epoch=1)
     assert line.receiver.dropped == 1
     assert line.receiver.streams["s0"].epoch == 2
@@ -187,7 +187,7 @@ def test_a_frame_that_fails_leaves_nothing_behind(line: Line, monkeypatch: pytes
     line.index.close()
     line.index = Index(line.path)
     assert line.paths() == [b"/r/f"]
-    assert line.index.streams()["s0"] == (1, 1, 0)
+    assert line.index.streams.known()["s0"] == (1, 1, 0)
 
 
 # -- ownership
