@@ -6,13 +6,14 @@ Pure. It lies below `aggregator.event_queue` and `supervisor.api_types`, which p
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from math import isfinite
 from pathlib import Path
 from typing import Final, Optional
 
+from shardwatch.shard.contract import arguments
 from shardwatch.shard.contract.errors import UsageError
+from shardwatch.shard.contract.shown import shown
 
 CREATED: Final = "created"
 MODIFIED: Final = "modified"
@@ -59,71 +60,46 @@ class FileEvent:
 
     def __post_init__(self) -> None:
         if not isinstance(self.path, Path):
-            self.path = usable_path("FileEvent.path", self.path)
+            self.path = arguments.path("FileEvent.path", self.path)
         if self.moved_from is not None and not isinstance(self.moved_from, Path):
-            self.moved_from = usable_path("FileEvent.moved_from", self.moved_from)
-
-
-def usable_path(what: str, given: object) -> Path:
-    """`given` as a Path, if it is one: str, bytes or os.PathLike, not empty. Raises UsageError, which calls it `what`."""
-    try:
-        text = os.fsdecode(given)  # type: ignore[arg-type]
-        os.fsencode(text)
-    except (TypeError, ValueError):  # ValueError: characters that no name can hold
-        raise UsageError(f"{what} is {given!r}", hint="must be a path: str, bytes or os.PathLike") from None
-    if not text or "\0" in text:
-        raise UsageError(f"{what} is {text!r}", hint="must be a path: not empty, and without a zero byte")
-    return Path(text)
+            self.moved_from = arguments.path("FileEvent.moved_from", self.moved_from)
 
 
 def check_event(event: object) -> None:
     """Raises UsageError unless it is a `FileEvent` whose fields hold what they say, in the range of a database."""
     if not isinstance(event, FileEvent):
-        raise UsageError(f"{_shown(event)} is no event", hint="give FileEvent objects")
-    if not isinstance(event.path, Path) or not isinstance(event.moved_from, Path | None):
-        raise _bad(event, "path" if not isinstance(event.path, Path) else "moved_from", "a Path")
-    for path in (event.path, event.moved_from):
-        try:
-            os.fsencode(path or "")
-        except ValueError:
-            raise UsageError(f"the path {str(path)!r} holds characters that no name can hold", hint="use os.fsdecode") from None
-    if not isinstance(event.event_type, str):
-        raise _bad(event, "event_type", "one of " + ", ".join(sorted(KINDS)))
-    time = event.timestamp
-    if isinstance(time, bool) or not isinstance(time, (int, float)) or not _is_finite(time):
-        raise _bad(event, "timestamp", "seconds since 1970, a finite number")
-    for name, least in _WHOLE.items():
+        raise UsageError(f"{shown(event)} is no event", hint="give FileEvent objects")
+    for name, (is_good, wanted) in _FIELDS.items():
         value = getattr(event, name)
-        if value is None and name not in ("priority", "attempts"):
-            continue
-        if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= INTEGER_MAX:
-            raise _bad(event, name, f"a whole number from {least} to {INTEGER_MAX}")
+        if not is_good(value):
+            raise arguments.wrong(f"{name} of the event of {shown(str(event.path))}", value, wanted)
 
 
-#: Fields that are whole numbers, and the least that each may be. A time of modification may lie before 1970.
-_WHOLE: Final = {
-    "file_size": 0, "tick": 0, "priority": -INTEGER_MAX, "mtime_ns": -INTEGER_MAX, "attempts": 0, "lease": 0,
-}  # fmt: skip
-
-
-def _is_finite(number: float) -> bool:
+def _is_name(path: object) -> bool:
     try:
-        return isfinite(number)
-    except OverflowError:  # a whole number that no float holds
+        return isinstance(path, Path) and os.fsencode(path) is not None
+    except ValueError:  # characters that no name can hold
         return False
 
 
-def _bad(event: FileEvent, name: str, wanted: str) -> UsageError:
-    return UsageError(f"{name} of the event of {event.path} is {_shown(getattr(event, name))}", hint=f"must be {wanted}")
+def _in_range(value: object, least: int) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and least <= value <= INTEGER_MAX
 
 
-def _shown(value: object) -> str:
-    """A value for a message, short, whatever it is: a number of 5,000 digits has no decimal form in Python."""
-    try:
-        shown = repr(value)
-    except ValueError:
-        shown = "a huge number"
-    return shown if len(shown) <= 60 else f"{shown[:57]}..."
+#: Of each field: whether it is good, and what it must be. A time of modification may lie before 1970.
+_FIELDS: Final[dict[str, tuple[Callable[[object], bool], str]]] = {
+    "path": (_is_name, "a Path, of characters that a name can hold"),
+    "moved_from": (lambda value: value is None or _is_name(value), "None or a Path, of characters that a name can hold"),
+    "event_type": (lambda value: isinstance(value, str), "one of " + ", ".join(sorted(KINDS))),
+    "timestamp": (arguments.is_finite, "seconds since 1970, a finite number"),
+    "file_size": (lambda value: value is None or _in_range(value, 0), f"None or a whole number up to {INTEGER_MAX}"),
+    "is_directory": (lambda value: isinstance(value, bool), "True or False"),
+    "tick": (lambda value: value is None or _in_range(value, 0), f"None or a whole number up to {INTEGER_MAX}"),
+    "priority": (lambda value: _in_range(value, -INTEGER_MAX), f"a whole number up to {INTEGER_MAX}"),
+    "mtime_ns": (lambda value: value is None or _in_range(value, -INTEGER_MAX), f"None or a whole number up to {INTEGER_MAX}"),
+    "attempts": (lambda value: _in_range(value, 0), f"a whole number up to {INTEGER_MAX}"),
+    "lease": (lambda value: value is None or _in_range(value, 0), "as the queue gave it"),
+}
 
 
 def combine(first: str, last: str) -> str:

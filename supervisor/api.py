@@ -18,7 +18,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Dict, Final, List  # noqa: UP035 - the specification's own spelling
 
-from shardwatch.aggregator.file_event import MOVED, usable_path
+from shardwatch.aggregator.file_event import MOVED
+from shardwatch.shard.contract import arguments
 from shardwatch.shard.contract.errors import ServiceError, ShardwatchError, UsageError
 from shardwatch.supervisor.api_calls import Calls, Handler, HandlerObject, handler_of
 from shardwatch.supervisor.api_events import FileEventProcessor, merge
@@ -443,9 +444,9 @@ def _listed(paths: Iterable[str | os.PathLike[str]] | str | os.PathLike[str]) ->
     if isinstance(paths, (str, bytes, os.PathLike)):
         paths = [paths]
     try:
-        return [usable_path("a watch path", path) for path in paths]
+        return [arguments.path("a watch path", path) for path in paths]
     except TypeError:
-        raise UsageError(f"watch_paths is {paths!r}", hint="must be a list of directories, or one directory") from None
+        raise arguments.wrong("watch_paths", paths, "a list of directories, or one directory") from None
 
 
 def _known_roots(state_dir: Path | str | None) -> set[bytes]:

@@ -186,6 +186,137 @@ def test_a_restart_in_a_wait_is_survived(service: FakeService, client: ExtractCl
     assert got == ["/r/0", "/r/1", "/r/2", "/r/end"]
 
 
+def test_patience_has_no_end_by_default(service: FakeService, client: ExtractClient, caplog: pytest.LogCaptureFixture) -> None:
+    """`batches` waits for a service that is away for longer than any time-out of its own, and the log says so, once."""
+    assert client.pull("g") is None
+    client.timeout_s = 0.1
+    service.stop()
+    got: list[str] = []
+
+    def work() -> None:
+        for batch in client.batches("g"):
+            got.extend(event.path for event in batch.events)
+            batch.ack()
+            return
+
+    worker = threading.Thread(target=work)
+    worker.start()
+
+    def said() -> list[str]:
+        return [record.getMessage() for record in caplog.records if record.name == "shardwatch.aggregator.client"]
+
+    eventually(said)
+    assert worker.is_alive()
+    service.start()
+    service.put("/r/a")
+    worker.join(30)
+    assert got == ["/r/a"]
+    assert [line.split(": ")[0].split(" is ")[1] for line in said()] == ["waited for", "back"]
+
+
+def test_a_service_that_is_away_is_not_asked_in_a_spin(state_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pauses double, from 0.05 s to 2 s, each with half of it as jitter: twelve times take more than ten seconds."""
+    slept: list[float] = []
+    with ExtractClient(state_dir) as client:
+
+        def sleep(seconds: float) -> None:
+            slept.append(seconds)
+            if len(slept) == 200:
+                client.close()
+            client._check_open()
+
+        monkeypatch.setattr(client, "_sleep", sleep)
+        with pytest.raises(NotRunningError, match="closed"):
+            next(client.batches("g"))
+    assert all(0.025 <= pause <= 3.0 for pause in slept)
+    assert sum(slept[:12]) > 5.0
+    assert len(set(slept)) == len(slept)
+
+
+@pytest.mark.parametrize("away", [True, False])
+def test_closing_ends_another_threads_wait(service: FakeService, client: ExtractClient, away: bool) -> None:
+    """In a pull that waits, and in one that looks for a service which is away; both would go on for ever."""
+    assert client.pull("g") is None
+    if away:
+        service.stop()
+    errors: list[BaseException] = []
+
+    def work() -> None:
+        try:
+            next(client.batches("g"))
+        except NotRunningError as error:
+            errors.append(error)
+
+    worker = threading.Thread(target=work)
+    worker.start()
+    if not away:
+        with ExtractClient(service.layout.state_dir) as other:
+            eventually(lambda: _parked(other))
+    client.close()
+    worker.join(30)
+    assert [str(error).split(" (")[0] for error in errors] == ["the client is closed"]
+    with pytest.raises(NotRunningError, match="closed"):
+        client.hello()
+
+
+def test_a_child_has_a_connection_of_its_own(service: FakeService, client: ExtractClient) -> None:
+    """A client that was used before a fork works in the child, under another worker's name; the parent's goes on."""
+    service.put("/r/a", "/r/b")
+    mine = client.pull("g", max=1, from_="start")
+    assert mine is not None
+    read, write = os.pipe()
+    child = os.fork()
+    if child == 0:  # no assertion may leave the child
+        code = 1
+        try:
+            theirs = client.pull("g", max=1)
+            if theirs is not None:
+                os.write(write, f"{client.worker} {theirs.events[0].path}".encode())
+                theirs.ack()
+                client.close()
+                code = 0
+        finally:
+            os._exit(code)
+    os.close(write)
+    assert os.waitpid(child, 0)[1] == 0
+    worker, path = os.read(read, 1000).decode().split()
+    os.close(read)
+    assert {path, mine.events[0].path} == {"/r/a", "/r/b"}
+    assert worker != client.worker and f"-{child}-" in worker
+    mine.ack()
+    assert client.pull("g") is None
+
+
+@pytest.mark.parametrize("waits", [True, False])
+def test_a_group_that_is_lost_begins_anew(service: FakeService, client: ExtractClient, waits: bool) -> None:
+    """Dropped, or gone with its state directory: `fresh` comes first, then every file that is there."""
+    service.put("/r/a")
+    batches = client.batches("g", from_="now")
+    service.index.put(b"/r/b", size=1)
+    first = threading.Timer(0.1, lambda: service.put("/r/c"))
+    first.start()
+    batch = next(batches)
+    first.join()
+    batch.ack()
+    dropping = threading.Timer(0.2 if waits else 0.0, lambda: _dropped(service))
+    dropping.start()
+    if not waits:
+        dropping.join()
+    notice = next(batches)
+    dropping.join()
+    assert notice.fresh is not None and notice.events == [] and "lost" in notice.fresh.reason
+    for end in (notice.extend, notice.ack, notice.nack, notice.release):
+        end()  # nobody waits for it
+    told = next(batches)
+    assert sorted(event.path for event in told.events) == ["/r/a", "/r/b", "/r/c"]
+    batches.close()
+
+
+def _dropped(service: FakeService) -> None:
+    with ExtractClient(service.layout.state_dir) as other:
+        other.drop("g")
+
+
 def test_patience_ends(service: FakeService, client: ExtractClient) -> None:
     """A service that stays away is an error, not an endless loop."""
     assert client.pull("g") is None
@@ -296,20 +427,6 @@ def test_the_javascript_example_works(service: FakeService, tmp_path: Path, node
     shutil.copy(ROOT / "docs/examples/worker.mjs", tmp_path)
     (tmp_path / "node_modules").symlink_to(node_zeromq)
     _example(["node", str(tmp_path / "worker.mjs")], service)
-
-
-@pytest.fixture(scope="session")
-def node_zeromq() -> Path:
-    """npm's zeromq, installed once into an ignored folder."""
-    home = ROOT / "tests" / "node_modules" / ".zeromq-6"
-    modules = home / "node_modules"
-    if not (modules / "zeromq" / "package.json").exists():
-        home.mkdir(parents=True, exist_ok=True)
-        subprocess.run(
-            ["npm", "install", "--no-audit", "--no-fund", "--no-package-lock", "--no-save", "--prefix", str(home), "zeromq@6"],
-            check=True, capture_output=True, timeout=300,
-        )  # fmt: skip
-    return modules
 
 
 @pytest.mark.parametrize("name", ["worker.py", "worker.mjs"])

@@ -1,0 +1,63 @@
+"""What callers of the Python API give, checked: each function returns the value as it is used, or raises UsageError.
+
+`name` is what the caller calls the value, as in `WatcherConfig.batch_size`.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from pathlib import Path
+
+from shardwatch.shard.contract.errors import UsageError
+from shardwatch.shard.contract.shown import shown
+
+
+def wrong(name: str, value: object, wanted: str) -> UsageError:
+    """The error for a value that is not what was wanted, as in "must be ..."."""
+    return UsageError(f"{name} is {shown(value)}", hint=f"must be {wanted}")
+
+
+def seconds(name: str, value: object, least: float, most: float) -> float:
+    """A finite number of seconds, both bounds allowed; an int is taken too, a bool is not."""
+    if isinstance(value, (int, float)) and not isinstance(value, bool) and least <= value <= most:
+        return float(value)
+    raise wrong(name, value, f"seconds between {least:g} and {most:g}")
+
+
+def whole(name: str, value: object, least: int, most: int) -> int:
+    """A whole number, both bounds allowed."""
+    if isinstance(value, int) and not isinstance(value, bool) and least <= value <= most:
+        return value
+    raise wrong(name, value, f"a whole number between {least} and {most}")
+
+
+def text(name: str, value: object, most: int) -> str:
+    """A text of 1 to `most` characters that can be sent as UTF-8."""
+    if not isinstance(value, str) or not 0 < len(value) <= most:
+        raise wrong(name, value, f"a text of 1 to {most} characters")
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        raise wrong(name, value, "a text that is valid Unicode") from None
+    return value
+
+
+def path(name: str, value: object) -> Path:
+    """A path as str, bytes or os.PathLike: not empty, without a zero byte, and of characters that a name can hold."""
+    try:
+        found = os.fsdecode(value)  # type: ignore[arg-type]
+        os.fsencode(found)
+    except (TypeError, ValueError):
+        raise wrong(name, value, "a path: str, bytes or os.PathLike") from None
+    if not found or "\0" in found:
+        raise wrong(name, found, "a path that is not empty and has no zero byte")
+    return Path(found)
+
+
+def is_finite(value: object) -> bool:
+    """Whether it is a number that a float holds; a bool is none."""
+    try:
+        return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+    except OverflowError:
+        return False
