@@ -17,7 +17,7 @@ from typing import Final, Protocol
 from shardwatch.aggregator.index_open import keeper
 from shardwatch.aggregator.index_read import IndexReader, Known, Stat
 from shardwatch.shard.contract.filter import Filter
-from shardwatch.shard.contract.paths import join
+from shardwatch.shard.contract.paths import is_exact, join
 from shardwatch.shard.contract.settings import Settings
 from shardwatch.shard.contract.wire import DIRECTORY, FILE, INT_MAX, INT_MIN, LINK
 
@@ -187,7 +187,8 @@ class Audit:
         findings.differences, unsettled = self._confirm(suspects)
         findings.unsettled = len(unsettled)
         if repair and findings.differences:
-            self._service.look([d.path for d in findings.differences])
+            # A damaged row may name what no path is: there is nothing to look at.
+            self._service.look([d.path for d in findings.differences if is_exact(d.path)])
             left, _ = self._confirm(dict.fromkeys(d.path for d in findings.differences))
             still = {d.path for d in left}
             for difference in findings.differences:

@@ -9,6 +9,7 @@ the last frame applied is stored in the same transaction as its rows. See ARCHIT
 
 from __future__ import annotations
 
+from collections.abc import Collection, Sequence
 from typing import Annotated, Final
 
 import msgspec
@@ -16,6 +17,7 @@ from msgspec import Meta
 
 from shardwatch.shard.contract.errors import WireError
 from shardwatch.shard.contract.limits import FRAME_BYTES_MAX, WIRE_VERSION
+from shardwatch.shard.contract.paths import are_exact, are_names
 
 FILE: Final = 1
 DIRECTORY: Final = 2
@@ -157,7 +159,7 @@ class Reply(msgspec.Struct, tag="reply", array_like=True, frozen=True):
     #: Syncs that wait for this shard.
     syncs: list[int] = []
     #: Directories and names to look at again (all names where the list is empty).
-    looks: list[tuple[bytes, list[bytes]]] = []
+    looks: list[tuple[_Path, list[_Name]]] = []
     service: str = ""
 
 
@@ -180,6 +182,10 @@ def decode_up(body: bytes | memoryview) -> Frame | Beat:
         raise WireError(f"frame can't be decoded: {error}") from error
     if message.version != WIRE_VERSION:
         raise WireError(f"frame of version {message.version}, this is {WIRE_VERSION}")
+    if isinstance(message, Frame):
+        _check_records(message.records)
+    else:
+        _check_paths([*message.locks, *(doubt.path for doubt in message.doubts)])
     return message
 
 
@@ -193,4 +199,39 @@ def decode_down(body: bytes | memoryview) -> Reply:
         raise WireError(f"reply can't be decoded: {error}") from error
     if message.version != WIRE_VERSION:
         raise WireError(f"reply of version {message.version}, this is {WIRE_VERSION}")
+    _check_paths([directory for directory, _ in message.looks])
+    _check_names({name for _, names in message.looks for name in names})
     return message
+
+
+def _check_records(records: list[Record]) -> None:
+    """Each record is about names of one directory, which it tells of once. Raises WireError for any that is not."""
+    names: set[bytes] = set()
+    paths: list[bytes] = []
+    for record in records:
+        kind = type(record)  # one of the sum of types that was decoded: quicker than isinstance, and each frame pays for it
+        if kind is Listing or kind is Looks:
+            told = [entry[0] for entry in record.entries]  # type: ignore[union-attr]
+            if kind is Looks:
+                told += record.absent  # type: ignore[union-attr]
+            once = set(told)
+            if len(once) != len(told):
+                raise WireError("a record that tells twice of one name")
+            names |= once
+            paths.append(record.path)  # type: ignore[union-attr]
+        elif kind is Gone:
+            paths.append(record.path)  # type: ignore[union-attr]
+        elif kind is Synced:
+            paths += record.doubts  # type: ignore[union-attr]
+    _check_paths(paths)
+    _check_names(names)
+
+
+def _check_names(names: Collection[bytes]) -> None:
+    if not are_names(names):
+        raise WireError("a name that no file can have")
+
+
+def _check_paths(paths: Sequence[bytes]) -> None:
+    if not are_exact(paths):
+        raise WireError("a path that is not absolute, or leads up")

@@ -30,7 +30,7 @@ def test_every_record_arrives_as_it_was_sent() -> None:
     """Names are bytes: newlines and invalid UTF-8 included."""
     sent = frame(
         Listing(b"/r", 5, [ENTRY], None, ODD),
-        Looks(b"/r", 6, [ENTRY], [ODD, b"x"]),
+        Looks(b"/r", 6, [ENTRY], [b"..x", b"x"]),
         Gone(b"/r/" + ODD, 7),
         Baseline(1, 2, 3),
         Synced(2**40, [b"/r/" + ODD]),
@@ -52,6 +52,63 @@ def test_a_beat_of_before_there_were_locks_arrives() -> None:
     fields = msgspec.msgpack.decode(wire.encode(new))
     assert wire.decode_up(msgspec.msgpack.encode(fields[:-1])) == beat()
     assert wire.decode_up(msgspec.msgpack.encode([*fields, "of a later version"])) == new
+
+
+NO_NAMES = [b"a/b", b"/", b"/a", b"a/", b".", b"..", b"", b"a\0b", b"\0", b"x" * 5000]
+NAMES = [b"...", b".a", b"a.", b"..a", b" ", b"\n", b"\xff", b"a\\b", b"~"]
+NO_PATHS = [b"", b".", b"r", b"r/a", b"/r/", b"//r", b"/r//a", b"/r/..", b"/r/../x", b"/..", b"/.", b"/r/.", b"/r/./x", b"//"]
+NO_PATHS += [b"/r/a\0b", b"\0/r", b"/r\0/s", b"/r\0"]
+PATHS = [b"/", b"/r", b"/r/...", b"/r/..a", b"/r/.a", b"/r/a.", b"/r/\n", b"/.git", b"/r/a" + b"/d" * 20_000]
+
+
+def entry(name: bytes) -> wire.Entry:
+    return (name, *ENTRY[1:])
+
+
+@pytest.mark.parametrize("name", NO_NAMES + NAMES)
+def test_a_name_that_no_file_has_is_refused(name: bytes) -> None:
+    """A name that leads out of its directory would be believed of another one. All that a file can be called gets through."""
+    records = (Listing(b"/r", 5, [entry(name)]), Looks(b"/r", 5, [entry(name)], []), Looks(b"/r", 5, [], [name]))
+    frames = [frame(record) for record in records]
+    for sent in frames:
+        if name in NAMES:
+            assert wire.decode_up(wire.encode(sent)) == sent
+        else:
+            with pytest.raises(WireError):
+                wire.decode_up(wire.encode(sent))
+    reply = Reply(WIRE_VERSION, "life", 1, 2, True, [], [(b"/r", [b"good", name])])
+    if name in NAMES:
+        assert wire.decode_down(wire.encode(reply)) == reply
+    else:
+        with pytest.raises(WireError):
+            wire.decode_down(wire.encode(reply))
+
+
+@pytest.mark.parametrize("path", NO_PATHS + PATHS, ids=lambda path: repr(path[:20]))
+def test_a_path_that_leads_up_is_refused(path: bytes) -> None:
+    """In every place of every message: only of an exact path does "begins with the root" mean "lies in it"."""
+    upwards = [
+        frame(Listing(path, 5, [])), frame(Looks(path, 5, [], [b"a"])), frame(Gone(path, 5)), frame(Synced(1, [b"/r", path])),
+        msgspec.structs.replace(beat(), locks=[path]), msgspec.structs.replace(beat(), doubts=[Doubt(path, "polled", "", "")]),
+    ]  # fmt: skip
+    downwards = Reply(WIRE_VERSION, "life", 1, 2, True, [], [(path, [])])
+    if path in PATHS:
+        assert [wire.decode_up(wire.encode(sent)) for sent in upwards] == upwards
+        assert wire.decode_down(wire.encode(downwards)) == downwards
+        return
+    for sent in upwards:
+        with pytest.raises(WireError):
+            wire.decode_up(wire.encode(sent))
+    with pytest.raises(WireError):
+        wire.decode_down(wire.encode(downwards))
+
+
+def test_a_record_that_contradicts_itself_is_refused() -> None:
+    """A name that is told of twice: the index has one row for it, and would fail."""
+    a, twice = entry(b"a"), [b"a", b"a"]
+    for record in (Listing(b"/r", 5, [a, a]), Looks(b"/r", 5, [a], [b"a"]), Looks(b"/r", 5, [], twice)):
+        with pytest.raises(WireError, match="twice of one name"):
+            wire.decode_up(wire.encode(frame(record)))
 
 
 @pytest.mark.parametrize("body", [b"", b"\xc1", b"hello", msgspec.msgpack.encode({"a": 1}), wire.encode(frame())[:-1]])
