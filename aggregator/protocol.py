@@ -12,6 +12,7 @@ from typing import Annotated, Any, ClassVar, Final, Literal
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
+from shardwatch.shard.contract.paths import are_exact, is_exact
 from shardwatch.shard.contract.shown import cut, shown
 
 #: Version of the messages. A request of any other is refused with the code `version`.
@@ -256,6 +257,19 @@ def _depth(value: object) -> int:
         if not level:
             return depth
     return ID_DEPTH_MAX + 1
+
+
+def exact_paths(request: Look) -> list[bytes]:
+    """The paths that a look names. Raises RefusedError where one is none: only an exact path can be told to lie in a root."""
+    try:
+        paths = [base64.b64decode(path, validate=True) for path in request.paths_b64]
+    except ValueError:
+        raise RefusedError("bad_field", "look: not base64", "see docs/protocol.md") from None
+    if not are_exact(paths):
+        wrong = next(path for path in paths if not is_exact(path))
+        remedy = "name it from / on, without `.`, `..` or a slash too many"
+        raise RefusedError("bad_field", f"look: {shown(wrong)} is no exact path", remedy)
+    return paths
 
 
 def check_name(name: str) -> None:

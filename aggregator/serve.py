@@ -10,7 +10,6 @@ import heapq
 import logging
 import sqlite3
 import time
-from base64 import b64decode
 from collections import deque
 from collections.abc import Callable, Collection, Sequence
 from typing import Final, Protocol
@@ -27,9 +26,7 @@ from shardwatch.aggregator.lease_requests import LeaseRequests
 from shardwatch.aggregator.protocol import RefusedError
 from shardwatch.aggregator.registry import Registry
 from shardwatch.shard.contract.log import Sparse
-from shardwatch.shard.contract.paths import are_exact, is_exact
 from shardwatch.shard.contract.settings import Settings
-from shardwatch.shard.contract.shown import shown
 
 log = logging.getLogger("shardwatch.aggregator")
 
@@ -470,16 +467,7 @@ class Server:
         return self._holding.unhold(call.request, now)
 
     def _look(self, call: Call, now: float) -> dict[str, object]:
-        try:
-            paths = [b64decode(path, validate=True) for path in call.request.paths_b64]
-        except ValueError:
-            raise RefusedError("bad_field", "look: not base64", "see docs/protocol.md") from None
-        if not are_exact(paths):
-            wrong = next(path for path in paths if not is_exact(path))
-            raise RefusedError(
-                "bad_field", f"look: {shown(wrong)} is no exact path", "name it from / on, without `.`, `..` or a slash too many"
-            )
-        return {"asked": self._engine.look(paths)}
+        return {"asked": self._engine.look(protocol.exact_paths(call.request))}
 
 
 _OPS: Final[dict[str, Callable[[Server, Call, float], dict[str, object] | None]]] = {
