@@ -5,7 +5,6 @@ from __future__ import annotations
 import compileall
 import shutil
 import sys
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,9 @@ from typing import Any
 import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 
+import session
 from book import CLOCK, Book, spread
 from rows import ROWS
 from sizes import QUICK, SIZES, Sizes
@@ -51,7 +52,7 @@ def writers() -> Iterator[Writers]:
 @pytest.fixture
 def state_dir() -> Iterator[Path]:
     """An empty directory with a name short enough for sockets, where state lies by default: in /tmp."""
-    path = Path(tempfile.mkdtemp(prefix="swperf-", dir="/tmp"))
+    path = session.place()
     yield path
     shutil.rmtree(path, ignore_errors=True)
 
@@ -69,8 +70,18 @@ def page(benchmark: Any, request: pytest.FixtureRequest) -> Book:
     return book
 
 
+_begun: list[session.Session] = []
+
+
+@pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
+    _begun.append(session.begin())
     config.addinivalue_line("markers", "row(key): the row of the table (rows.py) that this suite fills")
+
+
+def pytest_unconfigure() -> None:
+    for begun in _begun:
+        begun.end()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

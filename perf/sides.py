@@ -10,7 +10,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 import uuid
 from collections.abc import Iterator
@@ -20,6 +19,7 @@ from types import TracebackType
 from typing import Any, Final, Self
 
 import processes
+import session
 from peers import PEERS, python_of
 
 from shardwatch.aggregator.client import ExtractClient
@@ -142,7 +142,7 @@ class Side:
             self.consumer.close()
         for pid in processes.marked(self.mark):
             with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
+                session.deliver(pid, signal.SIGKILL)
 
 
 class Peer(Side):
@@ -150,7 +150,7 @@ class Peer(Side):
 
     def __init__(self, name: str, tree: Path) -> None:
         super().__init__(name)
-        self._state = Path(tempfile.mkdtemp(prefix="swperf-", dir="/tmp"))
+        self._state = session.place()
         command = [python_of(name), str(HERE / f"use_{name}.py"), str(tree)]
         begin = time.monotonic()
         self.consumer = ConsumerProcess(command + ([str(self._state)] if name == "watchman" else []), self.mark)
@@ -166,7 +166,7 @@ class Service(Side):
 
     def __init__(self, tree: Path, *, group: str = "perf", consumer: bool = True, **options: object) -> None:
         super().__init__(OURS)
-        self.state_dir = Path(tempfile.mkdtemp(prefix="swperf-", dir="/tmp"))
+        self.state_dir = session.place()
         self.settings = resolve(overrides={"roots": [str(tree)], **options}, environ={}, cwd=self.state_dir).settings
         begin = time.monotonic()
         with _environment(processes.MARK, self.mark):

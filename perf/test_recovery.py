@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import time
 from typing import Any
 
 import pytest
 from book import Book
+from session import deliver
 from sides import GUARD_S, Service
 from sizes import Sizes
 from trees import Forest
@@ -37,7 +37,7 @@ def test_recovery(page: Book, forest: Forest, writers: Writers, sizes: Sizes) ->
             hands.wait(LOAD // 4)
             before = shard_of(product, number)
             killed = time.monotonic()
-            os.kill(before["pid"], signal.SIGKILL)
+            deliver(before["pid"], signal.SIGKILL)
             restarted = recovered = 0.0
             while not recovered:
                 now = shard_of(product, number)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import shutil
-import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
+
+import session
 
 FILES_PER_DIRECTORY: Final = 10
 _BESIDE: Final = 100
@@ -68,17 +69,14 @@ class Forest:
 
     def directory(self, place: str = "tmpfs") -> Path:
         """An empty directory of the caller's own."""
-        return Path(tempfile.mkdtemp(prefix="own-", dir=self._place(place, 0)))
+        return session.place(where=self._place(place, 0))
 
     def _place(self, place: str, files: int) -> Path:
-        if place == "tmpfs":
-            free = shutil.disk_usage("/dev/shm").free if Path("/dev/shm").is_dir() else 0
-            if free < files * _FILE_BYTES + (64 << 20):
-                self.notes.append(f"/dev/shm has no room for {files} files: on disk instead")
-                place = "disk"
+        if place == "tmpfs" and shutil.disk_usage(session.memory()).free < files * _FILE_BYTES + (64 << 20):
+            self.notes.append(f"{session.memory().parent} has no room for {files} files: on disk instead")
+            place = "disk"
         if place not in self._places:
-            base = "/dev/shm" if place == "tmpfs" else "/var/tmp"
-            self._places[place] = Path(tempfile.mkdtemp(prefix="swperf-", dir=base))
+            self._places[place] = session.place(where=session.memory() if place == "tmpfs" else session.disk())
         return self._places[place]
 
     def close(self) -> None:

@@ -11,12 +11,13 @@ import os
 import shutil
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
+
+import session
 
 _HERE = Path(__file__).resolve().parent
 
@@ -40,7 +41,7 @@ class Writers:
     """Compiles once, in a directory of its own."""
 
     def __init__(self) -> None:
-        self._home = Path(tempfile.mkdtemp(prefix="swperf-writer-"))
+        self._home = session.place()
         self.kind = "C"
         self._command = [str(self._home / "writer")]
         compiler = shutil.which("cc") or shutil.which("gcc")

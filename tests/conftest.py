@@ -1,22 +1,27 @@
-"""What every test shares: state directories short enough for sockets, a small tree, the check for leaks, and the rule
-that a test which could not run is named, with the reason, and fails `.ci/run`."""
+"""What every test shares: state directories short enough for sockets, a small tree, the check for leaks, the rule that a
+test which could not run is named, with the reason, and fails `.ci/run`, and the run that takes everything away at its end."""
 
 from __future__ import annotations
 
 import contextlib
 import fcntl
+import functools
 import gc
 import json
 import os
+import re
 import shutil
-import tempfile
+import signal
+import subprocess
 import threading
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
+import guard
 import psutil
 import pytest
+import session
 import zmq
 from hypothesis import HealthCheck, settings
 from waiting import eventually
@@ -29,7 +34,6 @@ settings.register_profile(
 settings.load_profile("ci" if os.environ.get("CI") else "dev")
 
 _MARK_VARIABLE = "SW_TEST_MARK"
-_LOCKS = Path(tempfile.gettempdir()) / f"shardwatch-tests-{os.getuid()}"
 
 
 # --- fixtures ---------------------------------------------------------------------------------------------------------
@@ -38,7 +42,7 @@ _LOCKS = Path(tempfile.gettempdir()) / f"shardwatch-tests-{os.getuid()}"
 @pytest.fixture
 def state_dir() -> Iterator[Path]:
     """An empty directory with a short name: a socket's path may have 107 bytes, and pytest's tmp_path is long."""
-    path = Path(tempfile.mkdtemp(prefix="sw-", dir="/tmp"))
+    path = session.place()
     yield path
     shutil.rmtree(path, ignore_errors=True)
 
@@ -114,7 +118,7 @@ def no_leaks(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         remains = left()
         for line in _marked_processes(mark):
             with contextlib.suppress(ProcessLookupError):
-                os.kill(int(line.split()[0]), 9)
+                session.deliver(int(line.split()[0]), signal.SIGKILL)
         if remains:
             pytest.fail("left behind:\n  " + "\n  ".join(remains))
 
@@ -128,9 +132,9 @@ def _machine(request: pytest.FixtureRequest) -> Iterator[None]:
     if "PYTEST_XDIST_WORKER" not in os.environ:
         yield
         return
-    _LOCKS.mkdir(mode=0o700, exist_ok=True)
+    locks = guard.home()
     alone = request.node.get_closest_marker("alone") is not None
-    with (_LOCKS / "gate").open("w") as gate, (_LOCKS / "machine").open("w") as machine:
+    with (locks / "gate").open("w") as gate, (locks / "machine").open("w") as machine:
         fcntl.flock(gate, fcntl.LOCK_EX)
         fcntl.flock(machine, fcntl.LOCK_EX if alone else fcntl.LOCK_SH)
         fcntl.flock(gate, fcntl.LOCK_UN)
@@ -138,6 +142,38 @@ def _machine(request: pytest.FixtureRequest) -> Iterator[None]:
 
 
 # --- what could not run -----------------------------------------------------------------------------------------------
+
+
+def _packages() -> dict[str, str]:
+    """Command -> the Debian package that brings it: what tests may ask for by `needs`."""
+    rows = (line.split() for line in Path(__file__).with_name("apt-packages.txt").read_text().splitlines())
+    return {row[1]: row[0] for row in rows if row and not row[0].startswith("#")}
+
+
+@functools.cache
+def _may_mount() -> bool:
+    """Root may be root of a container that may neither mount nor set sysctls."""
+    if os.geteuid() != 0 or shutil.which("mount") is None:
+        return False
+    at = session.place("probe-")
+    done = subprocess.run(["mount", "-t", "tmpfs", "sw-test", at], check=False, capture_output=True)
+    if done.returncode == 0:
+        subprocess.run(["umount", "--lazy", at], check=True)
+    at.rmdir()
+    return done.returncode == 0 and os.access("/proc/sys/fs/inotify/max_user_watches", os.W_OK)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """`root` and `needs("program")`: said here, so that no test fails for what the machine lacks."""
+    if item.get_closest_marker("root") is not None and not _may_mount():
+        pytest.skip("needs root that may mount and set sysctls")
+    packages = _packages()
+    for mark in item.iter_markers("needs"):
+        for command in mark.args:
+            package = packages[command]
+            if shutil.which(command) is None:
+                pytest.skip(f"{command} is missing (Debian: {package})")
 
 
 class _CouldNotRun:
@@ -164,13 +200,48 @@ class _CouldNotRun:
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
-        if self.reasons:
-            terminalreporter.section("tests that could not run")
-            for nodeid, reason in sorted(self.reasons.items()):
-                terminalreporter.line(f"{nodeid}: {reason}")
+        if not self.reasons:
+            return
+        terminalreporter.section("tests that could not run")
+        for nodeid, reason in sorted(self.reasons.items()):
+            terminalreporter.line(f"{nodeid}: {reason}")
+        packages = sorted(set(re.findall(r"\(Debian: (\S+)\)", " ".join(self.reasons.values()))))
+        if packages:
+            terminalreporter.line(f"what they need: sudo apt-get install {' '.join(packages)}")
 
 
+# --- the run ----------------------------------------------------------------------------------------------------------
+
+
+class _Run:
+    """The folders and the guard of this run. What tests left behind for the guard to take away fails the run."""
+
+    def __init__(self) -> None:
+        self._session = session.begin()
+        self._left: list[str] = []
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        self._left += self._session.end()
+        if self._left and session.exitstatus == 0:
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        if self._left:
+            terminalreporter.section("left behind by tests, taken away now")
+            for line in self._left:
+                terminalreporter.line(line)
+
+    def pytest_unconfigure(self) -> None:
+        self._session.end()
+
+
+@pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "alone: changes something machine-wide, so no other test runs beside it")
+    config.addinivalue_line("markers", "needs(program, ...): not run where one of them (tests/apt-packages.txt) is missing")
     if not hasattr(config, "workerinput"):
         config.pluginmanager.register(_CouldNotRun(), "shardwatch-could-not-run")
+        config.pluginmanager.register(_Run(), "shardwatch-run")
+        if config.option.basetemp is None:
+            config.option.basetemp = session.folder() / "t"

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from session import deliver
 from waiting import eventually
 
 from shardwatch.aggregator.client import ExtractClient, Fresh
@@ -133,7 +134,7 @@ class Running:
     def kill(self, name: str) -> int:
         """Kills a program with -9 and waits for its successor, whose pid is returned."""
         pid = int(self.programs()[name]["pid"])
-        os.kill(pid, signal.SIGKILL)
+        deliver(pid, signal.SIGKILL)
 
         def successor() -> int:
             row = self.programs().get(name)

@@ -5,11 +5,11 @@ from __future__ import annotations
 import contextlib
 import os
 import subprocess
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import session
 from running import Consumer, Running, settings_for
 from waiting import eventually
 
@@ -57,7 +57,7 @@ class Scene:
         self.outside = base / "outside"
         for directory in (self.root, self.outside):
             directory.mkdir(parents=True, exist_ok=True)
-        self.state_dir = Path(tempfile.mkdtemp(prefix="sw-", dir="/tmp"))
+        self.state_dir = session.place()
         self._stack = contextlib.ExitStack()
         self._stack.callback(subprocess.run, ["rm", "-rf", self.state_dir], check=True)
         try:

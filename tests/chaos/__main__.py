@@ -4,25 +4,23 @@ from __future__ import annotations
 
 import argparse
 import random
-import shutil
 import signal
 import sys
 import time
 from pathlib import Path
 from types import FrameType
 
+import session
+
 from chaos.killer import may_shorten
 from chaos.run import Plan, Run
+
+#: Bytes that must be free in memory. A disk that others use too is slow at a hundred thousand small changes a minute.
+_ROOM = 2 << 30
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:
     raise KeyboardInterrupt
-
-
-def _roomy() -> Path:
-    """Memory, where there is enough of it: a disk that others use too is slow at a hundred thousand small changes a minute."""
-    memory = Path("/dev/shm")
-    return memory if memory.is_dir() and shutil.disk_usage(memory).free > 2 << 30 else Path("/tmp")
 
 
 def main() -> int:
@@ -33,21 +31,35 @@ def main() -> int:
     parser.add_argument("--shards", type=int, default=4)
     parser.add_argument("--spare", action="append", default=[], help="a role that is never killed; may be repeated")
     parser.add_argument("--no-short-queues", action="store_true", help="leave fs.inotify.max_queued_events alone")
-    parser.add_argument("--where", type=Path, default=None, help="parent of the work directory (default: /dev/shm, or /tmp)")
+    parser.add_argument("--where", type=Path, default=None, help="parent of the work directory (default: in memory, or /tmp)")
     parser.add_argument("--keep", action="store_true", help="keep the work directory")
     options = parser.parse_args()
     signal.signal(signal.SIGTERM, _interrupt)
+    signal.signal(signal.SIGHUP, _interrupt)
+    try:
+        return _run(options)
+    except KeyboardInterrupt:
+        return 130
+
+
+def _run(options: argparse.Namespace) -> int:
+    begun = session.begin()
     seed = random.SystemRandom().randrange(10**6) if options.seed is None else options.seed
     plan = Plan(
         seed, options.minutes, options.files, options.shards, queues=may_shorten() and not options.no_short_queues,
-        spared=tuple(options.spare), keep=options.keep, where=options.where or _roomy(),
+        spared=tuple(options.spare), keep=options.keep, where=options.where or session.roomy(_ROOM),
     )  # fmt: skip
     began = time.monotonic()
 
     def say(line: str) -> None:
         print(f"[{time.monotonic() - began:6.1f}] {line}", flush=True)
 
-    return 1 if Run(plan, say).go() else 0
+    try:
+        failures = Run(plan, say).go()
+    finally:
+        for line in begun.end():
+            say(f"left behind, taken away now: {line}")
+    return 1 if failures else 0
 
 
 if __name__ == "__main__":

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import heapq
 import logging
 import os
 import random
 import signal
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+
+from guard import borrowed
 
 from chaos.processes import Process, marked
 from chaos.tally import Tally
@@ -232,20 +232,9 @@ class Killer:
 
 @contextlib.contextmanager
 def short_queues() -> Iterator[None]:
-    """inotify instances made within hold few events. The limit is put back; by the next run if this one dies."""
-    with Path(tempfile.gettempdir(), "shardwatch-max-queued-events").open("a+") as note:
-        fcntl.flock(note, fcntl.LOCK_EX)
-        note.seek(0)
-        before = note.read() or _QUEUE.read_text()
-        note.truncate(0)
-        note.write(before)
-        note.flush()
-        try:
-            _QUEUE.write_text(str(_SHORT_QUEUE))
-            yield
-        finally:
-            _QUEUE.write_text(before)
-            note.truncate(0)
+    """inotify instances made within hold few events."""
+    with borrowed(_QUEUE, str(_SHORT_QUEUE)):
+        yield
 
 
 def may_shorten() -> bool:

@@ -7,14 +7,15 @@ import logging
 import os
 import random
 import shutil
+import signal
 import socket
-import tempfile
 import time
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import session
 from running import settings_for
 
 from chaos.checkpoint import Checkpoint, Verdict
@@ -66,7 +67,7 @@ class Run:
         self.tally = Tally()
         self._mark = uuid.uuid4().hex
         os.environ[MARK] = self._mark
-        self.base = Path(tempfile.mkdtemp(prefix="sw-chaos-", dir=plan.where))
+        self.base = session.outside("sw-chaos-", plan.where)
         self._log = logging.FileHandler(self.base / "chaos.log")
         self._log.setFormatter(logging.Formatter("%(asctime)s %(threadName)s %(message)s"))
         root = logging.getLogger("chaos")
@@ -93,6 +94,7 @@ class Run:
             self._log.close()
         self._report()
         if self.failures or self.plan.keep:
+            session.keep(self.base)
             self._say(f"everything is kept in {self.base}: chaos.log, state/logs, the tree, the mirrors")
         else:
             shutil.rmtree(self.base, ignore_errors=True)
@@ -188,8 +190,7 @@ class Run:
     def _kill_what_is_left(self) -> None:
         for process in marked(self._mark):
             if process.role != "other":
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(process.pid, 9)
+                process.send(signal.SIGKILL)
 
     def _tear_down(self) -> None:
         self._end_the_writers()

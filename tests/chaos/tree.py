@@ -3,23 +3,16 @@
 from __future__ import annotations
 
 import json
-import os
 import random
 import shutil
-import subprocess
 import tarfile
 from pathlib import Path
+
+from repository import git
 
 #: Files of one directory of units.
 _UNITS = 20
 _NOISE = ("unit.py", ".unit0.ast.json.swp", "notes.tmp")
-
-
-def git(where: Path, *arguments: str, timeout_s: float = 60.0) -> None:
-    """Raises CalledProcessError, or TimeoutExpired."""
-    environment = {**os.environ, "GIT_CONFIG_GLOBAL": "/dev/null", "GIT_CONFIG_SYSTEM": "/dev/null"}
-    options = ("-c", "user.name=t", "-c", "user.email=t@t", "-c", "gc.auto=0", "-c", "maintenance.auto=false")
-    subprocess.run(["git", *options, *arguments], cwd=where, check=True, capture_output=True, env=environment, timeout=timeout_s)
 
 
 def units(where: Path, many: int, random_: random.Random) -> None:

@@ -14,8 +14,10 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from repository import git
+
 from chaos.tally import Tally
-from chaos.tree import Tree, git
+from chaos.tree import Tree
 
 log = logging.getLogger("chaos.writers")
 

@@ -15,6 +15,7 @@ from typing import Any
 import psutil
 import pytest
 from running import Consumer, Running, consuming, running, settings_for
+from session import deliver
 from waiting import eventually
 
 from shardwatch.shard.contract.layout import Layout
@@ -50,7 +51,7 @@ class Crashes:
                 if row is not None and row["pid"] not in (0, killed) and row["breaker"] not in self._spared:
                     killed = int(row["pid"])
                     with contextlib.suppress(ProcessLookupError):
-                        os.kill(killed, signal.SIGKILL)
+                        deliver(killed, signal.SIGKILL)
                         self.kills += 1
                 alive = living(self._service, self._shard)
                 assert len(alive) <= 1, alive

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 
+import session
 from chaos.run import Plan, Run
 
 
@@ -13,10 +13,9 @@ def test_chaos_short(no_leaks: None) -> None:
 
     SW_CHAOS_SEED chooses another run. What the run said is shown where it fails; the work directory is kept then.
     """
-    memory = Path("/dev/shm")
     plan = Plan(
         seed=int(os.environ.get("SW_CHAOS_SEED", "1")), minutes=2.0, files=3000, shards=3, rage_s=13.0, kill_s=1.5,
-        where=memory if os.access(memory, os.W_OK) else Path("/tmp"),
+        where=session.memory().parent,
     )  # fmt: skip
     said: list[str] = []
     failures = Run(plan, said.append).go()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 
 import pytest
 from cli_process import Command, lines_of, run
+from session import deliver
 from waiting import eventually
 
 pytestmark = pytest.mark.usefixtures("no_leaks")
@@ -73,7 +73,7 @@ def test_a_killed_holder_lets_go(tree: Path, service: Path) -> None:
             assert [line["type"] for line in pull(service, "--wait", "30")] == ["event", "settled"]
             assert holds(service) == []
         finally:
-            os.kill(build, signal.SIGKILL)
+            deliver(build, signal.SIGKILL)
 
 
 def test_signals_are_the_builds(service: Path) -> None:
@@ -104,7 +104,7 @@ def test_a_timeout_lets_go_of_a_build_that_runs_on(tree: Path, service: Path) ->
         build = int(holder.line())
         eventually(lambda: holds(service) == [], 30)
         assert holder.process.poll() is None
-        os.kill(build, signal.SIGTERM)
+        deliver(build, signal.SIGTERM)
         assert holder.end(timeout_s=30) == 128 + signal.SIGTERM
 
 
@@ -122,5 +122,6 @@ def test_names_of_holds(service: Path, tmp_path: Path) -> None:
     """What can't be typed back is wrong input; what a command is called never is."""
     assert run("hold", "--for", "5", "--name", " x", "--state-dir", service, check=False).returncode == 2
     odd = tmp_path / "odd\nname \udcff "
-    odd.symlink_to("/bin/true")
+    odd.write_text("#!/bin/sh\n")
+    odd.chmod(0o700)
     run("hold", "--state-dir", service, "--", odd)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import select
 import signal
@@ -15,6 +14,7 @@ from typing import Any
 import psutil
 import pytest
 from cli_process import Command, lines_of, run
+from session import deliver
 from waiting import eventually
 
 FORMATS = Path(__file__).parents[2] / "docs/formats.md"
@@ -206,7 +206,7 @@ def test_up_detach_that_fails_says_why_and_leaves_nothing(tree: Path, state_dir:
 
 def test_status_while_the_aggregator_hangs(service: Path) -> None:
     """supervisord still answers: the processes are shown, the exit code says that the service does not answer."""
-    os.kill(int((service / "locks/aggregator.lock").read_text().split()[0]), signal.SIGSTOP)
+    deliver(int((service / "locks/aggregator.lock").read_text().split()[0]), signal.SIGSTOP)
     done = run("status", "--json", "--state-dir", service, check=False)
     assert done.returncode == 3
     found = json.loads(done.stdout)
@@ -218,10 +218,10 @@ def test_sync_that_is_not_in_time(service: Path) -> None:
     """A shard that is stopped can't answer: code 5 and the remedy."""
     (lock,) = (service / "locks").glob("shard-*.lock")
     pid = int(lock.read_text().split()[0])
-    os.kill(pid, signal.SIGSTOP)
+    deliver(pid, signal.SIGSTOP)
     try:
         done = run("sync", "--timeout", "0.5", "--state-dir", service, check=False)
     finally:
-        os.kill(pid, signal.SIGCONT)
+        deliver(pid, signal.SIGCONT)
     assert done.returncode == 5 and "--timeout" in done.stderr
     run("sync", "--state-dir", service)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import signal
 import sqlite3
@@ -15,6 +14,7 @@ from cli_process import Command
 from cli_process import run as cli
 from disks import fill, flip, read_only, small_disk
 from running import Consumer, Running, consuming, running, settings_for
+from session import deliver
 from waiting import eventually
 
 from shardwatch.aggregator.client_base import RequestError
@@ -123,7 +123,7 @@ def test_a_service_starts_on_a_full_disk_when_there_is_room(state_dir: Path, big
         filler = fill(place)
         _touch_everything(big_tree)
         eventually(lambda: _storage(service), what="the disk is named")
-        os.kill(int(service.programs()["aggregator"]["pid"]), signal.SIGKILL)
+        deliver(int(service.programs()["aggregator"]["pid"]), signal.SIGKILL)
         storage = eventually(lambda: (_storage(service) or {}).get("remedy"), what="the new one says it too")
         assert "free some space" in storage
         filler.unlink()
@@ -139,7 +139,7 @@ def test_a_state_directory_that_turns_read_only(
     service, consumer = service_with_consumer
     place = service.layout.state_dir
     with read_only(place):
-        os.kill(int(service.programs()["aggregator"]["pid"]), signal.SIGKILL)
+        deliver(int(service.programs()["aggregator"]["pid"]), signal.SIGKILL)
         eventually(lambda: service.programs()["aggregator"]["state"] == "BACKOFF", what="it can't be started")
         _touch_everything(big_tree)
         done = cli("status", "--json", "--state-dir", place, check=False)
@@ -290,9 +290,9 @@ def test_a_truncated_log_of_the_index(state_dir: Path, big_tree: Path, keep: flo
         mirror = dict(consumer.mirror)
         pids = [int(row["pid"]) for row in service.programs().values()]
         for pid in pids:
-            os.kill(pid, signal.SIGSTOP)  # nobody shall notice, and end cleanly
+            deliver(pid, signal.SIGSTOP)  # nobody shall notice, and end cleanly
         for pid in [service.process.pid, *pids]:
-            os.kill(pid, signal.SIGKILL)
+            deliver(pid, signal.SIGKILL)
     wal.write_bytes(content[: int(len(content) * keep)])
     layout.index_db.with_name("index.db-shm").unlink(missing_ok=True)
     with running(state_dir, settings) as service, consuming(state_dir) as consumer:
@@ -336,7 +336,7 @@ def test_groups_damaged_while_the_service_runs(
         pages = db.execute("PRAGMA page_count").fetchone()[0]
     db.close()
     flip(service.layout.groups_db, 1, pages - 1)
-    os.kill(int(service.programs()["aggregator"]["pid"]), signal.SIGKILL)
+    deliver(int(service.programs()["aggregator"]["pid"]), signal.SIGKILL)
     eventually(lambda: list(place.glob("groups.db.damaged-1")), what="it is set aside")
     eventually(lambda: consumer.fresh == 1, what="fresh")
     service.assert_mirrored(consumer, big_tree)

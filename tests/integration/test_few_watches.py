@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from cli_process import Command
+from guard import borrowed
 from waiting import eventually
 
 LIMIT = Path("/proc/sys/fs/inotify/max_user_watches")
@@ -16,10 +17,8 @@ LIMIT = Path("/proc/sys/fs/inotify/max_user_watches")
 @pytest.fixture
 def few_watches() -> Iterator[int]:
     """max_user_watches lowered to 500, and restored whatever happens."""
-    before = LIMIT.read_text()
-    LIMIT.write_text("500")
-    yield 500
-    LIMIT.write_text(before)
+    with borrowed(LIMIT, "500"):
+        yield 500
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 from running import Running, consuming, running, settings_for
+from session import deliver
 from waiting import eventually
 
 from shardwatch.shard.contract.limits import SILENT_S
@@ -44,7 +45,7 @@ def test_a_hung_program_is_replaced(state_dir: Path, root: Path, name: str, no_l
         # It starts beside the shards, and is judged by the second from its first pulse on.
         eventually(lambda: "anchors in" in service.layout.log("coordinator").read_text(), what="the coordinator is at work")
         pid = service.programs()[name]["pid"]
-        os.kill(pid, signal.SIGSTOP)
+        deliver(pid, signal.SIGSTOP)
         (root / "d0" / "f.ast.json").write_text("while it hung")
         eventually(lambda: service.programs().get(name, {}).get("pid") not in (pid, 0, None), 40, what=f"a new {name}")
         assert service.programs()[name]["hung"] == 1

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from repository import git
 from running import Running, consuming, running, settings_for
 
 #: Three languages, each with a layout and a pattern of its own.
@@ -35,12 +36,6 @@ def fill(root: Path, modules: int = 8, files: int = 4) -> None:
             for n in range(files):
                 (root / directory / f"unit{n}{ending}").write_text(json.dumps({"unit": n}))
             (root / directory / "source.txt").write_text("noise")
-
-
-def git(where: Path, *arguments: str) -> None:
-    environment = {**os.environ, "GIT_CONFIG_GLOBAL": "/dev/null", "GIT_CONFIG_SYSTEM": "/dev/null"}
-    identity = ("-c", "user.name=t", "-c", "user.email=t@t", "-c", "gc.auto=0")
-    subprocess.run(["git", *identity, *arguments], cwd=where, check=True, capture_output=True, env=environment)
 
 
 def checkout_back_and_forth(root: Path, outside: Path) -> None:

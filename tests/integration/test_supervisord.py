@@ -7,7 +7,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import threading
 from collections.abc import Iterator
 from functools import partial
@@ -16,6 +15,8 @@ from typing import cast
 
 import msgspec
 import pytest
+import session
+from session import deliver
 from supervisor import events
 from supervisor.supervisord import Supervisor
 from waiting import eventually
@@ -169,7 +170,7 @@ class Ground:
 def place(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A short directory with the stub in it, and children that find this checkout."""
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2] / "src"))
-    path = Path(tempfile.mkdtemp(prefix="sw-"))
+    path = session.place()
     (path / "stub.py").write_text(STUB)
     yield path
     shutil.rmtree(path)
@@ -219,7 +220,7 @@ def test_stopped_supervisord_is_killed(ground: Ground) -> None:
     """A supervisord that does not react (SIGSTOP) is killed after the time given, and its programs notice."""
     process = ground.start()
     ground.add("s0")
-    os.kill(process.pid, signal.SIGSTOP)
+    deliver(process.pid, signal.SIGSTOP)
     assert service.stop(ground.layout, 0.2)
     assert process.wait(GUARD_S) == -signal.SIGKILL
     eventually(lambda: not any(alive(pid) for _, pid in ground.lines("start")))
@@ -233,7 +234,7 @@ def test_killed_shard_is_back(ground: Ground) -> None:
     for state in ("STARTING", "RUNNING", "RUNNING"):
         eventually(partial(_is_in, ground, "s0", state))
         old = ground.pids()["s0"]
-        os.kill(old, signal.SIGKILL)
+        deliver(old, signal.SIGKILL)
         ground.wait_pid("s0", other_than=old)
     assert ground.pids()["s1"] == other
 
@@ -290,7 +291,7 @@ def test_group_survives_reread_update_and_reload(ground: Ground) -> None:
     (ground.layout.run / "plan.key").write_text("k")
     for _ in range(2):
         old = ground.wait_pid("aggregator")
-        os.kill(process.pid, signal.SIGHUP)
+        deliver(process.pid, signal.SIGHUP)
         ground.wait_pid("aggregator", other_than=old)
         for shard in ("s1", "s2"):
             ground.wait_pid(shard)
@@ -298,7 +299,7 @@ def test_group_survives_reread_update_and_reload(ground: Ground) -> None:
         with pytest.raises(InUseError):
             ground.prepare()
     old = ground.wait_pid("s1")
-    os.kill(old, signal.SIGKILL)
+    deliver(old, signal.SIGKILL)
     ground.wait_pid("s1", other_than=old)
 
 
@@ -537,7 +538,7 @@ def test_coordinator_runs_the_plan(place: Path) -> None:
         ground.add("stranger")
         old = ground.pids()["coordinator"]
         eventually(lambda: ground.states()["coordinator"] == "RUNNING")
-        os.kill(old, signal.SIGKILL)
+        deliver(old, signal.SIGKILL)
         eventually(lambda: "stranger" not in ground.states())
         assert service.stop(ground.layout)
         assert "plan 1:" in ground.layout.log("coordinator").read_text()

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 from running import Running, running, settings_for
+from session import deliver
 
 from shardwatch.aggregator.client import ExtractClient
 
@@ -103,7 +104,7 @@ def test_syncs_during_rescans_and_after_kills(service: tuple[Running, Path]) -> 
             row = running_.programs().get(name)
             if row is not None and row["state"] in ("STARTING", "RUNNING"):
                 with contextlib.suppress(ProcessLookupError):
-                    os.kill(int(row["pid"]), signal.SIGKILL)
+                    deliver(int(row["pid"]), signal.SIGKILL)
             done.wait(0.7)  # not a wait for anything: so that some syncs meet no trouble
 
     thread = threading.Thread(target=trouble)

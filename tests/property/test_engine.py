@@ -6,9 +6,8 @@ import contextlib
 import os
 import random
 import shutil
-import tempfile
-from pathlib import Path
 
+import session
 from engine import Engine
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -33,7 +32,7 @@ class EngineMachine(RuleBasedStateMachine):
 
     @initialize(plan=st.sampled_from(PLANS), seed=st.integers(0, 2**16), settle_ms=st.sampled_from((0, 50)))
     def begin(self, plan: dict[str, str], seed: int, settle_ms: int) -> None:
-        self.base = Path(tempfile.mkdtemp(prefix="sw-engine-", dir="/dev/shm"))
+        self.base = session.place(where=session.memory())
         self.random = random.Random(seed)
         self.engine = Engine(self.base, plan, settle_ms=settle_ms)
         self.root = self.base / "tree"

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import shutil
-import tempfile
-from pathlib import Path
 from typing import Any
 
+import session
 from fakes_index import FakeIndex
 from harness_serve import Bench
 from hypothesis import settings
@@ -30,7 +29,7 @@ class GroupsMachine(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.directory = Path(tempfile.mkdtemp(prefix="sw-groups-"))
+        self.directory = session.place()
         self.bench = Bench(self.directory / "groups.db", lease_ms=3000, attempts_max=2, leases_max=4, replay_s=0)
         self.size = 0
         #: Whether seeks and lost indexes are among the steps: they replay, and so would hide what was lost before.

@@ -6,7 +6,6 @@ import math
 import os
 import shutil
 import signal
-import tempfile
 import threading
 import time
 from collections.abc import Iterator
@@ -14,7 +13,9 @@ from pathlib import Path
 
 import msgspec
 import pytest
+import session
 from scene import Scene, playing, write
+from session import deliver
 from waiting import eventually
 
 from shardwatch.shard.contract.planfile import read_plan, write_plan
@@ -28,7 +29,7 @@ CREATES = 20_000
 @pytest.fixture
 def in_memory() -> Iterator[Path]:
     """A directory on tmpfs, where files are made fast: a stopped shard is not to be stopped for long."""
-    path = Path(tempfile.mkdtemp(prefix="sw-scenario-", dir="/dev/shm"))
+    path = session.place(where=session.memory())
     yield path
     shutil.rmtree(path)
 
@@ -75,11 +76,11 @@ def test_scenario_27_overflow_of_a_stopped_shard(two_shards: Scene, crowded: tup
     """SIGSTOP, 20,000 creates, SIGCONT before it counts as hung: all arrive, by a rescan of that shard and of no other."""
     directory, owner, other = crowded
     pid = two_shards.pid(owner)
-    os.kill(pid, signal.SIGSTOP)
+    deliver(pid, signal.SIGSTOP)
     try:
         made = create_many(directory, deadline=time.monotonic() + 3.5)
     finally:
-        os.kill(pid, signal.SIGCONT)
+        deliver(pid, signal.SIGCONT)
     create_many(directory, made)
     assert_all_arrived(two_shards, directory)
     assert two_shards.pid(owner) == pid
@@ -92,7 +93,7 @@ def test_scenario_27_overflow_of_a_hung_shard(two_shards: Scene, crowded: tuple[
     """The same, but it is never continued: it is killed for its silence, and its successor's baseline tells all."""
     directory, owner, other = crowded
     pid, others = two_shards.pid(owner), two_shards.pid(other)
-    os.kill(pid, signal.SIGSTOP)
+    deliver(pid, signal.SIGSTOP)
     create_many(directory)
     eventually(lambda: two_shards.service.programs().get(owner, {}).get("pid") not in (pid, 0, None), 40)
     assert_all_arrived(two_shards, directory)

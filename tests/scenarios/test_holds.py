@@ -12,8 +12,10 @@ from typing import Any
 
 import pytest
 from cli_process import Command
+from repository import git
 from running import walk
 from scene import Scene, playing, write
+from session import deliver
 from waiting import eventually
 
 from shardwatch.aggregator.client import Batch, ExtractClient
@@ -140,7 +142,7 @@ def test_scenario_39_dropped_holder(holding: Scene) -> None:
             holder.end(signal.SIGKILL)
             batches = all_that_comes(client, "builds")
         finally:
-            os.kill(build, signal.SIGKILL)
+            deliver(build, signal.SIGKILL)
     assert events(batches, root / "part3/built") == sorted((f"f{n}.json", "created") for n in range(BATCH * 2))
     assert [b.settled for b in batches] == [False] * (len(batches) - 1) + [True] and len(batches) >= 2
     assert not held(client)
@@ -216,12 +218,6 @@ class Recorder:
         self._thread.join(30)
         self._client.close()
         assert self.error is None
-
-
-def git(root: Path, *arguments: str) -> None:
-    settings = ["-c", "gc.auto=0", "-c", "user.name=t", "-c", "user.email=t@example.invalid", "-c", "init.defaultBranch=main"]
-    environ = {**os.environ, "GIT_CONFIG_NOSYSTEM": "1", "GIT_OPTIONAL_LOCKS": "0"}
-    subprocess.run(["git", *settings, *arguments], cwd=root, check=True, capture_output=True, env=environ)
 
 
 def test_scenario_38_a_checkout_back_and_forth(tmp_path: Path, no_leaks: None) -> None:

@@ -39,7 +39,7 @@ def process(proc: Path, pid: int, *, uid: int, instances: list[int]) -> Path:
     (at / "fd").mkdir(parents=True)
     (at / "fdinfo").mkdir()
     (at / "status").write_text(f"Name:\tx\nUid:\t1\t{uid}\t1\t1\n")
-    (at / "fd/0").symlink_to("/dev/null")
+    (at / "fd/0").symlink_to("pipe:[1]")
     (at / "fdinfo/0").write_text("pos:\t0\n")
     for fd, watches in enumerate(instances, 1):
         (at / f"fd/{fd}").symlink_to("anon_inode:inotify")
