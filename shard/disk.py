@@ -53,7 +53,7 @@ def open_directory(path: bytes, *, follow: bool = False, at: int = _AT_FDCWD) ->
         try:
             return os.open(path, _OPEN, dir_fd=dir_fd)
         except OSError as error:
-            if error.errno != errno.ENAMETOOLONG:
+            if error.errno not in (errno.ENAMETOOLONG, errno.ELOOP):  # a path may pass 40 links, a step of it too
                 raise
     elif _have_openat2:
         fd = int(_syscall(_SYS_OPENAT2, at, path, ctypes.byref(_HOW), ctypes.sizeof(_HOW)))  # type: ignore[misc]
@@ -77,6 +77,12 @@ def open_directory(path: bytes, *, follow: bool = False, at: int = _AT_FDCWD) ->
         return os.open(b".", _OPEN, dir_fd=fd)
     finally:
         os.close(fd)
+
+
+def identity(fd: int) -> tuple[int, int]:
+    """(dev, ino) of what is open there."""
+    st = os.fstat(fd)
+    return st.st_dev, st.st_ino
 
 
 def is_bare(path: bytes, *, follow: bool = False) -> bool:
@@ -124,19 +130,28 @@ def stat_through(directory: bytes, name: bytes, fd: int) -> os.stat_result:
     """stat of a name in the directory open at `fd`, which is `directory`: of what a link leads to, unless it leads nowhere, in a
     circle, or to where we may not look. Raises OSError."""
     try:
-        return os.stat(name, dir_fd=fd, follow_symlinks=not loops(join(directory, name)))
+        st = os.stat(name, dir_fd=fd, follow_symlinks=True)
     except OSError:
         return os.stat(name, dir_fd=fd, follow_symlinks=False)  # a dangling link is a link
+    if stat.S_ISDIR(st.st_mode) and loops(join(directory, name)):
+        return os.stat(name, dir_fd=fd, follow_symlinks=False)
+    return st
 
 
 def loops(path: bytes) -> bool:
-    """Whether `path` is a link to a directory that the path has passed already: following it would never end."""
+    """Whether `path` is a link to a directory that the path has passed already, or in which it lies: following it would lead
+    back to the link."""
     if not os.path.islink(path):
         return False
-    target = os.path.realpath(path)
-    above = os.path.dirname(path)
-    while os.path.realpath(above) != target:
-        above, below = os.path.dirname(above), above
-        if above == below:
-            return False
-    return True
+    passed, real = [], b"/"
+    for name in path.split(b"/"):
+        at = join(real, name)
+        try:
+            os.readlink(at)
+        except OSError:
+            real = at if name else real
+            continue
+        passed.append(real)
+        real = os.path.realpath(at)
+    inside = real if real == b"/" else real + b"/"
+    return any(directory == real or directory.startswith(inside) for directory in passed)

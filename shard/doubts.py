@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
+from shardwatch.shard.contract.limits import LINKED_MAX, WAYS_MAX
 from shardwatch.shard.contract.planfile import Anchor
 from shardwatch.shard.contract.wire import Doubt
 from shardwatch.shard.tree import Node
 
 _REMOTE = "its filesystem tells nothing of changes made elsewhere"
 _ASKED = "polling was asked for"
+_BOUND = f"links lead to it by more than {WAYS_MAX} ways of two links or more, or more than {LINKED_MAX:,} directories are linked"
 
 
 class Place:
@@ -93,8 +95,10 @@ class Doubts:
     def unreadable(self, most: int) -> list[bytes]:
         return list(self._unreadable)[:most]
 
-    def report(self, places: list[Place], swept: Iterable[Node], most: int = 20) -> list[Doubt]:
-        """For the status: the first `most` of each kind."""
+    def report(
+        self, places: list[Place], swept: Iterable[Node], most: int = 20, *, left_out: tuple[int, bytes] = (0, b"")
+    ) -> list[Doubt]:
+        """For the status: the first `most` of each kind. `left_out`: `Links.left_out`."""
         found = [Doubt(path, what.state, what.reason, what.remedy) for path, what in self.items()[:most]]
         missing = [p.anchor.path for p in places if p.missing and p.anchor.path == p.anchor.root]
         remedy = "make it again, or take it out of the roots"
@@ -105,4 +109,6 @@ class Doubts:
         short = [node for node in swept if not places[node.anchor].polled]
         if short and self.no_room:
             found.append(Doubt(short[0].path(), "polled", self.no_room, self._watch_remedy(len(short)), len(short)))
+        if left_out[0]:
+            found.append(Doubt(left_out[1], "not followed", _BOUND, "make what it leads to a root of its own", left_out[0]))
         return found

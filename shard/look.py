@@ -85,6 +85,10 @@ class Reader:
         prefix = relative + b"/" if relative else b""
         return [n for n in names if not prunes(prefix + n) and not (n == self._state_name and join(path, n) == self._state_dir)]
 
+    def enters(self, relative: bytes, name: bytes) -> bool:
+        """Whether `name` in a directory is ours if it is a directory, as far as the patterns say."""
+        return self._recursive and not self._filter.prunes(relative + b"/" + name if relative else name)
+
     def kept(self, relative: bytes, names: Iterable[bytes]) -> list[bytes]:
         """Those of `names` in a directory that are ours if they are files."""
         return self._filter.keeps_names(relative, names)

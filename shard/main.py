@@ -296,7 +296,7 @@ class ShardProcess:
             looks=territory.reader.looks,
             filtered=territory.reader.filtered,
             others=territory.reader.others,
-            doubts=territory.doubts.report(territory.places, territory.swept),
+            doubts=territory.doubts.report(territory.places, territory.swept, left_out=territory.links.left_out()),
             resent=self._stream.resent,
             service=self._service,
             rescan_pause_ms=watcher.pace.pause_ns // 1_000_000,

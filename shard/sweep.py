@@ -1,4 +1,4 @@
-"""Looks that nobody gave a hint for: at directories that have no watch, and at what could not be read before."""
+"""Looks that nobody gave a hint for: at directories and links that have no watch, and at what could not be read before."""
 
 from __future__ import annotations
 
@@ -34,9 +34,21 @@ def sweep(territory: Territory) -> Steps:
         finally:
             os.close(fd)
         yield
-        for name in names:
-            if node.child(name) is None:
-                yield from territory.reconcile(node, name, arrived=True)
+        for name in territory.unsure(node, names):
+            yield from territory.reconcile(node, name, arrived=node.child(name) is None)
+    yield from look_at_links(territory, unwatched=True)
+
+
+def look_at_links(territory: Territory, *, unwatched: bool = False) -> Steps:
+    """Looks at the links that lead to something else than at the last time; `unwatched`: only where their way has no watch."""
+    for node, names in territory.links.changed(unwatched=unwatched):
+        yield from territory.look(node, names)
+
+
+def retry_links(territory: Territory) -> Steps:
+    """Follows links that a bound had left out, as far as there is room by now."""
+    for node, name in territory.links.retry():
+        yield from territory.reconcile(node, name, arrived=True)
 
 
 def retry_doubts(territory: Territory) -> Steps:

@@ -18,8 +18,9 @@ from shardwatch.shard.contract.limits import LOOKS_PER_DIRECTORY_MAX
 from shardwatch.shard.contract.paths import join
 from shardwatch.shard.contract.planfile import Anchor
 from shardwatch.shard.contract.wire import DIRECTORY, Entry, Gone, Record
-from shardwatch.shard.disk import ABSENT, coarse_ns, directory_entry, loops, open_directory
+from shardwatch.shard.disk import ABSENT, coarse_ns, directory_entry, identity, loops, open_directory
 from shardwatch.shard.doubts import Doubts, Place
+from shardwatch.shard.links import Links
 from shardwatch.shard.look import Reader
 from shardwatch.shard.mounts import Mounts
 from shardwatch.shard.send import listings, looks
@@ -64,6 +65,7 @@ class Territory:
         self._backend = backend
         self._emit = emit
         self._follow = follow_symlinks
+        self.links = Links(backend, self.reader)
         self._mounts = mounts
         self.wall_ns = wall_ns
         self.doubts = Doubts(watch_remedy, asked=polling_asked)
@@ -71,6 +73,11 @@ class Territory:
         self.swept: dict[Node, int] = {}
         self.directories = 0
         self.files = 0
+
+    @property
+    def sweeps(self) -> bool:
+        """Whether there is anything that has to be swept."""
+        return bool(self.swept or self.links.unwatched)
 
     # -- anchors
 
@@ -175,6 +182,18 @@ class Territory:
     def _scan(self, place: Place, top: Node, top_fd: int) -> Steps:
         """Lists the directory open at `top_fd`, which is registered for `top`, and everything new or old below it.
 
+        What links lead to comes last, what is behind few links before what is behind many: there are bounds (`Links.admits`).
+        """
+        found: list[tuple[Node, bytes]] = []
+        yield from self._scan_tree(place, top, top_fd, found)
+        while found:
+            batch, found = sorted(found, key=lambda link: join(link[0].path(), link[1])), []
+            for node, name in batch:
+                yield from self.reconcile(node, name, arrived=True, links=found)
+
+    def _scan_tree(self, place: Place, top: Node, top_fd: int, links: list[tuple[Node, bytes]]) -> Steps:
+        """The same, save for what links lead to: they are added to `links`.
+
         Depth first through descriptors: a directory is entered from its parent's descriptor, so that no path is trusted
         and none is too long. A node that was cut meanwhile ends its part of the scan: what made it so has its own hint.
         """
@@ -193,6 +212,9 @@ class Territory:
                     os.close(fd)
                     continue
                 name = names.pop()
+                if self._follow and self.links.has(node, name):
+                    links.append((node, name))
+                    continue
                 below = relative + b"/" + name if relative else name
                 child_fd = self._open_child(place, node, fd, name)
                 if child_fd is None:
@@ -211,17 +233,20 @@ class Territory:
                 os.close(fd)
 
     def _open_child(self, place: Place, parent: Node, parent_fd: int, name: bytes) -> int | None:
-        flags = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC | (0 if self._follow else os.O_NOFOLLOW)
         try:
-            return os.open(name, flags, dir_fd=parent_fd)
+            return os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC | os.O_NOFOLLOW, dir_fd=parent_fd)
         except OSError as error:
             if error.errno not in ABSENT:
                 self.doubts.add(join(parent.path(), name), place, parent, name, error)
             return None
 
-    def _enter(self, parent: Node, name: bytes, fd: int) -> Node:
-        """The registered node of the directory open at `fd`; raises OSError when it can't be watched or read."""
+    def _enter(self, parent: Node, name: bytes, fd: int, target: tuple[int, int] | None = None) -> Node:
+        """The registered node of the directory open at `fd`; raises OSError when it can't be watched or read. `target`: its
+        identity, where a link leads to it."""
         child = parent.child(name)
+        if child is not None and child.linked != target:
+            self._cut(child)
+            child = None
         if child is not None:
             if child.wd < 0:
                 self._register(fd, child)
@@ -229,8 +254,10 @@ class Territory:
             if self._backend.same(fd, child):
                 return child
             self._cut(child)
-        child = parent.adopt(name)
+        child = parent.adopt(name, target)
         self.directories += 1
+        if self._follow:
+            self.links.entered(child)
         try:
             self._register(fd, child)
         except OSError:
@@ -271,6 +298,8 @@ class Territory:
     def _cut(self, node: Node) -> None:
         dead = node.cut()
         self._backend.forget(dead)
+        if self._follow:
+            self.links.forget(dead)
         self.directories -= len(dead)
         for one in dead:
             self.swept.pop(one, None)
@@ -279,6 +308,8 @@ class Territory:
         """Lists one directory, emits what it holds, cuts children that are gone; returns (relative, names to descend into)."""
         path = node.path()
         at = self.wall_ns()
+        if self._follow:
+            self.links.meet(node, fd, relative)
         entries, subdirectories = self.reader.directory(path, fd, relative)
         if node.children is not None:
             there = set(subdirectories)
@@ -322,7 +353,7 @@ class Territory:
                 pass
             elif names is None or len(names) > LOOKS_PER_DIRECTORY_MAX:
                 _, there = self._list(place, node, fd, relative)
-                new = [n for n in there if node.child(n) is None]
+                new = self.unsure(node, there)
             else:
                 new = self._look_names(node, path, relative, fd, names)
         except OSError as error:
@@ -336,7 +367,11 @@ class Territory:
         elif replaced and node.parent is not None:
             yield from self.reconcile(node.parent, node.name, arrived=True)
         for name in new:
-            yield from self.reconcile(node, name, arrived=True)
+            yield from self.reconcile(node, name, arrived=node.child(name) is None)
+
+    def unsure(self, node: Node, names: list[bytes]) -> list[bytes]:
+        """Those of the subdirectories just seen that are not known yet, or may be others by now: links that lead elsewhere."""
+        return [n for n in names if node.child(n) is None or (self._follow and self.links.has(node, n))]
 
     def _look_names(self, node: Node, path: bytes, relative: bytes, fd: int, names: set[bytes]) -> list[bytes]:
         reader = self.reader
@@ -346,21 +381,22 @@ class Territory:
         if node.children is not None:
             kept.update(n for n in names if n in node.children)
         if self._follow:
-            kept.update(n for n in names if os.path.islink(join(path, n)))  # it may lead to a directory
+            self.links.meet(node, fd, relative, names)
+            kept.update(n for n in names if self.links.has(node, n))  # it may lead to a directory
         if not kept:
             return []
         at, coarse = self.wall_ns(), coarse_ns()
         entries: list[Entry] = []
         absent: list[bytes] = []
-        new: list[bytes] = []
+        there: list[bytes] = []
         looked = sorted(kept)
         for name, entry in zip(looked, reader.names(path, looked, fd, coarse), strict=True):
             child = node.child(name)
             if entry is not None and entry[1] == DIRECTORY:
                 if not reader.watched(path, relative, [name]):
                     entry = None
-                elif child is None:
-                    new.append(name)
+                else:
+                    there.append(name)
             else:
                 if child is not None:
                     self._cut(child)
@@ -371,7 +407,7 @@ class Territory:
             else:
                 entries.append(entry)
         self._emit_looks(node, path, at, entries, absent)
-        return new
+        return self.unsure(node, there)
 
     def _emit_looks(self, node: Node, path: bytes, at: int, entries: list[Entry], absent: list[bytes]) -> None:
         if node in self.swept:
@@ -379,10 +415,11 @@ class Territory:
         for record in looks(path, at, entries, absent):
             self._emit(record)
 
-    def reconcile(self, node: Node, name: bytes, *, arrived: bool) -> Steps:
+    def reconcile(self, node: Node, name: bytes, *, arrived: bool, links: list[tuple[Node, bytes]] | None = None) -> Steps:
         """Something that is or was a directory changed there: makes the tree agree with the disk, whatever happened.
 
         `arrived`: it was made or moved there, so what is there is scanned even if it is the directory that was known.
+        `links`: see `_scan_tree`.
         """
         if not node.alive:
             return
@@ -414,15 +451,22 @@ class Territory:
             if path in self._stops:
                 os.close(fd)
                 return  # another anchor begins here: its owner finds out by its identity
-            if not (arrived or doubted) and child is not None and self._backend.same(fd, child):
+            target = identity(fd) if self._follow and os.path.islink(path) else None
+            if target is not None and not self.links.admits(node, name, target):
+                os.close(fd)
+                if child is not None:
+                    self._cut(child)
+                return
+            same = child is not None and child.linked == target and self._backend.same(fd, child)
+            if same and not (arrived or doubted):
                 os.close(fd)
                 return
-            entered = self._enter(node, name, fd)
+            entered = self._enter(node, name, fd, target)
         except OSError as error:
             os.close(fd)
             self.doubts.add(path, place, node, name, error)
             return
-        yield from self._scan(place, entered, fd)
+        yield from self._scan(place, entered, fd) if links is None else self._scan_tree(place, entered, fd, links)
 
     def _look_from_above(self, place: Place, node: Node, name: bytes, error: OSError) -> None:
         """No directory of that name could be opened (`error`): says what is there, as seen from its parent."""

@@ -60,16 +60,29 @@ class Node:
     def child(self, name: bytes) -> Node | None:
         return self.children.get(name) if self.children is not None else None
 
-    def adopt(self, name: bytes) -> Node:
-        """A new child. The caller has made sure that there is none of that name."""
+    def adopt(self, name: bytes, target: tuple[int, int] | None = None) -> Node:
+        """A new child; `target`: its name is a link, and leads there. The caller has made sure that none has that name."""
         if len(_names) >= _NAMES_MAX:
             _names.clear()
         name = _names.setdefault(name, name)
-        node = Node(self, name)
+        node = Node(self, name) if target is None else Linked(self, name, target)
         if self.children is None:
             self.children = {}
         self.children[name] = node
         return node
+
+    @property
+    def linked(self) -> tuple[int, int] | None:
+        """(dev, ino) of the directory that its name leads to, where that is a link."""
+        return None
+
+    def links(self) -> int:
+        """How many links its path passes, itself included. Right of dead nodes too, which know their parents yet."""
+        count, node = 0, self
+        while node.parent is not None:
+            count += node.linked is not None
+            node = node.parent
+        return count
 
     def subtree(self) -> Iterator[Node]:
         """This node and all below it; the tree may not change meanwhile."""
@@ -109,3 +122,29 @@ class Top(Node):
     def __init__(self, path: bytes, index: int) -> None:
         super().__init__(None, path)
         self.index = index
+
+
+class Linked(Node):
+    """A directory that is known by the name of a link which leads to it."""
+
+    __slots__ = ("_target",)
+
+    def __init__(self, parent: Node, name: bytes, target: tuple[int, int]) -> None:
+        super().__init__(parent, name)
+        self._target = target
+
+    @property
+    def linked(self) -> tuple[int, int] | None:
+        """What the link led to when it was entered."""
+        return self._target
+
+
+class Waypoint(Node):
+    """A directory that decides where some links lead (`shard.links`). It belongs to no tree; its name is its real path."""
+
+    __slots__ = ("interest",)
+
+    def __init__(self, path: bytes) -> None:
+        super().__init__(None, path)
+        #: Name in it -> what depends on that name; b"": on the directory itself.
+        self.interest: dict[bytes, set[Any]] = {}

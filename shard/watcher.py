@@ -22,7 +22,7 @@ from shardwatch.shard.mounts import Mounts
 from shardwatch.shard.pace import RescanPace
 from shardwatch.shard.send import Stream
 from shardwatch.shard.settle import Settle
-from shardwatch.shard.sweep import retry_doubts, sweep
+from shardwatch.shard.sweep import look_at_links, retry_doubts, retry_links, sweep
 from shardwatch.shard.territory import Steps, Territory
 from shardwatch.shard.tree import Node
 
@@ -76,6 +76,7 @@ class Watcher:
         self._check_at = 0
         self._turn = 0
         self._retry_at = 0
+        self._links_at = 0
         self._audit_at = 0
         self.pace = RescanPace()
         self.baseline_done = False
@@ -106,6 +107,7 @@ class Watcher:
     def absorb(self, hints: Hints) -> None:
         now = self._clock()
         self.hints += hints.count
+        self._territory.links.translate(hints)
         self._settle.add(now, hints.names)
         for key, arrived in hints.directories.items():
             self._directories[key] = arrived or self._directories.get(key, False)
@@ -188,10 +190,12 @@ class Watcher:
         settle = self._settle.next_due()
         if settle is not None:
             times.append(settle)
-        if self._territory.swept and not self._sweeping:
+        if self._territory.sweeps and not self._sweeping:
             times.append(self._sweep_at)
         if self._territory.doubts and not self._retrying:
             times.append(self._retry_at)
+        if self._territory.links.freed:
+            times.append(self._links_at)
         if self._backend.lossy:
             times.append(self._audit_at)
         pace = self.pace.next_due()
@@ -241,11 +245,14 @@ class Watcher:
         if self._territory.doubts and not self._retrying and now >= self._retry_at:
             self._retrying = True
             self._scans.append(self._retry())
+        if self._territory.links.freed and now >= self._links_at:
+            self._links_at = now + _DOUBT_RETRY_NS
+            self._scans.append(retry_links(self._territory))
         if self._backend.lossy and now >= self._audit_at:
             self._audit_at = now + _AUDIT_NS
             if self.baseline_done:
                 self.rescan()
-        if self._territory.swept and not self._sweeping and self.baseline_done and now >= self._sweep_at:
+        if self._territory.sweeps and not self._sweeping and self.baseline_done and now >= self._sweep_at:
             self._sweeping = True
             self._scans.append(self._sweep())
 
@@ -314,10 +321,11 @@ class Watcher:
             yield from self._territory.reconcile(node, name, arrived=arrived)
         for node, some in names.items():
             yield from self._territory.look(node, some)
-        if self._territory.swept:
+        if self._territory.sweeps:
             yield from sweep(self._territory)
         if self._territory.doubts:
             yield from retry_doubts(self._territory)
+        yield from look_at_links(self._territory)
         for place in self._territory.places:
             if self._territory.check(place):  # a look went astray: the anchor was away
                 yield from self._territory.scan_place(place)

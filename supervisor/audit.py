@@ -77,8 +77,11 @@ class Findings:
 class Tree:
     """The disk, as the index should know it."""
 
-    def __init__(self, settings: Settings, state_dir: bytes) -> None:
+    def __init__(self, settings: Settings, state_dir: bytes, known: Callable[[bytes], bool] = lambda path: True) -> None:
+        """`known`: whether the index has anything of a directory; asked of those behind two links or more, not all of which are
+        followed."""
         self._settings = settings
+        self._known = known
         self._filter = Filter(settings.include, settings.exclude)
         self._keeps = keeper(settings)
         self._state_dir = state_dir
@@ -88,16 +91,20 @@ class Tree:
     def directories(self) -> Iterator[tuple[bytes, Known]]:
         """Every directory that is watched, and what is in it."""
         for root in self._settings.roots:
-            below = [(root, b"")]
+            below = [(root, b"", 0)]
             while below:
-                path, relative = below.pop()
+                path, relative, links = below.pop()
                 found = self._list(path, relative)
                 if found is None:
                     continue
                 yield path, found
                 prefix = relative + b"/" if relative else b""
-                names = [name for name, directory in found if directory]
-                below += [(join(path, n), prefix + n) for n in names if join(path, n) not in self._settings.roots]
+                for name in [name for name, directory in found if directory]:
+                    at, passed = join(path, name), links
+                    if self._settings.follow_symlinks and os.path.islink(at):
+                        passed += 1
+                    if at not in self._settings.roots and (passed == links or passed < 2 or self._known(at)):
+                        below.append((at, prefix + name, passed))
 
     def _list(self, path: bytes, relative: bytes) -> Known | None:
         try:
@@ -155,11 +162,12 @@ class Tree:
 
 
 def _loops(path: bytes) -> bool:
-    """Whether it is a link to a directory that the path has passed already."""
+    """Whether it is a link to a directory that the path has passed already, or in which it lies."""
     if not os.path.islink(path):
         return False
-    target, above = os.path.realpath(path), os.path.dirname(path)
-    while os.path.realpath(above) != target:
+    target = os.path.realpath(path).rstrip(b"/") + b"/"
+    above = os.path.dirname(path)
+    while not (os.path.realpath(above) + b"/").startswith(target):
         above, below = os.path.dirname(above), above
         if above == below:
             return False

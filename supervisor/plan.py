@@ -397,14 +397,16 @@ def tree_look(filter: Filter, settings: Settings) -> TreeLook:
 
 
 def _descends(entry: os.DirEntry[bytes], follow_symlinks: bool) -> bool:
-    """Whether an entry is a directory to go into. A link to a directory that contains it would go round for ever."""
+    """Whether an entry is a directory to go into. Of links, one on each path; a shard follows more of them."""
     try:
         if entry.is_dir(follow_symlinks=False):
             return True
         if not follow_symlinks or not entry.is_symlink() or not entry.is_dir():
             return False
+        here = os.path.dirname(entry.path)
         target = os.path.realpath(entry.path)
-        here = os.path.realpath(os.path.dirname(entry.path))
+        if os.path.realpath(here) != here:
+            return False
     except OSError:
         return False
     return not (here == target or here.startswith(target.rstrip(b"/") + b"/"))

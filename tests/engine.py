@@ -71,7 +71,7 @@ class Shard:
         self.stream = Stream(name, epoch, plan.generation, self._push)
         self.territory = Territory(
             plan.of(name), frozenset(a.path for a in plan.anchors), filter=Filter(INCLUDE, EXCLUDE), backend=self.backend,
-            emit=self._emit, state_dir=b"/nowhere", wall_ns=engine.wall_ns,
+            emit=self._emit, state_dir=b"/nowhere", wall_ns=engine.wall_ns, follow_symlinks=engine.follow,
         )  # fmt: skip
         settle: Settle[Node] = Settle(settle_ms * 1_000_000, 10 * settle_ms * 1_000_000)
         self.watcher = Watcher(
@@ -116,7 +116,9 @@ class Shard:
 class Engine:
     """Shards, the line, the receiver and its index, and a tree."""
 
-    def __init__(self, base: Path, anchors: dict[str, str], *, settle_ms: int = 0, watches_max: int = 0) -> None:
+    def __init__(
+        self, base: Path, anchors: dict[str, str], *, settle_ms: int = 0, watches_max: int = 0, follow: bool = False
+    ) -> None:
         """`anchors`: path relative to the root ("" is the root) -> shard."""
         self.base = base
         self.root = os.fsencode(base / "tree")
@@ -126,6 +128,7 @@ class Engine:
         self.wrong_ns = 0
         self.settle_ms = settle_ms
         self.watches_max = watches_max
+        self.follow = follow
         self.epochs: dict[str, int] = {}
         self.lines: dict[str, deque[bytes]] = {}
         self.shards: dict[str, Shard] = {}

@@ -43,11 +43,15 @@ class Backend(Protocol):
         """Readable (an eventfd) when `take` has something."""
         ...
 
-    def watch(self, fd: int, node: Node) -> Node | None:
-        """Registers the directory open at `fd` for `node`, before it is listed; sets `node.wd`.
+    def watch(self, fd: int, node: Node, *, names: bool = True) -> Node | None:
+        """Registers the directory open at `fd` for `node`, before it is listed; sets `node.wd`. However many nodes stand for
+        one directory, it is watched once.
 
-        Returns the living node that holds the very same directory already, if there is one: the directory was moved, and
-        the caller cuts that node; or it is mounted in two places, and both stay.
+        Returns a living node of a tree that holds the very same directory already, if there is one: the directory was moved,
+        and the caller cuts that node; or it is mounted in two places, or links lead to it, and both stay.
+
+        Args:
+            names: False: only the directory's own end or move is of interest.
 
         Raises OSError: ENOSPC when a limit is reached (the caller sweeps the directory instead), EACCES and others as
         inotify_add_watch(2) says.

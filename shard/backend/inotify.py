@@ -36,13 +36,15 @@ from shardwatch.shard.backend.calls import (
     IN_UNMOUNT,
 )
 from shardwatch.shard.backend.watches import Watches
-from shardwatch.shard.tree import Node
+from shardwatch.shard.tree import Node, Waypoint
 
 #: Never IN_OPEN, IN_ACCESS, IN_CLOSE_NOWRITE: reading the tree would then be events.
 _MASK: Final = (
     IN_MODIFY | IN_ATTRIB | IN_CLOSE_WRITE | IN_MOVED_FROM | IN_MOVED_TO | IN_CREATE | IN_DELETE
     | IN_DELETE_SELF | IN_MOVE_SELF | IN_ONLYDIR | IN_EXCL_UNLINK
 )  # fmt: skip
+#: Of a directory that only leads somewhere: whether it is still where it was.
+_MASK_SELF: Final = IN_DELETE_SELF | IN_MOVE_SELF | IN_ONLYDIR
 _SPECIAL: Final = IN_ISDIR | IN_DELETE_SELF | IN_MOVE_SELF | IN_UNMOUNT | IN_Q_OVERFLOW | IN_IGNORED
 _ARRIVED: Final = IN_CREATE | IN_MOVED_TO
 _HEAD: Final = struct.Struct("iI4xI").unpack_from
@@ -73,8 +75,8 @@ class InotifyBackend:
         self._fd = calls.init()
         self._watches_max = watches_max
         self._nodes = Watches()
-        #: Further places of the same directory (bind mounts): rare, so kept apart.
-        self._twins: dict[int, list[Node]] = {}
+        #: Further places of the same directory (bind mounts, links): rare, so kept apart. In the order of coming.
+        self._twins: dict[int, dict[Node, None]] = {}
         self._chunks: deque[bytes] = deque()
         self._backlog = 0
         self._lost = False
@@ -86,16 +88,20 @@ class InotifyBackend:
 
     # -- registration
 
-    def watch(self, fd: int, node: Node) -> Node | None:
+    def watch(self, fd: int, node: Node, *, names: bool = True) -> Node | None:
         if self._watches_max and len(self._nodes) >= self._watches_max:
             raise OSError(errno.ENOSPC, "the plan's share of fs.inotify.max_user_watches is used up")
-        wd = node.wd = self._add(fd)
+        wd = node.wd = self._add(fd, _MASK if names else _MASK_SELF)
         held = self._nodes.get(wd)
         if held is None or held is node:
             self._nodes[wd] = node
             return None
-        self._twins.setdefault(wd, []).append(node)
-        return held
+        if isinstance(held, Waypoint) and not isinstance(node, Waypoint):
+            self._nodes[wd] = node  # who is in a tree comes first
+            self._twins.setdefault(wd, {})[held] = None
+            return None
+        self._twins.setdefault(wd, {})[node] = None
+        return None if isinstance(held, Waypoint) else held
 
     def same(self, fd: int, node: Node) -> bool:
         if node.wd < 0:
@@ -110,9 +116,9 @@ class InotifyBackend:
             calls.rm_watch(self._fd, wd)
         return wd == node.wd
 
-    def _add(self, fd: int) -> int:
+    def _add(self, fd: int, mask: int = _MASK) -> int:
         # Through /proc, so that what is watched is what is open, not what its path leads to by now; it also passes PATH_MAX.
-        return calls.add_watch(self._fd, b"/proc/self/fd/%d" % fd, _MASK)
+        return calls.add_watch(self._fd, b"/proc/self/fd/%d" % fd, mask)
 
     def forget(self, nodes: list[Node]) -> None:
         for node in nodes:
@@ -123,14 +129,17 @@ class InotifyBackend:
             twins = self._twins.get(wd)
             if self._nodes.get(wd) is node:
                 if twins:
-                    self._nodes[wd] = twins.pop()
+                    # Whoever is in a tree comes first.
+                    heir = next((twin for twin in twins if not isinstance(twin, Waypoint)), next(iter(twins)))
+                    del twins[heir]
+                    self._nodes[wd] = heir
                     if not twins:
                         del self._twins[wd]
                     continue
                 del self._nodes[wd]
                 calls.rm_watch(self._fd, wd)  # EINVAL where the directory is gone already: just as well
             elif twins and node in twins:
-                twins.remove(node)
+                del twins[node]
                 if not twins:
                     del self._twins[wd]
 

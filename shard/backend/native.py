@@ -7,6 +7,7 @@ rescans, and so does the clock, once a minute.
 
 from __future__ import annotations
 
+import errno
 import os
 import threading
 
@@ -25,7 +26,7 @@ from watchdog.events import (
 from watchdog.observers import Observer
 
 from shardwatch.shard.backend.base import Hints
-from shardwatch.shard.tree import Node
+from shardwatch.shard.tree import Node, Waypoint
 
 #: watchdog's default asks for opens too, and its own walk then feeds it for ever (DESIGN.md, "The problem").
 _EVENTS: list[type[FileSystemEvent]] = [
@@ -55,7 +56,9 @@ class NativeBackend(FileSystemEventHandler):
     def fileno(self) -> int:
         return self._ready
 
-    def watch(self, fd: int, node: Node) -> Node | None:
+    def watch(self, fd: int, node: Node, *, names: bool = True) -> Node | None:
+        if isinstance(node, Waypoint):
+            raise OSError(errno.ENOTSUP, "watchdog knows trees only")
         if node.parent is None:
             path = node.name
             if path not in self._anchors:

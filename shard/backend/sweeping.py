@@ -22,7 +22,7 @@ class SweepingBackend:
     def fileno(self) -> int:
         return self._never
 
-    def watch(self, fd: int, node: Node) -> Node | None:
+    def watch(self, fd: int, node: Node, *, names: bool = True) -> Node | None:
         raise OSError(errno.ENOSPC, self._reason)
 
     def same(self, fd: int, node: Node) -> bool:

@@ -22,6 +22,12 @@ PENDING_NAMES_MAX: Final = 200_000
 #: Names of one directory that are looked at one by one; above it listing the directory is cheaper and no less exact.
 LOOKS_PER_DIRECTORY_MAX: Final = 4_000
 
+#: Paths through two links or more by which one directory is followed: six packages that all link to each other have 326 ways to
+#: each of them. Links that lie in a tree themselves are all followed, so a path through one link always is.
+WAYS_MAX: Final = 8
+#: Directories that a shard knows through links, each path counted; beyond it no further link is entered.
+LINKED_MAX: Final = 200_000
+
 #: Seconds between heartbeats of an idle process: a shard's beats, the aggregator's repeated acks, everyone's pulse. They all
 #: beat on the same grid of the shared clock, so that an idle service wakes the machine once and not five times.
 BEAT_S: Final = 2.0

@@ -44,8 +44,9 @@ def run(options: argparse.Namespace) -> int:
     from shardwatch.supervisor.render import write_text
 
     layout = running_layout(options)
-    tree = Tree(read_settings(layout.settings), os.fsencode(os.path.realpath(layout.state_dir)))
+    settings, state_dir = read_settings(layout.settings), os.fsencode(os.path.realpath(layout.state_dir))
     with ExtractClient(layout.state_dir) as client, IndexReader(layout.index_db) as reader:
+        tree = Tree(settings, state_dir, lambda directory: bool(reader.names(directory)))
         findings = Audit(tree, reader, _Service(client), lambda directories: None).run(repair=not options.no_repair)
     found = fields_of(findings)
     if options.json:

@@ -78,7 +78,7 @@ def _findings(status: Mapping[str, Any]) -> Iterator[_Finding]:
             where += f" and {counted(len(doubts) - 1, 'other subtree')}"
         yield _Finding(
             key=("degraded", state, reason),
-            level="warning" if state == "polled" else "error",
+            level="warning" if state in ("polled", "not followed") else "error",
             message=f"{counted(count, 'directory')} {_STATES.get(state, state)} ({where}): {reason}",
             remedy=combined_remedy([str(d["remedy"]) for d in doubts]),
             count=count,

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 
 import pytest
+from cli_process import run as cli
 from running import consuming, running, settings_for
 from waiting import eventually
 
@@ -62,3 +64,36 @@ def test_links_are_followed(state_dir: Path, linked: tuple[Path, Path], no_leaks
         service.client.sync()
         wanted -= {f"second/{name}" for name in behind} | {"away/o.ast.json"}
         eventually(lambda: names(consumer.mirror, root) == wanted)
+
+
+def test_where_links_lead_is_followed_over_time(state_dir: Path, tmp_path: Path, no_leaks: None) -> None:
+    """Packages that all link to each other, a link that is pointed elsewhere, a target outside that changes: the consumer has it
+    all, `status` counts one watch for each directory and says what is left out, and an audit finds no difference."""
+    root, outside = tmp_path / "root", tmp_path / "outside"
+    for one in range(6):
+        (root / f"p{one}" / "linked").mkdir(parents=True)
+        (root / f"p{one}" / "f.json").write_text("{}")
+        for other in range(6):
+            if other != one:
+                (root / f"p{one}" / "linked" / f"p{other}").symlink_to(f"../../p{other}")
+    for version in ("v1", "v2"):
+        (outside / version).mkdir(parents=True)
+        (outside / version / f"{version}.json").write_text("{}")
+    (root / "current").symlink_to(outside / "v1")
+    (root / "file.json").symlink_to(outside / "v1" / "v1.json")
+    with running(state_dir, settings_for(root, follow_symlinks=True)) as service, consuming(state_dir) as consumer:
+        service.client.sync()
+        eventually(lambda: {"current/v1.json", "file.json", "p0/f.json"} <= names(consumer.mirror, root))
+        assert sum("p0/f.json" in name for name in names(consumer.mirror, root)) == 14
+        (root / "n").symlink_to(outside / "v2")
+        (root / "n").rename(root / "current")
+        (outside / "v1" / "v1.json").write_text("[1, 2]")
+        eventually(lambda: "current/v2.json" in names(consumer.mirror, root))
+        eventually(lambda: consumer.mirror[os.fsencode(root / "file.json")][0] == 6)
+        assert "current/v1.json" not in names(consumer.mirror, root)
+        status = service.client.status()
+        real, above = 13 + 2, len((outside / "v1").parents)
+        assert 13 < sum(shard["watches"] for shard in status["shards"]) <= real + above
+        assert [doubt["state"] for doubt in status["degraded"]] == ["not followed"]
+        done = cli("audit", "--json", "--state-dir", state_dir, check=False)
+        assert (done.returncode, json.loads(done.stdout)["differences"]) == (0, [])

@@ -998,7 +998,7 @@ def test_a_root_that_can_not_be_watched_is_in_doubt(scene: Scene, monkeypatch: p
     """PROTOCOL 6: any refusal but want of room. So is a directory."""
     add = scene.shard.backend._add
 
-    def refuse(fd: int) -> int:
+    def refuse(fd: int, *mask: int) -> int:
         raise PermissionError(errno.EPERM, "not this one")
 
     scene.put("new/f.json")
@@ -1182,8 +1182,8 @@ def test_a_directory_is_replaced_while_the_kernel_has_no_room(scene: Scene, monk
     limit = len(list(scene.node().subtree()))
     add, held = scene.shard.backend._add, scene.shard.backend._nodes
 
-    def full(fd: int) -> int:
-        wd = add(fd)
+    def full(fd: int, *mask: int) -> int:
+        wd = add(fd, *mask)
         if wd not in held and len(held) >= limit:
             from shardwatch.shard.backend import calls
 
