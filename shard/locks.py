@@ -1,8 +1,8 @@
 """Whether version control is at work in a root: its lock file is there. Looks at directories that the tree knows nothing of.
 
-`ROOT/.git/index.lock` and `ROOT/.hg/wlock`; where `.git` is a file (a worktree, a submodule), the directory that it names. Of
-repositories below a root, or around it, nothing is known. A watch on the lock file's directory only wakes; whether the file
-is there is asked of the disk. Where there can be no watch the disk is asked in each turn of the main loop.
+`ROOT/.git/index.lock` and `ROOT/.hg/wlock`; where `.git` is a file (a worktree, a submodule), the directory that it names. Which
+of them count is for `repository` to say. Of repositories below a root, or around it, nothing is known. A watch on the lock file's
+directory only wakes; whether the file is there is asked of the disk: where there is no watch, in each turn of the main loop.
 """
 
 from __future__ import annotations
@@ -10,12 +10,12 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-import stat
 from collections.abc import Iterable
 from typing import Final
 
 from shardwatch.shard.backend.bell import Bell
 from shardwatch.shard.contract.limits import BEAT_S, next_beat
+from shardwatch.shard.repository import NotBelievedError, open_repository
 
 log = logging.getLogger("shardwatch.shard")
 
@@ -25,34 +25,50 @@ _RENEWED_MAX: Final = 256
 _ASKED_MAX: Final = 64
 #: Lock files that are told: one would do to hold batches back, the rest is for people.
 _TOLD_MAX: Final = 100
-#: A gitdir file holds one path.
-_GITDIR_BYTES_MAX: Final = 8192
 _CHECK_NS: Final = int(BEAT_S * 1e9)
 
 
 class _Place:
     """A lock file that may be there."""
 
-    __slots__ = ("directory", "file", "name", "there", "wd")
+    __slots__ = ("_root", "_told", "directory", "file", "name", "there", "wd")
 
-    def __init__(self, directory: bytes, name: bytes) -> None:
+    def __init__(self, root: bytes, directory: bytes, name: bytes) -> None:
+        self._root = root
         #: As it is in the root: `.git` may be a file.
         self.directory = directory
         self.name = name
-        self.file = os.path.join(directory, name)
+        self.file = os.path.join(root, directory, name)
         self.wd = -1
         self.there = False
+        #: Why what lies there does not count, as it was said last.
+        self._told = ""
 
-    def locate(self) -> bytes:
-        """The directory that the lock file is in by now."""
-        found = _gitdir(self.directory) if self.name == b"index.lock" else self.directory
-        self.file = os.path.join(found, self.name)
-        return found
+    def open(self) -> int:
+        """A descriptor of the directory that the lock file is in by now; -1 where there is none, or none that we believe."""
+        why = ""
+        try:
+            found, fd = open_repository(self._root, self.directory)
+        except OSError:
+            found, fd = os.path.join(self._root, self.directory), -1
+        except NotBelievedError as error:
+            found, fd, why = b"", -1, str(error)
+        self.file = os.path.join(found, self.name) if found else b""
+        if why and why != self._told:
+            log.warning("%s/%s is not obeyed: %s", os.fsdecode(self._root), os.fsdecode(self.directory), why)
+        self._told = why
+        return fd
 
     def look(self) -> bool:
         """Whether that is another answer than before."""
-        before, self.there = self.there, os.path.lexists(self.file)  # a wlock is a link that leads nowhere
-        return self.there != before
+        before, there = self.there, os.path.lexists(self.file)  # a wlock is a link that leads nowhere
+        if there and not before:  # it holds batches back: only if it is still what it was taken for
+            fd = self.open()
+            if fd >= 0:
+                os.close(fd)
+            there = fd >= 0 and os.path.lexists(self.file)
+        self.there = there
+        return there != before
 
 
 class Locks:
@@ -60,7 +76,7 @@ class Locks:
 
     def __init__(self, roots: Iterable[bytes]) -> None:
         names = ((b".git", b"index.lock"), (b".hg", b"wlock"))
-        self._places = [_Place(os.path.join(root, at), name) for root in roots for at, name in names]
+        self._places = [_Place(root, at, name) for root in roots for at, name in names]
         self._by_wd: dict[int, set[_Place]] = {}
         self._unwatched: list[_Place] = []
         self._turn = 0
@@ -103,10 +119,12 @@ class Locks:
         places = self._places
         begin, self._turn = self._turn, (self._turn + _RENEWED_MAX) % max(1, len(places))
         for place in (places + places)[begin : begin + min(_RENEWED_MAX, len(places))]:
-            directory, wd = place.locate(), -1
-            if self._bell is not None:
-                with contextlib.suppress(OSError):
-                    wd = self._bell.hang(directory)
+            fd, wd = place.open(), -1
+            if fd >= 0:
+                if self._bell is not None:
+                    with contextlib.suppress(OSError):
+                        wd = self._bell.hang(fd)
+                os.close(fd)
             if wd != place.wd:
                 self._leave(place)
                 place.wd = wd
@@ -132,20 +150,3 @@ class Locks:
     def close(self) -> None:
         if self._bell is not None:
             self._bell.close()
-
-
-def _gitdir(path: bytes) -> bytes:
-    """The repository's own directory: `path`, or what is named in it where it is a file."""
-    try:
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-    except OSError:
-        return path
-    try:
-        content = os.read(fd, _GITDIR_BYTES_MAX) if stat.S_ISREG(os.fstat(fd).st_mode) else b""
-    except OSError:
-        content = b""
-    finally:
-        os.close(fd)
-    prefix, _, named = content.partition(b"gitdir: ")
-    named = named.rstrip(b"\r\n")
-    return path if prefix or not named or b"\0" in named else os.path.join(os.path.dirname(path), named)

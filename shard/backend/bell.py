@@ -32,12 +32,12 @@ class Bell:
     def __init__(self) -> None:
         self.fd = calls.init()
 
-    def hang(self, directory: bytes) -> int:
-        """Watches the directory that is at this path now; the number it rings with. The same directory has the same number.
+    def hang(self, directory: int) -> int:
+        """Watches an open directory; the number it rings with. The same directory has the same number.
 
-        Raises OSError: ENOENT, ENOTDIR, ENOSPC where no watch is left.
+        Raises OSError: ENOTDIR, ENOSPC where no watch is left, ENOENT without /proc.
         """
-        return calls.add_watch(self.fd, directory, _MASK)
+        return calls.add_watch(self.fd, b"/proc/self/fd/%d" % directory, _MASK)
 
     def take_down(self, wd: int) -> None:
         """Idempotent: a directory that is gone has taken its watch with it."""

@@ -120,6 +120,7 @@ def test_a_worktree(tmp_path: Path, root: Path, no_leaks: None, absolute: bool) 
     """Its `.git` is a file that names the directory."""
     tree, gitdir = tmp_path / "tree", root / ".git/worktrees/tree"
     gitdir.mkdir(parents=True)
+    (gitdir / "HEAD").touch()
     tree.mkdir()
     named = gitdir if absolute else Path("../root/.git/worktrees/tree")
     (tree / ".git").write_text(f"gitdir: {named}\n")
@@ -151,7 +152,8 @@ def test_two_roots_with_one_repository(tmp_path: Path, root: Path, no_leaks: Non
     """One watch serves both, until both have left it."""
     other = tmp_path / "other"
     other.mkdir()
-    (other / ".git").symlink_to(root / ".git")
+    (root / ".git/HEAD").touch()
+    (other / ".git").write_text(f"gitdir: {root}/.git")
     looking = Looking(root, other)
     assert not looking.look() and looking.watches() == 1
     (root / ".git/index.lock").touch()
