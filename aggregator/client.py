@@ -280,12 +280,14 @@ class ExtractClient(ClientBase):
             RequestError: the service refuses for good: a name that is none, for one. UsageError: a wrong argument.
             NotRunningError, ServiceTimeoutError: `patience_s` is over, or the client is closed.
         """
-        wait_s = WAIT_S_MAX if follow else min(arguments.seconds("wait_s", wait_s or 0.0, 0.0, SECONDS_MAX), 3600.0)
+        wait_s = arguments.seconds("wait_s", 0.0 if wait_s is None else wait_s, 0.0, SECONDS_MAX)
+        wait_s = WAIT_S_MAX if follow else min(wait_s, 3600.0)
+        patient_s = patience(patience_s)
         following = Following(group_name(group), from_)
         while True:
             fields = self._pull_fields(group, max, wait_s, following.from_, False, lease_s)
             try:
-                reply, body = self._pull(fields, wait_s, patience_s if follow else 0.0)
+                reply, body = self._pull(fields, wait_s, patient_s if follow else 0.0)
             except RequestError as error:
                 if not (follow and error.code in PASSING):
                     raise

@@ -233,6 +233,7 @@ class ClientBase:
 
     def _request(self, op: str, fields: dict[str, Any]) -> tuple[int, bytes]:
         self._number += 1
+        arguments.text("op", op, NAME_CHARS_MAX)
         try:
             body = _encode({"v": PROTOCOL_VERSION, "op": op, **fields, "id": self._number})
         except (TypeError, ValueError, OverflowError, RecursionError) as error:  # ValueError: text that is no valid Unicode
@@ -298,7 +299,7 @@ def retry_ms(retry_s: float) -> int:
 
 def patience(seconds: float | None) -> float:
     """`patience_s` as it is counted with; None is for ever. Raises UsageError."""
-    return math.inf if seconds is None else arguments.seconds("patience_s", seconds, 0.0, SECONDS_MAX * 366)
+    return math.inf if seconds in (None, math.inf) else arguments.seconds("patience_s", seconds, 0.0, SECONDS_MAX * 366)
 
 
 def pauses() -> Iterator[float]:

@@ -10,15 +10,17 @@ import asyncio
 import os
 import random
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, List, TypeVar  # noqa: UP035 - the specification's own spelling
 
-from shardwatch.aggregator.file_event import DELETED, KINDS, FileEvent, split_move
+from shardwatch.aggregator.file_event import DELETED, INTEGER_MAX, KINDS, FileEvent, checked_events, split_move
 from shardwatch.aggregator.queue_store import DUPLICATE, FULL, QUEUED, BusyError, QueueStore, Row
-from shardwatch.shard.contract.errors import ServiceTimeoutError, UsageError
+from shardwatch.shard.contract import arguments
+from shardwatch.shard.contract.errors import ServiceTimeoutError
+from shardwatch.shard.contract.shown import shown
 
 __all__ = ["DUPLICATE", "FULL", "QUEUED", "EventQueue"]
 
@@ -29,6 +31,11 @@ BUSY_S_MAX: Final = 30.0
 #: Seconds between looks for what another process enqueued, while `dequeue_batch` waits: first, and at most after doubling.
 #: What this object is given is seen at once.
 OTHERS_POLL_S, OTHERS_POLL_S_MAX = 0.02, 0.5
+
+#: Bounds of arguments: seconds, events at once, and characters of a glob.
+SECONDS_MAX: Final = 1e9
+BATCH_SIZE_MAX: Final = 1_000_000
+GLOB_CHARS_MAX: Final = 10_000
 
 T = TypeVar("T")
 
@@ -68,17 +75,13 @@ class EventQueue:
         priorities: Mapping[str, int] | None = None,
         clock: Callable[[], float] = boottime,
     ) -> None:
-        if isinstance(queue_size, bool) or not isinstance(queue_size, int) or queue_size < 1:
-            raise UsageError(f"queue_size is {queue_size!r}", hint="must be a whole number from 1")
-        if not isinstance(lease_s, (int, float)) or not 0 < lease_s < float("inf"):
-            raise UsageError(f"lease_s is {lease_s!r}", hint="must be seconds above 0")
+        self.path = arguments.path("path", path)
+        self.queue_size = arguments.whole("queue_size", queue_size, 1, INTEGER_MAX)
+        self.lease_s = arguments.seconds("lease_s", lease_s, 1e-9, SECONDS_MAX)
         if durability not in ("process", "power"):
-            raise UsageError(f"durability is {durability!r}", hint="must be process or power")
-        self.path = Path(path)
-        self.queue_size = queue_size
-        self.lease_s = float(lease_s)
+            raise arguments.wrong("durability", durability, "process or power")
         self.durability = durability
-        self.priorities = dict(priorities or {})
+        self.priorities = _checked_priorities(priorities)
         self._clock = clock
         self._lanes = _lanes(self.priorities)
         self._store = QueueStore(self.path, full_sync=durability == "power", clock=clock)
@@ -100,25 +103,23 @@ class EventQueue:
             with a later timestamp, is pending for the path already, or the queue is full.
 
         Raises:
-            UsageError: the event's kind is unknown, or the queue is closed.
-            ServiceError: the disk refuses.
+            UsageError: what is given is no event, a field of it is out of range, or the queue is closed.
+            ServiceError: the disk refuses. ServiceTimeoutError: another process has held the file for 30 s.
         """
         return (await self.put_all([event]))[0] == QUEUED
 
     async def enqueue_file_events(self, events: Iterable[FileEvent]) -> list[bool]:
         """Adds events in one transaction: all of them or, if a crash comes between, none. One answer each, in order."""
-        return [outcome == QUEUED for outcome in await self.put_all(list(events))]
+        return [outcome == QUEUED for outcome in await self.put_all(events)]
 
-    async def put_all(self, events: Sequence[FileEvent]) -> list[int]:
+    async def put_all(self, events: Iterable[FileEvent]) -> list[int]:
         """As `enqueue_file_events`, but says why: QUEUED, DUPLICATE or FULL for each."""
+        events = checked_events(events)
         rows: list[Row] = []
         parts: list[int] = []
         for event in events:
             if event.event_type not in KINDS:
-                raise UsageError(
-                    f"event_type is {event.event_type!r} for {event.path}",
-                    hint="must be one of " + ", ".join(sorted(KINDS)),
-                )
+                raise arguments.wrong(f"event_type of {event.path}", event.event_type, "one of " + ", ".join(sorted(KINDS)))
             split = split_move(event)
             parts.append(len(split))
             rows.extend(self._row(part) for part in split)
@@ -151,9 +152,11 @@ class EventQueue:
 
         Returns:
             Between 0 and `batch_size` events; each must be acked or nacked.
+
+        Raises UsageError for arguments out of their range, ServiceError, ServiceTimeoutError.
         """
-        if isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1:
-            raise UsageError(f"batch_size is {batch_size!r}", hint="must be a whole number from 1")
+        arguments.whole("batch_size", batch_size, 1, BATCH_SIZE_MAX)
+        arguments.seconds("wait_s", wait_s, 0.0, float("inf"))
         events = await self._take(batch_size)
         if events or wait_s <= 0:
             return events
@@ -182,7 +185,7 @@ class EventQueue:
         Returns:
             The events refused, none if all is well: their lease had ended and they were, or will be, handed out again.
         """
-        events = list(events)
+        events = checked_events(events)
         return await self._settle(events, self._store.ack)
 
     async def nack(self, events: Iterable[FileEvent], *, retry_s: float = 0.0) -> list[FileEvent]:
@@ -191,9 +194,8 @@ class EventQueue:
         Returns:
             The events refused, none if all is well: their lease had ended before.
         """
-        if not 0 <= retry_s < float("inf"):
-            raise UsageError(f"retry_s is {retry_s!r}", hint="must be seconds from 0")
-        events = list(events)
+        arguments.seconds("retry_s", retry_s, 0.0, SECONDS_MAX)
+        events = checked_events(events)
         return await self._settle(events, lambda keys: self._store.nack(keys, retry_s))
 
     def __len__(self) -> int:
@@ -310,6 +312,17 @@ class EventQueue:
             tick=event.tick,
             attempts=0,
         )
+
+
+def _checked_priorities(priorities: Mapping[str, int] | None) -> dict[str, int]:
+    if priorities is None:
+        return {}
+    if not isinstance(priorities, Mapping):
+        raise arguments.wrong("priorities", priorities, "a map of globs to whole numbers")
+    for glob, priority in priorities.items():
+        arguments.text("a glob of priorities", glob, GLOB_CHARS_MAX)
+        arguments.whole(f"the priority of {shown(glob)}", priority, -INTEGER_MAX, INTEGER_MAX)
+    return dict(priorities)
 
 
 def _lanes(priorities: Mapping[str, int]) -> list[tuple[Callable[[bytes], bool], int]]:

@@ -65,6 +65,14 @@ class FileEvent:
             self.moved_from = arguments.path("FileEvent.moved_from", self.moved_from)
 
 
+def checked_events(events: object) -> list[FileEvent]:
+    """The events of a list, or of another collection. Raises UsageError unless each is one."""
+    given = arguments.items("events", events)
+    for event in given:
+        check_event(event)
+    return given  # type: ignore[return-value]
+
+
 def check_event(event: object) -> None:
     """Raises UsageError unless it is a `FileEvent` whose fields hold what they say, in the range of a database."""
     if not isinstance(event, FileEvent):
@@ -72,7 +80,8 @@ def check_event(event: object) -> None:
     for name, (is_good, wanted) in _FIELDS.items():
         value = getattr(event, name)
         if not is_good(value):
-            raise arguments.wrong(f"{name} of the event of {shown(str(event.path))}", value, wanted)
+            of = str(event.path) if isinstance(event.path, Path) else event.path
+            raise arguments.wrong(f"{name} of the event of {shown(of)}", value, wanted)
 
 
 def _is_name(path: object) -> bool:

@@ -19,6 +19,7 @@ from typing import Any, Final, NamedTuple
 
 from shardwatch.aggregator.file_event import combine
 from shardwatch.shard.contract.errors import ServiceError, UsageError
+from shardwatch.shard.contract.shown import cut
 
 #: "shwq": says that the file is ours. The schema's version is in user_version.
 APPLICATION_ID: Final = 0x73687771
@@ -116,7 +117,7 @@ class QueueStore:
             db = sqlite3.connect(self.path, isolation_level=None, check_same_thread=False, timeout=OPEN_BUSY_S)
         except (OSError, sqlite3.Error) as error:
             raise UsageError(
-                f"the queue {self.path} can't be opened: {error}", hint="give a file in an existing directory of yours"
+                cut(f"the queue {self.path} can't be opened: {error}"), hint="give a file in an existing directory of yours"
             ) from error
         try:
             _make_schema(db, self.path)
@@ -130,7 +131,7 @@ class QueueStore:
         except sqlite3.DatabaseError as error:
             db.close()
             raise UsageError(
-                f"{self.path} can't be used as a queue: {error}", hint="give another path, or remove the file"
+                cut(f"{self.path} can't be used as a queue: {error}"), hint="give another path, or remove the file"
             ) from error
         except BaseException:
             db.close()
@@ -148,9 +149,7 @@ class QueueStore:
             try:
                 yield self._connection
             except sqlite3.Error as error:
-                raise ServiceError(
-                    f"the queue {self.path} failed: {error}", hint="look at the disk's free space", retryable=True
-                ) from error
+                raise ServiceError(f"the queue {self.path} failed: {error}", hint=_remedy(error), retryable=True) from error
 
     def before_fork(self) -> None:
         """SQLite forbids a connection, and even its locks' memory, to pass a fork: none is open while one happens."""
@@ -316,6 +315,18 @@ class QueueStore:
         if rows:
             db.execute("UPDATE state SET pending = pending + ?, leased = leased - ?", (added, len(rows)))
         return len(rows)
+
+
+def _remedy(error: sqlite3.Error) -> str:
+    """What to do about what SQLite says, by its primary result code (sqlite.org/rescode.html)."""
+    match getattr(error, "sqlite_errorcode", 0) & 0xFF:
+        case sqlite3.SQLITE_BUSY | sqlite3.SQLITE_LOCKED:
+            return "another process holds it in a transaction: look who has it open, and try again"
+        case sqlite3.SQLITE_CORRUPT | sqlite3.SQLITE_NOTADB:
+            return "the file is damaged: move it away; what it held is lost"
+        case sqlite3.SQLITE_FULL | sqlite3.SQLITE_IOERR | sqlite3.SQLITE_READONLY | sqlite3.SQLITE_CANTOPEN | sqlite3.SQLITE_PERM:
+            return "look at the disk's free space, and at the rights of the file and its directory"
+    return "a defect of shardwatch"
 
 
 def _replace(db: sqlite3.Connection, old: Row, new: Row) -> int:

@@ -18,14 +18,15 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Dict, Final, List  # noqa: UP035 - the specification's own spelling
 
-from shardwatch.aggregator.file_event import MOVED
+from shardwatch.aggregator.file_event import MOVED, checked_events
 from shardwatch.shard.contract import arguments
 from shardwatch.shard.contract.errors import ServiceError, ShardwatchError, UsageError
+from shardwatch.shard.contract.shown import cut
 from shardwatch.supervisor.api_calls import Calls, Handler, HandlerObject, handler_of
 from shardwatch.supervisor.api_events import FileEventProcessor, merge
 from shardwatch.supervisor.api_files import check_files
 from shardwatch.supervisor.api_handover import Engine, HandOver
-from shardwatch.supervisor.api_types import FileEvent, ProcessingResult, WatcherConfig, WatcherStats
+from shardwatch.supervisor.api_types import FileEvent, ProcessingResult, WatcherConfig, WatcherStats, checked_config
 
 if TYPE_CHECKING:
     from shardwatch.aggregator.event_queue import EventQueue
@@ -54,7 +55,7 @@ class RealtimeFileWatcher:
     """
 
     def __init__(self, config: WatcherConfig | None = None, *, engine: EngineMaker | None = None) -> None:
-        self.config = config if config is not None else WatcherConfig()
+        self.config = checked_config(config)
         self.stats = WatcherStats()
         #: Whether it monitors: changes are on their way to the handler.
         self.running = False
@@ -107,7 +108,7 @@ class RealtimeFileWatcher:
         """
         handler = event_handler if event_handler is not None else event_callback
         on_events, on_fresh = handler_of(handler)
-        paths = _listed(watch_paths)
+        paths = arguments.paths("watch_paths", watch_paths)
         self._check_loop()
         if self.running or self._starting is not None:
             raise UsageError("this watcher monitors already", hint="stop_monitoring() first, or use another watcher")
@@ -137,7 +138,7 @@ class RealtimeFileWatcher:
         roots = []
         for path in watch_paths:
             root = os.fsencode(os.path.abspath(path))
-            if not path.is_dir():
+            if not os.path.isdir(path):  # unlike Path's, it raises for no name
                 logger.warning("Watch path does not exist or is not a directory: %s", path)
                 if root not in known:
                     continue
@@ -145,7 +146,7 @@ class RealtimeFileWatcher:
                 roots.append(root)
         if not roots:
             raise UsageError(
-                "none of the watch paths is a directory: " + (", ".join(map(str, watch_paths)) or "none was given"),
+                cut("none of the watch paths is a directory: " + (", ".join(map(str, watch_paths)) or "none was given")),
                 hint="give a directory that exists",
             )
         state_dir = self._place()
@@ -214,6 +215,7 @@ class RealtimeFileWatcher:
         """
         self._check_loop()
         self._raise_failure()
+        events = checked_events(events)
         result = ProcessingResult()
         last: dict[tuple[Path, bool], FileEvent] = {}
         for given, event in zip(events, self._processor.select(events), strict=True):
@@ -437,16 +439,6 @@ class RealtimeFileWatcher:
             # One for the handler, one for looking at files while it works.
             self._threads = ThreadPoolExecutor(2, "shardwatch-watcher")
         return self._threads
-
-
-def _listed(paths: Iterable[str | os.PathLike[str]] | str | os.PathLike[str]) -> list[Path]:
-    """What is given as paths, or as one. Raises UsageError."""
-    if isinstance(paths, (str, bytes, os.PathLike)):
-        paths = [paths]
-    try:
-        return [arguments.path("a watch path", path) for path in paths]
-    except TypeError:
-        raise arguments.wrong("watch_paths", paths, "a list of directories, or one directory") from None
 
 
 def _known_roots(state_dir: Path | str | None) -> set[bytes]:

@@ -15,6 +15,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, Final, List, Protocol  # noqa: UP035 - the specification's own spelling
 
 from shardwatch.shard.contract.errors import UsageError
+from shardwatch.shard.contract.shown import shown
 
 if TYPE_CHECKING:
     from shardwatch.aggregator.file_event import FileEvent
@@ -82,7 +83,7 @@ class Calls:
             elif isinstance(result, Future):
                 await asyncio.wrap_future(result)
             elif inspect.isgenerator(result) or inspect.isasyncgen(result):
-                raise TypeError(f"the handler returned {result!r}, a generator: nothing of its body has run")
+                raise TypeError(f"the handler returned {shown(result)}: nothing of its body has run")
         except BaseException as error:  # noqa: BLE001 - it is the user's code that raises; see above
             return error
         return None
@@ -102,12 +103,12 @@ def handler_of(given: Handler | HandlerObject | None) -> tuple[Handler, Callable
     handler, on_fresh = (on_events, getattr(given, "on_fresh", None)) if callable(on_events) else (given, None)
     if not callable(handler):
         raise UsageError(
-            f"the handler {given!r} can't be called", hint="give a function of a list of events, or an object with on_events"
+            f"the handler {shown(given)} can't be called", hint="give a function of a list of events, or an object with on_events"
         )
     if any(_is(kind, handler) for kind in (inspect.isgeneratorfunction, inspect.isasyncgenfunction)):
-        raise UsageError(f"the handler {given!r} is a generator: to call it runs nothing of it", hint="take out the `yield`")
+        raise UsageError(f"the handler {shown(given)} is a generator: to call it runs nothing of it", hint="take out the `yield`")
     if on_fresh is not None and not callable(on_fresh):
-        raise UsageError(f"on_fresh of the handler {given!r} can't be called", hint="make it a method, or leave it out")
+        raise UsageError(f"on_fresh of the handler {shown(given)} can't be called", hint="make it a method, or leave it out")
     return handler, on_fresh
 
 

@@ -6,13 +6,15 @@ import os
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import List  # noqa: UP035 - the specification's own spelling
+from typing import Final, List  # noqa: UP035 - the specification's own spelling
 
-from shardwatch.aggregator.file_event import CREATED, DELETED, KINDS, MOVED, FileEvent, combine, split_move
-from shardwatch.shard.contract.errors import UsageError
+from shardwatch.aggregator.file_event import CREATED, DELETED, KINDS, MOVED, FileEvent, checked_events, combine, split_move
+from shardwatch.shard.contract import arguments
 from shardwatch.shard.contract.filter import Filter
-from shardwatch.supervisor.api_types import WatcherConfig
+from shardwatch.supervisor.api_types import WatcherConfig, checked_config
 
+#: Longest time between two events of one burst, seconds.
+SECONDS_MAX: Final = 1e9
 #: What tells two things of one name apart: a file that becomes a directory is gone, and a directory is there.
 _Key = tuple[Path, bool]
 
@@ -27,9 +29,9 @@ class FileEventProcessor:
     """
 
     def __init__(self, config: WatcherConfig | None = None, roots: Sequence[str | os.PathLike[str]] = ()) -> None:
-        self.config = config if config is not None else WatcherConfig()
+        self.config = checked_config(config)
         self._filter = Filter(self.config.ast_file_patterns, self.config.exclude_patterns)
-        absolute = {os.fsencode(os.path.abspath(root)) for root in roots}
+        absolute = {os.fsencode(os.path.abspath(root)) for root in arguments.paths("roots", roots)}
         prefixes = [root if root == b"/" else root + b"/" for root in absolute]
         self._prefixes = sorted(prefixes, key=len, reverse=True)
 
@@ -38,8 +40,10 @@ class FileEventProcessor:
 
         Left out: directories, paths that the patterns leave out, and kinds that are no change (`opened`, `closed`).
         A move from a name that is wanted to one that is not is a `deleted`; the other way round it is a `created`.
+
+        Raises UsageError for what is no list of events.
         """
-        return [event for event in self.select(events) if event is not None]
+        return [event for event in self.select(checked_events(events)) if event is not None]
 
     def select(self, events: Iterable[FileEvent]) -> list[FileEvent | None]:
         """As `filter_relevant_events`, with None in the place of each event that is left out."""
@@ -73,9 +77,11 @@ class FileEventProcessor:
 
         Returns:
             New list, by time; what has the same time is grouped by directory. The events given are not changed.
+
+        Raises UsageError for what is no list of events, and for a period that is none.
         """
-        if not 0 <= debounce_period < float("inf"):
-            raise UsageError(f"debounce_period is {debounce_period!r}", hint="must be seconds from 0")
+        events = checked_events(events)
+        arguments.seconds("debounce_period", debounce_period, 0.0, SECONDS_MAX)
         bursts: list[FileEvent] = []
         open_at: dict[_Key, int] = {}
         for event in sorted(_without_busy_moves(events), key=lambda event: event.timestamp):

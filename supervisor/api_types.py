@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import math
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, List, Optional  # noqa: UP035 - the specification's own spelling
 
 from shardwatch.aggregator.file_event import FileEvent
+from shardwatch.shard.contract import arguments
 from shardwatch.shard.contract.errors import UsageError
+from shardwatch.shard.contract.shown import shown
 
 if TYPE_CHECKING:
     from shardwatch.shard.contract.settings import Settings
@@ -30,6 +30,17 @@ EXCLUDE_PATTERNS = (
 )
 BACKENDS = ("auto", "inotify", "polling", "native")
 DURABILITIES = ("process", "power")
+#: Longest name of a group, and largest priority.
+GROUP_CHARS_MAX = 200
+PRIORITY_MAX = 2**31 - 1
+#: Ranges of the fields that are seconds, and of those that are whole numbers.
+_SECONDS = (
+    ("debounce_period", 0.0, 3600.0),
+    ("batch_timeout", 0.0, 86_400.0),
+    ("lease_s", 0.001, 86_400.0),
+    ("ready_timeout_s", 0.001, 86_400.0),
+)
+_COUNTS = (("batch_size", 1, 1_000_000), ("queue_size", 1, 1_000_000_000), ("shards", 0, 1024))
 
 
 @dataclass
@@ -139,29 +150,31 @@ class WatcherConfig:
         _globs("exclude_patterns", self.exclude_patterns)
         if not self.ast_file_patterns:
             raise UsageError("WatcherConfig.ast_file_patterns is empty", hint="no file would ever be reported; use ['*']")
-        _seconds("debounce_period", self.debounce_period, 0.0, 3600.0)
-        _seconds("batch_timeout", self.batch_timeout, 0.0, 86_400.0)
-        _seconds("lease_s", self.lease_s, 0.001, 86_400.0)
-        _seconds("ready_timeout_s", self.ready_timeout_s, 0.001, 86_400.0)
-        _count("batch_size", self.batch_size, 1, 1_000_000)
-        _count("queue_size", self.queue_size, 1, 1_000_000_000)
-        _count("shards", self.shards, 0, 1024)
+        for name, least, most in _SECONDS:
+            arguments.seconds(f"WatcherConfig.{name}", getattr(self, name), least, most)
+        for name, low, high in _COUNTS:
+            arguments.whole(f"WatcherConfig.{name}", getattr(self, name), low, high)
         if self.max_file_size is not None:
-            _count("max_file_size", self.max_file_size, 0, 1 << 62)
+            arguments.whole("WatcherConfig.max_file_size", self.max_file_size, 0, 1 << 62)
         _choice("backend", self.backend, BACKENDS)
         _choice("durability", self.durability, DURABILITIES)
         for name in ("recursive_monitoring", "follow_symlinks", "report_moves"):
             if not isinstance(getattr(self, name), bool):
                 raise _bad(name, getattr(self, name), "True or False")
-        if not isinstance(self.group, str) or not self.group:
-            raise _bad("group", self.group, "a name that is not empty")
-        if self.state_dir is not None and not isinstance(self.state_dir, (str, os.PathLike)):
-            raise _bad("state_dir", self.state_dir, "a path, or None for a temporary directory")
+        group = arguments.text("WatcherConfig.group", self.group, GROUP_CHARS_MAX)
+        if not group.isprintable() or group != group.strip():
+            raise _bad("group", group, "printable characters, without a blank at either end")
+        if self.state_dir is not None:
+            arguments.path("WatcherConfig.state_dir", self.state_dir)
         if not isinstance(self.priorities, Mapping):
             raise _bad("priorities", self.priorities, "a map of globs to whole numbers")
+        _globs("priorities", list(self.priorities))
         for glob, priority in self.priorities.items():
-            if not isinstance(glob, str) or not glob or isinstance(priority, bool) or not isinstance(priority, int):
-                raise _bad("priorities", {glob: priority}, "a map of globs to whole numbers")
+            if isinstance(priority, bool) or not isinstance(priority, int) or abs(priority) > PRIORITY_MAX:
+                raise UsageError(
+                    f"WatcherConfig.priorities is {shown(priority)} for {shown(glob)}",
+                    hint=f"must be a whole number between {-PRIORITY_MAX} and {PRIORITY_MAX}",
+                )
 
     def settings(self, roots: Sequence[bytes]) -> Settings:
         """The engine's settings for these roots (absolute, normalised)."""
@@ -187,29 +200,32 @@ class WatcherConfig:
         )
 
 
+def checked_config(config: object) -> WatcherConfig:
+    """The config, or the default one for None. Raises UsageError for what is none."""
+    if config is None:
+        return WatcherConfig()
+    if not isinstance(config, WatcherConfig):
+        raise arguments.wrong("config", config, "a WatcherConfig, or None")
+    return config
+
+
 def _bad(name: str, value: Any, wanted: str) -> UsageError:
-    return UsageError(f"WatcherConfig.{name} is {value!r}", hint=f"must be {wanted}")
+    return arguments.wrong(f"WatcherConfig.{name}", value, wanted)
 
 
 def _globs(name: str, value: Any) -> None:
+    """Each must be a pattern that the service can use; those that match nothing are found when monitoring starts."""
     if isinstance(value, (str, bytes)) or not isinstance(value, Sequence):
         raise _bad(name, value, "a list of globs")
     for glob in value:
         if not isinstance(glob, str) or not glob:
-            raise _bad(name, value, "a list of globs, none of them empty")
-
-
-def _seconds(name: str, value: Any, least: float, most: float) -> None:
-    good = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
-    if not good or not least <= value <= most:
-        raise _bad(name, value, f"seconds between {least:g} and {most:g}")
-
-
-def _count(name: str, value: Any, least: int, most: int) -> None:
-    if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
-        raise _bad(name, value, f"a whole number between {least} and {most}")
+            raise _bad(name, glob, "a list of globs, none of them empty")
+        try:
+            glob.encode()
+        except UnicodeEncodeError:
+            raise _bad(name, glob, "a list of globs that are valid Unicode; write ? for another byte") from None
 
 
 def _choice(name: str, value: Any, allowed: Sequence[str]) -> None:
-    if value not in allowed:
+    if not isinstance(value, str) or value not in allowed:
         raise _bad(name, value, "one of " + ", ".join(allowed))

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import os
+from collections.abc import Iterable
 from pathlib import Path
 
 from shardwatch.shard.contract.errors import UsageError
@@ -19,9 +20,13 @@ def wrong(name: str, value: object, wanted: str) -> UsageError:
 
 
 def seconds(name: str, value: object, least: float, most: float) -> float:
-    """A finite number of seconds, both bounds allowed; an int is taken too, a bool is not."""
-    if isinstance(value, (int, float)) and not isinstance(value, bool) and least <= value <= most:
-        return float(value)
+    """A number of seconds, both bounds allowed; an int is taken too, a bool is not."""
+    try:
+        number = float(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else math.nan
+    except OverflowError:
+        number = math.nan
+    if least <= number <= most:
+        return number
     raise wrong(name, value, f"seconds between {least:g} and {most:g}")
 
 
@@ -53,6 +58,23 @@ def path(name: str, value: object) -> Path:
     if not found or "\0" in found:
         raise wrong(name, found, "a path that is not empty and has no zero byte")
     return Path(found)
+
+
+def paths(name: str, value: object) -> list[Path]:
+    """Paths in any collection, or a single one."""
+    if isinstance(value, str | bytes | os.PathLike):
+        value = [value]
+    try:
+        return [path(f"one of {name}", item) for item in value]  # type: ignore[attr-defined]
+    except TypeError:
+        raise wrong(name, value, "a list of paths, or one path") from None
+
+
+def items(name: str, value: object) -> list[object]:
+    """What a collection holds; a text is none."""
+    if isinstance(value, str | bytes) or not isinstance(value, Iterable):
+        raise wrong(name, value, "a list")
+    return list(value)
 
 
 def is_finite(value: object) -> bool:
