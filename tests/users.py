@@ -11,12 +11,12 @@ import os
 import shutil
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
+import session
 from cli_process import GUARD_S, environment
 
 #: Who attacks, and who is attacked (or root is).
@@ -29,7 +29,7 @@ def commons() -> Iterator[Path]:
     """A directory of root's that everyone can enter, for the homes of users. pytest's own tmp_path is closed to them."""
     if os.geteuid() != 0:
         pytest.skip("acts as two other users, which only root can")
-    path = Path(tempfile.mkdtemp(prefix="sw-", dir="/tmp"))
+    path = session.place()
     path.chmod(0o755)
     yield path
     shutil.rmtree(path, ignore_errors=True)

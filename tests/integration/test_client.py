@@ -421,6 +421,7 @@ def test_the_python_example_works(service: FakeService) -> None:
     _example([sys.executable, str(ROOT / "docs/examples/worker.py")], service)
 
 
+@pytest.mark.needs("node", "npm")
 def test_the_javascript_example_works(service: FakeService, tmp_path: Path, node_zeromq: Path) -> None:
     """docs/examples/worker.mjs, as it stands, with npm's zeromq."""
     service.put("/r/a")

@@ -12,7 +12,7 @@ from running import running, settings_for, walk
 from shardwatch.aggregator.client import ExtractClient
 from shardwatch.supervisor.read_ahead import blocks_read, read_ahead
 
-pytestmark = pytest.mark.root
+pytestmark = [pytest.mark.root, pytest.mark.needs("mkfs.ext4")]
 
 
 def plant(at: Path) -> None:

@@ -10,11 +10,11 @@ import os
 import shutil
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import session
 from cli_process import environment
 from running import Running, settings_for
 from waiting import eventually
@@ -69,11 +69,12 @@ class Waiting:
 @pytest.fixture
 def home() -> Iterator[Path]:
     """A home directory with a short path, for the sockets of the service in it."""
-    path = Path(tempfile.mkdtemp(prefix="sw-", dir="/tmp"))
+    path = session.place()
     yield path
     shutil.rmtree(path, ignore_errors=True)
 
 
+@pytest.mark.needs("node", "npm")
 def test_whoever_waits_for_batches_survives_the_service(
     home: Path, tmp_path: Path, node_zeromq: Path, no_leaks: None
 ) -> None:

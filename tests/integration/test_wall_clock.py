@@ -17,6 +17,7 @@ from cli_process import lines_of, run
 from running import Consumer, Running, consuming, running, settings_for
 from waiting import eventually
 
+pytestmark = pytest.mark.needs("faketime")
 HOUR_S = 3600
 _LIBRARIES = ("/usr/lib", "/usr/lib64", "/usr/local/lib")
 

@@ -174,6 +174,7 @@ def test_mtimes_in_1970_and_2100(scene: Scene, at: Path) -> None:
     assert scene.story(at) == {"past.json": "modified", "future.json": "modified"}
 
 
+@pytest.mark.needs("rsync")
 def test_size_and_mtime_kept(scene: Scene, at: Path) -> None:
     """`touch -d`, `cp -p` and `rsync -t` bring other content with the same size and mtime: each is `modified`."""
     when = "2020-02-02 02:02:02"
