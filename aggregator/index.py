@@ -12,16 +12,17 @@ import sqlite3
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Final
 
 from shardwatch.aggregator import plain
 from shardwatch.aggregator.debts import Debts
 from shardwatch.aggregator.index_schema import Connect, connect, open_database
-from shardwatch.aggregator.merge import GONE, Changes, Known, Ticks, burial, merge
+from shardwatch.aggregator.merge import Changes, Known, Ticks, burial, merge, tombstone
+from shardwatch.aggregator.row import ROW, Row
 from shardwatch.aggregator.storage import progress
 from shardwatch.aggregator.streams import Streams
 from shardwatch.shard.contract.paths import join
-from shardwatch.shard.contract.wire import Entry, Gone, Listing, Looks
+from shardwatch.shard.contract.wire import Gone, Listing, Looks
 
 #: Ticks reserved ahead durably: after a crash of the machine a start goes on above them, so that none is given twice.
 _TICKS_RESERVED: Final = 1 << 20
@@ -33,30 +34,6 @@ _BY_NAME_MAX: Final = 48
 _BY_INODE: Final = "entry_by_inode"
 
 _KNOWN = "name, directory, kind, dev, ino, nlink, size, mtime_ns, ctime_ns, racy, lane, tick, born, died, made"
-_ROW = (
-    "e.tick, e.lane, e.born, e.died, e.made, e.kind, e.directory, d.path, e.name, e.size, e.mtime_ns, e.at_ns,"
-    " e.dev, e.ino"
-    " FROM entry e JOIN directory d ON d.id = e.dir"
-)
-
-
-class Row(NamedTuple):
-    """What the index knows of one path."""
-
-    tick: int
-    lane: int
-    born: int
-    died: int
-    made: int
-    kind: int
-    directory: bool
-    path: bytes
-    size: int
-    mtime_ns: int
-    at_ns: int
-    #: With size and mtime_ns, of a file that is gone too: they tell a rename.
-    dev: int
-    ino: int
 
 
 class Index:
@@ -67,6 +44,7 @@ class Index:
         durability: `process` or `power`.
         lane_of: priority of an absolute path; None where all are 0.
         directories: whether directories are events.
+        content_only: whether a file is told as modified only where its content may be another.
         connect: opens the file.
         wall_ns: ns since 1970, as the looks of shards have it.
     """
@@ -78,11 +56,13 @@ class Index:
         durability: str = "process",
         lane_of: Callable[[bytes], int] | None = None,
         directories: bool = False,
+        content_only: bool = False,
         connect: Connect = connect,
         wall_ns: Callable[[], int] = time.time_ns,
     ) -> None:
         self._lane_of = lane_of
         self._directories_are_events = directories
+        self._content_only = content_only
         self._db, state = open_database(path, connect)
         self.path = path
         self.incarnation = state.incarnation
@@ -164,7 +144,8 @@ class Index:
         `stops`: anchors below the directory: what is below them is not this record's to delete.
         """
         id_, new = self._id(record.path)
-        if new and self._lane_of is None and not self._directories_are_events and record.path not in self.owed:
+        simple = self._lane_of is None and not self._directories_are_events and not record.births
+        if new and simple and record.path not in self.owed:
             made = plain.populate(self._db, id_, record.entries, record.at, self._ticks)
             if made is not None:
                 self.files += made[0]
@@ -184,13 +165,15 @@ class Index:
                 arguments.append(record.upto)
             known = self._known(sql, arguments)
         owed = [n for n in self.owed.get(record.path, ()) if _within(n, record.after, record.upto)]
-        self._merge(id_, record.path, known, record.entries, (), True, record.at, stops, owed)
+        self._merge(id_, record, known, (), True, stops, owed)
 
     def apply_looks(self, record: Looks, stops: Iterable[bytes]) -> None:
         """Some names of a directory."""
         id_, new = self._id(record.path)
-        if not new and record.entries and not record.absent and record.path not in self.owed:
-            rewritten = plain.rewrite(self._db, id_, record.entries, record.at, self._ticks, linked=self._by_inode)
+        if not new and record.entries and not record.absent and not record.births and record.path not in self.owed:
+            rewritten = plain.rewrite(
+                self._db, id_, record.entries, record.at, self._ticks, linked=self._by_inode, content_only=self._content_only
+            )
             if rewritten is not None:
                 self.written += rewritten
                 return
@@ -202,7 +185,7 @@ class Index:
             for name in names:
                 known.update(self._known(f"SELECT {_KNOWN} FROM entry WHERE dir=? AND name=?", [id_, name]))
         owed = [n for n in names if n in self.owed.get(record.path, ())]
-        self._merge(id_, record.path, known, record.entries, record.absent, False, record.at, stops, owed)
+        self._merge(id_, record, known, record.absent, False, stops, owed)
 
     def apply_gone(self, record: Gone, stops: Iterable[bytes]) -> None:
         """An anchor is not there: everything of it goes."""
@@ -230,21 +213,20 @@ class Index:
     def _merge(
         self,
         id_: int,
-        path: bytes,
+        record: Listing | Looks,
         known: dict[tuple[bytes, int], Known],
-        entries: list[Entry],
         absent: Iterable[bytes],
         complete: bool,
-        at: int,
         stops: Iterable[bytes],
         owed: list[bytes],
     ) -> None:
+        path, entries, at = record.path, record.entries, record.at
         lanes: dict[bytes, int] | int = 0
         if self._lane_of is not None:
             lanes = {e[0]: self._lane_of(join(path, e[0])) for e in entries}
         changes = merge(
             known, entries, absent, complete=complete, at=at, ticks=self._ticks, lane_of=lanes,
-            directories_are_events=self._directories_are_events,
+            directories_are_events=self._directories_are_events, births=record.births, content_only=self._content_only,
         )  # fmt: skip
         if owed:
             self.debts.pay(path, owed, at)
@@ -266,13 +248,13 @@ class Index:
         if changes.updates:
             many(
                 "UPDATE entry SET kind=?, dev=?, ino=?, nlink=?, size=?, mtime_ns=?, ctime_ns=?, racy=?,"
-                " tick=?, died=?, made=?, at_ns=? WHERE name=? AND directory=? AND dir=?",
+                " tick=?, died=?, made=?, at_ns=?, birth_ns=? WHERE name=? AND directory=? AND dir=?",
                 [(*row, id_) for row in changes.updates],
             )
         if changes.inserts:
             many(
                 "INSERT INTO entry (name, directory, kind, dev, ino, nlink, size, mtime_ns, ctime_ns, racy, lane, tick, at_ns,"
-                " dir, born, made, died) VALUES (?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14,?12,?12,0)",
+                " birth_ns, dir, born, made, died) VALUES (?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14,?15,?12,?12,0)",
                 [(*row, id_) for row in changes.inserts],
             )
         self.files += changes.files
@@ -304,11 +286,10 @@ class Index:
                     if tick is None:
                         changes.forgotten.append((known.name, known.directory))
                     else:
-                        keep = (known.dev, known.ino, known.nlink, known.size, known.mtime_ns)
-                        changes.updates.append((GONE, *keep, 0, False, tick, tick, known.made, at, known.name, known.directory))
+                        changes.updates.append(tombstone(known, tick, at))
                     changes.files -= 1 - known.directory
                     changes.directories -= known.directory
-                    if not known.directory:
+                    if not known.directory and known.ino:
                         changes.linked[known.dev, known.ino] = known.nlink
                 if changes:
                     self._write(id_, changes)
@@ -369,7 +350,7 @@ class Index:
 
     def pending(self, lane: int, after: int, limit: int) -> list[Row]:
         """Rows of a lane with a later tick, oldest first."""
-        rows = self._rows(f"SELECT {_ROW} WHERE e.lane=? AND e.tick>? ORDER BY e.tick LIMIT ?", (lane, after, limit))
+        rows = self._rows(f"SELECT {ROW} WHERE e.lane=? AND e.tick>? ORDER BY e.tick LIMIT ?", (lane, after, limit))
         if rows and rows[-1].tick > self._ticks.last:  # a group that passed it would miss all that comes before it
             raise sqlite3.DatabaseError(f"a row has the tick {rows[-1].tick}, the last one given is {self._ticks.last}")
         return rows
@@ -381,7 +362,7 @@ class Index:
         for begin in range(0, len(ordered), 500):
             some = ordered[begin : begin + 500]
             marks = ",".join("?" * len(some))
-            rows += self._rows(f"SELECT {_ROW} WHERE e.lane=? AND e.tick IN ({marks}) ORDER BY e.tick", (lane, *some))
+            rows += self._rows(f"SELECT {ROW} WHERE e.lane=? AND e.tick IN ({marks}) ORDER BY e.tick", (lane, *some))
         return rows
 
     def _rows(self, sql: str, arguments: Sequence[object]) -> list[Row]:

@@ -91,7 +91,10 @@ def open_index(path: Path, settings: Settings) -> tuple[Index, list[str]]:
     notes: list[str] = []
 
     def attempt() -> Index:
-        return Index(path, durability=settings.durability, lane_of=lane_function(settings), directories=settings.directories)
+        return Index(
+            path, durability=settings.durability, lane_of=lane_function(settings), directories=settings.directories,
+            content_only=settings.content_only,
+        )  # fmt: skip
 
     try:
         index = attempt()

@@ -16,9 +16,9 @@ from typing import Any, Final, NamedTuple
 from shardwatch.shard.contract.errors import ShardwatchError
 
 #: The schema of `sql/index.sql`.
-SCHEMA: Final = 4
+SCHEMA: Final = 5
 #: Schema -> script in `sql/` that leads from it to the next one.
-STEPS: Final[Mapping[int, str]] = {1: "index_1_to_2.sql", 2: "index_2_to_3.sql", 3: "index_3_to_4.sql"}
+STEPS: Final[Mapping[int, str]] = {1: "index_1_to_2.sql", 2: "index_2_to_3.sql", 3: "index_3_to_4.sql", 4: "index_4_to_5.sql"}
 _SQL: Final = Path(__file__).with_name("sql")
 #: Tables of every schema.
 _TABLES: Final = frozenset({"state", "directory", "entry", "owed", "anchor", "stream"})

@@ -14,9 +14,11 @@ from zlib import crc32
 from msgspec import UNSET, Struct
 
 from shardwatch.aggregator.protocol import Event, Fresh, path_fields
+from shardwatch.shard.contract.identity import moved
 
-#: (tick, lane, born, died, made, kind, directory, path, size, mtime_ns, at_ns, dev, ino): `aggregator.index.Row` is one.
-RowTuple = tuple[int, int, int, int, int, int, bool, bytes, int, int, int, int, int]
+#: (tick, lane, born, died, made, kind, directory, path, size, mtime_ns, at_ns, dev, ino, ctime_ns, birth_ns):
+#: `aggregator.row.Row` is one.
+RowTuple = tuple[int, int, int, int, int, int, bool, bytes, int, int, int, int, int, int, int]
 #: What a rename keeps of a file: dev, ino, size, mtime_ns.
 Identity = tuple[int, int, int, int]
 
@@ -181,7 +183,7 @@ class Choice:
         assert keys is not None
         leased, fenced = lane.leased, lane.fenced
         blocked = bool(leased or fenced)
-        for tick, _, born, died, made, kind, directory, path, size, mtime_ns, at_ns, _, _ in rows:
+        for tick, _, born, died, made, kind, directory, path, size, mtime_ns, at_ns, _, _, _, _ in rows:
             if not kind and born > handed:
                 continue
             key = path + b"/" if directory else path
@@ -203,17 +205,19 @@ class Choice:
             keys.append(key)
 
     def pair(self) -> None:
-        """Makes one `moved` of a `deleted` and a `created` event where it is certain: the same file (inode, size and mtime),
-        whose source the group was handed and whose destination it was not, both in this batch, and no other name of it.
+        """Makes one `moved` of a `deleted` and a `created` event where it is certain: the same file (`identity.moved`; inode,
+        size and mtime), whose source the group was handed and whose destination it was not, both in this batch, and no other
+        name of it.
 
         Both rows stay on the lease. What is not certain stays two events, which say the same to a mirror.
         """
         if not self.gone:
             return
-        sources: dict[Identity, int | None] = {}
-        targets: dict[Identity, int | None] = {}
+        #: Identity -> (tick, when the source was changed last, or when the destination was made).
+        sources: dict[Identity, tuple[int, int] | None] = {}
+        targets: dict[Identity, tuple[int, int] | None] = {}
         for rows, handed in self.chunks:
-            for tick, _, born, died, made, kind, directory, _, size, mtime_ns, _, dev, ino in rows:
+            for tick, _, born, died, made, kind, directory, _, size, mtime_ns, _, dev, ino, ctime_ns, birth_ns in rows:
                 if directory or not ino:
                     continue
                 if not kind:
@@ -222,13 +226,17 @@ class Choice:
                     side = targets if born > handed or 0 < died <= handed < made else None
                 if side is not None:
                     identity = (dev, ino, size, mtime_ns)
-                    side[identity] = None if identity in side else tick
-        pairs = {tick: sources[identity] for identity, tick in targets.items() if tick and sources.get(identity)}
+                    side[identity] = None if identity in side else (tick, birth_ns if kind else ctime_ns)
+        pairs: dict[int, int] = {}
+        for identity, target in targets.items():
+            source = sources.get(identity)
+            if target and source and moved(source[1], target[1]):
+                pairs[target[0]] = source[0]
         if not pairs:
             return
         by_tick = {event.tick: event for event in self.events}
-        for target, source in pairs.items():
-            event, left = by_tick.get(target), by_tick.get(source or 0)
+        for came, went in pairs.items():
+            event, left = by_tick.get(came), by_tick.get(went)
             if isinstance(event, Event) and isinstance(left, Event) and event.event_type == "created":
                 event.event_type = "moved"
                 event.moved_from, event.moved_from_b64 = left.path, left.path_b64

@@ -6,13 +6,16 @@ of another, in that order.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from types import MappingProxyType
+from typing import Final, NamedTuple
 
+from shardwatch.shard.contract.identity import Verdict, compare
 from shardwatch.shard.contract.wire import DIRECTORY, Entry
 
 GONE = 0
+_NO_BIRTHS: Final[Mapping[bytes, int]] = MappingProxyType({})
 
 
 class Known(NamedTuple):
@@ -35,11 +38,12 @@ class Known(NamedTuple):
     made: int
 
 
-#: (kind, dev, ino, nlink, size, mtime_ns, ctime_ns, racy, tick, died, made, at_ns, name, directory): ready for an UPDATE.
-Update = tuple[int, int, int, int, int, int, int, bool, int, int, int, int, bytes, int]
-#: (name, directory, kind, dev, ino, nlink, size, mtime_ns, ctime_ns, racy, lane, tick, at_ns): ready for an INSERT, where
-#: born = made = tick and died = 0.
-Insert = tuple[bytes, int, int, int, int, int, int, int, int, bool, int | None, int, int]
+#: (kind, dev, ino, nlink, size, mtime_ns, ctime_ns, racy, tick, died, made, at_ns, birth_ns, name, directory): ready for an
+#: UPDATE.
+Update = tuple[int, int, int, int, int, int, int, bool, int, int, int, int, int, bytes, int]
+#: (name, directory, kind, dev, ino, nlink, size, mtime_ns, ctime_ns, racy, lane, tick, at_ns, birth_ns): ready for an INSERT,
+#: where born = made = tick and died = 0.
+Insert = tuple[bytes, int, int, int, int, int, int, int, int, bool, int | None, int, int, int]
 
 
 @dataclass
@@ -84,21 +88,6 @@ class Ticks:
         return tick <= self.handed.get(lane, 0)
 
 
-def same(known: Known, entry: Entry) -> bool:
-    """An equal stat proves that nothing changed, unless the known one was racy (git's "racy" problem: two writes within one
-    tick of a coarse clock)."""
-    return (
-        known.kind == entry[1]
-        and known.ctime_ns == entry[7]
-        and known.mtime_ns == entry[6]
-        and known.size == entry[5]
-        and known.ino == entry[3]
-        and known.dev == entry[2]
-        and known.nlink == entry[4]
-        and not known.racy
-    )
-
-
 def merge(
     known: dict[tuple[bytes, int], Known],
     entries: Iterable[Entry],
@@ -109,6 +98,8 @@ def merge(
     ticks: Ticks,
     lane_of: dict[bytes, int] | int | None,
     directories_are_events: bool,
+    births: Mapping[bytes, int] = _NO_BIRTHS,
+    content_only: bool = False,
 ) -> Changes:
     """Compares what was seen in one directory with its rows.
 
@@ -119,9 +110,11 @@ def merge(
         complete: every row left in `known` that was not seen is gone.
         at: wall clock of the look, ns.
         lane_of: lane of new rows: one for all, or by name.
+        births: of names that came by a rename: when the file was made, ns since 1970.
+        content_only: as `identity.compare` has it.
     """
     changes = Changes()
-    births: list[Entry] = []
+    new: list[Entry] = []
     for entry in entries:
         name, kind = entry[0], entry[1]
         about = 1 if kind == DIRECTORY else 0
@@ -130,15 +123,18 @@ def merge(
             _bury(changes, other, at, ticks)
         row = known.pop((name, about), None)
         if row is None:
-            births.append(entry)
+            new.append(entry)
         elif row.kind == GONE:
-            _revive(changes, row, entry, at, ticks)
-        elif about == 0 and not same(row, entry):
+            _revive(changes, row, entry, at, ticks, births.get(name, 0))
+        elif about == 0:
+            verdict = compare(row[2:10], entry[1:9], content_only=content_only)
+            if verdict is Verdict.SAME:
+                continue
             tick = row.tick
-            if row.lane is not None and ticks.seen(row.lane, tick):
+            if verdict is Verdict.CHANGED and row.lane is not None and ticks.seen(row.lane, tick):
                 tick = ticks.next()
-            changes.updates.append((*entry[1:9], tick, row.died, row.made, at, name, about))
-            if (row.dev, row.ino) != (entry[2], entry[3]):
+            changes.updates.append((*entry[1:9], tick, row.died, row.made, at, births.get(name, 0), name, about))
+            if row.ino != entry[3] and row.ino and entry[3]:
                 changes.linked[row.dev, row.ino] = row.nlink
             _link(changes, entry)
     for name in absent:
@@ -150,21 +146,21 @@ def merge(
         for row in known.values():
             if row.kind != GONE:
                 _bury(changes, row, at, ticks)
-    for entry in births:
+    for entry in new:
         about = 1 if entry[1] == DIRECTORY else 0
         lane: int | None = None
         tick = 0
         if not about or directories_are_events:
             lane = lane_of.get(entry[0], 0) if isinstance(lane_of, dict) else lane_of
             tick = ticks.next()
-        changes.inserts.append((entry[0], about, *entry[1:9], lane, tick, at))
+        changes.inserts.append((entry[0], about, *entry[1:9], lane, tick, at, births.get(entry[0], 0)))
         _link(changes, entry)
         _count(changes, about, 1)
     return changes
 
 
 def _link(changes: Changes, entry: Entry) -> None:
-    if entry[4] > 1:
+    if entry[4] > 1 and entry[3]:
         changes.linked.setdefault((entry[2], entry[3]), 0)
         changes.links = True
 
@@ -187,33 +183,22 @@ def _bury(changes: Changes, row: Known, at: int, ticks: Ticks) -> None:
     _count(changes, row.directory, -1)
     if row.directory:
         changes.gone_directories.append(row.name)
-    else:
+    elif row.ino:
         changes.linked[row.dev, row.ino] = row.nlink
     tick = burial(row, ticks)
     if tick is None:
         changes.forgotten.append((row.name, row.directory))
     else:
-        changes.updates.append(
-            (
-                GONE,
-                row.dev,
-                row.ino,
-                row.nlink,
-                row.size,
-                row.mtime_ns,
-                0,
-                False,
-                tick,
-                tick,
-                row.made,
-                at,
-                row.name,
-                row.directory,
-            )
-        )
+        changes.updates.append(tombstone(row, tick, at))
 
 
-def _revive(changes: Changes, row: Known, entry: Entry, at: int, ticks: Ticks) -> None:
+def tombstone(row: Known, tick: int, at: int) -> Update:
+    """What stays of a row that is gone: which file it was, since that tells a rename."""
+    stat = (row.dev, row.ino, row.nlink, row.size, row.mtime_ns, row.ctime_ns)
+    return (GONE, *stat, False, tick, tick, row.made, at, 0, row.name, row.directory)
+
+
+def _revive(changes: Changes, row: Known, entry: Entry, at: int, ticks: Ticks, birth_ns: int) -> None:
     _count(changes, row.directory, 1)
     tick, died, made = row.tick, row.died, row.made
     if row.lane is not None:
@@ -221,5 +206,5 @@ def _revive(changes: Changes, row: Known, entry: Entry, at: int, ticks: Ticks) -
             tick = made = ticks.next()
         else:
             died = 0  # no group was told that it was gone
-    changes.updates.append((*entry[1:9], tick, died, made, at, row.name, row.directory))
+    changes.updates.append((*entry[1:9], tick, died, made, at, birth_ns, row.name, row.directory))
     _link(changes, entry)

@@ -9,17 +9,20 @@ from __future__ import annotations
 from typing import Any, Final
 
 from shardwatch.aggregator.merge import Ticks
+from shardwatch.shard.contract.identity import Verdict, compare
 from shardwatch.shard.contract.wire import DIRECTORY, FILE, Entry
 
-_ROW: Final = "dir, name, directory, kind, dev, ino, nlink, size, mtime_ns, ctime_ns, racy, lane, tick, at_ns, born, made, died"
-_FILE: Final = f"INSERT INTO entry ({_ROW}) VALUES (?1,?2,0,?3,?4,?5,?6,?7,?8,?9,?10,0,?11,?12,?11,?11,0)"
-_DIRECTORY: Final = f"INSERT INTO entry ({_ROW}) VALUES (?1,?2,1,{DIRECTORY},0,0,0,0,0,0,0,NULL,0,?3,0,0,0)"
+_ROW: Final = (
+    "dir, name, directory, kind, dev, ino, nlink, size, mtime_ns, ctime_ns, racy, lane, tick, at_ns, born, made, died, birth_ns"
+)
+_FILE: Final = f"INSERT INTO entry ({_ROW}) VALUES (?1,?2,0,?3,?4,?5,?6,?7,?8,?9,?10,0,?11,?12,?11,?11,0,0)"
+_DIRECTORY: Final = f"INSERT INTO entry ({_ROW}) VALUES (?1,?2,1,{DIRECTORY},0,0,0,0,0,0,0,NULL,0,?3,0,0,0,0)"
 _KNOWN: Final = (
     "SELECT name, kind, dev, ino, nlink, size, mtime_ns, ctime_ns, racy, lane, tick, directory FROM entry"
     " WHERE dir=? AND name>=? AND name<=? LIMIT ?"
 )
 _REWRITE: Final = (
-    "UPDATE entry SET dev=?, ino=?, size=?, mtime_ns=?, ctime_ns=?, racy=?, tick=?, at_ns=?"
+    "UPDATE entry SET dev=?, ino=?, size=?, mtime_ns=?, ctime_ns=?, racy=?, tick=?, at_ns=?, birth_ns=0"
     " WHERE dir=? AND name=? AND directory=0"
 )
 
@@ -38,7 +41,9 @@ def populate(db: Any, id_: int, entries: list[Entry], at: int, ticks: Ticks) -> 
     return len(files), len(entries) - len(files)
 
 
-def rewrite(db: Any, id_: int, entries: list[Entry], at: int, ticks: Ticks, *, linked: bool) -> int | None:
+def rewrite(
+    db: Any, id_: int, entries: list[Entry], at: int, ticks: Ticks, *, linked: bool, content_only: bool = False
+) -> int | None:
     """Looks at known files with one name each: one select for all, a narrow update for those that differ. Returns how many
     did; None where a name is new, gone, a link, a directory or one of several, or the directory holds far more than these.
 
@@ -57,11 +62,12 @@ def rewrite(db: Any, id_: int, entries: list[Entry], at: int, ticks: Ticks, *, l
             return None
         if linked and (row[2] != e[2] or row[3] != e[3]):
             return None
-        if row[8] or row[1:8] != e[1:8]:
-            changed.append((e, row[10], row[9]))
+        verdict = compare(row[1:9], e[1:9], content_only=content_only)
+        if verdict is not Verdict.SAME:
+            changed.append((e, row[10], row[9], verdict))
     updates = []
-    for e, tick, lane in changed:
-        if ticks.seen(lane, tick):
+    for e, tick, lane, verdict in changed:
+        if verdict is Verdict.CHANGED and ticks.seen(lane, tick):
             tick = ticks.next()
         updates.append((e[2], e[3], e[5], e[6], e[7], e[8], tick, at, id_, e[0]))
     if updates:

@@ -10,6 +10,7 @@ import sys
 import time
 from typing import Final
 
+from shardwatch.shard.contract.identity import RACY_NS_MAX, racy
 from shardwatch.shard.contract.paths import join
 from shardwatch.shard.contract.wire import DIRECTORY, FILE, INT_MAX, INT_MIN, LINK, Entry
 
@@ -85,6 +86,18 @@ def identity(fd: int) -> tuple[int, int]:
     return st.st_dev, st.st_ino
 
 
+def leads_to(path: bytes, fd: int, *, follow: bool = False) -> bool:
+    """Whether a path still leads to the directory open at `fd`, as far as it can be said: one that was moved away leaves a hint."""
+    try:
+        there = open_directory(path, follow=follow)
+    except OSError as error:
+        return error.errno not in ABSENT
+    try:
+        return os.path.sameopenfile(there, fd)
+    finally:
+        os.close(there)
+
+
 def is_bare(path: bytes, *, follow: bool = False) -> bool:
     """Whether nothing lies at a path, or an empty directory, like a mount point without its filesystem."""
     try:
@@ -105,8 +118,10 @@ def coarse_ns() -> int:
     return time.clock_gettime_ns(_CLOCK_REALTIME_COARSE) if sys.platform == "linux" else time.time_ns()
 
 
-def entry_of(name: bytes, st: os.stat_result, coarse: int) -> Entry | None:
+def entry_of(name: bytes, st: os.stat_result, coarse: int, *, invented: bool = False) -> Entry | None:
     """What an lstat begun after `coarse` says; None for what is no file, directory or link (FIFO, socket, device).
+
+    `invented`: the inode number is made up, so it is left out.
 
     Of a directory only its existence counts. What the index can't hold, times beyond the year 2262 and inodes of 64 bits, ends
     at its bounds.
@@ -119,7 +134,8 @@ def entry_of(name: bytes, st: os.stat_result, coarse: int) -> Entry | None:
     dev, ino, mtime, ctime = st.st_dev, st.st_ino, st.st_mtime_ns, st.st_ctime_ns
     if dev > INT_MAX or ino > INT_MAX or not (INT_MIN <= mtime <= INT_MAX and INT_MIN <= ctime <= INT_MAX):
         dev, ino, mtime, ctime = (max(INT_MIN, min(number, INT_MAX)) for number in (dev, ino, mtime, ctime))
-    return (name, kind, dev, ino, st.st_nlink, st.st_size, mtime, ctime, ctime >= coarse)
+    early = ctime + RACY_NS_MAX > coarse and racy(ctime, coarse)
+    return (name, kind, dev, 0 if invented else ino, st.st_nlink, st.st_size, mtime, ctime, early)
 
 
 def directory_entry(name: bytes) -> Entry:

@@ -26,7 +26,7 @@ class Place:
         self.node: Node | None = None
         #: The plan says so: the filesystem tells nothing of remote changes, or the user wants it.
         self.polled = anchor.backend == "polling"
-        #: (dev, ino) of the directory that was last scanned here.
+        #: `Filesystems.identity` of the directory that was last scanned here.
         self.identity: tuple[int, int] | None = None
         #: True once its absence has been said.
         self.missing = False

@@ -9,6 +9,7 @@ from shardwatch.shard.contract.filter import Filter
 from shardwatch.shard.contract.paths import join
 from shardwatch.shard.contract.wire import DIRECTORY, Entry
 from shardwatch.shard.disk import ABSENT, coarse_ns, directory_entry, entry_of, loops, stat_through
+from shardwatch.shard.filesystems import Filesystems
 
 
 class Reader:
@@ -26,6 +27,7 @@ class Reader:
         self._state_name = os.path.basename(state_dir)
         self._recursive = recursive
         self._follow = follow
+        self.filesystems = Filesystems()
         self.looks = 0
         self.filtered = 0
         self.others = 0
@@ -62,6 +64,7 @@ class Reader:
         """What these names in the directory `path`, open at `fd`, are, each looked at after the clock `coarse` was read; None for
         nothing, or nothing of ours. Raises OSError where one can't be told: no fact."""
         follow, stat = self._follow, os.stat
+        device, invented = -1, False
         found: list[Entry | None] = []
         for name in names:
             try:
@@ -71,7 +74,10 @@ class Reader:
                     raise
                 found.append(None)
                 continue
-            entry = entry_of(name, st, coarse)
+            if st.st_dev != device:
+                device = st.st_dev
+                invented = self.filesystems.invents(device, name, fd)
+            entry = entry_of(name, st, coarse, invented=invented)
             self.others += entry is None
             found.append(entry)
         self.looks += len(found)

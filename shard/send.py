@@ -18,29 +18,34 @@ _RESEND_NS_MAX: Final = 30_000_000_000
 _RESEND_GAP_NS: Final = 50_000_000
 
 
-def listings(path: bytes, at: int, entries: list[Entry]) -> Iterator[Listing]:
+def listings(path: bytes, at: int, entries: list[Entry], births: dict[bytes, int] | None = None) -> Iterator[Listing]:
     """A large directory goes in parts, each covering a range of names."""
     after: bytes | None = None
     for begin in range(0, max(len(entries), 1), FRAME_ENTRIES_MAX):
         part = entries[begin : begin + FRAME_ENTRIES_MAX]
         upto = part[-1][0] if begin + FRAME_ENTRIES_MAX < len(entries) else None
-        yield Listing(path, at, part, after, upto)
+        yield Listing(path, at, part, after, upto, _of(part, births))
         after = upto
 
 
-def looks(path: bytes, at: int, entries: list[Entry], absent: list[bytes]) -> Iterator[Looks]:
+def looks(
+    path: bytes, at: int, entries: list[Entry], absent: list[bytes], births: dict[bytes, int] | None = None
+) -> Iterator[Looks]:
     """Many names of one directory go in parts too."""
     for begin in range(0, max(len(entries), len(absent)), FRAME_ENTRIES_MAX):
         end = begin + FRAME_ENTRIES_MAX
-        yield Looks(path, at, entries[begin:end], absent[begin:end])
+        part = entries[begin:end]
+        yield Looks(path, at, part, absent[begin:end], _of(part, births))
+
+
+def _of(entries: list[Entry], births: dict[bytes, int] | None) -> dict[bytes, int]:
+    return {entry[0]: births[entry[0]] for entry in entries if entry[0] in births} if births else {}
 
 
 class Stream:
     """One epoch of one shard. Knows no socket: `push` takes a frame and says whether it was taken; it must not block."""
 
-    def __init__(
-        self, shard: str, epoch: int, generation: int, push: Callable[[bytes], bool], *, service: str = ""
-    ) -> None:
+    def __init__(self, shard: str, epoch: int, generation: int, push: Callable[[bytes], bool], *, service: str = "") -> None:
         self.shard = shard
         self._service = service
         self.epoch = epoch

@@ -18,11 +18,12 @@ from shardwatch.shard.contract.limits import LOOKS_PER_DIRECTORY_MAX
 from shardwatch.shard.contract.paths import join
 from shardwatch.shard.contract.planfile import Anchor
 from shardwatch.shard.contract.wire import DIRECTORY, Entry, Gone, Record
-from shardwatch.shard.disk import ABSENT, coarse_ns, directory_entry, identity, loops, open_directory
+from shardwatch.shard.disk import ABSENT, coarse_ns, directory_entry, identity, leads_to, loops, open_directory
 from shardwatch.shard.doubts import Doubts, Place
 from shardwatch.shard.links import Links
 from shardwatch.shard.look import Reader
 from shardwatch.shard.mounts import Mounts
+from shardwatch.shard.renames import Renames, births
 from shardwatch.shard.send import listings, looks
 from shardwatch.shard.tree import Node, Top
 
@@ -73,6 +74,7 @@ class Territory:
         self.swept: dict[Node, int] = {}
         self.directories = 0
         self.files = 0
+        self.renames = Renames()
 
     @property
     def sweeps(self) -> bool:
@@ -92,11 +94,11 @@ class Territory:
                 return not place.missing
             self.doubts.add(place.anchor.path, place, None, b"", error)
             return False
-        st = os.fstat(fd)
+        identity = self.reader.filesystems.identity(fd)
         os.close(fd)
         # A root made again may have its predecessor's inode, but not its watch.
         unwatched = place.node is None or (place.node.wd < 0 and place.node not in self.swept)
-        return unwatched or (st.st_dev, st.st_ino) != place.identity
+        return unwatched or identity != place.identity
 
     def _off(self, place: Place) -> bool:
         """Whether the filesystem of the root is not mounted: what is seen in its place says nothing of it."""
@@ -116,9 +118,9 @@ class Territory:
             place.identity = None
             return
         try:
-            st = os.fstat(fd)
+            identity = self.reader.filesystems.identity(fd)
             below = path[len(place.anchor.path) :].lstrip(b"/")
-            if (st.st_dev, st.st_ino) == place.identity and below:
+            if identity == place.identity and below:
                 os.close(open_directory(below, follow=self._follow, at=fd))
         except OSError as error:
             certain = error.errno in ABSENT
@@ -159,8 +161,7 @@ class Territory:
                 self._emit(Gone(path, at))
             return
         try:
-            st = os.fstat(fd)
-            identity = (st.st_dev, st.st_ino)
+            identity = self.reader.filesystems.identity(fd)
             node = place.node
             if node is not None and (identity != place.identity or not node.alive or self._replaced(fd, node)):
                 self._cut(node)
@@ -179,26 +180,29 @@ class Territory:
 
     # -- scanning
 
-    def _scan(self, place: Place, top: Node, top_fd: int) -> Steps:
+    def _scan(self, place: Place, top: Node, top_fd: int, *, renamed: bool = False) -> Steps:
         """Lists the directory open at `top_fd`, which is registered for `top`, and everything new or old below it.
 
-        What links lead to comes last, what is behind few links before what is behind many: there are bounds (`Links.admits`).
+        `renamed`: all of it came here by a rename. What links lead to comes last, what is behind few links before what is
+        behind many: there are bounds (`Links.admits`).
         """
         found: list[tuple[Node, bytes]] = []
-        yield from self._scan_tree(place, top, top_fd, found)
+        yield from self._scan_tree(place, top, top_fd, found, renamed=renamed)
         while found:
             batch, found = sorted(found, key=lambda link: join(link[0].path(), link[1])), []
             for node, name in batch:
                 yield from self.reconcile(node, name, arrived=True, links=found)
 
-    def _scan_tree(self, place: Place, top: Node, top_fd: int, links: list[tuple[Node, bytes]]) -> Steps:
+    def _scan_tree(
+        self, place: Place, top: Node, top_fd: int, links: list[tuple[Node, bytes]], *, renamed: bool = False
+    ) -> Steps:
         """The same, save for what links lead to: they are added to `links`.
 
         Depth first through descriptors: a directory is entered from its parent's descriptor, so that no path is trusted
         and none is too long. A node that was cut meanwhile ends its part of the scan: what made it so has its own hint.
         """
         try:
-            frames = [(top_fd, top, *self._list(place, top, top_fd, place.relative(top.path())))]
+            frames = [(top_fd, top, *self._list(place, top, top_fd, place.relative(top.path()), renamed=renamed))]
         except OSError as error:
             os.close(top_fd)
             self.doubts.add(top.path(), place, top.parent, top.name, error)
@@ -221,7 +225,7 @@ class Territory:
                     continue
                 try:
                     child = self._enter(node, name, child_fd)
-                    frames.append((child_fd, child, *self._list(place, child, child_fd, below)))
+                    frames.append((child_fd, child, *self._list(place, child, child_fd, below, renamed=renamed)))
                     if self.doubts:
                         self.doubts.remove(child.path())
                 except OSError as error:
@@ -281,19 +285,8 @@ class Territory:
             self.swept.setdefault(node, 0)
             return
         self.swept.pop(node, None)
-        if other is not None and not self._leads_to(other, fd):
+        if other is not None and not leads_to(other.path(), fd, follow=self._follow):
             self._cut(other)
-
-    def _leads_to(self, node: Node, fd: int) -> bool:
-        """Whether the path of `node` still leads to the directory open at `fd` (a bind mount), or it was moved away."""
-        try:
-            there = open_directory(node.path(), follow=self._follow)
-        except OSError as error:
-            return error.errno not in ABSENT  # if it was moved, there is a hint where it was
-        try:
-            return os.path.sameopenfile(there, fd)
-        finally:
-            os.close(there)
 
     def _cut(self, node: Node) -> None:
         dead = node.cut()
@@ -304,7 +297,7 @@ class Territory:
         for one in dead:
             self.swept.pop(one, None)
 
-    def _list(self, place: Place, node: Node, fd: int, relative: bytes) -> tuple[bytes, list[bytes]]:
+    def _list(self, place: Place, node: Node, fd: int, relative: bytes, *, renamed: bool = False) -> tuple[bytes, list[bytes]]:
         """Lists one directory, emits what it holds, cuts children that are gone; returns (relative, names to descend into)."""
         path = node.path()
         at = self.wall_ns()
@@ -320,7 +313,8 @@ class Territory:
             if digest == self.swept[node]:
                 return relative, self._descend(path, subdirectories)
             self.swept[node] = digest
-        for listing in listings(path, at, entries):
+        born = births(fd, entries) if renamed else self.renames.births(node, fd, entries)
+        for listing in listings(path, at, entries, born):
             self._emit(listing)
         return relative, self._descend(path, subdirectories)
 
@@ -406,20 +400,24 @@ class Territory:
                 absent.append(name)
             else:
                 entries.append(entry)
-        self._emit_looks(node, path, at, entries, absent)
+        self._emit_looks(node, path, at, entries, absent, self.renames.births(node, fd, entries, looked))
         return self.unsure(node, there)
 
-    def _emit_looks(self, node: Node, path: bytes, at: int, entries: list[Entry], absent: list[bytes]) -> None:
+    def _emit_looks(
+        self, node: Node, path: bytes, at: int, entries: list[Entry], absent: list[bytes], born: dict[bytes, int] | None = None
+    ) -> None:
         if node in self.swept:
             self.swept[node] = 0  # the last listing is not the last word any more
-        for record in looks(path, at, entries, absent):
+        for record in looks(path, at, entries, absent, born):
             self._emit(record)
 
-    def reconcile(self, node: Node, name: bytes, *, arrived: bool, links: list[tuple[Node, bytes]] | None = None) -> Steps:
+    def reconcile(
+        self, node: Node, name: bytes, *, arrived: bool, renamed: bool = False, links: list[tuple[Node, bytes]] | None = None
+    ) -> Steps:
         """Something that is or was a directory changed there: makes the tree agree with the disk, whatever happened.
 
-        `arrived`: it was made or moved there, so what is there is scanned even if it is the directory that was known.
-        `links`: see `_scan_tree`.
+        `arrived`: it was made or moved there, so what is there is scanned even if it is the directory that was known. `renamed`:
+        it was moved. `links`: see `_scan_tree`.
         """
         if not node.alive:
             return
@@ -466,7 +464,10 @@ class Territory:
             os.close(fd)
             self.doubts.add(path, place, node, name, error)
             return
-        yield from self._scan(place, entered, fd) if links is None else self._scan_tree(place, entered, fd, links)
+        if links is None:
+            yield from self._scan(place, entered, fd, renamed=renamed)
+        else:
+            yield from self._scan_tree(place, entered, fd, links)
 
     def _look_from_above(self, place: Place, node: Node, name: bytes, error: OSError) -> None:
         """No directory of that name could be opened (`error`): says what is there, as seen from its parent."""

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from typing import Final
 
 from shardwatch.shard.again import look_again
-from shardwatch.shard.backend.base import Backend, Hints
+from shardwatch.shard.backend.base import Arrival, Backend, Hints
 from shardwatch.shard.contract.limits import ANCHOR_CHECK_S, PENDING_NAMES_MAX, next_beat
 from shardwatch.shard.contract.wire import Baseline, Synced
 from shardwatch.shard.doubts import Place
@@ -63,7 +63,7 @@ class Watcher:
         self._clock = clock
         self._poll_ns = poll_ns
         self._mounts = mounts
-        self._directories: dict[tuple[Node, bytes], bool] = {}
+        self._directories: dict[tuple[Node, bytes], Arrival] = {}
         self._urgent: deque[Steps] = deque()
         self._scans: deque[Steps] = deque()
         #: Places whose scan is queued but not begun.
@@ -109,13 +109,14 @@ class Watcher:
         self.hints += hints.count
         self._territory.links.translate(hints)
         self._settle.add(now, hints.names)
-        for key, arrived in hints.directories.items():
-            self._directories[key] = arrived or self._directories.get(key, False)
+        self._territory.renames.add(hints.came)
+        for key, arrival in hints.directories.items():
+            self._directories[key] = max(arrival, self._directories.get(key, Arrival.NONE))
         if hints.selves and any(node.parent is None for node in hints.selves):
             self._check_anchors(self._territory.places)
         for node in hints.selves:
             if node.parent is not None and node.alive:  # its parent may have no watch to tell
-                self._directories.setdefault((node.parent, node.name), False)
+                self._directories.setdefault((node.parent, node.name), Arrival.NONE)
         if hints.overflow:
             self.overflows += 1
         if hints.overflow or len(self._directories) > _DIRECTORIES_MAX:
@@ -229,10 +230,13 @@ class Watcher:
         """Makes jobs of the hints that are due: directories at once, names when they have settled."""
         if self._directories:
             found, self._directories = self._directories, {}
-            for (node, name), arrived in found.items():
-                self._urgent.append(self._territory.reconcile(node, name, arrived=arrived))
+            for (node, name), arrival in found.items():
+                self._urgent.append(self._follow(node, name, arrival))
         for node, names in self._settle.due(self._clock()).items():
             self._urgent.append(self._territory.look(node, names))
+
+    def _follow(self, node: Node, name: bytes, arrival: Arrival) -> Steps:
+        return self._territory.reconcile(node, name, arrived=arrival > Arrival.NONE, renamed=arrival is Arrival.RENAMED)
 
     def _timers(self, now: int) -> None:
         if now >= self._check_at:
@@ -259,12 +263,15 @@ class Watcher:
     def _check_mounts(self) -> None:
         """What was mounted or unmounted inside an anchor is looked at like a directory that arrived; the anchor itself, and
         what is above it, shows in the anchor's identity."""
-        for point in self._mounts.changed() if self._mounts is not None else ():
+        changed = self._mounts.changed() if self._mounts is not None else ()
+        if changed:
+            self._territory.reader.filesystems.forget()
+        for point in changed:
             above, name = os.path.split(point)
             for place in self._territory.places:
                 node = place.find(above)
                 if node is not None:
-                    self._directories[node, name] = True
+                    self._directories[node, name] = Arrival.MADE
 
     def _next_places(self) -> list[Place]:
         """Few anchors are all looked at each time; of many, a part, so that each has its turn within four."""
@@ -312,13 +319,13 @@ class Watcher:
         self,
         token: int,
         earlier: deque[Steps],
-        directories: dict[tuple[Node, bytes], bool],
+        directories: dict[tuple[Node, bytes], Arrival],
         names: dict[Node, set[bytes] | None],
     ) -> Steps:
         for job in earlier:
             yield from job
-        for (node, name), arrived in directories.items():
-            yield from self._territory.reconcile(node, name, arrived=arrived)
+        for (node, name), arrival in directories.items():
+            yield from self._follow(node, name, arrival)
         for node, some in names.items():
             yield from self._territory.look(node, some)
         if self._territory.sweeps:

@@ -113,6 +113,7 @@ class WatcherConfig:
         priorities: gitignore glob -> priority; higher is handed over first, first in first out within one.
         max_file_size: bytes; `process_file_events` refuses larger files. None: no limit.
         follow_symlinks: whether links to directories are descended into.
+        content_only: True: no change of mode, owner or attributes alone is reported.
         durability: `process` survives any crash of the programs, `power` also one of the machine.
         report_moves: True: renames arrive as `moved` where they are certain; False: as `deleted` and `created`.
         group: the name under which the service remembers what was handed over.
@@ -133,6 +134,7 @@ class WatcherConfig:
     priorities: Optional[dict[str, int]] = None  # noqa: UP045 - as its neighbours
     max_file_size: int | None = None
     follow_symlinks: bool = False
+    content_only: bool = False
     durability: str = "process"
     report_moves: bool = False
     group: str = "watcher"
@@ -158,7 +160,7 @@ class WatcherConfig:
             arguments.whole("WatcherConfig.max_file_size", self.max_file_size, 0, 1 << 62)
         _choice("backend", self.backend, BACKENDS)
         _choice("durability", self.durability, DURABILITIES)
-        for name in ("recursive_monitoring", "follow_symlinks", "report_moves"):
+        for name in ("recursive_monitoring", "follow_symlinks", "content_only", "report_moves"):
             if not isinstance(getattr(self, name), bool):
                 raise _bad(name, getattr(self, name), "True or False")
         group = arguments.text("WatcherConfig.group", self.group, GROUP_CHARS_MAX)
@@ -187,6 +189,7 @@ class WatcherConfig:
             exclude=tuple(self.exclude_patterns),
             recursive=self.recursive_monitoring,
             follow_symlinks=self.follow_symlinks,
+            content_only=self.content_only,
             settle_ms=settle_ms,
             settle_ms_max=max(1000, 4 * settle_ms),
             batch_size_max=self.batch_size,

@@ -17,6 +17,7 @@ from typing import Final, Protocol
 from shardwatch.aggregator.index_open import keeper
 from shardwatch.aggregator.index_read import IndexReader, Known, Stat
 from shardwatch.shard.contract.filter import Filter
+from shardwatch.shard.contract.identity import alike
 from shardwatch.shard.contract.paths import is_exact, join
 from shardwatch.shard.contract.settings import Settings
 from shardwatch.shard.contract.wire import DIRECTORY, FILE, INT_MAX, INT_MIN, LINK
@@ -161,6 +162,10 @@ class Tree:
         return {(name, directory): found} if self._keeps(path, bool(directory)) else {}
 
 
+def _agree(known: Known, there: Known) -> bool:
+    return known == there or all(alike(known.get(key), there.get(key)) for key in known.keys() | there.keys())
+
+
 def _loops(path: bytes) -> bool:
     """Whether it is a link to a directory that the path has passed already, or in which it lies."""
     if not os.path.islink(path):
@@ -221,8 +226,8 @@ class Audit:
             findings.directories += 1
             findings.files += sum(1 for _, directory in there if not directory)
             known = self._reader.names(path)
-            if known != there:
-                names = {key[0] for key in known.keys() | there.keys() if known.get(key) != there.get(key)}
+            if known != there:  # mostly they are equal in everything
+                names = {key[0] for key in known.keys() | there.keys() if not alike(known.get(key), there.get(key))}
                 suspects.update(dict.fromkeys(join(path, name) for name in names))
             self._progress(findings.directories)
         self._left_out.update(self._tree.unreadable)
@@ -248,14 +253,14 @@ class Audit:
             self._sync()
             for path, there in before:
                 known = self._reader.at(*os.path.split(path))
-                if known == there or not self._compared(path):
+                if _agree(known, there) or not self._compared(path):
                     del left[path]
                     continue
-                left[path] = left[path] + 1 if self._tree.at(path) == there else 0
+                left[path] = left[path] + 1 if _agree(there, self._tree.at(path)) else 0
                 if left[path] < _STILL:
                     continue
                 del left[path]
                 for key in sorted(known.keys() | there.keys()):
-                    if known.get(key) != there.get(key):
+                    if not alike(known.get(key), there.get(key)):
                         found.append(Difference(path, bool(key[1]), there.get(key), known.get(key)))
         return found, list(left)

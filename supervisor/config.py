@@ -54,6 +54,7 @@ class Config(BaseModel):
     recursive: bool = Field(True, description="false: only the files directly in a root")
     follow_symlinks: bool = Field(False, description="go into links to directories")
     directories: bool = Field(False, description="report directories as events too")
+    content_only: bool = Field(False, description="report no changes of mode, owner and attributes alone")
     settle_ms: Whole = Field(50, ge=0, le=60_000, description="quiet time of a path before it is looked at")
     settle_ms_max: Whole = Field(1000, ge=0, le=600_000, description="longest wait for quiet")
     batch_size_max: Whole = Field(1000, ge=1, le=100_000, description="events in one batch")
@@ -81,6 +82,7 @@ FLAGS: Final[Mapping[str, str]] = {
     "exclude": "--exclude GLOB",
     "default_excludes": "--no-default-excludes",
     "directories": "--directories",
+    "content_only": "--content-only",
     "settle_ms": "--settle-ms N",
     "hold_for_vcs": "--hold-for-vcs",
     "shards": "--shards N",

@@ -5,8 +5,10 @@ from __future__ import annotations
 import contextlib
 import os
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+
+from waiting import eventually
 
 
 def _mount(*arguments: str | Path) -> None:
@@ -40,6 +42,71 @@ def cold_disk(at: Path, fill: Callable[[Path], None], size: int = 64 << 20) -> I
         yield at
     finally:
         subprocess.run(["umount", "-l", at], check=True)
+
+
+class Image:
+    """A filesystem of a test's own in a file, mounted at `at` by a loop device; gone at the end of the block. Needs root.
+
+    `mkfs`: the command that makes it, without the file.
+    """
+
+    def __init__(self, at: Path, mkfs: Sequence[str], size: int = 64 << 20) -> None:
+        self.at = at
+        self._file = at.with_name(at.name + ".img")
+        self._mkfs = mkfs
+        self._size = size
+        self._mounted = False
+
+    def __enter__(self) -> Image:
+        self.at.mkdir(parents=True, exist_ok=True)
+        with self._file.open("wb") as f:
+            f.truncate(self._size)
+        subprocess.run([*self._mkfs, self._file], check=True, capture_output=True)
+        self.mount()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._mounted:
+            subprocess.run(["umount", "-l", self.at], check=True, capture_output=True)
+
+    def mount(self) -> None:
+        _mount("-o", "loop", self._file, self.at)
+        self._mounted = True
+
+    def unmount(self) -> None:
+        """Not lazily, so that the filesystem is gone from the kernel; whoever still looks at it delays that."""
+
+        def gone() -> bool:
+            return subprocess.run(["umount", self.at], check=False, capture_output=True).returncode == 0
+
+        eventually(gone, 30)
+        self._mounted = False
+
+    def mount_elsewhere(self) -> None:
+        """Unmounts it and mounts it again, under another device number."""
+        before = self.at.stat().st_dev
+        found = subprocess.run(["findmnt", "-n", "-o", "SOURCE", self.at], check=True, capture_output=True, text=True)
+        loop = found.stdout.strip()
+        self.unmount()
+        other = self._file.with_suffix(".other")
+        other.write_bytes(bytes(1 << 20))
+        with contextlib.ExitStack() as stack:
+            subprocess.run(["losetup", loop, other], check=True)
+            stack.callback(subprocess.run, ["losetup", "-d", loop], check=True)
+            stack.enter_context(number_taken(before, self.at))
+            self.mount()
+        assert self.at.stat().st_dev != before, "the device number is the same"
+
+
+@contextlib.contextmanager
+def number_taken(dev: int, near: Path) -> Iterator[None]:
+    """Some other filesystem without a device of its own has this device number, if it was one of those. Needs root."""
+    with contextlib.ExitStack() as stack:
+        for number in range(64 if os.major(dev) == 0 else 0):
+            other = stack.enter_context(small_disk(near.with_name(f"{near.name}-{os.urandom(4).hex()}-{number}"), "1m"))
+            if other.stat().st_dev == dev:
+                break
+        yield
 
 
 def fill(directory: Path) -> Path:

@@ -10,7 +10,7 @@ FILE = 1
 
 
 class FakeRow(NamedTuple):
-    """As aggregator.index.Row."""
+    """As aggregator.row.Row."""
 
     tick: int
     lane: int
@@ -25,6 +25,8 @@ class FakeRow(NamedTuple):
     at_ns: int
     dev: int = 0
     ino: int = 0
+    ctime_ns: int = 10
+    birth_ns: int = 0
 
 
 class FakeIndex:
@@ -41,20 +43,22 @@ class FakeIndex:
 
     # -- changes
 
-    def put(self, path: bytes, *, lane: int = 0, size: int = 1, directory: bool = False, ino: int = 0) -> None:
-        """The path is there, with this size (and inode)."""
+    def put(self, path: bytes, *, lane: int = 0, size: int = 1, directory: bool = False, ino: int = 0, birth: int = 5) -> None:
+        """The path is there, with this size (and inode, which came by a rename if it was elsewhere, and was made at `birth`)."""
         old = self.rows.get((path, directory))
         kind = 2 if directory else FILE
         if old is None:
             tick = self._next()
-            self._set(FakeRow(tick, lane, tick, 0, tick, kind, directory, path, size, size * 1000, tick * 10**9, 1, ino))
+            made = FakeRow(tick, lane, tick, 0, tick, kind, directory, path, size, size * 1000, tick * 10**9, 1, ino)
+            self._set(made._replace(birth_ns=birth))
             return
         seen = old.tick <= self.handed.get(old.lane, 0)
         tick = self._next() if seen else old.tick
         died, made = old.died, old.made
         if not old.kind:
             died, made = (died, tick) if seen else (0, made)
-        self._set(old._replace(tick=tick, died=died, made=made, kind=kind, size=size, mtime_ns=size * 1000, ino=ino))
+        new = old._replace(tick=tick, died=died, made=made, kind=kind, size=size, mtime_ns=size * 1000)
+        self._set(new._replace(ino=ino, birth_ns=birth))
 
     def remove(self, path: bytes, *, directory: bool = False) -> None:
         """The path is gone. Idempotent."""

@@ -1,4 +1,4 @@
--- Schema 4 of index.db: one row a path. Times are nanoseconds of the wall clock; paths and names are exact bytes.
+-- Schema 5 of index.db: one row a path. Times are nanoseconds of the wall clock; paths and names are exact bytes.
 CREATE TABLE state (
     one INTEGER PRIMARY KEY CHECK (one = 1),
     schema INTEGER NOT NULL,
@@ -37,6 +37,7 @@ CREATE TABLE entry (
     died INTEGER NOT NULL,
     made INTEGER NOT NULL,
     at_ns INTEGER NOT NULL,
+    birth_ns INTEGER NOT NULL DEFAULT 0, -- when the file was made, if it came by a rename: it proves that it is the one that is gone
     PRIMARY KEY (dir, name, directory)
 ) WITHOUT ROWID;
 CREATE UNIQUE INDEX entry_by_tick ON entry (lane, tick) WHERE lane IS NOT NULL;

@@ -2,22 +2,35 @@
 
 from __future__ import annotations
 
+from enum import IntEnum
 from typing import Protocol
 
 from shardwatch.shard.tree import Node
 
 
+class Arrival(IntEnum):
+    """How a directory came to where it is, as far as a hint says; of several hints the largest counts."""
+
+    #: Nothing says that it came: what is known of it is still so.
+    NONE = 0
+    #: It was made, or moved, or mounted there: it is scanned even if one of that name is known.
+    MADE = 1
+    #: It was renamed, so its files were somewhere before.
+    RENAMED = 2
+
+
 class Hints:
     """What a backend noticed since it was last asked. A hint says "look there", never what happened."""
 
-    __slots__ = ("count", "directories", "names", "overflow", "selves")
+    __slots__ = ("came", "count", "directories", "names", "overflow", "selves")
 
     def __init__(self) -> None:
         #: Names to look at, by directory.
         self.names: dict[Node, set[bytes]] = {}
-        #: (directory, name) that is or was a directory -> whether what is there must be scanned even if it is known:
-        #: it was made or moved there.
-        self.directories: dict[tuple[Node, bytes], bool] = {}
+        #: Those of them that came by a rename.
+        self.came: dict[Node, set[bytes]] = {}
+        #: (directory, name) that is or was a directory -> how it came there.
+        self.directories: dict[tuple[Node, bytes], Arrival] = {}
         #: Directories that were themselves deleted, moved or unmounted.
         self.selves: list[Node] = []
         #: Hints were lost: everything of this shard is in doubt.

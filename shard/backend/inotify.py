@@ -17,7 +17,7 @@ from collections import deque
 from typing import Final
 
 from shardwatch.shard.backend import calls
-from shardwatch.shard.backend.base import Hints
+from shardwatch.shard.backend.base import Arrival, Hints
 from shardwatch.shard.backend.calls import (
     IN_ATTRIB,
     IN_CLOSE_WRITE,
@@ -45,8 +45,7 @@ _MASK: Final = (
 )  # fmt: skip
 #: Of a directory that only leads somewhere: whether it is still where it was.
 _MASK_SELF: Final = IN_DELETE_SELF | IN_MOVE_SELF | IN_ONLYDIR
-_SPECIAL: Final = IN_ISDIR | IN_DELETE_SELF | IN_MOVE_SELF | IN_UNMOUNT | IN_Q_OVERFLOW | IN_IGNORED
-_ARRIVED: Final = IN_CREATE | IN_MOVED_TO
+_SPECIAL: Final = IN_ISDIR | IN_MOVED_TO | IN_DELETE_SELF | IN_MOVE_SELF | IN_UNMOUNT | IN_Q_OVERFLOW | IN_IGNORED
 _HEAD: Final = struct.Struct("iI4xI").unpack_from
 
 _READ_BYTES: Final = 1 << 18
@@ -251,11 +250,16 @@ class InotifyBackend:
             self._twins.pop(wd, None)
             for place in places:
                 place.wd = -1
+        elif name and not mask & IN_ISDIR:
+            for place in places:
+                hints.names.setdefault(place, set()).add(name)
+                hints.came.setdefault(place, set()).add(name)
+            return
         elif name:
-            arrived = bool(mask & _ARRIVED)
+            arrival = Arrival.RENAMED if mask & IN_MOVED_TO else Arrival.MADE if mask & IN_CREATE else Arrival.NONE
             for place in places:
                 key = (place, name)
-                hints.directories[key] = arrived or hints.directories.get(key, False)
+                hints.directories[key] = max(arrival, hints.directories.get(key, Arrival.NONE))
             return
         if mask & (IN_IGNORED | IN_DELETE_SELF | IN_MOVE_SELF | IN_UNMOUNT):
             hints.selves.extend(places)

@@ -25,7 +25,7 @@ from watchdog.events import (
 )
 from watchdog.observers import Observer
 
-from shardwatch.shard.backend.base import Hints
+from shardwatch.shard.backend.base import Arrival, Hints
 from shardwatch.shard.tree import Node, Waypoint
 
 #: watchdog's default asks for opens too, and its own walk then feeds it for ever (DESIGN.md, "The problem").
@@ -129,11 +129,11 @@ class NativeBackend(FileSystemEventHandler):
         for step in names[:-1]:
             below = node.child(step)
             if below is None:
-                hints.directories[(node, step)] = True
+                hints.directories[(node, step)] = Arrival.MADE
                 return
             node = below
         if directory:
-            hints.directories[(node, name)] = True
+            hints.directories[(node, name)] = Arrival.MADE
         else:
             hints.names.setdefault(node, set()).add(name)
 

@@ -7,7 +7,7 @@ from typing import Final, TypeVar
 T = TypeVar("T", int, float)
 
 #: Version of the frames between shards and aggregator. Both sides refuse any other.
-WIRE_VERSION: Final = 2
+WIRE_VERSION: Final = 3
 #: Largest frame either side accepts, bytes. A listing is split well before that.
 FRAME_BYTES_MAX: Final = 8 << 20
 #: Entries after which a frame is closed and sent. One SQLite transaction takes several frames. While it is made, and while it is

@@ -26,6 +26,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     follow_symlinks: bool = False
     #: True: directories are reported as events of their own too.
     directories: bool = False
+    #: True: a file is reported as modified only where its content may be another; False: also when its mode, owner or
+    #: attributes are.
+    content_only: bool = False
     settle_ms: int = 50
     settle_ms_max: int = 1000
     batch_size_max: int = 1000

@@ -33,8 +33,8 @@ _Kind = Annotated[int, Meta(ge=FILE, le=LINK)]
 _Name = Annotated[bytes, Meta(min_length=1, max_length=4096)]
 _Path = Annotated[bytes, Meta(min_length=1)]
 
-#: (name, kind, dev, ino, nlink, size, mtime_ns, ctime_ns, racy): one lstat. `racy`: the coarse clock read before the lstat
-#: was not past ctime, so an equal stat later proves nothing.
+#: (name, kind, dev, ino, nlink, size, mtime_ns, ctime_ns, racy): one lstat. `ino` is 0 where the filesystem invents the numbers.
+#: `racy`: it was too early after ctime, so an equal stat later proves nothing. What they are worth: `identity`.
 Entry = tuple[_Name, _Kind, _Int, _Int, _Int, _Int, _Int, _Int, bool]
 
 
@@ -48,6 +48,9 @@ class Listing(msgspec.Struct, tag=1, array_like=True, frozen=True):
     #: Exclusive lower and inclusive upper bound of the names covered; None is open. A large directory comes in parts.
     after: bytes | None = None
     upto: bytes | None = None
+    #: Of files that came here by a rename, also of a directory above: when each was made (statx(2), ns since 1970). Only where
+    #: the filesystem knows.
+    births: dict[bytes, _Int] = {}
 
 
 class Looks(msgspec.Struct, tag=2, array_like=True, frozen=True):
@@ -57,6 +60,8 @@ class Looks(msgspec.Struct, tag=2, array_like=True, frozen=True):
     at: _Int
     entries: list[Entry]
     absent: list[_Name]
+    #: As of a `Listing`.
+    births: dict[bytes, _Int] = {}
 
 
 class Gone(msgspec.Struct, tag=3, array_like=True, frozen=True):

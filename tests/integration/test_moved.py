@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from filesystems import filesystem
 from running import Consumer, Running, consuming, running, settings_for
 from waiting import eventually
 
@@ -71,3 +72,31 @@ def test_in_and_out_are_no_moves(followed: tuple[Running, Consumer], root: Path,
     service.assert_mirrored(consumer, root)
     assert told(consumer, root) == {("deleted", "a/a0.ast.json"), ("created", "a/in.ast.json")}
     eventually(lambda: consumer.error is None)
+
+
+@pytest.mark.root
+@pytest.mark.parametrize("way", ["created", "renamed from outside"])
+def test_a_later_file_with_the_same_inode_has_not_moved(tmp_path: Path, state_dir: Path, no_leaks: None, way: str) -> None:
+    """ext4 gives the inode of a removed file to the next one. Its size and time are made equal; its content is another's."""
+    with filesystem("ext4", tmp_path / "fs") as made:
+        root = made.at / "root"
+        root.mkdir()
+        old, new = root / "a.ast.json", root / "b.ast.json"
+        old.write_text("one")
+        os.utime(old, (10**9, 10**9))
+        with running(state_dir, settings_for(root, settle_ms=20)) as service, consuming(state_dir) as consumer:
+            service.assert_mirrored(consumer, root)
+            consumer.events.clear()
+            inode = old.stat().st_ino
+            service.client.hold("both in one batch", 30)
+            old.unlink()
+            at = new if way == "created" else made.at / "elsewhere.json"
+            at.write_text("two")
+            os.utime(at, (10**9, 10**9))
+            if at != new:
+                at.rename(new)
+            assert new.stat().st_ino == inode
+            service.client.sync(60, patience_s=20)
+            service.client.unhold("both in one batch")
+            service.assert_mirrored(consumer, root)
+            assert told(consumer, root) == {("deleted", "a.ast.json"), ("created", "b.ast.json")}

@@ -84,7 +84,7 @@ class Model:
             assert all(key not in g.mirror for g in self.groups), "forgotten, though somebody was handed it"
             assert row.kind != GONE
         for update in changes.updates:
-            key = update[12], update[13]
+            key = update[13], update[14]
             row = self.rows[key]
             fields = ("kind", "dev", "ino", "nlink", "size", "mtime_ns", "ctime_ns", "racy", "tick", "died", "made")
             self.rows[key] = row._replace(**dict(zip(fields, update[:11], strict=True)))

@@ -483,7 +483,11 @@ def test_a_rename_is_one_event(index: FakeIndex) -> None:
     assert moves(pull(group, index)) == [("created", "/r/a", None)]
 
 
-@pytest.mark.parametrize("case", ["unknown source", "known destination", "other inode", "other size", "two names", "torn"])
+UNCERTAIN = ["unknown source", "known destination", "other inode", "other size", "two names", "torn"]
+UNCERTAIN += ["inode used again", "no birth time"]
+
+
+@pytest.mark.parametrize("case", UNCERTAIN)
 def test_what_is_not_certain_is_two_events(index: FakeIndex, case: str) -> None:
     """PROTOCOL 21: else two events, or one of them where the other is nothing to this group."""
     group = made(index)
@@ -500,7 +504,8 @@ def test_what_is_not_certain_is_two_events(index: FakeIndex, case: str) -> None:
     index.remove(b"/r/a")
     if case == "two names":
         index.remove(b"/r/c")
-    index.put(b"/r/b", size=4 if case == "other size" else 3, ino=8 if case == "other inode" else 7)
+    birth = {"inode used again": 11, "no birth time": 0}.get(case, 5)
+    index.put(b"/r/b", size=4 if case == "other size" else 3, ino=8 if case == "other inode" else 7, birth=birth)
     batches = [pull(group, index, 1 if case == "torn" else 100)]
     if case == "torn":
         batches.append(pull(group, index, 1))

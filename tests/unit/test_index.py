@@ -13,9 +13,10 @@ import pytest
 
 from shardwatch.aggregator import index as index_module
 from shardwatch.aggregator import index_open, index_schema
-from shardwatch.aggregator.index import Index, Row
+from shardwatch.aggregator.index import Index
 from shardwatch.aggregator.index_open import RootFinder, fingerprint, keeper, lane_function, open_index
 from shardwatch.aggregator.index_schema import IndexVersionError
+from shardwatch.aggregator.row import Row
 from shardwatch.shard.contract.settings import Settings
 from shardwatch.shard.contract.wire import DIRECTORY, FILE, Entry, Gone, Listing, Looks
 
@@ -662,6 +663,7 @@ def test_each_step_of_the_schema_leads_to_the_next(tmp_path: Path) -> None:
         db.execute("ALTER TABLE state DROP COLUMN service")
         db.execute("ALTER TABLE state DROP COLUMN life")
         db.execute("DROP INDEX entry_gone")
+        db.execute("ALTER TABLE entry DROP COLUMN birth_ns")
         db.execute("CREATE INDEX entry_by_inode ON entry (ino, dev) WHERE nlink > 1 AND kind <> 0")
         db.execute("UPDATE state SET schema = 1")
     db.close()

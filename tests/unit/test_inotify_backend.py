@@ -16,7 +16,7 @@ import pytest
 from waiting import eventually
 
 from shardwatch.shard.backend import calls, inotify
-from shardwatch.shard.backend.base import Hints
+from shardwatch.shard.backend.base import Arrival, Hints
 from shardwatch.shard.backend.inotify import InotifyBackend
 from shardwatch.shard.tree import Node, Top
 
@@ -98,11 +98,22 @@ def test_directories_are_hints_of_their_own(watched: Watched) -> None:
     (watched.base / "d").mkdir()
     (watched.base / "e").mkdir()
     (watched.base / "e").rmdir()
-    assert watched.take().directories == {(watched.root, b"d"): True, (watched.root, b"e"): True}
+    assert watched.take().directories == {(watched.root, b"d"): Arrival.MADE, (watched.root, b"e"): Arrival.MADE}
     (watched.base / "d").chmod(0o700)
-    assert watched.take().directories == {(watched.root, b"d"): False}
+    assert watched.take().directories == {(watched.root, b"d"): Arrival.NONE}
     (watched.base / "d").rename(watched.base / "g")
-    assert watched.take().directories == {(watched.root, b"d"): False, (watched.root, b"g"): True}
+    assert watched.take().directories == {(watched.root, b"d"): Arrival.NONE, (watched.root, b"g"): Arrival.RENAMED}
+
+
+def test_a_name_that_came_by_a_rename_is_said_to(watched: Watched) -> None:
+    """It is a hint like any other, and one that a file may have moved; what was written there is not."""
+    (watched.base / "a").write_text("1")
+    watched.take()
+    (watched.base / "a").rename(watched.base / "b")
+    (watched.base / "c").write_text("2")
+    hints = watched.take()
+    assert hints.names == {watched.root: {b"a", b"b", b"c"}}
+    assert hints.came == {watched.root: {b"b"}}
 
 
 def test_a_directory_tells_its_own_end(watched: Watched) -> None:

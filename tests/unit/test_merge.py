@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from shardwatch.aggregator.merge import GONE, Changes, Known, Ticks, burial, merge, same
+from shardwatch.aggregator.merge import GONE, Changes, Known, Ticks, burial, merge
 from shardwatch.shard.contract.wire import DIRECTORY, FILE, LINK, Entry
 
 
@@ -33,13 +33,13 @@ def directory_row(name: bytes = b"f", **fields: Any) -> Known:
 
 def run(
     rows: list[Known], entries: Sequence[Entry] = (), absent: Sequence[bytes] = (), *, complete: bool = False, handed: int = 0,
-    last: int = 50, lane_of: dict[bytes, int] | int = 0, directories: bool = False,
+    last: int = 50, lane_of: dict[bytes, int] | int = 0, directories: bool = False, content_only: bool = False,
 ) -> Changes:  # fmt: skip
     ticks = Ticks(last)
     ticks.handed = {0: handed, 5: handed}
     return merge(
         {(r.name, r.directory): r for r in rows}, entries, absent, complete=complete, at=999, ticks=ticks, lane_of=lane_of,
-        directories_are_events=directories,
+        directories_are_events=directories, content_only=content_only,
     )  # fmt: skip
 
 
@@ -50,12 +50,28 @@ def test_an_equal_stat_is_no_change() -> None:
     assert (changes.files, changes.linked, changes.gone_directories) == (0, {}, [])
 
 
-@pytest.mark.parametrize("field", ["dev", "ino", "nlink", "size", "mtime", "ctime"])
+@pytest.mark.parametrize("field", ["ino", "size", "mtime", "ctime"])
 def test_any_difference_is_a_change(field: str) -> None:
     """Time of change above all: it can't be set back by a program."""
     changes = run([known()], [entry(**{field: 1234})], handed=7)
     assert [u[8] for u in changes.updates] == [51]
     assert changes.files == 0
+
+
+@pytest.mark.parametrize("fields", [{"dev": 9}, {"nlink": 2}, {"ino": 0}, {"dev": 9, "racy": True}], ids=str)
+def test_what_says_nothing_of_the_file_is_noted(fields: dict[str, Any]) -> None:
+    """A remount gives another device number to all of a tree: the rows take it over, and nobody is told."""
+    changes = run([known()], [entry(**fields)], handed=7)
+    assert [u[8] for u in changes.updates] == [7]
+    assert [u[:8] for u in changes.updates] == [entry(**fields)[1:9]]
+    assert changes.linked == ({(1, 10): 0} if "nlink" in fields else {})
+
+
+def test_content_only_notes_what_is_no_content() -> None:
+    """Another mode or owner changes nothing but the time of change."""
+    for fields, tick in (({"ctime": 1234}, 7), ({"ctime": 1234, "nlink": 2}, 7), ({"ctime": 1234, "size": 6}, 51)):
+        assert [u[8] for u in run([known()], [entry(**fields)], handed=7, content_only=True).updates] == [tick]
+        assert [u[8] for u in run([known()], [entry(**fields)], handed=7).updates] == [51]
 
 
 def test_a_link_that_becomes_a_file_is_a_change() -> None:
@@ -65,8 +81,7 @@ def test_a_link_that_becomes_a_file_is_a_change() -> None:
 
 def test_a_racy_stat_proves_nothing() -> None:
     """PROTOCOL 7: what was looked at within the clock's tick of its change may have changed once more, unseen."""
-    assert not same(known(racy=1), entry())
-    assert same(known(), entry(racy=True))
+    assert not run([known()], [entry(racy=True)])
     changes = run([known(racy=1)], [entry()])
     assert [u[7] for u in changes.updates] == [False]
 
@@ -94,7 +109,7 @@ def test_of_a_directory_only_its_existence_counts() -> None:
 def test_a_file_that_becomes_a_directory_is_two_changes() -> None:
     """PROTOCOL 8: a deletion, then a creation, in one batch."""
     changes = run([known(tick=7, born=7)], [directory()], handed=7, directories=True)
-    assert [(u[0], u[8], u[13]) for u in changes.updates] == [(GONE, 51, 0)]
+    assert [(u[0], u[8], u[14]) for u in changes.updates] == [(GONE, 51, 0)]
     assert [(i[1], i[11]) for i in changes.inserts] == [(1, 52)]
     assert (changes.files, changes.directories) == (-1, 1)
 
@@ -137,9 +152,9 @@ def test_a_delete_of_what_was_handed_out_is_never_suppressed() -> None:
 
 
 def test_a_tombstone_remembers_which_file_it_was() -> None:
-    """Size, time and inode tell a rename later."""
+    """Size, times and inode tell a rename later."""
     changes = run([known(nlink=2)], absent=[b"f"], handed=7)
-    assert changes.updates[0][:8] == (GONE, 1, 10, 2, 5, 100, 0, False)
+    assert changes.updates[0][:8] == (GONE, 1, 10, 2, 5, 100, 100, False)
     assert changes.linked == {(1, 10): 2}
 
 

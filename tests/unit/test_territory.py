@@ -1122,7 +1122,7 @@ def test_a_sweep_says_what_was_looked_at_too_early_once_more(make: Callable[...,
     """PROTOCOL 7: one rule for hints, rescans and sweeps: an equal stat proves nothing if it is racy."""
     scene = make(watches_max=1)
     scene.put("a/f.json")
-    monkeypatch.setattr(look, "coarse_ns", lambda: 0)
+    monkeypatch.setattr(look, "coarse_ns", lambda: disk.coarse_ns() - 10**9)
     scene.rests()
     tick = scene.engine.index.tick
     assert scene.engine.index._db.execute("SELECT total(racy) FROM entry").fetchone() == (1,)

@@ -1,0 +1,34 @@
+"""A row of the index as groups read it. Pure; imported by `index` only."""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+#: What a SELECT of a `Row` begins with; the path is joined of two columns.
+ROW: Final = (
+    "e.tick, e.lane, e.born, e.died, e.made, e.kind, e.directory, d.path, e.name, e.size, e.mtime_ns, e.at_ns,"
+    " e.dev, e.ino, e.ctime_ns, e.birth_ns"
+    " FROM entry e JOIN directory d ON d.id = e.dir"
+)
+
+
+class Row(NamedTuple):
+    """What the index knows of one path."""
+
+    tick: int
+    lane: int
+    born: int
+    died: int
+    made: int
+    kind: int
+    directory: bool
+    path: bytes
+    size: int
+    mtime_ns: int
+    at_ns: int
+    #: With size and mtime_ns, of a file that is gone too: they tell a rename.
+    dev: int
+    ino: int
+    ctime_ns: int
+    #: When the file was made; known only of one that came by a rename, else 0.
+    birth_ns: int

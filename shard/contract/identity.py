@@ -1,0 +1,110 @@
+"""What makes two stats say "the same file, unchanged". The one place for it: every comparison of stats asks here. Pure.
+
+A file is known by a path, and compared by its kind, inode number, size and times. docs/filesystems.md has, for each filesystem,
+what these are worth there, as measured by `tests/integration/test_filesystems.py`.
+
+- **Time of change** (ctime) tells of every write and of every change of mode, owner, attributes and links, and no program can set
+  it. It is only as fine as the filesystem stores it, and as the clock that it is taken from: `racy`.
+- **Inode number**: another one is another file, except where the filesystem invents the numbers: there it is 0 in our records
+  (`INVENTS_INODES`), and 0 is compared with nothing. An equal number is no proof: it may be used again (`moved`).
+- **Device number**: no part of a file's identity. It belongs to the mount: after a reboot, or on another loop device, the
+  same file has another one. Where another filesystem is mounted in the place of the first, its files differ in time of change
+  or in their number, unless it is a copy of the image, block by block; then their contents are equal too.
+- **Number of links**: changes only together with the time of change, so by itself it proves nothing.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import Final
+
+#: statfs(2) f_type of filesystems whose inode numbers are made up while they are mounted (fat, exfat, ntfs3, fuse, cifs, smb2,
+#: smb, 9p, vboxsf): the same file may have another number after it was dropped from the cache. See linux/magic.h.
+INVENTS_INODES: Final = frozenset(
+    {0x4D44, 0x2011BAB0, 0x7366746E, 0x65735546, 0xFF534D42, 0xFE534D42, 0x517B, 0x01021997, 0x786F4256}
+)
+
+_MS: Final = 1_000_000
+_SECOND: Final = 1_000_000_000
+#: The largest unit in which a filesystem counts whole seconds: FAT has two.
+_SECONDS_NS: Final = 2 * _SECOND
+#: The same below a second: exFAT has 10 ms; no other that is known is coarser than that and finer than a second.
+_PARTS_NS: Final = 100 * _MS
+#: A time of change that lies further ahead is none that a clock of today will give again (it was set back, or the file was made
+#: so), so it is not racy for ever; one that is less ahead may be a server's, whose clock runs ahead of ours.
+_AHEAD_NS: Final = 60 * _SECOND
+
+
+class Verdict(Enum):
+    """What a stat means beside the known one."""
+
+    #: Nothing to write.
+    SAME = 0
+    #: The file is the same, and its content; something else of the stat is new. The row takes it over, and nobody is told.
+    NOTED = 1
+    #: Another file, or the same one changed, or nobody can tell.
+    CHANGED = 2
+
+
+def unit_ns(time_ns: int) -> int:
+    """The longest time that may lie between two changes which leave this same time of change, beyond the clock's own tick.
+
+    Filesystems store whole seconds (ext3, ext4 with inodes of 128 bytes, many a server), two of them (FAT), parts of a second, or
+    nanoseconds. Nothing says which; but a time that is a whole number of seconds is one of the first kind, or one of a billion.
+    """
+    if time_ns % _MS:
+        return 0
+    return _SECONDS_NS if time_ns % _SECOND == 0 else _PARTS_NS
+
+
+def racy(ctime_ns: int, coarse_ns: int) -> bool:
+    """Whether a stat that was taken after the coarse clock showed `coarse_ns` may stay equal through one more change: it happens
+    within the same tick of the clock, or within the same unit of the filesystem's times."""
+    return -_AHEAD_NS <= coarse_ns - ctime_ns <= 0 or 0 < coarse_ns - ctime_ns < unit_ns(ctime_ns)
+
+
+#: Longest time for which a stat is racy: who looks again after that knows.
+RACY_NS_MAX: Final = _SECONDS_NS
+
+
+#: (kind, dev, ino, nlink, size, mtime_ns, ctime_ns, racy): a wire.Entry without its name.
+Stat = tuple[int, int, int, int, int, int, int, bool | int]
+
+
+def compare(known: Stat, seen: Stat, *, content_only: bool = False) -> Verdict:
+    """What was seen at a path against what is known of it.
+
+    `content_only`: what changes the time of change alone (mode, owner, attributes, names) is only noted. A write that puts the
+    time of modification back, and keeps the size, is then not told either.
+    """
+    if known[:7] == seen[:7] and not known[7]:
+        return Verdict.SAME
+    kind, _, ino, _, size, mtime_ns, ctime_ns, was_racy = known
+    if kind != seen[0] or size != seen[4] or mtime_ns != seen[5] or (ino != seen[2] and ino and seen[2]):
+        return Verdict.CHANGED
+    if ctime_ns != seen[6] and not content_only:
+        return Verdict.CHANGED
+    if not was_racy:
+        return Verdict.NOTED
+    # A known time of change that is later than the last write was racy for a change of mode: a write would show in `mtime_ns`.
+    return Verdict.NOTED if content_only and mtime_ns + RACY_NS_MAX < ctime_ns else Verdict.CHANGED
+
+
+def alike(known: tuple[int, ...] | None, seen: tuple[int, ...] | None) -> bool:
+    """Whether an audit may take these for the same: (kind, dev, ino, nlink, size, mtime_ns, ctime_ns), or (kind,) of a directory,
+    or None for nothing."""
+    if known is None or seen is None or len(known) != len(seen) or len(known) == 1:
+        return known == seen
+    return known[0] == seen[0] and known[3:] == seen[3:] and (known[2] == seen[2] or not (known[2] and seen[2]))
+
+
+def moved(left_ctime_ns: int, birth_ns: int) -> bool:
+    """Whether what was found under a new path, with the inode, size and time of modification of what is gone, is that file,
+    and no later one that got its inode number.
+
+    It is if it was born (statx(2), `stx_btime`; 0 where the filesystem keeps none) no later than the other was last changed: then
+    it was there at that time, under that number. Whole seconds could be the same for both.
+    """
+    if birth_ns <= 0:
+        return False
+    return birth_ns < left_ctime_ns or (birth_ns == left_ctime_ns and unit_ns(birth_ns) == 0)

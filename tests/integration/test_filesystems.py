@@ -1,0 +1,173 @@
+"""What stats are worth on each filesystem, measured, beside what docs/filesystems.md says; and that the service knows it.
+
+Of the kinds there, vfat is measured only where the kernel has it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from engine import Engine
+from filesystems import KINDS, Made, filesystem, in_this_kernel
+from waiting import eventually
+
+from shardwatch.shard.contract.identity import INVENTS_INODES
+from shardwatch.shard.contract.mounts import read_mounts
+from shardwatch.shard.filesystems import birth_ns, filesystem_type
+from shardwatch.supervisor.limits import is_remote
+
+pytestmark = [pytest.mark.root, pytest.mark.xdist_group("filesystems")]
+
+DOCUMENT = Path(__file__).parents[2] / "docs" / "filesystems.md"
+SECOND = 10**9
+HERE = [kind for kind in KINDS if in_this_kernel(kind)]
+
+
+def documented() -> dict[str, list[str]]:
+    """The rows of the document's first table, by filesystem."""
+    rows = [line.strip("| \n").split(" | ") for line in DOCUMENT.read_text().splitlines() if line.startswith("| ")]
+    return {row[0]: row[1:] for row in rows if row[0] in KINDS}
+
+
+def measured(made: Made) -> list[str]:
+    """The row of one filesystem, in the order of the document's columns."""
+    times = []
+    for number in range(5):
+        path = made.at / f"{number}.json"
+        path.write_text(str(number))
+        times.append(path.stat().st_ctime_ns)
+        time.sleep(0.011)  # no two within one tick of any kernel's clock
+    unit = "nanoseconds" if any(t % 1_000_000 for t in times) else "two seconds" if _two_seconds(made.at) else "whole seconds"
+    fd = os.open(made.at, os.O_RDONLY)
+    try:
+        birth = birth_ns(b"0.json", (made.at / "0.json").stat().st_ino, fd)
+        invents = filesystem_type(b".", fd) in INVENTS_INODES
+    finally:
+        os.close(fd)
+    try:
+        os.link(made.at / "0.json", made.at / "linked.json")
+        links = "yes"
+    except OSError:
+        links = "no"
+    type_ = next(kind for point, kind in reversed(list(read_mounts())) if point == os.fsencode(made.at))
+    noticed = "swept" if is_remote(type_) else "by the kernel"
+    kept, device = "gone with it", "gone with it"
+    if made.mount_elsewhere is not None:
+        before = {name: (made.at / name).stat() for name in ("4.json", "2.json", "0.json")}
+        made.mount_elsewhere()
+        after = {name: (made.at / name).stat() for name in ("0.json", "4.json", "2.json")}  # in another order
+        kept = "kept" if all(before[n].st_ino == after[n].st_ino for n in before) else "invented"
+        device = "another" if all(before[n].st_dev != after[n].st_dev for n in before) else "may be the same"
+    return [unit, "yes" if birth > 0 else "no", kept, "no" if invents else "yes", device, links, noticed]
+
+
+def _two_seconds(at: Path) -> bool:
+    """Whether no file ever has an odd second: written to for a while, by a clock that passes two of them."""
+    seen = set()
+    end = time.monotonic() + 2.1
+    while time.monotonic() < end:
+        (at / "even.json").write_text(str(len(seen)))
+        seen.add((at / "even.json").stat().st_ctime_ns // SECOND % 2)
+        time.sleep(0.1)
+    return seen == {0}
+
+
+@pytest.mark.parametrize("kind", HERE)
+def test_the_document_says_what_is_measured(kind: str, tmp_path: Path) -> None:
+    """Each row of the table, on a filesystem made for it."""
+    with filesystem(kind, tmp_path / "fs") as made:
+        assert measured(made) == documented()[kind]
+
+
+def test_the_document_has_every_kind() -> None:
+    """Those too that this kernel can't mount."""
+    assert list(documented()) == list(KINDS)
+
+
+@contextlib.contextmanager
+def watching(kind: str, base: Path) -> Iterator[tuple[Engine, Path, Made]]:
+    """The engine over a tree on a filesystem of its own."""
+    with filesystem(kind, base / "tree") as made, contextlib.closing(Engine(base, {"": "s0"}, settle_ms=50)) as engine:
+        yield engine, made.at, made
+
+
+def handed(engine: Engine) -> int:
+    """Everything is handed out: a change from now on gets a new tick."""
+    engine.until_quiet()
+    engine.index.note_handed(0, engine.index.tick)
+    return engine.index.tick
+
+
+def kinds_with(*without: str) -> list[str]:
+    return [kind for kind in HERE if kind not in ("tmpfs", *without)]
+
+
+@pytest.mark.parametrize("kind", HERE)
+def test_two_writes_of_equal_size_are_both_told(kind: str, tmp_path: Path) -> None:
+    """Within the unit of the filesystem's times, as an editor that saves twice; and once more, right after a look."""
+    with watching(kind, tmp_path) as (engine, at, _):
+        path = at / "a.json"
+        path.write_text("one")
+        tick = handed(engine)
+        for text in ("two", "six", "ten"):
+            path.write_text(text)
+            assert handed(engine) > tick, text
+            tick = engine.index.tick
+
+
+@pytest.mark.parametrize("kind", kinds_with())
+def test_a_remount_tells_nothing(kind: str, tmp_path: Path) -> None:
+    """Fifty files, one of them with two names, under another device number: none is told, all are watched as before."""
+    times, _, _, trusted, _, hard_links, _ = documented()[kind]
+    links = hard_links == trusted == "yes"
+    with watching(kind, tmp_path) as (engine, at, made):
+        for number in range(50):
+            (at / f"{number}.json").write_text(str(number))
+        if links:
+            (at / "linked.json").hardlink_to(at / "0.json")
+        time.sleep(0.02 if times == "nanoseconds" else 2.1)  # so long a look is racy
+        engine.kill("s0")
+        engine.start("s0")
+        tick = handed(engine)
+        engine.kill("s0")
+        assert made.mount_elsewhere is not None
+        made.mount_elsewhere()
+        engine.start("s0")
+        assert handed(engine) == tick
+        (at / "7.json").write_text("changed")
+        if links:
+            (at / "linked.json").write_text("by one of its names")
+        assert handed(engine) > tick
+        changed = {row.path for row in engine.index.pending(0, tick, 100)}
+        assert {os.path.basename(path) for path in changed} >= {b"7.json"}
+        if links:
+            assert {os.path.basename(path) for path in changed} == {b"7.json", b"0.json", b"linked.json"}
+
+
+@pytest.mark.parametrize("kind", [kind for kind in HERE if kind.startswith("FUSE")])
+def test_another_invented_inode_number_is_no_change(kind: str, tmp_path: Path) -> None:
+    """The kernel forgets its inodes when it needs the memory, and a FUSE server numbers what it meets anew: nothing is told."""
+    with watching(kind, tmp_path) as (engine, at, made):
+        for name in "abc":
+            (at / f"{name}.json").write_text(name)
+        eventually(
+            lambda: all((at / f"{name}.json").stat().st_ctime_ns < time.time_ns() - 2 * SECOND for name in "abc"), every_s=0.2
+        )
+        engine.kill("s0")
+        engine.start("s0")
+        tick = handed(engine)
+        numbers = {name: (at / f"{name}.json").stat().st_ino for name in "abc"}
+        assert made.mount_elsewhere is not None
+        for _ in range(3):
+            engine.kill("s0")
+            made.mount_elsewhere()
+            order = "cba" if numbers["a"] < numbers["c"] else "abc"
+            numbers = {name: (at / f"{name}.json").stat().st_ino for name in order}
+            engine.start("s0")
+            assert handed(engine) == tick
+        assert engine.index._db.execute("SELECT DISTINCT ino FROM entry WHERE directory = 0").fetchall() == [(0,)]
