@@ -87,7 +87,7 @@ def identity(fd: int) -> tuple[int, int]:
 
 
 def leads_to(path: bytes, fd: int, *, follow: bool = False) -> bool:
-    """Whether a path still leads to the directory open at `fd`, as far as it can be said: one that was moved away leaves a hint."""
+    """Whether a path still leads to the directory open at `fd`. True where that can't be said."""
     try:
         there = open_directory(path, follow=follow)
     except OSError as error:
