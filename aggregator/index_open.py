@@ -14,6 +14,8 @@ import msgspec
 from shardwatch.aggregator.index import Index
 from shardwatch.aggregator.storage import damaged, set_aside
 from shardwatch.shard.contract.filter import Filter
+from shardwatch.shard.contract.limits import PATH_BYTES_MAX
+from shardwatch.shard.contract.paths import Nearest
 from shardwatch.shard.contract.settings import Settings
 
 log = logging.getLogger("shardwatch.aggregator")
@@ -23,18 +25,12 @@ class RootFinder:
     """Nearest root of a path, and the path relative to it. Pure."""
 
     def __init__(self, roots: tuple[bytes, ...]) -> None:
-        self._roots = frozenset(roots)
+        self._roots = Nearest(roots)
 
     def relative(self, path: bytes) -> bytes | None:
         """`path` relative to the nearest root above it, or None outside all roots."""
-        at = os.path.dirname(path)
-        while True:
-            if at in self._roots:
-                return path[len(at) :].lstrip(b"/")
-            up = os.path.dirname(at)
-            if up == at:
-                return None
-            at = up
+        root = self._roots.of(os.path.dirname(path))
+        return None if root is None else path[len(root) :].lstrip(b"/")
 
 
 def lane_function(settings: Settings) -> Callable[[bytes], int] | None:
@@ -64,11 +60,8 @@ def keeper(settings: Settings) -> Callable[[bytes, bool], bool]:
         relative = finder.relative(path)
         if relative is None or (not settings.recursive and (directory or b"/" in relative)):
             return False
-        above = relative
-        while b"/" in above:
-            above = above.rpartition(b"/")[0]
-            if filter.prunes(above):
-                return False
+        if len(path) > PATH_BYTES_MAX or filter.prunes(relative.rpartition(b"/")[0]):  # or a directory further up
+            return False
         return not filter.prunes(relative) if directory else filter.keeps(relative)
 
     return keeps

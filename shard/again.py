@@ -26,7 +26,7 @@ def look_again(territory: Territory, place: Place, directory: bytes, names: list
     if not names:
         yield from territory.look(node, None)
         return
-    kept = set(territory.reader.kept(place.relative(directory), names))
+    kept = set(territory.reader.kept(directory, place.relative(directory), names))
     if kept:
         yield from territory.look(node, kept)
     pruned = []

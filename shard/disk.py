@@ -26,6 +26,9 @@ _OPEN: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 #: To walk through a directory it need not be readable.
 _STEP: Final = getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY | os.O_CLOEXEC
 
+#: Bytes of a path that one system call takes (PATH_MAX, the closing NUL included).
+_PIECE_BYTES_MAX: Final = 4096
+
 #: Errors that mean "there is no directory here". Every other error makes no fact: the subtree is in doubt.
 ABSENT: Final = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP})
 
@@ -37,6 +40,7 @@ class _OpenHow(ctypes.Structure):
 
 
 _HOW = _OpenHow(_OPEN | os.O_NOFOLLOW, 0, _RESOLVE_NO_SYMLINKS | _RESOLVE_NO_MAGICLINKS)
+_HOW_THROUGH = _OpenHow(_STEP | os.O_NOFOLLOW, 0, _RESOLVE_NO_SYMLINKS | _RESOLVE_NO_MAGICLINKS)
 _have_openat2 = _syscall is not None and hasattr(os, "O_PATH")
 
 
@@ -65,6 +69,8 @@ def open_directory(path: bytes, *, follow: bool = False, at: int = _AT_FDCWD) ->
             _have_openat2 = False  # an old kernel, or a container's filter
         elif code != errno.ENAMETOOLONG:
             raise OSError(code, os.strerror(code), path)
+        elif len(path) >= _PIECE_BYTES_MAX:
+            return _open_in_pieces(path, at)
     flags = _STEP | (0 if follow else os.O_NOFOLLOW)
     fd = os.open(b"/" if path.startswith(b"/") else b".", flags, dir_fd=dir_fd)
     for name in path.split(b"/"):
@@ -96,6 +102,20 @@ def leads_to(path: bytes, fd: int, *, follow: bool = False) -> bool:
         return os.path.sameopenfile(there, fd)
     finally:
         os.close(there)
+
+
+def _open_in_pieces(path: bytes, at: int) -> int:
+    """Walks a path that is too long for one system call in as few as can be."""
+    cut = path.rindex(b"/", 1, _PIECE_BYTES_MAX) if b"/" in path[1:_PIECE_BYTES_MAX] else -1
+    if cut < 0:
+        raise OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG), path)
+    fd = int(_syscall(_SYS_OPENAT2, at, path[:cut], ctypes.byref(_HOW_THROUGH), ctypes.sizeof(_HOW_THROUGH)))  # type: ignore[misc]
+    if fd < 0:
+        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()), path)
+    try:
+        return open_directory(path[cut:].lstrip(b"/"), at=fd)
+    finally:
+        os.close(fd)
 
 
 def is_bare(path: bytes, *, follow: bool = False) -> bool:

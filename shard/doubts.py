@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from shardwatch.shard.contract.limits import LINKED_MAX, WAYS_MAX
+from shardwatch.shard.contract.limits import LINKED_MAX, PATH_BYTES_MAX, WAYS_MAX
 from shardwatch.shard.contract.planfile import Anchor
 from shardwatch.shard.contract.wire import Doubt
 from shardwatch.shard.tree import Node
@@ -70,6 +70,8 @@ class Doubts:
         self._watch_remedy = watch_remedy
         self._planned = _ASKED if asked else _REMOTE
         self._unreadable: dict[bytes, Unreadable] = {}
+        #: Directories with names that are left out because their paths are too long, and how many.
+        self.deep: dict[Node, int] = {}
         #: (reason, remedy) where everything is swept by a stand-in for the watcher.
         self.standing_in: tuple[str, str] | None = None
         #: Why there is no room for watches, as the backend said it last.
@@ -84,6 +86,13 @@ class Doubts:
     def add_unmounted(self, place: Place) -> None:
         reason = "its filesystem is not mounted"
         self._unreadable[place.anchor.path] = Unreadable(place, None, b"", reason, "unmounted", "mount it again")
+
+    def too_long(self, node: Node, names: int) -> None:
+        """So many names in a directory were left out at the last look at it, because their paths are too long."""
+        if names:
+            self.deep[node] = names
+        elif self.deep:
+            self.deep.pop(node, None)
 
     def remove(self, path: bytes) -> bool:
         """Returns whether it was in doubt."""
@@ -106,6 +115,11 @@ class Doubts:
         planned = [p for p in places if p.polled and p.node is not None]
         state, (reason, remedy) = ("stand-in", self.standing_in) if self.standing_in else ("polled", (self._planned, ""))
         found += [Doubt(p.anchor.path, state, reason, remedy, p.anchor.directories) for p in planned[:most]]
+        self.deep = {node: names for node, names in self.deep.items() if node.alive}
+        for node, names in list(self.deep.items())[:1]:
+            others = f", and names in {len(self.deep) - 1} other directories," if len(self.deep) > 1 else ""
+            reason = f"{names} names in it{others} have paths of more than {PATH_BYTES_MAX} bytes and are left out"
+            found.append(Doubt(node.path(), "too deep", reason, "nest directories less deeply", len(self.deep)))
         short = [node for node in swept if not places[node.anchor].polled]
         if short and self.no_room:
             found.append(Doubt(short[0].path(), "polled", self.no_room, self._watch_remedy(len(short)), len(short)))

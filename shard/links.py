@@ -86,7 +86,7 @@ class Links:
                 (found.append if _is_link(name, fd) else gone.add)(name)
         for name in gone & known.keys():
             self._drop(known.pop(name))
-        found = self._relevant(fd, relative, found)
+        found = self._relevant(node, fd, relative, found)
         if not found:
             if not known:
                 self._links.pop(node, None)
@@ -98,9 +98,9 @@ class Links:
                 known[name] = Link(node, name)
             self._watch(known[name], real)
 
-    def _relevant(self, fd: int, relative: bytes, names: list[bytes]) -> list[bytes]:
+    def _relevant(self, node: Node, fd: int, relative: bytes, names: list[bytes]) -> list[bytes]:
         """Those that are kept as files, and those that may lead to a directory of ours."""
-        kept = set(self._reader.kept(relative, names))
+        kept = set(self._reader.kept(node.path(), relative, names))
         enters = self._reader.enters
         return [name for name in names if name in kept or (enters(relative, name) and not _leads_to_a_file(name, fd))]
 

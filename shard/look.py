@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Sequence
+from typing import Final
 
 from shardwatch.shard.contract.filter import Filter
+from shardwatch.shard.contract.limits import PATH_BYTES_MAX
 from shardwatch.shard.contract.paths import join
 from shardwatch.shard.contract.wire import DIRECTORY, Entry
 from shardwatch.shard.disk import ABSENT, coarse_ns, directory_entry, entry_of, loops, stat_through
 from shardwatch.shard.filesystems import Filesystems
+
+#: Longest name that the kernel takes (NAME_MAX).
+_NAME_BYTES_MAX: Final = 255
 
 
 class Reader:
@@ -31,6 +36,7 @@ class Reader:
         self.looks = 0
         self.filtered = 0
         self.others = 0
+        self._too_long = 0
 
     def directory(self, path: bytes, fd: int, relative: bytes) -> tuple[list[Entry], list[bytes]]:
         """All entries of ours in the directory open at `fd`, sorted by name, and those of them that are directories.
@@ -49,6 +55,7 @@ class Reader:
         files = [fsencode(name) for name, is_directory in found.items() if not is_directory]
         kept = self._filter.keeps_names(relative, files)
         self.filtered += len(files) - len(kept)
+        kept = self._short(path, kept)
         entries = []
         for name, entry in zip(kept, self.names(path, kept, fd, coarse), strict=True):
             if entry is not None and entry[1] == DIRECTORY:
@@ -89,15 +96,29 @@ class Reader:
             return []
         prunes = self._filter.prunes
         prefix = relative + b"/" if relative else b""
-        return [n for n in names if not prunes(prefix + n) and not (n == self._state_name and join(path, n) == self._state_dir)]
+        ours = [n for n in names if not prunes(prefix + n) and not (n == self._state_name and join(path, n) == self._state_dir)]
+        return self._short(path, ours)
 
     def enters(self, relative: bytes, name: bytes) -> bool:
         """Whether `name` in a directory is ours if it is a directory, as far as the patterns say."""
         return self._recursive and not self._filter.prunes(relative + b"/" + name if relative else name)
 
-    def kept(self, relative: bytes, names: Iterable[bytes]) -> list[bytes]:
+    def kept(self, path: bytes, relative: bytes, names: Iterable[bytes]) -> list[bytes]:
         """Those of `names` in a directory that are ours if they are files."""
-        return self._filter.keeps_names(relative, names)
+        return self._short(path, self._filter.keeps_names(relative, names))
+
+    def take_too_long(self) -> int:
+        """How many names were left out since the last call because their paths are longer than PATH_BYTES_MAX."""
+        count, self._too_long = self._too_long, 0
+        return count
+
+    def _short(self, path: bytes, names: list[bytes]) -> list[bytes]:
+        room = PATH_BYTES_MAX - len(path) - 1
+        if room >= _NAME_BYTES_MAX:
+            return names
+        short = [n for n in names if len(n) <= room]
+        self._too_long += len(names) - len(short)
+        return short
 
     def _leads_on(self, path: bytes, item: os.DirEntry[str]) -> bool:
         """Whether it is a directory, or a link to one that does not lead back."""

@@ -259,6 +259,7 @@ class ShardProcess:
             if not self._stream.reply(reply, time.monotonic_ns()):
                 self._new_epoch(reply.epoch)
                 continue
+            self._watcher.wanted(reply.syncs)
             if not self._is_over(time.monotonic_ns()):  # else the successor is asked again
                 for token in reply.syncs:
                     self._watcher.sync(token)

@@ -27,7 +27,7 @@ def sweep(territory: Territory) -> Steps:
             if territory._off(place):
                 continue
             territory._register(fd, node)  # room may have been made meanwhile
-            _, names = territory._list(place, node, fd, place.relative(path))
+            names = territory._list(place, node, fd, path)
         except OSError as error:
             doubts.add(path, place, node.parent, node.name, error)
             continue

@@ -18,6 +18,7 @@ from shardwatch.shard.contract.limits import LOOKS_PER_DIRECTORY_MAX
 from shardwatch.shard.contract.paths import join
 from shardwatch.shard.contract.planfile import Anchor
 from shardwatch.shard.contract.wire import DIRECTORY, Entry, Gone, Record
+from shardwatch.shard.descent import Descent, Level
 from shardwatch.shard.disk import ABSENT, coarse_ns, directory_entry, identity, leads_to, loops, open_directory
 from shardwatch.shard.doubts import Doubts, Place
 from shardwatch.shard.links import Links
@@ -28,7 +29,10 @@ from shardwatch.shard.send import listings, looks
 from shardwatch.shard.tree import Node, Top
 
 Steps = Iterator[None]
+#: Links that a scan came upon: (directory, name).
+Found = list[tuple[Node, bytes]]
 
+_ENTER: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC | os.O_NOFOLLOW
 #: errno of inotify_add_watch(2) when a limit is reached: the directory is swept instead.
 _NO_ROOM: Final = frozenset({errno.ENOSPC, errno.ENOMEM, errno.EMFILE})
 
@@ -180,69 +184,71 @@ class Territory:
 
     # -- scanning
 
-    def _scan(self, place: Place, top: Node, top_fd: int, *, renamed: bool = False) -> Steps:
-        """Lists the directory open at `top_fd`, which is registered for `top`, and everything new or old below it.
+    def _scan(
+        self, place: Place, top: Node, top_fd: int, *, again: bool = True, renamed: bool = False, links: Found | None = None
+    ) -> Steps:
+        """Lists the directory open at `top_fd`, which is registered for `top`, and everything below it.
 
-        `renamed`: all of it came here by a rename. What links lead to comes last, what is behind few links before what is
-        behind many: there are bounds (`Links.admits`).
+        What links lead to comes last, what is behind few links before what is behind many: there are bounds (`Links.admits`).
+
+        `again`: directories that are known and watched are listed too. Without it they are passed over: whoever came upon them
+        first has listed them since they are watched, and goes on below them. `renamed`: all of it came here by a rename. `links`:
+        what links lead to is added there, and left to the caller.
         """
-        found: list[tuple[Node, bytes]] = []
-        yield from self._scan_tree(place, top, top_fd, found, renamed=renamed)
-        while found:
+        found = [] if links is None else links
+        yield from self._scan_tree(place, top, top_fd, found, again=again, renamed=renamed)
+        while found and links is None:
             batch, found = sorted(found, key=lambda link: join(link[0].path(), link[1])), []
             for node, name in batch:
                 yield from self.reconcile(node, name, arrived=True, links=found)
 
-    def _scan_tree(
-        self, place: Place, top: Node, top_fd: int, links: list[tuple[Node, bytes]], *, renamed: bool = False
-    ) -> Steps:
+    def _scan_tree(self, place: Place, top: Node, top_fd: int, links: Found, *, again: bool, renamed: bool) -> Steps:
         """The same, save for what links lead to: they are added to `links`.
 
-        Depth first through descriptors: a directory is entered from its parent's descriptor, so that no path is trusted
-        and none is too long. A node that was cut meanwhile ends its part of the scan: what made it so has its own hint.
+        Depth first through descriptors: a directory is entered from its parent's descriptor, so that no path is trusted. A node
+        that was cut meanwhile ends its part of the scan: what made it so has its own hint.
         """
+
+        path = top.path()
+        descent = Descent(
+            lambda at, error: self.doubts.add(at.path, place, at.node.parent, at.node.name, error), follow=self._follow
+        )
         try:
-            frames = [(top_fd, top, *self._list(place, top, top_fd, place.relative(top.path()), renamed=renamed))]
+            descent.push(Level(top_fd, top, path, self._list(place, top, top_fd, path, renamed=renamed)))
         except OSError as error:
             os.close(top_fd)
-            self.doubts.add(top.path(), place, top.parent, top.name, error)
+            self.doubts.add(path, place, top.parent, top.name, error)
             return
         try:
             yield
-            while frames:
-                fd, node, relative, names = frames[-1]
-                if not node.alive or not names:
-                    frames.pop()
-                    os.close(fd)
+            while (level := descent.nearest()) is not None:
+                name = level.names.pop()
+                if self._follow and self.links.has(level.node, name):
+                    links.append((level.node, name))
                     continue
-                name = names.pop()
-                if self._follow and self.links.has(node, name):
-                    links.append((node, name))
-                    continue
-                below = relative + b"/" + name if relative else name
-                child_fd = self._open_child(place, node, fd, name)
-                if child_fd is None:
+                path = join(level.path, name)
+                try:
+                    fd = os.open(name, _ENTER, dir_fd=level.fd)
+                except OSError as error:
+                    if error.errno not in ABSENT:
+                        self.doubts.add(path, place, level.node, name, error)
                     continue
                 try:
-                    child = self._enter(node, name, child_fd)
-                    frames.append((child_fd, child, *self._list(place, child, child_fd, below, renamed=renamed)))
+                    known = None if again else level.node.child(name)
+                    watched = known is not None and known.wd >= 0
+                    child = self._enter(level.node, name, fd)
+                    if watched and child is known:
+                        os.close(fd)
+                    else:
+                        descent.push(Level(fd, child, path, self._list(place, child, fd, path, renamed=renamed)))
                     if self.doubts:
-                        self.doubts.remove(child.path())
+                        self.doubts.remove(path)
                 except OSError as error:
-                    os.close(child_fd)
-                    self.doubts.add(join(node.path(), name), place, node, name, error)
+                    os.close(fd)
+                    self.doubts.add(path, place, level.node, name, error)
                 yield
         finally:
-            for fd, *_ in frames:
-                os.close(fd)
-
-    def _open_child(self, place: Place, parent: Node, parent_fd: int, name: bytes) -> int | None:
-        try:
-            return os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC | os.O_NOFOLLOW, dir_fd=parent_fd)
-        except OSError as error:
-            if error.errno not in ABSENT:
-                self.doubts.add(join(parent.path(), name), place, parent, name, error)
-            return None
+            descent.close()
 
     def _enter(self, parent: Node, name: bytes, fd: int, target: tuple[int, int] | None = None) -> Node:
         """The registered node of the directory open at `fd`; raises OSError when it can't be watched or read. `target`: its
@@ -297,13 +303,15 @@ class Territory:
         for one in dead:
             self.swept.pop(one, None)
 
-    def _list(self, place: Place, node: Node, fd: int, relative: bytes, *, renamed: bool = False) -> tuple[bytes, list[bytes]]:
-        """Lists one directory, emits what it holds, cuts children that are gone; returns (relative, names to descend into)."""
-        path = node.path()
+    def _list(self, place: Place, node: Node, fd: int, path: bytes, *, renamed: bool = False) -> list[bytes]:
+        """Lists one directory, emits what it holds, cuts children that are gone; returns the names to descend into."""
         at = self.wall_ns()
+        relative = place.relative(path)
         if self._follow:
             self.links.meet(node, fd, relative)
         entries, subdirectories = self.reader.directory(path, fd, relative)
+        self.doubts.too_long(node, self.reader.take_too_long())
+        below = [n for n in subdirectories if join(path, n) not in self._stops]
         if node.children is not None:
             there = set(subdirectories)
             for child in [c for n, c in node.children.items() if n not in there]:
@@ -311,20 +319,18 @@ class Territory:
         if node.wd < 0 and node in self.swept:
             digest = hash(tuple(entries)) or 1  # with `racy`: what was looked at too early is said once more
             if digest == self.swept[node]:
-                return relative, self._descend(path, subdirectories)
+                return below
             self.swept[node] = digest
         born = births(fd, entries) if renamed else self.renames.births(node, fd, entries)
         for listing in listings(path, at, entries, born):
             self._emit(listing)
-        return relative, self._descend(path, subdirectories)
-
-    def _descend(self, path: bytes, names: list[bytes]) -> list[bytes]:
-        return [n for n in names if join(path, n) not in self._stops]
+        return below
 
     # -- hints
 
     def look(self, node: Node, names: set[bytes] | None) -> Steps:
-        """Looks at some names of a directory, or (None) lists it; goes into directories that turn out to be new."""
+        """Looks at some names of a directory, or (None) lists it; goes into directories that turn out to be new, after a pause.
+        It is over at once where there are none."""
         if not node.alive:
             return
         place = self.places[node.anchor]
@@ -345,9 +351,8 @@ class Territory:
             replaced = self._replaced(fd, node)
             if replaced:
                 pass
-            elif names is None or len(names) > LOOKS_PER_DIRECTORY_MAX:
-                _, there = self._list(place, node, fd, relative)
-                new = self.unsure(node, there)
+            elif names is None or len(names) > LOOKS_PER_DIRECTORY_MAX or node in self.doubts.deep:
+                new = self.unsure(node, self._list(place, node, fd, path))
             else:
                 new = self._look_names(node, path, relative, fd, names)
         except OSError as error:
@@ -355,7 +360,8 @@ class Territory:
             return
         finally:
             os.close(fd)
-        yield
+        if replaced or new:
+            yield
         if replaced and node.parent is None:
             place.identity = None  # what is there by now is not what is watched: it is to be scanned
         elif replaced and node.parent is not None:
@@ -369,7 +375,7 @@ class Territory:
 
     def _look_names(self, node: Node, path: bytes, relative: bytes, fd: int, names: set[bytes]) -> list[bytes]:
         reader = self.reader
-        ours = set(reader.kept(relative, names))
+        ours = set(reader.kept(path, relative, names))
         reader.filtered += len(names) - len(ours)
         kept = set(ours)
         if node.children is not None:
@@ -411,9 +417,7 @@ class Territory:
         for record in looks(path, at, entries, absent, born):
             self._emit(record)
 
-    def reconcile(
-        self, node: Node, name: bytes, *, arrived: bool, renamed: bool = False, links: list[tuple[Node, bytes]] | None = None
-    ) -> Steps:
+    def reconcile(self, node: Node, name: bytes, *, arrived: bool, renamed: bool = False, links: Found | None = None) -> Steps:
         """Something that is or was a directory changed there: makes the tree agree with the disk, whatever happened.
 
         `arrived`: it was made or moved there, so what is there is scanned even if it is the directory that was known. `renamed`:
@@ -464,10 +468,7 @@ class Territory:
             os.close(fd)
             self.doubts.add(path, place, node, name, error)
             return
-        if links is None:
-            yield from self._scan(place, entered, fd, renamed=renamed)
-        else:
-            yield from self._scan_tree(place, entered, fd, links)
+        yield from self._scan(place, entered, fd, again=arrived or doubted, renamed=renamed, links=links)
 
     def _look_from_above(self, place: Place, node: Node, name: bytes, error: OSError) -> None:
         """No directory of that name could be opened (`error`): says what is there, as seen from its parent."""
@@ -493,6 +494,6 @@ class Territory:
             os.close(fd)
         if entry is not None and entry[1] == DIRECTORY:
             self.doubts.add(path, place, node, name, error)
-        elif entry is not None and not self.reader.kept(place.relative(parent), (name,)):
+        elif entry is not None and not self.reader.kept(parent, place.relative(parent), (name,)):
             entry = None
         self._emit_looks(node, parent, at, [entry] if entry else [], [] if entry else [name])

@@ -1,7 +1,10 @@
 """What a shard does next: the queue of looks between the hints that come in and the stream that goes out.
 
-Knows no socket: the main loop feeds it and gives it time. Two kinds of work: looks that hints ask for come first, scans
-(baseline, rescan, sweep) get at least a step in between. A sync takes over what was pending when it was read, so that load
+Knows no socket: the main loop feeds it and gives it time. There are four kinds of work, and in each turn each kind gets a slice
+of time, so that none can starve another: directories that came or went, which are entered at once, since what is in them is not
+watched yet; names that have settled; names that the aggregator asks for; and scans (baseline, rescan, sweep, sync).
+
+Syncs that come while one waits for its turn are answered by that one: it takes over what is pending when it begins, so that load
 that comes later can't hold it up.
 """
 
@@ -9,8 +12,8 @@ from __future__ import annotations
 
 import os
 import time
-from collections import deque
-from collections.abc import Callable
+from collections import OrderedDict, deque
+from collections.abc import Callable, Collection, Mapping
 from typing import Final
 
 from shardwatch.shard.again import look_again
@@ -26,7 +29,10 @@ from shardwatch.shard.sweep import look_at_links, retry_doubts, retry_links, swe
 from shardwatch.shard.territory import Steps, Territory
 from shardwatch.shard.tree import Node
 
+#: Time that each kind of work gets in a turn, ns. One step, a directory, may take it beyond that.
 _SLICE_NS: Final = 10_000_000
+#: Directories that are being entered at once, each with a few descriptors; the one that has waited longest has its turn first.
+_ENTERED_MAX: Final = 32
 _DOUBT_RETRY_NS: Final = 2_000_000_000
 #: A backend that may lose hints without a word is rescanned this often.
 _AUDIT_NS: Final = 60_000_000_000
@@ -34,10 +40,10 @@ _AUDIT_NS: Final = 60_000_000_000
 _ANCHORS_A_TURN: Final = 64
 #: Unreadable subtrees that an answer to a sync names.
 _DOUBTS_TOLD: Final = 20
-#: Structural hints kept before everything is rescanned instead.
+#: Hints of directories that are kept before everything is rescanned instead.
 _DIRECTORIES_MAX: Final = 50_000
 #: Jobs that are kept when the aggregator asks for more while there is no credit: it asks again with its next beat.
-_URGENT_MAX: Final = 1_000
+_ASKED_MAX: Final = 1_000
 #: A sweep may cost at most this part of the time: the pause after it is that much longer than it took.
 _SWEEP_PAUSE_FACTOR: Final = 4
 
@@ -63,12 +69,22 @@ class Watcher:
         self._clock = clock
         self._poll_ns = poll_ns
         self._mounts = mounts
-        self._directories: dict[tuple[Node, bytes], Arrival] = {}
-        self._urgent: deque[Steps] = deque()
+        #: Directories to enter, each once however often it is hinted at: not begun.
+        self._directories: OrderedDict[tuple[Node, bytes], Arrival] = OrderedDict()
+        #: Directories that are being entered, and what follows from looks at names.
+        self._entered: deque[Steps] = deque()
+        self._found: deque[Steps] = deque()
+        self._found_next = False
+        self._looks: deque[Steps] = deque()
+        #: What the aggregator asks for.
+        self._asked: deque[Steps] = deque()
         self._scans: deque[Steps] = deque()
         #: Places whose scan is queued but not begun.
         self._queued: set[int] = set()
+        #: Syncs that the next sync job answers, and those that the one under way does.
         self._syncs: set[int] = set()
+        self._syncing: set[int] = set()
+        self._sync_queued = False
         self._answered: deque[int] = deque(maxlen=1000)
         self._sweeping = False
         self._retrying = False
@@ -89,10 +105,12 @@ class Watcher:
     def begin(self) -> None:
         """A new epoch: watch, then list, everything owned, then say that the baseline is done."""
         self.baseline_done = False
-        self._urgent.clear()
-        self._scans.clear()
+        for jobs in (self._entered, self._found, self._looks, self._asked, self._scans):
+            jobs.clear()
         self._queued.clear()
         self._syncs.clear()
+        self._syncing.clear()
+        self._sync_queued = False
         self._answered.clear()
         self._directories.clear()
         self._settle.flush()
@@ -147,19 +165,18 @@ class Watcher:
 
     def sync(self, token: int) -> None:
         """Answers `token` in the stream once everything that was queued in the kernel by now has been looked at."""
-        if token in self._syncs or token in self._answered:
+        if token in self._syncs or token in self._syncing or token in self._answered:
             return
         self._syncs.add(token)
-        self._backend.drain()
-        self.absorb(self._backend.take())
-        self._check_mounts()
-        self._check_anchors(self._territory.places)
-        earlier, self._urgent = self._urgent, deque()
-        directories, self._directories = self._directories, {}
-        names = self._settle.flush()
-        if self._backend.lossy or self.pace.owed:
-            self.rescan()
-        self._scans.append(self._sync_job(token, earlier, directories, names))
+        if not self._sync_queued:
+            self._sync_queued = True
+            self._scans.append(self._sync_job())
+
+    def wanted(self, tokens: Collection[int]) -> None:
+        """Forgets the syncs that are not among these: whoever asked for them has given up."""
+        if self._syncs or self._syncing:
+            self._syncs.intersection_update(tokens)
+            self._syncing.intersection_update(tokens)
 
     def look_again(self, directory: bytes, names: list[bytes]) -> None:
         """The aggregator doubts what it holds of these names (all, where the list is empty)."""
@@ -167,23 +184,24 @@ class Watcher:
         for place in self._territory.places:
             if place.covers(directory) and (owner is None or len(place.anchor.path) > len(owner.anchor.path)):
                 owner = place
-        if owner is not None and len(self._urgent) < _URGENT_MAX:
-            self._urgent.append(look_again(self._territory, owner, directory, names))
+        if owner is not None and len(self._asked) < _ASKED_MAX:
+            self._asked.append(look_again(self._territory, owner, directory, names))
 
     # -- what is done
 
     @property
     def pending(self) -> int:
-        return len(self._settle) + len(self._directories) + len(self._urgent) + self.pace.owed
+        jobs = len(self._entered) + len(self._found) + len(self._looks) + len(self._asked)
+        return len(self._settle) + len(self._directories) + jobs + self.pace.owed
 
     @property
     def syncing(self) -> bool:
         """Whether a sync is to be answered yet."""
-        return bool(self._syncs)
+        return bool(self._syncs or self._syncing)
 
     @property
     def idle(self) -> bool:
-        return not (self._urgent or self._directories or self._scans)
+        return not (self._directories or self._entered or self._found or self._looks or self._asked or self._scans)
 
     def next_due(self) -> int:
         """When `work` has something to do by itself, on the same clock; not later than the next look at the anchors."""
@@ -208,35 +226,58 @@ class Watcher:
         """Looks for a slice of time, as far as there is credit."""
         now = self._clock()
         self._timers(now)
-        end = now + _SLICE_NS
+        self._enter(now + _SLICE_NS)
+        self._look(self._clock() + _SLICE_NS)
+        for jobs in (self._asked, self._scans):
+            end = self._clock() + _SLICE_NS
+            while jobs and not self.stream.full:
+                self._step(jobs)
+                if self._clock() >= end:
+                    break
+
+    def _step(self, jobs: deque[Steps]) -> bool:
+        """Does a step of the first of some jobs; returns whether that was its last one."""
+        ended = next(jobs[0], jobs) is jobs  # the generator yields None; the default tells that it ended
+        if ended:
+            jobs.popleft()
+        return ended
+
+    def _enter(self, end: int) -> None:
+        """Goes into directories that came, or finds them gone: several at once and a step of each in turn, so that a large tree
+        that was moved in holds up no other."""
         while not self.stream.full:
-            self._promote()
-            if not self._urgent:
+            while len(self._entered) < _ENTERED_MAX and (job := self._next_to_enter()) is not None:
+                self._entered.append(job)
+            if not self._entered:
                 break
-            self._step(self._urgent)
+            if not self._step(self._entered):
+                self._entered.rotate(-1)
             if self._clock() >= end:
                 break
-        end = self._clock() + _SLICE_NS
-        while self._scans and not self.stream.full:
-            self._step(self._scans)
-            if self._clock() >= end or self._directories:
+
+    def _next_to_enter(self) -> Steps | None:
+        """Alternately what hints tell of and what was found by looking at names."""
+        self._found_next = not self._found_next
+        if self._found and (self._found_next or not self._directories):
+            return self._found.popleft()
+        if self._directories:
+            (node, name), arrival = self._directories.popitem(last=False)
+            return self._follow(node, name, arrival)
+        return None
+
+    def _look(self, end: int) -> None:
+        """Looks at names that have settled; what has not had its turn yet stays in `Settle`, where each name is kept once."""
+        if not self._looks and not self.stream.full:
+            for node, names in self._settle.due(self._clock()).items():
+                self._looks.append(self._territory.look(node, names))
+        while self._looks and not self.stream.full:
+            if not self._step(self._looks):
+                self._found.append(self._looks.popleft())
+            if self._clock() >= end:
                 break
 
-    def _step(self, jobs: deque[Steps]) -> None:
-        if next(jobs[0], jobs) is jobs:  # the generator yields None; the default tells that it ended
-            jobs.popleft()
-
-    def _promote(self) -> None:
-        """Makes jobs of the hints that are due: directories at once, names when they have settled."""
-        if self._directories:
-            found, self._directories = self._directories, {}
-            for (node, name), arrival in found.items():
-                self._urgent.append(self._follow(node, name, arrival))
-        for node, names in self._settle.due(self._clock()).items():
-            self._urgent.append(self._territory.look(node, names))
-
     def _follow(self, node: Node, name: bytes, arrival: Arrival) -> Steps:
-        return self._territory.reconcile(node, name, arrived=arrival > Arrival.NONE, renamed=arrival is Arrival.RENAMED)
+        return self._territory.reconcile(node, name, arrived=arrival > Arrival.MADE, renamed=arrival is Arrival.RENAMED)
 
     def _timers(self, now: int) -> None:
         if now >= self._check_at:
@@ -271,7 +312,7 @@ class Watcher:
             for place in self._territory.places:
                 node = place.find(above)
                 if node is not None:
-                    self._directories[node, name] = Arrival.MADE
+                    self._directories[node, name] = Arrival.CAME
 
     def _next_places(self) -> list[Place]:
         """Few anchors are all looked at each time; of many, a part, so that each has its turn within four."""
@@ -315,28 +356,53 @@ class Watcher:
         now = self._clock()
         self._sweep_at = now + max(self._poll_ns, _SWEEP_PAUSE_FACTOR * (now - begun))
 
-    def _sync_job(
+    def _sync_job(self) -> Steps:
+        """Takes over what is pending, for all syncs that wait by now, and has it done after the scans that it asks for."""
+        self._sync_queued = False
+        self._syncing, self._syncs = self._syncs, set()
+        if not self._syncing:
+            return
+        self._backend.drain()
+        self.absorb(self._backend.take())
+        self._check_mounts()
+        self._check_anchors(self._territory.places)
+        earlier = [*self._entered, *self._found, *self._looks, *self._asked]
+        for jobs in (self._entered, self._found, self._looks, self._asked):
+            jobs.clear()
+        directories, self._directories = self._directories, OrderedDict()
+        names = self._settle.flush()
+        if self._backend.lossy or self.pace.owed:
+            self.rescan()
+        self._scans.append(self._answer(earlier, directories, names))
+        yield
+
+    def _answer(
         self,
-        token: int,
-        earlier: deque[Steps],
-        directories: dict[tuple[Node, bytes], Arrival],
-        names: dict[Node, set[bytes] | None],
+        earlier: list[Steps],
+        directories: Mapping[tuple[Node, bytes], Arrival],
+        names: Mapping[Node, set[bytes] | None],
     ) -> Steps:
+        territory = self._territory
         for job in earlier:
             yield from job
         for (node, name), arrival in directories.items():
             yield from self._follow(node, name, arrival)
+            yield
         for node, some in names.items():
-            yield from self._territory.look(node, some)
-        if self._territory.sweeps:
-            yield from sweep(self._territory)
-        if self._territory.doubts:
-            yield from retry_doubts(self._territory)
-        yield from look_at_links(self._territory)
-        for place in self._territory.places:
-            if self._territory.check(place):  # a look went astray: the anchor was away
-                yield from self._territory.scan_place(place)
-        self._syncs.discard(token)
-        self._answered.append(token)
-        self.stream.add(Synced(token, self._territory.doubts.unreadable(_DOUBTS_TOLD)))
+            yield from territory.look(node, some)
+            yield
+        for _ in sweep(territory) if territory.sweeps else ():
+            if not self._syncing:
+                return  # nobody waits for it any more, and what is swept is swept again
+            yield
+        if territory.doubts:
+            yield from retry_doubts(territory)
+        yield from look_at_links(territory)
+        for place in territory.places:
+            if territory.check(place):  # a look went astray: the anchor was away
+                yield from territory.scan_place(place)
+        for token in self._syncing:
+            self._answered.append(token)
+            self.stream.add(Synced(token, territory.doubts.unreadable(_DOUBTS_TOLD)))
+        self._syncing = set()
         yield

@@ -18,9 +18,11 @@ from shardwatch.aggregator.index_open import keeper
 from shardwatch.aggregator.index_read import IndexReader, Known, Stat
 from shardwatch.shard.contract.filter import Filter
 from shardwatch.shard.contract.identity import alike
+from shardwatch.shard.contract.limits import PATH_BYTES_MAX
 from shardwatch.shard.contract.paths import is_exact, join
 from shardwatch.shard.contract.settings import Settings
 from shardwatch.shard.contract.wire import DIRECTORY, FILE, INT_MAX, INT_MIN, LINK
+from shardwatch.shard.disk import ABSENT, open_directory
 
 #: Paths that are looked at a second time, and repaired; how many more there are is counted.
 SUSPECTS_MAX: Final = 10_000
@@ -109,18 +111,25 @@ class Tree:
 
     def _list(self, path: bytes, relative: bytes) -> Known | None:
         try:
-            with os.scandir(path) as entries:
-                names = [entry.name for entry in entries]
-        except (FileNotFoundError, NotADirectoryError):
+            fd = open_directory(path, follow=self._settings.follow_symlinks)
+        except OSError as error:
+            if error.errno not in ABSENT:
+                self.unreadable.append(path)
             return None
+        try:
+            # Through the descriptor: a path may be longer than the kernel takes, and would be walked for each name.
+            with os.scandir(fd) as entries:
+                names = [os.fsencode(entry.name) for entry in entries]
+            stats = [(name, self._stat(path, name, fd)) for name in names if len(path) + 1 + len(name) <= PATH_BYTES_MAX]
         except OSError:
             self.unreadable.append(path)
             return None
+        finally:
+            os.close(fd)
         known: Known = {}
         files: list[bytes] = []
         prefix = relative + b"/" if relative else b""
-        for name in names:
-            found = self._stat(join(path, name))
+        for name, found in stats:
             if found is None:
                 continue
             if found[0] != DIRECTORY:
@@ -131,15 +140,16 @@ class Tree:
         kept = set(self._filter.keeps_names(relative, files))
         return {key: found for key, found in known.items() if key[1] or key[0] in kept}
 
-    def _stat(self, path: bytes) -> Stat | None:
-        follow = self._settings.follow_symlinks and not _loops(path)
+    def _stat(self, directory: bytes, name: bytes, fd: int) -> Stat | None:
+        """What a name in the directory that is open at `fd` is; None for nothing, or nothing of ours."""
+        follow = self._settings.follow_symlinks and not _loops(join(directory, name))
         try:
-            found = os.stat(path, follow_symlinks=follow)
+            found = os.stat(name, dir_fd=fd, follow_symlinks=follow)
         except OSError:
             if not follow:
                 return None
             try:
-                found = os.lstat(path)  # a dangling link is a link
+                found = os.stat(name, dir_fd=fd, follow_symlinks=False)  # a dangling link is a link
             except OSError:
                 return None
         kind = _KINDS.get(stat.S_IFMT(found.st_mode))
@@ -153,9 +163,14 @@ class Tree:
     def at(self, path: bytes) -> Known:
         """What is at one path now; nothing where the index is not to know it."""
         parent, name = os.path.split(path)
-        if not self._settings.follow_symlinks and os.path.realpath(parent) != parent:
+        try:
+            fd = open_directory(parent, follow=self._settings.follow_symlinks)
+        except OSError:
             return {}
-        found = self._stat(path)
+        try:
+            found = self._stat(parent, name, fd)
+        finally:
+            os.close(fd)
         if found is None or path == self._state_dir:
             return {}
         directory = int(found[0] == DIRECTORY)

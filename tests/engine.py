@@ -202,6 +202,7 @@ class Engine:
             if not shard.stream.reply(reply, self.now):
                 shard.new_epoch(reply.epoch)
                 continue
+            shard.watcher.wanted(reply.syncs)
             for token in reply.syncs:
                 shard.watcher.sync(token)
             for directory, names in reply.looks:

@@ -13,10 +13,12 @@ class Arrival(IntEnum):
 
     #: Nothing says that it came: what is known of it is still so.
     NONE = 0
-    #: It was made, or moved, or mounted there: it is scanned even if one of that name is known.
+    #: It was made there. If it is known already, the scan of its parent has come upon it before the hint: it is scanned.
     MADE = 1
-    #: It was renamed, so its files were somewhere before.
-    RENAMED = 2
+    #: It may have been away: it is scanned even if it is known.
+    CAME = 2
+    #: It was renamed, so its files were somewhere before; it is scanned even if it is known.
+    RENAMED = 3
 
 
 class Hints:

@@ -129,11 +129,11 @@ class NativeBackend(FileSystemEventHandler):
         for step in names[:-1]:
             below = node.child(step)
             if below is None:
-                hints.directories[(node, step)] = Arrival.MADE
+                hints.directories[(node, step)] = Arrival.CAME
                 return
             node = below
         if directory:
-            hints.directories[(node, name)] = Arrival.MADE
+            hints.directories[(node, name)] = Arrival.CAME
         else:
             hints.names.setdefault(node, set()).add(name)
 

@@ -15,7 +15,8 @@ from typing import Final
 
 from shardwatch.shard.contract.pattern import DIRECTORY, OPEN, Names, Rule, Segment, parse, printable
 
-#: Directories whose verdict is remembered; when full, all are forgotten at once (a verdict costs a few microseconds).
+#: Directories whose verdict is remembered; when full, the older half is forgotten (a verdict costs a few microseconds). The later
+#: half stays: it holds those above the directory of this moment, which may be nested deeper than this.
 DIRECTORIES_REMEMBERED_MAX: Final = 512
 #: Programs (distinct verdicts of a directory) remembered.
 _PROGRAMS_MAX: Final = 1_024
@@ -263,7 +264,8 @@ class Filter:
         verdicts = self._verdicts
         if len(verdicts) >= DIRECTORIES_REMEMBERED_MAX:
             # A new dictionary, not clear(): another thread may be about to read the root's entry.
-            verdicts = self._verdicts = {b"": self._root}
+            later = list(verdicts.items())[-(DIRECTORIES_REMEMBERED_MAX // 2) :]
+            verdicts = self._verdicts = {b"": self._root, **dict(later)}
         missing = []
         at = path
         while (known := verdicts.get(at)) is None:

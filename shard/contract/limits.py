@@ -17,6 +17,10 @@ FRAME_ENTRIES_MAX: Final = 250
 #: Small, because it is memory on both sides (ZeroMQ's queue holds it for a slow aggregator), and 32,000 entries are plenty.
 WINDOW_FRAMES_MAX: Final = 128
 WINDOW_BYTES_MAX: Final = 4 << 20
+#: Longest path that is watched, bytes: twice PATH_MAX, which nobody can open by its path any more. Records, rows and looks hold
+#: whole paths, so what a chain of nested directories costs would else grow with the square of its length. What lies deeper is
+#: left out, and `status` tells of it.
+PATH_BYTES_MAX: Final = 8_192
 #: Pending names a shard keeps before a directory's names collapse into "list the directory".
 PENDING_NAMES_MAX: Final = 200_000
 #: Names of one directory that are looked at one by one; above it listing the directory is cheaper and no less exact.

@@ -5,7 +5,7 @@ What comes from a socket is checked to be such before it is compared with anythi
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Final
 
 _NO_NAMES: Final = frozenset((b"", b".", b".."))
@@ -34,3 +34,23 @@ def are_exact(paths: Sequence[bytes]) -> bool:
     each_begins = together.count(b"\0/") == len(paths) == together.count(b"\0") - 1
     odd = b"//" in together or b"/." in together or b"/\0" in together
     return (each_begins and not odd) or all(map(is_exact, paths))
+
+
+class Nearest:
+    """Finds which of some directories a path lies in, or is. Pure.
+
+    It tries the lengths that these directories have, the longest first, instead of walking up from the path: paths may have
+    thousands of components, and the directories (roots, anchors) are few.
+    """
+
+    def __init__(self, directories: Iterable[bytes]) -> None:
+        self._directories = frozenset(directories)
+        self._lengths = sorted({len(d) for d in self._directories}, reverse=True)
+
+    def of(self, path: bytes) -> bytes | None:
+        """The innermost of the directories that is `path` (absolute) or lies above it, or None."""
+        for length in self._lengths:
+            head = path[:length]
+            if head in self._directories and (head == b"/" or len(path) == length or path[length : length + 1] == b"/"):
+                return head
+        return None

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable
 from pathlib import Path
 
 import msgspec
 
+from shardwatch.shard.contract.paths import Nearest
 from shardwatch.shard.contract.state import read_private, write_private
 
 
@@ -49,23 +49,17 @@ class Plan(msgspec.Struct, frozen=True):
 
 
 class Owners:
-    """Answers who owns a directory, in time proportional to its depth. Pure."""
+    """Answers who owns a directory, in a time that depends on the plan and not on the directory's depth. Pure."""
 
     def __init__(self, anchors: Iterable[Anchor]) -> None:
         self.by_path = {a.path: a for a in anchors}
         self._paths = sorted(self.by_path)
+        self._nearest = Nearest(self._paths)
 
     def of(self, directory: bytes) -> Anchor | None:
         """The anchor that owns `directory` (absolute), or None outside every root."""
-        at = directory
-        while True:
-            anchor = self.by_path.get(at)
-            if anchor is not None:
-                return anchor
-            up = os.path.dirname(at)
-            if up == at:
-                return None
-            at = up
+        path = self._nearest.of(directory)
+        return None if path is None else self.by_path[path]
 
     def below(self, directory: bytes) -> list[Anchor]:
         """Anchors strictly below `directory`."""

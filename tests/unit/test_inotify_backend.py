@@ -94,11 +94,13 @@ def test_reading_is_no_event(watched: Watched) -> None:
 
 
 def test_directories_are_hints_of_their_own(watched: Watched) -> None:
-    """One that was made or moved there must be scanned, even if it is known; a deletion after it takes nothing of that back."""
+    """One that was moved there must be scanned, even if it is known; a deletion after it takes nothing of that back. One that was
+    made there need not be: if it is known, it was scanned since."""
     (watched.base / "d").mkdir()
-    (watched.base / "e").mkdir()
+    (watched.base.parent / "e").mkdir()
+    (watched.base.parent / "e").rename(watched.base / "e")
     (watched.base / "e").rmdir()
-    assert watched.take().directories == {(watched.root, b"d"): Arrival.MADE, (watched.root, b"e"): Arrival.MADE}
+    assert watched.take().directories == {(watched.root, b"d"): Arrival.MADE, (watched.root, b"e"): Arrival.RENAMED}
     (watched.base / "d").chmod(0o700)
     assert watched.take().directories == {(watched.root, b"d"): Arrival.NONE}
     (watched.base / "d").rename(watched.base / "g")

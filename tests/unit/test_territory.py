@@ -7,6 +7,7 @@ the index equals the tree.
 from __future__ import annotations
 
 import errno
+import itertools
 import os
 import shutil
 from collections.abc import Callable, Iterator
@@ -219,10 +220,10 @@ def test_a_scan_that_was_not_finished_is_begun_again(make: Callable[..., Scene],
 
 
 def test_jobs_that_are_dropped_leave_no_descriptor_open(make: Callable[..., Scene], monkeypatch: pytest.MonkeyPatch) -> None:
-    """A scan holds one for each level; a new epoch drops it half run."""
+    """A scan holds one for each level in which something is left to enter; a new epoch drops it half run."""
     monkeypatch.setattr(watcher, "_SLICE_NS", 0)
     scene = make()
-    scene.put("/".join("abcdefgh") + "/f.json")
+    scene.put(*["/".join(names) + "/f.json" for names in itertools.product("xy", repeat=6)])
     before = len(os.listdir("/proc/self/fd"))
     for _ in range(6):
         scene.shard.step()
@@ -706,7 +707,7 @@ def test_names_that_nobody_knows_are_answered_too(scene: Scene) -> None:
 
 def test_what_is_asked_for_is_bounded_while_there_is_no_credit(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
     """PROTOCOL 15: the aggregator asks again with each beat."""
-    monkeypatch.setattr(watcher, "_URGENT_MAX", 5)
+    monkeypatch.setattr(watcher, "_ASKED_MAX", 5)
     for _ in range(50):
         scene.shard.watcher.look_again(scene.engine.root, [b"f.json"])
     assert scene.shard.watcher.pending == 5
