@@ -14,6 +14,8 @@ from importlib import import_module
 from typing import NoReturn
 
 from shardwatch.shard.contract.errors import ShardwatchError, UsageError
+from shardwatch.shard.contract.shown import cut
+from shardwatch.supervisor import streams
 from shardwatch.supervisor.commands.ends import Ended
 from shardwatch.supervisor.commands.tree_options import DEBUG
 
@@ -52,7 +54,7 @@ class Parser(argparse.ArgumentParser):
     """argparse whose errors are one line, like every other error of ours."""
 
     def error(self, message: str) -> NoReturn:
-        raise UsageError(message, hint=f"see `{self.prog} --help`")
+        raise UsageError(cut(message), hint=f"see `{self.prog} --help`")
 
 
 def make_parser(chosen: str | None) -> Parser:
@@ -86,20 +88,20 @@ def make_parser(chosen: str | None) -> Parser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs one command and returns its exit code. Never lets a traceback out, unless SHARDWATCH_DEBUG is set."""
     arguments = list(sys.argv[1:] if argv is None else argv)
-    _open_standard_streams()
+    streams.make_sound()
     try:
         code = _run(arguments)
-        if sys.stdout is not None:
-            sys.stdout.flush()
+        sys.stdout.flush()
         return code
     except ShardwatchError as error:
         complain(str(error))
         return error.exit_code
     except BrokenPipeError:
-        _forget_standard_output()
+        streams.forget(1)
         return 0
     except OSError as error:
         complain(_os_error(error))
+        _flush_or_forget()
         return 1
     except Ended as ended:
         return 0 if ended.signum is None else 128 + ended.signum
@@ -134,13 +136,7 @@ def _run(arguments: list[str]) -> int:
 
 def complain(message: str) -> None:
     """One line on standard error, whatever the message holds."""
-    from shardwatch.supervisor.render import readable
-
-    if sys.stderr is not None:
-        try:
-            print(f"shardwatch: error: {readable(' '.join(message.split()))}", file=sys.stderr, flush=True)
-        except OSError:
-            pass
+    streams.say(f"shardwatch: error: {' '.join(message.split())}")
 
 
 def _os_error(error: OSError) -> str:
@@ -156,23 +152,12 @@ def _version() -> str:
     return f"shardwatch {__version__}"
 
 
-def _open_standard_streams() -> None:
-    """Gives descriptors 0, 1 and 2 to /dev/null where they are closed: no socket or database may ever get their numbers."""
-    for fd in (0, 1, 2):
-        try:
-            os.fstat(fd)
-        except OSError:
-            os.open(os.devnull, os.O_RDWR)
-    for stream in (sys.stdout, sys.stderr):
-        if stream is not None and hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="backslashreplace")
-
-
-def _forget_standard_output() -> None:
-    """Nobody reads standard output any more: what Python still holds for it must not raise at exit."""
-    null = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(null, 1)
-    os.close(null)
+def _flush_or_forget() -> None:
+    """What can't be written to standard output (a full disk) was complained of; it must not raise again at exit."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        streams.forget(1)
 
 
 if __name__ == "__main__":

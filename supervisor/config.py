@@ -226,7 +226,7 @@ def _file_layer(path: Path, found: Found) -> _Layer:
         )
     try:
         values = tomllib.loads(found.content.decode("utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:  # ValueError: TOML, UTF-8, and numbers of 5,000 digits
         raise UsageError(f"{shown(path)} is no valid TOML: {_one_line(error)}") from error
     origin = f"file {shown(path)}"
     _known(values, origin)
@@ -336,7 +336,7 @@ def _absolute(value: object, name: str, layer: _Layer) -> bytes:
         raise UsageError(f"{name} = {value!r} ({layer.origin}) must be {_range(name)}")
     path = os.fsencode(value)
     if not path or b"\0" in path:
-        raise UsageError(f"{name} ({layer.origin}): {os.fsdecode(path)!r} is no path")
+        raise UsageError(f"{name} ({layer.origin}): {os.fsdecode(path)!r} is no path", hint="give one that is not empty")
     if layer.tilde:
         path = os.path.expanduser(path)
     return os.path.join(os.fsencode(os.path.abspath(layer.base)), path)

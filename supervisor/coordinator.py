@@ -28,6 +28,7 @@ from shardwatch.shard.contract.planfile import Plan, read_plan
 from shardwatch.shard.contract.settings import Settings, read_settings
 from shardwatch.supervisor.control import supervisord
 from shardwatch.supervisor.homes import note_mounts
+from shardwatch.supervisor.streams import say
 
 #: Seconds between two looks at supervisord's list (only an operator's `remove` or `update` can change it) and at the mounts.
 RECONCILE_S: Final = 10.0
@@ -107,7 +108,7 @@ def planned(layout: Layout, settings: Settings, own_pids: Callable[[], Sequence[
             settle_plan(layout, settings, own_pids)
             code = 0
         except (ShardwatchError, OSError) as error:
-            print(f"shardwatch-coordinator: {error}", file=sys.stderr, flush=True)
+            say(f"shardwatch-coordinator: {error}")
         finally:
             os._exit(code)
     ended = os.pidfd_open(child)
@@ -161,10 +162,10 @@ def main(argv: list[str] | None = None) -> int:
         finally:
             lock.close()
     except ShardwatchError as error:
-        print(f"shardwatch-coordinator: {error}", file=sys.stderr)
+        say(f"shardwatch-coordinator: {error}")
         return error.exit_code
     except (OSError, msgspec.MsgspecError) as error:
-        print(f"shardwatch-coordinator: {error}", file=sys.stderr)
+        say(f"shardwatch-coordinator: {error}")
         return 1
 
 

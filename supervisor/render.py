@@ -7,10 +7,12 @@ imported only then.
 from __future__ import annotations
 
 import os
-import re
 import sys
 from collections.abc import Mapping, Sequence
 from typing import Any, TextIO
+
+from shardwatch.shard.contract.visible import readable as readable
+from shardwatch.shard.contract.visible import width
 
 _COLOURS = {
     "created": "32",
@@ -21,17 +23,6 @@ _COLOURS = {
     "warning": "33",
     "error": "31",
 }
-#: C0, DEL, C1 and the Unicode line and paragraph separators: in a name they could forge lines or drive the terminal.
-_LONE = re.compile("[\ud800-\udfff]")
-_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
-
-
-def readable(path: str | bytes | os.PathLike[str]) -> str:
-    """A path or message in one safe line: what is not UTF-8 becomes U+FFFD, control characters become escapes."""
-    text = path.decode("utf-8", "replace") if isinstance(path, bytes) else os.fspath(path)
-    if not text.isascii():
-        text = _LONE.sub("\N{REPLACEMENT CHARACTER}", text)
-    return _CONTROL.sub(lambda m: m.group().encode("unicode_escape").decode("ascii"), text)
 
 
 def wants_colour(stream: TextIO | None, environ: Mapping[str, str] = os.environ) -> bool:
@@ -105,10 +96,11 @@ def table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
         return ""
     texts = [[readable(number(cell)) for cell in row] for row in rows]
     numeric = [all(isinstance(row[i], (int, float)) for row in rows) for i in range(len(header))]
-    widths = [max(len(header[i]), *(len(row[i]) for row in texts)) for i in range(len(header))]
+    widths = [max(len(header[i]), *(width(row[i]) for row in texts)) for i in range(len(header))]
     lines = []
     for row in [list(header), *texts]:
-        cells = [c.rjust(w) if right else c.ljust(w) for c, w, right in zip(row, widths, numeric, strict=True)]
+        blanks = [" " * (w - width(cell)) for cell, w in zip(row, widths, strict=True)]
+        cells = [b + c if right else c + b for c, b, right in zip(row, blanks, numeric, strict=True)]
         lines.append("  ".join(cells).rstrip())
     return "\n".join(lines) + "\n"
 
@@ -178,7 +170,10 @@ class Scanning:
 
 
 def write_text(text: str) -> None:
-    """Writes to standard output and flushes; BrokenPipeError where nobody reads it."""
-    if sys.stdout is not None:
+    """Writes to standard output and flushes; BrokenPipeError where nobody reads it, OSError where it is full."""
+    try:
         sys.stdout.write(text)
         sys.stdout.flush()
+    except OSError as error:
+        error.filename = "standard output"
+        raise

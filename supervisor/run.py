@@ -25,6 +25,7 @@ from typing import Final
 from shardwatch.shard.contract.errors import InUseError, ServiceError, ShardwatchError, UsageError
 from shardwatch.shard.contract.layout import Layout
 from shardwatch.shard.contract.life import SERVICE_VARIABLE, Lock, die_with_parent, identity
+from shardwatch.supervisor.streams import say
 
 USAGE: Final = """\
 usage: python3 -P -m shardwatch.supervisor.run --state-dir DIR [--with-parent] [--ephemeral] [--echo]
@@ -59,10 +60,10 @@ def main(argv: list[str] | None = None) -> int:
         layout = Layout(os.path.abspath(given["--state-dir"]))
         return run(layout, "--with-parent" in given, "--ephemeral" in given, "--echo" in given)
     except getopt.GetoptError as error:
-        print(f"shardwatch: {error} (see --help)", file=sys.stderr)
+        say(f"shardwatch: {error} (see --help)")
         return UsageError.exit_code
     except ShardwatchError as error:
-        print(f"shardwatch: {error}", file=sys.stderr)
+        say(f"shardwatch: {error}")
         return error.exit_code
 
 
@@ -92,7 +93,7 @@ def run(layout: Layout, with_parent: bool, ephemeral: bool, echo: bool) -> int:
         planner = None if layout.plan.exists() else _plan_ahead(layout)
         code = _supervisord(layout, with_parent, echo, planner)
         if identity(layout.service_lock) != ours:
-            print(f"shardwatch: the state directory {layout.state_dir} was removed while the service ran", file=sys.stderr)
+            say(f"shardwatch: the state directory {layout.state_dir} was removed while the service ran")
             code = ServiceError.exit_code
     finally:
         if identity(layout.service_lock) == ours:

@@ -9,7 +9,9 @@ import logging
 import sys
 import time
 from collections.abc import Callable
-from typing import Final
+from typing import Any, Final
+
+from shardwatch.shard.contract.visible import readable
 
 #: Seconds between two lines of a `Sparse`.
 SPARSE_S: Final = 1.0
@@ -18,11 +20,22 @@ SPARSE_S: Final = 1.0
 def open_log() -> None:
     """Sends the `shardwatch` loggers of this process to standard error."""
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(process)d %(name)s: %(message)s"))
+    handler.setFormatter(_Formatter("%(asctime)s %(levelname)s %(process)d %(name)s: %(message)s"))
     root = logging.getLogger("shardwatch")
     root.handlers[:] = [handler]
     root.setLevel(logging.INFO)
     root.propagate = False
+
+
+class _Formatter(logging.Formatter):
+    """A message is one line, whatever the names in it hold: the log is read on terminals. A traceback has lines of its own."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:
+        record.message = readable(record.message)
+        return super().formatMessage(record)
+
+    def formatException(self, ei: Any) -> str:
+        return "\n".join(map(readable, super().formatException(ei).split("\n")))
 
 
 class Sparse:

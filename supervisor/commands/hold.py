@@ -13,13 +13,13 @@ import os
 import select
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Iterator, Sequence
 from types import FrameType
 from typing import TYPE_CHECKING
 
 from shardwatch.supervisor.commands.tree_options import add_config_option, add_state_dir_option
+from shardwatch.supervisor.streams import say
 
 if TYPE_CHECKING:
     from shardwatch.aggregator.client import ExtractClient
@@ -119,11 +119,9 @@ class _Holder:
 
     def _say(self, text: str) -> None:
         """On standard error, each thing once."""
-        from shardwatch.supervisor.render import readable
-
-        if text not in self._said and sys.stderr is not None:
+        if text not in self._said:
             self._said.add(text)
-            print(f"shardwatch: {readable(text)}", file=sys.stderr, flush=True)
+            say(f"shardwatch: {text}")
 
 
 @contextlib.contextmanager

@@ -82,7 +82,10 @@ class Line:
         self._next += 1
         if op in ("ack", "release"):
             self._acks.add(self._next)
-        frame = _encode({"v": 1, "id": self._next, "op": op, **fields})
+        try:
+            frame = _encode({"v": 1, "id": self._next, "op": op, **fields})
+        except (ValueError, OverflowError) as error:  # text of an argument that is not UTF-8, a number beyond 64 bits
+            raise UsageError(f"the arguments can't be sent: {error}", hint="names of groups and holds are UTF-8") from None
         self._send(self._next, frame, wait_s)
         return self._next
 

@@ -35,12 +35,12 @@ class Lines:
             data = b"\n".join(map(self._encode, objects)) + b"\n"
         else:
             text = "".join([render.event_line(o, colour=self._colour) + "\n" for o in objects])
-            data = text.encode(sys.stdout.encoding if sys.stdout else "utf-8", "replace")
+            data = text.encode(sys.stdout.encoding, "backslashreplace")
         self._ends.write(data)
 
     def text(self, text: str) -> None:
         """Text for people on standard output."""
-        self._ends.write(text.encode(sys.stdout.encoding if sys.stdout else "utf-8", "replace"))
+        self._ends.write(text.encode(sys.stdout.encoding, "backslashreplace"))
 
 
 def status_object(level: str, message: str, remedy: str = "") -> dict[str, str]:
@@ -55,9 +55,14 @@ def valid(text: str) -> str:
 
 def print_json(value: object) -> None:
     """One JSON document on standard output, indented, UTF-8 whatever the locale is."""
-    sys.stdout.flush()
-    sys.stdout.buffer.write(msgspec.json.format(msgspec.json.encode(value), indent=2) + b"\n")
-    sys.stdout.buffer.flush()
+    data = msgspec.json.format(msgspec.json.encode(value), indent=2) + b"\n"
+    try:
+        sys.stdout.flush()
+        sys.stdout.buffer.write(data)
+        sys.stdout.buffer.flush()
+    except OSError as error:
+        error.filename = "standard output"
+        raise
 
 
 def path_fields(path: bytes) -> dict[str, str]:

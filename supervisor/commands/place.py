@@ -5,13 +5,15 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from shardwatch.shard.contract.errors import NotRunningError
+from shardwatch.shard.contract.errors import NotRunningError, UsageError
 from shardwatch.shard.contract.layout import Layout
 from shardwatch.supervisor.commands.tree_options import effective_options
 
 
 def state_dir_of(options: argparse.Namespace) -> Path:
     """--state-dir, else what the configuration (file, environment, default) says. Nothing is created."""
+    if options.state_dir == "":
+        raise UsageError("--state-dir is empty", hint="give a directory")
     if options.state_dir is not None and options.config_file is None:
         return Path(options.state_dir).absolute()
     overrides = {} if options.state_dir is None else {"state_dir": options.state_dir}

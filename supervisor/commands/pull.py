@@ -7,16 +7,18 @@ changes), or with `--from start` from the beginning (every file follows as creat
 from __future__ import annotations
 
 import argparse
-import sys
 from typing import TYPE_CHECKING
 
 from shardwatch.supervisor.commands.tree_options import add_config_option, add_json_option, add_state_dir_option
+from shardwatch.supervisor.streams import output_is_closed
 
 if TYPE_CHECKING:
     from shardwatch.supervisor.commands.ends import Ends
 
 #: Default of --wait, seconds.
 WAIT_S = 1.0
+#: Largest --max: 32 bits with a sign.
+EVENTS_MAX = 2**31 - 1
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -43,15 +45,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     from shardwatch.shard.contract.errors import UsageError
+    from shardwatch.shard.contract.shown import shown
     from shardwatch.supervisor.commands.ends import Ends
 
-    if options.max is not None and options.max < 1:
-        raise UsageError(f"--max {options.max} is no number of events", hint="give 1 or more")
+    if options.max is not None and not 1 <= options.max <= EVENTS_MAX:
+        raise UsageError(f"--max {shown(options.max)} is no number of events", hint=f"give 1 to {EVENTS_MAX}")
     if options.wait is not None and not 0 <= options.wait <= 86400:
         raise UsageError(f"--wait {options.wait:g} is out of range", hint="give seconds from 0 to 86400")
     if options.no_ack and options.follow:
         raise UsageError("--no-ack with --follow would print the same batch for ever", hint="leave one of them out")
-    if sys.stdout is None:
+    if output_is_closed():
         return 0
     with Ends() as ends:
         _pull(options, ends)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-import sys
 from typing import Any
 
 from shardwatch.supervisor.commands.ends import Ends
 from shardwatch.supervisor.commands.line import Line, Reply, checked, hands_out
 from shardwatch.supervisor.commands.lines import Lines
+from shardwatch.supervisor.streams import say
 
 #: How long a pull is parked in the service before it is asked anew, seconds.
 PARK_S = 5.0
@@ -59,7 +59,7 @@ class Puller:
         if batch is None:
             if reply.get("why") == "held" and not self._told_held:
                 self._told_held = True
-                print("shardwatch: batches are held back (`shardwatch status` says by whom)", file=sys.stderr, flush=True)
+                say("shardwatch: batches are held back (`shardwatch status` says by whom)")
             return None
         self._told_held = False
         self._lines.write([*batch["events"], {"type": "settled"}] if batch.get("settled") else batch["events"])
@@ -69,10 +69,9 @@ class Puller:
 
     def _warn(self, *, created: bool) -> None:
         if self._start is not None and not created and not self._warned:
-            print(
+            say(
                 f"shardwatch: group {self.group} exists: --from {self._start} is ignored, it goes on where it stands "
-                f"(`shardwatch groups drop {self.group}` to begin anew)",
-                file=sys.stderr,
+                f"(`shardwatch groups drop {self.group}` to begin anew)"
             )
         self._warned = True
 
@@ -117,4 +116,4 @@ class Puller:
             if missing != self._line.lost:
                 missing = self._line.lost
                 word = "the service went away; waiting for it" if missing else "the service is back"
-                print(f"shardwatch: {word}", file=sys.stderr, flush=True)
+                say(f"shardwatch: {word}")

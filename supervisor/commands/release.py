@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import sys
 
 from shardwatch.supervisor.commands.hold import NAME
 from shardwatch.supervisor.commands.tree_options import add_config_option, add_state_dir_option
@@ -18,9 +17,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """A hold that is over already is no error, but said."""
     from shardwatch.supervisor.commands.asking import asking
-    from shardwatch.supervisor.render import readable
+    from shardwatch.supervisor.streams import say
 
     with asking(options) as ask:
         if not ask("unhold", name=options.name)["released"]:
-            print(f"shardwatch: nothing is held by {readable(options.name)}", file=sys.stderr)
+            say(f"shardwatch: nothing is held by {options.name}")
     return 0

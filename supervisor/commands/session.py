@@ -24,6 +24,7 @@ from shardwatch.supervisor.commands.lines import FORMAT, Lines, status_object
 from shardwatch.supervisor.commands.puller import BATCH_MAX, PARK_S, Puller
 from shardwatch.supervisor.commands.trouble import Trouble
 from shardwatch.supervisor.service import Prepared
+from shardwatch.supervisor.streams import say_line
 
 #: The group whose position a kept state directory remembers between two watches.
 GROUP = "watch"
@@ -181,7 +182,7 @@ class Session:
             self._lines.write(lines)
         else:
             for line in lines:
-                print(render.status_line(line, colour=render.wants_colour(sys.stderr)), file=sys.stderr, flush=True)
+                say_line(render.status_line(line, colour=render.wants_colour(sys.stderr)))
 
     def _print_ready(self, ready: Reply) -> None:
         roots = self._settings.roots

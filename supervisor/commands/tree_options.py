@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import argparse
 import os
-import sys
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from shardwatch.shard.contract.errors import UsageError
+from shardwatch.supervisor.streams import say
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -83,7 +83,7 @@ def resolve_tree(options: argparse.Namespace) -> Resolved:
     """The configuration with its origins, for a command that has the tree options. Raises UsageError."""
     from shardwatch.supervisor.config import resolve
 
-    resolved = resolve(config_file=_config_file(options), overrides=overrides_of(options), environ=_environ())
+    resolved = resolve(config_file=_config_file(options), overrides=overrides_of(options), environ=_environ(), cwd=_cwd(options))
     _warn(resolved.notes)
     return resolved
 
@@ -98,21 +98,17 @@ def effective_tree(options: argparse.Namespace) -> Effective:
 
 def effective_options(options: argparse.Namespace, overrides: Mapping[str, object]) -> Effective:
     """All layers of the configuration, with these on top. Raises UsageError."""
-    from pathlib import Path
 
     from shardwatch.supervisor.effective import effective
 
-    found = effective(_config_file(options), overrides, _environ(), Path.cwd())
+    found = effective(_config_file(options), overrides, _environ(), _cwd(options))
     _warn(found.notes)
     return found
 
 
 def _warn(notes: Sequence[str]) -> None:
-    if notes and sys.stderr is not None:
-        from shardwatch.supervisor.render import readable
-
-        for note in notes:
-            print(f"shardwatch: warning: {readable(note)}", file=sys.stderr, flush=True)
+    for note in notes:
+        say(f"shardwatch: warning: {note}")
 
 
 def _config_file(options: argparse.Namespace) -> Path | None:
@@ -120,6 +116,21 @@ def _config_file(options: argparse.Namespace) -> Path | None:
 
     file = getattr(options, "config_file", None)
     return None if file is None else Path(file)
+
+
+def _cwd(options: argparse.Namespace) -> Path:
+    """The working directory. Where it is gone, only absolute paths mean anything, and no configuration is found in it."""
+    from pathlib import Path
+
+    try:
+        return Path.cwd()
+    except OSError as error:
+        named = [*getattr(options, "paths", []), getattr(options, "state_dir", None), getattr(options, "config_file", None)]
+        relative = [path for path in named if path is not None and not path.startswith("/")]
+        if relative:
+            reason = f"{relative[0]!r} is relative to the working directory, which can't be found: {error.strerror}"
+            raise UsageError(reason, hint="change to a directory that exists, or give absolute paths") from None
+        return Path("/")
 
 
 def _environ() -> dict[str, str]:

@@ -20,7 +20,7 @@ from shardwatch.supervisor.commands.tree_options import (
     add_tree_options,
     effective_tree,
 )
-from shardwatch.supervisor.render import readable
+from shardwatch.supervisor.streams import say
 
 if TYPE_CHECKING:
     from shardwatch.supervisor.service import Prepared
@@ -79,4 +79,4 @@ def _interrupt(signum: int, frame: FrameType | None) -> None:
 
 
 def _say(text: str) -> None:
-    print(f"shardwatch: {readable(text)}", file=sys.stderr, flush=True)
+    say(f"shardwatch: {text}")

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,6 +21,7 @@ from shardwatch.supervisor.commands.tree_options import (
     add_tree_options,
     effective_tree,
 )
+from shardwatch.supervisor.streams import output_is_closed
 
 if TYPE_CHECKING:
     import subprocess
@@ -46,7 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    if sys.stdout is None:
+    if output_is_closed():
         return 0
     from shardwatch.supervisor.commands.ends import Ended, Ends
 

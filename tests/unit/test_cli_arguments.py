@@ -88,14 +88,32 @@ def test_tree_options_are_the_same_everywhere(command: str, capsys: pytest.Captu
         ["hold", "--for", "nan"],
         ["hold", "--for", "5", "--timeout", "5"],
         ["hold", "--timeout", "-1", "--", "true"],
+        *[["pull", "--group", "g", "--max", value] for value in ("-1", "1" + "0" * 23, "9" * 5000, "1e3", "nan", "")],
+        *[["pull", "--group", "g", "--wait", value] for value in ("inf", "1e400", "9" * 5000, "")],
+        *[["sync", "--timeout", value] for value in ("nan", "inf", "-1", "1e400", "9" * 5000, "")],
+        *[["hold", option, value, "true"] for option in ("--for", "--timeout") for value in ("inf", "1e400", "0", "9" * 5000)],
+        *[["watch", ".", option, "9" * 5000] for option in ("--shards", "--settle-ms")],
+        *[["watch", ".", option, "1" + "0" * 23] for option in ("--shards", "--settle-ms")],
+        *[["watch", ".", option, value] for option in ("--include", "--exclude") for value in ("\udcff", "[", "", "#")],
+        *[[command, "--state-dir", ""] for command in ("status", "down", "sync", "audit", "release", "groups")],
+        ["watch", ""],
+        ["watch", "a\0b"],
+        ["config", "-c", ""],
+        ["config", "-c", "/dev/null/x"],
+        ["\udcff"],
+        ["watch", "--\u202e"],
+        ["groups", "drop", "x", "\x1b[2J"],
     ],
+    ids=lambda arguments: " ".join(arguments)[:40].encode("ascii", "backslashreplace").decode().replace("\0", "0"),
 )
 def test_wrong_arguments_are_one_line_and_code_2(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     """One clear line with the remedy on standard error, nothing on standard output."""
     assert run(*arguments) == 2
     out, err = capsys.readouterr()
     assert out == ""
-    assert re.fullmatch(r"shardwatch: error: .+ \(.+\)\n", err)
+    assert re.fullmatch(r"shardwatch: error: .+( \(.+\)| must be a .+)\n", err)
+    assert err.isascii() or err.rstrip("\n").isprintable()
+    assert len(err) < 600
 
 
 @pytest.mark.parametrize(

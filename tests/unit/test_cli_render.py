@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import unicodedata
 
 import pytest
 
@@ -62,6 +63,54 @@ def test_no_name_can_forge_a_line_or_drive_the_terminal(name: str) -> None:
     assert len(line.splitlines()) == 1
     assert name not in line
     assert "\\" in line
+
+
+def _everything() -> str:
+    """Every tenth character that there is, and all of the places where most hide. ASCII and surrogates have their own tests."""
+    places = [range(0x80, 0x900), range(0x2000, 0x2100), range(0xFE00, 0x10000), range(0xE0000, 0xE0200)]
+    return "".join(map(chr, [*range(0x900, 0xD800, 10), *range(0xE000, 0x110000, 1000), *(c for place in places for c in place)]))
+
+
+def test_whatever_can_not_be_seen_is_an_escape() -> None:
+    """All formats, controls, private and unassigned characters, odd blanks and separators; fillers and selectors of variants."""
+    shown = render.readable("a".join(_everything()))
+    hidden = {"Cc", "Cf", "Co", "Cn", "Cs", "Zl", "Zp", "Zs"}
+    assert {unicodedata.category(c) for c in set(shown) if c != " "} & hidden == set()
+    assert not set(shown) & set("\u034f\u115f\u1160\u17b4\u2800\u3164\uffa0\ufe0f\u180b\U000e0100\U000e0001\u200b\u200f\u061c")
+    plain = "äßжλ中あ한Ω→✓😀ﬁ"
+    assert render.readable(plain) == plain
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("a\u200bb", "a\\u200bb"),
+        ("a\u200fb", "a\\u200fb"),
+        ("a\u061cb", "a\\u061cb"),
+        ("a\U000e0041b", "a\\U000e0041b"),
+        ("a\u2066b\u2069", "a\\u2066b\\u2069"),
+        ("a\ufeffb", "a\\ufeffb"),
+        ("a\xa0b\xad", "a\\xa0b\\xad"),
+        ("a\ue000b", "a\\ue000b"),
+        ("ä.json", "ä.json"),
+        ("a\u0308.json", "a\u0308.json"),
+        ("a" + "\u0336" * 5, "a" + "\u0336" * 3 + "\\u0336" * 2),
+        ("\u0338x", "\\u0338x"),
+        ("-\u0338x", "-\\u0338x"),
+        ("हिन्दी.json", "हिन्दी.json"),
+        ("\x1b]0;x\x07", "\\x1b]0;x\\x07"),
+        ("ä\x1b[31m\n", "ä\\x1b[31m\\n"),
+    ],
+)
+def test_names_are_shown_as_they_are(name: str, shown: str) -> None:
+    """What is plain stays, in every script; what hides, turns or piles up is an escape, also at the edge of a text of ours."""
+    assert render.readable(f"/{name}") == f"/{shown}"
+
+
+def test_wide_names_take_two_columns() -> None:
+    """And accents none: the columns of a table stay in line."""
+    lines = render.table(("name", "n"), [("中文", 1), ("a\u0301b", 2), ("abcd", 3)]).splitlines()
+    assert lines == ["name  n", "中文  1", "a\u0301b    2", "abcd  3"]
 
 
 @pytest.mark.parametrize("path", [b"/r/\xff.json", os.fsdecode(b"/r/\xff.json"), "/r/\ud800.json"])
