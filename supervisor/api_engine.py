@@ -120,14 +120,7 @@ class ServiceEngine:
                 await asyncio.sleep(LOOK_S)
             if time.monotonic() >= look_at_deaths:
                 look_at_deaths = time.monotonic() + DEATHS_EVERY_S
-                await self._in_thread(self._check_deaths)
-
-    def _check_deaths(self) -> None:
-        for program in service.programs(self._layout):
-            if service.keeps_ending(program):
-                name = program["name"] if program["group"] == program["name"] else f"shard-{program['name']}"
-                words = service.last_words(self._layout, name)
-                raise ServiceError(f"{name} keeps ending: {words}", hint=f"logs: {self._layout.logs}")
+                await self._in_thread(lambda: service.check_deaths(self._layout))
 
     async def pull(self, max_events: int, wait_s: float) -> ServiceDelivery | None:
         """The next batch, or None. A service that was killed is started again: the state directory has everything."""

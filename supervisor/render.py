@@ -90,6 +90,14 @@ def counted(value: int, noun: str) -> str:
     return f"{value:,} {plural}"
 
 
+def duration(seconds: float) -> str:
+    """12 s, 3 min, 5 h, 2 d."""
+    for size, unit in ((86400, "d"), (3600, "h"), (60, "min")):
+        if seconds >= 2 * size:
+            return f"{int(seconds // size)} {unit}"
+    return f"{seconds:.0f} s"
+
+
 def table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
     """Aligned columns, numbers to the right; a header line; ends with a newline. Empty without rows."""
     if not rows:

@@ -24,11 +24,13 @@ from typing import IO, Any, Final
 from shardwatch.shard.contract.errors import NotRunningError, ServiceError, ServiceTimeoutError
 from shardwatch.shard.contract.layout import Layout
 from shardwatch.shard.contract.state import held
+from shardwatch.supervisor.health import keeps_ending, log_name
 from shardwatch.supervisor.state_dir import Prepared, prepare
 
 __all__ = [
     "Asker",
     "Prepared",
+    "check_deaths",
     "command",
     "find",
     "last_words",
@@ -180,19 +182,15 @@ def wait_ready(
             time.sleep(LOOK_S)
         if time.monotonic() >= look_at_deaths:
             look_at_deaths = time.monotonic() + 1.0
-            _check_deaths(layout)
+            check_deaths(layout)
 
 
-def _check_deaths(layout: Layout) -> None:
+def check_deaths(layout: Layout) -> None:
+    """For who waits until a service is ready. Raises ServiceError where one of its programs can't be kept alive."""
     for program in programs(layout):
         if keeps_ending(program):
-            name = program["name"] if program["group"] == program["name"] else f"shard-{program['name']}"
+            name = log_name(program)
             raise ServiceError(f"{name} keeps ending: {last_words(layout, name)}", hint=f"logs: {layout.logs}")
-
-
-def keeps_ending(program: Mapping[str, Any]) -> bool:
-    """Whether a service waits for that program in vain: its breaker is open, and nobody stands in for it."""
-    return bool(program["breaker"] == "waiting")
 
 
 def programs(layout: Layout, timeout_s: float = 2.0) -> list[dict[str, Any]]:
@@ -229,6 +227,8 @@ def why_down(layout: Layout, name: str, programs: Sequence[Mapping[str, Any]]) -
         return "supervisord does not answer"
     if os.statvfs(layout.state_dir).f_flag & os.ST_RDONLY:
         return f"the state directory {layout.state_dir} can't be written: make it writable"
+    if row["state"] in ("STOPPED", "STOPPING"):
+        return "it is stopped"
     if row["error"] and "process log may have details" not in row["error"]:
         return str(row["error"])
     return last_words(layout, name) if row["state"] != "RUNNING" else f"it is busy, or hangs; see {layout.log(name)}"

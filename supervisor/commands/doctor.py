@@ -61,9 +61,11 @@ def examine(resolved: Resolved) -> dict[str, Any]:
     needed = needs(resolved.settings, [r["readable"] for r in roots], limits, resolved.state_dir, findings)
     examine_queue(limits, findings)
     state_dir = examine_state_dir(resolved.state_dir, findings)
+    health = examine_service(resolved.state_dir, findings) if state_dir["running"] else None
     return {
         "format": 1,
         "ok": not findings,
+        "health": health,
         "findings": findings,
         "limits": needed,
         "roots": roots,
@@ -193,6 +195,17 @@ def examine_state_dir(state_dir: Path, findings: list[dict[str, str]]) -> dict[s
     }
 
 
+def examine_service(state_dir: Path, findings: list[dict[str, str]]) -> str:
+    """The verdict on the service that runs there (`supervisor.health`); whatever it needs attention for becomes a finding."""
+    from shardwatch.shard.contract.layout import Layout
+    from shardwatch.supervisor import checkup
+
+    health = checkup.examine(Layout(state_dir)).health
+    for finding in health.troubles:
+        note(findings, finding.message, finding.remedy)
+    return health.state
+
+
 def versions(findings: list[dict[str, str]]) -> dict[str, str]:
     """What runs here, by the installed packages' own word."""
     import platform
@@ -237,7 +250,7 @@ def text_of(found: dict[str, Any]) -> str:
         )
     )
     state = found["state_dir"]
-    word = "a service runs there" if state["running"] else "no service runs there"
+    word = f"a service runs there, {found['health']}" if state["running"] else "no service runs there"
     parts.append(
         f"state directory {readable(state['path'])} ({state['filesystem']}, {size_of(state['free_bytes'])} free): {word}\n"
     )

@@ -13,6 +13,7 @@ from shardwatch.supervisor.commands.tree_options import add_config_option, add_j
 from shardwatch.supervisor.streams import output_is_closed
 
 if TYPE_CHECKING:
+    from shardwatch.shard.contract.layout import Layout
     from shardwatch.supervisor.commands.ends import Ends
 
 #: Default of --wait, seconds.
@@ -69,6 +70,7 @@ def _pull(options: argparse.Namespace, ends: Ends) -> None:
     from shardwatch.supervisor.commands.puller import BATCH_MAX, Puller
 
     layout = running_layout(options)
+    _say_what_is_missing(layout, patient=options.follow)
     wait_s = WAIT_S if options.wait is None else options.wait
     with Line(layout, patient=options.follow) as line:
         puller = Puller(line, Lines(ends, as_json=options.json), ends, group=options.group, start=options.start)
@@ -83,3 +85,21 @@ def _pull(options: argparse.Namespace, ends: Ends) -> None:
         except Ended:
             puller.release()
             raise
+
+
+def _say_what_is_missing(layout: Layout, *, patient: bool) -> None:
+    """On standard error, what can't be in any batch now: of a part that is not watched nothing comes, and that is no quiet.
+
+    Raises NotRunningError where an operator has stopped the aggregator, unless `patient`.
+    """
+    from shardwatch.shard.contract.errors import NotRunningError
+    from shardwatch.supervisor import checkup
+    from shardwatch.supervisor.render import readable
+
+    seen = checkup.examine(layout)
+    stopped = any(row["name"] == "aggregator" and row["state"] == "STOPPED" for row in seen.processes)
+    for finding in seen.health.findings:
+        if finding.key == ("program", "aggregator") and stopped and not patient:
+            raise NotRunningError(finding.message, hint=finding.remedy)
+        if finding.level == "error" and sys.stderr is not None:
+            print(f"shardwatch: warning: {readable(str(finding))}", file=sys.stderr, flush=True)

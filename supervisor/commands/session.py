@@ -152,7 +152,7 @@ class Session:
         """Asks for the next status; if the last one is still owed, that is trouble too. Raises ServiceError."""
         self._status_due = time.monotonic() + STATUS_EVERY_S
         if not self._ready:
-            self._check_programs()
+            service.check_deaths(self._prepared.layout)
         if self._status_asked is None:
             self._status_asked = self._line.ask("status")
         elif self._ready:
@@ -168,13 +168,6 @@ class Session:
 
     def _last_words(self, name: str) -> str:
         return service.last_words(self._prepared.layout, name)
-
-    def _check_programs(self) -> None:
-        """Raises ServiceError when a program of a service that is not ready yet can't be kept alive."""
-        for program in service.programs(self._prepared.layout):
-            if service.keeps_ending(program):
-                name = program["name"] if program["group"] == program["name"] else f"shard-{program['name']}"
-                raise ServiceError(f"{name} keeps ending: {self._last_words(name)}", hint="`shardwatch doctor` may know why")
 
     def _tell(self, lines: list[dict[str, str]]) -> None:
         """Trouble: among the JSON lines, or for people on standard error."""

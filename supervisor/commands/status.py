@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from shardwatch.supervisor.commands.tree_options import add_config_option, add_json_option, add_state_dir_option
 
-#: Who asks how things are wants to know soon: less than the 5 s after which a hung program is replaced.
-ANSWER_S = 3.0
+if TYPE_CHECKING:
+    from shardwatch.supervisor.checkup import Checkup
+    from shardwatch.supervisor.health import Health
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -19,35 +20,46 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    from shardwatch.shard.contract.errors import NotRunningError
-    from shardwatch.supervisor import service
-    from shardwatch.supervisor.commands.asking import asking
-    from shardwatch.supervisor.commands.lines import print_json, valid
+    """The exit code is the verdict's (`supervisor.health`)."""
+    from shardwatch.supervisor import checkup
+    from shardwatch.supervisor.commands.lines import print_json
     from shardwatch.supervisor.commands.place import running_layout
     from shardwatch.supervisor.render import write_text
 
     layout = running_layout(options)
-    processes = [{**row, "name": program_name(row)} for row in service.programs(layout)]
-    found: dict[str, Any] = {"format": 1, "state_dir": valid(str(layout.state_dir)), "processes": processes}
-    try:
-        with asking(options) as ask:
-            engine = ask("status", answer_s=ANSWER_S)["status"]
-            groups = engine.pop("groups", [])
-    except NotRunningError:  # the aggregator is down, supervisord is not: say so, with all that is known
-        engine, groups = None, []
-    found.update({"answering": engine is not None, "engine": engine, "groups": groups})
-    if engine is None:
-        found["reason"] = valid(service.why_down(layout, "aggregator", processes))
+    seen = checkup.examine(layout)
+    found = found_of(str(layout.state_dir), seen)
     if options.json:
         print_json(found)
     else:
         write_text(text_of(found))
-    return 0 if engine is not None else NotRunningError.exit_code
+    return seen.health.exit_code
 
 
-def program_name(row: Mapping[str, Any]) -> str:
-    """As supervisorctl says it: `aggregator`, `shards:00`."""
-    return str(row["name"] if row["name"] == row["group"] else f"{row['group']}:{row['name']}")
+def found_of(state_dir: str, seen: Checkup) -> dict[str, Any]:
+    """What `status --json` prints. Pure."""
+    from shardwatch.supervisor.commands.lines import valid
+
+    found: dict[str, Any] = {
+        "format": 1,
+        "state_dir": valid(state_dir),
+        "health": seen.health.state,
+        "findings": findings_of(seen.health),
+        "processes": seen.processes,
+        "answering": seen.engine is not None,
+        "engine": seen.engine,
+        "groups": seen.groups,
+    }
+    if seen.engine is None:
+        found["reason"] = valid(seen.reason)
+    return found
+
+
+def findings_of(health: Health) -> list[dict[str, str]]:
+    """The findings of a verdict for JSON, the gravest first. Pure."""
+    from shardwatch.supervisor.commands.lines import valid
+
+    return [{"level": f.level, "message": valid(f.message), "remedy": valid(f.remedy)} for f in health.findings]
 
 
 def text_of(found: Mapping[str, Any]) -> str:
@@ -57,7 +69,6 @@ def text_of(found: Mapping[str, Any]) -> str:
         groups_table,
         holds_text,
         processes_table,
-        processes_text,
         set_aside_text,
         shards_table,
     )
@@ -65,18 +76,11 @@ def text_of(found: Mapping[str, Any]) -> str:
 
     engine = found["engine"]
     parts = [f"service in {readable(found['state_dir'])}, logs in its logs/\n"]
-    if engine is None:
-        parts.append(f"the aggregator does not answer: {readable(found['reason'])}; supervisord starts it again by itself\n")
-    else:
-        if engine.get("storage"):
-            parts.append("error: {message}\n    -> {remedy}\n".format(**{k: readable(v) for k, v in engine["storage"].items()}))
-        else:
-            parts.append(_known(engine))
-        parts += [f"note: {readable(str(note))}\n" for note in engine.get("notes") or []]
+    known = "" if engine is None or engine.get("storage") else f": {_known(engine)}"
+    parts.append(f"{found['health']}{known}\n" + "".join(map(_finding, found["findings"])))
     parts.append(processes_table(found["processes"]))
-    parts.append(processes_text(found["processes"]))
     if engine is not None:
-        parts.append(shards_table(engine.get("shards") or []))
+        parts.append(shards_table(engine.get("shards") or [], found["processes"]))
         parts.append(degraded_text(engine.get("degraded") or []))
         parts.append(holds_text(engine.get("holds") or []))
         none = "" if engine.get("storage") else "no groups yet: `shardwatch pull --group NAME` makes one\n"
@@ -85,12 +89,20 @@ def text_of(found: Mapping[str, Any]) -> str:
     return "\n".join(part for part in parts if part)
 
 
+def _finding(finding: Mapping[str, str]) -> str:
+    from shardwatch.supervisor.render import readable
+
+    remedy = f"    -> {readable(finding['remedy'])}\n" if finding["remedy"] else ""
+    return f"{finding['level']}: {readable(finding['message'])}\n{remedy}"
+
+
 def _known(engine: Mapping[str, Any]) -> str:
     from shardwatch.supervisor.render import counted, readable
 
+    scanning = "" if engine.get("ready") else "still scanning, so far "
     return (
-        f"{'ready' if engine.get('ready') else 'scanning'}: {counted(int(engine.get('files') or 0), 'file')} in "
+        f"{scanning}{counted(int(engine.get('files') or 0), 'file')} in "
         f"{counted(int(engine.get('directories') or 0), 'directory')} below "
         f"{', '.join(readable(root) for root in engine.get('roots', []))}; backend {engine.get('backend')}, "
-        f"tick {engine.get('tick')}\n"
+        f"tick {engine.get('tick')}"
     )

@@ -35,10 +35,20 @@ def run(options: argparse.Namespace) -> int:
         with asking(options) as ask:
             ask("sync", wait_s=options.timeout, timeout_ms=int(options.timeout * 1000))
     except ServiceError as error:
+        cause = _cause(options)
         if time.monotonic() - began < options.timeout:
-            raise
+            raise ServiceError(f"{error.message}{cause}", hint=error.hint) from None
         raise ServiceTimeoutError(
-            f"not in sync after {options.timeout:g} s: {error.message}",
-            hint="give a longer --timeout; `shardwatch status` shows what is busy",
+            f"not in sync after {options.timeout:g} s: {error.message}{cause}",
+            hint="`shardwatch status` shows more" if cause else "give a longer --timeout; `shardwatch status` shows what is busy",
         ) from None
     return 0
+
+
+def _cause(options: argparse.Namespace) -> str:
+    """What is wrong with the service, for a sync that failed: where something is, a longer timeout helps nobody."""
+    from shardwatch.supervisor import checkup
+    from shardwatch.supervisor.commands.place import running_layout
+
+    errors = [str(finding) for finding in checkup.examine(running_layout(options)).health.findings if finding.level == "error"]
+    return f"; {errors[0]}" if errors else ""

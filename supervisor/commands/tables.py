@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final
+from collections.abc import Mapping, Sequence
+from typing import Any
 
-from shardwatch.supervisor.render import counted, readable, table
+from shardwatch.supervisor.render import counted, duration, readable, table
 
 Row = Mapping[str, Any]
 
@@ -18,37 +18,21 @@ def groups_table(groups: Sequence[Row]) -> str:
 
 
 def processes_table(processes: Sequence[Row]) -> str:
+    """A line a program. One that supervisord has not seen live for a second yet, but that gave a sign of life, runs."""
     header = ("process", "state", "pid", "up", "deaths/min")
-    return table(header, [(p["name"], p["state"], str(p["pid"]), duration(p["up_s"]), p["deaths"]) for p in processes])
+    return table(header, [(p["name"], _state(p), str(p["pid"]), duration(p["up_s"]), p["deaths"]) for p in processes])
 
 
-def processes_text(processes: Sequence[Row]) -> str:
-    """Programs that crash again and again, or can't even be killed: what is done about it, and what to do."""
-    lines = []
-    for p in processes:
-        name, stuck_s = str(p["name"]), float(p["stuck_s"])
-        log = name.replace("shards:", "shard-", 1)
-        if p["breaker"] != "closed":
-            lines.append(f"{name} died {counted(int(p['short_lives']), 'time')} in a row, {_MEANWHILE[p['breaker']](p)}")
-            remedy = f"`supervisorctl -c STATE_DIR/supervisord.conf restart {name}` tries it at once"
-            lines.append(f"    -> see logs/{log}.log; {remedy}")
-        if stuck_s:
-            lines.append(f"{name} (pid {p['pid']}) was killed {duration(stuck_s)} ago and is there still: stuck in the kernel")
-            lines.append("    -> look for a disk or a network filesystem that hangs; no other takes its place while it is there")
-    return "".join(line + "\n" for line in lines)
+def _state(process: Row) -> str:
+    return "RUNNING" if process["state"] == "STARTING" and process.get("heard") else str(process["state"])
 
 
-#: What happens while a breaker is open, or half open.
-_MEANWHILE: Final[Mapping[str, Callable[[Row], str]]] = {
-    "stand-in": lambda p: f"a stand-in sweeps its subtrees; tried again after {duration(p['retry_s'])}",
-    "waiting": lambda p: f"nobody runs in its place; tried again in {duration(p['retry_s'])}",
-    "trying": lambda p: f"tried again since {duration(p['up_s'])}",
-}
-
-
-def shards_table(shards: Sequence[Row]) -> str:
-    columns = ("state", "backend", "directories", "files", "watches", "polled", "pending", "overflows", "rescans")
-    return table(("shard", *columns), [(s["id"], *(s.get(c, "-") for c in columns[:-1]), _rescans(s)) for s in shards])
+def shards_table(shards: Sequence[Row], processes: Sequence[Row] = ()) -> str:
+    """A line a shard, with what it said of itself last; `processes`: of which supervisord knows sooner that they do not run."""
+    down = {str(p["name"]).removeprefix("shards:"): str(p["state"]).lower() for p in processes if not p["pid"]}
+    columns = ("backend", "directories", "files", "watches", "polled", "pending", "overflows")
+    rows = [(s["id"], down.get(s["id"], s["state"]), *(s.get(c, "-") for c in columns), _rescans(s)) for s in shards]
+    return table(("shard", "state", *columns, "rescans"), rows)
 
 
 def _rescans(shard: Row) -> str:
@@ -86,11 +70,3 @@ def set_aside_text(groups: Sequence[Row]) -> str:
         for group in groups
         for path in group["parked"]
     )
-
-
-def duration(seconds: float) -> str:
-    """12 s, 3 min, 5 h, 2 d."""
-    for size, unit in ((86400, "d"), (3600, "h"), (60, "min")):
-        if seconds >= 2 * size:
-            return f"{int(seconds // size)} {unit}"
-    return f"{seconds:.0f} s"

@@ -54,7 +54,7 @@ def run(options: argparse.Namespace) -> int:
 
 def _detach(prepared: Prepared) -> None:
     """Returns when the service is ready. Whatever ends the waiting ends the service too."""
-    from shardwatch.supervisor import service
+    from shardwatch.supervisor import checkup, service
     from shardwatch.supervisor.render import Scanning, banner_line
 
     began = time.monotonic()
@@ -70,6 +70,8 @@ def _detach(prepared: Prepared) -> None:
         service.stop(prepared.layout)
         raise
     scanning.close()
+    for finding in checkup.settled(prepared.layout).health.findings:
+        _say(f"{'error' if finding.level == 'error' else 'warning'}: {finding}")
     _say(f"ready: {banner_line(ready, time.monotonic() - began)}")
     _say(f"the service runs in {prepared.layout.state_dir}; `shardwatch down` ends it")
 

@@ -85,6 +85,10 @@ class Pulses:
         at = self._killed.get(pid)
         return 0.0 if at is None else round(time.monotonic() - at, 1)
 
+    def heard(self, pid: int) -> bool:
+        """Whether a process has given a sign of life."""
+        return pid in self._heard
+
     def _on_tick(self, event: object) -> None:
         self._look(time.monotonic())
 
@@ -166,4 +170,8 @@ class Pulses:
 
 def row(pulses: Pulses, process: Subprocess) -> dict[str, Any]:
     """What `status` says of a program."""
-    return {"hung": pulses.hung.get(process.config.name, 0), "stuck_s": pulses.stuck_s(process.pid)}
+    return {
+        "hung": pulses.hung.get(process.config.name, 0),
+        "stuck_s": pulses.stuck_s(process.pid),
+        "heard": pulses.heard(process.pid),
+    }

@@ -110,7 +110,7 @@ class ShardsRPC:
         return bool(found)
 
     def status(self) -> list[dict[str, Any]]:
-        """Tell of every program: state, pid, seconds up, deaths, breaker, seconds until it is tried again, hangs, seconds stuck
+        """Tell of every program: state, pid, seconds up, deaths, breaker, when it is tried again, hangs, signs of life
 
         @return array result  A list of structs
         """
@@ -125,6 +125,7 @@ class ShardsRPC:
                 "up_s": round(max(0.0, now - process.laststart), 3) if process.pid else 0.0,
                 **self._rearm.row(process),
                 "error": process.spawnerr or "",
+                "started": bool(process.laststart),
                 **row(self._pulses, process),
             }
             for process in self._processes()

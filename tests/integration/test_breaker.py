@@ -20,8 +20,8 @@ from waiting import eventually
 
 from shardwatch.shard.contract.layout import Layout
 from shardwatch.shard.contract.planfile import Owners, read_plan
-from shardwatch.supervisor import service
-from shardwatch.supervisor.commands.status import program_name, text_of
+from shardwatch.supervisor import checkup, service
+from shardwatch.supervisor.commands.status import found_of, text_of
 from shardwatch.supervisor.plugin.breaker import SHORT_LIVES_MAX
 
 #: The shard that crashes, and the one beside it.
@@ -213,7 +213,4 @@ class Starting:
 
 def found_by_status(service: Running) -> dict[str, Any]:
     """What `shardwatch status` puts together."""
-    engine = service.client.status()
-    groups = engine.pop("groups", [])
-    processes = [{**row, "name": program_name(row)} for row in service.programs().values()]
-    return {"state_dir": str(service.layout.state_dir), "processes": processes, "engine": engine, "groups": groups}
+    return found_of(str(service.layout.state_dir), checkup.examine(service.layout))

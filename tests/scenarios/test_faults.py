@@ -14,6 +14,7 @@ from pathlib import Path
 import msgspec
 import pytest
 import session
+from cli_process import run
 from scene import Scene, playing, write
 from session import deliver
 from waiting import eventually
@@ -123,6 +124,10 @@ def test_scenario_28_few_watches(tmp_path: Path, no_leaks: None) -> None:
         (short,) = [d for d in scene.service.client.status()["degraded"] if d["state"] == "polled"]
         assert short["directories"] == 101
         assert "fs.inotify.max_user_watches=" in short["remedy"]
+        for command in ("status", "doctor"):
+            told = run(command, "--state-dir", scene.service.layout.state_dir, cwd=tmp_path, check=False)
+            assert told.returncode == 1, "one truth for both"
+            assert "101 directories polled" in told.stdout and short["remedy"] in told.stdout
 
 
 def test_scenario_41_shard_killed_in_a_burst(two_shards: Scene) -> None:

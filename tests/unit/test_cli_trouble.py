@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from shardwatch.supervisor.commands.trouble import Trouble, combined_remedy
+from shardwatch.supervisor.commands.trouble import Trouble
+from shardwatch.supervisor.health import combined_remedy
 
 
 def polled(directories: int, path: str = "/r", remedy: str = "sudo sysctl -w fs.inotify.max_user_watches=1024") -> dict[str, Any]:

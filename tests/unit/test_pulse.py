@@ -102,7 +102,7 @@ def test_who_is_stuck_in_the_kernel_is_killed_once_and_told(pulses: Pulses, kill
     assert pulses.stuck_s(102) > 0
     assert pulses.stuck_s(101) == 0
     stuck: Any = SimpleNamespace(pid=102, config=SimpleNamespace(name="p102"))
-    assert row(pulses, stuck) == {"hung": 1, "stuck_s": pulses.stuck_s(102)}
+    assert row(pulses, stuck) == {"hung": 1, "stuck_s": pulses.stuck_s(102), "heard": True}
     del pulses._supervisord.process_groups["g"].processes["102"]  # the kernel let it go
     pulses._look(24.0)
     assert pulses.stuck_s(102) == 0
