@@ -54,7 +54,7 @@ def test_up_sync_pull_status_groups_down(tree: Path, service: Path) -> None:
     assert {p["name"].split(":")[0] for p in status["processes"]} == {"aggregator", "coordinator", "shards"}
     assert [(g["name"], g["backlog"]) for g in status["groups"]] == [("g", 0)]
     text = run("status", "--state-dir", service).stdout
-    for word in ("ready: 7 files", str(tree), "aggregator", "shards:", "watching", "inotify"):
+    for word in ("healthy: 7 files", str(tree), "aggregator", "shards:", "watching", "inotify"):
         assert word in text
 
     groups = json.loads(run("groups", "list", "--json", "--state-dir", service).stdout)["groups"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pwd
 import re
 import subprocess
 import sys
@@ -146,7 +147,7 @@ def test_state_directory_by_default(tmp_path: Path) -> None:
     """XDG_STATE_HOME if it is absolute, else below the home directory."""
     assert default_state_dir({"XDG_STATE_HOME": "/s"}) == Path("/s/shardwatch")
     assert default_state_dir({"XDG_STATE_HOME": "s", "HOME": "/h"}) == Path("/h/.local/state/shardwatch")
-    assert default_state_dir({}) == Path.home() / ".local/state/shardwatch"
+    assert default_state_dir({}) == Path(pwd.getpwuid(os.geteuid()).pw_dir) / ".local/state/shardwatch"
 
 
 @pytest.mark.parametrize("mode", [0o620, 0o602, 0o666])
