@@ -7,6 +7,7 @@ changes), or with `--from start` from the beginning (every file follows as creat
 from __future__ import annotations
 
 import argparse
+import sys
 from typing import TYPE_CHECKING
 
 from shardwatch.supervisor.commands.tree_options import add_config_option, add_json_option, add_state_dir_option
