@@ -25,17 +25,19 @@ from shardwatch.aggregator.storage import damaged, set_aside
 from shardwatch.shard.contract.errors import ShardwatchError
 
 #: PRAGMA user_version of the file.
-FORMAT: Final = 1
+FORMAT: Final = 2
 
 _SCHEMA: Final = """
 CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL);
 CREATE TABLE groups (
     id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, token TEXT NOT NULL, created REAL NOT NULL, seen REAL NOT NULL,
     state TEXT NOT NULL, reason TEXT NOT NULL, incarnation TEXT NOT NULL, base_scan INTEGER NOT NULL,
-    base_handed INTEGER NOT NULL, next_number INTEGER NOT NULL, ended_floor INTEGER NOT NULL);
+    base_handed INTEGER NOT NULL, next_number INTEGER NOT NULL, ended_floor INTEGER NOT NULL, bit INTEGER NOT NULL DEFAULT -1,
+    begun INTEGER NOT NULL DEFAULT 0);
 -- Position in one priority.
 CREATE TABLE lanes (
-    id INTEGER, lane INTEGER, scan INTEGER NOT NULL, handed INTEGER NOT NULL, PRIMARY KEY (id, lane)) WITHOUT ROWID;
+    id INTEGER, lane INTEGER, scan INTEGER NOT NULL, handed INTEGER NOT NULL,
+    skip_after INTEGER NOT NULL DEFAULT 0, skip_upto INTEGER NOT NULL DEFAULT 0, PRIMARY KEY (id, lane)) WITHOUT ROWID;
 -- Batches on lease, and those that are to be handed out again. `parts`: msgpack [[lane, handed, ticks, sums], ...], ticks as
 -- native 64-bit and sums (crc32 of the paths) as native 32-bit integers.
 CREATE TABLE units (
@@ -48,6 +50,16 @@ CREATE TABLE ended (id INTEGER, number INTEGER, reason TEXT NOT NULL, PRIMARY KE
 -- Paths that were set aside.
 CREATE TABLE parked (id INTEGER, key BLOB, body BLOB NOT NULL, PRIMARY KEY (id, key));
 """
+#: What leads from a format to the next one.
+_STEPS: Final = {
+    # A group's bit is given out when it is loaded; whatever the rows say of any group counts for it.
+    1: (
+        "ALTER TABLE groups ADD COLUMN bit INTEGER NOT NULL DEFAULT -1",
+        "ALTER TABLE groups ADD COLUMN begun INTEGER NOT NULL DEFAULT 0",
+        "ALTER TABLE lanes ADD COLUMN skip_after INTEGER NOT NULL DEFAULT 0",
+        "ALTER TABLE lanes ADD COLUMN skip_upto INTEGER NOT NULL DEFAULT 0",
+    ),
+}
 _TABLES: Final = ("lanes", "units", "held", "ended", "parked")
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -119,12 +131,24 @@ class GroupStore:
                         db.execute(statement)
                 db.execute(f"PRAGMA user_version={FORMAT}")
                 db.execute("COMMIT")
-            elif (check := db.execute("PRAGMA quick_check(1)").fetchone()[0]) != "ok":
+            else:
+                self._migrate(db, version)
+            if version and (check := db.execute("PRAGMA quick_check(1)").fetchone()[0]) != "ok":
                 raise sqlite3.DatabaseError(str(check))
         except BaseException:
             db.close()
             raise
         return db
+
+    @staticmethod
+    def _migrate(db: Any, version: int) -> None:
+        """One transaction for each step, which also writes the new version."""
+        for step in range(version, FORMAT):
+            db.execute("BEGIN IMMEDIATE")
+            for statement in _STEPS[step]:
+                db.execute(statement)
+            db.execute(f"PRAGMA user_version={step + 1}")
+            db.execute("COMMIT")
 
     def set_aside(self, why: str) -> None:
         """Renames a damaged file and begins a new one, without groups."""
@@ -186,10 +210,11 @@ class GroupStore:
                 _WRITE[str(op[0])](run, group.key, *op[1:])
         if whole:
             run(
-                "INSERT OR REPLACE INTO groups VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                "INSERT OR REPLACE INTO groups VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 (
                     *(group.key, group.name, group.token, group.created, group.seen, group.state, group.reason),
                     *(group.incarnation, group.base_scan, group.base_handed, group.next_number, group.ended_floor),
+                    *(group.bit, group.begun),
                 ),
             )
 
@@ -212,8 +237,10 @@ class GroupStore:
         group = Group(row[0], row[1], row[2], row[3])
         group.seen, group.state, group.reason, group.incarnation = row[4:8]
         group.base_scan, group.base_handed, group.next_number, group.ended_floor = row[8:12]
-        for lane, scan, handed in run("SELECT lane, scan, handed FROM lanes WHERE id = ?", (key,)):
-            group.lanes[lane] = Lane(scan, handed)
+        group.bit, group.begun = row[12:14]
+        fields = "lane, scan, handed, skip_after, skip_upto"
+        for lane, scan, handed, *skipped in run(f"SELECT {fields} FROM lanes WHERE id = ?", (key,)):
+            group.lanes[lane] = Lane(scan, handed, (skipped[0], skipped[1]))
         for lane, tick in run("SELECT lane, tick FROM held WHERE id = ? ORDER BY tick", (key,)):
             group.lanes.setdefault(lane, Lane(group.base_scan, group.base_handed)).late.append(tick)
         fields = "number, leased, due, failures, worker, reason, fresh, parts"
@@ -272,7 +299,9 @@ _WRITE: Final[dict[str, Callable[..., None]]] = {
     "unit-": _sql("DELETE FROM units WHERE id = ? AND number = ?"),
     "units-": _no_units,
     "due": lambda run, key, unit: run("UPDATE units SET due = ? WHERE id = ? AND number = ?", (unit.due, key, unit.number)),
-    "lane": _sql("INSERT OR REPLACE INTO lanes VALUES (?, ?, ?, ?)"),
+    "lane": lambda run, key, number, lane: run(
+        "INSERT OR REPLACE INTO lanes VALUES (?, ?, ?, ?, ?, ?)", (key, number, lane.scan, lane.handed, *lane.skipped)
+    ),
     "lanes-": _sql("DELETE FROM lanes WHERE id = ?"),
     "held": _sql("INSERT OR REPLACE INTO held VALUES (?, ?, ?)"),
     "held-": _sql("DELETE FROM held WHERE id = ? AND lane = ? AND tick = ?"),

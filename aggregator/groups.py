@@ -20,7 +20,8 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from typing import Final
 
-from shardwatch.aggregator.lease import Batch, Choice, Index, Lane, Parked, Part, Unit, cut
+from shardwatch.aggregator.choice import Choice
+from shardwatch.aggregator.lease import Batch, Index, Lane, Parked, Part, Unit
 from shardwatch.aggregator.protocol import Fresh, RefusedError
 
 #: First and longest pause before a batch that failed is handed out again, seconds; doubled at each failure.
@@ -28,18 +29,20 @@ RETRY_S: Final = 0.2
 RETRY_S_MAX: Final = 30.0
 #: Batches of a group that ended without an ack and are remembered with the reason; an ack of an older one is refused too.
 ENDED_MAX: Final = 1_000
-#: Rows looked at by one pull. Only a backlog of skipped or held rows reaches it; the pull then goes on at the next turn.
-LOOKED_MAX: Final = 20_000
 
 
 class Group:
     """One named consumer. Every method leaves what must be made durable in `journal`."""
 
-    def __init__(self, key: int, name: str, token: str, created: float, *, attempts_max: int = 5) -> None:
+    def __init__(self, key: int, name: str, token: str, created: float, *, bit: int = 0, attempts_max: int = 5) -> None:
         self.key = key
         self.name = name
         #: Part of every batch id: batches of an earlier group of this name are told apart.
         self.token = token
+        #: Its place in the `held` of rows, which no other group of that time has.
+        self.bit = bit
+        #: Last tick given when it began: it holds nothing of what has a tick up to it but by its position.
+        self.begun = 0
         #: Wall clock, seconds.
         self.created = created
         self.seen = created
@@ -70,7 +73,7 @@ class Group:
     def begin(self, index: Index, tick: int, handed: int) -> None:
         """Puts the group at `tick`: everything up to it counts as acked, everything up to `handed` as known."""
         self.state, self.reason, self.incarnation = "active", "", index.incarnation
-        self.base_scan, self.base_handed = tick, handed
+        self.base_scan, self.base_handed, self.begun = tick, handed, index.tick
         self.lanes = {}
         self.journal += [("lanes-",), ("group",)]
         self.attach(index)
@@ -78,9 +81,12 @@ class Group:
     def attach(self, index: Index) -> None:
         """Tells the index what was passed and handed out, and fences what is on lease. After begin, and after a start."""
         if self.state == "active":
+            index.holders.place(self.bit, self.begun, max(self.base_scan, self.base_handed), {})
             for number in {*index.lanes(), *self.lanes}:
                 lane = self._lane(number)
-                index.note_handed(number, max(lane.scan, lane.handed))
+                self._passed(index, number)
+                for tick in (*lane.deferred.values(), *lane.late):
+                    index.holders.wait(self.bit, number, tick)
         self._expiry = min((u.due for u in self.leases.values()), default=float("inf"))
         self._fence()
 
@@ -89,6 +95,15 @@ class Group:
         if lane is None:
             lane = self.lanes[number] = Lane(self.base_scan, self.base_handed)
         return lane
+
+    def _passed(self, index: Index, number: int) -> None:
+        """What the index must know before a row of the lane changes."""
+        lane = self._lane(number)
+        reach = max(lane.scan, lane.handed)
+        index.note_handed(number, reach)
+        index.holders.reach(self.bit, number, reach)
+        if lane.skipped[1]:
+            index.holders.skip(self.bit, number, *lane.skipped)
 
     def _fence(self) -> None:
         for lane in self.lanes.values():
@@ -99,11 +114,11 @@ class Group:
                     self._lane(part.lane).fenced.update(array("I", part.sums))
 
     def collapse(self, reason: str) -> None:
-        """The lanes mean something else now (other priorities): all of them begin at the lowest cursor."""
-        tick = min((self.cursor(n) for n in self.lanes), default=self.base_scan)
-        handed = max((lane.handed for lane in self.lanes.values()), default=self.base_handed)
+        """Rows have other lanes now (other priorities): what is not acked is handed out again, from each lane's cursor on."""
+        lanes = {n: Lane(self.cursor(n), max(lane.scan, lane.handed), lane.skipped) for n, lane in self.lanes.items()}
         self._forget(reason)
-        self.base_scan, self.base_handed = tick, max(handed, self.base_handed)
+        self.lanes = lanes
+        self.journal += [("lane", number, lane) for number, lane in lanes.items()]
         self.journal.append(("group",))
 
     def cursor(self, number: int) -> int:
@@ -177,7 +192,7 @@ class Group:
         gone = {t for t in (*lane.late, *lane.deferred.values()) if t > low}
         lane.late = deque(t for t in lane.late if t not in gone)
         lane.deferred = {k: t for k, t in lane.deferred.items() if t not in gone}
-        self._unhold(number, gone)
+        self._unhold(index, number, gone)
         for unit in self.redo:
             if number in unit.low:
                 for part in unit.parts:
@@ -185,9 +200,14 @@ class Group:
                         part.ticks = [t for t in part.ticks if t <= low]
                 unit.measure()
                 self.journal.append(("unit", unit) if unit.low else ("unit-", unit.number))
+        reached, (after, upto) = max(lane.scan, lane.handed), lane.skipped
+        if tick > reached:
+            lane.skipped = (after if upto == reached > 0 else reached, tick)
+        elif tick < upto:
+            lane.skipped = (after, max(after, tick))  # what follows comes again
         lane.scan = tick
-        index.note_handed(number, tick)
-        self.journal.append(("lane", number, lane.scan, lane.handed))
+        self._passed(index, number)
+        self.journal.append(("lane", number, lane))
 
     # -- handing out ------------------------------------------------------------------------------------------------
 
@@ -254,7 +274,7 @@ class Group:
         return self.next_number - 1
 
     def _choose(self, index: Index, now: float, limit: int) -> Choice:
-        choice = Choice()
+        choice = Choice(self.bit, self.begun)
         self.unfinished = False
         while self.redo and self.redo[0].due <= now:
             unit = self.redo[0]
@@ -269,50 +289,21 @@ class Group:
                 del choice.events[limit:]
                 return choice
             self.journal.append(("unit-", heapq.heappop(self.redo).number))
-            self._hold(choice.held)
-            choice = Choice()
+            self._hold(index, choice.held)
+            choice = Choice(self.bit, self.begun)
         for number in index.lanes():
-            if not self._choose_lane(index, number, limit, choice):
+            if not choice.fill(index, number, self._lane(number), limit):
                 choice.more = True
                 self.unfinished = not choice.events
                 break
         return choice
 
-    def _choose_lane(self, index: Index, number: int, limit: int, choice: Choice) -> bool:
-        """Adds a lane's rows to the choice; True if that are all."""
-        lane = self._lane(number)
-        part = Part(number, lane.handed, [], [])
-        choice.parts.append(part)
-        choice.scans[number] = lane.scan
-        if lane.late:
-            late = [lane.late[i] for i in range(min(len(lane.late), limit - len(choice.events)))]
-            choice.late[number] = len(late)
-            choice.add(index.rows_at(number, sorted(late)), number, lane.handed, lane, part)
-            if len(late) < len(lane.late):
-                return False
-        while len(choice.events) < limit and choice.looked < LOOKED_MAX:
-            want = limit - len(choice.events)
-            rows = index.pending(number, choice.scans[number], want + 1)
-            whole = len(rows) <= want
-            if not whole:
-                rows = rows[: cut(rows, want, limit // 2 - len(choice.events))]
-            if rows:
-                choice.scans[number] = rows[-1][0]
-                choice.looked += len(rows)
-                choice.add(rows, number, lane.handed, lane, part)
-            if whole:
-                choice.whole.append(number)
-                return True
-            if len(rows) < want and choice.events:
-                break
-        return False
-
     def _take(self, index: Index, choice: Choice, now: float) -> Unit | None:
         """Makes a choice come true, save for the lease."""
         for number, count in choice.late.items():
             late = self.lanes[number].late
-            self._unhold(number, [late.popleft() for _ in range(count)])
-        self._hold(choice.held)
+            self._unhold(index, number, [late.popleft() for _ in range(count)])
+        self._hold(index, choice.held)
         if choice.unit is not None:
             return self._take_again(choice, now)
         parts = [p for p in choice.parts if p.ticks]
@@ -329,9 +320,9 @@ class Group:
                     self.unpark(key)
         for number in choice.scans:
             lane = self.lanes[number]
-            index.note_handed(number, max(lane.scan, lane.handed))
+            self._passed(index, number)
             if parts or choice.held or choice.late:
-                self.journal.append(("lane", number, lane.scan, lane.handed))
+                self.journal.append(("lane", number, lane))
         return Unit(0, parts) if parts else None
 
     def _take_again(self, choice: Choice, now: float) -> Unit:
@@ -352,16 +343,19 @@ class Group:
             self._again(Unit(self._number(), rest, failures=unit.failures, due=now))
         return unit
 
-    def _hold(self, rows: Iterable[tuple[int, bytes, int]]) -> None:
+    def _hold(self, index: Index, rows: Iterable[tuple[int, bytes, int]]) -> None:
         for number, key, tick in rows:
             deferred = self.lanes[number].deferred
             if key in deferred:
-                self._unhold(number, [deferred[key]])
+                self._unhold(index, number, [deferred[key]])
             deferred[key] = tick
+            index.holders.wait(self.bit, number, tick)
             self.journal.append(("held", number, tick))
 
-    def _unhold(self, number: int, ticks: Iterable[int]) -> None:
-        self.journal += [("held-", number, tick) for tick in ticks]
+    def _unhold(self, index: Index, number: int, ticks: Iterable[int]) -> None:
+        for tick in ticks:
+            index.holders.waits_no_more(self.bit, number, tick)
+            self.journal.append(("held-", number, tick))
 
     # -- the end of a lease -----------------------------------------------------------------------------------------
 
@@ -420,8 +414,9 @@ class Group:
             return
         part = unit.parts[0]
         for row in index.rows_at(part.lane, part.ticks):
-            key = row[7] + b"/" if row[6] else row[7]
-            self.parked[key] = Parked(part.lane, row[0], part.handed, row[7], row[6], unit.failures, reason)
+            path, directory = row[5], row[4]
+            key = path + b"/" if directory else path
+            self.parked[key] = Parked(part.lane, row[0], part.handed, path, directory, unit.failures, reason)
             self.journal.append(("parked", key, self.parked[key]))
 
     def release(self, unit: Unit, now: float, ended: str) -> None:

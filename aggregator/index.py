@@ -12,12 +12,13 @@ import sqlite3
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from shardwatch.aggregator import plain
 from shardwatch.aggregator.debts import Debts
+from shardwatch.aggregator.holders import Holders, loaded, stored
 from shardwatch.aggregator.index_schema import Connect, connect, open_database
-from shardwatch.aggregator.merge import Changes, Known, Ticks, burial, merge, tombstone
+from shardwatch.aggregator.merge import GONE, Changes, Known, Ticks, burial, merge, tombstone
 from shardwatch.aggregator.row import ROW, Row
 from shardwatch.aggregator.storage import progress
 from shardwatch.aggregator.streams import Streams
@@ -33,7 +34,7 @@ _BY_NAME_MAX: Final = 48
 #: Made when it is needed first.
 _BY_INODE: Final = "entry_by_inode"
 
-_KNOWN = "name, directory, kind, dev, ino, nlink, size, mtime_ns, ctime_ns, racy, lane, tick, born, died, made"
+_KNOWN = "name, directory, kind, dev, ino, nlink, size, mtime_ns, ctime_ns, racy, lane, tick, held"
 
 
 class Index:
@@ -47,6 +48,7 @@ class Index:
         content_only: whether a file is told as modified only where its content may be another.
         connect: opens the file.
         wall_ns: ns since 1970, as the looks of shards have it.
+        on_progress: called within work that may take long: the process is not hung.
     """
 
     def __init__(
@@ -59,11 +61,12 @@ class Index:
         content_only: bool = False,
         connect: Connect = connect,
         wall_ns: Callable[[], int] = time.time_ns,
+        on_progress: Callable[[], None] = lambda: None,
     ) -> None:
         self._lane_of = lane_of
         self._directories_are_events = directories
         self._content_only = content_only
-        self._db, state = open_database(path, connect)
+        self._db, state = open_database(path, connect, on_progress)
         self.path = path
         self.incarnation = state.incarnation
         self.collected = state.collected
@@ -80,8 +83,7 @@ class Index:
         self._ids: dict[bytes, int] = {}
         self._open = False
         self.written = 0
-        #: Called within work that may take long: the process is not hung.
-        self.on_progress: Callable[[], None] = _nothing
+        self.on_progress = on_progress
         #: Whether rows can be found by inode: once a file with several names was seen. Most trees have none, and pay nothing.
         self._by_inode = bool(
             self._db.execute("SELECT 1 FROM sqlite_master WHERE type='index' AND name=?", (_BY_INODE,)).fetchall()
@@ -192,7 +194,7 @@ class Index:
         self._bury_below([record.path], record.at, stops)
 
     def _known(self, sql: str, arguments: Sequence[object]) -> dict[tuple[bytes, int], Known]:
-        return {(row[0], row[1]): Known._make(row) for row in self._db.execute(sql, arguments)}
+        return {(row[0], row[1]): _known(row) for row in self._db.execute(sql, arguments)}
 
     def _id(self, path: bytes) -> tuple[int, bool]:
         """Id of a directory, and whether it is new."""
@@ -248,13 +250,13 @@ class Index:
         if changes.updates:
             many(
                 "UPDATE entry SET kind=?, dev=?, ino=?, nlink=?, size=?, mtime_ns=?, ctime_ns=?, racy=?,"
-                " tick=?, died=?, made=?, at_ns=?, birth_ns=? WHERE name=? AND directory=? AND dir=?",
+                " tick=?, held=?, at_ns=?, birth_ns=? WHERE name=? AND directory=? AND dir=?",
                 [(*row, id_) for row in changes.updates],
             )
         if changes.inserts:
             many(
                 "INSERT INTO entry (name, directory, kind, dev, ino, nlink, size, mtime_ns, ctime_ns, racy, lane, tick, at_ns,"
-                " birth_ns, dir, born, made, died) VALUES (?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14,?15,?12,?12,0)",
+                " birth_ns, dir, held) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,0)",
                 [(*row, id_) for row in changes.inserts],
             )
         self.files += changes.files
@@ -281,12 +283,12 @@ class Index:
                 self.on_progress()
                 changes = Changes()
                 for row in self._db.execute(f"SELECT {_KNOWN} FROM entry WHERE dir=? AND kind<>0", (id_,)).fetchall():
-                    known = Known._make(row)
-                    tick = burial(known, self._ticks)
-                    if tick is None:
+                    known = _known(row)
+                    buried = burial(known, self._ticks)
+                    if buried is None:
                         changes.forgotten.append((known.name, known.directory))
                     else:
-                        changes.updates.append(tombstone(known, tick, at))
+                        changes.updates.append(tombstone(known, *buried, at))
                     changes.files -= 1 - known.directory
                     changes.directories -= known.directory
                     if not known.directory and known.ino:
@@ -367,11 +369,16 @@ class Index:
 
     def _rows(self, sql: str, arguments: Sequence[object]) -> list[Row]:
         found = self._db.execute(sql, arguments)
-        return [Row._make((*row[:6], bool(row[6]), join(row[7], row[8]), *row[9:])) for row in found]
+        return [Row._make((*r[:2], loaded(r[2]), r[3], bool(r[4]), join(r[5], r[6]), *r[7:])) for r in found]
 
     def backlog(self, lane: int, after: int) -> int:
         """Rows of a lane with a later tick. Time grows with the answer."""
         return int(self._db.execute("SELECT count(*) FROM entry WHERE lane=? AND tick>?", (lane, after)).fetchone()[0])
+
+    @property
+    def holders(self) -> Holders:
+        """Who holds what, by the positions that groups note there."""
+        return self._ticks.holders
 
     def note_handed(self, lane: int, tick: int) -> None:
         """Rows of this lane up to this tick may have been handed out: they are stamped anew when they change."""
@@ -427,21 +434,20 @@ class Index:
         """Gives every row the lane that the settings now say; directories become events, or cease to be."""
         self.begin()
         changed = []
-        for id_, path, name, directory, lane in self._db.execute(
-            "SELECT e.dir, d.path, e.name, e.directory, e.lane FROM entry e JOIN directory d ON d.id=e.dir"
-        ):
-            wanted: int | None = self._lane_of(join(path, name)) if self._lane_of else 0
-            if directory and not self._directories_are_events:
+        sql = "SELECT e.lane, e.tick, e.held, e.kind, d.path, e.dir, e.name, e.directory"
+        for lane, tick, held, kind, path, *key in self._db.execute(sql + " FROM entry e JOIN directory d ON d.id=e.dir"):
+            self.on_progress()
+            wanted: int | None = self._lane_of(join(path, key[1])) if self._lane_of else 0
+            if key[2] and not self._directories_are_events:
                 wanted = None
             if wanted != lane:
-                changed.append((id_, name, directory, wanted))
-        for id_, name, directory, wanted in changed:
+                holding = 0 if lane is None else self.holders.superseded(lane, tick, loaded(held), there=kind != GONE)
+                changed.append((wanted, stored(holding), *key))
+        for wanted, held, *key in changed:
+            self.on_progress()
             tick = self._ticks.next() if wanted is not None else 0
-            self._db.execute(
-                "UPDATE entry SET lane=?, tick=?, born=CASE WHEN born=0 THEN ?2 ELSE born END,"
-                " made=CASE WHEN made=0 THEN ?2 ELSE made END WHERE dir=?3 AND name=?4 AND directory=?5",
-                (wanted, tick, id_, name, directory),
-            )
+            self._db.execute("UPDATE entry SET lane=?, held=?, tick=? WHERE dir=? AND name=? AND directory=?",
+                             (wanted, held, tick, *key))  # fmt: skip
         self.commit()
 
     def abandon(self) -> None:
@@ -455,8 +461,8 @@ class Index:
         self._db.close()
 
 
-def _nothing() -> None:
-    pass
+def _known(row: tuple[Any, ...]) -> Known:
+    return Known._make(row if isinstance(row[12], int) else (*row[:12], loaded(row[12])))
 
 
 def _within(name: bytes, after: bytes | None, upto: bytes | None) -> bool:

@@ -76,8 +76,10 @@ def fingerprint(settings: Settings) -> str:
     return hashlib.sha256(msgspec.json.encode(parts)).hexdigest()[:32]
 
 
-def open_index(path: Path, settings: Settings) -> tuple[Index, list[str]]:
-    """The index, ready, and notes for the status. A damaged file is set aside, never overwritten; groups then get `fresh`.
+def open_index(path: Path, settings: Settings, on_progress: Callable[[], None] = lambda: None) -> tuple[Index, list[str]]:
+    """The index, and notes for the status. A damaged file is set aside, never overwritten; groups then get `fresh`.
+
+    It is to be made to `fit` the settings next, once the groups have told it where they are.
 
     Raises sqlite3.Error: OperationalError where the disk refuses, any other for damage that shows only now.
     """
@@ -86,7 +88,7 @@ def open_index(path: Path, settings: Settings) -> tuple[Index, list[str]]:
     def attempt() -> Index:
         return Index(
             path, durability=settings.durability, lane_of=lane_function(settings), directories=settings.directories,
-            content_only=settings.content_only,
+            content_only=settings.content_only, on_progress=on_progress,
         )  # fmt: skip
 
     try:
@@ -96,11 +98,6 @@ def open_index(path: Path, settings: Settings) -> tuple[Index, list[str]]:
             raise
         notes.append(rebuild(path, str(error)))
         index = attempt()
-    try:
-        _fit(index, settings, notes)
-    except BaseException:
-        index.abandon()
-        raise
     return index, notes
 
 
@@ -111,8 +108,8 @@ def rebuild(path: Path, why: str) -> str:
     return note
 
 
-def _fit(index: Index, settings: Settings, notes: list[str]) -> None:
-    """Rows and lanes as the settings now want them."""
+def fit(index: Index, settings: Settings, notes: list[str]) -> None:
+    """Rows and lanes as the settings now want them. Adds to the notes for the status."""
     wanted = fingerprint(settings)
     if index.fingerprint != wanted:
         first = not index.fingerprint

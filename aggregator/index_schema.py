@@ -13,12 +13,16 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
+from shardwatch.aggregator.storage import progress
 from shardwatch.shard.contract.errors import ShardwatchError
 
 #: The schema of `sql/index.sql`.
-SCHEMA: Final = 5
+SCHEMA: Final = 6
 #: Schema -> script in `sql/` that leads from it to the next one.
-STEPS: Final[Mapping[int, str]] = {1: "index_1_to_2.sql", 2: "index_2_to_3.sql", 3: "index_3_to_4.sql", 4: "index_4_to_5.sql"}
+STEPS: Final[Mapping[int, str]] = {
+    1: "index_1_to_2.sql", 2: "index_2_to_3.sql", 3: "index_3_to_4.sql", 4: "index_4_to_5.sql",
+    5: "index_5_to_6.sql",
+}  # fmt: skip
 _SQL: Final = Path(__file__).with_name("sql")
 #: Tables of every schema.
 _TABLES: Final = frozenset({"state", "directory", "entry", "owed", "anchor", "stream"})
@@ -53,8 +57,10 @@ def connect(path: Path) -> sqlite3.Connection:
     return sqlite3.connect(path, isolation_level=None, cached_statements=256, timeout=BUSY_S)
 
 
-def open_database(path: Path, connect: Connect = connect) -> tuple[Any, State]:
-    """The connection, with synchronous=FULL, and the state.
+def open_database(
+    path: Path, connect: Connect = connect, on_progress: Callable[[], None] = lambda: None
+) -> tuple[Any, State]:
+    """The connection, with synchronous=FULL, and the state. `on_progress` is called within steps that read every row.
 
     Raises sqlite3.DatabaseError (not OperationalError) for a damaged file, IndexVersionError for one of another version.
     """
@@ -74,7 +80,8 @@ def open_database(path: Path, connect: Connect = connect) -> tuple[Any, State]:
         row = db.execute("SELECT schema FROM state").fetchone()
         if row is None:
             raise sqlite3.DatabaseError("its state is missing")
-        _migrate(db, path, row[0])
+        with progress(db, on_progress):
+            _migrate(db, path, row[0])
         found = db.execute(f"SELECT {', '.join(State._fields)} FROM state").fetchone()
     except BaseException:
         db.close()

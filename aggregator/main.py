@@ -21,9 +21,10 @@ from shardwatch.aggregator import waiting
 from shardwatch.aggregator.calls import Outgoing
 from shardwatch.aggregator.engine import Engine
 from shardwatch.aggregator.group_store import GroupStore
-from shardwatch.aggregator.index_open import open_index, rebuild
+from shardwatch.aggregator.index_open import fit, open_index, rebuild
 from shardwatch.aggregator.protocol import RefusedError
 from shardwatch.aggregator.receive import Receiver
+from shardwatch.aggregator.registry import Registry
 from shardwatch.aggregator.replay import Replay
 from shardwatch.aggregator.serve import Server
 from shardwatch.aggregator.sockets import Sockets, until
@@ -66,17 +67,19 @@ class Aggregator:
         self._sockets = sockets
         self._settings = settings
         with contextlib.ExitStack() as undo:
-            self._index, found = open_index(layout.index_db, settings)
+            self._index, found = open_index(layout.index_db, settings, sockets.pulse.beat)
             undo.callback(self._index.abandon)
             notes += found
-            self._index.on_progress = sockets.pulse.beat
-            self._receiver = Receiver(self._index, lambda: _plan(layout.plan), service=service_id())
-            self._index.commit()
             self._store = GroupStore(layout.groups_db, durability=settings.durability)
             undo.callback(self._store.abandon)
+            # Before any row is written: a row that changes notes which groups hold it.
+            registry = Registry(self._index, self._store, settings, time.monotonic(), time.time)
+            fit(self._index, settings, notes)
+            self._receiver = Receiver(self._index, lambda: _plan(layout.plan), service=service_id())
+            self._index.commit()
             self._engine = Engine(self._index, self._receiver, settings, notes)
-            self._server = Server(self._index, self._store, self._engine, settings)
-            self._server.registry.reconcile(self._index.found_tick, self._index.consumers())
+            self._server = Server(self._index, registry, self._engine, settings)
+            registry.reconcile(self._index.found_tick, self._index.consumers())
             undo.pop_all()
         self._consumers: dict[str, int] = {}
         self._kept = -1

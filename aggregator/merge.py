@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Final, NamedTuple
 
+from shardwatch.aggregator.holders import Holders, stored
 from shardwatch.shard.contract.identity import Verdict, compare
 from shardwatch.shard.contract.wire import DIRECTORY, Entry
 
@@ -33,16 +34,14 @@ class Known(NamedTuple):
     racy: int
     lane: int | None
     tick: int
-    born: int
-    died: int
-    made: int
+    #: Which groups hold the path by what they were handed before this tick (`aggregator.holders`).
+    held: int
 
 
-#: (kind, dev, ino, nlink, size, mtime_ns, ctime_ns, racy, tick, died, made, at_ns, birth_ns, name, directory): ready for an
-#: UPDATE.
-Update = tuple[int, int, int, int, int, int, int, bool, int, int, int, int, int, bytes, int]
+#: (kind, dev, ino, nlink, size, mtime_ns, ctime_ns, racy, tick, held, at_ns, birth_ns, name, directory): ready for an UPDATE.
+Update = tuple[int, int, int, int, int, int, int, bool, int, int | bytes, int, int, bytes, int]
 #: (name, directory, kind, dev, ino, nlink, size, mtime_ns, ctime_ns, racy, lane, tick, at_ns, birth_ns): ready for an INSERT,
-#: where born = made = tick and died = 0.
+#: of a row that nobody holds.
 Insert = tuple[bytes, int, int, int, int, int, int, int, int, bool, int | None, int, int, int]
 
 
@@ -52,7 +51,7 @@ class Changes:
 
     inserts: list[Insert] = field(default_factory=list)
     updates: list[Update] = field(default_factory=list)
-    #: (name, directory) of rows that no group was ever handed: nobody needs a tombstone.
+    #: (name, directory) of rows that no group holds: nobody needs a tombstone.
     forgotten: list[tuple[bytes, int]] = field(default_factory=list)
     #: Directories that are gone: everything below them goes too.
     gone_directories: list[bytes] = field(default_factory=list)
@@ -69,7 +68,7 @@ class Changes:
 
 
 class Ticks:
-    """Hands out change numbers, and knows up to where rows of each lane were handed to any group.
+    """Hands out change numbers, and knows up to where rows of each lane were handed to any group, and to which.
 
     A row that no group has been handed since its last stamp is not stamped again: else a path that changes all the time
     would move to the tail for ever, and never be served.
@@ -78,6 +77,7 @@ class Ticks:
     def __init__(self, last: int) -> None:
         self.last = last
         self.handed: dict[int, int] = {}
+        self.holders = Holders()
 
     def next(self) -> int:
         self.last += 1
@@ -86,6 +86,13 @@ class Ticks:
     def seen(self, lane: int, tick: int) -> bool:
         """Whether some group may have been handed a row of this lane with this tick."""
         return tick <= self.handed.get(lane, 0)
+
+    def again(self, row: Known) -> tuple[int, int]:
+        """The tick of a row that changes, and who holds its path by then. A row without a lane is never an event."""
+        if row.lane is None or not self.seen(row.lane, row.tick):
+            return row.tick, row.held
+        held = self.holders.superseded(row.lane, row.tick, row.held, there=row.kind != GONE)
+        return self.next(), held
 
 
 def merge(
@@ -130,10 +137,8 @@ def merge(
             verdict = compare(row[2:10], entry[1:9], content_only=content_only)
             if verdict is Verdict.SAME:
                 continue
-            tick = row.tick
-            if verdict is Verdict.CHANGED and row.lane is not None and ticks.seen(row.lane, tick):
-                tick = ticks.next()
-            changes.updates.append((*entry[1:9], tick, row.died, row.made, at, births.get(name, 0), name, about))
+            tick, held = ticks.again(row) if verdict is Verdict.CHANGED else (row.tick, row.held)
+            changes.updates.append((*entry[1:9], tick, stored(held), at, births.get(name, 0), name, about))
             if row.ino != entry[3] and row.ino and entry[3]:
                 changes.linked[row.dev, row.ino] = row.nlink
             _link(changes, entry)
@@ -172,11 +177,15 @@ def _count(changes: Changes, about: int, by: int) -> None:
         changes.files += by
 
 
-def burial(row: Known, ticks: Ticks) -> int | None:
-    """The tick of the tombstone of a row that is gone, or None where it needs none."""
-    if row.lane is None or not ticks.seen(row.lane, row.born):
+def burial(row: Known, ticks: Ticks) -> tuple[int, int] | None:
+    """The tick of the tombstone of a row that is gone, and who is to be told; None where nobody is, so that it needs none."""
+    if row.lane is None:
         return None
-    return ticks.next() if ticks.seen(row.lane, row.tick) else row.tick
+    if ticks.seen(row.lane, row.tick):
+        held = ticks.holders.superseded(row.lane, row.tick, row.held, there=row.kind != GONE)
+        return (ticks.next(), held) if held else None
+    held = ticks.holders.holding(row.tick, row.held)
+    return (row.tick, held) if held else None
 
 
 def _bury(changes: Changes, row: Known, at: int, ticks: Ticks) -> None:
@@ -185,26 +194,21 @@ def _bury(changes: Changes, row: Known, at: int, ticks: Ticks) -> None:
         changes.gone_directories.append(row.name)
     elif row.ino:
         changes.linked[row.dev, row.ino] = row.nlink
-    tick = burial(row, ticks)
-    if tick is None:
+    buried = burial(row, ticks)
+    if buried is None:
         changes.forgotten.append((row.name, row.directory))
     else:
-        changes.updates.append(tombstone(row, tick, at))
+        changes.updates.append(tombstone(row, *buried, at))
 
 
-def tombstone(row: Known, tick: int, at: int) -> Update:
-    """What stays of a row that is gone: which file it was, since that tells a rename."""
+def tombstone(row: Known, tick: int, held: int, at: int) -> Update:
+    """What stays of a row that is gone: which file it was, since that tells a rename, and who is to be told."""
     stat = (row.dev, row.ino, row.nlink, row.size, row.mtime_ns, row.ctime_ns)
-    return (GONE, *stat, False, tick, tick, row.made, at, 0, row.name, row.directory)
+    return (GONE, *stat, False, tick, stored(held), at, 0, row.name, row.directory)
 
 
 def _revive(changes: Changes, row: Known, entry: Entry, at: int, ticks: Ticks, birth_ns: int) -> None:
     _count(changes, row.directory, 1)
-    tick, died, made = row.tick, row.died, row.made
-    if row.lane is not None:
-        if ticks.seen(row.lane, row.tick):
-            tick = made = ticks.next()
-        else:
-            died = 0  # no group was told that it was gone
-    changes.updates.append((*entry[1:9], tick, died, made, at, birth_ns, row.name, row.directory))
+    tick, held = ticks.again(row)  # the same where no group was told that it was gone
+    changes.updates.append((*entry[1:9], tick, stored(held), at, birth_ns, row.name, row.directory))
     _link(changes, entry)

@@ -8,21 +8,22 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from shardwatch.aggregator.holders import loaded, stored
 from shardwatch.aggregator.merge import Ticks
 from shardwatch.shard.contract.identity import Verdict, compare
 from shardwatch.shard.contract.wire import DIRECTORY, FILE, Entry
 
 _ROW: Final = (
-    "dir, name, directory, kind, dev, ino, nlink, size, mtime_ns, ctime_ns, racy, lane, tick, at_ns, born, made, died, birth_ns"
+    "dir, name, directory, kind, dev, ino, nlink, size, mtime_ns, ctime_ns, racy, lane, tick, at_ns, held, birth_ns"
 )
-_FILE: Final = f"INSERT INTO entry ({_ROW}) VALUES (?1,?2,0,?3,?4,?5,?6,?7,?8,?9,?10,0,?11,?12,?11,?11,0,0)"
-_DIRECTORY: Final = f"INSERT INTO entry ({_ROW}) VALUES (?1,?2,1,{DIRECTORY},0,0,0,0,0,0,0,NULL,0,?3,0,0,0,0)"
+_FILE: Final = f"INSERT INTO entry ({_ROW}) VALUES (?1,?2,0,?3,?4,?5,?6,?7,?8,?9,?10,0,?11,?12,0,0)"
+_DIRECTORY: Final = f"INSERT INTO entry ({_ROW}) VALUES (?1,?2,1,{DIRECTORY},0,0,0,0,0,0,0,NULL,0,?3,0,0)"
 _KNOWN: Final = (
-    "SELECT name, kind, dev, ino, nlink, size, mtime_ns, ctime_ns, racy, lane, tick, directory FROM entry"
+    "SELECT name, kind, dev, ino, nlink, size, mtime_ns, ctime_ns, racy, lane, tick, directory, held FROM entry"
     " WHERE dir=? AND name>=? AND name<=? LIMIT ?"
 )
 _REWRITE: Final = (
-    "UPDATE entry SET dev=?, ino=?, size=?, mtime_ns=?, ctime_ns=?, racy=?, tick=?, at_ns=?, birth_ns=0"
+    "UPDATE entry SET dev=?, ino=?, size=?, mtime_ns=?, ctime_ns=?, racy=?, tick=?, held=?, at_ns=?, birth_ns=0"
     " WHERE dir=? AND name=? AND directory=0"
 )
 
@@ -64,12 +65,13 @@ def rewrite(
             return None
         verdict = compare(row[1:9], e[1:9], content_only=content_only)
         if verdict is not Verdict.SAME:
-            changed.append((e, row[10], row[9], verdict))
+            changed.append((e, row[10], row[9], row[12], verdict))
     updates = []
-    for e, tick, lane, verdict in changed:
+    for e, tick, lane, held, verdict in changed:
         if verdict is Verdict.CHANGED and ticks.seen(lane, tick):
+            held = stored(ticks.holders.superseded(lane, tick, loaded(held), there=True))
             tick = ticks.next()
-        updates.append((e[2], e[3], e[5], e[6], e[7], e[8], tick, at, id_, e[0]))
+        updates.append((e[2], e[3], e[5], e[6], e[7], e[8], tick, held, at, id_, e[0]))
     if updates:
         db.executemany(_REWRITE, updates)
     return len(updates)

@@ -9,7 +9,8 @@ import heapq
 import logging
 import secrets
 import sqlite3
-from collections.abc import Callable, Container, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
+from itertools import count
 
 import msgspec
 
@@ -61,6 +62,10 @@ class Registry:
             store.set_aside(str(error))
             self.notes = list(store.notes)
             groups = []
+        for group in groups:
+            if group.bit < 0:
+                group.bit = _free_bit(groups)
+                group.journal.append(("group",))
         priorities = msgspec.json.encode(self._settings.priorities, order="sorted").decode()
         relaned = store.meta("priorities") not in (None, priorities)
         for group in groups:
@@ -116,7 +121,8 @@ class Registry:
 
     def create(self, name: str) -> Group:
         """A new group, not yet begun."""
-        group = Group(self._next_key, name, secrets.token_hex(4), self._wall(), attempts_max=self._settings.attempts_max)
+        bit, token = _free_bit(self.by_name.values()), secrets.token_hex(4)
+        group = Group(self._next_key, name, token, self._wall(), bit=bit, attempts_max=self._settings.attempts_max)
         self._next_key += 1
         group.journal.append(("group",))
         self.by_name[name] = group
@@ -127,6 +133,7 @@ class Registry:
     def remove(self, group: Group) -> None:
         del self.by_name[group.name]
         self.changes += 1
+        self._index.holders.remove(group.bit)
         self._dropped.add(group.key)
 
     # -- what changed
@@ -134,6 +141,8 @@ class Registry:
     def touch(self, group: Group) -> None:
         """Something changed: the journal is written at the next commit, the group's next date is watched."""
         self._dirty[group.key] = group
+        if group.state != "active":
+            self._index.holders.remove(group.bit)
         due = group.next_due(self.now)
         if due < self._watched.get(group.key, float("inf")):
             self._order += 1
@@ -267,3 +276,9 @@ class Registry:
             "parked": parked,
             "parked_paths": len(group.parked),
         }
+
+
+def _free_bit(groups: Iterable[Group]) -> int:
+    """The lowest one that none of them has."""
+    taken = {group.bit for group in groups}
+    return next(bit for bit in count() if bit not in taken)

@@ -6,7 +6,7 @@ from typing import Final, NamedTuple
 
 #: What a SELECT of a `Row` begins with; the path is joined of two columns.
 ROW: Final = (
-    "e.tick, e.lane, e.born, e.died, e.made, e.kind, e.directory, d.path, e.name, e.size, e.mtime_ns, e.at_ns,"
+    "e.tick, e.lane, e.held, e.kind, e.directory, d.path, e.name, e.size, e.mtime_ns, e.at_ns,"
     " e.dev, e.ino, e.ctime_ns, e.birth_ns"
     " FROM entry e JOIN directory d ON d.id = e.dir"
 )
@@ -17,9 +17,8 @@ class Row(NamedTuple):
 
     tick: int
     lane: int
-    born: int
-    died: int
-    made: int
+    #: Which groups hold the path by what they were handed before this tick (`aggregator.holders`).
+    held: int
     kind: int
     directory: bool
     path: bytes

@@ -18,7 +18,6 @@ import msgspec
 
 from shardwatch.aggregator import answers, protocol
 from shardwatch.aggregator.calls import Call, Envelope, Outgoing
-from shardwatch.aggregator.group_store import GroupStore
 from shardwatch.aggregator.groups import Group
 from shardwatch.aggregator.holding import Holding
 from shardwatch.aggregator.lease import Batch, Index
@@ -70,20 +69,19 @@ class Server:
     def __init__(
         self,
         index: Index,
-        store: GroupStore,
+        registry: Registry,
         engine: Engine,
         settings: Settings,
         clock: Callable[[], float] = time.monotonic,
         wall: Callable[[], float] = time.time,
     ) -> None:
         self._index = index
-        self._store = store
         self._engine = engine
         self._settings = settings
         self._clock = clock
         self._wall = wall
         #: For main: what the index must know of groups.
-        self.registry = Registry(index, store, settings, clock(), wall)
+        self.registry = registry
         self._groups = self.registry.by_name
         self._leases = LeaseRequests(index, self.registry, settings, wall)
         self._holding = Holding(index, self.registry, engine, settings.hold_ms_max)

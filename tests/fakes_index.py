@@ -6,6 +6,8 @@ from bisect import bisect_right
 from collections.abc import Container, Mapping, Sequence
 from typing import NamedTuple
 
+from shardwatch.aggregator.holders import Holders
+
 FILE = 1
 
 
@@ -14,9 +16,7 @@ class FakeRow(NamedTuple):
 
     tick: int
     lane: int
-    born: int
-    died: int
-    made: int
+    held: int
     kind: int
     directory: bool
     path: bytes
@@ -38,6 +38,7 @@ class FakeIndex:
         self.collected = 0
         self.rows: dict[tuple[bytes, bool], FakeRow] = {}
         self.handed: dict[int, int] = {}
+        self.holders = Holders()
         self._at: dict[int, dict[int, FakeRow]] = {}
         self._ticks: dict[int, list[int]] = {}
 
@@ -49,15 +50,10 @@ class FakeIndex:
         kind = 2 if directory else FILE
         if old is None:
             tick = self._next()
-            made = FakeRow(tick, lane, tick, 0, tick, kind, directory, path, size, size * 1000, tick * 10**9, 1, ino)
+            made = FakeRow(tick, lane, 0, kind, directory, path, size, size * 1000, tick * 10**9, 1, ino)
             self._set(made._replace(birth_ns=birth))
             return
-        seen = old.tick <= self.handed.get(old.lane, 0)
-        tick = self._next() if seen else old.tick
-        died, made = old.died, old.made
-        if not old.kind:
-            died, made = (died, tick) if seen else (0, made)
-        new = old._replace(tick=tick, died=died, made=made, kind=kind, size=size, mtime_ns=size * 1000)
+        new = self._again(old)._replace(kind=kind, size=size, mtime_ns=size * 1000)
         self._set(new._replace(ino=ino, birth_ns=birth))
 
     def remove(self, path: bytes, *, directory: bool = False) -> None:
@@ -65,12 +61,18 @@ class FakeIndex:
         old = self.rows.get((path, directory))
         if old is None or not old.kind:
             return
-        handed = self.handed.get(old.lane, 0)
-        if old.born > handed:
+        new = self._again(old)
+        if not new.held:
             self._unset(old)
             return
-        tick = self._next() if old.tick <= handed else old.tick
-        self._set(old._replace(tick=tick, died=tick, kind=0))
+        self._set(new._replace(kind=0))
+
+    def _again(self, old: FakeRow) -> FakeRow:
+        """The row with the stamp of its next change."""
+        if old.tick > self.handed.get(old.lane, 0):
+            return old._replace(held=self.holders.holding(old.tick, old.held))
+        held = self.holders.superseded(old.lane, old.tick, old.held, there=bool(old.kind))
+        return old._replace(tick=self._next(), held=held)
 
     def truth(self) -> dict[str, int]:
         """path -> size of what is there."""

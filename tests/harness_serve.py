@@ -10,6 +10,8 @@ import msgspec
 from fakes_index import FakeIndex
 
 from shardwatch.aggregator.group_store import GroupStore
+from shardwatch.aggregator.holders import Holders
+from shardwatch.aggregator.registry import Registry
 from shardwatch.aggregator.serve import Server
 from shardwatch.shard.contract.settings import Settings
 
@@ -65,8 +67,11 @@ class Bench:
     def open(self) -> None:
         """A start of the service. What the index knew of hand-outs was in memory only."""
         self.index.handed = {}
+        self.index.holders = Holders()
         self.store = GroupStore(self.path, durability=self.settings.durability, boot=self.boot)
-        self.server = Server(self.index, self.store, self.engine, self.settings, lambda: self.now, lambda: self.wall + self.now)
+        clocks = (lambda: self.now, lambda: self.wall + self.now)
+        registry = Registry(self.index, self.store, self.settings, self.now, clocks[1])
+        self.server = Server(self.index, registry, self.engine, self.settings, *clocks)
 
     def crash(self) -> None:
         """As kill -9 and a new start."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import queue
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from pathlib import Path
@@ -15,6 +16,7 @@ from fakes_index import FakeIndex
 from harness_serve import FakeEngine
 
 from shardwatch.aggregator.group_store import GroupStore
+from shardwatch.aggregator.registry import Registry
 from shardwatch.aggregator.serve import Server
 from shardwatch.shard.contract.layout import Layout
 from shardwatch.shard.contract.settings import Settings
@@ -73,7 +75,8 @@ class FakeService:
     def _run(self) -> None:
         self.index.handed = {}
         store = GroupStore(self.layout.groups_db)
-        server = Server(self.index, store, self.engine, self.settings)
+        registry = Registry(self.index, store, self.settings, time.monotonic(), time.time)
+        server = Server(self.index, registry, self.engine, self.settings)
         context = zmq.Context()
         socket = context.socket(zmq.ROUTER)
         socket.setsockopt(zmq.LINGER, 1000)

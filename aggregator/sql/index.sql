@@ -1,4 +1,4 @@
--- Schema 5 of index.db: one row a path. Times are nanoseconds of the wall clock; paths and names are exact bytes.
+-- Schema 6 of index.db: one row a path. Times are nanoseconds of the wall clock; paths and names are exact bytes.
 CREATE TABLE state (
     one INTEGER PRIMARY KEY CHECK (one = 1),
     schema INTEGER NOT NULL,
@@ -33,9 +33,7 @@ CREATE TABLE entry (
     racy INTEGER NOT NULL,
     lane INTEGER,                       -- priority; NULL: never an event
     tick INTEGER NOT NULL,
-    born INTEGER NOT NULL,
-    died INTEGER NOT NULL,
-    made INTEGER NOT NULL,
+    held INTEGER NOT NULL,              -- bits of the groups that hold the path by what they were handed before this tick
     at_ns INTEGER NOT NULL,
     birth_ns INTEGER NOT NULL DEFAULT 0, -- when the file was made, if it came by a rename: it proves that it is the one that is gone
     PRIMARY KEY (dir, name, directory)

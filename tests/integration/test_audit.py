@@ -55,14 +55,14 @@ CASES = {
     "a lost row": (f"DELETE FROM entry {_ENTRY.format('c.ast.json')}", "c.ast.json", "missing", False),
     "a row too many": (
         "INSERT INTO entry SELECT dir, CAST('ghost.ast.json' AS BLOB), directory, kind, dev, ino + 100000, nlink, size, mtime_ns,"
-        f" ctime_ns, racy, lane, 0, 0, 0, 0, at_ns, 0 FROM entry {_ENTRY.format('b.ast.json')}",
+        f" ctime_ns, racy, lane, 0, 0, at_ns, 0 FROM entry {_ENTRY.format('b.ast.json')}",
         "ghost.ast.json",
         "extra",
         False,
     ),
     "a row that no filter keeps": (
         "INSERT INTO entry SELECT dir, CAST('a.py' AS BLOB), directory, kind, dev, ino + 100000, nlink, size, mtime_ns,"
-        f" ctime_ns, racy, lane, 0, 0, 0, 0, at_ns, 0 FROM entry {_ENTRY.format('b.ast.json')}",
+        f" ctime_ns, racy, lane, 0, 0, at_ns, 0 FROM entry {_ENTRY.format('b.ast.json')}",
         "a.py",
         "extra",
         False,
@@ -96,7 +96,7 @@ def test_rows_below_a_directory_that_never_was(audited: tuple[Running, Consumer]
         service,
         f"INSERT INTO directory (path) VALUES (CAST('{tree}/never/was' AS BLOB))",
         "INSERT INTO entry SELECT (SELECT max(id) FROM directory), CAST('x.ast.json' AS BLOB), 0, kind, dev, ino + 100000, nlink,"
-        f" size, mtime_ns, ctime_ns, racy, lane, 0, 0, 0, 0, at_ns, 0 FROM entry {_ENTRY.format('b.ast.json')}",
+        f" size, mtime_ns, ctime_ns, racy, lane, 0, 0, at_ns, 0 FROM entry {_ENTRY.format('b.ast.json')}",
     )
     code, found = _audit(service)
     assert code == 1

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 PATHS = [f"/r/{d}/{n}" for d in ("a", "b") for n in range(2)]
-GROUPS = ("start", "now")
+GROUPS = ("start", "now", "late")
 paths = st.sampled_from(PATHS)
 groups = st.sampled_from(GROUPS)
 workers = st.sampled_from(["w1", "w2", "w3"])
@@ -24,7 +24,7 @@ def lane(path: str) -> int:
 
 
 class GroupsMachine(RuleBasedStateMachine):
-    """Two groups over one index. Of each, one mirror applies a batch when it is handed out, and one when its ack is accepted:
+    """Groups over one index. Of each, one mirror applies a batch when it is handed out, and one when its ack is accepted:
     a worker may die between the two, so both must end right."""
 
     def __init__(self) -> None:
@@ -38,6 +38,8 @@ class GroupsMachine(RuleBasedStateMachine):
         self.acked: dict[str, dict[str, int]] = {}
         #: Batches on lease as their workers see it: id -> (batch, end).
         self.leases: dict[str, tuple[dict[str, Any], float]] = {}
+        #: (group, path, tick) of every event that was handed out: it may come again.
+        self.told: set[tuple[str, str, int]] = set()
         self.waits: set[int] = set()
 
     def teardown(self) -> None:
@@ -52,11 +54,23 @@ class GroupsMachine(RuleBasedStateMachine):
         self.healing = healing
         for path in sorted(there):
             self.write(path)
-        for group in GROUPS:
-            truth = self.bench.index.truth()
-            self.handed[group] = {} if group == "start" else dict(truth)
-            self.acked[group] = dict(self.handed[group])
-            self.bench.ask("pull", group=group, from_=group, peek=True)
+        for group in GROUPS[:2]:
+            self.make(group)
+
+    def make(self, group: str) -> None:
+        self.handed[group] = dict(self.bench.index.truth()) if group == "now" else {}
+        self.acked[group] = dict(self.handed[group])
+        self.bench.ask("pull", group=group, from_="now" if group == "now" else "start", peek=True)
+
+    @rule()
+    def drop(self) -> None:
+        """A group comes late, or is dropped and begins again: with another's bit in the rows; what is there is new to it."""
+        self.leases = {i: (b, end) for i, (b, end) in self.leases.items() if b["group"] != "late"}
+        if "late" in self.handed:
+            assert self.bench.ask("drop", group="late")["ok"]
+            self.told = {said for said in self.told if said[0] != "late"}
+        self.collect_replies()
+        self.make("late")
 
     # -- the tree
 
@@ -91,6 +105,8 @@ class GroupsMachine(RuleBasedStateMachine):
 
     @rule(group=groups, worker=workers, limit=st.integers(1, 5), wait=st.booleans())
     def pull(self, group: str, worker: str, limit: int, wait: bool) -> None:
+        if group not in self.handed:
+            self.make(group)
         self.waits.add(self.bench.send("pull", group=group, max=limit, worker=worker, wait_ms=2000 if wait else 0))
         self.collect_replies()
 
@@ -99,7 +115,9 @@ class GroupsMachine(RuleBasedStateMachine):
         for number in sorted(ready, key=lambda n: (self.bench.replied_at[n], n)):
             self.waits.discard(number)
             reply = self.bench.replies.pop(number)
-            assert reply["ok"], reply
+            assert reply["ok"] or "was dropped" in reply["message"], reply
+            if not reply["ok"]:
+                continue
             if reply["batch"] is not None and self.bench.replied_at[number] == self.bench.now:
                 assert not self.bench.server._holding.held, "a batch while batches are held back"
             if reply["batch"] is not None:
@@ -119,8 +137,20 @@ class GroupsMachine(RuleBasedStateMachine):
             # What is on lease from before was revoked.
             for other in live:
                 del self.leases[other["id"]]
-        apply(mirror, batch)
+        self.apply_what_makes_sense(mirror, batch)
         self.leases[batch["id"]] = (batch, at + 3)
+
+    def apply_what_makes_sense(self, mirror: dict[str, int], batch: dict[str, Any]) -> None:
+        """`modified`, `deleted` and `moved` are told only of what this very group was handed before, `created` of all else;
+        save for what is handed out again."""
+        for event in batch["events"]:
+            if event["type"] == "event" and (said := (batch["group"], event["path"], event["tick"])) not in self.told:
+                self.told.add(said)
+                holds = event["path"] in mirror
+                assert holds == (event["event_type"] in ("modified", "deleted")), (event, mirror)
+                if event["event_type"] == "moved":
+                    assert event["moved_from"] in mirror, (event, mirror)
+            apply(mirror, {"events": [event]})
 
     def expire(self) -> None:
         self.leases = {i: (b, end) for i, (b, end) in self.leases.items() if end > self.bench.now}
@@ -159,6 +189,8 @@ class GroupsMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.healing)
     @rule(group=groups, back=st.integers(0, 10))
     def seek(self, group: str, back: int) -> None:
+        if group not in self.handed:
+            self.make(group)
         # Only back: forward gives up what is pending.
         tick = max(0, self.bench.group(group)["cursor"] - back)
         assert self.bench.ask("seek", group=group, tick=tick)["ok"]
@@ -209,6 +241,7 @@ class GroupsMachine(RuleBasedStateMachine):
         """A new index finds what is there; its ticks begin anew."""
         self.kill()
         old = self.bench.index
+        self.told.clear()
         new = FakeIndex(old.incarnation + "+")
         for row in old.rows.values():
             if row.kind:
@@ -228,7 +261,7 @@ class GroupsMachine(RuleBasedStateMachine):
         self.answer_syncs()
         self.expire()
         self.bench.replies.clear()
-        for group in GROUPS:
+        for group in self.handed:
             self.bench.ask("retry", group=group)
             while True:
                 batch = self.bench.pull(group, from_=None)
@@ -238,7 +271,7 @@ class GroupsMachine(RuleBasedStateMachine):
                         break
                     self.bench.advance(30)
                     continue
-                apply(self.handed[group], batch)
+                self.apply_what_makes_sense(self.handed[group], batch)
                 apply(self.acked[group], batch)
                 assert self.bench.ack(batch)["ok"]
             truth = self.bench.index.truth()

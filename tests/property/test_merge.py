@@ -6,6 +6,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
+from shardwatch.aggregator.holders import holds
 from shardwatch.aggregator.merge import GONE, Known, Ticks, merge
 from shardwatch.shard.contract.wire import DIRECTORY, FILE, LINK, Entry
 
@@ -34,7 +35,8 @@ def entry(name: bytes, kind: int, version: int, racy: bool) -> Entry:
 class Group:
     """A consumer that pulls rows in the order of ticks, and mirrors what it is told."""
 
-    def __init__(self) -> None:
+    def __init__(self, bit: int) -> None:
+        self.bit = bit
         self.cursor = 0
         self.mirror: set[tuple[bytes, int]] = set()
         #: How often it was told of a row that did not change meanwhile.
@@ -47,11 +49,13 @@ class Group:
             assert row.tick != self.told.get(key), "handed out twice without a change"
             self.told[key] = row.tick
             self.cursor = row.tick
+            assert holds(row.held, self.bit) == (key in self.mirror), "the row knows who holds it"
             if row.kind == GONE:
                 self.mirror.discard(key)
             else:
                 self.mirror.add(key)
         model.ticks.handed[0] = max(model.ticks.handed.get(0, 0), self.cursor)
+        model.ticks.holders.reach(self.bit, 0, self.cursor)
 
 
 class Model:
@@ -62,7 +66,9 @@ class Model:
         self.disk: dict[bytes, Thing] = dict.fromkeys(NAMES)
         self.rows: dict[tuple[bytes, int], Known] = {}
         self.ticks = Ticks(0)
-        self.groups = (Group(), Group())
+        for bit in range(2):
+            self.ticks.holders.place(bit, 0, 0, {})
+        self.groups = (Group(0), Group(1))
         self.given: set[int] = set()
         self.counts = [0, 0]
         self.last: tuple[list[Entry], list[bytes], bool, bytes, bytes] = ([], [], False, b"", b"~")
@@ -84,17 +90,17 @@ class Model:
             assert all(key not in g.mirror for g in self.groups), "forgotten, though somebody was handed it"
             assert row.kind != GONE
         for update in changes.updates:
-            key = update[13], update[14]
+            key = update[12], update[13]
             row = self.rows[key]
-            fields = ("kind", "dev", "ino", "nlink", "size", "mtime_ns", "ctime_ns", "racy", "tick", "died", "made")
-            self.rows[key] = row._replace(**dict(zip(fields, update[:11], strict=True)))
+            fields = ("kind", "dev", "ino", "nlink", "size", "mtime_ns", "ctime_ns", "racy", "tick", "held")
+            self.rows[key] = row._replace(**dict(zip(fields, update[:10], strict=True)))
             if update[8] != row.tick:
                 assert row.lane is not None
                 assert self.ticks.seen(0, row.tick), "stamped anew before anybody was handed it"
                 stamped.append(update[8])
         for insert in changes.inserts:
             tick = insert[11]
-            self.rows[insert[:2]] = Known(*insert[:10], insert[10], tick, tick, 0, tick)
+            self.rows[insert[:2]] = Known(*insert[:10], insert[10], tick, 0)
             if insert[10] is not None:
                 stamped.append(tick)
         assert sorted(stamped) == list(range(before + 1, self.ticks.last + 1)), "a tick was given twice, or for nothing"
@@ -147,5 +153,6 @@ def test_a_second_look_at_the_same_changes_nothing(disk: dict[bytes, Thing], han
         model.groups[0].pull(model, 100)
     before = dict(model.rows)
     model.look(model.seen(NAMES), [], True, b"", b"~")
-    assert {k: r._replace(tick=0) for k, r in model.rows.items()} == {k: r._replace(tick=0) for k, r in before.items()}
+    plain = [{k: r._replace(tick=0, held=0) for k, r in rows.items()} for rows in (model.rows, before)]
+    assert plain[0] == plain[1]
     assert {k for k in before if model.rows[k].tick != before[k].tick} <= {k for k, r in before.items() if r.racy}

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from fakes_index import FakeIndex
-from harness_serve import Bench
+from harness_serve import Bench, short
 
 from shardwatch.aggregator.group_store import GroupStore, boot_id
 from shardwatch.aggregator.groups import Group
@@ -111,3 +111,27 @@ def test_a_disk_that_refuses_is_no_damage(tmp_path: Path) -> None:
 def test_the_boot_has_an_identity() -> None:
     """Linux tells it."""
     assert len(boot_id()) == 36
+
+
+def test_groups_of_the_first_format(tmp_path: Path) -> None:
+    """They keep their positions, and get a bit each."""
+    bench = Bench(tmp_path / "groups.db")
+    bench.index.put(b"/r/a")
+    for name in ("g", "h"):
+        batch = bench.pull(name)
+        assert batch is not None and bench.ack(batch)["ok"]
+    bench.store.close()
+    db = sqlite3.connect(tmp_path / "groups.db")
+    for table, columns in {"groups": ("bit", "begun"), "lanes": ("skip_after", "skip_upto")}.items():
+        for column in columns:
+            db.execute(f"ALTER TABLE {table} DROP COLUMN {column}")
+    db.execute("PRAGMA user_version=1")
+    db.commit()
+    db.close()
+    bench.open()
+    assert {g.bit for g in bench.server.registry.by_name.values()} == {0, 1}
+    bench.index.put(b"/r/a", size=2)
+    bench.index.put(b"/r/b")
+    for name in ("g", "h"):
+        assert short(bench.drain(name)) == [("modified", "/r/a"), ("created", "/r/b")]
+    bench.store.abandon()

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from itertools import count
 from typing import Any
 
 import pytest
 from fakes_index import FakeIndex
 
-from shardwatch.aggregator.groups import ENDED_MAX, LOOKED_MAX, RETRY_S_MAX, Group
-from shardwatch.aggregator.lease import Batch, cut
+from shardwatch.aggregator.choice import LOOKED_MAX, cut
+from shardwatch.aggregator.groups import ENDED_MAX, RETRY_S_MAX, Group
+from shardwatch.aggregator.lease import Batch
 from shardwatch.aggregator.protocol import Event, Fresh, RefusedError
+
+bits = count()
 
 
 def made(index: FakeIndex, tick: int = 0, handed: int = 0, **more: Any) -> Group:
-    group = Group(1, "g", "t", 0.0, **more)
+    group = Group(1, "g", "t", 0.0, bit=next(bits), **more)
     group.begin(index, tick, handed)
     return group
 

@@ -12,9 +12,10 @@ from typing import Any
 import pytest
 
 from shardwatch.aggregator import index as index_module
-from shardwatch.aggregator import index_open, index_schema
+from shardwatch.aggregator import index_schema
+from shardwatch.aggregator.holders import ALL
 from shardwatch.aggregator.index import Index
-from shardwatch.aggregator.index_open import RootFinder, fingerprint, keeper, lane_function, open_index
+from shardwatch.aggregator.index_open import RootFinder, fingerprint, fit, keeper, lane_function, open_index
 from shardwatch.aggregator.index_schema import IndexVersionError
 from shardwatch.aggregator.row import Row
 from shardwatch.shard.contract.settings import Settings
@@ -201,7 +202,7 @@ def test_a_tombstone_stays_until_every_group_has_passed_it(index: Index) -> None
     hand_out(index)
     looks(index, R, absent=(b"a",), at=1000)
     (row,) = [r for r in pending(index) if r.kind == 0]
-    assert (row.path, row.died, row.tick) == (b"/r/a", row.tick, index.tick)
+    assert (row.path, row.tick, row.held) == (b"/r/a", index.tick, ALL)
     assert index.collect({0: row.tick - 1}, 2000) == 0
     assert index.collect({0: row.tick}, 1000) == 0
     assert index.collect({0: row.tick}, 1001) == 1
@@ -601,7 +602,7 @@ def test_lanes_are_assigned_anew(tmp_path: Path) -> None:
     before = index.tick
     index.assign_lanes()
     assert [(r.path, r.tick > before) for r in pending(index, lane=7)] == [(b"/r/b", True)]
-    assert [(r.path, r.tick > before, r.born > 0) for r in pending(index)] == [(b"/r/a", False, True), (b"/r/d", True, True)]
+    assert [(r.path, r.tick > before) for r in pending(index)] == [(b"/r/a", False), (b"/r/d", True)]
     index.close()
     index = Index(tmp_path / "index.db", lane_of=lambda path: 7 if path == b"/r/b" else 0)
     index.assign_lanes()
@@ -652,12 +653,19 @@ def test_a_newer_schema_is_refused(tmp_path: Path) -> None:
 
 
 def test_each_step_of_the_schema_leads_to_the_next(tmp_path: Path) -> None:
-    """An index of schema 1 has the tables of the newest, and its rows, after a start."""
+    """An index of schema 1 has the tables of the newest, and its rows, after a start. What was stamped more than once may be
+    held by any group."""
     index = Index(tmp_path / "index.db")
     lists(index, R, entry(b"a"))
+    hand_out(index)
+    lists(index, R, entry(b"a"), entry(b"b"))
     index.close()
     with sqlite3.connect(tmp_path / "index.db") as db:
         newest = set(db.execute("SELECT type, name, sql FROM sqlite_master"))
+        db.execute("ALTER TABLE entry RENAME COLUMN held TO died")
+        db.execute("ALTER TABLE entry ADD COLUMN born INTEGER NOT NULL DEFAULT 0")
+        db.execute("ALTER TABLE entry ADD COLUMN made INTEGER NOT NULL DEFAULT 0")
+        db.execute("UPDATE entry SET died = 9, born = tick - (name = X'61')")
         db.execute("DROP TABLE consumer")
         db.execute("DROP TABLE opened")
         db.execute("ALTER TABLE state DROP COLUMN service")
@@ -668,7 +676,8 @@ def test_each_step_of_the_schema_leads_to_the_next(tmp_path: Path) -> None:
         db.execute("UPDATE state SET schema = 1")
     db.close()
     index = Index(tmp_path / "index.db")
-    assert living(index) == {b"/r/a": 1}
+    assert living(index) == {b"/r/a": 1, b"/r/b": 1}
+    assert {row.path: row.held for row in pending(index)} == {b"/r/a": ALL, b"/r/b": 0}
     found = set(index._db.execute("SELECT type, name, sql FROM sqlite_master"))
     assert {row[:2] for row in found} == {row[:2] for row in newest}
     assert index._db.execute("SELECT schema FROM state").fetchone() == (index_schema.SCHEMA,)
@@ -735,17 +744,24 @@ def test_settings_that_decide_about_rows_are_told_apart() -> None:
     assert len({fingerprint(s) for s in (settings(), *different)}) == 5
 
 
+def opened(path: Path, wanted: Settings) -> tuple[Index, list[str]]:
+    """As at a start of the aggregator."""
+    index, notes = open_index(path, wanted)
+    fit(index, wanted, notes)
+    return index, notes
+
+
 def test_an_index_is_made_to_fit_the_settings(tmp_path: Path) -> None:
     """PROTOCOL 13: at the next start with other filters, and a note says so where something is left out."""
-    index, notes = open_index(tmp_path / "index.db", settings())
+    index, notes = opened(tmp_path / "index.db", settings())
     lists(index, R, entry(b"a.json"), entry(b"b.json"))
     index.close()
-    index, more = open_index(tmp_path / "index.db", settings())
+    index, more = opened(tmp_path / "index.db", settings())
     index.close()
-    index, still = open_index(tmp_path / "index.db", settings(priorities={"a.json": 3}))
+    index, still = opened(tmp_path / "index.db", settings(priorities={"a.json": 3}))
     assert index.lanes() == [3, 0]
     index.close()
-    index, narrowed = open_index(tmp_path / "index.db", settings(exclude=("b.json",)))
+    index, narrowed = opened(tmp_path / "index.db", settings(exclude=("b.json",)))
     assert living(index) == {b"/r/a.json": 1}
     assert (notes, more, still) == ([], [], [])
     assert len(narrowed) == 1
@@ -783,17 +799,3 @@ def test_a_disk_that_refuses_is_no_damage(tmp_path: Path) -> None:
     with pytest.raises(sqlite3.OperationalError):
         open_index(tmp_path / "index.db", settings())
     assert [p.name for p in tmp_path.iterdir()] == ["index.db"]
-
-
-def test_an_index_that_can_not_be_made_to_fit_is_closed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Else its file would stay locked in this process."""
-    closed: list[Index] = []
-
-    def fail(index: Index, settings: Settings, notes: list[str]) -> None:
-        raise sqlite3.OperationalError("database or disk is full")
-
-    monkeypatch.setattr(index_open, "_fit", fail)
-    monkeypatch.setattr(Index, "abandon", lambda self: (closed.append(self), self._db.close()))
-    with pytest.raises(sqlite3.OperationalError):
-        open_index(tmp_path / "index.db", settings())
-    assert len(closed) == 1

@@ -7,13 +7,14 @@ from typing import Any
 
 import pytest
 
+from shardwatch.aggregator.holders import ALL
 from shardwatch.aggregator.merge import GONE, Changes, Known, Ticks, burial, merge
 from shardwatch.shard.contract.wire import DIRECTORY, FILE, LINK, Entry
 
 
 def known(name: bytes = b"f", **fields: Any) -> Known:
     """A living row of a file; everything else on demand."""
-    usual = Known(name, 0, FILE, 1, 10, 1, 5, 100, 100, 0, 0, 7, 7, 0, 7)
+    usual = Known(name, 0, FILE, 1, 10, 1, 5, 100, 100, 0, 0, 7, 0)
     return usual._replace(**fields)
 
 
@@ -28,14 +29,17 @@ def directory(name: bytes = b"f") -> Entry:
 
 
 def directory_row(name: bytes = b"f", **fields: Any) -> Known:
-    return Known(name, 1, DIRECTORY, 0, 0, 0, 0, 0, 0, 0, None, 0, 0, 0, 0)._replace(**fields)
+    return Known(name, 1, DIRECTORY, 0, 0, 0, 0, 0, 0, 0, None, 0, 0)._replace(**fields)
 
 
 def run(
     rows: list[Known], entries: Sequence[Entry] = (), absent: Sequence[bytes] = (), *, complete: bool = False, handed: int = 0,
-    last: int = 50, lane_of: dict[bytes, int] | int = 0, directories: bool = False, content_only: bool = False,
+    last: int = 50, lane_of: dict[bytes, int] | int = 0, directories: bool = False, positions: Sequence[int] = (),
+    content_only: bool = False,
 ) -> Changes:  # fmt: skip
     ticks = Ticks(last)
+    for bit, position in enumerate(positions):
+        ticks.holders.place(bit, 0, position, {})
     ticks.handed = {0: handed, 5: handed}
     return merge(
         {(r.name, r.directory): r for r in rows}, entries, absent, complete=complete, at=999, ticks=ticks, lane_of=lane_of,
@@ -108,8 +112,8 @@ def test_of_a_directory_only_its_existence_counts() -> None:
 
 def test_a_file_that_becomes_a_directory_is_two_changes() -> None:
     """PROTOCOL 8: a deletion, then a creation, in one batch."""
-    changes = run([known(tick=7, born=7)], [directory()], handed=7, directories=True)
-    assert [(u[0], u[8], u[14]) for u in changes.updates] == [(GONE, 51, 0)]
+    changes = run([known(tick=7)], [directory()], handed=7, directories=True)
+    assert [(u[0], u[8], u[13]) for u in changes.updates] == [(GONE, 51, 0)]
     assert [(i[1], i[11]) for i in changes.inserts] == [(1, 52)]
     assert (changes.files, changes.directories) == (-1, 1)
 
@@ -138,17 +142,17 @@ def test_only_a_complete_listing_buries_what_it_does_not_name() -> None:
     assert not run(rows, [], [b"c", b"never"], handed=7)
 
 
-def test_a_row_that_nobody_was_handed_needs_no_tombstone() -> None:
-    """PROTOCOL 18: it was born after the highest tick ever handed out."""
-    assert run([known(born=8, tick=8)], absent=[b"f"], handed=7).forgotten == [(b"f", 0)]
+def test_a_row_that_nobody_holds_needs_no_tombstone() -> None:
+    """PROTOCOL 18: it was not handed to anybody, under this tick or an earlier one."""
+    assert run([known(tick=8)], absent=[b"f"], handed=7).forgotten == [(b"f", 0)]
 
 
 def test_a_delete_of_what_was_handed_out_is_never_suppressed() -> None:
-    """PROTOCOL 18: `born` decides, however late the last change was."""
-    changes = run([known(born=7, tick=40)], absent=[b"f"], handed=7)
-    assert [(u[0], u[8], u[9]) for u in changes.updates] == [(GONE, 40, 40)]
-    changes = run([known(born=7, tick=7)], absent=[b"f"], handed=7)
-    assert [(u[0], u[8], u[9]) for u in changes.updates] == [(GONE, 51, 51)]
+    """PROTOCOL 18: however late the last change was. The tombstone says who is to be told."""
+    changes = run([known(held=4, tick=40)], absent=[b"f"], handed=7)
+    assert [(u[0], *u[8:10]) for u in changes.updates] == [(GONE, 40, 4)]
+    changes = run([known(tick=7)], absent=[b"f"], handed=7)
+    assert [(u[0], *u[8:10]) for u in changes.updates] == [(GONE, 51, ALL)]
 
 
 def test_a_tombstone_remembers_which_file_it_was() -> None:
@@ -164,12 +168,12 @@ def test_a_row_that_waits_is_not_stamped_again() -> None:
     assert run([known(tick=40)], [entry(size=6)], handed=40).updates[0][8] == 51
 
 
-def test_a_revived_row_is_made_anew() -> None:
-    """Who was told that it was gone is told that it is there; who was not hears of a change only."""
-    told = run([known(kind=GONE, tick=40, died=40, born=7)], [entry()], handed=40)
-    assert told.updates[0][8:11] == (51, 40, 51)
-    untold = run([known(kind=GONE, tick=40, died=40, born=7, made=7)], [entry()], handed=39)
-    assert untold.updates[0][8:11] == (40, 0, 7)
+def test_a_revived_row_is_known_to_those_who_were_not_told_of_its_end() -> None:
+    """Who was told that it was gone holds it no more; who was not hears of a change."""
+    told = run([known(kind=GONE, tick=40, held=ALL)], [entry()], handed=40, positions=[40, 39])
+    assert told.updates[0][8:10] == (51, ~1)
+    untold = run([known(kind=GONE, tick=40, held=ALL)], [entry()], handed=39)
+    assert untold.updates[0][8:10] == (40, ALL)
     assert (told.files, untold.files) == (1, 1)
 
 

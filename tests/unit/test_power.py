@@ -13,6 +13,7 @@ from power import Disk
 
 from shardwatch.aggregator.group_store import GroupStore
 from shardwatch.aggregator.index import Index
+from shardwatch.aggregator.registry import Registry
 from shardwatch.aggregator.serve import Server
 from shardwatch.shard.contract.wire import FILE, Entry, Listing
 
@@ -94,7 +95,9 @@ class _Bench(Bench):
     def open(self) -> None:
         self.index.handed = {}
         self.store = GroupStore(self.path, durability=self.settings.durability, boot=self.boot, connect=self.disk.connect)
-        self.server = Server(self.index, self.store, self.engine, self.settings, lambda: self.now, lambda: self.wall + self.now)
+        clocks = (lambda: self.now, lambda: self.wall + self.now)
+        registry = Registry(self.index, self.store, self.settings, self.now, clocks[1])
+        self.server = Server(self.index, registry, self.engine, self.settings, *clocks)
 
     def cut(self) -> None:
         self.disk.cut()
