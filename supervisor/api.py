@@ -22,7 +22,7 @@ from shardwatch.aggregator.file_event import MOVED, checked_events
 from shardwatch.shard.contract import arguments
 from shardwatch.shard.contract.errors import ServiceError, ShardwatchError, UsageError
 from shardwatch.shard.contract.shown import cut
-from shardwatch.supervisor.api_calls import Calls, Handler, HandlerObject, handler_of
+from shardwatch.supervisor.api_calls import Calls, FileEventHandler, handler_of
 from shardwatch.supervisor.api_events import FileEventProcessor, merge
 from shardwatch.supervisor.api_files import check_files
 from shardwatch.supervisor.api_handover import Engine, HandOver
@@ -83,9 +83,9 @@ class RealtimeFileWatcher:
     async def start_monitoring(
         self,
         watch_paths: Iterable[str | os.PathLike[str]] | str | os.PathLike[str],
-        event_handler: Handler | HandlerObject | None = None,
+        event_handler: FileEventHandler | None = None,
         *,
-        event_callback: Handler | HandlerObject | None = None,
+        event_callback: FileEventHandler | None = None,
     ) -> None:
         """Starts the service; returns once every directory is watched. What changes from then on is handed over.
 

@@ -35,6 +35,10 @@ class HandlerObject(Protocol):
     def on_events(self) -> Handler: ...
 
 
+#: What `RealtimeFileWatcher.start_monitoring` takes: a function of a list of events, or an object with `on_events`.
+FileEventHandler = Handler | HandlerObject
+
+
 class Calls:
     """Calls of the user's functions, in the event loop or in `threads`."""
 
@@ -97,7 +101,7 @@ def _attempt(function: Callable[..., Any], arguments: tuple[Any, ...]) -> tuple[
         return None, error
 
 
-def handler_of(given: Handler | HandlerObject | None) -> tuple[Handler, Callable[[], Any] | None]:
+def handler_of(given: FileEventHandler | None) -> tuple[Handler, Callable[[], Any] | None]:
     """The function to call with events, and the one that says to forget all, if there is one. Raises UsageError."""
     on_events = getattr(given, "on_events", None)
     handler, on_fresh = (on_events, getattr(given, "on_fresh", None)) if callable(on_events) else (given, None)

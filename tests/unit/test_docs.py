@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import builtins
 import re
 from pathlib import Path
 
@@ -61,3 +62,19 @@ def test_every_exit_code_is_documented() -> None:
     classes = [c for c in vars(errors).values() if isinstance(c, type) and issubclass(c, ShardwatchError)]
     text = (ROOT / "docs/operations.md").read_text()
     assert {c.exit_code for c in classes} <= {int(code) for code in re.findall(r"^\| (\d+) \|", text, re.MULTILINE)}
+
+
+def test_every_public_name_is_in_the_api_document_and_nothing_else_is_said_to_be_public() -> None:
+    """What docs/api.md calls an error or an object of `shardwatch` can be imported from there, and the reverse."""
+    text = (ROOT / "docs/api.md").read_text()
+    public = set(shardwatch.__all__)
+    assert not {name for name in public if name != "__version__" and not re.search(rf"\b{name}\b", text)}
+    assert set(re.findall(r"\b[A-Z]\w+Error\b", text)) - {"CancelledError", *dir(builtins)} <= public
+    table = text[text.index("## Errors") :].split("\n## ")[0]
+    assert set(re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE)) == {name for name in public if name.endswith("Error")}
+
+
+def test_every_error_that_a_caller_may_meet_is_public() -> None:
+    """All classes of the tree, save those that stay between our own processes."""
+    classes = {c.__name__ for c in vars(errors).values() if isinstance(c, type) and issubclass(c, ShardwatchError)}
+    assert classes - {"WireError"} <= set(shardwatch.__all__)
