@@ -35,12 +35,14 @@ NOT_FOUND, NOT_RUN = 127, 126
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--name", metavar="N", help=f"who holds, as `status` shows it (default: COMMAND:PID; with --for {NAME})")
-    parser.add_argument("--for", dest="seconds", type=float, metavar="S", help="hold for S seconds, and return at once")
+    parser.add_argument(
+        "--for", dest="seconds", type=float, metavar="S", help="hold for S seconds (hold_ms_max at most), and return at once"
+    )
     parser.add_argument(
         "--timeout",
         type=float,
         metavar="S",
-        help="let go after S seconds though COMMAND runs on (the service's hold_ms_max is the limit in any case)",
+        help="let go after S seconds though COMMAND runs on (default, and longest: the service's hold_ms_max)",
     )
     add_config_option(parser)
     add_state_dir_option(parser)
@@ -64,6 +66,13 @@ def run(options: argparse.Namespace) -> int:
     name = options.name or (f"{_printable(os.path.basename(argv[0]))}:{os.getpid()}" if argv else NAME)
     with ExtractClient(running_layout(options).state_dir, timeout_s=LEASE_S / 2) as client:
         holder = _Holder(client, name)
+        longest_s = client.request("hello")["limits"]["hold_ms"] / 1000
+        for flag, seconds in (("--for", options.seconds), ("--timeout", options.timeout)):
+            if seconds is not None and seconds > longest_s:
+                raise UsageError(
+                    f"{flag} {seconds:g}: this service holds for {longest_s:g} s at one go, and no longer",
+                    hint=f"give at most {longest_s:g}, or raise hold_ms_max in the service's configuration",
+                )
         try:
             holder.take(options.seconds or LEASE_S)
         except RequestError as error:
@@ -87,7 +96,7 @@ class _Holder:
     def take(self, lease_s: float) -> None:
         """Takes or renews the hold. Raises what the client raises."""
         if not self._client.hold(self._name, lease_s):
-            self._say("the hold has lasted for the service's hold_ms_max: batches flow again")
+            self._say("the hold has lasted for the service's hold_ms_max: batches flow again, while the command runs on")
 
     def run(self, argv: Sequence[str], timeout_s: float | None) -> int:
         """Runs the command to its end; its exit code, as a shell has it."""

@@ -7,11 +7,10 @@ changes), or with `--from start` from the beginning (every file follows as creat
 from __future__ import annotations
 
 import argparse
-import sys
 from typing import TYPE_CHECKING
 
 from shardwatch.supervisor.commands.tree_options import add_config_option, add_json_option, add_state_dir_option
-from shardwatch.supervisor.streams import output_is_closed
+from shardwatch.supervisor.streams import output_is_closed, say
 
 if TYPE_CHECKING:
     from shardwatch.shard.contract.layout import Layout
@@ -95,12 +94,11 @@ def _say_what_is_missing(layout: Layout, *, patient: bool) -> None:
     """
     from shardwatch.shard.contract.errors import NotRunningError
     from shardwatch.supervisor import checkup
-    from shardwatch.supervisor.render import readable
 
     seen = checkup.examine(layout)
     stopped = any(row["name"] == "aggregator" and row["state"] == "STOPPED" for row in seen.processes)
     for finding in seen.health.findings:
         if finding.key == ("program", "aggregator") and stopped and not patient:
             raise NotRunningError(finding.message, hint=finding.remedy)
-        if finding.level == "error" and sys.stderr is not None:
-            print(f"shardwatch: warning: {readable(str(finding))}", file=sys.stderr, flush=True)
+        if finding.level == "error":
+            say(f"shardwatch: warning: {finding}")

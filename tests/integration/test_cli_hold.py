@@ -86,7 +86,7 @@ def test_signals_are_the_builds(service: Path) -> None:
 
 def test_a_hold_by_hand(tree: Path, service: Path) -> None:
     """For so many seconds, or until `release`."""
-    run("hold", "--for", "1000", "--state-dir", service)
+    run("hold", "--for", "60", "--state-dir", service)
     assert holds(service) == ["manual"]
     (tree / "one.json").touch()
     run("sync", "--state-dir", service)
@@ -106,6 +106,28 @@ def test_a_timeout_lets_go_of_a_build_that_runs_on(tree: Path, service: Path) ->
         assert holder.process.poll() is None
         deliver(build, signal.SIGTERM)
         assert holder.end(timeout_s=30) == 128 + signal.SIGTERM
+
+
+@pytest.mark.parametrize("words", [["--for", "60.1"], ["--for", "600"], ["--timeout", "61", "--", "true"]], ids=" ".join)
+def test_a_hold_that_would_end_early_is_refused(service: Path, tmp_path: Path, words: list[str]) -> None:
+    """hold_ms_max is a minute: who asks for more is told before anything relies on it, and nothing is held or run."""
+    words = [str(tmp_path / "ran") if word == "true" else word for word in words]
+    done = run("hold", "--state-dir", service, *words, check=False)
+    assert done.returncode == 2
+    assert "this service holds for 60 s at one go, and no longer (give at most 60, or raise hold_ms_max" in done.stderr
+    assert holds(service) == []
+
+
+def test_a_build_that_outlasts_the_longest_hold(tree: Path, state_dir: Path) -> None:
+    """It is said when batches flow again, and the build goes on to its end."""
+    place = state_dir / "s"
+    run("up", "--detach", "--state-dir", place, tree, environ={"SHARDWATCH_HOLD_MS_MAX": "200"})
+    try:
+        done = run("hold", "--state-dir", place, "--", "sh", "-c", "sleep 3; exit 5", check=False)
+    finally:
+        run("down", "--state-dir", place)
+    assert done.returncode == 5
+    assert "has lasted for the service's hold_ms_max: batches flow again, while the command runs on" in done.stderr
 
 
 def test_what_can_not_be_held_or_run(service: Path, tmp_path: Path) -> None:
