@@ -389,7 +389,8 @@ def test_a_config_checks_every_field() -> None:
         "ast_file_patterns": {"None"}, "exclude_patterns": {"None", "list"}, "recursive_monitoring": {"True"},
         "debounce_period": {"0", "0.01"}, "batch_size": set(), "batch_timeout": {"0", "0.01"}, "queue_size": set(),
         "state_dir": _PATHS | {"None"}, "shards": {"0"}, "backend": set(), "priorities": {"None"},
-        "max_file_size": {"None", "0"}, "follow_symlinks": {"True"}, "content_only": {"True"}, "durability": set(), "report_moves": {"True"},
+        "max_file_size": {"None", "0"}, "follow_symlinks": {"True"}, "content_only": {"True"},
+        "durability": set(), "report_moves": {"True"},
         "group": {"text"}, "lease_s": {"0.01"}, "ready_timeout_s": {"0.01"},
     }  # fmt: skip
     assert set(right) == set(_parameters(WatcherConfig))
