@@ -108,6 +108,10 @@ class GroupStore:
         self.rebooted = known is not None and known != boot
         #: The last commits may be missing.
         self.lost_power = self.rebooted and not clean and durability != "power"
+        #: Which opening of the databases wrote it last (`aggregator.lives`); "" where it is new, or was made by an older version.
+        self.life = self.meta("life") or ""
+        #: Why every group must begin afresh; "" where they go on.
+        self.restored = ""
         self.set_meta("boot", boot)
         self.set_meta("clean", "0")
         self.commit()
@@ -165,6 +169,16 @@ class GroupStore:
     def set_meta(self, name: str, value: str) -> None:
         self._begin()
         self._db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (name, value))
+
+    def begin_life(self, life: str, restored: str) -> None:
+        """`restored`: why what was handed out before is not known, "" where it is."""
+        self.set_meta("life", life)
+        self.commit()
+        self.life, self.restored = life, restored
+
+    def settle_life(self) -> None:
+        """Outside of a transaction: brings the life's name from the log to the file."""
+        self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
     def _begin(self) -> None:
         if not self._db.in_transaction:

@@ -17,7 +17,7 @@ from typing import Any, Final
 from shardwatch.aggregator import plain
 from shardwatch.aggregator.debts import Debts
 from shardwatch.aggregator.holders import Holders, loaded, stored
-from shardwatch.aggregator.index_schema import Connect, connect, open_database
+from shardwatch.aggregator.index_schema import Connect, connect, new_incarnation, open_database, stamp
 from shardwatch.aggregator.merge import GONE, Changes, Known, Ticks, burial, merge, tombstone
 from shardwatch.aggregator.row import ROW, Row
 from shardwatch.aggregator.storage import progress
@@ -76,6 +76,8 @@ class Index:
         self.streams = Streams(self._db, state.service)
         #: Last tick that was committed before this start. A group that was handed a later one knows more than this file.
         self.found_tick = state.tick
+        #: Which opening of the databases wrote it last (`aggregator.lives`), "" where none did.
+        self.life = state.life
         self._ticks = Ticks(state.ceiling)
         self._ceiling = 0
         self._synchronous = "FULL" if durability == "power" else "NORMAL"
@@ -98,6 +100,15 @@ class Index:
         self._db.execute("PRAGMA synchronous=FULL")
         self._db.execute("UPDATE state SET tick = ?, ceiling = ?", (self._ticks.last, self._ceiling))
         self._db.execute(f"PRAGMA synchronous={self._synchronous}")
+
+    def begin_life(self, life: str, *, anew: bool) -> None:
+        """Outside of a transaction. `anew`: what was handed out before is not known, so it is another index to every group."""
+        self.life, self.incarnation = life, new_incarnation() if anew else self.incarnation
+        stamp(self._db, life, self.incarnation)
+
+    def settle_life(self) -> None:
+        """Outside of a transaction: brings the life's name from the log to the file, so that a log of another file shows."""
+        self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
     # -- writing
 

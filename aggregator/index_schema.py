@@ -47,6 +47,7 @@ class State(NamedTuple):
     directories: int
     filter: str
     service: str
+    life: str
 
 
 #: Seconds to wait for another process's lock. Nobody of ours holds one; it must be less than what counts as a hang.
@@ -82,11 +83,14 @@ def open_database(
             raise sqlite3.DatabaseError("its state is missing")
         with progress(db, on_progress):
             _migrate(db, path, row[0])
-        found = db.execute(f"SELECT {', '.join(State._fields)} FROM state").fetchone()
+        found = State._make(db.execute(f"SELECT {', '.join(State._fields)} FROM state").fetchone())
+        opened = db.execute("SELECT life FROM opened").fetchone()
+        if found.life != (opened[0] if opened is not None else ""):
+            raise sqlite3.DatabaseError("its log (-wal) is of another file")
     except BaseException:
         db.close()
         raise
-    return db, State._make(found)
+    return db, found
 
 
 def _script(db: Any, name: str, last: str) -> None:
@@ -94,8 +98,13 @@ def _script(db: Any, name: str, last: str) -> None:
     db.executescript(f"BEGIN IMMEDIATE;{_SQL.joinpath(name).read_text()};{last};COMMIT;")
 
 
+def new_incarnation() -> str:
+    """Tells an index from every other, also from an earlier or later one in its place."""
+    return secrets.token_hex(8)
+
+
 def _make(db: Any) -> None:
-    row = f"INSERT INTO state VALUES (1, {SCHEMA}, '{secrets.token_hex(8)}', 0, 0, 0, 0, 0, '', '', '')"
+    row = f"INSERT INTO state VALUES (1, {SCHEMA}, '{new_incarnation()}', 0, 0, 0, 0, 0, '', '', '')"
     _script(db, "index.sql", row)
 
 
@@ -112,3 +121,13 @@ def _migrate(db: Any, path: Path, schema: int) -> None:
             )
         _script(db, STEPS[schema], f"UPDATE state SET schema = {schema + 1}")
         schema += 1
+
+
+def stamp(db: Any, life: str, incarnation: str) -> None:
+    """Says of which life the file is, twice: in `state`, which each commit writes to the log, and in `opened`, which nobody else
+    writes."""
+    db.execute("BEGIN IMMEDIATE")
+    db.execute("UPDATE state SET life = ?, incarnation = ?", (life, incarnation))
+    db.execute("DELETE FROM opened")
+    db.execute("INSERT INTO opened VALUES (?)", (life,))
+    db.execute("COMMIT")

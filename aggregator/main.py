@@ -22,6 +22,7 @@ from shardwatch.aggregator.calls import Outgoing
 from shardwatch.aggregator.engine import Engine
 from shardwatch.aggregator.group_store import GroupStore
 from shardwatch.aggregator.index_open import fit, open_index, rebuild
+from shardwatch.aggregator.lives import Found, Lives
 from shardwatch.aggregator.protocol import RefusedError
 from shardwatch.aggregator.receive import Receiver
 from shardwatch.aggregator.registry import Registry
@@ -63,15 +64,19 @@ class Aggregator:
     Every method may raise sqlite3.Error: `abandon` it then. Nothing uncommitted has been acked or handed out.
     """
 
-    def __init__(self, sockets: Sockets, layout: Layout, settings: Settings, notes: list[str]) -> None:
+    def __init__(self, sockets: Sockets, layout: Layout, settings: Settings, notes: list[str], logs: set[str]) -> None:
+        """`notes`: what `status` shows; `logs`: see `Lives`. Both are added to."""
         self._sockets = sockets
         self._settings = settings
         with contextlib.ExitStack() as undo:
+            self._lives = Lives(layout.state_dir, logs)
             self._index, found = open_index(layout.index_db, settings, sockets.pulse.beat)
             undo.callback(self._index.abandon)
             notes += found
             self._store = GroupStore(layout.groups_db, durability=settings.durability)
             undo.callback(self._store.abandon)
+            undo.callback(self._lives.closing)
+            notes += self._begin_life()
             # Before any row is written: a row that changes notes which groups hold it.
             registry = Registry(self._index, self._store, settings, time.monotonic(), time.time)
             fit(self._index, settings, notes)
@@ -79,8 +84,10 @@ class Aggregator:
             self._index.commit()
             self._engine = Engine(self._index, self._receiver, settings, notes)
             self._server = Server(self._index, registry, self._engine, settings)
-            registry.reconcile(self._index.found_tick, self._index.consumers())
+            known = dict.fromkeys(self._lives.groups(), 0) | self._index.consumers()
+            registry.reconcile(self._index.found_tick, known)
             undo.pop_all()
+        self._settled = False
         self._consumers: dict[str, int] = {}
         self._kept = -1
         self._files = {path: identity(path) for path in (layout.index_db, layout.groups_db)}
@@ -90,6 +97,19 @@ class Aggregator:
         self._slack = Slack()
         self._collect_at = time.monotonic() + _COLLECT_S
         self._replay = Replay(settings.replay_s, wall=time.time(), now=time.monotonic())
+
+    def _begin_life(self) -> list[str]:
+        """Stamps both databases with a life of their own; returns a note where they are not the ones that were in use last."""
+        index, store, lives = self._index, self._store, self._lives
+        doubt = lives.doubt(Found(index.life, not index.life and not index.found_tick), Found(store.life, not store.known()))
+        life = lives.name(doubt)
+        index.begin_life(life, anew=bool(doubt))
+        store.begin_life(life, doubt)
+        lives.begin(life)
+        if not doubt:
+            return []
+        log.warning("all groups begin afresh: %s", doubt)
+        return [f"all groups begin afresh: {doubt}"]
 
     def run(self) -> None:
         """Runs until it is told to stop, or until standard input ends (supervisord is dead)."""
@@ -172,6 +192,11 @@ class Aggregator:
         for path, opened in self._files.items():
             if identity(path) != opened:
                 raise MovedError(f"{path} was removed or replaced while it was open")
+        if not self._settled:
+            self._settled = True
+            self._index.settle_life()
+            self._store.settle_life()
+        self._lives.keep()
         if self._receiver.reload_plan():
             self._index.commit()
         self._keep_consumers()
@@ -189,6 +214,7 @@ class Aggregator:
         consumers = self._server.registry.consumers()
         if consumers != self._consumers:
             self._index.keep_consumers(consumers)
+            self._lives.keep_groups(consumers)
             self._consumers = consumers
 
     # -- requests
@@ -203,6 +229,8 @@ class Aggregator:
     def close(self) -> None:
         """Commits, and leaves exact positions on disk."""
         self._answer(self._server.close())
+        self._keep_consumers()
+        self._lives.closing()
         self._store.close()
         self._index.close()
 
@@ -210,6 +238,7 @@ class Aggregator:
         """Tells who waits, and lets go of the databases as they are. Never raises sqlite3.Error."""
         for envelope, body in self._server.close(why):
             self._sockets.answer(envelope, body)
+        self._lives.closing()
         for database in (self._store, self._index):
             with contextlib.suppress(sqlite3.Error):
                 database.abandon()
@@ -235,6 +264,7 @@ class Service:
         self._settings = settings
         self._sockets = sockets
         self._notes: list[str] = []
+        self._logs: set[str] = set()
         self._log = waiting.Log()
         self._unexplained: deque[float] = deque(maxlen=_UNEXPLAINED)
 
@@ -250,7 +280,7 @@ class Service:
         """One opening of the databases; why it can't go on, or None: it was told to stop, or what was damaged is set aside."""
         aggregator: Aggregator | None = None
         try:
-            aggregator = Aggregator(self._sockets, self._layout, self._settings, self._notes)
+            aggregator = Aggregator(self._sockets, self._layout, self._settings, self._notes, self._logs)
             self._log.over()
             aggregator.run()
             aggregator.close()
@@ -261,6 +291,10 @@ class Service:
             if aggregator is not None:
                 aggregator.abandon(_MENDING if damaged(error) else waiting.refused(why))
             return self._mend(error) if damaged(error) else why
+        except BaseException:
+            if aggregator is not None:
+                aggregator.abandon(_MENDING)
+            raise
         return None
 
     def _mend(self, error: sqlite3.Error) -> Refusal | None:

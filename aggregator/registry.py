@@ -69,7 +69,10 @@ class Registry:
         priorities = msgspec.json.encode(self._settings.priorities, order="sorted").decode()
         relaned = store.meta("priorities") not in (None, priorities)
         for group in groups:
-            if store.lost_power and group.state in ("active", "fresh"):
+            if store.restored and group.state in ("active", "fresh"):
+                group.token = secrets.token_hex(4)  # batches of the history that is lost are not those of this one
+                group.refresh(store.restored)
+            elif store.lost_power and group.state in ("active", "fresh"):
                 group.refresh("the machine lost power, and durability is not `power`")
             elif store.rebooted:
                 group.reboot(now)

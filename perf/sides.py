@@ -171,7 +171,7 @@ class Service(Side):
         begin = time.monotonic()
         with _environment(processes.MARK, self.mark):
             prepared = service.prepare(self.state_dir, self.settings)
-            self._process = service.start(prepared.layout, follow=True)
+            self._process = service.start(prepared.layout, follow=True, claim=prepared.claim)
         try:
             self.ready = service.wait_ready(prepared.layout, GUARD_S, None, self._process)
             self.ready_s = time.monotonic() - begin

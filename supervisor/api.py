@@ -410,10 +410,10 @@ class RealtimeFileWatcher:
     def _open_queue(self) -> EventQueue:
         if self._queue is None:
             from shardwatch.aggregator.event_queue import EventQueue
-            from shardwatch.supervisor.api_engine import claim_state_dir
+            from shardwatch.supervisor.state_dir import mark
 
             state_dir = self._place()
-            claim_state_dir(state_dir)
+            mark(state_dir)
             self._queue = EventQueue(
                 state_dir / QUEUE_FILE,
                 queue_size=self.config.queue_size,

@@ -23,7 +23,6 @@ from shardwatch.shard.contract.errors import NotRunningError, ServiceError, Serv
 from shardwatch.shard.contract.layout import Layout
 from shardwatch.shard.contract.limits import IPC_PATH_BYTES_MAX
 from shardwatch.shard.contract.settings import Settings
-from shardwatch.shard.contract.state import write_private
 from shardwatch.supervisor import service
 from shardwatch.supervisor.api_types import WatcherConfig
 
@@ -94,7 +93,9 @@ class ServiceEngine:
         for note in prepared.notes:
             logger.warning("%s", note)
         ephemeral = self._config.state_dir is None
-        self._process = await self._in_thread(lambda: service.start(self._layout, follow=True, ephemeral=ephemeral))
+        self._process = await self._in_thread(
+            lambda: service.start(self._layout, follow=True, ephemeral=ephemeral, claim=prepared.claim)
+        )
         await self._wait_ready(self._process)
 
     async def _wait_ready(self, process: subprocess.Popen[bytes]) -> None:
@@ -210,23 +211,6 @@ def _file_event(event: Event) -> FileEvent:
         tick=event.tick,
         mtime_ns=event.mtime_ns,
     )
-
-
-def claim_state_dir(state_dir: Path) -> None:
-    """Makes the directory (mode 0700) and puts supervisord's configuration there, by which the service knows it as ours.
-
-    Raises UsageError for a directory that holds another's files, or that can't be written.
-    """
-    layout = Layout(state_dir)
-    try:
-        state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if layout.supervisord_conf.exists() or layout.settings.exists():
-            return
-        if any(state_dir.iterdir()):
-            raise UsageError(f"{state_dir} is not empty, and not a state directory of shardwatch", hint="give another state_dir")
-        write_private(layout.supervisord_conf, Path(__file__).with_name("supervisord.conf").read_bytes())
-    except OSError as error:
-        raise UsageError(f"state directory {state_dir} can't be used: {error.strerror}", hint="give another state_dir") from None
 
 
 def temporary_state_dir() -> Path:

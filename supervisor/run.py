@@ -10,6 +10,7 @@ in use, 6 where the state directory was removed.
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import getopt
 import os
 import pwd
@@ -24,22 +25,25 @@ from typing import Final
 
 from shardwatch.shard.contract.errors import InUseError, ServiceError, ShardwatchError, UsageError
 from shardwatch.shard.contract.layout import Layout
-from shardwatch.shard.contract.life import SERVICE_VARIABLE, Lock, die_with_parent, identity
+from shardwatch.shard.contract.life import LOCK_FD, SERVICE_VARIABLE, Lock, die_with_parent
+from shardwatch.shard.contract.state import DIRECTORIES, StateDirectory
 from shardwatch.supervisor.streams import say
 
 USAGE: Final = """\
-usage: python3 -P -m shardwatch.supervisor.run --state-dir DIR [--with-parent] [--ephemeral] [--echo]
+usage: python3 -P -m shardwatch.supervisor.run --state-dir DIR [--with-parent] [--ephemeral] [--echo] [--claim FD]
 
   --state-dir DIR  a directory that shardwatch has prepared
   --with-parent    end when the process that started this one does (death signal, or end of standard input)
   --ephemeral      remove DIR at the end
   --echo           show supervisord's log on standard output too
+  --claim FD       a descriptor of DIR, claimed by the one who started this
 """
 #: How long another's probe of service.lock, or a predecessor's last moment, may take, seconds.
 LOCK_WAIT_S: Final = 1.0
 #: Longest wait for the first plan, seconds: about what the coordinator takes to start and add the shards.
 PLAN_WAIT_S: Final = 0.2
-#: Highest descriptor that supervisord leaves open when it reloads (SIGHUP): it closes 5 and above by number.
+#: Descriptors of the lock and of the directory, which supervisord leaves open when it reloads (SIGHUP): it closes 5 and above.
+KEPT_FDS: Final = (LOCK_FD, 3)
 KEPT_FD_MAX: Final = 4
 #: The kernel's word that our parent is gone. Not SIGTERM: it also comes when the *thread* that started us ends.
 PARENT_SIGNAL: Final = signal.SIGUSR1
@@ -49,7 +53,7 @@ def main(argv: list[str] | None = None) -> int:
     """Runs until supervisord ends; returns the exit code."""
     try:
         options, rest = getopt.getopt(
-            sys.argv[1:] if argv is None else argv, "h", ["state-dir=", "with-parent", "ephemeral", "echo", "help"]
+            sys.argv[1:] if argv is None else argv, "h", ["state-dir=", "with-parent", "ephemeral", "echo", "claim=", "help"]
         )
         given = dict(options)
         if "-h" in given or "--help" in given:
@@ -58,7 +62,8 @@ def main(argv: list[str] | None = None) -> int:
         if rest or "--state-dir" not in given:
             raise UsageError("run needs --state-dir DIR and nothing else", hint="see --help")
         layout = Layout(os.path.abspath(given["--state-dir"]))
-        return run(layout, "--with-parent" in given, "--ephemeral" in given, "--echo" in given)
+        claim = int(given["--claim"]) if given.get("--claim", "").isdigit() else None
+        return run(layout, "--with-parent" in given, "--ephemeral" in given, "--echo" in given, claim)
     except getopt.GetoptError as error:
         say(f"shardwatch: {error} (see --help)")
         return UsageError.exit_code
@@ -67,39 +72,48 @@ def main(argv: list[str] | None = None) -> int:
         return error.exit_code
 
 
-def run(layout: Layout, with_parent: bool, ephemeral: bool, echo: bool) -> int:
-    """Takes the lock, then is supervisord. Raises InUseError, or UsageError for a directory that was not prepared."""
+def run(layout: Layout, with_parent: bool, ephemeral: bool, echo: bool, claim: int | None = None) -> int:
+    """Takes the directory, then is supervisord. Raises InUseError, or UsageError for a directory that was not prepared.
+
+    `claim`: a descriptor of the directory, inherited with its claim; None: it is claimed here.
+    """
     parent = os.getppid()
     signal.signal(signal.SIGTERM, _leave)  # until supervisord has handlers of its own
     if with_parent:
         _follow(parent)
     try:
-        os.chdir(layout.state_dir)
+        state = StateDirectory(layout.state_dir, fd=claim)
+        state.claim(LOCK_WAIT_S)
+        os.fchdir(state.fd)
+        state.close_to_others()
+        for name in DIRECTORIES:
+            state.make_directory(name)
+        state.examine()
         lock = Lock(layout.service_lock, wait_s=LOCK_WAIT_S)
-    except InUseError as error:
-        raise InUseError(f"a service is running in {layout.state_dir} already", hint=error.hint, retryable=True) from None
+    except InUseError:
+        raise StateDirectory(layout.state_dir).in_use() from None
     except OSError as error:
         raise UsageError(
             f"{layout.state_dir} is not a prepared state directory: {error.strerror}", hint="start with `shardwatch up`"
         ) from None
-    code, ours = 1, identity(layout.service_lock)
+    code = 1
     try:
-        _keep_low(lock)
+        _keep_low(lock, state)
         os.umask(0o077)
         for stale in [*layout.sockets(), layout.supervisord_pid]:
-            stale.unlink(missing_ok=True)
+            state.remove(os.fspath(stale.relative_to(layout.state_dir)))
         os.environ[SERVICE_VARIABLE] = os.urandom(16).hex()
         os.environ["PATH"] = _path_to_python(sys.executable)
         planner = None if layout.plan.exists() else _plan_ahead(layout)
         code = _supervisord(layout, with_parent, echo, planner)
-        if identity(layout.service_lock) != ours:
+        if not state.in_place():
             say(f"shardwatch: the state directory {layout.state_dir} was removed while the service ran")
             code = ServiceError.exit_code
     finally:
-        if identity(layout.service_lock) == ours:
+        with contextlib.suppress(OSError, UsageError):
             for socket in layout.sockets():
-                socket.unlink(missing_ok=True)
-        if ephemeral and (code == 0 or os.getppid() != parent):
+                state.remove(os.fspath(socket.relative_to(layout.state_dir)))
+        if ephemeral and (code == 0 or os.getppid() != parent) and state.in_place():
             shutil.rmtree(layout.state_dir, ignore_errors=True)
     return code
 
@@ -161,12 +175,16 @@ def _await_plan(pid: int, planned: int) -> None:
     os.close(planned)
 
 
-def _keep_low(lock: Lock) -> None:
-    """Keeps the lock on a descriptor that supervisord's reload leaves open, until the kernel closes it at our end."""
-    if lock.fileno() > KEPT_FD_MAX:
-        # What is in its place was inherited by mistake: nothing of ours is open yet but the lock.
-        os.dup2(lock.fileno(), KEPT_FD_MAX, inheritable=False)
-        lock.close()
+def _keep_low(lock: Lock, state: StateDirectory) -> None:
+    """Keeps lock and directory on descriptors that supervisord's reload leaves open, until the kernel closes them at our end."""
+    high = [fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, KEPT_FD_MAX + 1) for fd in (lock.fileno(), state.fd)]
+    lock.close()
+    state.close()
+    # What is in their place was inherited by mistake: nothing of ours is open yet but these two.
+    for fd, kept in zip(high, KEPT_FDS, strict=True):
+        os.dup2(fd, kept, inheritable=False)
+        os.close(fd)
+    _, state.fd = KEPT_FDS
 
 
 def _path_to_python(executable: str) -> str:

@@ -1,14 +1,13 @@
 """One service from outside: starts it, finds it, waits until it is ready, stops it.
 
 Used by the commands and the Python API, in the process of the one who asks. What runs is supervisord, by
-`shardwatch.supervisor.run`, which holds `service.lock` for its whole life: that lock, and nothing else, says whether
-there is a service. Nothing here daemonizes by itself or leaves a thread behind.
+`shardwatch.supervisor.run`, which holds `service.lock` for its whole life: that lock says whether there is a service. Nothing
+here daemonizes by itself or leaves a thread behind.
 """
 
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import os
 import select
@@ -17,14 +16,15 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any, Final
 
-from shardwatch.shard.contract.errors import NotRunningError, ServiceError, ServiceTimeoutError
+from shardwatch.shard.contract.errors import InUseError, NotRunningError, ServiceError, ServiceTimeoutError, ShardwatchError
 from shardwatch.shard.contract.layout import Layout
-from shardwatch.shard.contract.state import held
+from shardwatch.shard.contract.state import SERVICE_LOCK, StateDirectory
 from shardwatch.supervisor.health import keeps_ending, log_name
+from shardwatch.supervisor.holder import proved_holder, send
 from shardwatch.supervisor.state_dir import Prepared, prepare
 
 __all__ = [
@@ -64,17 +64,28 @@ Progress = Callable[[Mapping[str, Any]], None]
 # Starting -------------------------------------------------------------------------------------------------------------
 
 
-def command(layout: Layout, *, follow: bool = False, ephemeral: bool = False, echo: bool = False) -> list[str]:
-    """Arguments of supervisord's process; `up` in the foreground replaces itself by it (os.execv(argv[0], argv))."""
+def command(
+    layout: Layout, *, follow: bool = False, ephemeral: bool = False, echo: bool = False, claim: StateDirectory | None = None
+) -> list[str]:
+    """Arguments of supervisord's process; `up` in the foreground replaces itself by it (os.execv(argv[0], argv)).
+
+    `claim`: the descriptor of the claimed directory, which the process must inherit.
+    """
     argv = [sys.executable, "-P", "-m", "shardwatch.supervisor.run", "--state-dir", os.fspath(layout.state_dir)]
     argv += ["--with-parent"] if follow else []
     argv += ["--ephemeral"] if ephemeral else []
     argv += ["--echo"] if echo else []
+    argv += ["--claim", str(claim.fd)] if claim is not None else []
     return argv
 
 
 def start(
-    layout: Layout, *, follow: bool, log_to: IO[bytes] | int | None = None, ephemeral: bool = False
+    layout: Layout,
+    *,
+    follow: bool,
+    log_to: IO[bytes] | int | None = None,
+    ephemeral: bool = False,
+    claim: StateDirectory | None = None,
 ) -> subprocess.Popen[bytes]:
     """Starts the service; returns at once, long before it is ready. May be called from any thread.
 
@@ -83,15 +94,21 @@ def start(
         follow: the service ends when this process does, or when the returned `stdin` is closed.
         log_to: where supervisord's own words before its log is open go; default STATE/logs/start.log.
         ephemeral: the service removes its state directory when it ends.
+        claim: what `prepare` claimed, handed over to the service: nobody else can have started one in between. None: the
+            service claims the directory itself, or ends with the code of InUseError.
 
     The service is in a session of its own: a terminal's Ctrl-C and hang-up do not reach it.
     """
     with contextlib.ExitStack() as stack:
         if log_to is None:
-            log_to = os.open(layout.log("start"), os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+            with StateDirectory(layout.state_dir) as state:
+                log_to = state.open("logs/start.log", os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
             stack.callback(os.close, log_to)
+        if claim is not None:
+            stack.callback(claim.close)
         return subprocess.Popen(
-            command(layout, follow=follow, ephemeral=ephemeral),
+            command(layout, follow=follow, ephemeral=ephemeral, claim=claim),
+            pass_fds=() if claim is None else (claim.fd,),
             stdin=subprocess.PIPE if follow else subprocess.DEVNULL,
             stdout=log_to,
             stderr=log_to,
@@ -103,8 +120,15 @@ def start(
 
 
 def running(layout: Layout) -> bool:
-    """Whether a service (starting, running or stopping) holds the state directory. Does not block."""
-    return held(layout.service_lock)
+    """Whether a service (starting, running or stopping) holds the state directory. Does not block.
+
+    Raises UsageError where the directory, or what stands there for a lock file, is another user's or no file.
+    """
+    try:
+        with StateDirectory(layout.state_dir, foreign=True) as state:
+            return state.held(SERVICE_LOCK)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
 
 
 def find(state_dir: Path, timeout_s: float = FIND_S) -> bool:
@@ -160,7 +184,7 @@ def wait_ready(
     while True:
         left = deadline - time.monotonic()
         if process is not None and process.poll() is not None:
-            raise ServiceError(f"the service ended: {last_words(layout, 'start')}", hint=f"logs: {layout.logs}")
+            raise ended(layout, process)
         if process is None and not running(layout):
             raise NotRunningError(f"no service runs in {layout.state_dir}", hint="start it with `shardwatch up`")
         if left <= 0:
@@ -171,6 +195,8 @@ def wait_ready(
         if reply is not None and reply.get("ok"):
             ready = reply.get("ready")
             if isinstance(ready, dict):
+                if process is not None and process.poll() is not None:  # it was another's, started since
+                    raise ended(layout, process)
                 return ready
             if progress is not None and isinstance(reply.get("progress"), dict):
                 progress(reply["progress"])
@@ -183,6 +209,14 @@ def wait_ready(
         if time.monotonic() >= look_at_deaths:
             look_at_deaths = time.monotonic() + 1.0
             check_deaths(layout)
+
+
+def ended(layout: Layout, process: subprocess.Popen[bytes]) -> ShardwatchError:
+    """What to tell of a service that ended by itself."""
+    words = last_words(layout, "start")
+    if process.returncode == InUseError.exit_code:
+        return InUseError(words.removeprefix("shardwatch: "), hint="stop it (`shardwatch down`), or give another --state-dir")
+    return ServiceError(f"the service ended: {words}", hint=f"logs: {layout.logs}")
 
 
 def check_deaths(layout: Layout) -> None:
@@ -240,93 +274,63 @@ def why_down(layout: Layout, name: str, programs: Sequence[Mapping[str, Any]]) -
 def stop(layout: Layout, timeout_s: float = STOP_S) -> bool:
     """Ends the service; returns when supervisord and all its programs are gone. True if there was one.
 
-    After `timeout_s` seconds they are killed. Raises ServiceTimeoutError if something can't be killed within KILL_S.
-    Idempotent, and safe beside another who does the same or starts a new service afterwards.
+    After `timeout_s` seconds they are killed. Only what is proved to be a process of this service is signalled
+    (`supervisor.holder`). Idempotent, and safe beside another who does the same or starts a new service afterwards.
+
+    Raises:
+        ServiceTimeoutError: something can't be killed within KILL_S.
+        InUseError: a lock is held by somebody who is not proved to be of this service; nothing was signalled.
+        UsageError: the directory is another user's, or something in it is not ours.
     """
-    there = running(layout)
-    if there:
-        with _holder(layout.service_lock) as pidfd:
-            _send(pidfd, signal.SIGTERM)
-            until = time.monotonic() + timeout_s
-            _wait_until_free(_locks(layout), timeout_s)
-            if pidfd is not None:  # the lock is free a moment before the process is gone
-                select.select([pidfd], [], [], max(0.0, until - time.monotonic()))
-    deadline = time.monotonic() + KILL_S
-    while left := [path for path in _locks(layout) if held(path)]:
-        if time.monotonic() >= deadline:
-            names = ", ".join(path.stem for path in left)
-            raise ServiceTimeoutError(f"still alive after SIGKILL: {names}", hint="a process may hang in the kernel")
-        for path in sorted(left, key=lambda path: path != layout.service_lock):
-            with _holder(path) as pidfd:
-                _send(pidfd, signal.SIGKILL)
-        _wait_until_free(left, 0.2)
-    _remove_stale(layout)
+    try:
+        state = StateDirectory(layout.state_dir)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    with state:
+        there = state.held(SERVICE_LOCK)
+        if there:
+            with proved_holder(state, SERVICE_LOCK) as pidfd:
+                send(pidfd, signal.SIGTERM)
+                until = time.monotonic() + timeout_s
+                _wait_until_free(state, _locks(state), timeout_s)
+                if pidfd is not None:  # the lock is free a moment before the process is gone
+                    select.select([pidfd], [], [], max(0.0, until - time.monotonic()))
+        deadline = time.monotonic() + KILL_S
+        while left := [name for name in _locks(state) if state.held(name)]:
+            if time.monotonic() >= deadline:
+                names = ", ".join(Path(name).stem for name in left)
+                raise ServiceTimeoutError(f"still alive after SIGKILL: {names}", hint="a process may hang in the kernel")
+            for name in sorted(left, key=lambda name: name != SERVICE_LOCK):
+                with proved_holder(state, name) as pidfd:
+                    send(pidfd, signal.SIGKILL)
+            _wait_until_free(state, left, 0.2)
+        _remove_stale(layout, state)
     return there
 
 
-def _locks(layout: Layout) -> list[Path]:
+def _locks(state: StateDirectory) -> list[str]:
     """Lock files of every process of the service; none where the directory is gone already."""
     try:
-        return list(layout.locks.glob("*.lock"))
-    except OSError:
+        with state.below("locks") as locks:
+            return [f"locks/{name}" for name in locks.names() if name.endswith(".lock")]
+    except FileNotFoundError:
         return []
 
 
-def _wait_until_free(paths: Sequence[Path], timeout_s: float) -> None:
+def _wait_until_free(state: StateDirectory, names: Sequence[str], timeout_s: float) -> None:
     deadline = time.monotonic() + timeout_s
-    while any(held(path) for path in paths) and time.monotonic() < deadline:
+    while any(state.held(name) for name in names) and time.monotonic() < deadline:
         select.select([], [], [], LOOK_S)
 
 
-@contextlib.contextmanager
-def _holder(path: Path) -> Iterator[int | None]:
-    """A descriptor of the process that holds the lock, and of no other: the pid in the file is checked. None: nobody."""
+def _remove_stale(layout: Layout, state: StateDirectory) -> None:
+    """Removes sockets that nobody listens to any more, with the directory claimed so that no new service can own them."""
     try:
-        pid = int(path.read_bytes().split()[0])
-        pidfd = os.pidfd_open(pid)
-    except (OSError, ValueError, IndexError):
-        yield None
-        return
-    try:
-        yield pidfd if held(path) and _has_open(pid, path) else None
-    finally:
-        os.close(pidfd)
-
-
-def _send(pidfd: int | None, number: signal.Signals) -> None:
-    if pidfd is not None:
-        with contextlib.suppress(OSError):
-            signal.pidfd_send_signal(pidfd, number)
-
-
-def _has_open(pid: int, path: Path) -> bool:
-    try:
-        wanted = path.stat()
-        descriptors = list(Path(f"/proc/{pid}/fd").iterdir())
-    except OSError:
-        return False
-    for descriptor in descriptors:
-        with contextlib.suppress(OSError):
-            found = descriptor.stat()
-            if (found.st_dev, found.st_ino) == (wanted.st_dev, wanted.st_ino):
-                return True
-    return False
-
-
-def _remove_stale(layout: Layout) -> None:
-    """Removes sockets that nobody listens to any more, holding the lock so that no new service can own them."""
-    try:
-        fd = os.open(layout.service_lock, os.O_RDWR | os.O_CLOEXEC)
-    except OSError:
-        return
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        state.claim()
         for path in [*layout.sockets(), layout.supervisord_pid]:
-            path.unlink(missing_ok=True)
-    except BlockingIOError:
+            state.remove(os.fspath(path.relative_to(layout.state_dir)))
+    except (InUseError, FileNotFoundError):
         pass
-    finally:
-        os.close(fd)
 
 
 def remove(layout: Layout) -> None:

@@ -1,6 +1,6 @@
 """Prepares the state directory of a service: checks everything that can be checked before anything runs.
 
-Wrong input ends here, with one line and the remedy, and leaves nothing new on disk. Nothing here starts, stops or locks.
+Wrong input ends here, with one line and the remedy, and leaves nothing new on disk. Nothing here starts or stops anything.
 """
 
 from __future__ import annotations
@@ -21,10 +21,12 @@ from shardwatch.shard.contract.layout import Layout
 from shardwatch.shard.contract.limits import IPC_PATH_BYTES_MAX
 from shardwatch.shard.contract.planfile import Plan, read_plan
 from shardwatch.shard.contract.settings import Settings, read_settings, write_settings
-from shardwatch.shard.contract.state import held, write_private
+from shardwatch.shard.contract.state import DIRECTORIES, SERVICE_LOCK, TAG, TAG_TEXT, StateDirectory, write_private
 
 #: supervisord makes its socket under a temporary name first: a dot and its process id are added.
 TEMPORARY_SUFFIX_BYTES: Final = 8
+#: How long somebody else may have the directory's lock for a moment, seconds: a cleaner of temporary files, for one.
+CLAIM_WAIT_S: Final = 1.0
 _ELSEWHERE: Final = "give another --state-dir"
 #: Settings that change which files are known.
 _SWITCHES: Final = ("recursive", "follow_symlinks", "directories")
@@ -39,38 +41,60 @@ class Prepared:
     notes: tuple[str, ...]
     #: True if the directory served before: what changed since then is delivered first.
     resumed: bool
+    #: The directory, claimed: `service.start` hands it to the service, and nobody else can start one meanwhile. Let go of when
+    #: this object goes.
+    claim: StateDirectory | None = None
 
 
 def prepare(state_dir: Path, settings: Settings) -> Prepared:
-    """Makes the state directory (mode 0700) and its files; idempotent.
+    """Makes the state directory (mode 0700) and its files, and claims it for the service that is to be started; idempotent.
 
     Raises:
-        InUseError: a service runs there.
-        UsageError: the directory, or a root at the first start, can't be used. Nothing new is left on disk then.
+        InUseError: a service runs there, or somebody else is starting one.
+        UsageError: the directory, something in it, or a root at the first start, can't be used. Nothing new is left on disk then.
     """
     layout = Layout(os.path.abspath(state_dir))
-    _check_place(layout)
-    if held(layout.service_lock):
-        raise InUseError(
-            f"a service is running in {layout.state_dir} already",
-            hint="use it, stop it (`shardwatch down`), or give another --state-dir",
-        )
-    before = _settings_before(layout)
-    plan = _plan_before(layout)
-    notes = _check_roots(settings, plan) + (_changes(before, settings) if before is not None else [])
-    resumed = before is not None and plan is not None
+    _check_name(layout)
     with _undone_on_error(layout) as made:
-        for directory in (layout.state_dir, layout.locks, layout.run, layout.logs):
-            _make_directory(directory, made)
-        _write_if_new(layout.supervisord_conf, Path(__file__).with_name("supervisord.conf").read_bytes(), made)
+        state = _claimed(layout, settings, made)
+        state.close_to_others()
+        state.examine()
+        if state.held(SERVICE_LOCK):
+            raise state.in_use()
+        before = _settings_before(state)
+        plan = _plan_before(state)
+        notes = _check_roots(settings, before, plan) + (_changes(before, settings) if before is not None else [])
+        resumed = (before is not None and plan is not None) or state.identity_of("index.db") is not None
+        _write_if_new(state, TAG, TAG_TEXT, made)
+        if state.identity_of(".gitignore") is None:  # what the user has put there stays
+            _write_if_new(state, ".gitignore", b"*\n", made)
+        for name in DIRECTORIES:
+            if state.make_directory(name):
+                made.append(layout.state_dir / name)
+        _write_if_new(state, "supervisord.conf", Path(__file__).with_name("supervisord.conf").read_bytes(), made)
         if before != settings:
             made.append(layout.settings) if before is None else None
             write_settings(layout.settings, settings)
         stamp_plan(layout, settings, plan)
-    return Prepared(layout, tuple(notes), resumed)
+    return Prepared(layout, tuple(notes), resumed, state)
 
 
-def _check_place(layout: Layout) -> None:
+def mark(state_dir: Path) -> None:
+    """Makes a directory that is to become a state directory (mode 0700), and marks it as one; idempotent.
+
+    Raises UsageError for a directory that is another's, or holds another's files, or that can't be written.
+    """
+    layout = Layout(os.path.abspath(state_dir))
+    with _undone_on_error(layout) as made:
+        _make_directories(layout.state_dir, made)
+        with StateDirectory(layout.state_dir) as state:
+            if state.is_foreign():
+                raise UsageError(f"{state.path} is not empty, and not a state directory of shardwatch", hint=_ELSEWHERE)
+            state.close_to_others()
+            _write_if_new(state, TAG, TAG_TEXT, made)
+
+
+def _check_name(layout: Layout) -> None:
     at = layout.state_dir
     name = os.fsencode(at)
     try:
@@ -79,44 +103,45 @@ def _check_place(layout: Layout) -> None:
         raise UsageError(f"state directory {at!r} is not UTF-8, as supervisord wants it", hint=_ELSEWHERE) from None
     if any(byte < 0x20 or byte == 0x7F for byte in name):
         raise UsageError(f"state directory {str(at)!r} has a control character in its name", hint=_ELSEWHERE)
-    longest = max(len(os.fsencode(path)) for path in layout.sockets())
-    longest = max(longest, len(os.fsencode(layout.supervisor_socket)) + TEMPORARY_SUFFIX_BYTES)
-    if longest > IPC_PATH_BYTES_MAX:
-        room = len(name) - (longest - IPC_PATH_BYTES_MAX)
+    room = path_bytes_max()
+    if len(name) > room:
         raise UsageError(
             f"state directory {at} is too long for its sockets: {len(name)} bytes, {room} are possible", hint=_ELSEWHERE
         )
-    try:
-        found = at.stat()
-    except FileNotFoundError:
-        return
-    except OSError as error:
-        raise UsageError(f"state directory {at}: {error.strerror}", hint=_ELSEWHERE) from None
-    if not stat.S_ISDIR(found.st_mode):
-        raise UsageError(f"state directory {at} is not a directory", hint=_ELSEWHERE)
-    if found.st_uid != os.geteuid():
-        raise UsageError(f"state directory {at} belongs to user {found.st_uid}", hint=_ELSEWHERE)
-    if not os.access(at, os.R_OK | os.W_OK | os.X_OK):
-        raise UsageError(f"state directory {at} can't be written", hint=f"chmod u+rwx, or {_ELSEWHERE}")
-    if not layout.settings.exists() and not layout.supervisord_conf.exists() and any(at.iterdir()):
-        raise UsageError(f"{at} is not empty, and not a state directory of shardwatch", hint=_ELSEWHERE)
-    for path in (layout.settings, layout.plan, layout.supervisord_conf):
-        _check_private(path)
 
 
-def _check_private(path: Path) -> None:
-    """What the service believes must not be writable by others."""
-    try:
-        found = path.lstat()
-    except FileNotFoundError:
-        return
-    if not stat.S_ISREG(found.st_mode) or found.st_uid != os.geteuid():
-        raise UsageError(f"{path} is not a file of yours", hint=f"remove it, or {_ELSEWHERE}")
-    if found.st_mode & 0o022:
-        raise UsageError(f"{path} can be written by others", hint=f"check it, then chmod 600 {path}")
+def path_bytes_max() -> int:
+    """Longest path of a state directory, in bytes: with the longest of its sockets, it must fit a socket's address."""
+    here = Layout("/")
+    longest = max(len(os.fsencode(path)) for path in here.sockets())
+    return IPC_PATH_BYTES_MAX - max(longest, len(os.fsencode(here.supervisor_socket)) + TEMPORARY_SUFFIX_BYTES)
 
 
-def _settings_before(layout: Layout) -> Settings | None:
+def _claimed(layout: Layout, settings: Settings, made: list[Path]) -> StateDirectory:
+    """The directory, opened and claimed; made where there is none. Raises InUseError, UsageError, OSError."""
+    while True:
+        if not os.path.lexists(layout.state_dir):
+            _check_roots(settings, None, None)  # before anything is made
+            _make_directories(layout.state_dir, made)
+        try:
+            state = StateDirectory(layout.state_dir)
+        except FileNotFoundError:
+            if os.path.islink(layout.state_dir):
+                raise
+            continue  # somebody who failed has just removed it again
+        except NotADirectoryError:
+            raise UsageError(f"state directory {layout.state_dir} is not a directory", hint=_ELSEWHERE) from None
+        if not os.access(layout.state_dir, os.R_OK | os.W_OK | os.X_OK):
+            raise UsageError(f"state directory {layout.state_dir} can't be written", hint=f"chmod u+rwx, or {_ELSEWHERE}")
+        if state.is_foreign():
+            raise UsageError(f"{layout.state_dir} is not empty, and not a state directory of shardwatch", hint=_ELSEWHERE)
+        state.claim(CLAIM_WAIT_S)
+        if state.in_place():
+            return state
+
+
+def _settings_before(state: StateDirectory) -> Settings | None:
+    layout = Layout(state.path)
     try:
         return read_settings(layout.settings)
     except FileNotFoundError:
@@ -125,7 +150,8 @@ def _settings_before(layout: Layout) -> Settings | None:
         raise UsageError(f"{layout.settings} can't be read: {error}", hint=f"remove it, or {_ELSEWHERE}") from None
 
 
-def _plan_before(layout: Layout) -> Plan | None:
+def _plan_before(state: StateDirectory) -> Plan | None:
+    layout = Layout(state.path)
     try:
         return read_plan(layout.plan)
     except msgspec.MsgspecError:
@@ -134,8 +160,9 @@ def _plan_before(layout: Layout) -> Plan | None:
         raise UsageError(f"{layout.plan} can't be read: {error.strerror}", hint=_ELSEWHERE) from None
 
 
-def _check_roots(settings: Settings, plan: Plan | None) -> list[str]:
+def _check_roots(settings: Settings, before: Settings | None, plan: Plan | None) -> list[str]:
     known = {anchor.root for anchor in plan.anchors} if plan is not None else set()
+    known |= set(before.roots) if before is not None else set()
     notes = []
     for root in settings.roots:
         trouble = _trouble_with(root)
@@ -208,6 +235,8 @@ def _undone_on_error(layout: Layout) -> Iterator[list[Path]]:
     made: list[Path] = []
     try:
         yield made
+    except InUseError:
+        raise  # what was made is another's by now
     except BaseException as error:
         for path in reversed(made):
             with contextlib.suppress(OSError):
@@ -219,23 +248,23 @@ def _undone_on_error(layout: Layout) -> Iterator[list[Path]]:
         raise
 
 
-def _make_directory(directory: Path, made: list[Path]) -> None:
+def _make_directories(directory: Path, made: list[Path]) -> None:
+    """Makes a directory and what is missing above it; another may do the same meanwhile."""
     missing = [directory, *directory.parents]
     missing = missing[: next(i for i, path in enumerate(missing) if path.exists())]
     for path in reversed(missing):
-        path.mkdir(mode=0o700)
-        made.append(path)
-    if directory.stat().st_mode & 0o077:
-        directory.chmod(0o700)
+        with contextlib.suppress(FileExistsError):
+            path.mkdir(mode=0o700)
+            made.append(path)
 
 
-def _write_if_new(path: Path, content: bytes, made: list[Path]) -> None:
+def _write_if_new(state: StateDirectory, name: str, content: bytes, made: list[Path]) -> None:
     try:
-        if path.read_bytes() == content:
+        if state.read(name) == content:
             return
     except FileNotFoundError:
-        made.append(path)
-    write_private(path, content)
+        made.append(state.path / name)
+    state.write(name, content)
 
 
 def stamp_plan(layout: Layout, settings: Settings, plan: Plan | None) -> None:

@@ -10,13 +10,17 @@ import signal
 import socket
 import time
 from pathlib import Path
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from shardwatch.shard.contract.errors import InUseError
 from shardwatch.shard.contract.limits import PULSE_S
 from shardwatch.shard.contract.state import StateDirectory
 
 _PR_SET_PDEATHSIG = 1
+
+
+#: Descriptor on which supervisord's process holds `service.lock`.
+LOCK_FD: Final = 4
 
 
 class Holder(NamedTuple):

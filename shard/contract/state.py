@@ -13,10 +13,11 @@ import errno
 import fcntl
 import os
 import pwd
+import re
 import secrets
 import stat
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Final
@@ -33,12 +34,24 @@ _LINKS_MAX: Final = 40
 #: Seconds between two tries to claim a directory whose lock somebody else has for a moment (systemd-tmpfiles, for one).
 _CLAIM_LOOK_S: Final = 0.02
 
-#: What lies in a state directory, by kind. Companions of databases and what was set aside count with their names.
+#: Marks a state directory, like the CACHEDIR.TAG of caches: whoever finds one leaves it alone, whosever it is.
+TAG: Final = "SHARDWATCH.TAG"
+SIGNATURE: Final = b"Signature: 5b0e8f6d9c2a47d1b3f4a86072e95c1d"
+TAG_TEXT: Final = SIGNATURE + b"""
+# This directory is the state of a shardwatch service (docs/operations.md, "The state directory").
+# No shardwatch looks into a directory that has this file. Keep it where it is.
+"""
+#: What lies in a state directory, by kind.
 DIRECTORIES: Final = ("locks", "run", "logs")
+#: Held by a service for its whole life; it says which process that is.
+SERVICE_LOCK: Final = "locks/service.lock"
+DATABASES: Final = ("index.db", "groups.db", "queue.db")
 FILES: Final = (
-    "settings.json", "plan.json", "supervisord.conf", "index.db", "index.db-wal", "index.db-shm", "groups.db", "groups.db-wal",
-    "groups.db-shm",
+    TAG, ".gitignore", "settings.json", "plan.json", "supervisord.conf", "life.json",
+    *(database + companion for database in DATABASES for companion in ("", "-wal", "-shm", "-journal")),
 )  # fmt: skip
+#: What else may have come from us: what was set aside, and temporary files that were cut short.
+_OURS_TOO: Final = re.compile(r"(index|groups|queue)\.db\.damaged-\d+(-wal|-shm)?|\.(.+\.json|.+\.conf|\.gitignore|.+\.TAG)\.\w+")
 
 _KINDS: Final = {
     stat.S_IFLNK: "a link",
@@ -129,25 +142,29 @@ class StateDirectory:
     def claim(self, wait_s: float = 0.0) -> None:
         """Takes the directory for this open file description: for whoever inherits the descriptor too, until all are gone.
 
-        Blocks up to `wait_s` seconds. Raises InUseError. Where the filesystem knows no locks on directories, nothing is taken,
-        and `locks/service.lock` alone says who is there.
+        Blocks up to `wait_s` seconds, and no longer than until it is a service that has it. Raises InUseError. Where the
+        filesystem knows no locks on directories nothing is taken, and `locks/service.lock` alone says who is there.
         """
         deadline = time.monotonic() + wait_s
         while True:
             try:
                 fcntl.flock(self.fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                if time.monotonic() >= deadline:
-                    raise InUseError(
-                        f"a service is running in {self.path} already, or is being started or stopped",
-                        hint="use it, stop it (`shardwatch down`), or give another --state-dir",
-                        retryable=True,
-                    ) from None
+                if time.monotonic() >= deadline or self.held(SERVICE_LOCK):
+                    raise self.in_use() from None
                 time.sleep(_CLAIM_LOOK_S)
                 continue
             except OSError:
                 pass
             return
+
+    def in_use(self) -> InUseError:
+        """What to tell whoever wants it too."""
+        return InUseError(
+            f"a service is running in {self.path} already, or is being started or stopped",
+            hint="use it, stop it (`shardwatch down`), or give another --state-dir",
+            retryable=True,
+        )
 
     def close_to_others(self) -> None:
         """Mode 0700, so that nobody else can put anything here from now on."""
@@ -172,6 +189,14 @@ class StateDirectory:
                         inner._check_owner(entry, found)
                     else:
                         inner._status(entry)
+
+    def is_foreign(self) -> bool:
+        """Whether it holds other things than a service of ours would, and nothing by which it could be known as ours."""
+        names = set(self.names()) - {"lost+found"}
+        known = {*FILES, *DIRECTORIES}
+        if names & (set(FILES) - {".gitignore"}):
+            return False
+        return any(name not in known and not _OURS_TOO.fullmatch(name) for name in names)
 
     # -- what is in it
 
@@ -218,6 +243,20 @@ class StateDirectory:
                     raise
                 return fd
 
+    def held(self, name: str) -> bool:
+        """Whether someone holds an exclusive lock on a file. Probes do not disturb each other, and nothing blocks."""
+        try:
+            fd = self.open(name)
+        except FileNotFoundError:
+            return False
+        try:
+            fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        finally:
+            os.close(fd)
+        return False
+
     def read(self, name: str) -> bytes:
         """Content of a file that the service believes: nobody else can have written it."""
         with self._parent(name) as (parent, base):
@@ -231,12 +270,16 @@ class StateDirectory:
 
     def write(self, name: str, content: bytes) -> None:
         """Puts a file there, mode 0600, in one step: readers see the old or the new whole, and a failure leaves the old."""
+        self.write_new(name, lambda fd: content)
+
+    def write_new(self, name: str, content: Callable[[int], bytes]) -> None:
+        """`write` of what `content` makes, which is given a descriptor of the new file."""
         with self._parent(name) as (parent, base):
             temporary = f".{base}.{secrets.token_hex(8)}"
             fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _FILE, 0o600, dir_fd=parent.fd)
             try:
                 with os.fdopen(fd, "wb") as f:
-                    f.write(content)
+                    f.write(content(fd))
                     f.flush()
                     os.fsync(fd)
                 os.replace(temporary, base, src_dir_fd=parent.fd, dst_dir_fd=parent.fd)
@@ -380,19 +423,26 @@ def write_private(path: Path, content: bytes) -> None:
 
 
 def held(path: Path) -> bool:
-    """Whether someone holds an exclusive lock on the file. Probes do not disturb each other, and nothing blocks.
-
-    Raises UsageError where what has that name is no file of the directory's owner, or the directory is another user's.
-    """
+    """`StateDirectory.held` of a path. Nothing that is not there is held."""
     try:
         with StateDirectory(path.parent, foreign=True) as directory:
-            fd = directory.open(path.name)
+            return directory.held(path.name)
+    except OSError:
+        return False
+
+
+def is_state_directory(fd: int) -> bool:
+    """Whether the directory open at `fd` is a state directory of shardwatch, of whichever service and user."""
+    try:
+        found = os.stat(TAG, dir_fd=fd, follow_symlinks=False)
+        if not stat.S_ISREG(found.st_mode):
+            return False
+        tag = os.open(TAG, os.O_RDONLY | _FILE, dir_fd=fd)
     except OSError:
         return False
     try:
-        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
+        return os.read(tag, len(SIGNATURE)) == SIGNATURE
+    except OSError:
+        return False
     finally:
-        os.close(fd)
-    return False
+        os.close(tag)

@@ -46,7 +46,9 @@ def run(options: argparse.Namespace) -> int:
         _say(f"warning: {note}")
     if not options.detach:
         _say(f"the service runs in {prepared.layout.state_dir}; Ctrl-C ends it")
-        argv = service.command(prepared.layout, echo=True)
+        argv = service.command(prepared.layout, echo=True, claim=prepared.claim)
+        if prepared.claim is not None:
+            os.set_inheritable(prepared.claim.fd, True)
         os.execv(argv[0], argv)
     _detach(prepared)
     return 0
@@ -60,7 +62,7 @@ def _detach(prepared: Prepared) -> None:
     began = time.monotonic()
     signal.signal(signal.SIGTERM, _interrupt)
     signal.signal(signal.SIGHUP, _interrupt)
-    process = service.start(prepared.layout, follow=False)
+    process = service.start(prepared.layout, follow=False, claim=prepared.claim)
     scanning = Scanning(sys.stderr)
     try:
         ready = service.wait_ready(prepared.layout, READY_S, scanning.show, process)

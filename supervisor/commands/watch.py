@@ -68,7 +68,7 @@ def _watch(options: argparse.Namespace, ends: Ends) -> None:
     try:
         ends.check()
         prepared = service.prepare(state_dir, settings)
-        process = service.start(prepared.layout, follow=True, ephemeral=ephemeral)
+        process = service.start(prepared.layout, follow=True, ephemeral=ephemeral, claim=prepared.claim)
         try:
             from shardwatch.supervisor.commands.session import Session  # heavy, and the service is on its way already
 

@@ -1,8 +1,8 @@
-"""Ends the service when its state directory is gone: nobody could reach it, and another may begin in its place. Runs inside
-supervisord.
+"""Keeps the state directory as the running service needs it, and ends the service when it is gone. Runs inside supervisord.
 
-A service that is started in the same place again finds no lock there, so the one that lost its directory must leave, and
-without touching what is there by then. Nothing here may raise: see wake.py.
+A cleaner of temporary files may remove what is old: the files that a program needs at its next start are made again, and are kept
+young. A directory that was removed, or that another has taken the place of, ends the service: nobody could reach it, and it must
+not touch what is there by then. Nothing here may raise: see wake.py.
 """
 
 from __future__ import annotations
@@ -15,30 +15,80 @@ from typing import Final
 from supervisor import events
 from supervisor.supervisord import Supervisor
 
-from shardwatch.shard.contract.life import identity
+from shardwatch.shard.contract.life import LOCK_FD, Lock, identity
+from shardwatch.shard.contract.state import DATABASES, DIRECTORIES, FILES, SERVICE_LOCK, TAG, StateDirectory
 
-#: What `shardwatch.supervisor.run` holds a lock on for its whole life.
-LOCK: Final = "locks/service.lock"
 #: contract.errors.ServiceError.exit_code
 EXIT_REPLACED: Final = 6
+#: What is read at a start only, and made again as it was. (The plan is the coordinator's.)
+REMADE: Final = ("settings.json", "supervisord.conf", TAG)
 
 
 class Place:
-    """Looks every 5 s whether the lock file is still the one that was there at the start."""
+    """Looks every 5 s whether the directory is the one that was there at the start, and whether all is in it."""
 
     def __init__(self, supervisord: Supervisor) -> None:
-        self._supervisord = supervisord
-        self._path = Path(supervisord.options.here or ".") / LOCK
-        self._known = identity(self._path)
-        if self._known is not None:  # in a test, supervisord may run without us
-            events.subscribe(events.Tick5Event, self._on_tick)
+        self._logger = supervisord.options.logger
+        self._path = Path(supervisord.options.here or ".").absolute()
+        #: The working directory is the state directory, wherever it is by now.
+        self._home = identity(Path())
+        self._lock = identity(self._path / SERVICE_LOCK)
+        if self._lock is None:  # in a test, supervisord may run without us
+            return
+        self._kept = {name: content for name in REMADE if (content := self._read(name)) is not None}
+        events.subscribe(events.Tick5Event, self._on_tick)
+        events.subscribe(events.Tick3600Event, self._on_hour)
+
+    def _read(self, name: str) -> bytes | None:
+        try:
+            return (self._path / name).read_bytes()
+        except OSError:
+            return None
 
     def _on_tick(self, event: object) -> None:
         try:
-            if identity(self._path) != self._known:
-                self._supervisord.options.logger.warn(f"{self._path} is gone: the service ends")
-                if self._path.exists():
-                    os._exit(EXIT_REPLACED)  # its programs see the end of their standard input
-                os.kill(os.getpid(), signal.SIGTERM)
-        except Exception:  # noqa: BLE001 - whatever it is, supervisord must live on
-            pass
+            lock = identity(self._path / SERVICE_LOCK)
+            if identity(self._path) != self._home or (lock is not None and lock != self._lock):
+                self._leave()
+            elif lock is None or any(not (self._path / name).exists() for name in (*DIRECTORIES, *self._kept)):
+                self._make_again()
+        except Exception as error:  # noqa: BLE001 - whatever it is, supervisord must live on
+            self._logger.warn(f"{self._path} can't be kept as it must be: {error}")
+
+    def _leave(self) -> None:
+        self._logger.warn(f"{self._path} is gone: the service ends")
+        if self._path.exists():
+            os._exit(EXIT_REPLACED)  # its programs see the end of their standard input
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    def _make_again(self) -> None:
+        with StateDirectory(self._path) as state:
+            for name in DIRECTORIES:
+                if state.make_directory(name):
+                    self._tell(name)
+            for name, content in self._kept.items():
+                if state.identity_of(name) is None:
+                    state.write(name, content)
+                    self._tell(name)
+        if identity(self._path / SERVICE_LOCK) is None:
+            lock = Lock(self._path / SERVICE_LOCK)
+            self._lock = identity(self._path / SERVICE_LOCK)
+            os.dup2(lock.fileno(), LOCK_FD, inheritable=False)
+            lock.close()
+            self._tell(SERVICE_LOCK)
+
+    def _tell(self, name: str) -> None:
+        self._logger.warn(f"{self._path / name} was removed while the service runs, by a cleaner perhaps: it was made again")
+
+    def _on_hour(self, event: object) -> None:
+        """Makes everything look used."""
+        try:
+            with StateDirectory(self._path) as state:
+                for name in FILES:
+                    if not name.startswith(DATABASES):
+                        state.touch(name)
+                with state.below("locks") as locks:
+                    for name in locks.names():
+                        locks.touch(name)
+        except Exception as error:  # noqa: BLE001 - whatever it is, supervisord must live on
+            self._logger.warn(f"the files in {self._path} can't be kept young: {error}")

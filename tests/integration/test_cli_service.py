@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 import select
 import signal
+import sqlite3
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -196,11 +198,16 @@ def test_up_detach_that_fails_says_why_and_leaves_nothing(tree: Path, state_dir:
     state = state_dir / "s"
     run("up", "--detach", "--state-dir", state, tree)
     run("down", "--state-dir", state)
+    with contextlib.closing(sqlite3.connect(state / "index.db")) as db, db:
+        db.execute("UPDATE state SET schema = 99")
+    failed = run("up", "--detach", "--state-dir", state, tree, check=False)
+    assert failed.returncode == 6
+    assert "has schema 99" in failed.stderr
     (state / "index.db").unlink()
     (state / "index.db").mkdir()
     failed = run("up", "--detach", "--state-dir", state, tree, check=False)
-    assert failed.returncode == 6
-    assert "unable to open database file" in failed.stderr
+    assert failed.returncode == 2
+    assert "index.db is a directory, not a file" in failed.stderr
     assert run("status", "--state-dir", state, check=False).returncode == 3
 
 

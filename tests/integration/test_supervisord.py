@@ -102,6 +102,8 @@ class Ground:
             if name not in self.real:
                 text = text.replace(f"-P -m shardwatch.{module} --state-dir .", f"-S -E {self.stub} {name}")
         conf.write_text(text)
+        if prepared.claim is not None:
+            prepared.claim.close()  # the service claims it itself
         return prepared
 
     def start(self, **options: bool) -> subprocess.Popen[bytes]:

@@ -101,7 +101,7 @@ def test_a_link_instead_of_settings(place: Path, settings: Settings, tmp_path: P
     layout = service.prepare(place, settings).layout
     layout.settings.rename(tmp_path / "elsewhere")
     layout.settings.symlink_to(tmp_path / "elsewhere")
-    with pytest.raises(UsageError, match="not a file of yours"):
+    with pytest.raises(UsageError, match="is a link, not a file"):
         service.prepare(place, settings)
 
 
