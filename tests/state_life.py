@@ -44,7 +44,8 @@ class Lives:
     def live(self, state_dir: Path, end: str, group: str = GROUP) -> str:
         """One life to its end (`stop` or `kill`), everything pulled: `on`, `fresh: WHY`, or `refused: WHY`."""
         assert self._process.stdin is not None and self._process.stdout is not None
-        self._process.stdin.write(json.dumps({"state_dir": str(state_dir), "root": str(self.root), "end": end, "group": group}) + "\n")
+        wanted = {"state_dir": str(state_dir), "root": str(self.root), "end": end, "group": group}
+        self._process.stdin.write(json.dumps(wanted) + "\n")
         self._process.stdin.flush()
         found: dict[str, Any] = json.loads(self._process.stdout.readline())
         if "refused" in found:
@@ -108,7 +109,7 @@ def live(state_dir: Path, root: Path, end: str, group: str, answer: int) -> None
 
 
 def _pulled(layout: Any, plan: Any, root: Path, group: str) -> list[list[Any]]:
-    """What a shard says of the root is sent, and all that the group is handed is acked, save the last batch, if there are more."""
+    """What a shard would say of the root is sent; returns what the group is handed then, all of it acked."""
     import zmq
 
     from shardwatch.aggregator.client import ExtractClient
