@@ -74,6 +74,7 @@ class Lives:
         self._known: Life | None = None
         self._readable = True
         self._life: Life | None = None
+        self._missing = False
         try:
             with StateDirectory(state_dir) as state:
                 logs.update(name for name in (INDEX, GROUPS) if state.identity_of(f"{name}-wal") is not None)
@@ -130,9 +131,12 @@ class Lives:
             self._write(msgspec.structs.replace(self._life, groups=groups))
 
     def keep(self) -> None:
-        """Writes life.json again where a cleaner has removed it."""
-        if self._life is not None and identity(self._state_dir / FILE) is None:
+        """Call now and then: writes life.json again where a cleaner has removed it. Where it was missing the last time too, that
+        is: the whole directory may be being removed."""
+        missing = identity(self._state_dir / FILE) is None
+        if missing and self._missing and self._life is not None:
             self._write(self._life)
+        self._missing = missing
 
     def _write(self, life: Life) -> None:
         def content(fd: int) -> bytes:

@@ -35,6 +35,7 @@ class Place:
         self._lock = identity(self._path / SERVICE_LOCK)
         if self._lock is None:  # in a test, supervisord may run without us
             return
+        self._missing = False
         self._kept = {name: content for name in REMADE if (content := self._read(name)) is not None}
         events.subscribe(events.Tick5Event, self._on_tick)
         events.subscribe(events.Tick3600Event, self._on_hour)
@@ -50,8 +51,11 @@ class Place:
             lock = identity(self._path / SERVICE_LOCK)
             if identity(self._path) != self._home or (lock is not None and lock != self._lock):
                 self._leave()
-            elif lock is None or any(not (self._path / name).exists() for name in (*DIRECTORIES, *self._kept)):
+                return
+            missing = lock is None or any(not (self._path / name).exists() for name in (*DIRECTORIES, *self._kept))
+            if missing and self._missing:  # and not in the middle of the directory's removal
                 self._make_again()
+            self._missing = missing
         except Exception as error:  # noqa: BLE001 - whatever it is, supervisord must live on
             self._logger.warn(f"{self._path} can't be kept as it must be: {error}")
 
