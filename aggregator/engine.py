@@ -112,6 +112,7 @@ class Engine:
             "rows_written": self._index.written,
             "shards": [self._shard(shard, stream, now) for shard, stream in sorted(receiver.streams.items())],
             "degraded": self._degraded(),
+            "verification": self._verification(),
             "notes": list(self._notes),
         }
 
@@ -159,6 +160,25 @@ class Engine:
             "resent": beat.resent,
             "rescan_pause_ms": beat.rescan_pause_ms,
             "rescan_owed": beat.rescan_owed,
+            "verified": beat.verifying.names,
+            "verify_passes": beat.verifying.passes,
+            "verify_period_s": beat.verifying.period_s,
+            "findings": self._receiver.verification.findings[shard],
+        }
+
+    def _verification(self) -> dict[str, object]:
+        """How far the shards are with looking at everything once more, and what that found."""
+        found = self._receiver.verification
+        beats = [s.beat.verifying for s in self._receiver.streams.values() if s.beat is not None]
+        return {
+            "period_s": self._settings.verify_period_s,
+            "takes_s": max((b.period_s for b in beats), default=0),
+            "verified": sum(b.names for b in beats),
+            "passes": min((b.passes for b in beats), default=0),
+            "findings": found.findings.total(),
+            "recent": [
+                {"shard": shard, "path": _text(path), "what": what, "seen": at / 1e9} for shard, path, what, at in found.recent
+            ],
         }
 
     def _degraded(self) -> list[dict[str, object]]:

@@ -19,11 +19,13 @@ from shardwatch.aggregator.debts import Debts
 from shardwatch.aggregator.holders import Holders, loaded, stored
 from shardwatch.aggregator.index_schema import Connect, connect, new_incarnation, open_database, stamp
 from shardwatch.aggregator.merge import GONE, Changes, Known, Ticks, burial, merge, tombstone
-from shardwatch.aggregator.row import ROW, Row
+from shardwatch.aggregator.row import ROW, Row, bounds, ranged, within
 from shardwatch.aggregator.storage import progress
 from shardwatch.aggregator.streams import Streams
+from shardwatch.aggregator.verification import Finding, differences
+from shardwatch.shard.contract.fold import fold
 from shardwatch.shard.contract.paths import join
-from shardwatch.shard.contract.wire import Gone, Listing, Looks
+from shardwatch.shard.contract.wire import Check, Confirmed, Entry, Gone, Listing, Looks, Verified
 
 #: Ticks reserved ahead durably: after a crash of the machine a start goes on above them, so that none is given twice.
 _TICKS_RESERVED: Final = 1 << 20
@@ -168,16 +170,8 @@ class Index:
         if new:
             known: dict[tuple[bytes, int], Known] = {}
         else:
-            sql = f"SELECT {_KNOWN} FROM entry WHERE dir=?"
-            arguments: list[object] = [id_]
-            if record.after is not None:
-                sql += " AND name > ?"
-                arguments.append(record.after)
-            if record.upto is not None:
-                sql += " AND name <= ?"
-                arguments.append(record.upto)
-            known = self._known(sql, arguments)
-        owed = [n for n in self.owed.get(record.path, ()) if _within(n, record.after, record.upto)]
+            known = self._known(*ranged(f"SELECT {_KNOWN} FROM entry WHERE dir=?", id_, record))
+        owed = [n for n in self.owed.get(record.path, ()) if within(n, record.after, record.upto)]
         self._merge(id_, record, known, (), True, stops, owed)
 
     def apply_looks(self, record: Looks, stops: Iterable[bytes]) -> None:
@@ -199,6 +193,35 @@ class Index:
                 known.update(self._known(f"SELECT {_KNOWN} FROM entry WHERE dir=? AND name=?", [id_, name]))
         owed = [n for n in names if n in self.owed.get(record.path, ())]
         self._merge(id_, record, known, record.absent, False, stops, owed)
+
+    def folds_to(self, record: Check) -> bool:
+        """Whether the rows of a range are what was seen there. Writes nothing."""
+        found = self._db.execute("SELECT id FROM directory WHERE path=?", (record.path,)).fetchone()
+        if found is None:
+            return fold([]) == record.folded
+        sql = "SELECT name, kind, ino, nlink, size, mtime_ns, ctime_ns FROM entry WHERE dir=? AND kind<>0"
+        return fold(self._db.execute(*ranged(sql, found[0], record)).fetchall()) == record.folded
+
+    def apply_verified(self, record: Verified, stops: Iterable[bytes]) -> list[Finding]:
+        """A listing that no hint led to. Returns what it had otherwise than the rows, save what is changing just now."""
+        id_, _ = self._id(record.path)
+        known = self._known(*ranged(f"SELECT {_KNOWN} FROM entry WHERE dir=?", id_, record))
+        findings = differences(record.path, known, record.entries, record.hinted, content_only=self._content_only)
+        hinted = set(record.hinted)
+        self._confirm(id_, [entry for entry in record.entries if entry[0] not in hinted])
+        self.apply_listing(Listing(record.path, record.at, record.entries, record.after, record.upto), stops)
+        return findings
+
+    def apply_confirmed(self, record: Confirmed) -> None:
+        """Where the stat is the same as when it was looked at too early, the file is the same."""
+        self._confirm(self._id(record.path)[0], record.entries)
+
+    def _confirm(self, id_: int, entries: Iterable[Entry]) -> None:
+        self._db.executemany(
+            "UPDATE entry SET racy=0 WHERE dir=? AND name=? AND directory=0 AND racy=1 AND kind=? AND ino=? AND size=?"
+            " AND mtime_ns=? AND ctime_ns=?",
+            [(id_, e[0], e[1], e[3], e[5], e[6], e[7]) for e in entries if not e[8]],
+        )
 
     def apply_gone(self, record: Gone, stops: Iterable[bytes]) -> None:
         """An anchor is not there: everything of it goes."""
@@ -287,7 +310,7 @@ class Index:
         for path in paths:
             below = [
                 row
-                for row in self._db.execute("SELECT id, path FROM directory WHERE path=?1 OR (path>?2 AND path<?3)", _range(path))
+                for row in self._db.execute("SELECT id, path FROM directory WHERE path=?1 OR (path>?2 AND path<?3)", bounds(path))
                 if not any(row[1] == stop or row[1].startswith(stop + b"/") for stop in kept)
             ]
             for id_, directory in below:
@@ -474,14 +497,3 @@ class Index:
 
 def _known(row: tuple[Any, ...]) -> Known:
     return Known._make(row if isinstance(row[12], int) else (*row[:12], loaded(row[12])))
-
-
-def _within(name: bytes, after: bytes | None, upto: bytes | None) -> bool:
-    return (after is None or name > after) and (upto is None or name <= upto)
-
-
-def _range(path: bytes) -> tuple[bytes, bytes, bytes]:
-    """(itself, lower, upper): everything below a directory sorts strictly between the last two."""
-    if path == b"/":
-        return path, b"/", b"0"
-    return path, path + b"/", path + b"0"

@@ -183,7 +183,7 @@ class Aggregator:
         self._answer(self._server.on_commit())
 
     def _reply(self, *, touched_only: bool) -> None:
-        for shard, reply in self._receiver.replies(touched_only=touched_only):
+        for shard, reply in self._receiver.replies(touched_only=touched_only, now=time.monotonic()):
             self._sockets.acks.send_multipart([shard.encode() + b"\0", encode(reply)])
 
     def _beat(self, now: float) -> None:

@@ -13,9 +13,22 @@ from dataclasses import dataclass, field
 from itertools import islice
 
 from shardwatch.aggregator.index import Index
+from shardwatch.aggregator.verification import Verification
 from shardwatch.shard.contract.limits import WIRE_VERSION
 from shardwatch.shard.contract.planfile import Owners, Plan
-from shardwatch.shard.contract.wire import Baseline, Beat, Frame, Gone, Listing, Looks, Reply, Synced
+from shardwatch.shard.contract.wire import (
+    Baseline,
+    Beat,
+    Check,
+    Confirmed,
+    Frame,
+    Gone,
+    Listing,
+    Looks,
+    Reply,
+    Synced,
+    Verified,
+)  # fmt: skip
 
 #: Directories one reply asks a shard to look at again; the rest is asked for with the next.
 _LOOKS_MAX = 100
@@ -74,6 +87,7 @@ class Receiver:
         self._results: dict[int, dict[str, object]] = {}
         #: Directories, and how many names in them, that were asked for since the last beat.
         self._asked: set[tuple[bytes, int]] = set()
+        self.verification = Verification()
         self.frames = 0
         self.duplicates = 0
         self.gaps = 0
@@ -136,7 +150,7 @@ class Receiver:
         entries = 0
         try:
             for record in frame.records:
-                entries += self._apply(frame, stream, record)
+                entries += self._apply(frame, stream, record, now)
             stream.resend = False
             stream.committed = frame.seq
             self._index.streams.save(frame.shard, stream.epoch, stream.committed, stream.baseline)
@@ -162,7 +176,7 @@ class Receiver:
             stream.epoch, stream.committed, stream.baseline, stream.resend, stream.beat = epoch, 0, 0, False, None
             self._index.streams.save(shard, epoch, 0, 0)
 
-    def _apply(self, frame: Frame, stream: Stream, record: object) -> int:
+    def _apply(self, frame: Frame, stream: Stream, record: object, now: float) -> int:
         if isinstance(record, Baseline):
             stream.baseline = record.generation
             return 0
@@ -173,7 +187,7 @@ class Receiver:
                 sync.waiting.discard(frame.shard)
                 sync.doubts += record.doubts
             return 0
-        assert isinstance(record, Listing | Looks | Gone)
+        assert isinstance(record, Listing | Looks | Gone | Check | Verified | Confirmed)
         owner = self._owners.of(record.path)
         if owner is None or owner.shard != frame.shard:
             self.dropped += 1
@@ -185,13 +199,28 @@ class Receiver:
         if isinstance(record, Looks):
             self._index.apply_looks(record, stops)
             return len(record.entries) + len(record.absent)
-        if owner.path == record.path:
-            self._index.apply_gone(record, stops)
-        return 1
+        if isinstance(record, Gone):
+            if owner.path == record.path:
+                self._index.apply_gone(record, stops)
+            return 1
+        return self._apply_unhinted(frame.shard, record, stops, now)
+
+    def _apply_unhinted(self, shard: str, record: Check | Verified | Confirmed, stops: list[bytes], now: float) -> int:
+        """What came of looks that no hint led to."""
+        if isinstance(record, Confirmed):
+            self._index.apply_confirmed(record)
+            return len(record.entries)
+        range_ = (record.path, record.after, record.upto)
+        if isinstance(record, Check):
+            if not self._index.folds_to(record):
+                self.verification.differs(shard, range_, now)
+            return record.names
+        self.verification.answered(shard, range_, self._index.apply_verified(record, stops), record.at)
+        return len(record.entries)
 
     # -- what goes back
 
-    def replies(self, *, touched_only: bool) -> list[tuple[str, Reply]]:
+    def replies(self, *, touched_only: bool, now: float = 0.0) -> list[tuple[str, Reply]]:
         """Acks for the shards of the plan; call after the commit."""
         found = []
         looks: dict[str, list[tuple[bytes, list[bytes]]]] = {}
@@ -214,7 +243,7 @@ class Receiver:
             syncs = [token for token, sync in self._syncs.items() if shard in sync.waiting]
             reply = Reply(
                 WIRE_VERSION, self.incarnation, stream.epoch, stream.committed, stream.resend, syncs, looks.get(shard, []),
-                self._service,
+                self._service, self.verification.asked(shard, now),
             )  # fmt: skip
             found.append((shard, reply))
         return found

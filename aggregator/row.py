@@ -1,8 +1,10 @@
-"""A row of the index as groups read it. Pure; imported by `index` only."""
+"""A row of the index as groups read it, and which rows a query takes. Pure; imported by `index` only."""
 
 from __future__ import annotations
 
 from typing import Final, NamedTuple
+
+from shardwatch.shard.contract.wire import Check, Listing, Verified
 
 #: What a SELECT of a `Row` begins with; the path is joined of two columns.
 ROW: Final = (
@@ -31,3 +33,24 @@ class Row(NamedTuple):
     ctime_ns: int
     #: When the file was made; known only of one that came by a rename, else 0.
     birth_ns: int
+
+
+def ranged(sql: str, id_: int, record: Listing | Check | Verified) -> tuple[str, list[object]]:
+    """A query of a directory's rows, cut down to the names that a record covers, in the order of names."""
+    arguments: list[object] = [id_]
+    for condition, bound in (("name > ?", record.after), ("name <= ?", record.upto)):
+        if bound is not None:
+            sql += " AND " + condition
+            arguments.append(bound)
+    return sql + " ORDER BY name", arguments
+
+
+def within(name: bytes, after: bytes | None, upto: bytes | None) -> bool:
+    return (after is None or name > after) and (upto is None or name <= upto)
+
+
+def bounds(path: bytes) -> tuple[bytes, bytes, bytes]:
+    """(itself, lower, upper): everything below a directory sorts strictly between the last two."""
+    if path == b"/":
+        return path, b"/", b"0"
+    return path, path + b"/", path + b"0"

@@ -44,6 +44,12 @@ class Reader:
         Raises OSError where it can't be read to its end.
         """
         coarse = coarse_ns()
+        files, directories = self.listed(path, fd, relative)
+        return self.looked(path, fd, relative, files, directories, coarse)
+
+    def listed(self, path: bytes, fd: int, relative: bytes) -> tuple[list[bytes], list[bytes]]:
+        """Names of files of ours in the directory open at `fd`, and of directories. Raises OSError where it can't be read to its
+        end."""
         # By name: a directory that changes while it is read may give a name twice. What it gave last counts.
         with os.scandir(fd) as items:
             if not self._follow:
@@ -55,9 +61,15 @@ class Reader:
         files = [fsencode(name) for name, is_directory in found.items() if not is_directory]
         kept = self._filter.keeps_names(relative, files)
         self.filtered += len(files) - len(kept)
-        kept = self._short(path, kept)
+        return self._short(path, kept), directories
+
+    def looked(
+        self, path: bytes, fd: int, relative: bytes, files: list[bytes], directories: list[bytes], coarse: int
+    ) -> tuple[list[Entry], list[bytes]]:
+        """As `directory`, of some of the names that it has."""
+        directories = list(directories)
         entries = []
-        for name, entry in zip(kept, self.names(path, kept, fd, coarse), strict=True):
+        for name, entry in zip(files, self.names(path, files, fd, coarse), strict=True):
             if entry is not None and entry[1] == DIRECTORY:
                 directories.append(name)
             elif entry is not None:
@@ -126,3 +138,8 @@ class Reader:
             return item.is_dir() and not loops(join(path, os.fsencode(item.name)))
         except OSError:
             return False  # a link in a circle, or to where we may not look
+
+
+def digest(entries: list[Entry]) -> int:
+    """Of what was said last of a directory that is swept; with `racy`: what was looked at too early is said once more."""
+    return hash(tuple(entries)) or 1

@@ -24,7 +24,15 @@ from shardwatch.shard.contract.errors import ShardwatchError, UsageError, WireEr
 from shardwatch.shard.contract.filter import Filter
 from shardwatch.shard.contract.layout import Layout
 from shardwatch.shard.contract.life import Lock, Pulse, die_with_parent, new_epoch, service_id
-from shardwatch.shard.contract.limits import BEAT_S, FRAME_BYTES_MAX, LIMIT_RESERVE, SHARD_ID_PATTERN, WIRE_VERSION, next_beat
+from shardwatch.shard.contract.limits import (
+    BEAT_S,
+    FRAME_BYTES_MAX,
+    LIMIT_RESERVE,
+    SHARD_ID_PATTERN,
+    VERIFY_SHARE,
+    WIRE_VERSION,
+    next_beat,
+)
 from shardwatch.shard.contract.log import Sparse, open_log
 from shardwatch.shard.contract.planfile import Anchor, Plan, read_plan
 from shardwatch.shard.contract.settings import Settings, read_settings
@@ -37,6 +45,7 @@ from shardwatch.shard.send import Stream
 from shardwatch.shard.settle import Settle
 from shardwatch.shard.territory import Territory
 from shardwatch.shard.tree import Node
+from shardwatch.shard.verify import Verifier
 from shardwatch.shard.watcher import Watcher
 
 log = logging.getLogger("shardwatch.shard")
@@ -127,8 +136,13 @@ class ShardProcess:
             self._territory.doubts.standing_in = _why(stand_in, shard)
         quiet_ns = settings.settle_ms * 1_000_000 - (_HAND_OVER_NS if settings.settle_ms >= _SETTLE_MS_SHORT else 0)
         settle: Settle[Node] = Settle(quiet_ns, settings.settle_ms_max * 1_000_000)
+        verifier: Verifier | None = None
+        if settings.verify_period_s and stand_in is None:
+            share = VERIFY_SHARE / len(plan.shards())
+            verifier = Verifier(self._territory, period_ns=int(settings.verify_period_s * 1e9), share=share)
         self._watcher = Watcher(
-            self._territory, self._backend, self._stream, settle, poll_ns=settings.poll_ms * 1_000_000, mounts=self._mounts
+            self._territory, self._backend, self._stream, settle, poll_ns=settings.poll_ms * 1_000_000, mounts=self._mounts,
+            verifier=verifier,
         )  # fmt: skip
         self._locks = Locks(_roots(anchors, settings.roots) if settings.hold_for_vcs else ())
         #: Lock files came or went, and no beat has said so yet: no frame goes before it.
@@ -196,6 +210,7 @@ class ShardProcess:
                 if self._stand_in is not None and self._leave_at is None:
                     self._leave_at = max(now + int(self._stand_in.for_s * 1e9), self._born_at + _SHIFT_NS_MIN)
             self._untold = self._locks.look(now) or self._untold
+            self._watcher.occupied = bool(self._locks.there)
             if now >= self._beat_at or self._untold:
                 self._beat(now)  # before the frames: readiness, which they bring, is told with this beat's backend and doubts
             if not self._untold:
@@ -265,6 +280,8 @@ class ShardProcess:
                     self._watcher.sync(token)
             for directory, names in reply.looks:
                 self._watcher.look_again(directory, names)
+            for path, after, upto in reply.checks:
+                self._watcher.check_again(path, after, upto)
 
     def _new_epoch(self, known: int) -> None:
         """The aggregator lost this epoch, or knows a later one: begin another, with a baseline."""
@@ -303,6 +320,7 @@ class ShardProcess:
             rescan_pause_ms=watcher.pace.pause_ns // 1_000_000,
             rescan_owed=watcher.pace.owed,
             locks=self._locks.there,
+            verifying=watcher.verifying,
         )
         self._tell_overflows()
         if self._send(encode(beat)):

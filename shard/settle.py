@@ -68,6 +68,15 @@ class Settle(Generic[K]):
                 held |= names
                 self._count += len(held) - before
 
+    def pending(self, key: K) -> set[bytes] | None:
+        """Names of a directory that are pending; None: all of them."""
+        if key in self._whole:
+            return None
+        found: set[bytes] = set()
+        for generation in self._generations:
+            found |= generation.names.get(key, set())
+        return found
+
     def collapse(self, now: int) -> None:
         """Forgets the names: all their directories are pending as a whole."""
         for generation in self._generations:

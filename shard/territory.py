@@ -21,8 +21,9 @@ from shardwatch.shard.contract.wire import DIRECTORY, Entry, Gone, Record
 from shardwatch.shard.descent import Descent, Level
 from shardwatch.shard.disk import ABSENT, coarse_ns, directory_entry, identity, leads_to, loops, open_directory
 from shardwatch.shard.doubts import Doubts, Place
+from shardwatch.shard.early import Early
 from shardwatch.shard.links import Links
-from shardwatch.shard.look import Reader
+from shardwatch.shard.look import Reader, digest
 from shardwatch.shard.mounts import Mounts
 from shardwatch.shard.renames import Renames, births
 from shardwatch.shard.send import listings, looks
@@ -78,7 +79,7 @@ class Territory:
         self.swept: dict[Node, int] = {}
         self.directories = 0
         self.files = 0
-        self.renames = Renames()
+        self.renames, self.early = Renames(), Early()
 
     @property
     def sweeps(self) -> bool:
@@ -101,8 +102,7 @@ class Territory:
         identity = self.reader.filesystems.identity(fd)
         os.close(fd)
         # A root made again may have its predecessor's inode, but not its watch.
-        unwatched = place.node is None or (place.node.wd < 0 and place.node not in self.swept)
-        return unwatched or identity != place.identity
+        return identity != place.identity or place.node is None or (place.node.wd < 0 and place.node not in self.swept)
 
     def _off(self, place: Place) -> bool:
         """Whether the filesystem of the root is not mounted: what is seen in its place says nothing of it."""
@@ -122,9 +122,8 @@ class Territory:
             place.identity = None
             return
         try:
-            identity = self.reader.filesystems.identity(fd)
             below = path[len(place.anchor.path) :].lstrip(b"/")
-            if identity == place.identity and below:
+            if self.reader.filesystems.identity(fd) == place.identity and below:
                 os.close(open_directory(below, follow=self._follow, at=fd))
         except OSError as error:
             certain = error.errno in ABSENT
@@ -317,13 +316,14 @@ class Territory:
             for child in [c for n, c in node.children.items() if n not in there]:
                 self._cut(child)
         if node.wd < 0 and node in self.swept:
-            digest = hash(tuple(entries)) or 1  # with `racy`: what was looked at too early is said once more
-            if digest == self.swept[node]:
+            found = digest(entries)
+            if found == self.swept[node]:
                 return below
-            self.swept[node] = digest
+            self.swept[node] = found
         born = births(fd, entries) if renamed else self.renames.births(node, fd, entries)
         for listing in listings(path, at, entries, born):
             self._emit(listing)
+        self.early.note(node, entries)
         return below
 
     # -- hints
@@ -416,6 +416,7 @@ class Territory:
             self.swept[node] = 0  # the last listing is not the last word any more
         for record in looks(path, at, entries, absent, born):
             self._emit(record)
+        self.early.note(node, entries)
 
     def reconcile(self, node: Node, name: bytes, *, arrived: bool, renamed: bool = False, links: Found | None = None) -> Steps:
         """Something that is or was a directory changed there: makes the tree agree with the disk, whatever happened.

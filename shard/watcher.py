@@ -18,8 +18,9 @@ from typing import Final
 
 from shardwatch.shard.again import look_again
 from shardwatch.shard.backend.base import Arrival, Backend, Hints
+from shardwatch.shard.contract.identity import RACY_NS_MAX
 from shardwatch.shard.contract.limits import ANCHOR_CHECK_S, PENDING_NAMES_MAX, next_beat
-from shardwatch.shard.contract.wire import Baseline, Synced
+from shardwatch.shard.contract.wire import Baseline, Synced, Verifying
 from shardwatch.shard.doubts import Place
 from shardwatch.shard.mounts import Mounts
 from shardwatch.shard.pace import RescanPace
@@ -28,11 +29,14 @@ from shardwatch.shard.settle import Settle
 from shardwatch.shard.sweep import look_at_links, retry_doubts, retry_links, sweep
 from shardwatch.shard.territory import Steps, Territory
 from shardwatch.shard.tree import Node
+from shardwatch.shard.verify import Verifier, confirm
 
 #: Time that each kind of work gets in a turn, ns. One step, a directory, may take it beyond that.
 _SLICE_NS: Final = 10_000_000
 #: Directories that are being entered at once, each with a few descriptors; the one that has waited longest has its turn first.
 _ENTERED_MAX: Final = 32
+#: A racy look is followed by another after so long; the second in excess is for system calls that take their time.
+_EARLY_NS: Final = RACY_NS_MAX + 1_000_000_000
 _DOUBT_RETRY_NS: Final = 2_000_000_000
 #: A backend that may lose hints without a word is rescanned this often.
 _AUDIT_NS: Final = 60_000_000_000
@@ -60,6 +64,7 @@ class Watcher:
         *,
         poll_ns: int,
         mounts: Mounts | None = None,
+        verifier: Verifier | None = None,
         clock: Callable[[], int] = time.monotonic_ns,
     ) -> None:
         self._territory = territory
@@ -69,6 +74,11 @@ class Watcher:
         self._clock = clock
         self._poll_ns = poll_ns
         self._mounts = mounts
+        self._verifier = verifier
+        #: Names to be looked at once more when their last look can't be racy any more.
+        self._early: Settle[Node] = Settle(_EARLY_NS, _EARLY_NS)
+        #: Something else that is under way for the user, so that the verification waits.
+        self.occupied = False
         #: Directories to enter, each once however often it is hinted at: not begun.
         self._directories: OrderedDict[tuple[Node, bytes], Arrival] = OrderedDict()
         #: Directories that are being entered, and what follows from looks at names.
@@ -114,6 +124,7 @@ class Watcher:
         self._answered.clear()
         self._directories.clear()
         self._settle.flush()
+        self._early.flush()
         for node in self._territory.swept:
             self._territory.swept[node] = 0
         self._sweeping = self._retrying = False
@@ -128,6 +139,8 @@ class Watcher:
         self._territory.links.translate(hints)
         self._settle.add(now, hints.names)
         self._territory.renames.add(hints.came)
+        if self._verifier is not None:
+            self._verifier.hinted(hints)
         for key, arrival in hints.directories.items():
             self._directories[key] = max(arrival, self._directories.get(key, Arrival.NONE))
         if hints.selves and any(node.parent is None for node in hints.selves):
@@ -217,9 +230,10 @@ class Watcher:
             times.append(self._links_at)
         if self._backend.lossy:
             times.append(self._audit_at)
-        pace = self.pace.next_due()
-        if pace is not None:
-            times.append(pace)
+        others = (self.pace.next_due(), self._early.next_due())
+        times += [at for at in others if at is not None]
+        if self._verifier is not None and self.baseline_done:
+            times.append(self._verifier.next_due())
         return min(times)
 
     def work(self) -> None:
@@ -234,6 +248,9 @@ class Watcher:
                 self._step(jobs)
                 if self._clock() >= end:
                     break
+        self._early.add(now, self._territory.early.take())
+        if not (self._following or self.stream.full):
+            self._look_once_more(now)
 
     def _step(self, jobs: deque[Steps]) -> bool:
         """Does a step of the first of some jobs; returns whether that was its last one."""
@@ -275,6 +292,48 @@ class Watcher:
                 self._found.append(self._looks.popleft())
             if self._clock() >= end:
                 break
+
+    def _look_once_more(self, now: int) -> None:
+        """Looks without a hint. Only while none that a hint led to is still to be made: what that found would come later."""
+        due = self._early.due(now)
+        if due:
+            self._take_in()
+        for node, names in due.items():
+            changing = self._settle.pending(node)
+            if names is not None and changing is not None and not self._following:
+                confirm(self._territory, node, names - changing)
+        verifier = self._verifier
+        if verifier is None or not self.baseline_done:
+            return
+        if verifier.suspects_due(now):
+            self._take_in()
+            if not self._following:
+                verifier.settle_suspects(now, self._take_in)
+        if verifier.due(now) and not (self._busy(now) and verifier.postpone(now)):
+            verifier.step(now)
+
+    def _take_in(self) -> None:
+        """All hints that there are by now."""
+        self._backend.drain()
+        self.absorb(self._backend.take())
+
+    def _busy(self, now: int) -> bool:
+        others = self._scans or len(self._settle) or self.stream.unacked
+        return bool(others) or self.occupied or not self.pace.calm(now)
+
+    @property
+    def _following(self) -> bool:
+        """Whether a look that a hint led to, or the aggregator's question, is still to be made. A sync takes them over."""
+        return bool(self._directories or self._entered or self._found or self._looks or self._asked) or self.syncing
+
+    def check_again(self, path: bytes, after: bytes | None, upto: bytes | None) -> None:
+        """The aggregator's rows of this range of names differ from what the verification saw."""
+        if self._verifier is not None:
+            self._verifier.ask((path, after, upto), self._clock(), self._settle.pending)
+
+    @property
+    def verifying(self) -> Verifying:
+        return Verifying() if self._verifier is None else self._verifier.state()
 
     def _follow(self, node: Node, name: bytes, arrival: Arrival) -> Steps:
         return self._territory.reconcile(node, name, arrived=arrival > Arrival.MADE, renamed=arrival is Arrival.RENAMED)
@@ -340,6 +399,8 @@ class Watcher:
     def _baseline(self) -> Steps:
         self.baseline_done = True
         self._territory.files = self._territory.reader.looks
+        if self._verifier is not None:
+            self._verifier.begin(self._clock())
         self.stream.add(Baseline(self.stream.generation, self._territory.directories, self._territory.files))
         self._sweep_at = self._clock() + self._poll_ns
         yield
@@ -362,8 +423,7 @@ class Watcher:
         self._syncing, self._syncs = self._syncs, set()
         if not self._syncing:
             return
-        self._backend.drain()
-        self.absorb(self._backend.take())
+        self._take_in()
         self._check_mounts()
         self._check_anchors(self._territory.places)
         earlier = [*self._entered, *self._found, *self._looks, *self._asked]

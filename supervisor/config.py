@@ -71,6 +71,7 @@ class Config(BaseModel):
     shards: Whole = Field(0, ge=0, le=64, description="watching processes; 0 chooses")
     backend: Backend = Field("auto", description="how changes are noticed")
     poll_ms: Whole = Field(1000, ge=50, le=3_600_000, description="shortest time between two sweeps of what is polled")
+    verify_period_s: Number = Field(86_400.0, ge=0, le=31_536_000, description="seconds to look at all once more; 0: never")
     durability: Durability = Field("process", description="what acked changes survive")
     state_dir: Path | None = Field(None, description="where index, groups, logs and sockets lie")
 
@@ -87,6 +88,7 @@ FLAGS: Final[Mapping[str, str]] = {
     "hold_for_vcs": "--hold-for-vcs",
     "shards": "--shards N",
     "backend": "--backend NAME",
+    "verify_period_s": "--verify-period-s N",
     "state_dir": "--state-dir DIR",
 }
 

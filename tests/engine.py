@@ -21,6 +21,7 @@ from shardwatch.shard.send import Stream
 from shardwatch.shard.settle import Settle
 from shardwatch.shard.territory import Territory
 from shardwatch.shard.tree import Node
+from shardwatch.shard.verify import Verifier
 from shardwatch.shard.watcher import Watcher
 
 INCLUDE = ("*.json",)
@@ -74,8 +75,9 @@ class Shard:
             emit=self._emit, state_dir=b"/nowhere", wall_ns=engine.wall_ns, follow_symlinks=engine.follow,
         )  # fmt: skip
         settle: Settle[Node] = Settle(settle_ms * 1_000_000, 10 * settle_ms * 1_000_000)
+        verifier = Verifier(self.territory, period_ns=engine.verify_s * 10**9, cpu=lambda: 0) if engine.verify_s else None
         self.watcher = Watcher(
-            self.territory, self.backend, self.stream, settle, poll_ns=10**9, clock=lambda: engine.now
+            self.territory, self.backend, self.stream, settle, poll_ns=10**9, verifier=verifier, clock=lambda: engine.now
         )  # fmt: skip
         self.watcher.begin()
 
@@ -117,9 +119,10 @@ class Engine:
     """Shards, the line, the receiver and its index, and a tree."""
 
     def __init__(
-        self, base: Path, anchors: dict[str, str], *, settle_ms: int = 0, watches_max: int = 0, follow: bool = False
-    ) -> None:
-        """`anchors`: path relative to the root ("" is the root) -> shard."""
+        self, base: Path, anchors: dict[str, str], *, settle_ms: int = 0, watches_max: int = 0, follow: bool = False,
+        verify_s: int = 0,
+    ) -> None:  # fmt: skip
+        """`anchors`: path relative to the root ("" is the root) -> shard. `verify_s`: what a pass of the verification takes."""
         self.base = base
         self.root = os.fsencode(base / "tree")
         (base / "tree").mkdir(exist_ok=True)
@@ -128,6 +131,7 @@ class Engine:
         self.wrong_ns = 0
         self.settle_ms = settle_ms
         self.watches_max = watches_max
+        self.verify_s = verify_s
         self.follow = follow
         self.epochs: dict[str, int] = {}
         self.lines: dict[str, deque[bytes]] = {}
@@ -195,7 +199,7 @@ class Engine:
         """Commits, and answers the shards (or the answers are lost)."""
         self.index.commit()
         self.receiver.settle_syncs(self.now / 1e9)
-        for name, reply in self.receiver.replies(touched_only=False):
+        for name, reply in self.receiver.replies(touched_only=False, now=self.now / 1e9):
             shard = self.shards.get(name)
             if shard is None or not answer:
                 continue
@@ -207,6 +211,8 @@ class Engine:
                 shard.watcher.sync(token)
             for directory, names in reply.looks:
                 shard.watcher.look_again(directory, names)
+            for path, after, upto in reply.checks:
+                shard.watcher.check_again(path, after, upto)
 
     def turn(self, ms: int = 10) -> None:
         """A little time passes, and everybody does what there is to do."""
@@ -227,10 +233,13 @@ class Engine:
             self.turn(200)
         for _ in range(2000):
             self.turn(50)
-            if all(
-                s.watcher.idle and not s.watcher.pending and not s.stream.unacked and s.watcher.baseline_done
-                for s in self.shards.values()
-            ) and not self.index.owed:
+            if (
+                all(
+                    s.watcher.idle and not s.watcher.pending and not s.stream.unacked and s.watcher.baseline_done
+                    for s in self.shards.values()
+                )
+                and not self.index.owed
+            ):
                 return
         raise AssertionError("the engine does not come to rest")
 

@@ -42,6 +42,11 @@ SILENT_S: Final = 5.0
 #: Seconds between looks at the identity of a shard's anchors (an open and an fstat each), on the same grid.
 ANCHOR_CHECK_S: Final = 2.0
 
+#: Part of a processor core that the verification may use, all shards and the aggregator together, while nothing else happens.
+VERIFY_SHARE: Final = 0.0005
+#: Names that one record of the verification covers, and about so much is looked at in one go.
+VERIFY_NAMES_MAX: Final = 500
+
 #: Longest path of an ipc:// endpoint in bytes: sockaddr_un.sun_path less the closing NUL (unix(7)).
 IPC_PATH_BYTES_MAX: Final = 107
 #: Ids of shards: supervisord's names are made of nothing else (SUPERVISORD.md, section 5).

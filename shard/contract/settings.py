@@ -55,6 +55,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     backend: str = "auto"
     #: Shortest time between two sweeps of what is polled.
     poll_ms: int = 1000
+    #: What a pass of the verification takes at least, seconds; 0: there is none.
+    verify_period_s: float = 86_400.0
     #: process: survives any crash of ours; power: survives the machine's.
     durability: str = "process"
 

@@ -87,7 +87,42 @@ class Synced(msgspec.Struct, tag=5, array_like=True, frozen=True):
     doubts: list[bytes] = []
 
 
-Record = Listing | Looks | Gone | Baseline | Synced
+class Check(msgspec.Struct, tag=6, array_like=True, frozen=True):
+    """What a directory holds, or a range of its names, folded to one number: nothing has hinted at it, it is the verification's
+    turn. Where its rows fold to another, the aggregator asks for it (`Reply.checks`)."""
+
+    path: _Path
+    at: _Int
+    #: `fold.fold` of the entries.
+    folded: _Int
+    #: Names, for the status.
+    names: _Count
+    after: bytes | None = None
+    upto: bytes | None = None
+
+
+class Verified(msgspec.Struct, tag=7, array_like=True, frozen=True):
+    """The answer to `Reply.checks`: all entries, as in a `Listing`. What differs from the rows has had no hint, save `hinted`."""
+
+    path: _Path
+    at: _Int
+    entries: list[Entry]
+    after: bytes | None
+    upto: bytes | None
+    #: Names that are changing: they had a hint meanwhile, or were not the same at two looks some seconds apart.
+    hinted: list[bytes]
+
+
+class Confirmed(msgspec.Struct, tag=8, array_like=True, frozen=True):
+    """Names whose last look was racy, looked at again when that was over, and no hint came in between: where the stat is the
+    same, so is the file."""
+
+    path: _Path
+    at: _Int
+    entries: list[Entry]
+
+
+Record = Listing | Looks | Gone | Baseline | Synced | Check | Verified | Confirmed
 
 
 class Frame(msgspec.Struct, tag="frame", array_like=True, frozen=True):
@@ -112,6 +147,16 @@ class Doubt(msgspec.Struct, array_like=True, frozen=True):
     reason: str
     remedy: str
     directories: int = 0
+
+
+class Verifying(msgspec.Struct, array_like=True, frozen=True):
+    """How far a shard's verification is: a pass looks at everything that the shard owns, once."""
+
+    #: Names looked at in this pass, and passes that were finished in this epoch.
+    names: int = 0
+    passes: int = 0
+    #: What a pass takes at the present pace, seconds; 0: it is off.
+    period_s: int = 0
 
 
 class Beat(msgspec.Struct, tag="beat", array_like=True, frozen=True):
@@ -147,6 +192,7 @@ class Beat(msgspec.Struct, tag="beat", array_like=True, frozen=True):
     rescan_owed: bool = False
     #: Lock files of version control that exist in roots of the sender (only with `hold_for_vcs`).
     locks: list[_Path] = []
+    verifying: Verifying = Verifying()
 
 
 class Reply(msgspec.Struct, tag="reply", array_like=True, frozen=True):
@@ -166,6 +212,8 @@ class Reply(msgspec.Struct, tag="reply", array_like=True, frozen=True):
     #: Directories and names to look at again (all names where the list is empty).
     looks: list[tuple[_Path, list[_Name]]] = []
     service: str = ""
+    #: (directory, after, upto) of checks that differed from the rows: the shard looks again, twice, and answers `Verified`.
+    checks: list[tuple[_Path, bytes | None, bytes | None]] = []
 
 
 _up = msgspec.msgpack.Decoder(Frame | Beat)
@@ -204,9 +252,13 @@ def decode_down(body: bytes | memoryview) -> Reply:
         raise WireError(f"reply can't be decoded: {error}") from error
     if message.version != WIRE_VERSION:
         raise WireError(f"reply of version {message.version}, this is {WIRE_VERSION}")
-    _check_paths([directory for directory, _ in message.looks])
+    _check_paths([directory for directory, _ in message.looks] + [directory for directory, _, _ in message.checks])
     _check_names({name for _, names in message.looks for name in names})
     return message
+
+
+#: Records that tell of names in a directory.
+_ABOUT_NAMES: Final = frozenset({Listing, Looks, Verified, Confirmed})
 
 
 def _check_records(records: list[Record]) -> None:
@@ -215,7 +267,7 @@ def _check_records(records: list[Record]) -> None:
     paths: list[bytes] = []
     for record in records:
         kind = type(record)  # one of the sum of types that was decoded: quicker than isinstance, and each frame pays for it
-        if kind is Listing or kind is Looks:
+        if kind in _ABOUT_NAMES:
             told = [entry[0] for entry in record.entries]  # type: ignore[union-attr]
             if kind is Looks:
                 told += record.absent  # type: ignore[union-attr]
@@ -224,7 +276,7 @@ def _check_records(records: list[Record]) -> None:
                 raise WireError("a record that tells twice of one name")
             names |= once
             paths.append(record.path)  # type: ignore[union-attr]
-        elif kind is Gone:
+        elif kind is Gone or kind is Check:
             paths.append(record.path)  # type: ignore[union-attr]
         elif kind is Synced:
             paths += record.doubts  # type: ignore[union-attr]

@@ -71,6 +71,7 @@ def text_of(found: Mapping[str, Any]) -> str:
         processes_table,
         set_aside_text,
         shards_table,
+        verification_text,
     )
     from shardwatch.supervisor.render import readable
 
@@ -82,6 +83,7 @@ def text_of(found: Mapping[str, Any]) -> str:
     if engine is not None:
         parts.append(shards_table(engine.get("shards") or [], found["processes"]))
         parts.append(degraded_text(engine.get("degraded") or []))
+        parts.append(verification_text(engine.get("verification")))
         parts.append(holds_text(engine.get("holds") or []))
         none = "" if engine.get("storage") else "no groups yet: `shardwatch pull --group NAME` makes one\n"
         parts.append(groups_table(found["groups"]) or none)

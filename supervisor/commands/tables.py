@@ -41,6 +41,29 @@ def _rescans(shard: Row) -> str:
     return f"{shard.get('rescans', '-')}{f' (paused {pause_s:g} s)' if pause_s else ''}"
 
 
+def verification_text(found: Row | None) -> str:
+    """How far the verification is, and what it found last."""
+    if not found:
+        return ""
+    if not found.get("period_s"):
+        return "verification: off (verify_period_s)\n"
+    findings = int(found.get("findings") or 0)
+    said = f"verification: {counted(int(found.get('verified') or 0), 'name')} in this pass, one takes {_span(found)}; "
+    lines = [said + counted(findings, "finding")]
+    for one in found.get("recent") or []:
+        lines.append(f"! {readable(str(one['path']))}: {one['what']} in the index, without a hint; repaired")
+    return "".join(line + "\n" for line in lines)
+
+
+def _span(found: Row) -> str:
+    """Of a pass: what it takes, not what it should."""
+    seconds = float(found.get("takes_s") or found["period_s"])
+    for unit, length in (("days", 86_400), ("hours", 3_600), ("minutes", 60)):
+        if seconds >= 2 * length:
+            return f"{seconds / length:.1f} {unit}"
+    return f"{seconds:g} s"
+
+
 def degraded_text(degraded: Sequence[Row]) -> str:
     """What is not watched as it should be: why, how much, and what to do."""
     lines = []

@@ -42,6 +42,12 @@ def add_tree_options(parser: argparse.ArgumentParser) -> None:
     tree.add_argument("--content-only", action="store_true", help="report no changes of mode, owner and attributes alone")
     tree.add_argument("--shards", type=int, metavar="N", help="number of shard processes (default: fits tree and machine)")
     tree.add_argument("--backend", choices=BACKENDS, help="how change is noticed (default: auto)")
+    tree.add_argument(
+        "--verify-period-s",
+        type=float,
+        metavar="N",
+        help="seconds in which everything is looked at once more, without a hint; 0: never (default: 86400)",
+    )
     tree.add_argument("--hold-for-vcs", action="store_true", help="report nothing while git or hg changes the files of a PATH")
     tree.add_argument("--settle-ms", type=int, metavar="N", help="quiet time before a change is reported (default: 50)")
 
@@ -73,6 +79,7 @@ def overrides_of(options: argparse.Namespace) -> dict[str, object]:
         "hold_for_vcs": True if options.hold_for_vcs else None,
         "shards": options.shards,
         "backend": options.backend,
+        "verify_period_s": options.verify_period_s,
         "settle_ms": options.settle_ms,
         "state_dir": getattr(options, "state_dir", None),
     }

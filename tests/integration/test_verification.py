@@ -1,0 +1,240 @@
+"""The verification finds what left no hint, counts it, tells of it and repairs it; and never what is only on its way."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import mmap
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from engine import Engine
+from running import consuming, running, settings_for
+from waiting import eventually
+
+from shardwatch.shard.contract.limits import VERIFY_NAMES_MAX
+from shardwatch.shard.verify import Verifier
+
+
+@pytest.fixture
+def verified(tmp_path: Path) -> Iterator[Engine]:
+    """Two shards over a small tree, everything is looked at once more in 20 s of the engine's clock."""
+    for name in ("a.json", "d/b.json", "d/e/c.json", "d/other.txt", "f/g.json", "one/h.json"):
+        path = tmp_path / "tree" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(name)
+    with contextlib.closing(Engine(tmp_path, {"": "s0", "d": "s1"}, settle_ms=50, verify_s=20)) as engine:
+        engine.until_quiet()
+        yield engine
+
+
+def findings(engine: Engine) -> set[tuple[str, str]]:
+    """(path in the tree, what)."""
+    return {(os.fsdecode(path[len(engine.root) + 1 :]), what) for _, path, what, _ in engine.receiver.verification.recent}
+
+
+def passes(engine: Engine, number: int = 2) -> None:
+    """So many passes of every shard, and what follows from them."""
+    begun = {name: shard.watcher.verifying.passes for name, shard in engine.shards.items()}
+
+    def done() -> bool:
+        return all(shard.watcher.verifying.passes >= begun[name] + number for name, shard in engine.shards.items())
+
+    for _ in itertools.takewhile(lambda _: not done(), range(4000)):
+        engine.turn(200)
+    assert done()
+    for _ in range(60):
+        engine.turn(200)
+
+
+_ROW = "dir = (SELECT id FROM directory WHERE path = CAST('{0}' AS BLOB)) AND name = CAST('{1}' AS BLOB)"
+
+
+def spoil(engine: Engine, statement: str, directory: str, name: str) -> None:
+    """Changes a row as a bad disk would."""
+    where = _ROW.format(os.fsdecode(engine.root) + directory, name)
+    engine.index.begin()
+    assert engine.index._db.execute(f"{statement} WHERE {where}").rowcount == 1
+    engine.index.commit()
+
+
+SPOILT: dict[str, tuple[str, str, str, tuple[str, str]]] = {
+    "another size": ("UPDATE entry SET size = 1", "/d", "b.json", ("d/b.json", "differs")),
+    "another time": ("UPDATE entry SET mtime_ns = mtime_ns + 1", "", "a.json", ("a.json", "differs")),
+    "another inode": ("UPDATE entry SET ino = ino + 1", "/d/e", "c.json", ("d/e/c.json", "differs")),
+    "a lost row": ("DELETE FROM entry", "/f", "g.json", ("f/g.json", "missing")),
+    "a lost directory": ("DELETE FROM entry", "/d", "e", ("d/e", "missing")),
+    "a tombstone": ("UPDATE entry SET kind = 0", "/one", "h.json", ("one/h.json", "missing")),
+}
+
+
+@pytest.mark.parametrize("case", SPOILT)
+def test_a_row_that_is_wrong_is_found_and_repaired(verified: Engine, case: str) -> None:
+    """Whatever made it so; once, by its owner, and the next passes find nothing."""
+    statement, directory, name, found = SPOILT[case]
+    passes(verified)
+    assert findings(verified) == set()
+    spoil(verified, statement, directory, name)
+    passes(verified)
+    assert findings(verified) == {found}
+    assert verified.receiver.verification.findings == {"s1" if found[0].startswith("d/") else "s0": 1}
+    assert verified.difference() == ({}, {})
+    passes(verified)
+    assert verified.receiver.verification.findings.total() == 1
+
+
+def test_a_row_too_many_is_found(verified: Engine) -> None:
+    """A file that is not there goes, like any that was deleted."""
+    spoil(verified, "UPDATE entry SET name = CAST('ghost.json' AS BLOB)", "/d/e", "c.json")
+    passes(verified)
+    assert findings(verified) == {("d/e/ghost.json", "extra"), ("d/e/c.json", "missing")}
+    assert verified.difference() == ({}, {})
+
+
+def _mapped(path: Path) -> Callable[[], None]:
+    """Writes through a shared mapping, which stays open: the kernel tells nobody."""
+    with path.open("r+b") as f:
+        mapping = mmap.mmap(f.fileno(), 0)
+    mapping[:1] = b"X"
+    mapping.flush()
+    return mapping.close
+
+
+def _linked(path: Path) -> Callable[[], None]:
+    """Written by another name, outside of the tree."""
+    outside = path.parents[2] / "outside.json"
+    outside.hardlink_to(path)
+    with outside.open("a") as f:
+        f.write("by another name")
+    return outside.unlink
+
+
+@pytest.mark.parametrize("way", [_mapped, _linked], ids=["mapped", "linked"])
+def test_what_leaves_no_hint_is_found(verified: Engine, tmp_path: Path, way: Callable[[Path], Callable[[], None]]) -> None:
+    """And is told to groups like any other change."""
+    passes(verified, 1)
+    verified.index.note_handed(0, verified.index.tick)
+    tick = verified.index.tick
+    undo = way(tmp_path / "tree" / "f" / "g.json")
+    for _ in range(5):
+        verified.turn(20)
+    assert verified.index.tick == tick, "a hint came: this is no case for the verification"
+    passes(verified)
+    assert findings(verified) == {("f/g.json", "differs")}
+    assert [row.path for row in verified.index.pending(0, tick, 10)] == [verified.root + b"/f/g.json"]
+    assert verified.difference() == ({}, {})
+    undo()
+
+
+def test_a_large_directory_is_looked_at_in_parts(tmp_path: Path) -> None:
+    """No part is longer than a bound, and what differs in one is found."""
+    root = tmp_path / "tree" / "large"
+    root.mkdir(parents=True)
+    for number in range(2 * VERIFY_NAMES_MAX + 10):
+        (root / f"{number:05}.json").touch()
+    with contextlib.closing(Engine(tmp_path, {"": "s0"}, settle_ms=50, verify_s=20)) as engine:
+        engine.until_quiet()
+        passes(engine)
+        assert findings(engine) == set()
+        for number in (3, VERIFY_NAMES_MAX, 2 * VERIFY_NAMES_MAX + 9):
+            spoil(engine, "UPDATE entry SET size = 7", "/large", f"{number:05}.json")
+        passes(engine)
+        assert {path for path, _ in findings(engine)} == {
+            f"large/{n:05}.json" for n in (3, VERIFY_NAMES_MAX, 2 * VERIFY_NAMES_MAX + 9)
+        }
+        assert engine.difference() == ({}, {})
+
+
+def test_changes_under_way_are_no_findings(tmp_path: Path) -> None:
+    """Files are written, renamed, changed in mode and removed while passes are made: every change has its hint."""
+    for name in ("d/e", "f"):
+        (tmp_path / "tree" / name).mkdir(parents=True)
+    with contextlib.closing(Engine(tmp_path, {"": "s0", "d": "s1"}, settle_ms=50, verify_s=4)) as engine:
+        while_everything_changes(engine, tmp_path / "tree")
+        engine.until_quiet()
+        assert engine.difference() == ({}, {})
+        passes(engine)
+        assert engine.receiver.verification.findings.total() == 0
+
+
+def while_everything_changes(verified: Engine, tree: Path) -> None:
+    stop = threading.Event()
+
+    def write() -> None:
+        for number in itertools.count():
+            if stop.is_set():
+                return
+            path = tree / ("d", "f", "d/e")[number % 3] / f"{number % 17}.json"
+            path.write_text("x" * (number % 100))
+            if number % 5 == 0:
+                path.unlink()
+            elif number % 7 == 0:
+                path.rename(path.with_name("moved.json"))
+            elif number % 11 == 0:
+                path.chmod(0o600 + number % 2)
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    begun = time.monotonic()
+    try:
+        # In real time: a stat shows what a system call has done before its event is queued, so also before it has returned.
+        while min(shard.watcher.verifying.passes for shard in verified.shards.values()) < 4:
+            assert time.monotonic() < begun + 120
+            elapsed, begun_turn = int((time.monotonic() - begun) * 1000), verified.now // 1_000_000
+            verified.turn(max(1, elapsed - begun_turn))
+    finally:
+        stop.set()
+        writer.join()
+    assert verified.receiver.verification.findings.total() == 0
+
+
+def test_an_unchanged_tree_costs_no_row_and_no_look_at_more(verified: Engine) -> None:
+    """Passes over what is as it was write nothing, and hand over a number for a directory."""
+    passes(verified, 1)
+    written, tick = verified.index.written, verified.index.tick
+    passes(verified, 3)
+    assert (verified.index.written, verified.index.tick) == (written, tick)
+
+
+def test_it_keeps_to_its_share_of_a_processor(verified: Engine) -> None:
+    """Where a pass would cost more than its share, it takes longer than the period, and says so."""
+    territory = verified.shards["s0"].territory
+    spent = itertools.count(0, 5_000_000)  # each step costs 5 ms
+    slow = Verifier(territory, period_ns=10**9, share=0.001, cpu=lambda: next(spent))
+    slow.begin(0)
+    now = slow.next_due()
+    assert slow.due(now)
+    slow.step(now)
+    assert slow.next_due() - now >= 5_000_000 / 0.001
+    assert slow.state().period_s > 1
+
+
+def test_other_work_goes_first_but_not_for_ever(verified: Engine) -> None:
+    """It waits for a quiet moment, for half a minute at the most."""
+    verifier = Verifier(verified.shards["s0"].territory, period_ns=10**9, cpu=lambda: 0)
+    verifier.begin(0)
+    put_off = 0
+    while verifier.postpone(verifier.next_due()):
+        put_off += 1
+        assert put_off < 100
+    assert put_off > 5
+
+
+def test_the_service_finds_repairs_and_shows(tree: Path, state_dir: Path, no_leaks: None) -> None:
+    """With real processes: a write that no hint tells of reaches the consumer, and `status` names it."""
+    with running(state_dir, settings_for(tree, verify_period_s=1.0)) as service, consuming(state_dir) as consumer:
+        service.assert_mirrored(consumer, tree)
+        path = tree / "pkg" / "a.ast.json"
+        undo = _mapped(path)
+        try:
+            eventually(lambda: service.client.status()["verification"]["findings"] == 1, 120, every_s=0.2)
+            shown = service.client.status()["verification"]
+            assert [(found["path"], found["what"]) for found in shown["recent"]] == [(str(path), "differs")]
+            assert shown["period_s"] == 1.0
+            service.assert_mirrored(consumer, tree)
+        finally:
+            undo()
