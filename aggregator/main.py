@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import contextlib
 import logging
-import os
 import signal
 import sqlite3
 import sys
@@ -30,6 +29,7 @@ from shardwatch.aggregator.replay import Replay
 from shardwatch.aggregator.serve import Server
 from shardwatch.aggregator.sockets import Sockets, until
 from shardwatch.aggregator.storage import DISK_ERRORS, MovedError, Refusal, damaged, examine, refusal, set_aside
+from shardwatch.shard.contract import inherited
 from shardwatch.shard.contract.errors import ShardwatchError, WireError
 from shardwatch.shard.contract.layout import Layout
 from shardwatch.shard.contract.life import die_with_parent, identity, service_id
@@ -329,8 +329,8 @@ def main(argv: list[str] | None = None) -> int:
     die_with_parent()
     layout = Layout(options.state_dir.absolute())
     open_log()
-    os.umask(0o077)
     try:
+        inherited.settle_service()
         settings = read_settings(layout.settings)
         sockets = Sockets(layout)
         try:

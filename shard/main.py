@@ -7,7 +7,6 @@ import contextlib
 import logging
 import os
 import re
-import resource
 import select
 import signal
 import stat
@@ -20,6 +19,7 @@ import msgspec
 import zmq
 
 from shardwatch.shard.backend.base import Backend
+from shardwatch.shard.contract import inherited
 from shardwatch.shard.contract.errors import ShardwatchError, UsageError, WireError
 from shardwatch.shard.contract.filter import Filter
 from shardwatch.shard.contract.layout import Layout
@@ -397,10 +397,9 @@ def main(argv: list[str] | None = None) -> int:
     die_with_parent()
     layout = Layout(options.state_dir.absolute())
     open_log()
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))  # a scan holds one descriptor a level
     reader, writer = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
     try:
+        inherited.settle_service()  # many descriptors: a scan holds one for each level
         settings = read_settings(layout.settings)
         plan = read_plan(layout.plan)
         if plan is None:

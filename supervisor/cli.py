@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from importlib import import_module
 from typing import NoReturn
 
+from shardwatch.shard.contract import inherited
 from shardwatch.shard.contract.errors import ShardwatchError, UsageError
 from shardwatch.shard.contract.shown import cut
 from shardwatch.supervisor import streams
@@ -89,6 +90,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Runs one command and returns its exit code. Never lets a traceback out, unless SHARDWATCH_DEBUG is set."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     streams.make_sound()
+    inherited.settle()
     try:
         code = _run(arguments)
         sys.stdout.flush()
@@ -130,6 +132,8 @@ def _run(arguments: list[str]) -> int:
     _last_arguments = options
     if options.command is None:
         raise UsageError("no command given", hint="see `shardwatch --help`; to begin: `shardwatch watch .`")
+    if options.command != "hold":  # whose command makes files that are not ours
+        os.umask(0o077)
     code = options.run(options)
     return int(code)
 

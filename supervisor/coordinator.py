@@ -20,6 +20,7 @@ from typing import Any, Final, Protocol
 
 import msgspec
 
+from shardwatch.shard.contract import inherited
 from shardwatch.shard.contract.errors import ShardwatchError, UsageError
 from shardwatch.shard.contract.layout import Layout
 from shardwatch.shard.contract.life import Lock, Pulse, die_with_parent
@@ -28,6 +29,7 @@ from shardwatch.shard.contract.planfile import Plan, read_plan
 from shardwatch.shard.contract.settings import Settings, read_settings
 from shardwatch.supervisor.control import supervisord
 from shardwatch.supervisor.homes import note_mounts
+from shardwatch.supervisor.process import ended_fd
 from shardwatch.supervisor.streams import say
 
 #: Seconds between two looks at supervisord's list (only an operator's `remove` or `update` can change it) and at the mounts.
@@ -111,7 +113,7 @@ def planned(layout: Layout, settings: Settings, own_pids: Callable[[], Sequence[
             say(f"shardwatch-coordinator: {error}")
         finally:
             os._exit(code)
-    ended = os.pidfd_open(child)
+    ended = ended_fd(child)
     while not select.select([ended], [], [], PULSE_S)[0]:
         pulse.beat()
     os.close(ended)
@@ -148,6 +150,7 @@ def _leave(number: int, frame: FrameType | None) -> None:
 def main(argv: list[str] | None = None) -> int:
     """`shardwatch-coordinator --state-dir DIR`, run by supervisord. Exit code 0 when it was told to leave."""
     arguments = sys.argv[1:] if argv is None else argv
+    inherited.settle()
     signal.signal(signal.SIGTERM, _leave)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:

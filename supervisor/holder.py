@@ -20,6 +20,7 @@ from typing import Final
 from shardwatch.shard.contract.errors import InUseError
 from shardwatch.shard.contract.life import Holder, holder_of, started
 from shardwatch.shard.contract.state import SERVICE_LOCK, StateDirectory
+from shardwatch.supervisor.process import Process
 
 #: Modules that our programs are started by (`python3 -P -m ...`); the coordinator's lock may be its launcher's for a moment.
 _PROGRAMS: Final = frozenset(
@@ -31,27 +32,27 @@ _UCRED: Final = struct.Struct("3i")
 
 
 @contextlib.contextmanager
-def proved_holder(state: StateDirectory, name: str) -> Iterator[int | None]:
-    """A pidfd of the process that holds the lock `name`; None where nobody does, or it has just gone.
+def proved_holder(state: StateDirectory, name: str) -> Iterator[Process | None]:
+    """The process that holds the lock `name`; None where nobody does, or it has just gone.
 
     Raises InUseError where somebody does who is not proved to be ours, UsageError for what is no lock file of ours.
     """
-    pidfd = _proved(state, name)
+    process = _proved(state, name)
     try:
-        yield pidfd
+        yield process
     finally:
-        if pidfd is not None:
-            os.close(pidfd)
+        if process is not None:
+            process.close()
 
 
-def send(pidfd: int | None, number: signal.Signals) -> None:
+def send(process: Process | None, number: signal.Signals) -> None:
     """Signals a process that was proved, if it still lives."""
-    if pidfd is not None:
-        with contextlib.suppress(OSError):
-            signal.pidfd_send_signal(pidfd, number)
+    if process is not None:
+        with contextlib.suppress(PermissionError):
+            process.send(number)
 
 
-def _proved(state: StateDirectory, name: str) -> int | None:
+def _proved(state: StateDirectory, name: str) -> Process | None:
     if not state.held(name):
         return None
     fd = state.open(name)
@@ -62,15 +63,15 @@ def _proved(state: StateDirectory, name: str) -> int | None:
     why = "the file does not say by whom"
     if holder is not None:
         try:
-            pidfd = os.pidfd_open(holder.pid)
+            process = Process(holder.pid)
         except ProcessLookupError:
-            pidfd = -1
-        # Everything is looked at while the descriptor keeps the number from being given again.
-        why = _doubt(state, name, holder, (lock.st_dev, lock.st_ino)) if pidfd >= 0 else f"no process {holder.pid} is there"
-        if pidfd >= 0 and not why:
-            return pidfd
-        if pidfd >= 0:
-            os.close(pidfd)
+            why = f"no process {holder.pid} is there"
+        else:
+            # Everything is looked at while it can't be mistaken for one that gets the number later.
+            why = _doubt(state, name, holder, (lock.st_dev, lock.st_ino))
+            if not why:
+                return process
+            process.close()
     if not state.held(name):
         return None
     raise InUseError(

@@ -14,6 +14,7 @@ import fcntl
 import getopt
 import os
 import pwd
+import resource
 import select
 import shlex
 import shutil
@@ -23,6 +24,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Final
 
+from shardwatch.shard.contract import inherited
 from shardwatch.shard.contract.errors import InUseError, ServiceError, ShardwatchError, UsageError
 from shardwatch.shard.contract.layout import Layout
 from shardwatch.shard.contract.life import LOCK_FD, SERVICE_VARIABLE, Lock, die_with_parent
@@ -45,6 +47,8 @@ PLAN_WAIT_S: Final = 0.2
 #: Descriptors of the lock and of the directory, which supervisord leaves open when it reloads (SIGHUP): it closes 5 and above.
 KEPT_FDS: Final = (LOCK_FD, 3)
 KEPT_FD_MAX: Final = 4
+#: Descriptors that it closes then, at most.
+FDS_CLOSED_MAX: Final = 1024
 #: The kernel's word that our parent is gone. Not SIGTERM: it also comes when the *thread* that started us ends.
 PARENT_SIGNAL: Final = signal.SIGUSR1
 
@@ -61,6 +65,7 @@ def main(argv: list[str] | None = None) -> int:
             return 0
         if rest or "--state-dir" not in given:
             raise UsageError("run needs --state-dir DIR and nothing else", hint="see --help")
+        inherited.settle_service()
         layout = Layout(os.path.abspath(given["--state-dir"]))
         claim = int(given["--claim"]) if given.get("--claim", "").isdigit() else None
         return run(layout, "--with-parent" in given, "--ephemeral" in given, "--echo" in given, claim)
@@ -99,7 +104,6 @@ def run(layout: Layout, with_parent: bool, ephemeral: bool, echo: bool, claim: i
     code = 1
     try:
         _keep_low(lock, state)
-        os.umask(0o077)
         for stale in [*layout.sockets(), layout.supervisord_pid]:
             state.remove(os.fspath(stale.relative_to(layout.state_dir)))
         os.environ[SERVICE_VARIABLE] = os.urandom(16).hex()
@@ -210,10 +214,17 @@ def _supervisord(layout: Layout, with_parent: bool, echo: bool, planner: tuple[i
     sys.modules.setdefault("ssl", None)  # type: ignore[arg-type]  # http.client does without: 10 ms less at every start
     from supervisor import supervisord
 
-    from shardwatch.supervisor.plugin import rpc
+    from shardwatch.supervisor.plugin import hang_up, rpc
 
     rpc.guard_stdin = with_parent
+    if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+        hang_up.means = hang_up.IGNORE
+    elif echo:
+        hang_up.means = hang_up.END
     arguments = ["-n", "-c", str(layout.supervisord_conf)]
+    # At a reload it closes descriptors below this number; at its start it demands that so many may be open.
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    arguments += ["-a", str(min(FDS_CLOSED_MAX, soft) if soft > 0 else FDS_CLOSED_MAX)]
     if not echo:
         arguments.append("-s")
     if os.getuid() == 0 and _root_has_a_name():
@@ -223,8 +234,10 @@ def _supervisord(layout: Layout, with_parent: bool, echo: bool, planner: tuple[i
     try:
         supervisord.main(arguments)
     except SystemExit as leave:
-        return leave.code if isinstance(leave.code, int) else 1
-    return 0
+        code = leave.code if isinstance(leave.code, int) else 1
+    else:
+        code = 0
+    return 128 + signal.SIGHUP if hang_up.heard else code
 
 
 def _root_has_a_name() -> bool:

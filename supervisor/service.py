@@ -289,20 +289,20 @@ def stop(layout: Layout, timeout_s: float = STOP_S) -> bool:
     with state:
         there = state.held(SERVICE_LOCK)
         if there:
-            with proved_holder(state, SERVICE_LOCK) as pidfd:
-                send(pidfd, signal.SIGTERM)
+            with proved_holder(state, SERVICE_LOCK) as process:
+                send(process, signal.SIGTERM)
                 until = time.monotonic() + timeout_s
                 _wait_until_free(state, _locks(state), timeout_s)
-                if pidfd is not None:  # the lock is free a moment before the process is gone
-                    select.select([pidfd], [], [], max(0.0, until - time.monotonic()))
+                if process is not None:  # the lock is free a moment before the process is gone
+                    process.wait(until - time.monotonic())
         deadline = time.monotonic() + KILL_S
         while left := [name for name in _locks(state) if state.held(name)]:
             if time.monotonic() >= deadline:
                 names = ", ".join(Path(name).stem for name in left)
                 raise ServiceTimeoutError(f"still alive after SIGKILL: {names}", hint="a process may hang in the kernel")
             for name in sorted(left, key=lambda name: name != SERVICE_LOCK):
-                with proved_holder(state, name) as pidfd:
-                    send(pidfd, signal.SIGKILL)
+                with proved_holder(state, name) as process:
+                    send(process, signal.SIGKILL)
             _wait_until_free(state, left, 0.2)
         _remove_stale(layout, state)
     return there

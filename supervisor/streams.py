@@ -10,6 +10,7 @@ import os
 import sys
 from typing import Any, Final
 
+from shardwatch.shard.contract.inherited import open_descriptors
 from shardwatch.shard.contract.visible import readable
 
 _CLOSED: Final[set[int]] = set()
@@ -17,15 +18,7 @@ _CLOSED: Final[set[int]] = set()
 
 def make_sound() -> None:
     """Opens /dev/null in the place of what is closed. Call it first of all; idempotent."""
-    for fd in (0, 1, 2):
-        try:
-            os.fstat(fd)
-        except OSError:
-            _CLOSED.add(fd)
-            os.open(os.devnull, os.O_RDWR)
-    for fd, name in ((0, "stdin"), (1, "stdout"), (2, "stderr")):
-        if getattr(sys, name) is None:
-            setattr(sys, name, os.fdopen(fd, "r" if fd == 0 else "w", closefd=False))
+    _CLOSED.update(open_descriptors())
     for stream in (sys.stdout, sys.stderr):
         reconfigure: Any = getattr(stream, "reconfigure", None)
         if reconfigure is not None:

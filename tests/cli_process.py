@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -29,11 +29,19 @@ def environment(**more: str) -> dict[str, str]:
     return {**kept, "PYTHONPATH": str(ROOT / "src"), **more}
 
 
-def run(*arguments: str | bytes | Path, check: bool = True, **more: Any) -> subprocess.CompletedProcess[str]:
+def command_of(*arguments: str | bytes | Path, odd: Sequence[str] = ()) -> list[str | bytes | Path]:
+    """The command line of a command of ours; `odd`: what its parent left it (tests/odd_start.py)."""
+    command = [sys.executable, "-P", "-m", "shardwatch.supervisor.cli", *arguments]
+    return [sys.executable, "-I", ROOT / "tests/odd_start.py", *odd, "--", *command] if odd else command
+
+
+def run(
+    *arguments: str | bytes | Path, check: bool = True, odd: Sequence[str] = (), **more: Any
+) -> subprocess.CompletedProcess[str]:
     """One command to its end. With `check`, exit code 0 is demanded."""
     environ = environment(**more.pop("environ", {}))
     done = subprocess.run(
-        [sys.executable, "-P", "-m", "shardwatch.supervisor.cli", *arguments],
+        command_of(*arguments, odd=odd),
         capture_output=True, text=True, timeout=GUARD_S * 2, env=environ, check=False, **more,
     )  # fmt: skip
     assert not check or done.returncode == 0, done.stderr
@@ -55,10 +63,12 @@ def checked(line: dict[str, Any]) -> dict[str, Any]:
 class Command:
     """A command that runs on, its standard output and error read without blocking."""
 
-    def __init__(self, *arguments: str | bytes | Path, stdout: int = subprocess.PIPE, **environ: str) -> None:
+    def __init__(
+        self, *arguments: str | bytes | Path, stdout: int = subprocess.PIPE, odd: Sequence[str] = (), **environ: str
+    ) -> None:
         self.process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "shardwatch.supervisor.cli", *arguments],
-            stdin=subprocess.DEVNULL, stdout=stdout, stderr=subprocess.PIPE, env=environment(**environ),
+            command_of(*arguments, odd=odd), stdin=subprocess.DEVNULL, stdout=stdout, stderr=subprocess.PIPE,
+            env=environment(**environ),
         )  # fmt: skip
         self._buffer = b""
         self._ended = False

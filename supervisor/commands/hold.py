@@ -19,6 +19,7 @@ from types import FrameType
 from typing import TYPE_CHECKING
 
 from shardwatch.supervisor.commands.tree_options import add_config_option, add_state_dir_option
+from shardwatch.supervisor.process import ended_fd
 from shardwatch.supervisor.streams import say
 
 if TYPE_CHECKING:
@@ -104,8 +105,8 @@ class _Holder:
 
         end = float("inf") if timeout_s is None else time.monotonic() + timeout_s
         try:
-            with _started(argv) as (process, pidfd):
-                while not select.select([pidfd], [], [], max(0.0, min(RENEW_S, end - time.monotonic())))[0]:
+            with _started(argv) as (process, ended):
+                while not select.select([ended], [], [], max(0.0, min(RENEW_S, end - time.monotonic())))[0]:
                     if time.monotonic() >= end:
                         break
                     try:
@@ -146,16 +147,17 @@ def _started(argv: Sequence[str]) -> Iterator[tuple[subprocess.Popen[bytes], int
         elif signum != signal.SIGINT:
             process.send_signal(signum)
 
-    before = {number: signal.signal(number, pass_on) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    passed_on = [n for n in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP) if signal.getsignal(n) is not signal.SIG_IGN]
+    before = {number: signal.signal(number, pass_on) for number in passed_on}
     try:
-        process = subprocess.Popen(argv)
+        process = subprocess.Popen(argv, close_fds=False)  # what it inherits from us is what we inherited: make's job server
         for signum in early:
             process.send_signal(signum)
-        pidfd = os.pidfd_open(process.pid)
+        ended = ended_fd(process.pid)
         try:
-            yield process, pidfd
+            yield process, ended
         finally:
-            os.close(pidfd)
+            os.close(ended)
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

@@ -40,7 +40,7 @@ class Line:
         """A line to the service of a state directory, which need not be there yet.
 
         Args:
-            process_fd: a pidfd; `wait` returns at once, with `died` set, when that process ends.
+            process_fd: what `process.ended_fd` gave; `wait` returns at once, with `died` set, when that process ends.
             patient: for who goes on for ever: what is refused for now (the service stops, the disk is full) is no answer, but
                 asked again.
         """

@@ -23,6 +23,7 @@ from shardwatch.supervisor.commands.line import Line, Reply, checked, hands_out
 from shardwatch.supervisor.commands.lines import FORMAT, Lines, status_object
 from shardwatch.supervisor.commands.puller import BATCH_MAX, PARK_S, Puller
 from shardwatch.supervisor.commands.trouble import Trouble
+from shardwatch.supervisor.process import ended_fd
 from shardwatch.supervisor.service import Prepared
 from shardwatch.supervisor.streams import say_line
 
@@ -60,8 +61,8 @@ class Session:
         self._prepared = prepared
         self._settings = settings
         self._process = process
-        self._pidfd = os.pidfd_open(process.pid)
-        self._line = Line(prepared.layout, process_fd=self._pidfd, patient=True)
+        self._ended = ended_fd(process.pid)
+        self._line = Line(prepared.layout, process_fd=self._ended, patient=True)
         self._lines = Lines(ends, as_json=options.json)
         self._puller = Puller(self._line, self._lines, ends, group=GROUP, start=options.start, worker=GROUP)
         self._trouble = Trouble()
@@ -76,7 +77,7 @@ class Session:
         if not self._line.died:
             self._puller.release()
         self._line.__exit__(kind, error, trace)
-        os.close(self._pidfd)
+        os.close(self._ended)
 
     def run(self) -> None:
         """Prints until Ended, or until ServiceError says that the service ended by itself."""

@@ -105,7 +105,6 @@ def effective_tree(options: argparse.Namespace) -> Effective:
 
 def effective_options(options: argparse.Namespace, overrides: Mapping[str, object]) -> Effective:
     """All layers of the configuration, with these on top. Raises UsageError."""
-
     from shardwatch.supervisor.effective import effective
 
     found = effective(_config_file(options), overrides, _environ(), _cwd(options))

@@ -60,8 +60,9 @@ def _detach(prepared: Prepared) -> None:
     from shardwatch.supervisor.render import Scanning, banner_line
 
     began = time.monotonic()
-    signal.signal(signal.SIGTERM, _interrupt)
-    signal.signal(signal.SIGHUP, _interrupt)
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is not signal.SIG_IGN:  # nohup
+            signal.signal(number, _interrupt)
     process = service.start(prepared.layout, follow=False, claim=prepared.claim)
     scanning = Scanning(sys.stderr)
     try:

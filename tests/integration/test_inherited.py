@@ -1,0 +1,170 @@
+"""Whatever state a parent left a command in, the service works, or says in one line what is wrong and what to do."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from cli_process import Command, command_of, environment, lines_of, run
+from odd_start import NEWER_CALLS
+from session import deliver
+from waiting import eventually
+
+pytestmark = [pytest.mark.usefixtures("no_leaks"), pytest.mark.xdist_group("inherited")]
+
+#: What the parent did -> what the test is about.
+ODD = {
+    "SIGCHLD is ignored": ["ignore=CHLD"],
+    "every signal that may be is ignored": ["ignore=CHLD,TERM,PIPE,ALRM,USR1,USR2,QUIT"],
+    "every signal is blocked": ["block=ALL"],
+    "few descriptors": ["nofile=512"],
+    "as few descriptors as a service needs": ["nofile=128"],
+    "a low soft limit": ["softnofile=40"],
+    "a closed standard input": ["close=0"],
+    "all standard streams but output closed": ["close=0,2"],
+    "a umask that takes everything": ["umask=777"],
+    "a umask that takes nothing": ["umask=000"],
+    "the working directory is gone": ["gone"],
+    "a filter that does not know newer calls": [f"errno=ENOSYS:{NEWER_CALLS}"],
+    "a filter that forbids newer calls": [f"errno=EPERM:{NEWER_CALLS}"],
+}
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    root = tmp_path / "root"
+    (root / "d").mkdir(parents=True)
+    (root / "d" / "f.ast.json").write_text("{}")
+    return root
+
+
+@pytest.mark.parametrize("odd", ODD.values(), ids=ODD.keys())
+def test_a_watch_works(root: Path, state_dir: Path, odd: list[str]) -> None:
+    """It gets ready, tells a change, and ends by SIGTERM as ever, with nothing left."""
+    with Command("watch", root, "--json", "--state-dir", state_dir / "s", odd=odd) as watch:
+        assert watch.ready()["files"] == 1
+        (root / "d" / "new.ast.json").write_text("{}")
+        assert watch.json()["path"] == str(root / "d" / "new.ast.json")
+        assert watch.end(signal.SIGTERM, 30) == 0
+
+
+@pytest.mark.parametrize("answer", ["ENOSYS", "EPERM"])
+def test_a_service_is_started_and_ended(root: Path, state_dir: Path, answer: str) -> None:
+    """Everything at once, up to `down`: who is signalled is found without a pidfd too."""
+    odd = [
+        "ignore=CHLD,TERM,PIPE", "block=ALL", "nofile=512", "umask=777", "close=0", "gone", f"errno={answer}:{NEWER_CALLS}",
+    ]  # fmt: skip
+    state = state_dir / "s"
+    run("up", "--detach", "--state-dir", state, root, odd=odd)
+    (root / "d" / "new.ast.json").write_text("{}")
+    run("sync", "--state-dir", state, odd=odd)
+    found = lines_of(run("pull", "--json", "--group", "g", "--from", "start", "--state-dir", state, odd=odd))
+    assert len([line for line in found if line["type"] == "event"]) == 2
+    made = [path for path in state.rglob("*") if not path.is_socket()]
+    assert [path for path in made if stat.S_IMODE(path.stat().st_mode) & 0o077 or not path.stat().st_mode & 0o400] == []
+    assert run("hold", "--state-dir", state, "--", "sh", "-c", "exit 7", odd=odd, check=False).returncode == 7
+    run("down", "--state-dir", state, odd=odd)
+    assert run("status", "--state-dir", state, check=False).returncode == 3
+
+
+@pytest.mark.parametrize(
+    ("odd", "words"),
+    [(["nofile=100"], "100 descriptors may be open in a process here: a service needs 128 (ulimit -n 1024"),
+     (["fsize=1000000"], "1,000,000 bytes are the most that a file may have here: a service needs 67,108,864 (ulimit -f")],
+)  # fmt: skip
+def test_a_limit_that_is_too_low_is_named(root: Path, state_dir: Path, odd: list[str], words: str) -> None:
+    """With what to do, and without supervisord's README."""
+    done = run("up", "--detach", "--state-dir", state_dir / "s", root, odd=odd, check=False)
+    assert done.returncode == 6
+    assert words in done.stderr and "minfds" not in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_nobodys_descriptors_are_kept(root: Path, state_dir: Path, tmp_path: Path) -> None:
+    """A lock that the shell holds by a descriptor of its own is not held on by the programs of the service."""
+    lock = tmp_path / "lock"
+    lock.touch()
+    state = state_dir / "s"
+    with subprocess.Popen(
+        command_of("up", "--state-dir", state, root, odd=[f"stray={lock}"]), env=environment(), stderr=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL, stdin=subprocess.DEVNULL,
+    ) as service:  # fmt: skip
+        try:
+            eventually(lambda: run("sync", "--state-dir", state, check=False).returncode == 0, 60)
+            programs = json.loads(run("status", "--json", "--state-dir", state).stdout)["processes"]
+            pids = [int(p["pid"]) for p in programs]
+            assert len(pids) == 3
+            for pid in pids:
+                assert str(lock) not in {os.path.realpath(fd) for fd in Path(f"/proc/{pid}/fd").iterdir()}
+        finally:
+            run("down", "--state-dir", state, check=False)
+        assert service.wait(30) == 0
+
+
+def test_a_held_command_inherits_what_was_inherited(root: Path, state_dir: Path, tmp_path: Path) -> None:
+    """A build under `hold`, under nohup: hang-ups stay ignored, its umask and its descriptors (make's job server) are its own."""
+    state, lock = state_dir / "s", tmp_path / "jobs"
+    lock.write_text("token")
+    run("up", "--detach", "--state-dir", state, root)
+    try:
+        code = "import os, signal, sys; print(signal.getsignal(signal.SIGHUP) is signal.SIG_IGN, oct(os.umask(0)), os.read(9, 9))"
+        shell = 'exec 9<"$1"; shift; umask 027; trap "" HUP; exec "$@"'
+        hold = command_of("hold", "--state-dir", state, "--", sys.executable, "-c", code)
+        done = subprocess.run(
+            ["sh", "-c", shell, "sh", lock, *hold], env=environment(), capture_output=True, text=True, check=False
+        )
+        assert done.stdout == "True 0o27 b'token'\n", done.stderr
+    finally:
+        run("down", "--state-dir", state)
+
+
+def test_a_terminal_that_is_closed_ends_what_runs_on_it(root: Path, state_dir: Path) -> None:
+    """`up` in the foreground: 129, as a shell has it, and all of it is gone."""
+    pid, terminal = os.forkpty()
+    if pid == 0:
+        command = [os.fspath(word) for word in command_of("up", "--state-dir", state_dir / "s", root)]
+        os.execvpe(command[0], command, environment())
+    try:
+        eventually(lambda: run("sync", "--state-dir", state_dir / "s", check=False).returncode == 0, 60)
+        os.close(terminal)
+        terminal = -1
+        eventually(lambda: os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT | os.WNOHANG), 60, what="it has ended")
+    finally:
+        if terminal >= 0:
+            os.close(terminal)
+        deliver(pid, signal.SIGKILL)
+        _, status = os.waitpid(pid, 0)
+    assert os.waitstatus_to_exitcode(status) == 128 + signal.SIGHUP
+    assert run("status", "--state-dir", state_dir / "s", check=False).returncode == 3
+
+
+def test_nohup_is_respected(root: Path, state_dir: Path) -> None:
+    """A hang-up neither ends nor reloads what was started so."""
+    state = state_dir / "s"
+    run("up", "--detach", "--state-dir", state, root, odd=["ignore=HUP"])
+    try:
+        before = json.loads(run("status", "--json", "--state-dir", state).stdout)["processes"]
+        (supervisord,) = {int(line.split()[0]) for line in (state / "locks/service.lock").read_text().splitlines()}
+        deliver(supervisord, signal.SIGHUP)
+        run("sync", "--state-dir", state)
+        now = json.loads(run("status", "--json", "--state-dir", state).stdout)["processes"]
+        assert [p["pid"] for p in now] == [p["pid"] for p in before]
+    finally:
+        run("down", "--state-dir", state)
+
+
+def test_a_start_logs_nothing_critical(root: Path, state_dir: Path) -> None:
+    """supervisord's log of a plain start has no CRIT line, nor a warning."""
+    run("up", "--detach", "--state-dir", state_dir / "s", root)
+    run("down", "--state-dir", state_dir / "s")
+    log = (state_dir / "s/logs/supervisord.log").read_text()
+    assert "spawned: 'aggregator'" in log
+    before_its_end, _, _ = log.partition("WARN received SIGTERM indicating exit request")
+    assert " CRIT " not in log
+    assert " WARN " not in before_its_end and " ERRO " not in before_its_end
