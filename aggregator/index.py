@@ -6,7 +6,6 @@ ours (the operating system has it); with `power`, it survives the machine's (syn
 
 from __future__ import annotations
 
-import json
 import os
 import sqlite3
 import time
@@ -22,6 +21,7 @@ from shardwatch.aggregator.merge import GONE, Changes, Known, Ticks, burial, mer
 from shardwatch.aggregator.row import ROW, Row, bounds, ranged, within
 from shardwatch.aggregator.storage import progress
 from shardwatch.aggregator.streams import Streams
+from shardwatch.aggregator.tombstones import COLLECTED_MAX, FORGET_DIRECTORY, collect
 from shardwatch.aggregator.verification import Finding, differences
 from shardwatch.shard.contract.fold import fold
 from shardwatch.shard.contract.paths import join
@@ -333,8 +333,7 @@ class Index:
                 if changes.linked and self._by_inode:
                     self.debts.add_names(changes.linked, at)
                 # Else every directory that ever was would stay: nobody else looks for those without rows.
-                unused = "DELETE FROM directory WHERE id=?1 AND NOT EXISTS (SELECT 1 FROM entry WHERE dir=?1)"
-                if self._db.execute(unused, (id_,)).rowcount:
+                if self._db.execute(FORGET_DIRECTORY, (id_,)).rowcount:
                     self._ids.pop(directory, None)
 
     def owe(self, directory: bytes, name: bytes) -> None:
@@ -405,9 +404,11 @@ class Index:
         found = self._db.execute(sql, arguments)
         return [Row._make((*r[:2], loaded(r[2]), r[3], bool(r[4]), join(r[5], r[6]), *r[7:])) for r in found]
 
-    def backlog(self, lane: int, after: int) -> int:
-        """Rows of a lane with a later tick. Time grows with the answer."""
-        return int(self._db.execute("SELECT count(*) FROM entry WHERE lane=? AND tick>?", (lane, after)).fetchone()[0])
+    def count(self, lane: int, after: int, upto: int, limit: int) -> tuple[int, int]:
+        """How many rows of a lane have a tick after `after`, up to `upto`, of at most `limit`; and the last one's tick, or 0."""
+        some = "SELECT tick FROM entry WHERE lane=? AND tick>? AND tick<=? ORDER BY tick LIMIT ?"
+        row = self._db.execute(f"SELECT count(*), coalesce(max(tick), 0) FROM ({some})", (lane, after, upto, limit)).fetchone()
+        return row[0], row[1]
 
     @property
     def holders(self) -> Holders:
@@ -420,24 +421,13 @@ class Index:
         if tick > handed.get(lane, 0):
             handed[lane] = tick
 
-    def collect(self, passed: Mapping[int, int], older_than_ns: int, parked: Iterable[int] = ()) -> int:
-        """Forgets tombstones that every group has passed (lane -> lowest cursor) and that are older than a wall-clock time,
-        save those with the ticks in `parked`; returns how many. Directories without rows go too."""
-        total = 0
-        kept = json.dumps(list(parked))
-        condition = "lane=? AND tick<=? AND kind=0 AND at_ns<? AND tick NOT IN (SELECT value FROM json_each(?))"
+    def collect(self, passed: Mapping[int, int], older_than_ns: int, parked: Iterable[int] = (), limit: int = COLLECTED_MAX) -> int:
+        """Forgets tombstones that every group has passed (lane -> lowest cursor): as `tombstones.collect`, which it commits."""
         self.begin()
-        for lane, cursor in passed.items():
-            values = (lane, cursor, older_than_ns, kept)
-            last = self._db.execute(f"SELECT max(tick) FROM entry WHERE {condition}", values).fetchone()[0]
-            if last is None:
-                continue
-            total += self._db.execute(f"DELETE FROM entry WHERE {condition}", values).rowcount
-            self.collected = max(self.collected, last)
+        total, last = collect(self._db, passed, older_than_ns, set(parked), limit)
+        self.collected = max(self.collected, last)
         if total:
             self._ids.clear()
-            with progress(self._db, self.on_progress):
-                self._db.execute("DELETE FROM directory WHERE NOT EXISTS (SELECT 1 FROM entry WHERE dir=directory.id)")
         self.commit()
         return total
 

@@ -202,11 +202,10 @@ class Aggregator:
         self._keep_consumers()
         self._reply(touched_only=False)
         if now >= self._collect_at:
-            self._collect_at = now + _COLLECT_S
             old = self._replay.horizon_ns(wall=time.time(), now=now)
-            if old is not None:
-                self._index.collect(self._server.passed(), old, self._server.registry.parked())
-            self._index.debts.add_partly(self._index.debts.wall_ns())
+            if old is None or not self._index.collect(self._server.passed(), old, self._server.registry.parked()):
+                self._collect_at = now + _COLLECT_S  # else there may be more: at the next beat
+                self._index.debts.add_partly(self._index.debts.wall_ns())
 
     def _keep_consumers(self) -> None:
         """Tells the index which groups there are, and where they stand."""

@@ -10,7 +10,7 @@ import logging
 import secrets
 import sqlite3
 from collections.abc import Callable, Container, Iterable, Mapping
-from itertools import count
+from itertools import count, islice
 
 import msgspec
 
@@ -234,17 +234,9 @@ class Registry:
 
     # -- for people
 
-    def describe(self, group: Group, now: float) -> dict[str, object]:
-        """The group as `groups` and `status` show it. Counts its backlog in the index."""
-        index = self._index
-        backlog = group.waiting_paths()
-        cursors: list[int] = []
-        for lane in index.lanes():
-            if group.state == "active":
-                cursors.append(group.cursor(lane))
-                backlog += index.backlog(lane, group.scan(lane))
-            elif group.state != "waiting":
-                backlog += index.backlog(lane, 0)
+    def describe(self, group: Group, now: float, pending: int, parked_max: int) -> dict[str, object]:
+        """The group as `groups` and `status` show it. `pending`: rows that it has not come to yet."""
+        cursors = [group.cursor(lane) for lane in self._index.lanes()] if group.state == "active" else []
         leases = [
             {
                 "batch": f"{group.token}-{u.number}",
@@ -263,7 +255,7 @@ class Registry:
                 "reason": p.reason,
                 "tick": p.tick,
             }
-            for p in list(group.parked.values())[:100]
+            for p in islice(group.parked.values(), parked_max)
         ]
         return {
             "name": group.name,
@@ -272,7 +264,7 @@ class Registry:
             "created": group.created,
             "seen": group.seen,
             "cursor": min(cursors, default=group.base_scan),
-            "backlog": backlog,
+            "backlog": pending + group.waiting_paths(),
             "leased": sum(u.paths() for u in group.leases.values()),
             "leases": leases,
             "retrying": sum(u.paths() for u in group.redo if u.failures),

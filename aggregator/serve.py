@@ -10,14 +10,14 @@ import heapq
 import logging
 import sqlite3
 import time
-from collections import deque
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Final, Protocol
 
 import msgspec
 
 from shardwatch.aggregator import answers, protocol
 from shardwatch.aggregator.calls import Call, Envelope, Outgoing
+from shardwatch.aggregator.description import Descriptions
 from shardwatch.aggregator.groups import Group
 from shardwatch.aggregator.holding import Holding
 from shardwatch.aggregator.lease import Batch, Index
@@ -42,6 +42,8 @@ _POLL_S: Final = 0.02
 #: Seconds that a sync may be answered after its own timeout, before it is given up here.
 _SYNC_GRACE_S: Final = 2.0
 _SYNC_MS: Final = 30_000
+#: Longest work of one turn on what waits, seconds: the rest has its turn after the sockets have had theirs.
+TURN_S: Final = 0.05
 #: Codes of requests that no honest worker sends.
 _MALFORMED: Final = frozenset({"bad_request", "too_large", "version", "unknown_op", "bad_field"})
 
@@ -87,8 +89,11 @@ class Server:
         self._holding = Holding(index, self.registry, engine, settings.hold_ms_max)
         self._out: list[tuple[Call, bytes]] = []
         #: Waiting calls: pulls by group, and the rest.
-        self._pulls: dict[str, deque[Call]] = {}
-        self._polls: list[Call] = []
+        self._pulls: dict[str, dict[Call, None]] = {}
+        self._polls: dict[Call, None] = {}
+        #: Groups whose waiting pulls may be served now, in this order.
+        self._hungry: dict[str, None] = {}
+        self._descriptions = Descriptions(index, registry, lambda name: len(self._pulls.get(name, ())))
         #: (when, order, call): ends of waits, a heap.
         self._deadlines: list[tuple[float, int, Call]] = []
         self._order = 0
@@ -101,31 +106,26 @@ class Server:
         #: The disk refused to store the groups, or they are damaged: what it said.
         self.failed: sqlite3.Error | None = None
 
-    @property
-    def notes(self) -> list[str]:
-        """One line each, for `status`: what the user should know of groups."""
-        return self.registry.notes
-
     # -- what main calls
 
     def handle(self, envelope: Envelope, body: bytes) -> list[Outgoing]:
         """One request; the replies that can go now, also those of other requests that it made possible."""
         return self.handle_many([(envelope, body)])
 
-    def handle_many(self, requests: list[tuple[Envelope, bytes]]) -> list[Outgoing]:
+    def handle_many(self, requests: Iterable[tuple[Envelope, bytes]]) -> list[Outgoing]:
         """Several requests with one commit."""
         now = self._turn()
         for envelope, body in requests:
             self._handle(envelope, body, now)
-        self._due(now)
+        self._work(now)
         return self._flush()
 
     def on_commit(self) -> list[Outgoing]:
         """To be called after each commit of the index: serves the pulls, syncs and readies that wait."""
         now = self._turn()
         self._poll(now)
-        for name in list(self._pulls):
-            self._serve(name, now)
+        self._hungry.update(dict.fromkeys(self._pulls))
+        self._work(now)
         return self._flush()
 
     def tick(self, now: float | None = None) -> list[Outgoing]:
@@ -133,7 +133,7 @@ class Server:
         now = self._turn(now)
         if self._polls:
             self._poll(now)
-        self._due(now)
+        self._work(now)
         if now >= self._prune_at:
             self._prune_at = now + PRUNE_S
             self.registry.prune(self._pulls)
@@ -142,20 +142,36 @@ class Server:
     def next_due(self) -> float:
         """Seconds after which `tick` has something to do, at most TICK_S."""
         now = self._clock()
+        if self._hungry or self._descriptions:
+            return 0.0
         due = min(now + (_POLL_S if self._polls else TICK_S), self.registry.next_due(), self._holding.next_due(now))
         if self._deadlines:
             due = min(due, self._deadlines[0][0])
         return max(0.0, due - now)
 
-    def _due(self, now: float) -> None:
-        for group in self.registry.due(now):
-            self._serve(group.name, now)
+    def _work(self, now: float) -> None:
+        """Whatever is due, for TURN_S or a little longer; the rest waits for the next turn."""
+        end = self._clock() + TURN_S
+        self._hungry.update((group.name, None) for group in self.registry.due(now))
+        while self._hungry:
+            name = next(iter(self._hungry))
+            del self._hungry[name]
+            if not self._serve(name, now, end):
+                self._hungry[name] = None
+                break
+            if self._clock() >= end:
+                break
         # What becomes due meanwhile has its turn after the sockets have had theirs.
         last = self._order
         while self._deadlines and self._deadlines[0][0] <= now and self._deadlines[0][1] <= last:
             call = heapq.heappop(self._deadlines)[2]
             if not call.done:
                 self._time_out(call, now)
+            if self._clock() >= end:
+                break
+        for call, rows in self._descriptions.work(now, lambda: self._clock() >= end):
+            groups = {"groups": rows, **self._holding.describe(now)}
+            self._reply(call, groups if call.request.op == "groups" else {"status": self._status() | groups})
 
     def undelivered(self, reply: bytes) -> None:
         """A reply could not be sent because its receiver is gone: the batch in it, if any, is free at once."""
@@ -177,9 +193,9 @@ class Server:
     def close(self, why: RefusedError | None = None) -> list[Outgoing]:
         """Answers everything that waits with `stopping`, or another reason. The store stays open: it is main's."""
         why = why or RefusedError("stopping", "the service is stopping", "ask again when it is back")
-        for call in [c for calls in self._pulls.values() for c in calls] + self._polls:
+        for call in [*(c for calls in self._pulls.values() for c in calls), *self._polls, *self._descriptions.give_up()]:
             self._refuse(call, why)
-        self._pulls, self._polls = {}, []
+        self._pulls, self._polls, self._hungry = {}, {}, {}
         return self._flush()
 
     # -- one turn
@@ -198,8 +214,7 @@ class Server:
             self.registry.shift_wall(skew - self._skew)
         self._skew = skew
         if self._holding.turn(now):
-            for name in list(self._pulls):
-                self._serve(name, now)
+            self._hungry.update(dict.fromkeys(self._pulls))
         return now
 
     def _flush(self) -> list[Outgoing]:
@@ -276,7 +291,7 @@ class Server:
         if wait_ms == 0 and (why == "held" or not group.unfinished):
             return self._nothing(call, why)
         self._park(call, now + min(wait_ms, protocol.WAIT_MS_MAX) / 1000)
-        self._pulls.setdefault(group.name, deque()).append(call)
+        self._pulls.setdefault(group.name, {})[call] = None
         return None
 
     def _create(self, name: str, start: str) -> Group:
@@ -332,29 +347,27 @@ class Server:
     def _nothing(self, call: Call, why: object) -> dict[str, object]:
         return {"batch": None, "why": why, "created": call.created, "existed": call.existed}
 
-    def _serve(self, name: str, now: float) -> None:
-        """Serves the pulls that wait for a group, in the order in which they came."""
+    def _serve(self, name: str, now: float, end: float) -> bool:
+        """Serves the pulls that wait for a group, in the order in which they came. False: time is up, and some are left."""
         calls = self._pulls.get(name)
         group = self._groups.get(name)
         if not calls or group is None or self._holding.held:
-            return
-        kept: deque[Call] = deque()
+            return True
         dry = False
-        while calls:
-            call = calls.popleft()
-            if call.done or (dry and not call.request.peek):
-                kept.extend(() if call.done else (call,))
+        for call in list(calls):
+            if dry and not call.request.peek:
                 continue
             found = self._grant(group, call, now)
             if isinstance(found, Batch):
+                del calls[call]
                 self._reply(call, self._batch(group, call, found))
+                if calls and self._clock() >= end:
+                    return False
             else:
                 dry = dry or not call.request.peek
-                kept.append(call)
-        if kept:
-            self._pulls[name] = kept
-        else:
+        if not calls:
             del self._pulls[name]
+        return True
 
     def _time_out(self, call: Call, now: float) -> None:
         request = call.request
@@ -371,12 +384,12 @@ class Server:
                 if isinstance(why, Batch):
                     why = "leases" if len(group.leases) >= self._settings.leases_max else "turn"
             calls = self._pulls[request.group]
-            calls.remove(call)
+            del calls[call]
             if not calls:
                 del self._pulls[request.group]
             self._reply(call, self._nothing(call, why))
             return
-        self._polls.remove(call)
+        del self._polls[call]
         if isinstance(request, protocol.Ready):
             self._reply(call, {"ready": None, "progress": self._engine.progress()})
         else:
@@ -388,7 +401,7 @@ class Server:
         for call in list(self._polls):
             fields = self._polled(call)
             if fields is not None:
-                self._polls.remove(call)
+                del self._polls[call]
                 if isinstance(fields, RefusedError):
                     self._refuse(call, fields)
                 else:
@@ -419,25 +432,18 @@ class Server:
         for call in self._pulls.pop(group.name, ()):
             self._refuse(call, dropped)
 
-    def _list(self, call: Call, now: float) -> dict[str, object]:
-        return {"groups": self.groups(), **self._holding.describe(now)}
+    def _ask_for_all(self, call: Call, now: float) -> None:
+        """groups, status: answered when a description of all groups is made that is begun after this."""
+        if len(self._descriptions) >= PARKED_MAX:
+            raise RefusedError("busy", f"{PARKED_MAX} requests wait already", "ask again later, with fewer at a time")
+        self._descriptions.ask(call)
 
-    def groups(self) -> list[dict[str, object]]:
-        """Every group as `groups` and `status` show it. Counts their backlogs in the index."""
-        return [
-            {**self.registry.describe(group, self._last), "waiting_pulls": len(self._pulls.get(name, ()))}
-            for name, group in sorted(self._groups.items())
-        ]
-
-    def _status(self, call: Call, now: float) -> dict[str, object]:
+    def _status(self) -> dict[str, object]:
+        """All of it but the groups."""
         status = dict(self._engine.status())
         notes = status.get("notes")
-        status["notes"] = [*(notes if isinstance(notes, list) else []), *self.notes]
-        status["groups"] = self.groups()
-        status.update(self._holding.describe(now))
-        status["waiting_requests"] = self._parked_calls()
-        status["refused_requests"] = self.refused
-        return {"status": status}
+        notes = [*(notes if isinstance(notes, list) else []), *self.registry.notes]
+        return {**status, "notes": notes, "waiting_requests": self._parked_calls(), "refused_requests": self.refused}
 
     def _ready(self, call: Call, now: float) -> dict[str, object] | None:
         ready = self._engine.ready()
@@ -447,7 +453,7 @@ class Server:
         if wait_ms == 0:
             return {"ready": None, "progress": self._engine.progress()}
         self._park(call, now + min(wait_ms, protocol.WAIT_MS_MAX) / 1000)
-        self._polls.append(call)
+        self._polls[call] = None
         return None
 
     def _sync(self, call: Call, now: float) -> dict[str, object] | None:
@@ -455,7 +461,7 @@ class Server:
         timeout_s = min(timeout_ms, protocol.WAIT_MS_MAX) / 1000
         self._park(call, now + timeout_s + _SYNC_GRACE_S)
         call.token = self._engine.begin_sync(timeout_s)
-        self._polls.append(call)
+        self._polls[call] = None
         return None
 
     def _hold(self, call: Call, now: float) -> dict[str, object]:
@@ -477,11 +483,11 @@ _OPS: Final[dict[str, Callable[[Server, Call, float], dict[str, object] | None]]
     "extend": Server._lease_op,
     "seek": Server._lease_op,
     "retry": Server._lease_op,
-    "groups": Server._list,
+    "groups": Server._ask_for_all,
     "drop": Server._drop,
     "sync": Server._sync,
     "look": Server._look,
-    "status": Server._status,
+    "status": Server._ask_for_all,
     "ready": Server._ready,
     "hold": Server._hold,
     "unhold": Server._unhold,

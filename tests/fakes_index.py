@@ -115,8 +115,9 @@ class FakeIndex:
         at = self._at.get(lane, {})
         return [at[t] for t in sorted(ticks) if t in at]
 
-    def backlog(self, lane: int, after: int) -> int:
-        return sum(1 for t in self._at.get(lane, {}) if t > after)
+    def count(self, lane: int, after: int, upto: int, limit: int) -> tuple[int, int]:
+        ticks = sorted(t for t in self._at.get(lane, {}) if after < t <= upto)[:limit]
+        return len(ticks), ticks[-1] if ticks else 0
 
     def note_handed(self, lane: int, tick: int) -> None:
         self.handed[lane] = max(tick, self.handed.get(lane, 0))

@@ -85,7 +85,7 @@ def test_rows_that_can_t_be_read_are_damage_too(tmp_path: Path) -> None:
     db.close()
     bench.open()
     assert bench.ask("groups")["groups"] == []
-    assert "damaged" in bench.server.notes[0]
+    assert "damaged" in bench.server.registry.notes[0]
     assert bench.ask("pull", group="g", from_="start")["created"]
     bench.store.abandon()
 
