@@ -1,8 +1,9 @@
 """Which paths are ours: include and exclude patterns in gitignore's meaning, over exact bytes, made for the hot path.
 
-pathspec's `GitIgnoreSpec` defines the meaning (a property test holds the two equal), with one repair: a newline in a
-name is a character like any other. What a directory's path decides is decided once for each directory and remembered;
-what is left for a name is a few sets, suffixes and prefixes. Never touches the disk.
+pathspec's `GitIgnoreSpec` defines the meaning (a property test holds the two equal), with two repairs, both as git has it: a
+newline in a name is a character like any other, and a class like `[!a]` never matches a slash. What a directory's path decides
+is decided once for each directory and remembered; what is left for a name is a few sets, suffixes and prefixes. Never touches
+the disk.
 
 How pathspec decides: of the patterns that match, the last one wins; but a match of the path itself, or by `X/**`
 (strength 2 here), beats any match of a directory above it by `X` or `X/` (strength 1), whatever the order.
@@ -13,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Final
 
-from shardwatch.shard.contract.pattern import DIRECTORY, OPEN, Names, Rule, Segment, parse, printable
+from shardwatch.shard.contract.pattern import DIRECTORY, OPEN, Names, Rule, Segment, check_bounds, parse, printable
 
 #: Directories whose verdict is remembered; when full, the older half is forgotten (a verdict costs a few microseconds). The later
 #: half stays: it holds those above the directory of this moment, which may be nested deeper than this.
@@ -48,26 +49,24 @@ class _Side:
     """The include patterns, or the exclude patterns."""
 
     def __init__(self, patterns: Sequence[str]) -> None:
+        check_bounds(patterns)
         rules = [rule for i, pattern in enumerate(patterns) if (rule := parse(pattern, i)) is not None]
         self.ordered = any(not rule.positive for rule in rules)
         if not self.ordered:
             rules = _without_covered(rules)
         self.rules = {rule.index: rule for rule in rules}
         self._last_first = sorted(rules, key=lambda rule: -rule.index)
-        self.slow = [rule for rule in self._last_first if rule.path is not None]
-        #: With signs and with patterns that only pathspec translates, every path is put to every pattern.
-        self.one_by_one = self.ordered and bool(self.slow)
-        self._long = [rule for rule in self._last_first if rule.path is None and rule.above is not None]
-        single = [rule for rule in self._last_first if rule.path is None and rule.through is None and rule.segments]
+        self._long = [rule for rule in self._last_first if rule.above is not None]
+        single = [rule for rule in self._last_first if rule.through is None and rule.segments]
         self._single = [(rule, rule.segments[0]) for rule in single if rule.segments[0] is not None]
         self._single_names = Names(segment for _, segment in self._single)
         others = [rule for rule in self._last_first if rule.through is not None]
         #: A longer pattern can only begin to match at a directory whose name its last component matches.
-        self._others = [(rule, rule.segments[-1] if rule.path is None else None) for rule in others]
+        self._others = [(rule, rule.segments[-1]) for rule in others]
         self._other_names = Names(last for _, last in self._others if last is not None)
         #: What is the same for a directory as for its parent, unless the directory's own name says otherwise.
-        self.uniform = not self._long and not self.slow and all(rule.double for rule in rules)
-        everything = [rule for rule in rules if not rule.segments and rule.path is None]
+        self.uniform = not self._long and all(rule.double for rule in rules)
+        everything = [rule for rule in rules if not rule.segments]
         self._in_root = _strongest(rule for rule in everything if rule.tail == OPEN)
         self._below_root = _strongest(everything)
         self._programs: dict[tuple[int, int, tuple[int, ...]], _Program] = {}
@@ -85,14 +84,13 @@ class _Side:
             for rule, segment in self._single:
                 if rule.index > (strong if rule.strength == 2 else weak) and segment.match(name):
                     strong, weak = (rule.index, weak) if rule.strength == 2 else (strong, rule.index)
-        if self._others and (self.slow or self._other_names.match(name)):
-            slashed = path + b"/"
+        if self._others and self._other_names.match(name):
             for rule, last in self._others:
                 if (
                     rule.index > (strong if rule.strength == 2 else weak)
                     and (last is None or last.match(name))
                     and rule.through is not None
-                    and rule.through(slashed)
+                    and rule.through(path)
                 ):
                     strong, weak = (rule.index, weak) if rule.strength == 2 else (strong, rule.index)
         if (strong, weak) == parent:
@@ -122,7 +120,7 @@ class _Side:
         for rule in self._last_first:
             if rule.index <= through[0]:
                 break
-            if rule.path is not None or rule.tail != OPEN or not rule.segments:
+            if rule.tail != OPEN or not rule.segments:
                 continue
             if rule.above is not None and rule.index not in apply:
                 continue
@@ -149,31 +147,6 @@ class _Side:
             if overrides and rule.reaches(names):
                 return False
         return True
-
-    def matches_one_by_one(self, through: _Through, directory: bytes, path: bytes, name: bytes) -> bool:
-        """The verdict on a whole path where the list has both signs and patterns that only pathspec translates."""
-        text = path.decode("utf-8", "surrogateescape")
-        strong, weak = through
-        best_strong, best_weak = strong, weak
-        for rule in self._last_first:
-            if rule.index <= best_strong:
-                break
-            if rule.path is not None:
-                match = rule.path(text)
-                if match is not None and match.groupdict().get("ps_d"):
-                    best_weak = max(best_weak, rule.index)
-                elif match is not None:
-                    best_strong = rule.index
-            elif rule.tail == OPEN and rule.segments and (rule.above is None or rule.above(directory)):
-                last = rule.segments[-1]
-                if last is not None and last.match(name):
-                    best_strong = rule.index
-        return self.base(_Through((best_strong, best_weak)))
-
-    def matches_slow(self, path: bytes) -> bool:
-        """Whether any of the patterns that only pathspec translates matches; for a list without `!`."""
-        text = path.decode("utf-8", "surrogateescape")
-        return any(rule.path is not None and rule.path(text) for rule in self.slow)
 
 
 class _Verdict:
@@ -204,7 +177,6 @@ class Filter:
         self._in = _Side(self.include)
         self._out = _Side(self.exclude)
         self._uniform = self._in.uniform and self._out.uniform
-        self._plain = not self._in.slow and not self._out.slow
         in_root, out_root = self._in.root(), self._out.root()
         self._root = _Verdict(self._in.program(in_root, b""), self._out.program(out_root, b""), in_root, out_root, prune=False)
         self._root.deep = False
@@ -214,19 +186,13 @@ class Filter:
         """Whether a file is ours; its path is relative to its root, without a leading slash."""
         directory, _, name = relative.rpartition(b"/")
         verdict = self._verdicts.get(directory) or self._verdict(directory)
-        if self._plain:
-            return verdict.include.matches(name) and not verdict.exclude.matches(name)
-        return self._matches(self._in, verdict.include_through, verdict.include, directory, name) and not self._matches(
-            self._out, verdict.exclude_through, verdict.exclude, directory, name
-        )
+        return verdict.include.matches(name) and not verdict.exclude.matches(name)
 
     def keeps_names(self, directory: bytes, names: Iterable[bytes]) -> list[bytes]:
         """Those of `names`, all in `directory` (relative, b"" is the root), that are kept, in their order."""
         verdict = self._verdicts.get(directory) or self._verdict(directory)
         if verdict.prune:
             return []
-        if not self._plain:
-            return [n for n in names if self.keeps(directory + b"/" + n if directory else n)]
         kept = _pick(verdict.include, names)
         exclude = verdict.exclude
         if not kept or (not exclude.groups and not exclude.base):
@@ -290,15 +256,6 @@ class Filter:
         include, exclude = self._in.program(inside, path), self._out.program(outside, path)
         return _Verdict(include, exclude, inside, outside, prune)
 
-    @staticmethod
-    def _matches(side: _Side, through: _Through, program: _Program, directory: bytes, name: bytes) -> bool:
-        if not side.slow:
-            return program.matches(name)
-        path = directory + b"/" + name if directory else name
-        if side.one_by_one:
-            return side.matches_one_by_one(through, directory, path, name)
-        return program.matches(name) or side.matches_slow(path)
-
 
 def _without_covered(rules: list[Rule]) -> list[Rule]:
     """Leaves out what `*.suffix` covers anyway, as `*.json` does `**/ast/*.json`. Only for lists without `!`."""
@@ -315,7 +272,7 @@ def _without_covered(rules: list[Rule]) -> list[Rule]:
     left = []
     for rule in rules:
         last = rule.segments[-1] if rule.segments else None
-        if rule.tail == OPEN and last is not None and len(rule.segments) > 1 and last.parts[-1].endswith(suffixes):
+        if rule.tail == OPEN and last is not None and len(rule.segments) > 1 and last.parts and last.parts[-1].endswith(suffixes):
             continue
         left.append(rule)
     return left

@@ -1,10 +1,16 @@
-"""pathspec's GitIgnoreSpec defines what patterns mean; the filter, its bulk form and its pruning never differ from it."""
+"""pathspec's GitIgnoreSpec defines what patterns mean; the filter, its bulk form and its pruning never differ from it.
+
+A class like `[!a]` never matches a slash, as in git, where pathspec's own regular expressions let it.
+"""
 
 from __future__ import annotations
+
+from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pathspec import GitIgnoreSpec
+from pathspec.patterns.gitignore.spec import GitIgnoreSpecPattern
 
 from shardwatch.shard.contract.errors import UsageError
 from shardwatch.shard.contract.filter import Filter
@@ -14,6 +20,7 @@ NAMES = ["a", "b", "ab", "a.json", "b.ast.json", "ast", "x.swp", "build", ".git"
 NAMES += ["package.json", "#x#", ".#x.json", "x~", "4913", "é", "a\nb", "\udcff", "-", "%", '"', " ", "*"]
 SEGMENTS = ["a", "b", "ab", "*", "**", "***", "*.json", "*.ast.json", "ast", "a*", "*b", "a*b", "build", ".git", "é"]
 SEGMENTS += ["\\a", "\\*", "?", "[ab]", "a?", "[!a]", "*[!b]*", "[a-c]*", "node_modules", "x.swp", "", " "]
+SEGMENTS += ["*a*b*", "*.*.json", "?*b", "*?", "a*[bc]*n", "[!a-c]*", "[]a]", "[a-]", "[^-a]", "[a\\b]*", "[&|~]", "*?.*"]
 
 names = st.sampled_from(NAMES) | st.text(st.characters(exclude_characters="/\0"), min_size=1, max_size=6).filter(
     lambda name: name not in (".", "..")
@@ -38,8 +45,15 @@ def patterns(draw: st.DrawFn) -> str:
     )
 
 
+class Pattern(GitIgnoreSpecPattern):
+    @classmethod
+    def pattern_to_regex(cls, pattern: Any) -> Any:
+        regex, include = super().pattern_to_regex(pattern)
+        return regex and regex.replace("[^/]", "\0").replace("[^", "(?!/)[^").replace("\0", "[^/]"), include
+
+
 def spec(lines: list[str]) -> GitIgnoreSpec:
-    return GitIgnoreSpec.from_lines(lines, backend="simple")
+    return GitIgnoreSpec([Pattern(line) for line in lines if line], backend="simple")
 
 
 def encode(path: str) -> bytes:

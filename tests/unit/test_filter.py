@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import random
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+
 import pytest
 from unmeasured import unmeasured
 
 from shardwatch.shard.contract import filter as filter_module
 from shardwatch.shard.contract.errors import UsageError
 from shardwatch.shard.contract.filter import Filter
+from shardwatch.shard.contract.pattern import PATTERN_CHARS_MAX, PATTERNS_MAX
 from shardwatch.supervisor import profile
 
 DEFAULT = Filter(profile.INCLUDE, profile.EXCLUDE)
@@ -159,3 +166,110 @@ def test_default_profile_begins_with_the_specification() -> None:
     directories = tuple(f"**/{name}/**" for name in (".git", "node_modules", "build", "dist", "__pycache__"))
     assert profile.EXCLUDE[:7] == (*directories, "**/*.tmp", "**/*.swp")
     assert len(set(profile.EXCLUDE)) == len(profile.EXCLUDE)
+
+
+HOSTILE = [
+    ("*-*-*-*-*.json", b"-" * 250 + b"x"),
+    ("*a*a*a*a*a*a*a*a*b", b"a" * 250),
+    ("*?*?*?*?*?*?*?*?*b", b"a" * 250),
+    ("*[ab]*[ab]*[ab]*[ab]*[ab]*c", b"ab" * 125),
+    ("**/a/**/a/**/a/**/a/**/a/**/b/*", b"a/" * 250 + b"c"),
+    ("**/*a*/**/*a*/**/*a*/**/*a*/b", b"aaaa/" * 250 + b"c"),
+    ("**/?/**/?/**/?/**/?/**/b/**", b"a/" * 250 + b"c"),
+    ("**/*a*a*a*a*a*b/**", b"a" * 250 + b"/x/y"),
+]
+
+
+@pytest.mark.parametrize(("pattern", "path"), HOSTILE)
+@pytest.mark.parametrize("sign", ["", "!"])
+def test_matching_takes_a_time_like_that_of_a_plain_pattern(pattern: str, path: bytes, sign: str) -> None:
+    """Stars in one component, or `**` between several, where no way of sharing a path out among them fits: once each way was
+    tried, for seconds or for ever. Measured beside the same path and a pattern with one star."""
+    hostile = Filter(["*", sign + pattern], ["*.tmp", sign + pattern])
+    plain = Filter(["*", "*.json"], ["*.tmp"])
+
+    def cost(ours: Filter) -> float:
+        begun = time.process_time()
+        ours.keeps(path)
+        ours.prunes(path)
+        return time.process_time() - begun
+
+    assert cost(hostile) < 1_000 * max(cost(plain), 0.000_1)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "kept", "left_out"),
+    [
+        ("*-*-*.json", [b"a-b-c.json", b"--.json", b"a/-x-.json"], [b"a-b.json", b"-.json"]),
+        ("*ab*abc", [b"ababc", b"abxabc", b"xababcabc"], [b"abc", b"ababcx"]),
+        ("a*aba", [b"aaba", b"ababa", b"a/../aaba"], [b"aba", b"aab"]),
+        ("*?.json", [b"a.json", "\u00e9.json".encode(), b"\xff.json"], [b".json"]),
+        ("?.json", ["\u00e9.json".encode(), b"\xff.json"], [b"\xff\xfe.json", b".json"]),
+        ("[!a]*.json", [b"b.json", b"x/b.json"], [b"a.json", b"x/a.json"]),
+        ("*[!b]*", [b"ab", b"b/a"], [b"b", b"b/b"]),
+        ("[]a].x", [b"].x", b"a.x"], [b"[.x"]),
+        ("[!-a].x", [b"b.x"], [b"-.x", b"a.x"]),
+        ("/a/**/b/**/c", [b"a/b/c", b"a/x/b/y/z/c", b"a/b/b/c/c", b"a/b/c/d"], [b"a/c/b", b"x/a/b/c", b"a/b"]),
+        ("a/**/b", [b"a/b", b"a/x/b", b"a/b/x", b"a/x/y/b/z"], [b"a/x", b"b", b"x/a/b"]),
+        ("**/a/b/*.json", [b"a/b/x.json", b"a/a/b/x.json", b"a/b/a/b/x.json"], [b"a/x/b/x.json", b"a/b/c/x.json"]),
+        ("**/x?/**", [b"xa/f", b"a/xb/c/f"], [b"xa", b"a/x/f"]),
+    ],
+)
+def test_each_wildcard_takes_the_first_place_where_it_fits(pattern: str, kept: list[bytes], left_out: list[bytes]) -> None:
+    """And yet finds every match: what comes later has the more room for it."""
+    ours = Filter([pattern], [])
+    assert [path for path in kept + left_out if ours.keeps(path)] == kept
+
+
+def test_patterns_mean_what_git_says() -> None:
+    """A few hundred patterns of every construct, each in a directory of its own, put to `git check-ignore` all at once."""
+    dice = random.Random(8)
+    segments = ["a", "b", "*", "**", "a*", "*b", "*a*b*", "a?", "?", "[ab]", "[!a]", "*[!b]*"]
+    segments += ["[a-c]x", "[]a]", "\\a", "[^-a]", "*?b"]
+    names = ["a", "b", "ab", "ax", "bx", "aab", "b]", "-", "x", "abab"]
+    patterns, asked = [], []
+    with tempfile.TemporaryDirectory() as base:
+        subprocess.run(["git", "init", "-q", base], check=True)
+        for number in range(300):
+            pattern = dice.choice(["", "/", "**/"]) + "/".join(dice.choices(segments, k=dice.randint(1, 3)))
+            # `a/**/` is files in directories below to git, and all that is below to pathspec.
+            patterns.append(pattern + ("" if pattern.endswith("**") else dice.choice(["", "", "/", "/**"])))
+            Path(base, str(number)).mkdir()
+            Path(base, str(number), ".gitignore").write_text(patterns[-1] + "\n")
+            asked += [(number, "/".join(dice.choices(names, k=dice.randint(1, 4)))) for _ in range(20)]
+        done = subprocess.run(
+            ["git", "-C", base, "check-ignore", "--no-index", "--stdin", "-z"],
+            input="\0".join(f"{number}/{path}" for number, path in asked), capture_output=True, text=True, check=False,
+        )  # fmt: skip
+    ignored = set(done.stdout.split("\0"))
+    assert len(ignored) > 1_000
+    filters = [Filter([pattern], []) for pattern in patterns]
+    wrong = [
+        (patterns[number], path)
+        for number, path in asked
+        if filters[number].keeps(path.encode()) != (f"{number}/{path}" in ignored)
+    ]
+    assert wrong == []
+
+
+@pytest.mark.parametrize(
+    ("patterns", "said"),
+    [
+        (["x"] * (PATTERNS_MAX + 1), "1,001 patterns are more than 1,000"),
+        (["x" * (PATTERN_CHARS_MAX + 1)], "1,025 characters, of 1,024 at most"),
+        ([f"{n}" + "x" * 1_000 for n in range(33)], "of 32,768 at most"),
+        (["[[:digit:]].json"], "write [0-9]"),
+        (["[b-a]"], "bad character range"),
+    ],
+)
+def test_too_many_or_too_long_patterns_are_refused(patterns: list[str], said: str) -> None:
+    """On either side, with the bound; at the bound they are taken."""
+    for sides in ((patterns, []), (["*"], patterns)):
+        with pytest.raises(UsageError) as caught:
+            Filter(*sides)
+        assert said in f"{caught.value.message} {caught.value.hint}"
+        assert len(caught.value.message) < 200
+
+
+def test_patterns_at_their_bounds_are_taken() -> None:
+    assert Filter([f"{n}*" for n in range(PATTERNS_MAX)], ["x" * PATTERN_CHARS_MAX]).keeps(b"999.json")
