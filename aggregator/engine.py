@@ -96,7 +96,7 @@ class Engine:
         return {
             "ready": self.ready() is not None,
             "generation": plan.generation if plan else 0,
-            "roots": [_text(r) for r in self._settings.roots],
+            "roots": [_text(path) for path in self._settings.named()],
             "files": self._index.files,
             "directories": self._directories(),
             "tick": self._index.tick,

@@ -29,8 +29,11 @@ class RootFinder:
 
     def relative(self, path: bytes) -> bytes | None:
         """`path` relative to the nearest root above it, or None outside all roots."""
-        root = self._roots.of(os.path.dirname(path))
+        root = self.root(path)
         return None if root is None else path[len(root) :].lstrip(b"/")
+
+    def root(self, path: bytes) -> bytes | None:
+        return self._roots.of(os.path.dirname(path))
 
 
 def lane_function(settings: Settings) -> Callable[[bytes], int] | None:
@@ -55,8 +58,14 @@ def keeper(settings: Settings) -> Callable[[bytes, bool], bool]:
     """Whether a path is a row at all under these settings."""
     finder = RootFinder(settings.roots)
     filter = Filter(settings.include, settings.exclude)
+    files, only = frozenset(settings.files), frozenset(settings.only)
 
     def keeps(path: bytes, directory: bool) -> bool:
+        if only or files:
+            if not directory and path in files:
+                return True
+            if finder.root(path) in only:
+                return False
         relative = finder.relative(path)
         if relative is None or (not settings.recursive and (directory or b"/" in relative)):
             return False
@@ -71,7 +80,7 @@ def fingerprint(settings: Settings) -> str:
     """Changes with whatever decides which rows exist, and in which lane."""
     parts = (
         sorted(settings.roots), settings.include, settings.exclude, settings.recursive, settings.follow_symlinks,
-        settings.directories, settings.priorities,
+        settings.directories, settings.priorities, sorted(settings.files), sorted(settings.only),
     )  # fmt: skip
     return hashlib.sha256(msgspec.json.encode(parts)).hexdigest()[:32]
 

@@ -57,7 +57,7 @@ def status(settings: Settings, refusal: Refusal) -> dict[str, object]:
     """What of `status` is known without the databases."""
     return {
         "ready": False,
-        "roots": [root.decode("utf-8", "replace") for root in settings.roots],
+        "roots": [path.decode("utf-8", "replace") for path in settings.named()],
         "durability": settings.durability,
         "storage": refusal._asdict(),
         "shards": [],

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Final
 
 from shardwatch.shard.contract.filter import Filter
 from shardwatch.shard.contract.limits import PATH_BYTES_MAX
 from shardwatch.shard.contract.paths import join
+from shardwatch.shard.contract.scope import Scope
 from shardwatch.shard.contract.wire import DIRECTORY, Entry
 from shardwatch.shard.disk import ABSENT, coarse_ns, directory_entry, entry_of, loops, stat_through
 from shardwatch.shard.filesystems import Filesystems
@@ -18,7 +19,7 @@ _NAME_BYTES_MAX: Final = 255
 
 
 class Reader:
-    """Knows the filter and the links, and counts. Owned by one thread.
+    """Knows the scope and the links, and counts. Owned by one thread.
 
     Args:
         state_dir: the service's own directory, never looked into.
@@ -26,8 +27,9 @@ class Reader:
         follow: links count as what they lead to.
     """
 
-    def __init__(self, filter: Filter, *, state_dir: bytes, recursive: bool, follow: bool) -> None:
-        self._filter = filter
+    def __init__(self, filter: Filter | Scope, *, state_dir: bytes, recursive: bool, follow: bool) -> None:
+        self._scope = filter if isinstance(filter, Scope) else Scope(filter)
+        self._filter = self._scope.filter
         self._state_dir = state_dir
         self._state_name = os.path.basename(state_dir)
         self._recursive = recursive
@@ -59,7 +61,7 @@ class Reader:
         fsencode = os.fsencode
         directories = [fsencode(name) for name, is_directory in found.items() if is_directory]
         files = [fsencode(name) for name, is_directory in found.items() if not is_directory]
-        kept = self._filter.keeps_names(relative, files)
+        kept = self._scope.files(path, relative, files)
         self.filtered += len(files) - len(kept)
         return self._short(path, kept), directories
 
@@ -104,7 +106,7 @@ class Reader:
 
     def watched(self, path: bytes, relative: bytes, names: Iterable[bytes]) -> list[bytes]:
         """Those of `names` in a directory that are ours if they are directories."""
-        if not self._recursive:
+        if not self._recursive or not self._scope.descends(path):
             return []
         prunes = self._filter.prunes
         prefix = relative + b"/" if relative else b""
@@ -115,9 +117,9 @@ class Reader:
         """Whether `name` in a directory is ours if it is a directory, as far as the patterns say."""
         return self._recursive and not self._filter.prunes(relative + b"/" + name if relative else name)
 
-    def kept(self, path: bytes, relative: bytes, names: Iterable[bytes]) -> list[bytes]:
+    def kept(self, path: bytes, relative: bytes, names: Collection[bytes]) -> list[bytes]:
         """Those of `names` in a directory that are ours if they are files."""
-        return self._short(path, self._filter.keeps_names(relative, names))
+        return self._short(path, self._scope.files(path, relative, names))
 
     def take_too_long(self) -> int:
         """How many names were left out since the last call because their paths are longer than PATH_BYTES_MAX."""

@@ -21,7 +21,6 @@ import zmq
 from shardwatch.shard.backend.base import Backend
 from shardwatch.shard.contract import inherited
 from shardwatch.shard.contract.errors import ShardwatchError, UsageError, WireError
-from shardwatch.shard.contract.filter import Filter
 from shardwatch.shard.contract.layout import Layout
 from shardwatch.shard.contract.life import Lock, Pulse, die_with_parent, new_epoch, service_id
 from shardwatch.shard.contract.limits import (
@@ -35,6 +34,7 @@ from shardwatch.shard.contract.limits import (
 )
 from shardwatch.shard.contract.log import Sparse, open_log
 from shardwatch.shard.contract.planfile import Anchor, Plan, read_plan
+from shardwatch.shard.contract.scope import scope_of
 from shardwatch.shard.contract.settings import Settings, read_settings
 from shardwatch.shard.contract.slack import Slack, give_back
 from shardwatch.shard.contract.stand_in import StandIn, asked_to_stand_in
@@ -122,7 +122,7 @@ class ShardProcess:
         self._territory = Territory(
             anchors,
             frozenset(a.path for a in plan.anchors),
-            filter=Filter(settings.include, settings.exclude),
+            filter=scope_of(settings),
             backend=self._backend,
             emit=self._emit,
             state_dir=os.fsencode(os.path.realpath(layout.state_dir)),

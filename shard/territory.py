@@ -17,6 +17,7 @@ from shardwatch.shard.contract.filter import Filter
 from shardwatch.shard.contract.limits import LOOKS_PER_DIRECTORY_MAX
 from shardwatch.shard.contract.paths import join
 from shardwatch.shard.contract.planfile import Anchor
+from shardwatch.shard.contract.scope import Scope
 from shardwatch.shard.contract.wire import DIRECTORY, Entry, Gone, Record
 from shardwatch.shard.descent import Descent, Level
 from shardwatch.shard.disk import ABSENT, coarse_ns, directory_entry, identity, leads_to, loops, open_directory
@@ -54,7 +55,7 @@ class Territory:
         anchors: list[Anchor],
         stops: frozenset[bytes],
         *,
-        filter: Filter,
+        filter: Filter | Scope,
         backend: Backend,
         emit: Callable[[Record], None],
         state_dir: bytes,
@@ -207,7 +208,6 @@ class Territory:
         Depth first through descriptors: a directory is entered from its parent's descriptor, so that no path is trusted. A node
         that was cut meanwhile ends its part of the scan: what made it so has its own hint.
         """
-
         path = top.path()
         descent = Descent(
             lambda at, error: self.doubts.add(at.path, place, at.node.parent, at.node.name, error), follow=self._follow

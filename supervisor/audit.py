@@ -16,10 +16,10 @@ from typing import Final, Protocol
 
 from shardwatch.aggregator.index_open import keeper
 from shardwatch.aggregator.index_read import IndexReader, Known, Stat
-from shardwatch.shard.contract.filter import Filter
 from shardwatch.shard.contract.identity import alike
 from shardwatch.shard.contract.limits import PATH_BYTES_MAX
 from shardwatch.shard.contract.paths import is_exact, join
+from shardwatch.shard.contract.scope import scope_of
 from shardwatch.shard.contract.settings import Settings
 from shardwatch.shard.contract.wire import DIRECTORY, FILE, INT_MAX, INT_MIN, LINK
 from shardwatch.shard.disk import ABSENT, open_directory
@@ -85,7 +85,7 @@ class Tree:
         followed."""
         self._settings = settings
         self._known = known
-        self._filter = Filter(settings.include, settings.exclude)
+        self._scope = scope_of(settings)
         self._keeps = keeper(settings)
         self._state_dir = state_dir
         #: Directories that could not be read.
@@ -128,6 +128,7 @@ class Tree:
             os.close(fd)
         known: Known = {}
         files: list[bytes] = []
+        descends = self._settings.recursive and self._scope.descends(path)
         prefix = relative + b"/" if relative else b""
         for name, found in stats:
             if found is None:
@@ -135,9 +136,9 @@ class Tree:
             if found[0] != DIRECTORY:
                 known[name, 0] = found
                 files.append(name)
-            elif self._settings.recursive and not self._filter.prunes(prefix + name) and join(path, name) != self._state_dir:
+            elif descends and not self._scope.filter.prunes(prefix + name) and join(path, name) != self._state_dir:
                 known[name, 1] = found
-        kept = set(self._filter.keeps_names(relative, files))
+        kept = set(self._scope.files(path, relative, files))
         return {key: found for key, found in known.items() if key[1] or key[0] in kept}
 
     def _stat(self, directory: bytes, name: bytes, fd: int) -> Stat | None:

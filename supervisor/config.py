@@ -47,7 +47,8 @@ class Config(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
-    roots: tuple[bytes, ...] = Field((), description="directories to watch")
+    roots: tuple[bytes, ...] = Field((), description="directories and single files to watch")
+    wait_for_roots: bool = Field(False, description="wait for roots that do not exist yet")
     include: tuple[str, ...] = Field(profile.INCLUDE, description="files to keep; replaces the default patterns")
     exclude: tuple[str, ...] = Field((), description="files and directories to leave out, beside the default ones")
     default_excludes: bool = Field(True, description="leave out what editors, version control and build tools make")
@@ -86,6 +87,7 @@ FLAGS: Final[Mapping[str, str]] = {
     "content_only": "--content-only",
     "settle_ms": "--settle-ms N",
     "hold_for_vcs": "--hold-for-vcs",
+    "wait_for_roots": "--wait-for-roots",
     "shards": "--shards N",
     "backend": "--backend NAME",
     "verify_period_s": "--verify-period-s N",

@@ -76,10 +76,18 @@ def _is_path(value: object) -> bool:
 def real_roots(paths: list[bytes]) -> tuple[bytes, ...]:
     """Absolute, with links resolved, each once.
 
-    A watch is on the directory itself, not on a link to it; and only real paths tell whether one root lies in another.
+    A watch is on the directory itself, not on a link to it; and only real paths tell whether one root lies in another. A link to
+    anything else stays what it is: it is watched by its name, like a file.
     """
     # POSIX leaves two slashes at the beginning alone, and so does Python; here they mean nothing.
-    return tuple(dict.fromkeys(b"/" + os.path.realpath(path).lstrip(b"/") for path in paths))
+    return tuple(dict.fromkeys(b"/" + _real(path).lstrip(b"/") for path in paths))
+
+
+def _real(path: bytes) -> bytes:
+    if os.path.islink(path) and not os.path.isdir(path):
+        directory, name = os.path.split(path)
+        return os.path.join(os.path.realpath(directory), name)
+    return os.path.realpath(path)
 
 
 def default_state_dir(environ: Mapping[str, str]) -> Path:

@@ -18,6 +18,7 @@ from typing import Final
 from shardwatch.shard.contract.filter import Filter
 from shardwatch.shard.contract.paths import join
 from shardwatch.shard.contract.planfile import Anchor, Owners, Plan
+from shardwatch.shard.contract.scope import Scope
 from shardwatch.shard.contract.settings import Settings
 from shardwatch.supervisor.survey import UNKNOWN, Look, Node, Survey, below, weigh
 
@@ -204,6 +205,8 @@ def plan_key(settings: Settings) -> str:
         settings.recursive,
         settings.follow_symlinks,
         settings.directories,
+        settings.files,
+        settings.only,
     )
     return hashlib.blake2b(msgspec.msgpack.encode(_exact(facts)), digest_size=16).hexdigest()
 
@@ -354,7 +357,7 @@ class TreeLook:
     """The real `Look`: one os.scandir. Paths outside every root, and unreadable ones, hold nothing."""
 
     def __init__(self, filter: Filter, settings: Settings) -> None:
-        self._filter = filter
+        self._scope = Scope(filter, settings.files, settings.only)
         self._settings = settings
         self._owners = Owners([Anchor(path=root, shard="", root=root) for root in settings.roots])
 
@@ -375,16 +378,18 @@ class TreeLook:
                         files.append(entry.name)
         except OSError:
             return [], 0
-        kept = len(self._filter.keeps_names(relative, files))
-        if not self._settings.recursive:
+        kept = len(self._scope.files(path, relative, files))
+        if not self._settings.recursive or not self._scope.descends(path):
             return [], kept
-        return [name for name in directories if not self._filter.prunes(prefix + name)], kept
+        return [name for name in directories if not self._scope.filter.prunes(prefix + name)], kept
 
     def count(self, path: bytes) -> int:
         """How many subdirectories, from one lstat: ext4, xfs, tmpfs and others count them in st_nlink.
 
         btrfs and overlayfs say 1, and ext4 does beyond 64,998: unknown. So is what a link leads to.
         """
+        if not self._scope.descends(path):
+            return 0
         try:
             found = os.lstat(path)
         except OSError:

@@ -38,7 +38,7 @@ class _Walk:
         self.directories = 0
         #: Directories to read, the next one last, as (path, the same relative to its root).
         self.waiting: LifoQueue[tuple[bytes, bytes]] = LifoQueue()
-        for root in settings.roots:
+        for root in set(settings.roots) - set(settings.only):
             self.waiting.put((root, b""))
 
     def work(self) -> None:

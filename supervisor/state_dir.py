@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import stat
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +21,7 @@ from shardwatch.shard.contract.limits import IPC_PATH_BYTES_MAX
 from shardwatch.shard.contract.planfile import Plan, read_plan
 from shardwatch.shard.contract.settings import Settings, read_settings, write_settings
 from shardwatch.shard.contract.state import DIRECTORIES, SERVICE_LOCK, TAG, TAG_TEXT, StateDirectory, write_private
+from shardwatch.supervisor.named import NOT_THERE, trouble_with, with_files
 
 #: supervisord makes its socket under a temporary name first: a dot and its process id are added.
 TEMPORARY_SUFFIX_BYTES: Final = 8
@@ -41,6 +41,8 @@ class Prepared:
     notes: tuple[str, ...]
     #: True if the directory served before: what changed since then is delivered first.
     resumed: bool
+    #: What the service runs with: of the roots, single files are told apart.
+    settings: Settings
     #: The directory, claimed: `service.start` hands it to the service, and nobody else can start one meanwhile. Let go of when
     #: this object goes.
     claim: StateDirectory | None = None
@@ -63,6 +65,7 @@ def prepare(state_dir: Path, settings: Settings) -> Prepared:
             raise state.in_use()
         before = _settings_before(state)
         plan = _plan_before(state)
+        settings = with_files(settings, before)
         notes = _check_roots(settings, before, plan) + (_changes(before, settings) if before is not None else [])
         resumed = (before is not None and plan is not None) or state.identity_of("index.db") is not None
         _write_if_new(state, TAG, TAG_TEXT, made)
@@ -76,7 +79,7 @@ def prepare(state_dir: Path, settings: Settings) -> Prepared:
             made.append(layout.settings) if before is None else None
             write_settings(layout.settings, settings)
         stamp_plan(layout, settings, plan)
-    return Prepared(layout, tuple(notes), resumed, state)
+    return Prepared(layout, tuple(notes), resumed, settings, state)
 
 
 def mark(state_dir: Path) -> None:
@@ -161,38 +164,33 @@ def _plan_before(state: StateDirectory) -> Plan | None:
 
 
 def _check_roots(settings: Settings, before: Settings | None, plan: Plan | None) -> list[str]:
+    """What is waited for, in words. Raises UsageError for what can't be watched."""
     known = {anchor.root for anchor in plan.anchors} if plan is not None else set()
-    known |= set(before.roots) if before is not None else set()
+    known |= set(before.named()) if before is not None else set()
     notes = []
-    for root in settings.roots:
-        trouble = _trouble_with(root)
+    for path in settings.named():
+        trouble = trouble_with(path)
         if not trouble:
             continue
-        if root not in known:
-            raise UsageError(f"root {_show(root)} {trouble}", hint="give a directory that you can read")
-        notes.append(f"root {_show(root)} {trouble}: waiting for it, its files count as in doubt or gone until then")
+        if path in known:
+            notes.append(f"root {_show(path)} {trouble}: waiting for it, its files count as in doubt or gone until then")
+        elif trouble == NOT_THERE and (settings.wait_for_roots or path in settings.files):
+            notes.append(f"{_show(path)} {trouble}: waiting for it; what comes there is told as created")
+        else:
+            hint = "give a directory or a file that you can read"
+            hint += ", or --wait-for-roots" if trouble == NOT_THERE else ""
+            raise UsageError(f"root {_show(path)} {trouble}", hint=hint)
     return notes
-
-
-def _trouble_with(root: bytes) -> str:
-    try:
-        found = os.stat(root)
-    except (FileNotFoundError, NotADirectoryError):
-        return "does not exist"
-    except OSError as error:
-        return f"can't be reached: {error.strerror}"
-    if not stat.S_ISDIR(found.st_mode):
-        return "is not a directory"
-    return "" if os.access(root, os.R_OK | os.X_OK) else "can't be read: permission denied"
 
 
 def _changes(before: Settings, now: Settings) -> list[str]:
     """What is other than last time and changes which files are known. Pure."""
-    notes = [f"root {_show(root)} is new: it will be scanned" for root in now.roots if root not in before.roots]
+    old, new = before.named(), now.named()
+    notes = [f"root {_show(root)} is new: it will be scanned" for root in new if root not in old]
     notes += [
         f"root {_show(root)} is not asked for any more: its files are forgotten, without events"
-        for root in before.roots
-        if root not in now.roots
+        for root in old
+        if root not in new
     ]
     filters = [
         _changed_patterns("included", before.include, now.include),

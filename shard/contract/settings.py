@@ -18,6 +18,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
     #: Absolute, normalised directories; exact bytes travel as surrogateescape strings in memory, base64 in the file.
     roots: tuple[bytes, ...]
+    #: Single files that are watched, whatever the patterns say; and those of `roots` that are there for their sake alone
+    #: (`shard.contract.scope`). Both empty in what the configuration gives: `supervisor.named` makes them of its roots.
+    files: tuple[bytes, ...] = ()
+    only: tuple[bytes, ...] = ()
+    #: True: a root that does not exist yet is no error, but waited for.
+    wait_for_roots: bool = False
     include: tuple[str, ...]
     exclude: tuple[str, ...]
     #: False: only the files directly in a root.
@@ -59,6 +65,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     verify_period_s: float = 86_400.0
     #: process: survives any crash of ours; power: survives the machine's.
     durability: str = "process"
+
+    def named(self) -> tuple[bytes, ...]:
+        """What the user named to be watched."""
+        return tuple(dict.fromkeys([*(root for root in self.roots if root not in self.only), *self.files]))
 
 
 def read_settings(path: Path) -> Settings:

@@ -83,13 +83,13 @@ def note(findings: list[dict[str, str]], message: str, remedy: str) -> None:
 def examine_root(root: bytes, settings: Settings, findings: list[dict[str, str]]) -> dict[str, Any]:
     """The filesystem below one root, and how it will be watched."""
     from shardwatch.supervisor.commands.lines import path_fields
-    from shardwatch.supervisor.commands.roots import trouble_with
     from shardwatch.supervisor.limits import filesystem
+    from shardwatch.supervisor.named import NOT_THERE, trouble_with
     from shardwatch.supervisor.planning import backend_of
 
     kind, remote = filesystem(root)
     trouble = trouble_with(root)
-    if trouble:
+    if trouble and not (trouble == NOT_THERE and settings.wait_for_roots):
         note(findings, f"root {os.fsdecode(root)} {trouble}", "give a directory that you can read")
     backend = backend_of(settings, lambda path: remote)(root)
     if remote and settings.backend in ("auto", "inotify", "native"):
@@ -109,6 +109,7 @@ def needs(
 
     from shardwatch.supervisor.commands.plan import limits_fields, plan_of
     from shardwatch.supervisor.limits import budget, instances_remedy, watches_remedy
+    from shardwatch.supervisor.named import with_files
 
     roots = tuple(root for root, good in zip(settings.roots, readable, strict=True) if good)
     fields: dict[str, Any] = limits_fields(limits)
@@ -118,7 +119,7 @@ def needs(
     if not limits.available and sys.platform.startswith("linux"):
         note(findings, "inotify is not available here", "use --backend polling")
     if roots:
-        result = plan_of(msgspec.structs.replace(settings, roots=roots), limits, own)
+        result = plan_of(with_files(msgspec.structs.replace(settings, roots=roots)), limits, own)
         # With hold_for_vcs each shard has another one, for lock files.
         instances = len(result.plan.shards()) * (2 if settings.hold_for_vcs else 1)
         fields.update({"watches_needed": result.directories, "needed_is_exact": result.exact, "instances_needed": instances})

@@ -27,10 +27,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     from shardwatch.supervisor.commands.roots import check_roots
     from shardwatch.supervisor.limits import read_inotify_limits
+    from shardwatch.supervisor.named import with_files
     from shardwatch.supervisor.render import write_text
 
-    settings = effective_tree(options).settings
-    check_roots(settings.roots)
+    settings = with_files(effective_tree(options).settings)
+    check_roots(settings)
     limits = read_inotify_limits()
     found = facts_of(settings, plan_of(settings, limits), limits)
     if options.json:

@@ -196,6 +196,8 @@ class Session:
             self._lines.write([line])
         else:
             kept = Filter(self._settings.include, self._settings.exclude).describe()
+            if self._prepared.settings.roots == self._prepared.settings.only:
+                kept = "the files that were named"
             where = "temporary" if self._options.state_dir is None else os.fspath(self._prepared.layout.state_dir)
             self._lines.text(render.banner(line, keeps=kept, state_dir=where, resumed=self._prepared.resumed))
 

@@ -23,7 +23,7 @@ BACKENDS = ("auto", "inotify", "polling", "native")
 
 def add_tree_options(parser: argparse.ArgumentParser) -> None:
     """PATH... and what is watched below it. Each overrides the environment, which overrides the configuration file."""
-    parser.add_argument("paths", nargs="*", metavar="PATH", help="directories to watch (default: the configuration's roots)")
+    parser.add_argument("paths", nargs="*", metavar="PATH", help="what to watch: directories, single files")
     tree = parser.add_argument_group("tree options")
     tree.add_argument(
         "--include",
@@ -49,6 +49,7 @@ def add_tree_options(parser: argparse.ArgumentParser) -> None:
         help="seconds in which everything is looked at once more, without a hint; 0: never (default: 86400)",
     )
     tree.add_argument("--hold-for-vcs", action="store_true", help="report nothing while git or hg changes the files of a PATH")
+    tree.add_argument("--wait-for-roots", action="store_true", help="wait for a PATH that does not exist yet")
     tree.add_argument("--settle-ms", type=int, metavar="N", help="quiet time before a change is reported (default: 50)")
 
 
@@ -77,6 +78,7 @@ def overrides_of(options: argparse.Namespace) -> dict[str, object]:
         "directories": True if options.directories else None,
         "content_only": True if options.content_only else None,
         "hold_for_vcs": True if options.hold_for_vcs else None,
+        "wait_for_roots": True if options.wait_for_roots else None,
         "shards": options.shards,
         "backend": options.backend,
         "verify_period_s": options.verify_period_s,

@@ -91,7 +91,7 @@ def test_config_tells_values_and_origins(tmp_path: Path) -> None:
 
 WRONG = {
     "a missing root": ["nowhere"],
-    "a file as root": ["file"],
+    "a pipe as root": ["pipe"],
     "no root at all": [],
     "a bad glob": ["tree", "--include", "a/[b"],
     "too many shards": ["tree", "--shards", "100000"],
@@ -114,6 +114,7 @@ def test_wrong_input_is_one_line_with_a_remedy(case: str, command: list[str], tm
     """One line on standard error, code 2, nothing on standard output, and nothing new on disk."""
     (tmp_path / "tree").mkdir()
     (tmp_path / "file").write_text("x")
+    os.mkfifo(tmp_path / "pipe")
     for name, content in {
         "bad.toml": "roots = [",
         "unknown.toml": "shard_count = 3\n",

@@ -156,12 +156,12 @@ def _remove(root: Path) -> None:
     root.rmdir()
 
 
-def _make_file(root: Path) -> None:
+def _make_pipe(root: Path) -> None:
     root.rmdir()
-    root.write_text("")
+    os.mkfifo(root)
 
 
-@pytest.mark.parametrize(("spoil", "word"), [(_remove, "does not exist"), (_make_file, "is not a directory")])
+@pytest.mark.parametrize(("spoil", "word"), [(_remove, "does not exist"), (_make_pipe, "is neither a directory nor a file")])
 def test_a_bad_root(place: Path, settings: Settings, root: Path, spoil: Callable[[Path], None], word: str) -> None:
     """At the first start it is an error that leaves nothing behind; a root of the kept plan is only a note."""
     spoil(root)
