@@ -421,7 +421,9 @@ class Index:
         if tick > handed.get(lane, 0):
             handed[lane] = tick
 
-    def collect(self, passed: Mapping[int, int], older_than_ns: int, parked: Iterable[int] = (), limit: int = COLLECTED_MAX) -> int:
+    def collect(
+        self, passed: Mapping[int, int], older_than_ns: int, parked: Iterable[int] = (), limit: int = COLLECTED_MAX
+    ) -> int:
         """Forgets tombstones that every group has passed (lane -> lowest cursor): as `tombstones.collect`, which it commits."""
         self.begin()
         total, last = collect(self._db, passed, older_than_ns, set(parked), limit)
