@@ -17,8 +17,8 @@ def collect(
     db: Any, passed: Mapping[int, int], older_than_ns: int, parked: Container[int], limit: int = COLLECTED_MAX
 ) -> tuple[int, int]:
     """Forgets tombstones that every group has passed (lane -> lowest cursor) and that are older than a wall-clock time, save
-    those with the ticks in `parked`, within the caller's transaction. It looks at the `limit` oldest of each lane; directories without
-    rows go too. Returns how many were forgotten, and the highest tick of them, or 0."""
+    those with the ticks in `parked`, within the caller's transaction. It looks at the `limit` oldest of each lane;
+    directories without rows go too. Returns how many were forgotten, and the highest tick of them, or 0."""
     total = highest = 0
     for lane, cursor in passed.items():
         emptied: set[tuple[int]] = set()
