@@ -1,34 +1,31 @@
 """Two other users than the test's own, known by number only: nothing is written to /etc/passwd. Needs root.
 
-The interpreter may lie where only root can read (/root/.pyenv). So a command that another user runs keeps one right of root's,
-CAP_DAC_READ_SEARCH: to read. It can write, own and signal no more than that user. Where reading is what a test is about,
-`python_as` gives up all rights before the test's lines run, and these may import nothing more.
+The interpreter, or this checkout, may lie where only root can look (/root/.pyenv). Then what another user runs has a table of
+mounts of its own, in which nothing but these is to be seen there; outside of it nothing changes.
 """
 
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 import session
-from cli_process import GUARD_S, environment
+from cli_process import GUARD_S, ROOT, environment
 
 #: Who attacks, and who is attacked (or root is).
 MALLORY, BOB = 61001, 61002
-_RIGHT = "-all,+dac_read_search"
 
 
 @pytest.fixture
 def commons() -> Iterator[Path]:
     """A directory of root's that everyone can enter, for the homes of users. pytest's own tmp_path is closed to them."""
-    if os.geteuid() != 0:
-        pytest.skip("acts as two other users, which only root can")
     path = session.place()
     path.chmod(0o755)
     yield path
@@ -60,8 +57,27 @@ def command_of(uid: int, *arguments: str | Path) -> list[str]:
 
 
 def _become(uid: int) -> list[str]:
-    who = [f"--reuid={uid}", f"--regid={uid}", "--clear-groups"]
-    return ["setpriv", *who, f"--inh-caps={_RIGHT}", f"--bounding-set={_RIGHT}", f"--ambient-caps={_RIGHT}", "--"]
+    who = ["setpriv", f"--reuid={uid}", f"--regid={uid}", "--clear-groups", "--"]
+    opening = _opening()
+    return ["unshare", "--mount", "--propagation=private", "sh", "-ec", f'{opening}exec "$@"', "sh", *who] if opening else who
+
+
+def _opening() -> str:
+    """Commands that show the interpreter and this checkout, and nothing else, where a directory on the way is closed to others."""
+    needed = [Path(sys.base_prefix).resolve(), Path(sys.prefix), ROOT]
+    closed: dict[Path, list[Path]] = {}
+    for path in needed:
+        for above in reversed(path.parents):
+            if not above.stat().st_mode & 0o001:
+                closed.setdefault(above, []).append(path)
+                break
+    lines = ["mount -t tmpfs tmpfs /mnt"]
+    for number, (above, paths) in enumerate(closed.items()):
+        names = [(shlex.quote(str(path)), f"/mnt/{number}-{n}") for n, path in enumerate(paths)]
+        lines += [f"mkdir {kept}; mount --rbind {path} {kept}" for path, kept in names]
+        lines += [f"mount -t tmpfs -o mode=755 tmpfs {shlex.quote(str(above))}"]
+        lines += [f"mkdir -p {path}; mount --rbind {kept} {path}" for path, kept in names]
+    return "".join(f"{line}; " for line in lines) if closed else ""
 
 
 def run_as(
@@ -76,12 +92,10 @@ def run_as(
     return done
 
 
-def python_as(uid: int, code: str, *arguments: str | Path, cwd: Path, modules: Sequence[str] = ()) -> Any:
-    """Some lines of Python, run by a user without any right of root's, after the modules are imported."""
-    imported = ", ".join(("os", "sys", "socket", "grp", "pwd", *modules))
-    first = f"import {imported}\nos.setgroups([])\nos.setgid({uid})\nos.setuid({uid})\n"
+def python_as(uid: int, code: str, *arguments: str | Path, cwd: Path) -> subprocess.CompletedProcess[str]:
+    """Some lines of Python, run by a user; `os`, `sys` and `socket` are imported."""
     return subprocess.run(
-        [sys.executable, "-P", "-c", first + code, *map(os.fspath, arguments)],
+        [*_become(uid), sys.executable, "-P", "-c", f"import os, socket, sys\n{code}", *map(os.fspath, arguments)],
         cwd=cwd, env=_environment(cwd, {}), capture_output=True, text=True, timeout=GUARD_S, check=False,
     )  # fmt: skip
 

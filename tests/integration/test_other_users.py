@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import json
 import os
+import stat
+import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from users import BOB, MALLORY, commons, give, home, python_as, run_as
+from cli_process import environment
+from users import BOB, MALLORY, command_of, commons, give, home, python_as, run_as
 
 __all__ = ["commons"]
+
+pytestmark = [pytest.mark.root, pytest.mark.needs("setpriv")]
 
 #: Every command that looks for a configuration, with what else it needs to get that far.
 COMMANDS = [
@@ -97,9 +103,87 @@ def test_a_working_directory_that_cant_be_searched(commons: Path, command: str) 
     """Looking for a file that need not be there fails for nobody."""
     closed = give(0, commons / "closed" / "in")
     (commons / "closed").chmod(0o700)
-    modules = [f"shardwatch.supervisor.commands.{command}", "shardwatch.supervisor.cli", "shardwatch.supervisor.config"]
-    modules += ["shardwatch.supervisor.service", "shardwatch.supervisor.commands.asking", "shardwatch.supervisor.commands.line"]
-    code = f"os.environ['HOME'] = '/'\nsys.exit(shardwatch.supervisor.cli.main([{command!r}]))"
-    done = python_as(BOB, code, cwd=closed, modules=modules)
+    done = run_as(BOB, command, cwd=closed, HOME="/")
     assert done.returncode == {"status": 3, "config": 0}[command], done.stderr
     assert "Permission" not in done.stderr
+
+
+# -- a service that runs
+
+
+@pytest.fixture
+def bobs(commons: Path) -> Iterator[Path]:
+    """The state directory of a service that BOB has started with a umask of 000, and that watches a tree of his."""
+    own = home(commons, BOB)
+    tree = give(BOB, own / "tree")
+    give(BOB, tree / "a.json", "{}")
+    place = own / "s"
+    done = run_as(BOB, "up", "--detach", "--state-dir", place, tree, cwd=own, umask=0)
+    assert done.returncode == 0, done.stderr
+    yield place
+    assert run_as(BOB, "down", "--state-dir", place, cwd=own).returncode in (0, 3)
+
+
+def test_nobody_else_can_read_write_or_reach_anything_of_it(bobs: Path, commons: Path) -> None:
+    """The directory is closed, and so is each thing in it, should it ever be opened by its owner; nothing lies elsewhere."""
+    pulled = run_as(BOB, "pull", "--group", "g", "--from", "start", "--state-dir", bobs, cwd=commons)
+    assert "a.json" in pulled.stdout
+    found = [bobs, *bobs.rglob("*")]
+    assert {path.name for path in found} >= {"index.db", "groups.db", "settings.json", "plan.json", "service.lock", "extract.sock"}
+    for path in found:
+        state = path.lstat()
+        assert (state.st_uid, stat.S_IMODE(state.st_mode) & 0o077) == (BOB, 0) or path.suffix in (".gitignore",), path
+    assert not [path for path in Path("/dev/shm").iterdir() if path.lstat().st_uid == BOB]
+    bobs.chmod(0o755)  # what its owner should not do: sockets, logs and databases are closed all the same
+    (bobs / "run").chmod(0o755)
+    (bobs / "logs").chmod(0o755)
+    code = """
+for path in sys.argv[1:]:
+    if path.endswith(".sock"):
+        for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM):
+            with socket.socket(socket.AF_UNIX, kind) as it:
+                try:
+                    it.connect(path)
+                except PermissionError:
+                    continue
+                except OSError:
+                    pass
+                print("connected to", path)
+    else:
+        for flags in (os.O_RDONLY, os.O_WRONLY):
+            try:
+                os.open(path, flags)
+            except PermissionError:
+                continue
+            print("opened", path)
+"""
+    shown = [*(bobs / "run").glob("*.sock"), *(bobs / "logs").glob("*"), bobs / "index.db", bobs / "groups.db"]
+    assert len(shown) >= 10
+    done = python_as(MALLORY, code, *shown, cwd=commons)
+    assert (done.returncode, done.stdout) == (0, ""), done.stderr
+
+
+@pytest.mark.parametrize("command", [("status",), ("pull", "--group", "g"), ("sync",), ("down",), ("audit",)], ids=" ".join)
+def test_another_users_service_is_said_to_be_anothers(bobs: Path, commons: Path, command: tuple[str, ...]) -> None:
+    """Not "no service runs": it is there, and whose it is."""
+    done = run_as(MALLORY, *command, "--state-dir", bobs, cwd=home(commons, MALLORY))
+    assert done.returncode == 2, done.stderr
+    assert f"user {BOB}" in done.stderr and "no service runs" not in done.stderr
+    assert run_as(BOB, "status", "--state-dir", bobs, cwd=commons).returncode == 0
+
+
+def test_a_watch_keeps_its_state_to_itself(commons: Path) -> None:
+    """Its temporary directory is closed, whatever the umask is, and gone when it ends."""
+    own = home(commons, BOB)
+    tree = give(BOB, own / "tree")
+    temporary = give(0, commons / "tmp", mode=0o1777)
+    environ = {**environment(), "HOME": str(own), "TMPDIR": str(temporary)}
+    command = command_of(BOB, "watch", "--json", tree)
+    with subprocess.Popen(command, cwd=own, env=environ, umask=0, stdout=subprocess.PIPE) as watch:
+        assert watch.stdout is not None and b'"ready"' in watch.stdout.readline()
+        (place,) = temporary.iterdir()
+        state = place.lstat()
+        assert (state.st_uid, stat.S_IMODE(state.st_mode)) == (BOB, 0o700)
+        watch.terminate()
+        watch.stdout.read()
+    assert list(temporary.iterdir()) == []
