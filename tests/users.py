@@ -11,7 +11,6 @@ import shlex
 import shutil
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -63,7 +62,7 @@ def _become(uid: int) -> list[str]:
 
 
 def _opening() -> str:
-    """Commands that show the interpreter and this checkout, and nothing else, where a directory on the way is closed to others."""
+    """Commands that show the interpreter and this checkout, and nothing else, where a directory above is closed to others."""
     needed = [Path(sys.base_prefix).resolve(), Path(sys.prefix), ROOT]
     closed: dict[Path, list[Path]] = {}
     for path in needed:

@@ -6,6 +6,7 @@ import json
 import os
 import stat
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -25,8 +26,11 @@ COMMANDS = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
-@pytest.mark.parametrize("victim", [0, BOB], ids=["root", "bob"])
+@pytest.mark.parametrize(
+    ("victim", "command"),
+    [(0, command) for command in COMMANDS] + [(BOB, command) for command in COMMANDS[:2]],
+    ids=lambda value: " ".join(value) if isinstance(value, tuple) else str(value),
+)
 def test_a_configuration_of_another_user_is_not_used(commons: Path, victim: int, command: tuple[str, ...]) -> None:
     """Mallory's file above the working directory: every command says that it is not used, whose it is, and how to use it."""
     trap = home(commons, MALLORY)
@@ -129,7 +133,7 @@ def test_nobody_else_can_read_write_or_reach_anything_of_it(bobs: Path, commons:
     pulled = run_as(BOB, "pull", "--group", "g", "--from", "start", "--state-dir", bobs, cwd=commons)
     assert "a.json" in pulled.stdout
     found = [bobs, *bobs.rglob("*")]
-    assert {path.name for path in found} >= {"index.db", "groups.db", "settings.json", "plan.json", "service.lock", "extract.sock"}
+    assert {path.name for path in found} >= {"index.db", "groups.db", "settings.json", "service.lock", "extract.sock"}
     for path in found:
         state = path.lstat()
         assert (state.st_uid, stat.S_IMODE(state.st_mode) & 0o077) == (BOB, 0) or path.suffix in (".gitignore",), path
@@ -170,6 +174,73 @@ def test_another_users_service_is_said_to_be_anothers(bobs: Path, commons: Path,
     assert done.returncode == 2, done.stderr
     assert f"user {BOB}" in done.stderr and "no service runs" not in done.stderr
     assert run_as(BOB, "status", "--state-dir", bobs, cwd=commons).returncode == 0
+
+
+@pytest.fixture
+def daemon(commons: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """A process of root's that has nothing to do with us, and keeps its pid file locked, as daemons do."""
+    code = """
+import fcntl, os, sys, time
+file = open(sys.argv[1], "w")
+fcntl.flock(file, fcntl.LOCK_EX)
+print(os.getpid(), 1, file=file, flush=True)
+print("locked", flush=True)
+time.sleep(600)
+"""
+    command = [sys.executable, "-c", code, commons / "daemon.pid"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None and process.stdout.readline() == b"locked\n"
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+#: What Mallory puts in the place of the lock of a service: (name, how it is made of a path and the daemon's pid file).
+PLANTED = {
+    "a link to a daemon's pid file": lambda path, pid_file: path.symlink_to(pid_file),
+    "another name of it": lambda path, pid_file: path.hardlink_to(pid_file),
+    "a FIFO": lambda path, pid_file: os.mkfifo(path),
+    "a device": lambda path, pid_file: path.symlink_to("/dev/zero"),
+    "its content": lambda path, pid_file: path.write_bytes(pid_file.read_bytes()),
+}
+
+
+@pytest.mark.parametrize("command", [("down",), ("status",), ("up", "--detach", ".")], ids=" ".join)
+@pytest.mark.parametrize("planted", PLANTED)
+@pytest.mark.parametrize("owner", [MALLORY, 0], ids=["mallorys", "roots_that_was_open"])
+def test_a_planted_lock_makes_root_signal_nobody(
+    commons: Path, daemon: subprocess.Popen[bytes], command: tuple[str, ...], planted: str, owner: int
+) -> None:
+    """Named by --state-dir, a directory of Mallory's, or one of root's that was once open to all, is refused or is no service;
+    nothing is waited for, and the daemon lives."""
+    place = give(owner, commons / "planted")
+    for name in ("locks", "run", "logs"):
+        give(owner, place / name, mode=0o777)
+    lock = place / "locks" / "service.lock"
+    PLANTED[planted](lock, commons / "daemon.pid")
+    os.chown(lock, owner, owner, follow_symlinks=False)
+    tree = give(0, commons / "tree")
+    done = run_as(0, *command, "--state-dir", place, cwd=tree, HOME=str(commons))
+    assert daemon.poll() is None
+    assert done.returncode in (2, 3, 4), done.stderr
+    assert (commons / "daemon.pid").read_text().split()[0] == str(daemon.pid)
+
+
+def test_links_in_a_directory_that_was_open_are_not_written_through(commons: Path) -> None:
+    """Root's state directory was 0777 for a while: what Mallory left there makes root change nothing elsewhere."""
+    victim = give(0, commons / "victim", "precious", mode=0o644)
+    elsewhere = give(0, commons / "elsewhere", mode=0o755)
+    tree = give(0, commons / "tree")
+    place = give(0, commons / "s", mode=0o777)
+    for name in ("settings.json", "plan.json", "index.db", "groups.db", "supervisord.conf"):
+        (place / name).symlink_to(victim)
+    for name in ("logs", "run", "locks"):
+        (place / name).symlink_to(elsewhere)
+    done = run_as(0, "up", "--detach", "--state-dir", place, tree, cwd=commons)
+    assert done.returncode == 2, done.stderr
+    assert victim.read_text() == "precious" and stat.S_IMODE(victim.stat().st_mode) == 0o644
+    assert list(elsewhere.iterdir()) == [] and stat.S_IMODE(elsewhere.stat().st_mode) == 0o755
 
 
 def test_a_watch_keeps_its_state_to_itself(commons: Path) -> None:
