@@ -145,7 +145,9 @@ def merge(
     for name in absent:
         for about in (0, 1):
             row = known.pop((name, about), None)
-            if row is not None and row.kind != GONE:
+            if row is not None and row.kind == GONE and row.nlink > 1 and row.ino:
+                changes.linked[row.dev, row.ino] = row.nlink  # what hints at it now is done to the file by a descriptor
+            elif row is not None and row.kind != GONE:
                 _bury(changes, row, at, ticks)
     if complete:
         for row in known.values():

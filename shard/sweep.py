@@ -39,6 +39,12 @@ def sweep(territory: Territory) -> Steps:
     yield from look_at_links(territory, unwatched=True)
 
 
+def list_unlinked(territory: Territory) -> Steps:
+    """Lists the directories in which a name had a hint and is not there (`unlinked`)."""
+    for node in territory.unlinked.take():
+        yield from territory.look(node, None)
+
+
 def look_at_links(territory: Territory, *, unwatched: bool = False) -> Steps:
     """Looks at the links that lead to something else than at the last time; `unwatched`: only where their way has no watch."""
     for node, names in territory.links.changed(unwatched=unwatched):

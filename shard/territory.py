@@ -29,6 +29,7 @@ from shardwatch.shard.mounts import Mounts
 from shardwatch.shard.renames import Renames, births
 from shardwatch.shard.send import listings, looks
 from shardwatch.shard.tree import Node, Top
+from shardwatch.shard.unlinked import Unlinked
 
 Steps = Iterator[None]
 #: Links that a scan came upon: (directory, name).
@@ -80,7 +81,7 @@ class Territory:
         self.swept: dict[Node, int] = {}
         self.directories = 0
         self.files = 0
-        self.renames, self.early = Renames(), Early()
+        self.renames, self.early, self.unlinked = Renames(), Early(), Unlinked(told=not backend.lossy)
 
     @property
     def sweeps(self) -> bool:
@@ -386,9 +387,7 @@ class Territory:
         if not kept:
             return []
         at, coarse = self.wall_ns(), coarse_ns()
-        entries: list[Entry] = []
-        absent: list[bytes] = []
-        there: list[bytes] = []
+        entries, absent, there = list[Entry](), list[bytes](), list[bytes]()
         looked = sorted(kept)
         for name, entry in zip(looked, reader.names(path, looked, fd, coarse), strict=True):
             child = node.child(name)
@@ -406,6 +405,7 @@ class Territory:
                 absent.append(name)
             else:
                 entries.append(entry)
+        self.unlinked.looked(node, looked, absent)
         self._emit_looks(node, path, at, entries, absent, self.renames.births(node, fd, entries, looked))
         return self.unsure(node, there)
 

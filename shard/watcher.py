@@ -26,7 +26,7 @@ from shardwatch.shard.mounts import Mounts
 from shardwatch.shard.pace import RescanPace
 from shardwatch.shard.send import Stream
 from shardwatch.shard.settle import Settle
-from shardwatch.shard.sweep import look_at_links, retry_doubts, retry_links, sweep
+from shardwatch.shard.sweep import list_unlinked, look_at_links, retry_doubts, retry_links, sweep
 from shardwatch.shard.territory import Steps, Territory
 from shardwatch.shard.tree import Node
 from shardwatch.shard.verify import Verifier, confirm
@@ -48,6 +48,9 @@ _DOUBTS_TOLD: Final = 20
 _DIRECTORIES_MAX: Final = 50_000
 #: Jobs that are kept when the aggregator asks for more while there is no credit: it asks again with its next beat.
 _ASKED_MAX: Final = 1_000
+#: Shortest pause between listings of directories for names that are not there, and the least part of the time that is pause.
+_UNLINKED_NS: Final = 1_000_000_000
+_UNLINKED_PAUSE_FACTOR: Final = 20
 #: A sweep may cost at most this part of the time: the pause after it is that much longer than it took.
 _SWEEP_PAUSE_FACTOR: Final = 4
 
@@ -103,6 +106,8 @@ class Watcher:
         self._turn = 0
         self._retry_at = 0
         self._links_at = 0
+        self._listing_unlinked = False
+        self._unlinked_at = 0
         self._audit_at = 0
         self.pace = RescanPace()
         self.baseline_done = False
@@ -127,7 +132,7 @@ class Watcher:
         self._early.flush()
         for node in self._territory.swept:
             self._territory.swept[node] = 0
-        self._sweeping = self._retrying = False
+        self._sweeping = self._retrying = self._listing_unlinked = False
         self.pace.forget()
         for place in self._territory.places:
             self._queue_scan(place)
@@ -139,6 +144,7 @@ class Watcher:
         self._territory.links.translate(hints)
         self._settle.add(now, hints.names)
         self._territory.renames.add(hints.came)
+        self._territory.unlinked.left(hints.left)
         if self._verifier is not None:
             self._verifier.hinted(hints)
         for key, arrival in hints.directories.items():
@@ -228,6 +234,8 @@ class Watcher:
             times.append(self._retry_at)
         if self._territory.links.freed:
             times.append(self._links_at)
+        if self._territory.unlinked and not self._listing_unlinked:
+            times.append(self._unlinked_at)
         if self._backend.lossy:
             times.append(self._audit_at)
         others = (self.pace.next_due(), self._early.next_due())
@@ -323,8 +331,8 @@ class Watcher:
 
     @property
     def _following(self) -> bool:
-        """Whether a look that a hint led to, or the aggregator's question, is still to be made. A sync takes them over."""
-        return bool(self._directories or self._entered or self._found or self._looks or self._asked) or self.syncing
+        """Whether a look that a hint led to, or the aggregator's question, is still to be made. A sync makes a scan of them."""
+        return bool(self._directories or self._entered or self._found or self._looks or self._asked or self._scans)
 
     def check_again(self, path: bytes, after: bytes | None, upto: bytes | None) -> None:
         """The aggregator's rows of this range of names differ from what the verification saw."""
@@ -352,6 +360,9 @@ class Watcher:
         if self._territory.links.freed and now >= self._links_at:
             self._links_at = now + _DOUBT_RETRY_NS
             self._scans.append(retry_links(self._territory))
+        if self._territory.unlinked and not self._listing_unlinked and now >= self._unlinked_at:
+            self._listing_unlinked = True
+            self._scans.append(self._list_unlinked())
         if self._backend.lossy and now >= self._audit_at:
             self._audit_at = now + _AUDIT_NS
             if self.baseline_done:
@@ -410,6 +421,14 @@ class Watcher:
         self._retrying = False
         self._retry_at = self._clock() + _DOUBT_RETRY_NS
 
+    def _list_unlinked(self) -> Steps:
+        """Of directories with hints about names that are not there. Who writes to such a file all the time costs little."""
+        begun = self._clock()
+        yield from list_unlinked(self._territory)
+        self._listing_unlinked = False
+        now = self._clock()
+        self._unlinked_at = now + max(_UNLINKED_NS, _UNLINKED_PAUSE_FACTOR * (now - begun))
+
     def _sweep(self) -> Steps:
         begun = self._clock()
         yield from sweep(self._territory)
@@ -451,6 +470,7 @@ class Watcher:
         for node, some in names.items():
             yield from territory.look(node, some)
             yield
+        yield from list_unlinked(territory)
         for _ in sweep(territory) if territory.sweeps else ():
             if not self._syncing:
                 return  # nobody waits for it any more, and what is swept is swept again

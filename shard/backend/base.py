@@ -24,13 +24,15 @@ class Arrival(IntEnum):
 class Hints:
     """What a backend noticed since it was last asked. A hint says "look there", never what happened."""
 
-    __slots__ = ("came", "count", "directories", "names", "overflow", "selves")
+    __slots__ = ("came", "count", "directories", "left", "names", "overflow", "selves")
 
     def __init__(self) -> None:
         #: Names to look at, by directory.
         self.names: dict[Node, set[bytes]] = {}
         #: Those of them that came by a rename.
         self.came: dict[Node, set[bytes]] = {}
+        #: Those of them that were removed, or renamed to something else.
+        self.left: dict[Node, set[bytes]] = {}
         #: (directory, name) that is or was a directory -> how it came there.
         self.directories: dict[tuple[Node, bytes], Arrival] = {}
         #: Directories that were themselves deleted, moved or unmounted.

@@ -24,7 +24,6 @@ from shardwatch.shard.backend.calls import (
     IN_CREATE,
     IN_DELETE,
     IN_DELETE_SELF,
-    IN_EXCL_UNLINK,
     IN_IGNORED,
     IN_ISDIR,
     IN_MODIFY,
@@ -38,14 +37,17 @@ from shardwatch.shard.backend.calls import (
 from shardwatch.shard.backend.watches import Watches
 from shardwatch.shard.tree import Node, Waypoint
 
+#: Never IN_EXCL_UNLINK: what is written by a descriptor whose name was removed may have another name (`shard/unlinked.py`).
 #: Never IN_OPEN, IN_ACCESS, IN_CLOSE_NOWRITE: reading the tree would then be events.
 _MASK: Final = (
     IN_MODIFY | IN_ATTRIB | IN_CLOSE_WRITE | IN_MOVED_FROM | IN_MOVED_TO | IN_CREATE | IN_DELETE
-    | IN_DELETE_SELF | IN_MOVE_SELF | IN_ONLYDIR | IN_EXCL_UNLINK
+    | IN_DELETE_SELF | IN_MOVE_SELF | IN_ONLYDIR
 )  # fmt: skip
 #: Of a directory that only leads somewhere: whether it is still where it was.
 _MASK_SELF: Final = IN_DELETE_SELF | IN_MOVE_SELF | IN_ONLYDIR
-_SPECIAL: Final = IN_ISDIR | IN_MOVED_TO | IN_DELETE_SELF | IN_MOVE_SELF | IN_UNMOUNT | IN_Q_OVERFLOW | IN_IGNORED
+#: What names come or go by. Of directories everything is special.
+_NAMED: Final = IN_MOVED_TO | IN_DELETE | IN_MOVED_FROM
+_SPECIAL: Final = IN_ISDIR | _NAMED | IN_DELETE_SELF | IN_MOVE_SELF | IN_UNMOUNT | IN_Q_OVERFLOW | IN_IGNORED
 _HEAD: Final = struct.Struct("iI4xI").unpack_from
 
 _READ_BYTES: Final = 1 << 18
@@ -58,6 +60,9 @@ _STREAM_READS: Final = 6
 _STREAM_WINDOW_S: Final = 0.02
 #: Undecoded bytes kept at most; beyond it they are dropped and it is an overflow like the kernel's own.
 _BACKLOG_BYTES_MAX: Final = 64 << 20
+
+#: Names by watch, as the kernel pads them.
+_Padded = dict[int, set[bytes]]
 
 
 class InotifyBackend:
@@ -194,15 +199,21 @@ class InotifyBackend:
         except BlockingIOError:
             pass
         hints = Hints()
-        padded: dict[int, set[bytes]] = {}
+        padded, came, left = _Padded(), _Padded(), _Padded()
         while self._chunks:
             chunk = self._chunks.popleft()
-            self._decode(chunk, padded, hints)
+            self._decode(chunk, padded, came, left, hints)
             with self._reading:
                 self._backlog -= len(chunk)
         if self._lost:
             self._lost = False
             hints.overflow = True
+        for some, into in ((padded, hints.names), (came, hints.came), (left, hints.left)):
+            self._clean(some, into)
+        return hints
+
+    def _clean(self, padded: _Padded, into: dict[Node, set[bytes]]) -> None:
+        """Names by watch become names by directory; those of watches that are gone by now are dropped."""
         for wd, names in padded.items():
             node = self._nodes.get(wd)
             if node is None:
@@ -211,10 +222,9 @@ class InotifyBackend:
             clean.discard(b"")
             if clean:
                 for place in (node, *self._twins.get(wd, ())):
-                    hints.names.setdefault(place, set()).update(clean)
-        return hints
+                    into.setdefault(place, set()).update(clean)
 
-    def _decode(self, chunk: bytes, padded: dict[int, set[bytes]], hints: Hints) -> None:
+    def _decode(self, chunk: bytes, padded: _Padded, came: _Padded, left: _Padded, hints: Hints) -> None:
         adders = {wd: names.add for wd, names in padded.items()}
         head = _HEAD
         at, end, count = 0, len(chunk), 0
@@ -226,8 +236,11 @@ class InotifyBackend:
             count += 1
             name = chunk[begin:at]
             if mask & _SPECIAL:
-                self._special(wd, mask, name.rstrip(b"\0"), hints)
-            elif wd != last_wd or name != last_name:
+                if mask & IN_ISDIR or not mask & _NAMED:
+                    self._special(wd, mask, name.rstrip(b"\0"), hints)
+                    continue
+                (came if mask & IN_MOVED_TO else left).setdefault(wd, set()).add(name)
+            if wd != last_wd or name != last_name:
                 last_wd, last_name = wd, name
                 add = adders.get(wd)
                 if add is None:
@@ -250,11 +263,6 @@ class InotifyBackend:
             self._twins.pop(wd, None)
             for place in places:
                 place.wd = -1
-        elif name and not mask & IN_ISDIR:
-            for place in places:
-                hints.names.setdefault(place, set()).add(name)
-                hints.came.setdefault(place, set()).add(name)
-            return
         elif name:
             arrival = Arrival.RENAMED if mask & IN_MOVED_TO else Arrival.MADE if mask & IN_CREATE else Arrival.NONE
             for place in places:

@@ -149,6 +149,25 @@ def test_a_large_directory_is_looked_at_in_parts(tmp_path: Path) -> None:
         assert engine.difference() == ({}, {})
 
 
+def test_many_findings_come_in_turns(tmp_path: Path) -> None:
+    """More ranges differ than are asked for at once: all are found in the end."""
+    for number in range(150):
+        path = tmp_path / "tree" / f"{number:03}" / "f.json"
+        path.parent.mkdir(parents=True)
+        path.touch()
+    with contextlib.closing(Engine(tmp_path, {"": "s0"}, settle_ms=50, verify_s=20)) as engine:
+        engine.until_quiet()
+        engine.index.begin()
+        assert engine.index._db.execute("UPDATE entry SET size = 7 WHERE directory = 0").rowcount == 150
+        engine.index.commit()
+        for _ in range(10):
+            passes(engine)
+            if engine.receiver.verification.findings["s0"] == 150:
+                break
+        assert engine.receiver.verification.findings["s0"] == 150
+        assert engine.difference() == ({}, {})
+
+
 def test_changes_under_way_are_no_findings(tmp_path: Path) -> None:
     """Files are written, renamed, changed in mode and removed while passes are made: every change has its hint."""
     for name in ("d/e", "f"):
