@@ -35,7 +35,7 @@ from shardwatch.shard.contract.layout import Layout
 from shardwatch.shard.contract.life import die_with_parent, identity, service_id
 from shardwatch.shard.contract.limits import BEAT_S, SILENT_S, next_beat
 from shardwatch.shard.contract.log import Sparse, open_log
-from shardwatch.shard.contract.planfile import Plan, read_plan
+from shardwatch.shard.contract.planfile import Plan, PlanFile
 from shardwatch.shard.contract.settings import Settings, read_settings
 from shardwatch.shard.contract.shown import cut, shown
 from shardwatch.shard.contract.slack import Slack, give_back
@@ -80,7 +80,8 @@ class Aggregator:
             # Before any row is written: a row that changes notes which groups hold it.
             registry = Registry(self._index, self._store, settings, time.monotonic(), time.time)
             fit(self._index, settings, notes)
-            self._receiver = Receiver(self._index, lambda: _plan(layout.plan), service=service_id())
+            plan_file = PlanFile(layout.plan)
+            self._receiver = Receiver(self._index, lambda: _plan(plan_file), service=service_id())
             self._index.commit()
             self._engine = Engine(self._index, self._receiver, settings, notes)
             self._server = Server(self._index, registry, self._engine, settings)
@@ -243,12 +244,12 @@ class Aggregator:
                 database.abandon()
 
 
-def _plan(path: Path) -> Plan | None:
+def _plan(file: PlanFile) -> Plan | None:
     """The plan on disk. A damaged one counts as none: the coordinator writes another at its next start."""
     try:
-        return read_plan(path)
+        return file.read()
     except msgspec.MsgspecError as error:
-        _damaged_plan.warning(f"{path} can't be read: {error}")
+        _damaged_plan.warning(f"plan.json can't be read: {error}")
         return None
 
 

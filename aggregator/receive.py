@@ -71,7 +71,7 @@ class Receiver:
     """Applies frames to the index and keeps what has to be answered.
 
     Args:
-        read_plan: gives the plan on disk, or None; called when a frame names a generation that is not known yet.
+        read_plan: gives the plan on disk, or None; called for each frame of another generation than the plan's.
         service: which running service this is; frames of any other are refused.
     """
 
@@ -102,9 +102,12 @@ class Receiver:
     # -- plan
 
     def reload_plan(self) -> bool:
-        """Takes over the plan on disk where it is newer. Returns whether it was."""
+        """Takes over the plan on disk where it is another. Returns whether it was.
+
+        What is on disk counts, also where its generation is lower: the plan before may have been removed, or another put back.
+        """
         plan = self._read_plan()
-        if plan is None or (self.plan is not None and plan.generation <= self.plan.generation):
+        if plan is None or (self.plan is not None and plan.generation == self.plan.generation):
             return False
         self.plan = plan
         self._owners = Owners(plan.anchors)
@@ -164,7 +167,7 @@ class Receiver:
         if message.service != self._service:
             self.foreign += 1
             return None
-        if self.plan is None or message.generation > self.plan.generation:
+        if self.plan is None or message.generation != self.plan.generation:
             self.reload_plan()
         stream = self.streams.get(message.shard)
         self.foreign += stream is None

@@ -33,7 +33,7 @@ from shardwatch.shard.contract.limits import (
     next_beat,
 )
 from shardwatch.shard.contract.log import Sparse, open_log
-from shardwatch.shard.contract.planfile import Anchor, Plan, read_plan
+from shardwatch.shard.contract.planfile import Anchor, Plan, PlanFile
 from shardwatch.shard.contract.scope import scope_of
 from shardwatch.shard.contract.settings import Settings, read_settings
 from shardwatch.shard.contract.slack import Slack, give_back
@@ -91,8 +91,11 @@ def open_backend(names: set[str], watches_max: int) -> tuple[Backend, Callable[[
 class ShardProcess:
     """Owns the sockets, the lock and the loop. `stand_in`: it sweeps for a while in the place of a watcher that crashes."""
 
-    def __init__(self, shard: str, layout: Layout, settings: Settings, plan: Plan, stand_in: StandIn | None = None) -> None:
+    def __init__(
+        self, shard: str, layout: Layout, settings: Settings, plan: Plan, plan_file: PlanFile, stand_in: StandIn | None = None
+    ) -> None:
         self.shard = shard
+        self._plan_file = plan_file
         anchors = plan.of(shard)
         if stand_in is not None:
             anchors = [msgspec.structs.replace(anchor, backend="polling") for anchor in anchors]
@@ -293,6 +296,9 @@ class ShardProcess:
 
     def _beat(self, now: int) -> None:
         self._beat_at = next_beat(now, int(BEAT_S * 1e9))
+        if self._plan_file.is_past(self._generation):
+            log.warning("there is another plan than the one that this shard serves: leaving, to be started with it")
+            self._stopping = True
         territory, watcher = self._territory, self._watcher
         beat = Beat(
             version=WIRE_VERSION,
@@ -401,11 +407,12 @@ def main(argv: list[str] | None = None) -> int:
     try:
         inherited.settle_service()  # many descriptors: a scan holds one for each level
         settings = read_settings(layout.settings)
-        plan = read_plan(layout.plan)
+        plan_file = PlanFile(layout.plan)
+        plan = plan_file.read()
         if plan is None:
             raise UsageError("there is no plan yet", hint="the coordinator writes it; it will be tried again", retryable=True)
         stand_in = asked_to_stand_in()
-        process = ShardProcess(options.shard, layout, settings, plan, stand_in)
+        process = ShardProcess(options.shard, layout, settings, plan, plan_file, stand_in)
     except (ShardwatchError, OSError) as error:
         log.error("%s", error)
         print(f"shardwatch-shard: error: {error}", file=sys.stderr)

@@ -7,6 +7,7 @@ meanwhile is noted in the plan. It owns no tree, no index and no socket: killed 
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import os
 import select
@@ -23,9 +24,9 @@ import msgspec
 from shardwatch.shard.contract import inherited
 from shardwatch.shard.contract.errors import ShardwatchError, UsageError
 from shardwatch.shard.contract.layout import Layout
-from shardwatch.shard.contract.life import Lock, Pulse, die_with_parent
+from shardwatch.shard.contract.life import Lock, Pulse, die_with_parent, identity
 from shardwatch.shard.contract.limits import BEAT_S, PULSE_S, next_beat
-from shardwatch.shard.contract.planfile import Plan, read_plan
+from shardwatch.shard.contract.planfile import Plan, read_plan, write_plan
 from shardwatch.shard.contract.settings import Settings, read_settings
 from shardwatch.supervisor.control import supervisord
 from shardwatch.supervisor.homes import note_mounts
@@ -90,6 +91,10 @@ def run(layout: Layout) -> int:
             if said != str(error):
                 said = str(error)
                 print(f"supervisord does not answer: {said}", flush=True)
+        if identity(layout.plan) is None:
+            print(f"{layout.plan} was removed while the service runs, by a cleaner perhaps: it is written again", flush=True)
+            with contextlib.suppress(OSError):  # the next time comes
+                write_plan(layout.plan, plan)
         plan = note_mounts(layout, plan, settings.roots)
         if _told_to_leave(pulse, RECONCILE_S if not said else BEAT_S):
             return 0

@@ -87,13 +87,13 @@ def _doubt(state: StateDirectory, name: str, holder: Holder, lock: tuple[int, in
     try:
         if proc.stat().st_uid != os.geteuid():
             return f"{process} is another user's"
-        if started(holder.pid) != holder.started:
-            return f"{process} was started at another time than the file says"
         if not _PROGRAMS.intersection((proc / "cmdline").read_bytes().split(b"\0")):
             return f"{process} is no program of shardwatch"
         at = os.stat(proc / "cwd")
         if (at.st_dev, at.st_ino) != state.identity:
             return f"{process} serves another directory"
+        if started(holder.pid) != holder.started:
+            return f"{process} was started at another time than the file says"
         if not _has_open(proc, lock):
             return f"{process} does not have it open"
     except OSError as error:

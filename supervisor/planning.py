@@ -5,20 +5,25 @@ A kept plan keeps its generation, so that a restarted service needs no new basel
 
 from __future__ import annotations
 
+import secrets
 import sys
-import time
 from collections.abc import Callable, Sequence
+from typing import Final
 
 import msgspec
 
 from shardwatch.shard.contract.filter import Filter
 from shardwatch.shard.contract.layout import Layout
+from shardwatch.shard.contract.life import new_epoch
 from shardwatch.shard.contract.mounts import read_mounts
 from shardwatch.shard.contract.planfile import Anchor, Plan, read_plan, write_plan
 from shardwatch.shard.contract.settings import Settings
 from shardwatch.supervisor.homes import note_mounts, planned_homes
 from shardwatch.supervisor.limits import budget, filesystem, held_by, read_inotify_limits
 from shardwatch.supervisor.plan import make_plan, plan_key, tree_look
+
+#: How far apart two plans that follow the same one are, by chance.
+_GENERATIONS_APART: Final = 1 << 20
 
 BackendOf = Callable[[bytes], str]
 
@@ -53,12 +58,19 @@ def same_owners(old: Plan | None, new: Plan) -> bool:
 
 
 def kept_plan(layout: Layout) -> tuple[Plan | None, int]:
-    """The plan on disk, and the generation that a new one must exceed. A damaged plan counts as none."""
+    """The plan on disk, and the generation of the next one. A damaged plan counts as none.
+
+    A generation is never given twice within one boot, whatever became of plan.json: it is at least the clock since the boot. An
+    older plan that was put back may be of a boot that was longer; then it is chance that keeps its successors apart.
+    """
     try:
         plan = read_plan(layout.plan)
     except msgspec.DecodeError:
-        return None, int(time.time())  # above any generation that was reached one by one
-    return plan, plan.generation if plan is not None else 0
+        plan = None
+    generation = new_epoch()
+    if plan is not None and plan.generation >= generation:
+        generation = plan.generation + 1 + secrets.randbelow(_GENERATIONS_APART)
+    return plan, generation
 
 
 def settle_plan(layout: Layout, settings: Settings, own_pids: Callable[[], Sequence[int]] = tuple) -> Plan:
@@ -88,7 +100,7 @@ def settle_plan(layout: Layout, settings: Settings, own_pids: Callable[[], Seque
             own_instances=sum(instances for instances, _ in own),
             own_watches=sum(watches for _, watches in own),
         ),
-        generation=generation + 1,
+        generation=generation,
         key=key,
         backend=backend,
         glance=True,

@@ -86,9 +86,10 @@ class Lock:
 def holder_of(fd: int) -> Holder | None:
     """What the lock file open at `fd` says; None where it says nothing that can be understood."""
     fields = os.pread(fd, 64, 0).split()
-    if not 1 <= len(fields) <= 2 or not all(field.isdigit() for field in fields):
+    if not 1 <= len(fields) <= 2 or not all(field.isdigit() and len(field) < 20 for field in fields):
         return None
-    return Holder(int(fields[0]), int(fields[1]) if len(fields) == 2 else 0)
+    pid = int(fields[0])
+    return Holder(pid, int(fields[1]) if len(fields) == 2 else 0) if 0 < pid < 1 << 31 else None
 
 
 def started(pid: int) -> int:

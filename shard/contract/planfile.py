@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from pathlib import Path
 
 import msgspec
 
+from shardwatch.shard.contract.errors import UsageError
 from shardwatch.shard.contract.paths import Nearest
 from shardwatch.shard.contract.state import read_private, write_private
 
@@ -27,7 +29,7 @@ class Anchor(msgspec.Struct, frozen=True):
 
 
 class Plan(msgspec.Struct, frozen=True):
-    """All anchors of one generation. The generation grows with every change of the plan."""
+    """All anchors of one generation. Each plan has a generation of its own (`supervisor.planning.kept_plan`)."""
 
     generation: int
     anchors: tuple[Anchor, ...]
@@ -88,3 +90,33 @@ def read_plan(path: Path) -> Plan | None:
 
 def write_plan(path: Path, plan: Plan) -> None:
     write_private(path, msgspec.json.format(msgspec.json.encode(plan), indent=1))
+
+
+class PlanFile:
+    """The plan on disk for who asks again and again: a stat, and it is read where the file is another than the last time."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._stamp: tuple[int, int] | None = None
+        self._plan: Plan | None = None
+
+    def read(self) -> Plan | None:
+        """The plan, or None where there is none. Raises what `read_plan` raises, and then reads again the next time."""
+        try:
+            found = os.stat(self._path)
+        except FileNotFoundError:
+            self._stamp, self._plan = None, None
+            return None
+        if self._stamp != (found.st_ino, found.st_mtime_ns):
+            self._stamp = None
+            self._plan = read_plan(self._path)
+            self._stamp = found.st_ino, found.st_mtime_ns
+        return self._plan
+
+    def is_past(self, generation: int) -> bool:
+        """Whether there is a plan of another generation. One that can't be read is none."""
+        try:
+            plan = self.read()
+        except (OSError, msgspec.MsgspecError, UsageError):
+            return False
+        return plan is not None and plan.generation != generation

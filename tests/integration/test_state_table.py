@@ -310,4 +310,3 @@ def test_the_documented_table_is_this_one() -> None:
         assert said.get(f"`{what}` removed") == [words[outcome]] * 2, what
     for situation, (after_stop, after_kill, _) in SITUATIONS.items():
         assert said.get(situation) == [words[after_stop], words[after_kill]], situation
-

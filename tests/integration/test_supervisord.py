@@ -534,7 +534,6 @@ def test_coordinator_runs_the_plan(place: Path) -> None:
         eventually(lambda: any(name not in ("aggregator", "coordinator") for name in ground.states()))
         plan = read_plan(ground.layout.plan)
         assert plan is not None
-        assert plan.generation == 1
         for shard in plan.shards():
             ground.wait_pid(shard)
         ground.add("stranger")
@@ -543,7 +542,7 @@ def test_coordinator_runs_the_plan(place: Path) -> None:
         deliver(old, signal.SIGKILL)
         eventually(lambda: "stranger" not in ground.states())
         assert service.stop(ground.layout)
-        assert "plan 1:" in ground.layout.log("coordinator").read_text()
+        assert f"plan {plan.generation}:" in ground.layout.log("coordinator").read_text()
         prepared = ground.prepare()
         assert prepared.resumed
         assert prepared.notes == ()
@@ -554,7 +553,7 @@ def test_coordinator_runs_the_plan(place: Path) -> None:
         ground.settings = msgspec.structs.replace(ground.settings, include=("*.x",))
         ground.prepare()
         ground.start()
-        eventually(lambda: (now := read_plan(ground.layout.plan)) is not None and now.generation == 2)
+        eventually(lambda: (now := read_plan(ground.layout.plan)) is not None and now.generation > plan.generation)
     finally:
         ground.close()
 

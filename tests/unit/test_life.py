@@ -37,7 +37,7 @@ def test_every_epoch_is_higher(tmp_path: Path) -> None:
     assert epochs[2] < lives[0] < lives[1] < lives[2]
 
 
-@pytest.mark.parametrize("content", [b"", b"nonsense", b"12 many\n", b"1 2 3\n", b"-5", b"\xff" * 64])
+@pytest.mark.parametrize("content", [b"", b"nonsense", b"12 many\n", b"1 2 3\n", b"-5", b"0 1", b"9" * 30, b"\xff" * 64])
 def test_a_damaged_lock_file_begins_anew(tmp_path: Path, content: bytes) -> None:
     """The lock is what counts; what the file says is never gone on from."""
     path = tmp_path / "x.lock"

@@ -7,7 +7,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from shardwatch.shard.contract.planfile import Anchor, Owners, Plan, read_plan, write_plan
+from shardwatch.shard.contract.planfile import Anchor, Owners, Plan, PlanFile, read_plan, write_plan
+from shardwatch.shard.contract.state import write_private
 
 
 def anchor(path: bytes, shard: str = "s0") -> Anchor:
@@ -67,3 +68,25 @@ def test_no_plan_is_none_and_a_damaged_one_an_error(tmp_path: Path) -> None:
     (tmp_path / "plan.json").write_text("{}")
     with pytest.raises(msgspec.ValidationError):
         read_plan(tmp_path / "plan.json")
+
+
+def test_another_plan_on_disk_is_noticed(tmp_path: Path) -> None:
+    """By whoever runs with the one before; what is removed, damaged or written again with its generation is none."""
+    path = tmp_path / "plan.json"
+    file = PlanFile(path)
+    assert file.read() is None
+    write_plan(path, Plan(7, ()))
+    assert file.read() == Plan(7, ())
+    assert file.read() is file.read(), "it is read once"
+    assert not file.is_past(7)
+    path.unlink()
+    assert not file.is_past(7)
+    write_plan(path, Plan(7, (), "the same, with mounts noted"))
+    assert not file.is_past(7)
+    write_private(path, b"{")
+    assert not file.is_past(7)
+    with pytest.raises(msgspec.DecodeError):
+        file.read()
+    write_plan(path, Plan(3, ()))
+    assert file.is_past(7), "a lower one too"
+    assert not file.is_past(3)

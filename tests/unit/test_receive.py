@@ -227,6 +227,17 @@ def test_an_anchor_that_is_gone_goes_up_to_other_anchors(line: Line) -> None:
     assert line.paths() == []
 
 
+def test_a_plan_of_a_lower_generation_is_taken_over(line: Line) -> None:
+    """Where plan.json was removed, or an older one put back: what is on disk counts, from the first frame that names it."""
+    line.anchors(s0=[R, b"/r/a"])
+    assert line.receiver.reload_plan()
+    line.plan = Plan(1, (Anchor(R, "s1", R),))
+    line.frame("s1", listing(R, b"f"), epoch=2, generation=1)
+    line.commit()
+    assert line.paths() == [b"/r/f"]
+    assert not line.receiver.reload_plan()
+
+
 def test_a_new_plan_is_taken_over_when_a_frame_names_it(line: Line) -> None:
     """PROTOCOL 16: the new owner's words count from then on, the former's do not."""
     line.frame("s1", listing(b"/r/a", b"f"))
