@@ -13,6 +13,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
+from shardwatch.shard.contract.causes import CANTOPEN, IOERR, READONLY, STATE, Cause, cause, database_cause
+
 #: Steps of SQLite's machine between two calls of `on_progress`.
 _STEPS: Final = 100_000
 
@@ -45,21 +47,38 @@ def refusal(error: sqlite3.Error | OSError, state_dir: Path) -> Refusal:
         return Refusal(f"{where} is gone", "start the service again; groups and index begin anew")
     if isinstance(error, MovedError):
         return Refusal(str(error), "nothing: it is opened anew")
-    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
-    full = code == sqlite3.SQLITE_FULL or (isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT))
-    if full or _no_room(state_dir):
-        return Refusal(f"the disk of {where} is full", "free some space there; the service then goes on by itself")
-    if code == sqlite3.SQLITE_READONLY or not os.access(state_dir, os.W_OK):
-        return Refusal(f"{where} can't be written", "make it writable; the service then goes on by itself")
-    return Refusal(f"the databases in {where} can't be used: {error}", "see to that disk; the service then goes on by itself")
+    why = cause(error, STATE) if isinstance(error, OSError) else database_cause(getattr(error, "sqlite_errorcode", 0), str(error))
+    if why in _VAGUE:
+        why = _why_not_writable(state_dir) or why
+    remedy = why.remedy if why.remedy.startswith("nothing") else f"{why.remedy}; the service then goes on by itself"
+    if why == _FULL:
+        return Refusal(f"the disk of {where} is full", remedy)
+    return Refusal(f"{where} can't be {'written' if why in _UNWRITABLE else 'used'}: {why.what}", remedy)
 
 
-def _no_room(state_dir: Path) -> bool:
-    """SQLite says "disk I/O error" of some writes for which there is no room."""
+def _state(number: int) -> Cause:
+    return cause(OSError(number, ""), STATE)
+
+
+_FULL: Final = _state(errno.ENOSPC)
+#: SQLite says "disk I/O error" of some writes for which there is no room, and "can't be written" without saying why.
+_VAGUE: Final = (database_cause(IOERR, ""), database_cause(READONLY, ""), database_cause(CANTOPEN, ""))
+_UNWRITABLE: Final = (
+    *map(_state, (errno.EROFS, errno.EACCES, errno.EPERM, errno.EDQUOT, errno.EFBIG)), database_cause(READONLY, ""),
+)  # fmt: skip
+
+
+def _why_not_writable(state_dir: Path) -> Cause | None:
+    """What the directory itself says; None: it can be written."""
     try:
-        return os.statvfs(state_dir).f_bavail == 0
-    except OSError:
-        return False
+        found = os.statvfs(state_dir)
+    except OSError as error:
+        return cause(error, STATE)
+    if found.f_bavail == 0:
+        return _FULL
+    if found.f_flag & os.ST_RDONLY:
+        return _state(errno.EROFS)
+    return None if os.access(state_dir, os.W_OK) else _state(errno.EACCES)
 
 
 @contextlib.contextmanager

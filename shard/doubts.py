@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
+from shardwatch.shard.contract.causes import READ, WATCH, cause
 from shardwatch.shard.contract.limits import LINKED_MAX, PATH_BYTES_MAX, WAYS_MAX
 from shardwatch.shard.contract.planfile import Anchor
 from shardwatch.shard.contract.wire import Doubt
@@ -59,7 +61,7 @@ class Unreadable:
     name: bytes
     reason: str
     state: str = "unreadable"
-    remedy: str = "give the service's user read and execute permission on it"
+    remedy: str = ""
 
 
 class Doubts:
@@ -81,7 +83,14 @@ class Doubts:
         return len(self._unreadable)
 
     def add(self, path: bytes, place: Place, parent: Node | None, name: bytes, error: OSError) -> None:
-        self._unreadable[path] = Unreadable(place, parent, name, error.strerror or str(error))
+        why = cause(error, READ)
+        self._unreadable[path] = Unreadable(place, parent, name, why.what, remedy=why.remedy)
+
+    def no_watch(self, error: OSError) -> None:
+        """Directories are swept from now on, since the backend has no room for another watch, or can have none at all."""
+        said = error.strerror or ""
+        # The kernel's words for want of a watch speak of disks; a backend may have a reason of its own.
+        self.no_room = cause(error, WATCH).what if said in ("", os.strerror(error.errno or 0)) else said
 
     def add_unmounted(self, place: Place) -> None:
         reason = "its filesystem is not mounted"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import errno
 import logging
 import os
 import re
@@ -20,6 +21,8 @@ import zmq
 
 from shardwatch.shard.backend.base import Backend
 from shardwatch.shard.contract import inherited
+from shardwatch.shard.contract.allowance import INSTANCES, WATCHES, allowance
+from shardwatch.shard.contract.causes import WATCH, cause
 from shardwatch.shard.contract.errors import ShardwatchError, UsageError, WireError
 from shardwatch.shard.contract.layout import Layout
 from shardwatch.shard.contract.life import Lock, Pulse, die_with_parent, new_epoch, service_id
@@ -79,13 +82,19 @@ def open_backend(names: set[str], watches_max: int) -> tuple[Backend, Callable[[
         return SweepingBackend("polling"), _more_watches
     from shardwatch.shard.backend.inotify import InotifyBackend
 
+    if not os.path.exists("/proc/self/fd"):  # what is open is watched by its path there
+        from shardwatch.shard.backend.sweeping import SweepingBackend
+
+        reason = cause(OSError(errno.ENOENT, ""), WATCH).what
+        log.error("%s: sweeping instead", reason)
+        return SweepingBackend(reason), _mount_proc
     try:
         return InotifyBackend(watches_max=watches_max), _more_watches
     except OSError as error:
         from shardwatch.shard.backend.sweeping import SweepingBackend
 
         log.error("inotify: %s; sweeping instead", error)
-        return SweepingBackend(f"no inotify instance is left: {error.strerror}"), _more_instances
+        return SweepingBackend(cause(error, WATCH).what), _more_instances
 
 
 class ShardProcess:
@@ -377,20 +386,24 @@ def _why(stand_in: StandIn, shard: str) -> tuple[str, str]:
 
 def _more_watches(directories: int) -> str:
     """Room for these directories, for others' growth and for the reserve that the plan leaves."""
-    return _raise("max_user_watches", lambda allowed: int((allowed + directories) / (1 - LIMIT_RESERVE)), 65_536)
+    return _raise(WATCHES, lambda allowed: int((allowed + directories) / (1 - LIMIT_RESERVE)), 65_536)
 
 
 def _more_instances(directories: int) -> str:
-    return _raise("max_user_instances", lambda allowed: allowed * 2, 128)
+    return _raise(INSTANCES, lambda allowed: allowed * 2, 128)
 
 
-def _raise(limit: str, wanted: Callable[[int], int], step: int) -> str:
-    try:
-        allowed = int(Path(f"/proc/sys/fs/inotify/{limit}").read_text())
-    except (OSError, ValueError):
+def _raise(what: str, wanted: Callable[[int], int], step: int) -> str:
+    allowed = allowance(what)
+    if not allowed.value:
         return ""
-    value = -(-max(wanted(allowed), allowed + 1) // step) * step
-    return f"sudo sysctl -w fs.inotify.{limit}={value} (and in /etc/sysctl.d to keep it), then restart the service"
+    value = -(-max(wanted(allowed.value), allowed.value + 1) // step) * step
+    keep = "and in /etc/sysctl.d to keep it" if allowed.sysctl.startswith("fs.") else "in this container's user namespace"
+    return f"sudo sysctl -w {allowed.sysctl}={value} ({keep}), then restart the service"
+
+
+def _mount_proc(directories: int) -> str:
+    return cause(OSError(errno.ENOENT, ""), WATCH).remedy
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -287,7 +287,7 @@ class Territory:
         except OSError as error:
             if error.errno not in _NO_ROOM:
                 raise
-            self.doubts.no_room = error.strerror or os.strerror(error.errno or 0)
+            self.doubts.no_watch(error)
             self.swept.setdefault(node, 0)
             return
         self.swept.pop(node, None)

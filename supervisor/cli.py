@@ -14,6 +14,7 @@ from importlib import import_module
 from typing import NoReturn
 
 from shardwatch.shard.contract import inherited
+from shardwatch.shard.contract.causes import cause
 from shardwatch.shard.contract.errors import ShardwatchError, UsageError
 from shardwatch.shard.contract.shown import cut
 from shardwatch.supervisor import streams
@@ -146,8 +147,9 @@ def complain(message: str) -> None:
 def _os_error(error: OSError) -> str:
     name = error.filename if error.filename is not None else ""
     path = os.fsdecode(name) if isinstance(name, (str, bytes)) else str(name)
-    reason = error.strerror or str(error) or type(error).__name__
-    return f"{path}: {reason}" if path else reason
+    why = cause(error)
+    said = f"{path}: {why.what}" if path else why.what
+    return f"{said} ({why.remedy})" if why.remedy else said
 
 
 def _version() -> str:

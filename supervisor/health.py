@@ -233,7 +233,7 @@ def _level_of(doubt: Row) -> Level:
 #: How a state reads in a line, where it is not itself the word.
 _STATES: Final = {"stand-in": "swept by a stand-in"}
 
-_SYSCTL = re.compile(r"(fs\.inotify\.\w+=)(\d+)")
+_SYSCTL = re.compile(r"((?:fs\.inotify|user)\.\w+=)(\d+)")
 
 
 def combined_remedy(remedies: Sequence[str]) -> str:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from shardwatch.shard.contract.allowance import INSTANCES, WATCHES, allowance
 from shardwatch.shard.contract.limits import LIMIT_RESERVE
 from shardwatch.shard.contract.mounts import holder, read_mounts
 from shardwatch.supervisor.plan import Budget
@@ -41,6 +42,9 @@ class InotifyLimits:
     instances_used: int
     #: Processes of this user whose descriptors can't be read: what they hold is not in the sums.
     unreadable: int = 0
+    #: The sysctls that say so: the machine's, or those of a user namespace that is allowed less.
+    watches_sysctl: str = "fs.inotify.max_user_watches"
+    instances_sysctl: str = "fs.inotify.max_user_instances"
 
     @property
     def available(self) -> bool:
@@ -70,14 +74,16 @@ def read_inotify_limits(uid: int | None = None, proc: Path = Path("/proc")) -> I
             unreadable += 1
         else:
             instances, watches = instances + held[0], watches + held[1]
-    knobs = proc / "sys/fs/inotify"
+    watches_allowed, instances_allowed = allowance(WATCHES, proc), allowance(INSTANCES, proc)
     return InotifyLimits(
-        watches=_number(knobs / "max_user_watches"),
-        instances=_number(knobs / "max_user_instances"),
-        queue=_number(knobs / "max_queued_events"),
+        watches=watches_allowed.value,
+        instances=instances_allowed.value,
+        queue=_number(proc / "sys/fs/inotify/max_queued_events"),
         watches_used=watches,
         instances_used=instances,
         unreadable=unreadable,
+        watches_sysctl=watches_allowed.sysctl,
+        instances_sysctl=instances_allowed.sysctl,
     )
 
 
@@ -96,13 +102,13 @@ def budget(limits: InotifyLimits, *, own_instances: int = 0, own_watches: int = 
 def watches_remedy(limits: InotifyLimits, needed: int) -> str:
     """The command that makes room for `needed` watches of ours beside what others hold, the reserve and some growth."""
     total = max((needed * 1.25 + limits.watches_used) / (1 - LIMIT_RESERVE), limits.watches + 1)
-    return f"sysctl -w fs.inotify.max_user_watches={_step(total, WATCHES_STEP)}"
+    return f"sysctl -w {limits.watches_sysctl}={_step(total, WATCHES_STEP)}"
 
 
 def instances_remedy(limits: InotifyLimits, needed: int) -> str:
     """The command that makes room for `needed` instances of ours: one for each shard."""
     total = max((needed + limits.instances_used) / (1 - LIMIT_RESERVE), limits.instances + 1)
-    return f"sysctl -w fs.inotify.max_user_instances={_step(total, INSTANCES_STEP)}"
+    return f"sysctl -w {limits.instances_sysctl}={_step(total, INSTANCES_STEP)}"
 
 
 def filesystem(path: bytes, proc: Path = Path("/proc")) -> tuple[str, bool]:

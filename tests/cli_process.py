@@ -64,10 +64,16 @@ class Command:
     """A command that runs on, its standard output and error read without blocking."""
 
     def __init__(
-        self, *arguments: str | bytes | Path, stdout: int = subprocess.PIPE, odd: Sequence[str] = (), **environ: str
+        self,
+        *arguments: str | bytes | Path,
+        stdout: int = subprocess.PIPE,
+        odd: Sequence[str] = (),
+        command: Sequence[str | bytes | Path] = (),
+        **environ: str,
     ) -> None:
+        """`command`: a whole command line in place of `arguments`, which ends in one of ours."""
         self.process = subprocess.Popen(
-            command_of(*arguments, odd=odd), stdin=subprocess.DEVNULL, stdout=stdout, stderr=subprocess.PIPE,
+            command or command_of(*arguments, odd=odd), stdin=subprocess.DEVNULL, stdout=stdout, stderr=subprocess.PIPE,
             env=environment(**environ),
         )  # fmt: skip
         self._buffer = b""

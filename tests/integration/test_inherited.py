@@ -73,6 +73,71 @@ def test_a_service_is_started_and_ended(root: Path, state_dir: Path, answer: str
     assert run("status", "--state-dir", state, check=False).returncode == 3
 
 
+def _in_a_namespace(kind: str, script: str, *command: str | bytes | Path) -> list[str | bytes | Path]:
+    """A command whose namespace the script has changed before: it ends with the command, and nobody else sees it."""
+    return ["unshare", *kind.split(), "sh", "-c", f'{script}; exec "$@"', "sh", *command]
+
+
+@pytest.mark.root
+@pytest.mark.needs("unshare")
+def test_the_limit_of_a_user_namespace_is_the_one_that_is_named(root: Path, state_dir: Path) -> None:
+    """Fewer watches than directories in a container: the rest is polled, every change comes, and its own sysctl is the remedy."""
+    for n in range(80):
+        (root / f"d{n}").mkdir()
+    command = command_of("watch", root, "--json", "--backend", "inotify", "--state-dir", state_dir / "s")
+    few = _in_a_namespace("--user --map-root-user", "echo 50 > /proc/sys/user/max_inotify_watches", *command)
+    with Command(command=few) as watch:
+        lines = watch.until(lambda line: line["type"] == "ready")
+        told = [line for line in lines if line["type"] == "status"]
+        assert any("user.max_inotify_watches=" in line["remedy"] for line in told), told
+        assert not any("fs.inotify.max_user_watches" in line["remedy"] or "disk" in line["message"] for line in told)
+        wanted = {str(root / f"d{n}" / "new.ast.json") for n in range(80)}
+        for path in wanted:
+            Path(path).write_text("{}")
+        while wanted:
+            line = watch.json(60)
+            wanted.discard(line.get("path", ""))
+        assert watch.end(signal.SIGTERM, 30) == 0
+
+
+@pytest.mark.root
+@pytest.mark.needs("unshare")
+def test_without_proc_everything_is_polled(root: Path, state_dir: Path) -> None:
+    """And the reason is /proc, not permissions."""
+    command = command_of("watch", root, "--json", "--state-dir", state_dir / "s")
+    bare = _in_a_namespace("--mount", "mount -t tmpfs sw-test /proc", *command)
+    with Command(command=bare) as watch:
+        lines = watch.until(lambda line: line["type"] == "ready")
+        assert lines[-1]["files"] == 1
+        (told,) = [line for line in lines if line["type"] == "status" and "/proc" in line["message"]]
+        assert "mount -t proc" in told["remedy"] and "permission" not in told["remedy"]
+        (root / "d" / "new.ast.json").write_text("{}")
+        assert watch.json(60)["path"] == str(root / "d" / "new.ast.json")
+        assert watch.end(signal.SIGTERM, 30) == 0
+
+
+@pytest.mark.root
+@pytest.mark.needs("unshare")
+def test_as_process_1_of_a_container(root: Path, state_dir: Path) -> None:
+    """`up` as pid 1, where orphans become its children: it reaps them, works, and ends by SIGTERM with all of its namespace."""
+    state = state_dir / "s"
+    orphan = "(sleep 0.2 & exec sleep 0.1) & exec \"$@\""
+    command = command_of("up", "--state-dir", state, root)
+    with Command(command=["unshare", "--pid", "--fork", "--mount-proc", "sh", "-c", orphan, "sh", *command]) as container:
+        eventually(lambda: run("sync", "--state-dir", state, check=False).returncode == 0, 60)
+        outer = container.process.pid
+        (inner,) = map(int, Path(f"/proc/{outer}/task/{outer}/children").read_text().split())
+        children = Path(f"/proc/{inner}/task/{inner}/children")
+
+        def zombies() -> list[str]:
+            stats = [Path(f"/proc/{pid}/stat").read_text() for pid in children.read_text().split()]
+            return [line for line in stats if line.rpartition(")")[2].split()[0] == "Z" or "(sleep)" in line]
+
+        eventually(lambda: not zombies(), 30)
+        deliver(inner, signal.SIGTERM)
+        assert container.end(timeout_s=30) == 0
+
+
 @pytest.mark.parametrize(
     ("odd", "words"),
     [(["nofile=100"], "100 descriptors may be open in a process here: a service needs 128 (ulimit -n 1024"),

@@ -122,7 +122,7 @@ def test_wrong_arguments_are_one_line_and_code_2(arguments: list[str], capsys: p
         (NotRunningError("no service", hint="start it"), 3, "no service (start it)"),
         (InUseError("in use"), 4, "in use"),
         (ServiceError("two\nlines"), 6, "two lines"),
-        (PermissionError(13, "Permission denied", b"/x/\xff"), 1, "/x/\N{REPLACEMENT CHARACTER}: Permission denied"),
+        (PermissionError(13, "Permission denied", b"/x/\xff"), 1, "/x/\N{REPLACEMENT CHARACTER}: permission denied (give "),
         (ZeroDivisionError("division by zero"), 70, "defect in shardwatch: ZeroDivisionError"),
     ],
 )
