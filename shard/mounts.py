@@ -44,6 +44,10 @@ class Mounts:
         found, self._changed = self._changed, set()
         return found
 
+    def points(self) -> set[bytes]:
+        """Where something is mounted, as of the last `changed`."""
+        return self._points
+
     def away(self, root: bytes, *, follow: bool = False) -> bool:
         """Whether what can be seen at this root says nothing of it, because its filesystem is not mounted.
 

@@ -22,6 +22,7 @@ from shardwatch.shard.contract.identity import RACY_NS_MAX
 from shardwatch.shard.contract.limits import ANCHOR_CHECK_S, PENDING_NAMES_MAX, next_beat
 from shardwatch.shard.contract.wire import Baseline, Synced, Verifying
 from shardwatch.shard.doubts import Place
+from shardwatch.shard.mounted_files import MountedFiles
 from shardwatch.shard.mounts import Mounts
 from shardwatch.shard.pace import RescanPace
 from shardwatch.shard.send import Stream
@@ -77,6 +78,7 @@ class Watcher:
         self._clock = clock
         self._poll_ns = poll_ns
         self._mounts = mounts
+        self._mounted_files = MountedFiles(territory)
         self._verifier = verifier
         #: Names to be looked at once more when their last look can't be racy any more.
         self._early: Settle[Node] = Settle(_EARLY_NS, _EARLY_NS)
@@ -350,6 +352,7 @@ class Watcher:
         if now >= self._check_at:
             self._check_at = next_beat(now, int(ANCHOR_CHECK_S * 1e9))
             self._check_mounts()
+            self._check_mounted_files()
             self._check_anchors(self._next_places())
         if self.pace.due(now):
             self.rescan()
@@ -374,7 +377,9 @@ class Watcher:
     def _check_mounts(self) -> None:
         """What was mounted or unmounted inside an anchor is looked at like a directory that arrived; the anchor itself, and
         what is above it, shows in the anchor's identity."""
-        changed = self._mounts.changed() if self._mounts is not None else ()
+        if self._mounts is None:
+            return
+        changed = self._mounts.changed()
         if changed:
             self._territory.reader.filesystems.forget()
         for point in changed:
@@ -383,6 +388,11 @@ class Watcher:
                 node = place.find(above)
                 if node is not None:
                     self._directories[node, name] = Arrival.CAME
+
+    def _check_mounted_files(self) -> None:
+        if self._mounts is not None:
+            for node, name in self._mounted_files.changed(self._mounts.points()):
+                self._directories.setdefault((node, name), Arrival.NONE)
 
     def _next_places(self) -> list[Place]:
         """Few anchors are all looked at each time; of many, a part, so that each has its turn within four."""
@@ -444,6 +454,7 @@ class Watcher:
             return
         self._take_in()
         self._check_mounts()
+        self._check_mounted_files()
         self._check_anchors(self._territory.places)
         earlier = [*self._entered, *self._found, *self._looks, *self._asked]
         for jobs in (self._entered, self._found, self._looks, self._asked):

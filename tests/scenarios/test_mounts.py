@@ -244,3 +244,30 @@ def test_bind_mount_inside_the_root(scene: Scene, at: Path) -> None:
         assert scene.story(at) == {"bound/d/f.json": "deleted", "bound/new/g.json": "deleted"}
         write(at / "real" / "d" / "f.json", "alone")
         assert scene.story(at) == {"real/d/f.json": "modified"}
+
+
+@pytest.mark.parametrize("before", [False, True], ids=["mounted while it runs", "mounted before the start"])
+def test_a_file_mounted_over_a_file(tmp_path: Path, no_leaks: None, before: bool) -> None:
+    """What is seen at the path is told, and what is written by either path; unmounted, the file below is back."""
+    root = tmp_path / "root"
+    at, outside = write(root / "d" / "a.json", "below"), write(tmp_path / "outside.json", "the other")
+    write(root / "b.json")
+    with Mount("--bind", outside, at) as mount, contextlib.ExitStack() as stack:
+        if before:
+            scene = stack.enter_context(playing(tmp_path, root))
+        else:
+            mount.remove()
+            scene = stack.enter_context(playing(tmp_path, root))
+            mount.make()
+            eventually(lambda: scene.consumer.mirror[os.fsencode(at)][0] == len("the other"), 20)
+            scene.story()
+        for text in ("one", "two", "three"):  # two of them of equal size, one right after the other
+            outside.write_text(text)
+            assert scene.story() == {"d/a.json": "modified"}
+        at.write_text("by the path in the tree")
+        assert scene.story() == {"d/a.json": "modified"}
+        outside.write_text("without a sync")
+        eventually(lambda: scene.consumer.mirror[os.fsencode(at)][0] == len("without a sync"), 20)
+        mount.remove()
+        assert scene.story() == {"d/a.json": "modified"}
+        assert scene.consumer.mirror[os.fsencode(at)][0] == len("below")
