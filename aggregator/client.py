@@ -350,6 +350,10 @@ class ExtractClient(ClientBase):
     def groups(self) -> list[dict[str, Any]]:
         return list(self.request("groups")["groups"])
 
+    def reset(self, group: str) -> None:
+        """Has the group begin afresh: its next batch is `fresh`, then every file that is there follows as created."""
+        self.request("reset", group=group_name(group))
+
     def drop(self, group: str) -> None:
         self.request("drop", group=group_name(group))
 

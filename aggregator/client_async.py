@@ -303,6 +303,9 @@ class AsyncExtractClient(ClientBase):
     async def groups(self) -> list[dict[str, Any]]:
         return list((await self.request("groups"))["groups"])
 
+    async def reset(self, group: str) -> None:
+        await self.request("reset", group=group_name(group))
+
     async def drop(self, group: str) -> None:
         await self.request("drop", group=group_name(group))
 

@@ -116,14 +116,6 @@ class Debts:
         if self.owed.pop(path, None) is not None:
             self._db.execute("DELETE FROM owed WHERE path=?", (path,))
 
-    def forgive_without_rows(self) -> None:
-        """After rows were forgotten: what is nobody's row is nobody's to look at."""
-        self._db.execute(
-            "DELETE FROM owed WHERE NOT EXISTS (SELECT 1 FROM directory d JOIN entry e ON e.dir=d.id"
-            " WHERE d.path=owed.path AND e.name=owed.name)"
-        )
-        self._load()
-
 
 def _earlier(look: int, debt: int) -> bool:
     """Whether a look may show less than a debt demands."""

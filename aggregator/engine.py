@@ -39,7 +39,7 @@ class Engine:
     def ready(self) -> dict[str, object] | None:
         """Counts, once the baseline of every shard of the plan is committed and the shards live; else None."""
         done, planned = self._receiver.baselines()
-        if not planned or done < planned:
+        if not planned or done < planned or self._index.unfit:
             return None
         plan = self._receiver.plan
         assert plan is not None

@@ -75,6 +75,8 @@ class Index:
         self.files = state.files
         self.directories = state.directories
         self.fingerprint = state.filter
+        #: Rows are still being brought to what the settings want (`aggregator.refit`).
+        self.unfit = False
         self.streams = Streams(self._db, state.service)
         #: Last tick that was committed before this start. A group that was handed a later one knows more than this file.
         self.found_tick = state.tick
@@ -315,26 +317,31 @@ class Index:
             ]
             for id_, directory in below:
                 self.on_progress()
-                changes = Changes()
-                for row in self._db.execute(f"SELECT {_KNOWN} FROM entry WHERE dir=? AND kind<>0", (id_,)).fetchall():
-                    known = _known(row)
-                    buried = burial(known, self._ticks)
-                    if buried is None:
-                        changes.forgotten.append((known.name, known.directory))
-                    else:
-                        changes.updates.append(tombstone(known, *buried, at))
-                    changes.files -= 1 - known.directory
-                    changes.directories -= known.directory
-                    if not known.directory and known.ino:
-                        changes.linked[known.dev, known.ino] = known.nlink
-                if changes:
-                    self._write(id_, changes)
+                sql = f"SELECT {_KNOWN} FROM entry WHERE dir=? AND kind<>0"
+                self._bury_rows(id_, directory, [_known(row) for row in self._db.execute(sql, (id_,))], at)
                 self.debts.forgive(directory)
-                if changes.linked and self._by_inode:
-                    self.debts.add_names(changes.linked, at)
-                # Else every directory that ever was would stay: nobody else looks for those without rows.
-                if self._db.execute(FORGET_DIRECTORY, (id_,)).rowcount:
-                    self._ids.pop(directory, None)
+
+    def _bury_rows(self, id_: int, directory: bytes, rows: list[Known], at: int, *, forget: bool = False) -> None:
+        """These rows of a directory are gone, whatever is there."""
+        changes = Changes()
+        for row in rows:
+            buried = None if forget else burial(row, self._ticks)
+            if buried is None:
+                changes.forgotten.append((row.name, row.directory))
+            else:
+                changes.updates.append(tombstone(row, *buried, at))
+            if row.kind != GONE:
+                changes.files -= 1 - row.directory
+                changes.directories -= row.directory
+                if not row.directory and row.ino:
+                    changes.linked[row.dev, row.ino] = row.nlink
+        if changes:
+            self._write(id_, changes)
+        if changes.linked and self._by_inode:
+            self.debts.add_names(changes.linked, at)
+        # Else every directory that ever was would stay: nobody else looks for those without rows.
+        if self._db.execute(FORGET_DIRECTORY, (id_,)).rowcount:
+            self._ids.pop(directory, None)
 
     def owe(self, directory: bytes, name: bytes) -> None:
         """The directory's owner looks at this name again, however long that takes. Between `begin` and `commit`."""
@@ -433,48 +440,42 @@ class Index:
         self.commit()
         return total
 
-    # -- filters
+    # -- other settings (`aggregator.refit`)
 
-    def narrow(self, fingerprint: str, keeps: Callable[[bytes, bool], bool]) -> int:
-        """Forgets, without events and in one transaction, every row that the filters now leave out; returns how many."""
-        if fingerprint == self.fingerprint:
-            return 0
-        self.begin()
-        out = [
-            (id_, name, directory)
-            for id_, path, name, directory in self._db.execute(
-                "SELECT e.dir, d.path, e.name, e.directory FROM entry e JOIN directory d ON d.id=e.dir"
-            )
-            if not keeps(join(path, name), bool(directory))
-        ]
-        self._db.executemany("DELETE FROM entry WHERE dir=? AND name=? AND directory=?", out)
-        self.debts.forgive_without_rows()
-        live = self._db.execute("SELECT count(*), coalesce(sum(directory), 0) FROM entry WHERE kind<>0").fetchone()
-        self.files, self.directories = live[0] - live[1], live[1]
+    def page(self, after: tuple[int, bytes, int], limit: int) -> list[tuple[int, bytes, Known]]:
+        """The next rows in the order of their keys: (id of the directory, its path, row)."""
+        known = ", ".join(f"e.{column.strip()}" for column in _KNOWN.split(","))
+        sql = f"SELECT {known}, e.dir, d.path FROM entry e JOIN directory d ON d.id=e.dir"
+        order = "WHERE (e.dir, e.name, e.directory) > (?, ?, ?) ORDER BY e.dir, e.name, e.directory LIMIT ?"
+        return [(row[-2], row[-1], _known(row[:-2])) for row in self._db.execute(f"{sql} {order}", (*after, limit)).fetchall()]
+
+    def lane(self, path: bytes, directory: bool) -> int | None:
+        """The lane that a row has under these settings; None: it is no event."""
+        if directory and not self._directories_are_events:
+            return None
+        return self._lane_of(path) if self._lane_of else 0
+
+    def relane(self, id_: int, row: Known, lane: int | None) -> None:
+        """Gives a row another lane; it is pending there."""
+        held = 0
+        if row.lane is not None:
+            held = self.holders.superseded(row.lane, row.tick, row.held, there=row.kind != GONE)
+        tick = self._ticks.next() if lane is not None else 0
+        sql = "UPDATE entry SET lane=?, held=?, tick=? WHERE dir=? AND name=? AND directory=?"
+        self._db.execute(sql, (lane, stored(held), tick, id_, row.name, row.directory))
+
+    def leave_out(self, id_: int, path: bytes, rows: list[Known], *, forget: bool) -> None:
+        """These rows of a directory are none of ours any more: gone for those who hold them, or forgotten without a word."""
+        at = self.debts.wall_ns()
+        owed = [row.name for row in rows if row.name in self.owed.get(path, ())]
+        if owed:
+            self.debts.pay(path, owed, at)
+        self._bury_rows(id_, path, rows, at, forget=forget)
+
+    def fits(self, fingerprint: str) -> None:
+        """All rows are what the settings with this fingerprint want."""
         self._db.execute("UPDATE state SET filter=?", (fingerprint,))
-        self.fingerprint = fingerprint
-        self.commit()
-        return len(out)
-
-    def assign_lanes(self) -> None:
-        """Gives every row the lane that the settings now say; directories become events, or cease to be."""
-        self.begin()
-        changed = []
-        sql = "SELECT e.lane, e.tick, e.held, e.kind, d.path, e.dir, e.name, e.directory"
-        for lane, tick, held, kind, path, *key in self._db.execute(sql + " FROM entry e JOIN directory d ON d.id=e.dir"):
-            self.on_progress()
-            wanted: int | None = self._lane_of(join(path, key[1])) if self._lane_of else 0
-            if key[2] and not self._directories_are_events:
-                wanted = None
-            if wanted != lane:
-                holding = 0 if lane is None else self.holders.superseded(lane, tick, loaded(held), there=kind != GONE)
-                changed.append((wanted, stored(holding), *key))
-        for wanted, held, *key in changed:
-            self.on_progress()
-            tick = self._ticks.next() if wanted is not None else 0
-            self._db.execute("UPDATE entry SET lane=?, held=?, tick=? WHERE dir=? AND name=? AND directory=?",
-                             (wanted, held, tick, *key))  # fmt: skip
-        self.commit()
+        self.fingerprint, self.unfit = fingerprint, False
 
     def abandon(self) -> None:
         """Closes; what was not committed is lost. For a disk that refuses. Idempotent."""

@@ -12,6 +12,7 @@ from pathlib import Path
 import msgspec
 
 from shardwatch.aggregator.index import Index
+from shardwatch.aggregator.refit import Refit
 from shardwatch.aggregator.storage import damaged, set_aside
 from shardwatch.shard.contract.filter import Filter
 from shardwatch.shard.contract.limits import PATH_BYTES_MAX
@@ -88,7 +89,7 @@ def fingerprint(settings: Settings) -> str:
 def open_index(path: Path, settings: Settings, on_progress: Callable[[], None] = lambda: None) -> tuple[Index, list[str]]:
     """The index, and notes for the status. A damaged file is set aside, never overwritten; groups then get `fresh`.
 
-    It is to be made to `fit` the settings next, once the groups have told it where they are.
+    It is to be made to fit the settings next (`refit`), once the groups have told it where they are.
 
     Raises sqlite3.Error: OperationalError where the disk refuses, any other for damage that shows only now.
     """
@@ -117,15 +118,19 @@ def rebuild(path: Path, why: str) -> str:
     return note
 
 
-def fit(index: Index, settings: Settings, notes: list[str]) -> None:
-    """Rows and lanes as the settings now want them. Adds to the notes for the status."""
+def refit(index: Index, settings: Settings) -> Refit | None:
+    """What has to be done so that rows and lanes are as the settings now want them; None: they are."""
     wanted = fingerprint(settings)
-    if index.fingerprint != wanted:
-        first = not index.fingerprint
-        forgotten = index.narrow(wanted, keeper(settings))
-        if not first:
-            index.assign_lanes()
-            note = f"roots, filters or priorities changed; known paths that are left out now: {forgotten}"
-            log.info("%s", note)
-            if forgotten:
-                notes.append(note)
+    if index.fingerprint == wanted:
+        return None
+    return Refit(index, keeper(settings), wanted, forget=settings.forget_left_out)
+
+
+def refitted(done: Refit, settings: Settings) -> str:
+    """The note that says what was left out, or ""."""
+    if not done.left_out:
+        return ""
+    what = "forgotten, without events (`shardwatch groups reset` has a group begin afresh)" if settings.forget_left_out else (
+        "told as deleted"
+    )
+    return f"roots, filters or priorities changed; known paths that are left out now: {done.left_out}, {what}"

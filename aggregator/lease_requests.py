@@ -86,6 +86,11 @@ class LeaseRequests:
     def _retry(self, group: Group, request: protocol.Retry, now: float) -> dict[str, object]:
         return {"paths": group.retry(now)}
 
+    def _reset(self, group: Group, request: protocol.Reset, now: float) -> dict[str, object]:
+        if group.state != "waiting":
+            group.refresh("somebody asked for it")
+        return {"reset": group.name}
+
     def _leased(self, group: Group, batch: str, now: float) -> Unit:
         unit = group.lease(self._index, _number(group, batch), now)
         if unit is None:
@@ -113,4 +118,5 @@ _OPS: Final[dict[str, Callable[[LeaseRequests, Group, Any, float], dict[str, obj
     "extend": LeaseRequests._extend,
     "seek": LeaseRequests._seek,
     "retry": LeaseRequests._retry,
+    "reset": LeaseRequests._reset,
 }

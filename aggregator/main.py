@@ -20,7 +20,7 @@ from shardwatch.aggregator import waiting
 from shardwatch.aggregator.calls import Outgoing
 from shardwatch.aggregator.engine import Engine
 from shardwatch.aggregator.group_store import GroupStore
-from shardwatch.aggregator.index_open import fit, open_index, rebuild
+from shardwatch.aggregator.index_open import open_index, rebuild, refit, refitted
 from shardwatch.aggregator.lives import Found, Lives
 from shardwatch.aggregator.protocol import RefusedError
 from shardwatch.aggregator.receive import Receiver
@@ -68,6 +68,7 @@ class Aggregator:
         """`notes`: what `status` shows; `logs`: see `Lives`. Both are added to."""
         self._sockets = sockets
         self._settings = settings
+        self._notes = notes
         with contextlib.ExitStack() as undo:
             self._lives = Lives(layout.state_dir, logs)
             self._index, found = open_index(layout.index_db, settings, sockets.pulse.beat)
@@ -79,7 +80,9 @@ class Aggregator:
             notes += self._begin_life()
             # Before any row is written: a row that changes notes which groups hold it.
             registry = Registry(self._index, self._store, settings, time.monotonic(), time.time)
-            fit(self._index, settings, notes)
+            self._refit = refit(self._index, settings)
+            while settings.forget_left_out and self._refit is not None:
+                self._go_on_refitting()  # before any shard says that what is left out is gone
             plan_file = PlanFile(layout.plan)
             self._receiver = Receiver(self._index, lambda: _plan(plan_file), service=service_id())
             self._index.commit()
@@ -126,6 +129,9 @@ class Aggregator:
                 if self._server.registry.changes != self._kept:
                     self._keep_consumers()  # before anyone hears of a new group
                 self._answer(replies)
+            if self._refit is not None:
+                self._go_on_refitting()
+                self._answer(self._server.on_commit())
             now = time.monotonic()
             if now >= self._beat_at:
                 self._beat(now)
@@ -137,11 +143,25 @@ class Aggregator:
             self._reply(touched_only=True)
 
     def _timeout_ms(self) -> int:
+        if self._refit is not None:
+            return 0
         now = time.monotonic()
         due = min(self._beat_at, now + self._server.next_due())
         slack = self._slack.next_due()
         others = (self._receiver.next_deadline(), None if slack is None else slack / 1e9)
         return until(min([due, *(at for at in others if at is not None)]))
+
+    def _go_on_refitting(self) -> None:
+        """A step of what makes the rows fit the settings."""
+        assert self._refit is not None
+        self._sockets.pulse.beat()
+        if self._refit.step():
+            return
+        note = refitted(self._refit, self._settings)
+        if note:
+            log.info("%s", note)
+            self._notes.append(note)
+        self._refit = None
 
     def _discount_stall(self) -> None:
         """A judge that was itself stopped (a suspended laptop) does not blame the others for its silence."""

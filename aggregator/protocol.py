@@ -124,6 +124,11 @@ class Retry(Struct):
     group: _Name
 
 
+class Reset(Struct):
+    op: ClassVar = "reset"
+    group: _Name
+
+
 class Groups(Struct):
     op: ClassVar = "groups"
 
@@ -164,12 +169,14 @@ class Ready(Struct):
 
 
 Request = (
-    Hello | Pull | Ack | Nack | Release | Extend | Seek | Retry | Groups | Drop | Sync | Look | Status | Ready | Hold | Unhold
+    Hello | Pull | Ack | Nack | Release | Extend | Seek | Retry | Reset | Groups | Drop | Sync | Look | Status | Ready | Hold
+    | Unhold
 )
 REQUESTS: Final[dict[str, type[Any]]] = {
     kind.op: kind
     for kind in (
-        Hello, Pull, Ack, Nack, Release, Extend, Seek, Retry, Groups, Drop, Sync, Look, Status, Ready, Hold, Unhold
+        Hello, Pull, Ack, Nack, Release, Extend, Seek, Retry, Reset, Groups, Drop, Sync, Look, Status, Ready, Hold,
+        Unhold,
     )
 }
 

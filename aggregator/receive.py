@@ -298,10 +298,13 @@ class Receiver:
                 result: dict[str, object] = {"ok": False, "error": "there is no plan yet", "subtrees": []}
             elif not sync.waiting and sync.doubts:
                 result = {"ok": False, "error": "some subtrees can't be read", "subtrees": sync.doubts[:20]}
-            elif not sync.waiting and not self._still_owed(sync):
+            elif not sync.waiting and not self._index.unfit and not self._still_owed(sync):
                 result = {"ok": True}
             elif now < sync.deadline:
                 continue
+            elif not sync.waiting and self._index.unfit:
+                error = "known paths are still being compared with the new roots and filters"
+                result = {"ok": False, "error": error, "subtrees": []}
             elif not sync.waiting:
                 subtrees = sorted({path for path, _, _ in sync.owed or ()})
                 result = {"ok": False, "error": "some directories were not looked at again in time", "subtrees": subtrees[:20]}

@@ -418,7 +418,7 @@ class Server:
         return None if result is None else answers.synced(result, self._index.tick)
 
     def _lease_op(self, call: Call, now: float) -> dict[str, object]:
-        """ack, nack, release, extend, seek, retry: who waits for that group may be served now."""
+        """ack, nack, release, extend, seek, retry, reset: who waits for that group may be served now."""
         return self._leases.answer(call.request, now)
 
     def _drop(self, call: Call, now: float) -> dict[str, object]:
@@ -483,6 +483,7 @@ _OPS: Final[dict[str, Callable[[Server, Call, float], dict[str, object] | None]]
     "extend": Server._lease_op,
     "seek": Server._lease_op,
     "retry": Server._lease_op,
+    "reset": Server._lease_op,
     "groups": Server._ask_for_all,
     "drop": Server._drop,
     "sync": Server._sync,

@@ -56,6 +56,7 @@ class Config(BaseModel):
     follow_symlinks: bool = Field(False, description="go into links to directories")
     directories: bool = Field(False, description="report directories as events too")
     content_only: bool = Field(False, description="report no changes of mode, owner and attributes alone")
+    forget_left_out: bool = Field(False, description="forget what other roots or filters leave out, without events")
     settle_ms: Whole = Field(50, ge=0, le=60_000, description="quiet time of a path before it is looked at")
     settle_ms_max: Whole = Field(1000, ge=0, le=600_000, description="longest wait for quiet")
     batch_size_max: Whole = Field(1000, ge=1, le=100_000, description="events in one batch")
@@ -85,6 +86,7 @@ FLAGS: Final[Mapping[str, str]] = {
     "default_excludes": "--no-default-excludes",
     "directories": "--directories",
     "content_only": "--content-only",
+    "forget_left_out": "--forget-left-out",
     "settle_ms": "--settle-ms N",
     "hold_for_vcs": "--hold-for-vcs",
     "wait_for_roots": "--wait-for-roots",

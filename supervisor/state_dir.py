@@ -185,10 +185,11 @@ def _check_roots(settings: Settings, before: Settings | None, plan: Plan | None)
 
 def _changes(before: Settings, now: Settings) -> list[str]:
     """What is other than last time and changes which files are known. Pure."""
+    gone = "forgotten, without events" if now.forget_left_out else "told as deleted"
     old, new = before.named(), now.named()
     notes = [f"root {_show(root)} is new: it will be scanned" for root in new if root not in old]
     notes += [
-        f"root {_show(root)} is not asked for any more: its files are forgotten, without events"
+        f"root {_show(root)} is not asked for any more: its files are {gone}"
         for root in old
         if root not in new
     ]
@@ -199,7 +200,7 @@ def _changes(before: Settings, now: Settings) -> list[str]:
     ]
     said = ", ".join(filter(None, filters))
     if said:
-        notes.append(f"filters changed: {said}; what came in is scanned, what went out is forgotten, without events")
+        notes.append(f"filters changed: {said}; what came in is scanned, what went out is {gone}")
     return notes
 
 

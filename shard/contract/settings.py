@@ -35,6 +35,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     #: True: a file is reported as modified only where its content may be another; False: also when its mode, owner or
     #: attributes are.
     content_only: bool = False
+    #: What other roots or filters leave out is True: forgotten, without events; False: told as deleted.
+    forget_left_out: bool = False
     settle_ms: int = 50
     settle_ms_max: int = 1000
     batch_size_max: int = 1000

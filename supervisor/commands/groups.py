@@ -1,4 +1,4 @@
-"""List the groups (named consumers) of the running service, or drop one with all it has pending."""
+"""List the groups (named consumers) of the running service, have one begin afresh, or drop one with all it has pending."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from shardwatch.supervisor.commands.tree_options import add_config_option, add_j
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_config_option(parser)
     add_state_dir_option(parser)
-    verbs = parser.add_subparsers(dest="verb", metavar="list|drop", required=True)
+    verbs = parser.add_subparsers(dest="verb", metavar="list|reset|drop", required=True)
     listing = verbs.add_parser("list", help="name, position, backlog and leases of every group")
     add_json_option(listing, "one JSON object with all groups")
+    resetting = verbs.add_parser("reset", help="have a group begin afresh: it is told to forget everything, then what is there")
+    resetting.add_argument("name", metavar="NAME")
     dropping = verbs.add_parser("drop", help="forget a group; a later pull under that name begins anew")
     dropping.add_argument("name", metavar="NAME")
-    for verb in (
-        listing,
-        dropping,
-    ):  # both places are natural: `groups --state-dir DIR list`, `groups list --state-dir DIR`
+    # Both places are natural: `groups --state-dir DIR list`, `groups list --state-dir DIR`.
+    for verb in (listing, resetting, dropping):
         add_config_option(verb, default=argparse.SUPPRESS)
         add_state_dir_option(verb, default=argparse.SUPPRESS)
 
@@ -26,9 +26,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     from shardwatch.supervisor.commands.asking import asking
 
-    if options.verb == "drop":
+    if options.verb != "list":
         with asking(options) as ask:
-            ask("drop", group=options.name)
+            ask(options.verb, group=options.name)
         return 0
     with asking(options) as ask:
         reply = ask("groups")

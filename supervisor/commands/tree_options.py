@@ -39,6 +39,8 @@ def add_tree_options(parser: argparse.ArgumentParser) -> None:
     )
     tree.add_argument("--no-default-excludes", action="store_true", help="leave nothing out but what --exclude says")
     tree.add_argument("--directories", action="store_true", help="report directories too, not only files")
+    meaning = "what other roots or filters leave out now is forgotten, without events"
+    tree.add_argument("--forget-left-out", action="store_true", help=meaning)
     tree.add_argument("--content-only", action="store_true", help="report no changes of mode, owner and attributes alone")
     tree.add_argument("--shards", type=int, metavar="N", help="number of shard processes (default: fits tree and machine)")
     tree.add_argument("--backend", choices=BACKENDS, help="how change is noticed (default: auto)")
@@ -77,6 +79,7 @@ def overrides_of(options: argparse.Namespace) -> dict[str, object]:
         "default_excludes": False if options.no_default_excludes else None,
         "directories": True if options.directories else None,
         "content_only": True if options.content_only else None,
+        "forget_left_out": True if options.forget_left_out else None,
         "hold_for_vcs": True if options.hold_for_vcs else None,
         "wait_for_roots": True if options.wait_for_roots else None,
         "shards": options.shards,

@@ -291,7 +291,7 @@ async def test_a_start_that_takes_too_long_is_given_up(tmp_path: Path, no_leaks:
 
 
 async def test_changed_filters_are_told(tmp_path: Path, state_dir: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """What came in is scanned, what went out is forgotten without events."""
+    """What came in is scanned, what went out is told as deleted."""
     (tmp_path / "a.json").write_text("1")
     (tmp_path / "b.yaml").write_text("1")
     async with RealtimeFileWatcher(quick(state_dir=state_dir)) as watcher:
@@ -300,8 +300,9 @@ async def test_changed_filters_are_told(tmp_path: Path, state_dir: Path, caplog:
     with caplog.at_level(logging.WARNING):
         async with RealtimeFileWatcher(quick(state_dir=state_dir, ast_file_patterns=["*.yaml"])) as watcher:
             await watcher.start_monitoring([tmp_path], mirror.take)
+            await until(lambda: any(event.path.name == "a.json" for event in mirror.events))
     assert any("filters changed" in record.getMessage() for record in caplog.records)
-    assert not [event for event in mirror.events if event.path.name == "a.json"]
+    assert [event.event_type for event in mirror.events if event.path.name == "a.json"] == ["deleted"]
 
 
 def test_a_temporary_directory_has_room_for_sockets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

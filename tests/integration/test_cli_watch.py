@@ -272,7 +272,7 @@ def test_resume_after_kill_9_in_the_middle_of_a_batch(tmp_path: Path, state_dir:
 
 
 def test_resume_with_other_roots_and_filters_says_so(tree: Path, tmp_path: Path, state_dir: Path) -> None:
-    """What came in is scanned and reported, what went out is forgotten silently; both are said before ready."""
+    """What came in is scanned and reported, what went out is told as deleted; both are said before ready."""
     other = tmp_path / "other"
     other.mkdir()
     (other / "o.ast.json").write_text("{}")
@@ -283,9 +283,12 @@ def test_resume_with_other_roots_and_filters_says_so(tree: Path, tmp_path: Path,
         before = watch.until(lambda line: line["type"] == "ready")
         said = " ".join(line["message"] for line in before[:-1])
         assert str(other) in said and str(tree) in said and "*.x" in said
-        assert watch.json()["path"] == str(other / "o.ast.json")
+        told = watch.until(lambda line: line.get("path") == str(other / "o.ast.json"))
+        gone = {line["path"] for line in told if line.get("event_type") == "deleted"}
         (other / "p.ast.json").write_text("{}")
-        assert watch.json()["path"] == str(other / "p.ast.json")
+        more = watch.until(lambda line: line.get("path") == str(other / "p.ast.json"))
+        gone |= {line["path"] for line in more if line.get("event_type") == "deleted"}
+        assert gone == {str(path) for path in tree.rglob("*.json") if "node_modules" not in str(path)}
         assert watch.end(signal.SIGTERM) == 0
 
 

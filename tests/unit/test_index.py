@@ -15,8 +15,9 @@ from shardwatch.aggregator import index as index_module
 from shardwatch.aggregator import index_schema
 from shardwatch.aggregator.holders import ALL
 from shardwatch.aggregator.index import Index
-from shardwatch.aggregator.index_open import RootFinder, fingerprint, fit, keeper, lane_function, open_index
+from shardwatch.aggregator.index_open import RootFinder, fingerprint, keeper, lane_function, open_index, refit, refitted
 from shardwatch.aggregator.index_schema import IndexVersionError
+from shardwatch.aggregator.refit import Refit
 from shardwatch.aggregator.row import Row
 from shardwatch.shard.contract.settings import Settings
 from shardwatch.shard.contract.wire import DIRECTORY, FILE, Entry, Gone, Listing, Looks
@@ -520,8 +521,10 @@ def test_what_has_no_rows_owes_nothing(index: Index) -> None:
     looks(index, R, entry(b"a", 3, ino=9), at=700)
     lists(index, b"/r/e", entry(b"c", 1, ino=9, nlink=2), at=700)
     assert index.owed
-    index.narrow("other", lambda path, directory: False)
-    assert index.owed == {}
+    for forget in (False, True):
+        while Refit(index, lambda path, directory: False, f"other-{forget}", forget=forget).step():
+            pass
+        assert index.owed == {}
 
 
 def test_a_burial_spares_the_debts_of_other_shards(index: Index) -> None:
@@ -580,18 +583,12 @@ def test_rows_are_found_by_inode_once_that_is_needed(index: Index) -> None:
 # -- filters
 
 
-def test_what_a_narrowed_filter_leaves_out_is_forgotten_without_events(index: Index) -> None:
-    """PROTOCOL 13: in one transaction, before any scan."""
-    lists(index, R, entry(b"a.json"), entry(b"b.txt"), folder(b"d"))
-    lists(index, b"/r/d", entry(b"c.txt"))
-    hand_out(index)
-    tick = index.tick
-    out = index.narrow("new", lambda path, directory: directory or path.endswith(b".json"))
-    assert out == 2
-    assert sorted(living(index)) == [b"/r/a.json", b"/r/d"]
-    assert (index.files, index.directories, index.tick, index.fingerprint) == (1, 1, tick, "new")
-    assert [r for r in pending(index) if not r.kind] == []
-    assert index.narrow("new", lambda path, directory: False) == 0
+def fitted(index: Index) -> None:
+    """Rows as the index was told to have them; all paths are kept."""
+    work = Refit(index, lambda path, directory: True, "new")
+    while work.step(2):
+        assert index.unfit
+    assert (index.unfit, index.fingerprint) == (False, "new")
 
 
 def test_lanes_are_assigned_anew(tmp_path: Path) -> None:
@@ -601,12 +598,12 @@ def test_lanes_are_assigned_anew(tmp_path: Path) -> None:
     index.close()
     index = Index(tmp_path / "index.db", lane_of=lambda path: 7 if path == b"/r/b" else 0, directories=True)
     before = index.tick
-    index.assign_lanes()
+    fitted(index)
     assert [(r.path, r.tick > before) for r in pending(index, lane=7)] == [(b"/r/b", True)]
     assert [(r.path, r.tick > before) for r in pending(index)] == [(b"/r/a", False), (b"/r/d", True)]
     index.close()
     index = Index(tmp_path / "index.db", lane_of=lambda path: 7 if path == b"/r/b" else 0)
-    index.assign_lanes()
+    fitted(index)
     assert [r.path for r in pending(index)] == [b"/r/a"]
     index.abandon()
 
@@ -746,10 +743,12 @@ def test_settings_that_decide_about_rows_are_told_apart() -> None:
 
 
 def opened(path: Path, wanted: Settings) -> tuple[Index, list[str]]:
-    """As at a start of the aggregator."""
+    """As after a start of the aggregator."""
     index, notes = open_index(path, wanted)
-    fit(index, wanted, notes)
-    return index, notes
+    work = refit(index, wanted)
+    while work is not None and work.step(1):
+        pass
+    return index, [*notes, *filter(None, [work and refitted(work, wanted)])]
 
 
 def test_an_index_is_made_to_fit_the_settings(tmp_path: Path) -> None:

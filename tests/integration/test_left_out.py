@@ -1,0 +1,82 @@
+"""Mirrors follow what is watched now: a real service that is started again with other roots and filters."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from running import running, settings_for
+
+from shardwatch.aggregator.client import ExtractClient
+from shardwatch.shard.contract.settings import Settings
+
+
+class Mirror:
+    """A group that pulls when it is told to, across lives of the service."""
+
+    def __init__(self, state_dir: Path) -> None:
+        self._state_dir = state_dir
+        self.paths: set[Path] = set()
+        self.kinds: list[str] = []
+
+    def follow(self, settings: Settings, **checks: Any) -> None:
+        """Starts a service with these settings, and applies all that is pending after a sync."""
+        with running(self._state_dir, settings) as service:
+            if checks.get("kill"):
+                service.kill("aggregator")
+            service.client.sync(60, patience_s=20)
+            with ExtractClient(self._state_dir) as client:
+                while (batch := client.pull("mirror", from_="start", wait_s=0.0, patience_s=20)) is not None:
+                    for event in batch.events:
+                        self.kinds.append(event.event_type)
+                        path = Path(event.path)
+                        if event.event_type == "deleted":
+                            self.paths.remove(path)
+                        else:
+                            self.paths.add(path)
+                    batch.ack()
+
+
+def test_roots_and_filters_that_change(tmp_path: Path, state_dir: Path) -> None:
+    """FAULTS Q: a narrower filter, a root that is taken out and comes back with another file; a kill in between."""
+    tmp_path = Path(os.path.realpath(tmp_path))
+    one, two = tmp_path / "one", tmp_path / "two"
+    for root in (one, two):
+        (root / "sub").mkdir(parents=True)
+        for name in ("a.json", "b.json", "sub/c.json"):
+            (root / name).write_text("{}")
+    mirror = Mirror(state_dir)
+    mirror.follow(settings_for(one, two))
+    assert mirror.paths == {root / name for root in (one, two) for name in ("a.json", "b.json", "sub/c.json")}
+    settings = settings_for(one, two)
+    mirror.follow(settings_for(one, two, exclude=(*settings.exclude, "b.json")))
+    assert mirror.paths == {root / name for root in (one, two) for name in ("a.json", "sub/c.json")}
+    mirror.follow(settings_for(one), kill=True)
+    assert mirror.paths == {one / name for name in ("a.json", "b.json", "sub/c.json")}
+    (two / "a.json").unlink()
+    (two / "new.json").write_text("{}")
+    mirror.follow(settings_for(one, two, recursive=False))
+    assert mirror.paths == {one / "a.json", one / "b.json", two / "b.json", two / "new.json"}
+    assert "modified" not in mirror.kinds
+
+
+def test_what_is_left_out_is_forgotten(tmp_path: Path, state_dir: Path) -> None:
+    """`forget_left_out`, and a group that is reset: it begins afresh."""
+    tree = Path(os.path.realpath(tmp_path)) / "tree"
+    tree.mkdir()
+    for name in ("a.json", "b.json"):
+        (tree / name).write_text("{}")
+    mirror = Mirror(state_dir)
+    mirror.follow(settings_for(tree))
+    narrow = settings_for(tree, exclude=(*settings_for(tree).exclude, "b.json"), forget_left_out=True)
+    mirror.follow(narrow)
+    assert mirror.paths == {tree / "a.json", tree / "b.json"}
+    with running(state_dir, narrow) as service:
+        service.client.reset("mirror")
+        batch = service.client.pull("mirror", wait_s=20)
+        assert batch is not None and batch.fresh is not None
+        batch.ack()
+    mirror.paths.clear()
+    mirror.follow(narrow)
+    assert mirror.paths == {tree / "a.json"}
