@@ -44,8 +44,7 @@ class Mounts:
         found, self._changed = self._changed, set()
         return found
 
-    @property
-    def points(self) -> set[bytes]:
+    def mounted(self) -> set[bytes]:
         """Where something is mounted, as of the last `changed`."""
         return self._points
 

@@ -391,7 +391,7 @@ class Watcher:
 
     def _check_mounted_files(self) -> None:
         if self._mounts is not None:
-            for node, name in self._mounted_files.changed(self._mounts.points):
+            for node, name in self._mounted_files.changed(self._mounts.mounted()):
                 self._directories.setdefault((node, name), Arrival.NONE)
 
     def _next_places(self) -> list[Place]:

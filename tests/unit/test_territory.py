@@ -728,6 +728,9 @@ class Table(Mounts):
         found, self.points = self.points, set()
         return found
 
+    def mounted(self) -> set[bytes]:
+        return set()
+
     def gone(self, root: bytes) -> bool:
         return self.off
 
