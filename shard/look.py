@@ -10,6 +10,7 @@ from shardwatch.shard.contract.filter import Filter
 from shardwatch.shard.contract.limits import PATH_BYTES_MAX
 from shardwatch.shard.contract.paths import join
 from shardwatch.shard.contract.scope import Scope
+from shardwatch.shard.contract.state import TAG, is_state_directory
 from shardwatch.shard.contract.wire import DIRECTORY, Entry
 from shardwatch.shard.disk import ABSENT, coarse_ns, directory_entry, entry_of, loops, stat_through
 from shardwatch.shard.filesystems import Filesystems
@@ -50,14 +51,16 @@ class Reader:
         return self.looked(path, fd, relative, files, directories, coarse)
 
     def listed(self, path: bytes, fd: int, relative: bytes) -> tuple[list[bytes], list[bytes]]:
-        """Names of files of ours in the directory open at `fd`, and of directories. Raises OSError where it can't be read to its
-        end."""
+        """Names of files of ours in the directory open at `fd`, and of directories. A state directory, whosever it is, has none.
+        Raises OSError where it can't be read to its end."""
         # By name: a directory that changes while it is read may give a name twice. What it gave last counts.
         with os.scandir(fd) as items:
             if not self._follow:
                 found = {item.name: item.is_dir(follow_symlinks=False) for item in items}
             else:
                 found = {item.name: self._leads_on(path, item) for item in items}
+        if TAG in found and is_state_directory(fd):
+            return [], []
         fsencode = os.fsencode
         directories = [fsencode(name) for name, is_directory in found.items() if is_directory]
         files = [fsencode(name) for name, is_directory in found.items() if not is_directory]

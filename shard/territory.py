@@ -18,6 +18,7 @@ from shardwatch.shard.contract.limits import LOOKS_PER_DIRECTORY_MAX
 from shardwatch.shard.contract.paths import join
 from shardwatch.shard.contract.planfile import Anchor
 from shardwatch.shard.contract.scope import Scope
+from shardwatch.shard.contract.state import TAG_NAME, is_state_directory
 from shardwatch.shard.contract.wire import DIRECTORY, Entry, Gone, Record
 from shardwatch.shard.descent import Descent, Level
 from shardwatch.shard.disk import ABSENT, coarse_ns, directory_entry, identity, leads_to, loops, open_directory
@@ -311,16 +312,15 @@ class Territory:
             self.links.meet(node, fd, relative)
         entries, subdirectories = self.reader.directory(path, fd, relative)
         self.doubts.too_long(node, self.reader.take_too_long())
-        below = [n for n in subdirectories if join(path, n) not in self._stops]
-        if node.children is not None:
-            there = set(subdirectories)
-            for child in [c for n, c in node.children.items() if n not in there]:
-                self._cut(child)
+        below, there = [n for n in subdirectories if join(path, n) not in self._stops], set(subdirectories)
+        for child in [c for n, c in (node.children or {}).items() if n not in there]:
+            self._cut(child)
+        if not entries and node.parent is not None and is_state_directory(fd):
+            self._cut(node)  # whosever it is: what it holds is nobody's news, and no reason to wake
         if node.wd < 0 and node in self.swept:
-            found = digest(entries)
-            if found == self.swept[node]:
+            before, self.swept[node] = self.swept[node], digest(entries)
+            if before == self.swept[node]:
                 return below
-            self.swept[node] = found
         born = births(fd, entries) if renamed else self.renames.births(node, fd, entries)
         for listing in listings(path, at, entries, born):
             self._emit(listing)
@@ -352,7 +352,7 @@ class Territory:
             replaced = self._replaced(fd, node)
             if replaced:
                 pass
-            elif names is None or len(names) > LOOKS_PER_DIRECTORY_MAX or node in self.doubts.deep:
+            elif names is None or TAG_NAME in names or len(names) > LOOKS_PER_DIRECTORY_MAX or node in self.doubts.deep:
                 new = self.unsure(node, self._list(place, node, fd, path))
             else:
                 new = self._look_names(node, path, relative, fd, names)

@@ -21,6 +21,7 @@ from shardwatch.shard.contract.limits import PATH_BYTES_MAX
 from shardwatch.shard.contract.paths import is_exact, join
 from shardwatch.shard.contract.scope import scope_of
 from shardwatch.shard.contract.settings import Settings
+from shardwatch.shard.contract.state import TAG_NAME, is_state_directory
 from shardwatch.shard.contract.wire import DIRECTORY, FILE, INT_MAX, INT_MIN, LINK
 from shardwatch.shard.disk import ABSENT, open_directory
 
@@ -120,6 +121,8 @@ class Tree:
             # Through the descriptor: a path may be longer than the kernel takes, and would be walked for each name.
             with os.scandir(fd) as entries:
                 names = [os.fsencode(entry.name) for entry in entries]
+            if TAG_NAME in names and is_state_directory(fd):
+                return {}
             stats = [(name, self._stat(path, name, fd)) for name in names if len(path) + 1 + len(name) <= PATH_BYTES_MAX]
         except OSError:
             self.unreadable.append(path)

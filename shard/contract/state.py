@@ -36,6 +36,7 @@ _CLAIM_LOOK_S: Final = 0.02
 
 #: Marks a state directory, like the CACHEDIR.TAG of caches: whoever finds one leaves it alone, whosever it is.
 TAG: Final = "SHARDWATCH.TAG"
+TAG_NAME: Final = os.fsencode(TAG)
 SIGNATURE: Final = b"Signature: 5b0e8f6d9c2a47d1b3f4a86072e95c1d"
 TAG_TEXT: Final = SIGNATURE + b"""
 # This directory is the state of a shardwatch service (docs/operations.md, "The state directory").

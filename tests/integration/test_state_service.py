@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import json
 import os
 import signal
 import subprocess
@@ -13,6 +14,7 @@ from pathlib import Path
 
 import pytest
 from cli_process import run
+from scene import Mount
 from waiting import eventually
 
 from shardwatch.shard.contract.errors import InUseError, UsageError
@@ -241,6 +243,31 @@ def test_a_first_start_on_a_full_disk_hinders_no_second(state_dir: Path, tree: P
             (disk / "s" / leftover).write_text("")
         run("up", "--detach", "--state-dir", disk / "s", tree)
         run("down", "--state-dir", disk / "s")
+
+
+@pytest.mark.root
+def test_the_service_does_not_hear_itself(state_dir: Path) -> None:
+    """Its state directory is in the tree, by another path (a bind mount), and with it that of another service."""
+    real, bound = state_dir / "real", state_dir / "bound"
+    real.mkdir()
+    bound.mkdir()
+    other = real / "deep/other"
+    run("up", "--detach", "--state-dir", other, state_dir / "bound")
+    with Mount("--bind", real, bound):
+        try:
+            run("up", "--detach", "--include", "*", "--state-dir", real / "st", bound)
+            (bound / "file").write_text("x")
+            run("sync", "--state-dir", real / "st")
+            told = run("pull", "--group", "g", "--from", "start", "--json", "--state-dir", real / "st").stdout
+            assert [json.loads(line)["path"] for line in told.splitlines()] == [str(bound / "file")]
+            for place in (other, real / "st", other, real / "st"):  # both are busy
+                run("pull", "--group", "g", "--from", "start", "--state-dir", place)
+            run("sync", "--state-dir", real / "st")
+            assert run("pull", "--group", "g", "--json", "--state-dir", real / "st").stdout == ""
+            assert run("audit", "--state-dir", real / "st").returncode == 0
+        finally:
+            run("down", "--state-dir", real / "st", check=False)
+            run("down", "--state-dir", other, check=False)
 
 
 def test_only_a_usage_error_for_what_is_foreign(home: Path, tree: Path) -> None:

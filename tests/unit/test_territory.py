@@ -24,6 +24,7 @@ from shardwatch.shard.backend.sweeping import SweepingBackend
 from shardwatch.shard.contract.filter import Filter
 from shardwatch.shard.contract.limits import ANCHOR_CHECK_S
 from shardwatch.shard.contract.planfile import Anchor
+from shardwatch.shard.contract.state import TAG, TAG_TEXT
 from shardwatch.shard.contract.wire import DIRECTORY, Gone, Listing, Looks, Record
 from shardwatch.shard.doubts import Place
 from shardwatch.shard.mounts import Mounts
@@ -1451,6 +1452,42 @@ def test_the_services_own_directory_is_not_looked_into(tmp_path: Path) -> None:
         (tmp_path / "tree" / name).write_text("x")
     found, _ = looked(tmp_path, state_dir=os.fsencode(tmp_path / "tree/state"))
     assert found == ["sub/", "sub/state/", "sub/state/f.json"]
+
+
+def test_no_state_directory_is_looked_into(tmp_path: Path) -> None:
+    """Whosever it is, and by whatever path it is reached: it has a mark. A file of the mark's name that says nothing is none."""
+    marks = {"theirs": TAG_TEXT, "sub/theirs": TAG_TEXT, "no": b"Signature: another", "neither": b""}
+    for name, mark in marks.items():
+        directory = tmp_path / "tree" / name
+        (directory / "below").mkdir(parents=True)
+        (directory / "below/f.json").write_text("x")
+        (directory / "f.json").write_text("x")
+        (directory / TAG).write_bytes(mark)
+    (tmp_path / "tree/link").mkdir()
+    (tmp_path / "tree/link" / TAG).symlink_to("../theirs/" + TAG)
+    (tmp_path / "tree/link/f.json").write_text("x")
+    found, own = looked(tmp_path)
+    assert [path for path in found if path.endswith("f.json")] == [
+        "link/f.json", "neither/below/f.json", "neither/f.json", "no/below/f.json", "no/f.json"
+    ]  # fmt: skip
+    assert own.directories == 7, "nor watched: the root, sub, link, and two with one below"
+
+
+def test_a_state_directory_that_is_made_in_the_tree(scene: Scene) -> None:
+    """From then on it is left alone, unwatched; what was known in it is gone."""
+    scene.put("st/f.json")
+    scene.rests()
+    watched = scene.shard.territory.directories
+    (scene.tree / "st" / TAG).write_bytes(TAG_TEXT)
+    scene.engine.until_quiet()
+    assert "st/f.json" not in scene.paths()
+    assert scene.shard.territory.directories == watched - 1
+    hints = scene.shard.watcher.hints
+    scene.put(*(f"st/{n}.json" for n in range(10)))
+    scene.engine.until_quiet()
+    assert scene.shard.watcher.hints == hints, "it hears nothing of it"
+    assert scene.engine.sync() == {"ok": True}
+    assert "st/1.json" not in scene.paths()
 
 
 def test_a_flat_tree_has_no_directories(tmp_path: Path) -> None:
