@@ -6,6 +6,7 @@ mounts of its own, in which nothing but these is to be seen there; outside of it
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shlex
 import shutil
@@ -22,13 +23,22 @@ from cli_process import GUARD_S, ROOT, environment
 MALLORY, BOB = 61001, 61002
 
 
-@pytest.fixture
-def commons() -> Iterator[Path]:
+@contextlib.contextmanager
+def common_place() -> Iterator[Path]:
     """A directory of root's that everyone can enter, for the homes of users. pytest's own tmp_path is closed to them."""
     path = session.place()
     path.chmod(0o755)
-    yield path
-    shutil.rmtree(path, ignore_errors=True)
+    try:
+        yield path
+    finally:
+        shutil.rmtree(path, ignore_errors=True)
+
+
+@pytest.fixture
+def commons() -> Iterator[Path]:
+    """Such a place for one test."""
+    with common_place() as path:
+        yield path
 
 
 def home(commons: Path, uid: int, mode: int = 0o755) -> Path:

@@ -12,11 +12,11 @@ from pathlib import Path
 
 import pytest
 from cli_process import environment
-from users import BOB, MALLORY, command_of, commons, give, home, python_as, run_as
+from users import BOB, MALLORY, command_of, common_place, commons, give, home, python_as, run_as
 
 __all__ = ["commons"]
 
-pytestmark = [pytest.mark.root, pytest.mark.needs("setpriv")]
+pytestmark = [pytest.mark.xdist_group("other_users"), pytest.mark.root, pytest.mark.needs("setpriv")]
 
 #: Every command that looks for a configuration, with what else it needs to get that far.
 COMMANDS = [
@@ -115,17 +115,18 @@ def test_a_working_directory_that_cant_be_searched(commons: Path, command: str) 
 # -- a service that runs
 
 
-@pytest.fixture
-def bobs(commons: Path) -> Iterator[Path]:
+@pytest.fixture(scope="module")
+def bobs() -> Iterator[Path]:
     """The state directory of a service that BOB has started with a umask of 000, and that watches a tree of his."""
-    own = home(commons, BOB)
-    tree = give(BOB, own / "tree")
-    give(BOB, tree / "a.json", "{}")
-    place = own / "s"
-    done = run_as(BOB, "up", "--detach", "--state-dir", place, tree, cwd=own, umask=0)
-    assert done.returncode == 0, done.stderr
-    yield place
-    assert run_as(BOB, "down", "--state-dir", place, cwd=own).returncode in (0, 3)
+    with common_place() as commons:
+        own = home(commons, BOB)
+        tree = give(BOB, own / "tree")
+        give(BOB, tree / "a.json", "{}")
+        place = own / "s"
+        done = run_as(BOB, "up", "--detach", "--state-dir", place, tree, cwd=own, umask=0)
+        assert done.returncode == 0, done.stderr
+        yield place
+        assert run_as(BOB, "down", "--state-dir", place, cwd=own).returncode == 0
 
 
 def test_nobody_else_can_read_write_or_reach_anything_of_it(bobs: Path, commons: Path) -> None:
@@ -138,9 +139,8 @@ def test_nobody_else_can_read_write_or_reach_anything_of_it(bobs: Path, commons:
         state = path.lstat()
         assert (state.st_uid, stat.S_IMODE(state.st_mode) & 0o077) == (BOB, 0) or path.suffix in (".gitignore",), path
     assert not [path for path in Path("/dev/shm").iterdir() if path.lstat().st_uid == BOB]
-    bobs.chmod(0o755)  # what its owner should not do: sockets, logs and databases are closed all the same
-    (bobs / "run").chmod(0o755)
-    (bobs / "logs").chmod(0o755)
+    for path in (bobs, bobs / "run", bobs / "logs"):
+        path.chmod(0o755)  # what its owner should not do: sockets, logs and databases are closed all the same
     code = """
 for path in sys.argv[1:]:
     if path.endswith(".sock"):
@@ -164,6 +164,8 @@ for path in sys.argv[1:]:
     shown = [*(bobs / "run").glob("*.sock"), *(bobs / "logs").glob("*"), bobs / "index.db", bobs / "groups.db"]
     assert len(shown) >= 10
     done = python_as(MALLORY, code, *shown, cwd=commons)
+    for path in (bobs, bobs / "run", bobs / "logs"):
+        path.chmod(0o700)
     assert (done.returncode, done.stdout) == (0, ""), done.stderr
 
 
