@@ -351,6 +351,7 @@ def main(argv: list[str] | None = None) -> int:
     open_log()
     try:
         inherited.settle_service()
+        inherited.ignore_signals(signal.SIGHUP)
         settings = read_settings(layout.settings)
         sockets = Sockets(layout)
         try:

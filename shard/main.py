@@ -419,6 +419,7 @@ def main(argv: list[str] | None = None) -> int:
     reader, writer = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
     try:
         inherited.settle_service()  # many descriptors: a scan holds one for each level
+        inherited.ignore_signals(signal.SIGHUP)
         settings = read_settings(layout.settings)
         plan_file = PlanFile(layout.plan)
         plan = plan_file.read()

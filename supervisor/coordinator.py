@@ -156,6 +156,7 @@ def main(argv: list[str] | None = None) -> int:
     """`shardwatch-coordinator --state-dir DIR`, run by supervisord. Exit code 0 when it was told to leave."""
     arguments = sys.argv[1:] if argv is None else argv
     inherited.settle()
+    inherited.ignore_signals(signal.SIGHUP)
     signal.signal(signal.SIGTERM, _leave)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:

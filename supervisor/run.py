@@ -66,6 +66,7 @@ def main(argv: list[str] | None = None) -> int:
         if rest or "--state-dir" not in given:
             raise UsageError("run needs --state-dir DIR and nothing else", hint="see --help")
         inherited.settle_service()
+        inherited.ignore_signals()  # SIGHUP and SIGUSR2 are supervisord's own: to load its configuration, and its logs, anew
         layout = Layout(os.path.abspath(given["--state-dir"]))
         claim = int(given["--claim"]) if given.get("--claim", "").isdigit() else None
         return run(layout, "--with-parent" in given, "--ephemeral" in given, "--echo" in given, claim)

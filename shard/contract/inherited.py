@@ -7,6 +7,7 @@
 | SIGCHLD, SIGPIPE, SIGTERM, SIGALRM, SIGUSR1, SIGUSR2 ignored | as the system has them: else no child can be waited for |
 | SIGINT, SIGHUP ignored | left: that is how a shell's `&` and `nohup` ask for it |
 | signals blocked | none is |
+| signals that ask our programs for nothing (SIGUSR1, real-time ones) | `ignore_signals`: they end no process of a service |
 | the umask | `settle_service`: 077; commands keep it for what they run (`hold`) and give modes themselves |
 | open files (RLIMIT_NOFILE) | `settle_service`: the soft limit is raised to the hard one, which must allow FDS_MIN |
 | file size (RLIMIT_FSIZE) | `settle_service`: raised likewise, and must allow FILE_BYTES_MIN |
@@ -35,6 +36,8 @@ FILE_BYTES_MIN: Final = 64 << 20
 
 #: What must not stay ignored. Python itself ignores SIGPIPE and SIGXFSZ, and makes errors of them; that stays.
 _SIGNALS: Final = (signal.SIGCHLD, signal.SIGTERM, signal.SIGALRM, signal.SIGUSR1, signal.SIGUSR2)
+#: What ends a program that does not handle it, and asks ours for nothing. Absent ones are those of other systems.
+_MEANINGLESS: Final = ("SIGUSR1", "SIGUSR2", "SIGALRM", "SIGVTALRM", "SIGPROF", "SIGIO", "SIGPWR", "SIGSTKFLT")
 _STREAMS: Final = (("stdin", "r"), ("stdout", "w"), ("stderr", "w"))
 
 
@@ -57,6 +60,17 @@ def settle_service() -> None:
     os.umask(0o077)
     _raise_limit(resource.RLIMIT_NOFILE, FDS_MIN, "descriptors may be open in a process here", f"ulimit -n {FDS_MIN * 8}")
     _raise_limit(resource.RLIMIT_FSIZE, FILE_BYTES_MIN, "bytes are the most that a file may have here", "ulimit -f unlimited")
+
+
+def ignore_signals(*more: signal.Signals) -> None:
+    """For the processes of a service, before they set handlers: a signal that asks for nothing ends none of them.
+
+    `more`: others that mean nothing to this one. SIGTERM, SIGINT, SIGQUIT and what tells of a defect go on ending it.
+    """
+    named = [getattr(signal, name) for name in _MEANINGLESS if hasattr(signal, name)]
+    real_time = [number for number in signal.valid_signals() if signal.SIGRTMIN <= number <= signal.SIGRTMAX]
+    for number in (*named, *more, *real_time):
+        signal.signal(number, signal.SIG_IGN)
 
 
 def open_descriptors() -> set[int]:

@@ -233,3 +233,26 @@ def test_a_start_logs_nothing_critical(root: Path, state_dir: Path) -> None:
     before_its_end, _, _ = log.partition("WARN received SIGTERM indicating exit request")
     assert " CRIT " not in log
     assert " WARN " not in before_its_end and " ERRO " not in before_its_end
+
+
+def test_a_signal_that_means_nothing_ends_nobody(root: Path, state_dir: Path) -> None:
+    """`supervisorctl signal USR1 aggregator`, and each other signal that would end a process that does not know it."""
+    state = state_dir / "s"
+    run("up", "--detach", "--state-dir", state, root)
+    try:
+        before = {p["name"]: p["pid"] for p in json.loads(run("status", "--json", "--state-dir", state).stdout)["processes"]}
+        assert len(before) == 3
+        numbers = [signal.SIGUSR1, signal.SIGUSR2, signal.SIGALRM, signal.SIGVTALRM, signal.SIGPROF, signal.SIGIO, signal.SIGPWR]
+        numbers += [signal.SIGHUP, signal.SIGWINCH, signal.SIGURG, signal.SIGCONT, signal.SIGPIPE, signal.SIGRTMIN]
+        for pid in before.values():
+            for number in numbers:
+                deliver(pid, number)
+        supervisord = int((state / "run/supervisord.pid").read_text())
+        for number in set(numbers) - {signal.SIGHUP}:  # that one asks it to load its configuration anew
+            deliver(supervisord, number)
+        run("sync", "--state-dir", state)
+        found = json.loads(run("status", "--json", "--state-dir", state).stdout)
+        assert {p["name"]: p["pid"] for p in found["processes"]} == before
+        assert (found["health"], [p["deaths"] for p in found["processes"]]) == ("healthy", [0, 0, 0])
+    finally:
+        run("down", "--state-dir", state)
