@@ -13,6 +13,7 @@ import os
 import stat
 from typing import Final
 
+from shardwatch.shard.contract.state import user
 from shardwatch.shard.contract.trust import read_at_most
 
 #: A gitdir file holds one path.
@@ -86,4 +87,4 @@ def _open_named(path: bytes, owners: set[int]) -> tuple[bytes, int]:
 
 def _check_owner(found: os.stat_result, owners: set[int], what: str) -> None:
     if found.st_uid not in owners:
-        raise NotBelievedError(f"{what} belongs to user {found.st_uid}, and not to the owner of the root")
+        raise NotBelievedError(f"{what} belongs to {user(found.st_uid)}, and not to the owner of the root")

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from shardwatch.shard.contract.errors import UsageError
+from shardwatch.shard.contract.state import user
 
 #: O_NONBLOCK: opening a FIFO waits for nobody. O_NOCTTY: a terminal in its place does not become ours.
 _READ: Final = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
@@ -54,7 +55,7 @@ def read_at_most(fd: int, bytes_max: int) -> bytes:
 def stranger(found: os.stat_result, uid: int | None = None) -> str:
     """Why its owner is not believed; "" where that is root, or `uid` (default: who this process acts as)."""
     uid = os.geteuid() if uid is None else uid
-    return "" if found.st_uid in (uid, 0) else f"belongs to user {found.st_uid}"
+    return "" if found.st_uid in (uid, 0) else f"belongs to {user(found.st_uid)}"
 
 
 def writable(found: os.stat_result) -> str:
