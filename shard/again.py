@@ -10,7 +10,7 @@ import os
 from collections.abc import Iterable
 
 from shardwatch.shard.contract.wire import Listing
-from shardwatch.shard.disk import ABSENT, open_directory
+from shardwatch.shard.disk import ABSENT
 from shardwatch.shard.doubts import Place
 from shardwatch.shard.send import looks
 from shardwatch.shard.territory import Steps, Territory
@@ -45,7 +45,7 @@ def _unknown(territory: Territory, place: Place, directory: bytes, names: list[b
     if territory._off(place):
         return
     try:
-        os.close(open_directory(directory, follow=territory._follow))
+        os.close(territory.slow.open(directory))
     except OSError as error:
         if error.errno in ABSENT:
             _say_nothing_there(territory, directory, names)

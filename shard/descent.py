@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable
 from typing import Final
 
-from shardwatch.shard.disk import ABSENT, open_directory
+from shardwatch.shard.disk import ABSENT
 from shardwatch.shard.tree import Node
 
 #: Directories of one scan that are open at once: the nearest ones. Those above are opened again when the scan comes back to them.
@@ -31,12 +31,13 @@ class Descent:
     """Owned by one scan, which closes it in the end. It owns the descriptors that it is given.
 
     Args:
+        opens: gives the descriptor of a directory; raises OSError.
         doubt: takes a directory that could not be opened again, and why.
     """
 
-    def __init__(self, doubt: Callable[[Level, OSError], None], *, follow: bool) -> None:
+    def __init__(self, opens: Callable[[bytes], int], doubt: Callable[[Level, OSError], None]) -> None:
+        self._opens = opens
         self._doubt = doubt
-        self._follow = follow
         self._levels: list[Level] = []
         #: How many of them, from the top, are closed.
         self._closed = 0
@@ -68,7 +69,7 @@ class Descent:
 
     def _reopen(self, level: Level) -> bool:
         try:
-            fd = open_directory(level.path, follow=self._follow)
+            fd = self._opens(level.path)
         except OSError as error:
             if error.errno not in ABSENT:
                 self._doubt(level, error)

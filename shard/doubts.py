@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from shardwatch.shard.contract.causes import READ, WATCH, cause
 from shardwatch.shard.contract.limits import LINKED_MAX, PATH_BYTES_MAX, WAYS_MAX
 from shardwatch.shard.contract.planfile import Anchor
 from shardwatch.shard.contract.wire import Doubt
+from shardwatch.shard.slow import Unanswered
 from shardwatch.shard.tree import Node
 
-_REMOTE = "its filesystem tells nothing of changes made elsewhere"
+_REMOTE = "its filesystem{} tells nothing of changes made elsewhere"
+_UNANSWERED = "see to the server of that mount, or unmount it (umount -l); all else goes on, and it is tried again by itself"
 _ASKED = "polling was asked for"
 _BOUND = f"links lead to it by more than {WAYS_MAX} ways of two links or more, or more than {LINKED_MAX:,} directories are linked"
 
@@ -46,6 +48,12 @@ class Place:
             return None
         return self.node.find(directory[len(self.anchor.path) :].lstrip(b"/"))
 
+    def spot(self, point: bytes) -> tuple[bytes, Node | None, bytes]:
+        """Where to try again what is mounted at `point`: (path, directory above it, name in that), or the anchor as a whole."""
+        above, name = os.path.split(point)
+        node = self.find(above)
+        return (self.anchor.path, None, b"") if node is None or point == self.anchor.path else (point, node, name)
+
     def covers(self, directory: bytes) -> bool:
         """Whether an absolute path is the anchor, or below it."""
         base = self.anchor.path
@@ -70,7 +78,7 @@ class Doubts:
     def __init__(self, watch_remedy: Callable[[int], str], *, asked: bool = False) -> None:
         """`asked`: the user wants everything polled."""
         self._watch_remedy = watch_remedy
-        self._planned = _ASKED if asked else _REMOTE
+        self._planned = _ASKED if asked else _REMOTE.format("")
         self._unreadable: dict[bytes, Unreadable] = {}
         #: Directories with names that are left out because their paths are too long, and how many.
         self.deep: dict[Node, int] = {}
@@ -83,8 +91,13 @@ class Doubts:
         return len(self._unreadable)
 
     def add(self, path: bytes, place: Place, parent: Node | None, name: bytes, error: OSError) -> None:
-        why = cause(error, READ)
-        self._unreadable[path] = Unreadable(place, parent, name, why.what, remedy=why.remedy)
+        if isinstance(error, Unanswered):  # one doubt for all that is mounted there
+            path, parent, name = place.spot(error.point)
+            found = Unreadable(place, parent, name, str(error.strerror), "unanswered", _UNANSWERED)
+        else:
+            why = cause(error, READ)
+            found = Unreadable(place, parent, name, why.what, remedy=why.remedy)
+        self._unreadable[path] = found
 
     def no_watch(self, error: OSError) -> None:
         """Directories are swept from now on, since the backend has no room for another watch, or can have none at all."""
@@ -114,9 +127,15 @@ class Doubts:
         return list(self._unreadable)[:most]
 
     def report(
-        self, places: list[Place], swept: Iterable[Node], most: int = 20, *, left_out: tuple[int, bytes] = (0, b"")
+        self,
+        places: list[Place],
+        swept: Iterable[Node],
+        most: int = 20,
+        *,
+        left_out: tuple[int, bytes] = (0, b""),
+        remotes: Sequence[tuple[bytes, str]] = (),
     ) -> list[Doubt]:
-        """For the status: the first `most` of each kind. `left_out`: `Links.left_out`."""
+        """For the status: the first `most` of each kind. `left_out`: `Links.left_out`; `remotes`: `SlowMounts.remotes`."""
         found = [Doubt(path, what.state, what.reason, what.remedy) for path, what in self.items()[:most]]
         missing = [p.anchor.path for p in places if p.missing and p.anchor.path == p.anchor.root]
         remedy = "make it again, or take it out of the roots"
@@ -129,9 +148,21 @@ class Doubts:
             others = f", and names in {len(self.deep) - 1} other directories," if len(self.deep) > 1 else ""
             reason = f"{names} names in it{others} have paths of more than {PATH_BYTES_MAX} bytes and are left out"
             found.append(Doubt(node.path(), "too deep", reason, "nest directories less deeply", len(self.deep)))
-        short = [node for node in swept if not places[node.anchor].polled]
-        if short and self.no_room:
+        for path, kind in [remote for remote in remotes if remote[0] not in self._unreadable][:most]:
+            known = [(place, at) for place in places if not place.polled and (at := place.find(path)) is not None and at.wd < 0]
+            for place, at in known[:1]:
+                count = place.anchor.directories if at.parent is None else sum(1 for _ in at.subtree())
+                found.append(Doubt(path, "polled", _REMOTE.format(f" ({kind})"), "", count))
+        beyond = {path for path, _ in remotes}
+        short = [node for node in swept if not places[node.anchor].polled and not _is_below(node, beyond)] if self.no_room else []
+        if short:
             found.append(Doubt(short[0].path(), "polled", self.no_room, self._watch_remedy(len(short)), len(short)))
         if left_out[0]:
             found.append(Doubt(left_out[1], "not followed", _BOUND, "make what it leads to a root of its own", left_out[0]))
         return found
+
+
+def _is_below(node: Node, paths: set[bytes]) -> bool:
+    """Whether a directory is one of these, or below one."""
+    path = node.path() if paths else b""
+    return any(path == above or path.startswith(above.rstrip(b"/") + b"/") for above in paths)

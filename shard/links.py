@@ -13,14 +13,14 @@ import errno
 import os
 import stat
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from typing import Final
 
 from shardwatch.shard.backend.base import Backend, Hints
 from shardwatch.shard.contract.limits import LINKED_MAX, WAYS_MAX
 from shardwatch.shard.contract.paths import join
-from shardwatch.shard.disk import open_directory
 from shardwatch.shard.look import Reader
+from shardwatch.shard.slow import SlowMounts
 from shardwatch.shard.tree import Node, Waypoint
 
 #: Links that the kernel passes at most on one path (path_resolution(7)).
@@ -47,16 +47,12 @@ class Link:
 
 
 class Links:
-    """The links of one shard. Owned by one thread.
+    """The links of one shard. Owned by one thread."""
 
-    Args:
-        silent: whether changes below a real path raise no events: what leads there is looked at with every sweep.
-    """
-
-    def __init__(self, backend: Backend, reader: Reader, *, silent: Callable[[bytes], bool] = lambda path: False) -> None:
+    def __init__(self, backend: Backend, reader: Reader, slow: SlowMounts) -> None:
         self._backend = backend
         self._reader = reader
-        self._silent = silent
+        self._slow = slow
         self._links: dict[Node, dict[bytes, Link]] = {}
         self._waypoints: dict[tuple[bytes, bool], Waypoint] = {}
         #: Links whose way can't be watched throughout.
@@ -152,8 +148,8 @@ class Links:
             waypoint = Waypoint(path)
         waypoint.interest.setdefault(name, set()).add(link)
         self._waypoints[path, bool(name)] = waypoint
-        if self._silent(path):
-            return False
+        if self._slow.remote(path):
+            return False  # a watch there tells nothing of what is done elsewhere
         if waypoint.wd >= 0:
             return True
         try:
@@ -213,7 +209,7 @@ class Links:
             if not some or not node.alive:
                 continue
             try:
-                fd = open_directory(node.path(), follow=True)
+                fd = self._slow.open(node.path())
             except OSError:
                 continue  # whatever made it so has its own hint
             found = {link.name for link in some if self._is_other(link, fd)}

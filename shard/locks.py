@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Final
 
 from shardwatch.shard.backend.bell import Bell
@@ -31,10 +31,10 @@ _CHECK_NS: Final = int(BEAT_S * 1e9)
 class _Place:
     """A lock file that may be there."""
 
-    __slots__ = ("_root", "_told", "directory", "file", "name", "there", "wd")
+    __slots__ = ("_told", "directory", "file", "name", "root", "there", "wd")
 
     def __init__(self, root: bytes, directory: bytes, name: bytes) -> None:
-        self._root = root
+        self.root = root
         #: As it is in the root: `.git` may be a file.
         self.directory = directory
         self.name = name
@@ -48,14 +48,14 @@ class _Place:
         """A descriptor of the directory that the lock file is in by now; -1 where there is none, or none that we believe."""
         why = ""
         try:
-            found, fd = open_repository(self._root, self.directory)
+            found, fd = open_repository(self.root, self.directory)
         except OSError:
-            found, fd = os.path.join(self._root, self.directory), -1
+            found, fd = os.path.join(self.root, self.directory), -1
         except NotBelievedError as error:
             found, fd, why = b"", -1, str(error)
         self.file = os.path.join(found, self.name) if found else b""
         if why and why != self._told:
-            log.warning("%s/%s is not obeyed: %s", os.fsdecode(self._root), os.fsdecode(self.directory), why)
+            log.warning("%s/%s is not obeyed: %s", os.fsdecode(self.root), os.fsdecode(self.directory), why)
         self._told = why
         return fd
 
@@ -72,9 +72,10 @@ class _Place:
 
 
 class Locks:
-    """The lock files of some roots. One thread calls it."""
+    """The lock files of some roots. One thread calls it. `guard`: raises OSError for a root that must not be touched now."""
 
-    def __init__(self, roots: Iterable[bytes]) -> None:
+    def __init__(self, roots: Iterable[bytes], guard: Callable[[bytes], None] = lambda root: None) -> None:
+        self._guard = guard
         names = ((b".git", b"index.lock"), (b".hg", b"wlock"))
         self._places = [_Place(root, at, name) for root in roots for at, name in names]
         self._by_wd: dict[int, set[_Place]] = {}
@@ -113,13 +114,20 @@ class Locks:
             self._check_at = next_beat(now, _CHECK_NS)
             self._renew()
             asked.update(self._places)
-        return sum(place.look() for place in asked) > 0  # each of them, so not any()
+        return sum(place.look() for place in asked if self._reachable(place)) > 0  # each of them, so not any()
+
+    def _reachable(self, place: _Place) -> bool:
+        try:
+            self._guard(place.root)
+        except OSError:
+            return False
+        return True
 
     def _renew(self) -> None:
         places = self._places
         begin, self._turn = self._turn, (self._turn + _RENEWED_MAX) % max(1, len(places))
         for place in (places + places)[begin : begin + min(_RENEWED_MAX, len(places))]:
-            fd, wd = place.open(), -1
+            fd, wd = place.open() if self._reachable(place) else -1, -1
             if fd >= 0:
                 if self._bell is not None:
                     with contextlib.suppress(OSError):

@@ -106,8 +106,10 @@ class ShardProcess:
         self.shard = shard
         self._plan_file = plan_file
         anchors = plan.of(shard)
-        if stand_in is not None:
-            anchors = [msgspec.structs.replace(anchor, backend="polling") for anchor in anchors]
+        # What can't be watched on the filesystem that a directory lies on is found out by looking: it may be another by now.
+        asked = stand_in is not None or settings.backend == "polling"
+        local = "polling" if asked else "native" if settings.backend == "native" or sys.platform != "linux" else "inotify"
+        anchors = [msgspec.structs.replace(anchor, backend=local) for anchor in anchors]
         if not anchors:
             raise UsageError(f"the plan gives nothing to shard {shard!r}", hint="the coordinator removes such shards by itself")
         self._lock = Lock(layout.lock(f"shard-{shard}"), wait_s=_LOCK_WAIT_S)
@@ -128,7 +130,7 @@ class ShardProcess:
         self._acks.setsockopt(zmq.SUBSCRIBE, shard.encode() + b"\0")
         self._acks.connect(layout.endpoint(layout.acks_socket))
         self._generation = plan.generation
-        self._backend, remedy = open_backend({a.backend for a in anchors}, plan.watches.get(shard, 0))
+        self._backend, remedy = open_backend({local}, plan.watches.get(shard, 0))
         self._stream = Stream(shard, new_epoch(), plan.generation, self._send, service=self._service)
         self._mounts = Mounts(plan.homes, later=plan.later)
         self._territory = Territory(
@@ -156,7 +158,7 @@ class ShardProcess:
             self._territory, self._backend, self._stream, settle, poll_ns=settings.poll_ms * 1_000_000, mounts=self._mounts,
             verifier=verifier,
         )  # fmt: skip
-        self._locks = Locks(_roots(anchors, settings.roots) if settings.hold_for_vcs else ())
+        self._locks = Locks(_roots(anchors, settings.roots) if settings.hold_for_vcs else (), self._territory.slow.guard)
         #: Lock files came or went, and no beat has said so yet: no frame goes before it.
         self._untold = False
         self._incarnation = ""
@@ -316,7 +318,7 @@ class ShardProcess:
             generation=self._generation,
             pid=os.getpid(),
             state="scanning" if not watcher.baseline_done else "stand-in" if self._stand_in is not None else "watching",
-            backend=self._backend.name,
+            backend="polling" if territory.swept and not self._backend.watches() else self._backend.name,
             directories=territory.directories,
             files=territory.files if watcher.baseline_done else territory.reader.looks,
             watches=self._backend.watches(),
@@ -329,7 +331,9 @@ class ShardProcess:
             looks=territory.reader.looks,
             filtered=territory.reader.filtered,
             others=territory.reader.others,
-            doubts=territory.doubts.report(territory.places, territory.swept, left_out=territory.links.left_out()),
+            doubts=territory.doubts.report(
+                territory.places, territory.swept, left_out=territory.links.left_out(), remotes=territory.slow.remotes()
+            ),
             resent=self._stream.resent,
             service=self._service,
             rescan_pause_ms=watcher.pace.pause_ns // 1_000_000,
@@ -354,6 +358,7 @@ class ShardProcess:
     def close(self) -> None:
         self._backend.close()
         self._locks.close()
+        self._territory.slow.close()
         self._mounts.close()
         self._context.destroy(linger=0)
         self._pulse.close()

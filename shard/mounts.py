@@ -27,6 +27,9 @@ class Mounts:
         self._later = dict(later)
         self._poll = select.poll()
         self._lines: set[bytes] = set()
+        self._table: list[tuple[bytes, str]] = []
+        #: Another number for each other table.
+        self.version = 0
         self._points: set[bytes] = set()
         self._changed: set[bytes] = set()
         try:
@@ -37,6 +40,10 @@ class Mounts:
         self._poll.register(self._fd, select.POLLPRI)
         self._read()
         self._changed.clear()
+
+    def all(self) -> list[tuple[bytes, str]]:
+        """(mount point, type of the filesystem) in the order of mounting."""
+        return self._table
 
     def changed(self) -> set[bytes]:
         """Points at which something was mounted or unmounted since the last call."""
@@ -91,7 +98,9 @@ class Mounts:
         lines = set(table.splitlines())
         self._changed.update(point for point, _ in parse_mounts(b"\n".join(lines ^ self._lines)))
         self._lines = lines
-        self._points = {point for point, _ in parse_mounts(table)}
+        self._table = list(parse_mounts(table))
+        self._points = {point for point, _ in self._table}
+        self.version += 1
         for root, home in self._homes.items():
             point = deeper(root, self._points, self._later.get(root, home))
             if point is not None:

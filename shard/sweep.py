@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from shardwatch.shard.disk import ABSENT, open_directory
+from shardwatch.shard.disk import ABSENT
 from shardwatch.shard.territory import Steps, Territory
 
 
@@ -18,7 +18,7 @@ def sweep(territory: Territory) -> Steps:
         place = territory.places[node.anchor]
         path = node.path()
         try:
-            fd = open_directory(path, follow=territory._follow)
+            fd = territory.slow.open(path)
         except OSError as error:
             if error.errno not in ABSENT:
                 doubts.add(path, place, node.parent, node.name, error)

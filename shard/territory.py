@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Final
 
+from shardwatch.shard.above import look_from_above
 from shardwatch.shard.backend.base import Backend
 from shardwatch.shard.contract.filter import Filter
 from shardwatch.shard.contract.limits import LOOKS_PER_DIRECTORY_MAX
@@ -29,6 +30,7 @@ from shardwatch.shard.look import Reader, digest
 from shardwatch.shard.mounts import Mounts
 from shardwatch.shard.renames import Renames, births
 from shardwatch.shard.send import listings, looks
+from shardwatch.shard.slow import SlowMounts, Unanswered
 from shardwatch.shard.tree import Node, Top
 from shardwatch.shard.unlinked import Unlinked
 
@@ -74,7 +76,8 @@ class Territory:
         self._backend = backend
         self._emit = emit
         self._follow = follow_symlinks
-        self.links = Links(backend, self.reader)
+        self.slow = SlowMounts(mounts, [anchor.path for anchor in anchors], follow=follow_symlinks)
+        self.links = Links(backend, self.reader, self.slow)
         self._mounts = mounts
         self.wall_ns = wall_ns
         self.doubts = Doubts(watch_remedy, asked=polling_asked)
@@ -96,7 +99,7 @@ class Territory:
         if self._off(place):
             return not place.unmounted
         try:
-            fd = open_directory(place.anchor.path, follow=self._follow)
+            fd = self.slow.open(place.anchor.path)
         except OSError as error:
             if error.errno in ABSENT:
                 return not place.missing
@@ -120,13 +123,14 @@ class Territory:
         before anyone compares. Unless the one is certain, the anchor is to be scanned."""
         certain = False
         try:
-            fd = open_directory(place.anchor.path, follow=self._follow)
+            fd = self.slow.open(place.anchor.path)
         except OSError:
             place.identity = None
             return
         try:
             below = path[len(place.anchor.path) :].lstrip(b"/")
             if self.reader.filesystems.identity(fd) == place.identity and below:
+                self.slow.guard(path)
                 os.close(open_directory(below, follow=self._follow, at=fd))
         except OSError as error:
             certain = error.errno in ABSENT
@@ -153,7 +157,7 @@ class Territory:
         fd = -1
         self.doubts.remove(path)
         try:
-            fd = open_directory(path, follow=self._follow)
+            fd = self.slow.open(path)
         except OSError as error:
             if error.errno not in ABSENT:
                 self.doubts.add(path, place, None, b"", error)
@@ -212,7 +216,7 @@ class Territory:
         """
         path = top.path()
         descent = Descent(
-            lambda at, error: self.doubts.add(at.path, place, at.node.parent, at.node.name, error), follow=self._follow
+            self.slow.open, lambda at, error: self.doubts.add(at.path, place, at.node.parent, at.node.name, error)
         )
         try:
             descent.push(Level(top_fd, top, path, self._list(place, top, top_fd, path, renamed=renamed)))
@@ -229,6 +233,8 @@ class Territory:
                     continue
                 path = join(level.path, name)
                 try:
+                    if not self.slow.none:
+                        self.slow.guard(path)
                     fd = os.open(name, _ENTER, dir_fd=level.fd)
                 except OSError as error:
                     if error.errno not in ABSENT:
@@ -280,7 +286,7 @@ class Territory:
         """Watches before it is listed. Where there is no room for a watch, the directory is swept."""
         if node.wd >= 0:
             return
-        if self.places[node.anchor].polled:
+        if self.places[node.anchor].polled or (not self.slow.none and self._is_remote(fd, node)):
             self.swept.setdefault(node, 0)
             return
         try:
@@ -294,6 +300,9 @@ class Territory:
         self.swept.pop(node, None)
         if other is not None and not leads_to(other.path(), fd, follow=self._follow):
             self._cut(other)
+
+    def _is_remote(self, fd: int, node: Node) -> bool:
+        return self.slow.remote(os.readlink(b"/proc/self/fd/%d" % fd) if self._follow else node.path())
 
     def _cut(self, node: Node) -> None:
         dead = node.cut()
@@ -337,7 +346,7 @@ class Territory:
         place = self.places[node.anchor]
         path = node.path()
         try:
-            fd = open_directory(path, follow=self._follow)
+            fd = self.slow.open(path)
         except OSError as error:
             if error.errno in ABSENT:
                 self._astray(place, path)
@@ -438,13 +447,17 @@ class Territory:
             return
         at = self.wall_ns()
         try:
+            self.slow.guard(path)
             if self._follow and loops(path):
                 raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
-            fd = open_directory(path, follow=self._follow)
+            fd = self.slow.open(path)
         except OSError as error:
+            if isinstance(error, Unanswered):
+                self.doubts.add(path, place, node, name, error)
+                return
             if error.errno in ABSENT and child is not None:
                 self._cut(child)
-            self._look_from_above(place, node, name, error)
+            look_from_above(self, place, node, name, error)
             return
         if self._off(place):
             os.close(fd)
@@ -470,31 +483,3 @@ class Territory:
             self.doubts.add(path, place, node, name, error)
             return
         yield from self._scan(place, entered, fd, again=arrived or doubted, renamed=renamed, links=links)
-
-    def _look_from_above(self, place: Place, node: Node, name: bytes, error: OSError) -> None:
-        """No directory of that name could be opened (`error`): says what is there, as seen from its parent."""
-        parent = node.path()
-        path = join(parent, name)
-        at, coarse = self.wall_ns(), coarse_ns()
-        try:
-            fd = open_directory(parent, follow=self._follow)
-        except OSError as above:
-            if above.errno in ABSENT:
-                self._astray(place, parent)
-            else:
-                self.doubts.add(path, place, node, name, above)
-            return
-        try:
-            if self._off(place):
-                return
-            entry = self.reader.names(parent, [name], fd, coarse)[0]
-        except OSError as unknown:
-            self.doubts.add(path, place, node, name, unknown)
-            return
-        finally:
-            os.close(fd)
-        if entry is not None and entry[1] == DIRECTORY:
-            self.doubts.add(path, place, node, name, error)
-        elif entry is not None and not self.reader.kept(parent, place.relative(parent), (name,)):
-            entry = None
-        self._emit_looks(node, parent, at, [entry] if entry else [], [] if entry else [name])

@@ -20,7 +20,7 @@ from shardwatch.shard.backend.base import Hints
 from shardwatch.shard.contract.fold import folded
 from shardwatch.shard.contract.limits import BEAT_S, FRAME_ENTRIES_MAX, VERIFY_NAMES_MAX, VERIFY_SHARE, next_beat
 from shardwatch.shard.contract.wire import DIRECTORY, Check, Confirmed, Entry, Verified, Verifying
-from shardwatch.shard.disk import coarse_ns, open_directory
+from shardwatch.shard.disk import coarse_ns
 from shardwatch.shard.doubts import Place
 from shardwatch.shard.look import digest
 from shardwatch.shard.territory import Territory
@@ -182,7 +182,7 @@ class Verifier:
         if not node.alive:
             return None
         try:
-            fd = open_directory(node.path(), follow=territory._follow)
+            fd = territory.slow.open(node.path())
         except OSError:
             return None
         if territory._off(place) or territory._replaced(fd, node):
@@ -277,7 +277,7 @@ def confirm(territory: Territory, node: Node, names: set[bytes]) -> None:
         return
     place, path, at = territory.places[node.anchor], node.path(), territory.wall_ns()
     try:
-        fd = open_directory(path, follow=territory._follow)
+        fd = territory.slow.open(path)
     except OSError:
         return  # it has a hint of its own
     try:

@@ -73,7 +73,10 @@ def run(layout: Layout) -> int:
     settings = read_settings(layout.settings)
     proxy = supervisord(layout.supervisor_socket)
     pulse = Pulse(layout.pulse_socket)
+    before = _generation(layout)
     plan = planned(layout, settings, lambda: _pids(proxy.shards), pulse)
+    if before not in (0, plan.generation):
+        _take_down(proxy.shards)
     print(f"plan {plan.generation}: {len(plan.anchors)} anchors in {len(plan.shards())} shards", flush=True)
     said = ""
     while True:
@@ -138,6 +141,28 @@ def _told_to_leave(pulse: Pulse, wait_s: float) -> bool:
         if readable and not os.read(0, 4096):
             return True
     return False
+
+
+def _generation(layout: Layout) -> int:
+    """Of the plan that shards may run with already; 0 where there is none."""
+    try:
+        plan = read_plan(layout.plan)
+    except msgspec.MsgspecError:
+        return 0
+    return 0 if plan is None else plan.generation
+
+
+def _take_down(shards: Any) -> None:
+    """Ends the shards that run with an older plan, so that they are added again: what is mounted has changed since."""
+    try:
+        rows = [row for row in shards.status() if row["group"] == GROUP]
+    except (OSError, http.client.HTTPException, xmlrpc.client.Error):
+        return
+    for row in rows:
+        try:
+            shards.remove(row["name"])
+        except (OSError, http.client.HTTPException, xmlrpc.client.Error) as error:
+            print(f"{row['name']} runs with an older plan: {error}", flush=True)
 
 
 def _pids(shards: Any) -> list[int]:

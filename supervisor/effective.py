@@ -16,6 +16,7 @@ from shardwatch.shard.contract.errors import UsageError
 from shardwatch.shard.contract.settings import Settings
 from shardwatch.shard.contract.trust import open_believed, read_at_most, stranger
 from shardwatch.supervisor import profile
+from shardwatch.supervisor.scouting import Scouts
 
 FILE_NAME: Final = "shardwatch.toml"
 ENV_PREFIX: Final = "SHARDWATCH_"
@@ -79,15 +80,8 @@ def real_roots(paths: list[bytes]) -> tuple[bytes, ...]:
     A watch is on the directory itself, not on a link to it; and only real paths tell whether one root lies in another. A link to
     anything else stays what it is: it is watched by its name, like a file.
     """
-    # POSIX leaves two slashes at the beginning alone, and so does Python; here they mean nothing.
-    return tuple(dict.fromkeys(b"/" + _real(path).lstrip(b"/") for path in paths))
-
-
-def _real(path: bytes) -> bytes:
-    if os.path.islink(path) and not os.path.isdir(path):
-        directory, name = os.path.split(path)
-        return os.path.join(os.path.realpath(directory), name)
-    return os.path.realpath(path)
+    with Scouts() as scouts:
+        return tuple(dict.fromkeys(scouts.real(path) for path in paths))
 
 
 def default_state_dir(environ: Mapping[str, str]) -> Path:

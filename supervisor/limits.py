@@ -12,19 +12,9 @@ from typing import Final
 
 from shardwatch.shard.contract.allowance import INSTANCES, WATCHES, allowance
 from shardwatch.shard.contract.limits import LIMIT_RESERVE
-from shardwatch.shard.contract.mounts import holder, read_mounts
+from shardwatch.shard.contract.mounts import holder, is_remote, read_mounts
 from shardwatch.supervisor.plan import Budget
-
-#: Filesystems on which another machine, or a host outside this one, or a daemon below the filesystem, changes files
-#: without an event here. `fuse.*` is treated likewise, but not `fuseblk` (ntfs-3g, exfat): a local disk whose every
-#: change passes through this kernel. Cluster filesystems (gfs2, ocfs2) and virtual machines' shared folders are remote.
-REMOTE: Final = frozenset(
-    [
-        *("nfs", "nfs4", "cifs", "smb3", "smbfs", "smb2", "9p", "drvfs", "ncpfs", "afs", "coda"),
-        *("ceph", "glusterfs", "lustre", "gpfs", "beegfs", "orangefs", "pvfs2", "gfs2", "ocfs2", "acfs"),
-        *("virtiofs", "vboxsf", "hgfs", "vmhgfs", "prl_fs", "fuse"),
-    ]
-)
+from shardwatch.supervisor.scouting import Scouts
 
 #: A raised limit is rounded up to a multiple of this. A watch in use takes about 1 KiB of kernel memory.
 WATCHES_STEP: Final = 65_536
@@ -117,19 +107,10 @@ def filesystem(path: bytes, proc: Path = Path("/proc")) -> tuple[str, bool]:
     The path need not exist: then it is the filesystem that it would be made in. Asks /proc/self/mountinfo instead of
     statfs: statfs can hang on a dead network mount, and says `fuse` of all that is FUSE.
     """
-    _, kind = holder(_resolve(path), read_mounts(proc))
+    mounts = list(read_mounts(proc))
+    with Scouts(mounts) as scouts:
+        _, kind = holder(scouts.real(path), mounts)
     return kind, is_remote(kind)
-
-
-def is_remote(kind: str) -> bool:
-    return kind in REMOTE or kind.startswith("fuse.")
-
-
-def _resolve(path: bytes) -> bytes:
-    try:
-        return os.path.realpath(path)
-    except OSError:
-        return os.path.abspath(path)
 
 
 def _processes(proc: Path) -> list[Path]:

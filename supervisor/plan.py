@@ -20,6 +20,7 @@ from shardwatch.shard.contract.paths import join
 from shardwatch.shard.contract.planfile import Anchor, Owners, Plan
 from shardwatch.shard.contract.scope import Scope
 from shardwatch.shard.contract.settings import Settings
+from shardwatch.supervisor.scouting import Scouts
 from shardwatch.supervisor.survey import UNKNOWN, Look, Node, Survey, below, weigh
 
 #: Directories read to plan; about 40 ms on a local filesystem. Trees up to this size are weighed exactly.
@@ -98,6 +99,8 @@ class _Piece:
     weight: float = 0.0
     shard: int = 0
     backend: str = INOTIFY
+    #: The mount that can hang, and that it lies on; b"": none.
+    mount: bytes = b""
 
     def __post_init__(self) -> None:
         self.directories = sum(part.directories for part in self.parts)
@@ -123,6 +126,8 @@ def make_plan(
     generation: int,
     key: str,
     backend: Callable[[bytes], str],
+    cuts: Sequence[bytes] = (),
+    mount: Callable[[bytes], bytes] = lambda path: b"",
     known: Mapping[bytes, tuple[int, int]] | None = None,
     reads_max: int = READS_MAX,
     anchors_max: int = ANCHORS_MAX,
@@ -134,7 +139,10 @@ def make_plan(
     """Plans the trees below `roots` (absolute, normalised; one inside another stays a tree of its own).
 
     Args:
-        shards: how many, 0 to choose; never more than the budget allows, or than there are subtrees to give.
+        shards: how many, 0 to choose; never more than the budget allows, or than there are subtrees to give. What can hang has
+            shards of its own beside them, one for each mount as far as the budget allows.
+        cuts: directories below the roots at which another subtree begins.
+        mount: the mount that can hang and that a path lies on; b"" where it lies on no such.
         look: reads one directory. If it has a method `count` (survey.Count, as `TreeLook` has), that is used to weigh
             directories without reading them, which makes the plans of large trees far better.
         backend: what watches a given path; `budget.watches_max` is shared among the shards that use `inotify`.
@@ -145,9 +153,10 @@ def make_plan(
         glance: whether fewer reads may do where one shard does; the totals are rougher then.
     """
     roots = sorted(set(roots))
+    tops = sorted({*roots, *cuts})
 
     def surveyed(reads: int) -> Survey:
-        return Survey(roots, look, reads_max=reads, seed=seed, known=known or {}, count=getattr(look, "count", None), stop=stop)
+        return Survey(tops, look, reads_max=reads, seed=seed, known=known or {}, count=getattr(look, "count", None), stop=stop)
 
     glance = glance and shards == 0 and reads_max > GLANCE_READS
     survey = surveyed(GLANCE_READS if glance else reads_max)
@@ -162,10 +171,10 @@ def make_plan(
     pieces: list[_Piece] = []
     for tree in survey.trees:
         pieces += _carve(survey, tree, max(grain, 1.0))
-    _give(pieces, wanted)
     for piece in pieces:
-        piece.backend = backend(piece.parts[0].path)
-    anchors = _anchors(roots, pieces, backend, anchors_max)
+        piece.backend, piece.mount = backend(piece.parts[0].path), mount(piece.parts[0].path)
+    _give_apart(pieces, wanted, budget.shards_max)
+    anchors = _anchors(roots, tops, pieces, anchors_max)
     plan = Plan(generation=generation, anchors=tuple(anchors), key=key, watches=share_watches(anchors, budget.watches_max))
     needed = sum(a.directories for a in anchors if a.backend == INOTIFY)
     weights = dict.fromkeys(plan.shards(), 0.0)
@@ -271,9 +280,26 @@ def _scales(survey: Survey, tree: Node) -> dict[Node, float]:
     return scales
 
 
-def _give(pieces: list[_Piece], count: int) -> None:
+def _give_apart(pieces: list[_Piece], wanted: int, shards_max: int) -> None:
+    """What lies on a mount that can hang goes to shards that have nothing else. Where the limits leave no room for that, such
+    mounts share theirs, and in the end everything shares one."""
+    groups: dict[bytes, list[_Piece]] = {}
+    for piece in pieces:
+        groups.setdefault(piece.mount, []).append(piece)
+    if len(groups) == 1 or shards_max < 2:
+        _give(pieces, wanted)
+        return
+    local = groups.pop(b"", [])
+    first = min(wanted, shards_max - 1) if local else 0
+    _give(local, first)
+    room = shards_max - first
+    for number, mount in enumerate(sorted(groups)):
+        _give(groups[mount], 1, first + number % room)
+
+
+def _give(pieces: list[_Piece], count: int, first: int = 0) -> None:
     """Longest processing time first: each piece, heaviest first, to the shard that is lightest so far."""
-    loads = [(0.0, shard) for shard in range(count)]
+    loads = [(0.0, shard) for shard in range(first, first + count)]
     for piece in sorted(pieces, key=lambda piece: (-piece.weight, piece.parts[0].path)):
         load, piece.shard = loads[0]
         heapq.heapreplace(loads, (load + piece.weight, piece.shard))
@@ -293,10 +319,10 @@ def share_watches(anchors: Sequence[Anchor], watches_max: int) -> dict[str, int]
 
 
 def _anchors(
-    roots: Sequence[bytes], pieces: list[_Piece], backend: Callable[[bytes], str], anchors_max: int
+    roots: Sequence[bytes], tops: Sequence[bytes], pieces: list[_Piece], anchors_max: int
 ) -> list[Anchor]:
     drafts = {part.path: _Draft(piece.shard, piece.backend, part) for piece in pieces for part in piece.parts}
-    fixed = set(roots)
+    fixed = set(tops)
     while True:
         kept = _merge(drafts, fixed)
         if len(kept) <= max(anchors_max, len(fixed)):
@@ -356,9 +382,11 @@ def _above(drafts: Mapping[bytes, _Draft], path: bytes) -> _Draft:
 class TreeLook:
     """The real `Look`: one os.scandir. Paths outside every root, and unreadable ones, hold nothing."""
 
-    def __init__(self, filter: Filter, settings: Settings) -> None:
+    def __init__(self, filter: Filter, settings: Settings, scouts: Scouts | None = None) -> None:
+        """`scouts`: ask in its place where a filesystem may hang; what does not answer holds nothing."""
         self._scope = Scope(filter, settings.files, settings.only)
         self._settings = settings
+        self._scouts = scouts
         self._owners = Owners([Anchor(path=root, shard="", root=root) for root in settings.roots])
 
     def __call__(self, path: bytes) -> tuple[list[bytes], int]:
@@ -369,15 +397,20 @@ class TreeLook:
         prefix = relative + b"/" if relative else b""
         directories: list[bytes] = []
         files: list[bytes] = []
-        try:
-            with os.scandir(path) as entries:
-                for entry in entries:
-                    if _descends(entry, self._settings.follow_symlinks):
-                        directories.append(entry.name)
-                    else:
-                        files.append(entry.name)
-        except OSError:
-            return [], 0
+        if self._scouts is not None and self._scouts.mount(path) is not None:
+            answer = self._scouts.ask("list", path) or {}
+            directories = [os.fsencode(name) for name in answer.get("directories", ())]
+            files = [os.fsencode(name) for kind in ("links", "files") for name in answer.get(kind, ())]
+        else:
+            try:
+                with os.scandir(path) as entries:
+                    for entry in entries:
+                        if _descends(entry, self._settings.follow_symlinks):
+                            directories.append(entry.name)
+                        else:
+                            files.append(entry.name)
+            except OSError:
+                return [], 0
         kept = len(self._scope.files(path, relative, files))
         if not self._settings.recursive or not self._scope.descends(path):
             return [], kept
@@ -386,10 +419,13 @@ class TreeLook:
     def count(self, path: bytes) -> int:
         """How many subdirectories, from one lstat: ext4, xfs, tmpfs and others count them in st_nlink.
 
-        btrfs and overlayfs say 1, and ext4 does beyond 64,998: unknown. So is what a link leads to.
+        btrfs and overlayfs say 1, and ext4 does beyond 64,998: unknown. So is what a link leads to, and what lies where a
+        filesystem may hang.
         """
         if not self._scope.descends(path):
             return 0
+        if self._scouts is not None and self._scouts.mount(path) is not None:
+            return UNKNOWN
         try:
             found = os.lstat(path)
         except OSError:
@@ -397,8 +433,8 @@ class TreeLook:
         return found.st_nlink - 2 if stat.S_ISDIR(found.st_mode) and found.st_nlink >= 2 else UNKNOWN
 
 
-def tree_look(filter: Filter, settings: Settings) -> TreeLook:
-    return TreeLook(filter, settings)
+def tree_look(filter: Filter, settings: Settings, scouts: Scouts | None = None) -> TreeLook:
+    return TreeLook(filter, settings, scouts)
 
 
 def _descends(entry: os.DirEntry[bytes], follow_symlinks: bool) -> bool:

@@ -18,9 +18,11 @@ from shardwatch.shard.contract.life import new_epoch
 from shardwatch.shard.contract.mounts import read_mounts
 from shardwatch.shard.contract.planfile import Anchor, Plan, read_plan, write_plan
 from shardwatch.shard.contract.settings import Settings
+from shardwatch.supervisor.apart import Apart
 from shardwatch.supervisor.homes import note_mounts, planned_homes
-from shardwatch.supervisor.limits import budget, filesystem, held_by, read_inotify_limits
-from shardwatch.supervisor.plan import make_plan, plan_key, tree_look
+from shardwatch.supervisor.limits import budget, held_by, read_inotify_limits
+from shardwatch.supervisor.plan import Budget, PlanResult, make_plan, plan_key, tree_look
+from shardwatch.supervisor.scouting import Scouts
 
 #: How far apart two plans that follow the same one are, by chance.
 _GENERATIONS_APART: Final = 1 << 20
@@ -36,16 +38,22 @@ def backend_of(settings: Settings, polled: Callable[[bytes], bool]) -> BackendOf
     return lambda path: "polling" if polled(path) else local
 
 
-def still_fits(plan: Plan | None, settings: Settings, key: str, backend: BackendOf) -> bool:
-    """Whether a plan on disk can serve these settings as it is. Pure, but for `backend`.
+def surroundings(settings: Settings) -> Apart:
+    """What is mounted at and below the roots now."""
+    return Apart(settings.roots, list(read_mounts()), Filter(settings.include, settings.exclude).prunes)
 
-    Asks for the backend of the roots only: it is slow to tell, and a plan may have thousands of anchors. So a plan that
-    polls some subtrees of a watched root, for want of watches, does not fit: the next start tries again.
+
+def still_fits(plan: Plan | None, settings: Settings, key: str, apart: Apart) -> bool:
+    """Whether a plan on disk can serve these settings as it is. Pure.
+
+    What lies on a filesystem that can hang is polled or watched as its shard finds it; it only has to have that shard to itself.
     """
-    if plan is None or plan.key != key or not plan.anchors or settings.shards not in (0, len(plan.shards())):
+    if plan is None or plan.key != key or not plan.anchors or not apart.holds_for(plan.anchors):
         return False
-    wanted = {root: backend(root) for root in {anchor.root for anchor in plan.anchors}}
-    return all(anchor.backend == wanted[anchor.root] for anchor in plan.anchors)
+    if settings.shards not in (0, max(map(len, apart.groups(plan.anchors).values()))):
+        return False
+    backend = backend_of(settings, apart.is_remote)
+    return all(anchor.backend == backend(anchor.path) for anchor in plan.anchors if not apart.mount(anchor.path))
 
 
 def same_owners(old: Plan | None, new: Plan) -> bool:
@@ -84,33 +92,42 @@ def settle_plan(layout: Layout, settings: Settings, own_pids: Callable[[], Seque
 
     key = plan_key(settings)
     old, generation = kept_plan(layout)
-    backend = backend_of(settings, lambda path: filesystem(path)[1])
+    apart = surroundings(settings)
     if old is not None and old.key == key and _unmounted(old):
         # What can be seen there now is not what was planned, nor what is to be planned.
         return note_mounts(layout, old, settings.roots)
-    if old is not None and still_fits(old, settings, key, backend):
+    if old is not None and still_fits(old, settings, key, apart):
         return note_mounts(layout, old, settings.roots)
     own = [held_by(pid) for pid in own_pids()]
-    new = make_plan(
-        settings.roots,
-        tree_look(Filter(settings.include, settings.exclude), settings),
-        shards=settings.shards,
-        budget=budget(
-            read_inotify_limits(),
-            own_instances=sum(instances for instances, _ in own),
-            own_watches=sum(watches for _, watches in own),
-        ),
-        generation=generation,
-        key=key,
-        backend=backend,
-        glance=True,
-    ).plan
+    room = budget(
+        read_inotify_limits(),
+        own_instances=sum(instances for instances, _ in own),
+        own_watches=sum(watches for _, watches in own),
+    )
+    new = planned(settings, room, apart, generation=generation, glance=True).plan
     if old is not None and same_owners(old, new):
         return note_mounts(layout, old, settings.roots)
     homes, later = planned_homes(settings.roots, list(read_mounts()), old)
     new = msgspec.structs.replace(new, homes=homes, later=later)
     write_plan(layout.plan, new)
     return new
+
+
+def planned(settings: Settings, room: Budget, apart: Apart, *, generation: int, glance: bool = False) -> PlanResult:
+    """A new plan for what is there now. Reads directories of the roots; a filesystem that does not answer is planned unseen."""
+    with Scouts() as scouts:
+        return make_plan(
+            settings.roots,
+            tree_look(Filter(settings.include, settings.exclude), settings, scouts),
+            shards=settings.shards,
+            budget=room,
+            generation=generation,
+            key=plan_key(settings),
+            backend=backend_of(settings, apart.is_remote),
+            cuts=apart.cuts,
+            mount=apart.mount,
+            glance=glance,
+        )
 
 
 def _unmounted(plan: Plan) -> bool:

@@ -13,6 +13,7 @@ from typing import Final
 from shardwatch.shard.contract.filter import Filter
 from shardwatch.shard.contract.paths import join
 from shardwatch.shard.contract.settings import Settings
+from shardwatch.supervisor.scouting import Scouts
 
 #: Directories in a row for which nothing was read from a disk: the rest is cached, by the scan that comes from the other end.
 DRY: Final = 256
@@ -34,12 +35,14 @@ class _Walk:
         self._recursive = settings.recursive
         self._blocks = blocks
         self._before = blocks()
+        self._scouts = Scouts()
         self._dry = 0
         self.directories = 0
         #: Directories to read, the next one last, as (path, the same relative to its root).
         self.waiting: LifoQueue[tuple[bytes, bytes]] = LifoQueue()
         for root in set(settings.roots) - set(settings.only):
-            self.waiting.put((root, b""))
+            if self._scouts.mount(root) is None:  # who waits for a filesystem that hangs can't be ended
+                self.waiting.put((root, b""))
 
     def work(self) -> None:
         """Never ends: what runs it is a daemon thread."""
@@ -57,7 +60,7 @@ class _Walk:
         if self._recursive:
             prefix = relative + b"/" if relative else b""
             for name in reversed(below):
-                if not self._filter.prunes(prefix + name):
+                if not self._filter.prunes(prefix + name) and self._scouts.mount(join(path, name)) is None:
                     self.waiting.put((join(path, name), prefix + name))
         read = self._blocks()
         self._dry = 0 if read > self._before else self._dry + 1

@@ -20,8 +20,11 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any, Final
 
+import msgspec
+
 from shardwatch.shard.contract.errors import InUseError, NotRunningError, ServiceError, ServiceTimeoutError, ShardwatchError
 from shardwatch.shard.contract.layout import Layout
+from shardwatch.shard.contract.planfile import read_plan
 from shardwatch.shard.contract.state import SERVICE_LOCK, StateDirectory
 from shardwatch.supervisor.health import keeps_ending, log_name
 from shardwatch.supervisor.holder import proved_holder, send
@@ -299,13 +302,28 @@ def stop(layout: Layout, timeout_s: float = STOP_S) -> bool:
         while left := [name for name in _locks(state) if state.held(name)]:
             if time.monotonic() >= deadline:
                 names = ", ".join(Path(name).stem for name in left)
-                raise ServiceTimeoutError(f"still alive after SIGKILL: {names}", hint="a process may hang in the kernel")
+                raise ServiceTimeoutError(f"still alive after SIGKILL: {names}", hint=_why_stuck(layout, left))
             for name in sorted(left, key=lambda name: name != SERVICE_LOCK):
                 with proved_holder(state, name) as process:
                     send(process, signal.SIGKILL)
             _wait_until_free(state, left, 0.2)
         _remove_stale(layout, state)
     return there
+
+
+def _why_stuck(layout: Layout, locks: Sequence[str]) -> str:
+    """What processes that don't die may wait for: filesystems that can hang, by the plan and the table of mounts."""
+    from shardwatch.supervisor.scouting import Scouts
+
+    names = {Path(lock).stem.removeprefix("shard-") for lock in locks}
+    with contextlib.suppress(OSError, ShardwatchError, msgspec.MsgspecError), Scouts() as scouts:
+        plan = read_plan(layout.plan)
+        anchors = [anchor.path for anchor in plan.anchors if anchor.shard in names] if plan is not None else []
+        mounts = sorted({found for path in anchors if (found := scouts.mount(path)) is not None})
+        if mounts:
+            named = ", ".join(f"{kind} on {os.fsdecode(point)}" for point, kind in mounts)
+            return f"waiting in the kernel, it seems, for {named}"
+    return "a process may hang in the kernel"
 
 
 def _locks(state: StateDirectory) -> list[str]:

@@ -21,7 +21,8 @@ from shardwatch.shard.contract.limits import IPC_PATH_BYTES_MAX
 from shardwatch.shard.contract.planfile import Plan, read_plan
 from shardwatch.shard.contract.settings import Settings, read_settings, write_settings
 from shardwatch.shard.contract.state import DIRECTORIES, SERVICE_LOCK, TAG, TAG_TEXT, StateDirectory, write_private
-from shardwatch.supervisor.named import NOT_THERE, trouble_with, with_files
+from shardwatch.supervisor.named import NOT_THERE, with_files
+from shardwatch.supervisor.scouting import Scouts, check_state_dir
 
 #: supervisord makes its socket under a temporary name first: a dot and its process id are added.
 TEMPORARY_SUFFIX_BYTES: Final = 8
@@ -57,6 +58,7 @@ def prepare(state_dir: Path, settings: Settings) -> Prepared:
     """
     layout = Layout(os.path.abspath(state_dir))
     _check_name(layout)
+    check_state_dir(layout.state_dir)
     with _undone_on_error(layout) as made:
         state = _claimed(layout, settings, made)
         state.close_to_others()
@@ -168,18 +170,19 @@ def _check_roots(settings: Settings, before: Settings | None, plan: Plan | None)
     known = {anchor.root for anchor in plan.anchors} if plan is not None else set()
     known |= set(before.named()) if before is not None else set()
     notes = []
-    for path in settings.named():
-        trouble = trouble_with(path)
-        if not trouble:
-            continue
-        if path in known:
-            notes.append(f"root {_show(path)} {trouble}: waiting for it, its files count as in doubt or gone until then")
-        elif trouble == NOT_THERE and (settings.wait_for_roots or path in settings.files):
-            notes.append(f"{_show(path)} {trouble}: waiting for it; what comes there is told as created")
-        else:
-            hint = "give a directory or a file that you can read"
-            hint += ", or --wait-for-roots" if trouble == NOT_THERE else ""
-            raise UsageError(f"root {_show(path)} {trouble}", hint=hint)
+    with Scouts() as scouts:
+        for path in settings.named():
+            trouble = scouts.trouble_with(path)
+            if not trouble:
+                continue
+            if path in known or scouts.is_silent(path):
+                notes.append(f"root {_show(path)} {trouble}: waiting for it, its files count as in doubt or gone until then")
+            elif trouble == NOT_THERE and (settings.wait_for_roots or path in settings.files):
+                notes.append(f"{_show(path)} {trouble}: waiting for it; what comes there is told as created")
+            else:
+                hint = "give a directory or a file that you can read"
+                hint += ", or --wait-for-roots" if trouble == NOT_THERE else ""
+                raise UsageError(f"root {_show(path)} {trouble}", hint=hint)
     return notes
 
 
@@ -271,12 +274,11 @@ def stamp_plan(layout: Layout, settings: Settings, plan: Plan | None) -> None:
     stamp = layout.plan_key
     if plan is not None:
         # Planning's imports take time, and a first start has no plan to judge.
-        from shardwatch.supervisor.limits import filesystem
         from shardwatch.supervisor.plan import plan_key
-        from shardwatch.supervisor.planning import backend_of, still_fits
+        from shardwatch.supervisor.planning import still_fits, surroundings
 
         key = plan_key(settings)
-        if still_fits(plan, settings, key, backend_of(settings, lambda path: filesystem(path)[1])):
+        if still_fits(plan, settings, key, surroundings(settings)):
             write_private(stamp, key.encode("ascii"))
             return
     stamp.unlink(missing_ok=True)

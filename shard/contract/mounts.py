@@ -1,9 +1,26 @@
-"""The table of mounts, /proc/self/mountinfo: what is mounted where. Empty where there is none."""
+"""The table of mounts, /proc/self/mountinfo: what is mounted where, and what is to be expected of it. Empty where there is none.
+
+The table says what lies where without asking the filesystem itself, which may never answer.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Final
+
+#: Filesystems on which another machine, or a host outside this one, or a daemon below the filesystem, changes files
+#: without an event here: they are polled. `fuse.*` is treated likewise, but not `fuseblk` (ntfs-3g, exfat): a local disk whose
+#: every change passes through this kernel. Cluster filesystems (gfs2, ocfs2) and virtual machines' shared folders are remote.
+REMOTE: Final = frozenset(
+    [
+        *("nfs", "nfs4", "cifs", "smb3", "smbfs", "smb2", "9p", "drvfs", "ncpfs", "afs", "coda"),
+        *("ceph", "glusterfs", "lustre", "gpfs", "beegfs", "orangefs", "pvfs2", "gfs2", "ocfs2", "acfs"),
+        *("virtiofs", "vboxsf", "hgfs", "vmhgfs", "prl_fs", "fuse"),
+    ]
+)
+#: Filesystems that raise every event, but whose system calls wait for another process, which may hang.
+_SERVED: Final = frozenset(["fuseblk", "autofs"])
 
 _PROC = Path("/proc")
 
@@ -34,6 +51,16 @@ def holder(path: bytes, mounts: Iterable[tuple[bytes, str]]) -> tuple[bytes, str
         if inside and len(point) >= longest:
             found, longest = (point, kind), len(point)
     return found
+
+
+def is_remote(kind: str) -> bool:
+    """Whether a filesystem of this type tells nothing of changes made elsewhere."""
+    return kind in REMOTE or kind.startswith("fuse.")
+
+
+def can_hang(kind: str) -> bool:
+    """Whether system calls on a filesystem of this type wait for another machine or process, so perhaps for ever."""
+    return is_remote(kind) or kind in _SERVED
 
 
 def deeper(root: bytes, points: Iterable[bytes], known: bytes) -> bytes | None:

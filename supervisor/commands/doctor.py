@@ -54,7 +54,9 @@ def run(options: argparse.Namespace) -> int:
 def examine(resolved: Resolved) -> dict[str, Any]:
     """What `doctor --json` prints. Reads the trees as far as planning does; changes nothing."""
     from shardwatch.supervisor.limits import read_inotify_limits
+    from shardwatch.supervisor.scouting import check_state_dir
 
+    check_state_dir(resolved.state_dir)
     limits = read_inotify_limits()
     findings: list[dict[str, str]] = []
     roots = [examine_root(root, resolved.settings, findings) for root in resolved.settings.roots]

@@ -45,20 +45,11 @@ def run(options: argparse.Namespace) -> int:
 
 def plan_of(settings: Settings, limits: InotifyLimits, own: tuple[int, int] = (0, 0)) -> PlanResult:
     """The plan as the coordinator would make it now. `own`: (instances, watches) that the service holds already."""
-    from shardwatch.shard.contract.filter import Filter
-    from shardwatch.supervisor.limits import budget, filesystem
-    from shardwatch.supervisor.plan import make_plan, plan_key, tree_look
-    from shardwatch.supervisor.planning import backend_of
+    from shardwatch.supervisor.limits import budget
+    from shardwatch.supervisor.planning import planned, surroundings
 
-    return make_plan(
-        settings.roots,
-        tree_look(Filter(settings.include, settings.exclude), settings),
-        shards=settings.shards,
-        budget=budget(limits, own_instances=own[0], own_watches=own[1]),
-        generation=1,
-        key=plan_key(settings),
-        backend=backend_of(settings, lambda path: filesystem(path)[1]),
-    )
+    room = budget(limits, own_instances=own[0], own_watches=own[1])
+    return planned(settings, room, surroundings(settings), generation=1)
 
 
 def facts_of(settings: Settings, result: PlanResult, limits: InotifyLimits) -> dict[str, Any]:

@@ -12,6 +12,7 @@ import pytest
 from shardwatch.shard.contract.layout import Layout
 from shardwatch.shard.contract.planfile import Anchor, Plan, read_plan, write_plan
 from shardwatch.shard.contract.settings import Settings
+from shardwatch.supervisor.apart import Apart
 from shardwatch.supervisor.coordinator import reconcile
 from shardwatch.supervisor.planning import backend_of, kept_plan, same_owners, settle_plan, still_fits
 
@@ -20,8 +21,7 @@ SETTINGS = Settings(roots=(R,), include=("*",), exclude=())
 PLAN = Plan(4, (Anchor(R, "s0", R), Anchor(R + b"/x", "s1", R, directories=7)), "k")
 
 
-def _inotify(path: bytes) -> str:
-    return "inotify"
+LOCAL = Apart((R,), [(b"/", "ext4")], lambda path: False)
 
 
 class FakeShards:
@@ -64,13 +64,13 @@ def test_reconcile() -> None:
 )
 def test_still_fits(plan: Plan | None, settings: Settings, fits: bool) -> None:
     """A plan is kept for the same key, number of shards and backend only."""
-    assert still_fits(plan, settings, "k", backend_of(settings, lambda path: False)) is fits
+    assert still_fits(plan, settings, "k", LOCAL) is fits
 
 
 def test_a_plan_that_polls_for_want_of_watches_is_tried_again() -> None:
     """When watches were short, the next start plans anew: there may be room now."""
     polled = msgspec.structs.replace(PLAN, anchors=(PLAN.anchors[0], Anchor(R + b"/y", "s1", R, backend="polling")))
-    assert not still_fits(polled, SETTINGS, "k", _inotify)
+    assert not still_fits(polled, SETTINGS, "k", LOCAL)
 
 
 @pytest.mark.parametrize(

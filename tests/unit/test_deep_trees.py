@@ -185,12 +185,16 @@ def test_a_scan_holds_few_descriptors(engine: Engine, monkeypatch: pytest.Monkey
 
 
 @pytest.mark.parametrize("change", ["same", "replaced", "gone", "unreadable"])
-def test_a_descent_comes_back_to_a_directory_that_it_had_closed(
-    change: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_descent_comes_back_to_a_directory_that_it_had_closed(change: str, tmp_path: Path) -> None:
     """It goes on there only if it is the same directory; one that can't be opened again is in doubt."""
     doubts: list[bytes] = []
-    descent = Descent(lambda level, error: doubts.append(level.path), follow=False)
+
+    def opens(path: bytes) -> int:
+        if change == "unreadable":
+            raise OSError(errno.EMFILE, "")
+        return disk.open_directory(path)
+
+    descent = Descent(opens, lambda level, error: doubts.append(level.path))
     path, node = os.fsencode(tmp_path), Node(None, b"")
     node = Top(path, 0)
     for n in range(DESCRIPTORS_MAX + 1):
@@ -203,12 +207,6 @@ def test_a_descent_comes_back_to_a_directory_that_it_had_closed(
         tmp_path.rename(base)
     if change == "replaced":
         tmp_path.mkdir()
-    if change == "unreadable":
-
-        def refuse(path: bytes, **_: object) -> int:
-            raise OSError(errno.EMFILE, "")
-
-        monkeypatch.setattr("shardwatch.shard.descent.open_directory", refuse)
     left = []
     while (level := descent.nearest()) is not None:
         left.append(level.names.pop())

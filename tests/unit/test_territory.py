@@ -18,7 +18,7 @@ import pytest
 from engine import Engine, Shard, rows, walk
 from waiting import eventually
 
-from shardwatch.shard import again, disk, look, send, sweep, territory, watcher
+from shardwatch.shard import disk, look, send, slow, sweep, territory, watcher
 from shardwatch.shard.backend.base import Hints
 from shardwatch.shard.backend.sweeping import SweepingBackend
 from shardwatch.shard.contract.filter import Filter
@@ -145,8 +145,7 @@ class Denied:
                 return os_stat(name, **options)
 
         monkeypatch.setattr(territory, "open_directory", opens)
-        monkeypatch.setattr(again, "open_directory", opens)
-        monkeypatch.setattr(sweep, "open_directory", opens)
+        monkeypatch.setattr(slow, "open_directory", opens)
         monkeypatch.setattr(look, "os", System())
         monkeypatch.setattr(territory, "os", System())
 
@@ -535,7 +534,7 @@ def test_a_sync_covers_an_anchor_that_went_away_during_it(scene: Scene) -> None:
 def test_a_root_that_is_back_before_anybody_asks(scene: Scene, denied: Denied, path: str) -> None:
     """PROTOCOL 10: a look was in vain, and a moment later everything is where it was. Only a scan makes it certain."""
     scene.put(os.path.join(path, "f.json"), text="changed")
-    opens = territory.open_directory
+    opens = slow.open_directory
     away = [os.fsencode(scene.tree / path)]
 
     def flickers(path: bytes, **options: Any) -> int:
@@ -544,11 +543,11 @@ def test_a_root_that_is_back_before_anybody_asks(scene: Scene, denied: Denied, p
             raise FileNotFoundError(errno.ENOENT, "away for this moment")
         return opens(path, **options)
 
-    territory.open_directory = flickers
+    slow.open_directory = flickers
     try:
         scene.shard.step()
     finally:
-        territory.open_directory = opens
+        slow.open_directory = opens
     assert away == []
     scene.rests()
 
@@ -1020,7 +1019,7 @@ def test_a_root_that_can_not_be_watched_is_in_doubt(scene: Scene, monkeypatch: p
 def test_want_of_descriptors_is_no_absence(scene: Scene, denied: Denied) -> None:
     """PROTOCOL 6: EMFILE, where a directory is gone and its parent is to be asked."""
     shutil.rmtree(scene.tree / "a/b")
-    opens = territory.open_directory
+    opens = slow.open_directory
     calls: list[bytes] = []
 
     def runs_out(path: bytes, **options: Any) -> int:
@@ -1030,11 +1029,11 @@ def test_want_of_descriptors_is_no_absence(scene: Scene, denied: Denied) -> None
         return opens(path, **options)
 
     denied.paths.clear()
-    territory.open_directory = runs_out  # type: ignore[assignment]
+    slow.open_directory = runs_out  # type: ignore[assignment]
     try:
         scene.shard.step()
     finally:
-        territory.open_directory = opens
+        slow.open_directory = opens
     assert b"/a" in calls[1][-2:] or any(p.endswith(b"/a") for p in calls)
     scene.equal()
 
@@ -1519,7 +1518,8 @@ def test_links_are_followed_on_demand(tmp_path: Path) -> None:
 
 def test_links_that_are_followed_come_and_go(scene: Scene) -> None:
     """By their hints: to directories, to files, round in a circle, and back to nothing."""
-    scene.shard.territory._follow = scene.shard.territory.reader._follow = True
+    own = scene.shard.territory
+    own._follow = own.reader._follow = own.slow._follow = True
     outside = scene.base / "outside"
     (outside / "d").mkdir(parents=True)
     (outside / "d/f.json").write_text("x")

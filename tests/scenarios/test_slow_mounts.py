@@ -1,0 +1,231 @@
+"""Filesystems that tell nothing of changes made elsewhere, and those whose server hangs: FUSE, wherever and whenever mounted.
+
+What is changed below a mount of bindfs by its own path is a change "from elsewhere": the mount raises no event. A server that is
+stopped answers nothing, as that of a network filesystem does whose machine is gone.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from pathlib import Path
+
+import pytest
+import session
+from cli_process import Command
+from cli_process import run as cli
+from fuse import Fuse, fuse
+from running import consuming, running, settings_for
+from scene import Scene, playing, write
+from waiting import eventually
+
+from shardwatch.aggregator.client import ExtractClient, RequestError
+from shardwatch.shard.contract.planfile import read_plan
+
+pytestmark = [pytest.mark.root, pytest.mark.needs("bindfs"), pytest.mark.xdist_group("scenarios_mounts")]
+
+LONG_S = 60.0
+
+
+def becomes(scene: Scene, path: Path, state: str) -> None:
+    """`status` says so of a path; "" is well."""
+
+    def is_so() -> bool:
+        assert scene.state_of(path) == state, scene.service.client.status()["degraded"]
+        return True
+
+    eventually(is_so, LONG_S)
+
+
+def told(scene: Scene, path: Path) -> None:
+    """A file that is there is told without anybody asking."""
+    eventually(lambda: os.fsencode(path) in scene.consumer.mirror, LONG_S, what=f"{path} told")
+
+
+def test_a_remote_filesystem_comes_below_the_root(tmp_path: Path, no_leaks: None) -> None:
+    """Mounted after the start: from then on it is polled, and status says so; unmounted, the directory is watched again."""
+    root, below = tmp_path / "root", tmp_path / "below"
+    write(root / "local.json")
+    write(root / "net" / "own.json")
+    with playing(tmp_path, root) as scene:
+        with fuse(below, root / "net") as mount:
+            becomes(scene, root / "net", "polled")
+            write(below / "d" / "remote.json", "from elsewhere")
+            told(scene, root / "net" / "d" / "remote.json")
+            assert scene.story() == {"net/own.json": "deleted", "net/d/remote.json": "created"}
+            write(below / "d" / "remote.json", "changed from elsewhere")
+            assert scene.story() == {"net/d/remote.json": "modified"}
+            scene.service.kill("s0")
+            write(below / "d" / "remote.json", "while there was no shard, perhaps")
+            assert scene.story() == {"net/d/remote.json": "modified"}
+            assert scene.state_of(root / "net") == "polled"
+            mount.unmount()
+            assert scene.story() == {"net/own.json": "created", "net/d/remote.json": "deleted"}
+        becomes(scene, root / "net", "")
+        (root / "net" / "new").mkdir()
+        eventually(lambda: scene.watches() == 3, LONG_S, what="a watch for each directory")
+
+
+def test_a_remote_filesystem_comes_at_the_root(tmp_path: Path, no_leaks: None) -> None:
+    """Over the root itself, over a restart of the service, and away again."""
+    root, below = tmp_path / "root", tmp_path / "below"
+    write(root / "local.json")
+    with playing(tmp_path, root) as scene:
+        write(below / "remote.json")
+        with fuse(below, root) as mount:
+            becomes(scene, root, "polled")
+            write(below / "later.json", "from elsewhere")
+            told(scene, root / "later.json")
+            assert scene.story() == {"local.json": "deleted", "remote.json": "created", "later.json": "created"}
+            mount.unmount()
+            assert scene.story() == {"local.json": "created", "remote.json": "deleted", "later.json": "deleted"}
+        write(root / "watched.json")
+        assert scene.story() == {"watched.json": "created"}
+        assert scene.watches() == 1
+
+
+def test_a_remote_root_that_is_local_by_now(tmp_path: Path, no_leaks: None) -> None:
+    """Planned on FUSE, and found without it by the next shard: what it is now counts. It is watched, not polled."""
+    root, below = tmp_path / "root", tmp_path / "below"
+    write(below / "d" / "remote.json")
+    with fuse(below, root / "net") as mount, playing(tmp_path, root) as scene:
+        assert scene.state_of(root / "net") == "polled"
+        write(below / "d" / "remote.json", "from elsewhere")
+        assert scene.story() == {"net/d/remote.json": "modified"}
+        mount.unmount()
+        assert scene.story() == {"net/d/remote.json": "deleted"}
+        write(root / "net" / "own.json")
+        assert scene.story() == {"net/own.json": "created"}
+        becomes(scene, root / "net", "")
+
+
+def hung(scene: Scene, mount: Fuse, at: Path) -> None:
+    """The server hangs: said so, and what is local is told all the same; then it goes on, and what it holds is told."""
+    mount.hang()
+    becomes(scene, at, "unanswered")
+    for number in range(5):
+        write(scene.root / "local" / f"{number}.json", str(number))
+        told(scene, scene.root / "local" / f"{number}.json")
+    write(mount.below / "meanwhile.json")
+    mount.go_on()
+    becomes(scene, at, "polled")
+    told(scene, at / "meanwhile.json")
+
+
+def test_a_mount_below_a_root_hangs(tmp_path: Path, no_leaks: None) -> None:
+    """Its files stay known, a sync fails and names it, and all else goes on; also for a shard that starts meanwhile."""
+    root, below = tmp_path / "root", tmp_path / "below"
+    write(root / "local" / "f.json")
+    write(below / "f.json")
+    with playing(tmp_path, root) as scene, fuse(below, root / "net") as mount:
+        told(scene, root / "net" / "f.json")
+        hung(scene, mount, root / "net")
+        mount.hang()
+        scene.service.kill("s0")
+        becomes(scene, root / "net", "unanswered")
+        write(root / "local" / "after.json")
+        told(scene, root / "local" / "after.json")
+        assert os.fsencode(root / "net" / "f.json") in scene.consumer.mirror
+        mount.go_on()
+        becomes(scene, root / "net", "polled")
+        scene.settled()
+
+
+# -- roots on filesystems that hang
+
+
+def test_a_root_beside_one_that_hangs(tmp_path: Path, state_dir: Path, no_leaks: None) -> None:
+    """Each has a shard of its own, so that the local one's process is never kept waiting, let alone replaced."""
+    local, below, net = tmp_path / "local", tmp_path / "below", tmp_path / "net"
+    write(local / "f.json")
+    write(below / "f.json")
+
+    def is_so(state: str) -> bool:
+        status = service.client.status()
+        assert [(d["path"], d["state"]) for d in status["degraded"]] == [(str(net), state)], (status, service.programs())
+        return True
+
+    def tells(path: Path) -> None:
+        eventually(lambda: os.fsencode(path) in consumer.mirror, LONG_S, what=f"{path} told")
+
+    with (
+        fuse(below, net) as mount,
+        running(state_dir, settings_for(local, net)) as service,
+        consuming(state_dir) as consumer,
+    ):
+        tells(net / "f.json")
+        plan = read_plan(service.layout.plan)
+        assert plan is not None
+        owners = {anchor.path: anchor.shard for anchor in plan.anchors}
+        mine = owners[os.fsencode(local)]
+        assert mine != owners[os.fsencode(net)]
+        before = service.programs()[mine]["pid"]
+        mount.hang()
+        for number in range(20):
+            write(local / f"{number}.json", str(number))
+        for number in range(20):
+            tells(local / f"{number}.json")
+        eventually(lambda: is_so("unanswered"), LONG_S)
+        assert service.programs()[mine]["pid"] == before
+        with pytest.raises(RequestError) as refused:
+            service.client.sync(60)
+        assert refused.value.fields["subtrees"] == [str(net)]
+        write(below / "meanwhile.json")
+        mount.go_on()
+        tells(net / "meanwhile.json")
+        eventually(lambda: is_so("polled"), LONG_S)
+
+
+def test_starting_beside_a_root_that_hangs(tmp_path: Path, no_leaks: None) -> None:
+    """The first start says which one does not answer, is ready with the others, and looks at it when it answers."""
+    local, below, net = tmp_path / "local", tmp_path / "below", tmp_path / "net"
+    write(local / "f.json")
+    write(below / "f.json")
+    with fuse(below, net) as mount:
+        mount.hang()
+        state_dir = session.place()
+        up = cli("up", "--detach", local, net, "--state-dir", state_dir, check=False)
+        try:
+            assert up.returncode == 0, up.stderr
+            assert f"root {net} does not answer (fuse" in up.stderr
+            status = cli("status", "--json", "--state-dir", state_dir, check=False)
+            degraded = json.loads(status.stdout)["engine"]["degraded"]
+            assert [(d["path"], d["state"]) for d in degraded] == [(str(net), "unanswered")]
+            doctor = cli("doctor", local, net, "--state-dir", state_dir, check=False)
+            assert doctor.returncode == 1
+            assert f"root {net} does not answer (fuse" in doctor.stdout
+            plan = cli("plan", local, net, check=False)
+            assert (plan.returncode, "does not answer" in plan.stderr) == (2, True)
+            with ExtractClient(state_dir) as client:
+                mount.go_on()
+                eventually(lambda: client.status()["files"] == 2, LONG_S)
+                mount.hang()
+                eventually(lambda: [d["state"] for d in client.status()["degraded"]] == ["unanswered"], LONG_S)
+            down = cli("down", "--state-dir", state_dir, check=False)
+            assert down.returncode == 0, down.stderr
+        finally:
+            mount.go_on()
+            cli("down", "--state-dir", state_dir, check=False)
+
+
+def test_a_watch_of_a_root_that_hangs_can_be_interrupted(tmp_path: Path, no_leaks: None) -> None:
+    """Ctrl-C ends it, whatever it waits for."""
+    below, net = tmp_path / "below", tmp_path / "net"
+    write(below / "f.json")
+    with fuse(below, net) as mount:
+        mount.hang()
+        with Command("watch", net, "--json") as watch:
+            assert "does not answer" in watch.json(LONG_S)["message"]
+            assert watch.end(signal.SIGINT, LONG_S) == 0
+
+
+def test_a_state_directory_on_a_filesystem_that_hangs(tmp_path: Path, no_leaks: None) -> None:
+    """Every command refuses it, and names the mount."""
+    below, net, root = tmp_path / "below", tmp_path / "net", tmp_path / "root"
+    write(root / "f.json")
+    with fuse(below, net) as mount:
+        mount.hang()
+        for command in (["up", "--detach", root], ["status"], ["down"], ["doctor", root]):
+            done = cli(*command, "--state-dir", net / "state", check=False)
+            assert (done.returncode, str(net) in done.stderr, "does not answer" in done.stderr) == (2, True, True), done
