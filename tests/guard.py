@@ -118,6 +118,18 @@ def unmount_below(folders: list[Path]) -> list[str]:
     return [str(point) for point in found]
 
 
+def detach_below(folders: list[Path]) -> list[str]:
+    """Takes loop devices from the images in the folders. Those that a mount holds go with it."""
+    left = []
+    for backing in Path("/sys/block").glob("loop*/loop/backing_file"):
+        with contextlib.suppress(OSError):
+            image = Path(backing.read_text().strip().removesuffix(" (deleted)"))
+            if any(image.is_relative_to(folder) for folder in folders):
+                left.append(f"/dev/{backing.parts[3]} on {image}")
+                os.spawnlp(os.P_WAIT, "losetup", "losetup", "--detach", f"/dev/{backing.parts[3]}")
+    return left
+
+
 def remove(folder: Path) -> None:
     """Removes a folder, also where modes forbid it to its owner. Links are removed, not followed.
 
@@ -215,6 +227,7 @@ def tidy(record: Path, grace_s: float = 0.0) -> list[str]:
     left += [f"sysctl {name}" for name in give_back_loans()]
     folders, kept = noted(record)
     left += [f"mount {point}" for point in unmount_below([*folders, *kept])]
+    left += [f"loop device {line}" for line in detach_below([*folders, *kept])]
     for folder in folders:
         remove(folder)
     record.unlink(missing_ok=True)

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import session
 from cli_process import ROOT, environment
 from running import Running, running, settings_for
 
@@ -29,9 +30,8 @@ def module_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def service(module_dir: Path) -> Iterator[Running]:
     """One service for all tests here; its tree has one file."""
     import shutil
-    import tempfile
 
-    state_dir = Path(tempfile.mkdtemp(prefix="sw-", dir="/tmp"))
+    state_dir = session.place()
     root = module_dir / "root"
     root.mkdir()
     (root / "a.json").write_text("{}")

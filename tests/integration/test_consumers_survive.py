@@ -6,8 +6,8 @@ of docs/protocol.md, and `pull --follow`.
 
 from __future__ import annotations
 
-import os
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -124,7 +124,7 @@ def test_whoever_waits_for_batches_survives_the_service(
         eventually(all_wait, 60)
         for name in list(service.programs()):
             service.kill(name)
-        os.kill(service.process.pid, 9)
+        session.deliver(service.process.pid, signal.SIGKILL)
         service.stop()
         # The examples ask again after some seconds: what they are owed in between is looked at in the end.
         quick = {"facts", "asyncio", "pull"}

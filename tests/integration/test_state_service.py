@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 from cli_process import run
 from scene import Mount
+from session import deliver
 from waiting import eventually
 
 from shardwatch.shard.contract.errors import InUseError, UsageError
@@ -201,7 +202,7 @@ def test_what_a_cleaner_removes_is_made_again(state_dir: Path, tree: Path) -> No
         (tree / "later.json").write_text("{}")
         run("sync", "--state-dir", home)
         for program in service.programs(layout):
-            os.kill(int(program["pid"]), signal.SIGKILL)
+            deliver(int(program["pid"]), signal.SIGKILL)
         eventually(lambda: run("sync", "--state-dir", home, check=False).returncode == 0, 60, what="all are back")
     finally:
         run("down", "--state-dir", home)
@@ -215,7 +216,7 @@ def test_a_plan_that_is_lost_while_it_runs(state_dir: Path, tree: Path) -> None:
     try:
         pids = {str(row["name"]): int(row["pid"]) for row in service.programs(layout)}
         layout.plan.unlink()
-        os.kill(pids["coordinator"], signal.SIGKILL)
+        deliver(pids["coordinator"], signal.SIGKILL)
         eventually(layout.plan.exists, 30, what="another plan")
         (tree / "later.json").write_text("{}")
         eventually(lambda: run("sync", "--state-dir", home, check=False).returncode == 0, 60, what="a sync under the new plan")
