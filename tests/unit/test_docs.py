@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import builtins
+import os
 import re
 from pathlib import Path
 
@@ -12,6 +13,10 @@ import pytest
 import shardwatch
 from shardwatch.shard.contract import errors
 from shardwatch.shard.contract.errors import ShardwatchError
+from shardwatch.shard.contract.layout import Layout
+from shardwatch.shard.contract.limits import IPC_PATH_BYTES_MAX
+from shardwatch.supervisor import profile
+from shardwatch.supervisor.state_dir import TEMPORARY_SUFFIX_BYTES
 
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = sorted(p for p in [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")] if "draft" not in p.name)
@@ -78,3 +83,33 @@ def test_every_error_that_a_caller_may_meet_is_public() -> None:
     """All classes of the tree, save those that stay between our own processes."""
     classes = {c.__name__ for c in vars(errors).values() if isinstance(c, type) and issubclass(c, ShardwatchError)}
     assert classes - {"WireError"} <= set(shardwatch.__all__)
+
+
+def test_every_message_that_operations_explains_is_one() -> None:
+    """What is quoted in the table of troubles is said by the code, letter for letter (…, n and m stand for what varies)."""
+    text = (ROOT / "docs/operations.md").read_text().partition("## Troubleshooting")[2]
+    quoted = re.findall(r'^\| "([^"|]+)"', text, re.MULTILINE)
+    assert len(quoted) >= 6
+    folders = ("shard", "aggregator", "supervisor")
+    code = " ".join(path.read_text() for folder in folders for path in (ROOT / folder).rglob("*.py"))
+    said = re.sub(r'"\s*f?"', "", code)  # a text that goes on in the next line
+    for message in quoted:
+        for part in re.split(r"…|\b[nm]\b", message):
+            assert part.strip() in said, message
+
+
+def test_the_default_patterns_are_those_that_are_documented() -> None:
+    """All of them, and no other."""
+    rows = (ROOT / "docs/configuration.md").read_text().partition("## The default profile")[2].splitlines()
+    named = re.findall(r"`([^`]+)`", " ".join(row for row in rows if row.startswith("|")))
+    assert set(named) == set(profile.EXCLUDE)
+
+
+@pytest.mark.parametrize("document", ["operations.md", "configuration.md"])
+def test_the_longest_path_of_a_state_directory_is_the_one_that_is_documented(document: str) -> None:
+    """What fits is less than a socket's address, and is said as what it is."""
+    names = [os.fspath(path.relative_to("/")) for path in Layout("/").sockets()]
+    supervisors = os.fspath(Layout("/").supervisor_socket.relative_to("/"))
+    room = min(IPC_PATH_BYTES_MAX - max(map(len, names)), IPC_PATH_BYTES_MAX - len(supervisors) - TEMPORARY_SUFFIX_BYTES) - 1
+    (said,) = re.findall(r"path may have (\d+)\s+bytes at most", (ROOT / "docs" / document).read_text())
+    assert int(said) == room
