@@ -30,7 +30,8 @@ def hello(index: Index, settings: Settings, *, ready: bool, groups_max: int) -> 
 def synced(result: Mapping[str, object], tick: int) -> dict[str, object] | RefusedError:
     """The answer of a sync that is over."""
     if result.get("ok"):
-        return {"tick": tick}
+        left_out = {"left_out": result["left_out"]} if result.get("left_out") else {}
+        return {"tick": tick, **left_out}
     more = {key: value for key, value in result.items() if key not in ("ok", "error", "message", "remedy")}
     return RefusedError(
         "sync_failed",

@@ -14,6 +14,8 @@ from typing import Any, Final
 
 #: A look that is older than a debt by more than this was made after the wall clock was set back.
 _STEP_NS: Final = 60 * 10**9
+#: Names of a file from which on it is gone through only now and then.
+_MANY_NAMES: Final = 100
 
 
 class Debts:
@@ -26,17 +28,20 @@ class Debts:
         self.owed: dict[bytes, dict[bytes, tuple[int, int]]] = {}
         #: True once more is owed, or less, than when it was last asked for (reset by the receiver).
         self.changed = False
+        #: (dev, ino) of files with many names that were gone through since the last beat, and of those that are to be: how many
+        #: names it had where one is gone, and the last look that asked for it.
+        self._expanded: set[tuple[int, int]] = set()
+        self._later: dict[tuple[int, int], tuple[int, int]] = {}
         #: (dev, ino) of files of which not every name is known.
         self.partly: set[tuple[int, int]] = set()
         self._load()
 
     def load_partly(self) -> None:
-        """Reads all rows of files with several names: seconds for millions."""
-        self.partly = set(
-            self._db.execute(
-                "SELECT dev, ino FROM entry WHERE nlink>1 AND kind<>0 GROUP BY ino, dev HAVING count(*) < max(nlink)"
-            ).fetchall()
-        )
+        """Reads all rows of files with several names, and puts off those that differ: seconds for millions."""
+        sql = "SELECT dev, ino FROM entry WHERE nlink>1 AND kind<>0 GROUP BY ino, dev HAVING "
+        self.partly = set(self._db.execute(sql + "count(*) < max(nlink)").fetchall())
+        at = self.wall_ns()
+        self._later = dict.fromkeys(self._db.execute(sql + "min(ctime_ns) < max(ctime_ns)").fetchall(), (0, at))
 
     def _load(self) -> None:
         now = self.wall_ns()
@@ -58,17 +63,49 @@ class Debts:
 
         Where a name is gone (its link count; else 0), all others are in doubt; else those that differ from the latest.
         """
-        for (dev, ino), gone in inodes.items():
-            rows = self._names(dev, ino)
-            if gone == 1 and all(row[1] == 1 for row in rows):
-                continue  # it had one name only: what is there now is its new name, or a new file
-            latest = max((row[:4] for row in rows), default=None)
-            differ = any(row[:4] != latest for row in rows)
-            for row in rows:
-                path, name = row[4:]
-                # A time of change that is still to come: the clock was set back, so the latest is not the last.
-                if gone or row[:4] != latest or (differ and row[0] > at):
-                    self.add(path, name, at)
+        for file, gone in inodes.items():
+            if file in self._expanded:
+                self._put_off(file, gone, at)
+            else:
+                self._expand(file, gone, at)
+
+    def _put_off(self, file: tuple[int, int], gone: int, at: int) -> None:
+        """A file with many names is gone through once between two calls of `expand`: each look at one of its names may ask for
+        that, and there may be many a second.
+
+        After a crash it is found again by rows that differ (`load_partly`); where only a name is gone, they need not, so one of
+        the others is owed at once: it shows the change.
+        """
+        before, last = self._later.get(file, (0, at))
+        self._later[file] = (max(before, gone), max(last, at))
+        if gone and not before:
+            sql = "SELECT d.path, e.name FROM entry e JOIN directory d ON d.id=e.dir WHERE e.ino=? AND e.dev=? AND e.kind<>0"
+            for path, name in self._db.execute(sql + " AND e.directory=0 LIMIT 1", (file[1], file[0])).fetchall():
+                self.add(path, name, at)
+
+    def expand(self, begin: Callable[[], object], commit: Callable[[], object]) -> None:
+        """Goes through the files that were put off, in a transaction of its own, if there are any."""
+        later, self._later = self._later, {}
+        self._expanded.clear()
+        if later:
+            begin()
+            for file, (gone, at) in later.items():
+                self._expand(file, gone, at)
+            commit()
+
+    def _expand(self, file: tuple[int, int], gone: int, at: int) -> None:
+        rows = self._names(*file)
+        if len(rows) > _MANY_NAMES:
+            self._expanded.add(file)
+        if gone == 1 and all(row[1] == 1 for row in rows):
+            return  # it had one name only: what is there now is its new name, or a new file
+        latest = max((row[:4] for row in rows), default=None)
+        differ = any(row[:4] != latest for row in rows)
+        # A time of change that is still to come: the clock was set back, so the latest is not the last.
+        owed = [row[4:] for row in rows if gone or row[:4] != latest or (differ and row[0] > at)]
+        self._db.executemany("INSERT OR IGNORE INTO owed VALUES (?, ?)", owed)
+        for path, name in owed:
+            self.add(path, name, at, durable=False)
 
     def add_partly(self, at: int) -> int:
         """Looks at all files of which not every name is known; returns how many names that are. Not durable: these files are
@@ -92,6 +129,11 @@ class Debts:
         else:
             self.partly.discard((dev, ino))
         return rows
+
+    def within(self, path: bytes, after: bytes | None, upto: bytes | None) -> list[bytes]:
+        """The names owed in a directory, of those in (after, upto]; None is open."""
+        first, owed = after or b"", self.owed.get(path, ())
+        return [n for n in owed if first < n] if upto is None else [n for n in owed if first < n <= upto]
 
     def pay(self, path: bytes, names: Iterable[bytes], at: int) -> None:
         """These names of a directory were looked at, from `at` on."""

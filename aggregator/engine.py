@@ -68,8 +68,9 @@ class Engine:
 
     def sync_result(self, token: int) -> dict[str, object] | None:
         result = self._receiver.sync_result(token)
-        if result is not None and "subtrees" in result:
-            result["subtrees"] = [os.fsdecode(p).encode("utf-8", "replace").decode() for p in result["subtrees"]]  # type: ignore[attr-defined]
+        for paths in ("subtrees", "left_out"):
+            if result is not None and paths in result:
+                result[paths] = [os.fsdecode(p).encode("utf-8", "replace").decode() for p in result[paths]]  # type: ignore[attr-defined]
         return result
 
     def look(self, paths: Sequence[bytes]) -> int:

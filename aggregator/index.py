@@ -18,7 +18,7 @@ from shardwatch.aggregator.debts import Debts
 from shardwatch.aggregator.holders import Holders, loaded, stored
 from shardwatch.aggregator.index_schema import Connect, connect, new_incarnation, open_database, stamp
 from shardwatch.aggregator.merge import GONE, Changes, Known, Ticks, burial, merge, tombstone
-from shardwatch.aggregator.row import ROW, Row, bounds, ranged, within
+from shardwatch.aggregator.row import ROW, Row, bounds, ranged
 from shardwatch.aggregator.storage import progress
 from shardwatch.aggregator.streams import Streams
 from shardwatch.aggregator.tombstones import COLLECTED_MAX, FORGET_DIRECTORY, collect
@@ -173,7 +173,7 @@ class Index:
             known: dict[tuple[bytes, int], Known] = {}
         else:
             known = self._known(*ranged(f"SELECT {_KNOWN} FROM entry WHERE dir=?", id_, record))
-        owed = [n for n in self.owed.get(record.path, ()) if within(n, record.after, record.upto)]
+        owed = self.debts.within(record.path, record.after, record.upto)
         self._merge(id_, record, known, (), True, stops, owed)
 
     def apply_looks(self, record: Looks, stops: Iterable[bytes]) -> None:
@@ -346,6 +346,11 @@ class Index:
     def owe(self, directory: bytes, name: bytes) -> None:
         """The directory's owner looks at this name again, however long that takes. Between `begin` and `commit`."""
         self.debts.add(directory, name, self.debts.wall_ns())
+
+    def knows(self, directory: bytes) -> bool:
+        """Whether anything was ever said of what is in a directory, or below it."""
+        sql = "SELECT 1 FROM directory WHERE path=?1 OR (path>?2 AND path<?3) LIMIT 1"
+        return self._db.execute(sql, bounds(directory)).fetchone() is not None
 
     # -- the plan
 

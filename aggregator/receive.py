@@ -9,10 +9,11 @@ from __future__ import annotations
 import os
 import secrets
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import islice
 
 from shardwatch.aggregator.index import Index
+from shardwatch.aggregator.syncs import Syncs
 from shardwatch.aggregator.verification import Verification
 from shardwatch.shard.contract.limits import WIRE_VERSION
 from shardwatch.shard.contract.planfile import Owners, Plan
@@ -57,16 +58,6 @@ class Stream:
     heard_at: float | None = None
 
 
-@dataclass
-class _Sync:
-    #: Shards that have not answered yet.
-    waiting: set[str]
-    deadline: float
-    doubts: list[bytes] = field(default_factory=list)
-    #: (directory, name, since): looks that followed from what was seen when the last shard had answered.
-    owed: list[tuple[bytes, bytes, int]] | None = None
-
-
 class Receiver:
     """Applies frames to the index and keeps what has to be answered.
 
@@ -83,10 +74,11 @@ class Receiver:
         self.plan: Plan | None = None
         self._owners = Owners(())
         self.streams: dict[str, Stream] = {}
-        self._syncs: dict[int, _Sync] = {}
-        self._results: dict[int, dict[str, object]] = {}
+        self._syncs = Syncs(self._complete_debts, lambda: index.owed, index.knows)
         #: Directories, and how many names in them, that were asked for since the last beat.
         self._asked: set[tuple[bytes, int]] = set()
+        #: How many directories, of those in which something is owed, the replies of this beat pass over.
+        self._passed = 0
         self.verification = Verification()
         self.frames = 0
         self.duplicates = 0
@@ -114,9 +106,7 @@ class Receiver:
         self._index.adopt(a.path for a in plan.anchors)
         known = self._index.streams.known()
         streams = {shard: self.streams.get(shard) or Stream(*known.get(shard, (0, 0, 0))) for shard in plan.shards()}
-        for sync in self._syncs.values():
-            # Whoever answered did so for what it owned then.
-            sync.waiting, sync.doubts, sync.owed = set(streams), [], None
+        self._syncs.replanned(streams)
         self.streams = streams
         return True
 
@@ -184,11 +174,9 @@ class Receiver:
             stream.baseline = record.generation
             return 0
         if isinstance(record, Synced):
-            sync = self._syncs.get(record.token)
             # Under an older plan it answered for what it owned then; some of that may have been dropped here.
-            if sync is not None and self.plan is not None and frame.generation == self.plan.generation:
-                sync.waiting.discard(frame.shard)
-                sync.doubts += record.doubts
+            if self.plan is not None and frame.generation == self.plan.generation:
+                self._syncs.answered(record.token, frame.shard, record.doubts, record.left_out)
             return 0
         assert isinstance(record, Listing | Looks | Gone | Check | Verified | Confirmed)
         owner = self._owners.of(record.path)
@@ -229,27 +217,36 @@ class Receiver:
         looks: dict[str, list[tuple[bytes, list[bytes]]]] = {}
         if not touched_only:
             self._asked.clear()  # it may have been lost
+            self._complete_debts()
         asking = self._index.owed if self._index.debts.changed or not touched_only else {}
         self._index.debts.changed = False
-        for directory, names in islice(asking.items(), _OWED_MAX):
+        if not touched_only:  # what is owed by a shard that is dead stands before none of the others
+            self._passed = self._passed + _OWED_MAX if self._passed + _OWED_MAX < len(asking) else 0
+        for directory, names in islice(asking.items(), self._passed, self._passed + _OWED_MAX):
             owner = self._owners.of(directory)
-            question = (directory, len(names))
+            # All of a directory are asked for once between two beats, however many are paid or added meanwhile.
+            some = sorted(names) if len(names) <= _LOOK_NAMES_MAX else []
+            question = (directory, len(some))
             if owner is None or question in self._asked or len(looks.get(owner.shard, ())) >= _LOOKS_MAX:
                 continue
             self._asked.add(question)
-            some = sorted(names) if len(names) <= _LOOK_NAMES_MAX else []
             looks.setdefault(owner.shard, []).append((directory, some))
         for shard, stream in self.streams.items():
             if touched_only and not stream.touched and shard not in looks:
                 continue
             stream.touched = False
-            syncs = [token for token, sync in self._syncs.items() if shard in sync.waiting]
+            syncs = self._syncs.of(shard)
             reply = Reply(
                 WIRE_VERSION, self.incarnation, stream.epoch, stream.committed, stream.resend, syncs, looks.get(shard, []),
                 self._service, self.verification.asked(shard, now),
             )  # fmt: skip
             found.append((shard, reply))
+        if found:
+            self._syncs.told()
         return found
+
+    def _complete_debts(self) -> None:
+        self._index.debts.expand(self._index.begin, self._index.commit)
 
     def look(self, paths: Sequence[bytes]) -> int:
         """Owes a look at each of these paths that has an owner, and commits; returns how many."""
@@ -281,51 +278,27 @@ class Receiver:
     # -- syncs
 
     def begin_sync(self, deadline: float) -> int:
-        """A new sync of all shards of the plan; they are asked with the next replies."""
-        token = secrets.randbits(48)
-        self._syncs[token] = _Sync(set(self.streams), deadline)
-        self._index.debts.add_partly(self._index.debts.wall_ns())
-        for stream in self.streams.values():
-            stream.touched = True
+        """A sync of all shards of the plan; they are asked with the next replies. Returns a token for `sync_result`."""
+        token, new = self._syncs.begin(self.streams, deadline)
+        if new:
+            self._index.debts.add_partly(self._index.debts.wall_ns())
+            for stream in self.streams.values():
+                stream.touched = True
         return token
 
     def settle_syncs(self, now: float) -> None:
         """Call after each commit, and now and then: finishes syncs that all shards have answered, or whose time is up."""
-        for token, sync in list(self._syncs.items()):
-            if self.plan is None or not self.streams:
-                if now < sync.deadline:
-                    continue
-                result: dict[str, object] = {"ok": False, "error": "there is no plan yet", "subtrees": []}
-            elif not sync.waiting and sync.doubts:
-                result = {"ok": False, "error": "some subtrees can't be read", "subtrees": sync.doubts[:20]}
-            elif not sync.waiting and not self._index.unfit and not self._still_owed(sync):
-                result = {"ok": True}
-            elif now < sync.deadline:
-                continue
-            elif not sync.waiting and self._index.unfit:
-                error = "known paths are still being compared with the new roots and filters"
-                result = {"ok": False, "error": error, "subtrees": []}
-            elif not sync.waiting:
-                subtrees = sorted({path for path, _, _ in sync.owed or ()})
-                result = {"ok": False, "error": "some directories were not looked at again in time", "subtrees": subtrees[:20]}
-            else:
-                subtrees = [a.path for shard in sorted(sync.waiting) for a in self.plan.of(shard)]
-                result = {"ok": False, "error": f"no answer from {', '.join(sorted(sync.waiting))}", "subtrees": subtrees[:20]}
-            del self._syncs[token]
-            self._results[token] = result
-
-    def _still_owed(self, sync: _Sync) -> bool:
-        """Whether a look that was owed when the last shard had answered is owed still: it follows from what was seen. What
-        came later is not waited for: a file with two names that is always being written would hold up every sync."""
-        owed = self._index.owed
-        if sync.owed is None:
-            sync.owed = [(path, name, debt[0]) for path, names in owed.items() for name, debt in names.items()]
-        sync.owed = [x for x in sync.owed if owed.get(x[0], {}).get(x[1], (None,))[0] == x[2]]
-        return bool(sync.owed)
+        plan = self.plan
+        self._syncs.settle(
+            now,
+            lambda shard: [a.path for a in plan.of(shard)] if plan else [],
+            planned=plan is not None and bool(self.streams),
+            fit=not self._index.unfit,
+        )
 
     def sync_result(self, token: int) -> dict[str, object] | None:
         """The outcome, once: None while it is not known yet."""
-        return self._results.pop(token, None)
+        return self._syncs.result(token)
 
     def next_deadline(self) -> float | None:
-        return min((sync.deadline for sync in self._syncs.values()), default=None)
+        return self._syncs.next_deadline()

@@ -45,10 +45,6 @@ def ranged(sql: str, id_: int, record: Listing | Check | Verified) -> tuple[str,
     return sql + " ORDER BY name", arguments
 
 
-def within(name: bytes, after: bytes | None, upto: bytes | None) -> bool:
-    return (after is None or name > after) and (upto is None or name <= upto)
-
-
 def bounds(path: bytes) -> tuple[bytes, bytes, bytes]:
     """(itself, lower, upper): everything below a directory sorts strictly between the last two."""
     if path == b"/":

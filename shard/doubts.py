@@ -70,6 +70,8 @@ class Unreadable:
     reason: str
     state: str = "unreadable"
     remedy: str = ""
+    #: False: it could never be read since the start. Else changes may be hidden in it.
+    known: bool = True
 
 
 class Doubts:
@@ -80,6 +82,10 @@ class Doubts:
         self._watch_remedy = watch_remedy
         self._planned = _ASKED if asked else _REMOTE.format("")
         self._unreadable: dict[bytes, Unreadable] = {}
+        #: True until everything has been looked at once.
+        self.from_start = True
+        #: What could not be read from the start.
+        self._never: set[bytes] = set()
         #: Directories with names that are left out because their paths are too long, and how many.
         self.deep: dict[Node, int] = {}
         #: (reason, remedy) where everything is swept by a stand-in for the watcher.
@@ -95,8 +101,11 @@ class Doubts:
             path, parent, name = place.spot(error.point)
             found = Unreadable(place, parent, name, str(error.strerror), "unanswered", _UNANSWERED)
         else:
+            if parent is not None and parent.child(name) is None and self.from_start:
+                self._never.add(path)
+            known = path not in self._never or parent is None or parent.child(name) is not None
             why = cause(error, READ)
-            found = Unreadable(place, parent, name, why.what, remedy=why.remedy)
+            found = Unreadable(place, parent, name, why.what, remedy=why.remedy, known=known)
         self._unreadable[path] = found
 
     def no_watch(self, error: OSError) -> None:
@@ -123,8 +132,11 @@ class Doubts:
     def items(self) -> list[tuple[bytes, Unreadable]]:
         return list(self._unreadable.items())
 
-    def unreadable(self, most: int) -> list[bytes]:
-        return list(self._unreadable)[:most]
+    def unreadable(self, most: int) -> tuple[list[bytes], list[bytes]]:
+        """(those in which changes may be hidden, those that could never be read since the start), at most so many of each."""
+        known = [path for path, what in self._unreadable.items() if what.known]
+        never = [path for path, what in self._unreadable.items() if not what.known]
+        return known[:most], never[:most]
 
     def report(
         self,

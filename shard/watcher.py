@@ -419,6 +419,7 @@ class Watcher:
 
     def _baseline(self) -> Steps:
         self.baseline_done = True
+        self._territory.doubts.from_start = False
         self._territory.files = self._territory.reader.looks
         if self._verifier is not None:
             self._verifier.begin(self._clock())
@@ -494,6 +495,6 @@ class Watcher:
                 yield from territory.scan_place(place)
         for token in self._syncing:
             self._answered.append(token)
-            self.stream.add(Synced(token, territory.doubts.unreadable(_DOUBTS_TOLD)))
+            self.stream.add(Synced(token, *territory.doubts.unreadable(_DOUBTS_TOLD)))
         self._syncing = set()
         yield

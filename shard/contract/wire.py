@@ -85,6 +85,8 @@ class Synced(msgspec.Struct, tag=5, array_like=True, frozen=True):
     token: int
     #: Subtrees that could not be looked at (in doubt), at most a few; empty if all is well.
     doubts: list[bytes] = []
+    #: And those that could not be looked at since the sender began: nothing of them is known.
+    left_out: list[bytes] = []
 
 
 class Check(msgspec.Struct, tag=6, array_like=True, frozen=True):

@@ -1,0 +1,137 @@
+"""Syncs: which shards have answered, what has to be looked at since, and who waits for it. Pure; used by `receive` only.
+
+Whoever asks before the shards are told of a sync shares it: so there are few, however many ask.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+#: Subtrees that an answer names.
+_TOLD: Final = 20
+
+Owed = Mapping[bytes, Mapping[bytes, tuple[int, int]]]
+
+
+@dataclass
+class _Sync:
+    #: Shards that have not answered yet.
+    waiting: set[str]
+    #: Who waits for it (by token), and until when.
+    callers: dict[int, float] = field(default_factory=dict)
+    #: What could not be looked at, and may be otherwise than is known.
+    doubts: list[bytes] = field(default_factory=list)
+    #: What could never be looked at.
+    left_out: list[bytes] = field(default_factory=list)
+    #: (directory, name, since): looks that followed from what was seen when the last shard had answered.
+    owed: list[tuple[bytes, bytes, int]] | None = None
+
+
+class Syncs:
+    """Owned by one thread.
+
+    Args:
+        complete: completes what `owed` gives: what has to be looked at again by now.
+        known: whether the index has ever been told what is in a directory, or below it.
+    """
+
+    def __init__(
+        self, complete: Callable[[], object], owed: Callable[[], Owed], known: Callable[[bytes], bool]
+    ) -> None:
+        self._complete = complete
+        self._owed = owed
+        self._known = known
+        self._syncs: dict[int, _Sync] = {}
+        #: By the token of whoever asked first; and the one that no shard has been told of.
+        self._untold: int | None = None
+        self._results: dict[int, dict[str, object]] = {}
+
+    def begin(self, shards: Iterable[str], deadline: float) -> tuple[int, bool]:
+        """(token of the caller, whether the shards are to be told of a new sync)."""
+        token = secrets.randbits(48)
+        sync = self._syncs.get(self._untold) if self._untold is not None else None
+        new = sync is None
+        if sync is None:
+            self._untold = token
+            sync = self._syncs[token] = _Sync(set(shards))
+        sync.callers[token] = deadline
+        return token, new
+
+    def replanned(self, shards: Iterable[str]) -> None:
+        """There are other shards, or they own something else: whoever answered did so for what it owned then."""
+        for sync in self._syncs.values():
+            sync.waiting, sync.doubts, sync.left_out, sync.owed = set(shards), [], [], None
+
+    def of(self, shard: str) -> list[int]:
+        """The syncs that this shard has yet to answer."""
+        return [number for number, sync in self._syncs.items() if shard in sync.waiting]
+
+    def told(self) -> None:
+        """Shards were sent what `of` says."""
+        self._untold = None
+
+    def answered(self, number: int, shard: str, doubts: list[bytes], left_out: list[bytes]) -> None:
+        sync = self._syncs.get(number)
+        if sync is not None and shard in sync.waiting:
+            sync.waiting.discard(shard)
+            for path in left_out:
+                (sync.doubts if self._known(path) else sync.left_out).append(path)
+            sync.doubts += doubts
+
+    def settle(self, now: float, subtrees: Callable[[str], list[bytes]], *, planned: bool, fit: bool = True) -> None:
+        """Finishes syncs that all shards have answered, and tells who has waited long enough what is missing.
+
+        `subtrees`: what a shard owns. `planned`: there is a plan, with shards. `fit`: the rows are those of the settings.
+        """
+        for number, sync in list(self._syncs.items()):
+            result = self._outcome(sync, fit=fit) if planned else None
+            for token, deadline in list(sync.callers.items()):
+                if result is not None or now >= deadline:
+                    self._results[token] = dict(result or self._late(sync, subtrees, planned=planned, fit=fit))
+                    del sync.callers[token]
+            if not sync.callers:
+                del self._syncs[number]
+
+    def _outcome(self, sync: _Sync, *, fit: bool) -> dict[str, object] | None:
+        if sync.waiting:
+            return None
+        if sync.doubts:
+            return {"ok": False, "error": "some subtrees can't be read", "subtrees": sync.doubts[:_TOLD]}
+        if not fit or self._still_owed(sync):
+            return None
+        return {"ok": True, "left_out": sync.left_out[:_TOLD]} if sync.left_out else {"ok": True}
+
+    def _late(self, sync: _Sync, subtrees: Callable[[str], list[bytes]], *, planned: bool, fit: bool) -> dict[str, object]:
+        missing: list[bytes] = []
+        if not planned:
+            error = "there is no plan yet"
+        elif sync.waiting:
+            error = f"no answer from {', '.join(sorted(sync.waiting))}"
+            missing = [path for shard in sorted(sync.waiting) for path in subtrees(shard)]
+        elif not fit:
+            error = "known paths are still being compared with the new roots and filters"
+        else:
+            error = "some directories were not looked at again in time"
+            missing = sorted({path for path, _, _ in sync.owed or ()})
+        return {"ok": False, "error": error, "subtrees": missing[:_TOLD]}
+
+    def _still_owed(self, sync: _Sync) -> bool:
+        """Whether a look that was owed when the last shard had answered is owed still: it follows from what was seen. What
+        came later is not waited for: a file with two names that is always being written would hold up every sync."""
+        if sync.owed is None:
+            self._complete()
+            sync.owed = [(path, name, debt[0]) for path, names in self._owed().items() for name, debt in names.items()]
+        if sync.owed:
+            owed = self._owed()
+            sync.owed = [x for x in sync.owed if owed.get(x[0], {}).get(x[1], (None,))[0] == x[2]]
+        return bool(sync.owed)
+
+    def result(self, token: int) -> dict[str, object] | None:
+        """The outcome, once: None while it is not known yet."""
+        return self._results.pop(token, None)
+
+    def next_deadline(self) -> float | None:
+        return min((at for sync in self._syncs.values() for at in sync.callers.values()), default=None)
