@@ -52,6 +52,9 @@ EDITORS: Final[tuple[str, ...]] = (
     "*.partial",
 )
 
+#: What a filesystem keeps for itself, readable for root alone.
+FILESYSTEM: Final[tuple[str, ...]] = ("**/lost+found/**",)
+
 #: Directories that one build tool or package manager fills.
 BUILD_DIRECTORIES: Final[tuple[str, ...]] = tuple(
     f"**/{name}/**"
@@ -96,6 +99,7 @@ EXCLUDE: Final[tuple[str, ...]] = (
     *EXCLUDE_SPECIFIED,
     *VERSION_CONTROL,
     *EDITORS,
+    *FILESYSTEM,
     *BUILD_DIRECTORIES,
     *TOOL_FILES,
 )

@@ -24,16 +24,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Exit code 5 when it takes longer, 6 when a subtree could not be looked at."""
+    """Exit code 5 when it takes longer, 6 when a subtree could not be looked at in which changes may be hidden."""
     from shardwatch.shard.contract.errors import ServiceError, ServiceTimeoutError, UsageError
     from shardwatch.supervisor.commands.asking import asking
+    from shardwatch.supervisor.streams import say
 
     if not 0 < options.timeout <= 86400:
         raise UsageError(f"--timeout {options.timeout:g} is out of range", hint="give seconds above 0, at most 86400")
     began = time.monotonic()
     try:
         with asking(options) as ask:
-            ask("sync", wait_s=options.timeout, timeout_ms=int(options.timeout * 1000))
+            answer = ask("sync", wait_s=options.timeout, timeout_ms=int(options.timeout * 1000))
     except ServiceError as error:
         cause = _cause(options)
         if time.monotonic() - began < options.timeout:
@@ -42,6 +43,8 @@ def run(options: argparse.Namespace) -> int:
             f"not in sync after {options.timeout:g} s: {error.message}{cause}",
             hint="`shardwatch status` shows more" if cause else "give a longer --timeout; `shardwatch status` shows what is busy",
         ) from None
+    for path in answer.get("left_out", ()):
+        say(f"shardwatch: warning: left out, since it can't be read and never could: {path}")
     return 0
 
 

@@ -88,6 +88,7 @@ def test_unreadable_from_the_start(tmp_path: Path, state_dir: Path, no_leaks: No
     service = unprivileged(lambda: Running(state_dir, settings_for(root, settle_ms=20)))
     try:
         assert service.ready["files"] == 1
+        assert service.client.sync()["left_out"] == [str(closed)]
         closed.chmod(0o700)
         with consuming(state_dir) as consumer:
             eventually(lambda: len(consumer.mirror) == 2, 20)

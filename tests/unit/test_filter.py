@@ -54,6 +54,7 @@ def test_default_profile_keeps(path: bytes) -> None:
         b"a.json___jb_tmp___",
         b"._a.json",
         b".git/x.json",
+        b"lost+found/x.json",
         b"deep/er/node_modules/x/ast/y.ast.json",
         b"build/a.json",
         b"target/debug/deps/a.json",

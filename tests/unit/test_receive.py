@@ -11,6 +11,7 @@ import msgspec
 import pytest
 
 from shardwatch.aggregator import receive
+from shardwatch.aggregator.debts import Debts
 from shardwatch.aggregator.engine import Engine
 from shardwatch.aggregator.index import Index
 from shardwatch.aggregator.receive import Receiver
@@ -361,6 +362,135 @@ def test_a_sync_is_answered_when_every_shard_has_answered(line: Line) -> None:
     assert line.receiver.sync_result(token) == {"ok": True}
     assert line.receiver.sync_result(token) is None
     assert line.receiver.next_deadline() is None
+
+
+def test_what_could_never_be_read_fails_no_sync(line: Line) -> None:
+    """It is told. What the index knows something of fails it, whoever says that it never could read it: changes may be hidden."""
+    line.frame("s0", listing(R, b"f"), Listing(b"/r/known/below", 100, []))
+    line.frame("s1", listing(b"/r/a"))
+    line.commit()
+    first = line.receiver.begin_sync(20)
+    line.frame("s0", Synced(first, [], [b"/r/lost+found"]))
+    line.frame("s1", Synced(first, [], [b"/r/a/x"]))
+    line.commit()
+    assert line.receiver.sync_result(first) == {"ok": True, "left_out": [b"/r/lost+found", b"/r/a/x"]}
+    line.replies()
+    second = line.receiver.begin_sync(20)
+    line.frame("s0", Synced(second, [], [b"/r/lost+found", b"/r/known"]))
+    line.frame("s1", Synced(second, []))
+    line.commit()
+    assert line.receiver.sync_result(second) == {"ok": False, "error": "some subtrees can't be read", "subtrees": [b"/r/known"]}
+
+
+def test_who_asks_before_the_shards_are_told_shares_a_sync(line: Line) -> None:
+    """A hundred callers are one question to each shard, and an answer for each of them; who asks later is another question."""
+    tokens = [line.receiver.begin_sync(20 + n) for n in range(100)]
+    (number,) = line.replies()["s0"].syncs
+    later = line.receiver.begin_sync(20)
+    assert len(line.replies()["s0"].syncs) == 2
+    for shard in ("s0", "s1"):
+        line.frame(shard, Synced(number))
+    line.commit()
+    assert [line.receiver.sync_result(token) for token in tokens] == [{"ok": True}] * 100
+    assert line.receiver.sync_result(later) is None
+    assert line.receiver.sync_result(tokens[0]) is None
+
+
+def test_a_sync_that_nobody_waits_for_is_asked_for_no_more(line: Line) -> None:
+    """Each caller has its own deadline; the last one ends it for the shards."""
+    first, last = line.receiver.begin_sync(20), line.receiver.begin_sync(30)
+    line.commit(20)
+    assert line.receiver.sync_result(first) is not None
+    assert line.receiver.sync_result(last) is None
+    assert line.receiver.next_deadline() == 30
+    assert len(line.replies()["s0"].syncs) == 1
+    line.commit(30)
+    assert line.receiver.sync_result(last) is not None
+    assert line.replies()["s0"].syncs == []
+    assert line.receiver.next_deadline() is None
+
+
+def many_links(line: Line, count: int, ctime: int, names: range | None = None) -> None:
+    """One file of so many names, as it is at `ctime` by these of them."""
+    for begin in range(0, count, 250):
+        some = [b"%06d" % n for n in range(begin, min(begin + 250, count)) if names is None or n in names]
+        line.frame("s0", Looks(R, 10 * ctime, [entry(n, ctime, ino=7, nlink=count) for n in some], []))
+
+
+def test_a_file_with_many_names_is_gone_through_now_and_then(line: Line, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Once a beat, whatever was seen of it in between; a sync has it gone through, and waits for all of its names."""
+    count = 1_000
+    queries: list[tuple[int, ...]] = []
+    real = Debts._names
+    monkeypatch.setattr(Debts, "_names", lambda self, *file: queries.append(file) or real(self, *file))
+    many_links(line, count, 100)
+    line.commit()
+    line.replies()
+    queries.clear()
+    for n in range(50):
+        many_links(line, count, 200 + n, range(n, n + 1))
+        line.commit()
+        line.replies(touched_only=True)
+    assert queries == []
+    line.replies()
+    assert len(queries) == 1
+    assert len(line.index.owed[R]) == count - 1
+    many_links(line, count, 300, range(5, 6))
+    token = line.receiver.begin_sync(20)
+    for shard in ("s0", "s1"):
+        line.frame(shard, Synced(token))
+    line.commit()
+    assert line.receiver.sync_result(token) is None
+    many_links(line, count, 301)
+    line.commit()
+    assert line.receiver.sync_result(token) == {"ok": True}
+
+
+def test_all_names_of_a_directory_are_asked_for_once_a_beat(line: Line) -> None:
+    """However many of them are paid or added in between: each question is a listing of all of it."""
+    many_links(line, 1_000, 100)
+    many_links(line, 1_000, 200, range(1))
+    line.commit()
+    assert line.replies()["s0"].looks == [(R, [])]
+    asked = []
+    for begin in range(1, 1_000, 250):
+        many_links(line, 1_000, 200, range(begin, begin + 100))
+        line.commit()
+        asked += line.replies(touched_only=True)["s0"].looks
+    assert asked == []
+
+
+def test_what_was_put_off_is_found_again_after_a_crash(line: Line) -> None:
+    """By rows that differ; and where only names are gone, by one of the others, which is owed at once."""
+    many_links(line, 1_000, 100)
+    many_links(line, 1_000, 200, range(1))
+    many_links(line, 1_000, 300, range(1))
+    line.commit()
+    line.index._db.execute("DELETE FROM owed")
+    line.restart()
+    line.replies()
+    assert len(line.index.owed[R]) == 999
+    many_links(line, 1_000, 300)
+    line.commit()
+    line.replies()
+    assert not line.index.owed
+    many_links(line, 1_000, 400, range(1))
+    line.commit()
+    line.index._db.execute("DELETE FROM owed")
+    line.index.debts._load()
+    line.frame("s0", Looks(R, 5_000, [], [b"000500"]))
+    line.index.commit()
+    line.restart()
+    assert len(line.index.owed[R]) == 1
+
+
+def test_debts_of_a_dead_shard_stand_before_none_of_the_others(line: Line, monkeypatch: pytest.MonkeyPatch) -> None:
+    """More directories than one reply considers are owed by a shard that never pays."""
+    monkeypatch.setattr(receive, "_OWED_MAX", 5)
+    for n in range(20):
+        line.index.debts.add(b"/r/a/%d" % n, b"x", 100)
+    line.index.debts.add(R, b"x", 100)
+    assert any(line.replies()["s0"].looks for _ in range(6))
 
 
 def test_a_sync_names_who_did_not_answer(line: Line) -> None:
