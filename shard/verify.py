@@ -140,7 +140,7 @@ class Verifier:
     def _looks(self) -> Iterator[int]:
         """Everything that is owned, each directory once; yields what it cost after each range of names."""
         for place in self._territory.places:
-            nodes = [place.node] if place.node is not None else []
+            nodes = [place.node] if place.node is not None and not self._territory._off(place) else []
             while nodes:
                 node = nodes.pop()
                 if node.alive:
@@ -149,14 +149,21 @@ class Verifier:
                     nodes.extend(node.children.values())
 
     def _check(self, place: Place, node: Node) -> Iterator[int]:
-        """A directory at once, a large one in parts. What can't be read makes no fact, and is in doubt anyhow."""
+        """A directory at once, a large one in parts. What can't be read makes no fact, and is in doubt anyhow.
+
+        Whether it is the directory that is watched is not asked here (that is a system call for each): if it is another, its fold
+        differs, and `_open` asks.
+        """
         after: bytes | None = None
         rest: list[tuple[bytes, bool]] = []
         whole = False
         while True:
             path, cost, at = node.path(), 0, self._territory.wall_ns()
-            fd = self._open(place, node)
-            if fd is None:
+            if not node.alive:
+                return
+            try:
+                fd = open_directory(path, follow=self._territory._follow)
+            except OSError:
                 return
             try:
                 if not rest:
@@ -288,6 +295,8 @@ def confirm(territory: Territory, node: Node, names: set[bytes]) -> None:
         return
     finally:
         os.close(fd)
-    entries = [entry for entry in found if entry is not None and entry[1] != DIRECTORY and not entry[8]]
+    there = [entry for entry in found if entry is not None and entry[1] != DIRECTORY]
+    territory.early.note(node, there)  # what still is too early, since the clock was set back
+    entries = [entry for entry in there if not entry[8]]
     for begin in range(0, len(entries), FRAME_ENTRIES_MAX):
         territory._emit(Confirmed(path, at, entries[begin : begin + FRAME_ENTRIES_MAX]))

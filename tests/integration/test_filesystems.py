@@ -120,6 +120,28 @@ def test_two_writes_of_equal_size_are_both_told(kind: str, tmp_path: Path) -> No
             tick = engine.index.tick
 
 
+@pytest.mark.parametrize("kind", ["ext4", "ext4, inodes of 128 bytes"])
+def test_a_look_that_was_too_early_is_made_once_more(kind: str, tmp_path: Path) -> None:
+    """By itself, when another change would show: then the row is certain, nobody is told again, and a restart tells nothing."""
+    with watching(kind, tmp_path) as (engine, at, _):
+        (at / "a.json").write_text("one")
+        tick = handed(engine)
+        racy = "SELECT racy FROM entry WHERE name = CAST('a.json' AS BLOB)"
+        if kind != "ext4":
+            assert engine.index._db.execute(racy).fetchone() == (1,)
+
+        def certain() -> bool:
+            engine.turn(200)
+            return engine.index._db.execute(racy).fetchone() == (0,)
+
+        eventually(certain, 30, every_s=0.15)
+        engine.kill("s0")
+        engine.start("s0")
+        assert handed(engine) == tick
+        (at / "a.json").write_text("two")
+        assert handed(engine) > tick
+
+
 @pytest.mark.parametrize("kind", kinds_with())
 def test_a_remount_tells_nothing(kind: str, tmp_path: Path) -> None:
     """Fifty files, one of them with two names, under another device number: none is told, all are watched as before."""
