@@ -162,7 +162,7 @@ class Verifier:
             if not node.alive:
                 return
             try:
-                fd = open_directory(path, follow=self._territory._follow)
+                fd = self._territory.slow.open(path)
             except OSError:
                 return
             try:
