@@ -128,9 +128,15 @@ def find_config(cwd: Path) -> Found:
         try:
             if stat.S_ISDIR(path.lstat().st_mode):
                 continue
-            fd = open_believed(path)
         except OSError:
-            continue  # there is none, or it is not for us
+            continue  # there is none, or its directory can't be searched
+        try:
+            fd = open_believed(path)
+        except FileNotFoundError:
+            continue  # it has just gone
+        except OSError as error:
+            notes.append(f"{shown(path)} is not used: it can't be read: {error.strerror}")
+            continue
         except UsageError as refused:
             notes.append(f"{shown(path)} is not used: {refused.message}; if you want it, name it with -c")
             continue

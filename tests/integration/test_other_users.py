@@ -73,6 +73,14 @@ def test_the_search_goes_on_above_what_does_not_count(commons: Path) -> None:
     assert f"{trap}/shardwatch.toml is not used" in done.stderr
 
 
+def test_a_file_that_cant_be_read_is_said_not_to_be_used(commons: Path) -> None:
+    """Root's, mode 0600, above a directory in which Bob works: he is told that it is there."""
+    give(0, commons / "shardwatch.toml", "shards = 5\n", mode=0o600)
+    done = run_as(BOB, "config", "--json", cwd=home(commons, BOB))
+    assert json.loads(done.stdout)["config_file"] is None
+    assert f"{commons}/shardwatch.toml is not used: it can't be read: Permission denied" in done.stderr
+
+
 def test_a_file_that_is_named_is_used(commons: Path) -> None:
     """-c and SHARDWATCH_CONFIG are the caller's own word, whoever owns the file."""
     trap = home(commons, MALLORY)

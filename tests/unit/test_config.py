@@ -232,6 +232,29 @@ def test_a_damaged_or_absent_file_is_named(tmp_path: Path) -> None:
         assert str(path) in caught.value.message
 
 
+@pytest.mark.parametrize("kind", ["FIFO", "device", "too long", "nested"])
+def test_a_named_file_that_is_no_configuration_is_refused_at_once(tmp_path: Path, kind: str) -> None:
+    """Nothing is waited for, and nothing without an end is read."""
+    path = tmp_path / "odd.toml"
+    if kind == "FIFO":
+        os.mkfifo(path)
+    elif kind == "device":
+        path.symlink_to("/dev/zero")
+    elif kind == "too long":
+        write(path, "#" * (1 << 20) + "\n")
+    else:
+        write(path, "include = " + "[" * 5000 + "]" * 5000)
+    for found in (path, None):
+        path = path.rename(tmp_path / "shardwatch.toml") if found is None else path
+        if kind in ("FIFO", "device") and found is None:
+            (note,) = resolve(environ={"HOME": "/home/me"}, cwd=tmp_path).notes
+            assert note.startswith(f"{path} is not used: {path} is ")
+            continue
+        with pytest.raises(UsageError) as refused:
+            resolve(config_file=found, environ={}, cwd=tmp_path)
+        assert str(path) in refused.value.message and "\n" not in str(refused.value)
+
+
 def test_the_cap_follows_a_longer_quiet_time(tmp_path: Path) -> None:
     """`--settle-ms 3000` alone is no mistake: the cap, not having been set, becomes twice that."""
     result = resolved(tmp_path, settle_ms=3000)
