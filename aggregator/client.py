@@ -63,22 +63,40 @@ class Batch(BatchData):
 
     __slots__ = ()
 
-    def ack(self) -> None:
-        """Done, durably, when it returns. Idempotent. Raises RequestError (`lease_expired`) where it came too late."""
-        if not self.is_notice:
-            self._client.ack(self.group, self.id)
+    def ack(self) -> bool:
+        """Done, durably, when it returns True. Idempotent.
+
+        Where it came too late, because the lease was over, it raises RequestError (`lease_expired`). In a loop of `batches`
+        that follows it logs that, and returns False: the batch is handed out again. There it also waits for a service that is
+        away.
+        """
+        try:
+            if not self.is_notice:
+                self._client.ack(self.group, self.id, patience_s=self._patience_s(5.0))
+        except RequestError as error:
+            if not self._came_too_late(error):
+                raise
+            return False
         self._done = True
+        return True
 
     def nack(self, reason: str = "", *, retry_s: float | None = None) -> None:
-        """Failed: handed out again after a pause that grows with the attempts, or after `retry_s`."""
-        if not self.is_notice:
-            self._client.nack(self.group, self.id, reason, retry_s=retry_s)
+        """Failed: handed out again after a pause that grows with the attempts, or after `retry_s`.
+
+        Where it comes too late it does as `ack`.
+        """
+        try:
+            if not self.is_notice:
+                self._client.nack(self.group, self.id, reason, retry_s=retry_s, patience_s=self._patience_s(0.0))
+        except RequestError as error:
+            if not self._came_too_late(error):
+                raise
         self._done = True
 
     def extend(self, lease_s: float | None = None) -> None:
-        """The lease ends `lease_s` (by default the service's) from now."""
+        """The lease ends `lease_s` (by default the service's) from now. Raises RequestError (`lease_expired`) if it is over."""
         if not self.is_notice:
-            self._client.extend(self.group, self.id, lease_s)
+            self._client.extend(self.group, self.id, lease_s, patience_s=self._patience_s(0.0))
 
     def release(self) -> None:
         """Gives it back unharmed: handed out again at once."""
@@ -295,31 +313,32 @@ class ExtractClient(ClientBase):
                 self._sleep(following.pause_s())
                 continue
             notice = following.answered(reply) if follow else None
-            if notice is not None:
-                yield Batch(self, notice, b"")
-            if reply.batch is None:
-                if not follow:
-                    return
-                continue
-            batch = Batch(self, reply, body)
+            batch = None if reply.batch is None else Batch(self, reply, body, follows=follow)
             try:
-                yield batch
+                if notice is not None:
+                    yield Batch(self, notice, b"")
+                if batch is not None:
+                    yield batch
             except BaseException:
-                if not batch._done:
+                if batch is not None and not batch._done:
                     with contextlib.suppress(ShardwatchError):  # else its lease ends by itself
                         batch.release()
                 raise
+            if batch is None and not follow:
+                return
 
     def ack(self, group: str, batch: str, *, patience_s: float | None = 5.0) -> dict[str, Any]:
         return self.request("ack", patience_s=patience_s, group=group_name(group), batch=batch)
 
-    def nack(self, group: str, batch: str, reason: str = "", *, retry_s: float | None = None) -> dict[str, Any]:
+    def nack(
+        self, group: str, batch: str, reason: str = "", *, retry_s: float | None = None, patience_s: float | None = 0.0
+    ) -> dict[str, Any]:
         more: dict[str, Any] = {} if retry_s is None else {"retry_ms": retry_ms(retry_s)}
-        return self.request("nack", group=group_name(group), batch=batch, reason=reason, **more)
+        return self.request("nack", patience_s=patience_s, group=group_name(group), batch=batch, reason=reason, **more)
 
-    def extend(self, group: str, batch: str, lease_s: float | None = None) -> dict[str, Any]:
+    def extend(self, group: str, batch: str, lease_s: float | None = None, *, patience_s: float | None = 0.0) -> dict[str, Any]:
         more: dict[str, Any] = {} if lease_s is None else {"lease_ms": milliseconds("lease_s", lease_s)}
-        return self.request("extend", group=group_name(group), batch=batch, **more)
+        return self.request("extend", patience_s=patience_s, group=group_name(group), batch=batch, **more)
 
     def release(self, group: str, *, batch: str | None = None, worker: str | None = None) -> int:
         """Gives back a batch, or all batches of a worker of that name (one that died). Number of batches."""

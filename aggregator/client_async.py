@@ -44,19 +44,30 @@ class AsyncBatch(BatchData):
 
     __slots__ = ()
 
-    async def ack(self) -> None:
-        if not self.is_notice:
-            await self._client.ack(self.group, self.id)
+    async def ack(self) -> bool:
+        """See Batch.ack."""
+        try:
+            if not self.is_notice:
+                await self._client.ack(self.group, self.id, patience_s=self._patience_s(5.0))
+        except RequestError as error:
+            if not self._came_too_late(error):
+                raise
+            return False
         self._done = True
+        return True
 
     async def nack(self, reason: str = "", *, retry_s: float | None = None) -> None:
-        if not self.is_notice:
-            await self._client.nack(self.group, self.id, reason, retry_s=retry_s)
+        try:
+            if not self.is_notice:
+                await self._client.nack(self.group, self.id, reason, retry_s=retry_s, patience_s=self._patience_s(0.0))
+        except RequestError as error:
+            if not self._came_too_late(error):
+                raise
         self._done = True
 
     async def extend(self, lease_s: float | None = None) -> None:
         if not self.is_notice:
-            await self._client.extend(self.group, self.id, lease_s)
+            await self._client.extend(self.group, self.id, lease_s, patience_s=self._patience_s(0.0))
 
     async def release(self) -> None:
         if not self.is_notice:
@@ -256,31 +267,34 @@ class AsyncExtractClient(ClientBase):
                 await self._sleep(following.pause_s())
                 continue
             notice = following.answered(reply) if follow else None
-            if notice is not None:
-                yield AsyncBatch(self, notice, b"")
-            if reply.batch is None:
-                if not follow:
-                    return
-                continue
-            batch = AsyncBatch(self, reply, body)
+            batch = None if reply.batch is None else AsyncBatch(self, reply, body, follows=follow)
             try:
-                yield batch
+                if notice is not None:
+                    yield AsyncBatch(self, notice, b"")
+                if batch is not None:
+                    yield batch
             except BaseException:
-                if not batch._done:
-                    with contextlib.suppress(ShardwatchError):
+                if batch is not None and not batch._done:
+                    with contextlib.suppress(ShardwatchError):  # else its lease ends by itself
                         await batch.release()
                 raise
+            if batch is None and not follow:
+                return
 
     async def ack(self, group: str, batch: str, *, patience_s: float | None = 5.0) -> dict[str, Any]:
         return await self.request("ack", patience_s=patience_s, group=group_name(group), batch=batch)
 
-    async def nack(self, group: str, batch: str, reason: str = "", *, retry_s: float | None = None) -> dict[str, Any]:
+    async def nack(
+        self, group: str, batch: str, reason: str = "", *, retry_s: float | None = None, patience_s: float | None = 0.0
+    ) -> dict[str, Any]:
         more: dict[str, Any] = {} if retry_s is None else {"retry_ms": retry_ms(retry_s)}
-        return await self.request("nack", group=group_name(group), batch=batch, reason=reason, **more)
+        return await self.request("nack", patience_s=patience_s, group=group_name(group), batch=batch, reason=reason, **more)
 
-    async def extend(self, group: str, batch: str, lease_s: float | None = None) -> dict[str, Any]:
+    async def extend(
+        self, group: str, batch: str, lease_s: float | None = None, *, patience_s: float | None = 0.0
+    ) -> dict[str, Any]:
         more: dict[str, Any] = {} if lease_s is None else {"lease_ms": milliseconds("lease_s", lease_s)}
-        return await self.request("extend", group=group_name(group), batch=batch, **more)
+        return await self.request("extend", patience_s=patience_s, group=group_name(group), batch=batch, **more)
 
     async def release(self, group: str, *, batch: str | None = None, worker: str | None = None) -> int:
         more: dict[str, Any] = {"batch": batch} if batch is not None else {"worker": worker or self.worker}

@@ -86,14 +86,18 @@ class BatchData:
     """What both kinds of batch hold."""
 
     __slots__ = (
-        "_client", "_done", "attempt", "created", "events", "existed", "fresh", "group", "id", "lease_s", "more", "settled",
+        "_client", "_done", "_follows", "attempt", "created", "events", "existed", "fresh", "group", "id", "lease_s",
+        "more", "settled",
     )  # fmt: skip
 
-    def __init__(self, client: Any, reply: PullReply, body: bytes) -> None:
+    def __init__(self, client: Any, reply: PullReply, body: bytes, *, follows: bool = False) -> None:
+        """`follows`: it is one of a loop that goes on for ever. What settles it then waits for a service that is away, and that
+        it came too late is no error, since the batch is handed out again."""
         pulled = reply.batch
         assert pulled is not None
         self._client = client
         self._done = False
+        self._follows = follows
         #: None of a peek, and of a notice that `batches` makes itself: then there is nothing to ack.
         self.id = pulled.id
         self.group = pulled.group
@@ -123,6 +127,17 @@ class BatchData:
     def is_notice(self) -> bool:
         """Whether `batches` made it itself, since the group was lost: to be heeded like any `fresh`; nobody waits for its ack."""
         return self.id is None and self.fresh is not None and self.lease_s == 0
+
+    def _patience_s(self, otherwise: float) -> float | None:
+        return None if self._follows else otherwise
+
+    def _came_too_late(self, error: RequestError) -> bool:
+        """Whether a loop goes on after this refusal: the lease is over, or the group is gone with its state directory."""
+        if not self._follows or self._done or error.code not in ("lease_expired", "unknown_group"):
+            return False
+        logger.warning("A batch of group %s was settled too late, it is handed out again: %s", self.group, error.message)
+        self._done = True
+        return True
 
     def __len__(self) -> int:
         return len(self.events)

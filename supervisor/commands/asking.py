@@ -14,12 +14,15 @@ class Ask(Protocol):
 
 
 @contextlib.contextmanager
-def asking(options: argparse.Namespace) -> Iterator[Ask]:
-    """Gives the function that asks. Raises NotRunningError where no service runs, and Ended."""
+def asking(options: argparse.Namespace, asked_again: frozenset[str] = frozenset()) -> Iterator[Ask]:
+    """Gives the function that asks. `asked_again`: codes of errors that are no answers.
+
+    Raises NotRunningError where no service runs, and Ended.
+    """
     from shardwatch.supervisor.commands.ends import Ends
     from shardwatch.supervisor.commands.line import Line
     from shardwatch.supervisor.commands.place import running_layout
 
     layout = running_layout(options)
-    with Ends() as ends, Line(layout) as line:
+    with Ends() as ends, Line(layout, asked_again=asked_again) as line:
         yield partial(line.request, ends)

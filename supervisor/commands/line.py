@@ -17,6 +17,7 @@ import zmq
 from shardwatch.shard.contract.errors import NotRunningError, ServiceError, ShardwatchError, UsageError
 from shardwatch.shard.contract.layout import Layout
 from shardwatch.supervisor.commands.ends import Ends
+from shardwatch.supervisor.streams import say
 
 #: What is added to a request's own wait before it counts as lost and is sent again.
 ANSWER_S = 5.0
@@ -36,17 +37,19 @@ class Line:
     At least once, therefore: a request whose answer was lost with a dying service is asked twice.
     """
 
-    def __init__(self, layout: Layout, *, process_fd: int | None = None, patient: bool = False) -> None:
+    def __init__(
+        self, layout: Layout, *, process_fd: int | None = None, asked_again: frozenset[str] = frozenset()
+    ) -> None:
         """A line to the service of a state directory, which need not be there yet.
 
         Args:
             process_fd: what `process.ended_fd` gave; `wait` returns at once, with `died` set, when that process ends.
-            patient: for who goes on for ever: what is refused for now (the service stops, the disk is full) is no answer, but
-                asked again.
+            asked_again: codes of errors that are no answer: what is refused so is asked again. RETRYABLE (the service stops, the
+                disk is full) for who goes on for ever.
         """
         self._endpoint = layout.endpoint(layout.extract_socket)
         self._process_fd = process_fd
-        self._patient = patient
+        self._asked_again = asked_again
         self._context = zmq.Context()
         self._next = 0
         self._open: dict[int, tuple[bytes, float, float]] = {}
@@ -154,7 +157,7 @@ class Line:
                 return answers
             reply = _decode(body)
             number = reply.get("id")
-            if self._patient and number in self._open and reply.get("error") in RETRYABLE:
+            if number in self._open and reply.get("error") in self._asked_again:
                 frame, wait_s, due = self._open[number]
                 self._open[number] = (frame, wait_s, min(due, time.monotonic() + REFUSED_S))
                 continue
@@ -164,9 +167,14 @@ class Line:
                 answers.append((number, reply))
 
     def answer(self, ends: Ends, number: int, wait_s: float = 0.0, answer_s: float = ANSWER_S) -> Reply:
-        """Waits for the answer to `number` alone. Raises NotRunningError when none comes; Ended."""
+        """Waits for the answer to `number` alone, and says so when the service goes away meanwhile. Raises NotRunningError when
+        none comes; Ended."""
         deadline = time.monotonic() + wait_s + answer_s
+        missing = False
         while True:
+            if missing != self.lost:
+                missing = self.lost
+                say_lost(missing)
             for answered, reply in self.wait(ends, max(0.0, deadline - time.monotonic())):
                 if answered == number:
                     return reply
@@ -203,6 +211,10 @@ class Line:
         if self._acks:
             self.finish(0.5)
         self.close()
+
+
+def say_lost(missing: bool) -> None:
+    say(f"shardwatch: {'the service went away; waiting for it' if missing else 'the service is back'}")
 
 
 def checked(reply: Mapping[str, Any]) -> Reply:

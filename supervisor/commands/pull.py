@@ -64,7 +64,7 @@ def run(options: argparse.Namespace) -> int:
 
 def _pull(options: argparse.Namespace, ends: Ends) -> None:
     from shardwatch.supervisor.commands.ends import Ended
-    from shardwatch.supervisor.commands.line import Line
+    from shardwatch.supervisor.commands.line import RETRYABLE, Line
     from shardwatch.supervisor.commands.lines import Lines
     from shardwatch.supervisor.commands.place import running_layout
     from shardwatch.supervisor.commands.puller import BATCH_MAX, Puller
@@ -72,7 +72,7 @@ def _pull(options: argparse.Namespace, ends: Ends) -> None:
     layout = running_layout(options)
     _say_what_is_missing(layout, patient=options.follow)
     wait_s = WAIT_S if options.wait is None else options.wait
-    with Line(layout, patient=options.follow) as line:
+    with Line(layout, asked_again=RETRYABLE if options.follow else frozenset()) as line:
         puller = Puller(line, Lines(ends, as_json=options.json), ends, group=options.group, start=options.start)
         if options.no_ack:
             puller.take(options.max or BATCH_MAX, wait_s, peek=True)

@@ -6,7 +6,7 @@ import os
 from typing import Any
 
 from shardwatch.supervisor.commands.ends import Ends
-from shardwatch.supervisor.commands.line import Line, Reply, checked, hands_out
+from shardwatch.supervisor.commands.line import Line, Reply, checked, hands_out, say_lost
 from shardwatch.supervisor.commands.lines import Lines
 from shardwatch.supervisor.streams import say
 
@@ -26,6 +26,8 @@ class Puller:
         self.group = group
         self._start = start
         self._warned = False
+        #: The group was there once. If a later pull has to make it, it was lost: with the state directory, or by `groups drop`.
+        self._known = False
         #: It was said that batches are held back; once, until one comes.
         self._told_held = False
         #: Leases are held in this name, so that they can be given back together.
@@ -54,7 +56,11 @@ class Puller:
         Raises Ended before the acknowledgement when standard output is closed, and the service's error.
         """
         reply = checked(reply)
-        self._warn(created=bool(reply.get("created")))
+        created = bool(reply.get("created"))
+        self._warn(created=created)
+        if created and self._known:
+            self._lines.write([{"type": "fresh", "tick": 0, "reason": "the group was lost, and made anew"}])
+        self._known, self._start = True, "start"
         batch: dict[str, Any] | None = reply.get("batch")
         if batch is None:
             if reply.get("why") == "held" and not self._told_held:
@@ -115,5 +121,4 @@ class Puller:
                         self.ask(maximum, PARK_S)
             if missing != self._line.lost:
                 missing = self._line.lost
-                word = "the service went away; waiting for it" if missing else "the service is back"
-                say(f"shardwatch: {word}")
+                say_lost(missing)

@@ -19,7 +19,7 @@ from shardwatch.shard.contract.filter import Filter
 from shardwatch.shard.contract.settings import Settings
 from shardwatch.supervisor import render, service
 from shardwatch.supervisor.commands.ends import Ends
-from shardwatch.supervisor.commands.line import Line, Reply, checked, hands_out
+from shardwatch.supervisor.commands.line import RETRYABLE, Line, Reply, checked, hands_out
 from shardwatch.supervisor.commands.lines import FORMAT, Lines, status_object
 from shardwatch.supervisor.commands.puller import BATCH_MAX, PARK_S, Puller
 from shardwatch.supervisor.commands.trouble import Trouble
@@ -62,7 +62,7 @@ class Session:
         self._settings = settings
         self._process = process
         self._ended = ended_fd(process.pid)
-        self._line = Line(prepared.layout, process_fd=self._ended, patient=True)
+        self._line = Line(prepared.layout, process_fd=self._ended, asked_again=RETRYABLE)
         self._lines = Lines(ends, as_json=options.json)
         self._puller = Puller(self._line, self._lines, ends, group=GROUP, start=options.start, worker=GROUP)
         self._trouble = Trouble()

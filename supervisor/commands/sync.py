@@ -33,7 +33,7 @@ def run(options: argparse.Namespace) -> int:
         raise UsageError(f"--timeout {options.timeout:g} is out of range", hint="give seconds above 0, at most 86400")
     began = time.monotonic()
     try:
-        with asking(options) as ask:
+        with asking(options, frozenset({"stopping"})) as ask:  # whoever restarts it does not end a sync
             answer = ask("sync", wait_s=options.timeout, timeout_ms=int(options.timeout * 1000))
     except ServiceError as error:
         cause = _cause(options)

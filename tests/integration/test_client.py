@@ -312,6 +312,52 @@ def test_a_group_that_is_lost_begins_anew(service: FakeService, client: ExtractC
     batches.close()
 
 
+@pytest.mark.parametrize("end", ["ack", "nack", "extend"])
+def test_a_batch_is_settled_however_long_the_service_is_away(
+    service: FakeService, client: ExtractClient, end: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """In a loop that goes on for ever: the service goes while the worker works, and is back after all default patience."""
+    service.put("/r/a")
+    batches = client.batches("g", from_="start")
+    batch = next(batches)
+    service.stop()
+    worker = threading.Thread(target=getattr(batch, end))
+    client.timeout_s = 0.1
+    worker.start()
+    eventually(lambda: any("is waited for" in record.getMessage() for record in caplog.records))
+    assert worker.is_alive()
+    service.start()
+    worker.join(30)
+    assert not worker.is_alive()
+    left = {"ack": 0, "nack": 1, "extend": 1}[end]
+    assert client.groups()[0]["leased"] + client.groups()[0]["backlog"] + client.groups()[0]["retrying"] >= left
+    batches.close()
+
+
+def test_a_batch_that_is_settled_too_late_ends_no_loop(service: FakeService, client: ExtractClient) -> None:
+    """Its lease is over, or its group is gone: `ack` says False, and the loop goes on. A batch that was pulled alone raises."""
+    service.put("/r/a")
+    batches = client.batches("g", from_="start", lease_s=0.05)
+    batch = next(batches)
+    with ExtractClient(service.layout.state_dir) as other:
+        again = other.pull("g", wait_s=30)
+        assert again is not None and not batch.ack()
+        again.ack()
+        service.put("/r/b")
+        batch = next(batches)
+        other.drop("g")
+        batch.nack("too late")
+    assert next(batches).fresh is not None
+    batches.close()
+    alone = client.pull("g", from_="start", lease_s=0.05)
+    assert alone is not None
+    service.restart()
+    with ExtractClient(service.layout.state_dir) as other:
+        assert other.pull("g", wait_s=30) is not None
+    with pytest.raises(RequestError, match="lease"):
+        alone.ack()
+
+
 def _dropped(service: FakeService) -> None:
     with ExtractClient(service.layout.state_dir) as other:
         other.drop("g")
