@@ -141,6 +141,9 @@ class Line:
             event = int.from_bytes(self._monitor.recv_multipart()[0][:2], "little")
             self.lost = event == zmq.EVENT_DISCONNECTED
             broken = broken or self.lost
+            if not self.lost:  # what was queued is asked now: an answer is due from now on, not since it was queued
+                now = time.monotonic()
+                self._open = {n: (frame, wait_s, now + wait_s + ANSWER_S) for n, (frame, wait_s, _) in self._open.items()}
         if broken:
             self._reconnect()
 
