@@ -54,6 +54,10 @@ class Place:
         node = self.find(above)
         return (self.anchor.path, None, b"") if node is None or point == self.anchor.path else (point, node, name)
 
+    def meets(self, point: bytes) -> bool:
+        """Whether what is mounted at `point` is below the anchor, or the anchor below it."""
+        return self.covers(point) or (self.anchor.path + b"/").startswith(point.rstrip(b"/") + b"/")
+
     def covers(self, directory: bytes) -> bool:
         """Whether an absolute path is the anchor, or below it."""
         base = self.anchor.path
@@ -97,8 +101,9 @@ class Doubts:
         return len(self._unreadable)
 
     def add(self, path: bytes, place: Place, parent: Node | None, name: bytes, error: OSError) -> None:
-        if isinstance(error, Unanswered):  # one doubt for all that is mounted there
-            path, parent, name = place.spot(error.point)
+        if isinstance(error, Unanswered):
+            if place.meets(error.point):  # else a link leads there
+                path, parent, name = place.spot(error.point)  # one doubt for all that is mounted there
             found = Unreadable(place, parent, name, str(error.strerror), "unanswered", _UNANSWERED)
         else:
             if parent is not None and parent.child(name) is None and self.from_start:

@@ -70,7 +70,11 @@ class Links:
 
     def meet(self, node: Node, fd: int, relative: bytes, names: Iterable[bytes] | None = None) -> None:
         """Knows the links among `names` in the directory open at `fd` (all there are, where None), and watches their ways. To be
-        called before these names are looked at. Raises OSError where the directory can't be read."""
+        called before these names are looked at.
+
+        Raises OSError where the directory can't be read, and Unanswered where one of them leads to a filesystem that does not
+        answer: nothing can be said of these names then.
+        """
         known = self._links.get(node, {})
         if names is None:
             with os.scandir(fd) as items:
@@ -82,6 +86,9 @@ class Links:
                 (found.append if _is_link(name, fd) else gone.add)(name)
         for name in gone & known.keys():
             self._drop(known.pop(name))
+        if not self._slow.none:
+            for name in found:
+                self._slow.guard(join(node.path(), name))
         found = self._relevant(node, fd, relative, found)
         if not found:
             if not known:
@@ -212,10 +219,18 @@ class Links:
                 fd = self._slow.open(node.path())
             except OSError:
                 continue  # whatever made it so has its own hint
-            found = {link.name for link in some if self._is_other(link, fd)}
+            found = {link.name for link in some if self._answers(link) and self._is_other(link, fd)}
             os.close(fd)
             if found:
                 yield node, found
+
+    def _answers(self, link: Link) -> bool:
+        """Whether it leads nowhere that does not answer: that would be waited for."""
+        try:
+            self._slow.guard(join(link.node.path(), link.name))
+        except OSError:
+            return False
+        return True
 
     def _is_other(self, link: Link, fd: int) -> bool:
         seen = 1  # it leads nowhere

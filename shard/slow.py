@@ -10,10 +10,11 @@ from __future__ import annotations
 import errno
 import os
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Final
 
 from shardwatch.shard.contract.mounts import can_hang, holder, is_remote
+from shardwatch.shard.contract.paths import join
 from shardwatch.shard.contract.scout import Scout
 from shardwatch.shard.disk import open_directory
 from shardwatch.shard.mounts import Mounts
@@ -25,6 +26,8 @@ _FRESH_S: Final = 0.5
 ANSWER_S: Final = 1.0
 _ANSWER_S_MORE: Final = 0.05
 _PATIENCE_S: Final = 5.0
+#: Links that are passed on one path, a bound against circles.
+_LINKS_MAX: Final = 200
 
 
 class Unanswered(OSError):
@@ -83,10 +86,29 @@ class SlowMounts:
         return not self._slow
 
     def guard(self, path: bytes) -> None:
-        """Raises Unanswered where a path lies on a filesystem that does not answer."""
-        found = self._of(path)
-        if found is not None and not self._answers(found[0]):
-            raise Unanswered(*found)
+        """Raises Unanswered where a path lies on a filesystem that does not answer, or, with `follow`, leads over one."""
+        if self.none:
+            return
+        for found in self._passed(path) if self._follow else (self._of(path),):
+            if found is not None and not self._answers(found[0]):
+                raise Unanswered(*found)
+
+    def _passed(self, path: bytes) -> Iterator[tuple[bytes, str] | None]:
+        """The slow mounts that a path with links passes. Who asks for the next one has made sure that the last one answers."""
+        here, left, links = b"/", path.split(b"/")[::-1], 0
+        while left and links <= _LINKS_MAX:
+            name = left.pop()
+            if name in (b"", b"."):
+                continue
+            here, above = os.path.dirname(here) if name == b".." else join(here, name), here
+            yield self._of(here)
+            try:
+                target = os.readlink(here)
+            except OSError:
+                continue
+            links += 1
+            here = b"/" if target.startswith(b"/") else above
+            left += target.split(b"/")[::-1]
 
     def remote(self, path: bytes) -> bool:
         """Whether a path, with no link in it, lies on a filesystem that tells nothing of changes made elsewhere."""

@@ -27,6 +27,7 @@ from shardwatch.supervisor.api_events import FileEventProcessor, merge
 from shardwatch.supervisor.api_files import check_files
 from shardwatch.supervisor.api_handover import Engine, HandOver
 from shardwatch.supervisor.api_types import FileEvent, ProcessingResult, WatcherConfig, WatcherStats, checked_config
+from shardwatch.supervisor.scouting import is_directory
 
 if TYPE_CHECKING:
     from shardwatch.aggregator.event_queue import EventQueue
@@ -138,7 +139,7 @@ class RealtimeFileWatcher:
         roots = []
         for path in watch_paths:
             root = os.fsencode(os.path.abspath(path))
-            if not os.path.isdir(path):  # unlike Path's, it raises for no name
+            if not is_directory(root):
                 logger.warning("Watch path does not exist or is not a directory: %s", path)
                 if root not in known:
                     continue

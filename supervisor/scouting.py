@@ -131,6 +131,17 @@ class Scouts:
         return self.mount(self._resolve(path)) if found is None and self._slow and os.path.islink(path) else found
 
 
+def is_directory(path: bytes) -> bool:
+    """Whether an absolute path leads to a directory, or to a filesystem that does not answer: that is waited for. Never raises."""
+    if b"\0" in path:
+        return False
+    with Scouts() as scouts:
+        real = scouts.real(path)
+        if scouts.mount(real) is None:
+            return os.path.isdir(real)
+        return scouts.is_file(real) is False or scouts.is_silent(real)
+
+
 def check_state_dir(state_dir: str | os.PathLike[str]) -> None:
     """Raises UsageError where the state directory lies on a filesystem that does not answer."""
     with Scouts() as scouts:

@@ -8,7 +8,6 @@ one line, and so is each answer. There is one child for each mount, since one th
 from __future__ import annotations
 
 import errno
-import json
 import os
 import select
 import stat
@@ -62,7 +61,7 @@ class Scout:
         self._asked += 1
         try:
             assert self._child.stdin is not None
-            os.write(self._child.stdin.fileno(), json.dumps([op, os.fsdecode(path)]).encode() + b"\n")
+            os.write(self._child.stdin.fileno(), _line([op, os.fsdecode(path)]))
         except BrokenPipeError:
             self._lose()
 
@@ -75,7 +74,7 @@ class Scout:
                 self._buffer = rest
                 self._answered += 1
                 if not self.waiting:
-                    return dict(json.loads(line))
+                    return dict(_parsed(line))
                 continue
             assert self._child.stdout is not None
             fd = self._child.stdout.fileno()
@@ -118,6 +117,18 @@ def _start() -> subprocess.Popen[bytes]:
     argv = [sys.executable, "-I", "-S", __file__]
     pipe, null = subprocess.PIPE, subprocess.DEVNULL
     return subprocess.Popen(argv, stdin=pipe, stdout=pipe, stderr=null, start_new_session=True)
+
+
+def _line(value: object) -> bytes:
+    import json  # here, so that nobody pays for it who asks nothing
+
+    return json.dumps(value).encode() + b"\n"
+
+
+def _parsed(line: bytes) -> Any:
+    import json
+
+    return json.loads(line)
 
 
 # -- what is asked of names that are to be watched
@@ -182,12 +193,12 @@ def _answer(op: str, path: bytes) -> dict[str, Any]:
 
 def _serve(questions: IO[bytes], answers: IO[bytes]) -> None:
     for line in questions:
-        op, path = json.loads(line)
+        op, path = _parsed(line)
         try:
             answer = _answer(op, os.fsencode(path))
         except OSError as error:
             answer = {"errno": error.errno or errno.EIO}
-        answers.write(json.dumps(answer).encode() + b"\n")
+        answers.write(_line(answer))
         answers.flush()
 
 

@@ -177,6 +177,40 @@ def test_a_root_beside_one_that_hangs(tmp_path: Path, state_dir: Path, no_leaks:
         eventually(lambda: is_so("polled"), LONG_S)
 
 
+def test_links_to_a_filesystem_that_hangs(tmp_path: Path, state_dir: Path, no_leaks: None) -> None:
+    """Followed links lead there, to a file and to a directory: swept, in doubt while it hangs, and nobody waits for it."""
+    local, below, net = tmp_path / "local", tmp_path / "below", tmp_path / "net"
+    write(local / "d" / "f.json")
+    write(below / "d" / "f.json")
+    (local / "links").mkdir()
+    (local / "links" / "file.json").symlink_to(net / "d" / "f.json")
+    (local / "links" / "dir").symlink_to(net / "d")
+
+    with (
+        fuse(below, net) as mount,
+        running(state_dir, settings_for(local, follow_symlinks=True)) as service,
+        consuming(state_dir) as consumer,
+    ):
+
+        def sizes(size: int) -> None:
+            paths = [os.fsencode(local / "links" / name) for name in ("file.json", "dir/f.json")]
+            eventually(lambda: [consumer.mirror.get(path, (-1, 0))[0] for path in paths] == [size, size], LONG_S)
+
+        sizes(len("{}"))
+        write(below / "d" / "f.json", "from elsewhere")
+        sizes(len("from elsewhere"))
+        mount.hang()
+        eventually(lambda: "unanswered" in [d["state"] for d in service.client.status()["degraded"]], LONG_S)
+        for number in range(5):
+            path = write(local / "d" / f"{number}.json", str(number))
+            eventually(lambda path=path: os.fsencode(path) in consumer.mirror, LONG_S)
+        write(below / "d" / "f.json", "while it hung")
+        mount.go_on()
+        sizes(len("while it hung"))
+        eventually(lambda: "unanswered" not in [d["state"] for d in service.client.status()["degraded"]], LONG_S)
+        service.client.sync(60)
+
+
 def test_starting_beside_a_root_that_hangs(tmp_path: Path, no_leaks: None) -> None:
     """The first start says which one does not answer, is ready with the others, and looks at it when it answers."""
     local, below, net = tmp_path / "local", tmp_path / "below", tmp_path / "net"
@@ -203,7 +237,8 @@ def test_starting_beside_a_root_that_hangs(tmp_path: Path, no_leaks: None) -> No
                 mount.hang()
                 eventually(lambda: [d["state"] for d in client.status()["degraded"]] == ["unanswered"], LONG_S)
             down = cli("down", "--state-dir", state_dir, check=False)
-            assert down.returncode == 0, down.stderr
+            # In time, whatever the kernel does: a shard that was in the midst of a look may not be killed, and then that is said.
+            assert down.returncode == 0 or (down.returncode, str(net) in down.stderr) == (5, True), down.stderr
         finally:
             mount.go_on()
             cli("down", "--state-dir", state_dir, check=False)

@@ -17,7 +17,7 @@ from shardwatch.shard.contract.scout import Scout, real_name
 from shardwatch.shard.mounts import Mounts
 from shardwatch.shard.slow import SlowMounts, Unanswered
 from shardwatch.supervisor import scouting
-from shardwatch.supervisor.scouting import Scouts, check_state_dir
+from shardwatch.supervisor.scouting import Scouts, check_state_dir, is_directory
 
 
 @pytest.fixture
@@ -215,6 +215,22 @@ def test_a_filesystem_that_hangs_is_named(tmp_path: Path, monkeypatch: pytest.Mo
         assert scouts.trouble_with(net) == f"does not answer (fuse.sshfs on {tmp_path}/net)"
         assert scouts.is_silent(net + b"/x")
         assert not scouts.is_silent(os.fsencode(tmp_path))
+
+
+def test_a_watch_path_is_a_directory_or_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the Python API asks. It never raises, whatever the name."""
+    (tmp_path / "f").touch()
+    (tmp_path / "l").symlink_to(".")
+    base = os.fsencode(os.path.realpath(tmp_path))
+
+    def answers() -> list[bool]:
+        return [is_directory(base + name) for name in (b"", b"/f", b"/none", b"/l", b"/\0")]
+
+    assert answers() == [True, False, False, True, False]
+    monkeypatch.setattr(scouting, "read_mounts", lambda: [(base, "nfs")])
+    assert answers() == [True, False, False, True, False]
+    hanging(monkeypatch)
+    assert answers() == [True, True, True, True, False]
 
 
 def test_a_state_directory_that_does_not_answer_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
