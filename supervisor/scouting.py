@@ -132,7 +132,7 @@ class Scouts:
 
 
 def is_directory(path: bytes) -> bool:
-    """Whether an absolute path leads to a directory, or to a filesystem that does not answer: that is waited for. Never raises."""
+    """Whether an absolute path leads to a directory, or to a filesystem that does not answer and is waited for. Never raises."""
     if b"\0" in path:
         return False
     with Scouts() as scouts:
