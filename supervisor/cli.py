@@ -44,8 +44,8 @@ COMMANDS = {
 
 _EPILOG = """\
 `shardwatch COMMAND --help` explains a command. A running service is found by --state-dir, by SHARDWATCH_STATE_DIR, by the
-state_dir of a configuration file (-c FILE, or the nearest shardwatch.toml upwards), or in its default place,
-$XDG_STATE_HOME/shardwatch (~/.local/state/shardwatch).
+state_dir of a configuration file (-c FILE, or the nearest shardwatch.toml upwards), or in its default place: each
+configuration file, or set of roots, has its own below $XDG_STATE_HOME/shardwatch (~/.local/state/shardwatch).
 
 exit codes: 0 done · 1 status, doctor, audit: something needs attention · 2 wrong input · 3 no service runs there · 4 in use ·
 5 timeout · 6 the service failed · 70 a defect of shardwatch · 130 interrupted   (docs/formats.md)

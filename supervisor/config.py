@@ -22,6 +22,7 @@ from shardwatch.shard.contract.pattern import parse
 from shardwatch.shard.contract.settings import Settings
 from shardwatch.shard.contract.trust import open_regular
 from shardwatch.supervisor import profile
+from shardwatch.supervisor.default_place import default_place
 from shardwatch.supervisor.effective import ENV_PREFIX, Found, default_state_dir, find_config, read_config, real_roots, shown
 
 #: Names the config file; wins over the search upwards, loses against `-c`.
@@ -177,7 +178,7 @@ def options() -> list[Option]:
 def _default(name: str) -> str:
     match Config.model_fields[name].default:
         case None:
-            return "$XDG_STATE_HOME/shardwatch"
+            return "$XDG_STATE_HOME/shardwatch/ID"
         case bool() as value:
             return str(value).lower()
         case tuple() as value:
@@ -311,7 +312,7 @@ def _join(layers: Sequence[_Layer], found: Found, environ: Mapping[str, str]) ->
         **config.model_dump(exclude={"default_excludes", "state_dir", "exclude"}),
         exclude=_excludes(config),
     )
-    state_dir = config.state_dir or default_state_dir(environ)
+    state_dir = config.state_dir or default_place(default_state_dir(environ), found.path, settings.roots)
     return Resolved(settings, state_dir, found.path, origins, config, found.notes)
 
 

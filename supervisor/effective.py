@@ -16,10 +16,12 @@ from shardwatch.shard.contract.errors import UsageError
 from shardwatch.shard.contract.settings import Settings
 from shardwatch.shard.contract.trust import open_believed, read_at_most, stranger
 from shardwatch.supervisor import profile
+from shardwatch.supervisor.default_place import default_place
 from shardwatch.supervisor.scouting import Scouts
 
 FILE_NAME: Final = "shardwatch.toml"
 ENV_PREFIX: Final = "SHARDWATCH_"
+STATE_DIR_VARIABLE: Final = "SHARDWATCH_STATE_DIR"
 #: Far more than any configuration has.
 CONFIG_BYTES_MAX: Final = 1 << 20
 
@@ -67,7 +69,10 @@ def unconfigured(overrides: Mapping[str, object], environ: Mapping[str, str], cw
         include=profile.INCLUDE,
         exclude=tuple(dict.fromkeys(profile.EXCLUDE)),
     )
-    return Effective(settings, default_state_dir(environ) if state_dir is None else cwd / str(state_dir), file.notes)
+    if state_dir is not None:
+        return Effective(settings, cwd / str(state_dir), file.notes)
+    place = default_place(default_state_dir(environ), None, settings.roots)
+    return Effective(settings, place, file.notes)
 
 
 def _is_path(value: object) -> bool:
@@ -85,7 +90,8 @@ def real_roots(paths: list[bytes]) -> tuple[bytes, ...]:
 
 
 def default_state_dir(environ: Mapping[str, str]) -> Path:
-    """$XDG_STATE_HOME/shardwatch, or ~/.local/state/shardwatch where that is unset or (as its specification says) relative.
+    """Where the state directories lie that nobody names (`default_place`): $XDG_STATE_HOME/shardwatch, or
+    ~/.local/state/shardwatch where that is unset or (as its specification says) relative.
 
     Raises UsageError where that would be in another user's home, as after `sudo` that keeps the environment, or nowhere.
     """

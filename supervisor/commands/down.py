@@ -19,5 +19,5 @@ def run(options: argparse.Namespace) -> int:
 
     state_dir = state_dir_of(options)
     if not service.stop(Layout(state_dir)):  # also what does not answer any more, or is only half there
-        raise not_running(state_dir)
+        raise not_running(f"no service runs in {state_dir}")
     return 0

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import argparse
+import os
 from pathlib import Path
 
 from shardwatch.shard.contract.errors import NotRunningError, UsageError
 from shardwatch.shard.contract.layout import Layout
 from shardwatch.supervisor.commands.tree_options import effective_options
 
+#: Running services that an error message names.
+_TOLD_MAX = 5
+
 
 def state_dir_of(options: argparse.Namespace) -> Path:
-    """--state-dir, else what the configuration (file, environment, default) says. Nothing is created.
+    """--state-dir, else what the configuration (file, environment) says, else that of the service that watches something of the
+    working directory. Nothing is created.
 
-    Raises UsageError where it lies on a filesystem that does not answer.
+    Raises UsageError, also where it lies on a filesystem that does not answer, and NotRunningError where no service does that.
     """
     from shardwatch.supervisor.scouting import check_state_dir
 
@@ -22,10 +27,26 @@ def state_dir_of(options: argparse.Namespace) -> Path:
     if options.state_dir is not None and options.config_file is None:
         state_dir = Path(options.state_dir).absolute()
     else:
-        overrides = {} if options.state_dir is None else {"state_dir": options.state_dir}
-        state_dir = effective_options(options, overrides).state_dir
+        state_dir = _found(options)
     check_state_dir(state_dir)
     return state_dir
+
+
+def _found(options: argparse.Namespace) -> Path:
+    """See `state_dir_of`, where the configuration has a say."""
+    from shardwatch.supervisor.default_place import service_about
+    from shardwatch.supervisor.effective import STATE_DIR_VARIABLE, default_state_dir
+
+    overrides = {} if options.state_dir is None else {"state_dir": options.state_dir}
+    found = effective_options(options, overrides)
+    named = overrides or found.settings.roots or STATE_DIR_VARIABLE in os.environ
+    if named or found.state_dir != default_state_dir(os.environ):
+        return found.state_dir
+    cwd = os.getcwdb()
+    place = service_about(found.state_dir, cwd)
+    if place is None:
+        raise not_running(f"no service watches anything of {cwd.decode(errors='replace')}")
+    return place
 
 
 def running_layout(options: argparse.Namespace) -> Layout:
@@ -37,12 +58,20 @@ def running_layout(options: argparse.Namespace) -> Layout:
     state_dir = state_dir_of(options)
     layout = Layout(state_dir)
     if not service.running(layout):
-        raise not_running(state_dir)
+        raise not_running(f"no service runs in {state_dir}")
     return layout
 
 
-def not_running(state_dir: Path) -> NotRunningError:
-    return NotRunningError(
-        f"no service runs in {state_dir}",
-        hint="start one with `shardwatch up PATH...`, or name another place with --state-dir",
-    )
+def not_running(message: str) -> NotRunningError:
+    """The error that says so, and which services of this user's do run."""
+    from shardwatch.supervisor.default_place import running_services
+    from shardwatch.supervisor.effective import default_state_dir
+
+    try:
+        there = list(running_services(default_state_dir(os.environ)))
+    except UsageError:
+        there = []
+    hint = "start one with `shardwatch up PATH...`, or name another place with --state-dir"
+    if there:
+        hint += f"; running: {', '.join(map(str, there[:_TOLD_MAX]))}"
+    return NotRunningError(message, hint=hint)

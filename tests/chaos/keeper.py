@@ -9,6 +9,7 @@ import subprocess
 import threading
 from pathlib import Path
 
+from chaos.neglect import Neglect
 from chaos.tally import Tally
 from shardwatch.shard.contract.errors import InUseError, ShardwatchError
 from shardwatch.shard.contract.settings import Settings
@@ -20,11 +21,12 @@ log = logging.getLogger("chaos.keeper")
 class Keeper:
     """A loop in a thread, like systemd's Restart=always with a short RestartSec."""
 
-    def __init__(self, state_dir: Path, settings: Settings, tally: Tally, random_: random.Random) -> None:
+    def __init__(self, state_dir: Path, settings: Settings, mark: str, tally: Tally, random_: random.Random) -> None:
         self._settings = settings
         self._tally = tally
         self._random = random_
         self.layout = service.prepare(state_dir, settings).layout
+        self._neglect = Neglect(state_dir, mark, tally, random_)
         self._process = self._start()
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="keeper")
@@ -44,7 +46,10 @@ class Keeper:
             log.info("supervisord ended with %s", code)
             self._tally.add("restarts of the service")
             self._stopping.wait(self._random.choice((0.0, 0.05, 0.5, 2.0)))
-            if self._random.random() < 0.5:  # `up` prepares the directory anew, a bare `run` does not
+            removed = self._neglect.once() if self._random.random() < 0.6 else []
+            if removed:
+                log.info("removed from the state directory: %s", ", ".join(removed))
+            if removed or self._random.random() < 0.5:  # `up` prepares the directory anew, a bare `run` does not
                 with contextlib.suppress(InUseError):
                     service.prepare(self.layout.state_dir, self._settings)
             self._process = self._start()

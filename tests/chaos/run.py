@@ -108,7 +108,7 @@ class Run:
         state_dir = self.base / "state"
         settings = settings_for(tree.root, shards=plan.shards, settle_ms=20, lease_ms=5000, attempts_max=20)
         stack.callback(self._kill_what_is_left)
-        self._keeper = Keeper(state_dir, settings, tally, self._random("keeper"))
+        self._keeper = Keeper(state_dir, settings, self._mark, tally, self._random("keeper"))
         stack.callback(self._end_the_service)
         self._sampler = Sampler(state_dir)
         stack.callback(self._sampler.close)
@@ -245,6 +245,7 @@ class Run:
         say(f"end of seed {self.plan.seed} on {socket.gethostname()}: {self._figures()}")
         say(f"  operations: {_words(tally.of('op '))}; in vain: {_words(tally.of('vain '))}")
         say(f"  kills: {_words(tally.of('kill '))}; stops: {_words(tally.of('stop '))}; short queues {tally['short queues']}")
+        say(f"  removed from the state directory between lives: {_words(tally.of('removed '))}")
         names = ("frames", "duplicates", "gaps", "dropped", "refused", "rows_written", "hints", "looks")
         say(f"  service (at least): {_words({n: sampler.total(n) for n in names})}; restarted {tally['restarts of the service']}")
         say(f"  consumers: {_words(self._counts())}; paths set aside {tally['paths set aside']}")

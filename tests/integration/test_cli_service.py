@@ -190,7 +190,32 @@ def test_a_service_is_found_by_environment_and_by_file(tree: Path, service: Path
     run("sync", "-c", config, cwd="/")
     found = run("sync", cwd="/", check=False, environ={"XDG_STATE_HOME": str(tmp_path)})
     assert found.returncode == 3
-    assert f"no service runs in {tmp_path}/shardwatch" in found.stderr and "shardwatch up" in found.stderr
+    assert "no service watches anything of /" in found.stderr and "shardwatch up" in found.stderr
+
+
+def test_each_project_has_a_state_of_its_own(state_dir: Path) -> None:
+    """Two in the default place: each command means the one that it is called in, and where there is none it names both."""
+    home = {"XDG_STATE_HOME": str(state_dir / "st")}
+    one, other = state_dir / "one", state_dir / "other"
+    for project in (one, other):
+        (project / "src").mkdir(parents=True)
+        (project / "src" / f"{project.name}.json").write_text("{}")
+    (one / "shardwatch.toml").write_text('roots = ["src"]')
+    try:
+        run("up", "--detach", cwd=one, environ=home)
+        run("up", "--detach", "src", cwd=other, environ=home)
+        for project in (one, other):
+            told = run("pull", "--group", "g", "--from", "start", "--json", cwd=project, environ=home)
+            assert [line["path"] for line in lines_of(told)] == [str(project / "src" / f"{project.name}.json")]
+        nowhere = run("status", cwd="/usr", check=False, environ=home)
+        assert nowhere.returncode == 3
+        assert str(one / "src") in nowhere.stderr and str(other / "src") in nowhere.stderr
+        several = run("status", cwd=state_dir, check=False, environ=home)
+        assert (several.returncode, "several services" in several.stderr) == (2, True)
+    finally:
+        run("down", cwd=one, check=False, environ=home)
+        run("down", cwd=other, check=False, environ=home)
+    assert run("down", cwd=other, check=False, environ=home).returncode == 3
 
 
 def test_up_detach_that_fails_says_why_and_leaves_nothing(tree: Path, state_dir: Path) -> None:

@@ -41,6 +41,9 @@ def _readme() -> str:
     """The program of README.md, as it stands; only its output is made to come at once."""
     block = (ROOT / "README.md").read_text().split("```python\n")[1].split("```")[0]
     assert 'client.batches("facts")' in block
+    place = 'Path("/path/of/the/state/directory")'
+    assert place in block
+    block = block.replace(place, 'Path.home() / ".local/state/shardwatch"')
     return "import functools\nprint = functools.partial(print, flush=True)\n" + block
 
 
