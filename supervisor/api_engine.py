@@ -23,6 +23,7 @@ from shardwatch.shard.contract.errors import NotRunningError, ServiceError, Serv
 from shardwatch.shard.contract.layout import Layout
 from shardwatch.shard.contract.limits import IPC_PATH_BYTES_MAX
 from shardwatch.shard.contract.settings import Settings
+from shardwatch.shard.contract.trust import is_safe
 from shardwatch.supervisor import service
 from shardwatch.supervisor.api_types import WatcherConfig
 
@@ -218,7 +219,7 @@ def temporary_state_dir() -> Path:
     import tempfile
 
     for place in (tempfile.gettempdir(), os.environ.get("XDG_RUNTIME_DIR"), "/tmp", "/var/tmp"):
-        if not place:
+        if not place or not is_safe(place):
             continue
         longest = max(len(os.fsencode(path)) for path in Layout(Path(place) / "shardwatch-12345678").sockets())
         if longest + TEMPORARY_SUFFIX_BYTES <= IPC_PATH_BYTES_MAX and os.access(place, os.W_OK | os.X_OK):

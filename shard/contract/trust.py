@@ -107,6 +107,21 @@ def open_believed(path: Path) -> int:
     return fd
 
 
+def is_safe(directory: Path | str) -> bool:
+    """Whether nobody else could put something of his own in the place of what we make in a directory.
+
+    /tmp is safe: it is root's, and sticky. Links on the way to it are followed. Where it can't be told it counts as safe: what is
+    wrong with such a place shows when something is made there.
+    """
+    try:
+        os.close(_open_way(Path(os.path.realpath(directory))))
+    except UsageError:
+        return False
+    except OSError:
+        pass
+    return True
+
+
 def _open_way(directory: Path) -> int:
     """A descriptor of an absolute directory, after a check of each on the way to it. Raises UsageError, OSError."""
     fd: int | None = None

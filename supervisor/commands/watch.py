@@ -98,11 +98,14 @@ def _end(layout: Layout, process: subprocess.Popen[bytes]) -> None:
 
 def _temporary_directory() -> Path:
     """A new directory, mode 0700, in the first usable place whose path is short enough for a socket in it."""
+    from shardwatch.shard.contract.trust import is_safe
     from shardwatch.supervisor.state_dir import TEMPORARY_SUFFIX_BYTES
 
     places = [os.environ.get("TMPDIR"), os.environ.get("XDG_RUNTIME_DIR"), "/tmp", "/var/tmp"]
     refused: OSError | None = None
     for place in filter(None, places):
+        if not is_safe(place):  # a TMPDIR that `sudo` has kept, for one
+            continue
         for _ in range(100):
             path = Path(place).absolute() / f"shardwatch-{os.urandom(4).hex()}"
             longest = max(len(os.fsencode(socket)) for socket in Layout(path).sockets())

@@ -268,3 +268,17 @@ def test_a_watch_keeps_its_state_to_itself(commons: Path) -> None:
         watch.terminate()
         watch.stdout.read()
     assert list(temporary.iterdir()) == []
+
+
+def test_a_watch_keeps_no_state_where_another_user_could_replace_it(commons: Path) -> None:
+    """A TMPDIR of Mallory's, kept by `sudo`: root's temporary directory, with its sockets, is made elsewhere."""
+    trap = home(commons, MALLORY, mode=0o777)
+    tree = give(0, commons / "tree")
+    own = give(0, commons / "own")
+    environ = {**environment(), "TMPDIR": str(trap), "XDG_RUNTIME_DIR": str(own)}
+    with subprocess.Popen(command_of(0, "watch", "--json", tree), cwd="/", env=environ, stdout=subprocess.PIPE) as watch:
+        assert watch.stdout is not None and b'"ready"' in watch.stdout.readline()
+        assert list(trap.iterdir()) == [] and len(list(own.iterdir())) == 1
+        watch.terminate()
+        watch.stdout.read()
+    assert list(own.iterdir()) == []
