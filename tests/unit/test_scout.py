@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from session import deliver
 from waiting import eventually
 
 from shardwatch.shard.contract.errors import UsageError
@@ -31,12 +32,12 @@ def scout(no_leaks: None) -> Iterator[Scout]:
 def stop(scout: Scout) -> None:
     """Its child hangs, as if in a system call."""
     assert scout._child is not None
-    os.kill(scout._child.pid, signal.SIGSTOP)
+    deliver(scout._child.pid, signal.SIGSTOP)
 
 
 def go_on(scout: Scout) -> None:
     assert scout._child is not None
-    os.kill(scout._child.pid, signal.SIGCONT)
+    deliver(scout._child.pid, signal.SIGCONT)
 
 
 def test_what_can_be_asked(scout: Scout, tmp_path: Path) -> None:
@@ -70,7 +71,7 @@ def test_a_child_that_dies_is_replaced(scout: Scout, tmp_path: Path) -> None:
     base = os.fsencode(tmp_path)
     scout.ask("answers", base, 30)
     assert scout._child is not None
-    os.kill(scout._child.pid, signal.SIGKILL)
+    deliver(scout._child.pid, signal.SIGKILL)
     eventually(lambda: scout.ask("answers", base, 30))
 
 

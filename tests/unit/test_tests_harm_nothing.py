@@ -21,6 +21,7 @@ _TEMPORARY = ("/tmp", "/var/tmp", "/dev/shm", "/run")
 _REACHING = {
     "mount": {"tests/filesystems.py", "tests/disks.py", "tests/scene.py", "tests/conftest.py", "tests/unit/test_unharmed.py"},
     "umount": {
+        "tests/fuse.py",
         "tests/filesystems.py", "tests/disks.py", "tests/scene.py", "tests/conftest.py", "tests/unit/test_unharmed.py",
         "tests/scenarios/test_mounts.py",
     },
