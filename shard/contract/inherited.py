@@ -12,7 +12,8 @@
 | open files (RLIMIT_NOFILE) | `settle_service`: the soft limit is raised to the hard one, which must allow FDS_MIN |
 | file size (RLIMIT_FSIZE) | `settle_service`: raised likewise, and must allow FILE_BYTES_MIN |
 | the working directory | left here; the service's is the state directory (`supervisor.run`), the caller's may be gone |
-| priority, processor time, memory, TZ, LANG, PYTHON* | left: they are the user's to choose |
+| PYTHONWARNINGS | ignored: `error` would make exceptions of warnings in any library |
+| priority, processor time, memory, TZ, LANG, other PYTHON* | left: they are the user's to choose |
 
 Nothing here raises but ServiceError. Imports little, since every start pays for it. Anyone may import it; a library that runs in
 somebody else's process (`ExtractClient`) must not call it.
@@ -25,6 +26,7 @@ import os
 import resource
 import signal
 import sys
+import warnings
 from typing import Final
 
 from shardwatch.shard.contract.errors import ServiceError
@@ -48,6 +50,9 @@ def settle() -> None:
         if signal.getsignal(number) is signal.SIG_IGN:
             signal.signal(number, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
+    if sys.warnoptions:
+        warnings.simplefilter("ignore")
+    os.environ.pop("PYTHONWARNINGS", None)
 
 
 def settle_service() -> None:

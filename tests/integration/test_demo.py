@@ -43,6 +43,15 @@ def test_it_shows_batches_and_ends_by_itself(home: Path) -> None:
     assert _digest(home / "tree") == left
 
 
+def test_a_killed_run_leaves_no_process(home: Path, tmp_path: Path) -> None:
+    """kill -9 of the demonstration ends its watch, and the service, too."""
+    output = tmp_path / "output"
+    with output.open("w") as f, subprocess.Popen([*COMMAND, home], stdout=f, stderr=f, start_new_session=True) as child:
+        eventually(lambda: child.poll() is not None or "1. create" in output.read_text(), 120)
+        child.kill()
+    # What is left would be found by no_leaks.
+
+
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
 def test_it_can_be_stopped(home: Path, how: signal.Signals, tmp_path: Path) -> None:
     """Nothing of it stays behind, and the next run starts equal."""

@@ -73,6 +73,32 @@ def test_a_service_is_started_and_ended(root: Path, state_dir: Path, answer: str
     assert run("status", "--state-dir", state, check=False).returncode == 3
 
 
+ENVIRONMENTS = {
+    "as little as possible": dict.fromkeys(("LANG", "LC_ALL", "TZ", "TMPDIR", "COLUMNS", "TERM"), ""),
+    "odd in every way": {
+        "PYTHONIOENCODING": "ascii", "LC_ALL": "POSIX", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0", "TZ": "Nowhere/Odd",
+        "COLUMNS": "abc", "LINES": "-1", "TMPDIR": "/nonexistent", "HOME": "/nonexistent", "TERM": "unheard-of",
+        "PYTHONOPTIMIZE": "2", "PYTHONDONTWRITEBYTECODE": "1", "PYTHONSTARTUP": "/nonexistent", "PYTHONUNBUFFERED": "1",
+    },
+    "warnings are errors": {"PYTHONWARNINGS": "error"},
+    "a locale that is not there": {"LC_ALL": "de_DE.ISO-8859-1", "LANGUAGE": "xx"},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("environ", ENVIRONMENTS.values(), ids=ENVIRONMENTS.keys())
+def test_the_environment_may_be_anything(root: Path, state_dir: Path, environ: dict[str, str]) -> None:
+    """A file whose name is not ASCII arrives, is shown by `status`, and the service ends in order."""
+    state = state_dir / "s"
+    (root / "d" / "\u00fc\u4e2d.ast.json").write_text("{}")
+    run("up", "--detach", "--state-dir", state, root, environ=environ)
+    try:
+        found = lines_of(run("pull", "--json", "--group", "g", "--from", "start", "--state-dir", state, environ=environ))
+        assert {line["path"] for line in found if line["type"] == "event"} == {str(path) for path in root.rglob("*.json")}
+        run("status", "--state-dir", state, environ=environ)
+    finally:
+        run("down", "--state-dir", state, environ=environ)
+
+
 def _in_a_namespace(kind: str, script: str, *command: str | bytes | Path) -> list[str | bytes | Path]:
     """A command whose namespace the script has changed before: it ends with the command, and nobody else sees it."""
     return ["unshare", *kind.split(), "sh", "-c", f'{script}; exec "$@"', "sh", *command]
