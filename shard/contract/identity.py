@@ -77,12 +77,12 @@ def compare(known: Stat, seen: Stat, *, content_only: bool = False) -> Verdict:
     `content_only`: what changes the time of change alone (mode, owner, attributes, names) is only noted. A write that puts the
     time of modification back, and keeps the size, is then not told either.
     """
+    if known[6] != seen[6] and not content_only:
+        return Verdict.CHANGED
     if known[:7] == seen[:7] and not known[7]:
         return Verdict.SAME
     kind, _, ino, _, size, mtime_ns, ctime_ns, was_racy = known
     if kind != seen[0] or size != seen[4] or mtime_ns != seen[5] or (ino != seen[2] and ino and seen[2]):
-        return Verdict.CHANGED
-    if ctime_ns != seen[6] and not content_only:
         return Verdict.CHANGED
     if not was_racy:
         return Verdict.NOTED
