@@ -181,12 +181,13 @@ class WatcherConfig:
     def settings(self, roots: Sequence[bytes]) -> Settings:
         """The engine's settings for these roots (absolute, normalised)."""
         from shardwatch.shard.contract.settings import Settings
+        from shardwatch.supervisor.patterns import checked
 
         settle_ms = round(self.debounce_period * 1000)
         return Settings(
             roots=tuple(roots),
-            include=tuple(self.ast_file_patterns),
-            exclude=tuple(self.exclude_patterns),
+            include=tuple(checked("ast_file_patterns", self.ast_file_patterns, "WatcherConfig")),
+            exclude=tuple(checked("exclude_patterns", self.exclude_patterns, "WatcherConfig")),
             recursive=self.recursive_monitoring,
             follow_symlinks=self.follow_symlinks,
             content_only=self.content_only,

@@ -18,12 +18,12 @@ from typing import Annotated, Any, Final, Literal, NamedTuple, get_args
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from shardwatch.shard.contract.errors import UsageError
-from shardwatch.shard.contract.pattern import parse
 from shardwatch.shard.contract.settings import Settings
 from shardwatch.shard.contract.trust import open_regular
 from shardwatch.supervisor import profile
 from shardwatch.supervisor.default_place import default_place
 from shardwatch.supervisor.effective import ENV_PREFIX, Found, default_state_dir, find_config, read_config, real_roots, shown
+from shardwatch.supervisor.patterns import check_place, checked, split
 
 #: Names the config file; wins over the search upwards, loses against `-c`.
 ENV_FILE: Final = "SHARDWATCH_CONFIG"
@@ -267,9 +267,7 @@ def _from_env(name: str, value: str, origin: str) -> object:
         return [path for path in value.split(os.pathsep) if path]
     if name not in ("include", "exclude", "priorities"):
         return value
-    # A pattern may hold a comma: then one pattern a line.
-    items = [item.strip() for item in value.split("\n" if "\n" in value else ",")]
-    items = [item for item in items if item]
+    items = split(value)  # a pattern may hold a comma: in braces, or with one pattern a line
     if name != "priorities":
         return items
     pairs = {}
@@ -312,6 +310,12 @@ def _join(layers: Sequence[_Layer], found: Found, environ: Mapping[str, str]) ->
         **config.model_dump(exclude={"default_excludes", "state_dir", "exclude"}),
         exclude=_excludes(config),
     )
+    for name in ("include", "exclude", "priorities"):
+        for pattern in getattr(config, name) if origins[name] != "default" else ():
+            try:
+                check_place(pattern, settings.roots)
+            except UsageError as error:
+                raise UsageError(f"{name} ({origins[name]}): {error.message}", hint=error.hint) from error
     state_dir = config.state_dir or default_place(default_state_dir(environ), found.path, settings.roots)
     return Resolved(settings, state_dir, found.path, origins, config, found.notes)
 
@@ -356,15 +360,16 @@ def _patterns(name: str, value: object, origin: str) -> list[str] | dict[str, in
         raise UsageError(f"{name} ({origin}) must be {_range(name)}")
     if name == "include" and not value:
         raise UsageError(f"include ({origin}) is empty: nothing would be kept", hint="use ['*'] for every file")
-    for pattern in value:
-        _check_pattern(name, pattern, origin)
     if not isinstance(value, Mapping):
-        return list(value)
+        return checked(name, value, origin)
     numbers = {}
     for pattern, number in value.items():
+        expanded = checked(name, [pattern], origin)
+        if pattern.startswith("!"):
+            raise UsageError(f"{name} ({origin}): {pattern!r} can't begin with !", hint="give it a priority of 0")
         try:
-            numbers[pattern] = int(number)
-            bad = isinstance(number, bool | float) or abs(numbers[pattern]) > PRIORITY_MAX
+            numbers.update(dict.fromkeys(expanded, int(number)))
+            bad = isinstance(number, bool | float) or abs(int(number)) > PRIORITY_MAX
         except (TypeError, ValueError):
             bad = True
         if bad:
@@ -373,23 +378,6 @@ def _patterns(name: str, value: object, origin: str) -> list[str] | dict[str, in
                 f"from {-PRIORITY_MAX} to {PRIORITY_MAX}"
             )
     return numbers
-
-
-def _check_pattern(name: str, pattern: str, origin: str) -> None:
-    try:
-        pattern.encode("utf-8")
-        rule = parse(pattern)
-    except UnicodeEncodeError:
-        shown = pattern.encode("utf-8", "backslashreplace").decode("utf-8")
-        raise UsageError(f"{name} ({origin}): {shown} is not UTF-8", hint="write ? for such a byte") from None
-    except UsageError as error:
-        raise UsageError(f"{name} ({origin}): {error.message}", hint=error.hint) from error
-    if rule is None:
-        raise UsageError(
-            f"{name} ({origin}): the pattern {pattern!r} matches nothing", hint="write \\# for a # that begins it"
-        )
-    if name == "priorities" and not rule.positive:
-        raise UsageError(f"{name} ({origin}): {pattern!r} can't begin with !", hint="give it a priority of 0")
 
 
 def _explain(values: Mapping[str, object], origins: Mapping[str, str], error: ValidationError) -> list[str]:

@@ -100,7 +100,7 @@ def test_environment_forms(tmp_path: Path) -> None:
     }
     settings = resolved(tmp_path, env=env).settings
     assert settings.roots == (b"/a", os.fsencode(tmp_path / "b"))
-    assert settings.include == ("*.{a,b}", "*.c")
+    assert settings.include == ("*.a", "*.b", "*.c")
     assert settings.priorities == {"*.x": 3, "y=z": -1}
     assert (settings.recursive, settings.directories, settings.retention_days, settings.shards) == (False, True, 0.5, 0)
 
