@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final, Literal
 
 from shardwatch.supervisor.render import counted, duration, readable
@@ -75,12 +75,14 @@ def examine(
         engine: what the aggregator's `status` says; None: it does not answer.
         programs: what supervisord's plugin says of each program (`service.programs`); empty: supervisord does not answer.
         groups: as in `groups list`; which of them have set paths aside.
-        reason: why the aggregator does not answer, as far as that is known.
+        reason: why the aggregator does not answer, as far as that is known; its last words, for one.
         state_dir: for the remedies.
     """
     found = list(program_findings(programs, state_dir))
     told = {finding.key[1] for finding in found}
     if engine is None:
+        # Why it ends, as its log has it, is what mends it.
+        found = [replace(f, message=f"{f.message}: {reason}") if reason and _wants_reason(f, programs) else f for f in found]
         if "aggregator" not in told:
             message = f"the aggregator does not answer{f': {reason}' if reason else ''}; changes are kept, and come when it does"
             found.append(Finding(SILENT, "error", message, f"see {state_dir}/logs/aggregator.log"))
@@ -97,6 +99,13 @@ def examine(
         return Health("degraded", health.findings)
     starting = not engine.get("ready") or any(map(_is_starting, programs))
     return Health("starting" if starting else "healthy", health.findings)
+
+
+def _wants_reason(finding: Finding, programs: Sequence[Row]) -> bool:
+    """Whether it is about an aggregator that nobody has stopped."""
+    return finding.key == ("program", "aggregator") and not any(
+        row["name"] == "aggregator" and row["state"] in ("STOPPED", "STOPPING") for row in programs
+    )
 
 
 def _is_told(finding: Finding, told: set[str], standing_in: bool) -> bool:
