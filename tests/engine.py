@@ -5,8 +5,11 @@ A test decides when a shard looks, which frames arrive, in what order, twice or 
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
+import shutil
+import sqlite3
 import time
 from collections import deque
 from pathlib import Path
@@ -69,7 +72,7 @@ class Shard:
         plan = engine.plan
         self.backend = InotifyBackend(watches_max=engine.watches_max)
         self.line: deque[bytes] = engine.lines.setdefault(name, deque())
-        self.stream = Stream(name, epoch, plan.generation, self._push)
+        self.stream = Stream(name, epoch, plan.generation, self._push, service=engine.service)
         self.territory = Territory(
             plan.of(name), frozenset(a.path for a in plan.anchors), filter=Filter(INCLUDE, EXCLUDE), backend=self.backend,
             emit=self._emit, state_dir=b"/nowhere", wall_ns=engine.wall_ns, follow_symlinks=engine.follow,
@@ -110,7 +113,7 @@ class Shard:
     def new_epoch(self, known: int) -> None:
         self.epoch = max(known, self.engine.epochs[self.name]) + 1
         self.engine.epochs[self.name] = self.epoch
-        self.stream = Stream(self.name, self.epoch, self.engine.plan.generation, self._push)
+        self.stream = Stream(self.name, self.epoch, self.engine.plan.generation, self._push, service=self.engine.service)
         self.watcher.stream = self.stream
         self.watcher.begin()
 
@@ -134,12 +137,14 @@ class Engine:
         self.verify_s = verify_s
         self.follow = follow
         self.epochs: dict[str, int] = {}
+        #: Which running service all of this is.
+        self.service = "service 1"
         self.lines: dict[str, deque[bytes]] = {}
         self.shards: dict[str, Shard] = {}
         self.plan = Plan(0, ())
         self.index = Index(base / "index.db", wall_ns=self.wall_ns)
         self.replan(anchors, start=False)
-        self.receiver = Receiver(self.index, lambda: self.plan)
+        self.receiver = Receiver(self.index, lambda: self.plan, service=self.service)
         for name in self.plan.shards():
             self.start(name)
 
@@ -172,7 +177,33 @@ class Engine:
             for name in ("index.db", "index.db-wal", "index.db-shm"):
                 (self.base / name).unlink(missing_ok=True)
         self.index = Index(self.base / "index.db", wall_ns=self.wall_ns)
-        self.receiver = Receiver(self.index, lambda: self.plan)
+        self.receiver = Receiver(self.index, lambda: self.plan, service=self.service)
+
+    def backup(self) -> None:
+        """Of the index, as it is committed now."""
+        self.index.commit()
+        with contextlib.closing(sqlite3.connect(self.base / "backup.db")) as copy:
+            self.index._db.backup(copy)
+
+    def restart_service(self, *, restore: bool, lose_index: bool, lose_plan: bool) -> None:
+        """Everything is killed, pieces of the state directory are removed or restored, and another service begins. Numbers of
+        epochs and generations begin anew, which is worse than what the real ones do; late frames of the old one still arrive."""
+        for name in list(self.shards):
+            self.kill(name)
+        self.service = f"service {int(self.service.split()[1]) + 1}"
+        self.epochs = {}
+        if lose_plan:
+            self.plan = Plan(1, self.plan.anchors)
+        self.index._db.close()
+        if (restore and (self.base / "backup.db").exists()) or lose_index:
+            for name in ("index.db", "index.db-wal", "index.db-shm"):
+                (self.base / name).unlink(missing_ok=True)
+        if restore and (self.base / "backup.db").exists():
+            shutil.copy(self.base / "backup.db", self.base / "index.db")
+        self.index = Index(self.base / "index.db", wall_ns=self.wall_ns)
+        self.receiver = Receiver(self.index, lambda: self.plan, service=self.service)
+        for name in self.plan.shards():
+            self.start(name)
 
     def deliver(self, name: str, random_: random.Random | None = None) -> None:
         """One frame arrives; with `random_` perhaps out of order, twice, or never."""

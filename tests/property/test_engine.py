@@ -141,6 +141,15 @@ class EngineMachine(RuleBasedStateMachine):
     def lose_index(self) -> None:
         self.engine.restart_aggregator(commit=True, lose_index=True)
 
+    @rule()
+    def backup(self) -> None:
+        self.engine.backup()
+
+    @rule(restore=st.booleans(), lose_index=st.booleans(), lose_plan=st.booleans())
+    def neglect_state(self, restore: bool, lose_index: bool, lose_plan: bool) -> None:
+        """Between two lives of the service: its index is lost or older, its plan begins anew."""
+        self.engine.restart_service(restore=restore, lose_index=lose_index, lose_plan=lose_plan)
+
     @rule(which=st.integers(0, 2))
     def overflow(self, which: int) -> None:
         shard = self.engine.shards.get(f"s{which}")
