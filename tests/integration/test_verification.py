@@ -257,3 +257,22 @@ def test_the_service_finds_repairs_and_shows(tree: Path, state_dir: Path, no_lea
             service.assert_mirrored(consumer, tree)
         finally:
             undo()
+
+
+def test_what_is_swept_is_verified_too(tmp_path: Path) -> None:
+    """A wrong row is found; what changed since the last sweep is the sweep's to tell, and no finding."""
+    for name in ("a/f.json", "b/g.json"):
+        path = tmp_path / "tree" / name
+        path.parent.mkdir(parents=True)
+        path.write_text("x")
+    with contextlib.closing(Engine(tmp_path, {"": "s0"}, watches_max=1, verify_s=20)) as engine:
+        engine.until_quiet()
+        assert len(engine.shards["s0"].territory.swept) == 2
+        for number in range(6):
+            (tmp_path / "tree" / "a" / "f.json").write_text("x" * number)
+            passes(engine, 1)
+        assert findings(engine) == set()
+        spoil(engine, "UPDATE entry SET size = 77", "/b", "g.json")
+        passes(engine)
+        assert findings(engine) == {("b/g.json", "differs")}
+        assert engine.difference() == ({}, {})

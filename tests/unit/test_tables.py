@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from shardwatch.supervisor.commands.tables import shards_table
+from shardwatch.supervisor.commands.tables import shards_table, verification_text
 
 
 def test_the_pause_between_rescans_is_shown() -> None:
@@ -13,3 +13,16 @@ def test_the_pause_between_rescans_is_shown() -> None:
     assert lines[-3].endswith(" 1")
     assert lines[-2].endswith(" 6 (paused 0.5 s)")
     assert lines[-1].endswith(" -")
+
+
+def test_the_verification_in_words() -> None:
+    """What a pass takes, and each finding in a line."""
+    assert verification_text(None) == ""
+    assert verification_text({"period_s": 0.0}) == "verification: off (verify_period_s)\n"
+    found = {"period_s": 86_400.0, "takes_s": 259_200, "verified": 1, "findings": 0, "recent": []}
+    assert verification_text(found) == "verification: 1 name in this pass, one takes 3.0 days; 0 findings\n"
+    found |= {"takes_s": 90, "findings": 1, "recent": [{"path": "/r/a\n.json", "what": "missing"}]}
+    assert verification_text(found) == (
+        "verification: 1 name in this pass, one takes 90 s; 1 finding\n"
+        "! /r/a\\n.json: missing in the index, without a hint; repaired\n"
+    )
