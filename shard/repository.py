@@ -11,8 +11,10 @@ from __future__ import annotations
 import errno
 import os
 import stat
+from collections.abc import Callable, Iterable
 from typing import Final
 
+from shardwatch.shard.contract.mounts import can_hang, holder, read_mounts
 from shardwatch.shard.contract.state import user
 from shardwatch.shard.contract.trust import read_at_most
 
@@ -27,10 +29,12 @@ class NotBelievedError(Exception):
     """Something is there that does not count; the message says why."""
 
 
-def open_repository(root: bytes, name: bytes) -> tuple[bytes, int]:
+def open_repository(
+    root: bytes, name: bytes, mounts: Callable[[], Iterable[tuple[bytes, str]]] = read_mounts
+) -> tuple[bytes, int]:
     """(path, descriptor) of the directory in which the lock file of the repository `root/name` is made.
 
-    Raises OSError where there is none; NotBelievedError. Blocks no longer than the filesystem does.
+    Raises OSError where there is none; NotBelievedError. Blocks no longer than the root's own filesystem does.
     """
     path = os.path.join(root, name)
     owners = {os.lstat(root).st_uid, os.geteuid(), 0}
@@ -50,7 +54,12 @@ def open_repository(root: bytes, name: bytes) -> tuple[bytes, int]:
         named = _named(_content(fd))
     finally:
         os.close(fd)
-    return _open_named(os.path.normpath(os.path.join(root, named)), owners)
+    path = os.path.normpath(os.path.join(root, named))
+    table = list(mounts())
+    point, kind = holder(path, table)
+    if can_hang(kind) and point != holder(root, table)[0]:
+        raise NotBelievedError(f"it names a directory on a filesystem that can hang ({kind}), and the root is on another")
+    return _open_named(path, owners)
 
 
 def _content(fd: int) -> bytes:

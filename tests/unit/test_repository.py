@@ -109,6 +109,21 @@ def test_a_gitdir_that_is_a_link_does_not_count(root: Path, gitdir: Path) -> Non
         located(root)
 
 
+@pytest.mark.parametrize(("point", "kind", "counts"), [("main", "nfs4", False), ("main", "ext4", True), ("", "nfs4", True)])
+def test_a_gitdir_on_a_filesystem_that_can_hang_does_not_count(
+    root: Path, gitdir: Path, state_dir: Path, point: str, kind: str, counts: bool
+) -> None:
+    """To look there could stop the shard, with all that it watches elsewhere. If the root is there too, nothing is added."""
+    (root / ".git").write_text(f"gitdir: {gitdir}")
+    mounts = [(b"/", "ext4"), (os.fsencode(state_dir / point), kind)]
+    if counts:
+        _, fd = open_repository(os.fsencode(root), b".git", lambda: mounts)
+        os.close(fd)
+    else:
+        with pytest.raises(NotBelievedError, match="can hang"):
+            open_repository(os.fsencode(root), b".git", lambda: mounts)
+
+
 @needs_root
 @pytest.mark.parametrize("what", ["directory", "file", "named", "head"])
 def test_another_users_repository_does_not_count(root: Path, gitdir: Path, what: str) -> None:
