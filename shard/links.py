@@ -199,14 +199,30 @@ class Links:
                 self._add(hints, link)
         for waypoint in moved:
             # It is not where it was: all that led by it is to find its way anew.
-            for name, links in list(waypoint.interest.items()):
-                for link in list(links):
+            for name in list(waypoint.interest):
+                for link in self._astray(waypoint, name):
                     self._add(hints, link)
-                    self._leave(link, [(waypoint.name, name)])
-                    link.way -= {(waypoint.name, name)}
 
     def _add(self, hints: Hints, link: Link) -> None:
         hints.names.setdefault(link.node, set()).add(link.name)
+
+    def over(self, points: Iterable[bytes]) -> set[tuple[Node, bytes]]:
+        """The links whose way passes one of these mount points: mounting raises no hint. They are to find their ways anew."""
+        found: set[tuple[Node, bytes]] = set()
+        for waypoint in list(self._waypoints.values()):
+            for name in list(waypoint.interest):
+                at = join(waypoint.name, name) if name else waypoint.name
+                if any(at == point or at.startswith(point + b"/") for point in points):
+                    found.update((link.node, link.name) for link in self._astray(waypoint, name))
+        return found
+
+    def _astray(self, waypoint: Waypoint, name: bytes) -> list[Link]:
+        """The links that led by this name of a waypoint; it is none of theirs any more."""
+        links = list(waypoint.interest[name])
+        for link in links:
+            self._leave(link, [(waypoint.name, name)])
+            link.way -= {(waypoint.name, name)}
+        return links
 
     def changed(self, *, unwatched: bool = False) -> Iterator[tuple[Node, set[bytes]]]:
         """Links that lead to something else than when this was last asked, by directory; `unwatched`: of those only whose way

@@ -377,11 +377,11 @@ class Watcher:
     def _check_mounts(self) -> None:
         """What was mounted or unmounted inside an anchor is looked at like a directory that arrived; the anchor itself, and
         what is above it, shows in the anchor's identity."""
-        if self._mounts is None:
-            return
-        changed = self._mounts.changed()
+        changed = self._mounts.changed() if self._mounts is not None else set()
         if changed:
             self._territory.reader.filesystems.forget()
+            for link in self._territory.links.over(changed):
+                self._directories.setdefault(link, Arrival.NONE)
         for point in changed:
             above, name = os.path.split(point)
             for place in self._territory.places:

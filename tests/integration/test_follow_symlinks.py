@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from cli_process import run as cli
 from running import consuming, running, settings_for
+from scene import Mount
 from waiting import eventually
 
 
@@ -97,3 +98,36 @@ def test_where_links_lead_is_followed_over_time(state_dir: Path, tmp_path: Path,
         assert [doubt["state"] for doubt in status["degraded"]] == ["not followed"]
         done = cli("audit", "--json", "--state-dir", state_dir, check=False)
         assert (done.returncode, json.loads(done.stdout)["differences"]) == (0, [])
+
+
+@pytest.mark.root
+def test_links_over_mounts_and_to_other_roots(state_dir: Path, tmp_path: Path, no_leaks: None) -> None:
+    """What is mounted over a part of a link's way is what it leads to, and no hint says so; another root has two names."""
+    root, other, outside = tmp_path / "root", tmp_path / "other", tmp_path / "outside"
+    for directory in (root, other, outside / "d"):
+        directory.mkdir(parents=True)
+    (outside / "d" / "f.json").write_text("{}")
+    (other / "o.json").write_text("{}")
+    (root / "dir").symlink_to(outside / "d")
+    (root / "file.json").symlink_to("../outside/d/f.json")
+    (root / "other").symlink_to(other)
+    with running(state_dir, settings_for(root, other, follow_symlinks=True)) as service, consuming(state_dir) as consumer:
+
+        def sizes() -> list[int]:
+            names = (root / "file.json", root / "dir" / "f.json", other / "o.json", root / "other" / "o.json")
+            return [consumer.mirror.get(os.fsencode(name), (-1, 0))[0] for name in names]
+
+        eventually(lambda: sizes() == [2, 2, 2, 2])
+        (other / "o.json").write_text("[1]")
+        eventually(lambda: sizes() == [2, 2, 3, 3])
+        with Mount("-t", "tmpfs", "tmpfs", outside) as mount:
+            (outside / "d").mkdir()
+            (outside / "d" / "f.json").write_text("[1, 2]")
+            eventually(lambda: sizes() == [6, 6, 3, 3])
+            (outside / "d" / "f.json").write_text("[]")
+            eventually(lambda: sizes() == [2, 2, 3, 3])
+            (outside / "d" / "f.json").write_text("[1, 2, 3]")
+            eventually(lambda: sizes() == [9, 9, 3, 3])
+            mount.remove()
+            eventually(lambda: sizes() == [2, 2, 3, 3])
+        service.client.sync()
