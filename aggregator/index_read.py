@@ -13,6 +13,7 @@ from typing import Final
 from urllib.parse import quote
 
 from shardwatch.shard.contract.errors import ServiceError
+from shardwatch.shard.contract.state import StateDirectory
 
 #: (kind, dev, ino, nlink, size, mtime_ns, ctime_ns); of a directory only the kind counts.
 Stat = tuple[int, ...]
@@ -23,10 +24,12 @@ _DIRECTORIES: Final = 1000
 
 
 class IndexReader:
-    """One connection. Raises ServiceError where the index can't be read, or is damaged."""
+    """One connection. Raises ServiceError where the index can't be read or is damaged, UsageError for no file of ours."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        with StateDirectory(path.parent, foreign=True) as state:
+            state.identity_of(path.name)  # SQLite would follow a link, and wait for a FIFO
         self._db = sqlite3.connect(f"file:{quote(str(path))}?mode=ro", uri=True, isolation_level=None)
 
     def __enter__(self) -> IndexReader:

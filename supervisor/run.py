@@ -203,11 +203,14 @@ def _path_to_python(executable: str) -> str:
     if not same:
         # Another name (python3.12), or a directory that PATH can't express: a script of that name does. A link does
         # not, Python finds its virtual environment by the name that it was started with.
-        script = Path("run/bin/python3")
-        script.parent.mkdir(exist_ok=True)
-        script.write_bytes(b'#!/bin/sh\nexec %s "$@"\n' % os.fsencode(shlex.quote(executable)))
-        script.chmod(0o700)
-        home = str(script.parent)
+        def script(fd: int) -> bytes:
+            os.fchmod(fd, 0o700)
+            return b'#!/bin/sh\nexec %s "$@"\n' % os.fsencode(shlex.quote(executable))
+
+        with StateDirectory(Path()) as state, state.below("run") as run:
+            run.make_directory("bin")
+            run.write_new("bin/python3", script)
+        home = "run/bin"
     return home + os.pathsep + path
 
 

@@ -22,7 +22,14 @@ from typing import IO, Any, Final
 
 import msgspec
 
-from shardwatch.shard.contract.errors import InUseError, NotRunningError, ServiceError, ServiceTimeoutError, ShardwatchError
+from shardwatch.shard.contract.errors import (
+    InUseError,
+    NotRunningError,
+    ServiceError,
+    ServiceTimeoutError,
+    ShardwatchError,
+    UsageError,
+)
 from shardwatch.shard.contract.layout import Layout
 from shardwatch.shard.contract.planfile import read_plan
 from shardwatch.shard.contract.state import SERVICE_LOCK, StateDirectory
@@ -248,11 +255,13 @@ def programs(layout: Layout, timeout_s: float = 2.0) -> list[dict[str, Any]]:
 def last_words(layout: Layout, name: str) -> str:
     """The last line of a log, for an error message; "" is told as such."""
     try:
-        with layout.log(name).open("rb") as log:
+        with StateDirectory(layout.state_dir, foreign=True) as state, os.fdopen(state.open(f"logs/{name}.log"), "rb") as log:
             log.seek(max(0, os.fstat(log.fileno()).st_size - TAIL_BYTES_MAX))
             lines = [line.strip() for line in log.read().decode(errors="replace").splitlines()]
     except OSError:
         lines = []
+    except UsageError as refused:  # it is no file of ours
+        return str(refused)
     lines = [line for line in lines if line and not line.startswith("For help, use")]
     return lines[-1] if lines else f"it left no word in {layout.log(name)}"
 

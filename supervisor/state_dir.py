@@ -96,6 +96,7 @@ def mark(state_dir: Path) -> None:
             if state.is_foreign():
                 raise UsageError(f"{state.path} is not empty, and not a state directory of shardwatch", hint=_ELSEWHERE)
             state.close_to_others()
+            state.examine()
             _write_if_new(state, TAG, TAG_TEXT, made)
 
 

@@ -245,3 +245,12 @@ def test_nothing_runs(place: Path, settings: Settings) -> None:
     service.remove(layout)
     assert not place.exists()
     assert not service.stop(layout)
+
+
+def test_a_fifo_in_the_place_of_a_log_is_not_waited_for(place: Path, settings: Settings) -> None:
+    """An error message quotes logs."""
+    layout = service.prepare(place, settings).layout
+    os.mkfifo(layout.log("aggregator"))
+    assert "aggregator.log is a FIFO, not a file" in service.last_words(layout, "aggregator")
+    with pytest.raises(UsageError, match="is a FIFO"):
+        service.prepare(place, settings)
