@@ -10,7 +10,7 @@ import logging
 import os
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Final, TypeVar
@@ -25,6 +25,7 @@ from shardwatch.shard.contract.limits import IPC_PATH_BYTES_MAX
 from shardwatch.shard.contract.settings import Settings
 from shardwatch.shard.contract.trust import is_safe
 from shardwatch.supervisor import service
+from shardwatch.supervisor.api_handover import Delivery
 from shardwatch.supervisor.api_types import WatcherConfig
 
 logger = logging.getLogger("shardwatch.supervisor.api")
@@ -59,6 +60,24 @@ class ServiceDelivery:
         await self._batch.extend()
 
 
+class LossNotice:
+    """The notice to forget all, where the service does not know any more whom to give it. Due until it is acked."""
+
+    fresh: Final = True
+    more: Final = True
+    events: Final[Sequence[FileEvent]] = ()
+
+    def __init__(self, settled: Callable[[], None]) -> None:
+        self._settled = settled
+
+    async def ack(self) -> None:
+        self._settled()
+
+    async def nack(self, reason: str) -> None: ...
+
+    async def extend(self) -> None: ...
+
+
 class ServiceEngine:
     """Starts, asks and ends one service. Belongs to one event loop."""
 
@@ -73,6 +92,7 @@ class ServiceEngine:
         self._asker: AsyncExtractClient | None = None
         self._threads = ThreadPoolExecutor(1, "shardwatch-service")
         self._first: AsyncBatch | None = None
+        self._owes_notice = False
         self._worker = f"watcher:{config.group}"[:200]
 
     async def start(self) -> None:
@@ -124,9 +144,11 @@ class ServiceEngine:
                 look_at_deaths = time.monotonic() + DEATHS_EVERY_S
                 await self._in_thread(lambda: service.check_deaths(self._layout))
 
-    async def pull(self, max_events: int, wait_s: float) -> ServiceDelivery | None:
+    async def pull(self, max_events: int, wait_s: float) -> Delivery | None:
         """The next batch, or None. A service that was killed is started again: the state directory has everything."""
         assert self._puller is not None
+        if self._owes_notice:
+            return LossNotice(self._notice_taken)
         if self._first is not None:
             batch, self._first = self._first, None
             return ServiceDelivery(batch)
@@ -141,8 +163,20 @@ class ServiceEngine:
             if self._process.stdin is not None:
                 self._process.stdin.close()
             await self._launch()
+            await self._look_for_loss()
             return None
         return ServiceDelivery(found) if found is not None else None
+
+    async def _look_for_loss(self) -> None:
+        """After a new start: where the group is gone, with the state directory, all is to be forgotten; every file follows."""
+        assert self._asker is not None and self._puller is not None
+        if any(group["name"] == self._config.group for group in await self._asker.groups()):
+            return
+        self._owes_notice = True
+        self._first = await self._puller.pull(self._config.group, max=self._config.batch_size, from_="start")
+
+    def _notice_taken(self) -> None:
+        self._owes_notice = False
 
     async def sync(self, timeout_s: float) -> None:
         if self._asker is not None:

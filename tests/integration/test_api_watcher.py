@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -215,6 +216,34 @@ async def test_a_killed_watcher_loses_nothing_and_leaves_nothing(
     async with RealtimeFileWatcher(quick(state_dir=state_dir)) as watcher:
         await watcher.start_monitoring([root], mirror.take)
         await until(lambda: [e.path.name for e in mirror.events] == ["a.json"])
+
+
+async def test_a_lost_state_directory_is_told(tmp_path: Path, state_dir: Path) -> None:
+    """Removed under the watcher: it is made anew, the handler is told to forget, and has every file again."""
+    root = tmp_path / "root"
+    root.mkdir()
+    for name in ("a.json", "b.json"):
+        (root / name).write_text("1")
+    told: list[str] = []
+
+    class Handler:
+        def on_events(self, events: list[FileEvent]) -> None:
+            told.extend(f"{event.event_type} {event.path.name}" for event in events)
+
+        def on_fresh(self) -> None:
+            told.append("forget")
+            if told.count("forget") == 1:
+                raise ValueError("not yet")
+
+    async with RealtimeFileWatcher(quick(state_dir=state_dir / "kept")) as watcher:
+        await watcher.start_monitoring([root], Handler())
+        shutil.rmtree(state_dir / "kept")
+        (root / "b.json").unlink()
+        await until(lambda: "created a.json" in told)
+        (root / "c.json").write_text("1")
+        await until(lambda: "created c.json" in told)
+    after = told[told.index("forget") :]  # before that, the service may have told of the deletion on its way out
+    assert after[:3] == ["forget", "forget", "created a.json"] and set(after[3:]) == {"created c.json"}
 
 
 def test_a_loop_that_ends_takes_the_service_with_it(tmp_path: Path, no_leaks: None) -> None:
