@@ -156,11 +156,14 @@ class GroupStore:
 
     def set_aside(self, why: str) -> None:
         """Renames a damaged file and begins a new one, without groups."""
+        life = getattr(self, "life", "")
         if hasattr(self, "_db"):
             self._db.close()
         aside = set_aside(self.path)
         self.notes.append(f"the groups were lost: {self.path.name} was damaged ({why}) and is kept as {aside.name}")
         self._db = self._open()
+        if life:
+            self.begin_life(life, "")
 
     def meta(self, name: str) -> str | None:
         row = self._db.execute("SELECT value FROM meta WHERE name = ?", (name,)).fetchone()

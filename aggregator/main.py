@@ -80,6 +80,7 @@ class Aggregator:
             notes += self._begin_life()
             # Before any row is written: a row that changes notes which groups hold it.
             registry = Registry(self._index, self._store, settings, time.monotonic(), time.time)
+            self._lives.begin(self._index.life)  # not before: groups that can't be read are set aside by now
             self._refit = refit(self._index, settings)
             while settings.forget_left_out and self._refit is not None:
                 self._go_on_refitting()  # before any shard says that what is left out is gone
@@ -109,7 +110,6 @@ class Aggregator:
         life = lives.name(doubt)
         index.begin_life(life, anew=bool(doubt))
         store.begin_life(life, doubt)
-        lives.begin(life)
         if not doubt:
             return []
         log.warning("all groups begin afresh: %s", doubt)
