@@ -37,6 +37,9 @@ _LOOKS_MAX = 100
 _OWED_MAX = 10_000
 #: Names of one directory that are asked for one by one: a reply must not outgrow a frame.
 _LOOK_NAMES_MAX = 100
+#: Names that are asked for in a second where a directory has more than that: a file with 20,000 names, one of which is written
+#: all the time, has the others looked at every 20 s, and at every sync. Else nothing but that would be done.
+_NAMES_A_SECOND = 1_000
 
 
 @dataclass
@@ -77,6 +80,8 @@ class Receiver:
         self._syncs = Syncs(self._complete_debts, lambda: index.owed, index.knows)
         #: Directories, and how many names in them, that were asked for since the last beat.
         self._asked: set[tuple[bytes, int]] = set()
+        #: Directories of which everything was asked for, and when that may be again (the caller's clock, seconds).
+        self._rests: dict[bytes, float] = {}
         #: How many directories, of those in which something is owed, the replies of this beat pass over.
         self._passed = 0
         self.verification = Verification()
@@ -218,6 +223,7 @@ class Receiver:
         if not touched_only:
             self._asked.clear()  # it may have been lost
             self._complete_debts()
+            self._rests = {directory: until for directory, until in self._rests.items() if until > now}
         asking = self._index.owed if self._index.debts.changed or not touched_only else {}
         self._index.debts.changed = False
         if not touched_only:  # what is owed by a shard that is dead stands before none of the others
@@ -229,7 +235,11 @@ class Receiver:
             question = (directory, len(some))
             if owner is None or question in self._asked or len(looks.get(owner.shard, ())) >= _LOOKS_MAX:
                 continue
+            if not some and not self._syncs and now < self._rests.get(directory, now):
+                continue
             self._asked.add(question)
+            if not some:
+                self._rests[directory] = now + len(names) / _NAMES_A_SECOND
             looks.setdefault(owner.shard, []).append((directory, some))
         for shard, stream in self.streams.items():
             if touched_only and not stream.touched and shard not in looks:

@@ -49,6 +49,10 @@ class Syncs:
         self._untold: int | None = None
         self._results: dict[int, dict[str, object]] = {}
 
+    def __bool__(self) -> bool:
+        """Whether anybody waits for one."""
+        return bool(self._syncs)
+
     def begin(self, shards: Iterable[str], deadline: float) -> tuple[int, bool]:
         """(token of the caller, whether the shards are to be told of a new sync)."""
         token = secrets.randbits(48)

@@ -460,6 +460,21 @@ def test_all_names_of_a_directory_are_asked_for_once_a_beat(line: Line) -> None:
     assert asked == []
 
 
+def test_many_names_are_looked_at_again_at_a_bounded_rate(line: Line) -> None:
+    """1,000 a second, however often one of them is written; a sync does not wait for that."""
+
+    def asked(now: float) -> bool:
+        many_links(line, 5_000, 200 + round(10 * now), range(1))
+        line.commit(now)
+        return any(reply.looks for _, reply in line.receiver.replies(touched_only=False, now=now))
+
+    many_links(line, 5_000, 100)
+    line.commit()
+    assert [now for now in range(0, 22, 2) if asked(now)] == [0, 6, 12, 18]
+    line.receiver.begin_sync(100)
+    assert asked(21)
+
+
 def test_what_was_put_off_is_found_again_after_a_crash(line: Line) -> None:
     """By rows that differ; and where only names are gone, by one of the others, which is owed at once."""
     many_links(line, 1_000, 100)
