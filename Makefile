@@ -20,10 +20,10 @@ run: $(STAMP) ## watch a real tree and see events arrive; ROOT=path watches that
 	@if [ -n "$$ROOT" ]; then exec $(VENV)/bin/shardwatch watch "$$ROOT"; else exec $(PY) -P -m shardwatch.supervisor.demo; fi
 
 test: $(STAMP) ## run every test; ARGS="-k name" goes to pytest
-	@$(PY) -m pytest -n $(JOBS) --dist loadgroup $(ARGS)
+	@export SW_TESTS_WITH_PARENT=1; exec $(PY) -m pytest -n $(JOBS) --dist loadgroup $(ARGS)
 
 chaos: $(STAMP) ## the whole service under fire: SEED=n replays a run, MINUTES=m (4), ARGS="--files 50000"
-	@PYTHONPATH=tests $(PY) -P -m chaos $(if $(SEED),--seed $(SEED)) $(if $(MINUTES),--minutes $(MINUTES)) $(ARGS)
+	@export SW_TESTS_WITH_PARENT=1 PYTHONPATH=tests; exec $(PY) -P -m chaos $(if $(SEED),--seed $(SEED)) $(if $(MINUTES),--minutes $(MINUTES)) $(ARGS)
 
 lint: $(STAMP) ## ruff, and the arrows between the parts
 	@$(VENV)/bin/ruff check .

@@ -58,7 +58,7 @@ def begin() -> Session:
 
     Raises RuntimeError where another user holds the place of the records.
     """
-    if os.environ.get(WITH_PARENT) == "1":
+    if os.environ.pop(WITH_PARENT, "") == "1":
         _end_with_the_parent()
     guard.tidy_the_dead()
     mark = uuid.uuid4().hex

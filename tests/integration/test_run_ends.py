@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import guard
@@ -48,7 +48,7 @@ def test_it(tmp_path):
 class Nested:
     """A run of pytest of its own, whose test left things and waits (or ends)."""
 
-    def __init__(self, at: Path, *arguments: str, wait: str = "time.sleep(1000)") -> None:
+    def __init__(self, at: Path, *arguments: str, wait: str = "time.sleep(1000)", below: Sequence[str] = ()) -> None:
         self.outside, self.lent, self.said = at / "outside", at / "lent", at / "said"
         self.outside.mkdir()
         (self.outside / "kept").write_text("not the run's")
@@ -59,7 +59,9 @@ class Nested:
         kept = {k: v for k, v in os.environ.items() if not k.startswith(("PYTEST", "COV")) and k not in {"TMPDIR", "HOME"}}
         own = {"LENT": self.lent, "OUTSIDE": self.outside, "SAID": self.said, "MOUNTS": str(int(os.geteuid() == 0))}
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "pytest", "-p", "conftest", "-p", "no:cacheprovider", "-o", "addopts=", *arguments, folder],
+            [
+                *below, sys.executable, "-m", "pytest", "-p", "conftest", "-p", "no:cacheprovider", "-o", "addopts=", *arguments, folder,
+            ],
             cwd=folder, env={**kept, **{k: str(v) for k, v in own.items()}, "PYTHONPATH": str(TESTS)},
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True,
         )  # fmt: skip
@@ -119,6 +121,19 @@ def test_an_interrupted_run_with_workers_leaves_nothing(tmp_path: Path, how: sig
     try:
         told = nested.told()
         nested.process.send_signal(how)
+        nested.process.wait(60)
+        assert_nothing_is_left(nested, told)
+    finally:
+        nested.close()
+
+
+def test_a_run_ends_with_make(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """kill -9 of who started it, as the Makefile asks; here a shell in make's place."""
+    monkeypatch.setenv(session.WITH_PARENT, "1")
+    nested = Nested(tmp_path, below=["sh", "-c", '"$@" & wait', "sh"])
+    try:
+        told = nested.told()
+        nested.process.kill()
         nested.process.wait(60)
         assert_nothing_is_left(nested, told)
     finally:
