@@ -59,9 +59,8 @@ class Nested:
         kept = {k: v for k, v in os.environ.items() if not k.startswith(("PYTEST", "COV")) and k not in {"TMPDIR", "HOME"}}
         own = {"LENT": self.lent, "OUTSIDE": self.outside, "SAID": self.said, "MOUNTS": str(int(os.geteuid() == 0))}
         self.process = subprocess.Popen(
-            [
-                *below, sys.executable, "-m", "pytest", "-p", "conftest", "-p", "no:cacheprovider", "-o", "addopts=", *arguments, folder,
-            ],
+            [*below, sys.executable, "-m", "pytest", "-p", "conftest", "-p", "no:cacheprovider", "-o", "addopts=",
+             *arguments, folder],
             cwd=folder, env={**kept, **{k: str(v) for k, v in own.items()}, "PYTHONPATH": str(TESTS)},
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True,
         )  # fmt: skip
