@@ -32,9 +32,9 @@ def service(module_dir: Path) -> Iterator[Running]:
     import shutil
 
     state_dir = session.place()
-    root = module_dir / "root"
+    root = module_dir / "ro\u202eot\u200b"
     root.mkdir()
-    (root / "a.json").write_text("{}")
+    (root / "a\u061c.json").write_text("{}")
     try:
         with running(state_dir, settings_for(root, shards=1)) as it:
             yield it
@@ -74,6 +74,20 @@ def test_a_closed_standard_output_takes_nothing(service: Running) -> None:
     assert shell('exec "$@" >&-', *arguments).returncode == 0
     done = shell('exec "$@"', *arguments)
     assert [json.loads(line)["event_type"] for line in done.stdout.splitlines()] == ["created"]
+
+
+def test_no_command_shows_what_hides(service: Running) -> None:
+    """The root and the file have characters in their names that turn the line, and others that nobody sees; JSON is exact."""
+    root, where = os.fsdecode(service.settings.roots[0]), ["--state-dir", str(service.layout.state_dir)]
+    pull = ["pull", "--group", "hidden", "--from", "start"]
+    for command in (["status", *where], ["doctor", root, *where], ["config", root], ["plan", root], [*pull, *where]):
+        done = shell('exec "$@"', *command)
+        shown = (done.stdout + done.stderr).decode()
+        assert done.stdout and shown == "".join(c for c in shown if c == "\n" or c.isprintable()), command
+        assert "\\u202e" in shown or command[0] == "plan", command
+    assert "a\\u061c.json" in shown
+    status = json.loads(shell('exec "$@"', "status", "--json", *where).stdout)
+    assert status["engine"]["roots"] == [root]
 
 
 @pytest.mark.parametrize("redirection", ["<&-", "2>&-", "<&- >&- 2>&-", ">/dev/full", "2>/dev/full", "| true"])
