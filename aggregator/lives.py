@@ -34,6 +34,8 @@ from shardwatch.shard.contract.state import StateDirectory
 FILE: Final = "life.json"
 INDEX: Final = "index.db"
 GROUPS: Final = "groups.db"
+#: Opens a file without reading it; closing such a descriptor leaves locks alone.
+_LOCKLESS: Final = getattr(os, "O_PATH", os.O_RDONLY)
 _COPIED: Final = "the state directory was copied, or restored from a backup"
 
 
@@ -153,8 +155,13 @@ class Lives:
 
 
 def _origin(state: StateDirectory, name: str) -> tuple[int, int] | None:
+    """Inode and birth of a file; None where there is none.
+
+    A descriptor that can read must not be used: closing it gives up every lock that this process has on the file (fcntl(2)),
+    SQLite's too, and the next program that closes the database would take its log away from under us.
+    """
     try:
-        fd = state.open(name)
+        fd = state.open(name, _LOCKLESS)
     except FileNotFoundError:
         return None
     try:
