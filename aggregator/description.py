@@ -5,12 +5,14 @@ Used by `serve` only. It reads the index, and changes nothing.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Final
 
 from shardwatch.aggregator.calls import Call
 from shardwatch.aggregator.groups import Group
 from shardwatch.aggregator.lease import Index
+from shardwatch.aggregator.protocol import RefusedError
 from shardwatch.aggregator.registry import Registry
 
 #: Rows counted by one step: some milliseconds.
@@ -18,6 +20,8 @@ _ROWS: Final = 50_000
 #: Paths set aside that are listed, of one group and of all.
 PARKED_OF_ONE_MAX: Final = 100
 PARKED_MAX: Final = 1_000
+#: Requests of one connection that wait for one description.
+ASKED_MAX: Final = 20
 
 
 class Description:
@@ -71,8 +75,8 @@ class Descriptions:
         self._index = index
         self._registry = registry
         self._waiting = waiting
-        self._asked: list[Call] = []
-        self._audience: list[Call] = []
+        self._asked: deque[Call] = deque()
+        self._audience: deque[Call] = deque()
         self._current: Description | None = None
 
     def __len__(self) -> int:
@@ -80,28 +84,33 @@ class Descriptions:
         return len(self._asked) + len(self._audience)
 
     def ask(self, call: Call) -> None:
+        """Raises RefusedError where too many of one connection wait already."""
+        peer = call.envelope[:1]
+        if sum(1 for c in self._asked if c.envelope[:1] == peer) >= ASKED_MAX:
+            remedy = "wait for the answers before asking again"
+            raise RefusedError("busy", f"{ASKED_MAX} such requests of this connection wait already", remedy)
         self._asked.append(call)
 
     def work(self, now: float, over: Callable[[], bool]) -> Iterator[tuple[Call, list[dict[str, object]]]]:
         """Goes on until nobody waits, or until time is `over`; gives who can be answered, and with what."""
         while len(self):
             if self._current is None:
-                self._audience, self._asked = self._asked, []
+                self._audience, self._asked = self._asked, deque()
                 self._current = Description(self._index, self._registry, self._waiting, now)
             while self._current.step():
                 if over():
                     return
             rows = self._current.rows
             while self._audience:
-                yield self._audience.pop(), rows
+                yield self._audience.popleft(), rows
                 if self._audience and over():
                     return
             self._current = None
 
     def give_up(self) -> list[Call]:
         """Everyone who waits; nobody does any more."""
-        calls = self._asked + self._audience
-        self._asked, self._audience, self._current = [], [], None
+        calls = [*self._asked, *self._audience]
+        self._asked, self._audience, self._current = deque(), deque(), None
         return calls
 
 

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Final
 
 import msgspec
-import zmq
 
 from shardwatch.aggregator import waiting
 from shardwatch.aggregator.calls import Outgoing
@@ -48,6 +47,8 @@ _COMMIT_ENTRIES = 20_000
 _COMMIT_S = 0.05
 #: Entries of one transaction that leave memory worth giving back.
 _MUCH = 200
+#: Bytes of replies of one turn that leave memory worth giving back.
+_MUCH_SAID: Final = 1 << 20
 #: Requests answered before facts are looked at again.
 _REQUESTS = 200
 #: Seconds between collections of tombstones that no group needs any more.
@@ -118,13 +119,15 @@ class Aggregator:
     def run(self) -> None:
         """Runs until it is told to stop, or until standard input ends (supervisord is dead)."""
         sockets = self._sockets
-        poller = sockets.poller(facts=True)
         while not sockets.stopping:
-            ready = sockets.wait(poller, self._timeout_ms())
+            sockets.wait(self._timeout_ms())
             self._discount_stall()
-            if sockets.facts in ready:
+            if sockets.facts.ready:
                 self._take_facts()
-            if sockets.extract in ready:
+            gone, unsent = sockets.departed()
+            if gone or unsent:
+                self._server.departed(gone, unsent)
+            if sockets.extract.ready:
                 replies = self._server.handle_many(sockets.requests(_REQUESTS))
                 if self._server.registry.changes != self._kept:
                     self._keep_consumers()  # before anyone hears of a new group
@@ -176,9 +179,8 @@ class Aggregator:
         begun = time.monotonic()
         entries = 0
         while entries < _COMMIT_ENTRIES:
-            try:
-                body = self._sockets.facts.recv(zmq.DONTWAIT)
-            except zmq.Again:
+            body = self._sockets.fact()
+            if body is None:
                 break
             now = time.monotonic()
             try:
@@ -205,7 +207,7 @@ class Aggregator:
 
     def _reply(self, *, touched_only: bool) -> None:
         for shard, reply in self._receiver.replies(touched_only=touched_only, now=time.monotonic()):
-            self._sockets.acks.send_multipart([shard.encode() + b"\0", encode(reply)])
+            self._sockets.publish(shard, encode(reply))
 
     def _beat(self, now: float) -> None:
         self._beat_at = next_beat(now, BEAT_S)
@@ -240,9 +242,13 @@ class Aggregator:
     # -- requests
 
     def _answer(self, replies: list[Outgoing]) -> None:
+        size = 0
         for envelope, body in replies:
+            size += len(body)
             if not self._sockets.answer(envelope, body):
                 self._server.undelivered(body)  # the batch in it is free at once
+        if size > _MUCH_SAID:
+            self._slack.worked(time.monotonic_ns())
         if self._server.failed is not None:
             raise self._server.failed
 

@@ -10,14 +10,15 @@ import heapq
 import logging
 import sqlite3
 import time
-from collections.abc import Callable, Collection, Iterable, Sequence
-from typing import Final, Protocol
+from collections.abc import Callable, Collection, Iterable
+from typing import Final
 
 import msgspec
 
 from shardwatch.aggregator import answers, protocol
 from shardwatch.aggregator.calls import Call, Envelope, Outgoing
 from shardwatch.aggregator.description import Descriptions
+from shardwatch.aggregator.engine_port import Engine
 from shardwatch.aggregator.groups import Group
 from shardwatch.aggregator.holding import Holding
 from shardwatch.aggregator.lease import Batch, Index
@@ -46,18 +47,6 @@ _SYNC_MS: Final = 30_000
 TURN_S: Final = 0.05
 #: Codes of requests that no honest worker sends.
 _MALFORMED: Final = frozenset({"bad_request", "too_large", "version", "unknown_op", "bad_field"})
-
-
-class Engine(Protocol):
-    """What requests ask of the running engine."""
-
-    def status(self) -> dict[str, object]: ...
-    def ready(self) -> dict[str, object] | None: ...
-    def progress(self) -> dict[str, object]: ...
-    def begin_sync(self, timeout_s: float) -> int: ...
-    def sync_result(self, token: int) -> dict[str, object] | None: ...
-    def look(self, paths: Sequence[bytes]) -> int: ...
-    def locks(self) -> Collection[bytes]: ...
 
 
 class Server:
@@ -172,6 +161,20 @@ class Server:
         for call, rows in self._descriptions.work(now, lambda: self._clock() >= end):
             groups = {"groups": rows, **self._holding.describe(now)}
             self._reply(call, groups if call.request.op == "groups" else {"status": self._status() | groups})
+
+    def departed(self, gone: Collection[bytes], unsent: Iterable[bytes]) -> None:
+        """Workers went away, those with one of these at the head of their envelopes: what they wait for is forgotten. Replies
+        were not sent to them."""
+        for calls in list(self._pulls.values()):
+            for call in [c for c in calls if c.envelope and c.envelope[0] in gone]:
+                call.done = True
+                del calls[call]
+        self._pulls = {name: calls for name, calls in self._pulls.items() if calls}
+        for call in [c for c in self._polls if c.envelope and c.envelope[0] in gone]:
+            call.done = True
+            del self._polls[call]
+        for body in unsent:
+            self.undelivered(body)
 
     def undelivered(self, reply: bytes) -> None:
         """A reply could not be sent because its receiver is gone: the batch in it, if any, is free at once."""
@@ -434,8 +437,6 @@ class Server:
 
     def _ask_for_all(self, call: Call, now: float) -> None:
         """groups, status: answered when a description of all groups is made that is begun after this."""
-        if len(self._descriptions) >= PARKED_MAX:
-            raise RefusedError("busy", f"{PARKED_MAX} requests wait already", "ask again later, with fewer at a time")
         self._descriptions.ask(call)
 
     def _status(self) -> dict[str, object]:

@@ -5,103 +5,138 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import resource
+import selectors
 import stat
 import time
+from collections.abc import Iterator
 from typing import Final
 
-import zmq
-
-from shardwatch.aggregator.calls import Envelope, Outgoing
+from shardwatch.aggregator.calls import Call, Envelope, Outgoing
+from shardwatch.aggregator.door import TURNED_AWAY_MAX, Door
+from shardwatch.aggregator.protocol import RefusedError
 from shardwatch.shard.contract.layout import Layout
 from shardwatch.shard.contract.life import Lock, Pulse
-from shardwatch.shard.contract.limits import FRAME_BYTES_MAX, WINDOW_FRAMES_MAX
 
 log = logging.getLogger("shardwatch.aggregator")
 
 _LOCK_WAIT_S: Final = 10.0
-#: How long the last replies ("stopping") may take on their way, milliseconds.
-_LINGER_MS: Final = 100
+#: How long the last replies ("stopping") may take on their way, seconds.
+_LINGER_S: Final = 0.1
 #: Exit code of one whose state directory is gone.
 EXIT_GONE: Final = 75
-#: Frames and requests taken off a connection before they are read: what an honest shard, or worker, may have under way.
-_REQUESTS_QUEUED: Final = 1000
+#: Descriptors for everything but connections: databases, logs, what a library opens for a moment.
+_FDS_RESERVED: Final = 64
+#: Connections of shards at most, at each of their two sockets: a plan has 64 shards at most.
+_SHARDS_MAX: Final = 256
+#: Connections of workers, where descriptors allow it.
+WORKERS_MAX: Final = 16_000
+#: Longest time for which one turn takes what comes in, seconds.
+_TURN_S: Final = 0.05
+
+
+def rooms(descriptors: int) -> tuple[int, int]:
+    """How many connections there may be at each of the shards' sockets, and at the workers'; so that descriptors are left."""
+    left = max(0, descriptors - _FDS_RESERVED - TURNED_AWAY_MAX)
+    shards = max(2, min(_SHARDS_MAX, left // 8))
+    return shards, max(2, min(WORKERS_MAX, left - 2 * shards))
 
 
 class Sockets:
-    """Owned by one thread. Raises InUseError, OSError, zmq.ZMQError."""
+    """Owned by one thread. Raises InUseError, OSError."""
 
     def __init__(self, layout: Layout) -> None:
         self._lock = Lock(layout.lock("aggregator"), wait_s=_LOCK_WAIT_S)
-        self._context = zmq.Context()
-        self.facts = self._bind(zmq.PULL, layout.endpoint(layout.facts_socket), WINDOW_FRAMES_MAX)
-        self.acks = self._bind(zmq.PUB, layout.endpoint(layout.acks_socket), 1)
-        self.extract = self._bind(zmq.ROUTER, layout.endpoint(layout.extract_socket), _REQUESTS_QUEUED)
-        self.extract.setsockopt(zmq.ROUTER_MANDATORY, 1)
+        self._selector = selectors.DefaultSelector()
+        soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+        shards, workers = rooms(WORKERS_MAX * 2 if soft == resource.RLIM_INFINITY else soft)
+        self.facts = Door(layout.facts_socket, b"PULL", self._selector, shards, crowded=False)
+        self.acks = Door(layout.acks_socket, b"PUB", self._selector, shards, crowded=False)
+        self.extract = Door(layout.extract_socket, b"ROUTER", self._selector, workers, crowded=True)
+        self._doors = (self.facts, self.acks, self.extract)
         self.pulse = Pulse(layout.pulse_socket)
         self.stopping = False
         self._wakeup_reader, self.wakeup_fd = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
-
-    def _bind(self, kind: int, endpoint: str, queued: int) -> zmq.Socket[bytes]:
-        socket: zmq.Socket[bytes] = self._context.socket(kind)
-        socket.setsockopt(zmq.LINGER, 0)
-        socket.setsockopt(zmq.RCVHWM, queued)
-        socket.setsockopt(zmq.MAXMSGSIZE, FRAME_BYTES_MAX)
-        before = os.umask(0o177)  # an ipc socket is made with what the umask leaves: 0600
-        try:
-            socket.bind(endpoint)
-        finally:
-            os.umask(before)
-        return socket
+        self._selector.register(self._wakeup_reader, selectors.EVENT_READ, None)
+        with contextlib.suppress(OSError):
+            mode = os.fstat(0).st_mode
+            if stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode):
+                self._selector.register(0, selectors.EVENT_READ, None)
+        #: Where the next turn begins among those that are ready: the first ones must not always be the first.
+        self._turn = 0
 
     def stop(self) -> None:
         """Asks for the end, from a signal handler; the signal itself wakes the poll."""
         self.stopping = True
 
-    def poller(self, *, facts: bool) -> zmq.Poller:
-        """Of requests, signals and standard input, and of facts if they can be taken."""
-        poller = zmq.Poller()
-        poller.register(self.extract, zmq.POLLIN)
-        poller.register(self._wakeup_reader, zmq.POLLIN)
-        if facts:
-            poller.register(self.facts, zmq.POLLIN)
-        with contextlib.suppress(OSError):
-            mode = os.fstat(0).st_mode
-            if stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode):
-                poller.register(0, zmq.POLLIN)
-        return poller
-
-    def wait(self, poller: zmq.Poller, timeout_ms: int) -> dict[object, int]:
-        """What is ready. Sets `stopping` where standard input ended: supervisord is gone."""
+    def wait(self, timeout_ms: int, *, facts: bool = True) -> None:
+        """Waits until a message can be taken (a fact only with `facts`), and takes what comes in off the connections, for 50 ms
+        at most. Sets `stopping` where standard input ended: supervisord is gone."""
         self.pulse.beat()
-        ready = dict(poller.poll(timeout_ms))
-        if self._wakeup_reader in ready:
+        now = time.monotonic()
+        if self.extract.ready or (facts and self.facts.ready):
+            timeout_ms = 0
+        due = [at for door in self._doors if (at := door.next_due()) is not None]
+        timeout_s = max(0.0, min([timeout_ms / 1000, *(at - now for at in due)]))
+        events = self._selector.select(timeout_s)
+        now = time.monotonic()
+        end = now + _TURN_S
+        self._turn = (self._turn + 1) % max(1, len(events))
+        for key, mask in events[self._turn :] + events[: self._turn]:
+            if key.data is None:
+                self._wake(key.fd)
+            elif key.data[1] is None or key.data[1].events:  # else it was closed a moment ago
+                key.data[0].handle(key.data[1], mask, now)
+                if time.monotonic() >= end:
+                    break
+        for door in self._doors:
+            door.tick(now)
+
+    def _wake(self, fd: int) -> None:
+        if fd == self._wakeup_reader:
             with contextlib.suppress(BlockingIOError):
-                os.read(self._wakeup_reader, 4096)
-        if 0 in ready and not os.read(0, 4096):
+                os.read(fd, 4096)
+        elif not os.read(fd, 4096):
             log.warning("standard input ended: supervisord is gone, leaving")
             self.stopping = True
-        return ready
+            self._selector.unregister(fd)
 
-    def requests(self, most: int) -> list[Outgoing]:
-        """Requests that are there, at most so many."""
-        found = []
+    def fact(self) -> bytes | None:
+        """The next frame of a shard that is there."""
+        taken = self.facts.take()
+        return None if taken is None else taken[1][-1]
+
+    def requests(self, most: int) -> Iterator[Outgoing]:
+        """Requests that are there, at most so many, and as long as the turn lasts."""
+        end = time.monotonic() + _TURN_S
         for _ in range(most):
-            try:
-                parts = self.extract.recv_multipart(zmq.DONTWAIT)
-            except zmq.Again:
-                break
-            found.append((parts[:-1], parts[-1]))
-        return found
+            taken = self.extract.take()
+            if taken is None:
+                return
+            connection, parts = taken
+            if connection.away:
+                self.extract.answer(connection.key, [*parts[:-1], _too_many(parts[-1], self.extract.most)], time.monotonic())
+                self.extract.hang_up(connection)
+            else:
+                yield [connection.key, *parts[:-1]], parts[-1]
+            if time.monotonic() >= end:
+                return
 
     def answer(self, envelope: Envelope, body: bytes) -> bool:
         """Sends a reply; False where nobody takes it: the worker went away, or reads nothing."""
-        try:
-            self.extract.send_multipart([*envelope, body], zmq.DONTWAIT)
-        except zmq.ZMQError as error:
-            if error.errno not in (zmq.EHOSTUNREACH, zmq.EAGAIN):
-                raise
-            return False
-        return True
+        return self.extract.answer(envelope[0], [*envelope[1:], body], time.monotonic())
+
+    def publish(self, shard: str, body: bytes) -> None:
+        """Sends a shard its reply."""
+        self.acks.publish(shard.encode() + b"\0", body, time.monotonic())
+
+    def departed(self) -> tuple[set[bytes], list[bytes]]:
+        """Since the last call: first parts of the envelopes of workers that went away, and replies that were not sent."""
+        gone, self.extract.gone = self.extract.gone, set()
+        unsent, self.extract.unsent = self.extract.unsent, []
+        self.facts.gone.clear()
+        self.acks.gone.clear()
+        return gone, unsent
 
     def leave_if_replaced(self) -> None:
         """Ends the process at once if another state directory, or none, has taken the place of ours: what is there now, sockets
@@ -112,11 +147,23 @@ class Sockets:
 
     def close(self) -> None:
         self.leave_if_replaced()
-        self._context.destroy(linger=_LINGER_MS)
+        self.extract.flush(time.monotonic() + _LINGER_S)
+        for door in self._doors:
+            door.close()
+        self._selector.close()
         self.pulse.close()
         os.close(self._wakeup_reader)
         os.close(self.wakeup_fd)
         self._lock.close()
+
+
+def _too_many(body: bytes, most: int) -> bytes:
+    """The reply to one who was let in to be told that there is no room."""
+    call = Call([], body)
+    with contextlib.suppress(RefusedError):
+        call.read(body)
+    why = f"{most} connections are open already, as many as descriptors allow"
+    return call.error(RefusedError("busy", why, "ask again later; close connections, or raise the limit (`ulimit -n`)"))
 
 
 def until(deadline: float) -> int:

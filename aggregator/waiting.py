@@ -28,11 +28,9 @@ _REQUESTS: Final = 200
 def wait(sockets: Sockets, settings: Settings, refusal: Refusal, wait_s: float = RETRY_S) -> None:
     """Answers requests for `wait_s` seconds, or until the aggregator is told to stop."""
     sockets.leave_if_replaced()
-    poller = sockets.poller(facts=False)
     deadline = time.monotonic() + wait_s
     while not sockets.stopping and time.monotonic() < deadline:
-        if sockets.extract not in sockets.wait(poller, until(deadline)):
-            continue
+        sockets.wait(until(deadline), facts=False)
         for envelope, body in sockets.requests(_REQUESTS):
             sockets.answer(envelope, reply(body, settings, refusal))
 

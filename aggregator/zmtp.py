@@ -1,0 +1,136 @@
+"""ZeroMQ's wire protocol, as the side that listens speaks it: ZMTP 3.0 with the mechanism NULL (rfc.zeromq.org, 23/ZMTP).
+
+Pure: bytes in, messages out. It is written here, and not left to libzmq, because libzmq has no bound for connections (it aborts
+where accept(2) finds no descriptor), for the parts of a message, or for the bytes that it keeps for one who reads nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+_SIGNATURE: Final = b"\xff" + bytes(8) + b"\x7f"
+_GREETING_BYTES: Final = 64
+#: Signature, version 3.0, mechanism, "no server" (of a mechanism that has one), and zeroes.
+GREETING: Final = (_SIGNATURE + b"\x03\x00" + b"NULL").ljust(_GREETING_BYTES, b"\0")
+_MORE: Final = 1
+_LONG: Final = 2
+_COMMAND: Final = 4
+#: Bytes of a command, and parts of a message: an honest peer's have a few.
+_COMMAND_BYTES_MAX: Final = 4096
+PARTS_MAX: Final = 64
+
+
+class ProtocolError(Exception):
+    """The peer speaks something else, or more than it may."""
+
+
+def ready(socket_type: bytes) -> bytes:
+    """The command that ends the handshake: what kind of socket this is."""
+    fields = (b"Socket-Type", socket_type), (b"Identity", b"")
+    metadata = b"".join(bytes([len(name)]) + name + len(value).to_bytes(4, "big") + value for name, value in fields)
+    return command(b"READY", metadata)
+
+
+def command(name: bytes, body: bytes) -> bytes:
+    whole = bytes([len(name)]) + name + body
+    return bytes([_COMMAND, len(whole)]) + whole
+
+
+def message(parts: Sequence[bytes]) -> bytes:
+    """One message, as it travels."""
+    found = []
+    for n, part in enumerate(parts, 1):
+        flags = _MORE * (n < len(parts))
+        head = bytes([flags, len(part)]) if len(part) < 256 else bytes([flags | _LONG]) + len(part).to_bytes(8, "big")
+        found += [head, part]
+    return b"".join(found)
+
+
+class Decoder:
+    """What one peer sends.
+
+    Args:
+        bytes_max: largest message, all parts together.
+    """
+
+    def __init__(self, bytes_max: int) -> None:
+        self._bytes_max = bytes_max
+        self._buffer = bytearray()
+        self._greeted = False
+        self._ready = False
+        self._parts: list[bytes] = []
+        self._parts_bytes = 0
+        #: Commands that want an answer: (name, body).
+        self.commands: list[tuple[bytes, bytes]] = []
+
+    @property
+    def held(self) -> int:
+        """Bytes that are kept."""
+        return len(self._buffer) + self._parts_bytes
+
+    def feed(self, data: bytes, most: int) -> list[list[bytes]]:
+        """The messages that are complete with this, at most so many: the rest is kept for the next call. Raises ProtocolError:
+        the connection is of no use any more."""
+        buffer = self._buffer
+        buffer += data
+        if not self._greeted:
+            if buffer[:1] != b"\xff" or (len(buffer) >= 10 and not buffer[9] & 1) or (len(buffer) > 10 and buffer[10] < 3):
+                raise ProtocolError("no ZMTP 3")
+            if len(buffer) < _GREETING_BYTES:
+                return []
+            if buffer[12:32].rstrip(b"\0") != b"NULL":
+                raise ProtocolError("a mechanism other than NULL")
+            del buffer[:_GREETING_BYTES]
+            self._greeted = True
+        found: list[list[bytes]] = []
+        at = 0
+        while len(found) < most and (end := self._frame(at, found)) > at:
+            at = end
+        if at:
+            del buffer[:at]
+        return found
+
+    def _frame(self, at: int, found: list[list[bytes]]) -> int:
+        """Takes one frame off the buffer; the place of the next one, or `at` where it is not complete."""
+        buffer = self._buffer
+        if len(buffer) < at + 2:
+            return at
+        flags = buffer[at]
+        if flags & ~(_MORE | _LONG | _COMMAND):
+            raise ProtocolError("unknown flags")
+        head = 9 if flags & _LONG else 2
+        if len(buffer) < at + head:
+            return at
+        size = int.from_bytes(buffer[at + 1 : at + head], "big")
+        if size + self._parts_bytes > (_COMMAND_BYTES_MAX if flags & _COMMAND else self._bytes_max):
+            raise ProtocolError("a message is too large")
+        end = at + head + size
+        if len(buffer) < end:
+            return at
+        body = bytes(memoryview(buffer)[at + head : end])
+        if flags & _COMMAND:
+            self._command(body)
+        elif not self._ready:
+            raise ProtocolError("a message before the handshake")
+        else:
+            self._parts.append(body)
+            self._parts_bytes += size
+            if len(self._parts) > PARTS_MAX:
+                raise ProtocolError("a message of too many parts")
+            if not flags & _MORE:
+                found.append(self._parts)
+                self._parts, self._parts_bytes = [], 0
+        return end
+
+    def _command(self, body: bytes) -> None:
+        length = body[0] if body else 0
+        name, rest = body[1 : 1 + length], body[1 + length :]
+        if not self._ready:
+            if name != b"READY":
+                raise ProtocolError("no READY")
+            self._ready = True
+        elif name in (b"PING", b"SUBSCRIBE", b"CANCEL"):
+            if len(self.commands) >= PARTS_MAX:
+                raise ProtocolError("too many commands")
+            self.commands.append((name, rest))

@@ -1,0 +1,146 @@
+"""More workers than the aggregator has descriptors, and workers that read nothing: a real aggregator process with few of them."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+from cli_process import environment
+from running import settings_for
+from waiting import eventually
+
+from shardwatch.aggregator import zmtp
+from shardwatch.aggregator.client import ExtractClient
+from shardwatch.shard.contract.layout import Layout
+from shardwatch.shard.contract.limits import FRAME_BYTES_MAX
+from shardwatch.shard.contract.settings import write_settings
+from shardwatch.supervisor import service as services
+
+#: Descriptors of the aggregator, soft and hard, as `ulimit -n` sets them; and workers.
+DESCRIPTORS = 200
+WORKERS = 320
+
+
+class Worker:
+    """A connection to the extract socket, of one descriptor."""
+
+    def __init__(self, layout: Layout) -> None:
+        self._sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self._sock.settimeout(30)
+        self._sock.connect(str(layout.extract_socket))
+        self._decoder = zmtp.Decoder(FRAME_BYTES_MAX)
+        self._sock.sendall(zmtp.GREETING + zmtp.ready(b"DEALER"))
+
+    def ask(self, **fields: Any) -> None:
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+            self._sock.sendall(zmtp.message([json.dumps({"v": 1, **fields}).encode()]))
+
+    def replies(self) -> list[dict[str, Any]]:
+        """What is there by now."""
+        found = []
+        self._sock.setblocking(False)
+        with contextlib.suppress(BlockingIOError, ConnectionResetError):
+            while data := self._sock.recv(1 << 16):
+                found += [json.loads(parts[-1]) for parts in self._decoder.feed(data, 10**6)]
+        return found
+
+    def close(self) -> None:
+        self._sock.close()
+
+
+@pytest.fixture
+def aggregator(tree: Path, state_dir: Path) -> Iterator[tuple[Layout, psutil.Process]]:
+    """One that runs by itself, with few descriptors."""
+    layout = services.prepare(state_dir, settings_for(tree)).layout
+    write_settings(layout.settings, settings_for(tree))
+    with layout.log("aggregator").open("wb") as log:
+        process = subprocess.Popen(
+            ["sh", "-c", f'ulimit -n {DESCRIPTORS}; exec "$@"', "sh", sys.executable, "-P", "-m", "shardwatch.aggregator.main",
+             "--state-dir", layout.state_dir],
+            stdin=subprocess.PIPE, stdout=log, stderr=log, env=environment(),
+        )  # fmt: skip
+    try:
+        eventually(layout.extract_socket.exists, 60, what="it listens")
+        yield layout, psutil.Process(process.pid)
+    finally:
+        assert process.stdin is not None
+        process.stdin.close()
+        process.wait(30)
+
+
+def test_more_workers_than_descriptors(aggregator: tuple[Layout, psutil.Process]) -> None:
+    """FAULTS K: as many as there is room for wait in `pull`, the others are told `busy` or wait themselves; nobody dies. Whoever
+    asks again is served when others have gone, and everything is given back."""
+    layout, process = aggregator
+    with ExtractClient(layout.state_dir) as client:
+        client.request("hello", patience_s=30)
+    idle = process.num_fds()
+    workers = [Worker(layout) for _ in range(WORKERS)]
+    for worker in workers:
+        worker.ask(op="pull", group="g", wait_ms=600_000, **{"from": "start"})
+    said: list[dict[str, Any]] = []
+
+    def told() -> bool:
+        for worker in workers:
+            said.extend(worker.replies())
+        return len(said) >= 16
+
+    eventually(told, 60, what="some are told that there is no room")
+    assert {reply["error"] for reply in said} == {"busy"}
+    assert "descriptors" in said[0]["message"] and "ulimit -n" in said[0]["remedy"]
+    assert process.is_running() and process.num_fds() < DESCRIPTORS
+    assert "descriptors" in layout.log("aggregator").read_text()
+    for worker in workers[:-1]:
+        worker.close()
+    with ExtractClient(layout.state_dir) as client:
+        eventually(lambda: client.status()["waiting_requests"] <= 1, what="who went away waits no more")
+        assert client.pull("g", wait_s=0.0) is None
+    workers[-1].close()
+    eventually(lambda: process.num_fds() <= idle + 2, what="descriptors are given back")
+
+
+def test_a_burst_of_connections_at_every_socket(aggregator: tuple[Layout, psutil.Process]) -> None:
+    """Opened and closed again, without a word, many times as many as there are descriptors."""
+    layout, process = aggregator
+    with ExtractClient(layout.state_dir) as client:
+        for path in (layout.facts_socket, layout.acks_socket, layout.extract_socket):
+            with contextlib.ExitStack() as stack:
+                for _ in range(WORKERS):
+                    sock = stack.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM))
+                    sock.settimeout(0.2)
+                    with contextlib.suppress(TimeoutError, BlockingIOError):
+                        sock.connect(str(path))
+            assert client.status()["groups"] == []
+    assert process.is_running()
+
+
+def test_peeks_that_are_never_read(aggregator: tuple[Layout, psutil.Process]) -> None:
+    """FAULTS K: what one connection has not read, and asks for besides, takes no memory; others are served."""
+    layout, process = aggregator
+    with ExtractClient(layout.state_dir) as client:
+        for n in range(300):
+            client.pull(f"{n:03}-{'x' * 190}", from_="start", wait_s=0.0)
+        before = process.memory_info().rss
+        stuck = [Worker(layout) for _ in range(20)]
+        for worker in stuck:
+            worker._sock.setblocking(False)
+            with contextlib.suppress(BlockingIOError):
+                for _ in range(5_000):
+                    worker.ask(op="groups")
+        began = time.monotonic()
+        for _ in range(20):
+            assert len(client.groups()) == 300
+        assert time.monotonic() - began < 60, "a guard against a hang"
+        assert process.memory_info().rss < before + (96 << 20)
+        for worker in stuck:
+            worker.close()
+        assert len(client.groups()) == 300
