@@ -14,9 +14,10 @@ from shardwatch.aggregator.lease import Batch
 from shardwatch.aggregator.protocol import Event
 from shardwatch.aggregator.receive import Receiver
 from shardwatch.aggregator.refit import Refit
+from shardwatch.shard.contract.limits import WIRE_VERSION
 from shardwatch.shard.contract.planfile import Anchor, Plan
 from shardwatch.shard.contract.settings import Settings
-from shardwatch.shard.contract.wire import DIRECTORY, FILE, Entry, Listing
+from shardwatch.shard.contract.wire import DIRECTORY, FILE, Entry, Frame, Listing, Synced
 
 Told = list[tuple[str, str]]
 
@@ -192,8 +193,9 @@ def test_a_sync_waits_until_all_rows_fit(service: Service) -> None:
     plan = Plan(1, (Anchor(b"/r", "s0", b"/r"),))
     receiver = Receiver(service.index, lambda: plan)
     first, second = receiver.begin_sync(10.0), receiver.begin_sync(20.0)
-    for sync in receiver._syncs.values():
-        sync.waiting.clear()
+    ((_, reply),) = receiver.replies(touched_only=False, now=0.0)
+    receiver.frame(Frame(WIRE_VERSION, "s0", 1, 1, 1, [Synced(number, []) for number in reply.syncs]), 1.0)
+    service.index.commit()
     receiver.settle_syncs(5.0)
     assert receiver.sync_result(first) is None
     receiver.settle_syncs(11.0)
