@@ -11,7 +11,7 @@ from waiting import eventually
 from watchdog.events import DirCreatedEvent, FileModifiedEvent, FileMovedEvent
 
 from shardwatch.shard.backend import native
-from shardwatch.shard.backend.base import Hints
+from shardwatch.shard.backend.base import Arrival, Hints
 from shardwatch.shard.backend.native import NativeBackend
 from shardwatch.shard.backend.sweeping import SweepingBackend
 from shardwatch.shard.tree import Top
@@ -73,7 +73,7 @@ def test_a_path_is_looked_up_from_its_anchor(watched: Watched) -> None:
     watched.backend.on_any_event(FileModifiedEvent("/somewhere/else"))
     hints = watched.backend.take()
     assert hints.names == {d: {b"f"}, watched.anchor: {b"a", b"b"}}
-    assert hints.directories == {(d, b"new"): True, (d, b"sub"): True}
+    assert hints.directories == {(d, b"new"): Arrival.CAME, (d, b"sub"): Arrival.CAME}
     assert hints.count == 5
     assert not watched.backend.take()
 
