@@ -96,6 +96,7 @@ CLIENT: dict[str, dict[str, Any]] = {
     "seek": {"group": "g", "tick": 0},
     "retry": {"group": "g"},
     "drop": {"group": "g"},
+    "reset": {"group": "g"},
     "groups": {},
     "status": {},
     "hello": {},
