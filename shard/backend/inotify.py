@@ -94,7 +94,7 @@ class InotifyBackend:
 
     def watch(self, fd: int, node: Node, *, names: bool = True) -> Node | None:
         if self._watches_max and len(self._nodes) >= self._watches_max:
-            raise OSError(errno.ENOSPC, "the plan's share of fs.inotify.max_user_watches is used up")
+            raise OSError(errno.ENOSPC, "the plan's share of the watches is used up")
         wd = node.wd = self._add(fd, _MASK if names else _MASK_SELF)
         held = self._nodes.get(wd)
         if held is None or held is node:
