@@ -101,16 +101,16 @@ class PlanFile:
         self._plan: Plan | None = None
 
     def read(self) -> Plan | None:
-        """The plan, or None where there is none. Raises what `read_plan` raises, and then reads again the next time."""
+        """The plan, or None where there is none. A change of mode counts too: others may write it then. Raises what `read_plan` raises, and then reads again the next time."""
         try:
             found = os.stat(self._path)
         except FileNotFoundError:
             self._stamp, self._plan = None, None
             return None
-        if self._stamp != (found.st_ino, found.st_mtime_ns):
+        if self._stamp != (found.st_ino, found.st_ctime_ns):
             self._stamp = None
             self._plan = read_plan(self._path)
-            self._stamp = found.st_ino, found.st_mtime_ns
+            self._stamp = found.st_ino, found.st_ctime_ns
         return self._plan
 
     def is_past(self, generation: int) -> bool:
