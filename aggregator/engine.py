@@ -114,8 +114,20 @@ class Engine:
             "shards": [self._shard(shard, stream, now) for shard, stream in sorted(receiver.streams.items())],
             "degraded": self._degraded(),
             "verification": self._verification(),
-            "notes": list(self._notes),
+            "notes": [*self._notes, *self._nothing()],
         }
+
+    def _nothing(self) -> list[str]:
+        """Why nothing is watched, once everything was looked at and there is no file: hardly anybody means that."""
+        settings = self._settings
+        if self._index.files or not settings.roots or self.ready() is None:
+            return []
+        others = sum(stream.beat.filtered for stream in self._receiver.streams.values() if stream.beat is not None)
+        if not others:
+            roots = ", ".join(_text(root) for root in settings.roots[:3]) + (", ..." if len(settings.roots) > 3 else "")
+            return [f"no file is watched: there is none in {roots}, aside from directories that exclude leaves out"]
+        shown = ", ".join(settings.include[:4]) + (", ..." if len(settings.include) > 4 else "")
+        return [f"no file is watched: {others:,} names are there, and the patterns keep none of them; include is {shown}"]
 
     def _backend(self) -> str:
         """What the shards say, or the plan where one has not said it yet."""

@@ -659,6 +659,28 @@ def test_status_shows_each_shard(line: Line, engine: Engine) -> None:
     assert s0["state"] == "watching"
 
 
+def test_a_service_that_watches_no_file_says_why(line: Line, engine: Engine) -> None:
+    """Once everything was looked at: nothing is there, or nothing that is there is kept; and no more once there is a file."""
+
+    def said() -> list[str]:
+        notes = engine.status()["notes"]
+        assert isinstance(notes, list)
+        return notes[1:]
+
+    line.beat("s0")
+    line.beat("s1")
+    assert said() == []
+    line.frame("s0", listing(R), Baseline(1, 1, 0))
+    line.frame("s1", Baseline(1, 1, 0))
+    line.commit()
+    assert said() == ["no file is watched: there is none in /r, /r/\ufffd, aside from directories that exclude leaves out"]
+    line.beat("s1", filtered=1_234)
+    assert said() == ["no file is watched: 1,234 names are there, and the patterns keep none of them; include is *"]
+    line.frame("s0", listing(R, b"f"))
+    line.commit()
+    assert said() == []
+
+
 def test_status_without_a_plan(tmp_path: Path) -> None:
     """Before the coordinator has planned."""
     index = Index(tmp_path / "other.db")
