@@ -101,7 +101,8 @@ class PlanFile:
         self._plan: Plan | None = None
 
     def read(self) -> Plan | None:
-        """The plan, or None where there is none. A change of mode counts too: others may write it then. Raises what `read_plan` raises, and then reads again the next time."""
+        """The plan, or None where there is none; read again after a change of its mode too, as others may write it then. Raises
+        what `read_plan` raises, and then reads again the next time."""
         try:
             found = os.stat(self._path)
         except FileNotFoundError:
