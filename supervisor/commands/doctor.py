@@ -223,7 +223,7 @@ def versions(findings: list[dict[str, str]]) -> dict[str, str]:
         "kernel": f"{platform.system()} {platform.release()}",
         "sqlite": sqlite3.sqlite_version,
     }
-    for package in ("supervisor", "pyzmq", "msgspec", "pathspec", "pydantic", "watchdog", "rich"):
+    for package in ("supervisor", "pyzmq", "msgspec", "pydantic", "watchdog", "rich"):
         try:
             found[package] = metadata.version(package)
         except metadata.PackageNotFoundError:
