@@ -17,8 +17,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 
-import session
-
 _HERE = Path(__file__).resolve().parent
 
 
@@ -41,6 +39,8 @@ class Writers:
     """Compiles once, in a directory of its own."""
 
     def __init__(self) -> None:
+        import session  # of the tests: this file is a program too, which finds nothing beside itself
+
         self._home = session.place()
         self.kind = "C"
         self._command = [str(self._home / "writer")]

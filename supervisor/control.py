@@ -6,7 +6,11 @@ import http.client
 import socket
 import xmlrpc.client
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
+from xml.parsers.expat import ExpatError
+
+#: What a call raises where there is no answer, or only a part of one: supervisord was killed while it answered.
+NO_ANSWER: Final = (OSError, http.client.HTTPException, xmlrpc.client.ProtocolError, ExpatError)
 
 
 class _UnixConnection(http.client.HTTPConnection):
@@ -37,6 +41,6 @@ class _UnixTransport(xmlrpc.client.Transport):
 def supervisord(socket_path: Path, timeout_s: float = 10.0) -> xmlrpc.client.ServerProxy:
     """XML-RPC to a supervisord: `.shards.*` is ours, `.supervisor.*` its own. Not thread-safe.
 
-    A call raises OSError (nobody there, timeout), xmlrpc.client.Fault, or xmlrpc.client.ProtocolError.
+    A call raises xmlrpc.client.Fault, or one of `NO_ANSWER` (nobody there, timeout).
     """
     return xmlrpc.client.ServerProxy("http://localhost", transport=_UnixTransport(str(socket_path), timeout_s))

@@ -8,7 +8,6 @@ meanwhile is noted in the plan. It owns no tree, no index and no socket: killed 
 from __future__ import annotations
 
 import contextlib
-import http.client
 import os
 import select
 import signal
@@ -28,7 +27,7 @@ from shardwatch.shard.contract.life import Lock, Pulse, die_with_parent, identit
 from shardwatch.shard.contract.limits import BEAT_S, PULSE_S, next_beat
 from shardwatch.shard.contract.planfile import Plan, read_plan, write_plan
 from shardwatch.shard.contract.settings import Settings, read_settings
-from shardwatch.supervisor.control import supervisord
+from shardwatch.supervisor.control import NO_ANSWER, supervisord
 from shardwatch.supervisor.homes import note_mounts
 from shardwatch.supervisor.process import ended_fd
 from shardwatch.supervisor.streams import say
@@ -89,7 +88,7 @@ def run(layout: Layout) -> int:
             if fault.faultCode == SHUTDOWN_STATE:
                 return 0
             raise ShardwatchError(f"supervisord refuses: {fault.faultString}") from fault
-        except (OSError, http.client.HTTPException, xmlrpc.client.ProtocolError) as error:
+        except NO_ANSWER as error:
             proxy("close")()
             if said != str(error):
                 said = str(error)
@@ -156,12 +155,12 @@ def _take_down(shards: Any) -> None:
     """Ends the shards that run with an older plan, so that they are added again: what is mounted has changed since."""
     try:
         rows = [row for row in shards.status() if row["group"] == GROUP]
-    except (OSError, http.client.HTTPException, xmlrpc.client.Error):
+    except (*NO_ANSWER, xmlrpc.client.Fault):
         return
     for row in rows:
         try:
             shards.remove(row["name"])
-        except (OSError, http.client.HTTPException, xmlrpc.client.Error) as error:
+        except (*NO_ANSWER, xmlrpc.client.Fault) as error:
             print(f"{row['name']} runs with an older plan: {error}", flush=True)
 
 
@@ -169,7 +168,7 @@ def _pids(shards: Any) -> list[int]:
     """Processes of the shards that run already: at a restart of the coordinator, or with a kept plan."""
     try:
         return [int(row["pid"]) for row in shards.status() if row["group"] == GROUP and row["pid"]]
-    except (OSError, http.client.HTTPException, xmlrpc.client.Error):
+    except (*NO_ANSWER, xmlrpc.client.Fault):
         return []
 
 

@@ -239,15 +239,14 @@ def check_deaths(layout: Layout) -> None:
 
 def programs(layout: Layout, timeout_s: float = 2.0) -> list[dict[str, Any]]:
     """What supervisord says of its programs (supervisor.plugin.rpc, `status`); empty where it does not answer."""
-    import http.client
-    import xmlrpc.client
+    from xmlrpc.client import Fault
 
-    from shardwatch.supervisor.control import supervisord
+    from shardwatch.supervisor.control import NO_ANSWER, supervisord
 
     try:
         with supervisord(layout.supervisor_socket, timeout_s) as proxy:
             rows: Any = proxy.shards.status()
-    except (OSError, http.client.HTTPException, xmlrpc.client.Error):
+    except (*NO_ANSWER, Fault):
         return []
     return list(rows)
 

@@ -88,15 +88,15 @@ def _started(pid: int) -> int:
 def marked(mark: str) -> Iterator[Process]:
     """All living processes of a run but this one."""
     wanted = f"{MARK}={mark}".encode()
-    for entry in os.scandir("/proc"):
-        if not entry.name.isdigit() or int(entry.name) == os.getpid():
+    for number in os.listdir("/proc"):
+        if not number.isdigit() or int(number) == os.getpid():
             continue
         with contextlib.suppress(OSError, IndexError):
-            environment = Path(entry.path, "environ").read_bytes().split(b"\0")
+            environment = Path("/proc", number, "environ").read_bytes().split(b"\0")
             if wanted not in environment:
                 continue
-            pid = int(entry.name)
-            arguments = Path(entry.path, "cmdline").read_bytes().split(b"\0")
+            pid = int(number)
+            arguments = Path("/proc", number, "cmdline").read_bytes().split(b"\0")
             role = next((role for module, role in _ROLES.items() if module in arguments), "other")
             name = role
             if role == "shard":

@@ -257,6 +257,7 @@ def test_a_watch_keeps_its_state_to_itself(commons: Path) -> None:
     """Its temporary directory is closed, whatever the umask is, and gone when it ends."""
     own = home(commons, BOB)
     tree = give(BOB, own / "tree")
+    (tree / "f.ast.json").write_text("{}")
     temporary = give(0, commons / "tmp", mode=0o1777)
     environ = {**environment(), "HOME": str(own), "TMPDIR": str(temporary)}
     command = command_of(BOB, "watch", "--json", tree)
@@ -274,6 +275,7 @@ def test_a_watch_keeps_no_state_where_another_user_could_replace_it(commons: Pat
     """A TMPDIR of Mallory's, kept by `sudo`: root's temporary directory, with its sockets, is made elsewhere."""
     trap = home(commons, MALLORY, mode=0o777)
     tree = give(0, commons / "tree")
+    (tree / "f.ast.json").write_text("{}")
     own = give(0, commons / "own")
     environ = {**environment(), "TMPDIR": str(trap), "XDG_RUNTIME_DIR": str(own)}
     with subprocess.Popen(command_of(0, "watch", "--json", tree), cwd="/", env=environ, stdout=subprocess.PIPE) as watch:
