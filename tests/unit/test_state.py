@@ -92,7 +92,8 @@ def test_a_planted_directory_is_not_entered(home: Path, tmp_path: Path, name: st
     """A link in its place changes no mode elsewhere, and nothing is made behind it."""
     (home / "locks").rmdir()
     outside = tmp_path / "outside"
-    outside.mkdir(mode=0o755)
+    outside.mkdir()
+    outside.chmod(0o755)  # whatever the umask is
     (home / name).symlink_to(outside)
     with StateDirectory(home) as state:
         with pytest.raises(UsageError, match="is a link, not a directory"):
