@@ -21,6 +21,7 @@ from collections.abc import Iterable, Iterator
 from typing import Final
 
 from shardwatch.aggregator.choice import Choice
+from shardwatch.aggregator.deletions import Deletions
 from shardwatch.aggregator.lease import Batch, Index, Lane, Parked, Part, Unit
 from shardwatch.aggregator.protocol import Fresh, RefusedError
 
@@ -63,6 +64,7 @@ class Group:
         self.redo: list[Unit] = []
         self.ended: dict[int, str] = {}
         self.parked: dict[bytes, Parked] = {}
+        self._deletions = Deletions(bit)
         #: True: the last pull stopped at LOOKED_MAX with nothing found; pull again.
         self.unfinished = False
         self._expiry = float("inf")
@@ -80,6 +82,7 @@ class Group:
 
     def attach(self, index: Index) -> None:
         """Tells the index what was passed and handed out, and fences what is on lease. After begin, and after a start."""
+        self._deletions = Deletions(self.bit)
         if self.state == "active":
             index.holders.place(self.bit, self.begun, max(self.base_scan, self.base_handed), {})
             for number in {*index.lanes(), *self.lanes}:
@@ -87,6 +90,8 @@ class Group:
                 self._passed(index, number)
                 for tick in (*lane.deferred.values(), *lane.late):
                     index.holders.wait(self.bit, number, tick)
+            parts = [part for unit in (*self.leases.values(), *self.redo) for part in unit.parts]
+            self._deletions.load(index, parts + [Part(p.lane, p.handed, [p.tick]) for p in self.parked.values()])
         self._expiry = min((u.due for u in self.leases.values()), default=float("inf"))
         self._fence()
 
@@ -231,6 +236,8 @@ class Group:
         self._lease(unit, now + lease_s, worker)
         for part in unit.parts:
             self.lanes[part.lane].leased.update(part.keys or ())
+        if choice.gone:
+            self._deletions.handed(index, choice.chunks, unit.parts)
         choice.pair()
         return Batch(unit.number, unit.failures + 1, unit.due, choice.events, choice.more)
 
@@ -288,7 +295,9 @@ class Group:
                 choice.more = True
                 del choice.events[limit:]
                 return choice
-            self.journal.append(("unit-", heapq.heappop(self.redo).number))
+            dropped = heapq.heappop(self.redo)
+            self.journal.append(("unit-", dropped.number))
+            self._deletions.settled(index, dropped.parts)
             self._hold(index, choice.held)
             choice = Choice(self.bit, self.begun)
         for number in index.lanes():
@@ -380,6 +389,7 @@ class Group:
         if unit is None:
             return None
         self._unlease(unit)
+        self._deletions.settled(index, unit.parts)
         self.journal.append(("unit-", number))
         if unit.fresh:
             self.begin(index, 0, 0)

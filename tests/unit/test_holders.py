@@ -233,3 +233,28 @@ def test_what_a_seek_forward_gave_up_is_not_known(change: Callable[..., None]) -
     found = group.pull(index, 0.0, 10, 10.0, 64, "w")
     told = [e.event_type for e in found.events if isinstance(e, Event)] if isinstance(found, Batch) else []
     assert told == (["created"] if change is FakeIndex.put else [])
+
+
+@pytest.mark.parametrize("restart", [False, True])
+@pytest.mark.parametrize("other", [False, True])
+def test_a_deletion_that_was_never_acked_is_told_although_the_file_came_and_went_again(
+    tree: Tree, restart: bool, other: bool
+) -> None:
+    """The worker died with the batch, and the row has another tick since: who had the file before is told that it is gone."""
+    group = tree.group()
+    groups = [group, tree.group()] if other else [group]
+    for one in groups:
+        tree.drain(one)
+    tree.remove("a")
+    assert isinstance(group.pull(tree.index, 0.0, 10, 10.0, 64, "w"), Batch)  # a lease that nobody acks
+    for one in groups[1:]:
+        assert tree.drain(one) == [("deleted", "a")]
+    if restart:
+        group.attach(tree.index)
+    tree.write("a")
+    tree.remove("a")
+    group.expire(tree.index, 20.0)
+    while isinstance(batch := group.pull(tree.index, 100.0, 10, 10.0, 64, "w"), str) and group.unfinished:
+        pass
+    assert isinstance(batch, Batch)
+    assert [(e.event_type, e.path) for e in batch.events if isinstance(e, Event)] == [("deleted", "/r/a")]
