@@ -106,7 +106,7 @@ class Group:
         lane = self._lane(number)
         reach = max(lane.scan, lane.handed)
         index.note_handed(number, reach)
-        index.holders.reach(self.bit, number, reach)
+        index.holders.reach(self.bit, number, reach, lane.scan)
         if lane.skipped[1]:
             index.holders.skip(self.bit, number, *lane.skipped)
 

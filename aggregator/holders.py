@@ -25,6 +25,8 @@ class _Position(NamedTuple):
     base: int
     #: The same, by lane.
     lanes: dict[int, int]
+    #: Highest tick passed, by lane, where that is less: what follows was handed out, and will be once more.
+    behind: dict[int, int]
     #: Lane -> (after, up to): ticks that it passed without being handed their rows, because it was told to.
     skipped: dict[int, tuple[int, int]]
 
@@ -50,7 +52,7 @@ class Holders:
     def place(self, bit: int, begun: int, base: int, lanes: Mapping[int, int]) -> None:
         """A group is there, or begins anew."""
         self.remove(bit)
-        self._positions[bit] = _Position(begun, base, dict(lanes), {})
+        self._positions[bit] = _Position(begun, base, dict(lanes), {}, {})
         self._everyone |= 1 << bit
         self._forget_steps()
 
@@ -61,8 +63,14 @@ class Holders:
             self._waiting = {at: left for at, mask in self._waiting.items() if (left := mask & ~(1 << bit))}
             self._forget_steps()
 
-    def reach(self, bit: int, lane: int, tick: int) -> None:
-        """The group has passed every row of the lane up to this tick, or was handed one with it."""
+    def reach(self, bit: int, lane: int, tick: int, passed: int | None = None) -> None:
+        """The group has passed every row of the lane up to this tick, or was handed one with it; `passed`: up to where it has
+        passed them, where that is less (it went back)."""
+        behind = self._positions[bit].behind
+        if passed is None or passed >= tick:
+            behind.pop(lane, None)
+        else:
+            behind[lane] = passed
         lanes = self._positions[bit].lanes
         if lanes.get(lane) != tick:
             lanes[lane] = tick
@@ -102,6 +110,9 @@ class Holders:
         met = self._met(lane, tick)
         if self._waiting:
             met &= ~self._waiting.get((lane, tick), 0)
+        if not there:  # a deletion that it will be handed once more does not count yet
+            for bit, position in self._positions.items():
+                met &= ~(int(position.behind.get(lane, tick) < tick) << bit)
         if self._anyone_skipped:
             for bit, position in self._positions.items():
                 after, upto = position.skipped.get(lane, (0, 0))
