@@ -284,6 +284,8 @@ def main(arguments: list[str] | None = None) -> int:
     home = Path(arguments[0] if arguments else ".demo").absolute()
     for signum in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(signum, _end)
+    # It plays the terminal that sends Ctrl-C, so its child must not inherit that Ctrl-C is ignored, as in a shell's background.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     tree = home / "tree"
     try:
         home.mkdir(parents=True, exist_ok=True)
