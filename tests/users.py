@@ -1,7 +1,7 @@
 """Two other users than the test's own, known by number only: nothing is written to /etc/passwd. Needs root.
 
-The interpreter, or this checkout, may lie where only root can look (/root/.pyenv). Then what another user runs has a table of
-mounts of its own, in which nothing but these is to be seen there; outside of it nothing changes.
+The interpreter, or this checkout, may lie where only root can look, such as in root's home. Then what another user runs has a
+table of mounts of its own, in which nothing but these is to be seen there; outside of it nothing changes.
 """
 
 from __future__ import annotations
