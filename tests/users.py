@@ -110,5 +110,7 @@ def python_as(uid: int, code: str, *arguments: str | Path, cwd: Path) -> subproc
 
 
 def _environment(cwd: Path, environ: dict[str, str]) -> dict[str, str]:
-    settled = {name: value for name, value in environment().items() if name != "XDG_STATE_HOME"}
+    # Nobody else can write where the coverage of this run is collected.
+    left_out = {"XDG_STATE_HOME", "COVERAGE_PROCESS_CONFIG", "COVERAGE_PROCESS_START"}
+    settled = {name: value for name, value in environment().items() if name not in left_out}
     return {**settled, "HOME": str(cwd), **environ}
