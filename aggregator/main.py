@@ -15,30 +15,31 @@ from typing import Final
 
 import msgspec
 
-from shardwatch.aggregator import waiting
-from shardwatch.aggregator.calls import Outgoing
-from shardwatch.aggregator.engine import Engine
-from shardwatch.aggregator.group_store import GroupStore
-from shardwatch.aggregator.index_open import open_index, rebuild, refit, refitted
-from shardwatch.aggregator.lives import Found, Lives
-from shardwatch.aggregator.protocol import RefusedError
-from shardwatch.aggregator.receive import Receiver
-from shardwatch.aggregator.registry import Registry
-from shardwatch.aggregator.replay import Replay
-from shardwatch.aggregator.serve import Server
-from shardwatch.aggregator.sockets import Sockets, until
-from shardwatch.aggregator.storage import DISK_ERRORS, MovedError, Refusal, damaged, examine, refusal, set_aside
-from shardwatch.shard.contract import inherited
 from shardwatch.shard.contract.errors import ShardwatchError, WireError
-from shardwatch.shard.contract.layout import Layout
-from shardwatch.shard.contract.life import die_with_parent, identity, service_id
+from shardwatch.shard.contract.input.shown import cut, shown
 from shardwatch.shard.contract.limits import BEAT_S, SILENT_S, next_beat
-from shardwatch.shard.contract.log import Sparse, open_log
-from shardwatch.shard.contract.planfile import Plan, PlanFile
-from shardwatch.shard.contract.settings import Settings, read_settings
-from shardwatch.shard.contract.shown import cut, shown
-from shardwatch.shard.contract.slack import Slack, give_back
-from shardwatch.shard.contract.wire import Beat, decode_up, encode
+from shardwatch.shard.contract.process import inherited
+from shardwatch.shard.contract.process.life import die_with_parent, identity, service_id
+from shardwatch.shard.contract.process.log import Sparse, open_log
+from shardwatch.shard.contract.process.slack import Slack, give_back
+from shardwatch.shard.contract.state.layout import Layout
+from shardwatch.shard.contract.state.planfile import Plan, PlanFile
+from shardwatch.shard.contract.state.settings import Settings, read_settings
+from shardwatch.shard.contract.wire.frames import Beat, decode_up, encode
+
+from .groups.registry import Registry
+from .groups.store import GroupStore
+from .index.opening import open_index, rebuild, refit, refitted
+from .index.replay import Replay
+from .intake.engine import Engine
+from .intake.receive import Receiver
+from .process import waiting
+from .process.sockets import Sockets, until
+from .protocol.messages import RefusedError
+from .server.calls import Outgoing
+from .server.serve import Server
+from .storage.damage import DISK_ERRORS, MovedError, Refusal, damaged, examine, refusal, set_aside
+from .storage.lives import Found, Lives
 
 log = logging.getLogger("shardwatch.aggregator")
 

@@ -6,7 +6,7 @@ import json
 import sys
 import time
 
-from shardwatch.aggregator.client import ExtractClient
+from shardwatch.aggregator.client.blocking import ExtractClient
 
 
 def main(state_dir: str, group: str) -> None:

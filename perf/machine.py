@@ -7,7 +7,7 @@ import platform
 import subprocess
 from pathlib import Path
 
-from shardwatch.supervisor.limits import filesystem as filesystem_of
+from shardwatch.supervisor.planning.limits import filesystem as filesystem_of
 
 ROOT = Path(__file__).resolve().parents[1]
 

@@ -11,7 +11,7 @@ MARK = "SW_PERF_MARK"
 #: Ends of words in the command lines of our processes.
 _NAMES = (
     ("shardwatch.shard.main", "shards"), ("shardwatch.aggregator.main", "aggregator"), ("supervisor.coordinator", "coordinator"),
-    ("shardwatch.supervisor.run", "supervisord"), ("bin/shardwatch", "watch"), ("shardwatch.supervisor.cli", "watch"),
+    ("shardwatch.supervisor.run", "supervisord"), ("bin/shardwatch", "watch"), ("shardwatch.supervisor.cli.main", "watch"),
 )  # fmt: skip
 _TICK_S = 1 / os.sysconf("SC_CLK_TCK")
 

@@ -22,10 +22,10 @@ import processes
 import session
 from peers import PEERS, python_of
 
-from shardwatch.aggregator.client import ExtractClient
-from shardwatch.shard.contract.layout import Layout
-from shardwatch.supervisor import service
-from shardwatch.supervisor.config import resolve
+from shardwatch.aggregator.client.blocking import ExtractClient
+from shardwatch.shard.contract.state.layout import Layout
+from shardwatch.supervisor.config.config import resolve
+from shardwatch.supervisor.service import service
 
 HERE = Path(__file__).resolve().parent
 OURS: Final = "shardwatch"
@@ -204,7 +204,7 @@ class Watch(Side):
         super().__init__(OURS)
         command = [str(Path(sys.executable).with_name("shardwatch")), "watch", "--json", *map(str, options), str(tree)]
         if not Path(command[0]).exists():
-            command[:1] = [sys.executable, "-P", "-m", "shardwatch.supervisor.cli"]
+            command[:1] = [sys.executable, "-P", "-m", "shardwatch.supervisor.cli.main"]
         environ = {k: v for k, v in os.environ.items() if not k.startswith("SHARDWATCH_")}
         begin = time.monotonic()
         self.process = subprocess.Popen(

@@ -6,7 +6,7 @@ import sys
 
 from consumer import Consumer
 
-from shardwatch.aggregator.client import ExtractClient
+from shardwatch.aggregator.client.blocking import ExtractClient
 
 
 def main(state_dir: str, group: str) -> None:

@@ -19,14 +19,12 @@ from pathlib import Path
 import msgspec
 import zmq
 
-from shardwatch.shard.backend.base import Backend
-from shardwatch.shard.contract import inherited
-from shardwatch.shard.contract.allowance import INSTANCES, WATCHES, allowance
-from shardwatch.shard.contract.causes import WATCH, cause
-from shardwatch.shard.contract.errors import ShardwatchError, UsageError, WireError
-from shardwatch.shard.contract.layout import Layout
-from shardwatch.shard.contract.life import Lock, Pulse, die_with_parent, new_epoch, service_id
-from shardwatch.shard.contract.limits import (
+from .backend.base import Backend
+from .contract.causes import WATCH, cause
+from .contract.errors import ShardwatchError, UsageError, WireError
+from .contract.filter.scope import scope_of
+from .contract.kernel.allowance import INSTANCES, WATCHES, allowance
+from .contract.limits import (
     BEAT_S,
     FRAME_BYTES_MAX,
     LIMIT_RESERVE,
@@ -35,21 +33,23 @@ from shardwatch.shard.contract.limits import (
     WIRE_VERSION,
     next_beat,
 )
-from shardwatch.shard.contract.log import Sparse, open_log
-from shardwatch.shard.contract.planfile import Anchor, Plan, PlanFile
-from shardwatch.shard.contract.scope import scope_of
-from shardwatch.shard.contract.settings import Settings, read_settings
-from shardwatch.shard.contract.slack import Slack, give_back
-from shardwatch.shard.contract.stand_in import StandIn, asked_to_stand_in
-from shardwatch.shard.contract.wire import Beat, Record, decode_down, encode
-from shardwatch.shard.locks import Locks
-from shardwatch.shard.mounts import Mounts
-from shardwatch.shard.send import Stream
-from shardwatch.shard.settle import Settle
-from shardwatch.shard.territory import Territory
-from shardwatch.shard.tree import Node
-from shardwatch.shard.verify import Verifier
-from shardwatch.shard.watcher import Watcher
+from .contract.process import inherited
+from .contract.process.life import Lock, Pulse, die_with_parent, new_epoch, service_id
+from .contract.process.log import Sparse, open_log
+from .contract.process.slack import Slack, give_back
+from .contract.process.stand_in import StandIn, asked_to_stand_in
+from .contract.state.layout import Layout
+from .contract.state.planfile import Anchor, Plan, PlanFile
+from .contract.state.settings import Settings, read_settings
+from .contract.wire.frames import Beat, Record, decode_down, encode
+from .disk.mounts import Mounts
+from .schedule.settle import Settle
+from .schedule.watcher import Watcher
+from .stream.send import Stream
+from .territory.territory import Territory
+from .territory.verify import Verifier
+from .tree.nodes import Node
+from .version_control.locks import Locks
 
 log = logging.getLogger("shardwatch.shard")
 
@@ -73,17 +73,17 @@ def open_backend(names: set[str], watches_max: int) -> tuple[Backend, Callable[[
     Where not one inotify instance is left, everything is swept.
     """
     if "native" in names:
-        from shardwatch.shard.backend.native import NativeBackend
+        from .backend.native import NativeBackend
 
         return NativeBackend(), _more_watches
     if names == {"polling"}:
-        from shardwatch.shard.backend.sweeping import SweepingBackend
+        from .backend.sweeping import SweepingBackend
 
         return SweepingBackend("polling"), _more_watches
-    from shardwatch.shard.backend.inotify import InotifyBackend
+    from .backend.inotify import InotifyBackend
 
     if not os.path.exists("/proc/self/fd"):  # what is open is watched by its path there
-        from shardwatch.shard.backend.sweeping import SweepingBackend
+        from .backend.sweeping import SweepingBackend
 
         reason = cause(OSError(errno.ENOENT, ""), WATCH).what
         log.error("%s: sweeping instead", reason)
@@ -91,7 +91,7 @@ def open_backend(names: set[str], watches_max: int) -> tuple[Backend, Callable[[
     try:
         return InotifyBackend(watches_max=watches_max), _more_watches
     except OSError as error:
-        from shardwatch.shard.backend.sweeping import SweepingBackend
+        from .backend.sweeping import SweepingBackend
 
         log.error("inotify: %s; sweeping instead", error)
         return SweepingBackend(cause(error, WATCH).what), _more_instances

@@ -20,17 +20,18 @@ from typing import Any, Final, Protocol
 
 import msgspec
 
-from shardwatch.shard.contract import inherited
 from shardwatch.shard.contract.errors import ShardwatchError, UsageError
-from shardwatch.shard.contract.layout import Layout
-from shardwatch.shard.contract.life import Lock, Pulse, die_with_parent, identity
 from shardwatch.shard.contract.limits import BEAT_S, PULSE_S, next_beat
-from shardwatch.shard.contract.planfile import Plan, read_plan, write_plan
-from shardwatch.shard.contract.settings import Settings, read_settings
-from shardwatch.supervisor.control import NO_ANSWER, supervisord
-from shardwatch.supervisor.homes import note_mounts
-from shardwatch.supervisor.process import ended_fd
-from shardwatch.supervisor.streams import say
+from shardwatch.shard.contract.process import inherited
+from shardwatch.shard.contract.process.life import Lock, Pulse, die_with_parent, identity
+from shardwatch.shard.contract.state.layout import Layout
+from shardwatch.shard.contract.state.planfile import Plan, read_plan, write_plan
+from shardwatch.shard.contract.state.settings import Settings, read_settings
+
+from .host.process import ended_fd
+from .planning.homes import note_mounts
+from .service.control import NO_ANSWER, supervisord
+from .terminal.streams import say
 
 #: Seconds between two looks at supervisord's list (only an operator's `remove` or `update` can change it) and at the mounts.
 RECONCILE_S: Final = 10.0
@@ -112,7 +113,7 @@ def planned(layout: Layout, settings: Settings, own_pids: Callable[[], Sequence[
         code = 1
         try:
             die_with_parent(signal.SIGKILL)
-            from shardwatch.supervisor.planning import settle_plan
+            from .planning.planning import settle_plan
 
             settle_plan(layout, settings, own_pids)
             code = 0

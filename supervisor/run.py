@@ -24,12 +24,13 @@ from pathlib import Path
 from types import FrameType
 from typing import Final
 
-from shardwatch.shard.contract import inherited
 from shardwatch.shard.contract.errors import InUseError, ServiceError, ShardwatchError, UsageError
-from shardwatch.shard.contract.layout import Layout
-from shardwatch.shard.contract.life import LOCK_FD, SERVICE_VARIABLE, Lock, die_with_parent
-from shardwatch.shard.contract.state import DIRECTORIES, StateDirectory
-from shardwatch.supervisor.streams import say
+from shardwatch.shard.contract.process import inherited
+from shardwatch.shard.contract.process.life import LOCK_FD, SERVICE_VARIABLE, Lock, die_with_parent
+from shardwatch.shard.contract.state.directory import DIRECTORIES, StateDirectory
+from shardwatch.shard.contract.state.layout import Layout
+
+from .terminal.streams import say
 
 USAGE: Final = """\
 usage: python3 -P -m shardwatch.supervisor.run --state-dir DIR [--with-parent] [--ephemeral] [--echo] [--claim FD]
@@ -155,10 +156,11 @@ def _plan_ahead(layout: Layout) -> tuple[int, int]:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         die_with_parent(signal.SIGKILL)
         lock = Lock(layout.lock("coordinator"))
-        from shardwatch.shard.contract.settings import read_settings
-        from shardwatch.supervisor.planning import settle_plan
-        from shardwatch.supervisor.read_ahead import blocks_read, read_ahead
-        from shardwatch.supervisor.state_dir import stamp_plan
+        from shardwatch.shard.contract.state.settings import read_settings
+
+        from .planning.planning import settle_plan
+        from .planning.read_ahead import blocks_read, read_ahead
+        from .service.state_dir import stamp_plan
 
         settings = read_settings(layout.settings)
         before = blocks_read()
@@ -218,7 +220,7 @@ def _supervisord(layout: Layout, with_parent: bool, echo: bool, planner: tuple[i
     sys.modules.setdefault("ssl", None)  # type: ignore[arg-type]  # http.client does without: 10 ms less at every start
     from supervisor import supervisord
 
-    from shardwatch.supervisor.plugin import hang_up, rpc
+    from .plugin import hang_up, rpc
 
     rpc.guard_stdin = with_parent
     if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from shardwatch import FileEvent, RealtimeFileWatcher, WatcherConfig
-from shardwatch.shard.contract.settings import Settings
+from shardwatch.shard.contract.state.settings import Settings
 
 
 class FakeDelivery:

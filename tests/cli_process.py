@@ -31,7 +31,7 @@ def environment(**more: str) -> dict[str, str]:
 
 def command_of(*arguments: str | bytes | Path, odd: Sequence[str] = ()) -> list[str | bytes | Path]:
     """The command line of a command of ours; `odd`: what its parent left it (tests/odd_start.py)."""
-    command = [sys.executable, "-P", "-m", "shardwatch.supervisor.cli", *arguments]
+    command = [sys.executable, "-P", "-m", "shardwatch.supervisor.cli.main", *arguments]
     return [sys.executable, "-I", ROOT / "tests/odd_start.py", *odd, "--", *command] if odd else command
 
 

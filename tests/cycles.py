@@ -20,8 +20,8 @@ import psutil
 from running import settings_for
 
 from shardwatch import FileEvent, RealtimeFileWatcher, WatcherConfig
-from shardwatch.aggregator.client import ExtractClient
-from shardwatch.supervisor import service
+from shardwatch.aggregator.client.blocking import ExtractClient
+from shardwatch.supervisor.service import service
 
 MODES = ("watcher", "kept", "service")
 #: Until what is left is what stays, seconds: a hang guard for what ends by itself after a stop.

@@ -14,18 +14,18 @@ import time
 from collections import deque
 from pathlib import Path
 
-from shardwatch.aggregator.index import Index
-from shardwatch.aggregator.receive import Receiver
+from shardwatch.aggregator.index.index import Index
+from shardwatch.aggregator.intake.receive import Receiver
 from shardwatch.shard.backend.inotify import InotifyBackend
-from shardwatch.shard.contract.filter import Filter
-from shardwatch.shard.contract.planfile import Anchor, Plan
-from shardwatch.shard.contract.wire import Beat, Record, decode_up
-from shardwatch.shard.send import Stream
-from shardwatch.shard.settle import Settle
-from shardwatch.shard.territory import Territory
-from shardwatch.shard.tree import Node
-from shardwatch.shard.verify import Verifier
-from shardwatch.shard.watcher import Watcher
+from shardwatch.shard.contract.filter.filter import Filter
+from shardwatch.shard.contract.state.planfile import Anchor, Plan
+from shardwatch.shard.contract.wire.frames import Beat, Record, decode_up
+from shardwatch.shard.schedule.settle import Settle
+from shardwatch.shard.schedule.watcher import Watcher
+from shardwatch.shard.stream.send import Stream
+from shardwatch.shard.territory.territory import Territory
+from shardwatch.shard.territory.verify import Verifier
+from shardwatch.shard.tree.nodes import Node
 
 INCLUDE = ("*.json",)
 EXCLUDE = ("**/.git/**", "*.tmp")

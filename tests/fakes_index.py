@@ -1,4 +1,4 @@
-"""An index in memory: what groups need of one, with the rules of stamps that `aggregator.merge` has. For tests."""
+"""An index in memory: what groups need of one, with the rules of stamps that `aggregator.index.merge` has. For tests."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from bisect import bisect_right
 from collections.abc import Container, Mapping, Sequence
 from typing import NamedTuple
 
-from shardwatch.aggregator.holders import Holders
+from shardwatch.aggregator.index.holders import Holders
 
 FILE = 1
 

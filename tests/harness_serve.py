@@ -9,11 +9,11 @@ from typing import Any
 import msgspec
 from fakes_index import FakeIndex
 
-from shardwatch.aggregator.group_store import GroupStore
-from shardwatch.aggregator.holders import Holders
-from shardwatch.aggregator.registry import Registry
-from shardwatch.aggregator.serve import Server
-from shardwatch.shard.contract.settings import Settings
+from shardwatch.aggregator.groups.registry import Registry
+from shardwatch.aggregator.groups.store import GroupStore
+from shardwatch.aggregator.index.holders import Holders
+from shardwatch.aggregator.server.serve import Server
+from shardwatch.shard.contract.state.settings import Settings
 
 
 class FakeEngine:

@@ -14,12 +14,13 @@ from typing import Any
 from session import deliver
 from waiting import eventually
 
-from shardwatch.aggregator.client import ExtractClient, Fresh
+from shardwatch.aggregator.client.blocking import ExtractClient
+from shardwatch.aggregator.protocol.messages import Fresh
 from shardwatch.shard.contract.errors import ShardwatchError
-from shardwatch.shard.contract.filter import Filter
-from shardwatch.shard.contract.settings import Settings
-from shardwatch.supervisor import service
-from shardwatch.supervisor.profile import EXCLUDE, INCLUDE
+from shardwatch.shard.contract.filter.filter import Filter
+from shardwatch.shard.contract.state.settings import Settings
+from shardwatch.supervisor.config.profile import EXCLUDE, INCLUDE
+from shardwatch.supervisor.service import service
 
 Stat = tuple[int, int]
 

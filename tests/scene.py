@@ -13,7 +13,7 @@ import session
 from running import Consumer, Running, settings_for
 from waiting import eventually
 
-from shardwatch.shard.contract.planfile import Owners, read_plan
+from shardwatch.shard.contract.state.planfile import Owners, read_plan
 
 #: (existed before, exists after) -> the one word for all that was said of a path.
 _WORDS = {(False, True): "created", (True, True): "modified", (True, False): "deleted"}

@@ -15,11 +15,11 @@ import zmq
 from fakes_index import FakeIndex
 from harness_serve import FakeEngine
 
-from shardwatch.aggregator.group_store import GroupStore
-from shardwatch.aggregator.registry import Registry
-from shardwatch.aggregator.serve import Server
-from shardwatch.shard.contract.layout import Layout
-from shardwatch.shard.contract.settings import Settings
+from shardwatch.aggregator.groups.registry import Registry
+from shardwatch.aggregator.groups.store import GroupStore
+from shardwatch.aggregator.server.serve import Server
+from shardwatch.shard.contract.state.layout import Layout
+from shardwatch.shard.contract.state.settings import Settings
 
 T = TypeVar("T")
 

@@ -74,11 +74,11 @@ def live(state_dir: Path, root: Path, end: str, group: str, answer: int) -> None
     from running import settings_for
 
     from shardwatch.aggregator.main import Service
-    from shardwatch.aggregator.sockets import Sockets
+    from shardwatch.aggregator.process.sockets import Sockets
     from shardwatch.shard.contract.errors import ShardwatchError
-    from shardwatch.shard.contract.life import SERVICE_VARIABLE
-    from shardwatch.supervisor import service
-    from shardwatch.supervisor.planning import settle_plan
+    from shardwatch.shard.contract.process.life import SERVICE_VARIABLE
+    from shardwatch.supervisor.planning.planning import settle_plan
+    from shardwatch.supervisor.service import service
 
     os.environ[SERVICE_VARIABLE] = os.urandom(16).hex()
     settings = settings_for(root, include=("*",), exclude=())
@@ -112,11 +112,11 @@ def _pulled(layout: Any, plan: Any, root: Path, group: str) -> list[list[Any]]:
     """What a shard would say of the root is sent; returns what the group is handed then, all of it acked."""
     import zmq
 
-    from shardwatch.aggregator.client import ExtractClient
-    from shardwatch.shard.contract.life import new_epoch, service_id
+    from shardwatch.aggregator.client.blocking import ExtractClient
     from shardwatch.shard.contract.limits import WIRE_VERSION
-    from shardwatch.shard.contract.wire import Baseline, Frame, Listing, encode
-    from shardwatch.shard.disk import coarse_ns, entry_of
+    from shardwatch.shard.contract.process.life import new_epoch, service_id
+    from shardwatch.shard.contract.wire.frames import Baseline, Frame, Listing, encode
+    from shardwatch.shard.disk.calls import coarse_ns, entry_of
 
     path, now = os.fsencode(os.path.realpath(root)), coarse_ns()
     entries = [entry_of(name, os.lstat(path + b"/" + name), now) for name in sorted(os.listdir(path))]
@@ -138,8 +138,10 @@ def _pulled(layout: Any, plan: Any, root: Path, group: str) -> list[list[Any]]:
 
 
 def main() -> None:
-    from shardwatch.aggregator import client, main  # noqa: F401 - loaded once for all that is forked
-    from shardwatch.supervisor import planning, service  # noqa: F401
+    from shardwatch.aggregator import main  # noqa: F401 - loaded once for all that is forked
+    from shardwatch.aggregator.client import blocking  # noqa: F401
+    from shardwatch.supervisor.planning import planning  # noqa: F401
+    from shardwatch.supervisor.service import service  # noqa: F401
 
     for line in sys.stdin:
         wanted = json.loads(line)

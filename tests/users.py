@@ -61,7 +61,7 @@ def give(uid: int, path: Path, text: str | None = None, mode: int | None = None)
 
 def command_of(uid: int, *arguments: str | Path) -> list[str]:
     """The command line with which a user (0: root) runs one of our commands."""
-    command = [sys.executable, "-P", "-m", "shardwatch.supervisor.cli", *map(os.fspath, arguments)]
+    command = [sys.executable, "-P", "-m", "shardwatch.supervisor.cli.main", *map(os.fspath, arguments)]
     return command if uid == 0 else [*_become(uid), *command]
 
 

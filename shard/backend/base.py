@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import IntEnum
 from typing import Protocol
 
-from shardwatch.shard.tree import Node
+from ..tree.nodes import Node
 
 
 class Arrival(IntEnum):

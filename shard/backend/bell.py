@@ -1,6 +1,6 @@
 """An inotify instance of its own that only wakes: directories in which names come and go, and nothing more than that.
 
-What rings is no hint: it never reaches the tree, the index or a filter. Used by `shard.locks` only.
+What rings is no hint: it never reaches the tree, the index or a filter. Used by `shard.version_control.locks` only.
 """
 
 from __future__ import annotations
@@ -9,8 +9,8 @@ import os
 import struct
 from typing import Final
 
-from shardwatch.shard.backend import calls
-from shardwatch.shard.backend.calls import (
+from . import calls
+from .calls import (
     IN_CREATE,
     IN_DELETE,
     IN_IGNORED,

@@ -16,9 +16,10 @@ import time
 from collections import deque
 from typing import Final
 
-from shardwatch.shard.backend import calls
-from shardwatch.shard.backend.base import Arrival, Hints
-from shardwatch.shard.backend.calls import (
+from ..tree.nodes import Node, Waypoint
+from . import calls
+from .base import Arrival, Hints
+from .calls import (
     IN_ATTRIB,
     IN_CLOSE_WRITE,
     IN_CREATE,
@@ -34,10 +35,9 @@ from shardwatch.shard.backend.calls import (
     IN_Q_OVERFLOW,
     IN_UNMOUNT,
 )
-from shardwatch.shard.backend.watches import Watches
-from shardwatch.shard.tree import Node, Waypoint
+from .watches import Watches
 
-#: Never IN_EXCL_UNLINK: what is written by a descriptor whose name was removed may have another name (`shard/unlinked.py`).
+#: Never IN_EXCL_UNLINK: what is written by a descriptor whose name was removed may have another name (`shard/tree/unlinked.py`).
 #: Never IN_OPEN, IN_ACCESS, IN_CLOSE_NOWRITE: reading the tree would then be events.
 _MASK: Final = (
     IN_MODIFY | IN_ATTRIB | IN_CLOSE_WRITE | IN_MOVED_FROM | IN_MOVED_TO | IN_CREATE | IN_DELETE

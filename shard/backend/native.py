@@ -25,8 +25,8 @@ from watchdog.events import (
 )
 from watchdog.observers import Observer
 
-from shardwatch.shard.backend.base import Arrival, Hints
-from shardwatch.shard.tree import Node, Waypoint
+from ..tree.nodes import Node, Waypoint
+from .base import Arrival, Hints
 
 #: watchdog's default asks for opens too, and its own walk then feeds it for ever (DESIGN.md, "The problem").
 _EVENTS: list[type[FileSystemEvent]] = [

@@ -5,8 +5,8 @@ from __future__ import annotations
 import errno
 import os
 
-from shardwatch.shard.backend.base import Hints
-from shardwatch.shard.tree import Node
+from ..tree.nodes import Node
+from .base import Hints
 
 
 class SweepingBackend:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from shardwatch.shard.tree import Node
+from ..tree.nodes import Node
 
 #: log2 of the places in a block.
 _BITS: Final = 6

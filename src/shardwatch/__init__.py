@@ -6,8 +6,11 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from shardwatch.aggregator.client import AsyncBatch, AsyncExtractClient, Batch, Event, ExtractClient, Fresh, RequestError
-    from shardwatch.aggregator.event_queue import EventQueue
+    from shardwatch.aggregator.client.asynchronous import AsyncBatch, AsyncExtractClient
+    from shardwatch.aggregator.client.base import RequestError
+    from shardwatch.aggregator.client.blocking import Batch, ExtractClient
+    from shardwatch.aggregator.protocol.messages import Event, Fresh
+    from shardwatch.aggregator.queue.event_queue import EventQueue
     from shardwatch.shard.contract.errors import (
         InUseError,
         NotRunningError,
@@ -16,34 +19,34 @@ if TYPE_CHECKING:
         ShardwatchError,
         UsageError,
     )
-    from shardwatch.supervisor.api import FileEventProcessor, RealtimeFileWatcher
-    from shardwatch.supervisor.api_calls import FileEventHandler
-    from shardwatch.supervisor.api_types import FileEvent, ProcessingResult, WatcherConfig, WatcherStats
-
-__version__ = "0.1.0"
+    from shardwatch.shard.contract.version import __version__
+    from shardwatch.supervisor.api.calls import FileEventHandler
+    from shardwatch.supervisor.api.types import FileEvent, ProcessingResult, WatcherConfig, WatcherStats
+    from shardwatch.supervisor.api.watcher import FileEventProcessor, RealtimeFileWatcher
 
 _HOME = {
-    "AsyncBatch": "aggregator.client",
-    "AsyncExtractClient": "aggregator.client",
-    "Batch": "aggregator.client",
-    "Event": "aggregator.client",
-    "EventQueue": "aggregator.event_queue",
-    "ExtractClient": "aggregator.client",
-    "FileEvent": "supervisor.api_types",
-    "FileEventHandler": "supervisor.api_calls",
-    "FileEventProcessor": "supervisor.api",
-    "Fresh": "aggregator.client",
+    "AsyncBatch": "aggregator.client.asynchronous",
+    "AsyncExtractClient": "aggregator.client.asynchronous",
+    "Batch": "aggregator.client.blocking",
+    "Event": "aggregator.protocol.messages",
+    "EventQueue": "aggregator.queue.event_queue",
+    "ExtractClient": "aggregator.client.blocking",
+    "FileEvent": "supervisor.api.types",
+    "FileEventHandler": "supervisor.api.calls",
+    "FileEventProcessor": "supervisor.api.watcher",
+    "Fresh": "aggregator.protocol.messages",
     "InUseError": "shard.contract.errors",
     "NotRunningError": "shard.contract.errors",
-    "ProcessingResult": "supervisor.api_types",
-    "RealtimeFileWatcher": "supervisor.api",
-    "RequestError": "aggregator.client",
+    "ProcessingResult": "supervisor.api.types",
+    "RealtimeFileWatcher": "supervisor.api.watcher",
+    "RequestError": "aggregator.client.base",
     "ServiceError": "shard.contract.errors",
     "ServiceTimeoutError": "shard.contract.errors",
     "ShardwatchError": "shard.contract.errors",
     "UsageError": "shard.contract.errors",
-    "WatcherConfig": "supervisor.api_types",
-    "WatcherStats": "supervisor.api_types",
+    "WatcherConfig": "supervisor.api.types",
+    "WatcherStats": "supervisor.api.types",
+    "__version__": "shard.contract.version",
 }
 
 __all__ = [

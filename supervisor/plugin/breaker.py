@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final, Literal
 
-from shardwatch.shard.contract.stand_in import StandIn
+from shardwatch.shard.contract.process.stand_in import StandIn
 
 #: A life that ends sooner after its start, or its baseline, counts, seconds. The same as DELAY_S_MAX: what dies less often than
 #: that is restarted no more often than an open breaker allows.

@@ -15,8 +15,8 @@ from typing import Final
 from supervisor import events
 from supervisor.supervisord import Supervisor
 
-from shardwatch.shard.contract.life import LOCK_FD, Lock, identity
-from shardwatch.shard.contract.state import DATABASES, DIRECTORIES, FILES, SERVICE_LOCK, TAG, StateDirectory
+from shardwatch.shard.contract.process.life import LOCK_FD, Lock, identity
+from shardwatch.shard.contract.state.directory import DATABASES, DIRECTORIES, FILES, SERVICE_LOCK, TAG, StateDirectory
 
 #: contract.errors.ServiceError.exit_code
 EXIT_REPLACED: Final = 6

@@ -23,7 +23,7 @@ from supervisor.process import Subprocess
 from supervisor.states import ProcessStates
 from supervisor.supervisord import Supervisor
 
-from shardwatch.shard.contract.life import SCANNING
+from shardwatch.shard.contract.process.life import SCANNING
 
 #: The same as contract.limits.SILENT_S (a test compares them), kept apart to import little.
 SILENT_S: Final = 5.0

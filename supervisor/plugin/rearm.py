@@ -24,8 +24,9 @@ from supervisor.process import Subprocess
 from supervisor.states import ProcessStates, SupervisorStates
 from supervisor.supervisord import Supervisor
 
-from shardwatch.shard.contract.stand_in import STAND_IN_VARIABLE
-from shardwatch.supervisor.plugin.breaker import Breaker
+from shardwatch.shard.contract.process.stand_in import STAND_IN_VARIABLE
+
+from .breaker import Breaker
 
 #: Deaths that `status` counts are no older than this, seconds.
 WINDOW_S: Final = 60.0

@@ -20,12 +20,12 @@ from supervisor.states import STOPPED_STATES, SupervisorStates, getProcessStateD
 from supervisor.supervisord import Supervisor
 from supervisor.xmlrpc import Faults, RPCError
 
-from shardwatch.supervisor.plugin import bounds, hang_up
-from shardwatch.supervisor.plugin.place import Place
-from shardwatch.supervisor.plugin.pulse import Pulses, row
-from shardwatch.supervisor.plugin.rearm import Rearm
-from shardwatch.supervisor.plugin.wake import StdinGuard, Wake
-from shardwatch.supervisor.plugin.words import quieten
+from . import bounds, hang_up
+from .place import Place
+from .pulse import Pulses, row
+from .rearm import Rearm
+from .wake import StdinGuard, Wake
+from .words import quieten
 
 GROUP: Final = "shards"
 #: Groups stop from the highest number to the lowest: coordinator 900, shards 500, aggregator 100.

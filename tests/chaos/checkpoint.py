@@ -15,10 +15,10 @@ from chaos.consumers import Consumers
 from chaos.index import read_files
 from chaos.processes import marked, watched_twice
 from chaos.tally import Tally
-from shardwatch.aggregator.client import ExtractClient
+from shardwatch.aggregator.client.blocking import ExtractClient
 from shardwatch.shard.contract.errors import ShardwatchError
-from shardwatch.shard.contract.layout import Layout
-from shardwatch.shard.contract.settings import Settings
+from shardwatch.shard.contract.state.layout import Layout
+from shardwatch.shard.contract.state.settings import Settings
 
 log = logging.getLogger("chaos.checkpoint")
 

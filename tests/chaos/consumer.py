@@ -15,7 +15,8 @@ import time
 from collections import Counter
 from pathlib import Path
 
-from shardwatch.aggregator.client import Batch, Event, ExtractClient
+from shardwatch.aggregator.client.blocking import Batch, ExtractClient
+from shardwatch.aggregator.protocol.messages import Event
 from shardwatch.shard.contract.errors import ShardwatchError
 
 _SCHEMA = """

@@ -12,8 +12,8 @@ from pathlib import Path
 from chaos.neglect import Neglect
 from chaos.tally import Tally
 from shardwatch.shard.contract.errors import InUseError, ShardwatchError
-from shardwatch.shard.contract.settings import Settings
-from shardwatch.supervisor import service
+from shardwatch.shard.contract.state.settings import Settings
+from shardwatch.supervisor.service import service
 
 log = logging.getLogger("chaos.keeper")
 

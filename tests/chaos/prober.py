@@ -11,9 +11,9 @@ from pathlib import Path
 
 from chaos.index import read_files
 from chaos.tally import Tally
-from shardwatch.aggregator.client import ExtractClient
+from shardwatch.aggregator.client.blocking import ExtractClient
 from shardwatch.shard.contract.errors import ShardwatchError
-from shardwatch.shard.contract.layout import Layout
+from shardwatch.shard.contract.state.layout import Layout
 
 log = logging.getLogger("chaos.prober")
 

@@ -30,7 +30,7 @@ from chaos.tree import Tree
 from chaos.weight import Scale
 from chaos.writers import KINDS, Gate, Writer, storm
 from shardwatch.shard.contract.errors import ShardwatchError
-from shardwatch.shard.contract.state import held
+from shardwatch.shard.contract.state.directory import held
 
 log = logging.getLogger("chaos.run")
 

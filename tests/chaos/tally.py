@@ -7,10 +7,10 @@ import threading
 from collections import Counter
 from pathlib import Path
 
-from shardwatch.aggregator.client import ExtractClient
+from shardwatch.aggregator.client.blocking import ExtractClient
 from shardwatch.shard.contract.errors import ShardwatchError
-from shardwatch.shard.contract.layout import Layout
-from shardwatch.supervisor import service
+from shardwatch.shard.contract.state.layout import Layout
+from shardwatch.supervisor.service import service
 
 #: Counters of a shard that start at 0 with its process.
 _OF_SHARD = ("overflows", "rescans", "hints", "looks")

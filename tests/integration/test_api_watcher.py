@@ -20,7 +20,7 @@ from waiting import eventually
 
 from shardwatch import FileEvent, RealtimeFileWatcher, WatcherConfig
 from shardwatch.shard.contract.errors import InUseError
-from shardwatch.supervisor import api_engine
+from shardwatch.supervisor.api import engine as api_engine
 
 
 def quick(**options: object) -> WatcherConfig:

@@ -23,12 +23,12 @@ from cli_process import environment
 from running import Consumer, Running, consuming, running, settings_for
 from waiting import eventually
 
-from shardwatch.shard.contract.life import SERVICE_VARIABLE
 from shardwatch.shard.contract.limits import FRAME_BYTES_MAX, WIRE_VERSION
-from shardwatch.shard.contract.planfile import Anchor, Plan, write_plan
-from shardwatch.shard.contract.settings import write_settings
-from shardwatch.shard.contract.wire import Baseline, Beat, Frame, Listing, Reply, decode_up, encode
-from shardwatch.supervisor import service as services
+from shardwatch.shard.contract.process.life import SERVICE_VARIABLE
+from shardwatch.shard.contract.state.planfile import Anchor, Plan, write_plan
+from shardwatch.shard.contract.state.settings import write_settings
+from shardwatch.shard.contract.wire.frames import Baseline, Beat, Frame, Listing, Reply, decode_up, encode
+from shardwatch.supervisor.service import service as services
 
 #: How much more memory a process may hold after a flood than before it.
 RSS_RATIO_MAX = 2.0

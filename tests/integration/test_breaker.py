@@ -18,11 +18,11 @@ from running import Consumer, Running, consuming, running, settings_for
 from session import deliver
 from waiting import eventually
 
-from shardwatch.shard.contract.layout import Layout
-from shardwatch.shard.contract.planfile import Owners, read_plan
-from shardwatch.supervisor import checkup, service
-from shardwatch.supervisor.commands.status import found_of, text_of
+from shardwatch.shard.contract.state.layout import Layout
+from shardwatch.shard.contract.state.planfile import Owners, read_plan
+from shardwatch.supervisor.cli.commands.status import found_of, text_of
 from shardwatch.supervisor.plugin.breaker import SHORT_LIVES_MAX
+from shardwatch.supervisor.service import checkup, service
 
 #: The shard that crashes, and the one beside it.
 VICTIM, OTHER = "s0", "s1"

@@ -169,6 +169,6 @@ def test_messages_survive_paths_that_are_not_utf8(tmp_path: Path, state_dir: Pat
 
 def test_a_closed_standard_error_does_no_harm(tmp_path: Path) -> None:
     """An error that nobody can read is still an exit code."""
-    command = [sys.executable, "-P", "-m", "shardwatch.supervisor.cli", "watch", str(tmp_path / "nowhere")]
+    command = [sys.executable, "-P", "-m", "shardwatch.supervisor.cli.main", "watch", str(tmp_path / "nowhere")]
     shell = ["sh", "-c", 'exec "$@" >&- 2>&-', "sh", *command]
     assert subprocess.run(shell, env=environment(), timeout=30, check=False).returncode in (0, 2)

@@ -44,7 +44,7 @@ def service(module_dir: Path) -> Iterator[Running]:
 
 def shell(script: str, *arguments: str | bytes, **environ: str) -> subprocess.CompletedProcess[bytes]:
     """`$@` of the script is the command line."""
-    command = [sys.executable, "-P", "-m", "shardwatch.supervisor.cli", *arguments]
+    command = [sys.executable, "-P", "-m", "shardwatch.supervisor.cli.main", *arguments]
     return subprocess.run(
         ["/bin/sh", "-c", script, "sh", *command], capture_output=True, timeout=60, check=False, env=environment(**environ)
     )

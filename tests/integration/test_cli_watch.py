@@ -334,7 +334,7 @@ def test_people_get_a_banner_and_plain_lines(tree: Path, temporary: Path) -> Non
 def test_a_terminal_gets_colour_and_ctrl_c(tree: Path, temporary: Path) -> None:
     """On a terminal: the bar while scanning, coloured lines, and Ctrl-C typed there ends all of it with 0."""
     master, slave = pty.openpty()
-    command = [sys.executable, "-P", "-m", "shardwatch.supervisor.cli", "watch", str(tree)]
+    command = [sys.executable, "-P", "-m", "shardwatch.supervisor.cli.main", "watch", str(tree)]
     environ = environment(TERM="xterm")
     # setsid(1) makes the terminal the controlling one: only then does a typed Ctrl-C become a signal.
     process = subprocess.Popen(["setsid", "-c", "-w", *command], stdin=slave, stdout=slave, stderr=slave, env=environ)

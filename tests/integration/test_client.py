@@ -16,8 +16,10 @@ import pytest
 from service_fake import FakeService
 from waiting import eventually
 
-from shardwatch.aggregator.client import AsyncExtractClient, ExtractClient, RequestError
-from shardwatch.aggregator.protocol import line
+from shardwatch.aggregator.client.asynchronous import AsyncExtractClient
+from shardwatch.aggregator.client.base import RequestError
+from shardwatch.aggregator.client.blocking import ExtractClient
+from shardwatch.aggregator.protocol.messages import line
 from shardwatch.shard.contract.errors import NotRunningError, ServiceTimeoutError
 
 ROOT = Path(__file__).parents[2]

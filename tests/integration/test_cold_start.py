@@ -9,8 +9,8 @@ import pytest
 from disks import cold_disk
 from running import running, settings_for, walk
 
-from shardwatch.aggregator.client import ExtractClient
-from shardwatch.supervisor.read_ahead import blocks_read, read_ahead
+from shardwatch.aggregator.client.blocking import ExtractClient
+from shardwatch.supervisor.planning.read_ahead import blocks_read, read_ahead
 
 pytestmark = [pytest.mark.root, pytest.mark.needs("mkfs.ext4")]
 

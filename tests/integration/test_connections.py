@@ -18,12 +18,12 @@ from cli_process import environment
 from running import settings_for
 from waiting import eventually
 
-from shardwatch.aggregator import zmtp
-from shardwatch.aggregator.client import ExtractClient
-from shardwatch.shard.contract.layout import Layout
+from shardwatch.aggregator.client.blocking import ExtractClient
+from shardwatch.aggregator.transport import zmtp
 from shardwatch.shard.contract.limits import FRAME_BYTES_MAX
-from shardwatch.shard.contract.settings import write_settings
-from shardwatch.supervisor import service as services
+from shardwatch.shard.contract.state.layout import Layout
+from shardwatch.shard.contract.state.settings import write_settings
+from shardwatch.supervisor.service import service as services
 
 #: Descriptors of the aggregator, soft and hard, as `ulimit -n` sets them; and workers.
 DESCRIPTORS = 200

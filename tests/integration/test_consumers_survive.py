@@ -83,7 +83,7 @@ def test_a_sync_and_a_hold_outlive_the_service(state_dir: Path, tmp_path: Path, 
     """Killed and restarted while they wait: the sync says so and is answered by the new service, the hold is taken again."""
     root = tmp_path / "root"
     root.mkdir()
-    cli = [sys.executable, "-P", "-m", "shardwatch.supervisor.cli"]
+    cli = [sys.executable, "-P", "-m", "shardwatch.supervisor.cli.main"]
     where = ["--state-dir", str(state_dir)]
     settings = settings_for(root, shards=1)
     service = Running(state_dir, settings)
@@ -120,7 +120,7 @@ def test_whoever_waits_for_batches_survives_the_service(
     outputs.mkdir()
     shutil.copy(ROOT / "docs/examples/worker.mjs", outputs)
     (outputs / "node_modules").symlink_to(node_zeromq)
-    python, cli = [sys.executable, "-P"], [sys.executable, "-P", "-m", "shardwatch.supervisor.cli"]
+    python, cli = [sys.executable, "-P"], [sys.executable, "-P", "-m", "shardwatch.supervisor.cli.main"]
     socket = str(state_dir / "run/extract.sock")
     commands = {
         "facts": [*python, "-c", _readme()],

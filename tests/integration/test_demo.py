@@ -38,7 +38,7 @@ def test_it_shows_batches_and_ends_by_itself(home: Path) -> None:
     # Written anew from the sources, the tree must be what the run left.
     left = _digest(home / "tree")
     (home / "tree.json").unlink()
-    code = "import sys; from pathlib import Path; from shardwatch.supervisor.demo_tree import make_tree as m"
+    code = "import sys; from pathlib import Path; from shardwatch.supervisor.demo.tree import make_tree as m"
     subprocess.run([sys.executable, "-P", "-c", f"{code}; m(Path(sys.argv[1]))", home / "tree"], check=True)
     assert _digest(home / "tree") == left
 

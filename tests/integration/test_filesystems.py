@@ -16,10 +16,10 @@ from engine import Engine
 from filesystems import KINDS, Made, filesystem, in_this_kernel
 from waiting import eventually
 
-from shardwatch.shard.contract.identity import INVENTS_INODES
-from shardwatch.shard.contract.mounts import read_mounts
-from shardwatch.shard.filesystems import birth_ns, filesystem_type
-from shardwatch.supervisor.limits import is_remote
+from shardwatch.shard.contract.files.identity import INVENTS_INODES
+from shardwatch.shard.contract.kernel.mounts import read_mounts
+from shardwatch.shard.disk.filesystems import birth_ns, filesystem_type
+from shardwatch.supervisor.planning.limits import is_remote
 
 pytestmark = [pytest.mark.root, pytest.mark.xdist_group("filesystems")]
 

@@ -8,8 +8,8 @@ from typing import Any
 
 from running import running, settings_for
 
-from shardwatch.aggregator.client import ExtractClient
-from shardwatch.shard.contract.settings import Settings
+from shardwatch.aggregator.client.blocking import ExtractClient
+from shardwatch.shard.contract.state.settings import Settings
 
 
 class Mirror:

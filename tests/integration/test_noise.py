@@ -13,8 +13,8 @@ from typing import NamedTuple
 
 import pytest
 
-from shardwatch.shard.contract.filter import Filter
-from shardwatch.supervisor import profile
+from shardwatch.shard.contract.filter.filter import Filter
+from shardwatch.supervisor.config import profile
 
 CORPUS = Path(__file__).parents[1] / "corpus/noise.jsonl"
 NOISE_FILTERED_MIN = 0.95

@@ -14,7 +14,7 @@ import pytest
 from waiting import eventually
 
 from shardwatch import EventQueue, FileEvent
-from shardwatch.aggregator import queue_store
+from shardwatch.aggregator.queue import store as queue_store
 
 _PUT = """
 import asyncio, sys

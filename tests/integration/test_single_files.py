@@ -11,7 +11,7 @@ from cli_process import Command, run
 from running import Consumer, Running, consuming, settings_for
 from waiting import eventually
 
-from shardwatch.shard.contract.settings import Settings
+from shardwatch.shard.contract.state.settings import Settings
 
 
 def replace(path: Path, text: str) -> None:

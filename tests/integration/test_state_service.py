@@ -19,12 +19,12 @@ from session import deliver
 from waiting import eventually
 
 from shardwatch.shard.contract.errors import InUseError, UsageError
-from shardwatch.shard.contract.layout import Layout
-from shardwatch.shard.contract.life import holder_of, started
-from shardwatch.shard.contract.settings import Settings
-from shardwatch.shard.contract.state import StateDirectory
-from shardwatch.supervisor import service
-from shardwatch.supervisor.holder import proved_holder
+from shardwatch.shard.contract.process.life import holder_of, started
+from shardwatch.shard.contract.state.directory import StateDirectory
+from shardwatch.shard.contract.state.layout import Layout
+from shardwatch.shard.contract.state.settings import Settings
+from shardwatch.supervisor.service import service
+from shardwatch.supervisor.service.holder import proved_holder
 
 #: A daemon as there are many: it holds a lock on its pid file for its whole life.
 _DAEMON = """
@@ -151,7 +151,7 @@ def test_one_of_two_who_start_at_once_wins(state_dir: Path, tmp_path: Path) -> N
         for k in range(n + 1):
             (root / f"{k}.json").write_text("{}")
     home = state_dir / "s"
-    argv = [sys.executable, "-P", "-m", "shardwatch.supervisor.cli", "up", "--detach", "--state-dir", str(home)]
+    argv = [sys.executable, "-P", "-m", "shardwatch.supervisor.cli.main", "up", "--detach", "--state-dir", str(home)]
     try:
         started_ = [subprocess.Popen([*argv, str(root)], stderr=subprocess.PIPE, text=True) for root in roots]
         said = [process.communicate(timeout=120)[1] for process in started_]
@@ -169,7 +169,7 @@ def test_one_of_two_who_start_at_once_wins(state_dir: Path, tmp_path: Path) -> N
 def test_nobody_reads_what_up_says(state_dir: Path, tree: Path) -> None:
     """That is no failure: the service runs, and the exit code says so."""
     home = state_dir / "s"
-    argv = [sys.executable, "-P", "-m", "shardwatch.supervisor.cli", "up", "--detach", "--state-dir", str(home), str(tree)]
+    argv = [sys.executable, "-P", "-m", "shardwatch.supervisor.cli.main", "up", "--detach", "--state-dir", str(home), str(tree)]
     with Path("/dev/full").open("w") as full:
         done = subprocess.run(argv, stderr=full, timeout=120, check=False)
     try:

@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 from state_life import Lives
 
-from shardwatch.shard.contract.state import FILES, TAG
+from shardwatch.shard.contract.state.directory import FILES, TAG
 
 pytestmark = pytest.mark.xdist_group("state_table")
 

@@ -22,17 +22,17 @@ from supervisor.supervisord import Supervisor
 from waiting import eventually
 
 from shardwatch.shard.contract.errors import InUseError, ServiceError
-from shardwatch.shard.contract.layout import Layout
 from shardwatch.shard.contract.limits import SHARD_ID_PATTERN
-from shardwatch.shard.contract.planfile import Anchor, Plan, read_plan, write_plan
-from shardwatch.shard.contract.settings import Settings
-from shardwatch.supervisor import service
-from shardwatch.supervisor.control import supervisord
+from shardwatch.shard.contract.state.layout import Layout
+from shardwatch.shard.contract.state.planfile import Anchor, Plan, read_plan, write_plan
+from shardwatch.shard.contract.state.settings import Settings
 from shardwatch.supervisor.plugin.breaker import DELAY_S_MAX, SHORT_LIVES_MAX
 from shardwatch.supervisor.plugin.rearm import Rearm
 from shardwatch.supervisor.plugin.rpc import ID
 from shardwatch.supervisor.plugin.wake import Wake
 from shardwatch.supervisor.run import _path_to_python
+from shardwatch.supervisor.service import service
+from shardwatch.supervisor.service.control import supervisord
 
 #: Hang guard of every wait, seconds.
 GUARD_S = 30.0
@@ -337,8 +337,8 @@ def test_follows_its_parent_and_removes_the_directory(ground: Ground) -> None:
     code = (
         "import sys, time\n"
         "from pathlib import Path\n"
-        "from shardwatch.shard.contract.layout import Layout\n"
-        "from shardwatch.supervisor import service\n"
+        "from shardwatch.shard.contract.state.layout import Layout\n"
+        "from shardwatch.supervisor.service import service\n"
         "process = service.start(Layout(sys.argv[1]), follow=True, ephemeral=True)\n"
         "print(process.pid, flush=True)\n"
         "time.sleep(1000)\n"

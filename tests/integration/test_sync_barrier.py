@@ -16,7 +16,7 @@ import pytest
 from running import Running, running, settings_for
 from session import deliver
 
-from shardwatch.aggregator.client import ExtractClient
+from shardwatch.aggregator.client.blocking import ExtractClient
 
 TIMES = 1_000
 

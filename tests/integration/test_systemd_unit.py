@@ -16,7 +16,7 @@ from session import deliver
 from waiting import eventually
 
 from shardwatch.shard.contract.errors import InUseError, UsageError
-from shardwatch.supervisor import service
+from shardwatch.supervisor.service import service
 
 ROOT = Path(__file__).parents[2]
 

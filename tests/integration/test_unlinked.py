@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 from engine import Engine
 
-from shardwatch.shard.contract.wire import FILE
-from shardwatch.shard.renames import NAMES_MAX as renames_max
-from shardwatch.shard.renames import Renames
-from shardwatch.shard.tree import Top
-from shardwatch.shard.unlinked import NAMES_MAX as unlinked_max
-from shardwatch.shard.unlinked import Unlinked
+from shardwatch.shard.contract.wire.frames import FILE
+from shardwatch.shard.tree.nodes import Top
+from shardwatch.shard.tree.renames import NAMES_MAX as renames_max
+from shardwatch.shard.tree.renames import Renames
+from shardwatch.shard.tree.unlinked import NAMES_MAX as unlinked_max
+from shardwatch.shard.tree.unlinked import Unlinked
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from running import consuming, running, settings_for
 from waiting import eventually
 
 from shardwatch.shard.contract.limits import VERIFY_NAMES_MAX
-from shardwatch.shard.verify import Verifier
+from shardwatch.shard.territory.verify import Verifier
 
 
 @pytest.fixture

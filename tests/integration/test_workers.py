@@ -12,7 +12,7 @@ import pytest
 from running import consuming, running, settings_for, walk
 from waiting import eventually
 
-from shardwatch.aggregator.client import ExtractClient
+from shardwatch.aggregator.client.blocking import ExtractClient
 
 #: A worker that pulls one batch, says which paths it holds, and never acks.
 HOLDER = """

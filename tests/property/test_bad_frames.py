@@ -8,12 +8,12 @@ import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shardwatch.aggregator import protocol
-from shardwatch.aggregator.calls import Call
-from shardwatch.aggregator.protocol import RefusedError
+from shardwatch.aggregator.protocol import messages as protocol
+from shardwatch.aggregator.protocol.messages import RefusedError
+from shardwatch.aggregator.server.calls import Call
 from shardwatch.shard.contract.errors import WireError
 from shardwatch.shard.contract.limits import WIRE_VERSION
-from shardwatch.shard.contract.wire import Baseline, Beat, Frame, Listing, Looks, Reply, decode_down, decode_up, encode
+from shardwatch.shard.contract.wire.frames import Baseline, Beat, Frame, Listing, Looks, Reply, decode_down, decode_up, encode
 
 FRAME = Frame(
     WIRE_VERSION, "s0", 3, 1, 7,

@@ -13,8 +13,8 @@ from pathspec import GitIgnoreSpec
 from pathspec.patterns.gitignore.spec import GitIgnoreSpecPattern
 
 from shardwatch.shard.contract.errors import UsageError
-from shardwatch.shard.contract.filter import Filter
-from shardwatch.supervisor import profile
+from shardwatch.shard.contract.filter.filter import Filter
+from shardwatch.supervisor.config import profile
 
 NAMES = ["a", "b", "ab", "a.json", "b.ast.json", "ast", "x.swp", "build", ".git", "node_modules", "target", "debug"]
 NAMES += ["package.json", "#x#", ".#x.json", "x~", "4913", "é", "a\nb", "\udcff", "-", "%", '"', " ", "*"]

@@ -6,9 +6,9 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shardwatch.aggregator.holders import holds
-from shardwatch.aggregator.merge import GONE, Known, Ticks, merge
-from shardwatch.shard.contract.wire import DIRECTORY, FILE, LINK, Entry
+from shardwatch.aggregator.index.holders import holds
+from shardwatch.aggregator.index.merge import GONE, Known, Ticks, merge
+from shardwatch.shard.contract.wire.frames import DIRECTORY, FILE, LINK, Entry
 
 NAMES = (b"a", b"b", b"c", b"d")
 #: What may be at a name: nothing, or (kind, version, racy).

@@ -1,4 +1,4 @@
-"""The two short cuts of `aggregator.plain` against the general way: the same records leave the same rows, ticks and counts."""
+"""The two short cuts of `index.plain` against the general way: the same records leave the same rows, ticks and counts."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from unittest.mock import patch
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from shardwatch.aggregator import plain
-from shardwatch.aggregator.index import Index
-from shardwatch.shard.contract.wire import DIRECTORY, FILE, LINK, Entry, Listing, Looks
+from shardwatch.aggregator.index import plain
+from shardwatch.aggregator.index.index import Index
+from shardwatch.shard.contract.wire.frames import DIRECTORY, FILE, LINK, Entry, Listing, Looks
 
 NAMES = [b"a.json", b"b.json", b"dir"]
 DIRECTORIES = [b"/r", b"/r", b"/r/dir"]

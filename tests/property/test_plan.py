@@ -7,9 +7,9 @@ import random
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shardwatch.shard.contract.planfile import Owners, Plan
-from shardwatch.supervisor.plan import Budget, PlanResult, make_plan
-from shardwatch.supervisor.survey import DIRECTORY_WEIGHT
+from shardwatch.shard.contract.state.planfile import Owners, Plan
+from shardwatch.supervisor.planning.plan import Budget, PlanResult, make_plan
+from shardwatch.supervisor.planning.survey import DIRECTORY_WEIGHT
 
 READS_MAX = 600
 

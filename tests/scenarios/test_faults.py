@@ -19,8 +19,8 @@ from scene import Scene, playing, write
 from session import deliver
 from waiting import eventually
 
-from shardwatch.shard.contract.planfile import read_plan, write_plan
-from shardwatch.supervisor.control import supervisord
+from shardwatch.shard.contract.state.planfile import read_plan, write_plan
+from shardwatch.supervisor.service.control import supervisord
 
 pytestmark = pytest.mark.xdist_group("scenarios_faults")
 

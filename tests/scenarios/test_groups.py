@@ -10,8 +10,8 @@ import pytest
 from running import running, settings_for
 from scene import Scene, write
 
-from shardwatch.aggregator.client import Batch, ExtractClient
-from shardwatch.aggregator.index import Index
+from shardwatch.aggregator.client.blocking import Batch, ExtractClient
+from shardwatch.aggregator.index.index import Index
 
 pytestmark = pytest.mark.xdist_group("scenarios_groups")
 

@@ -18,7 +18,7 @@ from scene import Scene, playing, write
 from session import deliver
 from waiting import eventually
 
-from shardwatch.aggregator.client import Batch, ExtractClient
+from shardwatch.aggregator.client.blocking import Batch, ExtractClient
 
 pytestmark = pytest.mark.xdist_group("scenarios_holds")
 

@@ -15,8 +15,8 @@ from running import running
 from scene import Mount, Scene, playing, write
 from waiting import eventually
 
-from shardwatch.aggregator.client import RequestError
-from shardwatch.shard.contract.planfile import read_plan
+from shardwatch.aggregator.client.base import RequestError
+from shardwatch.shard.contract.state.planfile import read_plan
 
 pytestmark = [pytest.mark.root, pytest.mark.xdist_group("scenarios_mounts")]
 

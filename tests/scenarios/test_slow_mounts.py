@@ -20,8 +20,9 @@ from running import consuming, running, settings_for
 from scene import Scene, playing, write
 from waiting import eventually
 
-from shardwatch.aggregator.client import ExtractClient, RequestError
-from shardwatch.shard.contract.planfile import read_plan
+from shardwatch.aggregator.client.base import RequestError
+from shardwatch.aggregator.client.blocking import ExtractClient
+from shardwatch.shard.contract.state.planfile import read_plan
 
 pytestmark = [pytest.mark.root, pytest.mark.needs("bindfs"), pytest.mark.xdist_group("scenarios_mounts")]
 

@@ -8,18 +8,28 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 from unmeasured import unmeasured
 
 ROOT = Path(__file__).parents[2]
 FOLDERS = ("shard", "aggregator", "supervisor")
 
 
+#: What may lie at the top of a house beside its rooms: the programs that a service consists of.
+PROGRAMS = {
+    "shard": {"main.py"},
+    "aggregator": {"main.py"},
+    "supervisor": {"run.py", "coordinator.py"},
+}
+
+
 def _imports(path: Path) -> set[str]:
+    """What is imported from another house, or from PyPI: by absolute names."""
     found: set[str] = set()
     for node in ast.walk(ast.parse(path.read_bytes())):
         if isinstance(node, ast.Import):
             found.update(alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom) and node.module:
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
             found.add(node.module)
             found.update(f"{node.module}.{alias.name}" for alias in node.names)
     return found
@@ -29,9 +39,29 @@ def _modules(folder: str) -> list[Path]:
     return sorted((ROOT / folder).rglob("*.py"))
 
 
+def _rooms(folder: str) -> list[Path]:
+    """Every folder of a house that holds modules, the house itself left out."""
+    return sorted({path.parent for path in _modules(folder)} - {ROOT / folder})
+
+
 def test_no_folder_is_a_regular_package() -> None:
     """`supervisor/__init__.py` would hide PyPI's supervisor from whoever stands in the repository's root."""
     assert [str(p) for f in FOLDERS for p in (ROOT / f).glob("__init__.py")] == []
+
+
+def test_a_house_is_made_of_rooms() -> None:
+    """At its top there are the programs of a service, whose names are in the configuration of running ones, and no other file."""
+    assert {f: {p.name for p in (ROOT / f).glob("*") if p.is_file()} for f in FOLDERS} == PROGRAMS
+
+
+@pytest.mark.parametrize("room", [room for f in FOLDERS for room in _rooms(f)], ids=lambda room: str(room.relative_to(ROOT)))
+def test_a_room_says_what_is_in_it(room: Path) -> None:
+    """Its docstring has an item for each file and room in it, and no other; it does nothing else, so that it costs little."""
+    tree = ast.parse((room / "__init__.py").read_bytes())
+    said = ast.get_docstring(tree) or ""
+    there = {path.stem for path in room.glob("*.py")} - {"__init__"} | {path.parent.name for path in room.glob("*/__init__.py")}
+    assert sorted(re.findall(r"^- `(\w+)`: ", said, re.MULTILINE)) == sorted(there)
+    assert len(tree.body) == 1
 
 
 def test_of_shard_the_aggregator_knows_the_contract_only() -> None:
@@ -45,15 +75,22 @@ def test_of_shard_the_aggregator_knows_the_contract_only() -> None:
     assert broken == []
 
 
-def test_the_contract_needs_nothing_of_ours() -> None:
-    """shard.contract is below everything."""
+def test_imports_are_absolute_across_houses_only() -> None:
+    """Every line that crosses a border shows it, and no other line does. The face is imported by nobody of ours."""
     broken = [
         (str(path.relative_to(ROOT)), name)
-        for path in _modules("shard/contract")
+        for house in FOLDERS
+        for path in _modules(house)
         for name in _imports(path)
-        if name.startswith("shardwatch.") and not name.startswith("shardwatch.shard.contract")
+        if name == "shardwatch" or name == f"shardwatch.{house}" or name.startswith(f"shardwatch.{house}.")
     ]
     assert broken == []
+
+
+def test_unit_tests_lie_where_what_they_test_lies() -> None:
+    """Every folder below tests/unit is one of the product's."""
+    folders = {path.parent.relative_to(ROOT / "tests/unit") for path in (ROOT / "tests/unit").rglob("test_*.py")}
+    assert [str(folder) for folder in folders if not (ROOT / folder).is_dir()] == []
 
 
 def test_a_shard_loads_nothing_heavy() -> None:
@@ -61,12 +98,13 @@ def test_a_shard_loads_nothing_heavy() -> None:
     code = "import sys, shardwatch.shard.main; print(*sys.modules, sep='\\n')"
     child = unmeasured(code)
     loaded = set(child.stdout.split())
-    assert loaded & {"sqlite3", "pydantic", "rich", "watchdog", "asyncio", "shardwatch.aggregator.client"} == set()
+    assert loaded & {"sqlite3", "pydantic", "rich", "watchdog", "asyncio", "shardwatch.aggregator"} == set()
 
 
 def test_every_module_can_be_imported_by_itself() -> None:
     """In either order; and so coverage hears of modules that no test uses."""
-    names = [str(p.relative_to(ROOT).with_suffix("")).replace("/", ".") for f in FOLDERS for p in _modules(f)]
+    paths = [path.relative_to(ROOT) for folder in FOLDERS for path in _modules(folder)]
+    names = [str(path.parent if path.name == "__init__.py" else path.with_suffix("")).replace("/", ".") for path in paths]
     code = "import sys, importlib\nfor name in sys.argv[1:]: importlib.import_module(f'shardwatch.{name}')"
     for order in (names, names[::-1]):
         child = subprocess.run([sys.executable, "-P", "-c", code, *order], capture_output=True, text=True, check=False)
@@ -80,9 +118,3 @@ def test_every_path_that_the_architecture_names_exists() -> None:
     named -= {f"{folder}/__init__.py" for folder in FOLDERS}  # named because they must not be there
     assert named
     assert sorted(name for name in named if not (ROOT / name).exists()) == []
-
-
-def test_modules_stay_small() -> None:
-    """One noun a file, none over 500 lines (the house style)."""
-    lines = {str(p.relative_to(ROOT)): len(p.read_text().splitlines()) for f in FOLDERS for p in _modules(f)}
-    assert {name: count for name, count in lines.items() if count > 500} == {}

@@ -13,10 +13,10 @@ import pytest
 import shardwatch
 from shardwatch.shard.contract import errors
 from shardwatch.shard.contract.errors import ShardwatchError
-from shardwatch.shard.contract.layout import Layout
 from shardwatch.shard.contract.limits import IPC_PATH_BYTES_MAX
-from shardwatch.supervisor import profile
-from shardwatch.supervisor.state_dir import TEMPORARY_SUFFIX_BYTES
+from shardwatch.shard.contract.state.layout import Layout
+from shardwatch.supervisor.config import profile
+from shardwatch.supervisor.service.state_dir import TEMPORARY_SUFFIX_BYTES
 
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = sorted(p for p in [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")] if "draft" not in p.name)

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-FILES = sorted([*ROOT.glob("tests/**/*.py"), *ROOT.glob("perf/*.py"), *ROOT.glob("supervisor/demo*.py")])
+FILES = sorted([*ROOT.glob("tests/**/*.py"), *ROOT.glob("perf/*.py"), *ROOT.glob("supervisor/demo/*.py")])
 #: The modules that do for all others what the rules forbid.
 OURS = {"tests/guard.py", "tests/session.py"}
 _TEMPORARY = ("/tmp", "/var/tmp", "/dev/shm", "/run")
@@ -28,7 +28,7 @@ _REACHING = {
     "git": {
         "tests/repository.py",
         "tests/integration/test_packaging.py",  # only `ls-files`
-        "tests/unit/test_filter.py",  # only `init` and `check-ignore`, in a folder of its own
+        "tests/unit/shard/contract/filter/test_filter.py",  # only `init` and `check-ignore`, in a folder of its own
         "perf/machine.py",  # only `status` and `rev-parse`
         "tests/corpus/record.py",  # in a folder and a home of its own
     },

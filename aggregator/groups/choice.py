@@ -1,0 +1,165 @@
+"""Which rows make the next batch of a group, and what they are told as. Nothing is changed: a peek ends here.
+
+Pure; used by `group` only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+from zlib import crc32
+
+from msgspec import UNSET
+
+from shardwatch.shard.contract.files.identity import moved
+
+from ..protocol.messages import Event, Fresh, path_fields
+from .lease import Index, Lane, Part, RowTuple, Unit
+
+#: What a rename keeps of a file: dev, ino, size, mtime_ns.
+Identity = tuple[int, int, int, int]
+#: Rows looked at by one pull. Only a backlog of skipped or held rows reaches it; the pull then goes on at the next turn.
+LOOKED_MAX: Final = 20_000
+
+
+class Choice:
+    """Rows chosen for a batch.
+
+    Args:
+        bit: of the group, in the `held` of rows.
+        begun: last tick given when the group began: the `held` of a row with a tick up to it does not speak of this group.
+    """
+
+    __slots__ = ("begun", "bit", "chunks", "events", "gone", "held", "late", "looked", "more", "parts", "scans", "unit", "whole")
+
+    def __init__(self, bit: int, begun: int) -> None:
+        self.bit = bit
+        self.begun = begun
+        self.events: list[Event | Fresh] = []
+        self.parts: list[Part] = []
+        #: Where each lane's scan has come to, and the lanes with nothing behind it.
+        self.scans: dict[int, int] = {}
+        self.whole: list[int] = []
+        self.looked = 0
+        #: How many late ticks were considered, by lane.
+        self.late: dict[int, int] = {}
+        #: Rows that can't go now because their path is on lease: (lane, key, tick).
+        self.held: list[tuple[int, bytes, int]] = []
+        #: The unit that is handed out again.
+        self.unit: Unit | None = None
+        self.more = False
+        #: Rows that were added; and whether a file is among them that is gone.
+        self.chunks: list[Sequence[RowTuple]] = []
+        self.gone = False
+
+    def fill(self, index: Index, number: int, lane: Lane, limit: int) -> bool:
+        """Adds a lane's rows; True if that are all. At most `limit` events in all."""
+        part = Part(number, lane.handed, [], [])
+        self.parts.append(part)
+        self.scans[number] = lane.scan
+        if lane.late:
+            late = [lane.late[i] for i in range(min(len(lane.late), limit - len(self.events)))]
+            self.late[number] = len(late)
+            self.add(index.rows_at(number, sorted(late)), number, 0, lane, part)
+            if len(late) < len(lane.late):
+                return False
+        while len(self.events) < limit and self.looked < LOOKED_MAX:
+            want = limit - len(self.events)
+            rows = index.pending(number, self.scans[number], want + 1)
+            whole = len(rows) <= want
+            if not whole:
+                rows = rows[: cut(rows, want, limit // 2 - len(self.events))]
+            if rows:
+                self.scans[number] = rows[-1][0]
+                self.looked += len(rows)
+                self.add(rows, number, lane.handed, lane, part)
+            if whole:
+                self.whole.append(number)
+                return True
+            if len(rows) < want and self.events:
+                break
+        return False
+
+    def add(self, rows: Sequence[RowTuple], number: int, handed: int, lane: Lane, part: Part) -> None:
+        """Makes events of rows. The hot loop: nothing is made for a row but its event.
+
+        A row is `created` unless the group holds its path, or was handed that very stamp before (it is not later than
+        `handed`). A gone row is skipped unless the group holds its path.
+        """
+        self.chunks.append(rows)
+        events, ticks, keys, bit, begun = self.events, part.ticks, part.keys, self.bit, self.begun
+        assert keys is not None
+        leased, fenced = lane.leased, lane.fenced
+        blocked = bool(leased or fenced)
+        after, upto = lane.skipped
+        for tick, _, held, kind, directory, path, size, mtime_ns, at_ns, _, _, _, _ in rows:
+            known = tick > begun and held >> bit & 1
+            if not kind and not known:
+                continue
+            key = path + b"/" if directory else path
+            if blocked and (key in leased or (fenced and crc32(key) in fenced)):
+                self.held.append((number, key, tick))
+                continue
+            try:
+                text, exact = path.decode(), UNSET
+            except UnicodeDecodeError:
+                text, exact = path_fields(path)  # type: ignore[assignment]
+            if not kind:
+                self.gone = True
+                event = Event("deleted", text, directory, None, None, tick, at_ns / 1e9, exact)
+            else:
+                what = "modified" if known or (tick <= handed and not after < tick <= upto) else "created"
+                event = Event(what, text, directory, size, mtime_ns, tick, at_ns / 1e9, exact)
+            events.append(event)
+            ticks.append(tick)
+            keys.append(key)
+
+    def pair(self) -> None:
+        """Makes one `moved` of a `deleted` and a `created` event where it is certain: the same file (`identity.moved`; inode,
+        size and mtime), whose source the group was handed and whose destination it was not, both in this batch, and no other
+        name of it.
+
+        Both rows stay on the lease. What is not certain stays two events, which say the same to a mirror.
+        """
+        if not self.gone:
+            return
+        #: Identity -> (tick, when the source was changed last, or when the destination was made).
+        sources: dict[Identity, tuple[int, int] | None] = {}
+        targets: dict[Identity, tuple[int, int] | None] = {}
+        for rows in self.chunks:
+            for tick, _, held, kind, directory, _, size, mtime_ns, _, dev, ino, ctime_ns, birth_ns in rows:
+                known = tick > self.begun and held >> self.bit & 1
+                if directory or not ino or bool(kind) == bool(known):
+                    continue
+                side = targets if kind else sources
+                identity = (dev, ino, size, mtime_ns)
+                side[identity] = None if identity in side else (tick, birth_ns if kind else ctime_ns)
+        pairs: dict[int, int] = {}
+        for identity, target in targets.items():
+            source = sources.get(identity)
+            if target and source and moved(source[1], target[1]):
+                pairs[target[0]] = source[0]
+        if not pairs:
+            return
+        by_tick = {event.tick: event for event in self.events}
+        for came, went in pairs.items():
+            event, left = by_tick.get(came), by_tick.get(went)
+            if isinstance(event, Event) and isinstance(left, Event) and event.event_type == "created":
+                event.event_type = "moved"
+                event.moved_from, event.moved_from_b64 = left.path, left.path_b64
+                del by_tick[left.tick]
+        self.events = list(by_tick.values())
+
+
+def cut(rows: Sequence[RowTuple], want: int, least: int) -> int:
+    """Where to end a batch of at most `want` of the rows (there are want + 1 or more): before the run of rows of one directory
+    that would be torn, if `least` rows are left, else at `want`."""
+    path = rows[want][5]
+    directory = path[: path.rfind(b"/") + 1]
+    end, least = want, max(least, 1)
+    while end >= least:
+        path = rows[end - 1][5]
+        if path[: path.rfind(b"/") + 1] != directory:
+            return end
+        end -= 1
+    return want

@@ -1,0 +1,280 @@
+"""All groups in memory and on disk: loading, dirty journals, commits, dates that groups have, retention.
+
+Used by `serve` only. Not thread-safe.
+"""
+
+from __future__ import annotations
+
+import heapq
+import logging
+import secrets
+import sqlite3
+from collections.abc import Callable, Container, Iterable, Mapping
+from itertools import count, islice
+
+import msgspec
+
+from shardwatch.shard.contract.state.settings import Settings
+
+from ..storage.damage import damaged
+from .group import Group
+from .lease import Index
+from .store import GroupStore
+
+log = logging.getLogger("shardwatch.aggregator")
+
+#: Notes that are kept.
+_NOTES_MAX = 100
+
+
+class Registry:
+    """Groups by name. Whoever changes one calls `touch`; nothing of it may leave the process before `commit`."""
+
+    def __init__(self, index: Index, store: GroupStore, settings: Settings, now: float, wall: Callable[[], float]) -> None:
+        self._index = index
+        self._store = store
+        self._settings = settings
+        self._wall = wall
+        #: Of the turn.
+        self.now = now
+        #: One line each, for `status`: what the user should know.
+        self.notes = list(store.notes)
+        self.by_name: dict[str, Group] = {}
+        #: Grows whenever a group is made or dropped.
+        self.changes = 0
+        self._next_key = 1
+        self._dirty: dict[int, Group] = {}
+        self._dropped: set[int] = set()
+        #: (when, order, group): a heap; entries may be out of date. `_watched` has the earliest of each group.
+        self._dates: list[tuple[float, int, Group]] = []
+        self._order = 0
+        self._watched: dict[int, float] = {}
+        #: Groups of which something became free just now.
+        self._soon: dict[int, Group] = {}
+        self._load(now)
+
+    def _load(self, now: float) -> None:
+        store = self._store
+        try:
+            groups = [group for key in store.known() if (group := store.load(key)) is not None]
+        except (sqlite3.DatabaseError, msgspec.MsgspecError, ValueError) as error:
+            if isinstance(error, sqlite3.DatabaseError) and not damaged(error):
+                raise
+            store.set_aside(str(error))
+            self.notes = list(store.notes)
+            groups = []
+        for group in groups:
+            if group.bit < 0:
+                group.bit = _free_bit(groups)
+                group.journal.append(("group",))
+        priorities = msgspec.json.encode(self._settings.priorities, order="sorted").decode()
+        relaned = store.meta("priorities") not in (None, priorities)
+        for group in groups:
+            if store.restored and group.state in ("active", "fresh"):
+                group.token = secrets.token_hex(4)  # batches of the history that is lost are not those of this one
+                group.refresh(store.restored)
+            elif store.lost_power and group.state in ("active", "fresh"):
+                group.refresh("the machine lost power, and durability is not `power`")
+            elif store.rebooted:
+                group.reboot(now)
+            if relaned and group.state == "active":
+                group.collapse("the priorities were changed")
+            self._adopt(group)
+        self._next_key = max((g.key for g in groups), default=0) + 1
+        store.set_meta("priorities", priorities)
+        self.commit()
+
+    def _adopt(self, group: Group) -> None:
+        if group.state == "active" and group.incarnation != self._index.incarnation:
+            group.refresh("the index was built anew")
+        group.attach(self._index)
+        group.attempts_max = self._settings.attempts_max
+        self.by_name[group.name] = group
+        self.touch(group)
+
+    def consumers(self) -> dict[str, int]:
+        """Name and position of every group, for `Index.keep_consumers`."""
+        return {group.name: group.reached() for group in self.by_name.values()}
+
+    def reconcile(self, found_tick: int, consumers: Mapping[str, int]) -> None:
+        """A group of which one of the two files has lost something begins afresh: nobody misses a change in silence.
+
+        Args:
+            found_tick: last tick that the index had committed before this start.
+            consumers: what the index knew of groups by then: name -> a tick it had reached.
+        """
+        for name, reached in consumers.items():
+            group = self.by_name.get(name)
+            if group is None:
+                self._afresh(self.create(name), "its position was lost with groups.db")
+            elif group.state == "active" and group.reached() < reached:
+                self._afresh(group, "groups.db has lost its last changes")
+        for group in self.by_name.values():
+            if group.state == "active" and group.reached() > found_tick:
+                self._afresh(group, "the index has lost its last changes")
+        self.commit()
+
+    def _afresh(self, group: Group, why: str) -> None:
+        group.refresh(why)
+        self.touch(group)
+        self._note(f"the group {group.name!r} begins afresh: {why}")
+
+    def _note(self, line: str) -> None:
+        self.notes.append(line)
+        del self.notes[:-_NOTES_MAX]
+
+    def create(self, name: str) -> Group:
+        """A new group, not yet begun."""
+        bit, token = _free_bit(self.by_name.values()), secrets.token_hex(4)
+        group = Group(self._next_key, name, token, self._wall(), bit=bit, attempts_max=self._settings.attempts_max)
+        self._next_key += 1
+        group.journal.append(("group",))
+        self.by_name[name] = group
+        self.changes += 1
+        self.touch(group)
+        return group
+
+    def remove(self, group: Group) -> None:
+        del self.by_name[group.name]
+        self.changes += 1
+        self._index.holders.remove(group.bit)
+        self._dropped.add(group.key)
+
+    # -- what changed
+
+    def touch(self, group: Group) -> None:
+        """Something changed: the journal is written at the next commit, the group's next date is watched."""
+        self._dirty[group.key] = group
+        if group.state != "active":
+            self._index.holders.remove(group.bit)
+        due = group.next_due(self.now)
+        if due < self._watched.get(group.key, float("inf")):
+            self._order += 1
+            self._watched[group.key] = due
+            heapq.heappush(self._dates, (due, self._order, group))
+
+    def commit(self) -> None:
+        """Makes everything durable. Raises sqlite3.Error if the disk refuses: the touched groups then are as they were last."""
+        dirty, self._dirty = self._dirty, {}
+        dropped, self._dropped = self._dropped, set()
+        try:
+            for key in dropped:
+                self._store.drop(key)
+            for group in dirty.values():
+                if group.key not in dropped and group.journal:
+                    self._store.write(group)
+            self._store.commit()
+        except sqlite3.Error as error:
+            log.error("groups.db: %s", error)
+            self._store.rollback()
+            for group in dirty.values():
+                self.by_name.pop(group.name, None)
+            for key in {*dirty, *dropped}:
+                old = self._store.load(key)
+                if old is not None:
+                    self._adopt(old)
+            raise
+
+    # -- dates
+
+    def soon(self, group: Group) -> None:
+        """Something became free: the group is in the next `due`."""
+        self._soon[group.key] = group
+
+    def due(self, now: float) -> list[Group]:
+        """Groups whose date has come, their leases that are over ended."""
+        soon, self._soon = self._soon, {}
+        last = self._order
+        while self._dates and self._dates[0][0] <= now and self._dates[0][1] <= last:
+            when, _, group = heapq.heappop(self._dates)
+            if self._watched.get(group.key) == when:
+                del self._watched[group.key]
+                soon[group.key] = group
+        found = [g for g in soon.values() if self.by_name.get(g.name) is g]
+        for group in found:
+            group.expire(self._index, now)
+            self.touch(group)
+        return found
+
+    def next_due(self) -> float:
+        if self._soon:
+            return self.now
+        return self._dates[0][0] if self._dates else float("inf")
+
+    def shift(self, by: float) -> None:
+        """All leases end later."""
+        for group in self.by_name.values():
+            group.shift(by)
+            self.touch(group)
+
+    # -- retention
+
+    def shift_wall(self, by: float) -> None:
+        """The wall clock was set: that is no disuse."""
+        for group in self.by_name.values():
+            group.seen += by
+
+    def prune(self, used: Container[str]) -> None:
+        """Groups that nobody used for retention_days become stubs: they hold no deletions back any more."""
+        oldest = self._wall() - self._settings.retention_days * 86_400
+        for group in self.by_name.values():
+            if group.state != "expired" and group.seen < oldest and group.name not in used:
+                group.abandon()
+                self._note(f"the group {group.name!r} was not used for {self._settings.retention_days:g} days: it begins afresh")
+            group.journal.append(("group",))
+            self.touch(group)
+
+    def passed(self) -> dict[int, int]:
+        """Lane -> lowest cursor of all groups that have one: tombstones up to it are needed for replays only."""
+        groups = [g for g in self.by_name.values() if g.state == "active"]
+        return {lane: min([g.cursor(lane) for g in groups], default=self._index.tick) for lane in self._index.lanes()}
+
+    def parked(self) -> set[int]:
+        """Ticks of rows that are set aside: behind every cursor, and handed out again by `retry`."""
+        return {p.tick for g in self.by_name.values() for p in g.parked.values()}
+
+    # -- for people
+
+    def describe(self, group: Group, now: float, pending: int, parked_max: int) -> dict[str, object]:
+        """The group as `groups` and `status` show it. `pending`: rows that it has not come to yet."""
+        cursors = [group.cursor(lane) for lane in self._index.lanes()] if group.state == "active" else []
+        leases = [
+            {
+                "batch": f"{group.token}-{u.number}",
+                "worker": u.worker,
+                "paths": u.paths(),
+                "attempt": u.failures + 1,
+                "ends_in_s": round(u.due - now, 1),
+            }
+            for u in group.leases.values()
+        ]
+        parked = [
+            {
+                "path": p.path.decode("utf-8", "replace"),
+                "is_directory": p.directory,
+                "attempts": p.attempts,
+                "reason": p.reason,
+                "tick": p.tick,
+            }
+            for p in islice(group.parked.values(), parked_max)
+        ]
+        return {
+            "name": group.name,
+            "state": group.state,
+            "reason": group.reason,
+            "created": group.created,
+            "seen": group.seen,
+            "cursor": min(cursors, default=group.base_scan),
+            "backlog": pending + group.waiting_paths(),
+            "leased": sum(u.paths() for u in group.leases.values()),
+            "leases": leases,
+            "retrying": sum(u.paths() for u in group.redo if u.failures),
+            "parked": parked,
+            "parked_paths": len(group.parked),
+        }
+
+
+def _free_bit(groups: Iterable[Group]) -> int:
+    """The lowest one that none of them has."""
+    taken = {group.bit for group in groups}
+    return next(bit for bit in count() if bit not in taken)

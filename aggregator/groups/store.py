@@ -1,0 +1,332 @@
+"""Groups on disk: `groups.db`, SQLite in WAL mode. It survives the index: positions are ticks of a named incarnation.
+
+What a call of `commit` has written survives any crash of our processes. With durability `process` (synchronous=NORMAL) a
+loss of power may take the last commits with it, of this file as of the index; it is then not known what was handed out, so
+`lost_power` tells the server that every group must begin afresh. With `power` (synchronous=FULL) nothing is lost.
+
+Not thread-safe; one process opens it (the aggregator, under its lock).
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from array import array
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+
+from shardwatch.shard.contract.errors import ShardwatchError
+
+from ..index.schema import BUSY_S
+from ..storage.damage import damaged, set_aside
+from .group import Group
+from .lease import Lane, Parked, Part, Unit
+
+#: PRAGMA user_version of the file.
+FORMAT: Final = 2
+
+_SCHEMA: Final = """
+CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL);
+CREATE TABLE groups (
+    id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, token TEXT NOT NULL, created REAL NOT NULL, seen REAL NOT NULL,
+    state TEXT NOT NULL, reason TEXT NOT NULL, incarnation TEXT NOT NULL, base_scan INTEGER NOT NULL,
+    base_handed INTEGER NOT NULL, next_number INTEGER NOT NULL, ended_floor INTEGER NOT NULL, bit INTEGER NOT NULL DEFAULT -1,
+    begun INTEGER NOT NULL DEFAULT 0);
+-- Position in one priority.
+CREATE TABLE lanes (
+    id INTEGER, lane INTEGER, scan INTEGER NOT NULL, handed INTEGER NOT NULL,
+    skip_after INTEGER NOT NULL DEFAULT 0, skip_upto INTEGER NOT NULL DEFAULT 0, PRIMARY KEY (id, lane)) WITHOUT ROWID;
+-- Batches on lease, and those that are to be handed out again. `parts`: msgpack [[lane, handed, ticks, sums], ...], ticks as
+-- native 64-bit and sums (crc32 of the paths) as native 32-bit integers.
+CREATE TABLE units (
+    id INTEGER, number INTEGER, leased INTEGER NOT NULL, due REAL NOT NULL, failures INTEGER NOT NULL, worker TEXT NOT NULL,
+    reason TEXT NOT NULL, fresh TEXT NOT NULL, parts BLOB NOT NULL, PRIMARY KEY (id, number));
+-- Rows that wait for a leased path.
+CREATE TABLE held (id INTEGER, lane INTEGER, tick INTEGER, PRIMARY KEY (id, lane, tick)) WITHOUT ROWID;
+-- Batches that ended without an ack, and why.
+CREATE TABLE ended (id INTEGER, number INTEGER, reason TEXT NOT NULL, PRIMARY KEY (id, number)) WITHOUT ROWID;
+-- Paths that were set aside.
+CREATE TABLE parked (id INTEGER, key BLOB, body BLOB NOT NULL, PRIMARY KEY (id, key));
+"""
+#: What leads from a format to the next one.
+_STEPS: Final = {
+    # A group's bit is given out when it is loaded; whatever the rows say of any group counts for it.
+    1: (
+        "ALTER TABLE groups ADD COLUMN bit INTEGER NOT NULL DEFAULT -1",
+        "ALTER TABLE groups ADD COLUMN begun INTEGER NOT NULL DEFAULT 0",
+        "ALTER TABLE lanes ADD COLUMN skip_after INTEGER NOT NULL DEFAULT 0",
+        "ALTER TABLE lanes ADD COLUMN skip_upto INTEGER NOT NULL DEFAULT 0",
+    ),
+}
+_TABLES: Final = ("lanes", "units", "held", "ended", "parked")
+
+_encode = msgspec.msgpack.Encoder().encode
+_parts = msgspec.msgpack.Decoder(list[tuple[int, int, bytes, bytes]])
+_parked = msgspec.msgpack.Decoder(Parked)
+
+
+def boot_id() -> str:
+    """Identity of this boot of the machine; "" where the system does not tell."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text("ascii").strip()
+    except OSError:
+        return ""
+
+
+class GroupStore:
+    """The file, and the one transaction that is open between two commits."""
+
+    def __init__(
+        self,
+        path: Path | str,
+        *,
+        durability: str = "process",
+        boot: str | None = None,
+        connect: Callable[[Path], Any] | None = None,
+    ) -> None:
+        """Opens or makes the file. A damaged one is renamed to NAME.damaged-N and a new one begun; `notes` says so.
+
+        Raises ShardwatchError for a file of a newer version, sqlite3.OperationalError if the disk refuses. `connect` opens
+        the file; None: sqlite3 does.
+        """
+        self._connect = connect or (lambda path: sqlite3.connect(path, isolation_level=None, timeout=BUSY_S))
+        self.path = Path(path)
+        #: What the user should know, one line each: main shows it in `status`.
+        self.notes: list[str] = []
+        self._durability = durability
+        try:
+            self._db = self._open()
+        except sqlite3.DatabaseError as error:
+            if not damaged(error):
+                raise
+            self.set_aside(str(error))
+        boot = boot_id() if boot is None else boot
+        known, clean = self.meta("boot"), self.meta("clean") == "1"
+        #: The machine was started anew since: no worker of then is alive, and `due` times mean nothing.
+        self.rebooted = known is not None and known != boot
+        #: The last commits may be missing.
+        self.lost_power = self.rebooted and not clean and durability != "power"
+        #: Which opening of the databases wrote it last (`storage.lives`); "" where it is new, or was made by an older version.
+        self.life = self.meta("life") or ""
+        #: Why every group must begin afresh; "" where they go on.
+        self.restored = ""
+        self.set_meta("boot", boot)
+        self.set_meta("clean", "0")
+        self.commit()
+
+    def _open(self) -> Any:
+        db = self._connect(self.path)
+        try:
+            os.chmod(self.path, 0o600)
+            db.execute("PRAGMA journal_mode=WAL")
+            db.execute(f"PRAGMA synchronous={'FULL' if self._durability == 'power' else 'NORMAL'}")
+            version = db.execute("PRAGMA user_version").fetchone()[0]
+            if version > FORMAT:
+                raise ShardwatchError(
+                    f"{self.path} is of version {version}, this shardwatch knows {FORMAT}",
+                    hint="use the newer shardwatch, or move the file away (groups then begin anew)",
+                )
+            if version == 0:
+                db.execute("BEGIN IMMEDIATE")
+                for statement in _SCHEMA.split(";"):
+                    if statement.strip():
+                        db.execute(statement)
+                db.execute(f"PRAGMA user_version={FORMAT}")
+                db.execute("COMMIT")
+            else:
+                self._migrate(db, version)
+            if version and (check := db.execute("PRAGMA quick_check(1)").fetchone()[0]) != "ok":
+                raise sqlite3.DatabaseError(str(check))
+        except BaseException:
+            db.close()
+            raise
+        return db
+
+    @staticmethod
+    def _migrate(db: Any, version: int) -> None:
+        """One transaction for each step, which also writes the new version."""
+        for step in range(version, FORMAT):
+            db.execute("BEGIN IMMEDIATE")
+            for statement in _STEPS[step]:
+                db.execute(statement)
+            db.execute(f"PRAGMA user_version={step + 1}")
+            db.execute("COMMIT")
+
+    def set_aside(self, why: str) -> None:
+        """Renames a damaged file and begins a new one, without groups."""
+        life = getattr(self, "life", "")
+        if hasattr(self, "_db"):
+            self._db.close()
+        aside = set_aside(self.path)
+        self.notes.append(f"the groups were lost: {self.path.name} was damaged ({why}) and is kept as {aside.name}")
+        self._db = self._open()
+        if life:
+            self.begin_life(life, "")
+
+    def meta(self, name: str) -> str | None:
+        row = self._db.execute("SELECT value FROM meta WHERE name = ?", (name,)).fetchone()
+        return None if row is None else str(row[0])
+
+    def set_meta(self, name: str, value: str) -> None:
+        self._begin()
+        self._db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (name, value))
+
+    def begin_life(self, life: str, restored: str) -> None:
+        """`restored`: why what was handed out before is not known, "" where it is."""
+        self.set_meta("life", life)
+        self.commit()
+        self.life, self.restored = life, restored
+
+    def settle_life(self) -> None:
+        """Outside of a transaction: brings the life's name from the log to the file."""
+        self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
+    def _begin(self) -> None:
+        if not self._db.in_transaction:
+            self._db.execute("BEGIN IMMEDIATE")
+
+    def commit(self) -> None:
+        """Makes everything since the last commit durable. Raises sqlite3.Error; then nothing of it is."""
+        if self._db.in_transaction:
+            self._db.execute("COMMIT")
+
+    def rollback(self) -> None:
+        if self._db.in_transaction:
+            self._db.execute("ROLLBACK")
+
+    def close(self) -> None:
+        """A clean end. Idempotent."""
+        try:
+            self.set_meta("clean", "1")
+            self.commit()
+        except sqlite3.ProgrammingError:
+            return
+        finally:
+            self._db.close()
+
+    def abandon(self) -> None:
+        """Closes; what was not committed is lost, as with a SIGKILL. For a disk that refuses. Idempotent."""
+        self._db.close()
+
+    # -- groups -----------------------------------------------------------------------------------------------------
+
+    def write(self, group: Group) -> None:
+        """Writes the group's journal into the open transaction. Nothing is durable before `commit`."""
+        journal, group.journal = group.journal, []
+        if not journal:
+            return
+        self._begin()
+        run, whole = self._db.execute, False
+        for op in journal:
+            # The group's own row once, however often it is named.
+            if op[0] == "group":
+                whole = True
+            else:
+                _WRITE[str(op[0])](run, group.key, *op[1:])
+        if whole:
+            run(
+                "INSERT OR REPLACE INTO groups VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                (
+                    *(group.key, group.name, group.token, group.created, group.seen, group.state, group.reason),
+                    *(group.incarnation, group.base_scan, group.base_handed, group.next_number, group.ended_floor),
+                    *(group.bit, group.begun),
+                ),
+            )
+
+    def drop(self, key: int) -> None:
+        """Removes a group, in the open transaction."""
+        self._begin()
+        for table in (*_TABLES, "groups"):
+            self._db.execute(f"DELETE FROM {table} WHERE id = ?", (key,))
+
+    def known(self) -> list[int]:
+        """Keys of all groups."""
+        return [row[0] for row in self._db.execute("SELECT id FROM groups ORDER BY id")]
+
+    def load(self, key: int) -> Group | None:
+        """The group as it was last committed. Raises msgspec.DecodeError or ValueError for what can't be read."""
+        run = self._db.execute
+        row = run("SELECT * FROM groups WHERE id = ?", (key,)).fetchone()
+        if row is None:
+            return None
+        group = Group(row[0], row[1], row[2], row[3])
+        group.seen, group.state, group.reason, group.incarnation = row[4:8]
+        group.base_scan, group.base_handed, group.next_number, group.ended_floor = row[8:12]
+        group.bit, group.begun = row[12:14]
+        fields = "lane, scan, handed, skip_after, skip_upto"
+        for lane, scan, handed, *skipped in run(f"SELECT {fields} FROM lanes WHERE id = ?", (key,)):
+            group.lanes[lane] = Lane(scan, handed, (skipped[0], skipped[1]))
+        for lane, tick in run("SELECT lane, tick FROM held WHERE id = ? ORDER BY tick", (key,)):
+            group.lanes.setdefault(lane, Lane(group.base_scan, group.base_handed)).late.append(tick)
+        fields = "number, leased, due, failures, worker, reason, fresh, parts"
+        for number, leased, due, failures, worker, reason, fresh, parts in run(
+            f"SELECT {fields} FROM units WHERE id = ? ORDER BY due, number", (key,)
+        ):
+            unit = Unit(number, _read_parts(parts), failures=failures, due=due, fresh=fresh)
+            unit.leased, unit.worker, unit.reason = bool(leased), worker, reason
+            if leased:
+                group.leases[number] = unit
+            else:
+                group.redo.append(unit)
+        group.ended = dict(run("SELECT number, reason FROM ended WHERE id = ? ORDER BY number", (key,)).fetchall())
+        for path_key, body in run("SELECT key, body FROM parked WHERE id = ?", (key,)):
+            group.parked[path_key] = _parked.decode(body)
+        return group
+
+
+def _read_parts(body: bytes) -> list[Part]:
+    return [Part(lane, handed, array("q", ticks).tolist(), None, sums) for lane, handed, ticks, sums in _parts.decode(body)]
+
+
+_Run = Callable[..., Any]
+
+
+def _unit(run: _Run, key: int, unit: Unit) -> None:
+    parts = [(p.lane, p.handed, array("q", p.ticks).tobytes(), p.crcs()) for p in unit.parts]
+    run(
+        "INSERT OR REPLACE INTO units VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        (key, unit.number, unit.leased, unit.due, unit.failures, unit.worker, unit.reason, unit.fresh, _encode(parts)),
+    )
+
+
+def _no_units(run: _Run, key: int) -> None:
+    run("DELETE FROM units WHERE id = ?", (key,))
+    run("DELETE FROM held WHERE id = ?", (key,))
+
+
+def _unparked(run: _Run, key: int, path_key: bytes | None = None) -> None:
+    if path_key is None:
+        run("DELETE FROM parked WHERE id = ?", (key,))
+    else:
+        run("DELETE FROM parked WHERE id = ? AND key = ?", (key, path_key))
+
+
+def _sql(statement: str) -> Callable[..., None]:
+    def write(run: _Run, *values: object) -> None:
+        run(statement, values)
+
+    return write
+
+
+#: How each entry of a group's journal is written: op -> (run, key of the group, *fields of the entry).
+_WRITE: Final[dict[str, Callable[..., None]]] = {
+    "unit": _unit,
+    "unit-": _sql("DELETE FROM units WHERE id = ? AND number = ?"),
+    "units-": _no_units,
+    "due": lambda run, key, unit: run("UPDATE units SET due = ? WHERE id = ? AND number = ?", (unit.due, key, unit.number)),
+    "lane": lambda run, key, number, lane: run(
+        "INSERT OR REPLACE INTO lanes VALUES (?, ?, ?, ?, ?, ?)", (key, number, lane.scan, lane.handed, *lane.skipped)
+    ),
+    "lanes-": _sql("DELETE FROM lanes WHERE id = ?"),
+    "held": _sql("INSERT OR REPLACE INTO held VALUES (?, ?, ?)"),
+    "held-": _sql("DELETE FROM held WHERE id = ? AND lane = ? AND tick = ?"),
+    "ended": _sql("INSERT OR REPLACE INTO ended VALUES (?, ?, ?)"),
+    "ended-": _sql("DELETE FROM ended WHERE id = ? AND number = ?"),
+    "parked": lambda run, key, path_key, parked: run(
+        "INSERT OR REPLACE INTO parked VALUES (?, ?, ?)", (key, path_key, _encode(parked))
+    ),
+    "parked-": _unparked,
+}

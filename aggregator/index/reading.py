@@ -1,0 +1,75 @@
+"""Reads the index of a running service from another process, without a lock that anyone would wait for.
+
+Every call is a short transaction of its own, so that the log of the database does not grow behind a reader.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import Final
+from urllib.parse import quote
+
+from shardwatch.shard.contract.errors import ServiceError
+from shardwatch.shard.contract.state.directory import StateDirectory
+
+#: (kind, dev, ino, nlink, size, mtime_ns, ctime_ns); of a directory only the kind counts.
+Stat = tuple[int, ...]
+#: What is known of the names in a directory: (name, 1 for a directory) -> its stat.
+Known = dict[tuple[bytes, int], Stat]
+_COLUMNS: Final = "name, directory, kind, dev, ino, nlink, size, mtime_ns, ctime_ns"
+_DIRECTORIES: Final = 1000
+
+
+class IndexReader:
+    """One connection. Raises ServiceError where the index can't be read or is damaged, UsageError for no file of ours."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        with StateDirectory(path.parent, foreign=True) as state:
+            state.identity_of(path.name)  # SQLite would follow a link, and wait for a FIFO
+        self._db = sqlite3.connect(f"file:{quote(str(path))}?mode=ro", uri=True, isolation_level=None)
+
+    def __enter__(self) -> IndexReader:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._db.close()
+
+    def _rows(self, sql: str, *arguments: object) -> list[tuple[object, ...]]:
+        try:
+            return self._db.execute(sql, arguments).fetchall()
+        except sqlite3.Error as error:
+            raise ServiceError(
+                f"{self._path} can't be read: {error}", hint="a damaged index is built anew by itself; ask again"
+            ) from error
+
+    def damage(self) -> str:
+        """What is wrong in the file itself, "" where nothing is. Reads all of it."""
+        found = str(self._rows("PRAGMA integrity_check(1)")[0][0])
+        return "" if found == "ok" else " ".join(found.split())
+
+    def names(self, directory: bytes) -> Known:
+        """All that is there, as far as the index knows."""
+        return self._known("", directory)
+
+    def at(self, directory: bytes, name: bytes) -> Known:
+        """The same of one name."""
+        return self._known(" AND name=?", directory, name)
+
+    def _known(self, condition: str, *arguments: object) -> Known:
+        sql = f"SELECT {_COLUMNS} FROM entry WHERE dir=(SELECT id FROM directory WHERE path=?) AND kind<>0{condition}"
+        return {(row[0], row[1]): (row[2],) if row[1] else row[2:] for row in self._rows(sql, *arguments)}  # type: ignore[misc]
+
+    def directories(self) -> Iterator[bytes]:
+        """Directories in which something is known to be."""
+        last: object = -1
+        sql = (
+            "SELECT id, path FROM directory WHERE id>? AND EXISTS (SELECT 1 FROM entry WHERE dir=directory.id AND kind<>0)"
+            f" ORDER BY id LIMIT {_DIRECTORIES}"
+        )
+        while rows := self._rows(sql, last):
+            last = rows[-1][0]
+            yield from (row[1] for row in rows)  # type: ignore[misc]

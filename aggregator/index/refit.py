@@ -1,0 +1,62 @@
+"""Brings the rows to what the settings now want: other roots, filters, priorities. A part at a time, while the service runs.
+
+What is left out is told as deleted: a mirror is one of what is watched now. On demand it is forgotten, without events. Killed at
+any point, the next start begins the walk anew: what is done by then is found as it should be.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+from shardwatch.shard.contract.files.paths import join
+
+from .index import Index
+from .merge import GONE, Known
+
+#: Rows of one step: some 50 ms.
+ROWS: Final = 2_000
+
+
+class Refit:
+    """One walk through all rows, in the order of their keys. The index is `unfit` until it has come to its end.
+
+    Args:
+        keeps: whether a path, which is a directory or not, is a row at all.
+        fingerprint: of the settings; it is stored at the end.
+        forget: forget what is left out, instead of telling that it is deleted.
+    """
+
+    def __init__(self, index: Index, keeps: Callable[[bytes, bool], bool], fingerprint: str, *, forget: bool = False) -> None:
+        self._index = index
+        self._keeps = keeps
+        self._fingerprint = fingerprint
+        self._forget = forget
+        self._after = (0, b"", -1)
+        #: Paths that were left out so far.
+        self.left_out = 0
+        index.unfit = True
+
+    def step(self, limit: int = ROWS) -> bool:
+        """The next rows, in a transaction of their own. False: these were the last ones."""
+        index = self._index
+        index.begin()
+        page = index.page(self._after, limit)
+        out: dict[tuple[int, bytes], list[Known]] = {}
+        for id_, path, row in page:
+            whole = join(path, row.name)
+            if not self._keeps(whole, bool(row.directory)):
+                if self._forget or row.kind != GONE:
+                    out.setdefault((id_, path), []).append(row)
+                self.left_out += row.kind != GONE
+            elif (lane := index.lane(whole, bool(row.directory))) != row.lane:
+                index.relane(id_, row, lane)
+        for (id_, path), rows in out.items():
+            index.leave_out(id_, path, rows, forget=self._forget)
+        if len(page) < limit:
+            index.fits(self._fingerprint)
+        else:
+            id_, _, row = page[-1]
+            self._after = (id_, row.name, row.directory)
+        index.commit()
+        return index.unfit

@@ -1,0 +1,60 @@
+-- Schema 6 of index.db: one row a path. Times are nanoseconds of the wall clock; paths and names are exact bytes.
+CREATE TABLE state (
+    one INTEGER PRIMARY KEY CHECK (one = 1),
+    schema INTEGER NOT NULL,
+    incarnation TEXT NOT NULL,          -- life of this index; a group that knows another one is told `fresh`
+    tick INTEGER NOT NULL,              -- last tick given when this was committed
+    ceiling INTEGER NOT NULL,           -- no tick above it was ever handed out: each start goes on from here
+    collected INTEGER NOT NULL,         -- highest tick of a tombstone that was forgotten
+    files INTEGER NOT NULL,
+    directories INTEGER NOT NULL,
+    filter TEXT NOT NULL,               -- what decided which rows exist
+    service TEXT NOT NULL DEFAULT '',   -- running service whose streams stand in `stream`
+    life TEXT NOT NULL DEFAULT ''       -- opening of the databases that wrote last (aggregator/storage/lives.py)
+);
+CREATE TABLE opened (
+    life TEXT PRIMARY KEY               -- the same, on a page of its own that is never in the log: a log of another file shows
+);
+CREATE TABLE directory (
+    id INTEGER PRIMARY KEY,
+    path BLOB NOT NULL UNIQUE
+);
+CREATE TABLE entry (
+    dir INTEGER NOT NULL,
+    name BLOB NOT NULL,
+    directory INTEGER NOT NULL,         -- what the row is about: 1 a directory, 0 a file or link
+    kind INTEGER NOT NULL,              -- 0 gone (a tombstone), else as on the wire
+    dev INTEGER NOT NULL,
+    ino INTEGER NOT NULL,
+    nlink INTEGER NOT NULL,
+    size INTEGER NOT NULL,
+    mtime_ns INTEGER NOT NULL,
+    ctime_ns INTEGER NOT NULL,
+    racy INTEGER NOT NULL,
+    lane INTEGER,                       -- priority; NULL: never an event
+    tick INTEGER NOT NULL,
+    held INTEGER NOT NULL,              -- bits of the groups that hold the path by what they were handed before this tick
+    at_ns INTEGER NOT NULL,
+    birth_ns INTEGER NOT NULL DEFAULT 0, -- when the file was made, if it came by a rename: it proves that it is the one that is gone
+    PRIMARY KEY (dir, name, directory)
+) WITHOUT ROWID;
+CREATE UNIQUE INDEX entry_by_tick ON entry (lane, tick) WHERE lane IS NOT NULL;
+CREATE INDEX entry_gone ON entry (lane, tick) WHERE kind = 0;
+CREATE TABLE owed (
+    path BLOB NOT NULL,                 -- a directory, and a name in it that its owner must look at again
+    name BLOB NOT NULL,
+    PRIMARY KEY (path, name)
+) WITHOUT ROWID;
+CREATE TABLE anchor (
+    path BLOB PRIMARY KEY               -- of the plan that the rows were written under
+) WITHOUT ROWID;
+CREATE TABLE stream (
+    shard TEXT PRIMARY KEY,
+    epoch INTEGER NOT NULL,
+    committed INTEGER NOT NULL,         -- number of the last frame applied, with its rows, in one transaction
+    baseline INTEGER NOT NULL           -- plan generation whose baseline this epoch has finished; 0: none yet
+) WITHOUT ROWID;
+CREATE TABLE consumer (
+    name TEXT PRIMARY KEY,              -- a group
+    handed INTEGER NOT NULL             -- it was handed rows up to this tick, or was put there
+) WITHOUT ROWID;

@@ -1,0 +1,213 @@
+"""The running engine as requests see it: status, readiness, syncs."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from shardwatch.shard.contract.limits import SILENT_S
+from shardwatch.shard.contract.state.settings import Settings
+
+from ..index.index import Index
+from .receive import Receiver, Stream
+
+#: Stands for the lock files of shards that have not been heard yet.
+_NOT_HEARD: Final = b"a start: not every shard has been heard"
+
+
+class Engine:
+    """Reads what the receiver and the index know. No I/O of its own."""
+
+    def __init__(
+        self,
+        index: Index,
+        receiver: Receiver,
+        settings: Settings,
+        notes: list[str],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._index = index
+        self._receiver = receiver
+        self._settings = settings
+        self._notes = notes
+        self._clock = clock
+        self._begun = clock()
+        #: Frames that could not be decoded.
+        self.refused = 0
+
+    def ready(self) -> dict[str, object] | None:
+        """Counts, once the baseline of every shard of the plan is committed and the shards live; else None."""
+        done, planned = self._receiver.baselines()
+        if not planned or done < planned or self._index.unfit:
+            return None
+        plan = self._receiver.plan
+        assert plan is not None
+        return {
+            "files": self._index.files,
+            "directories": self._directories(),
+            "shards": planned,
+            "backend": self._backend(),
+            "generation": plan.generation,
+            "tick": self._index.tick,
+        }
+
+    def progress(self) -> dict[str, object]:
+        """How far the baselines are."""
+        done, planned = self._receiver.baselines()
+        beats = [s.beat for s in self._receiver.streams.values() if s.beat is not None]
+        return {
+            "shards_ready": done,
+            "shards": planned,
+            "files": self._index.files,
+            "directories": sum(b.directories for b in beats),
+        }
+
+    def begin_sync(self, timeout_s: float) -> int:
+        return self._receiver.begin_sync(self._clock() + timeout_s)
+
+    def sync_result(self, token: int) -> dict[str, object] | None:
+        result = self._receiver.sync_result(token)
+        for paths in ("subtrees", "left_out"):
+            if result is not None and paths in result:
+                result[paths] = [os.fsdecode(p).encode("utf-8", "replace").decode() for p in result[paths]]  # type: ignore[attr-defined]
+        return result
+
+    def look(self, paths: Sequence[bytes]) -> int:
+        """Has the owners look at these paths again; returns of how many there is an owner. A sync then waits for that."""
+        return self._receiver.look(paths)
+
+    def locks(self) -> set[bytes]:
+        """Lock files of version control that exist as far as the shards have said.
+
+        In the first seconds of a life a shard that has not told of its own counts as one: what is pending since before a
+        restart must not slip through in the middle of a checkout.
+        """
+        streams = self._receiver.streams.values()
+        found = {path for stream in streams for path in stream.locks}
+        if self._settings.hold_for_vcs and self._clock() < self._begun + SILENT_S and any(s.beat is None for s in streams):
+            found.add(_NOT_HEARD)
+        return found
+
+    def status(self) -> dict[str, object]:
+        """What `shardwatch status --json` shows of the engine (docs/formats.md)."""
+        now = self._clock()
+        receiver = self._receiver
+        plan = receiver.plan
+        return {
+            "ready": self.ready() is not None,
+            "generation": plan.generation if plan else 0,
+            "roots": [_text(path) for path in self._settings.named()],
+            "files": self._index.files,
+            "directories": self._directories(),
+            "tick": self._index.tick,
+            "backend": self._backend(),
+            "durability": self._settings.durability,
+            "storage": None,
+            "frames": receiver.frames,
+            "duplicates": receiver.duplicates,
+            "gaps": receiver.gaps,
+            "dropped": receiver.dropped,
+            "foreign": receiver.foreign,
+            "refused": self.refused,
+            "rows_written": self._index.written,
+            "shards": [self._shard(shard, stream, now) for shard, stream in sorted(receiver.streams.items())],
+            "degraded": self._degraded(),
+            "verification": self._verification(),
+            "notes": [*self._notes, *self._nothing()],
+        }
+
+    def _nothing(self) -> list[str]:
+        """Why nothing is watched, once everything was looked at and there is no file: hardly anybody means that."""
+        settings = self._settings
+        if self._index.files or not settings.roots or self.ready() is None:
+            return []
+        others = sum(stream.beat.filtered for stream in self._receiver.streams.values() if stream.beat is not None)
+        if not others:
+            roots = ", ".join(_text(root) for root in settings.roots[:3]) + (", ..." if len(settings.roots) > 3 else "")
+            return [f"no file is watched: there is none in {roots}, aside from directories that exclude leaves out"]
+        shown = ", ".join(settings.include[:4]) + (", ..." if len(settings.include) > 4 else "")
+        return [f"no file is watched: {others:,} names are there, and the patterns keep none of them; include is {shown}"]
+
+    def _backend(self) -> str:
+        """What the shards say, or the plan where one has not said it yet."""
+        plan = self._receiver.plan
+        names: set[str] = set()
+        for shard, stream in self._receiver.streams.items():
+            names |= {stream.beat.backend} if stream.beat else {a.backend for a in plan.of(shard)} if plan else set()
+        return "+".join(sorted(names)) or "none"
+
+    def _directories(self) -> int:
+        """Directories that exist as far as is known, the roots included (a root is nobody's entry, so it has no row)."""
+        missing = {d.path for s in self._receiver.streams.values() if s.beat for d in s.beat.doubts if d.state == "missing"}
+        return self._index.directories + len(set(self._settings.roots) - missing)
+
+    def _shard(self, shard: str, stream: Stream, now: float) -> dict[str, object]:
+        plan = self._receiver.plan
+        anchors = [_text(a.path) for a in plan.of(shard)] if plan else []
+        silent = None if stream.heard_at is None else round(now - stream.heard_at, 1)
+        found: dict[str, object] = {"id": shard, "epoch": stream.epoch, "anchors": anchors, "silent_s": silent}
+        beat = stream.beat
+        if beat is None:
+            return {**found, "state": "absent"}
+        state = beat.state
+        if silent is not None and silent > SILENT_S:
+            state = "silent"
+        return {
+            **found,
+            "state": state,
+            "pid": beat.pid,
+            "backend": beat.backend,
+            "directories": beat.directories,
+            "files": beat.files,
+            "watches": beat.watches,
+            "polled": beat.polled,
+            "pending": beat.pending,
+            "unacked": beat.unacked,
+            "overflows": beat.overflows,
+            "rescans": beat.rescans,
+            "hints": beat.hints,
+            "looks": beat.looks,
+            "filtered": beat.filtered,
+            "others": beat.others,
+            "resent": beat.resent,
+            "rescan_pause_ms": beat.rescan_pause_ms,
+            "rescan_owed": beat.rescan_owed,
+            "verified": beat.verifying.names,
+            "verify_passes": beat.verifying.passes,
+            "verify_period_s": beat.verifying.period_s,
+            "findings": self._receiver.verification.findings[shard],
+        }
+
+    def _verification(self) -> dict[str, object]:
+        """How far the shards are with looking at everything once more, and what that found."""
+        found = self._receiver.verification
+        beats = [s.beat.verifying for s in self._receiver.streams.values() if s.beat is not None]
+        return {
+            "period_s": self._settings.verify_period_s,
+            "takes_s": max((b.period_s for b in beats), default=0),
+            "verified": sum(b.names for b in beats),
+            "passes": min((b.passes for b in beats), default=0),
+            "findings": found.findings.total(),
+            "recent": [
+                {"shard": shard, "path": _text(path), "what": what, "seen": at / 1e9} for shard, path, what, at in found.recent
+            ],
+        }
+
+    def _degraded(self) -> list[dict[str, object]]:
+        found: list[dict[str, object]] = []
+        for shard, stream in sorted(self._receiver.streams.items()):
+            if stream.beat is not None:
+                found += [
+                    {
+                        "shard": shard, "path": _text(d.path), "state": d.state, "reason": d.reason, "remedy": d.remedy,
+                        "directories": d.directories,
+                    }
+                    for d in stream.beat.doubts
+                ]  # fmt: skip
+        return found
+
+
+def _text(path: bytes) -> str:
+    return path.decode("utf-8", "replace")

@@ -1,0 +1,315 @@
+"""Streams of the shards: order, gaps, epochs, acks, baselines, syncs. Knows no socket and no clock.
+
+See ARCHITECTURE.md, "One writer for every row": frame n+1 of an epoch is applied only after frame n, in the transaction that
+stores n.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import islice
+
+from shardwatch.shard.contract.limits import WIRE_VERSION
+from shardwatch.shard.contract.state.planfile import Owners, Plan
+from shardwatch.shard.contract.wire.frames import (
+    Baseline,
+    Beat,
+    Check,
+    Confirmed,
+    Frame,
+    Gone,
+    Listing,
+    Looks,
+    Reply,
+    Synced,
+    Verified,
+)  # fmt: skip
+
+from ..index.index import Index
+from ..index.verification import Verification
+from .syncs import Syncs
+
+#: Directories one reply asks a shard to look at again; the rest is asked for with the next.
+_LOOKS_MAX = 100
+#: Directories in which something is owed that one reply considers.
+_OWED_MAX = 10_000
+#: Names of one directory that are asked for one by one: a reply must not outgrow a frame.
+_LOOK_NAMES_MAX = 100
+#: Names that are asked for in a second where a directory has more than that: a file with 20,000 names, one of which is written
+#: all the time, has the others looked at every 20 s, and at every sync. Else nothing but that would be done.
+_NAMES_A_SECOND = 1_000
+
+
+@dataclass
+class Stream:
+    """What is known of one shard of the plan."""
+
+    epoch: int = 0
+    #: Number of the last frame applied; durable after the next commit.
+    committed: int = 0
+    #: Plan generation whose baseline this epoch has finished.
+    baseline: int = 0
+    resend: bool = False
+    #: Applied something since the last reply.
+    touched: bool = False
+    beat: Beat | None = None
+    #: Lock files of version control that the shard saw last; a successor tells anew.
+    locks: tuple[bytes, ...] = ()
+    #: When the last beat or frame came (the caller's clock, seconds), None: never in this life.
+    heard_at: float | None = None
+
+
+class Receiver:
+    """Applies frames to the index and keeps what has to be answered.
+
+    Args:
+        read_plan: gives the plan on disk, or None; called for each frame of another generation than the plan's.
+        service: which running service this is; frames of any other are refused.
+    """
+
+    def __init__(self, index: Index, read_plan: Callable[[], Plan | None], *, service: str = "") -> None:
+        self._index = index
+        self._read_plan = read_plan
+        self._service = service
+        self.incarnation = secrets.token_hex(8)
+        self.plan: Plan | None = None
+        self._owners = Owners(())
+        self.streams: dict[str, Stream] = {}
+        self._syncs = Syncs(self._complete_debts, lambda: index.owed, index.knows)
+        #: Directories, and how many names in them, that were asked for since the last beat.
+        self._asked: set[tuple[bytes, int]] = set()
+        #: Directories of which everything was asked for, and when that may be again (the caller's clock, seconds).
+        self._rests: dict[bytes, float] = {}
+        #: How many directories, of those in which something is owed, the replies of this beat pass over.
+        self._passed = 0
+        self.verification = Verification()
+        self.frames = 0
+        self.duplicates = 0
+        self.gaps = 0
+        #: Frames of dead epochs and records of former owners: covered by a later look, so dropped.
+        self.dropped = 0
+        #: Frames and beats of shards of another service, or that the plan does not name.
+        self.foreign = 0
+        index.begin()
+        index.streams.serve(service)
+        self.reload_plan()
+
+    # -- plan
+
+    def reload_plan(self) -> bool:
+        """Takes over the plan on disk where it is another. Returns whether it was.
+
+        What is on disk counts, also where its generation is lower: the plan before may have been removed, or another put back.
+        """
+        plan = self._read_plan()
+        if plan is None or (self.plan is not None and plan.generation == self.plan.generation):
+            return False
+        self.plan = plan
+        self._owners = Owners(plan.anchors)
+        self._index.adopt(a.path for a in plan.anchors)
+        known = self._index.streams.known()
+        streams = {shard: self.streams.get(shard) or Stream(*known.get(shard, (0, 0, 0))) for shard in plan.shards()}
+        self._syncs.replanned(streams)
+        self.streams = streams
+        return True
+
+    # -- frames
+
+    def beat(self, beat: Beat, now: float) -> None:
+        stream = self._stream(beat)
+        if stream is None or beat.epoch < stream.epoch:
+            self.dropped += stream is not None
+            return
+        self._begin_epoch(stream, beat.shard, beat.epoch)
+        stream.beat = beat
+        stream.locks = tuple(beat.locks)
+        stream.heard_at = now
+
+    def frame(self, frame: Frame, now: float) -> int:
+        """Applies one frame, within the transaction that the caller commits; returns how many entries it held."""
+        stream = self._stream(frame)
+        if stream is None or frame.epoch < stream.epoch:
+            self.dropped += stream is not None
+            return 0
+        self._begin_epoch(stream, frame.shard, frame.epoch)
+        stream.heard_at = now
+        stream.touched = True
+        if frame.seq <= stream.committed:
+            self.duplicates += 1
+            return 0
+        if frame.seq > stream.committed + 1:
+            if not stream.resend:
+                self.gaps += 1
+            stream.resend = True
+            return 0
+        self._index.begin()
+        entries = 0
+        try:
+            for record in frame.records:
+                entries += self._apply(frame, stream, record, now)
+            stream.resend = False
+            stream.committed = frame.seq
+            self._index.streams.save(frame.shard, stream.epoch, stream.committed, stream.baseline)
+        except BaseException:
+            self._index.rollback()  # the caller ends; half a frame must not be committed on its way out
+            raise
+        self.frames += 1
+        return entries
+
+    def _stream(self, message: Frame | Beat) -> Stream | None:
+        if message.service != self._service:
+            self.foreign += 1
+            return None
+        if self.plan is None or message.generation != self.plan.generation:
+            self.reload_plan()
+        stream = self.streams.get(message.shard)
+        self.foreign += stream is None
+        return stream
+
+    def _begin_epoch(self, stream: Stream, shard: str, epoch: int) -> None:
+        if epoch > stream.epoch:
+            self._index.begin()
+            stream.epoch, stream.committed, stream.baseline, stream.resend, stream.beat = epoch, 0, 0, False, None
+            self._index.streams.save(shard, epoch, 0, 0)
+
+    def _apply(self, frame: Frame, stream: Stream, record: object, now: float) -> int:
+        if isinstance(record, Baseline):
+            stream.baseline = record.generation
+            return 0
+        if isinstance(record, Synced):
+            # Under an older plan it answered for what it owned then; some of that may have been dropped here.
+            if self.plan is not None and frame.generation == self.plan.generation:
+                self._syncs.answered(record.token, frame.shard, record.doubts, record.left_out)
+            return 0
+        assert isinstance(record, Listing | Looks | Gone | Check | Verified | Confirmed)
+        owner = self._owners.of(record.path)
+        if owner is None or owner.shard != frame.shard:
+            self.dropped += 1
+            return 0
+        stops = [a.path for a in self._owners.below(record.path)]
+        if isinstance(record, Listing):
+            self._index.apply_listing(record, stops)
+            return len(record.entries) + 1
+        if isinstance(record, Looks):
+            self._index.apply_looks(record, stops)
+            return len(record.entries) + len(record.absent)
+        if isinstance(record, Gone):
+            if owner.path == record.path:
+                self._index.apply_gone(record, stops)
+            return 1
+        return self._apply_unhinted(frame.shard, record, stops, now)
+
+    def _apply_unhinted(self, shard: str, record: Check | Verified | Confirmed, stops: list[bytes], now: float) -> int:
+        """What came of looks that no hint led to."""
+        if isinstance(record, Confirmed):
+            self._index.apply_confirmed(record)
+            return len(record.entries)
+        range_ = (record.path, record.after, record.upto)
+        if isinstance(record, Check):
+            if not self._index.folds_to(record):
+                self.verification.differs(shard, range_, now)
+            return record.names
+        self.verification.answered(shard, range_, self._index.apply_verified(record, stops), record.at)
+        return len(record.entries)
+
+    # -- what goes back
+
+    def replies(self, *, touched_only: bool, now: float = 0.0) -> list[tuple[str, Reply]]:
+        """Acks for the shards of the plan; call after the commit."""
+        found = []
+        looks: dict[str, list[tuple[bytes, list[bytes]]]] = {}
+        if not touched_only:
+            self._asked.clear()  # it may have been lost
+            self._complete_debts()
+            self._rests = {directory: until for directory, until in self._rests.items() if until > now}
+        asking = self._index.owed if self._index.debts.changed or not touched_only else {}
+        self._index.debts.changed = False
+        if not touched_only:  # what is owed by a shard that is dead stands before none of the others
+            self._passed = self._passed + _OWED_MAX if self._passed + _OWED_MAX < len(asking) else 0
+        for directory, names in islice(asking.items(), self._passed, self._passed + _OWED_MAX):
+            owner = self._owners.of(directory)
+            # All of a directory are asked for once between two beats, however many are paid or added meanwhile.
+            some = sorted(names) if len(names) <= _LOOK_NAMES_MAX else []
+            question = (directory, len(some))
+            if owner is None or question in self._asked or len(looks.get(owner.shard, ())) >= _LOOKS_MAX:
+                continue
+            if not some and not self._syncs and now < self._rests.get(directory, now):
+                continue
+            self._asked.add(question)
+            if not some:
+                self._rests[directory] = now + len(names) / _NAMES_A_SECOND
+            looks.setdefault(owner.shard, []).append((directory, some))
+        for shard, stream in self.streams.items():
+            if touched_only and not stream.touched and shard not in looks:
+                continue
+            stream.touched = False
+            syncs = self._syncs.of(shard)
+            reply = Reply(
+                WIRE_VERSION, self.incarnation, stream.epoch, stream.committed, stream.resend, syncs, looks.get(shard, []),
+                self._service, self.verification.asked(shard, now),
+            )  # fmt: skip
+            found.append((shard, reply))
+        if found:
+            self._syncs.told()
+        return found
+
+    def _complete_debts(self) -> None:
+        self._index.debts.expand(self._index.begin, self._index.commit)
+
+    def look(self, paths: Sequence[bytes]) -> int:
+        """Owes a look at each of these paths that has an owner, and commits; returns how many."""
+        self._index.begin()
+        owned = 0
+        for path in paths:
+            directory, name = os.path.split(path)
+            if name and self._owners.of(directory) is not None:
+                self._index.owe(directory, name)
+                owned += 1
+        self._index.commit()
+        return owned
+
+    # -- readiness
+
+    def baselines(self) -> tuple[int, int]:
+        """(shards of the plan whose baseline is committed and which are alive in this life, shards of the plan)."""
+        if self.plan is None:
+            return 0, 0
+        done = sum(1 for s in self.streams.values() if s.baseline == self.plan.generation and s.heard_at is not None)
+        return done, len(self.streams)
+
+    def discount(self, stall_s: float) -> None:
+        """The caller's clock went on for `stall_s` seconds while the caller did not: nobody was silent for that."""
+        for stream in self.streams.values():
+            if stream.heard_at is not None:
+                stream.heard_at += stall_s
+
+    # -- syncs
+
+    def begin_sync(self, deadline: float) -> int:
+        """A sync of all shards of the plan; they are asked with the next replies. Returns a token for `sync_result`."""
+        token, new = self._syncs.begin(self.streams, deadline)
+        if new:
+            self._index.debts.add_partly(self._index.debts.wall_ns())
+            for stream in self.streams.values():
+                stream.touched = True
+        return token
+
+    def settle_syncs(self, now: float) -> None:
+        """Call after each commit, and now and then: finishes syncs that all shards have answered, or whose time is up."""
+        plan = self.plan
+        self._syncs.settle(
+            now,
+            lambda shard: [a.path for a in plan.of(shard)] if plan else [],
+            planned=plan is not None and bool(self.streams),
+            fit=not self._index.unfit,
+        )
+
+    def sync_result(self, token: int) -> dict[str, object] | None:
+        """The outcome, once: None while it is not known yet."""
+        return self._syncs.result(token)
+
+    def next_deadline(self) -> float | None:
+        return self._syncs.next_deadline()

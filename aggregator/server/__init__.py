@@ -1,0 +1,13 @@
+"""The requests of the extract socket, answered. It has no socket of its own.
+
+- `serve`: parses requests, lets pulls wait, gives out replies after the commit.
+- `calls`: one request on its way to its reply. Pure.
+- `answers`: replies that only put together what is known: `hello`, and the outcome of a sync. Pure.
+- `description`: all groups as `groups` and `status` show them, made in small steps.
+- `engine_port`: what requests ask of the running engine.
+- `lease_requests`: the requests about leases and positions.
+- `holding`: the requests `hold` and `unhold`, and what follows when a hold ends.
+- `holds`: who holds batches back, since when, and for how much longer. Pure.
+
+`process` and `main` may import this; it imports `groups` and `protocol`.
+"""

@@ -1,0 +1,118 @@
+"""All groups as `groups` and `status` show them, made in small steps: a thousand groups may have ten million files pending each.
+
+Used by `serve` only. It reads the index, and changes nothing.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterator
+from typing import Final
+
+from ..groups.group import Group
+from ..groups.lease import Index
+from ..groups.registry import Registry
+from ..protocol.messages import RefusedError
+from .calls import Call
+
+#: Rows counted by one step: some milliseconds.
+_ROWS: Final = 50_000
+#: Paths set aside that are listed, of one group and of all.
+PARKED_OF_ONE_MAX: Final = 100
+PARKED_MAX: Final = 1_000
+#: Requests of one connection that wait for one description.
+ASKED_MAX: Final = 20
+
+
+class Description:
+    """`rows` is there once `step` has returned False. Rows are counted once for all groups, from the last one back.
+
+    Args:
+        waiting: how many pulls of a group wait.
+    """
+
+    def __init__(self, index: Index, registry: Registry, waiting: Callable[[str], int], now: float) -> None:
+        self._index = index
+        self._registry = registry
+        self._waiting = waiting
+        self._now = now
+        self.rows: list[dict[str, object]] = []
+        self._steps = self._run()
+
+    def step(self) -> bool:
+        """Some milliseconds of the work; False when all is done."""
+        return next(self._steps, False)
+
+    def _run(self) -> Iterator[bool]:
+        groups = [group for _, group in sorted(self._registry.by_name.items())]
+        lanes = self._index.lanes()
+        behind: dict[tuple[int, int], int] = {}
+        for lane in lanes:
+            upto, total = self._index.tick, 0
+            for after in sorted({_passed(group, lane) for group in groups}, reverse=True):
+                low = after
+                while low < upto:
+                    counted, last = self._index.count(lane, low, upto, _ROWS)
+                    total += counted
+                    low = last if counted == _ROWS else upto
+                    yield True
+                upto = min(upto, after)
+                behind[lane, after] = total
+        room = PARKED_MAX
+        for group in groups:
+            if self._registry.by_name.get(group.name) is group:
+                pending = 0 if group.state == "waiting" else sum(behind[lane, _passed(group, lane)] for lane in lanes)
+                row = self._registry.describe(group, self._now, pending, min(room, PARKED_OF_ONE_MAX))
+                room -= min(room, len(group.parked))
+                self.rows.append({**row, "waiting_pulls": self._waiting(group.name)})
+                yield True
+
+
+class Descriptions:
+    """Who asks for a description. One is made at a time, for all who asked before it was begun."""
+
+    def __init__(self, index: Index, registry: Registry, waiting: Callable[[str], int]) -> None:
+        self._index = index
+        self._registry = registry
+        self._waiting = waiting
+        self._asked: deque[Call] = deque()
+        self._audience: deque[Call] = deque()
+        self._current: Description | None = None
+
+    def __len__(self) -> int:
+        """Requests that wait."""
+        return len(self._asked) + len(self._audience)
+
+    def ask(self, call: Call) -> None:
+        """Raises RefusedError where too many of one connection wait already."""
+        peer = call.envelope[:1]
+        if sum(1 for c in self._asked if c.envelope[:1] == peer) >= ASKED_MAX:
+            remedy = "wait for the answers before asking again"
+            raise RefusedError("busy", f"{ASKED_MAX} such requests of this connection wait already", remedy)
+        self._asked.append(call)
+
+    def work(self, now: float, over: Callable[[], bool]) -> Iterator[tuple[Call, list[dict[str, object]]]]:
+        """Goes on until nobody waits, or until time is `over`; gives who can be answered, and with what."""
+        while len(self):
+            if self._current is None:
+                self._audience, self._asked = self._asked, deque()
+                self._current = Description(self._index, self._registry, self._waiting, now)
+            while self._current.step():
+                if over():
+                    return
+            rows = self._current.rows
+            while self._audience:
+                yield self._audience.popleft(), rows
+                if self._audience and over():
+                    return
+            self._current = None
+
+    def give_up(self) -> list[Call]:
+        """Everyone who waits; nobody does any more."""
+        calls = [*self._asked, *self._audience]
+        self._asked, self._audience, self._current = deque(), deque(), None
+        return calls
+
+
+def _passed(group: Group, lane: int) -> int:
+    return group.scan(lane) if group.state == "active" else 0

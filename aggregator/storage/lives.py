@@ -1,0 +1,170 @@
+"""Whether index.db and groups.db are the files that were in use last. A copy, or a backup that was put back, is not.
+
+What was handed to consumers after a backup was made is known to nobody once it is back: a file that was handed over and deleted
+since would stay in their mirrors for good. So whatever was copied or restored begins with another incarnation, and every group
+is told `fresh`. Each opening of the databases is a *life* with a random name, which both databases and `life.json` hold;
+life.json is a new file each time and names its own inode and birth, and those of the databases. What follows from that:
+
+- a copy of the directory, or one that was restored whole, has a life.json that is another file than it says;
+- so has one that was restored in place, over the files of a later life;
+- a database that was restored alone is of another life than life.json, or another file than that says;
+- a log (`-wal`) that was removed is missed where the last life was cut short, for then there was one.
+
+Two things can't be told: a backup that was made while the service ran, and put back in place, byte over byte, after a crash of
+that same life; and a whole filesystem or machine that was put back to a snapshot. docs/operations.md says what to do then.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import sqlite3
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Final, NamedTuple
+
+import msgspec
+
+from shardwatch.shard.contract.errors import UsageError
+from shardwatch.shard.contract.files.birth import origin
+from shardwatch.shard.contract.process.life import identity
+from shardwatch.shard.contract.state.directory import StateDirectory
+
+FILE: Final = "life.json"
+INDEX: Final = "index.db"
+GROUPS: Final = "groups.db"
+#: Opens a file without reading it; closing such a descriptor leaves locks alone.
+_LOCKLESS: Final = getattr(os, "O_PATH", os.O_RDONLY)
+_COPIED: Final = "the state directory was copied, or restored from a backup"
+
+
+class Life(msgspec.Struct, frozen=True):
+    """What life.json says."""
+
+    life: str
+    #: Name that the next life will have: a database of it belongs here too, if that life was cut short at its beginning.
+    next: str
+    #: (inode, birth in ns) of life.json itself, and of each database.
+    own: tuple[int, int]
+    files: dict[str, tuple[int, int]]
+    #: Names of all groups: they are told `fresh` where both databases are lost.
+    groups: list[str] = []
+    #: The databases were being closed in order: their logs may be gone since.
+    closing: bool = False
+
+
+class Found(NamedTuple):
+    """What a database says of itself."""
+
+    #: Of which life it is; "" where it was made by a version that knew of none.
+    life: str
+    #: Made just now: nothing is known of it, and what was in its place is lost.
+    new: bool
+
+
+class Lives:
+    """Made before the databases are opened, and asked once they are. Not thread-safe.
+
+    Raises sqlite3.OperationalError where the disk refuses, and UsageError for what is no file of ours.
+    """
+
+    def __init__(self, state_dir: Path, logs: set[str]) -> None:
+        """`logs`: databases whose log this process has seen, which is added to: one that is gone then went with a closing."""
+        self._state_dir = state_dir
+        self._logs = logs
+        self._known: Life | None = None
+        self._readable = True
+        self._life: Life | None = None
+        self._missing = False
+        try:
+            with StateDirectory(state_dir) as state:
+                logs.update(name for name in (INDEX, GROUPS) if state.identity_of(f"{name}-wal") is not None)
+                self._origins = {name: _origin(state, name) for name in (FILE, INDEX, GROUPS)}
+                with contextlib.suppress(FileNotFoundError):
+                    self._known = msgspec.json.decode(state.read(FILE), type=Life)
+        except msgspec.MsgspecError:
+            self._readable = False
+        except OSError as error:
+            raise sqlite3.OperationalError(f"{state_dir}: {error.strerror}") from error
+
+    def doubt(self, index: Found, groups: Found) -> str:
+        """Why positions can't be gone on from; "" where they can. What was made just now is not judged: it has none."""
+        known = self._known
+        if known is None:
+            older = self._readable and index.life == groups.life == ""
+            return "" if older or (index.new and groups.new) else f"{FILE} was removed, or can't be read"
+        if known.own != self._origins[FILE]:
+            return _COPIED
+        for name, found in ((INDEX, index), (GROUPS, groups)):
+            if found.new:
+                continue
+            if found.life not in (known.life, known.next) or known.files.get(name) != self._origins[name]:
+                return f"{name} was restored from a backup"
+            if not known.closing and name not in self._logs:
+                return f"the log of {name} was removed"
+        return ""
+
+    def groups(self) -> list[str]:
+        """Groups that there were in the last life."""
+        return self._known.groups if self._known is not None else []
+
+    def name(self, doubt: str) -> str:
+        """Name of the life that begins now; `begin` follows once both databases hold it."""
+        return self._known.next if self._known is not None and not doubt else secrets.token_hex(16)
+
+    def begin(self, name: str) -> None:
+        """Writes life.json for a life that both databases hold."""
+        self._logs.update((INDEX, GROUPS))  # they are open
+        with StateDirectory(self._state_dir) as state:
+            files = {database: found for database in (INDEX, GROUPS) if (found := _origin(state, database)) is not None}
+        self._write(Life(name, secrets.token_hex(16), (0, 0), files, self.groups()))
+
+    def closing(self) -> None:
+        """Call before the databases are closed, however that is done. A disk that refuses costs no more than a `fresh` later."""
+        if self._life is not None and not self._life.closing:
+            with contextlib.suppress(sqlite3.OperationalError, UsageError):
+                self._write(msgspec.structs.replace(self._life, closing=True))
+
+    def keep_groups(self, names: Iterable[str]) -> None:
+        """Which groups there are now; written where that has changed."""
+        groups = sorted(names)
+        if self._life is not None and groups != self._life.groups:
+            self._write(msgspec.structs.replace(self._life, groups=groups))
+
+    def keep(self) -> None:
+        """Call now and then: writes life.json again where a cleaner has removed it. Where it was missing the last time too, that
+        is: the whole directory may be being removed."""
+        missing = identity(self._state_dir / FILE) is None
+        if missing and self._missing and self._life is not None:
+            self._write(self._life)
+        self._missing = missing
+
+    def _write(self, life: Life) -> None:
+        def content(fd: int) -> bytes:
+            nonlocal life
+            life = msgspec.structs.replace(life, own=origin(fd))
+            return msgspec.json.encode(life)
+
+        try:
+            with StateDirectory(self._state_dir) as state:
+                state.write_new(FILE, content)
+        except OSError as error:
+            raise sqlite3.OperationalError(f"{self._state_dir / FILE}: {error.strerror}") from error
+        self._life = life
+
+
+def _origin(state: StateDirectory, name: str) -> tuple[int, int] | None:
+    """Inode and birth of a file; None where there is none.
+
+    A descriptor that can read must not be used: closing it gives up every lock that this process has on the file (fcntl(2)),
+    SQLite's too, and the next program that closes the database would take its log away from under us.
+    """
+    try:
+        fd = state.open(name, _LOCKLESS)
+    except FileNotFoundError:
+        return None
+    try:
+        return origin(fd)
+    finally:
+        os.close(fd)

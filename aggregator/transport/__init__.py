@@ -1,0 +1,7 @@
+"""ZeroMQ's wire protocol from the side to which others connect, with every connection bounded.
+
+- `zmtp`: ZMTP 3.0 with the mechanism NULL. Pure.
+- `door`: one listening socket and its connections.
+
+`process` may import this; it imports nothing of the aggregator.
+"""

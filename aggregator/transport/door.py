@@ -1,0 +1,387 @@
+"""A socket of the aggregator's that others connect to, and its connections: bounded in number, in bytes, and in what one turn
+takes from each. Used by `sockets` only; it speaks `zmtp`.
+
+A connection is read only while little of it waits to be taken and little waits to be read by it; so who sends without an end, or
+reads nothing, holds up itself. Messages are taken from all connections in turn.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import logging
+import os
+import selectors
+import socket
+import time
+from collections import deque
+from pathlib import Path
+from typing import Final
+
+from shardwatch.shard.contract.limits import FRAME_BYTES_MAX
+from shardwatch.shard.contract.process.log import Sparse
+
+from . import zmtp
+
+log = logging.getLogger("shardwatch.aggregator")
+
+#: Messages of one connection that are read before they are taken.
+_INBOX_MAX: Final = 16
+_READ_BYTES: Final = 1 << 16
+#: Bytes that a connection has not read yet: above the first it is not read from, above the second it is sent nothing more.
+UNREAD_BYTES_PAUSE: Final = 1 << 18
+UNREAD_BYTES_MAX: Final = 1 << 20
+#: Bytes kept for all connections of a door; above it the one that has stood still for longest is closed.
+HELD_BYTES_MAX: Final = 32 << 20
+#: Connections beyond the bound that are let in to be told so, and for how long, seconds.
+TURNED_AWAY_MAX: Final = 16
+TURNED_AWAY_S: Final = 1.0
+#: Subscriptions of one connection, and bytes of each.
+_TOPICS_MAX: Final = 16
+_TOPIC_BYTES_MAX: Final = 256
+_BACKLOG: Final = 1024
+#: Connections let in by one turn.
+_ACCEPTED_MAX: Final = 256
+#: Seconds for which nobody is let in where accept(2) found no descriptor.
+_PAUSE_S: Final = 1.0
+_READ, _WRITE = selectors.EVENT_READ, selectors.EVENT_WRITE
+
+_full = Sparse(log)
+
+
+class Connection:
+    """One peer."""
+
+    __slots__ = (
+        "away",
+        "closing",
+        "decoder",
+        "events",
+        "held",
+        "inbox",
+        "key",
+        "moved_at",
+        "mute",
+        "out",
+        "sock",
+        "topics",
+        "unread",
+    )  # fmt: skip
+
+    def __init__(self, sock: socket.socket, key: bytes, now: float, *, away: bool) -> None:
+        self.sock = sock
+        self.key = key
+        self.decoder = zmtp.Decoder(FRAME_BYTES_MAX)
+        self.inbox: deque[list[bytes]] = deque()
+        #: What it has not read yet: (bytes, the whole body of a reply of which nothing is sent yet, or b"").
+        self.out: deque[tuple[memoryview, bytes]] = deque()
+        self.unread = 0
+        #: Bytes of what is not decoded, and of what is not taken.
+        self.held = 0
+        #: When anything was last read from it, or by it.
+        self.moved_at = now
+        self.topics: set[bytes] = set()
+        self.events = 0
+        #: One too many: it is told so, and closed.
+        self.away = away
+        #: Nothing more is read from it; it is closed when what it sent is taken.
+        self.closing = False
+        #: It reads nothing any more.
+        self.mute = False
+
+
+class Door:
+    """A listening socket. Owned by one thread. Raises OSError.
+
+    Args:
+        kind: what peers are told that it is: PULL, PUB, ROUTER.
+        most: connections at a time.
+        crowded: True: one more is turned away; False: the one that has stood still for longest has to go.
+    """
+
+    def __init__(self, path: Path, kind: bytes, selector: selectors.BaseSelector, most: int, *, crowded: bool) -> None:
+        self.path = path
+        self.most = most
+        self._kind = kind
+        self._selector = selector
+        self._crowded = crowded
+        self._by_key: dict[bytes, Connection] = {}
+        self._away: dict[Connection, float] = {}
+        self._number = 0
+        #: Connections of which a message can be taken, in this order.
+        self._ready: dict[Connection, None] = {}
+        #: Bytes that are kept for those who have not read them, and of messages that are not complete.
+        self.held = 0
+        #: Keys of those that went away, and replies that they were not sent.
+        self.gone: set[bytes] = set()
+        self.unsent: list[bytes] = []
+        self._paused_until: float | None = None
+        self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
+        with contextlib.suppress(FileNotFoundError):
+            path.unlink()
+        before = os.umask(0o177)  # a socket is made with what the umask leaves: 0600
+        try:
+            self._listener.bind(os.fspath(path))
+        finally:
+            os.umask(before)
+        self._listener.listen(_BACKLOG)
+        selector.register(self._listener, _READ, (self, None))
+
+    def __len__(self) -> int:
+        """Connections."""
+        return len(self._by_key)
+
+    @property
+    def ready(self) -> bool:
+        """Whether a message can be taken."""
+        return bool(self._ready)
+
+    def take(self) -> tuple[Connection, list[bytes]] | None:
+        """The next message, of all connections in turn."""
+        if not self._ready:
+            return None
+        connection = next(iter(self._ready))
+        del self._ready[connection]
+        message = connection.inbox.popleft()
+        self._decode(connection, b"")
+        self._offer(connection)
+        self._watch(connection)
+        return connection, message
+
+    def _offer(self, connection: Connection) -> None:
+        """Has its next message taken, after everyone else's: unless it has too much to read before."""
+        if connection.inbox and connection.unread <= UNREAD_BYTES_PAUSE:
+            self._ready[connection] = None
+        else:
+            self._ready.pop(connection, None)
+
+    # -- what the selector says
+
+    def handle(self, connection: Connection | None, events: int, now: float) -> None:
+        """Takes what is there, sends what there is room for; bounded."""
+        if connection is None:
+            self._accept(now)
+            return
+        if events & _WRITE:
+            self._send(connection, now)
+        if events & _READ and connection.key in self._by_key:
+            self._read(connection, now)
+
+    def next_due(self) -> float | None:
+        """When `tick` has something to do."""
+        due = [*([] if self._paused_until is None else [self._paused_until]), *list(self._away.values())[:1]]
+        return min(due, default=None)
+
+    def tick(self, now: float) -> None:
+        """Closes those that were told that they are too many; lets others in again."""
+        while self._away and next(iter(self._away.values())) <= now:
+            self.close_one(next(iter(self._away)))
+        if self._paused_until is not None and self._paused_until <= now:
+            self._let_in()
+
+    def _accept(self, now: float) -> None:
+        for _ in range(_ACCEPTED_MAX):
+            if self._crowded and len(self._by_key) >= self.most + TURNED_AWAY_MAX:
+                self._shut(None)
+                return
+            try:
+                sock, _ = self._listener.accept()
+            except BlockingIOError:
+                return
+            except OSError as error:
+                if error.errno in (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS):
+                    _full.warning(f"no connection can be taken at {self.path.name}: {error.strerror} (ulimit -n)")
+                    self._shut(now + _PAUSE_S)
+                    return
+                continue  # it went away before it was let in
+            if not self._crowded and len(self._by_key) >= self.most:
+                self.close_one(min(self._by_key.values(), key=lambda c: c.moved_at))
+            sock.setblocking(False)
+            self._number += 1
+            away = self._crowded and len(self._by_key) >= self.most
+            connection = Connection(sock, self._number.to_bytes(8, "big"), now, away=away)
+            self._by_key[connection.key] = connection
+            self._selector.register(sock, _READ, (self, connection))
+            connection.events = _READ
+            if away:
+                _full.warning(f"{self.most} connections at {self.path.name} are as many as descriptors allow: others are told so")
+                self._away[connection] = now + TURNED_AWAY_S
+            self._put(connection, zmtp.GREETING + zmtp.ready(self._kind), b"")
+            self._send(connection, now)
+
+    def _shut(self, until: float | None) -> None:
+        """Nobody is let in: until a connection is closed, or until then. Who comes waits in the kernel's queue."""
+        if self._paused_until is None:
+            self._selector.unregister(self._listener)
+        self._paused_until = float("inf") if until is None else until
+
+    def _let_in(self) -> None:
+        if self._paused_until is not None:
+            self._paused_until = None
+            self._selector.register(self._listener, _READ, (self, None))
+
+    def _read(self, connection: Connection, now: float) -> None:
+        try:
+            data = connection.sock.recv(_READ_BYTES)
+        except BlockingIOError:
+            return
+        except OSError:
+            data = b""
+        if not data:
+            connection.closing = True  # what it said before it went counts
+            self._watch(connection)
+            return
+        connection.moved_at = now
+        self._decode(connection, data)
+        if connection.key in self._by_key:
+            self._send(connection, now)
+            self._relieve()
+
+    def _decode(self, connection: Connection, data: bytes) -> None:
+        """Fills the inbox, as far as it goes."""
+        try:
+            messages = connection.decoder.feed(data, _INBOX_MAX - len(connection.inbox))
+        except zmtp.ProtocolError:
+            self.close_one(connection)
+            return
+        for name, body in connection.decoder.commands:
+            if name == b"PING":
+                self._put(connection, zmtp.command(b"PONG", body[2:18]), b"")
+            else:
+                self._subscribe(connection, b"\1" + body if name == b"SUBSCRIBE" else b"\0" + body)
+        connection.decoder.commands.clear()
+        if self._kind == b"PUB":
+            for message in messages:
+                self._subscribe(connection, message[0])
+        elif messages:
+            connection.inbox.extend(messages)
+            self._offer(connection)
+        held = connection.decoder.held + sum(len(part) for message in connection.inbox for part in message)
+        self.held += held - connection.held
+        connection.held = held
+
+    def _subscribe(self, connection: Connection, message: bytes) -> None:
+        topic = message[1:]
+        if message[:1] == b"\1" and len(topic) <= _TOPIC_BYTES_MAX and len(connection.topics) < _TOPICS_MAX:
+            connection.topics.add(topic)
+        elif message[:1] == b"\0":
+            connection.topics.discard(topic)
+        else:
+            self.close_one(connection)
+
+    # -- what goes out
+
+    def answer(self, key: bytes, parts: list[bytes], now: float) -> bool:
+        """Sends a message to one connection; False where it is gone, or has not read what it was sent before."""
+        connection = self._by_key.get(key)
+        if connection is None or connection.mute or connection.unread > UNREAD_BYTES_MAX:
+            return False
+        self._put(connection, zmtp.message(parts), parts[-1])
+        self._send(connection, now)
+        self._relieve()
+        return True  # or it is among the `unsent` by now
+
+    def publish(self, topic: bytes, body: bytes, now: float) -> None:
+        """Sends a message to those who want it and read."""
+        whole = zmtp.message([topic, body])
+        for connection in list(self._by_key.values()):
+            reads = not connection.mute and connection.unread <= UNREAD_BYTES_PAUSE
+            if reads and any(topic.startswith(wanted) for wanted in connection.topics):
+                self._put(connection, whole, b"")
+                self._send(connection, now)
+        self._relieve()
+
+    def _put(self, connection: Connection, data: bytes, body: bytes) -> None:
+        connection.out.append((memoryview(data), body))
+        connection.unread += len(data)
+        self.held += len(data)
+
+    def _send(self, connection: Connection, now: float) -> None:
+        try:
+            while connection.out:
+                data, _ = connection.out[0]
+                sent = connection.sock.send(data)
+                connection.moved_at = now
+                connection.unread -= sent
+                self.held -= sent
+                if sent < len(data):
+                    connection.out[0] = (data[sent:], b"")
+                    break
+                connection.out.popleft()
+        except BlockingIOError:
+            pass
+        except OSError:
+            connection.mute = True  # it went away; what it said before is still to be read
+            self._forget_out(connection)
+        self._offer(connection)
+        self._watch(connection)
+
+    def _forget_out(self, connection: Connection) -> None:
+        self.unsent += [body for _, body in connection.out if body]
+        self.held -= connection.unread
+        connection.unread = 0
+        connection.out.clear()
+
+    def _watch(self, connection: Connection) -> None:
+        """Listens to what the connection may do now."""
+        if connection.closing and not connection.inbox and not (connection.away and connection.out):
+            self.close_one(connection)
+            return
+        room = len(connection.inbox) < _INBOX_MAX and connection.unread <= UNREAD_BYTES_PAUSE and not connection.closing
+        room = room and (not connection.inbox or connection.held <= UNREAD_BYTES_PAUSE)
+        events = (_READ if room else 0) | (_WRITE if connection.out else 0)
+        if events == connection.events or connection.key not in self._by_key:
+            return
+        if not connection.events:
+            self._selector.register(connection.sock, events, (self, connection))
+        elif not events:
+            self._selector.unregister(connection.sock)
+        else:
+            self._selector.modify(connection.sock, events, (self, connection))
+        connection.events = events
+
+    def hang_up(self, connection: Connection) -> None:
+        """Closes it once it has read what it was sent."""
+        connection.closing = True
+        connection.inbox.clear()
+        self._ready.pop(connection, None)
+        self._watch(connection)
+
+    def _relieve(self) -> None:
+        """Where too much is kept, whoever has stood still for longest has to go."""
+        while self.held > HELD_BYTES_MAX:
+            slow = [c for c in self._by_key.values() if c.unread + c.held]
+            self.close_one(min(slow, key=lambda c: c.moved_at))
+
+    def close_one(self, connection: Connection) -> None:
+        """Hangs up at once. Idempotent."""
+        if self._by_key.pop(connection.key, None) is None:
+            return
+        if connection.events:
+            self._selector.unregister(connection.sock)
+            connection.events = 0
+        self._forget_out(connection)
+        self.gone.add(connection.key)
+        self.held -= connection.held
+        self._ready.pop(connection, None)
+        self._away.pop(connection, None)
+        connection.inbox.clear()
+        connection.sock.close()
+        if self._paused_until == float("inf"):
+            self._let_in()
+
+    def flush(self, until: float) -> None:
+        """Sends what is left, as far as it is read by then (monotonic seconds)."""
+        while any(c.out for c in self._by_key.values()) and time.monotonic() < until:
+            for connection in list(self._by_key.values()):
+                self._send(connection, time.monotonic())
+            time.sleep(0.005)
+
+    def close(self) -> None:
+        for connection in list(self._by_key.values()):
+            self.close_one(connection)
+        with contextlib.suppress(KeyError):
+            self._selector.unregister(self._listener)
+        self._listener.close()
+        with contextlib.suppress(OSError):
+            self.path.unlink()

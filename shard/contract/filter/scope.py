@@ -1,0 +1,40 @@
+"""What of a directory is watched: by the patterns of its root, or because a file in it was named itself. Pure.
+
+A file that was named is watched whatever the patterns say. Where no root reaches its directory, that directory is a root too, but
+for the sake of its named files alone (`Settings.only`): nothing else in it, and nothing below it, is ours.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+
+from ..state.settings import Settings
+from .filter import Filter
+
+
+class Scope:
+    """Paths of directories are absolute; `relative` is the same relative to its root, as the filter wants it."""
+
+    def __init__(self, filter: Filter, files: Iterable[bytes] = (), only: Iterable[bytes] = ()) -> None:
+        self.filter = filter
+        self.only = frozenset(only)
+        self._named: dict[bytes, set[bytes]] = {}
+        for path in files:
+            directory, _, name = path.rpartition(b"/")
+            self._named.setdefault(directory or b"/", set()).add(name)
+
+    def files(self, path: bytes, relative: bytes, names: Collection[bytes]) -> list[bytes]:
+        """Those of `names`, files in the directory `path`, that are watched, in their order."""
+        named = self._named.get(path)
+        if named is None:
+            return self.filter.keeps_names(relative, names)
+        kept = named if path in self.only else named.union(self.filter.keeps_names(relative, names))
+        return [name for name in names if name in kept]
+
+    def descends(self, path: bytes) -> bool:
+        """Whether directories in `path` may be watched too, as far as the patterns let them."""
+        return path not in self.only
+
+
+def scope_of(settings: Settings) -> Scope:
+    return Scope(Filter(settings.include, settings.exclude), settings.files, settings.only)

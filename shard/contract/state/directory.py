@@ -1,0 +1,449 @@
+"""The state directory on disk: opened once as a descriptor, and everything in it reached from there.
+
+Nothing in it is trusted by its name: no link is followed, nothing but a regular file with one name (or a directory, or a socket,
+where that is what belongs there) of the directory's owner is opened, and what is made is made exclusively. So what another
+user, or a backup tool, has put in the place of a file of ours is refused with a clear error, and never read, waited for,
+written or changed in mode. `layout` has the names; this module opens them, and nobody else does. Anyone may import it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import os
+import pwd
+import re
+import secrets
+import stat
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import Final
+
+from ..errors import InUseError, UsageError
+
+#: Permissions by which others than the owner could change something.
+_OTHERS_WRITE: Final = 0o022
+_DIRECTORY: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC | os.O_NOFOLLOW
+#: A FIFO or a device in the place of a file must not make us wait.
+_FILE: Final = os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+#: Links of a path that are followed at most, as in the kernel (path_resolution(7)).
+_LINKS_MAX: Final = 40
+#: Seconds between two tries to claim a directory whose lock somebody else has for a moment (systemd-tmpfiles, for one).
+_CLAIM_LOOK_S: Final = 0.02
+
+#: Marks a state directory, like the CACHEDIR.TAG of caches: whoever finds one leaves it alone, whosever it is.
+TAG: Final = "SHARDWATCH.TAG"
+TAG_NAME: Final = os.fsencode(TAG)
+SIGNATURE: Final = b"Signature: 5b0e8f6d9c2a47d1b3f4a86072e95c1d"
+TAG_TEXT: Final = SIGNATURE + b"""
+# This directory is the state of a shardwatch service (docs/operations.md, "The state directory").
+# No shardwatch looks into a directory that has this file. Keep it where it is.
+"""
+#: What lies in a state directory, by kind.
+DIRECTORIES: Final = ("locks", "run", "logs")
+#: Held by a service for its whole life; it says which process that is.
+SERVICE_LOCK: Final = "locks/service.lock"
+DATABASES: Final = ("index.db", "groups.db", "queue.db")
+FILES: Final = (
+    TAG, ".gitignore", "settings.json", "plan.json", "supervisord.conf", "life.json",
+    *(database + companion for database in DATABASES for companion in ("", "-wal", "-shm", "-journal")),
+)  # fmt: skip
+#: What else may have come from us: what was set aside, and temporary files that were cut short.
+_OURS_TOO: Final = re.compile(r"(index|groups|queue)\.db\.damaged-\d+(-wal|-shm)?|\.(.+\.json|.+\.conf|\.gitignore|.+\.TAG)\.\w+")
+
+_KINDS: Final = {
+    stat.S_IFLNK: "a link",
+    stat.S_IFIFO: "a FIFO",
+    stat.S_IFSOCK: "a socket",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+    stat.S_IFDIR: "a directory",
+    stat.S_IFREG: "a file",
+}
+
+
+class StateDirectory:
+    """One directory, held by a descriptor: renamed or replaced meanwhile, it is still the one that was opened.
+
+    Args:
+        path: where it is. Links on the way count if they belong to the caller or to root.
+        fd: a descriptor of it that is open already, which then belongs to this object.
+        foreign: True: root may look into a directory of another user. Nothing is written then.
+
+    Names are relative to the directory, with at most one directory on the way (`locks/service.lock`).
+
+    Raises:
+        FileNotFoundError, NotADirectoryError, or another OSError where it can't be opened.
+        UsageError: it, or what is asked for in it, is not the caller's or can be written by others. So do all methods.
+    """
+
+    def __init__(self, path: Path | str, *, fd: int | None = None, foreign: bool = False) -> None:
+        self.path = Path(os.path.abspath(path))
+        self.fd = -1
+        self.fd = self._opened() if fd is None else fd
+        try:
+            found = os.fstat(self.fd)
+            if not stat.S_ISDIR(found.st_mode):
+                raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), os.fspath(self.path))
+            #: Who owns it, and must own everything in it.
+            self.owner = found.st_uid
+            #: (device, inode): which directory it is, whatever its path.
+            self.identity = (found.st_dev, found.st_ino)
+            if self.owner != os.geteuid() and not (foreign and os.geteuid() == 0):
+                raise self._anothers(self.owner)
+        except BaseException:
+            self.close()
+            raise
+
+    def _opened(self) -> int:
+        try:
+            return _open_directory(self.path)
+        except PermissionError:
+            with contextlib.suppress(OSError):
+                owner = os.stat(self.path).st_uid
+                if owner != os.geteuid():
+                    raise self._anothers(owner) from None
+            raise
+
+    def _anothers(self, owner: int) -> UsageError:
+        return UsageError(
+            f"{self.path} belongs to {user(owner)}, not to {user(os.geteuid())}",
+            hint=f"a service is used by its own user, and root: ask as {user(owner)}, or name another --state-dir",
+        )
+
+    def __enter__(self) -> StateDirectory:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    def __del__(self) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Lets go of the directory, and of its claim unless another process inherited the descriptor. Idempotent."""
+        fd, self.fd = self.fd, -1
+        if fd >= 0:
+            with contextlib.suppress(OSError):
+                os.close(fd)
+
+    def in_place(self) -> bool:
+        """Whether the path still leads to this directory."""
+        try:
+            found = os.stat(self.path)
+        except OSError:
+            return False
+        return (found.st_dev, found.st_ino) == self.identity
+
+    # -- who may use it
+
+    def claim(self, wait_s: float = 0.0) -> None:
+        """Takes the directory for this open file description: for whoever inherits the descriptor too, until all are gone.
+
+        Blocks up to `wait_s` seconds, and no longer than until it is a service that has it. Raises InUseError. Where the
+        filesystem knows no locks on directories nothing is taken, and `locks/service.lock` alone says who is there.
+        """
+        deadline = time.monotonic() + wait_s
+        while True:
+            try:
+                fcntl.flock(self.fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                if time.monotonic() >= deadline or self.held(SERVICE_LOCK):
+                    raise self.in_use() from None
+                time.sleep(_CLAIM_LOOK_S)
+                continue
+            except OSError:
+                pass
+            return
+
+    def in_use(self) -> InUseError:
+        """What to tell whoever wants it too."""
+        return InUseError(
+            f"a service is running in {self.path} already, or is being started or stopped",
+            hint="use it, stop it (`shardwatch down`), or give another --state-dir",
+            retryable=True,
+        )
+
+    def close_to_others(self) -> None:
+        """Mode 0700, so that nobody else can put anything here from now on."""
+        if os.fstat(self.fd).st_mode & 0o077:
+            os.fchmod(self.fd, 0o700)
+
+    def check_private(self) -> None:
+        """Raises UsageError where others could put something here."""
+        if os.fstat(self.fd).st_mode & _OTHERS_WRITE:
+            raise UsageError(f"{self.path} can be written by others", hint=f"check what is in it, then chmod 700 {self.path}")
+
+    def examine(self) -> None:
+        """Raises UsageError for the first thing in the place of one of ours that is not ours."""
+        for name in FILES:
+            self._status(name)
+        for name in DIRECTORIES:
+            with contextlib.suppress(FileNotFoundError), self.below(name) as inner:
+                inner.check_private()
+                for entry in inner.names():
+                    found = inner._lstat(entry)
+                    if name == "run" and found is not None and stat.S_IFMT(found.st_mode) in (stat.S_IFSOCK, stat.S_IFDIR):
+                        inner._check_owner(entry, found)
+                    else:
+                        inner._status(entry)
+
+    def is_foreign(self) -> bool:
+        """Whether it holds other things than a service of ours would, and nothing by which it could be known as ours."""
+        names = set(self.names()) - {"lost+found"}
+        known = {*FILES, *DIRECTORIES}
+        if names & (set(FILES) - {".gitignore"}):
+            return False
+        return any(name not in known and not _OURS_TOO.fullmatch(name) for name in names)
+
+    # -- what is in it
+
+    def below(self, name: str) -> StateDirectory:
+        """A directory in it. Raises FileNotFoundError where there is none."""
+        found = self._lstat(name)
+        if found is None:
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), os.fspath(self.path / name))
+        self._check_owner(name, found)
+        if not stat.S_ISDIR(found.st_mode):
+            raise self._refused(name, f"is {_kind(found)}, not a directory")
+        fd = os.open(name, _DIRECTORY, dir_fd=self.fd)
+        return StateDirectory(self.path / name, fd=fd, foreign=self.owner != os.geteuid())
+
+    def names(self) -> list[str]:
+        """What is in it, sorted."""
+        return sorted(os.listdir(self.fd))
+
+    def identity_of(self, name: str) -> tuple[int, int] | None:
+        """(device, inode) of a file of ours, None where there is none."""
+        with self._parent(name) as (parent, base):
+            found = parent._status(base)
+        return None if found is None else (found.st_dev, found.st_ino)
+
+    def open(self, name: str, flags: int = os.O_RDONLY) -> int:
+        """A descriptor of a file. With O_CREAT it is made (mode 0600) where there is none. Never blocks.
+
+        Raises FileNotFoundError, another OSError, or UsageError for what is no file of ours.
+        """
+        plain = flags & ~(os.O_CREAT | os.O_TRUNC) | _FILE
+        with self._parent(name) as (parent, base):
+            while True:
+                if parent._status(base) is None and flags & os.O_CREAT:
+                    with contextlib.suppress(FileExistsError):
+                        return os.open(base, plain | os.O_CREAT | os.O_EXCL, 0o600, dir_fd=parent.fd)
+                    continue
+                fd = os.open(base, plain, dir_fd=parent.fd)
+                try:
+                    parent._check(base, os.fstat(fd))
+                    if flags & os.O_TRUNC:  # not before it is known to be ours
+                        os.ftruncate(fd, 0)
+                except BaseException:
+                    os.close(fd)
+                    raise
+                return fd
+
+    def held(self, name: str) -> bool:
+        """Whether someone holds an exclusive lock on a file. Probes do not disturb each other, and nothing blocks."""
+        try:
+            fd = self.open(name)
+        except FileNotFoundError:
+            return False
+        try:
+            fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        finally:
+            os.close(fd)
+        return False
+
+    def read(self, name: str) -> bytes:
+        """Content of a file that the service believes: nobody else can have written it."""
+        with self._parent(name) as (parent, base):
+            fd = parent.open(base)
+            with os.fdopen(fd, "rb") as f:
+                if os.fstat(fd).st_mode & _OTHERS_WRITE:
+                    raise UsageError(
+                        f"{parent.path / base} can be written by others", hint=f"check it, then chmod 600 {parent.path / base}"
+                    )
+                return f.read()
+
+    def write(self, name: str, content: bytes) -> None:
+        """Puts a file there, mode 0600, in one step: readers see the old or the new whole, and a failure leaves the old."""
+        self.write_new(name, lambda fd: content)
+
+    def write_new(self, name: str, content: Callable[[int], bytes]) -> None:
+        """`write` of what `content` makes, which is given a descriptor of the new file."""
+        with self._parent(name) as (parent, base):
+            temporary = f".{base}.{secrets.token_hex(8)}"
+            fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _FILE, 0o600, dir_fd=parent.fd)
+            try:
+                with os.fdopen(fd, "wb") as f:
+                    f.write(content(fd))
+                    f.flush()
+                    os.fsync(fd)
+                os.replace(temporary, base, src_dir_fd=parent.fd, dst_dir_fd=parent.fd)
+            except BaseException:
+                with contextlib.suppress(OSError):
+                    os.unlink(temporary, dir_fd=parent.fd)
+                raise
+
+    def make_directory(self, name: str) -> bool:
+        """Sees that there is a directory of that name, mode 0700. Returns whether it was made."""
+        made = True
+        try:
+            os.mkdir(name, 0o700, dir_fd=self.fd)
+        except FileExistsError:
+            made = False
+        with self.below(name) as inner:
+            inner.close_to_others()
+        return made
+
+    def remove(self, name: str) -> None:
+        """Removes what has that name, of whatever kind, but no directory; nothing where there is none."""
+        with contextlib.suppress(FileNotFoundError), self._parent(name) as (parent, base):
+            os.unlink(base, dir_fd=parent.fd)
+
+    def touch(self, name: str) -> bool:
+        """Makes a file younger, for cleaners that remove what is old. Returns False where it is gone."""
+        with self._parent(name) as (parent, base):
+            if parent._status(base) is None:
+                return False
+            os.utime(base, dir_fd=parent.fd, follow_symlinks=False)
+        return True
+
+    @contextlib.contextmanager
+    def _parent(self, name: str) -> Iterator[tuple[StateDirectory, str]]:
+        self.check_private()
+        directory, _, base = name.rpartition("/")
+        if not directory:
+            yield self, base
+            return
+        with self.below(directory) as inner:
+            inner.check_private()
+            yield inner, base
+
+    def _lstat(self, name: str) -> os.stat_result | None:
+        try:
+            return os.stat(name, dir_fd=self.fd, follow_symlinks=False)
+        except FileNotFoundError:
+            return None
+
+    def _status(self, name: str) -> os.stat_result | None:
+        """lstat of a file of ours; None where there is none."""
+        found = self._lstat(name)
+        if found is not None:
+            self._check(name, found)
+        return found
+
+    def _check(self, name: str, found: os.stat_result) -> None:
+        self._check_owner(name, found)
+        if not stat.S_ISREG(found.st_mode):
+            raise self._refused(name, f"is {_kind(found)}, not a file")
+        if found.st_nlink > 1:
+            raise self._refused(name, "has another name elsewhere (a hard link), so it may be another program's")
+
+    def _check_owner(self, name: str, found: os.stat_result) -> None:
+        if found.st_uid != self.owner:
+            raise self._refused(name, f"belongs to {user(found.st_uid)}, not to {user(self.owner)}")
+
+    def _refused(self, name: str, why: str) -> UsageError:
+        return UsageError(f"{self.path / name} {why}", hint="it was not made by shardwatch: look what it is, and remove it")
+
+
+def _open_directory(path: Path) -> int:
+    """The directory at an absolute path. A link on the way counts if it is the caller's, or root's."""
+    at, fd, links = "/", os.open("/", _STEP), 0
+    parts = [part for part in os.fspath(path).split("/") if part]
+    try:
+        while parts:
+            part = parts.pop(0)
+            if part in (".", ".."):  # of a link's target: what it leads to is known to the kernel only
+                at = os.path.normpath(os.path.join(at, part))
+                step = os.open(part, _STEP, dir_fd=fd)
+                os.close(fd)
+                fd = step
+                continue
+            found = os.stat(part, dir_fd=fd, follow_symlinks=False)
+            if stat.S_ISLNK(found.st_mode):
+                links += 1
+                if links > _LINKS_MAX:
+                    raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), os.fspath(path))
+                if found.st_uid not in (0, os.geteuid()):
+                    raise UsageError(
+                        f"{os.path.join(at, part)} is a link that {user(found.st_uid)} made, on the way to {path}",
+                        hint="name the directory itself",
+                    )
+                target = os.readlink(part, dir_fd=fd)
+                parts = [step for step in target.split("/") if step] + parts
+                if target.startswith("/"):
+                    at, step = "/", os.open("/", _STEP)
+                    os.close(fd)
+                    fd = step
+                continue
+            step = os.open(part, _STEP, dir_fd=fd)
+            os.close(fd)
+            fd = step
+            at = os.path.join(at, part)
+        last = os.open(".", _DIRECTORY, dir_fd=fd)
+    except OSError as error:
+        error.filename = os.fspath(path)
+        raise
+    finally:
+        os.close(fd)
+    return last
+
+
+#: To walk through a directory it need not be readable.
+_STEP: Final = getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY | os.O_CLOEXEC | os.O_NOFOLLOW
+
+
+def _kind(found: os.stat_result) -> str:
+    return _KINDS.get(stat.S_IFMT(found.st_mode), "something else")
+
+
+def user(uid: int) -> str:
+    """How a user is named in messages."""
+    try:
+        return f"user {pwd.getpwuid(uid).pw_name}"
+    except KeyError:
+        return f"user {uid}"
+
+
+def read_private(path: Path) -> bytes:
+    """Reads a file that the service believes. Raises OSError, or UsageError where anyone but its owner can have written it."""
+    with StateDirectory(path.parent, foreign=True) as directory:
+        return directory.read(path.name)
+
+
+def write_private(path: Path, content: bytes) -> None:
+    """Writes a file that only the owner reads, in one step. Raises OSError, or UsageError where the directory is another's."""
+    with StateDirectory(path.parent) as directory:
+        directory.write(path.name, content)
+
+
+def held(path: Path) -> bool:
+    """`StateDirectory.held` of a path. Nothing that is not there is held."""
+    try:
+        with StateDirectory(path.parent, foreign=True) as directory:
+            return directory.held(path.name)
+    except OSError:
+        return False
+
+
+def is_state_directory(fd: int) -> bool:
+    """Whether the directory open at `fd` is a state directory of shardwatch, of whichever service and user."""
+    try:
+        found = os.stat(TAG, dir_fd=fd, follow_symlinks=False)
+        if not stat.S_ISREG(found.st_mode):
+            return False
+        tag = os.open(TAG, os.O_RDONLY | _FILE, dir_fd=fd)
+    except OSError:
+        return False
+    try:
+        return os.read(tag, len(SIGNATURE)) == SIGNATURE
+    except OSError:
+        return False
+    finally:
+        os.close(tag)

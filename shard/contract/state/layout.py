@@ -1,0 +1,53 @@
+"""Where everything lies in a state directory. Pure names: nothing here touches the disk."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+
+class Layout:
+    """The files of one service, all below its state directory (mode 0700)."""
+
+    def __init__(self, state_dir: Path | str) -> None:
+        self.state_dir = Path(state_dir)
+        at = self.state_dir
+        self.supervisord_conf = at / "supervisord.conf"
+        #: Effective settings, written by the launcher, read by every process (contract.settings).
+        self.settings = at / "settings.json"
+        #: Which shard owns what, written by the coordinator (contract.planfile).
+        self.plan = at / "plan.json"
+        self.index_db = at / "index.db"
+        #: Groups outlive the index: a file of their own.
+        self.groups_db = at / "groups.db"
+        self.locks = at / "locks"
+        self.service_lock = self.locks / "service.lock"
+        self.run = at / "run"
+        #: Aggregator PULL: shards PUSH their frames here.
+        self.facts_socket = self.run / "facts.sock"
+        #: Aggregator PUB: acks and requests to the shards, topic = shard id.
+        self.acks_socket = self.run / "acks.sock"
+        #: Aggregator ROUTER: extract workers and every command talk to this one.
+        self.extract_socket = self.run / "extract.sock"
+        self.supervisor_socket = self.run / "supervisor.sock"
+        #: Datagrams of every program to supervisord's plugin: "my main loop turns".
+        self.pulse_socket = self.run / "pulse.sock"
+        self.supervisord_pid = self.run / "supervisord.pid"
+        #: Key of the plan on disk while it still fits the settings (`supervisor.service` writes it, the plugin reads it).
+        self.plan_key = self.run / "plan.key"
+        self.logs = at / "logs"
+
+    def lock(self, name: str) -> Path:
+        """Lock file of a singleton: `aggregator`, `coordinator` or `shard-ID`."""
+        return self.locks / f"{name}.lock"
+
+    def log(self, name: str) -> Path:
+        return self.logs / f"{name}.log"
+
+    @staticmethod
+    def endpoint(socket: Path) -> str:
+        """ZeroMQ endpoint of a socket file."""
+        return f"ipc://{socket}"
+
+    def sockets(self) -> list[Path]:
+        """All socket files: the longest of them must fit IPC_PATH_BYTES_MAX."""
+        return [self.facts_socket, self.acks_socket, self.extract_socket, self.supervisor_socket, self.pulse_socket]

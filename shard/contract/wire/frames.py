@@ -1,0 +1,296 @@
+"""Frames between shards and aggregator: msgpack, versioned, size-checked. Paths are exact bytes, times nanoseconds.
+
+Upwards (PUSH, one frame a message): `Frame` carries numbered records; `Beat` is unnumbered health. Downwards (PUB, two
+parts: topic = shard id, body): `Reply`.
+
+One stream per (shard, epoch), numbered from 1, applied by the aggregator strictly in order, each frame once: the number of
+the last frame applied is stored in the same transaction as its rows. See ARCHITECTURE.md, "One writer for every row".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from typing import Annotated, Final
+
+import msgspec
+from msgspec import Meta
+
+from ..errors import WireError
+from ..files.paths import are_exact, are_names
+from ..limits import FRAME_BYTES_MAX, WIRE_VERSION
+
+FILE: Final = 1
+DIRECTORY: Final = 2
+LINK: Final = 3
+
+#: What SQLite keeps of a number; no frame may hold a larger one.
+INT_MIN: Final = -(1 << 63)
+INT_MAX: Final = (1 << 63) - 1
+_Int = Annotated[int, Meta(ge=INT_MIN, le=INT_MAX)]
+#: Counters and numbers of streams: far from what adding to them could overflow.
+_Count = Annotated[int, Meta(ge=0, le=1 << 53)]
+_Kind = Annotated[int, Meta(ge=FILE, le=LINK)]
+_Name = Annotated[bytes, Meta(min_length=1, max_length=4096)]
+_Path = Annotated[bytes, Meta(min_length=1)]
+
+#: (name, kind, dev, ino, nlink, size, mtime_ns, ctime_ns, racy): one lstat. `ino` is 0 where the filesystem invents the numbers.
+#: `racy`: it was too early after ctime, so an equal stat later proves nothing. What they are worth: `identity`.
+Entry = tuple[_Name, _Kind, _Int, _Int, _Int, _Int, _Int, _Int, bool]
+
+
+class Listing(msgspec.Struct, tag=1, array_like=True, frozen=True):
+    """A directory read to its end: every name of ours in (after, upto], sorted; what is not named there is absent."""
+
+    path: _Path
+    #: Wall clock at which the look began, ns.
+    at: _Int
+    entries: list[Entry]
+    #: Exclusive lower and inclusive upper bound of the names covered; None is open. A large directory comes in parts.
+    after: bytes | None = None
+    upto: bytes | None = None
+    #: Of files that came here by a rename, also of a directory above: when each was made (statx(2), ns since 1970). Only where
+    #: the filesystem knows.
+    births: dict[bytes, _Int] = {}
+
+
+class Looks(msgspec.Struct, tag=2, array_like=True, frozen=True):
+    """Some names of a directory, looked at one by one: present with their lstat, or absent."""
+
+    path: _Path
+    at: _Int
+    entries: list[Entry]
+    absent: list[_Name]
+    #: As of a `Listing`.
+    births: dict[bytes, _Int] = {}
+
+
+class Gone(msgspec.Struct, tag=3, array_like=True, frozen=True):
+    """An anchor of the sender does not exist (ENOENT, ENOTDIR, or another thing in its place): nothing of it remains."""
+
+    path: _Path
+    at: _Int
+
+
+class Baseline(msgspec.Struct, tag=4, array_like=True, frozen=True):
+    """The sender has looked at everything it owns under this plan, in this epoch."""
+
+    generation: _Count
+    directories: int
+    files: int
+
+
+class Synced(msgspec.Struct, tag=5, array_like=True, frozen=True):
+    """Every hint that was in the kernel's queue when the sync was read is looked at, and stands earlier in this stream."""
+
+    token: int
+    #: Subtrees that could not be looked at (in doubt), at most a few; empty if all is well.
+    doubts: list[bytes] = []
+    #: And those that could not be looked at since the sender began: nothing of them is known.
+    left_out: list[bytes] = []
+
+
+class Check(msgspec.Struct, tag=6, array_like=True, frozen=True):
+    """What a directory holds, or a range of its names, folded to one number: nothing has hinted at it, it is the verification's
+    turn. Where its rows fold to another, the aggregator asks for it (`Reply.checks`)."""
+
+    path: _Path
+    at: _Int
+    #: `fold.fold` of the entries.
+    folded: _Int
+    #: Names, for the status.
+    names: _Count
+    after: bytes | None = None
+    upto: bytes | None = None
+
+
+class Verified(msgspec.Struct, tag=7, array_like=True, frozen=True):
+    """The answer to `Reply.checks`: all entries, as in a `Listing`. What differs from the rows has had no hint, save `hinted`."""
+
+    path: _Path
+    at: _Int
+    entries: list[Entry]
+    after: bytes | None
+    upto: bytes | None
+    #: Names that are changing: they had a hint meanwhile, or were not the same at two looks some seconds apart.
+    hinted: list[bytes]
+
+
+class Confirmed(msgspec.Struct, tag=8, array_like=True, frozen=True):
+    """Names whose last look was racy, looked at again when that was over, and no hint came in between: where the stat is the
+    same, so is the file."""
+
+    path: _Path
+    at: _Int
+    entries: list[Entry]
+
+
+Record = Listing | Looks | Gone | Baseline | Synced | Check | Verified | Confirmed
+
+
+class Frame(msgspec.Struct, tag="frame", array_like=True, frozen=True):
+    """Numbered records of one stream."""
+
+    version: int
+    shard: str
+    epoch: _Count
+    generation: _Count
+    seq: _Count
+    records: list[Record]
+    #: Which running service the sender belongs to (`life.service_id`); the frames of any other are refused.
+    service: str = ""
+
+
+class Doubt(msgspec.Struct, array_like=True, frozen=True):
+    """A subtree that is not watched, or cannot be read: what, why, and what to do."""
+
+    path: bytes
+    #: polled | stand-in | unreadable | missing | unmounted | unanswered | loop | not followed | too deep
+    state: str
+    reason: str
+    remedy: str
+    directories: int = 0
+
+
+class Verifying(msgspec.Struct, array_like=True, frozen=True):
+    """How far a shard's verification is: a pass looks at everything that the shard owns, once."""
+
+    #: Names looked at in this pass, and passes that were finished in this epoch.
+    names: int = 0
+    passes: int = 0
+    #: What a pass takes at the present pace, seconds; 0: it is off.
+    period_s: int = 0
+
+
+class Beat(msgspec.Struct, tag="beat", array_like=True, frozen=True):
+    """A shard's health. Lost beats cost nothing. Counters are since the epoch began."""
+
+    version: int
+    shard: str
+    epoch: _Count
+    generation: _Count
+    pid: int
+    #: starting | scanning | watching | stand-in
+    state: str
+    backend: str
+    directories: int
+    files: int
+    watches: int
+    polled: int
+    pending: int
+    unacked: int
+    overflows: int
+    rescans: int
+    hints: int
+    looks: int
+    filtered: int
+    others: int
+    doubts: list[Doubt]
+    #: Frames sent again, because their acks did not come.
+    resent: int = 0
+    service: str = ""
+    #: Pause that rescans keep after the last one, because it was followed by another overflow; 0: none.
+    rescan_pause_ms: int = 0
+    #: Hints were lost that no rescan has been begun for: the pause is not over.
+    rescan_owed: bool = False
+    #: Lock files of version control that exist in roots of the sender (only with `hold_for_vcs`).
+    locks: list[_Path] = []
+    verifying: Verifying = Verifying()
+
+
+class Reply(msgspec.Struct, tag="reply", array_like=True, frozen=True):
+    """What the aggregator tells a shard. Repeated at every beat: any one of them may be lost."""
+
+    version: int
+    #: Life of the aggregator process; a change means it restarted and may have lost what was in flight.
+    incarnation: str
+    #: Epoch that the aggregator holds for this shard; the shard must begin a higher one when this is above its own.
+    epoch: _Count
+    #: Highest number up to which all frames are committed.
+    committed: _Count
+    #: True: a gap was seen, send everything after `committed` again.
+    resend: bool
+    #: Syncs that wait for this shard.
+    syncs: list[int] = []
+    #: Directories and names to look at again (all names where the list is empty).
+    looks: list[tuple[_Path, list[_Name]]] = []
+    service: str = ""
+    #: (directory, after, upto) of checks that differed from the rows: the shard looks again, twice, and answers `Verified`.
+    checks: list[tuple[_Path, bytes | None, bytes | None]] = []
+
+
+_up = msgspec.msgpack.Decoder(Frame | Beat)
+_down = msgspec.msgpack.Decoder(Reply)
+_encoder = msgspec.msgpack.Encoder()
+
+
+def encode(message: Frame | Beat | Reply) -> bytes:
+    return _encoder.encode(message)
+
+
+def decode_up(body: bytes | memoryview) -> Frame | Beat:
+    """Raises WireError for anything that is not a frame of this version."""
+    if len(body) > FRAME_BYTES_MAX:
+        raise WireError(f"frame of {len(body)} bytes is over {FRAME_BYTES_MAX}")
+    try:
+        message: Frame | Beat = _up.decode(body)
+    except (msgspec.DecodeError, ValueError, RecursionError) as error:  # ValueError: text that is not UTF-8
+        raise WireError(f"frame can't be decoded: {error}") from error
+    if message.version != WIRE_VERSION:
+        raise WireError(f"frame of version {message.version}, this is {WIRE_VERSION}")
+    if isinstance(message, Frame):
+        _check_records(message.records)
+    else:
+        _check_paths([*message.locks, *(doubt.path for doubt in message.doubts)])
+    return message
+
+
+def decode_down(body: bytes | memoryview) -> Reply:
+    """Raises WireError for anything that is not a reply of this version."""
+    if len(body) > FRAME_BYTES_MAX:
+        raise WireError(f"reply of {len(body)} bytes is over {FRAME_BYTES_MAX}")
+    try:
+        message: Reply = _down.decode(body)
+    except (msgspec.DecodeError, ValueError, RecursionError) as error:  # ValueError: text that is not UTF-8
+        raise WireError(f"reply can't be decoded: {error}") from error
+    if message.version != WIRE_VERSION:
+        raise WireError(f"reply of version {message.version}, this is {WIRE_VERSION}")
+    _check_paths([directory for directory, _ in message.looks] + [directory for directory, _, _ in message.checks])
+    _check_names({name for _, names in message.looks for name in names})
+    return message
+
+
+#: Records that tell of names in a directory.
+_ABOUT_NAMES: Final = frozenset({Listing, Looks, Verified, Confirmed})
+
+
+def _check_records(records: list[Record]) -> None:
+    """Each record is about names of one directory, which it tells of once. Raises WireError for any that is not."""
+    names: set[bytes] = set()
+    paths: list[bytes] = []
+    for record in records:
+        kind = type(record)  # one of the sum of types that was decoded: quicker than isinstance, and each frame pays for it
+        if kind in _ABOUT_NAMES:
+            told = [entry[0] for entry in record.entries]  # type: ignore[union-attr]
+            if kind is Looks:
+                told += record.absent  # type: ignore[union-attr]
+            once = set(told)
+            if len(once) != len(told):
+                raise WireError("a record that tells twice of one name")
+            names |= once
+            paths.append(record.path)  # type: ignore[union-attr]
+        elif kind is Gone or kind is Check:
+            paths.append(record.path)  # type: ignore[union-attr]
+        elif kind is Synced:
+            paths += record.doubts  # type: ignore[union-attr]
+    _check_paths(paths)
+    _check_names(names)
+
+
+def _check_names(names: Collection[bytes]) -> None:
+    if not are_names(names):
+        raise WireError("a name that no file can have")
+
+
+def _check_paths(paths: Sequence[bytes]) -> None:
+    if not are_exact(paths):
+        raise WireError("a path that is not absolute, or leads up")

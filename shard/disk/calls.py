@@ -1,0 +1,193 @@
+"""The few system calls that a shard looks with. Paths are walked, not trusted: no link on the way is followed."""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import os
+import stat
+import sys
+import time
+from typing import Final
+
+from ..contract.files.identity import RACY_NS_MAX, racy
+from ..contract.files.paths import join
+from ..contract.wire.frames import DIRECTORY, FILE, INT_MAX, INT_MIN, LINK, Entry
+
+_SYS_OPENAT2: Final = 437  # the same number on every architecture (openat2(2), Linux 5.6)
+_AT_FDCWD: Final = -100
+#: clock_gettime(2) on Linux; Python's `time` has no name for it.
+_CLOCK_REALTIME_COARSE: Final = 5
+_RESOLVE_NO_MAGICLINKS: Final = 0x02
+_RESOLVE_NO_SYMLINKS: Final = 0x04
+_S_IFMT: Final = 0o170000
+_KINDS: Final = {stat.S_IFREG: FILE, stat.S_IFDIR: DIRECTORY, stat.S_IFLNK: LINK}
+_OPEN: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+#: To walk through a directory it need not be readable.
+_STEP: Final = getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY | os.O_CLOEXEC
+
+#: Bytes of a path that one system call takes (PATH_MAX, the closing NUL included).
+_PIECE_BYTES_MAX: Final = 4096
+
+#: Errors that mean "there is no directory here". Every other error makes no fact: the subtree is in doubt.
+ABSENT: Final = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP})
+
+_syscall = getattr(ctypes.CDLL(None, use_errno=True), "syscall", None)
+
+
+class _OpenHow(ctypes.Structure):
+    _fields_ = (("flags", ctypes.c_uint64), ("mode", ctypes.c_uint64), ("resolve", ctypes.c_uint64))
+
+
+_HOW = _OpenHow(_OPEN | os.O_NOFOLLOW, 0, _RESOLVE_NO_SYMLINKS | _RESOLVE_NO_MAGICLINKS)
+_HOW_THROUGH = _OpenHow(_STEP | os.O_NOFOLLOW, 0, _RESOLVE_NO_SYMLINKS | _RESOLVE_NO_MAGICLINKS)
+_have_openat2 = _syscall is not None and hasattr(os, "O_PATH")
+
+
+def open_directory(path: bytes, *, follow: bool = False, at: int = _AT_FDCWD) -> int:
+    """A descriptor of the directory at a path of any length, no link in it followed unless `follow`.
+
+    Args:
+        path: absolute, or relative to the directory open at `at`.
+
+    Raises OSError; see `ABSENT`.
+    """
+    global _have_openat2
+    dir_fd = None if at == _AT_FDCWD else at
+    if follow:
+        try:
+            return os.open(path, _OPEN, dir_fd=dir_fd)
+        except OSError as error:
+            if error.errno not in (errno.ENAMETOOLONG, errno.ELOOP):  # a path may pass 40 links, a step of it too
+                raise
+    elif _have_openat2:
+        fd = int(_syscall(_SYS_OPENAT2, at, path, ctypes.byref(_HOW), ctypes.sizeof(_HOW)))  # type: ignore[misc]
+        if fd >= 0:
+            return fd
+        code = ctypes.get_errno()
+        if code in (errno.ENOSYS, errno.EPERM, errno.E2BIG, errno.EINVAL):
+            _have_openat2 = False  # an old kernel, or a container's filter
+        elif code != errno.ENAMETOOLONG:
+            raise OSError(code, os.strerror(code), path)
+        elif len(path) >= _PIECE_BYTES_MAX:
+            return _open_in_pieces(path, at)
+    flags = _STEP | (0 if follow else os.O_NOFOLLOW)
+    fd = os.open(b"/" if path.startswith(b"/") else b".", flags, dir_fd=dir_fd)
+    for name in path.split(b"/"):
+        if name:
+            try:
+                step = os.open(name, flags, dir_fd=fd)
+            finally:
+                os.close(fd)
+            fd = step
+    try:
+        return os.open(b".", _OPEN, dir_fd=fd)
+    finally:
+        os.close(fd)
+
+
+def identity(fd: int) -> tuple[int, int]:
+    """(dev, ino) of what is open there."""
+    st = os.fstat(fd)
+    return st.st_dev, st.st_ino
+
+
+def leads_to(path: bytes, fd: int, *, follow: bool = False) -> bool:
+    """Whether a path still leads to the directory open at `fd`. True where that can't be said."""
+    try:
+        there = open_directory(path, follow=follow)
+    except OSError as error:
+        return error.errno not in ABSENT
+    try:
+        return os.path.sameopenfile(there, fd)
+    finally:
+        os.close(there)
+
+
+def _open_in_pieces(path: bytes, at: int) -> int:
+    """Walks a path that is too long for one system call in as few as can be."""
+    cut = path.rindex(b"/", 1, _PIECE_BYTES_MAX) if b"/" in path[1:_PIECE_BYTES_MAX] else -1
+    if cut < 0:
+        raise OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG), path)
+    fd = int(_syscall(_SYS_OPENAT2, at, path[:cut], ctypes.byref(_HOW_THROUGH), ctypes.sizeof(_HOW_THROUGH)))  # type: ignore[misc]
+    if fd < 0:
+        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()), path)
+    try:
+        return open_directory(path[cut:].lstrip(b"/"), at=fd)
+    finally:
+        os.close(fd)
+
+
+def is_bare(path: bytes, *, follow: bool = False) -> bool:
+    """Whether nothing lies at a path, or an empty directory, like a mount point without its filesystem."""
+    try:
+        fd = open_directory(path, follow=follow)
+    except OSError as error:
+        return error.errno in ABSENT
+    try:
+        with os.scandir(fd) as items:
+            return next(items, None) is None
+    except OSError:
+        return False  # in doubt for another reason
+    finally:
+        os.close(fd)
+
+
+def coarse_ns() -> int:
+    """The clock that coarse filesystems stamp with (the kernel's tick)."""
+    return time.clock_gettime_ns(_CLOCK_REALTIME_COARSE) if sys.platform == "linux" else time.time_ns()
+
+
+def entry_of(name: bytes, st: os.stat_result, coarse: int, *, invented: bool = False) -> Entry | None:
+    """What an lstat begun after `coarse` says; None for what is no file, directory or link (FIFO, socket, device).
+
+    `invented`: the inode number is made up, so it is left out.
+
+    Of a directory only its existence counts. What the index can't hold, times beyond the year 2262 and inodes of 64 bits, ends
+    at its bounds.
+    """
+    kind = _KINDS.get(st.st_mode & _S_IFMT)
+    if kind is None:
+        return None
+    if kind == DIRECTORY:
+        return directory_entry(name)
+    dev, ino, mtime, ctime = st.st_dev, st.st_ino, st.st_mtime_ns, st.st_ctime_ns
+    if dev > INT_MAX or ino > INT_MAX or not (INT_MIN <= mtime <= INT_MAX and INT_MIN <= ctime <= INT_MAX):
+        dev, ino, mtime, ctime = (max(INT_MIN, min(number, INT_MAX)) for number in (dev, ino, mtime, ctime))
+    early = ctime + RACY_NS_MAX > coarse and racy(ctime, coarse)
+    return (name, kind, dev, 0 if invented else ino, st.st_nlink, st.st_size, mtime, ctime, early)
+
+
+def directory_entry(name: bytes) -> Entry:
+    return (name, DIRECTORY, 0, 0, 0, 0, 0, 0, False)
+
+
+def stat_through(directory: bytes, name: bytes, fd: int) -> os.stat_result:
+    """stat of a name in the directory open at `fd`, which is `directory`: of what a link leads to, unless it leads nowhere, in a
+    circle, or to where we may not look. Raises OSError."""
+    try:
+        st = os.stat(name, dir_fd=fd, follow_symlinks=True)
+    except OSError:
+        return os.stat(name, dir_fd=fd, follow_symlinks=False)  # a dangling link is a link
+    if stat.S_ISDIR(st.st_mode) and loops(join(directory, name)):
+        return os.stat(name, dir_fd=fd, follow_symlinks=False)
+    return st
+
+
+def loops(path: bytes) -> bool:
+    """Whether `path` is a link to a directory that the path has passed already, or in which it lies: following it would lead
+    back to the link."""
+    if not os.path.islink(path):
+        return False
+    passed, real = [], b"/"
+    for name in path.split(b"/"):
+        at = join(real, name)
+        try:
+            os.readlink(at)
+        except OSError:
+            real = at if name else real
+            continue
+        passed.append(real)
+        real = os.path.realpath(at)
+    inside = real if real == b"/" else real + b"/"
+    return any(directory == real or directory.startswith(inside) for directory in passed)

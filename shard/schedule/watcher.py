@@ -1,0 +1,500 @@
+"""What a shard does next: the queue of looks between the hints that come in and the stream that goes out.
+
+Knows no socket: the main loop feeds it and gives it time. There are four kinds of work, and in each turn each kind gets a slice
+of time, so that none can starve another: directories that came or went, which are entered at once, since what is in them is not
+watched yet; names that have settled; names that the aggregator asks for; and scans (baseline, rescan, sweep, sync).
+
+Syncs that come while one waits for its turn are answered by that one: it takes over what is pending when it begins, so that load
+that comes later can't hold it up.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections import OrderedDict, deque
+from collections.abc import Callable, Collection, Mapping
+from typing import Final
+
+from ..backend.base import Arrival, Backend, Hints
+from ..contract.files.identity import RACY_NS_MAX
+from ..contract.limits import ANCHOR_CHECK_S, PENDING_NAMES_MAX, next_beat
+from ..contract.wire.frames import Baseline, Synced, Verifying
+from ..disk.mounts import Mounts
+from ..stream.send import Stream
+from ..territory.again import look_again
+from ..territory.doubts import Place
+from ..territory.mounted_files import MountedFiles
+from ..territory.sweep import list_unlinked, look_at_links, retry_doubts, retry_links, sweep
+from ..territory.territory import Steps, Territory
+from ..territory.verify import Verifier, confirm
+from ..tree.nodes import Node
+from .pace import RescanPace
+from .settle import Settle
+
+#: Time that each kind of work gets in a turn, ns. One step, a directory, may take it beyond that.
+_SLICE_NS: Final = 10_000_000
+#: Directories that are being entered at once, each with a few descriptors; the one that has waited longest has its turn first.
+_ENTERED_MAX: Final = 32
+#: A racy look is followed by another after so long; the second in excess is for system calls that take their time.
+_EARLY_NS: Final = RACY_NS_MAX + 1_000_000_000
+_DOUBT_RETRY_NS: Final = 2_000_000_000
+#: A backend that may lose hints without a word is rescanned this often.
+_AUDIT_NS: Final = 60_000_000_000
+#: Anchors whose identity is looked at in one go.
+_ANCHORS_A_TURN: Final = 64
+#: Unreadable subtrees that an answer to a sync names.
+_DOUBTS_TOLD: Final = 20
+#: Hints of directories that are kept before everything is rescanned instead.
+_DIRECTORIES_MAX: Final = 50_000
+#: Jobs that are kept when the aggregator asks for more while there is no credit: it asks again with its next beat.
+_ASKED_MAX: Final = 1_000
+#: Shortest pause between listings of directories for names that are not there, and the least part of the time that is pause.
+_UNLINKED_NS: Final = 1_000_000_000
+_UNLINKED_PAUSE_FACTOR: Final = 20
+#: A sweep may cost at most this part of the time: the pause after it is that much longer than it took.
+_SWEEP_PAUSE_FACTOR: Final = 4
+
+
+class Watcher:
+    """Runs in one thread. `clock` is monotonic, ns."""
+
+    def __init__(
+        self,
+        territory: Territory,
+        backend: Backend,
+        stream: Stream,
+        settle: Settle[Node],
+        *,
+        poll_ns: int,
+        mounts: Mounts | None = None,
+        verifier: Verifier | None = None,
+        clock: Callable[[], int] = time.monotonic_ns,
+    ) -> None:
+        self._territory = territory
+        self._backend = backend
+        self.stream = stream
+        self._settle = settle
+        self._clock = clock
+        self._poll_ns = poll_ns
+        self._mounts = mounts
+        self._mounted_files = MountedFiles(territory)
+        self._verifier = verifier
+        #: Names to be looked at once more when their last look can't be racy any more.
+        self._early: Settle[Node] = Settle(_EARLY_NS, _EARLY_NS)
+        #: Something else that is under way for the user, so that the verification waits.
+        self.occupied = False
+        #: Directories to enter, each once however often it is hinted at: not begun.
+        self._directories: OrderedDict[tuple[Node, bytes], Arrival] = OrderedDict()
+        #: Directories that are being entered, and what follows from looks at names.
+        self._entered: deque[Steps] = deque()
+        self._found: deque[Steps] = deque()
+        self._found_next = False
+        self._looks: deque[Steps] = deque()
+        #: What the aggregator asks for.
+        self._asked: deque[Steps] = deque()
+        self._scans: deque[Steps] = deque()
+        #: Places whose scan is queued but not begun.
+        self._queued: set[int] = set()
+        #: Syncs that the next sync job answers, and those that the one under way does.
+        self._syncs: set[int] = set()
+        self._syncing: set[int] = set()
+        self._sync_queued = False
+        self._answered: deque[int] = deque(maxlen=1000)
+        self._sweeping = False
+        self._retrying = False
+        self._sweep_at = 0
+        self._check_at = 0
+        self._turn = 0
+        self._retry_at = 0
+        self._links_at = 0
+        self._listing_unlinked = False
+        self._unlinked_at = 0
+        self._audit_at = 0
+        self.pace = RescanPace()
+        self.baseline_done = False
+        self.overflows = 0
+        self.rescans = 0
+        self.hints = 0
+
+    # -- what comes in
+
+    def begin(self) -> None:
+        """A new epoch: watch, then list, everything owned, then say that the baseline is done."""
+        self.baseline_done = False
+        for jobs in (self._entered, self._found, self._looks, self._asked, self._scans):
+            jobs.clear()
+        self._queued.clear()
+        self._syncs.clear()
+        self._syncing.clear()
+        self._sync_queued = False
+        self._answered.clear()
+        self._directories.clear()
+        self._settle.flush()
+        self._early.flush()
+        for node in self._territory.swept:
+            self._territory.swept[node] = 0
+        self._sweeping = self._retrying = self._listing_unlinked = False
+        self.pace.forget()
+        for place in self._territory.places:
+            self._queue_scan(place)
+        self._scans.append(self._baseline())
+
+    def absorb(self, hints: Hints) -> None:
+        now = self._clock()
+        self.hints += hints.count
+        self._territory.links.translate(hints)
+        self._settle.add(now, hints.names)
+        self._territory.renames.add(hints.came)
+        self._territory.unlinked.left(hints.left)
+        if self._verifier is not None:
+            self._verifier.hinted(hints)
+        for key, arrival in hints.directories.items():
+            self._directories[key] = max(arrival, self._directories.get(key, Arrival.NONE))
+        if hints.selves and any(node.parent is None for node in hints.selves):
+            self._check_anchors(self._territory.places)
+        for node in hints.selves:
+            if node.parent is not None and node.alive:  # its parent may have no watch to tell
+                self._directories.setdefault((node.parent, node.name), Arrival.NONE)
+        if hints.overflow:
+            self.overflows += 1
+        if hints.overflow or len(self._directories) > _DIRECTORIES_MAX:
+            self._lost(now)
+        if len(self._settle) > PENDING_NAMES_MAX:
+            self._settle.collapse(now)
+
+    def _lost(self, now: int) -> None:
+        """Hints were lost: a rescan at once, or later where rescans only lead to the next overflow."""
+        if len(self._queued) < len(self._territory.places):  # else the scans that wait cover it
+            self.pace.overflow(now)
+        if not self.pace.owed or self.pace.due(now) or len(self._directories) > _DIRECTORIES_MAX:
+            self._directories.clear()  # the rescan finds them
+        if self.pace.due(now):
+            self.rescan()
+
+    def rescan(self) -> None:
+        """Looks again at everything this shard owns."""
+        self.rescans += 1
+        self.pace.begun()
+        for place in self._territory.places:
+            self._queue_scan(place)
+        self._scans.append(self._rescanned())
+
+    def _rescanned(self) -> Steps:
+        self.pace.ended(self._clock())
+        yield
+
+    def sync(self, token: int) -> None:
+        """Answers `token` in the stream once everything that was queued in the kernel by now has been looked at."""
+        if token in self._syncs or token in self._syncing or token in self._answered:
+            return
+        self._syncs.add(token)
+        if not self._sync_queued:
+            self._sync_queued = True
+            self._scans.append(self._sync_job())
+
+    def wanted(self, tokens: Collection[int]) -> None:
+        """Forgets the syncs that are not among these: whoever asked for them has given up."""
+        if self._syncs or self._syncing:
+            self._syncs.intersection_update(tokens)
+            self._syncing.intersection_update(tokens)
+
+    def look_again(self, directory: bytes, names: list[bytes]) -> None:
+        """The aggregator doubts what it holds of these names (all, where the list is empty)."""
+        owner: Place | None = None
+        for place in self._territory.places:
+            if place.covers(directory) and (owner is None or len(place.anchor.path) > len(owner.anchor.path)):
+                owner = place
+        if owner is not None and len(self._asked) < _ASKED_MAX:
+            self._asked.append(look_again(self._territory, owner, directory, names))
+
+    # -- what is done
+
+    @property
+    def pending(self) -> int:
+        jobs = len(self._entered) + len(self._found) + len(self._looks) + len(self._asked)
+        return len(self._settle) + len(self._directories) + jobs + self.pace.owed
+
+    @property
+    def syncing(self) -> bool:
+        """Whether a sync is to be answered yet."""
+        return bool(self._syncs or self._syncing)
+
+    @property
+    def idle(self) -> bool:
+        return not (self._directories or self._entered or self._found or self._looks or self._asked or self._scans)
+
+    def next_due(self) -> int:
+        """When `work` has something to do by itself, on the same clock; not later than the next look at the anchors."""
+        times = [self._check_at]
+        settle = self._settle.next_due()
+        if settle is not None:
+            times.append(settle)
+        if self._territory.sweeps and not self._sweeping:
+            times.append(self._sweep_at)
+        if self._territory.doubts and not self._retrying:
+            times.append(self._retry_at)
+        if self._territory.links.freed:
+            times.append(self._links_at)
+        if self._territory.unlinked and not self._listing_unlinked:
+            times.append(self._unlinked_at)
+        if self._backend.lossy:
+            times.append(self._audit_at)
+        others = (self.pace.next_due(), self._early.next_due())
+        times += [at for at in others if at is not None]
+        if self._verifier is not None and self.baseline_done:
+            times.append(self._verifier.next_due())
+        return min(times)
+
+    def work(self) -> None:
+        """Looks for a slice of time, as far as there is credit."""
+        now = self._clock()
+        self._timers(now)
+        self._enter(now + _SLICE_NS)
+        self._look(self._clock() + _SLICE_NS)
+        for jobs in (self._asked, self._scans):
+            end = self._clock() + _SLICE_NS
+            while jobs and not self.stream.full:
+                self._step(jobs)
+                if self._clock() >= end:
+                    break
+        self._early.add(now, self._territory.early.take())
+        if not (self._following or self.stream.full):
+            self._look_once_more(now)
+
+    def _step(self, jobs: deque[Steps]) -> bool:
+        """Does a step of the first of some jobs; returns whether that was its last one."""
+        ended = next(jobs[0], jobs) is jobs  # the generator yields None; the default tells that it ended
+        if ended:
+            jobs.popleft()
+        return ended
+
+    def _enter(self, end: int) -> None:
+        """Goes into directories that came, or finds them gone: several at once and a step of each in turn, so that a large tree
+        that was moved in holds up no other."""
+        while not self.stream.full:
+            while len(self._entered) < _ENTERED_MAX and (job := self._next_to_enter()) is not None:
+                self._entered.append(job)
+            if not self._entered:
+                break
+            if not self._step(self._entered):
+                self._entered.rotate(-1)
+            if self._clock() >= end:
+                break
+
+    def _next_to_enter(self) -> Steps | None:
+        """Alternately what hints tell of and what was found by looking at names."""
+        self._found_next = not self._found_next
+        if self._found and (self._found_next or not self._directories):
+            return self._found.popleft()
+        if self._directories:
+            (node, name), arrival = self._directories.popitem(last=False)
+            return self._follow(node, name, arrival)
+        return None
+
+    def _look(self, end: int) -> None:
+        """Looks at names that have settled; what has not had its turn yet stays in `Settle`, where each name is kept once."""
+        if not self._looks and not self.stream.full:
+            for node, names in self._settle.due(self._clock()).items():
+                self._looks.append(self._territory.look(node, names))
+        while self._looks and not self.stream.full:
+            if not self._step(self._looks):
+                self._found.append(self._looks.popleft())
+            if self._clock() >= end:
+                break
+
+    def _look_once_more(self, now: int) -> None:
+        """Looks without a hint. Only while none that a hint led to is still to be made: what that found would come later."""
+        due = self._early.due(now)
+        if due:
+            self._take_in()
+        for node, names in due.items():
+            changing = self._settle.pending(node)
+            if names is not None and changing is not None and not self._following:
+                confirm(self._territory, node, names - changing)
+        verifier = self._verifier
+        if verifier is None or not self.baseline_done:
+            return
+        if verifier.suspects_due(now):
+            self._take_in()
+            if not self._following:
+                verifier.settle_suspects(now, self._take_in)
+        if verifier.due(now) and not (self._busy(now) and verifier.postpone(now)):
+            verifier.step(now)
+
+    def _take_in(self) -> None:
+        """All hints that there are by now."""
+        self._backend.drain()
+        self.absorb(self._backend.take())
+
+    def _busy(self, now: int) -> bool:
+        others = self._scans or len(self._settle) or self.stream.unacked
+        return bool(others) or self.occupied or not self.pace.calm(now)
+
+    @property
+    def _following(self) -> bool:
+        """Whether a look that a hint led to, or the aggregator's question, is still to be made. A sync makes a scan of them."""
+        return bool(self._directories or self._entered or self._found or self._looks or self._asked or self._scans)
+
+    def check_again(self, path: bytes, after: bytes | None, upto: bytes | None) -> None:
+        """The aggregator's rows of this range of names differ from what the verification saw."""
+        if self._verifier is not None:
+            self._verifier.ask((path, after, upto), self._clock(), self._settle.pending)
+
+    @property
+    def verifying(self) -> Verifying:
+        return Verifying() if self._verifier is None else self._verifier.state()
+
+    def _follow(self, node: Node, name: bytes, arrival: Arrival) -> Steps:
+        return self._territory.reconcile(node, name, arrived=arrival > Arrival.MADE, renamed=arrival is Arrival.RENAMED)
+
+    def _timers(self, now: int) -> None:
+        if now >= self._check_at:
+            self._check_at = next_beat(now, int(ANCHOR_CHECK_S * 1e9))
+            self._check_mounts()
+            self._check_mounted_files()
+            self._check_anchors(self._next_places())
+        if self.pace.due(now):
+            self.rescan()
+        self._settle.widen(not self.pace.calm(now))
+        if self._territory.doubts and not self._retrying and now >= self._retry_at:
+            self._retrying = True
+            self._scans.append(self._retry())
+        if self._territory.links.freed and now >= self._links_at:
+            self._links_at = now + _DOUBT_RETRY_NS
+            self._scans.append(retry_links(self._territory))
+        if self._territory.unlinked and not self._listing_unlinked and now >= self._unlinked_at:
+            self._listing_unlinked = True
+            self._scans.append(self._list_unlinked())
+        if self._backend.lossy and now >= self._audit_at:
+            self._audit_at = now + _AUDIT_NS
+            if self.baseline_done:
+                self.rescan()
+        if self._territory.sweeps and not self._sweeping and self.baseline_done and now >= self._sweep_at:
+            self._sweeping = True
+            self._scans.append(self._sweep())
+
+    def _check_mounts(self) -> None:
+        """What was mounted or unmounted inside an anchor is looked at like a directory that arrived; the anchor itself, and
+        what is above it, shows in the anchor's identity."""
+        changed = self._mounts.changed() if self._mounts is not None else set()
+        if changed:
+            self._territory.reader.filesystems.forget()
+            for link in self._territory.links.over(changed):
+                self._directories.setdefault(link, Arrival.NONE)
+        for point in changed:
+            above, name = os.path.split(point)
+            for place in self._territory.places:
+                node = place.find(above)
+                if node is not None:
+                    self._directories[node, name] = Arrival.CAME
+
+    def _check_mounted_files(self) -> None:
+        if self._mounts is not None:
+            for node, name in self._mounted_files.changed(self._mounts.mounted()):
+                self._directories.setdefault((node, name), Arrival.NONE)
+
+    def _next_places(self) -> list[Place]:
+        """Few anchors are all looked at each time; of many, a part, so that each has its turn within four."""
+        places = self._territory.places
+        many = max(_ANCHORS_A_TURN, -(-len(places) // 4))
+        if many >= len(places):
+            return places
+        begin, self._turn = self._turn, (self._turn + many) % len(places)
+        return (places + places)[begin : begin + many]
+
+    def _check_anchors(self, places: list[Place]) -> None:
+        for place in places:
+            if place.index not in self._queued and self._territory.check(place):
+                self._queue_scan(place)
+
+    def _queue_scan(self, place: Place) -> None:
+        if place.index not in self._queued:
+            self._queued.add(place.index)
+            self._scans.append(self._scan(place))
+
+    def _scan(self, place: Place) -> Steps:
+        self._queued.discard(place.index)
+        yield from self._territory.scan_place(place)
+
+    def _baseline(self) -> Steps:
+        self.baseline_done = True
+        self._territory.doubts.from_start = False
+        self._territory.files = self._territory.reader.looks
+        if self._verifier is not None:
+            self._verifier.begin(self._clock())
+        self.stream.add(Baseline(self.stream.generation, self._territory.directories, self._territory.files))
+        self._sweep_at = self._clock() + self._poll_ns
+        yield
+
+    def _retry(self) -> Steps:
+        yield from retry_doubts(self._territory)
+        self._retrying = False
+        self._retry_at = self._clock() + _DOUBT_RETRY_NS
+
+    def _list_unlinked(self) -> Steps:
+        """Of directories with hints about names that are not there. Who writes to such a file all the time costs little."""
+        begun = self._clock()
+        yield from list_unlinked(self._territory)
+        self._listing_unlinked = False
+        now = self._clock()
+        self._unlinked_at = now + max(_UNLINKED_NS, _UNLINKED_PAUSE_FACTOR * (now - begun))
+
+    def _sweep(self) -> Steps:
+        begun = self._clock()
+        yield from sweep(self._territory)
+        self._sweeping = False
+        now = self._clock()
+        self._sweep_at = now + max(self._poll_ns, _SWEEP_PAUSE_FACTOR * (now - begun))
+
+    def _sync_job(self) -> Steps:
+        """Takes over what is pending, for all syncs that wait by now, and has it done after the scans that it asks for."""
+        self._sync_queued = False
+        self._syncing, self._syncs = self._syncs, set()
+        if not self._syncing:
+            return
+        self._take_in()
+        self._check_mounts()
+        self._check_mounted_files()
+        self._check_anchors(self._territory.places)
+        earlier = [*self._entered, *self._found, *self._looks, *self._asked]
+        for jobs in (self._entered, self._found, self._looks, self._asked):
+            jobs.clear()
+        directories, self._directories = self._directories, OrderedDict()
+        names = self._settle.flush()
+        if self._backend.lossy or self.pace.owed:
+            self.rescan()
+        self._scans.append(self._answer(earlier, directories, names))
+        yield
+
+    def _answer(
+        self,
+        earlier: list[Steps],
+        directories: Mapping[tuple[Node, bytes], Arrival],
+        names: Mapping[Node, set[bytes] | None],
+    ) -> Steps:
+        territory = self._territory
+        for job in earlier:
+            yield from job
+        for (node, name), arrival in directories.items():
+            yield from self._follow(node, name, arrival)
+            yield
+        for node, some in names.items():
+            yield from territory.look(node, some)
+            yield
+        yield from list_unlinked(territory)
+        for _ in sweep(territory) if territory.sweeps else ():
+            if not self._syncing:
+                return  # nobody waits for it any more, and what is swept is swept again
+            yield
+        if territory.doubts:
+            yield from retry_doubts(territory)
+        yield from look_at_links(territory)
+        for place in territory.places:
+            if territory.check(place):  # a look went astray: the anchor was away
+                yield from territory.scan_place(place)
+        for token in self._syncing:
+            self._answered.append(token)
+            self.stream.add(Synced(token, *territory.doubts.unreadable(_DOUBTS_TOLD)))
+        self._syncing = set()
+        yield

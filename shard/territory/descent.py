@@ -1,0 +1,94 @@
+"""The directories between where a scan began and where it is. A scan goes depth first, from descriptor to descriptor."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import Final
+
+from ..disk.calls import ABSENT
+from ..tree.nodes import Node
+
+#: Directories of one scan that are open at once: the nearest ones. Those above are opened again when the scan comes back to them.
+DESCRIPTORS_MAX: Final = 32
+
+
+class Level:
+    """A directory that was listed, with the names in it that are to be entered."""
+
+    __slots__ = ("fd", "identity", "names", "node", "path")
+
+    def __init__(self, fd: int, node: Node, path: bytes, names: list[bytes]) -> None:
+        self.fd = fd
+        self.node = node
+        self.path = path
+        self.names = names
+        #: (dev, ino), once it is closed for a time.
+        self.identity = (0, 0)
+
+
+class Descent:
+    """Owned by one scan, which closes it in the end. It owns the descriptors that it is given.
+
+    Args:
+        opens: gives the descriptor of a directory; raises OSError.
+        doubt: takes a directory that could not be opened again, and why.
+    """
+
+    def __init__(self, opens: Callable[[bytes], int], doubt: Callable[[Level, OSError], None]) -> None:
+        self._opens = opens
+        self._doubt = doubt
+        self._levels: list[Level] = []
+        #: How many of them, from the top, are closed.
+        self._closed = 0
+
+    def push(self, level: Level) -> None:
+        """Goes down into a directory. What is above and has nothing left to enter is done with."""
+        if self._levels and not self._levels[-1].names:
+            self._pop()
+        self._levels.append(level)
+        if len(self._levels) - self._closed > DESCRIPTORS_MAX:
+            above = self._levels[self._closed]
+            st = os.fstat(above.fd)
+            above.identity = (st.st_dev, st.st_ino)
+            os.close(above.fd)
+            above.fd = -1
+            self._closed += 1
+
+    def nearest(self) -> Level | None:
+        """The deepest directory that has something left to enter, open; None at the end.
+
+        One that was cut meanwhile, or is another one by now, is passed over: what made it so has its own hint.
+        """
+        while self._levels:
+            level = self._levels[-1]
+            if level.names and level.node.alive and (level.fd >= 0 or self._reopen(level)):
+                return level
+            self._pop()
+        return None
+
+    def _reopen(self, level: Level) -> bool:
+        try:
+            fd = self._opens(level.path)
+        except OSError as error:
+            if error.errno not in ABSENT:
+                self._doubt(level, error)
+            return False
+        st = os.fstat(fd)
+        if (st.st_dev, st.st_ino) != level.identity:
+            os.close(fd)
+            return False
+        level.fd = fd
+        self._closed -= 1
+        return True
+
+    def _pop(self) -> None:
+        level = self._levels.pop()
+        if level.fd >= 0:
+            os.close(level.fd)
+        else:
+            self._closed -= 1
+
+    def close(self) -> None:
+        while self._levels:
+            self._pop()

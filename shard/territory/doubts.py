@@ -1,0 +1,185 @@
+"""What a shard can't read, can't find, or can't watch: kept for another try, and told to whoever asks for the status."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+from ..contract.causes import READ, WATCH, cause
+from ..contract.limits import LINKED_MAX, PATH_BYTES_MAX, WAYS_MAX
+from ..contract.state.planfile import Anchor
+from ..contract.wire.frames import Doubt
+from ..disk.slow import Unanswered
+from ..tree.nodes import Node
+
+_REMOTE = "its filesystem{} tells nothing of changes made elsewhere"
+_UNANSWERED = "see to the server of that mount, or unmount it (umount -l); all else goes on, and it is tried again by itself"
+_ASKED = "polling was asked for"
+_BOUND = f"links lead to it by more than {WAYS_MAX} ways of two links or more, or more than {LINKED_MAX:,} directories are linked"
+
+
+class Place:
+    """One anchor of this shard, as it stands."""
+
+    __slots__ = ("anchor", "identity", "index", "missing", "node", "polled", "prefix", "unmounted")
+
+    def __init__(self, index: int, anchor: Anchor) -> None:
+        self.index = index
+        self.anchor = anchor
+        self.node: Node | None = None
+        #: The plan says so: the filesystem tells nothing of remote changes, or the user wants it.
+        self.polled = anchor.backend == "polling"
+        #: `Filesystems.identity` of the directory that was last scanned here.
+        self.identity: tuple[int, int] | None = None
+        #: True once its absence has been said.
+        self.missing = False
+        #: True while the filesystem of its root is not mounted.
+        self.unmounted = False
+        #: Length of what must be cut from an absolute path to make it relative to the user's root.
+        self.prefix = 1 if anchor.root == b"/" else len(anchor.root) + 1
+
+    def relative(self, path: bytes) -> bytes:
+        return path[self.prefix :]
+
+    def find(self, directory: bytes) -> Node | None:
+        """The node of an absolute path, if it is known here."""
+        if self.node is None or not self.covers(directory):
+            return None
+        return self.node.find(directory[len(self.anchor.path) :].lstrip(b"/"))
+
+    def spot(self, point: bytes) -> tuple[bytes, Node | None, bytes]:
+        """Where to try again what is mounted at `point`: (path, directory above it, name in that), or the anchor as a whole."""
+        above, name = os.path.split(point)
+        node = self.find(above)
+        return (self.anchor.path, None, b"") if node is None or point == self.anchor.path else (point, node, name)
+
+    def meets(self, point: bytes) -> bool:
+        """Whether what is mounted at `point` is below the anchor, or the anchor below it."""
+        return self.covers(point) or (self.anchor.path + b"/").startswith(point.rstrip(b"/") + b"/")
+
+    def covers(self, directory: bytes) -> bool:
+        """Whether an absolute path is the anchor, or below it."""
+        base = self.anchor.path
+        return directory == base or directory.startswith(base + b"/" if base != b"/" else base)
+
+
+@dataclass(frozen=True)
+class Unreadable:
+    """Where to try again: an anchor (`parent` is None), or a name in a directory."""
+
+    place: Place
+    parent: Node | None
+    name: bytes
+    reason: str
+    state: str = "unreadable"
+    remedy: str = ""
+    #: False: it could never be read since the start. Else changes may be hidden in it.
+    known: bool = True
+
+
+class Doubts:
+    """Unreadable directories by path. No fact is made of them; their rows stay."""
+
+    def __init__(self, watch_remedy: Callable[[int], str], *, asked: bool = False) -> None:
+        """`asked`: the user wants everything polled."""
+        self._watch_remedy = watch_remedy
+        self._planned = _ASKED if asked else _REMOTE.format("")
+        self._unreadable: dict[bytes, Unreadable] = {}
+        #: True until everything has been looked at once.
+        self.from_start = True
+        #: What could not be read from the start.
+        self._never: set[bytes] = set()
+        #: Directories with names that are left out because their paths are too long, and how many.
+        self.deep: dict[Node, int] = {}
+        #: (reason, remedy) where everything is swept by a stand-in for the watcher.
+        self.standing_in: tuple[str, str] | None = None
+        #: Why there is no room for watches, as the backend said it last.
+        self.no_room = ""
+
+    def __len__(self) -> int:
+        return len(self._unreadable)
+
+    def add(self, path: bytes, place: Place, parent: Node | None, name: bytes, error: OSError) -> None:
+        if isinstance(error, Unanswered):
+            if place.meets(error.point):  # else a link leads there
+                path, parent, name = place.spot(error.point)  # one doubt for all that is mounted there
+            found = Unreadable(place, parent, name, str(error.strerror), "unanswered", _UNANSWERED)
+        else:
+            if parent is not None and parent.child(name) is None and self.from_start:
+                self._never.add(path)
+            known = path not in self._never or parent is None or parent.child(name) is not None
+            why = cause(error, READ)
+            found = Unreadable(place, parent, name, why.what, remedy=why.remedy, known=known)
+        self._unreadable[path] = found
+
+    def no_watch(self, error: OSError) -> None:
+        """Directories are swept from now on, since the backend has no room for another watch, or can have none at all."""
+        said = error.strerror or ""
+        # The kernel's words for want of a watch speak of disks; a backend may have a reason of its own.
+        self.no_room = cause(error, WATCH).what if said in ("", os.strerror(error.errno or 0)) else said
+
+    def add_unmounted(self, place: Place) -> None:
+        reason = "its filesystem is not mounted"
+        self._unreadable[place.anchor.path] = Unreadable(place, None, b"", reason, "unmounted", "mount it again")
+
+    def too_long(self, node: Node, names: int) -> None:
+        """So many names in a directory were left out at the last look at it, because their paths are too long."""
+        if names:
+            self.deep[node] = names
+        elif self.deep:
+            self.deep.pop(node, None)
+
+    def remove(self, path: bytes) -> bool:
+        """Returns whether it was in doubt."""
+        return self._unreadable.pop(path, None) is not None
+
+    def items(self) -> list[tuple[bytes, Unreadable]]:
+        return list(self._unreadable.items())
+
+    def unreadable(self, most: int) -> tuple[list[bytes], list[bytes]]:
+        """(those in which changes may be hidden, those that could never be read since the start), at most so many of each."""
+        known = [path for path, what in self._unreadable.items() if what.known]
+        never = [path for path, what in self._unreadable.items() if not what.known]
+        return known[:most], never[:most]
+
+    def report(
+        self,
+        places: list[Place],
+        swept: Iterable[Node],
+        most: int = 20,
+        *,
+        left_out: tuple[int, bytes] = (0, b""),
+        remotes: Sequence[tuple[bytes, str]] = (),
+    ) -> list[Doubt]:
+        """For the status: the first `most` of each kind. `left_out`: `Links.left_out`; `remotes`: `SlowMounts.remotes`."""
+        found = [Doubt(path, what.state, what.reason, what.remedy) for path, what in self.items()[:most]]
+        missing = [p.anchor.path for p in places if p.missing and p.anchor.path == p.anchor.root]
+        remedy = "make it again, or take it out of the roots"
+        found += [Doubt(path, "missing", "the directory does not exist", remedy) for path in missing[:most]]
+        planned = [p for p in places if p.polled and p.node is not None]
+        state, (reason, remedy) = ("stand-in", self.standing_in) if self.standing_in else ("polled", (self._planned, ""))
+        found += [Doubt(p.anchor.path, state, reason, remedy, p.anchor.directories) for p in planned[:most]]
+        self.deep = {node: names for node, names in self.deep.items() if node.alive}
+        for node, names in list(self.deep.items())[:1]:
+            others = f", and names in {len(self.deep) - 1} other directories," if len(self.deep) > 1 else ""
+            reason = f"{names} names in it{others} have paths of more than {PATH_BYTES_MAX} bytes and are left out"
+            found.append(Doubt(node.path(), "too deep", reason, "nest directories less deeply", len(self.deep)))
+        for path, kind in [remote for remote in remotes if remote[0] not in self._unreadable][:most]:
+            known = [(place, at) for place in places if not place.polled and (at := place.find(path)) is not None and at.wd < 0]
+            for place, at in known[:1]:
+                count = place.anchor.directories if at.parent is None else sum(1 for _ in at.subtree())
+                found.append(Doubt(path, "polled", _REMOTE.format(f" ({kind})"), "", count))
+        beyond = {path for path, _ in remotes}
+        short = [node for node in swept if not places[node.anchor].polled and not _is_below(node, beyond)] if self.no_room else []
+        if short:
+            found.append(Doubt(short[0].path(), "polled", self.no_room, self._watch_remedy(len(short)), len(short)))
+        if left_out[0]:
+            found.append(Doubt(left_out[1], "not followed", _BOUND, "make what it leads to a root of its own", left_out[0]))
+        return found
+
+
+def _is_below(node: Node, paths: set[bytes]) -> bool:
+    """Whether a directory is one of these, or below one."""
+    path = node.path() if paths else b""
+    return any(path == above or path.startswith(above.rstrip(b"/") + b"/") for above in paths)

@@ -1,0 +1,350 @@
+"""Links that are followed: what decides where each of them leads, and when it is to be looked at again.
+
+Links are edges of a graph. What a link leads to is known by the link's name like any other file or directory, and its
+directory is watched once, however many names it has (`Backend.watch`). Where a link leads is decided by every name that its
+path passes: by other links, by the directories on the way, and by the last name itself. Those directories are *waypoints*:
+they are watched as well, and what happens to one of these names is a hint about the link.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import stat
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from typing import Final
+
+from ..backend.base import Backend, Hints
+from ..contract.files.paths import join
+from ..contract.limits import LINKED_MAX, WAYS_MAX
+from ..disk.look import Reader
+from ..disk.slow import SlowMounts
+from ..tree.nodes import Node, Waypoint
+
+#: Links that the kernel passes at most on one path (path_resolution(7)).
+_HOPS_MAX: Final = 40
+#: How often the way is walked again because it changed while it was being watched.
+_TRIES: Final = 4
+_WAYPOINT: Final = getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+
+#: (real path of a directory, name in it that decides; b"": the directory itself, where it is).
+Way = frozenset[tuple[bytes, bytes]]
+
+
+class Link:
+    """A link in a directory of the tree: `name` in `node`."""
+
+    __slots__ = ("name", "node", "seen", "way")
+
+    def __init__(self, node: Node, name: bytes) -> None:
+        self.node = node
+        self.name = name
+        self.way: Way = frozenset()
+        #: Hash of what it led to when that was last asked.
+        self.seen = 0
+
+
+class Links:
+    """The links of one shard. Owned by one thread."""
+
+    def __init__(self, backend: Backend, reader: Reader, slow: SlowMounts) -> None:
+        self._backend = backend
+        self._reader = reader
+        self._slow = slow
+        self._links: dict[Node, dict[bytes, Link]] = {}
+        self._waypoints: dict[tuple[bytes, bool], Waypoint] = {}
+        #: Links whose way can't be watched throughout.
+        self._unwatched: set[Link] = set()
+        #: (dev, ino) of a directory -> by how many paths through two links or more it is known.
+        self._ways: Counter[tuple[int, int]] = Counter()
+        #: Links that are not followed because of a bound.
+        self._left_out: dict[tuple[Node, bytes], None] = {}
+        #: Directories whose paths pass a link.
+        self.directories = 0
+        #: Whether there is room for links that were left out.
+        self.freed = False
+
+    # -- what links there are
+
+    def meet(self, node: Node, fd: int, relative: bytes, names: Iterable[bytes] | None = None) -> None:
+        """Knows the links among `names` in the directory open at `fd` (all there are, where None), and watches their ways. To be
+        called before these names are looked at.
+
+        Raises OSError where the directory can't be read, and Unanswered where one of them leads to a filesystem that does not
+        answer: nothing can be said of these names then.
+        """
+        known = self._links.get(node, {})
+        if names is None:
+            with os.scandir(fd) as items:
+                found = [os.fsencode(item.name) for item in items if item.is_symlink()]
+            gone = known.keys() - set(found)
+        else:
+            found, gone = [], set()
+            for name in names:
+                (found.append if _is_link(name, fd) else gone.add)(name)
+        for name in gone & known.keys():
+            self._drop(known.pop(name))
+        if not self._slow.none:
+            for name in found:
+                self._slow.guard(join(node.path(), name))
+        found = self._relevant(node, fd, relative, found)
+        if not found:
+            if not known:
+                self._links.pop(node, None)
+            return
+        real = os.readlink(b"/proc/self/fd/%d" % fd)
+        known = self._links.setdefault(node, known)
+        for name in found:
+            if name not in known:
+                known[name] = Link(node, name)
+            self._watch(known[name], real)
+
+    def _relevant(self, node: Node, fd: int, relative: bytes, names: list[bytes]) -> list[bytes]:
+        """Those that are kept as files, and those that may lead to a directory of ours."""
+        kept = set(self._reader.kept(node.path(), relative, names))
+        enters = self._reader.enters
+        return [name for name in names if name in kept or (enters(relative, name) and not _leads_to_a_file(name, fd))]
+
+    def has(self, node: Node, name: bytes) -> bool:
+        return name in self._links.get(node, ())
+
+    def forget(self, dead: Iterable[Node]) -> None:
+        """These nodes were cut from the tree."""
+        for node in dead:
+            for link in self._links.pop(node, {}).values():
+                self._drop(link)
+            if links := node.links():
+                self.directories -= 1
+                self.freed = self.freed or bool(self._left_out)
+                if links > 1 and node.linked is not None:
+                    self._ways[node.linked] -= 1
+
+    def _drop(self, link: Link) -> None:
+        self._leave(link, link.way)
+        link.way = frozenset()
+        self._unwatched.discard(link)
+        self._left_out.pop((link.node, link.name), None)
+
+    # -- where they lead
+
+    def _watch(self, link: Link, directory: bytes) -> None:
+        """Watches the way of a link in the directory at this real path, as it is now: walked once more after it is watched, so
+        that a change in between is seen."""
+        if link in self._unwatched:
+            self._leave(link, link.way)
+            link.way = frozenset()
+        for _ in range(_TRIES):
+            way = way_of(directory, link.name)
+            if way == link.way:
+                return
+            fresh = way - link.way
+            self._leave(link, link.way - way)
+            link.way = way
+            taken = [self._take(link, path, name) for path, name in fresh]
+            if not all(taken):
+                break
+            self._unwatched.discard(link)
+        self._unwatched.add(link)
+
+    def _take(self, link: Link, path: bytes, name: bytes) -> bool:
+        """Whether the waypoint could be watched."""
+        waypoint = self._waypoints.get((path, bool(name)))
+        if waypoint is None:
+            waypoint = Waypoint(path)
+        waypoint.interest.setdefault(name, set()).add(link)
+        self._waypoints[path, bool(name)] = waypoint
+        if self._slow.remote(path):
+            return False  # a watch there tells nothing of what is done elsewhere
+        if waypoint.wd >= 0:
+            return True
+        try:
+            fd = os.open(path, _WAYPOINT)
+        except OSError:
+            return False
+        try:
+            self._backend.watch(fd, waypoint, names=bool(name))
+        except OSError:
+            return False
+        finally:
+            os.close(fd)
+        return True
+
+    def _leave(self, link: Link, steps: Iterable[tuple[bytes, bytes]]) -> None:
+        for path, name in steps:
+            waypoint = self._waypoints.get((path, bool(name)))
+            interested = waypoint.interest.get(name) if waypoint is not None else None
+            if waypoint is None or interested is None:
+                continue
+            interested.discard(link)
+            if not interested:
+                del waypoint.interest[name]
+            if not waypoint.interest:
+                del self._waypoints[path, bool(name)]
+                self._backend.forget([waypoint])
+
+    def translate(self, hints: Hints) -> None:
+        """Makes of hints about waypoints hints about the links that lead by them."""
+        if not self._waypoints:
+            return
+        by_name = [(node, name) for node, names in hints.names.items() if isinstance(node, Waypoint) for name in names]
+        by_name += [(node, name) for node, name in hints.directories if isinstance(node, Waypoint)]
+        moved = [node for node in hints.selves if isinstance(node, Waypoint)]
+        hints.selves = [node for node in hints.selves if not isinstance(node, Waypoint)]
+        for waypoint, name in by_name:
+            hints.names.pop(waypoint, None)
+            hints.directories.pop((waypoint, name), None)
+            for link in waypoint.interest.get(name, ()):
+                self._add(hints, link)
+        for waypoint in moved:
+            # It is not where it was: all that led by it is to find its way anew.
+            for name in list(waypoint.interest):
+                for link in self._astray(waypoint, name):
+                    self._add(hints, link)
+
+    def _add(self, hints: Hints, link: Link) -> None:
+        hints.names.setdefault(link.node, set()).add(link.name)
+
+    def over(self, points: Iterable[bytes]) -> set[tuple[Node, bytes]]:
+        """The links whose way passes one of these mount points: mounting raises no hint. They are to find their ways anew."""
+        found: set[tuple[Node, bytes]] = set()
+        for waypoint in list(self._waypoints.values()):
+            for name in list(waypoint.interest):
+                at = join(waypoint.name, name) if name else waypoint.name
+                if any(at == point or at.startswith(point + b"/") for point in points):
+                    found.update((link.node, link.name) for link in self._astray(waypoint, name))
+        return found
+
+    def _astray(self, waypoint: Waypoint, name: bytes) -> list[Link]:
+        """The links that led by this name of a waypoint; it is none of theirs any more."""
+        links = list(waypoint.interest[name])
+        for link in links:
+            self._leave(link, [(waypoint.name, name)])
+            link.way -= {(waypoint.name, name)}
+        return links
+
+    def changed(self, *, unwatched: bool = False) -> Iterator[tuple[Node, set[bytes]]]:
+        """Links that lead to something else than when this was last asked, by directory; `unwatched`: of those only whose way
+        can't be watched. Those that were left out are always among the others."""
+        for node, links in list(self._links.items()):
+            some = [link for link in links.values() if not unwatched or link in self._unwatched]
+            if not some or not node.alive:
+                continue
+            try:
+                fd = self._slow.open(node.path())
+            except OSError:
+                continue  # whatever made it so has its own hint
+            found = {link.name for link in some if self._answers(link) and self._is_other(link, fd)}
+            os.close(fd)
+            if found:
+                yield node, found
+
+    def _answers(self, link: Link) -> bool:
+        """Whether it leads nowhere that does not answer: that would be waited for."""
+        try:
+            self._slow.guard(join(link.node.path(), link.name))
+        except OSError:
+            return False
+        return True
+
+    def _is_other(self, link: Link, fd: int) -> bool:
+        seen = 1  # it leads nowhere
+        with contextlib.suppress(OSError):
+            st = os.stat(link.name, dir_fd=fd)
+            directory = stat.S_ISDIR(st.st_mode)
+            seen = hash((st.st_dev, st.st_ino, *(() if directory else (st.st_size, st.st_mtime_ns, st.st_ctime_ns))))
+        before, link.seen = link.seen, seen
+        return seen != before or (link.node, link.name) in self._left_out
+
+    @property
+    def unwatched(self) -> int:
+        """How many links have to be looked at with every sweep."""
+        return len(self._unwatched)
+
+    # -- bounds
+
+    def admits(self, node: Node, name: bytes, target: tuple[int, int]) -> bool:
+        """Whether the link `name` in `node`, which leads to the directory `target`, is followed, as far as the bounds go."""
+        child = node.child(name)
+        known = child is not None and child.linked == target
+        room = self.directories < LINKED_MAX and (node.links() == 0 or self._ways[target] < WAYS_MAX)
+        if known or room:
+            self._left_out.pop((node, name), None)
+            return True
+        self._left_out[node, name] = None
+        return False
+
+    def entered(self, node: Node) -> None:
+        """A node was made."""
+        links = node.links()
+        self.directories += links > 0
+        if links > 1 and node.linked is not None:
+            self._ways[node.linked] += 1
+
+    def retry(self) -> list[tuple[Node, bytes]]:
+        """The links that were left out; it is noted that they are tried again."""
+        self.freed = False
+        return list(self._left_out)
+
+    def left_out(self) -> tuple[int, bytes]:
+        """(how many links are not followed because of a bound, the path of one of them)."""
+        first = next(((node, name) for node, name in self._left_out if node.alive), None)
+        return (len(self._left_out), join(first[0].path(), first[1])) if first is not None else (0, b"")
+
+
+def way_of(directory: bytes, name: bytes) -> Way:
+    """What decides where the link `name` in the directory at this real path leads, as it is now.
+
+    That is each link on the way, in its directory; each directory on the way, and the one that it leads to; the last name, of a
+    file. Where the way ends because a name is missing or can't be looked at: that name.
+    """
+    way: list[tuple[bytes, bytes]] = []
+    here, left, hops = directory, [name], 0
+    while left:
+        part = left.pop()
+        if part in (b"", b"."):
+            continue
+        if part == b"..":
+            here = os.path.dirname(here)
+            continue
+        path = join(here, part)
+        try:
+            target = os.readlink(path)
+        except OSError as error:
+            if error.errno == errno.EINVAL and _is_directory(path):
+                way.append((path, b""))
+                here = path
+                continue
+            way.append((here, part))
+            break
+        hops += 1
+        if hops > _HOPS_MAX:
+            break
+        if hops > 1:  # the link itself is in the tree
+            way.append((here, part))
+        if target.startswith(b"/"):
+            here = b"/"
+        left.extend(reversed(target.split(b"/")))
+    return frozenset(way)
+
+
+def _is_directory(path: bytes) -> bool:
+    try:
+        return stat.S_ISDIR(os.lstat(path).st_mode)
+    except OSError:
+        return False
+
+
+def _is_link(name: bytes, fd: int) -> bool:
+    try:
+        return stat.S_ISLNK(os.stat(name, dir_fd=fd, follow_symlinks=False).st_mode)
+    except OSError:
+        return False
+
+
+def _leads_to_a_file(name: bytes, fd: int) -> bool:
+    try:
+        return not stat.S_ISDIR(os.stat(name, dir_fd=fd).st_mode)
+    except OSError:
+        return False

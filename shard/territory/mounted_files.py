@@ -1,0 +1,51 @@
+"""Files that are mounted over others (`mount --bind FILE FILE`): events tell of a file in the directory that it really lies
+in, which may be anywhere. So their stat is compared at every look at the table of mounts, and at every sync."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from typing import Final
+
+from ..contract.files.identity import racy
+from ..disk.calls import coarse_ns
+from ..tree.nodes import Node
+from .territory import Territory
+
+#: Files that are compared; of what is mounted beyond that the verification tells.
+FILES_MAX: Final = 1_000
+
+
+class MountedFiles:
+    """Owned by one thread."""
+
+    def __init__(self, territory: Territory) -> None:
+        self._territory = territory
+        self._seen: dict[bytes, tuple[int, ...]] = {}
+
+    def changed(self, points: Iterable[bytes]) -> list[tuple[Node, bytes]]:
+        """Directories and names in them at whose mount points (of these) another stat is seen than the last time."""
+        found: list[tuple[Node, bytes]] = []
+        seen: dict[bytes, tuple[int, ...]] = {}
+        for point, node, name in self._ours(points):
+            try:
+                st = os.lstat(point)
+            except OSError:
+                continue  # what goes, goes with a change of the table
+            seen[point] = (st.st_dev, st.st_ino, st.st_size, st.st_mtime_ns, st.st_ctime_ns)
+            if seen[point] != self._seen.get(point) or racy(st.st_ctime_ns, coarse_ns()):
+                found.append((node, name))
+            if len(seen) >= FILES_MAX:
+                break
+        self._seen = seen
+        return found
+
+    def _ours(self, points: Iterable[bytes]) -> Iterator[tuple[bytes, Node, bytes]]:
+        """Those that are names of files in directories that are known. What may be a directory is not touched: it may hang."""
+        for point in points:
+            above, name = os.path.split(point)
+            for place in self._territory.places:
+                node = place.find(above)
+                if node is not None and node.child(name) is None and self._territory.reader.kept(above, place.relative(above),
+                [name]):
+                    yield point, node, name

@@ -1,0 +1,302 @@
+"""The verification: in the long run every directory is looked at once more, although nothing hints at it.
+
+What leaves no hint (a hard link made elsewhere, a write through a mapping, a row that a defect or a bad disk made wrong) is
+found so. A look is folded to one number, which the aggregator compares with its rows (`Check`). Only where they differ is there
+a second step: it asks, and the shard looks at the same names twice, some seconds apart, and says all of it (`Verified`), with
+the names that had a hint meanwhile or were not the same both times: these are changes under way, and no finding.
+
+It is paced by two things: one pass takes the period, and no more than its share of a processor is used, which is measured. Who
+has more files than that allows gets a longer period.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterator
+from typing import Final
+
+from ..backend.base import Hints
+from ..contract.limits import BEAT_S, FRAME_ENTRIES_MAX, VERIFY_NAMES_MAX, VERIFY_SHARE, next_beat
+from ..contract.wire.fold import folded
+from ..contract.wire.frames import DIRECTORY, Check, Confirmed, Entry, Verified, Verifying
+from ..disk.calls import coarse_ns
+from ..disk.look import digest
+from ..tree.nodes import Node
+from .doubts import Place
+from .territory import Territory
+
+#: What a directory costs to open and read, in names.
+_DIRECTORY_COST: Final = 4
+#: Names of a large directory that are remembered while it is looked at in parts.
+_WINDOW: Final = 10_000
+#: Processor time of shard and aggregator together, for each of the shard's (measured: 1.5).
+_BOTH: Final = 1.6
+#: Between the two looks at what differed: longer than any look is racy, and than one write(2) takes.
+_AGAIN_NS: Final = 3_000_000_000
+#: Ranges that are looked at twice, at the same time.
+_SUSPECTS_MAX: Final = 100
+#: The grid on which it works: the process wakes then anyhow.
+_GRID_NS: Final = int(BEAT_S * 1e9)
+#: So often it lets other work go first, a beat each; then a part of it is done all the same.
+_POSTPONED_MAX: Final = 15
+
+Range = tuple[bytes, bytes | None, bytes | None]
+
+
+class _Suspect:
+    """A range that differed from the rows."""
+
+    __slots__ = ("first", "hinted", "node", "place", "since")
+
+    def __init__(self, place: Place, node: Node, since: int, first: dict[bytes, Entry], hinted: set[bytes]) -> None:
+        self.place = place
+        self.node = node
+        self.since = since
+        self.first = first
+        self.hinted = hinted
+
+
+class Verifier:
+    """Runs in the shard's thread, between other work.
+
+    Args:
+        period_ns: what a pass should take; it takes longer where the share of a processor does not suffice.
+        share: part of a processor core for this shard and what it makes the aggregator do.
+        cpu: processor time of this thread, ns.
+    """
+
+    def __init__(
+        self, territory: Territory, *, period_ns: int, share: float = VERIFY_SHARE, cpu: Callable[[], int] = time.thread_time_ns
+    ) -> None:
+        self._territory = territory
+        self._period_ns = period_ns
+        self._share = share
+        self._cpu = cpu
+        self._pass: Iterator[int] | None = None
+        self._suspects: dict[Range, _Suspect] = {}
+        self._next_at = 0
+        self._postponed = 0
+        #: Processor time of a name, ns, as measured (smoothed).
+        self._cost = 0.0
+        self._names = 0
+        self._passes = 0
+
+    # -- when
+
+    def begin(self, now: int) -> None:
+        """A baseline has just looked at everything: the first pass begins a step later."""
+        self._pass = None
+        self._names = self._passes = 0
+        self._suspects.clear()
+        self._next_at = next_beat(now + self._pause(min(VERIFY_NAMES_MAX, self._total()), 0), _GRID_NS)
+
+    def next_due(self) -> int:
+        return min([self._next_at, *(suspect.since + _AGAIN_NS for suspect in self._suspects.values())])
+
+    def due(self, now: int) -> bool:
+        return now >= self._next_at
+
+    def postpone(self, now: int) -> bool:
+        """There is other work: that goes first, though not for ever. Whether it was put off."""
+        if self._postponed >= _POSTPONED_MAX:
+            return False
+        self._postponed += 1
+        self._next_at = next_beat(now, _GRID_NS)
+        return True
+
+    def _total(self) -> int:
+        return max(1, self._territory.files + _DIRECTORY_COST * self._territory.directories)
+
+    def _pause(self, done: int, cpu_ns: int) -> int:
+        return max(self._period_ns * done // self._total(), int(cpu_ns * _BOTH / self._share))
+
+    def state(self) -> Verifying:
+        """For the beat."""
+        took = max(self._period_ns, self._total() * self._cost * _BOTH / self._share)
+        return Verifying(self._names, self._passes, int(took / 1e9 + 0.5) or 1)
+
+    # -- a pass
+
+    def step(self, now: int) -> None:
+        """Looks at the next few directories, and sets when it goes on."""
+        self._postponed = 0
+        begun, done = self._cpu(), 0
+        if self._pass is None:
+            self._pass = self._looks()
+        while done < VERIFY_NAMES_MAX:
+            cost = next(self._pass, None)
+            if cost is None:
+                self._pass = None
+                self._names = 0
+                self._passes += 1
+                break
+            done += cost
+        spent = self._cpu() - begun
+        if done:
+            self._cost = self._cost * 0.9 + spent / done * 0.1 if self._cost else spent / done
+        self._next_at = next_beat(now + self._pause(max(done, 1), spent), _GRID_NS)
+
+    def _looks(self) -> Iterator[int]:
+        """Everything that is owned, each directory once; yields what it cost after each range of names."""
+        for place in self._territory.places:
+            nodes = [place.node] if place.node is not None and not self._territory._off(place) else []
+            while nodes:
+                node = nodes.pop()
+                if node.alive:
+                    yield from self._check(place, node)
+                if node.children:
+                    nodes.extend(node.children.values())
+
+    def _check(self, place: Place, node: Node) -> Iterator[int]:
+        """A directory at once, a large one in parts. What can't be read makes no fact, and is in doubt anyhow.
+
+        Whether it is the directory that is watched is not asked here (that is a system call for each): if it is another, its fold
+        differs, and `_open` asks.
+        """
+        after: bytes | None = None
+        rest: list[tuple[bytes, bool]] = []
+        whole = False
+        while True:
+            path, cost, at = node.path(), 0, self._territory.wall_ns()
+            if not node.alive:
+                return
+            try:
+                fd = self._territory.slow.open(path)
+            except OSError:
+                return
+            try:
+                if not rest:
+                    rest, whole = self._names_after(place, path, fd, after)
+                    cost = _DIRECTORY_COST
+                chunk, rest = rest[:VERIFY_NAMES_MAX], rest[VERIFY_NAMES_MAX:]
+                upto = None if whole and not rest else chunk[-1][0]
+                entries = self._look(place, path, fd, chunk)
+            except OSError:
+                return
+            finally:
+                os.close(fd)
+            self._names += len(entries)
+            self._territory._emit(Check(path, at, folded(entries), len(entries), after, upto))
+            yield cost + len(chunk)
+            if upto is None:
+                return
+            after = upto
+
+    def _open(self, place: Place, node: Node) -> int | None:
+        """A descriptor of the directory of a node; None where it is not what is watched, or says nothing of the tree now."""
+        territory = self._territory
+        if not node.alive:
+            return None
+        try:
+            fd = territory.slow.open(node.path())
+        except OSError:
+            return None
+        if territory._off(place) or territory._replaced(fd, node):
+            os.close(fd)
+            return None
+        return fd
+
+    def _names_after(self, place: Place, path: bytes, fd: int, after: bytes | None) -> tuple[list[tuple[bytes, bool]], bool]:
+        """The next names in a directory, and whether they are directories; and whether these are all. Raises OSError."""
+        files, directories = self._territory.reader.listed(path, fd, place.relative(path))
+        names = sorted([(name, False) for name in files] + [(name, True) for name in directories])
+        if after is not None:
+            names = [item for item in names if item[0] > after]
+        return names[:_WINDOW], len(names) <= _WINDOW
+
+    def _look(self, place: Place, path: bytes, fd: int, names: list[tuple[bytes, bool]]) -> list[Entry]:
+        """Raises OSError."""
+        files, directories = [n for n, d in names if not d], [n for n, d in names if d]
+        reader = self._territory.reader
+        return reader.looked(path, fd, place.relative(path), files, directories, coarse_ns())[0]
+
+    # -- what differed
+
+    def ask(self, range_: Range, now: int, pending: Callable[[Node], set[bytes] | None]) -> None:
+        """The rows of this range differ: it is looked at now, and again in some seconds. Idempotent.
+
+        `pending`: the names of a directory whose hints are not followed yet; None: all.
+        """
+        path, after, upto = range_
+        if range_ in self._suspects or len(self._suspects) >= _SUSPECTS_MAX:
+            return
+        for place in self._territory.places:
+            node = place.find(path)
+            hinted = pending(node) if node is not None else None
+            if node is None or hinted is None:
+                continue
+            first = self._range(place, node, after, upto)
+            if first is not None:
+                self._suspects[range_] = _Suspect(place, node, now, {e[0]: e for e in first}, hinted)
+            return
+
+    def _range(self, place: Place, node: Node, after: bytes | None, upto: bytes | None) -> list[Entry] | None:
+        """What there is in a range of names; None where it can't be told."""
+        fd, path = self._open(place, node), node.path()
+        if fd is None:
+            return None
+        try:
+            names = self._names_after(place, path, fd, after)[0]
+            return self._look(place, path, fd, [n for n in names if upto is None or n[0] <= upto])
+        except OSError:
+            return None
+        finally:
+            os.close(fd)
+
+    def hinted(self, hints: Hints) -> None:
+        """What these hints are about is changing."""
+        if hints.overflow:
+            self._suspects.clear()
+        for suspect in self._suspects.values():
+            suspect.hinted |= hints.names.get(suspect.node, set())
+            suspect.hinted.update(name for node, name in hints.directories if node is suspect.node)
+
+    def suspects_due(self, now: int) -> bool:
+        return any(now >= suspect.since + _AGAIN_NS for suspect in self._suspects.values())
+
+    def settle_suspects(self, now: int, absorb: Callable[[], None]) -> None:
+        """Looks again at what differed a while ago, and says all of it. `absorb`: takes in all hints there are. To be called only
+        while no look that a hint led to is still to be made."""
+        for range_, suspect in [item for item in self._suspects.items() if now >= item[1].since + _AGAIN_NS]:
+            at = self._territory.wall_ns()
+            entries = self._range(suspect.place, suspect.node, range_[1], range_[2])
+            absorb()
+            if self._suspects.pop(range_, None) is None or entries is None:
+                continue  # hints were lost; or there is nothing to say: it is checked again in the next pass
+            if not self._swept_so(suspect.node, range_, entries):
+                continue
+            seen = {entry[0]: entry for entry in entries}
+            both = seen.keys() | suspect.first.keys()
+            changing = {n for n in both if seen.get(n, (n,))[:8] != suspect.first.get(n, (n,))[:8]}
+            hinted = sorted(suspect.hinted | changing)
+            self._territory._emit(Verified(range_[0], at, entries, range_[1], range_[2], hinted))
+
+    def _swept_so(self, node: Node, range_: Range, entries: list[Entry]) -> bool:
+        """Whether a directory without a watch was said as it is now: else the next sweep says what is new."""
+        known = self._territory.swept.get(node)
+        return known is None or (range_[1:] == (None, None) and known == digest(entries))
+
+
+def confirm(territory: Territory, node: Node, names: set[bytes]) -> None:
+    """Looks once more at names whose last look was racy, now that this is over and no hint came in between."""
+    if not node.alive or node in territory.swept:
+        return
+    place, path, at = territory.places[node.anchor], node.path(), territory.wall_ns()
+    try:
+        fd = territory.slow.open(path)
+    except OSError:
+        return  # it has a hint of its own
+    try:
+        if territory._off(place) or territory._replaced(fd, node):
+            return
+        found = territory.reader.names(path, sorted(names), fd, coarse_ns())
+    except OSError:
+        return
+    finally:
+        os.close(fd)
+    there = [entry for entry in found if entry is not None and entry[1] != DIRECTORY]
+    territory.early.note(node, there)  # what still is too early, since the clock was set back
+    entries = [entry for entry in there if not entry[8]]
+    for begin in range(0, len(entries), FRAME_ENTRIES_MAX):
+        territory._emit(Confirmed(path, at, entries[begin : begin + FRAME_ENTRIES_MAX]))

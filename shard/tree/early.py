@@ -1,0 +1,29 @@
+"""Names whose last look was racy (`identity.racy`): they are looked at once more when that is over (`verify.confirm`). Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final
+
+from ..contract.wire.frames import Entry
+from .nodes import Node
+
+#: Directories kept. What is beyond that is left to the next hint, or to the verification.
+_DIRECTORIES_MAX: Final = 1_000
+
+
+class Early:
+    """Owned by one thread."""
+
+    def __init__(self) -> None:
+        self._names: dict[Node, set[bytes]] = {}
+
+    def note(self, node: Node, entries: Iterable[Entry]) -> None:
+        found = {entry[0] for entry in entries if entry[8]}
+        if found and len(self._names) < _DIRECTORIES_MAX:
+            self._names.setdefault(node, set()).update(found)
+
+    def take(self) -> dict[Node, set[bytes]]:
+        """What was noted since the last time."""
+        found, self._names = self._names, {}
+        return found

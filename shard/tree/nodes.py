@@ -1,0 +1,150 @@
+"""The directories a shard knows: one small object each, no file is ever kept. Pure: no I/O."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from types import MappingProxyType
+from typing import Any, Final
+
+#: Names of directories repeat (`src`, `test`, `main`): each would take 40 bytes anew. Forgotten when they are too many.
+_NAMES_MAX: Final = 4096
+_names: dict[bytes, bytes] = {}
+
+#: What a dead node has for children: nothing, and nothing can be put there.
+_DEAD: Final[Any] = MappingProxyType({})
+
+
+class Node:
+    """A directory. Its path is spelled by walking up, so that a renamed subtree costs nothing to respell.
+
+    There is one for each directory of a tree, so it has as few fields as can be: four make 64 bytes, five 80.
+    """
+
+    __slots__ = ("children", "name", "parent", "wd")
+
+    def __init__(self, parent: Node | None, name: bytes) -> None:
+        self.parent = parent
+        self.name = name
+        self.children: dict[bytes, Node] | None = None
+        #: Watch descriptor; -1: not watched by the kernel, swept instead.
+        self.wd = -1
+
+    @property
+    def alive(self) -> bool:
+        return self.children is not _DEAD
+
+    @property
+    def anchor(self) -> int:
+        """Index of its anchor in the shard's list of anchors."""
+        node = self
+        while node.parent is not None:
+            node = node.parent
+        assert isinstance(node, Top)
+        return node.index
+
+    def path(self) -> bytes:
+        """Absolute path as far as is known."""
+        if self.parent is None:
+            return self.name
+        names = []
+        node: Node = self
+        while node.parent is not None:
+            names.append(node.name)
+            node = node.parent
+        base = node.name
+        if base != b"/":
+            base += b"/"
+        names.reverse()
+        return base + b"/".join(names)
+
+    def child(self, name: bytes) -> Node | None:
+        return self.children.get(name) if self.children is not None else None
+
+    def adopt(self, name: bytes, target: tuple[int, int] | None = None) -> Node:
+        """A new child; `target`: its name is a link, and leads there. The caller has made sure that none has that name."""
+        if len(_names) >= _NAMES_MAX:
+            _names.clear()
+        name = _names.setdefault(name, name)
+        node = Node(self, name) if target is None else Linked(self, name, target)
+        if self.children is None:
+            self.children = {}
+        self.children[name] = node
+        return node
+
+    @property
+    def linked(self) -> tuple[int, int] | None:
+        """(dev, ino) of the directory that its name leads to, where that is a link."""
+        return None
+
+    def links(self) -> int:
+        """How many links its path passes, itself included. Right of dead nodes too, which know their parents yet."""
+        count, node = 0, self
+        while node.parent is not None:
+            count += node.linked is not None
+            node = node.parent
+        return count
+
+    def subtree(self) -> Iterator[Node]:
+        """This node and all below it; the tree may not change meanwhile."""
+        stack = [self]
+        while stack:
+            node = stack.pop()
+            yield node
+            if node.children is not None:
+                stack.extend(node.children.values())
+
+    def cut(self) -> list[Node]:
+        """Takes this subtree out of its parent; its nodes are dead from now on and are returned."""
+        if self.parent is not None and self.parent.children is not None and self.parent.children.get(self.name) is self:
+            del self.parent.children[self.name]
+            if not self.parent.children:
+                self.parent.children = None
+        dead = list(self.subtree())
+        for node in dead:
+            node.children = _DEAD
+        return dead
+
+    def find(self, relative: bytes) -> Node | None:
+        """The node at a path relative to this one ("" is itself)."""
+        node: Node | None = self
+        for name in relative.split(b"/") if relative else ():
+            if node is None:
+                return None
+            node = node.child(name)
+        return node
+
+
+class Top(Node):
+    """The directory of an anchor: it has no parent, and its whole absolute path as its name."""
+
+    __slots__ = ("index",)
+
+    def __init__(self, path: bytes, index: int) -> None:
+        super().__init__(None, path)
+        self.index = index
+
+
+class Linked(Node):
+    """A directory that is known by the name of a link which leads to it."""
+
+    __slots__ = ("_target",)
+
+    def __init__(self, parent: Node, name: bytes, target: tuple[int, int]) -> None:
+        super().__init__(parent, name)
+        self._target = target
+
+    @property
+    def linked(self) -> tuple[int, int] | None:
+        """What the link led to when it was entered."""
+        return self._target
+
+
+class Waypoint(Node):
+    """A directory that decides where some links lead (`territory.links`). It belongs to no tree; its name is its real path."""
+
+    __slots__ = ("interest",)
+
+    def __init__(self, path: bytes) -> None:
+        super().__init__(None, path)
+        #: Name in it -> what depends on that name; b"": on the directory itself.
+        self.interest: dict[bytes, set[Any]] = {}

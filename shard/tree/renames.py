@@ -1,0 +1,53 @@
+"""Names that came by a rename, until they are looked at: the look then asks when such a file was made, which proves that it is
+the one that is gone elsewhere (`identity.moved`). Asking costs a system call a file, so it is not done for any other."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Final
+
+from ..contract.wire.frames import DIRECTORY, Entry
+from ..disk.filesystems import birth_ns
+from .nodes import Node
+
+#: Names kept. Beyond it all are forgotten: what moved is then told as a deletion and a creation, which say the same.
+NAMES_MAX: Final = 10_000
+
+
+class Renames:
+    """Owned by one thread."""
+
+    def __init__(self) -> None:
+        self._came: dict[Node, set[bytes]] = {}
+        self._count = 0
+
+    def add(self, came: Mapping[Node, set[bytes]]) -> None:
+        for node, names in came.items():
+            self._count += len(names)
+            self._came.setdefault(node, set()).update(names)
+        if self._count > NAMES_MAX:
+            self._came.clear()
+            self._count = 0
+
+    def births(self, node: Node, fd: int, entries: Iterable[Entry], looked: Iterable[bytes] | None = None) -> dict[bytes, int]:
+        """When those of `entries` in a directory, open at `fd`, were made that came by a rename, ns since 1970; only what is
+        known.
+
+        `looked`: the names that were looked at, None for all of the directory. They are forgotten here.
+        """
+        came = self._came.get(node) if self._came else None
+        if came is None:
+            return {}
+        found = births(fd, [entry for entry in entries if entry[0] in came])
+        before = len(came)
+        came.difference_update(list(came) if looked is None else looked)
+        self._count -= before - len(came)
+        if not came:
+            del self._came[node]
+        return found
+
+
+def births(fd: int, entries: Iterable[Entry]) -> dict[bytes, int]:
+    """When these files in the directory open at `fd` were made, as far as the filesystem knows and tells them apart."""
+    found = {entry[0]: birth_ns(entry[0], entry[3], fd) for entry in entries if entry[1] != DIRECTORY and entry[3]}
+    return {name: birth for name, birth in found.items() if birth > 0}

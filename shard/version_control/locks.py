@@ -1,0 +1,160 @@
+"""Whether version control is at work in a root: its lock file is there. Looks at directories that the tree knows nothing of.
+
+`ROOT/.git/index.lock` and `ROOT/.hg/wlock`; where `.git` is a file (a worktree, a submodule), the directory that it names. Which
+of them count is for `repository` to say. Of repositories below a root, or around it, nothing is known. A watch on the lock file's
+directory only wakes; whether the file is there is asked of the disk: where there is no watch, in each turn of the main loop.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+from collections.abc import Callable, Iterable
+from typing import Final
+
+from ..backend.bell import Bell
+from ..contract.limits import BEAT_S, next_beat
+from .repository import NotBelievedError, open_repository
+
+log = logging.getLogger("shardwatch.shard")
+
+#: Directories whose watch is renewed at each beat: all in turn, if there are more. It finds those that were made or replaced.
+_RENEWED_MAX: Final = 256
+#: Places without a watch that are looked at in every turn of the main loop.
+_ASKED_MAX: Final = 64
+#: Lock files that are told: one would do to hold batches back, the rest is for people.
+_TOLD_MAX: Final = 100
+_CHECK_NS: Final = int(BEAT_S * 1e9)
+
+
+class _Place:
+    """A lock file that may be there."""
+
+    __slots__ = ("_told", "directory", "file", "name", "root", "there", "wd")
+
+    def __init__(self, root: bytes, directory: bytes, name: bytes) -> None:
+        self.root = root
+        #: As it is in the root: `.git` may be a file.
+        self.directory = directory
+        self.name = name
+        self.file = os.path.join(root, directory, name)
+        self.wd = -1
+        self.there = False
+        #: Why what lies there does not count, as it was said last.
+        self._told = ""
+
+    def open(self) -> int:
+        """A descriptor of the directory that the lock file is in by now; -1 where there is none, or none that we believe."""
+        why = ""
+        try:
+            found, fd = open_repository(self.root, self.directory)
+        except OSError:
+            found, fd = os.path.join(self.root, self.directory), -1
+        except NotBelievedError as error:
+            found, fd, why = b"", -1, str(error)
+        self.file = os.path.join(found, self.name) if found else b""
+        if why and why != self._told:
+            log.warning("%s/%s is not obeyed: %s", os.fsdecode(self.root), os.fsdecode(self.directory), why)
+        self._told = why
+        return fd
+
+    def look(self) -> bool:
+        """Whether that is another answer than before."""
+        before, there = self.there, os.path.lexists(self.file)  # a wlock is a link that leads nowhere
+        if there and not before:  # it holds batches back: only if it is still what it was taken for
+            fd = self.open()
+            if fd >= 0:
+                os.close(fd)
+            there = fd >= 0 and os.path.lexists(self.file)
+        self.there = there
+        return there != before
+
+
+class Locks:
+    """The lock files of some roots. One thread calls it. `guard`: raises OSError for a root that must not be touched now."""
+
+    def __init__(self, roots: Iterable[bytes], guard: Callable[[bytes], None] = lambda root: None) -> None:
+        self._guard = guard
+        names = ((b".git", b"index.lock"), (b".hg", b"wlock"))
+        self._places = [_Place(root, at, name) for root in roots for at, name in names]
+        self._by_wd: dict[int, set[_Place]] = {}
+        self._unwatched: list[_Place] = []
+        self._turn = 0
+        self._check_at = 0
+        self._bell: Bell | None = None
+        if self._places:
+            try:
+                self._bell = Bell()
+            except OSError as error:
+                log.warning("no word of lock files, so they are looked at now and then only: %s", error)
+
+    def fileno(self) -> int:
+        """Readable when `look` should be called; -1: there is no such thing."""
+        return -1 if self._bell is None else self._bell.fd
+
+    @property
+    def there(self) -> list[bytes]:
+        """Lock files that were there at the last look, some of them if there are many."""
+        return [place.file for place in self._places if place.there][:_TOLD_MAX]
+
+    def look(self, now: int) -> bool:
+        """Whether a lock file has come or gone; `now`: monotonic, ns.
+
+        To be called in every turn, after the looks and before their frames are sent: what was looked at while a lock file was
+        there must not be told before it.
+        """
+        asked = set(self._unwatched[:_ASKED_MAX])
+        rang, lost = (set(), set()) if self._bell is None else self._bell.rang()
+        for wd in lost:
+            self._forget(wd)
+        for wd in rang:
+            asked |= self._by_wd.get(wd, set())
+        if lost or -1 in rang or now >= self._check_at:
+            self._check_at = next_beat(now, _CHECK_NS)
+            self._renew()
+            asked.update(self._places)
+        return sum(place.look() for place in asked if self._reachable(place)) > 0  # each of them, so not any()
+
+    def _reachable(self, place: _Place) -> bool:
+        try:
+            self._guard(place.root)
+        except OSError:
+            return False
+        return True
+
+    def _renew(self) -> None:
+        places = self._places
+        begin, self._turn = self._turn, (self._turn + _RENEWED_MAX) % max(1, len(places))
+        for place in (places + places)[begin : begin + min(_RENEWED_MAX, len(places))]:
+            fd, wd = place.open() if self._reachable(place) else -1, -1
+            if fd >= 0:
+                if self._bell is not None:
+                    with contextlib.suppress(OSError):
+                        wd = self._bell.hang(fd)
+                os.close(fd)
+            if wd != place.wd:
+                self._leave(place)
+                place.wd = wd
+                if wd >= 0:
+                    self._by_wd.setdefault(wd, set()).add(place)
+        self._unwatched = [place for place in places if place.wd < 0]
+
+    def _leave(self, place: _Place) -> None:
+        """The place is watched no more under its old number, which is taken down if it served no other."""
+        others = self._by_wd.get(place.wd)
+        if others is not None:
+            others.discard(place)
+            if not others:
+                del self._by_wd[place.wd]
+                if self._bell is not None:
+                    self._bell.take_down(place.wd)
+        place.wd = -1
+
+    def _forget(self, wd: int) -> None:
+        for place in list(self._by_wd.get(wd, ())):
+            self._leave(place)
+
+    def close(self) -> None:
+        if self._bell is not None:
+            self._bell.close()

@@ -1,0 +1,264 @@
+"""The real service behind `RealtimeFileWatcher`: started as a child, asked over the extract socket, ended with the watcher.
+
+Nothing but `RealtimeFileWatcher` imports it, and only when monitoring starts: it loads ZeroMQ and the launcher.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import subprocess
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Final, TypeVar
+
+from msgspec import UNSET
+
+from shardwatch.aggregator.client.asynchronous import AsyncBatch, AsyncExtractClient
+from shardwatch.aggregator.client.base import RequestError
+from shardwatch.aggregator.protocol.messages import Event
+from shardwatch.aggregator.queue.file_event import FileEvent
+from shardwatch.shard.contract.errors import NotRunningError, ServiceError, ServiceTimeoutError, UsageError
+from shardwatch.shard.contract.limits import IPC_PATH_BYTES_MAX
+from shardwatch.shard.contract.state.layout import Layout
+from shardwatch.shard.contract.state.settings import Settings
+from shardwatch.shard.contract.state.trust import is_safe
+
+from ..service import service
+from .handover import Delivery
+from .types import WatcherConfig
+
+logger = logging.getLogger("shardwatch.supervisor.api")
+
+#: Seconds between two looks at a service that does not listen yet, and at its programs.
+LOOK_S: Final = 0.01
+DEATHS_EVERY_S: Final = 1.0
+#: Seconds of the time to stop that are kept for what supervisord left behind.
+LEFT_S: Final = 0.2
+#: supervisord makes its socket under a temporary name first: a dot and its process id are added.
+TEMPORARY_SUFFIX_BYTES: Final = 8
+
+T = TypeVar("T")
+
+
+class ServiceDelivery:
+    """One batch of the extract protocol, as the watcher sees it."""
+
+    def __init__(self, batch: AsyncBatch) -> None:
+        self._batch = batch
+        self.fresh = batch.fresh is not None
+        self.more = batch.more
+        self.events = [_file_event(event) for event in batch.events]
+
+    async def ack(self) -> None:
+        await self._batch.ack()
+
+    async def nack(self, reason: str) -> None:
+        await self._batch.nack(reason)
+
+    async def extend(self) -> None:
+        await self._batch.extend()
+
+
+class LossNotice:
+    """The notice to forget all, where the service does not know any more whom to give it. Due until it is acked."""
+
+    fresh: Final = True
+    more: Final = True
+    events: Final[Sequence[FileEvent]] = ()
+
+    def __init__(self, settled: Callable[[], None]) -> None:
+        self._settled = settled
+
+    async def ack(self) -> None:
+        self._settled()
+
+    async def nack(self, reason: str) -> None: ...
+
+    async def extend(self) -> None: ...
+
+
+class ServiceEngine:
+    """Starts, asks and ends one service. Belongs to one event loop."""
+
+    def __init__(self, state_dir: Path, settings: Settings, config: WatcherConfig) -> None:
+        self._state_dir = state_dir
+        self._settings = settings
+        self._config = config
+        self._layout = Layout(state_dir)
+        self._process: subprocess.Popen[bytes] | None = None
+        #: Two clients: what one asks waits for its answer, and a pull waits long.
+        self._puller: AsyncExtractClient | None = None
+        self._asker: AsyncExtractClient | None = None
+        self._threads = ThreadPoolExecutor(1, "shardwatch-service")
+        self._first: AsyncBatch | None = None
+        self._owes_notice = False
+        self._worker = f"watcher:{config.group}"[:200]
+
+    async def start(self) -> None:
+        """Returns once every directory is watched and the group stands at that moment, or where it stood last."""
+        self._puller = AsyncExtractClient(self._state_dir, worker=self._worker)
+        self._asker = AsyncExtractClient(self._state_dir)
+        await self._launch()
+        # What a watcher that was killed had been handed, and what it had failed at, is due again.
+        try:
+            await self.release()
+            await self._asker.retry(self._config.group)
+        except RequestError as error:
+            if error.code != "unknown_group":
+                raise
+        self._first = await self._puller.pull(self._config.group, max=self._config.batch_size, from_="now")
+
+    async def _launch(self) -> None:
+        prepared = await self._in_thread(lambda: service.prepare(self._state_dir, self._settings))
+        for note in prepared.notes:
+            logger.warning("%s", note)
+        ephemeral = self._config.state_dir is None
+        self._process = await self._in_thread(
+            lambda: service.start(self._layout, follow=True, ephemeral=ephemeral, claim=prepared.claim)
+        )
+        await self._wait_ready(self._process)
+
+    async def _wait_ready(self, process: subprocess.Popen[bytes]) -> None:
+        assert self._asker is not None
+        deadline = time.monotonic() + self._config.ready_timeout_s
+        look_at_deaths = time.monotonic() + DEATHS_EVERY_S
+        while True:
+            left_s = deadline - time.monotonic()
+            if process.poll() is not None:
+                words = service.last_words(self._layout, "start")
+                raise ServiceError(f"the service ended: {words}", hint=f"logs: {self._layout.logs}")
+            if left_s <= 0:
+                raise ServiceTimeoutError(
+                    f"the tree is not watched after {self._config.ready_timeout_s:g} s",
+                    hint="raise WatcherConfig.ready_timeout_s",
+                )
+            try:
+                if await self._asker.ready(min(left_s, 0.5)) is not None:
+                    return
+            except (NotRunningError, ServiceTimeoutError, RequestError) as error:
+                if not error.retryable:
+                    raise
+                await asyncio.sleep(LOOK_S)
+            if time.monotonic() >= look_at_deaths:
+                look_at_deaths = time.monotonic() + DEATHS_EVERY_S
+                await self._in_thread(lambda: service.check_deaths(self._layout))
+
+    async def pull(self, max_events: int, wait_s: float) -> Delivery | None:
+        """The next batch, or None. A service that was killed is started again: the state directory has everything."""
+        assert self._puller is not None
+        if self._owes_notice:
+            return LossNotice(self._notice_taken)
+        if self._first is not None:
+            batch, self._first = self._first, None
+            return ServiceDelivery(batch)
+        try:
+            found = await self._puller.pull(
+                self._config.group, max=max_events, wait_s=wait_s, lease_s=self._config.lease_s, from_="now"
+            )
+        except NotRunningError:
+            if self._process is None or self._process.poll() is None:
+                raise
+            logger.error("The service ended with code %s: starting it again", self._process.returncode)
+            if self._process.stdin is not None:
+                self._process.stdin.close()
+            await self._launch()
+            await self._look_for_loss()
+            return None
+        return ServiceDelivery(found) if found is not None else None
+
+    async def _look_for_loss(self) -> None:
+        """After a new start: where the group is gone, with the state directory, all is to be forgotten; every file follows."""
+        assert self._asker is not None and self._puller is not None
+        if any(group["name"] == self._config.group for group in await self._asker.groups()):
+            return
+        self._owes_notice = True
+        self._first = await self._puller.pull(self._config.group, max=self._config.batch_size, from_="start")
+
+    def _notice_taken(self) -> None:
+        self._owes_notice = False
+
+    async def sync(self, timeout_s: float) -> None:
+        if self._asker is not None:
+            await self._asker.sync(timeout_s)
+
+    async def backlog(self) -> int:
+        assert self._asker is not None
+        for group in await self._asker.groups():
+            if group.get("group", group.get("name")) == self._config.group:
+                return int(group.get("backlog") or 0)
+        return 0
+
+    async def release(self) -> None:
+        """Makes due what is leased in our name."""
+        # Behind whatever was asked for by the same way: a pull that is still on its way would be answered after it.
+        assert self._puller is not None
+        await self._puller.release(self._config.group, worker=self._worker)
+
+    async def retry(self) -> int:
+        assert self._asker is not None
+        return await self._asker.retry(self._config.group)
+
+    async def stop(self, timeout_s: float) -> None:
+        """Ends everything that `start` began, at whatever point it stands. May be called twice."""
+        try:
+            process, self._process = self._process, None
+            if process is not None:
+                await self._in_thread(lambda: self._end(process, timeout_s))
+        finally:
+            for client in (self._puller, self._asker):
+                if client is not None:
+                    client.close()
+            self._puller = self._asker = None
+            self._threads.shutdown(wait=True)
+
+    def _end(self, process: subprocess.Popen[bytes], timeout_s: float) -> None:
+        process.terminate()
+        try:
+            process.wait(max(0.1, timeout_s - LEFT_S))
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+        if process.stdin is not None:
+            process.stdin.close()
+        service.stop(self._layout, LEFT_S)
+
+    async def _in_thread(self, work: Callable[[], T]) -> T:
+        """Blocking work, waited for even by a task that is cancelled: a process that was started must be known."""
+        done = asyncio.ensure_future(asyncio.wrap_future(self._threads.submit(work)))
+        try:
+            return await asyncio.shield(done)
+        except asyncio.CancelledError:
+            await asyncio.wait([done])
+            if not done.cancelled() and done.exception() is None and isinstance(done.result(), subprocess.Popen):
+                self._process = done.result()  # type: ignore[assignment]
+            raise
+
+
+def _file_event(event: Event) -> FileEvent:
+    return FileEvent(
+        path=Path(event.path),
+        event_type=event.event_type,
+        timestamp=event.observed_at,
+        file_size=event.size,
+        is_directory=event.is_directory,
+        moved_from=None if event.moved_from is UNSET else Path(event.moved_from),
+        tick=event.tick,
+        mtime_ns=event.mtime_ns,
+    )
+
+
+def temporary_state_dir() -> Path:
+    """A new directory, mode 0700, in the first usable place whose path leaves room for a socket's name."""
+    import tempfile
+
+    for place in (tempfile.gettempdir(), os.environ.get("XDG_RUNTIME_DIR"), "/tmp", "/var/tmp"):
+        if not place or not is_safe(place):
+            continue
+        longest = max(len(os.fsencode(path)) for path in Layout(Path(place) / "shardwatch-12345678").sockets())
+        if longest + TEMPORARY_SUFFIX_BYTES <= IPC_PATH_BYTES_MAX and os.access(place, os.W_OK | os.X_OK):
+            return Path(tempfile.mkdtemp(prefix="shardwatch-", dir=place))
+    raise UsageError("no place for a temporary state directory", hint="set TMPDIR, or WatcherConfig.state_dir")

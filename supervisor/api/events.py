@@ -1,0 +1,153 @@
+"""`FileEventProcessor`: which events matter, and what a burst of them amounts to. Reads no file and no clock."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Final, List  # noqa: UP035 - the specification's own spelling
+
+from shardwatch.aggregator.queue.file_event import CREATED, DELETED, KINDS, MOVED, FileEvent, checked_events, combine, split_move
+from shardwatch.shard.contract.filter.filter import Filter
+from shardwatch.shard.contract.input import arguments
+
+from .types import WatcherConfig, checked_config
+
+#: Longest time between two events of one burst, seconds.
+SECONDS_MAX: Final = 1e9
+#: What tells two things of one name apart: a file that becomes a directory is gone, and a directory is there.
+_Key = tuple[Path, bool]
+
+
+class FileEventProcessor:
+    """Filters and debounces lists of events. Safe to share between threads; blocks for microseconds an event.
+
+    Args:
+        config: its patterns count; None: the specification's.
+        roots: directories that patterns are relative to, as in the service. The deepest one that holds a path counts; a
+            path outside all of them is matched without its leading slash.
+    """
+
+    def __init__(self, config: WatcherConfig | None = None, roots: Sequence[str | os.PathLike[str]] = ()) -> None:
+        self.config = checked_config(config)
+        self._filter = Filter(self.config.ast_file_patterns, self.config.exclude_patterns)
+        absolute = {os.fsencode(os.path.abspath(root)) for root in arguments.paths("roots", roots)}
+        prefixes = [root if root == b"/" else root + b"/" for root in absolute]
+        self._prefixes = sorted(prefixes, key=len, reverse=True)
+
+    async def filter_relevant_events(self, events: List[FileEvent]) -> List[FileEvent]:  # noqa: UP006 - as specified
+        """The events that are about files we want, in their order.
+
+        Left out: directories, paths that the patterns leave out, and kinds that are no change (`opened`, `closed`).
+        A move from a name that is wanted to one that is not is a `deleted`; the other way round it is a `created`.
+
+        Raises UsageError for what is no list of events.
+        """
+        return [event for event in self.select(checked_events(events)) if event is not None]
+
+    def select(self, events: Iterable[FileEvent]) -> list[FileEvent | None]:
+        """As `filter_relevant_events`, with None in the place of each event that is left out."""
+        directories: dict[str, bytes] = {}
+        keeps = self._filter.keeps
+        selected: list[FileEvent | None] = []
+        for event in events:
+            if event.is_directory or event.event_type not in KINDS:
+                selected.append(None)
+            elif event.event_type == MOVED:
+                selected.append(self._moved(event, directories))
+            else:
+                selected.append(event if keeps(self._relative(event.path, directories)) else None)
+        return selected
+
+    async def debounce_events(
+        self,
+        events: List[FileEvent],  # noqa: UP006 - as specified
+        debounce_period: float = 0.5,
+    ) -> List[FileEvent]:  # noqa: UP006 - as specified
+        """One event for each burst of a path: its last state, at its last time.
+
+        A burst is a run of events of one path, by their timestamps, with no gap longer than the period; what is further
+        apart stays separate. It is told as `created` if it began so and was not deleted, as `deleted` if it ends so
+        (never suppressed, even if it also began there), else as `modified`. A `moved` event stays one only where neither
+        of its names has another event; else it counts as `deleted` and `created`.
+
+        Args:
+            events: in any order.
+            debounce_period: seconds from 0; 0 merges only events of the same instant.
+
+        Returns:
+            New list, by time; what has the same time is grouped by directory. The events given are not changed.
+
+        Raises UsageError for what is no list of events, and for a period that is none.
+        """
+        events = checked_events(events)
+        arguments.seconds("debounce_period", debounce_period, 0.0, SECONDS_MAX)
+        bursts: list[FileEvent] = []
+        open_at: dict[_Key, int] = {}
+        for event in sorted(_without_busy_moves(events), key=lambda event: event.timestamp):
+            key = (event.path, event.is_directory)
+            at = open_at.get(key)
+            if at is None or event.timestamp - bursts[at].timestamp > debounce_period:
+                open_at[key] = len(bursts)
+                bursts.append(event)
+            else:
+                bursts[at] = merge(bursts[at], event)
+        order: dict[tuple[float, Path], int] = {}
+        keyed = []
+        for at, event in enumerate(bursts):
+            group = order.setdefault((event.timestamp, event.path.parent), at)
+            keyed.append((event.timestamp, group, at))
+        return [bursts[at] for _, _, at in sorted(keyed)]
+
+    def _moved(self, event: FileEvent, directories: dict[str, bytes]) -> FileEvent | None:
+        there = self._filter.keeps(self._relative(event.path, directories))
+        source = event.moved_from
+        away = source is not None and self._filter.keeps(self._relative(source, directories))
+        if there and away:
+            return event
+        if not there and not away:
+            return None
+        kind = CREATED if there else DELETED
+        return next(part for part in split_move(event) if part.event_type == kind)
+
+    def _relative(self, path: Path, directories: dict[str, bytes]) -> bytes:
+        """The path's bytes relative to its root. `directories` remembers what was found for a directory."""
+        directory, slash, name = os.fspath(path).rpartition("/")
+        directory += slash
+        relative = directories.get(directory)
+        if relative is None:
+            exact = os.fsencode(directory)
+            for prefix in self._prefixes:
+                if exact.startswith(prefix):
+                    relative = exact[len(prefix) :]
+                    break
+            else:
+                relative = exact.lstrip(b"/")
+            directories[directory] = relative
+        return relative + os.fsencode(name)
+
+
+def merge(first: FileEvent, last: FileEvent) -> FileEvent:
+    """One event for two of the same name: the last one, with the kind that tells of both."""
+    kind = combine(first.event_type, last.event_type)
+    priority = max(first.priority, last.priority)
+    if kind == last.event_type and priority == last.priority:
+        return last
+    return replace(last, event_type=kind, priority=priority)
+
+
+def _without_busy_moves(events: Sequence[FileEvent]) -> list[FileEvent]:
+    """Splits the moves that share a name with another event: their halves must find their place in its history."""
+    moves = [event for event in events if event.event_type == MOVED]
+    if not moves:
+        return list(events)
+    uses: dict[Path, int] = {}
+    for event in events:
+        for path in {event.path, event.moved_from or event.path}:
+            uses[path] = uses.get(path, 0) + 1
+    result: list[FileEvent] = []
+    for event in events:
+        busy = event.moved_from is None or uses[event.path] > 1 or uses[event.moved_from] > 1
+        result.extend(split_move(event) if event.event_type == MOVED and busy else [event])
+    return result

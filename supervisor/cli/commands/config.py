@@ -1,0 +1,78 @@
+"""Print the effective configuration, and where each value comes from: default, file, environment or command line."""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from ...terminal.lines import path_fields, print_json, valid
+from ...terminal.render import readable, write_text
+from ..options import (
+    add_config_option,
+    add_json_option,
+    add_state_dir_option,
+    add_tree_options,
+    resolve_tree,
+)
+
+if TYPE_CHECKING:
+    from ...config.config import Resolved
+
+#: Characters of a list's line.
+WIDTH = 100
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    add_tree_options(parser)
+    add_json_option(parser, "one JSON object: every option's value and origin")
+    add_config_option(parser)
+    add_state_dir_option(parser)
+
+
+def run(options: argparse.Namespace) -> int:
+    resolved = resolve_tree(options)
+    values = values_of(resolved)
+    file = None if resolved.config_file is None else valid(str(resolved.config_file))
+    if options.json:
+        print_json({"format": 1, "config_file": file, "options": values})
+        return 0
+    width = max(map(len, values))
+    lines = [f"# configuration file: {readable(file or 'none found')}\n"]
+    for name, entry in values.items():
+        first, *more = _lines(entry["value"])
+        lines.append(f"{name:<{width}} = {readable(first)}  # {readable(entry['origin'])}\n")
+        lines += [readable(line) + "\n" for line in more]
+    write_text("".join(lines))
+    return 0
+
+
+def _lines(value: Any) -> list[str]:
+    """A value as TOML and JSON have it; a long list in several lines."""
+    whole = msgspec.json.encode(value).decode()
+    if len(whole) <= WIDTH or not isinstance(value, list | tuple):
+        return [whole]
+    lines = ["["]
+    for item in value:
+        shown = " " + msgspec.json.encode(item).decode() + ","
+        if len(lines) == 1 or len(lines[-1] + shown) > WIDTH:
+            lines.append(" ")
+        lines[-1] += shown
+    return [*lines, "]"]
+
+
+def values_of(resolved: Resolved) -> dict[str, dict[str, Any]]:
+    """Every option in the order of the reference: its value as JSON has it, and where that came from. Pure."""
+    values: dict[str, dict[str, Any]] = {}
+    for name in type(resolved.config).model_fields:
+        value: Any = getattr(resolved.config, name)
+        if name == "exclude":
+            value = resolved.settings.exclude  # what is in force: the default patterns and the user's
+        elif name == "state_dir":
+            value = valid(str(resolved.state_dir))
+        elif name == "roots":
+            value = [path_fields(root) for root in value]
+            value = [root["path"] if len(root) == 1 else root for root in value]
+        values[name] = {"value": value, "origin": valid(resolved.origins[name])}
+    return values

@@ -1,0 +1,272 @@
+"""Check what stands between PATH... and being watched: limits, filesystems, permissions, versions. Each finding has its remedy.
+
+Exit code 0: all is well. 1: something needs your attention; the lines that begin with `!` say what, and what to do.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..options import (
+    add_config_option,
+    add_json_option,
+    add_state_dir_option,
+    add_tree_options,
+    resolve_tree,
+)
+
+if TYPE_CHECKING:
+    from shardwatch.shard.contract.state.settings import Settings
+
+    from ...config.config import Resolved
+    from ...planning.limits import InotifyLimits
+
+#: A queue shorter than the kernel's own default overflows in bursts that every build makes.
+QUEUE_MIN = 16_384
+#: Free bytes that the databases may need at once: an index of 100,000 files, and its log.
+FREE_MIN = 64 << 20
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    add_tree_options(parser)
+    add_json_option(parser, "one JSON object (docs/formats.md)")
+    add_config_option(parser)
+    add_state_dir_option(parser)
+
+
+def run(options: argparse.Namespace) -> int:
+    from ...terminal.render import write_text
+
+    found = examine(resolve_tree(options))
+    if options.json:
+        from ...terminal.lines import print_json
+
+        print_json(found)
+    else:
+        write_text(text_of(found))
+    return 0 if found["ok"] else 1
+
+
+def examine(resolved: Resolved) -> dict[str, Any]:
+    """What `doctor --json` prints. Reads the trees as far as planning does; changes nothing."""
+    from ...host.scouting import check_state_dir
+    from ...planning.limits import read_inotify_limits
+
+    check_state_dir(resolved.state_dir)
+    limits = read_inotify_limits()
+    findings: list[dict[str, str]] = []
+    roots = [examine_root(root, resolved.settings, findings) for root in resolved.settings.roots]
+    needed = needs(resolved.settings, [r["readable"] for r in roots], limits, resolved.state_dir, findings)
+    examine_queue(limits, findings)
+    state_dir = examine_state_dir(resolved.state_dir, findings)
+    health = examine_service(resolved.state_dir, findings) if state_dir["running"] else None
+    return {
+        "format": 1,
+        "ok": not findings,
+        "health": health,
+        "findings": findings,
+        "limits": needed,
+        "roots": roots,
+        "state_dir": state_dir,
+        "versions": versions(findings),
+    }
+
+
+def note(findings: list[dict[str, str]], message: str, remedy: str) -> None:
+    from ...terminal.lines import valid
+
+    findings.append({"message": valid(message), "remedy": valid(remedy)})
+
+
+def examine_root(root: bytes, settings: Settings, findings: list[dict[str, str]]) -> dict[str, Any]:
+    """The filesystem below one root, and how it will be watched."""
+    from ...planning.limits import filesystem
+    from ...planning.named import NOT_THERE, trouble_with
+    from ...planning.planning import backend_of
+    from ...terminal.lines import path_fields
+
+    kind, remote = filesystem(root)
+    trouble = trouble_with(root)
+    if trouble and not (trouble == NOT_THERE and settings.wait_for_roots):
+        note(findings, f"root {os.fsdecode(root)} {trouble}", "give a directory that you can read")
+    backend = backend_of(settings, lambda path: remote)(root)
+    if remote and settings.backend in ("auto", "inotify", "native"):
+        note(
+            findings,
+            f"root {os.fsdecode(root)} is on {kind}: changes made elsewhere raise no event there, so it is polled",
+            "run shardwatch where the files are, or accept that changes are seen at each sweep (poll_ms)",
+        )
+    return {**path_fields(root), "filesystem": kind, "polled": backend == "polling", "backend": backend, "readable": not trouble}
+
+
+def needs(
+    settings: Settings, readable: Sequence[bool], limits: InotifyLimits, state_dir: Path, findings: list[dict[str, str]]
+) -> dict[str, Any]:
+    """inotify's limits: allowed, used, needed by these roots, and whether that fits."""
+    import msgspec
+
+    from ...planning.limits import budget, instances_remedy, watches_remedy
+    from ...planning.named import with_files
+    from .plan import limits_fields, plan_of
+
+    roots = tuple(root for root, good in zip(settings.roots, readable, strict=True) if good)
+    fields: dict[str, Any] = limits_fields(limits)
+    own = holdings(state_dir)
+    room = budget(limits, own_instances=own[0], own_watches=own[1])
+    fields.update({"used_by_this_service": {"instances": own[0], "watches": own[1]}, "watches_for_us": room.watches_max})
+    if not limits.available and sys.platform.startswith("linux"):
+        note(findings, "inotify is not available here", "use --backend polling")
+    if roots:
+        result = plan_of(with_files(msgspec.structs.replace(settings, roots=roots)), limits, own)
+        # With hold_for_vcs each shard has another one, for lock files.
+        instances = len(result.plan.shards()) * (2 if settings.hold_for_vcs else 1)
+        fields.update({"watches_needed": result.directories, "needed_is_exact": result.exact, "instances_needed": instances})
+        if result.over_budget:
+            note(
+                findings,
+                f"{result.directories:,} directories need a watch each, {room.watches_max:,} are left of "
+                f"{limits.watches:,}: the rest will be polled",
+                "sudo " + watches_remedy(limits, result.directories),
+            )
+        if instances > room.shards_max:
+            note(findings, f"no inotify instance is left of {limits.instances}", "sudo " + instances_remedy(limits, instances))
+    return fields
+
+
+def holdings(state_dir: Path) -> tuple[int, int]:
+    """(instances, watches) that the service in `state_dir` holds already, if one runs: they are not used up for it."""
+    from shardwatch.shard.contract.state.layout import Layout
+
+    from ...planning.limits import held_by
+    from ...service import service
+
+    layout = Layout(state_dir)
+    held = [held_by(int(p["pid"])) for p in service.programs(layout) if p["pid"]] if service.running(layout) else []
+    return sum(i for i, _ in held), sum(w for _, w in held)
+
+
+def examine_queue(limits: InotifyLimits, findings: list[dict[str, str]]) -> None:
+    if limits.available and limits.queue < QUEUE_MIN:
+        note(
+            findings,
+            f"max_queued_events is {limits.queue:,}: bursts overflow it, and each overflow costs a rescan",
+            f"sudo sysctl -w fs.inotify.max_queued_events={QUEUE_MIN}",
+        )
+
+
+def examine_state_dir(state_dir: Path, findings: list[dict[str, str]]) -> dict[str, Any]:
+    """Where the service keeps, or would keep, its state."""
+    from shardwatch.shard.contract.limits import IPC_PATH_BYTES_MAX
+    from shardwatch.shard.contract.state.layout import Layout
+
+    from ...planning.limits import filesystem
+    from ...service import service
+    from ...service.state_dir import TEMPORARY_SUFFIX_BYTES
+    from ...terminal.lines import path_fields
+
+    layout = Layout(state_dir)
+    longest = max(len(os.fsencode(p)) for p in layout.sockets()) + TEMPORARY_SUFFIX_BYTES
+    if longest > IPC_PATH_BYTES_MAX:
+        too_many = longest - IPC_PATH_BYTES_MAX
+        note(findings, f"the path of the state directory {state_dir} is {too_many} bytes too long", "give another --state-dir")
+    at = next(p for p in (state_dir, *state_dir.parents) if p.exists())
+    writable = os.access(at, os.W_OK | os.X_OK)
+    if not writable:
+        note(findings, f"{at} can't be written", "give another --state-dir")
+    kind, remote = filesystem(os.fsencode(state_dir))
+    if remote:
+        note(
+            findings,
+            f"the state directory is on {kind}: SQLite's locks and sockets need a local disk",
+            "give another --state-dir",
+        )
+    free = os.statvfs(at)
+    if free.f_bavail * free.f_frsize < FREE_MIN:
+        note(findings, f"the disk of the state directory {state_dir} is nearly full", "free some space there")
+    for aside in sorted(layout.state_dir.glob("*.damaged-[0-9]*")):
+        if not aside.name.endswith(("-wal", "-shm")):
+            note(findings, f"{aside} was damaged and set aside", "see to that disk; then remove the file, nothing needs it")
+    return {
+        **path_fields(os.fsencode(state_dir)),
+        "exists": state_dir.exists(),
+        "writable": writable,
+        "running": service.running(layout),
+        "filesystem": kind,
+        "free_bytes": free.f_bavail * free.f_frsize,
+    }
+
+
+def examine_service(state_dir: Path, findings: list[dict[str, str]]) -> str:
+    """The verdict on the service that runs there (`service.health`); whatever it needs attention for becomes a finding."""
+    from shardwatch.shard.contract.state.layout import Layout
+
+    from ...service import checkup
+
+    health = checkup.examine(Layout(state_dir)).health
+    for finding in health.troubles:
+        note(findings, finding.message, finding.remedy)
+    return health.state
+
+
+def versions(findings: list[dict[str, str]]) -> dict[str, str]:
+    """What runs here, by the installed packages' own word."""
+    import platform
+    import sqlite3
+    from importlib import metadata
+
+    from shardwatch.shard.contract.version import __version__
+
+    found = {
+        "shardwatch": __version__,
+        "python": platform.python_version(),
+        "kernel": f"{platform.system()} {platform.release()}",
+        "sqlite": sqlite3.sqlite_version,
+    }
+    for package in ("supervisor", "pyzmq", "msgspec", "pydantic", "watchdog", "rich"):
+        try:
+            found[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            found[package] = ""
+            note(findings, f"{package} is not installed", "install shardwatch with its dependencies")
+    return found
+
+
+def text_of(found: dict[str, Any]) -> str:
+    """The findings for people. Pure."""
+    from ...terminal.render import readable, size_of, table
+
+    limits = found["limits"]
+    about = "" if limits.get("needed_is_exact", True) else "about "
+    rows = [
+        ("inotify watches", limits["max_user_watches"], limits["watches_used"], about + _number(limits.get("watches_needed"))),
+        ("inotify instances", limits["max_user_instances"], limits["instances_used"], _number(limits.get("instances_needed"))),
+        ("inotify queue", limits["max_queued_events"], "-", "-"),
+    ]
+    parts = [table(("limit", "allowed", "used", "needed"), rows)]
+    if limits["processes_unreadable"]:
+        parts.append(f"({limits['processes_unreadable']} processes of this user can't be read; what they hold is not counted)\n")
+    parts.append(
+        table(
+            ("root", "filesystem", "backend"),
+            [(readable(r["path"]), r["filesystem"], r["backend"] if r["readable"] else "-") for r in found["roots"]],
+        )
+    )
+    state = found["state_dir"]
+    word = f"a service runs there, {found['health']}" if state["running"] else "no service runs there"
+    parts.append(
+        f"state directory {readable(state['path'])} ({state['filesystem']}, {size_of(state['free_bytes'])} free): {word}\n"
+    )
+    parts.append(", ".join(f"{name} {version}" for name, version in found["versions"].items()) + "\n")
+    parts.append(
+        "".join(f"! {readable(f['message'])}\n    -> {readable(f['remedy'])}\n" for f in found["findings"]) or "all is well\n"
+    )
+    return "\n".join(part for part in parts if part)
+
+
+def _number(value: int | None) -> str:
+    return "-" if value is None else f"{value:,}"

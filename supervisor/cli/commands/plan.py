@@ -1,0 +1,147 @@
+"""Show how PATH... would be cut into shards, and whether it fits the kernel's limits. Starts nothing, writes nothing."""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING, Any
+
+from ..options import (
+    add_config_option,
+    add_json_option,
+    add_tree_options,
+    effective_tree,
+)
+
+if TYPE_CHECKING:
+    from shardwatch.shard.contract.state.settings import Settings
+
+    from ...planning.limits import InotifyLimits
+    from ...planning.plan import PlanResult
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    add_tree_options(parser)
+    add_json_option(parser, "one JSON object (docs/formats.md)")
+    add_config_option(parser)
+
+
+def run(options: argparse.Namespace) -> int:
+    from ...planning.limits import read_inotify_limits
+    from ...planning.named import with_files
+    from ...terminal.render import write_text
+    from ..roots import check_roots
+
+    settings = with_files(effective_tree(options).settings)
+    check_roots(settings)
+    limits = read_inotify_limits()
+    found = facts_of(settings, plan_of(settings, limits), limits)
+    if options.json:
+        from ...terminal.lines import print_json
+
+        print_json(found)
+    else:
+        write_text(text_of(found))
+    return 0
+
+
+def plan_of(settings: Settings, limits: InotifyLimits, own: tuple[int, int] = (0, 0)) -> PlanResult:
+    """The plan as the coordinator would make it now. `own`: (instances, watches) that the service holds already."""
+    from ...planning.limits import budget
+    from ...planning.planning import planned, surroundings
+
+    room = budget(limits, own_instances=own[0], own_watches=own[1])
+    return planned(settings, room, surroundings(settings), generation=1)
+
+
+def facts_of(settings: Settings, result: PlanResult, limits: InotifyLimits) -> dict[str, Any]:
+    """What `plan --json` prints."""
+    from ...planning.limits import budget, watches_remedy
+    from ...terminal.lines import path_fields
+
+    plan = result.plan
+    total = sum(result.weights.values())
+    shards = []
+    for shard in plan.shards():
+        anchors = plan.of(shard)
+        shards.append(
+            {
+                "id": shard,
+                "weight": round(result.weights[shard]),
+                "share": round(result.weights[shard] / total, 4) if total else 0.0,
+                "directories": sum(a.directories for a in anchors),
+                "files": sum(a.files for a in anchors),
+                "backends": sorted({a.backend for a in anchors}),
+                "anchors": [
+                    {
+                        **path_fields(a.path),
+                        "backend": a.backend,
+                        "directories": a.directories,
+                        "files": a.files,
+                        "exact": a.exact,
+                    }
+                    for a in anchors
+                ],
+            }
+        )
+    return {
+        "format": 1,
+        "roots": [path_fields(root) for root in settings.roots],
+        "directories": result.directories,
+        "files": result.files,
+        "exact": result.exact,
+        "directories_read": result.looked,
+        "balance": round(result.balance, 3),
+        "shards": shards,
+        "polled_for_want_of_watches": result.over_budget,
+        "remedy": "sudo " + watches_remedy(limits, result.directories) if result.over_budget else "",
+        "limits": {**limits_fields(limits), "watches_for_us": budget(limits).watches_max},
+    }
+
+
+def limits_fields(limits: InotifyLimits) -> dict[str, int]:
+    """inotify's limits as the JSON outputs name them."""
+    return {
+        "max_user_watches": limits.watches,
+        "max_user_instances": limits.instances,
+        "max_queued_events": limits.queue,
+        "watches_used": limits.watches_used,
+        "instances_used": limits.instances_used,
+        "processes_unreadable": limits.unreadable,
+    }
+
+
+def text_of(found: dict[str, Any]) -> str:
+    """The plan for people. Pure."""
+    from ...terminal.render import counted, readable, table
+
+    about = "" if found["exact"] else "about "
+    limits = found["limits"]
+    parts = [
+        f"{about}{counted(found['files'], 'file')} in {about}{counted(found['directories'], 'directory')}, "
+        f"{counted(len(found['shards']), 'shard')}; the heaviest has {(found['balance'] - 1) * 100:.0f} % over the mean\n"
+    ]
+    header = ("shard", "share", "directories", "files", "backend", "subtree")
+    rows = []
+    for shard in found["shards"]:
+        for i, anchor in enumerate(shard["anchors"][:ANCHORS_SHOWN]):
+            first = (shard["id"], f"{shard['share'] * 100:.1f} %") if i == 0 else ("", "")
+            rows.append((*first, anchor["directories"], anchor["files"], anchor["backend"], readable(anchor["path"])))
+        if len(shard["anchors"]) > ANCHORS_SHOWN:
+            rest = shard["anchors"][ANCHORS_SHOWN:]
+            sums = (sum(a["directories"] for a in rest), sum(a["files"] for a in rest))
+            rows.append(("", "", *sums, "", f"and {counted(len(rest), 'subtree')} more (--json shows all)"))
+    parts.append(table(header, rows))
+    parts.append(
+        f"watches: {limits['max_user_watches']:,} allowed, {limits['watches_used']:,} used, "
+        f"{limits['watches_for_us']:,} for us, {found['directories']:,} needed\n"
+    )
+    if found["polled_for_want_of_watches"]:
+        parts.append(
+            f"{counted(found['polled_for_want_of_watches'], 'directory')} will be polled for want of watches\n"
+            f"    -> {found['remedy']}\n"
+        )
+    return "\n".join(parts)
+
+
+#: Subtrees of a shard that the table for people names.
+ANCHORS_SHOWN = 12

@@ -1,0 +1,110 @@
+"""Show the running service: its processes, shards, degraded subtrees with their remedies, and groups."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from ..options import add_config_option, add_json_option, add_state_dir_option
+
+if TYPE_CHECKING:
+    from ...service.checkup import Checkup
+    from ...service.health import Health
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    add_json_option(parser, "one JSON object with all of it (docs/formats.md)")
+    add_config_option(parser)
+    add_state_dir_option(parser)
+
+
+def run(options: argparse.Namespace) -> int:
+    """The exit code is the verdict's (`supervisor.service.health`)."""
+    from ...service import checkup
+    from ...terminal.lines import print_json
+    from ...terminal.render import write_text
+    from ..link.place import running_layout
+
+    layout = running_layout(options)
+    seen = checkup.examine(layout)
+    found = found_of(str(layout.state_dir), seen)
+    if options.json:
+        print_json(found)
+    else:
+        write_text(text_of(found))
+    return seen.health.exit_code
+
+
+def found_of(state_dir: str, seen: Checkup) -> dict[str, Any]:
+    """What `status --json` prints. Pure."""
+    from ...terminal.lines import valid
+
+    found: dict[str, Any] = {
+        "format": 1,
+        "state_dir": valid(state_dir),
+        "health": seen.health.state,
+        "findings": findings_of(seen.health),
+        "processes": seen.processes,
+        "answering": seen.engine is not None,
+        "engine": seen.engine,
+        "groups": seen.groups,
+    }
+    if seen.engine is None:
+        found["reason"] = valid(seen.reason)
+    return found
+
+
+def findings_of(health: Health) -> list[dict[str, str]]:
+    """The findings of a verdict for JSON, the gravest first. Pure."""
+    from ...terminal.lines import valid
+
+    return [{"level": f.level, "message": valid(f.message), "remedy": valid(f.remedy)} for f in health.findings]
+
+
+def text_of(found: Mapping[str, Any]) -> str:
+    """The whole status for people. Pure."""
+    from ...terminal.render import readable
+    from ...terminal.tables import (
+        degraded_text,
+        groups_table,
+        holds_text,
+        processes_table,
+        set_aside_text,
+        shards_table,
+        verification_text,
+    )
+
+    engine = found["engine"]
+    parts = [f"service in {readable(found['state_dir'])}, logs in its logs/\n"]
+    known = "" if engine is None or engine.get("storage") else f": {_known(engine)}"
+    parts.append(f"{found['health']}{known}\n" + "".join(map(_finding, found["findings"])))
+    parts.append(processes_table(found["processes"]))
+    if engine is not None:
+        parts.append(shards_table(engine.get("shards") or [], found["processes"]))
+        parts.append(degraded_text(engine.get("degraded") or []))
+        parts.append(verification_text(engine.get("verification")))
+        parts.append(holds_text(engine.get("holds") or []))
+        none = "" if engine.get("storage") else "no groups yet: `shardwatch pull --group NAME` makes one\n"
+        parts.append(groups_table(found["groups"]) or none)
+        parts.append(set_aside_text(found["groups"]))
+    return "\n".join(part for part in parts if part)
+
+
+def _finding(finding: Mapping[str, str]) -> str:
+    from ...terminal.render import readable
+
+    remedy = f"    -> {readable(finding['remedy'])}\n" if finding["remedy"] else ""
+    return f"{finding['level']}: {readable(finding['message'])}\n{remedy}"
+
+
+def _known(engine: Mapping[str, Any]) -> str:
+    from ...terminal.render import counted, readable
+
+    scanning = "" if engine.get("ready") else "still scanning, so far "
+    return (
+        f"{scanning}{counted(int(engine.get('files') or 0), 'file')} in "
+        f"{counted(int(engine.get('directories') or 0), 'directory')} below "
+        f"{', '.join(readable(root) for root in engine.get('roots', []))}; backend {engine.get('backend')}, "
+        f"tick {engine.get('tick')}"
+    )

@@ -1,0 +1,87 @@
+"""Run the service: in the foreground as supervisord itself, or with --detach in the background.
+
+PATH... are the roots; without any, those of the configuration. With --detach the command returns when every directory is
+watched and the baseline is committed, or fails with the reason. `shardwatch down` ends it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import sys
+import time
+from types import FrameType
+from typing import TYPE_CHECKING
+
+from ...terminal.streams import say
+from ..options import (
+    add_config_option,
+    add_state_dir_option,
+    add_tree_options,
+    effective_tree,
+)
+
+if TYPE_CHECKING:
+    from ...service.service import Prepared
+
+#: How long --detach waits for ready, seconds: the first scan of ten million files takes minutes.
+READY_S = 3600.0
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    add_tree_options(parser)
+    parser.add_argument("--detach", action="store_true", help="run in the background; return when ready")
+    add_config_option(parser)
+    add_state_dir_option(parser, "where the service keeps its state (default: see `shardwatch --help`)")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Returns for --detach only: otherwise this process becomes supervisord."""
+    from ...service import service
+
+    settings, state_dir, _ = effective_tree(options)
+    prepared = service.prepare(state_dir, settings)
+    for note in prepared.notes:
+        _say(f"warning: {note}")
+    if not options.detach:
+        _say(f"the service runs in {prepared.layout.state_dir}; Ctrl-C ends it")
+        argv = service.command(prepared.layout, echo=True, claim=prepared.claim)
+        if prepared.claim is not None:
+            os.set_inheritable(prepared.claim.fd, True)
+        os.execv(argv[0], argv)
+    _detach(prepared)
+    return 0
+
+
+def _detach(prepared: Prepared) -> None:
+    """Returns when the service is ready. Whatever ends the waiting ends the service too."""
+    from ...service import checkup, service
+    from ...terminal.render import Scanning, banner_line
+
+    began = time.monotonic()
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is not signal.SIG_IGN:  # nohup
+            signal.signal(number, _interrupt)
+    process = service.start(prepared.layout, follow=False, claim=prepared.claim)
+    scanning = Scanning(sys.stderr)
+    try:
+        ready = service.wait_ready(prepared.layout, READY_S, scanning.show, process)
+    except BaseException:
+        scanning.close()
+        process.terminate()
+        service.stop(prepared.layout)
+        raise
+    scanning.close()
+    for finding in checkup.settled(prepared.layout).health.findings:
+        _say(f"{'error' if finding.level == 'error' else 'warning'}: {finding}")
+    _say(f"ready: {banner_line(ready, time.monotonic() - began)}")
+    _say(f"the service runs in {prepared.layout.state_dir}; `shardwatch down` ends it")
+
+
+def _interrupt(signum: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+def _say(text: str) -> None:
+    say(f"shardwatch: {text}")

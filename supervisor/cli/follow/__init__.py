@@ -1,0 +1,8 @@
+"""Following a service: pulling, printing and acknowledging.
+
+- `puller`: the loop that `pull` and `watch` share.
+- `session`: one `watch`, from the start of its service to its end.
+- `trouble`: what is wrong with a running service, told once.
+
+`commands` may import this; it imports `link`.
+"""

@@ -1,0 +1,124 @@
+"""Pull, print, acknowledge: the loop that `pull` and `watch` share."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from ...terminal.ends import Ends
+from ...terminal.lines import Lines
+from ...terminal.streams import say
+from ..link.line import Line, Reply, checked, hands_out, say_lost
+
+#: How long a pull is parked in the service before it is asked anew, seconds.
+PARK_S = 5.0
+#: Largest batch asked for where the user gives no maximum.
+BATCH_MAX = 1000
+
+
+class Puller:
+    """One group's pulls on a line. A batch is acknowledged after its last byte is written, never before."""
+
+    def __init__(self, line: Line, lines: Lines, ends: Ends, *, group: str, start: str | None, worker: str | None = None) -> None:
+        self._line = line
+        self._lines = lines
+        self._ends = ends
+        self.group = group
+        self._start = start
+        self._warned = False
+        #: The group was there once. If a later pull has to make it, it was lost: with the state directory, or by `groups drop`.
+        self._known = False
+        #: It was said that batches are held back; once, until one comes.
+        self._told_held = False
+        #: Leases are held in this name, so that they can be given back together.
+        self._worker = f"{group[:100]}:{os.getpid()}" if worker is None else worker
+        #: Number of the pull that waits for its answer, if one does.
+        self.asked: int | None = None
+
+    def ask(self, maximum: int, wait_s: float, *, peek: bool = False) -> int:
+        """Sends a pull; its answer goes to `print`."""
+        fields: dict[str, Any] = {
+            "group": self.group,
+            "max": maximum,
+            "wait_ms": int(wait_s * 1000),
+            "worker": self._worker,
+        }
+        if peek:
+            fields["peek"] = True
+        if self._start is not None:
+            fields["from"] = self._start
+        self.asked = self._line.ask("pull", wait_s=wait_s, **fields)
+        return self.asked
+
+    def print(self, reply: Reply, *, peek: bool = False) -> dict[str, Any] | None:
+        """Prints and acknowledges the answer of a pull; returns its batch, or None where nothing was pending.
+
+        Raises Ended before the acknowledgement when standard output is closed, and the service's error.
+        """
+        reply = checked(reply)
+        created = bool(reply.get("created"))
+        self._warn(created=created)
+        if created and self._known:
+            self._lines.write([{"type": "fresh", "tick": 0, "reason": "the group was lost, and made anew"}])
+        self._known, self._start = True, "start"
+        batch: dict[str, Any] | None = reply.get("batch")
+        if batch is None:
+            if reply.get("why") == "held" and not self._told_held:
+                self._told_held = True
+                say("shardwatch: batches are held back (`shardwatch status` says by whom)")
+            return None
+        self._told_held = False
+        self._lines.write([*batch["events"], {"type": "settled"}] if batch.get("settled") else batch["events"])
+        if not peek:
+            self._line.ask("ack", group=self.group, batch=batch["id"])
+        return batch
+
+    def _warn(self, *, created: bool) -> None:
+        if self._start is not None and not created and not self._warned:
+            say(
+                f"shardwatch: group {self.group} exists: --from {self._start} is ignored, it goes on where it stands "
+                f"(`shardwatch groups drop {self.group}` to begin anew)"
+            )
+        self._warned = True
+
+    def release(self) -> None:
+        """Gives back what was handed out and not acknowledged: it is pending again at once, not when its lease ends."""
+        if self.asked is not None:
+            self._line.ask("release", group=self.group, worker=self._worker)
+
+    def take(self, maximum: int, wait_s: float, *, peek: bool = False) -> dict[str, Any] | None:
+        """One batch, or None where nothing came within `wait_s`. Returns when the acknowledgement is confirmed.
+
+        Raises NotRunningError when the service does not answer, and Ended.
+        """
+        number = self.ask(maximum, wait_s, peek=peek)
+        batch = self.print(self._line.answer(self._ends, number, wait_s), peek=peek)
+        if batch is not None and not peek:
+            self._line.finish(5.0)
+        return batch
+
+    def drain(self, limit: int | None, wait_s: float) -> None:
+        """All that is pending, at most `limit` events; waits up to `wait_s` for the first."""
+        left = limit
+        while left is None or left > 0:
+            batch = self.take(BATCH_MAX if left is None else min(left, BATCH_MAX), wait_s)
+            if batch is None or not batch.get("more"):
+                return
+            if left is not None:
+                left -= len(batch["events"])
+            wait_s = 0.0
+
+    def follow(self, maximum: int) -> None:
+        """For ever. A service that goes away is waited for; ends by Ended, or by an error the service answers with."""
+        self.ask(maximum, PARK_S)
+        missing = False
+        while True:
+            answers = self._line.wait(self._ends, PARK_S)
+            for number, reply in answers:
+                if number == self.asked or hands_out(reply):
+                    self.print(reply)
+                    if number == self.asked:
+                        self.ask(maximum, PARK_S)
+            if missing != self._line.lost:
+                missing = self._line.lost
+                say_lost(missing)

@@ -1,0 +1,212 @@
+"""One `watch` from the start of its service to its end: waits for ready, prints batches, tells of trouble.
+
+Imported once the service is on its way: what this module needs is loaded while supervisord starts.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+import time
+from base64 import b64encode
+from types import TracebackType
+from typing import Any
+
+from shardwatch.shard.contract.errors import ServiceError
+from shardwatch.shard.contract.filter.filter import Filter
+from shardwatch.shard.contract.state.settings import Settings
+
+from ...host.process import ended_fd
+from ...service import service
+from ...service.service import Prepared
+from ...terminal import render
+from ...terminal.ends import Ends
+from ...terminal.lines import FORMAT, Lines, status_object
+from ...terminal.streams import say_line
+from ..link.line import RETRYABLE, Line, Reply, checked, hands_out
+from .puller import BATCH_MAX, PARK_S, Puller
+from .trouble import Trouble
+
+#: The group whose position a kept state directory remembers between two watches.
+GROUP = "watch"
+#: Seconds between two looks at the service's own troubles, and between two steps of the progress bar.
+STATUS_EVERY_S = 4.0
+PROGRESS_EVERY_S = 0.2
+
+
+def launched_s() -> float:
+    """Seconds since this process was launched: by the kernel's word (proc_pid_stat(5), field 22), to 10 ms."""
+    try:
+        with open("/proc/self/stat", "rb") as f:  # noqa: PTH123 - pathlib costs more than this whole function
+            fields = f.read().rpartition(b")")[2].split()
+        started_s = int(fields[19]) / os.sysconf("SC_CLK_TCK")
+        return max(0.0, time.clock_gettime(time.CLOCK_BOOTTIME) - started_s)
+    except (OSError, ValueError, IndexError, AttributeError):
+        return time.process_time()
+
+
+class Session:
+    """One watch, from the start of the service to its end: entered once the service was started."""
+
+    def __init__(
+        self,
+        options: argparse.Namespace,
+        ends: Ends,
+        prepared: Prepared,
+        settings: Settings,
+        process: subprocess.Popen[bytes],
+    ) -> None:
+        self._options = options
+        self._ends = ends
+        self._prepared = prepared
+        self._settings = settings
+        self._process = process
+        self._ended = ended_fd(process.pid)
+        self._line = Line(prepared.layout, process_fd=self._ended, asked_again=RETRYABLE)
+        self._lines = Lines(ends, as_json=options.json)
+        self._puller = Puller(self._line, self._lines, ends, group=GROUP, start=options.start, worker=GROUP)
+        self._trouble = Trouble()
+        self._ready = False
+        self._status_asked: int | None = None
+        self._status_due = time.monotonic() + STATUS_EVERY_S
+
+    def __enter__(self) -> Session:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        if not self._line.died:
+            self._puller.release()
+        self._line.__exit__(kind, error, trace)
+        os.close(self._ended)
+
+    def run(self) -> None:
+        """Prints until Ended, or until ServiceError says that the service ended by itself."""
+        self._tell([status_object("warning", note) for note in self._prepared.notes])
+        ready = self._wait_ready()
+        self._ready = True
+        # What is polled is said before `ready`, and the group's position taken: nothing after that line can be missed.
+        first = self._first_pull()
+        self._print_ready(ready)
+        self._puller.print(first)
+        self._follow()
+
+    def _wait_ready(self) -> Reply:
+        """Waits for every shard's baseline, with a progress bar on a terminal; returns what the engine says of it."""
+        scanning = render.Scanning(None if self._options.json else sys.stderr)
+        park_s = PROGRESS_EVERY_S if scanning.shown else STATUS_EVERY_S
+        try:
+            asked = self._line.ask("ready", wait_s=park_s, wait_ms=int(park_s * 1000))
+            while True:
+                for number, reply in self._wait():
+                    if number != asked:
+                        continue
+                    ready: Reply | None = checked(reply).get("ready")
+                    if ready is not None:
+                        return ready
+                    scanning.show(reply.get("progress") or {})
+                    asked = self._line.ask("ready", wait_s=park_s, wait_ms=int(park_s * 1000))
+        finally:
+            scanning.close()
+
+    def _first_pull(self) -> Reply:
+        """The answer of a pull that does not wait. Requests are answered in order: troubles have been told by then."""
+        self._status_asked = self._line.ask("status")
+        if self._prepared.resumed:  # what a watch that was killed had been handed
+            self._line.ask("release", group=GROUP, worker=GROUP)
+        asked = self._puller.ask(BATCH_MAX, 0.0)
+        while True:
+            for number, reply in self._wait():
+                if number == asked:
+                    return reply
+
+    def _follow(self) -> None:
+        self._puller.ask(BATCH_MAX, PARK_S)
+        while True:
+            for number, reply in self._wait():
+                if number == self._puller.asked:
+                    self._puller.print(reply)
+                    self._puller.ask(BATCH_MAX, PARK_S)
+                elif hands_out(reply):  # an answer that came twice
+                    self._puller.print(reply)
+
+    def _wait(self) -> list[tuple[int, Reply]]:
+        """Answers, once there are some; the service's own troubles are asked for and told on the way.
+
+        Raises Ended, and ServiceError when supervisord is no more.
+        """
+        while True:
+            if time.monotonic() >= self._status_due:
+                self._look_after_service()
+            answers = []
+            for number, reply in self._line.wait(self._ends, max(0.0, self._status_due - time.monotonic())):
+                if number == self._status_asked:
+                    self._status_asked = None
+                    self._tell(self._trouble.lines(reply.get("status") or {}))
+                else:
+                    answers.append((number, reply))
+            if self._line.died:
+                raise self._dead()
+            if answers:
+                return answers
+
+    def _look_after_service(self) -> None:
+        """Asks for the next status; if the last one is still owed, that is trouble too. Raises ServiceError."""
+        self._status_due = time.monotonic() + STATUS_EVERY_S
+        if not self._ready:
+            service.check_deaths(self._prepared.layout)
+        if self._status_asked is None:
+            self._status_asked = self._line.ask("status")
+        elif self._ready:
+            self._tell(self._trouble.lines({"silent": True}))
+
+    def _dead(self) -> ServiceError:
+        code = self._process.wait()
+        state_dir = self._prepared.layout.state_dir
+        if not state_dir.exists():
+            return ServiceError(f"the state directory {state_dir} was removed while the service ran", hint="start again")
+        how = f"was killed by signal {-code}" if code < 0 else f"ended with code {code}: {self._last_words('start')}"
+        return ServiceError(f"the service's supervisord {how}", hint="start again; a kept --state-dir loses nothing")
+
+    def _last_words(self, name: str) -> str:
+        return service.last_words(self._prepared.layout, name)
+
+    def _tell(self, lines: list[dict[str, str]]) -> None:
+        """Trouble: among the JSON lines, or for people on standard error."""
+        if self._options.json:
+            self._lines.write(lines)
+        else:
+            for line in lines:
+                say_line(render.status_line(line, colour=render.wants_colour(sys.stderr)))
+
+    def _print_ready(self, ready: Reply) -> None:
+        roots = self._settings.roots
+        line: dict[str, Any] = {
+            "type": "ready",
+            "format": FORMAT,
+            "roots": [root.decode("utf-8", "replace") for root in roots],
+            "files": ready["files"],
+            "directories": ready["directories"],
+            "shards": ready["shards"],
+            "backend": ready["backend"],
+            "ready_s": round(launched_s(), 3),
+        }
+        if self._options.json:
+            if any(not _is_utf8(root) for root in roots):
+                line["roots_b64"] = [b64encode(root).decode("ascii") for root in roots]
+            self._lines.write([line])
+        else:
+            kept = Filter(self._settings.include, self._settings.exclude).describe()
+            if self._prepared.settings.roots == self._prepared.settings.only:
+                kept = "the files that were named"
+            where = "temporary" if self._options.state_dir is None else os.fspath(self._prepared.layout.state_dir)
+            self._lines.text(render.banner(line, keeps=kept, state_dir=where, resumed=self._prepared.resumed))
+
+
+def _is_utf8(path: bytes) -> bool:
+    try:
+        path.decode()
+    except UnicodeDecodeError:
+        return False
+    return True

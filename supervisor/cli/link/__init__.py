@@ -1,0 +1,9 @@
+"""Which service a command means, and the connection to it.
+
+- `place`: the state directory that a command means.
+- `nearby`: which running service has to do with a directory.
+- `line`: a connection with several requests in flight.
+- `asking`: one question after another, for commands that print an answer and end.
+
+`follow` and `commands` may import this; it imports `options`.
+"""

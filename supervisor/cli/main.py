@@ -1,0 +1,170 @@
+"""The command line: reads the arguments, runs one command, turns errors into one line and an exit code.
+
+Only the chosen command's module is imported, and that module imports what is heavy inside its `run`: `--help` and
+`--version` cost an argparse, and `watch` is on its way to ready as soon as the arguments are read.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from typing import NoReturn
+
+from shardwatch.shard.contract.causes import cause
+from shardwatch.shard.contract.errors import ShardwatchError, UsageError
+from shardwatch.shard.contract.input.shown import cut
+from shardwatch.shard.contract.process import inherited
+from shardwatch.shard.contract.version import __version__
+
+from ..terminal import streams
+from ..terminal.ends import Ended
+from .options import DEBUG
+
+#: Exit codes that belong to no error class (those are in shard.contract.errors); all are documented in docs/formats.md.
+EXIT_BUG = 70
+EXIT_INTERRUPTED = 130
+
+#: Every command and its line in `--help`. Its module is shardwatch.supervisor.cli.commands.NAME.
+COMMANDS = {
+    "watch": "run the whole service in the foreground and print what changes",
+    "up": "run the service (in the foreground, or --detach)",
+    "down": "stop the service, and return when all of it is gone",
+    "status": "show processes, shards, degraded subtrees and groups",
+    "pull": "take batches of events for a group, and acknowledge them",
+    "groups": "list the groups, or drop one",
+    "sync": "return once every change made before is in the index",
+    "hold": "hold batches back while a command runs, a build for one",
+    "release": "end a hold that was taken without a command",
+    "audit": "compare index and disk, and have differences looked at again",
+    "plan": "show how a tree would be cut into shards; starts nothing",
+    "doctor": "check limits, filesystems and permissions, with remedies",
+    "config": "print the effective configuration and where each value comes from",
+}
+
+_EPILOG = """\
+`shardwatch COMMAND --help` explains a command. A running service is found by --state-dir, by SHARDWATCH_STATE_DIR, by the
+state_dir of a configuration file (-c FILE, or the nearest shardwatch.toml upwards), or in its default place: each
+configuration file, or set of roots, has its own below $XDG_STATE_HOME/shardwatch (~/.local/state/shardwatch).
+
+exit codes: 0 done · 1 status, doctor, audit: something needs attention · 2 wrong input · 3 no service runs there · 4 in use ·
+5 timeout · 6 the service failed · 70 a defect of shardwatch · 130 interrupted   (docs/formats.md)
+"""
+
+
+class Parser(argparse.ArgumentParser):
+    """argparse whose errors are one line, like every other error of ours."""
+
+    def error(self, message: str) -> NoReturn:
+        raise UsageError(cut(message), hint=f"see `{self.prog} --help`")
+
+
+def make_parser(chosen: str | None) -> Parser:
+    """The parser of all commands, of which only `chosen` gets its arguments (the others' modules stay unread)."""
+    parser = Parser(
+        prog="shardwatch",
+        description="Tells an extract stage of every change in huge trees, once, and never misses one.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action="version", version=_version())
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", title="commands", parser_class=Parser)
+    for name, line in COMMANDS.items():
+        if name != chosen:
+            commands.add_parser(name, help=line, add_help=False)
+            continue
+        module = import_module(f"shardwatch.supervisor.cli.commands.{name}")
+        command = commands.add_parser(
+            name,
+            help=line,
+            description=module.__doc__,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+            allow_abbrev=False,
+        )
+        module.add_arguments(command)
+        command.set_defaults(run=module.run)
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs one command and returns its exit code. Never lets a traceback out, unless SHARDWATCH_DEBUG is set."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    streams.make_sound()
+    inherited.settle()
+    try:
+        code = _run(arguments)
+        sys.stdout.flush()
+        return code
+    except ShardwatchError as error:
+        complain(str(error))
+        return error.exit_code
+    except BrokenPipeError:
+        streams.forget(1)
+        return 0
+    except OSError as error:
+        complain(_os_error(error))
+        _flush_or_forget()
+        return 1
+    except Ended as ended:
+        return 0 if ended.signum is None else 128 + ended.signum
+    except KeyboardInterrupt:
+        return EXIT_INTERRUPTED
+    except Exception as error:
+        if os.environ.get(DEBUG):
+            raise
+        state_dir = getattr(_last_arguments, "state_dir", None)
+        logs = f"; the service's logs are in {state_dir}/logs" if state_dir else ""
+        complain(f"defect in shardwatch: {type(error).__name__}: {error}{logs} (set SHARDWATCH_DEBUG=1 for the traceback)")
+        return EXIT_BUG
+
+
+_last_arguments: argparse.Namespace | None = None
+
+
+def _run(arguments: list[str]) -> int:
+    global _last_arguments
+    chosen = next((a for a in arguments if not a.startswith("-")), None)
+    parser = make_parser(chosen if chosen in COMMANDS else None)
+    try:
+        options = parser.parse_args(arguments)
+    except SystemExit as leave:  # --help and --version
+        return leave.code if isinstance(leave.code, int) else 0
+    _last_arguments = options
+    if options.command is None:
+        raise UsageError("no command given", hint="see `shardwatch --help`; to begin: `shardwatch watch .`")
+    if options.command != "hold":  # whose command makes files that are not ours
+        os.umask(0o077)
+    code = options.run(options)
+    return int(code)
+
+
+def complain(message: str) -> None:
+    """One line on standard error, whatever the message holds."""
+    streams.say(f"shardwatch: error: {' '.join(message.split())}")
+
+
+def _os_error(error: OSError) -> str:
+    name = error.filename if error.filename is not None else ""
+    path = os.fsdecode(name) if isinstance(name, (str, bytes)) else str(name)
+    why = cause(error)
+    said = f"{path}: {why.what}" if path else why.what
+    return f"{said} ({why.remedy})" if why.remedy else said
+
+
+def _version() -> str:
+    return f"shardwatch {__version__}"
+
+
+def _flush_or_forget() -> None:
+    """What can't be written to standard output (a full disk) was complained of; it must not raise again at exit."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        streams.forget(1)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,55 @@
+"""Where a service keeps its state when nobody names a directory: a place of its own for each configuration file, or set of roots.
+
+One default for all projects of a user would give the second project the first one's index and groups, or no service at all. So
+the default is a directory below `$XDG_STATE_HOME/shardwatch`, named after the configuration file, or after the roots where there
+is none. Which of these services run is asked by `supervisor.cli.link.nearby`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from shardwatch.shard.contract.errors import UsageError
+from shardwatch.shard.contract.state.layout import Layout
+from shardwatch.shard.contract.state.settings import read_settings
+
+#: Hexadecimal digits of a place's name. Short: a socket's path is, too.
+_DIGITS: Final = 12
+#: Places that are looked at when a service is searched for.
+_PLACES_MAX: Final = 1000
+
+
+def default_place(base: Path, file: Path | None, roots: Sequence[bytes]) -> Path:
+    """The state directory of a service with this configuration file, or (None) these roots; `base` where there are none.
+
+    `base` itself was every service's default in earlier versions: it goes on being that of the roots that it served.
+    """
+    if file is None and not roots:
+        return base
+    if roots and sorted(roots_served(base)) == sorted(roots):
+        return base
+    identity = b"file\0" + os.fsencode(os.path.realpath(file)) if file is not None else b"roots\0" + b"\0".join(sorted(roots))
+    return base / hashlib.sha256(identity).hexdigest()[:_DIGITS]
+
+
+def default_places(base: Path) -> Iterable[Path]:
+    """All directories of the caller's that may be a default place: `base` itself, then at most 1000 below it, by name."""
+    try:
+        children = sorted(path for path in base.iterdir() if len(path.name) == _DIGITS)[:_PLACES_MAX]
+    except OSError:
+        children = []
+    return (base, *children)
+
+
+def roots_served(state_dir: Path) -> tuple[bytes, ...]:
+    """Roots of the service that the directory served last; none where it is no state directory that can be read."""
+    try:
+        return read_settings(Layout(state_dir).settings).roots
+    except (OSError, UsageError, msgspec.MsgspecError):
+        return ()

@@ -1,0 +1,114 @@
+"""Processes of others and of our own, by a descriptor that stays theirs (pidfd_open(2), Linux 5.3), or without one.
+
+Some containers' filters of system calls refuse pidfds (ENOSYS, EPERM). Then a child is waited for by a thread, and another
+process is known by its start time: between a look at that and the signal there is a moment in which its pid could pass to
+another process, though the kernel gives a pid again only after all others.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import signal
+import threading
+import time
+
+from shardwatch.shard.contract.process.life import started
+
+#: Seconds between two looks at a process that can't be waited for.
+_LOOK_S = 0.02
+
+
+def ended_fd(child: int) -> int:
+    """A descriptor that is readable once that child of ours has ended; the caller closes it. The child is not reaped.
+
+    Raises OSError where no descriptor is free.
+    """
+    with contextlib.suppress(OSError):
+        return os.pidfd_open(child)
+    ended, tell = os.pipe2(os.O_CLOEXEC)
+
+    def wait() -> None:
+        with contextlib.suppress(ChildProcessError):  # reaped already
+            os.waitid(os.P_PID, child, os.WEXITED | os.WNOWAIT)
+        os.close(tell)
+
+    threading.Thread(target=wait, name=f"end-of-{child}", daemon=True).start()
+    return ended
+
+
+class Process:
+    """A living process, never mistaken for one that gets its pid later. A context manager.
+
+    Raises ProcessLookupError where there is none of that pid.
+    """
+
+    def __init__(self, pid: int) -> None:
+        self.pid = pid
+        self._fd: int | None = None
+        try:
+            self._fd = os.pidfd_open(pid)
+        except ProcessLookupError:
+            raise
+        except OSError:  # refused, unknown, or no descriptor is free
+            with contextlib.suppress(PermissionError):
+                os.kill(pid, 0)
+        self._started = started(pid)
+
+    def __enter__(self) -> Process:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Idempotent."""
+        if self._fd is not None:
+            os.close(self._fd)
+            self._fd = None
+
+    def send(self, number: signal.Signals) -> None:
+        """Signals it; nothing happens where it has ended. Raises PermissionError."""
+        with contextlib.suppress(ProcessLookupError):
+            if self._fd is not None:
+                try:
+                    signal.pidfd_send_signal(self._fd, number)
+                    return
+                except ProcessLookupError:
+                    return
+                except OSError:
+                    pass  # pidfds may be had, but not signalled: or it is not ours, which kill says too
+            if not self.ended():
+                os.kill(self.pid, number)
+
+    def ended(self) -> bool:
+        """Whether it has ended, reaped or not."""
+        if self._fd is not None:
+            return bool(select.select([self._fd], [], [], 0)[0])
+        try:
+            os.kill(self.pid, 0)
+        except ProcessLookupError:
+            return True
+        except PermissionError:
+            pass
+        return started(self.pid) != self._started or _zombie(self.pid)
+
+    def wait(self, timeout_s: float) -> bool:
+        """Blocks until it has ended; False after `timeout_s` seconds."""
+        if self._fd is not None:
+            return bool(select.select([self._fd], [], [], max(0.0, timeout_s))[0])
+        deadline = time.monotonic() + timeout_s
+        while not self.ended():
+            if time.monotonic() >= deadline:
+                return False
+            time.sleep(_LOOK_S)
+        return True
+
+
+def _zombie(pid: int) -> bool:
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:  # noqa: PTH123 - as cheap as it gets
+            return file.read().rpartition(b")")[2].split()[0] == b"Z"
+    except (OSError, IndexError):
+        return False

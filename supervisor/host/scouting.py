@@ -1,0 +1,158 @@
+"""What a command asks of filesystems that may never answer: by children with a deadline (`contract.kernel.scout`), so that every
+command ends, and says which mount it is.
+
+Whether a path lies on such a filesystem is read from the table of mounts, without touching it. What lies on any other is asked
+directly.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterable
+from typing import Any, Final
+
+from shardwatch.shard.contract.errors import UsageError
+from shardwatch.shard.contract.files.paths import join
+from shardwatch.shard.contract.kernel.mounts import can_hang, holder, read_mounts
+from shardwatch.shard.contract.kernel.scout import Scout, is_file, real_name, trouble_with
+
+#: Seconds for which a filesystem is waited for; and every further one, where one was waited for in vain.
+ANSWER_S: Final = 2.0
+_ANSWER_S_MORE: Final = 0.5
+#: Seconds for which a filesystem that did not answer is not asked again: a command asks several times, of several paths.
+_SILENT_S: Final = 10.0
+#: Mount point -> until when it counts as one that does not answer, monotonic seconds.
+_silent: dict[bytes, float] = {}
+#: Links that are resolved on one path at most, as the kernel does.
+_LINKS_MAX: Final = 40
+
+
+class Scouts:
+    """One scout for each mount that is asked something. Not thread-safe; to be closed (`with`)."""
+
+    def __init__(self, mounts: Iterable[tuple[bytes, str]] | None = None) -> None:
+        self._mounts = list(read_mounts() if mounts is None else mounts)
+        self._slow = [point for point, kind in self._mounts if can_hang(kind)]
+        self._scouts: dict[bytes, Scout] = {}
+
+    def __enter__(self) -> Scouts:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for scout in self._scouts.values():
+            scout.close()
+
+    def mount(self, path: bytes) -> tuple[bytes, str] | None:
+        """(point, type) of the mount that may hang and that an absolute path without links lies on; None: it lies on no such."""
+        if not any(_inside(path, point) for point in self._slow):
+            return None
+        found = holder(path, self._mounts)
+        return found if can_hang(found[1]) else None
+
+    def ask(self, op: str, path: bytes) -> dict[str, Any] | None:
+        """See `Scout`; None where there is no answer in time. For a path that `mount` knows, or a link that leads to one."""
+        found = self._leads_to(path)
+        assert found is not None
+        now = time.monotonic()
+        for silent in [point for point, until in _silent.items() if until < now]:
+            del _silent[silent]
+        if found[0] in _silent:
+            return None
+        scout = self._scouts.setdefault(found[0], Scout())
+        answer = scout.ask(op, path, _ANSWER_S_MORE if _silent else ANSWER_S)
+        if answer is None:
+            _silent[found[0]] = time.monotonic() + _SILENT_S
+        return answer
+
+    def real(self, path: bytes) -> bytes:
+        """`real_name` of a path; what lies on a filesystem that does not answer stays as it is."""
+        path = b"/" + (path if path.startswith(b"/") else join(os.getcwdb(), path)).lstrip(b"/")
+        if not self._slow:
+            return b"/" + real_name(path).lstrip(b"/")
+        resolved = self._resolve(path)
+        directory, name = os.path.split(path.rstrip(b"/") or b"/")
+        if name in (b"", b".", b"..") or resolved == (at := join(self._resolve(directory), name)):
+            return resolved
+        if self.mount(resolved) is None:
+            return resolved if os.path.isdir(resolved) else at
+        return at if self.is_file(resolved) is not False and not self.is_silent(resolved) else resolved
+
+    def _resolve(self, path: bytes) -> bytes:
+        """os.path.realpath of an absolute path."""
+        here, left, links = b"/", path.split(b"/")[::-1], 0
+        while left:
+            name = left.pop()
+            if name in (b"", b"."):
+                continue
+            at = os.path.dirname(here) if name == b".." else join(here, name)
+            if self.mount(at) is not None:
+                rest = b"/".join([at, *reversed(left)])
+                answer = self.ask("root", rest)
+                return os.fsencode(answer["real"]) if answer and "real" in answer else os.path.normpath(rest)
+            try:
+                target = os.readlink(at)
+            except OSError:
+                here = at
+                continue
+            links += 1
+            if links > _LINKS_MAX:
+                return os.path.normpath(path)
+            here = b"/" if target.startswith(b"/") else here
+            left += target.split(b"/")[::-1]
+        return here
+
+    def is_file(self, path: bytes) -> bool | None:
+        """See `shard.contract.kernel.scout.is_file`; None also where there is no answer."""
+        if self._leads_to(path) is None:
+            return is_file(path)
+        answer = self.ask("root", path)
+        found: bool | None = answer["is_file"] if answer is not None and not answer["errno"] else None
+        return found
+
+    def trouble_with(self, path: bytes) -> str:
+        """Why what was named, an absolute path without links, can't be watched; "" if it can."""
+        found = self._leads_to(path)
+        if found is None:
+            return trouble_with(path)
+        answer = self.ask("root", path)
+        if answer is None:
+            return f"does not answer ({found[1]} on {os.fsdecode(found[0])})"
+        return f"can't be reached: {os.strerror(answer['errno'])}" if answer["errno"] else str(answer["trouble"])
+
+    def is_silent(self, path: bytes) -> bool:
+        """Whether a path lies on a mount that was asked and did not answer."""
+        found = self._leads_to(path)
+        return found is not None and found[0] in _silent
+
+    def _leads_to(self, path: bytes) -> tuple[bytes, str] | None:
+        """The same as `mount`, for a path whose last name may be a link."""
+        found = self.mount(path)
+        return self.mount(self._resolve(path)) if found is None and self._slow and os.path.islink(path) else found
+
+
+def is_directory(path: bytes) -> bool:
+    """Whether an absolute path leads to a directory, or to a filesystem that does not answer and is waited for. Never raises."""
+    if b"\0" in path:
+        return False
+    with Scouts() as scouts:
+        real = scouts.real(path)
+        if scouts.mount(real) is None:
+            return os.path.isdir(real)
+        return scouts.is_file(real) is False or scouts.is_silent(real)
+
+
+def check_state_dir(state_dir: str | os.PathLike[str]) -> None:
+    """Raises UsageError where the state directory lies on a filesystem that does not answer."""
+    with Scouts() as scouts:
+        at = scouts.real(os.fsencode(state_dir))
+        found = scouts.mount(at)
+        if found is not None and scouts.ask("answers", found[0]) is None:
+            raise UsageError(
+                f"the state directory {os.fspath(state_dir)} lies on {found[1]} ({os.fsdecode(found[0])}), which does not answer",
+                hint="see to that mount, or give another --state-dir, on a local disk",
+            )
+
+
+def _inside(path: bytes, directory: bytes) -> bool:
+    return directory in (b"/", path) or path.startswith(directory + b"/")

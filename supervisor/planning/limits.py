@@ -1,0 +1,165 @@
+"""inotify's limits and what this user's processes hold of them; and which filesystems raise no event for remote changes.
+
+Reads /proc only. The kernel counts watches and instances for each user, over all processes; the queue for each instance.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from shardwatch.shard.contract.kernel.allowance import INSTANCES, WATCHES, allowance
+from shardwatch.shard.contract.kernel.mounts import holder, is_remote, read_mounts
+from shardwatch.shard.contract.limits import LIMIT_RESERVE
+
+from ..host.scouting import Scouts
+from .plan import Budget
+
+#: A raised limit is rounded up to a multiple of this. A watch in use takes about 1 KiB of kernel memory.
+WATCHES_STEP: Final = 65_536
+INSTANCES_STEP: Final = 128
+
+
+@dataclass(frozen=True)
+class InotifyLimits:
+    """What is allowed to one user, and what that user's processes hold. All zero where there is no inotify."""
+
+    watches: int
+    instances: int
+    queue: int
+    watches_used: int
+    instances_used: int
+    #: Processes of this user whose descriptors can't be read: what they hold is not in the sums.
+    unreadable: int = 0
+    #: The sysctls that say so: the machine's, or those of a user namespace that is allowed less.
+    watches_sysctl: str = "fs.inotify.max_user_watches"
+    instances_sysctl: str = "fs.inotify.max_user_instances"
+
+    @property
+    def available(self) -> bool:
+        return self.watches > 0 and self.instances > 0
+
+    @property
+    def watches_free(self) -> int:
+        return max(0, self.watches - self.watches_used)
+
+    @property
+    def instances_free(self) -> int:
+        return max(0, self.instances - self.instances_used)
+
+
+def read_inotify_limits(uid: int | None = None, proc: Path = Path("/proc")) -> InotifyLimits:
+    """Limits and use of user `uid` (default: ours). A process that ends meanwhile is left out; never raises.
+
+    An instance that a process inherited from its parent counts twice, once in each: the sum errs on the safe side.
+    """
+    uid = os.geteuid() if uid is None else uid
+    watches = instances = unreadable = 0
+    for process in _processes(proc):
+        if _uid(process) != uid:
+            continue
+        held = _held(process)
+        if held is None:
+            unreadable += 1
+        else:
+            instances, watches = instances + held[0], watches + held[1]
+    watches_allowed, instances_allowed = allowance(WATCHES, proc), allowance(INSTANCES, proc)
+    return InotifyLimits(
+        watches=watches_allowed.value,
+        instances=instances_allowed.value,
+        queue=_number(proc / "sys/fs/inotify/max_queued_events"),
+        watches_used=watches,
+        instances_used=instances,
+        unreadable=unreadable,
+        watches_sysctl=watches_allowed.sysctl,
+        instances_sysctl=instances_allowed.sysctl,
+    )
+
+
+def held_by(pid: int, proc: Path = Path("/proc")) -> tuple[int, int]:
+    """(instances, watches) of one process; (0, 0) for one that is gone or that can't be read."""
+    return _held(proc / str(pid)) or (0, 0)
+
+
+def budget(limits: InotifyLimits, *, own_instances: int = 0, own_watches: int = 0) -> Budget:
+    """What a plan may use: the limits less LIMIT_RESERVE and less what others hold. `own_*` is ours already (`held_by`)."""
+    watches = int(limits.watches * (1 - LIMIT_RESERVE)) - max(0, limits.watches_used - own_watches)
+    instances = int(limits.instances * (1 - LIMIT_RESERVE)) - max(0, limits.instances_used - own_instances)
+    return Budget(shards_max=max(0, instances), watches_max=max(0, watches))
+
+
+def watches_remedy(limits: InotifyLimits, needed: int) -> str:
+    """The command that makes room for `needed` watches of ours beside what others hold, the reserve and some growth."""
+    total = max((needed * 1.25 + limits.watches_used) / (1 - LIMIT_RESERVE), limits.watches + 1)
+    return f"sysctl -w {limits.watches_sysctl}={_step(total, WATCHES_STEP)}"
+
+
+def instances_remedy(limits: InotifyLimits, needed: int) -> str:
+    """The command that makes room for `needed` instances of ours: one for each shard."""
+    total = max((needed + limits.instances_used) / (1 - LIMIT_RESERVE), limits.instances + 1)
+    return f"sysctl -w {limits.instances_sysctl}={_step(total, INSTANCES_STEP)}"
+
+
+def filesystem(path: bytes, proc: Path = Path("/proc")) -> tuple[str, bool]:
+    """The type of the filesystem that holds `path`, and whether it must be polled. ("unknown", False) without /proc.
+
+    The path need not exist: then it is the filesystem that it would be made in. Asks /proc/self/mountinfo instead of
+    statfs: statfs can hang on a dead network mount, and says `fuse` of all that is FUSE.
+    """
+    mounts = list(read_mounts(proc))
+    with Scouts(mounts) as scouts:
+        _, kind = holder(scouts.real(path), mounts)
+    return kind, is_remote(kind)
+
+
+def _processes(proc: Path) -> list[Path]:
+    try:
+        return [proc / name for name in os.listdir(proc) if name.isdigit()]
+    except OSError:
+        return []
+
+
+def _uid(process: Path) -> int | None:
+    """The effective user: the one whose inotify limits a process draws on."""
+    try:
+        status = (process / "status").read_bytes()
+    except OSError:
+        return None
+    for line in status.splitlines():
+        if line.startswith(b"Uid:"):
+            return int(line.split()[2])
+    return None
+
+
+def _held(process: Path) -> tuple[int, int] | None:
+    """(instances, watches), or None if the process can't be read. One that is gone holds nothing."""
+    instances = watches = 0
+    try:
+        descriptors = os.listdir(process / "fd")
+    except (FileNotFoundError, ProcessLookupError):
+        return 0, 0
+    except OSError:
+        return None
+    for descriptor in descriptors:
+        try:
+            if "inotify" not in os.readlink(process / "fd" / descriptor):
+                continue
+            info = (process / "fdinfo" / descriptor).read_bytes()
+        except OSError:
+            continue
+        instances += 1
+        watches += sum(line.startswith(b"inotify ") for line in info.splitlines())
+    return instances, watches
+
+
+def _number(path: Path) -> int:
+    try:
+        return int(path.read_text("ascii"))
+    except (OSError, ValueError):
+        return 0
+
+
+def _step(total: float, step: int) -> int:
+    return -(-int(total) // step) * step

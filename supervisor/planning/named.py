@@ -1,0 +1,60 @@
+"""What the user named to be watched: directories, single files, and what is not there yet."""
+
+from __future__ import annotations
+
+import os
+
+import msgspec
+
+from shardwatch.shard.contract.filter.filter import Filter
+from shardwatch.shard.contract.kernel.scout import NOT_THERE
+from shardwatch.shard.contract.state.settings import Settings
+
+from ..host.scouting import Scouts
+
+__all__ = ["NOT_THERE", "trouble_with", "with_files"]
+
+
+
+def with_files(settings: Settings, before: Settings | None = None) -> Settings:
+    """The settings for the engine: of what was named, files become `files`, and what has to be watched for them `roots`.
+
+    What is not there may become either, and is waited for as both, with `wait_for_roots`; or it is what it was before. So is
+    what lies on a filesystem that does not answer.
+
+    Args:
+        settings: as the configuration gives them: all that was named is in `roots`.
+        before: those of the state directory's last service.
+    """
+    roots: list[bytes] = []
+    files: list[bytes] = []
+    with Scouts() as scouts:
+        kinds = {path: scouts.is_file(path) for path in settings.roots}
+    for path, is_file in kinds.items():
+        known = before is not None and path in before.files
+        waited_for = is_file is None and settings.wait_for_roots
+        if is_file or (is_file is None and (known or waited_for)):
+            files.append(path)
+        if not is_file and (not known or waited_for or (before is not None and path in before.roots)):
+            roots.append(path)
+    filter = Filter(settings.include, settings.exclude)
+    only: list[bytes] = []
+    for directory in dict.fromkeys(os.path.dirname(path) for path in files):
+        if not _is_reached(directory, roots, filter, recursive=settings.recursive):
+            only.append(directory)
+    return msgspec.structs.replace(settings, roots=(*roots, *only), files=tuple(files), only=tuple(only))
+
+
+def _is_reached(directory: bytes, roots: list[bytes], filter: Filter, *, recursive: bool) -> bool:
+    """Whether the nearest root above, or at, a directory has it watched."""
+    above = [root for root in roots if directory == root or directory.startswith(root.rstrip(b"/") + b"/")]
+    if not above:
+        return False
+    relative = directory[len(max(above, key=len)) :].lstrip(b"/")
+    return not relative or (recursive and not filter.prunes(relative))
+
+
+def trouble_with(path: bytes) -> str:
+    """Why what was named can't be watched; "" if it can. Waits for a filesystem that may hang for some seconds at most."""
+    with Scouts() as scouts:
+        return scouts.trouble_with(path)

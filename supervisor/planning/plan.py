@@ -1,0 +1,454 @@
+"""Which shard owns which subtree: tree weights and limits in, a plan out. Pure, but for `tree_look` at the end.
+
+The surveyed trees are carved from the leaves upwards into pieces of at most a tenth of a shard's share; a piece is one
+subtree, or some sibling subtrees, less what was carved out of them. The pieces go to the shards heaviest first, each
+to the lightest shard (Graham's LPT rule, 1969). An anchor whose nearest anchor above went to the same shard is then
+dropped.
+"""
+
+from __future__ import annotations
+
+import heapq
+import os
+import stat
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from shardwatch.shard.contract.files.paths import join
+from shardwatch.shard.contract.filter.filter import Filter
+from shardwatch.shard.contract.filter.scope import Scope
+from shardwatch.shard.contract.state.planfile import Anchor, Owners, Plan
+from shardwatch.shard.contract.state.settings import Settings
+
+from ..host.scouting import Scouts
+from .survey import UNKNOWN, Look, Node, Survey, below, weigh
+
+#: Directories read to plan; about 40 ms on a local filesystem. Trees up to this size are weighed exactly.
+READS_MAX: Final = 2_048
+#: Anchors of a plan. A shard looks at the identity of its anchors every few seconds (6 us each), so this bounds what an idle
+#: service costs; a single directory with more equal subdirectories than this is shared less evenly.
+ANCHORS_MAX: Final = 1_024
+#: Pieces that make up one shard's share: more balance better, fewer keep the plan short.
+GRAIN: Final = 10
+#: Entries (directories and files) below which one shard does: a second one costs 14 MB and a process start.
+ONE_SHARD_ENTRIES: Final = 200_000
+#: The same on one or two processors, where a second one gains nothing at the start, since the aggregator takes a processor: a
+#: million files were ready in 14.5 s with one shard, in 15.3 s with two, on a busy machine. It bounds what a rescan reads: 8 s.
+ONE_SHARD_ENTRIES_ON_TWO: Final = 1_250_000
+#: Directories read for a first glance. Where that finds far less than needs two shards, there is nothing to balance: 0.1 s less
+#: at a first start. If the estimate was wrong, one shard watches somewhat more than it would have been given: no more than that.
+GLANCE_READS: Final = 512
+GLANCE_SAFETY: Final = 1.5
+#: Entries from which it takes more shards than processors: not for speed, but for room in the kernel's queues
+#: (max_queued_events is counted for each shard) and for smaller rescans.
+HUGE_ENTRIES: Final = 2_000_000
+SHARDS_MAX: Final = 8
+
+INOTIFY: Final = "inotify"
+
+
+@dataclass(frozen=True)
+class Budget:
+    """What the limits leave to this service (supervisor.limits)."""
+
+    shards_max: int
+    watches_max: int
+
+
+@dataclass(frozen=True)
+class PlanResult:
+    plan: Plan
+    #: Weight of each shard, in files: DIRECTORY_WEIGHT * directories + files.
+    weights: dict[str, float]
+    #: Directories read for the plan.
+    looked: int
+    #: Totals of all roots, and whether they are exact.
+    directories: int
+    files: int
+    exact: bool
+    #: Directories that the watches allowed do not reach: their shards sweep them.
+    over_budget: int = 0
+
+    @property
+    def balance(self) -> float:
+        """Heaviest shard over the mean; 1.0 is perfect."""
+        total = sum(self.weights.values())
+        return max(self.weights.values()) * len(self.weights) / total if total else 1.0
+
+
+@dataclass
+class _Part:
+    """A subtree less what was carved out of it."""
+
+    path: bytes
+    directories: float
+    files: float
+    exact: bool
+
+    @property
+    def weight(self) -> float:
+        return weigh(self.directories, self.files)
+
+
+@dataclass
+class _Piece:
+    """Parts that stay together."""
+
+    parts: list[_Part]
+    directories: float = 0.0
+    weight: float = 0.0
+    shard: int = 0
+    backend: str = INOTIFY
+    #: The mount that can hang, and that it lies on; b"": none.
+    mount: bytes = b""
+
+    def __post_init__(self) -> None:
+        self.directories = sum(part.directories for part in self.parts)
+        self.weight = sum(part.weight for part in self.parts)
+
+
+@dataclass
+class _Draft:
+    """Anchors before those that say nothing are dropped."""
+
+    shard: int
+    backend: str
+    part: _Part
+    keep: bool = field(default=False)
+
+
+def make_plan(
+    roots: Sequence[bytes],
+    look: Look,
+    *,
+    shards: int,
+    budget: Budget,
+    generation: int,
+    key: str,
+    backend: Callable[[bytes], str],
+    cuts: Sequence[bytes] = (),
+    mount: Callable[[bytes], bytes] = lambda path: b"",
+    known: Mapping[bytes, tuple[int, int]] | None = None,
+    reads_max: int = READS_MAX,
+    anchors_max: int = ANCHORS_MAX,
+    seed: int = 0,
+    processors: int | None = None,
+    stop: Callable[[], bool] | None = None,
+    glance: bool = False,
+) -> PlanResult:
+    """Plans the trees below `roots` (absolute, normalised; one inside another stays a tree of its own).
+
+    Args:
+        shards: how many, 0 to choose; never more than the budget allows, or than there are subtrees to give. What can hang has
+            shards of its own beside them, one for each mount as far as the budget allows.
+        cuts: directories below the roots at which another subtree begins.
+        mount: the mount that can hang and that a path lies on; b"" where it lies on no such.
+        look: reads one directory. If it has a method `count` (survey.Count, as `TreeLook` has), that is used to weigh
+            directories without reading them, which makes the plans of large trees far better.
+        backend: what watches a given path; `budget.watches_max` is shared among the shards that use `inotify`.
+        known: measured (directories, files) of whole subtrees, used instead of estimates.
+        reads_max: bound of the calls of `look`.
+        processors: what `shards=0` assumes; by default those this process may run on.
+        stop: asked before each dive; True ends the survey early, with what is known.
+        glance: whether fewer reads may do where one shard does; the totals are rougher then.
+    """
+    roots = sorted(set(roots))
+    tops = sorted({*roots, *cuts})
+
+    def surveyed(reads: int) -> Survey:
+        return Survey(tops, look, reads_max=reads, seed=seed, known=known or {}, count=getattr(look, "count", None), stop=stop)
+
+    glance = glance and shards == 0 and reads_max > GLANCE_READS
+    survey = surveyed(GLANCE_READS if glance else reads_max)
+    entries = survey.directories + survey.files
+    processors = processors or len(os.sched_getaffinity(0))
+    if glance and not survey.exact and choose_shards(entries * GLANCE_SAFETY, processors) > 1:
+        survey = surveyed(reads_max)
+        entries = survey.directories + survey.files
+    wanted = shards or choose_shards(entries, processors)
+    wanted = max(1, min(wanted, budget.shards_max))
+    grain = survey.weight / (wanted * GRAIN)
+    pieces: list[_Piece] = []
+    for tree in survey.trees:
+        pieces += _carve(survey, tree, max(grain, 1.0))
+    for piece in pieces:
+        piece.backend, piece.mount = backend(piece.parts[0].path), mount(piece.parts[0].path)
+    _give_apart(pieces, wanted, budget.shards_max)
+    anchors = _anchors(roots, tops, pieces, anchors_max)
+    plan = Plan(generation=generation, anchors=tuple(anchors), key=key, watches=share_watches(anchors, budget.watches_max))
+    needed = sum(a.directories for a in anchors if a.backend == INOTIFY)
+    weights = dict.fromkeys(plan.shards(), 0.0)
+    for anchor in anchors:
+        weights[anchor.shard] += weigh(anchor.directories, anchor.files)
+    return PlanResult(
+        plan=plan,
+        weights=weights,
+        looked=survey.reads,
+        directories=round(survey.directories),
+        files=round(survey.files),
+        exact=survey.exact,
+        over_budget=max(0, needed - budget.watches_max),
+    )
+
+
+def choose_shards(entries: float, processors: int) -> int:
+    """How many shards a tree gets: one for each processor, so that the baseline is read in parallel, from two to eight.
+
+    Two even on one processor: a shard that is stalled by a slow look or a rescan leaves the other half untouched.
+    """
+    if entries < (ONE_SHARD_ENTRIES if processors > 2 else ONE_SHARD_ENTRIES_ON_TWO):
+        return 1
+    return max(2, min(SHARDS_MAX, 2 * processors if entries >= HUGE_ENTRIES else processors))
+
+
+def plan_key(settings: Settings) -> str:
+    """Hash of what decides which rows exist: a plan with another key is no plan for these settings."""
+    import hashlib
+
+    import msgspec
+
+    facts = (
+        settings.roots,
+        settings.include,
+        settings.exclude,
+        settings.recursive,
+        settings.follow_symlinks,
+        settings.directories,
+        settings.files,
+        settings.only,
+    )
+    return hashlib.blake2b(msgspec.msgpack.encode(_exact(facts)), digest_size=16).hexdigest()
+
+
+def _exact(value: object) -> object:
+    if isinstance(value, str):
+        return value.encode("utf-8", "surrogateescape")
+    return [_exact(item) for item in value] if isinstance(value, tuple) else value
+
+
+def _carve(survey: Survey, tree: Node, grain: float) -> list[_Piece]:
+    """Cuts one tree into pieces of about `grain`, save for directories that alone hold more; the last has the root."""
+    pieces: list[_Piece] = []
+    left: dict[bytes, _Part] = {}
+    scales = _scales(survey, tree)
+    for node in reversed(below(tree)):
+        scale = scales[node]
+        children = [part for child in node.seen if (part := left.pop(child.path, None)) is not None]
+        children += [
+            _Part(join(node.path, name), directories * scale, files * scale, False)
+            for name, directories, files in survey.guess(node)
+        ]
+        children.sort(key=lambda part: (part.weight, part.path))
+        rest = _Part(node.path, 1.0, float(node.own), node.exact)
+        # The small ones stay with their parent, even if that holds much itself: each one less is an anchor less.
+        room = max(grain, rest.weight + grain / 2)
+        while children and rest.weight + children[0].weight <= room:
+            child = children.pop(0)
+            rest.directories, rest.files = rest.directories + child.directories, rest.files + child.files
+            rest.exact = rest.exact and child.exact
+        bundle: list[_Part] = []
+        weight = 0.0
+        for child in children:
+            if bundle and weight + child.weight > grain:
+                pieces.append(_Piece(bundle))
+                bundle, weight = [], 0.0
+            bundle.append(child)
+            weight += child.weight
+        if bundle:
+            pieces.append(_Piece(bundle))
+        if rest.weight > grain and node is not tree:
+            pieces.append(_Piece([rest]))
+        else:
+            left[node.path] = rest
+    return [*pieces, _Piece([left[tree.path]])]
+
+
+def _scales(survey: Survey, tree: Node) -> dict[Node, float]:
+    """For each node the factor that brings what was guessed below it in line with a measured total above it."""
+    scales: dict[Node, float] = {}
+    order = below(tree)
+    inherited = {tree: 1.0}
+    for node in order:
+        scale = inherited.pop(node)
+        if node.measured is not None and not node.exact:
+            guess = sum(child.weight for child in node.seen)
+            guess += sum(weigh(directories, files) for _, directories, files in survey.guess(node))
+            scale = max(node.weight - weigh(1, node.own), 0.0) / guess if guess else 1.0
+        scales[node] = scale
+        for child in node.seen:
+            inherited[child] = 1.0 if child.exact else scale
+    return scales
+
+
+def _give_apart(pieces: list[_Piece], wanted: int, shards_max: int) -> None:
+    """What lies on a mount that can hang goes to shards that have nothing else. Where the limits leave no room for that, such
+    mounts share theirs, and in the end everything shares one."""
+    groups: dict[bytes, list[_Piece]] = {}
+    for piece in pieces:
+        groups.setdefault(piece.mount, []).append(piece)
+    if len(groups) == 1 or shards_max < 2:
+        _give(pieces, wanted)
+        return
+    local = groups.pop(b"", [])
+    first = min(wanted, shards_max - 1) if local else 0
+    _give(local, first)
+    room = shards_max - first
+    for number, mount in enumerate(sorted(groups)):
+        _give(groups[mount], 1, first + number % room)
+
+
+def _give(pieces: list[_Piece], count: int, first: int = 0) -> None:
+    """Longest processing time first: each piece, heaviest first, to the shard that is lightest so far."""
+    loads = [(0.0, shard) for shard in range(first, first + count)]
+    for piece in sorted(pieces, key=lambda piece: (-piece.weight, piece.parts[0].path)):
+        load, piece.shard = loads[0]
+        heapq.heapreplace(loads, (load + piece.weight, piece.shard))
+
+
+def share_watches(anchors: Sequence[Anchor], watches_max: int) -> dict[str, int]:
+    """Watches that each shard may hold, `watches_max` in all: what it needs and an equal part of the rest, or, where they
+    don't suffice, in proportion to what it needs (the shard then sweeps what gets none, and takes a watch when one is free)."""
+    needs: dict[str, int] = {}
+    for anchor in anchors:
+        if anchor.backend == INOTIFY:
+            needs[anchor.shard] = needs.get(anchor.shard, 0) + max(1, anchor.directories)
+    total = sum(needs.values())
+    if total <= watches_max:
+        return {shard: need + (watches_max - total) // len(needs) for shard, need in needs.items()}
+    return {shard: max(1, need * watches_max // total) for shard, need in needs.items()}
+
+
+def _anchors(
+    roots: Sequence[bytes], tops: Sequence[bytes], pieces: list[_Piece], anchors_max: int
+) -> list[Anchor]:
+    drafts = {part.path: _Draft(piece.shard, piece.backend, part) for piece in pieces for part in piece.parts}
+    fixed = set(tops)
+    while True:
+        kept = _merge(drafts, fixed)
+        if len(kept) <= max(anchors_max, len(fixed)):
+            break
+        # The lightest go back to whoever owns the directory above: they cost the balance least.
+        spare = sorted((path for path in kept if path not in fixed), key=lambda path: kept[path].part.weight)
+        for path in spare[: len(kept) - max(anchors_max, len(fixed))]:
+            above = _above(drafts, path)
+            drafts[path].shard, drafts[path].backend = above.shard, above.backend
+    owners = Owners([Anchor(path=root, shard="", root=root) for root in roots])
+    names = {shard: f"s{i}" for i, shard in enumerate(sorted({draft.shard for draft in kept.values()}))}
+    anchors = []
+    for path in sorted(kept):
+        draft = kept[path]
+        root = owners.of(path)
+        assert root is not None
+        anchors.append(
+            Anchor(
+                path=path,
+                shard=names[draft.shard],
+                root=root.path,
+                directories=round(draft.part.directories),
+                files=round(draft.part.files),
+                exact=draft.part.exact,
+                backend=draft.backend,
+            )
+        )
+    return anchors
+
+
+def _merge(drafts: Mapping[bytes, _Draft], fixed: set[bytes]) -> dict[bytes, _Draft]:
+    """Drops the drafts that say what the one above says, adding their weight to it. Parents sort before children."""
+    kept: dict[bytes, _Draft] = {}
+    for path in sorted(drafts):
+        draft = drafts[path]
+        if path not in fixed:
+            above = _above(kept, path)
+            if (above.shard, above.backend) == (draft.shard, draft.backend):
+                above.part.directories += draft.part.directories
+                above.part.files += draft.part.files
+                above.part.exact = above.part.exact and draft.part.exact
+                continue
+        part = draft.part
+        kept[path] = _Draft(draft.shard, draft.backend, _Part(path, part.directories, part.files, part.exact))
+    return kept
+
+
+def _above(drafts: Mapping[bytes, _Draft], path: bytes) -> _Draft:
+    """The nearest one strictly above; there always is one, the root's."""
+    while True:
+        path = os.path.dirname(path)
+        draft = drafts.get(path)
+        if draft is not None:
+            return draft
+
+
+class TreeLook:
+    """The real `Look`: one os.scandir. Paths outside every root, and unreadable ones, hold nothing."""
+
+    def __init__(self, filter: Filter, settings: Settings, scouts: Scouts | None = None) -> None:
+        """`scouts`: ask in its place where a filesystem may hang; what does not answer holds nothing."""
+        self._scope = Scope(filter, settings.files, settings.only)
+        self._settings = settings
+        self._scouts = scouts
+        self._owners = Owners([Anchor(path=root, shard="", root=root) for root in settings.roots])
+
+    def __call__(self, path: bytes) -> tuple[list[bytes], int]:
+        anchor = self._owners.of(path)
+        if anchor is None:
+            return [], 0
+        relative = path[len(anchor.root) :].lstrip(b"/")
+        prefix = relative + b"/" if relative else b""
+        directories: list[bytes] = []
+        files: list[bytes] = []
+        if self._scouts is not None and self._scouts.mount(path) is not None:
+            answer = self._scouts.ask("list", path) or {}
+            directories = [os.fsencode(name) for name in answer.get("directories", ())]
+            files = [os.fsencode(name) for kind in ("links", "files") for name in answer.get(kind, ())]
+        else:
+            try:
+                with os.scandir(path) as entries:
+                    for entry in entries:
+                        if _descends(entry, self._settings.follow_symlinks):
+                            directories.append(entry.name)
+                        else:
+                            files.append(entry.name)
+            except OSError:
+                return [], 0
+        kept = len(self._scope.files(path, relative, files))
+        if not self._settings.recursive or not self._scope.descends(path):
+            return [], kept
+        return [name for name in directories if not self._scope.filter.prunes(prefix + name)], kept
+
+    def count(self, path: bytes) -> int:
+        """How many subdirectories, from one lstat: ext4, xfs, tmpfs and others count them in st_nlink.
+
+        btrfs and overlayfs say 1, and ext4 does beyond 64,998: unknown. So is what a link leads to, and what lies where a
+        filesystem may hang.
+        """
+        if not self._scope.descends(path):
+            return 0
+        if self._scouts is not None and self._scouts.mount(path) is not None:
+            return UNKNOWN
+        try:
+            found = os.lstat(path)
+        except OSError:
+            return 0
+        return found.st_nlink - 2 if stat.S_ISDIR(found.st_mode) and found.st_nlink >= 2 else UNKNOWN
+
+
+def tree_look(filter: Filter, settings: Settings, scouts: Scouts | None = None) -> TreeLook:
+    return TreeLook(filter, settings, scouts)
+
+
+def _descends(entry: os.DirEntry[bytes], follow_symlinks: bool) -> bool:
+    """Whether an entry is a directory to go into. Of links, one on each path; a shard follows more of them."""
+    try:
+        if entry.is_dir(follow_symlinks=False):
+            return True
+        if not follow_symlinks or not entry.is_symlink() or not entry.is_dir():
+            return False
+        here = os.path.dirname(entry.path)
+        target = os.path.realpath(entry.path)
+        if os.path.realpath(here) != here:
+            return False
+    except OSError:
+        return False
+    return not (here == target or here.startswith(target.rstrip(b"/") + b"/"))

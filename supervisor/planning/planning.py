@@ -1,0 +1,136 @@
+"""The plan of a service: the one on disk where it still serves the settings, else a new one, written before it is used.
+
+A kept plan keeps its generation, so that a restarted service needs no new baseline of rows that moved between shards.
+"""
+
+from __future__ import annotations
+
+import secrets
+import sys
+from collections.abc import Callable, Sequence
+from typing import Final
+
+import msgspec
+
+from shardwatch.shard.contract.filter.filter import Filter
+from shardwatch.shard.contract.kernel.mounts import read_mounts
+from shardwatch.shard.contract.process.life import new_epoch
+from shardwatch.shard.contract.state.layout import Layout
+from shardwatch.shard.contract.state.planfile import Anchor, Plan, read_plan, write_plan
+from shardwatch.shard.contract.state.settings import Settings
+
+from ..host.scouting import Scouts
+from .apart import Apart
+from .homes import note_mounts, planned_homes
+from .limits import budget, held_by, read_inotify_limits
+from .plan import Budget, PlanResult, make_plan, plan_key, tree_look
+
+#: How far apart two plans that follow the same one are, by chance.
+_GENERATIONS_APART: Final = 1 << 20
+
+BackendOf = Callable[[bytes], str]
+
+
+def backend_of(settings: Settings, polled: Callable[[bytes], bool]) -> BackendOf:
+    """How a path is to be watched under these settings; `polled` tells file systems that raise no events."""
+    if settings.backend == "polling":
+        return lambda path: "polling"
+    local = "native" if settings.backend == "native" or not sys.platform.startswith("linux") else "inotify"
+    return lambda path: "polling" if polled(path) else local
+
+
+def surroundings(settings: Settings) -> Apart:
+    """What is mounted at and below the roots now."""
+    return Apart(settings.roots, list(read_mounts()), Filter(settings.include, settings.exclude).prunes)
+
+
+def still_fits(plan: Plan | None, settings: Settings, key: str, apart: Apart) -> bool:
+    """Whether a plan on disk can serve these settings as it is. Pure.
+
+    What lies on a filesystem that can hang is polled or watched as its shard finds it; it only has to have that shard to itself.
+    """
+    if plan is None or plan.key != key or not plan.anchors or not apart.holds_for(plan.anchors):
+        return False
+    if settings.shards not in (0, max(map(len, apart.groups(plan.anchors).values()))):
+        return False
+    backend = backend_of(settings, apart.is_remote)
+    return all(anchor.backend == backend(anchor.path) for anchor in plan.anchors if not apart.mount(anchor.path))
+
+
+def same_owners(old: Plan | None, new: Plan) -> bool:
+    """Whether two plans give the same subtrees to the same shards in the same way; weights aside. Pure."""
+
+    def owners(anchors: tuple[Anchor, ...]) -> set[tuple[bytes, str, bytes, str]]:
+        return {(anchor.path, anchor.shard, anchor.root, anchor.backend) for anchor in anchors}
+
+    return old is not None and old.key == new.key and owners(old.anchors) == owners(new.anchors)
+
+
+def kept_plan(layout: Layout) -> tuple[Plan | None, int]:
+    """The plan on disk, and the generation of the next one. A damaged plan counts as none.
+
+    A generation is never given twice within one boot, whatever became of plan.json: it is at least the clock since the boot. An
+    older plan that was put back may be of a boot that was longer; then it is chance that keeps its successors apart.
+    """
+    try:
+        plan = read_plan(layout.plan)
+    except msgspec.DecodeError:
+        plan = None
+    generation = new_epoch()
+    if plan is not None and plan.generation >= generation:
+        generation = plan.generation + 1 + secrets.randbelow(_GENERATIONS_APART)
+    return plan, generation
+
+
+def settle_plan(layout: Layout, settings: Settings, own_pids: Callable[[], Sequence[int]] = tuple) -> Plan:
+    """The plan for these settings: the one on disk if it still fits, else a new one, on disk when this returns.
+
+    Raises OSError where the plan can't be written. Reads directories of the roots, so it may take long.
+
+    Args:
+        own_pids: tells the processes of shards that run already, whose watches are not others'; asked if needed.
+    """
+
+    key = plan_key(settings)
+    old, generation = kept_plan(layout)
+    apart = surroundings(settings)
+    if old is not None and old.key == key and _unmounted(old):
+        # What can be seen there now is not what was planned, nor what is to be planned.
+        return note_mounts(layout, old, settings.roots)
+    if old is not None and still_fits(old, settings, key, apart):
+        return note_mounts(layout, old, settings.roots)
+    own = [held_by(pid) for pid in own_pids()]
+    room = budget(
+        read_inotify_limits(),
+        own_instances=sum(instances for instances, _ in own),
+        own_watches=sum(watches for _, watches in own),
+    )
+    new = planned(settings, room, apart, generation=generation, glance=True).plan
+    if old is not None and same_owners(old, new):
+        return note_mounts(layout, old, settings.roots)
+    homes, later = planned_homes(settings.roots, list(read_mounts()), old)
+    new = msgspec.structs.replace(new, homes=homes, later=later)
+    write_plan(layout.plan, new)
+    return new
+
+
+def planned(settings: Settings, room: Budget, apart: Apart, *, generation: int, glance: bool = False) -> PlanResult:
+    """A new plan for what is there now. Reads directories of the roots; a filesystem that does not answer is planned unseen."""
+    with Scouts() as scouts:
+        return make_plan(
+            settings.roots,
+            tree_look(Filter(settings.include, settings.exclude), settings, scouts),
+            shards=settings.shards,
+            budget=room,
+            generation=generation,
+            key=plan_key(settings),
+            backend=backend_of(settings, apart.is_remote),
+            cuts=apart.cuts,
+            mount=apart.mount,
+            glance=glance,
+        )
+
+
+def _unmounted(plan: Plan) -> bool:
+    points = {point for point, _ in read_mounts()}
+    return bool(points) and any(home and home not in points for _, home in plan.homes)

@@ -1,0 +1,93 @@
+"""Reads a tree into the kernel's cache from one end while a shard scans it from the other, where a cold cache has to be filled:
+it is one process's work otherwise (ext4 takes 17 us an inode), and another processor has nothing to do."""
+
+from __future__ import annotations
+
+import os
+import resource
+from collections.abc import Callable
+from queue import LifoQueue
+from threading import Thread
+from typing import Final
+
+from shardwatch.shard.contract.files.paths import join
+from shardwatch.shard.contract.filter.filter import Filter
+from shardwatch.shard.contract.state.settings import Settings
+
+from ..host.scouting import Scouts
+
+#: Directories in a row for which nothing was read from a disk: the rest is cached, by the scan that comes from the other end.
+DRY: Final = 256
+#: Each waits for the disk most of the time. 100,000 cold files were watched after 3.1 s without, 2.5 s with one, 2.15 s with
+#: two, and 2.2 s with three.
+THREADS: Final = 2
+
+
+def blocks_read() -> int:
+    """Blocks that this process has had read from disks (getrusage(2)): 0 for what is in a cache, or on tmpfs."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_inblock
+
+
+class _Walk:
+    """One reading ahead, by several threads; what they race for is only an estimate."""
+
+    def __init__(self, settings: Settings, blocks: Callable[[], int]) -> None:
+        self._filter = Filter(settings.include, settings.exclude)
+        self._recursive = settings.recursive
+        self._blocks = blocks
+        self._before = blocks()
+        self._scouts = Scouts()
+        self._dry = 0
+        self.directories = 0
+        #: Directories to read, the next one last, as (path, the same relative to its root).
+        self.waiting: LifoQueue[tuple[bytes, bytes]] = LifoQueue()
+        for root in set(settings.roots) - set(settings.only):
+            if self._scouts.mount(root) is None:  # who waits for a filesystem that hangs can't be ended
+                self.waiting.put((root, b""))
+
+    def work(self) -> None:
+        """Never ends: what runs it is a daemon thread."""
+        while True:
+            path, relative = self.waiting.get()
+            try:
+                if self._dry < DRY:
+                    self._take(path, relative)
+            finally:
+                self.waiting.task_done()
+
+    def _take(self, path: bytes, relative: bytes) -> None:
+        below = _read(path, relative, self._filter)
+        self.directories += 1
+        if self._recursive:
+            prefix = relative + b"/" if relative else b""
+            for name in reversed(below):
+                if not self._filter.prunes(prefix + name) and self._scouts.mount(join(path, name)) is None:
+                    self.waiting.put((join(path, name), prefix + name))
+        read = self._blocks()
+        self._dry = 0 if read > self._before else self._dry + 1
+        self._before = read
+
+
+def read_ahead(settings: Settings, *, threads: int = THREADS, blocks: Callable[[], int] = blocks_read) -> int:
+    """Looks at every directory and file that a scan will look at, in about the opposite order, until they are cached; returns how
+    many directories. What can't be read, and what links lead to, is left to the scan. Blocks; says nothing."""
+    walk = _Walk(settings, blocks)
+    for _ in range(threads):
+        Thread(target=walk.work, daemon=True).start()
+    walk.waiting.join()
+    return walk.directories
+
+
+def _read(path: bytes, relative: bytes, filter: Filter) -> list[bytes]:
+    """Has one directory cached, and what a scan keeps of its files; returns its subdirectories."""
+    directories: list[bytes] = []
+    files: list[bytes] = []
+    try:
+        with os.scandir(path) as entries:
+            for entry in entries:
+                (directories if entry.is_dir(follow_symlinks=False) else files).append(entry.name)
+        for name in filter.keeps_names(relative, files):
+            os.lstat(join(path, name))
+    except OSError:
+        pass  # gone, or not to be read: the scan says so
+    return directories

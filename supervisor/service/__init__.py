@@ -1,0 +1,13 @@
+"""One service from outside: prepared, started, found, judged, compared with the disk, stopped.
+
+- `service`: starts a service, finds it, waits until it is ready, stops it.
+- `state_dir`: prepares the state directory, `supervisord.conf` in it too, and checks what can be
+  checked before anything runs.
+- `holder`: who holds a lock, proved before anything is done to that process.
+- `control`: XML-RPC to supervisord.
+- `checkup`: asks supervisord and the aggregator how they are.
+- `health`: the one verdict on a service. Pure.
+- `audit`: compares the index with the disk.
+
+`cli`, `api` and the programs may import this; it imports `planning`, `terminal` and `host`.
+"""

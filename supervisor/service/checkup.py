@@ -1,0 +1,56 @@
+"""Asks a service how it is: supervisord and the aggregator, then `health`, which judges. For commands; may block for seconds."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from shardwatch.shard.contract.state.layout import Layout
+
+from . import health, service
+
+#: Who asks how things are wants to know soon: less than the 5 s after which a hung program is replaced.
+ANSWER_S: Final = 3.0
+#: Seconds that programs which have just been started get to give a sign of life.
+SETTLE_S: Final = 5.0
+_LOOK_S: Final = 0.05
+
+
+@dataclass(frozen=True)
+class Checkup:
+    """What was seen of one service, and the verdict."""
+
+    #: supervisord's programs, `name` as supervisorctl says it; empty: it does not answer.
+    processes: list[dict[str, Any]]
+    #: What the aggregator's `status` says, without the groups; None: it does not answer.
+    engine: dict[str, Any] | None
+    groups: list[Mapping[str, Any]]
+    #: Why the aggregator does not answer, as far as supervisord and its log know; "" where it does.
+    reason: str
+    health: health.Health
+
+
+def examine(layout: Layout, answer_s: float = ANSWER_S) -> Checkup:
+    """One look at a service whose state directory is held."""
+    processes = [{**row, "name": health.program_name(row)} for row in service.programs(layout)]
+    # Nothing is to be waited for where supervisord knows that nobody is there.
+    gone = any(row["name"] == "aggregator" and not row["pid"] for row in processes)
+    reply = (None if gone else service.Asker(layout).ask({"op": "status"}, answer_s)) or {}
+    engine: dict[str, Any] | None = reply.get("status")
+    groups = engine.pop("groups", []) if engine is not None else []
+    reason = ""
+    if engine is None:
+        reason = str(reply.get("message") or service.why_down(layout, "aggregator", processes))
+    verdict = health.examine(engine, processes, groups=groups, reason=reason, state_dir=os.fspath(layout.state_dir))
+    return Checkup(processes, engine, groups, reason, verdict)
+
+
+def settled(layout: Layout) -> Checkup:
+    """The same once nothing is merely starting any more, for who has waited until everything is watched."""
+    deadline = time.monotonic() + SETTLE_S
+    while (found := examine(layout)).health.state == "starting" and time.monotonic() < deadline:
+        time.sleep(_LOOK_S)
+    return found

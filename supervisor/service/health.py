@@ -1,0 +1,260 @@
+"""What is healthy: the one place that decides it. Everything that tells of a service's health asks here.
+
+Pure: it is given what supervisord says of its programs and what the aggregator says of the engine, and gives a verdict with its
+reasons, each with what to do about it. `status`, `doctor`, `pull`, `up`, `watch`, waiting for readiness and their exit codes
+all follow from it (docs/operations.md, "Health").
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Final, Literal
+
+from ..terminal.render import counted, duration, readable
+
+State = Literal["healthy", "degraded", "starting", "down"]
+#: error: something is not seen, or not handed out, now. warning: late or costly, and can be mended. note: as it was asked for,
+#: as it has to be, or over; the verdict does not follow it.
+Level = Literal["error", "warning", "note"]
+Row = Mapping[str, Any]
+_Key = tuple[str, ...]
+
+#: Exit codes of `status` and `doctor`, by state. `starting` needs nobody's attention.
+EXIT_CODES: Final[Mapping[State, int]] = {"healthy": 0, "starting": 0, "degraded": 1, "down": 3}
+#: The aggregator does not answer at all; the engine to tell it by is {"silent": True}.
+SILENT: Final = ("silent",)
+#: The databases can't be used now.
+STORAGE: Final = ("storage",)
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that is not as it should be: `key` says which it is, `count` how large."""
+
+    key: _Key
+    level: Level
+    message: str
+    remedy: str = ""
+    count: int = 0
+
+    def __str__(self) -> str:
+        """One line: what is wrong, and in brackets what to do."""
+        return f"{self.message} ({self.remedy})" if self.remedy else self.message
+
+    def differs(self, other: Finding) -> bool:
+        """Whether it is worth another line: not for every directory that comes or goes in a tree of thousands."""
+        return abs(self.count - other.count) * 10 > other.count
+
+
+@dataclass(frozen=True)
+class Health:
+    """The verdict, and what it follows from, the gravest first."""
+
+    state: State
+    findings: tuple[Finding, ...]
+
+    @property
+    def exit_code(self) -> int:
+        return EXIT_CODES[self.state]
+
+    @property
+    def troubles(self) -> list[Finding]:
+        """Those that need somebody's attention."""
+        return [finding for finding in self.findings if finding.level != "note"]
+
+
+def examine(
+    engine: Row | None, programs: Sequence[Row], *, groups: Iterable[Row] = (), reason: str = "", state_dir: str = "STATE_DIR"
+) -> Health:
+    """The health of a service that is there (its lock is held).
+
+    Args:
+        engine: what the aggregator's `status` says; None: it does not answer.
+        programs: what supervisord's plugin says of each program (`service.programs`); empty: supervisord does not answer.
+        groups: as in `groups list`; which of them have set paths aside.
+        reason: why the aggregator does not answer, as far as that is known; its last words, for one.
+        state_dir: for the remedies.
+    """
+    found = list(program_findings(programs, state_dir))
+    told = {finding.key[1] for finding in found}
+    if engine is None:
+        # Why it ends, as its log has it, is what mends it.
+        found = [replace(f, message=f"{f.message}: {reason}") if reason and _wants_reason(f, programs) else f for f in found]
+        if "aggregator" not in told:
+            message = f"the aggregator does not answer{f': {reason}' if reason else ''}; changes are kept, and come when it does"
+            found.append(Finding(SILENT, "error", message, f"see {state_dir}/logs/aggregator.log"))
+        return Health("down", _sorted(found))
+    if not programs:
+        remedy = f"see {state_dir}/logs/supervisord.log"
+        found.append(Finding(("supervisord",), "error", "supervisord does not answer: what dies is not started again", remedy))
+    # What supervisord knows of a program is more than that its shard is silent, or has a stand-in.
+    standing_in = any(row["breaker"] == "stand-in" for row in programs)
+    found += [finding for finding in engine_findings(engine) if not _is_told(finding, told, standing_in)]
+    found += group_findings(groups)
+    health = Health("healthy", _sorted(found))
+    if health.troubles:
+        return Health("degraded", health.findings)
+    starting = not engine.get("ready") or any(map(_is_starting, programs))
+    return Health("starting" if starting else "healthy", health.findings)
+
+
+def _wants_reason(finding: Finding, programs: Sequence[Row]) -> bool:
+    """Whether it is about an aggregator that nobody has stopped."""
+    return finding.key == ("program", "aggregator") and not any(
+        row["name"] == "aggregator" and row["state"] in ("STOPPED", "STOPPING") for row in programs
+    )
+
+
+def _is_told(finding: Finding, told: set[str], standing_in: bool) -> bool:
+    match finding.key:
+        case ("silent", shard):
+            return shard in told
+        case ("degraded", "stand-in", _):
+            return standing_in
+    return False
+
+
+def _is_starting(row: Row) -> bool:
+    """Whether a program has yet to give a sign of life. supervisord itself calls it STARTING for a second in any case."""
+    return bool(row["state"] in ("STOPPED", "STARTING") and not row.get("heard"))
+
+
+def _sorted(findings: Iterable[Finding]) -> tuple[Finding, ...]:
+    grave = {"error": 0, "warning": 1, "note": 2}
+    return tuple(sorted(findings, key=lambda finding: grave[finding.level]))
+
+
+# Programs -------------------------------------------------------------------------------------------------------------
+
+
+def program_name(row: Row) -> str:
+    """As supervisorctl says it: `aggregator`, `shards:00`."""
+    return str(row["name"] if row["name"] == row["group"] or ":" in row["name"] else f"{row['group']}:{row['name']}")
+
+
+def log_name(row: Row) -> str:
+    """The name of its log in `logs/`, without the suffix."""
+    return program_name(row).replace("shards:", "shard-", 1)
+
+
+def keeps_ending(row: Row) -> bool:
+    """Whether a service waits for that program in vain: its breaker is open, and nobody stands in for it."""
+    return bool(row["breaker"] == "waiting")
+
+
+def program_findings(programs: Iterable[Row], state_dir: str) -> Iterator[Finding]:
+    """Programs that do not run as they should, and what follows from that. `key[1]` is the program's name, of a shard its id."""
+    control = f"supervisorctl -c {shlex.quote(f'{state_dir}/supervisord.conf')}"
+    for row in programs:
+        name = program_name(row)
+        found = _program(row, name, f"{state_dir}/logs/{log_name(row)}.log", control)
+        if found is not None:
+            level, message, remedy = found
+            yield Finding(("program", name.rpartition(":")[2]), level, message, remedy)
+
+
+def _program(row: Row, name: str, log: str, control: str) -> tuple[Level, str, str] | None:
+    """(level, message, remedy) for one program, None where all is well."""
+    if float(row["stuck_s"]):
+        message = f"{name} (pid {row['pid']}) was killed {duration(row['stuck_s'])} ago and is there still: stuck in the kernel"
+        remedy = "look for a disk or a network filesystem that hangs; no other takes its place while it is there"
+        return "error", message, remedy
+    if row["breaker"] != "closed":
+        message = f"{name} died {counted(int(row['short_lives']), 'time')} in a row, {_BREAKERS[row['breaker']](row)}"
+        remedy = f"see {log}; `{control} restart {name}` tries it at once"
+        return "error" if keeps_ending(row) else "warning", message, remedy
+    if row["state"] in ("STOPPED", "STOPPING") and row.get("started", True):
+        return "error", f"{name} is stopped: {_meanwhile(name)}", f"{control} start {name}"
+    if row["state"] in ("RUNNING", "STARTING", "STOPPED"):
+        return None
+    message = f"{name} does not run ({str(row['state']).lower()}): {_meanwhile(name)}"
+    return "error", message, f"it is started again by itself; if that goes on, see {log}"
+
+
+def _meanwhile(name: str) -> str:
+    """What does not happen while a program does not run."""
+    if name == "aggregator":
+        return "nothing is handed out; changes are kept, and come when it runs"
+    if name == "coordinator":
+        return "no plan is made for new roots and no shard is added; what is watched goes on"
+    return "changes in its subtrees are not seen until it runs"
+
+
+_BREAKERS: Final = {
+    "stand-in": lambda row: f"a stand-in sweeps its subtrees; tried again after {duration(row['retry_s'])}",
+    "waiting": lambda row: f"nobody runs in its place; tried again in {duration(row['retry_s'])}",
+    "trying": lambda row: f"tried again since {duration(row['up_s'])}",
+}
+
+
+# The engine -----------------------------------------------------------------------------------------------------------
+
+
+def engine_findings(engine: Row) -> Iterator[Finding]:
+    """What the aggregator knows to be wrong. It may be one that says only {"silent": True}."""
+    if engine.get("silent"):
+        message = "the aggregator does not answer; changes are kept, and come when it does"
+        yield Finding(SILENT, "error", message, "see logs/aggregator.log in the state directory")
+    if storage := engine.get("storage"):
+        yield Finding(STORAGE, "error", f"{storage['message']}; changes are kept, and come later", str(storage["remedy"]))
+    yield from _degraded(engine.get("degraded") or [])
+    for hold in engine.get("holds") or []:
+        if hold["spent"]:
+            message = f"{hold['name']} has held for longer than hold_ms_max; batches are not held back for it any more"
+            remedy = "remove it, if no git or hg runs there" if hold["kind"] == "lock" else ""
+            yield Finding(("spent", str(hold["name"])), "warning", message, remedy)
+    for shard in engine.get("shards") or []:
+        if shard.get("state") == "silent" or (shard.get("state") == "absent" and engine.get("ready")):
+            message = f"shard {shard['id']} gives no sign of life; its changes come late"
+            yield Finding(("silent", str(shard["id"])), "error", message, "see logs/ in the state directory")
+    for note in engine.get("notes") or []:
+        yield Finding(("note", str(note)), "note", str(note))
+
+
+def _degraded(doubts: Iterable[Row]) -> Iterator[Finding]:
+    # Subtrees with the same reason (a limit, met in every shard) are one trouble with a count, however many they are.
+    alike: dict[_Key, list[Row]] = {}
+    for doubt in doubts:
+        alike.setdefault((str(doubt["state"]), str(doubt["reason"])), []).append(doubt)
+    for (state, reason), same in alike.items():
+        count = sum(max(1, int(d.get("directories") or 0)) for d in same)
+        where = readable(str(same[0]["path"]))
+        if len(same) > 1:
+            where += f" and {counted(len(same) - 1, 'other subtree')}"
+        yield Finding(
+            key=("degraded", state, reason),
+            level=_level_of(same[0]),
+            message=f"{counted(count, 'directory')} {_STATES.get(state, state)} ({where}): {reason}",
+            remedy=combined_remedy([str(d["remedy"]) for d in same]),
+            count=count,
+        )
+
+
+def _level_of(doubt: Row) -> Level:
+    if doubt["state"] == "polled" and not doubt["remedy"]:
+        return "note"  # it was asked for, or its filesystem tells nothing
+    return "warning" if doubt["state"] in ("polled", "not followed") else "error"
+
+
+#: How a state reads in a line, where it is not itself the word.
+_STATES: Final = {"stand-in": "swept by a stand-in"}
+
+_SYSCTL = re.compile(r"((?:fs\.inotify|user)\.\w+=)(\d+)")
+
+
+def combined_remedy(remedies: Sequence[str]) -> str:
+    """One remedy for all: the first, and of a sysctl value the largest that any shard asks for."""
+    values = [int(found[2]) for remedy in remedies if (found := _SYSCTL.search(remedy))]
+    return _SYSCTL.sub(lambda m: f"{m[1]}{max(values)}", remedies[0]) if values else remedies[0]
+
+
+def group_findings(groups: Iterable[Row]) -> Iterator[Finding]:
+    """Paths that no worker of a group could take."""
+    for group in groups:
+        if count := int(group.get("parked_paths") or 0):
+            message = f"group {readable(str(group['name']))} has set {counted(count, 'path')} aside: each attempt failed"
+            remedy = "mend the worker, then ask for a retry (docs/protocol.md), or touch the files"
+            yield Finding(("parked", str(group["name"])), "warning", message, remedy, count)

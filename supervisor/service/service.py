@@ -1,0 +1,365 @@
+"""One service from outside: starts it, finds it, waits until it is ready, stops it.
+
+Used by the commands and the Python API, in the process of the one who asks. What runs is supervisord, by
+`shardwatch.supervisor.run`, which holds `service.lock` for its whole life: that lock says whether there is a service. Nothing
+here daemonizes by itself or leaves a thread behind.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import select
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import IO, Any, Final
+
+import msgspec
+
+from shardwatch.shard.contract.errors import (
+    InUseError,
+    NotRunningError,
+    ServiceError,
+    ServiceTimeoutError,
+    ShardwatchError,
+    UsageError,
+)
+from shardwatch.shard.contract.state.directory import SERVICE_LOCK, StateDirectory
+from shardwatch.shard.contract.state.layout import Layout
+from shardwatch.shard.contract.state.planfile import read_plan
+
+from .health import keeps_ending, log_name
+from .holder import proved_holder, send
+from .state_dir import Prepared, prepare
+
+__all__ = [
+    "Asker",
+    "Prepared",
+    "check_deaths",
+    "command",
+    "find",
+    "last_words",
+    "prepare",
+    "programs",
+    "remove",
+    "running",
+    "start",
+    "stop",
+    "wait_ready",
+    "why_down",
+]
+
+#: Seconds a service gets to end by itself: its programs are killed after 1 + 1 + 2 s (supervisord.conf).
+STOP_S: Final = 5.0
+#: Seconds, after that, in which supervisord and whatever it left are killed with -9.
+KILL_S: Final = 2.0
+#: Seconds that `find` waits for the answer of a service whose lock is held.
+FIND_S: Final = 2.0
+#: Seconds between two looks at something that can't be waited for.
+LOOK_S: Final = 0.01
+#: Seconds after which a refusal that may pass (a full disk) has not.
+REFUSED_S: Final = 3.0
+RETRYABLE: Final = frozenset({"busy", "stopping", "storage"})
+#: Bytes of a log that an error message quotes at most.
+TAIL_BYTES_MAX: Final = 4096
+
+Progress = Callable[[Mapping[str, Any]], None]
+
+
+# Starting -------------------------------------------------------------------------------------------------------------
+
+
+def command(
+    layout: Layout, *, follow: bool = False, ephemeral: bool = False, echo: bool = False, claim: StateDirectory | None = None
+) -> list[str]:
+    """Arguments of supervisord's process; `up` in the foreground replaces itself by it (os.execv(argv[0], argv)).
+
+    `claim`: the descriptor of the claimed directory, which the process must inherit.
+    """
+    argv = [sys.executable, "-P", "-m", "shardwatch.supervisor.run", "--state-dir", os.fspath(layout.state_dir)]
+    argv += ["--with-parent"] if follow else []
+    argv += ["--ephemeral"] if ephemeral else []
+    argv += ["--echo"] if echo else []
+    argv += ["--claim", str(claim.fd)] if claim is not None else []
+    return argv
+
+
+def start(
+    layout: Layout,
+    *,
+    follow: bool,
+    log_to: IO[bytes] | int | None = None,
+    ephemeral: bool = False,
+    claim: StateDirectory | None = None,
+) -> subprocess.Popen[bytes]:
+    """Starts the service; returns at once, long before it is ready. May be called from any thread.
+
+    Args:
+        layout: what `prepare` returned.
+        follow: the service ends when this process does, or when the returned `stdin` is closed.
+        log_to: where supervisord's own words before its log is open go; default STATE/logs/start.log.
+        ephemeral: the service removes its state directory when it ends.
+        claim: what `prepare` claimed, handed over to the service: nobody else can have started one in between. None: the
+            service claims the directory itself, or ends with the code of InUseError.
+
+    The service is in a session of its own: a terminal's Ctrl-C and hang-up do not reach it.
+    """
+    with contextlib.ExitStack() as stack:
+        if log_to is None:
+            with StateDirectory(layout.state_dir) as state:
+                log_to = state.open("logs/start.log", os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+            stack.callback(os.close, log_to)
+        if claim is not None:
+            stack.callback(claim.close)
+        return subprocess.Popen(
+            command(layout, follow=follow, ephemeral=ephemeral, claim=claim),
+            pass_fds=() if claim is None else (claim.fd,),
+            stdin=subprocess.PIPE if follow else subprocess.DEVNULL,
+            stdout=log_to,
+            stderr=log_to,
+            start_new_session=True,
+        )
+
+
+# Finding --------------------------------------------------------------------------------------------------------------
+
+
+def running(layout: Layout) -> bool:
+    """Whether a service (starting, running or stopping) holds the state directory. Does not block.
+
+    Raises UsageError where the directory, or what stands there for a lock file, is another user's or no file.
+    """
+    try:
+        with StateDirectory(layout.state_dir, foreign=True) as state:
+            return state.held(SERVICE_LOCK)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+
+
+def find(state_dir: Path, timeout_s: float = FIND_S) -> bool:
+    """Whether a service lives there and answers. Blocks up to `timeout_s` where it lives and does not."""
+    layout = Layout(os.path.abspath(state_dir))
+    return running(layout) and Asker(layout).ask({"op": "hello"}, timeout_s) is not None
+
+
+class Asker:
+    """Asks the extract socket, one request at a time, through restarts of the aggregator. Not thread-safe."""
+
+    def __init__(self, layout: Layout) -> None:
+        self._layout = layout
+        self._id = 0
+
+    def ask(self, request: Mapping[str, object], timeout_s: float) -> dict[str, Any] | None:
+        """The reply, or None if there is none in time."""
+        import zmq
+
+        self._id += 1
+        context: zmq.Context[zmq.Socket[bytes]] = zmq.Context.instance()
+        with context.socket(zmq.DEALER) as socket:
+            socket.linger = 0
+            socket.reconnect_ivl = 10
+            socket.connect(Layout.endpoint(self._layout.extract_socket))
+            socket.send(json.dumps({"v": 1, "id": self._id, **request}).encode())
+            if not socket.poll(int(timeout_s * 1000)):
+                return None
+            reply = json.loads(socket.recv())
+            return reply if isinstance(reply, dict) else None
+
+
+def wait_ready(
+    layout: Layout,
+    timeout_s: float,
+    progress: Progress | None = None,
+    process: subprocess.Popen[bytes] | None = None,
+) -> dict[str, Any]:
+    """Waits until every directory is watched and the baseline is committed; returns what the service says then.
+
+    Args:
+        progress: called with what the service tells of its scan, a few times a second.
+        process: what `start` returned, so that its death is noticed at once.
+
+    Raises:
+        ServiceError: the service ended, or one of its programs can't be kept alive; the message has its last words.
+        ServiceTimeoutError: neither ready nor ended within `timeout_s`.
+    """
+    asker = Asker(layout)
+    deadline = time.monotonic() + timeout_s
+    look_at_deaths = time.monotonic() + 1.0
+    refused_at: float | None = None
+    while True:
+        left = deadline - time.monotonic()
+        if process is not None and process.poll() is not None:
+            raise ended(layout, process)
+        if process is None and not running(layout):
+            raise NotRunningError(f"no service runs in {layout.state_dir}", hint="start it with `shardwatch up`")
+        if left <= 0:
+            raise ServiceTimeoutError(
+                f"the service is not ready after {timeout_s:g} s", hint=f"it goes on; see its logs in {layout.logs}"
+            )
+        reply = asker.ask({"op": "ready", "wait_ms": 200}, min(left, 1.0))
+        if reply is not None and reply.get("ok"):
+            ready = reply.get("ready")
+            if isinstance(ready, dict):
+                if process is not None and process.poll() is not None:  # it was another's, started since
+                    raise ended(layout, process)
+                return ready
+            if progress is not None and isinstance(reply.get("progress"), dict):
+                progress(reply["progress"])
+            refused_at = None
+        elif reply is not None:
+            refused_at = refused_at or time.monotonic()
+            if reply.get("error") not in RETRYABLE or time.monotonic() - refused_at > REFUSED_S:
+                raise ServiceError(str(reply.get("message") or reply.get("error")), hint=str(reply.get("remedy") or ""))
+            time.sleep(LOOK_S)
+        if time.monotonic() >= look_at_deaths:
+            look_at_deaths = time.monotonic() + 1.0
+            check_deaths(layout)
+
+
+def ended(layout: Layout, process: subprocess.Popen[bytes]) -> ShardwatchError:
+    """What to tell of a service that ended by itself."""
+    words = last_words(layout, "start")
+    if process.returncode == InUseError.exit_code:
+        return InUseError(words.removeprefix("shardwatch: "), hint="stop it (`shardwatch down`), or give another --state-dir")
+    return ServiceError(f"the service ended: {words}", hint=f"logs: {layout.logs}")
+
+
+def check_deaths(layout: Layout) -> None:
+    """For who waits until a service is ready. Raises ServiceError where one of its programs can't be kept alive."""
+    for program in programs(layout):
+        if keeps_ending(program):
+            name = log_name(program)
+            raise ServiceError(f"{name} keeps ending: {last_words(layout, name)}", hint=f"logs: {layout.logs}")
+
+
+def programs(layout: Layout, timeout_s: float = 2.0) -> list[dict[str, Any]]:
+    """What supervisord says of its programs (supervisor.plugin.rpc, `status`); empty where it does not answer."""
+    from xmlrpc.client import Fault
+
+    from .control import NO_ANSWER, supervisord
+
+    try:
+        with supervisord(layout.supervisor_socket, timeout_s) as proxy:
+            rows: Any = proxy.shards.status()
+    except (*NO_ANSWER, Fault):
+        return []
+    return list(rows)
+
+
+def last_words(layout: Layout, name: str) -> str:
+    """The last line of a log, for an error message; "" is told as such."""
+    try:
+        with StateDirectory(layout.state_dir, foreign=True) as state, os.fdopen(state.open(f"logs/{name}.log"), "rb") as log:
+            log.seek(max(0, os.fstat(log.fileno()).st_size - TAIL_BYTES_MAX))
+            lines = [line.strip() for line in log.read().decode(errors="replace").splitlines()]
+    except OSError:
+        lines = []
+    except UsageError as refused:  # it is no file of ours
+        return str(refused)
+    lines = [line for line in lines if line and not line.startswith("For help, use")]
+    return lines[-1] if lines else f"it left no word in {layout.log(name)}"
+
+
+def why_down(layout: Layout, name: str, programs: Sequence[Mapping[str, Any]]) -> str:
+    """Why a program does not run, or does not answer, as far as supervisord and its log know."""
+    row = next((p for p in programs if p["name"] == name), None)
+    if row is None:
+        return "supervisord does not answer"
+    if os.statvfs(layout.state_dir).f_flag & os.ST_RDONLY:
+        return f"the state directory {layout.state_dir} can't be written: make it writable"
+    if row["state"] in ("STOPPED", "STOPPING"):
+        return "it is stopped"
+    if row["error"] and "process log may have details" not in row["error"]:
+        return str(row["error"])
+    return last_words(layout, name) if row["state"] != "RUNNING" else f"it is busy, or hangs; see {layout.log(name)}"
+
+
+# Stopping -------------------------------------------------------------------------------------------------------------
+
+
+def stop(layout: Layout, timeout_s: float = STOP_S) -> bool:
+    """Ends the service; returns when supervisord and all its programs are gone. True if there was one.
+
+    After `timeout_s` seconds they are killed. Only what is proved to be a process of this service is signalled
+    (`supervisor.service.holder`). Idempotent, and safe beside another who does the same or starts a new service afterwards.
+
+    Raises:
+        ServiceTimeoutError: something can't be killed within KILL_S.
+        InUseError: a lock is held by somebody who is not proved to be of this service; nothing was signalled.
+        UsageError: the directory is another user's, or something in it is not ours.
+    """
+    try:
+        state = StateDirectory(layout.state_dir)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    with state:
+        there = state.held(SERVICE_LOCK)
+        if there:
+            with proved_holder(state, SERVICE_LOCK) as process:
+                send(process, signal.SIGTERM)
+                until = time.monotonic() + timeout_s
+                _wait_until_free(state, _locks(state), timeout_s)
+                if process is not None:  # the lock is free a moment before the process is gone
+                    process.wait(until - time.monotonic())
+        deadline = time.monotonic() + KILL_S
+        while left := [name for name in _locks(state) if state.held(name)]:
+            if time.monotonic() >= deadline:
+                names = ", ".join(Path(name).stem for name in left)
+                raise ServiceTimeoutError(f"still alive after SIGKILL: {names}", hint=_why_stuck(layout, left))
+            for name in sorted(left, key=lambda name: name != SERVICE_LOCK):
+                with proved_holder(state, name) as process:
+                    send(process, signal.SIGKILL)
+            _wait_until_free(state, left, 0.2)
+        _remove_stale(layout, state)
+    return there
+
+
+def _why_stuck(layout: Layout, locks: Sequence[str]) -> str:
+    """What processes that don't die may wait for: filesystems that can hang, by the plan and the table of mounts."""
+    from ..host.scouting import Scouts
+
+    names = {Path(lock).stem.removeprefix("shard-") for lock in locks}
+    with contextlib.suppress(OSError, ShardwatchError, msgspec.MsgspecError), Scouts() as scouts:
+        plan = read_plan(layout.plan)
+        anchors = [anchor.path for anchor in plan.anchors if anchor.shard in names] if plan is not None else []
+        mounts = sorted({found for path in anchors if (found := scouts.mount(path)) is not None})
+        if mounts:
+            named = ", ".join(f"{kind} on {os.fsdecode(point)}" for point, kind in mounts)
+            return f"waiting in the kernel, it seems, for {named}"
+    return "a process may hang in the kernel"
+
+
+def _locks(state: StateDirectory) -> list[str]:
+    """Lock files of every process of the service; none where the directory is gone already."""
+    try:
+        with state.below("locks") as locks:
+            return [f"locks/{name}" for name in locks.names() if name.endswith(".lock")]
+    except FileNotFoundError:
+        return []
+
+
+def _wait_until_free(state: StateDirectory, names: Sequence[str], timeout_s: float) -> None:
+    deadline = time.monotonic() + timeout_s
+    while any(state.held(name) for name in names) and time.monotonic() < deadline:
+        select.select([], [], [], LOOK_S)
+
+
+def _remove_stale(layout: Layout, state: StateDirectory) -> None:
+    """Removes sockets that nobody listens to any more, with the directory claimed so that no new service can own them."""
+    try:
+        state.claim()
+        for path in [*layout.sockets(), layout.supervisord_pid]:
+            state.remove(os.fspath(path.relative_to(layout.state_dir)))
+    except (InUseError, FileNotFoundError):
+        pass
+
+
+def remove(layout: Layout) -> None:
+    """Removes a state directory whose service is gone: a temporary one, of `watch`."""
+    shutil.rmtree(layout.state_dir, ignore_errors=True)

@@ -1,0 +1,286 @@
+"""Prepares the state directory of a service: checks everything that can be checked before anything runs.
+
+Wrong input ends here, with one line and the remedy, and leaves nothing new on disk. Nothing here starts or stops anything.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from shardwatch.shard.contract.errors import InUseError, UsageError
+from shardwatch.shard.contract.limits import IPC_PATH_BYTES_MAX
+from shardwatch.shard.contract.state.directory import DIRECTORIES, SERVICE_LOCK, TAG, TAG_TEXT, StateDirectory, write_private
+from shardwatch.shard.contract.state.layout import Layout
+from shardwatch.shard.contract.state.planfile import Plan, read_plan
+from shardwatch.shard.contract.state.settings import Settings, read_settings, write_settings
+
+from ..host.scouting import Scouts, check_state_dir
+from ..planning.named import NOT_THERE, with_files
+
+#: supervisord makes its socket under a temporary name first: a dot and its process id are added.
+TEMPORARY_SUFFIX_BYTES: Final = 8
+#: How long somebody else may have the directory's lock for a moment, seconds: a cleaner of temporary files, for one.
+CLAIM_WAIT_S: Final = 1.0
+_ELSEWHERE: Final = "give another --state-dir"
+#: Settings that change which files are known.
+_SWITCHES: Final = ("recursive", "follow_symlinks", "directories")
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A state directory that is ready for `start`."""
+
+    layout: Layout
+    #: What the user should hear before anything runs, a line each: changed roots, changed filters, missing roots.
+    notes: tuple[str, ...]
+    #: True if the directory served before: what changed since then is delivered first.
+    resumed: bool
+    #: What the service runs with: of the roots, single files are told apart.
+    settings: Settings
+    #: The directory, claimed: `service.start` hands it to the service, and nobody else can start one meanwhile. Let go of when
+    #: this object goes.
+    claim: StateDirectory | None = None
+
+
+def prepare(state_dir: Path, settings: Settings) -> Prepared:
+    """Makes the state directory (mode 0700) and its files, and claims it for the service that is to be started; idempotent.
+
+    Raises:
+        InUseError: a service runs there, or somebody else is starting one.
+        UsageError: the directory, something in it, or a root at the first start, can't be used. Nothing new is left on disk then.
+    """
+    layout = Layout(os.path.abspath(state_dir))
+    _check_name(layout)
+    check_state_dir(layout.state_dir)
+    with _undone_on_error(layout) as made:
+        state = _claimed(layout, settings, made)
+        state.close_to_others()
+        state.examine()
+        if state.held(SERVICE_LOCK):
+            raise state.in_use()
+        before = _settings_before(state)
+        plan = _plan_before(state)
+        settings = with_files(settings, before)
+        notes = _check_roots(settings, before, plan) + (_changes(before, settings) if before is not None else [])
+        resumed = (before is not None and plan is not None) or state.identity_of("index.db") is not None
+        _write_if_new(state, TAG, TAG_TEXT, made)
+        if state.identity_of(".gitignore") is None:  # what the user has put there stays
+            _write_if_new(state, ".gitignore", b"*\n", made)
+        for name in DIRECTORIES:
+            if state.make_directory(name):
+                made.append(layout.state_dir / name)
+        _write_if_new(state, "supervisord.conf", Path(__file__).with_name("supervisord.conf").read_bytes(), made)
+        if before != settings:
+            made.append(layout.settings) if before is None else None
+            write_settings(layout.settings, settings)
+        stamp_plan(layout, settings, plan)
+    return Prepared(layout, tuple(notes), resumed, settings, state)
+
+
+def mark(state_dir: Path) -> None:
+    """Makes a directory that is to become a state directory (mode 0700), and marks it as one; idempotent.
+
+    Raises UsageError for a directory that is another's, or holds another's files, or that can't be written.
+    """
+    layout = Layout(os.path.abspath(state_dir))
+    with _undone_on_error(layout) as made:
+        _make_directories(layout.state_dir, made)
+        with StateDirectory(layout.state_dir) as state:
+            if state.is_foreign():
+                raise UsageError(f"{state.path} is not empty, and not a state directory of shardwatch", hint=_ELSEWHERE)
+            state.close_to_others()
+            state.examine()
+            _write_if_new(state, TAG, TAG_TEXT, made)
+
+
+def _check_name(layout: Layout) -> None:
+    at = layout.state_dir
+    name = os.fsencode(at)
+    try:
+        name.decode()
+    except UnicodeDecodeError:
+        raise UsageError(f"state directory {at!r} is not UTF-8, as supervisord wants it", hint=_ELSEWHERE) from None
+    if any(byte < 0x20 or byte == 0x7F for byte in name):
+        raise UsageError(f"state directory {str(at)!r} has a control character in its name", hint=_ELSEWHERE)
+    room = path_bytes_max()
+    if len(name) > room:
+        raise UsageError(
+            f"state directory {at} is too long for its sockets: {len(name)} bytes, {room} are possible", hint=_ELSEWHERE
+        )
+
+
+def path_bytes_max() -> int:
+    """Longest path of a state directory, in bytes: with the longest of its sockets, it must fit a socket's address."""
+    here = Layout("/")
+    longest = max(len(os.fsencode(path)) for path in here.sockets())
+    return IPC_PATH_BYTES_MAX - max(longest, len(os.fsencode(here.supervisor_socket)) + TEMPORARY_SUFFIX_BYTES)
+
+
+def _claimed(layout: Layout, settings: Settings, made: list[Path]) -> StateDirectory:
+    """The directory, opened and claimed; made where there is none. Raises InUseError, UsageError, OSError."""
+    while True:
+        if not os.path.lexists(layout.state_dir):
+            _check_roots(settings, None, None)  # before anything is made
+            _make_directories(layout.state_dir, made)
+        try:
+            state = StateDirectory(layout.state_dir)
+        except FileNotFoundError:
+            if os.path.islink(layout.state_dir):
+                raise
+            continue  # somebody who failed has just removed it again
+        except NotADirectoryError:
+            raise UsageError(f"state directory {layout.state_dir} is not a directory", hint=_ELSEWHERE) from None
+        if not os.access(layout.state_dir, os.R_OK | os.W_OK | os.X_OK):
+            raise UsageError(f"state directory {layout.state_dir} can't be written", hint=f"chmod u+rwx, or {_ELSEWHERE}")
+        if state.is_foreign():
+            raise UsageError(f"{layout.state_dir} is not empty, and not a state directory of shardwatch", hint=_ELSEWHERE)
+        state.claim(CLAIM_WAIT_S)
+        if state.in_place():
+            return state
+
+
+def _settings_before(state: StateDirectory) -> Settings | None:
+    layout = Layout(state.path)
+    try:
+        return read_settings(layout.settings)
+    except FileNotFoundError:
+        return None
+    except (OSError, msgspec.MsgspecError) as error:
+        raise UsageError(f"{layout.settings} can't be read: {error}", hint=f"remove it, or {_ELSEWHERE}") from None
+
+
+def _plan_before(state: StateDirectory) -> Plan | None:
+    layout = Layout(state.path)
+    try:
+        return read_plan(layout.plan)
+    except msgspec.MsgspecError:
+        return None  # the coordinator makes a new one
+    except OSError as error:
+        raise UsageError(f"{layout.plan} can't be read: {error.strerror}", hint=_ELSEWHERE) from None
+
+
+def _check_roots(settings: Settings, before: Settings | None, plan: Plan | None) -> list[str]:
+    """What is waited for, in words. Raises UsageError for what can't be watched."""
+    known = {anchor.root for anchor in plan.anchors} if plan is not None else set()
+    known |= set(before.named()) if before is not None else set()
+    notes = []
+    with Scouts() as scouts:
+        for path in settings.named():
+            trouble = scouts.trouble_with(path)
+            if not trouble:
+                continue
+            if path in known or scouts.is_silent(path):
+                notes.append(f"root {_show(path)} {trouble}: waiting for it, its files count as in doubt or gone until then")
+            elif trouble == NOT_THERE and (settings.wait_for_roots or path in settings.files):
+                notes.append(f"{_show(path)} {trouble}: waiting for it; what comes there is told as created")
+            else:
+                hint = "give a directory or a file that you can read"
+                hint += ", or --wait-for-roots" if trouble == NOT_THERE else ""
+                raise UsageError(f"root {_show(path)} {trouble}", hint=hint)
+    return notes
+
+
+def _changes(before: Settings, now: Settings) -> list[str]:
+    """What is other than last time and changes which files are known. Pure."""
+    gone = "forgotten, without events" if now.forget_left_out else "told as deleted"
+    old, new = before.named(), now.named()
+    notes = [f"root {_show(root)} is new: it will be scanned" for root in new if root not in old]
+    notes += [
+        f"root {_show(root)} is not asked for any more: its files are {gone}"
+        for root in old
+        if root not in new
+    ]
+    filters = [
+        _changed_patterns("included", before.include, now.include),
+        _changed_patterns("excluded", before.exclude, now.exclude),
+        *(f"{name} {'on' if getattr(now, name) else 'off'}" for name in _SWITCHES if _differs(before, now, name)),
+    ]
+    said = ", ".join(filter(None, filters))
+    if said:
+        notes.append(f"filters changed: {said}; what came in is scanned, what went out is {gone}")
+    return notes
+
+
+def _differs(before: Settings, now: Settings, name: str) -> bool:
+    return bool(getattr(before, name) != getattr(now, name))
+
+
+def _changed_patterns(word: str, before: Sequence[str], now: Sequence[str]) -> str:
+    more = [pattern for pattern in now if pattern not in before]
+    less = [pattern for pattern in before if pattern not in now]
+    parts = [f"{word} too: {_few(more)}"] if more else []
+    parts += [f"no longer {word}: {_few(less)}"] if less else []
+    if not parts and tuple(before) != tuple(now):
+        parts = [f"{word} in another order"]
+    return ", ".join(parts)
+
+
+def _few(patterns: Sequence[str], most: int = 5) -> str:
+    more = f" and {len(patterns) - most} more" if len(patterns) > most else ""
+    return " ".join(json.dumps(pattern, ensure_ascii=False) for pattern in patterns[:most]) + more
+
+
+def _show(path: bytes) -> str:
+    text = path.decode(errors="replace")
+    return text if text.isprintable() else ascii(text)
+
+
+@contextlib.contextmanager
+def _undone_on_error(layout: Layout) -> Iterator[list[Path]]:
+    """Collects what is made, and removes it again when the block fails; an OSError becomes a UsageError."""
+    made: list[Path] = []
+    try:
+        yield made
+    except InUseError:
+        raise  # what was made is another's by now
+    except BaseException as error:
+        for path in reversed(made):
+            with contextlib.suppress(OSError):
+                path.rmdir() if path.is_dir() else path.unlink()
+        if isinstance(error, OSError):
+            raise UsageError(
+                f"state directory {layout.state_dir} can't be prepared: {error.strerror or error}", hint=_ELSEWHERE
+            ) from None
+        raise
+
+
+def _make_directories(directory: Path, made: list[Path]) -> None:
+    """Makes a directory and what is missing above it; another may do the same meanwhile."""
+    missing = [directory, *directory.parents]
+    missing = missing[: next(i for i, path in enumerate(missing) if path.exists())]
+    for path in reversed(missing):
+        with contextlib.suppress(FileExistsError):
+            path.mkdir(mode=0o700)
+            made.append(path)
+
+
+def _write_if_new(state: StateDirectory, name: str, content: bytes, made: list[Path]) -> None:
+    try:
+        if state.read(name) == content:
+            return
+    except FileNotFoundError:
+        made.append(state.path / name)
+    state.write(name, content)
+
+
+def stamp_plan(layout: Layout, settings: Settings, plan: Plan | None) -> None:
+    """Tells supervisord's plugin whether the plan on disk serves these settings: its shards then start at once."""
+    stamp = layout.plan_key
+    if plan is not None:
+        # Planning's imports take time, and a first start has no plan to judge.
+        from ..planning.plan import plan_key
+        from ..planning.planning import still_fits, surroundings
+
+        key = plan_key(settings)
+        if still_fits(plan, settings, key, surroundings(settings)):
+            write_private(stamp, key.encode("ascii"))
+            return
+    stamp.unlink(missing_ok=True)

@@ -1,0 +1,95 @@
+"""Tables of `status` and `groups list`. Pure: maps in, text out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from .render import counted, duration, readable, table
+
+Row = Mapping[str, Any]
+
+
+def groups_table(groups: Sequence[Row]) -> str:
+    """A line a group; empty where there is none."""
+    header = ("group", "state", "backlog", "batches leased", "retrying", "set aside", "workers waiting")
+    columns = ("name", "state", "backlog", "leases", "retrying", "parked_paths", "waiting_pulls")
+    return table(header, [[len(g[c]) if c == "leases" else g[c] for c in columns] for g in groups])
+
+
+def processes_table(processes: Sequence[Row]) -> str:
+    """A line a program. One that supervisord has not seen live for a second yet, but that gave a sign of life, runs."""
+    header = ("process", "state", "pid", "up", "deaths/min")
+    return table(header, [(p["name"], _state(p), str(p["pid"]), duration(p["up_s"]), p["deaths"]) for p in processes])
+
+
+def _state(process: Row) -> str:
+    return "RUNNING" if process["state"] == "STARTING" and process.get("heard") else str(process["state"])
+
+
+def shards_table(shards: Sequence[Row], processes: Sequence[Row] = ()) -> str:
+    """A line a shard, with what it said of itself last; `processes`: of which supervisord knows sooner that they do not run."""
+    down = {str(p["name"]).removeprefix("shards:"): str(p["state"]).lower() for p in processes if not p["pid"]}
+    columns = ("backend", "directories", "files", "watches", "polled", "pending", "overflows")
+    rows = [(s["id"], down.get(s["id"], s["state"]), *(s.get(c, "-") for c in columns), _rescans(s)) for s in shards]
+    return table(("shard", "state", *columns, "rescans"), rows)
+
+
+def _rescans(shard: Row) -> str:
+    """How many, and the pause that is kept between them while overflows follow upon each other."""
+    pause_s = int(shard.get("rescan_pause_ms") or 0) / 1000
+    return f"{shard.get('rescans', '-')}{f' (paused {pause_s:g} s)' if pause_s else ''}"
+
+
+def verification_text(found: Row | None) -> str:
+    """How far the verification is, and what it found last."""
+    if not found:
+        return ""
+    if not found.get("period_s"):
+        return "verification: off (verify_period_s)\n"
+    findings = int(found.get("findings") or 0)
+    said = f"verification: {counted(int(found.get('verified') or 0), 'name')} in this pass, one takes {_span(found)}; "
+    lines = [said + counted(findings, "finding")]
+    for one in found.get("recent") or []:
+        lines.append(f"! {readable(str(one['path']))}: {one['what']} in the index, without a hint; repaired")
+    return "".join(line + "\n" for line in lines)
+
+
+def _span(found: Row) -> str:
+    """Of a pass: what it takes, not what it should."""
+    seconds = float(found.get("takes_s") or found["period_s"])
+    for unit, length in (("days", 86_400), ("hours", 3_600), ("minutes", 60)):
+        if seconds >= 2 * length:
+            return f"{seconds / length:.1f} {unit}"
+    return f"{seconds:g} s"
+
+
+def degraded_text(degraded: Sequence[Row]) -> str:
+    """What is not watched as it should be: why, how much, and what to do."""
+    lines = []
+    for subtree in degraded:
+        count = int(subtree.get("directories") or 0)
+        size = f" ({counted(count, 'directory')})" if count else ""
+        lines.append(f"{subtree['state']}: {readable(str(subtree['path']))}{size}: {readable(str(subtree['reason']))}")
+        if subtree.get("remedy"):
+            lines.append(f"    -> {readable(str(subtree['remedy']))}")
+    return "".join(line + "\n" for line in lines)
+
+
+def holds_text(holds: Sequence[Row]) -> str:
+    """Who holds batches back, a line each; empty where nobody does."""
+    lines = []
+    for hold in holds:
+        what = "batches flow although it is held" if hold["spent"] else "batches are held back"
+        lines.append(f"{what} by {readable(str(hold['name']))}, for {duration(float(hold['held_s']))}\n")
+    return "".join(lines)
+
+
+def set_aside_text(groups: Sequence[Row]) -> str:
+    """Paths that made batches fail, by group."""
+    return "".join(
+        f"group {readable(group['name'])} has set aside {readable(path['path'])} after {counted(path['attempts'], 'attempt')}"
+        f": {readable(path['reason'])}\n"
+        for group in groups
+        for path in group["parked"]
+    )

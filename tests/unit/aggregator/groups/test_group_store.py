@@ -1,0 +1,137 @@
+"""groups.db: what comes back after a crash, and what happens to a file that can't be read."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+
+import pytest
+from fakes_index import FakeIndex
+from harness_serve import Bench, short
+
+from shardwatch.aggregator.groups.group import Group
+from shardwatch.aggregator.groups.lease import Batch
+from shardwatch.aggregator.groups.store import GroupStore, boot_id
+from shardwatch.shard.contract.errors import ShardwatchError
+
+
+def test_a_group_comes_back_as_it_was(tmp_path: Path) -> None:
+    """Positions, leases, failed batches, held rows, reasons and parked paths."""
+    index = FakeIndex()
+    group = Group(3, "g", "t", 5.0, attempts_max=1)
+    group.begin(index, 0, 0)
+    index.put(b"/r/a")
+    index.put(b"/r/b", lane=2)
+    index.put(b"/r/bad")
+    batches = [group.pull(index, 0.0, 1, 10.0, 9, "w") for _ in range(3)]
+    assert all(isinstance(b, Batch) for b in batches)
+    group.fail(index, group.leases[3], 0.0, "no", "it was nacked")
+    index.put(b"/r/a", size=2)
+    group.pull(index, 0.0, 1, 10.0, 9, "w")
+    store = GroupStore(tmp_path / "groups.db", boot="b")
+    store.write(group)
+    store.commit()
+    store.abandon()
+    store = GroupStore(tmp_path / "groups.db", boot="b")
+    assert store.known() == [3]
+    back = store.load(3)
+    assert back is not None
+    assert (back.name, back.token, back.state, back.next_number) == ("g", "t", "active", group.next_number)
+    assert {n: (x.scan, x.handed) for n, x in back.lanes.items()} == {n: (x.scan, x.handed) for n, x in group.lanes.items()}
+    assert [u.low for u in back.leases.values()] == [u.low for u in group.leases.values()]
+    assert list(back.lanes[0].late) == list(group.lanes[0].deferred.values())
+    assert (back.ended, back.parked) == (group.ended, group.parked)
+    assert store.load(4) is None
+    store.close()
+    store.close()
+
+
+def test_nothing_is_durable_before_the_commit(tmp_path: Path) -> None:
+    """A crash in the open transaction leaves what was committed before."""
+    store = GroupStore(tmp_path / "groups.db", boot="b")
+    group = Group(1, "g", "t", 0.0)
+    group.begin(FakeIndex(), 0, 0)
+    store.write(group)
+    store.abandon()
+    store = GroupStore(tmp_path / "groups.db", boot="b")
+    assert store.known() == []
+    store.abandon()
+
+
+@pytest.mark.parametrize(
+    "junk", [b"this is no database at all, and long enough to be one" * 40, b"SQLite format 3\0" + b"\xff" * 4096]
+)
+def test_a_damaged_file_is_set_aside(tmp_path: Path, junk: bytes) -> None:
+    """It is kept under another name, a new one begins, and the note says so; a second one does not overwrite the first."""
+    path = tmp_path / "groups.db"
+    for n in (1, 2):
+        path.write_bytes(junk)
+        store = GroupStore(path, boot="b")
+        assert store.known() == []
+        assert f"groups.db.damaged-{n}" in store.notes[0]
+        assert (tmp_path / f"groups.db.damaged-{n}").read_bytes() == junk
+        store.close()
+
+
+def test_rows_that_can_t_be_read_are_damage_too(tmp_path: Path) -> None:
+    """The server starts with no groups and a note, not with a traceback."""
+    bench = Bench(tmp_path / "groups.db")
+    bench.index.put(b"/r/a")
+    bench.pull()
+    bench.store.abandon()
+    db = sqlite3.connect(tmp_path / "groups.db")
+    db.execute("UPDATE units SET parts = x'c1'")
+    db.commit()
+    db.close()
+    bench.open()
+    assert bench.ask("groups")["groups"] == []
+    assert "damaged" in bench.server.registry.notes[0]
+    assert bench.ask("pull", group="g", from_="start")["created"]
+    bench.store.abandon()
+
+
+def test_a_newer_file_is_refused(tmp_path: Path) -> None:
+    """It is left alone, with a word on what to do."""
+    GroupStore(tmp_path / "groups.db", boot="b").close()
+    db = sqlite3.connect(tmp_path / "groups.db")
+    db.execute("PRAGMA user_version=99")
+    db.close()
+    with pytest.raises(ShardwatchError, match="version 99"):
+        GroupStore(tmp_path / "groups.db", boot="b")
+
+
+def test_a_disk_that_refuses_is_no_damage(tmp_path: Path) -> None:
+    """A file that can't be opened is not renamed."""
+    (tmp_path / "groups.db").mkdir()
+    with pytest.raises(sqlite3.OperationalError):
+        GroupStore(tmp_path / "groups.db", boot="b")
+    assert (tmp_path / "groups.db").is_dir()
+
+
+def test_the_boot_has_an_identity() -> None:
+    """Linux tells it."""
+    assert len(boot_id()) == 36
+
+
+def test_groups_of_the_first_format(tmp_path: Path) -> None:
+    """They keep their positions, and get a bit each."""
+    bench = Bench(tmp_path / "groups.db")
+    bench.index.put(b"/r/a")
+    for name in ("g", "h"):
+        batch = bench.pull(name)
+        assert batch is not None and bench.ack(batch)["ok"]
+    bench.store.close()
+    db = sqlite3.connect(tmp_path / "groups.db")
+    for table, columns in {"groups": ("bit", "begun"), "lanes": ("skip_after", "skip_upto")}.items():
+        for column in columns:
+            db.execute(f"ALTER TABLE {table} DROP COLUMN {column}")
+    db.execute("PRAGMA user_version=1")
+    db.commit()
+    db.close()
+    bench.open()
+    assert {g.bit for g in bench.server.registry.by_name.values()} == {0, 1}
+    bench.index.put(b"/r/a", size=2)
+    bench.index.put(b"/r/b")
+    for name in ("g", "h"):
+        assert short(bench.drain(name)) == [("modified", "/r/a"), ("created", "/r/b")]
+    bench.store.abandon()

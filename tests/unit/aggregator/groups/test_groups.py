@@ -1,0 +1,522 @@
+"""Positions, kinds, fences, failures: one group over a fake index, without a store."""
+
+from __future__ import annotations
+
+from itertools import count
+from typing import Any
+
+import pytest
+from fakes_index import FakeIndex
+
+from shardwatch.aggregator.groups.choice import LOOKED_MAX, cut
+from shardwatch.aggregator.groups.group import ENDED_MAX, RETRY_S_MAX, Group
+from shardwatch.aggregator.groups.lease import Batch
+from shardwatch.aggregator.protocol.messages import Event, Fresh, RefusedError
+
+bits = count()
+
+
+def made(index: FakeIndex, tick: int = 0, handed: int = 0, **more: Any) -> Group:
+    group = Group(1, "g", "t", 0.0, bit=next(bits), **more)
+    group.begin(index, tick, handed)
+    return group
+
+
+def pull(group: Group, index: FakeIndex, limit: int = 100, *, now: float = 0.0, leases: int = 64) -> Batch:
+    found = group.pull(index, now, limit, 10.0, leases, "w")
+    assert isinstance(found, Batch), found
+    return found
+
+
+def why(group: Group, index: FakeIndex, limit: int = 100, *, now: float = 0.0, leases: int = 64) -> str:
+    found = group.pull(index, now, limit, 10.0, leases, "w")
+    assert isinstance(found, str), found
+    return found
+
+
+def kinds(batch: Batch) -> list[tuple[str, str]]:
+    return [(e.event_type, e.path) for e in batch.events if isinstance(e, Event)]
+
+
+@pytest.fixture
+def index() -> FakeIndex:
+    return FakeIndex()
+
+
+def test_a_group_from_the_start_gets_everything_once(index: FakeIndex) -> None:
+    """Each path once, as created, in the order of ticks; after the acks nothing is left."""
+    for n in range(5):
+        index.put(b"/r/%d" % n, size=n)
+    group = made(index)
+    first, second = pull(group, index, 3), pull(group, index, 3)
+    assert kinds(first) + kinds(second) == [("created", f"/r/{n}") for n in range(5)]
+    assert (first.more, second.more) == (True, False)
+    assert group.cursor(0) == 0
+    assert group.ack(index, second.number, 0.0) == 2
+    assert group.cursor(0) == 0
+    assert group.ack(index, first.number, 0.0) == 3
+    assert group.cursor(0) == 5
+    assert why(group, index) == "empty"
+
+
+def test_an_event_says_what_was_seen(index: FakeIndex) -> None:
+    """Size and time of what is there; none of what is gone; the time of the look in seconds."""
+    index.put(b"/r/a", size=7)
+    group = made(index)
+    event = pull(group, index).events[0]
+    assert event == Event("created", "/r/a", False, 7, 7000, 1, 1.0)
+    index.remove(b"/r/a")
+    group.ack(index, 1, 0.0)
+    gone = pull(group, index).events[0]
+    assert gone == Event("deleted", "/r/a", False, None, None, 2, 1.0)
+
+
+def test_from_now_calls_what_was_there_modified(index: FakeIndex) -> None:
+    """A group from now knows what was there: its change is `modified`, its end `deleted`, only new paths are created."""
+    index.put(b"/r/old")
+    index.put(b"/r/end")
+    group = made(index, index.tick, index.tick)
+    index.put(b"/r/old", size=2)
+    index.remove(b"/r/end")
+    index.put(b"/r/new")
+    assert kinds(pull(group, index)) == [("modified", "/r/old"), ("deleted", "/r/end"), ("created", "/r/new")]
+
+
+def test_a_path_that_comes_back_is_created_again(index: FakeIndex) -> None:
+    """Handed out as deleted, then made anew: created."""
+    index.put(b"/r/a")
+    group = made(index)
+    group.ack(index, pull(group, index).number, 0.0)
+    index.remove(b"/r/a")
+    group.ack(index, pull(group, index).number, 0.0)
+    index.put(b"/r/a", size=2)
+    assert kinds(pull(group, index)) == [("created", "/r/a")]
+
+
+def test_what_came_and_went_unseen_is_skipped(index: FakeIndex) -> None:
+    """A group that was never handed a path is not told of its end, though another group was."""
+    other, group = made(index), made(index)
+    index.put(b"/r/a")
+    other.ack(index, pull(other, index).number, 0.0)
+    index.remove(b"/r/a")
+    assert why(group, index) == "empty"
+    assert kinds(pull(other, index)) == [("deleted", "/r/a")]
+
+
+def test_a_path_that_came_back_unseen_and_went_is_deleted(index: FakeIndex) -> None:
+    """The group has the path from its first life; of the second one, that only another group saw, it is told the end."""
+    other, group = made(index), made(index)
+    index.put(b"/r/a")
+    for each in (other, group):
+        each.ack(index, pull(each, index).number, 0.0)
+    for change in (index.remove, index.put, index.remove):
+        change(b"/r/a")
+        other.ack(index, pull(other, index).number, 0.0)
+    assert kinds(pull(group, index)) == [("deleted", "/r/a")]
+
+
+def test_a_skipped_row_that_changes_is_seen(index: FakeIndex) -> None:
+    """The scan passes a tombstone without handing it out; the path made anew must get a later tick."""
+    other, group = made(index), made(index)
+    index.put(b"/r/a")
+    other.ack(index, pull(other, index).number, 0.0)
+    index.remove(b"/r/a")
+    assert why(group, index) == "empty"
+    index.put(b"/r/a", size=2)
+    assert kinds(pull(group, index)) == [("created", "/r/a")]
+
+
+def test_a_row_that_was_there_at_now_is_seen_when_it_changes(index: FakeIndex) -> None:
+    """No group was handed the row, but a group from now has passed it: its change needs a later tick."""
+    index.put(b"/r/a")
+    group = made(index, index.tick, index.tick)
+    index.put(b"/r/a", size=2)
+    assert kinds(pull(group, index)) == [("modified", "/r/a")]
+
+
+def test_a_delete_is_never_suppressed_after_a_hand_out(index: FakeIndex) -> None:
+    """PROTOCOL rule 18: tick 1 is on lease, tick 2 was handed out and acked, then the second file goes."""
+    index.put(b"/r/a")
+    group = made(index)
+    pull(group, index)
+    index.put(b"/r/b")
+    group.ack(index, pull(group, index).number, 0.0)
+    index.remove(b"/r/b")
+    assert kinds(pull(group, index)) == [("deleted", "/r/b")]
+
+
+def test_a_leased_path_is_held_back(index: FakeIndex) -> None:
+    """A path is in one lease at a time; its next version follows when that lease ends, and others are not held up."""
+    index.put(b"/r/a")
+    group = made(index)
+    first = pull(group, index)
+    index.put(b"/r/a", size=2)
+    index.put(b"/r/b")
+    assert kinds(pull(group, index)) == [("created", "/r/b")]
+    assert why(group, index) == "empty"
+    assert group.cursor(0) == 0
+    group.ack(index, first.number, 0.0)
+    assert kinds(pull(group, index)) == [("modified", "/r/a")]
+
+
+def test_a_held_row_that_changes_again_comes_once(index: FakeIndex) -> None:
+    """Of what changed under a lease only the last state is handed out."""
+    index.put(b"/r/a")
+    group = made(index)
+    first = pull(group, index)
+    for size in range(2, 6):
+        index.put(b"/r/a", size=size)
+        index.note_handed(0, index.tick)
+        assert why(group, index) == "empty"
+    group.ack(index, first.number, 0.0)
+    again = pull(group, index)
+    assert [e.size for e in again.events if isinstance(e, Event)] == [5]
+    group.ack(index, again.number, 0.0)
+    assert why(group, index) == "empty"
+    assert group.cursor(0) == index.tick
+
+
+def test_a_nacked_batch_says_the_same_again(index: FakeIndex) -> None:
+    """After its pause a batch comes back as it was, as attempt 2; the old id is refused."""
+    index.put(b"/r/a")
+    group = made(index)
+    first = pull(group, index)
+    group.fail(index, group.leases[first.number], 0.0, "boom", "it was nacked")
+    assert why(group, index, now=0.1) == "empty"
+    again = pull(group, index, now=0.2)
+    assert (again.attempt, again.events) == (2, first.events)
+    with pytest.raises(RefusedError, match="it was nacked") as refused:
+        group.ack(index, first.number, 0.2)
+    assert refused.value.code == "lease_expired"
+
+
+def test_pauses_grow_to_a_cap(index: FakeIndex) -> None:
+    """0.2 s, 0.4 s, … but never more than half a minute."""
+    index.put(b"/r/a")
+    group = made(index, attempts_max=100)
+    now, pauses = 0.0, []
+    for _ in range(12):
+        batch = pull(group, index, now=now)
+        group.fail(index, group.leases[batch.number], now, "", "it was nacked")
+        pauses.append(group.redo[0].due - now)
+        now = group.redo[0].due
+    assert pauses[:4] == pytest.approx([0.2, 0.4, 0.8, 1.6])
+    assert pauses[-1] == pytest.approx(RETRY_S_MAX)
+
+
+def test_a_row_that_moved_on_is_not_redelivered(index: FakeIndex) -> None:
+    """Between a nack and the next pull a path changed: its new state comes in its place, once."""
+    index.put(b"/r/a")
+    index.put(b"/r/b")
+    group = made(index)
+    first = pull(group, index)
+    group.fail(index, group.leases[first.number], 0.0, "", "it was nacked", 0.0)
+    index.put(b"/r/a", size=2)
+    assert kinds(pull(group, index)) == [("created", "/r/b")]
+    assert kinds(pull(group, index)) == [("modified", "/r/a")]
+
+
+def test_a_large_unit_comes_back_in_pieces(index: FakeIndex) -> None:
+    """A pull with a smaller maximum takes the first rows; the rest stays pending, with the same count of attempts."""
+    for n in range(5):
+        index.put(b"/r/%d" % n)
+    group = made(index)
+    first = pull(group, index)
+    group.fail(index, group.leases[first.number], 0.0, "", "it was nacked", 0.0)
+    parts = [pull(group, index, 2) for _ in range(3)]
+    assert [len(p.events) for p in parts] == [2, 2, 1]
+    assert {p.attempt for p in parts} == {2}
+    for part in parts:
+        group.ack(index, part.number, 0.0)
+    assert group.cursor(0) == 5
+
+
+def test_an_expired_lease_is_handed_out_again(index: FakeIndex) -> None:
+    """A worker that never answers loses its batch to the next one, and its late ack is refused with the reason."""
+    index.put(b"/r/a")
+    group = made(index)
+    first = pull(group, index)
+    assert why(group, index, now=9.9) == "empty"
+    again = pull(group, index, now=10.0)
+    assert again.attempt == 2
+    with pytest.raises(RefusedError, match="expired after attempt 1"):
+        group.ack(index, first.number, 10.1)
+    assert group.ack(index, again.number, 10.1) == 1
+
+
+def test_an_extended_lease_lives_longer(index: FakeIndex) -> None:
+    """Extending moves the end to so many seconds from now."""
+    index.put(b"/r/a")
+    group = made(index)
+    first = pull(group, index)
+    group.extend(index, first.number, 9.0, 10.0)
+    assert why(group, index, now=18.0) == "empty"
+    assert group.ack(index, first.number, 18.5) == 1
+
+
+def test_a_poison_path_is_set_aside_and_the_others_go_on(index: FakeIndex) -> None:
+    """After attempts_max the batch is split; the path that fails alone is parked; its later change is delivered anew."""
+    for name in (b"a", b"bad", b"c"):
+        index.put(b"/r/" + name)
+    group = made(index, attempts_max=2)
+    now, done = 0.0, []
+    for _ in range(50):
+        found = group.pull(index, now, 100, 10.0, 64, "w")
+        now += 1.0
+        if isinstance(found, str):
+            continue
+        names = [e.path for e in found.events if isinstance(e, Event)]
+        if "/r/bad" in names:
+            group.fail(index, group.leases[found.number], now, "bad syntax", "it was nacked")
+        else:
+            group.ack(index, found.number, now)
+            done += names
+    assert sorted(done) == ["/r/a", "/r/c"]
+    parked = group.parked[b"/r/bad"]
+    assert (parked.attempts, parked.reason) == (2, "bad syntax")
+    assert group.cursor(0) == index.tick
+    index.put(b"/r/bad", size=2)
+    assert kinds(pull(group, index, now=now)) == [("modified", "/r/bad")]
+    assert not group.parked
+
+
+def test_what_was_set_aside_can_be_tried_again(index: FakeIndex) -> None:
+    """`retry` hands it out again as it was, though it did not change."""
+    index.put(b"/r/a")
+    group = made(index, attempts_max=1)
+    group.fail(index, group.leases[pull(group, index).number], 0.0, "no", "it was nacked")
+    assert why(group, index) == "empty"
+    assert group.retry(0.0) == 1
+    assert kinds(pull(group, index)) == [("created", "/r/a")]
+    assert not group.parked
+
+
+def test_a_released_batch_comes_at_once_and_uncounted(index: FakeIndex) -> None:
+    """Giving a batch back is no failure of its paths."""
+    index.put(b"/r/a")
+    group = made(index, attempts_max=1)
+    first = pull(group, index)
+    group.release(group.leases[first.number], 0.0, "it was released")
+    assert pull(group, index).attempt == 1
+
+
+def test_leases_are_bounded(index: FakeIndex) -> None:
+    """At leases_max a pull gets nothing, until a lease ends."""
+    for n in range(3):
+        index.put(b"/r/%d" % n)
+    group = made(index)
+    first = pull(group, index, 1, leases=2)
+    pull(group, index, 1, leases=2)
+    assert why(group, index, 1, leases=2) == "leases"
+    group.ack(index, first.number, 0.0)
+    assert kinds(pull(group, index, 1, leases=2)) == [("created", "/r/2")]
+
+
+def test_higher_priorities_go_first(index: FakeIndex) -> None:
+    """The highest lane first, first in first out within one; each lane has its own position."""
+    index.put(b"/r/low")
+    index.put(b"/r/high", lane=7)
+    index.put(b"/r/low2")
+    group = made(index)
+    assert kinds(pull(group, index)) == [("created", "/r/high"), ("created", "/r/low"), ("created", "/r/low2")]
+    index.put(b"/r/low3")
+    index.put(b"/r/high2", lane=7)
+    assert kinds(pull(group, index, 1)) == [("created", "/r/high2")]
+
+
+def test_lanes_that_are_done_keep_up(index: FakeIndex) -> None:
+    """A lane in which nothing happens does not hold the lowest cursor back."""
+    index.put(b"/r/high", lane=7)
+    for n in range(3):
+        index.put(b"/r/%d" % n)
+    group = made(index)
+    group.ack(index, pull(group, index).number, 0.0)
+    assert (group.cursor(0), group.cursor(7)) == (4, 4)
+
+
+def test_a_peek_moves_nothing(index: FakeIndex) -> None:
+    """Two peeks and a pull see the same; no lease is made."""
+    index.put(b"/r/a")
+    group = made(index)
+    group.journal.clear()
+    one, two = group.peek(index, 0.0, 10), group.peek(index, 0.0, 10)
+    assert isinstance(one, Batch)
+    assert one == two
+    assert one.number == 0
+    assert not group.journal
+    assert pull(group, index).events == one.events
+
+
+def test_fresh_goes_to_one_worker_alone(index: FakeIndex) -> None:
+    """After the index was lost: old leases are revoked, `fresh` is acked before anything else, then everything is created."""
+    index.put(b"/r/a")
+    group = made(index)
+    old = pull(group, index)
+    anew = FakeIndex("i2")
+    anew.put(b"/r/b")
+    fresh = pull(group, anew)
+    assert fresh.events == [Fresh(1, "the index was built anew")]
+    assert why(group, anew) == "fresh"
+    with pytest.raises(RefusedError, match="forget everything"):
+        group.ack(anew, old.number, 0.0)
+    again = pull(group, anew, now=10.0)
+    assert isinstance(again.events[0], Fresh)
+    group.ack(anew, again.number, 10.0)
+    assert kinds(pull(group, anew)) == [("created", "/r/b")]
+
+
+def test_a_seek_back_replays(index: FakeIndex) -> None:
+    """What was acked after the tick comes again, as modified: the group knows it."""
+    index.put(b"/r/a")
+    index.put(b"/r/b")
+    group = made(index)
+    group.ack(index, pull(group, index).number, 0.0)
+    assert group.seek(index, 1)
+    assert kinds(pull(group, index)) == [("modified", "/r/b")]
+
+
+def test_a_seek_beyond_the_kept_deletions_is_fresh(index: FakeIndex) -> None:
+    """Where deletions are forgotten a replay would be a lie."""
+    index.put(b"/r/a")
+    group = made(index)
+    group.ack(index, pull(group, index).number, 0.0)
+    index.remove(b"/r/a")
+    group.ack(index, pull(group, index).number, 0.0)
+    assert index.collect({0: group.cursor(0)}) == 1
+    assert not group.seek(index, 1)
+    assert isinstance(pull(group, index).events[0], Fresh)
+
+
+def test_a_seek_forward_gives_up_what_is_pending(index: FakeIndex) -> None:
+    """Also what was nacked; a path that was given up unseen is created when it changes."""
+    index.put(b"/r/a")
+    index.put(b"/r/b")
+    group = made(index)
+    first = pull(group, index, 1)
+    group.fail(index, group.leases[first.number], 0.0, "", "it was nacked", 0.0)
+    assert group.seek(index, index.tick)
+    assert why(group, index) == "empty"
+    index.put(b"/r/b", size=2)
+    assert kinds(pull(group, index)) == [("created", "/r/b")]
+
+
+def test_a_waiting_group_gets_nothing(index: FakeIndex) -> None:
+    """Before the baseline there is no `now`."""
+    index.put(b"/r/a")
+    assert why(Group(1, "g", "t", 0.0), index) == "baseline"
+
+
+def test_a_directory_is_not_torn_at_the_end_of_a_batch(index: FakeIndex) -> None:
+    """Rows of one directory stay together if the batch is at least half full without them; a larger one is cut."""
+    for name in ("a/1", "a/2", "a/3", "b/1", "b/2", "b/3"):
+        index.put(f"/r/{name}".encode())
+    group = made(index)
+    assert [p for _, p in kinds(pull(group, index, 4))] == ["/r/a/1", "/r/a/2", "/r/a/3"]
+    assert [p for _, p in kinds(pull(group, index, 4))] == ["/r/b/1", "/r/b/2", "/r/b/3"]
+    assert cut(index.pending(0, 3, 3), 2, 1) == 2
+
+
+def test_a_long_backlog_of_skipped_rows_is_passed_in_turns(index: FakeIndex) -> None:
+    """One pull looks at a bounded number of rows and says that it is unfinished."""
+    other, group = made(index), made(index)
+    for n in range(LOOKED_MAX + 10):
+        index.put(b"/r/%d" % n)
+    while isinstance(batch := other.pull(index, 0.0, 10_000, 10.0, 64, "w"), Batch):
+        other.ack(index, batch.number, 0.0)
+    for n in range(LOOKED_MAX + 10):
+        index.remove(b"/r/%d" % n)
+    index.put(b"/r/last")
+    assert why(group, index, 10_000) == "empty"
+    assert group.unfinished
+    assert kinds(pull(group, index, 10_000)) == [("created", "/r/last")]
+    assert not group.unfinished
+
+
+def test_ended_batches_are_forgotten_in_time(index: FakeIndex) -> None:
+    """Reasons are kept for the last thousand; an ack of an older batch is refused all the same."""
+    index.put(b"/r/a")
+    group = made(index, attempts_max=10**9)
+    first = pull(group, index).number
+    for _ in range(ENDED_MAX + 1):
+        number = next(iter(group.leases))
+        group.fail(index, group.leases[number], 0.0, "", "it was nacked", 0.0)
+        pull(group, index)
+    assert len(group.ended) == ENDED_MAX
+    with pytest.raises(RefusedError, match="does not know it"):
+        group.ack(index, first, 0.0)
+
+
+def test_names_that_are_not_text_carry_their_bytes(index: FakeIndex) -> None:
+    """Replacement characters to print, base64 of the exact bytes to use."""
+    index.put(b"/r/\xff.json")
+    event = pull(made(index), index).events[0]
+    assert isinstance(event, Event)
+    assert (event.path, event.path_b64) == ("/r/�.json", "L3Iv/y5qc29u")
+
+
+def test_a_file_and_a_directory_of_one_name_are_two_things(index: FakeIndex) -> None:
+    """A file that becomes a directory is a deletion and a creation, in that order, in one batch."""
+    index.put(b"/r/x")
+    group = made(index)
+    group.ack(index, pull(group, index).number, 0.0)
+    index.remove(b"/r/x")
+    index.put(b"/r/x", directory=True)
+    batch = pull(group, index)
+    assert [(e.event_type, e.is_directory) for e in batch.events if isinstance(e, Event)] == [
+        ("deleted", False),
+        ("created", True),
+    ]
+
+
+def moves(batch: Batch) -> list[tuple[str, str, object]]:
+    return [(e.event_type, e.path, e.moved_from or None) for e in batch.events if isinstance(e, Event)]
+
+
+def test_a_rename_is_one_event(index: FakeIndex) -> None:
+    """PROTOCOL 21: the group knew the source and not the destination, and it is the same file: one event leases both."""
+    index.put(b"/r/a", size=3, ino=7)
+    group = made(index)
+    group.ack(index, pull(group, index).number, 0.0)
+    index.remove(b"/r/a")
+    index.put(b"/r/b", size=3, ino=7)
+    batch = pull(group, index)
+    assert moves(batch) == [("moved", "/r/b", "/r/a")]
+    index.put(b"/r/a", size=9, ino=8)
+    assert why(group, index) == "empty"
+    group.ack(index, batch.number, 0.0)
+    # It came back before the deletion was acked: the group counted as holding it.
+    assert moves(pull(group, index)) == [("modified", "/r/a", None)]
+
+
+UNCERTAIN = ["unknown source", "known destination", "other inode", "other size", "two names", "torn"]
+UNCERTAIN += ["inode used again", "no birth time"]
+
+
+@pytest.mark.parametrize("case", UNCERTAIN)
+def test_what_is_not_certain_is_two_events(index: FakeIndex, case: str) -> None:
+    """PROTOCOL 21: else two events, or one of them where the other is nothing to this group."""
+    group = made(index)
+    if case != "unknown source":
+        index.put(b"/r/a", size=3, ino=7)
+    if case == "known destination":
+        index.put(b"/r/b", size=1, ino=5)
+    if case == "two names":
+        index.put(b"/r/c", size=3, ino=7)
+    index.put(b"/r/other", size=3, ino=9)
+    group.ack(index, pull(group, index).number, 0.0)
+    if case == "unknown source":
+        index.put(b"/r/a", size=3, ino=7)
+    index.remove(b"/r/a")
+    if case == "two names":
+        index.remove(b"/r/c")
+    birth = {"inode used again": 11, "no birth time": 0}.get(case, 5)
+    index.put(b"/r/b", size=4 if case == "other size" else 3, ino=8 if case == "other inode" else 7, birth=birth)
+    batches = [pull(group, index, 1 if case == "torn" else 100)]
+    if case == "torn":
+        batches.append(pull(group, index, 1))
+    said = {kind for batch in batches for kind, _ in kinds(batch)}
+    assert "moved" not in said
+    assert said == {
+        "unknown source": {"created"},
+        "known destination": {"deleted", "modified"},
+    }.get(case, {"deleted", "created"})

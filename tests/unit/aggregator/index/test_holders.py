@@ -1,0 +1,260 @@
+"""What a group is told of is what it was handed before: from the start, behind others, after a change of anything."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import count
+from pathlib import Path
+
+import pytest
+from fakes_index import FakeIndex
+
+from shardwatch.aggregator.groups.group import Group
+from shardwatch.aggregator.groups.lease import Batch
+from shardwatch.aggregator.index.holders import ALL, Holders, holds, loaded, stored
+from shardwatch.aggregator.index.index import Index
+from shardwatch.aggregator.protocol.messages import Event
+from shardwatch.shard.contract.wire.frames import FILE, Entry, Listing, Looks
+
+bits = count()
+Told = list[tuple[str, str]]
+
+
+class Tree:
+    """Files in a real index, and groups over it."""
+
+    def __init__(self, path: Path) -> None:
+        self.index = Index(path)
+        self.version = 0
+        self.files: dict[str, Entry] = {}
+
+    def write(self, *names: str) -> None:
+        for name in names:
+            self.version += 1
+            ino = self.files[name][3] if name in self.files else 100 + self.version
+            self.files[name] = (name.encode(), FILE, 1, ino, 1, self.version, self.version, 10 + self.version, False)
+        self._looked([self.files[name] for name in names], [])
+
+    def remove(self, *names: str) -> None:
+        for name in names:
+            del self.files[name]
+        self._looked([], [name.encode() for name in names])
+
+    def move(self, old: str, new: str) -> None:
+        self.files[new] = (new.encode(), *self.files.pop(old)[1:])  # type: ignore[assignment]
+        self._looked([self.files[new]], [old.encode()], {new.encode(): 1})
+
+    def _looked(self, entries: list[Entry], absent: list[bytes], births: dict[bytes, int] | None = None) -> None:
+        self.index.begin()
+        if self.index.tick == 0:
+            self.index.apply_listing(Listing(b"/r", 1, entries), [])
+        else:
+            self.index.apply_looks(Looks(b"/r", 1, entries, absent, births or {}), [])
+        self.index.commit()
+
+    def group(self, *, now: bool = False) -> Group:
+        group = Group(1, "g", "t", 0.0, bit=next(bits))
+        tick = self.index.tick if now else 0
+        group.begin(self.index, tick, tick)
+        return group
+
+    def pull(self, group: Group, limit: int = 1000) -> Told:
+        """One batch, acked; [] where there is none."""
+        while isinstance(batch := group.pull(self.index, 0.0, limit, 10.0, 64, "w"), str):
+            if not group.unfinished:
+                return []
+        assert isinstance(batch, Batch)
+        group.ack(self.index, batch.number, 0.0)
+        return [(e.event_type, e.path.removeprefix("/r/")) for e in batch.events if isinstance(e, Event)]
+
+    def drain(self, group: Group, limit: int = 1000) -> Told:
+        told: Told = []
+        while some := self.pull(group, limit):
+            told += some
+        return told
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Tree:
+    made = Tree(tmp_path / "index.db")
+    made.write(*"abcd")
+    return made
+
+
+@pytest.mark.parametrize("limit", [1, 2, 3, 1000])
+def test_a_new_group_is_told_what_is_there_as_created(tree: Tree, limit: int) -> None:
+    """FAULTS S: b was modified, c deleted and d moved, as another group has heard."""
+    tree.drain(tree.group())
+    tree.write("b")
+    tree.remove("c")
+    tree.move("d", "d2")
+    assert sorted(tree.drain(tree.group(), limit)) == [("created", "a"), ("created", "b"), ("created", "d2")]
+
+
+def test_seven_thousand_files_after_a_long_life(tmp_path: Path) -> None:
+    """Of a tree that was modified, moved and thinned out all the time a new group is told nothing but what is there."""
+    tree = Tree(tmp_path / "index.db")
+    names = [f"{n:04}" for n in range(7000)]
+    tree.write(*names)
+    old = tree.group()
+    for n in range(0, 6000, 500):
+        tree.pull(old, 700)
+        tree.write(*names[n : n + 400])
+        tree.remove(*names[n + 450 : n + 460])
+        tree.drain(old)
+        for name in names[n + 460 : n + 470]:
+            tree.move(name, name + "x")
+    told = tree.drain(tree.group(), 97)
+    assert {kind for kind, _ in told} == {"created"}
+    assert sorted(path for _, path in told) == sorted(tree.files)
+
+
+def test_files_that_change_while_a_new_group_catches_up(tree: Tree) -> None:
+    """What it has not come to is `created` in the state it then has, or not told at all; what it has is `modified`, `deleted`."""
+    old, new = tree.group(), tree.group()
+    tree.drain(old)
+    assert tree.pull(new, 2) == [("created", "a"), ("created", "b")]
+    tree.write("b", "c")
+    tree.remove("a")
+    tree.drain(old)
+    tree.remove("d")
+    tree.drain(old)
+    tree.write("d")
+    tree.drain(old)
+    tree.write("d")
+    assert sorted(tree.drain(new, 1)) == [("created", "c"), ("created", "d"), ("deleted", "a"), ("modified", "b")]
+    assert tree.drain(old) == [("modified", "d")]
+
+
+def test_a_file_that_came_and_went_behind_a_slow_group(tree: Tree) -> None:
+    """A group that lags is not told of the end of what it was never handed, nor that it was modified."""
+    old, slow = tree.group(), tree.group(now=True)
+    tree.write("x", "y", "z")
+    tree.drain(old)
+    tree.write("y")
+    assert tree.pull(slow, 1) == [("created", "x")]
+    tree.drain(old)
+    tree.remove("z")
+    tree.write("y", "x")
+    assert sorted(tree.drain(slow, 1)) == [("created", "y"), ("modified", "x")]
+
+
+def test_moved_is_told_of_what_was_handed_under_the_old_path(tree: Tree) -> None:
+    """To one that knew the old path; any other gets the new one as created."""
+    old, new = tree.group(), tree.group()
+    tree.drain(old)
+    tree.pull(new, 1)
+    tree.move("d", "e")
+    tree.move("a", "f")
+    assert sorted(tree.drain(old)) == [("moved", "e"), ("moved", "f")]
+    assert sorted(tree.drain(new)) == [("created", "b"), ("created", "c"), ("created", "e"), ("moved", "f")]
+
+
+def test_after_a_fresh_nothing_is_known(tree: Tree) -> None:
+    """Also not what was deleted or modified in between."""
+    old, group = tree.group(), tree.group()
+    tree.drain(old)
+    tree.drain(group)
+    group.refresh("for a test")
+    tree.index.holders.remove(group.bit)
+    tree.remove("a")
+    tree.drain(old)
+    tree.write("b")
+    tree.pull(group)
+    tree.remove("c")
+    tree.drain(old)
+    assert sorted(tree.drain(group, 1)) == [("created", "b"), ("created", "d")]
+
+
+def test_a_group_with_the_bit_of_one_that_was_dropped(tree: Tree) -> None:
+    """What rows say of the one before does not count for it."""
+    first, other = tree.group(), tree.group()
+    tree.drain(first)
+    tree.drain(other)
+    tree.write("a")
+    tree.remove("b")
+    tree.drain(other)
+    tree.write("a")
+    tree.index.holders.remove(first.bit)
+    successor = Group(2, "h", "u", 0.0, bit=first.bit)
+    successor.begin(tree.index, 0, 0)
+    tree.remove("c")
+    assert sorted(tree.drain(successor)) == [("created", "a"), ("created", "d")]
+
+
+def test_a_thousand_groups_have_a_bit_each(tmp_path: Path) -> None:
+    """Half of them lag: of a file that changes each half is told what is true for it."""
+    tree = Tree(tmp_path / "index.db")
+    tree.write("a", "b")
+    groups = [Group(n, f"g{n}", "t", 0.0, bit=n) for n in range(1000)]
+    for group in groups:
+        group.begin(tree.index, 0, 0)
+    for group in groups[::2]:
+        tree.drain(group)
+    tree.write("a")
+    tree.remove("b")
+    assert [tree.drain(group) for group in groups[::2]] == [[("modified", "a"), ("deleted", "b")]] * 500
+    assert [tree.drain(group) for group in groups[1::2]] == [[("created", "a")]] * 500
+
+
+@pytest.mark.parametrize("held", [0, 1, ALL, ~1, 1 << 62, ~(1 << 62), 1 << 63, ~(1 << 63), 1 << 999, ~(1 << 999)])
+def test_what_is_stored_is_loaded(held: int) -> None:
+    """As an integer where SQLite has room for it, else as bytes."""
+    column = stored(held)
+    assert isinstance(column, bytes) == (not -(1 << 63) < held < 1 << 63)
+    assert loaded(column) == held
+
+
+def test_a_row_says_all_or_none_where_that_is_so() -> None:
+    """Else every row would grow with the number of groups."""
+    holders = Holders()
+    for bit in range(100):
+        holders.place(bit, 0, 50, {})
+    assert holders.superseded(0, 50, 0, there=True) == ALL
+    assert holders.superseded(0, 50, ALL, there=False) == 0
+    assert holders.superseded(0, 51, 0, there=True) == 0
+    holders.reach(7, 0, 60)
+    assert [bit for bit in range(100) if holds(holders.superseded(0, 60, 0, there=True), bit)] == [7]
+    holders.remove(7)
+    assert holders.superseded(0, 60, 1 << 7, there=True) == 0
+
+
+@pytest.mark.parametrize("change", [FakeIndex.put, FakeIndex.remove])
+def test_what_a_seek_forward_gave_up_is_not_known(change: Callable[..., None]) -> None:
+    """It was never handed out: its change is a creation, its end is not told; also after a start of the service."""
+    index = FakeIndex()
+    index.put(b"/r/a")
+    group = Group(1, "g", "t", 0.0)
+    group.begin(index, 0, 0)
+    assert group.seek(index, index.tick)
+    index.holders = Holders()
+    group.attach(index)
+    change(index, b"/r/a")
+    found = group.pull(index, 0.0, 10, 10.0, 64, "w")
+    told = [e.event_type for e in found.events if isinstance(e, Event)] if isinstance(found, Batch) else []
+    assert told == (["created"] if change is FakeIndex.put else [])
+
+
+@pytest.mark.parametrize("restart", [False, True])
+@pytest.mark.parametrize("other", [False, True])
+def test_a_deletion_that_was_never_acked_is_told_although_the_file_came_and_went_again(
+    tree: Tree, restart: bool, other: bool
+) -> None:
+    """The worker died with the batch, and the row has another tick since: who had the file before is told that it is gone."""
+    group = tree.group()
+    groups = [group, tree.group()] if other else [group]
+    for one in groups:
+        tree.drain(one)
+    tree.remove("a")
+    assert isinstance(group.pull(tree.index, 0.0, 10, 10.0, 64, "w"), Batch)  # a lease that nobody acks
+    for one in groups[1:]:
+        assert tree.drain(one) == [("deleted", "a")]
+    if restart:
+        group.attach(tree.index)
+    tree.write("a")
+    tree.remove("a")
+    group.expire(tree.index, 20.0)
+    while isinstance(batch := group.pull(tree.index, 100.0, 10, 10.0, 64, "w"), str) and group.unfinished:
+        pass
+    assert isinstance(batch, Batch)
+    assert [(e.event_type, e.path) for e in batch.events if isinstance(e, Event)] == [("deleted", "/r/a")]

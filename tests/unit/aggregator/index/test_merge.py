@@ -1,0 +1,213 @@
+"""Records against rows: what becomes a change, and with which tick."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+
+from shardwatch.aggregator.index.holders import ALL
+from shardwatch.aggregator.index.merge import GONE, Changes, Known, Ticks, burial, merge
+from shardwatch.shard.contract.wire.frames import DIRECTORY, FILE, LINK, Entry
+
+
+def known(name: bytes = b"f", **fields: Any) -> Known:
+    """A living row of a file; everything else on demand."""
+    usual = Known(name, 0, FILE, 1, 10, 1, 5, 100, 100, 0, 0, 7, 0)
+    return usual._replace(**fields)
+
+
+def entry(name: bytes = b"f", **fields: Any) -> Entry:
+    """The very file of `known`."""
+    values = {"kind": FILE, "dev": 1, "ino": 10, "nlink": 1, "size": 5, "mtime": 100, "ctime": 100, "racy": False} | fields
+    return (name, *values.values())  # type: ignore[return-value]
+
+
+def directory(name: bytes = b"f") -> Entry:
+    return (name, DIRECTORY, 0, 0, 0, 0, 0, 0, False)
+
+
+def directory_row(name: bytes = b"f", **fields: Any) -> Known:
+    return Known(name, 1, DIRECTORY, 0, 0, 0, 0, 0, 0, 0, None, 0, 0)._replace(**fields)
+
+
+def run(
+    rows: list[Known], entries: Sequence[Entry] = (), absent: Sequence[bytes] = (), *, complete: bool = False, handed: int = 0,
+    last: int = 50, lane_of: dict[bytes, int] | int = 0, directories: bool = False, positions: Sequence[int] = (),
+    content_only: bool = False,
+) -> Changes:  # fmt: skip
+    ticks = Ticks(last)
+    for bit, position in enumerate(positions):
+        ticks.holders.place(bit, 0, position, {})
+    ticks.handed = {0: handed, 5: handed}
+    return merge(
+        {(r.name, r.directory): r for r in rows}, entries, absent, complete=complete, at=999, ticks=ticks, lane_of=lane_of,
+        directories_are_events=directories, content_only=content_only,
+    )  # fmt: skip
+
+
+def test_an_equal_stat_is_no_change() -> None:
+    """A rescan of a million files writes nothing."""
+    changes = run([known()], [entry()], complete=True)
+    assert not changes
+    assert (changes.files, changes.linked, changes.gone_directories) == (0, {}, [])
+
+
+@pytest.mark.parametrize("field", ["ino", "size", "mtime", "ctime"])
+def test_any_difference_is_a_change(field: str) -> None:
+    """Time of change above all: it can't be set back by a program."""
+    changes = run([known()], [entry(**{field: 1234})], handed=7)
+    assert [u[8] for u in changes.updates] == [51]
+    assert changes.files == 0
+
+
+@pytest.mark.parametrize("fields", [{"dev": 9}, {"nlink": 2}, {"ino": 0}, {"dev": 9, "racy": True}], ids=str)
+def test_what_says_nothing_of_the_file_is_noted(fields: dict[str, Any]) -> None:
+    """A remount gives another device number to all of a tree: the rows take it over, and nobody is told."""
+    changes = run([known()], [entry(**fields)], handed=7)
+    assert [u[8] for u in changes.updates] == [7]
+    assert [u[:8] for u in changes.updates] == [entry(**fields)[1:9]]
+    assert changes.linked == ({(1, 10): 0} if "nlink" in fields else {})
+
+
+def test_content_only_notes_what_is_no_content() -> None:
+    """Another mode or owner changes nothing but the time of change."""
+    for fields, tick in (({"ctime": 1234}, 7), ({"ctime": 1234, "nlink": 2}, 7), ({"ctime": 1234, "size": 6}, 51)):
+        assert [u[8] for u in run([known()], [entry(**fields)], handed=7, content_only=True).updates] == [tick]
+        assert [u[8] for u in run([known()], [entry(**fields)], handed=7).updates] == [51]
+
+
+def test_a_link_that_becomes_a_file_is_a_change() -> None:
+    """Of one row: both are entries that are no directory."""
+    assert len(run([known(kind=LINK)], [entry()]).updates) == 1
+
+
+def test_a_racy_stat_proves_nothing() -> None:
+    """PROTOCOL 7: what was looked at within the clock's tick of its change may have changed once more, unseen."""
+    assert not run([known()], [entry(racy=True)])
+    changes = run([known(racy=1)], [entry()])
+    assert [u[7] for u in changes.updates] == [False]
+
+
+def test_a_birth_gets_a_tick_and_its_lane() -> None:
+    """One for each, in order."""
+    changes = run([], [entry(b"a"), entry(b"b")], lane_of={b"a": 5})
+    assert [(i[0], i[10], i[11]) for i in changes.inserts] == [(b"a", 5, 51), (b"b", 0, 52)]
+    assert (changes.files, changes.directories) == (2, 0)
+
+
+def test_directories_are_events_on_demand_only() -> None:
+    """Else they have no lane and no tick."""
+    quiet, told = run([], [directory()]), run([], [directory()], directories=True)
+    assert [(i[1], i[10], i[11]) for i in quiet.inserts] == [(1, None, 0)]
+    assert [(i[1], i[10], i[11]) for i in told.inserts] == [(1, 0, 51)]
+    assert quiet.directories == 1
+
+
+def test_of_a_directory_only_its_existence_counts() -> None:
+    """PROTOCOL 8: its times change with every file in it."""
+    assert not run([directory_row()], [directory()], complete=True)
+
+
+def test_a_file_that_becomes_a_directory_is_two_changes() -> None:
+    """PROTOCOL 8: a deletion, then a creation, in one batch."""
+    changes = run([known(tick=7)], [directory()], handed=7, directories=True)
+    assert [(u[0], u[8], u[13]) for u in changes.updates] == [(GONE, 51, 0)]
+    assert [(i[1], i[11]) for i in changes.inserts] == [(1, 52)]
+    assert (changes.files, changes.directories) == (-1, 1)
+
+
+def test_a_directory_that_becomes_a_file_takes_all_below_it_along() -> None:
+    """The rows below are the index's to bury."""
+    changes = run([directory_row()], [entry()])
+    assert changes.gone_directories == [b"f"]
+    assert changes.forgotten == [(b"f", 1)]
+    assert (changes.files, changes.directories) == (1, -1)
+
+
+def test_both_kinds_of_row_are_asked_about_an_absent_name() -> None:
+    """A tombstone of the one does not hide the other."""
+    changes = run([known(kind=GONE), directory_row()], absent=[b"f"])
+    assert changes.gone_directories == [b"f"]
+    assert changes.updates == []
+
+
+def test_only_a_complete_listing_buries_what_it_does_not_name() -> None:
+    """PROTOCOL 1: a listing says absent of every name that it covers; looks say it of what they name."""
+    rows = [known(b"a"), known(b"b"), known(b"c", kind=GONE)]
+    assert run(rows, [entry(b"a")]).files == 0
+    assert run(rows, [entry(b"a")], complete=True, handed=7).files == -1
+    assert run(rows, [], [b"a"], handed=7).files == -1
+    assert not run(rows, [], [b"c", b"never"], handed=7)
+
+
+def test_a_row_that_nobody_holds_needs_no_tombstone() -> None:
+    """PROTOCOL 18: it was not handed to anybody, under this tick or an earlier one."""
+    assert run([known(tick=8)], absent=[b"f"], handed=7).forgotten == [(b"f", 0)]
+
+
+def test_a_delete_of_what_was_handed_out_is_never_suppressed() -> None:
+    """PROTOCOL 18: however late the last change was. The tombstone says who is to be told."""
+    changes = run([known(held=4, tick=40)], absent=[b"f"], handed=7)
+    assert [(u[0], *u[8:10]) for u in changes.updates] == [(GONE, 40, 4)]
+    changes = run([known(tick=7)], absent=[b"f"], handed=7)
+    assert [(u[0], *u[8:10]) for u in changes.updates] == [(GONE, 51, ALL)]
+
+
+def test_a_tombstone_remembers_which_file_it_was() -> None:
+    """Size, times and inode tell a rename later."""
+    changes = run([known(nlink=2)], absent=[b"f"], handed=7)
+    assert changes.updates[0][:8] == (GONE, 1, 10, 2, 5, 100, 100, False)
+    assert changes.linked == {(1, 10): 2}
+
+
+def test_a_row_that_waits_is_not_stamped_again() -> None:
+    """PROTOCOL 20: else a path that changes all the time would always be at the tail."""
+    assert run([known(tick=40)], [entry(size=6)], handed=39).updates[0][8] == 40
+    assert run([known(tick=40)], [entry(size=6)], handed=40).updates[0][8] == 51
+
+
+def test_a_revived_row_is_known_to_those_who_were_not_told_of_its_end() -> None:
+    """Who was told that it was gone holds it no more; who was not hears of a change."""
+    told = run([known(kind=GONE, tick=40, held=ALL)], [entry()], handed=40, positions=[40, 39])
+    assert told.updates[0][8:10] == (51, ~1)
+    untold = run([known(kind=GONE, tick=40, held=ALL)], [entry()], handed=39)
+    assert untold.updates[0][8:10] == (40, ALL)
+    assert (told.files, untold.files) == (1, 1)
+
+
+def test_a_directory_that_is_no_event_is_revived_without_a_tick() -> None:
+    """Its row has no lane."""
+    changes = run([directory_row(kind=GONE)], [directory()])
+    assert changes.updates[0][8] == 0
+    assert changes.directories == 1
+
+
+def test_burial_of_what_has_no_lane() -> None:
+    """Nobody hears of it, so nothing stays."""
+    assert burial(directory_row(), Ticks(3)) is None
+
+
+def test_a_file_with_several_names_is_noted() -> None:
+    """PROTOCOL 11: writing by one name tells the directories of the others nothing."""
+    birth = run([], [entry(nlink=2)])
+    change = run([known()], [entry(size=9, nlink=2)])
+    revival = run([known(kind=GONE)], [entry(nlink=3)])
+    for changes in (birth, change, revival):
+        assert changes.linked == {(1, 10): 0}
+        assert changes.links
+    single = run([], [entry()])
+    assert (single.linked, single.links) == ({}, False)
+
+
+def test_a_name_that_gets_another_file_leaves_the_old_ones_names_in_doubt() -> None:
+    """PROTOCOL 11: the link count of the file that was there fell."""
+    changes = run([known(nlink=2)], [entry(ino=11)])
+    assert changes.linked == {(1, 10): 2}
+
+
+def test_changes_are_true_when_something_is_to_be_written() -> None:
+    """What only belongs to other rows is no write."""
+    assert not Changes(gone_directories=[b"x"])
+    assert Changes(forgotten=[(b"x", 0)])

@@ -1,0 +1,734 @@
+"""Streams of the shards: order, gaps, epochs, plans, syncs; and what status and readiness make of them."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from shardwatch.aggregator.index.debts import Debts
+from shardwatch.aggregator.index.index import Index
+from shardwatch.aggregator.intake import receive
+from shardwatch.aggregator.intake.engine import Engine
+from shardwatch.aggregator.intake.receive import Receiver
+from shardwatch.shard.contract.limits import FRAME_BYTES_MAX, WIRE_VERSION
+from shardwatch.shard.contract.state.planfile import Anchor, Plan
+from shardwatch.shard.contract.state.settings import Settings
+from shardwatch.shard.contract.wire.frames import (
+    DIRECTORY,
+    FILE,
+    Baseline,
+    Beat,
+    Doubt,
+    Entry,
+    Frame,
+    Gone,
+    Listing,
+    Looks,
+    Record,
+    Reply,
+    Synced,
+    encode,
+)
+
+R = b"/r"
+
+
+def entry(name: bytes, version: int = 1, *, ino: int = 5, nlink: int = 1) -> Entry:
+    return (name, FILE, 1, ino, nlink, version, version, version, False)
+
+
+class Line:
+    """A receiver over a real index, and shards that speak to it."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.plan: Plan | None = None
+        self.anchors(s0=[R], s1=[b"/r/a"])
+        self.index = Index(path)
+        self.receiver = Receiver(self.index, lambda: self.plan)
+        self.index.commit()
+        self.seq: dict[tuple[str, int], int] = {}
+
+    def anchors(self, **shards: list[bytes]) -> None:
+        """The next plan."""
+        generation = self.plan.generation + 1 if self.plan else 1
+        self.plan = Plan(generation, tuple(Anchor(p, s, R) for s, paths in shards.items() for p in paths))
+
+    def frame(self, shard: str, *records: Record, epoch: int = 1, seq: int = 0, generation: int = 0, service: str = "") -> int:
+        assert self.plan is not None
+        key = shard, epoch
+        self.seq[key] = seq or self.seq.get(key, 0) + 1
+        frame = Frame(WIRE_VERSION, shard, epoch, generation or self.plan.generation, self.seq[key], list(records), service)
+        return self.receiver.frame(frame, 10.0)
+
+    def beat(self, shard: str, *, epoch: int = 1, now: float = 10.0, doubts: list[Doubt] | None = None, **other: Any) -> None:
+        assert self.plan is not None
+        usual: dict[str, Any] = {
+            "version": WIRE_VERSION, "shard": shard, "epoch": epoch, "generation": self.plan.generation, "pid": 77,
+            "state": "watching", "backend": "inotify", "directories": 3, "files": 4, "watches": 3, "polled": 0, "pending": 0,
+            "unacked": 0, "overflows": 0, "rescans": 0, "hints": 0, "looks": 0, "filtered": 0, "others": 0,
+            "doubts": doubts or [],
+        }  # fmt: skip
+        self.receiver.beat(Beat(**(usual | other)), now)
+
+    def replies(self, *, touched_only: bool = False) -> dict[str, Reply]:
+        return dict(self.receiver.replies(touched_only=touched_only))
+
+    def commit(self, now: float = 10.0) -> None:
+        self.index.commit()
+        self.receiver.settle_syncs(now)
+
+    def paths(self) -> list[bytes]:
+        sql = "SELECT d.path, e.name FROM entry e JOIN directory d ON d.id=e.dir WHERE e.kind<>0"
+        return sorted(p + b"/" + n for p, n in self.index._db.execute(sql))
+
+    def restart(self) -> None:
+        """Killed: what was not committed is lost."""
+        self.index.abandon()
+        self.index = Index(self.path)
+        self.receiver = Receiver(self.index, lambda: self.plan)
+        self.index.commit()
+
+
+@pytest.fixture
+def line(tmp_path: Path) -> Iterator[Line]:
+    """s0 owns /r, s1 owns /r/a."""
+    line = Line(tmp_path / "index.db")
+    yield line
+    line.index.abandon()
+
+
+def listing(path: bytes, *names: bytes) -> Listing:
+    return Listing(path, 100, [entry(n) for n in names])
+
+
+# -- order
+
+
+def test_frames_are_applied_once_and_in_order(line: Line) -> None:
+    """PROTOCOL 1 and 14: a duplicate changes nothing, a frame after a gap waits for what is missing."""
+    assert line.frame("s0", listing(R, b"old")) == 2
+    assert line.frame("s0", listing(R, b"later"), seq=3) == 0
+    assert line.replies()["s0"].resend
+    assert line.frame("s0", listing(R, b"new"), seq=2) == 2
+    assert line.frame("s0", listing(R, b"old"), seq=1) == 0
+    assert line.frame("s0", listing(R, b"later"), seq=3) == 2
+    line.commit()
+    assert line.paths() == [b"/r/later"]
+    assert (line.receiver.frames, line.receiver.gaps, line.receiver.duplicates) == (3, 1, 1)
+    assert not line.replies()["s0"].resend
+
+
+def test_a_gap_is_counted_once(line: Line) -> None:
+    """However many frames come after it."""
+    for seq in (2, 3, 4):
+        line.frame("s0", listing(R), seq=seq)
+    assert line.receiver.gaps == 1
+
+
+def test_what_is_acked_is_committed(line: Line) -> None:
+    """PROTOCOL 14: the number and the rows are one transaction."""
+    line.frame("s0", listing(R, b"f"))
+    line.commit()
+    line.frame("s0", listing(R, b"g"))
+    assert line.replies()["s0"].committed == 2  # asked too early: replies go out after the commit
+    line.restart()
+    assert line.paths() == [b"/r/f"]
+    assert line.replies()["s0"].committed == 1
+    line.frame("s0", listing(R, b"g"), seq=2)
+    line.commit()
+    assert line.paths() == [b"/r/g"]
+
+
+def test_another_life_has_another_incarnation(line: Line) -> None:
+    """PROTOCOL 14: so that a shard sends again what was in flight."""
+    before = line.replies()["s0"].incarnation
+    line.restart()
+    assert line.replies()["s0"].incarnation != before
+
+
+def test_frames_of_a_dead_epoch_are_dropped(line: Line) -> None:
+    """PROTOCOL 1: its successor's baseline looked after it did."""
+    line.frame("s0", listing(R, b"f"))
+    line.frame("s0", listing(R, b"g"), epoch=2)
+    assert line.frame("s0", listing(R, b"f"), epoch=1) == 0
+    line.commit()
+    assert line.paths() == [b"/r/g"]
+    assert line.receiver.dropped == 1
+    assert (line.replies()["s0"].epoch, line.replies()["s0"].committed) == (2, 1)
+
+
+def test_a_beat_begins_an_epoch_too(line: Line) -> None:
+    """Whichever comes first. An older beat says nothing any more."""
+    line.frame("s0", listing(R, b"f"), Baseline(1, 1, 1))
+    line.beat("s0", epoch=2)
+    line.commit()
+    assert line.index.streams.known()["s0"] == (2, 0, 0)
+    line.beat("s0", epoch=1)
+    assert line.receiver.dropped == 1
+    assert line.receiver.streams["s0"].epoch == 2
+
+
+def test_a_frame_that_fails_leaves_nothing_behind(line: Line, monkeypatch: pytest.MonkeyPatch) -> None:
+    """PROTOCOL 14: half a frame must not be committed, not even by an orderly end."""
+    line.frame("s0", listing(R, b"f"))
+    line.commit()
+
+    def fail(record: Looks, stops: object) -> None:
+        raise sqlite3.OperationalError("database or disk is full")
+
+    monkeypatch.setattr(line.index, "apply_looks", fail)
+    with pytest.raises(sqlite3.OperationalError):
+        line.frame("s0", listing(R, b"f", b"half"), Looks(R, 1, [], [b"f"]))
+    line.index.close()
+    line.index = Index(line.path)
+    assert line.paths() == [b"/r/f"]
+    assert line.index.streams.known()["s0"] == (1, 1, 0)
+
+
+# -- ownership
+
+
+def test_only_the_owner_has_a_say(line: Line) -> None:
+    """PROTOCOL 1: one writer for every row. Records of others are counted."""
+    line.frame("s0", listing(b"/r/a", b"wrong"), listing(b"/elsewhere", b"wrong"), listing(b"/r/b", b"right"))
+    line.frame("s1", listing(R, b"wrong"), Looks(b"/r/a/x", 1, [entry(b"right")], []))
+    line.commit()
+    assert line.paths() == [b"/r/a/x/right", b"/r/b/right"]
+    assert line.receiver.dropped == 3
+
+
+def test_strangers_are_not_heard(line: Line) -> None:
+    """A shard that the plan does not name, or one of another service in the same place."""
+    assert line.frame("s9", listing(R, b"f")) == 0
+    assert line.frame("s0", listing(R, b"f"), service="other") == 0
+    line.beat("s9")
+    line.commit()
+    assert line.paths() == []
+    assert line.receiver.foreign == 3
+
+
+def test_an_anchor_that_is_gone_goes_up_to_other_anchors(line: Line) -> None:
+    """PROTOCOL 10: each owner finds out by itself. Of what is no anchor nobody can say so."""
+    line.frame("s0", Listing(R, 1, [(b"a", DIRECTORY, 0, 0, 0, 0, 0, 0, False), entry(b"f")]), listing(b"/r/d", b"g"))
+    line.frame("s1", listing(b"/r/a", b"h"))
+    line.frame("s0", Gone(b"/r/d", 5))
+    line.commit()
+    assert line.paths() == [b"/r/a", b"/r/a/h", b"/r/d/g", b"/r/f"]
+    line.frame("s0", Gone(R, 5))
+    line.commit()
+    assert line.paths() == [b"/r/a/h"]
+    line.frame("s1", Gone(b"/r/a", 5))
+    line.commit()
+    assert line.paths() == []
+
+
+def test_a_plan_of_a_lower_generation_is_taken_over(line: Line) -> None:
+    """Where plan.json was removed, or an older one put back: what is on disk counts, from the first frame that names it."""
+    line.anchors(s0=[R, b"/r/a"])
+    assert line.receiver.reload_plan()
+    line.plan = Plan(1, (Anchor(R, "s1", R),))
+    line.frame("s1", listing(R, b"f"), epoch=2, generation=1)
+    line.commit()
+    assert line.paths() == [b"/r/f"]
+    assert not line.receiver.reload_plan()
+
+
+def test_a_new_plan_is_taken_over_when_a_frame_names_it(line: Line) -> None:
+    """PROTOCOL 16: the new owner's words count from then on, the former's do not."""
+    line.frame("s1", listing(b"/r/a", b"f"))
+    line.anchors(s0=[R, b"/r/a"], s2=[b"/r/b"])
+    line.frame("s0", listing(b"/r/a", b"g"), epoch=2)
+    line.frame("s1", listing(b"/r/a", b"f"), generation=1)
+    line.commit()
+    assert line.paths() == [b"/r/a/g"]
+    assert sorted(line.receiver.streams) == ["s0", "s2"]
+    assert not line.receiver.reload_plan()
+
+
+def test_a_shard_that_comes_back_into_the_plan_goes_on_where_it_was(line: Line) -> None:
+    """Its stream is on the disk, whoever forgot it."""
+    line.frame("s1", listing(b"/r/a", b"f"), epoch=4)
+    line.commit()
+    line.anchors(s0=[R])
+    assert line.receiver.reload_plan()
+    line.anchors(s0=[R], s1=[b"/r/a"])
+    assert line.receiver.reload_plan()
+    assert (line.receiver.streams["s1"].epoch, line.receiver.streams["s1"].committed) == (4, 1)
+
+
+def test_without_a_plan_nobody_is_known(tmp_path: Path) -> None:
+    """The coordinator has not planned yet; a sync says so in the end."""
+    index = Index(tmp_path / "index.db")
+    receiver = Receiver(index, lambda: None)
+    assert receiver.frame(Frame(WIRE_VERSION, "s0", 1, 1, 1, []), 0) == 0
+    assert receiver.baselines() == (0, 0)
+    token = receiver.begin_sync(5)
+    receiver.settle_syncs(4)
+    assert receiver.sync_result(token) is None
+    receiver.settle_syncs(5)
+    assert receiver.sync_result(token) == {"ok": False, "error": "there is no plan yet", "subtrees": []}
+    index.abandon()
+
+
+# -- replies
+
+
+def test_acks_are_repeated(line: Line) -> None:
+    """PROTOCOL 14: a lost one costs nothing. In between only those are answered who said something."""
+    line.frame("s0", listing(R, b"f"))
+    line.commit()
+    assert list(line.replies(touched_only=True)) == ["s0"]
+    assert list(line.replies(touched_only=True)) == []
+    assert sorted(line.replies()) == ["s0", "s1"]
+
+
+def linked(line: Line, count: int, *, directories: int = 1) -> None:
+    """So many files of s1 whose other names, in /r, were just written."""
+    for d in range(directories):
+        path = b"/r/a/%05d" % d
+        names = [b"%05d" % i for i in range(count)]
+        first = [entry(n, ino=d * count + i + 10, nlink=2) for i, n in enumerate(names)]
+        line.frame("s1", Listing(path, 100, first))
+        written = [entry(b"%d-" % d + n, 2, ino=d * count + i + 10, nlink=2) for i, n in enumerate(names)]
+        line.frame("s0", Looks(R, 200, written, []))
+    line.commit()
+
+
+def test_owners_are_asked_to_look_again(line: Line) -> None:
+    """PROTOCOL 11: at once, and again with each beat until they did."""
+    linked(line, 2)
+    wanted = [(b"/r/a/00000", [b"00000", b"00001"])]
+    assert line.replies(touched_only=True)["s1"].looks == wanted
+    assert line.replies(touched_only=True) == {}
+    assert line.replies()["s1"].looks == wanted
+    assert line.replies()["s0"].looks == []
+    line.frame("s1", Looks(b"/r/a/00000", 300, [entry(b"00000", 2, ino=10, nlink=2)], [b"00001"]))
+    line.commit()
+    assert line.replies()["s1"].looks == []
+
+
+def test_a_reply_never_outgrows_a_frame(line: Line, monkeypatch: pytest.MonkeyPatch) -> None:
+    """PROTOCOL 15: it carries the acks too; one that is refused would stop the shard for ever."""
+    linked(line, 300)
+    assert line.replies()["s1"].looks == [(b"/r/a/00000", [])]  # the whole directory
+    longest = [(b"/r/a/" + b"d" * 25_000, [b"n" * 255] * receive._LOOK_NAMES_MAX)] * receive._LOOKS_MAX
+    assert len(encode(Reply(WIRE_VERSION, "life", 1, 1, True, [], longest))) < FRAME_BYTES_MAX
+
+
+def test_the_next_directories_are_asked_for_when_some_are_done(line: Line, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A copy of a tree by hard links is done in as many replies as it takes, not one a beat."""
+    monkeypatch.setattr(receive, "_LOOKS_MAX", 3)
+    linked(line, 1, directories=8)
+    asked: list[bytes] = []
+    reply = line.replies(touched_only=True)
+    for _ in range(8):
+        looks = reply["s1"].looks if "s1" in reply else []
+        for path, names in looks:
+            asked.append(path)
+            line.frame("s1", Looks(path, 300, [entry(n, 2, ino=int(path[-5:]) + 10, nlink=2) for n in names], []))
+        line.commit()
+        reply = line.replies(touched_only=True)
+    assert sorted(asked) == [b"/r/a/%05d" % d for d in range(8)]
+    assert line.index.owed == {}
+
+
+def test_looks_can_be_asked_for(line: Line) -> None:
+    """An audit's. Paths outside of the plan have nobody to look."""
+    assert line.receiver.look([b"/r/f", b"/r/a/b/g", b"/elsewhere/h", b"/"]) == 2
+    assert line.replies()["s0"].looks == [(R, [b"f"])]
+    assert line.replies()["s1"].looks == [(b"/r/a/b", [b"g"])]
+
+
+# -- syncs
+
+
+def test_a_sync_is_answered_when_every_shard_has_answered(line: Line) -> None:
+    """PROTOCOL 24: and what it said before is committed."""
+    token = line.receiver.begin_sync(50)
+    assert {s: r.syncs for s, r in line.replies(touched_only=True).items()} == {"s0": [token], "s1": [token]}
+    line.frame("s0", Synced(token), Synced(token + 1))
+    line.commit()
+    assert line.receiver.sync_result(token) is None
+    assert line.replies()["s0"].syncs == []
+    assert line.receiver.next_deadline() == 50
+    line.frame("s1", listing(b"/r/a", b"f"), Synced(token))
+    line.commit()
+    assert line.receiver.sync_result(token) == {"ok": True}
+    assert line.receiver.sync_result(token) is None
+    assert line.receiver.next_deadline() is None
+
+
+def test_what_could_never_be_read_fails_no_sync(line: Line) -> None:
+    """It is told. What the index knows something of fails it, whoever says that it never could read it: changes may be hidden."""
+    line.frame("s0", listing(R, b"f"), Listing(b"/r/known/below", 100, []))
+    line.frame("s1", listing(b"/r/a"))
+    line.commit()
+    first = line.receiver.begin_sync(20)
+    line.frame("s0", Synced(first, [], [b"/r/lost+found"]))
+    line.frame("s1", Synced(first, [], [b"/r/a/x"]))
+    line.commit()
+    assert line.receiver.sync_result(first) == {"ok": True, "left_out": [b"/r/lost+found", b"/r/a/x"]}
+    line.replies()
+    second = line.receiver.begin_sync(20)
+    line.frame("s0", Synced(second, [], [b"/r/lost+found", b"/r/known"]))
+    line.frame("s1", Synced(second, []))
+    line.commit()
+    assert line.receiver.sync_result(second) == {"ok": False, "error": "some subtrees can't be read", "subtrees": [b"/r/known"]}
+
+
+def test_who_asks_before_the_shards_are_told_shares_a_sync(line: Line) -> None:
+    """A hundred callers are one question to each shard, and an answer for each of them; who asks later is another question."""
+    tokens = [line.receiver.begin_sync(20 + n) for n in range(100)]
+    (number,) = line.replies()["s0"].syncs
+    later = line.receiver.begin_sync(20)
+    assert len(line.replies()["s0"].syncs) == 2
+    for shard in ("s0", "s1"):
+        line.frame(shard, Synced(number))
+    line.commit()
+    assert [line.receiver.sync_result(token) for token in tokens] == [{"ok": True}] * 100
+    assert line.receiver.sync_result(later) is None
+    assert line.receiver.sync_result(tokens[0]) is None
+
+
+def test_a_sync_that_nobody_waits_for_is_asked_for_no_more(line: Line) -> None:
+    """Each caller has its own deadline; the last one ends it for the shards."""
+    first, last = line.receiver.begin_sync(20), line.receiver.begin_sync(30)
+    line.commit(20)
+    assert line.receiver.sync_result(first) is not None
+    assert line.receiver.sync_result(last) is None
+    assert line.receiver.next_deadline() == 30
+    assert len(line.replies()["s0"].syncs) == 1
+    line.commit(30)
+    assert line.receiver.sync_result(last) is not None
+    assert line.replies()["s0"].syncs == []
+    assert line.receiver.next_deadline() is None
+
+
+def many_links(line: Line, count: int, ctime: int, names: range | None = None) -> None:
+    """One file of so many names, as it is at `ctime` by these of them."""
+    for begin in range(0, count, 250):
+        some = [b"%06d" % n for n in range(begin, min(begin + 250, count)) if names is None or n in names]
+        line.frame("s0", Looks(R, 10 * ctime, [entry(n, ctime, ino=7, nlink=count) for n in some], []))
+
+
+def test_a_file_with_many_names_is_gone_through_now_and_then(line: Line, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Once a beat, whatever was seen of it in between; a sync has it gone through, and waits for all of its names."""
+    count = 1_000
+    queries: list[tuple[int, ...]] = []
+    real = Debts._names
+    monkeypatch.setattr(Debts, "_names", lambda self, *file: queries.append(file) or real(self, *file))
+    many_links(line, count, 100)
+    line.commit()
+    line.replies()
+    queries.clear()
+    for n in range(50):
+        many_links(line, count, 200 + n, range(n, n + 1))
+        line.commit()
+        line.replies(touched_only=True)
+    assert queries == []
+    line.replies()
+    assert len(queries) == 1
+    assert len(line.index.owed[R]) == count - 1
+    many_links(line, count, 300, range(5, 6))
+    token = line.receiver.begin_sync(20)
+    for shard in ("s0", "s1"):
+        line.frame(shard, Synced(token))
+    line.commit()
+    assert line.receiver.sync_result(token) is None
+    many_links(line, count, 301)
+    line.commit()
+    assert line.receiver.sync_result(token) == {"ok": True}
+
+
+def test_all_names_of_a_directory_are_asked_for_once_a_beat(line: Line) -> None:
+    """However many of them are paid or added in between: each question is a listing of all of it."""
+    many_links(line, 1_000, 100)
+    many_links(line, 1_000, 200, range(1))
+    line.commit()
+    assert line.replies()["s0"].looks == [(R, [])]
+    asked = []
+    for begin in range(1, 1_000, 250):
+        many_links(line, 1_000, 200, range(begin, begin + 100))
+        line.commit()
+        asked += line.replies(touched_only=True)["s0"].looks
+    assert asked == []
+
+
+def test_many_names_are_looked_at_again_at_a_bounded_rate(line: Line) -> None:
+    """1,000 a second, however often one of them is written; a sync does not wait for that."""
+
+    def asked(now: float) -> bool:
+        many_links(line, 5_000, 200 + round(10 * now), range(1))
+        line.commit(now)
+        return any(reply.looks for _, reply in line.receiver.replies(touched_only=False, now=now))
+
+    many_links(line, 5_000, 100)
+    line.commit()
+    assert [now for now in range(0, 22, 2) if asked(now)] == [0, 6, 12, 18]
+    line.receiver.begin_sync(100)
+    assert asked(21)
+
+
+def test_what_was_put_off_is_found_again_after_a_crash(line: Line) -> None:
+    """By rows that differ; and where only names are gone, by one of the others, which is owed at once."""
+    many_links(line, 1_000, 100)
+    many_links(line, 1_000, 200, range(1))
+    many_links(line, 1_000, 300, range(1))
+    line.commit()
+    line.index._db.execute("DELETE FROM owed")
+    line.restart()
+    line.replies()
+    assert len(line.index.owed[R]) == 999
+    many_links(line, 1_000, 300)
+    line.commit()
+    line.replies()
+    assert not line.index.owed
+    many_links(line, 1_000, 400, range(1))
+    line.commit()
+    line.index._db.execute("DELETE FROM owed")
+    line.index.debts._load()
+    line.frame("s0", Looks(R, 5_000, [], [b"000500"]))
+    line.index.commit()
+    line.restart()
+    assert len(line.index.owed[R]) == 1
+
+
+def test_debts_of_a_dead_shard_stand_before_none_of_the_others(line: Line, monkeypatch: pytest.MonkeyPatch) -> None:
+    """More directories than one reply considers are owed by a shard that never pays."""
+    monkeypatch.setattr(receive, "_OWED_MAX", 5)
+    for n in range(20):
+        line.index.debts.add(b"/r/a/%d" % n, b"x", 100)
+    line.index.debts.add(R, b"x", 100)
+    assert any(line.replies()["s0"].looks for _ in range(6))
+
+
+def test_a_sync_names_who_did_not_answer(line: Line) -> None:
+    """PROTOCOL 24: a dead shard means its successor's answer, or an error that names the subtree."""
+    token = line.receiver.begin_sync(50)
+    line.frame("s0", Synced(token))
+    line.commit(49)
+    assert line.receiver.sync_result(token) is None
+    line.commit(50)
+    assert line.receiver.sync_result(token) == {"ok": False, "error": "no answer from s1", "subtrees": [b"/r/a"]}
+
+
+def test_a_sync_tells_what_could_not_be_read(line: Line) -> None:
+    """PROTOCOL 6 and 24: at once, whatever else is owed there."""
+    linked(line, 1)
+    token = line.receiver.begin_sync(50)
+    line.frame("s0", Synced(token))
+    line.frame("s1", Synced(token, [b"/r/a/00000"]))
+    line.commit()
+    assert line.receiver.sync_result(token) == {
+        "ok": False, "error": "some subtrees can't be read", "subtrees": [b"/r/a/00000"],
+    }  # fmt: skip
+
+
+def test_a_sync_waits_for_the_looks_that_follow_from_it(line: Line) -> None:
+    """PROTOCOL 11 and 24: other names of what was written before it."""
+    token = line.receiver.begin_sync(50)
+    linked(line, 1)
+    line.frame("s0", Synced(token))
+    line.frame("s1", Synced(token))
+    line.commit()
+    assert line.receiver.sync_result(token) is None
+    line.frame("s1", Looks(b"/r/a/00000", 300, [entry(b"00000", 2, ino=10, nlink=2)], []))
+    line.commit()
+    assert line.receiver.sync_result(token) == {"ok": True}
+
+
+def test_a_sync_says_so_when_those_looks_do_not_come(line: Line) -> None:
+    """PROTOCOL 24: "ok" would be a lie."""
+    token = line.receiver.begin_sync(50)
+    linked(line, 1)
+    line.frame("s0", Synced(token))
+    line.frame("s1", Synced(token))
+    line.commit(50)
+    result = line.receiver.sync_result(token)
+    assert result is not None
+    assert (result["ok"], result["subtrees"]) == (False, [b"/r/a/00000"])
+
+
+def test_a_file_that_is_always_written_does_not_hold_up_a_sync(line: Line) -> None:
+    """PROTOCOL 24: what is owed for later changes is not waited for; what is owed for earlier ones is."""
+    token = line.receiver.begin_sync(50)
+    linked(line, 1)
+    line.frame("s0", Synced(token))
+    line.frame("s1", Synced(token))
+    line.commit()
+    line.frame("s0", Looks(R, 400, [entry(b"0-00000", 3, ino=10, nlink=2)], []))
+    line.commit()
+    assert line.receiver.sync_result(token) is None
+    line.frame("s1", Looks(b"/r/a/00000", 300, [entry(b"00000", 2, ino=10, nlink=2)], []))
+    line.commit()
+    assert line.index.owed
+    assert line.receiver.sync_result(token) == {"ok": True}
+
+
+def test_an_answer_under_an_older_plan_is_none(line: Line) -> None:
+    """PROTOCOL 24: it was for what the shard owned then, and what it said of that may have been dropped."""
+    token = line.receiver.begin_sync(50)
+    line.anchors(s0=[R], s1=[b"/r/b"])
+    line.beat("s0")
+    line.frame("s0", Synced(token), generation=1)
+    line.frame("s1", Synced(token), generation=1)
+    line.commit()
+    assert line.receiver.sync_result(token) is None
+    line.frame("s0", Synced(token), epoch=2)
+    line.frame("s1", Synced(token), epoch=2)
+    line.commit()
+    assert line.receiver.sync_result(token) == {"ok": True}
+
+
+def test_who_answered_is_asked_again_under_a_new_plan(line: Line) -> None:
+    """PROTOCOL 24: its new subtree was another's when the sync began, and that one had not answered."""
+    token = line.receiver.begin_sync(50)
+    line.frame("s0", Synced(token, [b"/r/x"]))
+    line.commit()
+    line.anchors(s0=[R, b"/r/a"])
+    line.beat("s0", epoch=2)
+    line.commit()
+    assert line.receiver.sync_result(token) is None
+    assert line.replies()["s0"].syncs == [token]
+    line.frame("s0", Synced(token), epoch=2)
+    line.commit()
+    assert line.receiver.sync_result(token) == {"ok": True}
+
+
+# -- readiness and status
+
+
+@pytest.fixture
+def engine(line: Line) -> Engine:
+    """What requests see of it."""
+    settings = Settings(roots=(R, b"/r/\xff"), include=("*",), exclude=())
+    return Engine(line.index, line.receiver, settings, ["a note"], clock=lambda: 20.0)
+
+
+def test_ready_is_when_every_shard_of_the_plan_has_its_baseline(line: Line, engine: Engine) -> None:
+    """Of this plan, committed, and heard of in this life."""
+    assert engine.ready() is None
+    line.frame("s0", listing(R, b"f"), Baseline(1, 1, 1))
+    line.frame("s1", Baseline(1, 1, 1))
+    line.commit()
+    line.beat("s0")
+    ready = engine.ready()
+    assert ready is not None
+    assert (ready["files"], ready["shards"], ready["generation"], ready["tick"]) == (1, 2, 1, line.index.tick)
+    assert line.receiver.baselines() == (2, 2)
+    line.restart()
+    assert line.receiver.baselines() == (0, 2)
+    line.beat("s0")
+    assert line.receiver.baselines() == (1, 2)
+    line.anchors(s0=[R], s1=[b"/r/b"])
+    line.beat("s1")
+    assert line.receiver.baselines() == (0, 2)
+
+
+def test_progress_is_what_is_known_so_far(line: Line, engine: Engine) -> None:
+    """While the baselines are under way."""
+    line.frame("s0", listing(R, b"f", b"g"))
+    line.beat("s0")
+    assert engine.progress() == {"shards_ready": 0, "shards": 2, "files": 2, "directories": 3}
+
+
+def test_status_shows_each_shard(line: Line, engine: Engine) -> None:
+    """Absent, silent, or what it says of itself; and what is in doubt."""
+    line.beat("s0", now=19.0, doubts=[Doubt(b"/r/\xff", "missing", "gone", "make it again")], backend="polling")
+    (s0, s1) = engine.status()["shards"]  # type: ignore[misc]
+    assert (s0["state"], s0["pid"], s0["silent_s"], s0["anchors"]) == ("watching", 77, 1.0, ["/r"])
+    assert (s1["state"], s1["silent_s"]) == ("absent", None)
+    status = engine.status()
+    assert status["ready"] is False
+    assert status["backend"] == "inotify+polling"
+    assert status["notes"] == ["a note"]
+    assert status["directories"] == 1
+    (doubt,) = status["degraded"]  # type: ignore[misc]
+    assert (doubt["shard"], doubt["path"], doubt["state"]) == ("s0", "/r/\ufffd", "missing")
+    line.beat("s0", now=10.0)
+    (s0, _) = engine.status()["shards"]  # type: ignore[misc]
+    assert s0["state"] == "silent"
+    line.receiver.discount(8.0)
+    (s0, _) = engine.status()["shards"]  # type: ignore[misc]
+    assert s0["state"] == "watching"
+
+
+def test_a_service_that_watches_no_file_says_why(line: Line, engine: Engine) -> None:
+    """Once everything was looked at: nothing is there, or nothing that is there is kept; and no more once there is a file."""
+
+    def said() -> list[str]:
+        notes = engine.status()["notes"]
+        assert isinstance(notes, list)
+        return notes[1:]
+
+    line.beat("s0")
+    line.beat("s1")
+    assert said() == []
+    line.frame("s0", listing(R), Baseline(1, 1, 0))
+    line.frame("s1", Baseline(1, 1, 0))
+    line.commit()
+    assert said() == ["no file is watched: there is none in /r, /r/\ufffd, aside from directories that exclude leaves out"]
+    line.beat("s1", filtered=1_234)
+    assert said() == ["no file is watched: 1,234 names are there, and the patterns keep none of them; include is *"]
+    line.frame("s0", listing(R, b"f"))
+    line.commit()
+    assert said() == []
+
+
+def test_status_without_a_plan(tmp_path: Path) -> None:
+    """Before the coordinator has planned."""
+    index = Index(tmp_path / "other.db")
+    engine = Engine(index, Receiver(index, lambda: None), Settings(roots=(R,), include=(), exclude=()), [])
+    status = engine.status()
+    assert (status["generation"], status["backend"], status["shards"], status["ready"]) == (0, "none", [], False)
+    index.abandon()
+
+
+def test_the_engine_carries_syncs_and_looks(line: Line, engine: Engine) -> None:
+    """Subtrees become text, for people."""
+    token = engine.begin_sync(5.0)
+    assert line.receiver.next_deadline() == 25.0
+    line.commit(25.0)
+    result = engine.sync_result(token)
+    assert result is not None
+    assert result["subtrees"] == ["/r", "/r/a"]
+    assert engine.sync_result(token) is None
+    assert engine.look([b"/r/f"]) == 1
+
+
+def test_lock_files_outlive_the_shard_that_told_of_them(line: Line) -> None:
+    """Until its successor's first beat: a shard that is killed in the middle of a checkout lets nothing through."""
+    lock = b"/r/.git/index.lock"
+
+    def locks() -> set[bytes]:
+        return {path for stream in line.receiver.streams.values() for path in stream.locks}
+
+    line.beat("s0", locks=[lock])
+    assert locks() == {lock}
+    line.frame("s0", Baseline(1, 1, 1), epoch=9)
+    assert locks() == {lock}
+    line.beat("s0", epoch=9)
+    assert locks() == set()
+
+
+def test_a_shard_that_is_not_heard_counts_as_a_lock_for_a_while(line: Line) -> None:
+    """After a restart of the aggregator; only where lock files hold batches back, and not for long."""
+    now = 20.0
+    settings = Settings(roots=(R,), include=("*",), exclude=(), hold_for_vcs=True)
+    without = Engine(line.index, line.receiver, msgspec.structs.replace(settings, hold_for_vcs=False), [], clock=lambda: now)
+    engine = Engine(line.index, line.receiver, settings, [], clock=lambda: now)
+    assert len(engine.locks()) == 1 and without.locks() == set()
+    line.beat("s0")
+    assert len(engine.locks()) == 1
+    line.beat("s1", locks=[b"/r/.hg/wlock"])
+    assert engine.locks() == {b"/r/.hg/wlock"}
+    line.frame("s1", Baseline(1, 1, 1), epoch=2)
+    assert len(engine.locks()) == 2
+    now += 5
+    assert engine.locks() == {b"/r/.hg/wlock"}

@@ -1,0 +1,123 @@
+"""Overflows in the real engine, with a clock of our own: how many rescans they cost, and what a sync makes of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from engine import Engine
+
+from shardwatch.shard.schedule import watcher
+from shardwatch.shard.schedule.pace import PAUSE_NS_MAX
+
+
+@pytest.fixture
+def engine(tmp_path: Path) -> Iterator[Engine]:
+    """One shard at rest over a tree of a few files."""
+    for n in range(3):
+        (tmp_path / f"tree/d{n}").mkdir(parents=True)
+        (tmp_path / f"tree/d{n}/f.json").write_text("x")
+    engine = Engine(tmp_path, {"": "s0"}, settle_ms=50)
+    try:
+        engine.until_quiet()
+        yield engine
+    finally:
+        engine.close()
+
+
+def storm(engine: Engine, turns: int, ms: int = 100) -> None:
+    """An overflow at every turn, with a change that only the rescan can find."""
+    shard = engine.shards["s0"]
+    for n in range(turns):
+        (engine.base / f"tree/d{n % 3}/f.json").write_text("x" * (n % 100))
+        shard.lose_hints()
+        engine.turn(ms)
+
+
+def test_one_overflow_is_rescanned_at_once(engine: Engine) -> None:
+    """Within the turn, without a pause."""
+    shard = engine.shards["s0"]
+    storm(engine, 1)
+    assert (shard.watcher.overflows, shard.watcher.rescans) == (1, 1)
+    assert engine.difference() == ({}, {})
+    assert shard.watcher.pace.pause_ns == 0
+
+
+def test_a_storm_of_overflows_is_no_storm_of_rescans(engine: Engine) -> None:
+    """A thousand overflows in a hundred seconds: one rescan at once, four while the pause grows, one each eight seconds then."""
+    shard = engine.shards["s0"]
+    narrow = shard.watcher._settle.quiet_ns
+    storm(engine, 1000)
+    assert shard.watcher.overflows == 1000
+    assert 6 + 80 // 8 <= shard.watcher.rescans <= 6 + 100 // 8
+    assert shard.watcher._settle.quiet_ns > 5 * narrow
+    assert shard.watcher.pace.pause_ns == PAUSE_NS_MAX
+    engine.until_quiet()
+    assert engine.difference() == ({}, {})
+    rescans = shard.watcher.rescans
+    for _ in range(200):
+        engine.turn(100)
+    assert shard.watcher.rescans == rescans
+    assert shard.watcher._settle.quiet_ns == narrow
+    assert shard.watcher.pace.pause_ns == 0
+    storm(engine, 1)
+    assert shard.watcher.rescans == rescans + 1
+
+
+def test_a_sync_does_not_wait_for_the_pause(engine: Engine) -> None:
+    """It stands for what was lost before it, so it rescans at once; and the storm goes on after it as before."""
+    shard = engine.shards["s0"]
+    storm(engine, 100)
+    assert shard.watcher.pace.owed
+    begun, rescans = engine.now, shard.watcher.rescans
+    assert engine.sync() == {"ok": True}
+    assert engine.difference() == ({}, {})
+    due = shard.watcher.pace.next_due()
+    assert due is not None
+    assert engine.now - begun < shard.watcher.pace.pause_ns / 4
+    assert shard.watcher.rescans == rescans + 1
+    assert not shard.watcher.pace.owed
+    assert engine.sync() == {"ok": True}
+    assert shard.watcher.rescans == rescans + 1
+
+
+def test_an_overflow_while_scans_wait_is_covered_by_them(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing was looked at yet that could have been lost: no further rescan, and no pause."""
+    shard = engine.shards["s0"]
+    monkeypatch.setattr(type(shard.stream), "full", property(lambda self: True))
+    for _ in range(50):
+        shard.lose_hints()
+        shard.step()
+    assert (shard.watcher.overflows, shard.watcher.rescans, shard.watcher.pace.pause_ns) == (50, 1, 0)
+    monkeypatch.undo()
+    engine.until_quiet()
+    assert engine.difference() == ({}, {})
+
+
+def test_directories_are_not_followed_for_want_of_room(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Too many new directories are an overflow too: they wait for the rescan, and a sync does not."""
+    monkeypatch.setattr(watcher, "_DIRECTORIES_MAX", 3)
+    shard = engine.shards["s0"]
+    storm(engine, 20)
+    for n in range(10):
+        (engine.base / f"tree/new{n}").mkdir()
+        (engine.base / f"tree/new{n}/f.json").write_text("x")
+    rescans = shard.watcher.rescans
+    shard.step()
+    assert not shard.watcher._directories
+    assert shard.watcher.pace.owed
+    assert shard.watcher.rescans == rescans
+    assert engine.sync() == {"ok": True}
+    assert engine.difference() == ({}, {})
+
+
+def test_a_new_epoch_begins_without_debts(engine: Engine) -> None:
+    """Its baseline covers what was lost before."""
+    shard = engine.shards["s0"]
+    storm(engine, 20)
+    assert shard.watcher.pace.owed
+    shard.new_epoch(0)
+    assert not shard.watcher.pace.owed
+    engine.until_quiet()
+    assert engine.difference() == ({}, {})

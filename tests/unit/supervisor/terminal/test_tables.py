@@ -1,0 +1,28 @@
+"""What `status` shows of a shard whose hints are lost again and again."""
+
+from __future__ import annotations
+
+from shardwatch.supervisor.terminal.tables import shards_table, verification_text
+
+
+def test_the_pause_between_rescans_is_shown() -> None:
+    """Only while there is one; a shard that was not heard of has none."""
+    calm = {"id": "s0", "state": "watching", "overflows": 1, "rescans": 1, "rescan_pause_ms": 0, "rescan_owed": False}
+    stormy = {"id": "s1", "state": "watching", "overflows": 90, "rescans": 6, "rescan_pause_ms": 500, "rescan_owed": True}
+    lines = shards_table([calm, stormy, {"id": "s2", "state": "absent"}]).splitlines()
+    assert lines[-3].endswith(" 1")
+    assert lines[-2].endswith(" 6 (paused 0.5 s)")
+    assert lines[-1].endswith(" -")
+
+
+def test_the_verification_in_words() -> None:
+    """What a pass takes, and each finding in a line."""
+    assert verification_text(None) == ""
+    assert verification_text({"period_s": 0.0}) == "verification: off (verify_period_s)\n"
+    found = {"period_s": 86_400.0, "takes_s": 259_200, "verified": 1, "findings": 0, "recent": []}
+    assert verification_text(found) == "verification: 1 name in this pass, one takes 3.0 days; 0 findings\n"
+    found |= {"takes_s": 90, "findings": 1, "recent": [{"path": "/r/a\n.json", "what": "missing"}]}
+    assert verification_text(found) == (
+        "verification: 1 name in this pass, one takes 90 s; 1 finding\n"
+        "! /r/a\\n.json: missing in the index, without a hint; repaired\n"
+    )
