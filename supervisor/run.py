@@ -220,8 +220,9 @@ def _supervisord(layout: Layout, with_parent: bool, echo: bool, planner: tuple[i
     sys.modules.setdefault("ssl", None)  # type: ignore[arg-type]  # http.client does without: 10 ms less at every start
     from supervisor import supervisord
 
-    from .plugin import hang_up, rpc
+    from .plugin import full_disk, hang_up, rpc
 
+    full_disk.guard()
     rpc.guard_stdin = with_parent
     if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
         hang_up.means = hang_up.IGNORE

@@ -107,6 +107,10 @@ class Command:
         """The next line, valid under the schema."""
         return checked(json.loads(self.line(timeout_s)))
 
+    def event(self) -> dict[str, Any]:
+        """The next line that is an event. Status lines may stand before it: on a machine that is busy a program may be silent."""
+        return self.until(lambda line: line["type"] != "status")[-1]
+
     def until(self, wanted: Callable[[dict[str, Any]], bool]) -> list[dict[str, Any]]:
         """Lines up to and with the first that is wanted."""
         found = [self.json()]

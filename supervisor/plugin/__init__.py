@@ -9,6 +9,7 @@
 - `bounds`: bounds what a client may send to supervisord's socket.
 - `hang_up`: what SIGHUP means to supervisord.
 - `ctl`: `supervisorctl shards`.
+- `full_disk`: lets supervisord outlive a full disk under its logs.
 - `words`: what supervisord's log need not say.
 
 `run` may import this, and supervisord loads it by name; it imports nothing of the supervisor.

@@ -146,13 +146,13 @@ def test_follow_goes_on_through_a_restart_of_the_service(tree: Path, service: Pa
     with Command("pull", "--json", "--group", "g", "--follow", "--state-dir", service) as follower:
         eventually(lambda: "g " in run("groups", "list", "--state-dir", service).stdout, what="the group exists")
         (tree / "one.json").write_text("{}")
-        assert follower.json()["path"] == str(tree / "one.json")
+        assert follower.event()["path"] == str(tree / "one.json")
         run("down", "--state-dir", service)
         (tree / "two.json").write_text("{}")
         run("up", "--detach", "--state-dir", service, tree)
-        assert follower.json()["path"] == str(tree / "two.json")
+        assert follower.event()["path"] == str(tree / "two.json")
         (tree / "three.json").write_text("{}")
-        assert follower.json()["path"] == str(tree / "three.json")
+        assert follower.event()["path"] == str(tree / "three.json")
         assert follower.end(signal.SIGINT) == 130
         errors = follower.errors()
         assert "waiting for it" in errors and "is back" in errors

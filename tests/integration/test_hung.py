@@ -42,8 +42,8 @@ def test_a_hung_program_is_replaced(state_dir: Path, root: Path, name: str, no_l
     """SIGSTOP for good: after some seconds of silence it is killed, and its successor does the work."""
     with running(state_dir, settings_for(root, shards=2)) as service, consuming(state_dir) as consumer:
         service.assert_mirrored(consumer, root)
-        # It starts beside the shards, and is judged by the second from its first pulse on.
-        eventually(lambda: "anchors in" in service.layout.log("coordinator").read_text(), what="the coordinator is at work")
+        # It may still be starting, and is judged by the second from its first pulse on.
+        eventually(lambda: service.programs().get(name, {}).get("heard"), what=f"{name} is at work")
         pid = service.programs()[name]["pid"]
         deliver(pid, signal.SIGSTOP)
         (root / "d0" / "f.ast.json").write_text("while it hung")

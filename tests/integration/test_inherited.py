@@ -50,7 +50,7 @@ def test_a_watch_works(root: Path, state_dir: Path, odd: list[str]) -> None:
     with Command("watch", root, "--json", "--state-dir", state_dir / "s", odd=odd) as watch:
         assert watch.ready()["files"] == 1
         (root / "d" / "new.ast.json").write_text("{}")
-        assert watch.json()["path"] == str(root / "d" / "new.ast.json")
+        assert watch.event()["path"] == str(root / "d" / "new.ast.json")
         assert watch.end(signal.SIGTERM, 30) == 0
 
 

@@ -96,13 +96,16 @@ def test_syncs_during_rescans_and_after_kills(service: tuple[Running, Path]) -> 
     running_, root = service
     mirror: dict[bytes, int | None] = {}
     done = threading.Event()
+    answered, killed = 0, dict.fromkeys(("s0", "s1", "aggregator"), -1)
 
     def trouble() -> None:
         for name in itertools.cycle(["s0", "s1", "s0", "aggregator"]):
             if done.is_set():
                 return
             row = running_.programs().get(name)
-            if row is not None and row["state"] in ("STARTING", "RUNNING"):
+            # Once between two answers: one that is killed at each start never answers, and a sync has a limit.
+            if row is not None and row["heard"] and killed[name] < answered:
+                killed[name] = answered
                 with contextlib.suppress(ProcessLookupError):
                     deliver(int(row["pid"]), signal.SIGKILL)
             done.wait(0.7)  # not a wait for anything: so that some syncs meet no trouble
@@ -113,6 +116,7 @@ def test_syncs_during_rescans_and_after_kills(service: tuple[Running, Path]) -> 
         with load(root):
             for number in range(1, 61):
                 probe(running_.client, mirror, root / "ab"[number % 2] / "in" / f"probe{number % 7}.json", number)
+                answered += 1
     finally:
         done.set()
         thread.join()

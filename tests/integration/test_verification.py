@@ -182,9 +182,12 @@ def test_changes_under_way_are_no_findings(tmp_path: Path) -> None:
 
 def while_everything_changes(verified: Engine, tree: Path) -> None:
     stop = threading.Event()
+    # Concurrent with the turns, but only so many writes to a turn: a pass goes on when there is no other work.
+    allowed = threading.Semaphore(0)
 
     def write() -> None:
         for number in itertools.count():
+            allowed.acquire()
             if stop.is_set():
                 return
             path = tree / ("d", "f", "d/e")[number % 3] / f"{number % 17}.json"
@@ -204,9 +207,11 @@ def while_everything_changes(verified: Engine, tree: Path) -> None:
         while min(shard.watcher.verifying.passes for shard in verified.shards.values()) < 4:
             assert time.monotonic() < begun + 120
             elapsed, begun_turn = int((time.monotonic() - begun) * 1000), verified.now // 1_000_000
+            allowed.release(20)
             verified.turn(max(1, elapsed - begun_turn))
     finally:
         stop.set()
+        allowed.release()
         writer.join()
     assert verified.receiver.verification.findings.total() == 0
 

@@ -1,0 +1,62 @@
+"""Lets supervisord outlive a full disk under its logs. Runs inside supervisord.
+
+supervisord 4 prints what went wrong with a log to its standard error. For us that is a log too, on the same disk, so that the
+printing fails as well, and the error ends supervisord and with it the service. It does the same when it can't close a log whose
+last lines it could not write. Here lines that can't be written are lost, and the log goes on as soon as there is room.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+import traceback
+from pathlib import Path
+from typing import Any, Final
+
+import supervisor.loggers
+
+#: Its methods are replaced, which types don't allow.
+loggers: Any = supervisor.loggers
+
+_handler_close: Final = loggers.Handler.close
+_reopen: Final = loggers.FileHandler.reopen
+
+
+def guard() -> None:
+    """Replaces the methods of supervisord's log handlers that raise. Idempotent; for the whole process."""
+    loggers.Handler.handleError = _say
+    loggers.Handler.close = _close
+    loggers.FileHandler.reopen = _open_again
+    loggers.RotatingFileHandler.emit = _emit
+
+
+def _say(handler: Any) -> None:
+    """What could not be logged goes to standard error, where that takes it."""
+    with contextlib.suppress(OSError, ValueError):
+        traceback.print_exception(*sys.exc_info(), file=sys.stderr)
+
+
+def _close(handler: Any) -> None:
+    """Closes the file in any case; what could not be written before is lost."""
+    try:
+        _handler_close(handler)
+    except OSError:
+        handler.closed = True
+
+
+def _open_again(handler: Any) -> None:
+    with contextlib.suppress(OSError):  # the next line tries again
+        _reopen(handler)
+
+
+def _emit(handler: Any, record: Any) -> None:
+    """Writes a line, and begins a new file when this one is large enough; opens the file if the last attempt at that failed."""
+    if handler.stream.closed:
+        try:
+            handler.stream = Path(handler.baseFilename).open("ab")  # noqa: SIM115 - it stays open
+        except OSError:
+            return
+        handler.closed = False
+    loggers.FileHandler.emit(handler, record)
+    with contextlib.suppress(OSError):
+        handler.doRollover()
