@@ -338,7 +338,7 @@ def test_follows_its_parent_and_removes_the_directory(ground: Ground) -> None:
         "import sys, time\n"
         "from pathlib import Path\n"
         "from shardwatch.shard.contract.state.layout import Layout\n"
-        "from shardwatch.supervisor.service.service import service\n"
+        "from shardwatch.supervisor.service import service\n"
         "process = service.start(Layout(sys.argv[1]), follow=True, ephemeral=True)\n"
         "print(process.pid, flush=True)\n"
         "time.sleep(1000)\n"

@@ -198,7 +198,7 @@ def test_groups_takes_its_state_dir_on_either_side_of_the_verb(arguments: list[s
 def test_light_commands_import_nothing_heavy() -> None:
     """`--help` and the arguments of `watch` must not pay for pydantic, rich, zmq, XML-RPC or asyncio."""
     code = (
-        "import sys; from shardwatch.supervisor.cli.main import main as cli; cli.main(['--version']); cli.make_parser('watch');"
+        "import sys; from shardwatch.supervisor.cli import main as cli; cli.main(['--version']); cli.make_parser('watch');"
         "print(sorted({'pydantic', 'rich', 'zmq', 'xmlrpc.client', 'asyncio', 'sqlite3', 'watchdog'} & set(sys.modules)))"
     )
     done = unmeasured(code)

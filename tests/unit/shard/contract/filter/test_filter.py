@@ -154,7 +154,7 @@ def test_default_profile_imports_no_pathspec() -> None:
     """A shard process pays for no pathspec, no pydantic and no hashlib to have the default filter."""
     code = (
         "import sys; from shardwatch.shard.contract.filter.filter import Filter; "
-        "from shardwatch.supervisor.config.config import profile; "
+        "from shardwatch.supervisor.config import profile; "
         "f = Filter(profile.INCLUDE, profile.EXCLUDE); f.keeps(b'a/b.json'); "
         "print(sorted({'pathspec', 'pydantic', 'hashlib', 'dataclasses'} & set(sys.modules)))"
     )
