@@ -38,7 +38,8 @@ def test_what_was_read_ahead_is_cached(cold: Path) -> None:
     between = blocks_read()
     assert between > before
     assert len(walk(cold, settings)) == 2000
-    assert blocks_read() == between
+    # Hardly any: what Python itself loads on the way may lie on a disk as well.
+    assert blocks_read() - between < (between - before) / 10
 
 
 def test_a_first_start_on_a_cold_disk(cold: Path, state_dir: Path, no_leaks: None) -> None:
