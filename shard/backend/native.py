@@ -28,7 +28,8 @@ from watchdog.observers import Observer
 from ..tree.nodes import Node, Waypoint
 from .base import Arrival, Hints
 
-#: watchdog's default asks for opens too, and its own walk then feeds it for ever (DESIGN.md, "The problem").
+#: What watchdog is asked for. Its default (`WATCHDOG_ALL_EVENTS` in watchdog/observers/inotify_c.py) has opens too. watchdog opens
+#: every directory when it walks the tree, so its queue would be filled by its own walk, and no real change would ever come through.
 _EVENTS: list[type[FileSystemEvent]] = [
     DirCreatedEvent, DirDeletedEvent, DirMovedEvent, FileClosedEvent, FileCreatedEvent, FileDeletedEvent,
     FileModifiedEvent, FileMovedEvent,

@@ -89,7 +89,7 @@ def waiting(client: ExtractClient) -> float:
 
 
 def test_more_workers_than_descriptors(aggregator: tuple[Layout, psutil.Process]) -> None:
-    """FAULTS K: as many as there is room for wait in `pull`, the others are told `busy` or wait themselves; nobody dies. Whoever
+    """As many as there is room for wait in `pull`, the others are told `busy` or wait themselves; nobody dies. Whoever
     asks again is served when others have gone, and everything is given back."""
     layout, process = aggregator
     with ExtractClient(layout.state_dir) as client:
@@ -135,7 +135,7 @@ def test_a_burst_of_connections_at_every_socket(aggregator: tuple[Layout, psutil
 
 
 def test_peeks_that_are_never_read(aggregator: tuple[Layout, psutil.Process]) -> None:
-    """FAULTS K: what one connection has not read, and asks for besides, takes no memory; others are served."""
+    """What one connection has not read, and asks for besides, takes no memory; others are served."""
     layout, process = aggregator
     with ExtractClient(layout.state_dir) as client:
         for n in range(300):

@@ -39,7 +39,7 @@ class Mirror:
 
 
 def test_roots_and_filters_that_change(tmp_path: Path, state_dir: Path) -> None:
-    """FAULTS Q: a narrower filter, a root that is taken out and comes back with another file; a kill in between."""
+    """A narrower filter, a root that is taken out and comes back with another file; a kill in between."""
     tmp_path = Path(os.path.realpath(tmp_path))
     one, two = tmp_path / "one", tmp_path / "two"
     for root in (one, two):

@@ -64,7 +64,7 @@ def test_an_atomic_save_is_modified(followed: tuple[Running, Consumer], root: Pa
 
 
 def test_in_and_out_are_no_moves(followed: tuple[Running, Consumer], root: Path, tmp_path: Path) -> None:
-    """PEERS 9: one file moved out, an unrelated one moved in."""
+    """One file moved out, an unrelated one moved in."""
     service, consumer = followed
     (tmp_path / "outside.json").write_text("a1")
     (root / "a" / "a0.ast.json").rename(tmp_path / "out.json")

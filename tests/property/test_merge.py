@@ -1,5 +1,5 @@
 """The pure merge under random schedules: after any of them the rows are what was seen last, and what groups are handed adds
-up to it. PROTOCOL 1, 3, 7, 8, 17, 18 and 20, without a disk."""
+up to it. Rules 1, 3, 7, 8, 17, 18 and 20, without a disk."""
 
 from __future__ import annotations
 
@@ -145,7 +145,7 @@ def test_rows_and_mirrors_follow_the_disk(steps: list[tuple[str, object, object]
 
 @given(st.dictionaries(st.sampled_from(NAMES), thing), st.booleans())
 def test_a_second_look_at_the_same_changes_nothing(disk: dict[bytes, Thing], handed: bool) -> None:
-    """PROTOCOL 3: duplicates and resends are harmless. Only what was racy is said once more."""
+    """Rule 3: duplicates and resends are harmless. Only what was racy is said once more."""
     model = Model(directories=True)
     model.disk.update(disk)
     model.look(model.seen(NAMES), [], True, b"", b"~")

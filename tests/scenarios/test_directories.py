@@ -1,4 +1,4 @@
-"""PEERS.md's scenarios of directories: made, filled at once, moved, swapped, removed, made again, ignored."""
+"""Scenarios of directories: made, filled at once, moved, swapped, removed, made again, ignored."""
 
 from __future__ import annotations
 

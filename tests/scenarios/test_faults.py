@@ -1,4 +1,4 @@
-"""PEERS.md's scenarios in which something gives way: the kernel's queue, watches, a shard, the aggregator."""
+"""Scenarios in which something gives way: the kernel's queue, watches, a shard, the aggregator."""
 
 from __future__ import annotations
 

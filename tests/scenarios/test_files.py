@@ -1,4 +1,4 @@
-"""PEERS.md's scenarios of single files: what is made, changed, moved and removed is told once, as what it is."""
+"""Scenarios of single files: what is made, changed, moved and removed is told once, as what it is."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""PEERS.md's scenarios of clocks and cursors: only what is new, an explicit word where that can't be told, never stale."""
+"""Scenarios of clocks and cursors: only what is new, an explicit word where that can't be told, never stale."""
 
 from __future__ import annotations
 

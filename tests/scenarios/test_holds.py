@@ -1,4 +1,4 @@
-"""PEERS.md's scenarios of version control and builds: while they are at work nothing is handed out, then all of it at once."""
+"""Scenarios of version control and builds: while they are at work nothing is handed out, then all of it at once."""
 
 from __future__ import annotations
 

@@ -135,7 +135,7 @@ def test_a_row_that_was_there_at_now_is_seen_when_it_changes(index: FakeIndex) -
 
 
 def test_a_delete_is_never_suppressed_after_a_hand_out(index: FakeIndex) -> None:
-    """PROTOCOL rule 18: tick 1 is on lease, tick 2 was handed out and acked, then the second file goes."""
+    """Rule 18: tick 1 is on lease, tick 2 was handed out and acked, then the second file goes."""
     index.put(b"/r/a")
     group = made(index)
     pull(group, index)
@@ -473,7 +473,7 @@ def moves(batch: Batch) -> list[tuple[str, str, object]]:
 
 
 def test_a_rename_is_one_event(index: FakeIndex) -> None:
-    """PROTOCOL 21: the group knew the source and not the destination, and it is the same file: one event leases both."""
+    """Rule 21: the group knew the source and not the destination, and it is the same file: one event leases both."""
     index.put(b"/r/a", size=3, ino=7)
     group = made(index)
     group.ack(index, pull(group, index).number, 0.0)
@@ -494,7 +494,7 @@ UNCERTAIN += ["inode used again", "no birth time"]
 
 @pytest.mark.parametrize("case", UNCERTAIN)
 def test_what_is_not_certain_is_two_events(index: FakeIndex, case: str) -> None:
-    """PROTOCOL 21: else two events, or one of them where the other is nothing to this group."""
+    """Rule 21: else two events, or one of them where the other is nothing to this group."""
     group = made(index)
     if case != "unknown source":
         index.put(b"/r/a", size=3, ino=7)

@@ -83,7 +83,7 @@ def tree(tmp_path: Path) -> Tree:
 
 @pytest.mark.parametrize("limit", [1, 2, 3, 1000])
 def test_a_new_group_is_told_what_is_there_as_created(tree: Tree, limit: int) -> None:
-    """FAULTS S: b was modified, c deleted and d moved, as another group has heard."""
+    """The file b was modified, c deleted and d moved, as another group has heard."""
     tree.drain(tree.group())
     tree.write("b")
     tree.remove("c")

@@ -72,7 +72,7 @@ def hand_out(index: Index) -> None:
 
 
 def test_a_listing_is_the_whole_truth_of_its_directory(index: Index) -> None:
-    """PROTOCOL 1: what it does not name is not there."""
+    """Rule 1: what it does not name is not there."""
     lists(index, R, entry(b"a"), entry(b"b"), folder(b"d"))
     lists(index, R, entry(b"b", 2), entry(b"c"))
     assert living(index) == {b"/r/b": 2, b"/r/c": 1}
@@ -100,7 +100,7 @@ def test_looks_say_nothing_of_names_that_they_do_not_name(index: Index, many: in
 
 
 def test_an_equal_listing_writes_nothing(index: Index) -> None:
-    """PROTOCOL 2: a rescan of a million files does not write a million rows."""
+    """Rule 2: a rescan of a million files does not write a million rows."""
     lists(index, R, entry(b"a"), folder(b"d"))
     written, tick = index.written, index.tick
     lists(index, R, entry(b"a"), folder(b"d"))
@@ -199,7 +199,7 @@ def test_many_rows_are_found_by_their_ticks(index: Index) -> None:
 
 
 def test_a_tombstone_stays_until_every_group_has_passed_it(index: Index) -> None:
-    """PROTOCOL 19: and longer, as far as replays go back."""
+    """Rule 19: and longer, as far as replays go back."""
     lists(index, R, entry(b"a"), entry(b"b"))
     hand_out(index)
     looks(index, R, absent=(b"a",), at=1000)
@@ -236,7 +236,7 @@ def test_collection_takes_empty_directories_along(index: Index) -> None:
 
 
 def test_ticks_are_never_given_twice(tmp_path: Path) -> None:
-    """PROTOCOL 17: not after a kill between two commits, nor after a clean end."""
+    """Rule 17: not after a kill between two commits, nor after a clean end."""
     highest = 0
     for clean in (True, False, True, False):
         index = Index(tmp_path / "index.db")
@@ -269,7 +269,7 @@ def test_a_clean_end_leaves_no_hole(tmp_path: Path) -> None:
 
 
 def test_the_ceiling_is_on_the_disk_before_a_tick_above_it_is_handed_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """PROTOCOL 17: with synchronous=NORMAL a loss of power takes the last commits along, so the reservation is made
+    """Rule 17: with synchronous=NORMAL a loss of power takes the last commits along, so the reservation is made
     with synchronous=FULL, even where one transaction needs more than was reserved."""
     monkeypatch.setattr(index_module, "_TICKS_RESERVED", 10)
     said: list[str] = []
@@ -397,11 +397,11 @@ def test_a_plan_that_drops_an_anchor_buries_what_was_left_below_it(index: Index)
     assert not index._open
 
 
-# -- several names of a file (PROTOCOL 11)
+# -- several names of a file (rule 11)
 
 
 def test_a_change_by_one_name_owes_a_look_at_the_others(index: Index) -> None:
-    """PROTOCOL 11: writing by one name gives the other names' directories no event."""
+    """Rule 11: writing by one name gives the other names' directories no event."""
     lists(index, R, entry(b"a", 1, ino=9, nlink=2), folder(b"d"))
     lists(index, b"/r/d", entry(b"b", 1, ino=9, nlink=2))
     assert index.owed == {}
@@ -413,7 +413,7 @@ def test_a_change_by_one_name_owes_a_look_at_the_others(index: Index) -> None:
 
 
 def test_a_second_name_is_news_to_the_first(index: Index) -> None:
-    """PROTOCOL 11: linking tells the first name's directory nothing, and its row says "one name"."""
+    """Rule 11: linking tells the first name's directory nothing, and its row says "one name"."""
     lists(index, R, entry(b"a", 1, ino=9))
     looks(index, b"/r/d", entry(b"b", 1, ino=9, nlink=2, ctime=5))
     assert index.owed == {R: {b"a": (200, 200)}}
@@ -423,7 +423,7 @@ def test_a_second_name_is_news_to_the_first(index: Index) -> None:
 
 
 def test_a_name_that_is_gone_is_news_to_the_others(index: Index) -> None:
-    """PROTOCOL 11: by a look, by a listing, and with the directory that it was in."""
+    """Rule 11: by a look, by a listing, and with the directory that it was in."""
     for gone in ("look", "listing", "directory"):
         lists(index, R, entry(b"a", 1, ino=9, nlink=2), folder(b"d"), at=700)
         lists(index, b"/r/d", entry(b"b", 1, ino=9, nlink=2), at=700)
@@ -447,7 +447,7 @@ def test_a_rename_owes_nothing(index: Index) -> None:
 
 
 def test_a_look_that_began_before_does_not_pay(index: Index) -> None:
-    """PROTOCOL 11 and 1: one that was under way, or still on the line of another shard, shows what was before."""
+    """Rules 11 and 1: one that was under way, or still on the line of another shard, shows what was before."""
     lists(index, R, entry(b"a", 1, ino=9, nlink=2))
     lists(index, b"/r/d", entry(b"b", 1, ino=9, nlink=2))
     looks(index, R, entry(b"a", 2, ino=9, nlink=2), at=500)
@@ -459,7 +459,7 @@ def test_a_look_that_began_before_does_not_pay(index: Index) -> None:
 
 
 def test_a_listing_of_a_range_pays_for_its_range(index: Index) -> None:
-    """PROTOCOL 11: of the other names it says nothing."""
+    """Rule 11: of the other names it says nothing."""
     lists(index, R, entry(b"a", 1, ino=9, nlink=2), entry(b"z", 1, ino=9, nlink=2))
     looks(index, R, entry(b"a", 2, ino=9, nlink=2), at=500)
     lists(index, R, entry(b"a", 2, ino=9, nlink=2), at=600, upto=b"m")
@@ -469,7 +469,7 @@ def test_a_listing_of_a_range_pays_for_its_range(index: Index) -> None:
 
 
 def test_a_debt_that_is_made_again_is_paid_again(index: Index) -> None:
-    """PROTOCOL 11: the look that pays the first may have begun before the second change."""
+    """Rule 11: the look that pays the first may have begun before the second change."""
     lists(index, R, entry(b"a", 1, ino=9, nlink=2))
     lists(index, b"/r/d", entry(b"b", 1, ino=9, nlink=2))
     looks(index, R, entry(b"a", 2, ino=9, nlink=2), at=500)
@@ -497,7 +497,7 @@ def test_a_clock_that_was_set_back_confuses_nobody(index: Index) -> None:
 
 
 def test_debts_survive_a_kill(tmp_path: Path) -> None:
-    """PROTOCOL 2: what is owed is durable; only looks that begin after the new start pay."""
+    """Rule 2: what is owed is durable; only looks that begin after the new start pay."""
     index = Index(tmp_path / "index.db")
     lists(index, R, entry(b"a", 1, ino=9, nlink=2), entry(b"b", 1, ino=9, nlink=2))
     looks(index, R, entry(b"a", 2, ino=9, nlink=2), at=500)
@@ -550,7 +550,7 @@ def test_a_look_can_be_owed_on_demand(index: Index) -> None:
 
 
 def test_files_with_names_that_nobody_knows_are_looked_at_now_and_then(tmp_path: Path) -> None:
-    """PROTOCOL 11: outside of the tree, say: writing by them tells us nothing. Not durable, but found again at a start."""
+    """Rule 11: outside of the tree, say: writing by them tells us nothing. Not durable, but found again at a start."""
     index = Index(tmp_path / "index.db")
     lists(index, R, entry(b"a", ino=9, nlink=3), entry(b"b", ino=9, nlink=3), entry(b"c", ino=8, nlink=1))
     assert index.debts.partly == {(1, 9)}
@@ -752,7 +752,7 @@ def opened(path: Path, wanted: Settings) -> tuple[Index, list[str]]:
 
 
 def test_an_index_is_made_to_fit_the_settings(tmp_path: Path) -> None:
-    """PROTOCOL 13: at the next start with other filters, and a note says so where something is left out."""
+    """Rule 13: at the next start with other filters, and a note says so where something is left out."""
     index, notes = opened(tmp_path / "index.db", settings())
     lists(index, R, entry(b"a.json"), entry(b"b.json"))
     index.close()

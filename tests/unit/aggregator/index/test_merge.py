@@ -84,7 +84,7 @@ def test_a_link_that_becomes_a_file_is_a_change() -> None:
 
 
 def test_a_racy_stat_proves_nothing() -> None:
-    """PROTOCOL 7: what was looked at within the clock's tick of its change may have changed once more, unseen."""
+    """Rule 7: what was looked at within the clock's tick of its change may have changed once more, unseen."""
     assert not run([known()], [entry(racy=True)])
     changes = run([known(racy=1)], [entry()])
     assert [u[7] for u in changes.updates] == [False]
@@ -106,12 +106,12 @@ def test_directories_are_events_on_demand_only() -> None:
 
 
 def test_of_a_directory_only_its_existence_counts() -> None:
-    """PROTOCOL 8: its times change with every file in it."""
+    """Rule 8: its times change with every file in it."""
     assert not run([directory_row()], [directory()], complete=True)
 
 
 def test_a_file_that_becomes_a_directory_is_two_changes() -> None:
-    """PROTOCOL 8: a deletion, then a creation, in one batch."""
+    """Rule 8: a deletion, then a creation, in one batch."""
     changes = run([known(tick=7)], [directory()], handed=7, directories=True)
     assert [(u[0], u[8], u[13]) for u in changes.updates] == [(GONE, 51, 0)]
     assert [(i[1], i[11]) for i in changes.inserts] == [(1, 52)]
@@ -134,7 +134,7 @@ def test_both_kinds_of_row_are_asked_about_an_absent_name() -> None:
 
 
 def test_only_a_complete_listing_buries_what_it_does_not_name() -> None:
-    """PROTOCOL 1: a listing says absent of every name that it covers; looks say it of what they name."""
+    """Rule 1: a listing says absent of every name that it covers; looks say it of what they name."""
     rows = [known(b"a"), known(b"b"), known(b"c", kind=GONE)]
     assert run(rows, [entry(b"a")]).files == 0
     assert run(rows, [entry(b"a")], complete=True, handed=7).files == -1
@@ -143,12 +143,12 @@ def test_only_a_complete_listing_buries_what_it_does_not_name() -> None:
 
 
 def test_a_row_that_nobody_holds_needs_no_tombstone() -> None:
-    """PROTOCOL 18: it was not handed to anybody, under this tick or an earlier one."""
+    """Rule 18: it was not handed to anybody, under this tick or an earlier one."""
     assert run([known(tick=8)], absent=[b"f"], handed=7).forgotten == [(b"f", 0)]
 
 
 def test_a_delete_of_what_was_handed_out_is_never_suppressed() -> None:
-    """PROTOCOL 18: however late the last change was. The tombstone says who is to be told."""
+    """Rule 18: however late the last change was. The tombstone says who is to be told."""
     changes = run([known(held=4, tick=40)], absent=[b"f"], handed=7)
     assert [(u[0], *u[8:10]) for u in changes.updates] == [(GONE, 40, 4)]
     changes = run([known(tick=7)], absent=[b"f"], handed=7)
@@ -163,7 +163,7 @@ def test_a_tombstone_remembers_which_file_it_was() -> None:
 
 
 def test_a_row_that_waits_is_not_stamped_again() -> None:
-    """PROTOCOL 20: else a path that changes all the time would always be at the tail."""
+    """Rule 20: else a path that changes all the time would always be at the tail."""
     assert run([known(tick=40)], [entry(size=6)], handed=39).updates[0][8] == 40
     assert run([known(tick=40)], [entry(size=6)], handed=40).updates[0][8] == 51
 
@@ -190,7 +190,7 @@ def test_burial_of_what_has_no_lane() -> None:
 
 
 def test_a_file_with_several_names_is_noted() -> None:
-    """PROTOCOL 11: writing by one name tells the directories of the others nothing."""
+    """Rule 11: writing by one name tells the directories of the others nothing."""
     birth = run([], [entry(nlink=2)])
     change = run([known()], [entry(size=9, nlink=2)])
     revival = run([known(kind=GONE)], [entry(nlink=3)])
@@ -202,7 +202,7 @@ def test_a_file_with_several_names_is_noted() -> None:
 
 
 def test_a_name_that_gets_another_file_leaves_the_old_ones_names_in_doubt() -> None:
-    """PROTOCOL 11: the link count of the file that was there fell."""
+    """Rule 11: the link count of the file that was there fell."""
     changes = run([known(nlink=2)], [entry(ino=11)])
     assert changes.linked == {(1, 10): 2}
 

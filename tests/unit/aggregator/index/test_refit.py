@@ -105,7 +105,7 @@ NARROWER: dict[str, tuple[dict[str, Any], Told]] = {
 
 @pytest.mark.parametrize("case", NARROWER)
 def test_what_is_left_out_is_told_as_deleted(service: Service, case: str) -> None:
-    """FAULTS Q: to a group that holds it, and to none that does not; nothing else is told."""
+    """To a group that holds it, and to none that does not; nothing else is told."""
     fields, told = NARROWER[case]
     group, new = service.group(), service.group()
     service.pull(group)

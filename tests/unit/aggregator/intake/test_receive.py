@@ -111,7 +111,7 @@ def listing(path: bytes, *names: bytes) -> Listing:
 
 
 def test_frames_are_applied_once_and_in_order(line: Line) -> None:
-    """PROTOCOL 1 and 14: a duplicate changes nothing, a frame after a gap waits for what is missing."""
+    """Rules 1 and 14: a duplicate changes nothing, a frame after a gap waits for what is missing."""
     assert line.frame("s0", listing(R, b"old")) == 2
     assert line.frame("s0", listing(R, b"later"), seq=3) == 0
     assert line.replies()["s0"].resend
@@ -132,7 +132,7 @@ def test_a_gap_is_counted_once(line: Line) -> None:
 
 
 def test_what_is_acked_is_committed(line: Line) -> None:
-    """PROTOCOL 14: the number and the rows are one transaction."""
+    """Rule 14: the number and the rows are one transaction."""
     line.frame("s0", listing(R, b"f"))
     line.commit()
     line.frame("s0", listing(R, b"g"))
@@ -146,14 +146,14 @@ def test_what_is_acked_is_committed(line: Line) -> None:
 
 
 def test_another_life_has_another_incarnation(line: Line) -> None:
-    """PROTOCOL 14: so that a shard sends again what was in flight."""
+    """Rule 14: so that a shard sends again what was in flight."""
     before = line.replies()["s0"].incarnation
     line.restart()
     assert line.replies()["s0"].incarnation != before
 
 
 def test_frames_of_a_dead_epoch_are_dropped(line: Line) -> None:
-    """PROTOCOL 1: its successor's baseline looked after it did."""
+    """Rule 1: its successor's baseline looked after it did."""
     line.frame("s0", listing(R, b"f"))
     line.frame("s0", listing(R, b"g"), epoch=2)
     assert line.frame("s0", listing(R, b"f"), epoch=1) == 0
@@ -175,7 +175,7 @@ def test_a_beat_begins_an_epoch_too(line: Line) -> None:
 
 
 def test_a_frame_that_fails_leaves_nothing_behind(line: Line, monkeypatch: pytest.MonkeyPatch) -> None:
-    """PROTOCOL 14: half a frame must not be committed, not even by an orderly end."""
+    """Rule 14: half a frame must not be committed, not even by an orderly end."""
     line.frame("s0", listing(R, b"f"))
     line.commit()
 
@@ -195,7 +195,7 @@ def test_a_frame_that_fails_leaves_nothing_behind(line: Line, monkeypatch: pytes
 
 
 def test_only_the_owner_has_a_say(line: Line) -> None:
-    """PROTOCOL 1: one writer for every row. Records of others are counted."""
+    """Rule 1: one writer for every row. Records of others are counted."""
     line.frame("s0", listing(b"/r/a", b"wrong"), listing(b"/elsewhere", b"wrong"), listing(b"/r/b", b"right"))
     line.frame("s1", listing(R, b"wrong"), Looks(b"/r/a/x", 1, [entry(b"right")], []))
     line.commit()
@@ -214,7 +214,7 @@ def test_strangers_are_not_heard(line: Line) -> None:
 
 
 def test_an_anchor_that_is_gone_goes_up_to_other_anchors(line: Line) -> None:
-    """PROTOCOL 10: each owner finds out by itself. Of what is no anchor nobody can say so."""
+    """Rule 10: each owner finds out by itself. Of what is no anchor nobody can say so."""
     line.frame("s0", Listing(R, 1, [(b"a", DIRECTORY, 0, 0, 0, 0, 0, 0, False), entry(b"f")]), listing(b"/r/d", b"g"))
     line.frame("s1", listing(b"/r/a", b"h"))
     line.frame("s0", Gone(b"/r/d", 5))
@@ -240,7 +240,7 @@ def test_a_plan_of_a_lower_generation_is_taken_over(line: Line) -> None:
 
 
 def test_a_new_plan_is_taken_over_when_a_frame_names_it(line: Line) -> None:
-    """PROTOCOL 16: the new owner's words count from then on, the former's do not."""
+    """Rule 16: the new owner's words count from then on, the former's do not."""
     line.frame("s1", listing(b"/r/a", b"f"))
     line.anchors(s0=[R, b"/r/a"], s2=[b"/r/b"])
     line.frame("s0", listing(b"/r/a", b"g"), epoch=2)
@@ -280,7 +280,7 @@ def test_without_a_plan_nobody_is_known(tmp_path: Path) -> None:
 
 
 def test_acks_are_repeated(line: Line) -> None:
-    """PROTOCOL 14: a lost one costs nothing. In between only those are answered who said something."""
+    """Rule 14: a lost one costs nothing. In between only those are answered who said something."""
     line.frame("s0", listing(R, b"f"))
     line.commit()
     assert list(line.replies(touched_only=True)) == ["s0"]
@@ -301,7 +301,7 @@ def linked(line: Line, count: int, *, directories: int = 1) -> None:
 
 
 def test_owners_are_asked_to_look_again(line: Line) -> None:
-    """PROTOCOL 11: at once, and again with each beat until they did."""
+    """Rule 11: at once, and again with each beat until they did."""
     linked(line, 2)
     wanted = [(b"/r/a/00000", [b"00000", b"00001"])]
     assert line.replies(touched_only=True)["s1"].looks == wanted
@@ -314,7 +314,7 @@ def test_owners_are_asked_to_look_again(line: Line) -> None:
 
 
 def test_a_reply_never_outgrows_a_frame(line: Line, monkeypatch: pytest.MonkeyPatch) -> None:
-    """PROTOCOL 15: it carries the acks too; one that is refused would stop the shard for ever."""
+    """Rule 15: it carries the acks too; one that is refused would stop the shard for ever."""
     linked(line, 300)
     assert line.replies()["s1"].looks == [(b"/r/a/00000", [])]  # the whole directory
     longest = [(b"/r/a/" + b"d" * 25_000, [b"n" * 255] * receive._LOOK_NAMES_MAX)] * receive._LOOKS_MAX
@@ -349,7 +349,7 @@ def test_looks_can_be_asked_for(line: Line) -> None:
 
 
 def test_a_sync_is_answered_when_every_shard_has_answered(line: Line) -> None:
-    """PROTOCOL 24: and what it said before is committed."""
+    """Rule 24: and what it said before is committed."""
     token = line.receiver.begin_sync(50)
     assert {s: r.syncs for s, r in line.replies(touched_only=True).items()} == {"s0": [token], "s1": [token]}
     line.frame("s0", Synced(token), Synced(token + 1))
@@ -509,7 +509,7 @@ def test_debts_of_a_dead_shard_stand_before_none_of_the_others(line: Line, monke
 
 
 def test_a_sync_names_who_did_not_answer(line: Line) -> None:
-    """PROTOCOL 24: a dead shard means its successor's answer, or an error that names the subtree."""
+    """Rule 24: a dead shard means its successor's answer, or an error that names the subtree."""
     token = line.receiver.begin_sync(50)
     line.frame("s0", Synced(token))
     line.commit(49)
@@ -519,7 +519,7 @@ def test_a_sync_names_who_did_not_answer(line: Line) -> None:
 
 
 def test_a_sync_tells_what_could_not_be_read(line: Line) -> None:
-    """PROTOCOL 6 and 24: at once, whatever else is owed there."""
+    """Rules 6 and 24: at once, whatever else is owed there."""
     linked(line, 1)
     token = line.receiver.begin_sync(50)
     line.frame("s0", Synced(token))
@@ -531,7 +531,7 @@ def test_a_sync_tells_what_could_not_be_read(line: Line) -> None:
 
 
 def test_a_sync_waits_for_the_looks_that_follow_from_it(line: Line) -> None:
-    """PROTOCOL 11 and 24: other names of what was written before it."""
+    """Rules 11 and 24: other names of what was written before it."""
     token = line.receiver.begin_sync(50)
     linked(line, 1)
     line.frame("s0", Synced(token))
@@ -544,7 +544,7 @@ def test_a_sync_waits_for_the_looks_that_follow_from_it(line: Line) -> None:
 
 
 def test_a_sync_says_so_when_those_looks_do_not_come(line: Line) -> None:
-    """PROTOCOL 24: "ok" would be a lie."""
+    """Rule 24: "ok" would be a lie."""
     token = line.receiver.begin_sync(50)
     linked(line, 1)
     line.frame("s0", Synced(token))
@@ -556,7 +556,7 @@ def test_a_sync_says_so_when_those_looks_do_not_come(line: Line) -> None:
 
 
 def test_a_file_that_is_always_written_does_not_hold_up_a_sync(line: Line) -> None:
-    """PROTOCOL 24: what is owed for later changes is not waited for; what is owed for earlier ones is."""
+    """Rule 24: what is owed for later changes is not waited for; what is owed for earlier ones is."""
     token = line.receiver.begin_sync(50)
     linked(line, 1)
     line.frame("s0", Synced(token))
@@ -572,7 +572,7 @@ def test_a_file_that_is_always_written_does_not_hold_up_a_sync(line: Line) -> No
 
 
 def test_an_answer_under_an_older_plan_is_none(line: Line) -> None:
-    """PROTOCOL 24: it was for what the shard owned then, and what it said of that may have been dropped."""
+    """Rule 24: it was for what the shard owned then, and what it said of that may have been dropped."""
     token = line.receiver.begin_sync(50)
     line.anchors(s0=[R], s1=[b"/r/b"])
     line.beat("s0")
@@ -587,7 +587,7 @@ def test_an_answer_under_an_older_plan_is_none(line: Line) -> None:
 
 
 def test_who_answered_is_asked_again_under_a_new_plan(line: Line) -> None:
-    """PROTOCOL 24: its new subtree was another's when the sync began, and that one had not answered."""
+    """Rule 24: its new subtree was another's when the sync began, and that one had not answered."""
     token = line.receiver.begin_sync(50)
     line.frame("s0", Synced(token, [b"/r/x"]))
     line.commit()

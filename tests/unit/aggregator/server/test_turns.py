@@ -84,7 +84,7 @@ def bench(tmp_path: Path) -> Iterator[Working]:
 
 
 def test_many_groups_are_described_in_turns(bench: Working) -> None:
-    """FAULTS K: 1,000 groups with everything pending. Rows are counted once for all; other requests are answered meanwhile."""
+    """1,000 groups with everything pending. Rows are counted once for all; other requests are answered meanwhile."""
     for n in range(500):
         bench.index.put(b"/r/%d" % n)
     for n in range(1000):

@@ -137,7 +137,7 @@ def test_messages_come_and_go(house: House) -> None:
 
 
 def test_who_reads_nothing_is_not_read_from(house: House) -> None:
-    """FAULTS K: 5,000 requests, each answered with 200 KB. What is kept is bounded by bytes; who reads is served all of them."""
+    """5,000 requests, each answered with 200 KB. What is kept is bounded by bytes; who reads is served all of them."""
     door, stuck, other = house.open(), house.peer(), house.peer()
     for n in range(5000):
         stuck.ask(b"%d" % n)

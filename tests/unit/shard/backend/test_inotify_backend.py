@@ -139,7 +139,7 @@ def test_a_directory_tells_that_it_was_moved(watched: Watched, tmp_path_factory:
 
 
 def test_the_last_events_of_a_directory_that_is_gone_are_dropped(watched: Watched) -> None:
-    """PROTOCOL 9: pending hints die with the watch."""
+    """Rule 9: pending hints die with the watch."""
     d = watched.made("d")
     (watched.base / "d/f").write_text("x")
     (watched.base / "d/f").unlink()
@@ -149,7 +149,7 @@ def test_the_last_events_of_a_directory_that_is_gone_are_dropped(watched: Watche
 
 
 def test_what_is_open_is_watched_not_what_its_path_leads_to(watched: Watched) -> None:
-    """PROTOCOL 9: a path may lead elsewhere by the time that it is watched; and it may be too long for one."""
+    """Rule 9: a path may lead elsewhere by the time that it is watched; and it may be too long for one."""
     (watched.base / "d").mkdir()
     fd = os.open(watched.base / "d", os.O_RDONLY)
     (watched.base / "d").rename(watched.base / "e")
@@ -177,7 +177,7 @@ def test_a_directory_that_was_moved_has_its_old_node_returned(watched: Watched) 
 
 
 def test_a_directory_in_two_places_hints_at_both(watched: Watched) -> None:
-    """PROTOCOL 9: bind mounts and nested roots. The watch goes when the last of them goes."""
+    """Rule 9: bind mounts and nested roots. The watch goes when the last of them goes."""
     d = watched.made("d")
     twins = []
     for name in (b"b1", b"b2"):  # as if it were mounted there
@@ -263,7 +263,7 @@ def test_without_room_for_another_watch_it_is_another_directory(watched: Watched
 
 
 def test_no_more_watches_than_the_plan_gives(tmp_path: Path) -> None:
-    """PROTOCOL 15: the rest is left to the user's other programs; the caller sweeps."""
+    """Rule 15: the rest is left to the user's other programs; the caller sweeps."""
     watched = Watched(tmp_path, watches_max=1)
     watched.watch(watched.root)
     with pytest.raises(OSError, match="share") as raised:
@@ -316,7 +316,7 @@ def test_the_kernels_overflow_puts_everything_in_doubt(watched: Watched) -> None
 
 
 def test_an_unmounted_filesystem_is_the_end_of_its_directories(watched: Watched) -> None:
-    """PROTOCOL 12: whatever is there now is looked at, and not by a watch that the kernel has taken back."""
+    """Rule 12: whatever is there now is looked at, and not by a watch that the kernel has taken back."""
     d = watched.made("d")
     hints = feed(watched.backend, event(d.wd, calls.IN_UNMOUNT), event(d.wd, calls.IN_IGNORED))
     assert d in hints.selves
@@ -342,7 +342,7 @@ def test_the_same_name_under_two_watches_is_two_names(watched: Watched) -> None:
 
 
 def test_a_backlog_is_bounded(watched: Watched, monkeypatch: pytest.MonkeyPatch) -> None:
-    """PROTOCOL 15: beyond it, it is an overflow like the kernel's own; nothing is lost without a word."""
+    """Rule 15: beyond it, it is an overflow like the kernel's own; nothing is lost without a word."""
     monkeypatch.setattr(inotify, "_BACKLOG_BYTES_MAX", 0)
     (watched.base / "a").write_text("x")
     watched.backend.drain()

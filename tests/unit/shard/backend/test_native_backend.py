@@ -79,7 +79,7 @@ def test_a_path_is_looked_up_from_its_anchor(watched: Watched) -> None:
 
 
 def test_too_many_hints_put_everything_in_doubt(watched: Watched, monkeypatch: pytest.MonkeyPatch) -> None:
-    """PROTOCOL 15: memory is bounded, and nothing is lost without a word."""
+    """Rule 15: memory is bounded, and nothing is lost without a word."""
     monkeypatch.setattr(native, "_PATHS_MAX", 2)
     for name in "abc":
         watched.backend.on_any_event(FileModifiedEvent(watched.path(name)))

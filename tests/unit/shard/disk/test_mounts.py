@@ -57,7 +57,7 @@ def test_a_path_lies_on_the_innermost_mount(path: bytes, point: bytes) -> None:
 
 
 def test_what_comes_and_goes_is_named_once(tmp_path: Path) -> None:
-    """PROTOCOL 12: mounting over a directory, unmounting, and another filesystem in the same place."""
+    """Rule 12: mounting over a directory, unmounting, and another filesystem in the same place."""
     table = Table(tmp_path, ROOT, DATA)
     assert table.mounts.changed() == set()
     table.write(ROOT, DATA, ODD)
@@ -69,7 +69,7 @@ def test_what_comes_and_goes_is_named_once(tmp_path: Path) -> None:
 
 
 def test_a_root_whose_filesystem_is_not_mounted_is_told(tmp_path: Path) -> None:
-    """PROTOCOL 12: by the point that it lay on when it was planned. Changes seen on that occasion are not lost."""
+    """Rule 12: by the point that it lay on when it was planned. Changes seen on that occasion are not lost."""
     homes = ((b"/data/tree", b"/data"), (b"/home/tree", b"/"), (b"/odd", b""))
     table = Table(tmp_path, ROOT, DATA, homes=homes)
     assert not any(table.mounts.gone(root) for root, _ in homes)
@@ -85,7 +85,7 @@ def test_a_root_whose_filesystem_is_not_mounted_is_told(tmp_path: Path) -> None:
 
 
 def test_what_was_mounted_after_planning_is_known_when_it_leaves(tmp_path: Path) -> None:
-    """PROTOCOL 12: by the deepest point that the root lay on; until what is there without it is accepted."""
+    """Rule 12: by the deepest point that the root lay on; until what is there without it is accepted."""
     tree = b"/data/tree"
     inner = b"32 30 0:32 / /data/tree rw - tmpfs none rw"
     table = Table(tmp_path, ROOT, homes=((tree, b"/"), (b"/home", b"/")))

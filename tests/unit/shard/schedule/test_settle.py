@@ -108,7 +108,7 @@ def test_names_of_one_moment_are_one_generation() -> None:
 
 
 def test_collapse_gives_up_names_not_changes() -> None:
-    """PROTOCOL 15: too many hints become "look at the whole directory"."""
+    """Rule 15: too many hints become "look at the whole directory"."""
     settle = made()
     settle.add(0, {"d": {b"a", b"b"}, "e": {b"c"}})
     settle.collapse(10)

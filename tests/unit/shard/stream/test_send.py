@@ -48,7 +48,7 @@ def entries(count: int) -> list[Entry]:
 
 
 def test_frames_are_numbered_from_one() -> None:
-    """PROTOCOL 14: per shard and epoch, in the order of looking."""
+    """Rule 14: per shard and epoch, in the order of looking."""
     line = Line()
     line.send(3)
     assert line.pushed == [1, 2, 3]
@@ -91,7 +91,7 @@ def test_a_frame_is_never_larger_than_the_other_side_takes() -> None:
 
 
 def test_the_window_is_bounded_by_frames_and_by_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
-    """PROTOCOL 15: looks wait for acks."""
+    """Rule 15: looks wait for acks."""
     line = Line()
     line.send(send.WINDOW_FRAMES_MAX - 1)
     assert not line.stream.full
@@ -104,7 +104,7 @@ def test_the_window_is_bounded_by_frames_and_by_bytes(monkeypatch: pytest.Monkey
 
 
 def test_a_socket_that_takes_nothing_blocks_nobody() -> None:
-    """PROTOCOL 15: what it did not take is taken later, in order."""
+    """Rule 15: what it did not take is taken later, in order."""
     line = Line()
     line.room = 2
     line.send(4)
@@ -128,7 +128,7 @@ def test_acks_let_go_of_what_is_committed() -> None:
 
 
 def test_a_gap_is_sent_again_but_not_at_every_word() -> None:
-    """PROTOCOL 14: the aggregator repeats its request until the frame comes."""
+    """Rule 14: the aggregator repeats its request until the frame comes."""
     line = Line()
     line.send(3)
     assert line.ack(1, resend=True, now=SECOND)
@@ -142,7 +142,7 @@ def test_a_gap_is_sent_again_but_not_at_every_word() -> None:
 
 
 def test_another_life_of_the_aggregator_gets_everything_unacked() -> None:
-    """PROTOCOL 14: it may have lost what was in flight."""
+    """Rule 14: it may have lost what was in flight."""
     line = Line()
     line.send(3)
     assert line.ack(1, life="a")
@@ -152,7 +152,7 @@ def test_another_life_of_the_aggregator_gets_everything_unacked() -> None:
 
 
 def test_silence_is_answered_with_everything_unacked_ever_more_slowly() -> None:
-    """PROTOCOL 14: a lost last frame shows no gap."""
+    """Rule 14: a lost last frame shows no gap."""
     line = Line()
     line.send(1)
     sent = []
@@ -200,7 +200,7 @@ def test_an_earlier_epoch_is_one_that_it_has_not_heard_of_yet() -> None:
 
 
 def test_an_aggregator_that_knows_less_than_it_acked_lost_its_index() -> None:
-    """PROTOCOL 14: the epoch can't go on, its first frames are gone here too."""
+    """Rule 14: the epoch can't go on, its first frames are gone here too."""
     line = Line()
     line.send(3)
     assert line.ack(2)
@@ -208,7 +208,7 @@ def test_an_aggregator_that_knows_less_than_it_acked_lost_its_index() -> None:
 
 
 def test_acks_of_what_was_never_sent_are_of_another_life() -> None:
-    """PROTOCOL 14: else its frames would be dropped as duplicates, without a word."""
+    """Rule 14: else its frames would be dropped as duplicates, without a word."""
     line = Line()
     line.send(2)
     assert not line.ack(3)

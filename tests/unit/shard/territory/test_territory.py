@@ -174,7 +174,7 @@ def denied(monkeypatch: pytest.MonkeyPatch) -> Denied:
 
 
 def test_a_file_made_while_its_directory_is_listed_is_found(make: Callable[..., Scene], monkeypatch: pytest.MonkeyPatch) -> None:
-    """PROTOCOL 4 and 16: watch before list. The listing misses the file; its hint does not."""
+    """Rules 4 and 16: watch before list. The listing misses the file; its hint does not."""
     scene = make()
     scene.put("a/f.json")
     read = look.Reader.directory
@@ -194,7 +194,7 @@ def test_a_file_made_while_its_directory_is_listed_is_found(make: Callable[..., 
 
 
 def test_what_happened_while_a_shard_was_dead_is_found_by_its_successor(scene: Scene) -> None:
-    """PROTOCOL 2 and 16: a new life begins with a baseline, watched first."""
+    """Rules 2 and 16: a new life begins with a baseline, watched first."""
     scene.engine.kill("s0")
     scene.put("a/f.json", text="changed")
     scene.put("new/deep/g.json")
@@ -205,7 +205,7 @@ def test_what_happened_while_a_shard_was_dead_is_found_by_its_successor(scene: S
 
 
 def test_a_scan_that_was_not_finished_is_begun_again(make: Callable[..., Scene], monkeypatch: pytest.MonkeyPatch) -> None:
-    """PROTOCOL 2: killed between any two directories, by the shard's end or the aggregator's."""
+    """Rule 2: killed between any two directories, by the shard's end or the aggregator's."""
     monkeypatch.setattr(watcher, "_SLICE_NS", 0)
     scene = make()
     scene.put(*[f"d{i}/e{j}/f.json" for i in range(4) for j in range(3)])
@@ -249,7 +249,7 @@ def test_names_are_any_bytes(scene: Scene) -> None:
 
 
 def test_a_path_may_be_longer_than_the_system_allows(make: Callable[..., Scene]) -> None:
-    """PROTOCOL 9: a directory is entered from its parent's descriptor; 100 levels, 5,000 bytes."""
+    """Rule 9: a directory is entered from its parent's descriptor; 100 levels, 5,000 bytes."""
     scene = make()
     name = b"d" * 50
     fd = os.open(scene.tree, os.O_RDONLY)
@@ -330,7 +330,7 @@ def test_a_directory_that_gives_a_name_twice_is_read_all_the_same(scene: Scene, 
 
 
 def test_only_the_rows_that_differ_are_written(scene: Scene) -> None:
-    """PROTOCOL 2: a rescan of everything writes nothing."""
+    """Rule 2: a rescan of everything writes nothing."""
     scene.settle_clock()
     written, tick = scene.engine.index.written, scene.engine.index.tick
     scene.shard.lose_hints()
@@ -340,7 +340,7 @@ def test_only_the_rows_that_differ_are_written(scene: Scene) -> None:
 
 
 def test_a_file_that_becomes_a_directory_and_back(scene: Scene) -> None:
-    """PROTOCOL 8: in place, by rename, and where nobody saw what was in between."""
+    """Rule 8: in place, by rename, and where nobody saw what was in between."""
     for swap in ("x.json", "y.json"):
         scene.put(swap)
     scene.engine.turn()
@@ -405,7 +405,7 @@ def test_directories_move_within_the_tree(scene: Scene) -> None:
 
 
 def test_a_late_look_resurrects_nothing(scene: Scene) -> None:
-    """PROTOCOL 9: `mv foo bar; ln -s bar foo`: foo/b/f.json still exists, through a link, and is no row of ours."""
+    """Rule 9: `mv foo bar; ln -s bar foo`: foo/b/f.json still exists, through a link, and is no row of ours."""
     (scene.tree / "a/b/f.json").write_text("hinted")
     scene.shard.backend.drain()
     scene.shard.watcher.absorb(scene.shard.backend.take())
@@ -418,7 +418,7 @@ def test_a_late_look_resurrects_nothing(scene: Scene) -> None:
 
 
 def test_a_link_is_never_entered(scene: Scene, tmp_path: Path) -> None:
-    """PROTOCOL 9: neither by a scan nor by a hint; nor is what a directory became when it was replaced by one."""
+    """Rule 9: neither by a scan nor by a hint; nor is what a directory became when it was replaced by one."""
     scene.put("../outside/f.json")
     (scene.tree / "l").symlink_to("../outside")
     (scene.tree / "l.json").symlink_to("a")
@@ -429,7 +429,7 @@ def test_a_link_is_never_entered(scene: Scene, tmp_path: Path) -> None:
 
 
 def test_a_directory_in_place_of_another_is_not_taken_for_it(scene: Scene) -> None:
-    """PROTOCOL 9: what changes in it gives no hint as long as the old one is watched. Back and forth between two looks."""
+    """Rule 9: what changes in it gives no hint as long as the old one is watched. Back and forth between two looks."""
     (scene.tree / "a/f.json").write_text("hinted")
     shard = scene.shard
     shard.backend.drain()
@@ -459,7 +459,7 @@ def nested(make: Callable[..., Scene]) -> Scene:
 
 
 def test_another_shards_anchor_is_not_entered(nested: Scene) -> None:
-    """PROTOCOL 10: its parent's owner says that it is there, and holds no watch on it."""
+    """Rule 10: its parent's owner says that it is there, and holds no watch on it."""
     shutil.rmtree(nested.tree / "a/x/y")
     nested.put("a/x/y/f.json")
     nested.equal()
@@ -472,7 +472,7 @@ def test_another_shards_anchor_is_not_entered(nested: Scene) -> None:
 
 @pytest.mark.parametrize("again", [False, True])
 def test_an_anchors_ancestor_is_renamed(nested: Scene, again: bool) -> None:
-    """PROTOCOL 10: the anchor's shard gets no event, and would watch the old directory for ever."""
+    """Rule 10: the anchor's shard gets no event, and would watch the old directory for ever."""
     (nested.tree / "a/x").rename(nested.tree / "a/z")
     if again:
         nested.put("a/x/y/new.json")
@@ -487,7 +487,7 @@ def test_an_anchors_ancestor_is_renamed(nested: Scene, again: bool) -> None:
 
 
 def test_an_anchor_that_was_away_for_a_moment_lost_nothing(nested: Scene) -> None:
-    """PROTOCOL 10: changed while it was away, looked at in vain, and back before anyone compares: the same directory."""
+    """Rule 10: changed while it was away, looked at in vain, and back before anyone compares: the same directory."""
     nested.engine.turn(CHECK_MS)
     (nested.tree / "a/x").rename(nested.tree / "a/z")
     nested.put("a/z/y/d/f.json", text="changed")
@@ -502,7 +502,7 @@ def test_an_anchor_that_was_away_for_a_moment_lost_nothing(nested: Scene) -> Non
 
 @pytest.mark.parametrize("moment", ["root", "below"])
 def test_a_root_that_was_away_for_a_moment_lost_nothing(scene: Scene, moment: str) -> None:
-    """PROTOCOL 10: its own move is an event, but it may be read when all is over."""
+    """Rule 10: its own move is an event, but it may be read when all is over."""
     scene.engine.turn(CHECK_MS)
     shard = scene.shard
     scene.tree.rename(scene.base / "away")
@@ -523,7 +523,7 @@ def test_a_root_that_was_away_for_a_moment_lost_nothing(scene: Scene, moment: st
 
 
 def test_a_sync_covers_an_anchor_that_went_away_during_it(scene: Scene) -> None:
-    """PROTOCOL 24: what was changed before the sync is in the index when it is answered."""
+    """Rule 24: what was changed before the sync is in the index when it is answered."""
     scene.put("a/f.json", text="changed before the sync")
     shard = scene.shard
     shard.watcher.sync(77)
@@ -536,7 +536,7 @@ def test_a_sync_covers_an_anchor_that_went_away_during_it(scene: Scene) -> None:
 
 @pytest.mark.parametrize("path", ["", "a"])
 def test_a_root_that_is_back_before_anybody_asks(scene: Scene, denied: Denied, path: str) -> None:
-    """PROTOCOL 10: a look was in vain, and a moment later everything is where it was. Only a scan makes it certain."""
+    """Rule 10: a look was in vain, and a moment later everything is where it was. Only a scan makes it certain."""
     scene.put(os.path.join(path, "f.json"), text="changed")
     opens = slow.open_directory
     away = [os.fsencode(scene.tree / path)]
@@ -557,7 +557,7 @@ def test_a_root_that_is_back_before_anybody_asks(scene: Scene, denied: Denied, p
 
 
 def test_an_anchor_in_place_of_another_is_not_taken_for_it(scene: Scene) -> None:
-    """PROTOCOL 9 and 10: a look in the impostor of a root says nothing; the root is scanned."""
+    """Rules 9 and 10: a look in the impostor of a root says nothing; the root is scanned."""
     scene.put("f.json", text="changed")
     shard = scene.shard
     shard.backend.drain()
@@ -574,7 +574,7 @@ def test_an_anchor_in_place_of_another_is_not_taken_for_it(scene: Scene) -> None
 
 @pytest.mark.parametrize("lost", [False, True])
 def test_a_root_that_is_made_again_is_watched_again(scene: Scene, lost: bool) -> None:
-    """PROTOCOL 10: ext4 gives it the inode number of its predecessor; also where the kernel's queue ran over."""
+    """Rule 10: ext4 gives it the inode number of its predecessor; also where the kernel's queue ran over."""
     for turn in range(3):
         shutil.rmtree(scene.tree)
         scene.tree.mkdir()
@@ -599,7 +599,7 @@ def test_a_directory_that_is_made_again_is_watched_again(scene: Scene) -> None:
 
 
 def test_a_root_that_is_missing_is_gone_and_told(scene: Scene) -> None:
-    """PROTOCOL 12: deletions, and a status; said once."""
+    """Rule 12: deletions, and a status; said once."""
     scene.tree.rename(scene.base / "away")
     scene.equal()
     assert scene.paths() == []
@@ -626,7 +626,7 @@ def test_an_anchor_that_becomes_a_file_is_gone(nested: Scene) -> None:
 
 
 def test_a_plan_moves_a_subtree(nested: Scene) -> None:
-    """PROTOCOL 16: its new owner watches and lists it, whatever its old one had not said yet."""
+    """Rule 16: its new owner watches and lists it, whatever its old one had not said yet."""
     nested.put("a/x/y/f.json", "a/x/f.json", text="not said yet")
     nested.engine.replan({"": "s1", "a": "s0"})
     nested.put("a/x/y/d/f.json", text="after the plan")
@@ -637,7 +637,7 @@ def test_a_plan_moves_a_subtree(nested: Scene) -> None:
 
 
 def test_many_anchors_take_their_turns(make: Callable[..., Scene], monkeypatch: pytest.MonkeyPatch) -> None:
-    """PROTOCOL 10: each is compared within four rounds; a sync compares them all."""
+    """Rule 10: each is compared within four rounds; a sync compares them all."""
     monkeypatch.setattr(watcher, "_ANCHORS_A_TURN", 2)
     scene = make(anchors={"": "s0"} | {f"d{i}/e": "s0" for i in range(12)})
     scene.put(*[f"d{i}/e/f.json" for i in range(12)])
@@ -658,7 +658,7 @@ def test_many_anchors_take_their_turns(make: Callable[..., Scene], monkeypatch: 
 
 @pytest.mark.parametrize("anchors", [{"": "s0"}, {"": "s0", "a": "s1"}])
 def test_a_write_by_one_name_is_seen_at_the_other(make: Callable[..., Scene], anchors: dict[str, str]) -> None:
-    """PROTOCOL 11: of one shard, or of two. The second name may be the younger one."""
+    """Rule 11: of one shard, or of two. The second name may be the younger one."""
     scene = make(anchors=anchors)
     scene.put("f.json", "a/x.json")
     scene.equal()
@@ -676,7 +676,7 @@ def test_a_write_by_one_name_is_seen_at_the_other(make: Callable[..., Scene], an
 
 
 def test_a_copy_by_hard_links_comes_to_rest(make: Callable[..., Scene]) -> None:
-    """PROTOCOL 11: `cp -al`, in directories with more names than one reply asks for."""
+    """Rule 11: `cp -al`, in directories with more names than one reply asks for."""
     scene = make(anchors={"": "s0", "copy": "s1"})
     scene.put(*[f"d/{i:03}.json" for i in range(150)])
     scene.equal()
@@ -710,7 +710,7 @@ def test_names_that_nobody_knows_are_answered_too(scene: Scene) -> None:
 
 
 def test_what_is_asked_for_is_bounded_while_there_is_no_credit(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
-    """PROTOCOL 15: the aggregator asks again with each beat."""
+    """Rule 15: the aggregator asks again with each beat."""
     monkeypatch.setattr(watcher, "_ASKED_MAX", 5)
     for _ in range(50):
         scene.shard.watcher.look_again(scene.engine.root, [b"f.json"])
@@ -756,7 +756,7 @@ def table(scene: Scene) -> Table:
 
 @pytest.mark.parametrize("synced", [False, True])
 def test_what_is_mounted_over_a_directory_is_seen(scene: Scene, table: Table, synced: bool) -> None:
-    """PROTOCOL 12: mounting gives no event at all: here, one directory takes another's place unheard."""
+    """Rule 12: mounting gives no event at all: here, one directory takes another's place unheard."""
     shard = scene.shard
     (scene.tree / "a").rename(scene.base / "below")
     scene.put("a/over.json", "a/deep/er.json")
@@ -772,7 +772,7 @@ def test_what_is_mounted_over_a_directory_is_seen(scene: Scene, table: Table, sy
 
 
 def test_an_unmounted_directory_is_seen(scene: Scene) -> None:
-    """PROTOCOL 12: the kernel takes the watches back, and what is below the mount point shows."""
+    """Rule 12: the kernel takes the watches back, and what is below the mount point shows."""
     node = scene.node("a")
     (scene.tree / "a").rename(scene.base / "unmounted")
     scene.put("a/below.json")
@@ -789,7 +789,7 @@ def test_an_unmounted_directory_is_seen(scene: Scene) -> None:
 
 
 def test_an_unmounted_root_is_in_doubt(scene: Scene, table: Table) -> None:
-    """PROTOCOL 12: its rows stay; whatever lies in its place, by a hint, a sweep or a scan, is none of them."""
+    """Rule 12: its rows stay; whatever lies in its place, by a hint, a sweep or a scan, is none of them."""
     before = rows(scene.engine.index)
     table.off = True
     scene.put("a/f.json", "impostor.json", text="on the disk below")
@@ -831,7 +831,7 @@ def test_what_was_mounted_after_planning_is_waited_for(scene: Scene, table: Tabl
 
 
 def test_a_root_that_is_unmounted_between_two_steps_is_left_alone(scene: Scene, table: Table) -> None:
-    """PROTOCOL 12: jobs that were begun before find nothing to say."""
+    """Rule 12: jobs that were begun before find nothing to say."""
     before = rows(scene.engine.index)
     node = scene.node("a")
     scene.shard.territory.swept[node] = 0
@@ -863,7 +863,7 @@ def unreadable(scene: Scene, *paths: str) -> None:
 
 @pytest.mark.parametrize("scan", [False, True])
 def test_an_unreadable_directory_keeps_its_rows(scene: Scene, denied: Denied, scan: bool) -> None:
-    """PROTOCOL 6: EACCES is no fact. Found by its hint, by a look inside, or by a scan; looked at when it can be."""
+    """Rule 6: EACCES is no fact. Found by its hint, by a look inside, or by a scan; looked at when it can be."""
     denied.deny(scene.tree / "a")
     before = scene.paths()
     scene.put("a/f.json", "a/new/g.json", text="changed unseen")
@@ -878,7 +878,7 @@ def test_an_unreadable_directory_keeps_its_rows(scene: Scene, denied: Denied, sc
 
 
 def test_a_directory_that_becomes_readable_is_scanned(scene: Scene, denied: Denied) -> None:
-    """PROTOCOL 6: it is the directory that was known, but hints about what is in it were looked at in vain."""
+    """Rule 6: it is the directory that was known, but hints about what is in it were looked at in vain."""
     denied.deny(scene.tree / "a")
     scene.put("a/f.json", text="changed unseen")
     scene.engine.turn()
@@ -890,7 +890,7 @@ def test_a_directory_that_becomes_readable_is_scanned(scene: Scene, denied: Deni
 
 
 def test_a_doubt_ends_with_its_directory(scene: Scene, denied: Denied) -> None:
-    """PROTOCOL 6: deleted, replaced by a file, or moved away, there is nothing left to doubt."""
+    """Rule 6: deleted, replaced by a file, or moved away, there is nothing left to doubt."""
     for end in ("deleted", "file", "moved"):
         scene.put("u/f.json")
         scene.equal()
@@ -911,7 +911,7 @@ def test_a_doubt_ends_with_its_directory(scene: Scene, denied: Denied) -> None:
 
 
 def test_another_shards_anchor_is_no_lasting_doubt_of_ours(nested: Scene, denied: Denied) -> None:
-    """PROTOCOL 6: its parent's owner sees it become readable, and does not go in."""
+    """Rule 6: its parent's owner sees it become readable, and does not go in."""
     denied.deny(nested.tree / "a/x/y")
     os.utime(nested.tree / "a/x/y")
     unreadable(nested, "a/x/y", "a/x/y")
@@ -921,7 +921,7 @@ def test_another_shards_anchor_is_no_lasting_doubt_of_ours(nested: Scene, denied
 
 
 def test_an_unreadable_directory_is_not_invented(scene: Scene, denied: Denied) -> None:
-    """PROTOCOL 6: who may not look whether a name is there says nothing of it."""
+    """Rule 6: who may not look whether a name is there says nothing of it."""
     (scene.tree / "a/c").mkdir()
     (scene.tree / "a/c").rmdir()
     denied.deny(scene.tree / "a")
@@ -932,7 +932,7 @@ def test_an_unreadable_directory_is_not_invented(scene: Scene, denied: Denied) -
 
 
 def test_a_name_that_can_not_be_looked_at_puts_its_directory_in_doubt(scene: Scene, denied: Denied) -> None:
-    """PROTOCOL 6: EIO is no absence. By a look, by a listing, and where a directory was."""
+    """Rule 6: EIO is no absence. By a look, by a listing, and where a directory was."""
     denied.names[b"f.json"] = errno.EIO
     scene.put("a/f.json", text="changed")
     unreadable(scene, "a")
@@ -951,7 +951,7 @@ def test_a_name_that_can_not_be_looked_at_puts_its_directory_in_doubt(scene: Sce
 
 
 def test_a_directory_below_that_can_not_be_listed_is_in_doubt(scene: Scene, denied: Denied) -> None:
-    """PROTOCOL 6: a scan goes on with its neighbours; the next one that succeeds ends the doubt."""
+    """Rule 6: a scan goes on with its neighbours; the next one that succeeds ends the doubt."""
     scene.put("a/b/deep.json", "z/f.json")
     denied.names[b"deep.json"] = errno.EIO
     scene.shard.lose_hints()
@@ -968,7 +968,7 @@ def test_a_directory_below_that_can_not_be_listed_is_in_doubt(scene: Scene, deni
 def test_a_swept_directory_that_can_not_be_read_is_in_doubt(
     make: Callable[..., Scene], denied: Denied, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """PROTOCOL 6: opened or listed; one that is gone is its parent's to say."""
+    """Rule 6: opened or listed; one that is gone is its parent's to say."""
     scene = make(watches_max=1)
     scene.put("a/f.json", "a/b/g.json")
     scene.rests()
@@ -986,7 +986,7 @@ def test_a_swept_directory_that_can_not_be_read_is_in_doubt(
 
 
 def test_an_unreadable_root_is_in_doubt(scene: Scene, denied: Denied) -> None:
-    """PROTOCOL 6: at its scan, and when it is compared; one try at a time, however long it lasts."""
+    """Rule 6: at its scan, and when it is compared; one try at a time, however long it lasts."""
     denied.deny(scene.tree)
     scene.put("f.json", text="changed")
     scene.shard.lose_hints()
@@ -1003,7 +1003,7 @@ def test_an_unreadable_root_is_in_doubt(scene: Scene, denied: Denied) -> None:
 
 
 def test_a_root_that_can_not_be_watched_is_in_doubt(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
-    """PROTOCOL 6: any refusal but want of room. So is a directory."""
+    """Rule 6: any refusal but want of room. So is a directory."""
     add = scene.shard.backend._add
 
     def refuse(fd: int, *mask: int) -> int:
@@ -1021,7 +1021,7 @@ def test_a_root_that_can_not_be_watched_is_in_doubt(scene: Scene, monkeypatch: p
 
 
 def test_want_of_descriptors_is_no_absence(scene: Scene, denied: Denied) -> None:
-    """PROTOCOL 6: EMFILE, where a directory is gone and its parent is to be asked."""
+    """Rule 6: EMFILE, where a directory is gone and its parent is to be asked."""
     shutil.rmtree(scene.tree / "a/b")
     opens = slow.open_directory
     calls: list[bytes] = []
@@ -1043,7 +1043,7 @@ def test_want_of_descriptors_is_no_absence(scene: Scene, denied: Denied) -> None
 
 
 def test_two_places_of_a_directory_survive_a_look_that_fails(scene: Scene, denied: Denied) -> None:
-    """PROTOCOL 9: who can't tell whether a directory was moved away, or is mounted twice, keeps both."""
+    """Rule 9: who can't tell whether a directory was moved away, or is mounted twice, keeps both."""
     node = scene.node("a")
     other = scene.node().adopt(b"twin")
     scene.shard.territory.directories += 1
@@ -1063,7 +1063,7 @@ def test_two_places_of_a_directory_survive_a_look_that_fails(scene: Scene, denie
 
 @pytest.mark.parametrize("watches_max", [1, 2, 3])
 def test_directories_without_a_watch_are_swept(make: Callable[..., Scene], watches_max: int) -> None:
-    """PROTOCOL 15: when the watches are used up. Everything is found all the same, by each sync and by the clock."""
+    """Rule 15: when the watches are used up. Everything is found all the same, by each sync and by the clock."""
     scene = make(watches_max=watches_max)
     scene.put("f.json", "a/f.json", "a/b/f.json", "c/f.json")
     scene.rests()
@@ -1127,7 +1127,7 @@ def test_a_sweep_says_what_differs_from_the_last_word(make: Callable[..., Scene]
 
 
 def test_a_sweep_says_what_was_looked_at_too_early_once_more(make: Callable[..., Scene], monkeypatch: pytest.MonkeyPatch) -> None:
-    """PROTOCOL 7: one rule for hints, rescans and sweeps: an equal stat proves nothing if it is racy."""
+    """Rule 7: one rule for hints, rescans and sweeps: an equal stat proves nothing if it is racy."""
     scene = make(watches_max=1)
     scene.put("a/f.json")
     monkeypatch.setattr(look, "coarse_ns", lambda: disk.coarse_ns() - 10**9)
@@ -1148,7 +1148,7 @@ def test_a_sweep_says_what_was_looked_at_too_early_once_more(make: Callable[...,
 
 
 def test_a_new_epoch_says_everything_of_what_is_swept(make: Callable[..., Scene]) -> None:
-    """PROTOCOL 2: whatever the last listing was, it was another stream's."""
+    """Rule 2: whatever the last listing was, it was another stream's."""
     scene = make(watches_max=1)
     scene.put("a/f.json", "a/b/g.json")
     scene.rests()
@@ -1186,7 +1186,7 @@ def test_a_watched_directory_in_a_swept_one_is_replaced(make: Callable[..., Scen
 
 
 def test_a_directory_is_replaced_while_the_kernel_has_no_room(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
-    """PROTOCOL 15: the watch of the old one makes room for the new one, or it is swept; it is never only in doubt."""
+    """Rule 15: the watch of the old one makes room for the new one, or it is swept; it is never only in doubt."""
     limit = len(list(scene.node().subtree()))
     add, held = scene.shard.backend._add, scene.shard.backend._nodes
 
@@ -1236,7 +1236,7 @@ def test_an_anchor_that_is_planned_to_be_polled_has_no_watch(make: Callable[...,
 
 
 def test_without_credit_nothing_is_looked_at(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
-    """PROTOCOL 15: what is pending stays hints, names become directories, those a rescan; nothing grows, nothing is lost."""
+    """Rule 15: what is pending stays hints, names become directories, those a rescan; nothing grows, nothing is lost."""
     monkeypatch.setattr(send, "WINDOW_FRAMES_MAX", 2)
     monkeypatch.setattr(watcher, "PENDING_NAMES_MAX", 10)
     monkeypatch.setattr(watcher, "_DIRECTORIES_MAX", 3)
@@ -1279,7 +1279,7 @@ def test_more_names_than_are_looked_at_one_by_one_are_listed(scene: Scene, monke
 
 
 def test_a_sync_does_not_wait_for_quiet(make: Callable[..., Scene]) -> None:
-    """PROTOCOL 24: paths that are settling are looked at for it."""
+    """Rule 24: paths that are settling are looked at for it."""
     scene = make(settle_ms=10_000)
     scene.put("f.json")
     assert scene.engine.sync() == {"ok": True}
@@ -1291,7 +1291,7 @@ def test_a_sync_does_not_wait_for_quiet(make: Callable[..., Scene]) -> None:
 
 
 def test_a_sync_is_not_held_up_by_what_comes_later(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
-    """PROTOCOL 24: a tree that never rests is synced too, and up to the moment of asking."""
+    """Rule 24: a tree that never rests is synced too, and up to the moment of asking."""
     monkeypatch.setattr(watcher, "_SLICE_NS", 0)
     scene.put("a/b/f.json", text="before")
     token = scene.engine.receiver.begin_sync(1000)
@@ -1327,7 +1327,7 @@ def test_a_sync_is_answered_once_in_an_epoch(scene: Scene) -> None:
 
 
 def test_a_lost_last_frame_is_sent_again(scene: Scene) -> None:
-    """PROTOCOL 14: nothing comes after it that would show the gap."""
+    """Rule 14: nothing comes after it that would show the gap."""
     scene.put("f.json", text="lost on the line")
     scene.shard.step()
     assert scene.engine.lines["s0"]
@@ -1410,7 +1410,7 @@ def test_the_next_thing_to_do_is_known(scene: Scene, denied: Denied) -> None:
 
 
 def test_hints_about_what_is_gone_do_nothing(scene: Scene) -> None:
-    """PROTOCOL 9: they die with their directory."""
+    """Rule 9: they die with their directory."""
     own, node = scene.shard.territory, scene.node("a/b")
     shutil.rmtree(scene.tree / "a")
     scene.equal()
@@ -1552,7 +1552,7 @@ def test_links_that_are_followed_come_and_go(scene: Scene) -> None:
 
 
 def test_a_link_to_where_nobody_may_look_is_a_link(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """PROTOCOL 6: what it leads to is in doubt, not the directory that it lies in."""
+    """Rule 6: what it leads to is in doubt, not the directory that it lies in."""
     (tmp_path / "tree").mkdir()
     (tmp_path / "tree/l.json").symlink_to("../secret/f.json")
     (tmp_path / "tree/f.json").write_text("x")
@@ -1584,7 +1584,7 @@ def kernel(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_no_link_on_the_way_is_followed(tmp_path: Path, kernel: None) -> None:
-    """PROTOCOL 9: neither in the middle nor at the end; both are absence."""
+    """Rule 9: neither in the middle nor at the end; both are absence."""
     (tmp_path / "d/e").mkdir(parents=True)
     (tmp_path / "l").symlink_to("d")
     base = os.fsencode(tmp_path)
@@ -1614,7 +1614,7 @@ def test_a_path_can_begin_at_a_descriptor(tmp_path: Path, kernel: None) -> None:
 
 @pytest.mark.parametrize("follow", [False, True])
 def test_a_path_of_any_length_can_be_opened(tmp_path: Path, kernel: None, follow: bool) -> None:
-    """PROTOCOL 9: PATH_MAX is passed step by step, through descriptors that need no right to read. None stays open."""
+    """Rule 9: PATH_MAX is passed step by step, through descriptors that need no right to read. None stays open."""
     fds = [os.open(tmp_path, os.O_RDONLY)]
     name = b"d" * 200
     for _ in range(30):

@@ -18,7 +18,7 @@ from shardwatch.shard.contract.process.life import Lock, Pulse, die_with_parent,
 
 
 def test_a_lock_has_one_holder(tmp_path: Path) -> None:
-    """PROTOCOL 26: and whoever comes second is told who the first is."""
+    """Rule 26: and whoever comes second is told who the first is."""
     first = Lock(tmp_path / "x.lock")
     with pytest.raises(InUseError, match=f"process {os.getpid()}") as raised:
         Lock(tmp_path / "x.lock", wait_s=0.03)
@@ -28,7 +28,7 @@ def test_a_lock_has_one_holder(tmp_path: Path) -> None:
 
 
 def test_every_epoch_is_higher(tmp_path: Path) -> None:
-    """PROTOCOL 5 and 14: words of an earlier life are told apart from those of this one, and no file is asked."""
+    """Rules 5 and 14: words of an earlier life are told apart from those of this one, and no file is asked."""
     epochs = [new_epoch(), new_epoch(), new_epoch(), new_epoch(10**15)]
     assert epochs[3] == 10**15 + 1
     assert epochs[0] <= epochs[1] <= epochs[2] < 1 << 53

@@ -16,7 +16,7 @@ def anchor(path: bytes, shard: str = "s0") -> Anchor:
 
 
 def test_a_directory_belongs_to_the_nearest_anchor_above_it() -> None:
-    """PROTOCOL 1: of every path one shard has the word, so the last of its words is the latest fact."""
+    """Rule 1: of every path one shard has the word, so the last of its words is the latest fact."""
     owners = Owners([anchor(b"/r", "s0"), anchor(b"/r/a", "s1"), anchor(b"/r/a/b/c", "s2")])
 
     def owner(path: bytes) -> str | None:
