@@ -28,8 +28,8 @@ from watchdog.observers import Observer
 from ..tree.nodes import Node, Waypoint
 from .base import Arrival, Hints
 
-#: What watchdog is asked for. Its default (`WATCHDOG_ALL_EVENTS` in watchdog/observers/inotify_c.py) has opens too. watchdog opens
-#: every directory when it walks the tree, so its queue would be filled by its own walk, and no real change would ever come through.
+#: What watchdog is asked for. Its default (`WATCHDOG_ALL_EVENTS` in watchdog/observers/inotify_c.py) includes opens. watchdog
+#: opens every directory when it walks the tree, so its own walk would fill its queue, and no real change would come through.
 _EVENTS: list[type[FileSystemEvent]] = [
     DirCreatedEvent, DirDeletedEvent, DirMovedEvent, FileClosedEvent, FileCreatedEvent, FileDeletedEvent,
     FileModifiedEvent, FileMovedEvent,

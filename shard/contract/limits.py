@@ -49,8 +49,8 @@ VERIFY_NAMES_MAX: Final = 500
 
 #: Longest path of an ipc:// endpoint in bytes: sockaddr_un.sun_path less the closing NUL (unix(7)).
 IPC_PATH_BYTES_MAX: Final = 107
-#: Ids of shards. They are part of supervisord's configuration and of program names, where a `%`, a `;`, a quote or a newline could
-#: change what is run, and where supervisor refuses blanks, colons and slashes (`process_or_group_name` in supervisor/datatypes.py).
+#: Ids of shards. They are part of supervisord's configuration and of program names. There a `%`, a `;`, a quote or a newline
+#: could change what is run, and supervisor refuses blanks, colons and slashes (`process_or_group_name` in its datatypes.py).
 SHARD_ID_PATTERN: Final = r"[a-z0-9][a-z0-9_-]{0,62}"
 
 #: Part of max_user_watches and max_user_instances that the plan leaves to the user's other programs.
