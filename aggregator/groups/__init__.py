@@ -3,7 +3,6 @@
 - `group`: one group. Pure: what must become durable is left in its journal.
 - `lease`: lanes, units on lease or due again, and how rows become events. Pure.
 - `choice`: which rows make the next batch, and what they are told as. Pure.
-- `deletions`: deletions that a group was handed and has not acknowledged. Pure.
 - `store`: groups on disk: `groups.db`.
 - `registry`: all groups, in memory and on disk; commits and retention.
 

@@ -48,9 +48,10 @@ class Choice:
         #: The unit that is handed out again.
         self.unit: Unit | None = None
         self.more = False
-        #: Rows that were added; and whether a file is among them that is gone.
+        #: Rows that were added.
         self.chunks: list[Sequence[RowTuple]] = []
-        self.gone = False
+        #: (lane, tick) of those that say that a path is gone, be they among the events or held.
+        self.gone: list[tuple[int, int]] = []
 
     def fill(self, index: Index, number: int, lane: Lane, limit: int) -> bool:
         """Adds a lane's rows; True if that are all. At most `limit` events in all."""
@@ -60,7 +61,7 @@ class Choice:
         if lane.late:
             late = [lane.late[i] for i in range(min(len(lane.late), limit - len(self.events)))]
             self.late[number] = len(late)
-            self.add(index.rows_at(number, sorted(late)), number, 0, lane, part)
+            self.add(index.rows_at(number, sorted(late)), number, lane.handed, lane, part)
             if len(late) < len(lane.late):
                 return False
         while len(self.events) < limit and self.looked < LOOKED_MAX:
@@ -94,8 +95,10 @@ class Choice:
         after, upto = lane.skipped
         for tick, _, held, kind, directory, path, size, mtime_ns, at_ns, _, _, _, _ in rows:
             known = tick > begun and held >> bit & 1
-            if not kind and not known:
-                continue
+            if not kind:
+                if not known:
+                    continue
+                self.gone.append((number, tick))
             key = path + b"/" if directory else path
             if blocked and (key in leased or (fenced and crc32(key) in fenced)):
                 self.held.append((number, key, tick))
@@ -105,7 +108,6 @@ class Choice:
             except UnicodeDecodeError:
                 text, exact = path_fields(path)  # type: ignore[assignment]
             if not kind:
-                self.gone = True
                 event = Event("deleted", text, directory, None, None, tick, at_ns / 1e9, exact)
             else:
                 what = "modified" if known or (tick <= handed and not after < tick <= upto) else "created"

@@ -5,8 +5,9 @@ one boot share, `time.monotonic`). What must become durable is left in `Group.jo
 nothing that a call returned may leave the process before that.
 
 The position of a group is kept per lane (priority). `scan`: every row with a tick up to it has been considered; it was then
-handed out, skipped, or *held* (its path was on lease). So what is not acked yet is exactly: the units (leased, or due again)
-and what is held. The low-water cursor, all ticks up to which are acked, follows from these and is never stored.
+handed out, skipped, or *held* (its path was on lease). So what is not acked yet is exactly: the units (leased, or due again),
+what is held, and what is set aside. The low-water cursor, all ticks up to which are acked, follows from the first two and is
+never stored. After a seek back the scan comes to rows again that were handed out before, up to `handed`.
 
 The index re-stamps a changed row only if its tick was noted as handed. So whenever a scan passes a tick, handed out or not,
 the index is told (`note_handed`): a row that was skipped would otherwise change behind the scan and never be seen.
@@ -22,7 +23,6 @@ from typing import Final
 
 from ..protocol.messages import Fresh, RefusedError
 from .choice import Choice
-from .deletions import Deletions
 from .lease import Batch, Index, Lane, Parked, Part, Unit
 
 #: First and longest pause before a batch that failed is handed out again, seconds; doubled at each failure.
@@ -64,7 +64,6 @@ class Group:
         self.redo: list[Unit] = []
         self.ended: dict[int, str] = {}
         self.parked: dict[bytes, Parked] = {}
-        self._deletions = Deletions(bit)
         #: True: the last pull stopped at LOOKED_MAX with nothing found; pull again.
         self.unfinished = False
         self._expiry = float("inf")
@@ -81,19 +80,26 @@ class Group:
         self.attach(index)
 
     def attach(self, index: Index) -> None:
-        """Tells the index what was passed and handed out, and fences what is on lease. After begin, and after a start."""
-        self._deletions = Deletions(self.bit)
+        """Tells the index what the group holds, and fences what is on lease. After begin, and after a start."""
         if self.state == "active":
-            index.holders.place(self.bit, self.begun, max(self.base_scan, self.base_handed), {})
+            index.holders.place(self.bit, self.begun, max(self.base_scan, self.base_handed))
             for number in {*index.lanes(), *self.lanes}:
-                lane = self._lane(number)
                 self._passed(index, number)
-                for tick in (*lane.deferred.values(), *lane.late):
-                    index.holders.wait(self.bit, number, tick)
-            parts = [part for unit in (*self.leases.values(), *self.redo) for part in unit.parts]
-            self._deletions.load(index, parts + [Part(p.lane, p.handed, [p.tick]) for p in self.parked.values()])
+            for number, ticks in self._unacked():
+                gone = [(number, row[0]) for row in index.rows_at(number, ticks) if not row[3]]
+                index.holders.deletions_pending(self.bit, gone)
         self._expiry = min((u.due for u in self.leases.values()), default=float("inf"))
         self._fence()
+
+    def _unacked(self) -> Iterator[tuple[int, list[int]]]:
+        """(lane, ticks) of all that the scan has passed and nobody has acknowledged."""
+        for unit in self.units():
+            for part in unit.parts:
+                yield part.lane, part.ticks
+        for number, lane in self.lanes.items():
+            yield number, [*lane.deferred.values(), *lane.late]
+        for parked in self.parked.values():
+            yield parked.lane, [parked.tick]
 
     def _lane(self, number: int) -> Lane:
         lane = self.lanes.get(number)
@@ -104,11 +110,9 @@ class Group:
     def _passed(self, index: Index, number: int) -> None:
         """What the index must know before a row of the lane changes."""
         lane = self._lane(number)
-        reach = max(lane.scan, lane.handed)
-        index.note_handed(number, reach)
-        index.holders.reach(self.bit, number, reach, lane.scan)
-        if lane.skipped[1]:
-            index.holders.skip(self.bit, number, *lane.skipped)
+        index.note_handed(number, lane.reached())
+        index.holders.reach(self.bit, number, lane.reached(), lane.scan)
+        index.holders.skip(self.bit, number, *lane.skipped)
 
     def _fence(self) -> None:
         for lane in self.lanes.values():
@@ -120,7 +124,7 @@ class Group:
 
     def collapse(self, reason: str) -> None:
         """Rows have other lanes now (other priorities): what is not acked is handed out again, from each lane's cursor on."""
-        lanes = {n: Lane(self.cursor(n), max(lane.scan, lane.handed), lane.skipped) for n, lane in self.lanes.items()}
+        lanes = {n: Lane(self.cursor(n), lane.reached(), lane.skipped) for n, lane in self.lanes.items()}
         self._forget(reason)
         self.lanes = lanes
         self.journal += [("lane", number, lane) for number, lane in lanes.items()]
@@ -142,8 +146,7 @@ class Group:
 
     def reached(self) -> int:
         """Highest tick that was considered or handed out in any lane."""
-        ticks = [tick for lane in self.lanes.values() for tick in (lane.scan, lane.handed)]
-        return max(self.base_scan, self.base_handed, *ticks)
+        return max(self.base_scan, self.base_handed, *[lane.reached() for lane in self.lanes.values()])
 
     def units(self) -> Iterator[Unit]:
         yield from self.leases.values()
@@ -182,9 +185,9 @@ class Group:
         if self.state == "waiting":
             self.begin(index, tick, 0)
             return True
-        self.base_scan = tick
         for number in {*index.lanes(), *self.lanes}:
             self._seek_lane(index, number, tick)
+        self.base_scan = tick
         self.redo = [u for u in self.redo if u.low]
         heapq.heapify(self.redo)
         self.journal.append(("group",))
@@ -197,7 +200,7 @@ class Group:
         gone = {t for t in (*lane.late, *lane.deferred.values()) if t > low}
         lane.late = deque(t for t in lane.late if t not in gone)
         lane.deferred = {k: t for k, t in lane.deferred.items() if t not in gone}
-        self._unhold(index, number, gone)
+        self._unhold(number, gone)
         for unit in self.redo:
             if number in unit.low:
                 for part in unit.parts:
@@ -205,11 +208,9 @@ class Group:
                         part.ticks = [t for t in part.ticks if t <= low]
                 unit.measure()
                 self.journal.append(("unit", unit) if unit.low else ("unit-", unit.number))
-        reached, (after, upto) = max(lane.scan, lane.handed), lane.skipped
+        reached, (after, upto) = lane.reached(), lane.skipped
         if tick > reached:
-            lane.skipped = (after if upto == reached > 0 else reached, tick)
-        elif tick < upto:
-            lane.skipped = (after, max(after, tick))  # what follows comes again
+            lane.skipped = (min(after, reached) if upto >= reached else reached, tick)
         lane.scan = tick
         self._passed(index, number)
         self.journal.append(("lane", number, lane))
@@ -236,8 +237,6 @@ class Group:
         self._lease(unit, now + lease_s, worker)
         for part in unit.parts:
             self.lanes[part.lane].leased.update(part.keys or ())
-        if choice.gone:
-            self._deletions.handed(index, choice.chunks, unit.parts)
         choice.pair()
         return Batch(unit.number, unit.failures + 1, unit.due, choice.events, choice.more)
 
@@ -297,8 +296,7 @@ class Group:
                 return choice
             dropped = heapq.heappop(self.redo)
             self.journal.append(("unit-", dropped.number))
-            self._deletions.settled(index, dropped.parts)
-            self._hold(index, choice.held)
+            self._pass(index, choice)
             choice = Choice(self.bit, self.begun)
         for number in index.lanes():
             if not choice.fill(index, number, self._lane(number), limit):
@@ -311,15 +309,15 @@ class Group:
         """Makes a choice come true, save for the lease."""
         for number, count in choice.late.items():
             late = self.lanes[number].late
-            self._unhold(index, number, [late.popleft() for _ in range(count)])
-        self._hold(index, choice.held)
+            self._unhold(number, [late.popleft() for _ in range(count)])
+        self._pass(index, choice)
         if choice.unit is not None:
             return self._take_again(choice, now)
         parts = [p for p in choice.parts if p.ticks]
         seen = max((*choice.scans.values(), *(x.scan for x in self.lanes.values())), default=0)
         for number, scan in choice.scans.items():
             # A lane with nothing behind its scan has considered all that was visible in any lane.
-            self.lanes[number].scan = seen if number in choice.whole else scan
+            self.lanes[number].consider(seen if number in choice.whole else scan)
         for part in parts:
             lane = self.lanes[part.lane]
             highest = max(part.ticks)
@@ -352,19 +350,18 @@ class Group:
             self._again(Unit(self._number(), rest, failures=unit.failures, due=now))
         return unit
 
-    def _hold(self, index: Index, rows: Iterable[tuple[int, bytes, int]]) -> None:
-        for number, key, tick in rows:
+    def _pass(self, index: Index, choice: Choice) -> None:
+        """Rows that could not go wait for their path; deletions, whether they went or wait, count once they are acked."""
+        for number, key, tick in choice.held:
             deferred = self.lanes[number].deferred
             if key in deferred:
-                self._unhold(index, number, [deferred[key]])
+                self._unhold(number, [deferred[key]])
             deferred[key] = tick
-            index.holders.wait(self.bit, number, tick)
             self.journal.append(("held", number, tick))
+        index.holders.deletions_pending(self.bit, choice.gone)
 
-    def _unhold(self, index: Index, number: int, ticks: Iterable[int]) -> None:
-        for tick in ticks:
-            index.holders.waits_no_more(self.bit, number, tick)
-            self.journal.append(("held-", number, tick))
+    def _unhold(self, number: int, ticks: Iterable[int]) -> None:
+        self.journal += [("held-", number, tick) for tick in ticks]
 
     # -- the end of a lease -----------------------------------------------------------------------------------------
 
@@ -389,7 +386,8 @@ class Group:
         if unit is None:
             return None
         self._unlease(unit)
-        self._deletions.settled(index, unit.parts)
+        for part in unit.parts:
+            index.holders.acknowledged(self.bit, part.lane, part.ticks)
         self.journal.append(("unit-", number))
         if unit.fresh:
             self.begin(index, 0, 0)

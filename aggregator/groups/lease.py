@@ -97,7 +97,7 @@ class Lane:
     __slots__ = ("deferred", "fenced", "handed", "late", "leased", "scan", "skipped")
 
     def __init__(self, scan: int, handed: int, skipped: tuple[int, int] = (0, 0)) -> None:
-        #: Every row with a tick up to it has been considered.
+        #: Every row with a tick up to it has been considered. Moved by `consider`, and by a seek.
         self.scan = scan
         #: Highest tick ever handed out, durable before it left.
         self.handed = handed
@@ -110,6 +110,20 @@ class Lane:
         #: Held rows: those whose path is on lease (key -> tick), and those whose path has become free.
         self.deferred: dict[bytes, int] = {}
         self.late: deque[int] = deque()
+
+    def reached(self) -> int:
+        """Highest tick that was considered or handed out."""
+        return max(self.scan, self.handed)
+
+    def consider(self, scan: int) -> None:
+        """Every row with a tick up to this one, and later than where the scan was, has been considered: none of them is given
+        up any more. What else was given up may end where that began, since one range is all that is kept."""
+        (after, upto), was = self.skipped, self.scan
+        if was <= after < scan:
+            self.skipped = (min(scan, upto), upto)
+        elif after < was < min(scan, upto):
+            self.skipped = (after, was)
+        self.scan = scan
 
     def free(self, part: Part) -> None:
         """Ends the lease of a part's paths: what waited for them comes next."""

@@ -1,15 +1,27 @@
 """Which groups hold what a row said before it was stamped anew: one bit a group. Pure: no I/O, no clock.
 
-A group is told `modified` or `deleted` only of what it was handed before. Its position says that of rows that have kept their
-stamp: it was handed those that it has passed. Of a row that changes, the old stamp is lost; so whoever gives it the next one
-asks here who holds the path now (`superseded`), and writes that into the row, as a number with the bits of these groups. All
-groups that are there are -1, none is 0, so a row has one byte for it unless some groups lag behind others.
+A group *holds* a path from when it is handed a row which says that the path is there, until it acknowledges one which says that
+it is gone: in between a consumer may have the path. `modified` and `deleted` are told only of what the group holds.
+
+A row notes who held its path when it got its stamp. What it says itself changes that only for groups of which it *counts*:
+
+- A row of a path that is there counts once the group has come to it (`reach`), unless the group gave it up (`skip`). If the
+  path was on lease just then, the row waits to be handed out; but the group holds the path by what is on lease.
+- A row of a path that is gone counts once the group has acknowledged it, because a worker may die before it has applied a
+  batch. So it must not lie where the group will come to it again, nor be given up, nor be pending (`deletions_pending`).
+
+When a row changes, its stamp is lost, and with it what positions say of it. So whoever gives it the next one asks here who holds
+the path by now (`superseded`) and writes that into the row, as a number with the bits of these groups. All groups that are there
+are -1, none is 0, so a row has one byte for it unless some groups lag behind others.
+
+In doubt a group holds a path: a deletion that is told once too often does no harm, one that is never told leaves the path with a
+consumer for ever.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import NamedTuple
 
 ALL = -1
@@ -21,13 +33,13 @@ class _Position(NamedTuple):
 
     #: Last tick given when it began: it holds nothing of what has a stamp up to it but by its position.
     begun: int
-    #: Highest tick passed or handed out, in lanes that it has not met.
+    #: Highest tick that it has come to, in lanes that it has not met.
     base: int
     #: The same, by lane.
     lanes: dict[int, int]
-    #: Highest tick passed, by lane, where that is less: what follows was handed out, and will be once more.
+    #: Lane -> where it is, if that is less because it went back: it will come to what follows again.
     behind: dict[int, int]
-    #: Lane -> (after, up to): ticks that it passed without being handed their rows, because it was told to.
+    #: Lane -> (after, up to): ticks that it gave up.
     skipped: dict[int, tuple[int, int]]
 
 
@@ -40,8 +52,8 @@ class Holders:
 
     def __init__(self) -> None:
         self._positions: dict[int, _Position] = {}
-        #: (lane, tick) of rows that groups have passed without being handed them: their path was on lease.
-        self._waiting: dict[tuple[int, int], int] = {}
+        #: Lane -> tick -> groups that have come to this row, which says that its path is gone, and have not acknowledged it.
+        self._pending: dict[int, dict[int, int]] = {}
         self._everyone = 0
         self._anyone_skipped = False
         self._met_steps: dict[int, _Steps] = {}
@@ -49,10 +61,10 @@ class Holders:
 
     # -- groups
 
-    def place(self, bit: int, begun: int, base: int, lanes: Mapping[int, int]) -> None:
-        """A group is there, or begins anew."""
+    def place(self, bit: int, begun: int, base: int) -> None:
+        """A group is there, or begins anew; `base`: the tick that it has come to in every lane."""
         self.remove(bit)
-        self._positions[bit] = _Position(begun, base, dict(lanes), {}, {})
+        self._positions[bit] = _Position(begun, base, {}, {}, {})
         self._everyone |= 1 << bit
         self._forget_steps()
 
@@ -60,37 +72,49 @@ class Holders:
         """The group is gone, or holds nothing any more. Idempotent."""
         if self._positions.pop(bit, None) is not None:
             self._everyone &= ~(1 << bit)
-            self._waiting = {at: left for at, mask in self._waiting.items() if (left := mask & ~(1 << bit))}
+            for lane, pending in self._pending.items():
+                self.acknowledged(bit, lane, list(pending))
+            self._anyone_skipped = any(position.skipped for position in self._positions.values())
             self._forget_steps()
 
-    def reach(self, bit: int, lane: int, tick: int, passed: int | None = None) -> None:
-        """The group has passed every row of the lane up to this tick, or was handed one with it; `passed`: up to where it has
-        passed them, where that is less (it went back)."""
+    def reach(self, bit: int, lane: int, tick: int, scan: int | None = None) -> None:
+        """The group has come to every row of the lane up to this tick; `scan`: where it is, if it went back since."""
         behind = self._positions[bit].behind
-        if passed is None or passed >= tick:
+        if scan is None or scan >= tick:
             behind.pop(lane, None)
         else:
-            behind[lane] = passed
+            behind[lane] = scan
         lanes = self._positions[bit].lanes
         if lanes.get(lane) != tick:
             lanes[lane] = tick
             self._met_steps.pop(lane, None)
 
     def skip(self, bit: int, lane: int, after: int, upto: int) -> None:
-        """The group gave up the rows of the lane with these ticks: it passed them, and was not handed them."""
-        self._positions[bit].skipped[lane] = (after, upto)
-        self._anyone_skipped = any(low < high for p in self._positions.values() for low, high in p.skipped.values())
+        """The group gave up the rows of the lane with ticks later than `after`, up to `upto`; and no others."""
+        skipped = self._positions[bit].skipped
+        if after < upto:
+            skipped[lane] = (after, upto)
+            self._anyone_skipped = True
+        elif skipped.pop(lane, None):
+            self._anyone_skipped = any(position.skipped for position in self._positions.values())
 
-    def wait(self, bit: int, lane: int, tick: int) -> None:
-        """The group has passed this row, and was not handed it yet."""
-        self._waiting[lane, tick] = self._waiting.get((lane, tick), 0) | 1 << bit
+    def deletions_pending(self, bit: int, rows: Iterable[tuple[int, int]]) -> None:
+        """The group has come to these rows (lane, tick), which say that a path is gone. Idempotent."""
+        for lane, tick in rows:
+            pending = self._pending.setdefault(lane, {})
+            pending[tick] = pending.get(tick, 0) | 1 << bit
 
-    def waits_no_more(self, bit: int, lane: int, tick: int) -> None:
-        left = self._waiting.get((lane, tick), 0) & ~(1 << bit)
-        if left:
-            self._waiting[lane, tick] = left
-        else:
-            self._waiting.pop((lane, tick), None)
+    def acknowledged(self, bit: int, lane: int, ticks: Iterable[int]) -> None:
+        """The group has applied the rows with these ticks, whatever they say. Idempotent."""
+        pending = self._pending.get(lane)
+        if not pending:
+            return
+        for tick in pending.keys() & ticks:
+            left = pending[tick] & ~(1 << bit)
+            if left:
+                pending[tick] = left
+            else:
+                del pending[tick]
 
     def _forget_steps(self) -> None:
         self._met_steps.clear()
@@ -99,7 +123,7 @@ class Holders:
     # -- rows
 
     def superseded(self, lane: int, tick: int, held: int, *, there: bool) -> int:
-        """Who holds the path of a row that now gets another stamp than `tick`.
+        """A row loses its stamp, `tick`: who holds its path by then. What was noted of that stamp is forgotten.
 
         Args:
             held: who held it when it got that one.
@@ -107,17 +131,17 @@ class Holders:
         """
         if not self._positions:
             return ALL if there else held  # somebody was handed it, and nobody is there whose position tells who
-        met = self._met(lane, tick)
-        if self._waiting:
-            met &= ~self._waiting.get((lane, tick), 0)
-        if not there:  # a deletion that it will be handed once more does not count yet
-            for bit, position in self._positions.items():
-                met &= ~(int(position.behind.get(lane, tick) < tick) << bit)
+        counts, known = self._met(lane, tick), self._known(tick, held)
         if self._anyone_skipped:
             for bit, position in self._positions.items():
                 after, upto = position.skipped.get(lane, (0, 0))
-                met &= ~(int(after < tick <= upto) << bit)
-        return self._plain(self._known(tick, held) & ~met | (met if there else 0))
+                counts &= ~(int(after < tick <= upto) << bit)
+        if there:
+            return self._plain(known | counts)
+        counts &= ~self._pending.get(lane, {}).pop(tick, 0)
+        for bit, position in self._positions.items():
+            counts &= ~(int(position.behind.get(lane, tick) < tick) << bit)
+        return self._plain(known & ~counts)
 
     def holding(self, tick: int, held: int) -> int:
         """Who holds the path of a row that nobody was handed with this stamp."""
@@ -134,6 +158,7 @@ class Holders:
         return held & ~_from(self._begun_steps, tick)
 
     def _met(self, lane: int, tick: int) -> int:
+        """The groups that have come to this tick."""
         steps = self._met_steps.get(lane)
         if steps is None:
             positions = self._positions.items()

@@ -67,7 +67,7 @@ class Model:
         self.rows: dict[tuple[bytes, int], Known] = {}
         self.ticks = Ticks(0)
         for bit in range(2):
-            self.ticks.holders.place(bit, 0, 0, {})
+            self.ticks.holders.place(bit, 0, 0)
         self.groups = (Group(0), Group(1))
         self.given: set[int] = set()
         self.counts = [0, 0]

@@ -209,7 +209,7 @@ def test_a_row_says_all_or_none_where_that_is_so() -> None:
     """Else every row would grow with the number of groups."""
     holders = Holders()
     for bit in range(100):
-        holders.place(bit, 0, 50, {})
+        holders.place(bit, 0, 50)
     assert holders.superseded(0, 50, 0, there=True) == ALL
     assert holders.superseded(0, 50, ALL, there=False) == 0
     assert holders.superseded(0, 51, 0, there=True) == 0
@@ -258,3 +258,122 @@ def test_a_deletion_that_was_never_acked_is_told_although_the_file_came_and_went
         pass
     assert isinstance(batch, Batch)
     assert [(e.event_type, e.path) for e in batch.events if isinstance(e, Event)] == [("deleted", "/r/a")]
+
+
+def _told(tree: Tree, group: Group, now: float = 1000.0) -> Told:
+    """All that the group is told from then on, when every lease of before has ended; acked."""
+    group.expire(tree.index, now)
+    told: Told = []
+    while True:
+        found = group.pull(tree.index, now, 1000, 10.0, 64, "w")
+        if isinstance(found, Batch):
+            told += [(e.event_type, e.path.removeprefix("/r/")) for e in found.events if isinstance(e, Event)]
+            group.ack(tree.index, found.number, now)
+        elif not group.unfinished:
+            return told
+
+
+def _leased(tree: Tree, group: Group) -> Batch:
+    """A batch that nobody acks."""
+    batch = group.pull(tree.index, 0.0, 1000, 10.0, 64, "w")
+    assert isinstance(batch, Batch)
+    return batch
+
+
+def _attached(tree: Tree, group: Group, restart: bool) -> None:
+    if restart:
+        tree.index.holders.remove(group.bit)
+        group.attach(tree.index)
+
+
+@pytest.mark.parametrize("restart", [False, True])
+@pytest.mark.parametrize("end", ["ack", "release", "expire"])
+def test_what_is_on_lease_is_held_although_a_seek_back_comes_to_it_again(tree: Tree, restart: bool, end: str) -> None:
+    """The scan meets rows whose path is on lease, and they wait; nevertheless the group was handed them."""
+    group = tree.group()
+    batch = _leased(tree, group)
+    group.seek(tree.index, 0)
+    assert group.pull(tree.index, 0.0, 1000, 10.0, 64, "w") == "empty"
+    _attached(tree, group, restart)
+    if end == "ack":
+        group.ack(tree.index, batch.number, 0.0)
+    elif end == "release":
+        group.release(group.leases[batch.number], 0.0, "for a test")
+    tree.remove("a")
+    tree.write("b")
+    told = _told(tree, group)
+    assert [(kind, path) for kind, path in sorted(told) if path in "ab"] == [("deleted", "a"), ("modified", "b")]
+
+
+@pytest.mark.parametrize("restart", [False, True])
+def test_a_deletion_that_waits_for_a_path_on_lease_is_not_told_yet(tree: Tree, restart: bool) -> None:
+    """The file comes back and goes again meanwhile, and the lease ends without an ack: the group still holds it."""
+    group = tree.group()
+    tree.drain(group)
+    tree.write("a")
+    _leased(tree, group)
+    tree.remove("a")
+    tree.write("b")
+    assert tree.pull(group) == [("modified", "b")]  # and the scan has passed the deletion
+    _attached(tree, group, restart)
+    tree.write("a")
+    tree.remove("a")
+    assert _told(tree, group) == [("deleted", "a")]
+
+
+@pytest.mark.parametrize("restart", [False, True])
+def test_a_deletion_that_a_seek_back_took_from_a_failed_batch(tree: Tree, restart: bool) -> None:
+    """It is to be handed out once more; until that is acked the group holds the file."""
+    group = tree.group()
+    tree.drain(group)
+    tree.remove("a")
+    group.release(group.leases[_leased(tree, group).number], 0.0, "for a test")
+    group.seek(tree.index, 0)
+    _attached(tree, group, restart)
+    tree.write("a")
+    tree.remove("a")
+    assert sorted(_told(tree, group)) == [("deleted", "a"), ("modified", "b"), ("modified", "c"), ("modified", "d")]
+
+
+@pytest.mark.parametrize("restart", [False, True])
+def test_an_acked_deletion_counts(tree: Tree, restart: bool) -> None:
+    """Of a file that came and went since then nothing is told."""
+    group = tree.group()
+    tree.drain(group)
+    tree.remove("a")
+    assert tree.pull(group) == [("deleted", "a")]
+    _attached(tree, group, restart)
+    tree.write("a")
+    tree.remove("a")
+    assert _told(tree, group) == []
+
+
+@pytest.mark.parametrize("restart", [False, True])
+def test_what_was_given_up_is_held_once_it_is_handed_out(tree: Tree, restart: bool) -> None:
+    """A group goes forward, past a to d, and back later: of these it holds what it has come to since then."""
+    group = tree.group()
+    group.seek(tree.index, 4)
+    tree.write("e")
+    assert tree.drain(group) == [("created", "e")]
+    group.seek(tree.index, 0)
+    _attached(tree, group, restart)
+    tree.remove("a")
+    assert tree.pull(group, 2) == [("created", "b"), ("created", "c")]
+    _attached(tree, group, restart)
+    tree.remove("b", "d")
+    assert sorted(tree.drain(group)) == [("deleted", "b"), ("modified", "e")]
+
+
+def test_a_priority_that_a_seek_forward_gave_up_unmet() -> None:
+    """The group had not met a single row of it: it holds none of them."""
+    index = FakeIndex()
+    index.put(b"/r/a")
+    group = Group(1, "g", "t", 0.0)
+    group.begin(index, 0, 0)
+    index.put(b"/r/b", lane=5)
+    assert group.seek(index, index.tick)
+    index.remove(b"/r/b")
+    index.put(b"/r/c", lane=5)
+    found = group.pull(index, 0.0, 10, 10.0, 64, "w")
+    assert isinstance(found, Batch)
+    assert [(e.event_type, e.path) for e in found.events if isinstance(e, Event)] == [("created", "/r/c")]

@@ -39,7 +39,7 @@ def run(
 ) -> Changes:  # fmt: skip
     ticks = Ticks(last)
     for bit, position in enumerate(positions):
-        ticks.holders.place(bit, 0, position, {})
+        ticks.holders.place(bit, 0, position)
     ticks.handed = {0: handed, 5: handed}
     return merge(
         {(r.name, r.directory): r for r in rows}, entries, absent, complete=complete, at=999, ticks=ticks, lane_of=lane_of,
