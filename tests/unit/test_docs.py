@@ -111,5 +111,5 @@ def test_the_longest_path_of_a_state_directory_is_the_one_that_is_documented(doc
     names = [os.fspath(path.relative_to("/")) for path in Layout("/").sockets()]
     supervisors = os.fspath(Layout("/").supervisor_socket.relative_to("/"))
     room = min(IPC_PATH_BYTES_MAX - max(map(len, names)), IPC_PATH_BYTES_MAX - len(supervisors) - TEMPORARY_SUFFIX_BYTES) - 1
-    (said,) = re.findall(r"path may have (\d+)\s+bytes at most", (ROOT / "docs" / document).read_text())
+    (said,) = re.findall(r"path\s+may\s+have\s+(\d+)\s+bytes\s+at\s+most", (ROOT / "docs" / document).read_text())
     assert int(said) == room
