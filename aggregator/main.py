@@ -140,6 +140,7 @@ class Aggregator:
             if now >= self._beat_at:
                 self._beat(now)
             if self._slack.due(time.monotonic_ns()):
+                self._slack.given_back()
                 self._index.shrink()
                 give_back()
             self._receiver.settle_syncs(now)

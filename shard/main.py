@@ -41,7 +41,7 @@ from .contract.process.stand_in import StandIn, asked_to_stand_in
 from .contract.state.layout import Layout
 from .contract.state.planfile import Anchor, Plan, PlanFile
 from .contract.state.settings import Settings, read_settings
-from .contract.wire.frames import Beat, Record, decode_down, encode
+from .contract.wire.frames import Beat, decode_down, encode
 from .disk.mounts import Mounts
 from .schedule.settle import Settle
 from .schedule.watcher import Watcher
@@ -138,16 +138,15 @@ class ShardProcess:
             frozenset(a.path for a in plan.anchors),
             filter=scope_of(settings),
             backend=self._backend,
-            emit=self._emit,
+            emit=self._stream.add,
             state_dir=os.fsencode(os.path.realpath(layout.state_dir)),
             recursive=settings.recursive,
             follow_symlinks=settings.follow_symlinks,
             watch_remedy=remedy,
             polling_asked=settings.backend == "polling",
+            standing_in=_why(stand_in, shard) if stand_in is not None else None,
             mounts=self._mounts,
         )
-        if stand_in is not None:
-            self._territory.doubts.standing_in = _why(stand_in, shard)
         quiet_ns = settings.settle_ms * 1_000_000 - (_HAND_OVER_NS if settings.settle_ms >= _SETTLE_MS_SHORT else 0)
         settle: Settle[Node] = Settle(quiet_ns, settings.settle_ms_max * 1_000_000)
         verifier: Verifier | None = None
@@ -173,9 +172,6 @@ class ShardProcess:
         self._leave_at: int | None = None
         #: Its time is over, and what it took on is done: it looks no more, and only waits until all is committed.
         self._leaving = False
-
-    def _emit(self, record: Record) -> None:
-        self._stream.add(record)  # looked up each time: a new epoch has a new stream
 
     def _send(self, body: bytes) -> bool:
         try:
@@ -232,6 +228,7 @@ class ShardProcess:
             if self._stream.unacked >= _MUCH_FRAMES:
                 self._slack.worked(now)
             elif self._slack.due(now):
+                self._slack.given_back()
                 give_back()
             if self._leaving and not self._stream.unacked:
                 log.info("the watcher is tried again")
@@ -301,8 +298,7 @@ class ShardProcess:
         """The aggregator lost this epoch, or knows a later one: begin another, with a baseline."""
         epoch = new_epoch(max(known, self._stream.epoch))
         log.warning("epoch %d can't go on, beginning %d", self._stream.epoch, epoch)
-        self._stream = Stream(self.shard, epoch, self._generation, self._send, service=self._service)
-        self._watcher.stream = self._stream
+        self._stream.begin(epoch)
         self._watcher.begin()
 
     def _beat(self, now: int) -> None:

@@ -19,7 +19,7 @@ from shardwatch.aggregator.intake.receive import Receiver
 from shardwatch.shard.backend.inotify import InotifyBackend
 from shardwatch.shard.contract.filter.filter import Filter
 from shardwatch.shard.contract.state.planfile import Anchor, Plan
-from shardwatch.shard.contract.wire.frames import Beat, Record, decode_up
+from shardwatch.shard.contract.wire.frames import Beat, decode_up
 from shardwatch.shard.schedule.settle import Settle
 from shardwatch.shard.schedule.watcher import Watcher
 from shardwatch.shard.stream.send import Stream
@@ -75,7 +75,7 @@ class Shard:
         self.stream = Stream(name, epoch, plan.generation, self._push, service=engine.service)
         self.territory = Territory(
             plan.of(name), frozenset(a.path for a in plan.anchors), filter=Filter(INCLUDE, EXCLUDE), backend=self.backend,
-            emit=self._emit, state_dir=b"/nowhere", wall_ns=engine.wall_ns, follow_symlinks=engine.follow,
+            emit=self.stream.add, state_dir=b"/nowhere", wall_ns=engine.wall_ns, follow_symlinks=engine.follow,
         )  # fmt: skip
         settle: Settle[Node] = Settle(settle_ms * 1_000_000, 10 * settle_ms * 1_000_000)
         verifier = Verifier(self.territory, period_ns=engine.verify_s * 10**9, cpu=lambda: 0) if engine.verify_s else None
@@ -87,9 +87,6 @@ class Shard:
     def _push(self, body: bytes) -> bool:
         self.line.append(body)
         return True
-
-    def _emit(self, record: Record) -> None:
-        self.stream.add(record)
 
     def step(self) -> None:
         """Takes in what the kernel has, looks for a slice, sends."""
@@ -113,8 +110,7 @@ class Shard:
     def new_epoch(self, known: int) -> None:
         self.epoch = max(known, self.engine.epochs[self.name]) + 1
         self.engine.epochs[self.name] = self.epoch
-        self.stream = Stream(self.name, self.epoch, self.engine.plan.generation, self._push, service=self.engine.service)
-        self.watcher.stream = self.stream
+        self.stream.begin(self.epoch)
         self.watcher.begin()
 
 

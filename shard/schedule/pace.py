@@ -31,7 +31,7 @@ class RescanPace:
 
     def overflow(self, now: int) -> None:
         """Hints were lost. One pause is added for each rescan that did not help, however many overflows followed upon it."""
-        self.calm(now)
+        self.relax(now)
         if not self.owed:
             self.owed = True
             if self._trouble_at is not None:
@@ -70,10 +70,19 @@ class RescanPace:
 
     def calm(self, now: int) -> bool:
         """Whether no rescan was followed by an overflow lately; then the next one is made at once again."""
-        if self._trouble_at is not None and not (self.owed or self._running) and now >= self._trouble_at + self._calm_ns():
+        return not self.pause_ns or self._rested(now)
+
+    def relax(self, now: int) -> None:
+        """Ends the pauses, if all is well again. To be called from time to time; `next_due` says when."""
+        if self._rested(now):
             self._trouble_at = None
             self.pause_ns = 0
-        return not self.pause_ns
+
+    def _rested(self, now: int) -> bool:
+        """Whether there was trouble, and it has been over for long enough."""
+        if self._trouble_at is None or self.owed or self._running:
+            return False
+        return now >= self._trouble_at + self._calm_ns()
 
     def _calm_ns(self) -> int:
         return max(CALM_NS, 2 * self.pause_ns)

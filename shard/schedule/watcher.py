@@ -54,6 +54,8 @@ _UNLINKED_NS: Final = 1_000_000_000
 _UNLINKED_PAUSE_FACTOR: Final = 20
 #: A sweep may cost at most this part of the time: the pause after it is that much longer than it took.
 _SWEEP_PAUSE_FACTOR: Final = 4
+#: What `next` gives at the end of a generator of steps; a step itself is None.
+_ENDED: Final = object()
 
 
 class Watcher:
@@ -73,7 +75,7 @@ class Watcher:
     ) -> None:
         self._territory = territory
         self._backend = backend
-        self.stream = stream
+        self._stream = stream
         self._settle = settle
         self._clock = clock
         self._poll_ns = poll_ns
@@ -254,17 +256,17 @@ class Watcher:
         self._look(self._clock() + _SLICE_NS)
         for jobs in (self._asked, self._scans):
             end = self._clock() + _SLICE_NS
-            while jobs and not self.stream.full:
+            while jobs and not self._stream.full:
                 self._step(jobs)
                 if self._clock() >= end:
                     break
         self._early.add(now, self._territory.early.take())
-        if not (self._following or self.stream.full):
+        if not (self._following or self._stream.full):
             self._look_once_more(now)
 
     def _step(self, jobs: deque[Steps]) -> bool:
         """Does a step of the first of some jobs; returns whether that was its last one."""
-        ended = next(jobs[0], jobs) is jobs  # the generator yields None; the default tells that it ended
+        ended = next(jobs[0], _ENDED) is _ENDED
         if ended:
             jobs.popleft()
         return ended
@@ -272,7 +274,7 @@ class Watcher:
     def _enter(self, end: int) -> None:
         """Goes into directories that came, or finds them gone: several at once and a step of each in turn, so that a large tree
         that was moved in holds up no other."""
-        while not self.stream.full:
+        while not self._stream.full:
             while len(self._entered) < _ENTERED_MAX and (job := self._next_to_enter()) is not None:
                 self._entered.append(job)
             if not self._entered:
@@ -294,10 +296,10 @@ class Watcher:
 
     def _look(self, end: int) -> None:
         """Looks at names that have settled; what has not had its turn yet stays in `Settle`, where each name is kept once."""
-        if not self._looks and not self.stream.full:
+        if not self._looks and not self._stream.full:
             for node, names in self._settle.due(self._clock()).items():
                 self._looks.append(self._territory.look(node, names))
-        while self._looks and not self.stream.full:
+        while self._looks and not self._stream.full:
             if not self._step(self._looks):
                 self._found.append(self._looks.popleft())
             if self._clock() >= end:
@@ -328,7 +330,7 @@ class Watcher:
         self.absorb(self._backend.take())
 
     def _busy(self, now: int) -> bool:
-        others = self._scans or len(self._settle) or self.stream.unacked
+        others = self._scans or len(self._settle) or self._stream.unacked
         return bool(others) or self.occupied or not self.pace.calm(now)
 
     @property
@@ -356,6 +358,7 @@ class Watcher:
             self._check_anchors(self._next_places())
         if self.pace.due(now):
             self.rescan()
+        self.pace.relax(now)
         self._settle.widen(not self.pace.calm(now))
         if self._territory.doubts and not self._retrying and now >= self._retry_at:
             self._retrying = True
@@ -419,11 +422,10 @@ class Watcher:
 
     def _baseline(self) -> Steps:
         self.baseline_done = True
-        self._territory.doubts.from_start = False
-        self._territory.files = self._territory.reader.looks
+        self._territory.looked_at_all()
         if self._verifier is not None:
             self._verifier.begin(self._clock())
-        self.stream.add(Baseline(self.stream.generation, self._territory.directories, self._territory.files))
+        self._stream.add(Baseline(self._stream.generation, self._territory.directories, self._territory.files))
         self._sweep_at = self._clock() + self._poll_ns
         yield
 
@@ -495,6 +497,6 @@ class Watcher:
                 yield from territory.scan_place(place)
         for token in self._syncing:
             self._answered.append(token)
-            self.stream.add(Synced(token, *territory.doubts.unreadable(_DOUBTS_TOLD)))
+            self._stream.add(Synced(token, *territory.doubts.unreadable(_DOUBTS_TOLD)))
         self._syncing = set()
         yield

@@ -43,14 +43,19 @@ def _of(entries: list[Entry], births: dict[bytes, int] | None) -> dict[bytes, in
 
 
 class Stream:
-    """One epoch of one shard. Knows no socket: `push` takes a frame and says whether it was taken; it must not block."""
+    """What one shard says, an epoch at a time. Knows no socket: `push` takes a frame and says whether it was taken; it must not
+    block."""
 
     def __init__(self, shard: str, epoch: int, generation: int, push: Callable[[bytes], bool], *, service: str = "") -> None:
         self.shard = shard
         self._service = service
-        self.epoch = epoch
         self.generation = generation
         self._push = push
+        self.begin(epoch)
+
+    def begin(self, epoch: int) -> None:
+        """A new epoch: its frames are numbered from 1, and whatever was said or kept in the one before is forgotten."""
+        self.epoch = epoch
         self._records: list[Record] = []
         self._cost = 0
         self._seq = 0

@@ -81,24 +81,30 @@ class Unreadable:
 class Doubts:
     """Unreadable directories by path. No fact is made of them; their rows stay."""
 
-    def __init__(self, watch_remedy: Callable[[int], str], *, asked: bool = False) -> None:
-        """`asked`: the user wants everything polled."""
+    def __init__(
+        self, watch_remedy: Callable[[int], str], *, asked: bool = False, standing_in: tuple[str, str] | None = None
+    ) -> None:
+        """`asked`: the user wants everything polled. `standing_in`: (reason, remedy) where everything is swept by a stand-in for
+        the watcher."""
         self._watch_remedy = watch_remedy
         self._planned = _ASKED if asked else _REMOTE.format("")
         self._unreadable: dict[bytes, Unreadable] = {}
         #: True until everything has been looked at once.
-        self.from_start = True
+        self._from_start = True
         #: What could not be read from the start.
         self._never: set[bytes] = set()
         #: Directories with names that are left out because their paths are too long, and how many.
         self.deep: dict[Node, int] = {}
-        #: (reason, remedy) where everything is swept by a stand-in for the watcher.
-        self.standing_in: tuple[str, str] | None = None
+        self._standing_in = standing_in
         #: Why there is no room for watches, as the backend said it last.
         self.no_room = ""
 
     def __len__(self) -> int:
         return len(self._unreadable)
+
+    def looked_at_all(self) -> None:
+        """From now on, what can't be read may hide changes."""
+        self._from_start = False
 
     def add(self, path: bytes, place: Place, parent: Node | None, name: bytes, error: OSError) -> None:
         if isinstance(error, Unanswered):
@@ -106,7 +112,7 @@ class Doubts:
                 path, parent, name = place.spot(error.point)  # one doubt for all that is mounted there
             found = Unreadable(place, parent, name, str(error.strerror), "unanswered", _UNANSWERED)
         else:
-            if parent is not None and parent.child(name) is None and self.from_start:
+            if parent is not None and parent.child(name) is None and self._from_start:
                 self._never.add(path)
             known = path not in self._never or parent is None or parent.child(name) is not None
             why = cause(error, READ)
@@ -158,7 +164,7 @@ class Doubts:
         remedy = "make it again, or take it out of the roots"
         found += [Doubt(path, "missing", "the directory does not exist", remedy) for path in missing[:most]]
         planned = [p for p in places if p.polled and p.node is not None]
-        state, (reason, remedy) = ("stand-in", self.standing_in) if self.standing_in else ("polled", (self._planned, ""))
+        state, (reason, remedy) = ("stand-in", self._standing_in) if self._standing_in else ("polled", (self._planned, ""))
         found += [Doubt(p.anchor.path, state, reason, remedy, p.anchor.directories) for p in planned[:most]]
         self.deep = {node: names for node, names in self.deep.items() if node.alive}
         for node, names in list(self.deep.items())[:1]:

@@ -50,6 +50,7 @@ class Territory:
         stops: every anchor of the plan: a scan does not go below one that it did not start from.
         state_dir: the service's own directory, never looked into.
         emit: takes each record, in order.
+        standing_in: (reason, remedy) where everything is swept by a stand-in for the watcher.
         wall_ns: when a look began, ns since 1970.
     """
 
@@ -66,6 +67,7 @@ class Territory:
         follow_symlinks: bool = False,
         watch_remedy: Callable[[int], str] = lambda missing: "",
         polling_asked: bool = False,
+        standing_in: tuple[str, str] | None = None,
         mounts: Mounts | None = None,
         wall_ns: Callable[[], int] = time.time_ns,
     ) -> None:
@@ -79,7 +81,7 @@ class Territory:
         self.links = Links(backend, self.reader, self.slow)
         self._mounts = mounts
         self.wall_ns = wall_ns
-        self.doubts = Doubts(watch_remedy, asked=polling_asked)
+        self.doubts = Doubts(watch_remedy, asked=polling_asked, standing_in=standing_in)
         #: Directories that have no watch, in the order of sweeping, with a hash of the last listing that was sent.
         self.swept: dict[Node, int] = {}
         self.directories = 0
@@ -90,6 +92,11 @@ class Territory:
     def sweeps(self) -> bool:
         """Whether there is anything that has to be swept."""
         return bool(self.swept or self.links.unwatched)
+
+    def looked_at_all(self) -> None:
+        """A baseline is done."""
+        self.files = self.reader.looks
+        self.doubts.looked_at_all()
 
     # -- anchors
 

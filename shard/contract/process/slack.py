@@ -23,11 +23,12 @@ class Slack:
         return self._due_at
 
     def due(self, now: int) -> bool:
-        """True once, when the work has rested."""
-        if self._due_at is None or now < self._due_at:
-            return False
+        """Whether such work was done, and has rested since: it is time to give memory back."""
+        return self._due_at is not None and now >= self._due_at
+
+    def given_back(self) -> None:
+        """Nothing is due until there is work again."""
         self._due_at = None
-        return True
 
 
 def give_back() -> None:

@@ -91,7 +91,11 @@ def test_calm_comes_after_twice_the_pause() -> None:
     assert at == now + 2 * pace.pause_ns
     assert not pace.calm(at - 1)
     assert pace.calm(at)
-    assert pace.next_due() is None
+    assert pace.next_due() == at, "to ask changes nothing"
+    pace.relax(at - 1)
+    assert pace.pause_ns > 0
+    pace.relax(at)
+    assert (pace.calm(at), pace.pause_ns, pace.next_due()) == (True, 0, None)
 
 
 def test_a_baseline_takes_the_place_of_a_rescan() -> None:

@@ -34,7 +34,7 @@ from shardwatch.shard.schedule.watcher import Watcher
 from shardwatch.shard.stream import send
 from shardwatch.shard.stream.send import Stream
 from shardwatch.shard.territory import sweep, territory
-from shardwatch.shard.territory.doubts import Place
+from shardwatch.shard.territory.doubts import Doubts, Place
 from shardwatch.shard.territory.territory import Territory
 from shardwatch.shard.tree.nodes import Node, Top
 
@@ -1225,8 +1225,8 @@ def test_an_anchor_that_is_planned_to_be_polled_has_no_watch(make: Callable[...,
     assert shard.backend.watches() == 2
     report = shard.territory.doubts.report(shard.territory.places, shard.territory.swept)
     assert [(d.path, d.state) for d in report] == [(scene.engine.root + b"/net", "polled")]
-    shard.territory.doubts.standing_in = ("its watcher crashes", "see its log")
-    (doubt,) = shard.territory.doubts.report(shard.territory.places, shard.territory.swept)
+    doubts = Doubts(lambda missing: "", standing_in=("its watcher crashes", "see its log"))
+    (doubt,) = doubts.report(shard.territory.places, shard.territory.swept)
     assert (doubt.state, doubt.reason, doubt.remedy) == ("stand-in", "its watcher crashes", "see its log")
     scene.put("net/a/g.json", "b/g.json")
     scene.equal()

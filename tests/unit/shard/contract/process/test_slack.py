@@ -33,12 +33,15 @@ def test_nothing_is_due_without_work() -> None:
     assert not slack.due(10**18)
 
 
-def test_due_once_when_the_work_has_rested() -> None:
+def test_due_when_the_work_has_rested_until_memory_is_given_back() -> None:
+    """To ask changes nothing."""
     slack = Slack()
     slack.worked(1)
     assert slack.next_due() == 1 + QUIET_NS
     assert not slack.due(QUIET_NS)
     assert slack.due(1 + QUIET_NS)
+    assert slack.due(1 + QUIET_NS)
+    slack.given_back()
     assert not slack.due(2 + QUIET_NS)
     assert slack.next_due() is None
 
