@@ -10,7 +10,7 @@ JOBS ?= 2
 # Through the environment, so that no character of a path means anything to the shell.
 export ROOT ?=
 
-.PHONY: help run test chaos lint types perf install clean
+.PHONY: help run test check chaos lint types perf install clean
 .DEFAULT_GOAL := help
 
 help: ## show this list
@@ -22,6 +22,9 @@ run: $(STAMP) ## watch a real tree and see events arrive; ROOT=path watches that
 test: $(STAMP) ## run every test; ARGS="-k name" goes to pytest
 	@export SW_TESTS_WITH_PARENT=1; exec $(PY) -m pytest -n $(JOBS) --dist loadgroup $(ARGS)
 
+check: lint types ## the everyday loop: lint, types, unit and property tests, in two minutes
+	@export SW_TESTS_WITH_PARENT=1; exec $(PY) -m pytest -n $(JOBS) --dist loadgroup -q tests/unit tests/property $(ARGS)
+
 chaos: $(STAMP) ## the whole service under fire: SEED=n replays a run, MINUTES=m (4), ARGS="--files 50000"
 	@export SW_TESTS_WITH_PARENT=1 PYTHONPATH=tests; exec $(PY) -P -m chaos $(if $(SEED),--seed $(SEED)) $(if $(MINUTES),--minutes $(MINUTES)) $(ARGS)
 
@@ -29,8 +32,9 @@ lint: $(STAMP) ## ruff, and the arrows between the parts
 	@$(VENV)/bin/ruff check .
 	@$(VENV)/bin/lint-imports --no-logo
 
-types: $(STAMP) ## mypy, strict
-	@$(VENV)/bin/mypy src
+types: $(STAMP) ## mypy, strict: the product, its tests, the benchmarks
+	@$(VENV)/bin/mypy src tests
+	@$(VENV)/bin/mypy perf
 
 perf: $(STAMP) ## the benchmarks: figures, not verdicts; QUICK=1 in five minutes, PEERS=1 beside the others
 	@if [ -n "$(PEERS)" ]; then $(PY) perf/peers.py; fi

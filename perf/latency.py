@@ -23,8 +23,8 @@ def latencies(tree: Tree, stamps: Sequence[float], log: list[tuple[str, float, f
     """
     offset = time.time() - time.monotonic()
     looks: dict[str, list[tuple[float, float]]] = {}
-    for path, at, observed in log:
-        looks.setdefault(path, []).append((observed - offset, at))
+    for name, at, observed in log:
+        looks.setdefault(name, []).append((observed - offset, at))
     found: list[float] = []
     missed = 0
     for number, path in enumerate(tree.paths):

@@ -48,7 +48,7 @@ def install() -> int:
     """Returns an exit code; says what is missing and can't be installed."""
     programs = {program: package for needed, _ in PEERS.values() for program, package in needed.items()}
     missing = sorted(package for program, package in programs.items() if not shutil.which(program))
-    if missing and os.geuid() != 0:
+    if missing and os.geteuid() != 0:
         print(f"missing: {' '.join(missing)} (install them, as root: apt-get install {' '.join(missing)})", file=sys.stderr)
         return 1
     if missing:

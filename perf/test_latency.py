@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import random
 import time
+from typing import Any
 
 import pytest
 from book import Book
@@ -42,7 +43,7 @@ def saved(product: Side, tree: Tree, count: int) -> dict[str, float]:
     }  # fmt: skip
 
 
-def measure(side: str, page: Book, forest: Forest, sizes: Sizes, **options: object) -> None:
+def measure(side: str, page: Book, forest: Forest, sizes: Sizes, **options: Any) -> None:
     tree = forest.tree(sizes.files)
     with launch(side, tree.root, **options) as product:
         page.settings(files=tree.files, saves=sizes.saves, tree=tree.root, **(options if side == OURS else {}))

@@ -23,7 +23,7 @@ class Fuse:
 
     def mount(self) -> None:
         # fuse 2 refuses a directory with something in it, unless it is told; fuse 3 never does, and need not be told.
-        argv = ["bindfs", "-f", "-o", "nonempty,attr_timeout=0,entry_timeout=0", self.below, self.at]
+        argv: list[str | Path] = ["bindfs", "-f", "-o", "nonempty,attr_timeout=0,entry_timeout=0", self.below, self.at]
         self._server = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         eventually(lambda: os.path.ismount(self.at) and self._alive(), 30, what="a mount of bindfs")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -59,7 +60,7 @@ class Scene:
             directory.mkdir(parents=True, exist_ok=True)
         self.state_dir = session.place()
         self._stack = contextlib.ExitStack()
-        self._stack.callback(subprocess.run, ["rm", "-rf", self.state_dir], check=True)
+        self._stack.callback(shutil.rmtree, self.state_dir)
         try:
             self.service = Running(self.state_dir, settings_for(self.root, **{**_SETTINGS, **settings}))
             self._stack.callback(self.service.stop)
@@ -129,7 +130,8 @@ class Scene:
         before = self.shard(shard)["hints"]
         write(at / "counting.json", str(before))
         self.settled()
-        return eventually(lambda: max(0, self.shard(shard)["hints"] - before), 20) + int(before)
+        more: int = eventually(lambda: max(0, self.shard(shard)["hints"] - before), 20)
+        return more + int(before)
 
     def state_of(self, path: Path) -> str:
         """What `status` says of a path that is missing, unreadable, unmounted or polled; "" of one that is well."""

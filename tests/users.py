@@ -61,7 +61,7 @@ def give(uid: int, path: Path, text: str | None = None, mode: int | None = None)
 
 def command_of(uid: int, *arguments: str | Path) -> list[str]:
     """The command line with which a user (0: root) runs one of our commands."""
-    command = [sys.executable, "-P", "-m", "shardwatch.supervisor.cli.main", *map(os.fspath, arguments)]
+    command = [sys.executable, "-P", "-m", "shardwatch.supervisor.cli.main", *map(str, arguments)]
     return command if uid == 0 else [*_become(uid), *command]
 
 
@@ -104,7 +104,7 @@ def run_as(
 def python_as(uid: int, code: str, *arguments: str | Path, cwd: Path) -> subprocess.CompletedProcess[str]:
     """Some lines of Python, run by a user; `os`, `sys` and `socket` are imported."""
     return subprocess.run(
-        [*_become(uid), sys.executable, "-P", "-c", f"import os, socket, sys\n{code}", *map(os.fspath, arguments)],
+        [*_become(uid), sys.executable, "-P", "-c", f"import os, socket, sys\n{code}", *map(str, arguments)],
         cwd=cwd, env=_environment(cwd, {}), capture_output=True, text=True, timeout=GUARD_S, check=False,
     )  # fmt: skip
 

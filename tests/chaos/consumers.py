@@ -53,7 +53,7 @@ class Consumers:
 
     def _start(self, team: Team, number: int) -> subprocess.Popen[bytes]:
         worker = f"{team.name}{number}"
-        argv = [sys.executable, "-P", "-m", "chaos.consumer", self._state_dir, team.name, self.database(team)]
+        argv: list[str | Path] = [sys.executable, "-P", "-m", "chaos.consumer", self._state_dir, team.name, self.database(team)]
         argv += ["--worker", worker, "--seed", str(self._random.randrange(10**6)), *team.options]
         with (self._base / f"{worker}.log").open("ab") as log:
             return subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=self._environment)

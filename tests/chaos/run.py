@@ -14,6 +14,7 @@ import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import session
 from running import settings_for
@@ -115,7 +116,7 @@ class Run:
         self._consumers = Consumers(state_dir, self.base, tally, self._random("consumers"))
         stack.callback(self._consumers.close)
         self._gate = Gate()
-        self._writers: list[Writer] = [kind(tree, self._gate, tally, self._random(kind.__name__)) for kind in KINDS]  # type: ignore[attr-defined]
+        self._writers: list[Writer] = [kind(tree, self._gate, tally, self._random(kind.__name__)) for kind in KINDS]
         self._scale = Scale(self._mark)
         self._checkpoint = Checkpoint(self._keeper.layout, tree.root, settings, self._consumers, tally, self._mark)
         self._judge(self._checkpoint.take(), "start")
@@ -168,7 +169,7 @@ class Run:
         if hasattr(self, "_prober"):
             self.misses += len(self._prober.stale)
             self.failures += [f"{name}: a sync lied: {line}" for line in self._prober.stale]
-            threads = [*self._writers, self._killer, self._prober]
+            threads: list[Any] = [*self._writers, self._killer, self._prober]
             self.failures += [f"{name}: our own {t.__class__.__name__} broke: {t.error!r}" for t in threads if t.error]
         self._scale.weigh()
         self._say(

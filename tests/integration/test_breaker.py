@@ -138,7 +138,7 @@ def test_a_shard_that_crashes_again_and_again(state_dir: Path, root: Path, no_le
                 arrives(consumer, hit / f"new{n}.ast.json", "x" * n)
                 arrives(consumer, spared / f"new{n}.ast.json", "y" * n)
                 service.assert_mirrored(consumer, root)
-                eventually(lambda before=opened: crashes.kills > before, GUARD_S, what="it is tried again")  # type: ignore[misc]
+                eventually(lambda before=opened: crashes.kills > before, GUARD_S, what="it is tried again")
             eventually(lambda: (row := shard_row(service, VICTIM)).get("backend") == "polling" and row["watches"] == 0, GUARD_S)
             (hit / "f.ast.json").unlink()
             row = service.programs()[VICTIM]
@@ -168,7 +168,7 @@ def test_a_stand_in_that_crashes_too(state_dir: Path, root: Path, no_leaks: None
                 eventually(lambda: service.programs()[VICTIM]["breaker"] == "waiting", GUARD_S, every_s=0.01)
                 arrives(consumer, spared / "new.ast.json", "y" * n)
                 opened = crashes.kills
-                eventually(lambda before=opened: crashes.kills > before, GUARD_S, what="it is tried again")  # type: ignore[misc]
+                eventually(lambda before=opened: crashes.kills > before, GUARD_S, what="it is tried again")
             eventually(lambda: "nobody" in text_of(found_by_status(service)), GUARD_S, what="the status says so")
             (hit / "f.ast.json").write_text("while nobody watched")
             crashes.stop()

@@ -44,7 +44,7 @@ def test_what_was_read_ahead_is_cached(cold: Path) -> None:
 
 def test_a_first_start_on_a_cold_disk(cold: Path, state_dir: Path, no_leaks: None) -> None:
     """Every file is known, and nobody is left over who reads."""
-    paths = set()
+    paths: set[str] = set()
     with running(state_dir, settings_for(cold)), ExtractClient(state_dir) as client:
         batch = client.pull("all", from_="start")
         while batch is not None:

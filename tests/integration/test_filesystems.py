@@ -17,9 +17,8 @@ from filesystems import KINDS, Made, filesystem, in_this_kernel
 from waiting import eventually
 
 from shardwatch.shard.contract.files.identity import INVENTS_INODES
-from shardwatch.shard.contract.kernel.mounts import read_mounts
+from shardwatch.shard.contract.kernel.mounts import is_remote, read_mounts
 from shardwatch.shard.disk.filesystems import birth_ns, filesystem_type
-from shardwatch.supervisor.planning.limits import is_remote
 
 pytestmark = [pytest.mark.root, pytest.mark.xdist_group("filesystems")]
 
@@ -68,7 +67,7 @@ def measured(made: Made) -> list[str]:
 
 def _two_seconds(at: Path) -> bool:
     """Whether no file ever has an odd second: written to for a while, by a clock that passes two of them."""
-    seen = set()
+    seen: set[int] = set()
     end = time.monotonic() + 2.1
     while time.monotonic() < end:
         (at / "even.json").write_text(str(len(seen)))
@@ -132,7 +131,8 @@ def test_a_look_that_was_too_early_is_made_once_more(kind: str, tmp_path: Path) 
 
         def certain() -> bool:
             engine.turn(200)
-            return engine.index._db.execute(racy).fetchone() == (0,)
+            found: tuple[int] = engine.index._db.execute(racy).fetchone()
+            return found == (0,)
 
         eventually(certain, 30, every_s=0.15)
         engine.kill("s0")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
@@ -28,7 +29,7 @@ def linked(tmp_path: Path) -> tuple[Path, Path]:
     return root, outside
 
 
-def names(mirror: dict[bytes, object], root: Path) -> set[str]:
+def names(mirror: Iterable[bytes], root: Path) -> set[str]:
     return {os.fsdecode(path)[len(str(root)) + 1 :] for path in mirror}
 
 

@@ -28,7 +28,7 @@ def service(tree: Path, state_dir: Path) -> Iterator[Running]:
 def control(service: Running, *words: str) -> None:
     """supervisorctl, by the path that is documented."""
     conf = service.layout.supervisord_conf
-    command = [sys.executable, "-m", "supervisor.supervisorctl", "-c", conf, *words]
+    command: list[str | Path] = [sys.executable, "-m", "supervisor.supervisorctl", "-c", conf, *words]
     done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
     assert "ERROR" not in done.stdout, done.stdout
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import stat
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -85,8 +86,8 @@ def test_a_file_that_is_named_is_used(commons: Path) -> None:
     """-c and SHARDWATCH_CONFIG are the caller's own word, whoever owns the file."""
     trap = home(commons, MALLORY)
     file = give(MALLORY, trap / "shardwatch.toml", "shards = 7\n")
-    for arguments, environ in ((("-c", str(file)), {}), ((), {"SHARDWATCH_CONFIG": str(file)})):
-        done = run_as(BOB, "config", "--json", *arguments, cwd=trap, HOME=str(commons), **environ)
+    named = functools.partial(run_as, BOB, "config", "--json", cwd=trap, HOME=str(commons))
+    for done in (named("-c", file), named(SHARDWATCH_CONFIG=str(file))):
         assert json.loads(done.stdout)["options"]["shards"]["value"] == 7 and done.stderr == ""
 
 
@@ -97,7 +98,7 @@ def test_a_kept_environment_leads_nobody_into_anothers_home(commons: Path, varia
     there = home(commons, BOB)
     tree = give(0, commons / "tree")
     environ = {"HOME": str(commons), variable: str(there)}
-    done = run_as(0, *command, cwd=tree, **environ)
+    done = run_as(0, *command, cwd=tree, umask=-1, **environ)
     assert done.returncode == 2
     assert f"{variable}={there} belongs to user {BOB}, not to you (give --state-dir DIR; after sudo: `sudo -H`)" in done.stderr
     assert list(there.iterdir()) == []
@@ -197,7 +198,7 @@ print(os.getpid(), 1, file=file, flush=True)
 print("locked", flush=True)
 time.sleep(600)
 """
-    command = [sys.executable, "-c", code, commons / "daemon.pid"]
+    command: list[str | Path] = [sys.executable, "-c", code, commons / "daemon.pid"]
     with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
         assert process.stdout is not None and process.stdout.readline() == b"locked\n"
         try:
@@ -207,7 +208,7 @@ time.sleep(600)
 
 
 #: What Mallory puts in the place of the lock of a service: (name, how it is made of a path and the daemon's pid file).
-PLANTED = {
+PLANTED: dict[str, Callable[[Path, Path], object]] = {
     "a link to a daemon's pid file": lambda path, pid_file: path.symlink_to(pid_file),
     "another name of it": lambda path, pid_file: path.hardlink_to(pid_file),
     "a FIFO": lambda path, pid_file: os.mkfifo(path),

@@ -11,7 +11,7 @@ import threading
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import msgspec
 import pytest
@@ -106,8 +106,8 @@ class Ground:
             prepared.claim.close()  # the service claims it itself
         return prepared
 
-    def start(self, **options: bool) -> subprocess.Popen[bytes]:
-        process = service.start(self.layout, follow=options.pop("follow", True), **options)
+    def start(self, *, follow: bool = True, **options: Any) -> subprocess.Popen[bytes]:
+        process = service.start(self.layout, follow=follow, **options)
         self.processes.append(process)
         eventually(lambda: process.poll() is not None or service.programs(self.layout))
         assert process.poll() is None, service.last_words(self.layout, "start")

@@ -41,7 +41,7 @@ def drain(client: ExtractClient, group: str, *, size: int) -> list[str]:
     """Everything that is pending now, acked."""
     paths: list[str] = []
     while (batch := client.pull(group, max=size, from_="start")) is not None:
-        paths += [event.path for event in batch.events]  # type: ignore[union-attr]
+        paths += [event.path for event in batch.events]
         batch.ack()
     return paths
 
@@ -53,7 +53,7 @@ def test_two_workers_share_the_work(state_dir: Path, root: Path, no_leaks: None)
         second = two.pull("extract", max=30)
         assert first is not None
         assert second is not None
-        held = [{e.path for e in batch.events} for batch in (first, second)]  # type: ignore[union-attr]
+        held = [{e.path for e in batch.events} for batch in (first, second)]
         assert [len(h) for h in held] == [30, 30]
         assert not held[0] & held[1]
         first.ack()
@@ -65,7 +65,9 @@ def test_two_workers_share_the_work(state_dir: Path, root: Path, no_leaks: None)
 def test_a_killed_workers_batch_goes_to_the_other(state_dir: Path, root: Path, no_leaks: None) -> None:
     """A worker process is killed with -9 before its ack: when its lease ends, the other worker gets the batch."""
     with running(state_dir, settings_for(root)) as service:
-        service.client.pull("extract", max=1, from_="start").nack("only to make the group")  # type: ignore[union-attr]
+        made = service.client.pull("extract", max=1, from_="start")
+        assert made is not None
+        made.nack("only to make the group")
         worker = subprocess.Popen([sys.executable, "-c", HOLDER, state_dir], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         assert worker.stdout is not None
         held = set()

@@ -3,6 +3,8 @@ up to it. Rules 1, 3, 7, 8, 17, 18 and 20, without a disk."""
 
 from __future__ import annotations
 
+from typing import Any
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -117,24 +119,24 @@ class Model:
 
 
 @given(st.lists(step, max_size=60), st.booleans())
-def test_rows_and_mirrors_follow_the_disk(steps: list[tuple[str, object, object]], directories: bool) -> None:
+def test_rows_and_mirrors_follow_the_disk(steps: list[tuple[str, Any, Any]], directories: bool) -> None:
     """Changes, looks, ranges, repetitions and pulls in any order; then a listing and a drain make everything equal."""
     model = Model(directories=directories)
     for what, one, other in steps:
         if what == "change":
-            model.disk[one] = other  # type: ignore[index, assignment]
+            model.disk[one] = other
         elif what == "list":
             model.look(model.seen(NAMES), [], True, b"", b"~")
             model.check_rows()
         elif what == "range":
-            after, upto = min(one, other), max(one, other)  # type: ignore[type-var]
-            model.look(model.seen([n for n in NAMES if after < n <= upto]), [], True, after, upto)  # type: ignore[operator]
+            after, upto = min(one, other), max(one, other)
+            model.look(model.seen([n for n in NAMES if after < n <= upto]), [], True, after, upto)
         elif what == "look":
-            model.look(model.seen(one), [n for n in one if model.disk[n] is None], False, b"", b"~")  # type: ignore[arg-type]
+            model.look(model.seen(one), [n for n in one if model.disk[n] is None], False, b"", b"~")
         elif what == "again":
             model.look(*model.last)
         else:
-            model.groups[one].pull(model, other)  # type: ignore[index, arg-type]
+            model.groups[one].pull(model, other)
     model.look(model.seen(NAMES), [], True, b"", b"~")
     model.check_rows()
     living = {k for k, r in model.rows.items() if r.kind != GONE and r.lane is not None}

@@ -53,7 +53,7 @@ def outcome(path: Path, todo: list[object]) -> tuple[object, ...]:
                 index.note_handed(0, index.tick * step // 3)
                 continue
             index.begin()
-            (index.apply_listing if isinstance(step, Listing) else index.apply_looks)(step, ())  # type: ignore[arg-type, operator]
+            (index.apply_listing if isinstance(step, Listing) else index.apply_looks)(step, ())  # type: ignore[arg-type]
             index.commit()
         rows = index._db.execute(
             "SELECT d.path, e.* FROM entry e JOIN directory d ON d.id=e.dir ORDER BY d.path, name, directory"

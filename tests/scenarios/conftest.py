@@ -19,7 +19,7 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
 @pytest.fixture
 def at(scene: Scene, request: pytest.FixtureRequest) -> Path:
     """An empty directory in the root of the scene, for this test alone; what was there before is told already."""
-    directory = scene.root / request.node.name[:40]
+    directory: Path = scene.root / request.node.name[:40]
     directory.mkdir()
     scene.settled()
     return directory

@@ -35,7 +35,7 @@ def test_the_locks_of_open_databases_stay(state_dir: Path) -> None:
     for db in databases:
         db.execute("INSERT INTO t VALUES (1)")
     for name in (INDEX, GROUPS):
-        reader = [sys.executable, "-c", _READ_AND_CLOSE, state_dir / name]
+        reader: list[str | Path] = [sys.executable, "-c", _READ_AND_CLOSE, state_dir / name]
         assert subprocess.run(reader, capture_output=True, text=True, check=True).stdout == "1\n"
     assert [log.stat().st_ino for log in logs] == before
     for db in databases:

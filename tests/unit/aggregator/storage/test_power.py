@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from engine import rows
@@ -88,7 +89,7 @@ def test_a_sync_that_is_missing_is_noticed(make_disk: MakeDisk, durability: str,
 class _Bench(Bench):
     """A server whose groups lie on a disk with a power switch."""
 
-    def __init__(self, disk: Disk, **settings: object) -> None:
+    def __init__(self, disk: Disk, **settings: Any) -> None:
         self.disk = disk
         super().__init__(disk.directory / "groups.db", **settings)
 

@@ -131,7 +131,7 @@ def test_messages_come_and_go(house: House) -> None:
         assert [len(p) for p in parts] == [0, size]
         assert door.answer(connection.key, [b"", b"y" * (size // 4)], time.monotonic())
         heard: list[list[bytes]] = []
-        house.until(lambda heard=heard: heard.extend(peer.hear()) or heard)  # type: ignore[misc]
+        house.until(lambda heard=heard: heard.extend(peer.hear()) or heard)
         assert [len(p) for p in heard[0]] == [0, size // 4]
     assert door.held == 0
 

@@ -24,7 +24,8 @@ def test_the_same_as_a_dictionary(steps: list[tuple[int, bool]]) -> None:
             node = Top(b"/%d" % wd, 0)
             watches[wd] = model[wd] = node
         elif wd in model:
-            del watches[wd], model[wd]
+            del watches[wd]
+            del model[wd]
         else:
             with pytest.raises(KeyError):
                 del watches[wd]

@@ -103,7 +103,7 @@ def test_a_locked_database_is_no_matter_of_the_disk(tmp_path: Path) -> None:
 def test_what_a_database_does_not_say_is_asked_of_the_directory(tmp_path: Path) -> None:
     """A directory that is gone; an error without a reason in a directory that is well."""
     vague = sqlite3.OperationalError("disk I/O error")
-    vague.sqlite_errorcode = sqlite3.SQLITE_IOERR  # type: ignore[misc]
+    vague.sqlite_errorcode = sqlite3.SQLITE_IOERR
     assert refusal(vague, tmp_path / "none").message.endswith("is gone")
     said = refusal(vague, tmp_path)
     assert said == Refusal(

@@ -113,7 +113,8 @@ def test_a_baseline_takes_the_place_of_a_rescan() -> None:
 @given(st.lists(st.tuples(st.integers(0, 3 * S), st.booleans()), max_size=200), st.integers(0, 2 * S))
 def test_no_storm_and_nothing_owed_for_ever(steps: list[tuple[int, bool]], lasts: int) -> None:
     """Whatever comes when: between rescans that follow upon each other there is a pause, and each overflow is rescanned."""
-    pace, now, ends, upon = RescanPace(), 0, [], False
+    ends: list[int] = []
+    pace, now, upon = RescanPace(), 0, False
     for wait, overflow in steps:
         now += wait
         if overflow:

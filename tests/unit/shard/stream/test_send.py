@@ -6,7 +6,7 @@ from itertools import pairwise
 
 import pytest
 
-from shardwatch.shard.contract.limits import FRAME_BYTES_MAX, FRAME_ENTRIES_MAX, WIRE_VERSION
+from shardwatch.shard.contract.limits import FRAME_BYTES_MAX, FRAME_ENTRIES_MAX, WINDOW_FRAMES_MAX, WIRE_VERSION
 from shardwatch.shard.contract.wire.frames import FILE, Entry, Frame, Gone, Listing, Looks, Reply, decode_up
 from shardwatch.shard.stream import send
 from shardwatch.shard.stream.send import Stream, listings, looks
@@ -93,7 +93,7 @@ def test_a_frame_is_never_larger_than_the_other_side_takes() -> None:
 def test_the_window_is_bounded_by_frames_and_by_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
     """Rule 15: looks wait for acks."""
     line = Line()
-    line.send(send.WINDOW_FRAMES_MAX - 1)
+    line.send(WINDOW_FRAMES_MAX - 1)
     assert not line.stream.full
     line.send(1)
     assert line.stream.full

@@ -80,7 +80,7 @@ class OddAwaitable:
 
 
 #: What a plain handler, in its thread, may do.
-PLAIN: dict[str, Callable[[Events], Any]] = {
+PLAIN: dict[str, Callable[..., Any]] = {
     "result of a cancelled future": _cancelled_future,
     "StopIteration": lambda events: next(iter([])),
     "StopAsyncIteration": lambda events: _raise(StopAsyncIteration()),
@@ -243,7 +243,7 @@ async def test_a_generator_is_no_handler(bench: Bench, root: Path, handler: str)
         def on_events(self, events: Events) -> Any:
             yield events
 
-    kinds = {
+    kinds: dict[str, Any] = {
         "generator": generator, "async generator": async_generator, "object": Handler(), "partial": partial(generator),
     }  # fmt: skip
     with pytest.raises(UsageError, match="generator"):
@@ -273,7 +273,7 @@ async def test_a_handler_may_change_what_it_is_given(bench: Bench, root: Path) -
 
     async def spoil(events: Events) -> None:
         for event in events:
-            event.path, event.lease, event.attempts = Path("/other"), None, None
+            event.path, event.lease, event.attempts = Path("/other"), None, None  # type: ignore[assignment]
         events.clear()
         bench.take(events)
 
@@ -496,7 +496,8 @@ async def test_what_is_no_path_is_refused(bench: Bench, paths: Any) -> None:
 
 async def test_paths_may_come_in_any_collection(bench: Bench, root: Path) -> None:
     """A tuple, a set, an iterator; bytes too."""
-    for paths in ((root,), {root}, iter([root]), [os.fsencode(root)], os.fsencode(root)):
+    collections: list[Any] = [(root,), {root}, iter([root]), [os.fsencode(root)], os.fsencode(root)]
+    for paths in collections:
         await bench.watcher.start_monitoring(paths, bench.take)
         assert bench.engine.settings.roots == (os.fsencode(root),)
         await bench.watcher.stop_monitoring()

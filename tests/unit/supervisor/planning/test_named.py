@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -22,8 +23,8 @@ def place(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def settings(place: Path, *names: str, **more: object) -> Settings:
-    fields = {"include": ("*.json",), "exclude": ("**/build/**",), **more}
+def settings(place: Path, *names: str, **more: Any) -> Settings:
+    fields: dict[str, Any] = {"include": ("*.json",), "exclude": ("**/build/**",), **more}
     return Settings(roots=tuple(os.fsencode(place / name) for name in names), **fields)
 
 

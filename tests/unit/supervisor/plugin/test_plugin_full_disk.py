@@ -30,9 +30,9 @@ def guarded() -> Iterator[None]:
         setattr(owner, name, method)
 
 
-def full_log(path: Path, **limits: int) -> loggers.RotatingFileHandler:
+def full_log(path: Path) -> loggers.RotatingFileHandler:
     """A log whose file does not take anything."""
-    handler = loggers.RotatingFileHandler(str(path), **limits)
+    handler = loggers.RotatingFileHandler(str(path))
     handler.stream.close()
     handler.stream = Path("/dev/full").open("ab")  # noqa: SIM115 - the handler closes it
     return handler

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from shardwatch.shard.contract.files.identity import RACY_NS_MAX, Verdict, alike, compare, moved, racy, unit_ns
@@ -15,7 +17,8 @@ SAME, NOTED, CHANGED = Verdict.SAME, Verdict.NOTED, Verdict.CHANGED
 FIELDS = ("kind", "dev", "ino", "nlink", "size", "mtime_ns", "ctime_ns", "racy")
 
 
-def stat(**fields: int) -> tuple[int, ...]:
+def stat(**fields: int) -> Any:
+    """What `compare` takes, in the order of FIELDS."""
     return tuple(
         ({"kind": FILE, "dev": 1, "ino": 10, "nlink": 1, "size": 5, "mtime_ns": NOW, "ctime_ns": NOW, "racy": 0} | fields)[f]
         for f in FIELDS

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import signal
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -89,7 +91,7 @@ def test_the_kernel_lets_go_of_a_dead_holders_lock(tmp_path: Path) -> None:
 def test_a_pulse_is_sent_once_a_second_at_most(state_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """However busy the loop is."""
     clock = [1000.0]
-    monkeypatch.setattr(life.time, "monotonic", lambda: clock[0])
+    monkeypatch.setattr(time, "monotonic", lambda: clock[0])
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK) as listener:
         listener.bind(str(state_dir / "pulse"))
         pulse = Pulse(state_dir / "pulse")
@@ -132,23 +134,23 @@ def test_a_child_dies_with_its_parent() -> None:
 def test_a_parent_that_is_gone_already_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     """It may die between the fork and the call."""
     parents, sent = [111, 1], []
-    monkeypatch.setattr(life.ctypes, "CDLL", lambda *args, **kwargs: type("Libc", (), {"prctl": lambda *args: 0}))
-    monkeypatch.setattr(life.os, "getppid", lambda: parents.pop(0))
-    monkeypatch.setattr(life.os, "kill", lambda pid, number: sent.append((pid, number)))
+    monkeypatch.setattr(ctypes, "CDLL", lambda *args, **kwargs: type("Libc", (), {"prctl": lambda *args: 0}))
+    monkeypatch.setattr(os, "getppid", lambda: parents.pop(0))
+    monkeypatch.setattr(os, "kill", lambda pid, number: sent.append((pid, number)))
     die_with_parent(signal.SIGINT)
     assert sent == [(os.getpid(), signal.SIGINT)]
 
 
 def test_a_kernel_that_refuses_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     """Silence would leave orphans."""
-    monkeypatch.setattr(life.ctypes, "CDLL", lambda *args, **kwargs: type("Libc", (), {"prctl": lambda *args: -1}))
+    monkeypatch.setattr(ctypes, "CDLL", lambda *args, **kwargs: type("Libc", (), {"prctl": lambda *args: -1}))
     with pytest.raises(OSError, match="PDEATHSIG"):
         die_with_parent()
 
 
 def test_without_prctl_nothing_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
     """Elsewhere than on Linux the end of standard input is the guard."""
-    monkeypatch.setattr(life.ctypes, "CDLL", lambda *args, **kwargs: object())
+    monkeypatch.setattr(ctypes, "CDLL", lambda *args, **kwargs: object())
     die_with_parent()
 
 

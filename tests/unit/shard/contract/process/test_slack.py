@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import ctypes
 import subprocess
 import sys
 
 import pytest
 
-from shardwatch.shard.contract.process import slack as module
 from shardwatch.shard.contract.process.slack import QUIET_NS, Slack, give_back
 
 #: Allocates 64 MB in pieces, frees all but the last, which keeps the heap from shrinking by itself, and gives back.
@@ -62,5 +62,5 @@ def test_freed_memory_is_given_back() -> None:
 
 def test_a_library_without_malloc_trim(monkeypatch: pytest.MonkeyPatch) -> None:
     """musl has none: nothing is done."""
-    monkeypatch.setattr(module.ctypes, "CDLL", lambda name: object())
+    monkeypatch.setattr(ctypes, "CDLL", lambda name: object())
     give_back()

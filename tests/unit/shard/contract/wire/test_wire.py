@@ -87,7 +87,7 @@ def test_a_name_that_no_file_has_is_refused(name: bytes) -> None:
 @pytest.mark.parametrize("path", NO_PATHS + PATHS, ids=lambda path: repr(path[:20]))
 def test_a_path_that_leads_up_is_refused(path: bytes) -> None:
     """In every place of every message: only of an exact path does "begins with the root" mean "lies in it"."""
-    upwards = [
+    upwards: list[Frame | Beat] = [
         frame(Listing(path, 5, [])), frame(Looks(path, 5, [], [b"a"])), frame(Gone(path, 5)), frame(Synced(1, [b"/r", path])),
         msgspec.structs.replace(beat(), locks=[path]), msgspec.structs.replace(beat(), doubts=[Doubt(path, "polled", "", "")]),
     ]  # fmt: skip
