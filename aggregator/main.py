@@ -220,7 +220,7 @@ class Aggregator:
         if not self._settled:
             self._settled = True
             self._index.settle_life()
-            self._store.settle_life()
+            self._store.checkpoint_life()
         self._lives.keep()
         if self._receiver.reload_plan():
             self._index.commit()
@@ -228,7 +228,7 @@ class Aggregator:
         self._reply(touched_only=False)
         if now >= self._collect_at:
             old = self._replay.horizon_ns(wall=time.time(), now=now)
-            if old is None or not self._index.collect(self._server.passed(), old, self._server.registry.parked()):
+            if old is None or not self._index.collect(self._server.passed(), old, self._server.registry.set_aside()):
                 self._collect_at = now + _COLLECT_S  # else there may be more: at the next beat
                 self._index.debts.add_partly(self._index.debts.wall_ns())
 

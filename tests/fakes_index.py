@@ -4,29 +4,11 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Container, Mapping, Sequence
-from typing import NamedTuple
 
 from shardwatch.aggregator.index.holders import Holders
+from shardwatch.aggregator.index.row import Row
 
 FILE = 1
-
-
-class FakeRow(NamedTuple):
-    """As aggregator.row.Row."""
-
-    tick: int
-    lane: int
-    held: int
-    kind: int
-    directory: bool
-    path: bytes
-    size: int
-    mtime_ns: int
-    at_ns: int
-    dev: int = 0
-    ino: int = 0
-    ctime_ns: int = 10
-    birth_ns: int = 0
 
 
 class FakeIndex:
@@ -36,10 +18,10 @@ class FakeIndex:
         self.incarnation = incarnation
         self.tick = 0
         self.collected = 0
-        self.rows: dict[tuple[bytes, bool], FakeRow] = {}
+        self.rows: dict[tuple[bytes, bool], Row] = {}
         self.handed: dict[int, int] = {}
         self.holders = Holders()
-        self._at: dict[int, dict[int, FakeRow]] = {}
+        self._at: dict[int, dict[int, Row]] = {}
         self._ticks: dict[int, list[int]] = {}
 
     # -- changes
@@ -50,8 +32,8 @@ class FakeIndex:
         kind = 2 if directory else FILE
         if old is None:
             tick = self._next()
-            made = FakeRow(tick, lane, 0, kind, directory, path, size, size * 1000, tick * 10**9, 1, ino)
-            self._set(made._replace(birth_ns=birth))
+            made = Row(tick, lane, 0, kind, directory, path, size, size * 1000, tick * 10**9, 1, ino, 10, birth)
+            self._set(made)
             return
         new = self._again(old)._replace(kind=kind, size=size, mtime_ns=size * 1000)
         self._set(new._replace(ino=ino, birth_ns=birth))
@@ -67,7 +49,7 @@ class FakeIndex:
             return
         self._set(new._replace(kind=0))
 
-    def _again(self, old: FakeRow) -> FakeRow:
+    def _again(self, old: Row) -> Row:
         """The row with the stamp of its next change."""
         if old.tick > self.handed.get(old.lane, 0):
             return old._replace(held=self.holders.holding(old.tick, old.held))
@@ -82,11 +64,11 @@ class FakeIndex:
         self.tick += 1
         return self.tick
 
-    def _unset(self, row: FakeRow) -> None:
+    def _unset(self, row: Row) -> None:
         del self.rows[row.path, row.directory]
         del self._at[row.lane][row.tick]
 
-    def _set(self, row: FakeRow) -> None:
+    def _set(self, row: Row) -> None:
         old = self.rows.get((row.path, row.directory))
         at = self._at.setdefault(row.lane, {})
         if old is None or old.tick != row.tick:
@@ -101,7 +83,7 @@ class FakeIndex:
     def lanes(self) -> list[int]:
         return sorted((lane for lane, rows in self._at.items() if rows), reverse=True)
 
-    def pending(self, lane: int, after: int, limit: int) -> list[FakeRow]:
+    def pending(self, lane: int, after: int, limit: int) -> list[Row]:
         ticks, at, found = self._ticks.get(lane, []), self._at.get(lane, {}), []
         for i in range(bisect_right(ticks, after), len(ticks)):
             row = at.get(ticks[i])
@@ -111,7 +93,7 @@ class FakeIndex:
                     break
         return found
 
-    def rows_at(self, lane: int, ticks: Sequence[int]) -> list[FakeRow]:
+    def rows_at(self, lane: int, ticks: Sequence[int]) -> list[Row]:
         at = self._at.get(lane, {})
         return [at[t] for t in sorted(ticks) if t in at]
 

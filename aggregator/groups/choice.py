@@ -5,7 +5,7 @@ Pure; used by `group` only.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 from zlib import crc32
 
@@ -13,8 +13,11 @@ from msgspec import UNSET
 
 from shardwatch.shard.contract.files.identity import moved
 
+from ..index.row import Row
 from ..protocol.messages import Event, Fresh, path_fields
-from .lease import Index, Lane, Part, RowTuple, Unit
+from .index_port import Index
+from .lane import Lane
+from .unit import Part, Unit
 
 #: What a rename keeps of a file: dev, ino, size, mtime_ns.
 Identity = tuple[int, int, int, int]
@@ -49,20 +52,35 @@ class Choice:
         self.unit: Unit | None = None
         self.more = False
         #: Rows that were added.
-        self.chunks: list[Sequence[RowTuple]] = []
+        self.chunks: list[Sequence[Row]] = []
         #: (lane, tick) of those that say that a path is gone, be they among the events or held.
         self.gone: list[tuple[int, int]] = []
+
+    def again(self, index: Index, unit: Unit, lane: Callable[[int], Lane], limit: int) -> bool:
+        """Adds the rows of a unit that is to be handed out again, at most `limit`; False if none can be: those with another
+        tick by now follow from there."""
+        for old in unit.parts:
+            part = Part(old.lane, old.handed, [], [])
+            self.parts.append(part)
+            self.add(index.rows_at(old.lane, old.ticks), old.lane, old.handed, lane(old.lane), part)
+        if not self.events:
+            return False
+        self.unit = unit
+        self.more = True
+        del self.events[limit:]
+        return True
 
     def fill(self, index: Index, number: int, lane: Lane, limit: int) -> bool:
         """Adds a lane's rows; True if that are all. At most `limit` events in all."""
         part = Part(number, lane.handed, [], [])
         self.parts.append(part)
         self.scans[number] = lane.scan
-        if lane.late:
-            late = [lane.late[i] for i in range(min(len(lane.late), limit - len(self.events)))]
+        waiting = lane.late_count()
+        if waiting:
+            late = lane.late(limit - len(self.events))
             self.late[number] = len(late)
             self.add(index.rows_at(number, sorted(late)), number, lane.handed, lane, part)
-            if len(late) < len(lane.late):
+            if len(late) < waiting:
                 return False
         while len(self.events) < limit and self.looked < LOOKED_MAX:
             want = limit - len(self.events)
@@ -71,7 +89,7 @@ class Choice:
             if not whole:
                 rows = rows[: cut(rows, want, limit // 2 - len(self.events))]
             if rows:
-                self.scans[number] = rows[-1][0]
+                self.scans[number] = rows[-1].tick
                 self.looked += len(rows)
                 self.add(rows, number, lane.handed, lane, part)
             if whole:
@@ -81,7 +99,7 @@ class Choice:
                 break
         return False
 
-    def add(self, rows: Sequence[RowTuple], number: int, handed: int, lane: Lane, part: Part) -> None:
+    def add(self, rows: Sequence[Row], number: int, handed: int, lane: Lane, part: Part) -> None:
         """Makes events of rows. The hot loop: nothing is made for a row but its event.
 
         A row is `created` unless the group holds its path, or was handed that very stamp before (it is not later than
@@ -153,14 +171,14 @@ class Choice:
         self.events = list(by_tick.values())
 
 
-def cut(rows: Sequence[RowTuple], want: int, least: int) -> int:
+def cut(rows: Sequence[Row], want: int, least: int) -> int:
     """Where to end a batch of at most `want` of the rows (there are want + 1 or more): before the run of rows of one directory
     that would be torn, if `least` rows are left, else at `want`."""
-    path = rows[want][5]
+    path = rows[want].path
     directory = path[: path.rfind(b"/") + 1]
     end, least = want, max(least, 1)
     while end >= least:
-        path = rows[end - 1][5]
+        path = rows[end - 1].path
         if path[: path.rfind(b"/") + 1] != directory:
             return end
         end -= 1

@@ -10,15 +10,15 @@ import logging
 import secrets
 import sqlite3
 from collections.abc import Callable, Container, Iterable, Mapping
-from itertools import count, islice
+from itertools import count
 
 import msgspec
 
 from shardwatch.shard.contract.state.settings import Settings
 
 from ..storage.damage import damaged
-from .group import Group
-from .lease import Index
+from .group import Group, GroupState
+from .index_port import Index
 from .store import GroupStore
 
 log = logging.getLogger("shardwatch.aggregator")
@@ -35,8 +35,7 @@ class Registry:
         self._store = store
         self._settings = settings
         self._wall = wall
-        #: Of the turn.
-        self.now = now
+        self._now = now
         #: One line each, for `status`: what the user should know.
         self.notes = list(store.notes)
         self.by_name: dict[str, Group] = {}
@@ -56,7 +55,7 @@ class Registry:
     def _load(self, now: float) -> None:
         store = self._store
         try:
-            groups = [group for key in store.known() if (group := store.load(key)) is not None]
+            groups = [group for key in store.known() if (group := self._stored(key)) is not None]
         except (sqlite3.DatabaseError, msgspec.MsgspecError, ValueError) as error:
             if isinstance(error, sqlite3.DatabaseError) and not damaged(error):
                 raise
@@ -65,30 +64,31 @@ class Registry:
             groups = []
         for group in groups:
             if group.bit < 0:
-                group.bit = _free_bit(groups)
-                group.journal.append(("group",))
+                group.take_bit(_free_bit(groups))
         priorities = msgspec.json.encode(self._settings.priorities, order="sorted").decode()
         relaned = store.meta("priorities") not in (None, priorities)
         for group in groups:
-            if store.restored and group.state in ("active", "fresh"):
-                group.token = secrets.token_hex(4)  # batches of the history that is lost are not those of this one
-                group.refresh(store.restored)
-            elif store.lost_power and group.state in ("active", "fresh"):
+            began = group.state in (GroupState.ACTIVE, GroupState.FRESH)
+            if store.restored and began:
+                group.lose_history(_token(), store.restored)
+            elif store.lost_power and began:
                 group.refresh("the machine lost power, and durability is not `power`")
             elif store.rebooted:
                 group.reboot(now)
-            if relaned and group.state == "active":
+            if relaned and group.state is GroupState.ACTIVE:
                 group.collapse("the priorities were changed")
             self._adopt(group)
         self._next_key = max((g.key for g in groups), default=0) + 1
         store.set_meta("priorities", priorities)
         self.commit()
 
+    def _stored(self, key: int) -> Group | None:
+        return self._store.load(key, self._settings.attempts_max)
+
     def _adopt(self, group: Group) -> None:
-        if group.state == "active" and group.incarnation != self._index.incarnation:
+        if group.state is GroupState.ACTIVE and group.incarnation != self._index.incarnation:
             group.refresh("the index was built anew")
         group.attach(self._index)
-        group.attempts_max = self._settings.attempts_max
         self.by_name[group.name] = group
         self.touch(group)
 
@@ -107,10 +107,10 @@ class Registry:
             group = self.by_name.get(name)
             if group is None:
                 self._afresh(self.create(name), "its position was lost with groups.db")
-            elif group.state == "active" and group.reached() < reached:
+            elif group.state is GroupState.ACTIVE and group.reached() < reached:
                 self._afresh(group, "groups.db has lost its last changes")
         for group in self.by_name.values():
-            if group.state == "active" and group.reached() > found_tick:
+            if group.state is GroupState.ACTIVE and group.reached() > found_tick:
                 self._afresh(group, "the index has lost its last changes")
         self.commit()
 
@@ -125,10 +125,9 @@ class Registry:
 
     def create(self, name: str) -> Group:
         """A new group, not yet begun."""
-        bit, token = _free_bit(self.by_name.values()), secrets.token_hex(4)
-        group = Group(self._next_key, name, token, self._wall(), bit=bit, attempts_max=self._settings.attempts_max)
+        bit, attempts_max = _free_bit(self.by_name.values()), self._settings.attempts_max
+        group = Group.new(self._next_key, name, _token(), self._wall(), bit=bit, attempts_max=attempts_max)
         self._next_key += 1
-        group.journal.append(("group",))
         self.by_name[name] = group
         self.changes += 1
         self.touch(group)
@@ -142,12 +141,16 @@ class Registry:
 
     # -- what changed
 
+    def begin_turn(self, now: float) -> None:
+        """The time by which dates are judged until the next turn, seconds of the clock that leases are on."""
+        self._now = now
+
     def touch(self, group: Group) -> None:
         """Something changed: the journal is written at the next commit, the group's next date is watched."""
         self._dirty[group.key] = group
-        if group.state != "active":
+        if group.state is not GroupState.ACTIVE:
             self._index.holders.remove(group.bit)
-        due = group.next_due(self.now)
+        due = group.next_due(self._now)
         if due < self._watched.get(group.key, float("inf")):
             self._order += 1
             self._watched[group.key] = due
@@ -161,7 +164,7 @@ class Registry:
             for key in dropped:
                 self._store.drop(key)
             for group in dirty.values():
-                if group.key not in dropped and group.journal:
+                if group.key not in dropped and group.has_changed():
                     self._store.write(group)
             self._store.commit()
         except sqlite3.Error as error:
@@ -170,7 +173,7 @@ class Registry:
             for group in dirty.values():
                 self.by_name.pop(group.name, None)
             for key in {*dirty, *dropped}:
-                old = self._store.load(key)
+                old = self._stored(key)
                 if old is not None:
                     self._adopt(old)
             raise
@@ -198,7 +201,7 @@ class Registry:
 
     def next_due(self) -> float:
         if self._soon:
-            return self.now
+            return self._now
         return self._dates[0][0] if self._dates else float("inf")
 
     def shift(self, by: float) -> None:
@@ -212,69 +215,33 @@ class Registry:
     def shift_wall(self, by: float) -> None:
         """The wall clock was set: that is no disuse."""
         for group in self.by_name.values():
-            group.seen += by
+            group.shift_wall(by)
 
     def prune(self, used: Container[str]) -> None:
         """Groups that nobody used for retention_days become stubs: they hold no deletions back any more."""
         oldest = self._wall() - self._settings.retention_days * 86_400
         for group in self.by_name.values():
-            if group.state != "expired" and group.seen < oldest and group.name not in used:
+            if group.state is not GroupState.EXPIRED and group.seen < oldest and group.name not in used:
                 group.abandon()
                 self._note(f"the group {group.name!r} was not used for {self._settings.retention_days:g} days: it begins afresh")
-            group.journal.append(("group",))
+            group.store_row()  # also when it was used last
             self.touch(group)
 
     def passed(self) -> dict[int, int]:
         """Lane -> lowest cursor of all groups that have one: tombstones up to it are needed for replays only."""
-        groups = [g for g in self.by_name.values() if g.state == "active"]
+        groups = [g for g in self.by_name.values() if g.state is GroupState.ACTIVE]
         return {lane: min([g.cursor(lane) for g in groups], default=self._index.tick) for lane in self._index.lanes()}
 
-    def parked(self) -> set[int]:
+    def set_aside(self) -> set[int]:
         """Ticks of rows that are set aside: behind every cursor, and handed out again by `retry`."""
-        return {p.tick for g in self.by_name.values() for p in g.parked.values()}
-
-    # -- for people
-
-    def describe(self, group: Group, now: float, pending: int, parked_max: int) -> dict[str, object]:
-        """The group as `groups` and `status` show it. `pending`: rows that it has not come to yet."""
-        cursors = [group.cursor(lane) for lane in self._index.lanes()] if group.state == "active" else []
-        leases = [
-            {
-                "batch": f"{group.token}-{u.number}",
-                "worker": u.worker,
-                "paths": u.paths(),
-                "attempt": u.failures + 1,
-                "ends_in_s": round(u.due - now, 1),
-            }
-            for u in group.leases.values()
-        ]
-        parked = [
-            {
-                "path": p.path.decode("utf-8", "replace"),
-                "is_directory": p.directory,
-                "attempts": p.attempts,
-                "reason": p.reason,
-                "tick": p.tick,
-            }
-            for p in islice(group.parked.values(), parked_max)
-        ]
-        return {
-            "name": group.name,
-            "state": group.state,
-            "reason": group.reason,
-            "created": group.created,
-            "seen": group.seen,
-            "cursor": min(cursors, default=group.base_scan),
-            "backlog": pending + group.waiting_paths(),
-            "leased": sum(u.paths() for u in group.leases.values()),
-            "leases": leases,
-            "retrying": sum(u.paths() for u in group.redo if u.failures),
-            "parked": parked,
-            "parked_paths": len(group.parked),
-        }
+        return {tick for group in self.by_name.values() for tick in group.set_aside_ticks()}
 
 
 def _free_bit(groups: Iterable[Group]) -> int:
     """The lowest one that none of them has."""
     taken = {group.bit for group in groups}
     return next(bit for bit in count() if bit not in taken)
+
+
+def _token() -> str:
+    return secrets.token_hex(4)

@@ -14,7 +14,7 @@ import sqlite3
 from array import array
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, assert_never
 
 import msgspec
 
@@ -22,8 +22,27 @@ from shardwatch.shard.contract.errors import ShardwatchError
 
 from ..index.schema import BUSY_S
 from ..storage.damage import damaged, set_aside
-from .group import Group
-from .lease import Lane, Parked, Part, Unit
+from .group import ATTEMPTS_MAX, Group
+from .journal import (
+    BatchEnded,
+    BatchForgotten,
+    Entry,
+    GroupChanged,
+    LaneChanged,
+    LanesGone,
+    LeaseMoved,
+    PathSetAside,
+    PathsTakenBack,
+    PathTakenBack,
+    RowHeld,
+    RowReleased,
+    UnitChanged,
+    UnitGone,
+    UnitsGone,
+)
+from .lane import Lane
+from .record import GroupRecord, GroupRow, SetAsidePath
+from .unit import Part, Unit
 
 #: PRAGMA user_version of the file.
 FORMAT: Final = 2
@@ -61,11 +80,16 @@ _STEPS: Final = {
         "ALTER TABLE lanes ADD COLUMN skip_upto INTEGER NOT NULL DEFAULT 0",
     ),
 }
+#: Of a `GroupRow`, in its order; the first one has another name.
+_GROUP_COLUMNS: Final = ("id", *GroupRow._fields[1:])
+_INSERT_GROUP: Final = (
+    f"INSERT OR REPLACE INTO groups ({', '.join(_GROUP_COLUMNS)}) VALUES ({', '.join('?' * len(_GROUP_COLUMNS))})"
+)
 _TABLES: Final = ("lanes", "units", "held", "ended", "parked")
 
 _encode = msgspec.msgpack.Encoder().encode
 _parts = msgspec.msgpack.Decoder(list[tuple[int, int, bytes, bytes]])
-_parked = msgspec.msgpack.Decoder(Parked)
+_set_aside = msgspec.msgpack.Decoder(SetAsidePath)
 
 
 def boot_id() -> str:
@@ -180,7 +204,7 @@ class GroupStore:
         self.commit()
         self.life, self.restored = life, restored
 
-    def settle_life(self) -> None:
+    def checkpoint_life(self) -> None:
         """Outside of a transaction: brings the life's name from the log to the file."""
         self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
@@ -215,26 +239,59 @@ class GroupStore:
 
     def write(self, group: Group) -> None:
         """Writes the group's journal into the open transaction. Nothing is durable before `commit`."""
-        journal, group.journal = group.journal, []
+        journal = group.take_journal()
         if not journal:
             return
         self._begin()
-        run, whole = self._db.execute, False
-        for op in journal:
-            # The group's own row once, however often it is named.
-            if op[0] == "group":
-                whole = True
-            else:
-                _WRITE[str(op[0])](run, group.key, *op[1:])
-        if whole:
-            run(
-                "INSERT OR REPLACE INTO groups VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                (
-                    *(group.key, group.name, group.token, group.created, group.seen, group.state, group.reason),
-                    *(group.incarnation, group.base_scan, group.base_handed, group.next_number, group.ended_floor),
-                    *(group.bit, group.begun),
-                ),
-            )
+        for entry in journal:
+            if not isinstance(entry, GroupChanged):
+                self._write(group.key, entry)
+        # The group's own row once, however often it is named.
+        if any(isinstance(entry, GroupChanged) for entry in journal):
+            self._db.execute(_INSERT_GROUP, group.row())
+
+    def _write(self, key: int, entry: Entry) -> None:
+        run = self._db.execute
+        match entry:
+            case UnitChanged(unit):
+                self._write_unit(key, unit)
+            case UnitGone(number):
+                run("DELETE FROM units WHERE id = ? AND number = ?", (key, number))
+            case LaneChanged(number, lane):
+                row = (key, number, lane.scan, lane.handed, *lane.skipped)
+                run("INSERT OR REPLACE INTO lanes VALUES (?, ?, ?, ?, ?, ?)", row)
+            case RowHeld(lane, tick):
+                run("INSERT OR REPLACE INTO held VALUES (?, ?, ?)", (key, lane, tick))
+            case RowReleased(lane, tick):
+                run("DELETE FROM held WHERE id = ? AND lane = ? AND tick = ?", (key, lane, tick))
+            case LeaseMoved(number, due):
+                run("UPDATE units SET due = ? WHERE id = ? AND number = ?", (due, key, number))
+            case BatchEnded(number, reason):
+                run("INSERT OR REPLACE INTO ended VALUES (?, ?, ?)", (key, number, reason))
+            case BatchForgotten(number):
+                run("DELETE FROM ended WHERE id = ? AND number = ?", (key, number))
+            case PathSetAside(path_key, path):
+                run("INSERT OR REPLACE INTO parked VALUES (?, ?, ?)", (key, path_key, _encode(path)))
+            case PathTakenBack(path_key):
+                run("DELETE FROM parked WHERE id = ? AND key = ?", (key, path_key))
+            case PathsTakenBack():
+                run("DELETE FROM parked WHERE id = ?", (key,))
+            case UnitsGone():
+                run("DELETE FROM units WHERE id = ?", (key,))
+                run("DELETE FROM held WHERE id = ?", (key,))
+            case LanesGone():
+                run("DELETE FROM lanes WHERE id = ?", (key,))
+            case GroupChanged():
+                pass
+            case _:
+                assert_never(entry)
+
+    def _write_unit(self, key: int, unit: Unit) -> None:
+        parts = [(part.lane, part.handed, array("q", part.ticks).tobytes(), part.crcs()) for part in unit.parts]
+        self._db.execute(
+            "INSERT OR REPLACE INTO units VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (key, unit.number, unit.leased, unit.due, unit.failures, unit.worker, unit.reason, unit.fresh, _encode(parts)),
+        )
 
     def drop(self, key: int) -> None:
         """Removes a group, in the open transaction."""
@@ -246,87 +303,41 @@ class GroupStore:
         """Keys of all groups."""
         return [row[0] for row in self._db.execute("SELECT id FROM groups ORDER BY id")]
 
-    def load(self, key: int) -> Group | None:
+    def load(self, key: int, attempts_max: int = ATTEMPTS_MAX) -> Group | None:
         """The group as it was last committed. Raises msgspec.DecodeError or ValueError for what can't be read."""
-        run = self._db.execute
-        row = run("SELECT * FROM groups WHERE id = ?", (key,)).fetchone()
+        row = self._db.execute(f"SELECT {', '.join(_GROUP_COLUMNS)} FROM groups WHERE id = ?", (key,)).fetchone()
         if row is None:
             return None
-        group = Group(row[0], row[1], row[2], row[3])
-        group.seen, group.state, group.reason, group.incarnation = row[4:8]
-        group.base_scan, group.base_handed, group.next_number, group.ended_floor = row[8:12]
-        group.bit, group.begun = row[12:14]
-        fields = "lane, scan, handed, skip_after, skip_upto"
-        for lane, scan, handed, *skipped in run(f"SELECT {fields} FROM lanes WHERE id = ?", (key,)):
-            group.lanes[lane] = Lane(scan, handed, (skipped[0], skipped[1]))
-        for lane, tick in run("SELECT lane, tick FROM held WHERE id = ? ORDER BY tick", (key,)):
-            group.lanes.setdefault(lane, Lane(group.base_scan, group.base_handed)).late.append(tick)
-        fields = "number, leased, due, failures, worker, reason, fresh, parts"
-        for number, leased, due, failures, worker, reason, fresh, parts in run(
-            f"SELECT {fields} FROM units WHERE id = ? ORDER BY due, number", (key,)
-        ):
-            unit = Unit(number, _read_parts(parts), failures=failures, due=due, fresh=fresh)
-            unit.leased, unit.worker, unit.reason = bool(leased), worker, reason
-            if leased:
-                group.leases[number] = unit
-            else:
-                group.redo.append(unit)
-        group.ended = dict(run("SELECT number, reason FROM ended WHERE id = ? ORDER BY number", (key,)).fetchall())
-        for path_key, body in run("SELECT key, body FROM parked WHERE id = ?", (key,)):
-            group.parked[path_key] = _parked.decode(body)
-        return group
+        group = GroupRow(*row)
+        record = GroupRecord(group, self._lanes(group), self._units(key), self._ended(key), self._paths_set_aside(key))
+        return Group(record, attempts_max)
+
+    def _lanes(self, group: GroupRow) -> dict[int, Lane]:
+        sql = "SELECT lane, scan, handed, skip_after, skip_upto FROM lanes WHERE id = ?"
+        lanes = {
+            number: Lane(scan, handed, (skip_after, skip_upto))
+            for number, scan, handed, skip_after, skip_upto in self._db.execute(sql, (group.key,))
+        }
+        for number, tick in self._db.execute("SELECT lane, tick FROM held WHERE id = ? ORDER BY tick", (group.key,)):
+            lanes.setdefault(number, Lane(group.base_scan, group.base_handed)).restore_held(tick)
+        return lanes
+
+    def _units(self, key: int) -> list[Unit]:
+        sql = "SELECT number, leased, due, failures, worker, reason, fresh, parts FROM units WHERE id = ? ORDER BY due, number"
+        return [
+            Unit(
+                number, _read_parts(parts), failures=failures, due=due, fresh=fresh,
+                leased=bool(leased), worker=worker, reason=reason,
+            )
+            for number, leased, due, failures, worker, reason, fresh, parts in self._db.execute(sql, (key,))
+        ]  # fmt: skip
+
+    def _ended(self, key: int) -> dict[int, str]:
+        return dict(self._db.execute("SELECT number, reason FROM ended WHERE id = ? ORDER BY number", (key,)).fetchall())
+
+    def _paths_set_aside(self, key: int) -> list[SetAsidePath]:
+        return [_set_aside.decode(body) for (body,) in self._db.execute("SELECT body FROM parked WHERE id = ?", (key,))]
 
 
 def _read_parts(body: bytes) -> list[Part]:
     return [Part(lane, handed, array("q", ticks).tolist(), None, sums) for lane, handed, ticks, sums in _parts.decode(body)]
-
-
-_Run = Callable[..., Any]
-
-
-def _unit(run: _Run, key: int, unit: Unit) -> None:
-    parts = [(p.lane, p.handed, array("q", p.ticks).tobytes(), p.crcs()) for p in unit.parts]
-    run(
-        "INSERT OR REPLACE INTO units VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        (key, unit.number, unit.leased, unit.due, unit.failures, unit.worker, unit.reason, unit.fresh, _encode(parts)),
-    )
-
-
-def _no_units(run: _Run, key: int) -> None:
-    run("DELETE FROM units WHERE id = ?", (key,))
-    run("DELETE FROM held WHERE id = ?", (key,))
-
-
-def _unparked(run: _Run, key: int, path_key: bytes | None = None) -> None:
-    if path_key is None:
-        run("DELETE FROM parked WHERE id = ?", (key,))
-    else:
-        run("DELETE FROM parked WHERE id = ? AND key = ?", (key, path_key))
-
-
-def _sql(statement: str) -> Callable[..., None]:
-    def write(run: _Run, *values: object) -> None:
-        run(statement, values)
-
-    return write
-
-
-#: How each entry of a group's journal is written: op -> (run, key of the group, *fields of the entry).
-_WRITE: Final[dict[str, Callable[..., None]]] = {
-    "unit": _unit,
-    "unit-": _sql("DELETE FROM units WHERE id = ? AND number = ?"),
-    "units-": _no_units,
-    "due": lambda run, key, unit: run("UPDATE units SET due = ? WHERE id = ? AND number = ?", (unit.due, key, unit.number)),
-    "lane": lambda run, key, number, lane: run(
-        "INSERT OR REPLACE INTO lanes VALUES (?, ?, ?, ?, ?, ?)", (key, number, lane.scan, lane.handed, *lane.skipped)
-    ),
-    "lanes-": _sql("DELETE FROM lanes WHERE id = ?"),
-    "held": _sql("INSERT OR REPLACE INTO held VALUES (?, ?, ?)"),
-    "held-": _sql("DELETE FROM held WHERE id = ? AND lane = ? AND tick = ?"),
-    "ended": _sql("INSERT OR REPLACE INTO ended VALUES (?, ?, ?)"),
-    "ended-": _sql("DELETE FROM ended WHERE id = ? AND number = ?"),
-    "parked": lambda run, key, path_key, parked: run(
-        "INSERT OR REPLACE INTO parked VALUES (?, ?, ?)", (key, path_key, _encode(parked))
-    ),
-    "parked-": _unparked,
-}

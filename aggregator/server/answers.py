@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from shardwatch.shard.contract.state.settings import Settings
 from shardwatch.shard.contract.version import __version__
 
-from ..groups.lease import Index
+from ..groups.index_port import Index
 from ..protocol import messages as protocol
 from ..protocol.messages import RefusedError
 

@@ -9,8 +9,8 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Final
 
-from ..groups.group import Group
-from ..groups.lease import Index
+from ..groups.group import Group, GroupState
+from ..groups.index_port import Index
 from ..groups.registry import Registry
 from ..protocol.messages import RefusedError
 from .calls import Call
@@ -18,8 +18,8 @@ from .calls import Call
 #: Rows counted by one step: some milliseconds.
 _ROWS: Final = 50_000
 #: Paths set aside that are listed, of one group and of all.
-PARKED_OF_ONE_MAX: Final = 100
-PARKED_MAX: Final = 1_000
+SET_ASIDE_OF_ONE_MAX: Final = 100
+SET_ASIDE_MAX: Final = 1_000
 #: Requests of one connection that wait for one description.
 ASKED_MAX: Final = 20
 
@@ -58,12 +58,12 @@ class Description:
                     yield True
                 upto = min(upto, after)
                 behind[lane, after] = total
-        room = PARKED_MAX
+        room = SET_ASIDE_MAX
         for group in groups:
             if self._registry.by_name.get(group.name) is group:
-                pending = 0 if group.state == "waiting" else sum(behind[lane, _passed(group, lane)] for lane in lanes)
-                row = self._registry.describe(group, self._now, pending, min(room, PARKED_OF_ONE_MAX))
-                room -= min(room, len(group.parked))
+                pending = 0 if group.state is GroupState.WAITING else sum(behind[lane, _passed(group, lane)] for lane in lanes)
+                row = group.describe(self._index, self._now, pending, min(room, SET_ASIDE_OF_ONE_MAX))
+                room -= min(room, group.set_aside_count())
                 self.rows.append({**row, "waiting_pulls": self._waiting(group.name)})
                 yield True
 
@@ -115,4 +115,4 @@ class Descriptions:
 
 
 def _passed(group: Group, lane: int) -> int:
-    return group.scan(lane) if group.state == "active" else 0
+    return group.scan(lane) if group.state is GroupState.ACTIVE else 0

@@ -1,7 +1,7 @@
 """Who holds batches back, since when, and for how much longer. Pure: the clock is passed in. Used by `holding` only.
 
 A *period* of holding begins with the first hold and lasts until the last one has ended and what happened under it has been
-looked at (`settled`), but never longer than the cap: then every hold of the period is *spent*, and batches flow although it
+looked at (`let_flow`), but never longer than the cap: then every hold of the period is *spent*, and batches flow although it
 goes on. A lock file that a crashed program left behind therefore delays batches once, not for ever, and a later hold counts
 again. Nothing here is durable: after a restart of the aggregator holders renew what they hold.
 """
@@ -54,7 +54,8 @@ class Holds:
         return self._began is not None
 
     @property
-    def _live(self) -> bool:
+    def counts(self) -> bool:
+        """Whether there is a hold that is not spent."""
         return any(not hold.spent for hold in self)
 
     # -- who holds
@@ -94,24 +95,21 @@ class Holds:
 
     def advance(self, now: float) -> bool:
         """Ends leases and applies the cap. True, once, when the last hold that counts has ended: what happened under it is to
-        be looked at now, and then `settled` to be called."""
+        be looked at now, and then, unless a hold `counts` again, `let_flow` to be called."""
         for name in [h.name for h in self.by_name.values() if h.until <= now]:
             self.drop(name)
         if self._began is not None and now >= self._began + self._cap_s:
             self._began = None
             for hold in self:
                 hold.spent = True
-        if not self._ended or self._live:
+        if not self._ended or self.counts:
             return False
         self._ended = False
         return True
 
-    def settled(self) -> bool:
-        """What happened under the holds is in the index: batches flow, unless somebody holds again (then False)."""
-        if self._live:
-            return False
+    def let_flow(self) -> None:
+        """The period of holding ends: what happened in it is in the index."""
         self._began = None
-        return True
 
     def next_due(self) -> float:
         """When `advance` has something to do."""

@@ -18,8 +18,9 @@ import msgspec
 from shardwatch.shard.contract.process.log import Sparse
 from shardwatch.shard.contract.state.settings import Settings
 
-from ..groups.group import Group
-from ..groups.lease import Batch, Index
+from ..groups.batch import Batch, NoBatch
+from ..groups.group import Group, GroupState
+from ..groups.index_port import Index
 from ..groups.registry import Registry
 from ..protocol import messages as protocol
 from ..protocol.messages import RefusedError
@@ -27,8 +28,8 @@ from . import answers
 from .calls import Call, Envelope, Outgoing
 from .description import Descriptions
 from .engine_port import Engine
+from .group_requests import GroupRequests
 from .holding import Holding
-from .lease_requests import LeaseRequests
 
 log = logging.getLogger("shardwatch.aggregator")
 
@@ -76,7 +77,7 @@ class Server:
         #: For main: what the index must know of groups.
         self.registry = registry
         self._groups = self.registry.by_name
-        self._leases = LeaseRequests(index, self.registry, settings, wall)
+        self._requests = GroupRequests(index, self.registry, settings, wall)
         self._holding = Holding(index, self.registry, engine, settings.hold_ms_max)
         self._out: list[tuple[Call, bytes]] = []
         #: Waiting calls: pulls by group, and the rest.
@@ -185,9 +186,7 @@ class Server:
         batch = raw.get("batch")
         if isinstance(batch, dict) and batch.get("id"):
             group = self._groups.get(batch["group"])
-            unit = group.leases.get(int(batch["id"].rpartition("-")[2])) if group else None
-            if group is not None and unit is not None:
-                group.release(unit, now, "its worker went away before it was sent")
+            if group is not None and group.take_back(batch["id"], now, "its worker went away before it was sent"):
                 self.registry.touch(group)
                 self.registry.soon(group)
 
@@ -209,10 +208,11 @@ class Server:
         """The time; leases and waits are extended by a stall of our own (stopped, suspended), which is no one's fault."""
         now = self._clock() if now is None else now
         gap = now - self._last
-        self._last = self.registry.now = now
+        self._last = now
+        self.registry.begin_turn(now)
         if gap > STALL_S:
             self.registry.shift(gap - TICK_S)
-            self._holding.holds.shift(gap - TICK_S)
+            self._holding.shift(gap - TICK_S)
         skew = self._wall() - now
         if abs(skew - self._skew) > STALL_S:
             # The wall clock was set, or the machine slept.
@@ -284,16 +284,17 @@ class Server:
         if group is None:
             group = self._create(request.group, request.from_ or "now")
             call.created = True
-        group.seen = self._wall()
+        group.use(self._wall())
         wait_ms = self._settings.batch_wait_ms if request.wait_ms is None else request.wait_ms
         waiting = self._pulls.get(group.name)
-        why: Batch | str = "held" if self._holding.held else "empty"
+        why = NoBatch.HELD if self._holding.held else NoBatch.EMPTY
         # First come, first served: who waits already goes first, so they have all been served or can't be.
         if not waiting or request.peek:
-            why = self._grant(group, call, now)
-            if isinstance(why, Batch):
-                return self._batch(group, call, why)
-        if wait_ms == 0 and (why == "held" or not group.unfinished):
+            found = self._grant(group, call, now)
+            if isinstance(found, Batch):
+                return self._batch(group, call, found)
+            why = found
+        if wait_ms == 0 and (why is NoBatch.HELD or not group.unfinished):
             return self._nothing(call, why)
         self._park(call, now + min(wait_ms, protocol.WAIT_MS_MAX) / 1000)
         self._pulls.setdefault(group.name, {})[call] = None
@@ -302,7 +303,7 @@ class Server:
     def _create(self, name: str, start: str) -> Group:
         protocol.check_name(name)
         if len(self._groups) >= GROUPS_MAX:
-            stubs = sorted((g for g in self._groups.values() if g.state == "expired"), key=lambda g: g.seen)
+            stubs = sorted((g for g in self._groups.values() if g.state is GroupState.EXPIRED), key=lambda g: g.seen)
             if not stubs:
                 raise RefusedError("groups_full", f"there are {GROUPS_MAX} groups already", "drop one that is not used")
             self._remove(stubs[0])
@@ -314,42 +315,42 @@ class Server:
 
     def _begin_waiting(self, group: Group) -> None:
         """From now: from the moment at which everything that was there before is known."""
-        if group.state == "waiting" and self._engine.ready() is not None:
+        if group.state is GroupState.WAITING and self._engine.ready() is not None:
             group.begin(self._index, self._index.tick, self._index.tick)
             self.registry.touch(group)
 
-    def _grant(self, group: Group, call: Call, now: float) -> Batch | str:
+    def _grant(self, group: Group, call: Call, now: float) -> Batch | NoBatch:
         if self._holding.held:
-            return "held"
+            return NoBatch.HELD
         request: protocol.Pull = call.request
         limit = min(request.max or self._settings.batch_size_max, self._settings.batch_size_max)
         if request.peek:
             found = group.peek(self._index, now, limit)
         else:
-            lease_s = self._leases.lease_s(request.lease_ms)
+            lease_s = self._requests.lease_s(request.lease_ms)
             found = group.pull(self._index, now, limit, lease_s, self._settings.leases_max, request.worker)
         self.registry.touch(group)
         if group.unfinished:
             self.registry.soon(group)
-        elif found == "empty":
-            self._holding.settles(group, 0)
+        elif found is NoBatch.EMPTY:
+            self._holding.note_nothing(group)
         return found
 
     def _batch(self, group: Group, call: Call, batch: Batch) -> dict[str, object]:
         request: protocol.Pull = call.request
         found: dict[str, object] = {
-            "id": f"{group.token}-{batch.number}" if batch.number else None,
+            "id": group.batch_id(batch.number) if batch.number else None,
             "group": group.name,
             "attempt": batch.attempt,
-            "lease_ms": round(self._leases.lease_s(request.lease_ms) * 1000) if batch.number else 0,
+            "lease_ms": round(self._requests.lease_s(request.lease_ms) * 1000) if batch.number else 0,
             "events": batch.events,
             "more": batch.more,
         }
-        if batch.number and self._holding.settles(group, batch.number):
+        if batch.number and self._holding.note_batch(group, batch.number):
             found["settled"] = True
         return {"batch": found, "created": call.created, "existed": call.existed}
 
-    def _nothing(self, call: Call, why: object) -> dict[str, object]:
+    def _nothing(self, call: Call, why: NoBatch) -> dict[str, object]:
         return {"batch": None, "why": why, "created": call.created, "existed": call.existed}
 
     def _serve(self, name: str, now: float, end: float) -> bool:
@@ -378,16 +379,14 @@ class Server:
         request = call.request
         if isinstance(request, protocol.Pull):
             group = self._groups.get(request.group)
-            why: Batch | str = "empty"
+            why = NoBatch.EMPTY
             if self._holding.held:
-                why = "held"
+                why = NoBatch.HELD
             elif group is not None:
                 if group.unfinished:
                     self._until(call, now)
                     return
-                why = group.peek(self._index, now, 1)
-                if isinstance(why, Batch):
-                    why = "leases" if len(group.leases) >= self._settings.leases_max else "turn"
+                why = group.why_unserved(self._index, now, self._settings.leases_max)
             calls = self._pulls[request.group]
             del calls[call]
             if not calls:
@@ -412,7 +411,7 @@ class Server:
                 else:
                     self._reply(call, fields)
         for group in self._groups.values():
-            if group.state == "waiting":
+            if group.state is GroupState.WAITING:
                 self._begin_waiting(group)
 
     def _polled(self, call: Call) -> dict[str, object] | RefusedError | None:
@@ -422,12 +421,12 @@ class Server:
         result = self._engine.sync_result(call.token)
         return None if result is None else answers.synced(result, self._index.tick)
 
-    def _lease_op(self, call: Call, now: float) -> dict[str, object]:
-        """ack, nack, release, extend, seek, retry, reset: who waits for that group may be served now."""
-        return self._leases.answer(call.request, now)
+    def _of_group(self, call: Call, now: float) -> dict[str, object]:
+        """ack, nack, release, extend, seek, retry, reset."""
+        return self._requests.answer(call.request, now)
 
     def _drop(self, call: Call, now: float) -> dict[str, object]:
-        group = self._leases.group(call.request.group)
+        group = self._requests.group(call.request.group)
         self._remove(group)
         return {"dropped": group.name}
 
@@ -480,13 +479,13 @@ class Server:
 _OPS: Final[dict[str, Callable[[Server, Call, float], dict[str, object] | None]]] = {
     "hello": Server._hello,
     "pull": Server._pull,
-    "ack": Server._lease_op,
-    "nack": Server._lease_op,
-    "release": Server._lease_op,
-    "extend": Server._lease_op,
-    "seek": Server._lease_op,
-    "retry": Server._lease_op,
-    "reset": Server._lease_op,
+    "ack": Server._of_group,
+    "nack": Server._of_group,
+    "release": Server._of_group,
+    "extend": Server._of_group,
+    "seek": Server._of_group,
+    "retry": Server._of_group,
+    "reset": Server._of_group,
     "groups": Server._ask_for_all,
     "drop": Server._drop,
     "sync": Server._sync,

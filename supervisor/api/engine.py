@@ -188,7 +188,7 @@ class ServiceEngine:
     async def backlog(self) -> int:
         assert self._asker is not None
         for group in await self._asker.groups():
-            if group.get("group", group.get("name")) == self._config.group:
+            if group["name"] == self._config.group:
                 return int(group.get("backlog") or 0)
         return 0
 

@@ -102,7 +102,7 @@ class GroupsMachine(RuleBasedStateMachine):
 
     @rule()
     def forget_tombstones(self) -> None:
-        self.bench.index.collect(self.bench.server.passed(), parked=self.bench.server.registry.parked())
+        self.bench.index.collect(self.bench.server.passed(), parked=self.bench.server.registry.set_aside())
 
     # -- the workers
 
@@ -257,7 +257,7 @@ class GroupsMachine(RuleBasedStateMachine):
 
     @invariant()
     def every_journal_is_written(self) -> None:
-        assert not any(g.journal for g in self.bench.server._groups.values())
+        assert not any(g.has_changed() for g in self.bench.server._groups.values())
 
     def drain(self) -> None:
         """Quiet: whoever is left pulls and acks until nothing is pending."""

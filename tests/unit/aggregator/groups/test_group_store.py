@@ -9,23 +9,24 @@ import pytest
 from fakes_index import FakeIndex
 from harness_serve import Bench, short
 
+from shardwatch.aggregator.groups.batch import Batch
 from shardwatch.aggregator.groups.group import Group
-from shardwatch.aggregator.groups.lease import Batch
 from shardwatch.aggregator.groups.store import GroupStore, boot_id
+from shardwatch.aggregator.protocol.messages import RefusedError
 from shardwatch.shard.contract.errors import ShardwatchError
 
 
 def test_a_group_comes_back_as_it_was(tmp_path: Path) -> None:
-    """Positions, leases, failed batches, held rows, reasons and parked paths."""
+    """Positions, leases, failed batches, held rows, reasons and paths set aside."""
     index = FakeIndex()
-    group = Group(3, "g", "t", 5.0, attempts_max=1)
+    group = Group.new(3, "g", "t", 5.0, attempts_max=1)
     group.begin(index, 0, 0)
     index.put(b"/r/a")
     index.put(b"/r/b", lane=2)
     index.put(b"/r/bad")
     batches = [group.pull(index, 0.0, 1, 10.0, 9, "w") for _ in range(3)]
     assert all(isinstance(b, Batch) for b in batches)
-    group.fail(index, group.leases[3], 0.0, "no", "it was nacked")
+    group.nack(index, 3, 0.0, "no")
     index.put(b"/r/a", size=2)
     group.pull(index, 0.0, 1, 10.0, 9, "w")
     store = GroupStore(tmp_path / "groups.db", boot="b")
@@ -36,11 +37,14 @@ def test_a_group_comes_back_as_it_was(tmp_path: Path) -> None:
     assert store.known() == [3]
     back = store.load(3)
     assert back is not None
-    assert (back.name, back.token, back.state, back.next_number) == ("g", "t", "active", group.next_number)
-    assert {n: (x.scan, x.handed) for n, x in back.lanes.items()} == {n: (x.scan, x.handed) for n, x in group.lanes.items()}
-    assert [u.low for u in back.leases.values()] == [u.low for u in group.leases.values()]
-    assert list(back.lanes[0].late) == list(group.lanes[0].deferred.values())
-    assert (back.ended, back.parked) == (group.ended, group.parked)
+    assert back.row() == group.row() and back.state == "active"
+    assert back.describe(index, 0.0, 0, 10) == group.describe(index, 0.0, 0, 10)
+    assert [(back.scan(n), back.cursor(n)) for n in (0, 2)] == [(group.scan(n), group.cursor(n)) for n in (0, 2)]
+    assert back.reached() == group.reached()
+    described = back.describe(index, 0.0, 0, 10)
+    assert (described["backlog"], described["leased"], described["parked_paths"]) == (1, 2, 1)
+    with pytest.raises(RefusedError, match="it was nacked"):
+        back.ack(index, 3, 0.0)
     assert store.load(4) is None
     store.close()
     store.close()
@@ -49,7 +53,7 @@ def test_a_group_comes_back_as_it_was(tmp_path: Path) -> None:
 def test_nothing_is_durable_before_the_commit(tmp_path: Path) -> None:
     """A crash in the open transaction leaves what was committed before."""
     store = GroupStore(tmp_path / "groups.db", boot="b")
-    group = Group(1, "g", "t", 0.0)
+    group = Group.new(1, "g", "t", 0.0)
     group.begin(FakeIndex(), 0, 0)
     store.write(group)
     store.abandon()

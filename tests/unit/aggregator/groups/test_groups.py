@@ -8,16 +8,17 @@ from typing import Any
 import pytest
 from fakes_index import FakeIndex
 
+from shardwatch.aggregator.groups.batch import Batch
 from shardwatch.aggregator.groups.choice import LOOKED_MAX, cut
-from shardwatch.aggregator.groups.group import ENDED_MAX, RETRY_S_MAX, Group
-from shardwatch.aggregator.groups.lease import Batch
+from shardwatch.aggregator.groups.group import Group
+from shardwatch.aggregator.groups.leases import ENDED_MAX, RETRY_S_MAX
 from shardwatch.aggregator.protocol.messages import Event, Fresh, RefusedError
 
 bits = count()
 
 
 def made(index: FakeIndex, tick: int = 0, handed: int = 0, **more: Any) -> Group:
-    group = Group(1, "g", "t", 0.0, bit=next(bits), **more)
+    group = Group.new(1, "g", "t", 0.0, bit=next(bits), **more)
     group.begin(index, tick, handed)
     return group
 
@@ -32,6 +33,10 @@ def why(group: Group, index: FakeIndex, limit: int = 100, *, now: float = 0.0, l
     found = group.pull(index, now, limit, 10.0, leases, "w")
     assert isinstance(found, str), found
     return found
+
+
+def set_aside(group: Group, index: FakeIndex) -> Any:
+    return group.describe(index, 0.0, 0, 10)["parked"]
 
 
 def kinds(batch: Batch) -> list[tuple[str, str]]:
@@ -181,7 +186,7 @@ def test_a_nacked_batch_says_the_same_again(index: FakeIndex) -> None:
     index.put(b"/r/a")
     group = made(index)
     first = pull(group, index)
-    group.fail(index, group.leases[first.number], 0.0, "boom", "it was nacked")
+    group.nack(index, first.number, 0.0, "boom")
     assert why(group, index, now=0.1) == "empty"
     again = pull(group, index, now=0.2)
     assert (again.attempt, again.events) == (2, first.events)
@@ -197,9 +202,8 @@ def test_pauses_grow_to_a_cap(index: FakeIndex) -> None:
     now, pauses = 0.0, []
     for _ in range(12):
         batch = pull(group, index, now=now)
-        group.fail(index, group.leases[batch.number], now, "", "it was nacked")
-        pauses.append(group.redo[0].due - now)
-        now = group.redo[0].due
+        pauses.append(group.nack(index, batch.number, now, ""))
+        now += pauses[-1]
     assert pauses[:4] == pytest.approx([0.2, 0.4, 0.8, 1.6])
     assert pauses[-1] == pytest.approx(RETRY_S_MAX)
 
@@ -210,7 +214,7 @@ def test_a_row_that_moved_on_is_not_redelivered(index: FakeIndex) -> None:
     index.put(b"/r/b")
     group = made(index)
     first = pull(group, index)
-    group.fail(index, group.leases[first.number], 0.0, "", "it was nacked", 0.0)
+    group.nack(index, first.number, 0.0, "", 0.0)
     index.put(b"/r/a", size=2)
     assert kinds(pull(group, index)) == [("created", "/r/b")]
     assert kinds(pull(group, index)) == [("modified", "/r/a")]
@@ -222,7 +226,7 @@ def test_a_large_unit_comes_back_in_pieces(index: FakeIndex) -> None:
         index.put(b"/r/%d" % n)
     group = made(index)
     first = pull(group, index)
-    group.fail(index, group.leases[first.number], 0.0, "", "it was nacked", 0.0)
+    group.nack(index, first.number, 0.0, "", 0.0)
     parts = [pull(group, index, 2) for _ in range(3)]
     assert [len(p.events) for p in parts] == [2, 2, 1]
     assert {p.attempt for p in parts} == {2}
@@ -255,7 +259,7 @@ def test_an_extended_lease_lives_longer(index: FakeIndex) -> None:
 
 
 def test_a_poison_path_is_set_aside_and_the_others_go_on(index: FakeIndex) -> None:
-    """After attempts_max the batch is split; the path that fails alone is parked; its later change is delivered anew."""
+    """After attempts_max the batch is split; the path that fails alone is set aside; its later change is delivered anew."""
     for name in (b"a", b"bad", b"c"):
         index.put(b"/r/" + name)
     group = made(index, attempts_max=2)
@@ -267,28 +271,27 @@ def test_a_poison_path_is_set_aside_and_the_others_go_on(index: FakeIndex) -> No
             continue
         names = [e.path for e in found.events if isinstance(e, Event)]
         if "/r/bad" in names:
-            group.fail(index, group.leases[found.number], now, "bad syntax", "it was nacked")
+            group.nack(index, found.number, now, "bad syntax")
         else:
             group.ack(index, found.number, now)
             done += names
     assert sorted(done) == ["/r/a", "/r/c"]
-    parked = group.parked[b"/r/bad"]
-    assert (parked.attempts, parked.reason) == (2, "bad syntax")
+    assert [(path["path"], path["attempts"], path["reason"]) for path in set_aside(group, index)] == [("/r/bad", 2, "bad syntax")]
     assert group.cursor(0) == index.tick
     index.put(b"/r/bad", size=2)
     assert kinds(pull(group, index, now=now)) == [("modified", "/r/bad")]
-    assert not group.parked
+    assert not set_aside(group, index)
 
 
 def test_what_was_set_aside_can_be_tried_again(index: FakeIndex) -> None:
     """`retry` hands it out again as it was, though it did not change."""
     index.put(b"/r/a")
     group = made(index, attempts_max=1)
-    group.fail(index, group.leases[pull(group, index).number], 0.0, "no", "it was nacked")
+    group.nack(index, pull(group, index).number, 0.0, "no")
     assert why(group, index) == "empty"
     assert group.retry(0.0) == 1
     assert kinds(pull(group, index)) == [("created", "/r/a")]
-    assert not group.parked
+    assert not set_aside(group, index)
 
 
 def test_a_released_batch_comes_at_once_and_uncounted(index: FakeIndex) -> None:
@@ -296,7 +299,7 @@ def test_a_released_batch_comes_at_once_and_uncounted(index: FakeIndex) -> None:
     index.put(b"/r/a")
     group = made(index, attempts_max=1)
     first = pull(group, index)
-    group.release(group.leases[first.number], 0.0, "it was released")
+    group.release(index, first.number, 0.0)
     assert pull(group, index).attempt == 1
 
 
@@ -338,12 +341,12 @@ def test_a_peek_moves_nothing(index: FakeIndex) -> None:
     """Two peeks and a pull see the same; no lease is made."""
     index.put(b"/r/a")
     group = made(index)
-    group.journal.clear()
+    group.take_journal()
     one, two = group.peek(index, 0.0, 10), group.peek(index, 0.0, 10)
     assert isinstance(one, Batch)
     assert one == two
     assert one.number == 0
-    assert not group.journal
+    assert not group.has_changed()
     assert pull(group, index).events == one.events
 
 
@@ -393,7 +396,7 @@ def test_a_seek_forward_gives_up_what_is_pending(index: FakeIndex) -> None:
     index.put(b"/r/b")
     group = made(index)
     first = pull(group, index, 1)
-    group.fail(index, group.leases[first.number], 0.0, "", "it was nacked", 0.0)
+    group.nack(index, first.number, 0.0, "", 0.0)
     assert group.seek(index, index.tick)
     assert why(group, index) == "empty"
     index.put(b"/r/b", size=2)
@@ -403,7 +406,7 @@ def test_a_seek_forward_gives_up_what_is_pending(index: FakeIndex) -> None:
 def test_a_waiting_group_gets_nothing(index: FakeIndex) -> None:
     """Before the baseline there is no `now`."""
     index.put(b"/r/a")
-    assert why(Group(1, "g", "t", 0.0), index) == "baseline"
+    assert why(Group.new(1, "g", "t", 0.0), index) == "baseline"
 
 
 def test_a_directory_is_not_torn_at_the_end_of_a_batch(index: FakeIndex) -> None:
@@ -436,14 +439,13 @@ def test_ended_batches_are_forgotten_in_time(index: FakeIndex) -> None:
     """Reasons are kept for the last thousand; an ack of an older batch is refused all the same."""
     index.put(b"/r/a")
     group = made(index, attempts_max=10**9)
-    first = pull(group, index).number
+    numbers = []
     for _ in range(ENDED_MAX + 1):
-        number = next(iter(group.leases))
-        group.fail(index, group.leases[number], 0.0, "", "it was nacked", 0.0)
-        pull(group, index)
-    assert len(group.ended) == ENDED_MAX
-    with pytest.raises(RefusedError, match="does not know it"):
-        group.ack(index, first, 0.0)
+        numbers.append(pull(group, index).number)
+        group.nack(index, numbers[-1], 0.0, "", 0.0)
+    for number in numbers:
+        with pytest.raises(RefusedError, match="does not know it" if number == numbers[0] else "it was nacked"):
+            group.ack(index, number, 0.0)
 
 
 def test_names_that_are_not_text_carry_their_bytes(index: FakeIndex) -> None:

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from fakes_index import FakeIndex
 
+from shardwatch.aggregator.groups.batch import Batch
 from shardwatch.aggregator.groups.group import Group
-from shardwatch.aggregator.groups.lease import Batch
 from shardwatch.aggregator.index.holders import ALL, Holders, holds, loaded, stored
 from shardwatch.aggregator.index.index import Index
 from shardwatch.aggregator.protocol.messages import Event
@@ -53,7 +53,7 @@ class Tree:
         self.index.commit()
 
     def group(self, *, now: bool = False) -> Group:
-        group = Group(1, "g", "t", 0.0, bit=next(bits))
+        group = Group.new(1, "g", "t", 0.0, bit=next(bits))
         tick = self.index.tick if now else 0
         group.begin(self.index, tick, tick)
         return group
@@ -176,7 +176,7 @@ def test_a_group_with_the_bit_of_one_that_was_dropped(tree: Tree) -> None:
     tree.drain(other)
     tree.write("a")
     tree.index.holders.remove(first.bit)
-    successor = Group(2, "h", "u", 0.0, bit=first.bit)
+    successor = Group.new(2, "h", "u", 0.0, bit=first.bit)
     successor.begin(tree.index, 0, 0)
     tree.remove("c")
     assert sorted(tree.drain(successor)) == [("created", "a"), ("created", "d")]
@@ -186,7 +186,7 @@ def test_a_thousand_groups_have_a_bit_each(tmp_path: Path) -> None:
     """Half of them lag: of a file that changes each half is told what is true for it."""
     tree = Tree(tmp_path / "index.db")
     tree.write("a", "b")
-    groups = [Group(n, f"g{n}", "t", 0.0, bit=n) for n in range(1000)]
+    groups = [Group.new(n, f"g{n}", "t", 0.0, bit=n) for n in range(1000)]
     for group in groups:
         group.begin(tree.index, 0, 0)
     for group in groups[::2]:
@@ -224,7 +224,7 @@ def test_what_a_seek_forward_gave_up_is_not_known(change: Callable[..., None]) -
     """It was never handed out: its change is a creation, its end is not told; also after a start of the service."""
     index = FakeIndex()
     index.put(b"/r/a")
-    group = Group(1, "g", "t", 0.0)
+    group = Group.new(1, "g", "t", 0.0)
     group.begin(index, 0, 0)
     assert group.seek(index, index.tick)
     index.holders = Holders()
@@ -298,7 +298,7 @@ def test_what_is_on_lease_is_held_although_a_seek_back_comes_to_it_again(tree: T
     if end == "ack":
         group.ack(tree.index, batch.number, 0.0)
     elif end == "release":
-        group.release(group.leases[batch.number], 0.0, "for a test")
+        group.release(tree.index, batch.number, 0.0)
     tree.remove("a")
     tree.write("b")
     told = _told(tree, group)
@@ -327,7 +327,7 @@ def test_a_deletion_that_a_seek_back_took_from_a_failed_batch(tree: Tree, restar
     group = tree.group()
     tree.drain(group)
     tree.remove("a")
-    group.release(group.leases[_leased(tree, group).number], 0.0, "for a test")
+    group.release(tree.index, _leased(tree, group).number, 0.0)
     group.seek(tree.index, 0)
     _attached(tree, group, restart)
     tree.write("a")
@@ -368,7 +368,7 @@ def test_a_priority_that_a_seek_forward_gave_up_unmet() -> None:
     """The group had not met a single row of it: it holds none of them."""
     index = FakeIndex()
     index.put(b"/r/a")
-    group = Group(1, "g", "t", 0.0)
+    group = Group.new(1, "g", "t", 0.0)
     group.begin(index, 0, 0)
     index.put(b"/r/b", lane=5)
     assert group.seek(index, index.tick)

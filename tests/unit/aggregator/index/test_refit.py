@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
+from shardwatch.aggregator.groups.batch import Batch
 from shardwatch.aggregator.groups.group import Group
-from shardwatch.aggregator.groups.lease import Batch
 from shardwatch.aggregator.index.opening import open_index, refit, refitted
 from shardwatch.aggregator.index.refit import Refit
 from shardwatch.aggregator.intake.receive import Receiver
@@ -70,7 +70,7 @@ class Service:
         self.index.commit()
 
     def group(self) -> Group:
-        group = Group(len(self.groups), "g", "t", 0.0, bit=len(self.groups))
+        group = Group.new(len(self.groups), "g", "t", 0.0, bit=len(self.groups))
         group.begin(self.index, 0, 0)
         self.groups.append(group)
         return group

@@ -27,7 +27,9 @@ def test_a_hold_ends_when_it_is_dropped_and_looked_at(holds: Holds) -> None:
     assert holds.held
     assert holds.advance(2) and not holds.advance(3), "said once"
     assert holds.held
-    assert holds.settled() and not holds.held
+    assert not holds.counts
+    holds.let_flow()
+    assert not holds.held
     assert not holds.drop("make")
 
 
@@ -67,9 +69,10 @@ def test_a_hold_that_comes_while_the_last_one_is_looked_at_goes_on(holds: Holds)
     holds.drop("a")
     assert holds.advance(1)
     holds.take("b", 2, 5)
-    assert not holds.settled() and holds.held
+    assert holds.counts and holds.held
     holds.drop("b")
-    assert holds.advance(3) and holds.settled()
+    assert holds.advance(3) and not holds.counts
+    holds.let_flow()
     assert not holds.held
 
 
@@ -90,7 +93,7 @@ def test_the_cap_lets_batches_through_although_it_is_held(holds: Holds) -> None:
     assert not holds.held, "renewed, not taken anew"
     holds.drop("make")
     assert holds.advance(72), "what is pending by now is marked at its end all the same"
-    assert holds.settled() and not holds.held
+    assert not holds.counts and not holds.held
 
 
 def test_a_chain_of_holds_is_capped_as_a_whole(holds: Holds) -> None:

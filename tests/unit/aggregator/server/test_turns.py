@@ -3,18 +3,20 @@ whenever somebody looks at the clock, as it does while work is done."""
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from fakes_index import FakeIndex
 from harness_serve import Bench
 
-from shardwatch.aggregator.groups.group import Group
-from shardwatch.aggregator.groups.lease import Parked
+from shardwatch.aggregator.groups.record import SetAsidePath
 from shardwatch.aggregator.index.index import Index
-from shardwatch.aggregator.server.description import PARKED_MAX, PARKED_OF_ONE_MAX
+from shardwatch.aggregator.server.description import SET_ASIDE_MAX, SET_ASIDE_OF_ONE_MAX
 from shardwatch.aggregator.server.serve import TURN_S
 from shardwatch.shard.contract.wire.frames import FILE, Listing, Looks
 
@@ -154,12 +156,16 @@ def test_paths_set_aside_are_listed_up_to_a_bound(bench: Working) -> None:
     """Of one group, and of all."""
     for n in range(20):
         bench.ask("pull", group=f"g{n:02}", from_="start", peek=True)
-        group: Group = bench.server.registry.by_name[f"g{n:02}"]
-        group.parked = {b"%d" % i: Parked(0, i, 0, b"%d" % i, False, 5, "") for i in range(PARKED_OF_ONE_MAX + 5)}
+    bench.store.abandon()
+    paths = [SetAsidePath(0, i, 0, b"%d" % i, False, 5, "") for i in range(SET_ASIDE_OF_ONE_MAX + 5)]
+    with closing(sqlite3.connect(bench.path)) as db, db:
+        for path in paths:
+            db.execute("INSERT INTO parked SELECT id, ?, ? FROM groups", (path.key, msgspec.msgpack.encode(path)))
+    bench.open()
     rows = bench.ask("groups")["groups"]
-    assert [len(row["parked"]) for row in rows[:9]] == [PARKED_OF_ONE_MAX] * 9
-    assert sum(len(row["parked"]) for row in rows) <= PARKED_MAX
-    assert {row["parked_paths"] for row in rows} == {PARKED_OF_ONE_MAX + 5}
+    assert [len(row["parked"]) for row in rows[:9]] == [SET_ASIDE_OF_ONE_MAX] * 9
+    assert sum(len(row["parked"]) for row in rows) <= SET_ASIDE_MAX
+    assert {row["parked_paths"] for row in rows} == {SET_ASIDE_OF_ONE_MAX + 5}
 
 
 def test_tombstones_are_forgotten_a_part_at_a_time(tmp_path: Path) -> None:

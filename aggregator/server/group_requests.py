@@ -1,4 +1,5 @@
-"""The requests about leases and positions: ack, nack, extend, release, seek, retry. Used by `serve` only; no I/O."""
+"""The requests of workers and operators that concern one group which is there already: ack, nack, release, extend, seek, retry,
+reset. Used by `serve` only; no I/O."""
 
 from __future__ import annotations
 
@@ -8,8 +9,8 @@ from typing import Any, Final
 from shardwatch.shard.contract.input.shown import shown
 from shardwatch.shard.contract.state.settings import Settings
 
-from ..groups.group import Group
-from ..groups.lease import Index, Unit
+from ..groups.group import Group, GroupState
+from ..groups.index_port import Index
 from ..groups.registry import Registry
 from ..protocol import messages as protocol
 from ..protocol.messages import RefusedError
@@ -18,7 +19,7 @@ from ..protocol.messages import RefusedError
 REASON_CHARS_MAX: Final = 500
 
 
-class LeaseRequests:
+class GroupRequests:
     """Carries out a request on a group, and notes it as changed. All raise RefusedError."""
 
     def __init__(self, index: Index, registry: Registry, settings: Settings, wall: Callable[[], float]) -> None:
@@ -33,7 +34,7 @@ class LeaseRequests:
         try:
             return _OPS[request.op](self, group, request, now)
         finally:
-            # Also what is refused may have found leases that are over.
+            # Also what is refused may have found leases that are over; and who waits for the group may be served now.
             self._registry.touch(group)
             self._registry.soon(group)
 
@@ -43,38 +44,34 @@ class LeaseRequests:
         group = self._registry.by_name.get(name)
         if group is None:
             raise RefusedError("unknown_group", f"there is no group {shown(name)}", "a pull makes it; see `groups`")
-        group.seen = self._wall()
+        group.use(self._wall())
         return group
 
     def lease_s(self, lease_ms: int | None) -> float:
         return min(lease_ms or self._settings.lease_ms, protocol.LEASE_MS_MAX) / 1000
 
     def _ack(self, group: Group, request: protocol.Ack, now: float) -> dict[str, object]:
-        paths = group.ack(self._index, _number(group, request.batch), now)
+        paths = group.ack(self._index, group.number(request.batch), now)
         return {"batch": request.batch, "repeated": paths is None}
 
     def _nack(self, group: Group, request: protocol.Nack, now: float) -> dict[str, object]:
-        unit = self._leased(group, request.batch, now)
+        number = group.number(request.batch)
         retry_s = None if request.retry_ms is None else min(request.retry_ms, protocol.WAIT_MS_MAX) / 1000
-        group.fail(self._index, unit, now, request.reason[:REASON_CHARS_MAX], "it was nacked", retry_s)
-        return {"batch": request.batch, "retry_ms": max(0, round((unit.due - now) * 1000))}
+        pause_s = group.nack(self._index, number, now, request.reason[:REASON_CHARS_MAX], retry_s)
+        return {"batch": request.batch, "retry_ms": round(pause_s * 1000)}
 
     def _release(self, group: Group, request: protocol.Release, now: float) -> dict[str, object]:
         if (request.batch is None) == (request.worker is None):
             raise RefusedError("bad_field", "release: give either a batch or a worker", "see docs/protocol.md")
+        if request.worker is not None:
+            return {"released": group.release_worker(self._index, request.worker, now)}
         if request.batch is not None:
-            units = [self._leased(group, request.batch, now)]
-        else:
-            group.expire(self._index, now)
-            units = [u for u in group.leases.values() if u.worker == request.worker]
-        for unit in units:
-            group.release(unit, now, "it was released")
-        return {"released": len(units)}
+            group.release(self._index, group.number(request.batch), now)
+        return {"released": 1}
 
     def _extend(self, group: Group, request: protocol.Extend, now: float) -> dict[str, object]:
-        unit = self._leased(group, request.batch, now)
         lease_s = self.lease_s(request.lease_ms)
-        group.extend(self._index, unit.number, now, lease_s)
+        group.extend(self._index, group.number(request.batch), now, lease_s)
         return {"batch": request.batch, "lease_ms": round(lease_s * 1000)}
 
     def _seek(self, group: Group, request: protocol.Seek, now: float) -> dict[str, object]:
@@ -88,36 +85,17 @@ class LeaseRequests:
         return {"paths": group.retry(now)}
 
     def _reset(self, group: Group, request: protocol.Reset, now: float) -> dict[str, object]:
-        if group.state != "waiting":
+        if group.state is not GroupState.WAITING:
             group.refresh("somebody asked for it")
         return {"reset": group.name}
 
-    def _leased(self, group: Group, batch: str, now: float) -> Unit:
-        unit = group.lease(self._index, _number(group, batch), now)
-        if unit is None:
-            raise RefusedError("already_acked", "the batch is acked", "nothing is left to be done for it")
-        return unit
 
-
-def _number(group: Group, batch: str) -> int:
-    token, _, number = batch.rpartition("-")
-    if not (number.isascii() and number.isdigit()) or len(number) > 18:
-        raise RefusedError("bad_field", f"{shown(batch)} is no id of a batch", "send the id that pull gave, as it was")
-    if token != group.token:
-        raise RefusedError(
-            "lease_expired",
-            "the batch is not of this group: it was dropped and made anew, or the batch is another group's",
-            "drop the batch and pull again",
-        )
-    return int(number)
-
-
-_OPS: Final[dict[str, Callable[[LeaseRequests, Group, Any, float], dict[str, object]]]] = {
-    "ack": LeaseRequests._ack,
-    "nack": LeaseRequests._nack,
-    "release": LeaseRequests._release,
-    "extend": LeaseRequests._extend,
-    "seek": LeaseRequests._seek,
-    "retry": LeaseRequests._retry,
-    "reset": LeaseRequests._reset,
+_OPS: Final[dict[str, Callable[[GroupRequests, Group, Any, float], dict[str, object]]]] = {
+    "ack": GroupRequests._ack,
+    "nack": GroupRequests._nack,
+    "release": GroupRequests._release,
+    "extend": GroupRequests._extend,
+    "seek": GroupRequests._seek,
+    "retry": GroupRequests._retry,
+    "reset": GroupRequests._reset,
 }

@@ -1,0 +1,216 @@
+"""The units of a group: which are on lease, which are to be handed out again, and how those ended that are neither. Pure.
+
+Times are seconds of the caller's clock.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterable, Iterator, Mapping
+from enum import Enum, auto
+from typing import Final
+
+from .journal import BatchEnded, BatchForgotten, Entry, GroupChanged, LeaseMoved, UnitChanged, UnitGone, UnitsGone
+from .unit import Part, Unit
+
+#: Batches of a group that ended without an ack and are remembered with the reason; an ack of an older one is refused too.
+ENDED_MAX: Final = 1_000
+#: First and longest pause before a batch that failed is handed out again, seconds; doubled at each failure.
+RETRY_S: Final = 0.2
+RETRY_S_MAX: Final = 30.0
+
+
+class Fate(Enum):
+    """What has become of a batch."""
+
+    LEASED = auto()
+    ACKED = auto()
+    #: It ended without an ack, or the group has never handed it out.
+    ENDED = auto()
+
+
+class Leases:
+    """All units of one group. Every method that changes something leaves it in `journal`.
+
+    Args:
+        next_number: of the next unit.
+        ended_floor: numbers below it are too old to tell a batch that was acked from one that failed.
+        ended: why batches ended that were not acked, by number, the oldest first.
+    """
+
+    def __init__(
+        self, journal: list[Entry], next_number: int, ended_floor: int, units: Iterable[Unit], ended: Mapping[int, str]
+    ) -> None:
+        self._journal = journal
+        self.next_number = next_number
+        self.ended_floor = ended_floor
+        self._leased: dict[int, Unit] = {}
+        #: Those to be handed out again, a heap by (due, number).
+        self._again: list[Unit] = []
+        self._ended = dict(ended)
+        for unit in units:
+            if unit.leased:
+                self._leased[unit.number] = unit
+            else:
+                heapq.heappush(self._again, unit)
+        #: No lease ends earlier.
+        self._expiry = min((unit.due for unit in self._leased.values()), default=float("inf"))
+
+    # -- what there is
+
+    def leased(self) -> Iterable[Unit]:
+        return self._leased.values()
+
+    def again(self) -> Iterable[Unit]:
+        """Those that are to be handed out again, in no order."""
+        return self._again
+
+    def __iter__(self) -> Iterator[Unit]:
+        yield from self._leased.values()
+        yield from self._again
+
+    def leased_count(self) -> int:
+        return len(self._leased)
+
+    def get(self, number: int) -> Unit | None:
+        """The unit of that number if it is on lease."""
+        return self._leased.get(number)
+
+    def fate(self, number: int) -> Fate:
+        if number in self._leased:
+            return Fate.LEASED
+        if number not in self._ended and max(self.ended_floor, 1) <= number < self.next_number:
+            return Fate.ACKED
+        return Fate.ENDED
+
+    def why_ended(self, number: int) -> str:
+        return self._ended.get(number, "the group does not know it")
+
+    def low(self, lane: int, high: int) -> int:
+        """Lowest tick of the lane in any unit, if it is less than `high`; else that."""
+        return min([unit.low.get(lane, high) for unit in self], default=high)
+
+    def first_due(self, now: float) -> Unit | None:
+        """The unit that is to be handed out again first, if it is due."""
+        return self._again[0] if self._again and self._again[0].due <= now else None
+
+    def next_due(self, now: float) -> float:
+        """When there is something to do again: a lease ends, a unit becomes due. What is due already only lacks a pull."""
+        due = self._again[0].due if self._again else now
+        return min(self._expiry, due) if due > now else self._expiry
+
+    # -- what happens to them
+
+    def lease(self, unit: Unit, due: float, worker: str) -> None:
+        """The unit is handed to a worker, under a new number."""
+        unit.lease(self._number(), due, worker)
+        self._leased[unit.number] = unit
+        self._expiry = min(self._expiry, due)
+        self._journal += [UnitChanged(unit), GroupChanged()]
+
+    def _number(self) -> int:
+        self.next_number += 1
+        return self.next_number - 1
+
+    def extend(self, unit: Unit, due: float) -> None:
+        unit.move_due(due)
+        self._expiry = min(self._expiry, due)
+        self._journal.append(LeaseMoved(unit.number, due))
+
+    def delay(self, by: float) -> None:
+        """All leases end later."""
+        for unit in self._leased.values():
+            unit.move_due(unit.due + by)
+            self._journal.append(LeaseMoved(unit.number, unit.due))
+        self._expiry += by
+
+    def make_due(self, now: float) -> None:
+        """Whatever is to be handed out again may be at once."""
+        for unit in self._again:
+            unit.move_due(now)
+        heapq.heapify(self._again)
+
+    def acked(self, unit: Unit) -> None:
+        """A unit on lease is done."""
+        del self._leased[unit.number]
+        self._journal.append(UnitGone(unit.number))
+
+    def end(self, unit: Unit, reason: str) -> None:
+        """A lease ends without an ack. What becomes of the unit is for the caller to say: `give_back` or `drop`."""
+        del self._leased[unit.number]
+        self._remember(unit.number, reason)
+
+    def end_expired(self, now: float) -> list[Unit]:
+        """`end`s the leases that are over, and gives their units."""
+        if now < self._expiry:
+            return []
+        over = [unit for unit in self._leased.values() if unit.due <= now]
+        for unit in over:
+            self.end(unit, f"its lease expired after attempt {unit.failures + 1}")
+        self._expiry = min((unit.due for unit in self._leased.values()), default=float("inf"))
+        return over
+
+    def _remember(self, number: int, reason: str) -> None:
+        self._ended[number] = reason
+        self._journal.append(BatchEnded(number, reason))
+        if len(self._ended) > ENDED_MAX:
+            first = next(iter(self._ended))
+            del self._ended[first]
+            self.ended_floor = max(self.ended_floor, first + 1)
+            self._journal += [BatchForgotten(first), GroupChanged()]
+
+    def give_back(self, unit: Unit, due: float) -> None:
+        """A unit that is not on lease is to be handed out again, at `due` or later."""
+        unit.give_back(due)
+        heapq.heappush(self._again, unit)
+        self._journal += [UnitChanged(unit), GroupChanged()]
+
+    def drop(self, unit: Unit) -> None:
+        """A unit whose lease has ended is not handed out again as it is."""
+        self._journal.append(UnitGone(unit.number))
+
+    def add(self, parts: list[Part], due: float, failures: int = 0) -> None:
+        """A new unit that is to be handed out at `due` or later."""
+        self.give_back(Unit(self._number(), parts, failures=failures), due)
+
+    def take_first(self) -> Unit:
+        """Removes the unit that is to be handed out again first, and gives it."""
+        unit = heapq.heappop(self._again)
+        self._journal.append(UnitGone(unit.number))
+        return unit
+
+    def give_up(self, lane: int, low: int) -> None:
+        """Rows of the lane with a later tick are not handed out again."""
+        for unit in self._again:
+            if lane in unit.low:
+                unit.give_up(lane, low)
+                self._journal.append(UnitChanged(unit) if unit.low else UnitGone(unit.number))
+        self._again = [unit for unit in self._again if unit.low or unit.fresh]
+        heapq.heapify(self._again)
+
+    def revoke(self, reason: str) -> None:
+        """All leases end, and nothing is handed out again."""
+        for number in self._leased:
+            self._remember(number, reason)
+        self._leased, self._again = {}, []
+        self._journal.append(UnitsGone())
+
+    # -- for people
+
+    def describe(self, token: str, now: float) -> list[dict[str, object]]:
+        """Those on lease, for `groups` and `status`."""
+        return [
+            {
+                "batch": f"{token}-{unit.number}",
+                "worker": unit.worker,
+                "paths": unit.paths(),
+                "attempt": unit.failures + 1,
+                "ends_in_s": round(unit.due - now, 1),
+            }
+            for unit in self._leased.values()
+        ]
+
+
+def retry_pause_s(failures: int) -> float:
+    """Seconds until a batch that has failed so often (once at least) is handed out again."""
+    return min(RETRY_S_MAX, RETRY_S * 2.0 ** min(failures - 1, 16))

@@ -1,0 +1,71 @@
+"""A group as it is stored. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from msgspec import Struct
+
+from .lane import Lane
+from .unit import Unit
+
+
+class GroupRow(NamedTuple):
+    """A group's own row, in the order of its columns."""
+
+    #: Number of the group.
+    key: int
+    name: str
+    #: Part of every batch id: batches of an earlier group of this name are told apart.
+    token: str
+    #: When it was made, and when it was used last; wall clock, seconds.
+    created: float
+    seen: float
+    #: One of `group.GroupState`, and why its consumer must forget everything.
+    state: str
+    reason: str
+    #: Of the index that its ticks are of.
+    incarnation: str
+    #: Where a lane begins that the group has not met yet, and up to which tick its rows count as handed out.
+    base_scan: int
+    base_handed: int
+    #: Of the next batch; and batches below `ended_floor` are too old to tell one that was acked from one that failed.
+    next_number: int
+    ended_floor: int
+    #: Its place in the `held` of rows, which no other group of that time has; -1 where it is to get one.
+    bit: int
+    #: Last tick given when it began: it holds nothing of what has a tick up to it but by its position.
+    begun: int
+
+
+class SetAsidePath(Struct, array_like=True):
+    """A path that failed alone, as often as is tried."""
+
+    lane: int
+    tick: int
+    handed: int
+    path: bytes
+    directory: bool
+    attempts: int
+    reason: str
+
+    @property
+    def key(self) -> bytes:
+        """Of the path, as units have it: a file and a directory of one name are two things."""
+        return self.path + b"/" if self.directory else self.path
+
+
+@dataclass(frozen=True, slots=True)
+class GroupRecord:
+    """All that is stored of a group."""
+
+    row: GroupRow
+    #: By number.
+    lanes: Mapping[int, Lane] = field(default_factory=dict)
+    #: On lease, or to be handed out again.
+    units: Sequence[Unit] = ()
+    #: Why batches ended that were not acked, by number, the oldest first.
+    ended: Mapping[int, str] = field(default_factory=dict)
+    set_aside: Sequence[SetAsidePath] = ()

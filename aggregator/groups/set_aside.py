@@ -1,0 +1,58 @@
+"""The paths that a group has set aside because they failed alone, as often as is tried. Pure.
+
+They are called `parked` on the wire and on disk.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from itertools import islice
+
+from .journal import Entry, PathSetAside, PathsTakenBack, PathTakenBack
+from .record import SetAsidePath
+
+
+class SetAside:
+    """All of one group. Every method that changes something leaves it in `journal`."""
+
+    def __init__(self, journal: list[Entry], paths: Iterable[SetAsidePath]) -> None:
+        self._journal = journal
+        self._paths = {path.key: path for path in paths}
+
+    def __len__(self) -> int:
+        return len(self._paths)
+
+    def __iter__(self) -> Iterator[SetAsidePath]:
+        return iter(self._paths.values())
+
+    def add(self, path: SetAsidePath) -> None:
+        self._paths[path.key] = path
+        self._journal.append(PathSetAside(path.key, path))
+
+    def take_back(self, key: bytes) -> None:
+        """The path is handed out again. Idempotent."""
+        if self._paths.pop(key, None) is not None:
+            self._journal.append(PathTakenBack(key))
+
+    def take_back_all(self) -> list[SetAsidePath]:
+        paths = list(self._paths.values())
+        for path in paths:
+            self.take_back(path.key)
+        return paths
+
+    def clear(self) -> None:
+        self._paths = {}
+        self._journal.append(PathsTakenBack())
+
+    def describe(self, listed_max: int) -> list[dict[str, object]]:
+        """The first of them, for `groups` and `status`."""
+        return [
+            {
+                "path": path.path.decode("utf-8", "replace"),
+                "is_directory": path.directory,
+                "attempts": path.attempts,
+                "reason": path.reason,
+                "tick": path.tick,
+            }
+            for path in islice(self, listed_max)
+        ]

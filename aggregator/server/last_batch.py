@@ -1,0 +1,70 @@
+"""Which batch of a group is the last one of what changed under a hold: the one that is marked `settled`. Pure.
+
+Used by `holding` only. A restart of the aggregator forgets it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from ..groups.group import Group
+from ..groups.index_port import Index
+from ..groups.leases import Fate
+
+
+@dataclass(slots=True)
+class _Awaited:
+    """The last batch of one group."""
+
+    #: Everything that changed under the hold has a tick up to it.
+    tick: int
+    #: Its number, once it has been handed out; 0 before.
+    batch: int = 0
+
+
+class LastBatches:
+    """The groups whose last batch was not acknowledged yet."""
+
+    def __init__(self, index: Index) -> None:
+        self._index = index
+        #: By the group's key.
+        self._awaited: dict[int, _Awaited] = {}
+
+    def await_all(self, groups: Collection[Group]) -> None:
+        """All that changed under a hold is in the index: groups that were not handed all of it are to be told their last batch.
+        Other groups than these are forgotten."""
+        tick = self._index.tick
+        self._awaited = {group.key: self._awaited[group.key] for group in groups if group.key in self._awaited}
+        for group in groups:
+            if not group.has_handed_out(self._index, tick):
+                self._awaited[group.key] = _Awaited(tick)
+
+    def batch_leased(self, group: Group, number: int) -> bool:
+        """A batch was handed out just now. True: it is the last one, and is to be marked.
+
+        A last batch that fails is no longer it; it is found anew when what was in it is handed out again.
+        """
+        awaited = self._found(group)
+        if awaited is None:
+            return False
+        awaited.batch = number
+        return True
+
+    def nothing_left(self, group: Group) -> None:
+        """A pull found nothing: if no last batch is on lease, there will be none, because what was pending came to nothing."""
+        if self._found(group) is not None:
+            del self._awaited[group.key]
+
+    def _found(self, group: Group) -> _Awaited | None:
+        """What is awaited of the group, if that has just been handed out."""
+        awaited = self._awaited.get(group.key)
+        if awaited is None:
+            return None
+        if awaited.batch:
+            fate = group.fate(awaited.batch)
+            if fate is Fate.ACKED:
+                del self._awaited[group.key]
+            if fate is not Fate.ENDED:
+                return None
+        return awaited if group.has_handed_out(self._index, awaited.tick) else None
