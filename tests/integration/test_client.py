@@ -378,11 +378,7 @@ def test_a_group_is_told_of_a_lost_index(service: FakeService, client: ExtractCl
     """`fresh` is a field of the batch, and there are no events beside it."""
     service.put("/r/a")
     assert client.pull("g", from_="start") is not None
-
-    def lose() -> None:
-        service.index.incarnation = "another"
-
-    service.do(lose)
+    service.do(service.index.become_another)
     batch = client.pull("g")
     assert batch is not None and batch.fresh is not None
     assert (batch.events, batch.fresh.reason) == ([], "the index was built anew")

@@ -6,8 +6,8 @@ import sqlite3
 from pathlib import Path
 
 import pytest
-from fakes_index import FakeIndex
 from harness_serve import Bench, short
+from told_index import ToldIndex
 
 from shardwatch.aggregator.groups.group import Group
 from shardwatch.aggregator.groups.lease import Batch
@@ -17,7 +17,7 @@ from shardwatch.shard.contract.errors import ShardwatchError
 
 def test_a_group_comes_back_as_it_was(tmp_path: Path) -> None:
     """Positions, leases, failed batches, held rows, reasons and parked paths."""
-    index = FakeIndex()
+    index = ToldIndex()
     group = Group(3, "g", "t", 5.0, attempts_max=1)
     group.begin(index, 0, 0)
     index.put(b"/r/a")
@@ -50,7 +50,7 @@ def test_nothing_is_durable_before_the_commit(tmp_path: Path) -> None:
     """A crash in the open transaction leaves what was committed before."""
     store = GroupStore(tmp_path / "groups.db", boot="b")
     group = Group(1, "g", "t", 0.0)
-    group.begin(FakeIndex(), 0, 0)
+    group.begin(ToldIndex(), 0, 0)
     store.write(group)
     store.abandon()
     store = GroupStore(tmp_path / "groups.db", boot="b")

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fakes_index import FakeIndex
 from harness_serve import Bench
+from told_index import ToldIndex
 
 from shardwatch.aggregator.groups.group import Group
 from shardwatch.aggregator.groups.lease import Parked
@@ -24,7 +24,7 @@ LOOK_S = 0.001
 MORE_S = 0.02
 
 
-class CountingIndex(FakeIndex):
+class CountingIndex(ToldIndex):
     """Tells how many rows were counted."""
 
     counted = 0
