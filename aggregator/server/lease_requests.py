@@ -11,6 +11,7 @@ from shardwatch.shard.contract.state.settings import Settings
 from ..groups.group import Group
 from ..groups.lease import Index, Unit
 from ..groups.registry import Registry
+from ..protocol import bounds
 from ..protocol import messages as protocol
 from ..protocol.messages import RefusedError
 
@@ -47,7 +48,7 @@ class LeaseRequests:
         return group
 
     def lease_s(self, lease_ms: int | None) -> float:
-        return min(lease_ms or self._settings.lease_ms, protocol.LEASE_MS_MAX) / 1000
+        return min(lease_ms or self._settings.lease_ms, bounds.LEASE_MS_MAX) / 1000
 
     def _ack(self, group: Group, request: protocol.Ack, now: float) -> dict[str, object]:
         paths = group.ack(self._index, _number(group, request.batch), now)
@@ -55,7 +56,7 @@ class LeaseRequests:
 
     def _nack(self, group: Group, request: protocol.Nack, now: float) -> dict[str, object]:
         unit = self._leased(group, request.batch, now)
-        retry_s = None if request.retry_ms is None else min(request.retry_ms, protocol.WAIT_MS_MAX) / 1000
+        retry_s = None if request.retry_ms is None else min(request.retry_ms, bounds.WAIT_MS_MAX) / 1000
         group.fail(self._index, unit, now, request.reason[:REASON_CHARS_MAX], "it was nacked", retry_s)
         return {"batch": request.batch, "retry_ms": max(0, round((unit.due - now) * 1000))}
 

@@ -67,7 +67,7 @@ class _Service:
         self._client = client
 
     def sync(self) -> Sequence[bytes]:
-        from shardwatch.aggregator.client.base import RequestError
+        from shardwatch.aggregator.client.replies import RequestError
 
         subtrees: list[str] = []
         try:

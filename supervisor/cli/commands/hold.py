@@ -51,8 +51,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    from shardwatch.aggregator.client.base import RequestError
     from shardwatch.aggregator.client.blocking import ExtractClient
+    from shardwatch.aggregator.client.replies import RequestError
     from shardwatch.shard.contract.errors import UsageError
 
     from ..link.line import WRONG_REQUESTS

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from told_index import ToldIndex
 
-from shardwatch.aggregator.protocol.messages import REQUEST_BYTES_MAX
+from shardwatch.aggregator.protocol.bounds import REQUEST_BYTES_MAX
 from shardwatch.aggregator.server import serve
 
 
