@@ -1,4 +1,4 @@
-"""A Server over a fake index with a clock set by hand, and a caller of its requests. For tests."""
+"""A Server over a real index, with a clock set by hand, and a caller of its requests. For tests."""
 
 from __future__ import annotations
 
@@ -7,11 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-from fakes_index import FakeIndex
+from told_index import ToldIndex
 
 from shardwatch.aggregator.groups.registry import Registry
 from shardwatch.aggregator.groups.store import GroupStore
-from shardwatch.aggregator.index.holders import Holders
 from shardwatch.aggregator.server.serve import Server
 from shardwatch.shard.contract.state.settings import Settings
 
@@ -50,9 +49,9 @@ class FakeEngine:
 class Bench:
     """A service without sockets. Replies that come later are kept by the id of their request."""
 
-    def __init__(self, path: Path, index: FakeIndex | None = None, **settings: Any) -> None:
+    def __init__(self, path: Path, index: ToldIndex | None = None, **settings: Any) -> None:
         self.path = path
-        self.index = index or FakeIndex()
+        self.index = index or ToldIndex()
         self.engine = FakeEngine()
         defaults: dict[str, Any] = {"roots": (), "include": (), "exclude": (), "batch_wait_ms": 0}
         self.settings = Settings(**(defaults | settings))
@@ -66,8 +65,7 @@ class Bench:
 
     def open(self) -> None:
         """A start of the service. What the index knew of hand-outs was in memory only."""
-        self.index.handed = {}
-        self.index.holders = Holders()
+        self.index.reopen()
         self.store = GroupStore(self.path, durability=self.settings.durability, boot=self.boot)
         clocks = (lambda: self.now, lambda: self.wall + self.now)
         registry = Registry(self.index, self.store, self.settings, self.now, clocks[1])

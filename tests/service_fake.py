@@ -1,4 +1,4 @@
-"""The extract socket of a service over a fake index, in a thread: what clients are tested against. For tests."""
+"""The extract socket of a service over a real index without shards, in a thread: clients are tested against it."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import zmq
-from fakes_index import FakeIndex
 from harness_serve import FakeEngine
+from told_index import ToldIndex
 
 from shardwatch.aggregator.groups.registry import Registry
 from shardwatch.aggregator.groups.store import GroupStore
@@ -32,7 +32,7 @@ class FakeService:
         self.layout.run.mkdir(exist_ok=True)
         defaults: dict[str, Any] = {"roots": (), "include": (), "exclude": (), "batch_wait_ms": 0}
         self.settings = Settings(**(defaults | settings))
-        self.index = FakeIndex()
+        self.index = ToldIndex()
         self.engine = FakeEngine()
         self.engine.syncs = _DoneSyncs()
         #: Requests are taken and thrown away: a service that hangs.
@@ -73,7 +73,7 @@ class FakeService:
             self.do(lambda p=exact: self.index.put(p, size=size))  # type: ignore[misc]
 
     def _run(self) -> None:
-        self.index.handed = {}
+        self.index.reopen()
         store = GroupStore(self.layout.groups_db)
         registry = Registry(self.index, store, self.settings, time.monotonic(), time.time)
         server = Server(self.index, registry, self.engine, self.settings)
@@ -105,6 +105,7 @@ class FakeService:
             store.close()
         else:
             store.abandon()
+        self.index.close()
         context.destroy(1000 if self._end == "stop" else 0)
         self.layout.extract_socket.unlink(missing_ok=True)
 

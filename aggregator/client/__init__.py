@@ -1,8 +1,17 @@
-"""The clients of the extract socket.
+"""The clients of the extract socket: one conversation, which knows no sockets, and two drivers.
 
-- `base`: what both clients share: addresses, requests as bytes, replies as values.
+- `requests`: every request, its fields made of checked arguments.
+- `replies`: which request a reply answers, and what it says.
+- `conversation`: asks until an answer comes: numbers, deadlines, patience and pauses. Without I/O.
+- `absence`: whether a service is waited for, and what the log is told of it.
+- `batch`: what a pull hands out, and the lease that it is held on. Without I/O.
+- `following`: the loop of `batches`, through restarts of the service. Without I/O.
+- `connection`: a ZeroMQ connection that can be asked whether it was cut.
+- `blocking_driver`: carries out what a conversation asks for, blocking.
+- `asyncio_driver`: the same for asyncio; kept apart, so that asyncio is loaded only where it is used.
+- `base`: what both clients are made of.
 - `blocking`: `ExtractClient`.
-- `asynchronous`: `AsyncExtractClient`; kept apart, so that asyncio is loaded only where it is used.
+- `asynchronous`: `AsyncExtractClient`.
 
 Workers import this by `shardwatch`, and the supervisor may import it; it imports `protocol`.
 """

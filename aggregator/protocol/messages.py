@@ -1,4 +1,4 @@
-"""The extract socket's messages: their fields, their bounds, and how they are encoded (docs/protocol.md is its reference).
+"""The extract socket's messages: their fields, and how they are encoded (docs/protocol.md is the reference).
 
 Pure, and light: the service and every client import it. It never touches a socket or a file.
 """
@@ -15,23 +15,15 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 from shardwatch.shard.contract.files.paths import are_exact, is_exact
 from shardwatch.shard.contract.input.shown import cut, shown
 
-#: Version of the messages. A request of any other is refused with the code `version`.
-PROTOCOL_VERSION: Final = 1
-#: Largest request the service decodes, bytes. The largest honest one is a few hundred.
-REQUEST_BYTES_MAX: Final = 1 << 20
-#: Longest wait of one request: a worker that wants more asks again.
-WAIT_MS_MAX: Final = 3_600_000
-#: Longest lease: a day, for the slowest of extractions.
-LEASE_MS_MAX: Final = 86_400_000
-#: Paths that one `look` may name, and the length of each, in base64: no path that has a name of its own is longer.
-LOOK_PATHS_MAX: Final = 1000
-PATH_B64_CHARS_MAX: Final = 87_384
-#: Longest group or worker name, characters.
-NAME_CHARS_MAX: Final = 200
-#: Largest `id` of a request, bytes as msgpack, and how deep lists and maps may be nested in it: it is kept for as long as the
-#: request waits, and whoever reads the reply must be able to decode it.
-ID_BYTES_MAX: Final = 1000
-ID_DEPTH_MAX: Final = 16
+from .bounds import (
+    ID_BYTES_MAX,
+    ID_DEPTH_MAX,
+    LOOK_PATHS_MAX,
+    NAME_CHARS_MAX,
+    PATH_B64_CHARS_MAX,
+    PROTOCOL_VERSION,
+    REQUEST_BYTES_MAX,
+)
 
 _Name = Annotated[str, Meta(max_length=NAME_CHARS_MAX)]
 _Id = Annotated[str, Meta(max_length=NAME_CHARS_MAX)]

@@ -8,19 +8,19 @@ from shardwatch.shard.contract.state.settings import Settings
 from shardwatch.shard.contract.version import __version__
 
 from ..groups.index_port import Index
-from ..protocol import messages as protocol
+from ..protocol import bounds
 from ..protocol.messages import RefusedError
 
 
 def hello(index: Index, settings: Settings, *, ready: bool, groups_max: int) -> dict[str, object]:
     """What a client may know before it begins."""
     limits = {
-        "request_bytes": protocol.REQUEST_BYTES_MAX,
+        "request_bytes": bounds.REQUEST_BYTES_MAX,
         "batch": settings.batch_size_max,
         "leases": settings.leases_max,
         "groups": groups_max,
-        "wait_ms": protocol.WAIT_MS_MAX,
-        "lease_ms": protocol.LEASE_MS_MAX,
+        "wait_ms": bounds.WAIT_MS_MAX,
+        "lease_ms": bounds.LEASE_MS_MAX,
         "hold_ms": settings.hold_ms_max,
     }
     fields = {"server": "shardwatch", "version": __version__, "incarnation": index.incarnation, "tick": index.tick}

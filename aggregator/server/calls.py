@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from ..protocol import bounds
 from ..protocol import messages as protocol
 from ..protocol.messages import RefusedError
 
@@ -41,4 +42,4 @@ class Call:
         return self._encode({**fields, **error.more})
 
     def _encode(self, fields: dict[str, object]) -> bytes:
-        return protocol.encode_reply({"v": protocol.PROTOCOL_VERSION, "id": self.id, **fields}, json=self.json)
+        return protocol.encode_reply({"v": bounds.PROTOCOL_VERSION, "id": self.id, **fields}, json=self.json)

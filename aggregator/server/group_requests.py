@@ -12,6 +12,7 @@ from shardwatch.shard.contract.state.settings import Settings
 from ..groups.group import Group, GroupState
 from ..groups.index_port import Index
 from ..groups.registry import Registry
+from ..protocol import bounds
 from ..protocol import messages as protocol
 from ..protocol.messages import RefusedError
 
@@ -48,7 +49,7 @@ class GroupRequests:
         return group
 
     def lease_s(self, lease_ms: int | None) -> float:
-        return min(lease_ms or self._settings.lease_ms, protocol.LEASE_MS_MAX) / 1000
+        return min(lease_ms or self._settings.lease_ms, bounds.LEASE_MS_MAX) / 1000
 
     def _ack(self, group: Group, request: protocol.Ack, now: float) -> dict[str, object]:
         paths = group.ack(self._index, group.number(request.batch), now)
@@ -56,7 +57,7 @@ class GroupRequests:
 
     def _nack(self, group: Group, request: protocol.Nack, now: float) -> dict[str, object]:
         number = group.number(request.batch)
-        retry_s = None if request.retry_ms is None else min(request.retry_ms, protocol.WAIT_MS_MAX) / 1000
+        retry_s = None if request.retry_ms is None else min(request.retry_ms, bounds.WAIT_MS_MAX) / 1000
         pause_s = group.nack(self._index, number, now, request.reason[:REASON_CHARS_MAX], retry_s)
         return {"batch": request.batch, "retry_ms": round(pause_s * 1000)}
 

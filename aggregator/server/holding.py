@@ -15,6 +15,7 @@ from shardwatch.shard.contract.input.shown import shown
 from ..groups.group import Group
 from ..groups.index_port import Index
 from ..groups.registry import Registry
+from ..protocol import bounds
 from ..protocol import messages as protocol
 from ..protocol.messages import RefusedError
 from .holds import HOLDS_MAX, Holds
@@ -76,7 +77,7 @@ class Holding:
     def hold(self, request: protocol.Hold, now: float) -> dict[str, object]:
         """The fields of the reply. Raises RefusedError."""
         name = _checked(request.name)
-        lease_s = min(request.lease_ms, protocol.LEASE_MS_MAX) / 1000
+        lease_s = min(request.lease_ms, bounds.LEASE_MS_MAX) / 1000
         hold = self._holds.take(name, now, lease_s)
         if hold is None:
             raise RefusedError("busy", f"there are {HOLDS_MAX} holds already", "end one with unhold, or ask again later")
@@ -102,6 +103,6 @@ class Holding:
 
 def _checked(name: str) -> str:
     if not name or not name.isprintable() or name != name.strip():
-        remedy = f"use 1 to {protocol.NAME_CHARS_MAX} printable characters, without a blank at either end"
+        remedy = f"use 1 to {bounds.NAME_CHARS_MAX} printable characters, without a blank at either end"
         raise RefusedError("bad_field", f"{shown(name)} is no name for a hold", remedy)
     return name

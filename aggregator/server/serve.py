@@ -22,6 +22,7 @@ from ..groups.batch import Batch, NoBatch
 from ..groups.group import Group, GroupState
 from ..groups.index_port import Index
 from ..groups.registry import Registry
+from ..protocol import bounds
 from ..protocol import messages as protocol
 from ..protocol.messages import RefusedError
 from . import answers
@@ -296,7 +297,7 @@ class Server:
             why = found
         if wait_ms == 0 and (why is NoBatch.HELD or not group.unfinished):
             return self._nothing(call, why)
-        self._park(call, now + min(wait_ms, protocol.WAIT_MS_MAX) / 1000)
+        self._park(call, now + min(wait_ms, bounds.WAIT_MS_MAX) / 1000)
         self._pulls.setdefault(group.name, {})[call] = None
         return None
 
@@ -454,13 +455,13 @@ class Server:
         wait_ms = call.request.wait_ms or 0
         if wait_ms == 0:
             return {"ready": None, "progress": self._engine.progress()}
-        self._park(call, now + min(wait_ms, protocol.WAIT_MS_MAX) / 1000)
+        self._park(call, now + min(wait_ms, bounds.WAIT_MS_MAX) / 1000)
         self._polls[call] = None
         return None
 
     def _sync(self, call: Call, now: float) -> dict[str, object] | None:
         timeout_ms = _SYNC_MS if call.request.timeout_ms is None else call.request.timeout_ms
-        timeout_s = min(timeout_ms, protocol.WAIT_MS_MAX) / 1000
+        timeout_s = min(timeout_ms, bounds.WAIT_MS_MAX) / 1000
         self._park(call, now + timeout_s + _SYNC_GRACE_S)
         call.token = self._engine.begin_sync(timeout_s)
         self._polls[call] = None

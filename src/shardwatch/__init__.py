@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from shardwatch.aggregator.client.asynchronous import AsyncBatch, AsyncExtractClient
-    from shardwatch.aggregator.client.base import RequestError
     from shardwatch.aggregator.client.blocking import Batch, ExtractClient
+    from shardwatch.aggregator.client.replies import RequestError
     from shardwatch.aggregator.protocol.messages import Event, Fresh
     from shardwatch.aggregator.queue.event_queue import EventQueue
     from shardwatch.shard.contract.errors import (
@@ -39,7 +39,7 @@ _HOME = {
     "NotRunningError": "shard.contract.errors",
     "ProcessingResult": "supervisor.api.types",
     "RealtimeFileWatcher": "supervisor.api.watcher",
-    "RequestError": "aggregator.client.base",
+    "RequestError": "aggregator.client.replies",
     "ServiceError": "shard.contract.errors",
     "ServiceTimeoutError": "shard.contract.errors",
     "ShardwatchError": "shard.contract.errors",

@@ -18,7 +18,7 @@ from typing import Final, TypeVar
 from msgspec import UNSET
 
 from shardwatch.aggregator.client.asynchronous import AsyncBatch, AsyncExtractClient
-from shardwatch.aggregator.client.base import RequestError
+from shardwatch.aggregator.client.replies import RequestError
 from shardwatch.aggregator.protocol.messages import Event
 from shardwatch.aggregator.queue.file_event import FileEvent
 from shardwatch.shard.contract.errors import NotRunningError, ServiceError, ServiceTimeoutError, UsageError

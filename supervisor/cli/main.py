@@ -29,27 +29,28 @@ EXIT_INTERRUPTED = 130
 
 #: Every command and its line in `--help`. Its module is shardwatch.supervisor.cli.commands.NAME.
 COMMANDS = {
-    "watch": "run the whole service in the foreground and print what changes",
+    "watch": "run the whole service in the foreground and print changes",
     "up": "run the service (in the foreground, or --detach)",
-    "down": "stop the service, and return when all of it is gone",
+    "down": "stop the service, and return when all of its processes are gone",
     "status": "show processes, shards, degraded subtrees and groups",
-    "pull": "take batches of events for a group, and acknowledge them",
-    "groups": "list the groups, or drop one",
-    "sync": "return once every change made before is in the index",
-    "hold": "hold batches back while a command runs, a build for one",
+    "pull": "print and acknowledge the pending events of a group",
+    "groups": "list the groups, or reset or drop one",
+    "sync": "wait until every change made so far is in the index",
+    "hold": "hold back batches while a command, such as a build, runs",
     "release": "end a hold that was taken without a command",
-    "audit": "compare index and disk, and have differences looked at again",
-    "plan": "show how a tree would be cut into shards; starts nothing",
+    "audit": "compare the index with the disk, and repair differences",
+    "plan": "show how a tree would be divided into shards, without starting anything",
     "doctor": "check limits, filesystems and permissions, with remedies",
-    "config": "print the effective configuration and where each value comes from",
+    "config": "print the effective configuration and the origin of each value",
 }
 
 _EPILOG = """\
-`shardwatch COMMAND --help` explains a command. A running service is found by --state-dir, by SHARDWATCH_STATE_DIR, by the
-state_dir of a configuration file (-c FILE, or the nearest shardwatch.toml upwards), or in its default place: each
-configuration file, or set of roots, has its own below $XDG_STATE_HOME/shardwatch (~/.local/state/shardwatch).
+`shardwatch COMMAND --help` explains a command. A running service is found by the first of these that names its state directory:
+--state-dir, SHARDWATCH_STATE_DIR, and state_dir in a configuration file (-c FILE, or the nearest shardwatch.toml in the working
+directory or above it). Otherwise it is found in its default place. Each configuration file, or set of roots, has its own below
+$XDG_STATE_HOME/shardwatch (~/.local/state/shardwatch).
 
-exit codes: 0 done · 1 status, doctor, audit: something needs attention · 2 wrong input · 3 no service runs there · 4 in use ·
+exit codes: 0 success · 1 status, doctor, audit: something needs attention · 2 wrong input · 3 no service runs there · 4 in use ·
 5 timeout · 6 the service failed · 70 a defect of shardwatch · 130 interrupted   (docs/formats.md)
 """
 
@@ -65,7 +66,7 @@ def make_parser(chosen: str | None) -> Parser:
     """The parser of all commands, of which only `chosen` gets its arguments (the others' modules stay unread)."""
     parser = Parser(
         prog="shardwatch",
-        description="Tells an extract stage of every change in huge trees, once, and never misses one.",
+        description="Watches large trees of files and delivers every change to an extract stage, at least once.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,

@@ -23,41 +23,43 @@ BACKENDS = ("auto", "inotify", "polling", "native")
 
 
 def add_tree_options(parser: argparse.ArgumentParser) -> None:
-    """PATH... and what is watched below it. Each overrides the environment, which overrides the configuration file."""
-    parser.add_argument("paths", nargs="*", metavar="PATH", help="what to watch: directories, single files")
+    """PATH... and what is watched below it. Each option overrides the environment, which overrides the configuration file."""
+    parser.add_argument("paths", nargs="*", metavar="PATH", help="what to watch: directories or single files")
     tree = parser.add_argument_group("tree options")
     tree.add_argument(
         "--include",
         action="append",
         metavar="GLOB",
-        help="keep files that match; replaces the default; may be repeated",
+        help="include files that match; replaces the built-in patterns; may be repeated",
     )
     tree.add_argument(
         "--exclude",
         action="append",
         metavar="GLOB",
-        help="leave out what matches, besides the defaults; may be repeated",
+        help="exclude what matches, in addition to the built-in excludes; may be repeated",
     )
-    tree.add_argument("--no-default-excludes", action="store_true", help="leave nothing out but what --exclude says")
-    tree.add_argument("--directories", action="store_true", help="report directories too, not only files")
-    meaning = "what other roots or filters leave out now is forgotten, without events"
+    tree.add_argument("--no-default-excludes", action="store_true", help="disable the built-in excludes")
+    tree.add_argument("--directories", action="store_true", help="report directories as well as files")
+    meaning = "forget files that are no longer in scope, instead of reporting them as deleted"
     tree.add_argument("--forget-left-out", action="store_true", help=meaning)
-    tree.add_argument("--content-only", action="store_true", help="report no changes of mode, owner and attributes alone")
-    tree.add_argument("--shards", type=int, metavar="N", help="number of shard processes (default: fits tree and machine)")
-    tree.add_argument("--backend", choices=BACKENDS, help="how change is noticed (default: auto)")
+    tree.add_argument("--content-only", action="store_true", help="do not report changes of mode, owner or attributes alone")
+    meaning = "number of shard processes (default: chosen for the tree and the machine)"
+    tree.add_argument("--shards", type=int, metavar="N", help=meaning)
+    tree.add_argument("--backend", choices=BACKENDS, help="how changes are detected (default: auto)")
     tree.add_argument(
         "--verify-period-s",
         type=float,
         metavar="N",
-        help="seconds in which everything is looked at once more, without a hint; 0: never (default: 86400)",
+        help="seconds in which the verification looks at everything once more; 0: never (default: 86400)",
     )
-    tree.add_argument("--hold-for-vcs", action="store_true", help="report nothing while git or hg changes the files of a PATH")
+    tree.add_argument("--hold-for-vcs", action="store_true", help="hold back batches while git or hg changes the files of a PATH")
     tree.add_argument("--wait-for-roots", action="store_true", help="wait for a PATH that does not exist yet")
-    tree.add_argument("--settle-ms", type=int, metavar="N", help="quiet time before a change is reported (default: 50)")
+    meaning = "debounce time in milliseconds before a change is reported (default: 50)"
+    tree.add_argument("--settle-ms", type=int, metavar="N", help=meaning)
 
 
 def add_config_option(parser: argparse.ArgumentParser, default: Any = None) -> None:
-    meaning = "configuration file (default: nearest shardwatch.toml upwards)"
+    meaning = "configuration file (default: the nearest shardwatch.toml in the working directory or above)"
     parser.add_argument("-c", "--config", dest="config_file", metavar="FILE", default=default, help=meaning)
 
 

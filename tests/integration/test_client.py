@@ -17,8 +17,8 @@ from service_fake import FakeService
 from waiting import eventually
 
 from shardwatch.aggregator.client.asynchronous import AsyncExtractClient
-from shardwatch.aggregator.client.base import RequestError
 from shardwatch.aggregator.client.blocking import ExtractClient
+from shardwatch.aggregator.client.replies import RequestError
 from shardwatch.aggregator.protocol.messages import line
 from shardwatch.shard.contract.errors import NotRunningError, ServiceTimeoutError
 
@@ -216,25 +216,6 @@ def test_patience_has_no_end_by_default(service: FakeService, client: ExtractCli
     assert [line.split(": ")[0].split(" is ")[1] for line in said()] == ["waited for", "back"]
 
 
-def test_a_service_that_is_away_is_not_asked_in_a_spin(state_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Pauses double, from 0.05 s to 2 s, each with half of it as jitter: twelve times take more than ten seconds."""
-    slept: list[float] = []
-    with ExtractClient(state_dir) as client:
-
-        def sleep(seconds: float) -> None:
-            slept.append(seconds)
-            if len(slept) == 200:
-                client.close()
-            client._check_open()
-
-        monkeypatch.setattr(client, "_sleep", sleep)
-        with pytest.raises(NotRunningError, match="closed"):
-            next(client.batches("g"))
-    assert all(0.025 <= pause <= 3.0 for pause in slept)
-    assert sum(slept[:12]) > 5.0
-    assert len(set(slept)) == len(slept)
-
-
 @pytest.mark.parametrize("away", [True, False])
 def test_closing_ends_another_threads_wait(service: FakeService, client: ExtractClient, away: bool) -> None:
     """In a pull that waits, and in one that looks for a service which is away; both would go on for ever."""
@@ -378,11 +359,7 @@ def test_a_group_is_told_of_a_lost_index(service: FakeService, client: ExtractCl
     """`fresh` is a field of the batch, and there are no events beside it."""
     service.put("/r/a")
     assert client.pull("g", from_="start") is not None
-
-    def lose() -> None:
-        service.index.incarnation = "another"
-
-    service.do(lose)
+    service.do(service.index.become_another)
     batch = client.pull("g")
     assert batch is not None and batch.fresh is not None
     assert (batch.events, batch.fresh.reason) == ([], "the index was built anew")

@@ -19,8 +19,8 @@ from cli_process import environment
 from running import settings_for
 from waiting import eventually
 
-from shardwatch.aggregator.client.base import RequestError
 from shardwatch.aggregator.client.blocking import ExtractClient
+from shardwatch.aggregator.client.replies import RequestError
 from shardwatch.aggregator.transport import zmtp
 from shardwatch.shard.contract.limits import FRAME_BYTES_MAX
 from shardwatch.shard.contract.state.layout import Layout

@@ -17,7 +17,7 @@ from running import Consumer, Running, consuming, running, settings_for
 from session import deliver
 from waiting import eventually
 
-from shardwatch.aggregator.client.base import RequestError
+from shardwatch.aggregator.client.replies import RequestError
 from shardwatch.shard.contract.errors import ServiceError, ShardwatchError
 from shardwatch.shard.contract.state.layout import Layout
 

@@ -13,7 +13,7 @@ import zmq
 from running import Consumer, Running, consuming, running, settings_for
 from waiting import eventually
 
-from shardwatch.aggregator.client.base import RequestError
+from shardwatch.aggregator.client.replies import RequestError
 from shardwatch.shard.contract.limits import WIRE_VERSION
 from shardwatch.shard.contract.process.life import SERVICE_VARIABLE
 from shardwatch.shard.contract.wire.frames import FILE, Entry, Frame, Gone, Listing, Looks, Record, encode

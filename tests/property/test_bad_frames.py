@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shardwatch.aggregator.protocol import messages as protocol
+from shardwatch.aggregator.protocol.bounds import PROTOCOL_VERSION
 from shardwatch.aggregator.protocol.messages import RefusedError
 from shardwatch.aggregator.server.calls import Call
 from shardwatch.shard.contract.errors import WireError
@@ -71,7 +72,7 @@ def test_requests(body: bytes) -> None:
     except RefusedError as error:
         reply = call.error(error)
     decoded = msgspec.json.decode(reply) if call.json else msgspec.msgpack.decode(reply)
-    assert decoded["v"] == protocol.PROTOCOL_VERSION
+    assert decoded["v"] == PROTOCOL_VERSION
 
 
 def test_numbers_that_no_database_holds_are_refused() -> None:

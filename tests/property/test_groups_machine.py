@@ -6,11 +6,11 @@ import shutil
 from typing import Any
 
 import session
-from fakes_index import FakeIndex
 from harness_serve import Bench
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from told_index import ToldIndex
 
 PATHS = [f"/r/{d}/{n}" for d in ("a", "b") for n in range(2)]
 GROUPS = ("start", "now", "late")
@@ -87,8 +87,8 @@ class GroupsMachine(RuleBasedStateMachine):
     @rule(source=paths, onto=paths)
     def move(self, source: str, onto: str) -> None:
         """One commit, as of a rename that one look found: the same inode, size and time at another path."""
-        row = self.bench.index.rows.get((source.encode(), False))
-        if row is not None and row.kind and source != onto:
+        row = self.bench.index.living().get(source.encode())
+        if row is not None and source != onto:
             self.bench.index.remove(source.encode())
             self.bench.index.put(onto.encode(), lane=lane(onto), size=row.size, ino=row.ino)
             self.bench.commit()
@@ -248,10 +248,9 @@ class GroupsMachine(RuleBasedStateMachine):
         self.kill()
         old = self.bench.index
         self.told.clear()
-        new = FakeIndex(old.incarnation + "+")
-        for row in old.rows.values():
-            if row.kind:
-                new.put(row.path, lane=row.lane, size=row.size)
+        new = ToldIndex()
+        for row in old.living().values():
+            new.put(row.path, lane=row.lane, size=row.size)
         self.bench.index = new
         self.bench.crash()
 

@@ -15,7 +15,7 @@ from running import running
 from scene import Mount, Scene, playing, write
 from waiting import eventually
 
-from shardwatch.aggregator.client.base import RequestError
+from shardwatch.aggregator.client.replies import RequestError
 from shardwatch.shard.contract.state.planfile import read_plan
 
 pytestmark = [pytest.mark.root, pytest.mark.xdist_group("scenarios_mounts")]

@@ -14,7 +14,7 @@ from running import Running, consuming, settings_for
 from scene import Scene, write
 from waiting import eventually
 
-from shardwatch.aggregator.client.base import RequestError
+from shardwatch.aggregator.client.replies import RequestError
 
 pytestmark = pytest.mark.xdist_group("scenarios_roots")
 

@@ -20,8 +20,8 @@ from running import consuming, running, settings_for
 from scene import Scene, playing, write
 from waiting import eventually
 
-from shardwatch.aggregator.client.base import RequestError
 from shardwatch.aggregator.client.blocking import ExtractClient
+from shardwatch.aggregator.client.replies import RequestError
 from shardwatch.shard.contract.state.planfile import read_plan
 
 pytestmark = [pytest.mark.root, pytest.mark.needs("bindfs"), pytest.mark.xdist_group("scenarios_mounts")]

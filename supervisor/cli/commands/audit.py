@@ -1,7 +1,7 @@
-"""Compare the index of the running service with the disk, without stopping anything, and have every difference looked at again.
+"""Compare the index of the running service with the disk, without stopping anything, and have differences looked at again.
 
-There should be none: what changes meanwhile is no difference. Exit code 0: none. 1: some were found, or a part could not be
-compared; those that are gone after the second look are `repaired`.
+There should be no difference. Files that change during the audit do not count. Exit code 0: there is none. 1: some were found,
+or a part could not be compared. Differences that are gone after the second look are marked as `repaired`.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _KINDS = {1: "file", 2: "directory", 3: "link"}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--no-repair", action="store_true", help="only compare")
+    parser.add_argument("--no-repair", action="store_true", help="only compare, without looking at differences again")
     add_json_option(parser, "one JSON object (docs/formats.md)")
     add_config_option(parser)
     add_state_dir_option(parser)
@@ -67,7 +67,7 @@ class _Service:
         self._client = client
 
     def sync(self) -> Sequence[bytes]:
-        from shardwatch.aggregator.client.base import RequestError
+        from shardwatch.aggregator.client.replies import RequestError
 
         subtrees: list[str] = []
         try:

@@ -1,4 +1,4 @@
-"""Print the effective configuration, and where each value comes from: default, file, environment or command line."""
+"""Print the effective configuration, and the origin of each value: default, file, environment or command line."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""Check what stands between PATH... and being watched: limits, filesystems, permissions, versions. Each finding has its remedy.
+"""Check whether PATH... can be watched: limits, filesystems, permissions and versions. Each finding comes with its remedy.
 
-Exit code 0: all is well. 1: something needs your attention; the lines that begin with `!` say what, and what to do.
+Exit code 0: all is well. 1: something needs your attention; the lines that begin with `!` say what it is, and what to do.
 """
 
 from __future__ import annotations

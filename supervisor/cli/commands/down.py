@@ -1,4 +1,4 @@
-"""Stop the service, and return when all of it is gone: processes, sockets and locks. Its state stays, `up` resumes."""
+"""Stop the service, and return when its processes, sockets and locks are gone. Its state is kept, so `up` resumes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""List the groups (named consumers) of the running service, have one begin afresh, or drop one with all it has pending."""
+"""List the groups (named consumers) of the running service, start one again from the beginning, or remove one."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     verbs = parser.add_subparsers(dest="verb", metavar="list|reset|drop", required=True)
     listing = verbs.add_parser("list", help="name, position, backlog and leases of every group")
     add_json_option(listing, "one JSON object with all groups")
-    resetting = verbs.add_parser("reset", help="have a group begin afresh: it is told to forget everything, then what is there")
+    resetting = verbs.add_parser("reset", help="start a group again: it is told to drop its mirror, and then receives every file")
     resetting.add_argument("name", metavar="NAME")
-    dropping = verbs.add_parser("drop", help="forget a group; a later pull under that name begins anew")
+    dropping = verbs.add_parser("drop", help="remove a group; a later pull under that name creates a new one")
     dropping.add_argument("name", metavar="NAME")
     # Both places are natural: `groups --state-dir DIR list`, `groups list --state-dir DIR`.
     for verb in (listing, resetting, dropping):

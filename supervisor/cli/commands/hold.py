@@ -1,8 +1,8 @@
-"""Hold batches back while COMMAND runs: no group of the running service is handed anything until it has ended.
+"""Hold back batches while COMMAND runs: no group of the running service is handed anything until it has ended.
 
-What is pending then comes at once, and the last batch of it is marked. The hold is a lease that this command renews: if it is
-killed, the lease ends after a few seconds by itself. With --for S, and no COMMAND, the hold is taken for S seconds and the
-command returns; `shardwatch release` ends it earlier. The exit code is COMMAND's.
+Then everything that is pending is delivered at once, and the last batch of it is marked. The hold is a lease that this command
+renews. If this command is killed, the lease ends by itself after a few seconds. With --for S and no COMMAND, the hold is taken
+for S seconds and this command returns; `shardwatch release` ends the hold earlier. The exit code is that of COMMAND.
 """
 
 from __future__ import annotations
@@ -35,7 +35,8 @@ NOT_FOUND, NOT_RUN = 127, 126
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--name", metavar="N", help=f"who holds, as `status` shows it (default: COMMAND:PID; with --for {NAME})")
+    meaning = f"name of the hold, as `status` shows it (default: COMMAND:PID; with --for {NAME})"
+    parser.add_argument("--name", metavar="N", help=meaning)
     parser.add_argument(
         "--for", dest="seconds", type=float, metavar="S", help="hold for S seconds (hold_ms_max at most), and return at once"
     )
@@ -43,7 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--timeout",
         type=float,
         metavar="S",
-        help="let go after S seconds though COMMAND runs on (default, and longest: the service's hold_ms_max)",
+        help="end the hold after S seconds even if COMMAND still runs (default and maximum: the service's hold_ms_max)",
     )
     add_config_option(parser)
     add_state_dir_option(parser)
@@ -51,8 +52,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    from shardwatch.aggregator.client.base import RequestError
     from shardwatch.aggregator.client.blocking import ExtractClient
+    from shardwatch.aggregator.client.replies import RequestError
     from shardwatch.shard.contract.errors import UsageError
 
     from ..link.line import WRONG_REQUESTS

@@ -1,4 +1,4 @@
-"""Show how PATH... would be cut into shards, and whether it fits the kernel's limits. Starts nothing, writes nothing."""
+"""Show how PATH... would be divided into shards, and whether this fits the kernel's limits. Starts and writes nothing."""
 
 from __future__ import annotations
 

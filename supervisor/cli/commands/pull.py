@@ -1,7 +1,7 @@
 """Take events for a group from the running service, print them, and acknowledge each batch once it is printed.
 
-A group is a named consumer with a position of its own. One that does not exist yet is created: from now (only later
-changes), or with `--from start` from the beginning (every file follows as created).
+A group is a named consumer with its own position. If it does not exist yet, it is created. It then begins now, with later
+changes only, or with `--from start` at the beginning, with every existing file as created.
 """
 
 from __future__ import annotations
@@ -24,23 +24,23 @@ EVENTS_MAX = 2**31 - 1
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--group", required=True, metavar="G", help="name of the group; created where there is none")
+    parser.add_argument("--group", required=True, metavar="G", help="name of the group; created if it does not exist")
     parser.add_argument(
         "--from",
         dest="start",
         choices=("now", "start"),
-        help="where a new group begins (default: now); ignored, with a word, for a group that exists",
+        help="where a new group begins (default: now); ignored, with a warning, if the group exists",
     )
     parser.add_argument(
         "--max",
         type=int,
         metavar="N",
-        help="print at most N events; with --follow: at most N a batch (default: all that is pending, in batches of 1000)",
+        help="print at most N events; with --follow: at most N per batch (default: all that is pending, in batches of 1000)",
     )
-    parser.add_argument("--wait", type=float, metavar="S", help=f"seconds to wait where nothing is pending (default: {WAIT_S:g})")
-    parser.add_argument("--follow", action="store_true", help="go on for ever, through restarts of the service")
-    parser.add_argument("--no-ack", action="store_true", help="only look: acknowledge nothing (not with --follow)")
-    add_json_option(parser, "one JSON object a line (docs/formats.md)")
+    parser.add_argument("--wait", type=float, metavar="S", help=f"seconds to wait if nothing is pending (default: {WAIT_S:g})")
+    parser.add_argument("--follow", action="store_true", help="continue without end, also across restarts of the service")
+    parser.add_argument("--no-ack", action="store_true", help="show one batch without acknowledging it (not with --follow)")
+    add_json_option(parser, "one JSON object per line (docs/formats.md)")
     add_config_option(parser)
     add_state_dir_option(parser)
 

@@ -1,4 +1,4 @@
-"""End a hold of the running service: batches flow again, once what happened under it has been looked at."""
+"""End a hold of the running service. Batches flow again once the changes that were made during it have been looked at."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from .hold import NAME
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--name", metavar="N", default=NAME, help=f"which hold, as `status` shows it (default: {NAME})")
+    parser.add_argument("--name", metavar="N", default=NAME, help=f"name of the hold, as `status` shows it (default: {NAME})")
     add_config_option(parser)
     add_state_dir_option(parser)
 

@@ -1,4 +1,4 @@
-"""Show the running service: its processes, shards, degraded subtrees with their remedies, and groups."""
+"""Show the running service: its processes, its shards, degraded subtrees with their remedies, and its groups."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Return once every change that was made before this call is in the index: a `pull` after it sees them all."""
+"""Return once every change that was made before this call is in the index, so that a `pull` after it includes them all."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Run the service: in the foreground as supervisord itself, or with --detach in the background.
 
-PATH... are the roots; without any, those of the configuration. With --detach the command returns when every directory is
-watched and the baseline is committed, or fails with the reason. `shardwatch down` ends it.
+PATH... are the roots. Without any, the roots of the configuration are used. With --detach the command returns when every
+directory is watched and the baseline is committed, or fails and prints the reason. `shardwatch down` stops the service.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Run the whole service in the foreground and print what changes below PATH..., a line an event, until Ctrl-C.
+"""Run the whole service in the foreground and print what changes below PATH..., one line per event, until Ctrl-C.
 
-The service gets a temporary state directory, removed at the end. With a --state-dir that is kept, a later watch goes on
-where this one ended: what changed in between comes right after ready.
+The service uses a temporary state directory, which is removed at the end. If you give a --state-dir, it is kept, and a later
+watch continues where this one ended: what changed in between is printed right after ready.
 """
 
 from __future__ import annotations
@@ -39,9 +39,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--from",
         dest="start",
         choices=("now", "start"),
-        help="now: what changes from now on (default); start: first every file there is, as created",
+        help="now: what changes from now on (default); start: every existing file first, as created",
     )
-    add_json_option(parser, "one JSON object a line, `ready` first (docs/formats.md)")
+    add_json_option(parser, "one JSON object per line, `ready` first (docs/formats.md)")
     add_config_option(parser)
     add_state_dir_option(parser, "keep the state there, and resume from it (default: temporary)")
 

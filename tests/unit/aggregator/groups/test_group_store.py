@@ -6,8 +6,8 @@ import sqlite3
 from pathlib import Path
 
 import pytest
-from fakes_index import FakeIndex
 from harness_serve import Bench, short
+from told_index import ToldIndex
 
 from shardwatch.aggregator.groups.batch import Batch
 from shardwatch.aggregator.groups.group import Group
@@ -18,7 +18,7 @@ from shardwatch.shard.contract.errors import ShardwatchError
 
 def test_a_group_comes_back_as_it_was(tmp_path: Path) -> None:
     """Positions, leases, failed batches, held rows, reasons and paths set aside."""
-    index = FakeIndex()
+    index = ToldIndex()
     group = Group.new(3, "g", "t", 5.0, attempts_max=1)
     group.begin(index, 0, 0)
     index.put(b"/r/a")
@@ -54,7 +54,7 @@ def test_nothing_is_durable_before_the_commit(tmp_path: Path) -> None:
     """A crash in the open transaction leaves what was committed before."""
     store = GroupStore(tmp_path / "groups.db", boot="b")
     group = Group.new(1, "g", "t", 0.0)
-    group.begin(FakeIndex(), 0, 0)
+    group.begin(ToldIndex(), 0, 0)
     store.write(group)
     store.abandon()
     store = GroupStore(tmp_path / "groups.db", boot="b")

@@ -1,4 +1,4 @@
-"""Positions, kinds, fences, failures: one group over a fake index, without a store."""
+"""Positions, kinds, fences, failures: one group over a real index, without a store."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from itertools import count
 from typing import Any
 
 import pytest
-from fakes_index import FakeIndex
+from told_index import ToldIndex
 
 from shardwatch.aggregator.groups.batch import Batch
 from shardwatch.aggregator.groups.choice import LOOKED_MAX, cut
@@ -17,25 +17,25 @@ from shardwatch.aggregator.protocol.messages import Event, Fresh, RefusedError
 bits = count()
 
 
-def made(index: FakeIndex, tick: int = 0, handed: int = 0, **more: Any) -> Group:
+def made(index: ToldIndex, tick: int = 0, handed: int = 0, **more: Any) -> Group:
     group = Group.new(1, "g", "t", 0.0, bit=next(bits), **more)
     group.begin(index, tick, handed)
     return group
 
 
-def pull(group: Group, index: FakeIndex, limit: int = 100, *, now: float = 0.0, leases: int = 64) -> Batch:
+def pull(group: Group, index: ToldIndex, limit: int = 100, *, now: float = 0.0, leases: int = 64) -> Batch:
     found = group.pull(index, now, limit, 10.0, leases, "w")
     assert isinstance(found, Batch), found
     return found
 
 
-def why(group: Group, index: FakeIndex, limit: int = 100, *, now: float = 0.0, leases: int = 64) -> str:
+def why(group: Group, index: ToldIndex, limit: int = 100, *, now: float = 0.0, leases: int = 64) -> str:
     found = group.pull(index, now, limit, 10.0, leases, "w")
     assert isinstance(found, str), found
     return found
 
 
-def set_aside(group: Group, index: FakeIndex) -> Any:
+def set_aside(group: Group, index: ToldIndex) -> Any:
     return group.describe(index, 0.0, 0, 10)["parked"]
 
 
@@ -44,11 +44,11 @@ def kinds(batch: Batch) -> list[tuple[str, str]]:
 
 
 @pytest.fixture
-def index() -> FakeIndex:
-    return FakeIndex()
+def index() -> ToldIndex:
+    return ToldIndex()
 
 
-def test_a_group_from_the_start_gets_everything_once(index: FakeIndex) -> None:
+def test_a_group_from_the_start_gets_everything_once(index: ToldIndex) -> None:
     """Each path once, as created, in the order of ticks; after the acks nothing is left."""
     for n in range(5):
         index.put(b"/r/%d" % n, size=n)
@@ -64,7 +64,7 @@ def test_a_group_from_the_start_gets_everything_once(index: FakeIndex) -> None:
     assert why(group, index) == "empty"
 
 
-def test_an_event_says_what_was_seen(index: FakeIndex) -> None:
+def test_an_event_says_what_was_seen(index: ToldIndex) -> None:
     """Size and time of what is there; none of what is gone; the time of the look in seconds."""
     index.put(b"/r/a", size=7)
     group = made(index)
@@ -73,10 +73,10 @@ def test_an_event_says_what_was_seen(index: FakeIndex) -> None:
     index.remove(b"/r/a")
     group.ack(index, 1, 0.0)
     gone = pull(group, index).events[0]
-    assert gone == Event("deleted", "/r/a", False, None, None, 2, 1.0)
+    assert gone == Event("deleted", "/r/a", False, None, None, 2, 2.0)
 
 
-def test_from_now_calls_what_was_there_modified(index: FakeIndex) -> None:
+def test_from_now_calls_what_was_there_modified(index: ToldIndex) -> None:
     """A group from now knows what was there: its change is `modified`, its end `deleted`, only new paths are created."""
     index.put(b"/r/old")
     index.put(b"/r/end")
@@ -87,7 +87,7 @@ def test_from_now_calls_what_was_there_modified(index: FakeIndex) -> None:
     assert kinds(pull(group, index)) == [("modified", "/r/old"), ("deleted", "/r/end"), ("created", "/r/new")]
 
 
-def test_a_path_that_comes_back_is_created_again(index: FakeIndex) -> None:
+def test_a_path_that_comes_back_is_created_again(index: ToldIndex) -> None:
     """Handed out as deleted, then made anew: created."""
     index.put(b"/r/a")
     group = made(index)
@@ -98,7 +98,7 @@ def test_a_path_that_comes_back_is_created_again(index: FakeIndex) -> None:
     assert kinds(pull(group, index)) == [("created", "/r/a")]
 
 
-def test_what_came_and_went_unseen_is_skipped(index: FakeIndex) -> None:
+def test_what_came_and_went_unseen_is_skipped(index: ToldIndex) -> None:
     """A group that was never handed a path is not told of its end, though another group was."""
     other, group = made(index), made(index)
     index.put(b"/r/a")
@@ -108,7 +108,7 @@ def test_what_came_and_went_unseen_is_skipped(index: FakeIndex) -> None:
     assert kinds(pull(other, index)) == [("deleted", "/r/a")]
 
 
-def test_a_path_that_came_back_unseen_and_went_is_deleted(index: FakeIndex) -> None:
+def test_a_path_that_came_back_unseen_and_went_is_deleted(index: ToldIndex) -> None:
     """The group has the path from its first life; of the second one, that only another group saw, it is told the end."""
     other, group = made(index), made(index)
     index.put(b"/r/a")
@@ -120,7 +120,7 @@ def test_a_path_that_came_back_unseen_and_went_is_deleted(index: FakeIndex) -> N
     assert kinds(pull(group, index)) == [("deleted", "/r/a")]
 
 
-def test_a_skipped_row_that_changes_is_seen(index: FakeIndex) -> None:
+def test_a_skipped_row_that_changes_is_seen(index: ToldIndex) -> None:
     """The scan passes a tombstone without handing it out; the path made anew must get a later tick."""
     other, group = made(index), made(index)
     index.put(b"/r/a")
@@ -131,7 +131,7 @@ def test_a_skipped_row_that_changes_is_seen(index: FakeIndex) -> None:
     assert kinds(pull(group, index)) == [("created", "/r/a")]
 
 
-def test_a_row_that_was_there_at_now_is_seen_when_it_changes(index: FakeIndex) -> None:
+def test_a_row_that_was_there_at_now_is_seen_when_it_changes(index: ToldIndex) -> None:
     """No group was handed the row, but a group from now has passed it: its change needs a later tick."""
     index.put(b"/r/a")
     group = made(index, index.tick, index.tick)
@@ -139,7 +139,7 @@ def test_a_row_that_was_there_at_now_is_seen_when_it_changes(index: FakeIndex) -
     assert kinds(pull(group, index)) == [("modified", "/r/a")]
 
 
-def test_a_delete_is_never_suppressed_after_a_hand_out(index: FakeIndex) -> None:
+def test_a_delete_is_never_suppressed_after_a_hand_out(index: ToldIndex) -> None:
     """Rule 18: tick 1 is on lease, tick 2 was handed out and acked, then the second file goes."""
     index.put(b"/r/a")
     group = made(index)
@@ -150,7 +150,7 @@ def test_a_delete_is_never_suppressed_after_a_hand_out(index: FakeIndex) -> None
     assert kinds(pull(group, index)) == [("deleted", "/r/b")]
 
 
-def test_a_leased_path_is_held_back(index: FakeIndex) -> None:
+def test_a_leased_path_is_held_back(index: ToldIndex) -> None:
     """A path is in one lease at a time; its next version follows when that lease ends, and others are not held up."""
     index.put(b"/r/a")
     group = made(index)
@@ -164,7 +164,7 @@ def test_a_leased_path_is_held_back(index: FakeIndex) -> None:
     assert kinds(pull(group, index)) == [("modified", "/r/a")]
 
 
-def test_a_held_row_that_changes_again_comes_once(index: FakeIndex) -> None:
+def test_a_held_row_that_changes_again_comes_once(index: ToldIndex) -> None:
     """Of what changed under a lease only the last state is handed out."""
     index.put(b"/r/a")
     group = made(index)
@@ -181,7 +181,7 @@ def test_a_held_row_that_changes_again_comes_once(index: FakeIndex) -> None:
     assert group.cursor(0) == index.tick
 
 
-def test_a_nacked_batch_says_the_same_again(index: FakeIndex) -> None:
+def test_a_nacked_batch_says_the_same_again(index: ToldIndex) -> None:
     """After its pause a batch comes back as it was, as attempt 2; the old id is refused."""
     index.put(b"/r/a")
     group = made(index)
@@ -195,7 +195,7 @@ def test_a_nacked_batch_says_the_same_again(index: FakeIndex) -> None:
     assert refused.value.code == "lease_expired"
 
 
-def test_pauses_grow_to_a_cap(index: FakeIndex) -> None:
+def test_pauses_grow_to_a_cap(index: ToldIndex) -> None:
     """0.2 s, 0.4 s, … but never more than half a minute."""
     index.put(b"/r/a")
     group = made(index, attempts_max=100)
@@ -208,7 +208,7 @@ def test_pauses_grow_to_a_cap(index: FakeIndex) -> None:
     assert pauses[-1] == pytest.approx(RETRY_S_MAX)
 
 
-def test_a_row_that_moved_on_is_not_redelivered(index: FakeIndex) -> None:
+def test_a_row_that_moved_on_is_not_redelivered(index: ToldIndex) -> None:
     """Between a nack and the next pull a path changed: its new state comes in its place, once."""
     index.put(b"/r/a")
     index.put(b"/r/b")
@@ -220,7 +220,7 @@ def test_a_row_that_moved_on_is_not_redelivered(index: FakeIndex) -> None:
     assert kinds(pull(group, index)) == [("modified", "/r/a")]
 
 
-def test_a_large_unit_comes_back_in_pieces(index: FakeIndex) -> None:
+def test_a_large_unit_comes_back_in_pieces(index: ToldIndex) -> None:
     """A pull with a smaller maximum takes the first rows; the rest stays pending, with the same count of attempts."""
     for n in range(5):
         index.put(b"/r/%d" % n)
@@ -235,7 +235,7 @@ def test_a_large_unit_comes_back_in_pieces(index: FakeIndex) -> None:
     assert group.cursor(0) == 5
 
 
-def test_an_expired_lease_is_handed_out_again(index: FakeIndex) -> None:
+def test_an_expired_lease_is_handed_out_again(index: ToldIndex) -> None:
     """A worker that never answers loses its batch to the next one, and its late ack is refused with the reason."""
     index.put(b"/r/a")
     group = made(index)
@@ -248,7 +248,7 @@ def test_an_expired_lease_is_handed_out_again(index: FakeIndex) -> None:
     assert group.ack(index, again.number, 10.1) == 1
 
 
-def test_an_extended_lease_lives_longer(index: FakeIndex) -> None:
+def test_an_extended_lease_lives_longer(index: ToldIndex) -> None:
     """Extending moves the end to so many seconds from now."""
     index.put(b"/r/a")
     group = made(index)
@@ -258,7 +258,7 @@ def test_an_extended_lease_lives_longer(index: FakeIndex) -> None:
     assert group.ack(index, first.number, 18.5) == 1
 
 
-def test_a_poison_path_is_set_aside_and_the_others_go_on(index: FakeIndex) -> None:
+def test_a_poison_path_is_set_aside_and_the_others_go_on(index: ToldIndex) -> None:
     """After attempts_max the batch is split; the path that fails alone is set aside; its later change is delivered anew."""
     for name in (b"a", b"bad", b"c"):
         index.put(b"/r/" + name)
@@ -283,7 +283,7 @@ def test_a_poison_path_is_set_aside_and_the_others_go_on(index: FakeIndex) -> No
     assert not set_aside(group, index)
 
 
-def test_what_was_set_aside_can_be_tried_again(index: FakeIndex) -> None:
+def test_what_was_set_aside_can_be_tried_again(index: ToldIndex) -> None:
     """`retry` hands it out again as it was, though it did not change."""
     index.put(b"/r/a")
     group = made(index, attempts_max=1)
@@ -294,7 +294,7 @@ def test_what_was_set_aside_can_be_tried_again(index: FakeIndex) -> None:
     assert not set_aside(group, index)
 
 
-def test_a_released_batch_comes_at_once_and_uncounted(index: FakeIndex) -> None:
+def test_a_released_batch_comes_at_once_and_uncounted(index: ToldIndex) -> None:
     """Giving a batch back is no failure of its paths."""
     index.put(b"/r/a")
     group = made(index, attempts_max=1)
@@ -303,7 +303,7 @@ def test_a_released_batch_comes_at_once_and_uncounted(index: FakeIndex) -> None:
     assert pull(group, index).attempt == 1
 
 
-def test_leases_are_bounded(index: FakeIndex) -> None:
+def test_leases_are_bounded(index: ToldIndex) -> None:
     """At leases_max a pull gets nothing, until a lease ends."""
     for n in range(3):
         index.put(b"/r/%d" % n)
@@ -315,7 +315,7 @@ def test_leases_are_bounded(index: FakeIndex) -> None:
     assert kinds(pull(group, index, 1, leases=2)) == [("created", "/r/2")]
 
 
-def test_higher_priorities_go_first(index: FakeIndex) -> None:
+def test_higher_priorities_go_first(index: ToldIndex) -> None:
     """The highest lane first, first in first out within one; each lane has its own position."""
     index.put(b"/r/low")
     index.put(b"/r/high", lane=7)
@@ -327,7 +327,7 @@ def test_higher_priorities_go_first(index: FakeIndex) -> None:
     assert kinds(pull(group, index, 1)) == [("created", "/r/high2")]
 
 
-def test_lanes_that_are_done_keep_up(index: FakeIndex) -> None:
+def test_lanes_that_are_done_keep_up(index: ToldIndex) -> None:
     """A lane in which nothing happens does not hold the lowest cursor back."""
     index.put(b"/r/high", lane=7)
     for n in range(3):
@@ -337,7 +337,7 @@ def test_lanes_that_are_done_keep_up(index: FakeIndex) -> None:
     assert (group.cursor(0), group.cursor(7)) == (4, 4)
 
 
-def test_a_peek_moves_nothing(index: FakeIndex) -> None:
+def test_a_peek_moves_nothing(index: ToldIndex) -> None:
     """Two peeks and a pull see the same; no lease is made."""
     index.put(b"/r/a")
     group = made(index)
@@ -350,12 +350,12 @@ def test_a_peek_moves_nothing(index: FakeIndex) -> None:
     assert pull(group, index).events == one.events
 
 
-def test_fresh_goes_to_one_worker_alone(index: FakeIndex) -> None:
+def test_fresh_goes_to_one_worker_alone(index: ToldIndex) -> None:
     """After the index was lost: old leases are revoked, `fresh` is acked before anything else, then everything is created."""
     index.put(b"/r/a")
     group = made(index)
     old = pull(group, index)
-    anew = FakeIndex("i2")
+    anew = ToldIndex()
     anew.put(b"/r/b")
     fresh = pull(group, anew)
     assert fresh.events == [Fresh(1, "the index was built anew")]
@@ -368,7 +368,7 @@ def test_fresh_goes_to_one_worker_alone(index: FakeIndex) -> None:
     assert kinds(pull(group, anew)) == [("created", "/r/b")]
 
 
-def test_a_seek_back_replays(index: FakeIndex) -> None:
+def test_a_seek_back_replays(index: ToldIndex) -> None:
     """What was acked after the tick comes again, as modified: the group knows it."""
     index.put(b"/r/a")
     index.put(b"/r/b")
@@ -378,7 +378,7 @@ def test_a_seek_back_replays(index: FakeIndex) -> None:
     assert kinds(pull(group, index)) == [("modified", "/r/b")]
 
 
-def test_a_seek_beyond_the_kept_deletions_is_fresh(index: FakeIndex) -> None:
+def test_a_seek_beyond_the_kept_deletions_is_fresh(index: ToldIndex) -> None:
     """Where deletions are forgotten a replay would be a lie."""
     index.put(b"/r/a")
     group = made(index)
@@ -390,7 +390,7 @@ def test_a_seek_beyond_the_kept_deletions_is_fresh(index: FakeIndex) -> None:
     assert isinstance(pull(group, index).events[0], Fresh)
 
 
-def test_a_seek_forward_gives_up_what_is_pending(index: FakeIndex) -> None:
+def test_a_seek_forward_gives_up_what_is_pending(index: ToldIndex) -> None:
     """Also what was nacked; a path that was given up unseen is created when it changes."""
     index.put(b"/r/a")
     index.put(b"/r/b")
@@ -403,13 +403,13 @@ def test_a_seek_forward_gives_up_what_is_pending(index: FakeIndex) -> None:
     assert kinds(pull(group, index)) == [("created", "/r/b")]
 
 
-def test_a_waiting_group_gets_nothing(index: FakeIndex) -> None:
+def test_a_waiting_group_gets_nothing(index: ToldIndex) -> None:
     """Before the baseline there is no `now`."""
     index.put(b"/r/a")
     assert why(Group.new(1, "g", "t", 0.0), index) == "baseline"
 
 
-def test_a_directory_is_not_torn_at_the_end_of_a_batch(index: FakeIndex) -> None:
+def test_a_directory_is_not_torn_at_the_end_of_a_batch(index: ToldIndex) -> None:
     """Rows of one directory stay together if the batch is at least half full without them; a larger one is cut."""
     for name in ("a/1", "a/2", "a/3", "b/1", "b/2", "b/3"):
         index.put(f"/r/{name}".encode())
@@ -419,7 +419,7 @@ def test_a_directory_is_not_torn_at_the_end_of_a_batch(index: FakeIndex) -> None
     assert cut(index.pending(0, 3, 3), 2, 1) == 2
 
 
-def test_a_long_backlog_of_skipped_rows_is_passed_in_turns(index: FakeIndex) -> None:
+def test_a_long_backlog_of_skipped_rows_is_passed_in_turns(index: ToldIndex) -> None:
     """One pull looks at a bounded number of rows and says that it is unfinished."""
     other, group = made(index), made(index)
     for n in range(LOOKED_MAX + 10):
@@ -435,7 +435,7 @@ def test_a_long_backlog_of_skipped_rows_is_passed_in_turns(index: FakeIndex) -> 
     assert not group.unfinished
 
 
-def test_ended_batches_are_forgotten_in_time(index: FakeIndex) -> None:
+def test_ended_batches_are_forgotten_in_time(index: ToldIndex) -> None:
     """Reasons are kept for the last thousand; an ack of an older batch is refused all the same."""
     index.put(b"/r/a")
     group = made(index, attempts_max=10**9)
@@ -448,7 +448,7 @@ def test_ended_batches_are_forgotten_in_time(index: FakeIndex) -> None:
             group.ack(index, number, 0.0)
 
 
-def test_names_that_are_not_text_carry_their_bytes(index: FakeIndex) -> None:
+def test_names_that_are_not_text_carry_their_bytes(index: ToldIndex) -> None:
     """Replacement characters to print, base64 of the exact bytes to use."""
     index.put(b"/r/\xff.json")
     event = pull(made(index), index).events[0]
@@ -456,7 +456,7 @@ def test_names_that_are_not_text_carry_their_bytes(index: FakeIndex) -> None:
     assert (event.path, event.path_b64) == ("/r/�.json", "L3Iv/y5qc29u")
 
 
-def test_a_file_and_a_directory_of_one_name_are_two_things(index: FakeIndex) -> None:
+def test_a_file_and_a_directory_of_one_name_are_two_things(index: ToldIndex) -> None:
     """A file that becomes a directory is a deletion and a creation, in that order, in one batch."""
     index.put(b"/r/x")
     group = made(index)
@@ -474,7 +474,7 @@ def moves(batch: Batch) -> list[tuple[str, str, object]]:
     return [(e.event_type, e.path, e.moved_from or None) for e in batch.events if isinstance(e, Event)]
 
 
-def test_a_rename_is_one_event(index: FakeIndex) -> None:
+def test_a_rename_is_one_event(index: ToldIndex) -> None:
     """Rule 21: the group knew the source and not the destination, and it is the same file: one event leases both."""
     index.put(b"/r/a", size=3, ino=7)
     group = made(index)
@@ -495,7 +495,7 @@ UNCERTAIN += ["inode used again", "no birth time"]
 
 
 @pytest.mark.parametrize("case", UNCERTAIN)
-def test_what_is_not_certain_is_two_events(index: FakeIndex, case: str) -> None:
+def test_what_is_not_certain_is_two_events(index: ToldIndex, case: str) -> None:
     """Rule 21: else two events, or one of them where the other is nothing to this group."""
     group = made(index)
     if case != "unknown source":

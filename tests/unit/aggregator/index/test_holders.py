@@ -7,7 +7,7 @@ from itertools import count
 from pathlib import Path
 
 import pytest
-from fakes_index import FakeIndex
+from told_index import ToldIndex
 
 from shardwatch.aggregator.groups.batch import Batch
 from shardwatch.aggregator.groups.group import Group
@@ -219,20 +219,20 @@ def test_a_row_says_all_or_none_where_that_is_so() -> None:
     assert holders.superseded(0, 60, 1 << 7, there=True) == 0
 
 
-@pytest.mark.parametrize("change", [FakeIndex.put, FakeIndex.remove])
+@pytest.mark.parametrize("change", [ToldIndex.put, ToldIndex.remove])
 def test_what_a_seek_forward_gave_up_is_not_known(change: Callable[..., None]) -> None:
     """It was never handed out: its change is a creation, its end is not told; also after a start of the service."""
-    index = FakeIndex()
+    index = ToldIndex()
     index.put(b"/r/a")
     group = Group.new(1, "g", "t", 0.0)
     group.begin(index, 0, 0)
     assert group.seek(index, index.tick)
-    index.holders = Holders()
+    index.reopen()
     group.attach(index)
     change(index, b"/r/a")
     found = group.pull(index, 0.0, 10, 10.0, 64, "w")
     told = [e.event_type for e in found.events if isinstance(e, Event)] if isinstance(found, Batch) else []
-    assert told == (["created"] if change is FakeIndex.put else [])
+    assert told == (["created"] if change is ToldIndex.put else [])
 
 
 @pytest.mark.parametrize("restart", [False, True])
@@ -366,7 +366,7 @@ def test_what_was_given_up_is_held_once_it_is_handed_out(tree: Tree, restart: bo
 
 def test_a_priority_that_a_seek_forward_gave_up_unmet() -> None:
     """The group had not met a single row of it: it holds none of them."""
-    index = FakeIndex()
+    index = ToldIndex()
     index.put(b"/r/a")
     group = Group.new(1, "g", "t", 0.0)
     group.begin(index, 0, 0)

@@ -11,8 +11,8 @@ from typing import Any
 
 import msgspec
 import pytest
-from fakes_index import FakeIndex
 from harness_serve import Bench
+from told_index import ToldIndex
 
 from shardwatch.aggregator.groups.record import SetAsidePath
 from shardwatch.aggregator.index.index import Index
@@ -26,7 +26,7 @@ LOOK_S = 0.001
 MORE_S = 0.02
 
 
-class CountingIndex(FakeIndex):
+class CountingIndex(ToldIndex):
     """Tells how many rows were counted."""
 
     counted = 0

@@ -94,7 +94,7 @@ class _Bench(Bench):
         super().__init__(disk.directory / "groups.db", **settings)
 
     def open(self) -> None:
-        self.index.handed = {}
+        self.index.reopen()
         self.store = GroupStore(self.path, durability=self.settings.durability, boot=self.boot, connect=self.disk.connect)
         clocks = (lambda: self.now, lambda: self.wall + self.now)
         registry = Registry(self.index, self.store, self.settings, self.now, clocks[1])

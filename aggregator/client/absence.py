@@ -1,0 +1,46 @@
+"""Whether a client waits for a service that is away, and what the log is told of it."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from typing import Final
+
+logger = logging.getLogger("shardwatch.aggregator.client")
+
+#: Seconds for which a service is away before the log says that it is waited for: a program that died is back sooner.
+TOLD_S: Final = 1.0
+
+
+class Absence:
+    """Tells, once each, that a service is waited for and that it is back.
+
+    Args:
+        where: the service's endpoint.
+        tell: what is told; the log by default.
+    """
+
+    def __init__(
+        self, where: str, tell: Callable[[str], object] = logger.warning, *, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._where = where
+        self._tell = tell
+        self._clock = clock
+        self._since: float | None = None
+        self._told = False
+
+    def noted(self, reason: object) -> None:
+        """It is away, or refuses for now."""
+        now = self._clock()
+        if self._since is None:
+            self._since = now
+        if not self._told and now - self._since >= TOLD_S:
+            self._told = True
+            self._tell(f"The service at {self._where} is waited for: {reason}")
+
+    def over(self) -> None:
+        """It has answered."""
+        if self._told:
+            self._tell(f"The service at {self._where} is back")
+        self._since, self._told = None, False

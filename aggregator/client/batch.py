@@ -1,0 +1,180 @@
+"""What a pull hands out: the events, and the lease that they are held on. Pure: settling a lease is a flow (`conversation`)."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import NamedTuple
+
+import msgspec
+
+from shardwatch.shard.contract.errors import ShardwatchError
+
+from ..protocol.codes import TOO_LATE
+from ..protocol.messages import Event, Fresh, exact
+from . import requests
+from .absence import logger
+from .conversation import Ask, Flow
+from .replies import RequestError
+from .requests import Request
+
+#: Seconds for which an ack of a single pull looks for a service that is away.
+ACK_PATIENCE_S = 5.0
+
+
+class Pulled(msgspec.Struct):
+    """The batch of a reply, as docs/protocol.md has it."""
+
+    id: str | None
+    group: str
+    attempt: int
+    lease_ms: int
+    events: list[Event | Fresh]
+    more: bool
+    settled: bool = False
+
+    @property
+    def alone(self) -> Fresh | None:
+        """What says that all is to be forgotten: there are no other events beside it."""
+        first = self.events[0] if len(self.events) == 1 else None
+        return first if isinstance(first, Fresh) else None
+
+
+class PullReply(msgspec.Struct):
+    """The reply to a pull."""
+
+    batch: Pulled | None
+    created: bool = False
+    existed: bool = False
+
+
+_decoder = msgspec.msgpack.Decoder(PullReply)
+
+
+class Handed(NamedTuple):
+    """A batch as it came, with its lease."""
+
+    pulled: Pulled
+    lease: Lease
+    #: Whether the pull made the group, or found it.
+    created: bool
+    existed: bool
+
+
+def decode_pull(body: bytes) -> PullReply:
+    """The reply, with exact paths in its events."""
+    reply = _decoder.decode(body)
+    if reply.batch is not None and b"_b64" in body:
+        for event in reply.batch.events:
+            if isinstance(event, Event):
+                exact(event)
+    return reply
+
+
+def handed(reply: PullReply, *, follows: bool = False) -> Handed | None:
+    """What a pull handed out; None where nothing was there."""
+    pulled = reply.batch
+    return None if pulled is None else Handed(pulled, Lease(pulled, follows=follows), reply.created, reply.existed)
+
+
+def notice(group: str, reason: str) -> Handed:
+    """A batch that nobody sent: forget everything, for `reason`."""
+    pulled = Pulled(None, group, 1, 0, [Fresh(tick=0, reason=reason)], True)
+    return Handed(pulled, Lease(pulled, follows=True), created=True, existed=False)
+
+
+class Lease:
+    """A batch from when it was handed out until it is settled: acked, nacked, or given back.
+
+    Args:
+        follows: it is one of a loop that goes on for ever. What settles it then waits for a service that is away, and that it
+            came too late is no error, since the batch is handed out again.
+    """
+
+    __slots__ = ("_follows", "_id", "_settled", "group", "is_notice")
+
+    def __init__(self, pulled: Pulled, *, follows: bool) -> None:
+        self._follows = follows
+        self._id = pulled.id
+        self._settled = False
+        self.group = pulled.group
+        self.is_notice = pulled.id is None and pulled.alone is not None and pulled.lease_ms == 0
+
+    def ack(self) -> Flow[bool]:
+        """Whether it came in time."""
+        return (yield from self._settle(requests.ack(self.group, self._id), ACK_PATIENCE_S))
+
+    def nack(self, reason: str, retry_s: float | None) -> Flow[bool]:
+        """Whether it came in time."""
+        return (yield from self._settle(requests.nack(self.group, self._id, reason, retry_s), 0.0))
+
+    def extend(self, lease_s: float | None) -> Flow[None]:
+        if not self.is_notice:
+            yield Ask(requests.extend(self.group, self._id, lease_s), self._patience_s(0.0))
+
+    def release(self) -> Flow[None]:
+        """Of a peek, which has no lease, nothing is given back."""
+        if self._id is not None:
+            yield Ask(requests.release(self.group, self._id, worker=""))
+        self._settled = True
+
+    def leave(self) -> Flow[None]:
+        """Gives it back if it is not settled. Where that can't be, the lease ends by itself."""
+        if not self._settled:
+            with contextlib.suppress(ShardwatchError):
+                yield from self.release()
+
+    def _settle(self, request: Request, patience_s: float) -> Flow[bool]:
+        try:
+            if not self.is_notice:
+                yield Ask(request, self._patience_s(patience_s))
+        except RequestError as error:
+            if not self._follows or self._settled or error.code not in TOO_LATE:
+                raise
+            logger.warning("A batch of group %s was settled too late, it is handed out again: %s", self.group, error.message)
+            self._settled = True
+            return False
+        self._settled = True
+        return True
+
+    def _patience_s(self, otherwise: float) -> float:
+        return requests.patience(None) if self._follows else otherwise
+
+
+class BatchData:
+    """What both kinds of batch hold."""
+
+    __slots__ = (
+        "_lease", "attempt", "created", "events", "existed", "fresh", "group", "id", "lease_s", "more", "settled",
+    )  # fmt: skip
+
+    def __init__(self, handed: Handed) -> None:
+        pulled = handed.pulled
+        self._lease = handed.lease
+        #: None of a peek, and of a notice that `batches` makes itself: then there is nothing to ack.
+        self.id = pulled.id
+        self.group = pulled.group
+        #: 1 at the first time.
+        self.attempt = pulled.attempt
+        #: Seconds from the pull on within which it must be acked or extended.
+        self.lease_s = pulled.lease_ms / 1000
+        #: True: more was pending when the batch was made.
+        self.more = pulled.more
+        #: True: batches were held back, and with this one the group has been handed all that changed meanwhile.
+        self.settled = pulled.settled
+        #: Whether the pull made the group, or found it.
+        self.created = handed.created
+        self.existed = handed.existed
+        #: Not None: drop your mirror, every present file follows as `created`. There are no events then.
+        self.fresh: Fresh | None = pulled.alone
+        self.events: list[Event] = [] if self.fresh is not None else pulled.events  # type: ignore[assignment]
+
+    @property
+    def is_notice(self) -> bool:
+        """Whether `batches` made it itself, since the group was lost: to be heeded like any `fresh`; nobody waits for its ack."""
+        return self._lease.is_notice
+
+    def __len__(self) -> int:
+        return len(self.events)
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.id} of {self.group!r}: {'fresh' if self.fresh else len(self.events)}>"

@@ -1,0 +1,109 @@
+"""The blocking driver: carries out the steps of flows (`conversation`) with a socket of its own. It decides nothing."""
+
+from __future__ import annotations
+
+import os
+import select
+import socket
+import threading
+import time
+from typing import TypeVar
+
+import zmq
+
+from shardwatch.shard.contract.errors import NotRunningError, ShardwatchError
+
+from .connection import Connection
+from .conversation import Ask, Conversation, Flow, HangUp, Pause, Receive, Send, Step
+from .requests import Request
+
+T = TypeVar("T")
+
+
+class BlockingDriver:
+    """Threads may share it: requests then wait for each other. A child made with fork begins anew, with its own connection."""
+
+    def __init__(self, conversation: Conversation) -> None:
+        self._conversation = conversation
+        self._closed = False
+        self._begin()
+
+    def _begin(self) -> None:
+        self._pid = os.getpid()
+        self._lock = threading.RLock()
+        self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+        self._connection = Connection(self._context, self._conversation.endpoint)
+        #: The first is readable once the driver is closed: that ends the wait of another thread.
+        self._closing, self._close = socket.socketpair()
+
+    def close(self) -> None:
+        """Idempotent, and for any thread: what another one waits for ends with NotRunningError."""
+        if self._closed:
+            return
+        self._closed = True
+        if self._pid != os.getpid():  # what there is, is the parent's
+            return
+        self._close.send(b"c")
+        with self._lock:
+            self._connection.close()
+            self._context.term()
+            self._drop_pair()
+
+    def _drop_pair(self) -> None:
+        self._closing.close()
+        self._close.close()
+
+    def run(self, flow: Flow[T]) -> T:
+        """Carries a flow out to its end. Returns its result, raises its errors; NotRunningError where the driver is closed."""
+        try:
+            step = next(flow)
+            while True:
+                try:
+                    outcome = self._carry_out(step)
+                except ShardwatchError as error:
+                    step = flow.throw(error)
+                else:
+                    step = flow.send(outcome)
+        except StopIteration as end:
+            result: T = end.value
+            return result
+
+    def ask(self, request: Request, patience_s: float) -> bytes:
+        """One request; see `Conversation.ask`."""
+        self._check_open()
+        if self._pid != os.getpid():
+            self._drop_pair()  # ours are copies; of what is ZeroMQ's nothing can be used, nor closed, in a child
+            self._begin()
+        with self._lock:
+            return self.run(self._conversation.ask(request, patience_s))
+
+    def _carry_out(self, step: Step) -> bytes | None:
+        match step:
+            case Send(frame):
+                self._check_open()
+                self._connection.stand()
+                self._connection.socket.send(frame)
+            case Receive(until):
+                return self._receive(until)
+            case HangUp():
+                self._connection.close()
+            case Pause(seconds):
+                select.select([self._closing], [], [], seconds)
+                self._check_open()
+            case Ask(request, patience_s):
+                return self.ask(request, patience_s)
+        return None
+
+    def _receive(self, until: float) -> bytes | None:
+        connection = self._connection
+        poller = zmq.Poller()
+        for readable in (connection.socket, connection.monitor, self._closing):
+            poller.register(readable, zmq.POLLIN)
+        left = until - time.monotonic()
+        ready = dict(poller.poll(round(left * 1000) + 1)) if left > 0 else {}
+        self._check_open()
+        return connection.socket.recv() if connection.socket in ready else None
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise NotRunningError("the client is closed", hint="make a new one")

@@ -1,0 +1,160 @@
+"""What a client says to the service, and when, without any I/O: numbers of requests, deadlines, patience and pauses.
+
+A *flow* is a generator that decides: it yields *steps*, each of which says what is to be done next, is sent what came of it, and
+returns its result. A *driver* (`blocking_driver`, `asyncio_driver`) carries the steps out and decides nothing. So whatever the
+clients promise is written once, and can be tested without a socket.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Generator, Iterator
+from dataclasses import dataclass
+from typing import Any, Final, TypeAlias, TypeVar
+
+from shardwatch.shard.contract.errors import NotRunningError, ServiceTimeoutError
+
+from . import replies
+from .absence import Absence
+from .requests import Request
+
+#: Seconds that an answer may take beyond the wait that was asked for.
+REPLY_S: Final = 10.0
+#: First and longest pause between two attempts, seconds; each is jittered by half.
+PAUSE_S: Final = 0.05
+PAUSE_S_MAX: Final = 2.0
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Send:
+    """Send a frame, over a new connection if none stands. Comes to None.
+
+    Raises NotRunningError where nothing listens, ServiceError where no socket can be made.
+    """
+
+    frame: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Receive:
+    """Wait for a frame. Comes to None when it is later than `until` (seconds of the conversation's clock), or the connection is
+    cut."""
+
+    until: float
+
+
+@dataclass(frozen=True, slots=True)
+class HangUp:
+    """Close the connection: what is still on its way to us will not be read. Comes to None."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """Wait for so many seconds. Comes to None."""
+
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """Make a whole request, while no other of this client is under way. Comes to the body of its reply.
+
+    Raises what `Conversation.ask` raises.
+    """
+
+    request: Request
+    #: Seconds for which a service that is away is looked for; infinite: for ever.
+    patience_s: float = 0.0
+
+
+Step: TypeAlias = Send | Receive | HangUp | Pause | Ask
+#: Every step may also raise NotRunningError, since the client is closed.
+Flow: TypeAlias = Generator[Step, Any, T]
+
+
+def pauses() -> Iterator[float]:
+    """Seconds between one attempt and the next: growing, so that many workers don't storm a service that comes back."""
+    pause = PAUSE_S
+    while True:
+        yield pause * random.uniform(0.5, 1.5)
+        pause = min(pause * 2, PAUSE_S_MAX)
+
+
+class Conversation:
+    """One client's requests to one service, each asked until it is answered or its time is up.
+
+    Args:
+        endpoint: of the extract socket; for messages.
+        timeout_s: seconds that an answer may take, beyond the wait that a request asks for.
+        absence: is told when the service is waited for, and when it answers.
+        pauses: seconds between attempts, anew for each request.
+        clock: seconds of the clock that the driver's waits go by.
+    """
+
+    def __init__(
+        self,
+        endpoint: str,
+        timeout_s: float,
+        absence: Absence,
+        *,
+        pauses: Callable[[], Iterator[float]] = pauses,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.endpoint = endpoint
+        self.timeout_s = timeout_s
+        self.absence = absence
+        self.pauses = pauses
+        self._clock = clock
+        self._number = random.getrandbits(32)
+
+    def allow(self, timeout_s: float) -> None:
+        """Later requests have so many seconds beyond the wait that they ask for."""
+        self.timeout_s = timeout_s
+
+    def ask(self, request: Request, patience_s: float) -> Flow[bytes]:
+        """One request: the body of a reply that is no error. It is sent again where its answer can't come any more.
+
+        An answer that comes in time counts, however often the connection was cut meanwhile. A service that is not there is looked
+        for as long as `patience_s` lasts.
+
+        Raises:
+            RequestError: the service refused.
+            NotRunningError: nothing listens.
+            ServiceTimeoutError: no answer came.
+            UsageError: the request can't be sent.
+        """
+        self._number += 1
+        number = self._number
+        frame = request.frame(number)
+        limit_s = request.wait_s + self.timeout_s
+        deadline, patient_until = self._clock() + limit_s, self._clock() + patience_s
+        waits = self.pauses()
+        while True:
+            reason = f"it does not answer `{request.op}`"
+            try:
+                yield Send(frame)
+            except NotRunningError as error:
+                if not error.retryable or self._clock() >= patient_until:
+                    raise
+                reason = error.message
+            else:
+                while (body := (yield Receive(deadline))) is not None:
+                    if replies.answers(body, number):
+                        self.absence.over()
+                        return replies.checked(body)
+                yield HangUp()
+            if self._clock() >= max(deadline, patient_until):
+                raise self._timed_out(request.op, limit_s)
+            self.absence.noted(reason)
+            yield Pause(next(waits))
+            deadline = max(deadline, min(patient_until, self._clock() + limit_s))
+
+    def _timed_out(self, op: str, seconds: float) -> ServiceTimeoutError:
+        return ServiceTimeoutError(
+            f"the service at {self.endpoint} did not answer `{op}` within {seconds:g} s",
+            hint="see `shardwatch status` and the aggregator's log",
+            retryable=True,
+        )

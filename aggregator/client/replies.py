@@ -1,0 +1,56 @@
+"""Replies of the service: which request one answers, and what it says. Pure, and light to load."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from shardwatch.shard.contract.errors import ServiceError
+
+from ..protocol.codes import RETRYABLE
+
+
+class RequestError(ServiceError):
+    """The service refused a request. `code` is stable (docs/protocol.md); `fields` is the whole reply."""
+
+    def __init__(self, code: str, message: str, hint: str, fields: dict[str, Any]) -> None:
+        super().__init__(message, hint=hint, retryable=code in RETRYABLE)
+        self.code = code
+        self.fields = fields
+
+
+class _Reply(msgspec.Struct):
+    """What a reply of any op has; the body is decoded again where more is needed."""
+
+    id: int | None = None
+    ok: bool = False
+    error: str = ""
+    message: str = ""
+    remedy: str = ""
+
+
+_reply = msgspec.msgpack.Decoder(_Reply)
+_any: Any = msgspec.msgpack.Decoder()
+
+
+def decode(body: bytes) -> dict[str, Any]:
+    """The reply as a map."""
+    reply: dict[str, Any] = _any.decode(body)
+    return reply
+
+
+def answers(body: bytes, number: int) -> bool:
+    """Whether it is the reply to the request of that number."""
+    try:
+        return _reply.decode(body).id == number
+    except msgspec.MsgspecError:
+        return False
+
+
+def checked(body: bytes) -> bytes:
+    """The body of a reply that is no error. Raises RequestError."""
+    reply = _reply.decode(body)
+    if not reply.ok:
+        raise RequestError(reply.error, reply.message, reply.remedy, decode(body))
+    return body

@@ -1,0 +1,129 @@
+"""Every request that a client makes: its fields, made of checked arguments, and its bytes. Pure, and light to load.
+
+Each function checks what it is given, and raises UsageError for what is of the wrong type or out of its range.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import msgspec
+
+from shardwatch.shard.contract.errors import UsageError
+from shardwatch.shard.contract.input import arguments
+
+from ..protocol.bounds import NAME_CHARS_MAX, PROTOCOL_VERSION, REQUEST_BYTES_MAX
+
+#: Largest values of a request's fields, as in docs/protocol.md: what is over them is refused before it is sent.
+SECONDS_MAX: Final = 86_400.0
+NUMBER_MAX: Final = 2**31 - 1
+#: Seconds that a sync may be answered after its own timeout.
+SYNC_GRACE_S: Final = 3.0
+
+_encode = msgspec.msgpack.Encoder().encode
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What is asked of the service: an op of docs/protocol.md and its fields."""
+
+    op: str
+    fields: Mapping[str, Any] = field(default_factory=dict)
+    #: Seconds that the fields ask the service to wait before it answers.
+    wait_s: float = 0.0
+
+    def frame(self, number: int) -> bytes:
+        """The request as it travels; `number` comes back in its reply. Raises UsageError for what can't be sent."""
+        try:
+            frame = _encode({"v": PROTOCOL_VERSION, "op": self.op, **self.fields, "id": number})
+        except (TypeError, ValueError, OverflowError, RecursionError) as error:  # ValueError: text that is no valid Unicode
+            raise UsageError(
+                f"the request `{self.op}` can't be sent: {error}", hint="see docs/protocol.md for its fields; text is UTF-8"
+            ) from None
+        if len(frame) > REQUEST_BYTES_MAX:
+            raise UsageError(f"the request `{self.op}` is {len(frame)} bytes long", hint=f"at most {REQUEST_BYTES_MAX} are taken")
+        return frame
+
+
+def patience(seconds: float | None) -> float:
+    """`patience_s` as it is counted with: seconds for which a service that is away is looked for. None is for ever."""
+    return math.inf if seconds in (None, math.inf) else arguments.seconds("patience_s", seconds, 0.0, SECONDS_MAX * 366)
+
+
+def request(op: str, fields: Mapping[str, Any], wait_s: float = 0.0) -> Request:
+    """Any op, whatever its fields are."""
+    wait_s = arguments.seconds("wait_s", wait_s, 0.0, 2 * SECONDS_MAX)
+    return Request(arguments.text("op", op, NAME_CHARS_MAX), fields, wait_s)
+
+
+def pull(
+    group: str, worker: str, *, max: int | None, wait_s: float, from_: str | None, peek: bool, lease_s: float | None
+) -> Request:
+    if from_ not in (None, "now", "start"):
+        raise arguments.wrong("from_", from_, "None, `now` or `start`")
+    if max is not None:
+        arguments.whole("max", max, 1, NUMBER_MAX)
+    wait_s = arguments.seconds("wait_s", wait_s, 0.0, SECONDS_MAX)
+    optional = {"max": max, "from": from_, "peek": bool(peek) or None, "lease_ms": _lease_ms(lease_s)}
+    given = {name: value for name, value in optional.items() if value is not None}
+    return Request("pull", {"group": _group(group), "wait_ms": round(wait_s * 1000), "worker": worker} | given, wait_s)
+
+
+def ack(group: str, batch: str | None) -> Request:
+    return Request("ack", {"group": _group(group), "batch": batch})
+
+
+def nack(group: str, batch: str | None, reason: str, retry_s: float | None) -> Request:
+    fields: dict[str, Any] = {"group": _group(group), "batch": batch, "reason": reason}
+    if retry_s is not None:
+        fields["retry_ms"] = round(arguments.seconds("retry_s", retry_s, 0.0, SECONDS_MAX) * 1000)
+    return Request("nack", fields)
+
+
+def extend(group: str, batch: str | None, lease_s: float | None) -> Request:
+    lease = {} if lease_s is None else {"lease_ms": _lease_ms(lease_s)}
+    return Request("extend", {"group": _group(group), "batch": batch} | lease)
+
+
+def release(group: str, batch: str | None, worker: str) -> Request:
+    """Of one batch, or of all that the worker has, where `batch` is None."""
+    return Request("release", {"group": _group(group)} | ({"worker": worker} if batch is None else {"batch": batch}))
+
+
+def hold(name: str, lease_s: float) -> Request:
+    return Request("hold", {"name": arguments.text("name", name, NAME_CHARS_MAX), "lease_ms": _lease_ms(lease_s)})
+
+
+def unhold(name: str) -> Request:
+    return Request("unhold", {"name": arguments.text("name", name, NAME_CHARS_MAX)})
+
+
+def seek(group: str, tick: int | str) -> Request:
+    return Request("seek", {"group": _group(group), "tick": tick})
+
+
+def of_group(op: str, group: str) -> Request:
+    """`retry`, `reset` or `drop`: they have no other field."""
+    return Request(op, {"group": _group(group)})
+
+
+def sync(timeout_s: float) -> Request:
+    timeout_s = arguments.seconds("timeout_s", timeout_s, 0.0, SECONDS_MAX)
+    return Request("sync", {"timeout_ms": round(timeout_s * 1000)}, timeout_s + SYNC_GRACE_S)
+
+
+def ready(wait_s: float) -> Request:
+    wait_s = arguments.seconds("wait_s", wait_s, 0.0, SECONDS_MAX)
+    return Request("ready", {"wait_ms": round(wait_s * 1000)}, wait_s)
+
+
+def _group(name: object) -> str:
+    return arguments.text("group", name, NAME_CHARS_MAX)
+
+
+def _lease_ms(seconds: float | None) -> int | None:
+    """At least 1 ms; None for None."""
+    return None if seconds is None else max(1, round(arguments.seconds("lease_s", seconds, 0.0, SECONDS_MAX) * 1000))

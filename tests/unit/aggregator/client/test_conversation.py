@@ -1,0 +1,303 @@
+"""What clients decide, without a socket: flows are driven by a script and a clock of the test's own."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from typing import Any, TypeVar
+
+import msgspec
+import pytest
+
+from shardwatch.aggregator.client import requests
+from shardwatch.aggregator.client.absence import TOLD_S, Absence
+from shardwatch.aggregator.client.batch import Lease, Pulled
+from shardwatch.aggregator.client.conversation import Ask, Conversation, Flow, HangUp, Pause, Receive, Send, Step
+from shardwatch.aggregator.client.following import Following
+from shardwatch.aggregator.client.replies import RequestError
+from shardwatch.aggregator.client.requests import Request
+from shardwatch.aggregator.protocol.messages import Fresh
+from shardwatch.shard.contract.errors import NotRunningError, ServiceTimeoutError, ShardwatchError, UsageError
+
+T = TypeVar("T")
+
+AWAY = NotRunningError("no service answers", retryable=True)
+CLOSED = NotRunningError("the client is closed")
+
+
+class Wire:
+    """A service as a script says it is. Drives flows, notes every step, and moves its clock as the steps take time.
+
+    Args:
+        sent: what comes of a frame that is sent: replies, or an error; asked anew for each frame.
+    """
+
+    def __init__(self, sent: Callable[[dict[str, Any]], list[dict[str, Any]] | ShardwatchError]) -> None:
+        self.now = 100.0
+        self.steps: list[Step] = []
+        self.frames: list[dict[str, Any]] = []
+        self.log: list[str] = []
+        self._sent = sent
+        self._inbox: list[bytes] = []
+        absence = Absence("there", self.log.append, clock=lambda: self.now)
+        self.conversation = Conversation("there", 10.0, absence, clock=lambda: self.now)
+
+    def pauses(self) -> list[float]:
+        return [step.seconds for step in self.steps if isinstance(step, Pause)]
+
+    def run(self, flow: Flow[T]) -> T:
+        outcome: Any = None
+        try:
+            step = next(flow)
+            while True:
+                self.steps.append(step)
+                try:
+                    outcome = self._carry_out(step)
+                except ShardwatchError as error:
+                    step = flow.throw(error)
+                else:
+                    step = flow.send(outcome)
+        except StopIteration as end:
+            return end.value  # type: ignore[no-any-return]
+
+    def _carry_out(self, step: Step) -> bytes | None:
+        match step:
+            case Send(frame):
+                request = msgspec.msgpack.decode(frame)
+                self.frames.append(request)
+                found = self._sent(request)
+                if isinstance(found, ShardwatchError):
+                    raise found
+                self._inbox = [msgspec.msgpack.encode({"id": request["id"], **reply}) for reply in found]
+            case Receive(until):
+                if self._inbox:
+                    return self._inbox.pop(0)
+                self.now = max(self.now, until)
+            case Pause(seconds):
+                self.now += seconds
+            case Ask(request, patience_s):
+                return self.run(self.conversation.ask(request, patience_s))
+            case HangUp():
+                self._inbox = []
+        return None
+
+
+def scripted(*outcomes: list[dict[str, Any]] | ShardwatchError) -> Wire:
+    """One outcome for each frame that is sent, in this order; the last one for all that follow."""
+    left = list(outcomes)
+    return Wire(lambda request: left.pop(0) if len(left) > 1 else left[0])
+
+
+def ok(**fields: Any) -> list[dict[str, Any]]:
+    return [{"ok": True, **fields}]
+
+
+def refused(code: str) -> list[dict[str, Any]]:
+    return [{"ok": False, "error": code, "message": f"it is {code}", "remedy": "none"}]
+
+
+def batch(number: int, **fields: Any) -> list[dict[str, Any]]:
+    made = {"id": f"t-{number}", "group": "g", "attempt": 1, "lease_ms": 1000, "events": [], "more": False}
+    return ok(batch=made, **fields)
+
+
+def test_an_answer_to_something_else_is_not_taken() -> None:
+    """Late replies of requests that were given up, and what is no reply at all."""
+    wire = scripted([{"ok": True, "id": 7}, {"id": "text"}, {"ok": True, "n": 1}])
+    body = wire.run(wire.conversation.ask(Request("hello"), 0.0))
+    assert msgspec.msgpack.decode(body)["n"] == 1
+    assert len(wire.frames) == 1
+    assert wire.pauses() == []
+
+
+def test_a_lost_answer_is_asked_for_again() -> None:
+    """Under the same number, over a new connection; an answer that comes late but in time for a patient asker counts."""
+    wire = scripted([], ok(n=2))
+    body = wire.run(wire.conversation.ask(Request("hello"), 60.0))
+    assert msgspec.msgpack.decode(body)["n"] == 2
+    assert wire.frames[0] == wire.frames[1]
+    assert [type(step) for step in wire.steps] == [Send, Receive, HangUp, Pause, Send, Receive]
+
+
+def test_an_impatient_asker_waits_for_the_answer_only() -> None:
+    """No service is said at once; one that does not answer, when the wait and the time-out are over."""
+    wire = scripted(AWAY)
+    with pytest.raises(NotRunningError, match="no service"):
+        wire.run(wire.conversation.ask(Request("hello"), 0.0))
+    assert wire.now == 100.0
+    wire = scripted([])
+    with pytest.raises(ServiceTimeoutError, match="did not answer `pull` within 15 s"):
+        wire.run(wire.conversation.ask(Request("pull", wait_s=5.0), 0.0))
+    assert wire.now == 115.0
+
+
+def test_patience_bounds_how_long_a_service_is_looked_for() -> None:
+    """Not much longer than that: the pause that was begun is ended."""
+    wire = scripted(AWAY)
+    with pytest.raises(NotRunningError, match="no service"):
+        wire.run(wire.conversation.ask(Request("hello"), 20.0))
+    assert 120.0 <= wire.now <= 123.0
+
+
+def test_a_service_that_is_away_is_not_asked_in_a_spin() -> None:
+    """Pauses double, from 0.05 s to 2 s, each with half of it as jitter."""
+    wire = scripted(*[AWAY] * 200, ok())
+    wire.run(wire.conversation.ask(Request("hello"), math.inf))
+    slept = wire.pauses()
+    assert len(slept) == 200
+    assert all(0.025 <= pause <= 3.0 for pause in slept)
+    assert sum(slept[:12]) > 5.0
+    assert len(set(slept)) == len(slept)
+
+
+def test_a_client_that_is_closed_asks_no_more() -> None:
+    """However patient it is."""
+    wire = scripted(AWAY, AWAY, CLOSED)
+    with pytest.raises(NotRunningError, match="closed"):
+        wire.run(wire.conversation.ask(Request("hello"), math.inf))
+    assert len(wire.frames) == 3
+
+
+def test_the_log_hears_of_an_absence_once() -> None:
+    """Not before it has lasted a while, and again when it is over."""
+    wire = scripted(*[AWAY] * 20, ok())
+    wire.run(wire.conversation.ask(Request("hello"), math.inf))
+    assert sum(wire.pauses()) > TOLD_S
+    assert [line.split(" there is ")[1] for line in wire.log] == ["waited for: no service answers", "back"]
+    wire = scripted(AWAY, ok())
+    wire.run(wire.conversation.ask(Request("hello"), math.inf))
+    assert wire.log == []
+
+
+@pytest.mark.parametrize(("code", "retryable"), [("busy", True), ("bad_field", False)])
+def test_a_refusal_is_an_error_with_its_code(code: str, retryable: bool) -> None:
+    """And it is not asked again by itself, however patient the asker is."""
+    wire = scripted(refused(code))
+    with pytest.raises(RequestError, match=f"it is {code}") as found:
+        wire.run(wire.conversation.ask(Request("hello"), math.inf))
+    assert (found.value.code, found.value.retryable, found.value.hint) == (code, retryable, "none")
+    assert found.value.fields["error"] == code
+    assert len(wire.frames) == 1
+
+
+@pytest.mark.parametrize("fields", [{"name": "\ud800"}, {"x": object()}, {"n": 2**70}, {"long": "x" * (2 << 20)}])
+def test_what_can_not_be_sent_is_a_usage_error(fields: dict[str, Any]) -> None:
+    """Nothing is sent then."""
+    wire = scripted(ok())
+    with pytest.raises(UsageError, match="`hold`"):
+        wire.run(wire.conversation.ask(Request("hold", fields), 0.0))
+    assert wire.steps == []
+
+
+# The loop of `batches` ------------------------------------------------------------------------------------------------
+
+
+def following(wire: Wire, *, follow: bool = True, from_: str | None = "now") -> Following:
+    def pull(from_: str | None) -> Request:
+        return requests.pull("g", "w", max=None, wait_s=0.0, from_=from_, peek=False, lease_s=None)
+
+    return Following(wire.conversation, pull, "g", from_, follow=follow, patience_s=math.inf if follow else 0.0)
+
+
+def test_a_loop_ends_when_nothing_comes() -> None:
+    """Without `follow`; a refusal ends it too."""
+    wire = scripted(batch(1), ok(batch=None), refused("busy"))
+    loop = following(wire, follow=False)
+    assert [one.pulled.id for one in wire.run(loop.next())] == ["t-1"]
+    assert wire.run(loop.next()) == []
+    with pytest.raises(RequestError, match="busy"):
+        wire.run(loop.next())
+    assert [frame["from"] for frame in wire.frames] == ["now"] * 3
+
+
+def test_a_loop_that_follows_goes_on() -> None:
+    """After what passes by itself, with pauses that grow, and after pulls that found nothing, without one."""
+    wire = scripted(refused("busy"), refused("storage"), refused("stopping"), ok(batch=None), ok(batch=None), batch(1))
+    assert [one.pulled.id for one in wire.run(following(wire).next())] == ["t-1"]
+    pauses = wire.pauses()
+    assert len(pauses) == 3
+    assert all(low / 2 <= pause <= low * 1.5 for pause, low in zip(pauses, (0.05, 0.1, 0.2), strict=True))
+
+
+def test_a_loop_ends_with_what_does_not_pass() -> None:
+    """Of a name that is none the service thinks the same the next time."""
+    wire = scripted(refused("bad_group"))
+    with pytest.raises(RequestError, match="bad_group"):
+        wire.run(following(wire).next())
+
+
+def test_a_group_that_is_lost_is_said_before_its_batch() -> None:
+    """A later pull had to make it: forget everything first, and begin at the start. The first pull may make it."""
+    wire = scripted(batch(1, created=True), refused("unknown_group"), batch(2, created=True), batch(3, existed=True))
+    loop = following(wire)
+    assert [one.pulled.id for one in wire.run(loop.next())] == ["t-1"]
+    notice, found = wire.run(loop.next())
+    assert isinstance(notice.pulled.alone, Fresh)
+    assert notice.lease.is_notice
+    assert found.pulled.id == "t-2"
+    assert [one.pulled.id for one in wire.run(loop.next())] == ["t-3"]
+    assert [frame["from"] for frame in wire.frames] == ["now", "start", "start", "start"]
+
+
+def test_what_a_loop_leaves_is_given_back() -> None:
+    """What is acked is not, nor the notice, which nobody sent; that the service is away by then is no error."""
+    wire = scripted(batch(1), ok(batch=None), batch(2, created=True), ok(), AWAY)
+    loop = following(wire)
+    wire.run(loop.next())
+    found = wire.run(loop.next())
+    wire.frames.clear()
+    wire.run(loop.leave(found))
+    wire.run(loop.leave(found))
+    assert [(frame["op"], frame["batch"]) for frame in wire.frames] == [("release", "t-2")]
+    left = Lease(pulled(3), follows=False)
+    wire.run(left.leave())
+    assert [frame["op"] for frame in wire.frames] == ["release", "release"]
+
+
+# Leases ---------------------------------------------------------------------------------------------------------------
+
+
+def pulled(number: int | None) -> Pulled:
+    return Pulled(None if number is None else f"t-{number}", "g", 1, 1000, [], False)
+
+
+@pytest.fixture(params=["ack", "nack"])
+def settle(request: pytest.FixtureRequest) -> Iterator[Callable[[Lease], Flow[bool]]]:
+    yield (lambda lease: lease.ack()) if request.param == "ack" else (lambda lease: lease.nack("broken", 1.5))
+
+
+def test_a_settled_batch_is_not_given_back(settle: Callable[[Lease], Flow[bool]]) -> None:
+    """Whatever becomes of the loop afterwards."""
+    wire = scripted(ok())
+    lease = Lease(pulled(1), follows=False)
+    assert wire.run(settle(lease))
+    wire.run(lease.leave())
+    assert [frame["batch"] for frame in wire.frames] == ["t-1"]
+
+
+@pytest.mark.parametrize("code", ["lease_expired", "unknown_group"])
+def test_too_late_ends_no_loop(settle: Callable[[Lease], Flow[bool]], code: str) -> None:
+    """In a loop that follows it is handed out again; but who settles it twice, or asks once, is told."""
+    wire = scripted(refused(code))
+    followed = Lease(pulled(1), follows=True)
+    assert not wire.run(settle(followed))
+    for lease in (followed, Lease(pulled(1), follows=False)):
+        with pytest.raises(RequestError, match=code):
+            wire.run(settle(lease))
+
+
+def test_a_loop_waits_to_settle_what_it_was_handed() -> None:
+    """For ever where it follows; else five seconds for an ack, and not at all for the rest."""
+    wire = scripted(ok())
+    for lease in (Lease(pulled(1), follows=True), Lease(pulled(1), follows=False)):
+        for flow in (lease.ack(), lease.nack("", None), lease.extend(3.0)):
+            wire.run(flow)
+    asked = [step.patience_s for step in wire.steps if isinstance(step, Ask)]
+    assert asked == [math.inf] * 3 + [5.0, 0.0, 0.0]
+
+
+def test_a_peek_has_nothing_to_give_back() -> None:
+    """Its worker may have batches on lease meanwhile: they stay there."""
+    wire = scripted(ok())
+    wire.run(Lease(pulled(None), follows=False).release())
+    assert wire.steps == []
