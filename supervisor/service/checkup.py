@@ -1,4 +1,6 @@
-"""Asks a service how it is: supervisord and the aggregator, then `health`, which judges. For commands; may block for seconds."""
+"""Asks supervisord and the aggregator about the state of a service, and has `health` decide on it. For commands; may block
+for seconds.
+"""
 
 from __future__ import annotations
 

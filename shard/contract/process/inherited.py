@@ -11,7 +11,7 @@
 | the umask | `settle_service`: 077; commands keep it for what they run (`hold`), and set modes themselves |
 | open files (RLIMIT_NOFILE) | `settle_service`: the soft limit is raised to the hard one, which must allow FDS_MIN |
 | file size (RLIMIT_FSIZE) | `settle_service`: raised likewise, and must allow FILE_BYTES_MIN |
-| the working directory | unchanged here; that of a service is the state directory (`supervisor.run`), and the caller's may be gone |
+| the working directory | unchanged here; a service's is the state directory (`supervisor.run`), and the caller's may be gone |
 | PYTHONWARNINGS | ignored: `error` would turn warnings into exceptions in any library |
 | priority, processor time, memory, TZ, LANG, other PYTHON* | unchanged: the user may choose them |
 
