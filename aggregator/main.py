@@ -1,4 +1,4 @@
-"""The aggregator process: one loop over the facts that come in and the requests of extract workers."""
+"""The aggregator process: one loop over the frames from the shards and the requests of extract workers."""
 
 from __future__ import annotations
 

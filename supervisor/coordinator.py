@@ -1,8 +1,9 @@
-"""The coordinator: decides which shards there are, and sees that supervisord runs these and no others.
+"""The coordinator: decides which shards there are, and makes supervisord run these and no others.
 
-An ordinary program of supervisord's. It plans once at its start (a kept plan that still fits is kept, with its
-generation), writes the plan, adds the shards by id, and then wakes up every RECONCILE_S only; what was mounted at a root
-meanwhile is noted in the plan. It owns no tree, no index and no socket: killed at any point, its successor does the same again.
+It is an ordinary program of supervisord. It makes a plan once at its start (a stored plan that still fits is kept, with
+its generation), writes it, and adds the shards by id. After that it only wakes up every RECONCILE_S, and notes in the
+plan what was mounted at a root in the meantime. It owns no tree, no index and no socket. If it is killed at any point,
+its successor does the same again.
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
-"""supervisord of one state directory, in this very process: `python3 -P -m shardwatch.supervisor.run --state-dir DIR`.
+"""The program that becomes supervisord for one state directory: `python3 -P -m shardwatch.supervisor.run --state-dir DIR`.
 
-It holds `service.lock` for its whole life, so that there is one service in a state directory. It is a program, never
-imported by others, and keeps its imports to what supervisord needs: every start pays for them.
+It holds `service.lock` for its whole life, so that there is one service in a state directory. Other modules never
+import it. It imports only what supervisord needs, because every start loads it.
 
-Exit codes: supervisord's (0 after a shutdown, 2 for what it refuses), 2 for wrong arguments, 4 for a state directory
-in use, 6 where the state directory was removed.
+Exit codes: those of supervisord (0 after a shutdown, 2 for what it refuses), 2 for wrong arguments, 4 if the state
+directory is in use, 6 if the state directory was removed.
 """
 
 from __future__ import annotations

@@ -136,8 +136,7 @@ class Choice:
 
     def pair(self) -> None:
         """Makes one `moved` of a `deleted` and a `created` event where it is certain: the same file (`identity.moved`; inode,
-        size and mtime), whose source the group was handed and whose destination it was not, both in this batch, and no other
-        name of it.
+        size and mtime), of which the group holds the old path and not the new one, both in this batch, and no other name of it.
 
         Both rows stay on the lease. What is not certain stays two events, which say the same to a mirror.
         """

@@ -55,7 +55,9 @@ class Holders:
         #: Lane -> tick -> groups that have come to this row, which says that its path is gone, and have not acknowledged it.
         self._pending: dict[int, dict[int, int]] = {}
         self._everyone = 0
-        self._anyone_skipped = False
+        #: Bits of the few groups that have something in `behind`, and in `skipped`.
+        self._went_back: set[int] = set()
+        self._gave_up: set[int] = set()
         self._met_steps: dict[int, _Steps] = {}
         self._begun_steps: _Steps | None = None
 
@@ -74,16 +76,18 @@ class Holders:
             self._everyone &= ~(1 << bit)
             for lane, pending in self._pending.items():
                 self.acknowledged(bit, lane, list(pending))
-            self._anyone_skipped = any(position.skipped for position in self._positions.values())
+            self._went_back.discard(bit)
+            self._gave_up.discard(bit)
             self._forget_steps()
 
     def reach(self, bit: int, lane: int, tick: int, scan: int | None = None) -> None:
         """The group has come to every row of the lane up to this tick; `scan`: where it is, if it went back since."""
         behind = self._positions[bit].behind
-        if scan is None or scan >= tick:
-            behind.pop(lane, None)
-        else:
+        if scan is not None and scan < tick:
             behind[lane] = scan
+            self._went_back.add(bit)
+        elif behind.pop(lane, None) is not None and not behind:
+            self._went_back.discard(bit)
         lanes = self._positions[bit].lanes
         if lanes.get(lane) != tick:
             lanes[lane] = tick
@@ -94,9 +98,9 @@ class Holders:
         skipped = self._positions[bit].skipped
         if after < upto:
             skipped[lane] = (after, upto)
-            self._anyone_skipped = True
-        elif skipped.pop(lane, None):
-            self._anyone_skipped = any(position.skipped for position in self._positions.values())
+            self._gave_up.add(bit)
+        elif skipped.pop(lane, None) is not None and not skipped:
+            self._gave_up.discard(bit)
 
     def deletions_pending(self, bit: int, rows: Iterable[tuple[int, int]]) -> None:
         """The group has come to these rows (lane, tick), which say that a path is gone. Idempotent."""
@@ -132,15 +136,14 @@ class Holders:
         if not self._positions:
             return ALL if there else held  # somebody was handed it, and nobody is there whose position tells who
         counts, known = self._met(lane, tick), self._known(tick, held)
-        if self._anyone_skipped:
-            for bit, position in self._positions.items():
-                after, upto = position.skipped.get(lane, (0, 0))
-                counts &= ~(int(after < tick <= upto) << bit)
+        for bit in self._gave_up:
+            after, upto = self._positions[bit].skipped.get(lane, (0, 0))
+            counts &= ~(int(after < tick <= upto) << bit)
         if there:
             return self._plain(known | counts)
         counts &= ~self._pending.get(lane, {}).pop(tick, 0)
-        for bit, position in self._positions.items():
-            counts &= ~(int(position.behind.get(lane, tick) < tick) << bit)
+        for bit in self._went_back:
+            counts &= ~(int(self._positions[bit].behind.get(lane, tick) < tick) << bit)
         return self._plain(known & ~counts)
 
     def holding(self, tick: int, held: int) -> int:

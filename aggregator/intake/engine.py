@@ -1,4 +1,4 @@
-"""The running engine as requests see it: status, readiness, syncs."""
+"""The running engine as requests see it: status, readiness and syncs."""
 
 from __future__ import annotations
 

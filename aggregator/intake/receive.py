@@ -1,7 +1,7 @@
-"""Streams of the shards: order, gaps, epochs, acks, baselines, syncs. Knows no socket and no clock.
+"""Applies the streams of the shards: order, gaps, epochs, acknowledgements, baselines and syncs.
 
-See ARCHITECTURE.md, "One writer for every row": frame n+1 of an epoch is applied only after frame n, in the transaction that
-stores n.
+Frame n+1 of an epoch is applied only after frame n, in the transaction that stores n. See ARCHITECTURE.md, "One writer
+per row". This module uses no socket and no clock.
 """
 
 from __future__ import annotations

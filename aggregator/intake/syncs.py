@@ -1,6 +1,8 @@
-"""Syncs: which shards have answered, what has to be looked at since, and who waits for it. Pure; used by `receive` only.
+"""Syncs: which shards have answered, which looks are still owed, and which requests wait. Used by `receive` only. Does no
+input or output.
 
-Whoever asks before the shards are told of a sync shares it: so there are few, however many ask.
+All requests that arrive before the shards are told of a sync share that sync. So there are few syncs, however many
+requests there are.
 """
 
 from __future__ import annotations

@@ -1,4 +1,6 @@
-"""What the aggregator keeps for its whole life: its lock, its sockets, its pulse. Databases may come and go meanwhile."""
+"""What the aggregator keeps for its whole life: its lock, its sockets and its pulse. Databases may be closed and opened in
+the meantime.
+"""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""While the databases can't be used: says so to everyone who asks, and tries again until they can be.
+"""Answers requests while the databases cannot be used: says so, and tries again until they can be used.
 
-Nothing is lost meanwhile: shards keep what is not acked, and what they can't keep becomes a rescan; workers are told to ask
-again (`storage.damage`), and what they did not get acked is handed out again.
+Nothing is lost in the meantime. Shards keep what is not acknowledged, and what they cannot keep becomes a rescan.
+Workers are told to ask again (`storage.damage`), and batches that they could not acknowledge are handed out again.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The protocol's version, and the bounds of its fields (docs/protocol.md is the reference). Constants, and nothing else."""
+"""The version of the protocol, and the limits of its fields (docs/protocol.md is the reference). Constants only."""
 
 from __future__ import annotations
 

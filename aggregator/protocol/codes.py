@@ -1,5 +1,5 @@
-"""Error codes of replies, as far as those who ask treat them differently (docs/protocol.md lists all). Constants, and nothing
-else."""
+"""Those error codes of replies that clients treat in different ways (docs/protocol.md lists all codes). Constants only.
+"""
 
 from __future__ import annotations
 

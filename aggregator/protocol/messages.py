@@ -1,6 +1,6 @@
-"""The extract socket's messages: their fields, and how they are encoded (docs/protocol.md is the reference).
+"""The messages of the extract socket: their fields, and how they are encoded (docs/protocol.md is the reference).
 
-Pure, and light: the service and every client import it. It never touches a socket or a file.
+The service and every client import this module, so it imports little. It never uses a socket or a file.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """`EventQueue`: a durable queue of file events in one file, for any number of threads and processes, without a service.
 
-It is a name space of its own: nothing that the service scans or forgets ever touches what a user enqueued. The rows are
-`aggregator.queue.store`'s; here are the event loop, priorities, and `FileEvent`s.
+The queue is independent of the service: nothing that the service scans or forgets changes what a user has enqueued.
+This module handles the event loop, priorities and `FileEvent`s. The rows are handled by `aggregator.queue.store`.
 """
 
 from __future__ import annotations

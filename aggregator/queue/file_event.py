@@ -1,6 +1,6 @@
-"""`FileEvent`, what a user of the Python API sees of a change, and how two changes of one path become one.
+"""`FileEvent`, the form in which the Python API reports a change, and how two changes of one path are combined into one.
 
-Pure. It lies below `aggregator.queue.event_queue` and `supervisor.api.types`, which publishes it.
+Does no input or output. `aggregator.queue.event_queue` uses it, and `supervisor.api.types` publishes it.
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
-"""What `EventQueue` keeps on disk: one SQLite file (WAL) shared by threads and processes. Blocking; has no event loop.
+"""The file of an `EventQueue`: one SQLite database (WAL) that threads and processes share. Blocks, and uses no event loop.
 
-Two tables hold events. `pending` has one row a (path, is it a directory): what waits. `leased` has what was handed out
-and not acked. A path may be in both: it changed again while somebody works on it. Every method is one transaction, so
-kill -9 at any point leaves either all of it or nothing. Used by `aggregator.queue.event_queue` alone.
+Two tables hold events. `pending` has one row per pair of a path and whether it is a directory: the events that wait.
+`leased` has the events that were handed out and not acknowledged. A path may be in both, if it changed again while it
+was on lease. Every method is one transaction, so a kill -9 at any point leaves either all of its effect or nothing.
+Used by `aggregator.queue.event_queue` alone.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
-"""When the disk fails: is a database damaged, or does the disk only refuse? What is damaged is set aside, never overwritten.
+"""Distinguishes a damaged database from a disk that refuses. A damaged database is set aside, and never overwritten.
 
-Used by what opens a database, and by `main`, which decides. Reads and renames; it never writes into a database.
+Used by the modules that open a database, and by `main`, which decides. It reads and renames files, and never writes
+into a database.
 """
 
 from __future__ import annotations

@@ -1,17 +1,23 @@
-"""Whether index.db and groups.db are the files that were in use last. A copy, or a backup that was put back, is not.
+"""Decides whether index.db and groups.db are the files that were in use last. A copy, or a backup that was put back, is
+not.
 
-What was handed to consumers after a backup was made is known to nobody once it is back: a file that was handed over and deleted
-since would stay in their mirrors for good. So whatever was copied or restored begins with another incarnation, and every group
-is told `fresh`. Each opening of the databases is a *life* with a random name, which both databases and `life.json` hold;
-life.json is a new file each time and names its own inode and birth, and those of the databases. What follows from that:
+After a backup is put back, nobody knows what was handed to consumers since the backup was made. A file that was handed
+out and deleted since then would stay in their mirrors for good. So databases that were copied or restored begin with
+another incarnation, and every group is told `fresh`.
 
-- a copy of the directory, or one that was restored whole, has a life.json that is another file than it says;
-- so has one that was restored in place, over the files of a later life;
-- a database that was restored alone is of another life than life.json, or another file than that says;
-- a log (`-wal`) that was removed is missed where the last life was cut short, for then there was one.
+Each opening of the databases is a *life* with a random name. Both databases and `life.json` contain the name. life.json
+is a new file each time. It contains its own inode number and time of birth, and those of the databases. It follows that
 
-Two things can't be told: a backup that was made while the service ran, and put back in place, byte over byte, after a crash of
-that same life; and a whole filesystem or machine that was put back to a snapshot. docs/operations.md says what to do then.
+- a copy of the directory, or a directory that was restored whole, has a life.json that is another file than its
+  contents say;
+- so has a directory that was restored in place, over the files of a later life;
+- a database that was restored alone belongs to another life than life.json, or is another file than life.json says;
+- if a log (`-wal`) was removed after a life that did not end properly, this is noticed, because such a life leaves a
+  log.
+
+Two cases cannot be recognised: a backup that was made while the service ran and is put back in place, byte over byte,
+after a crash of the same life; and a whole filesystem or machine that was put back to a snapshot. docs/operations.md
+says what to do then.
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
-"""A socket of the aggregator's that others connect to, and its connections: bounded in number, in bytes, and in what one turn
-takes from each. Used by `sockets` only; it speaks `zmtp`.
+"""A socket of the aggregator to which others connect, and its connections. Used by `sockets` only; the protocol is in
+`zmtp`.
 
-A connection is read only while little of it waits to be taken and little waits to be read by it; so who sends without an end, or
-reads nothing, holds up itself. Messages are taken from all connections in turn.
+The number of connections, the bytes kept for each, and what one turn takes from each are limited. A connection is read
+only while little of its input waits to be taken, and little output waits to be read by it. So a peer that sends without
+end, or reads nothing, delays only itself. Messages are taken from all connections in turn.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
-"""ZeroMQ's wire protocol, as the side that listens speaks it: ZMTP 3.0 with the mechanism NULL (rfc.zeromq.org, 23/ZMTP).
+"""ZeroMQ's wire protocol from the listening side: ZMTP 3.0 with the mechanism NULL (rfc.zeromq.org, 23/ZMTP).
 
-Pure: bytes in, messages out. It is written here, and not left to libzmq, because libzmq has no bound for connections (it aborts
-where accept(2) finds no descriptor), for the parts of a message, or for the bytes that it keeps for one who reads nothing.
+Bytes go in and messages come out; there is no input or output here. It is implemented here because libzmq has no limit
+for three things: for connections (it aborts when accept(2) finds no descriptor), for the parts of a message, and for
+the bytes that it keeps for a peer that reads nothing.
 """
 
 from __future__ import annotations

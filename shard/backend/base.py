@@ -1,4 +1,4 @@
-"""What every backend is: kernel (or library) -> hints, nothing else."""
+"""The interface of every backend: it turns what the kernel or a library reports into hints, and does nothing else."""
 
 from __future__ import annotations
 

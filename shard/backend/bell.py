@@ -1,6 +1,6 @@
-"""An inotify instance of its own that only wakes: directories in which names come and go, and nothing more than that.
+"""A separate inotify instance that only wakes the process when names appear or disappear in certain directories.
 
-What rings is no hint: it never reaches the tree, the index or a filter. Used by `shard.version_control.locks` only.
+Its events are not hints: they never reach the tree, the index or a filter. Used by `shard.version_control.locks` only.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""inotify(7)'s system calls and their numbers, by ctypes: what `inotify` and `bell` share."""
+"""The system calls of inotify(7) and their constants, by ctypes. Shared by `inotify` and `bell`."""
 
 from __future__ import annotations
 

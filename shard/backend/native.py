@@ -1,8 +1,9 @@
-"""watchdog's observer of this platform behind our interface: for systems without inotify, and to compare with.
+"""watchdog's observer for this platform, behind the interface of our backends. For systems without inotify, and for
+comparison.
 
-It watches whole anchors, ignored directories included, and it loses events without a word: watchdog drops the kernel's
-overflow record (gorakhargosh/watchdog#654) and watches moved-in trees late or not at all (#1094). So it is `lossy`: a sync
-rescans, and so does the clock, once a minute.
+It watches whole anchors, including excluded directories. It also loses events silently: watchdog drops the kernel's
+overflow record (gorakhargosh/watchdog#654), and watches trees that are moved in late or not at all (#1094). Therefore
+it is marked as `lossy`, and the shard rescans at each sync, and once a minute.
 """
 
 from __future__ import annotations

@@ -1,4 +1,5 @@
-"""No watches at all: every directory is swept. For network filesystems, and where not one inotify instance is left."""
+"""The backend without watches: every directory is swept. For network filesystems, and if no inotify instance is left.
+"""
 
 from __future__ import annotations
 

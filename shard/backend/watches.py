@@ -1,4 +1,4 @@
-"""Watch descriptor -> directory. Pure: no I/O."""
+"""The map from watch descriptors to directories. Does no input or output."""
 
 from __future__ import annotations
 

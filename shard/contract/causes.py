@@ -1,7 +1,8 @@
-"""What an error of the system means for whoever runs the service: cause and remedy, from its number and what was being done.
+"""Translates an error of the system, by its number and the operation that failed, into a cause and a remedy for operators.
 
-Pure. The one table for subtrees that can't be read, watches that can't be had, the state directory, its databases, and commands.
-Anyone may import it; nothing heavy is imported here (SQLite's numbers are its file format's, and never change).
+This is the only table of this kind. It serves subtrees that cannot be read, watches that cannot be made, the state
+directory, its databases, and commands. It does no input or output. Anyone may import it, and it imports nothing heavy:
+the numbers of SQLite's errors are part of its interface and never change.
 """
 
 from __future__ import annotations

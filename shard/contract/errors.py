@@ -1,4 +1,4 @@
-"""The one tree of errors. Every error says what was being done, and what the user can do about it."""
+"""The tree of all errors. Every error says which operation failed, and what the user can do about it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every bound of the engine in one place, with its unit and its reason."""
+"""Every limit of the engine, with its unit and its reason."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The version of all of shardwatch, as `--version`, `hello` and the package's metadata say it."""
+"""The version of shardwatch, as it appears in `--version`, `hello` and the metadata of the package."""
 
 from __future__ import annotations
 

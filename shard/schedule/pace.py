@@ -1,7 +1,8 @@
-"""When the rescan that an overflow asks for may begin. Pure: no I/O, the clock is passed in.
+"""Decides when the rescan that follows an overflow may begin. Does no input or output; the clock is passed in.
 
-A rescan reads everything that a shard owns. Where changes come faster than they can be taken in, each rescan would end in the
-next overflow, and the shard would do nothing else: the first one is made at once, those that follow upon it wait ever longer.
+A rescan reads everything that a shard owns. If changes arrive faster than they can be handled, each rescan would end in
+the next overflow, and the shard would do nothing else. So the first rescan is made at once, and those that follow it
+wait longer and longer.
 """
 
 from __future__ import annotations

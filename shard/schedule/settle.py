@@ -1,7 +1,9 @@
-"""Which hints are due: a path waits for quiet, but not longer than a cap. Pure: the clock is passed in.
+"""Debounces hints: a path waits until it is quiet, but not longer than a maximum. Does no input or output; the clock is
+passed in.
 
-Hints come in by the thousand, so they are kept in generations (a few milliseconds each) and compared as sets: a name is due
-when its generation is old enough and no later one holds it too. Only names that are hit again cost an object of their own.
+Hints arrive by the thousand. So they are kept in generations of a few milliseconds each, and compared as sets: a name
+is due when its generation is old enough and no later one contains it. Only names that are hit again take an object of
+their own.
 """
 
 from __future__ import annotations

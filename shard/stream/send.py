@@ -1,4 +1,6 @@
-"""The line upwards: numbers frames, keeps them until they are acked, sends again what may be lost."""
+"""Sends the stream of a shard: numbers the frames, keeps them until they are acknowledged, and sends again what may be
+lost.
+"""
 
 from __future__ import annotations
 

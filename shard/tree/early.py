@@ -1,4 +1,6 @@
-"""Names whose last look was racy (`identity.racy`): they are looked at once more when that is over (`verify.confirm`). Pure."""
+"""Names whose last look was racy (`identity.racy`) and that must be looked at once more (`verify.confirm`). Does no input
+or output.
+"""
 
 from __future__ import annotations
 

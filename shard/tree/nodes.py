@@ -1,4 +1,4 @@
-"""The directories a shard knows: one small object each, no file is ever kept. Pure: no I/O."""
+"""The directories that a shard knows: one small object for each, and none for files. Does no input or output."""
 
 from __future__ import annotations
 

@@ -1,5 +1,8 @@
-"""Names that came by a rename, until they are looked at: the look then asks when such a file was made, which proves that it is
-the one that is gone elsewhere (`identity.moved`). Asking costs a system call a file, so it is not done for any other."""
+"""Names that appeared by a rename, until they are looked at.
+
+The look also asks for the file's time of birth, which proves that it is the file that has disappeared elsewhere
+(`identity.moved`). This costs one system call per file, so it is not done for other names.
+"""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
-"""Names that had a hint and are not there, although nothing said that they left.
+"""Names that had a hint and do not exist, although no event said that they had been removed.
 
-Somebody writes to a file by a descriptor whose name was removed: the kernel's event has that name. The file may have another one
-in the same directory (`link` and `unlink` are how some programs rename), of which no event tells: so the directory is listed.
+This happens when a file is written through a descriptor whose name was removed, because the kernel's event has that
+name. The file may have another name in the same directory, which no event reports (some programs rename with `link` and
+`unlink`). So the directory is listed.
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
-"""Whether version control is at work in a root: its lock file is there. Looks at directories that the tree knows nothing of.
+"""Watches the lock files by which version control shows that it is working in a root.
 
-`ROOT/.git/index.lock` and `ROOT/.hg/wlock`; where `.git` is a file (a worktree, a submodule), the directory that it names. Which
-of them count is for `repository` to say. Of repositories below a root, or around it, nothing is known. A watch on the lock file's
-directory only wakes; whether the file is there is asked of the disk: where there is no watch, in each turn of the main loop.
+These are `ROOT/.git/index.lock` and `ROOT/.hg/wlock`. If `.git` is a file (in a worktree or a submodule), the directory
+that it names is used. `repository` decides which of them count. Repositories below a root, or around it, have no
+effect. A watch on the directory of the lock file only wakes the process. Whether the file exists is then determined
+from the disk. Without a watch this is done in each turn of the main loop. The tree knows nothing of these directories.
 """
 
 from __future__ import annotations

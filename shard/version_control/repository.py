@@ -1,9 +1,11 @@
-"""Where a repository of a root has its lock file, and whether we believe that it is one. Looks only: nothing is written.
+"""Finds the lock file of a root's repository, and decides whether the repository is trusted. Reads only, and writes
+nothing.
 
-`ROOT/.git` or `ROOT/.hg` counts as a directory of somebody whom we believe: the owner of the root, root, or the user that the
-service runs as. It is no link. Where `.git` is a file (a worktree, a submodule) it belongs to one of them too, and so does the
-directory that it names, which may lie anywhere: there must be a HEAD in it, as in every directory of git's. What such a
-directory can make us do is in docs/trust.md: a watch, an lstat a turn, and batches that are held back for a while.
+`ROOT/.git` or `ROOT/.hg` counts if it is a directory, not a link, and belongs to the owner of the root, to root, or to
+the user that the service runs as. If `.git` is a file (in a worktree or a submodule), both the file and the directory
+that it names must belong to one of them. That directory may be anywhere, but it must contain a HEAD, as every git
+directory does. docs/trust.md says what such a directory can cause: a watch, an lstat per turn, and batches that are
+held back for a while.
 """
 
 from __future__ import annotations

@@ -1,4 +1,6 @@
-"""The public face of shardwatch: every name is loaded on first use, so that a shard process does not pay for it."""
+"""The public interface of shardwatch. Each name is loaded on first use, so that a shard process does
+not load any of them.
+"""
 
 from __future__ import annotations
 

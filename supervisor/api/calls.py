@@ -1,8 +1,9 @@
-"""Calls functions of the user's: whatever one of them does, its call has an outcome, and no exception leaves it by itself.
+"""Calls functions of the user. Whatever a function does, its call has an outcome, and no exception escapes.
 
-A call runs in a task of its own, and a plain function in a thread, inside of a guard: exceptions outside of `Exception`, one
-that a future refuses to carry (StopIteration), and a function that cancels the task in which it runs, are outcomes as any
-other. Only a cancellation of who waits for the outcome is passed on.
+A call runs in a task of its own, inside a guard, and a plain function also in a thread. Three special cases are
+outcomes like any other: exceptions outside `Exception`, an exception that a future refuses to carry (StopIteration),
+and a function that cancels the task in which it runs. Only a cancellation of the caller that waits for the outcome is
+passed on.
 """
 
 from __future__ import annotations

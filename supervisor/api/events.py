@@ -1,4 +1,4 @@
-"""`FileEventProcessor`: which events matter, and what a burst of them amounts to. Reads no file and no clock."""
+"""`FileEventProcessor`: which events are relevant, and what a burst of them amounts to. Reads no file and no clock."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whether the files that events tell of can be worked on. Blocking; called in a thread."""
+"""Checks whether the files that events name can be processed. Blocks, and is called in a thread."""
 
 from __future__ import annotations
 

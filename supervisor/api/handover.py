@@ -1,6 +1,7 @@
-"""Hands events to the user's handler and settles with whoever they came from: the service, or the watcher's queue.
+"""Hands events to the user's handler, and acknowledges them to their source: the service, or the watcher's queue.
 
-An ack is given only after the handler returned. No event is held here that is not leased from one of the two.
+An event is acknowledged only after the handler has returned. Every event that is kept here is on lease from one of the
+two sources.
 """
 
 from __future__ import annotations

@@ -1,4 +1,5 @@
-"""The specification's data types: its fields, order and defaults first, ours after them. Loads nothing heavy."""
+"""The data types of the specification: its fields first, with its order and defaults, and ours after them. Imports little.
+"""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""The command line: reads the arguments, runs one command, turns errors into one line and an exit code.
+"""The command line: reads the arguments, runs one command, and turns errors into one line and an exit code.
 
-Only the chosen command's module is imported, and that module imports what is heavy inside its `run`: `--help` and
-`--version` cost an argparse, and `watch` is on its way to ready as soon as the arguments are read.
+Only the module of the chosen command is imported, and that module imports heavy modules inside its `run`. So `--help`
+and `--version` cost only an argparse, and `watch` can start its service as soon as the arguments are read.
 """
 
 from __future__ import annotations

@@ -1,4 +1,5 @@
-"""Roots that a command is about to read, checked: `service.prepare` does it for a service, `plan` has none."""
+"""Checks the roots that a command is about to read. For a service `service.prepare` does this; `plan` has no service.
+"""
 
 from __future__ import annotations
 

@@ -1,8 +1,9 @@
-"""Where a service keeps its state when nobody names a directory: a place of its own for each configuration file, or set of roots.
+"""The default state directory: a separate one for each configuration file, or for each set of roots.
 
-One default for all projects of a user would give the second project the first one's index and groups, or no service at all. So
-the default is a directory below `$XDG_STATE_HOME/shardwatch`, named after the configuration file, or after the roots where there
-is none. Which of these services run is asked by `supervisor.cli.link.nearby`.
+With a single default for all projects of a user, the second project would get the index and the groups of the first
+one, or no service at all. So the default is a directory below `$XDG_STATE_HOME/shardwatch`, named after the
+configuration file, or after the roots if there is no such file. `supervisor.cli.link.nearby` finds out which of these
+services run.
 """
 
 from __future__ import annotations

@@ -1,6 +1,8 @@
-"""Patterns as a user gives them: braces expanded as in a shell; those that can match nothing refused, with the right one named.
+"""Patterns as a user writes them: expands braces as in a shell, and refuses patterns that cannot match, naming the right
+one.
 
-For `supervisor.config` and the Python API. `shard.contract.filter.pattern` says what a pattern means that has passed here.
+Used by `supervisor.config` and the Python API. `shard.contract.filter.pattern` defines the meaning of a pattern that
+was accepted here.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
-"""The default profile: which files are AST JSON, and what editors, version control and build tools leave beside them.
+"""The default profile: which files are AST JSON, and which files of editors, version control and build tools are excluded.
 
-The specification's own lists come first. A pattern is added only where its name belongs to one tool: an AST tree
-mirrors a source tree, so `target`, `bin`, `coverage`, `env` or `vendor` may well be a directory of ours, and
-`settings.json` the AST of settings.py. Every pattern has a fast path in `shard.contract.filter.pattern`, so pathspec is never
-imported for this profile.
+The lists of the specification come first. A pattern is added only if its name belongs to one tool. An AST tree mirrors
+a source tree, so `target`, `bin`, `coverage`, `env` or `vendor` may well be one of its directories, and `settings.json`
+the AST of settings.py. Every pattern has a fast path in `shard.contract.filter.pattern`, so pathspec is never imported
+for this profile.
 """
 
 from __future__ import annotations

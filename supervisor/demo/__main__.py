@@ -1,7 +1,8 @@
-"""What `make run` shows: a real tree is watched by `shardwatch watch`, edited, and the changes are seen to arrive.
+"""The demonstration of `make run`: watches a real tree with `shardwatch watch`, edits it, and checks that the changes
+arrive.
 
-`python -m shardwatch.supervisor.demo [DIR]`; DIR (`.demo`) keeps the tree for the next run. Ends by itself with exit 0,
-or with 1 if a change did not arrive. Nothing of the service imports this.
+`python -m shardwatch.supervisor.demo [DIR]`; DIR (`.demo`) keeps the tree for the next run. It ends by itself with exit
+code 0, or with 1 if a change did not arrive. Nothing in the service imports this.
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
-"""Processes of others and of our own, by a descriptor that stays theirs (pidfd_open(2), Linux 5.3), or without one.
+"""Processes of others and our own, held by a descriptor that keeps referring to the same process (pidfd_open(2), Linux
+5.3), or without one.
 
-Some containers' filters of system calls refuse pidfds (ENOSYS, EPERM). Then a child is waited for by a thread, and another
-process is known by its start time: between a look at that and the signal there is a moment in which its pid could pass to
-another process, though the kernel gives a pid again only after all others.
+The system call filters of some containers refuse pidfds (ENOSYS, EPERM). Then a thread waits for a child, and another
+process is recognised by its start time. Between this check and a signal there is a moment in which the pid could pass
+to another process, although the kernel reuses a pid only after all others.
 """
 
 from __future__ import annotations

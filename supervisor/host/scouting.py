@@ -1,8 +1,8 @@
-"""What a command asks of filesystems that may never answer: by children with a deadline (`contract.kernel.scout`), so that every
-command ends, and says which mount it is.
+"""Asks filesystems that may never answer, in child processes with a deadline (`contract.kernel.scout`), on behalf of
+commands.
 
-Whether a path lies on such a filesystem is read from the table of mounts, without touching it. What lies on any other is asked
-directly.
+So every command ends, and can name the mount that did not answer. The table of mounts tells whether a path lies on such
+a filesystem, without accessing it. Paths on all other filesystems are accessed directly.
 """
 
 from __future__ import annotations

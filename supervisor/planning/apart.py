@@ -1,7 +1,8 @@
-"""What can hang is kept away from what can't: which subtrees are planned for shards of their own. Pure.
+"""Plans subtrees that may hang into shards of their own. Does no input or output.
 
-A shard looks with one thread. Where a system call waits for a server that hangs, all that this shard owns waits too; so what
-lies on a filesystem that can hang shares its shard with nothing else. Only the table of mounts is asked, never a filesystem.
+A shard makes its looks in one thread. If a system call waits for a server that hangs, everything that this shard owns
+waits too. So a subtree on a filesystem that can hang shares its shard with nothing else. Only the table of mounts is
+used, and no filesystem is accessed.
 """
 
 from __future__ import annotations

@@ -1,5 +1,7 @@
-"""Which filesystem each root lies on, so that one that is away is waited for and not taken for an empty tree. Light: the
-coordinator keeps it loaded."""
+"""Records the filesystem of each root, so that an unmounted root is waited for and not mistaken for an empty tree.
+
+Imports little, because the coordinator keeps it loaded.
+"""
 
 from __future__ import annotations
 

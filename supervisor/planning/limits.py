@@ -1,6 +1,7 @@
-"""inotify's limits and what this user's processes hold of them; and which filesystems raise no event for remote changes.
+"""The limits of inotify and how much of them this user's processes use; and which filesystems report no remote changes.
 
-Reads /proc only. The kernel counts watches and instances for each user, over all processes; the queue for each instance.
+Reads only /proc. The kernel counts watches and instances per user, over all processes, and limits the queue of each
+instance.
 """
 
 from __future__ import annotations

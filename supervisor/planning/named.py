@@ -1,4 +1,4 @@
-"""What the user named to be watched: directories, single files, and what is not there yet."""
+"""The paths that the user has named: directories, single files, and paths that do not exist yet."""
 
 from __future__ import annotations
 

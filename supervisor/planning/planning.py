@@ -1,6 +1,8 @@
-"""The plan of a service: the one on disk where it still serves the settings, else a new one, written before it is used.
+"""The plan of a service: the stored one if it still fits the settings, otherwise a new one, which is stored before it is
+used.
 
-A kept plan keeps its generation, so that a restarted service needs no new baseline of rows that moved between shards.
+A stored plan keeps its generation. So after a restart no new baseline is needed for rows that would have moved between
+shards.
 """
 
 from __future__ import annotations

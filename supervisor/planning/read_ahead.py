@@ -1,5 +1,8 @@
-"""Reads a tree into the kernel's cache from one end while a shard scans it from the other, where a cold cache has to be filled:
-it is one process's work otherwise (ext4 takes 17 us an inode), and another processor has nothing to do."""
+"""Reads a tree into the kernel's cache from one end while a shard scans it from the other end.
+
+This helps if the cache is cold. Filling it is otherwise the work of a single process (ext4 takes 17 us per inode),
+while another processor is idle.
+"""
 
 from __future__ import annotations
 

@@ -1,15 +1,18 @@
-"""Weighs trees with a bounded number of directory reads: exact where they are small, estimated where they are not.
+"""Estimates the weight of trees with a limited number of directory reads: exact for small trees, estimated for large ones.
 
-As in Knuth's "Estimating the efficiency of backtrack programs" (Mathematics of Computation 29, 1975), what was read of a
-node's branches, times the number of branches, stands for all of them. Knuth dives from the root again and again; this
-samples without replacement from all that was found and not read, so that no read is made twice and a tree small enough
-comes out exact. Real trees are too skewed for chance alone: most directories are leaves, a few hold thousands. So
+This follows Knuth, "Estimating the efficiency of backtrack programs" (Mathematics of Computation 29, 1975): what was
+read of a node's branches, multiplied by the number of branches, stands for all of them. Knuth descends from the root
+again and again. This module samples without replacement from all directories that were found and not yet read. So no
+read is made twice, and a tree that is small enough is read completely. Real trees are too uneven for chance alone: most
+directories are leaves, and a few hold thousands. Therefore
 
-- where the filesystem counts subdirectories in st_nlink (ext4, xfs, tmpfs), one lstat tells how many a directory has:
-  leaves are read last, and others are read with a chance, and weighed by a factor, that grow with that number;
-- what few siblings say is drawn towards the mean of their level: one small child does not make all of them small.
+- where the filesystem counts subdirectories in st_nlink (ext4, xfs, tmpfs), one lstat tells how many a directory has.
+  Leaves are read last. Others are read with a probability, and weighted by a factor, that grow with that number;
+- an estimate from few siblings is moved towards the mean of their level, so that one small child does not make all of
+  them small.
 
-Pure: all reading is done by the `Look` it is given. The random numbers are seeded: the same tree gives the same plan.
+Does no input or output: all reading is done by the `Look` that is passed in. The random numbers are seeded, so the same
+tree gives the same plan.
 """
 
 from __future__ import annotations

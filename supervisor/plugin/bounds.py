@@ -1,7 +1,8 @@
-"""Bounds what a client may send to supervisord's socket. Runs inside supervisord, whose server has no bound of its own.
+"""Limits what a client may send to supervisord's socket. Runs inside supervisord, whose server has no limit of its own.
 
-The largest honest request is a few hundred bytes. A connection that sends more without an end, or claims to, is closed; of too
-many the one that was silent for longest is. What it sent is forgotten with it.
+The largest legitimate request is a few hundred bytes. A connection that sends, or announces, data without end is
+closed. If there are too many connections, the one that was silent for longest is closed. What a closed connection has
+sent is discarded.
 """
 
 from __future__ import annotations

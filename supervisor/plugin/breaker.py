@@ -1,9 +1,11 @@
-"""Decides what is started after a death, and when. Pure: the clock and the random numbers are passed in.
+"""A circuit breaker: decides what is started after the death of a program, and when.
 
-The first few deaths are accidents: a new process at once. Who dies again and again, each time soon after its start, goes
-through a breaker. It opens, and the program itself waits: 1, 2, 4, … 30 s, jittered. A shard has a stand-in meanwhile, which
-sweeps its subtree and ends by itself; where that crashes too, nobody runs until the wait is over. Then the program itself is
-tried. If it dies soon, the breaker opens again, for longer; once it has lived for STEADY_S, all is forgotten.
+Does no input or output; the clock and the random numbers are passed in. The first few deaths are treated as accidents,
+and a new process is started at once. If a program dies again and again, each time soon after its start, the breaker
+opens. The program then waits for 1, 2, 4, … 30 s, with random variation. A shard has a stand-in in the meantime, which
+sweeps its subtree and ends by itself. If the stand-in crashes too, nothing runs until the wait is over. Then the
+program itself is tried. If it dies soon, the breaker opens again, for longer. Once it has lived for STEADY_S, the
+breaker is reset.
 """
 
 from __future__ import annotations

@@ -1,4 +1,5 @@
-"""`supervisorctl shards`: what supervisord knows of every program, on a line each. Runs inside supervisorctl."""
+"""`supervisorctl shards`: prints what supervisord knows about every program, one line for each. Runs inside supervisorctl.
+"""
 
 from __future__ import annotations
 

@@ -1,8 +1,9 @@
-"""Lets supervisord outlive a full disk under its logs. Runs inside supervisord.
+"""Lets supervisord survive a full disk under its logs. Runs inside supervisord.
 
-supervisord 4 prints what went wrong with a log to its standard error. For us that is a log too, on the same disk, so that the
-printing fails as well, and the error ends supervisord and with it the service. It does the same when it can't close a log whose
-last lines it could not write. Here lines that can't be written are lost, and the log goes on as soon as there is room.
+When supervisord 4 cannot write a log, it prints the problem to its standard error. In our case that is a log too, on
+the same disk. So the printing fails as well, and the error ends supervisord and with it the service. The same happens
+when it cannot close a log whose last lines it could not write. With this module, lines that cannot be written are
+dropped, and the log continues as soon as there is room.
 """
 
 from __future__ import annotations

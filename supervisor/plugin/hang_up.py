@@ -1,7 +1,7 @@
-"""What a hang-up (SIGHUP) means to supervisord. Runs inside supervisord, to which it means a reload.
+"""Decides how supervisord reacts to a hang-up (SIGHUP). Runs inside supervisord, for which it normally means a reload.
 
-`shardwatch up` on a terminal ends when the terminal is closed, like any command. Under nohup it goes on, as nohup asks. Without
-a terminal's user behind it (`up --detach`) SIGHUP reloads, as supervisord's manual says.
+`shardwatch up` on a terminal ends when the terminal is closed, like any command. Under nohup it continues, as nohup
+asks for. If there is no terminal (`up --detach`), SIGHUP reloads the configuration, as supervisord's manual says.
 """
 
 from __future__ import annotations

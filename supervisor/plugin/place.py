@@ -1,8 +1,9 @@
-"""Keeps the state directory as the running service needs it, and ends the service when it is gone. Runs inside supervisord.
+"""Keeps the state directory in the condition that the running service needs, and ends the service when the directory is
+gone. Runs inside supervisord.
 
-A cleaner of temporary files may remove what is old: the files that a program needs at its next start are made again, and are kept
-young. A directory that was removed, or that another has taken the place of, ends the service: nobody could reach it, and it must
-not touch what is there by then. Nothing here may raise: see wake.py.
+A cleaner of temporary files may remove old files. So the files that a program needs at its next start are made again if
+they are removed, and their times are kept recent. If the directory was removed or replaced by another one, the service
+ends: nobody could reach it, and it must not touch the replacement. Nothing here may raise; see wake.py.
 """
 
 from __future__ import annotations

@@ -1,11 +1,12 @@
-"""Notices programs that live and do nothing: each sends its pid once a second, and who falls silent is killed. Runs inside
-supervisord, which notices deaths but never a hang.
+"""Kills programs that hang. Each program sends its pid once a second, and is killed when it falls silent. Runs inside
+supervisord, which notices deaths but not hangs.
 
-A program is judged from its first pulse on, so a long start is no hang; one without any pulse for START_S is. A judge that was
-itself stopped (a suspended laptop, SIGSTOP) begins anew with everyone's deadline; where it may have been, it looks a second
-time before it kills. Who is stuck in the kernel can't be killed: that is said in `status`.
+A program is supervised from its first pulse on, so a long start does not count as a hang. A program that has sent no
+pulse for START_S does. If supervisord itself was stopped (by SIGSTOP, or because the machine was suspended), all
+deadlines start again. If it may have been stopped, it checks a second time before it kills. A process that is stuck in
+the kernel cannot be killed; `status` reports it.
 
-Nothing here may raise: see wake.py.
+Nothing here may raise; see wake.py.
 """
 
 from __future__ import annotations

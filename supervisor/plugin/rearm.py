@@ -1,11 +1,13 @@
-"""Paces restarts: no state of a program is final, and no crash loop is hot. Runs inside supervisord.
+"""Decides when programs are restarted, so that no state of a program is final and no crash loop uses much time. Runs
+inside supervisord.
 
-Stock supervisord waits 1, 2, 3, ... seconds between starts that fail, gives up for ever (FATAL) after some, and starts
-again without any wait what dies after its start-up grace. Here a breaker for each program decides (breaker.py), which counts
-every death, early or late, and a shard whose breaker is open is started as a stand-in: same program, same id, same lock, with
-one more variable in its environment.
+Stock supervisord waits 1, 2, 3, ... seconds between starts that fail, and gives up for good (FATAL) after some of them.
+It restarts a program that dies after its start-up grace without any wait. Here each program has a breaker (breaker.py)
+that decides, and that counts every death, early or late. A shard whose breaker is open is started as a stand-in: the
+same program with the same id and lock, and one more variable in its environment.
 
-What an operator stops (`supervisorctl stop`) stays stopped, and what he starts begins anew. Nothing here may raise: see wake.py.
+A program that an operator stops (`supervisorctl stop`) stays stopped. Starting it resets its breaker. Nothing here may
+raise; see wake.py.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """The `shards` name space of supervisord's XML-RPC: adds and removes shards by id. Runs inside supervisord.
 
-A caller gives an id and nothing else: command, directory and log file come from the `[rpcinterface:shards]` section of
-the static configuration. What is imported here is paid for by every start, and what blocks here stops all supervision:
-no zmq, no walks, nothing but the standard library and supervisor.
+A caller gives only an id. The command, the directory and the log file come from the section `[rpcinterface:shards]` of
+the static configuration. Every start loads what is imported here, and code that blocks here stops all supervision. So
+this module uses no zmq, walks no tree, and imports nothing but the standard library and supervisor.
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
 """Wakes supervisord's loop when something is due, instead of once a second. Runs inside supervisord.
 
-Stock supervisord sleeps in poll(1 s): a child that dies is noticed after 1 to 2 s, and every deadline (start-up grace,
-restart delay, stop wait) is late by up to a second. Here each signal writes a byte into a pipe of the loop, and the
-sleep ends at the next deadline. In return an idle loop sleeps for IDLE_S instead of 1 s.
+Stock supervisord sleeps in poll(1 s). So it notices the death of a child after 1 to 2 s, and every deadline (start-up
+grace, restart delay, stop wait) is late by up to a second. Here each signal writes a byte into a pipe that the loop
+polls, and the sleep ends at the next deadline. In return an idle loop sleeps for IDLE_S instead of 1 s.
 
-Nothing here may raise: an exception in a callback ends supervisord and orphans its children.
+Nothing here may raise: an exception in a callback would end supervisord and orphan its children.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What supervisord's log need not say. Runs inside supervisord."""
+"""Removes lines from supervisord's log that would only mislead. Runs inside supervisord."""
 
 from __future__ import annotations
 

@@ -7,6 +7,7 @@
 - `control`: XML-RPC to supervisord.
 - `checkup`: asks supervisord and the aggregator how they are.
 - `health`: the one verdict on a service. Pure.
+- `asker`: asks a service one thing after another, also one that is about to start.
 - `audit`: compares the index with the disk.
 
 `cli`, `api` and the programs may import this; it imports `planning`, `terminal` and `host`.

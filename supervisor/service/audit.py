@@ -1,8 +1,8 @@
 """Compares the index of a running service with the disk, without stopping anything.
 
-It walks by itself, with no code of the shards': what they overlook shall not be overlooked here. What is changed meanwhile is
-no difference: what differs at first is looked at again around further syncs, and counts only if the disk showed the same before
-and after them, and the index still did not.
+It walks the tree with its own code, and uses none of the shards' code, so that it does not overlook what they overlook.
+Changes in progress are not differences: paths that differ at first are looked at again around further syncs. They count
+only if the disk showed the same before and after these syncs, and the index still showed something else.
 """
 
 from __future__ import annotations

@@ -1,4 +1,6 @@
-"""Asks a service how it is: supervisord and the aggregator, then `health`, which judges. For commands; may block for seconds."""
+"""Asks supervisord and the aggregator about the state of a service, and has `health` decide on it. For commands; may block
+for seconds.
+"""
 
 from __future__ import annotations
 
@@ -38,7 +40,7 @@ def examine(layout: Layout, answer_s: float = ANSWER_S) -> Checkup:
     processes = [{**row, "name": health.program_name(row)} for row in service.programs(layout)]
     # Nothing is to be waited for where supervisord knows that nobody is there.
     gone = any(row["name"] == "aggregator" and not row["pid"] for row in processes)
-    reply = (None if gone else service.Asker(layout).ask({"op": "status"}, answer_s)) or {}
+    reply = (None if gone else _status(layout, answer_s)) or {}
     engine: dict[str, Any] | None = reply.get("status")
     groups = engine.pop("groups", []) if engine is not None else []
     reason = ""
@@ -46,6 +48,13 @@ def examine(layout: Layout, answer_s: float = ANSWER_S) -> Checkup:
         reason = str(reply.get("message") or service.why_down(layout, "aggregator", processes))
     verdict = health.examine(engine, processes, groups=groups, reason=reason, state_dir=os.fspath(layout.state_dir))
     return Checkup(processes, engine, groups, reason, verdict)
+
+
+def _status(layout: Layout, answer_s: float) -> dict[str, Any] | None:
+    from .asker import Asker
+
+    with Asker(layout) as asker:
+        return asker.ask("status", answer_s)
 
 
 def settled(layout: Layout) -> Checkup:

@@ -1,4 +1,4 @@
-"""XML-RPC to a supervisord through its unix socket, without importing supervisor's own client (and its parser)."""
+"""XML-RPC to a supervisord through its Unix socket, without importing supervisor's own client (and its parser)."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""What is healthy: the one place that decides it. Everything that tells of a service's health asks here.
+"""Decides whether a service is healthy. Everything that reports the health of a service uses this module.
 
-Pure: it is given what supervisord says of its programs and what the aggregator says of the engine, and gives a verdict with its
-reasons, each with what to do about it. `status`, `doctor`, `pull`, `up`, `watch`, waiting for readiness and their exit codes
-all follow from it (docs/operations.md, "Health").
+It does no input or output. It is given what supervisord says about its programs and what the aggregator says about the
+engine. It returns a verdict with its reasons, and for each of them a remedy. `status`, `doctor`, `pull`, `up`, `watch`,
+waiting for readiness, and their exit codes all depend on it (docs/operations.md, "Health").
 """
 
 from __future__ import annotations

@@ -1,9 +1,10 @@
-"""Who holds a lock of a state directory, proved before anything is done to that process.
+"""Finds the process that holds a lock of a state directory, and proves its identity before anything is done to it.
 
-A lock file and the number in it prove nothing: the file may be a copy, or another program's, and a number is given again. So
-whoever is to be signalled must be a process of the caller's that runs one of our programs, in this very directory, since the time
-that the lock file tells, and that has the locked file open; and if somebody listens on supervisord's socket, the kernel must say
-that it is that process. What is not proved is refused, and never signalled.
+A lock file and the pid in it prove nothing: the file may be a copy, or belong to another program, and a pid may be
+reused. So all of this must hold for a process that is to be signalled: it belongs to the caller, runs one of our
+programs in this very directory since the time that the lock file says, and has the locked file open. And if a process
+listens on supervisord's socket, the kernel must say that it is the same one. Anything else is refused, and never
+signalled.
 """
 
 from __future__ import annotations

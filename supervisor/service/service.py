@@ -8,7 +8,6 @@ here daemonizes by itself or leaves a thread behind.
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import select
 import shutil
@@ -18,10 +17,11 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import IO, Any, Final
+from typing import IO, TYPE_CHECKING, Any, Final
 
 import msgspec
 
+from shardwatch.aggregator.protocol.codes import RETRYABLE
 from shardwatch.shard.contract.errors import (
     InUseError,
     NotRunningError,
@@ -38,8 +38,10 @@ from .health import keeps_ending, log_name
 from .holder import proved_holder, send
 from .state_dir import Prepared, prepare
 
+if TYPE_CHECKING:
+    from .asker import Asker
+
 __all__ = [
-    "Asker",
     "Prepared",
     "check_deaths",
     "command",
@@ -65,7 +67,6 @@ FIND_S: Final = 2.0
 LOOK_S: Final = 0.01
 #: Seconds after which a refusal that may pass (a full disk) has not.
 REFUSED_S: Final = 3.0
-RETRYABLE: Final = frozenset({"busy", "stopping", "storage"})
 #: Bytes of a log that an error message quotes at most.
 TAIL_BYTES_MAX: Final = 4096
 
@@ -144,32 +145,13 @@ def running(layout: Layout) -> bool:
 
 def find(state_dir: Path, timeout_s: float = FIND_S) -> bool:
     """Whether a service lives there and answers. Blocks up to `timeout_s` where it lives and does not."""
+    from .asker import Asker
+
     layout = Layout(os.path.abspath(state_dir))
-    return running(layout) and Asker(layout).ask({"op": "hello"}, timeout_s) is not None
-
-
-class Asker:
-    """Asks the extract socket, one request at a time, through restarts of the aggregator. Not thread-safe."""
-
-    def __init__(self, layout: Layout) -> None:
-        self._layout = layout
-        self._id = 0
-
-    def ask(self, request: Mapping[str, object], timeout_s: float) -> dict[str, Any] | None:
-        """The reply, or None if there is none in time."""
-        import zmq
-
-        self._id += 1
-        context: zmq.Context[zmq.Socket[bytes]] = zmq.Context.instance()
-        with context.socket(zmq.DEALER) as socket:
-            socket.linger = 0
-            socket.reconnect_ivl = 10
-            socket.connect(Layout.endpoint(self._layout.extract_socket))
-            socket.send(json.dumps({"v": 1, "id": self._id, **request}).encode())
-            if not socket.poll(int(timeout_s * 1000)):
-                return None
-            reply = json.loads(socket.recv())
-            return reply if isinstance(reply, dict) else None
+    if not running(layout):
+        return False
+    with Asker(layout) as asker:
+        return asker.ask("hello", timeout_s) is not None
 
 
 def wait_ready(
@@ -188,7 +170,14 @@ def wait_ready(
         ServiceError: the service ended, or one of its programs can't be kept alive; the message has its last words.
         ServiceTimeoutError: neither ready nor ended within `timeout_s`.
     """
-    asker = Asker(layout)
+    from .asker import Asker
+    with Asker(layout) as asker:
+        return _wait_ready(asker, layout, timeout_s, progress, process)
+
+
+def _wait_ready(
+    asker: Asker, layout: Layout, timeout_s: float, progress: Progress | None, process: subprocess.Popen[bytes] | None
+) -> dict[str, Any]:
     deadline = time.monotonic() + timeout_s
     look_at_deaths = time.monotonic() + 1.0
     refused_at: float | None = None
@@ -202,7 +191,7 @@ def wait_ready(
             raise ServiceTimeoutError(
                 f"the service is not ready after {timeout_s:g} s", hint=f"it goes on; see its logs in {layout.logs}"
             )
-        reply = asker.ask({"op": "ready", "wait_ms": 200}, min(left, 1.0))
+        reply = asker.ask("ready", min(left, 1.0), wait_ms=200)
         if reply is not None and reply.get("ok"):
             ready = reply.get("ready")
             if isinstance(ready, dict):

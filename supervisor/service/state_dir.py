@@ -1,6 +1,7 @@
-"""Prepares the state directory of a service: checks everything that can be checked before anything runs.
+"""Prepares the state directory of a service, and checks everything that can be checked before anything runs.
 
-Wrong input ends here, with one line and the remedy, and leaves nothing new on disk. Nothing here starts or stops anything.
+Wrong input is reported here, in one line with the remedy, and leaves nothing new on disk. Nothing here starts or stops
+a process.
 """
 
 from __future__ import annotations

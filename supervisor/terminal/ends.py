@@ -1,6 +1,6 @@
 """What may end a command from outside: a signal, or a standard output that nobody reads any more.
 
-Nothing here interrupts running code: a signal only sets a flag and wakes the poll, so cleaning up is never cut in two.
+Running code is never interrupted. A signal only sets a flag and wakes the poll, so that cleaning up is never cut short.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What `watch` and `pull` print: one line an object, as JSON or for people."""
+"""The lines that `watch` and `pull` print, one per object, as JSON or for people."""
 
 from __future__ import annotations
 

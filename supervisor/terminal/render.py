@@ -1,7 +1,7 @@
-"""Text for people: event lines, tables, sizes. Pure; what JSON consumers get never passes through here.
+"""Text for people: event lines, tables, sizes. Does no input or output. JSON output does not pass through here.
 
-Colour is a few escape codes, only where the caller found a terminal. rich is used for the progress bar alone (`Scanning`), and
-imported only then.
+Colours are a few escape codes, used only if the caller has found a terminal. rich is used for the progress bar
+(`Scanning`) alone, and imported only then.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Which file a descriptor is of, so that one that was copied or restored is told from the one that it was made from."""
+"""Identifies the file of a descriptor, so that a copied or restored file can be distinguished from the original."""
 
 from __future__ import annotations
 

@@ -1,16 +1,20 @@
-"""What makes two stats say "the same file, unchanged". The one place for it: every comparison of stats asks here. Pure.
+"""The rules for when two stats describe the same unchanged file. Every comparison of stats uses them. Does no input or
+output.
 
-A file is known by a path, and compared by its kind, inode number, size and times. docs/filesystems.md has, for each filesystem,
-what these are worth there, as measured by `tests/integration/test_filesystems.py`.
+A file is known by its path, and compared by its kind, inode number, size and times. docs/filesystems.md says what these
+are worth on each filesystem, as measured by `tests/integration/test_filesystems.py`.
 
-- **Time of change** (ctime) tells of every write and of every change of mode, owner, attributes and links, and no program can set
-  it. It is only as fine as the filesystem stores it, and as the clock that it is taken from: `racy`.
-- **Inode number**: another one is another file, except where the filesystem invents the numbers: there it is 0 in our records
-  (`INVENTS_INODES`), and 0 is compared with nothing. An equal number is no proof: it may be used again (`moved`).
-- **Device number**: no part of a file's identity. It belongs to the mount: after a reboot, or on another loop device, the
-  same file has another one. Where another filesystem is mounted in the place of the first, its files differ in time of change
-  or in their number, unless it is a copy of the image, block by block; then their contents are equal too.
-- **Number of links**: changes only together with the time of change, so by itself it proves nothing.
+- **Time of change** (ctime): it changes with every write, and with every change of mode, owner, attributes and links,
+  and no program can set it. Its precision is that of the filesystem, and of the clock from which it is taken (see
+  `racy`).
+- **Inode number**: another number means another file, except where the filesystem invents the numbers. There it is
+  stored as 0 in our records (`INVENTS_INODES`), and 0 is not compared. An equal number proves nothing, because it may
+  have been used again (see `moved`).
+- **Device number**: it is not part of a file's identity, because it belongs to the mount. After a reboot, or on another
+  loop device, the same file has another one. If another filesystem is mounted in place of the first, its files differ
+  in time of change or in their number, unless it is a block-by-block copy of the image. Then their contents are equal
+  too.
+- **Number of links**: it changes only together with the time of change, so by itself it proves nothing.
 """
 
 from __future__ import annotations

@@ -1,6 +1,8 @@
-"""Exact paths: bytes, absolute, without a slash at the end save for the root of all, and without `.`, `..` or empty names.
+"""Exact paths: absolute, as bytes, without `.`, `..` or empty names, and without a slash at the end (except for `/`
+itself).
 
-What comes from a socket is checked to be such before it is compared with anything: only then does "begins with" mean "lies in".
+A path from a socket is checked by these functions before it is compared with anything. Only then does "begins with"
+mean "lies in".
 """
 
 from __future__ import annotations

@@ -1,12 +1,16 @@
-"""Which paths are ours: include and exclude patterns in gitignore's meaning, over exact bytes, made for the hot path.
+"""Decides which paths are in scope, by include and exclude patterns with the meaning of gitignore. Written for the hot
+path.
 
-pathspec's `GitIgnoreSpec` defines the meaning (a property test holds the two equal), with two repairs, both as git has it: a
-newline in a name is a character like any other, and a class like `[!a]` never matches a slash. What a directory's path decides
-is decided once for each directory and remembered; what is left for a name is a few sets, suffixes and prefixes. Never touches
-the disk.
+pathspec's `GitIgnoreSpec` defines the meaning, and a property test checks that both are equal. There are two
+exceptions, in which this module does what git does: a newline in a name is an ordinary character, and a class such as
+`[!a]` never matches a slash.
 
-How pathspec decides: of the patterns that match, the last one wins; but a match of the path itself, or by `X/**`
-(strength 2 here), beats any match of a directory above it by `X` or `X/` (strength 1), whatever the order.
+Paths are exact bytes. What depends only on the path of a directory is decided once per directory and remembered. What
+remains for a name is a lookup in a few sets, suffixes and prefixes. This module never accesses the disk.
+
+pathspec decides as follows. Of the patterns that match, the last one counts. But a match of the path itself, or by
+`X/**` (strength 2 here), takes precedence over any match of a directory above it by `X` or `X/` (strength 1), whatever
+the order.
 """
 
 from __future__ import annotations

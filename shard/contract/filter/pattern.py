@@ -1,8 +1,9 @@
-"""One gitignore pattern, compiled: over exact bytes, to what can be asked of a directory once and of a name quickly.
+"""One gitignore pattern, compiled into a question that is asked once per directory and a quick one that is asked for each
+name.
 
-`parse` gives what pathspec 1.1's GitIgnoreSpecPattern means. Nothing here ever tries again what it has matched: a name is
-matched in a time proportional to its length for each pattern, and a path to its length, whatever the pattern. For `filter`,
-and for `supervisor.config` to refuse bad patterns early.
+Paths are exact bytes. `parse` gives a pattern the meaning that it has in pathspec 1.1's GitIgnoreSpecPattern. There is
+no backtracking: for each pattern, the time to match a name or a path is proportional to its length, whatever the
+pattern. Used by `filter`, and by `supervisor.config` to refuse bad patterns early.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
-"""What of a directory is watched: by the patterns of its root, or because a file in it was named itself. Pure.
+"""Decides what is watched in a directory: by the patterns of its root, or because a file in it was named explicitly.
 
-A file that was named is watched whatever the patterns say. Where no root reaches its directory, that directory is a root too, but
-for the sake of its named files alone (`Settings.only`): nothing else in it, and nothing below it, is ours.
+A file that was named explicitly is watched whatever the patterns say. If no root reaches its directory, that directory
+becomes a root too, but only for its named files (`Settings.only`): nothing else in it, and nothing below it, is in
+scope. Does no input or output.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
-"""What callers of the Python API give, checked: each function returns the value as it is used, or raises UsageError.
+"""Checks arguments of the Python API. Each function returns the value in the form in which it is used, or raises
+UsageError.
 
-`name` is what the caller calls the value, as in `WatcherConfig.batch_size`.
+`name` is the caller's name for the value, such as `WatcherConfig.batch_size`.
 """
 
 from __future__ import annotations

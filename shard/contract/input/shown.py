@@ -1,4 +1,4 @@
-"""Values that somebody else sent, as a message may show them."""
+"""Makes values that somebody else has sent short and safe enough to be quoted in a message."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""Text that somebody else made, for a terminal or a log: one line, in which everything can be seen.
+"""Makes text from others safe for a terminal or a log: it becomes one line in which every character is visible.
 
-A name may hold any character. Those that drive a terminal, forge a line, turn the direction of what follows, or show nothing at
-all are written as escapes, as are accents that pile up or that would sit on a character of ours. What programs read (JSON) never
-passes through here.
+A name may contain any character. These are written as escapes: characters that control a terminal, forge a line, change
+the direction of the following text, or are invisible; and accents that pile up, or that would attach to one of our own
+characters. Output for programs (JSON) is not changed in this way.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
-"""inotify's limits as they hold for this process: the machine's, or the tighter ones of its user namespace.
+"""The limits of inotify that apply to this process: those of the machine, or tighter ones of its user namespace.
 
-The kernel counts watches and instances for each user in each user namespace, and a container's may be allowed less than the
-machine's sysctl says (namespaces(7), /proc/sys/user). The limit that is lower is the one that is met, and the one to raise.
+The kernel counts watches and instances per user in each user namespace, and a container may be allowed less than the
+sysctl of the machine says (namespaces(7), /proc/sys/user). The lower limit is the one that applies, and the one to
+raise.
 """
 
 from __future__ import annotations

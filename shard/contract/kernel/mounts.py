@@ -1,6 +1,7 @@
-"""The table of mounts, /proc/self/mountinfo: what is mounted where, and what is to be expected of it. Empty where there is none.
+"""The table of mounts (/proc/self/mountinfo): what is mounted where, and how such a filesystem behaves. Empty if /proc has
+none.
 
-The table says what lies where without asking the filesystem itself, which may never answer.
+The table can be read without accessing the filesystems themselves, which may never answer.
 """
 
 from __future__ import annotations

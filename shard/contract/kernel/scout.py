@@ -1,8 +1,10 @@
-"""Asks filesystems that may never answer, by a child: who asks waits no longer than it wants to, and can always end.
+"""Asks filesystems that may never answer, in a child process. The caller waits only as long as it wants to, and can always
+end.
 
-A system call on a network or FUSE filesystem whose server hangs waits for it, and what waits so can't always be killed. So the
-child makes that call. It is this very file, run by its path, and needs nothing but the standard library. Each question is
-one line, and so is each answer. There is one child for each mount, since one that hangs answers nobody.
+A system call on a network or FUSE filesystem waits for the server. If the server hangs, the process that waits cannot
+always be killed. So a child makes the call. The child runs this very file, by its path, so the file imports nothing but
+the standard library. Each question is one line, and so is each answer. There is one child per mount, because a child
+that hangs can answer no other question.
 """
 
 from __future__ import annotations

@@ -1,22 +1,22 @@
-"""What a process inherits from whoever started it, set right before anything else: every program of ours calls this first.
+"""Corrects what a process has inherited from its parent. Every program of ours calls this before anything else.
 
 | inherited | what is done |
 |---|---|
 | descriptors 0, 1 and 2, closed | opened on /dev/null, so that no socket or database gets their numbers |
-| other descriptors | `settle_service`: closed at an exec, so that no program of the service keeps somebody's lock or pipe |
-| SIGCHLD, SIGPIPE, SIGTERM, SIGALRM, SIGUSR1, SIGUSR2 ignored | as the system has them: else no child can be waited for |
-| SIGINT, SIGHUP ignored | left: that is how a shell's `&` and `nohup` ask for it |
-| signals blocked | none is |
-| signals that ask our programs for nothing (SIGUSR1, real-time ones) | `ignore_signals`: they end no process of a service |
-| the umask | `settle_service`: 077; commands keep it for what they run (`hold`) and give modes themselves |
+| other descriptors | `settle_service`: closed at an exec, so that no program of the service keeps a lock or pipe of others |
+| SIGCHLD, SIGPIPE, SIGTERM, SIGALRM, SIGUSR1, SIGUSR2 ignored | reset to their default, so that children can be waited for |
+| SIGINT, SIGHUP ignored | unchanged: a shell's `&` and `nohup` ask for this |
+| signals blocked | all are unblocked |
+| signals without a meaning for our programs (SIGUSR1, real-time ones) | `ignore_signals`: they end no process of a service |
+| the umask | `settle_service`: 077; commands keep it for what they run (`hold`), and set modes themselves |
 | open files (RLIMIT_NOFILE) | `settle_service`: the soft limit is raised to the hard one, which must allow FDS_MIN |
 | file size (RLIMIT_FSIZE) | `settle_service`: raised likewise, and must allow FILE_BYTES_MIN |
-| the working directory | left here; the service's is the state directory (`supervisor.run`), the caller's may be gone |
-| PYTHONWARNINGS | ignored: `error` would make exceptions of warnings in any library |
-| priority, processor time, memory, TZ, LANG, other PYTHON* | left: they are the user's to choose |
+| the working directory | unchanged here; a service's is the state directory (`supervisor.run`), and the caller's may be gone |
+| PYTHONWARNINGS | ignored: `error` would turn warnings into exceptions in any library |
+| priority, processor time, memory, TZ, LANG, other PYTHON* | unchanged: the user may choose them |
 
-Nothing here raises but ServiceError. Imports little, since every start pays for it. Anyone may import it; a library that runs in
-somebody else's process (`ExtractClient`) must not call it.
+Only ServiceError is raised here. Every start loads this module, so it imports little. Anyone may import it. A library
+that runs in the process of somebody else (`ExtractClient`) must not call it.
 """
 
 from __future__ import annotations

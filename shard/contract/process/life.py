@@ -1,4 +1,4 @@
-"""How a process of ours lives and dies: its lock, the numbers of its streams, and the death of the one that started it."""
+"""The life of a process: its lock, its epoch numbers, its pulse, and its end when its parent dies."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """The log of one process: plain lines on standard error, which supervisord writes to the process's log file and rotates.
 
-Few lines: start, end, and what an operator should know. Nothing is logged for each event.
+There are few lines: the start, the end, and what an operator should know. Single events are not logged.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""Freed memory goes back to the system once, a moment after the work that took it. Pure but for `give_back`."""
+"""Gives freed memory back to the system, once, a moment after the work that used it.
+
+Only `give_back` makes a system call; everything else is free of input and output.
+"""
 
 from __future__ import annotations
 

@@ -1,6 +1,7 @@
-"""What supervisord's plugin tells a shard that it starts as a stand-in: a shard in all, save that it sweeps and watches nothing.
+"""How supervisord's plugin tells a shard that it is a stand-in: an ordinary shard, except that it sweeps and uses no
+watch.
 
-It takes the place of a watcher that crashes again and again (`supervisor.plugin.breaker`), for a while.
+A stand-in replaces, for a while, a shard that crashes again and again (`supervisor.plugin.breaker`).
 """
 
 from __future__ import annotations

@@ -1,9 +1,11 @@
-"""The state directory on disk: opened once as a descriptor, and everything in it reached from there.
+"""The state directory on disk. It is opened once as a descriptor, and everything in it is opened through this descriptor.
 
-Nothing in it is trusted by its name: no link is followed, nothing but a regular file with one name (or a directory, or a socket,
-where that is what belongs there) of the directory's owner is opened, and what is made is made exclusively. So what another
-user, or a backup tool, has put in the place of a file of ours is refused with a clear error, and never read, waited for,
-written or changed in mode. `layout` has the names; this module opens them, and nobody else does. Anyone may import it.
+A name in the directory is not trusted. No link is followed. Only a regular file with a single name is opened, or a
+directory or a socket where one belongs, and only if it belongs to the owner of the directory. New files are created
+exclusively. So if another user, or a backup tool, has put something in place of one of our files, it is refused with a
+clear error. It is never read, waited for, written, or changed in mode.
+
+The names are in `layout`. No other module opens these files. Anyone may import this module.
 """
 
 from __future__ import annotations

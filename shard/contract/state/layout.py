@@ -1,4 +1,4 @@
-"""Where everything lies in a state directory. Pure names: nothing here touches the disk."""
+"""The names of all files in a state directory. Nothing here accesses the disk."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The plan: which shard owns which directory. One owner for every directory: its nearest ancestor in the plan."""
+"""The plan: which shard owns which directory. Every directory has one owner, the shard of its nearest anchor."""
 
 from __future__ import annotations
 

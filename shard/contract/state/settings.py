@@ -1,7 +1,7 @@
-"""Effective settings of one service: plain data that every process reads at start.
+"""The effective settings of one service: plain data that every process reads at its start.
 
-The pydantic models with their validation, layers and origins are `supervisor.config`'s; a shard process must not pay for
-them. What is here is already valid.
+The models with their validation, layers and origins are in `supervisor.config`, because a shard must not load pydantic.
+Settings that are stored here are already valid.
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
-"""Whom we believe: what belongs to the caller or to root, and what nobody else can write or replace.
+"""Decides which files are trusted: those that belong to the caller or to root, and that nobody else can write or replace.
 
-The one place that opens a file which somebody else may have put there. It follows no link unless asked to, waits for nobody
-(a FIFO without a writer, a device), and takes only a regular file of bounded size; what is checked is the descriptor that is
-read, not a name. docs/trust.md lists what is opened so, and what each file can make us do. Everyone may import it.
+This is the only place that opens a file which somebody else may have put there. It follows no link unless asked to,
+never blocks (on a FIFO without a writer, or a device), and accepts only a regular file of limited size. It checks the
+descriptor that is then read, and not a name. docs/trust.md lists the files that are opened in this way, and what each
+can cause. Anyone may import this.
 """
 
 from __future__ import annotations

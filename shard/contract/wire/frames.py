@@ -1,10 +1,12 @@
-"""Frames between shards and aggregator: msgpack, versioned, size-checked. Paths are exact bytes, times nanoseconds.
+"""The messages between shards and the aggregator: msgpack, with a version and a size limit. Paths are exact bytes, times
+nanoseconds.
 
-Upwards (PUSH, one frame a message): `Frame` carries numbered records; `Beat` is unnumbered health. Downwards (PUB, two
-parts: topic = shard id, body): `Reply`.
+Upwards (PUSH, one frame per message), a `Frame` carries numbered records, and a `Beat`, which has no number, the state
+of the shard. Downwards (PUB, two parts: the topic, which is the shard's id, and the body) there is `Reply`.
 
-One stream per (shard, epoch), numbered from 1, applied by the aggregator strictly in order, each frame once: the number of
-the last frame applied is stored in the same transaction as its rows. See ARCHITECTURE.md, "One writer for every row".
+There is one stream per shard and epoch, numbered from 1. The aggregator applies it strictly in order, and each frame
+once: the number of the last frame applied is stored in the same transaction as its rows. See ARCHITECTURE.md, "One
+writer per row".
 """
 
 from __future__ import annotations

@@ -54,9 +54,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     from shardwatch.aggregator.client.blocking import ExtractClient
     from shardwatch.aggregator.client.replies import RequestError
+    from shardwatch.aggregator.protocol.codes import WRONG_REQUESTS
     from shardwatch.shard.contract.errors import UsageError
 
-    from ..link.line import WRONG_REQUESTS
     from ..link.place import running_layout
 
     argv = options.argv[1:] if options.argv[:1] == ["--"] else options.argv

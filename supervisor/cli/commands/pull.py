@@ -65,10 +65,12 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _pull(options: argparse.Namespace, ends: Ends) -> None:
+    from shardwatch.aggregator.protocol.codes import RETRYABLE
+
     from ...terminal.ends import Ended
     from ...terminal.lines import Lines
     from ..follow.puller import BATCH_MAX, Puller
-    from ..link.line import RETRYABLE, Line
+    from ..link.line import Line
     from ..link.place import running_layout
 
     layout = running_layout(options)

@@ -8,7 +8,8 @@ from typing import Any
 from ...terminal.ends import Ends
 from ...terminal.lines import Lines
 from ...terminal.streams import say
-from ..link.line import Line, Reply, checked, hands_out, say_lost
+from ..link.in_flight import Reply, hands_out
+from ..link.line import Line, checked, say_lost
 
 #: How long a pull is parked in the service before it is asked anew, seconds.
 PARK_S = 5.0

@@ -14,6 +14,7 @@ from base64 import b64encode
 from types import TracebackType
 from typing import Any
 
+from shardwatch.aggregator.protocol.codes import RETRYABLE
 from shardwatch.shard.contract.errors import ServiceError
 from shardwatch.shard.contract.filter.filter import Filter
 from shardwatch.shard.contract.state.settings import Settings
@@ -25,7 +26,8 @@ from ...terminal import render
 from ...terminal.ends import Ends
 from ...terminal.lines import FORMAT, Lines, status_object
 from ...terminal.streams import say_line
-from ..link.line import RETRYABLE, Line, Reply, checked, hands_out
+from ..link.in_flight import Reply, hands_out
+from ..link.line import Line, checked
 from .puller import BATCH_MAX, PARK_S, Puller
 from .trouble import Trouble
 

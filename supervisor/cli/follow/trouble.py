@@ -1,6 +1,7 @@
-"""What is wrong with a running service, told once: compares what `service.health` finds in one status with the one before.
+"""Reports what is wrong with a running service, each problem once: it compares what `service.health` finds in a status
+with the previous one.
 
-Pure. The status is what the `status` request of the extract protocol answers (docs/protocol.md).
+Does no input or output. The status is the reply to the `status` request of the extract protocol (docs/protocol.md).
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""One question after another to a running service, for commands that print an answer and end."""
+"""Asks a running service one question after another, for commands that print an answer and end."""
 
 from __future__ import annotations
 

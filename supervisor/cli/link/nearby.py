@@ -1,4 +1,5 @@
-"""Which running service has to do with a directory, for a command that is given neither roots nor a state directory."""
+"""Finds the running service that is connected with a directory, for a command without roots and without a state directory.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which service a command means."""
+"""Determines which service a command refers to."""
 
 from __future__ import annotations
 
