@@ -52,8 +52,8 @@ class Tree:
             self.index.apply_looks(Looks(b"/r", 1, entries, absent, births or {}), [])
         self.index.commit()
 
-    def group(self, *, now: bool = False) -> Group:
-        group = Group.new(1, "g", "t", 0.0, bit=next(bits))
+    def group(self, *, now: bool = False, attempts_max: int = 5) -> Group:
+        group = Group.new(1, "g", "t", 0.0, bit=next(bits), attempts_max=attempts_max)
         tick = self.index.tick if now else 0
         group.begin(self.index, tick, tick)
         return group
@@ -365,12 +365,11 @@ def test_a_deletion_that_a_seek_back_took_from_a_failed_batch(tree: Tree, restar
 @pytest.mark.parametrize("restart", [False, True])
 def test_a_deletion_that_is_set_aside_is_not_told_yet(tree: Tree, restart: bool) -> None:
     """It failed too often; then the file came back and went again."""
-    group = tree.group()
-    group.attempts_max = 1
+    group = tree.group(attempts_max=1)
     tree.drain(group)
     tree.remove("a")
-    group.fail(tree.index, group.leases[_leased(tree, group).number], 0.0, "for a test", "for a test")
-    assert len(group.parked) == 1
+    group.nack(tree.index, _leased(tree, group).number, 0.0, "for a test")
+    assert group.set_aside_count() == 1
     _attached(tree, group, restart)
     tree.write("a")
     tree.remove("a")
