@@ -1,9 +1,9 @@
-"""What shards send: their streams, taken into the index.
+"""Takes the streams of the shards into the index.
 
-- `receive`: order, gaps, epochs, acknowledgements, baselines and syncs. It knows no socket and no
+- `receive`: order, gaps, epochs, acknowledgements, baselines and syncs. It uses no socket and no
   clock.
-- `syncs`: which shards have answered a sync, and who waits for it. Pure.
-- `engine`: status, readiness and syncs of the running engine, as requests ask for them.
+- `syncs`: which shards have answered a sync, and which requests wait for it. Pure.
+- `engine`: status, readiness and syncs of the running engine, as requests see them.
 
 `main` may import this; it imports `index`.
 """

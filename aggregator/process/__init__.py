@@ -1,7 +1,7 @@
-"""What outlives the databases: the aggregator's lock, sockets and pulse.
+"""What the aggregator keeps for its whole life, while databases may be closed and opened again.
 
-- `sockets`: the lock, the sockets and the pulse, kept for the whole life of the process.
-- `waiting`: what is answered while the databases can't be used.
+- `sockets`: the lock, the sockets and the pulse.
+- `waiting`: answers requests while the databases cannot be used.
 
 `main` may import this; it imports `server`, `transport`, `protocol` and `storage`.
 """

@@ -1,8 +1,8 @@
-"""The extract socket's messages (docs/protocol.md).
+"""The messages of the extract socket (docs/protocol.md).
 
-- `messages`: every request, and what replies are made of.
-- `bounds`: the version, and the bounds of fields.
-- `codes`: error codes that whoever asks treats differently.
+- `messages`: every request, and the parts of replies.
+- `bounds`: the version, and the limits of fields.
+- `codes`: the error codes that clients treat in different ways.
 
 `groups`, `server`, `client`, `process` and `main` may import this, and the supervisor may too; it
 imports nothing of the aggregator.

@@ -1,4 +1,4 @@
-"""ZeroMQ's wire protocol from the side to which others connect, with every connection bounded.
+"""ZeroMQ's wire protocol from the listening side, with limits for every connection.
 
 - `zmtp`: ZMTP 3.0 with the mechanism NULL. Pure.
 - `door`: one listening socket and its connections.

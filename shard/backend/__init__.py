@@ -1,12 +1,12 @@
-"""From the kernel, or a library, to hints. Nothing here looks at a file.
+"""Turns what the kernel or a library reports into hints. Nothing here looks at a file.
 
-- `base`: what every backend is.
-- `inotify`: inotify(7), with one watch for each directory and a thread that only drains the queue.
+- `base`: the interface of every backend.
+- `inotify`: inotify(7), with one watch per directory and a thread that only empties the queue.
 - `calls`: the system calls of inotify(7).
-- `watches`: which directory a watch descriptor belongs to. Pure.
-- `native`: watchdog's observer of this platform behind the same interface.
-- `sweeping`: no watches at all: every directory is swept.
-- `bell`: a second inotify instance that only wakes, for directories outside of the tree.
+- `watches`: the map from watch descriptors to directories. Pure.
+- `native`: watchdog's observer for this platform, behind the same interface.
+- `sweeping`: no watches: every directory is swept.
+- `bell`: a second inotify instance that only wakes the process, for directories outside the tree.
 
 `territory`, `version_control`, `schedule` and `main` may import this; it imports `tree`.
 """

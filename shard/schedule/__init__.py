@@ -1,8 +1,8 @@
-"""What a shard does next.
+"""Decides what a shard does next.
 
-- `watcher`: the queue of looks between the hints that come in and the stream that goes out.
-- `settle`: which hints are due: a path waits for quiet, but not longer than a cap. Pure.
-- `pace`: when the rescan that an overflow asks for may begin. Pure.
+- `watcher`: the queue of looks, between the hints that arrive and the stream that is sent.
+- `settle`: debounces hints: a path waits until it is quiet, but not longer than a maximum. Pure.
+- `pace`: decides when the rescan after an overflow may begin. Pure.
 
 `main` may import this; it imports every other room of the shard but `version_control`.
 """

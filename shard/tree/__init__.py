@@ -1,9 +1,9 @@
 """What a shard remembers of the tree: directories, and names that need another look. Pure.
 
-- `nodes`: the directories a shard knows, one small object each; no file is kept.
-- `early`: names whose last look came too soon after their change to be certain.
-- `renames`: names that came by a rename, until they are looked at.
-- `unlinked`: names that had a hint and are not there, although nothing said that they left.
+- `nodes`: the directories that a shard knows, one small object each; files are not kept.
+- `early`: names whose last look was racy.
+- `renames`: names that appeared by a rename, until they are looked at.
+- `unlinked`: names that had a hint and do not exist, although no event said that they were removed.
 
 `backend`, `territory` and `schedule` may import this; it imports `disk` and `contract`.
 """

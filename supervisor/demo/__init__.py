@@ -1,7 +1,8 @@
-"""What `make run` shows (`python -m shardwatch.supervisor.demo`).
+"""The demonstration of `make run` (`python -m shardwatch.supervisor.demo`).
 
-- `__main__`: the demonstration: a real tree is watched, edited, and the changes are seen to arrive.
+- `__main__`: the demonstration: watches a real tree, edits it, and shows that the changes arrive.
 - `tree`: makes a real tree of AST JSON files.
 
-Nothing of ours imports this but tests and benchmarks; it imports nothing of ours.
+Nothing in the product imports this, only tests and benchmarks do; it imports nothing of the
+product.
 """

@@ -1,7 +1,8 @@
-"""What the supervisor asks the machine: processes, and filesystems that may never answer.
+"""What the supervisor asks the machine: about processes, and about filesystems that may never answer.
 
-- `process`: processes of others and of our own, by a descriptor that stays theirs.
-- `scouting`: questions to filesystems, asked by children with a deadline.
+- `process`: processes of others and our own, held by a descriptor that keeps referring to the same
+  process.
+- `scouting`: questions to filesystems, asked by child processes with a deadline.
 
 Every other room of the supervisor may import this; it imports nothing of the supervisor.
 """

@@ -1,16 +1,16 @@
-"""What runs inside supervisord; `ctl` runs inside supervisorctl.
+"""The code that runs inside supervisord; `ctl` runs inside supervisorctl.
 
-- `rpc`: adds and removes shards by id over XML-RPC, and starts all the rest here.
-- `breaker`: what is started after a death, and when. Pure.
-- `rearm`: paces restarts: no state of a program is final.
-- `pulse`: kills programs that live and do nothing.
+- `rpc`: adds and removes shards by id over XML-RPC, and starts everything else here.
+- `breaker`: decides what is started after the death of a program, and when. Pure.
+- `rearm`: decides when programs are restarted, so that no state is final.
+- `pulse`: kills programs that hang.
 - `wake`: wakes supervisord's loop when something is due.
-- `place`: keeps the state directory whole, and ends the service when it is gone.
-- `bounds`: bounds what a client may send to supervisord's socket.
-- `hang_up`: what SIGHUP means to supervisord.
+- `place`: keeps the state directory complete, and ends the service when the directory is gone.
+- `bounds`: limits what a client may send to supervisord's socket.
+- `hang_up`: decides how supervisord reacts to SIGHUP.
 - `ctl`: `supervisorctl shards`.
-- `full_disk`: lets supervisord outlive a full disk under its logs.
-- `words`: what supervisord's log need not say.
+- `full_disk`: lets supervisord survive a full disk under its logs.
+- `words`: removes misleading lines from supervisord's log.
 
 `run` may import this, and supervisord loads it by name; it imports nothing of the supervisor.
 """

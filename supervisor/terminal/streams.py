@@ -1,7 +1,8 @@
-"""The standard streams of a command: there from the first moment, whatever the parent closed, and each used for its own.
+"""The standard streams of a command. They exist from the first moment, whatever the parent has closed, and each is used
+for its own purpose.
 
-Python has None in the place of a stream that was closed at the start, and then prints what is meant for standard error to
-standard output, among the JSON. And whatever is opened next would get the free number.
+If a stream was closed at the start, Python has None in its place, and then prints text for standard error to standard
+output, among the JSON. In addition, whatever is opened next would get the free number.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Tables of `status` and `groups list`. Pure: maps in, text out."""
+"""The tables of `status` and `groups list`. Maps in, text out. Pure."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
-"""What others give us: checked where it is an argument, made safe where it is shown.
+"""Input from others: arguments are checked, and text that is shown is made safe.
 
-- `arguments`: arguments of the Python API; each function returns the value as it is used, or raises
-  UsageError.
-- `shown`: values that somebody else sent, as a message may show them.
-- `visible`: text that somebody else made, as one line for a terminal or a log.
+- `arguments`: checks arguments of the Python API; each function returns the value in the form in
+  which it is used, or raises UsageError.
+- `shown`: makes values that somebody else has sent fit to be quoted in a message.
+- `visible`: makes text from others safe for a terminal or a log, as one line.
 
 Everything may import this.
 """

@@ -1,9 +1,9 @@
-"""What the kernel says about the machine, and how a filesystem is asked that may never answer.
+"""What the kernel says about the machine, and how to ask a filesystem that may never answer.
 
 - `mounts`: the table of mounts.
-- `allowance`: inotify's limits as they hold for this process.
-- `scout`: a child that asks a filesystem which may hang; it imports the standard library only,
-  because the child runs this very file.
+- `allowance`: the limits of inotify that apply to this process.
+- `scout`: a child process that asks a filesystem which may hang. It imports only the standard
+  library, because the child runs this very file.
 
 Everything may import this.
 """

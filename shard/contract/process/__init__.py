@@ -1,10 +1,10 @@
-"""How a process of ours is set up, lives and dies.
+"""How a process starts, stays alive and ends.
 
-- `inherited`: what a process inherits from whoever started it, set right before anything else.
-- `life`: its lock, the numbers of its streams, its pulse, and the death of the one that started it.
+- `inherited`: corrects what a process has inherited from its parent, before anything else.
+- `life`: its lock, its epoch numbers, its pulse, and its end when its parent dies.
 - `log`: its log: plain lines on standard error.
-- `slack`: when freed memory goes back to the system.
-- `stand_in`: how a shard is told that it is a stand-in, which sweeps and watches nothing.
+- `slack`: decides when freed memory goes back to the system.
+- `stand_in`: how a shard is told that it is a stand-in, which sweeps and uses no watch.
 
 The rest of the shard and the other houses may import this.
 """

@@ -1,9 +1,10 @@
-"""The state directory: where everything lies in it, how it is opened, and the plain data that is
-kept there.
+"""The state directory: the names of its files, how it is opened, and the plain data that is stored
+there.
 
 - `layout`: the names of all files in a state directory. Pure.
-- `directory`: the directory opened once as a descriptor, and everything in it reached from there.
-- `trust`: whose files are believed, wherever they lie.
+- `directory`: opens the directory once as a descriptor, and everything in it through this
+  descriptor.
+- `trust`: decides which files are trusted, wherever they are.
 - `settings`: the effective settings of one service.
 - `planfile`: the plan: which shard owns which directory.
 

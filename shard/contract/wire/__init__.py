@@ -1,7 +1,7 @@
-"""What shards and the aggregator send each other.
+"""The messages between shards and the aggregator.
 
-- `frames`: the messages: msgpack, versioned, size-checked.
-- `fold`: one number for all that a directory holds, computed alike on both sides.
+- `frames`: the messages: msgpack, with a version and a size limit.
+- `fold`: reduces the contents of a directory to one number, in the same way on both sides.
 
 The rest of the shard and the other houses may import this.
 """
