@@ -24,7 +24,7 @@ from peers import PEERS, python_of
 
 from shardwatch.aggregator.client.blocking import ExtractClient
 from shardwatch.shard.contract.state.layout import Layout
-from shardwatch.supervisor.config.config import resolve
+from shardwatch.supervisor.config.resolve import resolve
 from shardwatch.supervisor.service import service
 
 HERE = Path(__file__).resolve().parent

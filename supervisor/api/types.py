@@ -12,29 +12,20 @@ from shardwatch.aggregator.queue.file_event import FileEvent
 from shardwatch.shard.contract.errors import UsageError
 from shardwatch.shard.contract.input import arguments
 from shardwatch.shard.contract.input.shown import shown
+from shardwatch.shard.contract.state import options
+
+from ..config import profile
 
 if TYPE_CHECKING:
     from shardwatch.shard.contract.state.settings import Settings
 
 __all__ = ["FileEvent", "ProcessingResult", "WatcherConfig", "WatcherStats"]
 
-#: What the specification watches for, and leaves out, unless told otherwise.
-AST_FILE_PATTERNS = ("*.json", "**/*.ast.json", "**/ast/*.json")
-EXCLUDE_PATTERNS = (
-    "**/.git/**",
-    "**/node_modules/**",
-    "**/build/**",
-    "**/dist/**",
-    "**/__pycache__/**",
-    "**/*.tmp",
-    "**/*.swp",
-)
-BACKENDS = ("auto", "inotify", "polling", "native")
-DURABILITIES = ("process", "power")
-#: Longest name of a group, and largest priority.
+#: Longest name of a group, and largest priority, which is wider than that of a service's configuration.
 GROUP_CHARS_MAX = 200
 PRIORITY_MAX = 2**31 - 1
-#: Ranges of the fields that are seconds, and of those that are whole numbers.
+#: Ranges of the fields that are seconds, and of those that are whole numbers. They are wider than those of the options of the
+#: same meaning (`shard.contract.state.options`), since programs have been written to them.
 _SECONDS = (
     ("debounce_period", 0.0, 3600.0),
     ("batch_timeout", 0.0, 86_400.0),
@@ -98,6 +89,9 @@ class ProcessingResult:
 class WatcherConfig:
     """How a `RealtimeFileWatcher` works. Raises UsageError for a value out of its range.
 
+    The first seven fields and their defaults are the specification's. A later one that is an option of a service, too, has that
+    option's default.
+
     Args:
         ast_file_patterns: gitignore globs of the files to report; None: `*.json`, `**/*.ast.json`, `**/ast/*.json`.
         exclude_patterns: gitignore globs to leave out; None: version control, build output, temporary files.
@@ -130,23 +124,23 @@ class WatcherConfig:
     batch_timeout: float = 2.0
     queue_size: int = 10000
     state_dir: Path | str | None = None
-    shards: int = 0
-    backend: str = "auto"
+    shards: int = options.SHARDS.default
+    backend: str = options.BACKEND.default
     priorities: Optional[dict[str, int]] = None  # noqa: UP045 - as its neighbours
     max_file_size: int | None = None
-    follow_symlinks: bool = False
-    content_only: bool = False
-    durability: str = "process"
+    follow_symlinks: bool = options.FOLLOW_SYMLINKS.default
+    content_only: bool = options.CONTENT_ONLY.default
+    durability: str = options.DURABILITY.default
     report_moves: bool = False
     group: str = "watcher"
-    lease_s: float = 60.0
+    lease_s: float = options.LEASE_MS.default / 1000
     ready_timeout_s: float = 120.0
 
     def __post_init__(self) -> None:
         if self.ast_file_patterns is None:
-            self.ast_file_patterns = list(AST_FILE_PATTERNS)
+            self.ast_file_patterns = list(profile.INCLUDE)
         if self.exclude_patterns is None:
-            self.exclude_patterns = list(EXCLUDE_PATTERNS)
+            self.exclude_patterns = list(profile.EXCLUDE_SPECIFIED)
         if self.priorities is None:
             self.priorities = {}
         _globs("ast_file_patterns", self.ast_file_patterns)
@@ -159,8 +153,8 @@ class WatcherConfig:
             arguments.whole(f"WatcherConfig.{name}", getattr(self, name), low, high)
         if self.max_file_size is not None:
             arguments.whole("WatcherConfig.max_file_size", self.max_file_size, 0, 1 << 62)
-        _choice("backend", self.backend, BACKENDS)
-        _choice("durability", self.durability, DURABILITIES)
+        _choice("backend", self.backend, options.BACKENDS)
+        _choice("durability", self.durability, options.DURABILITIES)
         for name in ("recursive_monitoring", "follow_symlinks", "content_only", "report_moves"):
             if not isinstance(getattr(self, name), bool):
                 raise _bad(name, getattr(self, name), "True or False")
@@ -194,7 +188,7 @@ class WatcherConfig:
             follow_symlinks=self.follow_symlinks,
             content_only=self.content_only,
             settle_ms=settle_ms,
-            settle_ms_max=max(1000, 4 * settle_ms),
+            settle_ms_max=max(options.SETTLE_MS_MAX.default, 4 * settle_ms),
             batch_size_max=self.batch_size,
             batch_wait_ms=round(self.batch_timeout * 1000),
             lease_ms=max(1, round(self.lease_s * 1000)),

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -19,11 +19,43 @@ import msgspec
 from shardwatch.shard.contract.errors import UsageError
 from shardwatch.shard.contract.state.layout import Layout
 from shardwatch.shard.contract.state.settings import read_settings
+from shardwatch.shard.contract.state.trust import stranger
 
 #: Hexadecimal digits of a place's name. Short: a socket's path is, too.
 _DIGITS: Final = 12
 #: Places that are looked at when a service is searched for.
 _PLACES_MAX: Final = 1000
+
+
+def default_state_dir(environ: Mapping[str, str]) -> Path:
+    """Where the state directories lie that nobody names (`default_place`): $XDG_STATE_HOME/shardwatch, or
+    ~/.local/state/shardwatch where that is unset or (as its specification says) relative.
+
+    Raises UsageError where that would be in another user's home, as after `sudo` that keeps the environment, or nowhere.
+    """
+    home = environ.get("HOME", "")
+    name, base = "XDG_STATE_HOME", environ.get("XDG_STATE_HOME", "")
+    if not base.startswith("/"):
+        name, base = "HOME", home if home.startswith("/") else _home_by_number()
+    if not base.startswith("/"):
+        raise UsageError(f"user {os.geteuid()} has no home directory", hint="set HOME, or give --state-dir DIR")
+    try:
+        owner = stranger(os.stat(base))
+    except OSError:
+        owner = ""  # it will be made, or that will fail
+    if owner:
+        raise UsageError(f"{name}={base} {owner}, not to you", hint="give --state-dir DIR; after sudo: `sudo -H`")
+    return Path(base) / ("shardwatch" if name == "XDG_STATE_HOME" else ".local/state/shardwatch")
+
+
+def _home_by_number() -> str:
+    """The home directory that the user database has for the caller, "" where it has none."""
+    import pwd
+
+    try:
+        return pwd.getpwuid(os.geteuid()).pw_dir
+    except KeyError:
+        return ""
 
 
 def default_place(base: Path, file: Path | None, roots: Sequence[bytes]) -> Path:

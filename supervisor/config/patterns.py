@@ -1,7 +1,7 @@
 """Patterns as a user writes them: expands braces as in a shell, and refuses patterns that cannot match, naming the right
 one.
 
-Used by `supervisor.config` and the Python API. `shard.contract.filter.pattern` defines the meaning of a pattern that
+Used by `pattern_options` and the Python API. `shard.contract.filter.pattern` defines the meaning of a pattern that
 was accepted here.
 """
 
@@ -51,23 +51,6 @@ def expand(pattern: str) -> list[str]:
     if len(pattern) > PATTERN_CHARS_MAX:
         check_bounds([pattern])
     return _run(pattern, 0, 0)[0]
-
-
-def split(text: str) -> list[str]:
-    """A list of patterns in one text: one a line where there are several lines, else separated by commas outside of braces."""
-    if "\n" in text:
-        items = text.split("\n")
-    else:
-        items, depth, escaped = [""], 0, False
-        for c in text:
-            if c == "," and depth == 0 and not escaped:
-                items.append("")
-                continue
-            items[-1] += c
-            if not escaped:
-                depth = max(0, depth + (c == "{") - (c == "}"))
-            escaped = c == "\\" and not escaped
-    return [item.strip() for item in items if item.strip()]
 
 
 def check_place(pattern: str, roots: Sequence[bytes]) -> None:

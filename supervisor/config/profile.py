@@ -10,8 +10,10 @@ from __future__ import annotations
 
 from typing import Final
 
+from shardwatch.shard.contract.state import options
+
 #: The specification's ast_file_patterns.
-INCLUDE: Final[tuple[str, ...]] = ("*.json", "**/*.ast.json", "**/ast/*.json")
+INCLUDE: Final = options.INCLUDE.default
 
 #: The specification's exclude_patterns.
 EXCLUDE_SPECIFIED: Final[tuple[str, ...]] = (

@@ -5,6 +5,7 @@ there.
 - `directory`: opens the directory once as a descriptor, and everything in it through this
   descriptor.
 - `trust`: decides which files are trusted, wherever they are.
+- `options`: the definition of every option of a service.
 - `settings`: the effective settings of one service.
 - `planfile`: the plan: which shard owns which directory.
 

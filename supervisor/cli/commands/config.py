@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from shardwatch.shard.contract.state.options import EXCLUDE, ROOTS, STATE_DIR
+
 from ...terminal.lines import path_fields, print_json, valid
 from ...terminal.render import readable, write_text
 from ..options import (
@@ -18,7 +20,7 @@ from ..options import (
 )
 
 if TYPE_CHECKING:
-    from ...config.config import Resolved
+    from ...config.resolve import Resolved
 
 #: Characters of a list's line.
 WIDTH = 100
@@ -65,13 +67,12 @@ def _lines(value: Any) -> list[str]:
 def values_of(resolved: Resolved) -> dict[str, dict[str, Any]]:
     """Every option in the order of the reference: its value as JSON has it, and where that came from. Pure."""
     values: dict[str, dict[str, Any]] = {}
-    for name in type(resolved.config).model_fields:
-        value: Any = getattr(resolved.config, name)
-        if name == "exclude":
+    for name, value in resolved.values.items():
+        if name == EXCLUDE.name:
             value = resolved.settings.exclude  # what is in force: the default patterns and the user's
-        elif name == "state_dir":
+        elif name == STATE_DIR.name:
             value = valid(str(resolved.state_dir))
-        elif name == "roots":
+        elif name == ROOTS.name:
             value = [path_fields(root) for root in value]
             value = [root["path"] if len(root) == 1 else root for root in value]
         values[name] = {"value": value, "origin": valid(resolved.origins[name])}

@@ -23,7 +23,7 @@ from ..options import (
 if TYPE_CHECKING:
     from shardwatch.shard.contract.state.settings import Settings
 
-    from ...config.config import Resolved
+    from ...config.resolve import Resolved
     from ...planning.limits import InotifyLimits
 
 #: A queue shorter than the kernel's own default overflows in bursts that every build makes.

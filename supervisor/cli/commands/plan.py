@@ -9,7 +9,7 @@ from ..options import (
     add_config_option,
     add_json_option,
     add_tree_options,
-    effective_tree,
+    watched_tree,
 )
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ def run(options: argparse.Namespace) -> int:
     from ...terminal.render import write_text
     from ..roots import check_roots
 
-    settings = with_files(effective_tree(options).settings)
+    settings = with_files(watched_tree(options).settings)
     check_roots(settings)
     limits = read_inotify_limits()
     found = facts_of(settings, plan_of(settings, limits), limits)

@@ -19,7 +19,7 @@ from ..options import (
     add_config_option,
     add_state_dir_option,
     add_tree_options,
-    effective_tree,
+    watched_tree,
 )
 
 if TYPE_CHECKING:
@@ -40,7 +40,8 @@ def run(options: argparse.Namespace) -> int:
     """Returns for --detach only: otherwise this process becomes supervisord."""
     from ...service import service
 
-    settings, state_dir, _ = effective_tree(options)
+    resolved = watched_tree(options)
+    settings, state_dir = resolved.settings, resolved.state_dir
     prepared = service.prepare(state_dir, settings)
     for note in prepared.notes:
         _say(f"warning: {note}")

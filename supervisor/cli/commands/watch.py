@@ -21,7 +21,7 @@ from ..options import (
     add_json_option,
     add_state_dir_option,
     add_tree_options,
-    effective_tree,
+    watched_tree,
 )
 
 if TYPE_CHECKING:
@@ -62,7 +62,8 @@ def run(options: argparse.Namespace) -> int:
 def _watch(options: argparse.Namespace, ends: Ends) -> None:
     from ...service import service
 
-    settings, state_dir, _ = effective_tree(options)
+    resolved = watched_tree(options)
+    settings, state_dir = resolved.settings, resolved.state_dir
     if not options.state_dir:
         state_dir = _temporary_directory()
     ephemeral = not options.state_dir

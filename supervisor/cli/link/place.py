@@ -8,8 +8,10 @@ from pathlib import Path
 
 from shardwatch.shard.contract.errors import NotRunningError, UsageError
 from shardwatch.shard.contract.state.layout import Layout
+from shardwatch.shard.contract.state.options import STATE_DIR
 
-from ..options import effective_options
+from ...config.names import variable
+from ..options import resolve_options
 
 #: Running services that an error message names.
 _TOLD_MAX = 5
@@ -35,12 +37,12 @@ def state_dir_of(options: argparse.Namespace) -> Path:
 
 def _found(options: argparse.Namespace) -> Path:
     """See `state_dir_of`, where the configuration has a say."""
-    from ...config.effective import STATE_DIR_VARIABLE, default_state_dir
+    from ...config.default_place import default_state_dir
     from .nearby import service_about
 
     overrides = {} if options.state_dir is None else {"state_dir": options.state_dir}
-    found = effective_options(options, overrides)
-    named = overrides or found.settings.roots or STATE_DIR_VARIABLE in os.environ
+    found = resolve_options(options, overrides)
+    named = overrides or found.settings.roots or variable(STATE_DIR) in os.environ
     if named or found.state_dir != default_state_dir(os.environ):
         return found.state_dir
     cwd = os.getcwdb()
@@ -65,7 +67,7 @@ def running_layout(options: argparse.Namespace) -> Layout:
 
 def not_running(message: str) -> NotRunningError:
     """The error that says so, and which services of this user's do run."""
-    from ...config.effective import default_state_dir
+    from ...config.default_place import default_state_dir
     from .nearby import running_services
 
     try:

@@ -12,6 +12,7 @@ import pytest
 from shardwatch import FileEvent, ProcessingResult, WatcherConfig, WatcherStats
 from shardwatch.aggregator.queue.file_event import combine, split_move
 from shardwatch.shard.contract.errors import UsageError
+from shardwatch.shard.contract.state.options import OPTIONS
 
 
 def _defaults(kind: Any) -> list[tuple[str, object]]:
@@ -48,6 +49,14 @@ def test_watcher_config_begins_with_the_specified_fields() -> None:
         ("batch_timeout", 2.0),
         ("queue_size", 10000),
     ]
+
+
+def test_watcher_config_shares_the_defaults_of_the_options() -> None:
+    """Where the specification says nothing, a watcher and a service are the same unless told otherwise."""
+    config = WatcherConfig()
+    for name in ("shards", "backend", "follow_symlinks", "content_only", "durability"):
+        assert getattr(config, name) == OPTIONS[name].default
+    assert config.settings([b"/r"]).lease_ms == OPTIONS["lease_ms"].default
 
 
 def test_watcher_config_fills_in_the_specified_patterns() -> None:

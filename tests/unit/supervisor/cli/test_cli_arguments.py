@@ -11,8 +11,10 @@ import pytest
 from unmeasured import unmeasured
 
 from shardwatch.shard.contract.errors import InUseError, NotRunningError, ServiceError
+from shardwatch.shard.contract.state.options import OPTIONS, ROOTS, STATE_DIR
 from shardwatch.supervisor.cli import main as cli
 from shardwatch.supervisor.cli import options as tree_options
+from shardwatch.supervisor.config.names import flag
 from shardwatch.supervisor.terminal.ends import Ended
 
 FORMATS = Path(__file__).parents[4] / "docs" / "formats.md"
@@ -49,20 +51,13 @@ def test_help_of_every_command(command: str, capsys: pytest.CaptureFixture[str])
 
 @pytest.mark.parametrize("command", ["watch", "up", "plan", "doctor", "config"])
 def test_tree_options_are_the_same_everywhere(command: str, capsys: pytest.CaptureFixture[str]) -> None:
-    """Every command about a tree takes all tree options."""
+    """Every command about a tree takes all options of the command line, and explains each by its definition."""
     assert run(command, "--help") == 0
-    out = capsys.readouterr().out
-    for option in (
-        "--include",
-        "--exclude",
-        "--no-default-excludes",
-        "--directories",
-        "--shards",
-        "--backend",
-        "--settle-ms",
-        "--hold-for-vcs",
-    ):
-        assert option in out
+    out = " ".join(capsys.readouterr().out.split())
+    for option in OPTIONS.values():
+        if option.on_command_line and option is not STATE_DIR:
+            assert option.text in out
+            assert option is ROOTS or flag(option) in out
 
 
 @pytest.mark.parametrize(

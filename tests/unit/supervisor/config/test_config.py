@@ -9,15 +9,17 @@ import subprocess
 import sys
 import tomllib
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from shardwatch.shard.contract.errors import UsageError
+from shardwatch.shard.contract.state.options import OPTIONS, Number, Whole
 from shardwatch.shard.contract.state.settings import Settings, read_settings, write_settings
 from shardwatch.supervisor.config import profile
-from shardwatch.supervisor.config.config import Config, Resolved, options, resolve
-from shardwatch.supervisor.config.effective import default_state_dir, effective, find_config, unconfigured
+from shardwatch.supervisor.config.default_place import default_state_dir
+from shardwatch.supervisor.config.file import find_config
+from shardwatch.supervisor.config.names import default_text, usage, variable
+from shardwatch.supervisor.config.resolve import Resolved, resolve
 
 REPOSITORY = Path(__file__).resolve().parents[4]
 
@@ -52,7 +54,7 @@ def test_defaults_are_the_services(tmp_path: Path) -> None:
     assert result.state_dir == Path("/home/me/.local/state/shardwatch")
     assert result.config_file is None
     assert set(result.origins.values()) == {"default"}
-    assert list(result.origins) == list(Config.model_fields)
+    assert list(result.origins) == list(OPTIONS)
 
 
 def test_later_layers_win_and_say_where_from(tmp_path: Path) -> None:
@@ -271,62 +273,63 @@ def test_templates_are_valid(tmp_path: Path, name: str) -> None:
     assert set(tomllib.loads(text)) <= set(result.origins)
 
 
-def test_reference_has_every_option() -> None:
-    """docs/configuration.md names each option with its range, default, variable and command-line name as in the code."""
+def test_every_setting_is_an_option_and_every_option_a_setting() -> None:
+    """With the option's default; but for what is made of the roots, and what says how the settings are made."""
+    made = Settings(roots=(), include=profile.INCLUDE, exclude=())
+    fields = set(Settings.__struct_fields__)
+    assert fields - OPTIONS.keys() == {"files", "only"}
+    assert OPTIONS.keys() - fields == {"default_excludes", "state_dir"}
+    assert {name: getattr(made, name) for name in fields & OPTIONS.keys()} == {
+        name: option.default for name, option in OPTIONS.items() if name in fields
+    }
+
+
+@pytest.mark.parametrize("name", [name for name, option in OPTIONS.items() if isinstance(option.kind, Whole | Number)])
+def test_bounds_are_part_of_what_is_allowed(tmp_path: Path, name: str) -> None:
+    """Both bounds and the default can be set in a file, and what lies beyond a bound is refused with what it may be."""
+    option = OPTIONS[name]
+    assert isinstance(option.kind, Whole | Number)
+    low, high = option.kind.low, option.kind.high
+    for value in (low, option.default, high):
+        text = f"{name} = {value}\n" + (f"settle_ms_max = {600_000}\n" if name == "settle_ms" else "")
+        text = text + "settle_ms = 0\n" if name == "settle_ms_max" else text
+        result = resolved(tmp_path, text)
+        assert (getattr(result.settings, name), result.values[name]) == (value, value)
+    for value in (low - 1, high + 1):
+        assert refused(tmp_path, f"{name} = {value}\n").endswith(f" must be {option.kind.allowed}")
+
+
+def test_the_reference_is_what_the_code_says() -> None:
+    """docs/configuration.md has each option in order, with its range, default, variable and command-line name, and no other."""
     text = (REPOSITORY / "docs/configuration.md").read_text()
     sections: dict[str, str] = {}
     for part in re.split(r"^### ", text, flags=re.MULTILINE)[1:]:
         name, _, body = part.partition("\n")
         sections[name.strip("` ")] = body
-    assert list(sections) == [option.name for option in options()]
-    for option in options():
-        body = sections[option.name]
-        facts: dict[str, Any] = dict(re.findall(r"^- (\w[\w ]*): (.*)$", body, flags=re.MULTILINE))
-        assert facts["Value"] == option.range, option.name
-        assert facts["Default"].strip("`") == option.default or option.name == "include", option.name
-        assert facts["Environment"].strip("`") == option.env
-        assert facts.get("Command line", "").strip("`") == option.flag
+    assert list(sections) == list(OPTIONS)
+    for name, option in OPTIONS.items():
+        facts = [
+            f"- Value: {option.kind.allowed}",
+            f"- Default: `{default_text(option)}`",
+            f"- Environment: `{variable(option)}`",
+            *([f"- Command line: `{usage(option)}`"] if usage(option) else []),
+        ]
+        assert re.findall(r"^- [A-Z][a-z ]+: .*$", sections[name], re.MULTILINE) == facts, name
     for pattern in (*profile.INCLUDE, *profile.EXCLUDE_SPECIFIED):
         assert f"`{pattern}`" in text
 
 
-@pytest.mark.parametrize("roots", [None, [], ["a"], ["a", "./a", "link", "..", "//tmp//x", "b\udcff"], ["/"]])
-@pytest.mark.parametrize("state_dir", [None, "s", "/abs/s", "../s"])
-def test_unconfigured_is_the_same_in_short(tmp_path: Path, roots: list[str] | None, state_dir: str | None) -> None:
-    """Without pydantic, to the same outcome."""
-    (tmp_path / "a").mkdir()
-    (tmp_path / "link").symlink_to("a")
-    overrides = {name: value for name, value in {"roots": roots, "state_dir": state_dir}.items() if value is not None}
-    environ = {"HOME": "/home/me"}
-    short = unconfigured(overrides, environ, tmp_path)
-    whole = resolve(overrides=overrides, environ=environ, cwd=tmp_path)
-    assert short == (whole.settings, whole.state_dir, ())
-
-
-def test_whatever_is_configured_goes_the_long_way(tmp_path: Path) -> None:
-    """A file, a variable, an option, or a path that is none."""
-    assert unconfigured({"roots": [""]}, {}, tmp_path) is None
-    assert unconfigured({"roots": ["a\0b"]}, {}, tmp_path) is None
-    assert unconfigured({"state_dir": ""}, {}, tmp_path) is None
-    assert unconfigured({"roots": ["a"], "shards": 2}, {}, tmp_path) is None
-    assert unconfigured({}, {"SHARDWATCH_SHARDS": "2"}, tmp_path) is None
-    (tmp_path / "shardwatch.toml").write_text("shards = 2\n")
-    (tmp_path / "in").mkdir()
-    assert unconfigured({}, {}, tmp_path / "in") is None
-    assert effective(None, {}, {}, tmp_path / "in").settings.shards == 2
-
-
-def test_watch_starts_without_pydantic(tmp_path: Path) -> None:
+def test_a_service_that_is_given_paths_alone_needs_no_pydantic(tmp_path: Path) -> None:
     """Its import takes longer than all else that `watch` does before the service is on its way."""
     code = """
 import argparse, sys
 from shardwatch.supervisor.cli.commands import watch
 parser = argparse.ArgumentParser()
 watch.add_arguments(parser)
-found = watch.effective_tree(parser.parse_args([sys.argv[1]]))
+found = watch.watched_tree(parser.parse_args([sys.argv[1]]))
 assert found.settings.roots
 from shardwatch.supervisor.service import service
 service.prepare(sys.argv[2], found.settings)
-assert not {"pydantic", "zmq"} & sys.modules.keys(), sorted(sys.modules)
+assert not {"pydantic", "zmq", "tomllib", "difflib"} & sys.modules.keys(), sorted(sys.modules)
 """
     subprocess.run([sys.executable, "-P", "-c", code, tmp_path, tmp_path / "s"], check=True, cwd=tmp_path)

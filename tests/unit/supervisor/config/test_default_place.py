@@ -14,7 +14,7 @@ from shardwatch.shard.contract.state.layout import Layout
 from shardwatch.shard.contract.state.settings import Settings, write_settings
 from shardwatch.supervisor.cli.link.nearby import running_services, service_about
 from shardwatch.supervisor.config.default_place import default_place
-from shardwatch.supervisor.config.effective import effective
+from shardwatch.supervisor.config.resolve import resolve
 
 Serve = Callable[..., Path]
 
@@ -115,17 +115,19 @@ def test_what_is_no_place_of_ours_is_passed_over(base: Path, serve: Serve) -> No
     assert list(running_services(base / "none")) == []
 
 
-def test_the_long_and_the_short_way_say_the_same(tmp_path: Path) -> None:
-    """With and without pydantic; only where nobody names anything is it the directory that all of them lie in."""
+def test_the_place_depends_on_file_and_roots_alone(tmp_path: Path) -> None:
+    """Other options do not move it; only where nobody names anything is it the directory that all of them lie in."""
     environ = {"XDG_STATE_HOME": str(tmp_path / "state")}
+    more = {**environ, "SHARDWATCH_SHARDS": "2"}
     roots: dict[str, object] = {"roots": [str(tmp_path)]}
-    short = effective(None, roots, environ, tmp_path)
-    long = effective(None, roots, {**environ, "SHARDWATCH_SHARDS": "2"}, tmp_path)
-    assert short.state_dir == long.state_dir != tmp_path / "state/shardwatch"
-    for env in (environ, {**environ, "SHARDWATCH_SHARDS": "2"}):
-        assert effective(None, {}, env, tmp_path).state_dir == tmp_path / "state/shardwatch"
+    rooted = resolve(overrides=roots, environ=environ, cwd=tmp_path)
+    assert rooted.state_dir == resolve(overrides=roots, environ=more, cwd=tmp_path).state_dir
+    assert rooted.state_dir.parent == tmp_path / "state/shardwatch"
+    for env in (environ, more):
+        assert resolve(environ=env, cwd=tmp_path).state_dir == tmp_path / "state/shardwatch"
     (tmp_path / "shardwatch.toml").write_text("")
-    filed = effective(None, {}, environ, tmp_path)
+    filed = resolve(environ=environ, cwd=tmp_path)
     assert filed.state_dir.parent == tmp_path / "state/shardwatch"
-    assert filed.state_dir == effective(None, roots, environ, tmp_path).state_dir != short.state_dir
-    assert effective(tmp_path / "shardwatch.toml", {}, environ, Path("/")).state_dir == filed.state_dir
+    assert filed.state_dir == resolve(overrides=roots, environ=environ, cwd=tmp_path).state_dir != rooted.state_dir
+    named = resolve(config_file=tmp_path / "shardwatch.toml", environ=environ, cwd=Path("/"))
+    assert named.state_dir == filed.state_dir

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from shardwatch.shard.contract.errors import UsageError
-from shardwatch.supervisor.config.config import resolve
-from shardwatch.supervisor.config.patterns import BRACES_MAX, checked, expand, split
+from shardwatch.supervisor.config.layers import split
+from shardwatch.supervisor.config.patterns import BRACES_MAX, checked, expand
+from shardwatch.supervisor.config.resolve import resolve
 
 
 @pytest.mark.parametrize(

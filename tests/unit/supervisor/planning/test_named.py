@@ -10,7 +10,7 @@ import pytest
 
 from shardwatch.shard.contract.filter.scope import scope_of
 from shardwatch.shard.contract.state.settings import Settings
-from shardwatch.supervisor.config.effective import real_roots
+from shardwatch.supervisor.config.paths import real_roots
 from shardwatch.supervisor.planning.named import NOT_THERE, trouble_with, with_files
 
 

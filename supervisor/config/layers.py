@@ -1,0 +1,121 @@
+"""The layers of a configuration: what the file, each environment variable and the command line set, by the names of the options.
+
+Values are as they were written; of a variable, a list or table is already taken apart. Nothing is checked here but that every
+name is an option's.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+from shardwatch.shard.contract.errors import UsageError
+from shardwatch.shard.contract.state.options import OPTIONS, Kind, Paths, Patterns, Priorities
+
+from .file import Found, shown, values_of
+from .names import ENV_FILE, ENV_PREFIX
+
+
+class Layer(NamedTuple):
+    """What one source sets."""
+
+    #: "file PATH" | "env NAME" | "command line"
+    origin: str
+    values: Mapping[str, object]
+    #: What relative paths in it are relative to.
+    base: Path
+    #: Whether `~` is the home directory (on a command line the shell has seen to it).
+    tilde: bool
+
+
+def layers(found: Found, environ: Mapping[str, str], overrides: Mapping[str, object], cwd: Path) -> list[Layer]:
+    """All layers; a later one wins. Raises UsageError for what is no option."""
+    some = [] if found.path is None else [_file_layer(found.path, found)]
+    some += _env_layers(environ, cwd)
+    said = {name: value for name, value in overrides.items() if value is not None}
+    _check_names(said, "command line")
+    return [*some, Layer("command line", said, cwd, tilde=False)]
+
+
+def split(text: str) -> list[str]:
+    """A list of patterns in one text: one a line where there are several lines, else separated by commas outside of braces."""
+    if "\n" in text:
+        items = text.split("\n")
+    else:
+        items, depth, escaped = [""], 0, False
+        for c in text:
+            if c == "," and depth == 0 and not escaped:
+                items.append("")
+                continue
+            items[-1] += c
+            if not escaped:
+                depth = max(0, depth + (c == "{") - (c == "}"))
+            escaped = c == "\\" and not escaped
+    return [item.strip() for item in items if item.strip()]
+
+
+def short(value: object) -> str:
+    """A value in one line of an error."""
+    whole = repr(value)
+    return whole if len(whole) <= 60 else whole[:57] + "..."
+
+
+def _file_layer(path: Path, found: Found) -> Layer:
+    values = values_of(path, found)
+    origin = f"file {shown(path)}"
+    _check_names(values, origin)
+    return Layer(origin, values, Path(os.path.abspath(path)).parent, tilde=True)
+
+
+def _env_layers(environ: Mapping[str, str], cwd: Path) -> Iterator[Layer]:
+    """One layer for each variable, by name; an empty one counts as unset.
+
+    Of unknown ones only those that look like an option misspelt are errors: others may use the prefix too.
+    """
+    for name in sorted(environ):
+        value = environ[name]
+        if not name.startswith(ENV_PREFIX) or name == ENV_FILE or not value:
+            continue
+        option = OPTIONS.get(name.removeprefix(ENV_PREFIX).lower())
+        if option is not None:
+            origin = f"env {name}"
+            yield Layer(origin, {option.name: _from_text(option.kind, value, origin)}, cwd, tilde=True)
+        elif near := _nearest(name.removeprefix(ENV_PREFIX).lower(), 0.7):
+            raise UsageError(f"environment: unknown option {name}", hint=f"did you mean {ENV_PREFIX + near.upper()}?")
+
+
+def _from_text(kind: Kind, text: str, origin: str) -> object:
+    """The value in a variable."""
+    match kind:
+        case Paths():
+            return [path for path in text.split(os.pathsep) if path]
+        case Patterns():
+            return split(text)
+        case Priorities():
+            return dict(_pair(item, origin) for item in split(text))
+        case _:
+            return text
+
+
+def _pair(item: str, origin: str) -> tuple[str, str]:
+    pattern, separator, number = item.rpartition("=")
+    if not separator:
+        raise UsageError(f"priorities ({origin}): {item!r} must be PATTERN=NUMBER")
+    return pattern.strip(), number.strip()
+
+
+def _check_names(values: Mapping[str, object], origin: str) -> None:
+    for name in values:
+        if name not in OPTIONS:
+            near = _nearest(name, 0.6)
+            hint = f"did you mean {near}?" if near else "docs/configuration.md lists the options"
+            raise UsageError(f"{origin}: unknown option {short(name)}", hint=hint)
+
+
+def _nearest(name: str, cutoff: float) -> str:
+    """The option whose name is most like this one, "" where none is."""
+    import difflib  # for mistakes only
+
+    return "".join(difflib.get_close_matches(name, OPTIONS, n=1, cutoff=cutoff))

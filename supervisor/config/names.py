@@ -1,0 +1,63 @@
+"""What an option is called where it is set: its environment variable, and its name on the command line."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from shardwatch.shard.contract.state.options import Choice, Directory, Number, Option, Paths, Patterns, Switch, Whole
+
+ENV_PREFIX: Final = "SHARDWATCH_"
+#: Names the configuration file; wins over the search upwards, loses against `-c`.
+ENV_FILE: Final = ENV_PREFIX + "CONFIG"
+
+
+def variable(option: Option[Any]) -> str:
+    """Its environment variable."""
+    return ENV_PREFIX + option.name.upper()
+
+
+def flag(option: Option[Any]) -> str:
+    """How it begins on the command line. A switch that is on by default is there to be turned off."""
+    negation = "no-" if isinstance(option.kind, Switch) and option.default else ""
+    return f"--{negation}{option.name.replace('_', '-')}"
+
+
+def metavar(option: Option[Any]) -> str:
+    """What stands for its value on the command line; "" for a switch."""
+    match option.kind:
+        case Paths():
+            return "PATH"
+        case Patterns():
+            return "GLOB"
+        case Directory():
+            return "DIR"
+        case Whole() | Number():
+            return "N"
+        case Choice():
+            return "NAME"
+        case _:
+            return ""
+
+
+def usage(option: Option[Any]) -> str:
+    """The whole of it as the command line has it, as in `--shards N`; "" where it can't be set there."""
+    if not option.on_command_line:
+        return ""
+    if isinstance(option.kind, Paths):
+        return f"{metavar(option)}..."
+    return f"{flag(option)} {metavar(option)}".rstrip()
+
+
+def default_text(option: Option[Any]) -> str:
+    """Its default as a person would write it."""
+    match option.default:
+        case None:
+            return "$XDG_STATE_HOME/shardwatch/ID"
+        case bool() as value:
+            return str(value).lower()
+        case tuple() as value:
+            return ", ".join(value) or "none"
+        case {}:
+            return "none"
+        case value:
+            return str(value)

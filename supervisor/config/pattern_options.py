@@ -1,0 +1,58 @@
+"""The options that hold gitignore patterns: `include`, `exclude` and `priorities`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from shardwatch.shard.contract.errors import UsageError
+from shardwatch.shard.contract.state.options import INCLUDE, PRIORITY_MAX, Option
+
+from .patterns import check_place, checked
+
+
+def patterns_of(option: Option[Any], value: object, origin: str) -> tuple[str, ...]:
+    """A list of patterns, each checked and with its braces expanded. Raises UsageError."""
+    if not isinstance(value, list | tuple) or not all(isinstance(item, str) for item in value):
+        raise UsageError(f"{option.name} ({origin}) must be {option.kind.allowed}")
+    if option is INCLUDE and not value:
+        raise UsageError(f"include ({origin}) is empty: nothing would be kept", hint="use ['*'] for every file")
+    return tuple(checked(option.name, value, origin))
+
+
+def priorities_of(option: Option[Any], value: object, origin: str) -> dict[str, int]:
+    """A table of patterns, likewise, each with its number. Raises UsageError."""
+    if not isinstance(value, Mapping) or not all(isinstance(item, str) for item in value):
+        raise UsageError(f"{option.name} ({origin}) must be {option.kind.allowed}")
+    numbers: dict[str, int] = {}
+    for pattern, number in value.items():
+        expanded = checked(option.name, [pattern], origin)
+        if pattern.startswith("!"):
+            raise UsageError(f"{option.name} ({origin}): {pattern!r} can't begin with !", hint="give it a priority of 0")
+        priority = _whole(number)
+        if priority is None or abs(priority) > PRIORITY_MAX:
+            raise UsageError(
+                f"{option.name} ({origin}): {pattern!r} = {number!r} must be a whole number "
+                f"from {-PRIORITY_MAX} to {PRIORITY_MAX}"
+            )
+        numbers.update(dict.fromkeys(expanded, priority))
+    return numbers
+
+
+def check_places(name: str, patterns: Iterable[str], origin: str, roots: Sequence[bytes]) -> None:
+    """Refuses absolute paths among an option's patterns (see `patterns.check_place`). Looks at the disk. Raises UsageError."""
+    for pattern in patterns:
+        try:
+            check_place(pattern, roots)
+        except UsageError as error:
+            raise UsageError(f"{name} ({origin}): {error.message}", hint=error.hint) from error
+
+
+def _whole(value: object) -> int | None:
+    """A priority, which a variable of the environment holds as text; None for what is no whole number."""
+    if isinstance(value, bool) or not isinstance(value, int | str):
+        return None
+    try:
+        return int(value)
+    except ValueError:
+        return None

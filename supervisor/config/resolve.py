@@ -1,0 +1,173 @@
+"""What a service runs with, and where: defaults, configuration file, environment and command line joined, each with its origin.
+
+A later one wins. Every error is a UsageError of one line that names the option, where its value came from and what it may be.
+docs/configuration.md describes each option.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from shardwatch.shard.contract.errors import UsageError
+from shardwatch.shard.contract.state import options
+from shardwatch.shard.contract.state.options import OPTIONS, Option
+from shardwatch.shard.contract.state.settings import Settings
+
+from . import profile
+from .default_place import default_place, default_state_dir
+from .file import find_config, named_config
+from .layers import Layer, layers, short
+from .names import ENV_FILE
+from .paths import absolute, roots_of
+
+
+class Resolved(NamedTuple):
+    """A configuration with all layers joined."""
+
+    settings: Settings
+    state_dir: Path
+    #: The file that had a say, None where there is none.
+    config_file: Path | None
+    #: Every option -> "default" | "file PATH" | "env NAME" | "command line"; of `exclude`, which adds up, several with " + ".
+    origins: dict[str, str]
+    #: Every option -> what it was set to, or its default. `settings` and `state_dir` have what is made of it: the default
+    #: patterns are in `settings.exclude`, and the default place in `state_dir`.
+    values: dict[str, Any]
+    #: What the caller should hear, a line each: configuration files that were found and do not count.
+    notes: tuple[str, ...]
+
+
+class _Joined(NamedTuple):
+    """The value of each option that is set, and where each option's value comes from."""
+
+    values: dict[str, Any]
+    origins: dict[str, str]
+
+
+def resolve(
+    *,
+    config_file: Path | None = None,
+    overrides: Mapping[str, object] | None = None,
+    environ: Mapping[str, str] | None = None,
+    cwd: Path | None = None,
+) -> Resolved:
+    """Joins all layers. Roots need not exist, and there may be none: who starts a service checks that.
+
+    Args:
+        config_file: default: $SHARDWATCH_CONFIG, else the nearest shardwatch.toml in `cwd` or above; there may be none.
+        overrides: what the command line gave, by option name; None counts as not given.
+
+    Raises UsageError.
+    """
+    environ = os.environ if environ is None else environ
+    cwd = Path.cwd() if cwd is None else cwd
+    given = config_file or (Path(environ[ENV_FILE]) if environ.get(ENV_FILE) else None)
+    found = find_config(cwd) if given is None else named_config(cwd / given)
+    joined = _join(layers(found, environ, overrides or {}, cwd))
+    values: dict[str, Any] = {name: option.default for name, option in OPTIONS.items()} | joined.values | _scalars(joined)
+    _fit_cap(values, joined.origins)
+    settings = _settings(values)
+    _check_places(settings, values, joined.origins)
+    state_dir: Path = values[options.STATE_DIR.name] or default_place(default_state_dir(environ), found.path, settings.roots)
+    return Resolved(settings, state_dir, found.path, joined.origins, values, found.notes)
+
+
+def _join(some: Sequence[Layer]) -> _Joined:
+    """A later layer wins, except that patterns to leave out add up. Single values are not yet checked. Raises UsageError."""
+    values: dict[str, Any] = {}
+    origins = dict.fromkeys(OPTIONS, "default")
+    for layer in some:
+        for name, written in layer.values.items():
+            value = _converted(OPTIONS[name], written, layer)
+            if name == options.EXCLUDE.name and name in values:
+                values[name] += value
+                origins[name] += " + " + layer.origin
+            else:
+                values[name] = value
+                origins[name] = layer.origin
+    return _Joined(values, origins)
+
+
+def _converted(option: Option[Any], value: object, layer: Layer) -> Any:
+    """A value as the settings have it, checked where that needs its layer. Raises UsageError."""
+    match option.kind:
+        case options.Paths():
+            return roots_of(option, value, layer)
+        case options.Directory():
+            return Path(os.fsdecode(absolute(option, value, layer)))
+        case options.Patterns():
+            from .pattern_options import patterns_of  # not on the way to a service that is given paths alone
+
+            return patterns_of(option, value, layer.origin)
+        case options.Priorities():
+            from .pattern_options import priorities_of
+
+            return priorities_of(option, value, layer.origin)
+        case _:
+            return value
+
+
+def _scalars(joined: _Joined) -> dict[str, Any]:
+    """The single values that are set, checked and converted. Raises UsageError, which names all that are wrong."""
+    values: dict[str, Any] = {}
+    wrong = []
+    for name, option in OPTIONS.items():
+        if name not in joined.values or not isinstance(option.kind, options.Scalar):
+            continue
+        from .scalars import value_of  # pydantic
+
+        written = joined.values[name]
+        try:
+            values[name] = value_of(option, written)
+        except ValueError as error:
+            wrong.append(f"{name} = {short(written)} ({joined.origins[name]}) {error}")
+    if wrong:
+        raise UsageError("; ".join(wrong))
+    return values
+
+
+def _fit_cap(values: dict[str, Any], origins: dict[str, str]) -> None:
+    """The longest wait for quiet follows a longer quiet time, in place, where nobody has set it. Raises UsageError."""
+    quiet, cap = options.SETTLE_MS.name, options.SETTLE_MS_MAX.name
+    if values[cap] >= values[quiet]:
+        return
+    if origins[cap] != "default":
+        low, high = (f"{name} = {values[name]} ({origins[name]})" for name in (quiet, cap))
+        raise UsageError(f"{high} is less than {low}", hint="the cap must not be shorter than the quiet time")
+    values[cap] = 2 * values[quiet]
+    origins[cap] = "default (twice settle_ms)"
+
+
+def _settings(values: Mapping[str, Any]) -> Settings:
+    own = {name: value for name, value in values.items() if name in Settings.__struct_fields__}
+    own[options.EXCLUDE.name] = _excludes(own[options.EXCLUDE.name], with_defaults=values[options.DEFAULT_EXCLUDES.name])
+    return Settings(**own)
+
+
+def _excludes(patterns: Sequence[str], *, with_defaults: bool) -> tuple[str, ...]:
+    """The default patterns, if wanted, then the user's. `!` and a default pattern, verbatim, takes that one back.
+
+    As a negation it would do more than a person means: `!package.json` after `**/node_modules/**` would bring back, and
+    so have watched, every package.json in there.
+    """
+    defaults = profile.EXCLUDE if with_defaults else ()
+    taken = {pattern[1:] for pattern in patterns if pattern.startswith("!")} & set(defaults)
+    return tuple(
+        dict.fromkeys(
+            [pattern for pattern in defaults if pattern not in taken]
+            + [pattern for pattern in patterns if pattern[1:] not in taken or pattern[0] != "!"]
+        )
+    )
+
+
+def _check_places(settings: Settings, values: Mapping[str, Any], origins: Mapping[str, str]) -> None:
+    """No pattern that somebody gave may be an absolute path. Raises UsageError."""
+    for option in (options.INCLUDE, options.EXCLUDE, options.PRIORITIES):
+        if origins[option.name] == "default":
+            continue
+        from .pattern_options import check_places
+
+        check_places(option.name, values[option.name], origins[option.name], settings.roots)
