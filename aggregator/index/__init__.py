@@ -1,8 +1,11 @@
 """The index: one row per path, stamped with the tick of its last change.
 
 - `index`: the index on disk: transactions, records applied, rows read.
-- `row`: a row as groups read it, and which rows a query takes. Pure.
+- `row`: the row model: what each field of a row means, as records and as groups read it. Pure.
+- `ticks`: the numbers of changes, and up to which of them groups were handed rows. Pure.
 - `merge`: what a record changes in the rows that are there. Pure.
+- `changes`: what `merge` and `burial` want written for one directory. Pure.
+- `burial`: the end of a row: whether a tombstone stays, and who is to be told. Pure.
 - `plain`: short cuts for the two commonest records, with the same result as `merge`.
 - `holders`: which groups hold what a row said before it was stamped anew, one bit for each. Pure.
 - `streams`: the epoch, last frame and baseline of each shard's stream.

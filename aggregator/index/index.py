@@ -11,7 +11,7 @@ import sqlite3
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from shardwatch.shard.contract.files.paths import join
 from shardwatch.shard.contract.wire.fold import fold
@@ -19,12 +19,15 @@ from shardwatch.shard.contract.wire.frames import Check, Confirmed, Entry, Gone,
 
 from ..storage.damage import progress
 from . import plain
+from .burial import bury
+from .changes import Changes
 from .debts import Debts
-from .holders import Holders, loaded, stored
-from .merge import GONE, Changes, Known, Ticks, burial, merge, tombstone
-from .row import ROW, Row, bounds, ranged
+from .holders import Holders, stored
+from .merge import merge
+from .row import GONE, INSERT, KNOWN, ROW, UPDATE, Known, Row, bounds, known_from, ranged, row_from
 from .schema import Connect, connect, new_incarnation, open_database, stamp
 from .streams import Streams
+from .ticks import Ticks
 from .tombstones import COLLECTED_MAX, FORGET_DIRECTORY, collect
 from .verification import Finding, differences
 
@@ -36,8 +39,6 @@ _IDS_MAX: Final = 1024
 _BY_NAME_MAX: Final = 48
 #: Made when it is needed first.
 _BY_INODE: Final = "entry_by_inode"
-
-_KNOWN = "name, directory, kind, dev, ino, nlink, size, mtime_ns, ctime_ns, racy, lane, tick, held"
 
 
 class Index:
@@ -173,7 +174,7 @@ class Index:
         if new:
             known: dict[tuple[bytes, int], Known] = {}
         else:
-            known = self._known(*ranged(f"SELECT {_KNOWN} FROM entry WHERE dir=?", id_, record))
+            known = self._known(*ranged(f"SELECT {KNOWN} FROM entry WHERE dir=?", id_, record))
         owed = self.debts.within(record.path, record.after, record.upto)
         self._merge(id_, record, known, (), True, stops, owed)
 
@@ -190,10 +191,10 @@ class Index:
         names = [e[0] for e in record.entries] + record.absent
         known: dict[tuple[bytes, int], Known] = {}
         if not new and len(names) > _BY_NAME_MAX:
-            known = self._known(f"SELECT {_KNOWN} FROM entry WHERE dir=?", [id_])
+            known = self._known(f"SELECT {KNOWN} FROM entry WHERE dir=?", [id_])
         elif not new:
             for name in names:
-                known.update(self._known(f"SELECT {_KNOWN} FROM entry WHERE dir=? AND name=?", [id_, name]))
+                known.update(self._known(f"SELECT {KNOWN} FROM entry WHERE dir=? AND name=?", [id_, name]))
         owed = [n for n in names if n in self.owed.get(record.path, ())]
         self._merge(id_, record, known, record.absent, False, stops, owed)
 
@@ -208,7 +209,7 @@ class Index:
     def apply_verified(self, record: Verified, stops: Iterable[bytes]) -> list[Finding]:
         """A listing that no hint led to. Returns what it had otherwise than the rows, save what is changing just now."""
         id_, _ = self._id(record.path)
-        known = self._known(*ranged(f"SELECT {_KNOWN} FROM entry WHERE dir=?", id_, record))
+        known = self._known(*ranged(f"SELECT {KNOWN} FROM entry WHERE dir=?", id_, record))
         findings = differences(record.path, known, record.entries, record.hinted, content_only=self._content_only)
         hinted = set(record.hinted)
         self._confirm(id_, [entry for entry in record.entries if entry[0] not in hinted])
@@ -231,7 +232,7 @@ class Index:
         self._bury_below([record.path], record.at, stops)
 
     def _known(self, sql: str, arguments: Sequence[object]) -> dict[tuple[bytes, int], Known]:
-        return {(row[0], row[1]): _known(row) for row in self._db.execute(sql, arguments)}
+        return {(row[0], row[1]): known_from(row) for row in self._db.execute(sql, arguments)}
 
     def _id(self, path: bytes) -> tuple[int, bool]:
         """Id of a directory, and whether it is new."""
@@ -285,17 +286,9 @@ class Index:
         if changes.forgotten:
             many("DELETE FROM entry WHERE dir=? AND name=? AND directory=?", [(id_, n, d) for n, d in changes.forgotten])
         if changes.updates:
-            many(
-                "UPDATE entry SET kind=?, dev=?, ino=?, nlink=?, size=?, mtime_ns=?, ctime_ns=?, racy=?,"
-                " tick=?, held=?, at_ns=?, birth_ns=? WHERE name=? AND directory=? AND dir=?",
-                [(*row, id_) for row in changes.updates],
-            )
+            many(UPDATE, [(*update, id_) for update in changes.updates])
         if changes.inserts:
-            many(
-                "INSERT INTO entry (name, directory, kind, dev, ino, nlink, size, mtime_ns, ctime_ns, racy, lane, tick, at_ns,"
-                " birth_ns, dir, held) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,0)",
-                [(*row, id_) for row in changes.inserts],
-            )
+            many(INSERT, [(*insert, id_) for insert in changes.inserts])
         self.files += changes.files
         self.directories += changes.directories
         self.written += len(changes.inserts) + len(changes.updates) + len(changes.forgotten)
@@ -318,24 +311,15 @@ class Index:
             ]
             for id_, directory in below:
                 self.on_progress()
-                sql = f"SELECT {_KNOWN} FROM entry WHERE dir=? AND kind<>0"
-                self._bury_rows(id_, directory, [_known(row) for row in self._db.execute(sql, (id_,))], at)
+                sql = f"SELECT {KNOWN} FROM entry WHERE dir=? AND kind<>0"
+                self._bury_rows(id_, directory, [known_from(row) for row in self._db.execute(sql, (id_,))], at)
                 self.debts.forgive(directory)
 
     def _bury_rows(self, id_: int, directory: bytes, rows: list[Known], at: int, *, forget: bool = False) -> None:
         """These rows of a directory are gone, whatever is there."""
         changes = Changes()
         for row in rows:
-            buried = None if forget else burial(row, self._ticks)
-            if buried is None:
-                changes.forgotten.append((row.name, row.directory))
-            else:
-                changes.updates.append(tombstone(row, *buried, at))
-            if row.kind != GONE:
-                changes.files -= 1 - row.directory
-                changes.directories -= row.directory
-                if not row.directory and row.ino:
-                    changes.linked[row.dev, row.ino] = row.nlink
+            bury(changes, row, at, self._ticks, forget=forget)
         if changes:
             self._write(id_, changes)
         if changes.linked and self._by_inode:
@@ -414,8 +398,7 @@ class Index:
         return rows
 
     def _rows(self, sql: str, arguments: Sequence[object]) -> list[Row]:
-        found = self._db.execute(sql, arguments)
-        return [Row._make((*r[:2], loaded(r[2]), r[3], bool(r[4]), join(r[5], r[6]), *r[7:])) for r in found]
+        return [row_from(columns) for columns in self._db.execute(sql, arguments)]
 
     def count(self, lane: int, after: int, upto: int, limit: int) -> tuple[int, int]:
         """How many rows of a lane have a tick after `after`, up to `upto`, of at most `limit`; and the last one's tick, or 0."""
@@ -430,9 +413,7 @@ class Index:
 
     def note_handed(self, lane: int, tick: int) -> None:
         """Rows of this lane up to this tick may have been handed out: they are stamped anew when they change."""
-        handed = self._ticks.handed
-        if tick > handed.get(lane, 0):
-            handed[lane] = tick
+        self._ticks.note_handed(lane, tick)
 
     def collect(
         self, passed: Mapping[int, int], older_than_ns: int, parked: Iterable[int] = (), limit: int = COLLECTED_MAX
@@ -450,10 +431,10 @@ class Index:
 
     def page(self, after: tuple[int, bytes, int], limit: int) -> list[tuple[int, bytes, Known]]:
         """The next rows in the order of their keys: (id of the directory, its path, row)."""
-        known = ", ".join(f"e.{column.strip()}" for column in _KNOWN.split(","))
-        sql = f"SELECT {known}, e.dir, d.path FROM entry e JOIN directory d ON d.id=e.dir"
+        sql = f"SELECT e.dir, d.path, {KNOWN} FROM entry e JOIN directory d ON d.id=e.dir"
         order = "WHERE (e.dir, e.name, e.directory) > (?, ?, ?) ORDER BY e.dir, e.name, e.directory LIMIT ?"
-        return [(row[-2], row[-1], _known(row[:-2])) for row in self._db.execute(f"{sql} {order}", (*after, limit)).fetchall()]
+        found = self._db.execute(f"{sql} {order}", (*after, limit)).fetchall()
+        return [(id_, path, known_from(tuple(columns))) for id_, path, *columns in found]
 
     def lane(self, path: bytes, directory: bool) -> int | None:
         """The lane that a row has under these settings; None: it is no event."""
@@ -492,7 +473,3 @@ class Index:
         self.commit()
         self._db.execute("UPDATE state SET ceiling = tick")
         self._db.close()
-
-
-def _known(row: tuple[Any, ...]) -> Known:
-    return Known._make(row if isinstance(row[12], int) else (*row[:12], loaded(row[12])))

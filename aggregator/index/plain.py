@@ -12,17 +12,15 @@ from shardwatch.shard.contract.files.identity import Verdict, compare
 from shardwatch.shard.contract.wire.frames import DIRECTORY, FILE, Entry
 
 from .holders import loaded, stored
-from .merge import Ticks
+from .row import KNOWN, stat_of
+from .ticks import Ticks
 
 _ROW: Final = (
     "dir, name, directory, kind, dev, ino, nlink, size, mtime_ns, ctime_ns, racy, lane, tick, at_ns, held, birth_ns"
 )
 _FILE: Final = f"INSERT INTO entry ({_ROW}) VALUES (?1,?2,0,?3,?4,?5,?6,?7,?8,?9,?10,0,?11,?12,0,0)"
 _DIRECTORY: Final = f"INSERT INTO entry ({_ROW}) VALUES (?1,?2,1,{DIRECTORY},0,0,0,0,0,0,0,NULL,0,?3,0,0)"
-_KNOWN: Final = (
-    "SELECT name, kind, dev, ino, nlink, size, mtime_ns, ctime_ns, racy, lane, tick, directory, held FROM entry"
-    " WHERE dir=? AND name>=? AND name<=? LIMIT ?"
-)
+_KNOWN: Final = f"SELECT {KNOWN} FROM entry WHERE dir=? AND name>=? AND name<=? LIMIT ?"
 _REWRITE: Final = (
     "UPDATE entry SET dev=?, ino=?, size=?, mtime_ns=?, ctime_ns=?, racy=?, tick=?, held=?, at_ns=?, birth_ns=0"
     " WHERE dir=? AND name=? AND directory=0"
@@ -32,15 +30,21 @@ _REWRITE: Final = (
 def populate(db: Any, id_: int, entries: list[Entry], at: int, ticks: Ticks) -> tuple[int, int] | None:
     """Rows of a directory that has none, in lane 0, directories being no events. Returns how many files and directories;
     None where a file has several names."""
-    files = [e for e in entries if e[1] != DIRECTORY]
-    if any(e[4] > 1 for e in files):
-        return None
+    files = []
+    directories = []
+    for entry in entries:
+        name, kind, _, _, nlink, _, _, _, _ = entry
+        if kind == DIRECTORY:
+            directories.append((id_, name, at))
+        elif nlink > 1:
+            return None
+        else:
+            files.append(entry)
     if files:
-        db.executemany(_FILE, [(id_, *e, tick, at) for tick, e in enumerate(files, ticks.last + 1)])
-        ticks.last += len(files)
-    if len(files) < len(entries):
-        db.executemany(_DIRECTORY, [(id_, e[0], at) for e in entries if e[1] == DIRECTORY])
-    return len(files), len(entries) - len(files)
+        db.executemany(_FILE, [(id_, *file, tick, at) for tick, file in enumerate(files, ticks.take(len(files)))])
+    if directories:
+        db.executemany(_DIRECTORY, directories)
+    return len(files), len(directories)
 
 
 def rewrite(
@@ -51,28 +55,34 @@ def rewrite(
 
     `linked`: there are files with several names, of which one may have been another file's.
     """
-    names = [e[0] for e in entries]
+    names = [entry[0] for entry in entries]
     limit = 4 * len(names) + 16
     rows = db.execute(_KNOWN, (id_, min(names), max(names), limit)).fetchall()
     known = {row[0]: row for row in rows}
     if len(rows) == limit or len(known) < len(rows):
         return None
     changed = []
-    for e in entries:
-        row = known.get(e[0])
-        if row is None or row[11] or row[1] != FILE or e[1] != FILE or row[4] != 1 or e[4] != 1 or row[9] is None:
+    for entry in entries:
+        row = known.get(entry[0])
+        if row is None:
             return None
-        if linked and (row[2] != e[2] or row[3] != e[3]):
+        _, directory, old_kind, old_dev, old_ino, old_nlink, _, _, _, _, lane, tick, held = row
+        _, kind, dev, ino, nlink, size, mtime_ns, ctime_ns, racy = entry
+        if directory or old_kind != FILE or kind != FILE or old_nlink != 1 or nlink != 1 or lane is None:
             return None
-        verdict = compare(row[1:9], e[1:9], content_only=content_only)
+        if linked and (old_dev != dev or old_ino != ino):
+            return None
+        verdict = compare(
+            stat_of(row), (kind, dev, ino, nlink, size, mtime_ns, ctime_ns, racy), content_only=content_only
+        )
         if verdict is not Verdict.SAME:
-            changed.append((e, row[10], row[9], row[12], verdict))
+            changed.append((entry, lane, tick, held, verdict))
     updates = []
-    for e, tick, lane, held, verdict in changed:
+    for (name, _, dev, ino, _, size, mtime_ns, ctime_ns, racy), lane, tick, held, verdict in changed:
         if verdict is Verdict.CHANGED and ticks.seen(lane, tick):
             held = stored(ticks.holders.superseded(lane, tick, loaded(held), there=True))
             tick = ticks.next()
-        updates.append((e[2], e[3], e[5], e[6], e[7], e[8], tick, held, at, id_, e[0]))
+        updates.append((dev, ino, size, mtime_ns, ctime_ns, racy, tick, held, at, id_, name))
     if updates:
         db.executemany(_REWRITE, updates)
     return len(updates)

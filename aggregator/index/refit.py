@@ -12,7 +12,7 @@ from typing import Final
 from shardwatch.shard.contract.files.paths import join
 
 from .index import Index
-from .merge import GONE, Known
+from .row import GONE, Known
 
 #: Rows of one step: some 50 ms.
 ROWS: Final = 2_000

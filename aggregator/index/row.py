@@ -1,10 +1,99 @@
-"""A row of the index as groups read it, and which rows a query takes. Pure; imported by `index` only."""
+"""The row model: what the index keeps of one path, field by field. Pure; whoever reads or writes rows takes the columns from
+here.
+
+There is one row per path *and* whether it is a directory: a file that becomes a directory is a deletion of one row and a
+creation of another. On disk the path is two columns, `dir` (the id of the directory above, in the table `directory`) and `name`.
+
+What the path is:
+
+- `name`: exact bytes, in the directory `dir`.
+- `directory`: what the row is about: 1 a directory, 0 anything else. It never changes.
+- `kind`: `FILE`, `DIRECTORY` or `LINK` as on the wire, while the path is there; `GONE` in a tombstone, which stays for as long as
+  a group has to be told.
+- `dev`, `ino`, `nlink`, `size`, `mtime_ns`, `ctime_ns`: of the lstat that was seen last; a tombstone keeps those of the file
+  that is gone, because they tell a rename. All are 0 for a directory, of which only the existence counts.
+- `racy`: 1 where that look came so soon after the change that an equal stat later proves nothing.
+- `birth_ns`: when the file was made, if it came here by a rename and the filesystem knows; else 0.
+- `at_ns`: when the look began that changed the row last, by the wall clock.
+
+Where the row stands in the queue:
+
+- `lane`: its priority; NULL for a directory that is no event. A row without a lane is never handed to a group.
+- `tick`: the number of its last change; ticks are given in ascending order, each once, so a group is a position in each lane. A
+  row that changes again before any group was handed its tick keeps the tick: else a path that changes all the time would
+  move to the tail for ever.
+- `held`: bits of the groups that hold the path by what they were handed before this tick (`aggregator.index.holders`).
+
+A row begins with a tick and `held` = 0 (`merge`), may change (a new stat, and a new tick where the old one may have been handed
+out), ends as a tombstone or at once (`burial`), and may be revived while its tombstone is there. `tombstones` forgets it when
+every group has passed it.
+"""
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple
+from collections.abc import Callable
+from operator import itemgetter
+from typing import Any, Final, NamedTuple
 
+from shardwatch.shard.contract.files.identity import Stat
+from shardwatch.shard.contract.files.paths import join
 from shardwatch.shard.contract.wire.frames import Check, Listing, Verified
+
+from .holders import loaded
+
+#: The `kind` of a tombstone.
+GONE: Final = 0
+
+
+class Known(NamedTuple):
+    """A row as records are compared with it: what the index holds of one name in a directory."""
+
+    name: bytes
+    directory: int
+    kind: int
+    dev: int
+    ino: int
+    nlink: int
+    size: int
+    mtime_ns: int
+    ctime_ns: int
+    racy: int
+    lane: int | None
+    tick: int
+    held: int
+
+
+#: The columns of a `Known`, for a SELECT.
+KNOWN: Final = ", ".join(Known._fields)
+#: The stat of a `Known`, as `identity.compare` takes it.
+stat_of: Final[Callable[[Known], Stat]] = itemgetter(
+    slice(Known._fields.index("kind"), Known._fields.index("racy") + 1)
+)
+
+
+def known_from(columns: tuple[Any, ...]) -> Known:
+    """The `Known` of a row that was selected as `KNOWN`."""
+    held = columns[-1]
+    return Known._make(columns if isinstance(held, int) else (*columns[:-1], loaded(held)))
+
+
+class Row(NamedTuple):
+    """A row as groups read it."""
+
+    tick: int
+    lane: int
+    held: int
+    kind: int
+    directory: bool
+    path: bytes
+    size: int
+    mtime_ns: int
+    at_ns: int
+    dev: int
+    ino: int
+    ctime_ns: int
+    birth_ns: int
+
 
 #: What a SELECT of a `Row` begins with; the path is joined of two columns.
 ROW: Final = (
@@ -14,25 +103,33 @@ ROW: Final = (
 )
 
 
-class Row(NamedTuple):
-    """What the index knows of one path."""
+def row_from(columns: tuple[Any, ...]) -> Row:
+    """The `Row` of a row that was selected as `ROW`."""
+    tick, lane, held, kind, directory, above, name, size, mtime_ns, at_ns, dev, ino, ctime_ns, birth_ns = columns
+    return Row._make(
+        (tick, lane, loaded(held), kind, bool(directory), join(above, name), size, mtime_ns, at_ns, dev, ino, ctime_ns, birth_ns)
+    )
 
-    tick: int
-    lane: int
-    #: Which groups hold the path by what they were handed before this tick (`aggregator.index.holders`).
-    held: int
-    kind: int
-    directory: bool
-    path: bytes
-    size: int
-    mtime_ns: int
-    at_ns: int
-    #: With size and mtime_ns, of a file that is gone too: they tell a rename.
-    dev: int
-    ino: int
-    ctime_ns: int
-    #: When the file was made; known only of one that came by a rename, else 0.
-    birth_ns: int
+
+#: The fields of an `Update`, in their order: the last two say which row of a directory it is.
+UPDATED: Final = (
+    "kind", "dev", "ino", "nlink", "size", "mtime_ns", "ctime_ns", "racy", "tick", "held", "at_ns", "birth_ns",
+    "name", "directory",
+)  # fmt: skip
+Update = tuple[int, int, int, int, int, int, int, bool, int, int | bytes, int, int, bytes, int]
+#: Takes an `Update` and the directory's id.
+UPDATE: Final = (
+    f"UPDATE entry SET {', '.join(f'{field}=?' for field in UPDATED[:-2])} WHERE name=? AND directory=? AND dir=?"
+)
+
+#: The fields of an `Insert`, in their order. Nobody holds a row that is new.
+INSERTED: Final = (
+    "name", "directory", "kind", "dev", "ino", "nlink", "size", "mtime_ns", "ctime_ns", "racy", "lane", "tick", "at_ns",
+    "birth_ns",
+)  # fmt: skip
+Insert = tuple[bytes, int, int, int, int, int, int, int, int, bool, int | None, int, int, int]
+#: Takes an `Insert` and the directory's id.
+INSERT: Final = f"INSERT INTO entry ({', '.join(INSERTED)}, dir, held) VALUES ({'?,' * len(INSERTED)}?,0)"
 
 
 def ranged(sql: str, id_: int, record: Listing | Check | Verified) -> tuple[str, list[object]]:

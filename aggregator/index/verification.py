@@ -16,7 +16,7 @@ from shardwatch.shard.contract.files.paths import join
 from shardwatch.shard.contract.process.log import Sparse
 from shardwatch.shard.contract.wire.frames import DIRECTORY, Entry
 
-from .merge import GONE, Known
+from .row import GONE, Known, stat_of
 
 log = logging.getLogger("shardwatch.aggregator")
 
@@ -86,17 +86,20 @@ def differences(
     found = []
     skipped = set(hinted)
     seen = set()
-    for entry in entries:
-        key = (entry[0], 1 if entry[1] == DIRECTORY else 0)
-        seen.add(key)
-        row = known.get(key)
-        if entry[0] in skipped:
+    for name, kind, dev, ino, nlink, size, mtime_ns, ctime_ns, racy in entries:
+        directory = 1 if kind == DIRECTORY else 0
+        seen.add((name, directory))
+        row = known.get((name, directory))
+        if name in skipped:
             continue
         if row is None or row.kind == GONE:
-            found.append(Finding(join(path, entry[0]), "missing"))
-        elif not key[1] and compare((*row[2:9], False), entry[1:9], content_only=content_only) is Verdict.CHANGED:
-            found.append(Finding(join(path, entry[0]), "differs"))
-    for key, row in known.items():
-        if row.kind != GONE and key not in seen and key[0] not in skipped:
-            found.append(Finding(join(path, key[0]), "extra"))
+            found.append(Finding(join(path, name), "missing"))
+        elif not directory:
+            known_stat = stat_of(row._replace(racy=0))
+            seen_stat = (kind, dev, ino, nlink, size, mtime_ns, ctime_ns, racy)
+            if compare(known_stat, seen_stat, content_only=content_only) is Verdict.CHANGED:
+                found.append(Finding(join(path, name), "differs"))
+    for (name, directory), row in known.items():
+        if row.kind != GONE and (name, directory) not in seen and name not in skipped:
+            found.append(Finding(join(path, name), "extra"))
     return found

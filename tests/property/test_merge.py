@@ -9,7 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shardwatch.aggregator.index.holders import holds
-from shardwatch.aggregator.index.merge import GONE, Known, Ticks, merge
+from shardwatch.aggregator.index.merge import merge
+from shardwatch.aggregator.index.row import GONE, INSERTED, UPDATED, Known
+from shardwatch.aggregator.index.ticks import Ticks
 from shardwatch.shard.contract.wire.frames import DIRECTORY, FILE, LINK, Entry
 
 NAMES = (b"a", b"b", b"c", b"d")
@@ -56,7 +58,7 @@ class Group:
                 self.mirror.discard(key)
             else:
                 self.mirror.add(key)
-        model.ticks.handed[0] = max(model.ticks.handed.get(0, 0), self.cursor)
+        model.ticks.note_handed(0, self.cursor)
         model.ticks.holders.reach(self.bit, 0, self.cursor)
 
 
@@ -92,19 +94,20 @@ class Model:
             assert all(key not in g.mirror for g in self.groups), "forgotten, though somebody was handed it"
             assert row.kind != GONE
         for update in changes.updates:
-            key = update[12], update[13]
+            fields: dict[str, Any] = dict(zip(UPDATED, update, strict=True))
+            key = fields["name"], fields["directory"]
             row = self.rows[key]
-            fields = ("kind", "dev", "ino", "nlink", "size", "mtime_ns", "ctime_ns", "racy", "tick", "held")
-            self.rows[key] = row._replace(**dict(zip(fields, update[:10], strict=True)))
-            if update[8] != row.tick:
+            self.rows[key] = row._replace(**{field: fields[field] for field in Known._fields if field in fields})
+            if fields["tick"] != row.tick:
                 assert row.lane is not None
                 assert self.ticks.seen(0, row.tick), "stamped anew before anybody was handed it"
-                stamped.append(update[8])
+                stamped.append(fields["tick"])
         for insert in changes.inserts:
-            tick = insert[11]
-            self.rows[insert[:2]] = Known(*insert[:10], insert[10], tick, 0)
-            if insert[10] is not None:
-                stamped.append(tick)
+            fields = {"held": 0} | dict(zip(INSERTED, insert, strict=True))
+            new = Known._make(fields[field] for field in Known._fields)
+            self.rows[new.name, new.directory] = new
+            if new.lane is not None:
+                stamped.append(new.tick)
         assert sorted(stamped) == list(range(before + 1, self.ticks.last + 1)), "a tick was given twice, or for nothing"
         self.counts[0] += changes.files
         self.counts[1] += changes.directories

@@ -7,8 +7,12 @@ from typing import Any
 
 import pytest
 
+from shardwatch.aggregator.index.burial import bury
+from shardwatch.aggregator.index.changes import Changes
 from shardwatch.aggregator.index.holders import ALL
-from shardwatch.aggregator.index.merge import GONE, Changes, Known, Ticks, burial, merge
+from shardwatch.aggregator.index.merge import merge
+from shardwatch.aggregator.index.row import GONE, INSERTED, UPDATED, Known
+from shardwatch.aggregator.index.ticks import Ticks
 from shardwatch.shard.contract.wire.frames import DIRECTORY, FILE, LINK, Entry
 
 
@@ -40,11 +44,29 @@ def run(
     ticks = Ticks(last)
     for bit, position in enumerate(positions):
         ticks.holders.place(bit, 0, position)
-    ticks.handed = {0: handed, 5: handed}
+    for lane in (0, 5):
+        ticks.note_handed(lane, handed)
     return merge(
         {(r.name, r.directory): r for r in rows}, entries, absent, complete=complete, at=999, ticks=ticks, lane_of=lane_of,
         directories_are_events=directories, content_only=content_only,
     )  # fmt: skip
+
+
+def updated(changes: Changes, *fields: str) -> list[Any]:
+    """Of each update the field of that name, or a tuple of several."""
+    return named(changes.updates, UPDATED, fields)
+
+
+def inserted(changes: Changes, *fields: str) -> list[Any]:
+    return named(changes.inserts, INSERTED, fields)
+
+
+def named(rows: Sequence[tuple[object, ...]], names: tuple[str, ...], fields: tuple[str, ...]) -> list[Any]:
+    read = [dict(zip(names, row, strict=True)) for row in rows]
+    return [tuple(row[field] for field in fields) if len(fields) > 1 else row[fields[0]] for row in read]
+
+
+STAT = UPDATED[:8]
 
 
 def test_an_equal_stat_is_no_change() -> None:
@@ -58,7 +80,7 @@ def test_an_equal_stat_is_no_change() -> None:
 def test_any_difference_is_a_change(field: str) -> None:
     """Time of change above all: it can't be set back by a program."""
     changes = run([known()], [entry(**{field: 1234})], handed=7)
-    assert [u[8] for u in changes.updates] == [51]
+    assert updated(changes, "tick") == [51]
     assert changes.files == 0
 
 
@@ -66,16 +88,16 @@ def test_any_difference_is_a_change(field: str) -> None:
 def test_what_says_nothing_of_the_file_is_noted(fields: dict[str, Any]) -> None:
     """A remount gives another device number to all of a tree: the rows take it over, and nobody is told."""
     changes = run([known()], [entry(**fields)], handed=7)
-    assert [u[8] for u in changes.updates] == [7]
-    assert [u[:8] for u in changes.updates] == [entry(**fields)[1:9]]
+    assert updated(changes, "tick") == [7]
+    assert updated(changes, *STAT) == [entry(**fields)[1:]]
     assert changes.linked == ({(1, 10): 0} if "nlink" in fields else {})
 
 
 def test_content_only_notes_what_is_no_content() -> None:
     """Another mode or owner changes nothing but the time of change."""
     for fields, tick in (({"ctime": 1234}, 7), ({"ctime": 1234, "nlink": 2}, 7), ({"ctime": 1234, "size": 6}, 51)):
-        assert [u[8] for u in run([known()], [entry(**fields)], handed=7, content_only=True).updates] == [tick]
-        assert [u[8] for u in run([known()], [entry(**fields)], handed=7).updates] == [51]
+        assert updated(run([known()], [entry(**fields)], handed=7, content_only=True), "tick") == [tick]
+        assert updated(run([known()], [entry(**fields)], handed=7), "tick") == [51]
 
 
 def test_a_link_that_becomes_a_file_is_a_change() -> None:
@@ -87,21 +109,21 @@ def test_a_racy_stat_proves_nothing() -> None:
     """Rule 7: what was looked at within the clock's tick of its change may have changed once more, unseen."""
     assert not run([known()], [entry(racy=True)])
     changes = run([known(racy=1)], [entry()])
-    assert [u[7] for u in changes.updates] == [False]
+    assert updated(changes, "racy") == [False]
 
 
 def test_a_birth_gets_a_tick_and_its_lane() -> None:
     """One for each, in order."""
     changes = run([], [entry(b"a"), entry(b"b")], lane_of={b"a": 5})
-    assert [(i[0], i[10], i[11]) for i in changes.inserts] == [(b"a", 5, 51), (b"b", 0, 52)]
+    assert inserted(changes, "name", "lane", "tick") == [(b"a", 5, 51), (b"b", 0, 52)]
     assert (changes.files, changes.directories) == (2, 0)
 
 
 def test_directories_are_events_on_demand_only() -> None:
     """Else they have no lane and no tick."""
     quiet, told = run([], [directory()]), run([], [directory()], directories=True)
-    assert [(i[1], i[10], i[11]) for i in quiet.inserts] == [(1, None, 0)]
-    assert [(i[1], i[10], i[11]) for i in told.inserts] == [(1, 0, 51)]
+    assert inserted(quiet, "directory", "lane", "tick") == [(1, None, 0)]
+    assert inserted(told, "directory", "lane", "tick") == [(1, 0, 51)]
     assert quiet.directories == 1
 
 
@@ -113,8 +135,8 @@ def test_of_a_directory_only_its_existence_counts() -> None:
 def test_a_file_that_becomes_a_directory_is_two_changes() -> None:
     """Rule 8: a deletion, then a creation, in one batch."""
     changes = run([known(tick=7)], [directory()], handed=7, directories=True)
-    assert [(u[0], u[8], u[13]) for u in changes.updates] == [(GONE, 51, 0)]
-    assert [(i[1], i[11]) for i in changes.inserts] == [(1, 52)]
+    assert updated(changes, "kind", "tick", "directory") == [(GONE, 51, 0)]
+    assert inserted(changes, "directory", "tick") == [(1, 52)]
     assert (changes.files, changes.directories) == (-1, 1)
 
 
@@ -150,43 +172,55 @@ def test_a_row_that_nobody_holds_needs_no_tombstone() -> None:
 def test_a_delete_of_what_was_handed_out_is_never_suppressed() -> None:
     """Rule 18: however late the last change was. The tombstone says who is to be told."""
     changes = run([known(held=4, tick=40)], absent=[b"f"], handed=7)
-    assert [(u[0], *u[8:10]) for u in changes.updates] == [(GONE, 40, 4)]
+    assert updated(changes, "kind", "tick", "held") == [(GONE, 40, 4)]
     changes = run([known(tick=7)], absent=[b"f"], handed=7)
-    assert [(u[0], *u[8:10]) for u in changes.updates] == [(GONE, 51, ALL)]
+    assert updated(changes, "kind", "tick", "held") == [(GONE, 51, ALL)]
 
 
 def test_a_tombstone_remembers_which_file_it_was() -> None:
     """Size, times and inode tell a rename later."""
     changes = run([known(nlink=2)], absent=[b"f"], handed=7)
-    assert changes.updates[0][:8] == (GONE, 1, 10, 2, 5, 100, 100, False)
+    assert updated(changes, *STAT) == [(GONE, 1, 10, 2, 5, 100, 100, False)]
     assert changes.linked == {(1, 10): 2}
 
 
 def test_a_row_that_waits_is_not_stamped_again() -> None:
     """Rule 20: else a path that changes all the time would always be at the tail."""
-    assert run([known(tick=40)], [entry(size=6)], handed=39).updates[0][8] == 40
-    assert run([known(tick=40)], [entry(size=6)], handed=40).updates[0][8] == 51
+    assert updated(run([known(tick=40)], [entry(size=6)], handed=39), "tick") == [40]
+    assert updated(run([known(tick=40)], [entry(size=6)], handed=40), "tick") == [51]
 
 
 def test_a_revived_row_is_known_to_those_who_were_not_told_of_its_end() -> None:
     """Who was told that it was gone holds it no more; who was not hears of a change."""
     told = run([known(kind=GONE, tick=40, held=ALL)], [entry()], handed=40, positions=[40, 39])
-    assert told.updates[0][8:10] == (51, ~1)
+    assert updated(told, "tick", "held") == [(51, ~1)]
     untold = run([known(kind=GONE, tick=40, held=ALL)], [entry()], handed=39)
-    assert untold.updates[0][8:10] == (40, ALL)
+    assert updated(untold, "tick", "held") == [(40, ALL)]
     assert (told.files, untold.files) == (1, 1)
 
 
 def test_a_directory_that_is_no_event_is_revived_without_a_tick() -> None:
     """Its row has no lane."""
     changes = run([directory_row(kind=GONE)], [directory()])
-    assert changes.updates[0][8] == 0
+    assert updated(changes, "tick") == [0]
     assert changes.directories == 1
 
 
-def test_burial_of_what_has_no_lane() -> None:
-    """Nobody hears of it, so nothing stays."""
-    assert burial(directory_row(), Ticks(3)) is None
+@pytest.mark.parametrize("forget", [False, True])
+def test_burial_of_what_nobody_is_told_of(forget: bool) -> None:
+    """It has no lane, or is to be forgotten: nothing stays."""
+    changes = Changes()
+    bury(changes, known(held=ALL) if forget else directory_row(), 9, Ticks(3), forget=forget)
+    assert (changes.updates, changes.forgotten) == ([], [(b"f", 0 if forget else 1)])
+    assert (changes.files, changes.directories) == ((-1, 0) if forget else (0, -1))
+
+
+def test_a_tombstone_that_is_buried_again_is_counted_once() -> None:
+    """What is left out by new settings may be gone already."""
+    changes = Changes()
+    bury(changes, known(kind=GONE, held=ALL), 9, Ticks(3))
+    assert updated(changes, "kind", "held") == [(GONE, ALL)]
+    assert (changes.files, changes.linked) == (0, {})
 
 
 def test_a_file_with_several_names_is_noted() -> None:

@@ -1,0 +1,44 @@
+"""What a record changes in the rows of one directory, before it is written. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from .row import Insert, Update
+
+
+@dataclass
+class Changes:
+    """What to write for one directory, in the order: deletions, updates, insertions."""
+
+    inserts: list[Insert] = field(default_factory=list)
+    updates: list[Update] = field(default_factory=list)
+    #: (name, directory) of rows that no group holds: nobody needs a tombstone.
+    forgotten: list[tuple[bytes, int]] = field(default_factory=list)
+    #: Directories that are gone: everything below them goes too.
+    gone_directories: list[bytes] = field(default_factory=list)
+    #: (dev, ino) of changed files that have, or may have had, other names: writing by one name tells the others' directories
+    #: nothing. Where a name is gone, how many there were by its row (which may be too few: linking tells it nothing); else 0.
+    linked: dict[tuple[int, int], int] = field(default_factory=dict)
+    #: A file with several names was seen.
+    links: bool = False
+    #: By how much the numbers of files and of directories that are there change.
+    files: int = 0
+    directories: int = 0
+
+    def __bool__(self) -> bool:
+        """Whether any row is to be written."""
+        return bool(self.inserts or self.updates or self.forgotten)
+
+    def count(self, directory: int, by: int) -> None:
+        """So many rows more that are there: of directories, or of files and links."""
+        if directory:
+            self.directories += by
+        else:
+            self.files += by
+
+    def link(self, dev: int, ino: int, nlink: int) -> None:
+        """A file was seen changed, or for the first time: if it has several names, the others may show another state."""
+        if nlink > 1 and ino:
+            self.linked.setdefault((dev, ino), 0)
+            self.links = True
