@@ -126,9 +126,9 @@ class Engine:
         others = sum(stream.beat.filtered for stream in self._receiver.streams.values() if stream.beat is not None)
         if not others:
             roots = ", ".join(_text(root) for root in settings.roots[:3]) + (", ..." if len(settings.roots) > 3 else "")
-            return [f"no file is watched: there is none in {roots}, aside from directories that exclude leaves out"]
+            return [f"no file is watched: there is none in {roots}, apart from excluded directories"]
         shown = ", ".join(settings.include[:4]) + (", ..." if len(settings.include) > 4 else "")
-        return [f"no file is watched: {others:,} names are there, and the patterns keep none of them; include is {shown}"]
+        return [f"no file is watched: {others:,} names exist, and the patterns include none of them; include is {shown}"]
 
     def _backend(self) -> str:
         """What the shards say, or the plan where one has not said it yet."""

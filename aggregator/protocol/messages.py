@@ -208,7 +208,7 @@ def decode_map(body: bytes) -> dict[str, Any]:
         ) from None
     if not isinstance(raw, dict):
         raise RefusedError(
-            "bad_request", f"the request is no map but {type(raw).__name__}", "send a msgpack map, or a JSON object"
+            "bad_request", f"the request is not a map but {type(raw).__name__}", "send a msgpack map, or a JSON object"
         )
     return raw
 
@@ -266,8 +266,8 @@ def exact_paths(request: Look) -> list[bytes]:
         raise RefusedError("bad_field", "look: not base64", "see docs/protocol.md") from None
     if not are_exact(paths):
         wrong = next(path for path in paths if not is_exact(path))
-        remedy = "name it from / on, without `.`, `..` or a slash too many"
-        raise RefusedError("bad_field", f"look: {shown(wrong)} is no exact path", remedy)
+        remedy = "give it from / on, without `.`, `..` or superfluous slashes"
+        raise RefusedError("bad_field", f"look: {shown(wrong)} is not an exact path", remedy)
     return paths
 
 
@@ -276,7 +276,7 @@ def check_name(name: str) -> None:
     if not name or not name.isprintable() or name != name.strip():
         raise RefusedError(
             "bad_group",
-            f"{shown(name)} is no name for a group",
+            f"{shown(name)} is not a valid name for a group",
             f"use 1 to {NAME_CHARS_MAX} printable characters, without a blank at either end",
         )
 

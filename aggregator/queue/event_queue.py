@@ -266,7 +266,7 @@ class EventQueue:
                 if time.monotonic() >= deadline:
                     raise ServiceTimeoutError(
                         f"the queue {self.path} was locked by another process for {BUSY_S_MAX:g} s",
-                        hint="look who holds it open in a transaction",
+                        hint="find out which process holds it in a transaction",
                         retryable=True,
                     ) from None
             await asyncio.sleep(pause_s * random.uniform(0.5, 1.0))

@@ -323,11 +323,11 @@ def _remedy(error: sqlite3.Error) -> str:
     """What to do about what SQLite says, by its primary result code (sqlite.org/rescode.html)."""
     match getattr(error, "sqlite_errorcode", 0) & 0xFF:
         case sqlite3.SQLITE_BUSY | sqlite3.SQLITE_LOCKED:
-            return "another process holds it in a transaction: look who has it open, and try again"
+            return "another process holds it in a transaction: find out which one, and try again"
         case sqlite3.SQLITE_CORRUPT | sqlite3.SQLITE_NOTADB:
             return "the file is damaged: move it away; what it held is lost"
         case sqlite3.SQLITE_FULL | sqlite3.SQLITE_IOERR | sqlite3.SQLITE_READONLY | sqlite3.SQLITE_CANTOPEN | sqlite3.SQLITE_PERM:
-            return "look at the disk's free space, and at the rights of the file and its directory"
+            return "check the free space of the disk, and the permissions of the file and its directory"
     return "a defect of shardwatch"
 
 

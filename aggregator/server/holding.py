@@ -104,5 +104,5 @@ class Holding:
 def _checked(name: str) -> str:
     if not name or not name.isprintable() or name != name.strip():
         remedy = f"use 1 to {bounds.NAME_CHARS_MAX} printable characters, without a blank at either end"
-        raise RefusedError("bad_field", f"{shown(name)} is no name for a hold", remedy)
+        raise RefusedError("bad_field", f"{shown(name)} is not a valid name for a hold", remedy)
     return name

@@ -45,7 +45,7 @@ def refusal(error: sqlite3.Error | OSError, state_dir: Path) -> Refusal:
     """What to tell of an error that is no damage."""
     where = f"the state directory {state_dir}"
     if not state_dir.exists():
-        return Refusal(f"{where} is gone", "start the service again; groups and index begin anew")
+        return Refusal(f"{where} is gone", "start the service again; groups and index are made anew")
     if isinstance(error, MovedError):
         return Refusal(str(error), "nothing: it is opened anew")
     why = cause(error, STATE) if isinstance(error, OSError) else database_cause(getattr(error, "sqlite_errorcode", 0), str(error))

@@ -205,7 +205,7 @@ class Door:
             self._selector.register(sock, _READ, (self, connection))
             connection.events = _READ
             if away:
-                _full.warning(f"{self.most} connections at {self.path.name} are as many as descriptors allow: others are told so")
+                _full.warning(f"{self.most} connections at {self.path.name} are all that descriptors allow: others are refused")
                 self._away[connection] = now + TURNED_AWAY_S
             self._put(connection, zmtp.GREETING + zmtp.ready(self._kind), b"")
             self._send(connection, now)

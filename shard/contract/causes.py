@@ -26,7 +26,7 @@ STATE: Final = "state"  # the state directory, or a file in it
 OTHER: Final = "other"  # a file that a command was given
 
 _DEAD: Final = Cause("the program behind its FUSE filesystem has ended", "unmount it, and mount it again")
-_SERVER: Final = Cause("its file server does not answer", "see to the server and the network; it is tried again by itself")
+_SERVER: Final = Cause("its file server does not answer", "check the server and the network; it is tried again automatically")
 
 #: For every operation, unless `_OF` has another word for one.
 _ANY: Final = {
@@ -34,7 +34,7 @@ _ANY: Final = {
     errno.EUCLEAN: Cause("its filesystem is damaged", "see `dmesg`; unmount it, and let fsck repair it"),
     errno.ENODEV: Cause("its device is gone", "attach it again, and mount it again"),
     errno.ENXIO: Cause("its device is gone", "attach it again, and mount it again"),
-    errno.ESTALE: Cause("its file server gave up what was open there (stale file handle)", "unmount it, and mount it again"),
+    errno.ESTALE: Cause("its file server has dropped what was open there (stale file handle)", "unmount it, and mount it again"),
     errno.ENOTCONN: _DEAD,
     errno.ECONNABORTED: _DEAD,
     errno.ETIMEDOUT: _SERVER,
@@ -42,14 +42,14 @@ _ANY: Final = {
     errno.EHOSTUNREACH: _SERVER,
     errno.EREMOTEIO: _SERVER,
     errno.ENOKEY: Cause("it is encrypted, and its key is not loaded", "unlock it"),
-    errno.ELOOP: Cause("links lead round in a circle on the way to it", "untangle the links"),
+    errno.ELOOP: Cause("links on the way to it form a loop", "untangle the links"),
     errno.ENAMETOOLONG: Cause("its path is too long", "give shorter names, or nest directories less deeply"),
     errno.ENOMEM: Cause("the kernel has no memory for it", "give the machine, or the service's control group, more memory"),
     errno.EMFILE: Cause("the process has too many files open", "raise `ulimit -n` (LimitNOFILE= in a unit), and start it again"),
     errno.ENFILE: Cause("too many files are open on this machine", "raise fs.file-max (sysctl), or end what has so many open"),
     errno.EPERM: Cause(
         "the system forbids it (operation not permitted)",
-        "look at what may: a security module, a filter of system calls, or an immutable file (lsattr)",
+        "check what may forbid it: a security module, a filter of system calls, or an immutable file (lsattr)",
     ),
     errno.EACCES: Cause("permission denied", "give this user permission on it and on every directory above it"),
     errno.EROFS: Cause("its filesystem is read-only", "mount it writable; if it became so by itself, see `dmesg`"),
@@ -67,7 +67,7 @@ _OF: Final = {
     (WATCH, errno.EMFILE): Cause("no inotify instance left", "raise fs.inotify.max_user_instances"),
     (WATCH, errno.ENOSPC): Cause("no watches left", "raise fs.inotify.max_user_watches"),
     (STATE, errno.EACCES): Cause("permission denied", "make it this user's (chown -R), and writable"),
-    (STATE, errno.ENOENT): Cause("it is gone", "start the service again; groups and index begin anew"),
+    (STATE, errno.ENOENT): Cause("it is gone", "start the service again; groups and index are made anew"),
 }
 
 
@@ -95,10 +95,10 @@ _DATABASE: Final = {
     IOERR: _ANY[errno.EIO],
     FULL: _ANY[errno.ENOSPC],
     CORRUPT: Cause("a database is damaged", "nothing: it is set aside and built anew"),
-    NOTADB: Cause("a file is no database", "nothing: it is set aside and built anew"),
+    NOTADB: Cause("a file is not a database", "nothing: it is set aside and built anew"),
     CANTOPEN: Cause(
         "a database can't be opened",
-        "look at what has its name (a directory, a link, another user's file), and whether `ulimit -n` is reached",
+        "check what has its name (a directory, a link, another user's file), and whether `ulimit -n` is reached",
     ),
 }
 

@@ -56,7 +56,7 @@ class _Place:
             found, fd, why = b"", -1, str(error)
         self.file = os.path.join(found, self.name) if found else b""
         if why and why != self._told:
-            log.warning("%s/%s is not obeyed: %s", os.fsdecode(self.root), os.fsdecode(self.directory), why)
+            log.warning("%s/%s does not count: %s", os.fsdecode(self.root), os.fsdecode(self.directory), why)
         self._told = why
         return fd
 
@@ -88,7 +88,7 @@ class Locks:
             try:
                 self._bell = Bell()
             except OSError as error:
-                log.warning("no word of lock files, so they are looked at now and then only: %s", error)
+                log.warning("the kernel does not report lock files, so they are only looked at from time to time: %s", error)
 
     def fileno(self) -> int:
         """Readable when `look` should be called; -1: there is no such thing."""

@@ -52,7 +52,7 @@ def open_repository(
         if stat.S_ISDIR(found.st_mode):
             return path, os.dup(fd)
         if not stat.S_ISREG(found.st_mode):
-            raise NotBelievedError("it is no directory and no file")
+            raise NotBelievedError("it is neither a directory nor a file")
         named = _named(_content(fd))
     finally:
         os.close(fd)
@@ -89,7 +89,7 @@ def _open_named(path: bytes, owners: set[int]) -> tuple[bytes, int]:
         try:
             head = os.stat("HEAD", dir_fd=fd, follow_symlinks=False)
         except FileNotFoundError:
-            raise NotBelievedError("the directory that it names has no HEAD, so it is none of git's") from None
+            raise NotBelievedError("the directory that it names has no HEAD, so it is not a git directory") from None
         _check_owner(head, owners, "the HEAD that it leads to")
         return path, os.dup(fd)
     finally:

@@ -78,7 +78,7 @@ def values_of(path: Path, found: Found) -> dict[str, object]:
     try:
         return tomllib.loads(found.content.decode("utf-8"))
     except (ValueError, RecursionError) as error:  # ValueError: TOML, UTF-8, and numbers of 5,000 digits
-        raise UsageError(f"{shown(path)} is no valid TOML: {' '.join(str(error).split())}") from error
+        raise UsageError(f"{shown(path)} is not valid TOML: {' '.join(str(error).split())}") from error
 
 
 def shown(path: Path) -> str:

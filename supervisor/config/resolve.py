@@ -136,7 +136,7 @@ def _fit_cap(values: dict[str, Any], origins: dict[str, str]) -> None:
         return
     if origins[cap] != "default":
         low, high = (f"{name} = {values[name]} ({origins[name]})" for name in (quiet, cap))
-        raise UsageError(f"{high} is less than {low}", hint="the cap must not be shorter than the quiet time")
+        raise UsageError(f"{high} is less than {low}", hint="the maximum must not be shorter than the debounce time")
     values[cap] = 2 * values[quiet]
     origins[cap] = "default (twice settle_ms)"
 

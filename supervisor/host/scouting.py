@@ -150,7 +150,7 @@ def check_state_dir(state_dir: str | os.PathLike[str]) -> None:
         if found is not None and scouts.ask("answers", found[0]) is None:
             raise UsageError(
                 f"the state directory {os.fspath(state_dir)} lies on {found[1]} ({os.fsdecode(found[0])}), which does not answer",
-                hint="see to that mount, or give another --state-dir, on a local disk",
+                hint="check that mount, or give another --state-dir, on a local disk",
             )
 
 

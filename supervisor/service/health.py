@@ -89,7 +89,7 @@ def examine(
         return Health("down", _sorted(found))
     if not programs:
         remedy = f"see {state_dir}/logs/supervisord.log"
-        found.append(Finding(("supervisord",), "error", "supervisord does not answer: what dies is not started again", remedy))
+        found.append(Finding(("supervisord",), "error", "supervisord does not answer: what dies is not restarted", remedy))
     # What supervisord knows of a program is more than that its shard is silent, or has a stand-in.
     standing_in = any(row["breaker"] == "stand-in" for row in programs)
     found += [finding for finding in engine_findings(engine) if not _is_told(finding, told, standing_in)]
@@ -159,8 +159,8 @@ def program_findings(programs: Iterable[Row], state_dir: str) -> Iterator[Findin
 def _program(row: Row, name: str, log: str, control: str) -> tuple[Level, str, str] | None:
     """(level, message, remedy) for one program, None where all is well."""
     if float(row["stuck_s"]):
-        message = f"{name} (pid {row['pid']}) was killed {duration(row['stuck_s'])} ago and is there still: stuck in the kernel"
-        remedy = "look for a disk or a network filesystem that hangs; no other takes its place while it is there"
+        message = f"{name} (pid {row['pid']}) was killed {duration(row['stuck_s'])} ago and still exists: stuck in the kernel"
+        remedy = "look for a disk or a network filesystem that hangs; it is not replaced until it is gone"
         return "error", message, remedy
     if row["breaker"] != "closed":
         message = f"{name} died {counted(int(row['short_lives']), 'time')} in a row, {_BREAKERS[row['breaker']](row)}"
@@ -171,7 +171,7 @@ def _program(row: Row, name: str, log: str, control: str) -> tuple[Level, str, s
     if row["state"] in ("RUNNING", "STARTING", "STOPPED"):
         return None
     message = f"{name} does not run ({str(row['state']).lower()}): {_meanwhile(name)}"
-    return "error", message, f"it is started again by itself; if that goes on, see {log}"
+    return "error", message, f"it is restarted automatically; if this continues, see {log}"
 
 
 def _meanwhile(name: str) -> str:
@@ -185,7 +185,7 @@ def _meanwhile(name: str) -> str:
 
 _BREAKERS: Final = {
     "stand-in": lambda row: f"a stand-in sweeps its subtrees; tried again after {duration(row['retry_s'])}",
-    "waiting": lambda row: f"nobody runs in its place; tried again in {duration(row['retry_s'])}",
+    "waiting": lambda row: f"nothing runs in its place; tried again in {duration(row['retry_s'])}",
     "trying": lambda row: f"tried again since {duration(row['up_s'])}",
 }
 
@@ -208,7 +208,7 @@ def engine_findings(engine: Row) -> Iterator[Finding]:
             yield Finding(("spent", str(hold["name"])), "warning", message, remedy)
     for shard in engine.get("shards") or []:
         if shard.get("state") == "silent" or (shard.get("state") == "absent" and engine.get("ready")):
-            message = f"shard {shard['id']} gives no sign of life; its changes come late"
+            message = f"shard {shard['id']} has sent no sign of life; its changes are late"
             yield Finding(("silent", str(shard["id"])), "error", message, "see logs/ in the state directory")
     for note in engine.get("notes") or []:
         yield Finding(("note", str(note)), "note", str(note))
@@ -256,5 +256,5 @@ def group_findings(groups: Iterable[Row]) -> Iterator[Finding]:
     for group in groups:
         if count := int(group.get("parked_paths") or 0):
             message = f"group {readable(str(group['name']))} has set {counted(count, 'path')} aside: each attempt failed"
-            remedy = "mend the worker, then ask for a retry (docs/protocol.md), or touch the files"
+            remedy = "correct the worker, then ask for a retry (docs/protocol.md), or touch the files"
             yield Finding(("parked", str(group["name"])), "warning", message, remedy, count)

@@ -90,7 +90,7 @@ def _doubt(state: StateDirectory, name: str, holder: Holder, lock: tuple[int, in
         if proc.stat().st_uid != os.geteuid():
             return f"{process} is another user's"
         if not _PROGRAMS.intersection((proc / "cmdline").read_bytes().split(b"\0")):
-            return f"{process} is no program of shardwatch"
+            return f"{process} is not a program of shardwatch"
         at = os.stat(proc / "cwd")
         if (at.st_dev, at.st_ino) != state.identity:
             return f"{process} serves another directory"

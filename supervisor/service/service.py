@@ -189,7 +189,7 @@ def _wait_ready(
             raise NotRunningError(f"no service runs in {layout.state_dir}", hint="start it with `shardwatch up`")
         if left <= 0:
             raise ServiceTimeoutError(
-                f"the service is not ready after {timeout_s:g} s", hint=f"it goes on; see its logs in {layout.logs}"
+                f"the service is not ready after {timeout_s:g} s", hint=f"it continues to start; see its logs in {layout.logs}"
             )
         reply = asker.ask("ready", min(left, 1.0), wait_ms=200)
         if reply is not None and reply.get("ok"):
@@ -252,7 +252,7 @@ def last_words(layout: Layout, name: str) -> str:
     except UsageError as refused:  # it is no file of ours
         return str(refused)
     lines = [line for line in lines if line and not line.startswith("For help, use")]
-    return lines[-1] if lines else f"it left no word in {layout.log(name)}"
+    return lines[-1] if lines else f"it left no message in {layout.log(name)}"
 
 
 def why_down(layout: Layout, name: str, programs: Sequence[Mapping[str, Any]]) -> str:

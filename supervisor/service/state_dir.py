@@ -181,7 +181,7 @@ def _check_roots(settings: Settings, before: Settings | None, plan: Plan | None)
             if path in known or scouts.is_silent(path):
                 notes.append(f"root {_show(path)} {trouble}: waiting for it, its files count as in doubt or gone until then")
             elif trouble == NOT_THERE and (settings.wait_for_roots or path in settings.files):
-                notes.append(f"{_show(path)} {trouble}: waiting for it; what comes there is told as created")
+                notes.append(f"{_show(path)} {trouble}: waiting for it; what appears there is reported as created")
             else:
                 hint = "give a directory or a file that you can read"
                 hint += ", or --wait-for-roots" if trouble == NOT_THERE else ""
@@ -195,7 +195,7 @@ def _changes(before: Settings, now: Settings) -> list[str]:
     old, new = before.named(), now.named()
     notes = [f"root {_show(root)} is new: it will be scanned" for root in new if root not in old]
     notes += [
-        f"root {_show(root)} is not asked for any more: its files are {gone}"
+        f"root {_show(root)} is no longer configured: its files are {gone}"
         for root in old
         if root not in new
     ]
@@ -206,7 +206,7 @@ def _changes(before: Settings, now: Settings) -> list[str]:
     ]
     said = ", ".join(filter(None, filters))
     if said:
-        notes.append(f"filters changed: {said}; what came in is scanned, what went out is {gone}")
+        notes.append(f"filters changed: {said}; newly included files are scanned, newly excluded files are {gone}")
     return notes
 
 

@@ -93,7 +93,7 @@ def test_a_hold_by_hand(tree: Path, service: Path) -> None:
     assert pull(service, "--wait", "0") == []
     assert run("release", "--state-dir", service).stderr == ""
     assert [line["type"] for line in pull(service, "--wait", "30")] == ["event", "settled"]
-    assert "nothing is held by manual" in run("release", "--state-dir", service).stderr
+    assert "there is no hold named manual" in run("release", "--state-dir", service).stderr
     run("hold", "--for", "0.1", "--name", "short", "--state-dir", service)
     eventually(lambda: holds(service) == [], 30)
 

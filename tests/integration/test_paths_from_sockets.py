@@ -63,7 +63,7 @@ def test_a_look_by_a_path_that_is_not_exact_is_refused(watched: tuple[Running, C
     before = tick(service)
     with pytest.raises(RequestError) as refused:
         look(service, os.fsencode(tree / "pkg" / "a.json"), path)
-    assert refused.value.code == "bad_field" and "no exact path" in refused.value.message
+    assert refused.value.code == "bad_field" and "not an exact path" in refused.value.message
     assert tick(service) == before
     assert not [path for path in consumer.mirror if b"secret" in path]
 

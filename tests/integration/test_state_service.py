@@ -83,7 +83,7 @@ def test_a_daemon_is_not_killed_by_its_pid_file(home: Path, state_dir: Path, dae
         assert daemon.poll() is None
         assert other is None or other.poll() is None
         if how == "its own":
-            assert "is no program of shardwatch" in run("down", "--state-dir", home, check=False).stderr
+            assert "is not a program of shardwatch" in run("down", "--state-dir", home, check=False).stderr
     finally:
         if other is not None:
             other.kill()

@@ -190,7 +190,7 @@ def examine_state_dir(state_dir: Path, findings: list[dict[str, str]]) -> dict[s
         note(findings, f"the disk of the state directory {state_dir} is nearly full", "free some space there")
     for aside in sorted(layout.state_dir.glob("*.damaged-[0-9]*")):
         if not aside.name.endswith(("-wal", "-shm")):
-            note(findings, f"{aside} was damaged and set aside", "see to that disk; then remove the file, nothing needs it")
+            note(findings, f"{aside} was damaged and set aside", "check that disk; then remove the file, which is not needed")
     return {
         **path_fields(os.fsencode(state_dir)),
         "exists": state_dir.exists(),

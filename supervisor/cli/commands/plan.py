@@ -137,7 +137,7 @@ def text_of(found: dict[str, Any]) -> str:
     )
     if found["polled_for_want_of_watches"]:
         parts.append(
-            f"{counted(found['polled_for_want_of_watches'], 'directory')} will be polled for want of watches\n"
+            f"{counted(found['polled_for_want_of_watches'], 'directory')} will be polled because no watches are left\n"
             f"    -> {found['remedy']}\n"
         )
     return "\n".join(parts)

@@ -21,5 +21,5 @@ def run(options: argparse.Namespace) -> int:
 
     with asking(options) as ask:
         if not ask("unhold", name=options.name)["released"]:
-            say(f"shardwatch: nothing is held by {options.name}")
+            say(f"shardwatch: there is no hold named {options.name}")
     return 0

@@ -45,7 +45,7 @@ def run(options: argparse.Namespace) -> int:
             hint="`shardwatch status` shows more" if cause else "give a longer --timeout; `shardwatch status` shows what is busy",
         ) from None
     for path in answer.get("left_out", ()):
-        say(f"shardwatch: warning: left out, since it can't be read and never could: {path}")
+        say(f"shardwatch: warning: left out, because it has never been readable: {path}")
     return 0
 
 

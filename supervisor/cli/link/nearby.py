@@ -53,7 +53,7 @@ def service_about(base: Path, directory: bytes) -> Path | None:
     best = [place for place, length in candidates.items() if length == max(candidates.values())]
     if len(best) > 1:
         raise UsageError(
-            f"several services watch something of {at.decode(errors='replace')}: {', '.join(map(str, sorted(best)))}",
+            f"several services watch something in {at.decode(errors='replace')}: {', '.join(map(str, sorted(best)))}",
             hint="name one with --state-dir",
         )
     return best[0] if best else None

@@ -673,9 +673,9 @@ def test_a_service_that_watches_no_file_says_why(line: Line, engine: Engine) -> 
     line.frame("s0", listing(R), Baseline(1, 1, 0))
     line.frame("s1", Baseline(1, 1, 0))
     line.commit()
-    assert said() == ["no file is watched: there is none in /r, /r/\ufffd, aside from directories that exclude leaves out"]
+    assert said() == ["no file is watched: there is none in /r, /r/\ufffd, apart from excluded directories"]
     line.beat("s1", filtered=1_234)
-    assert said() == ["no file is watched: 1,234 names are there, and the patterns keep none of them; include is *"]
+    assert said() == ["no file is watched: 1,234 names exist, and the patterns include none of them; include is *"]
     line.frame("s0", listing(R, b"f"))
     line.commit()
     assert said() == []

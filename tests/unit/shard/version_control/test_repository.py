@@ -63,7 +63,7 @@ def test_a_link_does_not_count(root: Path, gitdir: Path, state_dir: Path, name: 
 def test_what_is_neither_does_not_count(root: Path) -> None:
     """A FIFO is not waited for, a socket not connected to."""
     os.mkfifo(root / ".git")
-    assert why(root) == "it is no directory and no file"
+    assert why(root) == "it is neither a directory nor a file"
     with socket.socket(socket.AF_UNIX) as it:
         it.bind(os.fspath(root / ".hg"))
     assert why(root, b".hg") == "it is a link, or a socket"
@@ -153,7 +153,7 @@ def test_a_lock_of_what_is_not_believed_holds_nothing(root: Path, caplog: pytest
         assert not locks.look(beat * 3_000_000_000) and locks.there == []
     assert "inotify " not in Path(f"/proc/self/fdinfo/{locks.fileno()}").read_text()
     assert [record.message for record in caplog.records] == [
-        f"{root}/.git is not obeyed: it belongs to user {MALLORY}, and not to the owner of the root"
+        f"{root}/.git does not count: it belongs to user {MALLORY}, and not to the owner of the root"
     ]
     os.chown(root / ".git", 0, 0)
     assert locks.look(20_000_000_000) and locks.there == [os.fsencode(root / ".git" / "index.lock")]

@@ -191,7 +191,7 @@ def test_a_file_that_others_can_change_is_refused(tmp_path: Path, mode: int) -> 
         ("priorities = {'*' = 1.0}", "must be a whole number from -1000 to 1000"),
         ("priorities = {'!a' = 1}", "can't begin with !"),
         ("settle_ms = 50\nsettle_ms_max = 10", "settle_ms_max = 10"),
-        ("shards = ", "is no valid TOML"),
+        ("shards = ", "is not valid TOML"),
         ("shards = 99\npoll_ms = 1", "; poll_ms = 1 "),
     ],
 )

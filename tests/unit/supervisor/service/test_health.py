@@ -69,10 +69,10 @@ CASES: list[tuple[str, dict[str, Any], str, tuple[str, ...]]] = [
     ("a shard is started again", {"s0": {"state": "EXITED"}}, "degraded", ("error", "does not run (exited)")),
     ("a shard crashes again and again", {"s0": STAND_IN}, "degraded", ("warning", "died 6 times", "stand-in", "restart")),
     ("both say so", {"s0": STAND_IN, "engine": degraded("stand-in")}, "degraded", ("warning", "died 6 times in a row")),
-    ("its stand-in crashes too", {"s0": WAITING}, "degraded", ("error", "nobody runs in its place", "logs/shard-s0.log")),
+    ("its stand-in crashes too", {"s0": WAITING}, "degraded", ("error", "nothing runs in its place", "logs/shard-s0.log")),
     ("it is tried again", {"s0": {"breaker": "trying", "short_lives": 5}}, "degraded", ("warning", "tried again since")),
     ("it is stuck in the kernel", {"s0": {"stuck_s": 70.0}}, "degraded", ("error", "stuck in the kernel", "hangs")),
-    ("it is silent", {"engine": {"shards": [{"id": "s0", "state": "silent"}]}}, "degraded", ("error", "s0 gives no sign")),
+    ("it is silent", {"engine": {"shards": [{"id": "s0", "state": "silent"}]}}, "degraded", ("error", "s0 has sent no sign")),
     ("the aggregator is stopped", {"aggregator": STOPPED, "engine": None}, "down", ("error", "is stopped", "start aggregator")),
     ("the aggregator crashes", {"aggregator": WAITING, "engine": None}, "down", ("error", "died 5", ": because", "logs")),
     ("the aggregator hangs", {"engine": None}, "down", ("error", "does not answer: because", "logs/aggregator.log")),
@@ -128,7 +128,7 @@ def test_one_trouble_is_one_finding() -> None:
     """A shard that is stopped is silent too: only the former is said. Another shard's silence is."""
     silent = [{"id": "s0", "state": "silent"}, {"id": "s1", "state": "silent"}]
     messages = [finding.message for finding in verdict({"s0": STOPPED, "engine": {"shards": silent}}).findings]
-    assert len(messages) == 2 and "s0 is stopped" in messages[0] and "s1 gives no sign" in messages[1]
+    assert len(messages) == 2 and "s0 is stopped" in messages[0] and "s1 has sent no sign" in messages[1]
 
 
 def test_remedies_can_be_pasted() -> None:

@@ -203,7 +203,7 @@ def test_says_what_changed(place: Path, settings: Settings, root: Path, tmp_path
     )
     notes = service.prepare(place, changed).notes
     assert notes[0] == f"root {other} is new: it will be scanned"
-    assert notes[1].startswith(f"root {root} is not asked for any more")
+    assert notes[1].startswith(f"root {root} is no longer configured")
     assert 'included too: "*.ast"' in notes[2]
     assert 'no longer excluded: "build/"' in notes[2]
     assert "directories on" in notes[2]
@@ -241,7 +241,7 @@ def test_nothing_runs(place: Path, settings: Settings) -> None:
     assert not service.find(place)
     assert not service.stop(layout)
     assert service.programs(layout) == []
-    assert "left no word" in service.last_words(layout, "aggregator")
+    assert "left no message" in service.last_words(layout, "aggregator")
     service.remove(layout)
     assert not place.exists()
     assert not service.stop(layout)
