@@ -9,20 +9,21 @@ from ..tree.nodes import Node
 
 
 class Arrival(IntEnum):
-    """How a directory came to where it is, as far as a hint says; of several hints the largest counts."""
+    """How a directory came to be at its place, as far as a hint says. Of several hints the largest value counts."""
 
-    #: Nothing says that it came: what is known of it is still so.
+    #: No hint says that it is new, so what is known about it is still valid.
     NONE = 0
-    #: It was made there. If it is known already, the scan of its parent has come upon it before the hint: it is scanned.
+    #: It was created there. If it is known already, the scan of its parent has found it before the hint arrived; it is scanned
+    #: all the same.
     MADE = 1
-    #: It may have been away: it is scanned even if it is known.
+    #: It may have been elsewhere in between: it is scanned even if it is known.
     CAME = 2
-    #: It was renamed, so its files were somewhere before; it is scanned even if it is known.
+    #: It was renamed, so its files had other paths before. It is scanned even if it is known.
     RENAMED = 3
 
 
 class Hints:
-    """What a backend noticed since it was last asked. A hint says "look there", never what happened."""
+    """What a backend has noticed since it was last asked. A hint says where to look, and never what happened."""
 
     __slots__ = ("came", "count", "directories", "left", "names", "overflow", "selves")
 
@@ -37,7 +38,7 @@ class Hints:
         self.directories: dict[tuple[Node, bytes], Arrival] = {}
         #: Directories that were themselves deleted, moved or unmounted.
         self.selves: list[Node] = []
-        #: Hints were lost: everything of this shard is in doubt.
+        #: Hints were lost, so everything that this shard owns is in doubt.
         self.overflow = False
         #: Raw events behind this.
         self.count = 0
@@ -47,13 +48,13 @@ class Hints:
 
 
 class Backend(Protocol):
-    """Watches directories one by one (inotify) or anchors as a whole (watchdog's observers).
+    """Watches directories one by one (inotify), or anchors as a whole (watchdog's observers).
 
-    Not thread-safe: one thread calls it. It may own threads itself.
+    Not thread-safe: one thread calls it. It may have threads of its own.
     """
 
     name: str
-    #: True: hints may be missing without a word, so a sync rescans, and the clock does now and then.
+    #: True: hints may be lost silently, so the shard rescans at each sync, and also at regular intervals.
     lossy: bool
 
     def fileno(self) -> int:
@@ -61,38 +62,37 @@ class Backend(Protocol):
         ...
 
     def watch(self, fd: int, node: Node, *, names: bool = True) -> Node | None:
-        """Registers the directory open at `fd` for `node`, before it is listed; sets `node.wd`. However many nodes stand for
-        one directory, it is watched once.
+        """Watches the directory open at `fd` for `node`, before it is listed, and sets `node.wd`. A directory is watched once,
+        however many nodes stand for it.
 
-        Returns a living node of a tree that holds the very same directory already, if there is one: the directory was moved,
-        and the caller cuts that node; or it is mounted in two places, or links lead to it, and both stay.
+        Returns a living node of a tree that already stands for the same directory, if there is one. If the directory was
+        moved, the caller removes that node. If it is mounted in two places, or links lead to it, both nodes stay.
 
-        Args:
-            names: False: only the directory's own end or move is of interest.
+        Args: names: False if only the end or the move of the directory itself is of interest.
 
-        Raises OSError: ENOSPC when a limit is reached (the caller sweeps the directory instead), EACCES and others as
-        inotify_add_watch(2) says.
+        Raises OSError: ENOSPC when a limit is reached (the caller then sweeps the directory), EACCES and others as in
+        inotify_add_watch(2).
         """
         ...
 
     def same(self, fd: int, node: Node) -> bool:
-        """Whether the directory open at `fd` is the very one that is registered for `node`."""
+        """Whether the directory open at `fd` is the one that is watched for `node`."""
         ...
 
     def forget(self, nodes: list[Node]) -> None:
-        """Unregisters nodes that were cut from the tree."""
+        """Ends the watches of nodes that were removed from the tree."""
         ...
 
     def take(self) -> Hints:
-        """All hints since the last call; does not block."""
+        """Returns all hints since the last call. Does not block."""
         ...
 
     def drain(self) -> None:
-        """Takes in what the kernel has queued at this moment; the next `take` returns it."""
+        """Reads everything that the kernel has queued at this moment. The next `take` returns it."""
         ...
 
     def watches(self) -> int:
-        """Kernel registrations held."""
+        """The number of watches in the kernel."""
         ...
 
     def close(self) -> None: ...

@@ -26,7 +26,7 @@ class ShardwatchError(Exception):
 
 
 class UsageError(ShardwatchError):
-    """Wrong input: a root that is no directory, a bad glob, a bad configuration value."""
+    """Wrong input, such as a root that is not a directory, a bad pattern, or a bad configuration value."""
 
     exit_code = 2
 
@@ -38,7 +38,7 @@ class NotRunningError(ShardwatchError):
 
 
 class InUseError(ShardwatchError):
-    """Another live process holds what this one needs: a state directory, a shard's lock."""
+    """Another running process holds something that this one needs, such as a state directory or a shard's lock."""
 
     exit_code = 4
 
@@ -56,4 +56,4 @@ class ServiceError(ShardwatchError):
 
 
 class WireError(ShardwatchError):
-    """A frame that can't be decoded, is too large, or is of another protocol version. It is counted and dropped."""
+    """A frame that cannot be decoded, is too large, or has another protocol version. It is counted and dropped."""

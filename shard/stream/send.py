@@ -11,7 +11,8 @@ from typing import Final
 from ..contract.limits import FRAME_ENTRIES_MAX, WINDOW_BYTES_MAX, WINDOW_FRAMES_MAX, WIRE_VERSION
 from ..contract.wire.frames import Entry, Frame, Listing, Looks, Record, Reply, encode
 
-#: A record costs about as much as this many entries, however few it has, and one more for so many bytes of its path.
+#: A record costs about as much as this many entries, however few it has, and one entry more for each of these many bytes of its
+#: path.
 _RECORD_COST: Final = 2
 _PATH_COST_BYTES: Final = 100
 #: Silence after which everything unacked is sent again, doubled each time up to the maximum, ns.
@@ -21,7 +22,7 @@ _RESEND_GAP_NS: Final = 50_000_000
 
 
 def listings(path: bytes, at: int, entries: list[Entry], births: dict[bytes, int] | None = None) -> Iterator[Listing]:
-    """A large directory goes in parts, each covering a range of names."""
+    """Splits the listing of a large directory into parts, each of which covers a range of names."""
     after: bytes | None = None
     for begin in range(0, max(len(entries), 1), FRAME_ENTRIES_MAX):
         part = entries[begin : begin + FRAME_ENTRIES_MAX]
@@ -33,7 +34,7 @@ def listings(path: bytes, at: int, entries: list[Entry], births: dict[bytes, int
 def looks(
     path: bytes, at: int, entries: list[Entry], absent: list[bytes], births: dict[bytes, int] | None = None
 ) -> Iterator[Looks]:
-    """Many names of one directory go in parts too."""
+    """Splits looks at many names of one directory in the same way."""
     for begin in range(0, max(len(entries), len(absent)), FRAME_ENTRIES_MAX):
         end = begin + FRAME_ENTRIES_MAX
         part = entries[begin:end]
@@ -45,8 +46,9 @@ def _of(entries: list[Entry], births: dict[bytes, int] | None) -> dict[bytes, in
 
 
 class Stream:
-    """What one shard says, an epoch at a time. Knows no socket: `push` takes a frame and says whether it was taken; it must not
-    block."""
+    """The stream of one shard, one epoch at a time. It uses no socket: `push` takes a frame and returns whether it was accepted.
+    `push` must not block.
+    """
 
     def __init__(self, shard: str, epoch: int, generation: int, push: Callable[[bytes], bool], *, service: str = "") -> None:
         self.shard = shard
@@ -56,7 +58,9 @@ class Stream:
         self.begin(epoch)
 
     def begin(self, epoch: int) -> None:
-        """A new epoch: its frames are numbered from 1, and whatever was said or kept in the one before is forgotten."""
+        """Begins a new epoch. Its frames are numbered from 1, and everything that was sent or kept in the previous one is
+        discarded.
+        """
         self.epoch = epoch
         self._records: list[Record] = []
         self._cost = 0
@@ -75,7 +79,7 @@ class Stream:
 
     @property
     def full(self) -> bool:
-        """No more looks: wait for acks. What is pending stays hints."""
+        """Whether looks must wait for acknowledgements. Pending work then stays in the form of hints."""
         return len(self._unacked) >= WINDOW_FRAMES_MAX or self._bytes >= WINDOW_BYTES_MAX
 
     @property
@@ -106,7 +110,7 @@ class Stream:
         self._bytes += len(body)
 
     def flush(self, now: int) -> None:
-        """Sends what there is, as far as the socket takes it."""
+        """Sends as many frames as the socket accepts."""
         if self._records:
             self._seal()
         while self._sent < len(self._unacked) and self._push(self._unacked[self._sent]):
@@ -124,7 +128,9 @@ class Stream:
         self._resent_at = now
 
     def reply(self, reply: Reply, now: int) -> bool:
-        """Takes an ack in. Returns False when this epoch can't go on: the aggregator knows a later one, or lost this one."""
+        """Handles an acknowledgement. Returns False if this epoch cannot continue, because the aggregator knows a later one or
+        has lost this one.
+        """
         restarted = reply.incarnation != self._incarnation != ""
         self._incarnation = reply.incarnation
         if reply.epoch > self.epoch:

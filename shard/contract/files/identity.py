@@ -30,31 +30,33 @@ INVENTS_INODES: Final = frozenset(
 
 _MS: Final = 1_000_000
 _SECOND: Final = 1_000_000_000
-#: The largest unit in which a filesystem counts whole seconds: FAT has two.
+#: The largest unit in which a filesystem counts whole seconds: FAT counts two at a time.
 _SECONDS_NS: Final = 2 * _SECOND
-#: The same below a second: exFAT has 10 ms; no other that is known is coarser than that and finer than a second.
+#: The largest unit below a second: exFAT has 10 ms. No other known filesystem lies between that and a second.
 _PARTS_NS: Final = 100 * _MS
-#: A time of change that lies further ahead is none that a clock of today will give again (it was set back, or the file was made
-#: so), so it is not racy for ever; one that is less ahead may be a server's, whose clock runs ahead of ours.
+#: A time of change that lies further in the future than this will not be given again by a current clock (the clock was set back,
+#: or the file was made with that time). So it does not stay racy for ever. A time that lies less far ahead may come from a
+#: server whose clock runs ahead of ours.
 _AHEAD_NS: Final = 60 * _SECOND
 
 
 class Verdict(Enum):
-    """What a stat means beside the known one."""
+    """What a new stat means, compared with the known one."""
 
     #: Nothing to write.
     SAME = 0
-    #: The file is the same, and its content; something else of the stat is new. The row takes it over, and nobody is told.
+    #: The file and its content are the same, but something else in the stat is new. The row takes it over, and no group is told.
     NOTED = 1
-    #: Another file, or the same one changed, or nobody can tell.
+    #: Another file, or the same file with a change, or it cannot be determined.
     CHANGED = 2
 
 
 def unit_ns(time_ns: int) -> int:
-    """The longest time that may lie between two changes which leave this same time of change, beyond the clock's own tick.
+    """The longest time that may lie between two changes with the same time of change, in addition to the clock's own tick.
 
-    Filesystems store whole seconds (ext3, ext4 with inodes of 128 bytes, many a server), two of them (FAT), parts of a second, or
-    nanoseconds. Nothing says which; but a time that is a whole number of seconds is one of the first kind, or one of a billion.
+    Filesystems store whole seconds (ext3, ext4 with inodes of 128 bytes, many servers), units of two seconds (FAT), fractions
+    of a second, or nanoseconds. Nothing says which of these it is. But a time that is a whole number of seconds comes from
+    the first kind, or is one in a billion.
     """
     if time_ns % _MS:
         return 0
@@ -62,12 +64,13 @@ def unit_ns(time_ns: int) -> int:
 
 
 def racy(ctime_ns: int, coarse_ns: int) -> bool:
-    """Whether a stat that was taken after the coarse clock showed `coarse_ns` may stay equal through one more change: it happens
-    within the same tick of the clock, or within the same unit of the filesystem's times."""
+    """Whether a stat that was taken when the coarse clock showed `coarse_ns` may stay equal after one more change. This is
+    possible for a change within the same tick of the clock, or within the same unit of the filesystem's times.
+    """
     return -_AHEAD_NS <= coarse_ns - ctime_ns <= 0 or 0 < coarse_ns - ctime_ns < unit_ns(ctime_ns)
 
 
-#: Longest time for which a stat is racy: who looks again after that knows.
+#: The longest time for which a stat is racy. A look after that time is certain.
 RACY_NS_MAX: Final = _SECONDS_NS
 
 
@@ -76,10 +79,11 @@ Stat = tuple[int, int, int, int, int, int, int, bool | int]
 
 
 def compare(known: Stat, seen: Stat, *, content_only: bool = False) -> Verdict:
-    """What was seen at a path against what is known of it.
+    """Compares what was seen at a path with what is known about it.
 
-    `content_only`: what changes the time of change alone (mode, owner, attributes, names) is only noted. A write that puts the
-    time of modification back, and keeps the size, is then not told either.
+    With `content_only`, a difference in the time of change alone (from a change of mode, owner, attributes or names) is
+    stored without being reported. A write that keeps the size and sets the modification time back is then not reported
+    either.
     """
     if known[6] != seen[6] and not content_only:
         return Verdict.CHANGED
@@ -103,11 +107,12 @@ def alike(known: tuple[int, ...] | None, seen: tuple[int, ...] | None) -> bool:
 
 
 def moved(left_ctime_ns: int, birth_ns: int) -> bool:
-    """Whether what was found under a new path, with the inode, size and time of modification of what is gone, is that file,
-    and no later one that got its inode number.
+    """Whether the file under a new path is the one that has disappeared, given that inode number, size and modification time are
+    equal, and not a later file with the same inode number.
 
-    It is if it was born (statx(2), `stx_btime`; 0 where the filesystem keeps none) no later than the other was last changed: then
-    it was there at that time, under that number. Whole seconds could be the same for both.
+    It is the same file if it was born (statx(2), `stx_btime`; 0 if the filesystem stores none) no later than the other one
+    was last changed. Then it existed at that time, under that number. Whole seconds could be equal for two files, so they
+    prove nothing.
     """
     if birth_ns <= 0:
         return False

@@ -19,13 +19,13 @@ def join(directory: bytes, name: bytes) -> bytes:
 
 
 def are_names(names: Collection[bytes]) -> bool:
-    """Whether each of them can be the name of something in a directory. Quickest for a set."""
+    """Whether each of these can be the name of something in a directory. Fastest for a set."""
     together = b"\0".join(names)
     return _NO_NAMES.isdisjoint(names) and b"/" not in together and together.count(b"\0") == max(0, len(names) - 1)
 
 
 def is_exact(path: bytes) -> bool:
-    """Whether it is a path as `join` makes it: nothing in it leads up or sideways."""
+    """Whether this is a path as `join` makes it: nothing in it leads upwards or sideways."""
     return path == b"/" or (path[:1] == b"/" and are_names(path[1:].split(b"/")))
 
 
@@ -41,7 +41,7 @@ def are_exact(paths: Sequence[bytes]) -> bool:
 class Nearest:
     """Finds which of some directories a path lies in, or is. Pure.
 
-    It tries the lengths that these directories have, the longest first, instead of walking up from the path: paths may have
+    It tries the lengths that these directories have, the longest first, and does not walk up from the path. Paths may have
     thousands of components, and the directories (roots, anchors) are few.
     """
 

@@ -24,7 +24,7 @@ LOCK_FD: Final = 4
 
 
 class Holder(NamedTuple):
-    """Who says in a lock file that it holds the lock: which process, also after its number was given to another."""
+    """What a lock file says about the process that holds the lock. It identifies the process even after its pid was reused."""
 
     pid: int
     #: Clock ticks from the boot to its start (proc_pid_stat(5), field 22); 0 where it can't be told.
@@ -32,15 +32,16 @@ class Holder(NamedTuple):
 
 
 class Lock:
-    """An exclusive flock on a file; released by the kernel when the process dies, however it dies.
+    """An exclusive flock on a file. The kernel releases it when the process dies, however it dies.
 
-    The file holds who has it (`holder_of`), and nothing that anyone goes on from: it may be removed while nobody does.
+    The file says which process holds the lock (`holder_of`). Nothing else is derived from its contents, so it may be removed
+    while no process holds it.
     """
 
     def __init__(self, path: Path, *, wait_s: float = 0.0) -> None:
-        """Takes the lock, polling up to `wait_s` seconds.
+        """Takes the lock. Blocks for at most `wait_s` seconds.
 
-        Raises InUseError with the holder's pid, OSError, or UsageError for what is no file of ours.
+        Raises InUseError with the holder's pid, OSError, or UsageError if the file is not one of ours.
         """
         self.path = path
         deadline = time.monotonic() + wait_s
@@ -75,7 +76,9 @@ class Lock:
         return self._fd
 
     def in_place(self) -> bool:
-        """Whether the file that is locked still has its name: else another may hold a lock of that name beside us."""
+        """Whether the locked file still has its name. Otherwise another process may hold a lock of the same name beside this
+        one.
+        """
         found = os.fstat(self._fd)
         return identity(self.path) == (found.st_dev, found.st_ino)
 
@@ -84,7 +87,7 @@ class Lock:
 
 
 def holder_of(fd: int) -> Holder | None:
-    """What the lock file open at `fd` says; None where it says nothing that can be understood."""
+    """What the lock file open at `fd` says; None if this cannot be understood."""
     fields = os.pread(fd, 64, 0).split()
     if not 1 <= len(fields) <= 2 or not all(field.isdigit() and len(field) < 20 for field in fields):
         return None
@@ -101,12 +104,13 @@ def started(pid: int) -> int:
 
 
 def new_epoch(known: int = 0) -> int:
-    """Number of a stream that begins now, above `known`: microseconds since the boot.
+    """Number of an epoch that begins now, above `known`: microseconds since the boot.
 
-    It can't repeat, whatever was removed from, restored into or copied with a state directory, because nothing there is asked.
-    A shard's streams are told apart within one running service only (`service_id`, random), which lives within one boot; there
-    the clock only goes forward, whatever the wall clock does, and a shard that begins holds the lock of its predecessor, which
-    began earlier. A machine that is put back to a snapshot takes the whole service back with it, its clock too.
+    It cannot repeat, whatever was removed from, restored into or copied with a state directory, because no file is used.
+    Epochs have to be distinguished only within one running service (`service_id`, random), which lives within one boot.
+    Within one boot this clock only goes forward, whatever happens to the wall clock. And a shard that begins holds the lock
+    of its predecessor, which began earlier. When a machine is put back to a snapshot, the whole service is put back with it,
+    and so is its clock.
     """
     clock = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
     return max(time.clock_gettime_ns(clock) // 1000, known + 1)
@@ -117,8 +121,9 @@ SERVICE_VARIABLE = "SHARDWATCH__SERVICE"
 
 
 def service_id() -> str:
-    """Tells the processes of one running service from all others, also from those of an earlier one in the same place that
-    still live; "" where a program was started by hand."""
+    """An id by which the processes of one running service are distinguished from all others, including those of an earlier
+    service in the same place that are still alive. "" if a program was started by hand.
+    """
     return os.environ.get(SERVICE_VARIABLE, "")
 
 
@@ -131,12 +136,14 @@ def identity(path: Path) -> tuple[int, int] | None:
     return found.st_dev, found.st_ino
 
 
-#: Follows the pid in a pulse of who has not done yet what it was started for: it has not proved that it can live.
+#: Follows the pid in the pulse of a process that has not yet finished its first task, and so has not proved that it is stable.
 SCANNING = b" scanning"
 
 
 class Pulse:
-    """Tells supervisord's plugin that this process's main loop turns (`supervisor.plugin.pulse`); a lost one costs nothing."""
+    """Tells supervisord's plugin that this process's main loop is running (`supervisor.plugin.pulse`). A lost pulse does no
+    harm.
+    """
 
     def __init__(self, path: Path) -> None:
         self._path = os.fspath(path)
@@ -145,9 +152,9 @@ class Pulse:
         self._next = 0.0
 
     def beat(self, *, scanning: bool = False) -> None:
-        """Call it as often as you like: one pulse a second at most is sent. Never blocks, never raises.
+        """Sends a pulse, at most one per second however often it is called. Never blocks, never raises.
 
-        `scanning`: a crash from now on is as good as one at the start (`supervisor.plugin.breaker`).
+        `scanning`: a crash from now on counts like one right after the start (`supervisor.plugin.breaker`).
         """
         now = time.monotonic()
         if now >= self._next:
@@ -160,8 +167,9 @@ class Pulse:
 
 
 def die_with_parent(sig: signal.Signals = signal.SIGTERM) -> None:
-    """Asks the kernel for `sig` when the parent dies (PR_SET_PDEATHSIG, prctl(2)); Linux only, elsewhere stdin's end of
-    file is the only guard. Sends it at once where the parent is gone already."""
+    """Asks the kernel to send `sig` when the parent dies (PR_SET_PDEATHSIG, prctl(2)). Linux only; on other systems the end of
+    file of standard input is the only safeguard. Sends the signal at once if the parent is already dead.
+    """
     try:
         prctl = ctypes.CDLL(None, use_errno=True).prctl
     except AttributeError:

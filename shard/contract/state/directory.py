@@ -36,7 +36,8 @@ _LINKS_MAX: Final = 40
 #: Seconds between two tries to claim a directory whose lock somebody else has for a moment (systemd-tmpfiles, for one).
 _CLAIM_LOOK_S: Final = 0.02
 
-#: Marks a state directory, like the CACHEDIR.TAG of caches: whoever finds one leaves it alone, whosever it is.
+#: Marks a state directory, like the CACHEDIR.TAG of caches. A program that finds one leaves the directory alone, whoever owns
+#: it.
 TAG: Final = "SHARDWATCH.TAG"
 TAG_NAME: Final = os.fsencode(TAG)
 SIGNATURE: Final = b"Signature: 5b0e8f6d9c2a47d1b3f4a86072e95c1d"
@@ -68,18 +69,17 @@ _KINDS: Final = {
 
 
 class StateDirectory:
-    """One directory, held by a descriptor: renamed or replaced meanwhile, it is still the one that was opened.
+    """A state directory, held by a descriptor. If it is renamed or replaced in the meantime, this is still the directory that
+    was opened.
 
-    Args:
-        path: where it is. Links on the way count if they belong to the caller or to root.
-        fd: a descriptor of it that is open already, which then belongs to this object.
-        foreign: True: root may look into a directory of another user. Nothing is written then.
+    Args: path: where it is. Links on the way are followed if they belong to the caller or to root. fd: a descriptor of it
+    that is open already; it then belongs to this object. foreign: True: root may look into the directory of another user.
+    Nothing is written then.
 
     Names are relative to the directory, with at most one directory on the way (`locks/service.lock`).
 
-    Raises:
-        FileNotFoundError, NotADirectoryError, or another OSError where it can't be opened.
-        UsageError: it, or what is asked for in it, is not the caller's or can be written by others. So do all methods.
+    Raises: FileNotFoundError, NotADirectoryError, or another OSError: it cannot be opened. UsageError: it, or a file that is
+    asked for in it, does not belong to the caller or can be written by others. All methods raise this.
     """
 
     def __init__(self, path: Path | str, *, fd: int | None = None, foreign: bool = False) -> None:
@@ -90,7 +90,7 @@ class StateDirectory:
             found = os.fstat(self.fd)
             if not stat.S_ISDIR(found.st_mode):
                 raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), os.fspath(self.path))
-            #: Who owns it, and must own everything in it.
+            #: The owner of the directory, who must also own everything in it.
             self.owner = found.st_uid
             #: (device, inode): which directory it is, whatever its path.
             self.identity = (found.st_dev, found.st_ino)
@@ -143,10 +143,11 @@ class StateDirectory:
     # -- who may use it
 
     def claim(self, wait_s: float = 0.0) -> None:
-        """Takes the directory for this open file description: for whoever inherits the descriptor too, until all are gone.
+        """Claims the directory for this open file description, and so also for processes that inherit the descriptor, until all
+        of them are gone.
 
-        Blocks up to `wait_s` seconds, and no longer than until it is a service that has it. Raises InUseError. Where the
-        filesystem knows no locks on directories nothing is taken, and `locks/service.lock` alone says who is there.
+        Blocks for up to `wait_s` seconds, but not if a service has claimed it. Raises InUseError. If the filesystem has no
+        locks on directories, nothing is claimed, and `locks/service.lock` alone shows that a service is there.
         """
         deadline = time.monotonic() + wait_s
         while True:
@@ -180,7 +181,7 @@ class StateDirectory:
             raise UsageError(f"{self.path} can be written by others", hint=f"check what is in it, then chmod 700 {self.path}")
 
     def examine(self) -> None:
-        """Raises UsageError for the first thing in the place of one of ours that is not ours."""
+        """Raises UsageError for the first file that is in place of one of ours and is not one of ours."""
         for name in FILES:
             self._status(name)
         for name in DIRECTORIES:
@@ -194,7 +195,7 @@ class StateDirectory:
                         inner._status(entry)
 
     def is_foreign(self) -> bool:
-        """Whether it holds other things than a service of ours would, and nothing by which it could be known as ours."""
+        """Whether it contains other files than a service of ours would, and nothing by which it could be recognised as ours."""
         names = set(self.names()) - {"lost+found"}
         known = {*FILES, *DIRECTORIES}
         if names & (set(FILES) - {".gitignore"}):
@@ -225,9 +226,9 @@ class StateDirectory:
         return None if found is None else (found.st_dev, found.st_ino)
 
     def open(self, name: str, flags: int = os.O_RDONLY) -> int:
-        """A descriptor of a file. With O_CREAT it is made (mode 0600) where there is none. Never blocks.
+        """A descriptor of a file. With O_CREAT the file is created (mode 0600) if it does not exist. Never blocks.
 
-        Raises FileNotFoundError, another OSError, or UsageError for what is no file of ours.
+        Raises FileNotFoundError, another OSError, or UsageError if the file is not one of ours.
         """
         plain = flags & ~(os.O_CREAT | os.O_TRUNC) | _FILE
         with self._parent(name) as (parent, base):
@@ -247,7 +248,7 @@ class StateDirectory:
                 return fd
 
     def held(self, name: str) -> bool:
-        """Whether someone holds an exclusive lock on a file. Probes do not disturb each other, and nothing blocks."""
+        """Whether a process holds an exclusive lock on a file. Checks do not disturb each other, and do not block."""
         try:
             fd = self.open(name)
         except FileNotFoundError:
@@ -261,7 +262,7 @@ class StateDirectory:
         return False
 
     def read(self, name: str) -> bytes:
-        """Content of a file that the service believes: nobody else can have written it."""
+        """The content of a trusted file: nobody else can have written it."""
         with self._parent(name) as (parent, base):
             fd = parent.open(base)
             with os.fdopen(fd, "rb") as f:
@@ -272,7 +273,9 @@ class StateDirectory:
                 return f.read()
 
     def write(self, name: str, content: bytes) -> None:
-        """Puts a file there, mode 0600, in one step: readers see the old or the new whole, and a failure leaves the old."""
+        """Writes a file, mode 0600, in one step: readers see the old or the new content as a whole, and after a failure the old
+        one.
+        """
         self.write_new(name, lambda fd: content)
 
     def write_new(self, name: str, content: Callable[[int], bytes]) -> None:
@@ -292,7 +295,7 @@ class StateDirectory:
                 raise
 
     def make_directory(self, name: str) -> bool:
-        """Sees that there is a directory of that name, mode 0700. Returns whether it was made."""
+        """Makes sure that a directory of that name exists, mode 0700. Returns whether it was made."""
         made = True
         try:
             os.mkdir(name, 0o700, dir_fd=self.fd)
@@ -303,12 +306,12 @@ class StateDirectory:
         return made
 
     def remove(self, name: str) -> None:
-        """Removes what has that name, of whatever kind, but no directory; nothing where there is none."""
+        """Removes a file of any kind, but not a directory. Does nothing if it does not exist."""
         with contextlib.suppress(FileNotFoundError), self._parent(name) as (parent, base):
             os.unlink(base, dir_fd=parent.fd)
 
     def touch(self, name: str) -> bool:
-        """Makes a file younger, for cleaners that remove what is old. Returns False where it is gone."""
+        """Sets the times of a file to now, because cleaners remove old files. Returns False if the file does not exist."""
         with self._parent(name) as (parent, base):
             if parent._status(base) is None:
                 return False
@@ -414,7 +417,7 @@ def user(uid: int) -> str:
 
 
 def read_private(path: Path) -> bytes:
-    """Reads a file that the service believes. Raises OSError, or UsageError where anyone but its owner can have written it."""
+    """Reads a trusted file. Raises OSError, or UsageError if anyone but its owner can have written it."""
     with StateDirectory(path.parent, foreign=True) as directory:
         return directory.read(path.name)
 

@@ -14,7 +14,7 @@ from .directory import read_private, write_private
 
 
 class Anchor(msgspec.Struct, frozen=True):
-    """A subtree given to a shard: `path` and all below it, save for other anchors below it."""
+    """A subtree that is assigned to a shard: `path` and everything below it, except for other anchors below it."""
 
     path: bytes
     shard: str
@@ -51,7 +51,7 @@ class Plan(msgspec.Struct, frozen=True):
 
 
 class Owners:
-    """Answers who owns a directory, in a time that depends on the plan and not on the directory's depth. Pure."""
+    """Finds the owner of a directory, in a time that depends on the plan and not on the depth of the directory. Pure."""
 
     def __init__(self, anchors: Iterable[Anchor]) -> None:
         self.by_path = {a.path: a for a in anchors}
@@ -93,7 +93,9 @@ def write_plan(path: Path, plan: Plan) -> None:
 
 
 class PlanFile:
-    """The plan on disk for who asks again and again: a stat, and it is read where the file is another than the last time."""
+    """The plan on disk, for a caller that asks again and again. Each time a stat is made, and the file is read only if it is
+    another file than the last time.
+    """
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -115,7 +117,7 @@ class PlanFile:
         return self._plan
 
     def is_past(self, generation: int) -> bool:
-        """Whether there is a plan of another generation. One that can't be read is none."""
+        """Whether there is a plan of another generation. A plan that cannot be read does not count."""
         try:
             plan = self.read()
         except (OSError, msgspec.MsgspecError, UsageError):

@@ -25,29 +25,29 @@ FILE: Final = 1
 DIRECTORY: Final = 2
 LINK: Final = 3
 
-#: What SQLite keeps of a number; no frame may hold a larger one.
+#: The range of SQLite's integers. No frame may contain a larger number.
 INT_MIN: Final = -(1 << 63)
 INT_MAX: Final = (1 << 63) - 1
 _Int = Annotated[int, Meta(ge=INT_MIN, le=INT_MAX)]
-#: Counters and numbers of streams: far from what adding to them could overflow.
+#: The range of counters and of numbers of streams, far from any overflow when they are added to.
 _Count = Annotated[int, Meta(ge=0, le=1 << 53)]
 _Kind = Annotated[int, Meta(ge=FILE, le=LINK)]
 _Name = Annotated[bytes, Meta(min_length=1, max_length=4096)]
 _Path = Annotated[bytes, Meta(min_length=1)]
 
-#: (name, kind, dev, ino, nlink, size, mtime_ns, ctime_ns, racy): one lstat. `ino` is 0 where the filesystem invents the numbers.
-#: `racy`: it was too early after ctime, so an equal stat later proves nothing. What they are worth: `identity`.
+#: (name, kind, dev, ino, nlink, size, mtime_ns, ctime_ns, racy): one lstat. `ino` is 0 if the filesystem invents the numbers.
+#: `racy`: the look was made too soon after ctime, so an equal stat later proves nothing. `identity` has the rules.
 Entry = tuple[_Name, _Kind, _Int, _Int, _Int, _Int, _Int, _Int, bool]
 
 
 class Listing(msgspec.Struct, tag=1, array_like=True, frozen=True):
-    """A directory read to its end: every name of ours in (after, upto], sorted; what is not named there is absent."""
+    """The complete listing of a directory: every name in scope in (after, upto], sorted. A name that is not in it is absent."""
 
     path: _Path
     #: Wall clock at which the look began, ns.
     at: _Int
     entries: list[Entry]
-    #: Exclusive lower and inclusive upper bound of the names covered; None is open. A large directory comes in parts.
+    #: Exclusive lower and inclusive upper bound of the names covered; None is open. A large directory is sent in several parts.
     after: bytes | None = None
     upto: bytes | None = None
     #: Of files that came here by a rename, also of a directory above: when each was made (statx(2), ns since 1970). Only where
@@ -56,7 +56,7 @@ class Listing(msgspec.Struct, tag=1, array_like=True, frozen=True):
 
 
 class Looks(msgspec.Struct, tag=2, array_like=True, frozen=True):
-    """Some names of a directory, looked at one by one: present with their lstat, or absent."""
+    """Some names of a directory that were looked at one by one: each is present with its lstat, or absent."""
 
     path: _Path
     at: _Int
@@ -67,14 +67,14 @@ class Looks(msgspec.Struct, tag=2, array_like=True, frozen=True):
 
 
 class Gone(msgspec.Struct, tag=3, array_like=True, frozen=True):
-    """An anchor of the sender does not exist (ENOENT, ENOTDIR, or another thing in its place): nothing of it remains."""
+    """An anchor of the sender does not exist (ENOENT, ENOTDIR, or another file is in its place): everything below it is gone."""
 
     path: _Path
     at: _Int
 
 
 class Baseline(msgspec.Struct, tag=4, array_like=True, frozen=True):
-    """The sender has looked at everything it owns under this plan, in this epoch."""
+    """The sender has looked at everything that it owns under this plan, in this epoch."""
 
     generation: _Count
     directories: int
@@ -82,18 +82,21 @@ class Baseline(msgspec.Struct, tag=4, array_like=True, frozen=True):
 
 
 class Synced(msgspec.Struct, tag=5, array_like=True, frozen=True):
-    """Every hint that was in the kernel's queue when the sync was read is looked at, and stands earlier in this stream."""
+    """All hints that were in the kernel's queue when the sync was read have been followed, and the results are earlier in this
+    stream.
+    """
 
     token: int
     #: Subtrees that could not be looked at (in doubt), at most a few; empty if all is well.
     doubts: list[bytes] = []
-    #: And those that could not be looked at since the sender began: nothing of them is known.
+    #: Subtrees that could not be looked at since the sender began, so that nothing is known about them.
     left_out: list[bytes] = []
 
 
 class Check(msgspec.Struct, tag=6, array_like=True, frozen=True):
-    """What a directory holds, or a range of its names, folded to one number: nothing has hinted at it, it is the verification's
-    turn. Where its rows fold to another, the aggregator asks for it (`Reply.checks`)."""
+    """The contents of a directory, or of a range of its names, reduced to one number by the verification. No hint concerned
+    them. If the rows give another number, the aggregator asks for the entries (`Reply.checks`).
+    """
 
     path: _Path
     at: _Int
@@ -106,20 +109,23 @@ class Check(msgspec.Struct, tag=6, array_like=True, frozen=True):
 
 
 class Verified(msgspec.Struct, tag=7, array_like=True, frozen=True):
-    """The answer to `Reply.checks`: all entries, as in a `Listing`. What differs from the rows has had no hint, save `hinted`."""
+    """The answer to `Reply.checks`: all entries, as in a `Listing`. Differences from the rows had no hint, except for names in
+    `hinted`.
+    """
 
     path: _Path
     at: _Int
     entries: list[Entry]
     after: bytes | None
     upto: bytes | None
-    #: Names that are changing: they had a hint meanwhile, or were not the same at two looks some seconds apart.
+    #: Names that are changing: they had a hint in the meantime, or differed between two looks some seconds apart.
     hinted: list[bytes]
 
 
 class Confirmed(msgspec.Struct, tag=8, array_like=True, frozen=True):
-    """Names whose last look was racy, looked at again when that was over, and no hint came in between: where the stat is the
-    same, so is the file."""
+    """Names whose last look was racy and that were looked at again after that time, without a hint in between. If the stat is
+    the same, so is the file.
+    """
 
     path: _Path
     at: _Int
@@ -138,7 +144,7 @@ class Frame(msgspec.Struct, tag="frame", array_like=True, frozen=True):
     generation: _Count
     seq: _Count
     records: list[Record]
-    #: Which running service the sender belongs to (`life.service_id`); the frames of any other are refused.
+    #: The running service to which the sender belongs (`life.service_id`). Frames of any other service are refused.
     service: str = ""
 
 
@@ -154,17 +160,17 @@ class Doubt(msgspec.Struct, array_like=True, frozen=True):
 
 
 class Verifying(msgspec.Struct, array_like=True, frozen=True):
-    """How far a shard's verification is: a pass looks at everything that the shard owns, once."""
+    """The progress of a shard's verification. A pass looks at everything that the shard owns once."""
 
     #: Names looked at in this pass, and passes that were finished in this epoch.
     names: int = 0
     passes: int = 0
-    #: What a pass takes at the present pace, seconds; 0: it is off.
+    #: How long a pass takes at the present pace, seconds; 0 if the verification is off.
     period_s: int = 0
 
 
 class Beat(msgspec.Struct, tag="beat", array_like=True, frozen=True):
-    """A shard's health. Lost beats cost nothing. Counters are since the epoch began."""
+    """The state of a shard. A lost beat does no harm. Counters count from the beginning of the epoch."""
 
     version: int
     shard: str
@@ -190,9 +196,9 @@ class Beat(msgspec.Struct, tag="beat", array_like=True, frozen=True):
     #: Frames sent again, because their acks did not come.
     resent: int = 0
     service: str = ""
-    #: Pause that rescans keep after the last one, because it was followed by another overflow; 0: none.
+    #: How long a rescan waits after the last one, because one overflow followed another; 0: it does not wait.
     rescan_pause_ms: int = 0
-    #: Hints were lost that no rescan has been begun for: the pause is not over.
+    #: Hints were lost and the rescan for them has not begun, because the pause is not over.
     rescan_owed: bool = False
     #: Lock files of version control that exist in roots of the sender (only with `hold_for_vcs`).
     locks: list[_Path] = []
@@ -200,12 +206,13 @@ class Beat(msgspec.Struct, tag="beat", array_like=True, frozen=True):
 
 
 class Reply(msgspec.Struct, tag="reply", array_like=True, frozen=True):
-    """What the aggregator tells a shard. Repeated at every beat: any one of them may be lost."""
+    """What the aggregator tells a shard. It is repeated with every beat, so any of these messages may be lost."""
 
     version: int
-    #: Life of the aggregator process; a change means it restarted and may have lost what was in flight.
+    #: Identifies the life of the aggregator process. If it changes, the aggregator was restarted, and frames that were on their
+    #: way may be lost.
     incarnation: str
-    #: Epoch that the aggregator holds for this shard; the shard must begin a higher one when this is above its own.
+    #: The epoch that the aggregator knows for this shard. If it is above the shard's own, the shard must begin a higher one.
     epoch: _Count
     #: Highest number up to which all frames are committed.
     committed: _Count
@@ -216,7 +223,8 @@ class Reply(msgspec.Struct, tag="reply", array_like=True, frozen=True):
     #: Directories and names to look at again (all names where the list is empty).
     looks: list[tuple[_Path, list[_Name]]] = []
     service: str = ""
-    #: (directory, after, upto) of checks that differed from the rows: the shard looks again, twice, and answers `Verified`.
+    #: (directory, after, upto) of checks that differed from the rows. The shard looks at them again, twice, and answers with
+    #: `Verified`.
     checks: list[tuple[_Path, bytes | None, bytes | None]] = []
 
 
@@ -266,7 +274,7 @@ _ABOUT_NAMES: Final = frozenset({Listing, Looks, Verified, Confirmed})
 
 
 def _check_records(records: list[Record]) -> None:
-    """Each record is about names of one directory, which it tells of once. Raises WireError for any that is not."""
+    """Checks that each record is about names of one directory and mentions each name once. Raises WireError otherwise."""
     names: set[bytes] = set()
     paths: list[bytes] = []
     for record in records:
