@@ -99,9 +99,9 @@ class PathsTakenBack:
     """All of them."""
 
 
-Entry = (
-    GroupChanged
-    | LaneChanged
+#: Entries about other rows than the group's own.
+RowEntry = (
+    LaneChanged
     | LanesGone
     | UnitChanged
     | UnitGone
@@ -115,3 +115,4 @@ Entry = (
     | PathTakenBack
     | PathsTakenBack
 )
+Entry = GroupChanged | RowEntry

@@ -26,7 +26,6 @@ from .group import ATTEMPTS_MAX, Group
 from .journal import (
     BatchEnded,
     BatchForgotten,
-    Entry,
     GroupChanged,
     LaneChanged,
     LanesGone,
@@ -34,6 +33,7 @@ from .journal import (
     PathSetAside,
     PathsTakenBack,
     PathTakenBack,
+    RowEntry,
     RowHeld,
     RowReleased,
     UnitChanged,
@@ -243,14 +243,16 @@ class GroupStore:
         if not journal:
             return
         self._begin()
+        row_changed = False
         for entry in journal:
-            if not isinstance(entry, GroupChanged):
+            if isinstance(entry, GroupChanged):
+                row_changed = True
+            else:
                 self._write(group.key, entry)
-        # The group's own row once, however often it is named.
-        if any(isinstance(entry, GroupChanged) for entry in journal):
+        if row_changed:  # written once, however often that is said
             self._db.execute(_INSERT_GROUP, group.row())
 
-    def _write(self, key: int, entry: Entry) -> None:
+    def _write(self, key: int, entry: RowEntry) -> None:
         run = self._db.execute
         match entry:
             case UnitChanged(unit):
@@ -281,8 +283,6 @@ class GroupStore:
                 run("DELETE FROM held WHERE id = ?", (key,))
             case LanesGone():
                 run("DELETE FROM lanes WHERE id = ?", (key,))
-            case GroupChanged():
-                pass
             case _:
                 assert_never(entry)
 

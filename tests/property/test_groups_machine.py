@@ -122,7 +122,7 @@ class GroupsMachine(RuleBasedStateMachine):
             if not reply["ok"]:
                 continue
             if reply["batch"] is not None and self.bench.replied_at[number] == self.bench.now:
-                assert not self.bench.server._holding.held, "a batch while batches are held back"
+                assert not self.bench.ask("groups")["held"], "a batch while batches are held back"
             if reply["batch"] is not None:
                 self.receive(reply["batch"], self.bench.replied_at[number])
 
@@ -256,7 +256,7 @@ class GroupsMachine(RuleBasedStateMachine):
 
     @invariant()
     def every_journal_is_written(self) -> None:
-        assert not any(g.has_changed() for g in self.bench.server._groups.values())
+        assert not any(g.has_changed() for g in self.bench.server.registry.by_name.values())
 
     def drain(self) -> None:
         """Quiet: whoever is left pulls and acks until nothing is pending."""

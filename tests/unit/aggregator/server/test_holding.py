@@ -248,7 +248,7 @@ def test_fresh_comes_before_the_last_batch(bench: Bench) -> None:
     assert bench.ask("drop", group="x")["error"] == "unknown_group"
     batch = bench.pull()
     assert batch and bench.ack(batch)["ok"]
-    bench.server._groups["g"].refresh("for a test")
+    assert bench.ask("reset", group="g")["ok"]
     bench.ask("hold", name="make", lease_ms=5000)
     change(bench, "b")
     assert why(bench) == "held"

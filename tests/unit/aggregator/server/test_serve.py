@@ -271,7 +271,8 @@ def test_an_abandoned_group_begins_afresh(bench_with_files: Bench) -> None:
     bench = bench_with_files
     bench.drain()
     bench.drain("other")
-    bench.server._groups["g"].seen -= 8 * 86_400
+    bench.now += 8 * 86_400
+    bench.drain("other")
     bench.advance(61)
     assert bench.group("g")["state"] == "expired"
     assert any("'g'" in note for note in bench.ask("status")["status"]["notes"])
@@ -512,7 +513,9 @@ def test_what_waits_is_bounded(bench: Bench, monkeypatch: pytest.MonkeyPatch) ->
         assert bench.ask(op, group="a", wait_ms=9000)["error"] == "busy"
     bench.ask("pull", group="b")
     assert bench.ask("pull", group="c")["error"] == "groups_full"
-    bench.server._groups["b"].abandon()
+    bench.now += 8 * 86_400
+    bench.ask("pull", group="a", peek=True)
+    bench.advance(61)
     assert bench.ask("pull", group="c")["ok"]
     assert [g["name"] for g in bench.ask("groups")["groups"]] == ["a", "c"]
 
