@@ -148,9 +148,8 @@ class ChildService:
             self.check()
             left_s = deadline - time.monotonic()
             if left_s <= 0:
-                raise ServiceTimeoutError(
-                    f"the service is not ready after {timeout_s:g} s", hint=f"it continues to start; see its logs in {self.layout.logs}"
-                )
+                hint = f"it continues to start; see its logs in {self.layout.logs}"
+                raise ServiceTimeoutError(f"the service is not ready after {timeout_s:g} s", hint=hint)
             reply = asker.ask("ready", min(left_s, 1.0), wait_ms=200)
             if reply is None:
                 continue
