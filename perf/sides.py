@@ -23,9 +23,9 @@ import session
 from peers import PEERS, python_of
 
 from shardwatch.aggregator.client.blocking import ExtractClient
-from shardwatch.shard.contract.state.layout import Layout
 from shardwatch.supervisor.config.resolve import resolve
-from shardwatch.supervisor.service import service
+from shardwatch.supervisor.service.child import ChildService
+from shardwatch.supervisor.service.state_dir import prepare
 
 HERE = Path(__file__).resolve().parent
 OURS: Final = "shardwatch"
@@ -170,10 +170,10 @@ class Service(Side):
         self.settings = resolve(overrides={"roots": [str(tree)], **options}, environ={}, cwd=self.state_dir).settings
         begin = time.monotonic()
         with _environment(processes.MARK, self.mark):
-            prepared = service.prepare(self.state_dir, self.settings)
-            self._process = service.start(prepared.layout, follow=True, claim=prepared.claim)
+            prepared = prepare(self.state_dir, self.settings)
+            self._child = ChildService(prepared.layout, follow=True, claim=prepared.claim)
         try:
-            self.ready = service.wait_ready(prepared.layout, GUARD_S, None, self._process)
+            self.ready = self._child.wait_ready(GUARD_S)
             self.ready_s = time.monotonic() - begin
             self.client = ExtractClient(self.state_dir)
             if consumer:
@@ -189,10 +189,7 @@ class Service(Side):
     def close(self) -> None:
         if hasattr(self, "client"):
             self.client.close()
-        service.stop(Layout(self.state_dir))
-        if self._process.stdin is not None:
-            self._process.stdin.close()
-        self._process.wait(10)
+        self._child.stop()
         super().close()
         shutil.rmtree(self.state_dir, ignore_errors=True)
 

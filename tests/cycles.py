@@ -2,7 +2,7 @@
 
 `python tests/cycles.py MODE CYCLES PLACE` prints one JSON object a cycle; PLACE is an empty directory with a short name, which
 is TMPDIR too, so that nothing of another program is counted. MODE: `watcher` (RealtimeFileWatcher, temporary state directory),
-`kept` (the same, with a state directory that stays), `service` (`service.start` and `stop`, and a client).
+`kept` (the same, with a state directory that stays), `service` (`ChildService`, and a client).
 """
 
 from __future__ import annotations
@@ -21,7 +21,8 @@ from running import settings_for
 
 from shardwatch import FileEvent, RealtimeFileWatcher, WatcherConfig
 from shardwatch.aggregator.client.blocking import ExtractClient
-from shardwatch.supervisor.service import service
+from shardwatch.supervisor.service.child import ChildService
+from shardwatch.supervisor.service.state_dir import prepare
 
 MODES = ("watcher", "kept", "service")
 #: Until what is left is what stays, seconds: a hang guard for what ends by itself after a stop.
@@ -76,19 +77,16 @@ async def watch(root: Path, state_dir: Path | None) -> None:
 
 def serve(root: Path, state_dir: Path) -> None:
     """One life of a service, with a batch."""
-    layout = service.prepare(state_dir, settings_for(root, include=("*.json",), shards=1, settle_ms=20)).layout
-    process = service.start(layout, follow=True)
-    service.wait_ready(layout, 60, process=process)
+    layout = prepare(state_dir, settings_for(root, include=("*.json",), shards=1, settle_ms=20)).layout
+    child = ChildService(layout, follow=True)
+    child.wait_ready(60)
     with ExtractClient(layout.state_dir) as client:
         (root / "f.json").write_text(str(time.monotonic_ns()))
         client.sync()
         batch = client.pull("g", from_="start", wait_s=20)
         assert batch is not None
         batch.ack()
-    service.stop(layout, 20)
-    if process.stdin is not None:
-        process.stdin.close()
-    process.wait(30)
+    child.stop(20)
 
 
 def main(mode: str, cycles: int, place: Path) -> None:

@@ -21,6 +21,8 @@ from shardwatch.shard.contract.filter.filter import Filter
 from shardwatch.shard.contract.state.settings import Settings
 from shardwatch.supervisor.config.profile import EXCLUDE, INCLUDE
 from shardwatch.supervisor.service import service
+from shardwatch.supervisor.service.child import ChildService
+from shardwatch.supervisor.service.state_dir import prepare
 
 Stat = tuple[int, int]
 
@@ -110,10 +112,11 @@ class Running:
 
     def __init__(self, state_dir: Path, settings: Settings) -> None:
         self.settings = settings
-        self.layout = service.prepare(state_dir, settings).layout
-        self.process = service.start(self.layout, follow=True)
+        self.layout = prepare(state_dir, settings).layout
+        self._child = ChildService(self.layout, follow=True)
+        self.process = self._child.process
         try:
-            self.ready = service.wait_ready(self.layout, 60, process=self.process)
+            self.ready = self._child.wait_ready(60)
         except BaseException:
             self.stop()
             raise
@@ -121,10 +124,7 @@ class Running:
 
     def stop(self) -> None:
         with contextlib.suppress(ShardwatchError):
-            service.stop(self.layout, 20)
-        if self.process.stdin is not None:
-            self.process.stdin.close()
-        self.process.wait(30)
+            self._child.stop(20)
         if hasattr(self, "client"):
             self.client.close()
 

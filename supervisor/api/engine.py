@@ -7,13 +7,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
-import subprocess
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Final
 
 from msgspec import UNSET
 
@@ -21,27 +19,18 @@ from shardwatch.aggregator.client.asynchronous import AsyncBatch, AsyncExtractCl
 from shardwatch.aggregator.client.replies import RequestError
 from shardwatch.aggregator.protocol.messages import Event
 from shardwatch.aggregator.queue.file_event import FileEvent
-from shardwatch.shard.contract.errors import NotRunningError, ServiceError, ServiceTimeoutError, UsageError
-from shardwatch.shard.contract.limits import IPC_PATH_BYTES_MAX
-from shardwatch.shard.contract.state.layout import Layout
+from shardwatch.shard.contract.errors import NotRunningError, ServiceTimeoutError
 from shardwatch.shard.contract.state.settings import Settings
-from shardwatch.shard.contract.state.trust import is_safe
 
-from ..service import service
+from ..service.child import ChildService
+from ..service.state_dir import prepare
 from .handover import Delivery
 from .types import WatcherConfig
 
 logger = logging.getLogger("shardwatch.supervisor.api")
 
-#: Seconds between two looks at a service that does not listen yet, and at its programs.
+#: Seconds between two looks at a service that does not listen yet.
 LOOK_S: Final = 0.01
-DEATHS_EVERY_S: Final = 1.0
-#: Seconds of the time to stop that are kept for what supervisord left behind.
-LEFT_S: Final = 0.2
-#: supervisord makes its socket under a temporary name first: a dot and its process id are added.
-TEMPORARY_SUFFIX_BYTES: Final = 8
-
-T = TypeVar("T")
 
 
 class ServiceDelivery:
@@ -88,8 +77,7 @@ class ServiceEngine:
         self._state_dir = state_dir
         self._settings = settings
         self._config = config
-        self._layout = Layout(state_dir)
-        self._process: subprocess.Popen[bytes] | None = None
+        self._child: ChildService | None = None
         #: Two clients: what one asks waits for its answer, and a pull waits long.
         self._puller: AsyncExtractClient | None = None
         self._asker: AsyncExtractClient | None = None
@@ -113,24 +101,22 @@ class ServiceEngine:
         self._first = await self._puller.pull(self._config.group, max=self._config.batch_size, from_="now")
 
     async def _launch(self) -> None:
-        prepared = await self._in_thread(lambda: service.prepare(self._state_dir, self._settings))
+        await self._in_thread(self._start_child)
+        await self._wait_ready()
+
+    def _start_child(self) -> None:
+        prepared = prepare(self._state_dir, self._settings)
         for note in prepared.notes:
             logger.warning("%s", note)
         ephemeral = self._config.state_dir is None
-        self._process = await self._in_thread(
-            lambda: service.start(self._layout, follow=True, ephemeral=ephemeral, claim=prepared.claim)
-        )
-        await self._wait_ready(self._process)
+        self._child = ChildService(prepared.layout, follow=True, ephemeral=ephemeral, claim=prepared.claim)
 
-    async def _wait_ready(self, process: subprocess.Popen[bytes]) -> None:
-        assert self._asker is not None
+    async def _wait_ready(self) -> None:
+        assert self._asker is not None and self._child is not None
         deadline = time.monotonic() + self._config.ready_timeout_s
-        look_at_deaths = time.monotonic() + DEATHS_EVERY_S
         while True:
+            await self._in_thread(self._child.check)
             left_s = deadline - time.monotonic()
-            if process.poll() is not None:
-                words = service.last_words(self._layout, "start")
-                raise ServiceError(f"the service ended: {words}", hint=f"logs: {self._layout.logs}")
             if left_s <= 0:
                 raise ServiceTimeoutError(
                     f"the tree is not watched after {self._config.ready_timeout_s:g} s",
@@ -143,9 +129,6 @@ class ServiceEngine:
                 if not error.retryable:
                     raise
                 await asyncio.sleep(LOOK_S)
-            if time.monotonic() >= look_at_deaths:
-                look_at_deaths = time.monotonic() + DEATHS_EVERY_S
-                await self._in_thread(lambda: service.check_deaths(self._layout))
 
     async def pull(self, max_events: int, wait_s: float) -> Delivery | None:
         """The next batch, or None. A service that was killed is started again: the state directory has everything."""
@@ -160,11 +143,10 @@ class ServiceEngine:
                 self._config.group, max=max_events, wait_s=wait_s, lease_s=self._config.lease_s, from_="now"
             )
         except NotRunningError:
-            if self._process is None or self._process.poll() is None:
+            if self._child is None or not self._child.ended:
                 raise
-            logger.error("The service ended with code %s: starting it again", self._process.returncode)
-            if self._process.stdin is not None:
-                self._process.stdin.close()
+            logger.error("The service ended with code %s: starting it again", self._child.process.returncode)
+            self._child.let_go()
             await self._launch()
             await self._look_for_loss()
             return None
@@ -205,9 +187,9 @@ class ServiceEngine:
     async def stop(self, timeout_s: float) -> None:
         """Ends everything that `start` began, at whatever point it stands. May be called twice."""
         try:
-            process, self._process = self._process, None
-            if process is not None:
-                await self._in_thread(lambda: self._end(process, timeout_s))
+            child, self._child = self._child, None
+            if child is not None:
+                await self._in_thread(lambda: child.stop(timeout_s))
         finally:
             for client in (self._puller, self._asker):
                 if client is not None:
@@ -215,26 +197,14 @@ class ServiceEngine:
             self._puller = self._asker = None
             self._threads.shutdown(wait=True)
 
-    def _end(self, process: subprocess.Popen[bytes], timeout_s: float) -> None:
-        process.terminate()
-        try:
-            process.wait(max(0.1, timeout_s - LEFT_S))
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-        if process.stdin is not None:
-            process.stdin.close()
-        service.stop(self._layout, LEFT_S)
-
-    async def _in_thread(self, work: Callable[[], T]) -> T:
-        """Blocking work, waited for even by a task that is cancelled: a process that was started must be known."""
+    async def _in_thread(self, work: Callable[[], None]) -> None:
+        """Blocking work, waited for even by a task that is cancelled: a service that was started must be known."""
         done = asyncio.ensure_future(asyncio.wrap_future(self._threads.submit(work)))
         try:
-            return await asyncio.shield(done)
+            await asyncio.shield(done)
         except asyncio.CancelledError:
             await asyncio.wait([done])
-            if not done.cancelled() and done.exception() is None and isinstance(done.result(), subprocess.Popen):
-                self._process = done.result()  # type: ignore[assignment]
+            done.exception()  # who is cancelled does not hear of it
             raise
 
 
@@ -249,16 +219,3 @@ def _file_event(event: Event) -> FileEvent:
         tick=event.tick,
         mtime_ns=event.mtime_ns,
     )
-
-
-def temporary_state_dir() -> Path:
-    """A new directory, mode 0700, in the first usable place whose path leaves room for a socket's name."""
-    import tempfile
-
-    for place in (tempfile.gettempdir(), os.environ.get("XDG_RUNTIME_DIR"), "/tmp", "/var/tmp"):
-        if not place or not is_safe(place):
-            continue
-        longest = max(len(os.fsencode(path)) for path in Layout(Path(place) / "shardwatch-12345678").sockets())
-        if longest + TEMPORARY_SUFFIX_BYTES <= IPC_PATH_BYTES_MAX and os.access(place, os.W_OK | os.X_OK):
-            return Path(tempfile.mkdtemp(prefix="shardwatch-", dir=place))
-    raise UsageError("no place for a temporary state directory", hint="set TMPDIR, or WatcherConfig.state_dir")

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import shutil
 import time
 import weakref
 from collections.abc import Callable, Iterable
@@ -403,10 +402,10 @@ class RealtimeFileWatcher:
         if self._state_dir is None and self.config.state_dir is not None:
             self._state_dir = Path(os.path.abspath(self.config.state_dir))
         elif self._state_dir is None:
-            from .engine import temporary_state_dir
+            from ..service.temporary import make_temporary, remove_temporary
 
-            self._state_dir = temporary_state_dir()
-            self._forget_state_dir = weakref.finalize(self, shutil.rmtree, self._state_dir, ignore_errors=True)
+            self._state_dir = make_temporary("WatcherConfig.state_dir")
+            self._forget_state_dir = weakref.finalize(self, remove_temporary, self._state_dir)
         return self._state_dir
 
     def _open_queue(self) -> EventQueue:

@@ -1,4 +1,4 @@
-"""Checks the roots that a command is about to read. For a service `service.prepare` does this; `plan` has no service.
+"""Checks the roots that a command is about to read. For a service `service.state_dir.prepare` does this; `plan` has no service.
 """
 
 from __future__ import annotations

@@ -32,7 +32,7 @@ GROUP: Final = "shards"
 PRIORITY: Final = 500
 #: The same as contract.limits.SHARD_ID_PATTERN (a test compares them), kept apart to import little.
 ID: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
-#: Written by service.prepare: the key of the plan on disk, if that plan still fits the settings.
+#: Written by service.state_dir: the key of the plan on disk, if that plan still fits the settings.
 PLAN_KEY_FILE: Final = "run/plan.key"
 
 #: Set by shardwatch.supervisor.run before supervisord starts: its standard input is held by the one who started it.

@@ -1,8 +1,10 @@
 """One service from outside: prepared, started, found, judged, compared with the disk, stopped.
 
-- `service`: starts a service, finds it, waits until it is ready, stops it.
+- `service`: finds a service and stops it, whoever has started it; why a program does not run.
+- `child`: a service as a child of ours: started, waited for until it is ready, ended.
 - `state_dir`: prepares the state directory, `supervisord.conf` in it too, and checks what can be
   checked before anything runs.
+- `temporary`: temporary state directories.
 - `holder`: who holds a lock, proved before anything is done to that process.
 - `control`: XML-RPC to supervisord.
 - `checkup`: asks supervisord and the aggregator how they are.

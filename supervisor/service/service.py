@@ -1,8 +1,7 @@
-"""One service from outside: starts it, finds it, waits until it is ready, stops it.
+"""One service from outside: finds it, asks supervisord about it, stops it, whoever has started it.
 
 Used by the commands and the Python API, in the process of the one who asks. What runs is supervisord, by
-`shardwatch.supervisor.run`, which holds `service.lock` for its whole life: that lock says whether there is a service. Nothing
-here daemonizes by itself or leaves a thread behind.
+`shardwatch.supervisor.run`, which holds `service.lock` for its whole life: that lock says whether there is a service.
 """
 
 from __future__ import annotations
@@ -10,22 +9,16 @@ from __future__ import annotations
 import contextlib
 import os
 import select
-import shutil
 import signal
-import subprocess
-import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import msgspec
 
-from shardwatch.aggregator.protocol.codes import RETRYABLE
 from shardwatch.shard.contract.errors import (
     InUseError,
-    NotRunningError,
-    ServiceError,
     ServiceTimeoutError,
     ShardwatchError,
     UsageError,
@@ -34,28 +27,7 @@ from shardwatch.shard.contract.state.directory import SERVICE_LOCK, StateDirecto
 from shardwatch.shard.contract.state.layout import Layout
 from shardwatch.shard.contract.state.planfile import read_plan
 
-from .health import keeps_ending, log_name
 from .holder import proved_holder, send
-from .state_dir import Prepared, prepare
-
-if TYPE_CHECKING:
-    from .asker import Asker
-
-__all__ = [
-    "Prepared",
-    "check_deaths",
-    "command",
-    "find",
-    "last_words",
-    "prepare",
-    "programs",
-    "remove",
-    "running",
-    "start",
-    "stop",
-    "wait_ready",
-    "why_down",
-]
 
 #: Seconds a service gets to end by itself: its programs are killed after 1 + 1 + 2 s (supervisord.conf).
 STOP_S: Final = 5.0
@@ -65,68 +37,8 @@ KILL_S: Final = 2.0
 FIND_S: Final = 2.0
 #: Seconds between two looks at something that can't be waited for.
 LOOK_S: Final = 0.01
-#: Seconds after which a refusal that may pass (a full disk) has not.
-REFUSED_S: Final = 3.0
 #: Bytes of a log that an error message quotes at most.
 TAIL_BYTES_MAX: Final = 4096
-
-Progress = Callable[[Mapping[str, Any]], None]
-
-
-# Starting -------------------------------------------------------------------------------------------------------------
-
-
-def command(
-    layout: Layout, *, follow: bool = False, ephemeral: bool = False, echo: bool = False, claim: StateDirectory | None = None
-) -> list[str]:
-    """Arguments of supervisord's process; `up` in the foreground replaces itself by it (os.execv(argv[0], argv)).
-
-    `claim`: the descriptor of the claimed directory, which the process must inherit.
-    """
-    argv = [sys.executable, "-P", "-m", "shardwatch.supervisor.run", "--state-dir", os.fspath(layout.state_dir)]
-    argv += ["--with-parent"] if follow else []
-    argv += ["--ephemeral"] if ephemeral else []
-    argv += ["--echo"] if echo else []
-    argv += ["--claim", str(claim.fd)] if claim is not None else []
-    return argv
-
-
-def start(
-    layout: Layout,
-    *,
-    follow: bool,
-    log_to: IO[bytes] | int | None = None,
-    ephemeral: bool = False,
-    claim: StateDirectory | None = None,
-) -> subprocess.Popen[bytes]:
-    """Starts the service; returns at once, long before it is ready. May be called from any thread.
-
-    Args:
-        layout: what `prepare` returned.
-        follow: the service ends when this process does, or when the returned `stdin` is closed.
-        log_to: where supervisord's own words before its log is open go; default STATE/logs/start.log.
-        ephemeral: the service removes its state directory when it ends.
-        claim: what `prepare` claimed, handed over to the service: nobody else can have started one in between. None: the
-            service claims the directory itself, or ends with the code of InUseError.
-
-    The service is in a session of its own: a terminal's Ctrl-C and hang-up do not reach it.
-    """
-    with contextlib.ExitStack() as stack:
-        if log_to is None:
-            with StateDirectory(layout.state_dir) as state:
-                log_to = state.open("logs/start.log", os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
-            stack.callback(os.close, log_to)
-        if claim is not None:
-            stack.callback(claim.close)
-        return subprocess.Popen(
-            command(layout, follow=follow, ephemeral=ephemeral, claim=claim),
-            pass_fds=() if claim is None else (claim.fd,),
-            stdin=subprocess.PIPE if follow else subprocess.DEVNULL,
-            stdout=log_to,
-            stderr=log_to,
-            start_new_session=True,
-        )
-
 
 # Finding --------------------------------------------------------------------------------------------------------------
 
@@ -152,79 +64,6 @@ def find(state_dir: Path, timeout_s: float = FIND_S) -> bool:
         return False
     with Asker(layout) as asker:
         return asker.ask("hello", timeout_s) is not None
-
-
-def wait_ready(
-    layout: Layout,
-    timeout_s: float,
-    progress: Progress | None = None,
-    process: subprocess.Popen[bytes] | None = None,
-) -> dict[str, Any]:
-    """Waits until every directory is watched and the baseline is committed; returns what the service says then.
-
-    Args:
-        progress: called with what the service tells of its scan, a few times a second.
-        process: what `start` returned, so that its death is noticed at once.
-
-    Raises:
-        ServiceError: the service ended, or one of its programs can't be kept alive; the message has its last words.
-        ServiceTimeoutError: neither ready nor ended within `timeout_s`.
-    """
-    from .asker import Asker
-    with Asker(layout) as asker:
-        return _wait_ready(asker, layout, timeout_s, progress, process)
-
-
-def _wait_ready(
-    asker: Asker, layout: Layout, timeout_s: float, progress: Progress | None, process: subprocess.Popen[bytes] | None
-) -> dict[str, Any]:
-    deadline = time.monotonic() + timeout_s
-    look_at_deaths = time.monotonic() + 1.0
-    refused_at: float | None = None
-    while True:
-        left = deadline - time.monotonic()
-        if process is not None and process.poll() is not None:
-            raise ended(layout, process)
-        if process is None and not running(layout):
-            raise NotRunningError(f"no service runs in {layout.state_dir}", hint="start it with `shardwatch up`")
-        if left <= 0:
-            raise ServiceTimeoutError(
-                f"the service is not ready after {timeout_s:g} s", hint=f"it continues to start; see its logs in {layout.logs}"
-            )
-        reply = asker.ask("ready", min(left, 1.0), wait_ms=200)
-        if reply is not None and reply.get("ok"):
-            ready = reply.get("ready")
-            if isinstance(ready, dict):
-                if process is not None and process.poll() is not None:  # it was another's, started since
-                    raise ended(layout, process)
-                return ready
-            if progress is not None and isinstance(reply.get("progress"), dict):
-                progress(reply["progress"])
-            refused_at = None
-        elif reply is not None:
-            refused_at = refused_at or time.monotonic()
-            if reply.get("error") not in RETRYABLE or time.monotonic() - refused_at > REFUSED_S:
-                raise ServiceError(str(reply.get("message") or reply.get("error")), hint=str(reply.get("remedy") or ""))
-            time.sleep(LOOK_S)
-        if time.monotonic() >= look_at_deaths:
-            look_at_deaths = time.monotonic() + 1.0
-            check_deaths(layout)
-
-
-def ended(layout: Layout, process: subprocess.Popen[bytes]) -> ShardwatchError:
-    """What to tell of a service that ended by itself."""
-    words = last_words(layout, "start")
-    if process.returncode == InUseError.exit_code:
-        return InUseError(words.removeprefix("shardwatch: "), hint="stop it (`shardwatch down`), or give another --state-dir")
-    return ServiceError(f"the service ended: {words}", hint=f"logs: {layout.logs}")
-
-
-def check_deaths(layout: Layout) -> None:
-    """For who waits until a service is ready. Raises ServiceError where one of its programs can't be kept alive."""
-    for program in programs(layout):
-        if keeps_ending(program):
-            name = log_name(program)
-            raise ServiceError(f"{name} keeps ending: {last_words(layout, name)}", hint=f"logs: {layout.logs}")
 
 
 def programs(layout: Layout, timeout_s: float = 2.0) -> list[dict[str, Any]]:
@@ -347,8 +186,3 @@ def _remove_stale(layout: Layout, state: StateDirectory) -> None:
             state.remove(os.fspath(path.relative_to(layout.state_dir)))
     except (InUseError, FileNotFoundError):
         pass
-
-
-def remove(layout: Layout) -> None:
-    """Removes a state directory whose service is gone: a temporary one, of `watch`."""
-    shutil.rmtree(layout.state_dir, ignore_errors=True)

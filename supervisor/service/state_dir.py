@@ -37,7 +37,7 @@ _SWITCHES: Final = ("recursive", "follow_symlinks", "directories")
 
 @dataclass(frozen=True)
 class Prepared:
-    """A state directory that is ready for `start`."""
+    """A state directory that is ready for a service (`child`)."""
 
     layout: Layout
     #: What the user should hear before anything runs, a line each: changed roots, changed filters, missing roots.
@@ -46,7 +46,7 @@ class Prepared:
     resumed: bool
     #: What the service runs with: of the roots, single files are told apart.
     settings: Settings
-    #: The directory, claimed: `service.start` hands it to the service, and nobody else can start one meanwhile. Let go of when
+    #: The directory, claimed: `ChildService` hands it to the service, and nobody else can start one meanwhile. Let go of when
     #: this object goes.
     claim: StateDirectory | None = None
 

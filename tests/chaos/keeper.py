@@ -14,6 +14,8 @@ from chaos.tally import Tally
 from shardwatch.shard.contract.errors import InUseError, ShardwatchError
 from shardwatch.shard.contract.state.settings import Settings
 from shardwatch.supervisor.service import service
+from shardwatch.supervisor.service.child import command
+from shardwatch.supervisor.service.state_dir import prepare
 
 log = logging.getLogger("chaos.keeper")
 
@@ -25,7 +27,7 @@ class Keeper:
         self._settings = settings
         self._tally = tally
         self._random = random_
-        self.layout = service.prepare(state_dir, settings).layout
+        self.layout = prepare(state_dir, settings).layout
         self._neglect = Neglect(state_dir, mark, tally, random_)
         self._process = self._start()
         self._stopping = threading.Event()
@@ -35,7 +37,7 @@ class Keeper:
     def _start(self) -> subprocess.Popen[bytes]:
         with self.layout.log("start").open("ab") as out:
             return subprocess.Popen(
-                service.command(self.layout), stdin=subprocess.DEVNULL, stdout=out, stderr=out, start_new_session=True
+                command(self.layout), stdin=subprocess.DEVNULL, stdout=out, stderr=out, start_new_session=True
             )
 
     def _run(self) -> None:
@@ -51,7 +53,7 @@ class Keeper:
                 log.info("removed from the state directory: %s", ", ".join(removed))
             if removed or self._random.random() < 0.5:  # `up` prepares the directory anew, a bare `run` does not
                 with contextlib.suppress(InUseError):
-                    service.prepare(self.layout.state_dir, self._settings)
+                    prepare(self.layout.state_dir, self._settings)
             self._process = self._start()
 
     @property

@@ -20,7 +20,6 @@ from waiting import eventually
 
 from shardwatch import FileEvent, RealtimeFileWatcher, WatcherConfig
 from shardwatch.shard.contract.errors import InUseError
-from shardwatch.supervisor.api import engine as api_engine
 
 
 def quick(**options: object) -> WatcherConfig:
@@ -332,19 +331,6 @@ async def test_changed_filters_are_told(tmp_path: Path, state_dir: Path, caplog:
             await until(lambda: any(event.path.name == "a.json" for event in mirror.events))
     assert any("filters changed" in record.getMessage() for record in caplog.records)
     assert [event.event_type for event in mirror.events if event.path.name == "a.json"] == ["deleted"]
-
-
-def test_a_temporary_directory_has_room_for_sockets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A long TMPDIR is passed over."""
-    import tempfile
-
-    long = tmp_path / ("x" * 90)
-    long.mkdir()
-    monkeypatch.setattr(tempfile, "tempdir", str(long))
-    monkeypatch.delenv("XDG_RUNTIME_DIR", raising=False)
-    made = api_engine.temporary_state_dir()
-    assert made.parent == Path("/tmp")
-    made.rmdir()
 
 
 async def test_the_examples_of_the_manual_work(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -28,7 +28,7 @@ from shardwatch.shard.contract.process.life import SERVICE_VARIABLE
 from shardwatch.shard.contract.state.planfile import Anchor, Plan, write_plan
 from shardwatch.shard.contract.state.settings import write_settings
 from shardwatch.shard.contract.wire.frames import Baseline, Beat, Frame, Listing, Record, Reply, decode_up, encode
-from shardwatch.supervisor.service import service as services
+from shardwatch.supervisor.service.state_dir import prepare
 
 #: How much more memory a process may hold after a flood than before it.
 RSS_RATIO_MAX = 2.0
@@ -352,7 +352,7 @@ class _FakeAggregator:
     """The other side of a shard, in our hands."""
 
     def __init__(self, stranger: Stranger, state_dir: Path, tree: Path) -> None:
-        self.layout = services.prepare(state_dir, settings_for(tree)).layout
+        self.layout = prepare(state_dir, settings_for(tree)).layout
         root = os.fsencode(os.path.realpath(tree))
         write_plan(self.layout.plan, Plan(1, (Anchor(root, "s0", root),)))
         write_settings(self.layout.settings, settings_for(tree))

@@ -23,6 +23,8 @@ from shardwatch.shard.contract.state.planfile import Owners, read_plan
 from shardwatch.supervisor.cli.commands.status import found_of, text_of
 from shardwatch.supervisor.plugin.breaker import SHORT_LIVES_MAX
 from shardwatch.supervisor.service import checkup, service
+from shardwatch.supervisor.service.child import ChildService
+from shardwatch.supervisor.service.state_dir import prepare
 
 #: The shard that crashes, and the one beside it.
 VICTIM, OTHER = "s0", "s1"
@@ -186,18 +188,15 @@ def test_a_service_whose_shard_crashes_from_the_start_is_ready_all_the_same(stat
     settings = settings_for(root, shards=2)
     with running(state_dir, settings):
         pass  # the plan is kept: the shards start with supervisord
-    layout = service.prepare(state_dir, settings).layout
-    process = service.start(layout, follow=True)
+    layout = prepare(state_dir, settings).layout
+    child = ChildService(layout, follow=True)
     try:
-        with crashing(Starting(layout, process), VICTIM) as crashes:
-            ready = service.wait_ready(layout, GUARD_S, process=process)
+        with crashing(Starting(layout, child.process), VICTIM) as crashes:
+            ready = child.wait_ready(GUARD_S)
             assert ready["files"] == 12
             assert crashes.kills >= SHORT_LIVES_MAX
     finally:
-        service.stop(layout)
-        assert process.stdin is not None
-        process.stdin.close()
-        process.wait(30)
+        child.stop()
 
 
 class Starting:

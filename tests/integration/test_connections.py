@@ -25,7 +25,7 @@ from shardwatch.aggregator.transport import zmtp
 from shardwatch.shard.contract.limits import FRAME_BYTES_MAX
 from shardwatch.shard.contract.state.layout import Layout
 from shardwatch.shard.contract.state.settings import write_settings
-from shardwatch.supervisor.service import service as services
+from shardwatch.supervisor.service.state_dir import prepare
 
 #: Descriptors of the aggregator, soft and hard, as `ulimit -n` sets them; and workers.
 DESCRIPTORS = 200
@@ -62,7 +62,7 @@ class Worker:
 @pytest.fixture
 def aggregator(tree: Path, state_dir: Path) -> Iterator[tuple[Layout, psutil.Process]]:
     """One that runs by itself, with few descriptors."""
-    layout = services.prepare(state_dir, settings_for(tree)).layout
+    layout = prepare(state_dir, settings_for(tree)).layout
     write_settings(layout.settings, settings_for(tree))
     with layout.log("aggregator").open("wb") as log:
         process = subprocess.Popen(

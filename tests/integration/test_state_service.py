@@ -25,6 +25,7 @@ from shardwatch.shard.contract.state.layout import Layout
 from shardwatch.shard.contract.state.settings import Settings
 from shardwatch.supervisor.service import service
 from shardwatch.supervisor.service.holder import proved_holder
+from shardwatch.supervisor.service.state_dir import prepare
 
 #: A daemon as there are many: it holds a lock on its pid file for its whole life.
 _DAEMON = """
@@ -192,7 +193,7 @@ def test_what_a_cleaner_removes_is_made_again(state_dir: Path, tree: Path) -> No
             path.unlink()
         layout.locks.rmdir()
         with pytest.raises(InUseError):
-            service.prepare(home, Settings(roots=(os.fsencode(tree),), include=("*",), exclude=()))
+            prepare(home, Settings(roots=(os.fsencode(tree),), include=("*",), exclude=()))
         needed = [layout.settings, layout.plan, layout.supervisord_conf, home / "life.json", layout.service_lock]
         eventually(lambda: all(path.exists() for path in needed), 60, what="they are made again")
         with layout.service_lock.open("rb") as f:
@@ -280,5 +281,5 @@ def test_only_a_usage_error_for_what_is_foreign(home: Path, tree: Path) -> None:
     (home / f".settings.json.{os.getpid()}").symlink_to(precious)
     before = home.parent.stat().st_mode
     with pytest.raises(UsageError, match="logs is a link"):
-        service.prepare(home, Settings(roots=(os.fsencode(tree),), include=("*",), exclude=()))
+        prepare(home, Settings(roots=(os.fsencode(tree),), include=("*",), exclude=()))
     assert (precious.read_text(), home.parent.stat().st_mode) == ("precious", before)

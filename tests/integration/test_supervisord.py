@@ -32,7 +32,9 @@ from shardwatch.supervisor.plugin.rpc import ID
 from shardwatch.supervisor.plugin.wake import Wake
 from shardwatch.supervisor.run import _path_to_python
 from shardwatch.supervisor.service import service
+from shardwatch.supervisor.service.child import ChildService, command
 from shardwatch.supervisor.service.control import supervisord
+from shardwatch.supervisor.service.state_dir import Prepared, prepare
 
 #: Hang guard of every wait, seconds.
 GUARD_S = 30.0
@@ -89,9 +91,9 @@ class Ground:
         self.processes: list[subprocess.Popen[bytes]] = []
         self.layout = self.prepare().layout
 
-    def prepare(self) -> service.Prepared:
-        """`service.prepare`, and then stubs in the configuration."""
-        prepared = service.prepare(self.state_dir, self.settings)
+    def prepare(self) -> Prepared:
+        """`prepare`, and then stubs in the configuration."""
+        prepared = prepare(self.state_dir, self.settings)
         conf = prepared.layout.supervisord_conf
         text = conf.read_text()
         for name, module in (
@@ -107,7 +109,8 @@ class Ground:
         return prepared
 
     def start(self, *, follow: bool = True, **options: Any) -> subprocess.Popen[bytes]:
-        process = service.start(self.layout, follow=follow, **options)
+        self.child = ChildService(self.layout, follow=follow, **options)
+        process = self.child.process
         self.processes.append(process)
         eventually(lambda: process.poll() is not None or service.programs(self.layout))
         assert process.poll() is None, service.last_words(self.layout, "start")
@@ -260,7 +263,7 @@ def test_failing_program_is_never_given_up(ground: Ground, name: str) -> None:
     assert row["short_lives"] >= SHORT_LIVES_MAX
     assert row["retry_s"] <= DELAY_S_MAX
     with pytest.raises(ServiceError, match=f"{name} keeps ending: hello from {name}"):
-        service.wait_ready(ground.layout, GUARD_S)
+        ground.child.wait_ready(GUARD_S)
     ground.mode(name, "")
     with supervisord(ground.layout.supervisor_socket) as proxy:
         assert proxy.shards.rearm(name) is True
@@ -338,9 +341,9 @@ def test_follows_its_parent_and_removes_the_directory(ground: Ground) -> None:
         "import sys, time\n"
         "from pathlib import Path\n"
         "from shardwatch.shard.contract.state.layout import Layout\n"
-        "from shardwatch.supervisor.service import service\n"
-        "process = service.start(Layout(sys.argv[1]), follow=True, ephemeral=True)\n"
-        "print(process.pid, flush=True)\n"
+        "from shardwatch.supervisor.service.child import ChildService\n"
+        "child = ChildService(Layout(sys.argv[1]), follow=True, ephemeral=True)\n"
+        "print(child.process.pid, flush=True)\n"
         "time.sleep(1000)\n"
     )
     with subprocess.Popen([sys.executable, "-P", "-c", code, ground.state_dir], stdout=subprocess.PIPE) as parent:
@@ -355,7 +358,7 @@ def test_follows_its_parent_and_removes_the_directory(ground: Ground) -> None:
 
 
 def test_closed_standard_input_ends_it(ground: Ground) -> None:
-    """Closing the pipe that `start` returned is enough, whatever thread started it."""
+    """Closing the pipe to it is enough, whatever thread started it."""
     process = ground.start()
     assert process.stdin is not None
     process.stdin.close()
@@ -384,7 +387,7 @@ def test_detached_service_does_not_follow(ground: Ground) -> None:
 def test_second_service_is_refused(ground: Ground) -> None:
     """One state directory, one service: the second says so in one line, and the first does not notice."""
     ground.start()
-    second = subprocess.run(service.command(ground.layout), capture_output=True, text=True, timeout=GUARD_S, check=False)
+    second = subprocess.run(command(ground.layout), capture_output=True, text=True, timeout=GUARD_S, check=False)
     assert second.returncode == InUseError.exit_code
     assert second.stderr.startswith("shardwatch: a service is running in")
     assert len(second.stderr.splitlines()) == 1
@@ -393,7 +396,7 @@ def test_second_service_is_refused(ground: Ground) -> None:
 
 def test_lock_outlives_a_reload_whatever_was_inherited(ground: Ground) -> None:
     """Descriptors 3 and 4 taken by the starter: the lock still lies where supervisord's reload closes nothing."""
-    argv = ["sh", "-c", 'exec "$@" 3</dev/null 4</dev/null', "sh", *service.command(ground.layout)]
+    argv = ["sh", "-c", 'exec "$@" 3</dev/null 4</dev/null', "sh", *command(ground.layout)]
     with subprocess.Popen(argv, stdin=subprocess.DEVNULL) as process:
         old = ground.wait_pid("aggregator")
         process.send_signal(signal.SIGHUP)
@@ -456,7 +459,7 @@ def test_no_callback_raises() -> None:
 )
 def test_wrong_arguments_of_run(place: Path, arguments: list[str], word: str) -> None:
     """One line, exit code 2."""
-    argv = [*service.command(Layout("/x"))[:4], *arguments]
+    argv = [*command(Layout("/x"))[:4], *arguments]
     result = subprocess.run(argv, capture_output=True, text=True, timeout=GUARD_S, check=False)
     assert result.returncode == 2
     assert word in result.stderr

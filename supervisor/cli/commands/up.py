@@ -23,7 +23,7 @@ from ..options import (
 )
 
 if TYPE_CHECKING:
-    from ...service.service import Prepared
+    from ...service.state_dir import Prepared
 
 #: How long --detach waits for ready, seconds: the first scan of ten million files takes minutes.
 READY_S = 3600.0
@@ -38,16 +38,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Returns for --detach only: otherwise this process becomes supervisord."""
-    from ...service import service
+    from ...service.child import command
+    from ...service.state_dir import prepare
 
     resolved = watched_tree(options)
     settings, state_dir = resolved.settings, resolved.state_dir
-    prepared = service.prepare(state_dir, settings)
+    prepared = prepare(state_dir, settings)
     for note in prepared.notes:
         _say(f"warning: {note}")
     if not options.detach:
         _say(f"the service runs in {prepared.layout.state_dir}; Ctrl-C ends it")
-        argv = service.command(prepared.layout, echo=True, claim=prepared.claim)
+        argv = command(prepared.layout, echo=True, claim=prepared.claim)
         if prepared.claim is not None:
             os.set_inheritable(prepared.claim.fd, True)
         os.execv(argv[0], argv)
@@ -57,24 +58,24 @@ def run(options: argparse.Namespace) -> int:
 
 def _detach(prepared: Prepared) -> None:
     """Returns when the service is ready. Whatever ends the waiting ends the service too."""
-    from ...service import checkup, service
+    from ...service.checkup import settled
+    from ...service.child import ChildService
     from ...terminal.render import Scanning, banner_line
 
     began = time.monotonic()
     for number in (signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) is not signal.SIG_IGN:  # nohup
             signal.signal(number, _interrupt)
-    process = service.start(prepared.layout, follow=False, claim=prepared.claim)
+    child = ChildService(prepared.layout, follow=False, claim=prepared.claim)
     scanning = Scanning(sys.stderr)
     try:
-        ready = service.wait_ready(prepared.layout, READY_S, scanning.show, process)
+        ready = child.wait_ready(READY_S, scanning.show)
     except BaseException:
         scanning.close()
-        process.terminate()
-        service.stop(prepared.layout)
+        child.stop()
         raise
     scanning.close()
-    for finding in checkup.settled(prepared.layout).health.findings:
+    for finding in settled(prepared.layout).health.findings:
         _say(f"{'error' if finding.level == 'error' else 'warning'}: {finding}")
     _say(f"ready: {banner_line(ready, time.monotonic() - began)}")
     _say(f"the service runs in {prepared.layout.state_dir}; `shardwatch down` ends it")

@@ -7,13 +7,7 @@ watch continues where this one ended: what changed in between is printed right a
 from __future__ import annotations
 
 import argparse
-import os
-from pathlib import Path
-from typing import TYPE_CHECKING
-
-from shardwatch.shard.contract.errors import UsageError
-from shardwatch.shard.contract.limits import IPC_PATH_BYTES_MAX
-from shardwatch.shard.contract.state.layout import Layout
+from typing import TYPE_CHECKING, Final
 
 from ...terminal.streams import output_is_closed
 from ..options import (
@@ -25,12 +19,10 @@ from ..options import (
 )
 
 if TYPE_CHECKING:
-    import subprocess
-
     from ...terminal.ends import Ends
 
-#: How long supervisord may take to end (its programs get 1 + 1 + 2 s), and then what it left, of the 5 s that all may take.
-STOP_S, LEFT_S = 4.3, 0.2
+#: Seconds that the service may take to end (its programs get 1 + 1 + 2 s), of the 5 s that the whole command may take to.
+STOP_S: Final = 4.5
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -60,67 +52,26 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _watch(options: argparse.Namespace, ends: Ends) -> None:
-    from ...service import service
+    from ...service.child import ChildService
+    from ...service.state_dir import prepare
+    from ...service.temporary import make_temporary, remove_temporary
 
     resolved = watched_tree(options)
     settings, state_dir = resolved.settings, resolved.state_dir
-    if not options.state_dir:
-        state_dir = _temporary_directory()
     ephemeral = not options.state_dir
+    if ephemeral:
+        state_dir = make_temporary("give --state-dir DIR")
     try:
         ends.check()
-        prepared = service.prepare(state_dir, settings)
-        process = service.start(prepared.layout, follow=True, ephemeral=ephemeral, claim=prepared.claim)
+        prepared = prepare(state_dir, settings)
+        child = ChildService(prepared.layout, follow=True, ephemeral=ephemeral, claim=prepared.claim)
         try:
             from ..follow.session import Session  # heavy, and the service is on its way already
 
-            with Session(options, ends, prepared, settings, process) as session:
+            with Session(options, ends, prepared, settings, child) as session:
                 session.run()
         finally:
-            _end(prepared.layout, process)
+            child.stop(STOP_S)
     finally:
         if ephemeral:
-            service.remove(Layout(state_dir))
-
-
-def _end(layout: Layout, process: subprocess.Popen[bytes]) -> None:
-    """Ends the service at any point of its life, also before it holds the lock by which others would find it."""
-    import subprocess
-
-    from ...service import service
-
-    process.terminate()
-    try:
-        process.wait(STOP_S)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
-    service.stop(layout, LEFT_S)
-
-
-def _temporary_directory() -> Path:
-    """A new directory, mode 0700, in the first usable place whose path is short enough for a socket in it."""
-    from shardwatch.shard.contract.state.trust import is_safe
-
-    from ...service.state_dir import TEMPORARY_SUFFIX_BYTES
-
-    places = [os.environ.get("TMPDIR"), os.environ.get("XDG_RUNTIME_DIR"), "/tmp", "/var/tmp"]
-    refused: OSError | None = None
-    for place in filter(None, places):
-        if not is_safe(place):  # a TMPDIR that `sudo` has kept, for one
-            continue
-        for _ in range(100):
-            path = Path(place).absolute() / f"shardwatch-{os.urandom(4).hex()}"
-            longest = max(len(os.fsencode(socket)) for socket in Layout(path).sockets())
-            if longest + TEMPORARY_SUFFIX_BYTES > IPC_PATH_BYTES_MAX:
-                break
-            try:
-                path.mkdir(mode=0o700)
-                return path
-            except FileExistsError:
-                continue
-            except OSError as error:
-                refused = error
-                break
-    reason = f": {refused.strerror}" if refused else ""
-    raise UsageError(f"no place for a temporary state directory{reason}", hint="set TMPDIR, or give --state-dir DIR")
+            remove_temporary(state_dir)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import subprocess
 import sys
 import time
 from base64 import b64encode
@@ -15,13 +14,12 @@ from types import TracebackType
 from typing import Any
 
 from shardwatch.aggregator.protocol.codes import RETRYABLE
-from shardwatch.shard.contract.errors import ServiceError
 from shardwatch.shard.contract.filter.filter import Filter
 from shardwatch.shard.contract.state.settings import Settings
 
 from ...host.process import ended_fd
-from ...service import service
-from ...service.service import Prepared
+from ...service.child import ChildService
+from ...service.state_dir import Prepared
 from ...terminal import render
 from ...terminal.ends import Ends
 from ...terminal.lines import FORMAT, Lines, status_object
@@ -58,14 +56,14 @@ class Session:
         ends: Ends,
         prepared: Prepared,
         settings: Settings,
-        process: subprocess.Popen[bytes],
+        child: ChildService,
     ) -> None:
         self._options = options
         self._ends = ends
         self._prepared = prepared
         self._settings = settings
-        self._process = process
-        self._ended = ended_fd(process.pid)
+        self._child = child
+        self._ended = ended_fd(child.process.pid)
         self._line = Line(prepared.layout, process_fd=self._ended, asked_again=RETRYABLE)
         self._lines = Lines(ends, as_json=options.json)
         self._puller = Puller(self._line, self._lines, ends, group=GROUP, start=options.start, worker=GROUP)
@@ -149,7 +147,7 @@ class Session:
                 else:
                     answers.append((number, reply))
             if self._line.died:
-                raise self._dead()
+                raise self._child.why_it_ended()
             if answers:
                 return answers
 
@@ -157,22 +155,11 @@ class Session:
         """Asks for the next status; if the last one is still owed, that is trouble too. Raises ServiceError."""
         self._status_due = time.monotonic() + STATUS_EVERY_S
         if not self._ready:
-            service.check_deaths(self._prepared.layout)
+            self._child.check()
         if self._status_asked is None:
             self._status_asked = self._line.ask("status")
         elif self._ready:
             self._tell(self._trouble.lines({"silent": True}))
-
-    def _dead(self) -> ServiceError:
-        code = self._process.wait()
-        state_dir = self._prepared.layout.state_dir
-        if not state_dir.exists():
-            return ServiceError(f"the state directory {state_dir} was removed while the service ran", hint="start again")
-        how = f"was killed by signal {-code}" if code < 0 else f"ended with code {code}: {self._last_words('start')}"
-        return ServiceError(f"the service's supervisord {how}", hint="start again; a kept --state-dir loses nothing")
-
-    def _last_words(self, name: str) -> str:
-        return service.last_words(self._prepared.layout, name)
 
     def _tell(self, lines: list[dict[str, str]]) -> None:
         """Trouble: among the JSON lines, or for people on standard error."""

@@ -328,8 +328,10 @@ parser = argparse.ArgumentParser()
 watch.add_arguments(parser)
 found = watch.watched_tree(parser.parse_args([sys.argv[1]]))
 assert found.settings.roots
-from shardwatch.supervisor.service import service
-service.prepare(sys.argv[2], found.settings)
+from shardwatch.supervisor.service.child import ChildService
+from shardwatch.supervisor.service.state_dir import prepare
+from shardwatch.supervisor.service.temporary import make_temporary
+prepare(sys.argv[2], found.settings)
 assert not {"pydantic", "zmq", "tomllib", "difflib"} & sys.modules.keys(), sorted(sys.modules)
 """
     subprocess.run([sys.executable, "-P", "-c", code, tmp_path, tmp_path / "s"], check=True, cwd=tmp_path)

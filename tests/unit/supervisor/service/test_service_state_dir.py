@@ -1,4 +1,4 @@
-"""What `service.prepare` makes, refuses and says, without anything running."""
+"""What `prepare` makes, refuses and says, without anything running."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ from shardwatch.shard.contract.state.planfile import Anchor, Plan, write_plan
 from shardwatch.shard.contract.state.settings import Settings, read_settings
 from shardwatch.supervisor.planning.plan import plan_key
 from shardwatch.supervisor.service import service
-from shardwatch.supervisor.service.state_dir import TEMPORARY_SUFFIX_BYTES
+from shardwatch.supervisor.service.state_dir import TEMPORARY_SUFFIX_BYTES, prepare
+from shardwatch.supervisor.service.temporary import remove_temporary
 
 
 @pytest.fixture
@@ -39,7 +40,7 @@ def place(state_dir: Path) -> Path:
 
 def test_makes_a_private_directory(place: Path, settings: Settings) -> None:
     """Directories have mode 0700, files 0600; the settings are there, the configuration is the static one."""
-    prepared = service.prepare(place, settings)
+    prepared = prepare(place, settings)
     layout = prepared.layout
     assert prepared.notes == ()
     assert not prepared.resumed
@@ -54,9 +55,9 @@ def test_makes_a_private_directory(place: Path, settings: Settings) -> None:
 def test_is_idempotent_and_closes_an_open_directory(place: Path, settings: Settings) -> None:
     """An empty directory of the user's is taken and made private; a second call changes nothing."""
     place.mkdir(mode=0o755)
-    service.prepare(place, settings)
+    prepare(place, settings)
     before = {path: path.stat().st_mtime_ns for path in place.rglob("*")}
-    assert service.prepare(place, settings).notes == ()
+    assert prepare(place, settings).notes == ()
     assert {path: path.stat().st_mtime_ns for path in place.rglob("*")} == before
     assert stat.S_IMODE(place.stat().st_mode) == 0o700
 
@@ -65,7 +66,7 @@ def test_a_file_as_state_directory(place: Path, settings: Settings) -> None:
     """Refused, and left as it is."""
     place.write_text("mine")
     with pytest.raises(UsageError, match="is not a directory"):
-        service.prepare(place, settings)
+        prepare(place, settings)
     assert place.read_text() == "mine"
 
 
@@ -73,7 +74,7 @@ def test_a_file_on_the_way(place: Path, settings: Settings) -> None:
     """A file where a parent directory should be is one clear error too."""
     place.write_text("mine")
     with pytest.raises(UsageError, match="Not a directory"):
-        service.prepare(place / "below", settings)
+        prepare(place / "below", settings)
 
 
 def test_a_directory_with_other_things(place: Path, settings: Settings) -> None:
@@ -81,7 +82,7 @@ def test_a_directory_with_other_things(place: Path, settings: Settings) -> None:
     place.mkdir()
     (place / "thesis.tex").write_text("")
     with pytest.raises(UsageError, match="is not empty"):
-        service.prepare(place, settings)
+        prepare(place, settings)
     assert [path.name for path in place.iterdir()] == ["thesis.tex"]
 
 
@@ -89,31 +90,31 @@ def test_a_directory_with_other_things(place: Path, settings: Settings) -> None:
 @pytest.mark.parametrize("mode", [0o620, 0o602])
 def test_files_that_others_can_write(place: Path, settings: Settings, name: str, mode: int) -> None:
     """What others may have changed is not believed."""
-    layout = service.prepare(place, settings).layout
+    layout = prepare(place, settings).layout
     write_plan(layout.plan, Plan(1, ()))
     getattr(layout, name).chmod(mode)
     with pytest.raises(UsageError, match="can be written by others"):
-        service.prepare(place, settings)
+        prepare(place, settings)
 
 
 def test_a_link_instead_of_settings(place: Path, settings: Settings, tmp_path: Path) -> None:
     """A link in the place of a file of ours is refused."""
-    layout = service.prepare(place, settings).layout
+    layout = prepare(place, settings).layout
     layout.settings.rename(tmp_path / "elsewhere")
     layout.settings.symlink_to(tmp_path / "elsewhere")
     with pytest.raises(UsageError, match="is a link, not a file"):
-        service.prepare(place, settings)
+        prepare(place, settings)
 
 
 def test_damaged_settings(place: Path, settings: Settings) -> None:
     """A settings file that can't be read is named with the remedy; a damaged plan is just made anew."""
-    layout = service.prepare(place, settings).layout
+    layout = prepare(place, settings).layout
     layout.plan.write_text("{")
     layout.plan.chmod(0o600)
-    assert not service.prepare(place, settings).resumed
+    assert not prepare(place, settings).resumed
     layout.settings.write_text("{")
     with pytest.raises(UsageError, match="can't be read"):
-        service.prepare(place, settings)
+        prepare(place, settings)
 
 
 @pytest.mark.parametrize("excess", [0, 1])
@@ -124,32 +125,32 @@ def test_length_for_sockets(state_dir: Path, settings: Settings, excess: int) ->
     place = state_dir / ("x" * (room + excess))
     if excess:
         with pytest.raises(UsageError, match=rf"{longest + 1} bytes, {longest} are possible"):
-            service.prepare(place, settings)
+            prepare(place, settings)
         assert not place.exists()
     else:
-        service.prepare(place, settings)
+        prepare(place, settings)
 
 
 @pytest.mark.parametrize("name", [b"new\nline", b"bell\x07", b"\xff\xfe"])
 def test_names_that_supervisord_can_not_carry(state_dir: Path, settings: Settings, name: bytes) -> None:
     """Control characters and invalid UTF-8 are refused in one line."""
     with pytest.raises(UsageError) as caught:
-        service.prepare(Path(os.fsdecode(os.fsencode(state_dir) + b"/" + name)), settings)
+        prepare(Path(os.fsdecode(os.fsencode(state_dir) + b"/" + name)), settings)
     assert "\n" not in str(caught.value)
 
 
 def test_in_use(place: Path, settings: Settings) -> None:
     """While a service holds its lock, the directory is in use; afterwards it is free."""
-    layout = service.prepare(place, settings).layout
+    layout = prepare(place, settings).layout
     lock = Lock(layout.service_lock)
     try:
         assert service.running(layout)
         with pytest.raises(InUseError):
-            service.prepare(place, settings)
+            prepare(place, settings)
     finally:
         lock.close()
     assert not service.running(layout)
-    service.prepare(place, settings)
+    prepare(place, settings)
 
 
 def _remove(root: Path) -> None:
@@ -166,16 +167,16 @@ def test_a_bad_root(place: Path, settings: Settings, root: Path, spoil: Callable
     """At the first start it is an error that leaves nothing behind; a root of the kept plan is only a note."""
     spoil(root)
     with pytest.raises(UsageError, match=word):
-        service.prepare(place, settings)
+        prepare(place, settings)
     assert not place.exists()
     if root.exists():
         root.unlink()
     root.mkdir()
-    layout = service.prepare(place, settings).layout
+    layout = prepare(place, settings).layout
     name = settings.roots[0]
     write_plan(layout.plan, Plan(1, (Anchor(name, "s0", name),), plan_key(settings)))
     spoil(root)
-    prepared = service.prepare(place, settings)
+    prepared = prepare(place, settings)
     assert prepared.resumed
     assert len(prepared.notes) == 1
     assert word in prepared.notes[0]
@@ -189,7 +190,7 @@ def test_leaves_nothing_when_the_disk_fails(place: Path, settings: Settings, mon
 
     monkeypatch.setattr("shardwatch.supervisor.service.state_dir.write_settings", full)
     with pytest.raises(UsageError, match="No space left"):
-        service.prepare(place / "deep" / "er", settings)
+        prepare(place / "deep" / "er", settings)
     assert not place.exists()
 
 
@@ -197,60 +198,60 @@ def test_says_what_changed(place: Path, settings: Settings, root: Path, tmp_path
     """New and dropped roots, patterns and switches are said once, at the start that changes them."""
     other = tmp_path / "other"
     other.mkdir()
-    service.prepare(place, settings)
+    prepare(place, settings)
     changed = msgspec.structs.replace(
         settings, roots=(os.fsencode(other),), include=("*.json", "*.ast"), exclude=(), directories=True
     )
-    notes = service.prepare(place, changed).notes
+    notes = prepare(place, changed).notes
     assert notes[0] == f"root {other} is new: it will be scanned"
     assert notes[1].startswith(f"root {root} is no longer configured")
     assert 'included too: "*.ast"' in notes[2]
     assert 'no longer excluded: "build/"' in notes[2]
     assert "directories on" in notes[2]
-    assert service.prepare(place, changed).notes == ()
+    assert prepare(place, changed).notes == ()
     turned = msgspec.structs.replace(changed, include=("*.ast", "*.json"))
-    assert "in another order" in service.prepare(place, turned).notes[0]
+    assert "in another order" in prepare(place, turned).notes[0]
 
 
 def test_many_patterns_are_cut_short(place: Path, settings: Settings) -> None:
     """A note stays readable, and a pattern with a newline stays on its line."""
-    service.prepare(place, settings)
+    prepare(place, settings)
     many = tuple(f"*.x{n}\n" for n in range(20))
-    (note,) = service.prepare(place, msgspec.structs.replace(settings, include=many)).notes
+    (note,) = prepare(place, msgspec.structs.replace(settings, include=many)).notes
     assert "and 15 more" in note
     assert "\n" not in note
 
 
 def test_stamps_a_plan_that_fits(place: Path, settings: Settings) -> None:
     """run/plan.key is there exactly while the plan on disk serves the settings."""
-    layout = service.prepare(place, settings).layout
+    layout = prepare(place, settings).layout
     stamp = layout.run / "plan.key"
     assert not stamp.exists()
     name = settings.roots[0]
     write_plan(layout.plan, Plan(3, (Anchor(name, "s0", name),), plan_key(settings)))
-    service.prepare(place, settings)
+    prepare(place, settings)
     assert stamp.read_text() == plan_key(settings)
-    service.prepare(place, msgspec.structs.replace(settings, shards=2))
+    prepare(place, msgspec.structs.replace(settings, shards=2))
     assert not stamp.exists()
 
 
 def test_nothing_runs(place: Path, settings: Settings) -> None:
     """Asked about a directory without a service, every function says so and raises nothing."""
     assert not service.find(place)
-    layout = service.prepare(place, settings).layout
+    layout = prepare(place, settings).layout
     assert not service.find(place)
     assert not service.stop(layout)
     assert service.programs(layout) == []
     assert "left no message" in service.last_words(layout, "aggregator")
-    service.remove(layout)
+    remove_temporary(place)
     assert not place.exists()
     assert not service.stop(layout)
 
 
 def test_a_fifo_in_the_place_of_a_log_is_not_waited_for(place: Path, settings: Settings) -> None:
     """An error message quotes logs."""
-    layout = service.prepare(place, settings).layout
+    layout = prepare(place, settings).layout
     os.mkfifo(layout.log("aggregator"))
     assert "aggregator.log is a FIFO, not a file" in service.last_words(layout, "aggregator")
     with pytest.raises(UsageError, match="is a FIFO"):
-        service.prepare(place, settings)
+        prepare(place, settings)
