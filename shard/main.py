@@ -42,10 +42,12 @@ from .contract.state.layout import Layout
 from .contract.state.planfile import Anchor, Plan, PlanFile
 from .contract.state.settings import Settings, read_settings
 from .contract.wire.frames import Beat, decode_down, encode
+from .disk.look import Reader
 from .disk.mounts import Mounts
 from .schedule.settle import Settle
 from .schedule.watcher import Watcher
 from .stream.send import Stream
+from .territory.doubts import Doubts
 from .territory.territory import Territory
 from .territory.verify import Verifier
 from .tree.nodes import Node
@@ -136,15 +138,17 @@ class ShardProcess:
         self._territory = Territory(
             anchors,
             frozenset(a.path for a in plan.anchors),
-            filter=scope_of(settings),
+            reader=Reader(
+                scope_of(settings),
+                state_dir=os.fsencode(os.path.realpath(layout.state_dir)),
+                recursive=settings.recursive,
+                follow=settings.follow_symlinks,
+            ),
             backend=self._backend,
+            doubts=Doubts(
+                remedy, asked=settings.backend == "polling", standing_in=_why(stand_in, shard) if stand_in is not None else None
+            ),
             emit=self._stream.add,
-            state_dir=os.fsencode(os.path.realpath(layout.state_dir)),
-            recursive=settings.recursive,
-            follow_symlinks=settings.follow_symlinks,
-            watch_remedy=remedy,
-            polling_asked=settings.backend == "polling",
-            standing_in=_why(stand_in, shard) if stand_in is not None else None,
             mounts=self._mounts,
         )
         quiet_ns = settings.settle_ms * 1_000_000 - (_HAND_OVER_NS if settings.settle_ms >= _SETTLE_MS_SHORT else 0)
@@ -314,11 +318,11 @@ class ShardProcess:
             generation=self._generation,
             pid=os.getpid(),
             state="scanning" if not watcher.baseline_done else "stand-in" if self._stand_in is not None else "watching",
-            backend="polling" if territory.swept and not self._backend.watches() else self._backend.name,
-            directories=territory.directories,
+            backend="polling" if territory.directories.swept and not self._backend.watches() else self._backend.name,
+            directories=len(territory.directories),
             files=territory.files if watcher.baseline_done else territory.reader.looks,
             watches=self._backend.watches(),
-            polled=len(territory.swept),
+            polled=len(territory.directories.swept),
             pending=watcher.pending,
             unacked=self._stream.unacked,
             overflows=watcher.overflows,
@@ -327,9 +331,7 @@ class ShardProcess:
             looks=territory.reader.looks,
             filtered=territory.reader.filtered,
             others=territory.reader.others,
-            doubts=territory.doubts.report(
-                territory.places, territory.swept, left_out=territory.links.left_out(), remotes=territory.slow.remotes()
-            ),
+            doubts=territory.report(),
             resent=self._stream.resent,
             service=self._service,
             rescan_pause_ms=watcher.pace.pause_ns // 1_000_000,
@@ -354,7 +356,7 @@ class ShardProcess:
     def close(self) -> None:
         self._backend.close()
         self._locks.close()
-        self._territory.slow.close()
+        self._territory.close()
         self._mounts.close()
         self._context.destroy(linger=0)
         self._pulse.close()

@@ -20,9 +20,13 @@ from shardwatch.shard.backend.inotify import InotifyBackend
 from shardwatch.shard.contract.filter.filter import Filter
 from shardwatch.shard.contract.state.planfile import Anchor, Plan
 from shardwatch.shard.contract.wire.frames import Beat, decode_up
+from shardwatch.shard.disk.disk import Disk
+from shardwatch.shard.disk.look import Reader
+from shardwatch.shard.disk.mounts import Mounts
 from shardwatch.shard.schedule.settle import Settle
 from shardwatch.shard.schedule.watcher import Watcher
 from shardwatch.shard.stream.send import Stream
+from shardwatch.shard.territory.doubts import Doubts
 from shardwatch.shard.territory.territory import Territory
 from shardwatch.shard.territory.verify import Verifier
 from shardwatch.shard.tree.nodes import Node
@@ -74,13 +78,15 @@ class Shard:
         self.line: deque[bytes] = engine.lines.setdefault(name, deque())
         self.stream = Stream(name, epoch, plan.generation, self._push, service=engine.service)
         self.territory = Territory(
-            plan.of(name), frozenset(a.path for a in plan.anchors), filter=Filter(INCLUDE, EXCLUDE), backend=self.backend,
-            emit=self.stream.add, state_dir=b"/nowhere", wall_ns=engine.wall_ns, follow_symlinks=engine.follow,
+            plan.of(name), frozenset(a.path for a in plan.anchors), backend=self.backend, doubts=Doubts(lambda missing: ""),
+            reader=Reader(engine.keep, state_dir=b"/nowhere", follow=engine.follow, disk=engine.disk),
+            emit=self.stream.add, mounts=engine.mounts, wall_ns=engine.wall_ns,
         )  # fmt: skip
         settle: Settle[Node] = Settle(settle_ms * 1_000_000, 10 * settle_ms * 1_000_000)
         verifier = Verifier(self.territory, period_ns=engine.verify_s * 10**9, cpu=lambda: 0) if engine.verify_s else None
         self.watcher = Watcher(
-            self.territory, self.backend, self.stream, settle, poll_ns=10**9, verifier=verifier, clock=lambda: engine.now
+            self.territory, self.backend, self.stream, settle, poll_ns=10**9, mounts=engine.mounts, verifier=verifier,
+            clock=lambda: engine.now,
         )  # fmt: skip
         self.watcher.begin()
 
@@ -119,9 +125,10 @@ class Engine:
 
     def __init__(
         self, base: Path, anchors: dict[str, str], *, settle_ms: int = 0, watches_max: int = 0, follow: bool = False,
-        verify_s: int = 0,
+        verify_s: int = 0, disk: Disk | None = None, mounts: Mounts | None = None, keep: Filter | None = None,
     ) -> None:  # fmt: skip
-        """`anchors`: path relative to the root ("" is the root) -> shard. `verify_s`: what a pass of the verification takes."""
+        """`anchors`: path relative to the root ("" is the root) -> shard. `verify_s`: what a pass of the verification takes.
+        `disk`, `mounts`: what every shard looks at. `keep`: which files are watched."""
         self.base = base
         self.root = os.fsencode(base / "tree")
         (base / "tree").mkdir(exist_ok=True)
@@ -132,6 +139,9 @@ class Engine:
         self.watches_max = watches_max
         self.verify_s = verify_s
         self.follow = follow
+        self.disk = disk
+        self.keep = keep if keep is not None else Filter(INCLUDE, EXCLUDE)
+        self.mounts = mounts
         self.epochs: dict[str, int] = {}
         #: Which running service all of this is.
         self.service = "service 1"

@@ -13,7 +13,7 @@ from shardwatch.shard.contract.state.settings import Settings
 from ..index.index import Index
 from .receive import Receiver, Stream
 
-#: Stands for the lock files of shards that have not been heard yet.
+#: Represents the lock files of shards that have not been heard yet.
 _NOT_HEARD: Final = b"a start: not every shard has been heard"
 
 
@@ -38,7 +38,7 @@ class Engine:
         self.refused = 0
 
     def ready(self) -> dict[str, object] | None:
-        """Counts, once the baseline of every shard of the plan is committed and the shards live; else None."""
+        """Counts, if the baseline of every shard of the plan is committed and the shards are alive; otherwise None."""
         done, planned = self._receiver.baselines()
         if not planned or done < planned or self._index.unfit:
             return None
@@ -75,14 +75,16 @@ class Engine:
         return result
 
     def look(self, paths: Sequence[bytes]) -> int:
-        """Has the owners look at these paths again; returns of how many there is an owner. A sync then waits for that."""
+        """Asks the owners to look at these paths again, and returns how many paths have an owner. A following sync waits for
+        these looks.
+        """
         return self._receiver.look(paths)
 
     def locks(self) -> set[bytes]:
-        """Lock files of version control that exist as far as the shards have said.
+        """Lock files of version control that exist, as far as the shards have reported.
 
-        In the first seconds of a life a shard that has not told of its own counts as one: what is pending since before a
-        restart must not slip through in the middle of a checkout.
+        In the first seconds of a life, a shard that has not yet reported its lock files counts as one. Otherwise batches that
+        were pending before a restart could be handed out in the middle of a checkout.
         """
         streams = self._receiver.streams.values()
         found = {path for stream in streams for path in stream.locks}
@@ -119,7 +121,7 @@ class Engine:
         }
 
     def _nothing(self) -> list[str]:
-        """Why nothing is watched, once everything was looked at and there is no file: hardly anybody means that."""
+        """Why no file is watched, after everything was looked at and no file was found. This is rarely intended."""
         settings = self._settings
         if self._index.files or not settings.roots or self.ready() is None:
             return []
@@ -131,7 +133,7 @@ class Engine:
         return [f"no file is watched: {others:,} names exist, and the patterns include none of them; include is {shown}"]
 
     def _backend(self) -> str:
-        """What the shards say, or the plan where one has not said it yet."""
+        """The backends that the shards report, or those of the plan for shards that have not reported yet."""
         plan = self._receiver.plan
         names: set[str] = set()
         for shard, stream in self._receiver.streams.items():
@@ -139,7 +141,9 @@ class Engine:
         return "+".join(sorted(names)) or "none"
 
     def _directories(self) -> int:
-        """Directories that exist as far as is known, the roots included (a root is nobody's entry, so it has no row)."""
+        """The number of directories that are known, including the roots (a root is not an entry of a directory, so it has no
+        row).
+        """
         missing = {d.path for s in self._receiver.streams.values() if s.beat for d in s.beat.doubts if d.state == "missing"}
         return self._index.directories + len(set(self._settings.roots) - missing)
 
@@ -181,7 +185,7 @@ class Engine:
         }
 
     def _verification(self) -> dict[str, object]:
-        """How far the shards are with looking at everything once more, and what that found."""
+        """The progress of the verification in all shards, and what it has found."""
         found = self._receiver.verification
         beats = [s.beat.verifying for s in self._receiver.streams.values() if s.beat is not None]
         return {

@@ -32,14 +32,15 @@ from ..index.index import Index
 from ..index.verification import Verification
 from .syncs import Syncs
 
-#: Directories one reply asks a shard to look at again; the rest is asked for with the next.
+#: Directories that one reply asks a shard to look at again. The rest is asked for with the next reply.
 _LOOKS_MAX = 100
-#: Directories in which something is owed that one reply considers.
+#: Directories with owed looks that one reply considers.
 _OWED_MAX = 10_000
-#: Names of one directory that are asked for one by one: a reply must not outgrow a frame.
+#: Names of one directory that are asked for one by one, because a reply must not exceed the size of a frame.
 _LOOK_NAMES_MAX = 100
-#: Names that are asked for in a second where a directory has more than that: a file with 20,000 names, one of which is written
-#: all the time, has the others looked at every 20 s, and at every sync. Else nothing but that would be done.
+#: Names that are asked for per second in a directory with more than that. Consider a file with 20,000 names, one of which is
+#: written all the time: the others are looked at every 20 s, and at every sync. Without this limit the shard would do nothing
+#: else.
 _NAMES_A_SECOND = 1_000
 
 
@@ -56,18 +57,18 @@ class Stream:
     #: Applied something since the last reply.
     touched: bool = False
     beat: Beat | None = None
-    #: Lock files of version control that the shard saw last; a successor tells anew.
+    #: Lock files of version control that the shard saw last. Its successor reports them anew.
     locks: tuple[bytes, ...] = ()
-    #: When the last beat or frame came (the caller's clock, seconds), None: never in this life.
+    #: When the last beat or frame arrived (the caller's clock, seconds); None: not yet in this life.
     heard_at: float | None = None
 
 
 class Receiver:
-    """Applies frames to the index and keeps what has to be answered.
+    """Applies frames to the index, and collects what has to be answered.
 
     Args:
-        read_plan: gives the plan on disk, or None; called for each frame of another generation than the plan's.
-        service: which running service this is; frames of any other are refused.
+        read_plan: returns the plan on disk, or None; called for each frame of another generation than the plan's.
+        service: the id of this running service; frames of any other are refused.
     """
 
     def __init__(self, index: Index, read_plan: Callable[[], Plan | None], *, service: str = "") -> None:
@@ -81,15 +82,15 @@ class Receiver:
         self._syncs = Syncs(self._complete_debts, lambda: index.owed, index.knows)
         #: Directories, and how many names in them, that were asked for since the last beat.
         self._asked: set[tuple[bytes, int]] = set()
-        #: Directories of which everything was asked for, and when that may be again (the caller's clock, seconds).
+        #: Directories of which all names were asked for, and when this may be done again (the caller's clock, seconds).
         self._rests: dict[bytes, float] = {}
-        #: How many directories, of those in which something is owed, the replies of this beat pass over.
+        #: How many directories with owed looks the replies of this beat skip.
         self._passed = 0
         self.verification = Verification()
         self.frames = 0
         self.duplicates = 0
         self.gaps = 0
-        #: Frames of dead epochs and records of former owners: covered by a later look, so dropped.
+        #: Frames of earlier epochs and records of former owners. A later look covers them, so they are dropped.
         self.dropped = 0
         #: Frames and beats of shards of another service, or that the plan does not name.
         self.foreign = 0
@@ -100,9 +101,10 @@ class Receiver:
     # -- plan
 
     def reload_plan(self) -> bool:
-        """Takes over the plan on disk where it is another. Returns whether it was.
+        """Adopts the plan on disk if it is another one. Returns whether it was.
 
-        What is on disk counts, also where its generation is lower: the plan before may have been removed, or another put back.
+        The plan on disk counts even if its generation is lower, because the previous plan may have been removed, or another
+        one put back.
         """
         plan = self._read_plan()
         if plan is None or (self.plan is not None and plan.generation == self.plan.generation):
@@ -203,7 +205,7 @@ class Receiver:
         return self._apply_unhinted(frame.shard, record, stops, now)
 
     def _apply_unhinted(self, shard: str, record: Check | Verified | Confirmed, stops: list[bytes], now: float) -> int:
-        """What came of looks that no hint led to."""
+        """Handles the results of looks that no hint has led to."""
         if isinstance(record, Confirmed):
             self._index.apply_confirmed(record)
             return len(record.entries)
@@ -218,7 +220,7 @@ class Receiver:
     # -- what goes back
 
     def replies(self, *, touched_only: bool, now: float = 0.0) -> list[tuple[str, Reply]]:
-        """Acks for the shards of the plan; call after the commit."""
+        """The acknowledgements for the shards of the plan. Call it after the commit."""
         found = []
         looks: dict[str, list[tuple[bytes, list[bytes]]]] = {}
         if not touched_only:
@@ -260,7 +262,7 @@ class Receiver:
         self._index.debts.expand(self._index.begin, self._index.commit)
 
     def look(self, paths: Sequence[bytes]) -> int:
-        """Owes a look at each of these paths that has an owner, and commits; returns how many."""
+        """Records that a look is owed at each of these paths that has an owner, and commits. Returns their number."""
         self._index.begin()
         owned = 0
         for path in paths:
@@ -281,7 +283,9 @@ class Receiver:
         return done, len(self.streams)
 
     def discount(self, stall_s: float) -> None:
-        """The caller's clock went on for `stall_s` seconds while the caller did not: nobody was silent for that."""
+        """Tells the receiver that the caller itself stood still for `stall_s` seconds, so that no shard counts as silent during
+        that time.
+        """
         for stream in self.streams.values():
             if stream.heard_at is not None:
                 stream.heard_at += stall_s
@@ -289,7 +293,7 @@ class Receiver:
     # -- syncs
 
     def begin_sync(self, deadline: float) -> int:
-        """A sync of all shards of the plan; they are asked with the next replies. Returns a token for `sync_result`."""
+        """Begins a sync of all shards of the plan, which are asked with the next replies. Returns a token for `sync_result`."""
         token, new = self._syncs.begin(self.streams, deadline)
         if new:
             self._index.debts.add_partly(self._index.debts.wall_ns())
@@ -298,7 +302,9 @@ class Receiver:
         return token
 
     def settle_syncs(self, now: float) -> None:
-        """Call after each commit, and now and then: finishes syncs that all shards have answered, or whose time is up."""
+        """Finishes syncs that all shards have answered, or whose time is up. Call it after each commit, and at regular
+        intervals.
+        """
         plan = self.plan
         self._syncs.settle(
             now,
@@ -308,7 +314,7 @@ class Receiver:
         )
 
     def sync_result(self, token: int) -> dict[str, object] | None:
-        """The outcome, once: None while it is not known yet."""
+        """The outcome, which is returned once. None while it is not known yet."""
         return self._syncs.result(token)
 
     def next_deadline(self) -> float | None:

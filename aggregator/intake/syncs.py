@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-#: Subtrees that an answer names.
+#: The most subtrees that an answer names.
 _TOLD: Final = 20
 
 Owed = Mapping[bytes, Mapping[bytes, tuple[int, int]]]
@@ -22,9 +22,9 @@ Owed = Mapping[bytes, Mapping[bytes, tuple[int, int]]]
 class _Sync:
     #: Shards that have not answered yet.
     waiting: set[str]
-    #: Who waits for it (by token), and until when.
+    #: The requests that wait for it, by token, and until when.
     callers: dict[int, float] = field(default_factory=dict)
-    #: What could not be looked at, and may be otherwise than is known.
+    #: What could not be looked at, and may differ from what is known.
     doubts: list[bytes] = field(default_factory=list)
     #: What could never be looked at.
     left_out: list[bytes] = field(default_factory=list)
@@ -36,7 +36,8 @@ class Syncs:
     """Owned by one thread.
 
     Args:
-        complete: completes what `owed` gives: what has to be looked at again by now.
+        complete: called before `owed`; brings what `owed` returns up to date.
+        owed: returns the looks that have to be made again by now.
         known: whether the index has ever been told what is in a directory, or below it.
     """
 
@@ -47,16 +48,16 @@ class Syncs:
         self._owed = owed
         self._known = known
         self._syncs: dict[int, _Sync] = {}
-        #: By the token of whoever asked first; and the one that no shard has been told of.
+        #: Syncs by the token of the request that began them; and the one that no shard has been told of yet.
         self._untold: int | None = None
         self._results: dict[int, dict[str, object]] = {}
 
     def __bool__(self) -> bool:
-        """Whether anybody waits for one."""
+        """Whether any request waits for a sync."""
         return bool(self._syncs)
 
     def begin(self, shards: Iterable[str], deadline: float) -> tuple[int, bool]:
-        """(token of the caller, whether the shards are to be told of a new sync)."""
+        """Adds a request. Returns its token, and whether the shards have to be told of a new sync."""
         token = secrets.randbits(48)
         sync = self._syncs.get(self._untold) if self._untold is not None else None
         new = sync is None
@@ -67,7 +68,7 @@ class Syncs:
         return token, new
 
     def replanned(self, shards: Iterable[str]) -> None:
-        """There are other shards, or they own something else: whoever answered did so for what it owned then."""
+        """There are other shards, or shards that own something else. The answers so far covered what the shards owned then."""
         for sync in self._syncs.values():
             sync.waiting, sync.doubts, sync.left_out, sync.owed = set(shards), [], [], None
 
@@ -125,8 +126,10 @@ class Syncs:
         return {"ok": False, "error": error, "subtrees": missing[:_TOLD]}
 
     def _still_owed(self, sync: _Sync) -> bool:
-        """Whether a look that was owed when the last shard had answered is owed still: it follows from what was seen. What
-        came later is not waited for: a file with two names that is always being written would hold up every sync."""
+        """Whether a look is still owed that was owed when the last shard answered, because it follows from what that shard saw.
+        Looks that became owed later are not waited for. Otherwise a file with two names that is written all the time would
+        delay every sync.
+        """
         if sync.owed is None:
             self._complete()
             sync.owed = [(path, name, debt[0]) for path, names in self._owed().items() for name, debt in names.items()]

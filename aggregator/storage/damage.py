@@ -25,24 +25,25 @@ DISK_ERRORS: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.E
 
 
 class Refusal(NamedTuple):
-    """Why the databases can't be used now, for people. It passes, or somebody makes it pass."""
+    """The databases cannot be used now, for a reason that will pass or that somebody can remove. The text is for people."""
 
     message: str
     remedy: str
 
 
 class MovedError(sqlite3.OperationalError):
-    """The file that is open is not the one that has its name any more: what is written would be lost."""
+    """The open file does not have its name any more, so whatever is written would be lost."""
 
 
 def damaged(error: sqlite3.Error) -> bool:
-    """Whether the error says that the file's content is wrong: waiting does not help. A refusing disk (full, read-only,
-    failing) is an OperationalError; an unexpected duplicate is what a damaged index looks like."""
+    """Whether the error means that the content of the file is wrong, so that waiting does not help. A disk that refuses (full,
+    read-only, failing) is an OperationalError. An unexpected duplicate is a symptom of a damaged index.
+    """
     return type(error) in (sqlite3.DatabaseError, sqlite3.IntegrityError)
 
 
 def refusal(error: sqlite3.Error | OSError, state_dir: Path) -> Refusal:
-    """What to tell of an error that is no damage."""
+    """How to report an error that is not damage."""
     where = f"the state directory {state_dir}"
     if not state_dir.exists():
         return Refusal(f"{where} is gone", "start the service again; groups and index are made anew")
@@ -70,7 +71,7 @@ _UNWRITABLE: Final = (
 
 
 def _why_not_writable(state_dir: Path) -> Cause | None:
-    """What the directory itself says; None: it can be written."""
+    """The error of writing to the directory itself; None if it can be written."""
     try:
         found = os.statvfs(state_dir)
     except OSError as error:
@@ -94,9 +95,9 @@ def progress(db: Any, on_progress: Callable[[], None]) -> Iterator[None]:
 
 
 def examine(path: Path, on_progress: Callable[[], None]) -> str:
-    """What is wrong inside a database, "" where nothing is or there is none. Reads all of it, so it may take long.
+    """What is wrong inside a database; "" if nothing is, or if there is none. Reads all of it, so it may take long.
 
-    Raises sqlite3.OperationalError where it can't be read.
+    Raises sqlite3.OperationalError if it cannot be read.
     """
     if not path.exists():
         return ""
@@ -116,7 +117,7 @@ def examine(path: Path, on_progress: Callable[[], None]) -> str:
 def set_aside(path: Path) -> Path:
     """Renames a damaged database and its companions to the first free `.damaged-N`.
 
-    The database itself last: a new one beside an old log would take that log for its own.
+    The database itself is renamed last, because a new database beside an old log would take that log for its own.
     """
     n = 1
     while (aside := path.with_name(f"{path.name}.damaged-{n}")).exists():

@@ -49,14 +49,15 @@ class Life(msgspec.Struct, frozen=True):
     """What life.json says."""
 
     life: str
-    #: Name that the next life will have: a database of it belongs here too, if that life was cut short at its beginning.
+    #: The name of the next life. A database with this name belongs to this directory too, if the next life ended right at its
+    #: beginning.
     next: str
     #: (inode, birth in ns) of life.json itself, and of each database.
     own: tuple[int, int]
     files: dict[str, tuple[int, int]]
     #: Names of all groups: they are told `fresh` where both databases are lost.
     groups: list[str] = []
-    #: The databases were being closed in order: their logs may be gone since.
+    #: The databases were being closed in order, so their logs may be gone since then.
     closing: bool = False
 
 
@@ -65,18 +66,20 @@ class Found(NamedTuple):
 
     #: Of which life it is; "" where it was made by a version that knew of none.
     life: str
-    #: Made just now: nothing is known of it, and what was in its place is lost.
+    #: It was made just now: nothing is known about it, and what was in its place is lost.
     new: bool
 
 
 class Lives:
-    """Made before the databases are opened, and asked once they are. Not thread-safe.
+    """Created before the databases are opened, and asked after they are open. Not thread-safe.
 
-    Raises sqlite3.OperationalError where the disk refuses, and UsageError for what is no file of ours.
+    Raises sqlite3.OperationalError if the disk refuses, and UsageError if life.json is not one of our files.
     """
 
     def __init__(self, state_dir: Path, logs: set[str]) -> None:
-        """`logs`: databases whose log this process has seen, which is added to: one that is gone then went with a closing."""
+        """`logs`: databases whose log this process has seen; they are added to it. A log that is gone later has gone with a
+        closing.
+        """
         self._state_dir = state_dir
         self._logs = logs
         self._known: Life | None = None
@@ -95,7 +98,9 @@ class Lives:
             raise sqlite3.OperationalError(f"{state_dir}: {error.strerror}") from error
 
     def doubt(self, index: Found, groups: Found) -> str:
-        """Why positions can't be gone on from; "" where they can. What was made just now is not judged: it has none."""
+        """Why groups cannot continue at their positions; "" if they can. A database that was made just now has no positions, so
+        it is not considered.
+        """
         known = self._known
         if known is None:
             older = self._readable and index.life == groups.life == ""
@@ -127,20 +132,21 @@ class Lives:
         self._write(Life(name, secrets.token_hex(16), (0, 0), files, self.groups()))
 
     def closing(self) -> None:
-        """Call before the databases are closed, however that is done. A disk that refuses costs no more than a `fresh` later."""
+        """Call before the databases are closed, in whatever way. If the disk refuses, the only consequence is a `fresh` later."""
         if self._life is not None and not self._life.closing:
             with contextlib.suppress(sqlite3.OperationalError, UsageError):
                 self._write(msgspec.structs.replace(self._life, closing=True))
 
     def keep_groups(self, names: Iterable[str]) -> None:
-        """Which groups there are now; written where that has changed."""
+        """Sets which groups exist now. This is written if it has changed."""
         groups = sorted(names)
         if self._life is not None and groups != self._life.groups:
             self._write(msgspec.structs.replace(self._life, groups=groups))
 
     def keep(self) -> None:
-        """Call now and then: writes life.json again where a cleaner has removed it. Where it was missing the last time too, that
-        is: the whole directory may be being removed."""
+        """Writes life.json again if a cleaner has removed it. Call it at regular intervals. It is written only if it was also
+        missing the last time, because the whole directory may be in the course of being removed.
+        """
         missing = identity(self._state_dir / FILE) is None
         if missing and self._missing and self._life is not None:
             self._write(self._life)

@@ -26,24 +26,25 @@ from . import zmtp
 
 log = logging.getLogger("shardwatch.aggregator")
 
-#: Messages of one connection that are read before they are taken.
+#: Messages that are read ahead per connection.
 _INBOX_MAX: Final = 16
 _READ_BYTES: Final = 1 << 16
-#: Bytes that a connection has not read yet: above the first it is not read from, above the second it is sent nothing more.
+#: Bytes that a connection has not read yet. Above the first limit nothing is read from it. Above the second nothing is sent to
+#: it.
 UNREAD_BYTES_PAUSE: Final = 1 << 18
 UNREAD_BYTES_MAX: Final = 1 << 20
-#: Bytes kept for all connections of a door; above it the one that has stood still for longest is closed.
+#: Bytes kept for all connections of a door. Above this, the connection that has not moved for longest is closed.
 HELD_BYTES_MAX: Final = 32 << 20
-#: Connections beyond the bound that are let in to be told so, and for how long, seconds.
+#: Connections beyond the limit that are accepted to be told so, and for how long, seconds.
 TURNED_AWAY_MAX: Final = 16
 TURNED_AWAY_S: Final = 1.0
 #: Subscriptions of one connection, and bytes of each.
 _TOPICS_MAX: Final = 16
 _TOPIC_BYTES_MAX: Final = 256
 _BACKLOG: Final = 1024
-#: Connections let in by one turn.
+#: Connections accepted in one turn.
 _ACCEPTED_MAX: Final = 256
-#: Seconds for which nobody is let in where accept(2) found no descriptor.
+#: Seconds for which no connection is accepted after accept(2) has found no descriptor.
 _PAUSE_S: Final = 1.0
 _READ, _WRITE = selectors.EVENT_READ, selectors.EVENT_WRITE
 
@@ -74,7 +75,7 @@ class Connection:
         self.key = key
         self.decoder = zmtp.Decoder(FRAME_BYTES_MAX)
         self.inbox: deque[list[bytes]] = deque()
-        #: What it has not read yet: (bytes, the whole body of a reply of which nothing is sent yet, or b"").
+        #: What it has not read yet: (bytes, the whole body of a reply of which nothing was sent yet, or b"").
         self.out: deque[tuple[memoryview, bytes]] = deque()
         self.unread = 0
         #: Bytes of what is not decoded, and of what is not taken.
@@ -83,9 +84,9 @@ class Connection:
         self.moved_at = now
         self.topics: set[bytes] = set()
         self.events = 0
-        #: One too many: it is told so, and closed.
+        #: It is beyond the limit: it is told so, and closed.
         self.away = away
-        #: Nothing more is read from it; it is closed when what it sent is taken.
+        #: Nothing more is read from it. It is closed when its messages are taken.
         self.closing = False
         #: It reads nothing any more.
         self.mute = False
@@ -95,9 +96,9 @@ class Door:
     """A listening socket. Owned by one thread. Raises OSError.
 
     Args:
-        kind: what peers are told that it is: PULL, PUB, ROUTER.
-        most: connections at a time.
-        crowded: True: one more is turned away; False: the one that has stood still for longest has to go.
+        kind: the kind of socket that peers are told: PULL, PUB, ROUTER.
+        most: the most connections at a time.
+        crowded: True: a further connection is refused; False: the connection that has not moved for longest is closed.
     """
 
     def __init__(self, path: Path, kind: bytes, selector: selectors.BaseSelector, most: int, *, crowded: bool) -> None:
@@ -150,7 +151,7 @@ class Door:
         return connection, message
 
     def _offer(self, connection: Connection) -> None:
-        """Has its next message taken, after everyone else's: unless it has too much to read before."""
+        """Puts the connection at the end of the order in which messages are taken, unless it has too much to read first."""
         if connection.inbox and connection.unread <= UNREAD_BYTES_PAUSE:
             self._ready[connection] = None
         else:
@@ -159,7 +160,7 @@ class Door:
     # -- what the selector says
 
     def handle(self, connection: Connection | None, events: int, now: float) -> None:
-        """Takes what is there, sends what there is room for; bounded."""
+        """Reads what has arrived, and sends what there is room for, within limits."""
         if connection is None:
             self._accept(now)
             return
@@ -174,7 +175,7 @@ class Door:
         return min(due, default=None)
 
     def tick(self, now: float) -> None:
-        """Closes those that were told that they are too many; lets others in again."""
+        """Closes connections that were told that they are beyond the limit, and accepts others again."""
         while self._away and next(iter(self._away.values())) <= now:
             self.close_one(next(iter(self._away)))
         if self._paused_until is not None and self._paused_until <= now:
@@ -211,7 +212,7 @@ class Door:
             self._send(connection, now)
 
     def _shut(self, until: float | None) -> None:
-        """Nobody is let in: until a connection is closed, or until then. Who comes waits in the kernel's queue."""
+        """No connection is accepted until one is closed, or until that time. New ones wait in the kernel's queue."""
         if self._paused_until is None:
             self._selector.unregister(self._listener)
         self._paused_until = float("inf") if until is None else until
@@ -273,7 +274,7 @@ class Door:
     # -- what goes out
 
     def answer(self, key: bytes, parts: list[bytes], now: float) -> bool:
-        """Sends a message to one connection; False where it is gone, or has not read what it was sent before."""
+        """Sends a message to one connection. Returns False if it is gone, or has not read what it was sent before."""
         connection = self._by_key.get(key)
         if connection is None or connection.mute or connection.unread > UNREAD_BYTES_MAX:
             return False
@@ -283,7 +284,7 @@ class Door:
         return True  # or it is among the `unsent` by now
 
     def publish(self, topic: bytes, body: bytes, now: float) -> None:
-        """Sends a message to those who want it and read."""
+        """Sends a message to all connections that have subscribed to it and read."""
         whole = zmtp.message([topic, body])
         for connection in list(self._by_key.values()):
             reads = not connection.mute and connection.unread <= UNREAD_BYTES_PAUSE
@@ -349,13 +350,13 @@ class Door:
         self._watch(connection)
 
     def _relieve(self) -> None:
-        """Where too much is kept, whoever has stood still for longest has to go."""
+        """Closes the connections that have not moved for longest, while too much is kept."""
         while self.held > HELD_BYTES_MAX:
             slow = [c for c in self._by_key.values() if c.unread + c.held]
             self.close_one(min(slow, key=lambda c: c.moved_at))
 
     def close_one(self, connection: Connection) -> None:
-        """Hangs up at once. Idempotent."""
+        """Closes the connection at once. Idempotent."""
         if self._by_key.pop(connection.key, None) is None:
             return
         if connection.events:

@@ -23,7 +23,7 @@ PARTS_MAX: Final = 64
 
 
 class ProtocolError(Exception):
-    """The peer speaks something else, or more than it may."""
+    """The peer uses another protocol, or sends more than is allowed."""
 
 
 def ready(socket_type: bytes) -> bytes:
@@ -71,8 +71,9 @@ class Decoder:
         return len(self._buffer) + self._parts_bytes
 
     def feed(self, data: bytes, most: int) -> list[list[bytes]]:
-        """The messages that are complete with this, at most so many: the rest is kept for the next call. Raises ProtocolError:
-        the connection is of no use any more."""
+        """The messages that are complete with this input, up to a number; the rest is kept for the next call. Raises
+        ProtocolError: the connection cannot be used any more.
+        """
         buffer = self._buffer
         buffer += data
         if not self._greeted:
@@ -93,7 +94,7 @@ class Decoder:
         return found
 
     def _frame(self, at: int, found: list[list[bytes]]) -> int:
-        """Takes one frame off the buffer; the place of the next one, or `at` where it is not complete."""
+        """Takes one frame from the buffer. Returns the position of the next one, or `at` if the frame is not complete."""
         buffer = self._buffer
         if len(buffer) < at + 2:
             return at

@@ -68,7 +68,8 @@ class Backend(Protocol):
         Returns a living node of a tree that already stands for the same directory, if there is one. If the directory was
         moved, the caller removes that node. If it is mounted in two places, or links lead to it, both nodes stay.
 
-        Args: names: False if only the end or the move of the directory itself is of interest.
+        Args:
+            names: False if only the end or the move of the directory itself is of interest.
 
         Raises OSError: ENOSPC when a limit is reached (the caller then sweeps the directory), EACCES and others as in
         inotify_add_watch(2).

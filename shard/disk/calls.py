@@ -162,18 +162,6 @@ def directory_entry(name: bytes) -> Entry:
     return (name, DIRECTORY, 0, 0, 0, 0, 0, 0, False)
 
 
-def stat_through(directory: bytes, name: bytes, fd: int) -> os.stat_result:
-    """stat of a name in the directory open at `fd`, which is `directory`: of what a link leads to, unless it leads nowhere, in a
-    circle, or to where we may not look. Raises OSError."""
-    try:
-        st = os.stat(name, dir_fd=fd, follow_symlinks=True)
-    except OSError:
-        return os.stat(name, dir_fd=fd, follow_symlinks=False)  # a dangling link is a link
-    if stat.S_ISDIR(st.st_mode) and loops(join(directory, name)):
-        return os.stat(name, dir_fd=fd, follow_symlinks=False)
-    return st
-
-
 def loops(path: bytes) -> bool:
     """Whether `path` is a link to a directory that the path has passed already, or in which it lies: following it would lead
     back to the link."""

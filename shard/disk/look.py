@@ -12,7 +12,8 @@ from ..contract.filter.scope import Scope
 from ..contract.limits import PATH_BYTES_MAX
 from ..contract.state.directory import TAG, is_state_directory
 from ..contract.wire.frames import DIRECTORY, Entry
-from .calls import ABSENT, coarse_ns, directory_entry, entry_of, loops, stat_through
+from .calls import ABSENT, directory_entry, entry_of
+from .disk import Disk
 from .filesystems import Filesystems
 
 #: Longest name that the kernel takes (NAME_MAX).
@@ -23,18 +24,22 @@ class Reader:
     """Knows the scope and the links, and counts. Owned by one thread.
 
     Args:
+        disk: what is looked at.
         state_dir: the service's own directory, never looked into.
         recursive: False: no directory is ever ours.
         follow: links count as what they lead to.
     """
 
-    def __init__(self, filter: Filter | Scope, *, state_dir: bytes, recursive: bool, follow: bool) -> None:
+    def __init__(
+        self, filter: Filter | Scope, *, state_dir: bytes, recursive: bool = True, follow: bool = False, disk: Disk | None = None
+    ) -> None:
+        self.disk = disk if disk is not None else Disk()
         self._scope = filter if isinstance(filter, Scope) else Scope(filter)
         self._filter = self._scope.filter
         self._state_dir = state_dir
         self._state_name = os.path.basename(state_dir)
         self._recursive = recursive
-        self._follow = follow
+        self.follow = follow
         self.filesystems = Filesystems()
         self.looks = 0
         self.filtered = 0
@@ -46,7 +51,7 @@ class Reader:
 
         Raises OSError where it can't be read to its end.
         """
-        coarse = coarse_ns()
+        coarse = self.disk.coarse_ns()
         files, directories = self.listed(path, fd, relative)
         return self.looked(path, fd, relative, files, directories, coarse)
 
@@ -54,8 +59,8 @@ class Reader:
         """Names of files of ours in the directory open at `fd`, and of directories. A state directory, whosever it is, has none.
         Raises OSError where it can't be read to its end."""
         # By name: a directory that changes while it is read may give a name twice. What it gave last counts.
-        with os.scandir(fd) as items:
-            if not self._follow:
+        with self.disk.entries(fd) as items:
+            if not self.follow:
                 found = {item.name: item.is_dir(follow_symlinks=False) for item in items}
             else:
                 found = {item.name: self._leads_on(path, item) for item in items}
@@ -87,12 +92,12 @@ class Reader:
     def names(self, path: bytes, names: Sequence[bytes], fd: int, coarse: int) -> list[Entry | None]:
         """What these names in the directory `path`, open at `fd`, are, each looked at after the clock `coarse` was read; None for
         nothing, or nothing of ours. Raises OSError where one can't be told: no fact."""
-        follow, stat = self._follow, os.stat
-        device, invented = -1, False
+        follow, disk, stat = self.follow, self.disk, self.disk.stat
+        device, invented, others = -1, False, 0
         found: list[Entry | None] = []
         for name in names:
             try:
-                st = stat_through(path, name, fd) if follow else stat(name, dir_fd=fd, follow_symlinks=False)
+                st = disk.stat_through(path, name, fd) if follow else stat(name, fd)
             except OSError as error:
                 if error.errno not in ABSENT:
                     raise
@@ -102,8 +107,9 @@ class Reader:
                 device = st.st_dev
                 invented = self.filesystems.invents(device, name, fd)
             entry = entry_of(name, st, coarse, invented=invented)
-            self.others += entry is None
+            others += entry is None
             found.append(entry)
+        self.others += others
         self.looks += len(found)
         return found
 
@@ -124,6 +130,12 @@ class Reader:
         """Those of `names` in a directory that are ours if they are files."""
         return self._short(path, self._scope.files(path, relative, names))
 
+    def hinted(self, path: bytes, relative: bytes, names: Collection[bytes]) -> set[bytes]:
+        """As `kept`, of names that had a hint; the others are counted as filtered."""
+        ours = set(self.kept(path, relative, names))
+        self.filtered += len(names) - len(ours)
+        return ours
+
     def take_too_long(self) -> int:
         """How many names were left out since the last call because their paths are longer than PATH_BYTES_MAX."""
         count, self._too_long = self._too_long, 0
@@ -140,7 +152,7 @@ class Reader:
     def _leads_on(self, path: bytes, item: os.DirEntry[str]) -> bool:
         """Whether it is a directory, or a link to one that does not lead back."""
         try:
-            return item.is_dir() and not loops(join(path, os.fsencode(item.name)))
+            return item.is_dir() and not self.disk.loops(join(path, os.fsencode(item.name)))
         except OSError:
             return False  # a link in a circle, or to where we may not look
 

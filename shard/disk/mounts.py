@@ -7,7 +7,6 @@ import select
 from collections.abc import Iterable
 
 from ..contract.kernel.mounts import deeper, parse_mounts
-from .calls import is_bare
 
 _READ_BYTES = 1 << 20
 
@@ -45,29 +44,15 @@ class Mounts:
         """(mount point, type of the filesystem) in the order of mounting."""
         return self._table
 
-    def changed(self) -> set[bytes]:
+    def take_changes(self) -> set[bytes]:
         """Points at which something was mounted or unmounted since the last call."""
         self._refresh()
         found, self._changed = self._changed, set()
         return found
 
     def mounted(self) -> set[bytes]:
-        """Where something is mounted, as of the last `changed`."""
+        """Where something is mounted, as of the last `take_changes`."""
         return self._points
-
-    def away(self, root: bytes, *, follow: bool = False) -> bool:
-        """Whether what can be seen at this root says nothing of it, because its filesystem is not mounted.
-
-        One that was mounted after planning may have lain over what is the root now: if anything lies there.
-        """
-        if self.gone(root):
-            return True
-        if not self.left(root):
-            return False
-        if is_bare(root, follow=follow):
-            return True
-        self.stay(root)
-        return False
 
     def gone(self, root: bytes) -> bool:
         """Whether nothing is mounted any more where this root's filesystem was."""

@@ -16,7 +16,7 @@ from typing import Final
 from ..contract.files.paths import join
 from ..contract.kernel.mounts import can_hang, holder, is_remote
 from ..contract.kernel.scout import Scout
-from .calls import open_directory
+from .disk import Disk
 from .mounts import Mounts
 
 #: How long an answer holds, seconds: while that, a hang is not noticed, and the shard that looks then is stuck and replaced.
@@ -56,12 +56,14 @@ class SlowMounts:
         tops: Iterable[bytes],
         *,
         follow: bool,
+        disk: Disk | None = None,
         scout: Callable[[], Scout] = Scout,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._mounts = mounts
         self._tops = list(tops)
         self._follow = follow
+        self._disk = disk if disk is not None else Disk()
         self._scout = scout
         self._clock = clock
         self._version = -1
@@ -74,9 +76,10 @@ class SlowMounts:
         self._kept_waiting = -_PATIENCE_S
 
     def open(self, path: bytes) -> int:
-        """`open_directory` of an absolute path. Raises Unanswered, at once or after ANSWER_S, and OSError."""
-        self.guard(path)
-        return open_directory(path, follow=self._follow)
+        """`Disk.open` of an absolute path. Raises Unanswered, at once or after ANSWER_S, and OSError."""
+        if not self.none:
+            self.guard(path)
+        return self._disk.open(path, follow=self._follow)
 
     @property
     def none(self) -> bool:
@@ -103,7 +106,7 @@ class SlowMounts:
             here, above = os.path.dirname(here) if name == b".." else join(here, name), here
             yield self._of(here)
             try:
-                target = os.readlink(here)
+                target = self._disk.link_target(here)
             except OSError:
                 continue
             links += 1

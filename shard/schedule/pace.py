@@ -20,9 +20,9 @@ class RescanPace:
     """Owned by one thread. Times are nanoseconds of one monotonic clock."""
 
     def __init__(self) -> None:
-        #: Hints were lost that no rescan has been begun for.
+        #: Hints were lost, and the rescan for them has not begun.
         self.owed = False
-        #: What the next rescan waits after the end of the last one; 0 where it need not.
+        #: How long the next rescan waits after the end of the last one; 0 if it does not wait.
         self.pause_ns = 0
         #: Rescans that are begun and not ended.
         self._running = 0
@@ -31,7 +31,9 @@ class RescanPace:
         self._ended_at = 0
 
     def overflow(self, now: int) -> None:
-        """Hints were lost. One pause is added for each rescan that did not help, however many overflows followed upon it."""
+        """Reports that hints were lost. The pause grows once for each rescan that did not help, however many overflows followed
+        it.
+        """
         self.relax(now)
         if not self.owed:
             self.owed = True
@@ -40,17 +42,19 @@ class RescanPace:
         self._trouble_at = now
 
     def begun(self) -> None:
-        """A rescan that covers all that was lost until now is queued, whoever asked for it."""
+        """Reports that a rescan was queued, which covers everything that was lost until now, for whatever reason it was
+        requested.
+        """
         self.owed = False
         self._running += 1
 
     def ended(self, now: int) -> None:
-        """The rescan is done. What was lost since it was begun is still owed."""
+        """Reports that the rescan has ended. What was lost since it began is still owed."""
         self._running = max(0, self._running - 1)
         self._ended_at = self._trouble_at = now
 
     def forget(self) -> None:
-        """A baseline takes the place of the rescan that is owed or under way."""
+        """Reports that a baseline replaces the rescan that is owed or in progress."""
         self.owed = False
         self._running = 0
 
@@ -60,7 +64,7 @@ class RescanPace:
         return at is not None and at <= now and self.owed
 
     def next_due(self) -> int | None:
-        """When the rescan that is owed may begin, or when all is well again; None where nothing is to be waited for."""
+        """When the owed rescan may begin, or when the pauses end; None if there is nothing to wait for."""
         if self._running:
             return None
         if self.owed:

@@ -23,8 +23,10 @@ from ..contract.wire.frames import Baseline, Synced, Verifying
 from ..disk.mounts import Mounts
 from ..stream.send import Stream
 from ..territory.again import look_again
-from ..territory.doubts import Place
+from ..territory.anchors import is_to_be_scanned, scan_anchor
+from ..territory.looking import look, reconcile
 from ..territory.mounted_files import MountedFiles
+from ..territory.place import Place
 from ..territory.sweep import list_unlinked, look_at_links, retry_doubts, retry_links, sweep
 from ..territory.territory import Steps, Territory
 from ..territory.verify import Verifier, confirm
@@ -134,8 +136,7 @@ class Watcher:
         self._directories.clear()
         self._settle.flush()
         self._early.flush()
-        for node in self._territory.swept:
-            self._territory.swept[node] = 0
+        self._territory.begin_epoch()
         self._sweeping = self._retrying = self._listing_unlinked = False
         self.pace.forget()
         for place in self._territory.places:
@@ -203,10 +204,7 @@ class Watcher:
 
     def look_again(self, directory: bytes, names: list[bytes]) -> None:
         """The aggregator doubts what it holds of these names (all, where the list is empty)."""
-        owner: Place | None = None
-        for place in self._territory.places:
-            if place.covers(directory) and (owner is None or len(place.anchor.path) > len(owner.anchor.path)):
-                owner = place
+        owner = self._territory.owner_of(directory)
         if owner is not None and len(self._asked) < _ASKED_MAX:
             self._asked.append(look_again(self._territory, owner, directory, names))
 
@@ -298,7 +296,7 @@ class Watcher:
         """Looks at names that have settled; what has not had its turn yet stays in `Settle`, where each name is kept once."""
         if not self._looks and not self._stream.full:
             for node, names in self._settle.due(self._clock()).items():
-                self._looks.append(self._territory.look(node, names))
+                self._looks.append(look(self._territory, node, names))
         while self._looks and not self._stream.full:
             if not self._step(self._looks):
                 self._found.append(self._looks.popleft())
@@ -348,7 +346,7 @@ class Watcher:
         return Verifying() if self._verifier is None else self._verifier.state()
 
     def _follow(self, node: Node, name: bytes, arrival: Arrival) -> Steps:
-        return self._territory.reconcile(node, name, arrived=arrival > Arrival.MADE, renamed=arrival is Arrival.RENAMED)
+        return reconcile(self._territory, node, name, arrived=arrival > Arrival.MADE, renamed=arrival is Arrival.RENAMED)
 
     def _timers(self, now: int) -> None:
         if now >= self._check_at:
@@ -380,7 +378,7 @@ class Watcher:
     def _check_mounts(self) -> None:
         """What was mounted or unmounted inside an anchor is looked at like a directory that arrived; the anchor itself, and
         what is above it, shows in the anchor's identity."""
-        changed = self._mounts.changed() if self._mounts is not None else set()
+        changed = self._mounts.take_changes() if self._mounts is not None else set()
         if changed:
             self._territory.reader.filesystems.forget()
             for link in self._territory.links.over(changed):
@@ -408,7 +406,7 @@ class Watcher:
 
     def _check_anchors(self, places: list[Place]) -> None:
         for place in places:
-            if place.index not in self._queued and self._territory.check(place):
+            if place.index not in self._queued and is_to_be_scanned(self._territory, place):
                 self._queue_scan(place)
 
     def _queue_scan(self, place: Place) -> None:
@@ -418,14 +416,14 @@ class Watcher:
 
     def _scan(self, place: Place) -> Steps:
         self._queued.discard(place.index)
-        yield from self._territory.scan_place(place)
+        yield from scan_anchor(self._territory, place)
 
     def _baseline(self) -> Steps:
         self.baseline_done = True
-        self._territory.looked_at_all()
+        self._territory.end_baseline()
         if self._verifier is not None:
             self._verifier.begin(self._clock())
-        self._stream.add(Baseline(self._stream.generation, self._territory.directories, self._territory.files))
+        self._stream.add(Baseline(self._stream.generation, len(self._territory.directories), self._territory.files))
         self._sweep_at = self._clock() + self._poll_ns
         yield
 
@@ -482,7 +480,7 @@ class Watcher:
             yield from self._follow(node, name, arrival)
             yield
         for node, some in names.items():
-            yield from territory.look(node, some)
+            yield from look(territory, node, some)
             yield
         yield from list_unlinked(territory)
         for _ in sweep(territory) if territory.sweeps else ():
@@ -493,8 +491,8 @@ class Watcher:
             yield from retry_doubts(territory)
         yield from look_at_links(territory)
         for place in territory.places:
-            if territory.check(place):  # a look went astray: the anchor was away
-                yield from territory.scan_place(place)
+            if is_to_be_scanned(territory, place):  # a look went astray: the anchor was away
+                yield from scan_anchor(territory, place)
         for token in self._syncing:
             self._answered.append(token)
             self._stream.add(Synced(token, *territory.doubts.unreadable(_DOUBTS_TOLD)))

@@ -7,13 +7,10 @@ was changed by one of them, and about what an audit found to differ; so what is 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
 
-from ..contract.wire.frames import Listing
-from ..disk.calls import ABSENT
-from ..stream.send import looks
 from ..tree.nodes import Node
-from .doubts import Place
+from .looking import look, reconcile
+from .place import Place
 from .territory import Steps, Territory
 
 
@@ -21,58 +18,53 @@ def look_again(territory: Territory, place: Place, directory: bytes, names: list
     """Looks at these names of a directory of the place (all, where the list is empty)."""
     node = place.find(directory)
     if node is None:
-        yield from _unknown(territory, place, directory, names)
+        yield from _look_for(territory, place, directory, names)
         return
     if not names:
-        yield from territory.look(node, None)
+        yield from look(territory, node, None)
         return
     kept = set(territory.reader.kept(directory, place.relative(directory), names))
     if kept:
-        yield from territory.look(node, kept)
+        yield from look(territory, node, kept)
     pruned = []
     for name in names:
         if name in kept:
             continue
-        if _watched(territory, place, directory, name):
-            yield from territory.reconcile(node, name, arrived=False)
+        if _is_entered(territory, place, directory, name):
+            yield from reconcile(territory, node, name, arrived=False)
         else:
             pruned.append(name)
-    _say_absent(territory, directory, pruned)
+    territory.reports.absent(directory, territory.wall_ns(), pruned)
 
 
-def _unknown(territory: Territory, place: Place, directory: bytes, names: list[bytes]) -> Steps:
+def _look_for(territory: Territory, place: Place, directory: bytes, names: list[bytes]) -> Steps:
     """There is no such directory as far as this shard knows: says so, or finds it."""
-    if territory._off(place):
+    if territory.is_away(place):
         return
-    try:
-        os.close(territory.slow.open(directory))
-    except OSError as error:
-        if error.errno in ABSENT:
-            _say_nothing_there(territory, directory, names)
-        return  # else it is in doubt
+    with territory.opener.quietly(directory) as opened:
+        there, absent = opened.fd >= 0, opened.absent
+    if absent:
+        _say_nothing_there(territory, directory, names)
+    if not there:
+        return  # in doubt, if it is not absent
     above, name = os.path.split(directory)
     node: Node | None = None
     while len(above) >= len(place.anchor.path) and (node := place.find(above)) is None:
         above, name = os.path.split(above)
     if node is None:
         return  # the anchor's own scan is on its way
-    if _watched(territory, place, above, name):
-        yield from territory.reconcile(node, name, arrived=True)
+    if _is_entered(territory, place, above, name):
+        yield from reconcile(territory, node, name, arrived=True)
     else:
         _say_nothing_there(territory, directory, names)
 
 
-def _watched(territory: Territory, place: Place, directory: bytes, name: bytes) -> bool:
+def _is_entered(territory: Territory, place: Place, directory: bytes, name: bytes) -> bool:
     return bool(territory.reader.watched(directory, place.relative(directory), [name]))
 
 
 def _say_nothing_there(territory: Territory, directory: bytes, names: list[bytes]) -> None:
     if names:
-        _say_absent(territory, directory, names)
+        territory.reports.absent(directory, territory.wall_ns(), names)
     else:
-        territory._emit(Listing(directory, territory.wall_ns(), []))
-
-
-def _say_absent(territory: Territory, directory: bytes, names: Iterable[bytes]) -> None:
-    for record in looks(directory, territory.wall_ns(), [], sorted(names)):
-        territory._emit(record)
+        territory.reports.nothing_in(directory, territory.wall_ns())

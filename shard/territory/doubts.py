@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from ..contract.causes import READ, WATCH, cause
 from ..contract.limits import LINKED_MAX, PATH_BYTES_MAX, WAYS_MAX
-from ..contract.state.planfile import Anchor
 from ..contract.wire.frames import Doubt
 from ..disk.slow import Unanswered
 from ..tree.nodes import Node
+from .place import Place
 
 _REMOTE = "its filesystem{} tells nothing of changes made elsewhere"
 _UNANSWERED = "see to the server of that mount, or unmount it (umount -l); all else goes on, and it is tried again by itself"
@@ -19,49 +20,14 @@ _ASKED = "polling was asked for"
 _BOUND = f"links lead to it by more than {WAYS_MAX} ways of two links or more, or more than {LINKED_MAX:,} directories are linked"
 
 
-class Place:
-    """One anchor of this shard, as it stands."""
+class Subject(NamedTuple):
+    """What can be in doubt: a directory, by its path, its name and the node of the directory that the name is in; or an anchor,
+    whose `parent` is None."""
 
-    __slots__ = ("anchor", "identity", "index", "missing", "node", "polled", "prefix", "unmounted")
-
-    def __init__(self, index: int, anchor: Anchor) -> None:
-        self.index = index
-        self.anchor = anchor
-        self.node: Node | None = None
-        #: The plan says so: the filesystem tells nothing of remote changes, or the user wants it.
-        self.polled = anchor.backend == "polling"
-        #: `Filesystems.identity` of the directory that was last scanned here.
-        self.identity: tuple[int, int] | None = None
-        #: True once its absence has been said.
-        self.missing = False
-        #: True while the filesystem of its root is not mounted.
-        self.unmounted = False
-        #: Length of what must be cut from an absolute path to make it relative to the user's root.
-        self.prefix = 1 if anchor.root == b"/" else len(anchor.root) + 1
-
-    def relative(self, path: bytes) -> bytes:
-        return path[self.prefix :]
-
-    def find(self, directory: bytes) -> Node | None:
-        """The node of an absolute path, if it is known here."""
-        if self.node is None or not self.covers(directory):
-            return None
-        return self.node.find(directory[len(self.anchor.path) :].lstrip(b"/"))
-
-    def spot(self, point: bytes) -> tuple[bytes, Node | None, bytes]:
-        """Where to try again what is mounted at `point`: (path, directory above it, name in that), or the anchor as a whole."""
-        above, name = os.path.split(point)
-        node = self.find(above)
-        return (self.anchor.path, None, b"") if node is None or point == self.anchor.path else (point, node, name)
-
-    def meets(self, point: bytes) -> bool:
-        """Whether what is mounted at `point` is below the anchor, or the anchor below it."""
-        return self.covers(point) or (self.anchor.path + b"/").startswith(point.rstrip(b"/") + b"/")
-
-    def covers(self, directory: bytes) -> bool:
-        """Whether an absolute path is the anchor, or below it."""
-        base = self.anchor.path
-        return directory == base or directory.startswith(base + b"/" if base != b"/" else base)
+    path: bytes
+    place: Place
+    parent: Node | None = None
+    name: bytes = b""
 
 
 @dataclass(frozen=True)
@@ -102,11 +68,17 @@ class Doubts:
     def __len__(self) -> int:
         return len(self._unreadable)
 
-    def looked_at_all(self) -> None:
+    def end_baseline(self) -> None:
         """From now on, what can't be read may hide changes."""
         self._from_start = False
 
-    def add(self, path: bytes, place: Place, parent: Node | None, name: bytes, error: OSError) -> None:
+    def holds(self, path: bytes) -> bool:
+        """Whether this path is in doubt."""
+        return path in self._unreadable
+
+    def add(self, subject: Subject, error: OSError) -> None:
+        """It could not be read. What does not answer is one doubt for all that lies on the same filesystem."""
+        path, place, parent, name = subject
         if isinstance(error, Unanswered):
             if place.meets(error.point):  # else a link leads there
                 path, parent, name = place.spot(error.point)  # one doubt for all that is mounted there

@@ -19,6 +19,7 @@ from typing import Final
 from ..backend.base import Backend, Hints
 from ..contract.files.paths import join
 from ..contract.limits import LINKED_MAX, WAYS_MAX
+from ..disk.disk import Disk
 from ..disk.look import Reader
 from ..disk.slow import SlowMounts
 from ..tree.nodes import Node, Waypoint
@@ -27,7 +28,6 @@ from ..tree.nodes import Node, Waypoint
 _HOPS_MAX: Final = 40
 #: How often the way is walked again because it changed while it was being watched.
 _TRIES: Final = 4
-_WAYPOINT: Final = getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 #: (real path of a directory, name in it that decides; b"": the directory itself, where it is).
 Way = frozenset[tuple[bytes, bytes]]
@@ -52,6 +52,7 @@ class Links:
     def __init__(self, backend: Backend, reader: Reader, slow: SlowMounts) -> None:
         self._backend = backend
         self._reader = reader
+        self._disk = reader.disk
         self._slow = slow
         self._links: dict[Node, dict[bytes, Link]] = {}
         self._waypoints: dict[tuple[bytes, bool], Waypoint] = {}
@@ -77,13 +78,13 @@ class Links:
         """
         known = self._links.get(node, {})
         if names is None:
-            with os.scandir(fd) as items:
+            with self._disk.entries(fd) as items:
                 found = [os.fsencode(item.name) for item in items if item.is_symlink()]
             gone = known.keys() - set(found)
         else:
             found, gone = [], set()
             for name in names:
-                (found.append if _is_link(name, fd) else gone.add)(name)
+                (found.append if self._is_link(name, fd) else gone.add)(name)
         for name in gone & known.keys():
             self._drop(known.pop(name))
         if not self._slow.none:
@@ -94,7 +95,7 @@ class Links:
             if not known:
                 self._links.pop(node, None)
             return
-        real = os.readlink(b"/proc/self/fd/%d" % fd)
+        real = self._disk.path_of(fd)
         known = self._links.setdefault(node, known)
         for name in found:
             if name not in known:
@@ -105,7 +106,19 @@ class Links:
         """Those that are kept as files, and those that may lead to a directory of ours."""
         kept = set(self._reader.kept(node.path(), relative, names))
         enters = self._reader.enters
-        return [name for name in names if name in kept or (enters(relative, name) and not _leads_to_a_file(name, fd))]
+        return [name for name in names if name in kept or (enters(relative, name) and not self._leads_to_a_file(name, fd))]
+
+    def _is_link(self, name: bytes, fd: int) -> bool:
+        try:
+            return stat.S_ISLNK(self._disk.stat(name, fd).st_mode)
+        except OSError:
+            return False
+
+    def _leads_to_a_file(self, name: bytes, fd: int) -> bool:
+        try:
+            return not stat.S_ISDIR(self._disk.stat_target(name, fd).st_mode)
+        except OSError:
+            return False
 
     def has(self, node: Node, name: bytes) -> bool:
         return name in self._links.get(node, ())
@@ -136,7 +149,7 @@ class Links:
             self._leave(link, link.way)
             link.way = frozenset()
         for _ in range(_TRIES):
-            way = way_of(directory, link.name)
+            way = way_of(self._disk, directory, link.name)
             if way == link.way:
                 return
             fresh = way - link.way
@@ -160,7 +173,7 @@ class Links:
         if waypoint.wd >= 0:
             return True
         try:
-            fd = os.open(path, _WAYPOINT)
+            fd = self._disk.open_to_watch(path)
         except OSError:
             return False
         try:
@@ -251,7 +264,7 @@ class Links:
     def _is_other(self, link: Link, fd: int) -> bool:
         seen = 1  # it leads nowhere
         with contextlib.suppress(OSError):
-            st = os.stat(link.name, dir_fd=fd)
+            st = self._disk.stat_target(link.name, fd)
             directory = stat.S_ISDIR(st.st_mode)
             seen = hash((st.st_dev, st.st_ino, *(() if directory else (st.st_size, st.st_mtime_ns, st.st_ctime_ns))))
         before, link.seen = link.seen, seen
@@ -293,7 +306,7 @@ class Links:
         return (len(self._left_out), join(first[0].path(), first[1])) if first is not None else (0, b"")
 
 
-def way_of(directory: bytes, name: bytes) -> Way:
+def way_of(disk: Disk, directory: bytes, name: bytes) -> Way:
     """What decides where the link `name` in the directory at this real path leads, as it is now.
 
     That is each link on the way, in its directory; each directory on the way, and the one that it leads to; the last name, of a
@@ -310,9 +323,9 @@ def way_of(directory: bytes, name: bytes) -> Way:
             continue
         path = join(here, part)
         try:
-            target = os.readlink(path)
+            target = disk.link_target(path)
         except OSError as error:
-            if error.errno == errno.EINVAL and _is_directory(path):
+            if error.errno == errno.EINVAL and _is_directory(disk, path):
                 way.append((path, b""))
                 here = path
                 continue
@@ -329,22 +342,8 @@ def way_of(directory: bytes, name: bytes) -> Way:
     return frozenset(way)
 
 
-def _is_directory(path: bytes) -> bool:
+def _is_directory(disk: Disk, path: bytes) -> bool:
     try:
-        return stat.S_ISDIR(os.lstat(path).st_mode)
-    except OSError:
-        return False
-
-
-def _is_link(name: bytes, fd: int) -> bool:
-    try:
-        return stat.S_ISLNK(os.stat(name, dir_fd=fd, follow_symlinks=False).st_mode)
-    except OSError:
-        return False
-
-
-def _leads_to_a_file(name: bytes, fd: int) -> bool:
-    try:
-        return not stat.S_ISDIR(os.stat(name, dir_fd=fd).st_mode)
+        return stat.S_ISDIR(disk.stat_path(path).st_mode)
     except OSError:
         return False

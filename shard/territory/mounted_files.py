@@ -8,7 +8,6 @@ from collections.abc import Iterable, Iterator
 from typing import Final
 
 from ..contract.files.identity import racy
-from ..disk.calls import coarse_ns
 from ..tree.nodes import Node
 from .territory import Territory
 
@@ -29,11 +28,11 @@ class MountedFiles:
         seen: dict[bytes, tuple[int, ...]] = {}
         for point, node, name in self._ours(points):
             try:
-                st = os.lstat(point)
+                st = self._territory.disk.stat_path(point)
             except OSError:
                 continue  # what goes, goes with a change of the table
             seen[point] = (st.st_dev, st.st_ino, st.st_size, st.st_mtime_ns, st.st_ctime_ns)
-            if seen[point] != self._seen.get(point) or racy(st.st_ctime_ns, coarse_ns()):
+            if seen[point] != self._seen.get(point) or racy(st.st_ctime_ns, self._territory.disk.coarse_ns()):
                 found.append((node, name))
             if len(seen) >= FILES_MAX:
                 break

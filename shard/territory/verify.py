@@ -11,7 +11,6 @@ has more files than that allows gets a longer period.
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Iterator
 from typing import Final
@@ -20,10 +19,8 @@ from ..backend.base import Hints
 from ..contract.limits import BEAT_S, FRAME_ENTRIES_MAX, VERIFY_NAMES_MAX, VERIFY_SHARE, next_beat
 from ..contract.wire.fold import folded
 from ..contract.wire.frames import DIRECTORY, Check, Confirmed, Entry, Verified, Verifying
-from ..disk.calls import coarse_ns
-from ..disk.look import digest
 from ..tree.nodes import Node
-from .doubts import Place
+from .place import Place
 from .territory import Territory
 
 #: What a directory costs to open and read, in names.
@@ -106,7 +103,7 @@ class Verifier:
         return True
 
     def _total(self) -> int:
-        return max(1, self._territory.files + _DIRECTORY_COST * self._territory.directories)
+        return max(1, self._territory.files + _DIRECTORY_COST * len(self._territory.directories))
 
     def _pause(self, done: int, cpu_ns: int) -> int:
         return max(self._period_ns * done // self._total(), int(cpu_ns * _BOTH / self._share))
@@ -140,7 +137,7 @@ class Verifier:
     def _looks(self) -> Iterator[int]:
         """Everything that is owned, each directory once; yields what it cost after each range of names."""
         for place in self._territory.places:
-            nodes = [place.node] if place.node is not None and not self._territory._off(place) else []
+            nodes = [place.node] if place.node is not None and not self._territory.is_away(place) else []
             while nodes:
                 node = nodes.pop()
                 if node.alive:
@@ -152,7 +149,7 @@ class Verifier:
         """A directory at once, a large one in parts. What can't be read makes no fact, and is in doubt anyhow.
 
         Whether it is the directory that is watched is not asked here (that is a system call for each): if it is another, its fold
-        differs, and `_open` asks.
+        differs, and `_range` asks.
         """
         after: bytes | None = None
         rest: list[tuple[bytes, bool]] = []
@@ -161,41 +158,24 @@ class Verifier:
             path, cost, at = node.path(), 0, self._territory.wall_ns()
             if not node.alive:
                 return
-            try:
-                fd = self._territory.slow.open(path)
-            except OSError:
-                return
-            try:
+            entries: list[Entry] | None = None
+            with self._territory.opener.quietly(path) as opened:
+                if opened.fd < 0:
+                    return
                 if not rest:
-                    rest, whole = self._names_after(place, path, fd, after)
+                    rest, whole = self._names_after(place, path, opened.fd, after)
                     cost = _DIRECTORY_COST
                 chunk, rest = rest[:VERIFY_NAMES_MAX], rest[VERIFY_NAMES_MAX:]
                 upto = None if whole and not rest else chunk[-1][0]
-                entries = self._look(place, path, fd, chunk)
-            except OSError:
+                entries = self._look(place, path, opened.fd, chunk)
+            if entries is None:
                 return
-            finally:
-                os.close(fd)
             self._names += len(entries)
-            self._territory._emit(Check(path, at, folded(entries), len(entries), after, upto))
+            self._territory.reports.emit(Check(path, at, folded(entries), len(entries), after, upto))
             yield cost + len(chunk)
             if upto is None:
                 return
             after = upto
-
-    def _open(self, place: Place, node: Node) -> int | None:
-        """A descriptor of the directory of a node; None where it is not what is watched, or says nothing of the tree now."""
-        territory = self._territory
-        if not node.alive:
-            return None
-        try:
-            fd = territory.slow.open(node.path())
-        except OSError:
-            return None
-        if territory._off(place) or territory._replaced(fd, node):
-            os.close(fd)
-            return None
-        return fd
 
     def _names_after(self, place: Place, path: bytes, fd: int, after: bytes | None) -> tuple[list[tuple[bytes, bool]], bool]:
         """The next names in a directory, and whether they are directories; and whether these are all. Raises OSError."""
@@ -209,7 +189,7 @@ class Verifier:
         """Raises OSError."""
         files, directories = [n for n, d in names if not d], [n for n, d in names if d]
         reader = self._territory.reader
-        return reader.looked(path, fd, place.relative(path), files, directories, coarse_ns())[0]
+        return reader.looked(path, fd, place.relative(path), files, directories, reader.disk.coarse_ns())[0]
 
     # -- what differed
 
@@ -233,16 +213,14 @@ class Verifier:
 
     def _range(self, place: Place, node: Node, after: bytes | None, upto: bytes | None) -> list[Entry] | None:
         """What there is in a range of names; None where it can't be told."""
-        fd, path = self._open(place, node), node.path()
-        if fd is None:
+        if not node.alive:
             return None
-        try:
-            names = self._names_after(place, path, fd, after)[0]
-            return self._look(place, path, fd, [n for n in names if upto is None or n[0] <= upto])
-        except OSError:
-            return None
-        finally:
-            os.close(fd)
+        path = node.path()
+        with self._territory.peek(place, node) as opened:
+            if opened.fd >= 0:
+                names = self._names_after(place, path, opened.fd, after)[0]
+                return self._look(place, path, opened.fd, [n for n in names if upto is None or n[0] <= upto])
+        return None
 
     def hinted(self, hints: Hints) -> None:
         """What these hints are about is changing."""
@@ -270,33 +248,26 @@ class Verifier:
             both = seen.keys() | suspect.first.keys()
             changing = {n for n in both if seen.get(n, (n,))[:8] != suspect.first.get(n, (n,))[:8]}
             hinted = sorted(suspect.hinted | changing)
-            self._territory._emit(Verified(range_[0], at, entries, range_[1], range_[2], hinted))
+            self._territory.reports.emit(Verified(range_[0], at, entries, range_[1], range_[2], hinted))
 
     def _swept_so(self, node: Node, range_: Range, entries: list[Entry]) -> bool:
         """Whether a directory without a watch was said as it is now: else the next sweep says what is new."""
-        known = self._territory.swept.get(node)
-        return known is None or (range_[1:] == (None, None) and known == digest(entries))
+        swept = self._territory.directories.swept
+        return node not in swept or (range_[1:] == (None, None) and swept.told(node, entries))
 
 
 def confirm(territory: Territory, node: Node, names: set[bytes]) -> None:
     """Looks once more at names whose last look was racy, now that this is over and no hint came in between."""
-    if not node.alive or node in territory.swept:
+    if not node.alive or node in territory.directories.swept:
         return
-    place, path, at = territory.places[node.anchor], node.path(), territory.wall_ns()
-    try:
-        fd = territory.slow.open(path)
-    except OSError:
-        return  # it has a hint of its own
-    try:
-        if territory._off(place) or territory._replaced(fd, node):
+    path, at = node.path(), territory.wall_ns()
+    found: list[Entry | None] = []
+    with territory.peek(territory.place_of(node), node) as opened:
+        if opened.fd < 0:
             return
-        found = territory.reader.names(path, sorted(names), fd, coarse_ns())
-    except OSError:
-        return
-    finally:
-        os.close(fd)
+        found = territory.reader.names(path, sorted(names), opened.fd, territory.disk.coarse_ns())
     there = [entry for entry in found if entry is not None and entry[1] != DIRECTORY]
     territory.early.note(node, there)  # what still is too early, since the clock was set back
     entries = [entry for entry in there if not entry[8]]
     for begin in range(0, len(entries), FRAME_ENTRIES_MAX):
-        territory._emit(Confirmed(path, at, entries[begin : begin + FRAME_ENTRIES_MAX]))
+        territory.reports.emit(Confirmed(path, at, entries[begin : begin + FRAME_ENTRIES_MAX]))

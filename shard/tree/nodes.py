@@ -6,18 +6,20 @@ from collections.abc import Iterator
 from types import MappingProxyType
 from typing import Any, Final
 
-#: Names of directories repeat (`src`, `test`, `main`): each would take 40 bytes anew. Forgotten when they are too many.
+#: Names of directories repeat (`src`, `test`, `main`), and each copy would take 40 bytes. The cache is emptied when it becomes
+#: too large.
 _NAMES_MAX: Final = 4096
 _names: dict[bytes, bytes] = {}
 
-#: What a dead node has for children: nothing, and nothing can be put there.
+#: The children of a dead node: none, and none can be added.
 _DEAD: Final[Any] = MappingProxyType({})
 
 
 class Node:
-    """A directory. Its path is spelled by walking up, so that a renamed subtree costs nothing to respell.
+    """A directory. Its path is found by walking up, so that the rename of a subtree does not have to change the nodes in it.
 
-    There is one for each directory of a tree, so it has as few fields as can be: four make 64 bytes, five 80.
+    There is one node for each directory of a tree, so it has as few fields as possible: four take 64 bytes, five would take
+    80.
     """
 
     __slots__ = ("children", "name", "parent", "wd")
@@ -26,7 +28,7 @@ class Node:
         self.parent = parent
         self.name = name
         self.children: dict[bytes, Node] | None = None
-        #: Watch descriptor; -1: not watched by the kernel, swept instead.
+        #: Watch descriptor; -1: not watched by the kernel, but swept.
         self.wd = -1
 
     @property
@@ -77,7 +79,7 @@ class Node:
         return None
 
     def links(self) -> int:
-        """How many links its path passes, itself included. Right of dead nodes too, which know their parents yet."""
+        """The number of links in its path, itself included. Also correct for dead nodes, which still know their parents."""
         count, node = 0, self
         while node.parent is not None:
             count += node.linked is not None
@@ -94,7 +96,7 @@ class Node:
                 stack.extend(node.children.values())
 
     def cut(self) -> list[Node]:
-        """Takes this subtree out of its parent; its nodes are dead from now on and are returned."""
+        """Removes this subtree from its parent. Its nodes are dead from now on, and are returned."""
         if self.parent is not None and self.parent.children is not None and self.parent.children.get(self.name) is self:
             del self.parent.children[self.name]
             if not self.parent.children:

@@ -13,7 +13,8 @@ from ..contract.wire.frames import DIRECTORY, Entry
 from ..disk.filesystems import birth_ns
 from .nodes import Node
 
-#: Names kept. Beyond it all are forgotten: what moved is then told as a deletion and a creation, which say the same.
+#: Names that are kept. Beyond this all are forgotten. A move is then reported as a deletion and a creation, which have the same
+#: effect.
 NAMES_MAX: Final = 10_000
 
 

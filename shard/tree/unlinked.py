@@ -12,12 +12,15 @@ from typing import Final
 
 from .nodes import Node
 
-#: Names kept that left and were not looked at yet. Beyond it they are forgotten, which costs a listing of their directories.
+#: Names that have disappeared and were not looked at yet. Beyond this they are forgotten, which costs a listing of their
+#: directories.
 NAMES_MAX: Final = 100_000
 
 
 class Unlinked:
-    """Owned by one thread. `told`: whether hints say that a name left; else nothing follows from its absence."""
+    """Owned by one thread. `told`: whether the backend reports that a name was removed. If not, the absence of a name has no
+    meaning here.
+    """
 
     def __init__(self, *, told: bool) -> None:
         self._told = told

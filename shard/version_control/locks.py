@@ -24,7 +24,7 @@ log = logging.getLogger("shardwatch.shard")
 _RENEWED_MAX: Final = 256
 #: Places without a watch that are looked at in every turn of the main loop.
 _ASKED_MAX: Final = 64
-#: Lock files that are told: one would do to hold batches back, the rest is for people.
+#: Lock files that are reported. One would be enough to hold back batches, and the others are for people.
 _TOLD_MAX: Final = 100
 _CHECK_NS: Final = int(BEAT_S * 1e9)
 
@@ -42,11 +42,11 @@ class _Place:
         self.file = os.path.join(root, directory, name)
         self.wd = -1
         self.there = False
-        #: Why what lies there does not count, as it was said last.
+        #: Why the file there does not count, as it was last logged.
         self._told = ""
 
     def open(self) -> int:
-        """A descriptor of the directory that the lock file is in by now; -1 where there is none, or none that we believe."""
+        """A descriptor of the directory in which the lock file is now; -1 if there is none, or none that is trusted."""
         why = ""
         try:
             found, fd = open_repository(self.root, self.directory)
@@ -100,10 +100,10 @@ class Locks:
         return [place.file for place in self._places if place.there][:_TOLD_MAX]
 
     def look(self, now: int) -> bool:
-        """Whether a lock file has come or gone; `now`: monotonic, ns.
+        """Whether a lock file has appeared or disappeared; `now`: monotonic, ns.
 
-        To be called in every turn, after the looks and before their frames are sent: what was looked at while a lock file was
-        there must not be told before it.
+        Call it in every turn, after the looks and before their frames are sent, because what was looked at while a lock file
+        existed must not be sent before the report of that lock file.
         """
         asked = set(self._unwatched[:_ASKED_MAX])
         rang, lost = (set(), set()) if self._bell is None else self._bell.rang()

@@ -28,7 +28,7 @@ _NAMED: Final = getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY | os.O_CLOEX
 
 
 class NotBelievedError(Exception):
-    """Something is there that does not count; the message says why."""
+    """There is something that does not count. The message gives the reason."""
 
 
 def open_repository(
@@ -36,7 +36,7 @@ def open_repository(
 ) -> tuple[bytes, int]:
     """(path, descriptor) of the directory in which the lock file of the repository `root/name` is made.
 
-    Raises OSError where there is none; NotBelievedError. Blocks no longer than the root's own filesystem does.
+    Raises OSError if there is none; NotBelievedError. Blocks no longer than the root's own filesystem does.
     """
     path = os.path.join(root, name)
     owners = {os.lstat(root).st_uid, os.geteuid(), 0}

@@ -16,10 +16,10 @@ Mounted = Sequence[tuple[bytes, str]]
 
 
 class Apart:
-    """The mounts that matter to some roots.
+    """The mounts that concern some roots.
 
     Args:
-        prunes: whether nothing in a directory, relative to its root, is ever kept.
+        prunes: whether nothing in a directory, relative to its root, can be in scope.
     """
 
     def __init__(self, roots: Sequence[bytes], mounts: Mounted, prunes: Callable[[bytes], bool]) -> None:
@@ -38,14 +38,14 @@ class Apart:
         self.cuts = tuple(sorted(found))
 
     def mount(self, path: bytes) -> bytes:
-        """The point of the mount that can hang and that a path lies on; b"" where it lies on no such."""
+        """The mount point of the filesystem that can hang and on which a path lies; b"" if it lies on no such filesystem."""
         if not any(point in (b"/", path) or path.startswith(point + b"/") for point in self._slow):
             return b""
         point, kind = holder(path, self._mounts)
         return point if can_hang(kind) else b""
 
     def is_remote(self, path: bytes) -> bool:
-        """Whether a path lies on a filesystem that tells nothing of changes made elsewhere."""
+        """Whether a path lies on a filesystem that does not report changes made on other machines."""
         return bool(self.mount(path)) and is_remote(holder(path, self._mounts)[1])
 
     def groups(self, anchors: Sequence[Anchor]) -> dict[bytes, set[str]]:
@@ -56,7 +56,7 @@ class Apart:
         return found
 
     def holds_for(self, anchors: Sequence[Anchor]) -> bool:
-        """Whether these anchors keep apart what is to be kept apart now."""
+        """Whether these anchors separate what has to be separated now."""
         groups = list(self.groups(anchors).values())
         shared = sum(map(len, groups)) != len(set().union(*groups))
         return not shared and set(self.cuts) <= {anchor.path for anchor in anchors}

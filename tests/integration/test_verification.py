@@ -272,7 +272,7 @@ def test_what_is_swept_is_verified_too(tmp_path: Path) -> None:
         path.write_text("x")
     with contextlib.closing(Engine(tmp_path, {"": "s0"}, watches_max=1, verify_s=20)) as engine:
         engine.until_quiet()
-        assert len(engine.shards["s0"].territory.swept) == 2
+        assert len(engine.shards["s0"].territory.directories.swept) == 2
         for number in range(6):
             (tmp_path / "tree" / "a" / "f.json").write_text("x" * number)
             passes(engine, 1)

@@ -72,14 +72,17 @@ class StateDirectory:
     """A state directory, held by a descriptor. If it is renamed or replaced in the meantime, this is still the directory that
     was opened.
 
-    Args: path: where it is. Links on the way are followed if they belong to the caller or to root. fd: a descriptor of it
-    that is open already; it then belongs to this object. foreign: True: root may look into the directory of another user.
-    Nothing is written then.
+    Args:
+        path: where it is. Links on the way are followed if they belong to the caller or to root.
+        fd: a descriptor of it that is open already; it then belongs to this object.
+        foreign: True: root may look into the directory of another user. Nothing is written then.
 
     Names are relative to the directory, with at most one directory on the way (`locks/service.lock`).
 
-    Raises: FileNotFoundError, NotADirectoryError, or another OSError: it cannot be opened. UsageError: it, or a file that is
-    asked for in it, does not belong to the caller or can be written by others. All methods raise this.
+    Raises:
+        FileNotFoundError, NotADirectoryError, or another OSError: it cannot be opened.
+        UsageError: it, or a file that is asked for in it, does not belong to the caller or can be written by others. All
+            methods raise this.
     """
 
     def __init__(self, path: Path | str, *, fd: int | None = None, foreign: bool = False) -> None:

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 from engine import Engine, rows
+from faulty_disk import FaultyDisk
 
 from shardwatch.shard.contract.wire.frames import Synced
-from shardwatch.shard.disk.look import Reader
 from shardwatch.shard.schedule import watcher
 
 
@@ -93,20 +93,14 @@ def test_a_directory_that_is_renamed_all_the_time_waits_once(engine: Engine, mon
 
 def sweeping(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Engine, list[bytes]]:
     """An engine with one watch, of 40 directories; and the list of those that are listed from now on."""
-    engine = Engine(tmp_path, {"": "s0"}, watches_max=1)
+    disk = FaultyDisk()
+    engine = Engine(tmp_path, {"": "s0"}, watches_max=1, disk=disk)
     tree(engine.base / "tree", 40)
     engine.until_quiet()
-    listed: list[bytes] = []
-    real = Reader.directory
-
-    def directory(reader: Reader, path: bytes, fd: int, relative: bytes) -> object:
-        listed.append(path)
-        return real(reader, path, fd, relative)
-
-    monkeypatch.setattr(Reader, "directory", directory)
+    disk.listed.clear()
     monkeypatch.setattr(watcher, "_SLICE_NS", 0)
     engine.shards["s0"].watcher._sweep_at = 1 << 62
-    return engine, listed
+    return engine, disk.listed
 
 
 def test_many_syncs_are_one_sweep(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

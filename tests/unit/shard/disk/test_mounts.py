@@ -59,12 +59,12 @@ def test_a_path_lies_on_the_innermost_mount(path: bytes, point: bytes) -> None:
 def test_what_comes_and_goes_is_named_once(tmp_path: Path) -> None:
     """Rule 12: mounting over a directory, unmounting, and another filesystem in the same place."""
     table = Table(tmp_path, ROOT, DATA)
-    assert table.mounts.changed() == set()
+    assert table.mounts.take_changes() == set()
     table.write(ROOT, DATA, ODD)
-    assert table.mounts.changed() == {b"/data/with space\\\n"}
-    assert table.mounts.changed() == set()
+    assert table.mounts.take_changes() == {b"/data/with space\\\n"}
+    assert table.mounts.take_changes() == set()
     table.write(ROOT, DATA.replace(b"30 22 0:30", b"33 22 0:33"))
-    assert table.mounts.changed() == {b"/data", b"/data/with space\\\n"}
+    assert table.mounts.take_changes() == {b"/data", b"/data/with space\\\n"}
     table.mounts.close()
 
 
@@ -78,7 +78,7 @@ def test_a_root_whose_filesystem_is_not_mounted_is_told(tmp_path: Path) -> None:
     assert not table.mounts.gone(b"/home/tree")
     assert not table.mounts.gone(b"/odd")
     assert not table.mounts.gone(b"/unplanned")
-    assert table.mounts.changed() == {b"/data"}
+    assert table.mounts.take_changes() == {b"/data"}
     table.write(ROOT, DATA)
     assert not table.mounts.gone(b"/data/tree")
     table.mounts.close()
@@ -126,7 +126,7 @@ def test_a_shard_that_starts_later_is_told_by_the_plan(tmp_path: Path) -> None:
 def test_without_a_table_nothing_changes(tmp_path: Path) -> None:
     """Elsewhere than on Linux, or where /proc is hidden."""
     mounts = Mounts([(b"/data/tree", b"/data")], str(tmp_path / "none"))
-    assert mounts.changed() == set()
+    assert mounts.take_changes() == set()
     assert not mounts.gone(b"/data/tree")
     mounts.close()
 
@@ -134,5 +134,5 @@ def test_without_a_table_nothing_changes(tmp_path: Path) -> None:
 def test_the_kernels_table_can_be_watched(no_leaks: None) -> None:
     """Nothing is mounted in this moment, most likely; what matters is that poll(2) takes it."""
     mounts = Mounts()
-    assert isinstance(mounts.changed(), set)
+    assert isinstance(mounts.take_changes(), set)
     mounts.close()

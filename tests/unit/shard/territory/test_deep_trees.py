@@ -10,20 +10,26 @@ from pathlib import Path
 
 import pytest
 from engine import Engine, rows
+from faulty_disk import FaultyDisk
 
 from shardwatch.shard.contract.files.paths import Nearest
 from shardwatch.shard.contract.filter.filter import Filter
 from shardwatch.shard.contract.limits import PATH_BYTES_MAX
-from shardwatch.shard.disk import calls as disk
-from shardwatch.shard.disk.look import Reader
+from shardwatch.shard.disk import calls
 from shardwatch.shard.territory.descent import DESCRIPTORS_MAX, Descent, Level
 from shardwatch.shard.tree.nodes import Node, Top
 from shardwatch.supervisor.config import profile
 
 
 @pytest.fixture
-def engine(tmp_path: Path) -> Iterator[Engine]:
-    engine = Engine(tmp_path, {"": "s0"})
+def disk() -> FaultyDisk:
+    """Counts the listings of the engine's shard."""
+    return FaultyDisk()
+
+
+@pytest.fixture
+def engine(tmp_path: Path, disk: FaultyDisk) -> Iterator[Engine]:
+    engine = Engine(tmp_path, {"": "s0"}, disk=disk)
     engine.until_quiet()
     yield engine
     engine.close()
@@ -46,39 +52,25 @@ def put(fd: int, name: bytes = b"f.json") -> None:
     os.close(os.open(name, os.O_WRONLY | os.O_CREAT, dir_fd=fd))
 
 
-class Listings:
-    """How often a shard lists a directory; `before` is called with the descriptor of each before it is read."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, before: Callable[[int], object] = lambda fd: None) -> None:
-        self.count = 0
-        real = Reader.directory
-
-        def directory(reader: Reader, path: bytes, fd: int, relative: bytes) -> object:
-            self.count += 1
-            before(fd)
-            return real(reader, path, fd, relative)
-
-        monkeypatch.setattr(Reader, "directory", directory)
-
-
-def test_a_chain_that_grows_while_it_is_scanned_is_listed_once(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_chain_that_grows_while_it_is_scanned_is_listed_once(engine: Engine, disk: FaultyDisk) -> None:
     """Each directory is made after its parent is watched and before it is listed: the scan comes upon it, and a hint tells of it.
     Every such hint once led to a scan of all that was below."""
     left = 300
 
-    def grow(fd: int) -> None:
+    def grow(path: bytes) -> None:
         nonlocal left
-        if left and "d" not in os.listdir(fd):
+        if left and b"d" not in os.listdir(path):
             left -= 1
-            os.mkdir("d", dir_fd=fd)
-            put(fd)
+            os.mkdir(path + b"/d")
+            (Path(os.fsdecode(path)) / "f.json").touch()
 
-    listings = Listings(monkeypatch, grow)
+    disk.before_listing = grow
+    disk.listed.clear()
     os.mkdir(engine.root + b"/d")
     engine.until_quiet()
     assert left == 0
     assert engine.difference() == ({}, {})
-    assert listings.count < 3 * 300
+    assert len(disk.listed) < 3 * 300
 
 
 def test_a_directory_that_is_moved_in_is_scanned_although_it_is_known(engine: Engine) -> None:
@@ -93,15 +85,15 @@ def test_a_directory_that_is_moved_in_is_scanned_although_it_is_known(engine: En
     assert engine.difference() == ({}, {})
 
 
-def test_a_renamed_chain_is_listed_once_more(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_renamed_chain_is_listed_once_more(engine: Engine, disk: FaultyDisk) -> None:
     """Its top has another name: 400 listings, not 400 for each level."""
     chain(engine.root, [b"d"] * 400, put)
     engine.until_quiet()
-    listings = Listings(monkeypatch)
+    disk.listed.clear()
     os.rename(engine.root + b"/d", engine.root + b"/e")
     engine.until_quiet()
     assert engine.difference() == ({}, {})
-    assert listings.count < 3 * 400
+    assert len(disk.listed) < 3 * 400
 
 
 def test_a_chain_of_any_length_is_removed(engine: Engine) -> None:
@@ -110,7 +102,7 @@ def test_a_chain_of_any_length_is_removed(engine: Engine) -> None:
     subprocess.run(["rm", "-rf", engine.root + b"/d"], check=True)
     engine.until_quiet()
     assert rows(engine.index) == {}
-    assert engine.shards["s0"].territory.directories == 1
+    assert len(engine.shards["s0"].territory.directories) == 1
     assert engine.shards["s0"].backend.watches() == 1
 
 
@@ -120,7 +112,7 @@ def test_what_is_nested_too_deep_is_left_out_and_told(engine: Engine) -> None:
 
     def deep() -> list[tuple[str, int]]:
         engine.until_quiet()
-        found = shard.territory.doubts.report(shard.territory.places, shard.territory.swept)
+        found = shard.territory.report()
         return [(d.state, len(d.path)) for d in found]
 
     assert deep() == []
@@ -164,11 +156,11 @@ def test_a_name_at_the_bound_is_kept_and_the_next_longer_one_is_not(engine: Engi
         os.close(last)
 
 
-def test_a_scan_holds_few_descriptors(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_scan_holds_few_descriptors(engine: Engine, disk: FaultyDisk) -> None:
     """In each of 150 levels two directories: at each level something is left to enter while the scan goes down."""
     most = 0
 
-    def count(fd: int) -> None:
+    def count(path: bytes) -> None:
         nonlocal most
         most = max(most, len(os.listdir("/proc/self/fd")))
 
@@ -178,7 +170,7 @@ def test_a_scan_holds_few_descriptors(engine: Engine, monkeypatch: pytest.Monkey
 
     chain(engine.root, [b"d"] * 150, two)
     before = len(os.listdir("/proc/self/fd"))
-    Listings(monkeypatch, count)
+    disk.before_listing = count
     engine.until_quiet()
     assert engine.difference() == ({}, {})
     assert most < before + DESCRIPTORS_MAX + 8
@@ -192,7 +184,7 @@ def test_a_descent_comes_back_to_a_directory_that_it_had_closed(change: str, tmp
     def opens(path: bytes) -> int:
         if change == "unreadable":
             raise OSError(errno.EMFILE, "")
-        return disk.open_directory(path)
+        return calls.open_directory(path)
 
     descent = Descent(opens, lambda level, error: doubts.append(level.path))
     path, node = os.fsencode(tmp_path), Node(None, b"")
@@ -251,22 +243,22 @@ def test_the_nearest_directory_is_found_without_walking_up() -> None:
 @pytest.mark.parametrize("openat2", [True, False])
 def test_a_path_of_any_length_is_opened(openat2: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """In pieces, without following a link in any of them; a component that is too long is told as such."""
-    monkeypatch.setattr(disk, "_have_openat2", openat2 and disk._have_openat2)
+    monkeypatch.setattr(calls, "_have_openat2", openat2 and calls._have_openat2)
     top = os.fsencode(tmp_path)
     names = [b"n" * 250] * 40
     chain(top, names, put)
     path = b"/".join([top, *names])
-    fd = disk.open_directory(path)
+    fd = calls.open_directory(path)
     assert os.listdir(fd) == ["f.json"]
     os.close(fd)
     with pytest.raises(NotADirectoryError):
-        disk.open_directory(path + b"/f.json")
+        calls.open_directory(path + b"/f.json")
     with pytest.raises(FileNotFoundError):
-        disk.open_directory(path + b"/none")
+        calls.open_directory(path + b"/none")
     with pytest.raises(OSError, match="too long"):
-        disk.open_directory(top + b"/" + b"n" * 5_000)
+        calls.open_directory(top + b"/" + b"n" * 5_000)
     (tmp_path / "link").symlink_to(os.fsdecode(names[0]))
     with pytest.raises(OSError, match="link") as caught:
-        disk.open_directory(b"/".join([top, b"link", *names[1:]]))
-    assert caught.value.errno in disk.ABSENT
+        calls.open_directory(b"/".join([top, b"link", *names[1:]]))
+    assert caught.value.errno in calls.ABSENT
     subprocess.run(["rm", "-rf", top + b"/" + names[0]], check=True)

@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 from engine import Engine, Shard, rows, walk
+from faulty_disk import FaultyDisk
 from waiting import eventually
 
 from shardwatch.shard.backend.base import Hints
@@ -26,17 +27,21 @@ from shardwatch.shard.contract.state.directory import TAG, TAG_TEXT
 from shardwatch.shard.contract.state.planfile import Anchor
 from shardwatch.shard.contract.wire.frames import DIRECTORY, Gone, Listing, Looks, Record
 from shardwatch.shard.disk import calls as disk
-from shardwatch.shard.disk import look, slow
+from shardwatch.shard.disk.look import Reader
 from shardwatch.shard.disk.mounts import Mounts
 from shardwatch.shard.schedule import watcher
 from shardwatch.shard.schedule.settle import Settle
 from shardwatch.shard.schedule.watcher import Watcher
 from shardwatch.shard.stream import send
 from shardwatch.shard.stream.send import Stream
-from shardwatch.shard.territory import sweep, territory
-from shardwatch.shard.territory.doubts import Doubts, Place
+from shardwatch.shard.territory import looking
+from shardwatch.shard.territory.anchors import scan_anchor
+from shardwatch.shard.territory.doubts import Doubts, Subject
+from shardwatch.shard.territory.looking import look, reconcile
+from shardwatch.shard.territory.place import Place
+from shardwatch.shard.territory.sweep import retry_doubts, sweep
 from shardwatch.shard.territory.territory import Territory
-from shardwatch.shard.tree.nodes import Node, Top
+from shardwatch.shard.tree.nodes import Node
 
 MS = 10**6
 #: Long enough for the anchors to be looked at.
@@ -95,12 +100,12 @@ class Scene:
 
 
 @pytest.fixture
-def make(tmp_path: Path) -> Iterator[Callable[..., Scene]]:
+def make(tmp_path: Path, denied: FaultyDisk) -> Iterator[Callable[..., Scene]]:
     """Makes one scene; its engine is closed in the end."""
     made: list[Scene] = []
 
     def scene(**options: Any) -> Scene:
-        made.append(Scene(tmp_path, **options))
+        made.append(Scene(tmp_path, disk=denied, **options))
         return made[-1]
 
     yield scene
@@ -117,77 +122,27 @@ def scene(make: Callable[..., Scene]) -> Scene:
     return scene
 
 
-class Denied:
-    """Directories that may not be opened, and names that can't be looked at."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.paths: set[bytes] = set()
-        self.names: dict[bytes, int] = {}
-        self.code = errno.EACCES
-        open_directory, os_open, os_stat = disk.open_directory, os.open, os.stat
-
-        def opens(path: bytes, **options: Any) -> int:
-            above = os.fsencode(os.readlink(f"/proc/self/fd/{options['at']}")) if "at" in options else b""
-            self.check(os.path.join(above, path))
-            return open_directory(path, **options)
-
-        class System:
-            """`os`, as the territory and its reader see it."""
-
-            def __getattr__(self, name: str) -> Any:
-                return getattr(os, name)
-
-            @staticmethod
-            def open(name: bytes, flags: int, *, dir_fd: int) -> int:
-                self.check(os.fsencode(os.readlink(f"/proc/self/fd/{dir_fd}")) + b"/" + name)
-                return os_open(name, flags, dir_fd=dir_fd)
-
-            @staticmethod
-            def stat(name: bytes, **options: Any) -> os.stat_result:
-                if name in self.names:
-                    raise OSError(self.names[name], os.strerror(self.names[name]))
-                return os_stat(name, **options)
-
-        monkeypatch.setattr(territory, "open_directory", opens)
-        monkeypatch.setattr(slow, "open_directory", opens)
-        monkeypatch.setattr(look, "os", System())
-        monkeypatch.setattr(territory, "os", System())
-
-    def check(self, path: bytes) -> None:
-        at = path
-        while at != b"/":
-            if at in self.paths:
-                raise OSError(self.code, os.strerror(self.code), path)
-            at = os.path.dirname(at)
-
-    def deny(self, path: Path) -> None:
-        self.paths.add(os.fsencode(path))
-
-
 @pytest.fixture
-def denied(monkeypatch: pytest.MonkeyPatch) -> Denied:
-    """Nothing is denied yet."""
-    return Denied(monkeypatch)
+def denied() -> FaultyDisk:
+    """The disk of every scene; nothing is denied yet."""
+    return FaultyDisk()
 
 
 # -- looking
 
 
-def test_a_file_made_while_its_directory_is_listed_is_found(make: Callable[..., Scene], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_made_while_its_directory_is_listed_is_found(make: Callable[..., Scene], denied: FaultyDisk) -> None:
     """Rules 4 and 16: watch before list. The listing misses the file; its hint does not."""
     scene = make()
     scene.put("a/f.json")
-    read = look.Reader.directory
     late: list[Path] = [scene.tree / "late.json", scene.tree / "a/late.json"]
 
-    def reads(self: look.Reader, path: bytes, fd: int, relative: bytes) -> Any:
-        found = read(self, path, fd, relative)
+    def was_read(path: bytes) -> None:
         for file in [f for f in late if os.fsencode(f.parent) == path]:
             file.write_text("made after the directory was read")
             late.remove(file)
-        return found
 
-    monkeypatch.setattr(look.Reader, "directory", reads)
+    denied.after_listing = was_read
     scene.engine.turn()
     assert late == []
     scene.rests()
@@ -282,7 +237,7 @@ def test_a_path_may_be_longer_than_the_system_allows(make: Callable[..., Scene])
 def test_a_large_directory_comes_in_ranges(make: Callable[..., Scene], monkeypatch: pytest.MonkeyPatch) -> None:
     """More entries than frames take, then fewer at both ends and in the middle, listed again and looked at by name."""
     monkeypatch.setattr(send, "FRAME_ENTRIES_MAX", 100)
-    monkeypatch.setattr(territory, "LOOKS_PER_DIRECTORY_MAX", 400)
+    monkeypatch.setattr(looking, "LOOKS_PER_DIRECTORY_MAX", 400)
     scene = make()
     (scene.tree / "big").mkdir()
     for i in range(1000):
@@ -298,33 +253,10 @@ def test_a_large_directory_comes_in_ranges(make: Callable[..., Scene], monkeypat
     scene.equal()
 
 
-def test_a_directory_that_gives_a_name_twice_is_read_all_the_same(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_directory_that_gives_a_name_twice_is_read_all_the_same(scene: Scene, denied: FaultyDisk) -> None:
     """readdir(3) may, while the directory changes. Two rows of one name would be an error that no restart gets over."""
     (scene.tree / "d.json").mkdir()
-    scan = os.scandir
-
-    class Entry:
-        name = "d.json"
-
-        def is_dir(self, *, follow_symlinks: bool = True) -> bool:
-            return False
-
-    class Twice:
-        def __init__(self, fd: int) -> None:
-            self.items = scan(fd)
-
-        def __enter__(self) -> Iterator[Any]:
-            items = list(self.items)
-            return iter([*[i for i in items if i.name == "d.json" and not i.is_symlink()], Entry(), *items, *items])
-
-        def __exit__(self, *arguments: object) -> None:
-            self.items.close()
-
-    class System:
-        def __getattr__(self, name: str) -> Any:
-            return Twice if name == "scandir" else getattr(os, name)
-
-    monkeypatch.setattr(look, "os", System())
+    denied.twice = "d.json"
     scene.shard.lose_hints()
     scene.equal()
 
@@ -369,9 +301,7 @@ def test_what_is_no_file_is_not_there(scene: Scene) -> None:
 
 def test_a_name_that_is_kept_as_a_file_and_pruned_as_a_directory(make: Callable[..., Scene]) -> None:
     """Hints about directories that are no rows are about files too."""
-    scene = make()
-    filter = Filter(("*.json",), ("c.json/",))
-    scene.shard.territory.reader._filter = filter
+    scene = make(keep=Filter(("*.json",), ("c.json/",)))
     scene.put("c.json")
     scene.engine.until_quiet()
     assert scene.paths() == ["c.json"]
@@ -398,7 +328,7 @@ def test_directories_move_within_the_tree(scene: Scene) -> None:
     scene.equal()
     scene.put("p/f.json", "q/f.json", "r/f.json", "moved/g.json")
     scene.equal()
-    assert scene.shard.backend.watches() == scene.shard.territory.directories == 6
+    assert scene.shard.backend.watches() == len(scene.shard.territory.directories) == 6
 
 
 # -- paths are walked, not trusted
@@ -535,24 +465,12 @@ def test_a_sync_covers_an_anchor_that_went_away_during_it(scene: Scene) -> None:
 
 
 @pytest.mark.parametrize("path", ["", "a"])
-def test_a_root_that_is_back_before_anybody_asks(scene: Scene, denied: Denied, path: str) -> None:
+def test_a_root_that_is_back_before_anybody_asks(scene: Scene, denied: FaultyDisk, path: str) -> None:
     """Rule 10: a look was in vain, and a moment later everything is where it was. Only a scan makes it certain."""
     scene.put(os.path.join(path, "f.json"), text="changed")
-    opens = slow.open_directory
-    away = [os.fsencode(scene.tree / path)]
-
-    def flickers(path: bytes, **options: Any) -> int:
-        if path in away:
-            away.remove(path)
-            raise FileNotFoundError(errno.ENOENT, "away for this moment")
-        return opens(path, **options)
-
-    slow.open_directory = flickers
-    try:
-        scene.shard.step()
-    finally:
-        slow.open_directory = opens
-    assert away == []
+    denied.once[os.fsencode(scene.tree / path)] = errno.ENOENT
+    scene.shard.step()
+    assert denied.once == {}
     scene.rests()
 
 
@@ -604,7 +522,7 @@ def test_a_root_that_is_missing_is_gone_and_told(scene: Scene) -> None:
     scene.equal()
     assert scene.paths() == []
     shard = scene.shard
-    report = shard.territory.doubts.report(shard.territory.places, shard.territory.swept)
+    report = shard.territory.report()
     assert [(d.path, d.state) for d in report] == [(scene.engine.root, "missing")]
     seq = shard.stream._seq
     for _ in range(5):
@@ -724,11 +642,12 @@ class Table(Mounts):
     """What /proc/self/mountinfo would say."""
 
     def __init__(self) -> None:
+        super().__init__(table="/nonexistent")
         self.points: set[bytes] = set()
         self.off = False
         self.departed = False
 
-    def changed(self) -> set[bytes]:
+    def take_changes(self) -> set[bytes]:
         found, self.points = self.points, set()
         return found
 
@@ -746,29 +665,35 @@ class Table(Mounts):
 
 
 @pytest.fixture
-def table(scene: Scene) -> Table:
-    """The scene's shard reads this one."""
-    table = Table()
-    scene.shard.watcher._mounts = table  # type: ignore[assignment]
-    scene.shard.territory._mounts = table  # type: ignore[assignment]
-    return table
+def table() -> Table:
+    """Read by the shard of `mounted`."""
+    return Table()
+
+
+@pytest.fixture
+def mounted(make: Callable[..., Scene], table: Table) -> Scene:
+    """As `scene`, with that table of mounts."""
+    scene = make(mounts=table)
+    scene.put("f.json", "a/f.json", "a/b/f.json")
+    scene.equal()
+    return scene
 
 
 @pytest.mark.parametrize("synced", [False, True])
-def test_what_is_mounted_over_a_directory_is_seen(scene: Scene, table: Table, synced: bool) -> None:
+def test_what_is_mounted_over_a_directory_is_seen(mounted: Scene, table: Table, synced: bool) -> None:
     """Rule 12: mounting gives no event at all: here, one directory takes another's place unheard."""
-    shard = scene.shard
-    (scene.tree / "a").rename(scene.base / "below")
-    scene.put("a/over.json", "a/deep/er.json")
+    shard = mounted.shard
+    (mounted.tree / "a").rename(mounted.base / "below")
+    mounted.put("a/over.json", "a/deep/er.json")
     shard.backend.drain()
     shard.backend.take()
-    table.points = {scene.engine.root + b"/a", scene.engine.root + b"/nothing/known", b"/elsewhere"}
+    table.points = {mounted.engine.root + b"/a", mounted.engine.root + b"/nothing/known", b"/elsewhere"}
     if not synced:
-        scene.engine.turn(CHECK_MS)
-        scene.rests()
-    scene.equal()
-    scene.put("a/over.json", text="and it is watched")
-    scene.equal()
+        mounted.engine.turn(CHECK_MS)
+        mounted.rests()
+    mounted.equal()
+    mounted.put("a/over.json", text="and it is watched")
+    mounted.equal()
 
 
 def test_an_unmounted_directory_is_seen(scene: Scene) -> None:
@@ -788,67 +713,67 @@ def test_an_unmounted_directory_is_seen(scene: Scene) -> None:
     scene.equal()
 
 
-def test_an_unmounted_root_is_in_doubt(scene: Scene, table: Table) -> None:
+def test_an_unmounted_root_is_in_doubt(mounted: Scene, table: Table) -> None:
     """Rule 12: its rows stay; whatever lies in its place, by a hint, a sweep or a scan, is none of them."""
-    before = rows(scene.engine.index)
+    before = rows(mounted.engine.index)
     table.off = True
-    scene.put("a/f.json", "impostor.json", text="on the disk below")
-    (scene.tree / "a/b").rename(scene.tree / "c")
-    scene.shard.lose_hints()
-    scene.engine.turn(CHECK_MS)
-    result = scene.engine.sync()
-    assert (result["ok"], result["subtrees"]) == (False, [scene.engine.root])
-    scene.shard.watcher.look_again(scene.engine.root + b"/a", [b"f.json"])
-    scene.shard.watcher.look_again(scene.engine.root + b"/gone", [b"f.json"])
-    scene.engine.turn()
-    assert rows(scene.engine.index) == before
-    shard = scene.shard
-    report = shard.territory.doubts.report(shard.territory.places, shard.territory.swept)
+    mounted.put("a/f.json", "impostor.json", text="on the disk below")
+    (mounted.tree / "a/b").rename(mounted.tree / "c")
+    mounted.shard.lose_hints()
+    mounted.engine.turn(CHECK_MS)
+    result = mounted.engine.sync()
+    assert (result["ok"], result["subtrees"]) == (False, [mounted.engine.root])
+    mounted.shard.watcher.look_again(mounted.engine.root + b"/a", [b"f.json"])
+    mounted.shard.watcher.look_again(mounted.engine.root + b"/gone", [b"f.json"])
+    mounted.engine.turn()
+    assert rows(mounted.engine.index) == before
+    shard = mounted.shard
+    report = shard.territory.report()
     assert [d.state for d in report] == ["unmounted"]
     table.off = False
-    scene.equal()
+    mounted.equal()
 
 
 @pytest.mark.parametrize("absent", [False, True])
-def test_what_was_mounted_after_planning_is_waited_for(scene: Scene, table: Table, absent: bool) -> None:
+def test_what_was_mounted_after_planning_is_waited_for(mounted: Scene, table: Table, absent: bool) -> None:
     """An empty place, or none at all, says nothing of what was mounted there; what lies in it is the root."""
-    before = rows(scene.engine.index)
-    scene.tree.rename(scene.base / "away")
+    before = rows(mounted.engine.index)
+    mounted.tree.rename(mounted.base / "away")
     if not absent:
-        scene.tree.mkdir()
+        mounted.tree.mkdir()
     table.departed = True
-    scene.engine.turn(CHECK_MS)
-    assert scene.engine.sync()["ok"] is False
-    assert rows(scene.engine.index) == before
-    assert scene.shard.territory.places[0].unmounted
-    scene.put("below.json")
-    scene.engine.turn(CHECK_MS)
-    scene.equal()
-    assert scene.paths() == ["below.json"]
-    (scene.tree / "below.json").unlink()
-    scene.equal()
-    assert scene.paths() == []
+    mounted.engine.turn(CHECK_MS)
+    assert mounted.engine.sync()["ok"] is False
+    assert rows(mounted.engine.index) == before
+    assert mounted.shard.territory.places[0].unmounted
+    mounted.put("below.json")
+    mounted.engine.turn(CHECK_MS)
+    mounted.equal()
+    assert mounted.paths() == ["below.json"]
+    (mounted.tree / "below.json").unlink()
+    mounted.equal()
+    assert mounted.paths() == []
 
 
-def test_a_root_that_is_unmounted_between_two_steps_is_left_alone(scene: Scene, table: Table) -> None:
+def test_a_root_that_is_unmounted_between_two_steps_is_left_alone(mounted: Scene, table: Table) -> None:
     """Rule 12: jobs that were begun before find nothing to say."""
-    before = rows(scene.engine.index)
-    node = scene.node("a")
-    scene.shard.territory.swept[node] = 0
+    before = rows(mounted.engine.index)
+    node = mounted.node("a")
+    mounted.shard.territory.directories.swept.add(node)
     table.off = True
-    shutil.rmtree(scene.tree / "a")
-    scene.put("a/c/impostor.json")
+    shutil.rmtree(mounted.tree / "a")
+    mounted.put("a/c/impostor.json")
     for job in (
-        scene.shard.territory.look(node, {b"f.json"}),
-        sweep.sweep(scene.shard.territory),
-        scene.shard.territory.reconcile(node, b"b", arrived=False),
-        scene.shard.territory.reconcile(node, b"c", arrived=True),
+        look(mounted.shard.territory, node, {b"f.json"}),
+        sweep(mounted.shard.territory),
+        reconcile(mounted.shard.territory, node, b"b", arrived=False),
+        reconcile(mounted.shard.territory, node, b"c", arrived=True),
     ):
         for _ in job:
             pass
-    scene.shard.stream.flush(0)
-    assert not scene.shard.line
-    assert rows(scene.engine.index) == before
+    mounted.shard.stream.flush(0)
+    assert not mounted.shard.line
+    assert rows(mounted.engine.index) == before
 
 
 # -- what can't be read
@@ -862,7 +787,7 @@ def unreadable(scene: Scene, *paths: str) -> None:
 
 
 @pytest.mark.parametrize("scan", [False, True])
-def test_an_unreadable_directory_keeps_its_rows(scene: Scene, denied: Denied, scan: bool) -> None:
+def test_an_unreadable_directory_keeps_its_rows(scene: Scene, denied: FaultyDisk, scan: bool) -> None:
     """Rule 6: EACCES is no fact. Found by its hint, by a look inside, or by a scan; looked at when it can be."""
     denied.deny(scene.tree / "a")
     before = scene.paths()
@@ -873,23 +798,23 @@ def test_an_unreadable_directory_keeps_its_rows(scene: Scene, denied: Denied, sc
         scene.shard.lose_hints()
     unreadable(scene, *(("a",) if scan else ("a", "a/b", "a/new")))
     assert scene.paths() == before if scan else set(scene.paths()) >= set(before)
-    denied.paths.clear()
+    denied.denied.clear()
     scene.equal()
 
 
-def test_a_directory_that_becomes_readable_is_scanned(scene: Scene, denied: Denied) -> None:
+def test_a_directory_that_becomes_readable_is_scanned(scene: Scene, denied: FaultyDisk) -> None:
     """Rule 6: it is the directory that was known, but hints about what is in it were looked at in vain."""
     denied.deny(scene.tree / "a")
     scene.put("a/f.json", text="changed unseen")
     scene.engine.turn()
-    denied.paths.clear()
+    denied.denied.clear()
     scene.shard.watcher._retry_at = 2**62
     os.utime(scene.tree / "a")  # chmod(2), say
     scene.engine.turn()
     assert scene.engine.difference() == ({}, {})
 
 
-def test_a_doubt_ends_with_its_directory(scene: Scene, denied: Denied) -> None:
+def test_a_doubt_ends_with_its_directory(scene: Scene, denied: FaultyDisk) -> None:
     """Rule 6: deleted, replaced by a file, or moved away, there is nothing left to doubt."""
     for end in ("deleted", "file", "moved"):
         scene.put("u/f.json")
@@ -897,7 +822,7 @@ def test_a_doubt_ends_with_its_directory(scene: Scene, denied: Denied) -> None:
         denied.deny(scene.tree / "u")
         os.utime(scene.tree / "u")
         unreadable(scene, "u")
-        denied.paths.clear()
+        denied.denied.clear()
         if end == "moved":
             (scene.tree / "u").rename(scene.base / "u")
         else:
@@ -910,54 +835,54 @@ def test_a_doubt_ends_with_its_directory(scene: Scene, denied: Denied) -> None:
             (scene.tree / "u").unlink()
 
 
-def test_another_shards_anchor_is_no_lasting_doubt_of_ours(nested: Scene, denied: Denied) -> None:
+def test_another_shards_anchor_is_no_lasting_doubt_of_ours(nested: Scene, denied: FaultyDisk) -> None:
     """Rule 6: its parent's owner sees it become readable, and does not go in."""
     denied.deny(nested.tree / "a/x/y")
     os.utime(nested.tree / "a/x/y")
     unreadable(nested, "a/x/y", "a/x/y")
-    denied.paths.clear()
+    denied.denied.clear()
     nested.equal()
     assert not nested.engine.shards["s0"].territory.doubts
 
 
-def test_an_unreadable_directory_is_not_invented(scene: Scene, denied: Denied) -> None:
+def test_an_unreadable_directory_is_not_invented(scene: Scene, denied: FaultyDisk) -> None:
     """Rule 6: who may not look whether a name is there says nothing of it."""
     (scene.tree / "a/c").mkdir()
     (scene.tree / "a/c").rmdir()
     denied.deny(scene.tree / "a")
     scene.shard.step()
-    denied.paths.clear()
+    denied.denied.clear()
     assert "a/c" not in scene.paths()
     scene.equal()
 
 
-def test_a_name_that_can_not_be_looked_at_puts_its_directory_in_doubt(scene: Scene, denied: Denied) -> None:
+def test_a_name_that_can_not_be_looked_at_puts_its_directory_in_doubt(scene: Scene, denied: FaultyDisk) -> None:
     """Rule 6: EIO is no absence. By a look, by a listing, and where a directory was."""
-    denied.names[b"f.json"] = errno.EIO
+    denied.broken[b"f.json"] = errno.EIO
     scene.put("a/f.json", text="changed")
     unreadable(scene, "a")
     assert "a/f.json" in scene.paths()
     scene.shard.lose_hints()
     assert scene.engine.sync()["ok"] is False
     assert "f.json" in scene.paths()
-    denied.names.clear()
+    denied.broken.clear()
     scene.equal()
-    denied.names[b"b"] = errno.EIO
+    denied.broken[b"b"] = errno.EIO
     shutil.rmtree(scene.tree / "a/b")
     unreadable(scene, "a/b")
     assert "a/b" in scene.paths()
-    denied.names.clear()
+    denied.broken.clear()
     scene.equal()
 
 
-def test_a_directory_below_that_can_not_be_listed_is_in_doubt(scene: Scene, denied: Denied) -> None:
+def test_a_directory_below_that_can_not_be_listed_is_in_doubt(scene: Scene, denied: FaultyDisk) -> None:
     """Rule 6: a scan goes on with its neighbours; the next one that succeeds ends the doubt."""
     scene.put("a/b/deep.json", "z/f.json")
-    denied.names[b"deep.json"] = errno.EIO
+    denied.broken[b"deep.json"] = errno.EIO
     scene.shard.lose_hints()
     unreadable(scene, "a/b")
     assert "z/f.json" in scene.paths()
-    denied.names.clear()
+    denied.broken.clear()
     scene.shard.watcher._retry_at = 2**62
     scene.shard.watcher.rescan()
     scene.engine.turn()
@@ -966,7 +891,7 @@ def test_a_directory_below_that_can_not_be_listed_is_in_doubt(scene: Scene, deni
 
 
 def test_a_swept_directory_that_can_not_be_read_is_in_doubt(
-    make: Callable[..., Scene], denied: Denied, monkeypatch: pytest.MonkeyPatch
+    make: Callable[..., Scene], denied: FaultyDisk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Rule 6: opened or listed; one that is gone is its parent's to say."""
     scene = make(watches_max=1)
@@ -974,18 +899,17 @@ def test_a_swept_directory_that_can_not_be_read_is_in_doubt(
     scene.rests()
     denied.deny(scene.tree / "a/b")
     unreadable(scene, "a/b")
-    denied.paths.clear()
-    denied.names[b"f.json"] = errno.EIO
+    denied.denied.clear()
+    denied.broken[b"f.json"] = errno.EIO
     unreadable(scene, "a")
-    denied.names.clear()
+    denied.broken.clear()
     scene.equal()
-    a = scene.node("a")
-    scene.shard.territory.swept = dict.fromkeys([*a.children.values(), a], 0)  # type: ignore[union-attr]
+    assert set(scene.shard.territory.directories.swept) == {scene.node("a"), scene.node("a/b")}
     shutil.rmtree(scene.tree / "a/b")
     scene.equal()
 
 
-def test_an_unreadable_root_is_in_doubt(scene: Scene, denied: Denied) -> None:
+def test_an_unreadable_root_is_in_doubt(scene: Scene, denied: FaultyDisk) -> None:
     """Rule 6: at its scan, and when it is compared; one try at a time, however long it lasts."""
     denied.deny(scene.tree)
     scene.put("f.json", text="changed")
@@ -998,7 +922,7 @@ def test_an_unreadable_root_is_in_doubt(scene: Scene, denied: Denied) -> None:
             scene.engine.turn(3000)
     assert len(scene.shard.watcher._scans) == 1
     assert scene.paths() == before
-    denied.paths.clear()
+    denied.denied.clear()
     scene.equal()
 
 
@@ -1020,40 +944,26 @@ def test_a_root_that_can_not_be_watched_is_in_doubt(scene: Scene, monkeypatch: p
     scene.equal()
 
 
-def test_want_of_descriptors_is_no_absence(scene: Scene, denied: Denied) -> None:
+def test_want_of_descriptors_is_no_absence(scene: Scene, denied: FaultyDisk) -> None:
     """Rule 6: EMFILE, where a directory is gone and its parent is to be asked."""
     shutil.rmtree(scene.tree / "a/b")
-    opens = slow.open_directory
-    calls: list[bytes] = []
-
-    def runs_out(path: bytes, **options: Any) -> int:
-        calls.append(path)
-        if calls.count(path) == 1 and path.endswith(b"/a"):
-            raise OSError(errno.EMFILE, "Too many open files")
-        return opens(path, **options)
-
-    denied.paths.clear()
-    slow.open_directory = runs_out  # type: ignore[assignment]
-    try:
-        scene.shard.step()
-    finally:
-        slow.open_directory = opens
-    assert b"/a" in calls[1][-2:] or any(p.endswith(b"/a") for p in calls)
+    denied.once[os.fsencode(scene.tree / "a")] = errno.EMFILE
+    scene.shard.step()
+    assert denied.once == {}
     scene.equal()
 
 
-def test_two_places_of_a_directory_survive_a_look_that_fails(scene: Scene, denied: Denied) -> None:
+def test_two_places_of_a_directory_survive_a_look_that_fails(scene: Scene, denied: FaultyDisk) -> None:
     """Rule 9: who can't tell whether a directory was moved away, or is mounted twice, keeps both."""
     node = scene.node("a")
     other = scene.node().adopt(b"twin")
-    scene.shard.territory.directories += 1
     denied.deny(scene.tree / "a")
     denied.code = errno.EMFILE
     fd = os.open(scene.tree / "a", os.O_RDONLY)
-    scene.shard.territory._register(fd, other)
+    scene.shard.territory.directories.register(fd, other)
     os.close(fd)
     assert node.alive
-    denied.paths.clear()
+    denied.denied.clear()
     scene.put("a/f.json", text="still watched")
     scene.rests()
 
@@ -1077,8 +987,8 @@ def test_directories_without_a_watch_are_swept(make: Callable[..., Scene], watch
     scene.put("a/moved/x.json")
     scene.rests()
     shard = scene.shard
-    report = shard.territory.doubts.report(shard.territory.places, shard.territory.swept)
-    assert [d.state for d in report] == (["polled"] if shard.territory.swept else [])
+    report = shard.territory.report()
+    assert [d.state for d in report] == (["polled"] if shard.territory.directories.swept else [])
 
 
 def test_a_swept_directory_gets_a_watch_when_there_is_room(make: Callable[..., Scene]) -> None:
@@ -1086,11 +996,11 @@ def test_a_swept_directory_gets_a_watch_when_there_is_room(make: Callable[..., S
     scene = make(watches_max=2)
     scene.put("a/f.json", "b/f.json")
     scene.rests()
-    (swept,) = scene.shard.territory.swept
+    (swept,) = scene.shard.territory.directories.swept
     other = "b" if swept.name == b"a" else "a"
     shutil.rmtree(scene.tree / other)
     scene.rests()
-    assert scene.shard.territory.swept == {}
+    assert not scene.shard.territory.directories.swept
     scene.put(os.fsdecode(swept.name) + "/g.json")
     scene.engine.turn()
     assert scene.engine.difference() == ({}, {})
@@ -1126,15 +1036,15 @@ def test_a_sweep_says_what_differs_from_the_last_word(make: Callable[..., Scene]
     scene.rests()
 
 
-def test_a_sweep_says_what_was_looked_at_too_early_once_more(make: Callable[..., Scene], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_sweep_says_what_was_looked_at_too_early_once_more(make: Callable[..., Scene], denied: FaultyDisk) -> None:
     """Rule 7: one rule for hints, rescans and sweeps: an equal stat proves nothing if it is racy."""
     scene = make(watches_max=1)
     scene.put("a/f.json")
-    monkeypatch.setattr(look, "coarse_ns", lambda: disk.coarse_ns() - 10**9)
+    denied.behind_ns = 10**9
     scene.rests()
     tick = scene.engine.index.tick
     assert scene.engine.index._db.execute("SELECT total(racy) FROM entry").fetchone() == (1,)
-    monkeypatch.setattr(look, "coarse_ns", disk.coarse_ns)
+    denied.behind_ns = 0
     scene.engine.index.note_handed(0, tick)
 
     def said() -> bool:
@@ -1167,12 +1077,14 @@ def test_a_watched_directory_in_a_swept_one_is_replaced(make: Callable[..., Scen
     (scene.base / "other/h.json").write_text("x")
     scene.rests()
     q, p = scene.node("q"), scene.node("p")
-    scene.shard.territory._cut(q.children[b"z"])  # type: ignore[index]  # room, after p had its try
-    for _ in scene.shard.territory.reconcile(p, b"c", arrived=True):
+    directories = scene.shard.territory.directories
+    directories.cut(q.children[b"z"])  # type: ignore[index]  # room, after p had its try
+    for _ in reconcile(scene.shard.territory, p, b"c", arrived=True):
         pass
     assert p.wd < 0 <= scene.node("p/c").wd
-    scene.shard.territory.swept.setdefault(q.adopt(b"z"), 0)
-    scene.shard.territory.directories += 1
+    fd = os.open(scene.tree / "q/z", os.O_RDONLY)
+    assert directories.enter(q, b"z", fd) in directories.swept
+    os.close(fd)
     shutil.rmtree(scene.tree / "p/c")
     if again == "made again":
         scene.put("p/c/g.json")
@@ -1221,12 +1133,12 @@ def test_an_anchor_that_is_planned_to_be_polled_has_no_watch(make: Callable[...,
     scene.put("net/a/f.json", "b/f.json")
     scene.rests()
     shard = scene.shard
-    assert {n.path()[len(scene.engine.root) :] for n in shard.territory.swept} == {b"/net", b"/net/a"}
+    assert {n.path()[len(scene.engine.root) :] for n in shard.territory.directories.swept} == {b"/net", b"/net/a"}
     assert shard.backend.watches() == 2
-    report = shard.territory.doubts.report(shard.territory.places, shard.territory.swept)
+    report = shard.territory.report()
     assert [(d.path, d.state) for d in report] == [(scene.engine.root + b"/net", "polled")]
     doubts = Doubts(lambda missing: "", standing_in=("its watcher crashes", "see its log"))
-    (doubt,) = doubts.report(shard.territory.places, shard.territory.swept)
+    (doubt,) = doubts.report(shard.territory.places, shard.territory.directories.swept)
     assert (doubt.state, doubt.reason, doubt.remedy) == ("stand-in", "its watcher crashes", "see its log")
     scene.put("net/a/g.json", "b/g.json")
     scene.equal()
@@ -1256,7 +1168,7 @@ def test_without_credit_nothing_is_looked_at(scene: Scene, monkeypatch: pytest.M
 def test_a_name_that_turns_out_to_be_a_directory_is_entered(scene: Scene, monkeypatch: pytest.MonkeyPatch, listed: bool) -> None:
     """And one that was a directory, and is none, is left; whatever the hint was about."""
     if listed:
-        monkeypatch.setattr(territory, "LOOKS_PER_DIRECTORY_MAX", 0)
+        monkeypatch.setattr(looking, "LOOKS_PER_DIRECTORY_MAX", 0)
     scene.put("x.json/deep/f.json", "a/y.json/f.json")
     shutil.rmtree(scene.tree / "a/b")
     scene.put("a/b")
@@ -1272,7 +1184,7 @@ def test_a_name_that_turns_out_to_be_a_directory_is_entered(scene: Scene, monkey
 
 def test_more_names_than_are_looked_at_one_by_one_are_listed(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
     """No less exact: new directories are entered, deletions seen."""
-    monkeypatch.setattr(territory, "LOOKS_PER_DIRECTORY_MAX", 2)
+    monkeypatch.setattr(looking, "LOOKS_PER_DIRECTORY_MAX", 2)
     scene.put("a/1.json", "a/2.json", "a/3.json", "a/new/f.json")
     (scene.tree / "a/f.json").unlink()
     scene.equal()
@@ -1373,7 +1285,8 @@ def test_a_lossy_backend_is_rescanned(tmp_path: Path) -> None:
     backend = Backend("lossy")
     anchors = [Anchor(os.fsencode(tmp_path), "s0", os.fsencode(tmp_path))]
     own = Territory(
-        anchors, frozenset([anchors[0].path]), filter=Filter(("*.json",), ()), backend=backend, emit=said.append, state_dir=b"/n",
+        anchors, frozenset([anchors[0].path]), reader=Reader(Filter(("*.json",), ()), state_dir=b"/n"), backend=backend,
+        doubts=Doubts(lambda missing: ""), emit=said.append,
     )  # fmt: skip
     stream = Stream("s0", 1, 1, lambda body: True)
     watching = Watcher(own, backend, stream, Settle(0, 0), poll_ns=10**9, clock=lambda: now[0])
@@ -1395,12 +1308,12 @@ def test_a_lossy_backend_is_rescanned(tmp_path: Path) -> None:
     backend.close()
 
 
-def test_the_next_thing_to_do_is_known(scene: Scene, denied: Denied) -> None:
+def test_the_next_thing_to_do_is_known(scene: Scene, denied: FaultyDisk) -> None:
     """The main loop sleeps until then: never for ever, and never not at all."""
     watching = scene.shard.watcher
     now = scene.engine.now
     assert now < watching.next_due() <= now + ANCHOR_CHECK_S * 10**9
-    scene.shard.territory.doubts.add(b"/x", scene.shard.territory.places[0], None, b"", OSError(1, "no"))
+    scene.shard.territory.doubts.add(Subject(b"/x", scene.shard.territory.places[0]), OSError(1, "no"))
     watching._retry_at = now + 5
     assert watching.next_due() == now + 5
     scene.shard.territory.doubts.remove(b"/x")
@@ -1415,13 +1328,13 @@ def test_hints_about_what_is_gone_do_nothing(scene: Scene) -> None:
     shutil.rmtree(scene.tree / "a")
     scene.equal()
     assert not node.alive
-    assert list(own.look(node, {b"f.json"})) == []
-    assert list(own.reconcile(node, b"x", arrived=True)) == []
-    own.swept[node] = 0
-    assert list(sweep.sweep(own)) == []
-    assert node not in own.swept
-    own.doubts.add(b"/x", own.places[0], node, b"x", OSError(1, "no"))
-    assert list(sweep.retry_doubts(own)) == [None]
+    assert list(look(own, node, {b"f.json"})) == []
+    assert list(reconcile(own, node, b"x", arrived=True)) == []
+    own.directories.swept.add(node)
+    assert list(sweep(own)) == []
+    assert node not in own.directories.swept
+    own.doubts.add(Subject(b"/x", own.places[0], node, b"x"), OSError(1, "no"))
+    assert list(retry_doubts(own)) == [None]
     assert not own.doubts
 
 
@@ -1434,9 +1347,10 @@ def looked(tmp_path: Path, **options: Any) -> tuple[list[str], Territory]:
     backend = SweepingBackend("none")
     base = os.fsencode(tmp_path / "tree")
     anchor = Anchor(base, "s0", base)
-    usual: dict[str, Any] = {"filter": Filter(("*.json",), ()), "state_dir": b"/nowhere"}
-    own = Territory([anchor], frozenset([base]), backend=backend, emit=said.append, **(usual | options))
-    for _ in own.scan_place(own.places[0]):
+    reader = Reader(Filter(("*.json",), ()), **({"state_dir": b"/nowhere"} | options))
+    doubts = Doubts(lambda missing: "")
+    own = Territory([anchor], frozenset([base]), reader=reader, backend=backend, doubts=doubts, emit=said.append)
+    for _ in scan_anchor(own, own.places[0]):
         pass
     backend.close()
     found = []
@@ -1473,18 +1387,18 @@ def test_no_state_directory_is_looked_into(tmp_path: Path) -> None:
     assert [path for path in found if path.endswith("f.json")] == [
         "link/f.json", "neither/below/f.json", "neither/f.json", "no/below/f.json", "no/f.json"
     ]  # fmt: skip
-    assert own.directories == 7, "nor watched: the root, sub, link, and two with one below"
+    assert len(own.directories) == 7, "nor watched: the root, sub, link, and two with one below"
 
 
 def test_a_state_directory_that_is_made_in_the_tree(scene: Scene) -> None:
     """From then on it is left alone, unwatched; what was known in it is gone."""
     scene.put("st/f.json")
     scene.rests()
-    watched = scene.shard.territory.directories
+    watched = len(scene.shard.territory.directories)
     (scene.tree / "st" / TAG).write_bytes(TAG_TEXT)
     scene.engine.until_quiet()
     assert "st/f.json" not in scene.paths()
-    assert scene.shard.territory.directories == watched - 1
+    assert len(scene.shard.territory.directories) == watched - 1
     hints = scene.shard.watcher.hints
     scene.put(*(f"st/{n}.json" for n in range(10)))
     scene.engine.until_quiet()
@@ -1513,17 +1427,17 @@ def test_links_are_followed_on_demand(tmp_path: Path) -> None:
         ("b/a", "../a"), ("file.json", "../out/o.json"),
     ):  # fmt: skip
         (tree / link).symlink_to(to)
-    found, own = looked(tmp_path, follow_symlinks=True)
+    found, own = looked(tmp_path, follow=True)
     assert not own.doubts
     assert {"self.json", "nowhere.json", "file.json", "out/", "out/o.json", "a/", "b/", "a/b/", "b/a/"} <= set(found)
     assert max(path.count("/") for path in found) < 5
     assert looked(tmp_path)[0] == ["a/", "b/", "file.json", "nowhere.json", "self.json"]
 
 
-def test_links_that_are_followed_come_and_go(scene: Scene) -> None:
+def test_links_that_are_followed_come_and_go(make: Callable[..., Scene]) -> None:
     """By their hints: to directories, to files, round in a circle, and back to nothing."""
-    own = scene.shard.territory
-    own._follow = own.reader._follow = own.slow._follow = True
+    scene = make(follow=True)
+    scene.put("f.json", "a/f.json", "a/b/f.json")
     outside = scene.base / "outside"
     (outside / "d").mkdir(parents=True)
     (outside / "d/f.json").write_text("x")
@@ -1551,25 +1465,14 @@ def test_links_that_are_followed_come_and_go(scene: Scene) -> None:
     assert found() == {"a/c.json"}
 
 
-def test_a_link_to_where_nobody_may_look_is_a_link(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_link_to_where_nobody_may_look_is_a_link(tmp_path: Path) -> None:
     """Rule 6: what it leads to is in doubt, not the directory that it lies in."""
     (tmp_path / "tree").mkdir()
     (tmp_path / "tree/l.json").symlink_to("../secret/f.json")
     (tmp_path / "tree/f.json").write_text("x")
-    stat = os.stat
-
-    class System:
-        def __getattr__(self, name: str) -> Any:
-            return getattr(os, name)
-
-        @staticmethod
-        def stat(name: bytes, *, dir_fd: int, follow_symlinks: bool) -> os.stat_result:
-            if follow_symlinks and name == b"l.json":
-                raise PermissionError(errno.EACCES, "Permission denied")
-            return stat(name, dir_fd=dir_fd, follow_symlinks=follow_symlinks)
-
-    monkeypatch.setattr(disk, "os", System())
-    found, own = looked(tmp_path, follow_symlinks=True)
+    disk = FaultyDisk()
+    disk.leads_nowhere.add(b"l.json")
+    found, own = looked(tmp_path, follow=True, disk=disk)
     assert found == ["f.json", "l.json"]
     assert not own.doubts
 
@@ -1649,9 +1552,9 @@ def test_places_know_what_they_cover() -> None:
     """The root of all is one too."""
     place = Place(0, Anchor(b"/", "s0", b"/"))
     assert place.find(b"/") is None
-    place.node = Top(b"/", 0)
-    usr = place.node.adopt(b"usr")
-    assert place.find(b"/") is place.node
+    top = place.plant()
+    usr = top.adopt(b"usr")
+    assert place.find(b"/") is top
     assert place.find(b"/usr") is usr
     assert place.find(b"/usr/lib") is None
     assert place.relative(b"/usr/lib") == b"usr/lib"

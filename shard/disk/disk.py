@@ -1,0 +1,99 @@
+"""The disk as a shard sees it: the port through which it looks at its trees.
+
+It is passed in, so that a test can have a disk that refuses, or says something else, without a change to `os`. What is asked of
+the kernel about other things (mounts, inotify, lock files) does not come through here.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
+from typing import Final
+
+from ..contract.files.paths import join
+from .calls import coarse_ns, is_bare, leads_to, loops, open_directory
+
+_ENTER: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC | os.O_NOFOLLOW
+#: A directory that is only to be watched need not be readable.
+_WATCH: Final = getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY | os.O_CLOEXEC | os.O_NOFOLLOW
+
+
+class Disk:
+    """Holds nothing, so it may be shared. Each call may block for as long as the filesystem takes, and raises OSError.
+
+    Names are names in the directory open at `fd`; paths are absolute, and may be longer than PATH_MAX where that is said. Whoever
+    opens a descriptor closes it (`os.close`).
+    """
+
+    def open(self, path: bytes, *, follow: bool = False) -> int:
+        """The directory at a path of any length. No link on the way is followed, unless `follow`."""
+        return open_directory(path, follow=follow)
+
+    def open_below(self, path: bytes, fd: int, *, follow: bool = False) -> int:
+        """The same, of a path relative to the directory open at `fd`."""
+        return open_directory(path, follow=follow, at=fd)
+
+    def enter(self, name: bytes, fd: int) -> int:
+        """The directory of that name, which is no link."""
+        return os.open(name, _ENTER, dir_fd=fd)
+
+    def open_to_watch(self, path: bytes) -> int:
+        """The directory at a path, which is no link itself: it can be watched by this descriptor, but not read."""
+        return os.open(path, _WATCH)
+
+    def entries(self, fd: int) -> AbstractContextManager[Iterator[os.DirEntry[str]]]:
+        """What is in a directory. An error while it is read is raised by the iterator."""
+        return os.scandir(fd)
+
+    def stat(self, name: bytes, fd: int) -> os.stat_result:
+        """Of the name itself, also where it is a link."""
+        return os.stat(name, dir_fd=fd, follow_symlinks=False)
+
+    def stat_target(self, name: bytes, fd: int) -> os.stat_result:
+        """Of what the name leads to, where it is a link."""
+        return os.stat(name, dir_fd=fd)
+
+    def stat_through(self, directory: bytes, name: bytes, fd: int) -> os.stat_result:
+        """Of what a name in `directory`, open at `fd`, leads to. Where that is nothing, a circle, or not to be looked at:
+        of the link."""
+        try:
+            st = self.stat_target(name, fd)
+        except OSError:
+            return self.stat(name, fd)  # a dangling link is a link
+        if stat.S_ISDIR(st.st_mode) and loops(join(directory, name)):
+            return self.stat(name, fd)
+        return st
+
+    def stat_path(self, path: bytes) -> os.stat_result:
+        """Of the path itself, also where it is a link."""
+        return os.lstat(path)
+
+    def link_target(self, path: bytes) -> bytes:
+        """What the link at a path says."""
+        return os.readlink(path)
+
+    def path_of(self, fd: int) -> bytes:
+        """The path, without links, of what is open at `fd`, as the kernel knows it now."""
+        return os.readlink(b"/proc/self/fd/%d" % fd)
+
+    def is_link(self, path: bytes) -> bool:
+        """Whether there is a link at a path; never raises."""
+        return os.path.islink(path)
+
+    def loops(self, path: bytes) -> bool:
+        """Whether there is a link at a path which leads back (`calls.loops`); never raises."""
+        return loops(path)
+
+    def leads_to(self, path: bytes, fd: int, *, follow: bool = False) -> bool:
+        """Whether a path still leads to the directory open at `fd`; never raises (`calls.leads_to`)."""
+        return leads_to(path, fd, follow=follow)
+
+    def is_bare(self, path: bytes, *, follow: bool = False) -> bool:
+        """Whether nothing lies at a path, or an empty directory; never raises (`calls.is_bare`)."""
+        return is_bare(path, follow=follow)
+
+    def coarse_ns(self) -> int:
+        """The clock that filesystems stamp with, ns since 1970."""
+        return coarse_ns()

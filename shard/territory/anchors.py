@@ -1,0 +1,74 @@
+"""Looks at a whole anchor: whether it has to be scanned, and the scan."""
+
+from __future__ import annotations
+
+from .descent import Level
+from .doubts import Subject
+from .looking import scan
+from .place import Place
+from .scanning import list_directory
+from .territory import Steps, Territory
+
+
+def is_to_be_scanned(territory: Territory, place: Place) -> bool:
+    """Whether what is at the anchor by now is something else than what was scanned there, or told of it."""
+    if territory.is_away(place):
+        return not place.unmounted
+    path = place.anchor.path
+    with territory.opener.quietly(path) as opened:
+        if opened.absent:
+            return not place.missing
+        if opened.fd >= 0:
+            return _is_other(territory, place, territory.reader.filesystems.identity(opened.fd))
+    return not territory.doubts.holds(path)  # it can't be read: the scan says why, once
+
+
+def _is_other(territory: Territory, place: Place, identity: tuple[int, int]) -> bool:
+    """Whether the directory of this identity is another than the one that was scanned, or is not observed. A root made again may
+    have its predecessor's inode, but not its watch."""
+    node = place.node
+    return identity != place.identity or node is None or (node.wd < 0 and node not in territory.directories.swept)
+
+
+def scan_anchor(territory: Territory, place: Place) -> Steps:
+    """Baseline or rescan of a whole anchor."""
+    at = territory.wall_ns()
+    subject = Subject(place.anchor.path, place)
+    territory.doubts.remove(subject.path)
+    level: Level | None = None
+    with territory.opener.open(subject) as opened:
+        if opened.error is not None and not opened.absent:
+            return
+        if territory.is_away(place):
+            _leave(territory, place, unmounted=True)  # its rows stay
+        elif opened.absent:
+            _leave(territory, place, unmounted=False)
+            territory.reports.gone(subject.path, at)
+        else:
+            level = _begin(territory, place, opened.fd)
+            opened.take()
+    if level is not None:
+        yield from scan(territory, place, level)
+
+
+def _begin(territory: Territory, place: Place, fd: int) -> Level:
+    """Watches the anchor, which is open at `fd`, and lists it. Raises OSError."""
+    territory.accept(place)
+    directories, node = territory.directories, place.node
+    identity = territory.reader.filesystems.identity(fd)
+    if node is not None and (identity != place.identity or not node.alive or directories.is_other(fd, node)):
+        directories.uproot(place)
+    node = directories.plant(place)
+    directories.register(fd, node)
+    place.begin_scan(identity)
+    path = place.anchor.path
+    return Level(fd, node, path, list_directory(territory, place, node, fd, path))
+
+
+def _leave(territory: Territory, place: Place, *, unmounted: bool) -> None:
+    """There is nothing to watch: whatever comes there is scanned."""
+    territory.directories.uproot(place)
+    place.leave(unmounted=unmounted)
+    territory.doubts.remove(place.anchor.path)
+    if unmounted:
+        territory.doubts.add_unmounted(place)

@@ -1,0 +1,169 @@
+"""The directories that a shard knows, and how each of them is observed: it has a watch, or else it is swept."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+from ..backend.base import Backend
+from ..contract.wire.frames import Entry
+from ..disk.look import Reader, digest
+from ..disk.slow import SlowMounts
+from ..tree.nodes import Node
+from .doubts import Doubts
+from .links import Links
+from .place import Place
+
+#: errno of inotify_add_watch(2) when a limit is reached: the directory is swept instead.
+_NO_ROOM: Final = frozenset({errno.ENOSPC, errno.ENOMEM, errno.EMFILE})
+#: No listing has been told, or something else was told after it.
+_NOTHING_TOLD: Final = 0
+
+
+class Swept:
+    """Directories without a watch, in the order of sweeping; of each a hash of the last listing that was sent (`digest`)."""
+
+    def __init__(self) -> None:
+        self._told: dict[Node, int] = {}
+
+    def __len__(self) -> int:
+        return len(self._told)
+
+    def __iter__(self) -> Iterator[Node]:
+        return iter(self._told)
+
+    def __contains__(self, node: Node) -> bool:
+        return node in self._told
+
+    def add(self, node: Node) -> None:
+        """It is swept from now on, if it is not already."""
+        self._told.setdefault(node, _NOTHING_TOLD)
+
+    def remove(self, node: Node) -> None:
+        """It is swept no more, if it was."""
+        self._told.pop(node, None)
+
+    def told(self, node: Node, entries: list[Entry]) -> bool:
+        """Whether just this listing is what was told of the directory last."""
+        return self._told.get(node) == digest(entries)
+
+    def tell(self, node: Node, entries: list[Entry]) -> bool:
+        """This is what there is to tell of a directory that is swept. Returns False if just that was told last."""
+        before, self._told[node] = self._told[node], digest(entries)
+        return before != self._told[node]
+
+    def tell_names(self, node: Node) -> None:
+        """Something of the directory is sent by name, so that its last listing is not the last word any more."""
+        if node in self._told:
+            self._told[node] = _NOTHING_TOLD
+
+    def forget_told(self) -> None:
+        """Whatever was told, a new epoch tells everything anew."""
+        for node in self._told:
+            self._told[node] = _NOTHING_TOLD
+
+
+class Directories:
+    """Owned by one thread. Everything that enters or leaves the tree does it here."""
+
+    def __init__(
+        self, places: Sequence[Place], backend: Backend, reader: Reader, slow: SlowMounts, links: Links, doubts: Doubts
+    ) -> None:
+        self._places = places
+        self._backend = backend
+        self._disk = reader.disk
+        self._follow = reader.follow
+        self._slow = slow
+        self._links = links
+        self._doubts = doubts
+        self._count = 0
+        self.swept = Swept()
+
+    def __len__(self) -> int:
+        """How many there are, those of links included."""
+        return self._count
+
+    def plant(self, place: Place) -> Node:
+        """The node of an anchor, made if there is none; not registered yet."""
+        if place.node is None:
+            self._count += 1
+            return place.plant()
+        return place.node
+
+    def uproot(self, place: Place) -> None:
+        """Cuts all of an anchor."""
+        if place.node is not None:
+            self.cut(place.node)
+            place.uproot()
+
+    def enter(self, parent: Node, name: bytes, fd: int, target: tuple[int, int] | None = None) -> Node:
+        """The registered node of the directory open at `fd`, of that name in `parent`.
+
+        `target`: its identity, where a link leads to it. Raises OSError when it can't be watched or read.
+        """
+        child = parent.child(name)
+        if child is not None and child.linked != target:
+            self.cut(child)
+            child = None
+        if child is not None:
+            if child.wd < 0:
+                self.register(fd, child)
+                return child
+            if self._backend.same(fd, child):
+                return child
+            self.cut(child)
+        child = parent.adopt(name, target)
+        self._count += 1
+        if self._follow:
+            self._links.entered(child)
+        try:
+            self.register(fd, child)
+        except OSError:
+            self.cut(child)
+            raise
+        return child
+
+    def register(self, fd: int, node: Node) -> None:
+        """Watches the directory open at `fd`, before it is listed. Where there is no room for a watch, it is swept.
+
+        Raises OSError where it can be neither.
+        """
+        if node.wd >= 0:
+            return
+        if self._places[node.anchor].polled or (not self._slow.none and self._is_remote(fd, node)):
+            self.swept.add(node)
+            return
+        try:
+            other = self._backend.watch(fd, node)
+        except OSError as error:
+            if error.errno not in _NO_ROOM:
+                raise
+            self._doubts.no_watch(error)
+            self.swept.add(node)
+            return
+        self.swept.remove(node)
+        if other is not None and not self._disk.leads_to(other.path(), fd, follow=self._follow):
+            self.cut(other)
+
+    def _is_remote(self, fd: int, node: Node) -> bool:
+        return self._slow.remote(self._disk.path_of(fd) if self._follow else node.path())
+
+    def cut(self, node: Node) -> None:
+        """Takes a directory and all below it out of the tree; nothing of it is observed any more."""
+        dead = node.cut()
+        self._backend.forget(dead)
+        if self._follow:
+            self._links.forget(dead)
+        self._count -= len(dead)
+        if self.swept:
+            for one in dead:
+                self.swept.remove(one)
+
+    def is_watched(self, fd: int, node: Node) -> bool:
+        """Whether the directory open at `fd` is the one that is watched for `node`."""
+        return self._backend.same(fd, node)
+
+    def is_other(self, fd: int, node: Node) -> bool:
+        """Whether what is open at `fd` is another directory than the one that is watched for `node`; False if none is."""
+        return node.wd >= 0 and not self._backend.same(fd, node)

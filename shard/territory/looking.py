@@ -1,0 +1,215 @@
+"""Looks that a hint leads to: at names of a directory, or at a name that is or was a directory."""
+
+from __future__ import annotations
+
+from ..contract.files.paths import join
+from ..contract.limits import LOOKS_PER_DIRECTORY_MAX
+from ..contract.state.directory import TAG_NAME
+from ..contract.wire.frames import DIRECTORY, Entry
+from ..disk.calls import directory_entry, identity
+from ..disk.slow import Unanswered
+from ..tree.nodes import Node
+from .descent import Level
+from .doubts import Subject
+from .opening import Opened
+from .place import Place
+from .scanning import Found, list_directory, scan_below, unsure
+from .territory import Steps, Territory
+
+
+def look(territory: Territory, node: Node, names: set[bytes] | None) -> Steps:
+    """Looks at some names of a directory, or (None) lists it; goes into directories that turn out to be new, after a pause.
+
+    It is over at once where there are none.
+    """
+    if not node.alive:
+        return
+    place = territory.place_of(node)
+    subject = Subject(node.path(), place, node.parent, node.name)
+    replaced, new = False, list[bytes]()
+    with territory.opener.open(subject) as opened:
+        if opened.fd < 0:
+            if opened.absent:
+                _astray(territory, place, subject.path)
+            return
+        if territory.is_away(place):
+            return
+        replaced = territory.directories.is_other(opened.fd, node)
+        if not replaced:
+            new = _look_inside(territory, place, node, subject.path, opened.fd, names)
+    if replaced or new:
+        yield
+    if replaced and node.parent is None:
+        place.distrust()  # what is there by now is not what is watched
+    elif replaced and node.parent is not None:
+        yield from reconcile(territory, node.parent, node.name, arrived=True)
+    for name in new:
+        yield from reconcile(territory, node, name, arrived=node.child(name) is None)
+
+
+def _look_inside(
+    territory: Territory, place: Place, node: Node, path: bytes, fd: int, names: set[bytes] | None
+) -> list[bytes]:
+    """Looks at these names, or at all where they are many or None; returns the directories that are to be entered."""
+    if names is None or TAG_NAME in names or len(names) > LOOKS_PER_DIRECTORY_MAX or node in territory.doubts.deep:
+        return unsure(territory, node, list_directory(territory, place, node, fd, path))
+    return _look_at_names(territory, node, path, place.relative(path), fd, names)
+
+
+def _look_at_names(territory: Territory, node: Node, path: bytes, relative: bytes, fd: int, names: set[bytes]) -> list[bytes]:
+    reader, children, links = territory.reader, node.children, territory.links
+    ours = reader.hinted(path, relative, names)
+    kept = set(ours)
+    if children is not None:
+        kept.update(n for n in names if n in children)
+    if territory.follow:
+        links.meet(node, fd, relative, names)
+        kept.update(n for n in names if links.has(node, n))  # it may lead to a directory
+    if not kept:
+        return []
+    at, coarse = territory.wall_ns(), territory.disk.coarse_ns()
+    entries, absent, there = list[Entry](), list[bytes](), list[bytes]()
+    looked = sorted(kept)
+    for name, entry in zip(looked, reader.names(path, looked, fd, coarse), strict=True):
+        if entry is not None and entry[1] == DIRECTORY:
+            if reader.watched(path, relative, [name]):
+                there.append(name)
+            else:
+                entry = None
+        else:
+            child = node.child(name)
+            if child is not None:
+                territory.directories.cut(child)
+            if name not in ours:
+                entry = None
+        if entry is None:
+            absent.append(name)
+        else:
+            entries.append(entry)
+    territory.unlinked.looked(node, looked, absent)
+    territory.reports.names(node, path, at, entries, absent, territory.renames.births(node, fd, entries, looked))
+    return unsure(territory, node, there)
+
+
+def reconcile(
+    territory: Territory, node: Node, name: bytes, *, arrived: bool, renamed: bool = False, links: Found | None = None
+) -> Steps:
+    """Something that is or was a directory changed there: makes the tree agree with the disk, whatever happened.
+
+    `arrived`: it was made or moved there, so what is there is scanned even if it is the directory that was known. `renamed`: it
+    was moved. `links`: see `scan`.
+    """
+    if not node.alive:
+        return
+    place = territory.place_of(node)
+    parent = node.path()
+    subject = Subject(join(parent, name), place, node, name)
+    again = territory.doubts.remove(subject.path) or arrived
+    if not territory.reader.watched(parent, place.relative(parent), [name]):
+        _cut_child(territory, node, name)
+        yield from look(territory, node, {name})  # a file's name may match where a directory of that name is pruned
+        return
+    at = territory.wall_ns()
+    level: Level | None = None
+    with territory.opener.attempt(subject) as opened:
+        if opened.error is not None:
+            _no_directory(territory, subject, node, opened.error, absent=opened.absent)
+        elif not territory.is_away(place):
+            territory.reports.names(node, parent, at, [directory_entry(name)], [])
+            level = _enter(territory, subject, node, opened, again=again, renamed=renamed)
+    if level is not None:
+        yield from scan(territory, place, level, again=again, renamed=renamed, links=links)
+
+
+def _enter(territory: Territory, subject: Subject, node: Node, opened: Opened, *, again: bool, renamed: bool) -> Level | None:
+    """Enters a directory that was opened, and lists it, unless it is not to be scanned: it is known, or not followed, or another
+    shard's. Raises OSError."""
+    path, place, _, name = subject
+    if path in territory.stops:
+        return None  # another anchor begins here: its owner finds out by its identity
+    target = identity(opened.fd) if territory.follow and territory.disk.is_link(path) else None
+    if target is not None and not territory.links.admits(node, name, target):
+        _cut_child(territory, node, name)
+        return None
+    child = node.child(name)
+    if not again and child is not None and child.linked == target and territory.directories.is_watched(opened.fd, child):
+        return None
+    entered = territory.directories.enter(node, name, opened.fd, target)
+    names = list_directory(territory, place, entered, opened.fd, path, renamed=renamed)
+    return Level(opened.take(), entered, path, names)
+
+
+def scan(
+    territory: Territory, place: Place, top: Level, *, again: bool = True, renamed: bool = False, links: Found | None = None
+) -> Steps:
+    """Lists everything below a directory that was just listed.
+
+    What links lead to comes last, what is behind few links before what is behind many: there are bounds (`Links.admits`).
+
+    `again`: directories that are known and watched are listed too. Without it they are passed over: whoever came upon them first
+    has listed them since they are watched, and goes on below them. `renamed`: all of it came here by a rename. `links`: what
+    links lead to is added there, and left to the caller.
+    """
+    found = [] if links is None else links
+    yield from scan_below(territory, place, top, found, again=again, renamed=renamed)
+    while found and links is None:
+        batch, found = sorted(found, key=lambda link: join(link[0].path(), link[1])), []
+        for node, name in batch:
+            yield from reconcile(territory, node, name, arrived=True, links=found)
+
+
+def _no_directory(territory: Territory, subject: Subject, node: Node, error: OSError, *, absent: bool) -> None:
+    """No directory of that name could be opened: looks at the name from its parent."""
+    if isinstance(error, Unanswered):
+        territory.doubts.add(subject, error)
+        return
+    if absent:
+        _cut_child(territory, node, subject.name)
+    _look_from_above(territory, subject, node, error)
+
+
+def _look_from_above(territory: Territory, subject: Subject, node: Node, error: OSError) -> None:
+    """Says what a name is, as seen from its directory, since it could not be opened as a directory (`error`)."""
+    _, place, _, name = subject
+    parent = node.path()
+    at, coarse = territory.wall_ns(), territory.disk.coarse_ns()
+    with territory.opener.open(subject, parent) as opened:
+        if opened.fd < 0:
+            if opened.absent:
+                _astray(territory, place, parent)
+            return
+        if territory.is_away(place):
+            return
+        relative = place.relative(parent)
+        if territory.follow:
+            territory.links.meet(node, opened.fd, relative, [name])
+        entry = territory.reader.names(parent, [name], opened.fd, coarse)[0]
+        if entry is not None and entry[1] == DIRECTORY:
+            territory.doubts.add(subject, error)
+        elif entry is not None and not territory.reader.kept(parent, relative, (name,)):
+            entry = None
+        territory.reports.names(node, parent, at, [entry] if entry else [], [] if entry else [name])
+
+
+def _cut_child(territory: Territory, node: Node, name: bytes) -> None:
+    child = node.child(name)
+    if child is not None:
+        territory.directories.cut(child)
+
+
+def _astray(territory: Territory, place: Place, path: bytes) -> None:
+    """A path of ours leads nowhere. What is below the anchor can't go without a hint; the anchor itself can, and come back before
+    anyone compares. Unless the path below is provably absent, the anchor is to be scanned."""
+    if not _is_proven_absent(territory, place, path):
+        place.distrust()
+
+
+def _is_proven_absent(territory: Territory, place: Place, path: bytes) -> bool:
+    """Whether the anchor is the directory that was scanned, and there is no directory at this path below it."""
+    below = place.below(path)
+    with territory.opener.quietly(place.anchor.path) as anchor:
+        if anchor.fd < 0 or not below or territory.reader.filesystems.identity(anchor.fd) != place.identity:
+            return False
+        with territory.opener.quietly_below(path, below, anchor.fd) as opened:
+            return opened.absent
+    return False

@@ -1,0 +1,117 @@
+"""A directory that is opened to be looked at. What can't be opened or read makes no fact: it is in doubt from then on."""
+
+from __future__ import annotations
+
+import errno
+import os
+from types import TracebackType
+from typing import Self
+
+from ..disk.calls import ABSENT
+from ..disk.disk import Disk
+from ..disk.slow import SlowMounts
+from .doubts import Doubts, Subject
+
+
+class Opened:
+    """A directory that was opened, or why it could not be. Used as a context, in which it is read.
+
+    At the end of the context its descriptor is closed. An OSError that leaves the context goes no further: what is in doubt by it
+    is the directory's subject, if it has one.
+
+    Attributes:
+        fd: its descriptor; -1 where it could not be opened.
+        error: why not.
+    """
+
+    __slots__ = ("_doubts", "_subject", "error", "fd")
+
+    def __init__(self, doubts: Doubts, subject: Subject | None, fd: int, error: OSError | None = None) -> None:
+        self._doubts = doubts
+        self._subject = subject
+        self.fd = fd
+        self.error = error
+
+    @property
+    def absent(self) -> bool:
+        """Whether there is no directory of that path: a fact, unlike every other error."""
+        return self.error is not None and self.error.errno in ABSENT
+
+    def take(self) -> int:
+        """The descriptor, which is the caller's to close from now on."""
+        fd, self.fd = self.fd, -1
+        return fd
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> bool:
+        if self.fd >= 0:
+            os.close(self.fd)
+            self.fd = -1
+        if not isinstance(error, OSError):
+            return False
+        if self._subject is not None:
+            self._doubts.add(self._subject, error)
+        return True
+
+
+class Opener:
+    """Opens directories of one shard. Nothing is touched on a filesystem that does not answer (`SlowMounts.guard`).
+
+    May block for as long as `SlowMounts` waits for an answer.
+    """
+
+    def __init__(self, disk: Disk, slow: SlowMounts, doubts: Doubts, *, follow: bool) -> None:
+        self._disk = disk
+        self._follow = follow
+        self._slow = slow
+        self._doubts = doubts
+
+    def open(self, subject: Subject, path: bytes | None = None) -> Opened:
+        """The directory at `path`, by default that of the subject. The subject is in doubt where it can't be opened, unless it is
+        absent."""
+        try:
+            return Opened(self._doubts, subject, self._slow.open(subject.path if path is None else path))
+        except OSError as error:
+            return self._refused(subject, error)
+
+    def child(self, subject: Subject, fd: int) -> Opened:
+        """The same, by its name in its parent, which is open at `fd`, so that no path is trusted."""
+        try:
+            if not self._slow.none:
+                self._slow.guard(subject.path)
+            return Opened(self._doubts, subject, self._disk.enter(subject.name, fd))
+        except OSError as error:
+            return self._refused(subject, error)
+
+    def _refused(self, subject: Subject, error: OSError) -> Opened:
+        if error.errno not in ABSENT:
+            self._doubts.add(subject, error)
+        return Opened(self._doubts, subject, -1, error)
+
+    def attempt(self, subject: Subject) -> Opened:
+        """The directory of the subject, unless it is a link that leads back. What follows from an error of the opening is for the
+        caller to say."""
+        try:
+            self._slow.guard(subject.path)
+            if self._follow and self._disk.loops(subject.path):
+                raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
+            return Opened(self._doubts, subject, self._slow.open(subject.path))
+        except OSError as error:
+            return Opened(self._doubts, subject, -1, error)
+
+    def quietly(self, path: bytes) -> Opened:
+        """For a question: whatever can't be opened or read, nothing is in doubt by it."""
+        try:
+            return Opened(self._doubts, None, self._slow.open(path))
+        except OSError as error:
+            return Opened(self._doubts, None, -1, error)
+
+    def quietly_below(self, path: bytes, below: bytes, fd: int) -> Opened:
+        """The same of a path that is `below` what is open at `fd`."""
+        try:
+            self._slow.guard(path)
+            return Opened(self._doubts, None, self._disk.open_below(below, fd, follow=self._follow))
+        except OSError as error:
+            return Opened(self._doubts, None, -1, error)

@@ -1,0 +1,53 @@
+"""What a shard has seen, as records, in the order of looking."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+from ..contract.wire.frames import Entry, Gone, Listing, Record
+from ..stream.send import listings, looks
+from ..tree.early import Early
+from ..tree.nodes import Node
+from .directories import Swept
+
+
+class Reports:
+    """Owned by one thread. It also keeps in mind what another look has to follow upon.
+
+    Args:
+        emit: takes each record.
+        early: notes the names whose look came too early to prove anything.
+    """
+
+    def __init__(self, emit: Callable[[Record], None], swept: Swept, early: Early) -> None:
+        self.emit = emit
+        self._swept = swept
+        self._early = early
+
+    def listing(self, node: Node, path: bytes, at: int, entries: list[Entry], births: dict[bytes, int]) -> None:
+        """Everything of ours in a directory, in parts if it is large."""
+        for record in listings(path, at, entries, births):
+            self.emit(record)
+        self._early.note(node, entries)
+
+    def names(
+        self, node: Node, path: bytes, at: int, entries: list[Entry], absent: list[bytes], births: dict[bytes, int] | None = None
+    ) -> None:
+        """Some names of a directory, and those that are not there."""
+        self._swept.tell_names(node)
+        for record in looks(path, at, entries, absent, births):
+            self.emit(record)
+        self._early.note(node, entries)
+
+    def absent(self, directory: bytes, at: int, names: Iterable[bytes]) -> None:
+        """None of these names is there, in a directory that may be unknown."""
+        for record in looks(directory, at, [], sorted(names)):
+            self.emit(record)
+
+    def nothing_in(self, directory: bytes, at: int) -> None:
+        """There is nothing in a directory, or no such directory."""
+        self.emit(Listing(directory, at, []))
+
+    def gone(self, anchor: bytes, at: int) -> None:
+        """There is no directory where an anchor was."""
+        self.emit(Gone(anchor, at))

@@ -1,0 +1,93 @@
+"""Scans: lists a directory, and everything below it."""
+
+from __future__ import annotations
+
+from ..contract.files.paths import join
+from ..contract.state.directory import is_state_directory
+from ..tree.nodes import Node
+from ..tree.renames import births
+from .descent import Descent, Level
+from .doubts import Subject
+from .place import Place
+from .territory import Steps, Territory
+
+#: Links that a scan came upon: (directory, name).
+Found = list[tuple[Node, bytes]]
+
+
+def list_directory(territory: Territory, place: Place, node: Node, fd: int, path: bytes, *, renamed: bool = False) -> list[bytes]:
+    """Lists the directory open at `fd`, says what it holds, and cuts children that are gone.
+
+    `renamed`: it came there by a rename. Returns the names that are to be entered. Raises OSError where it can't be read.
+    """
+    at = territory.wall_ns()
+    relative = place.relative(path)
+    if territory.follow:
+        territory.links.meet(node, fd, relative)
+    entries, subdirectories = territory.reader.directory(path, fd, relative)
+    territory.doubts.too_long(node, territory.reader.take_too_long())
+    directories = territory.directories
+    _cut_those_gone(territory, node, subdirectories)
+    if not entries and node.parent is not None and is_state_directory(fd):
+        directories.cut(node)  # whosever it is: what it holds is nobody's news, and no reason to wake
+    below = [name for name in subdirectories if join(path, name) not in territory.stops]
+    if node.wd < 0 and node in directories.swept and not directories.swept.tell(node, entries):
+        return below
+    born = births(fd, entries) if renamed else territory.renames.births(node, fd, entries)
+    territory.reports.listing(node, path, at, entries, born)
+    return below
+
+
+def _cut_those_gone(territory: Territory, node: Node, there: list[bytes]) -> None:
+    """Cuts the children whose names are not among these."""
+    if node.children:
+        names = set(there)
+        for child in [child for name, child in node.children.items() if name not in names]:
+            territory.directories.cut(child)
+
+
+def unsure(territory: Territory, node: Node, names: list[bytes]) -> list[bytes]:
+    """Those of the subdirectories just seen that are not known yet, or may be others by now: links that lead elsewhere."""
+    return [n for n in names if node.child(n) is None or (territory.follow and territory.links.has(node, n))]
+
+
+def scan_below(territory: Territory, place: Place, top: Level, links: Found, *, again: bool, renamed: bool) -> Steps:
+    """Everything below a directory that was just listed, save for what links lead to: those are added to `links`.
+
+    Depth first through descriptors: a directory is entered from its parent's descriptor, so that no path is trusted. A node that
+    was cut meanwhile ends its part of the scan: what made it so has its own hint. `again`, `renamed`: see `looking.scan`.
+    """
+    descent = Descent(territory.slow.open, lambda level, error: territory.doubts.add(_subject(place, level), error))
+    try:
+        descent.push(top)
+        yield
+        while (level := descent.nearest()) is not None:
+            name = level.names.pop()
+            if territory.follow and territory.links.has(level.node, name):
+                links.append((level.node, name))
+                continue
+            subject = Subject(join(level.path, name), place, level.node, name)
+            with territory.opener.child(subject, level.fd) as opened:
+                if opened.fd < 0:
+                    continue
+                child, known = _enter(territory, level.node, name, opened.fd)
+                if again or not known:
+                    names = list_directory(territory, place, child, opened.fd, subject.path, renamed=renamed)
+                    descent.push(Level(opened.take(), child, subject.path, names))
+                if territory.doubts:
+                    territory.doubts.remove(subject.path)
+            yield
+    finally:
+        descent.close()
+
+
+def _enter(territory: Territory, parent: Node, name: bytes, fd: int) -> tuple[Node, bool]:
+    """The node of a directory, and whether that was known and watched before. Raises OSError."""
+    before = parent.child(name)
+    watched = before is not None and before.wd >= 0
+    child = territory.directories.enter(parent, name, fd)
+    return child, watched and child is before
+
+
+def _subject(place: Place, level: Level) -> Subject:
+    return Subject(level.path, place, level.node.parent, level.node.name)

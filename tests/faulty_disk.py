@@ -1,0 +1,119 @@
+"""A disk as a shard looks at it (`Disk`), which refuses what a test says, and lets the test act while it is read."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+from collections.abc import Callable, Iterator
+
+from shardwatch.shard.disk.disk import Disk
+
+
+class FaultyDisk(Disk):
+    """Refuses nothing until it is told to.
+
+    Attributes:
+        denied: paths of directories that can't be opened, nor anything below them, with `code`.
+        once: paths of directories that can't be opened the next time, and why.
+        broken: names that can't be looked at, and why.
+        leads_nowhere: names of links whose targets can't be looked at.
+        twice: a name that a listing gives a second time, as a file.
+        before_listing, after_listing: called with the path of a directory that is listed.
+        behind_ns: by how much the clock that files are stamped with is behind.
+        listed: paths of all directories that were listed.
+    """
+
+    def __init__(self) -> None:
+        self.denied: set[bytes] = set()
+        self.code = errno.EACCES
+        self.once: dict[bytes, int] = {}
+        self.broken: dict[bytes, int] = {}
+        self.leads_nowhere: set[bytes] = set()
+        self.twice = ""
+        self.before_listing: Callable[[bytes], object] = lambda path: None
+        self.after_listing: Callable[[bytes], object] = lambda path: None
+        self.behind_ns = 0
+        self.listed: list[bytes] = []
+
+    def deny(self, path: os.PathLike[str]) -> None:
+        self.denied.add(os.fsencode(path))
+
+    def open(self, path: bytes, *, follow: bool = False) -> int:
+        self._check(path)
+        return super().open(path, follow=follow)
+
+    def open_below(self, path: bytes, fd: int, *, follow: bool = False) -> int:
+        self._check(os.path.join(self._where(fd), path))
+        return super().open_below(path, fd, follow=follow)
+
+    def enter(self, name: bytes, fd: int) -> int:
+        self._check(os.path.join(self._where(fd), name))
+        return super().enter(name, fd)
+
+    def leads_to(self, path: bytes, fd: int, *, follow: bool = False) -> bool:
+        """A path that can't be opened may still lead there."""
+        try:
+            self._check(path)
+        except OSError:
+            return True
+        return super().leads_to(path, fd, follow=follow)
+
+    def _where(self, fd: int) -> bytes:
+        """The path of a directory; b"" where it is longer than the kernel tells."""
+        try:
+            return self.path_of(fd)
+        except OSError as error:
+            if error.errno != errno.ENAMETOOLONG:
+                raise
+            return b""
+
+    def _check(self, path: bytes) -> None:
+        if (code := self.once.pop(path, 0)) != 0:
+            raise OSError(code, os.strerror(code), path)
+        if any(path == denied or path.startswith(denied + b"/") for denied in self.denied):
+            raise OSError(self.code, os.strerror(self.code), path)
+
+    def stat(self, name: bytes, fd: int) -> os.stat_result:
+        if name in self.broken:
+            raise OSError(self.broken[name], os.strerror(self.broken[name]))
+        return super().stat(name, fd)
+
+    def stat_target(self, name: bytes, fd: int) -> os.stat_result:
+        if name in self.leads_nowhere:
+            raise PermissionError(errno.EACCES, "Permission denied")
+        return super().stat_target(name, fd)
+
+    @contextlib.contextmanager
+    def entries(self, fd: int) -> Iterator[Iterator[os.DirEntry[str]]]:
+        path = self._where(fd)
+        self.listed.append(path)
+        self.before_listing(path)
+        with super().entries(fd) as entries:
+            yield self._repeated(entries) if self.twice else entries
+        self.after_listing(path)
+
+    def _repeated(self, entries: Iterator[os.DirEntry[str]]) -> Iterator[os.DirEntry[str]]:
+        """As readdir(3) may give it while the directory changes: all of it twice, and that name as a file in between."""
+        items = list(entries)
+        yield from (item for item in items if item.name == self.twice)
+        if any(item.name == self.twice for item in items):
+            yield _AsFile(self.twice)  # type: ignore[misc]
+        yield from items
+        yield from items
+
+    def coarse_ns(self) -> int:
+        return super().coarse_ns() - self.behind_ns
+
+
+class _AsFile:
+    """An entry of a listing, which says that it is a file."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def is_dir(self, *, follow_symlinks: bool = True) -> bool:
+        return False
+
+    def is_symlink(self) -> bool:
+        return False
