@@ -16,8 +16,11 @@ One group is made of these, which are pure:
 
 All groups together:
 
-- `store`: groups on disk: `groups.db`.
+- `store`: groups on disk, in `groups.db`: transactions, and whether the file is the one that was in use last.
+- `tables`: what is stored of groups, in SQL.
+- `schema`: the file's tables, and opening it with the newest of them.
 - `registry`: all groups, in memory and on disk; commits and retention.
+- `dates`: when each group has something to do again. Pure.
 
 `server` and `main` may import this; it imports `index`, `storage` and `protocol`.
 """

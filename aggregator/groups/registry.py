@@ -5,7 +5,6 @@ Used by `serve` only. Not thread-safe.
 
 from __future__ import annotations
 
-import heapq
 import logging
 import secrets
 import sqlite3
@@ -17,6 +16,7 @@ import msgspec
 from shardwatch.shard.contract.state.settings import Settings
 
 from ..storage.damage import damaged
+from .dates import Dates
 from .group import Group, GroupState
 from .index_port import Index
 from .store import GroupStore
@@ -44,43 +44,47 @@ class Registry:
         self._next_key = 1
         self._dirty: dict[int, Group] = {}
         self._dropped: set[int] = set()
-        #: (when, order, group): a heap; entries may be out of date. `_watched` has the earliest of each group.
-        self._dates: list[tuple[float, int, Group]] = []
-        self._order = 0
-        self._watched: dict[int, float] = {}
+        self._dates = Dates()
         #: Groups of which something became free just now.
         self._soon: dict[int, Group] = {}
         self._load(now)
 
     def _load(self, now: float) -> None:
-        store = self._store
-        try:
-            groups = [group for key in store.known() if (group := self._stored(key)) is not None]
-        except (sqlite3.DatabaseError, msgspec.MsgspecError, ValueError) as error:
-            if isinstance(error, sqlite3.DatabaseError) and not damaged(error):
-                raise
-            store.set_aside(str(error))
-            self.notes = list(store.notes)
-            groups = []
+        groups = self._read()
         for group in groups:
             if group.bit < 0:
                 group.take_bit(_free_bit(groups))
         priorities = msgspec.json.encode(self._settings.priorities, order="sorted").decode()
-        relaned = store.meta("priorities") not in (None, priorities)
+        relaned = self._store.meta("priorities") not in (None, priorities)
         for group in groups:
-            began = group.state in (GroupState.ACTIVE, GroupState.FRESH)
-            if store.restored and began:
-                group.lose_history(_token(), store.restored)
-            elif store.lost_power and began:
-                group.refresh("the machine lost power, and durability is not `power`")
-            elif store.rebooted:
-                group.reboot(now)
-            if relaned and group.state is GroupState.ACTIVE:
-                group.collapse("the priorities were changed")
+            self._catch_up(group, now, relaned=relaned)
             self._adopt(group)
         self._next_key = max((g.key for g in groups), default=0) + 1
-        store.set_meta("priorities", priorities)
+        self._store.set_meta("priorities", priorities)
         self.commit()
+
+    def _read(self) -> list[Group]:
+        """All groups on disk; none where they can't be read: the file is then set aside."""
+        try:
+            return [group for key in self._store.known() if (group := self._stored(key)) is not None]
+        except (sqlite3.DatabaseError, msgspec.MsgspecError, ValueError) as error:
+            if isinstance(error, sqlite3.DatabaseError) and not damaged(error):
+                raise
+            self._store.set_aside(str(error))
+            self.notes = list(self._store.notes)
+            return []
+
+    def _catch_up(self, group: Group, now: float, *, relaned: bool) -> None:
+        """What has happened since the service ended counts for the group. `relaned`: rows may have other lanes."""
+        began = group.state in (GroupState.ACTIVE, GroupState.FRESH)
+        if self._store.restored and began:
+            group.lose_history(_token(), self._store.restored)
+        elif self._store.lost_power and began:
+            group.refresh("the machine lost power, and durability is not `power`")
+        elif self._store.rebooted:
+            group.reboot(now)
+        if relaned and group.state is GroupState.ACTIVE:
+            group.collapse("the priorities were changed")
 
     def _stored(self, key: int) -> Group | None:
         return self._store.load(key, self._settings.attempts_max)
@@ -150,11 +154,7 @@ class Registry:
         self._dirty[group.key] = group
         if group.state is not GroupState.ACTIVE:
             self._index.holders.remove(group.bit)
-        due = group.next_due(self._now)
-        if due < self._watched.get(group.key, float("inf")):
-            self._order += 1
-            self._watched[group.key] = due
-            heapq.heappush(self._dates, (due, self._order, group))
+        self._dates.note(group, group.next_due(self._now))
 
     def commit(self) -> None:
         """Makes everything durable. Raises sqlite3.Error if the disk refuses: the touched groups then are as they were last."""
@@ -187,12 +187,7 @@ class Registry:
     def due(self, now: float) -> list[Group]:
         """Groups whose date has come, their leases that are over ended."""
         soon, self._soon = self._soon, {}
-        last = self._order
-        while self._dates and self._dates[0][0] <= now and self._dates[0][1] <= last:
-            when, _, group = heapq.heappop(self._dates)
-            if self._watched.get(group.key) == when:
-                del self._watched[group.key]
-                soon[group.key] = group
+        soon |= {group.key: group for group in self._dates.take(now)}
         found = [g for g in soon.values() if self.by_name.get(g.name) is g]
         for group in found:
             group.expire(self._index, now)
@@ -202,7 +197,7 @@ class Registry:
     def next_due(self) -> float:
         if self._soon:
             return self._now
-        return self._dates[0][0] if self._dates else float("inf")
+        return self._dates.first()
 
     def shift(self, by: float) -> None:
         """All leases end later."""

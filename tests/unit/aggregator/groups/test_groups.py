@@ -420,8 +420,9 @@ def test_a_directory_is_not_torn_at_the_end_of_a_batch(index: ToldIndex) -> None
 
 
 def test_a_long_backlog_of_skipped_rows_is_passed_in_turns(index: ToldIndex) -> None:
-    """One pull looks at a bounded number of rows and says that it is unfinished."""
-    other, group = made(index), made(index)
+    """One pull looks at a bounded number of rows and says that it is unfinished, of itself only: a group that must forget
+    everything meanwhile has nothing to go on with."""
+    other, group, reset = made(index), made(index), made(index)
     for n in range(LOOKED_MAX + 10):
         index.put(b"/r/%d" % n)
     while isinstance(batch := other.pull(index, 0.0, 10_000, 10.0, 64, "w"), Batch):
@@ -433,6 +434,10 @@ def test_a_long_backlog_of_skipped_rows_is_passed_in_turns(index: ToldIndex) -> 
     assert group.unfinished
     assert kinds(pull(group, index, 10_000)) == [("created", "/r/last")]
     assert not group.unfinished
+    assert why(reset, index, 10_000) == "empty" and reset.unfinished
+    reset.refresh("for a test")
+    pull(reset, index)
+    assert why(reset, index) == "fresh" and not reset.unfinished
 
 
 def test_ended_batches_are_forgotten_in_time(index: ToldIndex) -> None:
