@@ -59,5 +59,7 @@ def default_text(option: Option[Any]) -> str:
             return ", ".join(value) or "none"
         case {}:
             return "none"
+        case float() as value if value.is_integer():
+            return str(int(value))
         case value:
             return str(value)
