@@ -50,7 +50,7 @@ class Position:
 
     def reached(self) -> int:
         """Highest tick that was considered or handed out in any lane."""
-        return max(self.base_reached(), *[lane.reached() for lane in self._lanes.values()])
+        return max([self.base_reached(), *[lane.reached() for lane in self._lanes.values()]])
 
     def highest_scan(self) -> int:
         return max([lane.scan for lane in self._lanes.values()], default=0)
