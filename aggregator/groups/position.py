@@ -1,4 +1,4 @@
-"""How far a group has come: where it is in each lane, and which rows wait there for a path on lease. Pure."""
+"""How far a group has come: its position in each lane, and the rows that wait there for a path on lease. Pure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What an option is called where it is set: its environment variable, and its name on the command line."""
+"""The names of an option where it is set: its environment variable, and its name on the command line."""
 
 from __future__ import annotations
 

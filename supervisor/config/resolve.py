@@ -1,7 +1,8 @@
-"""What a service runs with, and where: defaults, configuration file, environment and command line joined, each with its origin.
+"""Combines defaults, configuration file, environment and command line into the settings of a service, each with its
+origin.
 
-A later one wins. Every error is a UsageError of one line that names the option, where its value came from and what it may be.
-docs/configuration.md describes each option.
+A later layer takes precedence. Every error is a UsageError of one line that names the option, the origin of its value,
+and what it may be. docs/configuration.md describes each option.
 """
 
 from __future__ import annotations
