@@ -33,10 +33,10 @@ from .index.opening import open_index, rebuild, refit, refitted
 from .index.replay import Replay
 from .intake.engine import Engine
 from .intake.receive import Receiver
-from .process import waiting
+from .process import outage
 from .process.sockets import Sockets, until
 from .protocol.messages import RefusedError
-from .server.calls import Outgoing
+from .server.call import Outgoing
 from .server.serve import Server
 from .storage.damage import DISK_ERRORS, MovedError, Refusal, damaged, examine, refusal, set_aside
 from .storage.lives import Found, Lives
@@ -125,9 +125,9 @@ class Aggregator:
             self._discount_stall()
             if sockets.facts.ready:
                 self._take_facts()
-            gone, unsent = sockets.departed()
-            if gone or unsent:
-                self._server.departed(gone, unsent)
+            gone, undelivered = sockets.departed()
+            if gone or undelivered:
+                self._server.departed(gone, undelivered)
             if sockets.extract.ready:
                 replies = self._server.handle_many(sockets.requests(_REQUESTS))
                 if self._server.registry.changes != self._kept:
@@ -245,10 +245,10 @@ class Aggregator:
 
     def _answer(self, replies: list[Outgoing]) -> None:
         size = 0
-        for envelope, body in replies:
-            size += len(body)
-            if not self._sockets.answer(envelope, body):
-                self._server.undelivered(body)  # the batch in it is free at once
+        for reply in replies:
+            size += len(reply.body)
+            if not self._sockets.answer(reply) and reply.lease is not None:
+                self._server.undelivered(reply.lease)
         if size > _MUCH_SAID:
             self._slack.worked(time.monotonic_ns())
         if self._server.failed is not None:
@@ -264,8 +264,8 @@ class Aggregator:
 
     def abandon(self, why: RefusedError) -> None:
         """Tells who waits, and lets go of the databases as they are. Never raises sqlite3.Error."""
-        for envelope, body in self._server.close(why):
-            self._sockets.answer(envelope, body)
+        for reply in self._server.close(why):
+            self._sockets.answer(reply)
         self._lives.closing()
         for database in (self._store, self._index):
             with contextlib.suppress(sqlite3.Error):
@@ -293,7 +293,7 @@ class Service:
         self._sockets = sockets
         self._notes: list[str] = []
         self._logs: set[str] = set()
-        self._log = waiting.Log()
+        self._log = outage.Log()
         self._unexplained: deque[float] = deque(maxlen=_UNEXPLAINED)
 
     def run(self) -> None:
@@ -302,7 +302,7 @@ class Service:
             why = self._live()
             if why is not None:
                 self._log.refused(why)
-                waiting.wait(self._sockets, self._settings, why)
+                outage.wait(self._sockets, self._settings, why)
 
     def _live(self) -> Refusal | None:
         """One opening of the databases; why it can't go on, or None: it was told to stop, or what was damaged is set aside."""
@@ -317,7 +317,7 @@ class Service:
                 raise
             why = refusal(error, self._layout.state_dir)
             if aggregator is not None:
-                aggregator.abandon(_MENDING if damaged(error) else waiting.refused(why))
+                aggregator.abandon(_MENDING if damaged(error) else outage.refused(why))
             return self._mend(error) if damaged(error) else why
         except BaseException:
             if aggregator is not None:

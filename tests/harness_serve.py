@@ -11,6 +11,7 @@ from told_index import ToldIndex
 
 from shardwatch.aggregator.groups.registry import Registry
 from shardwatch.aggregator.groups.store import GroupStore
+from shardwatch.aggregator.server.call import Outgoing
 from shardwatch.aggregator.server.serve import Server
 from shardwatch.shard.contract.state.settings import Settings
 
@@ -90,8 +91,8 @@ class Bench:
         self.take(self.server.handle([b"peer", b"%d" % self.number], encode(body)))
         return self.number
 
-    def take(self, out: list[tuple[list[bytes], bytes]]) -> None:
-        for envelope, body in out:
+    def take(self, out: list[Outgoing]) -> None:
+        for envelope, body, _lease in out:
             reply = msgspec.json.decode(body) if body[:1] == b"{" else msgspec.msgpack.decode(body)
             assert envelope == [b"peer", b"%d" % reply["id"]]
             assert reply["id"] not in self.replies, "a second reply"

@@ -93,15 +93,16 @@ class FakeService:
                 work, future = self._work.get()
                 future.set_result(work())
                 out += server.on_commit()
-            for envelope, body in out + server.tick():
+            for reply in out + server.tick():
                 try:
-                    socket.send_multipart([*envelope, body])
+                    socket.send_multipart([*reply.envelope, reply.body])
                 except zmq.ZMQError:
-                    server.undelivered(body)
+                    if reply.lease is not None:
+                        server.undelivered(reply.lease)
         if self._end == "stop":
-            for envelope, body in server.close():
+            for reply in server.close():
                 with contextlib.suppress(zmq.ZMQError):
-                    socket.send_multipart([*envelope, body])
+                    socket.send_multipart([*reply.envelope, reply.body])
             store.close()
         else:
             store.abandon()

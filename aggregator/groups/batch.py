@@ -1,4 +1,4 @@
-"""What a pull gives: a batch, or the reason why there is none. Pure."""
+"""The result of a pull: a batch, or the reason why there is none. Pure."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""Which rows make the next batch of a group, and what they are told as. Nothing is changed: a peek ends here.
+"""Chooses the rows of a group's next batch, and the kinds of its events. Pure; used by `group` only.
 
-Pure; used by `group` only.
+Nothing is changed here, so a peek is a choice alone.
 """
 
 from __future__ import annotations

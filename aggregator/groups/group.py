@@ -1,14 +1,16 @@
-"""One group: what it is handed next, what happened to what it was handed, and where it is.
+"""One group: its position, the batches that it has handed out, and what it hands out next.
 
-Pure: no I/O and no clock of its own (`now` is passed in: seconds of a clock that only goes forward and that all processes of
-one boot share, `time.monotonic`). What must become durable is left in the journal, in order; `store` writes it, and nothing
-that a call returned may leave the process before that.
+It does no input or output and has no clock: `now` is passed in, in seconds of a clock that only goes forward and that
+all processes of one boot share (`time.monotonic`). What must become durable is left in the journal, in order. `store`
+writes it. The result of a call may leave the process only after that.
 
-What is not acked yet is exactly: the units (`leases`: on lease, or due again), what is held (`position`), and what is set aside
-(`set_aside`). The low-water cursor, all ticks up to which are acked, follows from the first two and is never stored.
+What is not acknowledged yet is exactly: the units (`leases`: on lease, or to be handed out again), the rows that wait
+for a leased path (`position`), and the paths that were set aside (`set_aside`). The cursor, up to which all ticks are
+acknowledged, follows from the first two and is never stored.
 
-The index re-stamps a changed row only if its tick was noted as handed. So whenever a scan passes a tick, handed out or not,
-the index is told (`note_handed`): a row that was skipped would otherwise change behind the scan and never be seen.
+The index gives a changed row a new tick only if its tick was marked as handed out. So whenever a scan passes a tick,
+handed out or not, the index is told (`note_handed`). Otherwise a row that was skipped would change behind the scan and
+never be seen.
 """
 
 from __future__ import annotations

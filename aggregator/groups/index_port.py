@@ -1,4 +1,4 @@
-"""What a group asks of the index; `aggregator.index.index` is one. Pure."""
+"""The interface through which a group uses the index; `aggregator.index.index` implements it. Pure."""
 
 from __future__ import annotations
 

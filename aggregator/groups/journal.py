@@ -1,7 +1,8 @@
-"""What of a group must become durable: the entries that its parts leave in its journal, in order. `store` writes them. Pure.
+"""The changes of a group that must become durable: its parts leave entries in its journal, in order, and `store` writes
+them. Pure.
 
-An entry names a row of `groups.db` that is to be written or removed. Units and lanes are written as they are when the journal
-is: whatever changes one of them leaves a further entry.
+An entry names a row of `groups.db` that is to be written or removed. Units and lanes are written in the state that they
+have when the journal is written. So whatever changes one of them adds another entry.
 """
 
 from __future__ import annotations

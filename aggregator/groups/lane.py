@@ -1,7 +1,7 @@
-"""A group's position in one priority, the paths that are on lease there, and the rows that wait for them. Pure.
+"""The position of a group in one priority, the paths that are on lease there, and the rows that wait for them. Pure.
 
-`scan`: every row with a tick up to it has been considered; it was then handed out, skipped, or *held* because its path was on
-lease. After a seek back the scan comes to rows again that were handed out before, up to `handed`.
+`scan`: every row with a tick up to it has been considered. It was then handed out, skipped, or kept waiting because its
+path was on lease. After a seek back, the scan comes again to rows that were handed out before, up to `handed`.
 """
 
 from __future__ import annotations

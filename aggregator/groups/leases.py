@@ -1,4 +1,4 @@
-"""The units of a group: which are on lease, which are to be handed out again, and how those ended that are neither. Pure.
+"""The units of a group: those on lease, those that are to be handed out again, and how the others ended. Pure.
 
 Times are seconds of the caller's clock.
 """

@@ -1,4 +1,4 @@
-"""How far a group has come: where it is in each lane, and which rows wait there for a path on lease. Pure."""
+"""How far a group has come: its position in each lane, and the rows that wait there for a path on lease. Pure."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class Position:
 
     def reached(self) -> int:
         """Highest tick that was considered or handed out in any lane."""
-        return max(self.base_reached(), *[lane.reached() for lane in self._lanes.values()])
+        return max([self.base_reached(), *[lane.reached() for lane in self._lanes.values()]])
 
     def highest_scan(self) -> int:
         return max([lane.scan for lane in self._lanes.values()], default=0)

@@ -1,4 +1,4 @@
-"""A group as it is stored. Pure."""
+"""The stored form of a group. Pure."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""The paths that a group has set aside because they failed alone, as often as is tried. Pure.
+"""The paths that a group has set aside, because they failed alone as often as is allowed. Pure.
 
-They are called `parked` on the wire and on disk.
+They are called `parked` in messages and on disk.
 """
 
 from __future__ import annotations

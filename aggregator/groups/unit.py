@@ -1,4 +1,4 @@
-"""Rows that go together: a batch on lease, or one that is to be handed out again. Pure."""
+"""Rows that belong together: a batch on lease, or one that is to be handed out again. Pure."""
 
 from __future__ import annotations
 

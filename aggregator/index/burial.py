@@ -1,4 +1,4 @@
-"""The end of a row: the one place that decides what stays of a path that is gone. Pure."""
+"""The end of a row: the only place that decides what remains of a path that is gone. Pure."""
 
 from __future__ import annotations
 

@@ -1,21 +1,26 @@
-"""Which groups hold what a row said before it was stamped anew: one bit a group. Pure: no I/O, no clock.
+"""Which groups hold a path: each row notes it for the time before its tick, with one bit per group. Pure.
 
-A group *holds* a path from when it is handed a row which says that the path is there, until it acknowledges one which says that
-it is gone: in between a consumer may have the path. `modified` and `deleted` are told only of what the group holds.
+A group *holds* a path from when it is handed a row which says that the path exists, until it acknowledges a row which
+says that it is gone. In between, a consumer may have the path. `modified` and `deleted` are used only for paths that
+the group holds.
 
-A row notes who held its path when it got its stamp. What it says itself changes that only for groups of which it *counts*:
+A row notes which groups held its path when the row got its tick. What the row itself says changes this only for groups
+for which the row *counts*:
 
-- A row of a path that is there counts once the group has come to it (`reach`), unless the group gave it up (`skip`). If the
-  path was on lease just then, the row waits to be handed out; but the group holds the path by what is on lease.
-- A row of a path that is gone counts once the group has acknowledged it, because a worker may die before it has applied a
-  batch. So it must not lie where the group will come to it again, nor be given up, nor be pending (`deletions_pending`).
+- The row of a path that exists counts once the group has come to it (`reach`), unless the group has given it up
+  (`skip`). If the path was on lease at that moment, the row waits to be handed out, but the group holds the path
+  because of what is on lease.
+- The row of a path that is gone counts once the group has acknowledged it, because a worker may die before it has
+  applied a batch. So the row must not lie where the group will come to it again, nor have been given up, nor be pending
+  (`deletions_pending`).
 
-When a row changes, its stamp is lost, and with it what positions say of it. So whoever gives it the next one asks here who holds
-the path by now (`superseded`) and writes that into the row, as a number with the bits of these groups. All groups that are there
-are -1, none is 0, so a row has one byte for it unless some groups lag behind others.
+When a row changes, its tick is lost, and with it what the positions of groups say about it. So the code that gives the
+row its next tick asks here which groups hold the path by now (`superseded`), and writes this into the row, as a number
+with the bits of these groups. All existing groups are stored as -1 and none as 0, so a row needs one byte for this
+unless some groups lag behind others.
 
-In doubt a group holds a path: a deletion that is told once too often does no harm, one that is never told leaves the path with a
-consumer for ever.
+In doubt a group holds a path. A deletion that is reported once too often does no harm, but one that is never reported
+leaves the path with a consumer for ever.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The index: one row a path, stamped with the tick of its last change. The index is the queue.
+"""The index: one row per path, stamped with the tick of its last change. The index is the queue.
 
 SQLite in WAL mode, one connection, one thread. What a commit promises: with durability `process`, it survives any crash of
 ours (the operating system has it); with `power`, it survives the machine's (synchronous=FULL).

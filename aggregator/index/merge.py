@@ -1,6 +1,6 @@
-"""Records against rows: only a difference becomes a change. Pure: knows no SQLite, no socket, no clock.
+"""Compares records with rows: only a difference becomes a change. Pure: it uses no SQLite, no socket and no clock.
 
-What a row is, and how it begins, changes and ends, is said in `row`.
+`row` defines what a row is, and how it begins, changes and ends.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""Reads the index of a running service from another process, without a lock that anyone would wait for.
+"""Reads the index of a running service from another process, without a lock for which others would wait.
 
-Every call is a short transaction of its own, so that the log of the database does not grow behind a reader.
+Every call is a short transaction of its own, so that the log of the database does not grow because of a reader.
 """
 
 from __future__ import annotations

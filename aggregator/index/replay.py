@@ -1,7 +1,7 @@
-"""How old a tombstone must be to be forgotten, on a wall clock that may be set. Pure: the clocks are passed in.
+"""How old a tombstone must be to be removed, on a wall clock that may be set. Pure: the clocks are passed in.
 
-Tombstones bear the wall clock of the look that found them gone. Where that clock is set forward, all of them seem older at once:
-none is forgotten then until the time that they are kept for has passed since the clock was set.
+A tombstone contains the wall clock of the look that found the path gone. If the clock is set forward, all tombstones
+seem older at once. Then none is removed until the time for which they are kept has passed since the clock was set.
 """
 
 from __future__ import annotations

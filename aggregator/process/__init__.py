@@ -1,7 +1,7 @@
 """What the aggregator keeps for its whole life, while databases may be closed and opened again.
 
 - `sockets`: the lock, the sockets and the pulse.
-- `waiting`: answers requests while the databases cannot be used.
+- `outage`: answers requests while the databases cannot be used.
 
 `main` may import this; it imports `server`, `transport`, `protocol` and `storage`.
 """

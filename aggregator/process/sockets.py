@@ -12,13 +12,13 @@ import selectors
 import stat
 import time
 from collections.abc import Iterator
-from typing import Final
+from typing import Any, Final
 
 from shardwatch.shard.contract.process.life import Lock, Pulse
 from shardwatch.shard.contract.state.layout import Layout
 
 from ..protocol.messages import RefusedError
-from ..server.calls import Call, Envelope, Outgoing
+from ..server.call import Call, Envelope, LeaseName, Outgoing
 from ..transport.door import TURNED_AWAY_MAX, Door
 
 log = logging.getLogger("shardwatch.aggregator")
@@ -53,10 +53,10 @@ class Sockets:
         self._selector = selectors.DefaultSelector()
         soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
         shards, workers = rooms(WORKERS_MAX * 2 if soft == resource.RLIM_INFINITY else soft)
-        self.facts = Door(layout.facts_socket, b"PULL", self._selector, shards, crowded=False)
-        self.acks = Door(layout.acks_socket, b"PUB", self._selector, shards, crowded=False)
-        self.extract = Door(layout.extract_socket, b"ROUTER", self._selector, workers, crowded=True)
-        self._doors = (self.facts, self.acks, self.extract)
+        self.facts: Door[None] = Door(layout.facts_socket, b"PULL", self._selector, shards, crowded=False)
+        self.acks: Door[None] = Door(layout.acks_socket, b"PUB", self._selector, shards, crowded=False)
+        self.extract: Door[LeaseName] = Door(layout.extract_socket, b"ROUTER", self._selector, workers, crowded=True)
+        self._doors: tuple[Door[Any], ...] = (self.facts, self.acks, self.extract)
         self.pulse = Pulse(layout.pulse_socket)
         self.stopping = False
         self._wakeup_reader, self.wakeup_fd = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
@@ -109,7 +109,7 @@ class Sockets:
         taken = self.facts.take()
         return None if taken is None else taken[1][-1]
 
-    def requests(self, most: int) -> Iterator[Outgoing]:
+    def requests(self, most: int) -> Iterator[tuple[Envelope, bytes]]:
         """Requests that are there, at most so many, and as long as the turn lasts."""
         end = time.monotonic() + _TURN_S
         for _ in range(most):
@@ -125,21 +125,20 @@ class Sockets:
             if time.monotonic() >= end:
                 return
 
-    def answer(self, envelope: Envelope, body: bytes) -> bool:
+    def answer(self, reply: Outgoing) -> bool:
         """Sends a reply; False where nobody takes it: the worker went away, or reads nothing."""
-        return self.extract.answer(envelope[0], [*envelope[1:], body], time.monotonic())
+        key, *parts = reply.envelope
+        return self.extract.answer(key, [*parts, reply.body], time.monotonic(), reply.lease)
 
     def publish(self, shard: str, body: bytes) -> None:
         """Sends a shard its reply."""
         self.acks.publish(shard.encode() + b"\0", body, time.monotonic())
 
-    def departed(self) -> tuple[set[bytes], list[bytes]]:
-        """Since the last call: first parts of the envelopes of workers that went away, and replies that were not sent."""
-        gone, self.extract.gone = self.extract.gone, set()
-        unsent, self.extract.unsent = self.extract.unsent, []
-        self.facts.gone.clear()
-        self.acks.gone.clear()
-        return gone, unsent
+    def departed(self) -> tuple[set[bytes], list[LeaseName]]:
+        """Since the last call: first parts of the envelopes of workers that went away, and batches that did not reach them."""
+        self.facts.departed()
+        self.acks.departed()
+        return self.extract.departed()
 
     def leave_if_replaced(self) -> None:
         """Ends the process at once if another state directory, or none, has taken the place of ours: what is there now, sockets

@@ -1,14 +1,19 @@
 """The requests of the extract socket, answered. It has no socket of its own.
 
-- `serve`: parses requests, lets pulls wait, gives out replies after the commit.
-- `calls`: one request on its way to its reply. Pure.
-- `answers`: replies that only put together what is known: `hello`, and the outcome of a sync. Pure.
-- `description`: all groups as `groups` and `status` show them, made in small steps.
-- `engine_port`: what requests ask of the running engine.
+- `serve`: gives each request to the part that answers it, and gives out replies after the commit.
+- `call`: one request on its way to its reply. Pure.
+- `outbox`: the replies of one turn, kept back until what they say is durable. Pure.
+- `deadlines`: when what waits has waited for long enough. Pure.
+- `roster`: the groups as requests name them: found, made, dropped.
+- `pulls`: the request `pull`, and those of them that wait.
 - `group_requests`: the requests that concern one group: its batches and its position.
+- `barriers`: the requests `sync` and `ready`, which wait for the engine.
+- `status_requests`: the requests `hello`, `status` and `groups`.
+- `description`: all groups as `groups` and `status` show them, made in small steps.
 - `holding`: the requests `hold` and `unhold`, and what follows when a hold ends.
 - `last_batch`: which batch of a group is the last one of what changed under a hold. Pure.
 - `holds`: who holds batches back, since when, and for how much longer. Pure.
+- `engine_port`: what requests ask of the running engine.
 
 `process` and `main` may import this; it imports `groups` and `protocol`.
 """

@@ -13,7 +13,7 @@ from ..groups.group import Group, GroupState
 from ..groups.index_port import Index
 from ..groups.registry import Registry
 from ..protocol.messages import RefusedError
-from .calls import Call
+from .call import Call
 
 #: Rows counted by one step: some milliseconds.
 _ROWS: Final = 50_000

@@ -1,12 +1,11 @@
 """The requests of workers and operators that concern one group which is there already: ack, nack, release, extend, seek, retry,
-reset. Used by `serve` only; no I/O."""
+reset. No I/O."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any, Final
 
-from shardwatch.shard.contract.input.shown import shown
 from shardwatch.shard.contract.state.settings import Settings
 
 from ..groups.group import Group, GroupState
@@ -15,6 +14,8 @@ from ..groups.registry import Registry
 from ..protocol import bounds
 from ..protocol import messages as protocol
 from ..protocol.messages import RefusedError
+from .call import Call
+from .roster import Roster
 
 #: Characters of a nack's reason that are kept.
 REASON_CHARS_MAX: Final = 500
@@ -23,33 +24,22 @@ REASON_CHARS_MAX: Final = 500
 class GroupRequests:
     """Carries out a request on a group, and notes it as changed. All raise RefusedError."""
 
-    def __init__(self, index: Index, registry: Registry, settings: Settings, wall: Callable[[], float]) -> None:
+    def __init__(self, index: Index, registry: Registry, roster: Roster, settings: Settings) -> None:
         self._index = index
         self._registry = registry
+        self._roster = roster
         self._settings = settings
-        self._wall = wall
 
-    def answer(self, request: Any, now: float) -> dict[str, object]:
+    def answer(self, call: Call, now: float) -> dict[str, object]:
         """The fields of the reply."""
-        group = self.group(request.group)
+        request = call.request
+        group = self._roster.use(request.group)
         try:
             return _OPS[request.op](self, group, request, now)
         finally:
             # Also what is refused may have found leases that are over; and who waits for the group may be served now.
             self._registry.touch(group)
             self._registry.soon(group)
-
-    def group(self, name: str) -> Group:
-        """The group of that name, which is in use as of now."""
-        protocol.check_name(name)
-        group = self._registry.by_name.get(name)
-        if group is None:
-            raise RefusedError("unknown_group", f"there is no group {shown(name)}", "a pull makes it; see `groups`")
-        group.use(self._wall())
-        return group
-
-    def lease_s(self, lease_ms: int | None) -> float:
-        return min(lease_ms or self._settings.lease_ms, bounds.LEASE_MS_MAX) / 1000
 
     def _ack(self, group: Group, request: protocol.Ack, now: float) -> dict[str, object]:
         paths = group.ack(self._index, group.number(request.batch), now)
@@ -71,9 +61,9 @@ class GroupRequests:
         return {"released": 1}
 
     def _extend(self, group: Group, request: protocol.Extend, now: float) -> dict[str, object]:
-        lease_s = self.lease_s(request.lease_ms)
-        group.extend(self._index, group.number(request.batch), now, lease_s)
-        return {"batch": request.batch, "lease_ms": round(lease_s * 1000)}
+        leased_s = lease_s(self._settings, request.lease_ms)
+        group.extend(self._index, group.number(request.batch), now, leased_s)
+        return {"batch": request.batch, "lease_ms": round(leased_s * 1000)}
 
     def _seek(self, group: Group, request: protocol.Seek, now: float) -> dict[str, object]:
         last = self._index.tick
@@ -89,6 +79,11 @@ class GroupRequests:
         if group.state is not GroupState.WAITING:
             group.refresh("somebody asked for it")
         return {"reset": group.name}
+
+
+def lease_s(settings: Settings, lease_ms: int | None) -> float:
+    """How long a lease lasts, seconds: as was asked for, else as is configured."""
+    return min(lease_ms or settings.lease_ms, bounds.LEASE_MS_MAX) / 1000
 
 
 _OPS: Final[dict[str, Callable[[GroupRequests, Group, Any, float], dict[str, object]]]] = {

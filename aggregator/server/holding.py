@@ -1,14 +1,13 @@
 """Batches that are held back: the requests `hold` and `unhold`, lock files that shards see, and what follows their end.
 
 When the last hold ends, what was changed under it may still wait in a shard. So a sync is made first; only then do batches
-flow, and in each group the last batch of what changed is marked (`last_batch`). Used by `serve` only; no I/O. A restart of the
+flow, and in each group the last batch of what changed is marked (`last_batch`). No I/O. A restart of the
 aggregator forgets holds and marks: holders renew, the marks are lost.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 from shardwatch.shard.contract.input.shown import shown
 
@@ -18,6 +17,8 @@ from ..groups.registry import Registry
 from ..protocol import bounds
 from ..protocol import messages as protocol
 from ..protocol.messages import RefusedError
+from .call import Call
+from .engine_port import Engine
 from .holds import HOLDS_MAX, Holds
 from .last_batch import LastBatches
 
@@ -25,14 +26,6 @@ from .last_batch import LastBatches
 SYNC_S: Final = 5.0
 #: Seconds between looks whether that is done.
 _POLL_S: Final = 0.02
-
-
-class Engine(Protocol):
-    """What holding asks of the running engine."""
-
-    def begin_sync(self, timeout_s: float) -> int: ...
-    def sync_result(self, token: int) -> dict[str, object] | None: ...
-    def locks(self) -> Collection[bytes]: ...
 
 
 class Holding:
@@ -74,8 +67,9 @@ class Holding:
 
     # -- requests
 
-    def hold(self, request: protocol.Hold, now: float) -> dict[str, object]:
+    def hold(self, call: Call, now: float) -> dict[str, object]:
         """The fields of the reply. Raises RefusedError."""
+        request: protocol.Hold = call.request
         name = _checked(request.name)
         lease_s = min(request.lease_ms, bounds.LEASE_MS_MAX) / 1000
         hold = self._holds.take(name, now, lease_s)
@@ -83,7 +77,9 @@ class Holding:
             raise RefusedError("busy", f"there are {HOLDS_MAX} holds already", "end one with unhold, or ask again later")
         return {"name": name, "lease_ms": round(lease_s * 1000), "spent": hold.spent, "hold_ms_max": self._cap_ms}
 
-    def unhold(self, request: protocol.Unhold, now: float) -> dict[str, object]:
+    def unhold(self, call: Call, now: float) -> dict[str, object]:
+        """The fields of the reply. Raises RefusedError."""
+        request: protocol.Unhold = call.request
         return {"name": request.name, "released": self._holds.drop(_checked(request.name))}
 
     def describe(self, now: float) -> dict[str, Any]:

@@ -17,7 +17,7 @@ import socket
 import time
 from collections import deque
 from pathlib import Path
-from typing import Final
+from typing import Final, Generic, TypeVar
 
 from shardwatch.shard.contract.limits import FRAME_BYTES_MAX
 from shardwatch.shard.contract.process.log import Sparse
@@ -50,8 +50,11 @@ _READ, _WRITE = selectors.EVENT_READ, selectors.EVENT_WRITE
 
 _full = Sparse(log)
 
+#: What a caller gives with an answer, to be given back if the answer is not sent.
+R = TypeVar("R")
 
-class Connection:
+
+class Connection(Generic[R]):
     """One peer."""
 
     __slots__ = (
@@ -75,8 +78,8 @@ class Connection:
         self.key = key
         self.decoder = zmtp.Decoder(FRAME_BYTES_MAX)
         self.inbox: deque[list[bytes]] = deque()
-        #: What it has not read yet: (bytes, the whole body of a reply of which nothing was sent yet, or b"").
-        self.out: deque[tuple[memoryview, bytes]] = deque()
+        #: What it has not read yet, and the receipt of an answer of which nothing is sent yet.
+        self.out: deque[tuple[memoryview, R | None]] = deque()
         self.unread = 0
         #: Bytes of what is not decoded, and of what is not taken.
         self.held = 0
@@ -92,7 +95,7 @@ class Connection:
         self.mute = False
 
 
-class Door:
+class Door(Generic[R]):
     """A listening socket. Owned by one thread. Raises OSError.
 
     Args:
@@ -107,16 +110,16 @@ class Door:
         self._kind = kind
         self._selector = selector
         self._crowded = crowded
-        self._by_key: dict[bytes, Connection] = {}
-        self._away: dict[Connection, float] = {}
+        self._by_key: dict[bytes, Connection[R]] = {}
+        self._away: dict[Connection[R], float] = {}
         self._number = 0
         #: Connections of which a message can be taken, in this order.
-        self._ready: dict[Connection, None] = {}
+        self._ready: dict[Connection[R], None] = {}
         #: Bytes that are kept for those who have not read them, and of messages that are not complete.
         self.held = 0
-        #: Keys of those that went away, and replies that they were not sent.
-        self.gone: set[bytes] = set()
-        self.unsent: list[bytes] = []
+        #: Since `departed` was last called.
+        self._gone: set[bytes] = set()
+        self._unsent: list[R] = []
         self._paused_until: float | None = None
         self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
         with contextlib.suppress(FileNotFoundError):
@@ -138,7 +141,7 @@ class Door:
         """Whether a message can be taken."""
         return bool(self._ready)
 
-    def take(self) -> tuple[Connection, list[bytes]] | None:
+    def take(self) -> tuple[Connection[R], list[bytes]] | None:
         """The next message, of all connections in turn."""
         if not self._ready:
             return None
@@ -150,7 +153,7 @@ class Door:
         self._watch(connection)
         return connection, message
 
-    def _offer(self, connection: Connection) -> None:
+    def _offer(self, connection: Connection[R]) -> None:
         """Puts the connection at the end of the order in which messages are taken, unless it has too much to read first."""
         if connection.inbox and connection.unread <= UNREAD_BYTES_PAUSE:
             self._ready[connection] = None
@@ -159,7 +162,7 @@ class Door:
 
     # -- what the selector says
 
-    def handle(self, connection: Connection | None, events: int, now: float) -> None:
+    def handle(self, connection: Connection[R] | None, events: int, now: float) -> None:
         """Reads what has arrived, and sends what there is room for, within limits."""
         if connection is None:
             self._accept(now)
@@ -201,14 +204,14 @@ class Door:
             sock.setblocking(False)
             self._number += 1
             away = self._crowded and len(self._by_key) >= self.most
-            connection = Connection(sock, self._number.to_bytes(8, "big"), now, away=away)
+            connection: Connection[R] = Connection(sock, self._number.to_bytes(8, "big"), now, away=away)
             self._by_key[connection.key] = connection
             self._selector.register(sock, _READ, (self, connection))
             connection.events = _READ
             if away:
                 _full.warning(f"{self.most} connections at {self.path.name} are all that descriptors allow: others are refused")
                 self._away[connection] = now + TURNED_AWAY_S
-            self._put(connection, zmtp.GREETING + zmtp.ready(self._kind), b"")
+            self._put(connection, zmtp.GREETING + zmtp.ready(self._kind))
             self._send(connection, now)
 
     def _shut(self, until: float | None) -> None:
@@ -222,7 +225,7 @@ class Door:
             self._paused_until = None
             self._selector.register(self._listener, _READ, (self, None))
 
-    def _read(self, connection: Connection, now: float) -> None:
+    def _read(self, connection: Connection[R], now: float) -> None:
         try:
             data = connection.sock.recv(_READ_BYTES)
         except BlockingIOError:
@@ -239,7 +242,7 @@ class Door:
             self._send(connection, now)
             self._relieve()
 
-    def _decode(self, connection: Connection, data: bytes) -> None:
+    def _decode(self, connection: Connection[R], data: bytes) -> None:
         """Fills the inbox, as far as it goes."""
         try:
             messages = connection.decoder.feed(data, _INBOX_MAX - len(connection.inbox))
@@ -248,7 +251,7 @@ class Door:
             return
         for name, body in connection.decoder.commands:
             if name == b"PING":
-                self._put(connection, zmtp.command(b"PONG", body[2:18]), b"")
+                self._put(connection, zmtp.command(b"PONG", body[2:18]))
             else:
                 self._subscribe(connection, b"\1" + body if name == b"SUBSCRIBE" else b"\0" + body)
         connection.decoder.commands.clear()
@@ -262,7 +265,7 @@ class Door:
         self.held += held - connection.held
         connection.held = held
 
-    def _subscribe(self, connection: Connection, message: bytes) -> None:
+    def _subscribe(self, connection: Connection[R], message: bytes) -> None:
         topic = message[1:]
         if message[:1] == b"\1" and len(topic) <= _TOPIC_BYTES_MAX and len(connection.topics) < _TOPICS_MAX:
             connection.topics.add(topic)
@@ -273,15 +276,18 @@ class Door:
 
     # -- what goes out
 
-    def answer(self, key: bytes, parts: list[bytes], now: float) -> bool:
-        """Sends a message to one connection. Returns False if it is gone, or has not read what it was sent before."""
+    def answer(self, key: bytes, parts: list[bytes], now: float, receipt: R | None = None) -> bool:
+        """Sends a message to one connection. Returns False if it is gone, or has not read what it was sent before.
+
+        `receipt`: `departed` gives it back if the message cannot be sent after all.
+        """
         connection = self._by_key.get(key)
         if connection is None or connection.mute or connection.unread > UNREAD_BYTES_MAX:
             return False
-        self._put(connection, zmtp.message(parts), parts[-1])
+        self._put(connection, zmtp.message(parts), receipt)
         self._send(connection, now)
         self._relieve()
-        return True  # or it is among the `unsent` by now
+        return True  # or `departed` will tell
 
     def publish(self, topic: bytes, body: bytes, now: float) -> None:
         """Sends a message to all connections that have subscribed to it and read."""
@@ -289,16 +295,22 @@ class Door:
         for connection in list(self._by_key.values()):
             reads = not connection.mute and connection.unread <= UNREAD_BYTES_PAUSE
             if reads and any(topic.startswith(wanted) for wanted in connection.topics):
-                self._put(connection, whole, b"")
+                self._put(connection, whole)
                 self._send(connection, now)
         self._relieve()
 
-    def _put(self, connection: Connection, data: bytes, body: bytes) -> None:
-        connection.out.append((memoryview(data), body))
+    def departed(self) -> tuple[set[bytes], list[R]]:
+        """Since the last call: keys of connections that went away, and the receipts of answers that were not sent."""
+        gone, self._gone = self._gone, set()
+        unsent, self._unsent = self._unsent, []
+        return gone, unsent
+
+    def _put(self, connection: Connection[R], data: bytes, receipt: R | None = None) -> None:
+        connection.out.append((memoryview(data), receipt))
         connection.unread += len(data)
         self.held += len(data)
 
-    def _send(self, connection: Connection, now: float) -> None:
+    def _send(self, connection: Connection[R], now: float) -> None:
         try:
             while connection.out:
                 data, _ = connection.out[0]
@@ -307,7 +319,7 @@ class Door:
                 connection.unread -= sent
                 self.held -= sent
                 if sent < len(data):
-                    connection.out[0] = (data[sent:], b"")
+                    connection.out[0] = (data[sent:], None)
                     break
                 connection.out.popleft()
         except BlockingIOError:
@@ -318,13 +330,13 @@ class Door:
         self._offer(connection)
         self._watch(connection)
 
-    def _forget_out(self, connection: Connection) -> None:
-        self.unsent += [body for _, body in connection.out if body]
+    def _forget_out(self, connection: Connection[R]) -> None:
+        self._unsent += [receipt for _, receipt in connection.out if receipt is not None]
         self.held -= connection.unread
         connection.unread = 0
         connection.out.clear()
 
-    def _watch(self, connection: Connection) -> None:
+    def _watch(self, connection: Connection[R]) -> None:
         """Listens to what the connection may do now."""
         if connection.closing and not connection.inbox and not (connection.away and connection.out):
             self.close_one(connection)
@@ -342,7 +354,7 @@ class Door:
             self._selector.modify(connection.sock, events, (self, connection))
         connection.events = events
 
-    def hang_up(self, connection: Connection) -> None:
+    def hang_up(self, connection: Connection[R]) -> None:
         """Closes it once it has read what it was sent."""
         connection.closing = True
         connection.inbox.clear()
@@ -355,7 +367,7 @@ class Door:
             slow = [c for c in self._by_key.values() if c.unread + c.held]
             self.close_one(min(slow, key=lambda c: c.moved_at))
 
-    def close_one(self, connection: Connection) -> None:
+    def close_one(self, connection: Connection[R]) -> None:
         """Closes the connection at once. Idempotent."""
         if self._by_key.pop(connection.key, None) is None:
             return
@@ -363,7 +375,7 @@ class Door:
             self._selector.unregister(connection.sock)
             connection.events = 0
         self._forget_out(connection)
-        self.gone.add(connection.key)
+        self._gone.add(connection.key)
         self.held -= connection.held
         self._ready.pop(connection, None)
         self._away.pop(connection, None)

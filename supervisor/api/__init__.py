@@ -1,12 +1,13 @@
 """The names of the specification: `RealtimeFileWatcher` and what belongs to it.
 
 - `watcher`: `RealtimeFileWatcher`.
-- `types`: the specification's data types.
-- `events`: `FileEventProcessor`: which events matter, and what a burst of them amounts to.
+- `types`: the data types of the specification.
+- `events`: `FileEventProcessor`: which events are relevant, and what a burst of them amounts to.
 - `engine`: the service behind a watcher, started as its child.
-- `handover`: hands events to the user's handler, and settles with whoever they came from.
-- `calls`: calls functions of the user's, whatever one of them does.
-- `files`: whether the files that events tell of can be worked on.
+- `handover`: hands events to the user's handler, and acknowledges them to their source.
+- `calls`: calls functions of the user, so that no exception escapes.
+- `files`: checks whether the files that events name can be processed.
 
-Users import this by `shardwatch`; nothing of ours does. It imports `service`, `config` and `host`.
+Users import this through `shardwatch`; nothing in the product does. It imports `service`, `config`
+and `host`.
 """

@@ -1,6 +1,8 @@
-"""The real service behind `RealtimeFileWatcher`: started as a child, asked over the extract socket, ended with the watcher.
+"""The real service behind `RealtimeFileWatcher`: started as a child, asked over the extract socket, and ended with the
+watcher.
 
-Nothing but `RealtimeFileWatcher` imports it, and only when monitoring starts: it loads ZeroMQ and the launcher.
+Only `RealtimeFileWatcher` imports this module, and only when monitoring starts, because it loads ZeroMQ and the
+launcher.
 """
 
 from __future__ import annotations

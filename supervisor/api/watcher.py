@@ -1,7 +1,8 @@
-"""`RealtimeFileWatcher`: the specification's watcher, on the real service. A face: it holds no truth of its own.
+"""`RealtimeFileWatcher`: the watcher of the specification, on top of the real service. It stores no state of its own.
 
-What the service tells is handed to the handler and acked after it returned; what `process_file_events` is given goes through
-a durable `EventQueue` to the same handler. So whatever dies in between, nothing that was not taken is lost.
+Changes from the service are handed to the handler, and acknowledged after it has returned. Events that are given to
+`process_file_events` go through a durable `EventQueue` to the same handler. So whatever dies in between, no event is
+lost before the handler has taken it.
 """
 
 from __future__ import annotations

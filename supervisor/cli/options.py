@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from shardwatch.shard.contract.errors import UsageError
 from shardwatch.shard.contract.state.options import (
     OPTIONS,
+    STATE_DIR,
     Choice,
     Directory,
     Number,
@@ -53,7 +54,7 @@ def add_tree_options(parser: argparse.ArgumentParser) -> None:
                 meaning = f"{option.text} (default: {default_text(option)})"
                 tree.add_argument(flag(option), choices=names, help=meaning)
             case Whole() | Number() as kind:
-                meaning = f"{option.text} (default: {option.default:g})"
+                meaning = f"{option.text} (default: {default_text(option)})"
                 number = int if isinstance(kind, Whole) else float
                 tree.add_argument(flag(option), type=number, metavar=metavar(option), help=meaning)
 
@@ -66,7 +67,7 @@ def add_config_option(parser: argparse.ArgumentParser, default: Any = None) -> N
 def add_state_dir_option(
     parser: argparse.ArgumentParser, meaning: str = "state directory of the service", default: Any = None
 ) -> None:
-    parser.add_argument("--state-dir", metavar="DIR", default=default, help=meaning)
+    parser.add_argument(flag(STATE_DIR), metavar=metavar(STATE_DIR), default=default, help=meaning)
 
 
 def add_json_option(parser: argparse.ArgumentParser, what: str) -> None:

@@ -1,4 +1,4 @@
-"""The configuration file: which one counts, and what it holds."""
+"""The configuration file: which one is used, and its contents."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""The layers of a configuration: what the file, each environment variable and the command line set, by the names of the options.
+"""The layers of a configuration: the options that the file, each environment variable and the command line set, by name.
 
-Values are as they were written; of a variable, a list or table is already taken apart. Nothing is checked here but that every
-name is an option's.
+The values are as they were written, except that a list or table in a variable is already split. The only check made
+here is that every name is that of an option.
 """
 
 from __future__ import annotations

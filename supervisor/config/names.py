@@ -1,4 +1,4 @@
-"""What an option is called where it is set: its environment variable, and its name on the command line."""
+"""The names of an option where it is set: its environment variable, and its name on the command line."""
 
 from __future__ import annotations
 
@@ -59,5 +59,7 @@ def default_text(option: Option[Any]) -> str:
             return ", ".join(value) or "none"
         case {}:
             return "none"
+        case float() as value if value.is_integer():
+            return str(int(value))
         case value:
             return str(value)

@@ -1,4 +1,4 @@
-"""The options that are paths, made absolute and real. Looks at the disk, and creates nothing."""
+"""The options that are paths, made absolute and with links resolved. Reads the disk, and creates nothing."""
 
 from __future__ import annotations
 

@@ -6,12 +6,26 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from shardwatch.shard.contract.errors import UsageError
-from shardwatch.shard.contract.state.options import INCLUDE, PRIORITY_MAX, Option
+from shardwatch.shard.contract.state.options import INCLUDE, PRIORITY_MAX, Option, Priorities
 
 from .patterns import check_place, checked
 
 
-def patterns_of(option: Option[Any], value: object, origin: str) -> tuple[str, ...]:
+def value_of(option: Option[Any], value: object, origin: str) -> tuple[str, ...] | dict[str, int]:
+    """The patterns, or the priorities, that somebody gave for the option. Raises UsageError, which names the pattern at fault."""
+    return _priorities(option, value, origin) if isinstance(option.kind, Priorities) else _patterns(option, value, origin)
+
+
+def check_places(name: str, patterns: Iterable[str], origin: str, roots: Sequence[bytes]) -> None:
+    """Refuses absolute paths among an option's patterns (see `patterns.check_place`). Looks at the disk. Raises UsageError."""
+    for pattern in patterns:
+        try:
+            check_place(pattern, roots)
+        except UsageError as error:
+            raise UsageError(f"{name} ({origin}): {error.message}", hint=error.hint) from error
+
+
+def _patterns(option: Option[Any], value: object, origin: str) -> tuple[str, ...]:
     """A list of patterns, each checked and with its braces expanded. Raises UsageError."""
     if not isinstance(value, list | tuple) or not all(isinstance(item, str) for item in value):
         raise UsageError(f"{option.name} ({origin}) must be {option.kind.allowed}")
@@ -20,7 +34,7 @@ def patterns_of(option: Option[Any], value: object, origin: str) -> tuple[str, .
     return tuple(checked(option.name, value, origin))
 
 
-def priorities_of(option: Option[Any], value: object, origin: str) -> dict[str, int]:
+def _priorities(option: Option[Any], value: object, origin: str) -> dict[str, int]:
     """A table of patterns, likewise, each with its number. Raises UsageError."""
     if not isinstance(value, Mapping) or not all(isinstance(item, str) for item in value):
         raise UsageError(f"{option.name} ({origin}) must be {option.kind.allowed}")
@@ -37,15 +51,6 @@ def priorities_of(option: Option[Any], value: object, origin: str) -> dict[str, 
             )
         numbers.update(dict.fromkeys(expanded, priority))
     return numbers
-
-
-def check_places(name: str, patterns: Iterable[str], origin: str, roots: Sequence[bytes]) -> None:
-    """Refuses absolute paths among an option's patterns (see `patterns.check_place`). Looks at the disk. Raises UsageError."""
-    for pattern in patterns:
-        try:
-            check_place(pattern, roots)
-        except UsageError as error:
-            raise UsageError(f"{name} ({origin}): {error.message}", hint=error.hint) from error
 
 
 def _whole(value: object) -> int | None:

@@ -1,7 +1,8 @@
-"""What a service runs with, and where: defaults, configuration file, environment and command line joined, each with its origin.
+"""Combines defaults, configuration file, environment and command line into the settings of a service, each with its
+origin.
 
-A later one wins. Every error is a UsageError of one line that names the option, where its value came from and what it may be.
-docs/configuration.md describes each option.
+A later layer takes precedence. Every error is a UsageError of one line that names the option, the origin of its value,
+and what it may be. docs/configuration.md describes each option.
 """
 
 from __future__ import annotations
@@ -98,14 +99,10 @@ def _converted(option: Option[Any], value: object, layer: Layer) -> Any:
             return roots_of(option, value, layer)
         case options.Directory():
             return Path(os.fsdecode(absolute(option, value, layer)))
-        case options.Patterns():
-            from .pattern_options import patterns_of  # not on the way to a service that is given paths alone
+        case options.Patterns() | options.Priorities():
+            from . import pattern_options  # not on the way to a service that is given paths alone
 
-            return patterns_of(option, value, layer.origin)
-        case options.Priorities():
-            from .pattern_options import priorities_of
-
-            return priorities_of(option, value, layer.origin)
+            return pattern_options.value_of(option, value, layer.origin)
         case _:
             return value
 
@@ -117,11 +114,11 @@ def _scalars(joined: _Joined) -> dict[str, Any]:
     for name, option in OPTIONS.items():
         if name not in joined.values or not isinstance(option.kind, options.Scalar):
             continue
-        from .scalars import value_of  # pydantic
+        from . import scalars  # and with it pydantic
 
         written = joined.values[name]
         try:
-            values[name] = value_of(option, written)
+            values[name] = scalars.value_of(option, written)
         except ValueError as error:
             wrong.append(f"{name} = {short(written)} ({joined.origins[name]}) {error}")
     if wrong:
@@ -168,6 +165,6 @@ def _check_places(settings: Settings, values: Mapping[str, Any], origins: Mappin
     for option in (options.INCLUDE, options.EXCLUDE, options.PRIORITIES):
         if origins[option.name] == "default":
             continue
-        from .pattern_options import check_places
+        from . import pattern_options
 
-        check_places(option.name, values[option.name], origins[option.name], settings.roots)
+        pattern_options.check_places(option.name, values[option.name], origins[option.name], settings.roots)

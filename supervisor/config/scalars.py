@@ -1,7 +1,7 @@
-"""The options that are one value, checked by pydantic: switches, numbers, and one of several names.
+"""The options that are a single value, checked by pydantic: switches, numbers, and one of several names.
 
-Importing pydantic takes longer than all else that `shardwatch watch` does before its service is under way, so `resolve` imports
-this module only where such an option is set.
+Importing pydantic takes longer than everything else that `shardwatch watch` does before it starts its service. So
+`resolve` imports this module only if such an option is set.
 """
 
 from __future__ import annotations

@@ -17,14 +17,14 @@ import time
 
 from shardwatch.shard.contract.process.life import started
 
-#: Seconds between two looks at a process that can't be waited for.
+#: Seconds between two checks of a process that cannot be waited for.
 _LOOK_S = 0.02
 
 
 def ended_fd(child: int) -> int:
-    """A descriptor that is readable once that child of ours has ended; the caller closes it. The child is not reaped.
+    """A descriptor that becomes readable when that child has ended. The caller closes it. The child is not reaped.
 
-    Raises OSError where no descriptor is free.
+    Raises OSError if no descriptor is free.
     """
     with contextlib.suppress(OSError):
         return os.pidfd_open(child)
@@ -40,9 +40,9 @@ def ended_fd(child: int) -> int:
 
 
 class Process:
-    """A living process, never mistaken for one that gets its pid later. A context manager.
+    """A living process. It is never confused with a later one that gets its pid. A context manager.
 
-    Raises ProcessLookupError where there is none of that pid.
+    Raises ProcessLookupError if no process has that pid.
     """
 
     def __init__(self, pid: int) -> None:
@@ -70,7 +70,7 @@ class Process:
             self._fd = None
 
     def send(self, number: signal.Signals) -> None:
-        """Signals it; nothing happens where it has ended. Raises PermissionError."""
+        """Sends a signal. Does nothing if the process has ended. Raises PermissionError."""
         with contextlib.suppress(ProcessLookupError):
             if self._fd is not None:
                 try:

@@ -17,10 +17,11 @@ from shardwatch.shard.contract.files.paths import join
 from shardwatch.shard.contract.kernel.mounts import can_hang, holder, read_mounts
 from shardwatch.shard.contract.kernel.scout import Scout, is_file, real_name, trouble_with
 
-#: Seconds for which a filesystem is waited for; and every further one, where one was waited for in vain.
+#: Seconds to wait for a filesystem; and for every further one, after one has not answered.
 ANSWER_S: Final = 2.0
 _ANSWER_S_MORE: Final = 0.5
-#: Seconds for which a filesystem that did not answer is not asked again: a command asks several times, of several paths.
+#: Seconds for which a filesystem that did not answer is not asked again, because a command asks several times, about several
+#: paths.
 _SILENT_S: Final = 10.0
 #: Mount point -> until when it counts as one that does not answer, monotonic seconds.
 _silent: dict[bytes, float] = {}
@@ -29,7 +30,7 @@ _LINKS_MAX: Final = 40
 
 
 class Scouts:
-    """One scout for each mount that is asked something. Not thread-safe; to be closed (`with`)."""
+    """Keeps one scout for each mount that is asked. Not thread-safe; must be closed (`with`)."""
 
     def __init__(self, mounts: Iterable[tuple[bytes, str]] | None = None) -> None:
         self._mounts = list(read_mounts() if mounts is None else mounts)
@@ -44,14 +45,16 @@ class Scouts:
             scout.close()
 
     def mount(self, path: bytes) -> tuple[bytes, str] | None:
-        """(point, type) of the mount that may hang and that an absolute path without links lies on; None: it lies on no such."""
+        """(point, type) of the mount that may hang and on which an absolute path without links lies; None if it lies on no such
+        mount.
+        """
         if not any(_inside(path, point) for point in self._slow):
             return None
         found = holder(path, self._mounts)
         return found if can_hang(found[1]) else None
 
     def ask(self, op: str, path: bytes) -> dict[str, Any] | None:
-        """See `Scout`; None where there is no answer in time. For a path that `mount` knows, or a link that leads to one."""
+        """See `Scout`; None if there is no answer in time. For a path that `mount` knows, or a link that leads to one."""
         found = self._leads_to(path)
         assert found is not None
         now = time.monotonic()
@@ -66,7 +69,7 @@ class Scouts:
         return answer
 
     def real(self, path: bytes) -> bytes:
-        """`real_name` of a path; what lies on a filesystem that does not answer stays as it is."""
+        """`real_name` of a path. A path on a filesystem that does not answer stays unchanged."""
         path = b"/" + (path if path.startswith(b"/") else join(os.getcwdb(), path)).lstrip(b"/")
         if not self._slow:
             return b"/" + real_name(path).lstrip(b"/")
@@ -121,7 +124,7 @@ class Scouts:
         return f"can't be reached: {os.strerror(answer['errno'])}" if answer["errno"] else str(answer["trouble"])
 
     def is_silent(self, path: bytes) -> bool:
-        """Whether a path lies on a mount that was asked and did not answer."""
+        """Whether a path lies on a mount that was asked and has not answered."""
         found = self._leads_to(path)
         return found is not None and found[0] in _silent
 

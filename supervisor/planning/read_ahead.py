@@ -44,8 +44,9 @@ class _Walk:
         self.directories = 0
         #: Directories to read, the next one last, as (path, the same relative to its root).
         self.waiting: LifoQueue[tuple[bytes, bytes]] = LifoQueue()
-        for root in set(settings.roots) - set(settings.only):
-            if self._scouts.mount(root) is None:  # who waits for a filesystem that hangs can't be ended
+        for root in settings.roots:
+            # Whoever waits for a filesystem that hangs can't be ended.
+            if root not in settings.only and self._scouts.mount(root) is None:
                 self.waiting.put((root, b""))
 
     def work(self) -> None:

@@ -21,7 +21,7 @@ _open: set[Any] = set()
 
 
 class BoundedChannel(deferring_http_channel):
-    """A connection of supervisord's HTTP server, with an end to what it takes."""
+    """A connection of supervisord's HTTP server, with a limit to what it accepts."""
 
     def __init__(self, server: Any, conn: Any, addr: Any) -> None:
         super().__init__(server, conn, addr)
@@ -49,5 +49,5 @@ class BoundedChannel(deferring_http_channel):
 
 
 def install() -> None:
-    """Gives the bounds to every connection from now on. Idempotent."""
+    """Applies the limits to every connection from now on. Idempotent."""
     supervisor_af_unix_http_server.channel_class = BoundedChannel

@@ -15,8 +15,8 @@ from typing import Final, Literal
 
 from shardwatch.shard.contract.process.stand_in import StandIn
 
-#: A life that ends sooner after its start, or its baseline, counts, seconds. The same as DELAY_S_MAX: what dies less often than
-#: that is restarted no more often than an open breaker allows.
+#: A life counts as short if it ends within this time after its start, or its baseline, seconds. The same as DELAY_S_MAX: a
+#: program that dies less often than that is not restarted more often than an open breaker allows.
 STEADY_S: Final = 30.0
 #: Short lives in a row at which the breaker opens.
 SHORT_LIVES_MAX: Final = 5
@@ -25,25 +25,27 @@ DELAY_S_MAX: Final = 30.0
 #: Wait after the first death in a row, seconds; n times that after the n-th, until the breaker opens.
 PAUSE_S: Final = 0.05
 
-#: closed: it runs, or is restarted at once. stand-in, waiting: the breaker is open, and a stand-in runs, or nobody. trying: the
-#: program runs again, and has yet to live for STEADY_S.
+#: closed: the program runs, or is restarted at once. stand-in, waiting: the breaker is open, and a stand-in runs, or nothing.
+#: trying: the program runs again, but has not lived for STEADY_S yet.
 State = Literal["closed", "stand-in", "waiting", "trying"]
 
 
 def delay_s(opened: int, random: Callable[[], float]) -> float:
     """Seconds for which a breaker stays open that opens for the `opened`-th (>= 1) time in a row: up to 1, 2, 4, … 30, and at
-    least half of it. `random` gives numbers in [0, 1): programs that die together shall not all come back together."""
+    least half of it. `random` returns numbers in [0, 1), so that programs that die together do not all restart together.
+    """
     longest = min(DELAY_S_MAX, 2.0 ** min(opened - 1, 10))
     return longest * (0.5 + 0.5 * random())
 
 
 class Breaker:
-    """Of one program. `begins` and `died` alternate; a `died` too many (supervisord tells of one death twice) counts for none.
+    """The breaker of one program. Calls of `begins` and `died` alternate. A second `died` in a row is ignored, because
+    supervisord reports one death twice.
 
     Args:
-        has_stand_in: whether something can be started in the program's place.
+        has_stand_in: whether something can be started in place of the program.
         clock: monotonic seconds.
-        random: numbers in [0, 1).
+        random: returns numbers in [0, 1).
     """
 
     def __init__(self, *, has_stand_in: bool, clock: Callable[[], float], random: Callable[[], float]) -> None:
@@ -52,12 +54,12 @@ class Breaker:
         self._random = random
         self._state: State = "closed"
         self._short_lives = 0
-        #: How often it opened since it was last closed.
+        #: How often it has opened since it was last closed.
         self._opened = 0
         #: How long it is open this time, seconds, and until when.
         self._delay_s = 0.0
         self._open_until = 0.0
-        #: Since when it has lived without what makes a life short: its start, or its first baseline.
+        #: Since when the life counts: from its start, or its first baseline.
         self._since = clock()
         #: A process lives, or is being started.
         self.alive = True
@@ -68,15 +70,15 @@ class Breaker:
 
     @property
     def short_lives(self) -> int:
-        """How often in a row the program itself died soon after its start."""
+        """How often in a row the program itself has died soon after its start."""
         return 0 if self._steady() else self._short_lives
 
     def tried_in_s(self) -> float:
-        """Seconds until the program itself is tried again, at the earliest; 0 where it is not kept from it."""
+        """Seconds until the program itself is tried again, at the earliest; 0 if it may be started."""
         return max(0.0, self._open_until - self._clock()) if self._state in ("stand-in", "waiting") else 0.0
 
     def begins(self) -> StandIn | None:
-        """A process is being started now: a stand-in, with what it has to know, or (None) the program itself."""
+        """Reports that a process is being started now: a stand-in, with its parameters, or (None) the program itself."""
         self._since = self._clock()
         self.alive = True
         if self._state == "waiting":
@@ -84,8 +86,9 @@ class Breaker:
         return StandIn(self._short_lives, self._delay_s) if self._state == "stand-in" else None
 
     def died(self, *, done: bool) -> float:
-        """It is dead; returns how long to wait before the next start, in seconds. `done`: it ended with code 0, as a stand-in
-        does whose time is over."""
+        """Reports a death. Returns how long to wait before the next start, in seconds. `done`: it ended with code 0, as a
+        stand-in does when its time is over.
+        """
         now = self._clock()
         if not self.alive:
             return max(PAUSE_S, self._open_until - now)
@@ -107,8 +110,10 @@ class Breaker:
         return 0.0 if self._has_stand_in else self._delay_s
 
     def scans(self) -> None:
-        """What lives has not finished its baseline: its life is short if it ends within STEADY_S from now. So a watcher that
-        crashes on a file is one in a loop, however long it takes to get there."""
+        """Reports that the running process has not finished its baseline. Its life is short if it ends within STEADY_S from now.
+        So a shard that always crashes on the same file counts as one in a crash loop, however long it takes to reach that
+        file.
+        """
         self._close_if_steady()
         self._since = self._clock()
 
@@ -117,5 +122,5 @@ class Breaker:
             self._state, self._short_lives, self._opened = "closed", 0, 0
 
     def _steady(self) -> bool:
-        """Whether the program itself lives, and has for long enough."""
+        """Whether the program itself is alive, and has lived for long enough."""
         return self.alive and self._state in ("closed", "trying") and self._clock() - self._since >= STEADY_S

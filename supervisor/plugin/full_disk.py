@@ -24,7 +24,7 @@ _reopen: Final = loggers.FileHandler.reopen
 
 
 def guard() -> None:
-    """Replaces the methods of supervisord's log handlers that raise. Idempotent; for the whole process."""
+    """Replaces those methods of supervisord's log handlers that raise. Idempotent; for the whole process."""
     loggers.Handler.handleError = _say
     loggers.Handler.close = _close
     loggers.FileHandler.reopen = _open_again
@@ -32,13 +32,13 @@ def guard() -> None:
 
 
 def _say(handler: Any) -> None:
-    """What could not be logged goes to standard error, where that takes it."""
+    """Writes what could not be logged to standard error, if that accepts it."""
     with contextlib.suppress(OSError, ValueError):
         traceback.print_exception(*sys.exc_info(), file=sys.stderr)
 
 
 def _close(handler: Any) -> None:
-    """Closes the file in any case; what could not be written before is lost."""
+    """Closes the file in any case. What could not be written before is lost."""
     try:
         _handler_close(handler)
     except OSError:
@@ -51,7 +51,8 @@ def _open_again(handler: Any) -> None:
 
 
 def _emit(handler: Any, record: Any) -> None:
-    """Writes a line, and begins a new file when this one is large enough; opens the file if the last attempt at that failed."""
+    """Writes a line, and begins a new file when this one is large enough. Opens the file if the last attempt to open it failed.
+    """
     if handler.stream.closed:
         try:
             handler.stream = Path(handler.baseFilename).open("ab")  # noqa: SIM115 - it stays open

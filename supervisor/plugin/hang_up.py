@@ -18,7 +18,7 @@ RELOAD: Final = "reload"
 END: Final = "end"
 IGNORE: Final = "ignore"
 means = RELOAD
-#: Whether one has ended this service.
+#: Whether a hang-up has ended this service.
 heard = False
 
 
@@ -33,7 +33,7 @@ def _take(event: object) -> None:
 
 
 def _end(number: int, frame: FrameType | None) -> None:
-    """An orderly end. The terminal is gone: what is said meanwhile must not fail on it."""
+    """Ends the service in order. The terminal is gone, so output must not cause an error."""
     global heard
     heard = True
     null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)

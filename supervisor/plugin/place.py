@@ -21,12 +21,12 @@ from shardwatch.shard.contract.state.directory import DATABASES, DIRECTORIES, FI
 
 #: contract.errors.ServiceError.exit_code
 EXIT_REPLACED: Final = 6
-#: What is read at a start only, and made again as it was. (The plan is the coordinator's.)
+#: Files that are read only at a start, and that are made again as they were. (The plan is written by the coordinator.)
 REMADE: Final = ("settings.json", "supervisord.conf", TAG)
 
 
 class Place:
-    """Looks every 5 s whether the directory is the one that was there at the start, and whether all is in it."""
+    """Checks every 5 s whether the directory is the one that was there at the start, and whether it is complete."""
 
     def __init__(self, supervisord: Supervisor) -> None:
         self._logger = supervisord.options.logger
@@ -86,7 +86,7 @@ class Place:
         self._logger.warn(f"{self._path / name} was removed while the service runs, by a cleaner perhaps: it was made again")
 
     def _on_hour(self, event: object) -> None:
-        """Makes everything look used."""
+        """Sets the times of all files to now."""
         try:
             with StateDirectory(self._path) as state:
                 for name in FILES:

@@ -28,20 +28,20 @@ from shardwatch.shard.contract.process.life import SCANNING
 
 #: The same as contract.limits.SILENT_S (a test compares them), kept apart to import little.
 SILENT_S: Final = 5.0
-#: Seconds for the first pulse: interpreter, imports, a lock that a predecessor holds, a database that is opened.
+#: Seconds until the first pulse: it includes the interpreter, imports, a lock that a predecessor holds, and opening a database.
 START_S: Final = 120.0
-#: Longest time between two looks of a judge that was not stopped: supervisord's shortest tick, and some.
+#: The longest time between two checks if supervisord was not stopped: supervisord's shortest tick, and a margin.
 _OWN_STALL_S: Final = 6.5
-#: Longest time between two looks while anyone sends pulses. After a longer one who is silent gets _GRACE_S more: either all
-#: are, or the judge was stopped, and their pulses are only on their way.
+#: The longest time between two checks while any program sends pulses. After a longer time, a program that is silent gets
+#: _GRACE_S more: either all programs are silent, or supervisord was stopped and their pulses are still on their way.
 _PAUSE_S: Final = 3.0
 _GRACE_S: Final = 1.0
-#: Seconds between looks while pulses come in.
+#: Seconds between checks while pulses arrive.
 _LOOK_S: Final = 0.5
 SOCKET: Final = "run/pulse.sock"
-#: Pulses taken in one pass of supervisord's loop: a flood of them must not keep it from everything else.
+#: Pulses that are read in one pass of supervisord's loop, so that a flood of them does not block everything else.
 _PULSES_MAX: Final = 1000
-#: What each of ours sends is a pid, and SCANNING after it or nothing; anything else is refused.
+#: A pulse is a pid, followed by SCANNING or nothing. Anything else is refused.
 _PID_BYTES_MAX: Final = 10
 _PULSE_BYTES_MAX: Final = _PID_BYTES_MAX + len(SCANNING)
 
@@ -52,7 +52,7 @@ class Pulses:
     _old: int | None = None
 
     def __init__(self, supervisord: Supervisor, scans: Callable[[int], None] = lambda pid: None) -> None:
-        """`scans` is told the pid of who lives and has not finished its baseline; it never raises."""
+        """`scans` is called with the pid of a living process that has not finished its baseline. It must not raise."""
         self._supervisord = supervisord
         self._scans = scans
         self._map = supervisord.options.get_socket_map()
@@ -82,12 +82,12 @@ class Pulses:
         events.subscribe(events.Tick5Event, self._on_tick)
 
     def stuck_s(self, pid: int) -> float:
-        """Seconds since a process was sent SIGKILL and did not go: it is stuck in the kernel; 0 for any other."""
+        """Seconds since a process was sent SIGKILL without ending, because it is stuck in the kernel; 0 for any other process."""
         at = self._killed.get(pid)
         return 0.0 if at is None else round(time.monotonic() - at, 1)
 
     def heard(self, pid: int) -> bool:
-        """Whether a process has given a sign of life."""
+        """Whether a process has sent a pulse."""
         return pid in self._heard
 
     def _on_tick(self, event: object) -> None:

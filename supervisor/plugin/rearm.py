@@ -37,10 +37,10 @@ _DEATHS_MAX: Final = 100
 
 
 class Rearm:
-    """Subscribes to starts and deaths, and sets who is started next, and when.
+    """Subscribes to the starts and deaths of programs, and decides what is started next, and when.
 
     Args:
-        group: whose programs have stand-ins.
+        group: the group whose programs have stand-ins.
     """
 
     def __init__(self, supervisord: Supervisor, group: str = "shards") -> None:
@@ -68,7 +68,7 @@ class Rearm:
         }
 
     def forget(self, process: Subprocess) -> None:
-        """A new beginning: in BACKOFF the process starts with the next pass, and a stand-in leaves."""
+        """Resets the breaker. In BACKOFF the process starts with the next pass, and a stand-in ends."""
         standing_in = self._breaker(process).state == "stand-in"
         self._deaths.pop(_key(process), None)
         self._breakers.pop(_key(process), None)
@@ -79,7 +79,7 @@ class Rearm:
             os.kill(process.pid, signal.SIGTERM)
 
     def scans(self, pid: int) -> None:
-        """That process has not finished its baseline: it has yet to prove that it can live. Never raises."""
+        """Reports that a process has not finished its baseline, and so has not proved that it is stable. Never raises."""
         try:
             for group in self._supervisord.process_groups.values():
                 for process in group.processes.values():
@@ -109,7 +109,7 @@ class Rearm:
             self._say(f"rearm: {error!r}")
 
     def _on_starting(self, event: events.ProcessStateEvent) -> None:
-        """It is about to be forked: its environment is read after this."""
+        """Called before the process is forked; its environment is read after this."""
         self._guarded(self._start, event)
 
     def _start(self, process: Subprocess) -> None:
@@ -123,14 +123,15 @@ class Rearm:
         process.config.environment = environment
 
     def _on_backoff(self, event: events.ProcessStateEvent) -> None:
-        """It died before its start-up grace was over, or could not be started at all."""
+        """It died before its start-up grace was over, or could not be started."""
         self._guarded(self._back_off, event)
 
     def _back_off(self, process: Subprocess) -> None:
         self._wait(process, self._died(process, done=False))
 
     def _on_exited(self, event: events.ProcessStateEvent) -> None:
-        """It died after its grace: supervisord would start it at once, for ever. A loop has to wait like any other."""
+        """It died after its start-up grace. supervisord would start it at once, without end. A crash loop has to wait here too.
+        """
         self._guarded(self._exit, event)
 
     def _exit(self, process: Subprocess) -> None:
@@ -140,7 +141,7 @@ class Rearm:
             self._wait(process, wait_s)
 
     def _on_stopped(self, event: events.ProcessStateEvent) -> None:
-        """An operator did that, and begins anew when he starts it."""
+        """An operator has stopped it. The breaker is reset when the operator starts it again."""
         self._guarded(self.forget, event)
 
     def _on_fatal(self, event: events.ProcessStateEvent) -> None:
@@ -152,7 +153,7 @@ class Rearm:
             process.change_state(ProcessStates.BACKOFF)
 
     def _died(self, process: Subprocess, *, done: bool) -> float:
-        """Counts one death; returns the wait in seconds."""
+        """Counts one death. Returns the wait in seconds."""
         breaker = self._breaker(process)
         if breaker.alive and not (done and breaker.state == "stand-in"):
             now = time.monotonic()

@@ -32,7 +32,7 @@ Poll = Callable[[float], tuple[list[int], list[int]]]
 
 
 class Wake:
-    """A pipe in supervisord's socket map: readable when a signal came or a child left."""
+    """A pipe in supervisord's socket map. It is readable after a signal or the end of a child."""
 
     #: The reading end of the last reload's pipe: supervisord closes it by number and leaves it in the map.
     _old: int | None = None
@@ -55,7 +55,7 @@ class Wake:
         self.kick()
 
     def kick(self, event: object = None) -> None:
-        """Asks for one more pass of the loop. Never raises, never blocks."""
+        """Requests one more pass of the loop. Never raises, never blocks."""
         try:
             os.write(self._write_fd, b"k")
         except OSError:
@@ -113,7 +113,7 @@ class Wake:
 
 
 class StdinGuard:
-    """Ends supervisord when its standard input ends: whoever started it holds the other end of the pipe."""
+    """Ends supervisord when its standard input ends, because the process that started it holds the other end of the pipe."""
 
     def __init__(self, supervisord: Supervisor) -> None:
         self._ended = False

@@ -6,12 +6,13 @@ from typing import Any, Final
 
 from supervisor.supervisord import Supervisor
 
-#: supervisord says so of its socket at each start, as CRIT. Ours lies in a directory of mode 0700, and that is the check.
+#: supervisord logs this about its socket at each start, as CRIT. Our socket lies in a directory of mode 0700, which is the
+#: protection.
 _NEEDLESS: Final = "running without any HTTP authentication checking"
 
 
 def quieten(supervisord: Supervisor) -> None:
-    """Drops needless warnings from this start's log, which is a new one at each reload."""
+    """Removes misleading warnings from the log of this start, which is a new one at each reload."""
     logger: Any = supervisord.options.logger
     critical = logger.critical
 

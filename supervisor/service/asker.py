@@ -1,7 +1,8 @@
-"""Asks a service one thing after another, also one that is about to start, or to start again.
+"""Asks a service one question after another, also one that is about to start, or to start again.
 
-It holds the same conversation as `ExtractClient` (`aggregator.client.conversation`), but no answer is an answer too, the log is
-told nothing, and a service that is not there is looked for at a steady pace: whoever has started it waits for it.
+It uses the same conversation as `ExtractClient` (`aggregator.client.conversation`), with three differences: a missing
+answer is a valid result, nothing is logged, and a service that is not there is tried again at a steady pace, because
+the process that has started it is waiting for it.
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ from shardwatch.shard.contract.state.layout import Layout
 
 from . import health, service
 
-#: Who asks how things are wants to know soon: less than the 5 s after which a hung program is replaced.
+#: `status` must answer quickly: in less than the 5 s after which a hung program is replaced.
 ANSWER_S: Final = 3.0
 #: Seconds that programs which have just been started get to give a sign of life.
 SETTLE_S: Final = 5.0

@@ -1,7 +1,7 @@
-"""A service as a child of ours: started, watched while it becomes ready, and ended.
+"""A service as a child process: starts it, observes it while it becomes ready, and ends it.
 
-`shardwatch watch`, `up --detach` and `RealtimeFileWatcher` all run their service by `ChildService`. Nothing here daemonizes by
-itself or leaves a thread behind.
+`shardwatch watch`, `up --detach` and `RealtimeFileWatcher` all run their service with `ChildService`. Nothing here
+daemonizes by itself or leaves a thread behind.
 """
 
 from __future__ import annotations

@@ -16,15 +16,15 @@ from typing import Any, Final, Literal
 from ..terminal.render import counted, duration, readable
 
 State = Literal["healthy", "degraded", "starting", "down"]
-#: error: something is not seen, or not handed out, now. warning: late or costly, and can be mended. note: as it was asked for,
-#: as it has to be, or over; the verdict does not follow it.
+#: error: something is not seen, or not handed out, now. warning: late or costly, and can be corrected. note: intended,
+#: unavoidable, or over; it does not change the verdict.
 Level = Literal["error", "warning", "note"]
 Row = Mapping[str, Any]
 _Key = tuple[str, ...]
 
-#: Exit codes of `status` and `doctor`, by state. `starting` needs nobody's attention.
+#: Exit codes of `status` and `doctor`, by state. `starting` needs no attention.
 EXIT_CODES: Final[Mapping[State, int]] = {"healthy": 0, "starting": 0, "degraded": 1, "down": 3}
-#: The aggregator does not answer at all; the engine to tell it by is {"silent": True}.
+#: The aggregator does not answer at all; the engine is then represented by {"silent": True}.
 SILENT: Final = ("silent",)
 #: The databases can't be used now.
 STORAGE: Final = ("storage",)
@@ -32,7 +32,7 @@ STORAGE: Final = ("storage",)
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that is not as it should be: `key` says which it is, `count` how large."""
+    """One problem. `key` identifies it, and `count` says how large it is."""
 
     key: _Key
     level: Level
@@ -41,17 +41,19 @@ class Finding:
     count: int = 0
 
     def __str__(self) -> str:
-        """One line: what is wrong, and in brackets what to do."""
+        """One line: what is wrong, and what to do in brackets."""
         return f"{self.message} ({self.remedy})" if self.remedy else self.message
 
     def differs(self, other: Finding) -> bool:
-        """Whether it is worth another line: not for every directory that comes or goes in a tree of thousands."""
+        """Whether the difference is worth another line. It is not for every directory that appears or disappears in a tree of
+        thousands.
+        """
         return abs(self.count - other.count) * 10 > other.count
 
 
 @dataclass(frozen=True)
 class Health:
-    """The verdict, and what it follows from, the gravest first."""
+    """The verdict, with its reasons, the most serious first."""
 
     state: State
     findings: tuple[Finding, ...]
@@ -62,20 +64,20 @@ class Health:
 
     @property
     def troubles(self) -> list[Finding]:
-        """Those that need somebody's attention."""
+        """Those findings that need attention."""
         return [finding for finding in self.findings if finding.level != "note"]
 
 
 def examine(
     engine: Row | None, programs: Sequence[Row], *, groups: Iterable[Row] = (), reason: str = "", state_dir: str = "STATE_DIR"
 ) -> Health:
-    """The health of a service that is there (its lock is held).
+    """Decides on the health of a service that exists (its lock is held).
 
     Args:
         engine: what the aggregator's `status` says; None: it does not answer.
         programs: what supervisord's plugin says of each program (`service.programs`); empty: supervisord does not answer.
         groups: as in `groups list`; which of them have set paths aside.
-        reason: why the aggregator does not answer, as far as that is known; its last words, for one.
+        reason: why the aggregator does not answer, as far as this is known, such as its last log line.
         state_dir: for the remedies.
     """
     found = list(program_findings(programs, state_dir))
@@ -102,7 +104,7 @@ def examine(
 
 
 def _wants_reason(finding: Finding, programs: Sequence[Row]) -> bool:
-    """Whether it is about an aggregator that nobody has stopped."""
+    """Whether it concerns an aggregator that was not stopped on purpose."""
     return finding.key == ("program", "aggregator") and not any(
         row["name"] == "aggregator" and row["state"] in ("STOPPED", "STOPPING") for row in programs
     )
@@ -118,7 +120,7 @@ def _is_told(finding: Finding, told: set[str], standing_in: bool) -> bool:
 
 
 def _is_starting(row: Row) -> bool:
-    """Whether a program has yet to give a sign of life. supervisord itself calls it STARTING for a second in any case."""
+    """Whether a program has not sent a pulse yet. supervisord itself calls it STARTING for a second in any case."""
     return bool(row["state"] in ("STOPPED", "STARTING") and not row.get("heard"))
 
 
@@ -141,12 +143,12 @@ def log_name(row: Row) -> str:
 
 
 def keeps_ending(row: Row) -> bool:
-    """Whether a service waits for that program in vain: its breaker is open, and nobody stands in for it."""
+    """Whether waiting for that program is useless, because its breaker is open and it has no stand-in."""
     return bool(row["breaker"] == "waiting")
 
 
 def program_findings(programs: Iterable[Row], state_dir: str) -> Iterator[Finding]:
-    """Programs that do not run as they should, and what follows from that. `key[1]` is the program's name, of a shard its id."""
+    """Programs that do not run as they should, and the consequences. `key[1]` is the program's name, or the id of a shard."""
     control = f"supervisorctl -c {shlex.quote(f'{state_dir}/supervisord.conf')}"
     for row in programs:
         name = program_name(row)
@@ -175,7 +177,7 @@ def _program(row: Row, name: str, log: str, control: str) -> tuple[Level, str, s
 
 
 def _meanwhile(name: str) -> str:
-    """What does not happen while a program does not run."""
+    """The consequences while a program does not run."""
     if name == "aggregator":
         return "nothing is handed out; changes are kept, and come when it runs"
     if name == "coordinator":
@@ -194,7 +196,7 @@ _BREAKERS: Final = {
 
 
 def engine_findings(engine: Row) -> Iterator[Finding]:
-    """What the aggregator knows to be wrong. It may be one that says only {"silent": True}."""
+    """The problems that the aggregator reports. `engine` may be one that contains only {"silent": True}."""
     if engine.get("silent"):
         message = "the aggregator does not answer; changes are kept, and come when it does"
         yield Finding(SILENT, "error", message, "see logs/aggregator.log in the state directory")
@@ -246,13 +248,13 @@ _SYSCTL = re.compile(r"((?:fs\.inotify|user)\.\w+=)(\d+)")
 
 
 def combined_remedy(remedies: Sequence[str]) -> str:
-    """One remedy for all: the first, and of a sysctl value the largest that any shard asks for."""
+    """One remedy for all of them: the first one, or for a sysctl the largest value that any shard asks for."""
     values = [int(found[2]) for remedy in remedies if (found := _SYSCTL.search(remedy))]
     return _SYSCTL.sub(lambda m: f"{m[1]}{max(values)}", remedies[0]) if values else remedies[0]
 
 
 def group_findings(groups: Iterable[Row]) -> Iterator[Finding]:
-    """Paths that no worker of a group could take."""
+    """Paths that were set aside, by group."""
     for group in groups:
         if count := int(group.get("parked_paths") or 0):
             message = f"group {readable(str(group['name']))} has set {counted(count, 'path')} aside: each attempt failed"

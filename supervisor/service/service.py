@@ -1,7 +1,8 @@
-"""One service from outside: finds it, asks supervisord about it, stops it, whoever has started it.
+"""One service from outside: finds it, asks supervisord about it, and stops it, whoever has started it.
 
-Used by the commands and the Python API, in the process of the one who asks. What runs is supervisord, by
-`shardwatch.supervisor.run`, which holds `service.lock` for its whole life: that lock says whether there is a service.
+Used by the commands and the Python API, in the process of the caller. A service runs as supervisord, started by
+`shardwatch.supervisor.run`. supervisord's process holds `service.lock` for its whole life, so that lock shows whether a
+service exists.
 """
 
 from __future__ import annotations

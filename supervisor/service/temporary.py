@@ -1,4 +1,4 @@
-"""Temporary state directories: of `shardwatch watch`, and of watchers that are given none to keep."""
+"""Temporary state directories, for `shardwatch watch`, and for watchers without a state directory of their own."""
 
 from __future__ import annotations
 

@@ -27,9 +27,9 @@ class Ended(Exception):
 
 
 class Ends:
-    """While entered: SIGINT, SIGTERM and SIGHUP are noted instead of obeyed, and standard output is looked after.
+    """While entered, SIGINT, SIGTERM and SIGHUP are noted instead of obeyed, and standard output is watched.
 
-    One per process, in the main thread. A signal that was ignored at start (nohup) stays ignored.
+    One per process, in the main thread. A signal that was ignored at the start (nohup) stays ignored.
     """
 
     SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -63,7 +63,7 @@ class Ends:
             os.write(self._wake, b"s")
 
     def check(self) -> None:
-        """Raises Ended if the end was asked for, or if standard output is closed. Does not block."""
+        """Raises Ended if the command was asked to end, or if standard output is closed. Does not block."""
         if self.signum is not None:
             raise Ended(self.signum)
         if self.output_fd is not None and not self.closed:
@@ -74,7 +74,9 @@ class Ends:
             raise Ended(None)
 
     def write(self, data: bytes) -> None:
-        """Writes all of `data` to standard output. Raises Ended when asked to end meanwhile, however slow the reader is."""
+        """Writes all of `data` to standard output. Raises Ended if the command is asked to end in the meantime, however slow the
+        reader is.
+        """
         view = memoryview(data)
         poller = select.poll()
         poller.register(self._stdout, select.POLLOUT)

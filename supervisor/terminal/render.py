@@ -114,7 +114,7 @@ def table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
 
 
 def banner(ready: Mapping[str, Any], *, keeps: str, state_dir: str, resumed: bool) -> str:
-    """What `watch` says once it is ready; ends with a newline."""
+    """What `watch` prints when it is ready; ends with a newline."""
     roots = [readable(r) for r in ready["roots"]]
     shown = roots if len(roots) <= 4 else [*roots[:3], f"and {len(roots) - 3} more"]
     lines = [
@@ -159,7 +159,7 @@ class Scanning:
         self._task = self._progress.add_task("", total=None)
 
     def show(self, progress: Mapping[str, Any]) -> None:
-        """`progress`: what the engine says of itself before it is ready: files, directories, shards, shards_ready."""
+        """`progress`: what the engine reports before it is ready: files, directories, shards, shards_ready."""
         if self._progress is None:
             return
         text = f"{counted(int(progress.get('files') or 0), 'file')}, "

@@ -18,7 +18,7 @@ _CLOSED: Final[set[int]] = set()
 
 
 def make_sound() -> None:
-    """Opens /dev/null in the place of what is closed. Call it first of all; idempotent."""
+    """Opens /dev/null in place of streams that are closed. Call it before anything else. Idempotent."""
     _CLOSED.update(open_descriptors())
     for stream in (sys.stdout, sys.stderr):
         reconfigure: Any = getattr(stream, "reconfigure", None)
@@ -27,7 +27,7 @@ def make_sound() -> None:
 
 
 def output_is_closed() -> bool:
-    """Whether standard output was closed at the start: then nobody reads, and nothing may be taken for read."""
+    """Whether standard output was closed at the start. Then nobody reads, and no output may count as read."""
     return 1 in _CLOSED
 
 
@@ -37,7 +37,7 @@ def say(text: str) -> None:
 
 
 def say_line(line: str) -> None:
-    """As `say`, of a line that is readable already, and may be coloured. That it can't be written is no reason to end."""
+    """Like `say`, for a line that is already readable, and may be coloured. A failure to write it is not a reason to end."""
     try:
         print(line, file=sys.stderr, flush=True)
     except (OSError, ValueError):  # ValueError: it is closed
@@ -45,7 +45,7 @@ def say_line(line: str) -> None:
 
 
 def forget(fd: int) -> None:
-    """What Python still holds for a stream that can't be written must not raise at exit."""
+    """Discards what Python still holds for a stream that cannot be written, so that it does not raise at exit."""
     null = os.open(os.devnull, os.O_WRONLY)
     os.dup2(null, fd)
     os.close(null)

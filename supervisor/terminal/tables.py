@@ -11,14 +11,16 @@ Row = Mapping[str, Any]
 
 
 def groups_table(groups: Sequence[Row]) -> str:
-    """A line a group; empty where there is none."""
+    """One line per group; empty if there is none."""
     header = ("group", "state", "backlog", "batches leased", "retrying", "set aside", "workers waiting")
     columns = ("name", "state", "backlog", "leases", "retrying", "parked_paths", "waiting_pulls")
     return table(header, [[len(g[c]) if c == "leases" else g[c] for c in columns] for g in groups])
 
 
 def processes_table(processes: Sequence[Row]) -> str:
-    """A line a program. One that supervisord has not seen live for a second yet, but that gave a sign of life, runs."""
+    """One line per program. A program that has sent a pulse counts as running, even if supervisord has not seen it alive for a
+    second yet.
+    """
     header = ("process", "state", "pid", "up", "deaths/min")
     return table(header, [(p["name"], _state(p), str(p["pid"]), duration(p["up_s"]), p["deaths"]) for p in processes])
 
@@ -28,7 +30,7 @@ def _state(process: Row) -> str:
 
 
 def shards_table(shards: Sequence[Row], processes: Sequence[Row] = ()) -> str:
-    """A line a shard, with what it said of itself last; `processes`: of which supervisord knows sooner that they do not run."""
+    """One line per shard, with its last report. `processes`: supervisord knows sooner which of them do not run."""
     down = {str(p["name"]).removeprefix("shards:"): str(p["state"]).lower() for p in processes if not p["pid"]}
     columns = ("backend", "directories", "files", "watches", "polled", "pending", "overflows")
     rows = [(s["id"], down.get(s["id"], s["state"]), *(s.get(c, "-") for c in columns), _rescans(s)) for s in shards]
@@ -36,13 +38,13 @@ def shards_table(shards: Sequence[Row], processes: Sequence[Row] = ()) -> str:
 
 
 def _rescans(shard: Row) -> str:
-    """How many, and the pause that is kept between them while overflows follow upon each other."""
+    """The number of rescans, and the pause between them while one overflow follows another."""
     pause_s = int(shard.get("rescan_pause_ms") or 0) / 1000
     return f"{shard.get('rescans', '-')}{f' (paused {pause_s:g} s)' if pause_s else ''}"
 
 
 def verification_text(found: Row | None) -> str:
-    """How far the verification is, and what it found last."""
+    """The progress of the verification, and its last findings."""
     if not found:
         return ""
     if not found.get("period_s"):
@@ -65,7 +67,7 @@ def _span(found: Row) -> str:
 
 
 def degraded_text(degraded: Sequence[Row]) -> str:
-    """What is not watched as it should be: why, how much, and what to do."""
+    """What is not watched as it should be: the reason, the extent, and the remedy."""
     lines = []
     for subtree in degraded:
         count = int(subtree.get("directories") or 0)
@@ -77,7 +79,7 @@ def degraded_text(degraded: Sequence[Row]) -> str:
 
 
 def holds_text(holds: Sequence[Row]) -> str:
-    """Who holds batches back, a line each; empty where nobody does."""
+    """The holds, one line each; empty if there is none."""
     lines = []
     for hold in holds:
         what = "batches flow although it is held" if hold["spent"] else "batches are held back"
@@ -86,7 +88,7 @@ def holds_text(holds: Sequence[Row]) -> str:
 
 
 def set_aside_text(groups: Sequence[Row]) -> str:
-    """Paths that made batches fail, by group."""
+    """Paths that were set aside, by group."""
     return "".join(
         f"group {readable(group['name'])} has set aside {readable(path['path'])} after {counted(path['attempts'], 'attempt')}"
         f": {readable(path['reason'])}\n"

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from shardwatch.aggregator.protocol import messages as protocol
 from shardwatch.aggregator.protocol.bounds import PROTOCOL_VERSION
 from shardwatch.aggregator.protocol.messages import RefusedError
-from shardwatch.aggregator.server.calls import Call
+from shardwatch.aggregator.server.call import Call
 from shardwatch.shard.contract.errors import WireError
 from shardwatch.shard.contract.limits import WIRE_VERSION
 from shardwatch.shard.contract.wire.frames import Baseline, Beat, Frame, Listing, Looks, Reply, decode_down, decode_up, encode

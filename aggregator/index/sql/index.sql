@@ -1,4 +1,4 @@
--- Schema 6 of index.db: one row a path. Times are nanoseconds of the wall clock; paths and names are exact bytes.
+-- Schema 6 of index.db: one row per path. Times are nanoseconds of the wall clock; paths and names are exact bytes.
 CREATE TABLE state (
     one INTEGER PRIMARY KEY CHECK (one = 1),
     schema INTEGER NOT NULL,

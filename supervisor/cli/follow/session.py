@@ -1,6 +1,6 @@
-"""One `watch` from the start of its service to its end: waits for ready, prints batches, tells of trouble.
+"""One `watch`, from the start of its service to its end: waits until it is ready, prints batches, and reports problems.
 
-Imported once the service is on its way: what this module needs is loaded while supervisord starts.
+Imported when the service has been started: what this module needs is loaded while supervisord starts.
 """
 
 from __future__ import annotations

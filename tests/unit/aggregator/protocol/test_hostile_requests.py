@@ -30,7 +30,7 @@ def _nested(depth: int, *, json: bool) -> bytes:
 
 
 def _answer(bench: Bench, body: bytes) -> dict[str, Any]:
-    ((_, reply),) = bench.server.handle([b"peer", b"1"], body)
+    ((_, reply, _),) = bench.server.handle([b"peer", b"1"], body)
     assert len(reply) < REPLY_BYTES_MAX
     decoded: dict[str, Any] = (msgspec.json if reply[:1] == b"{" else msgspec.msgpack).decode(reply)
     return decoded
@@ -103,7 +103,7 @@ def test_huge_numbers_are_cut_or_refused(bench: Bench, op: str) -> None:
         fields = {"op": op, "group": "g", "batch": batch["id"], "name": "n", "paths_b64": []}
         numbers = dict.fromkeys(("max", "wait_ms", "lease_ms", "retry_ms", "timeout_ms", "tick"), huge)
         body = msgspec.json.encode(fields | {"id": 1}).decode()[:-1] + "".join(f',"{k}":{v}' for k, v in numbers.items()) + "}"
-        for _, reply in bench.server.handle([b"peer", b"1"], body.encode()):
+        for _, reply, _ in bench.server.handle([b"peer", b"1"], body.encode()):
             assert msgspec.json.decode(reply)["ok"] in (True, False)
     bench.crash()
     assert bench.ask("hello")["ok"]
@@ -113,7 +113,7 @@ def test_an_id_at_its_bound_comes_back(bench: Bench) -> None:
     """Anything up to ID_BYTES_MAX bytes, of whatever type."""
     for id_ in ("x" * (ID_BYTES_MAX - 3), [[1], {"a": None}], 1.5, None, False, -5):
         body = msgspec.msgpack.encode({"op": "hello", "id": id_})
-        ((_, reply),) = bench.server.handle([b"peer", b"1"], body)
+        ((_, reply, _),) = bench.server.handle([b"peer", b"1"], body)
         assert msgspec.msgpack.decode(reply)["id"] == id_
 
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from told_index import ToldIndex
 
 from shardwatch.aggregator.protocol.bounds import REQUEST_BYTES_MAX
-from shardwatch.aggregator.server import serve
+from shardwatch.aggregator.server import barriers, pulls, roster
 
 
 @pytest.fixture
@@ -359,12 +359,36 @@ def test_a_receiver_that_is_gone_frees_its_batch(bench_with_files: Bench) -> Non
     """A reply that could not be sent: the batch goes to the next worker at once, as if never pulled."""
     bench = bench_with_files
     request = msgspec.json.encode({"v": 1, "id": 1, "op": "pull", "group": "g", "from": "start"})
-    ((_, reply),) = bench.server.handle([b"gone"], request)
-    bench.server.undelivered(reply)
+    (reply,) = bench.server.handle([b"gone"], request)
+    assert reply.lease is not None
+    assert msgspec.json.decode(reply.body)["batch"]["id"] == reply.lease.batch
+    bench.server.undelivered(reply.lease)
     batch = bench.pull()
     assert batch is not None
     assert (batch["attempt"], len(batch["events"])) == (1, 3)
-    bench.server.undelivered(msgspec.msgpack.encode({"ok": True}))
+
+
+def test_only_a_reply_that_hands_out_a_batch_carries_a_lease(bench_with_files: Bench) -> None:
+    """Not a peek, nor an ack, which names a batch too."""
+    bench = bench_with_files
+    for body in ({"op": "pull", "group": "g", "from": "start", "peek": True}, {"op": "hello"}, {"op": "groups"}):
+        assert [reply.lease for reply in bench.server.handle([b"peer"], msgspec.json.encode(body))] == [None]
+    batch = bench.pull()
+    assert batch is not None
+    ack = msgspec.json.encode({"op": "ack", "group": "g", "batch": batch["id"]})
+    assert [reply.lease for reply in bench.server.handle([b"peer"], ack)] == [None]
+
+
+def test_a_lease_of_a_group_that_was_made_anew_frees_nothing(bench_with_files: Bench) -> None:
+    """Its batches have the same numbers."""
+    bench = bench_with_files
+    request = msgspec.json.encode({"v": 1, "id": 1, "op": "pull", "group": "g", "from": "start"})
+    (reply,) = bench.server.handle([b"gone"], request)
+    assert reply.lease is not None
+    bench.ask("drop", group="g")
+    assert bench.pull() is not None
+    bench.server.departed([b"gone"], [reply.lease])
+    assert bench.pull() is None
 
 
 def test_a_receiver_that_is_gone_frees_no_batch_of_a_later_group(bench_with_files: Bench) -> None:
@@ -451,7 +475,7 @@ def test_who_waits_is_told_that_the_service_stops(bench: Bench) -> None:
 )
 def test_a_wrong_message_gets_an_error_reply(bench: Bench, body: bytes, code: str) -> None:
     """A stable code, a message and a remedy, in the encoding of the request; never silence, never a crash."""
-    ((envelope, reply),) = bench.server.handle([b"peer", b""], body)
+    ((envelope, reply, _),) = bench.server.handle([b"peer", b""], body)
     assert envelope == [b"peer", b""]
     decode = msgspec.json.decode if body[:1] in (b"{", b"[") else msgspec.msgpack.decode
     found = decode(reply)
@@ -518,8 +542,9 @@ def test_whatever_comes_gets_one_reply(
 
 def test_what_waits_is_bounded(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     """More requests than may wait are refused, as are more groups; stubs make room. Pulls that wait don't hold up a sync."""
-    monkeypatch.setattr(serve, "PARKED_MAX", 2)
-    monkeypatch.setattr(serve, "GROUPS_MAX", 2)
+    for part in (pulls, barriers):
+        monkeypatch.setattr(part, "WAITING_MAX", 2)
+    monkeypatch.setattr(roster, "GROUPS_MAX", 2)
     for op in ("pull", "sync"):
         for _ in range(2):
             bench.send(op, group="a", wait_ms=9000)

@@ -199,11 +199,13 @@ def test_all_connections_together_are_kept_so_many_bytes(house: House, monkeypat
     house.until(all_there)
     for n, connection in enumerate(taken):
         for part in range(3):
-            door.answer(connection.key, [b"%d-%d" % (n, part) + b"y" * (250_000)], time.monotonic())
+            door.answer(connection.key, [b"%d-%d" % (n, part) + b"y" * (250_000)], time.monotonic(), (connection.key, part))
         assert door.held <= 4 << 20
-    assert door.gone and len(door) == 20 - len(door.gone)
-    assert taken[-1].key not in door.gone
-    assert door.unsent
+    gone, unsent = door.departed()
+    assert gone and len(door) == 20 - len(gone)
+    assert taken[-1].key not in gone
+    assert unsent and {key for key, _ in unsent} <= gone
+    assert door.departed() == (set(), [])
 
 
 def test_requests_that_are_not_complete_are_bounded(house: House, monkeypatch: pytest.MonkeyPatch) -> None:

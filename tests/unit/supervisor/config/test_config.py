@@ -319,6 +319,16 @@ def test_the_reference_is_what_the_code_says() -> None:
         assert f"`{pattern}`" in text
 
 
+def test_the_table_of_options_is_current() -> None:
+    """docs/configuration.md begins its reference with a table that is made of the definitions; what fails here can be pasted."""
+    rows = [
+        f"| [`{name}`](#{name}) | {option.text} | `{default_text(option)}` | {f'`{usage(option)}`' if usage(option) else ''} |"
+        for name, option in OPTIONS.items()
+    ]
+    text = (REPOSITORY / "docs/configuration.md").read_text()
+    assert "\n".join(["| option | what it does | default | command line |", "|---|---|---|---|", *rows, ""]) in text
+
+
 def test_a_service_that_is_given_paths_alone_needs_no_pydantic(tmp_path: Path) -> None:
     """Its import takes longer than all else that `watch` does before the service is on its way."""
     code = """

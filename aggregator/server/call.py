@@ -1,32 +1,45 @@
-"""One request of the extract socket on its way to its reply. Pure; used by `serve` and `waiting`."""
+"""One request of the extract socket on its way to its reply. Pure."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 from ..protocol import bounds
 from ..protocol import messages as protocol
 from ..protocol.messages import RefusedError
 
+#: Where a reply goes: the connection's key, then parts that come back as they were.
 Envelope = list[bytes]
-Outgoing = tuple[Envelope, bytes]
+Fields = Mapping[str, object]
+
+
+class LeaseName(NamedTuple):
+    """A batch on lease: the name of its group, and its `id`."""
+
+    group: str
+    batch: str
+
+
+class Outgoing(NamedTuple):
+    """A reply that may leave."""
+
+    envelope: Envelope
+    body: bytes
+    #: The batch that it hands out, if it does: on lease, and free at once where the reply can't be delivered.
+    lease: LeaseName | None = None
 
 
 class Call:
     """A request, and where its reply goes."""
 
-    __slots__ = ("created", "done", "envelope", "existed", "id", "json", "request", "token")
+    __slots__ = ("envelope", "id", "json", "request")
 
     def __init__(self, envelope: Envelope, body: bytes) -> None:
         self.envelope = envelope
         self.json = protocol.is_json(body)
         self.id: object = None
         self.request: Any = None
-        self.done = False
-        self.created = False
-        self.existed = False
-        #: Of a sync: what the engine calls it.
-        self.token = 0
 
     def read(self, body: bytes) -> None:
         """Fills in `id` and `request`. Raises RefusedError."""
@@ -34,7 +47,11 @@ class Call:
         self.id = protocol.request_id(raw)
         self.request = protocol.parse(raw)
 
-    def reply(self, fields: dict[str, object]) -> bytes:
+    def is_of(self, peers: frozenset[bytes]) -> bool:
+        """Whether one of these connections made it."""
+        return bool(self.envelope) and self.envelope[0] in peers
+
+    def reply(self, fields: Fields) -> bytes:
         return self._encode({"ok": True, **fields})
 
     def error(self, error: RefusedError) -> bytes:

@@ -15,7 +15,7 @@ from shardwatch.shard.contract.state.settings import Settings
 
 from ..protocol import messages as protocol
 from ..protocol.messages import RefusedError
-from ..server.calls import Call
+from ..server.call import Call, Outgoing
 from ..storage.damage import Refusal
 from .sockets import Sockets, until
 
@@ -33,7 +33,7 @@ def wait(sockets: Sockets, settings: Settings, refusal: Refusal, wait_s: float =
     while not sockets.stopping and time.monotonic() < deadline:
         sockets.wait(until(deadline), facts=False)
         for envelope, body in sockets.requests(_REQUESTS):
-            sockets.answer(envelope, reply(body, settings, refusal))
+            sockets.answer(Outgoing(envelope, reply(body, settings, refusal)))
 
 
 def reply(body: bytes, settings: Settings, refusal: Refusal) -> bytes:

@@ -1,0 +1,118 @@
+"""The requests `sync` and `ready`, which wait for something to be in the index."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Final
+
+from ..groups.index_port import Index
+from ..protocol import bounds
+from ..protocol.messages import RefusedError
+from .call import Call
+from .deadlines import Deadlines
+from .engine_port import Engine
+from .outbox import Outbox
+
+#: Such requests that wait at one time; more are refused with `busy`.
+WAITING_MAX: Final = 10_000
+#: Seconds that a sync may be answered after its own timeout, before it is given up here.
+_SYNC_GRACE_S: Final = 2.0
+#: Timeout of a sync that names none, milliseconds.
+_SYNC_MS: Final = 30_000
+
+
+class Barriers:
+    """Calls that wait for the engine. `poll` asks it how far it is."""
+
+    def __init__(self, index: Index, engine: Engine, outbox: Outbox) -> None:
+        self._index = index
+        self._engine = engine
+        self._outbox = outbox
+        #: What the engine calls each sync that waits.
+        self._syncs: dict[Call, int] = {}
+        #: Syncs and readies.
+        self._waiting: Deadlines[Call] = Deadlines()
+
+    def __len__(self) -> int:
+        """Calls that wait."""
+        return len(self._waiting)
+
+    def ready(self, call: Call, now: float) -> dict[str, object] | None:
+        """The fields of the reply; None: it comes later. Raises RefusedError."""
+        ready = self._engine.ready()
+        if ready is not None:
+            return {"ready": ready}
+        wait_ms = call.request.wait_ms or 0
+        if wait_ms == 0:
+            return self._not_ready()
+        self._wait(call, now + min(wait_ms, bounds.WAIT_MS_MAX) / 1000)
+        return None
+
+    def sync(self, call: Call, now: float) -> None:
+        """The reply comes later. Raises RefusedError."""
+        timeout_ms = _SYNC_MS if call.request.timeout_ms is None else call.request.timeout_ms
+        timeout_s = min(timeout_ms, bounds.WAIT_MS_MAX) / 1000
+        self._wait(call, now + timeout_s + _SYNC_GRACE_S)
+        self._syncs[call] = self._engine.begin_sync(timeout_s)
+
+    def poll(self) -> None:
+        """Answers what is done."""
+        if not len(self):
+            return
+        ready = self._engine.ready()
+        for call in list(self._waiting):
+            token = self._syncs.get(call)
+            if token is None:
+                if ready is not None:
+                    self._end(call)
+                    self._outbox.answer(call, {"ready": ready})
+            elif (result := self._engine.sync_result(token)) is not None:
+                self._end(call)
+                self._answer_sync(call, result)
+
+    def time_out(self, now: float, over: Callable[[], bool]) -> None:
+        """Answers what has waited for long enough, until time is `over`."""
+        for call in self._waiting.take(now):
+            if self._syncs.pop(call, None) is None:
+                self._outbox.answer(call, self._not_ready())
+            else:
+                remedy = "see `status` for shards that hang"
+                self._outbox.refuse(call, RefusedError("sync_failed", "the sync was not answered in time", remedy, subtrees=[]))
+            if over():
+                return
+
+    def next_due(self) -> float:
+        return self._waiting.next_due()
+
+    def forget(self, peers: frozenset[bytes]) -> None:
+        """These connections are gone: nobody waits for their answers."""
+        for call in [call for call in self._waiting if call.is_of(peers)]:
+            self._end(call)
+
+    def give_up(self, why: RefusedError) -> None:
+        """Refuses all that waits."""
+        for call in list(self._waiting):
+            self._end(call)
+            self._outbox.refuse(call, why)
+
+    def _wait(self, call: Call, until: float) -> None:
+        if len(self) >= WAITING_MAX:
+            raise RefusedError("busy", f"{WAITING_MAX} requests wait already", "ask again later, with fewer at a time")
+        self._waiting.set(call, until)
+
+    def _end(self, call: Call) -> None:
+        self._waiting.drop(call)
+        self._syncs.pop(call, None)
+
+    def _not_ready(self) -> dict[str, object]:
+        return {"ready": None, "progress": self._engine.progress()}
+
+    def _answer_sync(self, call: Call, result: Mapping[str, object]) -> None:
+        if result.get("ok"):
+            left_out = {"left_out": result["left_out"]} if result.get("left_out") else {}
+            self._outbox.answer(call, {"tick": self._index.tick, **left_out})
+            return
+        more = {key: value for key, value in result.items() if key not in ("ok", "error", "message", "remedy")}
+        message = str(result.get("message") or result.get("error") or "not everything could be looked at")
+        remedy = str(result.get("remedy") or "see `status` for the subtrees and shards")
+        self._outbox.refuse(call, RefusedError("sync_failed", message, remedy, **more))

@@ -1,0 +1,59 @@
+"""When what waits has waited for long enough. Pure: the time is passed in."""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Hashable, Iterator
+from typing import Generic, TypeVar
+
+T = TypeVar("T", bound=Hashable)
+
+#: Entries that are out of date, beyond as many as are not, before the heap is made anew.
+_STALE_MAX = 1000
+
+
+class Deadlines(Generic[T]):
+    """One deadline for each item."""
+
+    def __init__(self) -> None:
+        #: (when, order, item); an entry is out of date unless `_order_of` has its order.
+        self._heap: list[tuple[float, int, T]] = []
+        self._order_of: dict[T, int] = {}
+        self._order = 0
+
+    def __len__(self) -> int:
+        return len(self._order_of)
+
+    def __iter__(self) -> Iterator[T]:
+        """In the order in which they were set."""
+        return iter(self._order_of)
+
+    def set(self, item: T, when: float) -> None:
+        """The item is due then, and no longer at any time that was set before."""
+        self._order += 1
+        self._order_of.pop(item, None)
+        self._order_of[item] = self._order
+        heapq.heappush(self._heap, (when, self._order, item))
+        if len(self._heap) > 2 * len(self._order_of) + _STALE_MAX:
+            self._heap = [entry for entry in self._heap if self._order_of.get(entry[2]) == entry[1]]
+            heapq.heapify(self._heap)
+
+    def drop(self, item: T) -> None:
+        """It is due no more. Idempotent."""
+        self._order_of.pop(item, None)
+
+    def clear(self) -> None:
+        self._heap, self._order_of = [], {}
+
+    def next_due(self) -> float:
+        """Not later than the first that is due; infinite if there is none."""
+        return self._heap[0][0] if self._heap else float("inf")
+
+    def take(self, now: float) -> Iterator[T]:
+        """Takes out what is due, one by one, the earliest first; not what is set meanwhile. May be left at any item."""
+        last = self._order
+        while self._heap and self._heap[0][0] <= now and self._heap[0][1] <= last:
+            _, order, item = heapq.heappop(self._heap)
+            if self._order_of.get(item) == order:
+                del self._order_of[item]
+                yield item

@@ -1,0 +1,30 @@
+"""The replies of one turn, kept back until what they say is durable. Pure."""
+
+from __future__ import annotations
+
+from ..protocol.messages import RefusedError
+from .call import Call, Fields, LeaseName, Outgoing
+
+
+class Outbox:
+    """Each call is answered here once, by `answer` or by `refuse`."""
+
+    def __init__(self) -> None:
+        self._replies: list[tuple[Call, Outgoing]] = []
+
+    def answer(self, call: Call, fields: Fields, lease: LeaseName | None = None) -> None:
+        """`lease`: the batch that the reply hands out."""
+        self._replies.append((call, Outgoing(call.envelope, call.reply(fields), lease)))
+
+    def refuse(self, call: Call, error: RefusedError) -> None:
+        self._replies.append((call, Outgoing(call.envelope, call.error(error))))
+
+    def take(self) -> list[Outgoing]:
+        """All of them, in the order in which they were given."""
+        replies, self._replies = self._replies, []
+        return [reply for _, reply in replies]
+
+    def take_refused(self, error: RefusedError) -> list[Outgoing]:
+        """This error to everybody, instead of the replies: nothing of what they say came about."""
+        replies, self._replies = self._replies, []
+        return [Outgoing(call.envelope, call.error(error)) for call, _ in replies]

@@ -1,0 +1,237 @@
+"""The request `pull`: answered at once, when something comes, or when its wait is over. No I/O."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Final
+
+from shardwatch.shard.contract.state.settings import Settings
+
+from ..groups.batch import Batch, NoBatch
+from ..groups.group import Group
+from ..groups.index_port import Index
+from ..groups.registry import Registry
+from ..protocol import bounds
+from ..protocol import messages as protocol
+from ..protocol.messages import RefusedError
+from .call import Call, LeaseName
+from .deadlines import Deadlines
+from .group_requests import lease_s
+from .holding import Holding
+from .outbox import Outbox
+from .roster import Roster
+
+#: Pulls that wait at one time; more are refused with `busy`.
+WAITING_MAX: Final = 10_000
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class _Pull:
+    """One pull. `created`: it made its group."""
+
+    call: Call
+    created: bool
+
+    @property
+    def request(self) -> protocol.Pull:
+        request: protocol.Pull = self.call.request
+        return request
+
+    def fields(self, **outcome: object) -> dict[str, object]:
+        return {**outcome, "created": self.created, "existed": not self.created}
+
+
+class Pulls:
+    """Hands out batches, first come, first served in each group."""
+
+    def __init__(
+        self,
+        index: Index,
+        registry: Registry,
+        roster: Roster,
+        holding: Holding,
+        settings: Settings,
+        outbox: Outbox,
+    ) -> None:
+        self._index = index
+        self._registry = registry
+        self._roster = roster
+        self._holding = holding
+        self._settings = settings
+        self._outbox = outbox
+        #: Those that wait, by group.
+        self._waiting: dict[str, dict[_Pull, None]] = {}
+        self._deadlines: Deadlines[_Pull] = Deadlines()
+        #: Groups whose pulls may be served now, in this order.
+        self._hungry: dict[str, None] = {}
+
+    def __len__(self) -> int:
+        """Pulls that wait."""
+        return len(self._deadlines)
+
+    def of(self, name: str) -> int:
+        """Pulls of a group that wait."""
+        return len(self._waiting.get(name, ()))
+
+    def names(self) -> set[str]:
+        """Groups of which a pull waits."""
+        return set(self._waiting)
+
+    @property
+    def hungry(self) -> bool:
+        """Whether there is something to `serve` now."""
+        return bool(self._hungry)
+
+    def next_due(self) -> float:
+        """When the first wait is over."""
+        return self._deadlines.next_due()
+
+    # -- the request
+
+    def pull(self, call: Call, now: float) -> None:
+        """Answers it now, or lets it wait. Raises RefusedError."""
+        request: protocol.Pull = call.request
+        group, created = self._roster.use_or_make(request.group, request.from_ or "now")
+        pull = _Pull(call, created)
+        why = NoBatch.HELD if self._holding.held else NoBatch.EMPTY
+        # First come, first served: who waits already goes first, so they have all been served or can't be.
+        if request.peek or not self.of(group.name):
+            found = self._grant(group, pull, now)
+            if isinstance(found, Batch):
+                self._hand_out(group, pull, found)
+                return
+            why = found
+        wait_ms = self._settings.batch_wait_ms if request.wait_ms is None else request.wait_ms
+        if wait_ms == 0 and (why is NoBatch.HELD or not group.unfinished):
+            self._outbox.answer(call, pull.fields(batch=None, why=why))
+        else:
+            self._wait(pull, now + min(wait_ms, bounds.WAIT_MS_MAX) / 1000)
+
+    def _wait(self, pull: _Pull, until: float) -> None:
+        if len(self) >= WAITING_MAX:
+            raise RefusedError("busy", f"{WAITING_MAX} requests wait already", "ask again later, with fewer at a time")
+        self._waiting.setdefault(pull.request.group, {})[pull] = None
+        self._deadlines.set(pull, until)
+
+    def _grant(self, group: Group, pull: _Pull, now: float) -> Batch | NoBatch:
+        """A batch for it, on lease unless it only peeks; else why there is none."""
+        if self._holding.held:
+            return NoBatch.HELD
+        request = pull.request
+        limit = min(request.max or self._settings.batch_size_max, self._settings.batch_size_max)
+        if request.peek:
+            found = group.peek(self._index, now, limit)
+        else:
+            leased_s = lease_s(self._settings, request.lease_ms)
+            found = group.pull(self._index, now, limit, leased_s, self._settings.leases_max, request.worker)
+        self._registry.touch(group)
+        if group.unfinished:
+            self._registry.soon(group)
+        elif found is NoBatch.EMPTY:
+            self._holding.note_nothing(group)
+        return found
+
+    def _hand_out(self, group: Group, pull: _Pull, batch: Batch) -> None:
+        lease = LeaseName(group.name, group.batch_id(batch.number)) if batch.number else None
+        found: dict[str, object] = {
+            "id": None if lease is None else lease.batch,
+            "group": group.name,
+            "attempt": batch.attempt,
+            "lease_ms": 0 if lease is None else round(lease_s(self._settings, pull.request.lease_ms) * 1000),
+            "events": batch.events,
+            "more": batch.more,
+        }
+        if batch.number and self._holding.note_batch(group, batch.number):
+            found["settled"] = True
+        self._outbox.answer(pull.call, pull.fields(batch=found), lease)
+
+    # -- those that wait
+
+    def wake(self, names: Iterable[str]) -> None:
+        """Something of these groups may have become free."""
+        self._hungry.update(dict.fromkeys(names))
+
+    def wake_all(self) -> None:
+        """There may be something new for everybody."""
+        self._hungry.update(dict.fromkeys(self._waiting))
+
+    def serve(self, now: float, over: Callable[[], bool]) -> None:
+        """Serves those of the groups that were woken, until time is `over`: the rest is served by the next call."""
+        while self._hungry:
+            name = next(iter(self._hungry))
+            del self._hungry[name]
+            if not self._serve(name, now, over):
+                self._hungry[name] = None
+                return
+            if over():
+                return
+
+    def _serve(self, name: str, now: float, over: Callable[[], bool]) -> bool:
+        """Those that wait for one group, in the order in which they came. False: time is up, and some are left."""
+        pulls = self._waiting.get(name)
+        group = self._roster.get(name)
+        if not pulls or group is None or self._holding.held:
+            return True
+        dry = False
+        for pull in list(pulls):
+            if dry and not pull.request.peek:
+                continue
+            found = self._grant(group, pull, now)
+            if isinstance(found, Batch):
+                self._end(pull)
+                self._hand_out(group, pull, found)
+                if self.of(name) and over():
+                    return False
+            else:
+                dry = dry or not pull.request.peek
+        return True
+
+    def time_out(self, now: float, over: Callable[[], bool]) -> None:
+        """Tells those that have waited for long enough why there is nothing, until time is `over`."""
+        for pull in self._deadlines.take(now):
+            group = self._roster.get(pull.request.group)
+            if group is not None and group.unfinished and not self._holding.held:
+                self._deadlines.set(pull, now)  # whether there is something, a later turn will know
+            else:
+                self._end(pull)
+                self._outbox.answer(pull.call, pull.fields(batch=None, why=self._why_nothing(group, now)))
+            if over():
+                return
+
+    def _why_nothing(self, group: Group | None, now: float) -> NoBatch:
+        if self._holding.held:
+            return NoBatch.HELD
+        return NoBatch.EMPTY if group is None else group.why_unserved(self._index, now, self._settings.leases_max)
+
+    def _end(self, pull: _Pull) -> None:
+        """It waits no more."""
+        self._deadlines.drop(pull)
+        name = pull.request.group
+        pulls = self._waiting[name]
+        del pulls[pull]
+        if not pulls:
+            del self._waiting[name]
+
+    def _all(self) -> list[_Pull]:
+        return [pull for pulls in self._waiting.values() for pull in pulls]
+
+    def forget(self, peers: frozenset[bytes]) -> None:
+        """These connections are gone: nobody waits for their answers."""
+        for pull in self._all():
+            if pull.call.is_of(peers):
+                self._end(pull)
+
+    def removed(self, group: Group) -> None:
+        """A group was dropped: those that wait for it are told."""
+        dropped = RefusedError("unknown_group", f"the group {group.name!r} was dropped", "pull again to make it anew")
+        for pull in list(self._waiting.get(group.name, ())):
+            self._end(pull)
+            self._outbox.refuse(pull.call, dropped)
+
+    def give_up(self, why: RefusedError) -> None:
+        """Refuses all that waits."""
+        for pull in self._all():
+            self._end(pull)
+            self._outbox.refuse(pull.call, why)
+        self._hungry = {}

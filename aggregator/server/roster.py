@@ -1,0 +1,93 @@
+"""Which groups there are: found by their names, made by a pull, begun at the baseline, dropped. No I/O."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+from shardwatch.shard.contract.input.shown import shown
+
+from ..groups.group import Group, GroupState
+from ..groups.index_port import Index
+from ..groups.registry import Registry
+from ..protocol import messages as protocol
+from ..protocol.messages import RefusedError
+from .call import Call
+from .engine_port import Engine
+
+#: Groups at one time; where there are so many, the oldest that nobody uses any more makes room.
+GROUPS_MAX: Final = 1_000
+
+
+class Roster:
+    """The groups as requests name them.
+
+    Args:
+        wall: seconds since 1970: when a group was used last.
+        removed: is called with each group that is dropped.
+    """
+
+    def __init__(
+        self, index: Index, registry: Registry, engine: Engine, wall: Callable[[], float], removed: Callable[[Group], None]
+    ) -> None:
+        self._index = index
+        self._registry = registry
+        self._engine = engine
+        self._wall = wall
+        self._removed = removed
+
+    def get(self, name: str) -> Group | None:
+        return self._registry.by_name.get(name)
+
+    def use(self, name: str) -> Group:
+        """The group of that name, which is in use as of now. Raises RefusedError."""
+        protocol.check_name(name)
+        group = self.get(name)
+        if group is None:
+            raise RefusedError("unknown_group", f"there is no group {shown(name)}", "a pull makes it; see `groups`")
+        group.use(self._wall())
+        return group
+
+    def use_or_make(self, name: str, start: str) -> tuple[Group, bool]:
+        """The same, made if there is none; and whether it was made. Raises RefusedError.
+
+        Args:
+            start: where it begins if it is made: `start`, or `now`.
+        """
+        if self.get(name) is not None:
+            return self.use(name), False
+        protocol.check_name(name)
+        if len(self._registry.by_name) >= GROUPS_MAX:
+            self._make_room()
+        group = self._registry.create(name)
+        if start == "start":
+            group.begin(self._index, 0, 0)
+        self._begin(group)
+        return group, True
+
+    def drop(self, call: Call, now: float) -> dict[str, object]:
+        """Of the request `drop`: the fields of the reply. Raises RefusedError."""
+        group = self.use(call.request.group)
+        self._remove(group)
+        return {"dropped": group.name}
+
+    def begin_waiting(self) -> None:
+        """Begins the groups that wait for the baseline, if it is complete by now."""
+        for group in self._registry.by_name.values():
+            self._begin(group)
+
+    def _begin(self, group: Group) -> None:
+        """From now: from the moment at which everything that was there before is known."""
+        if group.state is GroupState.WAITING and self._engine.ready() is not None:
+            group.begin(self._index, self._index.tick, self._index.tick)
+            self._registry.touch(group)
+
+    def _make_room(self) -> None:
+        stubs = [group for group in self._registry.by_name.values() if group.state is GroupState.EXPIRED]
+        if not stubs:
+            raise RefusedError("groups_full", f"there are {GROUPS_MAX} groups already", "drop one that is not used")
+        self._remove(min(stubs, key=lambda group: group.seen))
+
+    def _remove(self, group: Group) -> None:
+        self._registry.remove(group)
+        self._removed(group)
