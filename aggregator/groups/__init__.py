@@ -3,6 +3,7 @@
 One group is made of these, which are pure:
 
 - `group`: the group itself: its life, and what is done with its batches.
+- `delivery`: what was handed out to it, and what comes next.
 - `position`: how far it has come, in all lanes.
 - `lane`: how far it has come in one lane, and which rows wait there for a path on lease.
 - `leases`: which batches are on lease, which are to be handed out again, and how the others ended.

@@ -33,7 +33,22 @@ class Choice:
         begun: last tick given when the group began: the `held` of a row with a tick up to it does not speak of this group.
     """
 
-    __slots__ = ("begun", "bit", "chunks", "events", "gone", "held", "late", "looked", "more", "parts", "scans", "unit", "whole")
+    __slots__ = (
+        "begun",
+        "bit",
+        "chunks",
+        "events",
+        "gone",
+        "held",
+        "late",
+        "looked",
+        "more",
+        "parts",
+        "scans",
+        "unfinished",
+        "unit",
+        "whole",
+    )
 
     def __init__(self, bit: int, begun: int) -> None:
         self.bit = bit
@@ -50,7 +65,10 @@ class Choice:
         self.held: list[tuple[int, bytes, int]] = []
         #: The unit that is handed out again.
         self.unit: Unit | None = None
+        #: Whether there is more, as far as is known.
         self.more = False
+        #: Nothing was found in as many rows as one call may look at.
+        self.unfinished = False
         #: Rows that were added.
         self.chunks: list[Sequence[Row]] = []
         #: (lane, tick) of those that say that a path is gone, be they among the events or held.
@@ -72,6 +90,13 @@ class Choice:
 
     def fill(self, index: Index, number: int, lane: Lane, limit: int) -> bool:
         """Adds a lane's rows; True if that are all. At most `limit` events in all."""
+        whole = self._fill(index, number, lane, limit)
+        if not whole:
+            self.more = True
+            self.unfinished = not self.events
+        return whole
+
+    def _fill(self, index: Index, number: int, lane: Lane, limit: int) -> bool:
         part = Part(number, lane.handed, [], [])
         self.parts.append(part)
         self.scans[number] = lane.scan

@@ -1,16 +1,8 @@
-"""One group: its position, the batches that it has handed out, and what it hands out next.
+"""One group: its life, and what is done with its batches.
 
-It does no input or output and has no clock: `now` is passed in, in seconds of a clock that only goes forward and that
-all processes of one boot share (`time.monotonic`). What must become durable is left in the journal, in order. `store`
-writes it. The result of a call may leave the process only after that.
-
-What is not acknowledged yet is exactly: the units (`leases`: on lease, or to be handed out again), the rows that wait
-for a leased path (`position`), and the paths that were set aside (`set_aside`). The cursor, up to which all ticks are
-acknowledged, follows from the first two and is never stored.
-
-The index gives a changed row a new tick only if its tick was marked as handed out. So whenever a scan passes a tick,
-handed out or not, the index is told (`note_handed`). Otherwise a row that was skipped would change behind the scan and
-never be seen.
+Pure: no I/O and no clock of its own (`now` is passed in: seconds of a clock that only goes forward and that all processes of
+one boot share, `time.monotonic`). What must become durable is left in the journal, in order; `store` writes it, and nothing
+that a call returned may leave the process before that.
 """
 
 from __future__ import annotations
@@ -23,15 +15,12 @@ from shardwatch.shard.contract.input.shown import shown
 
 from ..protocol.messages import Fresh, RefusedError
 from .batch import Batch, NoBatch
-from .choice import Choice
+from .delivery import Delivery
 from .index_port import Index
 from .journal import Entry, GroupChanged
-from .lane import Lane
-from .leases import Fate, Leases, retry_pause_s
-from .position import Position
-from .record import GroupRecord, GroupRow, SetAsidePath
-from .set_aside import SetAside
-from .unit import Part, Unit
+from .leases import Fate, Leases
+from .record import GroupRecord, GroupRow
+from .unit import Unit
 
 #: Failures after which a batch is handed out in pieces, and a lone path set aside, where nothing else is said.
 ATTEMPTS_MAX: Final = 5
@@ -67,13 +56,10 @@ class Group:
         self.state = GroupState(row.state)
         self.reason = row.reason
         self.incarnation = row.incarnation
-        self.bit = row.bit
-        self.begun = row.begun
-        self._attempts_max = attempts_max
         self._journal: list[Entry] = []
-        self._position = Position(self._journal, row.base_scan, row.base_handed, record.lanes)
         self._leases = Leases(self._journal, row.next_number, row.ended_floor, record.units, record.ended)
-        self._set_aside = SetAside(self._journal, record.set_aside)
+        self._delivery = Delivery(self._journal, record, self._leases, attempts_max)
+        self._position = self._delivery.position
         self._unfinished = False
 
     @classmethod
@@ -83,6 +69,11 @@ class Group:
         group = cls(GroupRecord(row), attempts_max)
         group.store_row()
         return group
+
+    @property
+    def bit(self) -> int:
+        """Its place in the `held` of rows."""
+        return self._delivery.bit
 
     # -- on disk
 
@@ -103,7 +94,7 @@ class Group:
             next_number=leases.next_number,
             ended_floor=leases.ended_floor,
             bit=self.bit,
-            begun=self.begun,
+            begun=self._delivery.begun,
         )
 
     def has_changed(self) -> bool:
@@ -125,25 +116,19 @@ class Group:
     def begin(self, index: Index, tick: int, handed: int) -> None:
         """Puts the group at `tick`: everything up to it counts as acked, everything up to `handed` as known."""
         self.state, self.reason, self.incarnation = GroupState.ACTIVE, "", index.incarnation
-        self.begun = index.tick
-        self._position.begin(tick, handed)
+        self._delivery.begin(index, tick, handed)
         self.store_row()
         self.attach(index)
 
     def attach(self, index: Index) -> None:
         """Tells the index what the group holds, and fences what is on lease. After begin, and after a start."""
         if self.state is GroupState.ACTIVE:
-            index.holders.place(self.bit, self.begun, self._position.base_reached())
-            for number in self._lane_numbers(index):
-                self._note_position(index, number)
-            for number, ticks in self._unacked():
-                gone = [(number, row.tick) for row in index.rows_at(number, ticks) if not row.kind]
-                index.holders.deletions_pending(self.bit, gone)
-        self._position.fence(self._leases.leased())
+            self._delivery.tell(index)
+        self._delivery.fence()
 
     def take_bit(self, bit: int) -> None:
         """A group of the first format gets its place in the rows."""
-        self.bit = bit
+        self._delivery.take_bit(bit)
         self.store_row()
 
     def lose_history(self, token: str, reason: str) -> None:
@@ -154,9 +139,7 @@ class Group:
     def refresh(self, reason: str) -> None:
         """The group must forget everything: its leases are revoked, and its next batch says so, alone."""
         self.state, self.reason = GroupState.FRESH, reason
-        self._leases.revoke("the group was told to forget everything: " + reason)
-        self._position.begin(0, 0)
-        self._set_aside.clear()
+        self._delivery.forget("the group was told to forget everything: " + reason)
         self.store_row()
 
     def abandon(self) -> None:
@@ -166,10 +149,7 @@ class Group:
 
     def collapse(self, reason: str) -> None:
         """Rows have other lanes now (other priorities): what is not acked is handed out again, from each lane's cursor on."""
-        lanes = {n: Lane(self.cursor(n), lane.reached(), lane.skipped) for n, lane in self._position.lanes().items()}
-        self._leases.revoke(reason)
-        self._position.forget()
-        self._position.replace(lanes)
+        self._delivery.collapse(reason)
         self.store_row()
 
     def use(self, wall: float) -> None:
@@ -182,28 +162,9 @@ class Group:
 
     # -- position
 
-    def _lane_numbers(self, index: Index) -> set[int]:
-        return {*index.lanes(), *self._position.lanes()}
-
-    def _note_position(self, index: Index, number: int) -> None:
-        """What the index must know before a row of the lane changes."""
-        lane = self._position.lane(number)
-        index.note_handed(number, lane.reached())
-        index.holders.reach(self.bit, number, lane.reached(), lane.scan)
-        index.holders.skip(self.bit, number, *lane.skipped)
-
-    def _unacked(self) -> Iterator[tuple[int, list[int]]]:
-        """(lane, ticks) of all that the scan has passed and nobody has acknowledged."""
-        for unit in self._leases:
-            for part in unit.parts:
-                yield part.lane, part.ticks
-        yield from self._position.held()
-        for path in self._set_aside:
-            yield path.lane, [path.tick]
-
     def cursor(self, number: int) -> int:
         """The low-water cursor: every tick of the lane up to it is acked, skipped or set aside. O(units + held)."""
-        return self._leases.low(number, self._position.low(number)) - 1
+        return self._delivery.cursor(number)
 
     def scan(self, number: int) -> int:
         """Rows of the lane with a later tick were not looked at yet."""
@@ -217,15 +178,7 @@ class Group:
         """Whether everything up to `tick` that the group is told of is on lease or acked. O(lanes + held + failed batches)."""
         if self.state is not GroupState.ACTIVE:
             return self.state is GroupState.WAITING  # it begins after all that
-        if any(low <= tick for unit in self._leases.again() for low in unit.low.values()):
-            return False
-        for number in index.lanes():
-            lane = self._position.lanes().get(number)
-            if lane is not None and any(held <= tick for held in lane.held()):
-                return False
-            if any(row.tick <= tick for row in index.pending(number, self.scan(number), 1)):
-                return False
-        return True
+        return self._delivery.has_passed(index, tick)
 
     def seek(self, index: Index, tick: int) -> bool:
         """Goes to `tick`: what is later is handed out again, leases stay. False where the group must begin afresh instead,
@@ -238,14 +191,7 @@ class Group:
         if self.state is GroupState.WAITING:
             self.begin(index, tick, 0)
             return True
-        for number in self._lane_numbers(index):
-            # Forward: everything pending up to `tick` is given up. Backward: the scan will meet it again.
-            low = tick if tick < self.scan(number) else -1
-            self._leases.give_up(number, low)
-            self._position.seek(number, tick, low)
-            self._note_position(index, number)
-            self._position.changed(number)
-        self._position.seek_unmet(tick)
+        self._delivery.seek(index, tick)
         self.store_row()
         return True
 
@@ -264,12 +210,12 @@ class Group:
             return self._pull_fresh(index, now, lease_s, worker)
         if self._leases.leased_count() >= leases_max:
             return NoBatch.LEASES
-        choice = self._choose(index, now, limit)
-        unit = self._take_again(index, choice, now) if choice.unit is not None else self._take_new(index, choice)
+        choice = self._delivery.choose(index, now, limit)
+        self._unfinished = choice.unfinished
+        unit = self._delivery.take(index, choice, now)
         if unit is None:
             return NoBatch.EMPTY
-        self._leases.lease(unit, now + lease_s, worker)
-        self._position.lease(unit)
+        self._delivery.lease(unit, now + lease_s, worker)
         choice.pair()
         return Batch(unit.number, unit.failures + 1, unit.due, choice.events, choice.more)
 
@@ -281,7 +227,8 @@ class Group:
             return why
         if self.state is not GroupState.ACTIVE:
             return Batch(0, 1, now, [Fresh(index.tick, self.reason)], True)
-        choice = self._choose(index, now, limit)
+        choice = self._delivery.choose(index, now, limit)
+        self._unfinished = choice.unfinished
         choice.pair()
         return Batch(0, 1, now, choice.events, choice.more) if choice.events else NoBatch.EMPTY
 
@@ -314,61 +261,8 @@ class Group:
         else:
             return NoBatch.FRESH
         self.state = GroupState.FRESH
-        self._leases.lease(unit, now + lease_s, worker)
+        self._delivery.lease(unit, now + lease_s, worker)
         return Batch(unit.number, unit.failures + 1, unit.due, [Fresh(index.tick, self.reason)], True)
-
-    def _choose(self, index: Index, now: float, limit: int) -> Choice:
-        """What comes next: a unit that is to be handed out again, else what is new. Nothing is taken yet; only units of which
-        no row is left to be handed out are dropped, however they are asked for."""
-        while (unit := self._leases.first_due(now)) is not None:
-            choice = Choice(self.bit, self.begun)
-            if choice.again(index, unit, self._position.lane, limit):
-                return choice
-            self._leases.take_first()
-            self._pass(index, choice)
-        choice = Choice(self.bit, self.begun)
-        for number in index.lanes():
-            if not choice.fill(index, number, self._position.lane(number), limit):
-                choice.more = True
-                self._unfinished = not choice.events
-                break
-        return choice
-
-    def _take_new(self, index: Index, choice: Choice) -> Unit | None:
-        """Moves the position past all that was considered; the unit of what is handed out, None if that is nothing."""
-        position = self._position
-        for number, count in choice.late.items():
-            position.take_late(number, count)
-        self._pass(index, choice)
-        parts = [part for part in choice.parts if part.ticks]
-        seen = max((*choice.scans.values(), position.highest_scan()))
-        for number, scan in choice.scans.items():
-            # A lane with nothing behind its scan has considered all that was visible in any lane.
-            position.lane(number).consider(seen if number in choice.whole else scan)
-        for part in parts:
-            position.lane(part.lane).hand_out(part)
-            if len(self._set_aside):
-                for key in part.keys or ():
-                    self._set_aside.take_back(key)
-        for number in choice.scans:
-            self._note_position(index, number)
-            if parts or choice.held or choice.late:
-                position.changed(number)
-        return Unit(0, parts) if parts else None
-
-    def _take_again(self, index: Index, choice: Choice, now: float) -> Unit:
-        """Takes a unit's first rows; what does not fit stays behind as a unit of its own."""
-        self._pass(index, choice)
-        unit = self._leases.take_first()
-        rest = unit.narrow(choice.parts, len(choice.events))
-        if rest:
-            self._leases.add(rest, now, unit.failures)
-        return unit
-
-    def _pass(self, index: Index, choice: Choice) -> None:
-        """Rows that could not go wait for their path; deletions, whether they went or wait, count once they are acked."""
-        self._position.hold(choice.held)
-        index.holders.deletions_pending(self.bit, choice.gone)
 
     # -- batches that were handed out
 
@@ -399,10 +293,7 @@ class Group:
         if self._leases.fate(number) is Fate.ACKED:
             return None
         unit = self._on_lease(number)
-        self._leases.acked(unit)
-        self._position.free(unit, self._leases.leased())
-        for part in unit.parts:
-            index.holders.acknowledged(self.bit, part.lane, part.ticks)
+        self._delivery.acked(index, unit)
         if unit.fresh:
             self.begin(index, 0, 0)
         return unit.paths()
@@ -416,14 +307,12 @@ class Group:
         """The batch failed: it is handed out again, retry_s from now or later (None: later from failure to failure); in pieces
         after attempts_max, and a lone path that fails as often is set aside. That pause, seconds. Raises RefusedError."""
         self.expire(index, now)
-        unit = self._on_lease(number)
-        self._leases.end(unit, "it was nacked")
-        return self._failed(index, unit, now, reason, retry_s)
+        return self._delivery.nacked(index, self._on_lease(number), now, reason, retry_s)
 
     def release(self, index: Index, number: int, now: float, why: str = "it was released") -> None:
         """Gives a batch back: handed out again at once, and not counted as a failure. Raises RefusedError."""
         self.expire(index, now)
-        self._give_back(self._on_lease(number), now, why)
+        self._delivery.give_back(self._on_lease(number), now, why)
 
     def take_back(self, batch_id: str, now: float, why: str) -> bool:
         """`release`s a batch that never reached its worker; False if it is not on lease any more."""
@@ -431,7 +320,7 @@ class Group:
         unit = self._leases.get(int(number)) if token == self.token else None
         if unit is None:
             return False
-        self._give_back(unit, now, why)
+        self._delivery.give_back(unit, now, why)
         return True
 
     def release_worker(self, index: Index, worker: str, now: float) -> int:
@@ -439,15 +328,12 @@ class Group:
         self.expire(index, now)
         units = [unit for unit in self._leases.leased() if unit.worker == worker]
         for unit in units:
-            self._give_back(unit, now, "it was released")
+            self._delivery.give_back(unit, now, "it was released")
         return len(units)
 
     def retry(self, now: float) -> int:
         """Hands out again what was set aside. Number of paths."""
-        paths = self._set_aside.take_back_all()
-        for path in paths:
-            self._leases.add([Part(path.lane, path.handed, [path.tick])], now)
-        return len(paths)
+        return self._delivery.retry(now)
 
     def _on_lease(self, number: int) -> Unit:
         unit = self._leases.get(number)
@@ -461,45 +347,16 @@ class Group:
             "drop it: its paths are handed out again; extend leases of long work, or raise lease_ms",
         )
 
-    def _give_back(self, unit: Unit, now: float, why: str) -> None:
-        self._leases.end(unit, why)
-        self._position.free(unit, self._leases.leased())
-        self._leases.give_back(unit, now)
-
-    def _failed(self, index: Index, unit: Unit, now: float, reason: str, retry_s: float | None) -> float:
-        """A unit whose lease has ended counts as failed; the pause until it is handed out again, seconds."""
-        self._position.free(unit, self._leases.leased())
-        unit.fail(reason)
-        pause_s = retry_pause_s(unit.failures) if retry_s is None else retry_s
-        if unit.failures < self._attempts_max or unit.fresh:
-            self._leases.give_back(unit, now + pause_s)
-            return pause_s
-        self._leases.drop(unit)
-        if unit.paths() > 1:
-            for piece in unit.pieces():
-                self._leases.add([piece], now)
-        else:
-            self._set_path_aside(index, unit)
-        return pause_s
-
-    def _set_path_aside(self, index: Index, unit: Unit) -> None:
-        """The only path of a unit; nothing where its row has moved on."""
-        part = unit.parts[0]
-        for row in index.rows_at(part.lane, part.ticks):
-            path = SetAsidePath(part.lane, row.tick, part.handed, row.path, row.directory, unit.failures, unit.reason)
-            self._set_aside.add(path)
-
     # -- time
 
     def expire(self, index: Index, now: float) -> None:
         """Ends the leases that are over."""
-        for unit in self._leases.end_expired(now):
-            self._failed(index, unit, now, "its lease expired" + (f" at worker {unit.worker}" * bool(unit.worker)), 0)
+        self._delivery.expire(index, now)
 
     def reboot(self, now: float) -> None:
         """The machine was started anew: no worker is alive, and dates of then mean nothing."""
         for unit in list(self._leases.leased()):
-            self._give_back(unit, now, "the machine was started anew")
+            self._delivery.give_back(unit, now, "the machine was started anew")
         self._leases.make_due(now)
 
     def shift(self, by: float) -> None:
@@ -514,10 +371,10 @@ class Group:
 
     def set_aside_ticks(self) -> Iterator[int]:
         """Of the rows that are set aside: behind every cursor, and handed out again by `retry`."""
-        return (path.tick for path in self._set_aside)
+        return (path.tick for path in self._delivery.set_aside)
 
     def set_aside_count(self) -> int:
-        return len(self._set_aside)
+        return len(self._delivery.set_aside)
 
     def describe(self, index: Index, now: float, pending: int, listed_max: int) -> dict[str, object]:
         """The group as `groups` and `status` show it.
@@ -539,6 +396,6 @@ class Group:
             "leased": sum(unit.paths() for unit in self._leases.leased()),
             "leases": self._leases.describe(self.token, now),
             "retrying": sum(unit.paths() for unit in again if unit.failures),
-            "parked": self._set_aside.describe(listed_max),
-            "parked_paths": len(self._set_aside),
+            "parked": self._delivery.set_aside.describe(listed_max),
+            "parked_paths": len(self._delivery.set_aside),
         }

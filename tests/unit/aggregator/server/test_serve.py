@@ -391,19 +391,6 @@ def test_a_lease_of_a_group_that_was_made_anew_frees_nothing(bench_with_files: B
     assert bench.pull() is None
 
 
-def test_a_receiver_that_is_gone_frees_no_batch_of_a_later_group(bench_with_files: Bench) -> None:
-    """The group was dropped and made anew, and its first batch has the same number."""
-    bench = bench_with_files
-    request = msgspec.json.encode({"v": 1, "id": 1, "op": "pull", "group": "g", "from": "start"})
-    ((_, reply),) = bench.server.handle([b"gone"], request)
-    assert bench.ask("drop", group="g")["ok"]
-    batch = bench.pull()
-    assert batch is not None
-    bench.server.undelivered(reply)
-    assert bench.pull() is None
-    assert bench.ack(batch)["ok"]
-
-
 def test_sync_is_answered_when_it_is_done(bench: Bench) -> None:
     """Also with the subtrees that could not be looked at, and when the engine never answers."""
     good, bad, silent = (bench.send("sync", timeout_ms=1000) for _ in range(3))

@@ -1,0 +1,242 @@
+"""What of the changes has been handed out to a group, and what comes next. Pure.
+
+What is not acked yet is exactly: the units (`leases`: on lease, or due again), what is held (`position`), and what is set aside
+(`set_aside`). The low-water cursor, all ticks up to which are acked, follows from the first two and is never stored.
+
+The index re-stamps a changed row only if its tick was noted as handed. So whenever a scan passes a tick, handed out or not,
+the index is told (`note_handed`): a row that was skipped would otherwise change behind the scan and never be seen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from .choice import Choice
+from .index_port import Index
+from .journal import Entry
+from .lane import Lane
+from .leases import Leases, retry_pause_s
+from .position import Position
+from .record import GroupRecord, SetAsidePath
+from .set_aside import SetAside
+from .unit import Part, Unit
+
+
+class Delivery:
+    """Moves rows from the index to units, and units to where they belong when they end. Every method that changes something
+    leaves it in `journal`.
+
+    Args:
+        record: the group as it was stored.
+        leases: its units.
+        attempts_max: failures after which a batch is handed out in pieces, and a lone path set aside.
+    """
+
+    def __init__(self, journal: list[Entry], record: GroupRecord, leases: Leases, attempts_max: int) -> None:
+        row = record.row
+        #: The group's place in the `held` of rows.
+        self.bit = row.bit
+        #: Last tick given when it began: it holds nothing of what has a tick up to it but by its position.
+        self.begun = row.begun
+        self.position = Position(journal, row.base_scan, row.base_handed, record.lanes)
+        self.set_aside = SetAside(journal, record.set_aside)
+        self._leases = leases
+        self._attempts_max = attempts_max
+
+    # -- where it is
+
+    def begin(self, index: Index, tick: int, handed: int) -> None:
+        """Everything up to `tick` counts as acked, everything up to `handed` as known."""
+        self.begun = index.tick
+        self.position.begin(tick, handed)
+
+    def take_bit(self, bit: int) -> None:
+        self.bit = bit
+
+    def tell(self, index: Index) -> None:
+        """Tells the index, which knows nothing of it yet, what the group holds."""
+        index.holders.place(self.bit, self.begun, self.position.base_reached())
+        for number in self._lane_numbers(index):
+            self._tell_position(index, number)
+        for number, ticks in self._unacked():
+            gone = [(number, row.tick) for row in index.rows_at(number, ticks) if not row.kind]
+            index.holders.deletions_pending(self.bit, gone)
+
+    def fence(self) -> None:
+        """Paths that are on lease since before the last start are handed out to nobody else."""
+        self.position.fence(self._leases.leased())
+
+    def forget(self, reason: str) -> None:
+        """Leases are revoked, and everything is pending."""
+        self._leases.revoke(reason)
+        self.position.begin(0, 0)
+        self.set_aside.clear()
+
+    def collapse(self, reason: str) -> None:
+        """Rows have other lanes now (other priorities): what is not acked is handed out again, from each lane's cursor on."""
+        lanes = {n: Lane(self.cursor(n), lane.reached(), lane.skipped) for n, lane in self.position.lanes().items()}
+        self._leases.revoke(reason)
+        self.position.forget()
+        self.position.replace(lanes)
+
+    def seek(self, index: Index, tick: int) -> None:
+        """What is later than `tick` is handed out again, leases stay."""
+        for number in self._lane_numbers(index):
+            # Forward: everything pending up to `tick` is given up. Backward: the scan will meet it again.
+            low = tick if tick < self.position.scan(number) else -1
+            self._leases.give_up(number, low)
+            self.position.seek(number, tick, low)
+            self._tell_position(index, number)
+            self.position.changed(number)
+        self.position.seek_unmet(tick)
+
+    def cursor(self, number: int) -> int:
+        """The low-water cursor: every tick of the lane up to it is acked, skipped or set aside. O(units + held)."""
+        return self._leases.low(number, self.position.low(number)) - 1
+
+    def has_passed(self, index: Index, tick: int) -> bool:
+        """Whether everything up to `tick` that the group is told of is on lease or acked. O(lanes + held + failed batches)."""
+        if any(low <= tick for unit in self._leases.again() for low in unit.low.values()):
+            return False
+        for number in index.lanes():
+            lane = self.position.lanes().get(number)
+            if lane is not None and any(held <= tick for held in lane.held()):
+                return False
+            if any(row.tick <= tick for row in index.pending(number, self.position.scan(number), 1)):
+                return False
+        return True
+
+    def _lane_numbers(self, index: Index) -> set[int]:
+        return {*index.lanes(), *self.position.lanes()}
+
+    def _tell_position(self, index: Index, number: int) -> None:
+        """What the index must know before a row of the lane changes."""
+        lane = self.position.lane(number)
+        index.note_handed(number, lane.reached())
+        index.holders.reach(self.bit, number, lane.reached(), lane.scan)
+        index.holders.skip(self.bit, number, *lane.skipped)
+
+    def _unacked(self) -> Iterator[tuple[int, list[int]]]:
+        """(lane, ticks) of all that the scan has passed and nobody has acknowledged."""
+        for unit in self._leases:
+            for part in unit.parts:
+                yield part.lane, part.ticks
+        yield from self.position.held()
+        for path in self.set_aside:
+            yield path.lane, [path.tick]
+
+    # -- what comes next
+
+    def choose(self, index: Index, now: float, limit: int) -> Choice:
+        """What comes next: a unit that is to be handed out again, else what is new. Nothing is taken yet; only units of which
+        no row is left to be handed out are dropped."""
+        while (unit := self._leases.first_due(now)) is not None:
+            choice = Choice(self.bit, self.begun)
+            if choice.again(index, unit, self.position.lane, limit):
+                return choice
+            self._leases.take_first()
+            self._pass(index, choice)
+        choice = Choice(self.bit, self.begun)
+        for number in index.lanes():
+            if not choice.fill(index, number, self.position.lane(number), limit):
+                break
+        return choice
+
+    def take(self, index: Index, choice: Choice, now: float) -> Unit | None:
+        """Makes a choice come true, save for the lease; None if nothing is handed out."""
+        self._pass(index, choice)
+        return self._take_new(index, choice) if choice.unit is None else self._take_again(choice, now)
+
+    def _pass(self, index: Index, choice: Choice) -> None:
+        """Rows that could not go wait for their path; deletions, whether they went or wait, count once they are acked."""
+        for number, count in choice.late.items():
+            self.position.take_late(number, count)
+        self.position.hold(choice.held)
+        index.holders.deletions_pending(self.bit, choice.gone)
+
+    def _take_new(self, index: Index, choice: Choice) -> Unit | None:
+        """Moves the position past all that was considered."""
+        position = self.position
+        parts = [part for part in choice.parts if part.ticks]
+        seen = max((*choice.scans.values(), position.highest_scan()))
+        for number, scan in choice.scans.items():
+            # A lane with nothing behind its scan has considered all that was visible in any lane.
+            position.lane(number).consider(seen if number in choice.whole else scan)
+        for part in parts:
+            position.lane(part.lane).hand_out(part)
+            if len(self.set_aside):
+                for key in part.keys or ():
+                    self.set_aside.take_back(key)
+        for number in choice.scans:
+            self._tell_position(index, number)
+            if parts or choice.held or choice.late:
+                position.changed(number)
+        return Unit(0, parts) if parts else None
+
+    def _take_again(self, choice: Choice, now: float) -> Unit:
+        """Takes a unit's first rows; what does not fit stays behind as a unit of its own."""
+        unit = self._leases.take_first()
+        rest = unit.narrow(choice.parts, len(choice.events))
+        if rest:
+            self._leases.add(rest, now, unit.failures)
+        return unit
+
+    def lease(self, unit: Unit, due: float, worker: str) -> None:
+        """The unit is handed to a worker until `due`."""
+        self._leases.lease(unit, due, worker)
+        self.position.lease(unit)
+
+    # -- how units end
+
+    def acked(self, index: Index, unit: Unit) -> None:
+        """The unit is done."""
+        self._leases.acked(unit)
+        self.position.free(unit, self._leases.leased())
+        for part in unit.parts:
+            index.holders.acknowledged(self.bit, part.lane, part.ticks)
+
+    def give_back(self, unit: Unit, now: float, why: str) -> None:
+        """The unit is handed out again at once, and that does not count as a failure."""
+        self._leases.end(unit, why)
+        self.position.free(unit, self._leases.leased())
+        self._leases.give_back(unit, now)
+
+    def nacked(self, index: Index, unit: Unit, now: float, reason: str, retry_s: float | None) -> float:
+        """A worker says that the unit failed; the pause until it is handed out again, seconds."""
+        self._leases.end(unit, "it was nacked")
+        return self._failed(index, unit, now, reason, retry_s)
+
+    def expire(self, index: Index, now: float) -> None:
+        """Ends the leases that are over."""
+        for unit in self._leases.end_expired(now):
+            self._failed(index, unit, now, "its lease expired" + (f" at worker {unit.worker}" * bool(unit.worker)), 0)
+
+    def retry(self, now: float) -> int:
+        """Hands out again what was set aside. Number of paths."""
+        paths = self.set_aside.take_back_all()
+        for path in paths:
+            self._leases.add([Part(path.lane, path.handed, [path.tick])], now)
+        return len(paths)
+
+    def _failed(self, index: Index, unit: Unit, now: float, reason: str, retry_s: float | None) -> float:
+        """A unit whose lease has ended counts as failed; the pause until it is handed out again, seconds."""
+        self.position.free(unit, self._leases.leased())
+        unit.fail(reason)
+        pause_s = retry_pause_s(unit.failures) if retry_s is None else retry_s
+        if unit.failures < self._attempts_max or unit.fresh:
+            self._leases.give_back(unit, now + pause_s)
+            return pause_s
+        self._leases.drop(unit)
+        if unit.paths() > 1:
+            for piece in unit.pieces():
+                self._leases.add([piece], now)
+        else:
+            self._set_path_aside(index, unit)
+        return pause_s
+
+    def _set_path_aside(self, index: Index, unit: Unit) -> None:
+        """The only path of a unit; nothing where its row has moved on."""
+        part = unit.parts[0]
+        for row in index.rows_at(part.lane, part.ticks):
+            path = SetAsidePath(part.lane, row.tick, part.handed, row.path, row.directory, unit.failures, unit.reason)
+            self.set_aside.add(path)
