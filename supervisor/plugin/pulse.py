@@ -27,7 +27,7 @@ from shardwatch.shard.contract.limits import SILENT_S
 from shardwatch.shard.contract.process.life import SCANNING
 from shardwatch.shard.contract.state.layout import Layout
 
-from .entry import Entry, drop_closed
+from .map_entry import MapEntry, drop_closed
 
 #: Seconds until the first pulse: it includes the interpreter, imports, a lock that a predecessor holds, and opening a database.
 START_S: Final = 120.0
@@ -46,7 +46,7 @@ _PID_BYTES_MAX: Final = 10
 _PULSE_BYTES_MAX: Final = _PID_BYTES_MAX + len(SCANNING)
 
 
-class Pulses(Entry):
+class Pulses(MapEntry):
     """An entry in supervisord's socket map: a datagram socket that takes the pulses."""
 
     def __init__(self, supervisord: Supervisor, scans: Callable[[int], None] = lambda pid: None) -> None:

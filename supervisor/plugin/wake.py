@@ -19,7 +19,7 @@ from supervisor import events
 from supervisor.states import ProcessStates, SupervisorStates
 from supervisor.supervisord import Supervisor
 
-from .entry import Entry, drop_closed
+from .map_entry import MapEntry, drop_closed
 
 #: Longest sleep of the loop, seconds. supervisord's shortest tick is 5 s, and its clock may jump.
 IDLE_S: Final = 5.0
@@ -33,7 +33,7 @@ PAST_S: Final = 0.001
 Poll = Callable[[float], tuple[list[int], list[int]]]
 
 
-class Wake(Entry):
+class Wake(MapEntry):
     """A pipe in supervisord's socket map. It is readable after a signal or the end of a child."""
 
     def __init__(self, supervisord: Supervisor) -> None:
@@ -98,7 +98,7 @@ class Wake(Entry):
             pass
 
 
-class StdinGuard(Entry):
+class StdinGuard(MapEntry):
     """Ends supervisord when its standard input ends, because the process that started it holds the other end of the pipe."""
 
     def __init__(self, supervisord: Supervisor) -> None:

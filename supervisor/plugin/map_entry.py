@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 
-class Entry:
+class MapEntry:
     """An entry that only reads: a base class. What it does must not raise, which would end supervisord (see wake.py)."""
 
     def readable(self) -> bool:
@@ -24,7 +24,7 @@ class Entry:
         """Its descriptor was closed behind its back: the number may be another's by now."""
 
 
-def drop_closed(socket_map: dict[int, Any], kind: type[Entry]) -> None:
+def drop_closed(socket_map: dict[int, Any], kind: type[MapEntry]) -> None:
     """Takes what is left of the last reload out of the map: supervisord closes descriptors by number, and leaves the entries."""
     for fd, entry in list(socket_map.items()):
         if isinstance(entry, kind):
