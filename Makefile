@@ -16,7 +16,7 @@ export ROOT ?=
 help: ## show this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 18
 
-run: $(STAMP) ## watch a real tree and see events arrive; ROOT=path watches that tree until Ctrl-C
+run: $(STAMP) ## watch a real tree and show the events that arrive; ROOT=path watches that tree until Ctrl-C
 	@if [ -n "$$ROOT" ]; then exec $(VENV)/bin/shardwatch watch "$$ROOT"; else exec $(PY) -P -m shardwatch.supervisor.demo; fi
 
 test: $(STAMP) ## run every test; ARGS="-k name" goes to pytest
@@ -25,10 +25,10 @@ test: $(STAMP) ## run every test; ARGS="-k name" goes to pytest
 check: lint types ## the everyday loop: lint, types, unit and property tests, in two minutes
 	@export SW_TESTS_WITH_PARENT=1; exec $(PY) -m pytest -n $(JOBS) --dist loadgroup -q tests/unit tests/property $(ARGS)
 
-chaos: $(STAMP) ## the whole service under fire: SEED=n replays a run, MINUTES=m (4), ARGS="--files 50000"
+chaos: $(STAMP) ## kill everything at random, and check that no change is missed: SEED=n replays a run, MINUTES=m (4), ARGS="--files 50000"
 	@export SW_TESTS_WITH_PARENT=1 PYTHONPATH=tests; exec $(PY) -P -m chaos $(if $(SEED),--seed $(SEED)) $(if $(MINUTES),--minutes $(MINUTES)) $(ARGS)
 
-lint: $(STAMP) ## ruff, and the arrows between the parts
+lint: $(STAMP) ## ruff, and import-linter for the arrows between the rooms
 	@$(VENV)/bin/ruff check .
 	@$(VENV)/bin/lint-imports --no-logo
 
@@ -36,7 +36,7 @@ types: $(STAMP) ## mypy, strict: the product, its tests, the benchmarks
 	@$(VENV)/bin/mypy src tests
 	@$(VENV)/bin/mypy perf
 
-perf: $(STAMP) ## the benchmarks: figures, not verdicts; QUICK=1 in five minutes, PEERS=1 beside the others
+perf: $(STAMP) ## the benchmarks; QUICK=1 takes five minutes, PEERS=1 compares with other tools
 	@if [ -n "$(PEERS)" ]; then $(PY) perf/peers.py; fi
 	@$(PY) -m pytest perf -p no:xdist --benchmark-columns=min,median,max,rounds $(ARGS); code=$$?; \
 	  if [ -z "$(QUICK)" ]; then $(PY) perf/report.py || exit; fi; exit $$code

@@ -31,6 +31,7 @@ from shardwatch.shard.contract.state.settings import Settings, read_settings
 
 from .host.process import ended_fd
 from .planning.homes import note_mounts
+from .plugin.names import GROUP
 from .service.control import NO_ANSWER, supervisord
 from .terminal.streams import say
 
@@ -43,9 +44,6 @@ LOCK_WAIT_S: Final = 100.0
 NICE: Final = 10
 #: supervisord's fault when it is on its way out (supervisor.xmlrpc.Faults.SHUTDOWN_STATE).
 SHUTDOWN_STATE: Final = 6
-
-#: Name of the group of shards in supervisord (supervisor.plugin.rpc).
-GROUP: Final = "shards"
 
 
 class Shards(Protocol):

@@ -218,16 +218,14 @@ def _path_to_python(executable: str) -> str:
 
 def _supervisord(layout: Layout, with_parent: bool, echo: bool, planner: tuple[int, int] | None) -> int:
     sys.modules.setdefault("ssl", None)  # type: ignore[arg-type]  # http.client does without: 10 ms less at every start
-    from supervisor import supervisord
-
-    from .plugin import full_disk, hang_up, rpc
+    from .plugin import full_disk, terms
+    from .plugin.hang_up import HangUp, Reaction
 
     full_disk.guard()
-    rpc.guard_stdin = with_parent
     if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
-        hang_up.means = hang_up.IGNORE
-    elif echo:
-        hang_up.means = hang_up.END
+        hang_up = HangUp(Reaction.IGNORE)
+    else:
+        hang_up = HangUp(Reaction.END if echo else Reaction.RELOAD)
     arguments = ["-n", "-c", str(layout.supervisord_conf)]
     # At a reload it closes descriptors below this number; at its start it demands that so many may be open.
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -239,7 +237,7 @@ def _supervisord(layout: Layout, with_parent: bool, echo: bool, planner: tuple[i
     if planner is not None:
         _await_plan(*planner)
     try:
-        supervisord.main(arguments)
+        terms.run(arguments, terms.Terms(ends_with_input=with_parent, hang_up=hang_up))
     except SystemExit as leave:
         code = leave.code if isinstance(leave.code, int) else 1
     else:

@@ -9,16 +9,16 @@ from typing import Final
 
 logger = logging.getLogger("shardwatch.aggregator.client")
 
-#: Seconds for which a service is away before the log says that it is waited for: a program that died is back sooner.
+#: Seconds for which a service must be away before the log says that the client waits for it. A program that died is back sooner.
 TOLD_S: Final = 1.0
 
 
 class Absence:
-    """Tells, once each, that a service is waited for and that it is back.
+    """Reports that the client waits for a service and that the service is back, once each.
 
     Args:
-        where: the service's endpoint.
-        tell: what is told; the log by default.
+        where: the endpoint of the service.
+        tell: receives the reports; the log by default.
     """
 
     def __init__(
@@ -31,7 +31,7 @@ class Absence:
         self._told = False
 
     def noted(self, reason: object) -> None:
-        """It is away, or refuses for now."""
+        """The service is away, or refuses for now."""
         now = self._clock()
         if self._since is None:
             self._since = now

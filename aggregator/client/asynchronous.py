@@ -38,10 +38,10 @@ class AsyncBatch(BatchData):
 
 
 class AsyncExtractClient(ClientBase):
-    """The same for asyncio: requests of one client wait for each other.
+    """The client for asyncio. Requests of one client wait for each other.
 
-    For one event loop: another one may use it once that is closed; before, it raises UsageError there. In a child made with
-    fork it has a connection of its own. What its methods promise is said at those of ExtractClient.
+    It belongs to one event loop. Another loop may use it once that loop is closed; before, it raises UsageError there. In a
+    child made with fork it has its own connection. The docstrings of ExtractClient say what each method promises.
     """
 
     def __init__(self, state_dir: Path | str, *, worker: str = "", timeout_s: float = REPLY_S) -> None:
@@ -55,7 +55,7 @@ class AsyncExtractClient(ClientBase):
         self.close()
 
     def close(self) -> None:
-        """Idempotent. A request that another task waits in ends with NotRunningError."""
+        """Closes the client. Idempotent. A request in which another task waits ends with NotRunningError."""
         self._driver.close()
 
     async def request(self, op: str, *, wait_s: float = 0.0, patience_s: float | None = 0.0, **fields: Any) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from .conversation import Ask, Flow
 from .replies import RequestError
 from .requests import Request
 
-#: Seconds for which an ack of a single pull looks for a service that is away.
+#: Seconds for which an ack of a single pull tries again while the service is away.
 ACK_PATIENCE_S = 5.0
 
 
@@ -34,7 +34,7 @@ class Pulled(msgspec.Struct):
 
     @property
     def alone(self) -> Fresh | None:
-        """What says that all is to be forgotten: there are no other events beside it."""
+        """The notice to drop the mirror. A batch with it has no other events."""
         first = self.events[0] if len(self.events) == 1 else None
         return first if isinstance(first, Fresh) else None
 
@@ -77,17 +77,17 @@ def handed(reply: PullReply, *, follows: bool = False) -> Handed | None:
 
 
 def notice(group: str, reason: str) -> Handed:
-    """A batch that nobody sent: forget everything, for `reason`."""
+    """A batch that the client makes itself, with the notice to drop the mirror, for `reason`."""
     pulled = Pulled(None, group, 1, 0, [Fresh(tick=0, reason=reason)], True)
     return Handed(pulled, Lease(pulled, follows=True), created=True, existed=False)
 
 
 class Lease:
-    """A batch from when it was handed out until it is settled: acked, nacked, or given back.
+    """A batch from when it was handed out until it is settled: acknowledged, nacked, or given back.
 
     Args:
-        follows: it is one of a loop that goes on for ever. What settles it then waits for a service that is away, and that it
-            came too late is no error, since the batch is handed out again.
+        follows: it belongs to a loop without end. Settling it then waits for a service that is away, and coming too late is
+            not an error, because the batch is handed out again.
     """
 
     __slots__ = ("_follows", "_id", "_settled", "group", "is_notice")
@@ -118,7 +118,7 @@ class Lease:
         self._settled = True
 
     def leave(self) -> Flow[None]:
-        """Gives it back if it is not settled. Where that can't be, the lease ends by itself."""
+        """Gives it back if it is not settled. If that is impossible, the lease ends by itself."""
         if not self._settled:
             with contextlib.suppress(ShardwatchError):
                 yield from self.release()
@@ -155,22 +155,24 @@ class BatchData:
         self.group = pulled.group
         #: 1 at the first time.
         self.attempt = pulled.attempt
-        #: Seconds from the pull on within which it must be acked or extended.
+        #: Seconds, counted from the pull, within which it must be acknowledged or extended.
         self.lease_s = pulled.lease_ms / 1000
         #: True: more was pending when the batch was made.
         self.more = pulled.more
-        #: True: batches were held back, and with this one the group has been handed all that changed meanwhile.
+        #: True: batches were held back, and with this one the group has received everything that changed in the meantime.
         self.settled = pulled.settled
         #: Whether the pull made the group, or found it.
         self.created = handed.created
         self.existed = handed.existed
-        #: Not None: drop your mirror, every present file follows as `created`. There are no events then.
+        #: Not None: drop your mirror, because every existing file follows as `created`. Then there are no events.
         self.fresh: Fresh | None = pulled.alone
         self.events: list[Event] = [] if self.fresh is not None else pulled.events  # type: ignore[assignment]
 
     @property
     def is_notice(self) -> bool:
-        """Whether `batches` made it itself, since the group was lost: to be heeded like any `fresh`; nobody waits for its ack."""
+        """Whether `batches` has made it itself, because the group was lost. Treat it like any `fresh`; no ack is expected for
+        it.
+        """
         return self._lease.is_notice
 
     def __len__(self) -> int:

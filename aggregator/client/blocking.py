@@ -22,7 +22,7 @@ from .requests import Request
 
 
 class Batch(BatchData):
-    """Some events, on lease. Ack it when they are done; without an ack it is handed out again."""
+    """Some events, on lease. Acknowledge it when they are done. Without an ack it is handed out again."""
 
     __slots__ = ("_driver",)
 
@@ -31,37 +31,40 @@ class Batch(BatchData):
         self._driver = driver
 
     def ack(self) -> bool:
-        """Done, durably, when it returns True. Idempotent.
+        """Acknowledges the batch. Returns True once this is durable. Idempotent.
 
-        Where it came too late, because the lease was over, it raises RequestError (`lease_expired`). In a loop of `batches`
-        that follows it logs that, and returns False: the batch is handed out again. There it also waits for a service that is
-        away.
+        If it came too late, because the lease was over, it raises RequestError (`lease_expired`). In a loop over `batches`
+        with `follow` it logs this instead, and returns False: the batch is handed out again. In such a loop it also waits for
+        a service that is away.
         """
         return self._driver.run(self._lease.ack())
 
     def nack(self, reason: str = "", *, retry_s: float | None = None) -> None:
-        """Failed: handed out again after a pause that grows with the attempts, or after `retry_s`.
+        """Reports that the batch failed. It is handed out again after a pause that grows with the attempts, or after `retry_s`.
 
-        Where it comes too late it does as `ack`.
+        If it comes too late, it behaves like `ack`.
         """
         self._driver.run(self._lease.nack(reason, retry_s))
 
     def extend(self, lease_s: float | None = None) -> None:
-        """The lease ends `lease_s` (by default the service's) from now. Raises RequestError (`lease_expired`) if it is over."""
+        """Extends the lease, so that it ends `lease_s` (by default the service's) from now. Raises RequestError
+        (`lease_expired`) if it is over.
+        """
         self._driver.run(self._lease.extend(lease_s))
 
     def release(self) -> None:
-        """Gives it back unharmed: handed out again at once."""
+        """Gives the batch back. It is handed out again at once, and this does not count as a failure."""
         self._driver.run(self._lease.release())
 
 
 class ExtractClient(ClientBase):
-    """Blocking client. Threads may share it: requests then wait for each other, so give each worker thread its own.
+    """The blocking client. Threads may share it, but their requests then wait for each other, so give each worker thread its
+    own.
 
-    After `fork` the child has a connection and a worker's name of its own; batches of the parent's stay the parent's. Close
-    it, or use it as a context manager.
+    After `fork` the child has its own connection and its own worker name. Batches of the parent remain with the parent. Close
+    the client, or use it as a context manager.
 
-    Every method checks what it is given, and raises UsageError for what is of the wrong type or out of its range.
+    Every method checks its arguments, and raises UsageError if one is of the wrong type or out of range.
     """
 
     def __init__(self, state_dir: Path | str, *, worker: str = "", timeout_s: float = REPLY_S) -> None:
@@ -75,17 +78,19 @@ class ExtractClient(ClientBase):
         self.close()
 
     def close(self) -> None:
-        """Idempotent, and for any thread: a request that another one waits in ends with NotRunningError."""
+        """Closes the client. Idempotent, and may be called from any thread: a request in which another thread waits ends with
+        NotRunningError.
+        """
         self._driver.close()
 
     def request(self, op: str, *, wait_s: float = 0.0, patience_s: float | None = 0.0, **fields: Any) -> dict[str, Any]:
-        """Any op of docs/protocol.md. The reply as a map.
+        """Makes any request of docs/protocol.md. Returns the reply as a map.
 
         Args:
             wait_s: seconds that the service was asked to wait; the answer may take `timeout_s` longer.
-            patience_s: seconds for which a service that is not there is looked for; None: for ever.
+            patience_s: seconds for which a service that is away is tried again; None: without end.
 
-        Raises NotRunningError, ServiceTimeoutError, RequestError, UsageError; ServiceError where no socket can be made.
+        Raises NotRunningError, ServiceTimeoutError, RequestError, UsageError; ServiceError if no socket can be made.
         """
         return self._ask(requests.request(op, fields, wait_s), patience_s)
 
@@ -105,13 +110,13 @@ class ExtractClient(ClientBase):
         lease_s: float | None = None,
         patience_s: float | None = 0.0,
     ) -> Batch | None:
-        """The next batch, on lease, or None if nothing came within `wait_s`.
+        """Returns the next batch, on lease, or None if nothing came within `wait_s`.
 
         Args:
-            max: events at most; the service's batch_size_max is the upper bound and the default.
+            max: the most events; the service's batch_size_max is the upper bound and the default.
             from_: `now` (the default) or `start`, for a group that does not exist yet.
-            peek: only look: no lease, nothing moves.
-            patience_s: seconds for which a service that is not there is looked for; None: for ever.
+            peek: only show the batch: there is no lease, and the position does not change.
+            patience_s: seconds for which a service that is away is tried again; None: without end.
         """
         request = requests.pull(group, self.worker, max=max, wait_s=wait_s, from_=from_, peek=peek, lease_s=lease_s)
         found = handed(decode_pull(self._driver.ask(request, requests.patience(patience_s))))
@@ -128,20 +133,22 @@ class ExtractClient(ClientBase):
         lease_s: float | None = None,
         patience_s: float | None = None,
     ) -> Generator[Batch, None, None]:
-        """Batches, one after the other; ack or nack each. The last one, if it was neither, is given back when the loop
-        ends (`break`, `close()`); others stay on lease until somebody acks them.
+        """Yields batches, one after the other; ack or nack each of them. If the last one was neither, it is given back when the
+        loop ends (`break`, `close()`). Others stay on lease until they are acknowledged.
 
-        With `follow` it goes on for ever, whatever happens to the service: while it is away or refuses for now, it is asked
-        again (at most 40 times a second at first, every 3 s in the end), and the log says once that it is waited for. If the
-        group was lost meanwhile, with the state directory or by `drop`, a batch that is `fresh` comes, then every file.
+        With `follow` the loop continues without end, whatever happens to the service. While it is away or refuses for now, it
+        is tried again (at most 40 times a second at first, every 3 s later), and the log says once that the client waits. If
+        the group was lost in the meantime, with the state directory or by `drop`, a batch that is `fresh` comes, and then
+        every file.
 
         Args:
             wait_s: without `follow`, seconds without a batch after which the loop ends (default 0: what is pending now).
-            follow: go on for ever, through restarts of the service.
-            patience_s: with `follow`, seconds for which a service that went away is looked for; None: for ever.
+            follow: continue without end, also across restarts of the service.
+            patience_s: with `follow`, seconds for which a service that is away is tried again; None: without end.
 
         Raises:
-            RequestError: the service refuses for good: a name that is none, for one. UsageError: a wrong argument.
+            RequestError: the service refuses for good, for example because of a name that is not valid.
+            UsageError: a wrong argument.
             NotRunningError, ServiceTimeoutError: `patience_s` is over, or the client is closed.
         """
         loop = self._following(
@@ -167,33 +174,37 @@ class ExtractClient(ClientBase):
         return self._ask(requests.extend(group, batch, lease_s), patience_s)
 
     def release(self, group: str, *, batch: str | None = None, worker: str | None = None) -> int:
-        """Gives back a batch, or all batches of a worker of that name (one that died). Number of batches."""
+        """Gives back a batch, or all batches of a worker of that name (for example one that died). Returns their number."""
         return int(self._ask(requests.release(group, batch, worker or self.worker))["released"])
 
     def hold(self, name: str, lease_s: float, *, patience_s: float | None = 0.0) -> bool:
-        """Holds batches back, of all groups, until `lease_s` from now; renew it by calling again, in good time.
+        """Holds back the batches of all groups until `lease_s` from now. Renew the hold by calling this again in good time.
 
-        Returns False if the service holds nothing back for it any more: it has lasted for `hold_ms_max`.
+        Returns False if the hold does not hold anything back any more, because it has lasted for `hold_ms_max`.
         """
         return not self._ask(requests.hold(name, lease_s), patience_s)["spent"]
 
     def unhold(self, name: str) -> bool:
-        """Ends a hold; batches flow once what happened under it has been looked at. False: it was over already."""
+        """Ends a hold. Batches flow once the changes that were made during it have been looked at. Returns False if it was over
+        already.
+        """
         return bool(self._ask(requests.unhold(name))["released"])
 
     def seek(self, group: str, tick: int | str) -> bool:
-        """Goes to a tick, to `start` or to `now`. False: it is too long ago, the group gets `fresh` instead."""
+        """Moves the group to a tick, to `start` or to `now`. Returns False if that is too long ago, so that the group gets
+        `fresh` instead.
+        """
         return not self._ask(requests.seek(group, tick))["fresh"]
 
     def retry(self, group: str) -> int:
-        """Hands out again the paths that were set aside. Their number."""
+        """Hands out again the paths that were set aside. Returns their number."""
         return int(self._ask(requests.of_group("retry", group))["paths"])
 
     def groups(self) -> list[dict[str, Any]]:
         return list(self._ask(Request("groups"))["groups"])
 
     def reset(self, group: str) -> None:
-        """Has the group begin afresh: its next batch is `fresh`, then every file that is there follows as created."""
+        """Starts the group again: its next batch is `fresh`, and then every existing file follows as created."""
         self._ask(requests.of_group("reset", group))
 
     def drop(self, group: str) -> None:
@@ -208,7 +219,7 @@ class ExtractClient(ClientBase):
         return status
 
     def ready(self, wait_s: float = 0.0, *, patience_s: float | None = 0.0) -> dict[str, Any] | None:
-        """Counts, once everything is watched and the baseline committed; None if that is not so within `wait_s`."""
+        """Returns counts once everything is watched and the baseline is committed; None if this takes longer than `wait_s`."""
         ready: dict[str, Any] | None = self._ask(requests.ready(wait_s), patience_s)["ready"]
         return ready
 

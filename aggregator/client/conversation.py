@@ -30,9 +30,9 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Send:
-    """Send a frame, over a new connection if none stands. Comes to None.
+    """Send a frame, over a new connection if there is none. The result is None.
 
-    Raises NotRunningError where nothing listens, ServiceError where no socket can be made.
+    Raises NotRunningError if nothing listens, ServiceError if no socket can be made.
     """
 
     frame: bytes
@@ -40,33 +40,34 @@ class Send:
 
 @dataclass(frozen=True, slots=True)
 class Receive:
-    """Wait for a frame. Comes to None when it is later than `until` (seconds of the conversation's clock), or the connection is
-    cut."""
+    """Wait for a frame. The result is None when `until` has passed (seconds of the conversation's clock), or the connection is
+    cut.
+    """
 
     until: float
 
 
 @dataclass(frozen=True, slots=True)
 class HangUp:
-    """Close the connection: what is still on its way to us will not be read. Comes to None."""
+    """Close the connection. Frames that are still on their way to us will not be read. The result is None."""
 
 
 @dataclass(frozen=True, slots=True)
 class Pause:
-    """Wait for so many seconds. Comes to None."""
+    """Wait for this many seconds. The result is None."""
 
     seconds: float
 
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """Make a whole request, while no other of this client is under way. Comes to the body of its reply.
+    """Make a whole request, while no other request of this client is in progress. The result is the body of its reply.
 
     Raises what `Conversation.ask` raises.
     """
 
     request: Request
-    #: Seconds for which a service that is away is looked for; infinite: for ever.
+    #: Seconds for which a service that is away is tried again; infinite: without end.
     patience_s: float = 0.0
 
 
@@ -76,7 +77,9 @@ Flow: TypeAlias = Generator[Step, Any, T]
 
 
 def pauses() -> Iterator[float]:
-    """Seconds between one attempt and the next: growing, so that many workers don't storm a service that comes back."""
+    """Yields the seconds between one attempt and the next. They grow, so that many workers do not overload a service that has
+    just returned.
+    """
     pause = PAUSE_S
     while True:
         yield pause * random.uniform(0.5, 1.5)
@@ -84,14 +87,14 @@ def pauses() -> Iterator[float]:
 
 
 class Conversation:
-    """One client's requests to one service, each asked until it is answered or its time is up.
+    """The requests of one client to one service. Each is tried until it is answered or its time is up.
 
     Args:
         endpoint: of the extract socket; for messages.
         timeout_s: seconds that an answer may take, beyond the wait that a request asks for.
-        absence: is told when the service is waited for, and when it answers.
-        pauses: seconds between attempts, anew for each request.
-        clock: seconds of the clock that the driver's waits go by.
+        absence: is told when the client waits for the service, and when the service answers.
+        pauses: seconds between attempts, starting again for each request.
+        clock: seconds of the clock that the driver's waits use.
     """
 
     def __init__(
@@ -115,16 +118,17 @@ class Conversation:
         self.timeout_s = timeout_s
 
     def ask(self, request: Request, patience_s: float) -> Flow[bytes]:
-        """One request: the body of a reply that is no error. It is sent again where its answer can't come any more.
+        """Makes one request. Returns the body of a reply that is not an error. The request is sent again if its answer cannot
+        come any more.
 
-        An answer that comes in time counts, however often the connection was cut meanwhile. A service that is not there is looked
-        for as long as `patience_s` lasts.
+        An answer that comes in time counts, however often the connection was cut in the meantime. While there is no service,
+        it is tried again for `patience_s`.
 
         Raises:
             RequestError: the service refused.
             NotRunningError: nothing listens.
             ServiceTimeoutError: no answer came.
-            UsageError: the request can't be sent.
+            UsageError: the request cannot be sent.
         """
         self._number += 1
         number = self._number

@@ -47,23 +47,23 @@ def boottime() -> float:
 
 
 class EventQueue:
-    """File events that wait for a worker: durable, deduplicated by path, leased until acked.
+    """A durable queue of file events. Each path is in it once, and its events are leased until they are acknowledged.
 
-    Any number of objects, in any number of threads and processes, may use one file. An object may be shared by threads,
-    each with an event loop of its own, and by children made with fork or spawn.
+    Any number of objects, in any number of threads and processes, may use one file. An object may be shared by threads, each
+    with its own event loop, and by children made with fork or spawn.
 
     Args:
-        path: the file, made with mode 0600 if it is not there. Beside it lie `-wal` and `-shm` while it is open.
-        queue_size: most events held, pending and leased together; a nacked one always has its place.
-        lease_s: seconds after which an event that was neither acked nor nacked is handed out again.
-        durability: `process`: what was accepted survives any crash of a process (kill -9 too); `power`: also a loss of
-            power, at the price of an fsync a call.
-        priorities: gitignore glob -> priority. Of those that match a path (taken without its leading slash), and of the
-            event's own `priority`, the highest counts; 0 if there is none.
+        path: the file; created with mode 0600 if it does not exist. While it is open, `-wal` and `-shm` lie beside it.
+        queue_size: the most events, pending and leased together; an event that was nacked always keeps its place.
+        lease_s: seconds after which an event that was neither acknowledged nor nacked is handed out again.
+        durability: `process`: accepted events survive any crash of a process (also kill -9); `power`: also a loss of power,
+            at the cost of one fsync per call.
+        priorities: gitignore pattern -> priority. The highest counts of all patterns that match a path (taken without its
+            leading slash) and of the event's own `priority`; 0 if there is none.
         clock: for tests: the boot clock in seconds.
 
     Raises:
-        UsageError: a bad argument, no such directory, or a file that is no queue.
+        UsageError: a bad argument, a directory that does not exist, or a file that is not a queue.
     """
 
     def __init__(
@@ -94,23 +94,26 @@ class EventQueue:
     async def enqueue_file_event(self, event: FileEvent) -> bool:
         """Adds an event. Idempotent: the same event again changes nothing.
 
-        A newer state of a path that is pending already takes the older one's place, also in the line; `created` and
-        then `modified` stays `created`, `deleted` and then anything else becomes `modified`, a deletion is never lost.
-        A `moved` event is kept as `deleted` and `created`. A path that is handed out just now may be enqueued again: it
-        is handed out again once the lease has ended.
+        If an older state of the path is pending, the new one replaces it and takes its place in the queue. `created` and then
+        `modified` stays `created`, `deleted` and then anything else becomes `modified`, and a deletion is never lost. A
+        `moved` event is stored as `deleted` and `created`. A path that is on lease may be enqueued again. It is then handed
+        out when the lease has ended.
 
         Returns:
-            True once the event's state is durable in the queue. False when nothing was written: the same state, or one
-            with a later timestamp, is pending for the path already, or the queue is full.
+            True once the state of the event is durable in the queue. False if nothing was written, because the same state, or
+                one with a later timestamp, is pending for the path already, or because the queue is full.
 
         Raises:
-            UsageError: what is given is no event, a field of it is out of range, or the queue is closed.
-            ServiceError: the disk refuses. ServiceTimeoutError: another process has held the file for 30 s.
+            UsageError: the argument is not an event, a field of it is out of range, or the queue is closed.
+            ServiceError: the disk refuses.
+            ServiceTimeoutError: another process has locked the file for 30 s.
         """
         return (await self.put_all([event]))[0] == QUEUED
 
     async def enqueue_file_events(self, events: Iterable[FileEvent]) -> list[bool]:
-        """Adds events in one transaction: all of them or, if a crash comes between, none. One answer each, in order."""
+        """Adds events in one transaction: after a crash either all of them are there, or none. Returns one answer for each, in
+        order.
+        """
         return [outcome == QUEUED for outcome in await self.put_all(events)]
 
     async def put_all(self, events: Iterable[FileEvent]) -> list[int]:
@@ -133,7 +136,7 @@ class EventQueue:
             return outcomes
         taken = iter(outcomes)
         together = [[next(taken) for _ in range(count)] for count in parts]
-        # Of a move, both halves must be in: one that found no room makes the whole of it FULL, to be tried again.
+        # Both halves of a move must be added. If one of them found no room, the whole move counts as FULL, and is tried again.
         return [FULL if FULL in halves else min(halves) for halves in together]
 
     async def dequeue_batch(
@@ -142,19 +145,19 @@ class EventQueue:
         *,
         wait_s: float = 0.0,
     ) -> List[FileEvent]:  # noqa: UP006 - as specified
-        """Leases events: highest priority first, first in first out within one, at most one lease a path.
+        """Leases events: the highest priority first, first in, first out within one priority, and at most one lease per path.
 
-        What a dead process had leased is handed out at once, what a live one has when its lease ends.
+        Events on lease to a process that has died are handed out at once, and those of a living process when its lease ends.
 
         Args:
-            batch_size: most events to give, from 1.
-            wait_s: seconds to wait for the first one; 0: answer at once. What another process enqueues meanwhile is
-                seen within half a second.
+            batch_size: the most events to return, from 1.
+            wait_s: seconds to wait for the first one; 0: answer at once. Events that another process enqueues in the meantime
+                are seen within half a second.
 
         Returns:
-            Between 0 and `batch_size` events; each must be acked or nacked.
+            Between 0 and `batch_size` events; each must be acknowledged or nacked.
 
-        Raises UsageError for arguments out of their range, ServiceError, ServiceTimeoutError.
+        Raises UsageError for arguments out of range, ServiceError, ServiceTimeoutError.
         """
         arguments.whole("batch_size", batch_size, 1, BATCH_SIZE_MAX)
         arguments.seconds("wait_s", wait_s, 0.0, float("inf"))
@@ -181,26 +184,27 @@ class EventQueue:
             self._waiting.discard(waiter)
 
     async def ack(self, events: Iterable[FileEvent]) -> list[FileEvent]:
-        """Ends the leases for good; durable as an enqueue is.
+        """Acknowledges events. This is as durable as an enqueue.
 
         Returns:
-            The events refused, none if all is well: their lease had ended and they were, or will be, handed out again.
+            The events that were refused, because their lease had ended and they were, or will be, handed out again. Normally
+                none.
         """
         events = checked_events(events)
         return await self._settle(events, self._store.ack)
 
     async def nack(self, events: Iterable[FileEvent], *, retry_s: float = 0.0) -> list[FileEvent]:
-        """Gives the events back: they return to their old place in the line, after `retry_s` seconds at the earliest.
+        """Gives the events back. They return to their old place in the queue, after `retry_s` seconds at the earliest.
 
         Returns:
-            The events refused, none if all is well: their lease had ended before.
+            The events that were refused, because their lease had ended before. Normally none.
         """
         arguments.seconds("retry_s", retry_s, 0.0, SECONDS_MAX)
         events = checked_events(events)
         return await self._settle(events, lambda keys: self._store.nack(keys, retry_s))
 
     def __len__(self) -> int:
-        """Events that wait, those handed out not counted."""
+        """The number of events that wait, without those that are on lease."""
         return self._store.sizes()[0]
 
     def __bool__(self) -> bool:
@@ -213,7 +217,7 @@ class EventQueue:
         return {"pending": pending, "leased": leased, "queue_size": self.queue_size}
 
     async def close(self) -> None:
-        """Gives back what this object had leased and closes the file. May be called twice."""
+        """Gives back what this object has on lease, and closes the file. May be called twice."""
         if self._closed:
             return
         await self._run(self._store.close, 1)
@@ -327,7 +331,7 @@ def _checked_priorities(priorities: Mapping[str, int] | None) -> dict[str, int]:
 
 
 def _lanes(priorities: Mapping[str, int]) -> list[tuple[Callable[[bytes], bool], int]]:
-    """(does this relative path match, its priority), one a glob."""
+    """(does this relative path match, its priority), one for each pattern."""
     if not priorities:
         return []
     from shardwatch.shard.contract.filter.filter import Filter

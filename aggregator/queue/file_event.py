@@ -31,19 +31,20 @@ class FileEvent:
 
     Args:
         path: absolute path; a str or bytes is turned into a Path (bytes that are not UTF-8 as os.fsdecode does).
-        event_type: `created`, `modified`, `deleted`, or `moved` where the user asked for moves.
+        event_type: `created`, `modified`, `deleted`, or `moved` if the user has asked for moves.
         timestamp: seconds since 1970 at which the change was seen.
-        file_size: bytes, None where unknown or deleted.
+        file_size: bytes; None if unknown or deleted.
         is_directory: whether the path is, or was, a directory.
         moved_from: the former path of a `moved` event, else None.
-        tick: number of the change in the index, None for an event that did not come from it.
+        tick: number of the change in the index; None for an event that did not come from it.
         priority: higher is served first.
-        mtime_ns: modification time, None where unknown or deleted.
+        mtime_ns: modification time; None if unknown or deleted.
         attempts: how often it was handed out before without an ack.
-        lease: what an `EventQueue` knows a handed out event by. No part of the comparison, nor of the representation.
+        lease: by which an `EventQueue` recognises an event that it has handed out. It does not take part in comparison or
+            representation.
 
     Raises:
-        UsageError: `path` or `moved_from` is no path. The other fields are checked where an event is handed in.
+        UsageError: `path` or `moved_from` is not a path. The other fields are checked when an event is handed in.
     """
 
     path: Path
@@ -112,9 +113,9 @@ _FIELDS: Final[dict[str, tuple[Callable[[object], bool], str]]] = {
 
 
 def combine(first: str, last: str) -> str:
-    """The kind that tells of `first` and then `last` at one path, neither of them `moved`.
+    """The kind that combines `first` and then `last` at one path, neither of them `moved`.
 
-    A deletion is never suppressed: whoever is told may have been handed the path before.
+    A deletion is never suppressed, because the receiver may have been handed the path before.
     """
     if last == DELETED:
         return DELETED

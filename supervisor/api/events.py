@@ -21,11 +21,11 @@ _Key = tuple[Path, bool]
 
 
 class FileEventProcessor:
-    """Filters and debounces lists of events. Safe to share between threads; blocks for microseconds an event.
+    """Filters and debounces lists of events. May be shared between threads. Blocks for microseconds per event.
 
     Args:
-        config: its patterns count; None: the specification's.
-        roots: directories that patterns are relative to, as in the service. The deepest one that holds a path counts; a
+        config: its patterns are used; None: those of the specification.
+        roots: directories to which patterns are relative, as in the service. The deepest one that contains a path counts. A
             path outside all of them is matched without its leading slash.
     """
 
@@ -37,12 +37,12 @@ class FileEventProcessor:
         self._prefixes = sorted(prefixes, key=len, reverse=True)
 
     async def filter_relevant_events(self, events: List[FileEvent]) -> List[FileEvent]:  # noqa: UP006 - as specified
-        """The events that are about files we want, in their order.
+        """Keeps the events about files that the patterns include, in their order.
 
-        Left out: directories, paths that the patterns leave out, and kinds that are no change (`opened`, `closed`).
-        A move from a name that is wanted to one that is not is a `deleted`; the other way round it is a `created`.
+        Removed are directories, paths that the patterns exclude, and kinds that are not a change (`opened`, `closed`). A move
+        from a name that is included to one that is not becomes `deleted`, and the reverse becomes `created`.
 
-        Raises UsageError for what is no list of events.
+        Raises UsageError if the argument is not a list of events.
         """
         return [event for event in self.select(checked_events(events)) if event is not None]
 
@@ -65,21 +65,21 @@ class FileEventProcessor:
         events: List[FileEvent],  # noqa: UP006 - as specified
         debounce_period: float = 0.5,
     ) -> List[FileEvent]:  # noqa: UP006 - as specified
-        """One event for each burst of a path: its last state, at its last time.
+        """Returns one event for each burst of a path: its last state, at its last time.
 
-        A burst is a run of events of one path, by their timestamps, with no gap longer than the period; what is further
-        apart stays separate. It is told as `created` if it began so and was not deleted, as `deleted` if it ends so
-        (never suppressed, even if it also began there), else as `modified`. A `moved` event stays one only where neither
-        of its names has another event; else it counts as `deleted` and `created`.
+        A burst is a run of events of one path, by their timestamps, with no gap longer than the period. Events that are
+        further apart stay separate. A burst is reported as `created` if it began so and was not deleted, as `deleted` if it
+        ends so (never suppressed, even if it also began there), else as `modified`. A `moved` event stays one only if neither
+        of its names has another event. Otherwise it counts as `deleted` and `created`.
 
         Args:
             events: in any order.
             debounce_period: seconds from 0; 0 merges only events of the same instant.
 
         Returns:
-            New list, by time; what has the same time is grouped by directory. The events given are not changed.
+            A new list, ordered by time. Events of the same time are grouped by directory. The given events are not changed.
 
-        Raises UsageError for what is no list of events, and for a period that is none.
+        Raises UsageError if the argument is not a list of events, or the period is not valid.
         """
         events = checked_events(events)
         arguments.seconds("debounce_period", debounce_period, 0.0, SECONDS_MAX)

@@ -1,8 +1,11 @@
 """Planning: which shard owns which subtree.
 
-- `plan`: makes a plan from weights and limits.
+- `plan`: makes a plan from weights and limits. Pure.
+- `key`: the hash of the settings that a plan was made for.
+- `budget`: what the limits leave to a plan.
 - `planning`: the plan of a service: the stored one if it still fits, otherwise a new one.
 - `survey`: estimates the weight of trees with a limited number of directory reads.
+- `tree_look`: reads directories for the survey.
 - `limits`: the limits of inotify, and how much of them is in use.
 - `apart`: plans subtrees that may hang into shards of their own. Pure.
 - `homes`: records the filesystem of each root.

@@ -16,7 +16,7 @@ from shardwatch.shard.contract.kernel.mounts import holder, is_remote, read_moun
 from shardwatch.shard.contract.limits import LIMIT_RESERVE
 
 from ..host.scouting import Scouts
-from .plan import Budget
+from .budget import Budget
 
 #: A raised limit is rounded up to a multiple of this. A watch in use takes about 1 KiB of kernel memory.
 WATCHES_STEP: Final = 65_536

@@ -6,6 +6,7 @@ import os
 
 import msgspec
 
+from shardwatch.shard.contract.files.paths import Nearest
 from shardwatch.shard.contract.filter.filter import Filter
 from shardwatch.shard.contract.kernel.scout import NOT_THERE
 from shardwatch.shard.contract.state.settings import Settings
@@ -47,10 +48,10 @@ def with_files(settings: Settings, before: Settings | None = None) -> Settings:
 
 def _is_reached(directory: bytes, roots: list[bytes], filter: Filter, *, recursive: bool) -> bool:
     """Whether the nearest root above, or at, a directory has it watched."""
-    above = [root for root in roots if directory == root or directory.startswith(root.rstrip(b"/") + b"/")]
-    if not above:
+    above = Nearest(roots).of(directory)
+    if above is None:
         return False
-    relative = directory[len(max(above, key=len)) :].lstrip(b"/")
+    relative = directory[len(above) :].lstrip(b"/")
     return not relative or (recursive and not filter.prunes(relative))
 
 

@@ -1,4 +1,4 @@
-"""Which shard owns which subtree: tree weights and limits in, a plan out. Pure, but for `tree_look` at the end.
+"""Which shard owns which subtree: tree weights and limits in, a plan out. Pure.
 
 The surveyed trees are carved from the leaves upwards into pieces of at most a tenth of a shard's share; a piece is one
 subtree, or some sibling subtrees, less what was carved out of them. The pieces go to the shards heaviest first, each
@@ -10,19 +10,15 @@ from __future__ import annotations
 
 import heapq
 import os
-import stat
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
 from shardwatch.shard.contract.files.paths import join
-from shardwatch.shard.contract.filter.filter import Filter
-from shardwatch.shard.contract.filter.scope import Scope
 from shardwatch.shard.contract.state.planfile import Anchor, Owners, Plan
-from shardwatch.shard.contract.state.settings import Settings
 
-from ..host.scouting import Scouts
-from .survey import UNKNOWN, Look, Node, Survey, below, weigh
+from .budget import Budget
+from .survey import Look, Node, Survey, below, weigh
 
 #: Directories read to plan; about 40 ms on a local filesystem. Trees up to this size are weighed exactly.
 READS_MAX: Final = 2_048
@@ -49,11 +45,34 @@ INOTIFY: Final = "inotify"
 
 
 @dataclass(frozen=True)
-class Budget:
-    """What the limits leave to this service (supervisor.limits)."""
+class Ground:
+    """What is planned."""
 
-    shards_max: int
-    watches_max: int
+    #: Absolute and normalised. One inside another stays a tree of its own.
+    roots: Sequence[bytes]
+    #: What watches a given path.
+    backend: Callable[[bytes], str]
+    #: Directories below the roots at which another subtree begins.
+    cuts: Sequence[bytes] = ()
+    #: The mount that can hang and that a path lies on; b"" where it lies on no such.
+    mount: Callable[[bytes], bytes] = lambda path: b""
+
+
+@dataclass(frozen=True)
+class Effort:
+    """How much is read for a plan, and how long it may become."""
+
+    #: Bound of the calls of `look`.
+    reads_max: int = READS_MAX
+    #: Whether fewer reads may do where one shard does; the totals are rougher then.
+    glance: bool = False
+    anchors_max: int = ANCHORS_MAX
+    #: Of the random numbers by which directories are chosen.
+    seed: int = 0
+    #: Measured (directories, files) of whole subtrees, used instead of estimates.
+    known: Mapping[bytes, tuple[int, int]] = field(default_factory=dict)
+    #: Asked before each dive; True ends the survey early, with what is known.
+    stop: Callable[[], bool] | None = None
 
 
 @dataclass(frozen=True)
@@ -119,53 +138,34 @@ class _Draft:
 
 
 def make_plan(
-    roots: Sequence[bytes],
+    ground: Ground,
     look: Look,
     *,
     shards: int,
     budget: Budget,
+    processors: int,
     generation: int,
     key: str,
-    backend: Callable[[bytes], str],
-    cuts: Sequence[bytes] = (),
-    mount: Callable[[bytes], bytes] = lambda path: b"",
-    known: Mapping[bytes, tuple[int, int]] | None = None,
-    reads_max: int = READS_MAX,
-    anchors_max: int = ANCHORS_MAX,
-    seed: int = 0,
-    processors: int | None = None,
-    stop: Callable[[], bool] | None = None,
-    glance: bool = False,
+    effort: Effort = Effort(),
 ) -> PlanResult:
-    """Plans the trees below `roots` (absolute, normalised; one inside another stays a tree of its own).
+    """Plans the trees below the ground's roots.
 
     Args:
-        shards: how many, 0 to choose; never more than the budget allows, or than there are subtrees to give. What can hang has
-            shards of its own beside them, one for each mount as far as the budget allows.
-        cuts: directories below the roots at which another subtree begins.
-        mount: the mount that can hang and that a path lies on; b"" where it lies on no such.
+        ground: the trees.
         look: reads one directory. If it has a method `count` (survey.Count, as `TreeLook` has), that is used to weigh
             directories without reading them, which makes the plans of large trees far better.
-        backend: what watches a given path; `budget.watches_max` is shared among the shards that use `inotify`.
-        known: measured (directories, files) of whole subtrees, used instead of estimates.
-        reads_max: bound of the calls of `look`.
-        processors: what `shards=0` assumes; by default those this process may run on.
-        stop: asked before each dive; True ends the survey early, with what is known.
-        glance: whether fewer reads may do where one shard does; the totals are rougher then.
+        shards: how many, 0 to choose; never more than the budget allows, or than there are subtrees to give. What can hang has
+            shards of its own beside them, one for each mount as far as the budget allows.
+        budget: what the limits allow. Its watches are shared among the shards that use `inotify`.
+        processors: by which `shards=0` chooses.
+        generation: of the new plan.
+        key: what `key.plan_key` says of the settings.
+        effort: how much may be read.
     """
-    roots = sorted(set(roots))
-    tops = sorted({*roots, *cuts})
-
-    def surveyed(reads: int) -> Survey:
-        return Survey(tops, look, reads_max=reads, seed=seed, known=known or {}, count=getattr(look, "count", None), stop=stop)
-
-    glance = glance and shards == 0 and reads_max > GLANCE_READS
-    survey = surveyed(GLANCE_READS if glance else reads_max)
+    roots = sorted(set(ground.roots))
+    tops = sorted({*roots, *ground.cuts})
+    survey = _surveyed(tops, look, effort, shards, processors)
     entries = survey.directories + survey.files
-    processors = processors or len(os.sched_getaffinity(0))
-    if glance and not survey.exact and choose_shards(entries * GLANCE_SAFETY, processors) > 1:
-        survey = surveyed(reads_max)
-        entries = survey.directories + survey.files
     wanted = shards or choose_shards(entries, processors)
     wanted = max(1, min(wanted, budget.shards_max))
     grain = survey.weight / (wanted * GRAIN)
@@ -173,9 +173,9 @@ def make_plan(
     for tree in survey.trees:
         pieces += _carve(survey, tree, max(grain, 1.0))
     for piece in pieces:
-        piece.backend, piece.mount = backend(piece.parts[0].path), mount(piece.parts[0].path)
+        piece.backend, piece.mount = ground.backend(piece.parts[0].path), ground.mount(piece.parts[0].path)
     _give_apart(pieces, wanted, budget.shards_max)
-    anchors = _anchors(roots, tops, pieces, anchors_max)
+    anchors = _anchors(roots, tops, pieces, effort.anchors_max)
     plan = Plan(generation=generation, anchors=tuple(anchors), key=key, watches=share_watches(anchors, budget.watches_max))
     needed = sum(a.directories for a in anchors if a.backend == INOTIFY)
     weights = dict.fromkeys(plan.shards(), 0.0)
@@ -192,6 +192,21 @@ def make_plan(
     )
 
 
+def _surveyed(tops: Sequence[bytes], look: Look, effort: Effort, shards: int, processors: int) -> Survey:
+    """The trees below `tops`, after a glance where that is enough to know that one shard does."""
+
+    def read(reads_max: int) -> Survey:
+        count = getattr(look, "count", None)
+        return Survey(tops, look, reads_max=reads_max, seed=effort.seed, known=effort.known, count=count, stop=effort.stop)
+
+    if effort.glance and shards == 0 and effort.reads_max > GLANCE_READS:
+        survey = read(GLANCE_READS)
+        entries = survey.directories + survey.files
+        if survey.exact or choose_shards(entries * GLANCE_SAFETY, processors) == 1:
+            return survey
+    return read(effort.reads_max)
+
+
 def choose_shards(entries: float, processors: int) -> int:
     """How many shards a tree gets: one for each processor, so that the baseline is read in parallel, from two to eight.
 
@@ -200,31 +215,6 @@ def choose_shards(entries: float, processors: int) -> int:
     if entries < (ONE_SHARD_ENTRIES if processors > 2 else ONE_SHARD_ENTRIES_ON_TWO):
         return 1
     return max(2, min(SHARDS_MAX, 2 * processors if entries >= HUGE_ENTRIES else processors))
-
-
-def plan_key(settings: Settings) -> str:
-    """Hash of what decides which rows exist: a plan with another key is no plan for these settings."""
-    import hashlib
-
-    import msgspec
-
-    facts = (
-        settings.roots,
-        settings.include,
-        settings.exclude,
-        settings.recursive,
-        settings.follow_symlinks,
-        settings.directories,
-        settings.files,
-        settings.only,
-    )
-    return hashlib.blake2b(msgspec.msgpack.encode(_exact(facts)), digest_size=16).hexdigest()
-
-
-def _exact(value: object) -> object:
-    if isinstance(value, str):
-        return value.encode("utf-8", "surrogateescape")
-    return [_exact(item) for item in value] if isinstance(value, tuple) else value
 
 
 def _carve(survey: Survey, tree: Node, grain: float) -> list[_Piece]:
@@ -378,77 +368,3 @@ def _above(drafts: Mapping[bytes, _Draft], path: bytes) -> _Draft:
         draft = drafts.get(path)
         if draft is not None:
             return draft
-
-
-class TreeLook:
-    """The real `Look`: one os.scandir. Paths outside every root, and unreadable ones, hold nothing."""
-
-    def __init__(self, filter: Filter, settings: Settings, scouts: Scouts | None = None) -> None:
-        """`scouts`: ask in its place where a filesystem may hang; what does not answer holds nothing."""
-        self._scope = Scope(filter, settings.files, settings.only)
-        self._settings = settings
-        self._scouts = scouts
-        self._owners = Owners([Anchor(path=root, shard="", root=root) for root in settings.roots])
-
-    def __call__(self, path: bytes) -> tuple[list[bytes], int]:
-        anchor = self._owners.of(path)
-        if anchor is None:
-            return [], 0
-        relative = path[len(anchor.root) :].lstrip(b"/")
-        prefix = relative + b"/" if relative else b""
-        directories: list[bytes] = []
-        files: list[bytes] = []
-        if self._scouts is not None and self._scouts.mount(path) is not None:
-            answer = self._scouts.ask("list", path) or {}
-            directories = [os.fsencode(name) for name in answer.get("directories", ())]
-            files = [os.fsencode(name) for kind in ("links", "files") for name in answer.get(kind, ())]
-        else:
-            try:
-                with os.scandir(path) as entries:
-                    for entry in entries:
-                        if _descends(entry, self._settings.follow_symlinks):
-                            directories.append(entry.name)
-                        else:
-                            files.append(entry.name)
-            except OSError:
-                return [], 0
-        kept = len(self._scope.files(path, relative, files))
-        if not self._settings.recursive or not self._scope.descends(path):
-            return [], kept
-        return [name for name in directories if not self._scope.filter.prunes(prefix + name)], kept
-
-    def count(self, path: bytes) -> int:
-        """How many subdirectories, from one lstat: ext4, xfs, tmpfs and others count them in st_nlink.
-
-        btrfs and overlayfs say 1, and ext4 does beyond 64,998: unknown. So is what a link leads to, and what lies where a
-        filesystem may hang.
-        """
-        if not self._scope.descends(path):
-            return 0
-        if self._scouts is not None and self._scouts.mount(path) is not None:
-            return UNKNOWN
-        try:
-            found = os.lstat(path)
-        except OSError:
-            return 0
-        return found.st_nlink - 2 if stat.S_ISDIR(found.st_mode) and found.st_nlink >= 2 else UNKNOWN
-
-
-def tree_look(filter: Filter, settings: Settings, scouts: Scouts | None = None) -> TreeLook:
-    return TreeLook(filter, settings, scouts)
-
-
-def _descends(entry: os.DirEntry[bytes], follow_symlinks: bool) -> bool:
-    """Whether an entry is a directory to go into. Of links, one on each path; a shard follows more of them."""
-    try:
-        if entry.is_dir(follow_symlinks=False):
-            return True
-        if not follow_symlinks or not entry.is_symlink() or not entry.is_dir():
-            return False
-        here = os.path.dirname(entry.path)
-        target = os.path.realpath(entry.path)
-        if os.path.realpath(here) != here:
-            return False
-    except OSError:
-        return False
-    return not (here == target or here.startswith(target.rstrip(b"/") + b"/"))

@@ -7,6 +7,7 @@ shards.
 
 from __future__ import annotations
 
+import os
 import secrets
 import sys
 from collections.abc import Callable, Sequence
@@ -23,9 +24,12 @@ from shardwatch.shard.contract.state.settings import Settings
 
 from ..host.scouting import Scouts
 from .apart import Apart
+from .budget import Budget
 from .homes import note_mounts, planned_homes
+from .key import plan_key
 from .limits import budget, held_by, read_inotify_limits
-from .plan import Budget, PlanResult, make_plan, plan_key, tree_look
+from .plan import Effort, Ground, PlanResult, make_plan
+from .tree_look import TreeLook
 
 #: How far apart two plans that follow the same one are, by chance.
 _GENERATIONS_APART: Final = 1 << 20
@@ -120,16 +124,14 @@ def planned(settings: Settings, room: Budget, apart: Apart, *, generation: int, 
     """A new plan for what is there now. Reads directories of the roots; a filesystem that does not answer is planned unseen."""
     with Scouts() as scouts:
         return make_plan(
-            settings.roots,
-            tree_look(Filter(settings.include, settings.exclude), settings, scouts),
+            Ground(settings.roots, backend_of(settings, apart.is_remote), apart.cuts, apart.mount),
+            TreeLook(Filter(settings.include, settings.exclude), settings, scouts),
             shards=settings.shards,
             budget=room,
             generation=generation,
             key=plan_key(settings),
-            backend=backend_of(settings, apart.is_remote),
-            cuts=apart.cuts,
-            mount=apart.mount,
-            glance=glance,
+            processors=len(os.sched_getaffinity(0)),
+            effort=Effort(glance=glance),
         )
 
 

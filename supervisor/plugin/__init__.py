@@ -4,13 +4,16 @@
 - `breaker`: decides what is started after the death of a program, and when. Pure.
 - `rearm`: decides when programs are restarted, so that no state is final.
 - `pulse`: kills programs that hang.
+- `map_entry`: what supervisord's loop asks of an entry in its socket map.
 - `wake`: wakes supervisord's loop when something is due.
 - `place`: keeps the state directory complete, and ends the service when the directory is gone.
 - `bounds`: limits what a client may send to supervisord's socket.
+- `terms`: runs supervisord on the terms of whoever asked for it.
+- `names`: names that the plugin shares with the coordinator.
 - `hang_up`: decides how supervisord reacts to SIGHUP.
 - `ctl`: `supervisorctl shards`.
 - `full_disk`: lets supervisord survive a full disk under its logs.
 - `words`: removes misleading lines from supervisord's log.
 
-`run` may import this, and supervisord loads it by name; it imports nothing of the supervisor.
+`run` and `coordinator` may import this, and supervisord loads it by name; it imports nothing of the supervisor.
 """

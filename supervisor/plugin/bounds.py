@@ -17,17 +17,16 @@ BODY_BYTES_MAX: Final = 1 << 20
 #: Connections at a time. supervisord needs descriptors for its programs too.
 CONNECTIONS_MAX: Final = 100
 
-_open: set[Any] = set()
-
 
 class BoundedChannel(deferring_http_channel):
     """A connection of supervisord's HTTP server, with a limit to what it accepts."""
 
     def __init__(self, server: Any, conn: Any, addr: Any) -> None:
         super().__init__(server, conn, addr)
-        _open.add(self)
-        if len(_open) > CONNECTIONS_MAX:
-            min(_open - {self}, key=lambda channel: channel.last_used).close()
+        entries: dict[int, Any] = server._map  # where the connection has put itself
+        others = [entry for entry in entries.values() if isinstance(entry, BoundedChannel) and entry is not self]
+        if len(others) >= CONNECTIONS_MAX:
+            min(others, key=lambda channel: channel.last_used).close()
 
     def collect_incoming_data(self, data: bytes) -> None:
         if not self.current_request and len(self.in_buffer) + len(data) > HEAD_BYTES_MAX:
@@ -43,7 +42,6 @@ class BoundedChannel(deferring_http_channel):
         super().set_terminator(term)
 
     def close(self) -> None:
-        _open.discard(self)
         self.ac_in_buffer = b""
         super().close()
 

@@ -8,36 +8,42 @@ from __future__ import annotations
 
 import os
 import signal
+from enum import StrEnum
 from types import FrameType
-from typing import Final
 
 from supervisor import events
 
-#: Set by shardwatch.supervisor.run before supervisord starts: what its caller asked for.
-RELOAD: Final = "reload"
-END: Final = "end"
-IGNORE: Final = "ignore"
-means = RELOAD
-#: Whether a hang-up has ended this service.
-heard = False
+
+class Reaction(StrEnum):
+    """What a hang-up leads to."""
+
+    RELOAD = "reload"
+    END = "end"
+    IGNORE = "ignore"
 
 
-def install() -> None:
-    """Takes SIGHUP from supervisord once it has set its own handlers: for this start, since each forgets who subscribed."""
-    if means != RELOAD:
-        events.subscribe(events.SupervisorRunningEvent, _take)
+class HangUp:
+    """How one service reacts to a hang-up, through all its reloads."""
 
+    def __init__(self, reaction: Reaction) -> None:
+        self._reaction = reaction
+        #: Whether one has ended this service.
+        self.heard = False
 
-def _take(event: object) -> None:
-    signal.signal(signal.SIGHUP, signal.SIG_IGN if means == IGNORE else _end)
+    def install(self) -> None:
+        """Takes SIGHUP from supervisord once it has set its own handlers. To be called at each of its starts, which forget who
+        has subscribed."""
+        if self._reaction is not Reaction.RELOAD:
+            events.subscribe(events.SupervisorRunningEvent, self._take)
 
+    def _take(self, event: object) -> None:
+        signal.signal(signal.SIGHUP, signal.SIG_IGN if self._reaction is Reaction.IGNORE else self._end)
 
-def _end(number: int, frame: FrameType | None) -> None:
-    """Ends the service in order. The terminal is gone, so output must not cause an error."""
-    global heard
-    heard = True
-    null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
-    for stream in (1, 2):
-        os.dup2(null, stream)
-    os.close(null)
-    os.kill(os.getpid(), signal.SIGTERM)
+    def _end(self, number: int, frame: FrameType | None) -> None:
+        """Ends the service in order. The terminal is gone, so output must not cause an error."""
+        self.heard = True
+        null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
+        for stream in (1, 2):
+            os.dup2(null, stream)
+        os.close(null)
+        os.kill(os.getpid(), signal.SIGTERM)

@@ -16,11 +16,10 @@ from typing import Final
 from supervisor import events
 from supervisor.supervisord import Supervisor
 
+from shardwatch.shard.contract.errors import ServiceError
 from shardwatch.shard.contract.process.life import LOCK_FD, Lock, identity
 from shardwatch.shard.contract.state.directory import DATABASES, DIRECTORIES, FILES, SERVICE_LOCK, TAG, StateDirectory
 
-#: contract.errors.ServiceError.exit_code
-EXIT_REPLACED: Final = 6
 #: Files that are read only at a start, and that are made again as they were. (The plan is written by the coordinator.)
 REMADE: Final = ("settings.json", "supervisord.conf", TAG)
 
@@ -63,7 +62,7 @@ class Place:
     def _leave(self) -> None:
         self._logger.warn(f"{self._path} is gone: the service ends")
         if self._path.exists():
-            os._exit(EXIT_REPLACED)  # its programs see the end of their standard input
+            os._exit(ServiceError.exit_code)  # its programs see the end of their standard input
         os.kill(os.getpid(), signal.SIGTERM)
 
     def _make_again(self) -> None:

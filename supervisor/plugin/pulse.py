@@ -16,7 +16,6 @@ import signal
 import socket
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, Final
 
 from supervisor import events
@@ -24,10 +23,12 @@ from supervisor.process import Subprocess
 from supervisor.states import ProcessStates
 from supervisor.supervisord import Supervisor
 
+from shardwatch.shard.contract.limits import SILENT_S
 from shardwatch.shard.contract.process.life import SCANNING
+from shardwatch.shard.contract.state.layout import Layout
 
-#: The same as contract.limits.SILENT_S (a test compares them), kept apart to import little.
-SILENT_S: Final = 5.0
+from .map_entry import MapEntry, drop_closed
+
 #: Seconds until the first pulse: it includes the interpreter, imports, a lock that a predecessor holds, and opening a database.
 START_S: Final = 120.0
 #: The longest time between two checks if supervisord was not stopped: supervisord's shortest tick, and a margin.
@@ -38,7 +39,6 @@ _PAUSE_S: Final = 3.0
 _GRACE_S: Final = 1.0
 #: Seconds between checks while pulses arrive.
 _LOOK_S: Final = 0.5
-SOCKET: Final = "run/pulse.sock"
 #: Pulses that are read in one pass of supervisord's loop, so that a flood of them does not block everything else.
 _PULSES_MAX: Final = 1000
 #: A pulse is a pid, followed by SCANNING or nothing. Anything else is refused.
@@ -46,18 +46,15 @@ _PID_BYTES_MAX: Final = 10
 _PULSE_BYTES_MAX: Final = _PID_BYTES_MAX + len(SCANNING)
 
 
-class Pulses:
+class Pulses(MapEntry):
     """An entry in supervisord's socket map: a datagram socket that takes the pulses."""
-
-    _old: int | None = None
 
     def __init__(self, supervisord: Supervisor, scans: Callable[[int], None] = lambda pid: None) -> None:
         """`scans` is called with the pid of a living process that has not finished its baseline. It must not raise."""
         self._supervisord = supervisord
         self._scans = scans
         self._map = supervisord.options.get_socket_map()
-        if Pulses._old is not None:
-            self._map.pop(Pulses._old, None)  # supervisord closed it by number at its reload
+        drop_closed(self._map, Pulses)
         #: pid -> when it was last heard, monotonic seconds.
         self._heard: dict[int, float] = {}
         #: pid -> when it was first seen, of those that were not heard yet.
@@ -72,12 +69,11 @@ class Pulses:
         self.refused = 0
         self._say_at = 0.0
         self._looked = time.monotonic()
-        path = Path(supervisord.options.here or ".") / SOCKET
+        path = Layout(supervisord.options.here or ".").pulse_socket
         path.unlink(missing_ok=True)
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
         self._socket.bind(os.fspath(path))
         path.chmod(0o600)
-        Pulses._old = self._socket.fileno()
         self._map[self._socket.fileno()] = self
         events.subscribe(events.Tick5Event, self._on_tick)
 
@@ -134,14 +130,6 @@ class Pulses:
         except Exception:  # noqa: BLE001
             pass
 
-    # What supervisord's loop asks of an entry in its map.
-
-    def readable(self) -> bool:
-        return True
-
-    def writable(self) -> bool:
-        return False
-
     def handle_read_event(self) -> None:
         now = time.monotonic()
         for _ in range(_PULSES_MAX):
@@ -159,8 +147,9 @@ class Pulses:
         if now - self._looked >= _LOOK_S:
             self._look(now)
 
-    def handle_error(self) -> None:
-        pass
+    def forget(self) -> None:
+        """Nor is the number to be closed once more when this object goes."""
+        self._socket.detach()
 
     def _refuse(self, now: float) -> None:
         self.refused += 1

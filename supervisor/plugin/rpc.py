@@ -2,7 +2,7 @@
 
 A caller gives only an id. The command, the directory and the log file come from the section `[rpcinterface:shards]` of
 the static configuration. Every start loads what is imported here, and code that blocks here stops all supervision. So
-this module uses no zmq, walks no tree, and imports nothing but the standard library and supervisor.
+this module uses no zmq, walks no tree, and imports little beside the standard library and supervisor.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import re
 import time
-from pathlib import Path
 from typing import Any, Final
 
 from supervisor.http import NOT_DONE_YET
@@ -20,23 +19,21 @@ from supervisor.states import STOPPED_STATES, SupervisorStates, getProcessStateD
 from supervisor.supervisord import Supervisor
 from supervisor.xmlrpc import Faults, RPCError
 
-from . import bounds, hang_up
+from shardwatch.shard.contract.limits import SHARD_ID_PATTERN
+from shardwatch.shard.contract.state.layout import Layout
+
+from . import bounds
+from .names import GROUP
 from .place import Place
 from .pulse import Pulses, row
 from .rearm import Rearm
+from .terms import terms_of
 from .wake import StdinGuard, Wake
 from .words import quieten
 
-GROUP: Final = "shards"
 #: Groups stop from the highest number to the lowest: coordinator 900, shards 500, aggregator 100.
 PRIORITY: Final = 500
-#: The same as contract.limits.SHARD_ID_PATTERN (a test compares them), kept apart to import little.
-ID: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
-#: Written by service.state_dir: the key of the plan on disk, if that plan still fits the settings.
-PLAN_KEY_FILE: Final = "run/plan.key"
-
-#: Set by shardwatch.supervisor.run before supervisord starts: its standard input is held by the one who started it.
-guard_stdin = False
+_ID: Final = re.compile(SHARD_ID_PATTERN)
 
 
 class ShardsRPC:
@@ -50,7 +47,7 @@ class ShardsRPC:
         self._rearm = Rearm(supervisord, GROUP)
         self._pulses = Pulses(supervisord, self._rearm.scans)
         self._place = Place(supervisord)
-        self._guard = StdinGuard(supervisord) if guard_stdin else None
+        self._guard = StdinGuard(supervisord) if terms_of(supervisord.options).ends_with_input else None
         self._keep_through_reread()
         self._ensure_group()
         for shard in self._planned():
@@ -140,8 +137,8 @@ class ShardsRPC:
 
     def _check(self, shard: object) -> None:
         self._check_state()
-        if not isinstance(shard, str) or ID.fullmatch(shard) is None:
-            raise RPCError(Faults.BAD_NAME, "an id of a shard is " + ID.pattern)
+        if not isinstance(shard, str) or _ID.fullmatch(shard) is None:
+            raise RPCError(Faults.BAD_NAME, "an id of a shard is " + SHARD_ID_PATTERN)
 
     def _processes(self) -> list[Subprocess]:
         groups = sorted(self._supervisord.process_groups.values(), key=lambda group: group.config.priority)
@@ -189,9 +186,9 @@ class ShardsRPC:
     def _planned(self) -> list[str]:
         """Shards of the plan on disk, if it still fits the settings: they need not wait for the coordinator."""
         try:
-            here = Path(self._options.here or ".")
-            key = (here / PLAN_KEY_FILE).read_text("ascii").strip()
-            plan = json.loads((here / "plan.json").read_bytes())
+            here = Layout(self._options.here or ".")
+            key = here.plan_key.read_text("ascii").strip()
+            plan = json.loads(here.plan.read_bytes())
             if plan["key"] != key:
                 return []
             ids = {str(anchor["shard"]) for anchor in plan["anchors"]}
@@ -200,12 +197,12 @@ class ShardsRPC:
         except Exception as error:  # noqa: BLE001 - a damaged file is the coordinator's to report
             self._options.logger.warn(f"shards: the plan can't be read: {error!r}")
             return []
-        return sorted(shard for shard in ids if ID.fullmatch(shard))
+        return sorted(shard for shard in ids if _ID.fullmatch(shard))
 
 
 def make_rpc(supervisord: Supervisor, **template: str) -> ShardsRPC:
     """supervisord's factory: called at every start and reload, before any program runs."""
     bounds.install()
-    hang_up.install()
+    terms_of(supervisord.options).hang_up.install()
     quieten(supervisord)
     return ShardsRPC(supervisord, template)

@@ -19,6 +19,8 @@ from supervisor import events
 from supervisor.states import ProcessStates, SupervisorStates
 from supervisor.supervisord import Supervisor
 
+from .map_entry import MapEntry, drop_closed
+
 #: Longest sleep of the loop, seconds. supervisord's shortest tick is 5 s, and its clock may jump.
 IDLE_S: Final = 5.0
 #: Sleep while an answer to a client is deferred (start and stop with waiting), seconds.
@@ -31,21 +33,16 @@ PAST_S: Final = 0.001
 Poll = Callable[[float], tuple[list[int], list[int]]]
 
 
-class Wake:
+class Wake(MapEntry):
     """A pipe in supervisord's socket map. It is readable after a signal or the end of a child."""
-
-    #: The reading end of the last reload's pipe: supervisord closes it by number and leaves it in the map.
-    _old: int | None = None
 
     def __init__(self, supervisord: Supervisor) -> None:
         self._supervisord = supervisord
         self._map = supervisord.options.get_socket_map()
-        if Wake._old is not None:
-            self._map.pop(Wake._old, None)
+        drop_closed(self._map, Wake)
         self._read_fd, self._write_fd = os.pipe()
         os.set_blocking(self._read_fd, False)
         os.set_blocking(self._write_fd, False)
-        Wake._old = self._read_fd
         self._map[self._read_fd] = self
         signal.set_wakeup_fd(self._write_fd, warn_on_full_buffer=False)
         for kind in (events.ProcessStateExitedEvent, events.ProcessStateBackoffEvent):
@@ -94,25 +91,14 @@ class Wake:
             due = min(due, now + DEFERRED_S)
         return max(0.0, due - now)
 
-    # What supervisord's loop asks of an entry in its map.
-
-    def readable(self) -> bool:
-        return True
-
-    def writable(self) -> bool:
-        return False
-
     def handle_read_event(self) -> None:
         try:
             os.read(self._read_fd, 1)  # One byte: every queued signal gets a pass of its own.
         except OSError:
             pass
 
-    def handle_error(self) -> None:
-        pass
 
-
-class StdinGuard:
+class StdinGuard(MapEntry):
     """Ends supervisord when its standard input ends, because the process that started it holds the other end of the pipe."""
 
     def __init__(self, supervisord: Supervisor) -> None:
@@ -121,9 +107,6 @@ class StdinGuard:
 
     def readable(self) -> bool:
         return not self._ended
-
-    def writable(self) -> bool:
-        return False
 
     def handle_read_event(self) -> None:
         try:
@@ -135,6 +118,3 @@ class StdinGuard:
             pass
         self._ended = True
         os.kill(os.getpid(), signal.SIGTERM)
-
-    def handle_error(self) -> None:
-        pass

@@ -277,7 +277,7 @@ def stamp_plan(layout: Layout, settings: Settings, plan: Plan | None) -> None:
     stamp = layout.plan_key
     if plan is not None:
         # Planning's imports take time, and a first start has no plan to judge.
-        from ..planning.plan import plan_key
+        from ..planning.key import plan_key
         from ..planning.planning import still_fits, surroundings
 
         key = plan_key(settings)

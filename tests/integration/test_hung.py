@@ -15,7 +15,6 @@ from session import deliver
 from waiting import eventually
 
 from shardwatch.shard.contract.limits import SILENT_S
-from shardwatch.supervisor.plugin import pulse
 
 
 @pytest.fixture
@@ -30,11 +29,6 @@ def root(tmp_path: Path) -> Path:
 def everyone(service: Running) -> list[psutil.Process]:
     supervisord = psutil.Process(service.process.pid)
     return [supervisord, *supervisord.children()]
-
-
-def test_the_plugins_limit_is_the_contracts() -> None:
-    """The plugin imports little, so it has its own copy of the number."""
-    assert pulse.SILENT_S == SILENT_S
 
 
 @pytest.mark.parametrize("name", ["s0", "aggregator", "coordinator"])

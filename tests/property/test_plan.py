@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shardwatch.shard.contract.state.planfile import Owners, Plan
-from shardwatch.supervisor.planning.plan import Budget, PlanResult, make_plan
+from shardwatch.supervisor.planning.budget import Budget
+from shardwatch.supervisor.planning.plan import Effort, Ground, PlanResult, make_plan
 from shardwatch.supervisor.planning.survey import DIRECTORY_WEIGHT
 
 READS_MAX = 600
@@ -61,15 +62,14 @@ def trees(draw: st.DrawFn, most: int) -> Tree:
 
 def planned(tree: Tree, shards: int, seed: int = 0, watches: int = 10**9) -> PlanResult:
     return make_plan(
-        [b"/r"],
+        Ground([b"/r"], lambda path: "inotify"),
         tree.look,
         shards=shards,
         budget=Budget(100, watches),
         generation=1,
         key="",
-        backend=lambda path: "inotify",
-        reads_max=READS_MAX,
-        seed=seed,
+        processors=2,
+        effort=Effort(reads_max=READS_MAX, seed=seed),
     )
 
 

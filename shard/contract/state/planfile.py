@@ -33,7 +33,7 @@ class Plan(msgspec.Struct, frozen=True):
 
     generation: int
     anchors: tuple[Anchor, ...]
-    #: Hash of roots, filters and whatever else decides which rows exist (`supervisor.planning.plan.plan_key`).
+    #: Hash of roots, filters and whatever else decides which rows exist (`supervisor.planning.key.plan_key`).
     key: str = ""
     #: Inotify watches each shard may hold, so that all together leave a reserve; no entry: no bound.
     watches: dict[str, int] = {}

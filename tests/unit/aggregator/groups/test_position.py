@@ -1,11 +1,11 @@
-"""Where a group stands."""
+"""How far a group has come, without a group around it."""
 
 from __future__ import annotations
 
 from shardwatch.aggregator.groups.position import Position
 
 
-def test_a_group_that_has_met_no_lane_stands_where_it_begins() -> None:
-    """As every group does that was made just now."""
-    assert Position([], 0, 0, {}).reached() == 0
-    assert Position([], 7, 9, {}).reached() == 9
+def test_a_group_that_has_met_no_lane_has_reached_its_base() -> None:
+    """A tree without files has no lanes: the first pull of a group finds none."""
+    assert Position([], 5, 7, {}).reached() == 7
+    assert Position([], 5, 0, {}).reached() == 5

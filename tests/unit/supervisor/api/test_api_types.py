@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,8 @@ from shardwatch import FileEvent, ProcessingResult, WatcherConfig, WatcherStats
 from shardwatch.aggregator.queue.file_event import combine, split_move
 from shardwatch.shard.contract.errors import UsageError
 from shardwatch.shard.contract.state.options import OPTIONS
+
+DOCUMENT = Path(__file__).parents[4] / "docs/api.md"
 
 
 def _defaults(kind: Any) -> list[tuple[str, object]]:
@@ -57,6 +60,21 @@ def test_watcher_config_shares_the_defaults_of_the_options() -> None:
     for name in ("shards", "backend", "follow_symlinks", "content_only", "durability"):
         assert getattr(config, name) == OPTIONS[name].default
     assert config.settings([b"/r"]).lease_ms == OPTIONS["lease_ms"].default
+
+
+def test_the_api_document_has_the_fields_with_their_defaults() -> None:
+    """docs/api.md lists all of them, in their order, with the values of a `WatcherConfig()`."""
+    section = DOCUMENT.read_text().partition("\n## WatcherConfig\n")[2].partition("\n## ")[0]
+    told = re.findall(r"^\| `(\w+)` \| (.*?) \| ", section, re.MULTILINE)
+    config = WatcherConfig()
+    assert told == [(field.name, _written(getattr(config, field.name))) for field in dataclasses.fields(WatcherConfig)]
+
+
+def _written(value: object) -> str:
+    """A default as the document has it."""
+    if isinstance(value, list):
+        return ", ".join(f"`{item}`" for item in value)
+    return f'`"{value}"`' if isinstance(value, str) else f"`{value!r}`"
 
 
 def test_watcher_config_fills_in_the_specified_patterns() -> None:

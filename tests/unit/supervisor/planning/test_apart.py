@@ -8,7 +8,8 @@ from shardwatch.shard.contract.kernel.mounts import can_hang, is_remote
 from shardwatch.shard.contract.state.planfile import Anchor, Plan
 from shardwatch.shard.contract.state.settings import Settings
 from shardwatch.supervisor.planning.apart import Apart
-from shardwatch.supervisor.planning.plan import Budget, make_plan
+from shardwatch.supervisor.planning.budget import Budget
+from shardwatch.supervisor.planning.plan import Ground, make_plan
 from shardwatch.supervisor.planning.planning import still_fits
 
 ROOTS = (b"/home/me", b"/net/far")
@@ -70,9 +71,10 @@ def test_mounts_below_the_roots_are_cut_out() -> None:
 def plan(shards_max: int, shards: int = 0) -> Plan:
     surroundings = apart()
     return make_plan(
-        ROOTS, look, shards=shards, budget=Budget(shards_max, 10_000), generation=1, key="k", processors=4,
-        backend=lambda path: "polling" if surroundings.is_remote(path) else "inotify",
-        cuts=surroundings.cuts, mount=surroundings.mount,
+        Ground(
+            ROOTS, lambda path: "polling" if surroundings.is_remote(path) else "inotify", surroundings.cuts, surroundings.mount
+        ),
+        look, shards=shards, budget=Budget(shards_max, 10_000), generation=1, key="k", processors=4,
     ).plan  # fmt: skip
 
 
@@ -109,8 +111,8 @@ def test_roots_on_one_mount_are_shared_as_ever() -> None:
     """Where everything lies on one filesystem that can hang, there is nothing to keep apart."""
     surroundings = Apart((b"/net/far",), [(b"/", "ext4"), (b"/net", "nfs")], lambda path: False)
     made = make_plan(
-        (b"/net/far",), look, shards=2, budget=Budget(9, 100), generation=1, key="k", backend=lambda path: "polling",
-        cuts=surroundings.cuts, mount=surroundings.mount,
+        Ground((b"/net/far",), lambda path: "polling", surroundings.cuts, surroundings.mount),
+        look, shards=2, budget=Budget(9, 100), generation=1, key="k", processors=2,
     ).plan  # fmt: skip
     assert len(made.shards()) == 2
     assert surroundings.holds_for(made.anchors)

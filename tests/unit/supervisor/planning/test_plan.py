@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,10 @@ from shardwatch.shard.contract.filter.filter import Filter
 from shardwatch.shard.contract.state.planfile import Owners
 from shardwatch.shard.contract.state.settings import Settings
 from shardwatch.supervisor.config import profile
-from shardwatch.supervisor.planning.plan import GLANCE_READS, Budget, PlanResult, choose_shards, make_plan, plan_key, tree_look
+from shardwatch.supervisor.planning.budget import Budget
+from shardwatch.supervisor.planning.key import plan_key
+from shardwatch.supervisor.planning.plan import GLANCE_READS, Effort, Ground, PlanResult, choose_shards, make_plan
+from shardwatch.supervisor.planning.tree_look import TreeLook
 
 PLENTY = Budget(shards_max=100, watches_max=10**9)
 
@@ -33,15 +37,12 @@ def regular(branches: int, depth: int, files: int) -> dict[bytes, tuple[list[byt
 
 
 def planned(roots: list[bytes], tree: dict[bytes, tuple[list[bytes], int]], **how: Any) -> PlanResult:
-    given: dict[str, Any] = {
-        "shards": 2,
-        "budget": PLENTY,
-        "generation": 3,
-        "key": "k",
-        "backend": lambda path: "inotify",
-        "processors": 2,
-    }
-    return make_plan(roots, look_at(tree), **{**given, **how})
+    """`how`: arguments of make_plan, of Ground and of Effort."""
+    ground = {name: how.pop(name) for name in ("backend", "cuts", "mount") if name in how}
+    effort = {name: how.pop(name) for name in [field.name for field in fields(Effort)] if name in how}
+    given: dict[str, Any] = {"shards": 2, "budget": PLENTY, "generation": 3, "key": "k", "processors": 2}
+    where = Ground(roots, **{"backend": lambda path: "inotify", **ground})
+    return make_plan(where, look_at(tree), effort=Effort(**effort), **{**given, **how})
 
 
 def test_nested_roots_stay_anchors_of_their_own() -> None:
@@ -153,7 +154,8 @@ def test_counted_leaves_are_read_last() -> None:
     tree.update({b"/r/d7/e%d" % i: ([], 10) for i in range(100)})
     look = Counting(tree)
     result = make_plan(
-        [b"/r"], look, shards=2, budget=PLENTY, generation=1, key="", backend=lambda path: "inotify", reads_max=80
+        Ground([b"/r"], lambda path: "inotify"), look,
+        shards=2, budget=PLENTY, processors=2, generation=1, key="", effort=Effort(reads_max=80),
     )
     assert look.read[:2] == [b"/r", b"/r/d7"] and len(look.read) == result.looked == 80
     assert result.directories == len(tree) and not result.exact
@@ -200,15 +202,15 @@ def test_tree_look_gives_kept_files_and_unpruned_directories(tmp_path: Path) -> 
     (tmp_path / "a/dangling").symlink_to("none")
     settings = Settings(roots=(root,), include=profile.INCLUDE, exclude=profile.EXCLUDE)
     ours = Filter(settings.include, settings.exclude)
-    look = tree_look(ours, settings)
+    look = TreeLook(ours, settings)
     assert look(root) == ([b"a"], 1)
     assert sorted(look(root + b"/a")[0]) == [b"b", b"inner"]
     assert look(root + b"/none") == ([], 0)
     assert look(b"/elsewhere") == ([], 0)
-    assert tree_look(ours, msgspec.structs.replace(settings, recursive=False))(root) == ([], 1)
+    assert TreeLook(ours, msgspec.structs.replace(settings, recursive=False))(root) == ([], 1)
     assert (look.count(root), look.count(root + b"/none")) in ((3, 0), (-1, 0))
     assert look.count(root + b"/link") == -1
-    linked = tree_look(ours, msgspec.structs.replace(settings, follow_symlinks=True))
+    linked = TreeLook(ours, msgspec.structs.replace(settings, follow_symlinks=True))
     assert sorted(linked(root)[0]) == [b"a", b"link"]
     assert sorted(linked(root + b"/a")[0]) == [b"b", b"inner"]
     (tmp_path / "a/other").symlink_to("../node_modules")

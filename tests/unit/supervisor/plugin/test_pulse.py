@@ -14,7 +14,8 @@ import pytest
 from supervisor import events
 from supervisor.states import ProcessStates
 
-from shardwatch.supervisor.plugin.pulse import SILENT_S, START_S, Pulses, row
+from shardwatch.shard.contract.limits import SILENT_S
+from shardwatch.supervisor.plugin.pulse import START_S, Pulses, row
 
 
 @pytest.fixture

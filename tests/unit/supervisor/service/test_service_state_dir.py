@@ -15,7 +15,7 @@ from shardwatch.shard.contract.limits import IPC_PATH_BYTES_MAX
 from shardwatch.shard.contract.process.life import Lock
 from shardwatch.shard.contract.state.planfile import Anchor, Plan, write_plan
 from shardwatch.shard.contract.state.settings import Settings, read_settings
-from shardwatch.supervisor.planning.plan import plan_key
+from shardwatch.supervisor.planning.key import plan_key
 from shardwatch.supervisor.service import service
 from shardwatch.supervisor.service.state_dir import TEMPORARY_SUFFIX_BYTES, prepare
 from shardwatch.supervisor.service.temporary import remove_temporary

@@ -1,0 +1,30 @@
+"""By which settings a plan was made, as one word."""
+
+from __future__ import annotations
+
+import hashlib
+
+import msgspec
+
+from shardwatch.shard.contract.state.settings import Settings
+
+
+def plan_key(settings: Settings) -> str:
+    """Hash of what decides which rows exist: a plan with another key is no plan for these settings."""
+    facts = (
+        settings.roots,
+        settings.include,
+        settings.exclude,
+        settings.recursive,
+        settings.follow_symlinks,
+        settings.directories,
+        settings.files,
+        settings.only,
+    )
+    return hashlib.blake2b(msgspec.msgpack.encode(_exact(facts)), digest_size=16).hexdigest()
+
+
+def _exact(value: object) -> object:
+    if isinstance(value, str):
+        return value.encode("utf-8", "surrogateescape")
+    return [_exact(item) for item in value] if isinstance(value, tuple) else value

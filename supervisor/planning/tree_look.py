@@ -1,0 +1,84 @@
+"""Reads directories for the survey, as a scan of these settings would see them."""
+
+from __future__ import annotations
+
+import os
+import stat
+
+from shardwatch.shard.contract.filter.filter import Filter
+from shardwatch.shard.contract.filter.scope import Scope
+from shardwatch.shard.contract.state.planfile import Anchor, Owners
+from shardwatch.shard.contract.state.settings import Settings
+
+from ..host.scouting import Scouts
+from .survey import UNKNOWN
+
+
+class TreeLook:
+    """The real `Look`: one os.scandir. Paths outside every root, and unreadable ones, hold nothing."""
+
+    def __init__(self, filter: Filter, settings: Settings, scouts: Scouts | None = None) -> None:
+        """`scouts`: ask in its place where a filesystem may hang; what does not answer holds nothing."""
+        self._scope = Scope(filter, settings.files, settings.only)
+        self._settings = settings
+        self._scouts = scouts
+        self._owners = Owners([Anchor(path=root, shard="", root=root) for root in settings.roots])
+
+    def __call__(self, path: bytes) -> tuple[list[bytes], int]:
+        anchor = self._owners.of(path)
+        if anchor is None:
+            return [], 0
+        relative = path[len(anchor.root) :].lstrip(b"/")
+        prefix = relative + b"/" if relative else b""
+        directories: list[bytes] = []
+        files: list[bytes] = []
+        if self._scouts is not None and self._scouts.mount(path) is not None:
+            answer = self._scouts.ask("list", path) or {}
+            directories = [os.fsencode(name) for name in answer.get("directories", ())]
+            files = [os.fsencode(name) for kind in ("links", "files") for name in answer.get(kind, ())]
+        else:
+            try:
+                with os.scandir(path) as entries:
+                    for entry in entries:
+                        if _descends(entry, self._settings.follow_symlinks):
+                            directories.append(entry.name)
+                        else:
+                            files.append(entry.name)
+            except OSError:
+                return [], 0
+        kept = len(self._scope.files(path, relative, files))
+        if not self._settings.recursive or not self._scope.descends(path):
+            return [], kept
+        return [name for name in directories if not self._scope.filter.prunes(prefix + name)], kept
+
+    def count(self, path: bytes) -> int:
+        """How many subdirectories, from one lstat: ext4, xfs, tmpfs and others count them in st_nlink.
+
+        btrfs and overlayfs say 1, and ext4 does beyond 64,998: unknown. So is what a link leads to, and what lies where a
+        filesystem may hang.
+        """
+        if not self._scope.descends(path):
+            return 0
+        if self._scouts is not None and self._scouts.mount(path) is not None:
+            return UNKNOWN
+        try:
+            found = os.lstat(path)
+        except OSError:
+            return 0
+        return found.st_nlink - 2 if stat.S_ISDIR(found.st_mode) and found.st_nlink >= 2 else UNKNOWN
+
+
+def _descends(entry: os.DirEntry[bytes], follow_symlinks: bool) -> bool:
+    """Whether an entry is a directory to go into. Of links, one on each path; a shard follows more of them."""
+    try:
+        if entry.is_dir(follow_symlinks=False):
+            return True
+        if not follow_symlinks or not entry.is_symlink() or not entry.is_dir():
+            return False
+        here = os.path.dirname(entry.path)
+        target = os.path.realpath(entry.path)
+        if os.path.realpath(here) != here:
+            return False
+    except OSError:
+        return False
+    return not (here == target or here.startswith(target.rstrip(b"/") + b"/"))

@@ -1,0 +1,8 @@
+"""Names that supervisord and the programs which talk to it share."""
+
+from __future__ import annotations
+
+from typing import Final
+
+#: Group of the shards.
+GROUP: Final = "shards"

@@ -1,0 +1,60 @@
+"""Runs supervisord on the terms of the process that asked for it, which the plugin finds in supervisord's options.
+
+supervisord's own `main` makes options of its own class at each start and reload, and its configuration is the same file in
+every state directory. So what is particular to one service, but to none of its files, travels with the options.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import supervisor.supervisord
+from supervisor.options import ServerOptions
+from supervisor.states import SupervisorStates
+
+from .hang_up import HangUp, Reaction
+
+supervisord: Any = supervisor.supervisord
+
+
+@dataclass(frozen=True)
+class Terms:
+    """What the caller wants of a supervisord, beyond its configuration."""
+
+    #: Standard input is held by whoever started it: at its end, supervisord ends.
+    ends_with_input: bool
+    hang_up: HangUp
+
+
+class _Options(ServerOptions):
+    """supervisord's options, with the terms."""
+
+    def __init__(self, terms: Terms) -> None:
+        super().__init__()
+        self.terms = terms
+
+
+def run(arguments: Sequence[str], terms: Terms) -> None:
+    """supervisord in this process, until it ends; a reload starts it anew. Does what `supervisor.supervisord.main` does.
+
+    Raises SystemExit where it refuses its arguments or its configuration.
+    """
+    first = True
+    while True:
+        options: Any = _Options(terms)  # its types lack what main uses
+        options.realize(list(arguments), doc=supervisord.__doc__)
+        options.first = first
+        options.test = False
+        supervisord.go(options)
+        options.close_httpservers()
+        options.close_logger()
+        if options.mood < SupervisorStates.RESTARTING:
+            return
+        first = False
+
+
+def terms_of(options: object) -> Terms:
+    """The terms that a supervisord runs on. One that was not started by `run` has its own ways."""
+    return options.terms if isinstance(options, _Options) else Terms(ends_with_input=False, hang_up=HangUp(Reaction.RELOAD))
