@@ -26,7 +26,8 @@ def look(territory: Territory, node: Node, names: set[bytes] | None) -> Steps:
         return
     place = territory.place_of(node)
     subject = Subject(node.path(), place, node.parent, node.name)
-    replaced, new = False, list[bytes]()
+    replaced = False
+    new: list[bytes] = []
     with territory.opener.open(subject) as opened:
         if opened.fd < 0:
             if opened.absent:
@@ -58,17 +59,18 @@ def _look_inside(
 
 def _look_at_names(territory: Territory, node: Node, path: bytes, relative: bytes, fd: int, names: set[bytes]) -> list[bytes]:
     reader, children, links = territory.reader, node.children, territory.links
-    ours = reader.hinted(path, relative, names)
-    kept = set(ours)
-    if children is not None:
-        kept.update(n for n in names if n in children)
+    ours = kept = reader.hinted(path, relative, names)
+    if children:
+        kept = kept.union(n for n in names if n in children)
     if territory.follow:
         links.meet(node, fd, relative, names)
-        kept.update(n for n in names if links.has(node, n))  # it may lead to a directory
+        kept = kept.union(n for n in names if links.has(node, n))  # it may lead to a directory
     if not kept:
         return []
     at, coarse = territory.wall_ns(), territory.disk.coarse_ns()
-    entries, absent, there = list[Entry](), list[bytes](), list[bytes]()
+    entries: list[Entry] = []
+    absent: list[bytes] = []
+    there: list[bytes] = []
     looked = sorted(kept)
     for name, entry in zip(looked, reader.names(path, looked, fd, coarse), strict=True):
         if entry is not None and entry[1] == DIRECTORY:
@@ -88,7 +90,7 @@ def _look_at_names(territory: Territory, node: Node, path: bytes, relative: byte
             entries.append(entry)
     territory.unlinked.looked(node, looked, absent)
     territory.reports.names(node, path, at, entries, absent, territory.renames.births(node, fd, entries, looked))
-    return unsure(territory, node, there)
+    return unsure(territory, node, there) if there else there
 
 
 def reconcile(
