@@ -86,8 +86,7 @@ class Watcher:
         self._verifier = verifier
         #: Names to be looked at once more when their last look can't be racy any more.
         self._early: Settle[Node] = Settle(_EARLY_NS, _EARLY_NS)
-        #: Something else that is under way for the user, so that the verification waits.
-        self.occupied = False
+        self._occupied = False
         #: Directories to enter, each once however often it is hinted at: not begun.
         self._directories: OrderedDict[tuple[Node, bytes], Arrival] = OrderedDict()
         #: Directories that are being entered, and what follows from looks at names.
@@ -207,6 +206,10 @@ class Watcher:
         owner = self._territory.owner_of(directory)
         if owner is not None and len(self._asked) < _ASKED_MAX:
             self._asked.append(look_again(self._territory, owner, directory, names))
+
+    def occupy(self, occupied: bool) -> None:
+        """Whether something else is under way for the user, so that the verification waits."""
+        self._occupied = occupied
 
     # -- what is done
 
@@ -329,7 +332,7 @@ class Watcher:
 
     def _busy(self, now: int) -> bool:
         others = self._scans or len(self._settle) or self._stream.unacked
-        return bool(others) or self.occupied or not self.pace.calm(now)
+        return bool(others) or self._occupied or not self.pace.calm(now)
 
     @property
     def _following(self) -> bool:
