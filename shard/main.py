@@ -1,4 +1,6 @@
-"""One shard process: wiring, readiness, heartbeat. Started by supervisord with SHARD_ID in its environment."""
+"""One shard process: it connects the parts, reports readiness and sends beats. supervisord starts it with SHARD_ID in its
+environment.
+"""
 
 from __future__ import annotations
 

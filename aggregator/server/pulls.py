@@ -1,4 +1,5 @@
-"""The request `pull`: answered at once, when something comes, or when its wait is over. No I/O."""
+"""The request `pull`: answered at once, when something is pending, or when its wait is over. Does no input or output.
+"""
 
 from __future__ import annotations
 

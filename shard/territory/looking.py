@@ -1,4 +1,4 @@
-"""Looks that a hint leads to: at names of a directory, or at a name that is or was a directory."""
+"""Looks that follow a hint: at names of a directory, or at a name that is or was a directory."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from .territory import Steps, Territory
 
 
 def look(territory: Territory, node: Node, names: set[bytes] | None) -> Steps:
-    """Looks at some names of a directory, or (None) lists it; goes into directories that turn out to be new, after a pause.
+    """Looks at some names of a directory, or (None) lists it. Enters directories that turn out to be new, after a pause.
 
-    It is over at once where there are none.
+    Ends at once if there are none.
     """
     if not node.alive:
         return
@@ -96,10 +96,10 @@ def _look_at_names(territory: Territory, node: Node, path: bytes, relative: byte
 def reconcile(
     territory: Territory, node: Node, name: bytes, *, arrived: bool, renamed: bool = False, links: Found | None = None
 ) -> Steps:
-    """Something that is or was a directory changed there: makes the tree agree with the disk, whatever happened.
+    """A name that is or was a directory has changed: makes the tree agree with the disk, whatever has happened.
 
-    `arrived`: it was made or moved there, so what is there is scanned even if it is the directory that was known. `renamed`: it
-    was moved. `links`: see `scan`.
+    `arrived`: it was created or moved there, so it is scanned even if it is the known directory. `renamed`: it was moved.
+    `links`: see `scan`.
     """
     if not node.alive:
         return
@@ -161,7 +161,7 @@ def scan(
 
 
 def _no_directory(territory: Territory, subject: Subject, node: Node, error: OSError, *, absent: bool) -> None:
-    """No directory of that name could be opened: looks at the name from its parent."""
+    """No directory of that name could be opened. Looks at the name from its parent."""
     if isinstance(error, Unanswered):
         territory.doubts.add(subject, error)
         return
@@ -200,8 +200,9 @@ def _cut_child(territory: Territory, node: Node, name: bytes) -> None:
 
 
 def _astray(territory: Territory, place: Place, path: bytes) -> None:
-    """A path of ours leads nowhere. What is below the anchor can't go without a hint; the anchor itself can, and come back before
-    anyone compares. Unless the path below is provably absent, the anchor is to be scanned."""
+    """A path in the tree leads nowhere. A directory below the anchor cannot disappear without a hint. But the anchor itself can,
+    and it can be back before it is compared. Unless the path below it is provably absent, the anchor must be scanned.
+    """
     if not _is_proven_absent(territory, place, path):
         place.distrust()
 
