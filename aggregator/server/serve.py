@@ -225,9 +225,12 @@ class Server:
 
         self._pulls.wake(group.name for group in self.registry.due(now))
         self._pulls.serve(now, over)
-        self._pulls.time_out(now, over)
-        self._barriers.time_out(now, over)
-        self._status.work(now, over)
+        if now >= self._pulls.next_due():
+            self._pulls.time_out(now, over)
+        if now >= self._barriers.next_due():
+            self._barriers.time_out(now, over)
+        if len(self._status):
+            self._status.work(now, over)
 
     def _flush(self) -> list[Outgoing]:
         """Commits, and gives out the replies of this turn. If the disk refuses, all of them become `storage` errors."""

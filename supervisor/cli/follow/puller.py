@@ -11,8 +11,8 @@ from ...terminal.streams import say
 from ..link.in_flight import Reply, hands_out
 from ..link.line import Line, checked, say_lost
 
-#: How long a pull is parked in the service before it is asked anew, seconds.
-PARK_S = 5.0
+#: How long a pull waits in the service before it is asked anew, seconds.
+PULL_WAIT_S = 5.0
 #: Largest batch asked for where the user gives no maximum.
 BATCH_MAX = 1000
 
@@ -111,15 +111,15 @@ class Puller:
 
     def follow(self, maximum: int) -> None:
         """For ever. A service that goes away is waited for; ends by Ended, or by an error the service answers with."""
-        self.ask(maximum, PARK_S)
+        self.ask(maximum, PULL_WAIT_S)
         missing = False
         while True:
-            answers = self._line.wait(self._ends, PARK_S)
+            answers = self._line.wait(self._ends, PULL_WAIT_S)
             for number, reply in answers:
                 if number == self.asked or hands_out(reply):
                     self.print(reply)
                     if number == self.asked:
-                        self.ask(maximum, PARK_S)
+                        self.ask(maximum, PULL_WAIT_S)
             if missing != self._line.lost:
                 missing = self._line.lost
                 say_lost(missing)

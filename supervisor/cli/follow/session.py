@@ -26,7 +26,7 @@ from ...terminal.lines import FORMAT, Lines, status_object
 from ...terminal.streams import say_line
 from ..link.in_flight import Reply, hands_out
 from ..link.line import Line, checked
-from .puller import BATCH_MAX, PARK_S, Puller
+from .puller import BATCH_MAX, PULL_WAIT_S, Puller
 from .trouble import Trouble
 
 #: The group whose position a kept state directory remembers between two watches.
@@ -95,9 +95,9 @@ class Session:
     def _wait_ready(self) -> Reply:
         """Waits for every shard's baseline, with a progress bar on a terminal; returns what the engine says of it."""
         scanning = render.Scanning(None if self._options.json else sys.stderr)
-        park_s = PROGRESS_EVERY_S if scanning.shown else STATUS_EVERY_S
+        wait_s = PROGRESS_EVERY_S if scanning.shown else STATUS_EVERY_S
         try:
-            asked = self._line.ask("ready", wait_s=park_s, wait_ms=int(park_s * 1000))
+            asked = self._line.ask("ready", wait_s=wait_s, wait_ms=int(wait_s * 1000))
             while True:
                 for number, reply in self._wait():
                     if number != asked:
@@ -106,7 +106,7 @@ class Session:
                     if ready is not None:
                         return ready
                     scanning.show(reply.get("progress") or {})
-                    asked = self._line.ask("ready", wait_s=park_s, wait_ms=int(park_s * 1000))
+                    asked = self._line.ask("ready", wait_s=wait_s, wait_ms=int(wait_s * 1000))
         finally:
             scanning.close()
 
@@ -122,12 +122,12 @@ class Session:
                     return reply
 
     def _follow(self) -> None:
-        self._puller.ask(BATCH_MAX, PARK_S)
+        self._puller.ask(BATCH_MAX, PULL_WAIT_S)
         while True:
             for number, reply in self._wait():
                 if number == self._puller.asked:
                     self._puller.print(reply)
-                    self._puller.ask(BATCH_MAX, PARK_S)
+                    self._puller.ask(BATCH_MAX, PULL_WAIT_S)
                 elif hands_out(reply):  # an answer that came twice
                     self._puller.print(reply)
 
