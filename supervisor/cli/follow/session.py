@@ -22,7 +22,7 @@ from ...service.child import ChildService
 from ...service.state_dir import Prepared
 from ...terminal import render
 from ...terminal.ends import Ends
-from ...terminal.lines import FORMAT, Lines, status_object
+from ...terminal.lines import FORMAT, Printer, status_object
 from ...terminal.streams import say_line
 from ..link.in_flight import Reply, hands_out
 from ..link.line import Line, checked
@@ -65,8 +65,8 @@ class Session:
         self._child = child
         self._ended = ended_fd(child.process.pid)
         self._line = Line(prepared.layout, process_fd=self._ended, asked_again=RETRYABLE)
-        self._lines = Lines(ends, as_json=options.json)
-        self._puller = Puller(self._line, self._lines, ends, group=GROUP, start=options.start, worker=GROUP)
+        self._printer = Printer(ends, as_json=options.json)
+        self._puller = Puller(self._line, self._printer, ends, group=GROUP, start=options.start, worker=GROUP)
         self._trouble = Trouble()
         self._ready = False
         self._status_asked: int | None = None
@@ -164,7 +164,7 @@ class Session:
     def _tell(self, lines: list[dict[str, str]]) -> None:
         """Trouble: among the JSON lines, or for people on standard error."""
         if self._options.json:
-            self._lines.write(lines)
+            self._printer.write(lines)
         else:
             for line in lines:
                 say_line(render.status_line(line, colour=render.wants_colour(sys.stderr)))
@@ -184,13 +184,13 @@ class Session:
         if self._options.json:
             if any(not _is_utf8(root) for root in roots):
                 line["roots_b64"] = [b64encode(root).decode("ascii") for root in roots]
-            self._lines.write([line])
+            self._printer.write([line])
         else:
             kept = Filter(self._settings.include, self._settings.exclude).describe()
             if self._prepared.settings.roots == self._prepared.settings.only:
                 kept = "the files that were named"
             where = "temporary" if self._options.state_dir is None else os.fspath(self._prepared.layout.state_dir)
-            self._lines.text(render.banner(line, keeps=kept, state_dir=where, resumed=self._prepared.resumed))
+            self._printer.text(render.banner(line, keeps=kept, state_dir=where, resumed=self._prepared.resumed))
 
 
 def _is_utf8(path: bytes) -> bool:
