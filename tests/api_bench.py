@@ -1,4 +1,4 @@
-"""A `RealtimeFileWatcher` over an engine of the test's own, instead of a service. For tests."""
+"""A `RealtimeFileWatcher` over a source of the test's own, instead of a service. For tests."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class FakeDelivery:
         self.fate.append("extend")
 
 
-class FakeEngine:
+class FakeSource:
     """Hands out what the test puts into `pending`."""
 
     def __init__(self, state_dir: Path, settings: Settings, config: WatcherConfig) -> None:
@@ -89,20 +89,20 @@ class FakeEngine:
 
 
 class Bench:
-    """A watcher, its fake engine, and what the handler was given."""
+    """A watcher, its fake source, and what the handler was given."""
 
     def __init__(self, **options: Any) -> None:
-        self.engine: FakeEngine
-        self.prepare: Callable[[FakeEngine], None] = lambda engine: None
-        self.watcher = RealtimeFileWatcher(WatcherConfig(**options), engine=self._make)
+        self.source: FakeSource
+        self.prepare: Callable[[FakeSource], None] = lambda source: None
+        self.watcher = RealtimeFileWatcher(WatcherConfig(**options), source=self._make)
         self.batches: list[list[FileEvent]] = []
         #: For a test that can't keep its delivery elsewhere.
         self.given: FakeDelivery
 
-    def _make(self, state_dir: Path, settings: Settings, config: WatcherConfig) -> FakeEngine:
-        self.engine = FakeEngine(state_dir, settings, config)
-        self.prepare(self.engine)
-        return self.engine
+    def _make(self, state_dir: Path, settings: Settings, config: WatcherConfig) -> FakeSource:
+        self.source = FakeSource(state_dir, settings, config)
+        self.prepare(self.source)
+        return self.source
 
     def take(self, events: list[FileEvent]) -> None:
         self.batches.append(events)

@@ -1,4 +1,4 @@
-"""What a record changes in the rows of one directory, before it is written. Pure."""
+"""The changes that a record makes in the rows of one directory, before they are written. Pure."""
 
 from __future__ import annotations
 

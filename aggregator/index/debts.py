@@ -1,10 +1,12 @@
-"""Looks that are owed: at other names of a file (writing by one tells the others' directories nothing), or on demand.
+"""Looks that are owed: at the other names of a file that was written by one name (their directories get no event), or on
+request.
 
-A debt is durable with the changes that made it, and is paid by a look that began after them: one that was under way, or is
-still on the line, may show what was before.
+A debt is committed with the changes that caused it. It is paid by a look that began after them, because a look that was
+in progress, or whose frame was on its way, may show an earlier state.
 
-Of a file that has more names than are known (outside the tree, or made and gone again before anyone looked) nothing tells what
-is done by the others: its known names are looked at again at every sync, and now and then.
+Some files have more names than are known, because a name is outside the tree, or was made and removed before it was
+seen. Changes by these names give no hint. So the known names of such a file are looked at again at every sync, and at
+regular intervals.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""The index: one row per path, stamped with the tick of its last change. The index is the queue.
+"""The index: one row per path, with the tick of its last change. The rows are also the queue of all groups.
 
-SQLite in WAL mode, one connection, one thread. What a commit promises: with durability `process`, it survives any crash of
-ours (the operating system has it); with `power`, it survives the machine's (synchronous=FULL).
+SQLite in WAL mode, one connection, one thread. With durability `process`, a commit survives any crash of our processes,
+because the operating system has the data. With `power`, it also survives a crash of the machine (synchronous=FULL).
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Opens the index for a set of settings: sets a damaged one aside, forgets what the filters no longer keep."""
+"""Opens the index for a set of settings: sets a damaged one aside, and begins to adapt rows to changed filters."""
 
 from __future__ import annotations
 

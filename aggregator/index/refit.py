@@ -1,7 +1,8 @@
-"""Brings the rows to what the settings now want: other roots, filters, priorities. A part at a time, while the service runs.
+"""Adapts the rows to new settings: other roots, filters or priorities. Works in portions, while the service runs.
 
-What is left out is told as deleted: a mirror is one of what is watched now. On demand it is forgotten, without events. Killed at
-any point, the next start begins the walk anew: what is done by then is found as it should be.
+Files that are no longer in scope are reported as deleted, because a mirror contains what is watched now. On request
+they are forgotten instead, without events. If the process is killed at any point, the next start begins again, and
+finds the finished rows as they should be.
 """
 
 from __future__ import annotations

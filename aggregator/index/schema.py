@@ -1,7 +1,8 @@
-"""The file of the index: made, opened, and brought to the newest schema by named steps. Used by `index` only.
+"""The file of the index: creates and opens it, and migrates it to the newest schema in named steps. Used by `index` only.
 
-`sql/index.sql` is the newest schema; `STEPS` names the script that leads from each older one to the next. Each step is one
-transaction, which also writes the new number: killed at any point, the next start goes on where it was.
+`sql/index.sql` is the newest schema. `STEPS` names the script that leads from each older schema to the next. Each step
+is one transaction, which also writes the new number. So after a kill at any point, the next start continues where it
+was.
 """
 
 from __future__ import annotations

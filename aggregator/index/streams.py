@@ -1,4 +1,6 @@
-"""What the index keeps of each shard's stream: its epoch, the last frame applied, its baseline. Used by `index` and `receive`."""
+"""What the index stores about each shard's stream: its epoch, the last frame applied, its baseline. Used by `index` and
+`receive`.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""Tombstones: rows of what is gone, kept for as long as a group has to be told, or may go back. Used by `index` only."""
+"""Tombstones: the rows of paths that are gone, kept while a group must be told or may move back. Used by `index` only.
+"""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""What the verification of the shards finds: folds compared with rows, ranges that are asked for, findings counted.
+"""Handles the results of the shards' verification: compares folds with rows, asks for ranges of names, counts findings.
 
-A finding is a path of which the rows said something else than the disk although nothing had hinted at it: each is a defect, or
-one of the limits that docs/noticing.md names. It is logged, and repaired by the very record that showed it.
+A finding is a path whose row differed from the disk although no hint concerned it. Each is a defect, or one of the
+limits that docs/noticing.md names. It is logged, and repaired by the same record that showed it.
 """
 
 from __future__ import annotations

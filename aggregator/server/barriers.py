@@ -1,4 +1,4 @@
-"""The requests `sync` and `ready`, which wait for something to be in the index."""
+"""The requests `sync` and `ready`, which wait until something is in the index."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""When what waits has waited for long enough. Pure: the time is passed in."""
+"""Keeps the deadlines of waiting requests. Pure: the time is passed in."""
 
 from __future__ import annotations
 

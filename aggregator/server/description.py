@@ -1,6 +1,6 @@
-"""All groups as `groups` and `status` show them, made in small steps: a thousand groups may have ten million files pending each.
+"""Describes all groups, as `groups` and `status` show them. Used by `serve` only. It reads the index, and changes nothing.
 
-Used by `serve` only. It reads the index, and changes nothing.
+It works in small steps, because a thousand groups may have ten million files pending each.
 """
 
 from __future__ import annotations

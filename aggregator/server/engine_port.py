@@ -1,4 +1,6 @@
-"""What requests ask of the running engine; `aggregator.intake.engine` is one, tests have another. Pure."""
+"""The interface through which requests use the running engine. `aggregator.intake.engine` implements it, and tests have
+another implementation. Pure.
+"""
 
 from __future__ import annotations
 

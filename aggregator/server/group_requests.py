@@ -1,5 +1,7 @@
-"""The requests of workers and operators that concern one group which is there already: ack, nack, release, extend, seek, retry,
-reset. No I/O."""
+"""The requests of workers and operators that concern one existing group: ack, nack, release, extend, seek, retry, reset.
+
+Does no input or output.
+"""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""Batches that are held back: the requests `hold` and `unhold`, lock files that shards see, and what follows their end.
+"""Holds batches back: the requests `hold` and `unhold`, the lock files that shards see, and what follows when a hold ends.
 
-When the last hold ends, what was changed under it may still wait in a shard. So a sync is made first; only then do batches
-flow, and in each group the last batch of what changed is marked (`last_batch`). No I/O. A restart of the
-aggregator forgets holds and marks: holders renew, the marks are lost.
+When the last hold ends, changes that were made during it may still wait in a shard. So a sync is made first, and only
+then do batches flow. In each group the last batch of these changes is marked (`last_batch`). Does no input or output. A
+restart of the aggregator forgets holds and marks: clients renew their holds, and the marks are lost.
 """
 
 from __future__ import annotations

@@ -1,9 +1,10 @@
-"""Who holds batches back, since when, and for how much longer. Pure: the clock is passed in. Used by `holding` only.
+"""The list of holds: since when and for how much longer they hold batches back. Pure: the clock is passed in. Used by
+`holding` only.
 
-A *period* of holding begins with the first hold and lasts until the last one has ended and what happened under it has been
-looked at (`let_flow`), but never longer than the cap: then every hold of the period is *spent*, and batches flow although it
-goes on. A lock file that a crashed program left behind therefore delays batches once, not for ever, and a later hold counts
-again. Nothing here is durable: after a restart of the aggregator holders renew what they hold.
+A *period* of holding begins with the first hold. It lasts until the last one has ended and the changes made during it
+have been looked at (`let_flow`), but never longer than the maximum. After that, every hold of the period is *spent*,
+and batches flow although it continues. So a lock file that a crashed program left behind delays batches once, and a
+later hold counts again. Nothing here is durable. After a restart of the aggregator clients renew their holds.
 """
 
 from __future__ import annotations

@@ -1,4 +1,5 @@
-"""Which batch of a group is the last one of what changed under a hold: the one that is marked `settled`. Pure.
+"""Finds the batch with which a group has received everything that changed during a hold, and that is marked `settled`.
+Pure.
 
 Used by `holding` only. A restart of the aggregator forgets it.
 """

@@ -1,4 +1,4 @@
-"""The replies of one turn, kept back until what they say is durable. Pure."""
+"""Keeps the replies of one turn until everything that they say is durable. Pure."""
 
 from __future__ import annotations
 

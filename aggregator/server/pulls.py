@@ -1,4 +1,5 @@
-"""The request `pull`: answered at once, when something comes, or when its wait is over. No I/O."""
+"""The request `pull`: answered at once, when something is pending, or when its wait is over. Does no input or output.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +16,7 @@ from ..groups.registry import Registry
 from ..protocol import bounds
 from ..protocol import messages as protocol
 from ..protocol.messages import RefusedError
-from .call import Call, LeaseName
+from .call import Call, Fields, LeaseName
 from .deadlines import Deadlines
 from .group_requests import lease_s
 from .holding import Holding
@@ -26,7 +27,7 @@ from .roster import Roster
 WAITING_MAX: Final = 10_000
 
 
-@dataclass(frozen=True, eq=False, slots=True)
+@dataclass(eq=False, slots=True)
 class _Pull:
     """One pull. `created`: it made its group."""
 
@@ -38,8 +39,13 @@ class _Pull:
         request: protocol.Pull = self.call.request
         return request
 
-    def fields(self, **outcome: object) -> dict[str, object]:
-        return {**outcome, "created": self.created, "existed": not self.created}
+    def batch(self, batch: Fields) -> Fields:
+        """The fields of the reply that hands it out."""
+        return {"batch": batch, "created": self.created, "existed": not self.created}
+
+    def nothing(self, why: NoBatch) -> Fields:
+        """The fields of the reply that says why there is none."""
+        return {"batch": None, "why": why, "created": self.created, "existed": not self.created}
 
 
 class Pulls:
@@ -104,7 +110,7 @@ class Pulls:
             why = found
         wait_ms = self._settings.batch_wait_ms if request.wait_ms is None else request.wait_ms
         if wait_ms == 0 and (why is NoBatch.HELD or not group.unfinished):
-            self._outbox.answer(call, pull.fields(batch=None, why=why))
+            self._outbox.answer(call, pull.nothing(why))
         else:
             self._wait(pull, now + min(wait_ms, bounds.WAIT_MS_MAX) / 1000)
 
@@ -144,7 +150,7 @@ class Pulls:
         }
         if batch.number and self._holding.note_batch(group, batch.number):
             found["settled"] = True
-        self._outbox.answer(pull.call, pull.fields(batch=found), lease)
+        self._outbox.answer(pull.call, pull.batch(found), lease)
 
     # -- those that wait
 
@@ -195,7 +201,7 @@ class Pulls:
                 self._deadlines.set(pull, now)  # whether there is something, a later turn will know
             else:
                 self._end(pull)
-                self._outbox.answer(pull.call, pull.fields(batch=None, why=self._why_nothing(group, now)))
+                self._outbox.answer(pull.call, pull.nothing(self._why_nothing(group, now)))
             if over():
                 return
 

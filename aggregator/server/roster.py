@@ -1,4 +1,6 @@
-"""Which groups there are: found by their names, made by a pull, begun at the baseline, dropped. No I/O."""
+"""The list of groups: finds them by name, creates them for a pull, begins them at the baseline, drops them. Does no input
+or output.
+"""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
-"""The requests of the extract socket: each is given to the part that answers it, once what the reply says is durable it may go.
+"""The requests of the extract socket: passes each one to the part that answers it, and releases replies once what they say
+is durable.
 
-It has no socket: `aggregator.main` carries bytes. Every method that returns replies has made durable what they say. A request is
-answered exactly once, at once or later, and nothing that arrives can raise. Not thread-safe.
+It has no socket; `aggregator.main` transports the bytes. Every method that returns replies has made durable what they
+say. A request is answered exactly once, at once or later, and no input can make this raise. Not thread-safe.
 """
 
 from __future__ import annotations
@@ -224,9 +225,12 @@ class Server:
 
         self._pulls.wake(group.name for group in self.registry.due(now))
         self._pulls.serve(now, over)
-        self._pulls.time_out(now, over)
-        self._barriers.time_out(now, over)
-        self._status.work(now, over)
+        if now >= self._pulls.next_due():
+            self._pulls.time_out(now, over)
+        if now >= self._barriers.next_due():
+            self._barriers.time_out(now, over)
+        if len(self._status):
+            self._status.work(now, over)
 
     def _flush(self) -> list[Outgoing]:
         """Commits, and gives out the replies of this turn. If the disk refuses, all of them become `storage` errors."""

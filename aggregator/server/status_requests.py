@@ -1,4 +1,4 @@
-"""What the service says of itself: the requests `hello`, `status` and `groups`. It reads, and changes nothing."""
+"""The requests `hello`, `status` and `groups`, by which the service describes itself. Reads, and changes nothing."""
 
 from __future__ import annotations
 

@@ -1,6 +1,7 @@
 """Turns what the kernel or a library reports into hints. Nothing here looks at a file.
 
 - `base`: the interface of every backend.
+- `choice`: which of them there can be, and what helps when it has no room for all directories.
 - `inotify`: inotify(7), with one watch per directory and a thread that only empties the queue.
 - `calls`: the system calls of inotify(7).
 - `watches`: the map from watch descriptors to directories. Pure.

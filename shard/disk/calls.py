@@ -1,4 +1,4 @@
-"""The few system calls that a shard looks with. Paths are walked, not trusted: no link on the way is followed."""
+"""The few system calls by which a shard looks. Paths are walked step by step, and no link on the way is followed."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _STEP: Final = getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY | os.O_CLOEXE
 #: Bytes of a path that one system call takes (PATH_MAX, the closing NUL included).
 _PIECE_BYTES_MAX: Final = 4096
 
-#: Errors that mean "there is no directory here". Every other error makes no fact: the subtree is in doubt.
+#: Errors that mean "there is no directory here". After any other error nothing is known, and the subtree is in doubt.
 ABSENT: Final = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP})
 
 _syscall = getattr(ctypes.CDLL(None, use_errno=True), "syscall", None)
@@ -93,7 +93,7 @@ def identity(fd: int) -> tuple[int, int]:
 
 
 def leads_to(path: bytes, fd: int, *, follow: bool = False) -> bool:
-    """Whether a path still leads to the directory open at `fd`. True where that can't be said."""
+    """Whether a path still leads to the directory open at `fd`. True if this cannot be determined."""
     try:
         there = open_directory(path, follow=follow)
     except OSError as error:
@@ -105,7 +105,7 @@ def leads_to(path: bytes, fd: int, *, follow: bool = False) -> bool:
 
 
 def _open_in_pieces(path: bytes, at: int) -> int:
-    """Walks a path that is too long for one system call in as few as can be."""
+    """Walks a path that is too long for one system call, in as few steps as possible."""
     cut = path.rindex(b"/", 1, _PIECE_BYTES_MAX) if b"/" in path[1:_PIECE_BYTES_MAX] else -1
     if cut < 0:
         raise OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG), path)
@@ -119,7 +119,7 @@ def _open_in_pieces(path: bytes, at: int) -> int:
 
 
 def is_bare(path: bytes, *, follow: bool = False) -> bool:
-    """Whether nothing lies at a path, or an empty directory, like a mount point without its filesystem."""
+    """Whether there is nothing at a path, or only an empty directory, such as a mount point without its filesystem."""
     try:
         fd = open_directory(path, follow=follow)
     except OSError as error:
@@ -134,17 +134,17 @@ def is_bare(path: bytes, *, follow: bool = False) -> bool:
 
 
 def coarse_ns() -> int:
-    """The clock that coarse filesystems stamp with (the kernel's tick)."""
+    """The clock from which filesystems take coarse times (the kernel's tick)."""
     return time.clock_gettime_ns(_CLOCK_REALTIME_COARSE) if sys.platform == "linux" else time.time_ns()
 
 
 def entry_of(name: bytes, st: os.stat_result, coarse: int, *, invented: bool = False) -> Entry | None:
-    """What an lstat begun after `coarse` says; None for what is no file, directory or link (FIFO, socket, device).
+    """The entry of an lstat that began after `coarse`; None for what is not a file, directory or link (FIFO, socket, device).
 
-    `invented`: the inode number is made up, so it is left out.
+    `invented`: the filesystem makes up its inode numbers, so the number is left out.
 
-    Of a directory only its existence counts. What the index can't hold, times beyond the year 2262 and inodes of 64 bits, ends
-    at its bounds.
+    Of a directory only the existence counts. Values that the index cannot store (times beyond the year 2262, inode numbers of
+    64 bits) are limited to its range.
     """
     kind = _KINDS.get(st.st_mode & _S_IFMT)
     if kind is None:
@@ -163,8 +163,9 @@ def directory_entry(name: bytes) -> Entry:
 
 
 def loops(path: bytes) -> bool:
-    """Whether `path` is a link to a directory that the path has passed already, or in which it lies: following it would lead
-    back to the link."""
+    """Whether `path` is a link to a directory that the path has already passed, or in which the link lies. Following it would
+    lead back to the link.
+    """
     if not os.path.islink(path):
         return False
     passed, real = [], b"/"

@@ -1,7 +1,7 @@
 """The disk as a shard sees it: the port through which it looks at its trees.
 
-It is passed in, so that a test can have a disk that refuses, or says something else, without a change to `os`. What is asked of
-the kernel about other things (mounts, inotify, lock files) does not come through here.
+It is passed in, so that a test can use a disk that refuses or returns something else, without patching `os`. Questions
+to the kernel about other things (mounts, inotify, lock files) do not pass through here.
 """
 
 from __future__ import annotations

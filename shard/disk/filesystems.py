@@ -1,5 +1,4 @@
-"""What a shard asks of the filesystem that a file lies on: whether inode numbers mean something there, and when a file was
-made."""
+"""Asks the filesystem of a file whether its inode numbers are meaningful, and when a file was born."""
 
 from __future__ import annotations
 

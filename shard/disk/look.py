@@ -1,4 +1,6 @@
-"""Reads a directory, or names in it: what of ours is there. Emits nothing; who calls says what was seen, and when."""
+"""Reads a directory, or names in it, and returns what is in scope. It sends nothing; the caller reports what was seen, and
+when.
+"""
 
 from __future__ import annotations
 
@@ -21,13 +23,13 @@ _NAME_BYTES_MAX: Final = 255
 
 
 class Reader:
-    """Knows the scope and the links, and counts. Owned by one thread.
+    """Reads directories for one shard, with its scope and its links, and counts what it does. Owned by one thread.
 
     Args:
-        disk: what is looked at.
-        state_dir: the service's own directory, never looked into.
-        recursive: False: no directory is ever ours.
-        follow: links count as what they lead to.
+        disk: the port to the disk.
+        state_dir: the service's own directory, which is never looked into.
+        recursive: False: no directory is in scope.
+        follow: a link counts as its target.
     """
 
     def __init__(
@@ -47,17 +49,18 @@ class Reader:
         self._too_long = 0
 
     def directory(self, path: bytes, fd: int, relative: bytes) -> tuple[list[Entry], list[bytes]]:
-        """All entries of ours in the directory open at `fd`, sorted by name, and those of them that are directories.
+        """All entries in scope in the directory open at `fd`, sorted by name, and those of them that are directories.
 
-        Raises OSError where it can't be read to its end.
+        Raises OSError if it cannot be read completely.
         """
         coarse = self.disk.coarse_ns()
         files, directories = self.listed(path, fd, relative)
         return self.looked(path, fd, relative, files, directories, coarse)
 
     def listed(self, path: bytes, fd: int, relative: bytes) -> tuple[list[bytes], list[bytes]]:
-        """Names of files of ours in the directory open at `fd`, and of directories. A state directory, whosever it is, has none.
-        Raises OSError where it can't be read to its end."""
+        """The names in scope of files, and of directories, in the directory open at `fd`. For a state directory, of any service,
+        there are none. Raises OSError if it cannot be read completely.
+        """
         # By name: a directory that changes while it is read may give a name twice. What it gave last counts.
         with self.disk.entries(fd) as items:
             if not self.follow:
@@ -90,8 +93,9 @@ class Reader:
         return entries, subdirectories
 
     def names(self, path: bytes, names: Sequence[bytes], fd: int, coarse: int) -> list[Entry | None]:
-        """What these names in the directory `path`, open at `fd`, are, each looked at after the clock `coarse` was read; None for
-        nothing, or nothing of ours. Raises OSError where one can't be told: no fact."""
+        """What these names in the directory `path`, open at `fd`, are. Each is looked at after the clock `coarse` was read. None
+        for a name that does not exist or is not in scope. Raises OSError if one of them cannot be determined.
+        """
         follow, disk, stat = self.follow, self.disk, self.disk.stat
         device, invented, others = -1, False, 0
         found: list[Entry | None] = []
@@ -137,7 +141,7 @@ class Reader:
         return ours
 
     def take_too_long(self) -> int:
-        """How many names were left out since the last call because their paths are longer than PATH_BYTES_MAX."""
+        """The number of names that were left out since the last call because their paths are longer than PATH_BYTES_MAX."""
         count, self._too_long = self._too_long, 0
         return count
 

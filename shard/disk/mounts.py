@@ -1,4 +1,6 @@
-"""What is mounted and unmounted while a shard runs. Mounting raises no inotify event; the kernel's table tells of it."""
+"""Detects what is mounted and unmounted while a shard runs. Mounting produces no inotify event, but the kernel's table
+shows it.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,9 @@ _READ_BYTES = 1 << 20
 
 
 class Mounts:
-    """/proc/self/mountinfo, read again only when poll(2) says that it is another. Where there is none, nothing ever changes."""
+    """The table in /proc/self/mountinfo. It is read again only when poll(2) says that it has changed. Without /proc, nothing
+    ever changes.
+    """
 
     def __init__(
         self,
@@ -21,7 +25,9 @@ class Mounts:
         *,
         later: Iterable[tuple[bytes, bytes]] = (),
     ) -> None:
-        """`homes`: root -> the mount point that it lay on when it was planned; `later`: those below it that came since."""
+        """`homes`: root -> the mount point on which it lay when it was planned; `later`: mount points below those that were
+        added since.
+        """
         self._homes = dict(homes)
         self._later = dict(later)
         self._poll = select.poll()
@@ -68,7 +74,7 @@ class Mounts:
         return self._fd >= 0 and root in self._later and self._later[root] not in self._points
 
     def stay(self, root: bytes) -> None:
-        """What lies there without that filesystem is the root from now on."""
+        """From now on, what is there without that filesystem is the root."""
         self._later.pop(root, None)
 
     def _refresh(self) -> None:

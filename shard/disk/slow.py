@@ -1,8 +1,8 @@
-"""Mounts below or at a shard's anchors that tell nothing of remote changes, or whose server may hang.
+"""Mounts at or below a shard's anchors that report no remote changes, or whose server may hang.
 
-What the filesystem of a directory is follows from the table of mounts as it is now, never from what it was when the shard was
-planned. A filesystem that may hang is asked by a child (`contract.kernel.scout`) whether it answers, at most every half second,
-before the shard looks at anything on it: while it does not, nothing there is touched, and all else goes on.
+The filesystem of a directory is determined from the table of mounts as it is now, and not from the plan. Before the
+shard looks at anything on a filesystem that may hang, a child process (`contract.kernel.scout`) asks it whether it
+answers, at most every half second. While it does not answer, nothing on it is accessed, and everything else continues.
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ from ..contract.kernel.scout import Scout
 from .disk import Disk
 from .mounts import Mounts
 
-#: How long an answer holds, seconds: while that, a hang is not noticed, and the shard that looks then is stuck and replaced.
+#: How long an answer is valid, seconds. A hang during this time is not noticed, and a shard that looks then is stuck and
+#: replaced.
 _FRESH_S: Final = 0.5
 #: How long an answer is waited for, seconds; and where another filesystem has just kept it waiting for so long. Who is silent for
 #: 5 s is killed.
@@ -89,7 +90,7 @@ class SlowMounts:
         return not self._slow
 
     def guard(self, path: bytes) -> None:
-        """Raises Unanswered where a path lies on a filesystem that does not answer, or, with `follow`, leads over one."""
+        """Raises Unanswered if a path lies on a filesystem that does not answer, or, with `follow`, leads over one."""
         if self.none:
             return
         for found in self._passed(path) if self._follow else (self._of(path),):
@@ -97,7 +98,9 @@ class SlowMounts:
                 raise Unanswered(*found)
 
     def _passed(self, path: bytes) -> Iterator[tuple[bytes, str] | None]:
-        """The slow mounts that a path with links passes. Who asks for the next one has made sure that the last one answers."""
+        """Yields the slow mounts that a path with links passes. The caller makes sure that one answers before it asks for the
+        next.
+        """
         here, left, links = b"/", path.split(b"/")[::-1], 0
         while left and links <= _LINKS_MAX:
             name = left.pop()
@@ -114,7 +117,7 @@ class SlowMounts:
             left += target.split(b"/")[::-1]
 
     def remote(self, path: bytes) -> bool:
-        """Whether a path, with no link in it, lies on a filesystem that tells nothing of changes made elsewhere."""
+        """Whether a path without links lies on a filesystem that does not report changes made on other machines."""
         found = self._of(path)
         return found is not None and is_remote(found[1])
 

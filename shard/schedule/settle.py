@@ -14,7 +14,7 @@ from typing import Final, Generic, TypeVar
 
 K = TypeVar("K")
 
-#: Generations that one quiet period is cut into.
+#: Generations into which one debounce time is divided.
 _GRAINS: Final = 8
 
 
@@ -45,7 +45,7 @@ class Settle(Generic[K]):
         return self._count + len(self._whole)
 
     def widen(self, wide: bool) -> None:
-        """Makes the quiet period as long as the cap allows, a generation's length included; or what it was."""
+        """Makes the debounce time as long as the maximum allows, including the length of a generation; or resets it."""
         longest = self.cap_ns * _GRAINS // (_GRAINS + 1)
         self.quiet_ns = max(self._quiet_ns, longest) if wide else self._quiet_ns
 
@@ -109,7 +109,7 @@ class Settle(Generic[K]):
         return out
 
     def _still_hot(self, now: int, begun: int, key: K, names: set[bytes]) -> set[bytes]:
-        """Names of a generation less those that a later one holds too and whose cap is not reached."""
+        """The names of a generation, without those that a later one contains too and whose maximum is not reached."""
         hot: set[bytes] = set()
         for later in self._generations:
             held = later.names.get(key)

@@ -1,11 +1,15 @@
-"""What a shard does next: the queue of looks between the hints that come in and the stream that goes out.
+"""Decides what a shard does next: the queue of looks, between the hints that arrive and the stream that is sent.
 
-Knows no socket: the main loop feeds it and gives it time. There are four kinds of work, and in each turn each kind gets a slice
-of time, so that none can starve another: directories that came or went, which are entered at once, since what is in them is not
-watched yet; names that have settled; names that the aggregator asks for; and scans (baseline, rescan, sweep, sync).
+It uses no socket: the main loop passes in hints and calls it. There are four kinds of work, and in each turn each kind
+gets a slice of time, so that none can block another:
 
-Syncs that come while one waits for its turn are answered by that one: it takes over what is pending when it begins, so that load
-that comes later can't hold it up.
+- directories that appeared or disappeared: they are entered at once, because their contents are not watched yet;
+- names whose debounce time is over;
+- names that the aggregator asks for;
+- scans (baseline, rescan, sweep, sync).
+
+All syncs that arrive while one waits for its turn are answered by that one. It takes over what is pending when it
+begins, so that changes that come later cannot delay it.
 """
 
 from __future__ import annotations
@@ -41,7 +45,7 @@ _ENTERED_MAX: Final = 32
 #: A racy look is followed by another after so long; the second in excess is for system calls that take their time.
 _EARLY_NS: Final = RACY_NS_MAX + 1_000_000_000
 _DOUBT_RETRY_NS: Final = 2_000_000_000
-#: A backend that may lose hints without a word is rescanned this often.
+#: A backend that may lose hints silently is rescanned this often.
 _AUDIT_NS: Final = 60_000_000_000
 #: Anchors whose identity is looked at in one go.
 _ANCHORS_A_TURN: Final = 64
@@ -49,7 +53,7 @@ _ANCHORS_A_TURN: Final = 64
 _DOUBTS_TOLD: Final = 20
 #: Hints of directories that are kept before everything is rescanned instead.
 _DIRECTORIES_MAX: Final = 50_000
-#: Jobs that are kept when the aggregator asks for more while there is no credit: it asks again with its next beat.
+#: Jobs that are kept when the aggregator asks for more while there is no credit. It asks again with its next beat.
 _ASKED_MAX: Final = 1_000
 #: Shortest pause between listings of directories for names that are not there, and the least part of the time that is pause.
 _UNLINKED_NS: Final = 1_000_000_000
@@ -84,10 +88,9 @@ class Watcher:
         self._mounts = mounts
         self._mounted_files = MountedFiles(territory)
         self._verifier = verifier
-        #: Names to be looked at once more when their last look can't be racy any more.
+        #: Names that must be looked at once more, when their last look cannot be racy any more.
         self._early: Settle[Node] = Settle(_EARLY_NS, _EARLY_NS)
-        #: Something else that is under way for the user, so that the verification waits.
-        self.occupied = False
+        self._occupied = False
         #: Directories to enter, each once however often it is hinted at: not begun.
         self._directories: OrderedDict[tuple[Node, bytes], Arrival] = OrderedDict()
         #: Directories that are being entered, and what follows from looks at names.
@@ -124,7 +127,7 @@ class Watcher:
     # -- what comes in
 
     def begin(self) -> None:
-        """A new epoch: watch, then list, everything owned, then say that the baseline is done."""
+        """Begins a new epoch: watches, then lists everything that is owned, then reports that the baseline is done."""
         self.baseline_done = False
         for jobs in (self._entered, self._found, self._looks, self._asked, self._scans):
             jobs.clear()
@@ -167,7 +170,7 @@ class Watcher:
             self._settle.collapse(now)
 
     def _lost(self, now: int) -> None:
-        """Hints were lost: a rescan at once, or later where rescans only lead to the next overflow."""
+        """Reports that hints were lost. A rescan follows at once, or later if rescans only lead to the next overflow."""
         if len(self._queued) < len(self._territory.places):  # else the scans that wait cover it
             self.pace.overflow(now)
         if not self.pace.owed or self.pace.due(now) or len(self._directories) > _DIRECTORIES_MAX:
@@ -176,7 +179,7 @@ class Watcher:
             self.rescan()
 
     def rescan(self) -> None:
-        """Looks again at everything this shard owns."""
+        """Looks again at everything that this shard owns."""
         self.rescans += 1
         self.pace.begun()
         for place in self._territory.places:
@@ -197,16 +200,20 @@ class Watcher:
             self._scans.append(self._sync_job())
 
     def wanted(self, tokens: Collection[int]) -> None:
-        """Forgets the syncs that are not among these: whoever asked for them has given up."""
+        """Forgets the syncs that are not among these, because their callers have given up."""
         if self._syncs or self._syncing:
             self._syncs.intersection_update(tokens)
             self._syncing.intersection_update(tokens)
 
     def look_again(self, directory: bytes, names: list[bytes]) -> None:
-        """The aggregator doubts what it holds of these names (all, where the list is empty)."""
+        """The aggregator asks for another look at these names (all names, if the list is empty)."""
         owner = self._territory.owner_of(directory)
         if owner is not None and len(self._asked) < _ASKED_MAX:
             self._asked.append(look_again(self._territory, owner, directory, names))
+
+    def occupy(self, occupied: bool) -> None:
+        """Whether something else is under way for the user, so that the verification waits."""
+        self._occupied = occupied
 
     # -- what is done
 
@@ -247,7 +254,7 @@ class Watcher:
         return min(times)
 
     def work(self) -> None:
-        """Looks for a slice of time, as far as there is credit."""
+        """Makes looks for a slice of time, as long as there is credit."""
         now = self._clock()
         self._timers(now)
         self._enter(now + _SLICE_NS)
@@ -263,15 +270,16 @@ class Watcher:
             self._look_once_more(now)
 
     def _step(self, jobs: deque[Steps]) -> bool:
-        """Does a step of the first of some jobs; returns whether that was its last one."""
+        """Does one step of the first of some jobs. Returns whether that was its last one."""
         ended = next(jobs[0], _ENDED) is _ENDED
         if ended:
             jobs.popleft()
         return ended
 
     def _enter(self, end: int) -> None:
-        """Goes into directories that came, or finds them gone: several at once and a step of each in turn, so that a large tree
-        that was moved in holds up no other."""
+        """Enters directories that appeared, or finds them gone. Several are entered at once, with one step of each in turn, so
+        that a large tree that was moved in does not delay the others.
+        """
         while not self._stream.full:
             while len(self._entered) < _ENTERED_MAX and (job := self._next_to_enter()) is not None:
                 self._entered.append(job)
@@ -304,7 +312,9 @@ class Watcher:
                 break
 
     def _look_once_more(self, now: int) -> None:
-        """Looks without a hint. Only while none that a hint led to is still to be made: what that found would come later."""
+        """Makes looks without a hint. It does so only while no look that follows a hint is waiting, because its results would be
+        sent later.
+        """
         due = self._early.due(now)
         if due:
             self._take_in()
@@ -329,7 +339,7 @@ class Watcher:
 
     def _busy(self, now: int) -> bool:
         others = self._scans or len(self._settle) or self._stream.unacked
-        return bool(others) or self.occupied or not self.pace.calm(now)
+        return bool(others) or self._occupied or not self.pace.calm(now)
 
     @property
     def _following(self) -> bool:
@@ -376,8 +386,9 @@ class Watcher:
             self._scans.append(self._sweep())
 
     def _check_mounts(self) -> None:
-        """What was mounted or unmounted inside an anchor is looked at like a directory that arrived; the anchor itself, and
-        what is above it, shows in the anchor's identity."""
+        """What was mounted or unmounted inside an anchor is looked at like a directory that has appeared. A change at the anchor
+        itself, or above it, shows in the anchor's identity.
+        """
         changed = self._mounts.take_changes() if self._mounts is not None else set()
         if changed:
             self._territory.reader.filesystems.forget()
@@ -448,7 +459,7 @@ class Watcher:
         self._sweep_at = now + max(self._poll_ns, _SWEEP_PAUSE_FACTOR * (now - begun))
 
     def _sync_job(self) -> Steps:
-        """Takes over what is pending, for all syncs that wait by now, and has it done after the scans that it asks for."""
+        """Takes over what is pending, for all syncs that wait by now, and has it done after the scans that it requires."""
         self._sync_queued = False
         self._syncing, self._syncs = self._syncs, set()
         if not self._syncing:

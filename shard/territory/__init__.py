@@ -1,20 +1,22 @@
 """What one shard owns, and how it looks at it.
 
-- `territory`: all of it together: what looks are made with. The modules of looks are functions of it.
-- `place`: one anchor, as it stands.
-- `directories`: the directories that are known, and how each is observed: by a watch, or by sweeping.
-- `opening`: a directory that is opened to be read; what can't be is in doubt.
-- `reports`: what was seen, as records.
-- `doubts`: what could not be read, found or watched, kept for another try and told to whoever asks.
-- `scanning`: a directory is listed, and everything below it.
-- `descent`: the directories between where a scan began and where it is.
-- `looking`: names that had a hint, and names that are or were directories.
-- `anchors`: whether a whole anchor has to be scanned, and that scan.
+- `territory`: connects all that looks are made with. The modules of looks are functions of it.
+- `place`: the state of one anchor.
+- `directories`: the directories that are known, and how each is observed: by a watch, or by
+  sweeping.
+- `opening`: opens a directory to read it; one that cannot be opened or read is in doubt.
+- `reports`: turns what was seen into records.
+- `doubts`: what could not be read, found or watched: kept for another attempt, and reported in the
+  status.
+- `scanning`: lists a directory, and everything below it.
+- `descent`: the directories between the beginning of a scan and its present position.
+- `looking`: looks at names that had a hint, and at names that are or were directories.
+- `anchors`: decides whether a whole anchor has to be scanned, and scans it.
 - `again`: looks that the aggregator asks for.
 - `links`: links that are followed: what decides where each of them leads.
-- `mounted_files`: files that are mounted over others, which events don't tell of.
-- `sweep`: looks without a hint: at what has no watch, and at what could not be read before.
-- `verify`: the verification: in the long run every directory is looked at once more.
+- `mounted_files`: files that are mounted over others, for which there are no events.
+- `sweep`: looks without a hint, where there is no watch, or where reading failed before.
+- `verify`: the verification: looks at every directory once more in the long run.
 
 `schedule` and `main` may import this; it imports `stream`, `backend`, `tree`, `disk` and
 `contract`.

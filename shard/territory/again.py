@@ -1,7 +1,9 @@
-"""Looks that the aggregator asks for: every name is answered, whatever is there, and whether it is a row at all.
+"""Looks that the aggregator asks for. There is an answer for every requested name, whether or not it exists, and whether
+or not it has a row.
 
-The aggregator keeps asking until it has an answer, and no sync ends before (`owed`). It asks about other names of a file that
-was changed by one of them, and about what an audit found to differ; so what is in the rows may be wrong in any way.
+The aggregator repeats its question until it has an answer, and no sync ends before that (`owed`). It asks about the
+other names of a file that was changed by one of them, and about differences that an audit has found. So the rows may be
+wrong in any way.
 """
 
 from __future__ import annotations

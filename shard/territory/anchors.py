@@ -11,7 +11,7 @@ from .territory import Steps, Territory
 
 
 def is_to_be_scanned(territory: Territory, place: Place) -> bool:
-    """Whether what is at the anchor by now is something else than what was scanned there, or told of it."""
+    """Whether the directory at the anchor is now another one than the one that was scanned or reported there."""
     if territory.is_away(place):
         return not place.unmounted
     path = place.anchor.path
@@ -24,8 +24,9 @@ def is_to_be_scanned(territory: Territory, place: Place) -> bool:
 
 
 def _is_other(territory: Territory, place: Place, identity: tuple[int, int]) -> bool:
-    """Whether the directory of this identity is another than the one that was scanned, or is not observed. A root made again may
-    have its predecessor's inode, but not its watch."""
+    """Whether the directory of this identity is another than the one that was scanned, or is not observed. A root that was made
+    again may have the inode number of its predecessor, but not its watch.
+    """
     node = place.node
     return identity != place.identity or node is None or (node.wd < 0 and node not in territory.directories.swept)
 
@@ -66,7 +67,7 @@ def _begin(territory: Territory, place: Place, fd: int) -> Level:
 
 
 def _leave(territory: Territory, place: Place, *, unmounted: bool) -> None:
-    """There is nothing to watch: whatever comes there is scanned."""
+    """There is nothing to watch. Whatever appears there will be scanned."""
     territory.directories.uproot(place)
     place.leave(unmounted=unmounted)
     territory.doubts.remove(place.anchor.path)

@@ -1,4 +1,6 @@
-"""The directories between where a scan began and where it is. A scan goes depth first, from descriptor to descriptor."""
+"""The directories between the beginning of a scan and its present position. A scan goes depth first, from descriptor to
+descriptor.
+"""
 
 from __future__ import annotations
 
@@ -43,7 +45,7 @@ class Descent:
         self._closed = 0
 
     def push(self, level: Level) -> None:
-        """Goes down into a directory. What is above and has nothing left to enter is done with."""
+        """Enters a directory. Directories above it that have nothing left to enter are finished."""
         if self._levels and not self._levels[-1].names:
             self._pop()
         self._levels.append(level)
@@ -56,9 +58,10 @@ class Descent:
             self._closed += 1
 
     def nearest(self) -> Level | None:
-        """The deepest directory that has something left to enter, open; None at the end.
+        """The deepest directory that has something left to enter, opened; None at the end.
 
-        One that was cut meanwhile, or is another one by now, is passed over: what made it so has its own hint.
+        A directory that was removed from the tree in the meantime, or is another one by now, is skipped, because that change
+        has its own hint.
         """
         while self._levels:
             level = self._levels[-1]

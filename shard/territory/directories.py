@@ -15,7 +15,7 @@ from .doubts import Doubts
 from .links import Links
 from .place import Place
 
-#: errno of inotify_add_watch(2) when a limit is reached: the directory is swept instead.
+#: errno of inotify_add_watch(2) when a limit is reached. The directory is then swept.
 _NO_ROOM: Final = frozenset({errno.ENOSPC, errno.ENOMEM, errno.EMFILE})
 #: No listing has been told, or something else was told after it.
 _NOTHING_TOLD: Final = 0
@@ -65,7 +65,7 @@ class Swept:
 
 
 class Directories:
-    """Owned by one thread. Everything that enters or leaves the tree does it here."""
+    """Owned by one thread. Everything that is added to or removed from the tree passes through here."""
 
     def __init__(
         self, places: Sequence[Place], backend: Backend, reader: Reader, slow: SlowMounts, links: Links, doubts: Doubts
@@ -125,9 +125,9 @@ class Directories:
         return child
 
     def register(self, fd: int, node: Node) -> None:
-        """Watches the directory open at `fd`, before it is listed. Where there is no room for a watch, it is swept.
+        """Watches the directory open at `fd`, before it is listed. If no watch is left, the directory is swept.
 
-        Raises OSError where it can be neither.
+        Raises OSError if neither is possible.
         """
         if node.wd >= 0:
             return
@@ -150,7 +150,7 @@ class Directories:
         return self._slow.remote(self._disk.path_of(fd) if self._follow else node.path())
 
     def cut(self, node: Node) -> None:
-        """Takes a directory and all below it out of the tree; nothing of it is observed any more."""
+        """Removes a directory and everything below it from the tree. Nothing of it is observed any more."""
         dead = node.cut()
         self._backend.forget(dead)
         if self._follow:

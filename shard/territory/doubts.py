@@ -1,4 +1,4 @@
-"""What a shard can't read, can't find, or can't watch: kept for another try, and told to whoever asks for the status."""
+"""What a shard cannot read, find or watch: kept for another attempt, and reported in the status."""
 
 from __future__ import annotations
 
@@ -21,8 +21,9 @@ _BOUND = f"links lead to it by more than {WAYS_MAX} ways of two links or more, o
 
 
 class Subject(NamedTuple):
-    """What can be in doubt: a directory, by its path, its name and the node of the directory that the name is in; or an anchor,
-    whose `parent` is None."""
+    """A subject that can be in doubt: a directory, given by its path, its name and the node of its parent directory; or an
+    anchor, whose `parent` is None.
+    """
 
     path: bytes
     place: Place
@@ -40,12 +41,12 @@ class Unreadable:
     reason: str
     state: str = "unreadable"
     remedy: str = ""
-    #: False: it could never be read since the start. Else changes may be hidden in it.
+    #: False: it could never be read since the start. True: changes may be hidden in it.
     known: bool = True
 
 
 class Doubts:
-    """Unreadable directories by path. No fact is made of them; their rows stay."""
+    """Unreadable directories by path. No record is made about them, and their rows stay."""
 
     def __init__(
         self, watch_remedy: Callable[[int], str], *, asked: bool = False, standing_in: tuple[str, str] | None = None
@@ -69,7 +70,7 @@ class Doubts:
         return len(self._unreadable)
 
     def end_baseline(self) -> None:
-        """From now on, what can't be read may hide changes."""
+        """From now on, a directory that cannot be read may hide changes."""
         self._from_start = False
 
     def holds(self, path: bytes) -> bool:
@@ -77,7 +78,7 @@ class Doubts:
         return path in self._unreadable
 
     def add(self, subject: Subject, error: OSError) -> None:
-        """It could not be read. What does not answer is one doubt for all that lies on the same filesystem."""
+        """Records that a subject could not be read. If a filesystem does not answer, this is one doubt for everything on it."""
         path, place, parent, name = subject
         if isinstance(error, Unanswered):
             if place.meets(error.point):  # else a link leads there
@@ -92,7 +93,9 @@ class Doubts:
         self._unreadable[path] = found
 
     def no_watch(self, error: OSError) -> None:
-        """Directories are swept from now on, since the backend has no room for another watch, or can have none at all."""
+        """Records that directories are swept from now on, because the backend has no room for another watch, or can have none at
+        all.
+        """
         said = error.strerror or ""
         # The kernel's words for want of a watch speak of disks; a backend may have a reason of its own.
         self.no_room = cause(error, WATCH).what if said in ("", os.strerror(error.errno or 0)) else said

@@ -1,9 +1,9 @@
-"""Links that are followed: what decides where each of them leads, and when it is to be looked at again.
+"""Links that are followed: what decides where each of them leads, and when it has to be looked at again.
 
-Links are edges of a graph. What a link leads to is known by the link's name like any other file or directory, and its
-directory is watched once, however many names it has (`Backend.watch`). Where a link leads is decided by every name that its
-path passes: by other links, by the directories on the way, and by the last name itself. Those directories are *waypoints*:
-they are watched as well, and what happens to one of these names is a hint about the link.
+Links are edges of a graph. The target of a link is known under the name of the link, like any other file or directory.
+A target directory is watched once, however many names it has (`Backend.watch`). Where a link leads is decided by every
+name on its way: by other links, by the directories, and by the last name itself. The directories that contain these
+names are *waypoints*. They are watched as well, and a hint about one of these names is a hint about the link.
 """
 
 from __future__ import annotations

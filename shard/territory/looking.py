@@ -1,4 +1,4 @@
-"""Looks that a hint leads to: at names of a directory, or at a name that is or was a directory."""
+"""Looks that follow a hint: at names of a directory, or at a name that is or was a directory."""
 
 from __future__ import annotations
 
@@ -18,15 +18,16 @@ from .territory import Steps, Territory
 
 
 def look(territory: Territory, node: Node, names: set[bytes] | None) -> Steps:
-    """Looks at some names of a directory, or (None) lists it; goes into directories that turn out to be new, after a pause.
+    """Looks at some names of a directory, or (None) lists it. Enters directories that turn out to be new, after a pause.
 
-    It is over at once where there are none.
+    Ends at once if there are none.
     """
     if not node.alive:
         return
     place = territory.place_of(node)
     subject = Subject(node.path(), place, node.parent, node.name)
-    replaced, new = False, list[bytes]()
+    replaced = False
+    new: list[bytes] = []
     with territory.opener.open(subject) as opened:
         if opened.fd < 0:
             if opened.absent:
@@ -58,17 +59,18 @@ def _look_inside(
 
 def _look_at_names(territory: Territory, node: Node, path: bytes, relative: bytes, fd: int, names: set[bytes]) -> list[bytes]:
     reader, children, links = territory.reader, node.children, territory.links
-    ours = reader.hinted(path, relative, names)
-    kept = set(ours)
-    if children is not None:
-        kept.update(n for n in names if n in children)
+    ours = kept = reader.hinted(path, relative, names)
+    if children:
+        kept = kept.union(n for n in names if n in children)
     if territory.follow:
         links.meet(node, fd, relative, names)
-        kept.update(n for n in names if links.has(node, n))  # it may lead to a directory
+        kept = kept.union(n for n in names if links.has(node, n))  # it may lead to a directory
     if not kept:
         return []
     at, coarse = territory.wall_ns(), territory.disk.coarse_ns()
-    entries, absent, there = list[Entry](), list[bytes](), list[bytes]()
+    entries: list[Entry] = []
+    absent: list[bytes] = []
+    there: list[bytes] = []
     looked = sorted(kept)
     for name, entry in zip(looked, reader.names(path, looked, fd, coarse), strict=True):
         if entry is not None and entry[1] == DIRECTORY:
@@ -88,16 +90,16 @@ def _look_at_names(territory: Territory, node: Node, path: bytes, relative: byte
             entries.append(entry)
     territory.unlinked.looked(node, looked, absent)
     territory.reports.names(node, path, at, entries, absent, territory.renames.births(node, fd, entries, looked))
-    return unsure(territory, node, there)
+    return unsure(territory, node, there) if there else there
 
 
 def reconcile(
     territory: Territory, node: Node, name: bytes, *, arrived: bool, renamed: bool = False, links: Found | None = None
 ) -> Steps:
-    """Something that is or was a directory changed there: makes the tree agree with the disk, whatever happened.
+    """A name that is or was a directory has changed: makes the tree agree with the disk, whatever has happened.
 
-    `arrived`: it was made or moved there, so what is there is scanned even if it is the directory that was known. `renamed`: it
-    was moved. `links`: see `scan`.
+    `arrived`: it was created or moved there, so it is scanned even if it is the known directory. `renamed`: it was moved.
+    `links`: see `scan`.
     """
     if not node.alive:
         return
@@ -159,7 +161,7 @@ def scan(
 
 
 def _no_directory(territory: Territory, subject: Subject, node: Node, error: OSError, *, absent: bool) -> None:
-    """No directory of that name could be opened: looks at the name from its parent."""
+    """No directory of that name could be opened. Looks at the name from its parent."""
     if isinstance(error, Unanswered):
         territory.doubts.add(subject, error)
         return
@@ -198,8 +200,9 @@ def _cut_child(territory: Territory, node: Node, name: bytes) -> None:
 
 
 def _astray(territory: Territory, place: Place, path: bytes) -> None:
-    """A path of ours leads nowhere. What is below the anchor can't go without a hint; the anchor itself can, and come back before
-    anyone compares. Unless the path below is provably absent, the anchor is to be scanned."""
+    """A path in the tree leads nowhere. A directory below the anchor cannot disappear without a hint. But the anchor itself can,
+    and it can be back before it is compared. Unless the path below it is provably absent, the anchor must be scanned.
+    """
     if not _is_proven_absent(territory, place, path):
         place.distrust()
 

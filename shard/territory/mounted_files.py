@@ -1,5 +1,8 @@
-"""Files that are mounted over others (`mount --bind FILE FILE`): events tell of a file in the directory that it really lies
-in, which may be anywhere. So their stat is compared at every look at the table of mounts, and at every sync."""
+"""Files that are mounted over others (`mount --bind FILE FILE`).
+
+Their events concern the directory in which they really lie, which may be anywhere. So their stat is compared at every
+look at the table of mounts, and at every sync.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""A directory that is opened to be looked at. What can't be opened or read makes no fact: it is in doubt from then on."""
+"""Opens a directory to look at it. One that cannot be opened or read produces no record, and is in doubt from then on.
+"""
 
 from __future__ import annotations
 
@@ -14,13 +15,13 @@ from .doubts import Doubts, Subject
 
 
 class Opened:
-    """A directory that was opened, or why it could not be. Used as a context, in which it is read.
+    """A directory that was opened, or the reason why it could not be. Used as a context, in which it is read.
 
-    At the end of the context its descriptor is closed. An OSError that leaves the context goes no further: what is in doubt by it
-    is the directory's subject, if it has one.
+    At the end of the context its descriptor is closed. An OSError that leaves the context is caught here, and the subject of
+    the directory, if it has one, is then in doubt.
 
     Attributes:
-        fd: its descriptor; -1 where it could not be opened.
+        fd: its descriptor; -1 if it could not be opened.
         error: why not.
     """
 
@@ -34,7 +35,7 @@ class Opened:
 
     @property
     def absent(self) -> bool:
-        """Whether there is no directory of that path: a fact, unlike every other error."""
+        """Whether there is no directory of that path. Unlike every other error, this is certain."""
         return self.error is not None and self.error.errno in ABSENT
 
     def take(self) -> int:

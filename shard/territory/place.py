@@ -1,4 +1,4 @@
-"""One anchor of a shard, as it stands. Pure: no I/O."""
+"""The state of one anchor of a shard. Pure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a shard has seen, as records, in the order of looking."""
+"""Turns what a shard has seen into records, in the order of looking."""
 
 from __future__ import annotations
 

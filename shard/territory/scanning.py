@@ -16,9 +16,9 @@ Found = list[tuple[Node, bytes]]
 
 
 def list_directory(territory: Territory, place: Place, node: Node, fd: int, path: bytes, *, renamed: bool = False) -> list[bytes]:
-    """Lists the directory open at `fd`, says what it holds, and cuts children that are gone.
+    """Lists the directory open at `fd`, reports its contents, and removes children that are gone.
 
-    `renamed`: it came there by a rename. Returns the names that are to be entered. Raises OSError where it can't be read.
+    `renamed`: it came there by a rename. Returns the names that have to be entered. Raises OSError if it cannot be read.
     """
     at = territory.wall_ns()
     relative = place.relative(path)
@@ -52,10 +52,11 @@ def unsure(territory: Territory, node: Node, names: list[bytes]) -> list[bytes]:
 
 
 def scan_below(territory: Territory, place: Place, top: Level, links: Found, *, again: bool, renamed: bool) -> Steps:
-    """Everything below a directory that was just listed, save for what links lead to: those are added to `links`.
+    """Scans everything below a directory that was just listed, except for the targets of links: those are added to `links`.
 
-    Depth first through descriptors: a directory is entered from its parent's descriptor, so that no path is trusted. A node that
-    was cut meanwhile ends its part of the scan: what made it so has its own hint. `again`, `renamed`: see `looking.scan`.
+    Depth first, through descriptors: a directory is entered through its parent's descriptor, so that no path is trusted. If a
+    node was removed in the meantime, its part of the scan ends, because that change has its own hint. `again`, `renamed`: see
+    `looking.scan`.
     """
     descent = Descent(territory.slow.open, lambda level, error: territory.doubts.add(_subject(place, level), error))
     try:

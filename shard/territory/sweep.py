@@ -1,4 +1,4 @@
-"""Looks that nobody gave a hint for: at directories and links that have no watch, and at what could not be read before."""
+"""Looks without a hint: at directories and links that have no watch, and at what could not be read before."""
 
 from __future__ import annotations
 

@@ -1,9 +1,10 @@
-"""What one shard owns: its anchors, the tree of directories that it knows there, and all that its looks are made with.
+"""What one shard owns: its anchors, the tree of directories that it knows there, and everything that its looks are made
+with.
 
-How it is looked at is said in the modules beside this one (`scanning`, `looking`, `anchors`, `sweep`, `again`, `verify`), which
-are functions of a territory. Those that may take long are generators that yield after each directory, so that the main loop can
-stop for want of credit or for something more urgent, and go on later. All of it runs in one thread, and records are emitted in
-the order of looking.
+The modules beside this one (`scanning`, `looking`, `anchors`, `sweep`, `again`, `verify`) contain the looks, which are
+functions of a territory. Looks that may take long are generators that yield after each directory. So the main loop can
+stop when there is no credit or something more urgent to do, and continue later. All of it runs in one thread, and
+records are emitted in the order of looking.
 """
 
 from __future__ import annotations

@@ -1,12 +1,13 @@
-"""The verification: in the long run every directory is looked at once more, although nothing hints at it.
+"""The verification: looks at every directory once more in the long run, although no hint concerns it.
 
-What leaves no hint (a hard link made elsewhere, a write through a mapping, a row that a defect or a bad disk made wrong) is
-found so. A look is folded to one number, which the aggregator compares with its rows (`Check`). Only where they differ is there
-a second step: it asks, and the shard looks at the same names twice, some seconds apart, and says all of it (`Verified`), with
-the names that had a hint meanwhile or were not the same both times: these are changes under way, and no finding.
+It finds changes that leave no hint: a hard link made elsewhere, a write through a mapping, a row that a defect or a bad
+disk has made wrong. A look is reduced to one number, which the aggregator compares with its rows (`Check`). Only if
+they differ is there a second step. The aggregator asks, and the shard looks at the same names twice, some seconds
+apart, and reports everything (`Verified`). It also reports which names had a hint in the meantime or differed between
+the two looks: these are changes in progress, not findings.
 
-It is paced by two things: one pass takes the period, and no more than its share of a processor is used, which is measured. Who
-has more files than that allows gets a longer period.
+Two things determine its pace. One pass takes the configured period. And no more than its share of a processor is used,
+which is measured. If there are too many files for both, the period becomes longer.
 """
 
 from __future__ import annotations

@@ -60,16 +60,15 @@ class _Place:
         self._told = why
         return fd
 
-    def look(self) -> bool:
-        """Whether that is another answer than before."""
-        before, there = self.there, os.path.lexists(self.file)  # a wlock is a link that leads nowhere
-        if there and not before:  # it holds batches back: only if it is still what it was taken for
+    def look(self) -> None:
+        """Finds out whether it is there by now."""
+        there = os.path.lexists(self.file)  # a wlock is a link that leads nowhere
+        if there and not self.there:  # it holds batches back: only if it is still what it was taken for
             fd = self.open()
             if fd >= 0:
                 os.close(fd)
             there = fd >= 0 and os.path.lexists(self.file)
         self.there = there
-        return there != before
 
 
 class Locks:
@@ -99,8 +98,8 @@ class Locks:
         """Lock files that were there at the last look, some of them if there are many."""
         return [place.file for place in self._places if place.there][:_TOLD_MAX]
 
-    def look(self, now: int) -> bool:
-        """Whether a lock file has appeared or disappeared; `now`: monotonic, ns.
+    def look(self, now: int) -> None:
+        """Finds out which lock files exist now (`there`); `now`: monotonic, ns.
 
         Call it in every turn, after the looks and before their frames are sent, because what was looked at while a lock file
         existed must not be sent before the report of that lock file.
@@ -115,7 +114,9 @@ class Locks:
             self._check_at = next_beat(now, _CHECK_NS)
             self._renew()
             asked.update(self._places)
-        return sum(place.look() for place in asked if self._reachable(place)) > 0  # each of them, so not any()
+        for place in asked:
+            if self._reachable(place):
+                place.look()
 
     def _reachable(self, place: _Place) -> bool:
         try:

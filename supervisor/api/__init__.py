@@ -3,7 +3,7 @@
 - `watcher`: `RealtimeFileWatcher`.
 - `types`: the data types of the specification.
 - `events`: `FileEventProcessor`: which events are relevant, and what a burst of them amounts to.
-- `engine`: the service behind a watcher, started as its child.
+- `source`: the service behind a watcher, started as its child.
 - `handover`: hands events to the user's handler, and acknowledges them to their source.
 - `calls`: calls functions of the user, so that no exception escapes.
 - `files`: checks whether the files that events name can be processed.

@@ -52,8 +52,8 @@ class Delivery(Protocol):
     async def extend(self) -> None: ...
 
 
-class Engine(Protocol):
-    """The service as the watcher needs it. Internal: a seam for tests; `supervisor.api.engine` is the real one."""
+class Source(Protocol):
+    """The service as the watcher needs it. Internal: a seam for tests; `supervisor.api.source` is the real one."""
 
     async def start(self) -> None: ...
     async def pull(self, max_events: int, wait_s: float) -> Delivery | None: ...
@@ -106,17 +106,17 @@ class HandOver:
         """From now on, `ending`. Waiting ends at once."""
         self._ended.set()
 
-    async def follow_service(self, engine: Engine) -> None:
+    async def follow_service(self, source: Source) -> None:
         pause_s = RETRY_S
         asked = 0.0
         while True:
             try:
-                delivery = await self._pull(engine)
+                delivery = await self._pull(source)
                 if delivery is None:
                     self.backlog = 0
                     if self.ending:
                         return
-                    await self._retry_set_aside(engine)
+                    await self._retry_set_aside(source)
                     continue
                 taken = await self._deliver_service(delivery)
                 self._leave()
@@ -126,7 +126,7 @@ class HandOver:
                     self.backlog = 0
                 elif time.monotonic() - asked >= BACKLOG_EVERY_S:
                     asked = time.monotonic()
-                    self.backlog = await engine.backlog()
+                    self.backlog = await source.backlog()
                 pause_s = RETRY_S
             except ShardwatchError as error:
                 if self.ending:
@@ -135,14 +135,14 @@ class HandOver:
                 await asyncio.sleep(pause_s)
                 pause_s = min(2 * pause_s, RETRY_S_MAX)
 
-    async def _pull(self, engine: Engine) -> Delivery | None:
+    async def _pull(self, source: Source) -> Delivery | None:
         if not self.ending:
             wait_s = min(PULL_S, max(0.0, self._retry_due - time.monotonic()) + RETRY_S) if self._failed else PULL_S
-            done, delivery = await self._unless_ending(engine.pull(self._config.batch_size, wait_s))
+            done, delivery = await self._unless_ending(source.pull(self._config.batch_size, wait_s))
             if done:
                 return delivery
-            await engine.release()  # what the interrupted request may have been answered with
-        return await engine.pull(self._config.batch_size, 0.0)
+            await source.release()  # what the interrupted request may have been answered with
+        return await source.pull(self._config.batch_size, 0.0)
 
     async def _dequeue(self, queue: EventQueue) -> list[FileEvent]:
         if not self.ending:
@@ -207,11 +207,11 @@ class HandOver:
             raise
         return handing.result()
 
-    async def _retry_set_aside(self, engine: Engine) -> None:
+    async def _retry_set_aside(self, source: Source) -> None:
         """The service sets aside what failed several times. A handler's trouble may pass: now and then, all is due again."""
         if self._failed and time.monotonic() >= self._retry_due:
             self._retry_due = time.monotonic() + RETRY_S_MAX
-            self._failed = await engine.retry() > 0
+            self._failed = await source.retry() > 0
 
     async def follow_queue(self, queue: EventQueue) -> None:
         pause_s = RETRY_S

@@ -27,7 +27,7 @@ from ..host.scouting import is_directory
 from .calls import Calls, FileEventHandler, handler_of
 from .events import FileEventProcessor, merge
 from .files import check_files
-from .handover import Engine, HandOver
+from .handover import HandOver, Source
 from .types import FileEvent, ProcessingResult, WatcherConfig, WatcherStats, checked_config
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ QUEUE_FILE: Final = "queue.db"
 STOP_S_MAX: Final = 5.0
 STOP_SYNC_S: Final = 1.0
 STOP_HAND_OVER_S: Final = 2.5
-EngineMaker = Callable[[Path, "Settings", WatcherConfig], Engine]
+SourceMaker = Callable[[Path, "Settings", WatcherConfig], Source]
 
 
 class RealtimeFileWatcher:
@@ -53,18 +53,18 @@ class RealtimeFileWatcher:
 
     Args:
         config: None: `WatcherConfig()`.
-        engine: internal, for tests.
+        source: internal, for tests.
     """
 
-    def __init__(self, config: WatcherConfig | None = None, *, engine: EngineMaker | None = None) -> None:
+    def __init__(self, config: WatcherConfig | None = None, *, source: SourceMaker | None = None) -> None:
         self.config = checked_config(config)
         self.stats = WatcherStats()
         #: Whether it monitors: changes are on their way to the handler.
         self.running = False
         #: Why monitoring ended by itself, since the last start; None while it has not.
         self.failure: ServiceError | None = None
-        self._make_engine = engine
-        self._engine: Engine | None = None
+        self._make_source = source
+        self._source: Source | None = None
         self._processor = FileEventProcessor(self.config)
         self._state_dir: Path | None = None
         self._forget_state_dir: weakref.finalize[Any, Any] | None = None
@@ -152,18 +152,18 @@ class RealtimeFileWatcher:
                 hint="give a directory that exists",
             )
         state_dir = self._place()
-        engine = self._engine_for(state_dir, self.config.settings(roots))
+        source = self._source_for(state_dir, self.config.settings(roots))
         try:
-            await engine.start()
+            await source.start()
             queue = self._open_queue()
         except BaseException:
-            await asyncio.shield(engine.stop(STOP_S_MAX))
+            await asyncio.shield(source.stop(STOP_S_MAX))
             raise
-        self._engine = engine
+        self._source = source
         self._processor = FileEventProcessor(self.config, [os.fsdecode(root) for root in roots])
         self._hand_over = hand_over
         self._tasks = [
-            asyncio.ensure_future(hand_over.follow_service(engine)),
+            asyncio.ensure_future(hand_over.follow_service(source)),
             asyncio.ensure_future(hand_over.follow_queue(queue)),
         ]
         self._watching = asyncio.ensure_future(self._watch(hand_over, self._tasks))
@@ -306,27 +306,27 @@ class RealtimeFileWatcher:
             starting.cancel()
             await asyncio.wait([starting])
         try:
-            if self._engine is not None and self._hand_over is not None:
+            if self._source is not None and self._hand_over is not None:
                 if self.failure is None:
-                    await self._hand_over_rest(self._engine, self._hand_over, deadline)
+                    await self._hand_over_rest(self._source, self._hand_over, deadline)
                 else:
                     self._hand_over.end()
                     await self._cancel(self._tasks)
         finally:
             self.running = False
-            engine, self._engine = self._engine, None
+            source, self._source = self._source, None
             try:
-                if engine is not None:
-                    await engine.stop(max(0.5, deadline - time.monotonic()))
+                if source is not None:
+                    await source.stop(max(0.5, deadline - time.monotonic()))
             finally:
                 await self._close()
         logger.info("File watcher stopped. Stats: %s", self.stats)
         if self._watching is not None and self.failure is None:
             self._watching.cancel()  # a handler that can't be interrupted has it wait still
 
-    async def _hand_over_rest(self, engine: Engine, hand_over: HandOver, deadline: float) -> None:
+    async def _hand_over_rest(self, source: Source, hand_over: HandOver, deadline: float) -> None:
         try:
-            await asyncio.wait_for(engine.sync(STOP_SYNC_S), STOP_SYNC_S + 0.2)
+            await asyncio.wait_for(source.sync(STOP_SYNC_S), STOP_SYNC_S + 0.2)
         except (ShardwatchError, TimeoutError) as error:
             logger.warning("Not everything that changed could be waited for: %s", error)
         hand_over.end()
@@ -430,12 +430,12 @@ class RealtimeFileWatcher:
         """Whether nothing would be lost with a temporary state directory."""
         return self._queue is None or self._forget_state_dir is None or len(self._queue) == 0
 
-    def _engine_for(self, state_dir: Path, settings: Settings) -> Engine:
-        if self._make_engine is not None:
-            return self._make_engine(state_dir, settings, self.config)
-        from .engine import ServiceEngine
+    def _source_for(self, state_dir: Path, settings: Settings) -> Source:
+        if self._make_source is not None:
+            return self._make_source(state_dir, settings, self.config)
+        from .source import ServiceSource
 
-        return ServiceEngine(state_dir, settings, self.config)
+        return ServiceSource(state_dir, settings, self.config)
 
     def _pool(self) -> ThreadPoolExecutor:
         if self._threads is None:

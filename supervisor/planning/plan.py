@@ -18,7 +18,7 @@ from shardwatch.shard.contract.files.paths import join
 from shardwatch.shard.contract.state.planfile import Anchor, Owners, Plan
 
 from .budget import Budget
-from .survey import Look, Node, Survey, below, weigh
+from .survey import DirectoryLook, Survey, SurveyNode, below, weigh
 
 #: Directories read to plan; about 40 ms on a local filesystem. Trees up to this size are weighed exactly.
 READS_MAX: Final = 2_048
@@ -139,7 +139,7 @@ class _Draft:
 
 def make_plan(
     ground: Ground,
-    look: Look,
+    look: DirectoryLook,
     *,
     shards: int,
     budget: Budget,
@@ -192,7 +192,7 @@ def make_plan(
     )
 
 
-def _surveyed(tops: Sequence[bytes], look: Look, effort: Effort, shards: int, processors: int) -> Survey:
+def _surveyed(tops: Sequence[bytes], look: DirectoryLook, effort: Effort, shards: int, processors: int) -> Survey:
     """The trees below `tops`, after a glance where that is enough to know that one shard does."""
 
     def read(reads_max: int) -> Survey:
@@ -217,7 +217,7 @@ def choose_shards(entries: float, processors: int) -> int:
     return max(2, min(SHARDS_MAX, 2 * processors if entries >= HUGE_ENTRIES else processors))
 
 
-def _carve(survey: Survey, tree: Node, grain: float) -> list[_Piece]:
+def _carve(survey: Survey, tree: SurveyNode, grain: float) -> list[_Piece]:
     """Cuts one tree into pieces of about `grain`, save for directories that alone hold more; the last has the root."""
     pieces: list[_Piece] = []
     left: dict[bytes, _Part] = {}
@@ -254,9 +254,9 @@ def _carve(survey: Survey, tree: Node, grain: float) -> list[_Piece]:
     return [*pieces, _Piece([left[tree.path]])]
 
 
-def _scales(survey: Survey, tree: Node) -> dict[Node, float]:
+def _scales(survey: Survey, tree: SurveyNode) -> dict[SurveyNode, float]:
     """For each node the factor that brings what was guessed below it in line with a measured total above it."""
-    scales: dict[Node, float] = {}
+    scales: dict[SurveyNode, float] = {}
     order = below(tree)
     inherited = {tree: 1.0}
     for node in order:

@@ -11,7 +11,7 @@ directories are leaves, and a few hold thousands. Therefore
 - an estimate from few siblings is moved towards the mean of their level, so that one small child does not make all of
   them small.
 
-Does no input or output: all reading is done by the `Look` that is passed in. The random numbers are seeded, so the same
+Does no input or output: all reading is done by the `DirectoryLook` that is passed in. The random numbers are seeded, so the same
 tree gives the same plan.
 """
 
@@ -35,7 +35,7 @@ GUESS_MAX: Final = 4
 _ROUNDS: Final = 3
 
 
-class Look(Protocol):
+class DirectoryLook(Protocol):
     """Gives what one directory holds. An unreadable one holds nothing."""
 
     def __call__(self, path: bytes) -> tuple[list[bytes], int]:
@@ -51,7 +51,7 @@ def weigh(directories: float, files: float) -> float:
     return DIRECTORY_WEIGHT * directories + files
 
 
-class Level:
+class DepthSums:
     """Sums over the directories read at one depth: how many, what is in their subtrees, and their subdirectories."""
 
     __slots__ = ("branches", "count", "directories", "files")
@@ -61,7 +61,7 @@ class Level:
         self.directories = self.files = 0.0
 
 
-class Node:
+class SurveyNode:
     """A directory that was read. Totals are of its whole subtree, estimates where `exact` is false."""
 
     __slots__ = (
@@ -93,7 +93,7 @@ class Node:
         self.unseen = unseen
         self.unseen_known = all(count != UNKNOWN for count, _ in unseen)
         self.unseen_counted = sum(count for count, _ in unseen)
-        self.seen: list[Node] = []
+        self.seen: list[SurveyNode] = []
         #: Directories and files below `seen`, and the number of their own subdirectories, summed.
         self.seen_totals = (0.0, 0.0)
         self.seen_branches = 0
@@ -114,7 +114,7 @@ class Survey:
     def __init__(
         self,
         roots: Sequence[bytes],
-        look: Look,
+        look: DirectoryLook,
         *,
         reads_max: int,
         seed: int,
@@ -128,12 +128,12 @@ class Survey:
         self._count = count
         self._counts_left = COUNTS_PER_READ * reads_max
         self._random = random.Random(seed)
-        self._levels: list[Level] = []
+        self._levels: list[DepthSums] = []
         self._turn = 0
         self.reads = 0
         self.trees = [self._visit(root, 0) for root in roots]
         # (turn, number, node): whose last unread subdirectory is read next. The number settles ties.
-        turns: list[tuple[float, int, Node]] = []
+        turns: list[tuple[float, int, SurveyNode]] = []
         for tree in self.trees:
             self._queue(turns, tree)
         while turns and self.reads < reads_max and not (stop is not None and stop()):
@@ -161,7 +161,7 @@ class Survey:
     def weight(self) -> float:
         return sum(tree.weight for tree in self.trees)
 
-    def guess(self, node: Node) -> list[tuple[bytes, float, float]]:
+    def guess(self, node: SurveyNode) -> list[tuple[bytes, float, float]]:
         """(name, directories, files) of the subdirectories of `node` that were not read."""
         base, each, files = self._rates(node)
         guesses = []
@@ -174,7 +174,7 @@ class Survey:
             guesses.append((name, directories, directories * files))
         return guesses
 
-    def _visit(self, path: bytes, depth: int) -> Node:
+    def _visit(self, path: bytes, depth: int) -> SurveyNode:
         names, files = self._look(path)
         self.reads += 1
         # Sorted first, because the order in which a filesystem gives names is no property of the tree.
@@ -186,9 +186,9 @@ class Survey:
         unseen = list(zip(counts, names, strict=True))
         self._random.shuffle(unseen)
         unseen.sort(key=lambda item: item[0])
-        return Node(path, depth, unseen, files, self._known.get(path))
+        return SurveyNode(path, depth, unseen, files, self._known.get(path))
 
-    def _queue(self, turns: list[tuple[float, int, Node]], node: Node) -> None:
+    def _queue(self, turns: list[tuple[float, int, SurveyNode]], node: SurveyNode) -> None:
         """Draws the turn of the node's next subdirectory: at random, weighted by the number of subdirectories in it.
 
         (Efraimidis and Spirakis, "Weighted random sampling with a reservoir", 2006: the largest u ** (1 / weight).)
@@ -199,7 +199,7 @@ class Survey:
             self._turn += 1
             heapq.heappush(turns, (turn, self._turn, node))
 
-    def _read_next(self, node: Node) -> Node:
+    def _read_next(self, node: SurveyNode) -> SurveyNode:
         count, name = node.unseen.pop()
         node.unseen_counted -= count
         child = self._visit(join(node.path, name), node.depth + 1)
@@ -207,7 +207,7 @@ class Survey:
         node.seen_branches += child.branches
         return child
 
-    def _rates(self, node: Node) -> tuple[float, float, float]:
+    def _rates(self, node: SurveyNode) -> tuple[float, float, float]:
         """Of a subdirectory not read: its directories, those for each subdirectory of its own, files per directory."""
         below = self._levels[node.depth + 1] if node.depth + 1 < len(self._levels) else None
         count = len(node.seen)
@@ -225,12 +225,12 @@ class Survey:
 
     def _total(self) -> None:
         """Totals of all nodes from the leaves upwards, then the levels' sums from the totals."""
-        levels: list[Level] = []
+        levels: list[DepthSums] = []
         for tree in self.trees:
             for node in reversed(below(tree)):
                 self._update(node)
                 while node.depth >= len(levels):
-                    levels.append(Level())
+                    levels.append(DepthSums())
                 level = levels[node.depth]
                 level.count += 1
                 level.branches += node.branches
@@ -238,7 +238,7 @@ class Survey:
                 level.files += node.files
         self._levels = levels
 
-    def _update(self, node: Node) -> None:
+    def _update(self, node: SurveyNode) -> None:
         """Totals of one node from its subdirectories' totals."""
         node.exact = not node.unseen and all(child.exact for child in node.seen)
         directories = sum(child.directories for child in node.seen)
@@ -263,7 +263,7 @@ class Survey:
             node.directories, node.files = float(node.measured[0]), float(node.measured[1])
 
 
-def below(tree: Node) -> list[Node]:
+def below(tree: SurveyNode) -> list[SurveyNode]:
     """`tree` and all nodes read below it, parents before children."""
     order = []
     stack = [tree]

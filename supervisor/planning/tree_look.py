@@ -15,7 +15,7 @@ from .survey import UNKNOWN
 
 
 class TreeLook:
-    """The real `Look`: one os.scandir. Paths outside every root, and unreadable ones, hold nothing."""
+    """The real `DirectoryLook`: one os.scandir. Paths outside every root, and unreadable ones, hold nothing."""
 
     def __init__(self, filter: Filter, settings: Settings, scouts: Scouts | None = None) -> None:
         """`scouts`: ask in its place where a filesystem may hang; what does not answer holds nothing."""

@@ -6,7 +6,7 @@
 - `pulse`: kills programs that hang.
 - `map_entry`: what supervisord's loop asks of an entry in its socket map.
 - `wake`: wakes supervisord's loop when something is due.
-- `place`: keeps the state directory complete, and ends the service when the directory is gone.
+- `upkeep`: keeps the state directory complete, and ends the service when the directory is gone.
 - `bounds`: limits what a client may send to supervisord's socket.
 - `terms`: runs supervisord on the terms of whoever asked for it.
 - `names`: names that the plugin shares with the coordinator.

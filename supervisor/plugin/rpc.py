@@ -24,10 +24,10 @@ from shardwatch.shard.contract.state.layout import Layout
 
 from . import bounds
 from .names import GROUP
-from .place import Place
 from .pulse import Pulses, row
 from .rearm import Rearm
 from .terms import terms_of
+from .upkeep import Upkeep
 from .wake import StdinGuard, Wake
 from .words import quieten
 
@@ -46,7 +46,7 @@ class ShardsRPC:
         self._wake = Wake(supervisord)
         self._rearm = Rearm(supervisord, GROUP)
         self._pulses = Pulses(supervisord, self._rearm.scans)
-        self._place = Place(supervisord)
+        self._upkeep = Upkeep(supervisord)
         self._guard = StdinGuard(supervisord) if terms_of(supervisord.options).ends_with_input else None
         self._keep_through_reread()
         self._ensure_group()

@@ -1,5 +1,4 @@
-"""One service from outside: preparing, starting, finding and stopping it, its health, and comparing
-its index with the disk.
+"""One service from outside: preparing, starting, finding and stopping it, and its health.
 
 - `service`: finds a service and stops it, whoever has started it; finds out why a program does not
   run.
@@ -13,7 +12,6 @@ its index with the disk.
 - `checkup`: asks supervisord and the aggregator about their state.
 - `health`: decides whether a service is healthy. Pure.
 - `asker`: asks a service one question after another, also one that is about to start.
-- `audit`: compares the index with the disk.
 
 `cli`, `api` and the programs may import this; it imports `planning`, `terminal` and `host`.
 """

@@ -11,15 +11,15 @@ import re
 import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Final, Literal
+from typing import Final, Literal
 
 from ..terminal.render import counted, duration, readable
+from ..terminal.tables import Fields
 
 State = Literal["healthy", "degraded", "starting", "down"]
 #: error: something is not seen, or not handed out, now. warning: late or costly, and can be corrected. note: intended,
 #: unavoidable, or over; it does not change the verdict.
-Level = Literal["error", "warning", "note"]
-Row = Mapping[str, Any]
+Severity = Literal["error", "warning", "note"]
 _Key = tuple[str, ...]
 
 #: Exit codes of `status` and `doctor`, by state. `starting` needs no attention.
@@ -35,7 +35,7 @@ class Finding:
     """One problem. `key` identifies it, and `count` says how large it is."""
 
     key: _Key
-    level: Level
+    level: Severity
     message: str
     remedy: str = ""
     count: int = 0
@@ -69,7 +69,12 @@ class Health:
 
 
 def examine(
-    engine: Row | None, programs: Sequence[Row], *, groups: Iterable[Row] = (), reason: str = "", state_dir: str = "STATE_DIR"
+    engine: Fields | None,
+    programs: Sequence[Fields],
+    *,
+    groups: Iterable[Fields] = (),
+    reason: str = "",
+    state_dir: str = "STATE_DIR",
 ) -> Health:
     """Decides on the health of a service that exists (its lock is held).
 
@@ -103,7 +108,7 @@ def examine(
     return Health("starting" if starting else "healthy", health.findings)
 
 
-def _wants_reason(finding: Finding, programs: Sequence[Row]) -> bool:
+def _wants_reason(finding: Finding, programs: Sequence[Fields]) -> bool:
     """Whether it concerns an aggregator that was not stopped on purpose."""
     return finding.key == ("program", "aggregator") and not any(
         row["name"] == "aggregator" and row["state"] in ("STOPPED", "STOPPING") for row in programs
@@ -119,7 +124,7 @@ def _is_told(finding: Finding, told: set[str], standing_in: bool) -> bool:
     return False
 
 
-def _is_starting(row: Row) -> bool:
+def _is_starting(row: Fields) -> bool:
     """Whether a program has not sent a pulse yet. supervisord itself calls it STARTING for a second in any case."""
     return bool(row["state"] in ("STOPPED", "STARTING") and not row.get("heard"))
 
@@ -132,22 +137,22 @@ def _sorted(findings: Iterable[Finding]) -> tuple[Finding, ...]:
 # Programs -------------------------------------------------------------------------------------------------------------
 
 
-def program_name(row: Row) -> str:
+def program_name(row: Fields) -> str:
     """As supervisorctl says it: `aggregator`, `shards:00`."""
     return str(row["name"] if row["name"] == row["group"] or ":" in row["name"] else f"{row['group']}:{row['name']}")
 
 
-def log_name(row: Row) -> str:
+def log_name(row: Fields) -> str:
     """The name of its log in `logs/`, without the suffix."""
     return program_name(row).replace("shards:", "shard-", 1)
 
 
-def keeps_ending(row: Row) -> bool:
+def keeps_ending(row: Fields) -> bool:
     """Whether waiting for that program is useless, because its breaker is open and it has no stand-in."""
     return bool(row["breaker"] == "waiting")
 
 
-def program_findings(programs: Iterable[Row], state_dir: str) -> Iterator[Finding]:
+def program_findings(programs: Iterable[Fields], state_dir: str) -> Iterator[Finding]:
     """Programs that do not run as they should, and the consequences. `key[1]` is the program's name, or the id of a shard."""
     control = f"supervisorctl -c {shlex.quote(f'{state_dir}/supervisord.conf')}"
     for row in programs:
@@ -158,7 +163,7 @@ def program_findings(programs: Iterable[Row], state_dir: str) -> Iterator[Findin
             yield Finding(("program", name.rpartition(":")[2]), level, message, remedy)
 
 
-def _program(row: Row, name: str, log: str, control: str) -> tuple[Level, str, str] | None:
+def _program(row: Fields, name: str, log: str, control: str) -> tuple[Severity, str, str] | None:
     """(level, message, remedy) for one program, None where all is well."""
     if float(row["stuck_s"]):
         message = f"{name} (pid {row['pid']}) was killed {duration(row['stuck_s'])} ago and still exists: stuck in the kernel"
@@ -195,7 +200,7 @@ _BREAKERS: Final = {
 # The engine -----------------------------------------------------------------------------------------------------------
 
 
-def engine_findings(engine: Row) -> Iterator[Finding]:
+def engine_findings(engine: Fields) -> Iterator[Finding]:
     """The problems that the aggregator reports. `engine` may be one that contains only {"silent": True}."""
     if engine.get("silent"):
         message = "the aggregator does not answer; changes are kept, and come when it does"
@@ -216,9 +221,9 @@ def engine_findings(engine: Row) -> Iterator[Finding]:
         yield Finding(("note", str(note)), "note", str(note))
 
 
-def _degraded(doubts: Iterable[Row]) -> Iterator[Finding]:
+def _degraded(doubts: Iterable[Fields]) -> Iterator[Finding]:
     # Subtrees with the same reason (a limit, met in every shard) are one trouble with a count, however many they are.
-    alike: dict[_Key, list[Row]] = {}
+    alike: dict[_Key, list[Fields]] = {}
     for doubt in doubts:
         alike.setdefault((str(doubt["state"]), str(doubt["reason"])), []).append(doubt)
     for (state, reason), same in alike.items():
@@ -235,7 +240,7 @@ def _degraded(doubts: Iterable[Row]) -> Iterator[Finding]:
         )
 
 
-def _level_of(doubt: Row) -> Level:
+def _level_of(doubt: Fields) -> Severity:
     if doubt["state"] == "polled" and not doubt["remedy"]:
         return "note"  # it was asked for, or its filesystem tells nothing
     return "warning" if doubt["state"] in ("polled", "not followed") else "error"
@@ -253,7 +258,7 @@ def combined_remedy(remedies: Sequence[str]) -> str:
     return _SYSCTL.sub(lambda m: f"{m[1]}{max(values)}", remedies[0]) if values else remedies[0]
 
 
-def group_findings(groups: Iterable[Row]) -> Iterator[Finding]:
+def group_findings(groups: Iterable[Fields]) -> Iterator[Finding]:
     """Paths that were set aside, by group."""
     for group in groups:
         if count := int(group.get("parked_paths") or 0):

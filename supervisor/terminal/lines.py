@@ -18,7 +18,7 @@ FORMAT = 1
 Object = Mapping[str, Any]
 
 
-class Lines:
+class Printer:
     """Prints objects to standard output, whole batches at once; each call returns when its bytes are written."""
 
     def __init__(self, ends: Ends, *, as_json: bool) -> None:

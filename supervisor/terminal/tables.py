@@ -7,17 +7,18 @@ from typing import Any
 
 from .render import counted, duration, readable, table
 
-Row = Mapping[str, Any]
+#: An object of the service's answers, as `--json` prints it.
+Fields = Mapping[str, Any]
 
 
-def groups_table(groups: Sequence[Row]) -> str:
+def groups_table(groups: Sequence[Fields]) -> str:
     """One line per group; empty if there is none."""
     header = ("group", "state", "backlog", "batches leased", "retrying", "set aside", "workers waiting")
     columns = ("name", "state", "backlog", "leases", "retrying", "parked_paths", "waiting_pulls")
     return table(header, [[len(g[c]) if c == "leases" else g[c] for c in columns] for g in groups])
 
 
-def processes_table(processes: Sequence[Row]) -> str:
+def processes_table(processes: Sequence[Fields]) -> str:
     """One line per program. A program that has sent a pulse counts as running, even if supervisord has not seen it alive for a
     second yet.
     """
@@ -25,11 +26,11 @@ def processes_table(processes: Sequence[Row]) -> str:
     return table(header, [(p["name"], _state(p), str(p["pid"]), duration(p["up_s"]), p["deaths"]) for p in processes])
 
 
-def _state(process: Row) -> str:
+def _state(process: Fields) -> str:
     return "RUNNING" if process["state"] == "STARTING" and process.get("heard") else str(process["state"])
 
 
-def shards_table(shards: Sequence[Row], processes: Sequence[Row] = ()) -> str:
+def shards_table(shards: Sequence[Fields], processes: Sequence[Fields] = ()) -> str:
     """One line per shard, with its last report. `processes`: supervisord knows sooner which of them do not run."""
     down = {str(p["name"]).removeprefix("shards:"): str(p["state"]).lower() for p in processes if not p["pid"]}
     columns = ("backend", "directories", "files", "watches", "polled", "pending", "overflows")
@@ -37,13 +38,13 @@ def shards_table(shards: Sequence[Row], processes: Sequence[Row] = ()) -> str:
     return table(("shard", "state", *columns, "rescans"), rows)
 
 
-def _rescans(shard: Row) -> str:
+def _rescans(shard: Fields) -> str:
     """The number of rescans, and the pause between them while one overflow follows another."""
     pause_s = int(shard.get("rescan_pause_ms") or 0) / 1000
     return f"{shard.get('rescans', '-')}{f' (paused {pause_s:g} s)' if pause_s else ''}"
 
 
-def verification_text(found: Row | None) -> str:
+def verification_text(found: Fields | None) -> str:
     """The progress of the verification, and its last findings."""
     if not found:
         return ""
@@ -57,7 +58,7 @@ def verification_text(found: Row | None) -> str:
     return "".join(line + "\n" for line in lines)
 
 
-def _span(found: Row) -> str:
+def _span(found: Fields) -> str:
     """Of a pass: what it takes, not what it should."""
     seconds = float(found.get("takes_s") or found["period_s"])
     for unit, length in (("days", 86_400), ("hours", 3_600), ("minutes", 60)):
@@ -66,7 +67,7 @@ def _span(found: Row) -> str:
     return f"{seconds:g} s"
 
 
-def degraded_text(degraded: Sequence[Row]) -> str:
+def degraded_text(degraded: Sequence[Fields]) -> str:
     """What is not watched as it should be: the reason, the extent, and the remedy."""
     lines = []
     for subtree in degraded:
@@ -78,7 +79,7 @@ def degraded_text(degraded: Sequence[Row]) -> str:
     return "".join(line + "\n" for line in lines)
 
 
-def holds_text(holds: Sequence[Row]) -> str:
+def holds_text(holds: Sequence[Fields]) -> str:
     """The holds, one line each; empty if there is none."""
     lines = []
     for hold in holds:
@@ -87,7 +88,7 @@ def holds_text(holds: Sequence[Row]) -> str:
     return "".join(lines)
 
 
-def set_aside_text(groups: Sequence[Row]) -> str:
+def set_aside_text(groups: Sequence[Fields]) -> str:
     """Paths that were set aside, by group."""
     return "".join(
         f"group {readable(group['name'])} has set aside {readable(path['path'])} after {counted(path['attempts'], 'attempt')}"

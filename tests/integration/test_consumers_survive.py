@@ -29,7 +29,7 @@ async def main():
     async with AsyncExtractClient(sys.argv[1]) as client:
         async for batch in client.batches("asyncio"):
             if batch.fresh:
-                print("drop the mirror", flush=True)
+                print("clear the mirror", flush=True)
             for event in batch.events:
                 print(event.event_type, event.path, flush=True)
             await batch.ack()
@@ -172,7 +172,7 @@ def test_whoever_waits_for_batches_survives_the_service(
         for consumer in consumers:
             assert "after-outage.json" in consumer.printed(), consumer.name
             assert "wait" in consumer.said(), consumer.name
-            fresh = consumer.printed().count("drop the mirror") + consumer.printed().count('"type":"fresh"')
+            fresh = consumer.printed().count("clear the mirror") + consumer.printed().count('"type":"fresh"')
             assert fresh == (consumer.name in quick), consumer.name
     finally:
         for consumer in consumers:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from shardwatch.aggregator.client.blocking import ExtractClient
     from shardwatch.aggregator.index.reading import Stat
 
-    from ...service.audit import Findings
+    from ...audit.audit import Findings
 
 #: Seconds that one sync may take.
 SYNC_S = 120.0
@@ -41,14 +41,15 @@ def run(options: argparse.Namespace) -> int:
     from shardwatch.aggregator.index.reading import IndexReader
     from shardwatch.shard.contract.state.settings import read_settings
 
-    from ...service.audit import Audit, Tree
+    from ...audit.audit import Audit
+    from ...audit.disk_tree import DiskTree
     from ...terminal.render import write_text
     from ..link.place import running_layout
 
     layout = running_layout(options)
     settings, state_dir = read_settings(layout.settings), os.fsencode(os.path.realpath(layout.state_dir))
     with ExtractClient(layout.state_dir) as client, IndexReader(layout.index_db) as reader:
-        tree = Tree(settings, state_dir, lambda directory: bool(reader.names(directory)))
+        tree = DiskTree(settings, state_dir, lambda directory: bool(reader.names(directory)))
         findings = Audit(tree, reader, _Service(client), lambda directories: None).run(repair=not options.no_repair)
     found = fields_of(findings)
     if options.json:

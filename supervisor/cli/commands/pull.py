@@ -68,7 +68,7 @@ def _pull(options: argparse.Namespace, ends: Ends) -> None:
     from shardwatch.aggregator.protocol.codes import RETRYABLE
 
     from ...terminal.ends import Ended
-    from ...terminal.lines import Lines
+    from ...terminal.lines import Printer
     from ..follow.puller import BATCH_MAX, Puller
     from ..link.line import Line
     from ..link.place import running_layout
@@ -77,7 +77,7 @@ def _pull(options: argparse.Namespace, ends: Ends) -> None:
     _say_what_is_missing(layout, patient=options.follow)
     wait_s = WAIT_S if options.wait is None else options.wait
     with Line(layout, asked_again=RETRYABLE if options.follow else frozenset()) as line:
-        puller = Puller(line, Lines(ends, as_json=options.json), ends, group=options.group, start=options.start)
+        puller = Puller(line, Printer(ends, as_json=options.json), ends, group=options.group, start=options.start)
         if options.no_ack:
             puller.take(options.max or BATCH_MAX, wait_s, peek=True)
             return

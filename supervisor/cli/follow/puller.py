@@ -6,13 +6,13 @@ import os
 from typing import Any
 
 from ...terminal.ends import Ends
-from ...terminal.lines import Lines
+from ...terminal.lines import Printer
 from ...terminal.streams import say
 from ..link.in_flight import Reply, hands_out
 from ..link.line import Line, checked, say_lost
 
-#: How long a pull is parked in the service before it is asked anew, seconds.
-PARK_S = 5.0
+#: How long a pull waits in the service before it is asked anew, seconds.
+PULL_WAIT_S = 5.0
 #: Largest batch asked for where the user gives no maximum.
 BATCH_MAX = 1000
 
@@ -20,9 +20,11 @@ BATCH_MAX = 1000
 class Puller:
     """One group's pulls on a line. A batch is acknowledged after its last byte is written, never before."""
 
-    def __init__(self, line: Line, lines: Lines, ends: Ends, *, group: str, start: str | None, worker: str | None = None) -> None:
+    def __init__(
+        self, line: Line, printer: Printer, ends: Ends, *, group: str, start: str | None, worker: str | None = None
+    ) -> None:
         self._line = line
-        self._lines = lines
+        self._printer = printer
         self._ends = ends
         self.group = group
         self._start = start
@@ -60,7 +62,7 @@ class Puller:
         created = bool(reply.get("created"))
         self._warn(created=created)
         if created and self._known:
-            self._lines.write([{"type": "fresh", "tick": 0, "reason": "the group was lost, and made anew"}])
+            self._printer.write([{"type": "fresh", "tick": 0, "reason": "the group was lost, and made anew"}])
         self._known, self._start = True, "start"
         batch: dict[str, Any] | None = reply.get("batch")
         if batch is None:
@@ -69,7 +71,7 @@ class Puller:
                 say("shardwatch: batches are held back (`shardwatch status` says by whom)")
             return None
         self._told_held = False
-        self._lines.write([*batch["events"], {"type": "settled"}] if batch.get("settled") else batch["events"])
+        self._printer.write([*batch["events"], {"type": "settled"}] if batch.get("settled") else batch["events"])
         if not peek:
             self._line.ask("ack", group=self.group, batch=batch["id"])
         return batch
@@ -111,15 +113,15 @@ class Puller:
 
     def follow(self, maximum: int) -> None:
         """For ever. A service that goes away is waited for; ends by Ended, or by an error the service answers with."""
-        self.ask(maximum, PARK_S)
+        self.ask(maximum, PULL_WAIT_S)
         missing = False
         while True:
-            answers = self._line.wait(self._ends, PARK_S)
+            answers = self._line.wait(self._ends, PULL_WAIT_S)
             for number, reply in answers:
                 if number == self.asked or hands_out(reply):
                     self.print(reply)
                     if number == self.asked:
-                        self.ask(maximum, PARK_S)
+                        self.ask(maximum, PULL_WAIT_S)
             if missing != self._line.lost:
                 missing = self._line.lost
                 say_lost(missing)

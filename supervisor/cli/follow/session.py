@@ -22,11 +22,11 @@ from ...service.child import ChildService
 from ...service.state_dir import Prepared
 from ...terminal import render
 from ...terminal.ends import Ends
-from ...terminal.lines import FORMAT, Lines, status_object
+from ...terminal.lines import FORMAT, Printer, status_object
 from ...terminal.streams import say_line
 from ..link.in_flight import Reply, hands_out
 from ..link.line import Line, checked
-from .puller import BATCH_MAX, PARK_S, Puller
+from .puller import BATCH_MAX, PULL_WAIT_S, Puller
 from .trouble import Trouble
 
 #: The group whose position a kept state directory remembers between two watches.
@@ -65,8 +65,8 @@ class Session:
         self._child = child
         self._ended = ended_fd(child.process.pid)
         self._line = Line(prepared.layout, process_fd=self._ended, asked_again=RETRYABLE)
-        self._lines = Lines(ends, as_json=options.json)
-        self._puller = Puller(self._line, self._lines, ends, group=GROUP, start=options.start, worker=GROUP)
+        self._printer = Printer(ends, as_json=options.json)
+        self._puller = Puller(self._line, self._printer, ends, group=GROUP, start=options.start, worker=GROUP)
         self._trouble = Trouble()
         self._ready = False
         self._status_asked: int | None = None
@@ -95,9 +95,9 @@ class Session:
     def _wait_ready(self) -> Reply:
         """Waits for every shard's baseline, with a progress bar on a terminal; returns what the engine says of it."""
         scanning = render.Scanning(None if self._options.json else sys.stderr)
-        park_s = PROGRESS_EVERY_S if scanning.shown else STATUS_EVERY_S
+        wait_s = PROGRESS_EVERY_S if scanning.shown else STATUS_EVERY_S
         try:
-            asked = self._line.ask("ready", wait_s=park_s, wait_ms=int(park_s * 1000))
+            asked = self._line.ask("ready", wait_s=wait_s, wait_ms=int(wait_s * 1000))
             while True:
                 for number, reply in self._wait():
                     if number != asked:
@@ -106,7 +106,7 @@ class Session:
                     if ready is not None:
                         return ready
                     scanning.show(reply.get("progress") or {})
-                    asked = self._line.ask("ready", wait_s=park_s, wait_ms=int(park_s * 1000))
+                    asked = self._line.ask("ready", wait_s=wait_s, wait_ms=int(wait_s * 1000))
         finally:
             scanning.close()
 
@@ -122,12 +122,12 @@ class Session:
                     return reply
 
     def _follow(self) -> None:
-        self._puller.ask(BATCH_MAX, PARK_S)
+        self._puller.ask(BATCH_MAX, PULL_WAIT_S)
         while True:
             for number, reply in self._wait():
                 if number == self._puller.asked:
                     self._puller.print(reply)
-                    self._puller.ask(BATCH_MAX, PARK_S)
+                    self._puller.ask(BATCH_MAX, PULL_WAIT_S)
                 elif hands_out(reply):  # an answer that came twice
                     self._puller.print(reply)
 
@@ -164,7 +164,7 @@ class Session:
     def _tell(self, lines: list[dict[str, str]]) -> None:
         """Trouble: among the JSON lines, or for people on standard error."""
         if self._options.json:
-            self._lines.write(lines)
+            self._printer.write(lines)
         else:
             for line in lines:
                 say_line(render.status_line(line, colour=render.wants_colour(sys.stderr)))
@@ -184,13 +184,13 @@ class Session:
         if self._options.json:
             if any(not _is_utf8(root) for root in roots):
                 line["roots_b64"] = [b64encode(root).decode("ascii") for root in roots]
-            self._lines.write([line])
+            self._printer.write([line])
         else:
             kept = Filter(self._settings.include, self._settings.exclude).describe()
             if self._prepared.settings.roots == self._prepared.settings.only:
                 kept = "the files that were named"
             where = "temporary" if self._options.state_dir is None else os.fspath(self._prepared.layout.state_dir)
-            self._lines.text(render.banner(line, keeps=kept, state_dir=where, resumed=self._prepared.resumed))
+            self._printer.text(render.banner(line, keeps=kept, state_dir=where, resumed=self._prepared.resumed))
 
 
 def _is_utf8(path: bytes) -> bool:

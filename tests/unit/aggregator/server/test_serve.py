@@ -379,16 +379,18 @@ def test_only_a_reply_that_hands_out_a_batch_carries_a_lease(bench_with_files: B
     assert [reply.lease for reply in bench.server.handle([b"peer"], ack)] == [None]
 
 
-def test_a_lease_of_a_group_that_was_made_anew_frees_nothing(bench_with_files: Bench) -> None:
-    """Its batches have the same numbers."""
+def test_a_receiver_that_is_gone_frees_no_batch_of_a_later_group(bench_with_files: Bench) -> None:
+    """The group was dropped and made anew, and its first batch has the same number."""
     bench = bench_with_files
     request = msgspec.json.encode({"v": 1, "id": 1, "op": "pull", "group": "g", "from": "start"})
     (reply,) = bench.server.handle([b"gone"], request)
     assert reply.lease is not None
-    bench.ask("drop", group="g")
-    assert bench.pull() is not None
+    assert bench.ask("drop", group="g")["ok"]
+    batch = bench.pull()
+    assert batch is not None
     bench.server.departed([b"gone"], [reply.lease])
     assert bench.pull() is None
+    assert bench.ack(batch)["ok"]
 
 
 def test_sync_is_answered_when_it_is_done(bench: Bench) -> None:

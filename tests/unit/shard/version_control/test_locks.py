@@ -24,12 +24,16 @@ class Looking:
 
     def look(self) -> bool:
         """A turn of the main loop, long before the next beat."""
-        self.now += 1
-        return self.locks.look(self.now)
+        return self._finds_another_answer(1)
 
     def beat(self) -> bool:
-        self.now += BEAT_NS
-        return self.locks.look(self.now)
+        return self._finds_another_answer(BEAT_NS)
+
+    def _finds_another_answer(self, after_ns: int) -> bool:
+        before = self.locks.there
+        self.now += after_ns
+        self.locks.look(self.now)
+        return self.locks.there != before
 
     def watches(self) -> int:
         """Watches that the kernel holds for it."""

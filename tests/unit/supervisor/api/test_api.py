@@ -1,4 +1,4 @@
-"""`RealtimeFileWatcher` without a service: an engine of the test's own takes its place. The real one: test_api_watcher."""
+"""`RealtimeFileWatcher` without a service: a source of the test's own takes its place. The real one: test_api_watcher."""
 
 from __future__ import annotations
 
@@ -49,12 +49,12 @@ async def test_start_gives_the_engine_the_settings(bench: Bench, root: Path) -> 
     """Roots are absolute and each is there once; str and Path are both taken, in a list or alone."""
     await bench.watcher.start_monitoring([root, str(root), root / ".." / "root"], bench.take)
     assert bench.watcher.running
-    assert bench.engine.settings.roots == (os.fsencode(root),)
-    assert bench.watcher.state_dir == bench.engine.state_dir
+    assert bench.source.settings.roots == (os.fsencode(root),)
+    assert bench.watcher.state_dir == bench.source.state_dir
     await bench.watcher.stop_monitoring()
     assert not bench.watcher.running
     await bench.watcher.start_monitoring(str(root), bench.take)
-    assert bench.engine.settings.roots == (os.fsencode(root),)
+    assert bench.source.settings.roots == (os.fsencode(root),)
 
 
 async def test_a_missing_path_is_left_out_with_a_warning(bench: Bench, root: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -62,7 +62,7 @@ async def test_a_missing_path_is_left_out_with_a_warning(bench: Bench, root: Pat
     (root / "file").write_text("")
     with caplog.at_level(logging.WARNING):
         await bench.watcher.start_monitoring([root / "none", root / "file", root], bench.take)
-    assert bench.engine.settings.roots == (os.fsencode(root),)
+    assert bench.source.settings.roots == (os.fsencode(root),)
     assert [record.getMessage() for record in caplog.records] == [
         f"Watch path does not exist or is not a directory: {root / name}" for name in ("none", "file")
     ]
@@ -87,7 +87,7 @@ async def test_a_handler_must_be_callable(bench: Bench, root: Path) -> None:
 async def test_starting_twice_is_an_error(bench: Bench, root: Path) -> None:
     """Also while the first start goes on; the running one is not disturbed."""
     gate = asyncio.Event()
-    bench.prepare = lambda engine: setattr(engine, "starts_when", gate)
+    bench.prepare = lambda source: setattr(source, "starts_when", gate)
     first = asyncio.ensure_future(bench.watcher.start_monitoring([root], bench.take))
     await asyncio.sleep(0)
     with pytest.raises(UsageError, match="monitors already"):
@@ -100,38 +100,38 @@ async def test_starting_twice_is_an_error(bench: Bench, root: Path) -> None:
 
 
 async def test_a_failed_start_leaves_nothing(root: Path) -> None:
-    """The engine is stopped, the temporary directory removed; the watcher can be started again."""
+    """The source is stopped, the temporary directory removed; the watcher can be started again."""
     bench = Bench()
-    bench.prepare = lambda engine: setattr(engine, "start_error", ServiceError("no"))
+    bench.prepare = lambda source: setattr(source, "start_error", ServiceError("no"))
     with pytest.raises(ServiceError):
         await bench.watcher.start_monitoring([root], bench.take)
-    assert bench.engine.log == ["start", "stop"]
-    assert not bench.engine.state_dir.exists()
-    bench.prepare = lambda engine: None
+    assert bench.source.log == ["start", "stop"]
+    assert not bench.source.state_dir.exists()
+    bench.prepare = lambda source: None
     async with bench.watcher:
         await bench.watcher.start_monitoring([root], bench.take)
-        state_dir = bench.engine.state_dir
+        state_dir = bench.source.state_dir
         assert state_dir.exists()
     assert not state_dir.exists()
 
 
 async def test_stop_ends_a_start(bench: Bench, root: Path) -> None:
-    """The starter hears of it, and the engine is stopped."""
-    bench.prepare = lambda engine: setattr(engine, "starts_when", asyncio.Event())
+    """The starter hears of it, and the source is stopped."""
+    bench.prepare = lambda source: setattr(source, "starts_when", asyncio.Event())
     starting = asyncio.ensure_future(bench.watcher.start_monitoring([root], bench.take))
     await asyncio.sleep(0.001)
     await bench.watcher.stop_monitoring()
     with pytest.raises(UsageError, match="stopped before"):
         await starting
-    assert bench.engine.log == ["start", "stop"]
+    assert bench.source.log == ["start", "stop"]
 
 
 async def test_a_cancelled_start_leaves_nothing(bench: Bench, root: Path) -> None:
     """As under a timeout."""
-    bench.prepare = lambda engine: setattr(engine, "starts_when", asyncio.Event())
+    bench.prepare = lambda source: setattr(source, "starts_when", asyncio.Event())
     with pytest.raises(TimeoutError):
         await asyncio.wait_for(bench.watcher.start_monitoring([root], bench.take), 0.01)
-    assert bench.engine.log == ["start", "stop"]
+    assert bench.source.log == ["start", "stop"]
     assert not bench.watcher.running
 
 
@@ -141,7 +141,7 @@ async def test_a_cancelled_start_leaves_nothing(bench: Bench, root: Path) -> Non
 async def test_a_batch_is_acked_after_the_handler_returned(bench: Bench, root: Path) -> None:
     """And counted then."""
     await bench.watcher.start_monitoring([root], bench.take)
-    delivery = bench.engine.give(at("/r/a.json"), at("/r/b.json"))
+    delivery = bench.source.give(at("/r/a.json"), at("/r/b.json"))
     await delivery.settled.wait()
     assert delivery.fate == ["ack"]
     assert bench.batches == [[at("/r/a.json"), at("/r/b.json")]]
@@ -177,7 +177,7 @@ async def test_every_kind_of_handler(bench: Bench, root: Path) -> None:
     handlers: list[Any] = [coroutine, Callable_(), Handler(), partial(more, "x"), lambda events: coroutine(list(events))]
     for handler in [plain, *handlers]:
         await bench.watcher.start_monitoring([root], event_callback=handler)
-        await bench.engine.give(at("/r/a.json")).settled.wait()
+        await bench.source.give(at("/r/a.json")).settled.wait()
         await bench.watcher.stop_monitoring()
     assert where[0].startswith("shardwatch-watcher")
     assert where[1:] == [main] * len(handlers)
@@ -190,12 +190,12 @@ async def test_a_raising_handler_is_counted_and_asked_again(bench: Bench, root: 
         raise ValueError("no")
 
     await bench.watcher.start_monitoring([root], fail)
-    delivery = bench.engine.give(at("/r/a.json"))
+    delivery = bench.source.give(at("/r/a.json"))
     await delivery.settled.wait()
     assert delivery.fate == ["nack"]
     assert bench.watcher.get_stats()["processing_errors"] == 1
     assert bench.watcher.get_stats()["events_processed"] == 0
-    await until(lambda: "retry" in bench.engine.log)
+    await until(lambda: "retry" in bench.source.log)
 
 
 async def test_a_move_is_two_events_unless_asked_for(bench: Bench, root: Path, tmp_path: Path) -> None:
@@ -203,12 +203,12 @@ async def test_a_move_is_two_events_unless_asked_for(bench: Bench, root: Path, t
     move = at("/r/b.json", "moved", moved_from=Path("/r/a.json"))
     bench.watcher.config.batch_size = 2
     await bench.watcher.start_monitoring([root], bench.take)
-    await bench.engine.give(move, at("/r/c.json")).settled.wait()
+    await bench.source.give(move, at("/r/c.json")).settled.wait()
     assert [[e.event_type for e in batch] for batch in bench.batches] == [["deleted", "created"], ["modified"]]
     other = Bench(state_dir=tmp_path / "other", report_moves=True)
     async with other.watcher:
         await other.watcher.start_monitoring([root], other.take)
-        await other.engine.give(move).settled.wait()
+        await other.source.give(move).settled.wait()
     assert other.batches == [[move]]
 
 
@@ -222,7 +222,7 @@ async def test_the_lease_is_kept_while_the_handler_works(root: Path) -> None:
 
     async with bench.watcher:
         await bench.watcher.start_monitoring([root], slow)
-        delivery = bench.engine.give(at("/r/a.json"))
+        delivery = bench.source.give(at("/r/a.json"))
         refuse = iter([True])
         extend = delivery.extend
 
@@ -256,7 +256,7 @@ async def test_fresh_tells_an_object_to_forget(bench: Bench, root: Path) -> None
     fates = []
     for _ in range(2):
         delivery = FakeDelivery([], fresh=True)
-        bench.engine.pending.put_nowait(delivery)
+        bench.source.pending.put_nowait(delivery)
         await delivery.settled.wait()
         fates += delivery.fate
     assert calls == ["fresh", "fresh"]
@@ -268,7 +268,7 @@ async def test_fresh_without_on_fresh_is_acked(bench: Bench, root: Path) -> None
     """The files follow as `created`."""
     await bench.watcher.start_monitoring([root], bench.take)
     delivery = FakeDelivery([], fresh=True)
-    bench.engine.pending.put_nowait(delivery)
+    bench.source.pending.put_nowait(delivery)
     await delivery.settled.wait()
     assert delivery.fate == ["ack"]
     assert bench.batches == []
@@ -277,8 +277,8 @@ async def test_fresh_without_on_fresh_is_acked(bench: Bench, root: Path) -> None
 async def test_a_service_that_is_away_is_asked_again(bench: Bench, root: Path) -> None:
     """The watcher lives on."""
     await bench.watcher.start_monitoring([root], bench.take)
-    bench.engine.pending.put_nowait(NotRunningError("away"))
-    delivery = bench.engine.give(at("/r/a.json"))
+    bench.source.pending.put_nowait(NotRunningError("away"))
+    delivery = bench.source.give(at("/r/a.json"))
     await delivery.settled.wait()
     assert delivery.fate == ["ack"]
 
@@ -286,9 +286,9 @@ async def test_a_service_that_is_away_is_asked_again(bench: Bench, root: Path) -
 async def test_queue_size_has_the_services_backlog(bench: Bench, root: Path) -> None:
     """As long as the service says that there is more."""
     await bench.watcher.start_monitoring([root], bench.take)
-    bench.engine.give(at("/r/a.json"), more=True)
+    bench.source.give(at("/r/a.json"), more=True)
     await until(lambda: bench.watcher.get_stats()["queue_size"] == 77)
-    bench.engine.give(at("/r/b.json"))
+    bench.source.give(at("/r/b.json"))
     await until(lambda: bench.watcher.get_stats()["queue_size"] == 0)
 
 
@@ -383,14 +383,14 @@ async def test_a_temporary_directory_keeps_events_until_the_start(root: Path) ->
     bench = Bench()
     event = at("/before.json", "deleted")
     await bench.watcher.process_file_events([event])
-    bench.prepare = lambda engine: setattr(engine, "start_error", ServiceError("no"))
+    bench.prepare = lambda source: setattr(source, "start_error", ServiceError("no"))
     with pytest.raises(ServiceError):
         await bench.watcher.start_monitoring([root], bench.take)
-    bench.prepare = lambda engine: None
+    bench.prepare = lambda source: None
     await bench.watcher.start_monitoring([root], bench.take)
     await until(lambda: bench.batches == [[event]])
     await bench.watcher.stop_monitoring()
-    assert not bench.engine.state_dir.exists()
+    assert not bench.source.state_dir.exists()
 
 
 async def test_one_bad_event_does_not_hold_up_the_others(bench: Bench, root: Path) -> None:
@@ -428,12 +428,12 @@ async def test_a_foreign_state_directory_is_refused(tmp_path: Path) -> None:
 async def test_stop_hands_over_what_is_pending_first(bench: Bench, root: Path) -> None:
     """Of the service, after a sync, and of the queue."""
     await bench.watcher.start_monitoring([root], bench.take)
-    deliveries = [bench.engine.give(at(f"/r/{i}.json")) for i in range(5)]
+    deliveries = [bench.source.give(at(f"/r/{i}.json")) for i in range(5)]
     await bench.watcher.process_file_events([at("/q.json", "deleted")])
     await bench.watcher.stop_monitoring()
     assert [delivery.fate for delivery in deliveries] == [["ack"]] * 5
     assert sorted(e.path.name for batch in bench.batches for e in batch) == [*(f"{i}.json" for i in range(5)), "q.json"]
-    assert [word for word in bench.engine.log if word != "release"] == ["start", "sync", "stop"]
+    assert [word for word in bench.source.log if word != "release"] == ["start", "sync", "stop"]
     assert bench.watcher.get_stats()["events_processed"] == 6
 
 
@@ -443,7 +443,7 @@ async def test_stop_twice_and_without_a_start(bench: Bench, root: Path) -> None:
     await bench.watcher.start_monitoring([root], bench.take)
     await asyncio.gather(bench.watcher.stop_monitoring(), bench.watcher.stop_monitoring())
     await bench.watcher.stop_monitoring()
-    assert [word for word in bench.engine.log if word != "release"] == ["start", "sync", "stop"]
+    assert [word for word in bench.source.log if word != "release"] == ["start", "sync", "stop"]
 
 
 async def test_stop_does_not_wait_for_a_failing_handler(bench: Bench, root: Path) -> None:
@@ -453,7 +453,7 @@ async def test_stop_does_not_wait_for_a_failing_handler(bench: Bench, root: Path
         raise ValueError("no")
 
     await bench.watcher.start_monitoring([root], fail)
-    deliveries = [bench.engine.give(at("/r/a.json")) for _ in range(3)]
+    deliveries = [bench.source.give(at("/r/a.json")) for _ in range(3)]
     await bench.watcher.process_file_events([at("/q.json", "deleted")])
     await bench.watcher.stop_monitoring()
     assert all("ack" not in delivery.fate for delivery in deliveries)
@@ -464,9 +464,9 @@ async def test_stop_does_not_wait_for_a_failing_handler(bench: Bench, root: Path
 @pytest.mark.parametrize("error", [ServiceTimeoutError("late"), TimeoutError()])
 async def test_stop_goes_on_when_the_sync_fails(bench: Bench, root: Path, error: Exception) -> None:
     """What is known is handed over all the same."""
-    bench.prepare = lambda engine: setattr(engine, "sync_error", error)
+    bench.prepare = lambda source: setattr(source, "sync_error", error)
     await bench.watcher.start_monitoring([root], bench.take)
-    delivery = bench.engine.give(at("/r/a.json"))
+    delivery = bench.source.give(at("/r/a.json"))
     await bench.watcher.stop_monitoring()
     assert delivery.fate == ["ack"]
 
@@ -483,13 +483,13 @@ async def test_stop_interrupts_a_handler_that_hangs(bench: Bench, root: Path, mo
             interrupted.set()
 
     await bench.watcher.start_monitoring([root], hang)
-    delivery = bench.engine.give(at("/r/a.json"))
+    delivery = bench.source.give(at("/r/a.json"))
     await until(lambda: bench.watcher.get_stats()["queue_size"] == 1)
     await bench.watcher.process_file_events([at("/q.json", "deleted")])
     await bench.watcher.stop_monitoring()
     assert interrupted.is_set()
     assert delivery.fate == ["nack"]
-    assert bench.engine.log[-1] == "stop"
+    assert bench.source.log[-1] == "stop"
     await bench.watcher.start_monitoring([root], bench.take)
     await until(lambda: bench.batches == [[at("/q.json", "deleted")]])
 
@@ -507,7 +507,7 @@ async def test_stop_from_inside_the_handler_is_refused(bench: Bench, root: Path)
         stopping.append(asyncio.ensure_future(bench.watcher.stop_monitoring()))
 
     await bench.watcher.start_monitoring([root], handler)
-    delivery = bench.engine.give(at("/r/a.json"))
+    delivery = bench.source.give(at("/r/a.json"))
     await until(lambda: stopping)
     await stopping[0]
     assert len(errors) == 1
@@ -524,7 +524,7 @@ async def test_a_kept_root_that_is_missing_is_waited_for(bench: Bench, root: Pat
     write_plan(state / "plan.json", Plan(1, (Anchor(gone, "s0", gone),)))
     (state / "supervisord.conf").write_text("")
     await bench.watcher.start_monitoring([tmp_path / "unplugged", root], bench.take)
-    assert bench.engine.settings.roots == (gone, os.fsencode(root))
+    assert bench.source.settings.roots == (gone, os.fsencode(root))
     await bench.watcher.stop_monitoring()
     (state / "plan.json").write_text("{")
     with pytest.raises(UsageError, match="none of the watch paths"):

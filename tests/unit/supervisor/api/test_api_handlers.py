@@ -1,4 +1,4 @@
-"""Whatever a handler does is counted and comes again, or the watcher stops and says why: without a service, by a fake engine."""
+"""Whatever a handler does is counted and comes again, or the watcher stops and says why: without a service, by a fake source."""
 
 from __future__ import annotations
 
@@ -197,7 +197,7 @@ async def test_whatever_a_handler_does_is_counted_and_comes_again(
         await bench.watcher.process_file_events([at("/q.json", "deleted")])
     else:
         for fate in ("nack", "nack", "ack"):
-            delivery = bench.engine.give(at("/q.json", "deleted"))
+            delivery = bench.source.give(at("/q.json", "deleted"))
             await asyncio.wait_for(delivery.settled.wait(), 30)
             assert delivery.fate == [fate]
     await until(lambda: bench.batches == [[at("/q.json", "deleted")]])
@@ -216,13 +216,13 @@ def test_an_exit_of_an_async_handler_is_one_of_the_program(root: Path, error: ty
 
     async def program() -> None:
         await bench.watcher.start_monitoring([root], leave)
-        bench.given = bench.engine.give(at("/r/a.json"))
+        bench.given = bench.source.give(at("/r/a.json"))
         await asyncio.Event().wait()
 
     with pytest.raises(error):
         asyncio.run(program())
     assert bench.given.fate == ["nack"]
-    assert bench.engine.log[-1] == "stop"
+    assert bench.source.log[-1] == "stop"
     assert not bench.watcher.running
     assert bench.watcher.failure is not None and error.__name__ in str(bench.watcher.failure)
     assert bench.watcher.get_stats()["processing_errors"] == 1
@@ -260,7 +260,7 @@ async def test_a_future_that_is_returned_is_waited_for(bench: Bench, root: Path)
         return work
 
     await bench.watcher.start_monitoring([root], handler)
-    delivery = bench.engine.give(at("/r/a.json"))
+    delivery = bench.source.give(at("/r/a.json"))
     await until(called.is_set)
     assert bench.watcher.get_stats()["queue_size"] == 1 and delivery.fate == []
     work.set_result(None)
@@ -296,7 +296,7 @@ async def test_a_log_that_fails_ends_nothing(bench: Bench, root: Path, capsys: p
     try:
         await bench.watcher.start_monitoring([root], lambda events: 1 / 0)
         for _ in range(2):
-            await asyncio.wait_for(bench.engine.give(at("/r/a.json")).settled.wait(), 30)
+            await asyncio.wait_for(bench.source.give(at("/r/a.json")).settled.wait(), 30)
     finally:
         logger.removeHandler(broken)
     assert bench.watcher.running and bench.watcher.get_stats()["processing_errors"] == 2
@@ -314,7 +314,7 @@ async def test_a_handler_that_does_not_return_is_told_of(
         await gate.wait()
 
     await bench.watcher.start_monitoring([root], slow)
-    delivery = bench.engine.give(at("/r/a.json"))
+    delivery = bench.source.give(at("/r/a.json"))
     await until(lambda: sum("has not returned" in record.getMessage() for record in caplog.records) >= 2)
     gate.set()
     await asyncio.wait_for(delivery.settled.wait(), 30)
@@ -325,7 +325,7 @@ async def test_a_handler_that_does_not_return_is_told_of(
 
 
 class Broken(Exception):
-    """A defect: nothing that the watcher expects of an engine."""
+    """A defect: nothing that the watcher expects of a source."""
 
 
 @pytest.mark.parametrize("way", ["a defect", "cancelled"])
@@ -337,7 +337,7 @@ async def test_a_delivery_that_ends_is_no_secret(
     waiting = asyncio.ensure_future(bench.watcher.wait_stopped())
     await asyncio.sleep(0)
     if way == "a defect":
-        bench.engine.pending.put_nowait(Broken("bug"))
+        bench.source.pending.put_nowait(Broken("bug"))
     else:
         for task in asyncio.all_tasks() - {asyncio.current_task(), waiting}:
             if "follow_" in repr(task):
@@ -347,12 +347,12 @@ async def test_a_delivery_that_ends_is_no_secret(
     assert not bench.watcher.running
     failure = bench.watcher.failure
     assert failure is not None and isinstance(failure.__cause__, Broken if way == "a defect" else type(None))
-    assert bench.engine.log[-1] == "stop"
+    assert bench.source.log[-1] == "stop"
     assert any(record.levelno == logging.CRITICAL for record in caplog.records)
     # It can be started again, and then all is as before.
     await bench.watcher.start_monitoring([root], bench.take)
     assert bench.watcher.failure is None
-    await asyncio.wait_for(bench.engine.give(at("/r/a.json")).settled.wait(), 30)
+    await asyncio.wait_for(bench.source.give(at("/r/a.json")).settled.wait(), 30)
     assert bench.batches == [[at("/r/a.json")]]
 
 
@@ -360,7 +360,7 @@ async def test_a_delivery_that_ends_is_no_secret(
 async def test_who_asks_first_is_told_of_the_failure(bench: Bench, root: Path, ask: str) -> None:
     """Once: after that, the watcher is a stopped one."""
     await bench.watcher.start_monitoring([root], bench.take)
-    bench.engine.pending.put_nowait(Broken("bug"))
+    bench.source.pending.put_nowait(Broken("bug"))
     await until(lambda: bench.watcher.failure is not None)
     calls: dict[str, Callable[[], Any]] = {
         "stop_monitoring": bench.watcher.stop_monitoring,
@@ -378,7 +378,7 @@ async def test_a_block_is_told_of_a_failure_at_its_end(root: Path, tmp_path: Pat
         with pytest.raises(error or ServiceError):
             async with bench.watcher:
                 await bench.watcher.start_monitoring([root], bench.take)
-                bench.engine.pending.put_nowait(Broken("bug"))
+                bench.source.pending.put_nowait(Broken("bug"))
                 await until(lambda bench=bench: bench.watcher.failure is not None)
                 if error is not None:
                     raise error
@@ -408,12 +408,12 @@ def test_a_loop_that_ends_takes_the_service_with_it(root: Path, tmp_path: Path) 
 
     async def program() -> None:
         await bench.watcher.start_monitoring([root], hang)
-        bench.given = bench.engine.give(at("/r/a.json"))
+        bench.given = bench.source.give(at("/r/a.json"))
         await until(called.is_set)
 
     asyncio.run(program())
     assert bench.given.fate == ["nack"]
-    assert bench.engine.log[-1] == "stop"
+    assert bench.source.log[-1] == "stop"
     assert not bench.watcher.running
     asyncio.run(bench.watcher.start_monitoring([root], bench.take))  # in another loop, as new
     assert not bench.watcher.running
@@ -431,7 +431,7 @@ async def test_a_watcher_belongs_to_one_loop(bench: Bench, root: Path) -> None:
                 errors.append(error)
 
     await bench.watcher.start_monitoring([root], elsewhere)
-    await asyncio.wait_for(bench.engine.give(at("/r/a.json")).settled.wait(), 30)
+    await asyncio.wait_for(bench.source.give(at("/r/a.json")).settled.wait(), 30)
     assert [str(error).split(" (")[0] for error in errors] == ["this watcher monitors in another event loop"] * 2
 
 
@@ -448,7 +448,7 @@ async def test_a_handler_that_stops_and_starts(bench: Bench, root: Path) -> None
         bench.take(events)
 
     await bench.watcher.start_monitoring([root], meddle)
-    await asyncio.wait_for(bench.engine.give(at("/r/a.json")).settled.wait(), 30)
+    await asyncio.wait_for(bench.source.give(at("/r/a.json")).settled.wait(), 30)
     assert wrong == ["stop_monitoring() was called from inside the handler", "this watcher monitors already"]
     assert bench.watcher.running
 
@@ -465,7 +465,7 @@ async def main():
         asyncio.run_coroutine_threadsafe(bench.watcher.stop_monitoring(), loop).result()
     loop = asyncio.get_running_loop()
     await bench.watcher.start_monitoring([sys.argv[1]], stop)
-    bench.engine.give(at("/r/a.json"))
+    bench.source.give(at("/r/a.json"))
     await until(called.is_set)
     await bench.watcher.wait_stopped()
     print("stopped")
@@ -499,5 +499,5 @@ async def test_paths_may_come_in_any_collection(bench: Bench, root: Path) -> Non
     collections: list[Any] = [(root,), {root}, iter([root]), [os.fsencode(root)], os.fsencode(root)]
     for paths in collections:
         await bench.watcher.start_monitoring(paths, bench.take)
-        assert bench.engine.settings.roots == (os.fsencode(root),)
+        assert bench.source.settings.roots == (os.fsencode(root),)
         await bench.watcher.stop_monitoring()

@@ -24,7 +24,7 @@ from shardwatch.shard.contract.state.directory import DATABASES, DIRECTORIES, FI
 REMADE: Final = ("settings.json", "supervisord.conf", TAG)
 
 
-class Place:
+class Upkeep:
     """Checks every 5 s whether the directory is the one that was there at the start, and whether it is complete."""
 
     def __init__(self, supervisord: Supervisor) -> None:

@@ -72,7 +72,7 @@ class LossNotice:
     async def extend(self) -> None: ...
 
 
-class ServiceEngine:
+class ServiceSource:
     """Starts, asks and ends one service. Belongs to one event loop."""
 
     def __init__(self, state_dir: Path, settings: Settings, config: WatcherConfig) -> None:

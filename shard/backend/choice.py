@@ -1,0 +1,67 @@
+"""Which backend there can be, and what helps when it has no room for all directories."""
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+from collections.abc import Callable
+
+from ..contract.causes import WATCH, cause
+from ..contract.kernel.allowance import INSTANCES, WATCHES, allowance
+from ..contract.limits import LIMIT_RESERVE
+from .base import Backend
+
+log = logging.getLogger("shardwatch.shard")
+
+
+def open_backend(names: set[str], watches_max: int) -> tuple[Backend, Callable[[int], str]]:
+    """The backend for anchors with these names, and what helps when it has no room for n directories.
+
+    Where not one inotify instance is left, everything is swept.
+    """
+    if "native" in names:
+        from .native import NativeBackend
+
+        return NativeBackend(), _more_watches
+    if names == {"polling"}:
+        from .sweeping import SweepingBackend
+
+        return SweepingBackend("polling"), _more_watches
+    from .inotify import InotifyBackend
+
+    if not os.path.exists("/proc/self/fd"):  # what is open is watched by its path there
+        from .sweeping import SweepingBackend
+
+        reason = cause(OSError(errno.ENOENT, ""), WATCH).what
+        log.error("%s: sweeping instead", reason)
+        return SweepingBackend(reason), _mount_proc
+    try:
+        return InotifyBackend(watches_max=watches_max), _more_watches
+    except OSError as error:
+        from .sweeping import SweepingBackend
+
+        log.error("inotify: %s; sweeping instead", error)
+        return SweepingBackend(cause(error, WATCH).what), _more_instances
+
+
+def _more_watches(directories: int) -> str:
+    """Room for these directories, for others' growth and for the reserve that the plan leaves."""
+    return _raise(WATCHES, lambda allowed: int((allowed + directories) / (1 - LIMIT_RESERVE)), 65_536)
+
+
+def _more_instances(directories: int) -> str:
+    return _raise(INSTANCES, lambda allowed: allowed * 2, 128)
+
+
+def _raise(what: str, wanted: Callable[[int], int], step: int) -> str:
+    allowed = allowance(what)
+    if not allowed.value:
+        return ""
+    value = -(-max(wanted(allowed.value), allowed.value + 1) // step) * step
+    keep = "and in /etc/sysctl.d to keep it" if allowed.sysctl.startswith("fs.") else "in this container's user namespace"
+    return f"sudo sysctl -w {allowed.sysctl}={value} ({keep}), then restart the service"
+
+
+def _mount_proc(directories: int) -> str:
+    return cause(OSError(errno.ENOENT, ""), WATCH).remedy

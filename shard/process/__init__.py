@@ -1,0 +1,8 @@
+"""The parts of a shard's process that are no looking: what it is connected to, and when it does what by the clock.
+
+- `line`: the two sockets to the aggregator.
+- `heartbeat`: when a beat is due, and what must not be overtaken by frames. Pure.
+- `shift`: how long a stand-in stays. Pure.
+
+`main` may import this; it imports `contract` only.
+"""

@@ -1,0 +1,57 @@
+"""When a shard's next beat is due, and what must be told by a beat before any frame. Pure: the clock is passed in, ns.
+
+The lock files of version control must be known to the aggregator before the changes that were made under them. The end of the
+baseline is told at once as well, so that whoever waits for readiness sees the counts that belong to it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from ..contract.limits import BEAT_S, next_beat
+
+_PERIOD_NS: Final = int(BEAT_S * 1e9)
+#: Pause before a beat that nobody took is tried again.
+_RETRY_NS: Final = 50_000_000
+
+
+class Heartbeat:
+    """Owned by one thread."""
+
+    def __init__(self) -> None:
+        self._at = 0
+        self._baseline_untold = False
+        self._told_locks: list[bytes] = []
+        self._incarnation = ""
+
+    def end_baseline(self) -> None:
+        """The baseline is done, and no beat has said so."""
+        self._baseline_untold = True
+
+    def hear(self, incarnation: str) -> None:
+        """A reply has come from the aggregator with this incarnation of the index. Another one knows of no locks yet."""
+        if incarnation != self._incarnation:
+            self._incarnation = incarnation
+            self._told_locks = []
+
+    def owes(self, locks: Sequence[bytes]) -> bool:
+        """Whether a beat must go before any frame; `locks`: the lock files that there are now."""
+        return self._baseline_untold or list(locks) != self._told_locks
+
+    def due(self, now: int, locks: Sequence[bytes]) -> bool:
+        return now >= self._at or self.owes(locks)
+
+    def next_due(self) -> int:
+        """When a beat is due by the clock."""
+        return self._at
+
+    def beat(self, now: int, locks: Sequence[bytes]) -> None:
+        """A beat that names these locks was taken."""
+        self._at = next_beat(now, _PERIOD_NS)
+        self._baseline_untold = False
+        self._told_locks = list(locks)
+
+    def refused(self, now: int) -> None:
+        """Nobody took the beat."""
+        self._at = now + _RETRY_NS

@@ -1,0 +1,58 @@
+"""When a beat is due, and what no frame may overtake."""
+
+from __future__ import annotations
+
+from shardwatch.shard.contract.limits import BEAT_S
+from shardwatch.shard.process.heartbeat import Heartbeat
+
+BEAT_NS = int(BEAT_S * 1e9)
+LOCK = b"/r/.git/index.lock"
+
+
+def test_a_beat_is_due_at_once_and_then_on_its_grid() -> None:
+    """Asking changes nothing."""
+    heartbeat = Heartbeat()
+    assert heartbeat.due(1, []) and heartbeat.due(1, [])
+    heartbeat.beat(1, [])
+    assert not heartbeat.due(2, [])
+    at = heartbeat.next_due()
+    assert 1 < at <= 1 + BEAT_NS
+    assert not heartbeat.due(at - 1, []) and heartbeat.due(at, [])
+
+
+def test_a_lock_that_comes_or_goes_is_told_before_any_frame() -> None:
+    """Until a beat that names it was taken."""
+    heartbeat = Heartbeat()
+    heartbeat.beat(0, [])
+    assert heartbeat.owes([LOCK]) and heartbeat.due(1, [LOCK])
+    heartbeat.refused(1)
+    assert heartbeat.owes([LOCK])
+    heartbeat.beat(2, [LOCK])
+    assert not heartbeat.owes([LOCK])
+    assert heartbeat.owes([])
+
+
+def test_another_aggregator_knows_of_no_locks() -> None:
+    """It is told of those that there are; if there are none, there is nothing to tell."""
+    heartbeat = Heartbeat()
+    heartbeat.hear("one")
+    heartbeat.beat(0, [LOCK])
+    heartbeat.hear("one")
+    assert not heartbeat.owes([LOCK])
+    heartbeat.hear("another")
+    assert heartbeat.owes([LOCK]) and not heartbeat.owes([])
+
+
+def test_the_end_of_the_baseline_is_told_before_any_frame() -> None:
+    heartbeat = Heartbeat()
+    heartbeat.beat(0, [])
+    heartbeat.end_baseline()
+    assert heartbeat.owes([]) and heartbeat.due(1, [])
+    heartbeat.beat(1, [])
+    assert not heartbeat.owes([])
+
+
+def test_a_beat_that_nobody_took_is_tried_again_soon() -> None:
+    heartbeat = Heartbeat()
+    heartbeat.refused(0)
+    assert 0 < heartbeat.next_due() < BEAT_NS
