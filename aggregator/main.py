@@ -81,8 +81,8 @@ class Aggregator:
             undo.callback(self._lives.closing)
             notes += self._begin_life()
             # Before any row is written: a row that changes notes which groups hold it.
-            registry = Registry(self._index, self._store, settings, time.monotonic(), time.time)
-            self._lives.begin(self._index.life)  # not before: groups that can't be read are set aside by now
+            registry = Registry(self._index.backlog, self._store, settings, time.monotonic(), time.time)
+            self._lives.begin(self._index.file.life)  # not before: groups that can't be read are set aside by now
             self._refit = refit(self._index, settings)
             while settings.forget_left_out and self._refit is not None:
                 self._go_on_refitting()  # before any shard says that what is left out is gone
@@ -90,9 +90,9 @@ class Aggregator:
             self._receiver = Receiver(self._index, lambda: _plan(plan_file), service=service_id())
             self._index.commit()
             self._engine = Engine(self._index, self._receiver, settings, notes)
-            self._server = Server(self._index, registry, self._engine, settings)
-            known = dict.fromkeys(self._lives.groups(), 0) | self._index.consumers()
-            registry.reconcile(self._index.found_tick, known)
+            self._server = Server(self._index.backlog, registry, self._engine, settings)
+            known = dict.fromkeys(self._lives.groups(), 0) | self._index.consumers.known()
+            registry.reconcile(self._index.file.found_tick, known)
             undo.pop_all()
         self._settled = False
         self._consumers: dict[str, int] = {}
@@ -108,9 +108,10 @@ class Aggregator:
     def _begin_life(self) -> list[str]:
         """Stamps both databases with a life of their own; returns a note where they are not the ones that were in use last."""
         index, store, lives = self._index, self._store, self._lives
-        doubt = lives.doubt(Found(index.life, not index.life and not index.found_tick), Found(store.life, not store.known()))
+        file = index.file
+        doubt = lives.doubt(Found(file.life, not file.life and not file.found_tick), Found(store.life, not store.known()))
         life = lives.name(doubt)
-        index.begin_life(life, anew=bool(doubt))
+        file.begin_life(life, anew=bool(doubt))
         store.begin_life(life, doubt)
         if not doubt:
             return []
@@ -219,7 +220,7 @@ class Aggregator:
                 raise MovedError(f"{path} was removed or replaced while it was open")
         if not self._settled:
             self._settled = True
-            self._index.settle_life()
+            self._index.file.settle_life()
             self._store.checkpoint_life()
         self._lives.keep()
         if self._receiver.reload_plan():
@@ -228,7 +229,7 @@ class Aggregator:
         self._reply(touched_only=False)
         if now >= self._collect_at:
             old = self._replay.horizon_ns(wall=time.time(), now=now)
-            if old is None or not self._index.collect(self._server.passed(), old, self._server.registry.set_aside()):
+            if old is None or not self._index.tombstones.collect(self._server.passed(), old, self._server.registry.set_aside()):
                 self._collect_at = now + _COLLECT_S  # else there may be more: at the next beat
                 self._index.debts.add_partly(self._index.debts.wall_ns())
 
@@ -237,7 +238,7 @@ class Aggregator:
         self._kept = self._server.registry.changes
         consumers = self._server.registry.consumers()
         if consumers != self._consumers:
-            self._index.keep_consumers(consumers)
+            self._index.consumers.keep(consumers)
             self._lives.keep_groups(consumers)
             self._consumers = consumers
 

@@ -38,7 +38,7 @@ from .terminal.streams import say
 #: Seconds between two looks at supervisord's list (only an operator's `remove` or `update` can change it) and at the mounts.
 RECONCILE_S: Final = 10.0
 #: How long another may hold the lock, seconds. A predecessor is told to leave within 1 s; a first planning reads up to 2,048
-#: directories, of a slow disk perhaps. Who is silent for longer is killed (`plugin.pulse.START_S`).
+#: directories, of a slow disk perhaps. Who is silent for longer is killed (`plugin.silence.START_S`).
 LOCK_WAIT_S: Final = 100.0
 #: It gives way to the shards and the aggregator, which start at the same time and are waited for.
 NICE: Final = 10

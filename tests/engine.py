@@ -63,7 +63,7 @@ def rows(index: Index) -> Tree:
     """The living rows, in the same form."""
     sql = "SELECT d.path, e.name, e.directory, e.ino, e.size, e.mtime_ns, e.ctime_ns, e.nlink FROM entry e"
     sql += " JOIN directory d ON d.id = e.dir WHERE e.kind <> 0"
-    return {(p + b"/" + n, d): () if d else tuple(rest) for p, n, d, *rest in index._db.execute(sql)}
+    return {(p + b"/" + n, d): () if d else tuple(rest) for p, n, d, *rest in index.file.db.execute(sql)}
 
 
 class Shard:
@@ -178,7 +178,7 @@ class Engine:
         """Killed between two transactions, or within one."""
         if commit:
             self.index.commit()
-        self.index._db.close()
+        self.index.file.db.close()
         if lose_index:
             for name in ("index.db", "index.db-wal", "index.db-shm"):
                 (self.base / name).unlink(missing_ok=True)
@@ -189,7 +189,7 @@ class Engine:
         """Of the index, as it is committed now."""
         self.index.commit()
         with contextlib.closing(sqlite3.connect(self.base / "backup.db")) as copy:
-            self.index._db.backup(copy)
+            self.index.file.db.backup(copy)
 
     def restart_service(self, *, restore: bool, lose_index: bool, lose_plan: bool) -> None:
         """Everything is killed, pieces of the state directory are removed or restored, and another service begins. Numbers of
@@ -200,7 +200,7 @@ class Engine:
         self.epochs = {}
         if lose_plan:
             self.plan = Plan(1, self.plan.anchors)
-        self.index._db.close()
+        self.index.file.db.close()
         if (restore and (self.base / "backup.db").exists()) or lose_index:
             for name in ("index.db", "index.db-wal", "index.db-shm"):
                 (self.base / name).unlink(missing_ok=True)

@@ -61,7 +61,7 @@ class ToldIndex:
 
     def become_another(self) -> None:
         """The same rows, as of an index that was built anew: every group has to begin afresh."""
-        self._index.begin_life("another", anew=True)
+        self._index.file.begin_life("another", anew=True)
 
     # -- changes
 
@@ -92,7 +92,7 @@ class ToldIndex:
 
     def _look(self, looks: Looks) -> None:
         self._index.begin()
-        self._index.apply_looks(looks, ())
+        self._index.records.looks(looks, ())
         self._index.commit()
 
     # -- what there is
@@ -118,27 +118,27 @@ class ToldIndex:
 
     @property
     def collected(self) -> int:
-        return self._index.collected
+        return self._index.backlog.collected
 
     @property
     def holders(self) -> Holders:
-        return self._index.holders
+        return self._index.backlog.holders
 
     def lanes(self) -> list[int]:
-        return self._index.lanes()
+        return self._index.backlog.lanes()
 
     def pending(self, lane: int, after: int, limit: int) -> list[Row]:
-        return self._index.pending(lane, after, limit)
+        return self._index.backlog.pending(lane, after, limit)
 
     def rows_at(self, lane: int, ticks: Sequence[int]) -> list[Row]:
-        return self._index.rows_at(lane, ticks)
+        return self._index.backlog.rows_at(lane, ticks)
 
     def count(self, lane: int, after: int, upto: int, limit: int) -> tuple[int, int]:
-        return self._index.count(lane, after, upto, limit)
+        return self._index.backlog.count(lane, after, upto, limit)
 
     def note_handed(self, lane: int, tick: int) -> None:
-        self._index.note_handed(lane, tick)
+        self._index.backlog.note_handed(lane, tick)
 
     def collect(self, passed: Mapping[int, int], parked: Iterable[int] = ()) -> int:
         """Forgets every deletion that all groups have passed, however young."""
-        return self._index.collect(passed, 1 << 62, parked)
+        return self._index.tombstones.collect(passed, 1 << 62, parked)

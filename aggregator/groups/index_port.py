@@ -1,4 +1,4 @@
-"""The interface through which a group uses the index; `aggregator.index.index` implements it. Pure."""
+"""The interface through which a group uses the index; `aggregator.index.backlog.Backlog` implements it. Pure."""
 
 from __future__ import annotations
 

@@ -1,22 +1,36 @@
-"""The index: one row per path, with the tick of its last change.
+"""The index: one row per path, with the tick of its last change. The rows are also the queue of all groups.
 
-- `index`: the index on disk: transactions, applying records, reading rows.
+The rows:
+
 - `row`: the row model: the meaning of each field of a row, as records and as groups read it. Pure.
 - `ticks`: the numbers of changes, and up to which of them groups were handed rows. Pure.
-- `merge`: compares records with the existing rows. Pure.
-- `changes`: what `merge` and `burial` want to write for one directory. Pure.
-- `burial`: the end of a row: whether a tombstone remains, and which groups must be told. Pure.
-- `plain`: short cuts for the two most frequent records, with the same result as `merge`.
 - `holders`: which groups hold a path, one bit per group. Pure.
-- `streams`: the epoch, last frame and baseline of each shard's stream.
-- `debts`: the looks that shards owe, stored together with the change that caused them.
+- `merge`: compares records with the existing rows. Pure.
+- `burial`: the end of a row: whether a tombstone remains, and which groups must be told. Pure.
+- `changes`: what `merge` and `burial` want to write for one directory. Pure.
+- `plain`: short cuts for the two most frequent records, with the same result as `merge`.
+
+The parts of the index, which share one file:
+
+- `index`: puts the parts together; begins and commits transactions.
+- `file`: the connection, the transaction, and the single row of the table `state`.
+- `tables`: reads and writes rows, one directory at a time.
+- `records`: applies the records of shards.
+- `backlog`: reads rows by lane and tick, for groups.
 - `tombstones`: the rows of paths that are gone, and when they are removed.
-- `replay`: how old a tombstone must be to be removed, on a clock that may be set. Pure.
-- `verification`: compares the folds of the verification with rows, and counts findings.
+- `debts`: the looks that shards owe, stored together with the change that caused them.
+- `streams`: the epoch, last frame and baseline of each shard's stream.
+- `anchors`: the anchors of the plan under which the rows were written.
+- `consumers`: the names of the groups, in case their own file is lost.
+
+Around them:
+
 - `schema`: creates and opens the file, and migrates it to the newest schema by the scripts in
   `sql/`.
 - `opening`: opens the index for a set of settings; sets a damaged one aside.
 - `refit`: adapts the rows to new settings, in portions.
+- `replay`: how old a tombstone must be to be removed, on a clock that may be set. Pure.
+- `verification`: compares the folds of the verification with rows, and counts findings.
 - `reading`: reads the index of a running service from another process.
 
 `intake`, `groups`, `main` and the supervisor may import this; it imports `storage`.

@@ -12,12 +12,29 @@ regular intervals.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 #: A look that is older than a debt by more than this was made after the wall clock was set back.
 _STEP_NS: Final = 60 * 10**9
 #: Names of a file from which on it is gone through only now and then.
 _MANY_NAMES: Final = 100
+
+
+class _State(NamedTuple):
+    """What one name of a file shows of it; that with the latest time of change is the file's."""
+
+    ctime_ns: int
+    nlink: int
+    size: int
+    mtime_ns: int
+
+
+class _Name(NamedTuple):
+    """One name of a file, by its row."""
+
+    state: _State
+    directory: bytes
+    name: bytes
 
 
 class Debts:
@@ -28,7 +45,7 @@ class Debts:
         self.wall_ns = wall_ns
         #: directory -> name -> (first, last): the looks that made the debt.
         self.owed: dict[bytes, dict[bytes, tuple[int, int]]] = {}
-        #: True once more is owed, or less, than when it was last asked for (reset by the receiver).
+        #: Whether more is owed, or less, than when it was last asked for (`asked`).
         self.changed = False
         #: (dev, ino) of files with many names that were gone through since the last beat, and of those that are to be: how many
         #: names it had where one is gone, and the last look that asked for it.
@@ -50,6 +67,14 @@ class Debts:
         self.owed.clear()
         for path, name in self._db.execute("SELECT path, name FROM owed").fetchall():
             self.owed.setdefault(path, {})[name] = (now, now)
+
+    def asked(self) -> None:
+        """Shards were asked for what is owed by now, as far as there was room."""
+        self.changed = False
+
+    def owe(self, path: bytes, name: bytes) -> None:
+        """The directory's owner looks at this name once more from now on. Within the index's transaction."""
+        self.add(path, name, self.wall_ns())
 
     def add(self, path: bytes, name: bytes, at: int, *, durable: bool = True) -> None:
         """The directory's owner looks at this name again, however long that takes."""
@@ -96,15 +121,19 @@ class Debts:
             commit()
 
     def _expand(self, file: tuple[int, int], gone: int, at: int) -> None:
-        rows = self._names(*file)
-        if len(rows) > _MANY_NAMES:
+        names = self._names(*file)
+        if len(names) > _MANY_NAMES:
             self._expanded.add(file)
-        if gone == 1 and all(row[1] == 1 for row in rows):
+        if gone == 1 and all(name.state.nlink == 1 for name in names):
             return  # it had one name only: what is there now is its new name, or a new file
-        latest = max((row[:4] for row in rows), default=None)
-        differ = any(row[:4] != latest for row in rows)
+        latest = max((name.state for name in names), default=None)
+        differ = any(name.state != latest for name in names)
         # A time of change that is still to come: the clock was set back, so the latest is not the last.
-        owed = [row[4:] for row in rows if gone or row[:4] != latest or (differ and row[0] > at)]
+        owed = [
+            (name.directory, name.name)
+            for name in names
+            if gone or name.state != latest or (differ and name.state.ctime_ns > at)
+        ]
         self._db.executemany("INSERT OR IGNORE INTO owed VALUES (?, ?)", owed)
         for path, name in owed:
             self.add(path, name, at, durable=False)
@@ -114,23 +143,24 @@ class Debts:
         found again at the next start."""
         names = 0
         for dev, ino in list(self.partly):
-            for row in self._names(dev, ino):
-                self.add(row[4], row[5], at, durable=False)
+            for name in self._names(dev, ino):
+                self.add(name.directory, name.name, at, durable=False)
                 names += 1
         return names
 
-    def _names(self, dev: int, ino: int) -> list[Any]:
-        """(ctime_ns, nlink, size, mtime_ns, directory, name) of the rows of a file; also learns whether these are all."""
-        rows: list[Any] = self._db.execute(
+    def _names(self, dev: int, ino: int) -> list[_Name]:
+        """The rows of a file; also learns whether these are all."""
+        rows = self._db.execute(
             "SELECT e.ctime_ns, e.nlink, e.size, e.mtime_ns, d.path, e.name FROM entry e JOIN directory d ON d.id=e.dir"
             " WHERE e.ino=? AND e.dev=? AND e.kind<>0 AND e.directory=0",
             (ino, dev),
         ).fetchall()
-        if rows and max(rows)[1] > len(rows):
+        names = [_Name(_State(*state), directory, name) for *state, directory, name in rows]
+        if names and max(name.state for name in names).nlink > len(names):
             self.partly.add((dev, ino))
         else:
             self.partly.discard((dev, ino))
-        return rows
+        return names
 
     def within(self, path: bytes, after: bytes | None, upto: bytes | None) -> list[bytes]:
         """The names owed in a directory, of those in (after, upto]; None is open."""

@@ -122,7 +122,7 @@ def rebuild(path: Path, why: str) -> str:
 def refit(index: Index, settings: Settings) -> Refit | None:
     """What has to be done so that rows and lanes are as the settings now want them; None: they are."""
     wanted = fingerprint(settings)
-    if index.fingerprint == wanted:
+    if index.file.fingerprint == wanted:
         return None
     return Refit(index, keeper(settings), wanted, forget=settings.forget_left_out)
 

@@ -36,13 +36,13 @@ class Refit:
         self._after = (0, b"", -1)
         #: Paths that were left out so far.
         self.left_out = 0
-        index.unfit = True
+        index.file.misfit()
 
     def step(self, limit: int = ROWS) -> bool:
         """The next rows, in a transaction of their own. False: these were the last ones."""
         index = self._index
         index.begin()
-        page = index.page(self._after, limit)
+        page = index.tables.page(self._after, limit)
         out: dict[tuple[int, bytes], list[Known]] = {}
         for id_, path, row in page:
             whole = join(path, row.name)
@@ -50,12 +50,12 @@ class Refit:
                 if self._forget or row.kind != GONE:
                     out.setdefault((id_, path), []).append(row)
                 self.left_out += row.kind != GONE
-            elif (lane := index.lane(whole, bool(row.directory))) != row.lane:
-                index.relane(id_, row, lane)
+            elif (lane := index.records.lane(whole, bool(row.directory))) != row.lane:
+                index.records.relane(id_, row, lane)
         for (id_, path), rows in out.items():
-            index.leave_out(id_, path, rows, forget=self._forget)
+            index.records.leave_out(id_, path, rows, forget=self._forget)
         if len(page) < limit:
-            index.fits(self._fingerprint)
+            index.file.fit(self._fingerprint)
         else:
             id_, _, row = page[-1]
             self._after = (id_, row.name, row.directory)

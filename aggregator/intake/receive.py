@@ -111,7 +111,7 @@ class Receiver:
             return False
         self.plan = plan
         self._owners = Owners(plan.anchors)
-        self._index.adopt(a.path for a in plan.anchors)
+        self._index.anchors.adopt(a.path for a in plan.anchors)
         known = self._index.streams.known()
         streams = {shard: self.streams.get(shard) or Stream(*known.get(shard, (0, 0, 0))) for shard in plan.shards()}
         self._syncs.replanned(streams)
@@ -193,28 +193,28 @@ class Receiver:
             return 0
         stops = [a.path for a in self._owners.below(record.path)]
         if isinstance(record, Listing):
-            self._index.apply_listing(record, stops)
+            self._index.records.listing(record, stops)
             return len(record.entries) + 1
         if isinstance(record, Looks):
-            self._index.apply_looks(record, stops)
+            self._index.records.looks(record, stops)
             return len(record.entries) + len(record.absent)
         if isinstance(record, Gone):
             if owner.path == record.path:
-                self._index.apply_gone(record, stops)
+                self._index.records.gone(record, stops)
             return 1
         return self._apply_unhinted(frame.shard, record, stops, now)
 
     def _apply_unhinted(self, shard: str, record: Check | Verified | Confirmed, stops: list[bytes], now: float) -> int:
         """Handles the results of looks that no hint has led to."""
         if isinstance(record, Confirmed):
-            self._index.apply_confirmed(record)
+            self._index.records.confirmed(record)
             return len(record.entries)
         range_ = (record.path, record.after, record.upto)
         if isinstance(record, Check):
-            if not self._index.folds_to(record):
+            if not self._index.records.folds_to(record):
                 self.verification.differs(shard, range_, now)
             return record.names
-        self.verification.answered(shard, range_, self._index.apply_verified(record, stops), record.at)
+        self.verification.answered(shard, range_, self._index.records.verified(record, stops), record.at)
         return len(record.entries)
 
     # -- what goes back
@@ -228,7 +228,7 @@ class Receiver:
             self._complete_debts()
             self._rests = {directory: until for directory, until in self._rests.items() if until > now}
         asking = self._index.owed if self._index.debts.changed or not touched_only else {}
-        self._index.debts.changed = False
+        self._index.debts.asked()
         if not touched_only:  # what is owed by a shard that is dead stands before none of the others
             self._passed = self._passed + _OWED_MAX if self._passed + _OWED_MAX < len(asking) else 0
         for directory, names in islice(asking.items(), self._passed, self._passed + _OWED_MAX):
@@ -268,7 +268,7 @@ class Receiver:
         for path in paths:
             directory, name = os.path.split(path)
             if name and self._owners.of(directory) is not None:
-                self._index.owe(directory, name)
+                self._index.debts.owe(directory, name)
                 owned += 1
         self._index.commit()
         return owned

@@ -4,6 +4,7 @@
 - `breaker`: decides what is started after the death of a program, and when. Pure.
 - `rearm`: decides when programs are restarted, so that no state is final.
 - `pulse`: kills programs that hang.
+- `silence`: judges which programs hang. Pure.
 - `map_entry`: what supervisord's loop asks of an entry in its socket map.
 - `wake`: wakes supervisord's loop when something is due.
 - `upkeep`: keeps the state directory complete, and ends the service when the directory is gone.

@@ -24,7 +24,7 @@ from shardwatch.shard.contract.state.layout import Layout
 
 from . import bounds
 from .names import GROUP
-from .pulse import Pulses, row
+from .pulse import Pulses
 from .rearm import Rearm
 from .terms import terms_of
 from .upkeep import Upkeep
@@ -124,7 +124,7 @@ class ShardsRPC:
                 **self._rearm.row(process),
                 "error": process.spawnerr or "",
                 "started": bool(process.laststart),
-                **row(self._pulses, process),
+                **self._pulses.row(process),
             }
             for process in self._processes()
         ]

@@ -98,7 +98,7 @@ def watching(kind: str, base: Path) -> Iterator[tuple[Engine, Path, Made]]:
 def handed(engine: Engine) -> int:
     """Everything is handed out: a change from now on gets a new tick."""
     engine.until_quiet()
-    engine.index.note_handed(0, engine.index.tick)
+    engine.index.backlog.note_handed(0, engine.index.tick)
     return engine.index.tick
 
 
@@ -127,11 +127,11 @@ def test_a_look_that_was_too_early_is_made_once_more(kind: str, tmp_path: Path) 
         tick = handed(engine)
         racy = "SELECT racy FROM entry WHERE name = CAST('a.json' AS BLOB)"
         if kind != "ext4":
-            assert engine.index._db.execute(racy).fetchone() == (1,)
+            assert engine.index.file.db.execute(racy).fetchone() == (1,)
 
         def certain() -> bool:
             engine.turn(200)
-            found: tuple[int] = engine.index._db.execute(racy).fetchone()
+            found: tuple[int] = engine.index.file.db.execute(racy).fetchone()
             return found == (0,)
 
         eventually(certain, 30, every_s=0.15)
@@ -165,7 +165,7 @@ def test_a_remount_tells_nothing(kind: str, tmp_path: Path) -> None:
         if links:
             (at / "linked.json").write_text("by one of its names")
         assert handed(engine) > tick
-        changed = {row.path for row in engine.index.pending(0, tick, 100)}
+        changed = {row.path for row in engine.index.backlog.pending(0, tick, 100)}
         assert {os.path.basename(path) for path in changed} >= {b"7.json"}
         if links:
             assert {os.path.basename(path) for path in changed} == {b"7.json", b"0.json", b"linked.json"}
@@ -192,4 +192,4 @@ def test_another_invented_inode_number_is_no_change(kind: str, tmp_path: Path) -
             numbers = {name: (at / f"{name}.json").stat().st_ino for name in order}
             engine.start("s0")
             assert handed(engine) == tick
-        assert engine.index._db.execute("SELECT DISTINCT ino FROM entry WHERE directory = 0").fetchall() == [(0,)]
+        assert engine.index.file.db.execute("SELECT DISTINCT ino FROM entry WHERE directory = 0").fetchall() == [(0,)]

@@ -69,7 +69,7 @@ def test_its_other_name_is_in_another_directory(engine: Engine, tmp_path: Path) 
     with new.open("w") as f:
         current.hardlink_to(new)
         engine.until_quiet()
-        engine.index.note_handed(0, engine.index.tick)
+        engine.index.backlog.note_handed(0, engine.index.tick)
         new.unlink()
         engine.until_quiet()
         f.write("written by the descriptor")

@@ -58,7 +58,7 @@ def spoil(engine: Engine, statement: str, directory: str, name: str) -> None:
     """Changes a row as a bad disk would."""
     where = _ROW.format(os.fsdecode(engine.root) + directory, name)
     engine.index.begin()
-    assert engine.index._db.execute(f"{statement} WHERE {where}").rowcount == 1
+    assert engine.index.file.db.execute(f"{statement} WHERE {where}").rowcount == 1
     engine.index.commit()
 
 
@@ -117,7 +117,7 @@ def _linked(path: Path) -> Callable[[], None]:
 def test_what_leaves_no_hint_is_found(verified: Engine, tmp_path: Path, way: Callable[[Path], Callable[[], None]]) -> None:
     """And is told to groups like any other change."""
     passes(verified, 1)
-    verified.index.note_handed(0, verified.index.tick)
+    verified.index.backlog.note_handed(0, verified.index.tick)
     tick = verified.index.tick
     undo = way(tmp_path / "tree" / "f" / "g.json")
     for _ in range(5):
@@ -125,7 +125,7 @@ def test_what_leaves_no_hint_is_found(verified: Engine, tmp_path: Path, way: Cal
     assert verified.index.tick == tick, "a hint came: this is no case for the verification"
     passes(verified)
     assert findings(verified) == {("f/g.json", "differs")}
-    assert [row.path for row in verified.index.pending(0, tick, 10)] == [verified.root + b"/f/g.json"]
+    assert [row.path for row in verified.index.backlog.pending(0, tick, 10)] == [verified.root + b"/f/g.json"]
     assert verified.difference() == ({}, {})
     undo()
 
@@ -158,7 +158,7 @@ def test_many_findings_come_in_turns(tmp_path: Path) -> None:
     with contextlib.closing(Engine(tmp_path, {"": "s0"}, settle_ms=50, verify_s=20)) as engine:
         engine.until_quiet()
         engine.index.begin()
-        assert engine.index._db.execute("UPDATE entry SET size = 7 WHERE directory = 0").rowcount == 150
+        assert engine.index.file.db.execute("UPDATE entry SET size = 7 WHERE directory = 0").rowcount == 150
         engine.index.commit()
         for _ in range(10):
             passes(engine)

@@ -180,7 +180,7 @@ class EngineMachine(RuleBasedStateMachine):
     def counts_agree(self) -> None:
         """The counters that status shows are those of the rows."""
         if hasattr(self, "engine"):
-            live = self.engine.index._db.execute("SELECT count(*), total(directory) FROM entry WHERE kind<>0").fetchone()
+            live = self.engine.index.file.db.execute("SELECT count(*), total(directory) FROM entry WHERE kind<>0").fetchone()
             assert (self.engine.index.files, self.engine.index.directories) == (live[0] - live[1], live[1])
 
     def teardown(self) -> None:

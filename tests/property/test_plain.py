@@ -50,12 +50,12 @@ def outcome(path: Path, todo: list[object]) -> tuple[object, ...]:
     try:
         for step in todo:
             if isinstance(step, int):
-                index.note_handed(0, index.tick * step // 3)
+                index.backlog.note_handed(0, index.tick * step // 3)
                 continue
             index.begin()
-            (index.apply_listing if isinstance(step, Listing) else index.apply_looks)(step, ())  # type: ignore[arg-type]
+            (index.records.listing if isinstance(step, Listing) else index.records.looks)(step, ())  # type: ignore[arg-type]
             index.commit()
-        rows = index._db.execute(
+        rows = index.file.db.execute(
             "SELECT d.path, e.* FROM entry e JOIN directory d ON d.id=e.dir ORDER BY d.path, name, directory"
         )
         return (rows.fetchall(), index.tick, index.files, index.directories, {p: sorted(n) for p, n in index.owed.items()})

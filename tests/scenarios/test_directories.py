@@ -28,7 +28,7 @@ def files(engine: Engine) -> set[str]:
     there, known = engine.difference()
     assert (there, known) == ({}, {})
     sql = "SELECT d.path, e.name FROM entry e JOIN directory d ON d.id=e.dir WHERE e.kind<>0 AND e.directory=0"
-    return {os.fsdecode(os.path.join(d, n)[len(engine.root) + 1 :]) for d, n in engine.index._db.execute(sql)}
+    return {os.fsdecode(os.path.join(d, n)[len(engine.root) + 1 :]) for d, n in engine.index.file.db.execute(sql)}
 
 
 def populated(directory: Path) -> Path:

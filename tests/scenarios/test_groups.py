@@ -66,7 +66,7 @@ def test_scenario_36_foreign_and_aged_cursors(tmp_path: Path, state_dir: Path, n
         index = service.layout.index_db
         tick = service.client.status()["tick"]
     aged = Index(index)  # what the service does by itself after `replay_s`
-    assert aged.collect({0: tick}, time.time_ns() + 1) == 1
+    assert aged.tombstones.collect({0: tick}, time.time_ns() + 1) == 1
     aged.close()
     with running(state_dir, settings) as service:
         assert paths(service.client, "g", root) == set()

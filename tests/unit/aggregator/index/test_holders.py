@@ -47,24 +47,24 @@ class Tree:
     def _looked(self, entries: list[Entry], absent: list[bytes], births: dict[bytes, int] | None = None) -> None:
         self.index.begin()
         if self.index.tick == 0:
-            self.index.apply_listing(Listing(b"/r", 1, entries), [])
+            self.index.records.listing(Listing(b"/r", 1, entries), [])
         else:
-            self.index.apply_looks(Looks(b"/r", 1, entries, absent, births or {}), [])
+            self.index.records.looks(Looks(b"/r", 1, entries, absent, births or {}), [])
         self.index.commit()
 
     def group(self, *, now: bool = False, attempts_max: int = 5) -> Group:
         group = Group.new(1, "g", "t", 0.0, bit=next(bits), attempts_max=attempts_max)
         tick = self.index.tick if now else 0
-        group.begin(self.index, tick, tick)
+        group.begin(self.index.backlog, tick, tick)
         return group
 
     def pull(self, group: Group, limit: int = 1000) -> Told:
         """One batch, acked; [] where there is none."""
-        while isinstance(batch := group.pull(self.index, 0.0, limit, 10.0, 64, "w"), str):
+        while isinstance(batch := group.pull(self.index.backlog, 0.0, limit, 10.0, 64, "w"), str):
             if not group.unfinished:
                 return []
         assert isinstance(batch, Batch)
-        group.ack(self.index, batch.number, 0.0)
+        group.ack(self.index.backlog, batch.number, 0.0)
         return [(e.event_type, e.path.removeprefix("/r/")) for e in batch.events if isinstance(e, Event)]
 
     def drain(self, group: Group, limit: int = 1000) -> Told:
@@ -83,28 +83,28 @@ def tree(tmp_path: Path) -> Tree:
 
 def _told(tree: Tree, group: Group, now: float = 1000.0) -> Told:
     """All that the group is told from then on, when every lease of before has ended; acked."""
-    group.expire(tree.index, now)
+    group.expire(tree.index.backlog, now)
     told: Told = []
     while True:
-        found = group.pull(tree.index, now, 1000, 10.0, 64, "w")
+        found = group.pull(tree.index.backlog, now, 1000, 10.0, 64, "w")
         if isinstance(found, Batch):
             told += [(e.event_type, e.path.removeprefix("/r/")) for e in found.events if isinstance(e, Event)]
-            group.ack(tree.index, found.number, now)
+            group.ack(tree.index.backlog, found.number, now)
         elif not group.unfinished:
             return told
 
 
 def _leased(tree: Tree, group: Group) -> Batch:
     """A batch that nobody acks."""
-    batch = group.pull(tree.index, 0.0, 1000, 10.0, 64, "w")
+    batch = group.pull(tree.index.backlog, 0.0, 1000, 10.0, 64, "w")
     assert isinstance(batch, Batch)
     return batch
 
 
 def _attached(tree: Tree, group: Group, restart: bool) -> None:
     if restart:
-        tree.index.holders.remove(group.bit)
-        group.attach(tree.index)
+        tree.index.backlog.holders.remove(group.bit)
+        group.attach(tree.index.backlog)
 
 
 @pytest.mark.parametrize("limit", [1, 2, 3, 1000])
@@ -193,7 +193,7 @@ def test_after_a_fresh_nothing_is_known(tree: Tree) -> None:
     tree.drain(old)
     tree.drain(group)
     group.refresh("for a test")
-    tree.index.holders.remove(group.bit)
+    tree.index.backlog.holders.remove(group.bit)
     tree.remove("a")
     tree.drain(old)
     tree.write("b")
@@ -212,9 +212,9 @@ def test_a_group_with_the_bit_of_one_that_was_dropped(tree: Tree) -> None:
     tree.remove("b")
     tree.drain(other)
     tree.write("a")
-    tree.index.holders.remove(first.bit)
+    tree.index.backlog.holders.remove(first.bit)
     successor = Group.new(2, "h", "u", 0.0, bit=first.bit)
-    successor.begin(tree.index, 0, 0)
+    successor.begin(tree.index.backlog, 0, 0)
     tree.remove("c")
     assert sorted(tree.drain(successor)) == [("created", "a"), ("created", "d")]
 
@@ -225,7 +225,7 @@ def test_a_thousand_groups_have_a_bit_each(tmp_path: Path) -> None:
     tree.write("a", "b")
     groups = [Group.new(n, f"g{n}", "t", 0.0, bit=n) for n in range(1000)]
     for group in groups:
-        group.begin(tree.index, 0, 0)
+        group.begin(tree.index.backlog, 0, 0)
     for group in groups[::2]:
         tree.drain(group)
     tree.write("a")
@@ -297,15 +297,15 @@ def test_a_deletion_that_was_never_acked_is_told_although_the_file_came_and_went
     for one in groups:
         tree.drain(one)
     tree.remove("a")
-    assert isinstance(group.pull(tree.index, 0.0, 10, 10.0, 64, "w"), Batch)  # a lease that nobody acks
+    assert isinstance(group.pull(tree.index.backlog, 0.0, 10, 10.0, 64, "w"), Batch)  # a lease that nobody acks
     for one in groups[1:]:
         assert tree.drain(one) == [("deleted", "a")]
     if restart:
-        group.attach(tree.index)
+        group.attach(tree.index.backlog)
     tree.write("a")
     tree.remove("a")
-    group.expire(tree.index, 20.0)
-    while isinstance(batch := group.pull(tree.index, 100.0, 10, 10.0, 64, "w"), str) and group.unfinished:
+    group.expire(tree.index.backlog, 20.0)
+    while isinstance(batch := group.pull(tree.index.backlog, 100.0, 10, 10.0, 64, "w"), str) and group.unfinished:
         pass
     assert isinstance(batch, Batch)
     assert [(e.event_type, e.path) for e in batch.events if isinstance(e, Event)] == [("deleted", "/r/a")]
@@ -317,13 +317,13 @@ def test_what_is_on_lease_is_held_although_a_seek_back_comes_to_it_again(tree: T
     """The scan meets rows whose path is on lease, and they wait; nevertheless the group was handed them."""
     group = tree.group()
     batch = _leased(tree, group)
-    group.seek(tree.index, 0)
-    assert group.pull(tree.index, 0.0, 1000, 10.0, 64, "w") == "empty"
+    group.seek(tree.index.backlog, 0)
+    assert group.pull(tree.index.backlog, 0.0, 1000, 10.0, 64, "w") == "empty"
     _attached(tree, group, restart)
     if end == "ack":
-        group.ack(tree.index, batch.number, 0.0)
+        group.ack(tree.index.backlog, batch.number, 0.0)
     elif end == "release":
-        group.release(tree.index, batch.number, 0.0)
+        group.release(tree.index.backlog, batch.number, 0.0)
     tree.remove("a")
     tree.write("b")
     told = sorted(_told(tree, group))
@@ -354,8 +354,8 @@ def test_a_deletion_that_a_seek_back_took_from_a_failed_batch(tree: Tree, restar
     group = tree.group()
     tree.drain(group)
     tree.remove("a")
-    group.release(tree.index, _leased(tree, group).number, 0.0)
-    group.seek(tree.index, 0)
+    group.release(tree.index.backlog, _leased(tree, group).number, 0.0)
+    group.seek(tree.index.backlog, 0)
     _attached(tree, group, restart)
     tree.write("a")
     tree.remove("a")
@@ -368,7 +368,7 @@ def test_a_deletion_that_is_set_aside_is_not_told_yet(tree: Tree, restart: bool)
     group = tree.group(attempts_max=1)
     tree.drain(group)
     tree.remove("a")
-    group.nack(tree.index, _leased(tree, group).number, 0.0, "for a test")
+    group.nack(tree.index.backlog, _leased(tree, group).number, 0.0, "for a test")
     assert group.set_aside_count() == 1
     _attached(tree, group, restart)
     tree.write("a")
@@ -393,10 +393,10 @@ def test_an_acked_deletion_counts(tree: Tree, restart: bool) -> None:
 def test_what_was_given_up_is_held_once_it_is_handed_out(tree: Tree, restart: bool) -> None:
     """A group goes forward, past a to d, and back later: of these it holds what it has come to since then."""
     group = tree.group()
-    group.seek(tree.index, 4)
+    group.seek(tree.index.backlog, 4)
     tree.write("e")
     assert tree.drain(group) == [("created", "e")]
-    group.seek(tree.index, 0)
+    group.seek(tree.index.backlog, 0)
     _attached(tree, group, restart)
     tree.remove("a")
     assert tree.pull(group, 2) == [("created", "b"), ("created", "c")]
@@ -409,8 +409,8 @@ def test_what_was_given_up_is_held_once_it_is_handed_out(tree: Tree, restart: bo
 def test_a_seek_back_into_the_middle_of_what_was_given_up(tree: Tree, restart: bool) -> None:
     """What it is handed there is held from then on, what lies before it is not."""
     group = tree.group()
-    group.seek(tree.index, 4)
-    group.seek(tree.index, 2)
+    group.seek(tree.index.backlog, 4)
+    group.seek(tree.index.backlog, 2)
     assert tree.pull(group, 1) == [("created", "c")]
     _attached(tree, group, restart)
     tree.remove("a", "c")

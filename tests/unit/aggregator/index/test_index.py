@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from shardwatch.aggregator.index import index as index_module
 from shardwatch.aggregator.index import schema as index_schema
+from shardwatch.aggregator.index import tables
 from shardwatch.aggregator.index.holders import ALL
 from shardwatch.aggregator.index.index import Index
 from shardwatch.aggregator.index.opening import RootFinder, fingerprint, keeper, lane_function, open_index, refit, refitted
@@ -43,29 +43,29 @@ def folder(name: bytes) -> Entry:
 
 def lists(index: Index, path: bytes, *entries: Entry, at: int = 100, stops: tuple[bytes, ...] = (), **bounds: Any) -> None:
     index.begin()
-    index.apply_listing(Listing(path, at, sorted(entries), **bounds), stops)
+    index.records.listing(Listing(path, at, sorted(entries), **bounds), stops)
     index.commit()
 
 
 def looks(index: Index, path: bytes, *entries: Entry, absent: tuple[bytes, ...] = (), at: int = 200) -> None:
     index.begin()
-    index.apply_looks(Looks(path, at, list(entries), list(absent)), ())
+    index.records.looks(Looks(path, at, list(entries), list(absent)), ())
     index.commit()
 
 
 def living(index: Index) -> dict[bytes, int]:
     """Path -> size, of what exists."""
     sql = "SELECT d.path, e.name, e.size FROM entry e JOIN directory d ON d.id=e.dir WHERE e.kind<>0"
-    return {p + b"/" + n: size for p, n, size in index._db.execute(sql)}
+    return {p + b"/" + n: size for p, n, size in index.file.db.execute(sql)}
 
 
 def pending(index: Index, after: int = 0, lane: int = 0) -> list[Row]:
-    return index.pending(lane, after, 1000)
+    return index.backlog.pending(lane, after, 1000)
 
 
 def hand_out(index: Index) -> None:
     """Some group was handed everything."""
-    index.note_handed(0, index.tick)
+    index.backlog.note_handed(0, index.tick)
 
 
 # -- rows
@@ -125,7 +125,7 @@ def test_a_deletion_stops_at_other_shards_anchors(index: Index) -> None:
     lists(index, R, stops=(b"/r/d/a",))
     assert sorted(living(index)) == [b"/r/d/a/b/f", b"/r/d/a/f"]
     index.begin()
-    index.apply_gone(Gone(b"/r/d/a", 300), (b"/r/d/a/b",))
+    index.records.gone(Gone(b"/r/d/a", 300), (b"/r/d/a/b",))
     index.commit()
     assert sorted(living(index)) == [b"/r/d/a/b/f"]
 
@@ -135,7 +135,7 @@ def test_the_root_of_all_can_be_gone(index: Index) -> None:
     lists(index, b"/", entry(b"f"))
     lists(index, b"/usr", entry(b"f"))
     index.begin()
-    index.apply_gone(Gone(b"/", 300), ())
+    index.records.gone(Gone(b"/", 300), ())
     index.commit()
     assert living(index) == {}
 
@@ -149,30 +149,32 @@ def test_directories_that_are_gone_leave_nothing(index: Index) -> None:
         looks(index, R, folder(name))
         lists(index, R + b"/" + name, entry(b"f"))
         looks(index, R, absent=(name,))
-    assert sorted(p for (p,) in index._db.execute("SELECT path FROM directory")) == [R, b"/r/keep"]
+    assert sorted(p for (p,) in index.file.db.execute("SELECT path FROM directory")) == [R, b"/r/keep"]
     lists(index, b"/r/tmp0", entry(b"g"))
     assert living(index)[b"/r/tmp0/g"] == 1
 
 
 def test_ids_of_directories_are_cached_in_part_only(index: Index, monkeypatch: pytest.MonkeyPatch) -> None:
     """Memory does not grow with the tree."""
-    monkeypatch.setattr(index_module, "_IDS_MAX", 4)
+    monkeypatch.setattr(tables, "IDS_MAX", 4)
     for i in range(20):
         lists(index, b"/r/%d" % i, entry(b"f"))
-    assert len(index._ids) <= 4
+    assert len(index.tables.ids) <= 4
     for i in range(20):
         looks(index, b"/r/%d" % i, entry(b"f", 2))
     assert set(living(index).values()) == {2}
 
 
-def test_progress_is_told_within_long_work(index: Index) -> None:
+def test_progress_is_told_within_long_work(tmp_path: Path) -> None:
     """The burial of a large tree is no hang."""
     told: list[int] = []
-    index.on_progress = lambda: told.append(1)
+    index = Index(tmp_path / "index.db", on_progress=lambda: told.append(1))
     lists(index, R, folder(b"d"))
     for i in range(5):
         lists(index, b"/r/d/%d" % i, entry(b"f"))
+    del told[:]
     looks(index, R, absent=(b"d",))
+    index.abandon()
     assert len(told) >= 5
 
 
@@ -184,10 +186,10 @@ def test_pending_rows_come_in_the_order_of_their_ticks(index: Index) -> None:
     lists(index, R, *[entry(b"%d" % i) for i in range(5)])
     ticks = [r.tick for r in pending(index)]
     assert ticks == sorted(ticks)
-    assert [r.tick for r in index.pending(0, ticks[1], 2)] == ticks[2:4]
-    assert index.count(0, ticks[1], index.tick, 10) == (3, ticks[-1])
-    assert index.count(0, 0, ticks[2], 2) == (2, ticks[1])
-    assert [r.path for r in index.rows_at(0, [ticks[4], ticks[0], 99999])] == [b"/r/0", b"/r/4"]
+    assert [r.tick for r in index.backlog.pending(0, ticks[1], 2)] == ticks[2:4]
+    assert index.backlog.count(0, ticks[1], index.tick, 10) == (3, ticks[-1])
+    assert index.backlog.count(0, 0, ticks[2], 2) == (2, ticks[1])
+    assert [r.path for r in index.backlog.rows_at(0, [ticks[4], ticks[0], 99999])] == [b"/r/0", b"/r/4"]
     row = pending(index)[0]
     assert (row.kind, row.directory, row.path, row.size, row.at_ns) == (FILE, False, b"/r/0", 1, 100)
 
@@ -195,7 +197,7 @@ def test_pending_rows_come_in_the_order_of_their_ticks(index: Index) -> None:
 def test_many_rows_are_found_by_their_ticks(index: Index) -> None:
     """More than SQLite takes arguments at once."""
     lists(index, R, *[entry(b"%04d" % i) for i in range(1200)])
-    assert len(index.rows_at(0, [r.tick for r in index.pending(0, 0, 2000)])) == 1200
+    assert len(index.backlog.rows_at(0, [r.tick for r in index.backlog.pending(0, 0, 2000)])) == 1200
 
 
 def test_a_tombstone_stays_until_every_group_has_passed_it(index: Index) -> None:
@@ -205,12 +207,12 @@ def test_a_tombstone_stays_until_every_group_has_passed_it(index: Index) -> None
     looks(index, R, absent=(b"a",), at=1000)
     (row,) = [r for r in pending(index) if r.kind == 0]
     assert (row.path, row.tick, row.held) == (b"/r/a", index.tick, ALL)
-    assert index.collect({0: row.tick - 1}, 2000) == 0
-    assert index.collect({0: row.tick}, 1000) == 0
-    assert index.collect({0: row.tick}, 1001) == 1
-    assert index.collected == row.tick
+    assert index.tombstones.collect({0: row.tick - 1}, 2000) == 0
+    assert index.tombstones.collect({0: row.tick}, 1000) == 0
+    assert index.tombstones.collect({0: row.tick}, 1001) == 1
+    assert index.backlog.collected == row.tick
     assert [r.path for r in pending(index)] == [b"/r/b"]
-    assert index.collect({0: 10**9}, 2**62) == 0
+    assert index.tombstones.collect({0: 10**9}, 2**62) == 0
 
 
 def test_a_tombstone_that_is_set_aside_stays(index: Index) -> None:
@@ -219,9 +221,9 @@ def test_a_tombstone_that_is_set_aside_stays(index: Index) -> None:
     hand_out(index)
     looks(index, R, absent=(b"a", b"b"))
     first, second = sorted(r.tick for r in pending(index) if r.kind == 0)
-    assert index.collect({0: index.tick}, 2**62, [first]) == 1
-    assert [r.tick for r in index.rows_at(0, [first, second])] == [first]
-    assert index.collect({0: index.tick}, 2**62) == 1
+    assert index.tombstones.collect({0: index.tick}, 2**62, [first]) == 1
+    assert [r.tick for r in index.backlog.rows_at(0, [first, second])] == [first]
+    assert index.tombstones.collect({0: index.tick}, 2**62) == 1
 
 
 def test_collection_takes_empty_directories_along(index: Index) -> None:
@@ -230,9 +232,9 @@ def test_collection_takes_empty_directories_along(index: Index) -> None:
     lists(index, b"/r/d", entry(b"a"))
     hand_out(index)
     looks(index, R, absent=(b"d",))
-    assert index._db.execute("SELECT count(*) FROM directory").fetchone() == (2,)
-    assert index.collect({0: index.tick}, 2**62) == 1
-    assert index._db.execute("SELECT count(*) FROM directory").fetchone() == (1,), "the root's"
+    assert index.file.db.execute("SELECT count(*) FROM directory").fetchone() == (2,)
+    assert index.tombstones.collect({0: index.tick}, 2**62) == 1
+    assert index.file.db.execute("SELECT count(*) FROM directory").fetchone() == (1,), "the root's"
 
 
 def test_ticks_are_never_given_twice(tmp_path: Path) -> None:
@@ -242,11 +244,11 @@ def test_ticks_are_never_given_twice(tmp_path: Path) -> None:
         index = Index(tmp_path / "index.db")
         assert index.tick >= highest
         looks(index, R, entry(b"a", highest + 5))
-        index.note_handed(0, index.tick)
+        index.backlog.note_handed(0, index.tick)
         looks(index, R, entry(b"a", highest + 6))
         highest = index.tick
         index.begin()
-        index.apply_looks(Looks(R, 1, [entry(b"lost")], []), ())
+        index.records.looks(Looks(R, 1, [entry(b"lost")], []), ())
         lost = index.tick
         if clean:
             index.commit()
@@ -264,46 +266,14 @@ def test_a_clean_end_leaves_no_hole(tmp_path: Path) -> None:
     index.close()
     index = Index(tmp_path / "index.db")
     assert index.tick == tick
-    assert index.found_tick == tick
-    index.abandon()
-
-
-def test_the_ceiling_is_on_the_disk_before_a_tick_above_it_is_handed_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Rule 17: with synchronous=NORMAL a loss of power takes the last commits along, so the reservation is made
-    with synchronous=FULL, even where one transaction needs more than was reserved."""
-    monkeypatch.setattr(index_module, "_TICKS_RESERVED", 10)
-    said: list[str] = []
-
-    class Told:
-        """A connection that writes down what it is told."""
-
-        def __init__(self, path: Path) -> None:
-            self._db = index_schema.connect(path)
-
-        def __getattr__(self, name: str) -> Any:
-            return getattr(self._db, name)
-
-        def execute(self, sql: str, *arguments: Any) -> Any:
-            said.append(sql)
-            return self._db.execute(sql, *arguments)
-
-    index = Index(tmp_path / "index.db", connect=Told)
-    begin = index.tick
-    del said[:]
-    lists(index, R, *[entry(b"%03d" % i) for i in range(35)])
-    commit = said.index("COMMIT")
-    assert index._db.execute("SELECT ceiling FROM state").fetchone()[0] == begin + 45
-    assert said[commit + 1 : commit + 4] == [
-        "PRAGMA synchronous=FULL", "UPDATE state SET tick = ?, ceiling = ?", "PRAGMA synchronous=NORMAL",
-    ]  # fmt: skip
-    assert index._db.execute("PRAGMA synchronous").fetchone() == (1,)
+    assert index.file.found_tick == tick
     index.abandon()
 
 
 def test_durability_power_syncs_each_commit(tmp_path: Path) -> None:
     """And keeps doing so after a reservation."""
     index = Index(tmp_path / "index.db", durability="power")
-    assert index._db.execute("PRAGMA synchronous").fetchone() == (2,)
+    assert index.file.db.execute("PRAGMA synchronous").fetchone() == (2,)
     index.abandon()
 
 
@@ -311,14 +281,14 @@ def test_lanes_are_known_highest_first(tmp_path: Path) -> None:
     """Rows of each have their own order."""
     index = Index(tmp_path / "index.db", lane_of=lambda path: 5 if path.endswith(b"5") else 0)
     lists(index, R, entry(b"a"), entry(b"b5"), entry(b"c"))
-    assert index.lanes() == [5, 0]
+    assert index.backlog.lanes() == [5, 0]
     assert [r.path for r in pending(index, lane=5)] == [b"/r/b5"]
     index.abandon()
 
 
 def test_an_empty_index_has_no_lanes(index: Index) -> None:
     """Nothing pending either."""
-    assert (index.lanes(), pending(index), index.count(0, 0, 99, 9)) == ([], [], (0, 0))
+    assert (index.backlog.lanes(), pending(index), index.backlog.count(0, 0, 99, 9)) == ([], [], (0, 0))
 
 
 # -- transactions
@@ -328,7 +298,7 @@ def test_nothing_is_there_before_the_commit(tmp_path: Path, index: Index) -> Non
     """Whoever reads the file, and whoever comes after a kill."""
     index.begin()
     index.begin()
-    index.apply_listing(Listing(R, 1, [entry(b"a")]), ())
+    index.records.listing(Listing(R, 1, [entry(b"a")]), ())
     index.streams.save("s0", 1, 1, 0)
     with sqlite3.connect(tmp_path / "index.db") as other:
         assert other.execute("SELECT count(*) FROM entry").fetchone() == (0,)
@@ -343,7 +313,7 @@ def test_a_rollback_leaves_nothing_on_the_disk(tmp_path: Path) -> None:
     index = Index(tmp_path / "index.db")
     lists(index, R, entry(b"a"))
     index.begin()
-    index.apply_listing(Listing(R, 1, [entry(b"a"), entry(b"b")]), ())
+    index.records.listing(Listing(R, 1, [entry(b"a"), entry(b"b")]), ())
     index.rollback()
     index.rollback()
     index.close()
@@ -374,10 +344,10 @@ def test_streams_belong_to_one_running_service(tmp_path: Path) -> None:
 
 def test_consumers_are_kept_beside_their_own_file(index: Index) -> None:
     """Should that be lost, they are told so."""
-    assert index.consumers() == {}
-    index.keep_consumers({"a": 1, "b": 2})
-    index.keep_consumers({"b": 3})
-    assert index.consumers() == {"b": 3}
+    assert index.consumers.known() == {}
+    index.consumers.keep({"a": 1, "b": 2})
+    index.consumers.keep({"b": 3})
+    assert index.consumers.known() == {"b": 3}
 
 
 # -- plans
@@ -385,16 +355,16 @@ def test_consumers_are_kept_beside_their_own_file(index: Index) -> None:
 
 def test_a_plan_that_drops_an_anchor_buries_what_was_left_below_it(index: Index) -> None:
     """Its former owner can't say that it is gone; its new one has said so long ago."""
-    index.adopt([R, b"/r/a", b"/r/a/x", b"/r/b"])
+    index.anchors.adopt([R, b"/r/a", b"/r/a/x", b"/r/b"])
     index.commit()
     lists(index, R, folder(b"b"))
     for path in (b"/r/a", b"/r/a/x", b"/r/b"):
         lists(index, path, entry(b"f"))
-    index.adopt([R, b"/r/a/x"])
+    index.anchors.adopt([R, b"/r/a/x"])
     index.commit()
     assert sorted(living(index)) == [b"/r/a/x/f", b"/r/b", b"/r/b/f"]
-    index.adopt([b"/r/a/x", R])
-    assert not index._open
+    index.anchors.adopt([b"/r/a/x", R])
+    assert not index.file.db.in_transaction
 
 
 # -- several names of a file (rule 11)
@@ -540,8 +510,8 @@ def test_a_look_can_be_owed_on_demand(index: Index) -> None:
     """An audit asks for it. What is not there takes rows below it along, that had no row above."""
     lists(index, b"/r/d", entry(b"f"))
     index.begin()
-    index.owe(R, b"d")
-    index.owe(R, b"d")
+    index.debts.owe(R, b"d")
+    index.debts.owe(R, b"d")
     index.commit()
     assert list(index.owed[R]) == [b"d"]
     looks(index, R, absent=(b"d",), at=time.time_ns() + 1)
@@ -571,7 +541,7 @@ def test_rows_are_found_by_inode_once_that_is_needed(index: Index) -> None:
     """Most trees have no such file, and pay nothing."""
 
     def indexes() -> set[str]:
-        return {name for (name,) in index._db.execute("SELECT name FROM sqlite_master WHERE type='index'")}
+        return {name for (name,) in index.file.db.execute("SELECT name FROM sqlite_master WHERE type='index'")}
 
     lists(index, R, entry(b"a", ino=9))
     assert "entry_by_inode" not in indexes()
@@ -588,7 +558,7 @@ def fitted(index: Index) -> None:
     work = Refit(index, lambda path, directory: True, "new")
     while work.step(2):
         assert index.unfit
-    assert (index.unfit, index.fingerprint) == (False, "new")
+    assert (index.unfit, index.file.fingerprint) == (False, "new")
 
 
 def test_lanes_are_assigned_anew(tmp_path: Path) -> None:
@@ -676,9 +646,9 @@ def test_each_step_of_the_schema_leads_to_the_next(tmp_path: Path) -> None:
     index = Index(tmp_path / "index.db")
     assert living(index) == {b"/r/a": 1, b"/r/b": 1}
     assert {row.path: row.held for row in pending(index)} == {b"/r/a": ALL, b"/r/b": 0}
-    found = set(index._db.execute("SELECT type, name, sql FROM sqlite_master"))
+    found = set(index.file.db.execute("SELECT type, name, sql FROM sqlite_master"))
     assert {row[:2] for row in found} == {row[:2] for row in newest}
-    assert index._db.execute("SELECT schema FROM state").fetchone() == (index_schema.SCHEMA,)
+    assert index.file.db.execute("SELECT schema FROM state").fetchone() == (index_schema.SCHEMA,)
     index.abandon()
 
 
@@ -759,7 +729,7 @@ def test_an_index_is_made_to_fit_the_settings(tmp_path: Path) -> None:
     index, more = opened(tmp_path / "index.db", settings())
     index.close()
     index, still = opened(tmp_path / "index.db", settings(priorities={"a.json": 3}))
-    assert index.lanes() == [3, 0]
+    assert index.backlog.lanes() == [3, 0]
     index.close()
     index, narrowed = opened(tmp_path / "index.db", settings(exclude=("b.json",)))
     assert living(index) == {b"/r/a.json": 1}

@@ -47,10 +47,10 @@ def test_an_older_index_is_brought_to_the_newest_schema(tmp_path: Path) -> None:
     path = tmp_path / "index.db"
     _first(path)
     index = Index(path)
-    assert (index.incarnation, index.found_tick, index.collected, index.files) == ("life", 7, 3, 1)
-    assert [row.path for row in index.pending(0, 0, 10)] == [b"/r/a"]
+    assert (index.incarnation, index.file.found_tick, index.backlog.collected, index.files) == ("life", 7, 3, 1)
+    assert [row.path for row in index.backlog.pending(0, 0, 10)] == [b"/r/a"]
     assert index.tick >= 1000
-    assert index.consumers() == {}
+    assert index.consumers.known() == {}
     index.close()
 
 

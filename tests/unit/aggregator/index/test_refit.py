@@ -50,7 +50,7 @@ class Service:
             self.settings = wanted(**fields)
         self.index, _ = open_index(self.path, self.settings)
         for group in self.groups:
-            group.attach(self.index)
+            group.attach(self.index.backlog)
         self.work = refit(self.index, self.settings)
 
     def finish(self, rows: int = 1000) -> str:
@@ -66,20 +66,20 @@ class Service:
 
     def list(self, path: bytes, *entries: Entry) -> None:
         self.index.begin()
-        self.index.apply_listing(Listing(path, 1, list(entries)), [])
+        self.index.records.listing(Listing(path, 1, list(entries)), [])
         self.index.commit()
 
     def group(self) -> Group:
         group = Group.new(len(self.groups), "g", "t", 0.0, bit=len(self.groups))
-        group.begin(self.index, 0, 0)
+        group.begin(self.index.backlog, 0, 0)
         self.groups.append(group)
         return group
 
     def pull(self, group: Group) -> Told:
-        batch = group.pull(self.index, 0.0, 1000, 10.0, 64, "w")
+        batch = group.pull(self.index.backlog, 0.0, 1000, 10.0, 64, "w")
         if not isinstance(batch, Batch):
             return []
-        group.ack(self.index, batch.number, 0.0)
+        group.ack(self.index.backlog, batch.number, 0.0)
         return sorted((e.event_type, e.path) for e in batch.events if isinstance(e, Event))
 
 
@@ -209,8 +209,8 @@ def test_a_sync_waits_until_all_rows_fit(service: Service) -> None:
 def test_what_is_left_out_owes_nothing(service: Service) -> None:
     """Nobody would look at it again, and a sync would wait for that for ever."""
     service.index.begin()
-    service.index.owe(b"/s", b"e.json")
-    service.index.owe(b"/r", b"a.json")
+    service.index.debts.owe(b"/s", b"e.json")
+    service.index.debts.owe(b"/r", b"a.json")
     service.index.commit()
     service.again(roots=(b"/r",))
     assert {path: set(names) for path, names in service.index.owed.items()} == {b"/r": {b"a.json"}}

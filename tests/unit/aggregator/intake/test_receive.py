@@ -85,7 +85,7 @@ class Line:
 
     def paths(self) -> list[bytes]:
         sql = "SELECT d.path, e.name FROM entry e JOIN directory d ON d.id=e.dir WHERE e.kind<>0"
-        return sorted(p + b"/" + n for p, n in self.index._db.execute(sql))
+        return sorted(p + b"/" + n for p, n in self.index.file.db.execute(sql))
 
     def restart(self) -> None:
         """Killed: what was not committed is lost."""
@@ -182,7 +182,7 @@ def test_a_frame_that_fails_leaves_nothing_behind(line: Line, monkeypatch: pytes
     def fail(record: Looks, stops: object) -> None:
         raise sqlite3.OperationalError("database or disk is full")
 
-    monkeypatch.setattr(line.index, "apply_looks", fail)
+    monkeypatch.setattr(line.index.records, "looks", fail)
     with pytest.raises(sqlite3.OperationalError):
         line.frame("s0", listing(R, b"f", b"half"), Looks(R, 1, [], [b"f"]))
     line.index.close()
@@ -481,7 +481,7 @@ def test_what_was_put_off_is_found_again_after_a_crash(line: Line) -> None:
     many_links(line, 1_000, 200, range(1))
     many_links(line, 1_000, 300, range(1))
     line.commit()
-    line.index._db.execute("DELETE FROM owed")
+    line.index.file.db.execute("DELETE FROM owed")
     line.restart()
     line.replies()
     assert len(line.index.owed[R]) == 999
@@ -491,7 +491,7 @@ def test_what_was_put_off_is_found_again_after_a_crash(line: Line) -> None:
     assert not line.index.owed
     many_links(line, 1_000, 400, range(1))
     line.commit()
-    line.index._db.execute("DELETE FROM owed")
+    line.index.file.db.execute("DELETE FROM owed")
     line.index.debts._load()
     line.frame("s0", Looks(R, 5_000, [], [b"000500"]))
     line.index.commit()

@@ -174,15 +174,15 @@ def test_tombstones_are_forgotten_a_part_at_a_time(tmp_path: Path) -> None:
     names = [b"%03d" % n for n in range(100)]
     index.begin()
     for directory in (b"/r/a", b"/r/b"):
-        index.apply_listing(Listing(directory, 1, [(n, FILE, 1, 2, 1, 3, 4, 5, False) for n in names]), [])
-    index.note_handed(0, index.tick)
+        index.records.listing(Listing(directory, 1, [(n, FILE, 1, 2, 1, 3, 4, 5, False) for n in names]), [])
+    index.backlog.note_handed(0, index.tick)
     for directory in (b"/r/a", b"/r/b"):
-        index.apply_looks(Looks(directory, 1, [], names), [])
+        index.records.looks(Looks(directory, 1, [], names), [])
     index.commit()
     done = []
-    while forgotten := index.collect({0: index.tick}, 10, (), 30):
+    while forgotten := index.tombstones.collect({0: index.tick}, 10, (), 30):
         done.append(forgotten)
     assert done == [30, 30, 30, 30, 30, 30, 20]
-    assert index.pending(0, 0, 10) == []
-    assert index._db.execute("SELECT count(*) FROM directory").fetchone() == (0,)
+    assert index.backlog.pending(0, 0, 10) == []
+    assert index.file.db.execute("SELECT count(*) FROM directory").fetchone() == (0,)
     index.abandon()

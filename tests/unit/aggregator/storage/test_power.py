@@ -14,6 +14,7 @@ from power import Disk
 
 from shardwatch.aggregator.groups.registry import Registry
 from shardwatch.aggregator.groups.store import GroupStore
+from shardwatch.aggregator.index import file
 from shardwatch.aggregator.index.index import Index
 from shardwatch.aggregator.server.serve import Server
 from shardwatch.shard.contract.wire.frames import FILE, Entry, Listing
@@ -54,11 +55,11 @@ def _frames_through_power_cuts(disk: Disk, durability: str, seed: int) -> None:
             index.begin()
             directory = b"/r/%d" % dice.randrange(8)
             entries = [_entry(n, dice.randrange(1000)) for n in range(dice.randrange(400))]
-            index.apply_listing(Listing(directory, 1, entries), ())
+            index.records.listing(Listing(directory, 1, entries), ())
             seq += 1
             index.streams.save("s0", 1, seq, 1)
             index.commit()
-            index.note_handed(0, index.tick)
+            index.backlog.note_handed(0, index.tick)
         expected = rows(index)
         last = index.tick
         disk.cut()
@@ -73,6 +74,35 @@ def test_what_was_acked_to_a_shard_outlives_the_power(make_disk: MakeDisk, seed:
     disk = make_disk()
     _frames_through_power_cuts(disk, "power", seed)
     assert disk.synced > 20
+
+
+def _ticks_through_a_power_cut(disk: Disk) -> tuple[int, int]:
+    """(last tick that was given before the power cut, and after it) where each commit needs more than was reserved."""
+    index = Index(disk.directory / "index.db", durability="process", connect=disk.connect)
+    for n in range(3):
+        index.begin()
+        index.records.listing(Listing(b"/r/%d" % n, 1, [_entry(name, 1) for name in range(35)]), ())
+        index.commit()
+    last = index.tick
+    disk.cut()
+    again = Index(disk.directory / "index.db", durability="process", connect=disk.connect)
+    found = again.tick
+    again.abandon()
+    return last, found
+
+
+def test_no_tick_is_given_twice_whatever_the_power_takes(make_disk: MakeDisk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rule 17: with `process` the last commits may be lost, but not up to where ticks were reserved."""
+    monkeypatch.setattr(file, "TICKS_RESERVED", 10)
+    last, found = _ticks_through_a_power_cut(make_disk())
+    assert found >= last
+
+
+def test_ticks_that_are_not_reserved_on_the_disk_are_noticed(make_disk: MakeDisk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same test fails where the disk does not sync the log."""
+    monkeypatch.setattr(file, "TICKS_RESERVED", 10)
+    last, found = _ticks_through_a_power_cut(make_disk(syncs=lambda path: not path.endswith("-wal")))
+    assert found < last
 
 
 @pytest.mark.parametrize(

@@ -84,7 +84,7 @@ class Scene:
         def proven() -> bool:
             self.shard.lose_hints()
             self.rests()
-            return self.engine.index._db.execute("SELECT total(racy) FROM entry").fetchone() == (0,)
+            return self.engine.index.file.db.execute("SELECT total(racy) FROM entry").fetchone() == (0,)
 
         eventually(proven)
 
@@ -617,10 +617,10 @@ def test_names_that_nobody_knows_are_answered_too(scene: Scene) -> None:
         (root + b"/.git", b"f.json"), (root + b"/gone/deep", b"f.json"), (root + b"/new/deep", b"f.json"),
     ]  # fmt: skip
     for directory, name in owed:
-        scene.engine.index.owe(directory, name)
+        scene.engine.index.debts.owe(directory, name)
     for i in range(150):
-        scene.engine.index.owe(root + b"/gone", b"%d" % i)
-        scene.engine.index.owe(root + b"/a", b"%d" % i)
+        scene.engine.index.debts.owe(root + b"/gone", b"%d" % i)
+        scene.engine.index.debts.owe(root + b"/a", b"%d" % i)
     scene.engine.index.commit()
     watching.look_again(b"/elsewhere", [b"f"])
     scene.equal()
@@ -1043,16 +1043,16 @@ def test_a_sweep_says_what_was_looked_at_too_early_once_more(make: Callable[...,
     denied.behind_ns = 10**9
     scene.rests()
     tick = scene.engine.index.tick
-    assert scene.engine.index._db.execute("SELECT total(racy) FROM entry").fetchone() == (1,)
+    assert scene.engine.index.file.db.execute("SELECT total(racy) FROM entry").fetchone() == (1,)
     denied.behind_ns = 0
-    scene.engine.index.note_handed(0, tick)
+    scene.engine.index.backlog.note_handed(0, tick)
 
     def said() -> bool:
         scene.rests()
         return scene.engine.index.tick == tick + 1
 
     eventually(said)  # once the coarse clock is past the file's time of change
-    assert scene.engine.index._db.execute("SELECT total(racy) FROM entry").fetchone() == (0,)
+    assert scene.engine.index.file.db.execute("SELECT total(racy) FROM entry").fetchone() == (0,)
     scene.rests()
     assert scene.engine.index.tick == tick + 1
 

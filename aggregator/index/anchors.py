@@ -1,0 +1,39 @@
+"""The anchors of the plan that the rows were written under."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+
+from .debts import Debts
+from .file import IndexFile
+from .records import Records
+from .tables import Tables
+
+
+class Anchors:
+    """The table `anchor`."""
+
+    def __init__(self, file: IndexFile, tables: Tables, records: Records, debts: Debts) -> None:
+        self._file = file
+        self._tables = tables
+        self._records = records
+        self._debts = debts
+
+    def adopt(self, anchors: Iterable[bytes]) -> None:
+        """Takes over a plan's anchors, in a transaction that the caller commits.
+
+        What was left below an anchor that is none any more, and whose directory is gone, goes: its former owner can't say so
+        now, and its new owner, the parent's, has said long ago that the directory is gone.
+        """
+        wanted = set(anchors)
+        known = {path for (path,) in self._file.db.execute("SELECT path FROM anchor")}
+        if wanted == known:
+            return
+        self._file.begin()
+        for path in sorted(known - wanted):
+            if not self._tables.is_directory(*os.path.split(path)):
+                below = path if path == b"/" else path + b"/"
+                self._records.bury_below([path], self._debts.wall_ns(), [a for a in wanted if a.startswith(below)])
+        self._file.db.execute("DELETE FROM anchor")
+        self._file.db.executemany("INSERT INTO anchor VALUES (?)", [(path,) for path in wanted])

@@ -1,0 +1,82 @@
+"""The index as groups read it: rows by lane, in the order of their ticks. The index is the queue."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+from typing import Any, Final
+
+from .file import IndexFile
+from .holders import Holders
+from .row import ROW, Row, row_from
+
+#: Ticks of one SELECT; SQLite bounds the number of its arguments.
+_TICKS_MAX: Final = 500
+
+
+class Backlog:
+    """Of one index. Writes nothing; what groups note here is in memory only."""
+
+    def __init__(self, file: IndexFile) -> None:
+        self._file = file
+        self._db: Any = file.db
+        self._ticks = file.ticks
+
+    @property
+    def incarnation(self) -> str:
+        return self._file.incarnation
+
+    @property
+    def tick(self) -> int:
+        """The last tick that was given."""
+        return self._ticks.last
+
+    @property
+    def collected(self) -> int:
+        """Highest tick of a tombstone that was forgotten."""
+        return self._file.collected
+
+    def lanes(self) -> list[int]:
+        """Priorities in use, highest first."""
+        lanes = []
+        lane = self._db.execute("SELECT max(lane) FROM entry WHERE lane IS NOT NULL").fetchone()[0]
+        while lane is not None:
+            lanes.append(lane)
+            lane = self._db.execute("SELECT max(lane) FROM entry WHERE lane IS NOT NULL AND lane < ?", (lane,)).fetchone()[0]
+        return lanes
+
+    def pending(self, lane: int, after: int, limit: int) -> list[Row]:
+        """Rows of a lane with a later tick, oldest first."""
+        rows = self._rows(f"SELECT {ROW} WHERE e.lane=? AND e.tick>? ORDER BY e.tick LIMIT ?", (lane, after, limit))
+        if rows and rows[-1].tick > self._ticks.last:  # a group that passed it would miss all that comes before it
+            raise sqlite3.DatabaseError(f"a row has the tick {rows[-1].tick}, the last one given is {self._ticks.last}")
+        return rows
+
+    def rows_at(self, lane: int, ticks: Sequence[int]) -> list[Row]:
+        """Those rows of a lane that still carry these ticks, oldest first."""
+        rows: list[Row] = []
+        ordered = sorted(ticks)
+        for begin in range(0, len(ordered), _TICKS_MAX):
+            some = ordered[begin : begin + _TICKS_MAX]
+            marks = ",".join("?" * len(some))
+            rows += self._rows(f"SELECT {ROW} WHERE e.lane=? AND e.tick IN ({marks}) ORDER BY e.tick", (lane, *some))
+        return rows
+
+    def _rows(self, sql: str, arguments: Sequence[object]) -> list[Row]:
+        return [row_from(columns) for columns in self._db.execute(sql, arguments)]
+
+    def count(self, lane: int, after: int, upto: int, limit: int) -> tuple[int, int]:
+        """How many rows of a lane have a tick after `after`, up to `upto`, of at most `limit`; and the last one's tick, or 0."""
+        some = "SELECT tick FROM entry WHERE lane=? AND tick>? AND tick<=? ORDER BY tick LIMIT ?"
+        sql = f"SELECT count(*), coalesce(max(tick), 0) FROM ({some})"
+        rows, last = self._db.execute(sql, (lane, after, upto, limit)).fetchone()
+        return rows, last
+
+    @property
+    def holders(self) -> Holders:
+        """Who holds what, by the positions that groups note there."""
+        return self._ticks.holders
+
+    def note_handed(self, lane: int, tick: int) -> None:
+        """Rows of this lane up to this tick may have been handed out: they are stamped anew when they change."""
+        self._ticks.note_handed(lane, tick)

@@ -1,0 +1,129 @@
+"""The file of the index: its one connection, its transaction, and the one row of its table `state`.
+
+SQLite in WAL mode, one connection, one thread. With durability `process`, a commit survives any crash of our processes,
+because the operating system has the data. With `power`, it also survives a crash of the machine (synchronous=FULL).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+from .changes import Changes
+from .schema import Connect, new_incarnation, open_database, stamp
+from .ticks import Ticks
+
+#: Ticks reserved ahead durably: after a crash of the machine a start goes on above them, so that none is given twice.
+TICKS_RESERVED: Final = 1 << 20
+
+
+class IndexFile:
+    """Made by `Index`, and shared by its parts, which read and write through `db`. Raises sqlite3.Error where the disk fails."""
+
+    def __init__(self, path: Path, *, durability: str, connect: Connect, on_progress: Callable[[], None]) -> None:
+        self.path = path
+        self.db, found = open_database(path, connect, on_progress)
+        #: Called within work that may take long: the process is not hung.
+        self.on_progress = on_progress
+        #: Which running service its streams are of, as it was found.
+        self.service = found.service
+        self.incarnation = found.incarnation
+        #: Which opening of the databases wrote it last (`aggregator.storage.lives`), "" where none did.
+        self.life = found.life
+        #: Last tick that was committed before this start. A group that was handed a later one knows more than this file.
+        self.found_tick = found.tick
+        #: Highest tick of a tombstone that was forgotten.
+        self.collected = found.collected
+        #: Rows that are there; and rows written since the start.
+        self.files = found.files
+        self.directories = found.directories
+        self.written = 0
+        #: Of the settings that the rows were brought to last; and whether they are being brought to others (`refit`).
+        self.fingerprint = found.filter
+        self.unfit = False
+        self.ticks = Ticks(found.ceiling)
+        self._ceiling = 0
+        self._synchronous = "FULL" if durability == "power" else "NORMAL"
+        self._open = False
+        self._reserve()
+
+    def _reserve(self) -> None:
+        """Outside of a transaction, and on the disk when it returns, whatever the durability."""
+        self._ceiling = self.ticks.last + TICKS_RESERVED
+        self.db.execute("PRAGMA synchronous=FULL")
+        self.db.execute("UPDATE state SET tick = ?, ceiling = ?", (self.ticks.last, self._ceiling))
+        self.db.execute(f"PRAGMA synchronous={self._synchronous}")
+
+    # -- the transaction
+
+    def begin(self) -> None:
+        """Opens a transaction, if none is open."""
+        if not self._open:
+            self.db.execute("BEGIN IMMEDIATE")
+            self._open = True
+
+    def commit(self) -> None:
+        """Makes everything since `begin` durable, and visible to groups."""
+        if not self._open:
+            return
+        self.db.execute(
+            "UPDATE state SET tick=?, ceiling=?, collected=?, files=?, directories=?",
+            (self.ticks.last, max(self._ceiling, self.ticks.last), self.collected, self.files, self.directories),
+        )
+        self.db.execute("COMMIT")
+        self._open = False
+        if self.ticks.last >= self._ceiling:
+            self._reserve()
+
+    def rollback(self) -> None:
+        """Undoes everything since `begin` on the disk. What is in memory is wrong from then on: the caller abandons it."""
+        self._open = False
+        if self.db.in_transaction:
+            self.db.execute("ROLLBACK")
+
+    # -- what the row of `state` says; written with the next commit
+
+    def count(self, files: int, directories: int, written: int) -> None:
+        """So many rows more that are there, and so many that were written."""
+        self.files += files
+        self.directories += directories
+        self.written += written
+
+    def count_changes(self, changes: Changes) -> None:
+        written = len(changes.inserts) + len(changes.updates) + len(changes.forgotten)
+        self.count(changes.files, changes.directories, written)
+
+    def note_collected(self, tick: int) -> None:
+        """The tombstone with this tick was forgotten."""
+        self.collected = max(self.collected, tick)
+
+    def misfit(self) -> None:
+        """The rows are not what the settings want, until `fit`."""
+        self.unfit = True
+
+    def fit(self, fingerprint: str) -> None:
+        """All rows are what the settings with this fingerprint want. Between `begin` and `commit`."""
+        self.db.execute("UPDATE state SET filter=?", (fingerprint,))
+        self.fingerprint, self.unfit = fingerprint, False
+
+    # -- its life
+
+    def begin_life(self, life: str, *, anew: bool) -> None:
+        """Outside of a transaction. `anew`: what was handed out before is not known, so it is another index to every group."""
+        self.life, self.incarnation = life, new_incarnation() if anew else self.incarnation
+        stamp(self.db, life, self.incarnation)
+
+    def settle_life(self) -> None:
+        """Outside of a transaction: brings the life's name from the log to the file, so that a log of another file shows."""
+        self.db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
+    def abandon(self) -> None:
+        """Closes; what was not committed is lost. For a disk that refuses. Idempotent."""
+        self.db.close()
+
+    def close(self) -> None:
+        """Commits, truncates the log, and leaves the exact tick as the ceiling."""
+        self.commit()
+        self.db.execute("UPDATE state SET ceiling = tick")
+        self.db.close()

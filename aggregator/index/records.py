@@ -1,0 +1,189 @@
+"""Applies the records of shards to the rows, by the rules of `merge` and `burial`, and keeps what is owed by them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+
+from shardwatch.shard.contract.files.paths import join
+from shardwatch.shard.contract.wire.frames import Check, Confirmed, Gone, Listing, Looks, Verified
+
+from . import plain
+from .burial import bury
+from .changes import Changes
+from .debts import Debts
+from .file import IndexFile
+from .merge import merge
+from .row import GONE, Known
+from .tables import Rows, Tables
+from .verification import Finding, differences
+
+
+class Records:
+    """Call between `Index.begin` and `Index.commit`.
+
+    `stops`, in all methods: anchors of other shards below the directory; what is below them is not this record's to delete.
+    """
+
+    def __init__(
+        self,
+        file: IndexFile,
+        tables: Tables,
+        debts: Debts,
+        *,
+        lane_of: Callable[[bytes], int] | None,
+        directories: bool,
+        content_only: bool,
+    ) -> None:
+        """`lane_of`, `directories`, `content_only`: as of `Index`."""
+        self._file = file
+        self._db = file.db
+        self._ticks = file.ticks
+        self._tables = tables
+        self._debts = debts
+        self._lane_of = lane_of
+        self._directories_are_events = directories
+        self._content_only = content_only
+
+    # -- what shards say
+
+    def listing(self, record: Listing, stops: Iterable[bytes]) -> None:
+        """A directory, or a range of its names, as read to its end."""
+        id_, new = self._tables.id_of(record.path)
+        if new and self._populated(id_, record):
+            return
+        known = {} if new else self._tables.covered(id_, record)
+        owed = self._debts.within(record.path, record.after, record.upto)
+        self._merge(id_, record, known, (), True, stops, owed)
+
+    def _populated(self, id_: int, record: Listing) -> bool:
+        """Whether the short cut for a new directory could be taken."""
+        simple = self._lane_of is None and not self._directories_are_events and not record.births
+        if not simple or record.path in self._debts.owed:
+            return False
+        made = plain.populate(self._db, id_, record.entries, record.at, self._ticks)
+        if made is None:
+            return False
+        files, directories = made
+        self._file.count(files, directories, files + directories)
+        return True
+
+    def looks(self, record: Looks, stops: Iterable[bytes]) -> None:
+        """Some names of a directory."""
+        id_, new = self._tables.id_of(record.path)
+        if not new and self._rewritten(id_, record):
+            return
+        names = [entry[0] for entry in record.entries] + record.absent
+        known = {} if new else self._tables.named(id_, names)
+        owed = [n for n in names if n in self._debts.owed.get(record.path, ())]
+        self._merge(id_, record, known, record.absent, False, stops, owed)
+
+    def _rewritten(self, id_: int, record: Looks) -> bool:
+        """Whether the short cut for known plain files could be taken."""
+        if not record.entries or record.absent or record.births or record.path in self._debts.owed:
+            return False
+        written = plain.rewrite(
+            self._db, id_, record.entries, record.at, self._ticks, linked=self._tables.by_inode, content_only=self._content_only
+        )
+        if written is None:
+            return False
+        self._file.count(0, 0, written)
+        return True
+
+    def gone(self, record: Gone, stops: Iterable[bytes]) -> None:
+        """An anchor is not there: everything of it goes."""
+        self.bury_below([record.path], record.at, stops)
+
+    def folds_to(self, record: Check) -> bool:
+        """Whether the rows of a range are what was seen there. Writes nothing."""
+        return self._tables.folded(record) == record.folded
+
+    def verified(self, record: Verified, stops: Iterable[bytes]) -> list[Finding]:
+        """A listing that no hint led to. Returns what it had otherwise than the rows, save what is changing just now."""
+        id_, _ = self._tables.id_of(record.path)
+        known = self._tables.covered(id_, record)
+        findings = differences(record.path, known, record.entries, record.hinted, content_only=self._content_only)
+        hinted = set(record.hinted)
+        self._tables.confirm(id_, [entry for entry in record.entries if entry[0] not in hinted])
+        self.listing(Listing(record.path, record.at, record.entries, record.after, record.upto), stops)
+        return findings
+
+    def confirmed(self, record: Confirmed) -> None:
+        """Where the stat is the same as when it was looked at too early, the file is the same."""
+        id_, _ = self._tables.id_of(record.path)
+        self._tables.confirm(id_, record.entries)
+
+    def _merge(
+        self,
+        id_: int,
+        record: Listing | Looks,
+        known: Rows,
+        absent: Iterable[bytes],
+        complete: bool,
+        stops: Iterable[bytes],
+        owed: list[bytes],
+    ) -> None:
+        path, entries, at = record.path, record.entries, record.at
+        lanes: dict[bytes, int] | int = 0
+        if self._lane_of is not None:
+            lanes = {entry[0]: self._lane_of(join(path, entry[0])) for entry in entries}
+        changes = merge(
+            known, entries, absent, complete=complete, at=at, ticks=self._ticks, lane_of=lanes,
+            directories_are_events=self._directories_are_events, births=record.births, content_only=self._content_only,
+        )  # fmt: skip
+        if owed:
+            self._debts.pay(path, owed, at)
+            # Rows below a directory that has none itself: only in a damaged file, and then somebody asked for this look.
+            changes.gone_directories += [n for n in absent if n in owed and n not in changes.gone_directories]
+        if changes.links:
+            self._tables.index_inodes()
+        self._write(id_, changes, at)
+        if changes.gone_directories:
+            self.bury_below([join(path, name) for name in changes.gone_directories], at, stops)
+
+    def _write(self, id_: int, changes: Changes, at: int) -> None:
+        """Writes what changes in a directory, and what is owed by that."""
+        if changes:
+            self._tables.write(id_, changes)
+        if changes.linked and self._tables.by_inode:
+            self._debts.add_names(changes.linked, at)
+
+    # -- what goes without a record that names it
+
+    def bury_below(self, paths: list[bytes], at: int, stops: Iterable[bytes]) -> None:
+        """Everything in and below these directories is gone, save what is in or below an anchor in `stops`."""
+        kept = sorted(stops)
+        for path in paths:
+            for id_, directory in self._tables.below(path, kept):
+                self._file.on_progress()
+                self._bury(id_, directory, self._tables.living(id_), at)
+                self._debts.forgive(directory)
+
+    def leave_out(self, id_: int, path: bytes, rows: Sequence[Known], *, forget: bool) -> None:
+        """These rows of a directory are none of ours any more: gone for those who hold them, or forgotten without a word."""
+        at = self._debts.wall_ns()
+        owed = [row.name for row in rows if row.name in self._debts.owed.get(path, ())]
+        if owed:
+            self._debts.pay(path, owed, at)
+        self._bury(id_, path, rows, at, forget=forget)
+
+    def _bury(self, id_: int, directory: bytes, rows: Iterable[Known], at: int, *, forget: bool = False) -> None:
+        changes = Changes()
+        for row in rows:
+            bury(changes, row, at, self._ticks, forget=forget)
+        self._write(id_, changes, at)
+        self._tables.forget_if_empty(id_, directory)
+
+    # -- lanes
+
+    def lane(self, path: bytes, directory: bool) -> int | None:
+        """The lane that a row has under these settings; None: it is no event."""
+        if directory and not self._directories_are_events:
+            return None
+        return self._lane_of(path) if self._lane_of else 0
+
+    def relane(self, id_: int, row: Known, lane: int | None) -> None:
+        """Gives a row another lane; it is pending there."""
+        held = 0
+        if row.lane is not None:
+            held = self._ticks.holders.superseded(row.lane, row.tick, row.held, there=row.kind != GONE)
+        self._tables.relane(id_, row, lane, self._ticks.next() if lane is not None else 0, held)
