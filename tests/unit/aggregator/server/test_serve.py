@@ -567,6 +567,23 @@ def test_a_disk_that_refuses_gives_nothing_away(bench_with_files: Bench, monkeyp
     assert [g["name"] for g in bench.ask("groups")["groups"]] == ["g"]
 
 
+def test_a_lease_ends_in_time_after_a_disk_that_refused(bench_with_files: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The group was read from disk again, and who waits gets the batch when its lease is over."""
+    bench = bench_with_files
+    batch = bench.pull()
+    assert batch is not None
+    waiting = bench.send("pull", group="g", wait_ms=60_000)
+
+    def full() -> None:
+        raise sqlite3.OperationalError("database or disk is full")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(bench.store, "commit", full)
+        assert bench.ack(batch)["error"] == "storage"
+    bench.advance(3.1)
+    assert bench.replies.pop(waiting)["batch"]["attempt"] == 2
+
+
 def test_several_requests_share_one_commit(bench_with_files: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     """`handle_many` commits once for all of them."""
     bench = bench_with_files
