@@ -94,7 +94,7 @@ class Aggregator:
             known = dict.fromkeys(self._lives.groups(), 0) | self._index.consumers.known()
             registry.reconcile(self._index.file.found_tick, known)
             undo.pop_all()
-        self._settled = False
+        self._lives_checkpointed = False
         self._consumers: dict[str, int] = {}
         self._kept = -1
         self._files = {path: identity(path) for path in (layout.index_db, layout.groups_db)}
@@ -218,9 +218,9 @@ class Aggregator:
         for path, opened in self._files.items():
             if identity(path) != opened:
                 raise MovedError(f"{path} was removed or replaced while it was open")
-        if not self._settled:
-            self._settled = True
-            self._index.file.settle_life()
+        if not self._lives_checkpointed:
+            self._lives_checkpointed = True
+            self._index.file.checkpoint_life()
             self._store.checkpoint_life()
         self._lives.keep()
         if self._receiver.reload_plan():

@@ -114,7 +114,7 @@ class IndexFile:
         self.life, self.incarnation = life, new_incarnation() if anew else self.incarnation
         stamp(self.db, life, self.incarnation)
 
-    def settle_life(self) -> None:
+    def checkpoint_life(self) -> None:
         """Outside of a transaction: brings the life's name from the log to the file, so that a log of another file shows."""
         self.db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
