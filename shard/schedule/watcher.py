@@ -37,6 +37,8 @@ from ..territory.verify import Verifier, confirm
 from ..tree.nodes import Node
 from .pace import RescanPace
 from .settle import Settle
+from .syncs import Syncs
+from .timetable import Recurring, Timetable
 
 #: Time that each kind of work gets in a turn, ns. One step, a directory, may take it beyond that.
 _SLICE_NS: Final = 10_000_000
@@ -103,21 +105,12 @@ class Watcher:
         self._scans: deque[Steps] = deque()
         #: Places whose scan is queued but not begun.
         self._queued: set[int] = set()
-        #: Syncs that the next sync job answers, and those that the one under way does.
-        self._syncs: set[int] = set()
-        self._syncing: set[int] = set()
+        self._syncs = Syncs()
+        #: Whether a job that begins a sync waits for its turn.
         self._sync_queued = False
-        self._answered: deque[int] = deque(maxlen=1000)
-        self._sweeping = False
-        self._retrying = False
-        self._sweep_at = 0
-        self._check_at = 0
+        #: The place that is compared next, where they are too many for one go.
         self._turn = 0
-        self._retry_at = 0
-        self._links_at = 0
-        self._listing_unlinked = False
-        self._unlinked_at = 0
-        self._audit_at = 0
+        self.times = Timetable()
         self.pace = RescanPace()
         self.baseline_done = False
         self.overflows = 0
@@ -133,14 +126,12 @@ class Watcher:
             jobs.clear()
         self._queued.clear()
         self._syncs.clear()
-        self._syncing.clear()
         self._sync_queued = False
-        self._answered.clear()
         self._directories.clear()
         self._settle.flush()
         self._early.flush()
         self._territory.begin_epoch()
-        self._sweeping = self._retrying = self._listing_unlinked = False
+        self.times.drop()
         self.pace.forget()
         for place in self._territory.places:
             self._queue_scan(place)
@@ -192,18 +183,16 @@ class Watcher:
 
     def sync(self, token: int) -> None:
         """Answers `token` in the stream once everything that was queued in the kernel by now has been looked at."""
-        if token in self._syncs or token in self._syncing or token in self._answered:
+        if self._syncs.knows(token):
             return
-        self._syncs.add(token)
+        self._syncs.ask(token)
         if not self._sync_queued:
             self._sync_queued = True
             self._scans.append(self._sync_job())
 
     def wanted(self, tokens: Collection[int]) -> None:
         """Forgets the syncs that are not among these, because their callers have given up."""
-        if self._syncs or self._syncing:
-            self._syncs.intersection_update(tokens)
-            self._syncing.intersection_update(tokens)
+        self._syncs.keep(tokens)
 
     def look_again(self, directory: bytes, names: list[bytes]) -> None:
         """The aggregator asks for another look at these names (all names, if the list is empty)."""
@@ -225,7 +214,7 @@ class Watcher:
     @property
     def syncing(self) -> bool:
         """Whether a sync is to be answered yet."""
-        return bool(self._syncs or self._syncing)
+        return bool(self._syncs)
 
     @property
     def idle(self) -> bool:
@@ -233,25 +222,22 @@ class Watcher:
 
     def next_due(self) -> int:
         """When `work` has something to do by itself, on the same clock; not later than the next look at the anchors."""
-        times = [self._check_at]
-        settle = self._settle.next_due()
-        if settle is not None:
-            times.append(settle)
-        if self._territory.sweeps and not self._sweeping:
-            times.append(self._sweep_at)
-        if self._territory.doubts and not self._retrying:
-            times.append(self._retry_at)
-        if self._territory.links.freed:
-            times.append(self._links_at)
-        if self._territory.unlinked and not self._listing_unlinked:
-            times.append(self._unlinked_at)
-        if self._backend.lossy:
-            times.append(self._audit_at)
-        others = (self.pace.next_due(), self._early.next_due())
-        times += [at for at in others if at is not None]
+        times = [self.times.anchors.next_due(), self._settle.next_due(), self._early.next_due(), self.pace.next_due()]
+        times += [work.next_due() for work, wanted in self._recurring() if wanted]
         if self._verifier is not None and self.baseline_done:
             times.append(self._verifier.next_due())
-        return min(times)
+        return min(at for at in times if at is not None)
+
+    def _recurring(self) -> list[tuple[Recurring, bool]]:
+        """The work that comes back, and whether there is anything to do for it."""
+        times, territory = self.times, self._territory
+        return [
+            (times.sweep, territory.sweeps),
+            (times.doubts, bool(territory.doubts)),
+            (times.links, territory.links.freed),
+            (times.unlinked, bool(territory.unlinked)),
+            (times.audit, self._backend.lossy),
+        ]
 
     def work(self) -> None:
         """Makes looks for a slice of time, as long as there is credit."""
@@ -359,8 +345,9 @@ class Watcher:
         return reconcile(self._territory, node, name, arrived=arrival > Arrival.MADE, renamed=arrival is Arrival.RENAMED)
 
     def _timers(self, now: int) -> None:
-        if now >= self._check_at:
-            self._check_at = next_beat(now, int(ANCHOR_CHECK_S * 1e9))
+        times, territory = self.times, self._territory
+        if times.anchors.due(now):
+            times.anchors.put_off(next_beat(now, int(ANCHOR_CHECK_S * 1e9)))
             self._check_mounts()
             self._check_mounted_files()
             self._check_anchors(self._next_places())
@@ -368,21 +355,21 @@ class Watcher:
             self.rescan()
         self.pace.relax(now)
         self._settle.widen(not self.pace.calm(now))
-        if self._territory.doubts and not self._retrying and now >= self._retry_at:
-            self._retrying = True
+        if territory.doubts and times.doubts.due(now):
+            times.doubts.begin()
             self._scans.append(self._retry())
-        if self._territory.links.freed and now >= self._links_at:
-            self._links_at = now + _DOUBT_RETRY_NS
-            self._scans.append(retry_links(self._territory))
-        if self._territory.unlinked and not self._listing_unlinked and now >= self._unlinked_at:
-            self._listing_unlinked = True
+        if territory.links.freed and times.links.due(now):
+            times.links.put_off(now + _DOUBT_RETRY_NS)
+            self._scans.append(retry_links(territory))
+        if territory.unlinked and times.unlinked.due(now):
+            times.unlinked.begin()
             self._scans.append(self._list_unlinked())
-        if self._backend.lossy and now >= self._audit_at:
-            self._audit_at = now + _AUDIT_NS
+        if self._backend.lossy and times.audit.due(now):
+            times.audit.put_off(now + _AUDIT_NS)
             if self.baseline_done:
                 self.rescan()
-        if self._territory.sweeps and not self._sweeping and self.baseline_done and now >= self._sweep_at:
-            self._sweeping = True
+        if territory.sweeps and self.baseline_done and times.sweep.due(now):
+            times.sweep.begin()
             self._scans.append(self._sweep())
 
     def _check_mounts(self) -> None:
@@ -435,34 +422,31 @@ class Watcher:
         if self._verifier is not None:
             self._verifier.begin(self._clock())
         self._stream.add(Baseline(self._stream.generation, len(self._territory.directories), self._territory.files))
-        self._sweep_at = self._clock() + self._poll_ns
+        self.times.sweep.put_off(self._clock() + self._poll_ns)
         yield
 
     def _retry(self) -> Steps:
         yield from retry_doubts(self._territory)
-        self._retrying = False
-        self._retry_at = self._clock() + _DOUBT_RETRY_NS
+        self.times.doubts.end(self._clock() + _DOUBT_RETRY_NS)
 
     def _list_unlinked(self) -> Steps:
         """Of directories with hints about names that are not there. Who writes to such a file all the time costs little."""
         begun = self._clock()
         yield from list_unlinked(self._territory)
-        self._listing_unlinked = False
         now = self._clock()
-        self._unlinked_at = now + max(_UNLINKED_NS, _UNLINKED_PAUSE_FACTOR * (now - begun))
+        self.times.unlinked.end(now + max(_UNLINKED_NS, _UNLINKED_PAUSE_FACTOR * (now - begun)))
 
     def _sweep(self) -> Steps:
         begun = self._clock()
         yield from sweep(self._territory)
-        self._sweeping = False
         now = self._clock()
-        self._sweep_at = now + max(self._poll_ns, _SWEEP_PAUSE_FACTOR * (now - begun))
+        self.times.sweep.end(now + max(self._poll_ns, _SWEEP_PAUSE_FACTOR * (now - begun)))
 
     def _sync_job(self) -> Steps:
         """Takes over what is pending, for all syncs that wait by now, and has it done after the scans that it requires."""
         self._sync_queued = False
-        self._syncing, self._syncs = self._syncs, set()
-        if not self._syncing:
+        self._syncs.begin()
+        if not self._syncs.under_way:
             return
         self._take_in()
         self._check_mounts()
@@ -495,7 +479,7 @@ class Watcher:
             yield
         yield from list_unlinked(territory)
         for _ in sweep(territory) if territory.sweeps else ():
-            if not self._syncing:
+            if not self._syncs.under_way:
                 return  # nobody waits for it any more, and what is swept is swept again
             yield
         if territory.doubts:
@@ -504,8 +488,6 @@ class Watcher:
         for place in territory.places:
             if is_to_be_scanned(territory, place):  # a look went astray: the anchor was away
                 yield from scan_anchor(territory, place)
-        for token in self._syncing:
-            self._answered.append(token)
+        for token in self._syncs.answer():
             self._stream.add(Synced(token, *territory.doubts.unreadable(_DOUBTS_TOLD)))
-        self._syncing = set()
         yield

@@ -99,7 +99,7 @@ def sweeping(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Engine, l
     engine.until_quiet()
     disk.listed.clear()
     monkeypatch.setattr(watcher, "_SLICE_NS", 0)
-    engine.shards["s0"].watcher._sweep_at = 1 << 62
+    engine.shards["s0"].watcher.times.sweep.put_off(1 << 62)
     return engine, disk.listed
 
 

@@ -1,0 +1,43 @@
+"""Syncs by their tokens: those that come while one is under way are the next one."""
+
+from __future__ import annotations
+
+from shardwatch.shard.schedule.syncs import Syncs
+
+
+def test_all_that_wait_are_answered_together_and_once() -> None:
+    syncs = Syncs()
+    assert not syncs
+    syncs.ask(1)
+    syncs.ask(2)
+    assert syncs and not syncs.under_way
+    syncs.begin()
+    syncs.ask(3)
+    assert syncs.under_way
+    assert syncs.answer() == [1, 2]
+    assert syncs and not syncs.under_way, "the third waits"
+    assert [syncs.knows(token) for token in (1, 2, 3, 4)] == [True, True, True, False]
+    syncs.begin()
+    assert syncs.answer() == [3]
+    assert not syncs
+
+
+def test_who_has_given_up_is_not_answered() -> None:
+    """Neither in the one under way, nor in the next one; it may be asked for again."""
+    syncs = Syncs()
+    syncs.ask(1)
+    syncs.begin()
+    syncs.ask(2)
+    syncs.keep([3])
+    assert not syncs
+    assert not syncs.knows(1) and not syncs.knows(2)
+    assert syncs.answer() == []
+
+
+def test_a_new_epoch_answers_anew() -> None:
+    syncs = Syncs()
+    syncs.ask(1)
+    syncs.begin()
+    assert syncs.answer() == [1]
+    syncs.clear()
+    assert not syncs.knows(1)
