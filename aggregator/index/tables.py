@@ -108,7 +108,8 @@ class Tables:
 
     def living(self, id_: int) -> list[Known]:
         """The rows of all that is there."""
-        return list(self._rows(f"SELECT {KNOWN} FROM entry WHERE dir=? AND kind<>0", [id_]).values())
+        found = self._db.execute(f"SELECT {KNOWN} FROM entry WHERE dir=? AND kind<>0", (id_,))
+        return [known_from(columns) for columns in found]
 
     def _rows(self, sql: str, arguments: Sequence[object]) -> Rows:
         return {(row[0], row[1]): known_from(row) for row in self._db.execute(sql, arguments)}
