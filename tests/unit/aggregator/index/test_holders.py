@@ -41,7 +41,7 @@ class Tree:
         self._looked([], [name.encode() for name in names])
 
     def move(self, old: str, new: str) -> None:
-        self.files[new] = (new.encode(), *self.files.pop(old)[1:])  # type: ignore[assignment]
+        self.files[new] = (new.encode(), *self.files.pop(old)[1:])
         self._looked([self.files[new]], [old.encode()], {new.encode(): 1})
 
     def _looked(self, entries: list[Entry], absent: list[bytes], births: dict[bytes, int] | None = None) -> None:

@@ -718,7 +718,7 @@ def opened(path: Path, wanted: Settings) -> tuple[Index, list[str]]:
     work = refit(index, wanted)
     while work is not None and work.step(1):
         pass
-    return index, [*notes, *filter(None, [work and refitted(work, wanted)])]
+    return index, [*notes, *filter(None, [refitted(work, wanted) if work else None])]
 
 
 def test_an_index_is_made_to_fit_the_settings(tmp_path: Path) -> None:

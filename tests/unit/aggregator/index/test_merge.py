@@ -22,10 +22,10 @@ def known(name: bytes = b"f", **fields: Any) -> Known:
     return usual._replace(**fields)
 
 
-def entry(name: bytes = b"f", **fields: Any) -> Entry:
+def entry(name: bytes = b"f", /, **fields: Any) -> Entry:
     """The very file of `known`."""
     values = {"kind": FILE, "dev": 1, "ino": 10, "nlink": 1, "size": 5, "mtime": 100, "ctime": 100, "racy": False} | fields
-    return (name, *values.values())  # type: ignore[return-value]
+    return (name, *values.values())
 
 
 def directory(name: bytes = b"f") -> Entry:
@@ -79,7 +79,7 @@ def test_an_equal_stat_is_no_change() -> None:
 @pytest.mark.parametrize("field", ["ino", "size", "mtime", "ctime"])
 def test_any_difference_is_a_change(field: str) -> None:
     """Time of change above all: it can't be set back by a program."""
-    changes = run([known()], [entry(**{field: 1234})], handed=7)
+    changes = run([known()], [entry(b"f", **{field: 1234})], handed=7)
     assert updated(changes, "tick") == [51]
     assert changes.files == 0
 
@@ -87,17 +87,17 @@ def test_any_difference_is_a_change(field: str) -> None:
 @pytest.mark.parametrize("fields", [{"dev": 9}, {"nlink": 2}, {"ino": 0}, {"dev": 9, "racy": True}], ids=str)
 def test_what_says_nothing_of_the_file_is_noted(fields: dict[str, Any]) -> None:
     """A remount gives another device number to all of a tree: the rows take it over, and nobody is told."""
-    changes = run([known()], [entry(**fields)], handed=7)
+    changes = run([known()], [entry(b"f", **fields)], handed=7)
     assert updated(changes, "tick") == [7]
-    assert updated(changes, *STAT) == [entry(**fields)[1:]]
+    assert updated(changes, *STAT) == [entry(b"f", **fields)[1:]]
     assert changes.linked == ({(1, 10): 0} if "nlink" in fields else {})
 
 
 def test_content_only_notes_what_is_no_content() -> None:
     """Another mode or owner changes nothing but the time of change."""
     for fields, tick in (({"ctime": 1234}, 7), ({"ctime": 1234, "nlink": 2}, 7), ({"ctime": 1234, "size": 6}, 51)):
-        assert updated(run([known()], [entry(**fields)], handed=7, content_only=True), "tick") == [tick]
-        assert updated(run([known()], [entry(**fields)], handed=7), "tick") == [51]
+        assert updated(run([known()], [entry(b"f", **fields)], handed=7, content_only=True), "tick") == [tick]
+        assert updated(run([known()], [entry(b"f", **fields)], handed=7), "tick") == [51]
 
 
 def test_a_link_that_becomes_a_file_is_a_change() -> None:

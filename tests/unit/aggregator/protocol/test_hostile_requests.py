@@ -10,7 +10,8 @@ import msgspec
 import pytest
 from harness_serve import Bench
 
-from shardwatch.aggregator.protocol.messages import ID_BYTES_MAX, REQUESTS
+from shardwatch.aggregator.protocol.bounds import ID_BYTES_MAX
+from shardwatch.aggregator.protocol.messages import REQUESTS
 from shardwatch.shard.contract.input.shown import TEXT_CHARS_MAX, cut, shown
 
 #: A reply about a wrong request quotes little of it.

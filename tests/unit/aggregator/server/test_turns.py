@@ -16,6 +16,7 @@ from told_index import ToldIndex
 
 from shardwatch.aggregator.groups.record import SetAsidePath
 from shardwatch.aggregator.index.index import Index
+from shardwatch.aggregator.server.call import Outgoing
 from shardwatch.aggregator.server.description import SET_ASIDE_MAX, SET_ASIDE_OF_ONE_MAX
 from shardwatch.aggregator.server.serve import TURN_S
 from shardwatch.shard.contract.wire.frames import FILE, Listing, Looks
@@ -44,7 +45,7 @@ class Working(Bench):
     _now = 0.0
 
     @property
-    def now(self) -> float:  # type: ignore[override]
+    def now(self) -> float:
         self._now += LOOK_S * self.works
         return self._now
 
@@ -52,7 +53,7 @@ class Working(Bench):
     def now(self, value: float) -> None:
         self._now = value
 
-    def take(self, out: list[tuple[list[bytes], bytes]]) -> None:
+    def take(self, out: list[Outgoing]) -> None:
         """Reading replies takes no time of the service's."""
         works, self.works = self.works, False
         super().take(out)

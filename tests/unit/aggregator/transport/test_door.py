@@ -9,6 +9,7 @@ import socket
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -73,10 +74,10 @@ class House:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.selector = selectors.DefaultSelector()
-        self.door: Door | None = None
+        self.door: Door[Any] | None = None
         self.peers: list[Peer] = []
 
-    def open(self, kind: bytes = b"ROUTER", most: int = 100, *, crowded: bool = True) -> Door:
+    def open(self, kind: bytes = b"ROUTER", most: int = 100, *, crowded: bool = True) -> Door[Any]:
         self.door = Door(self.path, kind, self.selector, most, crowded=crowded)
         return self.door
 

@@ -18,9 +18,11 @@ from typing import Any
 import pytest
 from engine import Engine, Tree, rows
 
+from shardwatch.shard.contract.limits import WAYS_MAX
 from shardwatch.shard.disk.disk import Disk
 from shardwatch.shard.territory import links as links_module
 from shardwatch.shard.territory.links import way_of
+from shardwatch.shard.tree.nodes import Waypoint
 
 
 def walk(root: str, relative: str = "") -> Tree:
@@ -382,7 +384,7 @@ def test_a_link_whose_way_has_no_watch_is_swept(scene: Linked, monkeypatch: pyte
     watch = scene.engine.shards["s0"].backend.watch
 
     def full(fd: int, node: Any, *, names: bool = True) -> Any:
-        if isinstance(node, links_module.Waypoint):
+        if isinstance(node, Waypoint):
             raise OSError(28, "No space left on device")
         return watch(fd, node, names=names)
 
@@ -441,7 +443,7 @@ def test_packages_that_all_link_to_each_other(scene: Linked, count: int) -> None
     packages(scene.tree, count)
     scene.engine.until_quiet()
     assert scene.watches == 1 + 2 * count
-    ways = 1 + (count - 1) + links_module.WAYS_MAX
+    ways = 1 + (count - 1) + WAYS_MAX
     assert scene.directories == 1 + 2 * count * ways
     files = [name for name in scene.names() if name.endswith("f.json")]
     assert len(files) == count * ways

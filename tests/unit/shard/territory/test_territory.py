@@ -19,7 +19,7 @@ from engine import Engine, Shard, rows, walk
 from faulty_disk import FaultyDisk
 from waiting import eventually
 
-from shardwatch.shard.backend.base import Hints
+from shardwatch.shard.backend.base import Arrival, Hints
 from shardwatch.shard.backend.sweeping import SweepingBackend
 from shardwatch.shard.contract.filter.filter import Filter
 from shardwatch.shard.contract.limits import ANCHOR_CHECK_S
@@ -82,7 +82,8 @@ class Scene:
         def proven() -> bool:
             self.shard.lose_hints()
             self.rests()
-            return self.engine.index.file.db.execute("SELECT total(racy) FROM entry").fetchone() == (0,)
+            found: tuple[int] = self.engine.index.file.db.execute("SELECT total(racy) FROM entry").fetchone()
+            return found == (0,)
 
         eventually(proven)
 
@@ -1269,9 +1270,8 @@ class Backend(SweepingBackend):
 
     lossy = True
 
-    def watch(self, fd: int, node: Node) -> Node | None:
+    def watch(self, fd: int, node: Node, *, names: bool = True) -> None:
         node.wd = 0
-        return None
 
     def same(self, fd: int, node: Node) -> bool:
         return True
@@ -1460,7 +1460,7 @@ def test_links_that_are_followed_come_and_go(make: Callable[..., Scene]) -> None
     scene.shard.lose_hints()
     assert found() == {"a/c.json"}
     hints = Hints()
-    hints.directories = {(scene.node("a"), b"up"): True, (scene.node("a"), b"c.json"): True}
+    hints.directories = dict.fromkeys([(scene.node("a"), b"up"), (scene.node("a"), b"c.json")], Arrival.MADE)
     scene.shard.watcher.absorb(hints)
     assert found() == {"a/c.json"}
 
