@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import os
 from pathlib import Path
@@ -71,7 +72,7 @@ def test_a_kernel_without_openat2_is_noticed(tmp_path: Path, monkeypatch: pytest
     """Once; what it can't do is done step by step."""
 
     def refuse(*arguments: Any) -> int:
-        disk.ctypes.set_errno(errno.ENOSYS)
+        ctypes.set_errno(errno.ENOSYS)
         return -1
 
     monkeypatch.setattr(disk, "_have_openat2", True)
