@@ -171,7 +171,7 @@ def test_a_stand_in_that_crashes_too(state_dir: Path, root: Path, no_leaks: None
                 arrives(consumer, spared / "new.ast.json", "y" * n)
                 opened = crashes.kills
                 eventually(lambda before=opened: crashes.kills > before, GUARD_S, what="it is tried again")
-            eventually(lambda: "nobody" in text_of(found_by_status(service)), GUARD_S, what="the status says so")
+            eventually(lambda: "nothing runs" in text_of(found_by_status(service)), GUARD_S, what="the status says so")
             (hit / "f.ast.json").write_text("while nobody watched")
             crashes.stop()
         eventually(lambda: service.programs()[VICTIM]["breaker"] != "closed", GUARD_S)
