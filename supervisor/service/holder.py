@@ -11,9 +11,11 @@ from __future__ import annotations
 
 import contextlib
 import os
+import select
 import signal
 import socket
 import struct
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
@@ -29,6 +31,12 @@ _PROGRAMS: Final = frozenset(
     {b"shardwatch.supervisor.run", b"shardwatch.aggregator.main", b"shardwatch.supervisor.coordinator", b"shardwatch.shard.main"}
 )
 _SOCKET: Final = "supervisor.sock"
+#: Seconds in which a lock may be held although its file names nobody who lives. A process that has just taken it writes its
+#: number a moment later; and a child that inherited it, such as the one that plans while supervisord starts, may outlive the
+#: process that the file names until the kernel has ended it.
+HANDOVER_S: Final = 1.0
+#: Seconds between two looks meanwhile.
+LOOK_S: Final = 0.01
 #: struct ucred of SO_PEERCRED (unix(7)): pid, uid, gid.
 _UCRED: Final = struct.Struct("3i")
 
@@ -37,7 +45,8 @@ _UCRED: Final = struct.Struct("3i")
 def proved_holder(state: StateDirectory, name: str) -> Iterator[Process | None]:
     """The process that holds the lock `name`; None where nobody does, or it has just gone.
 
-    Raises InUseError where somebody does who is not proved to be ours, UsageError for what is no lock file of ours.
+    Raises InUseError where somebody does who is not proved to be ours, UsageError for what is no lock file of ours. Blocks for
+    up to HANDOVER_S where the file names nobody who lives.
     """
     process = _proved(state, name)
     try:
@@ -55,31 +64,38 @@ def send(process: Process | None, number: signal.Signals) -> None:
 
 
 def _proved(state: StateDirectory, name: str) -> Process | None:
-    if not state.held(name):
-        return None
-    fd = state.open(name)
-    try:
-        holder, lock = holder_of(fd), os.fstat(fd)
-    finally:
-        os.close(fd)
-    why = "the file does not say by whom"
-    if holder is not None:
+    until = time.monotonic() + HANDOVER_S
+    while state.held(name):
+        fd = state.open(name)
         try:
-            process = Process(holder.pid)
-        except ProcessLookupError:
-            why = f"no process {holder.pid} is there"
-        else:
+            holder, lock = holder_of(fd), os.fstat(fd)
+        finally:
+            os.close(fd)
+        process = _process(holder)
+        if process is not None and holder is not None:
             # Everything is looked at while it can't be mistaken for one that gets the number later.
             why = _doubt(state, name, holder, (lock.st_dev, lock.st_ino))
             if not why:
                 return process
             process.close()
-    if not state.held(name):
-        return None
-    raise InUseError(
-        f"{state.path / name} is locked, but not by a service of this directory: {why}",
-        hint="nothing was signalled; find out who has the file open (fuser), or remove the file",
-    )
+        else:
+            why = "the file does not say by whom" if holder is None else f"no process {holder.pid} is there"
+            if time.monotonic() < until:
+                select.select([], [], [], LOOK_S)
+                continue
+        if not state.held(name):
+            return None
+        raise InUseError(
+            f"{state.path / name} is locked, but not by a service of this directory: {why}",
+            hint="nothing was signalled; find out who has the file open (fuser), or remove the file",
+        )
+    return None
+
+
+def _process(holder: Holder | None) -> Process | None:
+    with contextlib.suppress(ProcessLookupError):
+        return Process(holder.pid) if holder is not None else None
+    return None
 
 
 def _doubt(state: StateDirectory, name: str, holder: Holder, lock: tuple[int, int]) -> str:
