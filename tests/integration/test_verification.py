@@ -168,8 +168,10 @@ def test_many_findings_come_in_turns(tmp_path: Path) -> None:
         assert engine.difference() == ({}, {})
 
 
-def test_changes_under_way_are_no_findings(tmp_path: Path) -> None:
+def test_changes_under_way_are_no_findings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Files are written, renamed, changed in mode and removed while passes are made: every change has its hint."""
+    # Here there is always other work, in the midst of which it is to look, and not half a minute later.
+    monkeypatch.setattr("shardwatch.shard.territory.verify._POSTPONED_MAX", 1)
     for name in ("d/e", "f"):
         (tmp_path / "tree" / name).mkdir(parents=True)
     with contextlib.closing(Engine(tmp_path, {"": "s0", "d": "s1"}, settle_ms=50, verify_s=4)) as engine:
