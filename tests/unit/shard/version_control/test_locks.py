@@ -126,7 +126,7 @@ def test_a_worktree(tmp_path: Path, root: Path, no_leaks: None, absolute: bool) 
     gitdir.mkdir(parents=True)
     (gitdir / "HEAD").touch()
     tree.mkdir()
-    named = gitdir if absolute else Path("../root/.git/worktrees/tree")
+    named = gitdir if absolute else os.path.relpath(gitdir, tree)
     (tree / ".git").write_text(f"gitdir: {named}\n")
     looking = Looking(tree)
     assert not looking.look() and looking.watches() == 1
