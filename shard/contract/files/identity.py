@@ -94,8 +94,10 @@ def compare(known: Stat, seen: Stat, *, content_only: bool = False) -> Verdict:
         return Verdict.CHANGED
     if not was_racy:
         return Verdict.NOTED
-    # A known time of change that is later than the last write was racy for a change of mode: a write would show in `mtime_ns`.
-    return Verdict.NOTED if content_only and mtime_ns + RACY_NS_MAX < ctime_ns else Verdict.CHANGED
+    # What made the known stat racy came after the last write, so it was a change of mode or the like, and a write since then
+    # would have set `mtime_ns` to the same time of change or a later one.
+    later = mtime_ns + max(unit_ns(mtime_ns), unit_ns(ctime_ns)) < ctime_ns
+    return Verdict.NOTED if content_only and later else Verdict.CHANGED
 
 
 def alike(known: tuple[int, ...] | None, seen: tuple[int, ...] | None) -> bool:

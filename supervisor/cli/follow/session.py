@@ -111,15 +111,20 @@ class Session:
             scanning.close()
 
     def _first_pull(self) -> Reply:
-        """The answer of a pull that does not wait. Requests are answered in order: troubles have been told by then."""
+        """The answer of a pull that does not wait. Returns when the status has been answered too, so troubles have been told.
+
+        A status may be answered after a pull that was asked later, because the service describes its groups in steps.
+        """
         self._status_asked = self._line.ask("status")
         if self._prepared.resumed:  # what a watch that was killed had been handed
             self._line.ask("release", group=GROUP, worker=GROUP)
         asked = self._puller.ask(BATCH_MAX, 0.0)
-        while True:
+        first: Reply | None = None
+        while first is None or self._status_asked is not None:
             for number, reply in self._wait():
                 if number == asked:
-                    return reply
+                    first = reply
+        return first
 
     def _follow(self) -> None:
         self._puller.ask(BATCH_MAX, PULL_WAIT_S)
@@ -132,7 +137,8 @@ class Session:
                     self._puller.print(reply)
 
     def _wait(self) -> list[tuple[int, Reply]]:
-        """Answers, once there are some; the service's own troubles are asked for and told on the way.
+        """Answers, once there are some; the service's own troubles are asked for and told on the way. Empty where only the
+        status was answered.
 
         Raises Ended, and ServiceError when supervisord is no more.
         """
@@ -140,15 +146,17 @@ class Session:
             if time.monotonic() >= self._status_due:
                 self._look_after_service()
             answers = []
+            told = False
             for number, reply in self._line.wait(self._ends, max(0.0, self._status_due - time.monotonic())):
                 if number == self._status_asked:
                     self._status_asked = None
+                    told = True
                     self._tell(self._trouble.lines(reply.get("status") or {}))
                 else:
                     answers.append((number, reply))
             if self._line.died:
                 raise self._child.why_it_ended()
-            if answers:
+            if answers or told:
                 return answers
 
     def _look_after_service(self) -> None:

@@ -45,7 +45,18 @@ VERDICTS = {
     "replaced with the time put back": ({}, {"ctime_ns": NOW + 1, "ino": 11}, CHANGED, CHANGED),
     "another mode after a write that was seen too early": ({"racy": 1}, {"ctime_ns": NOW + 1}, CHANGED, CHANGED),
     "another mode after a mode that was seen too early": (
-        {"racy": 1, "mtime_ns": NOW - 3 * SECOND}, {"ctime_ns": NOW + 1, "mtime_ns": NOW - 3 * SECOND}, CHANGED, NOTED,
+        {"racy": 1, "mtime_ns": NOW - 1}, {"ctime_ns": NOW + 1, "mtime_ns": NOW - 1}, CHANGED, NOTED,
+    ),
+    "the same where times are whole seconds, within one of them": (
+        {"racy": 1, "mtime_ns": WHOLE, "ctime_ns": WHOLE + SECOND},
+        {"mtime_ns": WHOLE, "ctime_ns": WHOLE + SECOND}, CHANGED, CHANGED,
+    ),
+    "the same where times are whole seconds, later": (
+        {"racy": 1, "mtime_ns": WHOLE, "ctime_ns": WHOLE + 3 * SECOND},
+        {"mtime_ns": WHOLE, "ctime_ns": WHOLE + 3 * SECOND}, CHANGED, NOTED,
+    ),
+    "the same where a program has set the time of the last write to a later one": (
+        {"racy": 1, "mtime_ns": NOW + SECOND}, {"ctime_ns": NOW + 1, "mtime_ns": NOW + SECOND}, CHANGED, CHANGED,
     ),
     "a link in the place of a file": ({}, {"kind": LINK}, CHANGED, CHANGED),
 }  # fmt: skip
