@@ -17,7 +17,8 @@ from pathlib import Path
 from shardwatch.aggregator.index.holders import Holders
 from shardwatch.aggregator.index.index import Index
 from shardwatch.aggregator.index.row import Row
-from shardwatch.shard.contract.wire.frames import DIRECTORY, FILE, Entry, Looks
+from shardwatch.shard.contract.files.packed import DIRECTORY, FILE
+from shardwatch.shard.contract.wire.frames import Entry, Looks
 
 #: What each file was changed last at, ns; `birth` of `ToldIndex.put` is compared with it.
 CHANGED_NS = 10

@@ -10,7 +10,8 @@ from types import MappingProxyType
 from typing import Final
 
 from shardwatch.shard.contract.files.identity import Verdict, compare
-from shardwatch.shard.contract.wire.frames import DIRECTORY, Entry
+from shardwatch.shard.contract.files.packed import DIRECTORY
+from shardwatch.shard.contract.wire.frames import Entry
 
 from .burial import bury
 from .changes import Changes

@@ -10,7 +10,8 @@ from __future__ import annotations
 from typing import Any, Final
 
 from shardwatch.shard.contract.files.identity import Verdict, compare
-from shardwatch.shard.contract.wire.frames import DIRECTORY, FILE, Entry
+from shardwatch.shard.contract.files.packed import DIRECTORY, FILE
+from shardwatch.shard.contract.wire.frames import Entry
 
 from .holders import loaded, stored
 from .row import KNOWN, stat_of

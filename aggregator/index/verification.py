@@ -12,9 +12,10 @@ from collections.abc import Iterable, Mapping
 from typing import Final, NamedTuple
 
 from shardwatch.shard.contract.files.identity import Verdict, compare
+from shardwatch.shard.contract.files.packed import DIRECTORY
 from shardwatch.shard.contract.files.paths import join
 from shardwatch.shard.contract.process.log import Sparse
-from shardwatch.shard.contract.wire.frames import DIRECTORY, Entry
+from shardwatch.shard.contract.wire.frames import Entry
 
 from .row import GONE, Known, stat_of
 

@@ -3,6 +3,7 @@ mounts.
 
 - `disk`: the port through which all of this, and `territory`, look at the trees.
 - `calls`: the few system calls by which a shard looks; they follow no link on the way.
+- `reading`: the two loops that read a directory and look at names; native code may stand in for them.
 - `look`: reads a directory, or names in it, and returns what is in scope. It sends nothing.
 - `filesystems`: what the inode numbers and times of birth of a filesystem are worth.
 - `mounts`: what is mounted and unmounted while a shard runs.

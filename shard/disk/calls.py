@@ -11,8 +11,9 @@ import time
 from typing import Final
 
 from ..contract.files.identity import RACY_NS_MAX, racy
+from ..contract.files.packed import DIRECTORY, FILE, INT_MAX, INT_MIN, LINK
 from ..contract.files.paths import join
-from ..contract.wire.frames import DIRECTORY, FILE, INT_MAX, INT_MIN, LINK, Entry
+from ..contract.wire.frames import Entry
 
 _SYS_OPENAT2: Final = 437  # the same number on every architecture (openat2(2), Linux 5.6)
 _AT_FDCWD: Final = -100

@@ -8,12 +8,13 @@ import os
 from collections.abc import Collection, Iterable, Sequence
 from typing import Final
 
+from ..contract.files.packed import DIRECTORY
 from ..contract.files.paths import join
 from ..contract.filter.filter import Filter
 from ..contract.filter.scope import Scope
 from ..contract.limits import PATH_BYTES_MAX
 from ..contract.state.directory import TAG, is_state_directory
-from ..contract.wire.frames import DIRECTORY, Entry
+from ..contract.wire.frames import Entry
 from .calls import ABSENT, directory_entry, entry_of
 from .disk import Disk
 from .filesystems import Filesystems

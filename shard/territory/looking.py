@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from ..contract.files.packed import DIRECTORY
 from ..contract.files.paths import join
 from ..contract.limits import LOOKS_PER_DIRECTORY_MAX
 from ..contract.state.directory import TAG_NAME
-from ..contract.wire.frames import DIRECTORY, Entry
+from ..contract.wire.frames import Entry
 from ..disk.calls import directory_entry, identity
 from ..disk.slow import Unanswered
 from ..tree.nodes import Node

@@ -17,9 +17,10 @@ from collections.abc import Callable, Iterator
 from typing import Final
 
 from ..backend.base import Hints
+from ..contract.files.packed import DIRECTORY
 from ..contract.limits import BEAT_S, FRAME_ENTRIES_MAX, VERIFY_NAMES_MAX, VERIFY_SHARE, next_beat
 from ..contract.wire.fold import folded
-from ..contract.wire.frames import DIRECTORY, Check, Confirmed, Entry, Verified, Verifying
+from ..contract.wire.frames import Check, Confirmed, Entry, Verified, Verifying
 from ..tree.nodes import Node
 from .place import Place
 from .territory import Territory

@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Final
 
-from ..contract.wire.frames import DIRECTORY, Entry
+from ..contract.files.packed import DIRECTORY
+from ..contract.wire.frames import Entry
 from ..disk.filesystems import birth_ns
 from .nodes import Node
 

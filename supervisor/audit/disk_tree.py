@@ -9,12 +9,12 @@ from typing import Final
 
 from shardwatch.aggregator.index.opening import keeper
 from shardwatch.aggregator.index.reading import Known, Stat
+from shardwatch.shard.contract.files.packed import DIRECTORY, FILE, INT_MAX, INT_MIN, LINK
 from shardwatch.shard.contract.files.paths import join
 from shardwatch.shard.contract.filter.scope import scope_of
 from shardwatch.shard.contract.limits import PATH_BYTES_MAX
 from shardwatch.shard.contract.state.directory import TAG_NAME, is_state_directory
 from shardwatch.shard.contract.state.settings import Settings
-from shardwatch.shard.contract.wire.frames import DIRECTORY, FILE, INT_MAX, INT_MIN, LINK
 from shardwatch.shard.disk.calls import ABSENT, open_directory
 
 _KINDS: Final = {stat.S_IFREG: FILE, stat.S_IFDIR: DIRECTORY, stat.S_IFLNK: LINK}

@@ -14,9 +14,10 @@ from running import Consumer, Running, consuming, running, settings_for
 from waiting import eventually
 
 from shardwatch.aggregator.client.replies import RequestError
+from shardwatch.shard.contract.files.packed import FILE
 from shardwatch.shard.contract.limits import WIRE_VERSION
 from shardwatch.shard.contract.process.life import SERVICE_VARIABLE
-from shardwatch.shard.contract.wire.frames import FILE, Entry, Frame, Gone, Listing, Looks, Record, encode
+from shardwatch.shard.contract.wire.frames import Entry, Frame, Gone, Listing, Looks, Record, encode
 
 pytestmark = pytest.mark.xdist_group("paths_from_sockets")
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from engine import Engine
 
-from shardwatch.shard.contract.wire.frames import FILE
+from shardwatch.shard.contract.files.packed import FILE
 from shardwatch.shard.tree.nodes import Top
 from shardwatch.shard.tree.renames import NAMES_MAX as renames_max
 from shardwatch.shard.tree.renames import Renames

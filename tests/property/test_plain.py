@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from shardwatch.aggregator.index import plain
 from shardwatch.aggregator.index.index import Index
-from shardwatch.shard.contract.wire.frames import DIRECTORY, FILE, LINK, Entry, Listing, Looks
+from shardwatch.shard.contract.files.packed import DIRECTORY, FILE, LINK
+from shardwatch.shard.contract.wire.frames import Entry, Listing, Looks
 
 NAMES = [b"a.json", b"b.json", b"dir"]
 DIRECTORIES = [b"/r", b"/r", b"/r/dir"]

@@ -18,16 +18,11 @@ import msgspec
 from msgspec import Meta
 
 from ..errors import WireError
+from ..files.packed import FILE, INT_MAX, INT_MIN, LINK
 from ..files.paths import are_exact, are_names
 from ..limits import FRAME_BYTES_MAX, WIRE_VERSION
 
-FILE: Final = 1
-DIRECTORY: Final = 2
-LINK: Final = 3
-
-#: The range of SQLite's integers. No frame may contain a larger number.
-INT_MIN: Final = -(1 << 63)
-INT_MAX: Final = (1 << 63) - 1
+#: No frame may contain a number that SQLite's integers cannot hold.
 _Int = Annotated[int, Meta(ge=INT_MIN, le=INT_MAX)]
 #: The range of counters and of numbers of streams, far from any overflow when they are added to.
 _Count = Annotated[int, Meta(ge=0, le=1 << 53)]

@@ -14,7 +14,8 @@ from shardwatch.aggregator.groups.group import Group
 from shardwatch.aggregator.index.holders import ALL, Holders, holds, loaded, stored
 from shardwatch.aggregator.index.index import Index
 from shardwatch.aggregator.protocol.messages import Event
-from shardwatch.shard.contract.wire.frames import FILE, Entry, Listing, Looks
+from shardwatch.shard.contract.files.packed import FILE
+from shardwatch.shard.contract.wire.frames import Entry, Listing, Looks
 
 bits = count()
 Told = list[tuple[str, str]]

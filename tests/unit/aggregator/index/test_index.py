@@ -19,8 +19,9 @@ from shardwatch.aggregator.index.opening import RootFinder, fingerprint, keeper,
 from shardwatch.aggregator.index.refit import Refit
 from shardwatch.aggregator.index.row import Row
 from shardwatch.aggregator.index.schema import IndexVersionError
+from shardwatch.shard.contract.files.packed import DIRECTORY, FILE
 from shardwatch.shard.contract.state.settings import Settings
-from shardwatch.shard.contract.wire.frames import DIRECTORY, FILE, Entry, Gone, Listing, Looks
+from shardwatch.shard.contract.wire.frames import Entry, Gone, Listing, Looks
 
 R = b"/r"
 

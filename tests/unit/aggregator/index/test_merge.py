@@ -13,7 +13,8 @@ from shardwatch.aggregator.index.holders import ALL
 from shardwatch.aggregator.index.merge import merge
 from shardwatch.aggregator.index.row import GONE, INSERTED, UPDATED, Known
 from shardwatch.aggregator.index.ticks import Ticks
-from shardwatch.shard.contract.wire.frames import DIRECTORY, FILE, LINK, Entry
+from shardwatch.shard.contract.files.packed import DIRECTORY, FILE, LINK
+from shardwatch.shard.contract.wire.frames import Entry
 
 
 def known(name: bytes = b"f", **fields: Any) -> Known:

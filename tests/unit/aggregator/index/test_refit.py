@@ -14,10 +14,11 @@ from shardwatch.aggregator.index.opening import open_index, refit, refitted
 from shardwatch.aggregator.index.refit import Refit
 from shardwatch.aggregator.intake.receive import Receiver
 from shardwatch.aggregator.protocol.messages import Event
+from shardwatch.shard.contract.files.packed import DIRECTORY, FILE
 from shardwatch.shard.contract.limits import WIRE_VERSION
 from shardwatch.shard.contract.state.planfile import Anchor, Plan
 from shardwatch.shard.contract.state.settings import Settings
-from shardwatch.shard.contract.wire.frames import DIRECTORY, FILE, Entry, Frame, Listing, Synced
+from shardwatch.shard.contract.wire.frames import Entry, Frame, Listing, Synced
 
 Told = list[tuple[str, str]]
 

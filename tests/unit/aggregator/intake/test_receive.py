@@ -15,12 +15,11 @@ from shardwatch.aggregator.index.index import Index
 from shardwatch.aggregator.intake import receive
 from shardwatch.aggregator.intake.engine import Engine
 from shardwatch.aggregator.intake.receive import Receiver
+from shardwatch.shard.contract.files.packed import DIRECTORY, FILE
 from shardwatch.shard.contract.limits import FRAME_BYTES_MAX, WIRE_VERSION
 from shardwatch.shard.contract.state.planfile import Anchor, Plan
 from shardwatch.shard.contract.state.settings import Settings
 from shardwatch.shard.contract.wire.frames import (
-    DIRECTORY,
-    FILE,
     Baseline,
     Beat,
     Doubt,

@@ -19,7 +19,8 @@ from shardwatch.aggregator.index.index import Index
 from shardwatch.aggregator.server.call import Outgoing
 from shardwatch.aggregator.server.description import SET_ASIDE_MAX, SET_ASIDE_OF_ONE_MAX
 from shardwatch.aggregator.server.serve import TURN_S
-from shardwatch.shard.contract.wire.frames import FILE, Listing, Looks
+from shardwatch.shard.contract.files.packed import FILE
+from shardwatch.shard.contract.wire.frames import Listing, Looks
 
 #: Seconds that a look at the clock takes.
 LOOK_S = 0.001

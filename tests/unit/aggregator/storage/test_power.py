@@ -17,7 +17,8 @@ from shardwatch.aggregator.groups.store import GroupStore
 from shardwatch.aggregator.index import file
 from shardwatch.aggregator.index.index import Index
 from shardwatch.aggregator.server.serve import Server
-from shardwatch.shard.contract.wire.frames import FILE, Entry, Listing
+from shardwatch.shard.contract.files.packed import FILE
+from shardwatch.shard.contract.wire.frames import Entry, Listing
 
 MakeDisk = Callable[..., Disk]
 

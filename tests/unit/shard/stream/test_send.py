@@ -6,8 +6,9 @@ from itertools import pairwise
 
 import pytest
 
+from shardwatch.shard.contract.files.packed import FILE
 from shardwatch.shard.contract.limits import FRAME_BYTES_MAX, FRAME_ENTRIES_MAX, WINDOW_FRAMES_MAX, WIRE_VERSION
-from shardwatch.shard.contract.wire.frames import FILE, Entry, Frame, Gone, Listing, Looks, Reply, decode_up
+from shardwatch.shard.contract.wire.frames import Entry, Frame, Gone, Listing, Looks, Reply, decode_up
 from shardwatch.shard.stream import send
 from shardwatch.shard.stream.send import Stream, listings, looks
 

@@ -21,11 +21,12 @@ from waiting import eventually
 
 from shardwatch.shard.backend.base import Arrival, Hints
 from shardwatch.shard.backend.sweeping import SweepingBackend
+from shardwatch.shard.contract.files.packed import DIRECTORY
 from shardwatch.shard.contract.filter.filter import Filter
 from shardwatch.shard.contract.limits import ANCHOR_CHECK_S
 from shardwatch.shard.contract.state.directory import TAG, TAG_TEXT
 from shardwatch.shard.contract.state.planfile import Anchor
-from shardwatch.shard.contract.wire.frames import DIRECTORY, Gone, Listing, Looks, Record
+from shardwatch.shard.contract.wire.frames import Gone, Listing, Looks, Record
 from shardwatch.shard.disk.look import Reader
 from shardwatch.shard.disk.mounts import Mounts
 from shardwatch.shard.schedule import watcher

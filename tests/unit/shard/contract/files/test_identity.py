@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from shardwatch.shard.contract.files.identity import RACY_NS_MAX, Verdict, alike, compare, moved, racy, unit_ns
-from shardwatch.shard.contract.wire.frames import FILE, LINK
+from shardwatch.shard.contract.files.packed import FILE, LINK
 
 SECOND = 10**9
 NOW = 1_700_000_000 * SECOND + 123_456_789

@@ -6,12 +6,13 @@ import msgspec
 import pytest
 
 from shardwatch.shard.contract.errors import WireError
+from shardwatch.shard.contract.files.packed import FILE
 from shardwatch.shard.contract.limits import FRAME_BYTES_MAX, WIRE_VERSION
 from shardwatch.shard.contract.wire import frames as wire
 from shardwatch.shard.contract.wire.frames import Baseline, Beat, Doubt, Frame, Gone, Listing, Looks, Reply, Synced
 
 ODD = b"new\nline \xff\xfe \xe2\x82 .json"
-ENTRY = (ODD, wire.FILE, 2**31, 2**62, 1, 0, -1, 2**62, True)
+ENTRY = (ODD, FILE, 2**31, 2**62, 1, 0, -1, 2**62, True)
 
 
 def frame(*records: wire.Record, version: int = WIRE_VERSION) -> Frame:
@@ -139,12 +140,12 @@ def test_another_version_is_refused() -> None:
 @pytest.mark.parametrize(
     "entry",
     [
-        (b"", wire.FILE, 0, 0, 1, 0, 0, 0, False),
+        (b"", FILE, 0, 0, 1, 0, 0, 0, False),
         (b"a", 0, 0, 0, 1, 0, 0, 0, False),
         (b"a", 9, 0, 0, 1, 0, 0, 0, False),
-        (b"a", wire.FILE, 0, 2**63, 1, 0, 0, 0, False),
-        (b"a", wire.FILE, 0, 0, 1, "0", 0, 0, False),
-        (b"a", wire.FILE, 0),
+        (b"a", FILE, 0, 2**63, 1, 0, 0, 0, False),
+        (b"a", FILE, 0, 0, 1, "0", 0, 0, False),
+        (b"a", FILE, 0),
     ],
 )
 def test_an_entry_that_the_index_could_not_hold_is_refused(entry: tuple[object, ...]) -> None:

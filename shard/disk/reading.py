@@ -1,0 +1,116 @@
+"""The two loops in which a shard spends most of its time: reading the names of a directory, and looking at names.
+
+These functions are the definition of what native code in their place does: same arguments, same results, same errors. They take
+nothing but a descriptor, bytes and numbers. What is in scope is decided elsewhere (`look`).
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterable
+from typing import Final, Protocol
+
+from ..contract.files.identity import RACY_NS_MAX, racy
+from ..contract.files.packed import (
+    A_DIRECTORY,
+    ANOTHER,
+    DIRECTORY,
+    FILE,
+    INT_MAX,
+    INT_MIN,
+    LINK,
+    NLINK_MAX,
+    NOTHING,
+    OTHER,
+    pack,
+)
+from .calls import ABSENT
+
+_S_IFMT: Final = 0o170000
+_KINDS: Final = {stat.S_IFREG: FILE, stat.S_IFDIR: DIRECTORY, stat.S_IFLNK: LINK}
+
+
+class Item(Protocol):
+    """What is read of an `os.DirEntry`."""
+
+    @property
+    def name(self) -> str: ...
+
+    def is_dir(self, *, follow_symlinks: bool = True) -> bool: ...
+
+
+def list_names(fd: int) -> tuple[list[bytes], list[bytes]]:
+    """All names in the directory open at `fd`: (those of what is no directory, those of directories), each in no particular
+    order and without "." and "..".
+
+    Reads from the beginning, and leaves the descriptor there. Where the filesystem does not tell what a name is (DT_UNKNOWN), it
+    is looked at (fstatat, no link followed); a name that does not exist any more then counts as no directory.
+
+    Raises OSError if the directory cannot be read to its end, or such a name cannot be looked at.
+    """
+    with os.scandir(fd) as items:
+        return sorted_out(items)
+
+
+def sorted_out(items: Iterable[Item]) -> tuple[list[bytes], list[bytes]]:
+    """As `list_names`, of the entries of a listing. A directory that changes while it is read may give a name twice: what it gave
+    last counts."""
+    found = {item.name: item.is_dir(follow_symlinks=False) for item in items}
+    fsencode = os.fsencode
+    directories = [fsencode(name) for name, is_directory in found.items() if is_directory]
+    return [fsencode(name) for name, is_directory in found.items() if not is_directory], directories
+
+
+def look_at(fd: int, names: list[bytes], start: int, coarse_ns: int, device: int, invented: bool) -> tuple[bytes, int]:
+    """The packed stats of `names[start:]` in the directory open at `fd`, up to the first one that lies on another device.
+
+    Args:
+        fd: of the directory.
+        names: names in it, not paths.
+        start: from 0 to `len(names)`.
+        coarse_ns: the clock that filesystems stamp with, read before the call.
+        device: `st_dev` of the filesystem of which is known whether it invents inode numbers; -1 for none.
+        invented: whether it does. The inode numbers are then left out.
+
+    Returns:
+        (stats, device): stats of the names that were looked at, as `packed` makes them; of a name that does not exist (`ABSENT`)
+        `NOTHING`. If there are fewer than asked for, the next name lies on the other device, which is returned; its stat is not
+        among them. Else the device is the one that was given.
+
+    Raises OSError for any other error, with the name as its file name.
+    """
+    stats = []
+    look = os.stat
+    for name in names[start:] if start else names:
+        try:
+            st = look(name, dir_fd=fd, follow_symlinks=False)
+        except OSError as error:
+            if error.errno not in ABSENT:
+                raise
+            stats.append(NOTHING)
+            continue
+        if st.st_dev != device:
+            device = st.st_dev
+            break
+        stats.append(packed(st, coarse_ns, invented=invented))
+    return b"".join(stats), device
+
+
+def packed(st: os.stat_result, coarse_ns: int, *, invented: bool = False) -> bytes:
+    """The stat of a look that began after `coarse_ns`: `A_DIRECTORY` of a directory, `ANOTHER` of what is neither file, directory
+    nor link. `invented`: the filesystem makes up its inode numbers, so the number is left out.
+    """
+    kind = _KINDS.get(st.st_mode & _S_IFMT, OTHER)
+    if kind == DIRECTORY:
+        return A_DIRECTORY
+    if kind == OTHER:
+        return ANOTHER
+    dev, ino, nlink, mtime, ctime = st.st_dev, st.st_ino, st.st_nlink, st.st_mtime_ns, st.st_ctime_ns
+    if dev > INT_MAX or ino > INT_MAX or nlink > NLINK_MAX or not (
+        INT_MIN <= mtime <= INT_MAX and INT_MIN <= ctime <= INT_MAX
+    ):  # fmt: skip
+        dev, ino, mtime, ctime = (max(INT_MIN, min(number, INT_MAX)) for number in (dev, ino, mtime, ctime))
+        nlink = min(nlink, NLINK_MAX)
+    early = ctime + RACY_NS_MAX > coarse_ns and racy(ctime, coarse_ns)
+    return pack(0 if invented else ino, st.st_size, mtime, ctime, dev, nlink, kind, early)
