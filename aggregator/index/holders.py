@@ -191,11 +191,6 @@ def _from(steps: _Steps, tick: int) -> int:
     return steps[1][at] if at < len(steps[1]) else 0
 
 
-def holds(held: int, bit: int) -> bool:
-    """Whether a group is among those of a row."""
-    return bool(held >> bit & 1)
-
-
 def stored(held: int) -> int | bytes:
     """As a column has it: bits that do not fit into an integer of SQLite's are a blob."""
     if -_INTEGER_MAX <= held <= _INTEGER_MAX:

@@ -39,15 +39,6 @@ def metavar(option: Option[Any]) -> str:
             return ""
 
 
-def usage(option: Option[Any]) -> str:
-    """The whole of it as the command line has it, as in `--shards N`; "" where it can't be set there."""
-    if not option.on_command_line:
-        return ""
-    if isinstance(option.kind, Paths):
-        return f"{metavar(option)}..."
-    return f"{flag(option)} {metavar(option)}".rstrip()
-
-
 def default_text(option: Option[Any]) -> str:
     """Its default as a person would write it."""
     match option.default:

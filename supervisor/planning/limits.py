@@ -42,14 +42,6 @@ class InotifyLimits:
     def available(self) -> bool:
         return self.watches > 0 and self.instances > 0
 
-    @property
-    def watches_free(self) -> int:
-        return max(0, self.watches - self.watches_used)
-
-    @property
-    def instances_free(self) -> int:
-        return max(0, self.instances - self.instances_used)
-
 
 def read_inotify_limits(uid: int | None = None, proc: Path = Path("/proc")) -> InotifyLimits:
     """Limits and use of user `uid` (default: ours). A process that ends meanwhile is left out; never raises.

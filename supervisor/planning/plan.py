@@ -11,7 +11,7 @@ from __future__ import annotations
 import heapq
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final
 
 from shardwatch.shard.contract.files.paths import join
@@ -69,10 +69,6 @@ class Effort:
     anchors_max: int = ANCHORS_MAX
     #: Of the random numbers by which directories are chosen.
     seed: int = 0
-    #: Measured (directories, files) of whole subtrees, used instead of estimates.
-    known: Mapping[bytes, tuple[int, int]] = field(default_factory=dict)
-    #: Asked before each dive; True ends the survey early, with what is known.
-    stop: Callable[[], bool] | None = None
 
 
 @dataclass(frozen=True)
@@ -134,7 +130,6 @@ class _Draft:
     shard: int
     backend: str
     part: _Part
-    keep: bool = field(default=False)
 
 
 def make_plan(
@@ -197,7 +192,7 @@ def _surveyed(tops: Sequence[bytes], look: DirectoryLook, effort: Effort, shards
 
     def read(reads_max: int) -> Survey:
         count = getattr(look, "count", None)
-        return Survey(tops, look, reads_max=reads_max, seed=effort.seed, known=effort.known, count=count, stop=effort.stop)
+        return Survey(tops, look, reads_max=reads_max, seed=effort.seed, count=count)
 
     if effort.glance and shards == 0 and effort.reads_max > GLANCE_READS:
         survey = read(GLANCE_READS)
@@ -221,13 +216,10 @@ def _carve(survey: Survey, tree: SurveyNode, grain: float) -> list[_Piece]:
     """Cuts one tree into pieces of about `grain`, save for directories that alone hold more; the last has the root."""
     pieces: list[_Piece] = []
     left: dict[bytes, _Part] = {}
-    scales = _scales(survey, tree)
     for node in reversed(below(tree)):
-        scale = scales[node]
         children = [part for child in node.seen if (part := left.pop(child.path, None)) is not None]
         children += [
-            _Part(join(node.path, name), directories * scale, files * scale, False)
-            for name, directories, files in survey.guess(node)
+            _Part(join(node.path, name), directories, files, False) for name, directories, files in survey.guess(node)
         ]
         children.sort(key=lambda part: (part.weight, part.path))
         rest = _Part(node.path, 1.0, float(node.own), node.exact)
@@ -252,23 +244,6 @@ def _carve(survey: Survey, tree: SurveyNode, grain: float) -> list[_Piece]:
         else:
             left[node.path] = rest
     return [*pieces, _Piece([left[tree.path]])]
-
-
-def _scales(survey: Survey, tree: SurveyNode) -> dict[SurveyNode, float]:
-    """For each node the factor that brings what was guessed below it in line with a measured total above it."""
-    scales: dict[SurveyNode, float] = {}
-    order = below(tree)
-    inherited = {tree: 1.0}
-    for node in order:
-        scale = inherited.pop(node)
-        if node.measured is not None and not node.exact:
-            guess = sum(child.weight for child in node.seen)
-            guess += sum(weigh(directories, files) for _, directories, files in survey.guess(node))
-            scale = max(node.weight - weigh(1, node.own), 0.0) / guess if guess else 1.0
-        scales[node] = scale
-        for child in node.seen:
-            inherited[child] = 1.0 if child.exact else scale
-    return scales
 
 
 def _give_apart(pieces: list[_Piece], wanted: int, shards_max: int) -> None:

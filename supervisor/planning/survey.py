@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import heapq
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Final, Protocol
 
 from shardwatch.shard.contract.files.paths import join
@@ -71,7 +71,6 @@ class SurveyNode:
         "exact",
         "files",
         "found",
-        "measured",
         "own",
         "path",
         "seen",
@@ -82,9 +81,7 @@ class SurveyNode:
         "unseen_known",
     )
 
-    def __init__(
-        self, path: bytes, depth: int, unseen: list[tuple[int, bytes]], own: int, measured: tuple[int, int] | None
-    ) -> None:
+    def __init__(self, path: bytes, depth: int, unseen: list[tuple[int, bytes]], own: int) -> None:
         self.path = path
         self.depth = depth
         self.own = own
@@ -97,7 +94,6 @@ class SurveyNode:
         #: Directories and files below `seen`, and the number of their own subdirectories, summed.
         self.seen_totals = (0.0, 0.0)
         self.seen_branches = 0
-        self.measured = measured
         self.exact = not unseen
         #: Directories in the subtree that are known to exist: read, listed or counted.
         self.found = 1
@@ -118,13 +114,10 @@ class Survey:
         *,
         reads_max: int,
         seed: int,
-        known: Mapping[bytes, tuple[int, int]],
         count: Count | None = None,
-        stop: Callable[[], bool] | None = None,
     ) -> None:
         self._look = look
         self._roots = frozenset(roots)
-        self._known = known
         self._count = count
         self._counts_left = COUNTS_PER_READ * reads_max
         self._random = random.Random(seed)
@@ -136,12 +129,12 @@ class Survey:
         turns: list[tuple[float, int, SurveyNode]] = []
         for tree in self.trees:
             self._queue(turns, tree)
-        while turns and self.reads < reads_max and not (stop is not None and stop()):
+        while turns and self.reads < reads_max:
             node = heapq.heappop(turns)[2]
             child = self._read_next(node)
             self._queue(turns, node)
             self._queue(turns, child)
-        # The levels' means come from the totals, and the totals from the means: they settle within a few rounds.
+        # The levels' means come from the totals, and the totals from the means: they converge within a few rounds.
         for _ in range(_ROUNDS):
             self._total()
 
@@ -166,10 +159,6 @@ class Survey:
         base, each, files = self._rates(node)
         guesses = []
         for count, name in node.unseen:
-            measured = self._known.get(join(node.path, name)) if self._known else None
-            if measured is not None:
-                guesses.append((name, float(measured[0]), float(measured[1])))
-                continue
             directories = 1.0 + max(count, 0) * each if node.unseen_known else base
             guesses.append((name, directories, directories * files))
         return guesses
@@ -186,7 +175,7 @@ class Survey:
         unseen = list(zip(counts, names, strict=True))
         self._random.shuffle(unseen)
         unseen.sort(key=lambda item: item[0])
-        return SurveyNode(path, depth, unseen, files, self._known.get(path))
+        return SurveyNode(path, depth, unseen, files)
 
     def _queue(self, turns: list[tuple[float, int, SurveyNode]], node: SurveyNode) -> None:
         """Draws the turn of the node's next subdirectory: at random, weighted by the number of subdirectories in it.
@@ -244,23 +233,18 @@ class Survey:
         directories = sum(child.directories for child in node.seen)
         files = sum(child.files for child in node.seen)
         node.seen_totals = (directories, files)
-        if node.unseen and self._known:
-            for _, more, with_files in self.guess(node):
-                directories, files = directories + more, files + with_files
-        elif node.unseen:
+        if node.unseen:
             base, each, rate = self._rates(node)
             count = len(node.unseen)
             more = count + node.unseen_counted * each if node.unseen_known else count * base
             directories, files = directories + more, files + more * rate
         counted = max(node.unseen_counted, 0) if node.unseen_known else 0
         node.found = 1 + sum(child.found for child in node.seen) + len(node.unseen) + counted
-        if not self._known and 1 + directories > GUESS_MAX * node.found:
+        if 1 + directories > GUESS_MAX * node.found:
             # A rate above one, compounded over many levels, has no bound of its own.
             files *= (GUESS_MAX * node.found - 1) / directories
             directories = GUESS_MAX * node.found - 1.0
         node.directories, node.files = 1 + directories, node.own + files
-        if node.measured is not None and not node.exact:
-            node.directories, node.files = float(node.measured[0]), float(node.measured[1])
 
 
 def below(tree: SurveyNode) -> list[SurveyNode]:

@@ -34,8 +34,6 @@ from .holder import proved_holder, send
 STOP_S: Final = 5.0
 #: Seconds, after that, in which supervisord and whatever it left are killed with -9.
 KILL_S: Final = 2.0
-#: Seconds that `find` waits for the answer of a service whose lock is held.
-FIND_S: Final = 2.0
 #: Seconds between two looks at something that can't be waited for.
 LOOK_S: Final = 0.01
 #: Bytes of a log that an error message quotes at most.
@@ -54,17 +52,6 @@ def running(layout: Layout) -> bool:
             return state.held(SERVICE_LOCK)
     except (FileNotFoundError, NotADirectoryError):
         return False
-
-
-def find(state_dir: Path, timeout_s: float = FIND_S) -> bool:
-    """Whether a service lives there and answers. Blocks up to `timeout_s` where it lives and does not."""
-    from .asker import Asker
-
-    layout = Layout(os.path.abspath(state_dir))
-    if not running(layout):
-        return False
-    with Asker(layout) as asker:
-        return asker.ask("hello", timeout_s) is not None
 
 
 def programs(layout: Layout, timeout_s: float = 2.0) -> list[dict[str, Any]]:

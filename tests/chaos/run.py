@@ -31,7 +31,7 @@ from chaos.tree import Tree
 from chaos.weight import Scale
 from chaos.writers import KINDS, Gate, Writer, storm
 from shardwatch.shard.contract.errors import ShardwatchError
-from shardwatch.shard.contract.state.directory import held
+from shardwatch.shard.contract.state.directory import StateDirectory
 
 log = logging.getLogger("chaos.run")
 
@@ -216,7 +216,8 @@ class Run:
             time.sleep(0.1)
         found = [f"process {p.pid} ({p.name}) is left" for p in marked(self._mark)]
         found += [f"socket {path} is left" for path in layout.run.rglob("*") if path.is_socket()]
-        found += [f"lock {path} is held" for path in layout.locks.glob("*.lock") if held(path)]
+        with StateDirectory(layout.locks, foreign=True) as locks:
+            found += [f"lock {path} is held" for path in layout.locks.glob("*.lock") if locks.held(path.name)]
         found += [f"temporary file {path} is left" for path in layout.state_dir.glob(".*.[0-9]*")]
         return [] if self.failures else found
 

@@ -209,17 +209,6 @@ class Filter:
         """Whether nothing below the directory can be kept, so that it needs no watch and no scan. False for a root."""
         return (self._verdicts.get(relative) or self._verdict(relative)).prune
 
-    def fingerprint(self) -> str:
-        """32 hexadecimal digits that stand for the patterns and their order."""
-        import hashlib
-
-        digest = hashlib.blake2b(digest_size=16)
-        for patterns in (self.include, self.exclude):
-            digest.update(b"%d\0" % len(patterns))
-            for pattern in patterns:
-                digest.update(pattern.encode("utf-8", "surrogateescape") + b"\0")
-        return digest.hexdigest()
-
     def describe(self) -> str:
         """One line for people."""
         shown = ", ".join(printable(p) for p in self.include[:4]) or "nothing"

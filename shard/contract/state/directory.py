@@ -431,15 +431,6 @@ def write_private(path: Path, content: bytes) -> None:
         directory.write(path.name, content)
 
 
-def held(path: Path) -> bool:
-    """`StateDirectory.held` of a path. Nothing that is not there is held."""
-    try:
-        with StateDirectory(path.parent, foreign=True) as directory:
-            return directory.held(path.name)
-    except OSError:
-        return False
-
-
 def is_state_directory(fd: int) -> bool:
     """Whether the directory open at `fd` is a state directory of shardwatch, of whichever service and user."""
     try:

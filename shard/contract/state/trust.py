@@ -59,11 +59,6 @@ def stranger(found: os.stat_result, uid: int | None = None) -> str:
     return "" if found.st_uid in (uid, 0) else f"belongs to {user(found.st_uid)}"
 
 
-def writable(found: os.stat_result) -> str:
-    """Why others than its owner can change a file, "" where they can't. Pure."""
-    return f"can be changed by others (mode {stat.S_IMODE(found.st_mode):04o})" if found.st_mode & _OTHERS else ""
-
-
 def replaceable(directory: os.stat_result, private_group: bool) -> bool:
     """Whether others than its owner can put another file in the place of one in this directory. Pure.
 

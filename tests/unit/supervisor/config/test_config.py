@@ -9,16 +9,17 @@ import subprocess
 import sys
 import tomllib
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from shardwatch.shard.contract.errors import UsageError
-from shardwatch.shard.contract.state.options import OPTIONS, Number, Whole
+from shardwatch.shard.contract.state.options import OPTIONS, Number, Option, Paths, Whole
 from shardwatch.shard.contract.state.settings import Settings, read_settings, write_settings
 from shardwatch.supervisor.config import profile
 from shardwatch.supervisor.config.default_place import default_state_dir
 from shardwatch.supervisor.config.file import find_config
-from shardwatch.supervisor.config.names import default_text, usage, variable
+from shardwatch.supervisor.config.names import default_text, flag, metavar, variable
 from shardwatch.supervisor.config.resolve import Resolved, resolve
 
 REPOSITORY = Path(__file__).resolve().parents[4]
@@ -297,6 +298,15 @@ def test_bounds_are_part_of_what_is_allowed(tmp_path: Path, name: str) -> None:
         assert (getattr(result.settings, name), result.values[name]) == (value, value)
     for value in (low - 1, high + 1):
         assert refused(tmp_path, f"{name} = {value}\n").endswith(f" must be {option.kind.allowed}")
+
+
+def usage(option: Option[Any]) -> str:
+    """How the documents write an option of the command line, as in `--shards N`; "" where it can't be set there."""
+    if not option.on_command_line:
+        return ""
+    if isinstance(option.kind, Paths):
+        return f"{metavar(option)}..."
+    return f"{flag(option)} {metavar(option)}".rstrip()
 
 
 def test_the_reference_is_what_the_code_says() -> None:

@@ -13,6 +13,7 @@ import pytest
 from shardwatch.shard.contract.errors import InUseError, UsageError
 from shardwatch.shard.contract.limits import IPC_PATH_BYTES_MAX
 from shardwatch.shard.contract.process.life import Lock
+from shardwatch.shard.contract.state.layout import Layout
 from shardwatch.shard.contract.state.planfile import Anchor, Plan, write_plan
 from shardwatch.shard.contract.state.settings import Settings, read_settings
 from shardwatch.supervisor.planning.key import plan_key
@@ -237,9 +238,9 @@ def test_stamps_a_plan_that_fits(place: Path, settings: Settings) -> None:
 
 def test_nothing_runs(place: Path, settings: Settings) -> None:
     """Asked about a directory without a service, every function says so and raises nothing."""
-    assert not service.find(place)
+    assert not service.running(Layout(place))
     layout = prepare(place, settings).layout
-    assert not service.find(place)
+    assert not service.running(layout)
     assert not service.stop(layout)
     assert service.programs(layout) == []
     assert "left no message" in service.last_words(layout, "aggregator")

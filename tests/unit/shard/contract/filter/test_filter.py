@@ -135,14 +135,6 @@ def test_caches_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(ours._verdicts) <= 8 + 3
 
 
-def test_fingerprint_is_of_patterns_and_order() -> None:
-    """Equal patterns have one fingerprint; other patterns, another order or another side another."""
-    one = Filter(["a", "b"], ["c"])
-    assert one.fingerprint() == Filter(("a", "b"), ("c",)).fingerprint()
-    others = [Filter(["b", "a"], ["c"]), Filter(["a"], ["b", "c"]), Filter(["a", "b"], []), Filter(["a\0b"], ["c"])]
-    assert len({f.fingerprint() for f in (one, *others)}) == 5
-
-
 def test_describe_is_one_line() -> None:
     """What is kept and left out, in one line, whatever the patterns hold."""
     assert Filter(["*.json"], ["a\nb"]).describe() == "keeps *.json; leaves out a\\nb"

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from shardwatch.shard.contract.errors import InUseError, UsageError
-from shardwatch.shard.contract.state.directory import StateDirectory, held, read_private, user, write_private
+from shardwatch.shard.contract.state.directory import StateDirectory, read_private, user, write_private
 
 
 @pytest.fixture
@@ -77,9 +77,9 @@ def test_what_was_planted_is_refused_at_once(home: Path, elsewhere: Path, plant:
         with pytest.raises(UsageError, match=word):
             state.identity_of(name)
         with pytest.raises(UsageError, match=word):
+            state.held(name)
+        with pytest.raises(UsageError, match=word):
             state.examine()
-    with pytest.raises(UsageError, match=word):
-        held(home / name)
     with pytest.raises(UsageError, match=word):
         read_private(home / name)
     assert elsewhere.read_text() == "precious"
@@ -251,8 +251,8 @@ def test_files_are_made_private(home: Path) -> None:
 
 def test_nothing_there_is_no_refusal(home: Path) -> None:
     """Of a file or a directory that is not there nobody holds a lock; what is no directory is said as such."""
-    assert not held(home / "locks" / "service.lock")
-    assert not held(home / "nothing" / "service.lock")
+    with StateDirectory(home) as state:
+        assert not state.held("locks/service.lock")
     with pytest.raises(FileNotFoundError):
         read_private(home / "plan.json")
     (home / "file").write_text("")
