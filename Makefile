@@ -46,7 +46,7 @@ install: $(STAMP) ## only make .venv
 clean: ## remove what make made
 	rm -rf $(VENV) .demo build dist src/*.egg-info
 
-$(STAMP): pyproject.toml constraints.txt
+$(STAMP): pyproject.toml constraints.txt shard/compiled/_loops.c
 	@rm -f $@; \
 	if ! $(PY) -c 'import pip' 2>/dev/null; then \
 	  for candidate in $$PYTHON python3 python3.11 python3.12 python3.13 python3.14; do \

@@ -21,6 +21,7 @@ import msgspec
 import zmq
 
 from .backend.choice import open_backend
+from .compiled import choice
 from .contract.errors import ShardwatchError, UsageError
 from .contract.filter.scope import scope_of
 from .contract.limits import (
@@ -300,6 +301,7 @@ class ShardProcess:
             rescan_owed=watcher.pace.owed,
             locks=locks,
             verifying=watcher.verifying,
+            native_code=choice.STATE,
         )
 
     def _tell_overflows(self) -> None:

@@ -163,6 +163,7 @@ class Engine:
             "state": state,
             "pid": beat.pid,
             "backend": beat.backend,
+            "native_code": beat.native_code,
             "directories": beat.directories,
             "files": beat.files,
             "watches": beat.watches,

@@ -3,6 +3,7 @@
 - `base`: the interface of every backend.
 - `choice`: which of them there can be, and what helps when it has no room for all directories.
 - `inotify`: inotify(7), with one watch per directory and a thread that only empties the queue.
+- `decoding`: what inotify(7) said, decoded. Pure.
 - `calls`: the system calls of inotify(7).
 - `watches`: the map from watch descriptors to directories. Pure.
 - `native`: watchdog's observer for this platform, behind the same interface.

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
+from shardwatch.shard.compiled.choice import NATIVE_VARIABLE
 from shardwatch.shard.contract.errors import UsageError
 from shardwatch.shard.contract.state.options import OPTIONS, Kind, Paths, Patterns, Priorities
 
@@ -77,6 +78,10 @@ def _env_layers(environ: Mapping[str, str], cwd: Path) -> Iterator[Layer]:
     for name in sorted(environ):
         value = environ[name]
         if not name.startswith(ENV_PREFIX) or name == ENV_FILE or not value:
+            continue
+        if name == NATIVE_VARIABLE:  # no option: it is for whole processes, and each reads it by itself
+            if value not in ("0", "1"):
+                raise UsageError(f"environment: {name} is {short(value)}", hint="0 turns native code off, 1 does not")
             continue
         option = OPTIONS.get(name.removeprefix(ENV_PREFIX).lower())
         if option is not None:

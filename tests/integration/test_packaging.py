@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -18,6 +19,8 @@ import shardwatch
 ROOT = Path(__file__).parents[2]
 FOLDERS = ("shard", "aggregator", "supervisor")
 DATA = (".sql", ".json", ".conf", ".toml")
+#: What native code becomes: in the wheel where there is a compiler, in git nowhere.
+NATIVE = "shardwatch/shard/compiled/_loops" + sysconfig.get_config_var("EXT_SUFFIX")
 pytestmark = pytest.mark.xdist_group("packaging")
 HEAVY = {"zmq", "msgspec", "pydantic", "sqlite3", "rich", "asyncio", "watchdog", "pathspec", "supervisor"}
 
@@ -37,14 +40,20 @@ def _tracked() -> list[str]:
 
 
 def _expected() -> set[str]:
-    """What the wheel must hold of ours: every module and data file of the three folders, and the face."""
+    """What the wheel must hold of ours: every module and data file of the three folders, the face, and native code."""
     found = {"shardwatch/__init__.py", "shardwatch/py.typed"}
     for name in _tracked():
         if name.startswith("supervisor/demo/"):  # what `make run` shows is for a clone
             continue
-        if name.startswith(tuple(f"{folder}/" for folder in FOLDERS)) and name.endswith((".py", ".typed", *DATA)):
+        if name.startswith(tuple(f"{folder}/" for folder in FOLDERS)) and name.endswith((".py", ".pyi", ".typed", *DATA)):
             found.add(f"shardwatch/{name}")
-    return found
+    return found | {NATIVE} if _has_compiler() else found
+
+
+def _has_compiler() -> bool:
+    """Whether native code can be built here: a C compiler, and Python's header files."""
+    compiler = os.environ.get("CC") or sysconfig.get_config_var("CC")
+    return shutil.which(shlex.split(compiler)[0]) is not None and Path(sysconfig.get_path("include"), "Python.h").exists()
 
 
 def _contents(wheel: Path) -> set[str]:
@@ -71,7 +80,7 @@ def wheel(clean_copy: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return built
 
 
-def _pip(command: str, *arguments: str | Path) -> None:
+def _pip(command: str, *arguments: str | Path, **environment: str) -> None:
     """pip without any network, and without the packages that the environment's configuration may name."""
     _run(
         sys.executable,
@@ -84,14 +93,18 @@ def _pip(command: str, *arguments: str | Path) -> None:
         *arguments,
         cwd=ROOT,
         PIP_CONFIG_FILE=os.devnull,
+        **environment,
     )
 
 
 @pytest.fixture(scope="module")
 def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return _installed(wheel, tmp_path_factory.mktemp("venv"))
+
+
+def _installed(wheel: Path, home: Path) -> Path:
     """The bin/ of a fresh environment with the wheel; what it depends on is lent by ours (without our editable install,
     because .pth files of a lent folder are not read)."""
-    home = tmp_path_factory.mktemp("venv")
     _run(sys.executable, "-m", "venv", "--without-pip", home, cwd=ROOT)
     python = home / "bin/python"
     _run(
@@ -127,6 +140,43 @@ def test_the_links_survive_the_source_distribution(clean_copy: Path, tmp_path: P
     _pip("wheel", "--no-build-isolation", "-w", tmp_path, source)
     (built,) = tmp_path.glob("*.whl")
     assert _contents(built) == _expected()
+
+
+def _native_code(python: Path, at: Path, **environment: str) -> str:
+    """What a process of this installation says of native code."""
+    code = "from shardwatch.shard.compiled import choice; print(choice.STATE)"
+    return _run(python, "-c", code, cwd=at, **environment).strip()
+
+
+def test_native_code_is_in_use_where_it_was_built(installed: Path, tmp_path: Path) -> None:
+    """After an ordinary installation; a variable turns it off."""
+    python = installed / "python"
+    assert _native_code(python, tmp_path, SHARDWATCH_NATIVE="1") == ("in use" if _has_compiler() else "not built")
+    assert _native_code(python, tmp_path, SHARDWATCH_NATIVE="0") == "turned off"
+
+
+@pytest.mark.parametrize("compiler", ["/nonexistent/cc", "false"], ids=["none", "one that fails"])
+def test_without_a_compiler_everything_is_there_but_native_code(compiler: str, clean_copy: Path, tmp_path: Path) -> None:
+    """`pip install` succeeds, and what was installed works."""
+    source = tmp_path / "source"
+    shutil.copytree(clean_copy, source, symlinks=True, ignore=shutil.ignore_patterns("build", "*.egg-info"))
+    _pip("wheel", "--no-build-isolation", "-w", tmp_path, source, CC=compiler)
+    (built,) = tmp_path.glob("*.whl")
+    assert _contents(built) == _expected() - {NATIVE}
+    scripts = _installed(built, tmp_path / "venv")
+    assert _native_code(scripts / "python", tmp_path, SHARDWATCH_NATIVE="1") == "not built"
+    code = "from shardwatch.shard.disk.look import Reader; from shardwatch.shard.main import ShardProcess"
+    _run(scripts / "python", "-c", code, cwd=tmp_path)
+
+
+def test_native_code_of_another_version_is_not_used(installed: Path, tmp_path: Path) -> None:
+    """A module that was left behind by another version, and has another interface, counts as not built."""
+    code = (
+        "import sys, types\n"
+        "sys.modules['shardwatch.shard.compiled._loops'] = types.SimpleNamespace(INTERFACE=0)\n"
+        "from shardwatch.shard.compiled import choice; print(choice.STATE)"
+    )
+    assert _run(installed / "python", "-c", code, cwd=tmp_path, SHARDWATCH_NATIVE="1").strip() == "not built"
 
 
 def test_the_installed_face_has_every_name(installed: Path, tmp_path: Path) -> None:

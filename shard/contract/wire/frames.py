@@ -198,6 +198,8 @@ class Beat(msgspec.Struct, tag="beat", array_like=True, frozen=True):
     #: Lock files of version control that exist in roots of the sender (only with `hold_for_vcs`).
     locks: list[_Path] = []
     verifying: Verifying = Verifying()
+    #: Whether the sender uses native code: in use | not built | turned off.
+    native_code: str = ""
 
 
 class Reply(msgspec.Struct, tag="reply", array_like=True, frozen=True):

@@ -54,6 +54,8 @@ def run(options: argparse.Namespace) -> int:
 
 def examine(resolved: Resolved) -> dict[str, Any]:
     """What `doctor --json` prints. Reads the trees as far as planning does; changes nothing."""
+    from shardwatch.shard.compiled.choice import STATE
+
     from ...host.scouting import check_state_dir
     from ...planning.limits import read_inotify_limits
 
@@ -73,6 +75,7 @@ def examine(resolved: Resolved) -> dict[str, Any]:
         "limits": needed,
         "roots": roots,
         "state_dir": state_dir,
+        "native_code": STATE,
         "versions": versions(findings),
     }
 
@@ -262,6 +265,7 @@ def text_of(found: dict[str, Any]) -> str:
         f"state directory {readable(state['path'])} ({state['filesystem']}, {size_of(state['free_bytes'])} free): {word}\n"
     )
     parts.append(", ".join(f"{name} {version}" for name, version in found["versions"].items()) + "\n")
+    parts.append(f"native code: {found['native_code']}\n")
     parts.append(
         "".join(f"! {readable(f['message'])}\n    -> {readable(f['remedy'])}\n" for f in found["findings"]) or "all is well\n"
     )

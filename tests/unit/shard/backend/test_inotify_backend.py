@@ -402,7 +402,5 @@ def test_a_look_at_a_watched_directory_costs_no_event(watched: Watched) -> None:
                 assert watched.backend.same(fd, watched.root)
         os.close(fd)
     watched.backend.drain()
-    hints = Hints()
-    while watched.backend._chunks:
-        watched.backend._decode(watched.backend._chunks.popleft(), {}, {}, {}, hints)
+    hints = watched.backend.take()
     assert (hints.count, hints.overflow) == (200_000, False)

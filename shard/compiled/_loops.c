@@ -1,0 +1,481 @@
+/* The loops in which a shard spends most of its time, compiled. `reading.py` and `decoding.py` have the same functions in
+ * Python. They are the definition: the functions here take the same arguments, and return or raise the same. A property test
+ * compares them (tests/property/test_compiled.py).
+ *
+ * Nothing is decided here, and nothing is kept between two calls. The GIL is released around system calls, because a filesystem
+ * may take long to answer.
+ */
+#define _GNU_SOURCE
+#define PY_SSIZE_T_CLEAN
+#include <Python.h>
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <string.h>
+#include <sys/inotify.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* `choice.INTERFACE`: raised with every change of what is passed or returned here. Where it differs, the file was compiled from
+ * the source of another version, and is not used. */
+#define INTERFACE 1
+
+/* -- names of a directory: reading.list_names */
+
+#define LISTING_BYTES (32 * 1024)
+
+/* 1: a directory, 0: anything else, -1: an exception is set. */
+static int
+is_directory(int fd, const struct dirent64 *entry)
+{
+    struct stat st;
+    int result, error;
+
+    if (entry->d_type != DT_UNKNOWN)
+        return entry->d_type == DT_DIR;
+    Py_BEGIN_ALLOW_THREADS
+    result = fstatat(fd, entry->d_name, &st, AT_SYMLINK_NOFOLLOW);
+    error = errno;
+    Py_END_ALLOW_THREADS
+    if (result == 0)
+        return S_ISDIR(st.st_mode);
+    if (error == ENOENT)
+        return 0;
+    errno = error;
+    PyErr_SetFromErrnoWithFilename(PyExc_OSError, entry->d_name);
+    return -1;
+}
+
+/* Notes an entry in `found`: name -> whether it is a directory. A name that is given twice has what was given last. */
+static int
+note(PyObject *found, int fd, const struct dirent64 *entry)
+{
+    const char *name = entry->d_name;
+
+    if (name[0] == '.' && (name[1] == '\0' || (name[1] == '.' && name[2] == '\0')))
+        return 0;
+    int directory = is_directory(fd, entry);
+    if (directory < 0)
+        return -1;
+    PyObject *key = PyBytes_FromString(name);
+    if (key == NULL)
+        return -1;
+    int result = PyDict_SetItem(found, key, directory ? Py_True : Py_False);
+    Py_DECREF(key);
+    return result;
+}
+
+/* Reads the directory to its end into `found`; -1: an exception is set. */
+static int
+read_directory(PyObject *found, int fd)
+{
+    _Alignas(struct dirent64) char buffer[LISTING_BYTES];
+
+    for (;;) {
+        ssize_t size;
+        int error;
+        Py_BEGIN_ALLOW_THREADS
+        size = getdents64(fd, buffer, sizeof buffer);
+        error = errno;
+        Py_END_ALLOW_THREADS
+        if (size == 0 || (size < 0 && error == ENOENT)) /* a directory that was removed is empty, as readdir(3) says too */
+            return 0;
+        if (size < 0) {
+            errno = error;
+            PyErr_SetFromErrno(PyExc_OSError);
+            return -1;
+        }
+        for (ssize_t at = 0; at < size;) {
+            const struct dirent64 *entry = (const struct dirent64 *)(buffer + at);
+            if (note(found, fd, entry) < 0)
+                return -1;
+            at += entry->d_reclen;
+        }
+    }
+}
+
+/* ([names of what is no directory], [names of directories]) of what was noted; NULL: an exception is set. */
+static PyObject *
+sorted_out(PyObject *found)
+{
+    PyObject *others = PyList_New(0), *directories = PyList_New(0), *result = NULL;
+    PyObject *name, *directory;
+    Py_ssize_t position = 0;
+
+    if (others == NULL || directories == NULL)
+        goto done;
+    while (PyDict_Next(found, &position, &name, &directory))
+        if (PyList_Append(directory == Py_True ? directories : others, name) < 0)
+            goto done;
+    result = PyTuple_Pack(2, others, directories);
+done:
+    Py_XDECREF(others);
+    Py_XDECREF(directories);
+    return result;
+}
+
+PyDoc_STRVAR(list_names_doc, "list_names($module, fd, /)\n--\n\nSee reading.list_names.");
+
+static PyObject *
+list_names(PyObject *module, PyObject *arguments)
+{
+    int fd;
+    if (!PyArg_ParseTuple(arguments, "i:list_names", &fd))
+        return NULL;
+    PyObject *found = PyDict_New();
+    if (found == NULL)
+        return NULL;
+    int read = read_directory(found, fd);
+    lseek(fd, 0, SEEK_SET); /* whoever lists it next begins at the beginning, also after an error */
+    PyObject *result = read < 0 ? NULL : sorted_out(found);
+    Py_DECREF(found);
+    return result;
+}
+
+/* -- looks at names: reading.look_at */
+
+/* `packed.WIDTH`, and where the fields lie. */
+#define WIDTH 48
+#define INO 0
+#define SIZE 8
+#define MTIME_NS 16
+#define CTIME_NS 24
+#define DEV 32
+#define NLINK 40
+#define KIND 44
+#define RACY 45
+
+enum { FILE_KIND = 1, DIRECTORY_KIND = 2, LINK_KIND = 3, OTHER_KIND = 4 };
+
+#define MS_NS INT64_C(1000000)
+#define SECOND_NS INT64_C(1000000000)
+/* Of `identity`. */
+#define SECONDS_NS (2 * SECOND_NS)
+#define PARTS_NS (100 * MS_NS)
+#define AHEAD_NS (60 * SECOND_NS)
+
+static void
+put(unsigned char *at, uint64_t value, int bytes)
+{
+    for (int i = 0; i < bytes; i++)
+        at[i] = (unsigned char)(value >> (8 * i));
+}
+
+/* Nanoseconds since 1970, limited to 64 bits. */
+static int64_t
+nanoseconds(const struct timespec *time)
+{
+    const int64_t seconds_max = INT64_MAX / SECOND_NS, seconds_min = INT64_MIN / SECOND_NS - 1;
+    int64_t seconds = time->tv_sec, rest = time->tv_nsec;
+
+    if (seconds > seconds_max || (seconds == seconds_max && rest > INT64_MAX % SECOND_NS))
+        return INT64_MAX;
+    if (seconds < seconds_min || (seconds == seconds_min && rest < SECOND_NS + INT64_MIN % SECOND_NS))
+        return INT64_MIN;
+    if (seconds < 0) /* in two steps, neither of which leaves the range */
+        return (seconds + 1) * SECOND_NS + (rest - SECOND_NS);
+    return seconds * SECOND_NS + rest;
+}
+
+/* identity.unit_ns */
+static int64_t
+unit_ns(int64_t time_ns)
+{
+    if (time_ns % MS_NS)
+        return 0;
+    return time_ns % SECOND_NS == 0 ? SECONDS_NS : PARTS_NS;
+}
+
+/* identity.racy. A difference is taken without a sign, since it may not fit into 64 bits with one. */
+static bool
+is_racy(int64_t ctime_ns, int64_t coarse_ns)
+{
+    if (ctime_ns >= coarse_ns)
+        return (uint64_t)ctime_ns - (uint64_t)coarse_ns <= (uint64_t)AHEAD_NS;
+    return (uint64_t)coarse_ns - (uint64_t)ctime_ns < (uint64_t)unit_ns(ctime_ns);
+}
+
+/* Packs a stat into WIDTH bytes that are zero: reading.packed. */
+static void
+pack(unsigned char *into, const struct stat *st, int64_t coarse_ns, bool invented)
+{
+    if (!S_ISREG(st->st_mode) && !S_ISLNK(st->st_mode)) {
+        into[KIND] = S_ISDIR(st->st_mode) ? DIRECTORY_KIND : OTHER_KIND;
+        return;
+    }
+    int64_t ctime_ns = nanoseconds(&st->st_ctim);
+    uint64_t ino = st->st_ino, nlink = st->st_nlink;
+    put(into + INO, invented ? 0 : ino > INT64_MAX ? INT64_MAX : ino, 8);
+    put(into + SIZE, (uint64_t)st->st_size, 8);
+    put(into + MTIME_NS, (uint64_t)nanoseconds(&st->st_mtim), 8);
+    put(into + CTIME_NS, (uint64_t)ctime_ns, 8);
+    put(into + DEV, (uint64_t)st->st_dev, 8);
+    put(into + NLINK, nlink > UINT32_MAX ? UINT32_MAX : nlink, 4);
+    into[KIND] = S_ISREG(st->st_mode) ? FILE_KIND : LINK_KIND;
+    into[RACY] = is_racy(ctime_ns, coarse_ns);
+}
+
+/* calls.ABSENT */
+static bool
+is_absence(int error)
+{
+    return error == ENOENT || error == ENOTDIR || error == ELOOP;
+}
+
+/* What a call of look_at is about. While the GIL is released nothing else is used. */
+typedef struct {
+    int fd;
+    int64_t coarse_ns;
+    long long device;
+    bool invented;
+    const char **names;
+    Py_ssize_t count;
+    unsigned char *stats;
+    /* How many names were looked at, and the error of the one after these, or 0. */
+    Py_ssize_t looked;
+    int error;
+} looks;
+
+/* Looks at names until one lies on another device, which `device` is then, or cannot be looked at. Without the GIL. */
+static void
+look(looks *all)
+{
+    for (all->looked = 0; all->looked < all->count; all->looked++) {
+        struct stat st;
+        if (fstatat(all->fd, all->names[all->looked], &st, AT_SYMLINK_NOFOLLOW) != 0) {
+            if (is_absence(errno))
+                continue;
+            all->error = errno;
+            return;
+        }
+        if ((long long)st.st_dev != all->device) {
+            all->device = (long long)st.st_dev;
+            return;
+        }
+        pack(all->stats + all->looked * WIDTH, &st, all->coarse_ns, all->invented);
+    }
+}
+
+/* The C strings of names, which must outlive the array; NULL: an exception is set. */
+static const char **
+strings_of(PyObject *names)
+{
+    Py_ssize_t count = PyTuple_GET_SIZE(names);
+    const char **strings = PyMem_New(const char *, count ? count : 1);
+    if (strings == NULL) {
+        PyErr_NoMemory();
+        return NULL;
+    }
+    for (Py_ssize_t i = 0; i < count; i++) {
+        /* Raises ValueError for a name with a NUL in it, and TypeError for what is not bytes. */
+        if (PyBytes_AsStringAndSize(PyTuple_GET_ITEM(names, i), (char **)&strings[i], NULL) < 0) {
+            PyMem_Free(strings);
+            return NULL;
+        }
+    }
+    return strings;
+}
+
+/* (stats, device); NULL: an exception is set. */
+static PyObject *
+looked_at(PyObject *names, looks *all)
+{
+    PyObject *stats = PyBytes_FromStringAndSize(NULL, all->count * WIDTH);
+    if (stats == NULL)
+        return NULL;
+    all->stats = (unsigned char *)PyBytes_AS_STRING(stats);
+    memset(all->stats, 0, all->count * WIDTH);
+    Py_BEGIN_ALLOW_THREADS
+    look(all);
+    Py_END_ALLOW_THREADS
+    if (all->error) {
+        Py_DECREF(stats);
+        errno = all->error;
+        return PyErr_SetFromErrnoWithFilenameObject(PyExc_OSError, PyTuple_GET_ITEM(names, all->looked));
+    }
+    if (all->looked < all->count && _PyBytes_Resize(&stats, all->looked * WIDTH) < 0)
+        return NULL;
+    return Py_BuildValue("(NL)", stats, all->device);
+}
+
+PyDoc_STRVAR(look_at_doc,
+             "look_at($module, fd, names, start, coarse_ns, device, invented, /)\n--\n\nSee reading.look_at.");
+
+static PyObject *
+look_at(PyObject *module, PyObject *arguments)
+{
+    looks all = {0};
+    PyObject *list;
+    Py_ssize_t start;
+    long long coarse_ns;
+    int invented;
+
+    if (!PyArg_ParseTuple(arguments, "iO!nLLp:look_at", &all.fd, &PyList_Type, &list, &start, &coarse_ns, &all.device, &invented))
+        return NULL;
+    all.coarse_ns = coarse_ns;
+    all.invented = invented;
+    /* A tuple of its own, so that nobody takes a name away meanwhile. */
+    PyObject *part = PyList_GetSlice(list, start, PyList_GET_SIZE(list));
+    PyObject *names = part == NULL ? NULL : PyList_AsTuple(part);
+    Py_XDECREF(part);
+    if (names == NULL)
+        return NULL;
+    all.count = PyTuple_GET_SIZE(names);
+    all.names = strings_of(names);
+    PyObject *result = all.names == NULL ? NULL : looked_at(names, &all);
+    PyMem_Free(all.names);
+    Py_DECREF(names);
+    return result;
+}
+
+/* -- what inotify said: decoding.decode */
+
+/* decoding.SPECIAL, and those of it that tell of names. */
+#define NAMED (IN_MOVED_TO | IN_DELETE | IN_MOVED_FROM)
+#define SPECIAL (IN_ISDIR | NAMED | IN_DELETE_SELF | IN_MOVE_SELF | IN_UNMOUNT | IN_Q_OVERFLOW | IN_IGNORED)
+#define HEAD_BYTES ((Py_ssize_t)sizeof(struct inotify_event))
+
+/* The set of a watch, which is made if there is none: a new reference. NULL: an exception is set. */
+static PyObject *
+set_of(PyObject *sets, int wd)
+{
+    PyObject *key = PyLong_FromLong(wd);
+    if (key == NULL)
+        return NULL;
+    PyObject *set = Py_XNewRef(PyDict_GetItemWithError(sets, key));
+    if (set == NULL && !PyErr_Occurred()) {
+        set = PySet_New(NULL);
+        if (set != NULL && PyDict_SetItem(sets, key, set) < 0)
+            Py_CLEAR(set);
+    }
+    Py_DECREF(key);
+    return set;
+}
+
+/* Adds a name to the set of a watch; -1: an exception is set. */
+static int
+add_name(PyObject *sets, int wd, const char *name, Py_ssize_t length)
+{
+    PyObject *set = set_of(sets, wd);
+    PyObject *key = set == NULL ? NULL : PyBytes_FromStringAndSize(name, length);
+    int result = key == NULL ? -1 : PySet_Add(set, key);
+    Py_XDECREF(key);
+    Py_XDECREF(set);
+    return result;
+}
+
+/* Appends (wd, mask, name); -1: an exception is set. */
+static int
+append_special(PyObject *specials, const struct inotify_event *event, const char *name, Py_ssize_t length)
+{
+    PyObject *special = Py_BuildValue("(iIy#)", event->wd, event->mask, name, length);
+    if (special == NULL)
+        return -1;
+    int result = PyList_Append(specials, special);
+    Py_DECREF(special);
+    return result;
+}
+
+/* Decodes all events of a chunk. Returns how many there are; -1: an exception is set. */
+static long
+decode_events(PyObject *chunk, PyObject *names, PyObject *came, PyObject *left, PyObject *specials)
+{
+    const char *bytes = PyBytes_AS_STRING(chunk), *last_name = NULL;
+    Py_ssize_t size = PyBytes_GET_SIZE(chunk), at = 0, last_length = 0;
+    int last_wd = 0;
+    long count = 0;
+
+    while (at < size) {
+        struct inotify_event event;
+        if (size - at < HEAD_BYTES)
+            goto damaged;
+        memcpy(&event, bytes + at, HEAD_BYTES);
+        at += HEAD_BYTES;
+        if ((size_t)event.len > (size_t)(size - at))
+            goto damaged;
+        const char *name = bytes + at;
+        Py_ssize_t length = event.len;
+        at += length;
+        count++;
+        while (length > 0 && name[length - 1] == '\0') /* the kernel's padding */
+            length--;
+        if (event.mask & SPECIAL) {
+            if (event.mask & IN_ISDIR || !(event.mask & NAMED)) {
+                if (append_special(specials, &event, name, length) < 0)
+                    return -1;
+                continue;
+            }
+            if (add_name(event.mask & IN_MOVED_TO ? came : left, event.wd, name, length) < 0)
+                return -1;
+        }
+        /* A write is several events of one name, one after the other. */
+        if (last_name != NULL && event.wd == last_wd && length == last_length && memcmp(name, last_name, length) == 0)
+            continue;
+        if (add_name(names, event.wd, name, length) < 0)
+            return -1;
+        last_wd = event.wd;
+        last_name = name;
+        last_length = length;
+    }
+    return count;
+damaged:
+    PyErr_SetString(PyExc_ValueError, "not a whole number of events");
+    return -1;
+}
+
+PyDoc_STRVAR(decode_doc, "decode($module, chunk, names, came, left, /)\n--\n\nSee decoding.decode.");
+
+static PyObject *
+decode(PyObject *module, PyObject *arguments)
+{
+    PyObject *chunk, *names, *came, *left;
+
+    if (!PyArg_ParseTuple(arguments, "SO!O!O!:decode", &chunk, &PyDict_Type, &names, &PyDict_Type, &came, &PyDict_Type, &left))
+        return NULL;
+    PyObject *specials = PyList_New(0);
+    if (specials == NULL)
+        return NULL;
+    long count = decode_events(chunk, names, came, left, specials);
+    if (count < 0) {
+        Py_DECREF(specials);
+        return NULL;
+    }
+    return Py_BuildValue("(lN)", count, specials);
+}
+
+/* -- the module */
+
+static PyMethodDef functions[] = {
+    {"list_names", list_names, METH_VARARGS, list_names_doc},
+    {"look_at", look_at, METH_VARARGS, look_at_doc},
+    {"decode", decode, METH_VARARGS, decode_doc},
+    {NULL},
+};
+
+static int
+prepare(PyObject *module)
+{
+    return PyModule_AddIntConstant(module, "INTERFACE", INTERFACE);
+}
+
+static PyModuleDef_Slot slots[] = {
+    {Py_mod_exec, prepare},
+    {0, NULL},
+};
+
+static struct PyModuleDef definition = {
+    PyModuleDef_HEAD_INIT,
+    .m_name = "_loops",
+    .m_doc = "Compiled twins of functions in reading.py and decoding.py.",
+    .m_methods = functions,
+    .m_slots = slots,
+};
+
+PyMODINIT_FUNC
+PyInit__loops(void)
+{
+    return PyModuleDef_Init(&definition);
+}
