@@ -33,12 +33,13 @@ def _load() -> tuple[str, object]:
     return (IN_USE, _loops) if _loops.INTERFACE == INTERFACE else (NOT_BUILT, None)
 
 
+_state, _native = _load()
+
 #: Whether this process uses native code.
-STATE: Final[str]
-STATE, _native = _load()
+STATE: Final = _state
 
 
 def native(definition: _F) -> _F:
     """What is called in the place of a function: the native one of the same name where native code is in use, else the function
     itself."""
-    return definition if _native is None else getattr(_native, definition.__name__)  # type: ignore[no-any-return]
+    return definition if _native is None else getattr(_native, definition.__name__)

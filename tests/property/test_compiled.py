@@ -90,6 +90,7 @@ def test_damaged_events_are_decoded_or_refused_alike() -> None:
 
 def test_what_is_no_chunk_is_refused() -> None:
     """By the native function as by every other: with TypeError."""
-    for arguments in ((), (b"", {}, {}), ("", {}, {}, {}), (b"", [], {}, {}), (b"", {}, {}, None)):
+    wrong: list[tuple[object, ...]] = [(), (b"", {}, {}), ("", {}, {}, {}), (b"", [], {}, {}), (b"", {}, {}, None)]
+    for arguments in wrong:
         with pytest.raises(TypeError):
             _loops.decode(*arguments)
