@@ -39,7 +39,7 @@ from .protocol.messages import RefusedError
 from .server.call import Outgoing
 from .server.serve import Server
 from .storage.damage import DISK_ERRORS, MovedError, Refusal, damaged, examine, refusal, set_aside
-from .storage.lives import Found, Lives
+from .storage.lives import DatabaseLife, Lives
 
 log = logging.getLogger("shardwatch.aggregator")
 
@@ -109,7 +109,8 @@ class Aggregator:
         """Stamps both databases with a life of their own; returns a note where they are not the ones that were in use last."""
         index, store, lives = self._index, self._store, self._lives
         file = index.file
-        doubt = lives.doubt(Found(file.life, not file.life and not file.found_tick), Found(store.life, not store.known()))
+        index_life = DatabaseLife(file.life, not file.life and not file.found_tick)
+        doubt = lives.doubt(index_life, DatabaseLife(store.life, not store.known()))
         life = lives.name(doubt)
         file.begin_life(life, anew=bool(doubt))
         store.begin_life(life, doubt)
@@ -144,7 +145,7 @@ class Aggregator:
                 self._slack.given_back()
                 self._index.shrink()
                 give_back()
-            self._receiver.settle_syncs(now)
+            self._receiver.finish_syncs(now)
             self._answer(self._server.tick())
             self._reply(touched_only=True)
 
@@ -204,7 +205,7 @@ class Aggregator:
         self._index.commit()
         if entries > _MUCH:
             self._slack.worked(time.monotonic_ns())
-        self._receiver.settle_syncs(time.monotonic())
+        self._receiver.finish_syncs(time.monotonic())
         self._reply(touched_only=True)
         self._answer(self._server.on_commit())
 
@@ -359,7 +360,7 @@ def main(argv: list[str] | None = None) -> int:
     layout = Layout(options.state_dir.absolute())
     open_log()
     try:
-        inherited.settle_service()
+        inherited.correct_for_service()
         inherited.ignore_signals(signal.SIGHUP)
         settings = read_settings(layout.settings)
         sockets = Sockets(layout)

@@ -43,7 +43,7 @@ from .disk.mounts import Mounts
 from .process.heartbeat import Heartbeat
 from .process.line import Line
 from .process.shift import Shift
-from .schedule.settle import Settle
+from .schedule.debounce import Debounce
 from .schedule.watcher import Watcher
 from .stream.send import Stream
 from .territory.doubts import Doubts
@@ -56,8 +56,8 @@ log = logging.getLogger("shardwatch.shard")
 
 #: How long a new shard waits for its predecessor to let go of the lock, seconds.
 _LOCK_WAIT_S = 20.0
-#: What follows a look takes this long at least until a consumer has it (measured with a settle time of 0), ns: a look is made so
-#: much sooner, and settle times mean the hand-over. Those below 5 ms are waited for in full.
+#: From a look until a consumer has the change, at least this much time passes (measured with settle_ms = 0), ns. So that
+#: settle_ms is the time until the hand-over, the look is made that much sooner. A time below 5 ms is waited for in full.
 _HAND_OVER_NS = 1_500_000
 _SETTLE_MS_SHORT = 5
 #: Unacked frames that leave memory worth giving back.
@@ -103,13 +103,13 @@ class ShardProcess:
             mounts=self._mounts,
         )
         quiet_ns = settings.settle_ms * 1_000_000 - (_HAND_OVER_NS if settings.settle_ms >= _SETTLE_MS_SHORT else 0)
-        settle: Settle[Node] = Settle(quiet_ns, settings.settle_ms_max * 1_000_000)
+        debounce: Debounce[Node] = Debounce(quiet_ns, settings.settle_ms_max * 1_000_000)
         verifier: Verifier | None = None
         if settings.verify_period_s and stand_in is None:
             share = VERIFY_SHARE / len(plan.shards())
             verifier = Verifier(self._territory, period_ns=int(settings.verify_period_s * 1e9), share=share)
         self._watcher = Watcher(
-            self._territory, self._backend, self._stream, settle, poll_ns=settings.poll_ms * 1_000_000, mounts=self._mounts,
+            self._territory, self._backend, self._stream, debounce, poll_ns=settings.poll_ms * 1_000_000, mounts=self._mounts,
             verifier=verifier,
         )  # fmt: skip
         self._locks = Locks(_roots(anchors, settings.roots) if settings.hold_for_vcs else (), self._territory.slow.guard)
@@ -119,8 +119,8 @@ class ShardProcess:
         self._shift = Shift(stand_in, time.monotonic_ns())
         self._stands_in = stand_in is not None
         self._stopping = False
-        #: Overflows that the log has been told of.
-        self._told = 0
+        #: Overflows that have been logged.
+        self._overflows_logged = 0
 
     @property
     def epoch(self) -> int:
@@ -217,7 +217,7 @@ class ShardProcess:
             give_back()
 
     def _wait(self, poller: zmq.Poller, *, leaving: bool) -> dict[object, int]:
-        """Waits for sockets, or until something is due; returns what is ready. Where names settle, the last part of a
+        """Waits for sockets, or until something is due; returns what is ready. While names are debounced, the last part of a
         millisecond is waited for hints alone: to wait one more for each save would be felt, and to wake twice at other times."""
         wait = self._until_due(leaving=leaving)
         if not self._watcher.pending:
@@ -307,8 +307,8 @@ class ShardProcess:
     def _tell_overflows(self) -> None:
         """A line a beat at most, however many there were."""
         watcher = self._watcher
-        if watcher.overflows != self._told:
-            self._told = watcher.overflows
+        if watcher.overflows != self._overflows_logged:
+            self._overflows_logged = watcher.overflows
             text = "%d overflows of the kernel's queue, %d rescans since the start; a rescan waits %.1f s after the last one"
             log.warning(text, watcher.overflows, watcher.rescans, watcher.pace.pause_ns / 1e9)
 
@@ -358,7 +358,7 @@ def main(argv: list[str] | None = None) -> int:
     open_log()
     reader, writer = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
     try:
-        inherited.settle_service()  # many descriptors: a scan holds one for each level
+        inherited.correct_for_service()  # many descriptors: a scan holds one for each level
         inherited.ignore_signals(signal.SIGHUP)
         settings = read_settings(layout.settings)
         plan_file = PlanFile(layout.plan)

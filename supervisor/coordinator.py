@@ -103,7 +103,7 @@ def run(layout: Layout) -> int:
 
 
 def planned(layout: Layout, settings: Settings, own_pids: Callable[[], Sequence[int]], pulse: Pulse) -> Plan:
-    """The plan, settled by a child of a moment: what planning needs, in code and in memory, is gone with it.
+    """The plan, made by a short-lived child: what planning needs, in code and in memory, is gone with it.
 
     Raises ShardwatchError where the child failed; its reason is in the log.
     """
@@ -112,9 +112,9 @@ def planned(layout: Layout, settings: Settings, own_pids: Callable[[], Sequence[
         code = 1
         try:
             die_with_parent(signal.SIGKILL)
-            from .planning.planning import settle_plan
+            from .planning.planning import ensure_plan
 
-            settle_plan(layout, settings, own_pids)
+            ensure_plan(layout, settings, own_pids)
             code = 0
         except (ShardwatchError, OSError) as error:
             say(f"shardwatch-coordinator: {error}")
@@ -179,7 +179,7 @@ def _leave(number: int, frame: FrameType | None) -> None:
 def main(argv: list[str] | None = None) -> int:
     """`shardwatch-coordinator --state-dir DIR`, run by supervisord. Exit code 0 when it was told to leave."""
     arguments = sys.argv[1:] if argv is None else argv
-    inherited.settle()
+    inherited.correct()
     inherited.ignore_signals(signal.SIGHUP)
     signal.signal(signal.SIGTERM, _leave)
     signal.signal(signal.SIGINT, signal.SIG_IGN)

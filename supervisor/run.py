@@ -66,7 +66,7 @@ def main(argv: list[str] | None = None) -> int:
             return 0
         if rest or "--state-dir" not in given:
             raise UsageError("run needs --state-dir DIR and nothing else", hint="see --help")
-        inherited.settle_service()
+        inherited.correct_for_service()
         inherited.ignore_signals()  # SIGHUP and SIGUSR2 are supervisord's own: to load its configuration, and its logs, anew
         layout = Layout(os.path.abspath(given["--state-dir"]))
         claim = int(given["--claim"]) if given.get("--claim", "").isdigit() else None
@@ -158,13 +158,13 @@ def _plan_ahead(layout: Layout) -> tuple[int, int]:
         lock = Lock(layout.lock("coordinator"))
         from shardwatch.shard.contract.state.settings import read_settings
 
-        from .planning.planning import settle_plan
+        from .planning.planning import ensure_plan
         from .planning.read_ahead import blocks_read, read_ahead
         from .service.state_dir import stamp_plan
 
         settings = read_settings(layout.settings)
         before = blocks_read()
-        plan = settle_plan(layout, settings)
+        plan = ensure_plan(layout, settings)
         stamp_plan(layout, settings, plan)
         lock.close()
         if blocks_read() > before and len(plan.shards()) < len(os.sched_getaffinity(0)):
@@ -219,13 +219,13 @@ def _path_to_python(executable: str) -> str:
 def _supervisord(layout: Layout, with_parent: bool, echo: bool, planner: tuple[int, int] | None) -> int:
     sys.modules.setdefault("ssl", None)  # type: ignore[arg-type]  # http.client does without: 10 ms less at every start
     from .plugin import full_disk, terms
-    from .plugin.hang_up import HangUp, Reaction
+    from .plugin.hang_up import HangUpHandler, Reaction
 
     full_disk.guard()
     if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
-        hang_up = HangUp(Reaction.IGNORE)
+        hang_up = HangUpHandler(Reaction.IGNORE)
     else:
-        hang_up = HangUp(Reaction.END if echo else Reaction.RELOAD)
+        hang_up = HangUpHandler(Reaction.END if echo else Reaction.RELOAD)
     arguments = ["-n", "-c", str(layout.supervisord_conf)]
     # At a reload it closes descriptors below this number; at its start it demands that so many may be open.
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)

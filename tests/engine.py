@@ -23,7 +23,7 @@ from shardwatch.shard.contract.wire.frames import Beat, decode_up
 from shardwatch.shard.disk.disk import Disk
 from shardwatch.shard.disk.look import Reader
 from shardwatch.shard.disk.mounts import Mounts
-from shardwatch.shard.schedule.settle import Settle
+from shardwatch.shard.schedule.debounce import Debounce
 from shardwatch.shard.schedule.watcher import Watcher
 from shardwatch.shard.stream.send import Stream
 from shardwatch.shard.territory.doubts import Doubts
@@ -82,7 +82,7 @@ class Shard:
             reader=Reader(engine.keep, state_dir=b"/nowhere", follow=engine.follow, disk=engine.disk),
             emit=self.stream.add, mounts=engine.mounts, wall_ns=engine.wall_ns,
         )  # fmt: skip
-        settle: Settle[Node] = Settle(settle_ms * 1_000_000, 10 * settle_ms * 1_000_000)
+        settle: Debounce[Node] = Debounce(settle_ms * 1_000_000, 10 * settle_ms * 1_000_000)
         verifier = Verifier(self.territory, period_ns=engine.verify_s * 10**9, cpu=lambda: 0) if engine.verify_s else None
         self.watcher = Watcher(
             self.territory, self.backend, self.stream, settle, poll_ns=10**9, mounts=engine.mounts, verifier=verifier,
@@ -235,7 +235,7 @@ class Engine:
     def commit(self, *, answer: bool = True) -> None:
         """Commits, and answers the shards (or the answers are lost)."""
         self.index.commit()
-        self.receiver.settle_syncs(self.now / 1e9)
+        self.receiver.finish_syncs(self.now / 1e9)
         for name, reply in self.receiver.replies(touched_only=False, now=self.now / 1e9):
             shard = self.shards.get(name)
             if shard is None or not answer:

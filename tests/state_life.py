@@ -77,14 +77,14 @@ def live(state_dir: Path, root: Path, end: str, group: str, answer: int) -> None
     from shardwatch.aggregator.process.sockets import Sockets
     from shardwatch.shard.contract.errors import ShardwatchError
     from shardwatch.shard.contract.process.life import SERVICE_VARIABLE
-    from shardwatch.supervisor.planning.planning import settle_plan
+    from shardwatch.supervisor.planning.planning import ensure_plan
     from shardwatch.supervisor.service.state_dir import prepare
 
     os.environ[SERVICE_VARIABLE] = os.urandom(16).hex()
     settings = settings_for(root, include=("*",), exclude=())
     try:
         prepared = prepare(state_dir, settings)
-        plan = settle_plan(prepared.layout, settings)
+        plan = ensure_plan(prepared.layout, settings)
         sockets = Sockets(prepared.layout)
     except ShardwatchError as error:
         os.write(answer, json.dumps({"refused": str(error)}).encode())

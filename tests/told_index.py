@@ -107,7 +107,7 @@ class ToldIndex:
         """Path -> size, of all that is there."""
         return {path.decode(): row.size for path, row in self.living().items()}
 
-    # -- what groups ask (`aggregator.groups.index_port.Index`)
+    # -- what groups ask (`aggregator.groups.index_port.IndexPort`)
 
     @property
     def incarnation(self) -> str:
@@ -140,6 +140,6 @@ class ToldIndex:
     def note_handed(self, lane: int, tick: int) -> None:
         self._index.backlog.note_handed(lane, tick)
 
-    def collect(self, passed: Mapping[int, int], parked: Iterable[int] = ()) -> int:
+    def collect(self, passed: Mapping[int, int], set_aside: Iterable[int] = ()) -> int:
         """Forgets every deletion that all groups have passed, however young."""
-        return self._index.tombstones.collect(passed, 1 << 62, parked)
+        return self._index.tombstones.collect(passed, 1 << 62, set_aside)

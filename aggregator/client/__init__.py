@@ -3,7 +3,7 @@
 - `requests`: every request, its fields made of checked arguments.
 - `replies`: which request a reply answers, and what it says.
 - `conversation`: asks until an answer comes: numbers, deadlines, patience and pauses. Without I/O.
-- `absence`: whether a service is waited for, and what the log is told of it.
+- `absence`: whether a service is waited for, and what is logged of it.
 - `batch`: what a pull hands out, and the lease that it is held on. Without I/O.
 - `following`: the loop of `batches`, through restarts of the service. Without I/O.
 - `connection`: a ZeroMQ connection that can be asked whether it was cut.

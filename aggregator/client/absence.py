@@ -1,4 +1,4 @@
-"""Whether a client waits for a service that is away, and what the log is told of it."""
+"""Whether a client waits for a service that is away, and what is logged of it."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import Final
 
 logger = logging.getLogger("shardwatch.aggregator.client")
 
-#: Seconds for which a service must be away before the log says that the client waits for it. A program that died is back sooner.
-TOLD_S: Final = 1.0
+#: Seconds for which a service must be away before it is logged that the client waits for it. A program that died is back sooner.
+LOG_S: Final = 1.0
 
 
 class Absence:
@@ -28,19 +28,19 @@ class Absence:
         self._tell = tell
         self._clock = clock
         self._since: float | None = None
-        self._told = False
+        self._logged = False
 
     def noted(self, reason: object) -> None:
         """The service is away, or refuses for now."""
         now = self._clock()
         if self._since is None:
             self._since = now
-        if not self._told and now - self._since >= TOLD_S:
-            self._told = True
+        if not self._logged and now - self._since >= LOG_S:
+            self._logged = True
             self._tell(f"The service at {self._where} is waited for: {reason}")
 
     def over(self) -> None:
         """It has answered."""
-        if self._told:
+        if self._logged:
             self._tell(f"The service at {self._where} is back")
-        self._since, self._told = None, False
+        self._since, self._logged = None, False

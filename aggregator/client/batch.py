@@ -1,4 +1,4 @@
-"""What a pull hands out: the events, and the lease that they are held on. Pure: settling a lease is a flow (`conversation`)."""
+"""What a pull hands out: the events, and the lease that they are held on. Pure: ending a lease is a flow (`conversation`)."""
 
 from __future__ import annotations
 
@@ -83,29 +83,29 @@ def notice(group: str, reason: str) -> Handed:
 
 
 class Lease:
-    """A batch from when it was handed out until it is settled: acknowledged, nacked, or given back.
+    """A batch from when it was handed out until its lease ends: it is acknowledged, nacked, or given back.
 
     Args:
-        follows: it belongs to a loop without end. Settling it then waits for a service that is away, and coming too late is
+        follows: it belongs to a loop without end. Ending the lease then waits for a service that is away, and coming too late is
             not an error, because the batch is handed out again.
     """
 
-    __slots__ = ("_follows", "_id", "_settled", "group", "is_notice")
+    __slots__ = ("_ended", "_follows", "_id", "group", "is_notice")
 
     def __init__(self, pulled: Pulled, *, follows: bool) -> None:
         self._follows = follows
         self._id = pulled.id
-        self._settled = False
+        self._ended = False
         self.group = pulled.group
         self.is_notice = pulled.id is None and pulled.alone is not None and pulled.lease_ms == 0
 
     def ack(self) -> Flow[bool]:
         """Whether it came in time."""
-        return (yield from self._settle(requests.ack(self.group, self._id), ACK_PATIENCE_S))
+        return (yield from self._end(requests.ack(self.group, self._id), ACK_PATIENCE_S))
 
     def nack(self, reason: str, retry_s: float | None) -> Flow[bool]:
         """Whether it came in time."""
-        return (yield from self._settle(requests.nack(self.group, self._id, reason, retry_s), 0.0))
+        return (yield from self._end(requests.nack(self.group, self._id, reason, retry_s), 0.0))
 
     def extend(self, lease_s: float | None) -> Flow[None]:
         if not self.is_notice:
@@ -115,25 +115,25 @@ class Lease:
         """Of a peek, which has no lease, nothing is given back."""
         if self._id is not None:
             yield Ask(requests.release(self.group, self._id, worker=""))
-        self._settled = True
+        self._ended = True
 
     def leave(self) -> Flow[None]:
-        """Gives it back if it is not settled. If that is impossible, the lease ends by itself."""
-        if not self._settled:
+        """Gives it back if it is on lease still. If that is impossible, the lease ends by itself."""
+        if not self._ended:
             with contextlib.suppress(ShardwatchError):
                 yield from self.release()
 
-    def _settle(self, request: Request, patience_s: float) -> Flow[bool]:
+    def _end(self, request: Request, patience_s: float) -> Flow[bool]:
         try:
             if not self.is_notice:
                 yield Ask(request, self._patience_s(patience_s))
         except RequestError as error:
-            if not self._follows or self._settled or error.code not in TOO_LATE:
+            if not self._follows or self._ended or error.code not in TOO_LATE:
                 raise
-            logger.warning("A batch of group %s was settled too late, it is handed out again: %s", self.group, error.message)
-            self._settled = True
+            logger.warning("A batch of group %s was answered too late, it is handed out again: %s", self.group, error.message)
+            self._ended = True
             return False
-        self._settled = True
+        self._ended = True
         return True
 
     def _patience_s(self, otherwise: float) -> float:

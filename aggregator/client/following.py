@@ -72,6 +72,6 @@ class Following:
         return ([notice(self._group, "the group was lost, and made anew")] if lost else []) + ([found] if found else [])
 
     def leave(self, found: Sequence[Handed]) -> Flow[None]:
-        """The loop ends in the middle of these: what is not settled is given back."""
+        """The loop ends in the middle of these: what is on lease still is given back."""
         for one in found:
             yield from one.lease.leave()

@@ -25,7 +25,7 @@ class NoBatch(StrEnum):
     TURN = "turn"
 
 
-class Batch(NamedTuple):
+class GroupBatch(NamedTuple):
     """What a pull hands out."""
 
     #: 0 where nothing was leased.

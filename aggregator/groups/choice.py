@@ -15,7 +15,7 @@ from shardwatch.shard.contract.files.identity import moved
 
 from ..index.row import Row
 from ..protocol.messages import Event, Fresh, path_fields
-from .index_port import Index
+from .index_port import IndexPort
 from .lane import Lane
 from .unit import Part, Unit
 
@@ -25,7 +25,7 @@ Identity = tuple[int, int, int, int]
 LOOKED_MAX: Final = 20_000
 
 
-class Choice:
+class Selection:
     """Rows chosen for a batch.
 
     Args:
@@ -74,7 +74,7 @@ class Choice:
         #: (lane, tick) of those that say that a path is gone, be they among the events or held.
         self.gone: list[tuple[int, int]] = []
 
-    def again(self, index: Index, unit: Unit, lane: Callable[[int], Lane], limit: int) -> bool:
+    def again(self, index: IndexPort, unit: Unit, lane: Callable[[int], Lane], limit: int) -> bool:
         """Adds the rows of a unit that is to be handed out again, at most `limit`; False if none can be: those with another
         tick by now follow from there."""
         for old in unit.parts:
@@ -88,7 +88,7 @@ class Choice:
         del self.events[limit:]
         return True
 
-    def fill(self, index: Index, number: int, lane: Lane, limit: int) -> bool:
+    def fill(self, index: IndexPort, number: int, lane: Lane, limit: int) -> bool:
         """Adds a lane's rows; True if that are all. At most `limit` events in all."""
         whole = self._fill(index, number, lane, limit)
         if not whole:
@@ -96,7 +96,7 @@ class Choice:
             self.unfinished = not self.events
         return whole
 
-    def _fill(self, index: Index, number: int, lane: Lane, limit: int) -> bool:
+    def _fill(self, index: IndexPort, number: int, lane: Lane, limit: int) -> bool:
         part = Part(number, lane.handed, [], [])
         self.parts.append(part)
         self.scans[number] = lane.scan

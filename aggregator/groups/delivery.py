@@ -11,8 +11,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from .choice import Choice
-from .index_port import Index
+from .choice import Selection
+from .index_port import IndexPort
 from .journal import Entry
 from .lane import Lane
 from .leases import Leases, retry_pause_s
@@ -45,7 +45,7 @@ class Delivery:
 
     # -- where it is
 
-    def begin(self, index: Index, tick: int, handed: int) -> None:
+    def begin(self, index: IndexPort, tick: int, handed: int) -> None:
         """Everything up to `tick` counts as acked, everything up to `handed` as known."""
         self.begun = index.tick
         self.position.begin(tick, handed)
@@ -53,7 +53,7 @@ class Delivery:
     def take_bit(self, bit: int) -> None:
         self.bit = bit
 
-    def tell(self, index: Index) -> None:
+    def tell(self, index: IndexPort) -> None:
         """Tells the index, which knows nothing of it yet, what the group holds."""
         index.holders.place(self.bit, self.begun, self.position.base_reached())
         for number in self._lane_numbers(index):
@@ -79,7 +79,7 @@ class Delivery:
         self.position.forget()
         self.position.replace(lanes)
 
-    def seek(self, index: Index, tick: int) -> None:
+    def seek(self, index: IndexPort, tick: int) -> None:
         """What is later than `tick` is handed out again, leases stay."""
         for number in self._lane_numbers(index):
             # Forward: everything pending up to `tick` is given up. Backward: the scan will meet it again.
@@ -94,7 +94,7 @@ class Delivery:
         """The low-water cursor: every tick of the lane up to it is acked, skipped or set aside. O(units + held)."""
         return self._leases.low(number, self.position.low(number)) - 1
 
-    def has_passed(self, index: Index, tick: int) -> bool:
+    def has_passed(self, index: IndexPort, tick: int) -> bool:
         """Whether everything up to `tick` that the group is told of is on lease or acked. O(lanes + held + failed batches)."""
         if any(low <= tick for unit in self._leases.again() for low in unit.low.values()):
             return False
@@ -106,10 +106,10 @@ class Delivery:
                 return False
         return True
 
-    def _lane_numbers(self, index: Index) -> set[int]:
+    def _lane_numbers(self, index: IndexPort) -> set[int]:
         return {*index.lanes(), *self.position.lanes()}
 
-    def _tell_position(self, index: Index, number: int) -> None:
+    def _tell_position(self, index: IndexPort, number: int) -> None:
         """What the index must know before a row of the lane changes."""
         lane = self.position.lane(number)
         index.note_handed(number, lane.reached())
@@ -127,34 +127,34 @@ class Delivery:
 
     # -- what comes next
 
-    def choose(self, index: Index, now: float, limit: int) -> Choice:
+    def choose(self, index: IndexPort, now: float, limit: int) -> Selection:
         """What comes next: a unit that is to be handed out again, else what is new. Nothing is taken yet; only units of which
         no row is left to be handed out are dropped."""
         while (unit := self._leases.first_due(now)) is not None:
-            choice = Choice(self.bit, self.begun)
+            choice = Selection(self.bit, self.begun)
             if choice.again(index, unit, self.position.lane, limit):
                 return choice
             self._leases.take_first()
             self._pass(index, choice)
-        choice = Choice(self.bit, self.begun)
+        choice = Selection(self.bit, self.begun)
         for number in index.lanes():
             if not choice.fill(index, number, self.position.lane(number), limit):
                 break
         return choice
 
-    def take(self, index: Index, choice: Choice, now: float) -> Unit | None:
+    def take(self, index: IndexPort, choice: Selection, now: float) -> Unit | None:
         """Makes a choice come true, save for the lease; None if nothing is handed out."""
         self._pass(index, choice)
         return self._take_new(index, choice) if choice.unit is None else self._take_again(choice, now)
 
-    def _pass(self, index: Index, choice: Choice) -> None:
+    def _pass(self, index: IndexPort, choice: Selection) -> None:
         """Rows that could not go wait for their path; deletions, whether they went or wait, count once they are acked."""
         for number, count in choice.late.items():
             self.position.take_late(number, count)
         self.position.hold(choice.held)
         index.holders.deletions_pending(self.bit, choice.gone)
 
-    def _take_new(self, index: Index, choice: Choice) -> Unit | None:
+    def _take_new(self, index: IndexPort, choice: Selection) -> Unit | None:
         """Moves the position past all that was considered."""
         position = self.position
         parts = [part for part in choice.parts if part.ticks]
@@ -173,7 +173,7 @@ class Delivery:
                 position.changed(number)
         return Unit(0, parts) if parts else None
 
-    def _take_again(self, choice: Choice, now: float) -> Unit:
+    def _take_again(self, choice: Selection, now: float) -> Unit:
         """Takes a unit's first rows; what does not fit stays behind as a unit of its own."""
         unit = self._leases.take_first()
         rest = unit.narrow(choice.parts, len(choice.events))
@@ -188,7 +188,7 @@ class Delivery:
 
     # -- how units end
 
-    def acked(self, index: Index, unit: Unit) -> None:
+    def acked(self, index: IndexPort, unit: Unit) -> None:
         """The unit is done."""
         self._leases.acked(unit)
         self.position.free(unit, self._leases.leased())
@@ -201,12 +201,12 @@ class Delivery:
         self.position.free(unit, self._leases.leased())
         self._leases.give_back(unit, now)
 
-    def nacked(self, index: Index, unit: Unit, now: float, reason: str, retry_s: float | None) -> float:
+    def nacked(self, index: IndexPort, unit: Unit, now: float, reason: str, retry_s: float | None) -> float:
         """A worker says that the unit failed; the pause until it is handed out again, seconds."""
         self._leases.end(unit, "it was nacked")
         return self._failed(index, unit, now, reason, retry_s)
 
-    def expire(self, index: Index, now: float) -> None:
+    def expire(self, index: IndexPort, now: float) -> None:
         """Ends the leases that are over."""
         for unit in self._leases.end_expired(now):
             self._failed(index, unit, now, "its lease expired" + (f" at worker {unit.worker}" * bool(unit.worker)), 0)
@@ -218,7 +218,7 @@ class Delivery:
             self._leases.add([Part(path.lane, path.handed, [path.tick])], now)
         return len(paths)
 
-    def _failed(self, index: Index, unit: Unit, now: float, reason: str, retry_s: float | None) -> float:
+    def _failed(self, index: IndexPort, unit: Unit, now: float, reason: str, retry_s: float | None) -> float:
         """A unit whose lease has ended counts as failed; the pause until it is handed out again, seconds."""
         self.position.free(unit, self._leases.leased())
         unit.fail(reason)
@@ -234,7 +234,7 @@ class Delivery:
             self._set_path_aside(index, unit)
         return pause_s
 
-    def _set_path_aside(self, index: Index, unit: Unit) -> None:
+    def _set_path_aside(self, index: IndexPort, unit: Unit) -> None:
         """The only path of a unit; nothing where its row has moved on."""
         part = unit.parts[0]
         for row in index.rows_at(part.lane, part.ticks):

@@ -14,9 +14,9 @@ from typing import Final
 from shardwatch.shard.contract.input.shown import shown
 
 from ..protocol.messages import Fresh, RefusedError
-from .batch import Batch, NoBatch
+from .batch import GroupBatch, NoBatch
 from .delivery import Delivery
-from .index_port import Index
+from .index_port import IndexPort
 from .journal import Entry, GroupChanged
 from .leases import Fate, Leases
 from .record import GroupRecord, GroupRow
@@ -113,14 +113,14 @@ class Group:
 
     # -- its life
 
-    def begin(self, index: Index, tick: int, handed: int) -> None:
+    def begin(self, index: IndexPort, tick: int, handed: int) -> None:
         """Puts the group at `tick`: everything up to it counts as acked, everything up to `handed` as known."""
         self.state, self.reason, self.incarnation = GroupState.ACTIVE, "", index.incarnation
         self._delivery.begin(index, tick, handed)
         self.store_row()
         self.attach(index)
 
-    def attach(self, index: Index) -> None:
+    def attach(self, index: IndexPort) -> None:
         """Tells the index what the group holds, and fences what is on lease. After begin, and after a start."""
         if self.state is GroupState.ACTIVE:
             self._delivery.tell(index)
@@ -174,13 +174,13 @@ class Group:
         """Highest tick that was considered or handed out in any lane."""
         return self._position.reached()
 
-    def has_handed_out(self, index: Index, tick: int) -> bool:
+    def has_handed_out(self, index: IndexPort, tick: int) -> bool:
         """Whether everything up to `tick` that the group is told of is on lease or acked. O(lanes + held + failed batches)."""
         if self.state is not GroupState.ACTIVE:
             return self.state is GroupState.WAITING  # it begins after all that
         return self._delivery.has_passed(index, tick)
 
-    def seek(self, index: Index, tick: int) -> bool:
+    def seek(self, index: IndexPort, tick: int) -> bool:
         """Goes to `tick`: what is later is handed out again, leases stay. False where the group must begin afresh instead,
         because deletions after `tick` are forgotten."""
         if self.state in (GroupState.FRESH, GroupState.EXPIRED):
@@ -197,7 +197,9 @@ class Group:
 
     # -- handing out
 
-    def pull(self, index: Index, now: float, limit: int, lease_s: float, leases_max: int, worker: str) -> Batch | NoBatch:
+    def pull(
+        self, index: IndexPort, now: float, limit: int, lease_s: float, leases_max: int, worker: str
+    ) -> GroupBatch | NoBatch:
         """The next batch, leased to `worker` until now + lease_s; or why there is none.
 
         At most `limit` rows, each path once, no path that is on lease. O(1) amortised a row.
@@ -217,34 +219,34 @@ class Group:
             return NoBatch.EMPTY
         self._delivery.lease(unit, now + lease_s, worker)
         choice.pair()
-        return Batch(unit.number, unit.failures + 1, unit.due, choice.events, choice.more)
+        return GroupBatch(unit.number, unit.failures + 1, unit.due, choice.events, choice.more)
 
-    def peek(self, index: Index, now: float, limit: int) -> Batch | NoBatch:
+    def peek(self, index: IndexPort, now: float, limit: int) -> GroupBatch | NoBatch:
         """What a pull would hand out; nothing is leased, and no position moves."""
         self._unfinished = False
         why = self._stopped(index, now)
         if why is not None:
             return why
         if self.state is not GroupState.ACTIVE:
-            return Batch(0, 1, now, [Fresh(index.tick, self.reason)], True)
+            return GroupBatch(0, 1, now, [Fresh(index.tick, self.reason)], True)
         choice = self._delivery.choose(index, now, limit)
         self._unfinished = choice.unfinished
         choice.pair()
-        return Batch(0, 1, now, choice.events, choice.more) if choice.events else NoBatch.EMPTY
+        return GroupBatch(0, 1, now, choice.events, choice.more) if choice.events else NoBatch.EMPTY
 
     @property
     def unfinished(self) -> bool:
         """Whether the last pull or peek found nothing in as many rows as one call may look at: pull again."""
         return self._unfinished
 
-    def why_unserved(self, index: Index, now: float, leases_max: int) -> NoBatch:
+    def why_unserved(self, index: IndexPort, now: float, leases_max: int) -> NoBatch:
         """Why a pull that has waited until now got nothing."""
         found = self.peek(index, now, 1)
         if isinstance(found, NoBatch):
             return found
         return NoBatch.LEASES if self._leases.leased_count() >= leases_max else NoBatch.TURN
 
-    def _stopped(self, index: Index, now: float) -> NoBatch | None:
+    def _stopped(self, index: IndexPort, now: float) -> NoBatch | None:
         """Brings the group up to date; why nothing can be handed out whatever is pending, None if something can."""
         self.expire(index, now)
         if self.state is GroupState.WAITING:
@@ -253,7 +255,7 @@ class Group:
             self.refresh("the index was built anew")
         return NoBatch.FRESH if self.state is not GroupState.ACTIVE and self._leases.leased_count() else None
 
-    def _pull_fresh(self, index: Index, now: float, lease_s: float, worker: str) -> Batch | NoBatch:
+    def _pull_fresh(self, index: IndexPort, now: float, lease_s: float, worker: str) -> GroupBatch | NoBatch:
         if not self._leases.again():
             unit = Unit(0, [], fresh=self.reason)
         elif self._leases.first_due(now) is not None:
@@ -262,7 +264,7 @@ class Group:
             return NoBatch.FRESH
         self.state = GroupState.FRESH
         self._delivery.lease(unit, now + lease_s, worker)
-        return Batch(unit.number, unit.failures + 1, unit.due, [Fresh(index.tick, self.reason)], True)
+        return GroupBatch(unit.number, unit.failures + 1, unit.due, [Fresh(index.tick, self.reason)], True)
 
     # -- batches that were handed out
 
@@ -287,7 +289,7 @@ class Group:
         """What has become of a batch."""
         return self._leases.fate(number)
 
-    def ack(self, index: Index, number: int, now: float) -> int | None:
+    def ack(self, index: IndexPort, number: int, now: float) -> int | None:
         """Done: the batch is never handed out again. Number of its paths; None if it was acked before. Raises RefusedError."""
         self.expire(index, now)
         if self._leases.fate(number) is Fate.ACKED:
@@ -298,18 +300,18 @@ class Group:
             self.begin(index, 0, 0)
         return unit.paths()
 
-    def extend(self, index: Index, number: int, now: float, lease_s: float) -> None:
+    def extend(self, index: IndexPort, number: int, now: float, lease_s: float) -> None:
         """The lease ends lease_s seconds from now. Raises RefusedError."""
         self.expire(index, now)
         self._leases.extend(self._on_lease(number), now + lease_s)
 
-    def nack(self, index: Index, number: int, now: float, reason: str, retry_s: float | None = None) -> float:
+    def nack(self, index: IndexPort, number: int, now: float, reason: str, retry_s: float | None = None) -> float:
         """The batch failed: it is handed out again, retry_s from now or later (None: later from failure to failure); in pieces
         after attempts_max, and a lone path that fails as often is set aside. That pause, seconds. Raises RefusedError."""
         self.expire(index, now)
         return self._delivery.nacked(index, self._on_lease(number), now, reason, retry_s)
 
-    def release(self, index: Index, number: int, now: float, why: str = "it was released") -> None:
+    def release(self, index: IndexPort, number: int, now: float, why: str = "it was released") -> None:
         """Gives a batch back: handed out again at once, and not counted as a failure. Raises RefusedError."""
         self.expire(index, now)
         self._delivery.give_back(self._on_lease(number), now, why)
@@ -323,7 +325,7 @@ class Group:
         self._delivery.give_back(unit, now, why)
         return True
 
-    def release_worker(self, index: Index, worker: str, now: float) -> int:
+    def release_worker(self, index: IndexPort, worker: str, now: float) -> int:
         """`release`s all batches of a worker. Number of them."""
         self.expire(index, now)
         units = [unit for unit in self._leases.leased() if unit.worker == worker]
@@ -349,7 +351,7 @@ class Group:
 
     # -- time
 
-    def expire(self, index: Index, now: float) -> None:
+    def expire(self, index: IndexPort, now: float) -> None:
         """Ends the leases that are over."""
         self._delivery.expire(index, now)
 
@@ -376,7 +378,7 @@ class Group:
     def set_aside_count(self) -> int:
         return len(self._delivery.set_aside)
 
-    def describe(self, index: Index, now: float, pending: int, listed_max: int) -> dict[str, object]:
+    def describe(self, index: IndexPort, now: float, pending: int, listed_max: int) -> dict[str, object]:
         """The group as `groups` and `status` show it.
 
         Args:

@@ -9,7 +9,7 @@ from ..index.holders import Holders
 from ..index.row import Row
 
 
-class Index(Protocol):
+class IndexPort(Protocol):
     """Rows by lane, in the order of their ticks, and who holds what. Rows become visible in that order."""
 
     @property

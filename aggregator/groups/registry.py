@@ -18,7 +18,7 @@ from shardwatch.shard.contract.state.settings import Settings
 from ..storage.damage import damaged
 from .dates import Dates
 from .group import Group, GroupState
-from .index_port import Index
+from .index_port import IndexPort
 from .store import GroupStore
 
 log = logging.getLogger("shardwatch.aggregator")
@@ -30,7 +30,7 @@ _NOTES_MAX = 100
 class Registry:
     """Groups by name. Whoever changes one calls `touch`; nothing of it may leave the process before `commit`."""
 
-    def __init__(self, index: Index, store: GroupStore, settings: Settings, now: float, wall: Callable[[], float]) -> None:
+    def __init__(self, index: IndexPort, store: GroupStore, settings: Settings, now: float, wall: Callable[[], float]) -> None:
         self._index = index
         self._store = store
         self._settings = settings

@@ -22,12 +22,12 @@ class Tombstones:
         self._tables = tables
 
     def collect(
-        self, passed: Mapping[int, int], older_than_ns: int, parked: Iterable[int] = (), limit: int = COLLECTED_MAX
+        self, passed: Mapping[int, int], older_than_ns: int, set_aside: Iterable[int] = (), limit: int = COLLECTED_MAX
     ) -> int:
         """Forgets tombstones that every group has passed (lane -> lowest cursor) and that are older than a wall-clock time, save
-        those with the ticks in `parked`, and commits. It looks at the `limit` oldest of each lane; directories without rows go
+        those with the ticks in `set_aside`, and commits. It looks at the `limit` oldest of each lane; directories without rows go
         too. Returns how many were forgotten."""
-        file, kept, total = self._file, set(parked), 0
+        file, kept, total = self._file, set(set_aside), 0
         file.begin()
         emptied: set[tuple[int]] = set()
         for lane, cursor in passed.items():

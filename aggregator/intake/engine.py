@@ -11,7 +11,7 @@ from shardwatch.shard.contract.limits import SILENT_S
 from shardwatch.shard.contract.state.settings import Settings
 
 from ..index.index import Index
-from .receive import Receiver, Stream
+from .receive import ReceivedStream, Receiver
 
 #: Represents the lock files of shards that have not been heard yet.
 _NOT_HEARD: Final = b"a start: not every shard has been heard"
@@ -147,7 +147,7 @@ class Engine:
         missing = {d.path for s in self._receiver.streams.values() if s.beat for d in s.beat.doubts if d.state == "missing"}
         return self._index.directories + len(set(self._settings.roots) - missing)
 
-    def _shard(self, shard: str, stream: Stream, now: float) -> dict[str, object]:
+    def _shard(self, shard: str, stream: ReceivedStream, now: float) -> dict[str, object]:
         plan = self._receiver.plan
         anchors = [_text(a.path) for a in plan.of(shard)] if plan else []
         silent = None if stream.heard_at is None else round(now - stream.heard_at, 1)

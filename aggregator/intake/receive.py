@@ -45,7 +45,7 @@ _NAMES_A_SECOND = 1_000
 
 
 @dataclass
-class Stream:
+class ReceivedStream:
     """What is known of one shard of the plan."""
 
     epoch: int = 0
@@ -78,7 +78,7 @@ class Receiver:
         self.incarnation = secrets.token_hex(8)
         self.plan: Plan | None = None
         self._owners = Owners(())
-        self.streams: dict[str, Stream] = {}
+        self.streams: dict[str, ReceivedStream] = {}
         self._syncs = Syncs(self._complete_debts, lambda: index.owed, index.knows)
         #: Directories, and how many names in them, that were asked for since the last beat.
         self._asked: set[tuple[bytes, int]] = set()
@@ -113,7 +113,7 @@ class Receiver:
         self._owners = Owners(plan.anchors)
         self._index.anchors.adopt(a.path for a in plan.anchors)
         known = self._index.streams.known()
-        streams = {shard: self.streams.get(shard) or Stream(*known.get(shard, (0, 0, 0))) for shard in plan.shards()}
+        streams = {shard: self.streams.get(shard) or ReceivedStream(*known.get(shard, (0, 0, 0))) for shard in plan.shards()}
         self._syncs.replanned(streams)
         self.streams = streams
         return True
@@ -161,7 +161,7 @@ class Receiver:
         self.frames += 1
         return entries
 
-    def _stream(self, message: Frame | Beat) -> Stream | None:
+    def _stream(self, message: Frame | Beat) -> ReceivedStream | None:
         if message.service != self._service:
             self.foreign += 1
             return None
@@ -171,13 +171,13 @@ class Receiver:
         self.foreign += stream is None
         return stream
 
-    def _begin_epoch(self, stream: Stream, shard: str, epoch: int) -> None:
+    def _begin_epoch(self, stream: ReceivedStream, shard: str, epoch: int) -> None:
         if epoch > stream.epoch:
             self._index.begin()
             stream.epoch, stream.committed, stream.baseline, stream.resend, stream.beat = epoch, 0, 0, False, None
             self._index.streams.save(shard, epoch, 0, 0)
 
-    def _apply(self, frame: Frame, stream: Stream, record: object, now: float) -> int:
+    def _apply(self, frame: Frame, stream: ReceivedStream, record: object, now: float) -> int:
         if isinstance(record, Baseline):
             stream.baseline = record.generation
             return 0
@@ -255,7 +255,7 @@ class Receiver:
             )  # fmt: skip
             found.append((shard, reply))
         if found:
-            self._syncs.told()
+            self._syncs.asked()
         return found
 
     def _complete_debts(self) -> None:
@@ -301,12 +301,12 @@ class Receiver:
                 stream.touched = True
         return token
 
-    def settle_syncs(self, now: float) -> None:
+    def finish_syncs(self, now: float) -> None:
         """Finishes syncs that all shards have answered, or whose time is up. Call it after each commit, and at regular
         intervals.
         """
         plan = self.plan
-        self._syncs.settle(
+        self._syncs.finish(
             now,
             lambda shard: [a.path for a in plan.of(shard)] if plan else [],
             planned=plan is not None and bool(self.streams),

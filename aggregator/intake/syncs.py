@@ -1,7 +1,7 @@
 """Syncs: which shards have answered, which looks are still owed, and which requests wait. Used by `receive` only. Does no
 input or output.
 
-All requests that arrive before the shards are told of a sync share that sync. So there are few syncs, however many
+All requests that arrive before the shards are asked for a sync share that sync. So there are few syncs, however many
 requests there are.
 """
 
@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 #: The most subtrees that an answer names.
-_TOLD: Final = 20
+_NAMED_MAX: Final = 20
 
 Owed = Mapping[bytes, Mapping[bytes, tuple[int, int]]]
 
@@ -38,7 +38,7 @@ class Syncs:
     Args:
         complete: called before `owed`; brings what `owed` returns up to date.
         owed: returns the looks that have to be made again by now.
-        known: whether the index has ever been told what is in a directory, or below it.
+        known: whether the index has ever known what is in a directory, or below it.
     """
 
     def __init__(
@@ -48,8 +48,8 @@ class Syncs:
         self._owed = owed
         self._known = known
         self._syncs: dict[int, _Sync] = {}
-        #: Syncs by the token of the request that began them; and the one that no shard has been told of yet.
-        self._untold: int | None = None
+        #: Syncs by the token of the request that began them; and the one that no shard has been asked for yet.
+        self._unasked: int | None = None
         self._results: dict[int, dict[str, object]] = {}
 
     def __bool__(self) -> bool:
@@ -57,12 +57,12 @@ class Syncs:
         return bool(self._syncs)
 
     def begin(self, shards: Iterable[str], deadline: float) -> tuple[int, bool]:
-        """Adds a request. Returns its token, and whether the shards have to be told of a new sync."""
+        """Adds a request. Returns its token, and whether the shards have to be asked for a new sync."""
         token = secrets.randbits(48)
-        sync = self._syncs.get(self._untold) if self._untold is not None else None
+        sync = self._syncs.get(self._unasked) if self._unasked is not None else None
         new = sync is None
         if sync is None:
-            self._untold = token
+            self._unasked = token
             sync = self._syncs[token] = _Sync(set(shards))
         sync.callers[token] = deadline
         return token, new
@@ -76,9 +76,9 @@ class Syncs:
         """The syncs that this shard has yet to answer."""
         return [number for number, sync in self._syncs.items() if shard in sync.waiting]
 
-    def told(self) -> None:
+    def asked(self) -> None:
         """Shards were sent what `of` says."""
-        self._untold = None
+        self._unasked = None
 
     def answered(self, number: int, shard: str, doubts: list[bytes], left_out: list[bytes]) -> None:
         sync = self._syncs.get(number)
@@ -88,7 +88,7 @@ class Syncs:
                 (sync.doubts if self._known(path) else sync.left_out).append(path)
             sync.doubts += doubts
 
-    def settle(self, now: float, subtrees: Callable[[str], list[bytes]], *, planned: bool, fit: bool = True) -> None:
+    def finish(self, now: float, subtrees: Callable[[str], list[bytes]], *, planned: bool, fit: bool = True) -> None:
         """Finishes syncs that all shards have answered, and tells who has waited long enough what is missing.
 
         `subtrees`: what a shard owns. `planned`: there is a plan, with shards. `fit`: the rows are those of the settings.
@@ -106,10 +106,10 @@ class Syncs:
         if sync.waiting:
             return None
         if sync.doubts:
-            return {"ok": False, "error": "some subtrees can't be read", "subtrees": sync.doubts[:_TOLD]}
+            return {"ok": False, "error": "some subtrees can't be read", "subtrees": sync.doubts[:_NAMED_MAX]}
         if not fit or self._still_owed(sync):
             return None
-        return {"ok": True, "left_out": sync.left_out[:_TOLD]} if sync.left_out else {"ok": True}
+        return {"ok": True, "left_out": sync.left_out[:_NAMED_MAX]} if sync.left_out else {"ok": True}
 
     def _late(self, sync: _Sync, subtrees: Callable[[str], list[bytes]], *, planned: bool, fit: bool) -> dict[str, object]:
         missing: list[bytes] = []
@@ -123,7 +123,7 @@ class Syncs:
         else:
             error = "some directories were not looked at again in time"
             missing = sorted({path for path, _, _ in sync.owed or ()})
-        return {"ok": False, "error": error, "subtrees": missing[:_TOLD]}
+        return {"ok": False, "error": error, "subtrees": missing[:_NAMED_MAX]}
 
     def _still_owed(self, sync: _Sync) -> bool:
         """Whether a look is still owed that was owed when the last shard answered, because it follows from what that shard saw.

@@ -9,7 +9,7 @@ from typing import Final
 RETRYABLE: Final = frozenset({"busy", "stopping", "storage"})
 #: Refusals that the user of a command can cause, and mend.
 WRONG_REQUESTS: Final = frozenset({"bad_field", "bad_group", "bad_request", "unknown_group"})
-#: What was to be settled is settled otherwise: its lease is over, or its group is gone.
+#: A batch was to be acknowledged or given back too late: its lease is over, or its group is gone.
 TOO_LATE: Final = frozenset({"lease_expired", "unknown_group"})
 #: What a loop over batches goes on after: beside what passes, a group that was dropped while its pull waited. The next pull makes
 #: it anew.

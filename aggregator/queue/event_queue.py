@@ -21,7 +21,7 @@ from shardwatch.shard.contract.input import arguments
 from shardwatch.shard.contract.input.shown import shown
 
 from .file_event import DELETED, INTEGER_MAX, KINDS, FileEvent, checked_events, split_move
-from .store import DUPLICATE, FULL, QUEUED, BusyError, QueueStore, Row
+from .store import DUPLICATE, FULL, QUEUED, BusyError, QueueRow, QueueStore
 
 __all__ = ["DUPLICATE", "FULL", "QUEUED", "EventQueue"]
 
@@ -119,7 +119,7 @@ class EventQueue:
     async def put_all(self, events: Iterable[FileEvent]) -> list[int]:
         """As `enqueue_file_events`, but says why: QUEUED, DUPLICATE or FULL for each."""
         events = checked_events(events)
-        rows: list[Row] = []
+        rows: list[QueueRow] = []
         parts: list[int] = []
         for event in events:
             if event.event_type not in KINDS:
@@ -191,7 +191,7 @@ class EventQueue:
                 none.
         """
         events = checked_events(events)
-        return await self._settle(events, self._store.ack)
+        return await self._end_leases(events, self._store.ack)
 
     async def nack(self, events: Iterable[FileEvent], *, retry_s: float = 0.0) -> list[FileEvent]:
         """Gives the events back. They return to their old place in the queue, after `retry_s` seconds at the earliest.
@@ -201,7 +201,7 @@ class EventQueue:
         """
         arguments.seconds("retry_s", retry_s, 0.0, SECONDS_MAX)
         events = checked_events(events)
-        return await self._settle(events, lambda keys: self._store.nack(keys, retry_s))
+        return await self._end_leases(events, lambda keys: self._store.nack(keys, retry_s))
 
     def __len__(self) -> int:
         """The number of events that wait, without those that are on lease."""
@@ -236,14 +236,14 @@ class EventQueue:
         return _reopen, (str(self.path.absolute()), *options)
 
     async def _take(self, batch_size: int) -> list[FileEvent]:
-        def give_back(token_rows: tuple[int, list[Row]]) -> None:
+        def give_back(token_rows: tuple[int, list[QueueRow]]) -> None:
             token, rows = token_rows
             self._store.nack([(row.path, row.directory, token) for row in rows], 0.0)
 
         token, rows = await self._run(lambda: self._store.take(batch_size, self.lease_s), batch_size, give_back)
         return [_event(row, token) for row in rows]
 
-    async def _settle(
+    async def _end_leases(
         self, events: list[FileEvent], work: Callable[[list[tuple[bytes, bool, int | None]]], list[bool]]
     ) -> list[FileEvent]:
         if not events:
@@ -298,14 +298,14 @@ class EventQueue:
             else:
                 loop.call_soon_threadsafe(ready.set)
 
-    def _row(self, event: FileEvent) -> Row:
+    def _row(self, event: FileEvent) -> QueueRow:
         path = os.fsencode(event.path)
         lane = event.priority
         if self._lanes:
             relative = path.lstrip(b"/")
             lane = max([lane, *(priority for keeps, priority in self._lanes if keeps(relative))])
         gone = event.event_type == DELETED
-        return Row(
+        return QueueRow(
             path=path,
             directory=bool(event.is_directory),
             lane=lane,
@@ -339,7 +339,7 @@ def _lanes(priorities: Mapping[str, int]) -> list[tuple[Callable[[bytes], bool],
     return [(Filter([glob], []).keeps, priority) for glob, priority in priorities.items()]
 
 
-def _event(row: Row, token: int) -> FileEvent:
+def _event(row: QueueRow, token: int) -> FileEvent:
     return FileEvent(
         path=Path(os.fsdecode(row.path)),
         event_type=row.kind,

@@ -69,7 +69,7 @@ _UPDATE_PENDING = (
 _INSERT_LEASED = f"INSERT INTO leased ({_COLUMNS}, token, owner, until) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 
 
-class Row(NamedTuple):
+class QueueRow(NamedTuple):
     """A row of either table, without its lease."""
 
     path: bytes
@@ -185,7 +185,7 @@ class QueueStore:
                     db.execute("ROLLBACK")
                 raise
 
-    def put(self, rows: Sequence[Row], size_max: int) -> list[int]:
+    def put(self, rows: Sequence[QueueRow], size_max: int) -> list[int]:
         """Adds rows (seq and attempts are ignored): QUEUED, DUPLICATE or FULL for each, in order."""
         with self._writing() as db:
             pending, leased, seq = db.execute("SELECT pending, leased, seq FROM state").fetchone()
@@ -194,7 +194,7 @@ class QueueStore:
             for row in rows:
                 found = db.execute(f"SELECT {_COLUMNS} FROM pending WHERE {_SAME}", row[:2]).fetchone()
                 if found is not None:
-                    outcomes.append(_replace(db, Row._make(found), row))
+                    outcomes.append(_replace(db, QueueRow._make(found), row))
                 elif pending + leased >= size_max:
                     outcomes.append(FULL)
                 else:
@@ -206,7 +206,7 @@ class QueueStore:
                 db.execute("UPDATE state SET pending = ?, seq = ?", (pending, seq))
         return outcomes
 
-    def take(self, limit: int, lease_s: float) -> tuple[int, list[Row]]:
+    def take(self, limit: int, lease_s: float) -> tuple[int, list[QueueRow]]:
         """Leases up to `limit` rows, highest lane first, first in first out within one. Gives the lease's token."""
         now = self._clock()
         with self._using() as db:
@@ -226,7 +226,7 @@ class QueueStore:
             if ended:
                 self._give_back(db, "until <= ?", (now,))
             rows = [
-                Row._make(found)
+                QueueRow._make(found)
                 for found in db.execute(
                     f"SELECT {_COLUMNS} FROM pending AS p"
                     " WHERE NOT EXISTS (SELECT 1 FROM leased AS l WHERE l.path = p.path)"
@@ -296,7 +296,7 @@ class QueueStore:
 
     def _give_back(self, db: sqlite3.Connection, condition: str, values: tuple[Any, ...]) -> int:
         """Makes leased rows pending again, at their old place in the line, one with what came since."""
-        rows = [Row._make(r) for r in db.execute(f"DELETE FROM leased WHERE {condition} RETURNING {_COLUMNS}", values)]
+        rows = [QueueRow._make(r) for r in db.execute(f"DELETE FROM leased WHERE {condition} RETURNING {_COLUMNS}", values)]
         added = 0
         for row in rows:
             row = row._replace(attempts=row.attempts + 1)
@@ -305,7 +305,7 @@ class QueueStore:
                 db.execute(_INSERT_PENDING, row)
                 added += 1
                 continue
-            since = Row._make(found)
+            since = QueueRow._make(found)
             older, newer = (row, since) if since.timestamp >= row.timestamp else (since, row)
             merged = newer._replace(
                 kind=combine(older.kind, newer.kind),
@@ -331,7 +331,7 @@ def _remedy(error: sqlite3.Error) -> str:
     return "a defect of shardwatch"
 
 
-def _replace(db: sqlite3.Connection, old: Row, new: Row) -> int:
+def _replace(db: sqlite3.Connection, old: QueueRow, new: QueueRow) -> int:
     """A newer state takes the place of a pending one, and keeps its place in the line: a busy path must not starve."""
     if new.timestamp < old.timestamp:
         return DUPLICATE
@@ -342,7 +342,7 @@ def _replace(db: sqlite3.Connection, old: Row, new: Row) -> int:
     return QUEUED
 
 
-def _update(db: sqlite3.Connection, row: Row) -> None:
+def _update(db: sqlite3.Connection, row: QueueRow) -> None:
     db.execute(_UPDATE_PENDING, (*row[2:], *row[:2]))
 
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from ..groups.index_port import Index
+from ..groups.index_port import IndexPort
 from ..protocol import bounds
 from ..protocol.messages import RefusedError
 from .call import Call
 from .deadlines import Deadlines
-from .engine_port import Engine
+from .engine_port import EnginePort
 from .outbox import Outbox
 
 #: Such requests that wait at one time; more are refused with `busy`.
@@ -24,7 +24,7 @@ _SYNC_MS: Final = 30_000
 class Barriers:
     """Calls that wait for the engine. `poll` asks it how far it is."""
 
-    def __init__(self, index: Index, engine: Engine, outbox: Outbox) -> None:
+    def __init__(self, index: IndexPort, engine: EnginePort, outbox: Outbox) -> None:
         self._index = index
         self._engine = engine
         self._outbox = outbox

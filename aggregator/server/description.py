@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from typing import Final
 
 from ..groups.group import Group, GroupState
-from ..groups.index_port import Index
+from ..groups.index_port import IndexPort
 from ..groups.registry import Registry
 from ..protocol.messages import RefusedError
 from .call import Call
@@ -31,7 +31,7 @@ class Description:
         waiting: how many pulls of a group wait.
     """
 
-    def __init__(self, index: Index, registry: Registry, waiting: Callable[[str], int], now: float) -> None:
+    def __init__(self, index: IndexPort, registry: Registry, waiting: Callable[[str], int], now: float) -> None:
         self._index = index
         self._registry = registry
         self._waiting = waiting
@@ -71,7 +71,7 @@ class Description:
 class Descriptions:
     """Who asks for a description. One is made at a time, for all who asked before it was begun."""
 
-    def __init__(self, index: Index, registry: Registry, waiting: Callable[[str], int]) -> None:
+    def __init__(self, index: IndexPort, registry: Registry, waiting: Callable[[str], int]) -> None:
         self._index = index
         self._registry = registry
         self._waiting = waiting

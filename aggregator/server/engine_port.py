@@ -8,7 +8,7 @@ from collections.abc import Collection, Sequence
 from typing import Protocol
 
 
-class Engine(Protocol):
+class EnginePort(Protocol):
     """What requests ask of the running engine."""
 
     def status(self) -> dict[str, object]: ...

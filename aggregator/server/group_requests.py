@@ -11,7 +11,7 @@ from typing import Any, Final
 from shardwatch.shard.contract.state.settings import Settings
 
 from ..groups.group import Group, GroupState
-from ..groups.index_port import Index
+from ..groups.index_port import IndexPort
 from ..groups.registry import Registry
 from ..protocol import bounds
 from ..protocol import messages as protocol
@@ -26,7 +26,7 @@ REASON_CHARS_MAX: Final = 500
 class GroupRequests:
     """Carries out a request on a group, and notes it as changed. All raise RefusedError."""
 
-    def __init__(self, index: Index, registry: Registry, roster: Roster, settings: Settings) -> None:
+    def __init__(self, index: IndexPort, registry: Registry, roster: Roster, settings: Settings) -> None:
         self._index = index
         self._registry = registry
         self._roster = roster

@@ -12,13 +12,13 @@ from typing import Any, Final
 from shardwatch.shard.contract.input.shown import shown
 
 from ..groups.group import Group
-from ..groups.index_port import Index
+from ..groups.index_port import IndexPort
 from ..groups.registry import Registry
 from ..protocol import bounds
 from ..protocol import messages as protocol
 from ..protocol.messages import RefusedError
 from .call import Call
-from .engine_port import Engine
+from .engine_port import EnginePort
 from .holds import HOLDS_MAX, Holds
 from .last_batch import LastBatches
 
@@ -31,7 +31,7 @@ _POLL_S: Final = 0.02
 class Holding:
     """The holds of one service, and what follows when they end."""
 
-    def __init__(self, index: Index, registry: Registry, engine: Engine, cap_ms: int) -> None:
+    def __init__(self, index: IndexPort, registry: Registry, engine: EnginePort, cap_ms: int) -> None:
         self._registry = registry
         self._engine = engine
         self._cap_ms = cap_ms

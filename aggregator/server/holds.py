@@ -18,7 +18,7 @@ HOLDS_MAX: Final = 100
 
 
 @dataclass(slots=True)
-class Hold:
+class ActiveHold:
     """One reason to hold batches back. Times are seconds of the caller's clock."""
 
     name: str
@@ -38,14 +38,14 @@ class Holds:
 
     def __init__(self, cap_s: float) -> None:
         self._cap_s = cap_s
-        self.by_name: dict[str, Hold] = {}
-        self._locks: dict[bytes, Hold] = {}
+        self.by_name: dict[str, ActiveHold] = {}
+        self._locks: dict[bytes, ActiveHold] = {}
         #: When the period of holding began; None: batches flow.
         self._began: float | None = None
         #: A hold ended since `advance` last said so.
         self._ended = False
 
-    def __iter__(self) -> Iterator[Hold]:
+    def __iter__(self) -> Iterator[ActiveHold]:
         yield from self.by_name.values()
         yield from self._locks.values()
 
@@ -61,13 +61,13 @@ class Holds:
 
     # -- who holds
 
-    def take(self, name: str, now: float, lease_s: float) -> Hold | None:
+    def take(self, name: str, now: float, lease_s: float) -> ActiveHold | None:
         """Takes a hold, or renews it: it ends lease_s from now. None: there are HOLDS_MAX already."""
         hold = self.by_name.get(name)
         if hold is None:
             if len(self.by_name) >= HOLDS_MAX:
                 return None
-            hold = self.by_name[name] = Hold(name, now, now)
+            hold = self.by_name[name] = ActiveHold(name, now, now)
             self._begin(now)
         hold.until = now + lease_s
         return hold
@@ -82,7 +82,7 @@ class Holds:
         """The lock files that exist by now, all of them."""
         there = set(locks)
         for path in there - self._locks.keys():
-            self._locks[path] = Hold(path.decode("utf-8", "replace"), now, float("inf"))
+            self._locks[path] = ActiveHold(path.decode("utf-8", "replace"), now, float("inf"))
             self._begin(now)
         for path in self._locks.keys() - there:
             del self._locks[path]

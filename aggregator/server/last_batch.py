@@ -10,7 +10,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 from ..groups.group import Group
-from ..groups.index_port import Index
+from ..groups.index_port import IndexPort
 from ..groups.leases import Fate
 
 
@@ -27,7 +27,7 @@ class _Awaited:
 class LastBatches:
     """The groups whose last batch was not acknowledged yet."""
 
-    def __init__(self, index: Index) -> None:
+    def __init__(self, index: IndexPort) -> None:
         self._index = index
         #: By the group's key.
         self._awaited: dict[int, _Awaited] = {}

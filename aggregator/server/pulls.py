@@ -9,9 +9,9 @@ from typing import Final
 
 from shardwatch.shard.contract.state.settings import Settings
 
-from ..groups.batch import Batch, NoBatch
+from ..groups.batch import GroupBatch, NoBatch
 from ..groups.group import Group
-from ..groups.index_port import Index
+from ..groups.index_port import IndexPort
 from ..groups.registry import Registry
 from ..protocol import bounds
 from ..protocol import messages as protocol
@@ -53,7 +53,7 @@ class Pulls:
 
     def __init__(
         self,
-        index: Index,
+        index: IndexPort,
         registry: Registry,
         roster: Roster,
         holding: Holding,
@@ -104,7 +104,7 @@ class Pulls:
         # First come, first served: who waits already goes first, so they have all been served or can't be.
         if request.peek or not self.of(group.name):
             found = self._grant(group, pull, now)
-            if isinstance(found, Batch):
+            if isinstance(found, GroupBatch):
                 self._hand_out(group, pull, found)
                 return
             why = found
@@ -120,7 +120,7 @@ class Pulls:
         self._waiting.setdefault(pull.request.group, {})[pull] = None
         self._deadlines.set(pull, until)
 
-    def _grant(self, group: Group, pull: _Pull, now: float) -> Batch | NoBatch:
+    def _grant(self, group: Group, pull: _Pull, now: float) -> GroupBatch | NoBatch:
         """A batch for it, on lease unless it only peeks; else why there is none."""
         if self._holding.held:
             return NoBatch.HELD
@@ -138,7 +138,7 @@ class Pulls:
             self._holding.note_nothing(group)
         return found
 
-    def _hand_out(self, group: Group, pull: _Pull, batch: Batch) -> None:
+    def _hand_out(self, group: Group, pull: _Pull, batch: GroupBatch) -> None:
         lease = LeaseName(group.name, group.batch_id(batch.number)) if batch.number else None
         found: dict[str, object] = {
             "id": None if lease is None else lease.batch,
@@ -184,7 +184,7 @@ class Pulls:
             if dry and not pull.request.peek:
                 continue
             found = self._grant(group, pull, now)
-            if isinstance(found, Batch):
+            if isinstance(found, GroupBatch):
                 self._end(pull)
                 self._hand_out(group, pull, found)
                 if self.of(name) and over():

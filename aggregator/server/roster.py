@@ -10,12 +10,12 @@ from typing import Final
 from shardwatch.shard.contract.input.shown import shown
 
 from ..groups.group import Group, GroupState
-from ..groups.index_port import Index
+from ..groups.index_port import IndexPort
 from ..groups.registry import Registry
 from ..protocol import messages as protocol
 from ..protocol.messages import RefusedError
 from .call import Call
-from .engine_port import Engine
+from .engine_port import EnginePort
 
 #: Groups at one time; where there are so many, the oldest that nobody uses any more makes room.
 GROUPS_MAX: Final = 1_000
@@ -30,7 +30,12 @@ class Roster:
     """
 
     def __init__(
-        self, index: Index, registry: Registry, engine: Engine, wall: Callable[[], float], removed: Callable[[Group], None]
+        self,
+        index: IndexPort,
+        registry: Registry,
+        engine: EnginePort,
+        wall: Callable[[], float],
+        removed: Callable[[Group], None],
     ) -> None:
         self._index = index
         self._registry = registry

@@ -17,13 +17,13 @@ from shardwatch.shard.contract.process.log import Sparse
 from shardwatch.shard.contract.state.settings import Settings
 
 from ..groups.group import Group
-from ..groups.index_port import Index
+from ..groups.index_port import IndexPort
 from ..groups.registry import Registry
 from ..protocol import messages as protocol
 from ..protocol.messages import RefusedError
 from .barriers import Barriers
 from .call import Call, Envelope, Fields, LeaseName, Outgoing
-from .engine_port import Engine
+from .engine_port import EnginePort
 from .group_requests import GroupRequests
 from .holding import Holding
 from .outbox import Outbox
@@ -59,9 +59,9 @@ class Server:
 
     def __init__(
         self,
-        index: Index,
+        index: IndexPort,
         registry: Registry,
-        engine: Engine,
+        engine: EnginePort,
         settings: Settings,
         clock: Callable[[], float] = time.monotonic,
         wall: Callable[[], float] = time.time,

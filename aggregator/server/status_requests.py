@@ -7,14 +7,14 @@ from collections.abc import Callable, Mapping
 from shardwatch.shard.contract.state.settings import Settings
 from shardwatch.shard.contract.version import __version__
 
-from ..groups.index_port import Index
+from ..groups.index_port import IndexPort
 from ..groups.registry import Registry
 from ..protocol import bounds
 from ..protocol.messages import RefusedError
 from . import roster
 from .call import Call
 from .description import Descriptions
-from .engine_port import Engine
+from .engine_port import EnginePort
 from .holding import Holding
 from .outbox import Outbox
 
@@ -29,9 +29,9 @@ class StatusRequests:
 
     def __init__(
         self,
-        index: Index,
+        index: IndexPort,
         registry: Registry,
-        engine: Engine,
+        engine: EnginePort,
         settings: Settings,
         holding: Holding,
         outbox: Outbox,

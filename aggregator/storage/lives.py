@@ -61,7 +61,7 @@ class Life(msgspec.Struct, frozen=True):
     closing: bool = False
 
 
-class Found(NamedTuple):
+class DatabaseLife(NamedTuple):
     """What a database says of itself."""
 
     #: Of which life it is; "" where it was made by a version that knew of none.
@@ -97,7 +97,7 @@ class Lives:
         except OSError as error:
             raise sqlite3.OperationalError(f"{state_dir}: {error.strerror}") from error
 
-    def doubt(self, index: Found, groups: Found) -> str:
+    def doubt(self, index: DatabaseLife, groups: DatabaseLife) -> str:
         """Why groups cannot continue at their positions; "" if they can. A database that was made just now has no positions, so
         it is not considered.
         """

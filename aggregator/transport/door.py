@@ -54,7 +54,7 @@ _full = Sparse(log)
 R = TypeVar("R")
 
 
-class Connection(Generic[R]):
+class PeerConnection(Generic[R]):
     """One peer."""
 
     __slots__ = (
@@ -110,11 +110,11 @@ class Door(Generic[R]):
         self._kind = kind
         self._selector = selector
         self._crowded = crowded
-        self._by_key: dict[bytes, Connection[R]] = {}
-        self._away: dict[Connection[R], float] = {}
+        self._by_key: dict[bytes, PeerConnection[R]] = {}
+        self._away: dict[PeerConnection[R], float] = {}
         self._number = 0
         #: Connections of which a message can be taken, in this order.
-        self._ready: dict[Connection[R], None] = {}
+        self._ready: dict[PeerConnection[R], None] = {}
         #: Bytes that are kept for those who have not read them, and of messages that are not complete.
         self.held = 0
         #: Since `departed` was last called.
@@ -141,7 +141,7 @@ class Door(Generic[R]):
         """Whether a message can be taken."""
         return bool(self._ready)
 
-    def take(self) -> tuple[Connection[R], list[bytes]] | None:
+    def take(self) -> tuple[PeerConnection[R], list[bytes]] | None:
         """The next message, of all connections in turn."""
         if not self._ready:
             return None
@@ -153,7 +153,7 @@ class Door(Generic[R]):
         self._watch(connection)
         return connection, message
 
-    def _offer(self, connection: Connection[R]) -> None:
+    def _offer(self, connection: PeerConnection[R]) -> None:
         """Puts the connection at the end of the order in which messages are taken, unless it has too much to read first."""
         if connection.inbox and connection.unread <= UNREAD_BYTES_PAUSE:
             self._ready[connection] = None
@@ -162,7 +162,7 @@ class Door(Generic[R]):
 
     # -- what the selector says
 
-    def handle(self, connection: Connection[R] | None, events: int, now: float) -> None:
+    def handle(self, connection: PeerConnection[R] | None, events: int, now: float) -> None:
         """Reads what has arrived, and sends what there is room for, within limits."""
         if connection is None:
             self._accept(now)
@@ -204,7 +204,7 @@ class Door(Generic[R]):
             sock.setblocking(False)
             self._number += 1
             away = self._crowded and len(self._by_key) >= self.most
-            connection: Connection[R] = Connection(sock, self._number.to_bytes(8, "big"), now, away=away)
+            connection: PeerConnection[R] = PeerConnection(sock, self._number.to_bytes(8, "big"), now, away=away)
             self._by_key[connection.key] = connection
             self._selector.register(sock, _READ, (self, connection))
             connection.events = _READ
@@ -225,7 +225,7 @@ class Door(Generic[R]):
             self._paused_until = None
             self._selector.register(self._listener, _READ, (self, None))
 
-    def _read(self, connection: Connection[R], now: float) -> None:
+    def _read(self, connection: PeerConnection[R], now: float) -> None:
         try:
             data = connection.sock.recv(_READ_BYTES)
         except BlockingIOError:
@@ -242,7 +242,7 @@ class Door(Generic[R]):
             self._send(connection, now)
             self._relieve()
 
-    def _decode(self, connection: Connection[R], data: bytes) -> None:
+    def _decode(self, connection: PeerConnection[R], data: bytes) -> None:
         """Fills the inbox, as far as it goes."""
         try:
             messages = connection.decoder.feed(data, _INBOX_MAX - len(connection.inbox))
@@ -265,7 +265,7 @@ class Door(Generic[R]):
         self.held += held - connection.held
         connection.held = held
 
-    def _subscribe(self, connection: Connection[R], message: bytes) -> None:
+    def _subscribe(self, connection: PeerConnection[R], message: bytes) -> None:
         topic = message[1:]
         if message[:1] == b"\1" and len(topic) <= _TOPIC_BYTES_MAX and len(connection.topics) < _TOPICS_MAX:
             connection.topics.add(topic)
@@ -305,12 +305,12 @@ class Door(Generic[R]):
         unsent, self._unsent = self._unsent, []
         return gone, unsent
 
-    def _put(self, connection: Connection[R], data: bytes, receipt: R | None = None) -> None:
+    def _put(self, connection: PeerConnection[R], data: bytes, receipt: R | None = None) -> None:
         connection.out.append((memoryview(data), receipt))
         connection.unread += len(data)
         self.held += len(data)
 
-    def _send(self, connection: Connection[R], now: float) -> None:
+    def _send(self, connection: PeerConnection[R], now: float) -> None:
         try:
             while connection.out:
                 data, _ = connection.out[0]
@@ -330,13 +330,13 @@ class Door(Generic[R]):
         self._offer(connection)
         self._watch(connection)
 
-    def _forget_out(self, connection: Connection[R]) -> None:
+    def _forget_out(self, connection: PeerConnection[R]) -> None:
         self._unsent += [receipt for _, receipt in connection.out if receipt is not None]
         self.held -= connection.unread
         connection.unread = 0
         connection.out.clear()
 
-    def _watch(self, connection: Connection[R]) -> None:
+    def _watch(self, connection: PeerConnection[R]) -> None:
         """Listens to what the connection may do now."""
         if connection.closing and not connection.inbox and not (connection.away and connection.out):
             self.close_one(connection)
@@ -354,7 +354,7 @@ class Door(Generic[R]):
             self._selector.modify(connection.sock, events, (self, connection))
         connection.events = events
 
-    def hang_up(self, connection: Connection[R]) -> None:
+    def hang_up(self, connection: PeerConnection[R]) -> None:
         """Closes it once it has read what it was sent."""
         connection.closing = True
         connection.inbox.clear()
@@ -367,7 +367,7 @@ class Door(Generic[R]):
             slow = [c for c in self._by_key.values() if c.unread + c.held]
             self.close_one(min(slow, key=lambda c: c.moved_at))
 
-    def close_one(self, connection: Connection[R]) -> None:
+    def close_one(self, connection: PeerConnection[R]) -> None:
         """Closes the connection at once. Idempotent."""
         if self._by_key.pop(connection.key, None) is None:
             return

@@ -1,7 +1,7 @@
-"""When a shard's next beat is due, and what must be told by a beat before any frame. Pure: the clock is passed in, ns.
+"""When a shard's next beat is due, and what a beat must report before any frame. Pure: the clock is passed in, ns.
 
 The lock files of version control must be known to the aggregator before the changes that were made under them. The end of the
-baseline is told at once as well, so that whoever waits for readiness sees the counts that belong to it.
+baseline is reported at once as well, so that whoever waits for readiness sees the counts that belong to it.
 """
 
 from __future__ import annotations
@@ -21,23 +21,23 @@ class Heartbeat:
 
     def __init__(self) -> None:
         self._at = 0
-        self._baseline_untold = False
-        self._told_locks: list[bytes] = []
+        self._baseline_unreported = False
+        self._reported_locks: list[bytes] = []
         self._incarnation = ""
 
     def end_baseline(self) -> None:
         """The baseline is done, and no beat has said so."""
-        self._baseline_untold = True
+        self._baseline_unreported = True
 
     def hear(self, incarnation: str) -> None:
         """A reply has come from the aggregator with this incarnation of the index. Another one knows of no locks yet."""
         if incarnation != self._incarnation:
             self._incarnation = incarnation
-            self._told_locks = []
+            self._reported_locks = []
 
     def owes(self, locks: Sequence[bytes]) -> bool:
         """Whether a beat must go before any frame; `locks`: the lock files that there are now."""
-        return self._baseline_untold or list(locks) != self._told_locks
+        return self._baseline_unreported or list(locks) != self._reported_locks
 
     def due(self, now: int, locks: Sequence[bytes]) -> bool:
         return now >= self._at or self.owes(locks)
@@ -49,8 +49,8 @@ class Heartbeat:
     def beat(self, now: int, locks: Sequence[bytes]) -> None:
         """A beat that names these locks was taken."""
         self._at = next_beat(now, _PERIOD_NS)
-        self._baseline_untold = False
-        self._told_locks = list(locks)
+        self._baseline_unreported = False
+        self._reported_locks = list(locks)
 
     def refused(self, now: int) -> None:
         """Nobody took the beat."""

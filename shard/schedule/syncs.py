@@ -13,7 +13,7 @@ from typing import Final
 _ANSWERED_MAX: Final = 1000
 
 
-class Syncs:
+class SyncTokens:
     """Owned by one thread."""
 
     def __init__(self) -> None:

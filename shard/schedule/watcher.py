@@ -35,9 +35,9 @@ from ..territory.sweep import list_unlinked, look_at_links, retry_doubts, retry_
 from ..territory.territory import Steps, Territory
 from ..territory.verify import Verifier, confirm
 from ..tree.nodes import Node
+from .debounce import Debounce
 from .pace import RescanPace
-from .settle import Settle
-from .syncs import Syncs
+from .syncs import SyncTokens
 from .timetable import Recurring, Timetable
 
 #: Time that each kind of work gets in a turn, ns. One step, a directory, may take it beyond that.
@@ -45,7 +45,7 @@ _SLICE_NS: Final = 10_000_000
 #: Directories that are being entered at once, each with a few descriptors; the one that has waited longest has its turn first.
 _ENTERED_MAX: Final = 32
 #: A racy look is followed by another after so long; the second in excess is for system calls that take their time.
-_EARLY_NS: Final = RACY_NS_MAX + 1_000_000_000
+_SECOND_LOOK_NS: Final = RACY_NS_MAX + 1_000_000_000
 _DOUBT_RETRY_NS: Final = 2_000_000_000
 #: A backend that may lose hints silently is rescanned this often.
 _AUDIT_NS: Final = 60_000_000_000
@@ -74,7 +74,7 @@ class Watcher:
         territory: Territory,
         backend: Backend,
         stream: Stream,
-        settle: Settle[Node],
+        debounce: Debounce[Node],
         *,
         poll_ns: int,
         mounts: Mounts | None = None,
@@ -84,14 +84,14 @@ class Watcher:
         self._territory = territory
         self._backend = backend
         self._stream = stream
-        self._settle = settle
+        self._debounce = debounce
         self._clock = clock
         self._poll_ns = poll_ns
         self._mounts = mounts
         self._mounted_files = MountedFiles(territory)
         self._verifier = verifier
         #: Names that must be looked at once more, when their last look cannot be racy any more.
-        self._early: Settle[Node] = Settle(_EARLY_NS, _EARLY_NS)
+        self._second_looks: Debounce[Node] = Debounce(_SECOND_LOOK_NS, _SECOND_LOOK_NS)
         self._occupied = False
         #: Directories to enter, each once however often it is hinted at: not begun.
         self._directories: OrderedDict[tuple[Node, bytes], Arrival] = OrderedDict()
@@ -105,7 +105,7 @@ class Watcher:
         self._scans: deque[Steps] = deque()
         #: Places whose scan is queued but not begun.
         self._queued: set[int] = set()
-        self._syncs = Syncs()
+        self._syncs = SyncTokens()
         #: Whether a job that begins a sync waits for its turn.
         self._sync_queued = False
         #: The place that is compared next, where they are too many for one go.
@@ -128,8 +128,8 @@ class Watcher:
         self._syncs.clear()
         self._sync_queued = False
         self._directories.clear()
-        self._settle.flush()
-        self._early.flush()
+        self._debounce.flush()
+        self._second_looks.flush()
         self._territory.begin_epoch()
         self.times.drop()
         self.pace.forget()
@@ -141,7 +141,7 @@ class Watcher:
         now = self._clock()
         self.hints += hints.count
         self._territory.links.translate(hints)
-        self._settle.add(now, hints.names)
+        self._debounce.add(now, hints.names)
         self._territory.renames.add(hints.came)
         self._territory.unlinked.left(hints.left)
         if self._verifier is not None:
@@ -157,8 +157,8 @@ class Watcher:
             self.overflows += 1
         if hints.overflow or len(self._directories) > _DIRECTORIES_MAX:
             self._lost(now)
-        if len(self._settle) > PENDING_NAMES_MAX:
-            self._settle.collapse(now)
+        if len(self._debounce) > PENDING_NAMES_MAX:
+            self._debounce.collapse(now)
 
     def _lost(self, now: int) -> None:
         """Reports that hints were lost. A rescan follows at once, or later if rescans only lead to the next overflow."""
@@ -209,7 +209,7 @@ class Watcher:
     @property
     def pending(self) -> int:
         jobs = len(self._entered) + len(self._found) + len(self._looks) + len(self._asked)
-        return len(self._settle) + len(self._directories) + jobs + self.pace.owed
+        return len(self._debounce) + len(self._directories) + jobs + self.pace.owed
 
     @property
     def syncing(self) -> bool:
@@ -222,7 +222,7 @@ class Watcher:
 
     def next_due(self) -> int:
         """When `work` has something to do by itself, on the same clock; not later than the next look at the anchors."""
-        times = [self.times.anchors.next_due(), self._settle.next_due(), self._early.next_due(), self.pace.next_due()]
+        times = [self.times.anchors.next_due(), self._debounce.next_due(), self._second_looks.next_due(), self.pace.next_due()]
         times += [work.next_due() for work, wanted in self._recurring() if wanted]
         if self._verifier is not None and self.baseline_done:
             times.append(self._verifier.next_due())
@@ -251,7 +251,7 @@ class Watcher:
                 self._step(jobs)
                 if self._clock() >= end:
                     break
-        self._early.add(now, self._territory.early.take())
+        self._second_looks.add(now, self._territory.racy.take())
         if not (self._following or self._stream.full):
             self._look_once_more(now)
 
@@ -287,9 +287,9 @@ class Watcher:
         return None
 
     def _look(self, end: int) -> None:
-        """Looks at names that have settled; what has not had its turn yet stays in `Settle`, where each name is kept once."""
+        """Looks at names whose debounce time is over. Those that have not had their turn yet stay where each is kept once."""
         if not self._looks and not self._stream.full:
-            for node, names in self._settle.due(self._clock()).items():
+            for node, names in self._debounce.due(self._clock()).items():
                 self._looks.append(look(self._territory, node, names))
         while self._looks and not self._stream.full:
             if not self._step(self._looks):
@@ -301,11 +301,11 @@ class Watcher:
         """Makes looks without a hint. It does so only while no look that follows a hint is waiting, because its results would be
         sent later.
         """
-        due = self._early.due(now)
+        due = self._second_looks.due(now)
         if due:
             self._take_in()
         for node, names in due.items():
-            changing = self._settle.pending(node)
+            changing = self._debounce.pending(node)
             if names is not None and changing is not None and not self._following:
                 confirm(self._territory, node, names - changing)
         verifier = self._verifier
@@ -314,7 +314,7 @@ class Watcher:
         if verifier.suspects_due(now):
             self._take_in()
             if not self._following:
-                verifier.settle_suspects(now, self._take_in)
+                verifier.resolve_suspects(now, self._take_in)
         if verifier.due(now) and not (self._busy(now) and verifier.postpone(now)):
             verifier.step(now)
 
@@ -324,7 +324,7 @@ class Watcher:
         self.absorb(self._backend.take())
 
     def _busy(self, now: int) -> bool:
-        others = self._scans or len(self._settle) or self._stream.unacked
+        others = self._scans or len(self._debounce) or self._stream.unacked
         return bool(others) or self._occupied or not self.pace.calm(now)
 
     @property
@@ -335,7 +335,7 @@ class Watcher:
     def check_again(self, path: bytes, after: bytes | None, upto: bytes | None) -> None:
         """The aggregator's rows of this range of names differ from what the verification saw."""
         if self._verifier is not None:
-            self._verifier.ask((path, after, upto), self._clock(), self._settle.pending)
+            self._verifier.ask((path, after, upto), self._clock(), self._debounce.pending)
 
     @property
     def verifying(self) -> Verifying:
@@ -354,7 +354,7 @@ class Watcher:
         if self.pace.due(now):
             self.rescan()
         self.pace.relax(now)
-        self._settle.widen(not self.pace.calm(now))
+        self._debounce.widen(not self.pace.calm(now))
         if territory.doubts and times.doubts.due(now):
             times.doubts.begin()
             self._scans.append(self._retry())
@@ -456,7 +456,7 @@ class Watcher:
         for jobs in (self._entered, self._found, self._looks, self._asked):
             jobs.clear()
         directories, self._directories = self._directories, OrderedDict()
-        names = self._settle.flush()
+        names = self._debounce.flush()
         if self._backend.lossy or self.pace.owed:
             self.rescan()
         self._scans.append(self._answer(earlier, directories, names))

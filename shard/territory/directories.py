@@ -17,51 +17,51 @@ from .place import Place
 
 #: errno of inotify_add_watch(2) when a limit is reached. The directory is then swept.
 _NO_ROOM: Final = frozenset({errno.ENOSPC, errno.ENOMEM, errno.EMFILE})
-#: No listing has been told, or something else was told after it.
-_NOTHING_TOLD: Final = 0
+#: No listing has been reported, or something else was reported after it.
+_NOTHING_REPORTED: Final = 0
 
 
 class Swept:
     """Directories without a watch, in the order of sweeping; of each a hash of the last listing that was sent (`digest`)."""
 
     def __init__(self) -> None:
-        self._told: dict[Node, int] = {}
+        self._reported: dict[Node, int] = {}
 
     def __len__(self) -> int:
-        return len(self._told)
+        return len(self._reported)
 
     def __iter__(self) -> Iterator[Node]:
-        return iter(self._told)
+        return iter(self._reported)
 
     def __contains__(self, node: Node) -> bool:
-        return node in self._told
+        return node in self._reported
 
     def add(self, node: Node) -> None:
         """It is swept from now on, if it is not already."""
-        self._told.setdefault(node, _NOTHING_TOLD)
+        self._reported.setdefault(node, _NOTHING_REPORTED)
 
     def remove(self, node: Node) -> None:
         """It is swept no more, if it was."""
-        self._told.pop(node, None)
+        self._reported.pop(node, None)
 
-    def told(self, node: Node, entries: list[Entry]) -> bool:
-        """Whether just this listing is what was told of the directory last."""
-        return self._told.get(node) == digest(entries)
+    def is_reported(self, node: Node, entries: list[Entry]) -> bool:
+        """Whether just this listing is what was reported of the directory last."""
+        return self._reported.get(node) == digest(entries)
 
-    def tell(self, node: Node, entries: list[Entry]) -> bool:
-        """This is what there is to tell of a directory that is swept. Returns False if just that was told last."""
-        before, self._told[node] = self._told[node], digest(entries)
-        return before != self._told[node]
+    def report(self, node: Node, entries: list[Entry]) -> bool:
+        """Notes a listing of a directory that is swept. Returns False if just this one was reported last: it need not be sent."""
+        before, self._reported[node] = self._reported[node], digest(entries)
+        return before != self._reported[node]
 
-    def tell_names(self, node: Node) -> None:
-        """Something of the directory is sent by name, so that its last listing is not the last word any more."""
-        if node in self._told:
-            self._told[node] = _NOTHING_TOLD
+    def report_names(self, node: Node) -> None:
+        """Something of the directory is sent by name, so that its last listing says no more how it is."""
+        if node in self._reported:
+            self._reported[node] = _NOTHING_REPORTED
 
-    def forget_told(self) -> None:
-        """Whatever was told, a new epoch tells everything anew."""
-        for node in self._told:
-            self._told[node] = _NOTHING_TOLD
+    def forget_reports(self) -> None:
+        """A new epoch reports everything anew, whatever was reported before."""
+        for node in self._reported:
+            self._reported[node] = _NOTHING_REPORTED
 
 
 class Directories:

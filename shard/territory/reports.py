@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterable
 
 from ..contract.wire.frames import Entry, Gone, Listing, Record
 from ..stream.send import listings, looks
-from ..tree.early import Early
 from ..tree.nodes import Node
+from ..tree.racy import RacyNames
 from .directories import Swept
 
 
@@ -16,28 +16,28 @@ class Reports:
 
     Args:
         emit: takes each record.
-        early: notes the names whose look came too early to prove anything.
+        racy: notes the names whose look was racy, which are looked at once more.
     """
 
-    def __init__(self, emit: Callable[[Record], None], swept: Swept, early: Early) -> None:
+    def __init__(self, emit: Callable[[Record], None], swept: Swept, racy: RacyNames) -> None:
         self.emit = emit
         self._swept = swept
-        self._early = early
+        self._racy = racy
 
     def listing(self, node: Node, path: bytes, at: int, entries: list[Entry], births: dict[bytes, int]) -> None:
         """Everything of ours in a directory, in parts if it is large."""
         for record in listings(path, at, entries, births):
             self.emit(record)
-        self._early.note(node, entries)
+        self._racy.note(node, entries)
 
     def names(
         self, node: Node, path: bytes, at: int, entries: list[Entry], absent: list[bytes], births: dict[bytes, int] | None = None
     ) -> None:
         """Some names of a directory, and those that are not there."""
-        self._swept.tell_names(node)
+        self._swept.report_names(node)
         for record in looks(path, at, entries, absent, births):
             self.emit(record)
-        self._early.note(node, entries)
+        self._racy.note(node, entries)
 
     def absent(self, directory: bytes, at: int, names: Iterable[bytes]) -> None:
         """None of these names is there, in a directory that may be unknown."""

@@ -31,7 +31,7 @@ def list_directory(territory: Territory, place: Place, node: Node, fd: int, path
     if not entries and node.parent is not None and is_state_directory(fd):
         directories.cut(node)  # whosever it is: what it holds is nobody's news, and no reason to wake
     below = [name for name in subdirectories if join(path, name) not in territory.stops]
-    if node.wd < 0 and node in directories.swept and not directories.swept.tell(node, entries):
+    if node.wd < 0 and node in directories.swept and not directories.swept.report(node, entries):
         return below
     born = births(fd, entries) if renamed else territory.renames.births(node, fd, entries)
     territory.reports.listing(node, path, at, entries, born)

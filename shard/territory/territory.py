@@ -19,8 +19,8 @@ from ..contract.wire.frames import Doubt, Record
 from ..disk.look import Reader
 from ..disk.mounts import Mounts
 from ..disk.slow import SlowMounts
-from ..tree.early import Early
 from ..tree.nodes import Node
+from ..tree.racy import RacyNames
 from ..tree.renames import Renames
 from ..tree.unlinked import Unlinked
 from .directories import Directories
@@ -70,8 +70,8 @@ class Territory:
         self.links = Links(backend, reader, self.slow)
         self.directories = Directories(self.places, backend, reader, self.slow, self.links, doubts)
         self.opener = Opener(reader.disk, self.slow, doubts, follow=reader.follow)
-        self.renames, self.early, self.unlinked = Renames(), Early(), Unlinked(told=not backend.lossy)
-        self.reports = Reports(emit, self.directories.swept, self.early)
+        self.renames, self.racy, self.unlinked = Renames(), RacyNames(), Unlinked(told=not backend.lossy)
+        self.reports = Reports(emit, self.directories.swept, self.racy)
         #: Files that there were at the end of the last baseline.
         self.files = 0
 
@@ -120,8 +120,8 @@ class Territory:
             return False  # that can't be told
 
     def begin_epoch(self) -> None:
-        """Whatever was told, it is told anew."""
-        self.directories.swept.forget_told()
+        """Everything is reported anew, whatever was reported before."""
+        self.directories.swept.forget_reports()
 
     def end_baseline(self) -> None:
         """Everything has been looked at once."""

@@ -235,7 +235,7 @@ class Verifier:
     def suspects_due(self, now: int) -> bool:
         return any(now >= suspect.since + _AGAIN_NS for suspect in self._suspects.values())
 
-    def settle_suspects(self, now: int, absorb: Callable[[], None]) -> None:
+    def resolve_suspects(self, now: int, absorb: Callable[[], None]) -> None:
         """Looks again at what differed a while ago, and says all of it. `absorb`: takes in all hints there are. To be called only
         while no look that a hint led to is still to be made."""
         for range_, suspect in [item for item in self._suspects.items() if now >= item[1].since + _AGAIN_NS]:
@@ -255,7 +255,7 @@ class Verifier:
     def _swept_so(self, node: Node, range_: Range, entries: list[Entry]) -> bool:
         """Whether a directory without a watch was said as it is now: else the next sweep says what is new."""
         swept = self._territory.directories.swept
-        return node not in swept or (range_[1:] == (None, None) and swept.told(node, entries))
+        return node not in swept or (range_[1:] == (None, None) and swept.is_reported(node, entries))
 
 
 def confirm(territory: Territory, node: Node, names: set[bytes]) -> None:
@@ -269,7 +269,7 @@ def confirm(territory: Territory, node: Node, names: set[bytes]) -> None:
             return
         found = territory.reader.names(path, sorted(names), opened.fd, territory.disk.coarse_ns())
     there = [entry for entry in found if entry is not None and entry[1] != DIRECTORY]
-    territory.early.note(node, there)  # what still is too early, since the clock was set back
+    territory.racy.note(node, there)  # those that are racy still, since the clock was set back
     entries = [entry for entry in there if not entry[8]]
     for begin in range(0, len(entries), FRAME_ENTRIES_MAX):
         territory.reports.emit(Confirmed(path, at, entries[begin : begin + FRAME_ENTRIES_MAX]))

@@ -1,7 +1,7 @@
 """What a shard remembers of the tree: directories, and names that need another look. Pure.
 
 - `nodes`: the directories that a shard knows, one small object each; files are not kept.
-- `early`: names whose last look was racy.
+- `racy`: names whose last look was racy.
 - `renames`: names that appeared by a rename, until they are looked at.
 - `unlinked`: names that had a hint and do not exist, although no event said that they were removed.
 

@@ -25,14 +25,14 @@ _RENEWED_MAX: Final = 256
 #: Places without a watch that are looked at in every turn of the main loop.
 _ASKED_MAX: Final = 64
 #: Lock files that are reported. One would be enough to hold back batches, and the others are for people.
-_TOLD_MAX: Final = 100
+_REPORTED_MAX: Final = 100
 _CHECK_NS: Final = int(BEAT_S * 1e9)
 
 
 class _Place:
     """A lock file that may be there."""
 
-    __slots__ = ("_told", "directory", "file", "name", "root", "there", "wd")
+    __slots__ = ("_distrust_logged", "directory", "file", "name", "root", "there", "wd")
 
     def __init__(self, root: bytes, directory: bytes, name: bytes) -> None:
         self.root = root
@@ -43,7 +43,7 @@ class _Place:
         self.wd = -1
         self.there = False
         #: Why the file there does not count, as it was last logged.
-        self._told = ""
+        self._distrust_logged = ""
 
     def open(self) -> int:
         """A descriptor of the directory in which the lock file is now; -1 if there is none, or none that is trusted."""
@@ -55,9 +55,9 @@ class _Place:
         except NotBelievedError as error:
             found, fd, why = b"", -1, str(error)
         self.file = os.path.join(found, self.name) if found else b""
-        if why and why != self._told:
+        if why and why != self._distrust_logged:
             log.warning("%s/%s does not count: %s", os.fsdecode(self.root), os.fsdecode(self.directory), why)
-        self._told = why
+        self._distrust_logged = why
         return fd
 
     def look(self) -> None:
@@ -96,7 +96,7 @@ class Locks:
     @property
     def there(self) -> list[bytes]:
         """Lock files that were there at the last look, some of them if there are many."""
-        return [place.file for place in self._places if place.there][:_TOLD_MAX]
+        return [place.file for place in self._places if place.there][:_REPORTED_MAX]
 
     def look(self, now: int) -> None:
         """Finds out which lock files exist now (`there`); `now`: monotonic, ns.

@@ -37,7 +37,7 @@ BACKLOG_EVERY_S: Final = 1.0
 T = TypeVar("T")
 
 
-class Delivery(Protocol):
+class ServiceBatch(Protocol):
     """What the service handed out: a list of events, or a `fresh` (all that was known is void, everything follows)."""
 
     @property
@@ -56,7 +56,7 @@ class Source(Protocol):
     """The service as the watcher needs it. Internal: a seam for tests; `supervisor.api.source` is the real one."""
 
     async def start(self) -> None: ...
-    async def pull(self, max_events: int, wait_s: float) -> Delivery | None: ...
+    async def pull(self, max_events: int, wait_s: float) -> ServiceBatch | None: ...
     async def sync(self, timeout_s: float) -> None: ...
     async def backlog(self) -> int: ...
     async def release(self) -> None: ...
@@ -135,7 +135,7 @@ class HandOver:
                 await asyncio.sleep(pause_s)
                 pause_s = min(2 * pause_s, RETRY_S_MAX)
 
-    async def _pull(self, source: Source) -> Delivery | None:
+    async def _pull(self, source: Source) -> ServiceBatch | None:
         if not self.ending:
             wait_s = min(PULL_S, max(0.0, self._retry_due - time.monotonic()) + RETRY_S) if self._failed else PULL_S
             done, delivery = await self._unless_ending(source.pull(self._config.batch_size, wait_s))
@@ -165,7 +165,7 @@ class HandOver:
             ended.cancel()
         return (False, None) if asked.cancelled() else (True, asked.result())
 
-    async def _deliver_service(self, delivery: Delivery) -> bool:
+    async def _deliver_service(self, delivery: ServiceBatch) -> bool:
         if delivery.fresh:
             self._stats.fresh_starts += 1
             logger.warning("The index was lost: everything present follows as created")
@@ -192,7 +192,7 @@ class HandOver:
         await delivery.ack()
         return True
 
-    async def _hand_on_lease(self, events: list[FileEvent], delivery: Delivery) -> bool:
+    async def _hand_on_lease(self, events: list[FileEvent], delivery: ServiceBatch) -> bool:
         """Hands over, and keeps the lease for as long as the handler works."""
         handing = asyncio.ensure_future(self._hand(events))
         try:

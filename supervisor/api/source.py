@@ -26,7 +26,7 @@ from shardwatch.shard.contract.state.settings import Settings
 
 from ..service.child import ChildService
 from ..service.state_dir import prepare
-from .handover import Delivery
+from .handover import ServiceBatch
 from .types import WatcherConfig
 
 logger = logging.getLogger("shardwatch.supervisor.api")
@@ -61,11 +61,11 @@ class LossNotice:
     more: Final = True
     events: Final[Sequence[FileEvent]] = ()
 
-    def __init__(self, settled: Callable[[], None]) -> None:
-        self._settled = settled
+    def __init__(self, acknowledged: Callable[[], None]) -> None:
+        self._acknowledged = acknowledged
 
     async def ack(self) -> None:
-        self._settled()
+        self._acknowledged()
 
     async def nack(self, reason: str) -> None: ...
 
@@ -132,7 +132,7 @@ class ServiceSource:
                     raise
                 await asyncio.sleep(LOOK_S)
 
-    async def pull(self, max_events: int, wait_s: float) -> Delivery | None:
+    async def pull(self, max_events: int, wait_s: float) -> ServiceBatch | None:
         """The next batch, or None. A service that was killed is started again: the state directory has everything."""
         assert self._puller is not None
         if self._owes_notice:

@@ -94,7 +94,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Runs one command and returns its exit code. Never lets a traceback out, unless SHARDWATCH_DEBUG is set."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     streams.make_sound()
-    inherited.settle()
+    inherited.correct()
     try:
         code = _run(arguments)
         sys.stdout.flush()

@@ -15,7 +15,7 @@ FILE_NAME: Final = "shardwatch.toml"
 CONFIG_BYTES_MAX: Final = 1 << 20
 
 
-class Found(NamedTuple):
+class FoundConfig(NamedTuple):
     """The configuration file that counts, and those on the way to it that do not."""
 
     path: Path | None
@@ -25,7 +25,7 @@ class Found(NamedTuple):
     notes: tuple[str, ...]
 
 
-def find_config(cwd: Path) -> Found:
+def find_config(cwd: Path) -> FoundConfig:
     """The nearest shardwatch.toml in `cwd` or above that counts, read: it decides what is watched, and which service is meant.
 
     One that somebody else wrote, or could put there, does not count: see `shard.contract.state.trust`. Directories that can't be
@@ -52,10 +52,10 @@ def find_config(cwd: Path) -> Found:
             notes.append(f"{shown(path)} is not used: {refused.message}; if you want it, name it with -c")
             continue
         return _read(fd, path, tuple(notes))
-    return Found(None, b"", 0, tuple(notes))
+    return FoundConfig(None, b"", 0, tuple(notes))
 
 
-def named_config(path: Path) -> Found:
+def named_config(path: Path) -> FoundConfig:
     """A file that the caller names: it is read whoever owns it, also by a link. Raises UsageError."""
     try:
         fd = open_regular(path, follow=True)
@@ -66,7 +66,7 @@ def named_config(path: Path) -> Found:
     return _read(fd, path, ())
 
 
-def values_of(path: Path, found: Found) -> dict[str, object]:
+def values_of(path: Path, found: FoundConfig) -> dict[str, object]:
     """What the file sets. Raises UsageError for one that others can change, or that is no TOML."""
     import tomllib  # not on the way to a service without a file
 
@@ -87,10 +87,10 @@ def shown(path: Path) -> str:
     return text if text.isprintable() else repr(text)[1:-1]
 
 
-def _read(fd: int, path: Path, notes: tuple[str, ...]) -> Found:
+def _read(fd: int, path: Path, notes: tuple[str, ...]) -> FoundConfig:
     """Reads the open file, and closes it. Raises UsageError."""
     try:
-        return Found(path, read_at_most(fd, CONFIG_BYTES_MAX), os.fstat(fd).st_mode, notes)
+        return FoundConfig(path, read_at_most(fd, CONFIG_BYTES_MAX), os.fstat(fd).st_mode, notes)
     except OSError as error:
         raise UsageError(f"can't read the config file {shown(path)}: {error.strerror}", hint="check the file") from error
     finally:

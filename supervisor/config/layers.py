@@ -15,7 +15,7 @@ from shardwatch.shard.compiled.choice import NATIVE_VARIABLE
 from shardwatch.shard.contract.errors import UsageError
 from shardwatch.shard.contract.state.options import OPTIONS, Kind, Paths, Patterns, Priorities
 
-from .file import Found, shown, values_of
+from .file import FoundConfig, shown, values_of
 from .names import ENV_FILE, ENV_PREFIX
 
 
@@ -31,7 +31,7 @@ class Layer(NamedTuple):
     tilde: bool
 
 
-def layers(found: Found, environ: Mapping[str, str], overrides: Mapping[str, object], cwd: Path) -> list[Layer]:
+def layers(found: FoundConfig, environ: Mapping[str, str], overrides: Mapping[str, object], cwd: Path) -> list[Layer]:
     """All layers; a later one wins. Raises UsageError for what is no option."""
     some = [] if found.path is None else [_file_layer(found.path, found)]
     some += _env_layers(environ, cwd)
@@ -63,7 +63,7 @@ def short(value: object) -> str:
     return whole if len(whole) <= 60 else whole[:57] + "..."
 
 
-def _file_layer(path: Path, found: Found) -> Layer:
+def _file_layer(path: Path, found: FoundConfig) -> Layer:
     values = values_of(path, found)
     origin = f"file {shown(path)}"
     _check_names(values, origin)

@@ -88,7 +88,7 @@ def kept_plan(layout: Layout) -> tuple[Plan | None, int]:
     return plan, generation
 
 
-def settle_plan(layout: Layout, settings: Settings, own_pids: Callable[[], Sequence[int]] = tuple) -> Plan:
+def ensure_plan(layout: Layout, settings: Settings, own_pids: Callable[[], Sequence[int]] = tuple) -> Plan:
     """The plan for these settings: the one on disk if it still fits, else a new one, on disk when this returns.
 
     Raises OSError where the plan can't be written. Reads directories of the roots, so it may take long.

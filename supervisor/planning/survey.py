@@ -125,7 +125,7 @@ class Survey:
         self._turn = 0
         self.reads = 0
         self.trees = [self._visit(root, 0) for root in roots]
-        # (turn, number, node): whose last unread subdirectory is read next. The number settles ties.
+        # (turn, number, node): whose last unread subdirectory is read next. The number decides between equal turns.
         turns: list[tuple[float, int, SurveyNode]] = []
         for tree in self.trees:
             self._queue(turns, tree)

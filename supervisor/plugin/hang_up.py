@@ -22,7 +22,7 @@ class Reaction(StrEnum):
     IGNORE = "ignore"
 
 
-class HangUp:
+class HangUpHandler:
     """How one service reacts to a hang-up, through all its reloads."""
 
     def __init__(self, reaction: Reaction) -> None:

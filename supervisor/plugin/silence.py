@@ -42,7 +42,7 @@ class Hung:
 
 
 @dataclass(frozen=True)
-class _Suspect:
+class _SilentProgram:
     heard_at: float
     #: When that was too long ago, at a look after a pause.
     since: float
@@ -58,7 +58,7 @@ class Silence:
         self._starting: dict[int, float] = {}
         #: pid -> when it was given up.
         self._given_up: dict[int, float] = {}
-        self._suspects: dict[int, _Suspect] = {}
+        self._suspects: dict[int, _SilentProgram] = {}
         #: name -> how often it hung.
         self._hung: dict[str, int] = {}
         self._looked = now
@@ -100,13 +100,13 @@ class Silence:
         self._suspects = self._suspected(late, now, paused=gap > _PAUSE_S)
         return [self._give_up(pid, living[pid].name, at, now) for pid, at in late if pid not in self._suspects]
 
-    def _suspected(self, late: list[tuple[int, float]], now: float, *, paused: bool) -> dict[int, _Suspect]:
+    def _suspected(self, late: list[tuple[int, float]], now: float, *, paused: bool) -> dict[int, _SilentProgram]:
         """Those that get some time more."""
         found = {}
         for pid, at in late:
             suspect = self._suspects.get(pid)
             if suspect is None or suspect.heard_at != at:
-                suspect = _Suspect(at, now) if paused else None
+                suspect = _SilentProgram(at, now) if paused else None
             if suspect is not None and now - suspect.since < _GRACE_S:
                 found[pid] = suspect
         return found

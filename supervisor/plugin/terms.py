@@ -14,7 +14,7 @@ import supervisor.supervisord
 from supervisor.options import ServerOptions
 from supervisor.states import SupervisorStates
 
-from .hang_up import HangUp, Reaction
+from .hang_up import HangUpHandler, Reaction
 
 supervisord: Any = supervisor.supervisord
 
@@ -25,7 +25,7 @@ class Terms:
 
     #: Standard input is held by whoever started it: at its end, supervisord ends.
     ends_with_input: bool
-    hang_up: HangUp
+    hang_up: HangUpHandler
 
 
 class _Options(ServerOptions):
@@ -57,4 +57,6 @@ def run(arguments: Sequence[str], terms: Terms) -> None:
 
 def terms_of(options: object) -> Terms:
     """The terms that a supervisord runs on. One that was not started by `run` has its own ways."""
-    return options.terms if isinstance(options, _Options) else Terms(ends_with_input=False, hang_up=HangUp(Reaction.RELOAD))
+    if isinstance(options, _Options):
+        return options.terms
+    return Terms(ends_with_input=False, hang_up=HangUpHandler(Reaction.RELOAD))

@@ -17,7 +17,7 @@ from . import health, service
 #: `status` must answer quickly: in less than the 5 s after which a hung program is replaced.
 ANSWER_S: Final = 3.0
 #: Seconds that programs which have just been started get to give a sign of life.
-SETTLE_S: Final = 5.0
+START_S: Final = 5.0
 _LOOK_S: Final = 0.05
 
 
@@ -57,9 +57,9 @@ def _status(layout: Layout, answer_s: float) -> dict[str, Any] | None:
         return asker.ask("status", answer_s)
 
 
-def settled(layout: Layout) -> Checkup:
+def examine_when_started(layout: Layout) -> Checkup:
     """The same once nothing is merely starting any more, for who has waited until everything is watched."""
-    deadline = time.monotonic() + SETTLE_S
+    deadline = time.monotonic() + START_S
     while (found := examine(layout)).health.state == "starting" and time.monotonic() < deadline:
         time.sleep(_LOOK_S)
     return found

@@ -31,7 +31,7 @@ STORAGE: Final = ("storage",)
 
 
 @dataclass(frozen=True)
-class Finding:
+class HealthFinding:
     """One problem. `key` identifies it, and `count` says how large it is."""
 
     key: _Key
@@ -44,7 +44,7 @@ class Finding:
         """One line: what is wrong, and what to do in brackets."""
         return f"{self.message} ({self.remedy})" if self.remedy else self.message
 
-    def differs(self, other: Finding) -> bool:
+    def differs(self, other: HealthFinding) -> bool:
         """Whether the difference is worth another line. It is not for every directory that appears or disappears in a tree of
         thousands.
         """
@@ -56,14 +56,14 @@ class Health:
     """The verdict, with its reasons, the most serious first."""
 
     state: State
-    findings: tuple[Finding, ...]
+    findings: tuple[HealthFinding, ...]
 
     @property
     def exit_code(self) -> int:
         return EXIT_CODES[self.state]
 
     @property
-    def troubles(self) -> list[Finding]:
+    def troubles(self) -> list[HealthFinding]:
         """Those findings that need attention."""
         return [finding for finding in self.findings if finding.level != "note"]
 
@@ -86,20 +86,20 @@ def examine(
         state_dir: for the remedies.
     """
     found = list(program_findings(programs, state_dir))
-    told = {finding.key[1] for finding in found}
+    reported = {finding.key[1] for finding in found}
     if engine is None:
         # Why it ends, as its log has it, is what mends it.
         found = [replace(f, message=f"{f.message}: {reason}") if reason and _wants_reason(f, programs) else f for f in found]
-        if "aggregator" not in told:
+        if "aggregator" not in reported:
             message = f"the aggregator does not answer{f': {reason}' if reason else ''}; changes are kept, and come when it does"
-            found.append(Finding(SILENT, "error", message, f"see {state_dir}/logs/aggregator.log"))
+            found.append(HealthFinding(SILENT, "error", message, f"see {state_dir}/logs/aggregator.log"))
         return Health("down", _sorted(found))
     if not programs:
         remedy = f"see {state_dir}/logs/supervisord.log"
-        found.append(Finding(("supervisord",), "error", "supervisord does not answer: what dies is not restarted", remedy))
+        found.append(HealthFinding(("supervisord",), "error", "supervisord does not answer: what dies is not restarted", remedy))
     # What supervisord knows of a program is more than that its shard is silent, or has a stand-in.
     standing_in = any(row["breaker"] == "stand-in" for row in programs)
-    found += [finding for finding in engine_findings(engine) if not _is_told(finding, told, standing_in)]
+    found += [finding for finding in engine_findings(engine) if not _is_reported(finding, reported, standing_in)]
     found += group_findings(groups)
     health = Health("healthy", _sorted(found))
     if health.troubles:
@@ -108,17 +108,17 @@ def examine(
     return Health("starting" if starting else "healthy", health.findings)
 
 
-def _wants_reason(finding: Finding, programs: Sequence[Fields]) -> bool:
+def _wants_reason(finding: HealthFinding, programs: Sequence[Fields]) -> bool:
     """Whether it concerns an aggregator that was not stopped on purpose."""
     return finding.key == ("program", "aggregator") and not any(
         row["name"] == "aggregator" and row["state"] in ("STOPPED", "STOPPING") for row in programs
     )
 
 
-def _is_told(finding: Finding, told: set[str], standing_in: bool) -> bool:
+def _is_reported(finding: HealthFinding, reported: set[str], standing_in: bool) -> bool:
     match finding.key:
         case ("silent", shard):
-            return shard in told
+            return shard in reported
         case ("degraded", "stand-in", _):
             return standing_in
     return False
@@ -129,7 +129,7 @@ def _is_starting(row: Fields) -> bool:
     return bool(row["state"] in ("STOPPED", "STARTING") and not row.get("heard"))
 
 
-def _sorted(findings: Iterable[Finding]) -> tuple[Finding, ...]:
+def _sorted(findings: Iterable[HealthFinding]) -> tuple[HealthFinding, ...]:
     grave = {"error": 0, "warning": 1, "note": 2}
     return tuple(sorted(findings, key=lambda finding: grave[finding.level]))
 
@@ -152,7 +152,7 @@ def keeps_ending(row: Fields) -> bool:
     return bool(row["breaker"] == "waiting")
 
 
-def program_findings(programs: Iterable[Fields], state_dir: str) -> Iterator[Finding]:
+def program_findings(programs: Iterable[Fields], state_dir: str) -> Iterator[HealthFinding]:
     """Programs that do not run as they should, and the consequences. `key[1]` is the program's name, or the id of a shard."""
     control = f"supervisorctl -c {shlex.quote(f'{state_dir}/supervisord.conf')}"
     for row in programs:
@@ -160,7 +160,7 @@ def program_findings(programs: Iterable[Fields], state_dir: str) -> Iterator[Fin
         found = _program(row, name, f"{state_dir}/logs/{log_name(row)}.log", control)
         if found is not None:
             level, message, remedy = found
-            yield Finding(("program", name.rpartition(":")[2]), level, message, remedy)
+            yield HealthFinding(("program", name.rpartition(":")[2]), level, message, remedy)
 
 
 def _program(row: Fields, name: str, log: str, control: str) -> tuple[Severity, str, str] | None:
@@ -200,28 +200,28 @@ _BREAKERS: Final = {
 # The engine -----------------------------------------------------------------------------------------------------------
 
 
-def engine_findings(engine: Fields) -> Iterator[Finding]:
+def engine_findings(engine: Fields) -> Iterator[HealthFinding]:
     """The problems that the aggregator reports. `engine` may be one that contains only {"silent": True}."""
     if engine.get("silent"):
         message = "the aggregator does not answer; changes are kept, and come when it does"
-        yield Finding(SILENT, "error", message, "see logs/aggregator.log in the state directory")
+        yield HealthFinding(SILENT, "error", message, "see logs/aggregator.log in the state directory")
     if storage := engine.get("storage"):
-        yield Finding(STORAGE, "error", f"{storage['message']}; changes are kept, and come later", str(storage["remedy"]))
+        yield HealthFinding(STORAGE, "error", f"{storage['message']}; changes are kept, and come later", str(storage["remedy"]))
     yield from _degraded(engine.get("degraded") or [])
     for hold in engine.get("holds") or []:
         if hold["spent"]:
             message = f"{hold['name']} has held for longer than hold_ms_max; batches are not held back for it any more"
             remedy = "remove it, if no git or hg runs there" if hold["kind"] == "lock" else ""
-            yield Finding(("spent", str(hold["name"])), "warning", message, remedy)
+            yield HealthFinding(("spent", str(hold["name"])), "warning", message, remedy)
     for shard in engine.get("shards") or []:
         if shard.get("state") == "silent" or (shard.get("state") == "absent" and engine.get("ready")):
             message = f"shard {shard['id']} has sent no sign of life; its changes are late"
-            yield Finding(("silent", str(shard["id"])), "error", message, "see logs/ in the state directory")
+            yield HealthFinding(("silent", str(shard["id"])), "error", message, "see logs/ in the state directory")
     for note in engine.get("notes") or []:
-        yield Finding(("note", str(note)), "note", str(note))
+        yield HealthFinding(("note", str(note)), "note", str(note))
 
 
-def _degraded(doubts: Iterable[Fields]) -> Iterator[Finding]:
+def _degraded(doubts: Iterable[Fields]) -> Iterator[HealthFinding]:
     # Subtrees with the same reason (a limit, met in every shard) are one trouble with a count, however many they are.
     alike: dict[_Key, list[Fields]] = {}
     for doubt in doubts:
@@ -231,7 +231,7 @@ def _degraded(doubts: Iterable[Fields]) -> Iterator[Finding]:
         where = readable(str(same[0]["path"]))
         if len(same) > 1:
             where += f" and {counted(len(same) - 1, 'other subtree')}"
-        yield Finding(
+        yield HealthFinding(
             key=("degraded", state, reason),
             level=_level_of(same[0]),
             message=f"{counted(count, 'directory')} {_STATES.get(state, state)} ({where}): {reason}",
@@ -258,10 +258,10 @@ def combined_remedy(remedies: Sequence[str]) -> str:
     return _SYSCTL.sub(lambda m: f"{m[1]}{max(values)}", remedies[0]) if values else remedies[0]
 
 
-def group_findings(groups: Iterable[Fields]) -> Iterator[Finding]:
+def group_findings(groups: Iterable[Fields]) -> Iterator[HealthFinding]:
     """Paths that were set aside, by group."""
     for group in groups:
         if count := int(group.get("parked_paths") or 0):
             message = f"group {readable(str(group['name']))} has set {counted(count, 'path')} aside: each attempt failed"
             remedy = "correct the worker, then ask for a retry (docs/protocol.md), or touch the files"
-            yield Finding(("parked", str(group["name"])), "warning", message, remedy, count)
+            yield HealthFinding(("parked", str(group["name"])), "warning", message, remedy, count)

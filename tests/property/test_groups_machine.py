@@ -102,7 +102,7 @@ class GroupsMachine(RuleBasedStateMachine):
 
     @rule()
     def forget_tombstones(self) -> None:
-        self.bench.index.collect(self.bench.server.passed(), parked=self.bench.server.registry.set_aside())
+        self.bench.index.collect(self.bench.server.passed(), set_aside=self.bench.server.registry.set_aside())
 
     # -- the workers
 

@@ -64,6 +64,16 @@ def test_a_room_says_what_is_in_it(room: Path) -> None:
     assert len(tree.body) == 1
 
 
+def test_no_two_classes_share_a_name() -> None:
+    """A name means one thing in the whole product, so that whoever reads or searches for it finds that one."""
+    places: dict[str, list[str]] = {}
+    for path in [path for folder in FOLDERS for path in _modules(folder)]:
+        for node in ast.parse(path.read_bytes()).body:
+            if isinstance(node, ast.ClassDef):
+                places.setdefault(node.name, []).append(str(path.relative_to(ROOT)))
+    assert {name: paths for name, paths in places.items() if len(paths) > 1} == {}
+
+
 def test_of_shard_the_aggregator_knows_the_contract_only() -> None:
     """A change inside a shard can't break the aggregator."""
     broken = [

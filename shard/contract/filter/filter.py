@@ -137,7 +137,7 @@ class _Side:
             runs.pop()
         return _Program(base, tuple(Names(segments, positive) for positive, segments in runs))
 
-    def settled(self, through: _Through, names: list[bytes]) -> bool:
+    def is_uniform(self, through: _Through, names: list[bytes]) -> bool:
         """Whether everything below the directory with these components has the verdict `base`."""
         strong, weak = through
         base = self.base(through)
@@ -243,8 +243,8 @@ class Filter:
         if inside is parent.include_through and outside is parent.exclude_through and self._uniform and parent.deep:
             return parent
         names = path.split(b"/")
-        prune = (self._out.base(outside) and self._out.settled(outside, names)) or (
-            not self._in.base(inside) and self._in.settled(inside, names)
+        prune = (self._out.base(outside) and self._out.is_uniform(outside, names)) or (
+            not self._in.base(inside) and self._in.is_uniform(inside, names)
         )
         include, exclude = self._in.program(inside, path), self._out.program(outside, path)
         return _Verdict(include, exclude, inside, outside, prune)

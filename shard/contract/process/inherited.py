@@ -3,14 +3,14 @@
 | inherited | what is done |
 |---|---|
 | descriptors 0, 1 and 2, closed | opened on /dev/null, so that no socket or database gets their numbers |
-| other descriptors | `settle_service`: closed at an exec, so that no program of the service keeps a lock or pipe of others |
+| other descriptors | `correct_for_service`: closed at an exec, so that no program of the service keeps a lock or pipe of others |
 | SIGCHLD, SIGPIPE, SIGTERM, SIGALRM, SIGUSR1, SIGUSR2 ignored | reset to their default, so that children can be waited for |
 | SIGINT, SIGHUP ignored | unchanged: a shell's `&` and `nohup` ask for this |
 | signals blocked | all are unblocked |
 | signals without a meaning for our programs (SIGUSR1, real-time ones) | `ignore_signals`: they end no process of a service |
-| the umask | `settle_service`: 077; commands keep it for what they run (`hold`), and set modes themselves |
-| open files (RLIMIT_NOFILE) | `settle_service`: the soft limit is raised to the hard one, which must allow FDS_MIN |
-| file size (RLIMIT_FSIZE) | `settle_service`: raised likewise, and must allow FILE_BYTES_MIN |
+| the umask | `correct_for_service`: 077; commands keep it for what they run (`hold`), and set modes themselves |
+| open files (RLIMIT_NOFILE) | `correct_for_service`: the soft limit is raised to the hard one, which must allow FDS_MIN |
+| file size (RLIMIT_FSIZE) | `correct_for_service`: raised likewise, and must allow FILE_BYTES_MIN |
 | the working directory | unchanged here; a service's is the state directory (`supervisor.run`), and the caller's may be gone |
 | PYTHONWARNINGS | ignored: `error` would turn warnings into exceptions in any library |
 | priority, processor time, memory, TZ, LANG, other PYTHON* | unchanged: the user may choose them |
@@ -43,7 +43,7 @@ _MEANINGLESS: Final = ("SIGUSR1", "SIGUSR2", "SIGALRM", "SIGVTALRM", "SIGPROF", 
 _STREAMS: Final = (("stdin", "r"), ("stdout", "w"), ("stderr", "w"))
 
 
-def settle() -> None:
+def correct() -> None:
     """For every program: standard descriptors and signals. Idempotent; call it in the main thread before threads start."""
     open_descriptors()
     for number in _SIGNALS:
@@ -55,12 +55,12 @@ def settle() -> None:
     os.environ.pop("PYTHONWARNINGS", None)
 
 
-def settle_service() -> None:
-    """For the programs of a service: what `settle` does, other descriptors, the umask and limits.
+def correct_for_service() -> None:
+    """For the programs of a service: what `correct` does, other descriptors, the umask and limits.
 
     Raises ServiceError, with the remedy, where a limit is too low for any service.
     """
-    settle()
+    correct()
     _close_at_exec()
     os.umask(0o077)
     _raise_limit(resource.RLIMIT_NOFILE, FDS_MIN, "descriptors may be open in a process here", f"ulimit -n {FDS_MIN * 8}")

@@ -58,7 +58,7 @@ def run(options: argparse.Namespace) -> int:
 
 def _detach(prepared: Prepared) -> None:
     """Returns when the service is ready. Whatever ends the waiting ends the service too."""
-    from ...service.checkup import settled
+    from ...service.checkup import examine_when_started
     from ...service.child import ChildService
     from ...terminal.render import Scanning, banner_line
 
@@ -75,7 +75,7 @@ def _detach(prepared: Prepared) -> None:
         child.stop()
         raise
     scanning.close()
-    for finding in settled(prepared.layout).health.findings:
+    for finding in examine_when_started(prepared.layout).health.findings:
         _say(f"{'error' if finding.level == 'error' else 'warning'}: {finding}")
     _say(f"ready: {banner_line(ready, time.monotonic() - began)}")
     _say(f"the service runs in {prepared.layout.state_dir}; `shardwatch down` ends it")

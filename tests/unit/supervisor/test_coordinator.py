@@ -14,7 +14,7 @@ from shardwatch.shard.contract.state.planfile import Anchor, Plan, read_plan, wr
 from shardwatch.shard.contract.state.settings import Settings
 from shardwatch.supervisor.coordinator import reconcile
 from shardwatch.supervisor.planning.apart import Apart
-from shardwatch.supervisor.planning.planning import backend_of, kept_plan, same_owners, settle_plan, still_fits
+from shardwatch.supervisor.planning.planning import backend_of, ensure_plan, kept_plan, same_owners, still_fits
 
 R = b"/r"
 SETTINGS = Settings(roots=(R,), include=("*",), exclude=())
@@ -100,7 +100,7 @@ def test_same_owners_leaves_weights_aside() -> None:
     assert not same_owners(PLAN, msgspec.structs.replace(PLAN, anchors=PLAN.anchors[:1]))
 
 
-def test_settle_plan_keeps_and_replaces(tmp_path: Path) -> None:
+def test_ensure_plan_keeps_and_replaces(tmp_path: Path) -> None:
     """A plan is kept as it is; other settings make another, of a generation that no plan had, also where the file was lost."""
     root = tmp_path / "root"
     (root / "a").mkdir(parents=True)
@@ -112,26 +112,26 @@ def test_settle_plan_keeps_and_replaces(tmp_path: Path) -> None:
         asked.append(os.getpid())
         return [os.getpid()]
 
-    first = settle_plan(layout, settings, own)
+    first = ensure_plan(layout, settings, own)
     assert first.generation > 0
     assert asked
     asked.clear()
     written = layout.plan.stat().st_mtime_ns
-    assert settle_plan(layout, settings, own) == first
+    assert ensure_plan(layout, settings, own) == first
     assert not asked, "nothing is measured where the plan is kept"
     many = msgspec.structs.replace(settings, shards=64)
-    kept = settle_plan(layout, many)
+    kept = ensure_plan(layout, many)
     assert (kept.generation == first.generation) == (kept.shards() == first.shards())
     if kept.generation == first.generation:
         assert layout.plan.stat().st_mtime_ns == written
-    other = settle_plan(layout, msgspec.structs.replace(settings, include=("*.x",)))
+    other = ensure_plan(layout, msgspec.structs.replace(settings, include=("*.x",)))
     assert other.generation > kept.generation
     assert read_plan(layout.plan) == other
     layout.plan.write_text("{")
     assert kept_plan(layout)[0] is None
-    damaged = settle_plan(layout, settings)
+    damaged = ensure_plan(layout, settings)
     layout.plan.unlink()
-    assert settle_plan(layout, settings).generation > damaged.generation > other.generation
+    assert ensure_plan(layout, settings).generation > damaged.generation > other.generation
 
 
 def test_kept_plan_without_a_file(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from shardwatch.aggregator.client import requests
-from shardwatch.aggregator.client.absence import TOLD_S, Absence
+from shardwatch.aggregator.client.absence import LOG_S, Absence
 from shardwatch.aggregator.client.batch import Lease, Pulled
 from shardwatch.aggregator.client.conversation import Ask, Conversation, Flow, HangUp, Pause, Receive, Send, Step
 from shardwatch.aggregator.client.following import Following
@@ -162,7 +162,7 @@ def test_the_log_hears_of_an_absence_once() -> None:
     """Not before it has lasted a while, and again when it is over."""
     wire = scripted(*[AWAY] * 20, ok())
     wire.run(wire.conversation.ask(Request("hello"), math.inf))
-    assert sum(wire.pauses()) > TOLD_S
+    assert sum(wire.pauses()) > LOG_S
     assert [line.split(" there is ")[1] for line in wire.log] == ["waited for: no service answers", "back"]
     wire = scripted(AWAY, ok())
     wire.run(wire.conversation.ask(Request("hello"), math.inf))

@@ -9,7 +9,7 @@ import pytest
 from harness_serve import Bench, short
 from told_index import ToldIndex
 
-from shardwatch.aggregator.groups.batch import Batch
+from shardwatch.aggregator.groups.batch import GroupBatch
 from shardwatch.aggregator.groups.group import Group
 from shardwatch.aggregator.groups.store import GroupStore, boot_id
 from shardwatch.aggregator.protocol.messages import RefusedError
@@ -25,7 +25,7 @@ def test_a_group_comes_back_as_it_was(tmp_path: Path) -> None:
     index.put(b"/r/b", lane=2)
     index.put(b"/r/bad")
     batches = [group.pull(index, 0.0, 1, 10.0, 9, "w") for _ in range(3)]
-    assert all(isinstance(b, Batch) for b in batches)
+    assert all(isinstance(b, GroupBatch) for b in batches)
     group.nack(index, 3, 0.0, "no")
     index.put(b"/r/a", size=2)
     group.pull(index, 0.0, 1, 10.0, 9, "w")

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from told_index import ToldIndex
 
-from shardwatch.aggregator.groups.batch import Batch
+from shardwatch.aggregator.groups.batch import GroupBatch
 from shardwatch.aggregator.groups.choice import LOOKED_MAX, cut
 from shardwatch.aggregator.groups.group import Group
 from shardwatch.aggregator.groups.leases import ENDED_MAX, RETRY_S_MAX
@@ -23,9 +23,9 @@ def made(index: ToldIndex, tick: int = 0, handed: int = 0, **more: Any) -> Group
     return group
 
 
-def pull(group: Group, index: ToldIndex, limit: int = 100, *, now: float = 0.0, leases: int = 64) -> Batch:
+def pull(group: Group, index: ToldIndex, limit: int = 100, *, now: float = 0.0, leases: int = 64) -> GroupBatch:
     found = group.pull(index, now, limit, 10.0, leases, "w")
-    assert isinstance(found, Batch), found
+    assert isinstance(found, GroupBatch), found
     return found
 
 
@@ -39,7 +39,7 @@ def set_aside(group: Group, index: ToldIndex) -> Any:
     return group.describe(index, 0.0, 0, 10)["parked"]
 
 
-def kinds(batch: Batch) -> list[tuple[str, str]]:
+def kinds(batch: GroupBatch) -> list[tuple[str, str]]:
     return [(e.event_type, e.path) for e in batch.events if isinstance(e, Event)]
 
 
@@ -343,7 +343,7 @@ def test_a_peek_moves_nothing(index: ToldIndex) -> None:
     group = made(index)
     group.take_journal()
     one, two = group.peek(index, 0.0, 10), group.peek(index, 0.0, 10)
-    assert isinstance(one, Batch)
+    assert isinstance(one, GroupBatch)
     assert one == two
     assert one.number == 0
     assert not group.has_changed()
@@ -425,7 +425,7 @@ def test_a_long_backlog_of_skipped_rows_is_passed_in_turns(index: ToldIndex) -> 
     other, group, reset = made(index), made(index), made(index)
     for n in range(LOOKED_MAX + 10):
         index.put(b"/r/%d" % n)
-    while isinstance(batch := other.pull(index, 0.0, 10_000, 10.0, 64, "w"), Batch):
+    while isinstance(batch := other.pull(index, 0.0, 10_000, 10.0, 64, "w"), GroupBatch):
         other.ack(index, batch.number, 0.0)
     for n in range(LOOKED_MAX + 10):
         index.remove(b"/r/%d" % n)
@@ -475,7 +475,7 @@ def test_a_file_and_a_directory_of_one_name_are_two_things(index: ToldIndex) -> 
     ]
 
 
-def moves(batch: Batch) -> list[tuple[str, str, object]]:
+def moves(batch: GroupBatch) -> list[tuple[str, str, object]]:
     return [(e.event_type, e.path, e.moved_from or None) for e in batch.events if isinstance(e, Event)]
 
 

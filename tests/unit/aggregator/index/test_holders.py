@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from told_index import ToldIndex
 
-from shardwatch.aggregator.groups.batch import Batch
+from shardwatch.aggregator.groups.batch import GroupBatch
 from shardwatch.aggregator.groups.group import Group
 from shardwatch.aggregator.index.holders import ALL, Holders, loaded, stored
 from shardwatch.aggregator.index.index import Index
@@ -64,7 +64,7 @@ class Tree:
         while isinstance(batch := group.pull(self.index.backlog, 0.0, limit, 10.0, 64, "w"), str):
             if not group.unfinished:
                 return []
-        assert isinstance(batch, Batch)
+        assert isinstance(batch, GroupBatch)
         group.ack(self.index.backlog, batch.number, 0.0)
         return [(e.event_type, e.path.removeprefix("/r/")) for e in batch.events if isinstance(e, Event)]
 
@@ -88,17 +88,17 @@ def _told(tree: Tree, group: Group, now: float = 1000.0) -> Told:
     told: Told = []
     while True:
         found = group.pull(tree.index.backlog, now, 1000, 10.0, 64, "w")
-        if isinstance(found, Batch):
+        if isinstance(found, GroupBatch):
             told += [(e.event_type, e.path.removeprefix("/r/")) for e in found.events if isinstance(e, Event)]
             group.ack(tree.index.backlog, found.number, now)
         elif not group.unfinished:
             return told
 
 
-def _leased(tree: Tree, group: Group) -> Batch:
+def _leased(tree: Tree, group: Group) -> GroupBatch:
     """A batch that nobody acks."""
     batch = group.pull(tree.index.backlog, 0.0, 1000, 10.0, 64, "w")
-    assert isinstance(batch, Batch)
+    assert isinstance(batch, GroupBatch)
     return batch
 
 
@@ -284,7 +284,7 @@ def test_what_a_seek_forward_gave_up_is_not_known(change: Callable[..., None]) -
     group.attach(index)
     change(index, b"/r/a")
     found = group.pull(index, 0.0, 10, 10.0, 64, "w")
-    told = [e.event_type for e in found.events if isinstance(e, Event)] if isinstance(found, Batch) else []
+    told = [e.event_type for e in found.events if isinstance(e, Event)] if isinstance(found, GroupBatch) else []
     assert told == (["created"] if change is ToldIndex.put else [])
 
 
@@ -299,7 +299,7 @@ def test_a_deletion_that_was_never_acked_is_told_although_the_file_came_and_went
     for one in groups:
         tree.drain(one)
     tree.remove("a")
-    assert isinstance(group.pull(tree.index.backlog, 0.0, 10, 10.0, 64, "w"), Batch)  # a lease that nobody acks
+    assert isinstance(group.pull(tree.index.backlog, 0.0, 10, 10.0, 64, "w"), GroupBatch)  # a lease that nobody acks
     for one in groups[1:]:
         assert tree.drain(one) == [("deleted", "a")]
     if restart:
@@ -309,7 +309,7 @@ def test_a_deletion_that_was_never_acked_is_told_although_the_file_came_and_went
     group.expire(tree.index.backlog, 20.0)
     while isinstance(batch := group.pull(tree.index.backlog, 100.0, 10, 10.0, 64, "w"), str) and group.unfinished:
         pass
-    assert isinstance(batch, Batch)
+    assert isinstance(batch, GroupBatch)
     assert [(e.event_type, e.path) for e in batch.events if isinstance(e, Event)] == [("deleted", "/r/a")]
 
 
@@ -430,5 +430,5 @@ def test_a_priority_that_a_seek_forward_gave_up_unmet() -> None:
     index.remove(b"/r/b")
     index.put(b"/r/c", lane=5)
     found = group.pull(index, 0.0, 10, 10.0, 64, "w")
-    assert isinstance(found, Batch)
+    assert isinstance(found, GroupBatch)
     assert [(e.event_type, e.path) for e in found.events if isinstance(e, Event)] == [("created", "/r/c")]

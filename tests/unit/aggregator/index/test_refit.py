@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from shardwatch.aggregator.groups.batch import Batch
+from shardwatch.aggregator.groups.batch import GroupBatch
 from shardwatch.aggregator.groups.group import Group
 from shardwatch.aggregator.index.opening import open_index, refit, refitted
 from shardwatch.aggregator.index.refit import Refit
@@ -78,7 +78,7 @@ class Service:
 
     def pull(self, group: Group) -> Told:
         batch = group.pull(self.index.backlog, 0.0, 1000, 10.0, 64, "w")
-        if not isinstance(batch, Batch):
+        if not isinstance(batch, GroupBatch):
             return []
         group.ack(self.index.backlog, batch.number, 0.0)
         return sorted((e.event_type, e.path) for e in batch.events if isinstance(e, Event))
@@ -197,13 +197,13 @@ def test_a_sync_waits_until_all_rows_fit(service: Service) -> None:
     ((_, reply),) = receiver.replies(touched_only=False, now=0.0)
     receiver.frame(Frame(WIRE_VERSION, "s0", 1, 1, 1, [Synced(number, []) for number in reply.syncs]), 1.0)
     service.index.commit()
-    receiver.settle_syncs(5.0)
+    receiver.finish_syncs(5.0)
     assert receiver.sync_result(first) is None
-    receiver.settle_syncs(11.0)
+    receiver.finish_syncs(11.0)
     failed = receiver.sync_result(first)
     assert failed is not None and not failed["ok"] and "new roots and filters" in str(failed["error"])
     service.finish()
-    receiver.settle_syncs(12.0)
+    receiver.finish_syncs(12.0)
     assert receiver.sync_result(second) == {"ok": True}
 
 

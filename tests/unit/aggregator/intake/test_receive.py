@@ -80,7 +80,7 @@ class Line:
 
     def commit(self, now: float = 10.0) -> None:
         self.index.commit()
-        self.receiver.settle_syncs(now)
+        self.receiver.finish_syncs(now)
 
     def paths(self) -> list[bytes]:
         sql = "SELECT d.path, e.name FROM entry e JOIN directory d ON d.id=e.dir WHERE e.kind<>0"
@@ -268,9 +268,9 @@ def test_without_a_plan_nobody_is_known(tmp_path: Path) -> None:
     assert receiver.frame(Frame(WIRE_VERSION, "s0", 1, 1, 1, []), 0) == 0
     assert receiver.baselines() == (0, 0)
     token = receiver.begin_sync(5)
-    receiver.settle_syncs(4)
+    receiver.finish_syncs(4)
     assert receiver.sync_result(token) is None
-    receiver.settle_syncs(5)
+    receiver.finish_syncs(5)
     assert receiver.sync_result(token) == {"ok": False, "error": "there is no plan yet", "subtrees": []}
     index.abandon()
 

@@ -1,12 +1,12 @@
-"""Syncs by their tokens: those that come while one is under way are the next one."""
+"""SyncTokens by their tokens: those that come while one is under way are the next one."""
 
 from __future__ import annotations
 
-from shardwatch.shard.schedule.syncs import Syncs
+from shardwatch.shard.schedule.syncs import SyncTokens
 
 
 def test_all_that_wait_are_answered_together_and_once() -> None:
-    syncs = Syncs()
+    syncs = SyncTokens()
     assert not syncs
     syncs.ask(1)
     syncs.ask(2)
@@ -24,7 +24,7 @@ def test_all_that_wait_are_answered_together_and_once() -> None:
 
 def test_who_has_given_up_is_not_answered() -> None:
     """Neither in the one under way, nor in the next one; it may be asked for again."""
-    syncs = Syncs()
+    syncs = SyncTokens()
     syncs.ask(1)
     syncs.begin()
     syncs.ask(2)
@@ -35,7 +35,7 @@ def test_who_has_given_up_is_not_answered() -> None:
 
 
 def test_a_new_epoch_answers_anew() -> None:
-    syncs = Syncs()
+    syncs = SyncTokens()
     syncs.ask(1)
     syncs.begin()
     assert syncs.answer() == [1]

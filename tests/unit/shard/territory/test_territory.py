@@ -30,7 +30,7 @@ from shardwatch.shard.contract.wire.frames import Gone, Listing, Looks, Record
 from shardwatch.shard.disk.look import Reader
 from shardwatch.shard.disk.mounts import Mounts
 from shardwatch.shard.schedule import watcher
-from shardwatch.shard.schedule.settle import Settle
+from shardwatch.shard.schedule.debounce import Debounce
 from shardwatch.shard.schedule.watcher import Watcher
 from shardwatch.shard.stream import send
 from shardwatch.shard.stream.send import Stream
@@ -462,7 +462,7 @@ def test_a_sync_covers_an_anchor_that_went_away_during_it(scene: Scene) -> None:
     scene.tree.rename(scene.base / "away")
     shard.watcher.work()
     (scene.base / "away").rename(scene.tree)
-    scene.engine.receiver.settle_syncs(0)
+    scene.engine.receiver.finish_syncs(0)
     scene.equal()
 
 
@@ -1160,7 +1160,7 @@ def test_without_credit_nothing_is_looked_at(scene: Scene, monkeypatch: pytest.M
         shard.step()
         scene.engine.now += 10 * MS
     assert shard.stream.unacked <= 3
-    assert len(shard.watcher._settle) <= 20
+    assert len(shard.watcher._debounce) <= 20
     assert shard.watcher.rescans > 0
     assert len(shard.watcher._directories) <= 3
     scene.equal()
@@ -1290,7 +1290,7 @@ def test_a_lossy_backend_is_rescanned(tmp_path: Path) -> None:
         doubts=Doubts(lambda missing: ""), emit=said.append,
     )  # fmt: skip
     stream = Stream("s0", 1, 1, lambda body: True)
-    watching = Watcher(own, backend, stream, Settle(0, 0), poll_ns=10**9, clock=lambda: now[0])
+    watching = Watcher(own, backend, stream, Debounce(0, 0), poll_ns=10**9, clock=lambda: now[0])
     watching.begin()
     assert not watching.idle
     while not watching.idle:
@@ -1318,7 +1318,7 @@ def test_the_next_thing_to_do_is_known(scene: Scene, denied: FaultyDisk) -> None
     watching.times.doubts.put_off(now + 5)
     assert watching.next_due() == now + 5
     scene.shard.territory.doubts.remove(b"/x")
-    watching._settle.add(now, {scene.node(): {b"f.json"}})
+    watching._debounce.add(now, {scene.node(): {b"f.json"}})
     assert watching.next_due() == now
     assert watching.pending == 1
 

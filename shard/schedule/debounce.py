@@ -27,7 +27,7 @@ class _Generation(Generic[K]):
         self.names: dict[K, set[bytes]] = {}
 
 
-class Settle(Generic[K]):
+class Debounce(Generic[K]):
     """Names by directory. Times are nanoseconds of one monotonic clock."""
 
     def __init__(self, quiet_ns: int, cap_ns: int) -> None:

@@ -14,7 +14,7 @@ from .nodes import Node
 _DIRECTORIES_MAX: Final = 1_000
 
 
-class Early:
+class RacyNames:
     """Owned by one thread."""
 
     def __init__(self) -> None:

@@ -7,14 +7,14 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shardwatch.shard.schedule.settle import Settle
+from shardwatch.shard.schedule.debounce import Debounce
 
 QUIET = 80
 CAP = 400
 
 
-def made(quiet: int = QUIET, cap: int = CAP) -> Settle[str]:
-    return Settle(quiet, cap)
+def made(quiet: int = QUIET, cap: int = CAP) -> Debounce[str]:
+    return Debounce(quiet, cap)
 
 
 def test_a_name_is_due_after_the_quiet_period() -> None:
