@@ -2,7 +2,6 @@
 
 - `main`: reads the arguments, runs one command, turns errors into one line and an exit code.
 - `options`: arguments that several commands share.
-- `roots`: checks roots that a command is about to read.
 - `link`: which service a command means, and the connection to it.
 - `follow`: pulling, printing and acknowledging until the user has enough.
 - `commands`: one module for each command.

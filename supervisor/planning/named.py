@@ -6,6 +6,7 @@ import os
 
 import msgspec
 
+from shardwatch.shard.contract.errors import UsageError
 from shardwatch.shard.contract.files.paths import Nearest
 from shardwatch.shard.contract.filter.filter import Filter
 from shardwatch.shard.contract.kernel.scout import NOT_THERE
@@ -13,8 +14,7 @@ from shardwatch.shard.contract.state.settings import Settings
 
 from ..host.scouting import Scouts
 
-__all__ = ["NOT_THERE", "trouble_with", "with_files"]
-
+__all__ = ["NOT_THERE", "is_waited_for", "shown_path", "trouble_with", "unwatchable", "with_files"]
 
 
 def with_files(settings: Settings, before: Settings | None = None) -> Settings:
@@ -59,3 +59,22 @@ def trouble_with(path: bytes) -> str:
     """Why what was named can't be watched; "" if it can. Waits for a filesystem that may hang for some seconds at most."""
     with Scouts() as scouts:
         return scouts.trouble_with(path)
+
+
+def is_waited_for(path: bytes, trouble: str, settings: Settings) -> bool:
+    """Whether a path that was named, and that has this trouble, is waited for although it was never watched before."""
+    return trouble == NOT_THERE and (settings.wait_for_roots or path in settings.files)
+
+
+def unwatchable(path: bytes, trouble: str) -> UsageError:
+    """The error for a path that was named, and that can neither be watched nor waited for."""
+    hint = "give a directory or a file that you can read"
+    if trouble == NOT_THERE:
+        hint += ", or --wait-for-roots"
+    return UsageError(f"root {shown_path(path)} {trouble}", hint=hint)
+
+
+def shown_path(path: bytes) -> str:
+    """A path as messages show it: in one line, whatever is in its name."""
+    text = path.decode(errors="replace")
+    return text if text.isprintable() else ascii(text)

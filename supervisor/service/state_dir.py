@@ -24,7 +24,7 @@ from shardwatch.shard.contract.state.planfile import Plan, read_plan
 from shardwatch.shard.contract.state.settings import Settings, read_settings, write_settings
 
 from ..host.scouting import Scouts, check_state_dir
-from ..planning.named import NOT_THERE, with_files
+from ..planning.named import is_waited_for, shown_path, unwatchable, with_files
 
 #: supervisord makes its socket under a temporary name first: a dot and its process id are added.
 TEMPORARY_SUFFIX_BYTES: Final = 8
@@ -179,13 +179,11 @@ def _check_roots(settings: Settings, before: Settings | None, plan: Plan | None)
             if not trouble:
                 continue
             if path in known or scouts.is_silent(path):
-                notes.append(f"root {_show(path)} {trouble}: waiting for it, its files count as in doubt or gone until then")
-            elif trouble == NOT_THERE and (settings.wait_for_roots or path in settings.files):
-                notes.append(f"{_show(path)} {trouble}: waiting for it; what appears there is reported as created")
+                notes.append(f"root {shown_path(path)} {trouble}: waiting for it, its files count as in doubt or gone until then")
+            elif is_waited_for(path, trouble, settings):
+                notes.append(f"{shown_path(path)} {trouble}: waiting for it; what appears there is reported as created")
             else:
-                hint = "give a directory or a file that you can read"
-                hint += ", or --wait-for-roots" if trouble == NOT_THERE else ""
-                raise UsageError(f"root {_show(path)} {trouble}", hint=hint)
+                raise unwatchable(path, trouble)
     return notes
 
 
@@ -193,9 +191,9 @@ def _changes(before: Settings, now: Settings) -> list[str]:
     """What is other than last time and changes which files are known. Pure."""
     gone = "forgotten, without events" if now.forget_left_out else "told as deleted"
     old, new = before.named(), now.named()
-    notes = [f"root {_show(root)} is new: it will be scanned" for root in new if root not in old]
+    notes = [f"root {shown_path(root)} is new: it will be scanned" for root in new if root not in old]
     notes += [
-        f"root {_show(root)} is no longer configured: its files are {gone}"
+        f"root {shown_path(root)} is no longer configured: its files are {gone}"
         for root in old
         if root not in new
     ]
@@ -227,11 +225,6 @@ def _changed_patterns(word: str, before: Sequence[str], now: Sequence[str]) -> s
 def _few(patterns: Sequence[str], most: int = 5) -> str:
     more = f" and {len(patterns) - most} more" if len(patterns) > most else ""
     return " ".join(json.dumps(pattern, ensure_ascii=False) for pattern in patterns[:most]) + more
-
-
-def _show(path: bytes) -> str:
-    text = path.decode(errors="replace")
-    return text if text.isprintable() else ascii(text)
 
 
 @contextlib.contextmanager

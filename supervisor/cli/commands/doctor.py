@@ -89,13 +89,13 @@ def note(findings: list[dict[str, str]], message: str, remedy: str) -> None:
 def examine_root(root: bytes, settings: Settings, findings: list[dict[str, str]]) -> dict[str, Any]:
     """The filesystem below one root, and how it will be watched."""
     from ...planning.limits import filesystem
-    from ...planning.named import NOT_THERE, trouble_with
+    from ...planning.named import is_waited_for, trouble_with
     from ...planning.planning import backend_of
     from ...terminal.lines import path_fields
 
     kind, remote = filesystem(root)
     trouble = trouble_with(root)
-    if trouble and not (trouble == NOT_THERE and settings.wait_for_roots):
+    if trouble and not is_waited_for(root, trouble, settings):
         note(findings, f"root {os.fsdecode(root)} {trouble}", "give a directory that you can read")
     backend = backend_of(settings, lambda path: remote)(root)
     if remote and settings.backend in ("auto", "inotify", "native"):

@@ -29,10 +29,9 @@ def run(options: argparse.Namespace) -> int:
     from ...planning.limits import read_inotify_limits
     from ...planning.named import with_files
     from ...terminal.render import write_text
-    from ..roots import check_roots
 
     settings = with_files(watched_tree(options).settings)
-    check_roots(settings)
+    _check_roots(settings)
     limits = read_inotify_limits()
     found = facts_of(settings, plan_of(settings, limits), limits)
     if options.json:
@@ -42,6 +41,16 @@ def run(options: argparse.Namespace) -> int:
     else:
         write_text(text_of(found))
     return 0
+
+
+def _check_roots(settings: Settings) -> None:
+    """Raises UsageError for the first root that can be neither watched nor waited for."""
+    from ...planning.named import is_waited_for, trouble_with, unwatchable
+
+    for root in settings.named():
+        trouble = trouble_with(root)
+        if trouble and not is_waited_for(root, trouble, settings):
+            raise unwatchable(root, trouble)
 
 
 def plan_of(settings: Settings, limits: InotifyLimits, own: tuple[int, int] = (0, 0)) -> PlanResult:

@@ -70,14 +70,14 @@ def _pull(options: argparse.Namespace, ends: Ends) -> None:
     from ...terminal.ends import Ended
     from ...terminal.lines import Printer
     from ..follow.puller import BATCH_MAX, Puller
-    from ..link.line import Line
+    from ..link.connection import ServiceConnection
     from ..link.place import running_layout
 
     layout = running_layout(options)
     _say_what_is_missing(layout, patient=options.follow)
     wait_s = WAIT_S if options.wait is None else options.wait
-    with Line(layout, asked_again=RETRYABLE if options.follow else frozenset()) as line:
-        puller = Puller(line, Printer(ends, as_json=options.json), ends, group=options.group, start=options.start)
+    with ServiceConnection(layout, asked_again=RETRYABLE if options.follow else frozenset()) as connection:
+        puller = Puller(connection, Printer(ends, as_json=options.json), ends, group=options.group, start=options.start)
         if options.no_ack:
             puller.take(options.max or BATCH_MAX, wait_s, peek=True)
             return

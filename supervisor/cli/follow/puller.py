@@ -8,8 +8,8 @@ from typing import Any
 from ...terminal.ends import Ends
 from ...terminal.lines import Printer
 from ...terminal.streams import say
+from ..link.connection import ServiceConnection, checked
 from ..link.in_flight import Reply, hands_out
-from ..link.line import Line, checked, say_lost
 
 #: How long a pull waits in the service before it is asked anew, seconds.
 PULL_WAIT_S = 5.0
@@ -18,12 +18,19 @@ BATCH_MAX = 1000
 
 
 class Puller:
-    """One group's pulls on a line. A batch is acknowledged after its last byte is written, never before."""
+    """One group's pulls on a connection. A batch is acknowledged after its last byte is written, never before."""
 
     def __init__(
-        self, line: Line, printer: Printer, ends: Ends, *, group: str, start: str | None, worker: str | None = None
+        self,
+        connection: ServiceConnection,
+        printer: Printer,
+        ends: Ends,
+        *,
+        group: str,
+        start: str | None,
+        worker: str | None = None,
     ) -> None:
-        self._line = line
+        self._connection = connection
         self._printer = printer
         self._ends = ends
         self.group = group
@@ -32,7 +39,7 @@ class Puller:
         #: The group was there once. If a later pull has to make it, it was lost: with the state directory, or by `groups drop`.
         self._known = False
         #: It was said that batches are held back; once, until one comes.
-        self._told_held = False
+        self._hold_reported = False
         #: Leases are held in this name, so that they can be given back together.
         self._worker = f"{group[:100]}:{os.getpid()}" if worker is None else worker
         #: Number of the pull that waits for its answer, if one does.
@@ -50,7 +57,7 @@ class Puller:
             fields["peek"] = True
         if self._start is not None:
             fields["from"] = self._start
-        self.asked = self._line.ask("pull", wait_s=wait_s, **fields)
+        self.asked = self._connection.ask("pull", wait_s=wait_s, **fields)
         return self.asked
 
     def print(self, reply: Reply, *, peek: bool = False) -> dict[str, Any] | None:
@@ -66,14 +73,14 @@ class Puller:
         self._known, self._start = True, "start"
         batch: dict[str, Any] | None = reply.get("batch")
         if batch is None:
-            if reply.get("why") == "held" and not self._told_held:
-                self._told_held = True
+            if reply.get("why") == "held" and not self._hold_reported:
+                self._hold_reported = True
                 say("shardwatch: batches are held back (`shardwatch status` says by whom)")
             return None
-        self._told_held = False
+        self._hold_reported = False
         self._printer.write([*batch["events"], {"type": "settled"}] if batch.get("settled") else batch["events"])
         if not peek:
-            self._line.ask("ack", group=self.group, batch=batch["id"])
+            self._connection.ask("ack", group=self.group, batch=batch["id"])
         return batch
 
     def _warn(self, *, created: bool) -> None:
@@ -87,7 +94,7 @@ class Puller:
     def release(self) -> None:
         """Gives back what was handed out and not acknowledged: it is pending again at once, not when its lease ends."""
         if self.asked is not None:
-            self._line.ask("release", group=self.group, worker=self._worker)
+            self._connection.ask("release", group=self.group, worker=self._worker)
 
     def take(self, maximum: int, wait_s: float, *, peek: bool = False) -> dict[str, Any] | None:
         """One batch, or None where nothing came within `wait_s`. Returns when the acknowledgement is confirmed.
@@ -95,9 +102,9 @@ class Puller:
         Raises NotRunningError when the service does not answer, and Ended.
         """
         number = self.ask(maximum, wait_s, peek=peek)
-        batch = self.print(self._line.answer(self._ends, number, wait_s), peek=peek)
+        batch = self.print(self._connection.answer(self._ends, number, wait_s), peek=peek)
         if batch is not None and not peek:
-            self._line.finish(5.0)
+            self._connection.finish(5.0)
         return batch
 
     def drain(self, limit: int | None, wait_s: float) -> None:
@@ -114,14 +121,9 @@ class Puller:
     def follow(self, maximum: int) -> None:
         """For ever. A service that goes away is waited for; ends by Ended, or by an error the service answers with."""
         self.ask(maximum, PULL_WAIT_S)
-        missing = False
         while True:
-            answers = self._line.wait(self._ends, PULL_WAIT_S)
-            for number, reply in answers:
+            for number, reply in self._connection.wait(self._ends, PULL_WAIT_S):
                 if number == self.asked or hands_out(reply):
                     self.print(reply)
                     if number == self.asked:
                         self.ask(maximum, PULL_WAIT_S)
-            if missing != self._line.lost:
-                missing = self._line.lost
-                say_lost(missing)

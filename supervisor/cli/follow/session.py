@@ -24,8 +24,8 @@ from ...terminal import render
 from ...terminal.ends import Ends
 from ...terminal.lines import FORMAT, Printer, status_object
 from ...terminal.streams import say_line
+from ..link.connection import ProcessEnded, ServiceConnection, checked
 from ..link.in_flight import Reply, hands_out
-from ..link.line import Line, checked
 from .puller import BATCH_MAX, PULL_WAIT_S, Puller
 from .trouble import Trouble
 
@@ -64,9 +64,9 @@ class Session:
         self._settings = settings
         self._child = child
         self._ended = ended_fd(child.process.pid)
-        self._line = Line(prepared.layout, process_fd=self._ended, asked_again=RETRYABLE)
+        self._connection = ServiceConnection(prepared.layout, process_fd=self._ended, asked_again=RETRYABLE, on_absence=None)
         self._printer = Printer(ends, as_json=options.json)
-        self._puller = Puller(self._line, self._printer, ends, group=GROUP, start=options.start, worker=GROUP)
+        self._puller = Puller(self._connection, self._printer, ends, group=GROUP, start=options.start, worker=GROUP)
         self._trouble = Trouble()
         self._ready = False
         self._status_asked: int | None = None
@@ -76,9 +76,8 @@ class Session:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        if not self._line.died:
-            self._puller.release()
-        self._line.__exit__(kind, error, trace)
+        self._puller.release()
+        self._connection.__exit__(kind, error, trace)
         os.close(self._ended)
 
     def run(self) -> None:
@@ -97,7 +96,7 @@ class Session:
         scanning = render.Scanning(None if self._options.json else sys.stderr)
         wait_s = PROGRESS_EVERY_S if scanning.shown else STATUS_EVERY_S
         try:
-            asked = self._line.ask("ready", wait_s=wait_s, wait_ms=int(wait_s * 1000))
+            asked = self._connection.ask("ready", wait_s=wait_s, wait_ms=int(wait_s * 1000))
             while True:
                 for number, reply in self._wait():
                     if number != asked:
@@ -106,18 +105,18 @@ class Session:
                     if ready is not None:
                         return ready
                     scanning.show(reply.get("progress") or {})
-                    asked = self._line.ask("ready", wait_s=wait_s, wait_ms=int(wait_s * 1000))
+                    asked = self._connection.ask("ready", wait_s=wait_s, wait_ms=int(wait_s * 1000))
         finally:
             scanning.close()
 
     def _first_pull(self) -> Reply:
-        """The answer of a pull that does not wait. Returns when the status has been answered too, so troubles have been told.
+        """The answer of a pull that does not wait. Returns when the status has been answered too, so troubles have been reported.
 
         A status may be answered after a pull that was asked later, because the service describes its groups in steps.
         """
-        self._status_asked = self._line.ask("status")
+        self._status_asked = self._connection.ask("status")
         if self._prepared.resumed:  # what a watch that was killed had been handed
-            self._line.ask("release", group=GROUP, worker=GROUP)
+            self._connection.ask("release", group=GROUP, worker=GROUP)
         asked = self._puller.ask(BATCH_MAX, 0.0)
         first: Reply | None = None
         while first is None or self._status_asked is not None:
@@ -137,7 +136,7 @@ class Session:
                     self._puller.print(reply)
 
     def _wait(self) -> list[tuple[int, Reply]]:
-        """Answers, once there are some; the service's own troubles are asked for and told on the way. Empty where only the
+        """Answers, once there are some; the service's own troubles are asked for and reported on the way. Empty where only the
         status was answered.
 
         Raises Ended, and ServiceError when supervisord is no more.
@@ -146,18 +145,23 @@ class Session:
             if time.monotonic() >= self._status_due:
                 self._look_after_service()
             answers = []
-            told = False
-            for number, reply in self._line.wait(self._ends, max(0.0, self._status_due - time.monotonic())):
+            reported = False
+            for number, reply in self._await_answers():
                 if number == self._status_asked:
                     self._status_asked = None
-                    told = True
+                    reported = True
                     self._tell(self._trouble.lines(reply.get("status") or {}))
                 else:
                     answers.append((number, reply))
-            if self._line.died:
-                raise self._child.why_it_ended()
-            if answers or told:
+            if answers or reported:
                 return answers
+
+    def _await_answers(self) -> list[tuple[int, Reply]]:
+        """Answers, or none when the next status is due. Raises Ended, and ServiceError when supervisord is no more."""
+        try:
+            return self._connection.wait(self._ends, max(0.0, self._status_due - time.monotonic()))
+        except ProcessEnded:
+            raise self._child.why_it_ended() from None
 
     def _look_after_service(self) -> None:
         """Asks for the next status; if the last one is still owed, that is trouble too. Raises ServiceError."""
@@ -165,7 +169,7 @@ class Session:
         if not self._ready:
             self._child.check()
         if self._status_asked is None:
-            self._status_asked = self._line.ask("status")
+            self._status_asked = self._connection.ask("status")
         elif self._ready:
             self._tell(self._trouble.lines({"silent": True}))
 

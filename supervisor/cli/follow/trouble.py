@@ -9,33 +9,33 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ...service.health import SILENT, STORAGE, Finding, engine_findings
+from ...service.health import SILENT, STORAGE, HealthFinding, engine_findings
 from ...terminal.lines import status_object
 
 
 class Trouble:
-    """Remembers what has been told; gives the lines for what appeared, changed or ended since."""
+    """Remembers what has been reported; gives the lines for what appeared, changed or ended since."""
 
     def __init__(self) -> None:
-        self._told: dict[tuple[str, ...], Finding] = {}
+        self._reported: dict[tuple[str, ...], HealthFinding] = {}
 
     def lines(self, status: Mapping[str, Any]) -> list[dict[str, str]]:
         """Status lines for the difference to the last call, errors first; empty where nothing changed."""
         now = {finding.key: finding for finding in engine_findings(status)}
         if SILENT in now or STORAGE in now:
-            now = {**self._told, **now}  # what else is wrong can't be known
+            now = {**self._reported, **now}  # what else is wrong can't be known
         lines = []
         for key, finding in now.items():
-            before = self._told.get(key)
+            before = self._reported.get(key)
             if before is None or finding.differs(before):
                 lines.append(status_object(_level(finding), finding.message, finding.remedy))
             else:
                 now[key] = before  # small steps add up to a change worth telling
-        lines += [status_object("warning", f"over: {f.message}") for key, f in self._told.items() if key not in now]
-        self._told = now
+        lines += [status_object("warning", f"over: {f.message}") for key, f in self._reported.items() if key not in now]
+        self._reported = now
         return sorted(lines, key=lambda line: line["level"])
 
 
-def _level(finding: Finding) -> str:
+def _level(finding: HealthFinding) -> str:
     """A line has two levels (docs/formats.md): what needs nobody's attention is said as a warning."""
     return "error" if finding.level == "error" else "warning"

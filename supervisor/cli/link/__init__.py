@@ -2,7 +2,7 @@
 
 - `place`: the state directory that a command means.
 - `nearby`: which running service has to do with a directory.
-- `line`: a connection with several requests in flight.
+- `connection`: a connection with several requests in flight.
 - `in_flight`: which reply answers which of them, and when one counts as lost. Pure.
 - `asking`: one question after another, for commands that print an answer and end.
 

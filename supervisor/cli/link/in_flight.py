@@ -43,7 +43,7 @@ class InFlight:
         return len(self._open)
 
     @property
-    def settling(self) -> bool:
+    def ends_leases(self) -> bool:
         """Whether acks or releases are among them."""
         return any(one.op in ("ack", "release") for one in self._open.values())
 
@@ -87,8 +87,8 @@ class InFlight:
         """Nobody waits for its answer any more."""
         self._open.pop(number, None)
 
-    def forget_but_settling(self) -> None:
-        """Nobody waits any more, but for the confirmation of acks and releases."""
+    def keep_lease_ends(self) -> None:
+        """Forgets all but acks and releases: nobody waits for the answers to the others any more."""
         self._open = {number: one for number, one in self._open.items() if one.op in ("ack", "release")}
 
 

@@ -15,7 +15,7 @@ from ...config.default_place import default_places, roots_served
 from ...service import service
 
 
-class Service(NamedTuple):
+class RunningService(NamedTuple):
     """A running service in a default place."""
 
     state_dir: Path
@@ -25,12 +25,12 @@ class Service(NamedTuple):
         return f"--state-dir {self.state_dir} ({', '.join(root.decode(errors='replace') for root in self.roots)})"
 
 
-def running_services(base: Path) -> Iterator[Service]:
+def running_services(base: Path) -> Iterator[RunningService]:
     """Services of the caller's that run in default places."""
     for place in default_places(base):
         try:
             if service.running(Layout(place)):
-                yield Service(place, roots_served(place))
+                yield RunningService(place, roots_served(place))
         except (OSError, UsageError):
             continue  # it is no place of ours
 

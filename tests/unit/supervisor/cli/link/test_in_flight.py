@@ -63,13 +63,13 @@ def test_at_the_end_only_acks_and_releases_are_waited_for() -> None:
     """A pull that was given up is not."""
     flight = InFlight(frozenset())
     number = flight.add(PULL, 0.0)
-    assert not flight.settling
+    assert not flight.ends_leases
     ack = flight.add(ACK, 0.0)
-    assert flight.settling
-    flight.forget_but_settling()
+    assert flight.ends_leases
+    flight.keep_lease_ends()
     assert not flight.answered({"id": number, "ok": True, "batch": None}, 1.0)
     assert flight.answered({"id": ack, "ok": True}, 1.0)
-    assert not flight.settling
+    assert not flight.ends_leases
 
 
 def test_what_can_not_be_sent_is_not_noted() -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import Any
 
@@ -32,37 +32,53 @@ _RECONNECT_MS = (10, 500)
 _decode = msgspec.msgpack.Decoder().decode
 
 
-class Line:
+def say_absence(absent: bool) -> None:
+    """Tells the user that the service went away, or that it is back."""
+    say(f"shardwatch: {'the service went away; waiting for it' if absent else 'the service is back'}")
+
+
+class ProcessEnded(Exception):
+    """The process that a connection was to keep an eye on has ended."""
+
+
+class ServiceConnection:
     """Requests by number, answers as they come. A broken connection is made anew and what is open is asked again.
 
     At least once, therefore: a request whose answer was lost with a dying service is asked twice.
     """
 
     def __init__(
-        self, layout: Layout, *, process_fd: int | None = None, asked_again: frozenset[str] = frozenset()
+        self,
+        layout: Layout,
+        *,
+        process_fd: int | None = None,
+        asked_again: frozenset[str] = frozenset(),
+        on_absence: Callable[[bool], object] | None = say_absence,
     ) -> None:
-        """A line to the service of a state directory, which need not be there yet.
+        """A connection to the service of a state directory, which need not be there yet.
 
         Args:
-            process_fd: what `process.ended_fd` gave; `wait` returns at once, with `died` set, when that process ends.
+            process_fd: what `process.ended_fd` gave; `wait` raises ProcessEnded when that process ends.
             asked_again: codes of errors that are no answer: what is refused so is asked again. RETRYABLE (the service stops, the
                 disk is full) for who goes on for ever.
+            on_absence: called with True when the connection to the service is lost, and with False when it is back.
         """
         self._process_fd = process_fd
+        self._on_absence = on_absence
         self._context = zmq.Context()
-        self._connection = Connection(
+        self._socket = Connection(
             self._context, layout.endpoint(layout.extract_socket), events=zmq.EVENT_CONNECTED, reconnect_ms=_RECONNECT_MS
         )
         self._in_flight = InFlight(asked_again)
-        self.died = False
-        #: True from a lost connection until the next one.
-        self.lost = False
-        self._connection.open()
+        self._process_ended = False
+        #: From a lost connection until the next one.
+        self._absent = False
+        self._socket.open()
 
     def _reconnect(self) -> None:
         """A new identity: nothing that was meant for the old connection can arrive any more."""
-        self._connection.close()
-        self._connection.open()
+        self._socket.close()
+        self._socket.open()
         self._in_flight.begin_anew(time.monotonic())
         for frame in self._in_flight.frames():
             self._send(frame)
@@ -75,21 +91,22 @@ class Line:
 
     def _send(self, frame: bytes) -> None:
         try:
-            self._connection.socket.send(frame, zmq.DONTWAIT)
+            self._socket.socket.send(frame, zmq.DONTWAIT)
         except zmq.Again:  # the queue towards a service that is away is full: it is sent again when it is due
             pass
 
     def wait(self, ends: Ends, timeout_s: float | None = None) -> list[tuple[int, Reply]]:
-        """Answers that are there, else waits for one. Empty after `timeout_s`, or when the process died or `lost` changed.
+        """Answers that are there, else waits for one. Empty after `timeout_s`.
 
-        Raises Ended (through `ends`) for a signal or a closed standard output.
+        Raises Ended (through `ends`) for a signal or a closed standard output, and ProcessEnded.
         """
         deadline = None if timeout_s is None else time.monotonic() + timeout_s
-        lost = self.lost
         while True:
             ends.check()
             answers = self._receive()
-            if answers or self.died or self.lost != lost:
+            if self._process_ended:
+                raise ProcessEnded
+            if answers:
                 return answers
             now = time.monotonic()
             if deadline is not None and now >= deadline:
@@ -101,8 +118,8 @@ class Line:
 
     def _poll(self, ends: Ends, timeout_s: float | None) -> None:
         poller = zmq.Poller()
-        poller.register(self._connection.socket, zmq.POLLIN)
-        poller.register(self._connection.monitor, zmq.POLLIN)
+        poller.register(self._socket.socket, zmq.POLLIN)
+        poller.register(self._socket.monitor, zmq.POLLIN)
         poller.register(ends.wake_fd, zmq.POLLIN)
         if ends.output_fd is not None:
             poller.register(ends.output_fd, zmq.POLLERR)
@@ -110,27 +127,31 @@ class Line:
             poller.register(self._process_fd, zmq.POLLIN)
         ready = dict(poller.poll(None if timeout_s is None else int(timeout_s * 1000) + 1))
         if self._process_fd is not None and ready.get(self._process_fd):
-            self.died = True
-        if self._connection.monitor in ready:
+            self._process_ended = True
+        if self._socket.monitor in ready:
             self._note_connection()
 
     def _note_connection(self) -> None:
-        monitor = self._connection.monitor
-        broken = False
+        monitor = self._socket.monitor
+        broken, absent = False, self._absent
         while monitor.poll(0):
             event = int.from_bytes(monitor.recv_multipart()[0][:2], "little")
-            self.lost = event == zmq.EVENT_DISCONNECTED
-            broken = broken or self.lost
-            if not self.lost:  # what was queued is asked now: an answer is due from now on, not since it was queued
+            absent = event == zmq.EVENT_DISCONNECTED
+            broken = broken or absent
+            if not absent:  # what was queued is asked now: an answer is due from now on, not since it was queued
                 self._in_flight.begin_anew(time.monotonic())
         if broken:
             self._reconnect()
+        if absent != self._absent:
+            self._absent = absent
+            if self._on_absence is not None:
+                self._on_absence(absent)
 
     def _receive(self) -> list[tuple[int, Reply]]:
         answers: list[tuple[int, Reply]] = []
         while True:
             try:
-                body = self._connection.socket.recv(zmq.DONTWAIT)
+                body = self._socket.socket.recv(zmq.DONTWAIT)
             except zmq.Again:
                 return answers
             reply = _decode(body)
@@ -138,18 +159,13 @@ class Line:
                 answers.append((reply.get("id", 0), reply))
 
     def answer(self, ends: Ends, number: int, wait_s: float = 0.0, answer_s: float = ANSWER_S) -> Reply:
-        """Waits for the answer to `number` alone, and says so when the service goes away meanwhile. Raises NotRunningError when
-        none comes; Ended."""
+        """Waits for the answer to `number` alone. Raises NotRunningError when none comes, Ended, and ProcessEnded."""
         deadline = time.monotonic() + wait_s + answer_s
-        missing = False
         while True:
-            if missing != self.lost:
-                missing = self.lost
-                say_lost(missing)
             for answered, reply in self.wait(ends, max(0.0, deadline - time.monotonic())):
                 if answered == number:
                     return reply
-            if self.died or time.monotonic() >= deadline:
+            if time.monotonic() >= deadline:
                 self._in_flight.forget(number)
                 raise NotRunningError(
                     "the service does not answer",
@@ -164,26 +180,22 @@ class Line:
     def finish(self, timeout_s: float) -> None:
         """Waits until every ack and release sent is confirmed; what else is open is forgotten. Never raises Ended."""
         deadline = time.monotonic() + timeout_s
-        self._in_flight.forget_but_settling()
-        while len(self._in_flight) and (left := deadline - time.monotonic()) > 0 and not self.died:
-            if self._connection.socket.poll(int(left * 1000) + 1):
+        self._in_flight.keep_lease_ends()
+        while len(self._in_flight) and (left := deadline - time.monotonic()) > 0 and not self._process_ended:
+            if self._socket.socket.poll(int(left * 1000) + 1):
                 self._receive()
 
     def close(self) -> None:
-        self._connection.close()
+        self._socket.close()
         self._context.destroy(linger=0)
 
-    def __enter__(self) -> Line:
+    def __enter__(self) -> ServiceConnection:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        if self._in_flight.settling:
+        if self._in_flight.ends_leases:
             self.finish(0.5)
         self.close()
-
-
-def say_lost(missing: bool) -> None:
-    say(f"shardwatch: {'the service went away; waiting for it' if missing else 'the service is back'}")
 
 
 def checked(reply: Mapping[str, Any]) -> Reply:
