@@ -6,10 +6,20 @@ more rounds of damaged bytes.
 
 from __future__ import annotations
 
+import contextlib
+import json
 import os
 import random
+import shutil
+import signal
+import socket
 import struct
-from collections.abc import Callable
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import FrameType
 
 import pytest
 from hypothesis import given
@@ -17,6 +27,7 @@ from hypothesis import strategies as st
 
 from shardwatch.shard.backend import calls
 from shardwatch.shard.backend.decoding import Names, decode
+from shardwatch.shard.disk.reading import list_names, look_at
 
 _loops = pytest.importorskip("shardwatch.shard.compiled._loops", reason="native code is not built here (Debian: gcc)")
 
@@ -94,3 +105,191 @@ def test_what_is_no_chunk_is_refused() -> None:
     for arguments in wrong:
         with pytest.raises(TypeError):
             _loops.decode(*arguments)
+
+
+# --- directories and looks ------------------------------------------------------------------------------------------------
+
+_AN_HOUR = 3_600 * 10**9
+
+
+def _make(name: bytes, kind: str, time_s: int, fd: int) -> None:
+    """Something of that kind in the directory open at `fd`, with that time of modification."""
+    match kind:
+        case "file":
+            os.close(os.open(name, os.O_CREAT | os.O_WRONLY, 0o600, dir_fd=fd))
+        case "directory":
+            os.mkdir(name, dir_fd=fd)
+        case "fifo":
+            os.mkfifo(name, dir_fd=fd)
+        case "socket":
+            with socket.socket(socket.AF_UNIX) as made:
+                made.bind(b"/proc/self/fd/%d/%s" % (fd, name))
+        case "link":
+            os.symlink(b".", name, dir_fd=fd)
+        case "dangling link":
+            os.symlink(b"nowhere", name, dir_fd=fd)
+    os.utime(name, ns=(0, time_s * 10**9 + 7), dir_fd=fd, follow_symlinks=False)
+
+
+@contextlib.contextmanager
+def _directory(entries: dict[bytes, tuple[str, int]]) -> Iterator[int]:
+    """A descriptor of a new directory with these entries: name -> (kind, time of modification in seconds)."""
+    at = tempfile.mkdtemp()
+    fd = os.open(at, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        for name, (kind, time_s) in entries.items():
+            _make(name, kind, time_s, fd)
+        yield fd
+    finally:
+        os.close(fd)
+        shutil.rmtree(at)
+
+
+_kinds = st.sampled_from(["file", "file", "directory", "fifo", "socket", "link", "dangling link"])
+#: Before 1970, and beyond 2262, where nanoseconds leave 64 bits: as far as the filesystem stores them.
+_times = st.sampled_from([0, -1, -(2**31), 2**32, 2**33, 9_223_372_036, 9_223_372_037, 2**40]) | st.integers(0, 2**31)
+_file_names = st.binary(min_size=1, max_size=60).filter(lambda name: not set(name) & set(b"/\0") and name not in (b".", b".."))
+
+
+@given(
+    entries=st.dictionaries(_file_names, st.tuples(_kinds, _times), max_size=12),
+    others=st.lists(_file_names | st.just(b"x" * 255), max_size=3),
+    start=st.integers(0, 20),
+    clock=st.sampled_from([0, -_AN_HOUR, _AN_HOUR, -(2**63), 2**63 - 1]),
+    invented=st.booleans(),
+)
+def test_directories_are_read_alike(
+    entries: dict[bytes, tuple[str, int]], others: list[bytes], start: int, clock: int, invented: bool
+) -> None:
+    """Everything that a directory may contain, and names that it does not have; the clock at, before and after the changes."""
+    with _directory(entries) as fd:
+        listed = list_names(fd)
+        assert _loops.list_names(fd) == listed
+        assert sorted([*listed[0], *listed[1]]) == sorted(entries)
+        names = [*listed[0], *others, *listed[1], *(name + b"/x" for name in listed[0])]
+        start = min(start, len(names))
+        now = os.fstat(fd).st_ctime_ns
+        coarse = now + clock if abs(clock) <= _AN_HOUR else clock
+        for device in (os.fstat(fd).st_dev, -1):
+            arguments = (fd, names, start, coarse, device, invented)
+            assert _loops.look_at(*arguments) == look_at(*arguments)
+        assert _loops.list_names(fd) == listed  # the descriptor is at the beginning again
+
+
+def _without_processes(listed: tuple[list[bytes], list[bytes]]) -> list[bytes]:
+    """All names, sorted. Processes come and go in /proc."""
+    return sorted(name for some in listed for name in some if not name.isdigit())
+
+
+@pytest.mark.parametrize("path", ["/", "/dev", "/proc", "/proc/self", "/sys/kernel"])
+def test_directories_of_the_system_are_read_alike(path: str) -> None:
+    """Devices, and names that lie on other devices."""
+    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        names, native = (_without_processes(function(fd)) for function in (list_names, _loops.list_names))
+        assert native == names
+        for start in range(len(names)):
+            arguments = (fd, names, start, 0, os.fstat(fd).st_dev, False)
+            stats, device = _loops.look_at(*arguments)
+            assert (len(stats), device) == (len(look_at(*arguments)[0]), look_at(*arguments)[1])
+    finally:
+        os.close(fd)
+
+
+def _error(function: Callable[..., object], *arguments: object) -> tuple[type, int, object]:
+    with pytest.raises((OSError, ValueError)) as raised:
+        function(*arguments)
+    error = raised.value
+    return type(error), getattr(error, "errno", 0), getattr(error, "filename", None) if function.__name__ == "look_at" else None
+
+
+def test_errors_are_alike(tmp_path: Path) -> None:
+    """Of descriptors that are closed, of files, or only lead on; and of names that are too long, or no names."""
+    (tmp_path / "f").write_text("x")
+    for path, flags in ((tmp_path, os.O_PATH), (tmp_path / "f", os.O_RDONLY), (tmp_path, os.O_RDONLY)):
+        fd = os.open(path, flags)
+        if flags != os.O_RDONLY or path.name == "f":
+            assert _error(_loops.list_names, fd) == _error(list_names, fd)
+        for name in (b"x" * 256, b"f\0"):
+            arguments = (fd, [b"none", name], 0, 0, -1, False)
+            if path.name != "f":
+                assert _error(_loops.look_at, *arguments) == _error(look_at, *arguments)
+        os.close(fd)
+    assert _error(_loops.list_names, fd) == _error(list_names, fd)
+    assert _error(_loops.look_at, fd, [b"a"], 0, 0, -1, False) == _error(look_at, fd, [b"a"], 0, 0, -1, False)
+
+
+def test_a_directory_that_was_removed_is_empty(tmp_path: Path) -> None:
+    """The kernel says ENOENT, and readdir(3) that this is the end."""
+    (tmp_path / "d").mkdir()
+    fd = os.open(tmp_path / "d", os.O_RDONLY | os.O_DIRECTORY)
+    (tmp_path / "d").rmdir()
+    assert _loops.list_names(fd) == list_names(fd) == ([], [])
+    os.close(fd)
+
+
+def test_signals_in_the_midst_of_a_listing_change_nothing(tmp_path: Path) -> None:
+    """They arrive while native code runs, and their handlers run afterwards; nothing is listed twice or left out."""
+    for number in range(5_000):
+        os.symlink(b".", tmp_path / f"{number:05}")
+    fd = os.open(tmp_path, os.O_RDONLY | os.O_DIRECTORY)
+    expected = list_names(fd)
+    names, device = sorted(expected[0]), os.fstat(fd).st_dev
+    stats = look_at(fd, names, 0, 0, device, False)
+    came: list[int] = []
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        came.append(number)
+
+    before = signal.signal(signal.SIGALRM, handle)
+    signal.setitimer(signal.ITIMER_REAL, 0.0005, 0.0005)
+    try:
+        while len(came) < 50:
+            assert _loops.list_names(fd) == expected
+            assert _loops.look_at(fd, names, 0, 0, device, False) == stats
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+        os.close(fd)
+
+
+# --- a kernel that answers as it is told ----------------------------------------------------------------------------------
+
+_TESTS = Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="module")
+def odd_kernel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """`odd_kernel.c`, compiled."""
+    library = tmp_path_factory.mktemp("odd") / "odd_kernel.so"
+    subprocess.run(["gcc", "-shared", "-fPIC", "-O1", _TESTS / "odd_kernel.c", "-o", library], check=True)
+    return library
+
+
+def _under(odd_kernel: Path, *arguments: str) -> dict[str, int]:
+    """How often what happened, in `odd_kernel.py`."""
+    preloaded = " ".join(filter(None, [os.environ.get("LD_PRELOAD"), str(odd_kernel)]))
+    env = os.environ | {"LD_PRELOAD": preloaded, "PYTHONPATH": str(_TESTS.parent / "src")}
+    program = [sys.executable, str(_TESTS / "odd_kernel.py"), *arguments]
+    done = subprocess.run(program, env=env, capture_output=True, text=True, check=False, timeout=600)
+    assert done.returncode == 0, done.stderr
+    return dict(json.loads(done.stdout))
+
+
+@pytest.mark.needs("gcc")
+def test_whatever_the_kernel_says_is_understood_alike(odd_kernel: Path) -> None:
+    """Listings that fail midway (EINTR too), entries whose type is not told, names that are given twice, every error of a look,
+    and stats as no usual filesystem has them: times and numbers at the ends of their ranges, clocks at the edge of what is racy.
+    """
+    happened = _under(odd_kernel, "random", str(ROUNDS), "20")
+    assert happened.pop("listings") == happened.pop("looks") == ROUNDS
+    assert happened.keys() == {
+        "listings that failed", "looks that failed", "looks that ended at another device", "racy", "not racy"
+    }  # fmt: skip
+    assert min(happened.values()) > 0
+
+
+@pytest.mark.needs("gcc")
+def test_other_threads_run_while_the_kernel_takes_its_time(odd_kernel: Path) -> None:
+    """A filesystem may take long to answer: the thread that empties inotify's queue must not wait for it."""
+    assert _under(odd_kernel, "waits") == {"list_names": 1, "look_at": 1}
