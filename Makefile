@@ -10,7 +10,7 @@ JOBS ?= 2
 # Through the environment, so that no character of a path means anything to the shell.
 export ROOT ?=
 
-.PHONY: help run test check chaos lint types perf install clean
+.PHONY: help run test check chaos lint types sanitize perf install clean
 .DEFAULT_GOAL := help
 
 help: ## show this list
@@ -36,6 +36,9 @@ types: $(STAMP) ## mypy, strict: the product, its tests, the benchmarks
 	@$(VENV)/bin/mypy src tests
 	@$(VENV)/bin/mypy perf
 
+sanitize: $(STAMP) ## native code under the address and undefined behaviour sanitizers, with damaged input: ROUNDS=n (30000)
+	@exec tests/sanitize.sh $(ROUNDS)
+
 perf: $(STAMP) ## the benchmarks; QUICK=1 takes five minutes, PEERS=1 compares with other tools
 	@if [ -n "$(PEERS)" ]; then $(PY) perf/peers.py; fi
 	@$(PY) -m pytest perf -p no:xdist --benchmark-columns=min,median,max,rounds $(ARGS); code=$$?; \
@@ -44,7 +47,7 @@ perf: $(STAMP) ## the benchmarks; QUICK=1 takes five minutes, PEERS=1 compares w
 install: $(STAMP) ## only make .venv
 
 clean: ## remove what make made
-	rm -rf $(VENV) .demo build dist src/*.egg-info
+	rm -rf $(VENV) .demo build dist src/*.egg-info shard/compiled/*.so
 
 $(STAMP): pyproject.toml constraints.txt shard/compiled/_loops.c
 	@rm -f $@; \

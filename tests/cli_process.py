@@ -16,6 +16,8 @@ from typing import Any
 
 from jsonschema import Draft202012Validator
 
+from shardwatch.shard.compiled.choice import NATIVE_VARIABLE
+
 ROOT = Path(__file__).parents[1]
 SCHEMA = json.loads((ROOT / "supervisor/schema/events.schema.json").read_text())
 #: Hang guard of everything here, seconds.
@@ -25,7 +27,8 @@ GUARD_S = 30.0
 def environment(**more: str) -> dict[str, str]:
     """The test's environment, without options of ours, and with this checkout importable from everywhere."""
     # Two underscores: internal to the configuration. The leak check of conftest.py finds processes by such a name.
-    kept = {k: v for k, v in os.environ.items() if not k.startswith("SHARDWATCH_") or k.startswith("SHARDWATCH__")}
+    ours = ("SHARDWATCH__", NATIVE_VARIABLE)
+    kept = {k: v for k, v in os.environ.items() if not k.startswith("SHARDWATCH_") or k.startswith(ours)}
     return {**kept, "PYTHONPATH": str(ROOT / "src"), **more}
 
 

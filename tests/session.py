@@ -33,6 +33,8 @@ KEEP = "SW_TESTS_KEEP"
 #: Where /tmp may lie in memory, this does not.
 _DISK = "/var/tmp"
 _FOREIGN = ("GIT_", "XDG_", "SHARDWATCH_")
+#: Whether native code is used is said by whoever starts the run.
+_KEPT = "SHARDWATCH_NATIVE"
 _FOREIGN_NAMES = ("MAKEFLAGS", "MFLAGS", "MAKELEVEL", "COLUMNS", "LINES", "FORCE_COLOR", "NO_COLOR")
 _PR_SET_PDEATHSIG = 1
 #: Longest time that tidying may take, seconds.
@@ -94,7 +96,7 @@ def _end_with_the_parent() -> None:
 def _enter(mark: str, folder: Path, memory: Path) -> None:
     """Changes this process's environment, which all others inherit."""
     for name in list(os.environ):
-        if name.startswith(_FOREIGN) or name in _FOREIGN_NAMES:
+        if name != _KEPT and (name.startswith(_FOREIGN) or name in _FOREIGN_NAMES):
             del os.environ[name]
     own = folder / "home"
     own.mkdir(mode=0o700)

@@ -50,6 +50,22 @@ def test_doctor_is_content_with_a_good_place(tree: Path, state_dir: Path) -> Non
     assert not (state_dir / "s").exists()
 
 
+@pytest.mark.parametrize(("value", "states"), [("0", {"turned off"}), ("1", {"in use", "not built"})])
+def test_doctor_says_whether_native_code_is_in_use(value: str, states: set[str], state_dir: Path) -> None:
+    """As JSON and in words; what a service that is started here would use."""
+    environ = {"SHARDWATCH_NATIVE": value, "XDG_STATE_HOME": str(state_dir)}
+    found = json.loads(run("doctor", "--json", cwd=state_dir, environ=environ).stdout)["native_code"]
+    assert found in states
+    assert f"native code: {found}" in run("doctor", cwd=state_dir, environ=environ).stdout
+
+
+def test_native_code_is_turned_off_in_one_way(state_dir: Path) -> None:
+    """Another value than 0 and 1 is a mistake."""
+    done = run("doctor", environ={"SHARDWATCH_NATIVE": "off"}, cwd=state_dir, check=False)
+    assert done.returncode == 2
+    assert "SHARDWATCH_NATIVE is 'off'" in done.stderr
+
+
 def test_doctor_without_roots_looks_at_the_machine(state_dir: Path) -> None:
     """No root is needed to ask about limits and versions."""
     found = json.loads(run("doctor", "--json", cwd=state_dir, environ={"XDG_STATE_HOME": str(state_dir)}).stdout)

@@ -19,6 +19,8 @@ from cli_process import Command, lines_of, run
 from session import deliver
 from waiting import eventually
 
+from shardwatch.shard.compiled import choice
+
 FORMATS = Path(__file__).parents[2] / "docs/formats.md"
 
 pytestmark = pytest.mark.usefixtures("no_leaks")
@@ -53,6 +55,7 @@ def test_up_sync_pull_status_groups_down(tree: Path, service: Path) -> None:
 
     status = json.loads(run("status", "--json", "--state-dir", service).stdout)
     assert status["answering"] and status["engine"]["ready"] and status["engine"]["files"] == 7
+    assert {s["native_code"] for s in status["engine"]["shards"]} == {choice.STATE}  # as here: SHARDWATCH_NATIVE reaches them
     assert {p["name"].split(":")[0] for p in status["processes"]} == {"aggregator", "coordinator", "shards"}
     assert [(g["name"], g["backlog"]) for g in status["groups"]] == [("g", 0)]
     text = run("status", "--state-dir", service).stdout
