@@ -14,6 +14,7 @@ from typing import Final
 
 from ..contract.files.paths import join
 from .calls import coarse_ns, is_bare, leads_to, loops, open_directory
+from .statx import birth_ns, filesystem_type
 
 _ENTER: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC | os.O_NOFOLLOW
 #: A directory that is only to be watched need not be readable.
@@ -69,6 +70,18 @@ class Disk:
     def stat_path(self, path: bytes) -> os.stat_result:
         """Of the path itself, also where it is a link."""
         return os.lstat(path)
+
+    def stat_open(self, fd: int) -> os.stat_result:
+        """Of what is open at `fd`."""
+        return os.fstat(fd)
+
+    def filesystem_type(self, name: bytes, fd: int) -> int:
+        """The number of the type of filesystem that the name lies on; 0 where it can't be found out (`statx.filesystem_type`)."""
+        return filesystem_type(name, fd)
+
+    def birth_ns(self, name: bytes, ino: int, fd: int) -> int:
+        """When the file with this inode number was made, ns since 1970; 0 where that is not known (`statx.birth_ns`)."""
+        return birth_ns(name, ino, fd)
 
     def link_target(self, path: bytes) -> bytes:
         """What the link at a path says."""

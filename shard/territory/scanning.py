@@ -5,7 +5,6 @@ from __future__ import annotations
 from ..contract.files.paths import join
 from ..contract.state.directory import is_state_directory
 from ..tree.nodes import Node
-from ..tree.renames import births
 from .descent import Descent, Level
 from .doubts import Subject
 from .place import Place
@@ -33,7 +32,8 @@ def list_directory(territory: Territory, place: Place, node: Node, fd: int, path
     below = [name for name in subdirectories if join(path, name) not in territory.stops]
     if node.wd < 0 and node in directories.swept and not directories.swept.report(node, entries):
         return below
-    born = births(fd, entries) if renamed else territory.renames.births(node, fd, entries)
+    renames = territory.renames
+    born = renames.all_births(fd, entries) if renamed else renames.births(node, fd, entries)
     territory.reports.listing(node, path, at, entries, born)
     return below
 

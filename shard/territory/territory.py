@@ -70,7 +70,7 @@ class Territory:
         self.links = Links(backend, reader, self.slow)
         self.directories = Directories(self.places, backend, reader, self.slow, self.links, doubts)
         self.opener = Opener(reader.disk, self.slow, doubts, follow=reader.follow)
-        self.renames, self.racy, self.unlinked = Renames(), RacyNames(), Unlinked(told=not backend.lossy)
+        self.renames, self.racy, self.unlinked = Renames(reader.disk), RacyNames(), Unlinked(told=not backend.lossy)
         self.reports = Reports(emit, self.directories.swept, self.racy)
         #: Files that there were at the end of the last baseline.
         self.files = 0

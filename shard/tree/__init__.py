@@ -1,4 +1,5 @@
-"""What a shard remembers of the tree: directories, and names that need another look. Pure.
+"""What a shard remembers of the tree: directories, and names that need another look. It asks the disk one thing only,
+through its port: when a file that came by a rename was made.
 
 - `nodes`: the directories that a shard knows, one small object each; files are not kept.
 - `racy`: names whose last look was racy.

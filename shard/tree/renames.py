@@ -11,7 +11,7 @@ from typing import Final
 
 from ..contract.files.packed import DIRECTORY
 from ..contract.wire.frames import Entry
-from ..disk.filesystems import birth_ns
+from ..disk.disk import Disk
 from .nodes import Node
 
 #: Names that are kept. Beyond this all are forgotten. A move is then reported as a deletion and a creation, which have the same
@@ -20,9 +20,10 @@ NAMES_MAX: Final = 10_000
 
 
 class Renames:
-    """Owned by one thread."""
+    """Owned by one thread. `disk`: tells when a file was made."""
 
-    def __init__(self) -> None:
+    def __init__(self, disk: Disk | None = None) -> None:
+        self._disk = disk if disk is not None else Disk()
         self._came: dict[Node, set[bytes]] = {}
         self._count = 0
 
@@ -43,7 +44,7 @@ class Renames:
         came = self._came.get(node) if self._came else None
         if came is None:
             return {}
-        found = births(fd, [entry for entry in entries if entry[0] in came])
+        found = self.all_births(fd, [entry for entry in entries if entry[0] in came])
         before = len(came)
         came.difference_update(list(came) if looked is None else looked)
         self._count -= before - len(came)
@@ -51,8 +52,10 @@ class Renames:
             del self._came[node]
         return found
 
-
-def births(fd: int, entries: Iterable[Entry]) -> dict[bytes, int]:
-    """When these files in the directory open at `fd` were made, as far as the filesystem knows and tells them apart."""
-    found = {entry[0]: birth_ns(entry[0], entry[3], fd) for entry in entries if entry[1] != DIRECTORY and entry[3]}
-    return {name: birth for name, birth in found.items() if birth > 0}
+    def all_births(self, fd: int, entries: Iterable[Entry]) -> dict[bytes, int]:
+        """When these files in the directory open at `fd` were made, as far as the filesystem knows and tells them apart. For a
+        directory that came by a rename itself.
+        """
+        files = [entry for entry in entries if entry[1] != DIRECTORY and entry[3]]
+        found = {entry[0]: self._disk.birth_ns(entry[0], entry[3], fd) for entry in files}
+        return {name: birth for name, birth in found.items() if birth > 0}
