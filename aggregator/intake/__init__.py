@@ -2,6 +2,7 @@
 
 - `receive`: order, gaps, epochs, acknowledgements, baselines and syncs. It uses no socket and no
   clock.
+- `look_requests`: which of the looks that are owed are asked for next, and of which shard. Pure.
 - `syncs`: which shards have answered a sync, and which requests wait for it. Pure.
 - `engine`: status, readiness and syncs of the running engine, as requests see them.
 

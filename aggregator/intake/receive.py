@@ -10,7 +10,6 @@ import os
 import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from itertools import islice
 
 from shardwatch.shard.contract.limits import WIRE_VERSION
 from shardwatch.shard.contract.state.planfile import Owners, Plan
@@ -30,18 +29,8 @@ from shardwatch.shard.contract.wire.frames import (
 
 from ..index.index import Index
 from ..index.verification import Verification
+from .look_requests import LookRequests, Requests
 from .syncs import Syncs
-
-#: Directories that one reply asks a shard to look at again. The rest is asked for with the next reply.
-_LOOKS_MAX = 100
-#: Directories with owed looks that one reply considers.
-_OWED_MAX = 10_000
-#: Names of one directory that are asked for one by one, because a reply must not exceed the size of a frame.
-_LOOK_NAMES_MAX = 100
-#: Names that are asked for per second in a directory with more than that. Consider a file with 20,000 names, one of which is
-#: written all the time: the others are looked at every 20 s, and at every sync. Without this limit the shard would do nothing
-#: else.
-_NAMES_A_SECOND = 1_000
 
 
 @dataclass
@@ -80,12 +69,7 @@ class Receiver:
         self._owners = Owners(())
         self.streams: dict[str, ReceivedStream] = {}
         self._syncs = Syncs(self._complete_debts, lambda: index.owed, index.knows)
-        #: Directories, and how many names in them, that were asked for since the last beat.
-        self._asked: set[tuple[bytes, int]] = set()
-        #: Directories of which all names were asked for, and when this may be done again (the caller's clock, seconds).
-        self._rests: dict[bytes, float] = {}
-        #: How many directories with owed looks the replies of this beat skip.
-        self._passed = 0
+        self._look_requests = LookRequests()
         self.verification = Verification()
         self.frames = 0
         self.duplicates = 0
@@ -220,30 +204,12 @@ class Receiver:
     # -- what goes back
 
     def replies(self, *, touched_only: bool, now: float = 0.0) -> list[tuple[str, Reply]]:
-        """The acknowledgements for the shards of the plan. Call it after the commit."""
+        """What is sent to the shards of the plan: acknowledgements, and what is asked of them. Call it after the commit.
+
+        `touched_only`: only to shards with something new, between two beats.
+        """
+        looks = self._looks_to_ask_for(beat=not touched_only, now=now)
         found = []
-        looks: dict[str, list[tuple[bytes, list[bytes]]]] = {}
-        if not touched_only:
-            self._asked.clear()  # it may have been lost
-            self._complete_debts()
-            self._rests = {directory: until for directory, until in self._rests.items() if until > now}
-        asking = self._index.owed if self._index.debts.changed or not touched_only else {}
-        self._index.debts.asked()
-        if not touched_only:  # what is owed by a shard that is dead stands before none of the others
-            self._passed = self._passed + _OWED_MAX if self._passed + _OWED_MAX < len(asking) else 0
-        for directory, names in islice(asking.items(), self._passed, self._passed + _OWED_MAX):
-            owner = self._owners.of(directory)
-            # All of a directory are asked for once between two beats, however many are paid or added meanwhile.
-            some = sorted(names) if len(names) <= _LOOK_NAMES_MAX else []
-            question = (directory, len(some))
-            if owner is None or question in self._asked or len(looks.get(owner.shard, ())) >= _LOOKS_MAX:
-                continue
-            if not some and not self._syncs and now < self._rests.get(directory, now):
-                continue
-            self._asked.add(question)
-            if not some:
-                self._rests[directory] = now + len(names) / _NAMES_A_SECOND
-            looks.setdefault(owner.shard, []).append((directory, some))
         for shard, stream in self.streams.items():
             if touched_only and not stream.touched and shard not in looks:
                 continue
@@ -257,6 +223,16 @@ class Receiver:
         if found:
             self._syncs.asked()
         return found
+
+    def _looks_to_ask_for(self, *, beat: bool, now: float) -> Requests:
+        debts = self._index.debts
+        if beat:
+            self._complete_debts()
+        owed = self._index.owed if debts.changed or beat else {}
+        debts.asked()
+        if beat:
+            self._look_requests.begin_beat(len(owed), now)
+        return self._look_requests.choose(owed, self._owners, now, syncing=bool(self._syncs))
 
     def _complete_debts(self) -> None:
         self._index.debts.expand(self._index.begin, self._index.commit)

@@ -12,7 +12,7 @@ import pytest
 
 from shardwatch.aggregator.index.debts import Debts
 from shardwatch.aggregator.index.index import Index
-from shardwatch.aggregator.intake import receive
+from shardwatch.aggregator.intake import look_requests
 from shardwatch.aggregator.intake.engine import Engine
 from shardwatch.aggregator.intake.receive import Receiver
 from shardwatch.shard.contract.files.packed import DIRECTORY, FILE
@@ -316,13 +316,13 @@ def test_a_reply_never_outgrows_a_frame(line: Line, monkeypatch: pytest.MonkeyPa
     """Rule 15: it carries the acks too; one that is refused would stop the shard for ever."""
     linked(line, 300)
     assert line.replies()["s1"].looks == [(b"/r/a/00000", [])]  # the whole directory
-    longest = [(b"/r/a/" + b"d" * 25_000, [b"n" * 255] * receive._LOOK_NAMES_MAX)] * receive._LOOKS_MAX
+    longest = [(b"/r/a/" + b"d" * 25_000, [b"n" * 255] * look_requests.NAMES_MAX)] * look_requests.LOOKS_MAX
     assert len(encode(Reply(WIRE_VERSION, "life", 1, 1, True, [], longest))) < FRAME_BYTES_MAX
 
 
 def test_the_next_directories_are_asked_for_when_some_are_done(line: Line, monkeypatch: pytest.MonkeyPatch) -> None:
     """A copy of a tree by hard links is done in as many replies as it takes, not one a beat."""
-    monkeypatch.setattr(receive, "_LOOKS_MAX", 3)
+    monkeypatch.setattr(look_requests, "LOOKS_MAX", 3)
     linked(line, 1, directories=8)
     asked: list[bytes] = []
     reply = line.replies(touched_only=True)
@@ -500,7 +500,7 @@ def test_what_was_put_off_is_found_again_after_a_crash(line: Line) -> None:
 
 def test_debts_of_a_dead_shard_stand_before_none_of_the_others(line: Line, monkeypatch: pytest.MonkeyPatch) -> None:
     """More directories than one reply considers are owed by a shard that never pays."""
-    monkeypatch.setattr(receive, "_OWED_MAX", 5)
+    monkeypatch.setattr(look_requests, "OWED_MAX", 5)
     for n in range(20):
         line.index.debts.add(b"/r/a/%d" % n, b"x", 100)
     line.index.debts.add(R, b"x", 100)

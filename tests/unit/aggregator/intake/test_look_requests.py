@@ -1,0 +1,52 @@
+"""Which looks are asked for, and how often: everything in the end, and nothing twice between two beats."""
+
+from __future__ import annotations
+
+from shardwatch.aggregator.intake.look_requests import LOOKS_MAX, NAMES_MAX, OWED_MAX, LookRequests
+from shardwatch.shard.contract.state.planfile import Anchor, Owners
+
+OWNERS = Owners([Anchor(b"/r", "s0", b"/r"), Anchor(b"/r/other", "s1", b"/r")])
+
+
+def test_a_look_is_asked_for_once_between_two_beats() -> None:
+    """The request may be lost with its reply, so the next beat asks again."""
+    requests = LookRequests()
+    owed = {b"/r/a": [b"y", b"x"], b"/r/other": [b"z"], b"/elsewhere": [b"w"]}
+    expected = {"s0": [(b"/r/a", [b"x", b"y"])], "s1": [(b"/r/other", [b"z"])]}
+    assert requests.choose(owed, OWNERS, 0.0, syncing=False) == expected
+    assert requests.choose(owed, OWNERS, 1.0, syncing=False) == {}
+    requests.begin_beat(len(owed), 2.0)
+    assert requests.choose(owed, OWNERS, 2.0, syncing=False) == expected
+
+
+def test_one_reply_asks_for_a_limited_number_of_directories() -> None:
+    """The next one asks for the rest, and a shard with much to do takes nothing from another."""
+    requests = LookRequests()
+    owed = {b"/r/%04d" % number: [b"x"] for number in range(LOOKS_MAX + 1)} | {b"/r/other": [b"z"]}
+    first = requests.choose(owed, OWNERS, 0.0, syncing=False)
+    assert {shard: len(asked) for shard, asked in first.items()} == {"s0": LOOKS_MAX, "s1": 1}
+    assert requests.choose(owed, OWNERS, 0.0, syncing=False) == {"s0": [(b"/r/%04d" % LOOKS_MAX, [b"x"])]}
+
+
+def test_a_directory_with_many_names_is_asked_for_as_a_whole_and_rests() -> None:
+    """Unless somebody waits for a sync."""
+    requests = LookRequests()
+    owed = {b"/r": [b"%d" % number for number in range(NAMES_MAX + 1)]}
+    whole = {"s0": [(b"/r", list[bytes]())]}
+    assert requests.choose(owed, OWNERS, 0.0, syncing=False) == whole
+    requests.begin_beat(1, 0.01)
+    assert requests.choose(owed, OWNERS, 0.01, syncing=False) == {}
+    assert requests.choose(owed, OWNERS, 0.01, syncing=True) == whole
+    requests.begin_beat(1, 2.0)
+    assert requests.choose(owed, OWNERS, 2.0, syncing=False) == whole
+
+
+def test_each_beat_considers_other_directories() -> None:
+    """Those of a shard that does not answer delay no others."""
+    requests = LookRequests()
+    owed = {b"/r/%05d" % number: [b"x"] for number in range(OWED_MAX)} | {b"/r/other": [b"z"]}
+    assert "s1" not in requests.choose(owed, OWNERS, 0.0, syncing=False)
+    requests.begin_beat(len(owed), 1.0)
+    assert requests.choose(owed, OWNERS, 1.0, syncing=False) == {"s1": [(b"/r/other", [b"z"])]}
+    requests.begin_beat(len(owed), 2.0)
+    assert "s1" not in requests.choose(owed, OWNERS, 2.0, syncing=False)
