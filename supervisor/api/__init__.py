@@ -1,6 +1,7 @@
 """The names of the specification: `RealtimeFileWatcher` and what belongs to it.
 
 - `watcher`: `RealtimeFileWatcher`.
+- `place`: the state directory of a watcher, and the queue in it.
 - `types`: the data types of the specification.
 - `events`: `FileEventProcessor`: which events are relevant, and what a burst of them amounts to.
 - `source`: the service behind a watcher, started as its child.

@@ -11,12 +11,11 @@ import asyncio
 import logging
 import os
 import time
-import weakref
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Dict, Final, List  # noqa: UP035 - the specification's own spelling
+from typing import TYPE_CHECKING, Dict, Final, List  # noqa: UP035 - the specification's own spelling
 
 from shardwatch.aggregator.queue.file_event import MOVED, checked_events
 from shardwatch.shard.contract.errors import ServiceError, ShardwatchError, UsageError
@@ -28,18 +27,16 @@ from .calls import Calls, FileEventHandler, handler_of
 from .events import FileEventProcessor, merge
 from .files import check_files
 from .handover import HandOver, Source
+from .place import WatcherPlace
 from .types import FileEvent, ProcessingResult, WatcherConfig, WatcherStats, checked_config
 
 if TYPE_CHECKING:
-    from shardwatch.aggregator.queue.event_queue import EventQueue
     from shardwatch.shard.contract.state.settings import Settings
 
 __all__ = ["FileEventProcessor", "RealtimeFileWatcher"]
 
 logger = logging.getLogger(__name__)
 
-#: Name of the queue's file in the state directory: a name space of its own, that no rescan touches.
-QUEUE_FILE: Final = "queue.db"
 #: Seconds that `stop_monitoring` takes at most, and its parts: until everything seen is in the index; until the handler
 #: has it. The rest is for the service's end.
 STOP_S_MAX: Final = 5.0
@@ -66,9 +63,7 @@ class RealtimeFileWatcher:
         self._make_source = source
         self._source: Source | None = None
         self._processor = FileEventProcessor(self.config)
-        self._state_dir: Path | None = None
-        self._forget_state_dir: weakref.finalize[Any, Any] | None = None
-        self._queue: EventQueue | None = None
+        self._place = WatcherPlace(self.config)
         self._hand_over: HandOver | None = None
         self._threads: ThreadPoolExecutor | None = None
         self._calls: Calls | None = None
@@ -76,9 +71,9 @@ class RealtimeFileWatcher:
         self._watching: asyncio.Task[None] | None = None
         self._starting: asyncio.Task[None] | None = None
         self._stopping: asyncio.Task[None] | None = None
-        #: The loop it monitors in, and whether somebody was told of `failure`.
+        #: The loop it monitors in, and whether `failure` was raised to somebody.
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._told = True
+        self._failure_raised = True
 
     # Starting ---------------------------------------------------------------------------------------------------------
 
@@ -116,7 +111,7 @@ class RealtimeFileWatcher:
             raise UsageError("this watcher monitors already", hint="stop_monitoring() first, or use another watcher")
         if self._stopping is not None:
             await asyncio.shield(self._stopping)
-        self.failure, self._told = None, True
+        self.failure, self._failure_raised = None, True
         self._loop = asyncio.get_running_loop()
         self._calls = Calls(self._pool())
         hand_over = HandOver(self.config, self.stats, on_events, on_fresh, self._calls)
@@ -132,11 +127,11 @@ class RealtimeFileWatcher:
             self._starting = None
             if not self.running and self._stopping is None:
                 self._loop = None
-            if not self.running and self._stopping is None and self._is_idle():
+            if not self.running and self._stopping is None and self._place.loses_nothing():
                 await self._close()
 
     async def _start(self, watch_paths: list[Path], hand_over: HandOver) -> None:
-        known = _known_roots(self._state_dir or self.config.state_dir)
+        known = self._place.known_roots()
         roots = []
         for path in watch_paths:
             root = os.fsencode(os.path.abspath(path))
@@ -151,11 +146,11 @@ class RealtimeFileWatcher:
                 cut("none of the watch paths is a directory: " + (", ".join(map(str, watch_paths)) or "none was given")),
                 hint="give a directory that exists",
             )
-        state_dir = self._place()
+        state_dir = self._place.take()
         source = self._source_for(state_dir, self.config.settings(roots))
         try:
             await source.start()
-            queue = self._open_queue()
+            queue = self._place.open_queue()
         except BaseException:
             await asyncio.shield(source.stop(STOP_S_MAX))
             raise
@@ -171,7 +166,7 @@ class RealtimeFileWatcher:
         logger.info("Watching %d paths with state in %s", len(roots), state_dir)
 
     async def _watch(self, hand_over: HandOver, tasks: list[asyncio.Task[None]]) -> None:
-        """Lives as long as the tasks that hand over. If one ends unasked, monitoring ends, and it is told why.
+        """Lives as long as the tasks that hand over. If one ends unasked, monitoring ends, and `failure` has the reason.
 
         This is also what is left of a loop that is closed with the watcher in it (the end of asyncio.run): all its tasks are
         cancelled and waited for, and the service ends with this one.
@@ -190,13 +185,13 @@ class RealtimeFileWatcher:
         reason = "it was cancelled" if cancelled else f"{type(cause).__name__}: {cause}"
         self.failure = ServiceError(f"monitoring has ended: {reason}", hint="start_monitoring() again; nothing is lost")
         self.failure.__cause__ = cause
-        self._told = False
+        self._failure_raised = False
         logger.critical("Monitoring has ended: %s", reason, exc_info=cause)
 
     def _raise_failure(self) -> None:
         """Once, to the first who asks."""
-        if self.failure is not None and not self._told:
-            self._told = True
+        if self.failure is not None and not self._failure_raised:
+            self._failure_raised = True
             raise self.failure
 
     # Events from elsewhere --------------------------------------------------------------------------------------------
@@ -213,7 +208,7 @@ class RealtimeFileWatcher:
 
         Raises:
             UsageError: something in the list is no event, or the state directory can't be used.
-            ServiceError: the disk refuses, or monitoring has ended by itself (see `failure`) and nobody was told yet.
+            ServiceError: the disk refuses, or monitoring has ended by itself (see `failure`), and this was not raised yet.
         """
         self._check_loop()
         self._raise_failure()
@@ -242,7 +237,7 @@ class RealtimeFileWatcher:
         if good:
             from shardwatch.aggregator.queue.event_queue import DUPLICATE, FULL
 
-            for event, outcome in zip(good, await self._open_queue().put_all(good), strict=True):
+            for event, outcome in zip(good, await self._place.open_queue().put_all(good), strict=True):
                 if outcome == FULL:
                     result.errors[event.path] = "queue full"
                 else:
@@ -296,7 +291,7 @@ class RealtimeFileWatcher:
             await asyncio.wait([task])
             await asyncio.sleep(0)  # who waited for it before us clears it
         if self.failure is not None:
-            self._told = True
+            self._failure_raised = True
             raise self.failure
 
     async def _stop(self) -> None:
@@ -348,13 +343,7 @@ class RealtimeFileWatcher:
         if self._threads is not None:
             self._threads.shutdown(wait=False, cancel_futures=True)
             self._threads = None
-        if self._queue is not None:
-            await self._queue.close()
-            self._queue = None
-        if self._forget_state_dir is not None:
-            self._forget_state_dir()
-            self._forget_state_dir = None
-        self._state_dir = None
+        await self._place.close()
 
     async def __aenter__(self) -> RealtimeFileWatcher:
         return self
@@ -363,7 +352,7 @@ class RealtimeFileWatcher:
         try:
             await self.stop_monitoring()
         except ServiceError:
-            if error is None:  # else it was logged, and what ends the block is told
+            if error is None:  # else it was logged, and what ends the block is raised
                 raise
 
     # Looking at it ----------------------------------------------------------------------------------------------------
@@ -374,12 +363,12 @@ class RealtimeFileWatcher:
         Of the service's backlog, `queue_size` has what was last asked for, at most a second ago while it is long.
         """
         in_hand, backlog = (self._hand_over.in_hand, self._hand_over.backlog) if self._hand_over else (0, 0)
-        queued = self._queue.stats() if self._queue is not None else {"pending": 0, "leased": 0}
+        pending, leased = self._place.counts()
         return {
             "events_processed": self.stats.events_processed,
             "batches_processed": self.stats.batches_processed,
             "processing_errors": self.stats.processing_errors,
-            "queue_size": queued["pending"] + max(queued["leased"], in_hand) + backlog,
+            "queue_size": pending + max(leased, in_hand) + backlog,
             "events_queued": self.stats.events_queued,
             "events_filtered": self.stats.events_filtered,
             "duplicates": self.stats.duplicates,
@@ -389,46 +378,14 @@ class RealtimeFileWatcher:
     @property
     def state_dir(self) -> Path | None:
         """Where the service's files lie; None while there are none."""
-        return self._state_dir
+        return self._place.path
 
     def _check_loop(self) -> None:
         """Raises UsageError in another event loop than the one it monitors in."""
         if self._loop is not None and self._loop is not asyncio.get_running_loop() and not self._loop.is_closed():
             raise UsageError("this watcher monitors in another event loop", hint="use it there, or make another watcher")
 
-    # Places -----------------------------------------------------------------------------------------------------------
-
-    def _place(self) -> Path:
-        """The state directory: the kept one, which need not exist yet, or a temporary one, which does then."""
-        if self._state_dir is None and self.config.state_dir is not None:
-            self._state_dir = Path(os.path.abspath(self.config.state_dir))
-        elif self._state_dir is None:
-            from ..service.temporary import make_temporary, remove_temporary
-
-            self._state_dir = make_temporary("WatcherConfig.state_dir")
-            self._forget_state_dir = weakref.finalize(self, remove_temporary, self._state_dir)
-        return self._state_dir
-
-    def _open_queue(self) -> EventQueue:
-        if self._queue is None:
-            from shardwatch.aggregator.queue.event_queue import EventQueue
-
-            from ..service.state_dir import mark
-
-            state_dir = self._place()
-            mark(state_dir)
-            self._queue = EventQueue(
-                state_dir / QUEUE_FILE,
-                queue_size=self.config.queue_size,
-                lease_s=self.config.lease_s,
-                durability=self.config.durability,
-                priorities=self.config.priorities,
-            )
-        return self._queue
-
-    def _is_idle(self) -> bool:
-        """Whether nothing would be lost with a temporary state directory."""
-        return self._queue is None or self._forget_state_dir is None or len(self._queue) == 0
+    # Parts ------------------------------------------------------------------------------------------------------------
 
     def _source_for(self, state_dir: Path, settings: Settings) -> Source:
         if self._make_source is not None:
@@ -442,19 +399,3 @@ class RealtimeFileWatcher:
             # One for the handler, one for looking at files while it works.
             self._threads = ThreadPoolExecutor(2, "shardwatch-watcher")
         return self._threads
-
-
-def _known_roots(state_dir: Path | str | None) -> set[bytes]:
-    """Roots that this state directory has watched before: the service may wait for them."""
-    if state_dir is None:
-        return set()
-    import msgspec
-
-    from shardwatch.shard.contract.state.layout import Layout
-    from shardwatch.shard.contract.state.planfile import read_plan
-
-    try:
-        plan = read_plan(Layout(state_dir).plan)
-    except (OSError, msgspec.MsgspecError):
-        return set()
-    return {anchor.root for anchor in plan.anchors} if plan is not None else set()
