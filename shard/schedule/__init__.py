@@ -1,6 +1,10 @@
 """Decides what a shard does next.
 
 - `watcher`: the queue of looks, between the hints that arrive and the stream that is sent.
+- `arrivals`: directories that appeared or disappeared, until they are entered or found gone.
+- `mount_changes`: what was mounted and unmounted inside the anchors, as hints.
+- `rota`: gives each anchor its turn to be looked at. Pure.
+- `steps`: work that is done in small steps.
 - `timetable`: when work that comes back again and again is due. Pure.
 - `syncs`: which syncs wait, are under way, and were answered. Pure.
 - `debounce`: debounces hints: a path waits until it is quiet, but not longer than a maximum. Pure.

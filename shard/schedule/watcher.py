@@ -14,10 +14,9 @@ begins, so that changes that come later cannot delay it.
 
 from __future__ import annotations
 
-import os
 import time
-from collections import OrderedDict, deque
-from collections.abc import Callable, Collection, Mapping
+from collections import deque
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Final
 
 from ..backend.base import Arrival, Backend, Hints
@@ -29,28 +28,27 @@ from ..stream.send import Stream
 from ..territory.again import look_again
 from ..territory.anchors import is_to_be_scanned, scan_anchor
 from ..territory.looking import look, reconcile
-from ..territory.mounted_files import MountedFiles
 from ..territory.place import Place
 from ..territory.sweep import list_unlinked, look_at_links, retry_doubts, retry_links, sweep
 from ..territory.territory import Steps, Territory
 from ..territory.verify import Verifier, confirm
 from ..tree.nodes import Node
+from .arrivals import Arrivals, Hinted
 from .debounce import Debounce
+from .mount_changes import MountChanges
 from .pace import RescanPace
+from .rota import Rota
+from .steps import step
 from .syncs import SyncTokens
 from .timetable import Recurring, Timetable
 
 #: Time that each kind of work gets in a turn, ns. One step, a directory, may take it beyond that.
 _SLICE_NS: Final = 10_000_000
-#: Directories that are being entered at once, each with a few descriptors; the one that has waited longest has its turn first.
-_ENTERED_MAX: Final = 32
 #: A racy look is followed by another after so long; the second in excess is for system calls that take their time.
 _SECOND_LOOK_NS: Final = RACY_NS_MAX + 1_000_000_000
 _DOUBT_RETRY_NS: Final = 2_000_000_000
 #: A backend that may lose hints silently is rescanned this often.
 _AUDIT_NS: Final = 60_000_000_000
-#: Anchors whose identity is looked at in one go.
-_ANCHORS_A_TURN: Final = 64
 #: Unreadable subtrees that an answer to a sync names.
 _DOUBTS_TOLD: Final = 20
 #: Hints of directories that are kept before everything is rescanned instead.
@@ -62,9 +60,6 @@ _UNLINKED_NS: Final = 1_000_000_000
 _UNLINKED_PAUSE_FACTOR: Final = 20
 #: A sweep may cost at most this part of the time: the pause after it is that much longer than it took.
 _SWEEP_PAUSE_FACTOR: Final = 4
-#: What `next` gives at the end of a generator of steps; a step itself is None.
-_ENDED: Final = object()
-
 
 class Watcher:
     """Runs in one thread. `clock` is monotonic, ns."""
@@ -84,21 +79,15 @@ class Watcher:
         self._territory = territory
         self._backend = backend
         self._stream = stream
-        self._debounce = debounce
+        self.debounce = debounce
         self._clock = clock
         self._poll_ns = poll_ns
-        self._mounts = mounts
-        self._mounted_files = MountedFiles(territory)
+        self._mount_changes = MountChanges(territory, mounts)
         self._verifier = verifier
         #: Names that must be looked at once more, when their last look cannot be racy any more.
         self._second_looks: Debounce[Node] = Debounce(_SECOND_LOOK_NS, _SECOND_LOOK_NS)
         self._occupied = False
-        #: Directories to enter, each once however often it is hinted at: not begun.
-        self._directories: OrderedDict[tuple[Node, bytes], Arrival] = OrderedDict()
-        #: Directories that are being entered, and what follows from looks at names.
-        self._entered: deque[Steps] = deque()
-        self._found: deque[Steps] = deque()
-        self._found_next = False
+        self.arrivals = Arrivals(self._follow)
         self._looks: deque[Steps] = deque()
         #: What the aggregator asks for.
         self._asked: deque[Steps] = deque()
@@ -108,8 +97,7 @@ class Watcher:
         self._syncs = SyncTokens()
         #: Whether a job that begins a sync waits for its turn.
         self._sync_queued = False
-        #: The place that is compared next, where they are too many for one go.
-        self._turn = 0
+        self._rota = Rota()
         self.times = Timetable()
         self.pace = RescanPace()
         self.baseline_done = False
@@ -122,13 +110,13 @@ class Watcher:
     def begin(self) -> None:
         """Begins a new epoch: watches, then lists everything that is owned, then reports that the baseline is done."""
         self.baseline_done = False
-        for jobs in (self._entered, self._found, self._looks, self._asked, self._scans):
+        for jobs in (self._looks, self._asked, self._scans):
             jobs.clear()
         self._queued.clear()
         self._syncs.clear()
         self._sync_queued = False
-        self._directories.clear()
-        self._debounce.flush()
+        self.arrivals.clear()
+        self.debounce.flush()
         self._second_looks.flush()
         self._territory.begin_epoch()
         self.times.drop()
@@ -141,31 +129,31 @@ class Watcher:
         now = self._clock()
         self.hints += hints.count
         self._territory.links.translate(hints)
-        self._debounce.add(now, hints.names)
+        self.debounce.add(now, hints.names)
         self._territory.renames.add(hints.came)
         self._territory.unlinked.left(hints.left)
         if self._verifier is not None:
             self._verifier.hinted(hints)
-        for key, arrival in hints.directories.items():
-            self._directories[key] = max(arrival, self._directories.get(key, Arrival.NONE))
+        for (node, name), arrival in hints.directories.items():
+            self.arrivals.hint(node, name, arrival)
         if hints.selves and any(node.parent is None for node in hints.selves):
             self._check_anchors(self._territory.places)
         for node in hints.selves:
             if node.parent is not None and node.alive:  # its parent may have no watch to tell
-                self._directories.setdefault((node.parent, node.name), Arrival.NONE)
+                self.arrivals.hint(node.parent, node.name)
         if hints.overflow:
             self.overflows += 1
-        if hints.overflow or len(self._directories) > _DIRECTORIES_MAX:
+        if hints.overflow or self.arrivals.hinted > _DIRECTORIES_MAX:
             self._lost(now)
-        if len(self._debounce) > PENDING_NAMES_MAX:
-            self._debounce.collapse(now)
+        if len(self.debounce) > PENDING_NAMES_MAX:
+            self.debounce.collapse(now)
 
     def _lost(self, now: int) -> None:
         """Reports that hints were lost. A rescan follows at once, or later if rescans only lead to the next overflow."""
         if len(self._queued) < len(self._territory.places):  # else the scans that wait cover it
             self.pace.overflow(now)
-        if not self.pace.owed or self.pace.due(now) or len(self._directories) > _DIRECTORIES_MAX:
-            self._directories.clear()  # the rescan finds them
+        if not self.pace.owed or self.pace.due(now) or self.arrivals.hinted > _DIRECTORIES_MAX:
+            self.arrivals.forget_hints()
         if self.pace.due(now):
             self.rescan()
 
@@ -208,8 +196,7 @@ class Watcher:
 
     @property
     def pending(self) -> int:
-        jobs = len(self._entered) + len(self._found) + len(self._looks) + len(self._asked)
-        return len(self._debounce) + len(self._directories) + jobs + self.pace.owed
+        return len(self.debounce) + len(self.arrivals) + len(self._looks) + len(self._asked) + self.pace.owed
 
     @property
     def syncing(self) -> bool:
@@ -218,11 +205,12 @@ class Watcher:
 
     @property
     def idle(self) -> bool:
-        return not (self._directories or self._entered or self._found or self._looks or self._asked or self._scans)
+        """Whether no look is waiting to be made, apart from those of names that are debounced."""
+        return not (self.arrivals or self._looks or self._asked or self._scans)
 
     def next_due(self) -> int:
         """When `work` has something to do by itself, on the same clock; not later than the next look at the anchors."""
-        times = [self.times.anchors.next_due(), self._debounce.next_due(), self._second_looks.next_due(), self.pace.next_due()]
+        times = [self.times.anchors.next_due(), self.debounce.next_due(), self._second_looks.next_due(), self.pace.next_due()]
         times += [work.next_due() for work, wanted in self._recurring() if wanted]
         if self._verifier is not None and self.baseline_done:
             times.append(self._verifier.next_due())
@@ -248,52 +236,27 @@ class Watcher:
         for jobs in (self._asked, self._scans):
             end = self._clock() + _SLICE_NS
             while jobs and not self._stream.full:
-                self._step(jobs)
+                step(jobs)
                 if self._clock() >= end:
                     break
         self._second_looks.add(now, self._territory.racy.take())
-        if not (self._following or self._stream.full):
+        if self.idle and not self._stream.full:
             self._look_once_more(now)
 
-    def _step(self, jobs: deque[Steps]) -> bool:
-        """Does one step of the first of some jobs. Returns whether that was its last one."""
-        ended = next(jobs[0], _ENDED) is _ENDED
-        if ended:
-            jobs.popleft()
-        return ended
-
     def _enter(self, end: int) -> None:
-        """Enters directories that appeared, or finds them gone. Several are entered at once, with one step of each in turn, so
-        that a large tree that was moved in does not delay the others.
-        """
-        while not self._stream.full:
-            while len(self._entered) < _ENTERED_MAX and (job := self._next_to_enter()) is not None:
-                self._entered.append(job)
-            if not self._entered:
-                break
-            if not self._step(self._entered):
-                self._entered.rotate(-1)
+        """Enters directories that appeared, or finds them gone."""
+        while not self._stream.full and self.arrivals.step():
             if self._clock() >= end:
                 break
-
-    def _next_to_enter(self) -> Steps | None:
-        """Alternately what hints tell of and what was found by looking at names."""
-        self._found_next = not self._found_next
-        if self._found and (self._found_next or not self._directories):
-            return self._found.popleft()
-        if self._directories:
-            (node, name), arrival = self._directories.popitem(last=False)
-            return self._follow(node, name, arrival)
-        return None
 
     def _look(self, end: int) -> None:
         """Looks at names whose debounce time is over. Those that have not had their turn yet stay where each is kept once."""
         if not self._looks and not self._stream.full:
-            for node, names in self._debounce.due(self._clock()).items():
+            for node, names in self.debounce.due(self._clock()).items():
                 self._looks.append(look(self._territory, node, names))
         while self._looks and not self._stream.full:
-            if not self._step(self._looks):
-                self._found.append(self._looks.popleft())
+            if not step(self._looks):
+                self.arrivals.find(self._looks.popleft())
             if self._clock() >= end:
                 break
 
@@ -305,15 +268,15 @@ class Watcher:
         if due:
             self._take_in()
         for node, names in due.items():
-            changing = self._debounce.pending(node)
-            if names is not None and changing is not None and not self._following:
+            changing = self.debounce.pending(node)
+            if names is not None and changing is not None and self.idle:
                 confirm(self._territory, node, names - changing)
         verifier = self._verifier
         if verifier is None or not self.baseline_done:
             return
         if verifier.suspects_due(now):
             self._take_in()
-            if not self._following:
+            if self.idle:
                 verifier.resolve_suspects(now, self._take_in)
         if verifier.due(now) and not (self._busy(now) and verifier.postpone(now)):
             verifier.step(now)
@@ -324,18 +287,13 @@ class Watcher:
         self.absorb(self._backend.take())
 
     def _busy(self, now: int) -> bool:
-        others = self._scans or len(self._debounce) or self._stream.unacked
+        others = self._scans or len(self.debounce) or self._stream.unacked
         return bool(others) or self._occupied or not self.pace.calm(now)
-
-    @property
-    def _following(self) -> bool:
-        """Whether a look that a hint led to, or the aggregator's question, is still to be made. A sync makes a scan of them."""
-        return bool(self._directories or self._entered or self._found or self._looks or self._asked or self._scans)
 
     def check_again(self, path: bytes, after: bytes | None, upto: bytes | None) -> None:
         """The aggregator's rows of this range of names differ from what the verification saw."""
         if self._verifier is not None:
-            self._verifier.ask((path, after, upto), self._clock(), self._debounce.pending)
+            self._verifier.ask((path, after, upto), self._clock(), self.debounce.pending)
 
     @property
     def verifying(self) -> Verifying:
@@ -348,13 +306,12 @@ class Watcher:
         times, territory = self.times, self._territory
         if times.anchors.due(now):
             times.anchors.put_off(next_beat(now, int(ANCHOR_CHECK_S * 1e9)))
-            self._check_mounts()
-            self._check_mounted_files()
-            self._check_anchors(self._next_places())
+            self._mount_changes.report(self.arrivals)
+            self._check_anchors(self._rota.take(self._territory.places))
         if self.pace.due(now):
             self.rescan()
         self.pace.relax(now)
-        self._debounce.widen(not self.pace.calm(now))
+        self.debounce.widen(not self.pace.calm(now))
         if territory.doubts and times.doubts.due(now):
             times.doubts.begin()
             self._scans.append(self._retry())
@@ -372,37 +329,7 @@ class Watcher:
             times.sweep.begin()
             self._scans.append(self._sweep())
 
-    def _check_mounts(self) -> None:
-        """What was mounted or unmounted inside an anchor is looked at like a directory that has appeared. A change at the anchor
-        itself, or above it, shows in the anchor's identity.
-        """
-        changed = self._mounts.take_changes() if self._mounts is not None else set()
-        if changed:
-            self._territory.reader.filesystems.forget()
-            for link in self._territory.links.over(changed):
-                self._directories.setdefault(link, Arrival.NONE)
-        for point in changed:
-            above, name = os.path.split(point)
-            for place in self._territory.places:
-                node = place.find(above)
-                if node is not None:
-                    self._directories[node, name] = Arrival.CAME
-
-    def _check_mounted_files(self) -> None:
-        if self._mounts is not None:
-            for node, name in self._mounted_files.changed(self._mounts.mounted()):
-                self._directories.setdefault((node, name), Arrival.NONE)
-
-    def _next_places(self) -> list[Place]:
-        """Few anchors are all looked at each time; of many, a part, so that each has its turn within four."""
-        places = self._territory.places
-        many = max(_ANCHORS_A_TURN, -(-len(places) // 4))
-        if many >= len(places):
-            return places
-        begin, self._turn = self._turn, (self._turn + many) % len(places)
-        return (places + places)[begin : begin + many]
-
-    def _check_anchors(self, places: list[Place]) -> None:
+    def _check_anchors(self, places: Sequence[Place]) -> None:
         for place in places:
             if place.index not in self._queued and is_to_be_scanned(self._territory, place):
                 self._queue_scan(place)
@@ -449,14 +376,13 @@ class Watcher:
         if not self._syncs.under_way:
             return
         self._take_in()
-        self._check_mounts()
-        self._check_mounted_files()
+        self._mount_changes.report(self.arrivals)
         self._check_anchors(self._territory.places)
-        earlier = [*self._entered, *self._found, *self._looks, *self._asked]
-        for jobs in (self._entered, self._found, self._looks, self._asked):
-            jobs.clear()
-        directories, self._directories = self._directories, OrderedDict()
-        names = self._debounce.flush()
+        begun, directories = self.arrivals.take()
+        earlier = [*begun, *self._looks, *self._asked]
+        self._looks.clear()
+        self._asked.clear()
+        names = self.debounce.flush()
         if self._backend.lossy or self.pace.owed:
             self.rescan()
         self._scans.append(self._answer(earlier, directories, names))
@@ -465,7 +391,7 @@ class Watcher:
     def _answer(
         self,
         earlier: list[Steps],
-        directories: Mapping[tuple[Node, bytes], Arrival],
+        directories: Hinted,
         names: Mapping[Node, set[bytes] | None],
     ) -> Steps:
         territory = self._territory

@@ -47,11 +47,11 @@ def test_one_overflow_is_rescanned_at_once(engine: Engine) -> None:
 def test_a_storm_of_overflows_is_no_storm_of_rescans(engine: Engine) -> None:
     """A thousand overflows in a hundred seconds: one rescan at once, four while the pause grows, one each eight seconds then."""
     shard = engine.shards["s0"]
-    narrow = shard.watcher._debounce.quiet_ns
+    narrow = shard.watcher.debounce.quiet_ns
     storm(engine, 1000)
     assert shard.watcher.overflows == 1000
     assert 6 + 80 // 8 <= shard.watcher.rescans <= 6 + 100 // 8
-    assert shard.watcher._debounce.quiet_ns > 5 * narrow
+    assert shard.watcher.debounce.quiet_ns > 5 * narrow
     assert shard.watcher.pace.pause_ns == PAUSE_NS_MAX
     engine.until_quiet()
     assert engine.difference() == ({}, {})
@@ -59,7 +59,7 @@ def test_a_storm_of_overflows_is_no_storm_of_rescans(engine: Engine) -> None:
     for _ in range(200):
         engine.turn(100)
     assert shard.watcher.rescans == rescans
-    assert shard.watcher._debounce.quiet_ns == narrow
+    assert shard.watcher.debounce.quiet_ns == narrow
     assert shard.watcher.pace.pause_ns == 0
     storm(engine, 1)
     assert shard.watcher.rescans == rescans + 1
@@ -105,7 +105,7 @@ def test_directories_are_not_followed_for_want_of_room(engine: Engine, monkeypat
         (engine.base / f"tree/new{n}/f.json").write_text("x")
     rescans = shard.watcher.rescans
     shard.step()
-    assert not shard.watcher._directories
+    assert not shard.watcher.arrivals
     assert shard.watcher.pace.owed
     assert shard.watcher.rescans == rescans
     assert engine.sync() == {"ok": True}

@@ -29,7 +29,7 @@ from shardwatch.shard.contract.state.planfile import Anchor
 from shardwatch.shard.contract.wire.frames import Gone, Listing, Looks, Record
 from shardwatch.shard.disk.look import Reader
 from shardwatch.shard.disk.mounts import Mounts
-from shardwatch.shard.schedule import watcher
+from shardwatch.shard.schedule import rota, watcher
 from shardwatch.shard.schedule.debounce import Debounce
 from shardwatch.shard.schedule.watcher import Watcher
 from shardwatch.shard.stream import send
@@ -369,7 +369,7 @@ def test_a_directory_in_place_of_another_is_not_taken_for_it(scene: Scene) -> No
     (scene.tree / "a").rename(scene.base / "kept")
     scene.put("a/f.json", text="an impostor's")
     shard.watcher.absorb(hints)
-    shard.watcher._directories.clear()  # of the move nothing is known yet
+    shard.watcher.arrivals.forget_hints()  # of the move nothing is known yet
     shard.watcher.work()
     shutil.rmtree(scene.tree / "a")
     (scene.base / "kept").rename(scene.tree / "a")
@@ -558,7 +558,7 @@ def test_a_plan_moves_a_subtree(nested: Scene) -> None:
 
 def test_many_anchors_take_their_turns(make: Callable[..., Scene], monkeypatch: pytest.MonkeyPatch) -> None:
     """Rule 10: each is compared within four rounds; a sync compares them all."""
-    monkeypatch.setattr(watcher, "_ANCHORS_A_TURN", 2)
+    monkeypatch.setattr(rota, "_ANCHORS_A_TURN", 2)
     scene = make(anchors={"": "s0"} | {f"d{i}/e": "s0" for i in range(12)})
     scene.put(*[f"d{i}/e/f.json" for i in range(12)])
     scene.equal()
@@ -1160,9 +1160,9 @@ def test_without_credit_nothing_is_looked_at(scene: Scene, monkeypatch: pytest.M
         shard.step()
         scene.engine.now += 10 * MS
     assert shard.stream.unacked <= 3
-    assert len(shard.watcher._debounce) <= 20
+    assert len(shard.watcher.debounce) <= 20
     assert shard.watcher.rescans > 0
-    assert len(shard.watcher._directories) <= 3
+    assert shard.watcher.arrivals.hinted <= 3
     scene.equal()
 
 
@@ -1318,7 +1318,7 @@ def test_the_next_thing_to_do_is_known(scene: Scene, denied: FaultyDisk) -> None
     watching.times.doubts.put_off(now + 5)
     assert watching.next_due() == now + 5
     scene.shard.territory.doubts.remove(b"/x")
-    watching._debounce.add(now, {scene.node(): {b"f.json"}})
+    watching.debounce.add(now, {scene.node(): {b"f.json"}})
     assert watching.next_due() == now
     assert watching.pending == 1
 
