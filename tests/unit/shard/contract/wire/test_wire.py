@@ -51,7 +51,7 @@ def test_a_beat_of_before_there_were_locks_arrives() -> None:
     new = msgspec.structs.replace(beat(), locks=[b"/r/.git/index.lock"])
     assert wire.decode_up(wire.encode(new)) == new
     fields = msgspec.msgpack.decode(wire.encode(new))
-    assert wire.decode_up(msgspec.msgpack.encode(fields[:-2])) == beat()
+    assert wire.decode_up(msgspec.msgpack.encode(fields[: 1 + new.__struct_fields__.index("locks")])) == beat()
     assert wire.decode_up(msgspec.msgpack.encode([*fields, "of a later version"])) == new
 
 
