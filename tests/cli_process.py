@@ -129,7 +129,7 @@ class Command:
         assert self.process.stdout is not None
         return b"\n" not in self._buffer and not select.select([self.process.stdout], [], [], seconds)[0]
 
-    def end(self, signum: signal.Signals | None = None, timeout_s: float = 5.0) -> int:
+    def end(self, signum: signal.Signals | None = None, timeout_s: float = GUARD_S) -> int:
         """Sends a signal, if one is given, and returns the exit code; fails after `timeout_s`."""
         if signum is not None:
             self.process.send_signal(signum)

@@ -94,7 +94,7 @@ def _marked_processes(mark: str) -> list[str]:
 
 @pytest.fixture
 def no_leaks(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Fails a test that leaves a process, a thread or a file descriptor behind (5 s are given to go by itself).
+    """Fails a test that leaves a process, a thread or a file descriptor behind (each is given time to go by itself).
 
     Processes are known by a variable in their environment, so that detached and orphaned ones are found too; what is
     left is killed, so that it does not disturb the tests that follow.
@@ -113,7 +113,7 @@ def no_leaks(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         return [*(f"process {p}" for p in _marked_processes(mark)), *threads, *opened]
 
     try:
-        eventually(lambda: not left(), 5.0, what="everything gone")
+        eventually(lambda: not left(), what="everything gone")
     except AssertionError:
         remains = left()
         for line in _marked_processes(mark):
