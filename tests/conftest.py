@@ -23,6 +23,7 @@ import psutil
 import pytest
 import session
 import zmq
+from descriptors import descriptors, opened_since
 from hypothesis import HealthCheck, settings
 from waiting import eventually
 
@@ -70,14 +71,6 @@ def tree(tmp_path: Path) -> Path:
     return root
 
 
-def _descriptors() -> dict[int, str]:
-    found: dict[int, str] = {}
-    for entry in os.scandir("/proc/self/fd"):
-        with contextlib.suppress(OSError):
-            found[int(entry.name)] = os.readlink(entry.path)
-    return {fd: to for fd, to in found.items() if not to.startswith("/proc/")}
-
-
 def _marked_processes(mark: str) -> list[str]:
     """Living processes, whoever their parent is by now, that inherited this test's mark."""
     wanted = f"{_MARK_VARIABLE}={mark}".encode()
@@ -103,14 +96,13 @@ def no_leaks(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setenv(_MARK_VARIABLE, mark)
     zmq.Context.instance().socket(zmq.DEALER).close()  # one context a process, shared by all clients: it stays
     threads_before = set(threading.enumerate())
-    descriptors_before = _descriptors()
+    descriptors_before = descriptors()
     yield
     gc.collect()
 
     def left() -> list[str]:
         threads = [f"thread {t.name}" for t in threading.enumerate() if t not in threads_before and t.is_alive()]
-        opened = [f"fd {fd} {to}" for fd, to in _descriptors().items() if descriptors_before.get(fd) != to]
-        return [*(f"process {p}" for p in _marked_processes(mark)), *threads, *opened]
+        return [*(f"process {p}" for p in _marked_processes(mark)), *threads, *opened_since(descriptors_before)]
 
     try:
         eventually(lambda: not left(), what="everything gone")

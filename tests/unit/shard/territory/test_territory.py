@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from descriptors import descriptors, opened_since
 from engine import Engine, Shard, rows, walk
 from faulty_disk import FaultyDisk
 from waiting import eventually, next_tick
@@ -182,14 +183,14 @@ def test_jobs_that_are_dropped_leave_no_descriptor_open(make: Callable[..., Scen
     monkeypatch.setattr(watcher, "_SLICE_NS", 0)
     scene = make()
     scene.put(*["/".join(names) + "/f.json" for names in itertools.product("xy", repeat=6)])
-    before = len(os.listdir("/proc/self/fd"))
+    before = descriptors()
     for _ in range(20):
         scene.shard.step()
-        if len(os.listdir("/proc/self/fd")) > before + 3:
+        if len(opened_since(before)) > 3:
             break
-    assert len(os.listdir("/proc/self/fd")) > before + 3
+    assert len(opened_since(before)) > 3
     scene.shard.new_epoch(0)
-    assert len(os.listdir("/proc/self/fd")) == before
+    assert opened_since(before) == []
     scene.rests()
 
 
