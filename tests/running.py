@@ -29,6 +29,8 @@ Stat = tuple[int, int]
 ANSWER_S = 30.0
 #: Seconds until a mirror is equal: longer than a lease (60 s by default), at whose end a batch comes again whose answer was lost.
 EQUAL_S = 90.0
+#: Seconds for what includes that programs are started again.
+GUARD_S = 60.0
 
 
 def settings_for(*roots: Path, **changes: Any) -> Settings:
@@ -75,7 +77,7 @@ class Consumer:
         self.fresh = 0
         self.error: BaseException | None = None
         self._stop = threading.Event()
-        self._client = ExtractClient(state_dir)
+        self._client = ExtractClient(state_dir, timeout_s=ANSWER_S)
         self.group = group
         self._thread = threading.Thread(target=self._run, name=f"consumer-{group}")
         self._thread.start()
@@ -129,7 +131,7 @@ class Running:
         self._child = ChildService(self.layout, follow=True)
         self.process = self._child.process
         try:
-            self.ready = self._child.wait_ready(60)
+            self.ready = self._child.wait_ready(GUARD_S)
         except BaseException:
             self.stop()
             raise
@@ -147,19 +149,24 @@ class Running:
 
     def kill(self, name: str) -> int:
         """Kills a program with -9 and waits for its successor, whose pid is returned."""
-        pid = int(self.programs()[name]["pid"])
-        deliver(pid, signal.SIGKILL)
+        pid = self._another(name, 0)
+        with contextlib.suppress(ProcessLookupError):  # it died by itself, and supervisord has not noticed
+            deliver(pid, signal.SIGKILL)
+        return self._another(name, pid)
 
-        def successor() -> int:
+    def _another(self, name: str, before: int) -> int:
+        """The pid of a program that runs, once it is another one."""
+
+        def pid() -> int:
             row = self.programs().get(name)
             new = int(row["pid"]) if row is not None and row["state"] in ("STARTING", "RUNNING") else 0
-            return new if new != pid else 0
+            return new if new != before else 0
 
-        return eventually(successor, 30, what=f"a new {name}")
+        return eventually(pid, GUARD_S, what=f"a new {name}")
 
     def assert_mirrored(self, consumer: Consumer, root: Path) -> None:
         """Syncs, and waits until the consumer, which applies every batch, holds what the tree holds."""
-        self.client.sync(60, patience_s=20)
+        self.client.sync(GUARD_S, patience_s=GUARD_S)
 
         def equal() -> bool:
             if consumer.error is not None:
