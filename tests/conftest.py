@@ -35,6 +35,8 @@ settings.register_profile(
 settings.load_profile("ci" if os.environ.get("CI") else "dev")
 
 _MARK_VARIABLE = "SW_TEST_MARK"
+#: Seconds in which what a test began may go by itself: a guard, for a machine that stands still at times.
+_LEAK_S = float(os.environ.get("SW_TESTS_LEAK_S", "30"))
 
 
 # --- fixtures ---------------------------------------------------------------------------------------------------------
@@ -105,7 +107,7 @@ def no_leaks(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         return [*(f"process {p}" for p in _marked_processes(mark)), *threads, *opened_since(descriptors_before)]
 
     try:
-        eventually(lambda: not left(), what="everything gone")
+        eventually(lambda: not left(), _LEAK_S, what="everything gone")
     except AssertionError:
         remains = left()
         for line in _marked_processes(mark):
