@@ -415,7 +415,7 @@ async def test_the_async_client_does_the_same(service: FakeService) -> None:
             await client.extend("g", "x-1", 1)
         async for batch in client.batches("g", follow=False):
             await batch.ack()
-        waiting = asyncio.create_task(client.pull("g", wait_s=60))
+        waiting = asyncio.create_task(client.pull("g", wait_s=60, patience_s=GUARD_S))
 
         def parked() -> bool:
             with ExtractClient(service.layout.state_dir, timeout_s=GUARD_S) as other:
