@@ -35,6 +35,8 @@ settings.register_profile(
 settings.load_profile("ci" if os.environ.get("CI") else "dev")
 
 _MARK_VARIABLE = "SW_TEST_MARK"
+#: Set while a test of xdist runs: a run of pytest that it starts is part of it.
+_WITHIN = "SW_TESTS_WITHIN"
 #: Seconds in which what a test began may go by itself: a guard, for a machine that stands still at times.
 _LEAK_S = float(os.environ.get("SW_TESTS_LEAK_S", "30"))
 
@@ -121,9 +123,10 @@ def no_leaks(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 def _machine(request: pytest.FixtureRequest) -> Iterator[None]:
     """A test marked `alone` changes something machine-wide (a sysctl, the clock): no other runs beside it.
 
-    Two locks: whoever wants the machine for itself keeps the gate closed while it waits for the others to end.
+    Two locks: whoever wants the machine for itself keeps the gate closed while it waits for the others to end. So a test within
+    a test must not wait at the gate: the outer one would wait for it, and whoever closed the gate for the outer one.
     """
-    if "PYTEST_XDIST_WORKER" not in os.environ:
+    if "PYTEST_XDIST_WORKER" not in os.environ or _WITHIN in os.environ:
         yield
         return
     locks = guard.home()
@@ -132,7 +135,11 @@ def _machine(request: pytest.FixtureRequest) -> Iterator[None]:
         fcntl.flock(gate, fcntl.LOCK_EX)
         fcntl.flock(machine, fcntl.LOCK_EX if alone else fcntl.LOCK_SH)
         fcntl.flock(gate, fcntl.LOCK_UN)
-        yield
+        os.environ[_WITHIN] = "1"
+        try:
+            yield
+        finally:
+            del os.environ[_WITHIN]
 
 
 # --- what could not run -----------------------------------------------------------------------------------------------

@@ -31,7 +31,8 @@ def test_descriptor(no_leaks):
 
 
 def _pytest(folder: Path, *arguments: str, **environment: str) -> tuple[int, str]:
-    env = {k: v for k, v in os.environ.items() if not k.startswith(("PYTEST", "SW_", "COV"))} | environment
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(("PYTEST", "SW_", "COV")) or k == "SW_TESTS_WITHIN"}
+    env = kept | environment
     command = [sys.executable, "-m", "pytest", "-p", "conftest", "-p", "no:cacheprovider", "--rootdir", str(folder)]
     done = subprocess.run(
         [*command, "-o", "addopts=", *arguments, str(folder)],
