@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from running import settings_for
+from session import deliver
 from waiting import eventually
 
 from shardwatch.shard.contract.process.life import Lock
@@ -34,7 +35,7 @@ def test_who_plans_ahead_does_not_keep_the_place_of_a_service_that_has_ended(
         eventually(lambda: not service.running(layout))
         assert os.waitpid(planner, os.WNOHANG) == (0, 0), "it plans on"
     finally:
-        os.kill(planner, signal.SIGKILL)
+        deliver(planner, signal.SIGKILL)
         os.waitpid(planner, 0)
         for fd in (reader, writer, planned):
             os.close(fd)
