@@ -18,7 +18,7 @@ from coverage import CoverageData
 from coverage.exceptions import CoverageException
 
 #: So many of all files may be torn, one at least in any case.
-SHARE_MAX = 0.02
+SHARE_MAX = 0.05
 
 
 def fault(file: Path) -> str:
