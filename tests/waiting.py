@@ -11,7 +11,7 @@ from shardwatch.shard.disk.calls import coarse_ns
 T = TypeVar("T")
 
 
-def eventually(predicate: Callable[[], T | None], deadline_s: float = 30.0, *, every_s: float = 0.02, what: str = "") -> T:
+def eventually(predicate: Callable[[], T | None], deadline_s: float = 60.0, *, every_s: float = 0.02, what: str = "") -> T:
     """Calls `predicate` until it gives something true, and returns that.
 
     The deadline is a guard against hangs, not a measure of speed: give it generously. An AssertionError of the
