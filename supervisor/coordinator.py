@@ -107,11 +107,12 @@ def planned(layout: Layout, settings: Settings, own_pids: Callable[[], Sequence[
 
     Raises ShardwatchError where the child failed; its reason is in the log.
     """
+    parent = os.getpid()
     child = os.fork()
     if child == 0:
         code = 1
         try:
-            die_with_parent(signal.SIGKILL)
+            die_with_parent(signal.SIGKILL, parent)
             from .planning.planning import ensure_plan
 
             ensure_plan(layout, settings, own_pids)

@@ -142,19 +142,22 @@ def _follow(parent: int) -> None:
 def _plan_ahead(layout: Layout) -> tuple[int, int]:
     """Makes the first plan in a child while this process becomes supervisord; returns its pid, and what `_await_plan` reads.
 
-    The child holds the coordinator's lock meanwhile, so that there is one plan. Whatever goes wrong here goes wrong with
-    the coordinator again, and is told there. Where the tree is in no cache and a processor is left over, the child then reads
-    ahead of the shards.
+    The child holds the coordinator's lock meanwhile, so that there is one plan. It holds no lock of this process: with
+    supervisord the service ends, and another may begin at once. Whatever goes wrong here goes wrong with the coordinator
+    again, and is told there. Where the tree is in no cache and a processor is left over, the child then reads ahead of the
+    shards.
     """
     planned, planning = os.pipe2(os.O_CLOEXEC)
+    parent = os.getpid()
     child = os.fork()
     if child != 0:
         os.close(planning)
         return child, planned
     try:
-        os.close(planned)
+        for fd in (*KEPT_FDS, planned):
+            os.close(fd)
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
-        die_with_parent(signal.SIGKILL)
+        die_with_parent(signal.SIGKILL, parent)
         lock = Lock(layout.lock("coordinator"))
         from shardwatch.shard.contract.state.settings import read_settings
 

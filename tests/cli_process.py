@@ -20,8 +20,8 @@ from shardwatch.shard.compiled.choice import NATIVE_VARIABLE
 
 ROOT = Path(__file__).parents[1]
 SCHEMA = json.loads((ROOT / "supervisor/schema/events.schema.json").read_text())
-#: Hang guard of everything here, seconds.
-GUARD_S = 30.0
+#: Hang guard of everything here, seconds: a machine that stalls for a while is no failure.
+GUARD_S = 60.0
 
 
 def environment(**more: str) -> dict[str, str]:
@@ -45,7 +45,7 @@ def run(
     environ = environment(**more.pop("environ", {}))
     done = subprocess.run(
         command_of(*arguments, odd=odd),
-        capture_output=True, text=True, timeout=GUARD_S * 2, env=environ, check=False, **more,
+        capture_output=True, text=True, timeout=GUARD_S, env=environ, check=False, **more,
     )  # fmt: skip
     assert not check or done.returncode == 0, done.stderr
     assert "Traceback" not in done.stderr, done.stderr
@@ -61,6 +61,14 @@ def checked(line: dict[str, Any]) -> dict[str, Any]:
     """The line, valid under the schema of format 1."""
     Draft202012Validator(SCHEMA).validate(line)
     return line
+
+
+def put(path: Path, text: str) -> None:
+    """Writes a file in one step. `Path.write_text` makes it first and fills it then: who is held up in between is told of twice,
+    and of an empty file first. The name that it has for a moment is one that the default profile leaves out."""
+    beside = path.with_name(f"{path.name}.part")
+    beside.write_text(text)
+    beside.rename(path)
 
 
 class Command:
@@ -80,7 +88,7 @@ class Command:
             env=environment(**environ),
         )  # fmt: skip
         self._buffer = b""
-        self._ended = False
+        self._errors = b""
 
     def __enter__(self) -> Command:
         return self
@@ -132,13 +140,24 @@ class Command:
         assert self.process.stdout is not None
         return b"\n" not in self._buffer and not select.select([self.process.stdout], [], [], seconds)[0]
 
-    def end(self, signum: signal.Signals | None = None, timeout_s: float = 5.0) -> int:
+    def end(self, signum: signal.Signals | None = None, timeout_s: float = GUARD_S) -> int:
         """Sends a signal, if one is given, and returns the exit code; fails after `timeout_s`."""
         if signum is not None:
             self.process.send_signal(signum)
         return self.process.wait(timeout_s)
 
+    def complains(self, words: str) -> None:
+        """Waits until standard error has these words. Fails at its end, and after GUARD_S."""
+        assert self.process.stderr is not None
+        deadline = time.monotonic() + GUARD_S
+        while words not in self._errors.decode():
+            ready, _, _ = select.select([self.process.stderr], [], [], max(0.0, deadline - time.monotonic()))
+            assert ready, f"{words!r} is not said within {GUARD_S} s: {self._errors!r}"
+            data = os.read(self.process.stderr.fileno(), 65536)
+            assert data, f"{words!r} was never said: {self._errors!r}"
+            self._errors += data
+
     def errors(self) -> str:
         """All of standard error, once the process has ended."""
         assert self.process.stderr is not None
-        return self.process.stderr.read().decode()
+        return (self._errors + self.process.stderr.read()).decode()

@@ -23,6 +23,7 @@ import psutil
 import pytest
 import session
 import zmq
+from descriptors import descriptors, opened_since
 from hypothesis import HealthCheck, settings
 from waiting import eventually
 
@@ -34,6 +35,10 @@ settings.register_profile(
 settings.load_profile("ci" if os.environ.get("CI") else "dev")
 
 _MARK_VARIABLE = "SW_TEST_MARK"
+#: Set while a test of xdist runs: a run of pytest that it starts is part of it.
+_WITHIN = "SW_TESTS_WITHIN"
+#: Seconds in which what a test began may go by itself: a guard, for a machine that stands still at times.
+_LEAK_S = float(os.environ.get("SW_TESTS_LEAK_S", "30"))
 
 
 # --- fixtures ---------------------------------------------------------------------------------------------------------
@@ -70,14 +75,6 @@ def tree(tmp_path: Path) -> Path:
     return root
 
 
-def _descriptors() -> dict[int, str]:
-    found: dict[int, str] = {}
-    for entry in os.scandir("/proc/self/fd"):
-        with contextlib.suppress(OSError):
-            found[int(entry.name)] = os.readlink(entry.path)
-    return {fd: to for fd, to in found.items() if not to.startswith("/proc/")}
-
-
 def _marked_processes(mark: str) -> list[str]:
     """Living processes, whoever their parent is by now, that inherited this test's mark."""
     wanted = f"{_MARK_VARIABLE}={mark}".encode()
@@ -94,7 +91,7 @@ def _marked_processes(mark: str) -> list[str]:
 
 @pytest.fixture
 def no_leaks(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Fails a test that leaves a process, a thread or a file descriptor behind (5 s are given to go by itself).
+    """Fails a test that leaves a process, a thread or a file descriptor behind (each is given time to go by itself).
 
     Processes are known by a variable in their environment, so that detached and orphaned ones are found too; what is
     left is killed, so that it does not disturb the tests that follow.
@@ -103,17 +100,16 @@ def no_leaks(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setenv(_MARK_VARIABLE, mark)
     zmq.Context.instance().socket(zmq.DEALER).close()  # one context a process, shared by all clients: it stays
     threads_before = set(threading.enumerate())
-    descriptors_before = _descriptors()
+    descriptors_before = descriptors()
     yield
     gc.collect()
 
     def left() -> list[str]:
         threads = [f"thread {t.name}" for t in threading.enumerate() if t not in threads_before and t.is_alive()]
-        opened = [f"fd {fd} {to}" for fd, to in _descriptors().items() if descriptors_before.get(fd) != to]
-        return [*(f"process {p}" for p in _marked_processes(mark)), *threads, *opened]
+        return [*(f"process {p}" for p in _marked_processes(mark)), *threads, *opened_since(descriptors_before)]
 
     try:
-        eventually(lambda: not left(), 5.0, what="everything gone")
+        eventually(lambda: not left(), _LEAK_S, what="everything gone")
     except AssertionError:
         remains = left()
         for line in _marked_processes(mark):
@@ -127,9 +123,10 @@ def no_leaks(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 def _machine(request: pytest.FixtureRequest) -> Iterator[None]:
     """A test marked `alone` changes something machine-wide (a sysctl, the clock): no other runs beside it.
 
-    Two locks: whoever wants the machine for itself keeps the gate closed while it waits for the others to end.
+    Two locks: whoever wants the machine for itself keeps the gate closed while it waits for the others to end. So a test within
+    a test must not wait at the gate: the outer one would wait for it, and whoever closed the gate for the outer one.
     """
-    if "PYTEST_XDIST_WORKER" not in os.environ:
+    if "PYTEST_XDIST_WORKER" not in os.environ or _WITHIN in os.environ:
         yield
         return
     locks = guard.home()
@@ -138,7 +135,11 @@ def _machine(request: pytest.FixtureRequest) -> Iterator[None]:
         fcntl.flock(gate, fcntl.LOCK_EX)
         fcntl.flock(machine, fcntl.LOCK_EX if alone else fcntl.LOCK_SH)
         fcntl.flock(gate, fcntl.LOCK_UN)
-        yield
+        os.environ[_WITHIN] = "1"
+        try:
+            yield
+        finally:
+            del os.environ[_WITHIN]
 
 
 # --- what could not run -----------------------------------------------------------------------------------------------

@@ -10,6 +10,13 @@ from pathlib import Path
 
 from waiting import eventually
 
+#: For a shell in a mount namespace of its own, at its beginning: lets go of what tests have mounted (tests/session.py). Else that
+#: would stay mounted there after its test has unmounted it, and could neither be mounted anew nor give back its loop device.
+LET_GO = (
+    "tac /proc/self/mountinfo | while read -r _ _ _ _ at _; do"
+    ' case $at in /tmp/swt-*|/dev/shm/swt-*|/var/tmp/swt-*) umount -l "$at";; esac; done'
+)
+
 
 def _mount(*arguments: str | Path) -> None:
     subprocess.run(["mount", *arguments], check=True, capture_output=True)

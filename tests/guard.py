@@ -27,7 +27,7 @@ from pathlib import Path
 #: Environment variable that every process of a run inherits; its value is the run's mark.
 MARK = "SW_TESTS_MARK"
 #: Seconds in which processes may end by themselves once the run has said that it ended.
-_GRACE_S = 5.0
+_GRACE_S = 30.0
 #: Seconds after which a process that does not die of SIGKILL is given up: the kernel holds it.
 _KILL_S = 30.0
 

@@ -7,7 +7,7 @@ import os
 import signal
 import stat
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,12 @@ from shardwatch.supervisor.service.child import ChildService
 from shardwatch.supervisor.service.state_dir import prepare
 
 Stat = tuple[int, int]
+#: Seconds that a program of the service may take to answer: a machine on which other tests run may stall for many.
+ANSWER_S = 30.0
+#: Seconds until a mirror is equal: longer than a lease (60 s by default), at whose end a batch comes again whose answer was lost.
+EQUAL_S = 90.0
+#: Seconds for what includes that programs are started again.
+GUARD_S = 60.0
 
 
 def settings_for(*roots: Path, **changes: Any) -> Settings:
@@ -52,18 +58,27 @@ def walk(root: Path, settings: Settings) -> dict[bytes, Stat]:
     return found
 
 
-class Consumer:
-    """Follows one group and applies every batch."""
+def stats_below(place: Path) -> dict[Path, os.stat_result]:
+    """lstat of a directory and of everything below it. What has just been written, and has its own name by now, is left out."""
+    found = {}
+    for path in [place, *place.rglob("*")]:
+        with contextlib.suppress(FileNotFoundError):
+            found[path] = path.lstat()
+    return found
 
-    def __init__(self, state_dir: Path, group: str) -> None:
-        self.mirror: dict[bytes, Stat] = {}
+
+class Consumer:
+    """Follows one group and applies every batch to a mirror, which may have been made before."""
+
+    def __init__(self, state_dir: Path, group: str, mirror: Mapping[bytes, Stat] | None = None) -> None:
+        self.mirror: dict[bytes, Stat] = dict(mirror or {})
         self.events: list[tuple[str, bytes]] = []
         self.batches = 0
         self.fresh = 0
         self.error: BaseException | None = None
         self._stop = threading.Event()
-        self._client = ExtractClient(state_dir)
-        self._group = group
+        self._client = ExtractClient(state_dir, timeout_s=ANSWER_S)
+        self.group = group
         self._thread = threading.Thread(target=self._run, name=f"consumer-{group}")
         self._thread.start()
 
@@ -71,7 +86,7 @@ class Consumer:
         try:
             while not self._stop.is_set():
                 try:
-                    batch = self._client.pull(self._group, from_="start", wait_s=0.2, patience_s=20)
+                    batch = self._client.pull(self.group, from_="start", wait_s=0.2, patience_s=20)
                 except ShardwatchError as error:
                     if not error.retryable:
                         raise
@@ -116,11 +131,11 @@ class Running:
         self._child = ChildService(self.layout, follow=True)
         self.process = self._child.process
         try:
-            self.ready = self._child.wait_ready(60)
+            self.ready = self._child.wait_ready(GUARD_S)
         except BaseException:
             self.stop()
             raise
-        self.client = ExtractClient(self.layout.state_dir)
+        self.client = ExtractClient(self.layout.state_dir, timeout_s=ANSWER_S)
 
     def stop(self) -> None:
         with contextlib.suppress(ShardwatchError):
@@ -130,23 +145,28 @@ class Running:
 
     def programs(self) -> dict[str, dict[str, Any]]:
         """supervisord's view, by name."""
-        return {str(p["name"]): p for p in service.programs(self.layout)}
+        return {str(p["name"]): p for p in service.programs(self.layout, ANSWER_S)}
 
     def kill(self, name: str) -> int:
         """Kills a program with -9 and waits for its successor, whose pid is returned."""
-        pid = int(self.programs()[name]["pid"])
-        deliver(pid, signal.SIGKILL)
+        pid = self._another(name, 0)
+        with contextlib.suppress(ProcessLookupError):  # it died by itself, and supervisord has not noticed
+            deliver(pid, signal.SIGKILL)
+        return self._another(name, pid)
 
-        def successor() -> int:
+    def _another(self, name: str, before: int) -> int:
+        """The pid of a program that runs, once it is another one."""
+
+        def pid() -> int:
             row = self.programs().get(name)
             new = int(row["pid"]) if row is not None and row["state"] in ("STARTING", "RUNNING") else 0
-            return new if new != pid else 0
+            return new if new != before else 0
 
-        return eventually(successor, 30, what=f"a new {name}")
+        return eventually(pid, GUARD_S, what=f"a new {name}")
 
     def assert_mirrored(self, consumer: Consumer, root: Path) -> None:
         """Syncs, and waits until the consumer, which applies every batch, holds what the tree holds."""
-        self.client.sync(60, patience_s=20)
+        self.client.sync(GUARD_S, patience_s=GUARD_S)
 
         def equal() -> bool:
             if consumer.error is not None:
@@ -158,7 +178,17 @@ class Running:
             assert not (missing or extra or other), f"missing {missing[:5]}, extra {extra[:5]}, other {other[:5]}"
             return True
 
-        eventually(equal, 30, every_s=0.05)
+        eventually(equal, EQUAL_S, every_s=0.05)
+
+    def assert_drained(self, consumer: Consumer) -> None:
+        """Waits until the consumer has applied and acked everything that the index holds."""
+
+        def nothing_pending() -> bool:
+            assert consumer.error is None, consumer.error
+            row = next((g for g in self.client.groups() if g["name"] == consumer.group), None)
+            return row is not None and not (row["backlog"] or row["leased"] or row["retrying"])
+
+        eventually(nothing_pending, EQUAL_S)
 
 
 @contextlib.contextmanager
@@ -172,8 +202,8 @@ def running(state_dir: Path, settings: Settings) -> Iterator[Running]:
 
 
 @contextlib.contextmanager
-def consuming(state_dir: Path, group: str = "mirror") -> Iterator[Consumer]:
-    it = Consumer(state_dir, group)
+def consuming(state_dir: Path, group: str = "mirror", mirror: Mapping[bytes, Stat] | None = None) -> Iterator[Consumer]:
+    it = Consumer(state_dir, group, mirror)
     try:
         yield it
     finally:

@@ -89,13 +89,7 @@ class Scene:
 
     def drained(self) -> None:
         """Waits until the consumer has applied and acked everything that the index holds."""
-
-        def nothing_pending() -> bool:
-            assert self.consumer.error is None, self.consumer.error
-            row = next((g for g in self.service.client.groups() if g["name"] == "mirror"), None)
-            return row is not None and not (row["backlog"] or row["leased"] or row["retrying"])
-
-        eventually(nothing_pending, 30)
+        self.service.assert_drained(self.consumer)
 
     def story(self, below: Path | None = None) -> dict[str, str]:
         """Syncs, demands that the mirror equals the tree, and tells what happened since it was last told."""
@@ -130,7 +124,7 @@ class Scene:
         before = self.shard(shard)["hints"]
         write(at / "counting.json", str(before))
         self.settled()
-        more: int = eventually(lambda: max(0, self.shard(shard)["hints"] - before), 20)
+        more: int = eventually(lambda: max(0, self.shard(shard)["hints"] - before))
         return more + int(before)
 
     def state_of(self, path: Path) -> str:
@@ -190,5 +184,5 @@ class Mount:
         def removed() -> bool:
             return subprocess.run(["umount", self._arguments[-1]], check=False, capture_output=True).returncode == 0
 
-        eventually(removed, 20)
+        eventually(removed)
         self._there = False

@@ -18,6 +18,7 @@ from pathlib import Path
 import pytest
 import session
 from cli_process import GUARD_S, ROOT, environment
+from disks import LET_GO
 
 #: Who attacks, and who is attacked (or root is).
 MALLORY, BOB = 61001, 61002
@@ -80,7 +81,7 @@ def _opening() -> str:
             if not above.stat().st_mode & 0o001:
                 closed.setdefault(above, []).append(path)
                 break
-    lines = ["mount -t tmpfs tmpfs /mnt"]
+    lines = [LET_GO, "mount -t tmpfs tmpfs /mnt"]
     for number, (above, paths) in enumerate(closed.items()):
         names = [(shlex.quote(str(path)), f"/mnt/{number}-{n}") for n, path in enumerate(paths)]
         lines += [f"mkdir {kept}; mount --rbind {path} {kept}" for path, kept in names]
@@ -94,7 +95,7 @@ def run_as(
 ) -> subprocess.CompletedProcess[str]:
     """One command of ours, run by a user to its end. HOME is the working directory, unless it is given."""
     done = subprocess.run(
-        command_of(uid, *arguments), cwd=cwd, umask=umask, env=_environment(cwd, environ),
+        command_of(uid, *arguments), cwd=cwd, umask=umask, env=environment_of(**{"HOME": str(cwd), **environ}),
         capture_output=True, text=True, timeout=GUARD_S * 2, check=False,
     )  # fmt: skip
     assert "Traceback" not in done.stderr, done.stderr
@@ -105,12 +106,11 @@ def python_as(uid: int, code: str, *arguments: str | Path, cwd: Path) -> subproc
     """Some lines of Python, run by a user; `os`, `sys` and `socket` are imported."""
     return subprocess.run(
         [*_become(uid), sys.executable, "-P", "-c", f"import os, socket, sys\n{code}", *map(str, arguments)],
-        cwd=cwd, env=_environment(cwd, {}), capture_output=True, text=True, timeout=GUARD_S, check=False,
+        cwd=cwd, env=environment_of(HOME=str(cwd)), capture_output=True, text=True, timeout=GUARD_S, check=False,
     )  # fmt: skip
 
 
-def _environment(cwd: Path, environ: dict[str, str]) -> dict[str, str]:
-    # Nobody else can write where the coverage of this run is collected.
+def environment_of(**environ: str) -> dict[str, str]:
+    """The environment of what users run, root too: nobody else can write where the coverage of this run is collected."""
     left_out = {"XDG_STATE_HOME", "COVERAGE_PROCESS_CONFIG", "COVERAGE_PROCESS_START"}
-    settled = {name: value for name, value in environment().items() if name not in left_out}
-    return {**settled, "HOME": str(cwd), **environ}
+    return {**{name: value for name, value in environment().items() if name not in left_out}, **environ}

@@ -32,8 +32,8 @@ _PROGRAMS: Final = frozenset(
 )
 _SOCKET: Final = "supervisor.sock"
 #: Seconds in which a lock may be held although its file names nobody who lives. A process that has just taken it writes its
-#: number a moment later; and a child that inherited it, such as the one that plans while supervisord starts, may outlive the
-#: process that the file names until the kernel has ended it.
+#: number a moment later. One that ends gives up its memory, and with it its command line, before its descriptors. And a child
+#: that inherited the lock may outlive the process that the file names until the kernel has ended it.
 HANDOVER_S: Final = 1.0
 #: Seconds between two looks meanwhile.
 LOOK_S: Final = 0.01
@@ -72,17 +72,16 @@ def _proved(state: StateDirectory, name: str) -> Process | None:
         finally:
             os.close(fd)
         process = _process(holder)
+        why = "the file does not say by whom" if holder is None else f"no process {holder.pid} is there"
         if process is not None and holder is not None:
             # Everything is looked at while it can't be mistaken for one that gets the number later.
             why = _doubt(state, name, holder, (lock.st_dev, lock.st_ino))
             if not why:
                 return process
             process.close()
-        else:
-            why = "the file does not say by whom" if holder is None else f"no process {holder.pid} is there"
-            if time.monotonic() < until:
-                select.select([], [], [], LOOK_S)
-                continue
+        if not _lives(holder) and time.monotonic() < until:
+            select.select([], [], [], LOOK_S)
+            continue
         if not state.held(name):
             return None
         raise InUseError(
@@ -96,6 +95,16 @@ def _process(holder: Holder | None) -> Process | None:
     with contextlib.suppress(ProcessLookupError):
         return Process(holder.pid) if holder is not None else None
     return None
+
+
+def _lives(holder: Holder | None) -> bool:
+    """Whether a process of that number can be examined: without its memory, one that ends has no command line."""
+    if holder is None:
+        return False
+    try:
+        return bool(Path(f"/proc/{holder.pid}/cmdline").read_bytes())
+    except OSError:
+        return False
 
 
 def _doubt(state: StateDirectory, name: str, holder: Holder, lock: tuple[int, int]) -> str:

@@ -34,6 +34,9 @@ from .holder import proved_holder, send
 STOP_S: Final = 5.0
 #: Seconds, after that, in which supervisord and whatever it left are killed with -9.
 KILL_S: Final = 2.0
+#: Seconds of it for which one SIGKILL is waited for. The time is counted in these waits, and not by the clock: while the machine
+#: stands still, what was killed can't die either.
+_KILL_WAIT_S: Final = 0.2
 #: Seconds between two looks at something that can't be waited for.
 LOOK_S: Final = 0.01
 #: Bytes of a log that an error message quotes at most.
@@ -123,15 +126,16 @@ def stop(layout: Layout, timeout_s: float = STOP_S) -> bool:
                 _wait_until_free(state, _locks(state), timeout_s)
                 if process is not None:  # the lock is free a moment before the process is gone
                     process.wait(until - time.monotonic())
-        deadline = time.monotonic() + KILL_S
+        waits = round(KILL_S / _KILL_WAIT_S)
         while left := [name for name in _locks(state) if state.held(name)]:
-            if time.monotonic() >= deadline:
+            if waits == 0:
                 names = ", ".join(Path(name).stem for name in left)
                 raise ServiceTimeoutError(f"still alive after SIGKILL: {names}", hint=_why_stuck(layout, left))
             for name in sorted(left, key=lambda name: name != SERVICE_LOCK):
                 with proved_holder(state, name) as process:
                     send(process, signal.SIGKILL)
-            _wait_until_free(state, left, 0.2)
+            waits -= 1
+            _wait_until_free(state, left, _KILL_WAIT_S)
         _remove_stale(layout, state)
     return there
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import subprocess
 from pathlib import Path
@@ -17,14 +18,18 @@ def node_zeromq() -> Path:
     """npm's zeromq, installed once into an ignored folder. Tests that ask for it have the mark `needs("node", "npm")`."""
     home = ROOT / "tests" / "node_modules" / ".zeromq-6"
     modules = home / "node_modules"
-    if not (modules / "zeromq" / "package.json").exists():
-        home.mkdir(parents=True, exist_ok=True)
-        configuration = Path(os.environ.get(session.CALLERS_HOME, "/"), ".npmrc")
-        own = {"npm_config_cache": str(session.folder() / "npm"), "npm_config_userconfig": str(configuration)}
-        done = subprocess.run(
-            ["npm", "install", "--no-audit", "--no-fund", "--no-package-lock", "--no-save", "--prefix", str(home), "zeromq@6"],
-            check=False, capture_output=True, timeout=300, text=True, env={**os.environ, **own},
-        )  # fmt: skip
-        if done.returncode != 0:
-            pytest.skip(f"npm could not install zeromq@6: {done.stderr.strip()[-200:]}")
+    home.mkdir(parents=True, exist_ok=True)
+    with (home / "lock").open("w") as lock:  # each process of a run that needs it comes here, perhaps at the same time
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (home / "installed").exists():
+            configuration = Path(os.environ.get(session.CALLERS_HOME, "/"), ".npmrc")
+            own = {"npm_config_cache": str(session.folder() / "npm"), "npm_config_userconfig": str(configuration)}
+            options = ["--no-audit", "--no-fund", "--no-package-lock", "--no-save"]
+            done = subprocess.run(
+                ["npm", "install", *options, "--prefix", str(home), "zeromq@6"],
+                check=False, capture_output=True, timeout=300, text=True, env={**os.environ, **own},
+            )  # fmt: skip
+            if done.returncode != 0:
+                pytest.skip(f"npm could not install zeromq@6: {done.stderr.strip()[-200:]}")
+            (home / "installed").touch()
     return modules

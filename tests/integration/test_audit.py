@@ -169,6 +169,7 @@ def test_changes_in_flight_are_no_differences(audited: tuple[Running, Consumer],
 def test_an_audit_disturbs_nobody(audited: tuple[Running, Consumer]) -> None:
     """No process is stopped or replaced, nothing is handed out, and no row is written."""
     service, consumer = audited
+    service.assert_drained(consumer)
     before = {name: row["pid"] for name, row in service.programs().items()}
     eventually(lambda: service.client.status()["rows_written"] is not None)
     written, events = service.client.status()["rows_written"], len(consumer.events)

@@ -207,7 +207,7 @@ class Starting:
         self.process = process
 
     def programs(self) -> dict[str, dict[str, Any]]:
-        return {str(p["name"]): p for p in service.programs(self.layout)}
+        return {str(p["name"]): p for p in service.programs(self.layout, GUARD_S)}
 
 
 def found_by_status(service: Running) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from typing import Any
 
 import psutil
 import pytest
-from cli_process import Command, lines_of, run
+from cli_process import GUARD_S, Command, lines_of, put, run
 from session import deliver
 from waiting import eventually
 
@@ -58,8 +58,15 @@ def test_up_sync_pull_status_groups_down(tree: Path, service: Path) -> None:
     assert {s["native_code"] for s in status["engine"]["shards"]} == {choice.STATE}  # as here: SHARDWATCH_NATIVE reaches them
     assert {p["name"].split(":")[0] for p in status["processes"]} == {"aggregator", "coordinator", "shards"}
     assert [(g["name"], g["backlog"]) for g in status["groups"]] == [("g", 0)]
-    text = run("status", "--state-dir", service).stdout
-    for word in ("healthy: 7 files", str(tree), "aggregator", "shards:", "watching", "inotify"):
+
+    def healthy() -> str:
+        """What `status` says once no program is merely starting."""
+        said = run("status", "--state-dir", service).stdout
+        assert "healthy: 7 files" in said, said
+        return said
+
+    text = eventually(healthy)
+    for word in (str(tree), "aggregator", "shards:", "watching", "inotify"):
         assert word in text
 
     groups = json.loads(run("groups", "list", "--json", "--state-dir", service).stdout)["groups"]
@@ -81,7 +88,7 @@ def test_every_field_that_is_printed_is_documented(tree: Path, service: Path) ->
     pull(service, "--group", "g", "--from", "start", "--no-ack")
     place = ["--state-dir", str(service)]
     for command in (["status", *place], ["groups", "list", *place], ["plan", tree], ["doctor", tree, *place]):
-        printed = json.loads(run(*command, "--json").stdout)
+        printed = json.loads(run(*command, "--json", check=False).stdout)
         assert names_in(printed) <= documented, command
     assert set(json.loads(run("config", "--json").stdout)) <= documented
 
@@ -136,9 +143,9 @@ def test_nobody_reads_so_nothing_is_acknowledged(tmp_path: Path, state_dir: Path
     try:
         with Command("pull", "--json", "--group", "g", "--from", "start", "--state-dir", state_dir) as puller:
             assert puller.process.stdout is not None
-            assert select.select([puller.process.stdout], [], [], 30.0)[0]
+            assert select.select([puller.process.stdout], [], [], GUARD_S)[0]
             puller.process.stdout.close()
-            assert puller.end(timeout_s=10.0) == 0
+            assert puller.end() == 0
         assert len(pull(state_dir, "--group", "g", "--wait", "0")) == 1000
     finally:
         run("down", "--state-dir", state_dir)
@@ -148,13 +155,13 @@ def test_follow_goes_on_through_a_restart_of_the_service(tree: Path, service: Pa
     """down, a change, up: the follower prints what came in between, once, and says that it waited."""
     with Command("pull", "--json", "--group", "g", "--follow", "--state-dir", service) as follower:
         eventually(lambda: "g " in run("groups", "list", "--state-dir", service).stdout, what="the group exists")
-        (tree / "one.json").write_text("{}")
+        put(tree / "one.json", "{}")
         assert follower.event()["path"] == str(tree / "one.json")
         run("down", "--state-dir", service)
-        (tree / "two.json").write_text("{}")
+        put(tree / "two.json", "{}")
         run("up", "--detach", "--state-dir", service, tree)
         assert follower.event()["path"] == str(tree / "two.json")
-        (tree / "three.json").write_text("{}")
+        put(tree / "three.json", "{}")
         assert follower.event()["path"] == str(tree / "three.json")
         assert follower.end(signal.SIGINT) == 130
         errors = follower.errors()
@@ -241,22 +248,35 @@ def test_up_detach_that_fails_says_why_and_leaves_nothing(tree: Path, state_dir:
 
 def test_status_while_the_aggregator_hangs(service: Path) -> None:
     """supervisord still answers: the processes are shown, the exit code says that the service does not answer."""
-    deliver(int((service / "locks/aggregator.lock").read_text().split()[0]), signal.SIGSTOP)
-    done = run("status", "--json", "--state-dir", service, check=False)
-    assert done.returncode == 3
-    found = json.loads(done.stdout)
+
+    def while_it_hangs() -> dict[str, Any]:
+        """What `status` prints; it is too late where the aggregator has been replaced before the command came to ask."""
+        deliver(int((service / "locks/aggregator.lock").read_text().split()[0]), signal.SIGSTOP)
+        done = run("status", "--json", "--state-dir", service, check=False)
+        assert done.returncode == 3, done.stdout
+        found: dict[str, Any] = json.loads(done.stdout)
+        return found
+
+    found = eventually(while_it_hangs)
     assert not found["answering"] and found["engine"] is None and len(found["processes"]) == 3
     eventually(lambda: run("status", "--state-dir", service, check=False).returncode == 0, what="it was replaced")
 
 
 def test_sync_that_is_not_in_time(service: Path) -> None:
-    """A shard that is stopped can't answer: code 5 and the remedy."""
+    """A shard that is stopped can't answer: code 5, and the remedy, which is another once it is known to hang."""
     (lock,) = (service / "locks").glob("shard-*.lock")
-    pid = int(lock.read_text().split()[0])
-    deliver(pid, signal.SIGSTOP)
-    try:
+
+    def while_it_is_stopped() -> str:
+        """What `sync` says; it is too late where the shard has been replaced before the command came to ask."""
+        pid = int(lock.read_text().split()[0])
+        deliver(pid, signal.SIGSTOP)
         done = run("sync", "--timeout", "0.5", "--state-dir", service, check=False)
-    finally:
-        deliver(pid, signal.SIGCONT)
-    assert done.returncode == 5 and "--timeout" in done.stderr
+        with contextlib.suppress(ProcessLookupError):  # it was killed for its silence
+            deliver(pid, signal.SIGCONT)
+        assert done.returncode == 5, done.stderr
+        return done.stderr
+
+    said = eventually(while_it_is_stopped)
+    assert "not in sync after 0.5 s" in said
+    assert "give a longer --timeout" in said or "`shardwatch status` shows more" in said
     run("sync", "--state-dir", service)

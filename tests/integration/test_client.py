@@ -32,9 +32,13 @@ def service(state_dir: Path) -> Iterator[FakeService]:
     service.stop()
 
 
+#: Seconds that an answer may take: a guard, for a machine that stands still at times.
+GUARD_S = 60.0
+
+
 @pytest.fixture
 def client(service: FakeService) -> Iterator[ExtractClient]:
-    with ExtractClient(service.layout.state_dir) as client:
+    with ExtractClient(service.layout.state_dir, timeout_s=GUARD_S) as client:
         yield client
 
 
@@ -65,10 +69,9 @@ def test_exact_names_come_through(service: FakeService, client: ExtractClient) -
 
 def test_a_waiting_pull_is_woken(service: FakeService, client: ExtractClient) -> None:
     """Long before its wait is over."""
-    timer = threading.Timer(0.1, lambda: service.put("/r/new"))
-    timer.start()
-    batch = client.pull("g", wait_s=60, from_="start")
-    timer.join()
+    putting = _put_once_it_waits(service, "/r/new")
+    batch = client.pull("g", wait_s=600, from_="start")
+    putting.join()
     assert batch is not None
     assert batch.events[0].path == "/r/new"
     assert repr(batch).endswith("of 'g': 1>")
@@ -152,7 +155,20 @@ def test_a_service_that_hangs_is_a_timeout(service: FakeService) -> None:
 
 
 def _parked(client: ExtractClient) -> bool:
-    return bool(client.groups()[0]["waiting_pulls"] == 1)
+    return any(group["waiting_pulls"] == 1 for group in client.groups())
+
+
+def _put_once_it_waits(service: FakeService, path: str) -> threading.Thread:
+    """Puts a file when a pull waits; returns the thread that does it, which was started."""
+
+    def put() -> None:
+        with ExtractClient(service.layout.state_dir, timeout_s=GUARD_S) as other:
+            eventually(lambda: _parked(other))
+        service.put(path)
+
+    thread = threading.Thread(target=put)
+    thread.start()
+    return thread
 
 
 def _grown(got: list[str], length: int) -> bool:
@@ -178,7 +194,7 @@ def test_a_restart_in_a_wait_is_survived(service: FakeService, client: ExtractCl
     eventually(lambda: got == ["/r/0"])
     eventually(lambda: service.do(lambda: True))
     for n, clean in ((1, True), (2, False)):
-        with ExtractClient(service.layout.state_dir) as other:
+        with ExtractClient(service.layout.state_dir, timeout_s=GUARD_S) as other:
             eventually(partial(_parked, other))
         service.restart(clean=clean)
         service.put(f"/r/{n}")
@@ -191,8 +207,8 @@ def test_a_restart_in_a_wait_is_survived(service: FakeService, client: ExtractCl
 def test_patience_has_no_end_by_default(service: FakeService, client: ExtractClient, caplog: pytest.LogCaptureFixture) -> None:
     """`batches` waits for a service that is away for longer than any time-out of its own, and the log says so, once."""
     assert client.pull("g") is None
-    client.timeout_s = 0.1
     service.stop()
+    client.timeout_s = 0.1
     got: list[str] = []
 
     def work() -> None:
@@ -209,6 +225,7 @@ def test_patience_has_no_end_by_default(service: FakeService, client: ExtractCli
 
     eventually(said)
     assert worker.is_alive()
+    client.timeout_s = GUARD_S  # once it is back it is given time
     service.start()
     service.put("/r/a")
     worker.join(30)
@@ -233,7 +250,7 @@ def test_closing_ends_another_threads_wait(service: FakeService, client: Extract
     worker = threading.Thread(target=work)
     worker.start()
     if not away:
-        with ExtractClient(service.layout.state_dir) as other:
+        with ExtractClient(service.layout.state_dir, timeout_s=GUARD_S) as other:
             eventually(lambda: _parked(other))
     client.close()
     worker.join(30)
@@ -275,13 +292,13 @@ def test_a_group_that_is_lost_begins_anew(service: FakeService, client: ExtractC
     """Dropped, or gone with its state directory: `fresh` comes first, then every file that is there."""
     service.put("/r/a")
     batches = client.batches("g", from_="now")
-    service.index.put(b"/r/b", size=1)
-    first = threading.Timer(0.1, lambda: service.put("/r/c"))
-    first.start()
+    service.put("/r/b")
+    putting = _put_once_it_waits(service, "/r/c")
     batch = next(batches)
-    first.join()
+    putting.join()
+    assert [event.path for event in batch.events] == ["/r/c"]
     batch.ack()
-    dropping = threading.Timer(0.2 if waits else 0.0, lambda: _dropped(service))
+    dropping = threading.Thread(target=lambda: _dropped(service, once_it_waits=waits))
     dropping.start()
     if not waits:
         dropping.join()
@@ -309,6 +326,7 @@ def test_a_batch_is_settled_however_long_the_service_is_away(
     worker.start()
     eventually(lambda: any("is waited for" in record.getMessage() for record in caplog.records))
     assert worker.is_alive()
+    client.timeout_s = GUARD_S  # once it is back it is given time
     service.start()
     worker.join(30)
     assert not worker.is_alive()
@@ -322,7 +340,7 @@ def test_a_batch_that_is_settled_too_late_ends_no_loop(service: FakeService, cli
     service.put("/r/a")
     batches = client.batches("g", from_="start", lease_s=0.05)
     batch = next(batches)
-    with ExtractClient(service.layout.state_dir) as other:
+    with ExtractClient(service.layout.state_dir, timeout_s=GUARD_S) as other:
         again = other.pull("g", wait_s=30)
         assert again is not None and not batch.ack()
         again.ack()
@@ -335,14 +353,16 @@ def test_a_batch_that_is_settled_too_late_ends_no_loop(service: FakeService, cli
     alone = client.pull("g", from_="start", lease_s=0.05)
     assert alone is not None
     service.restart()
-    with ExtractClient(service.layout.state_dir) as other:
+    with ExtractClient(service.layout.state_dir, timeout_s=GUARD_S) as other:
         assert other.pull("g", wait_s=30) is not None
     with pytest.raises(RequestError, match="lease"):
         alone.ack()
 
 
-def _dropped(service: FakeService) -> None:
-    with ExtractClient(service.layout.state_dir) as other:
+def _dropped(service: FakeService, *, once_it_waits: bool) -> None:
+    with ExtractClient(service.layout.state_dir, timeout_s=GUARD_S) as other:
+        if once_it_waits:
+            eventually(lambda: _parked(other))
         other.drop("g")
 
 
@@ -371,7 +391,7 @@ def test_a_group_is_told_of_a_lost_index(service: FakeService, client: ExtractCl
 async def test_the_async_client_does_the_same(service: FakeService) -> None:
     """Every call once, then a restart in the middle of a wait."""
     await asyncio.to_thread(service.put, "/r/a", b"/r/\xff")
-    async with AsyncExtractClient(service.layout.state_dir) as client:
+    async with AsyncExtractClient(service.layout.state_dir, timeout_s=GUARD_S) as client:
         seen = []
         async for batch in client.batches("g", max=1, follow=False, from_="start"):
             seen += [os.fsencode(e.path) for e in batch.events]
@@ -395,10 +415,10 @@ async def test_the_async_client_does_the_same(service: FakeService) -> None:
             await client.extend("g", "x-1", 1)
         async for batch in client.batches("g", follow=False):
             await batch.ack()
-        waiting = asyncio.create_task(client.pull("g", wait_s=60))
+        waiting = asyncio.create_task(client.pull("g", wait_s=60, patience_s=GUARD_S))
 
         def parked() -> bool:
-            with ExtractClient(service.layout.state_dir) as other:
+            with ExtractClient(service.layout.state_dir, timeout_s=GUARD_S) as other:
                 return _parked(other)
 
         await asyncio.to_thread(eventually, parked)
@@ -411,7 +431,7 @@ async def test_the_async_client_does_the_same(service: FakeService) -> None:
 
 async def test_the_async_client_says_what_is_wrong(state_dir: Path) -> None:
     """No service; one that hangs; a loop that ends with a batch in hand."""
-    async with AsyncExtractClient(state_dir, timeout_s=0.2) as client:
+    async with AsyncExtractClient(state_dir, timeout_s=GUARD_S) as client:
         with pytest.raises(NotRunningError):
             await client.status()
         service = await asyncio.to_thread(FakeService(state_dir).start)
@@ -422,6 +442,7 @@ async def test_the_async_client_says_what_is_wrong(state_dir: Path) -> None:
         again = await client.pull("g", wait_s=30)
         assert again is not None and again.attempt == 1
         service.deaf = True
+        client.timeout_s = 0.2
         with pytest.raises(ServiceTimeoutError):
             await client.status()
         await asyncio.to_thread(service.stop)
@@ -434,7 +455,7 @@ def _example(command: list[str], service: FakeService) -> None:
             assert worker.stdout.readline() == "created /r/a\n"
             service.put("/r/a", size=2)
             assert worker.stdout.readline() == "modified /r/a\n"
-            with ExtractClient(service.layout.state_dir) as client:
+            with ExtractClient(service.layout.state_dir, timeout_s=GUARD_S) as client:
                 eventually(lambda: client.groups()[0]["leased"] == 0)
         finally:
             worker.kill()

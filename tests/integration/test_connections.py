@@ -8,7 +8,6 @@ import math
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,7 @@ from typing import Any
 import psutil
 import pytest
 from cli_process import environment
-from running import settings_for
+from running import GUARD_S, settings_for
 from waiting import eventually
 
 from shardwatch.aggregator.client.blocking import ExtractClient
@@ -37,7 +36,7 @@ class Worker:
 
     def __init__(self, layout: Layout) -> None:
         self._sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self._sock.settimeout(30)
+        self._sock.settimeout(GUARD_S)
         self._sock.connect(str(layout.extract_socket))
         self._decoder = zmtp.Decoder(FRAME_BYTES_MAX)
         self._sock.sendall(zmtp.GREETING + zmtp.ready(b"DEALER"))
@@ -71,12 +70,12 @@ def aggregator(tree: Path, state_dir: Path) -> Iterator[tuple[Layout, psutil.Pro
             stdin=subprocess.PIPE, stdout=log, stderr=log, env=environment(),
         )  # fmt: skip
     try:
-        eventually(layout.extract_socket.exists, 60, what="it listens")
+        eventually(layout.extract_socket.exists, GUARD_S, what="it listens")
         yield layout, psutil.Process(process.pid)
     finally:
         assert process.stdin is not None
         process.stdin.close()
-        process.wait(30)
+        process.wait(GUARD_S)
 
 
 def waiting(client: ExtractClient) -> float:
@@ -92,8 +91,8 @@ def test_more_workers_than_descriptors(aggregator: tuple[Layout, psutil.Process]
     """As many as there is room for wait in `pull`, the others are told `busy` or wait themselves; nobody dies. Whoever
     asks again is served when others have gone, and everything is given back."""
     layout, process = aggregator
-    with ExtractClient(layout.state_dir) as client:
-        client.request("hello", patience_s=30)
+    with ExtractClient(layout.state_dir, timeout_s=GUARD_S) as client:
+        client.request("hello", patience_s=GUARD_S)
     idle = process.num_fds()
     workers = [Worker(layout) for _ in range(WORKERS)]
     for worker in workers:
@@ -105,24 +104,24 @@ def test_more_workers_than_descriptors(aggregator: tuple[Layout, psutil.Process]
             said.extend(worker.replies())
         return len(said) >= 16
 
-    eventually(told, 60, what="some are told that there is no room")
+    eventually(told, GUARD_S, what="some are told that there is no room")
     assert {reply["error"] for reply in said} == {"busy"}
     assert "descriptors" in said[0]["message"] and "ulimit -n" in said[0]["remedy"]
     assert process.is_running() and process.num_fds() < DESCRIPTORS
     assert "descriptors" in layout.log("aggregator").read_text()
     for worker in workers[:-1]:
         worker.close()
-    with ExtractClient(layout.state_dir) as client:
-        eventually(lambda: waiting(client) <= 1, what="who went away waits no more")
+    with ExtractClient(layout.state_dir, timeout_s=GUARD_S) as client:
+        eventually(lambda: waiting(client) <= 1, GUARD_S, what="who went away waits no more")
         assert client.pull("g", wait_s=0.0) is None
     workers[-1].close()
-    eventually(lambda: process.num_fds() <= idle + 2, what="descriptors are given back")
+    eventually(lambda: process.num_fds() <= idle + 2, GUARD_S, what="descriptors are given back")
 
 
 def test_a_burst_of_connections_at_every_socket(aggregator: tuple[Layout, psutil.Process]) -> None:
     """Opened and closed again, without a word, many times as many as there are descriptors."""
     layout, process = aggregator
-    with ExtractClient(layout.state_dir) as client:
+    with ExtractClient(layout.state_dir, timeout_s=GUARD_S) as client:
         for path in (layout.facts_socket, layout.acks_socket, layout.extract_socket):
             with contextlib.ExitStack() as stack:
                 for _ in range(WORKERS):
@@ -137,7 +136,7 @@ def test_a_burst_of_connections_at_every_socket(aggregator: tuple[Layout, psutil
 def test_peeks_that_are_never_read(aggregator: tuple[Layout, psutil.Process]) -> None:
     """What one connection has not read, and asks for besides, takes no memory; others are served."""
     layout, process = aggregator
-    with ExtractClient(layout.state_dir) as client:
+    with ExtractClient(layout.state_dir, timeout_s=GUARD_S) as client:
         for n in range(300):
             client.pull(f"{n:03}-{'x' * 190}", from_="start", wait_s=0.0)
         before = process.memory_info().rss
@@ -147,10 +146,8 @@ def test_peeks_that_are_never_read(aggregator: tuple[Layout, psutil.Process]) ->
             with contextlib.suppress(BlockingIOError):
                 for _ in range(5_000):
                     worker.ask(op="groups")
-        began = time.monotonic()
         for _ in range(20):
             assert len(client.groups()) == 300
-        assert time.monotonic() - began < 60, "a guard against a hang"
         assert process.memory_info().rss < before + (96 << 20)
         for worker in stuck:
             worker.close()

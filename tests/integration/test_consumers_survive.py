@@ -78,7 +78,6 @@ def home() -> Iterator[Path]:
     shutil.rmtree(path, ignore_errors=True)
 
 
-@pytest.mark.needs("node", "npm")
 def test_a_sync_and_a_hold_outlive_the_service(state_dir: Path, tmp_path: Path, no_leaks: None) -> None:
     """Killed and restarted while they wait: the sync says so and is answered by the new service, the hold is taken again."""
     root = tmp_path / "root"
@@ -109,6 +108,7 @@ def test_a_sync_and_a_hold_outlive_the_service(state_dir: Path, tmp_path: Path, 
         service.stop()
 
 
+@pytest.mark.needs("node", "npm")
 def test_whoever_waits_for_batches_survives_the_service(
     home: Path, tmp_path: Path, node_zeromq: Path, no_leaks: None
 ) -> None:

@@ -62,7 +62,7 @@ def test_it_can_be_stopped(home: Path, how: signal.Signals, tmp_path: Path) -> N
         eventually(lambda: child.poll() is not None or "1. create" in output.read_text(), 120)
         assert child.poll() is None, output.read_text()
         os.killpg(child.pid, how)
-        assert child.wait(30) == 128 + how
+        assert child.wait(60) == 128 + how
     finally:
         if child.poll() is None:
             child.kill()

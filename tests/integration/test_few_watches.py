@@ -51,7 +51,7 @@ def test_few_watches(wide: Path, few_watches: int, no_leaks: None) -> None:
                 arrived.add(line["path"])
             return len(arrived) == 300
 
-        eventually(all_arrived, 60, every_s=0.0)
+        eventually(all_arrived, 120, every_s=0.0)
         assert arrived == {str(directory / "new.ast.json") for directory in chosen}
         told = [line for line in lines if line["type"] == "status"]
         assert any("fs.inotify.max_user_watches=" in line["remedy"] for line in told)

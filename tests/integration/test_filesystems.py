@@ -18,6 +18,7 @@ from waiting import eventually
 
 from shardwatch.shard.contract.files.identity import INVENTS_INODES
 from shardwatch.shard.contract.kernel.mounts import is_remote, read_mounts
+from shardwatch.shard.disk.calls import coarse_ns
 from shardwatch.shard.disk.filesystems import birth_ns, filesystem_type
 
 pytestmark = [pytest.mark.root, pytest.mark.xdist_group("filesystems")]
@@ -66,14 +67,16 @@ def measured(made: Made) -> list[str]:
 
 
 def _two_seconds(at: Path) -> bool:
-    """Whether no file ever has an odd second: written to for a while, by a clock that passes two of them."""
-    seen: set[int] = set()
-    end = time.monotonic() + 2.1
-    while time.monotonic() < end:
-        (at / "even.json").write_text(str(len(seen)))
-        seen.add((at / "even.json").stat().st_ctime_ns // SECOND % 2)
-        time.sleep(0.1)
-    return seen == {0}
+    """Whether a file that is written in an odd second has an even one."""
+    path = at / "even.json"
+
+    def written_in_an_odd_second() -> bool:
+        begun = coarse_ns() // SECOND  # by the clock of files, which is behind
+        path.write_text(str(begun))
+        return begun % 2 == 1 and time.time_ns() // SECOND == begun
+
+    eventually(written_in_an_odd_second, every_s=0.05)
+    return path.stat().st_ctime_ns // SECOND % 2 == 0
 
 
 @pytest.mark.parametrize("kind", HERE)
@@ -124,16 +127,24 @@ def test_a_look_that_was_too_early_is_made_once_more(kind: str, tmp_path: Path) 
     """By itself, when another change would show: then the row is certain, nobody is told again, and a restart tells nothing."""
     with watching(kind, tmp_path) as (engine, at, _):
         (at / "a.json").write_text("one")
-        tick = handed(engine)
-        racy = "SELECT racy FROM entry WHERE name = CAST('a.json' AS BLOB)"
-        if kind != "ext4":
-            assert engine.index.file.db.execute(racy).fetchone() == (1,)
+        engine.until_quiet()
+
+        def racy() -> bool:
+            found: tuple[int] = engine.index.file.db.execute("SELECT racy FROM entry WHERE name = ?", (b"a.json",)).fetchone()
+            return found == (1,)
+
+        def looked_at_too_early() -> bool:
+            (at / "a.json").write_text("one")
+            engine.until_quiet()
+            return racy()
 
         def certain() -> bool:
             engine.turn(200)
-            found: tuple[int] = engine.index.file.db.execute(racy).fetchone()
-            return found == (0,)
+            return not racy()
 
+        if kind != "ext4":
+            eventually(looked_at_too_early, what="a look in the second of the write")
+        tick = handed(engine)
         eventually(certain, 30, every_s=0.15)
         engine.kill("s0")
         engine.start("s0")

@@ -15,6 +15,11 @@ from running import Running, running, settings_for
 from session import deliver
 from waiting import eventually
 
+from shardwatch.supervisor.service.checkup import examine
+
+#: What is said of a program that was not heard.
+SILENT = ("has sent no sign of life", "does not answer")
+
 pytestmark = [pytest.mark.usefixtures("no_leaks"), pytest.mark.xdist_group("health")]
 
 
@@ -25,24 +30,34 @@ def service(tree: Path, state_dir: Path) -> Iterator[Running]:
         yield it
 
 
+def ask(place: Path, *words: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+    """One command to its end; again while it tells that a program is silent, as any may be on a machine that stalls."""
+
+    def answered() -> subprocess.CompletedProcess[str] | None:
+        done = run(*words, "--state-dir", place, cwd=cwd, check=False)
+        return None if any(word in done.stdout + done.stderr for word in SILENT) else done
+
+    return eventually(answered, what=f"an answer to {words}")
+
+
 def control(service: Running, *words: str) -> None:
     """supervisorctl, by the path that is documented."""
     conf = service.layout.supervisord_conf
     command: list[str | Path] = [sys.executable, "-m", "supervisor.supervisorctl", "-c", conf, *words]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert "ERROR" not in done.stdout, done.stdout
 
 
 def status(service: Running) -> tuple[int, str, list[str]]:
     """Exit code, verdict and messages of `status --json`."""
-    done = run("status", "--json", "--state-dir", service.layout.state_dir, check=False)
+    done = ask(service.layout.state_dir, "status", "--json")
     found = json.loads(done.stdout)
     return done.returncode, found["health"], [finding["message"] for finding in found["findings"]]
 
 
 def doctor(service: Running) -> tuple[int, str, list[str]]:
     """The same of `doctor --json`, without a path."""
-    done = run("doctor", "--json", "--state-dir", service.layout.state_dir, cwd="/", check=False)
+    done = ask(service.layout.state_dir, "doctor", "--json", cwd=Path("/"))
     found = json.loads(done.stdout)
     assert found["ok"] is (done.returncode == 0)
     return done.returncode, found["health"], [finding["message"] for finding in found["findings"]]
@@ -50,17 +65,17 @@ def doctor(service: Running) -> tuple[int, str, list[str]]:
 
 def first_line(service: Running) -> str:
     """What a person reads first."""
-    return run("status", "--state-dir", service.layout.state_dir, check=False).stdout.split("\n\n")[1].splitlines()[0]
+    return ask(service.layout.state_dir, "status").stdout.split("\n\n")[1].splitlines()[0]
 
 
 def test_a_service_that_is_well(service: Running) -> None:
     """Healthy, as soon as it is ready: also while supervisord still calls its programs STARTING."""
     assert status(service) == (0, "healthy", [])
     assert doctor(service) == (0, "healthy", [])
-    text = run("status", "--state-dir", service.layout.state_dir).stdout
+    text = ask(service.layout.state_dir, "status").stdout
     assert "healthy: 6 files" in text and "STARTING" not in text
-    pulled = run("pull", "--group", "g", "--wait", "0", "--state-dir", service.layout.state_dir)
-    assert (pulled.stdout, pulled.stderr) == ("", "")
+    pulled = ask(service.layout.state_dir, "pull", "--group", "g", "--wait", "0")
+    assert (pulled.returncode, pulled.stdout, pulled.stderr) == (0, "", "")
 
 
 @pytest.mark.parametrize(
@@ -76,7 +91,7 @@ def test_a_program_that_was_stopped(service: Running, tree: Path, name: str, pro
     assert message.startswith(f"{program} is stopped: ")
     assert doctor(service) == (1, verdict, [message])
     assert first_line(service).startswith(verdict)
-    pulled = run("pull", "--group", "g", "--wait", "0", "--state-dir", place, check=False)
+    pulled = ask(place, "pull", "--group", "g", "--wait", "0")
     if name == "aggregator":
         assert pulled.returncode == 3 and f"error: {message}" in pulled.stderr
     else:
@@ -84,7 +99,7 @@ def test_a_program_that_was_stopped(service: Running, tree: Path, name: str, pro
         assert f"supervisorctl -c {place}/supervisord.conf start {program}" in pulled.stderr
     if name == "s0":
         (tree / "new.ast.json").write_text("{}")
-        synced = run("sync", "--timeout", "1", "--state-dir", place, check=False)
+        synced = ask(place, "sync", "--timeout", "1")
         assert synced.returncode == 5 and message in synced.stderr
     control(service, "start", program)
     eventually(lambda: status(service) == (0, "healthy", []), what="all is well again")
@@ -103,16 +118,24 @@ def test_a_stopped_shard_after_a_restart_of_the_aggregator(service: Running) -> 
 
 def test_a_shard_that_hangs(service: Running) -> None:
     """Silent, or killed and replaced by then: degraded or starting, and never healthy until it is well."""
-    deliver(int(service.programs()["s0"]["pid"]), signal.SIGSTOP)
-    eventually(lambda: status(service)[1] != "healthy", what="somebody notices")
+    stopped = int(service.programs()["s0"]["pid"])
+    deliver(stopped, signal.SIGSTOP)
+
+    def noticed() -> bool:
+        """A look at the verdict may come too late: then the shard was replaced."""
+        return examine(service.layout).health.state != "healthy" or service.programs()["s0"]["hung"] == 1
+
+    eventually(noticed, what="somebody notices")
     eventually(lambda: status(service) == (0, "healthy", []), what="it was replaced")
+    row = service.programs()["s0"]
+    assert (row["hung"], row["pid"] != stopped) == (1, True)
 
 
 def test_up_that_returns_is_followed_by_a_healthy_status(tree: Path, state_dir: Path) -> None:
     """`up --detach` waits for what `status` judges by; what needs attention all the same it says before `ready`."""
     up = run("up", "--detach", "--backend", "polling", "--state-dir", state_dir / "s", tree)
     try:
-        text = run("status", "--state-dir", state_dir / "s").stdout
+        text = ask(state_dir / "s", "status").stdout
     finally:
         run("down", "--state-dir", state_dir / "s")
     assert "STARTING" not in text and "healthy" in text

@@ -41,8 +41,8 @@ def test_a_hung_program_is_replaced(state_dir: Path, root: Path, name: str, no_l
         pid = service.programs()[name]["pid"]
         deliver(pid, signal.SIGSTOP)
         (root / "d0" / "f.ast.json").write_text("while it hung")
-        eventually(lambda: service.programs().get(name, {}).get("pid") not in (pid, 0, None), 40, what=f"a new {name}")
-        assert service.programs()[name]["hung"] == 1
+        eventually(lambda: service.programs().get(name, {}).get("pid") not in (pid, 0, None), what=f"a new {name}")
+        assert service.programs()[name]["hung"] >= 1
         (root / "d1" / "f.ast.json").write_text("after it hung")
         service.assert_mirrored(consumer, root)
 
@@ -58,7 +58,7 @@ def test_a_suspended_service_goes_on(state_dir: Path, root: Path, no_leaks: None
         stopped = os.times().elapsed
         for n in range(200):
             (root / "d2" / f"new{n}.ast.json").write_text("while suspended")
-        eventually(lambda: os.times().elapsed - stopped > SILENT_S + 3, 30, every_s=0.2)
+        eventually(lambda: os.times().elapsed - stopped > SILENT_S + 3, every_s=0.2)
         for process in reversed(frozen):
             process.resume()
         service.assert_mirrored(consumer, root)

@@ -31,7 +31,8 @@ def test_descriptor(no_leaks):
 
 
 def _pytest(folder: Path, *arguments: str, **environment: str) -> tuple[int, str]:
-    env = {k: v for k, v in os.environ.items() if not k.startswith(("PYTEST", "SW_", "COV"))} | environment
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(("PYTEST", "SW_", "COV")) or k == "SW_TESTS_WITHIN"}
+    env = kept | environment
     command = [sys.executable, "-m", "pytest", "-p", "conftest", "-p", "no:cacheprovider", "--rootdir", str(folder)]
     done = subprocess.run(
         [*command, "-o", "addopts=", *arguments, str(folder)],
@@ -62,7 +63,7 @@ def test_a_skipped_module_counts_too(tmp_path: Path) -> None:
 def test_what_is_left_behind_is_found_and_killed(tmp_path: Path) -> None:
     """A process in a session of its own, and an open file."""
     (tmp_path / "test_it.py").write_text(LEAKING)
-    code, output = _pytest(tmp_path, "-W", "ignore")
+    code, output = _pytest(tmp_path, "-W", "ignore", SW_TESTS_LEAK_S="1")
     assert code == 1 and "1 passed" in output.replace("3 passed", "1 passed")
     assert "sleep 600" in output and "/dev/null" in output
 

@@ -8,12 +8,12 @@ import os
 import stat
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import pytest
-from cli_process import environment
-from users import BOB, MALLORY, command_of, common_place, commons, give, home, python_as, run_as
+from running import stats_below
+from users import BOB, MALLORY, command_of, common_place, commons, environment_of, give, home, python_as, run_as
 
 __all__ = ["commons"]
 
@@ -35,14 +35,14 @@ COMMANDS = [
 def test_a_configuration_of_another_user_is_not_used(commons: Path, victim: int, command: tuple[str, ...]) -> None:
     """Mallory's file above the working directory: every command says that it is not used, whose it is, and how to use it."""
     trap = home(commons, MALLORY)
-    give(MALLORY, trap / "shardwatch.toml", 'roots = ["."]\nstate_dir = "planted"\nshards = 63\n')
+    give(MALLORY, trap / "shardwatch.toml", 'roots = ["."]\nstate_dir = "planted"\nexclude = ["word-of-mallory"]\n')
     give(MALLORY, trap / "a" / "b", mode=0o777)
     own = home(commons, victim)
     done = run_as(victim, *command, cwd=trap / "a" / "b", HOME=str(own))
     assert f"warning: {trap}/shardwatch.toml is not used: its directory {trap} belongs to user {MALLORY}" in done.stderr
     assert "name it with -c" in done.stderr
     assert not (trap / "planted").exists() and str(trap / "planted") not in done.stdout + done.stderr.replace("toml", "")
-    assert "63" not in done.stdout
+    assert "word-of-mallory" not in done.stdout
     assert done.returncode in (0, 1, 2, 3)
 
 
@@ -142,12 +142,11 @@ def test_nobody_else_can_read_write_or_reach_anything_of_it(bobs: Path, commons:
     """The directory is closed, and so is each thing in it, should it ever be opened by its owner; nothing lies elsewhere."""
     pulled = run_as(BOB, "pull", "--group", "g", "--from", "start", "--state-dir", bobs, cwd=commons)
     assert "a.json" in pulled.stdout
-    found = [bobs, *bobs.rglob("*")]
+    found = stats_below(bobs)
     assert {path.name for path in found} >= {"index.db", "groups.db", "settings.json", "service.lock", "extract.sock"}
-    for path in found:
-        state = path.lstat()
+    for path, state in found.items():
         assert (state.st_uid, stat.S_IMODE(state.st_mode) & 0o077) == (BOB, 0) or path.suffix in (".gitignore",), path
-    assert not [path for path in Path("/dev/shm").iterdir() if path.lstat().st_uid == BOB]
+    assert not [path for path, state in stats_below(Path("/dev/shm")).items() if state.st_uid == BOB]
     for path in (bobs, bobs / "run", bobs / "logs"):
         path.chmod(0o755)  # what its owner should not do: sockets, logs and databases are closed all the same
     code = """
@@ -254,16 +253,21 @@ def test_links_in_a_directory_that_was_open_are_not_written_through(commons: Pat
     assert list(elsewhere.iterdir()) == [] and stat.S_IMODE(elsewhere.stat().st_mode) == 0o755
 
 
+def is_ready(lines: Iterable[bytes]) -> bool:
+    """Reads what a watch says up to its ready line; status lines may stand before it. False where it ends without."""
+    return any(json.loads(line)["type"] == "ready" for line in lines)
+
+
 def test_a_watch_keeps_its_state_to_itself(commons: Path) -> None:
     """Its temporary directory is closed, whatever the umask is, and gone when it ends."""
     own = home(commons, BOB)
     tree = give(BOB, own / "tree")
     (tree / "f.ast.json").write_text("{}")
     temporary = give(0, commons / "tmp", mode=0o1777)
-    environ = {**environment(), "HOME": str(own), "TMPDIR": str(temporary)}
+    environ = environment_of(HOME=str(own), TMPDIR=str(temporary))
     command = command_of(BOB, "watch", "--json", tree)
     with subprocess.Popen(command, cwd=own, env=environ, umask=0, stdout=subprocess.PIPE) as watch:
-        assert watch.stdout is not None and b'"ready"' in watch.stdout.readline()
+        assert watch.stdout is not None and is_ready(watch.stdout)
         (place,) = temporary.iterdir()
         state = place.lstat()
         assert (state.st_uid, stat.S_IMODE(state.st_mode)) == (BOB, 0o700)
@@ -278,9 +282,9 @@ def test_a_watch_keeps_no_state_where_another_user_could_replace_it(commons: Pat
     tree = give(0, commons / "tree")
     (tree / "f.ast.json").write_text("{}")
     own = give(0, commons / "own")
-    environ = {**environment(), "TMPDIR": str(trap), "XDG_RUNTIME_DIR": str(own)}
+    environ = environment_of(TMPDIR=str(trap), XDG_RUNTIME_DIR=str(own))
     with subprocess.Popen(command_of(0, "watch", "--json", tree), cwd="/", env=environ, stdout=subprocess.PIPE) as watch:
-        assert watch.stdout is not None and b'"ready"' in watch.stdout.readline()
+        assert watch.stdout is not None and is_ready(watch.stdout)
         assert list(trap.iterdir()) == [] and len(list(own.iterdir())) == 1
         watch.terminate()
         watch.stdout.read()

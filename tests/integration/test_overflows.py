@@ -75,9 +75,9 @@ def play(service: Running, root: Path) -> None:
             mark = root / "d0/mark.json"
             mark.write_text("before the sync")
             service.client.sync(60, patience_s=20)
-            eventually(lambda: os.fsencode(mark) in consumer.mirror, 30)
+            eventually(lambda: os.fsencode(mark) in consumer.mirror, 60)
             eventually(lambda: shard(service)["overflows"] >= RATIO * shard(service)["rescans"] > 0, 60)
-            eventually(lambda: shard(service)["rescan_owed"], 30)
+            eventually(lambda: shard(service)["rescan_owed"], 60)
         service.assert_mirrored(consumer, root)
         seen = shard(service)
         eventually(lambda: shard(service)["rescan_pause_ms"] == 0, 60)

@@ -26,8 +26,9 @@ HEAVY = {"zmq", "msgspec", "pydantic", "sqlite3", "rich", "asyncio", "watchdog",
 
 
 def _run(*command: str | Path, cwd: Path, **environment: str) -> str:
-    """Runs a program without anything of this test's Python path; gives its standard output."""
-    env = {k: v for k, v in os.environ.items() if k not in {"PYTHONPATH", "PYTHONSAFEPATH"}} | environment
+    """Runs a program without anything of this test's Python path, and not measured; gives its standard output."""
+    left_out = ("PYTHONPATH", "PYTHONSAFEPATH", "COVERAGE")
+    env = {k: v for k, v in os.environ.items() if not k.startswith(left_out)} | environment
     done = subprocess.run([*map(str, command)], cwd=cwd, env=env, capture_output=True, text=True, check=False)
     assert done.returncode == 0, f"{command}: exit {done.returncode}\n{done.stdout}\n{done.stderr}"
     return done.stdout

@@ -10,7 +10,7 @@ from pathlib import Path
 import psutil
 import pytest
 import zmq
-from running import Consumer, Running, consuming, running, settings_for
+from running import GUARD_S, Consumer, Running, consuming, running, settings_for
 from waiting import eventually
 
 from shardwatch.aggregator.client.replies import RequestError
@@ -46,7 +46,7 @@ def look(service: Running, *paths: bytes) -> int:
 
 def tick(service: Running) -> int:
     """The number of the last change, once all that was asked for is looked at: the same as before where nothing was indexed."""
-    service.client.sync()
+    service.client.sync(GUARD_S)
     return int(service.client.status()["tick"])
 
 

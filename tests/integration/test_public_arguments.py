@@ -65,7 +65,7 @@ def _is_refused(call: Callable[[], Any]) -> bool:
 
 async def _is_refused_async(call: Callable[[], Any]) -> bool:
     try:
-        await asyncio.wait_for(call(), 30)
+        await asyncio.wait_for(call(), 120)
     except ShardwatchError as error:
         assert error.message and "\n" not in str(error) and len(str(error)) < 1000
         return True
@@ -140,7 +140,7 @@ def _tried(arguments: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]
 @pytest.mark.parametrize("method", [name for name, arguments in CLIENT.items() if arguments])
 def test_a_client_refuses_what_it_is_not_asked_with(service: FakeService, method: str) -> None:
     """UsageError for what is of no use to the service, RequestError for what the service refuses; the client goes on."""
-    with ExtractClient(service.layout.state_dir, timeout_s=5) as client:
+    with ExtractClient(service.layout.state_dir, timeout_s=60) as client:
         client.pull("g")
         for parameter, label, arguments in _tried(CLIENT[method]):
 
@@ -162,7 +162,7 @@ def test_a_client_refuses_what_it_is_not_asked_with(service: FakeService, method
 @pytest.mark.parametrize("method", [name for name, arguments in CLIENT.items() if arguments])
 async def test_the_async_client_refuses_the_same(service: FakeService, method: str) -> None:
     """As above."""
-    async with AsyncExtractClient(service.layout.state_dir, timeout_s=5) as client:
+    async with AsyncExtractClient(service.layout.state_dir, timeout_s=60) as client:
         await client.pull("g")
         for parameter, label, arguments in _tried(CLIENT[method]):
 

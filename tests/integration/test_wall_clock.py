@@ -133,6 +133,7 @@ def test_a_service_whose_clock_jumps(state_dir: Path, root: Path, wall_clock: Wa
             assert short_lease is not None
             before = {name: row["pid"] for name, row in service.programs().items()}
             for turn, offset in enumerate((HOUR_S, 0, -HOUR_S, HOUR_S, 0)):
+                service.assert_drained(consumer)  # what is told from now on was looked at from now on
                 wall_clock.set(offset)
                 seen = len(consumer.stamps)
                 change(root, turn)
@@ -143,7 +144,7 @@ def test_a_service_whose_clock_jumps(state_dir: Path, root: Path, wall_clock: Wa
                 assert leased(service, "held") == (len(held.events), 0)
                 assert all(row["up_s"] >= 0 for row in service.programs().values())
             held.ack()
-            eventually(lambda: leased(service, "short")[0] == 0, 30, what="the end of a lease of 2 s")
+            eventually(lambda: leased(service, "short")[0] == 0, what="the end of a lease of 2 s")
             again = service.client.pull("short", wait_s=30)
             assert again is not None
             untouched = {str(root / f"d7/f{n}.json") for n in range(3)}

@@ -19,7 +19,7 @@ HOLDER = """
 import sys
 from shardwatch import ExtractClient
 with ExtractClient(sys.argv[1], worker="holder") as client:
-    batch = client.pull("extract", max=20, wait_s=20, lease_s=2)
+    batch = client.pull("extract", max=20, wait_s=60, lease_s=2)
     print(*sorted(event.path for event in batch.events), sep="\\n", flush=True)
     print("held", flush=True)
     sys.stdin.read()
@@ -71,8 +71,9 @@ def test_a_killed_workers_batch_goes_to_the_other(state_dir: Path, root: Path, n
         worker = subprocess.Popen([sys.executable, "-c", HOLDER, state_dir], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         assert worker.stdout is not None
         held = set()
-        while (line := worker.stdout.readline().decode().strip()) != "held":
-            held.add(line)
+        while (line := worker.stdout.readline().decode()) != "held\n":
+            assert line, "the worker ended"
+            held.add(line.strip())
         worker.send_signal(signal.SIGKILL)
         worker.communicate()
         assert held
@@ -82,7 +83,7 @@ def test_a_killed_workers_batch_goes_to_the_other(state_dir: Path, root: Path, n
             seen.update(drain(service.client, "extract", size=50))
             return len(seen) == 100
 
-        eventually(everything, 30)
+        eventually(everything, 60)
         assert held <= seen
 
 

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -66,7 +67,7 @@ def test_scenario_38_lock_held(holding: Scene, lock: str) -> None:
     for n in range(2):
         before = len(holding.consumer.events)
         (root / lock).symlink_to("host:1")
-        eventually(lambda: held(client), 20)
+        eventually(lambda: held(client), 60)
         write(root / "part0/d0/f.json", "x" * (n + 1))
         new = f"part1/new{n}{Path(lock).name}.json"
         write(root / new)
@@ -91,12 +92,12 @@ def test_scenario_38_a_repository_that_is_made_anew(holding: Scene) -> None:
     for _ in range(3):
         git.mkdir(exist_ok=True)
         (git / "index.lock").touch()
-        eventually(lambda: held(client), 20)
+        eventually(lambda: held(client), 60)
         subprocess.run(["rm", "-r", git], check=True)
-        eventually(lambda: not held(client), 20)
+        eventually(lambda: not held(client), 60)
     git.mkdir()
     (git / "index.lock").touch()
-    eventually(lambda: held(client), 20)
+    eventually(lambda: held(client), 60)
     (git / "index.lock").unlink()
     holding.settled()
 
@@ -108,12 +109,12 @@ def test_scenario_38_the_shard_and_the_aggregator_are_killed(holding: Scene) -> 
     lock.parent.mkdir(exist_ok=True)
     holding.settled()
     lock.symlink_to("host:1")
-    eventually(lambda: held(client), 20)
+    eventually(lambda: held(client), 60)
     write(root / "part2/before.json")
     client.sync()
     for program in ("aggregator", "s0"):
         holding.service.kill(program)
-        eventually(lambda: client.ready(1, patience_s=20) and held(client), 30)
+        eventually(lambda: client.ready(1, patience_s=20) and held(client), 60)
     write(root / "part2/killed.json")
     client.sync(patience_s=20)
     assert not {os.fsencode(root / "part2" / name) for name in ("before.json", "killed.json")} & set(holding.consumer.mirror)
@@ -156,14 +157,14 @@ def test_a_lock_file_that_is_left_behind(tmp_path: Path, no_leaks: None) -> None
     with playing(tmp_path, root, hold_for_vcs=True, hold_ms_max=1_500) as scene:
         client = scene.service.client
         (root / ".git/index.lock").touch()
-        eventually(lambda: held(client), 20)
+        eventually(lambda: client.status()["holds"], what="the lock told")
         write(root / "a.json")
         scene.settled()
         assert [h["spent"] for h in client.status()["holds"]] == [True]
         write(root / "b.json")
         scene.settled()
-        assert client.hold("build", 60)
-        assert held(client)
+        # It holds for hold_ms_max too: a moment that may pass before the question comes.
+        eventually(lambda: client.hold(f"build{time.monotonic()}", 60) and held(client), what="a later hold that holds")
 
 
 @pytest.mark.parametrize("backend", ["polling", "native"])
@@ -175,7 +176,7 @@ def test_locks_beside_other_backends(tmp_path: Path, backend: str, no_leaks: Non
         client = scene.service.client
         client.pull("g", from_="now")
         (root / ".git/index.lock").touch()
-        eventually(lambda: held(client), 20)
+        eventually(lambda: held(client), 60)
         write(root / "a.json")
         client.sync()
         assert client.request("pull", group="g")["why"] == "held"

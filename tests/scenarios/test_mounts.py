@@ -37,7 +37,7 @@ def mounted_root(tmp_path: Path, no_leaks: None) -> Iterator[tuple[Scene, Mount]
 
 def assert_in_doubt(scene: Scene) -> None:
     """`status` and a sync say that it is unmounted, and no file was called deleted."""
-    eventually(lambda: scene.state_of(scene.root) == "unmounted", 20)
+    eventually(lambda: scene.state_of(scene.root) == "unmounted", 60)
     with pytest.raises(RequestError, match="can't be read") as refused:
         scene.service.client.sync()
     assert refused.value.fields["subtrees"] == [str(scene.root)]
@@ -52,7 +52,7 @@ def test_scenario_31_unmounted_root(mounted_root: tuple[Scene, Mount]) -> None:
     assert_in_doubt(scene)
     mount.make()
     write(scene.root / "f.json", "another")
-    eventually(lambda: scene.state_of(scene.root) == "", 20)
+    eventually(lambda: scene.state_of(scene.root) == "", 60)
     assert scene.story() == {"f.json": "modified", "d/g.json": "deleted"}
     write(scene.root / "new" / "x.json")
     assert scene.story() == {"new/x.json": "created"}
@@ -95,14 +95,14 @@ def test_a_disk_that_comes_after_the_plan_and_goes(tmp_path: Path, no_leaks: Non
         assert scene.story() == {"f.json": "created", "d/g.json": "created"}
         if killed:
             plan = scene.service.layout.plan
-            eventually(lambda: (found := read_plan(plan)) is not None and found.later, 30)
+            eventually(lambda: (found := read_plan(plan)) is not None and found.later, 60)
         mount.remove()
         if killed:
             scene.service.kill("s0")
         assert_in_doubt(scene)
         mount.make()
         write(root / "f.json", "another")
-        eventually(lambda: scene.state_of(root) == "", 20)
+        eventually(lambda: scene.state_of(root) == "", 60)
         assert scene.story() == {"f.json": "modified", "d/g.json": "deleted"}
 
 
@@ -158,7 +158,7 @@ def test_a_disk_that_never_comes_back(tmp_path: Path, no_leaks: None) -> None:
             write(root / "own.json")
             for settings in (scene.service.settings, msgspec.structs.replace(scene.service.settings, shards=2)):
                 with running(state_dir, settings) as service:
-                    eventually(lambda: [d["state"] for d in service.client.status()["degraded"]] == ["unmounted"], 20)
+                    eventually(lambda: [d["state"] for d in service.client.status()["degraded"]] == ["unmounted"], 60)
                     assert service.client.status()["files"] == 2
             (state_dir / "plan.json").unlink()
             with running(state_dir, scene.service.settings) as service:
@@ -186,11 +186,11 @@ def test_subdirectory_mounted_over_without_being_asked(scene: Scene, at: Path) -
     write(at / "sub" / "below.json")
     scene.settled()
     with Mount(*TMPFS, at / "sub") as mount:
-        eventually(lambda: os.fsencode(at / "sub" / "below.json") not in scene.consumer.mirror, 20)
+        eventually(lambda: os.fsencode(at / "sub" / "below.json") not in scene.consumer.mirror, 60)
         write(at / "sub" / "d" / "on-top.json")
         scene.story(at)
         mount.remove()
-        eventually(lambda: os.fsencode(at / "sub" / "below.json") in scene.consumer.mirror, 20)
+        eventually(lambda: os.fsencode(at / "sub" / "below.json") in scene.consumer.mirror, 60)
         scene.settled()
 
 
@@ -259,7 +259,7 @@ def test_a_file_mounted_over_a_file(tmp_path: Path, no_leaks: None, before: bool
             mount.remove()
             scene = stack.enter_context(playing(tmp_path, root))
             mount.make()
-            eventually(lambda: scene.consumer.mirror[os.fsencode(at)][0] == len("the other"), 20)
+            eventually(lambda: scene.consumer.mirror[os.fsencode(at)][0] == len("the other"), 60)
             scene.story()
         for text in ("one", "two", "three"):  # two of them of equal size, one right after the other
             outside.write_text(text)
@@ -267,7 +267,7 @@ def test_a_file_mounted_over_a_file(tmp_path: Path, no_leaks: None, before: bool
         at.write_text("by the path in the tree")
         assert scene.story() == {"d/a.json": "modified"}
         outside.write_text("without a sync")
-        eventually(lambda: scene.consumer.mirror[os.fsencode(at)][0] == len("without a sync"), 20)
+        eventually(lambda: scene.consumer.mirror[os.fsencode(at)][0] == len("without a sync"), 60)
         mount.remove()
         assert scene.story() == {"d/a.json": "modified"}
         assert scene.consumer.mirror[os.fsencode(at)][0] == len("below")

@@ -60,7 +60,7 @@ def test_scenario_33_unreadable_subdirectory(tmp_path: Path, no_leaks: None) -> 
         write(root / "open" / "h.json", "changed")
         with pytest.raises(RequestError, match="can't be read"):
             scene.service.client.sync()
-        eventually(lambda: scene.state_of(closed) == "unreadable", 20)
+        eventually(lambda: scene.state_of(closed) == "unreadable", 60)
         (doubt,) = scene.service.client.status()["degraded"]
         assert "permission" in doubt["remedy"]
         scene.drained()
@@ -68,8 +68,8 @@ def test_scenario_33_unreadable_subdirectory(tmp_path: Path, no_leaks: None) -> 
         assert os.fsencode(closed / "below" / "g.json") in scene.consumer.mirror
         write(closed / "below" / "while-closed.json")
         closed.chmod(0o700)
-        eventually(lambda: os.fsencode(closed / "below" / "while-closed.json") in scene.consumer.mirror, 20)
-        eventually(lambda: scene.state_of(closed) == "", 20)
+        eventually(lambda: os.fsencode(closed / "below" / "while-closed.json") in scene.consumer.mirror, 60)
+        eventually(lambda: scene.state_of(closed) == "", 60)
         scene.settled()
         write(closed / "below" / "later.json")
         assert scene.story() == {"closed/below/later.json": "created"}
@@ -91,7 +91,7 @@ def test_unreadable_from_the_start(tmp_path: Path, state_dir: Path, no_leaks: No
         assert service.client.sync()["left_out"] == [str(closed)]
         closed.chmod(0o700)
         with consuming(state_dir) as consumer:
-            eventually(lambda: len(consumer.mirror) == 2, 20)
+            eventually(lambda: len(consumer.mirror) == 2, 60)
             service.assert_mirrored(consumer, root)
     finally:
         closed.chmod(0o700)

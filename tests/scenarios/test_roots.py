@@ -37,14 +37,14 @@ FILES = tuple(f"d{d}/{name}" for d in range(3) for name in ("f.json", "below/g.j
 def assert_gone(scene: Scene) -> None:
     """Everything was told as deleted, and `status` says that the root is missing."""
     scene.holds()
-    eventually(lambda: scene.state_of(scene.root) == "missing", 20)
+    eventually(lambda: scene.state_of(scene.root) == "missing", 60)
 
 
 def assert_back(scene: Scene, *names: str) -> None:
     """Exactly these files are there, `status` is content, and what is written now is seen."""
     scene.holds(*names)
     scene.settled()
-    eventually(lambda: scene.state_of(scene.root) == "", 20)
+    eventually(lambda: scene.state_of(scene.root) == "", 60)
     write(scene.root / "d0" / "below" / "later.json")
     write(scene.root / "new" / "later.json")
     assert scene.story() == {"d0/below/later.json": "created", "new/later.json": "created"}
@@ -63,8 +63,8 @@ def test_scenario_29_root_deleted(scene: Scene) -> None:
 def test_scenario_29_root_deleted_without_being_asked(scene: Scene) -> None:
     """The same without any sync: the service finds out by itself."""
     shutil.rmtree(scene.root)
-    eventually(lambda: scene.consumer.mirror == {}, 20)
-    eventually(lambda: scene.state_of(scene.root) == "missing", 20)
+    eventually(lambda: scene.consumer.mirror == {}, 60)
+    eventually(lambda: scene.state_of(scene.root) == "missing", 60)
 
 
 @both
@@ -82,7 +82,7 @@ def test_scenario_30_root_made_again_without_being_asked(scene: Scene) -> None:
     """The same without any sync; even its inode may be the same as before."""
     shutil.rmtree(scene.root)
     write(scene.root / "again.json")
-    eventually(lambda: scene.consumer.mirror.keys() == {os.fsencode(scene.root / "again.json")}, 20)
+    eventually(lambda: scene.consumer.mirror.keys() == {os.fsencode(scene.root / "again.json")}, 60)
 
 
 def test_scenario_30_root_made_again_with_the_same_inode(tmp_path: Path) -> None:

@@ -83,7 +83,7 @@ def test_a_remote_filesystem_comes_at_the_root(tmp_path: Path, no_leaks: None) -
             assert scene.story() == {"local.json": "created", "remote.json": "deleted", "later.json": "deleted"}
         write(root / "watched.json")
         assert scene.story() == {"watched.json": "created"}
-        assert scene.watches() == 1
+        eventually(lambda: scene.watches() == 1, LONG_S, what="a watch for the root")
 
 
 def test_a_remote_root_that_is_local_by_now(tmp_path: Path, no_leaks: None) -> None:

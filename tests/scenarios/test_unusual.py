@@ -32,7 +32,7 @@ def test_no_files(scene: Scene, at: Path) -> None:
     with socket.socket(socket.AF_UNIX) as s:
         s.bind(f"/proc/self/fd/{os.open(at, os.O_PATH)}/socket.json")
     assert scene.story(at) == {}
-    eventually(lambda: scene.shard("s0")["others"] - before >= 3, 20)
+    eventually(lambda: scene.shard("s0")["others"] - before >= 3, 60)
     (at / "fifo.json").unlink()
     write(at / "fifo.json")
     assert scene.story(at) == {"fifo.json": "created"}

@@ -166,15 +166,18 @@ class Pulse:
         self._socket.close()
 
 
-def die_with_parent(sig: signal.Signals = signal.SIGTERM) -> None:
+def die_with_parent(sig: signal.Signals = signal.SIGTERM, parent: int | None = None) -> None:
     """Asks the kernel to send `sig` when the parent dies (PR_SET_PDEATHSIG, prctl(2)). Linux only; on other systems the end of
     file of standard input is the only safeguard. Sends the signal at once if the parent is already dead.
+
+    `parent`: its pid, for a child that knows it from before the fork. Without it, a parent that died before this call, and not
+    during it, is not noticed.
     """
     try:
         prctl = ctypes.CDLL(None, use_errno=True).prctl
     except AttributeError:
         return
-    parent = os.getppid()
+    parent = os.getppid() if parent is None else parent
     if prctl(_PR_SET_PDEATHSIG, int(sig), 0, 0, 0) != 0:
         raise OSError(ctypes.get_errno(), "prctl(PR_SET_PDEATHSIG)")
     if os.getppid() != parent:

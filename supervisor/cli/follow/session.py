@@ -34,6 +34,9 @@ GROUP = "watch"
 #: Seconds between two looks at the service's own troubles, and between two steps of the progress bar.
 STATUS_EVERY_S = 4.0
 PROGRESS_EVERY_S = 0.2
+#: Seconds by which such a look may be late. If it is later, this process was held up itself (by a reader that stalls, or with
+#: the whole machine), and what it was not answered meanwhile says nothing of the service.
+LATE_S_MAX = 1.0
 
 
 def launched_s() -> float:
@@ -165,12 +168,13 @@ class Session:
 
     def _look_after_service(self) -> None:
         """Asks for the next status; if the last one is still owed, that is trouble too. Raises ServiceError."""
+        late = time.monotonic() - self._status_due > LATE_S_MAX
         self._status_due = time.monotonic() + STATUS_EVERY_S
         if not self._ready:
             self._child.check()
         if self._status_asked is None:
             self._status_asked = self._connection.ask("status")
-        elif self._ready:
+        elif self._ready and not late:
             self._tell(self._trouble.lines({"silent": True}))
 
     def _tell(self, lines: list[dict[str, str]]) -> None:

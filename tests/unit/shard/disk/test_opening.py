@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from descriptors import descriptors, opened_since
 
 from shardwatch.shard.disk import calls as disk
 
@@ -57,13 +58,13 @@ def test_a_path_of_any_length_can_be_opened(tmp_path: Path, kernel: None, follow
         os.mkdir(name, dir_fd=fds[-1])
         fds.append(os.open(name, os.O_RDONLY, dir_fd=fds[-1]))
     path = os.fsencode(tmp_path) + (b"/" + name) * 30
-    before = len(os.listdir("/proc/self/fd"))
+    before = descriptors()
     fd = disk.open_directory(path, follow=follow)
     assert os.path.sameopenfile(fd, fds[-1])
     os.close(fd)
     with pytest.raises(FileNotFoundError):
         disk.open_directory(path + b"/none", follow=follow)
-    assert len(os.listdir("/proc/self/fd")) == before
+    assert opened_since(before) == []
     for fd in fds:
         os.close(fd)
 

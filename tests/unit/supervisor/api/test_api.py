@@ -37,9 +37,10 @@ def root(tmp_path: Path) -> Path:
 
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Retries at once, so that no test waits for a back-off."""
+    """Retries at once, so that no test waits for a back-off; and what is pending is waited for, however busy the machine is."""
     monkeypatch.setattr(api_handover, "RETRY_S", 0.001)
     monkeypatch.setattr(api_handover, "RETRY_S_MAX", 0.01)
+    monkeypatch.setattr(api, "STOP_HAND_OVER_S", 60.0)
 
 
 # Starting -------------------------------------------------------------------------------------------------------------

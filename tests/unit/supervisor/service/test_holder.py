@@ -6,12 +6,13 @@ import os
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from shardwatch.shard.contract.errors import InUseError
-from shardwatch.shard.contract.process.life import Lock
+from shardwatch.shard.contract.process.life import Lock, started
 from shardwatch.shard.contract.state.directory import SERVICE_LOCK, StateDirectory
 from shardwatch.supervisor.service import holder
 from shardwatch.supervisor.service.holder import proved_holder
@@ -25,6 +26,14 @@ def dead() -> int:
     return process.pid
 
 
+@pytest.fixture
+def ending() -> Iterator[int]:
+    """The number of a process that has given up its memory, and is still there."""
+    with subprocess.Popen([sys.executable, "-c", ""]) as process:
+        os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+        yield process.pid
+
+
 def held_by(path: Path, words: str) -> Lock:
     """A lock that somebody holds, whose file says something else."""
     path.parent.mkdir(exist_ok=True)
@@ -34,13 +43,15 @@ def held_by(path: Path, words: str) -> Lock:
     return lock
 
 
-@pytest.mark.parametrize("named", ["the dead", "nobody"])
+@pytest.mark.parametrize("named", ["the dead", "one that ends", "nobody"])
 def test_a_lock_that_outlives_whom_it_names_for_a_moment(
-    state_dir: Path, dead: int, named: str, monkeypatch: pytest.MonkeyPatch
+    state_dir: Path, dead: int, ending: int, named: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As that of a process that was killed while a child of its start had the lock too: nobody is there, and nobody is blamed."""
+    """As that of a process that was killed while a child of its start had the lock too: nobody is there, and nobody is blamed.
+    Nor is one that ends: for some milliseconds it has no command line any more, and the lock still."""
     monkeypatch.setattr(holder, "HANDOVER_S", 30.0)
-    lock = held_by(state_dir / SERVICE_LOCK, f"{dead} 1\n" if named == "the dead" else "")
+    words = {"the dead": f"{dead} 1\n", "one that ends": f"{ending} {started(ending)}\n", "nobody": ""}
+    lock = held_by(state_dir / SERVICE_LOCK, words[named])
     with StateDirectory(state_dir) as state:
         assert state.held(SERVICE_LOCK)
         release = threading.Timer(0.1, lock.close)

@@ -15,10 +15,20 @@ from waiting import eventually
 
 from shardwatch.shard.contract.errors import UsageError
 from shardwatch.shard.contract.kernel.scout import Scout, real_name
+from shardwatch.shard.disk import slow as slow_module
 from shardwatch.shard.disk.mounts import Mounts
 from shardwatch.shard.disk.slow import SlowMounts, Unanswered
 from shardwatch.supervisor.host import scouting
 from shardwatch.supervisor.host.scouting import Scouts, check_state_dir, is_directory
+
+
+@pytest.fixture(autouse=True)
+def _patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who answers is waited for, however busy the machine is: nobody is taken for one that hangs, nor remembered as such from an
+    earlier test."""
+    for name in ("ANSWER_S", "_ANSWER_S_MORE"):
+        monkeypatch.setattr(scouting, name, 60.0)
+    monkeypatch.setattr(scouting, "_silent", {})
 
 
 @pytest.fixture
@@ -134,12 +144,16 @@ def test_what_lies_where_counts_now(slow: tuple[SlowMounts, Slow, list[Scout]], 
     assert it.none
 
 
-def test_a_mount_that_does_not_answer_is_not_touched(slow: tuple[SlowMounts, Slow, list[Scout]], tmp_path: Path) -> None:
+def test_a_mount_that_does_not_answer_is_not_touched(
+    slow: tuple[SlowMounts, Slow, list[Scout]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """It is waited for once; then each look is refused at once, until it answers."""
     it, mounts, made = slow
     net = os.fsencode(tmp_path / "net")
     mounts.put((net, "nfs"))
-    os.close(it.open(net + b"/d"))
+    with monkeypatch.context() as patient:
+        patient.setattr(slow_module, "ANSWER_S", 60.0)  # the child is started only now
+        os.close(it.open(net + b"/d"))
     stop(made[0])
     eventually(lambda: refused(it, net + b"/d"))
     with pytest.raises(Unanswered) as told:

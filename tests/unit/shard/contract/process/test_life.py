@@ -128,7 +128,14 @@ def test_a_child_dies_with_its_parent() -> None:
         assert lines[1] == "ready\n"
         pid = int(lines[0])
         process.kill()
-        eventually(lambda: not Path(f"/proc/{pid}").exists() or "(zombie)" in Path(f"/proc/{pid}/status").read_text())
+
+        def ended() -> bool:
+            try:
+                return "(zombie)" in Path(f"/proc/{pid}/status").read_text()
+            except (FileNotFoundError, ProcessLookupError):
+                return True
+
+        eventually(ended)
 
 
 def test_a_parent_that_is_gone_already_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,6 +8,7 @@ import stat
 from pathlib import Path
 
 import pytest
+from descriptors import descriptors, opened_since
 
 from shardwatch.shard.contract.errors import UsageError
 from shardwatch.shard.contract.state.trust import open_believed, open_regular, read_at_most, replaceable, stranger
@@ -159,9 +160,9 @@ def test_nothing_is_left_open(tmp_path: Path) -> None:
     """Whatever the outcome, no descriptor stays."""
     (tmp_path / "file").write_bytes(b"")
     (tmp_path / "link").symlink_to("file")
-    before = len(os.listdir("/proc/self/fd"))
+    before = descriptors()
     believed(tmp_path / "file")
     why(tmp_path / "link")
     with pytest.raises(OSError, match="No such file"):
         open_believed(tmp_path / "none")
-    assert len(os.listdir("/proc/self/fd")) == before
+    assert opened_since(before) == []
