@@ -8,6 +8,7 @@ import os
 from collections.abc import Callable, Iterator
 
 from shardwatch.shard.disk.disk import Disk
+from shardwatch.shard.disk.reading import sorted_out
 
 
 class FaultyDisk(Disk):
@@ -75,22 +76,44 @@ class FaultyDisk(Disk):
             raise OSError(self.code, os.strerror(self.code), path)
 
     def stat(self, name: bytes, fd: int) -> os.stat_result:
-        if name in self.broken:
-            raise OSError(self.broken[name], os.strerror(self.broken[name]))
+        self._check_name(name)
         return super().stat(name, fd)
+
+    def look_at(
+        self, fd: int, names: list[bytes], start: int, coarse_ns: int, device: int, invented: bool
+    ) -> tuple[bytes, int]:
+        for name in names[start:]:
+            self._check_name(name)
+        return super().look_at(fd, names, start, coarse_ns, device, invented)
+
+    def _check_name(self, name: bytes) -> None:
+        if name in self.broken:
+            raise OSError(self.broken[name], os.strerror(self.broken[name]), name)
 
     def stat_target(self, name: bytes, fd: int) -> os.stat_result:
         if name in self.leads_nowhere:
             raise PermissionError(errno.EACCES, "Permission denied")
         return super().stat_target(name, fd)
 
+    def list_names(self, fd: int) -> tuple[list[bytes], list[bytes]]:
+        if self.twice:
+            with self.entries(fd) as items:
+                return sorted_out(items)
+        with self._listed(fd):
+            return super().list_names(fd)
+
     @contextlib.contextmanager
     def entries(self, fd: int) -> Iterator[Iterator[os.DirEntry[str]]]:
+        with self._listed(fd), super().entries(fd) as entries:
+            yield self._repeated(entries) if self.twice else entries
+
+    @contextlib.contextmanager
+    def _listed(self, fd: int) -> Iterator[None]:
+        """Around the listing of a directory."""
         path = self._where(fd)
         self.listed.append(path)
         self.before_listing(path)
-        with super().entries(fd) as entries:
-            yield self._repeated(entries) if self.twice else entries
+        yield
         self.after_listing(path)
 
     def _repeated(self, entries: Iterator[os.DirEntry[str]]) -> Iterator[os.DirEntry[str]]:

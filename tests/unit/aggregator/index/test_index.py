@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from entries import Entry, seen
 
 from shardwatch.aggregator.index import schema as index_schema
 from shardwatch.aggregator.index import tables
@@ -21,7 +22,7 @@ from shardwatch.aggregator.index.row import Row
 from shardwatch.aggregator.index.schema import IndexVersionError
 from shardwatch.shard.contract.files.packed import DIRECTORY, FILE
 from shardwatch.shard.contract.state.settings import Settings
-from shardwatch.shard.contract.wire.frames import Entry, Gone, Listing, Looks
+from shardwatch.shard.contract.wire.frames import Gone, Listing, Looks
 
 R = b"/r"
 
@@ -44,13 +45,13 @@ def folder(name: bytes) -> Entry:
 
 def lists(index: Index, path: bytes, *entries: Entry, at: int = 100, stops: tuple[bytes, ...] = (), **bounds: Any) -> None:
     index.begin()
-    index.records.listing(Listing(path, at, sorted(entries), **bounds), stops)
+    index.records.listing(Listing(path, at, *seen(sorted(entries)), **bounds), stops)
     index.commit()
 
 
 def looks(index: Index, path: bytes, *entries: Entry, absent: tuple[bytes, ...] = (), at: int = 200) -> None:
     index.begin()
-    index.records.looks(Looks(path, at, list(entries), list(absent)), ())
+    index.records.looks(Looks(path, at, *seen(entries), list(absent)), ())
     index.commit()
 
 
@@ -249,7 +250,7 @@ def test_ticks_are_never_given_twice(tmp_path: Path) -> None:
         looks(index, R, entry(b"a", highest + 6))
         highest = index.tick
         index.begin()
-        index.records.looks(Looks(R, 1, [entry(b"lost")], []), ())
+        index.records.looks(Looks(R, 1, *seen([entry(b"lost")]), []), ())
         lost = index.tick
         if clean:
             index.commit()
@@ -299,7 +300,7 @@ def test_nothing_is_there_before_the_commit(tmp_path: Path, index: Index) -> Non
     """Whoever reads the file, and whoever comes after a kill."""
     index.begin()
     index.begin()
-    index.records.listing(Listing(R, 1, [entry(b"a")]), ())
+    index.records.listing(Listing(R, 1, *seen([entry(b"a")])), ())
     index.streams.save("s0", 1, 1, 0)
     with sqlite3.connect(tmp_path / "index.db") as other:
         assert other.execute("SELECT count(*) FROM entry").fetchone() == (0,)
@@ -314,7 +315,7 @@ def test_a_rollback_leaves_nothing_on_the_disk(tmp_path: Path) -> None:
     index = Index(tmp_path / "index.db")
     lists(index, R, entry(b"a"))
     index.begin()
-    index.records.listing(Listing(R, 1, [entry(b"a"), entry(b"b")]), ())
+    index.records.listing(Listing(R, 1, *seen([entry(b"a"), entry(b"b")])), ())
     index.rollback()
     index.rollback()
     index.close()

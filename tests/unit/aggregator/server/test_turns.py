@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from entries import seen
 from harness_serve import Bench
 from told_index import ToldIndex
 
@@ -176,10 +177,10 @@ def test_tombstones_are_forgotten_a_part_at_a_time(tmp_path: Path) -> None:
     names = [b"%03d" % n for n in range(100)]
     index.begin()
     for directory in (b"/r/a", b"/r/b"):
-        index.records.listing(Listing(directory, 1, [(n, FILE, 1, 2, 1, 3, 4, 5, False) for n in names]), [])
+        index.records.listing(Listing(directory, 1, *seen([(n, FILE, 1, 2, 1, 3, 4, 5, False) for n in names])), [])
     index.backlog.note_handed(0, index.tick)
     for directory in (b"/r/a", b"/r/b"):
-        index.records.looks(Looks(directory, 1, [], names), [])
+        index.records.looks(Looks(directory, 1, [], b"", names), [])
     index.commit()
     done = []
     while forgotten := index.tombstones.collect({0: index.tick}, 10, (), 30):

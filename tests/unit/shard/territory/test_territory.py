@@ -21,7 +21,7 @@ from waiting import eventually
 
 from shardwatch.shard.backend.base import Arrival, Hints
 from shardwatch.shard.backend.sweeping import SweepingBackend
-from shardwatch.shard.contract.files.packed import DIRECTORY
+from shardwatch.shard.contract.files.packed import DIRECTORY, kinds
 from shardwatch.shard.contract.filter.filter import Filter
 from shardwatch.shard.contract.limits import ANCHOR_CHECK_S
 from shardwatch.shard.contract.state.directory import TAG, TAG_TEXT
@@ -1357,9 +1357,9 @@ def looked(tmp_path: Path, **options: Any) -> tuple[list[str], Territory]:
     found = []
     for record in said:
         assert isinstance(record, Listing | Looks | Gone)
-        for entry in () if isinstance(record, Gone) else record.entries:
-            path = os.path.join(record.path, entry[0])[len(base) + 1 :]
-            found.append(os.fsdecode(path) + ("/" if entry[1] == DIRECTORY else ""))
+        for name, kind in () if isinstance(record, Gone) else zip(record.names, kinds(record.stats), strict=True):
+            path = os.path.join(record.path, name)[len(base) + 1 :]
+            found.append(os.fsdecode(path) + ("/" if kind == DIRECTORY else ""))
     return sorted(found), own
 
 
