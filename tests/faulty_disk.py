@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import itertools
 import os
 from collections.abc import Callable, Iterator
 
@@ -19,6 +20,7 @@ class FaultyDisk(Disk):
         once: paths of directories that can't be opened the next time, and why.
         broken: names that can't be looked at, and why.
         leads_nowhere: names of links whose targets can't be looked at.
+        breaks_off: paths of directories whose listing fails with EIO before its end.
         twice: a name that a listing gives a second time, as a file.
         before_listing, after_listing: called with the path of a directory that is listed.
         behind_ns: by how much the clock that files are stamped with is behind.
@@ -31,6 +33,7 @@ class FaultyDisk(Disk):
         self.once: dict[bytes, int] = {}
         self.broken: dict[bytes, int] = {}
         self.leads_nowhere: set[bytes] = set()
+        self.breaks_off: set[bytes] = set()
         self.twice = ""
         self.before_listing: Callable[[bytes], object] = lambda path: None
         self.after_listing: Callable[[bytes], object] = lambda path: None
@@ -96,7 +99,7 @@ class FaultyDisk(Disk):
         return super().stat_target(name, fd)
 
     def list_names(self, fd: int) -> tuple[list[bytes], list[bytes]]:
-        if self.twice:
+        if self.twice or self.breaks_off:
             with self.entries(fd) as items:
                 return sorted_out(items)
         with self._listed(fd):
@@ -105,7 +108,10 @@ class FaultyDisk(Disk):
     @contextlib.contextmanager
     def entries(self, fd: int) -> Iterator[Iterator[os.DirEntry[str]]]:
         with self._listed(fd), super().entries(fd) as entries:
-            yield self._repeated(entries) if self.twice else entries
+            if self._where(fd) in self.breaks_off:
+                yield self._broken_off(entries)
+            else:
+                yield self._repeated(entries) if self.twice else entries
 
     @contextlib.contextmanager
     def _listed(self, fd: int) -> Iterator[None]:
@@ -115,6 +121,11 @@ class FaultyDisk(Disk):
         self.before_listing(path)
         yield
         self.after_listing(path)
+
+    def _broken_off(self, entries: Iterator[os.DirEntry[str]]) -> Iterator[os.DirEntry[str]]:
+        """The first name, and an error of the disk in the place of the next."""
+        yield from itertools.islice(entries, 1)
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
 
     def _repeated(self, entries: Iterator[os.DirEntry[str]]) -> Iterator[os.DirEntry[str]]:
         """As readdir(3) may give it while the directory changes: all of it twice, and that name as a file in between."""

@@ -21,8 +21,8 @@ from .reading import packed
 
 #: Longest name that the kernel takes (NAME_MAX).
 _NAME_BYTES_MAX: Final = 255
-#: Names that are looked at with one call of the disk.
-_NAMES_AT_ONCE: Final = 1_000
+#: Names that are looked at with one call of the disk: some milliseconds.
+NAMES_AT_ONCE: Final = 1_000
 #: What is reported as a file.
 _FILES: Final = bytes((FILE, LINK))
 
@@ -35,7 +35,7 @@ class Reader:
         state_dir: the service's own directory, which is never looked into.
         recursive: False: no directory is in scope.
         follow: a link counts as its target.
-        on_progress: called again and again while a large directory is looked at.
+        on_progress: called again and again while a large directory is read and looked at.
     """
 
     def __init__(
@@ -78,6 +78,8 @@ class Reader:
         files, directories = self._names_through_links(path, fd) if self.follow else self.disk.list_names(fd)
         if (TAG_NAME in files or TAG_NAME in directories) and is_state_directory(fd):
             return [], []
+        if len(files) > NAMES_AT_ONCE:
+            self._on_progress()
         kept = self._scope.files(path, relative, files)
         self.filtered += len(files) - len(kept)
         return self._short(path, kept), directories
@@ -107,11 +109,11 @@ class Reader:
 
         Raises OSError if one of them cannot be determined.
         """
-        if len(names) <= _NAMES_AT_ONCE:
+        if len(names) <= NAMES_AT_ONCE:
             return self._stats(path, names, fd, coarse)
         found = []
-        for begin in range(0, len(names), _NAMES_AT_ONCE):
-            found.append(self._stats(path, names[begin : begin + _NAMES_AT_ONCE], fd, coarse))
+        for begin in range(0, len(names), NAMES_AT_ONCE):
+            found.append(self._stats(path, names[begin : begin + NAMES_AT_ONCE], fd, coarse))
             self._on_progress()
         return b"".join(found)
 

@@ -804,6 +804,24 @@ def test_an_unreadable_directory_keeps_its_rows(scene: Scene, denied: FaultyDisk
     scene.equal()
 
 
+@pytest.mark.parametrize("follow", [False, True])
+def test_a_listing_that_breaks_off_deletes_nothing(make: Callable[..., Scene], denied: FaultyDisk, follow: bool) -> None:
+    """Rule 6: names after the error are not absent. In a scan, and where a directory is listed because of hints."""
+    scene = make(follow=follow)
+    scene.put("a/1.json", "a/2.json", "a/b/f.json")
+    scene.equal()
+    before = scene.paths()
+    denied.breaks_off.add(os.fsencode(scene.tree / "a"))
+    scene.put("a/3.json")
+    (scene.tree / "a/1.json").unlink()
+    scene.shard.lose_hints()
+    unreadable(scene, "a")
+    assert scene.paths() == before
+    denied.breaks_off.clear()
+    scene.equal()
+    assert "a/3.json" in scene.paths() and "a/1.json" not in scene.paths()
+
+
 def test_a_directory_that_becomes_readable_is_scanned(scene: Scene, denied: FaultyDisk) -> None:
     """Rule 6: it is the directory that was known, but hints about what is in it were looked at in vain."""
     denied.deny(scene.tree / "a")
