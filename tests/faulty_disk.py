@@ -25,6 +25,7 @@ class FaultyDisk(Disk):
         before_listing, after_listing: called with the path of a directory that is listed.
         behind_ns: by how much the clock that files are stamped with is behind.
         listed: paths of all directories that were listed.
+        refusals: how often something in `denied` was asked for.
     """
 
     def __init__(self) -> None:
@@ -39,6 +40,7 @@ class FaultyDisk(Disk):
         self.after_listing: Callable[[bytes], object] = lambda path: None
         self.behind_ns = 0
         self.listed: list[bytes] = []
+        self.refusals = 0
 
     def deny(self, path: os.PathLike[str]) -> None:
         self.denied.add(os.fsencode(path))
@@ -76,6 +78,7 @@ class FaultyDisk(Disk):
         if (code := self.once.pop(path, 0)) != 0:
             raise OSError(code, os.strerror(code), path)
         if any(path == denied or path.startswith(denied + b"/") for denied in self.denied):
+            self.refusals += 1
             raise OSError(self.code, os.strerror(self.code), path)
 
     def stat(self, name: bytes, fd: int) -> os.stat_result:
