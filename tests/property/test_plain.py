@@ -9,6 +9,7 @@ from unittest.mock import patch
 from entries import Entry, seen
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from index_rows import query
 
 from shardwatch.aggregator.index import plain
 from shardwatch.aggregator.index.index import Index
@@ -57,10 +58,10 @@ def outcome(path: Path, todo: list[object]) -> tuple[object, ...]:
             index.begin()
             (index.records.listing if isinstance(step, Listing) else index.records.looks)(step, ())  # type: ignore[arg-type]
             index.commit()
-        rows = index.file.db.execute(
-            "SELECT d.path, e.* FROM entry e JOIN directory d ON d.id=e.dir ORDER BY d.path, name, directory"
+        rows = query(
+            index, "SELECT d.path, e.* FROM entry e JOIN directory d ON d.id=e.dir ORDER BY d.path, name, directory"
         )
-        return (rows.fetchall(), index.tick, index.files, index.directories, {p: sorted(n) for p, n in index.owed.items()})
+        return (rows, index.tick, index.files, index.directories, {p: sorted(n) for p, n in index.owed.items()})
     finally:
         index.close()
 

@@ -13,6 +13,7 @@ import msgspec
 import pytest
 from entries import seen
 from harness_serve import Bench
+from index_rows import query
 from told_index import ToldIndex
 
 from shardwatch.aggregator.groups.record import SetAsidePath
@@ -187,5 +188,5 @@ def test_tombstones_are_forgotten_a_part_at_a_time(tmp_path: Path) -> None:
         done.append(forgotten)
     assert done == [30, 30, 30, 30, 30, 30, 20]
     assert index.backlog.pending(0, 0, 10) == []
-    assert index.file.db.execute("SELECT count(*) FROM directory").fetchone() == (0,)
+    assert query(index, "SELECT count(*) FROM directory") == [(0,)]
     index.abandon()
