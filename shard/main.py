@@ -94,6 +94,7 @@ class ShardProcess:
                 state_dir=os.fsencode(os.path.realpath(layout.state_dir)),
                 recursive=settings.recursive,
                 follow=settings.follow_symlinks,
+                on_progress=self._show_life,
             ),
             backend=self._backend,
             doubts=Doubts(
@@ -303,6 +304,14 @@ class ShardProcess:
             verifying=watcher.verifying,
             native_code=choice.STATE,
         )
+
+    def _show_life(self) -> None:
+        """In the midst of a step that takes long, such as a look at a directory of a million names: nobody must take this process
+        for hung, neither supervisord nor who asks for the status."""
+        self._pulse.beat(scanning=not self._watcher.baseline_done)
+        now = time.monotonic_ns()
+        if now >= self._heartbeat.next_due():
+            self._beat(now)
 
     def _tell_overflows(self) -> None:
         """A line a beat at most, however many there were."""

@@ -14,6 +14,8 @@ import time
 from collections import deque
 from pathlib import Path
 
+from index_rows import query
+
 from shardwatch.aggregator.index.index import Index
 from shardwatch.aggregator.intake.receive import Receiver
 from shardwatch.shard.backend.inotify import InotifyBackend
@@ -63,7 +65,7 @@ def rows(index: Index) -> Tree:
     """The living rows, in the same form."""
     sql = "SELECT d.path, e.name, e.directory, e.ino, e.size, e.mtime_ns, e.ctime_ns, e.nlink FROM entry e"
     sql += " JOIN directory d ON d.id = e.dir WHERE e.kind <> 0"
-    return {(p + b"/" + n, d): () if d else tuple(rest) for p, n, d, *rest in index.file.db.execute(sql)}
+    return {(p + b"/" + n, d): () if d else tuple(rest) for p, n, d, *rest in query(index, sql)}
 
 
 class Shard:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import itertools
 import os
 from collections.abc import Callable, Iterator
 
 from shardwatch.shard.disk.disk import Disk
+from shardwatch.shard.disk.reading import sorted_out
 
 
 class FaultyDisk(Disk):
@@ -18,10 +20,12 @@ class FaultyDisk(Disk):
         once: paths of directories that can't be opened the next time, and why.
         broken: names that can't be looked at, and why.
         leads_nowhere: names of links whose targets can't be looked at.
+        breaks_off: paths of directories whose listing fails with EIO before its end.
         twice: a name that a listing gives a second time, as a file.
         before_listing, after_listing: called with the path of a directory that is listed.
         behind_ns: by how much the clock that files are stamped with is behind.
         listed: paths of all directories that were listed.
+        refusals: how often something in `denied` was asked for.
     """
 
     def __init__(self) -> None:
@@ -30,11 +34,13 @@ class FaultyDisk(Disk):
         self.once: dict[bytes, int] = {}
         self.broken: dict[bytes, int] = {}
         self.leads_nowhere: set[bytes] = set()
+        self.breaks_off: set[bytes] = set()
         self.twice = ""
         self.before_listing: Callable[[bytes], object] = lambda path: None
         self.after_listing: Callable[[bytes], object] = lambda path: None
         self.behind_ns = 0
         self.listed: list[bytes] = []
+        self.refusals = 0
 
     def deny(self, path: os.PathLike[str]) -> None:
         self.denied.add(os.fsencode(path))
@@ -72,26 +78,57 @@ class FaultyDisk(Disk):
         if (code := self.once.pop(path, 0)) != 0:
             raise OSError(code, os.strerror(code), path)
         if any(path == denied or path.startswith(denied + b"/") for denied in self.denied):
+            self.refusals += 1
             raise OSError(self.code, os.strerror(self.code), path)
 
     def stat(self, name: bytes, fd: int) -> os.stat_result:
-        if name in self.broken:
-            raise OSError(self.broken[name], os.strerror(self.broken[name]))
+        self._check_name(name)
         return super().stat(name, fd)
+
+    def look_at(
+        self, fd: int, names: list[bytes], start: int, coarse_ns: int, device: int, invented: bool
+    ) -> tuple[bytes, int]:
+        for name in names[start:]:
+            self._check_name(name)
+        return super().look_at(fd, names, start, coarse_ns, device, invented)
+
+    def _check_name(self, name: bytes) -> None:
+        if name in self.broken:
+            raise OSError(self.broken[name], os.strerror(self.broken[name]), name)
 
     def stat_target(self, name: bytes, fd: int) -> os.stat_result:
         if name in self.leads_nowhere:
             raise PermissionError(errno.EACCES, "Permission denied")
         return super().stat_target(name, fd)
 
+    def list_names(self, fd: int) -> tuple[list[bytes], list[bytes]]:
+        if self.twice or self.breaks_off:
+            with self.entries(fd) as items:
+                return sorted_out(items)
+        with self._listed(fd):
+            return super().list_names(fd)
+
     @contextlib.contextmanager
     def entries(self, fd: int) -> Iterator[Iterator[os.DirEntry[str]]]:
+        with self._listed(fd), super().entries(fd) as entries:
+            if self._where(fd) in self.breaks_off:
+                yield self._broken_off(entries)
+            else:
+                yield self._repeated(entries) if self.twice else entries
+
+    @contextlib.contextmanager
+    def _listed(self, fd: int) -> Iterator[None]:
+        """Around the listing of a directory."""
         path = self._where(fd)
         self.listed.append(path)
         self.before_listing(path)
-        with super().entries(fd) as entries:
-            yield self._repeated(entries) if self.twice else entries
+        yield
         self.after_listing(path)
+
+    def _broken_off(self, entries: Iterator[os.DirEntry[str]]) -> Iterator[os.DirEntry[str]]:
+        """The first name, and an error of the disk in the place of the next."""
+        yield from itertools.islice(entries, 1)
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
 
     def _repeated(self, entries: Iterator[os.DirEntry[str]]) -> Iterator[os.DirEntry[str]]:
         """As readdir(3) may give it while the directory changes: all of it twice, and that name as a file in between."""

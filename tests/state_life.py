@@ -116,11 +116,13 @@ def _pulled(layout: Any, plan: Any, root: Path, group: str) -> list[list[Any]]:
     from shardwatch.shard.contract.limits import WIRE_VERSION
     from shardwatch.shard.contract.process.life import new_epoch, service_id
     from shardwatch.shard.contract.wire.frames import Baseline, Frame, Listing, encode
-    from shardwatch.shard.disk.calls import coarse_ns, entry_of
+    from shardwatch.shard.disk.calls import coarse_ns
+    from shardwatch.shard.disk.reading import packed
 
     path, now = os.fsencode(os.path.realpath(root)), coarse_ns()
-    entries = [entry_of(name, os.lstat(path + b"/" + name), now) for name in sorted(os.listdir(path))]
-    records = [Listing(path, now, [entry for entry in entries if entry is not None]), Baseline(plan.generation, 1, len(entries))]
+    names = sorted(os.listdir(path))
+    stats = b"".join(packed(os.lstat(path + b"/" + name), now, False) for name in names)
+    records = [Listing(path, now, names, stats), Baseline(plan.generation, 1, len(names))]
     (shard,) = plan.shards()
     events: list[list[Any]] = []
     with zmq.Context() as context, context.socket(zmq.PUSH) as push, ExtractClient(layout.state_dir) as client:

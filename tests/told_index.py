@@ -14,11 +14,13 @@ import weakref
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
+from entries import Entry, seen
+
 from shardwatch.aggregator.index.holders import Holders
 from shardwatch.aggregator.index.index import Index
 from shardwatch.aggregator.index.row import Row
 from shardwatch.shard.contract.files.packed import DIRECTORY, FILE
-from shardwatch.shard.contract.wire.frames import Entry, Looks
+from shardwatch.shard.contract.wire.frames import Looks
 
 #: What each file was changed last at, ns; `birth` of `ToldIndex.put` is compared with it.
 CHANGED_NS = 10
@@ -80,12 +82,12 @@ class ToldIndex:
         entry: Entry = (name, FILE, 1, ino, 1, size, size * 1000, CHANGED_NS, True)
         if directory:
             entry = (name, DIRECTORY, 0, 0, 0, 0, 0, 0, False)
-        self._look(Looks(above, self._now(), [entry], [], {name: birth}))
+        self._look(Looks(above, self._now(), *seen([entry]), [], {name: birth}))
 
     def remove(self, path: bytes) -> None:
         """The path was looked at, and is gone. Idempotent."""
         above, name = os.path.split(path)
-        self._look(Looks(above, self._now(), [], [name]))
+        self._look(Looks(above, self._now(), [], b"", [name]))
 
     def _now(self) -> int:
         self._looks += 1

@@ -27,7 +27,7 @@ def bury(changes: Changes, row: Known, at: int, ticks: Ticks, *, forget: bool = 
         return
     # A tombstone keeps which file it was, since that tells a rename.
     changes.updates.append((
-        GONE, row.dev, row.ino, row.nlink, row.size, row.mtime_ns, row.ctime_ns, False, tick, stored(held), at, 0,
+        row.ino, row.size, row.mtime_ns, row.ctime_ns, row.dev, row.nlink, GONE, 0, tick, stored(held), at, 0,
         row.name, row.directory,
     ))  # fmt: skip
 

@@ -10,8 +10,7 @@ from types import MappingProxyType
 from typing import Final
 
 from shardwatch.shard.contract.files.identity import Verdict, compare
-from shardwatch.shard.contract.files.packed import DIRECTORY
-from shardwatch.shard.contract.wire.frames import Entry
+from shardwatch.shard.contract.files.packed import DIRECTORY, Seen, Stat, unpack
 
 from .burial import bury
 from .changes import Changes
@@ -24,7 +23,7 @@ _NO_BIRTHS: Final[Mapping[bytes, int]] = MappingProxyType({})
 
 def merge(
     known: dict[tuple[bytes, int], Known],
-    entries: Iterable[Entry],
+    seen: Seen,
     absent: Iterable[bytes],
     *,
     complete: bool,
@@ -39,7 +38,7 @@ def merge(
 
     Args:
         known: rows of the names in question, by (name, is it about a directory); consumed.
-        entries: what was seen.
+        seen: what is there.
         absent: names that were looked at and are not there (or are nothing of ours).
         complete: every row left in `known` that was not seen is gone.
         at: wall clock of the look, ns.
@@ -48,7 +47,7 @@ def merge(
         content_only: as `identity.compare` has it.
     """
     changes = Changes()
-    new = _compare(changes, known, entries, at, ticks, births, content_only=content_only)
+    new = _compare(changes, known, seen, at, ticks, births, content_only=content_only)
     _bury_absent(changes, known, absent, at, ticks)
     if complete:
         for row in known.values():
@@ -61,24 +60,24 @@ def merge(
 def _compare(
     changes: Changes,
     known: dict[tuple[bytes, int], Known],
-    entries: Iterable[Entry],
+    seen: Seen,
     at: int,
     ticks: Ticks,
     births: Mapping[bytes, int],
     *,
     content_only: bool,
-) -> list[Entry]:
+) -> list[tuple[bytes, Stat]]:
     """What was seen, against the rows of its names; returns what has no row yet."""
-    new: list[Entry] = []
-    for entry in entries:
-        name, kind, dev, ino, nlink, size, mtime_ns, ctime_ns, racy = entry
+    new: list[tuple[bytes, Stat]] = []
+    for name, stat in zip(seen.names, unpack(seen.stats), strict=True):
+        ino, _, _, _, dev, nlink, kind, _ = stat
         directory = 1 if kind == DIRECTORY else 0
         other = known.pop((name, 1 - directory), None)
         if other is not None and other.kind != GONE:
             bury(changes, other, at, ticks)
         row = known.pop((name, directory), None)
         if row is None:
-            new.append(entry)
+            new.append((name, stat))
             continue
         if row.kind == GONE:
             changes.count(directory, 1)
@@ -86,16 +85,13 @@ def _compare(
         elif directory:
             continue  # of a directory only its existence counts
         else:
-            seen = (kind, dev, ino, nlink, size, mtime_ns, ctime_ns, racy)
-            verdict = compare(stat_of(row), seen, content_only=content_only)
+            verdict = compare(stat_of(row), stat, content_only=content_only)
             if verdict is Verdict.SAME:
                 continue
             tick, held = ticks.again(row) if verdict is Verdict.CHANGED else (row.tick, row.held)
             if row.ino != ino and row.ino and ino:
                 changes.linked[row.dev, row.ino] = row.nlink
-        changes.updates.append((
-            kind, dev, ino, nlink, size, mtime_ns, ctime_ns, racy, tick, stored(held), at, births.get(name, 0), name, directory
-        ))  # fmt: skip
+        changes.updates.append((*stat, tick, stored(held), at, births.get(name, 0), name, directory))
         changes.link(dev, ino, nlink)
     return new
 
@@ -116,7 +112,7 @@ def _bury_absent(
 
 def _insert(
     changes: Changes,
-    new: Iterable[Entry],
+    new: Iterable[tuple[bytes, Stat]],
     at: int,
     ticks: Ticks,
     births: Mapping[bytes, int],
@@ -125,15 +121,14 @@ def _insert(
     directories_are_events: bool,
 ) -> None:
     """Rows of what was never seen before."""
-    for name, kind, dev, ino, nlink, size, mtime_ns, ctime_ns, racy in new:
+    for name, stat in new:
+        ino, _, _, _, dev, nlink, kind, _ = stat
         directory = 1 if kind == DIRECTORY else 0
         lane: int | None = None
         tick = 0
         if not directory or directories_are_events:
             lane = lane_of.get(name, 0) if isinstance(lane_of, dict) else lane_of
             tick = ticks.next()
-        changes.inserts.append((
-            name, directory, kind, dev, ino, nlink, size, mtime_ns, ctime_ns, racy, lane, tick, at, births.get(name, 0)
-        ))  # fmt: skip
+        changes.inserts.append((name, directory, *stat, lane, tick, at, births.get(name, 0)))
         changes.link(dev, ino, nlink)
         changes.count(directory, 1)

@@ -10,81 +10,78 @@ from __future__ import annotations
 from typing import Any, Final
 
 from shardwatch.shard.contract.files.identity import Verdict, compare
-from shardwatch.shard.contract.files.packed import DIRECTORY, FILE
-from shardwatch.shard.contract.wire.frames import Entry
+from shardwatch.shard.contract.files.packed import DIRECTORY, FILE, Seen, unpack
 
 from .holders import loaded, stored
 from .row import KNOWN, stat_of
 from .ticks import Ticks
 
 _ROW: Final = (
-    "dir, name, directory, kind, dev, ino, nlink, size, mtime_ns, ctime_ns, racy, lane, tick, at_ns, held, birth_ns"
+    "dir, name, directory, ino, size, mtime_ns, ctime_ns, dev, nlink, kind, racy, lane, tick, at_ns, held, birth_ns"
 )
 _FILE: Final = f"INSERT INTO entry ({_ROW}) VALUES (?1,?2,0,?3,?4,?5,?6,?7,?8,?9,?10,0,?11,?12,0,0)"
-_DIRECTORY: Final = f"INSERT INTO entry ({_ROW}) VALUES (?1,?2,1,{DIRECTORY},0,0,0,0,0,0,0,NULL,0,?3,0,0)"
+_DIRECTORY: Final = f"INSERT INTO entry ({_ROW}) VALUES (?1,?2,1,0,0,0,0,0,0,{DIRECTORY},0,NULL,0,?3,0,0)"
 _KNOWN: Final = f"SELECT {KNOWN} FROM entry WHERE dir=? AND name>=? AND name<=? LIMIT ?"
 _REWRITE: Final = (
-    "UPDATE entry SET dev=?, ino=?, size=?, mtime_ns=?, ctime_ns=?, racy=?, tick=?, held=?, at_ns=?, birth_ns=0"
+    "UPDATE entry SET ino=?, size=?, mtime_ns=?, ctime_ns=?, dev=?, racy=?, tick=?, held=?, at_ns=?, birth_ns=0"
     " WHERE dir=? AND name=? AND directory=0"
 )
 
 
-def populate(db: Any, id_: int, entries: list[Entry], at: int, ticks: Ticks) -> tuple[int, int] | None:
+def populate(db: Any, id_: int, seen: Seen, at: int, ticks: Ticks) -> tuple[int, int] | None:
     """Rows of a directory that has none, in lane 0, directories being no events. Returns how many files and directories;
     None where a file has several names."""
     files = []
     directories = []
-    for entry in entries:
-        name, kind, _, _, nlink, _, _, _, _ = entry
-        if kind == DIRECTORY:
+    for name, stat in zip(seen.names, unpack(seen.stats), strict=True):
+        if stat[6] == DIRECTORY:
             directories.append((id_, name, at))
-        elif nlink > 1:
+        elif stat[5] > 1:
             return None
         else:
-            files.append(entry)
+            files.append((name, stat))
     if files:
-        db.executemany(_FILE, [(id_, *file, tick, at) for tick, file in enumerate(files, ticks.take(len(files)))])
+        first = ticks.take(len(files))
+        db.executemany(_FILE, [(id_, name, *stat, tick, at) for tick, (name, stat) in enumerate(files, first)])
     if directories:
         db.executemany(_DIRECTORY, directories)
     return len(files), len(directories)
 
 
 def rewrite(
-    db: Any, id_: int, entries: list[Entry], at: int, ticks: Ticks, *, linked: bool, content_only: bool = False
+    db: Any, id_: int, seen: Seen, at: int, ticks: Ticks, *, linked: bool, content_only: bool = False
 ) -> int | None:
     """Looks at known files with one name each: one select for all, a narrow update for those that differ. Returns how many
     did; None where a name is new, gone, a link, a directory or one of several, or the directory holds far more than these.
 
     `linked`: there are files with several names, of which one may have been another file's.
     """
-    names = [entry[0] for entry in entries]
+    names = seen.names
     limit = 4 * len(names) + 16
     rows = db.execute(_KNOWN, (id_, min(names), max(names), limit)).fetchall()
     known = {row[0]: row for row in rows}
     if len(rows) == limit or len(known) < len(rows):
         return None
     changed = []
-    for entry in entries:
-        row = known.get(entry[0])
+    for name, stat in zip(names, unpack(seen.stats), strict=True):
+        row = known.get(name)
         if row is None:
             return None
-        _, directory, old_kind, old_dev, old_ino, old_nlink, _, _, _, _, lane, tick, held = row
-        _, kind, dev, ino, nlink, size, mtime_ns, ctime_ns, racy = entry
+        _, directory, old_ino, _, _, _, old_dev, old_nlink, old_kind, _, lane, tick, held = row
+        ino, _, _, _, dev, nlink, kind, _ = stat
         if directory or old_kind != FILE or kind != FILE or old_nlink != 1 or nlink != 1 or lane is None:
             return None
         if linked and (old_dev != dev or old_ino != ino):
             return None
-        verdict = compare(
-            stat_of(row), (kind, dev, ino, nlink, size, mtime_ns, ctime_ns, racy), content_only=content_only
-        )
+        verdict = compare(stat_of(row), stat, content_only=content_only)
         if verdict is not Verdict.SAME:
-            changed.append((entry, lane, tick, held, verdict))
+            changed.append((name, stat, lane, tick, held, verdict))
     updates = []
-    for (name, _, dev, ino, _, size, mtime_ns, ctime_ns, racy), lane, tick, held, verdict in changed:
+    for name, (ino, size, mtime_ns, ctime_ns, dev, _, _, racy), lane, tick, held, verdict in changed:
         if verdict is Verdict.CHANGED and ticks.seen(lane, tick):
             held = stored(ticks.holders.superseded(lane, tick, loaded(held), there=True))
             tick = ticks.next()
-        updates.append((dev, ino, size, mtime_ns, ctime_ns, racy, tick, held, at, id_, name))
+        updates.append((ino, size, mtime_ns, ctime_ns, dev, racy, tick, held, at, id_, name))
     if updates:
         db.executemany(_REWRITE, updates)
     return len(updates)

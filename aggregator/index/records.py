@@ -60,7 +60,7 @@ class Records:
         simple = self._lane_of is None and not self._directories_are_events and not record.births
         if not simple or record.path in self._debts.owed:
             return False
-        made = plain.populate(self._db, id_, record.entries, record.at, self._ticks)
+        made = plain.populate(self._db, id_, record.seen, record.at, self._ticks)
         if made is None:
             return False
         files, directories = made
@@ -72,17 +72,17 @@ class Records:
         id_, new = self._tables.id_of(record.path)
         if not new and self._rewritten(id_, record):
             return
-        names = [entry[0] for entry in record.entries] + record.absent
+        names = record.names + record.absent
         known = {} if new else self._tables.named(id_, names)
         owed = [n for n in names if n in self._debts.owed.get(record.path, ())]
         self._merge(id_, record, known, record.absent, False, stops, owed)
 
     def _rewritten(self, id_: int, record: Looks) -> bool:
         """Whether the short cut for known plain files could be taken."""
-        if not record.entries or record.absent or record.births or record.path in self._debts.owed:
+        if not record.names or record.absent or record.births or record.path in self._debts.owed:
             return False
         written = plain.rewrite(
-            self._db, id_, record.entries, record.at, self._ticks, linked=self._tables.by_inode, content_only=self._content_only
+            self._db, id_, record.seen, record.at, self._ticks, linked=self._tables.by_inode, content_only=self._content_only
         )
         if written is None:
             return False
@@ -101,16 +101,16 @@ class Records:
         """A listing that no hint led to. Returns what it had otherwise than the rows, save what is changing just now."""
         id_, _ = self._tables.id_of(record.path)
         known = self._tables.covered(id_, record)
-        findings = differences(record.path, known, record.entries, record.hinted, content_only=self._content_only)
+        findings = differences(record.path, known, record.seen, record.hinted, content_only=self._content_only)
         hinted = set(record.hinted)
-        self._tables.confirm(id_, [entry for entry in record.entries if entry[0] not in hinted])
-        self.listing(Listing(record.path, record.at, record.entries, record.after, record.upto), stops)
+        self._tables.confirm(id_, record.seen.chosen([name not in hinted for name in record.names]))
+        self.listing(Listing(record.path, record.at, *record.seen, record.after, record.upto), stops)
         return findings
 
     def confirmed(self, record: Confirmed) -> None:
         """Where the stat is the same as when it was looked at too early, the file is the same."""
         id_, _ = self._tables.id_of(record.path)
-        self._tables.confirm(id_, record.entries)
+        self._tables.confirm(id_, record.seen)
 
     def _merge(
         self,
@@ -122,12 +122,12 @@ class Records:
         stops: Iterable[bytes],
         owed: list[bytes],
     ) -> None:
-        path, entries, at = record.path, record.entries, record.at
+        path, at = record.path, record.at
         lanes: dict[bytes, int] | int = 0
         if self._lane_of is not None:
-            lanes = {entry[0]: self._lane_of(join(path, entry[0])) for entry in entries}
+            lanes = {name: self._lane_of(join(path, name)) for name in record.names}
         changes = merge(
-            known, entries, absent, complete=complete, at=at, ticks=self._ticks, lane_of=lanes,
+            known, record.seen, absent, complete=complete, at=at, ticks=self._ticks, lane_of=lanes,
             directories_are_events=self._directories_are_events, births=record.births, content_only=self._content_only,
         )  # fmt: skip
         if owed:

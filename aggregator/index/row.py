@@ -35,7 +35,7 @@ from collections.abc import Callable
 from operator import itemgetter
 from typing import Any, Final, NamedTuple
 
-from shardwatch.shard.contract.files.identity import Stat
+from shardwatch.shard.contract.files.packed import Stat
 from shardwatch.shard.contract.files.paths import join
 from shardwatch.shard.contract.wire.frames import Check, Listing, Verified
 
@@ -50,13 +50,13 @@ class Known(NamedTuple):
 
     name: bytes
     directory: int
-    kind: int
-    dev: int
     ino: int
-    nlink: int
     size: int
     mtime_ns: int
     ctime_ns: int
+    dev: int
+    nlink: int
+    kind: int
     racy: int
     lane: int | None
     tick: int
@@ -65,9 +65,9 @@ class Known(NamedTuple):
 
 #: The columns of a `Known`, for a SELECT.
 KNOWN: Final = ", ".join(Known._fields)
-#: The stat of a `Known`, as `identity.compare` takes it.
+#: The stat of a `Known`, as `packed.unpack` gives it and `identity.compare` takes it.
 stat_of: Final[Callable[[Known], Stat]] = itemgetter(
-    slice(Known._fields.index("kind"), Known._fields.index("racy") + 1)
+    slice(Known._fields.index("ino"), Known._fields.index("racy") + 1)
 )
 
 
@@ -113,10 +113,10 @@ def row_from(columns: tuple[Any, ...]) -> Row:
 
 #: The fields of an `Update`, in their order: the last two say which row of a directory it is.
 UPDATED: Final = (
-    "kind", "dev", "ino", "nlink", "size", "mtime_ns", "ctime_ns", "racy", "tick", "held", "at_ns", "birth_ns",
+    "ino", "size", "mtime_ns", "ctime_ns", "dev", "nlink", "kind", "racy", "tick", "held", "at_ns", "birth_ns",
     "name", "directory",
 )  # fmt: skip
-Update = tuple[int, int, int, int, int, int, int, bool, int, int | bytes, int, int, bytes, int]
+Update = tuple[int, int, int, int, int, int, int, int, int, int | bytes, int, int, bytes, int]
 #: Takes an `Update` and the directory's id.
 UPDATE: Final = (
     f"UPDATE entry SET {', '.join(f'{field}=?' for field in UPDATED[:-2])} WHERE name=? AND directory=? AND dir=?"
@@ -124,10 +124,10 @@ UPDATE: Final = (
 
 #: The fields of an `Insert`, in their order. Nobody holds a row that is new.
 INSERTED: Final = (
-    "name", "directory", "kind", "dev", "ino", "nlink", "size", "mtime_ns", "ctime_ns", "racy", "lane", "tick", "at_ns",
+    "name", "directory", "ino", "size", "mtime_ns", "ctime_ns", "dev", "nlink", "kind", "racy", "lane", "tick", "at_ns",
     "birth_ns",
 )  # fmt: skip
-Insert = tuple[bytes, int, int, int, int, int, int, int, int, bool, int | None, int, int, int]
+Insert = tuple[bytes, int, int, int, int, int, int, int, int, int, int | None, int, int, int]
 #: Takes an `Insert` and the directory's id.
 INSERT: Final = f"INSERT INTO entry ({', '.join(INSERTED)}, dir, held) VALUES ({'?,' * len(INSERTED)}?,0)"
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
+from shardwatch.shard.contract.files.packed import Seen, pack, unpack
 from shardwatch.shard.contract.wire.fold import fold
-from shardwatch.shard.contract.wire.frames import Check, Entry, Listing, Verified
+from shardwatch.shard.contract.wire.frames import Check, Listing, Verified
 
 from ..storage.damage import progress
 from .changes import Changes
@@ -114,13 +116,18 @@ class Tables:
     def _rows(self, sql: str, arguments: Sequence[object]) -> Rows:
         return {(row[0], row[1]): known_from(row) for row in self._db.execute(sql, arguments)}
 
-    def folded(self, record: Check) -> int:
-        """What the rows of the names that a record covers fold to."""
+    def folded(self, record: Check) -> int | None:
+        """What the rows of the names that a record covers fold to; None where one of them holds what no stat can."""
         id_ = self._find(record.path)
         if id_ is None:
-            return fold([])
-        sql = "SELECT name, kind, ino, nlink, size, mtime_ns, ctime_ns FROM entry WHERE dir=? AND kind<>0"
-        return fold(self._db.execute(*ranged(sql, id_, record)).fetchall())
+            return fold([], b"")
+        sql = "SELECT name, ino, size, mtime_ns, ctime_ns, nlink, kind FROM entry WHERE dir=? AND kind<>0"
+        rows = self._db.execute(*ranged(sql, id_, record)).fetchall()
+        try:
+            stats = [pack(ino, size, mtime, ctime, 0, nlink, kind, 0) for _, ino, size, mtime, ctime, nlink, kind in rows]
+            return fold([row[0] for row in rows], b"".join(stats))
+        except (struct.error, TypeError):  # a number beyond its range, or no number
+            return None
 
     def write(self, id_: int, changes: Changes) -> None:
         """Writes what changes in a directory, and counts it."""
@@ -133,13 +140,13 @@ class Tables:
             many(INSERT, [(*insert, id_) for insert in changes.inserts])
         self._file.count_changes(changes)
 
-    def confirm(self, id_: int, entries: Iterable[Entry]) -> None:
+    def confirm(self, id_: int, seen: Seen) -> None:
         """Rows that say the same as these looks, which are not racy, are racy no more."""
         self._db.executemany(
             _CONFIRM,
             [
                 (id_, name, kind, ino, size, mtime_ns, ctime_ns)
-                for name, kind, _, ino, _, size, mtime_ns, ctime_ns, racy in entries
+                for name, (ino, size, mtime_ns, ctime_ns, _, _, kind, racy) in zip(seen.names, unpack(seen.stats), strict=True)
                 if not racy
             ],
         )

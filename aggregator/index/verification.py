@@ -12,10 +12,9 @@ from collections.abc import Iterable, Mapping
 from typing import Final, NamedTuple
 
 from shardwatch.shard.contract.files.identity import Verdict, compare
-from shardwatch.shard.contract.files.packed import DIRECTORY
+from shardwatch.shard.contract.files.packed import DIRECTORY, Seen, unpack
 from shardwatch.shard.contract.files.paths import join
 from shardwatch.shard.contract.process.log import Sparse
-from shardwatch.shard.contract.wire.frames import Entry
 
 from .row import GONE, Known, stat_of
 
@@ -78,7 +77,7 @@ class Verification:
 def differences(
     path: bytes,
     known: Mapping[tuple[bytes, int], Known],
-    entries: Iterable[Entry],
+    seen: Seen,
     hinted: Iterable[bytes],
     *,
     content_only: bool,
@@ -86,10 +85,10 @@ def differences(
     """What of a whole range of a directory the rows had otherwise, save names that are changing. Pure."""
     found = []
     skipped = set(hinted)
-    seen = set()
-    for name, kind, dev, ino, nlink, size, mtime_ns, ctime_ns, racy in entries:
-        directory = 1 if kind == DIRECTORY else 0
-        seen.add((name, directory))
+    there = set()
+    for name, stat in zip(seen.names, unpack(seen.stats), strict=True):
+        directory = 1 if stat[6] == DIRECTORY else 0
+        there.add((name, directory))
         row = known.get((name, directory))
         if name in skipped:
             continue
@@ -97,10 +96,9 @@ def differences(
             found.append(Finding(join(path, name), "missing"))
         elif not directory:
             known_stat = stat_of(row._replace(racy=0))
-            seen_stat = (kind, dev, ino, nlink, size, mtime_ns, ctime_ns, racy)
-            if compare(known_stat, seen_stat, content_only=content_only) is Verdict.CHANGED:
+            if compare(known_stat, stat, content_only=content_only) is Verdict.CHANGED:
                 found.append(Finding(join(path, name), "differs"))
     for (name, directory), row in known.items():
-        if row.kind != GONE and (name, directory) not in seen and name not in skipped:
+        if row.kind != GONE and (name, directory) not in there and name not in skipped:
             found.append(Finding(join(path, name), "extra"))
     return found

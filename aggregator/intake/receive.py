@@ -178,10 +178,10 @@ class Receiver:
         stops = [a.path for a in self._owners.below(record.path)]
         if isinstance(record, Listing):
             self._index.records.listing(record, stops)
-            return len(record.entries) + 1
+            return len(record.names) + 1
         if isinstance(record, Looks):
             self._index.records.looks(record, stops)
-            return len(record.entries) + len(record.absent)
+            return len(record.names) + len(record.absent)
         if isinstance(record, Gone):
             if owner.path == record.path:
                 self._index.records.gone(record, stops)
@@ -192,14 +192,14 @@ class Receiver:
         """Handles the results of looks that no hint has led to."""
         if isinstance(record, Confirmed):
             self._index.records.confirmed(record)
-            return len(record.entries)
+            return len(record.names)
         range_ = (record.path, record.after, record.upto)
         if isinstance(record, Check):
             if not self._index.records.folds_to(record):
                 self.verification.differs(shard, range_, now)
-            return record.names
+            return record.count
         self.verification.answered(shard, range_, self._index.records.verified(record, stops), record.at)
-        return len(record.entries)
+        return len(record.names)
 
     # -- what goes back
 

@@ -7,12 +7,11 @@ from typing import Final, TypeVar
 T = TypeVar("T", int, float)
 
 #: Version of the frames between shards and aggregator. Both sides refuse any other.
-WIRE_VERSION: Final = 3
+WIRE_VERSION: Final = 4
 #: Largest frame either side accepts, bytes. A listing is split well before that.
 FRAME_BYTES_MAX: Final = 8 << 20
-#: Entries after which a frame is closed and sent. One SQLite transaction takes several frames. While a frame is made, and while
-#: it is applied, each entry takes some 400 bytes of objects, whose pages are not given back. With 1,000 entries this was 0.5 MB
-#: more on each side.
+#: Names after which a frame is closed and sent. One SQLite transaction takes several frames. While a frame is applied, each name
+#: takes some 400 bytes of objects, whose pages are not given back. With 1,000 names this was 0.5 MB more.
 FRAME_ENTRIES_MAX: Final = 250
 #: Unacknowledged frames and bytes that a shard keeps. When either limit is reached, looks wait: hints are merged, and scans
 #: pause. The limits are small because this memory is needed on both sides (ZeroMQ's queue holds it for a slow aggregator), and

@@ -5,15 +5,11 @@ from __future__ import annotations
 import ctypes
 import errno
 import os
-import stat
 import sys
 import time
 from typing import Final
 
-from ..contract.files.identity import RACY_NS_MAX, racy
-from ..contract.files.packed import DIRECTORY, FILE, INT_MAX, INT_MIN, LINK
 from ..contract.files.paths import join
-from ..contract.wire.frames import Entry
 
 _SYS_OPENAT2: Final = 437  # the same number on every architecture (openat2(2), Linux 5.6)
 _AT_FDCWD: Final = -100
@@ -21,8 +17,6 @@ _AT_FDCWD: Final = -100
 _CLOCK_REALTIME_COARSE: Final = 5
 _RESOLVE_NO_MAGICLINKS: Final = 0x02
 _RESOLVE_NO_SYMLINKS: Final = 0x04
-_S_IFMT: Final = 0o170000
-_KINDS: Final = {stat.S_IFREG: FILE, stat.S_IFDIR: DIRECTORY, stat.S_IFLNK: LINK}
 _OPEN: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 #: To walk through a directory it need not be readable.
 _STEP: Final = getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY | os.O_CLOEXEC
@@ -137,30 +131,6 @@ def is_bare(path: bytes, *, follow: bool = False) -> bool:
 def coarse_ns() -> int:
     """The clock from which filesystems take coarse times (the kernel's tick)."""
     return time.clock_gettime_ns(_CLOCK_REALTIME_COARSE) if sys.platform == "linux" else time.time_ns()
-
-
-def entry_of(name: bytes, st: os.stat_result, coarse: int, *, invented: bool = False) -> Entry | None:
-    """The entry of an lstat that began after `coarse`; None for what is not a file, directory or link (FIFO, socket, device).
-
-    `invented`: the filesystem makes up its inode numbers, so the number is left out.
-
-    Of a directory only the existence counts. Values that the index cannot store (times beyond the year 2262, inode numbers of
-    64 bits) are limited to its range.
-    """
-    kind = _KINDS.get(st.st_mode & _S_IFMT)
-    if kind is None:
-        return None
-    if kind == DIRECTORY:
-        return directory_entry(name)
-    dev, ino, mtime, ctime = st.st_dev, st.st_ino, st.st_mtime_ns, st.st_ctime_ns
-    if dev > INT_MAX or ino > INT_MAX or not (INT_MIN <= mtime <= INT_MAX and INT_MIN <= ctime <= INT_MAX):
-        dev, ino, mtime, ctime = (max(INT_MIN, min(number, INT_MAX)) for number in (dev, ino, mtime, ctime))
-    early = ctime + RACY_NS_MAX > coarse and racy(ctime, coarse)
-    return (name, kind, dev, 0 if invented else ino, st.st_nlink, st.st_size, mtime, ctime, early)
-
-
-def directory_entry(name: bytes) -> Entry:
-    return (name, DIRECTORY, 0, 0, 0, 0, 0, 0, False)
 
 
 def loops(path: bytes) -> bool:

@@ -14,6 +14,7 @@ from typing import Final
 
 from ..contract.files.paths import join
 from .calls import coarse_ns, is_bare, leads_to, loops, open_directory
+from .reading import list_names, look_at
 from .statx import birth_ns, filesystem_type
 
 _ENTER: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC | os.O_NOFOLLOW
@@ -44,8 +45,18 @@ class Disk:
         """The directory at a path, which is no link itself: it can be watched by this descriptor, but not read."""
         return os.open(path, _WATCH)
 
+    def list_names(self, fd: int) -> tuple[list[bytes], list[bytes]]:
+        """All names in a directory: of what is no directory, and of directories (`reading.list_names`)."""
+        return list_names(fd)
+
+    def look_at(
+        self, fd: int, names: list[bytes], start: int, coarse_ns: int, device: int, invented: bool
+    ) -> tuple[bytes, int]:
+        """The packed stats of names, of a link itself, up to the first one on another device (`reading.look_at`)."""
+        return look_at(fd, names, start, coarse_ns, device, invented)
+
     def entries(self, fd: int) -> AbstractContextManager[Iterator[os.DirEntry[str]]]:
-        """What is in a directory. An error while it is read is raised by the iterator."""
+        """What is in a directory, for those who follow links. An error while it is read is raised by the iterator."""
         return os.scandir(fd)
 
     def stat(self, name: bytes, fd: int) -> os.stat_result:

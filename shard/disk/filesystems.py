@@ -20,9 +20,12 @@ class Filesystems:
     def __init__(self, disk: Disk | None = None) -> None:
         self._disk = disk if disk is not None else Disk()
         self._invents: dict[int, bool] = {}
+        #: The device that was asked about last, and whether it invents its inode numbers; -1 for none.
+        self.last = (-1, False)
 
     def forget(self) -> None:
         self._invents.clear()
+        self.last = (-1, False)
 
     def identity(self, fd: int) -> tuple[int, int]:
         """(device, inode) of the directory open at `fd`, for as long as it is mounted; inode 0 where the numbers are invented."""
@@ -36,4 +39,5 @@ class Filesystems:
             if len(self._invents) >= _DEVICES_MAX:
                 self._invents.clear()
             known = self._invents[dev] = self._disk.filesystem_type(name, fd) in INVENTS_INODES
+        self.last = (dev, known)
         return known

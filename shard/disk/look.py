@@ -5,22 +5,26 @@ when.
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable
 from typing import Final
 
-from ..contract.files.packed import DIRECTORY
+from ..contract.files.packed import A_DIRECTORY, DIRECTORY, FILE, LINK, NOTHING, OTHER, WIDTH, Seen, joined, kinds, pieces
 from ..contract.files.paths import join
 from ..contract.filter.filter import Filter
 from ..contract.filter.scope import Scope
 from ..contract.limits import PATH_BYTES_MAX
-from ..contract.state.directory import TAG, is_state_directory
-from ..contract.wire.frames import Entry
-from .calls import ABSENT, directory_entry, entry_of
+from ..contract.state.directory import TAG_NAME, is_state_directory
+from .calls import ABSENT
 from .disk import Disk
 from .filesystems import Filesystems
+from .reading import packed
 
 #: Longest name that the kernel takes (NAME_MAX).
 _NAME_BYTES_MAX: Final = 255
+#: Names that are looked at with one call of the disk: some milliseconds.
+NAMES_AT_ONCE: Final = 1_000
+#: What is reported as a file.
+_FILES: Final = bytes((FILE, LINK))
 
 
 class Reader:
@@ -31,10 +35,18 @@ class Reader:
         state_dir: the service's own directory, which is never looked into.
         recursive: False: no directory is in scope.
         follow: a link counts as its target.
+        on_progress: called again and again while a large directory is read and looked at.
     """
 
     def __init__(
-        self, filter: Filter | Scope, *, state_dir: bytes, recursive: bool = True, follow: bool = False, disk: Disk | None = None
+        self,
+        filter: Filter | Scope,
+        *,
+        state_dir: bytes,
+        recursive: bool = True,
+        follow: bool = False,
+        disk: Disk | None = None,
+        on_progress: Callable[[], None] = lambda: None,
     ) -> None:
         self.disk = disk if disk is not None else Disk()
         self._scope = filter if isinstance(filter, Scope) else Scope(filter)
@@ -43,14 +55,15 @@ class Reader:
         self._state_name = os.path.basename(state_dir)
         self._recursive = recursive
         self.follow = follow
+        self._on_progress = on_progress
         self.filesystems = Filesystems()
         self.looks = 0
         self.filtered = 0
         self.others = 0
         self._too_long = 0
 
-    def directory(self, path: bytes, fd: int, relative: bytes) -> tuple[list[Entry], list[bytes]]:
-        """All entries in scope in the directory open at `fd`, sorted by name, and those of them that are directories.
+    def directory(self, path: bytes, fd: int, relative: bytes) -> tuple[Seen, list[bytes]]:
+        """All that is in scope in the directory open at `fd`, sorted by name, and the names in it that are directories.
 
         Raises OSError if it cannot be read completely.
         """
@@ -62,61 +75,74 @@ class Reader:
         """The names in scope of files, and of directories, in the directory open at `fd`. For a state directory, of any service,
         there are none. Raises OSError if it cannot be read completely.
         """
-        # By name: a directory that changes while it is read may give a name twice. What it gave last counts.
-        with self.disk.entries(fd) as items:
-            if not self.follow:
-                found = {item.name: item.is_dir(follow_symlinks=False) for item in items}
-            else:
-                found = {item.name: self._leads_on(path, item) for item in items}
-        if TAG in found and is_state_directory(fd):
+        files, directories = self._names_through_links(path, fd) if self.follow else self.disk.list_names(fd)
+        if (TAG_NAME in files or TAG_NAME in directories) and is_state_directory(fd):
             return [], []
-        fsencode = os.fsencode
-        directories = [fsencode(name) for name, is_directory in found.items() if is_directory]
-        files = [fsencode(name) for name, is_directory in found.items() if not is_directory]
+        if len(files) > NAMES_AT_ONCE:
+            self._on_progress()
         kept = self._scope.files(path, relative, files)
         self.filtered += len(files) - len(kept)
         return self._short(path, kept), directories
 
     def looked(
         self, path: bytes, fd: int, relative: bytes, files: list[bytes], directories: list[bytes], coarse: int
-    ) -> tuple[list[Entry], list[bytes]]:
+    ) -> tuple[Seen, list[bytes]]:
         """As `directory`, of some of the names that it has."""
-        directories = list(directories)
-        entries = []
-        for name, entry in zip(files, self.names(path, files, fd, coarse), strict=True):
-            if entry is not None and entry[1] == DIRECTORY:
-                directories.append(name)
-            elif entry is not None:
-                entries.append(entry)
-        subdirectories = self.watched(path, relative, directories)
-        entries += [directory_entry(name) for name in subdirectories]
-        entries.sort()
-        return entries, subdirectories
+        names = sorted(files)
+        seen, became = Seen(names, self.stats(path, names, fd, coarse)), []
+        found = kinds(seen.stats)
+        if found.strip(_FILES):  # something is neither file nor link
+            became = [name for name, kind in zip(names, found, strict=True) if kind == DIRECTORY]
+            seen = seen.chosen([kind in _FILES for kind in found])
+        if became:
+            directories = [*directories, *became]
+        subdirectories = self.watched(path, relative, directories) if directories else []
+        if subdirectories:
+            both = [(name, A_DIRECTORY) for name in subdirectories]
+            both += zip(seen.names, pieces(seen.stats), strict=True)
+            seen = joined(both)
+        return seen, subdirectories
 
-    def names(self, path: bytes, names: Sequence[bytes], fd: int, coarse: int) -> list[Entry | None]:
-        """What these names in the directory `path`, open at `fd`, are. Each is looked at after the clock `coarse` was read. None
-        for a name that does not exist or is not in scope. Raises OSError if one of them cannot be determined.
+    def stats(self, path: bytes, names: list[bytes], fd: int, coarse: int) -> bytes:
+        """The packed stats of these names in the directory `path`, open at `fd`, in the order of the names. Each is looked at
+        after the clock `coarse` was read. The kind of a name that does not exist is `ABSENT`, of what is nothing of ours `OTHER`.
+
+        Raises OSError if one of them cannot be determined.
         """
-        follow, disk, stat = self.follow, self.disk, self.disk.stat
-        device, invented, others = -1, False, 0
-        found: list[Entry | None] = []
+        if len(names) <= NAMES_AT_ONCE:
+            return self._stats(path, names, fd, coarse)
+        found = []
+        for begin in range(0, len(names), NAMES_AT_ONCE):
+            found.append(self._stats(path, names[begin : begin + NAMES_AT_ONCE], fd, coarse))
+            self._on_progress()
+        return b"".join(found)
+
+    def _stats(self, path: bytes, names: list[bytes], fd: int, coarse: int) -> bytes:
+        stats = self._stats_through_links(path, names, fd, coarse) if self.follow else self._stats_here(names, fd, coarse)
+        self.others += kinds(stats).count(OTHER)
+        self.looks += len(names)
+        return stats
+
+    def _stats_here(self, names: list[bytes], fd: int, coarse: int) -> bytes:
+        stats, device = self.disk.look_at(fd, names, 0, coarse, *self.filesystems.last)
+        while (start := len(stats) // WIDTH) < len(names):
+            invented = self.filesystems.invents(device, names[start], fd)
+            more, device = self.disk.look_at(fd, names, start, coarse, device, invented)
+            stats += more
+        return stats
+
+    def _stats_through_links(self, path: bytes, names: list[bytes], fd: int, coarse: int) -> bytes:
+        stats = []
         for name in names:
             try:
-                st = disk.stat_through(path, name, fd) if follow else stat(name, fd)
+                st = self.disk.stat_through(path, name, fd)
             except OSError as error:
                 if error.errno not in ABSENT:
                     raise
-                found.append(None)
+                stats.append(NOTHING)
                 continue
-            if st.st_dev != device:
-                device = st.st_dev
-                invented = self.filesystems.invents(device, name, fd)
-            entry = entry_of(name, st, coarse, invented=invented)
-            others += entry is None
-            found.append(entry)
-        self.others += others
-        self.looks += len(found)
-        return found
+            stats.append(packed(st, coarse, self.filesystems.invents(st.st_dev, name, fd)))
+        return b"".join(stats)
 
     def watched(self, path: bytes, relative: bytes, names: Iterable[bytes]) -> list[bytes]:
         """Those of `names` in a directory that are ours if they are directories."""
@@ -154,6 +180,13 @@ class Reader:
         self._too_long += len(names) - len(short)
         return short
 
+    def _names_through_links(self, path: bytes, fd: int) -> tuple[list[bytes], list[bytes]]:
+        """As `Disk.list_names`; a link that leads to a directory is one."""
+        with self.disk.entries(fd) as items:
+            found = {os.fsencode(item.name): self._leads_on(path, item) for item in items}
+        directories = [name for name, is_directory in found.items() if is_directory]
+        return [name for name, is_directory in found.items() if not is_directory], directories
+
     def _leads_on(self, path: bytes, item: os.DirEntry[str]) -> bool:
         """Whether it is a directory, or a link to one that does not lead back."""
         try:
@@ -162,6 +195,6 @@ class Reader:
             return False  # a link in a circle, or to where we may not look
 
 
-def digest(entries: list[Entry]) -> int:
+def digest(seen: Seen) -> int:
     """Of what was said last of a directory that is swept; with `racy`: what was looked at too early is said once more."""
-    return hash(tuple(entries)) or 1
+    return hash((b"\0".join(seen.names), seen.stats)) or 1

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import stat
+import struct
 from collections.abc import Iterable
 from typing import Final, Protocol
 
@@ -22,7 +23,6 @@ from ..contract.files.packed import (
     LINK,
     NLINK_MAX,
     NOTHING,
-    OTHER,
     pack,
 )
 from .calls import ABSENT
@@ -81,10 +81,9 @@ def look_at(fd: int, names: list[bytes], start: int, coarse_ns: int, device: int
     Raises OSError for any other error, with the name as its file name.
     """
     stats = []
-    look = os.stat
     for name in names[start:] if start else names:
         try:
-            st = look(name, dir_fd=fd, follow_symlinks=False)
+            st = os.stat(name, dir_fd=fd, follow_symlinks=False)
         except OSError as error:
             if error.errno not in ABSENT:
                 raise
@@ -93,24 +92,29 @@ def look_at(fd: int, names: list[bytes], start: int, coarse_ns: int, device: int
         if st.st_dev != device:
             device = st.st_dev
             break
-        stats.append(packed(st, coarse_ns, invented=invented))
+        stats.append(packed(st, coarse_ns, invented))
     return b"".join(stats), device
 
 
-def packed(st: os.stat_result, coarse_ns: int, *, invented: bool = False) -> bytes:
+def packed(st: os.stat_result, coarse_ns: int, invented: bool) -> bytes:
     """The stat of a look that began after `coarse_ns`: `A_DIRECTORY` of a directory, `ANOTHER` of what is neither file, directory
     nor link. `invented`: the filesystem makes up its inode numbers, so the number is left out.
     """
-    kind = _KINDS.get(st.st_mode & _S_IFMT, OTHER)
+    kind = _KINDS.get(st.st_mode & _S_IFMT)
+    if kind is None:
+        return ANOTHER
     if kind == DIRECTORY:
         return A_DIRECTORY
-    if kind == OTHER:
-        return ANOTHER
-    dev, ino, nlink, mtime, ctime = st.st_dev, st.st_ino, st.st_nlink, st.st_mtime_ns, st.st_ctime_ns
-    if dev > INT_MAX or ino > INT_MAX or nlink > NLINK_MAX or not (
-        INT_MIN <= mtime <= INT_MAX and INT_MIN <= ctime <= INT_MAX
-    ):  # fmt: skip
-        dev, ino, mtime, ctime = (max(INT_MIN, min(number, INT_MAX)) for number in (dev, ino, mtime, ctime))
+    ino, mtime, ctime, dev, nlink = st.st_ino, st.st_mtime_ns, st.st_ctime_ns, st.st_dev, st.st_nlink
+    early = ctime + RACY_NS_MAX > coarse_ns and racy(_limited(ctime), coarse_ns)
+    if invented:
+        ino = 0
+    try:
+        return pack(ino, st.st_size, mtime, ctime, dev, nlink, kind, early)
+    except struct.error:  # times beyond the year 2262, or inode numbers of 64 bits
         nlink = min(nlink, NLINK_MAX)
-    early = ctime + RACY_NS_MAX > coarse_ns and racy(ctime, coarse_ns)
-    return pack(0 if invented else ino, st.st_size, mtime, ctime, dev, nlink, kind, early)
+        return pack(_limited(ino), st.st_size, _limited(mtime), _limited(ctime), _limited(dev), nlink, kind, early)
+
+
+def _limited(number: int) -> int:
+    return max(INT_MIN, min(number, INT_MAX))

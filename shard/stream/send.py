@@ -8,8 +8,9 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Final
 
+from ..contract.files.packed import Seen
 from ..contract.limits import FRAME_ENTRIES_MAX, WINDOW_BYTES_MAX, WINDOW_FRAMES_MAX, WIRE_VERSION
-from ..contract.wire.frames import Entry, Frame, Listing, Looks, Record, Reply, encode
+from ..contract.wire.frames import Frame, Listing, Looks, Record, Reply, encode
 
 #: A record costs about as much as this many entries, however few it has, and one entry more for each of these many bytes of its
 #: path.
@@ -21,28 +22,30 @@ _RESEND_NS_MAX: Final = 30_000_000_000
 _RESEND_GAP_NS: Final = 50_000_000
 
 
-def listings(path: bytes, at: int, entries: list[Entry], births: dict[bytes, int] | None = None) -> Iterator[Listing]:
+def listings(path: bytes, at: int, seen: Seen, births: dict[bytes, int] | None = None) -> Iterator[Listing]:
     """Splits the listing of a large directory into parts, each of which covers a range of names."""
     after: bytes | None = None
-    for begin in range(0, max(len(entries), 1), FRAME_ENTRIES_MAX):
-        part = entries[begin : begin + FRAME_ENTRIES_MAX]
-        upto = part[-1][0] if begin + FRAME_ENTRIES_MAX < len(entries) else None
-        yield Listing(path, at, part, after, upto, _of(part, births))
+    count = len(seen.names)
+    for begin in range(0, max(count, 1), FRAME_ENTRIES_MAX):
+        end = begin + FRAME_ENTRIES_MAX
+        part = seen.part(begin, end)
+        upto = part.names[-1] if end < count else None
+        yield Listing(path, at, *part, after, upto, _of(part, births))
         after = upto
 
 
 def looks(
-    path: bytes, at: int, entries: list[Entry], absent: list[bytes], births: dict[bytes, int] | None = None
+    path: bytes, at: int, seen: Seen, absent: list[bytes], births: dict[bytes, int] | None = None
 ) -> Iterator[Looks]:
     """Splits looks at many names of one directory in the same way."""
-    for begin in range(0, max(len(entries), len(absent)), FRAME_ENTRIES_MAX):
+    for begin in range(0, max(len(seen.names), len(absent)), FRAME_ENTRIES_MAX):
         end = begin + FRAME_ENTRIES_MAX
-        part = entries[begin:end]
-        yield Looks(path, at, part, absent[begin:end], _of(part, births))
+        part = seen.part(begin, end)
+        yield Looks(path, at, *part, absent[begin:end], _of(part, births))
 
 
-def _of(entries: list[Entry], births: dict[bytes, int] | None) -> dict[bytes, int]:
-    return {entry[0]: births[entry[0]] for entry in entries if entry[0] in births} if births else {}
+def _of(part: Seen, births: dict[bytes, int] | None) -> dict[bytes, int]:
+    return {name: births[name] for name in part.names if name in births} if births else {}
 
 
 class Stream:
@@ -95,9 +98,9 @@ class Stream:
         self._records.append(record)
         self._cost += _RECORD_COST
         if isinstance(record, Listing):
-            self._cost += len(record.path) // _PATH_COST_BYTES + len(record.entries)
+            self._cost += len(record.path) // _PATH_COST_BYTES + len(record.names)
         elif isinstance(record, Looks):
-            self._cost += len(record.path) // _PATH_COST_BYTES + len(record.entries) + len(record.absent)
+            self._cost += len(record.path) // _PATH_COST_BYTES + len(record.names) + len(record.absent)
         if self._cost >= FRAME_ENTRIES_MAX:
             self._seal()
 

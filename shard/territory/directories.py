@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 from ..backend.base import Backend
-from ..contract.wire.frames import Entry
+from ..contract.files.packed import Seen
 from ..disk.look import Reader, digest
 from ..disk.slow import SlowMounts
 from ..tree.nodes import Node
@@ -44,13 +44,13 @@ class Swept:
         """It is swept no more, if it was."""
         self._reported.pop(node, None)
 
-    def is_reported(self, node: Node, entries: list[Entry]) -> bool:
+    def is_reported(self, node: Node, seen: Seen) -> bool:
         """Whether just this listing is what was reported of the directory last."""
-        return self._reported.get(node) == digest(entries)
+        return self._reported.get(node) == digest(seen)
 
-    def report(self, node: Node, entries: list[Entry]) -> bool:
+    def report(self, node: Node, seen: Seen) -> bool:
         """Notes a listing of a directory that is swept. Returns False if just this one was reported last: it need not be sent."""
-        before, self._reported[node] = self._reported[node], digest(entries)
+        before, self._reported[node] = self._reported[node], digest(seen)
         return before != self._reported[node]
 
     def report_names(self, node: Node) -> None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from ..contract.files.packed import DIRECTORY
+from typing import Final
+
+from ..contract.files.packed import A_DIRECTORY, DIRECTORY, FILE, LINK, Seen, kinds
 from ..contract.files.paths import join
 from ..contract.limits import LOOKS_PER_DIRECTORY_MAX
 from ..contract.state.directory import TAG_NAME
-from ..contract.wire.frames import Entry
-from ..disk.calls import directory_entry, identity
+from ..disk.calls import identity
 from ..disk.slow import Unanswered
 from ..tree.nodes import Node
 from .descent import Level
@@ -16,6 +17,9 @@ from .opening import Opened
 from .place import Place
 from .scanning import Found, list_directory, scan_below, unsure
 from .territory import Steps, Territory
+
+#: What is reported as a file.
+_FILES: Final = (FILE, LINK)
 
 
 def look(territory: Territory, node: Node, names: set[bytes] | None) -> Steps:
@@ -69,28 +73,25 @@ def _look_at_names(territory: Territory, node: Node, path: bytes, relative: byte
     if not kept:
         return []
     at, coarse = territory.wall_ns(), territory.disk.coarse_ns()
-    entries: list[Entry] = []
-    absent: list[bytes] = []
-    there: list[bytes] = []
     looked = sorted(kept)
-    for name, entry in zip(looked, reader.names(path, looked, fd, coarse), strict=True):
-        if entry is not None and entry[1] == DIRECTORY:
-            if reader.watched(path, relative, [name]):
+    stats = reader.stats(path, looked, fd, coarse)
+    present: list[bool] = []
+    there: list[bytes] = []
+    for name, kind in zip(looked, kinds(stats), strict=True):
+        if kind == DIRECTORY:
+            is_ours = bool(reader.watched(path, relative, [name]))
+            if is_ours:
                 there.append(name)
-            else:
-                entry = None
         else:
             child = node.child(name)
             if child is not None:
                 territory.directories.cut(child)
-            if name not in ours:
-                entry = None
-        if entry is None:
-            absent.append(name)
-        else:
-            entries.append(entry)
+            is_ours = kind in _FILES and name in ours
+        present.append(is_ours)
+    seen = Seen(looked, stats).chosen(present)
+    absent = [name for name, is_ours in zip(looked, present, strict=True) if not is_ours]
     territory.unlinked.looked(node, looked, absent)
-    territory.reports.names(node, path, at, entries, absent, territory.renames.births(node, fd, entries, looked))
+    territory.reports.names(node, path, at, seen, absent, territory.renames.births(node, fd, seen, looked))
     return unsure(territory, node, there) if there else there
 
 
@@ -118,7 +119,7 @@ def reconcile(
         if opened.error is not None:
             _no_directory(territory, subject, node, opened.error, absent=opened.absent)
         elif not territory.is_away(place):
-            territory.reports.names(node, parent, at, [directory_entry(name)], [])
+            territory.reports.names(node, parent, at, Seen([name], A_DIRECTORY), [])
             level = _enter(territory, subject, node, opened, again=again, renamed=renamed)
     if level is not None:
         yield from scan(territory, place, level, again=again, renamed=renamed, links=links)
@@ -186,12 +187,12 @@ def _look_from_above(territory: Territory, subject: Subject, node: Node, error: 
         relative = place.relative(parent)
         if territory.follow:
             territory.links.meet(node, opened.fd, relative, [name])
-        entry = territory.reader.names(parent, [name], opened.fd, coarse)[0]
-        if entry is not None and entry[1] == DIRECTORY:
+        seen = Seen([name], territory.reader.stats(parent, [name], opened.fd, coarse))
+        kind = kinds(seen.stats)[0]
+        if kind == DIRECTORY:
             territory.doubts.add(subject, error)
-        elif entry is not None and not territory.reader.kept(parent, relative, (name,)):
-            entry = None
-        territory.reports.names(node, parent, at, [entry] if entry else [], [] if entry else [name])
+        is_ours = kind == DIRECTORY or (kind in _FILES and bool(territory.reader.kept(parent, relative, (name,))))
+        territory.reports.names(node, parent, at, seen.chosen([is_ours]), [] if is_ours else [name])
 
 
 def _cut_child(territory: Territory, node: Node, name: bytes) -> None:

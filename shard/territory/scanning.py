@@ -23,18 +23,18 @@ def list_directory(territory: Territory, place: Place, node: Node, fd: int, path
     relative = place.relative(path)
     if territory.follow:
         territory.links.meet(node, fd, relative)
-    entries, subdirectories = territory.reader.directory(path, fd, relative)
+    seen, subdirectories = territory.reader.directory(path, fd, relative)
     territory.doubts.too_long(node, territory.reader.take_too_long())
     directories = territory.directories
     _cut_those_gone(territory, node, subdirectories)
-    if not entries and node.parent is not None and is_state_directory(fd):
+    if not seen.names and node.parent is not None and is_state_directory(fd):
         directories.cut(node)  # whosever it is: what it holds is nobody's news, and no reason to wake
     below = [name for name in subdirectories if join(path, name) not in territory.stops]
-    if node.wd < 0 and node in directories.swept and not directories.swept.report(node, entries):
+    if node.wd < 0 and node in directories.swept and not directories.swept.report(node, seen):
         return below
     renames = territory.renames
-    born = renames.all_births(fd, entries) if renamed else renames.births(node, fd, entries)
-    territory.reports.listing(node, path, at, entries, born)
+    born = renames.all_births(fd, seen) if renamed else renames.births(node, fd, seen)
+    territory.reports.listing(node, path, at, seen, born)
     return below
 
 

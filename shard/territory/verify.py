@@ -17,10 +17,10 @@ from collections.abc import Callable, Iterator
 from typing import Final
 
 from ..backend.base import Hints
-from ..contract.files.packed import DIRECTORY
+from ..contract.files.packed import FILE, LINK, Seen, kinds, racies, same
 from ..contract.limits import BEAT_S, FRAME_ENTRIES_MAX, VERIFY_NAMES_MAX, VERIFY_SHARE, next_beat
-from ..contract.wire.fold import folded
-from ..contract.wire.frames import Check, Confirmed, Entry, Verified, Verifying
+from ..contract.wire.fold import fold
+from ..contract.wire.frames import Check, Confirmed, Verified, Verifying
 from ..tree.nodes import Node
 from .place import Place
 from .territory import Territory
@@ -48,10 +48,11 @@ class _Suspect:
 
     __slots__ = ("first", "hinted", "node", "place", "since")
 
-    def __init__(self, place: Place, node: Node, since: int, first: dict[bytes, Entry], hinted: set[bytes]) -> None:
+    def __init__(self, place: Place, node: Node, since: int, first: dict[bytes, bytes], hinted: set[bytes]) -> None:
         self.place = place
         self.node = node
         self.since = since
+        #: The packed stats of its names.
         self.first = first
         self.hinted = hinted
 
@@ -160,7 +161,7 @@ class Verifier:
             path, cost, at = node.path(), 0, self._territory.wall_ns()
             if not node.alive:
                 return
-            entries: list[Entry] | None = None
+            seen: Seen | None = None
             with self._territory.opener.quietly(path) as opened:
                 if opened.fd < 0:
                     return
@@ -169,11 +170,11 @@ class Verifier:
                     cost = _DIRECTORY_COST
                 chunk, rest = rest[:VERIFY_NAMES_MAX], rest[VERIFY_NAMES_MAX:]
                 upto = None if whole and not rest else chunk[-1][0]
-                entries = self._look(place, path, opened.fd, chunk)
-            if entries is None:
+                seen = self._look(place, path, opened.fd, chunk)
+            if seen is None:
                 return
-            self._names += len(entries)
-            self._territory.reports.emit(Check(path, at, folded(entries), len(entries), after, upto))
+            self._names += len(seen.names)
+            self._territory.reports.emit(Check(path, at, fold(*seen), len(seen.names), after, upto))
             yield cost + len(chunk)
             if upto is None:
                 return
@@ -187,7 +188,7 @@ class Verifier:
             names = [item for item in names if item[0] > after]
         return names[:_WINDOW], len(names) <= _WINDOW
 
-    def _look(self, place: Place, path: bytes, fd: int, names: list[tuple[bytes, bool]]) -> list[Entry]:
+    def _look(self, place: Place, path: bytes, fd: int, names: list[tuple[bytes, bool]]) -> Seen:
         """Raises OSError."""
         files, directories = [n for n, d in names if not d], [n for n, d in names if d]
         reader = self._territory.reader
@@ -210,10 +211,10 @@ class Verifier:
                 continue
             first = self._range(place, node, after, upto)
             if first is not None:
-                self._suspects[range_] = _Suspect(place, node, now, {e[0]: e for e in first}, hinted)
+                self._suspects[range_] = _Suspect(place, node, now, first.by_name(), hinted)
             return
 
-    def _range(self, place: Place, node: Node, after: bytes | None, upto: bytes | None) -> list[Entry] | None:
+    def _range(self, place: Place, node: Node, after: bytes | None, upto: bytes | None) -> Seen | None:
         """What there is in a range of names; None where it can't be told."""
         if not node.alive:
             return None
@@ -240,22 +241,22 @@ class Verifier:
         while no look that a hint led to is still to be made."""
         for range_, suspect in [item for item in self._suspects.items() if now >= item[1].since + _AGAIN_NS]:
             at = self._territory.wall_ns()
-            entries = self._range(suspect.place, suspect.node, range_[1], range_[2])
+            seen = self._range(suspect.place, suspect.node, range_[1], range_[2])
             absorb()
-            if self._suspects.pop(range_, None) is None or entries is None:
+            if self._suspects.pop(range_, None) is None or seen is None:
                 continue  # hints were lost; or there is nothing to say: it is checked again in the next pass
-            if not self._swept_so(suspect.node, range_, entries):
+            if not self._swept_so(suspect.node, range_, seen):
                 continue
-            seen = {entry[0]: entry for entry in entries}
-            both = seen.keys() | suspect.first.keys()
-            changing = {n for n in both if seen.get(n, (n,))[:8] != suspect.first.get(n, (n,))[:8]}
+            now_there = seen.by_name()
+            both = now_there.keys() | suspect.first.keys()
+            changing = {n for n in both if not same(now_there.get(n, b""), suspect.first.get(n, b""))}
             hinted = sorted(suspect.hinted | changing)
-            self._territory.reports.emit(Verified(range_[0], at, entries, range_[1], range_[2], hinted))
+            self._territory.reports.emit(Verified(range_[0], at, *seen, range_[1], range_[2], hinted))
 
-    def _swept_so(self, node: Node, range_: Range, entries: list[Entry]) -> bool:
+    def _swept_so(self, node: Node, range_: Range, seen: Seen) -> bool:
         """Whether a directory without a watch was said as it is now: else the next sweep says what is new."""
         swept = self._territory.directories.swept
-        return node not in swept or (range_[1:] == (None, None) and swept.is_reported(node, entries))
+        return node not in swept or (range_[1:] == (None, None) and swept.is_reported(node, seen))
 
 
 def confirm(territory: Territory, node: Node, names: set[bytes]) -> None:
@@ -263,13 +264,16 @@ def confirm(territory: Territory, node: Node, names: set[bytes]) -> None:
     if not node.alive or node in territory.directories.swept:
         return
     path, at = node.path(), territory.wall_ns()
-    found: list[Entry | None] = []
+    looked = sorted(names)
+    stats = b""
     with territory.peek(territory.place_of(node), node) as opened:
         if opened.fd < 0:
             return
-        found = territory.reader.names(path, sorted(names), opened.fd, territory.disk.coarse_ns())
-    there = [entry for entry in found if entry is not None and entry[1] != DIRECTORY]
+        stats = territory.reader.stats(path, looked, opened.fd, territory.disk.coarse_ns())
+    if not stats:
+        return
+    there = Seen(looked, stats).chosen([kind in (FILE, LINK) for kind in kinds(stats)])
     territory.racy.note(node, there)  # those that are racy still, since the clock was set back
-    entries = [entry for entry in there if not entry[8]]
-    for begin in range(0, len(entries), FRAME_ENTRIES_MAX):
-        territory.reports.emit(Confirmed(path, at, entries[begin : begin + FRAME_ENTRIES_MAX]))
+    certain = there.chosen([not racy for racy in racies(there.stats)])
+    for begin in range(0, len(certain.names), FRAME_ENTRIES_MAX):
+        territory.reports.emit(Confirmed(path, at, *certain.part(begin, begin + FRAME_ENTRIES_MAX)))

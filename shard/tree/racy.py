@@ -4,10 +4,10 @@ or output.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from itertools import compress
 from typing import Final
 
-from ..contract.wire.frames import Entry
+from ..contract.files.packed import Seen, racies
 from .nodes import Node
 
 #: Directories kept. What is beyond that is left to the next hint, or to the verification.
@@ -20,8 +20,8 @@ class RacyNames:
     def __init__(self) -> None:
         self._names: dict[Node, set[bytes]] = {}
 
-    def note(self, node: Node, entries: Iterable[Entry]) -> None:
-        found = {entry[0] for entry in entries if entry[8]}
+    def note(self, node: Node, seen: Seen) -> None:
+        found = set(compress(seen.names, racies(seen.stats)))
         if found and len(self._names) < _DIRECTORIES_MAX:
             self._names.setdefault(node, set()).update(found)
 

@@ -9,8 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Final
 
-from ..contract.files.packed import DIRECTORY
-from ..contract.wire.frames import Entry
+from ..contract.files.packed import DIRECTORY, Seen, unpack
 from ..disk.disk import Disk
 from .nodes import Node
 
@@ -35,8 +34,8 @@ class Renames:
             self._came.clear()
             self._count = 0
 
-    def births(self, node: Node, fd: int, entries: Iterable[Entry], looked: Iterable[bytes] | None = None) -> dict[bytes, int]:
-        """When those of `entries` in a directory, open at `fd`, were made that came by a rename, ns since 1970; only what is
+    def births(self, node: Node, fd: int, seen: Seen, looked: Iterable[bytes] | None = None) -> dict[bytes, int]:
+        """When those names of `seen` in a directory, open at `fd`, were made that came by a rename, ns since 1970; only what is
         known.
 
         `looked`: the names that were looked at, None for all of the directory. They are forgotten here.
@@ -44,7 +43,7 @@ class Renames:
         came = self._came.get(node) if self._came else None
         if came is None:
             return {}
-        found = self.all_births(fd, [entry for entry in entries if entry[0] in came])
+        found = self.all_births(fd, seen.chosen([name in came for name in seen.names]))
         before = len(came)
         came.difference_update(list(came) if looked is None else looked)
         self._count -= before - len(came)
@@ -52,10 +51,10 @@ class Renames:
             del self._came[node]
         return found
 
-    def all_births(self, fd: int, entries: Iterable[Entry]) -> dict[bytes, int]:
+    def all_births(self, fd: int, seen: Seen) -> dict[bytes, int]:
         """When these files in the directory open at `fd` were made, as far as the filesystem knows and tells them apart. For a
         directory that came by a rename itself.
         """
-        files = [entry for entry in entries if entry[1] != DIRECTORY and entry[3]]
-        found = {entry[0]: self._disk.birth_ns(entry[0], entry[3], fd) for entry in files}
+        stats = zip(seen.names, unpack(seen.stats), strict=True)
+        found = {name: self._disk.birth_ns(name, ino, fd) for name, (ino, *_, kind, _) in stats if kind != DIRECTORY and ino}
         return {name: birth for name, birth in found.items() if birth > 0}

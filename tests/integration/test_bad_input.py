@@ -88,7 +88,7 @@ def stranger() -> Iterator[Stranger]:
 def _junk(seed: int, count: int) -> list[bytes]:
     """Frames that are cut, of another version, too large, or random."""
     dice = random.Random(seed)
-    good = encode(Frame(WIRE_VERSION, "s0", 1, 1, 1, [Listing(b"/r", 1, [])]))
+    good = encode(Frame(WIRE_VERSION, "s0", 1, 1, 1, [Listing(b"/r", 1, [], b"")]))
     found = []
     for n in range(count):
         kind = n % 4
@@ -175,7 +175,7 @@ def test_a_shard_of_another_service(
     (row,) = service.client.status()["shards"]
     shard, root, epoch = row["id"], os.fsencode(os.path.realpath(tree)), row["epoch"]
     later = epoch + 1_000_000
-    lies: list[Record] = [Listing(root, 1, []), Baseline(1, 0, 0)]
+    lies: list[Record] = [Listing(root, 1, [], b""), Baseline(1, 0, 0)]
     counts: Any = [0] * 12
     beat = Beat(  # type: ignore[call-arg]  # mypy takes what a star gives for any number of them
         WIRE_VERSION, shard, later, 1, 1, "watching", "inotify", *counts, [], service="another"

@@ -10,6 +10,7 @@ from pathlib import Path
 import psutil
 import pytest
 import zmq
+from entries import Entry, seen
 from running import GUARD_S, Consumer, Running, consuming, running, settings_for
 from waiting import eventually
 
@@ -17,7 +18,7 @@ from shardwatch.aggregator.client.replies import RequestError
 from shardwatch.shard.contract.files.packed import FILE
 from shardwatch.shard.contract.limits import WIRE_VERSION
 from shardwatch.shard.contract.process.life import SERVICE_VARIABLE
-from shardwatch.shard.contract.wire.frames import Entry, Frame, Gone, Listing, Looks, Record, encode
+from shardwatch.shard.contract.wire.frames import Frame, Gone, Listing, Looks, Record, encode
 
 pytestmark = pytest.mark.xdist_group("paths_from_sockets")
 
@@ -99,13 +100,13 @@ def forged(tree: Path) -> list[list[Record]]:
     """Records with which a shard would have the index believe something outside of its directories."""
     root = os.fsencode(tree)
     names = [b"../secret.json", b"/etc/x.json", b"..", b".", b"", b"a\0.json", b"pkg/b.json"]
-    found: list[list[Record]] = [[Listing(root, 1, [a_file(name)])] for name in names]
-    found += [[Looks(root, 1, [a_file(name)], [])] for name in names]
-    found += [[Looks(root, 1, [], [name])] for name in names]
+    found: list[list[Record]] = [[Listing(root, 1, *seen([a_file(name)]))] for name in names]
+    found += [[Looks(root, 1, *seen([a_file(name)]), [])] for name in names]
+    found += [[Looks(root, 1, [], b"", [name])] for name in names]
     for path in (root + b"/..", root + b"/../other", root + b"/", root + b"//pkg", b"tree", root + b"/pkg/."):
-        found += [[Listing(path, 1, [a_file(b"s.json")])], [Looks(path, 1, [], [b"a.json"])], [Gone(path, 1)]]
-    found.append([Looks(root, 1, [a_file(b"twice.json"), a_file(b"twice.json")], [])])
-    found.append([Listing(root, 1, [a_file(b"twice.json"), a_file(b"twice.json")])])
+        found += [[Listing(path, 1, *seen([a_file(b"s.json")]))], [Looks(path, 1, [], b"", [b"a.json"])], [Gone(path, 1)]]
+    found.append([Looks(root, 1, *seen([a_file(b"twice.json"), a_file(b"twice.json")]), [])])
+    found.append([Listing(root, 1, *seen([a_file(b"twice.json"), a_file(b"twice.json")]))])
     return found
 
 

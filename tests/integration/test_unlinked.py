@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from engine import Engine
+from entries import seen
 
 from shardwatch.shard.contract.files.packed import FILE
 from shardwatch.shard.tree.nodes import Top
@@ -123,7 +124,7 @@ def test_what_is_forgotten_costs_precision_only() -> None:
     renames, unlinked = Renames(), Unlinked(told=True)
     many = {b"%d" % number for number in range(renames_max + 1)}
     renames.add({top: set(many)})
-    assert renames.births(top, -1, [(b"1", FILE, 1, 1, 1, 1, 1, 1, False)]) == {}
+    assert renames.births(top, -1, seen([(b"1", FILE, 1, 1, 1, 1, 1, 1, False)])) == {}
     unlinked.left({top: {b"a"}})
     unlinked.looked(top, [b"a"], [b"a"])
     assert not unlinked

@@ -12,6 +12,7 @@ from engine import Engine
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from index_rows import query
 
 #: Small on purpose: collisions are what is looked for.
 DIRECTORIES = ("", "a", "b", "a/x", "a/x/y", "b/x", "b/x/y", "a/x/y/z", "c.json", "c.json/x")
@@ -180,7 +181,7 @@ class EngineMachine(RuleBasedStateMachine):
     def counts_agree(self) -> None:
         """The counters that status shows are those of the rows."""
         if hasattr(self, "engine"):
-            live = self.engine.index.file.db.execute("SELECT count(*), total(directory) FROM entry WHERE kind<>0").fetchone()
+            (live,) = query(self.engine.index, "SELECT count(*), total(directory) FROM entry WHERE kind<>0")
             assert (self.engine.index.files, self.engine.index.directories) == (live[0] - live[1], live[1])
 
     def teardown(self) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from entries import Entry, seen
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -12,7 +13,6 @@ from shardwatch.aggregator.index.merge import merge
 from shardwatch.aggregator.index.row import GONE, INSERTED, UPDATED, Known
 from shardwatch.aggregator.index.ticks import Ticks
 from shardwatch.shard.contract.files.packed import DIRECTORY, FILE, LINK
-from shardwatch.shard.contract.wire.frames import Entry
 
 NAMES = (b"a", b"b", b"c", b"d")
 #: What may be at a name: nothing, or (kind, version, racy).
@@ -85,7 +85,7 @@ class Model:
         known = {k: r for k, r in self.rows.items() if after < r.name <= upto}
         before = self.ticks.last
         changes = merge(
-            dict(known), entries, absent, complete=complete, at=1, ticks=self.ticks, lane_of=0,
+            dict(known), seen(entries), absent, complete=complete, at=1, ticks=self.ticks, lane_of=0,
             directories_are_events=self.directories,
         )  # fmt: skip
         stamped = []

@@ -6,13 +6,15 @@ import tempfile
 from pathlib import Path
 from unittest.mock import patch
 
+from entries import Entry, seen
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from index_rows import query
 
 from shardwatch.aggregator.index import plain
 from shardwatch.aggregator.index.index import Index
 from shardwatch.shard.contract.files.packed import DIRECTORY, FILE, LINK
-from shardwatch.shard.contract.wire.frames import Entry, Listing, Looks
+from shardwatch.shard.contract.wire.frames import Listing, Looks
 
 NAMES = [b"a.json", b"b.json", b"dir"]
 DIRECTORIES = [b"/r", b"/r", b"/r/dir"]
@@ -37,9 +39,9 @@ def entries(draw: st.DrawFn) -> list[Entry]:
 def steps(draw: st.DrawFn) -> list[object]:
     """Records, and hand-overs (an int: up to which part of the ticks)."""
     one = st.one_of(
-        st.builds(Listing, st.sampled_from(DIRECTORIES), st.just(5), entries()),
-        st.builds(Looks, st.sampled_from(DIRECTORIES), st.just(6), entries(), st.just([])),
-        st.builds(Looks, st.sampled_from(DIRECTORIES), st.just(7), entries(), st.just([b"absent.json"])),
+        st.builds(lambda path, found: Listing(path, 5, *seen(found)), st.sampled_from(DIRECTORIES), entries()),
+        st.builds(lambda path, found: Looks(path, 6, *seen(found), []), st.sampled_from(DIRECTORIES), entries()),
+        st.builds(lambda path, found: Looks(path, 7, *seen(found), [b"absent.json"]), st.sampled_from(DIRECTORIES), entries()),
         st.integers(0, 3),
     )
     return draw(st.lists(one, min_size=3, max_size=10))
@@ -56,10 +58,10 @@ def outcome(path: Path, todo: list[object]) -> tuple[object, ...]:
             index.begin()
             (index.records.listing if isinstance(step, Listing) else index.records.looks)(step, ())  # type: ignore[arg-type]
             index.commit()
-        rows = index.file.db.execute(
-            "SELECT d.path, e.* FROM entry e JOIN directory d ON d.id=e.dir ORDER BY d.path, name, directory"
+        rows = query(
+            index, "SELECT d.path, e.* FROM entry e JOIN directory d ON d.id=e.dir ORDER BY d.path, name, directory"
         )
-        return (rows.fetchall(), index.tick, index.files, index.directories, {p: sorted(n) for p, n in index.owed.items()})
+        return (rows, index.tick, index.files, index.directories, {p: sorted(n) for p, n in index.owed.items()})
     finally:
         index.close()
 
@@ -75,7 +77,7 @@ TAKEN: list[Entry] = [(b"b.json", FILE, 1, 0, 1, 1, 1, 1, False), (b"dir", FILE,
 
 
 @settings(max_examples=300)
-@example([Listing(b"/r", 5, FOUND), Looks(b"/r", 6, MOVED, []), Looks(b"/r", 6, TAKEN, [])])
+@example([Listing(b"/r", 5, *seen(FOUND)), Looks(b"/r", 6, *seen(MOVED), []), Looks(b"/r", 6, *seen(TAKEN), [])])
 @given(steps())
 def test_short_cuts_change_nothing(todo: list[object]) -> None:
     """Whatever is listed, looked at and handed over, in any order."""

@@ -22,6 +22,8 @@ from __future__ import annotations
 from enum import Enum
 from typing import Final
 
+from .packed import Stat
+
 #: statfs(2) f_type of filesystems whose inode numbers are made up while they are mounted (fat, exfat, ntfs3, fuse, cifs, smb2,
 #: smb, 9p, vboxsf): the same file may have another number after it was dropped from the cache. See linux/magic.h.
 INVENTS_INODES: Final = frozenset(
@@ -74,10 +76,6 @@ def racy(ctime_ns: int, coarse_ns: int) -> bool:
 RACY_NS_MAX: Final = _SECONDS_NS
 
 
-#: (kind, dev, ino, nlink, size, mtime_ns, ctime_ns, racy): a wire.Entry without its name.
-Stat = tuple[int, int, int, int, int, int, int, bool | int]
-
-
 def compare(known: Stat, seen: Stat, *, content_only: bool = False) -> Verdict:
     """Compares what was seen at a path with what is known about it.
 
@@ -85,12 +83,12 @@ def compare(known: Stat, seen: Stat, *, content_only: bool = False) -> Verdict:
     stored without being reported. A write that keeps the size and sets the modification time back is then not reported
     either.
     """
-    if known[6] != seen[6] and not content_only:
+    ino, size, mtime_ns, ctime_ns, _, _, kind, was_racy = known
+    if ctime_ns != seen[3] and not content_only:
         return Verdict.CHANGED
-    if known[:7] == seen[:7] and not known[7]:
+    if not was_racy and known[:7] == seen[:7]:
         return Verdict.SAME
-    kind, _, ino, _, size, mtime_ns, ctime_ns, was_racy = known
-    if kind != seen[0] or size != seen[4] or mtime_ns != seen[5] or (ino != seen[2] and ino and seen[2]):
+    if kind != seen[6] or size != seen[1] or mtime_ns != seen[2] or (ino != seen[0] and ino and seen[0]):
         return Verdict.CHANGED
     if not was_racy:
         return Verdict.NOTED

@@ -43,7 +43,7 @@ NLINK_MAX: Final = (1 << 32) - 1
 _STAT: Final = struct.Struct("<qqqqqIBBxx")
 #: Bytes of one stat.
 WIDTH: Final = 48
-_DEV: Final = range(32, 40)
+_DEV: Final = 32
 _KIND: Final = 44
 _RACY: Final = 45
 _KINDS: Final = bytes((FILE, DIRECTORY, LINK))
@@ -113,16 +113,14 @@ def are_whole(stats: bytes, count: int) -> bool:
     if len(stats) != count * WIDTH:
         return False
     # `strip` leaves nothing exactly if there is no other byte.
-    return not (
-        kinds(stats).strip(_KINDS)
-        or racies(stats).strip(b"\0\1")
-        or any(stats[at::WIDTH].strip(b"\0") for at in range(_RACY + 1, WIDTH))
-    )
+    rest = stats[_RACY + 1 :: WIDTH] + stats[_RACY + 2 :: WIDTH]
+    return not (kinds(stats).strip(_KINDS) or racies(stats).strip(b"\0\1") or rest.strip(b"\0"))
 
 
 def identifying(stats: bytes) -> bytes:
     """The same stats with zeros in place of what is not part of a file's identity: the device number, and `racy`."""
-    masked, zeros = bytearray(stats), bytes(len(stats) // WIDTH)
-    for at in (*_DEV, _RACY):
-        masked[at::WIDTH] = zeros
+    masked, count = bytearray(stats), len(stats) // WIDTH
+    # One number of eight bytes for each stat: quicker than eight times one byte.
+    memoryview(masked).cast("q")[_DEV // 8 :: WIDTH // 8] = memoryview(bytes(8 * count)).cast("q")
+    masked[_RACY::WIDTH] = bytes(count)
     return bytes(masked)

@@ -18,7 +18,7 @@ import msgspec
 from msgspec import Meta
 
 from ..errors import WireError
-from ..files.packed import FILE, INT_MAX, INT_MIN, LINK
+from ..files.packed import INT_MAX, INT_MIN, Seen, are_whole
 from ..files.paths import are_exact, are_names
 from ..limits import FRAME_BYTES_MAX, WIRE_VERSION
 
@@ -26,22 +26,30 @@ from ..limits import FRAME_BYTES_MAX, WIRE_VERSION
 _Int = Annotated[int, Meta(ge=INT_MIN, le=INT_MAX)]
 #: The range of counters and of numbers of streams, far from any overflow when they are added to.
 _Count = Annotated[int, Meta(ge=0, le=1 << 53)]
-_Kind = Annotated[int, Meta(ge=FILE, le=LINK)]
 _Name = Annotated[bytes, Meta(min_length=1, max_length=4096)]
 _Path = Annotated[bytes, Meta(min_length=1)]
 
-#: (name, kind, dev, ino, nlink, size, mtime_ns, ctime_ns, racy): one lstat. `ino` is 0 if the filesystem invents the numbers.
-#: `racy`: the look was made too soon after ctime, so an equal stat later proves nothing. `identity` has the rules.
-Entry = tuple[_Name, _Kind, _Int, _Int, _Int, _Int, _Int, _Int, bool]
 
-
-class Listing(msgspec.Struct, tag=1, array_like=True, frozen=True):
-    """The complete listing of a directory: every name in scope in (after, upto], sorted. A name that is not in it is absent."""
+class _Tells(msgspec.Struct, array_like=True, frozen=True):
+    """What records have in common that tell of names in a directory."""
 
     path: _Path
     #: Wall clock at which the look began, ns.
     at: _Int
-    entries: list[Entry]
+    #: Those that are there, each once.
+    names: list[_Name]
+    #: One packed stat for each name, in the same order (`files.packed`).
+    stats: bytes
+
+    @property
+    def seen(self) -> Seen:
+        """The names that are there, with their stats."""
+        return Seen(self.names, self.stats)
+
+
+class Listing(_Tells, tag=1, array_like=True, frozen=True):
+    """The complete listing of a directory: every name in scope in (after, upto], sorted. A name that is not in it is absent."""
+
     #: Exclusive lower and inclusive upper bound of the names covered; None is open. A large directory is sent in several parts.
     after: bytes | None = None
     upto: bytes | None = None
@@ -50,12 +58,9 @@ class Listing(msgspec.Struct, tag=1, array_like=True, frozen=True):
     births: dict[bytes, _Int] = {}
 
 
-class Looks(msgspec.Struct, tag=2, array_like=True, frozen=True):
+class Looks(_Tells, tag=2, array_like=True, frozen=True):
     """Some names of a directory that were looked at one by one: each is present with its lstat, or absent."""
 
-    path: _Path
-    at: _Int
-    entries: list[Entry]
     absent: list[_Name]
     #: As of a `Listing`.
     births: dict[bytes, _Int] = {}
@@ -90,41 +95,34 @@ class Synced(msgspec.Struct, tag=5, array_like=True, frozen=True):
 
 class Check(msgspec.Struct, tag=6, array_like=True, frozen=True):
     """The contents of a directory, or of a range of its names, reduced to one number by the verification. No hint concerned
-    them. If the rows give another number, the aggregator asks for the entries (`Reply.checks`).
+    them. If the rows give another number, the aggregator asks for all of it (`Reply.checks`).
     """
 
     path: _Path
     at: _Int
-    #: `fold.fold` of the entries.
+    #: `fold.fold` of the names and stats.
     folded: _Int
-    #: Names, for the status.
-    names: _Count
+    #: How many names, for the status.
+    count: _Count
     after: bytes | None = None
     upto: bytes | None = None
 
 
-class Verified(msgspec.Struct, tag=7, array_like=True, frozen=True):
-    """The answer to `Reply.checks`: all entries, as in a `Listing`. Differences from the rows had no hint, except for names in
+class Verified(_Tells, tag=7, array_like=True, frozen=True):
+    """The answer to `Reply.checks`: all names, as in a `Listing`. Differences from the rows had no hint, except for names in
     `hinted`.
     """
 
-    path: _Path
-    at: _Int
-    entries: list[Entry]
     after: bytes | None
     upto: bytes | None
     #: Names that are changing: they had a hint in the meantime, or differed between two looks some seconds apart.
     hinted: list[bytes]
 
 
-class Confirmed(msgspec.Struct, tag=8, array_like=True, frozen=True):
+class Confirmed(_Tells, tag=8, array_like=True, frozen=True):
     """Names whose last look was racy and that were looked at again after that time, without a hint in between. If the stat is
     the same, so is the file.
     """
-
-    path: _Path
-    at: _Int
-    entries: list[Entry]
 
 
 Record = Listing | Looks | Gone | Baseline | Synced | Check | Verified | Confirmed
@@ -277,9 +275,11 @@ def _check_records(records: list[Record]) -> None:
     for record in records:
         kind = type(record)  # one of the sum of types that was decoded: quicker than isinstance, and each frame pays for it
         if kind in _ABOUT_NAMES:
-            told = [entry[0] for entry in record.entries]  # type: ignore[union-attr]
+            told = record.names  # type: ignore[union-attr]
+            if not are_whole(record.stats, len(told)):  # type: ignore[union-attr]
+                raise WireError("stats that are not one for each name")
             if kind is Looks:
-                told += record.absent  # type: ignore[union-attr]
+                told = told + record.absent  # type: ignore[union-attr]
             once = set(told)
             if len(once) != len(told):
                 raise WireError("a record that tells twice of one name")

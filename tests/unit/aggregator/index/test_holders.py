@@ -7,6 +7,7 @@ from itertools import count
 from pathlib import Path
 
 import pytest
+from entries import Entry, seen
 from told_index import ToldIndex
 
 from shardwatch.aggregator.groups.batch import GroupBatch
@@ -15,7 +16,7 @@ from shardwatch.aggregator.index.holders import ALL, Holders, loaded, stored
 from shardwatch.aggregator.index.index import Index
 from shardwatch.aggregator.protocol.messages import Event
 from shardwatch.shard.contract.files.packed import FILE
-from shardwatch.shard.contract.wire.frames import Entry, Listing, Looks
+from shardwatch.shard.contract.wire.frames import Listing, Looks
 
 bits = count()
 Told = list[tuple[str, str]]
@@ -48,9 +49,9 @@ class Tree:
     def _looked(self, entries: list[Entry], absent: list[bytes], births: dict[bytes, int] | None = None) -> None:
         self.index.begin()
         if self.index.tick == 0:
-            self.index.records.listing(Listing(b"/r", 1, entries), [])
+            self.index.records.listing(Listing(b"/r", 1, *seen(entries)), [])
         else:
-            self.index.records.looks(Looks(b"/r", 1, entries, absent, births or {}), [])
+            self.index.records.looks(Looks(b"/r", 1, *seen(entries), absent, births or {}), [])
         self.index.commit()
 
     def group(self, *, now: bool = False, attempts_max: int = 5) -> Group:

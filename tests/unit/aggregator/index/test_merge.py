@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
+from entries import Entry, seen
 
 from shardwatch.aggregator.index.burial import bury
 from shardwatch.aggregator.index.changes import Changes
@@ -14,12 +15,13 @@ from shardwatch.aggregator.index.merge import merge
 from shardwatch.aggregator.index.row import GONE, INSERTED, UPDATED, Known
 from shardwatch.aggregator.index.ticks import Ticks
 from shardwatch.shard.contract.files.packed import DIRECTORY, FILE, LINK
-from shardwatch.shard.contract.wire.frames import Entry
 
 
 def known(name: bytes = b"f", **fields: Any) -> Known:
     """A living row of a file; everything else on demand."""
-    usual = Known(name, 0, FILE, 1, 10, 1, 5, 100, 100, 0, 0, 7, 0)
+    usual = Known(
+        name, 0, ino=10, size=5, mtime_ns=100, ctime_ns=100, dev=1, nlink=1, kind=FILE, racy=0, lane=0, tick=7, held=0
+    )
     return usual._replace(**fields)
 
 
@@ -34,7 +36,7 @@ def directory(name: bytes = b"f") -> Entry:
 
 
 def directory_row(name: bytes = b"f", **fields: Any) -> Known:
-    return Known(name, 1, DIRECTORY, 0, 0, 0, 0, 0, 0, 0, None, 0, 0)._replace(**fields)
+    return Known(name, 1, 0, 0, 0, 0, 0, 0, DIRECTORY, 0, None, 0, 0)._replace(**fields)
 
 
 def run(
@@ -48,7 +50,7 @@ def run(
     for lane in (0, 5):
         ticks.note_handed(lane, handed)
     return merge(
-        {(r.name, r.directory): r for r in rows}, entries, absent, complete=complete, at=999, ticks=ticks, lane_of=lane_of,
+        {(r.name, r.directory): r for r in rows}, seen(entries), absent, complete=complete, at=999, ticks=ticks, lane_of=lane_of,
         directories_are_events=directories, content_only=content_only,
     )  # fmt: skip
 
@@ -67,7 +69,8 @@ def named(rows: Sequence[tuple[object, ...]], names: tuple[str, ...], fields: tu
     return [tuple(row[field] for field in fields) if len(fields) > 1 else row[fields[0]] for row in read]
 
 
-STAT = UPDATED[:8]
+#: As in an `Entry`.
+STAT = ("kind", "dev", "ino", "nlink", "size", "mtime_ns", "ctime_ns", "racy")
 
 
 def test_an_equal_stat_is_no_change() -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from entries import Entry, seen
 
 from shardwatch.aggregator.groups.batch import GroupBatch
 from shardwatch.aggregator.groups.group import Group
@@ -18,7 +19,7 @@ from shardwatch.shard.contract.files.packed import DIRECTORY, FILE
 from shardwatch.shard.contract.limits import WIRE_VERSION
 from shardwatch.shard.contract.state.planfile import Anchor, Plan
 from shardwatch.shard.contract.state.settings import Settings
-from shardwatch.shard.contract.wire.frames import Entry, Frame, Listing, Synced
+from shardwatch.shard.contract.wire.frames import Frame, Listing, Synced
 
 Told = list[tuple[str, str]]
 
@@ -67,7 +68,7 @@ class Service:
 
     def list(self, path: bytes, *entries: Entry) -> None:
         self.index.begin()
-        self.index.records.listing(Listing(path, 1, list(entries)), [])
+        self.index.records.listing(Listing(path, 1, *seen(entries)), [])
         self.index.commit()
 
     def group(self) -> Group:

@@ -11,7 +11,9 @@ from typing import Any
 
 import msgspec
 import pytest
+from entries import seen
 from harness_serve import Bench
+from index_rows import query
 from told_index import ToldIndex
 
 from shardwatch.aggregator.groups.record import SetAsidePath
@@ -176,15 +178,15 @@ def test_tombstones_are_forgotten_a_part_at_a_time(tmp_path: Path) -> None:
     names = [b"%03d" % n for n in range(100)]
     index.begin()
     for directory in (b"/r/a", b"/r/b"):
-        index.records.listing(Listing(directory, 1, [(n, FILE, 1, 2, 1, 3, 4, 5, False) for n in names]), [])
+        index.records.listing(Listing(directory, 1, *seen([(n, FILE, 1, 2, 1, 3, 4, 5, False) for n in names])), [])
     index.backlog.note_handed(0, index.tick)
     for directory in (b"/r/a", b"/r/b"):
-        index.records.looks(Looks(directory, 1, [], names), [])
+        index.records.looks(Looks(directory, 1, [], b"", names), [])
     index.commit()
     done = []
     while forgotten := index.tombstones.collect({0: index.tick}, 10, (), 30):
         done.append(forgotten)
     assert done == [30, 30, 30, 30, 30, 30, 20]
     assert index.backlog.pending(0, 0, 10) == []
-    assert index.file.db.execute("SELECT count(*) FROM directory").fetchone() == (0,)
+    assert query(index, "SELECT count(*) FROM directory") == [(0,)]
     index.abandon()

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from engine import rows
+from entries import Entry, seen
 from harness_serve import Bench
 from power import Disk
 
@@ -18,7 +19,7 @@ from shardwatch.aggregator.index import file
 from shardwatch.aggregator.index.index import Index
 from shardwatch.aggregator.server.serve import Server
 from shardwatch.shard.contract.files.packed import FILE
-from shardwatch.shard.contract.wire.frames import Entry, Listing
+from shardwatch.shard.contract.wire.frames import Listing
 
 MakeDisk = Callable[..., Disk]
 
@@ -56,7 +57,7 @@ def _frames_through_power_cuts(disk: Disk, durability: str, seed: int) -> None:
             index.begin()
             directory = b"/r/%d" % dice.randrange(8)
             entries = [_entry(n, dice.randrange(1000)) for n in range(dice.randrange(400))]
-            index.records.listing(Listing(directory, 1, entries), ())
+            index.records.listing(Listing(directory, 1, *seen(entries)), ())
             seq += 1
             index.streams.save("s0", 1, seq, 1)
             index.commit()
@@ -82,7 +83,7 @@ def _ticks_through_a_power_cut(disk: Disk) -> tuple[int, int]:
     index = Index(disk.directory / "index.db", durability="process", connect=disk.connect)
     for n in range(3):
         index.begin()
-        index.records.listing(Listing(b"/r/%d" % n, 1, [_entry(name, 1) for name in range(35)]), ())
+        index.records.listing(Listing(b"/r/%d" % n, 1, *seen([_entry(name, 1) for name in range(35)])), ())
         index.commit()
     last = index.tick
     disk.cut()

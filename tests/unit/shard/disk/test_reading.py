@@ -238,7 +238,7 @@ def test_values_beyond_a_field_are_limited_to_it() -> None:
         ("st_ctime_ns", 2**63, 3, INT_MAX), ("st_ctime_ns", -(2**63) - 1, 3, INT_MIN), ("st_dev", 2**64 - 1, 4, INT_MAX),
         ("st_nlink", 2**32, 5, NLINK_MAX),
     ):  # fmt: skip
-        (fields,) = unpack(packed(Odd(**{field: value}), 1 << 61))  # type: ignore[arg-type]
+        (fields,) = unpack(packed(Odd(**{field: value}), 1 << 61, False))  # type: ignore[arg-type]
         usual = [1, 1, 1, 1, 1, 1, FILE, 0]
         usual[place] = limited
         assert list(fields) == usual, field

@@ -5,10 +5,11 @@ from __future__ import annotations
 from itertools import pairwise
 
 import pytest
+from entries import Entry, seen
 
 from shardwatch.shard.contract.files.packed import FILE
 from shardwatch.shard.contract.limits import FRAME_BYTES_MAX, FRAME_ENTRIES_MAX, WINDOW_FRAMES_MAX, WIRE_VERSION
-from shardwatch.shard.contract.wire.frames import Entry, Frame, Gone, Listing, Looks, Reply, decode_up
+from shardwatch.shard.contract.wire.frames import Frame, Gone, Listing, Looks, Reply, decode_up
 from shardwatch.shard.stream import send
 from shardwatch.shard.stream.send import Stream, listings, looks
 
@@ -72,8 +73,8 @@ def test_records_of_one_moment_share_a_frame() -> None:
 def test_a_full_frame_is_closed() -> None:
     """One of many entries, or of many small records."""
     line = Line()
-    line.stream.add(Listing(b"/r", 1, entries(FRAME_ENTRIES_MAX)))
-    line.stream.add(Looks(b"/r", 1, entries(1), [b"x"] * FRAME_ENTRIES_MAX))
+    line.stream.add(Listing(b"/r", 1, *seen(entries(FRAME_ENTRIES_MAX))))
+    line.stream.add(Looks(b"/r", 1, *seen(entries(1)), [b"x"] * FRAME_ENTRIES_MAX))
     for _ in range(FRAME_ENTRIES_MAX // 2):
         line.stream.add(Gone(b"/r", 1))
     assert line.stream.unacked == 3
@@ -84,8 +85,8 @@ def test_a_frame_is_never_larger_than_the_other_side_takes() -> None:
     line = Line()
     path = b"/" + b"/".join([b"d" * 255] * 100)
     for _ in range(1000):
-        line.stream.add(Listing(path, 1, []))
-        line.stream.add(Looks(path, 1, [], [b"x"]))
+        line.stream.add(Listing(path, 1, [], b""))
+        line.stream.add(Looks(path, 1, [], b"", [b"x"]))
     line.stream.flush(0)
     assert max(map(len, line.bodies)) < FRAME_BYTES_MAX // 4
     assert len(line.bodies) > 10
@@ -218,17 +219,17 @@ def test_acks_of_what_was_never_sent_are_of_another_life() -> None:
 def test_a_large_directory_goes_in_ranges() -> None:
     """Together they cover every name, each name once."""
     for count in (0, 1, FRAME_ENTRIES_MAX, FRAME_ENTRIES_MAX + 1, 10 * FRAME_ENTRIES_MAX + 7):
-        parts = list(listings(b"/r", 1, entries(count)))
-        assert sum(len(p.entries) for p in parts) == count
+        parts = list(listings(b"/r", 1, seen(entries(count))))
+        assert sum(len(p.names) for p in parts) == count
         assert (parts[0].after, parts[-1].upto) == (None, None)
-        assert all(a.upto == b.after == a.entries[-1][0] for a, b in pairwise(parts))
-        assert all(len(p.entries) <= FRAME_ENTRIES_MAX for p in parts)
+        assert all(a.upto == b.after == a.names[-1] for a, b in pairwise(parts))
+        assert all(len(p.names) <= FRAME_ENTRIES_MAX for p in parts)
 
 
 def test_many_looks_go_in_parts() -> None:
     """No name is left out, and none is looked at for nothing."""
     most = FRAME_ENTRIES_MAX
-    parts = list(looks(b"/r", 1, entries(2 * most + 50), [b"%d" % i for i in range(most + 50)]))
-    assert [len(p.entries) for p in parts] == [most, most, 50]
+    parts = list(looks(b"/r", 1, seen(entries(2 * most + 50)), [b"%d" % i for i in range(most + 50)]))
+    assert [len(p.names) for p in parts] == [most, most, 50]
     assert [len(p.absent) for p in parts] == [most, 50, 0]
-    assert list(looks(b"/r", 1, [], [])) == []
+    assert list(looks(b"/r", 1, seen([]), [])) == []

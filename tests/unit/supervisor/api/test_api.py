@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from collections.abc import AsyncIterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,33 +14,9 @@ from api_bench import Bench, FakeDelivery, at, until
 
 from shardwatch import FileEvent, RealtimeFileWatcher, WatcherConfig
 from shardwatch.shard.contract.errors import NotRunningError, ServiceError, ServiceTimeoutError, UsageError
-from shardwatch.supervisor.api import handover as api_handover
 from shardwatch.supervisor.api import watcher as api
 
-
-@pytest.fixture
-async def bench(tmp_path: Path) -> AsyncIterator[Bench]:
-    """A watcher that is not started, with a state directory that is kept."""
-    bench = Bench(state_dir=tmp_path / "state")
-    yield bench
-    await bench.watcher.stop_monitoring()
-
-
-@pytest.fixture
-def root(tmp_path: Path) -> Path:
-    """An empty directory to watch."""
-    path = tmp_path / "root"
-    path.mkdir()
-    return path
-
-
-@pytest.fixture(autouse=True)
-def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Retries at once, so that no test waits for a back-off; and what is pending is waited for, however busy the machine is."""
-    monkeypatch.setattr(api_handover, "RETRY_S", 0.001)
-    monkeypatch.setattr(api_handover, "RETRY_S_MAX", 0.01)
-    monkeypatch.setattr(api, "STOP_HAND_OVER_S", 60.0)
-
+pytestmark = pytest.mark.usefixtures("quick")
 
 # Starting -------------------------------------------------------------------------------------------------------------
 

@@ -9,7 +9,7 @@ import os
 import subprocess
 import sys
 import threading
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,30 +19,10 @@ from api_bench import Bench, at, until
 from shardwatch import FileEvent
 from shardwatch.shard.contract.errors import ServiceError, UsageError
 from shardwatch.supervisor.api import calls as api_calls
-from shardwatch.supervisor.api import handover as api_handover
+
+pytestmark = pytest.mark.usefixtures("quick")
 
 Events = list[FileEvent]
-
-
-@pytest.fixture(autouse=True)
-def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Retries at once, so that no test waits for a back-off."""
-    monkeypatch.setattr(api_handover, "RETRY_S", 0.001)
-    monkeypatch.setattr(api_handover, "RETRY_S_MAX", 0.01)
-
-
-@pytest.fixture
-async def bench(tmp_path: Path) -> AsyncIterator[Bench]:
-    bench = Bench(state_dir=tmp_path / "state")
-    yield bench
-    await bench.watcher.stop_monitoring()
-
-
-@pytest.fixture
-def root(tmp_path: Path) -> Path:
-    path = tmp_path / "root"
-    path.mkdir()
-    return path
 
 
 class Rude(BaseException):

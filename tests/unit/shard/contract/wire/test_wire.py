@@ -4,12 +4,25 @@ from __future__ import annotations
 
 import msgspec
 import pytest
+from entries import Entry, seen
 
 from shardwatch.shard.contract.errors import WireError
-from shardwatch.shard.contract.files.packed import FILE
+from shardwatch.shard.contract.files.packed import A_DIRECTORY, ANOTHER, FILE, NOTHING, pack
 from shardwatch.shard.contract.limits import FRAME_BYTES_MAX, WIRE_VERSION
 from shardwatch.shard.contract.wire import frames as wire
-from shardwatch.shard.contract.wire.frames import Baseline, Beat, Doubt, Frame, Gone, Listing, Looks, Reply, Synced
+from shardwatch.shard.contract.wire.frames import (
+    Baseline,
+    Beat,
+    Confirmed,
+    Doubt,
+    Frame,
+    Gone,
+    Listing,
+    Looks,
+    Reply,
+    Synced,
+    Verified,
+)
 
 ODD = b"new\nline \xff\xfe \xe2\x82 .json"
 ENTRY = (ODD, FILE, 2**31, 2**62, 1, 0, -1, 2**62, True)
@@ -30,8 +43,8 @@ def beat() -> Beat:
 def test_every_record_arrives_as_it_was_sent() -> None:
     """Names are bytes: newlines and invalid UTF-8 included."""
     sent = frame(
-        Listing(b"/r", 5, [ENTRY], None, ODD),
-        Looks(b"/r", 6, [ENTRY], [b"..x", b"x"]),
+        Listing(b"/r", 5, *seen([ENTRY]), None, ODD),
+        Looks(b"/r", 6, *seen([ENTRY]), [b"..x", b"x"]),
         Gone(b"/r/" + ODD, 7),
         Baseline(1, 2, 3),
         Synced(2**40, [b"/r/" + ODD]),
@@ -62,14 +75,15 @@ NO_PATHS += [b"/r/a\0b", b"\0/r", b"/r\0/s", b"/r\0"]
 PATHS = [b"/", b"/r", b"/r/...", b"/r/..a", b"/r/.a", b"/r/a.", b"/r/\n", b"/.git", b"/r/a" + b"/d" * 20_000]
 
 
-def entry(name: bytes) -> wire.Entry:
+def entry(name: bytes) -> Entry:
     return (name, *ENTRY[1:])
 
 
 @pytest.mark.parametrize("name", NO_NAMES + NAMES)
 def test_a_name_that_no_file_has_is_refused(name: bytes) -> None:
     """A name that leads out of its directory would be believed of another one. All that a file can be called gets through."""
-    records = (Listing(b"/r", 5, [entry(name)]), Looks(b"/r", 5, [entry(name)], []), Looks(b"/r", 5, [], [name]))
+    there = seen([entry(name)])
+    records = (Listing(b"/r", 5, *there), Looks(b"/r", 5, *there, []), Looks(b"/r", 5, [], b"", [name]))
     frames = [frame(record) for record in records]
     for sent in frames:
         if name in NAMES:
@@ -89,7 +103,8 @@ def test_a_name_that_no_file_has_is_refused(name: bytes) -> None:
 def test_a_path_that_leads_up_is_refused(path: bytes) -> None:
     """In every place of every message: only of an exact path does "begins with the root" mean "lies in it"."""
     upwards: list[Frame | Beat] = [
-        frame(Listing(path, 5, [])), frame(Looks(path, 5, [], [b"a"])), frame(Gone(path, 5)), frame(Synced(1, [b"/r", path])),
+        frame(Listing(path, 5, [], b"")), frame(Looks(path, 5, [], b"", [b"a"])), frame(Gone(path, 5)),
+        frame(Synced(1, [b"/r", path])), frame(Verified(path, 5, [], b"", None, None, [])), frame(Confirmed(path, 5, [], b"")),
         msgspec.structs.replace(beat(), locks=[path]), msgspec.structs.replace(beat(), doubts=[Doubt(path, "polled", "", "")]),
     ]  # fmt: skip
     downwards = Reply(WIRE_VERSION, "life", 1, 2, True, [], [(path, [])])
@@ -107,7 +122,7 @@ def test_a_path_that_leads_up_is_refused(path: bytes) -> None:
 def test_a_record_that_contradicts_itself_is_refused() -> None:
     """A name that is told of twice: the index has one row for it, and would fail."""
     a, twice = entry(b"a"), [b"a", b"a"]
-    for record in (Listing(b"/r", 5, [a, a]), Looks(b"/r", 5, [a], [b"a"]), Looks(b"/r", 5, [], twice)):
+    for record in (Listing(b"/r", 5, *seen([a, a])), Looks(b"/r", 5, *seen([a]), [b"a"]), Looks(b"/r", 5, [], b"", twice)):
         with pytest.raises(WireError, match="twice of one name"):
             wire.decode_up(wire.encode(frame(record)))
 
@@ -137,21 +152,39 @@ def test_another_version_is_refused() -> None:
         wire.decode_down(wire.encode(Reply(WIRE_VERSION + 1, "life", 1, 2, False)))
 
 
-@pytest.mark.parametrize(
-    "entry",
-    [
-        (b"", FILE, 0, 0, 1, 0, 0, 0, False),
-        (b"a", 0, 0, 0, 1, 0, 0, 0, False),
-        (b"a", 9, 0, 0, 1, 0, 0, 0, False),
-        (b"a", FILE, 0, 2**63, 1, 0, 0, 0, False),
-        (b"a", FILE, 0, 0, 1, "0", 0, 0, False),
-        (b"a", FILE, 0),
-    ],
-)
-def test_an_entry_that_the_index_could_not_hold_is_refused(entry: tuple[object, ...]) -> None:
+GOOD = pack(1, 2, 3, 4, 5, 6, FILE, 1)
+#: Names, and stats that are not theirs.
+ODD_STATS = {
+    "no name": ([b""], GOOD),
+    "a stat too few": ([b"a", b"b"], GOOD),
+    "a stat too many": ([b"a"], GOOD * 2),
+    "stats without names": ([], GOOD),
+    "a stat that is cut": ([b"a"], GOOD[:-1]),
+    "what a look calls absent": ([b"a"], NOTHING),
+    "what a look leaves out": ([b"a", b"b"], GOOD + ANOTHER),
+    "a kind that there is not": ([b"a"], pack(1, 2, 3, 4, 5, 6, 9, 0)),
+    "neither racy nor not": ([b"a"], pack(1, 2, 3, 4, 5, 6, FILE, 2)),
+    "bytes that mean nothing": ([b"a"], GOOD[:-1] + b"x"),
+    "text": ([b"a"], GOOD.decode("latin-1")),
+    "a number": ([b"a"], 7),
+}
+
+
+@pytest.mark.parametrize("tag", [1, 2, 7, 8], ids=["listing", "looks", "verified", "confirmed"])
+@pytest.mark.parametrize("case", ODD_STATS)
+def test_stats_that_the_index_could_not_hold_are_refused(case: str, tag: int) -> None:
     """Here, and not in the middle of a transaction."""
+    rest: dict[int, list[object]] = {2: [[]], 7: [None, None, []]}
+
+    def decoded(names: list[bytes], stats: object) -> Frame | Beat:
+        record = [tag, b"/r", 1, names, stats, *rest.get(tag, [])]
+        return wire.decode_up(msgspec.msgpack.encode(["frame", WIRE_VERSION, "s0", 1, 1, 1, [record]]))
+
+    sent = decoded([b"a", b"b"], GOOD + A_DIRECTORY)
+    assert isinstance(sent, Frame)
+    assert sent.records[0].seen == ([b"a", b"b"], GOOD + A_DIRECTORY)  # type: ignore[union-attr]
     with pytest.raises(WireError):
-        wire.decode_up(wire.encode(frame(Listing(b"/r", 1, [entry]))))  # type: ignore[list-item]
+        decoded(*ODD_STATS[case])
 
 
 def test_nesting_does_not_exhaust_the_stack() -> None:
