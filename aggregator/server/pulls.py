@@ -155,15 +155,15 @@ class Pulls:
     # -- those that wait
 
     def wake(self, names: Iterable[str]) -> None:
-        """Something of these groups may have become free."""
+        """Something may have become free in these groups."""
         self._hungry.update(dict.fromkeys(names))
 
     def wake_all(self) -> None:
-        """There may be something new for everybody."""
+        """There may be something new for every group."""
         self._hungry.update(dict.fromkeys(self._waiting))
 
     def serve(self, now: float, over: Callable[[], bool]) -> None:
-        """Serves those of the groups that were woken, until time is `over`: the rest is served by the next call."""
+        """Answers pulls of the groups that were woken, until the time for this is `over`. The next call continues."""
         while self._hungry:
             name = next(iter(self._hungry))
             del self._hungry[name]
@@ -174,7 +174,9 @@ class Pulls:
                 return
 
     def _serve(self, name: str, now: float, over: Callable[[], bool]) -> bool:
-        """Those that wait for one group, in the order in which they came. False: time is up, and some are left."""
+        """Answers the pulls that wait for one group, in the order of their arrival. Returns False if the time was over before all
+        were considered.
+        """
         pulls = self._waiting.get(name)
         group = self._roster.get(name)
         if not pulls or group is None or self._holding.held:
@@ -194,7 +196,7 @@ class Pulls:
         return True
 
     def time_out(self, now: float, over: Callable[[], bool]) -> None:
-        """Tells those that have waited for long enough why there is nothing, until time is `over`."""
+        """Answers the pulls that have waited long enough with the reason why there is no batch, until the time is `over`."""
         for pull in self._deadlines.take(now):
             group = self._roster.get(pull.request.group)
             if group is not None and group.unfinished and not self._holding.held:
@@ -211,7 +213,7 @@ class Pulls:
         return NoBatch.EMPTY if group is None else group.why_unserved(self._index, now, self._settings.leases_max)
 
     def _end(self, pull: _Pull) -> None:
-        """It waits no more."""
+        """Removes a pull from those that wait."""
         self._deadlines.drop(pull)
         name = pull.request.group
         pulls = self._waiting[name]
@@ -223,20 +225,20 @@ class Pulls:
         return [pull for pulls in self._waiting.values() for pull in pulls]
 
     def forget(self, peers: frozenset[bytes]) -> None:
-        """These connections are gone: nobody waits for their answers."""
+        """Forgets the pulls of connections that are gone."""
         for pull in self._all():
             if pull.call.is_of(peers):
                 self._end(pull)
 
     def removed(self, group: Group) -> None:
-        """A group was dropped: those that wait for it are told."""
+        """Refuses the pulls that wait for a group that was dropped."""
         dropped = RefusedError("unknown_group", f"the group {group.name!r} was dropped", "pull again to make it anew")
         for pull in list(self._waiting.get(group.name, ())):
             self._end(pull)
             self._outbox.refuse(pull.call, dropped)
 
     def give_up(self, why: RefusedError) -> None:
-        """Refuses all that waits."""
+        """Refuses all pulls that wait."""
         for pull in self._all():
             self._end(pull)
             self._outbox.refuse(pull.call, why)
