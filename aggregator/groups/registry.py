@@ -215,7 +215,7 @@ class Registry:
             group.shift_wall(by)
 
     def prune(self, used: Container[str]) -> None:
-        """Groups that nobody used for retention_days become stubs: they hold no deletions back any more."""
+        """Turns groups that were not used for `retention_days` into names without a position. No deletion is kept for them."""
         oldest = self._wall() - self._settings.retention_days * 86_400
         for group in self.by_name.values():
             if group.state is not GroupState.EXPIRED and group.seen < oldest and group.name not in used:
@@ -225,17 +225,17 @@ class Registry:
             self.touch(group)
 
     def passed(self) -> dict[int, int]:
-        """Lane -> lowest cursor of all groups that have one: tombstones up to it are needed for replays only."""
+        """For each lane the lowest cursor of all active groups. Tombstones up to it are needed for replays only."""
         groups = [g for g in self.by_name.values() if g.state is GroupState.ACTIVE]
         return {lane: min([g.cursor(lane) for g in groups], default=self._index.tick) for lane in self._index.lanes()}
 
     def set_aside(self) -> set[int]:
-        """Ticks of rows that are set aside: behind every cursor, and handed out again by `retry`."""
+        """The ticks of all rows that are set aside. They lie behind every cursor, and `retry` hands them out again."""
         return {tick for group in self.by_name.values() for tick in group.set_aside_ticks()}
 
 
 def _free_bit(groups: Iterable[Group]) -> int:
-    """The lowest one that none of them has."""
+    """The lowest bit that none of these groups has."""
     taken = {group.bit for group in groups}
     return next(bit for bit in count() if bit not in taken)
 
