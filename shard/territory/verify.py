@@ -19,7 +19,7 @@ from typing import Final
 from ..backend.base import Hints
 from ..contract.files.packed import FILE, LINK, Seen, kinds, racies, same
 from ..contract.limits import BEAT_S, FRAME_ENTRIES_MAX, VERIFY_NAMES_MAX, VERIFY_SHARE, next_beat
-from ..contract.wire.fold import fold
+from ..contract.wire.fold import folded
 from ..contract.wire.frames import Check, Confirmed, Verified, Verifying
 from ..tree.nodes import Node
 from .place import Place
@@ -175,7 +175,7 @@ class Verifier:
             if seen is None:
                 return
             self._names += len(seen.names)
-            self._territory.reports.emit(Check(path, at, fold(*seen), len(seen.names), after, upto))
+            self._territory.reports.emit(Check(path, at, folded(seen), len(seen.names), after, upto))
             yield cost + len(chunk)
             if upto is None:
                 return
