@@ -1,4 +1,4 @@
-"""All groups in memory and on disk: loading, dirty journals, commits, dates that groups have, retention.
+"""All groups, in memory and on disk: loads them, writes what changed in them, and watches their dates and their retention.
 
 Used by `serve` only. Not thread-safe.
 """
@@ -28,7 +28,7 @@ _NOTES_MAX = 100
 
 
 class Registry:
-    """Groups by name. Whoever changes one calls `touch`; nothing of it may leave the process before `commit`."""
+    """The groups by name. Whoever changes a group calls `touch`, and sends nothing of the change before `commit` has returned."""
 
     def __init__(self, index: IndexPort, store: GroupStore, settings: Settings, now: float, wall: Callable[[], float]) -> None:
         self._index = index
@@ -36,7 +36,7 @@ class Registry:
         self._settings = settings
         self._wall = wall
         self._now = now
-        #: One line each, for `status`: what the user should know.
+        #: What the user should know, one line for each fact. It is shown in `status`.
         self.notes = list(store.notes)
         self.by_name: dict[str, Group] = {}
         #: Grows whenever a group is made or dropped.
@@ -45,7 +45,7 @@ class Registry:
         self._dirty: dict[int, Group] = {}
         self._dropped: set[int] = set()
         self._dates = Dates()
-        #: Groups of which something became free just now.
+        #: Groups in which something has just become free.
         self._soon: dict[int, Group] = {}
         self._load(now)
 
@@ -64,7 +64,7 @@ class Registry:
         self.commit()
 
     def _read(self) -> list[Group]:
-        """All groups on disk; none where they can't be read: the file is then set aside."""
+        """All groups on disk. If they can't be read, the file is set aside, and there are none."""
         try:
             return [group for key in self._store.known() if (group := self._stored(key)) is not None]
         except (sqlite3.DatabaseError, msgspec.MsgspecError, ValueError) as error:
@@ -75,7 +75,7 @@ class Registry:
             return []
 
     def _catch_up(self, group: Group, now: float, *, relaned: bool) -> None:
-        """What has happened since the service ended counts for the group. `relaned`: rows may have other lanes."""
+        """Brings a group up to date with what has happened since the service ended. `relaned`: rows may have other lanes."""
         began = group.state in (GroupState.ACTIVE, GroupState.FRESH)
         if self._store.restored and began:
             group.lose_history(_token(), self._store.restored)
@@ -97,15 +97,15 @@ class Registry:
         self.touch(group)
 
     def consumers(self) -> dict[str, int]:
-        """Name and position of every group, for `Index.keep_consumers`."""
+        """The name and position of every group, for `Consumers.keep`."""
         return {group.name: group.reached() for group in self.by_name.values()}
 
     def reconcile(self, found_tick: int, consumers: Mapping[str, int]) -> None:
-        """A group of which one of the two files has lost something begins afresh: nobody misses a change in silence.
+        """Lets a group begin afresh if one of the two files has lost something of it, so that no change is missed silently.
 
         Args:
-            found_tick: last tick that the index had committed before this start.
-            consumers: what the index knew of groups by then: name -> a tick it had reached.
+            found_tick: the last tick that the index had committed before this start.
+            consumers: what the index knew about groups then: for each name a tick that the group had reached.
         """
         for name, reached in consumers.items():
             group = self.by_name.get(name)
@@ -128,7 +128,7 @@ class Registry:
         del self.notes[:-_NOTES_MAX]
 
     def create(self, name: str) -> Group:
-        """A new group, not yet begun."""
+        """Makes a group, which has not begun yet."""
         bit, attempts_max = _free_bit(self.by_name.values()), self._settings.attempts_max
         group = Group.new(self._next_key, name, _token(), self._wall(), bit=bit, attempts_max=attempts_max)
         self._next_key += 1
@@ -146,18 +146,20 @@ class Registry:
     # -- what changed
 
     def begin_turn(self, now: float) -> None:
-        """The time by which dates are judged until the next turn, seconds of the clock that leases are on."""
+        """Sets the time with which dates are compared until the next turn, in seconds of the clock that leases use."""
         self._now = now
 
     def touch(self, group: Group) -> None:
-        """Something changed: the journal is written at the next commit, the group's next date is watched."""
+        """A group has changed: its journal is written at the next commit, and its next date is watched."""
         self._dirty[group.key] = group
         if group.state is not GroupState.ACTIVE:
             self._index.holders.remove(group.bit)
         self._dates.note(group, group.next_due(self._now))
 
     def commit(self) -> None:
-        """Makes everything durable. Raises sqlite3.Error if the disk refuses: the touched groups then are as they were last."""
+        """Makes everything durable. If the disk refuses, it raises sqlite3.Error, and the changed groups are again as they were
+        last committed.
+        """
         dirty, self._dirty = self._dirty, {}
         dropped, self._dropped = self._dropped, set()
         try:
@@ -181,11 +183,11 @@ class Registry:
     # -- dates
 
     def soon(self, group: Group) -> None:
-        """Something became free: the group is in the next `due`."""
+        """Something became free in a group, so the next `due` returns it."""
         self._soon[group.key] = group
 
     def due(self, now: float) -> list[Group]:
-        """Groups whose date has come, their leases that are over ended."""
+        """The groups whose date has come. Their expired leases are ended."""
         soon, self._soon = self._soon, {}
         soon |= {group.key: group for group in self._dates.take(now)}
         found = [g for g in soon.values() if self.by_name.get(g.name) is g]
@@ -200,7 +202,7 @@ class Registry:
         return self._dates.first()
 
     def shift(self, by: float) -> None:
-        """All leases end later."""
+        """Lets all leases end later by so many seconds."""
         for group in self.by_name.values():
             group.shift(by)
             self.touch(group)
@@ -213,7 +215,7 @@ class Registry:
             group.shift_wall(by)
 
     def prune(self, used: Container[str]) -> None:
-        """Groups that nobody used for retention_days become stubs: they hold no deletions back any more."""
+        """Turns groups that were not used for `retention_days` into names without a position. No deletion is kept for them."""
         oldest = self._wall() - self._settings.retention_days * 86_400
         for group in self.by_name.values():
             if group.state is not GroupState.EXPIRED and group.seen < oldest and group.name not in used:
@@ -223,17 +225,17 @@ class Registry:
             self.touch(group)
 
     def passed(self) -> dict[int, int]:
-        """Lane -> lowest cursor of all groups that have one: tombstones up to it are needed for replays only."""
+        """For each lane the lowest cursor of all active groups. Tombstones up to it are needed for replays only."""
         groups = [g for g in self.by_name.values() if g.state is GroupState.ACTIVE]
         return {lane: min([g.cursor(lane) for g in groups], default=self._index.tick) for lane in self._index.lanes()}
 
     def set_aside(self) -> set[int]:
-        """Ticks of rows that are set aside: behind every cursor, and handed out again by `retry`."""
+        """The ticks of all rows that are set aside. They lie behind every cursor, and `retry` hands them out again."""
         return {tick for group in self.by_name.values() for tick in group.set_aside_ticks()}
 
 
 def _free_bit(groups: Iterable[Group]) -> int:
-    """The lowest one that none of them has."""
+    """The lowest bit that none of these groups has."""
     taken = {group.bit for group in groups}
     return next(bit for bit in count() if bit not in taken)
 

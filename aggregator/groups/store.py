@@ -1,8 +1,8 @@
 """Groups on disk: `groups.db`, SQLite in WAL mode. It survives the index: positions are ticks of a named incarnation.
 
-What a call of `commit` has written survives any crash of our processes. With durability `process` (synchronous=NORMAL) a
-loss of power may take the last commits with it, of this file as of the index; it is then not known what was handed out, so
-`lost_power` tells the server that every group must begin afresh. With `power` (synchronous=FULL) nothing is lost.
+What `commit` has written survives the death of any process. With durability `process` (synchronous=NORMAL), a loss of
+power may undo the last commits of this file and of the index. It is then not known what was handed out, so `lost_power`
+says that every group must begin afresh. With `power` (synchronous=FULL) nothing is lost.
 
 Not thread-safe; one process opens it (the aggregator, under its lock).
 """
@@ -23,7 +23,7 @@ from .schema import open_groups
 
 
 def boot_id() -> str:
-    """Identity of this boot of the machine; "" where the system does not tell."""
+    """The identity of this boot of the machine, or "" if the system does not provide one."""
     try:
         return Path("/proc/sys/kernel/random/boot_id").read_text("ascii").strip()
     except OSError:
@@ -31,7 +31,7 @@ def boot_id() -> str:
 
 
 class GroupStore:
-    """The file, and the one transaction that is open between two commits."""
+    """The file, with at most one open transaction, which the next commit ends."""
 
     def __init__(
         self,
@@ -41,14 +41,15 @@ class GroupStore:
         boot: str | None = None,
         connect: Callable[[Path], Any] | None = None,
     ) -> None:
-        """Opens or makes the file. A damaged one is renamed to NAME.damaged-N and a new one begun; `notes` says so.
+        """Opens or makes the file. A damaged file is renamed to NAME.damaged-N, a new one is made, and `notes` reports it.
 
-        Raises ShardwatchError for a file of a newer version, sqlite3.OperationalError if the disk refuses. `connect` opens
-        the file; None: sqlite3 does.
+        `connect` opens the file; by default sqlite3 does.
+
+        Raises ShardwatchError if the file belongs to a newer version, and sqlite3.OperationalError if the disk refuses.
         """
         self._connect = connect or (lambda path: sqlite3.connect(path, isolation_level=None, timeout=BUSY_S))
         self.path = Path(path)
-        #: What the user should know, one line each: main shows it in `status`.
+        #: What the user should know, one line for each fact. It is shown in `status`.
         self.notes: list[str] = []
         self._durability = durability
         try:
@@ -59,26 +60,26 @@ class GroupStore:
             self._db = self._begin_anew(str(error))
         boot = boot_id() if boot is None else boot
         known, clean = self.meta("boot"), self.meta("clean") == "1"
-        #: The machine was started anew since: no worker of then is alive, and `due` times mean nothing.
+        #: The machine has been booted since: no worker of that time is alive, and its `due` times have no meaning.
         self.rebooted = known is not None and known != boot
         #: The last commits may be missing.
         self.lost_power = self.rebooted and not clean and durability != "power"
-        #: Which opening of the databases wrote it last (`storage.lives`); "" where it is new, or was made by an older version.
+        #: Which opening of the databases wrote it last (`storage.lives`), or "" if it is new or comes from an older version.
         self.life = self.meta("life") or ""
-        #: Why every group must begin afresh; "" where they go on.
+        #: Why every group must begin afresh, or "" if they continue.
         self.restored = ""
         self.set_meta("boot", boot)
         self.set_meta("clean", "0")
         self.commit()
 
     def _begin_anew(self, why: str) -> Any:
-        """Renames a damaged file, which is closed, and begins a new one."""
+        """Renames a damaged file, which is already closed, and makes a new one."""
         aside = set_aside(self.path)
         self.notes.append(f"the groups were lost: {self.path.name} was damaged ({why}) and is kept as {aside.name}")
         return open_groups(self.path, self._durability, self._connect)
 
     def set_aside(self, why: str) -> None:
-        """Renames a damaged file and begins a new one, without groups."""
+        """Renames a damaged file and makes a new one, without groups."""
         self._db.close()
         self._db = self._begin_anew(why)
         if self.life:
@@ -93,13 +94,13 @@ class GroupStore:
         self._db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (name, value))
 
     def begin_life(self, life: str, restored: str) -> None:
-        """`restored`: why what was handed out before is not known, "" where it is."""
+        """Stores the name of the service's new life. `restored`: why it is not known what was handed out before, else ""."""
         self.set_meta("life", life)
         self.commit()
         self.life, self.restored = life, restored
 
     def checkpoint_life(self) -> None:
-        """Outside of a transaction: brings the life's name from the log to the file."""
+        """Moves the name of the life from the log to the file. Call it outside of a transaction."""
         self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
     def _begin(self) -> None:
@@ -107,7 +108,7 @@ class GroupStore:
             self._db.execute("BEGIN IMMEDIATE")
 
     def commit(self) -> None:
-        """Makes everything since the last commit durable. Raises sqlite3.Error; then nothing of it is."""
+        """Makes everything since the last commit durable. If it raises sqlite3.Error, nothing of it is durable."""
         if self._db.in_transaction:
             self._db.execute("COMMIT")
 
@@ -116,7 +117,7 @@ class GroupStore:
             self._db.execute("ROLLBACK")
 
     def close(self) -> None:
-        """A clean end. Idempotent."""
+        """Commits, notes that the service ended cleanly, and closes the file. Idempotent."""
         try:
             self.set_meta("clean", "1")
             self.commit()
@@ -126,7 +127,7 @@ class GroupStore:
             self._db.close()
 
     def abandon(self) -> None:
-        """Closes; what was not committed is lost, as with a SIGKILL. For a disk that refuses. Idempotent."""
+        """Closes the file without a commit, as SIGKILL would, for a disk that refuses writes. Idempotent."""
         self._db.close()
 
     # -- groups -----------------------------------------------------------------------------------------------------
@@ -143,7 +144,7 @@ class GroupStore:
                 row_changed = True
             else:
                 tables.write(self._db, group.key, entry)
-        if row_changed:  # written once, however often that is said
+        if row_changed:  # written once, however many entries say so
             tables.write_group(self._db, group.row())
 
     def drop(self, key: int) -> None:
@@ -156,6 +157,6 @@ class GroupStore:
         return tables.keys(self._db)
 
     def load(self, key: int, attempts_max: int = ATTEMPTS_MAX) -> Group | None:
-        """The group as it was last committed. Raises msgspec.DecodeError or ValueError for what can't be read."""
+        """The group as it was last committed, or None. Raises msgspec.DecodeError or ValueError if it can't be read."""
         record = tables.read(self._db, key)
         return None if record is None else Group(record, attempts_max)

@@ -23,8 +23,8 @@ class Anchors:
     def adopt(self, anchors: Iterable[bytes]) -> None:
         """Takes over a plan's anchors, in a transaction that the caller commits.
 
-        What was left below an anchor that is none any more, and whose directory is gone, goes: its former owner can't say so
-        now, and its new owner, the parent's, has said long ago that the directory is gone.
+        Where a path is no anchor any more and its directory is gone, the rows below it are buried here. Nobody else would do it:
+        the former owner does not own the rows any more, and the new owner has reported long ago that the directory is gone.
         """
         wanted = set(anchors)
         known = {path for (path,) in self._file.db.execute("SELECT path FROM anchor")}

@@ -15,7 +15,7 @@ _TICKS_MAX: Final = 500
 
 
 class Backlog:
-    """Of one index. Writes nothing; what groups note here is in memory only."""
+    """The backlog of one index. It writes nothing: what groups note here is kept in memory only."""
 
     def __init__(self, file: IndexFile) -> None:
         self._file = file
@@ -46,14 +46,14 @@ class Backlog:
         return lanes
 
     def pending(self, lane: int, after: int, limit: int) -> list[Row]:
-        """Rows of a lane with a later tick, oldest first."""
+        """The rows of a lane whose tick is later than `after`, oldest first, and at most `limit` of them."""
         rows = self._rows(f"SELECT {ROW} WHERE e.lane=? AND e.tick>? ORDER BY e.tick LIMIT ?", (lane, after, limit))
         if rows and rows[-1].tick > self._ticks.last:  # a group that passed it would miss all that comes before it
             raise sqlite3.DatabaseError(f"a row has the tick {rows[-1].tick}, the last one given is {self._ticks.last}")
         return rows
 
     def rows_at(self, lane: int, ticks: Sequence[int]) -> list[Row]:
-        """Those rows of a lane that still carry these ticks, oldest first."""
+        """The rows of a lane that still have one of these ticks, oldest first."""
         rows: list[Row] = []
         ordered = sorted(ticks)
         for begin in range(0, len(ordered), _TICKS_MAX):
@@ -66,7 +66,9 @@ class Backlog:
         return [row_from(columns) for columns in self._db.execute(sql, arguments)]
 
     def count(self, lane: int, after: int, upto: int, limit: int) -> tuple[int, int]:
-        """How many rows of a lane have a tick after `after`, up to `upto`, of at most `limit`; and the last one's tick, or 0."""
+        """Counts the rows of a lane with a tick after `after` and up to `upto`, but not more than `limit` of them. Returns their
+        number and the tick of the last one counted, or 0 if there is none.
+        """
         some = "SELECT tick FROM entry WHERE lane=? AND tick>? AND tick<=? ORDER BY tick LIMIT ?"
         sql = f"SELECT count(*), coalesce(max(tick), 0) FROM ({some})"
         rows, last = self._db.execute(sql, (lane, after, upto, limit)).fetchone()
@@ -74,9 +76,9 @@ class Backlog:
 
     @property
     def holders(self) -> Holders:
-        """Who holds what, by the positions that groups note there."""
+        """Which groups hold which paths, as it follows from the positions that the groups note there."""
         return self._ticks.holders
 
     def note_handed(self, lane: int, tick: int) -> None:
-        """Rows of this lane up to this tick may have been handed out: they are stamped anew when they change."""
+        """Rows of this lane up to this tick may have been handed out, so each of them gets a new tick when it changes."""
         self._ticks.note_handed(lane, tick)

@@ -9,11 +9,12 @@ from .ticks import Ticks
 
 
 def bury(changes: Changes, row: Known, at: int, ticks: Ticks, *, forget: bool = False) -> None:
-    """The row's path is gone, or none of ours any more. A tombstone that is buried once more is judged again, and not counted.
+    """Buries a row whose path is gone or is not in scope any more. A tombstone may be buried again: it is then judged anew, but
+    not counted a second time.
 
     Args:
         at: wall clock of the look that found it gone, ns.
-        forget: nobody is told, whoever holds it.
+        forget: the path disappears without an event, even for groups that hold it.
     """
     if row.kind != GONE:
         changes.count(row.directory, -1)
@@ -25,7 +26,7 @@ def bury(changes: Changes, row: Known, at: int, ticks: Ticks, *, forget: bool = 
     if not held:
         changes.forgotten.append((row.name, row.directory))
         return
-    # A tombstone keeps which file it was, since that tells a rename.
+    # A tombstone keeps the identity of the file, by which a rename is recognised.
     changes.updates.append((
         row.ino, row.size, row.mtime_ns, row.ctime_ns, row.dev, row.nlink, GONE, 0, tick, stored(held), at, 0,
         row.name, row.directory,
@@ -33,7 +34,9 @@ def bury(changes: Changes, row: Known, at: int, ticks: Ticks, *, forget: bool = 
 
 
 def _stamp(row: Known, ticks: Ticks) -> tuple[int, int]:
-    """The tick of the tombstone, and who is to be told; 0 where nobody is, so that it needs none."""
+    """Returns the tick of the tombstone and the groups that must learn of the deletion. If there are none (0), no tombstone is
+    needed.
+    """
     if row.lane is None:
         return row.tick, 0
     if not ticks.seen(row.lane, row.tick):

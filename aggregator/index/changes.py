@@ -9,13 +9,13 @@ from .row import Insert, Update
 
 @dataclass
 class Changes:
-    """What to write for one directory, in the order: deletions, updates, insertions."""
+    """What is to be written for one directory. Deletions are written first, then updates, then insertions."""
 
     inserts: list[Insert] = field(default_factory=list)
     updates: list[Update] = field(default_factory=list)
-    #: (name, directory) of rows that no group holds: nobody needs a tombstone.
+    #: (name, directory) of rows that no group holds, so that no tombstone is needed.
     forgotten: list[tuple[bytes, int]] = field(default_factory=list)
-    #: Directories that are gone: everything below them goes too.
+    #: Directories that are gone. Everything below them is buried too.
     gone_directories: list[bytes] = field(default_factory=list)
     #: (dev, ino) of changed files that have, or may have had, other names: writing by one name tells the others' directories
     #: nothing. Where a name is gone, how many there were by its row (which may be too few: linking tells it nothing); else 0.
@@ -31,14 +31,14 @@ class Changes:
         return bool(self.inserts or self.updates or self.forgotten)
 
     def count(self, directory: int, by: int) -> None:
-        """So many rows more that are there: of directories, or of files and links."""
+        """Adds to the number of existing directories, or to that of existing files and links."""
         if directory:
             self.directories += by
         else:
             self.files += by
 
     def link(self, dev: int, ino: int, nlink: int) -> None:
-        """A file was seen changed, or for the first time: if it has several names, the others may show another state."""
+        """A file was seen for the first time, or changed. If it has several names, the rows of the others may be out of date."""
         if nlink > 1 and ino:
             self.linked.setdefault((dev, ino), 0)
             self.links = True

@@ -1,4 +1,6 @@
-"""The names of groups, and where they stood: should their own file be lost, they can be told so."""
+"""The names and positions of all groups. If the file of the groups is lost, they can still be told
+to begin afresh.
+"""
 
 from __future__ import annotations
 
@@ -14,11 +16,11 @@ class Consumers:
         self._file = file
 
     def known(self) -> dict[str, int]:
-        """Group -> a tick that it had reached: what `keep` was told last."""
+        """For each group a tick that it had reached, as it was last given to `keep`."""
         return dict(self._file.db.execute("SELECT name, handed FROM consumer").fetchall())
 
     def keep(self, consumers: Mapping[str, int]) -> None:
-        """Makes these groups durable, and no others; commits."""
+        """Stores these groups in place of all that were stored before, and commits."""
         self._file.begin()
         self._file.db.execute("DELETE FROM consumer")
         self._file.db.executemany("INSERT INTO consumer VALUES (?, ?)", list(consumers.items()))

@@ -21,7 +21,7 @@ _MANY_NAMES: Final = 100
 
 
 class _State(NamedTuple):
-    """What one name of a file shows of it; that with the latest time of change is the file's."""
+    """The state of a file as one of its names shows it. The state with the latest time of change is the current one."""
 
     ctime_ns: int
     nlink: int
@@ -30,7 +30,7 @@ class _State(NamedTuple):
 
 
 class _Name(NamedTuple):
-    """One name of a file, by its row."""
+    """One name of a file, as its row has it."""
 
     state: _State
     directory: bytes
@@ -38,7 +38,9 @@ class _Name(NamedTuple):
 
 
 class Debts:
-    """Lives in the index's database and its transactions. Times are those at which looks began, wall clock, ns."""
+    """The table `owed`, which is written in the transactions of the index. Each time is that of the wall clock, in ns, at which a
+    look began.
+    """
 
     def __init__(self, db: Any, wall_ns: Callable[[], int]) -> None:
         self._db = db
@@ -69,15 +71,18 @@ class Debts:
             self.owed.setdefault(path, {})[name] = (now, now)
 
     def asked(self) -> None:
-        """Shards were asked for what is owed by now, as far as there was room."""
+        """The shards have been asked for what is owed so far, as far as there was room in the replies."""
         self.changed = False
 
     def owe(self, path: bytes, name: bytes) -> None:
-        """The directory's owner looks at this name once more from now on. Within the index's transaction."""
+        """Records, in the transaction of the index, that the owner of the directory must look at this name from now on."""
         self.add(path, name, self.wall_ns())
 
     def add(self, path: bytes, name: bytes, at: int, *, durable: bool = True) -> None:
-        """The directory's owner looks at this name again, however long that takes."""
+        """Records that the owner of the directory must look at this name, by a look that begins after `at`.
+
+        `durable`: False if the debt is found again after a crash without being stored.
+        """
         names = self.owed.setdefault(path, {})
         if durable:  # even if it is owed already: that may not have been durable
             self._db.execute("INSERT OR IGNORE INTO owed VALUES (?, ?)", (path, name))
@@ -111,7 +116,7 @@ class Debts:
                 self.add(path, name, at)
 
     def expand(self, begin: Callable[[], object], commit: Callable[[], object]) -> None:
-        """Goes through the files that were put off, in a transaction of its own, if there are any."""
+        """Goes through the files that were put off. If there are any, this is a transaction of its own."""
         later, self._later = self._later, {}
         self._expanded.clear()
         if later:
@@ -149,7 +154,7 @@ class Debts:
         return names
 
     def _names(self, dev: int, ino: int) -> list[_Name]:
-        """The rows of a file; also learns whether these are all."""
+        """The rows of all known names of a file. It also notes whether the file has more names than that."""
         rows = self._db.execute(
             "SELECT e.ctime_ns, e.nlink, e.size, e.mtime_ns, d.path, e.name FROM entry e JOIN directory d ON d.id=e.dir"
             " WHERE e.ino=? AND e.dev=? AND e.kind<>0 AND e.directory=0",

@@ -19,14 +19,17 @@ TICKS_RESERVED: Final = 1 << 20
 
 
 class IndexFile:
-    """Made by `Index`, and shared by its parts, which read and write through `db`. Raises sqlite3.Error where the disk fails."""
+    """The open file. `Index` makes it and shares it with its parts, which read and write through `db`.
+
+    Raises sqlite3.Error if the disk fails.
+    """
 
     def __init__(self, path: Path, *, durability: str, connect: Connect, on_progress: Callable[[], None]) -> None:
         self.path = path
         self.db, found = open_database(path, connect, on_progress)
         #: Called within work that may take long: the process is not hung.
         self.on_progress = on_progress
-        #: Which running service its streams are of, as it was found.
+        #: The running service to which the stored streams belong, as it was found.
         self.service = found.service
         self.incarnation = found.incarnation
         #: Which opening of the databases wrote it last (`aggregator.storage.lives`), "" where none did.
@@ -35,11 +38,11 @@ class IndexFile:
         self.found_tick = found.tick
         #: Highest tick of a tombstone that was forgotten.
         self.collected = found.collected
-        #: Rows that are there; and rows written since the start.
+        #: The numbers of existing files and directories, and of rows written since the start.
         self.files = found.files
         self.directories = found.directories
         self.written = 0
-        #: Of the settings that the rows were brought to last; and whether they are being brought to others (`refit`).
+        #: The fingerprint of the settings that all rows agree with, and whether the rows are being adapted to others (`refit`).
         self.fingerprint = found.filter
         self.unfit = False
         self.ticks = Ticks(found.ceiling)
@@ -49,7 +52,9 @@ class IndexFile:
         self._reserve()
 
     def _reserve(self) -> None:
-        """Outside of a transaction, and on the disk when it returns, whatever the durability."""
+        """Reserves the next ticks. Call it outside of a transaction; the reservation is on the disk when it returns, whatever the
+        durability.
+        """
         self._ceiling = self.ticks.last + TICKS_RESERVED
         self.db.execute("PRAGMA synchronous=FULL")
         self.db.execute("UPDATE state SET tick = ?, ceiling = ?", (self.ticks.last, self._ceiling))
@@ -85,7 +90,7 @@ class IndexFile:
     # -- what the row of `state` says; written with the next commit
 
     def count(self, files: int, directories: int, written: int) -> None:
-        """So many rows more that are there, and so many that were written."""
+        """Adds to the numbers of existing rows and of written rows."""
         self.files += files
         self.directories += directories
         self.written += written
@@ -99,31 +104,36 @@ class IndexFile:
         self.collected = max(self.collected, tick)
 
     def misfit(self) -> None:
-        """The rows are not what the settings want, until `fit`."""
+        """The rows do not agree with the settings until `fit` is called."""
         self.unfit = True
 
     def fit(self, fingerprint: str) -> None:
-        """All rows are what the settings with this fingerprint want. Between `begin` and `commit`."""
+        """All rows agree with the settings that have this fingerprint. Call it between `begin` and `commit`."""
         self.db.execute("UPDATE state SET filter=?", (fingerprint,))
         self.fingerprint, self.unfit = fingerprint, False
 
     # -- its life
 
     def begin_life(self, life: str, *, anew: bool) -> None:
-        """Outside of a transaction. `anew`: what was handed out before is not known, so it is another index to every group."""
+        """Stores the name of the service's new life. Call it outside of a transaction.
+
+        `anew`: it is not known what was handed out before, so the index gets another incarnation.
+        """
         self.life, self.incarnation = life, new_incarnation() if anew else self.incarnation
         stamp(self.db, life, self.incarnation)
 
     def checkpoint_life(self) -> None:
-        """Outside of a transaction: brings the life's name from the log to the file, so that a log of another file shows."""
+        """Moves the name of the life from the log to the file, so that a log that belongs to another file is recognised. Call it
+        outside of a transaction.
+        """
         self.db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
     def abandon(self) -> None:
-        """Closes; what was not committed is lost. For a disk that refuses. Idempotent."""
+        """Closes the file without a commit, for a disk that refuses writes. Idempotent."""
         self.db.close()
 
     def close(self) -> None:
-        """Commits, truncates the log, and leaves the exact tick as the ceiling."""
+        """Commits, truncates the log, and stores the exact last tick as the ceiling."""
         self.commit()
         self.db.execute("UPDATE state SET ceiling = tick")
         self.db.close()

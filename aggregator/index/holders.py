@@ -34,21 +34,21 @@ _INTEGER_MAX = (1 << 63) - 1
 
 
 class _Position(NamedTuple):
-    """Where an active group is."""
+    """The position of an active group."""
 
-    #: Last tick given when it began: it holds nothing of what has a stamp up to it but by its position.
+    #: The last tick that had been given when the group began. What rows with a tick up to it note does not concern this group.
     begun: int
-    #: Highest tick that it has come to, in lanes that it has not met.
+    #: The highest tick that it has come to, in lanes that are not in `lanes`.
     base: int
     #: The same, by lane.
     lanes: dict[int, int]
-    #: Lane -> where it is, if that is less because it went back: it will come to what follows again.
+    #: Lane -> where it is now, for lanes in which it went back. It will come to the rows after that again.
     behind: dict[int, int]
-    #: Lane -> (after, up to): ticks that it gave up.
+    #: Lane -> (after, up to): the range of ticks that it has given up.
     skipped: dict[int, tuple[int, int]]
 
 
-#: Ticks, ascending, and beside each the groups of it and of all later ones.
+#: Ticks in ascending order, and for each of them the groups at that tick or a later one.
 _Steps = tuple[list[int], list[int]]
 
 
@@ -69,14 +69,14 @@ class Holders:
     # -- groups
 
     def place(self, bit: int, begun: int, base: int) -> None:
-        """A group is there, or begins anew; `base`: the tick that it has come to in every lane."""
+        """Adds a group, or begins it anew. `base`: the tick that it has come to in every lane."""
         self.remove(bit)
         self._positions[bit] = _Position(begun, base, {}, {}, {})
         self._everyone |= 1 << bit
         self._forget_steps()
 
     def remove(self, bit: int) -> None:
-        """The group is gone, or holds nothing any more. Idempotent."""
+        """Removes a group that is gone or holds nothing any more. Idempotent."""
         if self._positions.pop(bit, None) is not None:
             self._everyone &= ~(1 << bit)
             for lane, pending in self._pending.items():
@@ -86,7 +86,7 @@ class Holders:
             self._forget_steps()
 
     def reach(self, bit: int, lane: int, tick: int, scan: int | None = None) -> None:
-        """The group has come to every row of the lane up to this tick; `scan`: where it is, if it went back since."""
+        """The group has come to every row of the lane up to this tick. `scan`: where it is now, if it has gone back since."""
         behind = self._positions[bit].behind
         if scan is not None and scan < tick:
             behind[lane] = scan
@@ -99,7 +99,7 @@ class Holders:
             self._met_steps.pop(lane, None)
 
     def skip(self, bit: int, lane: int, after: int, upto: int) -> None:
-        """The group gave up the rows of the lane with ticks later than `after`, up to `upto`; and no others."""
+        """The group has given up the rows of the lane with ticks after `after` and up to `upto`, and no other rows."""
         skipped = self._positions[bit].skipped
         if after < upto:
             skipped[lane] = (after, upto)
@@ -132,11 +132,12 @@ class Holders:
     # -- rows
 
     def superseded(self, lane: int, tick: int, held: int, *, there: bool) -> int:
-        """A row loses its stamp, `tick`: who holds its path by then. What was noted of that stamp is forgotten.
+        """Returns the groups that hold the path of a row at the moment at which the row loses its tick. What was noted about that
+        tick is forgotten.
 
         Args:
-            held: who held it when it got that one.
-            there: whether the row said, under that stamp, that the path is there.
+            held: the groups that held the path when the row got that tick.
+            there: whether the row says, with that tick, that the path exists.
         """
         if not self._positions:
             return ALL if there else held  # somebody was handed it, and nobody is there whose position tells who
@@ -152,7 +153,7 @@ class Holders:
         return self._plain(known & ~counts)
 
     def holding(self, tick: int, held: int) -> int:
-        """Who holds the path of a row that nobody was handed with this stamp."""
+        """The groups that hold the path of a row that no group was handed with its present tick."""
         return self._plain(self._known(tick, held)) if self._positions else held
 
     def _plain(self, held: int) -> int:
@@ -160,7 +161,7 @@ class Holders:
         return 0 if not there else ALL if there == self._everyone else held
 
     def _known(self, tick: int, held: int) -> int:
-        """`held`, without the groups that began after that was written: their bits were other groups'."""
+        """`held` without the groups that began after it was written, because their bits belonged to other groups then."""
         if self._begun_steps is None:
             self._begun_steps = _steps((p.begun, bit) for bit, p in self._positions.items())
         return held & ~_from(self._begun_steps, tick)
@@ -192,12 +193,12 @@ def _from(steps: _Steps, tick: int) -> int:
 
 
 def stored(held: int) -> int | bytes:
-    """As a column has it: bits that do not fit into an integer of SQLite's are a blob."""
+    """`held` as it is stored in a column: bits that do not fit into an integer of SQLite become a blob."""
     if -_INTEGER_MAX <= held <= _INTEGER_MAX:
         return held
     return held.to_bytes(held.bit_length() // 8 + 1, "little", signed=True)
 
 
 def loaded(column: int | bytes) -> int:
-    """What `stored` made."""
+    """The reverse of `stored`."""
     return column if isinstance(column, int) else int.from_bytes(column, "little", signed=True)

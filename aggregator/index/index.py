@@ -21,7 +21,8 @@ from .tombstones import Tombstones
 class Index:
     """Opens the file and puts the parts together. Owned by one thread.
 
-    Raises sqlite3.Error where the disk fails, as each part does: the caller abandons it, nothing uncommitted was handed out.
+    Like each of its parts it raises sqlite3.Error if the disk fails. The caller then abandons it; nothing uncommitted has been
+    handed out.
     """
 
     def __init__(
@@ -38,22 +39,22 @@ class Index:
     ) -> None:
         """
         Args:
-            path: file; made if it is not there.
+            path: the file, which is made if it does not exist.
             durability: `process` or `power`.
-            lane_of: priority of an absolute path; None where all are 0.
+            lane_of: returns the priority of an absolute path. None: all priorities are 0.
             directories: whether directories are events.
-            content_only: whether a file is told as modified only where its content may be another.
+            content_only: whether a file counts as modified only if its content may have changed.
             connect: opens the file.
-            wall_ns: ns since 1970, as the looks of shards have it.
-            on_progress: called within work that may take long: the process is not hung.
+            wall_ns: returns the time in ns since 1970, on the clock that the looks of shards use.
+            on_progress: called during work that may take long, to show that the process does not hang.
         """
         self.file = IndexFile(path, durability=durability, connect=connect, on_progress=on_progress)
         self.tables = Tables(self.file)
-        #: Looks that are owed by shards.
+        #: The looks that shards owe.
         self.debts = Debts(self.file.db, wall_ns)
         if self.tables.by_inode:
             self.debts.load_partly()
-        #: Applies what shards say.
+        #: Applies the records of shards.
         self.records = Records(
             self.file, self.tables, self.debts, lane_of=lane_of, directories=directories, content_only=content_only
         )
@@ -92,12 +93,12 @@ class Index:
 
     @property
     def files(self) -> int:
-        """Files and links that are there."""
+        """The number of files and links."""
         return self.file.files
 
     @property
     def directories(self) -> int:
-        """Directories that are there, without the roots: a root is nobody's entry."""
+        """The number of directories without the roots, which are no entries of a directory."""
         return self.file.directories
 
     @property
@@ -107,16 +108,16 @@ class Index:
 
     @property
     def unfit(self) -> bool:
-        """Whether rows are still being brought to what the settings want (`aggregator.index.refit`)."""
+        """Whether the rows are still being adapted to the settings (`aggregator.index.refit`)."""
         return self.file.unfit
 
     @property
     def owed(self) -> Mapping[bytes, Mapping[bytes, tuple[int, int]]]:
-        """Directories, and names in them, that their owners must look at again (`aggregator.index.debts`)."""
+        """The names, by directory, that their owners must look at again (`aggregator.index.debts`)."""
         return self.debts.owed
 
     def knows(self, directory: bytes) -> bool:
-        """Whether anything was ever said of what is in a directory, or below it."""
+        """Whether a shard has ever reported anything in a directory or below it."""
         return self.tables.knows(directory)
 
     # -- its life
@@ -127,9 +128,9 @@ class Index:
         self.file.db.execute("PRAGMA shrink_memory")
 
     def abandon(self) -> None:
-        """Closes; what was not committed is lost. For a disk that refuses. Idempotent."""
+        """Closes the file without a commit, for a disk that refuses writes. Idempotent."""
         self.file.abandon()
 
     def close(self) -> None:
-        """Commits, truncates the log, and leaves the exact tick as the ceiling."""
+        """Commits, truncates the log, and stores the exact last tick as the ceiling."""
         self.file.close()

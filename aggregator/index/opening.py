@@ -24,7 +24,7 @@ log = logging.getLogger("shardwatch.aggregator")
 
 
 class RootFinder:
-    """Nearest root of a path, and the path relative to it. Pure."""
+    """Finds the nearest root of a path, and the path relative to it. Pure."""
 
     def __init__(self, roots: tuple[bytes, ...]) -> None:
         self._roots = Nearest(roots)
@@ -39,7 +39,7 @@ class RootFinder:
 
 
 def lane_function(settings: Settings) -> Callable[[bytes], int] | None:
-    """Priority of an absolute path: the highest of the globs that match it, 0 where none does."""
+    """The priority of an absolute path: the highest of all globs that match it, or 0 if none does."""
     if not settings.priorities:
         return None
     finder = RootFinder(settings.roots)
@@ -57,7 +57,7 @@ def lane_function(settings: Settings) -> Callable[[bytes], int] | None:
 
 
 def keeper(settings: Settings) -> Callable[[bytes, bool], bool]:
-    """Whether a path is a row at all under these settings."""
+    """Whether there is a row for a path under these settings."""
     finder = RootFinder(settings.roots)
     filter = Filter(settings.include, settings.exclude)
     files, only = frozenset(settings.files), frozenset(settings.only)
@@ -79,7 +79,7 @@ def keeper(settings: Settings) -> Callable[[bytes, bool], bool]:
 
 
 def fingerprint(settings: Settings) -> str:
-    """Changes with whatever decides which rows exist, and in which lane."""
+    """A hash of everything that decides which rows exist, and in which lane."""
     parts = (
         sorted(settings.roots), settings.include, settings.exclude, settings.recursive, settings.follow_symlinks,
         settings.directories, settings.priorities, sorted(settings.files), sorted(settings.only),
@@ -88,9 +88,10 @@ def fingerprint(settings: Settings) -> str:
 
 
 def open_index(path: Path, settings: Settings, on_progress: Callable[[], None] = lambda: None) -> tuple[Index, list[str]]:
-    """The index, and notes for the status. A damaged file is set aside, never overwritten; groups then get `fresh`.
+    """Opens the index. Returns it, and notes for the status. A damaged file is set aside, never overwritten; groups then get
+    `fresh`.
 
-    It is to be made to fit the settings next (`refit`), once the groups have told it where they are.
+    Next, its rows are to be adapted to the settings (`refit`), after the groups have reported their positions.
 
     Raises sqlite3.Error: OperationalError where the disk refuses, any other for damage that shows only now.
     """
@@ -113,14 +114,14 @@ def open_index(path: Path, settings: Settings, on_progress: Callable[[], None] =
 
 
 def rebuild(path: Path, why: str) -> str:
-    """Sets a damaged index aside; returns the note that says so. The next `open_index` makes a new one."""
+    """Sets a damaged index aside, so that the next `open_index` makes a new one. Returns a note about it."""
     note = f"the index was damaged ({why}); it is kept as {set_aside(path).name} and was built anew"
     log.error("%s", note)
     return note
 
 
 def refit(index: Index, settings: Settings) -> Refit | None:
-    """What has to be done so that rows and lanes are as the settings now want them; None: they are."""
+    """The work that adapts rows and lanes to the settings, or None if they agree with them."""
     wanted = fingerprint(settings)
     if index.file.fingerprint == wanted:
         return None

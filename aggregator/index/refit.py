@@ -20,7 +20,7 @@ ROWS: Final = 2_000
 
 
 class Refit:
-    """One walk through all rows, in the order of their keys. The index is `unfit` until it has come to its end.
+    """One walk through all rows in the order of their keys. The index is `unfit` until the walk has reached the end.
 
     Args:
         keeps: whether a path, which is a directory or not, is a row at all.
@@ -34,12 +34,12 @@ class Refit:
         self._fingerprint = fingerprint
         self._forget = forget
         self._after = (0, b"", -1)
-        #: Paths that were left out so far.
+        #: The number of paths that have been left out so far.
         self.left_out = 0
         index.file.misfit()
 
     def step(self, limit: int = ROWS) -> bool:
-        """The next rows, in a transaction of their own. False: these were the last ones."""
+        """Adapts the next rows, in a transaction of their own. Returns False if these were the last ones."""
         index = self._index
         index.begin()
         page = index.tables.page(self._after, limit)

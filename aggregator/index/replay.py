@@ -16,13 +16,13 @@ class Replay:
     """Remembers when the wall clock was set last."""
 
     def __init__(self, replay_s: float, *, wall: float, now: float) -> None:
-        """`replay_s`: how long tombstones stay. `wall`: seconds since 1970; `now`: seconds of a clock that nobody sets."""
+        """`replay_s`: how long tombstones stay, in seconds. `wall`: seconds since 1970. `now`: seconds of a monotonic clock."""
         self._replay_s = replay_s
         self._skew = wall - now
         self._kept_until = now
 
     def horizon_ns(self, *, wall: float, now: float) -> int | None:
-        """Tombstones from before this time, ns since 1970, may be forgotten; None: not one.
+        """Returns the time, in ns since 1970, before which tombstones may be forgotten, or None if none may be forgotten yet.
 
         A suspended machine looks like a clock that was set, where `now` stands still meanwhile: it costs a delay only.
         """

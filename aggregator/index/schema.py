@@ -30,12 +30,12 @@ _SQL: Final = Path(__file__).with_name("sql")
 _TABLES: Final = frozenset({"state", "directory", "entry", "owed", "anchor", "stream"})
 _CACHE_KIB: Final = 1024
 
-#: Opens a file: `sqlite3.connect`, or what a test has in its place.
+#: Opens a file: `sqlite3.connect`, or what a test passes in instead.
 Connect = Callable[[Path], Any]
 
 
 class IndexVersionError(ShardwatchError):
-    """The index on disk is of a version that this one can't read."""
+    """The index on disk belongs to a version of shardwatch that this one can't read."""
 
 
 class State(NamedTuple):
@@ -63,7 +63,8 @@ def connect(path: Path) -> sqlite3.Connection:
 def open_database(
     path: Path, connect: Connect = connect, on_progress: Callable[[], None] = lambda: None
 ) -> tuple[Any, State]:
-    """The connection, with synchronous=FULL, and the state. `on_progress` is called within steps that read every row.
+    """Opens or makes the file. Returns the connection, with synchronous=FULL, and the state. `on_progress` is called during steps
+    that read every row.
 
     Raises sqlite3.DatabaseError (not OperationalError) for a damaged file, IndexVersionError for one of another version.
     """
@@ -101,7 +102,7 @@ def _script(db: Any, name: str, last: str) -> None:
 
 
 def new_incarnation() -> str:
-    """Tells an index from every other, also from an earlier or later one in its place."""
+    """A random name for a new index, which distinguishes it from every other, also from earlier and later ones in its place."""
     return secrets.token_hex(8)
 
 

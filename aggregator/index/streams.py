@@ -8,23 +8,24 @@ from typing import Any
 
 
 class Streams:
-    """The table `stream`. All writing is between `Index.begin` and `Index.commit`."""
+    """The table `stream`. Everything is written between `Index.begin` and `Index.commit`."""
 
     def __init__(self, db: Any, service: str) -> None:
-        """`service`: the running service that the streams on disk are of."""
+        """`service`: the running service to which the streams on disk belong."""
         self._db = db
         self._service = service
 
     def serve(self, service: str) -> None:
-        """Forgets the streams of any other running service than this: no frame of theirs can come any more, and a number of
-        theirs must not be taken for one of ours."""
+        """Forgets the streams of every other service. No frame of theirs can arrive any more, and their numbers must not be
+        mistaken for numbers of this one.
+        """
         if service != self._service:
             self._db.execute("DELETE FROM stream")
             self._db.execute("UPDATE state SET service = ?", (service,))
             self._service = service
 
     def known(self) -> dict[str, tuple[int, int, int]]:
-        """shard -> (epoch, committed, baseline generation)."""
+        """For each shard its epoch, the number of the last committed frame, and the generation of its baseline."""
         return {row[0]: row[1:] for row in self._db.execute("SELECT shard, epoch, committed, baseline FROM stream")}
 
     def save(self, shard: str, epoch: int, committed: int, baseline: int) -> None:

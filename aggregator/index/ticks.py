@@ -7,7 +7,7 @@ from .row import GONE, Known
 
 
 class Ticks:
-    """Hands out change numbers, and knows up to where rows of each lane were handed to any group, and to which.
+    """Gives ticks, and knows up to which tick the rows of each lane were handed to any group, and to which groups.
 
     A row that no group has been handed since its last stamp is not stamped again: else a path that changes all the time
     would move to the tail for ever, and never be served.
@@ -16,7 +16,7 @@ class Ticks:
     def __init__(self, last: int) -> None:
         #: The last tick that was given.
         self.last = last
-        #: Who holds what, by the positions that groups note there.
+        #: Which groups hold which paths, as it follows from the positions that the groups note there.
         self.holders = Holders()
         self._handed: dict[int, int] = {}
 
@@ -25,13 +25,13 @@ class Ticks:
         return self.last
 
     def take(self, count: int) -> int:
-        """Gives `count` ticks at once; returns the first of them."""
+        """Gives `count` ticks at once, and returns the first of them."""
         first = self.last + 1
         self.last += count
         return first
 
     def note_handed(self, lane: int, tick: int) -> None:
-        """Rows of this lane up to this tick may have been handed out: they are stamped anew when they change."""
+        """Rows of this lane up to this tick may have been handed out, so each of them gets a new tick when it changes."""
         if tick > self._handed.get(lane, 0):
             self._handed[lane] = tick
 
@@ -40,7 +40,7 @@ class Ticks:
         return tick <= self._handed.get(lane, 0)
 
     def again(self, row: Known) -> tuple[int, int]:
-        """The tick of a row that changes, and who holds its path by then. A row without a lane is never an event."""
+        """Returns the tick of a row that changes, and the groups that hold its path. A row without a lane is never an event."""
         if row.lane is None or not self.seen(row.lane, row.tick):
             return row.tick, row.held
         held = self.holders.superseded(row.lane, row.tick, row.held, there=row.kind != GONE)

@@ -1,4 +1,4 @@
-"""Tombstones: the rows of paths that are gone, kept while a group must be told or may move back."""
+"""Tombstones: the rows of paths that are gone. They are kept while a group must learn of the deletion or may move back."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _FORGET: Final = "DELETE FROM entry WHERE lane=? AND tick=? RETURNING dir"
 
 
 class Tombstones:
-    """Of one index."""
+    """The tombstones of one index."""
 
     def __init__(self, file: IndexFile, tables: Tables) -> None:
         self._file = file

@@ -13,32 +13,32 @@ from .deadlines import Deadlines
 from .engine_port import EnginePort
 from .outbox import Outbox
 
-#: Such requests that wait at one time; more are refused with `busy`.
+#: How many such requests may wait at a time. Further ones are refused with `busy`.
 WAITING_MAX: Final = 10_000
-#: Seconds that a sync may be answered after its own timeout, before it is given up here.
+#: How long after its own timeout a sync may still be answered, in seconds, before it is given up here.
 _SYNC_GRACE_S: Final = 2.0
-#: Timeout of a sync that names none, milliseconds.
+#: The timeout of a sync that names none, in milliseconds.
 _SYNC_MS: Final = 30_000
 
 
 class Barriers:
-    """Calls that wait for the engine. `poll` asks it how far it is."""
+    """The calls that wait for the engine. `poll` asks the engine about its progress."""
 
     def __init__(self, index: IndexPort, engine: EnginePort, outbox: Outbox) -> None:
         self._index = index
         self._engine = engine
         self._outbox = outbox
-        #: What the engine calls each sync that waits.
+        #: The token that the engine has given to each waiting sync.
         self._syncs: dict[Call, int] = {}
-        #: Syncs and readies.
+        #: All calls that wait, with their deadlines.
         self._waiting: Deadlines[Call] = Deadlines()
 
     def __len__(self) -> int:
-        """Calls that wait."""
+        """The number of calls that wait."""
         return len(self._waiting)
 
     def ready(self, call: Call, now: float) -> dict[str, object] | None:
-        """The fields of the reply; None: it comes later. Raises RefusedError."""
+        """Returns the fields of the reply, or None if the reply comes later. Raises RefusedError."""
         ready = self._engine.ready()
         if ready is not None:
             return {"ready": ready}
@@ -49,14 +49,14 @@ class Barriers:
         return None
 
     def sync(self, call: Call, now: float) -> None:
-        """The reply comes later. Raises RefusedError."""
+        """Adds a call, whose reply comes later. Raises RefusedError."""
         timeout_ms = _SYNC_MS if call.request.timeout_ms is None else call.request.timeout_ms
         timeout_s = min(timeout_ms, bounds.WAIT_MS_MAX) / 1000
         self._wait(call, now + timeout_s + _SYNC_GRACE_S)
         self._syncs[call] = self._engine.begin_sync(timeout_s)
 
     def poll(self) -> None:
-        """Answers what is done."""
+        """Answers the calls whose condition is met."""
         if not len(self):
             return
         ready = self._engine.ready()
@@ -71,7 +71,7 @@ class Barriers:
                 self._answer_sync(call, result)
 
     def time_out(self, now: float, over: Callable[[], bool]) -> None:
-        """Answers what has waited for long enough, until time is `over`."""
+        """Answers the calls that have waited long enough, until the time for this is `over`."""
         for call in self._waiting.take(now):
             if self._syncs.pop(call, None) is None:
                 self._outbox.answer(call, self._not_ready())
@@ -85,12 +85,12 @@ class Barriers:
         return self._waiting.next_due()
 
     def forget(self, peers: frozenset[bytes]) -> None:
-        """These connections are gone: nobody waits for their answers."""
+        """Forgets the calls of connections that are gone."""
         for call in [call for call in self._waiting if call.is_of(peers)]:
             self._end(call)
 
     def give_up(self, why: RefusedError) -> None:
-        """Refuses all that waits."""
+        """Refuses all calls that wait."""
         for call in list(self._waiting):
             self._end(call)
             self._outbox.refuse(call, why)

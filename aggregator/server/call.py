@@ -9,7 +9,7 @@ from ..protocol import bounds
 from ..protocol import messages as protocol
 from ..protocol.messages import RefusedError
 
-#: Where a reply goes: the connection's key, then parts that come back as they were.
+#: Where a reply goes: the key of the connection, then parts that are returned unchanged.
 Envelope = list[bytes]
 Fields = Mapping[str, object]
 
@@ -22,16 +22,16 @@ class LeaseName(NamedTuple):
 
 
 class Outgoing(NamedTuple):
-    """A reply that may leave."""
+    """A reply that may be sent."""
 
     envelope: Envelope
     body: bytes
-    #: The batch that it hands out, if it does: on lease, and free at once where the reply can't be delivered.
+    #: The batch that it hands out, if any. It is on lease, and is released at once if the reply can't be delivered.
     lease: LeaseName | None = None
 
 
 class Call:
-    """A request, and where its reply goes."""
+    """A request, and the address of its reply."""
 
     __slots__ = ("envelope", "id", "json", "request")
 
@@ -48,7 +48,7 @@ class Call:
         self.request = protocol.parse(raw)
 
     def is_of(self, peers: frozenset[bytes]) -> bool:
-        """Whether one of these connections made it."""
+        """Whether it came from one of these connections."""
         return bool(self.envelope) and self.envelope[0] in peers
 
     def reply(self, fields: Fields) -> bytes:

@@ -8,7 +8,7 @@ from typing import Generic, TypeVar
 
 T = TypeVar("T", bound=Hashable)
 
-#: Entries that are out of date, beyond as many as are not, before the heap is made anew.
+#: The heap is made anew when it has more out-of-date entries than current ones, by at least this number.
 _STALE_MAX = 1000
 
 
@@ -25,11 +25,11 @@ class Deadlines(Generic[T]):
         return len(self._order_of)
 
     def __iter__(self) -> Iterator[T]:
-        """In the order in which they were set."""
+        """Iterates over the items in the order in which they were set."""
         return iter(self._order_of)
 
     def set(self, item: T, when: float) -> None:
-        """The item is due then, and no longer at any time that was set before."""
+        """Sets the time at which an item is due. A time that was set before is forgotten."""
         self._order += 1
         self._order_of.pop(item, None)
         self._order_of[item] = self._order
@@ -39,18 +39,20 @@ class Deadlines(Generic[T]):
             heapq.heapify(self._heap)
 
     def drop(self, item: T) -> None:
-        """It is due no more. Idempotent."""
+        """Forgets an item. Idempotent."""
         self._order_of.pop(item, None)
 
     def clear(self) -> None:
         self._heap, self._order_of = [], {}
 
     def next_due(self) -> float:
-        """Not later than the first that is due; infinite if there is none."""
+        """A time not later than the first deadline, or infinity if there is none."""
         return self._heap[0][0] if self._heap else float("inf")
 
     def take(self, now: float) -> Iterator[T]:
-        """Takes out what is due, one by one, the earliest first; not what is set meanwhile. May be left at any item."""
+        """Takes out the items that are due one by one, the earliest first, but not those that are set in the meantime. The caller
+        may stop after any item.
+        """
         last = self._order
         while self._heap and self._heap[0][0] <= now and self._heap[0][1] <= last:
             _, order, item = heapq.heappop(self._heap)

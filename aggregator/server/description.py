@@ -15,17 +15,18 @@ from ..groups.registry import Registry
 from ..protocol.messages import RefusedError
 from .call import Call
 
-#: Rows counted by one step: some milliseconds.
+#: Rows that one step counts, which takes some milliseconds.
 _ROWS: Final = 50_000
-#: Paths set aside that are listed, of one group and of all.
+#: How many paths that are set aside are listed, for one group and for all groups.
 SET_ASIDE_OF_ONE_MAX: Final = 100
 SET_ASIDE_MAX: Final = 1_000
-#: Requests of one connection that wait for one description.
+#: How many requests of one connection may wait for one description.
 ASKED_MAX: Final = 20
 
 
 class Description:
-    """`rows` is there once `step` has returned False. Rows are counted once for all groups, from the last one back.
+    """One description, which is complete when `step` has returned False. Rows are counted once for all groups, from the last
+    tick backwards.
 
     Args:
         waiting: how many pulls of a group wait.
@@ -40,7 +41,7 @@ class Description:
         self._steps = self._run()
 
     def step(self) -> bool:
-        """Some milliseconds of the work; False when all is done."""
+        """Works for some milliseconds. Returns False when everything is done."""
         return next(self._steps, False)
 
     def _run(self) -> Iterator[bool]:
@@ -69,7 +70,7 @@ class Description:
 
 
 class Descriptions:
-    """Who asks for a description. One is made at a time, for all who asked before it was begun."""
+    """The requests for a description. One description is made at a time, for all requests that came before it was begun."""
 
     def __init__(self, index: IndexPort, registry: Registry, waiting: Callable[[str], int]) -> None:
         self._index = index
@@ -80,11 +81,11 @@ class Descriptions:
         self._current: Description | None = None
 
     def __len__(self) -> int:
-        """Requests that wait."""
+        """The number of requests that wait."""
         return len(self._asked) + len(self._audience)
 
     def ask(self, call: Call) -> None:
-        """Raises RefusedError where too many of one connection wait already."""
+        """Adds a request. Raises RefusedError if too many of the same connection wait already."""
         peer = call.envelope[:1]
         if sum(1 for c in self._asked if c.envelope[:1] == peer) >= ASKED_MAX:
             remedy = "wait for the answers before asking again"
@@ -92,7 +93,9 @@ class Descriptions:
         self._asked.append(call)
 
     def work(self, now: float, over: Callable[[], bool]) -> Iterator[tuple[Call, list[dict[str, object]]]]:
-        """Goes on until nobody waits, or until time is `over`; gives who can be answered, and with what."""
+        """Continues until no request waits, or until the time for this is `over`. Yields the requests that can be answered, and
+        the description for each.
+        """
         while len(self):
             if self._current is None:
                 self._audience, self._asked = self._asked, deque()
@@ -108,7 +111,7 @@ class Descriptions:
             self._current = None
 
     def give_up(self) -> list[Call]:
-        """Everyone who waits; nobody does any more."""
+        """Takes out all requests that wait."""
         calls = [*self._asked, *self._audience]
         self._asked, self._audience, self._current = deque(), deque(), None
         return calls

@@ -19,12 +19,12 @@ from ..protocol.messages import RefusedError
 from .call import Call
 from .roster import Roster
 
-#: Characters of a nack's reason that are kept.
+#: How many characters of the reason of a nack are kept.
 REASON_CHARS_MAX: Final = 500
 
 
 class GroupRequests:
-    """Carries out a request on a group, and notes it as changed. All raise RefusedError."""
+    """Carries out requests on a group, and notes that the group has changed. All methods raise RefusedError."""
 
     def __init__(self, index: IndexPort, registry: Registry, roster: Roster, settings: Settings) -> None:
         self._index = index
@@ -39,7 +39,7 @@ class GroupRequests:
         try:
             return _OPS[request.op](self, group, request, now)
         finally:
-            # Also what is refused may have found leases that are over; and who waits for the group may be served now.
+            # Even a refused request may have found expired leases, so pulls that wait for the group may be answered now.
             self._registry.touch(group)
             self._registry.soon(group)
 
@@ -84,7 +84,7 @@ class GroupRequests:
 
 
 def lease_s(settings: Settings, lease_ms: int | None) -> float:
-    """How long a lease lasts, seconds: as was asked for, else as is configured."""
+    """The duration of a lease in seconds: the one that was asked for, or else the configured one."""
     return min(lease_ms or settings.lease_ms, bounds.LEASE_MS_MAX) / 1000
 
 

@@ -22,9 +22,9 @@ from .engine_port import EnginePort
 from .holds import HOLDS_MAX, Holds
 from .last_batch import LastBatches
 
-#: Longest wait for the sync when a hold has ended, seconds; then batches flow as they are.
+#: The longest wait for the sync after a hold has ended, in seconds. Then batches flow without it.
 SYNC_S: Final = 5.0
-#: Seconds between looks whether that is done.
+#: Seconds between two checks whether the sync is finished.
 _POLL_S: Final = 0.02
 
 
@@ -37,7 +37,7 @@ class Holding:
         self._cap_ms = cap_ms
         self._holds = Holds(cap_ms / 1000)
         self._last_batches = LastBatches(index)
-        #: Syncs that were begun at the end of a hold; only the last one counts.
+        #: The syncs that were begun at the end of a hold. Only the last one counts.
         self._syncs: list[int] = []
 
     @property
@@ -45,7 +45,9 @@ class Holding:
         return self._holds.held
 
     def turn(self, now: float) -> bool:
-        """To be called in every turn, before anything is handed out. True: batches flow again, whoever waits can be served."""
+        """Call it in every turn, before anything is handed out. Returns True if batches flow again, so that waiting pulls can be
+        answered.
+        """
         before = self.held
         self._holds.see(self._engine.locks(), now)
         if self._holds.advance(now):
@@ -59,7 +61,7 @@ class Holding:
         return before and not self.held
 
     def shift(self, by: float) -> None:
-        """The service could not answer for `by` seconds: nobody could renew meanwhile."""
+        """Extends all holds, because the service could not answer for `by` seconds, so that no hold could be renewed."""
         self._holds.shift(by)
 
     def next_due(self, now: float) -> float:
@@ -89,7 +91,7 @@ class Holding:
     # -- what a group was handed
 
     def note_batch(self, group: Group, number: int) -> bool:
-        """A batch was leased just now. True: with it the group has all that changed under the last hold."""
+        """A batch has just been leased. Returns True if it completes what changed during the hold for this group."""
         return self._last_batches.batch_leased(group, number)
 
     def note_nothing(self, group: Group) -> None:

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
-#: Holds by name at one time; more are refused.
+#: How many named holds there may be at a time. Further ones are refused.
 HOLDS_MAX: Final = 100
 
 
@@ -23,26 +23,26 @@ class ActiveHold:
 
     name: str
     since: float
-    #: End of the lease; infinite for a lock file, which ends when a shard says so.
+    #: The end of the lease. Infinite for a lock file, which ends when a shard reports that it is gone.
     until: float
-    #: It held for as long as the cap allows: batches flow although it is still there.
+    #: It has held batches back for the maximum time, so they flow although it still exists.
     spent: bool = False
 
 
 class Holds:
-    """All holds of a service: those that somebody took by name, and lock files of version control.
+    """All holds of a service: named ones, and lock files of version control.
 
     Args:
-        cap_s: longest period of holding, seconds.
+        cap_s: the maximum period of holding, in seconds.
     """
 
     def __init__(self, cap_s: float) -> None:
         self._cap_s = cap_s
         self.by_name: dict[str, ActiveHold] = {}
         self._locks: dict[bytes, ActiveHold] = {}
-        #: When the period of holding began; None: batches flow.
+        #: When the period of holding began, or None while batches flow.
         self._began: float | None = None
-        #: A hold ended since `advance` last said so.
+        #: Whether a hold has ended since `advance` last returned True.
         self._ended = False
 
     def __iter__(self) -> Iterator[ActiveHold]:
@@ -62,7 +62,7 @@ class Holds:
     # -- who holds
 
     def take(self, name: str, now: float, lease_s: float) -> ActiveHold | None:
-        """Takes a hold, or renews it: it ends lease_s from now. None: there are HOLDS_MAX already."""
+        """Takes or renews a hold, which ends `lease_s` seconds from now. Returns None if there are HOLDS_MAX holds already."""
         hold = self.by_name.get(name)
         if hold is None:
             if len(self.by_name) >= HOLDS_MAX:
@@ -73,13 +73,13 @@ class Holds:
         return hold
 
     def drop(self, name: str) -> bool:
-        """Ends a hold; False if there is none of that name."""
+        """Ends a hold. Returns False if there is none of that name."""
         found = self.by_name.pop(name, None) is not None
         self._ended = self._ended or found
         return found
 
     def see(self, locks: Iterable[bytes], now: float) -> None:
-        """The lock files that exist by now, all of them."""
+        """Takes over the lock files that exist now. Those that are not among them have ended."""
         there = set(locks)
         for path in there - self._locks.keys():
             self._locks[path] = ActiveHold(path.decode("utf-8", "replace"), now, float("inf"))
@@ -95,8 +95,11 @@ class Holds:
     # -- what follows
 
     def advance(self, now: float) -> bool:
-        """Ends leases and applies the cap. True, once, when the last hold that counts has ended: what happened under it is to
-        be looked at now, and then, unless a hold `counts` again, `let_flow` to be called."""
+        """Ends expired leases and applies the maximum.
+
+        Returns True once when the last hold that counts has ended. The caller then waits until the changes that were made during
+        the hold have been looked at, and calls `let_flow` unless a hold `counts` again.
+        """
         for name in [h.name for h in self.by_name.values() if h.until <= now]:
             self.drop(name)
         if self._began is not None and now >= self._began + self._cap_s:
@@ -109,23 +112,23 @@ class Holds:
         return True
 
     def let_flow(self) -> None:
-        """The period of holding ends: what happened in it is in the index."""
+        """Ends the period of holding. The changes that were made during it are in the index."""
         self._began = None
 
     def next_due(self) -> float:
-        """When `advance` has something to do."""
+        """The time at which `advance` has something to do."""
         ends = [hold.until for hold in self.by_name.values()]
         return min(ends if self._began is None else [*ends, self._began + self._cap_s], default=float("inf"))
 
     def shift(self, by: float) -> None:
-        """The service could not answer for `by` seconds: nobody could renew meanwhile."""
+        """Extends all holds, because the service could not answer for `by` seconds, so that no hold could be renewed."""
         for hold in self.by_name.values():
             hold.until += by
         if self._began is not None:
             self._began += by
 
     def describe(self, now: float) -> list[dict[str, object]]:
-        """For `status` and `groups`, the oldest first."""
+        """The holds as `status` and `groups` show them, the oldest first."""
         return [
             {
                 "name": hold.name,

@@ -18,14 +18,14 @@ from ..groups.leases import Fate
 class _Awaited:
     """The last batch of one group."""
 
-    #: Everything that changed under the hold has a tick up to it.
+    #: The ticks of everything that changed during the hold are not later than this one.
     tick: int
-    #: Its number, once it has been handed out; 0 before.
+    #: The number of the batch once it has been handed out, 0 before.
     batch: int = 0
 
 
 class LastBatches:
-    """The groups whose last batch was not acknowledged yet."""
+    """The groups whose last batch has not been acknowledged yet."""
 
     def __init__(self, index: IndexPort) -> None:
         self._index = index
@@ -33,8 +33,9 @@ class LastBatches:
         self._awaited: dict[int, _Awaited] = {}
 
     def await_all(self, groups: Collection[Group]) -> None:
-        """All that changed under a hold is in the index: groups that were not handed all of it are to be told their last batch.
-        Other groups than these are forgotten."""
+        """Everything that changed during a hold is in the index. The groups that have not been handed all of it wait for their
+        last batch from now on, and no other groups do.
+        """
         tick = self._index.tick
         self._awaited = {group.key: self._awaited[group.key] for group in groups if group.key in self._awaited}
         for group in groups:
@@ -42,9 +43,9 @@ class LastBatches:
                 self._awaited[group.key] = _Awaited(tick)
 
     def batch_leased(self, group: Group, number: int) -> bool:
-        """A batch was handed out just now. True: it is the last one, and is to be marked.
+        """A batch has just been handed out. Returns True if it is the last one, which is to be marked.
 
-        A last batch that fails is no longer it; it is found anew when what was in it is handed out again.
+        A last batch that fails is not the last one any more. When its events are handed out again, the last one is found anew.
         """
         awaited = self._found(group)
         if awaited is None:
@@ -53,12 +54,12 @@ class LastBatches:
         return True
 
     def nothing_left(self, group: Group) -> None:
-        """A pull found nothing: if no last batch is on lease, there will be none, because what was pending came to nothing."""
+        """A pull found nothing. If no last batch is on lease, there will be none, because the pending changes were undone."""
         if self._found(group) is not None:
             del self._awaited[group.key]
 
     def _found(self, group: Group) -> _Awaited | None:
-        """What is awaited of the group, if that has just been handed out."""
+        """The last batch of the group, if it has just been handed out."""
         awaited = self._awaited.get(group.key)
         if awaited is None:
             return None

@@ -1,4 +1,5 @@
-"""The request `pull`: answered at once, when something is pending, or when its wait is over. Does no input or output.
+"""The request `pull`, which is answered at once, as soon as something is pending, or when its wait is over. Does no input
+or output.
 """
 
 from __future__ import annotations
@@ -23,13 +24,13 @@ from .holding import Holding
 from .outbox import Outbox
 from .roster import Roster
 
-#: Pulls that wait at one time; more are refused with `busy`.
+#: How many pulls may wait at a time. Further ones are refused with `busy`.
 WAITING_MAX: Final = 10_000
 
 
 @dataclass(eq=False, slots=True)
 class _Pull:
-    """One pull. `created`: it made its group."""
+    """One pull. `created`: whether it made its group."""
 
     call: Call
     created: bool
@@ -40,16 +41,16 @@ class _Pull:
         return request
 
     def batch(self, batch: Fields) -> Fields:
-        """The fields of the reply that hands it out."""
+        """The fields of the reply that hands out a batch."""
         return {"batch": batch, "created": self.created, "existed": not self.created}
 
     def nothing(self, why: NoBatch) -> Fields:
-        """The fields of the reply that says why there is none."""
+        """The fields of the reply that says why there is no batch."""
         return {"batch": None, "why": why, "created": self.created, "existed": not self.created}
 
 
 class Pulls:
-    """Hands out batches, first come, first served in each group."""
+    """Hands out batches. In each group the pulls are served in the order of their arrival."""
 
     def __init__(
         self,
@@ -66,42 +67,42 @@ class Pulls:
         self._holding = holding
         self._settings = settings
         self._outbox = outbox
-        #: Those that wait, by group.
+        #: The pulls that wait, by group.
         self._waiting: dict[str, dict[_Pull, None]] = {}
         self._deadlines: Deadlines[_Pull] = Deadlines()
-        #: Groups whose pulls may be served now, in this order.
+        #: The groups whose pulls may be served now, in this order.
         self._hungry: dict[str, None] = {}
 
     def __len__(self) -> int:
-        """Pulls that wait."""
+        """The number of pulls that wait."""
         return len(self._deadlines)
 
     def of(self, name: str) -> int:
-        """Pulls of a group that wait."""
+        """The number of pulls that wait for a group."""
         return len(self._waiting.get(name, ()))
 
     def names(self) -> set[str]:
-        """Groups of which a pull waits."""
+        """The groups for which a pull waits."""
         return set(self._waiting)
 
     @property
     def hungry(self) -> bool:
-        """Whether there is something to `serve` now."""
+        """Whether `serve` has something to do now."""
         return bool(self._hungry)
 
     def next_due(self) -> float:
-        """When the first wait is over."""
+        """The time at which the first wait is over."""
         return self._deadlines.next_due()
 
     # -- the request
 
     def pull(self, call: Call, now: float) -> None:
-        """Answers it now, or lets it wait. Raises RefusedError."""
+        """Answers a pull now, or lets it wait. Raises RefusedError."""
         request: protocol.Pull = call.request
         group, created = self._roster.use_or_make(request.group, request.from_ or "now")
         pull = _Pull(call, created)
         why = NoBatch.HELD if self._holding.held else NoBatch.EMPTY
-        # First come, first served: who waits already goes first, so they have all been served or can't be.
+        # If other pulls wait for the group already, nothing could be handed out to them, nor could it to this one.
         if request.peek or not self.of(group.name):
             found = self._grant(group, pull, now)
             if isinstance(found, GroupBatch):
@@ -155,15 +156,15 @@ class Pulls:
     # -- those that wait
 
     def wake(self, names: Iterable[str]) -> None:
-        """Something of these groups may have become free."""
+        """Something may have become free in these groups."""
         self._hungry.update(dict.fromkeys(names))
 
     def wake_all(self) -> None:
-        """There may be something new for everybody."""
+        """There may be something new for every group."""
         self._hungry.update(dict.fromkeys(self._waiting))
 
     def serve(self, now: float, over: Callable[[], bool]) -> None:
-        """Serves those of the groups that were woken, until time is `over`: the rest is served by the next call."""
+        """Answers pulls of the groups that were woken, until the time for this is `over`. The next call continues."""
         while self._hungry:
             name = next(iter(self._hungry))
             del self._hungry[name]
@@ -174,7 +175,9 @@ class Pulls:
                 return
 
     def _serve(self, name: str, now: float, over: Callable[[], bool]) -> bool:
-        """Those that wait for one group, in the order in which they came. False: time is up, and some are left."""
+        """Answers the pulls that wait for one group, in the order of their arrival. Returns False if the time was over before all
+        were considered.
+        """
         pulls = self._waiting.get(name)
         group = self._roster.get(name)
         if not pulls or group is None or self._holding.held:
@@ -194,7 +197,7 @@ class Pulls:
         return True
 
     def time_out(self, now: float, over: Callable[[], bool]) -> None:
-        """Tells those that have waited for long enough why there is nothing, until time is `over`."""
+        """Answers the pulls that have waited long enough with the reason why there is no batch, until the time is `over`."""
         for pull in self._deadlines.take(now):
             group = self._roster.get(pull.request.group)
             if group is not None and group.unfinished and not self._holding.held:
@@ -211,7 +214,7 @@ class Pulls:
         return NoBatch.EMPTY if group is None else group.why_unserved(self._index, now, self._settings.leases_max)
 
     def _end(self, pull: _Pull) -> None:
-        """It waits no more."""
+        """Removes a pull from those that wait."""
         self._deadlines.drop(pull)
         name = pull.request.group
         pulls = self._waiting[name]
@@ -223,20 +226,20 @@ class Pulls:
         return [pull for pulls in self._waiting.values() for pull in pulls]
 
     def forget(self, peers: frozenset[bytes]) -> None:
-        """These connections are gone: nobody waits for their answers."""
+        """Forgets the pulls of connections that are gone."""
         for pull in self._all():
             if pull.call.is_of(peers):
                 self._end(pull)
 
     def removed(self, group: Group) -> None:
-        """A group was dropped: those that wait for it are told."""
+        """Refuses the pulls that wait for a group that was dropped."""
         dropped = RefusedError("unknown_group", f"the group {group.name!r} was dropped", "pull again to make it anew")
         for pull in list(self._waiting.get(group.name, ())):
             self._end(pull)
             self._outbox.refuse(pull.call, dropped)
 
     def give_up(self, why: RefusedError) -> None:
-        """Refuses all that waits."""
+        """Refuses all pulls that wait."""
         for pull in self._all():
             self._end(pull)
             self._outbox.refuse(pull.call, why)

@@ -17,12 +17,12 @@ from ..protocol.messages import RefusedError
 from .call import Call
 from .engine_port import EnginePort
 
-#: Groups at one time; where there are so many, the oldest that nobody uses any more makes room.
+#: The maximum number of groups. When it is reached, the oldest group that is not in use is dropped to make room.
 GROUPS_MAX: Final = 1_000
 
 
 class Roster:
-    """The groups as requests name them.
+    """The groups, which requests refer to by name.
 
     Args:
         wall: seconds since 1970: when a group was used last.
@@ -47,7 +47,7 @@ class Roster:
         return self._registry.by_name.get(name)
 
     def use(self, name: str) -> Group:
-        """The group of that name, which is in use as of now. Raises RefusedError."""
+        """The group of that name, which counts as in use from now on. Raises RefusedError."""
         protocol.check_name(name)
         group = self.get(name)
         if group is None:
@@ -56,7 +56,7 @@ class Roster:
         return group
 
     def use_or_make(self, name: str, start: str) -> tuple[Group, bool]:
-        """The same, made if there is none; and whether it was made. Raises RefusedError.
+        """Returns the group of that name, which is made if there is none, and whether it was made. Raises RefusedError.
 
         Args:
             start: where it begins if it is made: `start`, or `now`.
@@ -73,18 +73,18 @@ class Roster:
         return group, True
 
     def drop(self, call: Call, now: float) -> dict[str, object]:
-        """Of the request `drop`: the fields of the reply. Raises RefusedError."""
+        """Carries out the request `drop`. Returns the fields of the reply. Raises RefusedError."""
         group = self.use(call.request.group)
         self._remove(group)
         return {"dropped": group.name}
 
     def begin_waiting(self) -> None:
-        """Begins the groups that wait for the baseline, if it is complete by now."""
+        """Begins the groups that wait for the baseline, if the baseline is complete."""
         for group in self._registry.by_name.values():
             self._begin(group)
 
     def _begin(self, group: Group) -> None:
-        """From now: from the moment at which everything that was there before is known."""
+        """Begins a group at the present: with the changes that follow once everything that existed before is known."""
         if group.state is GroupState.WAITING and self._engine.ready() is not None:
             group.begin(self._index, self._index.tick, self._index.tick)
             self._registry.touch(group)

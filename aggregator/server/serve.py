@@ -33,19 +33,19 @@ from .status_requests import StatusRequests
 
 log = logging.getLogger("shardwatch.aggregator")
 
-#: Seconds between looks for abandoned groups.
+#: Seconds between two searches for groups that are not used any more.
 PRUNE_S: Final = 60.0
-#: Longest time between two calls of `tick`, seconds. A pause much longer than that is our own stall, not the workers'.
+#: The longest time between two calls of `tick`, in seconds. A much longer pause means that this process stood still itself.
 TICK_S: Final = 2.0
 STALL_S: Final = 5.0
-#: Seconds between looks whether a sync or a baseline is done, while one is waited for.
+#: Seconds between two checks whether a sync or a baseline is finished, while a request waits for it.
 _POLL_S: Final = 0.02
-#: Longest work of one turn on what waits, seconds: the rest has its turn after the sockets have had theirs.
+#: The longest time, in seconds, that one turn works on waiting requests. The sockets are served before it continues.
 TURN_S: Final = 0.05
-#: Codes of requests that no honest worker sends.
+#: The codes of errors that no correct worker causes.
 _MALFORMED: Final = frozenset({"bad_request", "too_large", "version", "unknown_op", "bad_field"})
 
-#: Gives the fields of a reply, or None where the reply comes later, or is given already. Raises RefusedError.
+#: Returns the fields of a reply, or None if the reply comes later or was given already. Raises RefusedError.
 Handler = Callable[[Call, float], Fields | None]
 
 
@@ -69,7 +69,7 @@ class Server:
         self._engine = engine
         self._clock = clock
         self._wall = wall
-        #: For main: what the index must know of groups.
+        #: What the index must know about the groups. It is read by `main`.
         self.registry = registry
         self._outbox = Outbox()
         self._holding = Holding(index, registry, engine, settings.hold_ms_max)
@@ -97,19 +97,19 @@ class Server:
         self._skew = wall() - self._last
         self._prune_at = self._last + PRUNE_S
         self._bad_requests = Sparse(log)
-        #: Requests that could not be understood.
+        #: The number of requests that could not be understood.
         self.refused = 0
-        #: The disk refused to store the groups, or they are damaged: what it said.
+        #: Why the groups could not be stored: the error of the disk, or of the damaged file.
         self.failed: sqlite3.Error | None = None
 
     # -- what main calls
 
     def handle(self, envelope: Envelope, body: bytes) -> list[Outgoing]:
-        """One request; the replies that can go now, also those of other requests that it made possible."""
+        """Handles one request. Returns the replies that can be sent now, also those to other requests that it made possible."""
         return self.handle_many([(envelope, body)])
 
     def handle_many(self, requests: Iterable[tuple[Envelope, bytes]]) -> list[Outgoing]:
-        """Several requests with one commit."""
+        """Handles several requests with one commit."""
         now = self._turn()
         for envelope, body in requests:
             self._handle(envelope, body, now)
@@ -117,7 +117,7 @@ class Server:
         return self._flush()
 
     def on_commit(self) -> list[Outgoing]:
-        """To be called after each commit of the index: serves the pulls, syncs and readies that wait."""
+        """Call it after each commit of the index. It answers the pulls, syncs and readies that wait."""
         now = self._turn()
         self._ask_engine()
         self._pulls.wake_all()
@@ -125,7 +125,7 @@ class Server:
         return self._flush()
 
     def tick(self, now: float | None = None) -> list[Outgoing]:
-        """What is due: ends of waits and of leases, retries. To be called after `next_due` seconds at the latest."""
+        """Does what is due: waits and leases that end, and retries. Call it after `next_due` seconds at the latest."""
         now = self._turn(now)
         if len(self._barriers):
             self._ask_engine()
@@ -136,7 +136,7 @@ class Server:
         return self._flush()
 
     def next_due(self) -> float:
-        """Seconds after which `tick` has something to do, at most TICK_S."""
+        """The number of seconds after which `tick` has something to do, at most TICK_S."""
         if self._pulls.hungry or len(self._status):
             return 0.0
         now = self._clock()
@@ -150,8 +150,9 @@ class Server:
         return max(0.0, due - now)
 
     def departed(self, gone: Collection[bytes], undelivered: Iterable[LeaseName]) -> None:
-        """Workers went away, those with one of these at the head of their envelopes: what they wait for is forgotten. Replies
-        with these batches were not sent to them."""
+        """Connections have ended, and these keys stand at the head of their envelopes. Their waiting requests are forgotten, and
+        these batches, whose replies were not sent, are released.
+        """
         peers = frozenset(gone)
         self._pulls.forget(peers)
         self._barriers.forget(peers)
@@ -159,7 +160,7 @@ class Server:
             self.undelivered(lease)
 
     def undelivered(self, lease: LeaseName) -> None:
-        """A reply could not be sent because its receiver is gone: the batch in it is free at once."""
+        """A reply could not be sent because its receiver is gone. The batch in it is released at once."""
         now = self._turn()
         group = self._roster.get(lease.group)
         if group is not None and group.take_back(lease.batch, now, "its worker went away before it was sent"):
@@ -167,11 +168,11 @@ class Server:
             self.registry.soon(group)
 
     def passed(self) -> dict[int, int]:
-        """Lane -> lowest cursor of all groups: tombstones up to it are needed for replays only (`Index.collect`)."""
+        """For each lane the lowest cursor of all groups. Tombstones up to it are needed for replays only."""
         return self.registry.passed()
 
     def close(self, why: RefusedError | None = None) -> list[Outgoing]:
-        """Answers everything that waits with `stopping`, or another reason. The store stays open: it is main's."""
+        """Refuses all waiting requests with `stopping` or another reason. The store stays open, because it belongs to `main`."""
         why = why or RefusedError("stopping", "the service is stopping", "ask again when it is back")
         for part in (self._pulls, self._barriers, self._status):
             part.give_up(why)
@@ -180,7 +181,7 @@ class Server:
     # -- one turn
 
     def _turn(self, now: float | None = None) -> float:
-        """The time; leases and waits are extended by a stall of our own (stopped, suspended), which is no one's fault."""
+        """Returns the time. If this process itself stood still (stopped or suspended), all leases and waits are extended."""
         now = self._clock() if now is None else now
         gap = now - self._last
         self._last = now
@@ -212,12 +213,12 @@ class Server:
             self._outbox.answer(call, fields)
 
     def _ask_engine(self) -> None:
-        """What waits for the engine may be done by now: syncs, readies, and groups that begin with the baseline."""
+        """Answers syncs and readies that are finished by now, and begins groups that wait for the baseline."""
         self._barriers.poll()
         self._roster.begin_waiting()
 
     def _work(self, now: float) -> None:
-        """Whatever is due, for TURN_S or a little longer; the rest waits for the next turn."""
+        """Does what is due, for TURN_S or a little longer. The rest is done in the next turn."""
         end = self._clock() + TURN_S
 
         def over() -> bool:
@@ -233,7 +234,7 @@ class Server:
             self._status.work(now, over)
 
     def _flush(self) -> list[Outgoing]:
-        """Commits, and gives out the replies of this turn. If the disk refuses, all of them become `storage` errors."""
+        """Commits, and returns the replies of this turn. If the disk refuses, all of them become `storage` errors."""
         try:
             self.registry.commit()
         except sqlite3.Error as error:

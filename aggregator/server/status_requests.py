@@ -20,7 +20,7 @@ from .outbox import Outbox
 
 
 class StatusRequests:
-    """`hello` is answered at once, the others when a description of all groups is made that is begun after they came.
+    """Answers `hello` at once, and the others with a description of all groups that is begun after they have arrived.
 
     Args:
         waiting: how many pulls of a group wait.
@@ -49,11 +49,11 @@ class StatusRequests:
         self._descriptions = Descriptions(index, registry, waiting)
 
     def __len__(self) -> int:
-        """Calls that wait."""
+        """The number of calls that wait."""
         return len(self._descriptions)
 
     def hello(self, call: Call, now: float) -> dict[str, object]:
-        """What a client may know before it begins."""
+        """What a client should know before it begins."""
         limits = {
             "request_bytes": bounds.REQUEST_BYTES_MAX,
             "batch": self._settings.batch_size_max,
@@ -74,22 +74,22 @@ class StatusRequests:
         }
 
     def describe(self, call: Call, now: float) -> None:
-        """Of `status` and `groups`: the reply comes later. Raises RefusedError."""
+        """Adds a `status` or `groups` call, whose reply comes later. Raises RefusedError."""
         self._descriptions.ask(call)
 
     def work(self, now: float, over: Callable[[], bool]) -> None:
-        """Goes on describing until nobody waits, or until time is `over`."""
+        """Continues the description until no call waits, or until the time for this is `over`."""
         for call, rows in self._descriptions.work(now, over):
             groups = {"groups": rows, **self._holding.describe(now)}
             self._outbox.answer(call, groups if call.request.op == "groups" else {"status": self._status() | groups})
 
     def give_up(self, why: RefusedError) -> None:
-        """Refuses all that waits."""
+        """Refuses all calls that wait."""
         for call in self._descriptions.give_up():
             self._outbox.refuse(call, why)
 
     def _status(self) -> dict[str, object]:
-        """All of it but the groups."""
+        """The whole status except for the groups."""
         status = dict(self._engine.status())
         notes = status.get("notes")
         return {**status, "notes": [*(notes if isinstance(notes, list) else []), *self._registry.notes], **self._counts()}

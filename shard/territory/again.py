@@ -17,7 +17,7 @@ from .territory import Steps, Territory
 
 
 def look_again(territory: Territory, place: Place, directory: bytes, names: list[bytes]) -> Steps:
-    """Looks at these names of a directory of the place (all, where the list is empty)."""
+    """Looks at these names of a directory in the place, or at all names if the list is empty."""
     node = place.find(directory)
     if node is None:
         yield from _look_for(territory, place, directory, names)
@@ -40,7 +40,7 @@ def look_again(territory: Territory, place: Place, directory: bytes, names: list
 
 
 def _look_for(territory: Territory, place: Place, directory: bytes, names: list[bytes]) -> Steps:
-    """There is no such directory as far as this shard knows: says so, or finds it."""
+    """The shard knows no such directory: finds it, or reports that it does not exist."""
     if territory.is_away(place):
         return
     with territory.opener.quietly(directory) as opened:
@@ -48,7 +48,7 @@ def _look_for(territory: Territory, place: Place, directory: bytes, names: list[
     if absent:
         _say_nothing_there(territory, directory, names)
     if not there:
-        return  # in doubt, if it is not absent
+        return  # if it is not absent, it is in doubt now
     above, name = os.path.split(directory)
     node: Node | None = None
     while len(above) >= len(place.anchor.path) and (node := place.find(above)) is None:

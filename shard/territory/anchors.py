@@ -11,7 +11,7 @@ from .territory import Steps, Territory
 
 
 def is_to_be_scanned(territory: Territory, place: Place) -> bool:
-    """Whether the directory at the anchor is now another one than the one that was scanned or reported there."""
+    """Whether the directory at the anchor is not the one that was last scanned or reported there."""
     if territory.is_away(place):
         return not place.unmounted
     path = place.anchor.path
@@ -20,11 +20,11 @@ def is_to_be_scanned(territory: Territory, place: Place) -> bool:
             return not place.missing
         if opened.fd >= 0:
             return _is_other(territory, place, territory.reader.filesystems.identity(opened.fd))
-    return not territory.doubts.holds(path)  # it can't be read: the scan says why, once
+    return not territory.doubts.holds(path)  # it can't be read, which the scan reports once
 
 
 def _is_other(territory: Territory, place: Place, identity: tuple[int, int]) -> bool:
-    """Whether the directory of this identity is another than the one that was scanned, or is not observed. A root that was made
+    """Whether the directory with this identity is not the one that was scanned, or is not observed. A root that was made
     again may have the inode number of its predecessor, but not its watch.
     """
     node = place.node
@@ -32,7 +32,7 @@ def _is_other(territory: Territory, place: Place, identity: tuple[int, int]) -> 
 
 
 def scan_anchor(territory: Territory, place: Place) -> Steps:
-    """Baseline or rescan of a whole anchor."""
+    """Scans a whole anchor, for a baseline or a rescan."""
     at = territory.wall_ns()
     subject = Subject(place.anchor.path, place)
     territory.doubts.remove(subject.path)

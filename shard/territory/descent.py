@@ -11,7 +11,8 @@ from typing import Final
 from ..disk.calls import ABSENT
 from ..tree.nodes import Node
 
-#: Directories of one scan that are open at once: the nearest ones. Those above are opened again when the scan comes back to them.
+#: How many directories of one scan are open at a time: the deepest ones. Those above are opened again when the scan returns to
+#: them.
 DESCRIPTORS_MAX: Final = 32
 
 
@@ -25,12 +26,12 @@ class Level:
         self.node = node
         self.path = path
         self.names = names
-        #: (dev, ino), once it is closed for a time.
+        #: (dev, ino) of the directory, if it was closed for the time being.
         self.identity = (0, 0)
 
 
 class Descent:
-    """Owned by one scan, which closes it in the end. It owns the descriptors that it is given.
+    """The descent of one scan, which closes it in the end. It owns the descriptors that are passed to it.
 
     Args:
         opens: gives the descriptor of a directory; raises OSError.
@@ -41,7 +42,7 @@ class Descent:
         self._opens = opens
         self._doubt = doubt
         self._levels: list[Level] = []
-        #: How many of them, from the top, are closed.
+        #: How many of them are closed, counted from the top.
         self._closed = 0
 
     def push(self, level: Level) -> None:
@@ -58,7 +59,7 @@ class Descent:
             self._closed += 1
 
     def nearest(self) -> Level | None:
-        """The deepest directory that has something left to enter, opened; None at the end.
+        """The deepest directory that has something left to enter, opened. None at the end of the scan.
 
         A directory that was removed from the tree in the meantime, or is another one by now, is skipped, because that change
         has its own hint.

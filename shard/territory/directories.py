@@ -22,7 +22,7 @@ _NOTHING_REPORTED: Final = 0
 
 
 class Swept:
-    """Directories without a watch, in the order of sweeping; of each a hash of the last listing that was sent (`digest`)."""
+    """The directories without a watch, in the order of sweeping, each with a hash (`digest`) of the last listing sent."""
 
     def __init__(self) -> None:
         self._reported: dict[Node, int] = {}
@@ -37,15 +37,15 @@ class Swept:
         return node in self._reported
 
     def add(self, node: Node) -> None:
-        """It is swept from now on, if it is not already."""
+        """Sweeps a directory from now on. Idempotent."""
         self._reported.setdefault(node, _NOTHING_REPORTED)
 
     def remove(self, node: Node) -> None:
-        """It is swept no more, if it was."""
+        """Does not sweep a directory any more. Idempotent."""
         self._reported.pop(node, None)
 
     def is_reported(self, node: Node, seen: Seen) -> bool:
-        """Whether just this listing is what was reported of the directory last."""
+        """Whether this listing is the last one that was reported of the directory."""
         return self._reported.get(node) == digest(seen)
 
     def report(self, node: Node, seen: Seen) -> bool:
@@ -54,7 +54,7 @@ class Swept:
         return before != self._reported[node]
 
     def report_names(self, node: Node) -> None:
-        """Something of the directory is sent by name, so that its last listing says no more how it is."""
+        """Names of the directory are reported one by one, so its last listing is out of date."""
         if node in self._reported:
             self._reported[node] = _NOTHING_REPORTED
 
@@ -81,26 +81,26 @@ class Directories:
         self.swept = Swept()
 
     def __len__(self) -> int:
-        """How many there are, those of links included."""
+        """The number of directories, including those that links lead to."""
         return self._count
 
     def plant(self, place: Place) -> Node:
-        """The node of an anchor, made if there is none; not registered yet."""
+        """The node of an anchor, which is made if there is none. It is not registered yet."""
         if place.node is None:
             self._count += 1
             return place.plant()
         return place.node
 
     def uproot(self, place: Place) -> None:
-        """Cuts all of an anchor."""
+        """Cuts the whole tree of an anchor."""
         if place.node is not None:
             self.cut(place.node)
             place.uproot()
 
     def enter(self, parent: Node, name: bytes, fd: int, target: tuple[int, int] | None = None) -> Node:
-        """The registered node of the directory open at `fd`, of that name in `parent`.
+        """Returns the node of the directory open at `fd`, which has that name in `parent`. The node is registered.
 
-        `target`: its identity, where a link leads to it. Raises OSError when it can't be watched or read.
+        `target`: the identity of the directory, if a link leads to it. Raises OSError if it can't be watched or read.
         """
         child = parent.child(name)
         if child is not None and child.linked != target:
@@ -150,7 +150,7 @@ class Directories:
         return self._slow.remote(self._disk.path_of(fd) if self._follow else node.path())
 
     def cut(self, node: Node) -> None:
-        """Removes a directory and everything below it from the tree. Nothing of it is observed any more."""
+        """Removes a directory and everything below it from the tree. None of it is observed any more."""
         dead = node.cut()
         self._backend.forget(dead)
         if self._follow:
@@ -165,5 +165,5 @@ class Directories:
         return self._backend.same(fd, node)
 
     def is_other(self, fd: int, node: Node) -> bool:
-        """Whether what is open at `fd` is another directory than the one that is watched for `node`; False if none is."""
+        """Whether a directory is watched for `node`, and another one is open at `fd`."""
         return node.wd >= 0 and not self._backend.same(fd, node)

@@ -33,7 +33,7 @@ class Subject(NamedTuple):
 
 @dataclass(frozen=True)
 class Unreadable:
-    """Where to try again: an anchor (`parent` is None), or a name in a directory."""
+    """Where the next attempt is made: at an anchor (`parent` is None), or at a name in a directory."""
 
     place: Place
     parent: Node | None
@@ -41,12 +41,12 @@ class Unreadable:
     reason: str
     state: str = "unreadable"
     remedy: str = ""
-    #: False: it could never be read since the start. True: changes may be hidden in it.
+    #: Whether changes may be hidden in it. False: it could not be read once since the start.
     known: bool = True
 
 
 class Doubts:
-    """Unreadable directories by path. No record is made about them, and their rows stay."""
+    """The directories that cannot be read, by path. No record is made about them, and their rows stay."""
 
     def __init__(
         self, watch_remedy: Callable[[int], str], *, asked: bool = False, standing_in: tuple[str, str] | None = None
@@ -56,14 +56,14 @@ class Doubts:
         self._watch_remedy = watch_remedy
         self._planned = _ASKED if asked else _REMOTE.format("")
         self._unreadable: dict[bytes, Unreadable] = {}
-        #: True until everything has been looked at once.
+        #: Whether the baseline is not finished yet.
         self._from_start = True
-        #: What could not be read from the start.
+        #: The paths that could not be read once since the start.
         self._never: set[bytes] = set()
-        #: Directories with names that are left out because their paths are too long, and how many.
+        #: The number of names that are left out because their paths are too long, by directory.
         self.deep: dict[Node, int] = {}
         self._standing_in = standing_in
-        #: Why there is no room for watches, as the backend said it last.
+        #: Why no further directory can be watched, as the backend last reported it.
         self.no_room = ""
 
     def __len__(self) -> int:
@@ -81,7 +81,7 @@ class Doubts:
         """Records that a subject could not be read. If a filesystem does not answer, this is one doubt for everything on it."""
         path, place, parent, name = subject
         if isinstance(error, Unanswered):
-            if place.meets(error.point):  # else a link leads there
+            if place.meets(error.point):  # otherwise a link leads there
                 path, parent, name = place.spot(error.point)  # one doubt for all that is mounted there
             found = Unreadable(place, parent, name, str(error.strerror), "unanswered", _UNANSWERED)
         else:
@@ -105,21 +105,23 @@ class Doubts:
         self._unreadable[place.anchor.path] = Unreadable(place, None, b"", reason, "unmounted", "mount it again")
 
     def too_long(self, node: Node, names: int) -> None:
-        """So many names in a directory were left out at the last look at it, because their paths are too long."""
+        """Notes how many names in a directory were left out at the last look, because their paths are too long."""
         if names:
             self.deep[node] = names
         elif self.deep:
             self.deep.pop(node, None)
 
     def remove(self, path: bytes) -> bool:
-        """Returns whether it was in doubt."""
+        """Ends a doubt. Returns whether the path was in doubt."""
         return self._unreadable.pop(path, None) is not None
 
     def items(self) -> list[tuple[bytes, Unreadable]]:
         return list(self._unreadable.items())
 
     def unreadable(self, most: int) -> tuple[list[bytes], list[bytes]]:
-        """(those in which changes may be hidden, those that could never be read since the start), at most so many of each."""
+        """Returns the paths in which changes may be hidden, and those that could not be read once since the start. There are at
+        most `most` of each.
+        """
         known = [path for path, what in self._unreadable.items() if what.known]
         never = [path for path, what in self._unreadable.items() if not what.known]
         return known[:most], never[:most]
@@ -161,6 +163,6 @@ class Doubts:
 
 
 def _is_below(node: Node, paths: set[bytes]) -> bool:
-    """Whether a directory is one of these, or below one."""
+    """Whether a directory is one of these or lies below one of them."""
     path = node.path() if paths else b""
     return any(path == above or path.startswith(above.rstrip(b"/") + b"/") for above in paths)

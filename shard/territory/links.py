@@ -24,9 +24,9 @@ from ..disk.look import Reader
 from ..disk.slow import SlowMounts
 from ..tree.nodes import Node, Waypoint
 
-#: Links that the kernel passes at most on one path (path_resolution(7)).
+#: The maximum number of links that the kernel follows on one path (path_resolution(7)).
 _HOPS_MAX: Final = 40
-#: How often the way is walked again because it changed while it was being watched.
+#: How often a way is walked again because it changed while its watches were set.
 _TRIES: Final = 4
 
 #: (real path of a directory, name in it that decides; b"": the directory itself, where it is).
@@ -42,12 +42,12 @@ class Link:
         self.node = node
         self.name = name
         self.way: Way = frozenset()
-        #: Hash of what it led to when that was last asked.
+        #: A hash of what it led to when this was last checked.
         self.seen = 0
 
 
 class Links:
-    """The links of one shard. Owned by one thread."""
+    """All links of one shard. Owned by one thread."""
 
     def __init__(self, backend: Backend, reader: Reader, slow: SlowMounts) -> None:
         self._backend = backend
@@ -56,15 +56,15 @@ class Links:
         self._slow = slow
         self._links: dict[Node, dict[bytes, Link]] = {}
         self._waypoints: dict[tuple[bytes, bool], Waypoint] = {}
-        #: Links whose way can't be watched throughout.
+        #: Links with a part of their way that can't be watched.
         self._unwatched: set[Link] = set()
-        #: (dev, ino) of a directory -> by how many paths through two links or more it is known.
+        #: For each directory (dev, ino): the number of paths with two or more links by which it is known.
         self._ways: Counter[tuple[int, int]] = Counter()
         #: Links that are not followed because of a bound.
         self._left_out: dict[tuple[Node, bytes], None] = {}
-        #: Directories whose paths pass a link.
+        #: The number of directories whose paths contain a link.
         self.directories = 0
-        #: Whether there is room for links that were left out.
+        #: Whether there may be room now for links that were left out.
         self.freed = False
 
     # -- what links there are
@@ -103,7 +103,7 @@ class Links:
             self._watch(known[name], real)
 
     def _relevant(self, node: Node, fd: int, relative: bytes, names: list[bytes]) -> list[bytes]:
-        """Those that are kept as files, and those that may lead to a directory of ours."""
+        """The links that are in scope as files, and those that may lead to a directory in scope."""
         kept = set(self._reader.kept(node.path(), relative, names))
         enters = self._reader.enters
         return [name for name in names if name in kept or (enters(relative, name) and not self._leads_to_a_file(name, fd))]
@@ -124,7 +124,7 @@ class Links:
         return name in self._links.get(node, ())
 
     def forget(self, dead: Iterable[Node]) -> None:
-        """These nodes were cut from the tree."""
+        """Forgets the links in nodes that were cut from the tree."""
         for node in dead:
             for link in self._links.pop(node, {}).values():
                 self._drop(link)
@@ -162,14 +162,14 @@ class Links:
         self._unwatched.add(link)
 
     def _take(self, link: Link, path: bytes, name: bytes) -> bool:
-        """Whether the waypoint could be watched."""
+        """Watches a waypoint. Returns whether this was possible."""
         waypoint = self._waypoints.get((path, bool(name)))
         if waypoint is None:
             waypoint = Waypoint(path)
         waypoint.interest.setdefault(name, set()).add(link)
         self._waypoints[path, bool(name)] = waypoint
         if self._slow.remote(path):
-            return False  # a watch there tells nothing of what is done elsewhere
+            return False  # a watch there does not report changes that are made on other machines
         if waypoint.wd >= 0:
             return True
         try:
@@ -198,7 +198,7 @@ class Links:
                 self._backend.forget([waypoint])
 
     def translate(self, hints: Hints) -> None:
-        """Makes of hints about waypoints hints about the links that lead by them."""
+        """Translates hints about waypoints into hints about the links whose ways pass them."""
         if not self._waypoints:
             return
         by_name = [(node, name) for node, names in hints.names.items() if isinstance(node, Waypoint) for name in names]
@@ -211,7 +211,7 @@ class Links:
             for link in waypoint.interest.get(name, ()):
                 self._add(hints, link)
         for waypoint in moved:
-            # It is not where it was: all that led by it is to find its way anew.
+            # It has moved, so all links whose ways passed it must be resolved again.
             for name in list(waypoint.interest):
                 for link in self._astray(waypoint, name):
                     self._add(hints, link)
@@ -220,7 +220,7 @@ class Links:
         hints.names.setdefault(link.node, set()).add(link.name)
 
     def over(self, points: Iterable[bytes]) -> set[tuple[Node, bytes]]:
-        """The links whose way passes one of these mount points: mounting raises no hint. They are to find their ways anew."""
+        """The links whose ways pass one of these mount points. They must be resolved again, because mounting raises no hint."""
         found: set[tuple[Node, bytes]] = set()
         for waypoint in list(self._waypoints.values()):
             for name in list(waypoint.interest):
@@ -230,7 +230,7 @@ class Links:
         return found
 
     def _astray(self, waypoint: Waypoint, name: bytes) -> list[Link]:
-        """The links that led by this name of a waypoint; it is none of theirs any more."""
+        """Takes out the links whose ways passed this name of a waypoint."""
         links = list(waypoint.interest[name])
         for link in links:
             self._leave(link, [(waypoint.name, name)])
@@ -247,14 +247,14 @@ class Links:
             try:
                 fd = self._slow.open(node.path())
             except OSError:
-                continue  # whatever made it so has its own hint
+                continue  # the change that caused this has its own hint
             found = {link.name for link in some if self._answers(link) and self._is_other(link, fd)}
             os.close(fd)
             if found:
                 yield node, found
 
     def _answers(self, link: Link) -> bool:
-        """Whether it leads nowhere that does not answer: that would be waited for."""
+        """Whether the link may be followed without waiting for a filesystem that does not answer."""
         try:
             self._slow.guard(join(link.node.path(), link.name))
         except OSError:
@@ -272,13 +272,13 @@ class Links:
 
     @property
     def unwatched(self) -> int:
-        """How many links have to be looked at with every sweep."""
+        """The number of links that have to be checked in every sweep."""
         return len(self._unwatched)
 
     # -- bounds
 
     def admits(self, node: Node, name: bytes, target: tuple[int, int]) -> bool:
-        """Whether the link `name` in `node`, which leads to the directory `target`, is followed, as far as the bounds go."""
+        """Whether the bounds allow that the link `name` in `node`, which leads to the directory `target`, is followed."""
         child = node.child(name)
         known = child is not None and child.linked == target
         room = self.directories < LINKED_MAX and (node.links() == 0 or self._ways[target] < WAYS_MAX)
@@ -289,19 +289,19 @@ class Links:
         return False
 
     def entered(self, node: Node) -> None:
-        """A node was made."""
+        """Counts a node that was made."""
         links = node.links()
         self.directories += links > 0
         if links > 1 and node.linked is not None:
             self._ways[node.linked] += 1
 
     def retry(self) -> list[tuple[Node, bytes]]:
-        """The links that were left out; it is noted that they are tried again."""
+        """Takes out the links that were left out because of a bound, in order to try them again."""
         self.freed = False
         return list(self._left_out)
 
     def left_out(self) -> tuple[int, bytes]:
-        """(how many links are not followed because of a bound, the path of one of them)."""
+        """The number of links that are not followed because of a bound, and the path of one of them."""
         first = next(((node, name) for node, name in self._left_out if node.alive), None)
         return (len(self._left_out), join(first[0].path(), first[1])) if first is not None else (0, b"")
 

@@ -23,9 +23,8 @@ _FILES: Final = (FILE, LINK)
 
 
 def look(territory: Territory, node: Node, names: set[bytes] | None) -> Steps:
-    """Looks at some names of a directory, or (None) lists it. Enters directories that turn out to be new, after a pause.
-
-    Ends at once if there are none.
+    """Looks at some names of a directory, or lists it if `names` is None. If new directories turn up, it pauses once and then
+    enters them.
     """
     if not node.alive:
         return
@@ -46,7 +45,7 @@ def look(territory: Territory, node: Node, names: set[bytes] | None) -> Steps:
     if replaced or new:
         yield
     if replaced and node.parent is None:
-        place.distrust()  # what is there by now is not what is watched
+        place.distrust()  # another directory is there now than the watched one
     elif replaced and node.parent is not None:
         yield from reconcile(territory, node.parent, node.name, arrived=True)
     for name in new:
@@ -56,7 +55,7 @@ def look(territory: Territory, node: Node, names: set[bytes] | None) -> Steps:
 def _look_inside(
     territory: Territory, place: Place, node: Node, path: bytes, fd: int, names: set[bytes] | None
 ) -> list[bytes]:
-    """Looks at these names, or at all where they are many or None; returns the directories that are to be entered."""
+    """Looks at these names, or at all names if they are many or None. Returns the directories that are to be entered."""
     if names is None or TAG_NAME in names or len(names) > LOOKS_PER_DIRECTORY_MAX or node in territory.doubts.deep:
         return unsure(territory, node, list_directory(territory, place, node, fd, path))
     return _look_at_names(territory, node, path, place.relative(path), fd, names)
@@ -98,7 +97,7 @@ def _look_at_names(territory: Territory, node: Node, path: bytes, relative: byte
 def reconcile(
     territory: Territory, node: Node, name: bytes, *, arrived: bool, renamed: bool = False, links: Found | None = None
 ) -> Steps:
-    """A name that is or was a directory has changed: makes the tree agree with the disk, whatever has happened.
+    """Makes the tree agree with the disk at a name that is or was a directory, whatever has happened there.
 
     `arrived`: it was created or moved there, so it is scanned even if it is the known directory. `renamed`: it was moved.
     `links`: see `scan`.
@@ -130,7 +129,7 @@ def _enter(territory: Territory, subject: Subject, node: Node, opened: Opened, *
     shard's. Raises OSError."""
     path, place, _, name = subject
     if path in territory.stops:
-        return None  # another anchor begins here: its owner finds out by its identity
+        return None  # another anchor begins here, and its owner notices a change of its identity
     target = identity(opened.fd) if territory.follow and territory.disk.is_link(path) else None
     if target is not None and not territory.links.admits(node, name, target):
         _cut_child(territory, node, name)
@@ -163,7 +162,7 @@ def scan(
 
 
 def _no_directory(territory: Territory, subject: Subject, node: Node, error: OSError, *, absent: bool) -> None:
-    """No directory of that name could be opened. Looks at the name from its parent."""
+    """Looks at a name from its parent, because no directory of that name could be opened."""
     if isinstance(error, Unanswered):
         territory.doubts.add(subject, error)
         return
@@ -173,7 +172,7 @@ def _no_directory(territory: Territory, subject: Subject, node: Node, error: OSE
 
 
 def _look_from_above(territory: Territory, subject: Subject, node: Node, error: OSError) -> None:
-    """Says what a name is, as seen from its directory, since it could not be opened as a directory (`error`)."""
+    """Reports what a name is as seen from its directory, because it could not be opened as a directory (`error`)."""
     _, place, _, name = subject
     parent = node.path()
     at, coarse = territory.wall_ns(), territory.disk.coarse_ns()
@@ -210,7 +209,7 @@ def _astray(territory: Territory, place: Place, path: bytes) -> None:
 
 
 def _is_proven_absent(territory: Territory, place: Place, path: bytes) -> bool:
-    """Whether the anchor is the directory that was scanned, and there is no directory at this path below it."""
+    """Whether the anchor is still the directory that was scanned, and there is no directory at this path below it."""
     below = place.below(path)
     with territory.opener.quietly(place.anchor.path) as anchor:
         if anchor.fd < 0 or not below or territory.reader.filesystems.identity(anchor.fd) != place.identity:

@@ -14,7 +14,7 @@ from ..contract.files.identity import racy
 from ..tree.nodes import Node
 from .territory import Territory
 
-#: Files that are compared; of what is mounted beyond that the verification tells.
+#: How many files are compared. Changes in further ones are found by the verification.
 FILES_MAX: Final = 1_000
 
 
@@ -26,14 +26,14 @@ class MountedFiles:
         self._seen: dict[bytes, tuple[int, ...]] = {}
 
     def changed(self, points: Iterable[bytes]) -> list[tuple[Node, bytes]]:
-        """Directories and names in them at whose mount points (of these) another stat is seen than the last time."""
+        """The names (node of the directory, name) at these mount points whose stat has changed since the last call."""
         found: list[tuple[Node, bytes]] = []
         seen: dict[bytes, tuple[int, ...]] = {}
         for point, node, name in self._ours(points):
             try:
                 st = self._territory.disk.stat_path(point)
             except OSError:
-                continue  # what goes, goes with a change of the table
+                continue  # that it is gone shows in the table of mounts
             seen[point] = (st.st_dev, st.st_ino, st.st_size, st.st_mtime_ns, st.st_ctime_ns)
             if seen[point] != self._seen.get(point) or racy(st.st_ctime_ns, self._territory.disk.coarse_ns()):
                 found.append((node, name))
@@ -43,7 +43,9 @@ class MountedFiles:
         return found
 
     def _ours(self, points: Iterable[bytes]) -> Iterator[tuple[bytes, Node, bytes]]:
-        """Those that are names of files in directories that are known. What may be a directory is not touched: it may hang."""
+        """The mount points that are names of files in known directories. What may be a directory is not touched, because its
+        filesystem may hang.
+        """
         for point in points:
             above, name = os.path.split(point)
             for place in self._territory.places:

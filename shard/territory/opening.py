@@ -35,11 +35,11 @@ class Opened:
 
     @property
     def absent(self) -> bool:
-        """Whether there is no directory of that path. Unlike every other error, this is certain."""
+        """Whether there is certainly no directory at that path. No other error proves this."""
         return self.error is not None and self.error.errno in ABSENT
 
     def take(self) -> int:
-        """The descriptor, which is the caller's to close from now on."""
+        """Returns the descriptor. From now on the caller has to close it."""
         fd, self.fd = self.fd, -1
         return fd
 
@@ -70,15 +70,16 @@ class Opener:
         self._doubts = doubts
 
     def open(self, subject: Subject, path: bytes | None = None) -> Opened:
-        """The directory at `path`, by default that of the subject. The subject is in doubt where it can't be opened, unless it is
-        absent."""
+        """Opens the directory at `path`, by default that of the subject. If it can't be opened and is not absent, the subject is
+        in doubt.
+        """
         try:
             return Opened(self._doubts, subject, self._slow.open(subject.path if path is None else path))
         except OSError as error:
             return self._refused(subject, error)
 
     def child(self, subject: Subject, fd: int) -> Opened:
-        """The same, by its name in its parent, which is open at `fd`, so that no path is trusted."""
+        """Opens the directory of the subject by its name in its parent, which is open at `fd`, so that no path is trusted."""
         try:
             if not self._slow.none:
                 self._slow.guard(subject.path)
@@ -103,14 +104,14 @@ class Opener:
             return Opened(self._doubts, subject, -1, error)
 
     def quietly(self, path: bytes) -> Opened:
-        """For a question: whatever can't be opened or read, nothing is in doubt by it."""
+        """Opens the directory at a path for a check only: if it can't be opened or read, nothing is in doubt because of that."""
         try:
             return Opened(self._doubts, None, self._slow.open(path))
         except OSError as error:
             return Opened(self._doubts, None, -1, error)
 
     def quietly_below(self, path: bytes, below: bytes, fd: int) -> Opened:
-        """The same of a path that is `below` what is open at `fd`."""
+        """Does the same for a path that is `below` the directory open at `fd`."""
         try:
             self._slow.guard(path)
             return Opened(self._doubts, None, self._disk.open_below(below, fd, follow=self._follow))

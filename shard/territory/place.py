@@ -9,7 +9,7 @@ from ..tree.nodes import Node, Top
 
 
 class Place:
-    """Changed by its own methods only."""
+    """One anchor of the shard. Only its own methods change it."""
 
     __slots__ = ("anchor", "identity", "index", "missing", "node", "polled", "prefix", "unmounted")
 
@@ -17,46 +17,46 @@ class Place:
         self.index = index
         self.anchor = anchor
         self.node: Node | None = None
-        #: The plan says so: the filesystem tells nothing of remote changes, or the user wants it.
+        #: Whether the plan says that it is polled: its filesystem does not report remote changes, or the user wants it.
         self.polled = anchor.backend == "polling"
-        #: `Filesystems.identity` of the directory that was last scanned here; None: it has to be scanned.
+        #: `Filesystems.identity` of the directory that was last scanned here, or None if it has to be scanned.
         self.identity: tuple[int, int] | None = None
-        #: True once its absence has been said.
+        #: Whether its absence has been reported.
         self.missing = False
-        #: True while the filesystem of its root is not mounted.
+        #: Whether the filesystem of its root is not mounted.
         self.unmounted = False
-        #: Length of what must be cut from an absolute path to make it relative to the user's root.
+        #: The length of the prefix that is cut from an absolute path to make it relative to the user's root.
         self.prefix = 1 if anchor.root == b"/" else len(anchor.root) + 1
 
     # -- what becomes of it
 
     def plant(self) -> Node:
-        """A new tree, of one directory."""
+        """Begins a new tree, which consists of one directory. Returns its node."""
         self.node = Top(self.anchor.path, self.index)
         return self.node
 
     def uproot(self) -> None:
-        """Its tree was cut."""
+        """Forgets the tree, which was cut."""
         self.node = None
 
     def begin_scan(self, identity: tuple[int, int]) -> None:
-        """The directory of this identity is watched, and about to be listed."""
+        """The directory with this identity is watched and is listed next."""
         self.identity = identity
         self.missing = self.unmounted = False
 
     def leave(self, *, unmounted: bool) -> None:
-        """Nothing lies there, or nothing that says anything; whatever comes there is to be scanned."""
+        """There is nothing at the anchor, or nothing that counts. Whatever appears there has to be scanned."""
         self.node = self.identity = None
         self.missing, self.unmounted = not unmounted, unmounted
 
     def distrust(self) -> None:
-        """What is there may be another directory than the one that was scanned: it is to be scanned."""
+        """The directory at the anchor may not be the one that was scanned, so it has to be scanned."""
         self.identity = None
 
     # -- paths
 
     def relative(self, path: bytes) -> bytes:
-        """A path in it, relative to the user's root."""
+        """A path at or below the anchor, relative to the user's root."""
         return path[self.prefix :]
 
     def find(self, directory: bytes) -> Node | None:
@@ -66,20 +66,20 @@ class Place:
         return self.node.find(self.below(directory))
 
     def below(self, path: bytes) -> bytes:
-        """A path that it covers, relative to it; b"" for its own."""
+        """A path at or below the anchor, relative to the anchor; b"" for the anchor itself."""
         return path[len(self.anchor.path) :].lstrip(b"/")
 
     def spot(self, point: bytes) -> tuple[bytes, Node | None, bytes]:
-        """Where to try again what is mounted at `point`: (path, directory above it, name in that), or the anchor as a whole."""
+        """Where the next attempt at what is mounted at `point` is made: (path, directory above it, name in it), or the anchor."""
         above, name = os.path.split(point)
         node = self.find(above)
         return (self.anchor.path, None, b"") if node is None or point == self.anchor.path else (point, node, name)
 
     def meets(self, point: bytes) -> bool:
-        """Whether what is mounted at `point` is below the anchor, or the anchor below it."""
+        """Whether the mount point lies below the anchor, or the anchor below the mount point."""
         return self.covers(point) or (self.anchor.path + b"/").startswith(point.rstrip(b"/") + b"/")
 
     def covers(self, directory: bytes) -> bool:
-        """Whether an absolute path is the anchor, or below it."""
+        """Whether an absolute path is the anchor or lies below it."""
         base = self.anchor.path
         return directory == base or directory.startswith(base + b"/" if base != b"/" else base)

@@ -13,7 +13,7 @@ from .directories import Swept
 
 
 class Reports:
-    """Owned by one thread. It also keeps in mind what another look has to follow upon.
+    """Owned by one thread. It also notes the names that have to be looked at once more.
 
     Args:
         emit: takes each record.
@@ -26,7 +26,7 @@ class Reports:
         self._racy = racy
 
     def listing(self, node: Node, path: bytes, at: int, seen: Seen, births: dict[bytes, int]) -> None:
-        """Everything of ours in a directory, in parts if it is large."""
+        """Reports everything in scope in a directory, in several records if it is large."""
         for record in listings(path, at, seen, births):
             self.emit(record)
         self._racy.note(node, seen)
@@ -34,21 +34,21 @@ class Reports:
     def names(
         self, node: Node, path: bytes, at: int, seen: Seen, absent: list[bytes], births: dict[bytes, int] | None = None
     ) -> None:
-        """Some names of a directory, and those that are not there."""
+        """Reports some names of a directory, and which of them do not exist."""
         self._swept.report_names(node)
         for record in looks(path, at, seen, absent, births):
             self.emit(record)
         self._racy.note(node, seen)
 
     def absent(self, directory: bytes, at: int, names: Iterable[bytes]) -> None:
-        """None of these names is there, in a directory that may be unknown."""
+        """Reports that none of these names exists, in a directory that may be unknown."""
         for record in looks(directory, at, Seen([], b""), sorted(names)):
             self.emit(record)
 
     def nothing_in(self, directory: bytes, at: int) -> None:
-        """There is nothing in a directory, or no such directory."""
+        """Reports that a directory is empty or does not exist."""
         self.emit(Listing(directory, at, [], b""))
 
     def gone(self, anchor: bytes, at: int) -> None:
-        """There is no directory where an anchor was."""
+        """Reports that an anchor does not exist any more."""
         self.emit(Gone(anchor, at))

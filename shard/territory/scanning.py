@@ -10,7 +10,7 @@ from .doubts import Subject
 from .place import Place
 from .territory import Steps, Territory
 
-#: Links that a scan came upon: (directory, name).
+#: The links that a scan has found: (directory, name).
 Found = list[tuple[Node, bytes]]
 
 
@@ -28,7 +28,7 @@ def list_directory(territory: Territory, place: Place, node: Node, fd: int, path
     directories = territory.directories
     _cut_those_gone(territory, node, subdirectories)
     if not seen.names and node.parent is not None and is_state_directory(fd):
-        directories.cut(node)  # whosever it is: what it holds is nobody's news, and no reason to wake
+        directories.cut(node)  # whichever service it belongs to: its files are no events, and must not wake the shard
     below = [name for name in subdirectories if join(path, name) not in territory.stops]
     if node.wd < 0 and node in directories.swept and not directories.swept.report(node, seen):
         return below
@@ -47,7 +47,7 @@ def _cut_those_gone(territory: Territory, node: Node, there: list[bytes]) -> Non
 
 
 def unsure(territory: Territory, node: Node, names: list[bytes]) -> list[bytes]:
-    """Those of the subdirectories just seen that are not known yet, or may be others by now: links that lead elsewhere."""
+    """Those of the subdirectories just seen that are not known yet, or may have been replaced: links may lead elsewhere now."""
     return [n for n in names if node.child(n) is None or (territory.follow and territory.links.has(node, n))]
 
 
@@ -83,7 +83,7 @@ def scan_below(territory: Territory, place: Place, top: Level, links: Found, *, 
 
 
 def _enter(territory: Territory, parent: Node, name: bytes, fd: int) -> tuple[Node, bool]:
-    """The node of a directory, and whether that was known and watched before. Raises OSError."""
+    """Returns the node of a directory, and whether it was known and watched before. Raises OSError."""
     before = parent.child(name)
     watched = before is not None and before.wd >= 0
     child = territory.directories.enter(parent, name, fd)

@@ -27,37 +27,37 @@ def sweep(territory: Territory) -> Steps:
 
 
 def _list_swept(territory: Territory, node: Node) -> list[bytes] | None:
-    """Lists a directory; returns the names that may be entered. None where it can't be read, or is its parent's to tell of."""
+    """Lists a directory. Returns the names that may be entered, or None if it can't be read or its parent has to report it."""
     place = territory.place_of(node)
     subject = Subject(node.path(), place, node.parent, node.name)
     with territory.opener.open(subject) as opened:
         if opened.fd < 0 or territory.is_away(place):
             return None
-        territory.directories.register(opened.fd, node)  # room may have been made meanwhile
+        territory.directories.register(opened.fd, node)  # a watch may have become free in the meantime
         return list_directory(territory, place, node, opened.fd, subject.path)
     return None
 
 
 def list_unlinked(territory: Territory) -> Steps:
-    """Lists the directories in which a name had a hint and is not there (`unlinked`)."""
+    """Lists the directories in which a name had a hint and does not exist (`unlinked`)."""
     for node in territory.unlinked.take():
         yield from look(territory, node, None)
 
 
 def look_at_links(territory: Territory, *, unwatched: bool = False) -> Steps:
-    """Looks at the links that lead to something else than at the last time; `unwatched`: only where their way has no watch."""
+    """Looks at links that lead to something else than the last time. `unwatched`: only at those whose way can't be watched."""
     for node, names in territory.links.changed(unwatched=unwatched):
         yield from look(territory, node, names)
 
 
 def retry_links(territory: Territory) -> Steps:
-    """Follows links that a bound had left out, as far as there is room by now."""
+    """Follows links that had been left out because of a bound, as far as there is room now."""
     for node, name in territory.links.retry():
         yield from reconcile(territory, node, name, arrived=True)
 
 
 def retry_doubts(territory: Territory) -> Steps:
-    """Tries again what could not be read."""
+    """Tries again to read what could not be read."""
     for path, what in territory.doubts.items():
         if what.parent is None:
             yield from scan_anchor(territory, what.place)

@@ -30,7 +30,7 @@ from .opening import Opened, Opener
 from .place import Place
 from .reports import Reports
 
-#: Of a generator that looks: it yields after each directory.
+#: The type of a generator that makes looks. It yields after each directory.
 Steps = Iterator[None]
 
 
@@ -72,27 +72,28 @@ class Territory:
         self.opener = Opener(reader.disk, self.slow, doubts, follow=reader.follow)
         self.renames, self.racy, self.unlinked = Renames(reader.disk), RacyNames(), Unlinked(told=not backend.lossy)
         self.reports = Reports(emit, self.directories.swept, self.racy)
-        #: Files that there were at the end of the last baseline.
+        #: The number of files at the end of the last baseline.
         self.files = 0
 
     @property
     def sweeps(self) -> bool:
-        """Whether there is anything that has to be swept."""
+        """Whether anything has to be swept."""
         return bool(self.directories.swept or self.links.unwatched)
 
     def place_of(self, node: Node) -> Place:
-        """The anchor that a directory belongs to."""
+        """The anchor to which a directory belongs."""
         return self.places[node.anchor]
 
     def owner_of(self, directory: bytes) -> Place | None:
-        """The nearest anchor at or above a path; None if there is none."""
+        """The nearest anchor at or above a path, or None if there is none."""
         above = [place for place in self.places if place.covers(directory)]
         return max(above, key=lambda place: len(place.anchor.path), default=None)
 
     def is_away(self, place: Place) -> bool:
-        """Whether the filesystem of the root is not mounted, so that what is seen in its place says nothing of it.
+        """Whether the filesystem of the root is not mounted, so that what is seen in its place does not belong to the root.
 
-        One that was mounted after planning may have lain over what is the root now: if anything lies there.
+        A filesystem that was mounted after the planning and is gone may have covered what is the root now. So the root counts as
+        present if anything lies there.
         """
         root, mounts = place.anchor.root, self.mounts
         if mounts is None:
@@ -100,14 +101,15 @@ class Territory:
         return mounts.gone(root) or (mounts.left(root) and self.disk.is_bare(root, follow=self.follow))
 
     def accept(self, place: Place) -> None:
-        """What lies at the anchor now is its root, whatever was mounted over it since it was planned."""
+        """Accepts what lies at the anchor now as its root, whatever was mounted over it since the planning."""
         root = place.anchor.root
         if self.mounts is not None and self.mounts.left(root):
             self.mounts.stay(root)
 
     def peek(self, place: Place, node: Node) -> Opened:
-        """A directory opened for a look that nothing hints at. It is not open where it can't be, where it is not the directory
-        that is watched, or where it is away: another look sees to that, and nothing is in doubt by this one."""
+        """Opens a directory for a look without a hint. It stays closed if it can't be opened, is not the directory that is
+        watched, or is away. Other looks find that out, so nothing is in doubt because of this one.
+        """
         opened = self.opener.quietly(node.path())
         if opened.fd >= 0 and not self._is_as_known(place, node, opened.fd):
             os.close(opened.take())
@@ -117,22 +119,22 @@ class Territory:
         try:
             return not (self.is_away(place) or self.directories.is_other(fd, node))
         except OSError:
-            return False  # that can't be told
+            return False  # this can't be found out
 
     def begin_epoch(self) -> None:
-        """Everything is reported anew, whatever was reported before."""
+        """Begins a new epoch, in which everything is reported anew."""
         self.directories.swept.forget_reports()
 
     def end_baseline(self) -> None:
-        """Everything has been looked at once."""
+        """The baseline is finished: everything has been looked at once."""
         self.files = self.reader.looks
         self.doubts.end_baseline()
 
     def report(self) -> list[Doubt]:
-        """For the status: what can't be read, found, watched or followed (`Doubts.report`)."""
+        """What the status shows: what can't be read, found, watched or followed (`Doubts.report`)."""
         swept, links = self.directories.swept, self.links
         return self.doubts.report(self.places, swept, left_out=links.left_out(), remotes=self.slow.remotes())
 
     def close(self) -> None:
-        """Ends what asks filesystems whether they answer."""
+        """Ends the child processes that ask filesystems whether they answer."""
         self.slow.close()

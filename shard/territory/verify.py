@@ -19,32 +19,32 @@ from typing import Final
 from ..backend.base import Hints
 from ..contract.files.packed import FILE, LINK, Seen, kinds, racies, same
 from ..contract.limits import BEAT_S, FRAME_ENTRIES_MAX, VERIFY_NAMES_MAX, VERIFY_SHARE, next_beat
-from ..contract.wire.fold import fold
+from ..contract.wire.fold import folded
 from ..contract.wire.frames import Check, Confirmed, Verified, Verifying
 from ..tree.nodes import Node
 from .place import Place
 from .territory import Territory
 
-#: What a directory costs to open and read, in names.
+#: What it costs to open and read a directory, expressed as a number of names.
 _DIRECTORY_COST: Final = 4
-#: Names of a large directory that are remembered while it is looked at in parts.
+#: How many names of a large directory are remembered while it is looked at in parts.
 _WINDOW: Final = 10_000
 #: Processor time of shard and aggregator together, for each of the shard's (measured: 1.5).
 _BOTH: Final = 1.6
-#: Between the two looks at what differed: longer than any look is racy, and than one write(2) takes.
+#: The time between the two looks at what differed. No look is racy for longer, and no write(2) takes longer.
 _AGAIN_NS: Final = 3_000_000_000
-#: Ranges that are looked at twice, at the same time.
+#: How many ranges may wait for their second look at a time.
 _SUSPECTS_MAX: Final = 100
-#: The grid on which it works: the process wakes then anyhow.
+#: It works at multiples of this time, at which the process wakes in any case.
 _GRID_NS: Final = int(BEAT_S * 1e9)
-#: So often it lets other work go first, a beat each; then a part of it is done all the same.
+#: How often it is postponed in favour of other work, for one beat each time. Then a part of it is done in any case.
 _POSTPONED_MAX: Final = 15
 
 Range = tuple[bytes, bytes | None, bytes | None]
 
 
 class _Suspect:
-    """A range that differed from the rows."""
+    """A range of names that differed from the rows."""
 
     __slots__ = ("first", "hinted", "node", "place", "since")
 
@@ -58,7 +58,7 @@ class _Suspect:
 
 
 class Verifier:
-    """Runs in the shard's thread, between other work.
+    """The verification of one shard. It runs in the thread of the shard, between other work.
 
     Args:
         period_ns: what a pass should take; it takes longer where the share of a processor does not suffice.
@@ -77,7 +77,7 @@ class Verifier:
         self._suspects: dict[Range, _Suspect] = {}
         self._next_at = 0
         self._postponed = 0
-        #: Processor time of a name, ns, as measured (smoothed).
+        #: The processor time that one name takes, in ns, as measured and smoothed.
         self._cost = 0.0
         self._names = 0
         self._passes = 0
@@ -85,7 +85,7 @@ class Verifier:
     # -- when
 
     def begin(self, now: int) -> None:
-        """A baseline has just looked at everything: the first pass begins a step later."""
+        """Begins the first pass, one step later, because a baseline has just looked at everything."""
         self._pass = None
         self._names = self._passes = 0
         self._suspects.clear()
@@ -98,7 +98,7 @@ class Verifier:
         return now >= self._next_at
 
     def postpone(self, now: int) -> bool:
-        """There is other work: that goes first, though not for ever. Whether it was put off."""
+        """Postpones the verification in favour of other work, but not for ever. Returns whether it was postponed."""
         if self._postponed >= _POSTPONED_MAX:
             return False
         self._postponed += 1
@@ -112,14 +112,14 @@ class Verifier:
         return max(self._period_ns * done // self._total(), int(cpu_ns * _BOTH / self._share))
 
     def state(self) -> Verifying:
-        """For the beat."""
+        """The state that the beat reports."""
         took = max(self._period_ns, self._total() * self._cost * _BOTH / self._share)
         return Verifying(self._names, self._passes, int(took / 1e9 + 0.5) or 1)
 
     # -- a pass
 
     def step(self, now: int) -> None:
-        """Looks at the next few directories, and sets when it goes on."""
+        """Looks at the next few directories, and sets the time at which it continues."""
         self._postponed = 0
         begun, done = self._cpu(), 0
         if self._pass is None:
@@ -138,7 +138,7 @@ class Verifier:
         self._next_at = next_beat(now + self._pause(max(done, 1), spent), _GRID_NS)
 
     def _looks(self) -> Iterator[int]:
-        """Everything that is owned, each directory once; yields what it cost after each range of names."""
+        """Goes through everything that is owned, each directory once. Yields the cost of each range of names."""
         for place in self._territory.places:
             nodes = [place.node] if place.node is not None and not self._territory.is_away(place) else []
             while nodes:
@@ -149,7 +149,8 @@ class Verifier:
                     nodes.extend(node.children.values())
 
     def _check(self, place: Place, node: Node) -> Iterator[int]:
-        """A directory at once, a large one in parts. What can't be read makes no fact, and is in doubt anyhow.
+        """Looks at a directory at once, or in parts if it is large. What can't be read produces no record, and is in
+        doubt in any case.
 
         Whether it is the directory that is watched is not asked here (that is a system call for each): if it is another, its fold
         differs, and `_range` asks.
@@ -174,14 +175,14 @@ class Verifier:
             if seen is None:
                 return
             self._names += len(seen.names)
-            self._territory.reports.emit(Check(path, at, fold(*seen), len(seen.names), after, upto))
+            self._territory.reports.emit(Check(path, at, folded(seen), len(seen.names), after, upto))
             yield cost + len(chunk)
             if upto is None:
                 return
             after = upto
 
     def _names_after(self, place: Place, path: bytes, fd: int, after: bytes | None) -> tuple[list[tuple[bytes, bool]], bool]:
-        """The next names in a directory, and whether they are directories; and whether these are all. Raises OSError."""
+        """Returns the next names in a directory, whether each is a directory, and whether these are all. Raises OSError."""
         files, directories = self._territory.reader.listed(path, fd, place.relative(path))
         names = sorted([(name, False) for name in files] + [(name, True) for name in directories])
         if after is not None:
@@ -197,9 +198,9 @@ class Verifier:
     # -- what differed
 
     def ask(self, range_: Range, now: int, pending: Callable[[Node], set[bytes] | None]) -> None:
-        """The rows of this range differ: it is looked at now, and again in some seconds. Idempotent.
+        """Looks at a range whose rows differ now, and again in some seconds. Idempotent.
 
-        `pending`: the names of a directory whose hints are not followed yet; None: all.
+        `pending`: returns the names of a directory whose hints have not been followed yet, or None for all of them.
         """
         path, after, upto = range_
         if range_ in self._suspects or len(self._suspects) >= _SUSPECTS_MAX:
@@ -215,7 +216,7 @@ class Verifier:
             return
 
     def _range(self, place: Place, node: Node, after: bytes | None, upto: bytes | None) -> Seen | None:
-        """What there is in a range of names; None where it can't be told."""
+        """What there is in a range of names, or None if it can't be found out."""
         if not node.alive:
             return None
         path = node.path()
@@ -226,7 +227,7 @@ class Verifier:
         return None
 
     def hinted(self, hints: Hints) -> None:
-        """What these hints are about is changing."""
+        """Notes that the names in these hints are changing."""
         if hints.overflow:
             self._suspects.clear()
         for suspect in self._suspects.values():
@@ -237,14 +238,15 @@ class Verifier:
         return any(now >= suspect.since + _AGAIN_NS for suspect in self._suspects.values())
 
     def resolve_suspects(self, now: int, absorb: Callable[[], None]) -> None:
-        """Looks again at what differed a while ago, and says all of it. `absorb`: takes in all hints there are. To be called only
-        while no look that a hint led to is still to be made."""
+        """Looks again at the ranges that differed a while ago, and reports them. `absorb`: takes in all hints that have arrived.
+        Call it only while no look that follows a hint is waiting.
+        """
         for range_, suspect in [item for item in self._suspects.items() if now >= item[1].since + _AGAIN_NS]:
             at = self._territory.wall_ns()
             seen = self._range(suspect.place, suspect.node, range_[1], range_[2])
             absorb()
             if self._suspects.pop(range_, None) is None or seen is None:
-                continue  # hints were lost; or there is nothing to say: it is checked again in the next pass
+                continue  # hints were lost, or there is nothing to report; the next pass checks it again
             if not self._swept_so(suspect.node, range_, seen):
                 continue
             now_there = seen.by_name()
@@ -254,13 +256,13 @@ class Verifier:
             self._territory.reports.emit(Verified(range_[0], at, *seen, range_[1], range_[2], hinted))
 
     def _swept_so(self, node: Node, range_: Range, seen: Seen) -> bool:
-        """Whether a directory without a watch was said as it is now: else the next sweep says what is new."""
+        """Whether a directory without a watch was last reported as it is now. Otherwise the next sweep reports what is new."""
         swept = self._territory.directories.swept
         return node not in swept or (range_[1:] == (None, None) and swept.is_reported(node, seen))
 
 
 def confirm(territory: Territory, node: Node, names: set[bytes]) -> None:
-    """Looks once more at names whose last look was racy, now that this is over and no hint came in between."""
+    """Looks once more at names whose last look was racy. By now it can't be racy any more, and no hint came in between."""
     if not node.alive or node in territory.directories.swept:
         return
     path, at = node.path(), territory.wall_ns()

@@ -83,11 +83,11 @@ def compare(known: Stat, seen: Stat, *, content_only: bool = False) -> Verdict:
     stored without being reported. A write that keeps the size and sets the modification time back is then not reported
     either.
     """
-    ino, size, mtime_ns, ctime_ns, _, _, kind, was_racy = known
-    if ctime_ns != seen[3] and not content_only:
+    if known[3] != seen[3] and not content_only:  # the time of change, which most changes are told by
         return Verdict.CHANGED
-    if not was_racy and known[:7] == seen[:7]:
+    if known[:7] == seen[:7] and not known[7]:
         return Verdict.SAME
+    ino, size, mtime_ns, ctime_ns, _, _, kind, was_racy = known
     if kind != seen[6] or size != seen[1] or mtime_ns != seen[2] or (ino != seen[0] and ino and seen[0]):
         return Verdict.CHANGED
     if not was_racy:

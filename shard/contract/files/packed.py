@@ -69,6 +69,8 @@ class Seen(NamedTuple):
 
     def part(self, begin: int, end: int) -> Seen:
         """Those of the names from the place `begin` up to the place `end`, which is not in it."""
+        if begin == 0 and end >= len(self.names):
+            return self
         return Seen(self.names[begin:end], self.stats[begin * WIDTH : end * WIDTH])
 
     def chosen(self, flags: Sequence[object]) -> Seen:

@@ -8,11 +8,16 @@ from __future__ import annotations
 from collections.abc import Iterable
 from zlib import crc32
 
-from ..files.packed import identifying
+from ..files.packed import Seen, identifying
 
 
 def fold(names: Iterable[bytes], stats: bytes) -> int:
-    """One number for these names, sorted, and their packed stats. Of a stat only what `identity` compares counts. Two directories
-    that differ fold to the same once in four billion times.
+    """One number for these names, sorted, and their packed stats, of which only what identifies a file is not zero
+    (`packed.identifying`). Two directories that differ fold to the same once in four billion times.
     """
-    return crc32(identifying(stats), crc32(b"\0".join(names)))
+    return crc32(stats, crc32(b"\0".join(names)))
+
+
+def folded(seen: Seen) -> int:
+    """The same of what was seen, sorted by name."""
+    return fold(seen.names, identifying(seen.stats))

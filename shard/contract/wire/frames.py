@@ -100,7 +100,7 @@ class Check(msgspec.Struct, tag=6, array_like=True, frozen=True):
 
     path: _Path
     at: _Int
-    #: `fold.fold` of the names and stats.
+    #: `fold.folded` of what was seen.
     folded: _Int
     #: How many names, for the status.
     count: _Count

@@ -23,7 +23,8 @@ from shardwatch.aggregator.index.row import Row
 from shardwatch.aggregator.index.schema import IndexVersionError
 from shardwatch.shard.contract.files.packed import DIRECTORY, FILE
 from shardwatch.shard.contract.state.settings import Settings
-from shardwatch.shard.contract.wire.frames import Gone, Listing, Looks
+from shardwatch.shard.contract.wire.fold import folded
+from shardwatch.shard.contract.wire.frames import Check, Gone, Listing, Looks
 
 R = b"/r"
 
@@ -292,6 +293,19 @@ def test_lanes_are_known_highest_first(tmp_path: Path) -> None:
 def test_an_empty_index_has_no_lanes(index: Index) -> None:
     """Nothing pending either."""
     assert (index.backlog.lanes(), pending(index), index.backlog.count(0, 0, 99, 9)) == ([], [], (0, 0))
+
+
+@pytest.mark.parametrize(
+    ("column", "value"), [("nlink", 1 << 40), ("nlink", -1), ("size", "text"), ("kind", 300), ("name", "text")]
+)
+def test_rows_that_hold_what_no_stat_can_differ(index: Index, column: str, value: object) -> None:
+    """In a damaged file, say: the verification asks for another look then, and the process does not end."""
+    found = [entry(b"a"), entry(b"b")]
+    lists(index, R, *found)
+    check = Check(R, 1, folded(seen(found)), 2)
+    assert index.records.folds_to(check)
+    index.file.db.execute(f"UPDATE entry SET {column}=? WHERE name=?", (value, b"a"))
+    assert not index.records.folds_to(check)
 
 
 # -- transactions
