@@ -10,5 +10,5 @@
 - `sweeping`: no watches: every directory is swept.
 - `bell`: a second inotify instance that only wakes the process, for directories outside the tree.
 
-`territory`, `version_control`, `schedule` and `main` may import this; it imports `tree`.
+`territory`, `version_control`, `schedule` and `main` may import this; it imports `tree` and `compiled`.
 """

@@ -10,5 +10,5 @@ mounts.
 - `mounts`: what is mounted and unmounted while a shard runs.
 - `slow`: mounts that are polled because they report nothing, or whose server may hang.
 
-Every other room of the shard may import this; of the shard it imports `contract` only.
+Every other room of the shard may import this; of the shard it imports `contract` and `compiled` only.
 """

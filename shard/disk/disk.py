@@ -12,14 +12,18 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from typing import Final
 
+from ..compiled.choice import native
 from ..contract.files.paths import join
+from . import reading
 from .calls import coarse_ns, is_bare, leads_to, loops, open_directory
-from .reading import list_names, look_at
 from .statx import birth_ns, filesystem_type
 
 _ENTER: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC | os.O_NOFOLLOW
 #: A directory that is only to be watched need not be readable.
 _WATCH: Final = getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY | os.O_CLOEXEC | os.O_NOFOLLOW
+
+_list_names = native(reading.list_names)
+_look_at = native(reading.look_at)
 
 
 class Disk:
@@ -47,13 +51,13 @@ class Disk:
 
     def list_names(self, fd: int) -> tuple[list[bytes], list[bytes]]:
         """All names in a directory: of what is no directory, and of directories (`reading.list_names`)."""
-        return list_names(fd)
+        return _list_names(fd)
 
     def look_at(
         self, fd: int, names: list[bytes], start: int, coarse_ns: int, device: int, invented: bool
     ) -> tuple[bytes, int]:
         """The packed stats of names, of a link itself, up to the first one on another device (`reading.look_at`)."""
-        return look_at(fd, names, start, coarse_ns, device, invented)
+        return _look_at(fd, names, start, coarse_ns, device, invented)
 
     def entries(self, fd: int) -> AbstractContextManager[Iterator[os.DirEntry[str]]]:
         """What is in a directory, for those who follow links. An error while it is read is raised by the iterator."""
