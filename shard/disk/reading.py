@@ -106,14 +106,15 @@ def packed(st: os.stat_result, coarse_ns: int, invented: bool) -> bytes:
     if kind == DIRECTORY:
         return A_DIRECTORY
     ino, mtime, ctime, dev, nlink = st.st_ino, st.st_mtime_ns, st.st_ctime_ns, st.st_dev, st.st_nlink
-    early = ctime + RACY_NS_MAX > coarse_ns and racy(_limited(ctime), coarse_ns)
+    early = ctime + RACY_NS_MAX > coarse_ns and racy(ctime, coarse_ns)
     if invented:
         ino = 0
     try:
         return pack(ino, st.st_size, mtime, ctime, dev, nlink, kind, early)
     except struct.error:  # times beyond the year 2262, or inode numbers of 64 bits
-        nlink = min(nlink, NLINK_MAX)
-        return pack(_limited(ino), st.st_size, _limited(mtime), _limited(ctime), _limited(dev), nlink, kind, early)
+        ctime, nlink = _limited(ctime), min(nlink, NLINK_MAX)
+        early = ctime + RACY_NS_MAX > coarse_ns and racy(ctime, coarse_ns)
+        return pack(_limited(ino), st.st_size, _limited(mtime), ctime, _limited(dev), nlink, kind, early)
 
 
 def _limited(number: int) -> int:

@@ -242,3 +242,9 @@ def test_values_beyond_a_field_are_limited_to_it() -> None:
         usual = [1, 1, 1, 1, 1, 1, FILE, 0]
         usual[place] = limited
         assert list(fields) == usual, field
+
+
+def test_a_time_that_was_limited_is_racy_by_what_is_stored() -> None:
+    """Later looks compare the stored time, so it is the one that may stay equal."""
+    for ctime, coarse, racy in ((-(2**70), INT_MIN, 1), (-(2**70), INT_MIN + 10**10, 0), (2**70, INT_MAX, 1)):
+        assert packed(Odd(st_ctime_ns=ctime), coarse, False)[45] == racy  # type: ignore[arg-type]
