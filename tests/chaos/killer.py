@@ -231,9 +231,9 @@ class Killer:
 
 
 @contextlib.contextmanager
-def short_queues() -> Iterator[None]:
+def short_queues(events: int = _SHORT_QUEUE) -> Iterator[None]:
     """inotify instances made within hold few events."""
-    with borrowed(_QUEUE, str(_SHORT_QUEUE)):
+    with borrowed(_QUEUE, str(events)):
         yield
 
 

@@ -16,6 +16,8 @@ pytestmark = [pytest.mark.root, pytest.mark.alone, pytest.mark.xdist_group("over
 
 #: Overflows for each rescan, at least: one without any pause, and then ever fewer.
 RATIO = 4
+#: Events that the queue holds: so few that it overflows again and again also where the shard has a processor to itself.
+EVENTS = 16
 
 
 def shard(service: Running) -> dict[str, Any]:
@@ -58,7 +60,7 @@ def test_overflows_without_end(state_dir: Path, tmp_path: Path, no_leaks: None) 
     for n in range(50):
         (root / f"d{n}").mkdir(parents=True)
         (root / f"d{n}/f.json").write_text("x")
-    with short_queues():
+    with short_queues(EVENTS):
         service = running(state_dir, settings_for(root, include=("*.json",), shards=1, settle_ms=20))
         started = service.__enter__()
     try:
