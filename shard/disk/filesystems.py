@@ -17,8 +17,8 @@ _DEVICES_MAX: Final = 1_000
 class Filesystems:
     """Remembers by device number; owned by one thread. `forget` when the table of mounts has changed: numbers are given again."""
 
-    def __init__(self, disk: Disk | None = None) -> None:
-        self._disk = disk if disk is not None else Disk()
+    def __init__(self, disk: Disk) -> None:
+        self._disk = disk
         self._invents: dict[int, bool] = {}
         #: The device that was asked about last, and whether it invents its inode numbers; -1 for none.
         self.last = (-1, False)

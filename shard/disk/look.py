@@ -56,7 +56,7 @@ class Reader:
         self._recursive = recursive
         self.follow = follow
         self._on_progress = on_progress
-        self.filesystems = Filesystems()
+        self.filesystems = Filesystems(self.disk)
         self.looks = 0
         self.filtered = 0
         self.others = 0
