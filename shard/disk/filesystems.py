@@ -6,9 +6,6 @@ from typing import Final
 
 from ..contract.files.identity import INVENTS_INODES
 from .disk import Disk
-from .statx import birth_ns, filesystem_type
-
-__all__ = ["Filesystems", "birth_ns", "filesystem_type"]
 
 #: Devices remembered; of more the kernel is asked anew.
 _DEVICES_MAX: Final = 1_000

@@ -19,7 +19,7 @@ from waiting import eventually
 from shardwatch.shard.contract.files.identity import INVENTS_INODES
 from shardwatch.shard.contract.kernel.mounts import is_remote, read_mounts
 from shardwatch.shard.disk.calls import coarse_ns
-from shardwatch.shard.disk.filesystems import birth_ns, filesystem_type
+from shardwatch.shard.disk.statx import birth_ns, filesystem_type
 
 pytestmark = [pytest.mark.root, pytest.mark.xdist_group("filesystems")]
 
