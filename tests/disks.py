@@ -92,16 +92,17 @@ class Image:
     def mount_elsewhere(self) -> None:
         """Unmounts it and mounts it again, under another device number."""
         before = self.at.stat().st_dev
-        found = subprocess.run(["findmnt", "-n", "-o", "SOURCE", self.at], check=True, capture_output=True, text=True)
+        # A second loop device is taken while the first is still held: so it is another one. `--find` leaves the choice to
+        # losetup, which tries again when somebody else is quicker; a device that is named could be taken by then.
+        found = subprocess.run(["losetup", "--find", "--show", self._file], check=True, capture_output=True, text=True)
         loop = found.stdout.strip()
-        self.unmount()
-        other = self._file.with_suffix(".other")
-        other.write_bytes(bytes(1 << 20))
-        with contextlib.ExitStack() as stack:
-            subprocess.run(["losetup", loop, other], check=True)
-            stack.callback(subprocess.run, ["losetup", "-d", loop], check=True)
-            stack.enter_context(number_taken(before, self.at))
-            self.mount()
+        try:
+            self.unmount()
+            with number_taken(before, self.at):
+                _mount(loop, self.at)
+            self._mounted = True
+        finally:
+            subprocess.run(["losetup", "--detach", loop], check=True)  # takes effect when it is no longer mounted
         assert self.at.stat().st_dev != before, "the device number is the same"
 
 
