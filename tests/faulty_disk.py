@@ -101,12 +101,12 @@ class FaultyDisk(Disk):
             raise PermissionError(errno.EACCES, "Permission denied")
         return super().stat_target(name, fd)
 
-    def list_names(self, fd: int) -> tuple[list[bytes], list[bytes]]:
+    def list_names(self, fd: int, on_progress: Callable[[], object]) -> tuple[list[bytes], list[bytes]]:
         if self.twice or self.breaks_off:
             with self.entries(fd) as items:
-                return sorted_out(items)
+                return sorted_out(items, on_progress)
         with self._listed(fd):
-            return super().list_names(fd)
+            return super().list_names(fd, on_progress)
 
     @contextlib.contextmanager
     def entries(self, fd: int) -> Iterator[Iterator[os.DirEntry[str]]]:

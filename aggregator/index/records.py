@@ -51,7 +51,13 @@ class Records:
         id_, new = self._tables.id_of(record.path)
         if new and self._populated(id_, record):
             return
-        known = {} if new else self._tables.covered(id_, record)
+        if new:
+            self._list(id_, record, {}, stops)
+            return
+        for known, after, upto in self._tables.covered(id_, record.after, record.upto):
+            self._list(id_, _part(record, after, upto), known, stops)
+
+    def _list(self, id_: int, record: Listing, known: Rows, stops: Iterable[bytes]) -> None:
         owed = self._debts.within(record.path, record.after, record.upto)
         self._merge(id_, record, known, (), True, stops, owed)
 
@@ -100,11 +106,14 @@ class Records:
     def verified(self, record: Verified, stops: Iterable[bytes]) -> list[Finding]:
         """A listing that no hint led to. Returns what it had otherwise than the rows, save what is changing just now."""
         id_, _ = self._tables.id_of(record.path)
-        known = self._tables.covered(id_, record)
-        findings = differences(record.path, known, record.seen, record.hinted, content_only=self._content_only)
+        listing = Listing(record.path, record.at, *record.seen, record.after, record.upto)
+        findings: list[Finding] = []
+        for known, after, upto in self._tables.covered(id_, record.after, record.upto):
+            seen = _part(listing, after, upto).seen
+            findings += differences(record.path, known, seen, record.hinted, content_only=self._content_only)
         hinted = set(record.hinted)
         self._tables.confirm(id_, record.seen.chosen([name not in hinted for name in record.names]))
-        self.listing(Listing(record.path, record.at, *record.seen, record.after, record.upto), stops)
+        self.listing(listing, stops)
         return findings
 
     def confirmed(self, record: Confirmed) -> None:
@@ -155,7 +164,8 @@ class Records:
         for path in paths:
             for id_, directory in self._tables.below(path, kept):
                 self._file.on_progress()
-                self._bury(id_, directory, self._tables.living(id_), at)
+                for rows in self._tables.living(id_):
+                    self._bury(id_, directory, rows, at)
                 self._debts.forgive(directory)
 
     def leave_out(self, id_: int, path: bytes, rows: Sequence[Known], *, forget: bool) -> None:
@@ -187,3 +197,12 @@ class Records:
         if row.lane is not None:
             held = self._ticks.holders.superseded(row.lane, row.tick, row.held, there=row.kind != GONE)
         self._tables.relane(id_, row, lane, self._ticks.next() if lane is not None else 0, held)
+
+
+def _part(listing: Listing, after: bytes | None, upto: bytes | None) -> Listing:
+    """What a listing says of the names after `after` up to `upto`, a part of what it covers."""
+    if (after, upto) == (listing.after, listing.upto):
+        return listing
+    seen = listing.seen.chosen([(after is None or name > after) and (upto is None or name <= upto) for name in listing.names])
+    births = {name: listing.births[name] for name in seen.names if name in listing.births}
+    return Listing(listing.path, listing.at, *seen, after, upto, births)

@@ -37,7 +37,6 @@ from typing import Any, Final, NamedTuple
 
 from shardwatch.shard.contract.files.packed import Stat
 from shardwatch.shard.contract.files.paths import join
-from shardwatch.shard.contract.wire.frames import Check, Listing, Verified
 
 from .holders import loaded
 
@@ -132,10 +131,10 @@ Insert = tuple[bytes, int, int, int, int, int, int, int, int, int, int | None, i
 INSERT: Final = f"INSERT INTO entry ({', '.join(INSERTED)}, dir, held) VALUES ({'?,' * len(INSERTED)}?,0)"
 
 
-def ranged(sql: str, id_: int, record: Listing | Check | Verified) -> tuple[str, list[object]]:
-    """A query of a directory's rows, cut down to the names that a record covers, in the order of names."""
+def ranged(sql: str, id_: int, after: bytes | None, upto: bytes | None) -> tuple[str, list[object]]:
+    """A query of a directory's rows, cut down to the names after `after` up to `upto`, in the order of names."""
     arguments: list[object] = [id_]
-    for condition, bound in (("name > ?", record.after), ("name <= ?", record.upto)):
+    for condition, bound in (("name > ?", after), ("name <= ?", upto)):
         if bound is not None:
             sql += " AND " + condition
             arguments.append(bound)

@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final
 
 from shardwatch.shard.contract.files.packed import Seen, pack, unpack
 from shardwatch.shard.contract.wire.fold import fold
-from shardwatch.shard.contract.wire.frames import Check, Listing, Verified
+from shardwatch.shard.contract.wire.frames import Check
 
 from ..storage.damage import progress
 from .changes import Changes
 from .file import IndexFile
 from .holders import stored
-from .row import INSERT, KNOWN, UPDATE, Known, bounds, known_from, ranged
+from .row import GONE, INSERT, KNOWN, UPDATE, Known, bounds, known_from, ranged
 
 #: Directory ids kept in memory.
 IDS_MAX: Final = 1024
-#: Names up to which rows are read name by name; of more, the whole directory is read.
+#: Rows of a directory that are read and dealt with at once: some hundredths of a second. At least 3.
+ROWS_AT_ONCE: Final = 10_000
+#: Names up to which rows are read name by name; of more, the whole directory is read, unless it has many more rows than that.
 _BY_NAME_MAX: Final = 48
+#: Rows per name up to which a whole directory is read for some of its names.
+_OTHERS_MAX: Final = 20
 #: Made when it is needed first.
 _BY_INODE: Final = "entry_by_inode"
 #: Forgets a directory without rows, by its id.
@@ -95,34 +99,56 @@ class Tables:
 
     # -- rows of a directory
 
-    def covered(self, id_: int, record: Listing | Verified) -> Rows:
-        """The rows of the names that a record covers."""
-        return self._rows(*ranged(f"SELECT {KNOWN} FROM entry WHERE dir=?", id_, record))
+    def covered(self, id_: int, after: bytes | None, upto: bytes | None) -> Iterator[tuple[Rows, bytes | None, bytes | None]]:
+        """The rows of the names after `after` up to `upto` (None: from the first, to the last), in parts of up to ROWS_AT_ONCE:
+        (rows, after, upto) of each part. There is always one, and together they cover the whole range. The process shows between
+        two parts that it is alive.
+        """
+        while True:
+            sql, arguments = ranged(f"SELECT {KNOWN} FROM entry WHERE dir=?", id_, after, upto)
+            rows = self._rows(f"{sql} LIMIT ?", [*arguments, ROWS_AT_ONCE])
+            if len(rows) < ROWS_AT_ONCE:
+                yield rows, after, upto
+                return
+            last, _ = next(reversed(rows))
+            for about in (0, 1):  # another row of the last name may follow: it comes with the next part
+                rows.pop((last, about), None)
+            end, _ = next(reversed(rows))
+            yield rows, after, end
+            self._file.on_progress()
+            after = end
 
     def named(self, id_: int, names: Sequence[bytes]) -> Rows:
         """The rows of these names, and perhaps of others."""
         if len(names) > _BY_NAME_MAX:
-            return self._rows(f"SELECT {KNOWN} FROM entry WHERE dir=?", [id_])
-        known: Rows = {}
+            most = _OTHERS_MAX * len(names)
+            known = self._rows(f"SELECT {KNOWN} FROM entry WHERE dir=? LIMIT ?", [id_, most])
+            if len(known) < most:
+                return known
+        known = {}
         for name in names:
             known.update(self._rows(f"SELECT {KNOWN} FROM entry WHERE dir=? AND name=?", [id_, name]))
         return known
 
-    def living(self, id_: int) -> list[Known]:
-        """The rows of all that is there."""
-        found = self._db.execute(f"SELECT {KNOWN} FROM entry WHERE dir=? AND kind<>0", (id_,))
-        return [known_from(columns) for columns in found]
+    def living(self, id_: int) -> Iterator[list[Known]]:
+        """The rows of all that is there, in parts as `covered` has them."""
+        for rows, _, _ in self.covered(id_, None, None):
+            yield [row for row in rows.values() if row.kind != GONE]
 
     def _rows(self, sql: str, arguments: Sequence[object]) -> Rows:
         return {(row[0], row[1]): known_from(row) for row in self._db.execute(sql, arguments)}
 
     def folded(self, record: Check) -> int | None:
-        """What the rows of the names that a record covers fold to; None where one of them holds what no stat can."""
+        """What the rows of the names that a record covers fold to; None where there are more or fewer than it has names, or one
+        of them holds what no stat can."""
         id_ = self._find(record.path)
         if id_ is None:
             return fold([], b"")
         sql = "SELECT name, ino, size, mtime_ns, ctime_ns, nlink, kind FROM entry WHERE dir=? AND kind<>0"
-        rows = self._db.execute(*ranged(sql, id_, record)).fetchall()
+        sql, arguments = ranged(sql, id_, record.after, record.upto)
+        rows = self._db.execute(f"{sql} LIMIT ?", [*arguments, record.count + 1]).fetchall()
+        if len(rows) != record.count:
+            return None
         try:
             stats = [pack(ino, size, mtime, ctime, 0, nlink, kind, 0) for _, ino, size, mtime, ctime, nlink, kind in rows]
             return fold([row[0] for row in rows], b"".join(stats))

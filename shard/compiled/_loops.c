@@ -21,11 +21,13 @@
 
 /* `choice.INTERFACE`: raised with every change of what is passed or returned here. Where it differs, the file was compiled from
  * the source of another version, and is not used. */
-#define INTERFACE 1
+#define INTERFACE 2
 
 /* -- names of a directory: reading.list_names */
 
 #define LISTING_BYTES (32 * 1024)
+/* `reading.NAMES_AT_ONCE`. */
+#define NAMES_AT_ONCE 1000
 
 /* 1: a directory, 0: anything else, -1: an exception is set. */
 static int
@@ -49,7 +51,8 @@ is_directory(int fd, const struct dirent64 *entry)
     return -1;
 }
 
-/* Notes an entry in `found`: name -> whether it is a directory. A name that is given twice has what was given last. */
+/* Notes an entry in `found`: name -> whether it is a directory. A name that is given twice has what was given last. 1: it was
+ * noted, 0: it is "." or "..", -1: an exception is set. */
 static int
 note(PyObject *found, int fd, const struct dirent64 *entry)
 {
@@ -65,14 +68,16 @@ note(PyObject *found, int fd, const struct dirent64 *entry)
         return -1;
     int result = PyDict_SetItem(found, key, directory ? Py_True : Py_False);
     Py_DECREF(key);
-    return result;
+    return result < 0 ? -1 : 1;
 }
 
-/* Reads the directory to its end into `found`; -1: an exception is set. */
+/* Reads the directory to its end into `found`, with a call of `on_progress` after each NAMES_AT_ONCE entries; -1: an exception is
+ * set. */
 static int
-read_directory(PyObject *found, int fd)
+read_directory(PyObject *found, int fd, PyObject *on_progress)
 {
     _Alignas(struct dirent64) char buffer[LISTING_BYTES];
+    int unsaid = 0;
 
     for (;;) {
         ssize_t size;
@@ -90,9 +95,18 @@ read_directory(PyObject *found, int fd)
         }
         for (ssize_t at = 0; at < size;) {
             const struct dirent64 *entry = (const struct dirent64 *)(buffer + at);
-            if (note(found, fd, entry) < 0)
+            int noted = note(found, fd, entry);
+            if (noted < 0)
                 return -1;
             at += entry->d_reclen;
+            unsaid += noted;
+            if (unsaid == NAMES_AT_ONCE) {
+                unsaid = 0;
+                PyObject *said = PyObject_CallNoArgs(on_progress);
+                if (said == NULL)
+                    return -1;
+                Py_DECREF(said);
+            }
         }
     }
 }
@@ -117,18 +131,19 @@ done:
     return result;
 }
 
-PyDoc_STRVAR(list_names_doc, "list_names($module, fd, /)\n--\n\nSee reading.list_names.");
+PyDoc_STRVAR(list_names_doc, "list_names($module, fd, on_progress, /)\n--\n\nSee reading.list_names.");
 
 static PyObject *
 list_names(PyObject *module, PyObject *arguments)
 {
+    PyObject *on_progress;
     int fd;
-    if (!PyArg_ParseTuple(arguments, "i:list_names", &fd))
+    if (!PyArg_ParseTuple(arguments, "iO:list_names", &fd, &on_progress))
         return NULL;
     PyObject *found = PyDict_New();
     if (found == NULL)
         return NULL;
-    int read = read_directory(found, fd);
+    int read = read_directory(found, fd, on_progress);
     lseek(fd, 0, SEEK_SET); /* whoever lists it next begins at the beginning, also after an error */
     PyObject *result = read < 0 ? NULL : sorted_out(found);
     Py_DECREF(found);

@@ -1,8 +1,10 @@
 """The types of `_loops.c`. Each function is documented where it is defined in Python."""
 
+from collections.abc import Callable
+
 INTERFACE: int
 
-def list_names(fd: int, /) -> tuple[list[bytes], list[bytes]]: ...
+def list_names(fd: int, on_progress: Callable[[], object], /) -> tuple[list[bytes], list[bytes]]: ...
 def look_at(
     fd: int, names: list[bytes], start: int, coarse_ns: int, device: int, invented: bool, /
 ) -> tuple[bytes, int]: ...

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from typing import Final
 
@@ -49,9 +49,10 @@ class Disk:
         """The directory at a path, which is no link itself: it can be watched by this descriptor, but not read."""
         return os.open(path, _WATCH)
 
-    def list_names(self, fd: int) -> tuple[list[bytes], list[bytes]]:
-        """All names in a directory: of what is no directory, and of directories (`reading.list_names`)."""
-        return _list_names(fd)
+    def list_names(self, fd: int, on_progress: Callable[[], object]) -> tuple[list[bytes], list[bytes]]:
+        """All names in a directory: of what is no directory, and of directories (`reading.list_names`). `on_progress` is called
+        again and again while a large one is read."""
+        return _list_names(fd, on_progress)
 
     def look_at(
         self, fd: int, names: list[bytes], start: int, coarse_ns: int, device: int, invented: bool

@@ -5,7 +5,8 @@ when.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterator
+from itertools import chain
 from typing import Final
 
 from ..contract.files.packed import A_DIRECTORY, DIRECTORY, FILE, LINK, NOTHING, OTHER, WIDTH, Seen, joined, kinds, pieces
@@ -17,12 +18,13 @@ from ..contract.state.directory import TAG_NAME, is_state_directory
 from .calls import ABSENT
 from .disk import Disk
 from .filesystems import Filesystems
-from .reading import packed
+from .reading import NAMES_AT_ONCE, packed
 
 #: Longest name that the kernel takes (NAME_MAX).
 _NAME_BYTES_MAX: Final = 255
-#: Names that are looked at with one call of the disk: some milliseconds.
-NAMES_AT_ONCE: Final = 1_000
+#: Sorted parts that are merged in one step, which takes some tenths of a second for a million names. To merge more at once is
+#: quicker, and silent for longer.
+_RUNS_AT_ONCE: Final = 8
 #: What is reported as a file.
 _FILES: Final = bytes((FILE, LINK))
 
@@ -35,7 +37,7 @@ class Reader:
         state_dir: the service's own directory, which is never looked into.
         recursive: False: no directory is in scope.
         follow: a link counts as its target.
-        on_progress: called again and again while a large directory is read and looked at.
+        on_progress: called again and again during work on a large directory: it is read, filtered, sorted, looked at.
     """
 
     def __init__(
@@ -55,7 +57,7 @@ class Reader:
         self._state_name = os.path.basename(state_dir)
         self._recursive = recursive
         self.follow = follow
-        self._on_progress = on_progress
+        self.on_progress = on_progress
         self.filesystems = Filesystems(self.disk)
         self.looks = 0
         self.filtered = 0
@@ -75,12 +77,16 @@ class Reader:
         """The names in scope of files, and of directories, in the directory open at `fd`. For a state directory, of any service,
         there are none. Raises OSError if it cannot be read completely.
         """
-        files, directories = self._names_through_links(path, fd) if self.follow else self.disk.list_names(fd)
+        if self.follow:
+            files, directories = self._names_through_links(path, fd)
+        else:
+            files, directories = self.disk.list_names(fd, self.on_progress)
         if (TAG_NAME in files or TAG_NAME in directories) and is_state_directory(fd):
             return [], []
-        if len(files) > NAMES_AT_ONCE:
-            self._on_progress()
-        kept = self._scope.files(path, relative, files)
+        if len(files) <= NAMES_AT_ONCE:
+            kept = self._scope.files(path, relative, files)
+        else:
+            kept = [name for part in self._parts(files) for name in self._scope.files(path, relative, part)]
         self.filtered += len(files) - len(kept)
         return self._short(path, kept), directories
 
@@ -88,7 +94,7 @@ class Reader:
         self, path: bytes, fd: int, relative: bytes, files: list[bytes], directories: list[bytes], coarse: int
     ) -> tuple[Seen, list[bytes]]:
         """As `directory`, of some of the names that it has."""
-        names = sorted(files)
+        names = in_order(files, self.on_progress)
         seen, became = Seen(names, self.stats(path, names, fd, coarse)), []
         found = kinds(seen.stats)
         if found.strip(_FILES):  # something is neither file nor link
@@ -111,11 +117,7 @@ class Reader:
         """
         if len(names) <= NAMES_AT_ONCE:
             return self._stats(path, names, fd, coarse)
-        found = []
-        for begin in range(0, len(names), NAMES_AT_ONCE):
-            found.append(self._stats(path, names[begin : begin + NAMES_AT_ONCE], fd, coarse))
-            self._on_progress()
-        return b"".join(found)
+        return b"".join([self._stats(path, part, fd, coarse) for part in self._parts(names)])
 
     def _stats(self, path: bytes, names: list[bytes], fd: int, coarse: int) -> bytes:
         stats = self._stats_through_links(path, names, fd, coarse) if self.follow else self._stats_here(names, fd, coarse)
@@ -144,13 +146,19 @@ class Reader:
             stats.append(packed(st, coarse, self.filesystems.invents(st.st_dev, name, fd)))
         return b"".join(stats)
 
-    def watched(self, path: bytes, relative: bytes, names: Iterable[bytes]) -> list[bytes]:
+    def watched(self, path: bytes, relative: bytes, names: list[bytes]) -> list[bytes]:
         """Those of `names` in a directory that are ours if they are directories."""
         if not self._recursive or not self._scope.descends(path):
             return []
-        prunes = self._filter.prunes
+        prunes, state_name = self._filter.prunes, self._state_name
         prefix = relative + b"/" if relative else b""
-        ours = [n for n in names if not prunes(prefix + n) and not (n == self._state_name and join(path, n) == self._state_dir)]
+        parts = (names,) if len(names) <= NAMES_AT_ONCE else self._parts(names)
+        ours = [
+            name
+            for part in parts
+            for name in part
+            if not prunes(prefix + name) and not (name == state_name and join(path, name) == self._state_dir)
+        ]
         return self._short(path, ours)
 
     def enters(self, relative: bytes, name: bytes) -> bool:
@@ -182,10 +190,20 @@ class Reader:
 
     def _names_through_links(self, path: bytes, fd: int) -> tuple[list[bytes], list[bytes]]:
         """As `Disk.list_names`; a link that leads to a directory is one."""
+        found: dict[bytes, bool] = {}
         with self.disk.entries(fd) as items:
-            found = {os.fsencode(item.name): self._leads_on(path, item) for item in items}
+            for count, item in enumerate(items, 1):
+                found[os.fsencode(item.name)] = self._leads_on(path, item)
+                if count % NAMES_AT_ONCE == 0:
+                    self.on_progress()
         directories = [name for name, is_directory in found.items() if is_directory]
         return [name for name, is_directory in found.items() if not is_directory], directories
+
+    def _parts(self, names: list[bytes]) -> Iterator[list[bytes]]:
+        """These names, `NAMES_AT_ONCE` at a time, with a sign of life after each part."""
+        for begin in range(0, len(names), NAMES_AT_ONCE):
+            yield names[begin : begin + NAMES_AT_ONCE]
+            self.on_progress()
 
     def _leads_on(self, path: bytes, item: os.DirEntry[str]) -> bool:
         """Whether it is a directory, or a link to one that does not lead back."""
@@ -193,6 +211,25 @@ class Reader:
             return item.is_dir() and not self.disk.loops(join(path, os.fsencode(item.name)))
         except OSError:
             return False  # a link in a circle, or to where we may not look
+
+
+def in_order(names: list[bytes], on_progress: Callable[[], object]) -> list[bytes]:
+    """These names, sorted. Many are sorted in parts, which are then merged, with a sign of life after each step."""
+    if len(names) <= NAMES_AT_ONCE:
+        return sorted(names)
+    runs = []
+    for begin in range(0, len(names), NAMES_AT_ONCE):
+        runs.append(sorted(names[begin : begin + NAMES_AT_ONCE]))
+        on_progress()
+    while len(runs) > 1:
+        merged = []
+        for begin in range(0, len(runs), _RUNS_AT_ONCE):
+            run = list(chain.from_iterable(runs[begin : begin + _RUNS_AT_ONCE]))
+            run.sort()  # of runs, one after the other: it only merges them
+            merged.append(run)
+            on_progress()
+        runs = merged
+    return runs[0]
 
 
 def digest(seen: Seen) -> int:

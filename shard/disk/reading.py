@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import stat
 import struct
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Final, Protocol
 
 from ..contract.files.identity import RACY_NS_MAX, racy
@@ -27,6 +27,9 @@ from ..contract.files.packed import (
 )
 from .calls import ABSENT
 
+#: Names of a large directory that are read, or looked at, between two signs of life: some milliseconds.
+NAMES_AT_ONCE: Final = 1_000
+
 _S_IFMT: Final = 0o170000
 _KINDS: Final = {stat.S_IFREG: FILE, stat.S_IFDIR: DIRECTORY, stat.S_IFLNK: LINK}
 
@@ -40,26 +43,36 @@ class Item(Protocol):
     def is_dir(self, *, follow_symlinks: bool = True) -> bool: ...
 
 
-def list_names(fd: int) -> tuple[list[bytes], list[bytes]]:
+def list_names(fd: int, on_progress: Callable[[], object]) -> tuple[list[bytes], list[bytes]]:
     """All names in the directory open at `fd`: (those of what is no directory, those of directories), each in no particular
     order and without "." and "..".
 
     Reads from the beginning, and leaves the descriptor there. Where the filesystem does not tell what a name is (DT_UNKNOWN), it
     is looked at (fstatat, no link followed); a name that does not exist any more then counts as no directory.
 
-    Raises OSError if the directory cannot be read to its end, or such a name cannot be looked at.
+    Calls `on_progress` after each `NAMES_AT_ONCE` entries: reading a directory of a million names takes seconds, in which the
+    process must not be taken for hung.
+
+    Raises OSError if the directory cannot be read to its end, or such a name cannot be looked at; and what `on_progress` raises.
     """
     with os.scandir(fd) as items:
-        return sorted_out(items)
+        return sorted_out(items, on_progress)
 
 
-def sorted_out(items: Iterable[Item]) -> tuple[list[bytes], list[bytes]]:
+def sorted_out(items: Iterable[Item], on_progress: Callable[[], object]) -> tuple[list[bytes], list[bytes]]:
     """As `list_names`, of the entries of a listing. A directory that changes while it is read may give a name twice: what it gave
     last counts."""
-    found = {item.name: item.is_dir(follow_symlinks=False) for item in items}
     fsencode = os.fsencode
-    directories = [fsencode(name) for name, is_directory in found.items() if is_directory]
-    return [fsencode(name) for name, is_directory in found.items() if not is_directory], directories
+    found: dict[bytes, bool] = {}
+    unsaid = 0
+    for item in items:
+        found[fsencode(item.name)] = item.is_dir(follow_symlinks=False)
+        unsaid += 1
+        if unsaid == NAMES_AT_ONCE:
+            on_progress()
+            unsaid = 0
+    directories = [name for name, is_directory in found.items() if is_directory]
+    return [name for name, is_directory in found.items() if not is_directory], directories
 
 
 def look_at(fd: int, names: list[bytes], start: int, coarse_ns: int, device: int, invented: bool) -> tuple[bytes, int]:

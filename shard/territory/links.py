@@ -21,6 +21,7 @@ from ..contract.files.paths import join
 from ..contract.limits import LINKED_MAX, WAYS_MAX
 from ..disk.disk import Disk
 from ..disk.look import Reader
+from ..disk.reading import NAMES_AT_ONCE
 from ..disk.slow import SlowMounts
 from ..tree.nodes import Node, Waypoint
 
@@ -79,7 +80,7 @@ class Links:
         known = self._links.get(node, {})
         if names is None:
             with self._disk.entries(fd) as items:
-                found = [os.fsencode(item.name) for item in items if item.is_symlink()]
+                found = list(self._links_among(items))
             gone = known.keys() - set(found)
         else:
             found, gone = [], set()
@@ -101,6 +102,14 @@ class Links:
             if name not in known:
                 known[name] = Link(node, name)
             self._watch(known[name], real)
+            self._reader.on_progress()
+
+    def _links_among(self, items: Iterable[os.DirEntry[str]]) -> Iterator[bytes]:
+        for count, item in enumerate(items, 1):
+            if item.is_symlink():
+                yield os.fsencode(item.name)
+            if count % NAMES_AT_ONCE == 0:
+                self._reader.on_progress()
 
     def _relevant(self, node: Node, fd: int, relative: bytes, names: list[bytes]) -> list[bytes]:
         """The links that are in scope as files, and those that may lead to a directory in scope."""

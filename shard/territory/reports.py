@@ -18,10 +18,14 @@ class Reports:
     Args:
         emit: takes each record.
         racy: notes the names whose look was racy, which are looked at once more.
+        on_progress: called after each record of a directory that takes several.
     """
 
-    def __init__(self, emit: Callable[[Record], None], swept: Swept, racy: RacyNames) -> None:
+    def __init__(
+        self, emit: Callable[[Record], None], swept: Swept, racy: RacyNames, on_progress: Callable[[], object]
+    ) -> None:
         self.emit = emit
+        self._on_progress = on_progress
         self._swept = swept
         self._racy = racy
 
@@ -29,6 +33,8 @@ class Reports:
         """Reports everything in scope in a directory, in several records if it is large."""
         for record in listings(path, at, seen, births):
             self.emit(record)
+            if record.upto is not None:
+                self._on_progress()
         self._racy.note(node, seen)
 
     def names(

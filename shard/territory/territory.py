@@ -70,8 +70,9 @@ class Territory:
         self.links = Links(backend, reader, self.slow)
         self.directories = Directories(self.places, backend, reader, self.slow, self.links, doubts)
         self.opener = Opener(reader.disk, self.slow, doubts, follow=reader.follow)
-        self.renames, self.racy, self.unlinked = Renames(reader.disk), RacyNames(), Unlinked(told=not backend.lossy)
-        self.reports = Reports(emit, self.directories.swept, self.racy)
+        self.renames = Renames(reader.disk, reader.on_progress)
+        self.racy, self.unlinked = RacyNames(), Unlinked(told=not backend.lossy)
+        self.reports = Reports(emit, self.directories.swept, self.racy, reader.on_progress)
         #: The number of files at the end of the last baseline.
         self.files = 0
 

@@ -21,6 +21,7 @@ from ..contract.files.packed import FILE, LINK, Seen, kinds, racies, same
 from ..contract.limits import BEAT_S, FRAME_ENTRIES_MAX, VERIFY_NAMES_MAX, VERIFY_SHARE, next_beat
 from ..contract.wire.fold import folded
 from ..contract.wire.frames import Check, Confirmed, Verified, Verifying
+from ..disk.look import in_order
 from ..tree.nodes import Node
 from .place import Place
 from .territory import Territory
@@ -183,11 +184,14 @@ class Verifier:
 
     def _names_after(self, place: Place, path: bytes, fd: int, after: bytes | None) -> tuple[list[tuple[bytes, bool]], bool]:
         """Returns the next names in a directory, whether each is a directory, and whether these are all. Raises OSError."""
-        files, directories = self._territory.reader.listed(path, fd, place.relative(path))
-        names = sorted([(name, False) for name in files] + [(name, True) for name in directories])
+        reader = self._territory.reader
+        files, directories = reader.listed(path, fd, place.relative(path))
+        names = files + directories
         if after is not None:
-            names = [item for item in names if item[0] > after]
-        return names[:_WINDOW], len(names) <= _WINDOW
+            names = [name for name in names if name > after]
+        names = in_order(names, reader.on_progress)
+        below = set(directories)
+        return [(name, name in below) for name in names[:_WINDOW]], len(names) <= _WINDOW
 
     def _look(self, place: Place, path: bytes, fd: int, names: list[tuple[bytes, bool]]) -> Seen:
         """Raises OSError."""

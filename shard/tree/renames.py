@@ -6,11 +6,12 @@ The look also asks for the file's time of birth, which proves that it is the fil
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
 from ..contract.files.packed import DIRECTORY, Seen, unpack
 from ..disk.disk import Disk
+from ..disk.reading import NAMES_AT_ONCE
 from .nodes import Node
 
 #: Names that are kept. Beyond this all are forgotten. A move is then reported as a deletion and a creation, which have the same
@@ -19,10 +20,16 @@ NAMES_MAX: Final = 10_000
 
 
 class Renames:
-    """Owned by one thread. `disk`: tells when a file was made."""
+    """Owned by one thread.
 
-    def __init__(self, disk: Disk | None = None) -> None:
+    Args:
+        disk: tells when a file was made.
+        on_progress: called again and again for a directory that was moved and has very many files.
+    """
+
+    def __init__(self, disk: Disk | None = None, on_progress: Callable[[], object] = lambda: None) -> None:
         self._disk = disk if disk is not None else Disk()
+        self._on_progress = on_progress
         self._came: dict[Node, set[bytes]] = {}
         self._count = 0
 
@@ -55,6 +62,11 @@ class Renames:
         """When these files in the directory open at `fd` were made, as far as the filesystem knows and tells them apart. For a
         directory that came by a rename itself.
         """
-        stats = zip(seen.names, unpack(seen.stats), strict=True)
-        found = {name: self._disk.birth_ns(name, ino, fd) for name, (ino, *_, kind, _) in stats if kind != DIRECTORY and ino}
-        return {name: birth for name, birth in found.items() if birth > 0}
+        found = {}
+        for count, (name, (ino, *_, kind, _)) in enumerate(zip(seen.names, unpack(seen.stats), strict=True), 1):
+            birth = self._disk.birth_ns(name, ino, fd) if kind != DIRECTORY and ino else 0
+            if birth > 0:
+                found[name] = birth
+            if count % NAMES_AT_ONCE == 0:
+                self._on_progress()
+        return found

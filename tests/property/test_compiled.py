@@ -27,7 +27,7 @@ from hypothesis import strategies as st
 
 from shardwatch.shard.backend import calls
 from shardwatch.shard.backend.decoding import Names, decode
-from shardwatch.shard.disk.reading import list_names, look_at
+from shardwatch.shard.disk.reading import NAMES_AT_ONCE, list_names, look_at
 
 _loops = pytest.importorskip("shardwatch.shard.compiled._loops", reason="native code is not built here (Debian: gcc)")
 
@@ -163,8 +163,8 @@ def test_directories_are_read_alike(
 ) -> None:
     """Everything that a directory may contain, and names that it does not have; the clock at, before and after the changes."""
     with _directory(entries) as fd:
-        listed = list_names(fd)
-        assert _loops.list_names(fd) == listed
+        listed = list_names(fd, int)
+        assert _loops.list_names(fd, int) == listed
         assert sorted([*listed[0], *listed[1]]) == sorted(entries)
         names = [*listed[0], *others, *listed[1], *(name + b"/x" for name in listed[0])]
         start = min(start, len(names))
@@ -173,7 +173,7 @@ def test_directories_are_read_alike(
         for device in (os.fstat(fd).st_dev, -1):
             arguments = (fd, names, start, coarse, device, invented)
             assert _loops.look_at(*arguments) == look_at(*arguments)
-        assert _loops.list_names(fd) == listed  # the descriptor is at the beginning again
+        assert _loops.list_names(fd, int) == listed  # the descriptor is at the beginning again
 
 
 def _without_processes(listed: tuple[list[bytes], list[bytes]]) -> list[bytes]:
@@ -186,7 +186,7 @@ def test_directories_of_the_system_are_read_alike(path: str) -> None:
     """Devices, and names that lie on other devices."""
     fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
     try:
-        names, native = (_without_processes(function(fd)) for function in (list_names, _loops.list_names))
+        names, native = (_without_processes(function(fd, int)) for function in (list_names, _loops.list_names))
         assert native == names
         for start in range(len(names)):
             arguments = (fd, names, start, 0, os.fstat(fd).st_dev, False)
@@ -209,13 +209,13 @@ def test_errors_are_alike(tmp_path: Path) -> None:
     for path, flags in ((tmp_path, os.O_PATH), (tmp_path / "f", os.O_RDONLY), (tmp_path, os.O_RDONLY)):
         fd = os.open(path, flags)
         if flags != os.O_RDONLY or path.name == "f":
-            assert _error(_loops.list_names, fd) == _error(list_names, fd)
+            assert _error(_loops.list_names, fd, int) == _error(list_names, fd, int)
         for name in (b"x" * 256, b"f\0"):
             arguments = (fd, [b"none", name], 0, 0, -1, False)
             if path.name != "f":
                 assert _error(_loops.look_at, *arguments) == _error(look_at, *arguments)
         os.close(fd)
-    assert _error(_loops.list_names, fd) == _error(list_names, fd)
+    assert _error(_loops.list_names, fd, int) == _error(list_names, fd, int)
     assert _error(_loops.look_at, fd, [b"a"], 0, 0, -1, False) == _error(look_at, fd, [b"a"], 0, 0, -1, False)
 
 
@@ -224,7 +224,36 @@ def test_a_directory_that_was_removed_is_empty(tmp_path: Path) -> None:
     (tmp_path / "d").mkdir()
     fd = os.open(tmp_path / "d", os.O_RDONLY | os.O_DIRECTORY)
     (tmp_path / "d").rmdir()
-    assert _loops.list_names(fd) == list_names(fd) == ([], [])
+    assert _loops.list_names(fd, int) == list_names(fd, int) == ([], [])
+    os.close(fd)
+
+
+@pytest.mark.parametrize("count", [NAMES_AT_ONCE - 1, NAMES_AT_ONCE, NAMES_AT_ONCE + 1, 3 * NAMES_AT_ONCE])
+def test_signs_of_life_are_alike(tmp_path: Path, count: int) -> None:
+    """As many, the same error from within one, and a listing from the beginning after it."""
+    for number in range(count):
+        os.symlink(b".", tmp_path / f"{number:05}")
+    fd = os.open(tmp_path, os.O_RDONLY | os.O_DIRECTORY)
+    signs: list[str] = []
+    listed = [function(fd, lambda: signs.append("")) for function in (list_names, _loops.list_names)]
+    assert listed[0] == listed[1]
+    assert len(signs) == 2 * (count // NAMES_AT_ONCE)
+    if signs:
+        for function in (list_names, _loops.list_names):
+            with pytest.raises(ZeroDivisionError):
+                function(fd, lambda: 1 // 0)
+            assert function(fd, int) == listed[0]
+    os.close(fd)
+
+
+def test_a_sign_of_life_must_be_a_function(tmp_path: Path) -> None:
+    """Anything else is an error where it is needed."""
+    for number in range(NAMES_AT_ONCE):
+        os.symlink(b".", tmp_path / f"{number:05}")
+    fd = os.open(tmp_path, os.O_RDONLY | os.O_DIRECTORY)
+    for function in (list_names, _loops.list_names):
+        with pytest.raises(TypeError):
+            function(fd, None)  # type: ignore[arg-type]
     os.close(fd)
 
 
@@ -233,7 +262,7 @@ def test_signals_in_the_midst_of_a_listing_change_nothing(tmp_path: Path) -> Non
     for number in range(5_000):
         os.symlink(b".", tmp_path / f"{number:05}")
     fd = os.open(tmp_path, os.O_RDONLY | os.O_DIRECTORY)
-    expected = list_names(fd)
+    expected = list_names(fd, int)
     names, device = sorted(expected[0]), os.fstat(fd).st_dev
     stats = look_at(fd, names, 0, 0, device, False)
     came: list[int] = []
@@ -245,7 +274,7 @@ def test_signals_in_the_midst_of_a_listing_change_nothing(tmp_path: Path) -> Non
     signal.setitimer(signal.ITIMER_REAL, 0.0005, 0.0005)
     try:
         while len(came) < 50:
-            assert _loops.list_names(fd) == expected
+            assert _loops.list_names(fd, int) == expected
             assert _loops.look_at(fd, names, 0, 0, device, False) == stats
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
@@ -284,7 +313,7 @@ def test_whatever_the_kernel_says_is_understood_alike(odd_kernel: Path) -> None:
     happened = _under(odd_kernel, "random", str(ROUNDS), "20")
     assert happened.pop("listings") == happened.pop("looks") == ROUNDS
     assert happened.keys() == {
-        "listings that failed", "looks that failed", "looks that ended at another device", "racy", "not racy"
+        "listings that failed", "signs of life", "looks that failed", "looks that ended at another device", "racy", "not racy"
     }  # fmt: skip
     assert min(happened.values()) > 0
 

@@ -102,7 +102,7 @@ class Check(msgspec.Struct, tag=6, array_like=True, frozen=True):
     at: _Int
     #: `fold.folded` of what was seen.
     folded: _Int
-    #: How many names, for the status.
+    #: How many names.
     count: _Count
     after: bytes | None = None
     upto: bytes | None = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
@@ -24,7 +25,7 @@ from shardwatch.aggregator.index.schema import IndexVersionError
 from shardwatch.shard.contract.files.packed import DIRECTORY, FILE
 from shardwatch.shard.contract.state.settings import Settings
 from shardwatch.shard.contract.wire.fold import folded
-from shardwatch.shard.contract.wire.frames import Check, Gone, Listing, Looks
+from shardwatch.shard.contract.wire.frames import Check, Gone, Listing, Looks, Verified
 
 R = b"/r"
 
@@ -180,6 +181,71 @@ def test_progress_is_told_within_long_work(tmp_path: Path) -> None:
     looks(index, R, absent=(b"d",))
     index.abandon()
     assert len(told) >= 5
+
+
+def test_a_directory_of_many_names_is_buried_in_parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One may have millions: the process shows between two parts that it is alive."""
+    monkeypatch.setattr(tables, "ROWS_AT_ONCE", 10)
+    told: list[int] = []
+    index = Index(tmp_path / "index.db", on_progress=lambda: told.append(1))
+    lists(index, R, folder(b"d"))
+    lists(index, b"/r/d", *[entry(b"%03d" % i) for i in range(100)])
+    del told[:]
+    looks(index, R, absent=(b"d",))
+    assert living(index) == {}
+    assert (index.files, index.directories) == (0, 0)
+    assert len(told) >= 10
+    index.abandon()
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_a_listing_is_compared_with_many_rows_in_parts(
+    index: Index, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seed: int
+) -> None:
+    """The rows are the same afterwards as of one comparison (their ticks are given in another order), whatever they were: files,
+    directories, tombstones, both of one name; and so is what the verification finds."""
+    told: list[int] = []
+    in_parts = Index(tmp_path / "parts.db", on_progress=lambda: told.append(1))
+    chance = random.Random(seed)
+    names = [b"%02d" % i for i in range(60)]
+    rows = {}
+    for part in (in_parts, index):
+        chance.seed(seed)
+        for _ in range(3):
+            found = [chance.choice((folder(n), entry(n, chance.randrange(1, 3)))) for n in names if chance.random() < 0.7]
+            lists(part, R, *found)
+            hand_out(part)
+        few = [entry(n, chance.randrange(1, 3)) for n in names if chance.random() < 0.1]
+        after, upto = chance.choice((None, b"05")), chance.choice((None, b"50"))
+        few = [one for one in few if (after is None or one[0] > after) and (upto is None or one[0] <= upto)]
+        handed = part.tick
+        monkeypatch.setattr(tables, "ROWS_AT_ONCE", 7 if part is in_parts else 10_000)
+        part.begin()
+        findings = part.records.verified(Verified(R, 100, *seen(few), after, upto, [b"07"]), ())
+        part.commit()
+        sql = f"SELECT name, directory, kind, ino, size, lane, held, tick > {handed} FROM entry ORDER BY name, directory"
+        rows[part] = (sorted(findings), query(part, sql), part.files, part.directories)
+    assert rows[in_parts] == rows[index]
+    assert len(told) >= 10
+    in_parts.abandon()
+
+
+def test_looks_at_some_names_of_many_read_few_rows(index: Index) -> None:
+    """Else each of the records that tell of a deletion of some thousand names would read a million rows."""
+    few = [b"%05d" % i for i in range(0, 5_000, 50)]
+    lists(index, R, *[entry(b"%05d" % i) for i in range(5_000)])
+    id_, _ = index.tables.id_of(R)
+    assert set(index.tables.named(id_, few)) == {(name, 0) for name in few}
+
+
+def test_more_rows_than_were_seen_differ(index: Index) -> None:
+    """They are not all read for that: there may be a million of them."""
+    found = [entry(b"%02d" % i) for i in range(9)]
+    lists(index, R, *found)
+    for count in (0, 1, 8):
+        assert not index.records.folds_to(Check(R, 1, folded(seen(found[:count])), count))
+    assert index.records.folds_to(Check(R, 1, folded(seen(found)), 9))
+    assert index.records.folds_to(Check(R, 1, folded(seen(found[3:5])), 2, b"02", b"04"))
 
 
 # -- ticks

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,7 +12,8 @@ import pytest
 from shardwatch.shard.contract.files.packed import DIRECTORY, FILE, WIDTH, kinds, pieces, unpack
 from shardwatch.shard.contract.filter.filter import Filter
 from shardwatch.shard.disk.disk import Disk
-from shardwatch.shard.disk.look import NAMES_AT_ONCE, Reader
+from shardwatch.shard.disk.look import Reader, in_order
+from shardwatch.shard.disk.reading import NAMES_AT_ONCE
 
 
 @pytest.fixture
@@ -66,7 +68,30 @@ def test_signs_of_life_are_given_while_a_large_directory_is_looked_at(tmp_path: 
     assert sorted(kinds(seen.stats)) == [FILE] * count + [DIRECTORY]
     assert {stat[5] for name, stat in zip(seen.names, unpack(seen.stats), strict=True) if name != b"d"} == {count}
     assert disk.calls[-4:] == [NAMES_AT_ONCE, NAMES_AT_ONCE, NAMES_AT_ONCE, 7]
+    # Of 3,008 entries, 3 signs while they are read; of 4 parts, one while each is filtered, sorted and looked at, and one merge.
+    assert signs.count(0) == 3 + 4 + 4 + 1
     assert sorted(set(signs)) == sorted({0, *range(len(disk.calls) - 3, len(disk.calls) + 1)})
+
+
+def test_signs_of_life_are_given_while_many_directories_are_filtered(tmp_path: Path, fd: int) -> None:
+    """As for files."""
+    signs: list[None] = []
+    reader = Reader(Filter(("*.json",), ("*.d",)), state_dir=b"/nowhere", on_progress=lambda: signs.append(None))
+    names = [b"%d%s" % (number, b".d" if number % 2 else b"") for number in range(2 * NAMES_AT_ONCE + 1)]
+    assert reader.watched(os.fsencode(tmp_path), b"", names) == names[::2]
+    assert len(signs) == 3
+
+
+@pytest.mark.parametrize("count", [0, 1, 2, NAMES_AT_ONCE, NAMES_AT_ONCE + 1, 17 * NAMES_AT_ONCE + 3])
+def test_names_are_sorted_in_parts(count: int) -> None:
+    """As by one call, with a sign of life after each part and each merge."""
+    names = [b"%d" % number for number in range(count)]
+    random.Random(count).shuffle(names)
+    before, signs = list(names), list[None]()
+    assert in_order(names, lambda: signs.append(None)) == sorted(names)
+    assert names == before
+    parts = -(-count // NAMES_AT_ONCE)
+    assert len(signs) == {0: 0, 1: 0, 2: 2 + 1, 18: 18 + 3 + 1}[parts]
 
 
 def test_a_small_directory_is_looked_at_in_silence(tmp_path: Path, fd: int) -> None:

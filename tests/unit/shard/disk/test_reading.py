@@ -25,7 +25,7 @@ from shardwatch.shard.contract.files.packed import (
     pieces,
     unpack,
 )
-from shardwatch.shard.disk.reading import list_names, look_at, packed, sorted_out
+from shardwatch.shard.disk.reading import NAMES_AT_ONCE, list_names, look_at, packed, sorted_out
 
 _LATER = 1 << 62
 
@@ -38,9 +38,13 @@ def fd(tmp_path: Path) -> Iterator[int]:
     os.close(opened)
 
 
+def quiet() -> None:
+    """Takes signs of life, and does nothing."""
+
+
 def names(fd: int) -> tuple[list[bytes], list[bytes]]:
     """What is listed, in the order of names."""
-    others, directories = list_names(fd)
+    others, directories = list_names(fd, quiet)
     return sorted(others), sorted(directories)
 
 
@@ -75,7 +79,7 @@ def test_names_are_told_apart_by_what_they_are(tmp_path: Path, fd: int) -> None:
 
 def test_an_empty_directory_has_no_names(fd: int) -> None:
     """Neither "." nor ".."."""
-    assert list_names(fd) == ([], [])
+    assert list_names(fd, quiet) == ([], [])
 
 
 def test_names_may_contain_every_byte(tmp_path: Path, fd: int) -> None:
@@ -108,7 +112,7 @@ def test_a_listing_that_breaks_off_is_no_fact(fd: int, monkeypatch: pytest.Monke
 
     with monkeypatch.context() as patch, pytest.raises(OSError) as raised:
         patch.setattr(os, "scandir", lambda fd: contextlib.nullcontext(items()))
-        list_names(fd)
+        list_names(fd, quiet)
     assert raised.value.errno == errno.EIO
 
 
@@ -118,7 +122,7 @@ def test_what_is_no_directory_can_not_be_listed(tmp_path: Path) -> None:
     fd = os.open(tmp_path / "f", os.O_RDONLY)
     try:
         with pytest.raises(NotADirectoryError):
-            list_names(fd)
+            list_names(fd, quiet)
     finally:
         os.close(fd)
 
@@ -126,13 +130,37 @@ def test_what_is_no_directory_can_not_be_listed(tmp_path: Path) -> None:
 def test_a_name_that_can_not_be_told_is_an_error() -> None:
     """Where the filesystem does not say what a name is, and a look at it fails."""
     with pytest.raises(PermissionError):
-        sorted_out([Listed("a", False), Listed("b", PermissionError(errno.EACCES, "Permission denied"))])
+        sorted_out([Listed("a", False), Listed("b", PermissionError(errno.EACCES, "Permission denied"))], quiet)
 
 
 def test_a_name_that_is_given_twice_is_what_it_was_last() -> None:
     """readdir(3) may do so while the directory changes."""
-    assert sorted_out([Listed("a", False), Listed("b", False), Listed("a", True)]) == ([b"b"], [b"a"])
-    assert sorted_out([Listed("a", True), Listed("a", False)]) == ([b"a"], [])
+    assert sorted_out([Listed("a", False), Listed("b", False), Listed("a", True)], quiet) == ([b"b"], [b"a"])
+    assert sorted_out([Listed("a", True), Listed("a", False)], quiet) == ([b"a"], [])
+
+
+@pytest.mark.parametrize(("count", "signs"), [(NAMES_AT_ONCE - 1, 0), (NAMES_AT_ONCE, 1), (2 * NAMES_AT_ONCE + 7, 2)])
+def test_signs_of_life_are_given_while_names_are_read(count: int, signs: int) -> None:
+    """One after each so many entries, whatever they are, and however often a name is given."""
+    given: list[int] = []
+    read = 0
+
+    def items() -> Iterator[Listed]:
+        nonlocal read
+        for read in range(1, count + 1):
+            yield Listed(str(read // 2), read % 3 == 0)
+
+    sorted_out(items(), lambda: given.append(read))
+    assert given == [NAMES_AT_ONCE * number for number in range(1, signs + 1)]
+
+
+def test_what_a_sign_of_life_raises_ends_the_listing(tmp_path: Path, fd: int) -> None:
+    """And the next one begins at the beginning."""
+    for number in range(NAMES_AT_ONCE + 1):
+        (tmp_path / f"{number:04}").touch()
+    with pytest.raises(ZeroDivisionError):
+        list_names(fd, lambda: 1 // 0)
+    assert len(list_names(fd, quiet)[0]) == NAMES_AT_ONCE + 1
 
 
 # -- looks
