@@ -131,6 +131,11 @@ ROWS: Final[dict[str, Row]] = {
         "{cpu_percent:.2f} % of one core, {missed:.0f} missed, slowest {slowest_ms:.0f} ms, {wakeups_s:.1f} wake-ups/s",
         at_most(cpu_percent=0.5, missed=0),
     ),
+    "find": Row(
+        "find: by name, in the index of a million files", "<= 1.5 s",
+        "{tenth_s:.2f} s for a tenth of all files, {none_s:.2f} s for none, {wrong:.0f} wrong",
+        at_most(tenth_s=1.5, none_s=1.5, wrong=0),
+    ),
     "batching": Row(
         "batching: batches of 100 against single events", ">= 40 % better", "{gain_percent:.0f} % better",
         lambda f, rest: us(f, "gain_percent") >= 40,

@@ -5,11 +5,12 @@ Every call is a short transaction of its own, so that the log of the database do
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
-from typing import Final
+from typing import Any, Final
 from urllib.parse import quote
 
 from shardwatch.shard.contract.errors import ServiceError
@@ -38,7 +39,8 @@ class IndexReader:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self._db.close()
 
-    def _rows(self, sql: str, *arguments: object) -> list[tuple[object, ...]]:
+    def select(self, sql: str, *arguments: object) -> list[Any]:
+        """All rows of a query, which should be one for a short time."""
         try:
             return self._db.execute(sql, arguments).fetchall()
         except sqlite3.Error as error:
@@ -46,9 +48,18 @@ class IndexReader:
                 f"{self._path} can't be read: {error}", hint="a damaged index is built anew by itself; ask again"
             ) from error
 
+    @contextlib.contextmanager
+    def moment(self) -> Iterator[None]:
+        """All queries inside see the index as it is at the first of them. Keep it short, and do nothing else in it."""
+        self.select("BEGIN")
+        try:
+            yield
+        finally:
+            self._db.rollback()
+
     def damage(self) -> str:
         """What is wrong in the file itself, "" where nothing is. Reads all of it."""
-        found = str(self._rows("PRAGMA integrity_check(1)")[0][0])
+        found = str(self.select("PRAGMA integrity_check(1)")[0][0])
         return "" if found == "ok" else " ".join(found.split())
 
     def names(self, directory: bytes) -> Known:
@@ -61,7 +72,7 @@ class IndexReader:
 
     def _known(self, condition: str, *arguments: object) -> Known:
         sql = f"SELECT {_COLUMNS} FROM entry WHERE dir=(SELECT id FROM directory WHERE path=?) AND kind<>0{condition}"
-        return {(row[0], row[1]): (row[2],) if row[1] else row[2:] for row in self._rows(sql, *arguments)}  # type: ignore[misc]
+        return {(row[0], row[1]): (row[2],) if row[1] else row[2:] for row in self.select(sql, *arguments)}
 
     def directories(self) -> Iterator[bytes]:
         """Directories in which something is known to be."""
@@ -70,6 +81,6 @@ class IndexReader:
             "SELECT id, path FROM directory WHERE id>? AND EXISTS (SELECT 1 FROM entry WHERE dir=directory.id AND kind<>0)"
             f" ORDER BY id LIMIT {_DIRECTORIES}"
         )
-        while rows := self._rows(sql, last):
+        while rows := self.select(sql, last):
             last = rows[-1][0]
-            yield from (row[1] for row in rows)  # type: ignore[misc]
+            yield from (row[1] for row in rows)

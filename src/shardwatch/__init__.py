@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from shardwatch.supervisor.api.calls import FileEventHandler
     from shardwatch.supervisor.api.types import FileEvent, ProcessingResult, WatcherConfig, WatcherStats
     from shardwatch.supervisor.api.watcher import FileEventProcessor, RealtimeFileWatcher
+    from shardwatch.supervisor.search.find import FoundFile, find
 
 _HOME = {
     "AsyncBatch": "aggregator.client.asynchronous",
@@ -36,6 +37,7 @@ _HOME = {
     "FileEvent": "supervisor.api.types",
     "FileEventHandler": "supervisor.api.calls",
     "FileEventProcessor": "supervisor.api.watcher",
+    "FoundFile": "supervisor.search.find",
     "Fresh": "aggregator.protocol.messages",
     "InUseError": "shard.contract.errors",
     "NotRunningError": "shard.contract.errors",
@@ -49,6 +51,7 @@ _HOME = {
     "WatcherConfig": "supervisor.api.types",
     "WatcherStats": "supervisor.api.types",
     "__version__": "shard.contract.version",
+    "find": "supervisor.search.find",
 }
 
 __all__ = [
@@ -61,6 +64,7 @@ __all__ = [
     "FileEvent",
     "FileEventHandler",
     "FileEventProcessor",
+    "FoundFile",
     "Fresh",
     "InUseError",
     "NotRunningError",
@@ -74,6 +78,7 @@ __all__ = [
     "WatcherConfig",
     "WatcherStats",
     "__version__",
+    "find",
 ]
 
 

@@ -35,6 +35,7 @@ COMMANDS = {
     "status": "show processes, shards, degraded subtrees and groups",
     "pull": "print and acknowledge the pending events of a group",
     "groups": "list the groups, or reset or drop one",
+    "find": "find files by name, size and time, in the index",
     "sync": "wait until every change made so far is in the index",
     "hold": "hold back batches while a command, such as a build, runs",
     "release": "end a hold that was taken without a command",

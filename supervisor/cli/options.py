@@ -70,7 +70,7 @@ def add_state_dir_option(
     parser.add_argument(flag(STATE_DIR), metavar=metavar(STATE_DIR), default=default, help=meaning)
 
 
-def add_json_option(parser: argparse.ArgumentParser, what: str) -> None:
+def add_json_option(parser: argparse._ActionsContainer, what: str) -> None:
     parser.add_argument("--json", action="store_true", help=what)
 
 

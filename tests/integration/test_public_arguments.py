@@ -26,6 +26,7 @@ from shardwatch import (
     RealtimeFileWatcher,
     ShardwatchError,
     WatcherConfig,
+    find,
 )
 from shardwatch.shard.contract.errors import NotRunningError, UsageError
 
@@ -401,10 +402,29 @@ def test_a_config_checks_every_field() -> None:
             assert refused == (label not in allowed), (name, label)
 
 
+def test_find_checks_what_it_is_asked(tmp_path: Path) -> None:
+    """A wrong argument is refused before anything is looked at; a right one finds that no service runs there."""
+    right = {
+        "pattern": {"text", "zero byte"}, "changed_within_s": {"None", "0", "0.01"}, "larger": {"None", "0"},
+    }  # fmt: skip
+    for label, value in HOSTILE.items():
+        for name, allowed in right.items():
+            patterns, more = ([value], {}) if name == "pattern" else ([], {name: value})
+            with pytest.raises(ShardwatchError) as raised:
+                find(tmp_path, *patterns, **more)
+            assert isinstance(raised.value, UsageError | NotRunningError), (name, label)
+            if label not in allowed:
+                assert isinstance(raised.value, UsageError), (name, label)
+        with pytest.raises((UsageError, NotRunningError)):
+            find(value)
+    with pytest.raises(NotRunningError, match="no service runs"):
+        find(tmp_path, "*.py", changed_within_s=60, larger=0)
+
+
 def test_all_that_is_public_is_tried() -> None:
     """What is exported is in a table above, or only holds what it is given."""
     clients = {"AsyncExtractClient", "ExtractClient"}
-    tried = {*clients, "EventQueue", "FileEvent", "FileEventProcessor", "RealtimeFileWatcher", "WatcherConfig"}
-    given_back = {"AsyncBatch", "Batch", "Event", "Fresh", "ProcessingResult", "WatcherStats", "__version__"}
+    tried = {*clients, "EventQueue", "FileEvent", "FileEventProcessor", "RealtimeFileWatcher", "WatcherConfig", "find"}
+    given_back = {"AsyncBatch", "Batch", "Event", "FoundFile", "Fresh", "ProcessingResult", "WatcherStats", "__version__"}
     raised = {name for name in shardwatch.__all__ if name.endswith("Error")}
     assert set(shardwatch.__all__) == tried | given_back | raised | {"FileEventHandler"}
