@@ -54,6 +54,11 @@ _MUCH_SAID: Final = 1 << 20
 _REQUESTS = 200
 #: Seconds between collections of tombstones that no group needs any more.
 _COLLECT_S = 60.0
+#: Seconds between two notes in the index of where the groups stand, while they move: each is a commit.
+_KEEP_S: Final = 10.0
+#: How late a beat may be, seconds. The beats of the shards come at the same times: one of them wakes this process, not its own
+#: clock a moment before.
+_BEAT_LATE_S: Final = 0.05
 #: So many times within so many seconds SQLite finds damage that no examination shows: the index is then built anew.
 _UNEXPLAINED: Final = 3
 _UNEXPLAINED_S: Final = 60.0
@@ -100,6 +105,7 @@ class Aggregator:
         self._files = {path: identity(path) for path in (layout.index_db, layout.groups_db)}
         self._bad_frames = Sparse(log)
         self._beat_at = 0.0
+        self._keep_at = 0.0
         self._turned_at = time.monotonic()
         self._slack = Slack()
         self._collect_at = time.monotonic() + _COLLECT_S
@@ -125,8 +131,10 @@ class Aggregator:
         while not sockets.stopping:
             sockets.wait(self._timeout_ms())
             self._discount_stall()
+            turned = False  # whether the server has had its turn
             if sockets.facts.ready:
                 self._take_facts()
+                turned = True
             gone, undelivered = sockets.departed()
             if gone or undelivered:
                 self._server.departed(gone, undelivered)
@@ -135,9 +143,11 @@ class Aggregator:
                 if self._server.registry.changes != self._kept:
                     self._keep_consumers()  # before anyone hears of a new group
                 self._answer(replies)
+                turned = True
             if self._refit is not None:
                 self._go_on_refitting()
                 self._answer(self._server.on_commit())
+                turned = True
             now = time.monotonic()
             if now >= self._beat_at:
                 self._beat(now)
@@ -146,14 +156,15 @@ class Aggregator:
                 self._index.shrink()
                 give_back()
             self._receiver.finish_syncs(now)
-            self._answer(self._server.tick())
+            if not turned:
+                self._answer(self._server.tick())
             self._reply(touched_only=True)
 
     def _timeout_ms(self) -> int:
         if self._refit is not None:
             return 0
         now = time.monotonic()
-        due = min(self._beat_at, now + self._server.next_due())
+        due = min(self._beat_at + _BEAT_LATE_S, now + self._server.next_due())
         slack = self._slack.next_due()
         others = (self._receiver.next_deadline(), None if slack is None else slack / 1e9)
         return until(min([due, *(at for at in others if at is not None)]))
@@ -181,7 +192,7 @@ class Aggregator:
 
     def _take_facts(self) -> None:
         begun = time.monotonic()
-        entries = 0
+        entries, commits = 0, self._index.file.commits
         while entries < _COMMIT_ENTRIES:
             body = self._sockets.fact()
             if body is None:
@@ -207,7 +218,7 @@ class Aggregator:
             self._slack.worked(time.monotonic_ns())
         self._receiver.finish_syncs(time.monotonic())
         self._reply(touched_only=True)
-        self._answer(self._server.on_commit())
+        self._answer(self._server.on_commit(changed=self._index.file.commits != commits))
 
     def _reply(self, *, touched_only: bool) -> None:
         for shard, reply in self._receiver.replies(touched_only=touched_only, now=time.monotonic()):
@@ -226,7 +237,9 @@ class Aggregator:
         self._lives.keep()
         if self._receiver.reload_plan():
             self._index.commit()
-        self._keep_consumers()
+        if now >= self._keep_at:
+            self._keep_at = now + _KEEP_S
+            self._keep_consumers()
         self._reply(touched_only=False)
         if now >= self._collect_at:
             old = self._replay.horizon_ns(wall=time.time(), now=now)

@@ -303,6 +303,7 @@ class ShardProcess:
             locks=locks,
             verifying=watcher.verifying,
             native_code=choice.STATE,
+            incarnation=self._heartbeat.incarnation,
         )
 
     def _show_life(self) -> None:

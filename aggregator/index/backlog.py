@@ -21,6 +21,9 @@ class Backlog:
         self._file = file
         self._db: Any = file.db
         self._ticks = file.ticks
+        #: The lanes, and for which number of commits they hold: each pull asks for them, and only a commit changes them.
+        self._lanes: list[int] = []
+        self._lanes_of = -1
 
     @property
     def incarnation(self) -> str:
@@ -38,6 +41,11 @@ class Backlog:
 
     def lanes(self) -> list[int]:
         """Priorities in use, highest first."""
+        if self._lanes_of != self._file.commits or self._file.is_open:
+            self._lanes, self._lanes_of = self._read_lanes(), -1 if self._file.is_open else self._file.commits
+        return self._lanes
+
+    def _read_lanes(self) -> list[int]:
         lanes = []
         lane = self._db.execute("SELECT max(lane) FROM entry WHERE lane IS NOT NULL").fetchone()[0]
         while lane is not None:
@@ -47,6 +55,8 @@ class Backlog:
 
     def pending(self, lane: int, after: int, limit: int) -> list[Row]:
         """The rows of a lane whose tick is later than `after`, oldest first, and at most `limit` of them."""
+        if after >= self._ticks.last:
+            return []  # most pulls come when there is nothing new
         rows = self._rows(f"SELECT {ROW} WHERE e.lane=? AND e.tick>? ORDER BY e.tick LIMIT ?", (lane, after, limit))
         if rows and rows[-1].tick > self._ticks.last:  # a group that passed it would miss all that comes before it
             raise sqlite3.DatabaseError(f"a row has the tick {rows[-1].tick}, the last one given is {self._ticks.last}")

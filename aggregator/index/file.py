@@ -46,6 +46,8 @@ class IndexFile:
         self.fingerprint = found.filter
         self.unfit = False
         self.ticks = Ticks(found.ceiling)
+        #: Grows with each transaction that ends: what was read of the rows holds until then.
+        self.commits = 0
         self._ceiling = 0
         self._synchronous = "FULL" if durability == "power" else "NORMAL"
         self._open = False
@@ -61,6 +63,11 @@ class IndexFile:
         self.db.execute(f"PRAGMA synchronous={self._synchronous}")
 
     # -- the transaction
+
+    @property
+    def is_open(self) -> bool:
+        """Whether a transaction is open."""
+        return self._open
 
     def begin(self) -> None:
         """Opens a transaction, if none is open."""
@@ -78,12 +85,14 @@ class IndexFile:
         )
         self.db.execute("COMMIT")
         self._open = False
+        self.commits += 1
         if self.ticks.last >= self._ceiling:
             self._reserve()
 
     def rollback(self) -> None:
         """Undoes everything since `begin` on the disk. What is in memory is wrong from then on: the caller abandons it."""
         self._open = False
+        self.commits += 1
         if self.db.in_transaction:
             self.db.execute("ROLLBACK")
 

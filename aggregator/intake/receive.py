@@ -48,6 +48,8 @@ class ReceivedStream:
     beat: Beat | None = None
     #: Lock files of version control that the shard saw last. Its successor reports them anew.
     locks: tuple[bytes, ...] = ()
+    #: The last reply. What it asked for and is not asked any more has to be told.
+    told: Reply | None = None
     #: When the last beat or frame arrived (the caller's clock, seconds); None: not yet in this life.
     heard_at: float | None = None
 
@@ -206,23 +208,35 @@ class Receiver:
     def replies(self, *, touched_only: bool, now: float = 0.0) -> list[tuple[str, Reply]]:
         """What is sent to the shards of the plan: acknowledgements, and what is asked of them. Call it after the commit.
 
-        `touched_only`: only to shards with something new, between two beats.
+        `touched_only`: only to shards with something new, between two beats. At a beat, all are told again what may have been
+        lost, but a shard whose own beat shows that it knows everything is spared the message, and a wake-up.
         """
         looks = self._looks_to_ask_for(beat=not touched_only, now=now)
         found = []
         for shard, stream in self.streams.items():
             if touched_only and not stream.touched and shard not in looks:
                 continue
-            stream.touched = False
             syncs = self._syncs.of(shard)
             reply = Reply(
                 WIRE_VERSION, self.incarnation, stream.epoch, stream.committed, stream.resend, syncs, looks.get(shard, []),
                 self._service, self.verification.asked(shard, now),
             )  # fmt: skip
-            found.append((shard, reply))
+            if stream.touched or not self._knows(stream, reply):
+                found.append((shard, reply))
+                stream.told = reply
+            stream.touched = False
         if found:
             self._syncs.asked()
         return found
+
+    def _knows(self, stream: ReceivedStream, reply: Reply) -> bool:
+        """Whether a shard has shown that it knows what this reply says."""
+        beat = stream.beat
+        asks = reply.resend or reply.syncs or reply.looks or reply.checks
+        return (
+            beat is not None and not asks and reply == stream.told
+            and (beat.incarnation, beat.epoch, beat.unacked) == (self.incarnation, stream.epoch, 0)
+        )  # fmt: skip
 
     def _looks_to_ask_for(self, *, beat: bool, now: float) -> Requests:
         debts = self._index.debts

@@ -116,23 +116,24 @@ class Server:
         self._work(now)
         return self._flush()
 
-    def on_commit(self) -> list[Outgoing]:
-        """Call it after each commit of the index. It answers the pulls, syncs and readies that wait."""
+    def on_commit(self, *, changed: bool = True) -> list[Outgoing]:
+        """Call it after each commit of the index. It answers the pulls, syncs and readies that wait.
+
+        `changed`: False if shards were heard, but had nothing to commit. Then no pull can find more than it did before.
+        """
         now = self._turn()
-        self._ask_engine()
-        self._pulls.wake_all()
+        self._roster.begin_waiting()
+        if changed:
+            self._pulls.wake_all()
         self._work(now)
         return self._flush()
 
     def tick(self, now: float | None = None) -> list[Outgoing]:
-        """Does what is due: waits and leases that end, and retries. Call it after `next_due` seconds at the latest."""
+        """Does what is due: waits and leases that end, and retries. Call it after `next_due` seconds at the latest, unless
+        `handle_many` or `on_commit` was called: they do the same after their own work.
+        """
         now = self._turn(now)
-        if len(self._barriers):
-            self._ask_engine()
         self._work(now)
-        if now >= self._prune_at:
-            self._prune_at = now + PRUNE_S
-            self.registry.prune(self._pulls.names())
         return self._flush()
 
     def next_due(self) -> float:
@@ -212,11 +213,6 @@ class Server:
         if fields is not None:
             self._outbox.answer(call, fields)
 
-    def _ask_engine(self) -> None:
-        """Answers syncs and readies that are finished by now, and begins groups that wait for the baseline."""
-        self._barriers.poll()
-        self._roster.begin_waiting()
-
     def _work(self, now: float) -> None:
         """Does what is due, for TURN_S or a little longer. The rest is done in the next turn."""
         end = self._clock() + TURN_S
@@ -224,6 +220,9 @@ class Server:
         def over() -> bool:
             return self._clock() >= end
 
+        if len(self._barriers):
+            self._barriers.poll()
+            self._roster.begin_waiting()
         self._pulls.wake(group.name for group in self.registry.due(now))
         self._pulls.serve(now, over)
         if now >= self._pulls.next_due():
@@ -232,6 +231,9 @@ class Server:
             self._barriers.time_out(now, over)
         if len(self._status):
             self._status.work(now, over)
+        if now >= self._prune_at:
+            self._prune_at = now + PRUNE_S
+            self.registry.prune(self._pulls.names())
 
     def _flush(self) -> list[Outgoing]:
         """Commits, and returns the replies of this turn. If the disk refuses, all of them become `storage` errors."""

@@ -23,7 +23,8 @@ class Heartbeat:
         self._at = 0
         self._baseline_unreported = False
         self._reported_locks: list[bytes] = []
-        self._incarnation = ""
+        #: The one in the last reply.
+        self.incarnation = ""
 
     def end_baseline(self) -> None:
         """The baseline is done, and no beat has said so."""
@@ -31,8 +32,8 @@ class Heartbeat:
 
     def hear(self, incarnation: str) -> None:
         """A reply has come from the aggregator with this incarnation of the index. Another one knows of no locks yet."""
-        if incarnation != self._incarnation:
-            self._incarnation = incarnation
+        if incarnation != self.incarnation:
+            self.incarnation = incarnation
             self._reported_locks = []
 
     def owes(self, locks: Sequence[bytes]) -> bool:

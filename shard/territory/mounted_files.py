@@ -7,11 +7,12 @@ look at the table of mounts, and at every sync.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterator
 from typing import Final
 
 from ..contract.files.identity import racy
 from ..tree.nodes import Node
+from .place import Place
 from .territory import Territory
 
 #: How many files are compared. Changes in further ones are found by the verification.
@@ -24,12 +25,21 @@ class MountedFiles:
     def __init__(self, territory: Territory) -> None:
         self._territory = territory
         self._seen: dict[bytes, tuple[int, ...]] = {}
+        #: The mount points of the last call, and those that lie below an anchor: (point, directory, name, place). Mostly there
+        #: are none, and another table of mounts comes as another set.
+        self._points: Collection[bytes] = ()
+        self._inside: list[tuple[bytes, bytes, bytes, Place]] = []
 
-    def changed(self, points: Iterable[bytes]) -> list[tuple[Node, bytes]]:
-        """The names (node of the directory, name) at these mount points whose stat has changed since the last call."""
+    def changed(self, points: Collection[bytes]) -> list[tuple[Node, bytes]]:
+        """The names (node of the directory, name) at these mount points whose stat has changed since the last call.
+
+        `points`: not changed afterwards; another set if they are others.
+        """
+        if points is not self._points:
+            self._points, self._inside = points, list(self._below_anchors(points))
         found: list[tuple[Node, bytes]] = []
         seen: dict[bytes, tuple[int, ...]] = {}
-        for point, node, name in self._ours(points):
+        for point, node, name in self._ours():
             try:
                 st = self._territory.disk.stat_path(point)
             except OSError:
@@ -42,14 +52,20 @@ class MountedFiles:
         self._seen = seen
         return found
 
-    def _ours(self, points: Iterable[bytes]) -> Iterator[tuple[bytes, Node, bytes]]:
-        """The mount points that are names of files in known directories. What may be a directory is not touched, because its
-        filesystem may hang.
-        """
+    def _below_anchors(self, points: Collection[bytes]) -> Iterator[tuple[bytes, bytes, bytes, Place]]:
         for point in points:
             above, name = os.path.split(point)
             for place in self._territory.places:
-                node = place.find(above)
-                if node is not None and node.child(name) is None and self._territory.reader.kept(above, place.relative(above),
-                [name]):
-                    yield point, node, name
+                if place.covers(above):
+                    yield point, above, name, place
+
+    def _ours(self) -> Iterator[tuple[bytes, Node, bytes]]:
+        """The mount points that are names of files in known directories. What may be a directory is not touched, because its
+        filesystem may hang.
+        """
+        for point, above, name, place in self._inside:
+            node = place.find(above)
+            if node is None or node.child(name) is not None:
+                continue
+            if self._territory.reader.kept(above, place.relative(above), [name]):
+                yield point, node, name

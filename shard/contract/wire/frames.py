@@ -198,10 +198,14 @@ class Beat(msgspec.Struct, tag="beat", array_like=True, frozen=True):
     verifying: Verifying = Verifying()
     #: Whether the sender uses native code: in use | not built | turned off.
     native_code: str = ""
+    #: The incarnation in the last reply that the sender has taken; "": it has had none.
+    incarnation: str = ""
 
 
 class Reply(msgspec.Struct, tag="reply", array_like=True, frozen=True):
-    """What the aggregator tells a shard. It is repeated with every beat, so any of these messages may be lost."""
+    """What the aggregator tells a shard. It is repeated with every beat until the shard's own beats show that it is known, so any
+    of these messages may be lost.
+    """
 
     version: int
     #: Identifies the life of the aggregator process. If it changes, the aggregator was restarted, and frames that were on their

@@ -291,6 +291,33 @@ def test_acks_are_repeated(line: Line) -> None:
     assert sorted(line.replies()) == ["s0", "s1"]
 
 
+def test_who_shows_that_nothing_is_unknown_is_told_nothing(line: Line) -> None:
+    """A beat with the incarnation of the last reply and nothing unacknowledged: another message would only wake the shard.
+    What was asked for and is not asked any more, another life on either side, and what is unacknowledged are told.
+    """
+    line.frame("s0", listing(R, b"f"))
+    line.commit()
+    known = line.replies()["s0"].incarnation
+
+    line.beat("s0", incarnation="of another life")
+    assert "s0" in line.replies()
+    line.beat("s0", incarnation=known, unacked=1)
+    assert "s0" in line.replies()
+    line.beat("s0", incarnation=known)
+    assert sorted(line.replies()) == ["s1"], "nothing was heard of the other one"
+    assert sorted(line.replies()) == ["s1"]
+
+    token = line.receiver.begin_sync(20.0)
+    assert [line.replies()["s0"].syncs for _ in range(2)] == [[token], [token]], "until it is answered"
+    line.receiver.finish_syncs(20.0)
+    assert line.replies()["s0"].syncs == [], "it is given up"
+    assert sorted(line.replies()) == ["s1"]
+    line.beat("s0", epoch=2, incarnation=known)
+    assert line.replies()["s0"].epoch == 2
+    line.beat("s0", epoch=2, incarnation=known)
+    assert sorted(line.replies()) == ["s1"]
+
+
 def linked(line: Line, count: int, *, directories: int = 1) -> None:
     """So many files of s1 whose other names, in /r, were just written."""
     for d in range(directories):
