@@ -25,7 +25,7 @@ from shardwatch.shard.contract.process.slack import Slack, give_back
 from shardwatch.shard.contract.state.layout import Layout
 from shardwatch.shard.contract.state.planfile import Plan, PlanFile
 from shardwatch.shard.contract.state.settings import Settings, read_settings
-from shardwatch.shard.contract.wire.frames import Beat, decode_up, encode
+from shardwatch.shard.contract.wire.frames import Beat, OtherVersionError, decode_up, encode
 
 from .groups.registry import Registry
 from .groups.store import GroupStore
@@ -201,8 +201,7 @@ class Aggregator:
             try:
                 message = decode_up(body)
             except WireError as error:
-                self._engine.refused += 1
-                self._bad_frames.warning(cut(f"refused: {error}"))
+                self._refuse(error, now)
                 continue
             foreign = self._receiver.foreign
             if isinstance(message, Beat):
@@ -219,6 +218,21 @@ class Aggregator:
         self._receiver.finish_syncs(time.monotonic())
         self._reply(touched_only=True)
         self._answer(self._server.on_commit(changed=self._index.file.commits != commits))
+
+    def _refuse(self, error: WireError, now: float) -> None:
+        """Counts a message that is not understood.
+
+        If its sender is a shard of ours that began later and has another wire version, the code was replaced while this process
+        ran: it leaves, and supervisord starts the new code. A shard that began earlier leaves by itself when it is answered in
+        another version.
+        """
+        self._engine.refused += 1
+        self._bad_frames.warning(cut(f"refused: {error}"))
+        if not isinstance(error, OtherVersionError) or not self._receiver.other_version(error.shard, now):
+            return
+        if error.begun > self._receiver.incarnation and not self._sockets.stopping:
+            log.warning("shard %s began with other code than the aggregator: leaving, to be started with it", error.shard)
+            self._sockets.stop()
 
     def _reply(self, *, touched_only: bool) -> None:
         for shard, reply in self._receiver.replies(touched_only=touched_only, now=time.monotonic()):

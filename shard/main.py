@@ -185,6 +185,9 @@ class ShardProcess:
         if self._line.down in ready:
             for reply in self._line.replies():
                 self._take_reply(reply)
+            if self._line.outdated:
+                log.warning("the aggregator began with other code than this shard: leaving, to be started with it")
+                self._stopping = True
         if self._backend.fileno() in ready:
             self._watcher.absorb(self._backend.take())
 

@@ -153,10 +153,13 @@ class Engine:
         silent = None if stream.heard_at is None else round(now - stream.heard_at, 1)
         found: dict[str, object] = {"id": shard, "epoch": stream.epoch, "anchors": anchors, "silent_s": silent}
         beat = stream.beat
+        other = stream.other_version_at is not None and now - stream.other_version_at <= SILENT_S
         if beat is None:
-            return {**found, "state": "absent"}
+            return {**found, "state": "other version" if other else "absent"}
         state = beat.state
-        if silent is not None and silent > SILENT_S:
+        if other:
+            state = "other version"
+        elif silent is not None and silent > SILENT_S:
             state = "silent"
         return {
             **found,

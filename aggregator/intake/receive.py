@@ -7,11 +7,11 @@ per row". This module uses no socket and no clock.
 from __future__ import annotations
 
 import os
-import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from shardwatch.shard.contract.limits import WIRE_VERSION
+from shardwatch.shard.contract.process.life import new_epoch
 from shardwatch.shard.contract.state.planfile import Owners, Plan
 from shardwatch.shard.contract.wire.frames import (
     Baseline,
@@ -52,6 +52,8 @@ class ReceivedStream:
     told: Reply | None = None
     #: When the last beat or frame arrived (the caller's clock, seconds); None: not yet in this life.
     heard_at: float | None = None
+    #: When the last message of another wire version arrived, if nothing that was understood has come since.
+    other_version_at: float | None = None
 
 
 class Receiver:
@@ -66,7 +68,7 @@ class Receiver:
         self._index = index
         self._read_plan = read_plan
         self._service = service
-        self.incarnation = secrets.token_hex(8)
+        self.incarnation = new_epoch()
         self.plan: Plan | None = None
         self._owners = Owners(())
         self.streams: dict[str, ReceivedStream] = {}
@@ -106,6 +108,15 @@ class Receiver:
 
     # -- frames
 
+    def other_version(self, shard: str, now: float) -> bool:
+        """A message of another wire version has come. Returns whether its sender is a shard of the plan."""
+        stream = self.streams.get(shard)
+        if stream is None:
+            self.foreign += 1
+            return False
+        stream.other_version_at = now
+        return True
+
     def beat(self, beat: Beat, now: float) -> None:
         stream = self._stream(beat)
         if stream is None or beat.epoch < stream.epoch:
@@ -115,6 +126,7 @@ class Receiver:
         stream.beat = beat
         stream.locks = tuple(beat.locks)
         stream.heard_at = now
+        stream.other_version_at = None
 
     def frame(self, frame: Frame, now: float) -> int:
         """Applies one frame, within the transaction that the caller commits; returns how many entries it held."""

@@ -23,14 +23,14 @@ class Heartbeat:
         self._at = 0
         self._baseline_unreported = False
         self._reported_locks: list[bytes] = []
-        #: The one in the last reply.
-        self.incarnation = ""
+        #: The one in the last reply; 0 before the first.
+        self.incarnation = 0
 
     def end_baseline(self) -> None:
         """The baseline is done, and no beat has said so."""
         self._baseline_unreported = True
 
-    def hear(self, incarnation: str) -> None:
+    def hear(self, incarnation: int) -> None:
         """A reply has come from the aggregator with this incarnation of the index. Another one knows of no locks yet."""
         if incarnation != self.incarnation:
             self.incarnation = incarnation

@@ -9,9 +9,10 @@ import zmq
 
 from ..contract.errors import WireError
 from ..contract.limits import FRAME_BYTES_MAX
+from ..contract.process.life import new_epoch
 from ..contract.process.log import Sparse
 from ..contract.state.layout import Layout
-from ..contract.wire.frames import Reply, decode_down
+from ..contract.wire.frames import OtherVersionError, Reply, decode_down
 
 _RECONNECT_MS = 10
 _RECONNECT_MS_MAX = 200
@@ -23,10 +24,14 @@ class Line:
     Attributes:
         up: readable never, writable when `send` may succeed.
         down: readable when there are replies.
+        outdated: an aggregator of another wire version answers, and began later, so the code was replaced while this process
+            ran: nothing that it sends is taken.
     """
 
     def __init__(self, shard: str, layout: Layout, service: str, log: logging.Logger) -> None:
         self._service = service
+        self.outdated = False
+        self._begun = new_epoch()
         self._bad_replies = Sparse(log)
         self._context = zmq.Context()
         self.up = self._socket(zmq.PUSH)
@@ -63,6 +68,7 @@ class Line:
                 reply = decode_down(parts[-1])
             except WireError as error:
                 self._bad_replies.warning(f"refused: {error}")
+                self.outdated |= isinstance(error, OtherVersionError) and error.begun > self._begun
                 continue
             if reply.service != self._service:
                 self._bad_replies.warning("refused: a reply of another service")

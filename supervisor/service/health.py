@@ -13,6 +13,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, Literal
 
+from shardwatch.shard.contract.version import UPGRADED
+
 from ..terminal.render import counted, duration, readable
 from ..terminal.tables import Fields
 
@@ -217,6 +219,9 @@ def engine_findings(engine: Fields) -> Iterator[HealthFinding]:
         if shard.get("state") == "silent" or (shard.get("state") == "absent" and engine.get("ready")):
             message = f"shard {shard['id']} has sent no sign of life; its changes are late"
             yield HealthFinding(("silent", str(shard["id"])), "error", message, "see logs/ in the state directory")
+        elif shard.get("state") == "other version":
+            message = f"shard {shard['id']} runs another version of shardwatch than the aggregator; its changes are late"
+            yield HealthFinding(("other version", str(shard["id"])), "error", message, UPGRADED)
     for note in engine.get("notes") or []:
         yield HealthFinding(("note", str(note)), "note", str(note))
 

@@ -405,12 +405,12 @@ def test_replies_that_are_none(fake: _FakeAggregator) -> None:
     began = time.monotonic()
     for body in _junk(5, 4000):
         fake.say(body)
-    foreign = Reply(WIRE_VERSION, "x", 500, 500, True, [1], [(b"/nowhere", [b"a"])], service="another")
+    foreign = Reply(WIRE_VERSION, 1, 500, 500, True, [1], [(b"/nowhere", [b"a"])], service="another")
     for _ in range(100):
         fake.say(encode(foreign))
     fake.acks.send_multipart([b"s0\0"])
     fake.acks.send_multipart([b"s0\0", b"many", b"parts"])
-    fake.say(encode(Reply(WIRE_VERSION, "us", first.epoch, 1, False, [77])))
+    fake.say(encode(Reply(WIRE_VERSION, 2, first.epoch, 1, False, [77])))
     answered = eventually(lambda: any(77 in _tokens(body) for body in _received(fake)), what="the sync is answered")
     assert answered
     assert fake.beat().epoch == first.epoch
@@ -435,10 +435,10 @@ def _tokens(body: bytes) -> list[int]:
 def test_replies_with_absurd_numbers(fake: _FakeAggregator) -> None:
     """Numbers at the bounds, paths from nowhere: the shard begins a new epoch at most, and goes on."""
     first = fake.beat()
-    fake.say(encode(Reply(WIRE_VERSION, "us", first.epoch, 1 << 53, True, [0, (1 << 64) - 1])))
+    fake.say(encode(Reply(WIRE_VERSION, 2, first.epoch, 1 << 53, True, [0, (1 << 64) - 1])))
     nowhere = [(b"", [b""]), (b"/", [b"a/b"]), (b"relative", [b".."])]
-    fake.say(encode(Reply(WIRE_VERSION, "us", first.epoch, 0, True, [], nowhere)))
-    fake.say(encode(Reply(WIRE_VERSION, "us", 1 << 40, 0, False)))
+    fake.say(encode(Reply(WIRE_VERSION, 2, first.epoch, 0, True, [], nowhere)))
+    fake.say(encode(Reply(WIRE_VERSION, 2, 1 << 40, 0, False)))
     assert eventually(lambda: fake.beat().epoch > 1 << 40, what="a higher epoch")
     assert fake.process.poll() is None
 

@@ -24,7 +24,7 @@ FRAME = Frame(
     [Listing(b"/r", 5, *seen([(b"a", 1, 1, 2, 1, 10, 20, 30, False)])), Looks(b"/r/d", 6, [], b"", [b"b"]), Baseline(1, 1, 1)],
 )  # fmt: skip
 BEAT = Beat(WIRE_VERSION, "s0", 3, 1, 99, "watching", "inotify", 1, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, [])
-REPLY = Reply(WIRE_VERSION, "i", 3, 7, False, [1, 2], [(b"/r", [b"a"])])
+REPLY = Reply(WIRE_VERSION, 9, 3, 7, False, [1, 2], [(b"/r", [b"a"])])
 WHOLE = [encode(FRAME), encode(BEAT), encode(REPLY)]
 
 _leaf = st.none() | st.booleans() | st.integers(-(2**63), 2**64 - 1) | st.floats() | st.text(max_size=8) | st.binary(max_size=8)

@@ -7,10 +7,15 @@ of the shard. Downwards (PUB, two parts: the topic, which is the shard's id, and
 There is one stream per shard and epoch, numbered from 1. The aggregator applies it strictly in order, and each frame
 once: the number of the last frame applied is stored in the same transaction as its rows. See ARCHITECTURE.md, "One
 writer per row".
+
+Whatever else a later version changes: each message begins with its kind and the version; a `Frame` and a `Beat` go on with
+the shard and the epoch, a `Reply` with the incarnation. So processes of one service that run different code can tell which of
+them began earlier, and so has the older code (`OtherVersionError`).
 """
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Collection, Sequence
 from typing import Annotated, Final
 
@@ -21,6 +26,7 @@ from ..errors import WireError
 from ..files.packed import INT_MAX, INT_MIN, Seen, are_whole
 from ..files.paths import are_exact, are_names
 from ..limits import FRAME_BYTES_MAX, WIRE_VERSION
+from ..version import UPGRADED
 
 #: No frame may contain a number that SQLite's integers cannot hold.
 _Int = Annotated[int, Meta(ge=INT_MIN, le=INT_MAX)]
@@ -198,8 +204,8 @@ class Beat(msgspec.Struct, tag="beat", array_like=True, frozen=True):
     verifying: Verifying = Verifying()
     #: Whether the sender uses native code: in use | not built | turned off.
     native_code: str = ""
-    #: The incarnation in the last reply that the sender has taken; "": it has had none.
-    incarnation: str = ""
+    #: The incarnation in the last reply that the sender has taken; 0: it has had none.
+    incarnation: _Count = 0
 
 
 class Reply(msgspec.Struct, tag="reply", array_like=True, frozen=True):
@@ -208,9 +214,9 @@ class Reply(msgspec.Struct, tag="reply", array_like=True, frozen=True):
     """
 
     version: int
-    #: Identifies the life of the aggregator process. If it changes, the aggregator was restarted, and frames that were on their
-    #: way may be lost.
-    incarnation: str
+    #: Identifies the life of the aggregator: when it began (`life.new_epoch`). If it changes, the aggregator was restarted, and
+    #: frames that were on their way may be lost.
+    incarnation: _Count
     #: The epoch that the aggregator knows for this shard. If it is above the shard's own, the shard must begin a higher one.
     epoch: _Count
     #: Highest number up to which all frames are committed.
@@ -227,6 +233,44 @@ class Reply(msgspec.Struct, tag="reply", array_like=True, frozen=True):
     checks: list[tuple[_Path, bytes | None, bytes | None]] = []
 
 
+class OtherVersionError(WireError):
+    """A message of another wire version. Its sender runs other code, which was installed while the service ran.
+
+    Attributes:
+        version: of the message.
+        begun: when the sender began (`life.new_epoch`); 0 if it does not say.
+        shard: the sender; "" if it is the aggregator.
+    """
+
+    def __init__(self, kind: str, version: int, begun: int, shard: str = "") -> None:
+        super().__init__(f"{kind} of version {version}, this is {WIRE_VERSION}", hint=UPGRADED)
+        self.version = version
+        self.begun = begun
+        self.shard = shard
+
+
+class _FrameHead(msgspec.Struct, tag="frame", array_like=True, frozen=True):
+    """How a frame of any version begins."""
+
+    version: int
+    shard: str
+    epoch: _Count
+
+
+class _BeatHead(_FrameHead, tag="beat", array_like=True, frozen=True):
+    """How a beat of any version begins."""
+
+
+class _ReplyHead(msgspec.Struct, tag="reply", array_like=True, frozen=True):
+    """How a reply of any version begins."""
+
+    version: int
+    #: Text until version 3.
+    incarnation: _Count | str
+
+
+_up_head = msgspec.msgpack.Decoder(_FrameHead | _BeatHead)
+_down_head = msgspec.msgpack.Decoder(_ReplyHead)
 _up = msgspec.msgpack.Decoder(Frame | Beat)
 _down = msgspec.msgpack.Decoder(Reply)
 _encoder = msgspec.msgpack.Encoder()
@@ -237,15 +281,19 @@ def encode(message: Frame | Beat | Reply) -> bytes:
 
 
 def decode_up(body: bytes | memoryview) -> Frame | Beat:
-    """Raises WireError for anything that is not a frame of this version."""
+    """Raises WireError for anything that is not a frame of this version, OtherVersionError if it is one of another."""
     if len(body) > FRAME_BYTES_MAX:
         raise WireError(f"frame of {len(body)} bytes is over {FRAME_BYTES_MAX}")
     try:
         message: Frame | Beat = _up.decode(body)
     except (msgspec.DecodeError, ValueError, RecursionError) as error:  # ValueError: text that is not UTF-8
+        with contextlib.suppress(msgspec.DecodeError, ValueError, RecursionError):
+            head = _up_head.decode(body)
+            if head.version != WIRE_VERSION:
+                raise OtherVersionError("frame", head.version, head.epoch, head.shard) from error
         raise WireError(f"frame can't be decoded: {error}") from error
     if message.version != WIRE_VERSION:
-        raise WireError(f"frame of version {message.version}, this is {WIRE_VERSION}")
+        raise OtherVersionError("frame", message.version, message.epoch, message.shard)
     if isinstance(message, Frame):
         _check_records(message.records)
     else:
@@ -254,18 +302,26 @@ def decode_up(body: bytes | memoryview) -> Frame | Beat:
 
 
 def decode_down(body: bytes | memoryview) -> Reply:
-    """Raises WireError for anything that is not a reply of this version."""
+    """Raises WireError for anything that is not a reply of this version, OtherVersionError if it is one of another."""
     if len(body) > FRAME_BYTES_MAX:
         raise WireError(f"reply of {len(body)} bytes is over {FRAME_BYTES_MAX}")
     try:
         message: Reply = _down.decode(body)
     except (msgspec.DecodeError, ValueError, RecursionError) as error:  # ValueError: text that is not UTF-8
+        with contextlib.suppress(msgspec.DecodeError, ValueError, RecursionError):
+            head = _down_head.decode(body)
+            if head.version != WIRE_VERSION:
+                raise OtherVersionError("reply", head.version, _begun(head.incarnation)) from error
         raise WireError(f"reply can't be decoded: {error}") from error
     if message.version != WIRE_VERSION:
-        raise WireError(f"reply of version {message.version}, this is {WIRE_VERSION}")
+        raise OtherVersionError("reply", message.version, message.incarnation)
     _check_paths([directory for directory, _ in message.looks] + [directory for directory, _, _ in message.checks])
     _check_names({name for _, names in message.looks for name in names})
     return message
+
+
+def _begun(incarnation: int | str) -> int:
+    return incarnation if isinstance(incarnation, int) else 0
 
 
 #: Records that tell of names in a directory.
@@ -279,14 +335,14 @@ def _check_records(records: list[Record]) -> None:
     for record in records:
         kind = type(record)  # one of the sum of types that was decoded: quicker than isinstance, and each frame pays for it
         if kind in _ABOUT_NAMES:
-            told = record.names  # type: ignore[union-attr]
-            if not are_whole(record.stats, len(told)):  # type: ignore[union-attr]
+            mentioned = record.names  # type: ignore[union-attr]
+            if not are_whole(record.stats, len(mentioned)):  # type: ignore[union-attr]
                 raise WireError("stats that are not one for each name")
             if kind is Looks:
-                told = told + record.absent  # type: ignore[union-attr]
-            once = set(told)
-            if len(once) != len(told):
-                raise WireError("a record that tells twice of one name")
+                mentioned = mentioned + record.absent  # type: ignore[union-attr]
+            once = set(mentioned)
+            if len(once) != len(mentioned):
+                raise WireError("a record that mentions a name twice")
             names |= once
             paths.append(record.path)  # type: ignore[union-attr]
         elif kind is Gone or kind is Check:

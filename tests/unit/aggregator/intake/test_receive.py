@@ -299,7 +299,7 @@ def test_who_shows_that_nothing_is_unknown_is_told_nothing(line: Line) -> None:
     line.commit()
     known = line.replies()["s0"].incarnation
 
-    line.beat("s0", incarnation="of another life")
+    line.beat("s0", incarnation=7)
     assert "s0" in line.replies()
     line.beat("s0", incarnation=known, unacked=1)
     assert "s0" in line.replies()
@@ -348,7 +348,7 @@ def test_a_reply_never_outgrows_a_frame(line: Line, monkeypatch: pytest.MonkeyPa
     linked(line, 300)
     assert line.replies()["s1"].looks == [(b"/r/a/00000", [])]  # the whole directory
     longest = [(b"/r/a/" + b"d" * 25_000, [b"n" * 255] * look_requests.NAMES_MAX)] * look_requests.LOOKS_MAX
-    assert len(encode(Reply(WIRE_VERSION, "life", 1, 1, True, [], longest))) < FRAME_BYTES_MAX
+    assert len(encode(Reply(WIRE_VERSION, 1 << 53, 1, 1, True, [], longest))) < FRAME_BYTES_MAX
 
 
 def test_the_next_directories_are_asked_for_when_some_are_done(line: Line, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -692,6 +692,24 @@ def test_status_shows_each_shard(line: Line, engine: Engine) -> None:
     line.receiver.discount(8.0)
     (s0, _) = status_of(engine)["shards"]
     assert s0["state"] == "watching"
+
+
+def test_a_shard_of_another_wire_version_is_shown_until_it_is_understood(line: Line, engine: Engine) -> None:
+    """It lives, and is not silent: but nothing that it says is taken. A stranger's message is counted as one, and no more."""
+
+    def states() -> list[str]:
+        return [shard["state"] for shard in status_of(engine)["shards"]]
+
+    line.beat("s0", now=19.0)
+    assert line.receiver.other_version("s0", 19.5) and line.receiver.other_version("s1", 19.5)
+    assert states() == ["other version", "other version"]
+    foreign = line.receiver.foreign
+    assert not line.receiver.other_version("nobody", 19.5)
+    assert line.receiver.foreign == foreign + 1
+    line.beat("s0", now=19.9)  # its successor, of our version
+    assert states() == ["watching", "other version"]
+    line.receiver.other_version("s1", 10.0)  # nothing has come of it since
+    assert states() == ["watching", "absent"]
 
 
 def test_a_service_that_watches_no_file_says_why(line: Line, engine: Engine) -> None:

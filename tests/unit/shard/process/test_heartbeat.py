@@ -35,11 +35,11 @@ def test_a_lock_that_comes_or_goes_is_told_before_any_frame() -> None:
 def test_another_aggregator_knows_of_no_locks() -> None:
     """It is told of those that there are; if there are none, there is nothing to tell."""
     heartbeat = Heartbeat()
-    heartbeat.hear("one")
+    heartbeat.hear(1)
     heartbeat.beat(0, [LOCK])
-    heartbeat.hear("one")
+    heartbeat.hear(1)
     assert not heartbeat.owes([LOCK])
-    heartbeat.hear("another")
+    heartbeat.hear(2)
     assert heartbeat.owes([LOCK]) and not heartbeat.owes([])
 
 

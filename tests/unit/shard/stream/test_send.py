@@ -41,7 +41,7 @@ class Line:
             self.stream.add(Gone(b"/r", 1))
             self.stream.flush(now)
 
-    def ack(self, committed: int, *, epoch: int = 5, now: int = 0, resend: bool = False, life: str = "a") -> bool:
+    def ack(self, committed: int, *, epoch: int = 5, now: int = 0, resend: bool = False, life: int = 1) -> bool:
         return self.stream.reply(Reply(WIRE_VERSION, life, epoch, committed, resend), now)
 
 
@@ -147,8 +147,8 @@ def test_another_life_of_the_aggregator_gets_everything_unacked() -> None:
     """Rule 14: it may have lost what was in flight."""
     line = Line()
     line.send(3)
-    assert line.ack(1, life="a")
-    assert line.ack(1, life="b")
+    assert line.ack(1, life=1)
+    assert line.ack(1, life=2)
     line.stream.flush(0)
     assert line.pushed == [1, 2, 3, 2, 3]
 
@@ -206,7 +206,7 @@ def test_an_aggregator_that_knows_less_than_it_acked_lost_its_index() -> None:
     line = Line()
     line.send(3)
     assert line.ack(2)
-    assert not line.ack(1, life="b")
+    assert not line.ack(1, life=2)
 
 
 def test_acks_of_what_was_never_sent_are_of_another_life() -> None:

@@ -73,6 +73,7 @@ CASES: list[tuple[str, dict[str, Any], str, tuple[str, ...]]] = [
     ("it is tried again", {"s0": {"breaker": "trying", "short_lives": 5}}, "degraded", ("warning", "tried again since")),
     ("it is stuck in the kernel", {"s0": {"stuck_s": 70.0}}, "degraded", ("error", "stuck in the kernel", "hangs")),
     ("it is silent", {"engine": {"shards": [{"id": "s0", "state": "silent"}]}}, "degraded", ("error", "s0 has sent no sign")),
+    ("it runs other code", {"engine": scanning("other version")}, "degraded", ("error", "another version", "`shardwatch up`")),
     ("the aggregator is stopped", {"aggregator": STOPPED, "engine": None}, "down", ("error", "is stopped", "start aggregator")),
     ("the aggregator crashes", {"aggregator": WAITING, "engine": None}, "down", ("error", "died 5", ": because", "logs")),
     ("the aggregator hangs", {"engine": None}, "down", ("error", "does not answer: because", "logs/aggregator.log")),

@@ -19,6 +19,7 @@ from shardwatch.shard.contract.wire.frames import (
     Gone,
     Listing,
     Looks,
+    OtherVersionError,
     Reply,
     Synced,
     Verified,
@@ -55,7 +56,7 @@ def test_every_record_arrives_as_it_was_sent() -> None:
 def test_beats_and_replies_arrive() -> None:
     """The other two kinds of message."""
     assert wire.decode_up(wire.encode(beat())) == beat()
-    reply = Reply(WIRE_VERSION, "life", 1, 2, True, [3], [(b"/r", [ODD]), (b"/s", [])])
+    reply = Reply(WIRE_VERSION, 9, 1, 2, True, [3], [(b"/r", [ODD]), (b"/s", [])])
     assert wire.decode_down(wire.encode(reply)) == reply
 
 
@@ -91,7 +92,7 @@ def test_a_name_that_no_file_has_is_refused(name: bytes) -> None:
         else:
             with pytest.raises(WireError):
                 wire.decode_up(wire.encode(sent))
-    reply = Reply(WIRE_VERSION, "life", 1, 2, True, [], [(b"/r", [b"good", name])])
+    reply = Reply(WIRE_VERSION, 9, 1, 2, True, [], [(b"/r", [b"good", name])])
     if name in NAMES:
         assert wire.decode_down(wire.encode(reply)) == reply
     else:
@@ -107,7 +108,7 @@ def test_a_path_that_leads_up_is_refused(path: bytes) -> None:
         frame(Synced(1, [b"/r", path])), frame(Verified(path, 5, [], b"", None, None, [])), frame(Confirmed(path, 5, [], b"")),
         msgspec.structs.replace(beat(), locks=[path]), msgspec.structs.replace(beat(), doubts=[Doubt(path, "polled", "", "")]),
     ]  # fmt: skip
-    downwards = Reply(WIRE_VERSION, "life", 1, 2, True, [], [(path, [])])
+    downwards = Reply(WIRE_VERSION, 9, 1, 2, True, [], [(path, [])])
     if path in PATHS:
         assert [wire.decode_up(wire.encode(sent)) for sent in upwards] == upwards
         assert wire.decode_down(wire.encode(downwards)) == downwards
@@ -123,7 +124,7 @@ def test_a_record_that_contradicts_itself_is_refused() -> None:
     """A name that is told of twice: the index has one row for it, and would fail."""
     a, twice = entry(b"a"), [b"a", b"a"]
     for record in (Listing(b"/r", 5, *seen([a, a])), Looks(b"/r", 5, *seen([a]), [b"a"]), Looks(b"/r", 5, [], b"", twice)):
-        with pytest.raises(WireError, match="twice of one name"):
+        with pytest.raises(WireError, match="mentions a name twice"):
             wire.decode_up(wire.encode(frame(record)))
 
 
@@ -144,12 +145,34 @@ def test_a_frame_that_is_too_large_is_refused_undecoded() -> None:
         wire.decode_down(memoryview(bytes(FRAME_BYTES_MAX + 1)))
 
 
-def test_another_version_is_refused() -> None:
-    """Both sides speak one version; a service is replaced as a whole."""
-    with pytest.raises(WireError, match="version"):
+@pytest.mark.parametrize("rest", [[], [{"a field": "that this version does not know"}], [1, 1, [], "", 7, None]])
+def test_a_message_of_another_version_says_which_and_whose(rest: list[object]) -> None:
+    """Whatever that version changed: only how messages begin is the same in all of them."""
+    for kind in ("frame", "beat"):
+        with pytest.raises(OtherVersionError, match="version") as refused:
+            wire.decode_up(msgspec.msgpack.encode([kind, WIRE_VERSION + 1, "s7", 99, *rest]))
+        assert (refused.value.version, refused.value.shard, refused.value.begun) == (WIRE_VERSION + 1, "s7", 99)
+        assert "shardwatch up" in refused.value.hint
+    for incarnation, begun in ((98, 98), ("of version 3", 0)):
+        with pytest.raises(OtherVersionError) as refused:
+            wire.decode_down(msgspec.msgpack.encode(["reply", WIRE_VERSION - 1, incarnation, *rest]))
+        assert (refused.value.version, refused.value.shard, refused.value.begun) == (WIRE_VERSION - 1, "", begun)
+
+
+def test_what_can_be_decoded_but_is_of_another_version_is_refused() -> None:
+    """It may mean something else there."""
+    with pytest.raises(OtherVersionError):
         wire.decode_up(wire.encode(frame(version=WIRE_VERSION + 1)))
-    with pytest.raises(WireError, match="version"):
-        wire.decode_down(wire.encode(Reply(WIRE_VERSION + 1, "life", 1, 2, False)))
+    with pytest.raises(OtherVersionError):
+        wire.decode_down(wire.encode(Reply(WIRE_VERSION + 1, 9, 1, 2, False)))
+
+
+def test_nonsense_of_this_version_is_not_of_another_one() -> None:
+    """Nobody leaves for it."""
+    for body in (["frame", WIRE_VERSION, "s0", 1, {}], ["frame", WIRE_VERSION + 1, 5, 5], ["gossip", WIRE_VERSION + 1, "s0", 1]):
+        with pytest.raises(WireError) as refused:
+            wire.decode_up(msgspec.msgpack.encode(body))
+        assert not isinstance(refused.value, OtherVersionError), body
 
 
 GOOD = pack(1, 2, 3, 4, 5, 6, FILE, 1)
