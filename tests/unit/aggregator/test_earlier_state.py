@@ -1,0 +1,149 @@
+"""State directories that earlier commits left: the service goes on from them (tests/corpus/record_state.py made them)."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import shutil
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from entries import Entry, seen
+from harness_serve import FakeEngine, short
+
+from shardwatch.aggregator.groups.registry import Registry
+from shardwatch.aggregator.groups.store import GroupStore
+from shardwatch.aggregator.index.opening import open_index, refit
+from shardwatch.aggregator.server.serve import Server
+from shardwatch.aggregator.storage.lives import DatabaseLife, Lives
+from shardwatch.shard.contract.files.birth import origin
+from shardwatch.shard.contract.files.packed import FILE
+from shardwatch.shard.contract.state.settings import read_settings
+from shardwatch.shard.contract.wire.frames import Looks
+
+CORPUS = Path(__file__).parents[2] / "corpus"
+#: The last commits before two large changes: index schema 3 with groups of schema 1, and 6 with 2.
+COMMITS = ("1c207d1", "c6d49af")
+BOOT = "the boot in which it was recorded"
+TREE = "/tmp/shardwatch-recorded/tree"
+
+
+def laid_out(commit: str, state: Path) -> dict[str, Any]:
+    """Makes the state directory as the service of that commit left it; returns what that service said of itself before."""
+    recorded = CORPUS / f"state_{commit}"
+    for name in ("index", "groups"):
+        db = sqlite3.connect(state / f"{name}.db")
+        db.executescript((recorded / f"{name}.sql").read_text())
+        db.close()
+    shutil.copy(recorded / "settings.json", state)
+    os.chmod(state / "settings.json", 0o600)
+    if (recorded / "life.json").exists():  # it names inodes, which are others here
+        path = state / "life.json"
+        shutil.copy(recorded / "life.json", path)
+        life = json.loads(path.read_bytes())
+        life["own"] = _origin(path)
+        life["files"] = {name: _origin(state / name) for name in life["files"]}
+        path.write_text(json.dumps(life))
+        os.chmod(path, 0o600)
+    said: dict[str, Any] = json.loads((recorded / "recorded.json").read_bytes())
+    return said
+
+
+def _origin(path: Path) -> tuple[int, int]:
+    fd = os.open(path, os.O_RDONLY)
+    try:
+        return origin(fd)
+    finally:
+        os.close(fd)
+
+
+class Resumed:
+    """What the aggregator opens in a state directory, in its order, and requests to it. The boot is that of the recording."""
+
+    def __init__(self, state: Path, wall: float) -> None:
+        self.settings = read_settings(state / "settings.json")
+        lives = Lives(state, set())
+        self.index, self.notes = open_index(state / "index.db", self.settings)
+        self.store = GroupStore(state / "groups.db", boot=BOOT)
+        self.doubt = lives.doubt(DatabaseLife(self.index.file.life, False), DatabaseLife(self.store.life, False))
+        registry = Registry(self.index.backlog, self.store, self.settings, 0.0, lambda: wall)
+        self.refit = refit(self.index, self.settings)
+        while self.refit is not None and self.refit.step():
+            pass
+        self._server = Server(self.index.backlog, registry, FakeEngine(), self.settings, lambda: 0.0, lambda: wall)
+        registry.reconcile(self.index.file.found_tick, self.index.consumers.known())
+        self._numbers = itertools.count()
+
+    def ask(self, op: str, **fields: Any) -> dict[str, Any]:
+        """The reply, which must be there at once."""
+        (reply,) = self._server.handle([b"peer"], msgspec.json.encode({"op": op, "id": next(self._numbers), **fields}))
+        found: dict[str, Any] = msgspec.json.decode(reply.body)
+        assert found["ok"], found
+        return found
+
+    def drain(self, group: str) -> list[tuple[str, str]]:
+        """Everything that is pending, acknowledged: kinds, and paths below the tree."""
+        events: list[dict[str, Any]] = []
+        while (batch := self.ask("pull", group=group, wait_ms=0)["batch"]) is not None:
+            events += batch["events"]
+            self.ask("ack", group=group, batch=batch["id"])
+        return [(kind, path.removeprefix(f"{TREE}/")) for kind, path in short(events)]
+
+    def look_again(self) -> None:
+        """A shard looks at every file that there is, and finds each as it was."""
+        rows = [row for row in self.index.backlog.pending(0, 0, 100) if row.kind == FILE]
+        assert len(rows) == 6
+        self.index.begin()
+        for row in rows:
+            above, name = os.path.split(row.path)
+            entry: Entry = (name, FILE, row.dev, row.ino, 1, row.size, row.mtime_ns, row.ctime_ns, False)
+            self.index.records.looks(Looks(above, row.at_ns + 1, *seen([entry]), []), ())
+        self.index.commit()
+
+    def close(self) -> None:
+        self.store.close()
+        self.index.close()
+
+
+@pytest.fixture(params=COMMITS)
+def resumed(request: pytest.FixtureRequest, state_dir: Path) -> Iterator[tuple[Resumed, dict[str, Any]]]:
+    """A service that takes up such a directory, and what was recorded there."""
+    said = laid_out(request.param, state_dir)
+    it = Resumed(state_dir, max(group["seen"] for group in said["groups"]))
+    yield it, said
+    it.close()
+
+
+def test_nothing_is_lost_or_built_anew(resumed: tuple[Resumed, dict[str, Any]]) -> None:
+    """Incarnation, ticks and rows stay; groups have their positions, leases and paths set aside; nothing is in doubt."""
+    service, said = resumed
+    assert (service.notes, service.doubt, service.store.notes) == ([], "", [])
+    index = service.index
+    assert (index.incarnation, index.file.found_tick, index.files) == (said["incarnation"], said["tick"], 6)
+    assert service.refit is None or service.refit.left_out == 0
+    now, before = service.ask("groups")["groups"], said["groups"]
+    for group in [*now, *before]:
+        del group["seen"]  # written down now and then
+        for lease in group["leases"]:
+            del lease["ends_in_s"]
+    assert now == before
+
+
+def test_only_what_was_pending_is_handed_out(resumed: tuple[Resumed, dict[str, Any]]) -> None:
+    """Looks that find every file as it was change nothing, and a batch that was pulled before can be acknowledged."""
+    service, said = resumed
+    service.look_again()
+    assert service.index.tick == said["tick"]
+    assert service.ask("ack", group="leased", batch=said["lease"])["repeated"] is False
+    deleted, bad = ("deleted", "d1/f1.json"), ("created", "d0/bad.json")
+    later = [("created", f"d0/f{number}.json") for number in (0, 2, 4)]
+    assert service.drain("done") == [bad, deleted]
+    assert service.drain("half") == service.drain("leased") == [*later, bad, deleted]
+    assert service.drain("failing") == [deleted]
+    service.ask("retry", group="failing")
+    assert service.drain("failing") == [bad]
