@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 
@@ -19,6 +20,13 @@ class MapEntry:
 
     def handle_error(self) -> None:
         pass
+
+    def next_due(self) -> float:
+        """When `on_time` has something to do, monotonic seconds: `wake` ends the sleep then. Infinite: never."""
+        return math.inf
+
+    def on_time(self, now: float) -> None:
+        """That time has come."""
 
     def forget(self) -> None:
         """Its descriptor was closed behind its back: the number may be another's by now."""

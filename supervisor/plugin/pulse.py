@@ -1,5 +1,8 @@
-"""Kills programs that hang. Each program sends its pid once a second to a socket here, and is killed when it falls silent
-(`silence` judges that). Runs inside supervisord, which notices deaths but not hangs.
+"""Kills programs that hang. Each program sends its pid every second or two to a socket here, and is killed when it falls
+silent (`silence` judges that). Runs inside supervisord, which notices deaths but not hangs.
+
+While all programs are at work as usual, their pulses wait in the socket, and are read together once in a beat: one wake-up
+in place of one for each. A pulse counts from when it was sent, which the kernel notes.
 
 A process that is stuck in the kernel cannot be killed; `status` reports it. Nothing here may raise; see wake.py.
 """
@@ -7,11 +10,14 @@ A process that is stuck in the kernel cannot be killed; `status` reports it. Not
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import signal
 import socket
+import struct
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import Any, Final
 
 from supervisor import events
@@ -19,6 +25,7 @@ from supervisor.process import Subprocess
 from supervisor.states import ProcessStates
 from supervisor.supervisord import Supervisor
 
+from shardwatch.shard.contract.limits import BEAT_S, PULSE_S, next_beat
 from shardwatch.shard.contract.process.life import SCANNING
 from shardwatch.shard.contract.state.layout import Layout
 
@@ -32,6 +39,15 @@ _PULSES_MAX: Final = 1000
 #: A pulse is a pid, followed by SCANNING or nothing. Anything else is refused.
 _PID_BYTES_MAX: Final = 10
 _PULSE_BYTES_MAX: Final = _PID_BYTES_MAX + len(SCANNING)
+#: How long after the programs' common beat their pulses are read, seconds.
+_AFTER_BEAT_S: Final = 0.05
+#: Pulses of one program that come meanwhile, at most.
+_PULSES_EACH: Final = math.ceil((BEAT_S + _AFTER_BEAT_S) / PULSE_S)
+#: Datagrams that wait in a socket, unless the kernel says otherwise (unix(7)). Further ones would be lost.
+_QUEUE: Final = 10
+#: Asks the kernel for the time at which a datagram was sent (socket(7)), as two C longs: Python has no name for it.
+_SO_TIMESTAMPNS: Final = 35
+_TIMESPEC: Final = struct.Struct("@ll")
 
 
 class Pulses(MapEntry):
@@ -44,16 +60,23 @@ class Pulses(MapEntry):
         self._map = supervisord.options.get_socket_map()
         drop_closed(self._map, Pulses)
         self._silence = Silence(time.monotonic())
+        #: Pulses are read when they come (None), or wait until then.
+        self._resting_until: float | None = None
+        self._taken_at = time.monotonic()
+        self._queue = _queue_length()
         #: Datagrams that are no pulse.
         self.refused = 0
         self._say_at = 0.0
         path = Layout(supervisord.options.here or ".").pulse_socket
         path.unlink(missing_ok=True)
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
+        with contextlib.suppress(OSError):  # without it, a pulse counts from when it is read
+            self._socket.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
         self._socket.bind(os.fspath(path))
         path.chmod(0o600)
         self._map[self._socket.fileno()] = self
         events.subscribe(events.Tick5Event, self._on_tick)
+        events.subscribe(events.ProcessStateStartingEvent, self._on_starting)
 
     def row(self, process: Subprocess) -> dict[str, Any]:
         """What `status` says of a program."""
@@ -65,6 +88,10 @@ class Pulses(MapEntry):
 
     def _on_tick(self, event: object) -> None:
         self._look(time.monotonic())
+
+    def _on_starting(self, event: object) -> None:
+        """Its first pulse is awaited."""
+        self._resting_until = None
 
     def _look(self, now: float) -> None:
         try:
@@ -85,22 +112,44 @@ class Pulses(MapEntry):
         except Exception:  # noqa: BLE001
             pass
 
+    def readable(self) -> bool:
+        return self._resting_until is None
+
+    def next_due(self) -> float:
+        return math.inf if self._resting_until is None else self._resting_until
+
+    def on_time(self, now: float) -> None:
+        self._take(now)
+
     def handle_read_event(self) -> None:
-        now = time.monotonic()
+        self._take(time.monotonic())
+
+    def _take(self, now: float) -> None:
+        """Reads the pulses that are there, and decides when to do so next."""
+        usual = True
         for _ in range(_PULSES_MAX):
             try:
-                datagram = self._socket.recv(_PULSE_BYTES_MAX + 1)
+                datagram, stamp, _, _ = self._socket.recvmsg(_PULSE_BYTES_MAX + 1, socket.CMSG_SPACE(_TIMESPEC.size))
             except OSError:
                 break
             pulse = datagram.removesuffix(SCANNING)
             if len(pulse) > _PID_BYTES_MAX or not pulse.isdigit():
+                usual = False
                 self._refuse(now)
                 continue
-            self._silence.hear(int(pulse), now)
+            self._silence.hear(int(pulse), sent_at(stamp, now, time.time(), since=self._taken_at))
             if pulse != datagram:
+                usual = False
                 self._scans(int(pulse))
+        self._taken_at = now
         if now - self._silence.looked >= _LOOK_S:
             self._look(now)
+        self._resting_until = next_beat(now, BEAT_S) + _AFTER_BEAT_S if usual and self._may_rest() else None
+
+    def _may_rest(self) -> bool:
+        """Whether every program was heard, and there is room in the queue for what they send in the meantime."""
+        living = self._living()
+        return 0 < len(living) * _PULSES_EACH < self._queue and all(map(self._silence.is_heard, living))
 
     def forget(self) -> None:
         """Nor is the number to be closed once more when this object goes."""
@@ -111,3 +160,24 @@ class Pulses(MapEntry):
         if now >= self._say_at:
             self._say_at = now + 1.0
             self._say(f"pulse: {self.refused} datagrams refused so far that are no pid")
+
+
+def sent_at(stamp: Iterable[tuple[int, int, bytes]], now: float, wall: float, *, since: float) -> float:
+    """When a datagram was sent, monotonic seconds: by the kernel's stamp, or now if it has none. Pure.
+
+    `stamp`: what came with it (recvmsg(2)). `now`, `wall`: the time on both clocks. `since`: it was not there yet then; the stamp
+    is of the wall clock, which may have been set meanwhile.
+    """
+    for level, kind, data in stamp:
+        if (level, kind) == (socket.SOL_SOCKET, _SO_TIMESTAMPNS) and len(data) == _TIMESPEC.size:
+            seconds, nanoseconds = _TIMESPEC.unpack(data)
+            age: float = wall - seconds - nanoseconds / 1e9
+            return min(now, max(since, now - age))
+    return now
+
+
+def _queue_length() -> int:
+    try:
+        return int(Path("/proc/sys/net/unix/max_dgram_qlen").read_bytes())
+    except (OSError, ValueError):
+        return _QUEUE

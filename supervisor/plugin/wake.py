@@ -60,10 +60,27 @@ class Wake(MapEntry):
 
     def _poll(self, timeout: float) -> tuple[list[int], list[int]]:
         try:
-            timeout = self._sleep_s(time.time())
+            timeout = min(self._sleep_s(time.time()), self._next_due() - time.monotonic())
         except Exception:  # noqa: BLE001 - whatever it is, supervisord must live on, with its own timeout
             pass
-        return self._stock_poll(timeout)
+        found = self._stock_poll(max(0.0, timeout))
+        self._serve(time.monotonic())
+        return found
+
+    def _serve(self, now: float) -> None:
+        """Calls the entries whose time has come."""
+        try:
+            for entry in self._entries():
+                if now >= entry.next_due():
+                    entry.on_time(now)
+        except Exception:  # noqa: BLE001 - whatever it is, supervisord must live on
+            pass
+
+    def _entries(self) -> list[MapEntry]:
+        return [entry for entry in self._map.values() if isinstance(entry, MapEntry)]
+
+    def _next_due(self) -> float:
+        return min(entry.next_due() for entry in self._entries())
 
     def _sleep_s(self, now: float) -> float:
         """Seconds until something is due."""

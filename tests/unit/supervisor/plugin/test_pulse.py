@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import os
 import socket
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -11,8 +13,12 @@ from typing import Any
 
 import pytest
 from supervisor import events
+from supervisor.states import ProcessStates
 
-from shardwatch.supervisor.plugin.pulse import Pulses
+from shardwatch.shard.contract.limits import BEAT_S
+from shardwatch.supervisor.plugin.pulse import Pulses, sent_at
+
+RUNNING = ProcessStates.RUNNING
 
 
 @pytest.fixture
@@ -56,3 +62,71 @@ def test_what_status_says_of_a_program(pulses: Pulses) -> None:
 
 def process(pid: int) -> Any:
     return SimpleNamespace(pid=pid, config=SimpleNamespace(name=f"p{pid}"))
+
+
+@pytest.fixture
+def programs(pulses: Pulses) -> list[int]:
+    """Pids of three programs that run: with a queue of 10, as many as may rest. No process can have these pids."""
+    pids = [2_000_000_001, 2_000_000_002, 2_000_000_003]
+    running = {str(pid): SimpleNamespace(pid=pid, config=SimpleNamespace(name=f"p{pid}"), state=RUNNING) for pid in pids}
+    groups: dict[str, Any] = pulses._supervisord.process_groups
+    groups["g"] = SimpleNamespace(processes=running)
+    pulses._queue = 10
+    return pids
+
+
+def send(state_dir: Path, *datagrams: bytes) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
+        for datagram in datagrams:
+            sender.sendto(datagram, str(state_dir / "run/pulse.sock"))
+
+
+def test_usual_pulses_are_read_once_in_a_beat(pulses: Pulses, programs: list[int], state_dir: Path) -> None:
+    """While every program is heard, nothing wakes supervisord for a pulse: they wait in the socket for the end of the beat."""
+    *most, last = (b"%d" % pid for pid in programs)
+    send(state_dir, *most)
+    pulses.handle_read_event()
+    assert pulses.readable(), "one was not heard yet"
+    assert pulses.next_due() == math.inf
+    send(state_dir, last)
+    pulses.handle_read_event()
+    begun = time.monotonic()
+    assert not pulses.readable()
+    assert pulses.next_due() - begun <= BEAT_S + 0.1
+    send(state_dir, *most, last)
+    pulses.on_time(pulses.next_due())
+    with pytest.raises(BlockingIOError):
+        pulses._socket.recv(99)
+    assert not pulses.readable(), "and so on"
+
+
+def test_unusual_pulses_are_read_as_they_come(pulses: Pulses, programs: list[int], state_dir: Path) -> None:
+    """A program that starts or scans, what is no pulse, and more programs than the queue has room for."""
+    usual = [b"%d" % pid for pid in programs]
+    for unusual in (usual[0] + b" scanning", b"nonsense"):
+        send(state_dir, *usual, unusual)
+        pulses.handle_read_event()
+        assert pulses.readable(), unusual
+    send(state_dir, *usual)
+    pulses.handle_read_event()
+    assert not pulses.readable()
+    starting: Any = events.ProcessStateStartingEvent
+    events.notify(starting(SimpleNamespace(backoff=0), 0, expected=False))
+    assert pulses.readable()
+    pulses._queue = 9
+    send(state_dir, *usual)
+    pulses.handle_read_event()
+    assert pulses.readable()
+
+
+def test_a_pulse_counts_from_when_it_was_sent(pulses: Pulses, state_dir: Path) -> None:
+    """However late it is read. The kernel's stamp is of a clock that may be set, so it is believed within limits only."""
+    send(state_dir, b"101")
+    _, stamp, _, _ = pulses._socket.recvmsg(99, 99)
+    wall = time.time()
+    sent = sent_at(stamp, 1000.0, wall, since=0.0)
+    assert 0.0 < sent <= 1000.0
+    assert sent_at(stamp, 1000.0, wall + 1.5, since=0.0) == pytest.approx(sent - 1.5)
+    assert sent_at(stamp, 1000.0, wall + 3600, since=998.0) == 998.0
+    assert sent_at(stamp, 1000.0, wall - 3600, since=998.0) == 1000.0
+    assert sent_at([], 1000.0, wall, since=998.0) == 1000.0
