@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import logging
+import os
 import signal
 import sqlite3
 import sys
 import time
 from collections import deque
-from pathlib import Path
 from typing import Final
 
 import msgspec
 
-from shardwatch.shard.contract.errors import ShardwatchError, WireError
+from shardwatch.shard.contract.errors import ShardwatchError, UsageError, WireError
+from shardwatch.shard.contract.input.command_line import value_of
 from shardwatch.shard.contract.input.shown import cut, shown
 from shardwatch.shard.contract.limits import BEAT_S, SILENT_S, next_beat
 from shardwatch.shard.contract.process import inherited
@@ -378,13 +378,14 @@ class Service:
 
 
 def main(argv: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(
-        prog="shardwatch-aggregator", description="The index and the groups of a service; supervisord starts it."
-    )
-    parser.add_argument("--state-dir", required=True, type=Path)
-    options = parser.parse_args(argv)
+    """`shardwatch-aggregator --state-dir DIR`, run by supervisord. Exit code 0 when it was told to leave."""
+    try:
+        state_dir = value_of(sys.argv[1:] if argv is None else argv, "state-dir")
+    except UsageError as error:
+        print(f"shardwatch-aggregator: error: {error}", file=sys.stderr)
+        return error.exit_code
     die_with_parent()
-    layout = Layout(options.state_dir.absolute())
+    layout = Layout(os.path.abspath(state_dir))
     open_log()
     try:
         inherited.correct_for_service()

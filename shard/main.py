@@ -4,7 +4,6 @@ environment.
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import logging
 import os
@@ -15,7 +14,6 @@ import stat
 import sys
 import time
 from collections.abc import Sequence
-from pathlib import Path
 
 import msgspec
 import zmq
@@ -24,6 +22,7 @@ from .backend.choice import open_backend
 from .compiled import choice
 from .contract.errors import ShardwatchError, UsageError
 from .contract.filter.scope import scope_of
+from .contract.input.command_line import values_of
 from .contract.limits import (
     SHARD_ID_PATTERN,
     VERIFY_SHARE,
@@ -360,14 +359,17 @@ def _why(stand_in: StandIn, shard: str) -> tuple[str, str]:
 
 
 def main(argv: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="shardwatch-shard", description="One shard of a service; supervisord starts it.")
-    parser.add_argument("--state-dir", required=True, type=Path)
-    parser.add_argument("--shard", default=os.environ.get("SHARD_ID", ""), help="id in the plan (default: $SHARD_ID)")
-    options = parser.parse_args(argv)
-    if not re.fullmatch(SHARD_ID_PATTERN, options.shard):
-        parser.error("no valid shard id: give --shard or SHARD_ID")
+    """`shardwatch-shard --state-dir DIR [--shard ID]`, run by supervisord. ID is the shard's in the plan (default: $SHARD_ID)."""
+    try:
+        given = values_of(sys.argv[1:] if argv is None else argv, "state-dir", "shard")
+        shard = given.get("shard", os.environ.get("SHARD_ID", ""))
+        if "state-dir" not in given or not re.fullmatch(SHARD_ID_PATTERN, shard):
+            raise UsageError("no directory, or no valid shard id", hint="give --state-dir DIR, and --shard ID or $SHARD_ID")
+    except UsageError as error:
+        print(f"shardwatch-shard: error: {error}", file=sys.stderr)
+        return error.exit_code
     die_with_parent()
-    layout = Layout(options.state_dir.absolute())
+    layout = Layout(os.path.abspath(given["state-dir"]))
     open_log()
     reader, writer = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
     try:
@@ -379,7 +381,7 @@ def main(argv: list[str] | None = None) -> int:
         if plan is None:
             raise UsageError("there is no plan yet", hint="the coordinator writes it; it will be tried again", retryable=True)
         stand_in = asked_to_stand_in()
-        process = ShardProcess(options.shard, layout, settings, plan, plan_file, stand_in)
+        process = ShardProcess(shard, layout, settings, plan, plan_file, stand_in)
     except (ShardwatchError, OSError) as error:
         log.error("%s", error)
         print(f"shardwatch-shard: error: {error}", file=sys.stderr)
@@ -387,7 +389,7 @@ def main(argv: list[str] | None = None) -> int:
     signal.signal(signal.SIGTERM, lambda *_: process.stop())
     signal.signal(signal.SIGINT, lambda *_: process.stop())
     signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
-    log.info("shard %s, epoch %d, %d anchors", options.shard, process.epoch, process.anchors)
+    log.info("shard %s, epoch %d, %d anchors", shard, process.epoch, process.anchors)
     if stand_in is not None:
         log.warning("the watcher died %d times in a row: sweeping for %.1f s in its place", stand_in.deaths, stand_in.for_s)
     try:

@@ -21,10 +21,12 @@ from typing import Any, Final, Protocol
 
 import msgspec
 
-from shardwatch.shard.contract.errors import ShardwatchError, UsageError
+from shardwatch.shard.contract.errors import ShardwatchError
+from shardwatch.shard.contract.input.command_line import value_of
 from shardwatch.shard.contract.limits import BEAT_S, PULSE_S, next_beat
 from shardwatch.shard.contract.process import inherited
 from shardwatch.shard.contract.process.life import Lock, Pulse, die_with_parent, identity
+from shardwatch.shard.contract.process.loading import Loading
 from shardwatch.shard.contract.state.layout import Layout
 from shardwatch.shard.contract.state.planfile import Plan, read_plan, write_plan
 from shardwatch.shard.contract.state.settings import Settings, read_settings
@@ -40,8 +42,6 @@ RECONCILE_S: Final = 10.0
 #: How long another may hold the lock, seconds. A predecessor is told to leave within 1 s; a first planning reads up to 2,048
 #: directories, of a slow disk perhaps. Who is silent for longer is killed (`plugin.silence.START_S`).
 LOCK_WAIT_S: Final = 100.0
-#: It gives way to the shards and the aggregator, which start at the same time and are waited for.
-NICE: Final = 10
 #: supervisord's fault when it is on its way out (supervisor.xmlrpc.Faults.SHUTDOWN_STATE).
 SHUTDOWN_STATE: Final = 6
 
@@ -113,7 +113,8 @@ def planned(layout: Layout, settings: Settings, own_pids: Callable[[], Sequence[
         code = 1
         try:
             die_with_parent(signal.SIGKILL, parent)
-            from .planning.planning import ensure_plan
+            with Loading():
+                from .planning.planning import ensure_plan
 
             ensure_plan(layout, settings, own_pids)
             code = 0
@@ -185,11 +186,8 @@ def main(argv: list[str] | None = None) -> int:
     signal.signal(signal.SIGTERM, _leave)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
-        if len(arguments) != 2 or arguments[0] != "--state-dir":
-            raise UsageError("usage: shardwatch-coordinator --state-dir DIR", hint="supervisord starts it")
-        layout = Layout(arguments[1])
+        layout = Layout(value_of(arguments, "state-dir"))
         die_with_parent()
-        os.nice(NICE)
         lock = Lock(layout.lock("coordinator"), wait_s=LOCK_WAIT_S)
         try:
             return run(layout)

@@ -27,6 +27,7 @@ from typing import Final
 from shardwatch.shard.contract.errors import InUseError, ServiceError, ShardwatchError, UsageError
 from shardwatch.shard.contract.process import inherited
 from shardwatch.shard.contract.process.life import LOCK_FD, SERVICE_VARIABLE, Lock, die_with_parent
+from shardwatch.shard.contract.process.loading import Loading
 from shardwatch.shard.contract.state.directory import DIRECTORIES, StateDirectory
 from shardwatch.shard.contract.state.layout import Layout
 
@@ -159,11 +160,12 @@ def _plan_ahead(layout: Layout) -> tuple[int, int]:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         die_with_parent(signal.SIGKILL, parent)
         lock = Lock(layout.lock("coordinator"))
-        from shardwatch.shard.contract.state.settings import read_settings
+        with Loading():
+            from shardwatch.shard.contract.state.settings import read_settings
 
-        from .planning.planning import ensure_plan
-        from .planning.read_ahead import blocks_read, read_ahead
-        from .service.state_dir import stamp_plan
+            from .planning.planning import ensure_plan
+            from .planning.read_ahead import blocks_read, read_ahead
+            from .service.state_dir import stamp_plan
 
         settings = read_settings(layout.settings)
         before = blocks_read()
@@ -220,9 +222,9 @@ def _path_to_python(executable: str) -> str:
 
 
 def _supervisord(layout: Layout, with_parent: bool, echo: bool, planner: tuple[int, int] | None) -> int:
-    sys.modules.setdefault("ssl", None)  # type: ignore[arg-type]  # http.client does without: 10 ms less at every start
-    from .plugin import full_disk, terms
-    from .plugin.hang_up import HangUpHandler, Reaction
+    with Loading():
+        from .plugin import full_disk, rpc, terms  # noqa: F401 - supervisord loads `rpc` by its name, from the configuration
+        from .plugin.hang_up import HangUpHandler, Reaction
 
     full_disk.guard()
     if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:

@@ -55,14 +55,18 @@ class Connection(Generic[S]):
             self._probe()
             self.open()
 
-    def open(self) -> None:
-        """Opens it, whether or not anything listens: ZeroMQ connects when something does. Raises ServiceError."""
+    def open(self, reconnect_ms: tuple[int, int] | None = None) -> None:
+        """Opens it, whether or not anything listens: ZeroMQ connects when something does. Raises ServiceError.
+
+        `reconnect_ms`: for this connection alone, in place of what the object was made with.
+        """
+        pauses_ms = reconnect_ms or self._reconnect_ms
         try:
             self._socket = made = self._context.socket(zmq.DEALER)
             made.setsockopt(zmq.LINGER, 0)
-            if self._reconnect_ms is not None:
-                made.setsockopt(zmq.RECONNECT_IVL, self._reconnect_ms[0])
-                made.setsockopt(zmq.RECONNECT_IVL_MAX, self._reconnect_ms[1])
+            if pauses_ms is not None:
+                made.setsockopt(zmq.RECONNECT_IVL, pauses_ms[0])
+                made.setsockopt(zmq.RECONNECT_IVL_MAX, pauses_ms[1])
             self._monitor = made.get_monitor_socket(self._events)
             made.connect(self._endpoint)
         except zmq.ZMQError as error:

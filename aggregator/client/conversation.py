@@ -10,8 +10,9 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable, Generator, Iterator
-from dataclasses import dataclass
 from typing import Any, Final, TypeAlias, TypeVar
+
+from msgspec import Struct
 
 from shardwatch.shard.contract.errors import NotRunningError, ServiceTimeoutError
 
@@ -28,8 +29,7 @@ PAUSE_S_MAX: Final = 2.0
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True)
-class Send:
+class Send(Struct, frozen=True):
     """Send a frame, over a new connection if there is none. The result is None.
 
     Raises NotRunningError if nothing listens, ServiceError if no socket can be made.
@@ -38,8 +38,7 @@ class Send:
     frame: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Receive:
+class Receive(Struct, frozen=True):
     """Wait for a frame. The result is None when `until` has passed (seconds of the conversation's clock), or the connection is
     cut.
     """
@@ -47,20 +46,17 @@ class Receive:
     until: float
 
 
-@dataclass(frozen=True, slots=True)
-class HangUp:
+class HangUp(Struct, frozen=True):
     """Close the connection. Frames that are still on their way to us will not be read. The result is None."""
 
 
-@dataclass(frozen=True, slots=True)
-class Pause:
+class Pause(Struct, frozen=True):
     """Wait for this many seconds. The result is None."""
 
     seconds: float
 
 
-@dataclass(frozen=True, slots=True)
-class Ask:
+class Ask(Struct, frozen=True):
     """Make a whole request, while no other request of this client is in progress. The result is the body of its reply.
 
     Raises what `Conversation.ask` raises.

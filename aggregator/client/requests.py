@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any, Final
 
 import msgspec
+from msgspec import Struct
 
 from shardwatch.shard.contract.errors import UsageError
 from shardwatch.shard.contract.input import arguments
@@ -26,12 +26,11 @@ SYNC_GRACE_S: Final = 3.0
 _encode = msgspec.msgpack.Encoder().encode
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
+class Request(Struct, frozen=True):
     """What is asked of the service: an op of docs/protocol.md and its fields."""
 
     op: str
-    fields: Mapping[str, Any] = field(default_factory=dict)
+    fields: Mapping[str, Any] = {}
     #: Seconds that the fields ask the service to wait before it answers.
     wait_s: float = 0.0
 

@@ -7,96 +7,82 @@ have when the journal is written. So whatever changes one of them adds another e
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from .lane import Lane
 from .record import SetAsidePath
 from .unit import Unit
 
 
-@dataclass(frozen=True, slots=True)
-class GroupChanged:
+class GroupChanged(Struct, frozen=True):
     """The group's own row."""
 
 
-@dataclass(frozen=True, slots=True)
-class LaneChanged:
+class LaneChanged(Struct, frozen=True):
     number: int
     lane: Lane
 
 
-@dataclass(frozen=True, slots=True)
-class LanesGone:
+class LanesGone(Struct, frozen=True):
     """All of them."""
 
 
-@dataclass(frozen=True, slots=True)
-class UnitChanged:
+class UnitChanged(Struct, frozen=True):
     unit: Unit
 
 
-@dataclass(frozen=True, slots=True)
-class UnitGone:
+class UnitGone(Struct, frozen=True):
     number: int
 
 
-@dataclass(frozen=True, slots=True)
-class UnitsGone:
+class UnitsGone(Struct, frozen=True):
     """All of them, and all held rows."""
 
 
-@dataclass(frozen=True, slots=True)
-class LeaseMoved:
+class LeaseMoved(Struct, frozen=True):
     """A lease ends at another time."""
 
     number: int
     due: float
 
 
-@dataclass(frozen=True, slots=True)
-class RowHeld:
+class RowHeld(Struct, frozen=True):
     """A row waits until its path is free."""
 
     lane: int
     tick: int
 
 
-@dataclass(frozen=True, slots=True)
-class RowReleased:
+class RowReleased(Struct, frozen=True):
     """It waits no more."""
 
     lane: int
     tick: int
 
 
-@dataclass(frozen=True, slots=True)
-class BatchEnded:
+class BatchEnded(Struct, frozen=True):
     """A batch ended without an ack."""
 
     number: int
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class BatchForgotten:
+class BatchForgotten(Struct, frozen=True):
     """Why it ended is not kept any longer."""
 
     number: int
 
 
-@dataclass(frozen=True, slots=True)
-class PathSetAside:
+class PathSetAside(Struct, frozen=True):
     key: bytes
     path: SetAsidePath
 
 
-@dataclass(frozen=True, slots=True)
-class PathTakenBack:
+class PathTakenBack(Struct, frozen=True):
     key: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class PathsTakenBack:
+class PathsTakenBack(Struct, frozen=True):
     """All of them."""
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from msgspec import Struct
@@ -57,15 +56,14 @@ class SetAsidePath(Struct, array_like=True):
         return self.path + b"/" if self.directory else self.path
 
 
-@dataclass(frozen=True, slots=True)
-class GroupRecord:
+class GroupRecord(Struct, frozen=True):
     """All that is stored of a group."""
 
     row: GroupRow
     #: By number.
-    lanes: Mapping[int, Lane] = field(default_factory=dict)
+    lanes: Mapping[int, Lane] = {}
     #: On lease, or to be handed out again.
     units: Sequence[Unit] = ()
     #: Why batches ended that were not acked, by number, the oldest first.
-    ended: Mapping[int, str] = field(default_factory=dict)
+    ended: Mapping[int, str] = {}
     set_aside: Sequence[SetAsidePath] = ()

@@ -6,7 +6,7 @@ Used by `serve` only. Not thread-safe.
 from __future__ import annotations
 
 import logging
-import secrets
+import os
 import sqlite3
 from collections.abc import Callable, Container, Iterable, Mapping
 from itertools import count
@@ -241,4 +241,4 @@ def _free_bit(groups: Iterable[Group]) -> int:
 
 
 def _token() -> str:
-    return secrets.token_hex(4)
+    return os.urandom(4).hex()

@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from msgspec import Struct
 
 from .row import Insert, Update
 
 
-@dataclass
-class Changes:
+class Changes(Struct):
     """What is to be written for one directory. Deletions are written first, then updates, then insertions."""
 
-    inserts: list[Insert] = field(default_factory=list)
-    updates: list[Update] = field(default_factory=list)
+    inserts: list[Insert] = []
+    updates: list[Update] = []
     #: (name, directory) of rows that no group holds, so that no tombstone is needed.
-    forgotten: list[tuple[bytes, int]] = field(default_factory=list)
+    forgotten: list[tuple[bytes, int]] = []
     #: Directories that are gone. Everything below them is buried too.
-    gone_directories: list[bytes] = field(default_factory=list)
+    gone_directories: list[bytes] = []
     #: (dev, ino) of changed files that have, or may have had, other names: writing by one name tells the others' directories
     #: nothing. Where a name is gone, how many there were by its row (which may be too few: linking tells it nothing); else 0.
-    linked: dict[tuple[int, int], int] = field(default_factory=dict)
+    linked: dict[tuple[int, int], int] = {}
     #: A file with several names was seen.
     links: bool = False
     #: By how much the numbers of files and of directories that are there change.

@@ -8,7 +8,6 @@ was.
 from __future__ import annotations
 
 import os
-import secrets
 import sqlite3
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -103,7 +102,7 @@ def _script(db: Any, name: str, last: str) -> None:
 
 def new_incarnation() -> str:
     """A random name for a new index, which distinguishes it from every other, also from earlier and later ones in its place."""
-    return secrets.token_hex(8)
+    return os.urandom(8).hex()
 
 
 def _make(db: Any) -> None:

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from shardwatch.shard.contract.limits import WIRE_VERSION
 from shardwatch.shard.contract.process.life import new_epoch
@@ -33,8 +34,7 @@ from .look_requests import LookRequests, Requests
 from .syncs import Syncs
 
 
-@dataclass
-class ReceivedStream:
+class ReceivedStream(Struct):
     """What is known of one shard of the plan."""
 
     epoch: int = 0

@@ -7,10 +7,11 @@ requests there are.
 
 from __future__ import annotations
 
-import secrets
+import os
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
 from typing import Final
+
+from msgspec import Struct
 
 #: The most subtrees that an answer names.
 _NAMED_MAX: Final = 20
@@ -18,16 +19,15 @@ _NAMED_MAX: Final = 20
 Owed = Mapping[bytes, Mapping[bytes, tuple[int, int]]]
 
 
-@dataclass
-class _Sync:
+class _Sync(Struct):
     #: Shards that have not answered yet.
     waiting: set[str]
     #: The requests that wait for it, by token, and until when.
-    callers: dict[int, float] = field(default_factory=dict)
+    callers: dict[int, float] = {}
     #: What could not be looked at, and may differ from what is known.
-    doubts: list[bytes] = field(default_factory=list)
+    doubts: list[bytes] = []
     #: What could never be looked at.
-    left_out: list[bytes] = field(default_factory=list)
+    left_out: list[bytes] = []
     #: (directory, name, since): looks that followed from what was seen when the last shard had answered.
     owed: list[tuple[bytes, bytes, int]] | None = None
 
@@ -58,7 +58,7 @@ class Syncs:
 
     def begin(self, shards: Iterable[str], deadline: float) -> tuple[int, bool]:
         """Adds a request. Returns its token, and whether the shards have to be asked for a new sync."""
-        token = secrets.randbits(48)
+        token = int.from_bytes(os.urandom(6))
         sync = self._syncs.get(self._unasked) if self._unasked is not None else None
         new = sync is None
         if sync is None:

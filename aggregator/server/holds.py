@@ -10,15 +10,15 @@ later hold counts again. Nothing here is durable. After a restart of the aggrega
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 #: How many named holds there may be at a time. Further ones are refused.
 HOLDS_MAX: Final = 100
 
 
-@dataclass(slots=True)
-class ActiveHold:
+class ActiveHold(Struct):
     """One reason to hold batches back. Times are seconds of the caller's clock."""
 
     name: str

@@ -7,15 +7,15 @@ Used by `holding` only. A restart of the aggregator forgets it.
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from ..groups.group import Group
 from ..groups.index_port import IndexPort
 from ..groups.leases import Fate
 
 
-@dataclass(slots=True)
-class _Awaited:
+class _Awaited(Struct):
     """The last batch of one group."""
 
     #: The ticks of everything that changed during the hold are not later than this one.

@@ -5,8 +5,9 @@ or output.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 from shardwatch.shard.contract.state.settings import Settings
 
@@ -28,8 +29,7 @@ from .roster import Roster
 WAITING_MAX: Final = 10_000
 
 
-@dataclass(eq=False, slots=True)
-class _Pull:
+class _Pull(Struct, eq=False):
     """One pull. `created`: whether it made its group."""
 
     call: Call

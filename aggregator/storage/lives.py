@@ -24,7 +24,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import secrets
 import sqlite3
 from collections.abc import Iterable
 from pathlib import Path
@@ -122,14 +121,14 @@ class Lives:
 
     def name(self, doubt: str) -> str:
         """Name of the life that begins now; `begin` follows once both databases hold it."""
-        return self._known.next if self._known is not None and not doubt else secrets.token_hex(16)
+        return self._known.next if self._known is not None and not doubt else os.urandom(16).hex()
 
     def begin(self, name: str) -> None:
         """Writes life.json for a life that both databases hold."""
         self._logs.update((INDEX, GROUPS))  # they are open
         with StateDirectory(self._state_dir) as state:
             files = {database: found for database in (INDEX, GROUPS) if (found := _origin(state, database)) is not None}
-        self._write(Life(name, secrets.token_hex(16), (0, 0), files, self.groups()))
+        self._write(Life(name, os.urandom(16).hex(), (0, 0), files, self.groups()))
 
     def closing(self) -> None:
         """Call before the databases are closed, in whatever way. If the disk refuses, the only consequence is a `fresh` later."""

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from typing import NamedTuple
+
+from msgspec import Struct
 
 from ..contract.causes import READ, WATCH, cause
 from ..contract.limits import LINKED_MAX, PATH_BYTES_MAX, WAYS_MAX
@@ -31,8 +32,7 @@ class Subject(NamedTuple):
     name: bytes = b""
 
 
-@dataclass(frozen=True)
-class Unreadable:
+class Unreadable(Struct, frozen=True):
     """Where the next attempt is made: at an anchor (`parent` is None), or at a name in a directory."""
 
     place: Place

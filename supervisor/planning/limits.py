@@ -7,9 +7,10 @@ instance.
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
+
+from msgspec import Struct
 
 from shardwatch.shard.contract.kernel.allowance import INSTANCES, WATCHES, allowance
 from shardwatch.shard.contract.kernel.mounts import holder, is_remote, read_mounts
@@ -23,8 +24,7 @@ WATCHES_STEP: Final = 65_536
 INSTANCES_STEP: Final = 128
 
 
-@dataclass(frozen=True)
-class InotifyLimits:
+class InotifyLimits(Struct, frozen=True):
     """What is allowed to one user, and what that user's processes hold. All zero where there is no inotify."""
 
     watches: int

@@ -11,8 +11,9 @@ from __future__ import annotations
 import heapq
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 from shardwatch.shard.contract.files.paths import join
 from shardwatch.shard.contract.state.planfile import Anchor, Owners, Plan
@@ -44,8 +45,7 @@ SHARDS_MAX: Final = 8
 INOTIFY: Final = "inotify"
 
 
-@dataclass(frozen=True)
-class Ground:
+class Ground(Struct, frozen=True):
     """What is planned."""
 
     #: Absolute and normalised. One inside another stays a tree of its own.
@@ -58,8 +58,7 @@ class Ground:
     mount: Callable[[bytes], bytes] = lambda path: b""
 
 
-@dataclass(frozen=True)
-class Effort:
+class Effort(Struct, frozen=True):
     """How much is read for a plan, and how long it may become."""
 
     #: Bound of the calls of `look`.
@@ -71,8 +70,10 @@ class Effort:
     seed: int = 0
 
 
-@dataclass(frozen=True)
-class PlanResult:
+USUAL_EFFORT: Final = Effort()
+
+
+class PlanResult(Struct, frozen=True):
     plan: Plan
     #: Weight of each shard, in files: DIRECTORY_WEIGHT * directories + files.
     weights: dict[str, float]
@@ -92,8 +93,7 @@ class PlanResult:
         return max(self.weights.values()) * len(self.weights) / total if total else 1.0
 
 
-@dataclass
-class _Part:
+class _Part(Struct):
     """A subtree less what was carved out of it."""
 
     path: bytes
@@ -106,8 +106,7 @@ class _Part:
         return weigh(self.directories, self.files)
 
 
-@dataclass
-class _Piece:
+class _Piece(Struct):
     """Parts that stay together."""
 
     parts: list[_Part]
@@ -123,8 +122,7 @@ class _Piece:
         self.weight = sum(part.weight for part in self.parts)
 
 
-@dataclass
-class _Draft:
+class _Draft(Struct):
     """Anchors before those that say nothing are dropped."""
 
     shard: int
@@ -141,7 +139,7 @@ def make_plan(
     processors: int,
     generation: int,
     key: str,
-    effort: Effort = Effort(),
+    effort: Effort = USUAL_EFFORT,
 ) -> PlanResult:
     """Plans the trees below the ground's roots.
 

@@ -8,8 +8,7 @@ start again. If it may have been stopped, it looks a second time before it gives
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from shardwatch.shard.contract.limits import SILENT_S
 
@@ -23,8 +22,7 @@ _PAUSE_S: Final = 3.0
 _GRACE_S: Final = 1.0
 
 
-@dataclass(frozen=True)
-class Living:
+class Living(NamedTuple):
     """A process of one of the programs."""
 
     name: str
@@ -32,8 +30,7 @@ class Living:
     at_work: bool
 
 
-@dataclass(frozen=True)
-class Hung:
+class Hung(NamedTuple):
     """A process that is to be killed, and for how long it was silent, seconds."""
 
     pid: int
@@ -41,8 +38,7 @@ class Hung:
     silent_s: float
 
 
-@dataclass(frozen=True)
-class _SilentProgram:
+class _SilentProgram(NamedTuple):
     heard_at: float
     #: When that was too long ago, at a look after a pause.
     since: float

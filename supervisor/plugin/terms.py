@@ -7,8 +7,7 @@ every state directory. So what is particular to one service, but to none of its 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import supervisor.supervisord
 from supervisor.options import ServerOptions
@@ -19,8 +18,7 @@ from .hang_up import HangUpHandler, Reaction
 supervisord: Any = supervisor.supervisord
 
 
-@dataclass(frozen=True)
-class Terms:
+class Terms(NamedTuple):
     """What the caller wants of a supervisord, beyond its configuration."""
 
     #: Standard input is held by whoever started it: at its end, supervisord ends.

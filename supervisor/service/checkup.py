@@ -7,8 +7,9 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Final
+
+from msgspec import Struct
 
 from shardwatch.shard.contract.state.layout import Layout
 
@@ -21,8 +22,7 @@ START_S: Final = 5.0
 _LOOK_S: Final = 0.05
 
 
-@dataclass(frozen=True)
-class Checkup:
+class Checkup(Struct, frozen=True):
     """What was seen of one service, and the verdict."""
 
     #: supervisord's programs, `name` as supervisorctl says it; empty: it does not answer.

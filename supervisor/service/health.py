@@ -10,8 +10,10 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
 from typing import Final, Literal
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from shardwatch.shard.contract.version import UPGRADED
 
@@ -32,8 +34,7 @@ SILENT: Final = ("silent",)
 STORAGE: Final = ("storage",)
 
 
-@dataclass(frozen=True)
-class HealthFinding:
+class HealthFinding(Struct, frozen=True):
     """One problem. `key` identifies it, and `count` says how large it is."""
 
     key: _Key
@@ -53,8 +54,7 @@ class HealthFinding:
         return abs(self.count - other.count) * 10 > other.count
 
 
-@dataclass(frozen=True)
-class Health:
+class Health(Struct, frozen=True):
     """The verdict, with its reasons, the most serious first."""
 
     state: State

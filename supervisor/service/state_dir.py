@@ -10,11 +10,11 @@ import contextlib
 import json
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 import msgspec
+from msgspec import Struct
 
 from shardwatch.shard.contract.errors import InUseError, UsageError
 from shardwatch.shard.contract.limits import IPC_PATH_BYTES_MAX
@@ -35,8 +35,7 @@ _ELSEWHERE: Final = "give another --state-dir"
 _SWITCHES: Final = ("recursive", "follow_symlinks", "directories")
 
 
-@dataclass(frozen=True)
-class Prepared:
+class Prepared(Struct, frozen=True):
     """A state directory that is ready for a service (`child`)."""
 
     layout: Layout

@@ -101,7 +101,8 @@ class Ground:
             ("coordinator", "supervisor.coordinator"),
         ):
             if name not in self.real:
-                text = text.replace(f"-P -m shardwatch.{module} --state-dir .", f"-S -E {self.stub} {name}")
+                launched = rf"-P -m shardwatch\.shard\.contract\.process\.launch .*shardwatch\.{module} --state-dir \."
+                text = re.sub(launched, f"-S -E {self.stub} {name}", text)
         conf.write_text(text)
         if prepared.claim is not None:
             prepared.claim.close()  # the service claims it itself

@@ -103,12 +103,31 @@ def test_unit_tests_lie_where_what_they_test_lies() -> None:
     assert [str(folder) for folder in folders if not (ROOT / folder).is_dir()] == []
 
 
-def test_a_shard_loads_nothing_heavy() -> None:
-    """Every shard process pays for what its main module loads."""
-    code = "import sys, shardwatch.shard.main; print(*sys.modules, sep='\\n')"
-    child = unmeasured(code)
-    loaded = set(child.stdout.split())
-    assert loaded & {"sqlite3", "pydantic", "rich", "watchdog", "asyncio", "shardwatch.aggregator"} == set()
+#: Modules that take milliseconds, and that no program of a service needs to start: `inspect` comes with `dataclasses` and with
+#: `typing_extensions`, `shutil` and `gettext` with `argparse`, OpenSSL with `hashlib`.
+_SLOW = {
+    "argparse", "asyncio", "dataclasses", "gettext", "inspect", "pydantic", "rich", "secrets", "typing_extensions", "watchdog",
+}  # fmt: skip
+#: The same for each program.
+_NOT_LOADED = {
+    "shardwatch.shard.main": {"hashlib", "shardwatch.aggregator", "shutil", "sqlite3"},
+    "shardwatch.aggregator.main": {"json", "random", "shardwatch.supervisor", "shutil", "xmlrpc", "zmq"},
+    "shardwatch.supervisor.coordinator": {"hashlib", "logging", "shardwatch.supervisor.planning.planning", "sqlite3", "zmq"},
+}
+
+
+@pytest.mark.parametrize("program", sorted(_NOT_LOADED))
+def test_a_program_loads_nothing_heavy(program: str) -> None:
+    """Every start of a program, and every process of it, pays for what its main module loads."""
+    code = (
+        "import sys; before = set(sys.modules)\n"  # what .pth files of the environment have loaded
+        "from shardwatch.shard.contract.process import launch\n"
+        f"with launch.Loading(): import {program}\n"
+        "print(*set(sys.modules) - before)"
+    )
+    loaded = set(unmeasured(code).stdout.split())
+    assert program in loaded
+    assert loaded & (_SLOW | _NOT_LOADED[program]) == set()
 
 
 def test_every_module_can_be_imported_by_itself() -> None:

@@ -1,6 +1,8 @@
 """How a process starts, stays alive and ends.
 
 - `inherited`: corrects what a process has inherited from its parent, before anything else.
+- `launch`: what every program of a service is started by; it loads the program and runs it.
+- `loading`: makes the imports of a program cheaper.
 - `life`: its lock, its epoch numbers, its pulse, and its end when its parent dies.
 - `log`: its log: plain lines on standard error.
 - `slack`: decides when freed memory goes back to the system.

@@ -16,7 +16,6 @@ import fcntl
 import os
 import pwd
 import re
-import secrets
 import stat
 import time
 from collections.abc import Callable, Iterator
@@ -284,7 +283,7 @@ class StateDirectory:
     def write_new(self, name: str, content: Callable[[int], bytes]) -> None:
         """`write` of what `content` makes, which is given a descriptor of the new file."""
         with self._parent(name) as (parent, base):
-            temporary = f".{base}.{secrets.token_hex(8)}"
+            temporary = f".{base}.{os.urandom(8).hex()}"
             fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _FILE, 0o600, dir_fd=parent.fd)
             try:
                 with os.fdopen(fd, "wb") as f:

@@ -14,6 +14,8 @@ import time
 from types import FrameType
 from typing import TYPE_CHECKING
 
+from shardwatch.shard.contract.process.loading import Loading
+
 from ...terminal.streams import say
 from ..options import (
     add_config_option,
@@ -38,8 +40,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Returns for --detach only: otherwise this process becomes supervisord."""
-    from ...service.child import command
-    from ...service.state_dir import prepare
+    with Loading():
+        from ...service.child import command
+        from ...service.state_dir import prepare
 
     resolved = watched_tree(options)
     settings, state_dir = resolved.settings, resolved.state_dir

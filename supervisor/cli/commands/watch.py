@@ -9,6 +9,8 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING, Final
 
+from shardwatch.shard.contract.process.loading import Loading
+
 from ...terminal.streams import output_is_closed
 from ..options import (
     add_config_option,
@@ -52,9 +54,10 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _watch(options: argparse.Namespace, ends: Ends) -> None:
-    from ...service.child import ChildService
-    from ...service.state_dir import prepare
-    from ...service.temporary import make_temporary, remove_temporary
+    with Loading():
+        from ...service.child import ChildService
+        from ...service.state_dir import prepare
+        from ...service.temporary import make_temporary, remove_temporary
 
     resolved = watched_tree(options)
     settings, state_dir = resolved.settings, resolved.state_dir
@@ -66,7 +69,8 @@ def _watch(options: argparse.Namespace, ends: Ends) -> None:
         prepared = prepare(state_dir, settings)
         child = ChildService(prepared.layout, follow=True, ephemeral=ephemeral, claim=prepared.claim)
         try:
-            from ..follow.session import Session  # heavy, and the service is on its way already
+            with Loading():
+                from ..follow.session import Session  # heavy, and the service is on its way already
 
             with Session(options, ends, prepared, settings, child) as session:
                 session.run()

@@ -28,6 +28,9 @@ from .in_flight import ANSWER_S, InFlight, Reply
 
 #: First and longest pause before ZeroMQ connects again, milliseconds.
 _RECONNECT_MS = (10, 500)
+#: The same for the first connection to a service that this command has just started. The pauses do not grow, because the service
+#: is ready within a few tenths of a second, and whatever is left of a pause then is waited out. An attempt takes 0.05 ms.
+_RECONNECT_STARTING_MS = (5, 5)
 
 _decode = msgspec.msgpack.Decoder().decode
 
@@ -58,7 +61,8 @@ class ServiceConnection:
         """A connection to the service of a state directory, which need not be there yet.
 
         Args:
-            process_fd: what `process.ended_fd` gave; `wait` raises ProcessEnded when that process ends.
+            process_fd: what `process.ended_fd` gave for the process of a service that has just been started; `wait` raises
+                ProcessEnded when that process ends.
             asked_again: codes of errors that are no answer: what is refused so is asked again. RETRYABLE (the service stops, the
                 disk is full) for who goes on for ever.
             on_absence: called with True when the connection to the service is lost, and with False when it is back.
@@ -73,7 +77,7 @@ class ServiceConnection:
         self._process_ended = False
         #: From a lost connection until the next one.
         self._absent = False
-        self._socket.open()
+        self._socket.open(_RECONNECT_STARTING_MS if process_fd is not None else None)
 
     def _reconnect(self) -> None:
         """A new identity: nothing that was meant for the old connection can arrive any more."""

@@ -4,8 +4,9 @@ the time is passed in."""
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any, Final
+
+from msgspec import Struct
 
 from shardwatch.aggregator.client.requests import Request
 
@@ -17,8 +18,7 @@ REFUSED_S: Final = 1.0
 Reply = dict[str, Any]
 
 
-@dataclass(slots=True)
-class _Open:
+class _Open(Struct):
     """One of them. `due`: when it counts as lost."""
 
     op: str

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +38,7 @@ def regular(branches: int, depth: int, files: int) -> dict[bytes, tuple[list[byt
 def planned(roots: list[bytes], tree: dict[bytes, tuple[list[bytes], int]], **how: Any) -> PlanResult:
     """`how`: arguments of make_plan, of Ground and of Effort."""
     ground = {name: how.pop(name) for name in ("backend", "cuts", "mount") if name in how}
-    effort = {name: how.pop(name) for name in [field.name for field in fields(Effort)] if name in how}
+    effort = {name: how.pop(name) for name in Effort.__struct_fields__ if name in how}
     given: dict[str, Any] = {"shards": 2, "budget": PLENTY, "generation": 3, "key": "k", "processors": 2}
     where = Ground(roots, **{"backend": lambda path: "inotify", **ground})
     return make_plan(where, look_at(tree), effort=Effort(**effort), **{**given, **how})

@@ -1,0 +1,31 @@
+"""How a program of a service is started."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+_PROGRAM = """
+import gc, os, sys
+collected = gc.isenabled()
+
+def main(arguments):
+    print(arguments, collected, gc.isenabled(), os.nice(0))
+    return 7
+"""
+
+
+@pytest.mark.parametrize(("nice", "more"), [([], 0), (["--nice", "3"], 3)])
+def test_a_program_gets_its_arguments_and_gives_its_code(tmp_path: Path, nice: list[str], more: int) -> None:
+    """It is loaded without collections, and runs with them; its priority is set before that."""
+    (tmp_path / "program.py").write_text(_PROGRAM)
+    launched = subprocess.run(
+        [sys.executable, "-P", "-m", "shardwatch.shard.contract.process.launch", *nice, "program", "--state-dir", "."],
+        capture_output=True, text=True, check=False, env={**os.environ, "PYTHONPATH": str(tmp_path)},
+    )  # fmt: skip
+    assert launched.returncode == 7, launched.stderr
+    assert launched.stdout == f"['--state-dir', '.'] False True {min(19, os.nice(0) + more)}\n"

@@ -1,0 +1,67 @@
+"""What a block of imports leaves behind, and what may be imported in it."""
+
+from __future__ import annotations
+
+from unmeasured import unmeasured
+
+
+def test_a_block_leaves_the_interpreter_as_it_was() -> None:
+    """Garbage is collected again, and what was left out can be imported: also after a block that failed."""
+    code = """
+import gc, sys
+from shardwatch.shard.contract.process.loading import LEFT_OUT, Loading
+threshold = gc.get_threshold()
+with Loading():
+    assert not gc.isenabled()
+    for name in LEFT_OUT:
+        try:
+            __import__(name)
+        except ImportError:
+            continue
+        raise SystemExit(f"{name} was imported")
+try:
+    with Loading():
+        raise RuntimeError
+except RuntimeError:
+    pass
+assert gc.isenabled() and gc.get_threshold() == threshold
+assert not sys.modules.keys() & set(LEFT_OUT)
+for name in LEFT_OUT:
+    __import__(name)
+"""
+    unmeasured(code)
+
+
+def test_what_is_there_already_stays() -> None:
+    """A block takes nothing away from somebody who uses it."""
+    code = """
+import ssl, sys
+from shardwatch.shard.contract.process.loading import Loading
+with Loading():
+    import ssl as again
+    assert again is ssl
+assert sys.modules["ssl"] is ssl
+"""
+    unmeasured(code)
+
+
+def test_messages_are_the_same_without_what_is_left_out() -> None:
+    """msgspec reads annotations with `typing` then: optional fields, defaults, bounds and unions of the wire are as ever."""
+    code = """
+import sys
+from shardwatch.shard.contract.process.loading import Loading
+with Loading():
+    from shardwatch.shard.contract.wire.frames import Frame, Gone, Listing, decode_up, encode
+    from shardwatch.shard.contract.errors import WireError
+    from shardwatch.shard.contract.limits import WIRE_VERSION
+assert "typing_extensions" not in sys.modules
+frame = Frame(WIRE_VERSION, "s0", 1, 2, 3, [Gone(b"/a", 5), Listing(b"/b", 6, [], b"")], "me")
+assert decode_up(encode(frame)) == frame
+try:
+    decode_up(encode(Frame(WIRE_VERSION, "s0", -1, 2, 3, [], "me")))
+except WireError:
+    pass
+else:
+    raise SystemExit("a bound is not kept")
+"""
+    unmeasured(code)
