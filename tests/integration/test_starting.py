@@ -32,7 +32,7 @@ class Observed(Connection["zmq.Socket[bytes]"]):
 
     def pauses_ms(self) -> list[int]:
         """The pauses before the next attempts, as ZeroMQ tells them."""
-        pauses = []
+        pauses: list[int] = []
         while len(pauses) < ATTEMPTS:
             assert self.monitor.poll(int(GUARD_S * 1000))
             event = self.monitor.recv_multipart()[0]
