@@ -1,8 +1,8 @@
 """The coordinator: decides which shards there are, and makes supervisord run these and no others.
 
 It is an ordinary program of supervisord. It makes a plan once at its start (a stored plan that still fits is kept, with
-its generation), writes it, and adds the shards by id. After that it only wakes up every RECONCILE_S, and notes in the
-plan what was mounted at a root in the meantime. It owns no tree, no index and no socket. If it is killed at any point,
+its generation), writes it, and adds the shards by id. After that it only wakes up every NOTE_S, to note in the plan what
+was mounted at a root in the meantime, and looks at supervisord's list now and then. It owns no tree, no index and no socket. If it is killed at any point,
 its successor does the same again.
 """
 
@@ -37,8 +37,11 @@ from .plugin.names import GROUP
 from .service.control import NO_ANSWER, supervisord
 from .terminal.streams import say
 
-#: Seconds between two looks at supervisord's list (only an operator's `remove` or `update` can change it) and at the mounts.
-RECONCILE_S: Final = 10.0
+#: Seconds between two looks at the mounts, and at the file of the plan.
+NOTE_S: Final = 10.0
+#: Seconds between two looks at supervisord's list. Only an operator's `remove` or `update` can change it, and a look costs both
+#: sides more than everything else that they do in an idle minute.
+RECONCILE_S: Final = 60.0
 #: How long another may hold the lock, seconds. A predecessor is told to leave within 1 s; a first planning reads up to 2,048
 #: directories, of a slow disk perhaps. Who is silent for longer is killed (`plugin.silence.START_S`).
 LOCK_WAIT_S: Final = 100.0
@@ -78,12 +81,15 @@ def run(layout: Layout) -> int:
         _take_down(proxy.shards)
     print(f"plan {plan.generation}: {len(plan.anchors)} anchors in {len(plan.shards())} shards", flush=True)
     said = ""
+    reconcile_at = time.monotonic()
     while True:
         try:
-            added, removed = reconcile(plan, proxy.shards)  # type: ignore[arg-type]
-            if added or removed:
-                print(f"added {added}, removed {removed}", flush=True)
-            said = ""
+            if (now := time.monotonic()) >= reconcile_at:
+                added, removed = reconcile(plan, proxy.shards)  # type: ignore[arg-type]
+                if added or removed:
+                    print(f"added {added}, removed {removed}", flush=True)
+                said = ""
+                reconcile_at = now + RECONCILE_S
         except xmlrpc.client.Fault as fault:
             if fault.faultCode == SHUTDOWN_STATE:
                 return 0
@@ -98,7 +104,7 @@ def run(layout: Layout) -> int:
             with contextlib.suppress(OSError):  # the next time comes
                 write_plan(layout.plan, plan)
         plan = note_mounts(layout, plan, settings.roots)
-        if _told_to_leave(pulse, RECONCILE_S if not said else BEAT_S):
+        if _told_to_leave(pulse, NOTE_S if not said else BEAT_S):
             return 0
 
 

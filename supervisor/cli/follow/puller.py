@@ -11,8 +11,9 @@ from ...terminal.streams import say
 from ..link.connection import ServiceConnection, checked
 from ..link.in_flight import Reply, hands_out
 
-#: How long a pull waits in the service before it is asked anew, seconds.
-PULL_WAIT_S = 5.0
+#: How long a pull waits in the service before it is asked anew, seconds. If nothing comes, its answer says that batches are held
+#: back, so this must not be long.
+PULL_WAIT_S = 20.0
 #: Largest batch asked for where the user gives no maximum.
 BATCH_MAX = 1000
 

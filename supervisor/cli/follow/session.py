@@ -15,6 +15,7 @@ from typing import Any
 
 from shardwatch.aggregator.protocol.codes import RETRYABLE
 from shardwatch.shard.contract.filter.filter import Filter
+from shardwatch.shard.contract.limits import BEAT_S, next_beat
 from shardwatch.shard.contract.state.settings import Settings
 
 from ...host.process import ended_fd
@@ -31,8 +32,9 @@ from .trouble import Trouble
 
 #: The group whose position a kept state directory remembers between two watches.
 GROUP = "watch"
-#: Seconds between two looks at the service's own troubles, and between two steps of the progress bar.
-STATUS_EVERY_S = 4.0
+#: Seconds between two looks at the service's own troubles, at multiples of this time: a multiple of the beat, at which the
+#: service is awake in any case. And seconds between two steps of the progress bar.
+STATUS_EVERY_S = 2 * BEAT_S
 PROGRESS_EVERY_S = 0.2
 #: Seconds by which such a look may be late. If it is later, this process was held up itself (by a reader that stalls, or with
 #: the whole machine), and what it was not answered meanwhile says nothing of the service.
@@ -169,7 +171,7 @@ class Session:
     def _look_after_service(self) -> None:
         """Asks for the next status; if the last one is still owed, that is trouble too. Raises ServiceError."""
         late = time.monotonic() - self._status_due > LATE_S_MAX
-        self._status_due = time.monotonic() + STATUS_EVERY_S
+        self._status_due = next_beat(time.monotonic() + STATUS_EVERY_S - LATE_S_MAX, STATUS_EVERY_S)
         if not self._ready:
             self._child.check()
         if self._status_asked is None:
