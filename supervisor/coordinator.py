@@ -2,8 +2,8 @@
 
 It is an ordinary program of supervisord. It makes a plan once at its start (a stored plan that still fits is kept, with
 its generation), writes it, and adds the shards by id. After that it only wakes up every NOTE_S, to note in the plan what
-was mounted at a root in the meantime, and looks at supervisord's list now and then. It owns no tree, no index and no socket. If it is killed at any point,
-its successor does the same again.
+was mounted at a root in the meantime, and looks at supervisord's list now and then. It owns no tree, no index and no
+socket. If it is killed at any point, its successor does the same again.
 """
 
 from __future__ import annotations
