@@ -2,8 +2,9 @@
 
 It is an ordinary program of supervisord. It makes a plan once at its start (a stored plan that still fits is kept, with
 its generation), writes it, and adds the shards by id. After that it only wakes up every NOTE_S, to note in the plan what
-was mounted at a root in the meantime, and looks at supervisord's list now and then. It owns no tree, no index and no
-socket. If it is killed at any point, its successor does the same again.
+was mounted at a root in the meantime, and looks at supervisord's list now and then. If a filesystem that can hang is
+mounted where it shares a shard with something else, it makes another plan. It owns no tree, no index and no socket. If it
+is killed at any point, its successor does the same again.
 """
 
 from __future__ import annotations
@@ -30,9 +31,11 @@ from shardwatch.shard.contract.process.loading import Loading
 from shardwatch.shard.contract.state.layout import Layout
 from shardwatch.shard.contract.state.planfile import Plan, read_plan, write_plan
 from shardwatch.shard.contract.state.settings import Settings, read_settings
+from shardwatch.shard.disk.mounts import Mounts
 
 from .host.process import ended_fd
 from .planning.homes import note_mounts
+from .planning.replans import Replans
 from .plugin.names import GROUP
 from .service.control import NO_ANSWER, supervisord
 from .terminal.streams import say
@@ -77,9 +80,14 @@ def run(layout: Layout) -> int:
     pulse = Pulse(layout.pulse_socket)
     before = _generation(layout)
     plan = planned(layout, settings, lambda: _pids(proxy.shards), pulse)
+    mounts, replans = Mounts(), Replans(settings.roots)
     if before not in (0, plan.generation):
         _take_down(proxy.shards)
-    print(f"plan {plan.generation}: {len(plan.anchors)} anchors in {len(plan.shards())} shards", flush=True)
+    _say_plan(plan)
+
+    def is_to_be_replanned() -> bool:
+        return bool(mounts.take_changes()) and replans.due(plan, mounts.all(), time.monotonic())
+
     said = ""
     reconcile_at = time.monotonic()
     while True:
@@ -104,12 +112,39 @@ def run(layout: Layout) -> int:
             with contextlib.suppress(OSError):  # the next time comes
                 write_plan(layout.plan, plan)
         plan = note_mounts(layout, plan, settings.roots)
-        if _told_to_leave(pulse, NOTE_S if not said else BEAT_S):
+        mounts.take_changes()
+        if replans.due(plan, mounts.all(), time.monotonic()):
+            plan, old = replanned(layout, settings, lambda: _pids(proxy.shards), pulse, plan), plan
+            replans.made(old, plan, mounts.all(), time.monotonic())
+            if plan.generation != old.generation:
+                _say_plan(plan)
+                reconcile_at = time.monotonic()
+                continue
+        if _told_to_leave(pulse, NOTE_S if not said else BEAT_S, is_to_be_replanned):
             return 0
 
 
-def planned(layout: Layout, settings: Settings, own_pids: Callable[[], Sequence[int]], pulse: Pulse) -> Plan:
+def _say_plan(plan: Plan) -> None:
+    print(f"plan {plan.generation}: {len(plan.anchors)} anchors in {len(plan.shards())} shards", flush=True)
+
+
+def replanned(layout: Layout, settings: Settings, own_pids: Callable[[], Sequence[int]], pulse: Pulse, plan: Plan) -> Plan:
+    """The plan that keeps apart what is mounted now, or `plan` where none could be made. Shards that run leave by themselves
+    when they see that there is another plan, and are started with it."""
+    print("something that may hang was mounted beside something else: planning again", flush=True)
+    try:
+        return planned(layout, settings, own_pids, pulse, running=True)
+    except ShardwatchError as error:
+        print(f"{error}; the old plan stays", flush=True)
+        return plan
+
+
+def planned(
+    layout: Layout, settings: Settings, own_pids: Callable[[], Sequence[int]], pulse: Pulse, *, running: bool = False
+) -> Plan:
     """The plan, made by a short-lived child: what planning needs, in code and in memory, is gone with it.
+
+    `running`: the service runs with the plan on disk, which is kept if it keeps apart what is mounted now (`ensure_apart`).
 
     Raises ShardwatchError where the child failed; its reason is in the log.
     """
@@ -120,9 +155,9 @@ def planned(layout: Layout, settings: Settings, own_pids: Callable[[], Sequence[
         try:
             die_with_parent(signal.SIGKILL, parent)
             with Loading():
-                from .planning.planning import ensure_plan
+                from .planning.planning import ensure_apart, ensure_plan
 
-            ensure_plan(layout, settings, own_pids)
+            (ensure_apart if running else ensure_plan)(layout, settings, own_pids)
             code = 0
         except (ShardwatchError, OSError) as error:
             say(f"shardwatch-coordinator: {error}")
@@ -139,11 +174,13 @@ def planned(layout: Layout, settings: Settings, own_pids: Callable[[], Sequence[
     return plan
 
 
-def _told_to_leave(pulse: Pulse, wait_s: float) -> bool:
-    """Waits, with a pulse each beat; True at the end of standard input."""
+def _told_to_leave(pulse: Pulse, wait_s: float, is_needed: Callable[[], bool]) -> bool:
+    """Waits until it is needed, with a pulse each beat; True at the end of standard input."""
     end = time.monotonic() + wait_s
     while (now := time.monotonic()) < end:
         pulse.beat()
+        if is_needed():
+            return False
         readable, _, _ = select.select([0], [], [], next_beat(now, BEAT_S) - now)
         if readable and not os.read(0, 4096):
             return True

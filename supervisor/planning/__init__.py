@@ -8,6 +8,7 @@
 - `tree_look`: reads directories for the survey.
 - `limits`: the limits of inotify, and how much of them is in use.
 - `apart`: plans subtrees that may hang into shards of their own. Pure.
+- `replans`: decides when a running service is planned anew. Pure.
 - `homes`: records the filesystem of each root.
 - `named`: the paths that the user has named: directories, single files, and paths that do not exist
   yet.

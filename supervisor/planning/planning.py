@@ -25,7 +25,7 @@ from shardwatch.shard.contract.state.settings import Settings
 from ..host.scouting import Scouts
 from .apart import Apart
 from .budget import Budget
-from .homes import note_mounts, planned_homes
+from .homes import note_mounts, planned_homes, with_mounts
 from .key import plan_key
 from .limits import budget, held_by, read_inotify_limits
 from .plan import Effort, Ground, PlanResult, make_plan
@@ -105,19 +105,50 @@ def ensure_plan(layout: Layout, settings: Settings, own_pids: Callable[[], Seque
         return note_mounts(layout, old, settings.roots)
     if old is not None and still_fits(old, settings, key, apart):
         return note_mounts(layout, old, settings.roots)
+    new = _measured(settings, apart, generation, own_pids)
+    if old is not None and same_owners(old, new):
+        return note_mounts(layout, old, settings.roots)
+    return _stored(layout, settings, old, new)
+
+
+def ensure_apart(layout: Layout, settings: Settings, own_pids: Callable[[], Sequence[int]] = tuple) -> Plan:
+    """The plan for a service that runs: the one on disk, unless a filesystem that can hang was mounted since and shares a shard
+    with something else; then a new one, on disk when this returns. Arguments and errors are those of `ensure_plan`.
+    """
+    old, generation = kept_plan(layout)
+    apart = surroundings(settings)
+    if old is None:
+        return ensure_plan(layout, settings, own_pids)
+    if apart.holds_for(old.anchors):
+        return old
+    new = _measured(settings, apart, generation, own_pids)
+    if same_owners(old, new):
+        return old
+    return _stored(layout, settings, old, new)
+
+
+def _stored(layout: Layout, settings: Settings, old: Plan | None, new: Plan) -> Plan:
+    """The new plan, on disk, with the filesystems on which its roots are waited for: for the same roots they stay as they were,
+    since something that was mounted over a root later may have covered what is the root without it."""
+    mounts = list(read_mounts())
+    if old is not None and old.key == new.key:
+        new = with_mounts(msgspec.structs.replace(new, homes=old.homes, later=old.later), settings.roots, mounts)
+    else:
+        homes, later = planned_homes(settings.roots, mounts, old)
+        new = msgspec.structs.replace(new, homes=homes, later=later)
+    write_plan(layout.plan, new)
+    return new
+
+
+def _measured(settings: Settings, apart: Apart, generation: int, own_pids: Callable[[], Sequence[int]]) -> Plan:
+    """A new plan within what the limits of the machine leave to us."""
     own = [held_by(pid) for pid in own_pids()]
     room = budget(
         read_inotify_limits(),
         own_instances=sum(instances for instances, _ in own),
         own_watches=sum(watches for _, watches in own),
     )
-    new = planned(settings, room, apart, generation=generation, glance=True).plan
-    if old is not None and same_owners(old, new):
-        return note_mounts(layout, old, settings.roots)
-    homes, later = planned_homes(settings.roots, list(read_mounts()), old)
-    new = msgspec.structs.replace(new, homes=homes, later=later)
-    write_plan(layout.plan, new)
-    return new
+    return planned(settings, room, apart, generation=generation, glance=True).plan
 
 
 def planned(settings: Settings, room: Budget, apart: Apart, *, generation: int, glance: bool = False) -> PlanResult:

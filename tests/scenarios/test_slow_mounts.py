@@ -54,18 +54,20 @@ def test_a_remote_filesystem_comes_below_the_root(tmp_path: Path, no_leaks: None
             becomes(scene, root / "net", "polled")
             write(below / "d" / "remote.json", "from elsewhere")
             told(scene, root / "net" / "d" / "remote.json")
-            assert scene.story() == {"net/own.json": "deleted", "net/d/remote.json": "created"}
+            assert heard(scene) == {"net/own.json": "deleted", "net/d/remote.json": "created"}
             write(below / "d" / "remote.json", "changed from elsewhere")
-            assert scene.story() == {"net/d/remote.json": "modified"}
-            scene.service.kill("s0")
+            assert heard(scene) == {"net/d/remote.json": "modified"}
+            apart(scene, root / "net")
+            scene.service.kill(scene.owner(root / "net"))
             write(below / "d" / "remote.json", "while there was no shard, perhaps")
-            assert scene.story() == {"net/d/remote.json": "modified"}
+            assert heard(scene) == {"net/d/remote.json": "modified"}
             assert scene.state_of(root / "net") == "polled"
             mount.unmount()
-            assert scene.story() == {"net/own.json": "created", "net/d/remote.json": "deleted"}
+            assert heard(scene) == {"net/own.json": "created", "net/d/remote.json": "deleted"}
         becomes(scene, root / "net", "")
         (root / "net" / "new").mkdir()
-        eventually(lambda: scene.watches() == 3, LONG_S, what="a watch for each directory")
+        both = (scene.owner(root), scene.owner(root / "net"))
+        eventually(lambda: [scene.watches(shard) for shard in both] == [1, 2], LONG_S, what="a watch for each directory")
 
 
 def test_a_remote_filesystem_comes_at_the_root(tmp_path: Path, no_leaks: None) -> None:
@@ -101,6 +103,39 @@ def test_a_remote_root_that_is_local_by_now(tmp_path: Path, no_leaks: None) -> N
         becomes(scene, root / "net", "")
 
 
+def planned(scene: Scene) -> int:
+    """The generation of the plan."""
+    plan = read_plan(scene.service.layout.plan)
+    assert plan is not None
+    return plan.generation
+
+
+def heard(scene: Scene) -> dict[str, str]:
+    """`Scene.story`, once a mount that has just come answers: on a busy machine the child that asks it may take its time."""
+
+    def answers() -> bool:
+        try:
+            scene.service.client.sync(LONG_S)
+        except RequestError as refused:
+            raise AssertionError(refused.fields) from refused
+        return True
+
+    eventually(answers, LONG_S)
+    return scene.story()
+
+
+def apart(scene: Scene, mount: Path) -> None:
+    """What is mounted has a shard of its own, and all shards run with that plan."""
+
+    def is_so() -> bool:
+        assert scene.owner(mount) != scene.owner(scene.root)
+        status = scene.service.client.status()  # ready: the baseline of each shard belongs to this plan
+        assert (status["ready"], status["generation"]) == (True, planned(scene)), status
+        return True
+
+    eventually(is_so, LONG_S)
+
+
 def hung(scene: Scene, mount: Fuse, at: Path) -> None:
     """The server hangs: said so, and what is local is told all the same; then it goes on, and what it holds is told."""
     mount.hang()
@@ -131,6 +166,63 @@ def test_a_mount_below_a_root_hangs(tmp_path: Path, no_leaks: None) -> None:
         mount.go_on()
         becomes(scene, root / "net", "polled")
         scene.settled()
+
+
+def test_a_mount_that_comes_later_has_a_shard_of_its_own(tmp_path: Path, no_leaks: None) -> None:
+    """The service is planned anew when it comes, so that what is local is never kept waiting by it. It stays apart when it goes
+    and comes again, without another plan; each time everything is told."""
+    root, below = tmp_path / "root", tmp_path / "below"
+    write(root / "local" / "f.json")
+    write(root / "net" / "own.json")
+    write(below / "f.json")
+    with playing(tmp_path, root) as scene:
+        assert scene.owner(root / "net") == scene.owner(root)
+        with fuse(below, root / "net") as mount:
+            apart(scene, root / "net")
+            becomes(scene, root / "net", "polled")
+            assert heard(scene) == {"net/own.json": "deleted", "net/f.json": "created"}
+            generation, mine = planned(scene), scene.owner(root)
+            before = scene.pid(mine)
+            hung(scene, mount, root / "net")
+            assert scene.pid(mine) == before
+            assert heard(scene) == {**{f"local/{n}.json": "created" for n in range(5)}, "net/meanwhile.json": "created"}
+            mount.unmount()
+            assert heard(scene) == {"net/own.json": "created", "net/f.json": "deleted", "net/meanwhile.json": "deleted"}
+            mount.mount()
+            becomes(scene, root / "net", "polled")
+            assert heard(scene) == {"net/own.json": "deleted", "net/f.json": "created", "net/meanwhile.json": "created"}
+            assert (planned(scene), scene.pid(mine)) == (generation, before)
+
+
+def test_a_root_that_comes_to_lie_on_what_can_hang_has_a_shard_of_its_own(
+    tmp_path: Path, state_dir: Path, no_leaks: None
+) -> None:
+    """Two roots of one shard, and a mount over one of them. When it is unmounted, what is there without it is the root again."""
+    local, below, net = tmp_path / "local", tmp_path / "below", tmp_path / "net"
+    write(local / "f.json")
+    write(net / "own.json")
+    write(below / "remote.json")
+
+    def owners() -> dict[bytes, str]:
+        plan = read_plan(service.layout.plan)
+        assert plan is not None
+        return {anchor.path: anchor.shard for anchor in plan.anchors}
+
+    def mirrors(*paths: Path) -> None:
+        def is_so() -> bool:
+            assert set(consumer.mirror) == {os.fsencode(path) for path in paths}, service.client.status()["degraded"]
+            return True
+
+        eventually(is_so, LONG_S)
+
+    with running(state_dir, settings_for(local, net)) as service, consuming(state_dir) as consumer:
+        assert len(set(owners().values())) == 1
+        mirrors(local / "f.json", net / "own.json")
+        with fuse(below, net) as mount:
+            eventually(lambda: len(set(owners().values())) == 2, LONG_S, what="a shard for each root")
+            mirrors(local / "f.json", net / "remote.json")
+            mount.unmount()
+            mirrors(local / "f.json", net / "own.json")
 
 
 # -- roots on filesystems that hang
