@@ -11,6 +11,7 @@ from . import replies, requests
 from .asyncio_driver import AsyncioDriver
 from .base import ClientBase
 from .batch import BatchData, Handed, decode_pull, handed
+from .changes import ChangesSince, decode_since
 from .conversation import REPLY_S
 from .requests import Request
 
@@ -127,6 +128,9 @@ class AsyncExtractClient(ClientBase):
 
     async def seek(self, group: str, tick: int | str) -> bool:
         return not (await self._ask(requests.seek(group, tick)))["fresh"]
+
+    async def since(self, cursor: str | None = None, *, max: int | None = None, patience_s: float | None = 0.0) -> ChangesSince:
+        return decode_since(await self._driver.ask(requests.since(cursor, max), requests.patience(patience_s)))
 
     async def retry(self, group: str) -> int:
         return int((await self._ask(requests.of_group("retry", group)))["paths"])

@@ -17,6 +17,7 @@ from . import replies, requests
 from .base import ClientBase
 from .batch import BatchData, Handed, decode_pull, handed
 from .blocking_driver import BlockingDriver
+from .changes import ChangesSince, decode_since
 from .conversation import REPLY_S
 from .requests import Request
 
@@ -195,6 +196,15 @@ class ExtractClient(ClientBase):
         `fresh` instead.
         """
         return not self._ask(requests.seek(group, tick))["fresh"]
+
+    def since(self, cursor: str | None = None, *, max: int | None = None, patience_s: float | None = 0.0) -> ChangesSince:
+        """Returns what has changed since a cursor, which an earlier answer named: at most `max` events, and never more than
+        1,000. Without a cursor it returns none, but a cursor to begin with.
+
+        Raises RequestError (`bad_field`) for what is no cursor. One that is too old, or of another index, is no error: see
+        `ChangesSince.fresh`.
+        """
+        return decode_since(self._driver.ask(requests.since(cursor, max), requests.patience(patience_s)))
 
     def retry(self, group: str) -> int:
         """Hands out again the paths that were set aside. Returns their number."""

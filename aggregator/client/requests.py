@@ -15,7 +15,7 @@ from msgspec import Struct
 from shardwatch.shard.contract.errors import UsageError
 from shardwatch.shard.contract.input import arguments
 
-from ..protocol.bounds import NAME_CHARS_MAX, PROTOCOL_VERSION, REQUEST_BYTES_MAX
+from ..protocol.bounds import CURSOR_CHARS_MAX, NAME_CHARS_MAX, PROTOCOL_VERSION, REQUEST_BYTES_MAX
 
 #: Largest values of a request's fields, as in docs/protocol.md: what is over them is refused before it is sent.
 SECONDS_MAX: Final = 86_400.0
@@ -102,6 +102,13 @@ def unhold(name: str) -> Request:
 
 def seek(group: str, tick: int | str) -> Request:
     return Request("seek", {"group": _group(group), "tick": tick})
+
+
+def since(cursor: str | None, max: int | None) -> Request:
+    fields: dict[str, Any] = {} if cursor is None else {"cursor": arguments.text("cursor", cursor, CURSOR_CHARS_MAX)}
+    if max is not None:
+        fields["max"] = arguments.whole("max", max, 1, NUMBER_MAX)
+    return Request("since", fields)
 
 
 def of_group(op: str, group: str) -> Request:

@@ -50,6 +50,11 @@ class Delivery:
         self.begun = index.tick
         self.position.begin(tick, handed)
 
+    def keep(self, index: IndexPort, tick: int) -> None:
+        """Everything up to `tick` counts as handed out, in every lane, and the scan stays where it is."""
+        self.position.begin(self.position.base_scan, tick)
+        self.tell(index)
+
     def take_bit(self, bit: int) -> None:
         self.bit = bit
 

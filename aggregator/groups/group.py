@@ -120,6 +120,12 @@ class Group:
         self.store_row()
         self.attach(index)
 
+    def keep(self, index: IndexPort, tick: int) -> None:
+        """Counts everything up to `tick` as handed out, and nothing as acknowledged: a path that the group has held once it holds
+        until its tombstone is forgotten."""
+        self._delivery.keep(index, tick)
+        self.store_row()
+
     def attach(self, index: IndexPort) -> None:
         """Tells the index what the group holds, and fences what is on lease. After begin, and after a start."""
         if self.state is GroupState.ACTIVE:

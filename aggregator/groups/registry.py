@@ -10,6 +10,7 @@ import os
 import sqlite3
 from collections.abc import Callable, Container, Iterable, Mapping
 from itertools import count
+from typing import Final
 
 import msgspec
 
@@ -23,6 +24,8 @@ from .store import GroupStore
 
 log = logging.getLogger("shardwatch.aggregator")
 
+#: The name of the one group that no request can name, because it is no valid name: it keeps what the cursors of `since` need.
+KEEPER: Final = ""
 #: Notes that are kept.
 _NOTES_MAX = 100
 
@@ -96,6 +99,10 @@ class Registry:
         self.by_name[group.name] = group
         self.touch(group)
 
+    def named(self) -> list[Group]:
+        """The groups that requests can name, in the order of their names."""
+        return [group for name, group in sorted(self.by_name.items()) if name != KEEPER]
+
     def consumers(self) -> dict[str, int]:
         """The name and position of every group, for `Consumers.keep`."""
         return {group.name: group.reached() for group in self.by_name.values()}
@@ -121,7 +128,7 @@ class Registry:
     def _afresh(self, group: Group, why: str) -> None:
         group.refresh(why)
         self.touch(group)
-        self._note(f"the group {group.name!r} begins afresh: {why}")
+        self._note(f"{_called(group)} begins afresh: {why}")
 
     def _note(self, line: str) -> None:
         self.notes.append(line)
@@ -220,18 +227,26 @@ class Registry:
         for group in self.by_name.values():
             if group.state is not GroupState.EXPIRED and group.seen < oldest and group.name not in used:
                 group.abandon()
-                self._note(f"the group {group.name!r} was not used for {self._settings.retention_days:g} days: it begins afresh")
+                self._note(f"{_called(group)} was not used for {self._settings.retention_days:g} days: it begins afresh")
             group.store_row()  # also when it was used last
             self.touch(group)
 
     def passed(self) -> dict[int, int]:
-        """For each lane the lowest cursor of all active groups. Tombstones up to it are needed for replays only."""
-        groups = [g for g in self.by_name.values() if g.state is GroupState.ACTIVE]
-        return {lane: min([g.cursor(lane) for g in groups], default=self._index.tick) for lane in self._index.lanes()}
+        """For each lane the lowest cursor of all active groups, and the last cursor that `since` has given. Tombstones up to it
+        are needed for replays only, and for earlier cursors of `since`."""
+        keeper = self.by_name.get(KEEPER)
+        last = keeper.reached() if keeper is not None and keeper.state is GroupState.ACTIVE else self._index.tick
+        groups = [g for g in self.named() if g.state is GroupState.ACTIVE]
+        return {lane: min([last, *(g.cursor(lane) for g in groups)]) for lane in self._index.lanes()}
 
     def set_aside(self) -> set[int]:
         """The ticks of all rows that are set aside. They lie behind every cursor, and `retry` hands them out again."""
         return {tick for group in self.by_name.values() for tick in group.set_aside_ticks()}
+
+
+def _called(group: Group) -> str:
+    """The group as a note calls it."""
+    return "`since`" if group.name == KEEPER else f"the group {group.name!r}"
 
 
 def _free_bit(groups: Iterable[Group]) -> int:

@@ -17,6 +17,8 @@ LOOK_PATHS_MAX: Final = 1000
 PATH_B64_CHARS_MAX: Final = 87_384
 #: Longest group or worker name, characters.
 NAME_CHARS_MAX: Final = 200
+#: Longest cursor, characters; those that are given have about 70.
+CURSOR_CHARS_MAX: Final = 200
 #: Largest `id` of a request, bytes as msgpack, and how deep lists and maps may be nested in it: it is kept for as long as the
 #: request waits, and whoever reads the reply must be able to decode it.
 ID_BYTES_MAX: Final = 1000

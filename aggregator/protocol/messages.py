@@ -16,6 +16,7 @@ from shardwatch.shard.contract.files.paths import are_exact, is_exact
 from shardwatch.shard.contract.input.shown import cut, shown
 
 from .bounds import (
+    CURSOR_CHARS_MAX,
     ID_BYTES_MAX,
     ID_DEPTH_MAX,
     LOOK_PATHS_MAX,
@@ -111,6 +112,12 @@ class Seek(Struct):
     tick: Annotated[int, Meta(ge=0)] | Literal["start", "now"]
 
 
+class Since(Struct):
+    op: ClassVar = "since"
+    cursor: Annotated[str, Meta(max_length=CURSOR_CHARS_MAX)] | None = None
+    max: Annotated[int, Meta(ge=1)] | None = None
+
+
 class Retry(Struct):
     op: ClassVar = "retry"
     group: _Name
@@ -162,13 +169,13 @@ class Ready(Struct):
 
 Request = (
     Hello | Pull | Ack | Nack | Release | Extend | Seek | Retry | Reset | Groups | Drop | Sync | Look | Status | Ready | Hold
-    | Unhold
+    | Unhold | Since
 )
 REQUESTS: Final[dict[str, type[Any]]] = {
     kind.op: kind
     for kind in (
         Hello, Pull, Ack, Nack, Release, Extend, Seek, Retry, Reset, Groups, Drop, Sync, Look, Status, Ready, Hold,
-        Unhold,
+        Unhold, Since,
     )
 }
 

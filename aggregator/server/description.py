@@ -45,7 +45,7 @@ class Description:
         return next(self._steps, False)
 
     def _run(self) -> Iterator[bool]:
-        groups = [group for _, group in sorted(self._registry.by_name.items())]
+        groups = self._registry.named()
         lanes = self._index.lanes()
         behind: dict[tuple[int, int], int] = {}
         for lane in lanes:

@@ -57,7 +57,7 @@ class Holding:
             self._syncs = [token for token in self._syncs if self._engine.sync_result(token) is None]
             if last not in self._syncs and not self._holds.counts:
                 self._holds.let_flow()
-                self._last_batches.await_all(self._registry.by_name.values())
+                self._last_batches.await_all(self._registry.named())
         return before and not self.held
 
     def shift(self, by: float) -> None:

@@ -64,7 +64,7 @@ class Roster:
         if self.get(name) is not None:
             return self.use(name), False
         protocol.check_name(name)
-        if len(self._registry.by_name) >= GROUPS_MAX:
+        if len(self._registry.named()) >= GROUPS_MAX:
             self._make_room()
         group = self._registry.create(name)
         if start == "start":
@@ -90,7 +90,7 @@ class Roster:
             self._registry.touch(group)
 
     def _make_room(self) -> None:
-        stubs = [group for group in self._registry.by_name.values() if group.state is GroupState.EXPIRED]
+        stubs = [group for group in self._registry.named() if group.state is GroupState.EXPIRED]
         if not stubs:
             raise RefusedError("groups_full", f"there are {GROUPS_MAX} groups already", "drop one that is not used")
         self._remove(min(stubs, key=lambda group: group.seen))

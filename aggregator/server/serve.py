@@ -29,6 +29,7 @@ from .holding import Holding
 from .outbox import Outbox
 from .pulls import Pulls
 from .roster import Roster
+from .since import SinceRequests
 from .status_requests import StatusRequests
 
 log = logging.getLogger("shardwatch.aggregator")
@@ -86,6 +87,7 @@ class Server:
             **dict.fromkeys(("ack", "nack", "release", "extend", "seek", "retry", "reset"), of_group.answer),
             "groups": self._status.describe,
             "drop": self._roster.drop,
+            "since": SinceRequests(index, registry, settings, wall).answer,
             "sync": self._barriers.sync,
             "look": self._look,
             "status": self._status.describe,

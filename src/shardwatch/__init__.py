@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from shardwatch.aggregator.client.asynchronous import AsyncBatch, AsyncExtractClient
     from shardwatch.aggregator.client.blocking import Batch, ExtractClient
+    from shardwatch.aggregator.client.changes import ChangesSince
     from shardwatch.aggregator.client.replies import RequestError
     from shardwatch.aggregator.protocol.messages import Event, Fresh
     from shardwatch.aggregator.queue.event_queue import EventQueue
@@ -31,6 +32,7 @@ _HOME = {
     "AsyncBatch": "aggregator.client.asynchronous",
     "AsyncExtractClient": "aggregator.client.asynchronous",
     "Batch": "aggregator.client.blocking",
+    "ChangesSince": "aggregator.client.changes",
     "Event": "aggregator.protocol.messages",
     "EventQueue": "aggregator.queue.event_queue",
     "ExtractClient": "aggregator.client.blocking",
@@ -58,6 +60,7 @@ __all__ = [
     "AsyncBatch",
     "AsyncExtractClient",
     "Batch",
+    "ChangesSince",
     "Event",
     "EventQueue",
     "ExtractClient",

@@ -36,6 +36,7 @@ COMMANDS = {
     "pull": "print and acknowledge the pending events of a group",
     "groups": "list the groups, or reset or drop one",
     "find": "find files by name, size and time, in the index",
+    "since": "print what has changed since a cursor",
     "sync": "wait until every change made so far is in the index",
     "hold": "hold back batches while a command, such as a build, runs",
     "release": "end a hold that was taken without a command",

@@ -95,6 +95,7 @@ CLIENT: dict[str, dict[str, Any]] = {
     "hold": {"name": "h", "lease_s": 1.0, "patience_s": 0.0},
     "unhold": {"name": "h"},
     "seek": {"group": "g", "tick": 0},
+    "since": {"cursor": None, "max": 1, "patience_s": 0.0},
     "retry": {"group": "g"},
     "drop": {"group": "g"},
     "reset": {"group": "g"},
@@ -425,6 +426,8 @@ def test_all_that_is_public_is_tried() -> None:
     """What is exported is in a table above, or only holds what it is given."""
     clients = {"AsyncExtractClient", "ExtractClient"}
     tried = {*clients, "EventQueue", "FileEvent", "FileEventProcessor", "RealtimeFileWatcher", "WatcherConfig", "find"}
-    given_back = {"AsyncBatch", "Batch", "Event", "FoundFile", "Fresh", "ProcessingResult", "WatcherStats", "__version__"}
+    given_back = {
+        "AsyncBatch", "Batch", "ChangesSince", "Event", "FoundFile", "Fresh", "ProcessingResult", "WatcherStats", "__version__",
+    }  # fmt: skip
     raised = {name for name in shardwatch.__all__ if name.endswith("Error")}
     assert set(shardwatch.__all__) == tried | given_back | raised | {"FileEventHandler"}
