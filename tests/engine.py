@@ -26,7 +26,7 @@ from shardwatch.shard.disk.disk import Disk
 from shardwatch.shard.disk.look import Reader
 from shardwatch.shard.disk.mounts import Mounts
 from shardwatch.shard.schedule.debounce import Debounce
-from shardwatch.shard.schedule.watcher import Watcher
+from shardwatch.shard.schedule.watcher import BOUNDS, Bounds, Watcher
 from shardwatch.shard.stream.send import Stream
 from shardwatch.shard.territory.doubts import Doubts
 from shardwatch.shard.territory.territory import Territory
@@ -88,7 +88,7 @@ class Shard:
         verifier = Verifier(self.territory, period_ns=engine.verify_s * 10**9, cpu=lambda: 0) if engine.verify_s else None
         self.watcher = Watcher(
             self.territory, self.backend, self.stream, settle, poll_ns=10**9, mounts=engine.mounts, verifier=verifier,
-            clock=lambda: engine.now,
+            bounds=engine.bounds, clock=lambda: engine.now,
         )  # fmt: skip
         self.watcher.begin()
 
@@ -128,9 +128,10 @@ class Engine:
     def __init__(
         self, base: Path, anchors: dict[str, str], *, settle_ms: int = 0, watches_max: int = 0, follow: bool = False,
         verify_s: int = 0, disk: Disk | None = None, mounts: Mounts | None = None, keep: Filter | None = None,
+        bounds: Bounds = BOUNDS,
     ) -> None:  # fmt: skip
         """`anchors`: path relative to the root ("" is the root) -> shard. `verify_s`: what a pass of the verification takes.
-        `disk`, `mounts`: what every shard looks at. `keep`: which files are watched."""
+        `disk`, `mounts`: what every shard looks at. `keep`: which files are watched. `bounds`: of every shard's watcher."""
         self.base = base
         self.root = os.fsencode(base / "tree")
         (base / "tree").mkdir(exist_ok=True)
@@ -144,6 +145,7 @@ class Engine:
         self.disk = disk
         self.keep = keep if keep is not None else Filter(INCLUDE, EXCLUDE)
         self.mounts = mounts
+        self.bounds = bounds
         self.epochs: dict[str, int] = {}
         #: Which running service all of this is.
         self.service = "service 1"

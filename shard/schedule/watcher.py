@@ -17,7 +17,7 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import Final
+from typing import Final, NamedTuple
 
 from ..backend.base import Arrival, Backend, Hints
 from ..contract.files.identity import RACY_NS_MAX
@@ -42,8 +42,6 @@ from .steps import step
 from .syncs import SyncTokens
 from .timetable import Recurring, Timetable
 
-#: Time that each kind of work gets in a turn, ns. One step, a directory, may take it beyond that.
-_SLICE_NS: Final = 10_000_000
 #: A racy look is followed by another after so long; the second in excess is for system calls that take their time.
 _SECOND_LOOK_NS: Final = RACY_NS_MAX + 1_000_000_000
 _DOUBT_RETRY_NS: Final = 2_000_000_000
@@ -51,15 +49,28 @@ _DOUBT_RETRY_NS: Final = 2_000_000_000
 _AUDIT_NS: Final = 60_000_000_000
 #: Unreadable subtrees that an answer to a sync names.
 _DOUBTS_TOLD: Final = 20
-#: Hints of directories that are kept before everything is rescanned instead.
-_DIRECTORIES_MAX: Final = 50_000
-#: Jobs that are kept when the aggregator asks for more while there is no credit. It asks again with its next beat.
-_ASKED_MAX: Final = 1_000
 #: Shortest pause between listings of directories for names that are not there, and the least part of the time that is pause.
 _UNLINKED_NS: Final = 1_000_000_000
 _UNLINKED_PAUSE_FACTOR: Final = 20
 #: A sweep may cost at most this part of the time: the pause after it is that much longer than it took.
 _SWEEP_PAUSE_FACTOR: Final = 4
+
+
+class Bounds(NamedTuple):
+    """How long a watcher does one kind of work, and how much of each kind may wait."""
+
+    #: Time that each kind of work gets in a turn, ns. One step, a directory, may take it beyond that.
+    slice_ns: int = 10_000_000
+    #: Names that are debounced before they are merged into their directories.
+    names_max: int = PENDING_NAMES_MAX
+    #: Hints of directories that are kept before everything is rescanned instead.
+    directories_max: int = 50_000
+    #: Jobs that are kept when the aggregator asks for more while there is no credit. It asks again with its next beat.
+    asked_max: int = 1_000
+
+
+BOUNDS: Final = Bounds()
+
 
 class Watcher:
     """Runs in one thread. `clock` is monotonic, ns."""
@@ -74,6 +85,7 @@ class Watcher:
         poll_ns: int,
         mounts: Mounts | None = None,
         verifier: Verifier | None = None,
+        bounds: Bounds = BOUNDS,
         clock: Callable[[], int] = time.monotonic_ns,
     ) -> None:
         self._territory = territory
@@ -81,6 +93,7 @@ class Watcher:
         self._stream = stream
         self.debounce = debounce
         self._clock = clock
+        self._bounds = bounds
         self._poll_ns = poll_ns
         self._mount_changes = MountChanges(territory, mounts)
         self._verifier = verifier
@@ -143,16 +156,16 @@ class Watcher:
                 self.arrivals.hint(node.parent, node.name)
         if hints.overflow:
             self.overflows += 1
-        if hints.overflow or self.arrivals.hinted > _DIRECTORIES_MAX:
+        if hints.overflow or self.arrivals.hinted > self._bounds.directories_max:
             self._lost(now)
-        if len(self.debounce) > PENDING_NAMES_MAX:
+        if len(self.debounce) > self._bounds.names_max:
             self.debounce.collapse(now)
 
     def _lost(self, now: int) -> None:
         """Reports that hints were lost. A rescan follows at once, or later if rescans only lead to the next overflow."""
         if len(self._queued) < len(self._territory.places):  # else the scans that wait cover it
             self.pace.overflow(now)
-        if not self.pace.owed or self.pace.due(now) or self.arrivals.hinted > _DIRECTORIES_MAX:
+        if not self.pace.owed or self.pace.due(now) or self.arrivals.hinted > self._bounds.directories_max:
             self.arrivals.forget_hints()
         if self.pace.due(now):
             self.rescan()
@@ -185,7 +198,7 @@ class Watcher:
     def look_again(self, directory: bytes, names: list[bytes]) -> None:
         """The aggregator asks for another look at these names (all names, if the list is empty)."""
         owner = self._territory.owner_of(directory)
-        if owner is not None and len(self._asked) < _ASKED_MAX:
+        if owner is not None and len(self._asked) < self._bounds.asked_max:
             self._asked.append(look_again(self._territory, owner, directory, names))
 
     def occupy(self, occupied: bool) -> None:
@@ -231,10 +244,10 @@ class Watcher:
         """Makes looks for a slice of time, as long as there is credit."""
         now = self._clock()
         self._timers(now)
-        self._enter(now + _SLICE_NS)
-        self._look(self._clock() + _SLICE_NS)
+        self._enter(now + self._bounds.slice_ns)
+        self._look(self._clock() + self._bounds.slice_ns)
         for jobs in (self._asked, self._scans):
-            end = self._clock() + _SLICE_NS
+            end = self._clock() + self._bounds.slice_ns
             while jobs and not self._stream.full:
                 step(jobs)
                 if self._clock() >= end:

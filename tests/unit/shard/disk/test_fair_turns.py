@@ -12,15 +12,17 @@ from engine import Engine, rows
 from faulty_disk import FaultyDisk
 
 from shardwatch.shard.contract.wire.frames import Synced
-from shardwatch.shard.schedule import watcher
+from shardwatch.shard.schedule.watcher import Bounds
+
+#: Each kind of work does one step in a turn.
+ONE_STEP = Bounds(slice_ns=0)
 
 
 @pytest.fixture
-def engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Engine]:
+def engine(tmp_path: Path) -> Iterator[Engine]:
     """Each kind of work does one step a turn."""
-    engine = Engine(tmp_path, {"": "s0"})
+    engine = Engine(tmp_path, {"": "s0"}, bounds=ONE_STEP)
     engine.until_quiet()
-    monkeypatch.setattr(watcher, "_SLICE_NS", 0)
     yield engine
     engine.close()
 
@@ -91,21 +93,20 @@ def test_a_directory_that_is_renamed_all_the_time_waits_once(engine: Engine, mon
     assert engine.difference() == ({}, {})
 
 
-def sweeping(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Engine, list[bytes]]:
+def sweeping(tmp_path: Path) -> tuple[Engine, list[bytes]]:
     """An engine with one watch, of 40 directories; and the list of those that are listed from now on."""
     disk = FaultyDisk()
-    engine = Engine(tmp_path, {"": "s0"}, watches_max=1, disk=disk)
+    engine = Engine(tmp_path, {"": "s0"}, watches_max=1, disk=disk, bounds=ONE_STEP)
     tree(engine.base / "tree", 40)
     engine.until_quiet()
     disk.listed.clear()
-    monkeypatch.setattr(watcher, "_SLICE_NS", 0)
     engine.shards["s0"].watcher.times.sweep.put_off(1 << 62)
     return engine, disk.listed
 
 
 def test_many_syncs_are_one_sweep(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Those that come while one is under way are the next one: 60 callers are two sweeps of what is polled."""
-    engine, listed = sweeping(tmp_path, monkeypatch)
+    engine, listed = sweeping(tmp_path)
     shard = engine.shards["s0"]
     answered: list[int] = []
     add = shard.stream.add
@@ -123,9 +124,9 @@ def test_many_syncs_are_one_sweep(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     engine.close()
 
 
-def test_a_sync_that_nobody_waits_for_is_not_done(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_sync_that_nobody_waits_for_is_not_done(tmp_path: Path) -> None:
     """Neither the one that waits nor what is left of the sweep under way; one that is asked for later is."""
-    engine, listed = sweeping(tmp_path, monkeypatch)
+    engine, listed = sweeping(tmp_path)
     shard = engine.shards["s0"]
     shard.watcher.sync(1)
     for _ in range(5):

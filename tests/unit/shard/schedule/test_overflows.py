@@ -8,17 +8,23 @@ from pathlib import Path
 import pytest
 from engine import Engine
 
-from shardwatch.shard.schedule import watcher
 from shardwatch.shard.schedule.pace import PAUSE_NS_MAX
+from shardwatch.shard.schedule.watcher import BOUNDS, Bounds
 
 
 @pytest.fixture
-def engine(tmp_path: Path) -> Iterator[Engine]:
+def bounds() -> Bounds:
+    """Of the watcher of `engine`; a test may set others."""
+    return BOUNDS
+
+
+@pytest.fixture
+def engine(tmp_path: Path, bounds: Bounds) -> Iterator[Engine]:
     """One shard at rest over a tree of a few files."""
     for n in range(3):
         (tmp_path / f"tree/d{n}").mkdir(parents=True)
         (tmp_path / f"tree/d{n}/f.json").write_text("x")
-    engine = Engine(tmp_path, {"": "s0"}, settle_ms=50)
+    engine = Engine(tmp_path, {"": "s0"}, settle_ms=50, bounds=bounds)
     try:
         engine.until_quiet()
         yield engine
@@ -95,9 +101,9 @@ def test_an_overflow_while_scans_wait_is_covered_by_them(engine: Engine, monkeyp
     assert engine.difference() == ({}, {})
 
 
-def test_directories_are_not_followed_for_want_of_room(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("bounds", [Bounds(directories_max=3)])
+def test_directories_are_not_followed_for_want_of_room(engine: Engine) -> None:
     """Too many new directories are an overflow too: they wait for the rescan, and a sync does not."""
-    monkeypatch.setattr(watcher, "_DIRECTORIES_MAX", 3)
     shard = engine.shards["s0"]
     storm(engine, 20)
     for n in range(10):

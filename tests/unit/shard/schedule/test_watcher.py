@@ -19,9 +19,8 @@ from shardwatch.shard.contract.limits import ANCHOR_CHECK_S
 from shardwatch.shard.contract.state.planfile import Anchor
 from shardwatch.shard.contract.wire.frames import Listing, Record
 from shardwatch.shard.disk.look import Reader
-from shardwatch.shard.schedule import watcher
 from shardwatch.shard.schedule.debounce import Debounce
-from shardwatch.shard.schedule.watcher import Watcher
+from shardwatch.shard.schedule.watcher import Bounds, Watcher
 from shardwatch.shard.stream import send
 from shardwatch.shard.stream.send import Stream
 from shardwatch.shard.territory import looking
@@ -32,11 +31,11 @@ from shardwatch.shard.territory.territory import Territory
 from shardwatch.shard.tree.nodes import Node
 
 
-def test_without_credit_nothing_is_looked_at(scene: ShardScene, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_credit_nothing_is_looked_at(make: Callable[..., ShardScene], monkeypatch: pytest.MonkeyPatch) -> None:
     """Rule 15: what is pending stays hints, names become directories, those a rescan; nothing grows, nothing is lost."""
+    scene = make(bounds=Bounds(names_max=10, directories_max=3))
+    scene.equal()
     monkeypatch.setattr(send, "WINDOW_FRAMES_MAX", 2)
-    monkeypatch.setattr(watcher, "PENDING_NAMES_MAX", 10)
-    monkeypatch.setattr(watcher, "_DIRECTORIES_MAX", 3)
     shard = scene.shard
     for turn in range(20):
         scene.put(*[f"a/{turn}-{i}.json" for i in range(10)], f"new{turn}/f.json")
@@ -89,9 +88,10 @@ def test_a_sync_does_not_wait_for_quiet(make: Callable[..., ShardScene]) -> None
     assert scene.engine.difference() == ({}, {})
 
 
-def test_a_sync_is_not_held_up_by_what_comes_later(scene: ShardScene, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_sync_is_not_held_up_by_what_comes_later(make: Callable[..., ShardScene]) -> None:
     """Rule 24: a tree that never rests is synced too, and up to the moment of asking."""
-    monkeypatch.setattr(watcher, "_SLICE_NS", 0)
+    scene = make(bounds=Bounds(slice_ns=0))
+    scene.equal()
     scene.put("a/b/f.json", text="before")
     token = scene.engine.receiver.begin_sync(1000)
     scene.engine.commit()
@@ -134,9 +134,9 @@ def test_a_lost_last_frame_is_sent_again(scene: ShardScene) -> None:
     scene.rests()
 
 
-def test_an_overflow_in_the_middle_of_a_rescan_is_another_rescan(scene: ShardScene, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_overflow_in_the_middle_of_a_rescan_is_another_rescan(make: Callable[..., ShardScene]) -> None:
     """What was lost may be where the first has been already."""
-    monkeypatch.setattr(watcher, "_SLICE_NS", 0)
+    scene = make(bounds=Bounds(slice_ns=0))
     scene.put(*[f"d{i}/f.json" for i in range(5)])
     scene.equal()
     scene.shard.lose_hints()

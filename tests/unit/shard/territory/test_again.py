@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 from shard_scene import ShardScene
 
-from shardwatch.shard.schedule import watcher
+from shardwatch.shard.schedule.watcher import Bounds
 
 
 @pytest.mark.parametrize("anchors", [{"": "s0"}, {"": "s0", "a": "s1"}])
@@ -64,9 +64,10 @@ def test_names_that_nobody_knows_are_answered_too(scene: ShardScene) -> None:
     assert scene.engine.index.owed == {}
 
 
-def test_what_is_asked_for_is_bounded_while_there_is_no_credit(scene: ShardScene, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_asked_for_is_bounded_while_there_is_no_credit(make: Callable[..., ShardScene]) -> None:
     """Rule 15: the aggregator asks again with each beat."""
-    monkeypatch.setattr(watcher, "_ASKED_MAX", 5)
+    scene = make(bounds=Bounds(asked_max=5))
+    scene.equal()
     for _ in range(50):
         scene.shard.watcher.look_again(scene.engine.root, [b"f.json"])
     assert scene.shard.watcher.pending == 5

@@ -18,7 +18,7 @@ from faulty_disk import FaultyDisk
 from shard_scene import ShardScene
 
 from shardwatch.shard.contract.filter.filter import Filter
-from shardwatch.shard.schedule import watcher
+from shardwatch.shard.schedule.watcher import Bounds
 from shardwatch.shard.stream import send
 from shardwatch.shard.territory import looking
 
@@ -51,10 +51,9 @@ def test_what_happened_while_a_shard_was_dead_is_found_by_its_successor(scene: S
     scene.rests()
 
 
-def test_a_scan_that_was_not_finished_is_begun_again(make: Callable[..., ShardScene], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_scan_that_was_not_finished_is_begun_again(make: Callable[..., ShardScene]) -> None:
     """Rule 2: killed between any two directories, by the shard's end or the aggregator's."""
-    monkeypatch.setattr(watcher, "_SLICE_NS", 0)
-    scene = make()
+    scene = make(bounds=Bounds(slice_ns=0))
     scene.put(*[f"d{i}/e{j}/f.json" for i in range(4) for j in range(3)])
     for steps in range(12):
         for _ in range(steps):
@@ -70,10 +69,9 @@ def test_a_scan_that_was_not_finished_is_begun_again(make: Callable[..., ShardSc
     scene.rests()
 
 
-def test_jobs_that_are_dropped_leave_no_descriptor_open(make: Callable[..., ShardScene], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_jobs_that_are_dropped_leave_no_descriptor_open(make: Callable[..., ShardScene]) -> None:
     """A scan holds one for each level in which something is left to enter; a new epoch drops it half run."""
-    monkeypatch.setattr(watcher, "_SLICE_NS", 0)
-    scene = make()
+    scene = make(bounds=Bounds(slice_ns=0))
     scene.put(*["/".join(names) + "/f.json" for names in itertools.product("xy", repeat=6)])
     before = descriptors()
     for _ in range(20):
