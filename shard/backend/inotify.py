@@ -54,7 +54,6 @@ _BURST_WAIT_S: Final = 0.002
 #: half of the shards' processor time at 15,000 changes a second). A single save, four events, is never made to wait.
 _STREAM_READS: Final = 6
 _STREAM_WINDOW_S: Final = 0.02
-#: Undecoded bytes kept at most; beyond it they are dropped and it is an overflow like the kernel's own.
 _BACKLOG_BYTES_MAX: Final = 64 << 20
 
 _decode = native(decoding.decode)
@@ -66,16 +65,22 @@ class InotifyBackend:
     name = "inotify"
     lossy = False
 
-    def __init__(self, *, watches_max: int = 0) -> None:
-        """`watches_max`: watches this instance may hold, 0 for as many as the kernel gives.
+    def __init__(self, *, watches_max: int = 0, backlog_bytes_max: int = _BACKLOG_BYTES_MAX) -> None:
+        """Makes an inotify instance.
+
+        Args:
+            watches_max: watches that this instance may hold; 0 for as many as the kernel gives.
+            backlog_bytes_max: undecoded bytes that are kept. What comes beyond it is dropped, and it is an overflow like the
+                kernel's own.
 
         Raises OSError: EMFILE when `fs.inotify.max_user_instances` is reached.
         """
         self._fd = calls.init()
         self._watches_max = watches_max
+        self._backlog_bytes_max = backlog_bytes_max
         self._nodes = Watches()
         #: Further places of the same directory (bind mounts, links): rare, so kept apart. In the order of coming.
-        self._twins: dict[int, dict[Node, None]] = {}
+        self._further: dict[int, dict[Node, None]] = {}
         self._chunks: deque[bytes] = deque()
         self._backlog = 0
         self._lost = False
@@ -97,9 +102,9 @@ class InotifyBackend:
             return None
         if isinstance(held, Waypoint) and not isinstance(node, Waypoint):
             self._nodes[wd] = node  # who is in a tree comes first
-            self._twins.setdefault(wd, {})[held] = None
+            self._further.setdefault(wd, {})[held] = None
             return None
-        self._twins.setdefault(wd, {})[node] = None
+        self._further.setdefault(wd, {})[node] = None
         return None if isinstance(held, Waypoint) else held
 
     def same(self, fd: int, node: Node) -> bool:
@@ -125,22 +130,22 @@ class InotifyBackend:
             if wd < 0:
                 continue
             node.wd = -1
-            twins = self._twins.get(wd)
+            further = self._further.get(wd)
             if self._nodes.get(wd) is node:
-                if twins:
+                if further:
                     # Whoever is in a tree comes first.
-                    heir = next((twin for twin in twins if not isinstance(twin, Waypoint)), next(iter(twins)))
-                    del twins[heir]
+                    heir = next((place for place in further if not isinstance(place, Waypoint)), next(iter(further)))
+                    del further[heir]
                     self._nodes[wd] = heir
-                    if not twins:
-                        del self._twins[wd]
+                    if not further:
+                        del self._further[wd]
                     continue
                 del self._nodes[wd]
                 calls.rm_watch(self._fd, wd)  # EINVAL where the directory is gone already: just as well
-            elif twins and node in twins:
-                del twins[node]
-                if not twins:
-                    del self._twins[wd]
+            elif further and node in further:
+                del further[node]
+                if not further:
+                    del self._further[wd]
 
     def watches(self) -> int:
         return len(self._nodes)
@@ -179,7 +184,7 @@ class InotifyBackend:
                 except BlockingIOError:
                     break
                 largest = max(largest, len(chunk))
-                if self._backlog > _BACKLOG_BYTES_MAX:
+                if self._backlog > self._backlog_bytes_max:
                     self._lost = True
                     continue
                 self._backlog += len(chunk)
@@ -218,7 +223,7 @@ class InotifyBackend:
                 continue
             some.discard(b"")
             if some:
-                for place in (node, *self._twins.get(wd, ())):
+                for place in (node, *self._further.get(wd, ())):
                     into.setdefault(place, set()).update(some)
 
     def _special(self, wd: int, mask: int, name: bytes, hints: Hints) -> None:
@@ -228,11 +233,11 @@ class InotifyBackend:
         node = self._nodes.get(wd)
         if node is None:
             return
-        places = (node, *self._twins.get(wd, ()))
+        places = (node, *self._further.get(wd, ()))
         if mask & IN_IGNORED:
             # The kernel dropped the watch: the directory is gone, or its filesystem is.
             del self._nodes[wd]
-            self._twins.pop(wd, None)
+            self._further.pop(wd, None)
             for place in places:
                 place.wd = -1
         elif name:

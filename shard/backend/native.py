@@ -11,6 +11,7 @@ from __future__ import annotations
 import errno
 import os
 import threading
+from typing import Final
 
 from watchdog.events import (
     DirCreatedEvent,
@@ -35,8 +36,7 @@ _EVENTS: list[type[FileSystemEvent]] = [
     DirCreatedEvent, DirDeletedEvent, DirMovedEvent, FileClosedEvent, FileCreatedEvent, FileDeletedEvent,
     FileModifiedEvent, FileMovedEvent,
 ]  # fmt: skip
-#: Hints kept until they are taken; beyond it they are dropped, and everything is in doubt.
-_PATHS_MAX = 500_000
+_PATHS_MAX: Final = 500_000
 
 
 class NativeBackend(FileSystemEventHandler):
@@ -44,7 +44,9 @@ class NativeBackend(FileSystemEventHandler):
 
     lossy = True
 
-    def __init__(self) -> None:
+    def __init__(self, *, paths_max: int = _PATHS_MAX) -> None:
+        """`paths_max`: hints that are kept until they are taken. What comes beyond it is dropped, and everything is in doubt."""
+        self._paths_max = paths_max
         self._observer = Observer()
         self.name = f"native:{type(self._observer).__name__}"
         self._anchors: dict[bytes, Node] = {}
@@ -92,7 +94,7 @@ class NativeBackend(FileSystemEventHandler):
                 if path:
                     key = os.fsencode(path)
                     self._paths[key] = event.is_directory or self._paths.get(key, False)
-            if len(self._paths) > _PATHS_MAX:
+            if len(self._paths) > self._paths_max:
                 self._paths.clear()
                 self._lost = True
         os.eventfd_write(self._ready, 1)

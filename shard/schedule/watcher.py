@@ -67,6 +67,8 @@ class Bounds(NamedTuple):
     directories_max: int = 50_000
     #: Jobs that are kept when the aggregator asks for more while there is no credit. It asks again with its next beat.
     asked_max: int = 1_000
+    #: Anchors whose identity is looked at in one turn, at least.
+    anchors_min: int = 64
 
 
 BOUNDS: Final = Bounds()
@@ -110,7 +112,7 @@ class Watcher:
         self._syncs = SyncTokens()
         #: Whether a job that begins a sync waits for its turn.
         self._sync_queued = False
-        self._rota = Rota()
+        self._rota = Rota(bounds.anchors_min)
         self.times = Timetable()
         self.pace = RescanPace()
         self.baseline_done = False

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from waiting import eventually
 
-from shardwatch.shard.backend import calls, inotify
+from shardwatch.shard.backend import calls
 from shardwatch.shard.backend.base import Arrival, Hints
 from shardwatch.shard.backend.inotify import InotifyBackend
 from shardwatch.shard.tree.nodes import Node, Top
@@ -61,9 +61,15 @@ class Watched:
 
 
 @pytest.fixture
-def watched(tmp_path: Path) -> Iterator[Watched]:
+def options() -> dict[str, Any]:
+    """Of the backend of `watched`; a test may set some."""
+    return {}
+
+
+@pytest.fixture
+def watched(tmp_path: Path, options: dict[str, Any]) -> Iterator[Watched]:
     """The root is watched."""
-    watched = Watched(tmp_path)
+    watched = Watched(tmp_path, **options)
     watched.watch(watched.root)
     yield watched
     watched.backend.close()
@@ -341,9 +347,9 @@ def test_the_same_name_under_two_watches_is_two_names(watched: Watched) -> None:
     assert hints.names == {d: {b"f"}, watched.root: {b"f"}}
 
 
-def test_a_backlog_is_bounded(watched: Watched, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("options", [{"backlog_bytes_max": 0}])
+def test_a_backlog_is_bounded(watched: Watched) -> None:
     """Rule 15: beyond it, it is an overflow like the kernel's own; nothing is lost without a word."""
-    monkeypatch.setattr(inotify, "_BACKLOG_BYTES_MAX", 0)
     (watched.base / "a").write_text("x")
     watched.backend.drain()
     eventually(lambda: watched.backend._backlog > 0)

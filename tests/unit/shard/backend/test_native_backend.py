@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from waiting import eventually
 from watchdog.events import DirCreatedEvent, FileModifiedEvent, FileMovedEvent
 
-from shardwatch.shard.backend import native
 from shardwatch.shard.backend.base import Arrival, Hints
 from shardwatch.shard.backend.native import NativeBackend
 from shardwatch.shard.backend.sweeping import SweepingBackend
@@ -20,9 +20,9 @@ from shardwatch.shard.tree.nodes import Top
 class Watched:
     """A backend with one anchor; the directories of a tree are known as far as a test says."""
 
-    def __init__(self, base: Path) -> None:
+    def __init__(self, base: Path, **options: Any) -> None:
         self.base = base
-        self.backend = NativeBackend()
+        self.backend = NativeBackend(**options)
         self.anchor = Top(os.fsencode(base), 0)
         self.backend.watch(-1, self.anchor)
 
@@ -44,9 +44,15 @@ class Watched:
 
 
 @pytest.fixture
-def watched(tmp_path: Path) -> Iterator[Watched]:
+def options() -> dict[str, Any]:
+    """Of the backend of `watched`; a test may set some."""
+    return {}
+
+
+@pytest.fixture
+def watched(tmp_path: Path, options: dict[str, Any]) -> Iterator[Watched]:
     """The temporary directory is the anchor."""
-    watched = Watched(tmp_path)
+    watched = Watched(tmp_path, **options)
     yield watched
     watched.backend.close()
 
@@ -78,9 +84,9 @@ def test_a_path_is_looked_up_from_its_anchor(watched: Watched) -> None:
     assert not watched.backend.take()
 
 
-def test_too_many_hints_put_everything_in_doubt(watched: Watched, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("options", [{"paths_max": 2}])
+def test_too_many_hints_put_everything_in_doubt(watched: Watched) -> None:
     """Rule 15: memory is bounded, and nothing is lost without a word."""
-    monkeypatch.setattr(native, "_PATHS_MAX", 2)
     for name in "abc":
         watched.backend.on_any_event(FileModifiedEvent(watched.path(name)))
     assert watched.backend.take().overflow

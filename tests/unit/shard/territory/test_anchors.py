@@ -11,7 +11,7 @@ import pytest
 from faulty_disk import FaultyDisk
 from shard_scene import CHECK_MS, ShardScene
 
-from shardwatch.shard.schedule import rota
+from shardwatch.shard.schedule.watcher import Bounds
 
 
 def test_another_shards_anchor_is_not_entered(nested: ShardScene) -> None:
@@ -180,10 +180,9 @@ def test_a_plan_moves_a_subtree(nested: ShardScene) -> None:
     nested.equal()
 
 
-def test_many_anchors_take_their_turns(make: Callable[..., ShardScene], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_many_anchors_take_their_turns(make: Callable[..., ShardScene]) -> None:
     """Rule 10: each is compared within four rounds; a sync compares them all."""
-    monkeypatch.setattr(rota, "_ANCHORS_A_TURN", 2)
-    scene = make(anchors={"": "s0"} | {f"d{i}/e": "s0" for i in range(12)})
+    scene = make(bounds=Bounds(anchors_min=2), anchors={"": "s0"} | {f"d{i}/e": "s0" for i in range(12)})
     scene.put(*[f"d{i}/e/f.json" for i in range(12)])
     scene.equal()
     for i in range(12):
