@@ -15,7 +15,6 @@ import getopt
 import os
 import pwd
 import resource
-import select
 import shlex
 import shutil
 import signal
@@ -31,6 +30,7 @@ from shardwatch.shard.contract.process.loading import Loading
 from shardwatch.shard.contract.state.directory import DIRECTORIES, StateDirectory
 from shardwatch.shard.contract.state.layout import Layout
 
+from .plugin.first_plan import Planner
 from .terminal.streams import say
 
 USAGE: Final = """\
@@ -44,8 +44,6 @@ usage: python3 -P -m shardwatch.supervisor.run --state-dir DIR [--with-parent] [
 """
 #: How long another's probe of service.lock, or a predecessor's last moment, may take, seconds.
 LOCK_WAIT_S: Final = 1.0
-#: Longest wait for the first plan, seconds: about what the coordinator takes to start and add the shards.
-PLAN_WAIT_S: Final = 0.2
 #: Descriptors of the lock and of the directory, which supervisord leaves open when it reloads (SIGHUP): it closes 5 and above.
 KEPT_FDS: Final = (LOCK_FD, 3)
 KEPT_FD_MAX: Final = 4
@@ -140,8 +138,8 @@ def _follow(parent: int) -> None:
     die_with_parent(PARENT_SIGNAL)
 
 
-def _plan_ahead(layout: Layout) -> tuple[int, int]:
-    """Makes the first plan in a child while this process becomes supervisord; returns its pid, and what `_await_plan` reads.
+def _plan_ahead(layout: Layout) -> Planner:
+    """Makes the first plan in a child while this process becomes supervisord, whose plugin then waits for it (`first_plan`).
 
     The child holds the coordinator's lock meanwhile, so that there is one plan. It holds no lock of this process: with
     supervisord the service ends, and another may begin at once. Whatever goes wrong here goes wrong with the coordinator
@@ -153,7 +151,7 @@ def _plan_ahead(layout: Layout) -> tuple[int, int]:
     child = os.fork()
     if child != 0:
         os.close(planning)
-        return child, planned
+        return Planner(child, planned)
     try:
         for fd in (*KEPT_FDS, planned):
             os.close(fd)
@@ -173,18 +171,11 @@ def _plan_ahead(layout: Layout) -> tuple[int, int]:
         stamp_plan(layout, settings, plan)
         lock.close()
         if blocks_read() > before and len(plan.shards()) < len(os.sched_getaffinity(0)):
-            with contextlib.suppress(BrokenPipeError):  # it is not waited for any more
+            with contextlib.suppress(BrokenPipeError):  # supervisord was told to load its configuration anew meanwhile
                 os.write(planning, b"1")
             read_ahead(settings)
     finally:
         os._exit(0)
-
-
-def _await_plan(pid: int, planned: int) -> None:
-    """Waits a moment for the plan: with it, shards start with the first programs, and not after the coordinator has."""
-    if select.select([planned], [], [], PLAN_WAIT_S)[0] and not os.read(planned, 1):
-        os.waitpid(pid, 0)  # it ends; else supervisord reaps it
-    os.close(planned)
 
 
 def _keep_low(lock: Lock, state: StateDirectory) -> None:
@@ -221,7 +212,7 @@ def _path_to_python(executable: str) -> str:
     return home + os.pathsep + path
 
 
-def _supervisord(layout: Layout, with_parent: bool, echo: bool, planner: tuple[int, int] | None) -> int:
+def _supervisord(layout: Layout, with_parent: bool, echo: bool, planner: Planner | None) -> int:
     with Loading():
         from .plugin import full_disk, rpc, terms  # noqa: F401 - supervisord loads `rpc` by its name, from the configuration
         from .plugin.hang_up import HangUpHandler, Reaction
@@ -239,10 +230,8 @@ def _supervisord(layout: Layout, with_parent: bool, echo: bool, planner: tuple[i
         arguments.append("-s")
     if os.getuid() == 0 and _root_has_a_name():
         arguments += ["-u", "0"]  # else supervisord warns of running as root
-    if planner is not None:
-        _await_plan(*planner)
     try:
-        terms.run(arguments, terms.Terms(ends_with_input=with_parent, hang_up=hang_up))
+        terms.run(arguments, terms.Terms(ends_with_input=with_parent, hang_up=hang_up, planner=planner))
     except SystemExit as leave:
         code = leave.code if isinstance(leave.code, int) else 1
     else:

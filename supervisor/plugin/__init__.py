@@ -9,8 +9,10 @@
 - `wake`: wakes supervisord's loop when something is due.
 - `upkeep`: keeps the state directory complete, and ends the service when the directory is gone.
 - `bounds`: limits what a client may send to supervisord's socket.
+- `spawn`: starts programs with fewer system calls.
 - `terms`: runs supervisord on the terms of whoever asked for it.
 - `names`: names that the plugin shares with the coordinator.
+- `first_plan`: waits for the plan of a first start, while other programs start.
 - `hang_up`: decides how supervisord reacts to SIGHUP.
 - `ctl`: `supervisorctl shards`.
 - `full_disk`: lets supervisord survive a full disk under its logs.

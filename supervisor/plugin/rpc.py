@@ -22,7 +22,8 @@ from supervisor.xmlrpc import Faults, RPCError
 from shardwatch.shard.contract.limits import SHARD_ID_PATTERN
 from shardwatch.shard.contract.state.layout import Layout
 
-from . import bounds
+from . import bounds, spawn
+from .first_plan import FirstPlan, Planner, forget_planner
 from .names import GROUP
 from .pulse import Pulses
 from .rearm import Rearm
@@ -50,8 +51,7 @@ class ShardsRPC:
         self._guard = StdinGuard(supervisord) if terms_of(supervisord.options).ends_with_input else None
         self._keep_through_reread()
         self._ensure_group()
-        for shard in self._planned():
-            self._add(shard)
+        self._await_plan(terms_of(supervisord.options).planner)
 
     # Methods of the name space. Docstrings in the form that supervisord's system.methodHelp reads.
 
@@ -183,6 +183,21 @@ class ShardsRPC:
 
         options.process_config = process_config
 
+    def _await_plan(self, planner: Planner | None) -> None:
+        """Adds the shards of the plan, at a first start once it was made. Where that fails, the coordinator adds them."""
+        socket_map = self._options.get_socket_map()
+        forget_planner(socket_map)
+        if planner is None:
+            self._add_planned()
+        else:
+            FirstPlan(socket_map, planner, self._add_planned)
+
+    def _add_planned(self) -> None:
+        there = self._ensure_group().processes
+        for shard in self._planned():
+            if shard not in there:
+                self._add(shard)
+
     def _planned(self) -> list[str]:
         """Shards of the plan on disk, if it still fits the settings: they need not wait for the coordinator."""
         try:
@@ -203,6 +218,7 @@ class ShardsRPC:
 def make_rpc(supervisord: Supervisor, **template: str) -> ShardsRPC:
     """supervisord's factory: called at every start and reload, before any program runs."""
     bounds.install()
+    spawn.install()
     terms_of(supervisord.options).hang_up.install()
     quieten(supervisord)
     return ShardsRPC(supervisord, template)

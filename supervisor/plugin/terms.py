@@ -13,6 +13,7 @@ import supervisor.supervisord
 from supervisor.options import ServerOptions
 from supervisor.states import SupervisorStates
 
+from .first_plan import Planner
 from .hang_up import HangUpHandler, Reaction
 
 supervisord: Any = supervisor.supervisord
@@ -24,6 +25,8 @@ class Terms(NamedTuple):
     #: Standard input is held by whoever started it: at its end, supervisord ends.
     ends_with_input: bool
     hang_up: HangUpHandler
+    #: Who makes the plan of a first start; None where there is a plan.
+    planner: Planner | None = None
 
 
 class _Options(ServerOptions):
@@ -51,6 +54,7 @@ def run(arguments: Sequence[str], terms: Terms) -> None:
         if options.mood < SupervisorStates.RESTARTING:
             return
         first = False
+        terms = terms._replace(planner=None)
 
 
 def terms_of(options: object) -> Terms:

@@ -1,19 +1,25 @@
-"""What a command does while its service starts: real ZeroMQ, and nobody who listens yet."""
+"""What happens while a service starts: who waits for whom."""
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import zmq
-from running import GUARD_S
+from running import GUARD_S, settings_for
+from waiting import eventually
 
 from shardwatch.aggregator.client.connection import Connection
+from shardwatch.shard.contract.process.life import Lock
 from shardwatch.shard.contract.state.layout import Layout
 from shardwatch.supervisor.cli.link import connection as link
 from shardwatch.supervisor.host.process import ended_fd
+from shardwatch.supervisor.service import service
+from shardwatch.supervisor.service.child import ChildService
+from shardwatch.supervisor.service.state_dir import prepare
 
 #: Attempts that are looked at: with pauses that are doubled, the last would follow after seconds.
 ATTEMPTS = 12
@@ -67,3 +73,19 @@ def test_any_other_service_is_tried_less_and_less_often(observed: Layout) -> Non
     with link.ServiceConnection(observed, on_absence=None):
         pauses = Observed.made.pauses_ms()
     assert pauses[-1] >= 250
+
+
+def test_who_needs_no_plan_does_not_wait_for_it(state_dir: Path, tree: Path) -> None:
+    """It can't be made ahead here, because somebody else plans. The aggregator runs; the coordinator adds the shards later."""
+    prepared = prepare(state_dir, settings_for(tree))
+    layout = prepared.layout
+    planning = contextlib.ExitStack()
+    planning.callback(Lock(layout.lock("coordinator")).close)
+    child = ChildService(layout, follow=True, claim=prepared.claim)
+    try:
+        eventually(lambda: {p["name"] for p in service.programs(layout) if p["pid"]} == {"aggregator", "coordinator"}, GUARD_S)
+        planning.close()
+        assert child.wait_ready(GUARD_S)["shards"] == 1
+    finally:
+        planning.close()
+        child.stop(GUARD_S)
