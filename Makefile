@@ -39,10 +39,11 @@ types: $(STAMP) ## mypy, strict: the product, its tests, the benchmarks
 sanitize: $(STAMP) ## native code under the address and undefined behaviour sanitizers, with damaged input: ROUNDS=n (30000)
 	@exec tests/sanitize.sh $(ROUNDS)
 
-perf: $(STAMP) ## the benchmarks; QUICK=1 takes five minutes, PEERS=1 compares with other tools
-	@if [ -n "$(PEERS)" ]; then $(PY) perf/peers.py; fi
-	@$(PY) -m pytest perf -p no:xdist --benchmark-columns=min,median,max,rounds $(ARGS); code=$$?; \
-	  if [ -z "$(QUICK)" ]; then $(PY) perf/report.py || exit; fi; exit $$code
+perf: $(STAMP) ## the benchmarks; QUICK=1 takes five minutes, PEERS=1 or =watchman,... compares, NATIVE=0, ROWS=cost or =start,...
+	@export PEERS QUICK; if [ "$(NATIVE)" = 0 ]; then export SHARDWATCH_NATIVE=0; fi; \
+	  if [ -n "$$PEERS" ]; then $(PY) perf/peers.py "$$PEERS" || exit; fi; \
+	  $(PY) -m pytest perf -p no:xdist --benchmark-columns=min,median,max,rounds $(if $(ROWS),--rows=$(ROWS)) $(ARGS); code=$$?; \
+	  if [ -z "$$QUICK" ]; then $(PY) perf/report.py || exit; fi; exit $$code
 
 install: $(STAMP) ## only make .venv
 

@@ -1,4 +1,7 @@
-"""Notes every figure: through pytest-benchmark, which prints them, and as one JSON file a row, which the report is made from."""
+"""Notes every figure: through pytest-benchmark, which prints them, and as one JSON file a row, which the report is made from.
+
+There is a directory of such files for each kind of processor. In a row, our side is told apart by whether native code is used.
+"""
 
 from __future__ import annotations
 
@@ -11,8 +14,11 @@ from typing import Any, Final
 
 import machine
 from peers import versions
-from rows import ROWS
+from rows import OURS, PURE, ROWS
+from sides import NATIVE
 from sizes import QUICK
+
+from shardwatch.shard.compiled import choice
 
 RESULTS: Final = Path(__file__).resolve().parent / "results"
 
@@ -34,7 +40,7 @@ CLOCK = Clock()
 
 
 def results_of(quick: bool) -> Path:
-    """Where rows are kept. Those of quick runs say that the suites work, and are not for quoting."""
+    """Where rows are kept, by kind of processor. Those of quick runs say that the suites work, and are not for quoting."""
     return RESULTS / "quick" if quick else RESULTS
 
 
@@ -46,8 +52,9 @@ class Book:
             raise KeyError(f"rows.py has no row {row!r}")
         self._benchmark = benchmark
         self._row = row
-        self._side = side
-        self._directory = directory or results_of(QUICK)
+        self._ours = side == OURS
+        self._side = PURE if self._ours and not NATIVE else side
+        self._directory = directory or results_of(QUICK) / machine.kind()
         self._facts: dict[str, object] = {}
         self._values: dict[str, list[float]] = {}
         self._notes: list[str] = []
@@ -59,6 +66,11 @@ class Book:
         for name, path in (("tree_on", tree), ("state_on", state)):
             if path is not None:
                 self._facts[name] = machine.filesystem(path)
+
+    @property
+    def side(self) -> str:
+        """As the results have it."""
+        return self._side
 
     def note(self, text: str) -> None:
         """A word in the table, such as what a side lost."""
@@ -109,8 +121,8 @@ class Book:
             "measured_at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
             "commit": machine.commit(),
             "machine": machine.describe(),
-            "version": "" if self._side == "shardwatch" else versions().get(self._side, ""),
-            "settings": {"durability": "process", **self._facts} if self._side == "shardwatch" else self._facts,
+            "version": "" if self._ours else versions().get(self._side, ""),
+            "settings": {"durability": "process", "native_code": choice.STATE, **self._facts} if self._ours else self._facts,
             "figures": figures,
             "notes": self._notes,
         }

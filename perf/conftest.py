@@ -16,7 +16,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 
 import session
 from book import CLOCK, Book, spread
-from rows import ROWS
+from rows import ROWS, chosen
 from sizes import QUICK, SIZES, Sizes
 from trees import Forest
 from writers import Writers
@@ -66,7 +66,8 @@ def page(benchmark: Any, request: pytest.FixtureRequest) -> Book:
     side = getattr(request.node, "callspec", None)
     name = side.params.get("side", "shardwatch") if side is not None else "shardwatch"
     row = request.node.get_closest_marker("row").args[0]
-    book = _filled[row, name] = Book(benchmark, row, name)
+    book = Book(benchmark, row, name)
+    _filled[row, book.side] = book
     return book
 
 
@@ -84,10 +85,21 @@ def pytest_unconfigure() -> None:
         begun.end()
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    for item in items:
-        if item.get_closest_marker("row") is not None:
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--rows", default="", help="the rows to measure, by their keys or a set's name (rows.py), with commas")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    wanted = chosen(config.getoption("--rows"))
+    left_out = []
+    for item in list(items):
+        row = item.get_closest_marker("row")
+        if row is not None:
             item.add_marker(pytest.mark.benchmark(timer=CLOCK))
+        if row is None or row.args[0] not in wanted:
+            items.remove(item)
+            left_out.append(item)
+    config.hook.pytest_deselected(items=left_out)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

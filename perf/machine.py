@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import re
 import subprocess
 from pathlib import Path
 
@@ -28,6 +29,13 @@ def describe() -> dict[str, object]:
         "python": platform.python_version(),
         "load_1min": round(os.getloadavg()[0], 2),
     }
+
+
+def kind() -> str:
+    """The kind of processor, as the name of a directory, such as `amd-epyc-2-cores`: figures of another kind are another run."""
+    told = describe()
+    name = re.sub(r"\((r|tm)\)|\bcpu\b|@.*", " ", str(told["cpu"]).lower())
+    return "-".join([*re.findall(r"[a-z0-9]+", name), str(told["cores"]), "cores"])
 
 
 def commit() -> str:

@@ -1,4 +1,4 @@
-"""The others, installed where they are missing: `python perf/peers.py`. Debian's packages for programs, a virtual
+"""The others, installed where they are missing: `python perf/peers.py [NAMES]`. Debian's packages for programs, a virtual
 environment of their own (below .venv, so `make clean` removes it) for libraries, so that nothing of ours depends on them."""
 
 from __future__ import annotations
@@ -18,6 +18,14 @@ PEERS: Final[dict[str, tuple[dict[str, str], tuple[str, ...]]]] = {
     "watchfiles": ({}, ("watchfiles",)),
     "inotifywait": ({"inotifywait": "inotify-tools"}, ()),
 }
+
+
+def asked_for(peers: str) -> set[str]:
+    """PEERS: "" or "0" for none, "1" for all, or their names with commas between them. Raises ValueError for any other."""
+    wanted = set(PEERS) if peers == "1" else set() if peers == "0" else {name for name in peers.split(",") if name}
+    if unknown := wanted - set(PEERS):
+        raise ValueError(f"PEERS: {', '.join(sorted(unknown))}: none of {', '.join(PEERS)}")
+    return wanted
 
 
 def python_of(name: str) -> str:
@@ -44,9 +52,10 @@ def versions() -> dict[str, str]:
     return found
 
 
-def install() -> int:
-    """Returns an exit code; says what is missing and can't be installed."""
-    programs = {program: package for needed, _ in PEERS.values() for program, package in needed.items()}
+def install(peers: str) -> int:
+    """Returns an exit code; says what is missing and can't be installed. `peers`: as of `asked_for`."""
+    needs = [PEERS[name] for name in PEERS if name in asked_for(peers)]
+    programs = {program: package for needed, _ in needs for program, package in needed.items()}
     missing = sorted(package for program, package in programs.items() if not shutil.which(program))
     if missing and os.geteuid() != 0:
         print(f"missing: {' '.join(missing)} (install them, as root: apt-get install {' '.join(missing)})", file=sys.stderr)
@@ -58,15 +67,17 @@ def install() -> int:
             ["apt-get", "install", "-y", "-qq", "--no-install-recommends", *missing],
             check=True, env=quiet, stdout=subprocess.DEVNULL,
         )  # fmt: skip
-    wanted = sorted({library for _, libraries in PEERS.values() for library in libraries})
+    wanted = {library for _, libraries in needs for library in libraries}
     done = HOME / "installed"
-    if not done.exists() or done.read_text() != " ".join(wanted):
-        subprocess.run([sys.executable, "-m", "venv", "--clear", str(HOME)], check=True)
-        subprocess.run([str(HOME / "bin" / "python"), "-m", "pip", "install", "-qq", *wanted], check=True)
-        done.write_text(" ".join(wanted))
+    there = set(done.read_text().split()) if done.exists() else set()
+    if not wanted <= there:
+        if not there:
+            subprocess.run([sys.executable, "-m", "venv", "--clear", str(HOME)], check=True)
+        subprocess.run([str(HOME / "bin" / "python"), "-m", "pip", "install", "-qq", *sorted(wanted - there)], check=True)
+        done.write_text(" ".join(sorted(wanted | there)))
     print("beside us: " + ", ".join(f"{name} {version}" for name, version in versions().items()))
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(install())
+    sys.exit(install(sys.argv[1] if len(sys.argv) > 1 else "1"))

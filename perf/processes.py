@@ -1,4 +1,7 @@
-"""What processes cost: processor time, wake-ups, memory. Processes of one side are known by a variable in their environment."""
+"""What processes cost: processor time, wake-ups, memory. Processes of one side are known by a variable in their environment.
+
+A process that has ended counts too: the kernel adds its time to that of its parent, once the parent has waited for it.
+"""
 
 from __future__ import annotations
 
@@ -43,19 +46,30 @@ def name_of(pid: int) -> str:
 
 @dataclass(frozen=True)
 class Usage:
-    """Sums over processes, since each began."""
+    """Sums over the processes of a product, since each began; and, by itself, the processor time of its consumer, where that is
+    another process."""
 
     cpu_s: float = 0.0
     wakeups: int = 0
     cpu_by_name: dict[str, float] = field(default_factory=dict)
+    consumer_s: float | None = None
 
     def since(self, before: Usage) -> Usage:
         names = {n: round(s - before.cpu_by_name.get(n, 0.0), 4) for n, s in self.cpu_by_name.items()}
-        return Usage(self.cpu_s - before.cpu_s, self.wakeups - before.wakeups, names)
+        consumer_s = None if self.consumer_s is None else self.consumer_s - (before.consumer_s or 0.0)
+        return Usage(self.cpu_s - before.cpu_s, self.wakeups - before.wakeups, names, consumer_s)
+
+    def figures(self) -> dict[str, float]:
+        """As a row notes them: `cpu_s` of the product, `cpu_NAME_s` of its parts, `consumer_cpu_s`."""
+        found = {"cpu_s": self.cpu_s, **{f"cpu_{name}_s": seconds for name, seconds in self.cpu_by_name.items()}}
+        return found if self.consumer_s is None else {**found, "consumer_cpu_s": self.consumer_s}
 
 
-def usage(pids: list[int]) -> Usage:
-    """Processor time (to the nanosecond where the kernel tells it, else to its tick) and voluntary context switches."""
+def usage(pids: list[int], consumer: int | None = None) -> Usage:
+    """Processor time (to the nanosecond where the kernel tells it, else to its tick) and voluntary context switches.
+
+    `consumer`: the pid of a consumer whose time is told by itself; it is not among the processes of the product.
+    """
     total, wakeups = 0.0, 0
     names: dict[str, float] = {}
     for pid in pids:
@@ -68,18 +82,20 @@ def usage(pids: list[int]) -> Usage:
                 for line in Path(task.path, "status").read_text().splitlines():
                     if line.startswith("voluntary_ctxt_switches"):
                         wakeups += int(line.split()[1])
-    return Usage(total, wakeups, names)
+    return Usage(total, wakeups, names, None if consumer is None else _cpu_s(consumer))
 
 
 def _cpu_s(pid: int) -> float:
+    """Of a process, and of its children that have ended (in ticks)."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     coarse = (int(fields[11]) + int(fields[12])) * _TICK_S
+    ended = (int(fields[13]) + int(fields[14])) * _TICK_S
     fine = 0.0
     for task in os.scandir(f"/proc/{pid}/task"):
         with contextlib.suppress(OSError, ValueError, IndexError):
             fine += int(Path(task.path, "schedstat").read_text().split()[0]) / 1e9
     # Threads that ended are in the process's own sum only.
-    return fine if abs(fine - coarse) < 0.05 else coarse
+    return ended + (fine if abs(fine - coarse) < 0.05 else coarse)
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Makes the table in docs/performance.md, and the plots, from perf/results/*.json: `python perf/report.py [--quick]`.
+"""Makes the table in docs/performance.md, and the plots, from perf/results: `python perf/report.py [--quick]`.
 
 What people wrote in that page, outside the two markers, stays. With --quick the table goes to standard output only.
 """
@@ -6,111 +6,142 @@ What people wrote in that page, outside the two markers, stays. With --quick the
 from __future__ import annotations
 
 import json
-import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
 import svg
-from rows import OURS, ROWS, All
+from rows import OURS, PURE, ROWS, All
 
 HERE: Final = Path(__file__).resolve().parent
 PAGE: Final = HERE.parent / "docs" / "performance.md"
 PLOTS: Final = HERE.parent / "docs" / "performance"
 BEGIN: Final = "<!-- table: made by perf/report.py -->"
 END: Final = "<!-- end of table -->"
+#: The order of the columns; the rest of the names of sides follows in theirs.
+SIDES: Final = (OURS, PURE, "watchman")
+TITLES: Final = {PURE: f"{OURS}, pure Python"}
+#: Stands where a figure was not measured.
+NOTHING: Final = "–"
 
+#: What was noted of the rows on one kind of processor.
 Results = Mapping[str, dict[str, Any]]
 
 
-class Figure:
-    """A median with its range; formats as both where the format ends in `!`."""
+class _Medians(dict[str, Any]):
+    """Medians by name for a template; what is missing is shown as such."""
 
-    def __init__(self, held: Mapping[str, Any], *, spread: bool) -> None:
-        self._held = held
-        self._spread = spread and len(held["values"]) > 1
+    def __missing__(self, name: str) -> _Missing:
+        return _Missing()
 
+
+class _Missing:
     def __format__(self, spec: str) -> str:
-        text = format(self._held["median"], spec)
-        if not self._spread:
-            return text
-        return f"{text} ({format(self._held['min'], spec)}–{format(self._held['max'], spec)})"
+        return NOTHING
 
 
-def read(directory: Path) -> Results:
-    """Rows by key, those that were measured."""
-    found = {}
-    for key in ROWS:
-        path = directory / f"{key}.json"
-        if path.exists():
-            found[key] = json.loads(path.read_text())
+def read(directory: Path) -> dict[str, Results]:
+    """Rows by key, those that were measured, for each kind of processor."""
+    found: dict[str, Results] = {}
+    for kind in sorted(path for path in directory.iterdir() if path.is_dir() and path.name != "quick"):
+        rows = {key: json.loads(path.read_text()) for key in ROWS if (path := kind / f"{key}.json").exists()}
+        if rows:
+            found[kind.name] = rows
     return found
 
 
 def medians(results: Results) -> All:
-    return {
-        key: {side: {n: f["median"] for n, f in page["figures"].items()} for side, page in held["sides"].items()}
-        for key, held in results.items()
-    }
+    """Ours are those with native code; without it where there are no others."""
+    found = {}
+    for key, held in results.items():
+        sides = {side: {n: f["median"] for n, f in page["figures"].items()} for side, page in held["sides"].items()}
+        if PURE in sides:
+            sides.setdefault(OURS, sides[PURE])
+        found[key] = sides
+    return found
 
 
 def shown(key: str, page: Mapping[str, Any]) -> str:
-    """One side's figures, the first with its range, and its notes."""
-    template = ROWS[key].show
-    first = re.search(r"\{(\w+)", template)
-    head = first.group(1) if first else ""
-    figures = {name: Figure(held, spread=name == head) for name, held in page["figures"].items()}
-    text = template.format_map(figures)
+    """One side's figures and notes."""
+    figures = _Medians({name: held["median"] for name, held in page["figures"].items()})
+    figures["cpu"] = _processor_time(figures)
+    figures["shard"] = f" (shard {figures['cpu_shards_s']:.2f})" if "cpu_shards_s" in figures else ""
+    text = ROWS[key].show.format_map(figures)
     return text + "".join(f"; **{note}**" for note in page["notes"])
 
 
+def _processor_time(figures: _Medians) -> str:
+    """Of the product, and of its consumer where that is another process."""
+    text = f"{figures['cpu_s']:.2f}"
+    return f"{text} + {figures['consumer_cpu_s']:.2f} s" if "consumer_cpu_s" in figures else f"{text} s"
+
+
 def verdict(key: str, figures: All) -> str:
+    """Whether our side meets the goal; "" where it can't be told."""
     check = ROWS[key].check
     if check is None or OURS not in figures[key]:
         return ""
-    met = check(figures[key], figures)
-    return "not told" if met is None else "yes" if met else "**no**"
+    try:
+        met = check(figures[key], figures)
+    except KeyError:  # an earlier version of the suite did not measure it
+        return ""
+    return "" if met is None else "yes" if met else "**no**"
 
 
-def table(results: Results) -> list[str]:
-    figures = medians(results)
-    lines = ["| question | side | figures | goal | met |", "|---|---|---|---|---|"]
-    for key, held in results.items():
-        row = ROWS[key]
-        for side, page in sorted(held["sides"].items(), key=lambda item: (item[0] != OURS, item[0])):
-            ours = side == OURS
-            name = side if ours else f"{side} {page['version']}".strip()
-            question, goal, met = (row.question, row.goal, verdict(key, figures)) if ours else ("", "", "")
-            lines.append(f"| {question} | {name} | {shown(key, page)} | {goal} | {met} |")
+def sides_of(kinds: Mapping[str, Results]) -> list[str]:
+    """All that were measured, ours first."""
+    found = {side for results in kinds.values() for key, held in results.items() if ROWS[key].listed for side in held["sides"]}
+    return sorted(found, key=lambda side: (SIDES.index(side) if side in SIDES else len(SIDES), side))
+
+
+def table(kinds: Mapping[str, Results]) -> list[str]:
+    """The rows, each with a line for each kind of processor."""
+    sides = sides_of(kinds)
+    titles = [TITLES.get(side, side) for side in sides]
+    lines = [f"| | processor | {' | '.join(titles)} | goal | met |", "|---" * (len(sides) + 4) + "|"]
+    figures = {kind: medians(results) for kind, results in kinds.items()}
+    for key, row in ROWS.items():
+        question, goal = row.question, row.goal
+        for kind, results in kinds.items():
+            if key not in results or not row.listed:
+                continue
+            pages = results[key]["sides"]
+            cells = [shown(key, pages[side]) if side in pages else "" for side in sides]
+            lines.append(f"| {question} | {name(results)} | {' | '.join(cells)} | {goal} | {verdict(key, figures[kind])} |")
+            question = goal = ""
     return lines
 
 
-def settings(results: Results) -> list[str]:
-    """What each row of ours was measured with, and where."""
-    lines = ["| row | settings | commit | measured | load |", "|---|---|---|---|---|"]
-    for key, held in results.items():
-        page = held["sides"].get(OURS)
-        if page is not None:
-            facts = ", ".join(f"{name} {value}" for name, value in page["settings"].items())
-            load = page["machine"]["load_1min"]
-            lines.append(f"| {ROWS[key].question} | {facts} | {page['commit']} | {page['measured_at']} | {load} |")
-    return lines
+def name(results: Results) -> str:
+    """Of a kind of processor."""
+    machine = _pages(results)[0]["machine"]
+    return f"{machine['cpu']}, {machine['cores']} cores"
 
 
 def machine(results: Results) -> str:
-    pages = [page for held in results.values() for page in held["sides"].values()]
-    if not pages:
-        return "Nothing was measured yet."
+    """Where and when the rows of one kind of processor were measured, in one sentence."""
+    pages = _pages(results)
     one = pages[0]["machine"]
+    ours = [page for held in results.values() for side, page in held["sides"].items() if side in (OURS, PURE)]
+    versions = {side: page["version"] for held in results.values() for side, page in held["sides"].items() if page["version"]}
+    commits = list(dict.fromkeys(page["commit"] for page in ours))
+    days = sorted({page["measured_at"][:10] for page in ours})
+    loads = sorted(page["machine"]["load_1min"] for page in ours)
+    beside = f", beside {', '.join(f'{side} {version}' for side, version in sorted(versions.items()))}" if versions else ""
     return (
-        f"Machine: {one['cpu']}, {one['cores']} cores, {one['memory_gib']} GiB, Linux {one['kernel']}, Python {one['python']}. "
-        "Medians; in brackets the smallest and the largest of the rounds."
+        f"- {name(results)}, {one['memory_gib']} GiB, Linux {one['kernel']}, Python {one['python']}; measured on "
+        f"{' and '.join(dict.fromkeys((days[0], days[-1])))} at {', '.join(commits)}{beside}; load at the end of a row "
+        f"{loads[0]} to {loads[-1]}."
     )
 
 
+def _pages(results: Results) -> Sequence[dict[str, Any]]:
+    return [page for held in results.values() for page in held["sides"].values()]
+
+
 def plots(results: Results) -> dict[str, str]:
-    """SVG by file name: cost against size, and against shards."""
+    """SVG by name: cost against size, and against shards."""
     figures = medians(results)
     sides = sorted({side for held in results.values() for side in held["sides"]}, key=lambda side: (side != OURS, side))
     files: dict[str, str] = {}
@@ -121,17 +152,17 @@ def plots(results: Results) -> dict[str, str]:
             side: [
                 (results[key]["sides"][side]["settings"]["files"], figures[key][side][figure])
                 for key in keys
-                if side in figures[key]
+                if side in results[key]["sides"]
             ]
             for side in sides
         }
 
     if "memory" in results:
-        files["start.svg"] = svg.plot("From command to ready", "files", "seconds", against_size("ready_s"))
-        files["memory.svg"] = svg.plot("Memory of all processes (PSS)", "files", "MB", against_size("pss_mb"))
+        files["start"] = svg.plot("From command to ready", "files", "seconds", against_size("ready_s"))
+        files["memory"] = svg.plot("Memory of all processes (PSS)", "files", "MB", against_size("pss_mb"))
     if OURS in figures.get("shards", {}):
         ours = figures["shards"][OURS]
-        files["shards.svg"] = svg.plot(
+        files["shards"] = svg.plot(
             "One tree, more shards", "shards", "seconds",
             {
                 "start to ready": [(n, ours[f"ready_{n}_s"]) for n in (1, 2, 4, 8)],
@@ -141,26 +172,46 @@ def plots(results: Results) -> dict[str, str]:
     return files
 
 
+def not_listed(kinds: Mapping[str, Results]) -> list[str]:
+    """What is in the results only: whether its goal is met."""
+    lines = []
+    for results in kinds.values():
+        figures = medians(results)
+        told = {key: verdict(key, figures) for key in results if not ROWS[key].listed and ROWS[key].goal}
+        missed = [f"{ROWS[key].question} ({ROWS[key].goal})" for key, met in told.items() if met not in ("yes", "")]
+        if told:
+            fail = f"all meet their goals but {'; '.join(missed)}" if missed else "all meet their goals"
+            lines.append(f"- {name(results)}: {len(told)} further rows are in the results only; {fail}.")
+    return lines
+
+
+def drawn(kinds: Mapping[str, Results]) -> list[str]:
+    """Writes the plots; returns the lines that show them."""
+    PLOTS.mkdir(exist_ok=True)
+    lines = []
+    for kind, results in kinds.items():
+        for plot, text in plots(results).items():
+            (PLOTS / f"{plot}-{kind}.svg").write_text(text)
+            lines.append(f"![{plot}: {name(results)}](performance/{plot}-{kind}.svg)")
+    return lines
+
+
 def main(arguments: list[str]) -> int:
     quick = "--quick" in arguments
-    results = read(HERE / "results" / "quick" if quick else HERE / "results")
-    lines = [machine(results), "", *table(results), "", "### Settings of each row", "", *settings(results)]
+    kinds = read(HERE / "results" / "quick" if quick else HERE / "results")
+    lines = ["Measured were:", "", *map(machine, kinds.values()), "", *table(kinds), "", *not_listed(kinds)]
     if quick:
         print("\n".join(lines))
         return 0
-    drawn = plots(results)
-    PLOTS.mkdir(exist_ok=True)
-    for name, text in drawn.items():
-        (PLOTS / name).write_text(text)
-    pictures = [f"![{name.removesuffix('.svg')}](performance/{name})" for name in drawn]
     page = PAGE.read_text()
     before, _, rest = page.partition(BEGIN)
     _, end, after = rest.partition(END)
     if not end:
         print(f"{PAGE} has no place for the table: the lines {BEGIN} and {END}", file=sys.stderr)
         return 1
-    PAGE.write_text("\n".join([before + BEGIN, "", *lines, "", *pictures, "", END + after]))
-    print(f"{PAGE}: {len(results)} rows")
+    PAGE.write_text("\n".join([before + BEGIN, "", *lines, "", *drawn(kinds), "", END + after]))
+    print("\n".join(lines))
+    print(f"\n{PAGE}: {sum(map(len, kinds.values()))} rows")
     return 0
 
 

@@ -20,15 +20,18 @@ from typing import Any, Final, Self
 
 import processes
 import session
-from peers import PEERS, python_of
+from peers import PEERS, asked_for, python_of
+from rows import OURS
 
 from shardwatch.aggregator.client.blocking import ExtractClient
+from shardwatch.shard.compiled import choice
 from shardwatch.supervisor.config.resolve import resolve
 from shardwatch.supervisor.service.child import ChildService
 from shardwatch.supervisor.service.state_dir import prepare
 
 HERE = Path(__file__).resolve().parent
-OURS: Final = "shardwatch"
+#: Whether the product that is measured here uses native code.
+NATIVE: Final = choice.STATE == choice.IN_USE
 #: Hang guard of everything here, seconds.
 GUARD_S: Final = 300.0
 
@@ -113,6 +116,9 @@ class ConsumerProcess:
 class Side:
     """A product at work on a tree, and its consumer. A context manager."""
 
+    #: Whether the consumer is a process beside those of the product.
+    apart = True
+
     def __init__(self, name: str) -> None:
         self.name = name
         self.mark = uuid.uuid4().hex
@@ -131,7 +137,10 @@ class Side:
         return processes.marked(self.mark)
 
     def usage(self) -> processes.Usage:
-        return processes.usage(self.pids())
+        """Of all processes of the product. Its consumer is told by itself, unless the product works within the consumer."""
+        if self.consumer is None or not self.apart:
+            return processes.usage(self.pids())
+        return processes.usage([pid for pid in self.pids() if pid != self.hands().pid], self.hands().pid)
 
     def hands(self) -> ConsumerProcess:
         assert self.consumer is not None
@@ -146,10 +155,11 @@ class Side:
 
 
 class Peer(Side):
-    """Another product, in its own Python. Its consumer is part of it: it works in that process."""
+    """Another product, with a consumer in its own Python; a product that is a library works within that process."""
 
     def __init__(self, name: str, tree: Path) -> None:
         super().__init__(name)
+        self.apart = bool(PEERS[name][0])
         self._state = session.place()
         command = [python_of(name), str(HERE / f"use_{name}.py"), str(tree)]
         begin = time.monotonic()
@@ -202,7 +212,7 @@ class Watch(Side):
         command = [str(Path(sys.executable).with_name("shardwatch")), "watch", "--json", *map(str, options), str(tree)]
         if not Path(command[0]).exists():
             command[:1] = [sys.executable, "-P", "-m", "shardwatch.supervisor.cli.main"]
-        environ = {k: v for k, v in os.environ.items() if not k.startswith("SHARDWATCH_")}
+        environ = {k: v for k, v in os.environ.items() if not k.startswith("SHARDWATCH_") or k == choice.NATIVE_VARIABLE}
         begin = time.monotonic()
         self.process = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, env={**environ, processes.MARK: self.mark}
@@ -240,9 +250,10 @@ def _environment(name: str, value: str) -> Iterator[None]:
 
 
 def names(*peers: str) -> list[str]:
-    """Us, and those of the peers that are asked for (PEERS=1). Unknown names are a mistake of the suite."""
+    """Us, and those of the peers that are asked for. Unknown names are a mistake of the suite."""
     assert set(peers) <= set(PEERS)
-    return [OURS, *(peers if os.environ.get("PEERS") == "1" else ())]
+    wanted = asked_for(os.environ.get("PEERS", ""))
+    return [OURS, *(peer for peer in peers if peer in wanted)]
 
 
 def launch(name: str, tree: Path, **options: object) -> Side:

@@ -29,7 +29,7 @@ class Sizes:
 
 
 FULL: Final = Sizes(
-    100_000, (10_000, 100_000, 1_000_000), 5, storm=1_000_000, saves=1_000, rate=20_000, sustained_s=60, idle_s=60, work_s=300
+    100_000, (10_000, 100_000, 1_000_000), 5, storm=1_000_000, saves=1_000, rate=20_000, sustained_s=60, idle_s=60, work_s=120
 )
 SMALL: Final = Sizes(10_000, (1_000, 10_000, 20_000), 2, storm=50_000, saves=60, rate=5_000, sustained_s=4, idle_s=4, work_s=10)
 SIZES: Final = SMALL if QUICK else FULL

@@ -48,7 +48,9 @@ def test_batching(page: Book, forest: Forest, writers: Writers, sizes: Sizes) ->
             return time.monotonic() - begin
 
         def measure() -> dict[str, float]:
+            before = product.usage()
             single, hundred = consumed(1), consumed(100)
-            return {"hundred_s": hundred, "single_s": single, "gain_percent": 100 * (single / hundred - 1)}
+            used = product.usage().since(before)
+            return {"hundred_s": hundred, "single_s": single, "gain_percent": 100 * (single / hundred - 1), **used.figures()}
 
         page.rounds(measure, max(2, sizes.rounds // 2), headline="hundred_s")

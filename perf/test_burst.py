@@ -10,13 +10,19 @@ from typing import Any
 
 import pytest
 from book import Book
-from sides import OURS, Arrived, Service, Side, launch, names
+from rows import OURS
+from sides import Arrived, Service, Side, launch, names
 from sizes import Sizes
-from trees import Forest, Tree
+from trees import Forest, Tree, shuffled
 from writers import Writers
 
 #: So long without an event after the last one counts as the end.
 QUIET_S = 0.4
+#: Of the paths that are rewritten.
+ORDERS = [
+    pytest.param("directory", marks=pytest.mark.row("burst")),
+    pytest.param("random", marks=pytest.mark.row("burst_random")),
+]
 
 
 def rewritten(product: Side, tree: Tree, writers: Writers, page: Book, timeout_s: float) -> dict[str, float]:
@@ -30,7 +36,7 @@ def rewritten(product: Side, tree: Tree, writers: Writers, page: Book, timeout_s
     lost(page, got, tree.files)
     return {
         "late_s": max(0.0, got.taken_at - written.end), "missed": tree.files - got.distinct, "events": got.events,
-        "writer_s": written.seconds, "cpu_s": used.cpu_s, **{f"cpu_{n}_s": s for n, s in used.cpu_by_name.items()},
+        "writer_s": written.seconds, **used.figures(),
     }  # fmt: skip
 
 
@@ -41,13 +47,16 @@ def lost(page: Book, got: Arrived, wanted: int) -> None:
         page.note(f"ended by {got.fatal}")
 
 
-@pytest.mark.row("burst")
+@pytest.mark.parametrize("order", ORDERS)
 @pytest.mark.parametrize("side", names("watchman", "watchdog", "watchfiles", "inotifywait"))
-def test_burst(side: str, page: Book, forest: Forest, writers: Writers, sizes: Sizes) -> None:
-    """Every file of the tree rewritten once by a writer in C, on tmpfs; late is counted from its end."""
+def test_burst(side: str, order: str, page: Book, forest: Forest, writers: Writers, sizes: Sizes) -> None:
+    """Every file of the tree rewritten once by a writer in C, on tmpfs; late is counted from its end. One directory after the
+    other, as a checkout does it; or in random order, in which each look is at another directory than the one before."""
     tree = forest.tree(sizes.files)
+    if order == "random":
+        tree = shuffled(tree)
     with launch(side, tree.root) as product:
-        page.settings(files=tree.files, writer=writers.kind, tree=tree.root)
+        page.settings(files=tree.files, order=order, writer=writers.kind, tree=tree.root)
         if isinstance(product, Service):
             page.settings(state=product.state_dir, shards=product.ready["shards"])
         timeout_s = 60.0 if side == OURS else 20.0
@@ -67,7 +76,7 @@ def stormed(product: Side, paths: list[bytes], count: int, writers: Writers, pag
     lost(page, got, len(paths))
     return {
         "late_s": max(0.0, got.taken_at - written.end), "events": got.events, "stale": stale, "writer_s": written.seconds,
-        "cpu_s": used.cpu_s, "cpu_percent": 100 * used.cpu_s / written.seconds,
+        "cpu_percent": 100 * used.cpu_s / written.seconds, **used.figures(),
     }  # fmt: skip
 
 

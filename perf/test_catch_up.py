@@ -57,9 +57,6 @@ def test_catch_up(workers: int, page: Book, forest: Forest, writers: Writers, si
             before = product.usage()
             seconds, events = caught_up(product.state_dir, workers)
             used = product.usage().since(before)
-            return {
-                "seconds": seconds, "rate": events / seconds, "missed": tree.files - events,
-                **{f"cpu_{n}_s": s for n, s in used.cpu_by_name.items()},
-            }  # fmt: skip
+            return {"seconds": seconds, "rate": events / seconds, "missed": tree.files - events, **used.figures()}
 
         page.rounds(measure, sizes.rounds, headline="seconds")

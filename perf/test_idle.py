@@ -9,7 +9,8 @@ import time
 import pytest
 import trees
 from book import Book
-from sides import OURS, Service, Side, Watch, launch, names
+from rows import OURS
+from sides import Service, Side, Watch, launch, names
 from sizes import Sizes
 from trees import Forest
 from writers import Writers, save
@@ -32,10 +33,7 @@ def test_idle(side: str, page: Book, forest: Forest, sizes: Sizes) -> None:
             else:
                 product.hands().wait(1, timeout_s=sizes.idle_s)
             seconds, used = time.monotonic() - begin, product.usage().since(before)
-            return {
-                "cpu_s": used.cpu_s, "cpu_percent": 100 * used.cpu_s / seconds, "wakeups_s": used.wakeups / seconds,
-                **{f"cpu_{n}_s": s for n, s in used.cpu_by_name.items()},
-            }  # fmt: skip
+            return {"cpu_percent": 100 * used.cpu_s / seconds, "wakeups_s": used.wakeups / seconds, **used.figures()}
 
         page.rounds(measure, 1, headline="cpu_s")
 
@@ -86,22 +84,25 @@ def disturbed(product: Side, paths: list[bytes], writers: Writers, kind: str, co
     written = writers.run(paths, count, kind=kind)
     got = hands.wait(1, timeout_s=0.5)
     used = product.usage().since(before)
-    return {"events": got.events, "cpu_s": used.cpu_s, "cpu_percent": 100 * used.cpu_s / written.cpu_s}
+    return {"events": got.events, "cpu_percent": 100 * used.cpu_s / written.cpu_s, **used.figures()}
 
 
 @pytest.mark.row("work")
-def test_normal_work(page: Book, forest: Forest, sizes: Sizes) -> None:
+@pytest.mark.parametrize("side", names("watchman", "watchdog", "watchfiles", "inotifywait"))
+def test_normal_work(side: str, page: Book, forest: Forest, sizes: Sizes) -> None:
     """Among 10,000 files one is saved each second, and 50 at once each minute; every one must come."""
     tree = forest.tree(10_000)
     seconds = sizes.work_s
     burst_at = 60 if seconds > 60 else seconds // 2
-    with Service(tree.root) as product:
-        page.settings(files=tree.files, seconds=seconds, tree=tree.root, state=product.state_dir)
+    with launch(side, tree.root) as product:
+        page.settings(files=tree.files, seconds=seconds, tree=tree.root)
+        if isinstance(product, Service):
+            page.settings(state=product.state_dir)
         came_to_rest(product)
         page.rounds(lambda: worked(product, tree.paths, seconds, burst_at), 1, headline="slowest_s")
 
 
-def worked(product: Service, paths: list[bytes], seconds: int, burst_at: int) -> dict[str, float]:
+def worked(product: Side, paths: list[bytes], seconds: int, burst_at: int) -> dict[str, float]:
     hands = product.hands()
     chance = random.Random(7)
     order = chance.sample(paths, seconds + 50 * (seconds // burst_at))
@@ -121,6 +122,5 @@ def worked(product: Service, paths: list[bytes], seconds: int, burst_at: int) ->
     late = [last[name] - at for path, at in saved.items() if (name := os.fsdecode(path)) in last]
     return {
         "slowest_s": max(late), "slowest_ms": 1000 * max(late), "missed": len(saved) - len(late),
-        "cpu_percent": 100 * used.cpu_s / length, "wakeups_s": used.wakeups / length,
-        **{f"cpu_{n}_s": s for n, s in used.cpu_by_name.items()},
+        "cpu_percent": 100 * used.cpu_s / length, "wakeups_s": used.wakeups / length, **used.figures(),
     }  # fmt: skip

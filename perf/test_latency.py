@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 from book import Book
 from latency import percentile
-from sides import OURS, Service, Side, launch, names
+from rows import OURS
+from sides import Service, Side, launch, names
 from sizes import Sizes
 from trees import Forest, Tree
 from writers import save
@@ -29,6 +30,7 @@ def saved(product: Side, tree: Tree, count: int) -> dict[str, float]:
     missed = 0
     paths = chance.sample(tree.paths, count)
     hands.reset()
+    before = product.usage()
     for number, path in enumerate(paths, 1):
         at = save(path, b'{"_type": "Module", "body": [%d]}\n' % number)
         got = hands.wait(number - missed, timeout_s=10.0)
@@ -37,8 +39,9 @@ def saved(product: Side, tree: Tree, count: int) -> dict[str, float]:
         else:
             latencies.append(got.grew_at - at)
         time.sleep(chance.uniform(*PAUSE_S))
+    used = product.usage().since(before)
     return {
-        "p50_s": percentile(latencies, 0.5), "missed": missed,
+        "p50_s": percentile(latencies, 0.5), "missed": missed, "cpu_ms": 1000 * used.cpu_s / count, **used.figures(),
         **{f"{name}_ms": 1000 * percentile(latencies, part) for name, part in (("p50", 0.5), ("p99", 0.99), ("max", 1.0))},
     }  # fmt: skip
 

@@ -8,7 +8,8 @@ from pathlib import Path
 import processes
 import pytest
 from book import Book
-from sides import OURS, Side, Watch, launch, names
+from rows import OURS
+from sides import Side, Watch, launch, names
 from sizes import Sizes
 from test_idle import came_to_rest
 from trees import Forest
@@ -20,12 +21,12 @@ SIZES = [
 ]
 
 
-def footprint(side: str, root: Path) -> tuple[processes.Memory, float]:
-    """Memory once the product is ready and at rest, and the seconds that its start took."""
+def footprint(side: str, root: Path) -> tuple[processes.Memory, float, processes.Usage]:
+    """Memory once the product is ready and at rest, the seconds that its start took, and the processor time until then."""
     product: Side = Watch(root) if side == OURS else launch(side, root)
     with product:
         came_to_rest(product)
-        return processes.memory(product.pids()), product.ready_s
+        return processes.memory(product.pids()), product.ready_s, product.usage()
 
 
 @pytest.mark.parametrize("side", names("watchman", "watchdog", "watchfiles", "inotifywait"))
@@ -37,17 +38,17 @@ def test_memory(side: str, which: int, page: Book, forest: Forest, sizes: Sizes)
     time.
     """
     tree = forest.tree(sizes.many[min(which, len(sizes.many) - 1)])
-    empty, _ = footprint(side, forest.directory())
+    empty, _, _ = footprint(side, forest.directory())
     page.settings(files=tree.files, directories=tree.directories, tree=tree.root)
 
     def measure() -> dict[str, float]:
         begin = time.monotonic()
-        full, ready_s = footprint(side, tree.root)
+        full, ready_s, used = footprint(side, tree.root)
         thousands = tree.files / 1000
         return {
             "took_s": time.monotonic() - begin, "ready_s": ready_s, "growth_kb": (full.pss - empty.pss) / 1024 / thousands,
             "file_kb": (full.file - empty.file) / 1024 / thousands, "pss_mb": full.pss / 2**20, "empty_mb": empty.pss / 2**20,
-            **{f"pss_{name}_mb": size / 2**20 for name, size in full.by_name.items()},
+            **{f"pss_{name}_mb": size / 2**20 for name, size in full.by_name.items()}, **used.figures(),
         }  # fmt: skip
 
     page.rounds(measure, 1 if which == 2 else max(1, sizes.rounds // 2), headline="took_s")

@@ -35,7 +35,7 @@ def test_recovery(page: Book, forest: Forest, writers: Writers, sizes: Sizes) ->
         with writers.begin(tree.paths, LOAD * 3600, rate=LOAD):
             hands.reset()
             hands.wait(LOAD // 4)
-            before = shard_of(product, number)
+            before, spent = shard_of(product, number), product.usage()
             killed = time.monotonic()
             deliver(before["pid"], signal.SIGKILL)
             restarted = recovered = 0.0
@@ -46,11 +46,13 @@ def test_recovery(page: Book, forest: Forest, writers: Writers, sizes: Sizes) ->
                 if restarted and product.client.ready() is not None:
                     recovered = time.monotonic()
                 assert time.monotonic() - killed < GUARD_S, now
+            used = product.usage().since(spent)
         # What every file is now must come, whoever looked at it.
         hands.reset()
         writers.run(tree.paths)
         got = hands.wait(tree.files, quiet_s=0.5)
-        return {"recovered_s": recovered - killed, "restarted_s": restarted - killed, "missed": tree.files - got.distinct}
+        missed = tree.files - got.distinct
+        return {"recovered_s": recovered - killed, "restarted_s": restarted - killed, "missed": missed, **used.figures()}
 
     with Service(tree.root, shards=8) as product:
         page.settings(files=tree.files, shards=8, load=f"{LOAD}/s", tree=tree.root, state=product.state_dir)

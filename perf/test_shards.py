@@ -18,7 +18,7 @@ def test_shards(page: Book, forest: Forest, writers: Writers, sizes: Sizes) -> N
     page.settings(files=tree.files, tree=tree.root)
 
     def measure() -> dict[str, float]:
-        figures: dict[str, float] = {}
+        figures: dict[str, float] = {"cpu_s": 0.0}
         for shards in (1, 2, 4, 8):
             with Service(tree.root, shards=shards) as product:
                 page.settings(state=product.state_dir)
@@ -26,6 +26,8 @@ def test_shards(page: Book, forest: Forest, writers: Writers, sizes: Sizes) -> N
                 figures[f"ready_{shards}_s"] = product.ready_s
                 figures[f"late_{shards}_s"] = burst["late_s"]
                 figures[f"missed_{shards}"] = burst["missed"]
+                figures[f"cpu_{shards}_shards_s"] = product.usage().cpu_s
+                figures["cpu_s"] += product.usage().cpu_s
         return figures
 
     page.rounds(measure, max(1, sizes.rounds // 2), headline="ready_2_s")

@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 from book import Book
-from sides import OURS, Peer, Side, Watch, names
+from rows import OURS
+from sides import Peer, Side, Watch, names
 from sizes import Sizes
 from trees import Forest
 from writers import Writers
@@ -31,8 +32,16 @@ def once(side: str, root: Path, files: int, page: Book) -> dict[str, float]:
             page.settings(shards=product.ready["shards"], backend=product.ready["backend"], state=Path(tempfile.gettempdir()))
         elif side == "watchman":
             assert product.hands().ready["files"] == files
-        used = product.usage()
-        return {"ready_s": product.ready_s, "cpu_s": used.cpu_s, **{f"cpu_{n}_s": s for n, s in used.cpu_by_name.items()}}
+        return {"ready_s": product.ready_s, **product.usage().figures()}
+
+
+@pytest.mark.row("start_empty")
+@pytest.mark.parametrize("side", names("watchman", "watchdog", "watchfiles", "inotifywait"))
+def test_start_on_an_empty_tree(side: str, page: Book, forest: Forest, sizes: Sizes) -> None:
+    """What a start costs whatever is watched."""
+    root = forest.directory()
+    page.settings(files=0, directories=1, tree=root)
+    page.rounds(lambda: once(side, root, 0, page), sizes.rounds, headline="ready_s")
 
 
 @pytest.mark.row("start")
@@ -98,6 +107,6 @@ def test_resume(page: Book, forest: Forest, writers: Writers, sizes: Sizes, stat
             wrong = len(came) - len(wanted)
             if wrong:
                 page.note(f"{wrong} events more than changes")
-            return {"ready_s": watch.ready_s, "handed_s": watch.ready_s + handed, "wrong": wrong, "cpu_s": watch.usage().cpu_s}
+            return {"ready_s": watch.ready_s, "handed_s": watch.ready_s + handed, "wrong": wrong, **watch.usage().figures()}
 
     page.rounds(measure, sizes.rounds, headline="ready_s")

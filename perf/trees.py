@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+import random
 import shutil
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
@@ -43,6 +44,11 @@ def make(root: Path, files: int) -> Tree:
             os.close(fd)
             paths.append(path)
     return Tree(root, count, len(paths), paths)
+
+
+def shuffled(tree: Tree) -> Tree:
+    """The same tree, its paths in a random order, which is the same each time."""
+    return replace(tree, paths=random.Random(11).sample(tree.paths, tree.files))
 
 
 class Forest:

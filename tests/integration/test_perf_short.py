@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -21,15 +22,20 @@ import pytest
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT / "perf"))
 
-import report  # noqa: E402 - found by the path that was just set
+import machine  # noqa: E402 - found by the path that was just set
+import processes  # noqa: E402
+import report  # noqa: E402
 import svg  # noqa: E402
 import trees  # noqa: E402
 from book import Book  # noqa: E402
 from latency import latencies, percentile  # noqa: E402
-from rows import ROWS  # noqa: E402
-from sides import Service, Watch  # noqa: E402
+from peers import PEERS, asked_for  # noqa: E402
+from rows import ROWS, SETS, chosen  # noqa: E402
+from sides import NATIVE, Service, Watch  # noqa: E402
 from waiting import eventually  # noqa: E402
 from writers import Writers  # noqa: E402
+
+from shardwatch.shard.compiled import choice  # noqa: E402
 
 pytestmark = pytest.mark.usefixtures("no_leaks")
 
@@ -173,29 +179,104 @@ class FakeBenchmark:
 
 
 def test_figures_become_a_table(tmp_path: Path) -> None:
-    """What a suite notes ends in the table, with its goal, its verdict, its spread and what a peer lost."""
-    for side, losses, late_s in (("shardwatch", [0, 0, 0], [0.3, 0.4, 0.2]), ("watchman", [0, 3, 1], [0.7] * 3)):
-        book = Book(FakeBenchmark(), "burst", side, directory=tmp_path)
-        book.settings(files=10, tree=tmp_path)
-        for missing in losses:
-            book.lost(missing, 10, said=0)
-        rounds = iter([{"late_s": late, "missed": 0, "events": 10, "writer_s": 0.1} for late in late_s])
-        book.rounds(lambda: next(rounds), 3, headline="late_s")  # noqa: B023 - called before the loop goes on
-    results = report.read(tmp_path)
-    lines = report.table(results)
-    assert "last one 0.30 (0.20–0.40) s after the writer" in lines[2]
-    assert lines[2].endswith("| yes |")
-    assert "**LOST 3 of 10, without a word (2 of 3 rounds)**" in lines[3]
-    assert "files 10" in report.settings(results)[2]
+    """What a suite notes ends in the table, a line for each kind of processor: elapsed and processor time of each side, the goal,
+    and what a peer lost. Without native code ours is another side."""
+    for kind in ("a", "b"):
+        for side, losses, late_s in (("shardwatch", [0, 0, 0], [0.3, 0.4, 0.2]), ("watchman", [0, 3, 1], [0.7] * 3)):
+            book = Book(FakeBenchmark(), "burst", side, directory=tmp_path / kind)
+            book.settings(files=10, tree=tmp_path)
+            for missing in losses:
+                book.lost(missing, 10, said=0)
+            found = [{"late_s": late, "missed": 0, "cpu_s": 1.5, "consumer_cpu_s": 0.25} for late in late_s]
+            if side == "shardwatch":
+                found = [figures | {"cpu_shards_s": 0.5} for figures in found]
+            rounds = iter(found if kind == "a" else [{"late_s": late, "missed": 0} for late in late_s])
+            book.rounds(lambda: next(rounds), 3, headline="late_s")  # noqa: B023 - called before the loop goes on
+    held = json.loads((tmp_path / "a" / "burst.json").read_text())["sides"]
+    assert held["watchman"]["figures"]["late_s"]["values"] == [0.7] * 3
+    ours = held["shardwatch" if NATIVE else "shardwatch-pure"]
+    assert ours["settings"]["files"] == 10
+    assert ours["settings"]["native_code"] == choice.STATE
+    assert ours["figures"]["late_s"]["values"] == [0.3, 0.4, 0.2]
+    kinds = report.read(tmp_path)
+    head, _, one, two = report.table(kinds)
+    assert head.split(" | ")[2:4] == ["shardwatch" if NATIVE else "shardwatch, pure Python", "watchman"]
+    assert report.name(kinds["a"]) in one
+    assert "| 0.30 s; 1.50 + 0.25 s (shard 0.50) |" in one
+    assert "| 0.70 s; 1.50 + 0.25 s; **LOST 3 of 10, without a word (2 of 3 rounds)** |" in one
+    assert one.endswith("| yes |")
+    assert two.startswith("|  | ")
+    assert "| 0.30 s; – s |" in two
+    assert all("load at the end of a row" in report.machine(results) for results in kinds.values())
+
+
+def test_native_code_is_preferred_for_the_verdict() -> None:
+    """What a machine can do counts; without native code, what it does then."""
+
+    def page(late_s: float) -> dict[str, Any]:
+        return {"figures": {name: {"median": value} for name, value in (("late_s", late_s), ("missed", 0))}, "notes": []}
+
+    pure = {"burst": {"sides": {"shardwatch-pure": page(0.9), "watchman": page(0.4)}}}
+    both = {"burst": {"sides": {"shardwatch-pure": page(0.9), "shardwatch": page(0.3), "watchman": page(0.4)}}}
+    alone = {"burst": {"sides": {"shardwatch": page(0.3)}}}
+    assert [report.verdict("burst", report.medians(held)) for held in (pure, both, alone)] == ["**no**", "yes", ""]
+
+
+def test_rows_and_peers_are_chosen_by_name() -> None:
+    """`make perf ROWS=… PEERS=…`; a name that is none is an error, not a run of nothing."""
+    assert chosen("") == set(ROWS)
+    assert chosen("start,cost") == set(SETS["cost"])
+    assert chosen("memory,start") == {"memory", "start"}
+    assert (asked_for(""), asked_for("0"), asked_for("1")) == (set(), set(), set(PEERS))
+    assert asked_for("watchman,watchdog") == {"watchman", "watchdog"}
+    for function in (chosen, asked_for):
+        with pytest.raises(ValueError, match="nobody"):
+            function("nobody")
+
+
+def test_a_kind_of_processor_names_a_directory(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The model and the cores, and nothing that a path could stumble over."""
+    for cpu, name in (("AMD EPYC", "amd-epyc"), ("Intel(R) Xeon(R) CPU @ 2.60GHz", "intel-xeon"), ("../x y/é", "x-y")):
+        monkeypatch.setattr(machine, "describe", lambda cpu=cpu: {"cpu": cpu, "cores": 2})
+        assert machine.kind() == f"{name}-2-cores"
+
+
+def test_processes_that_ended_are_part_of_the_price() -> None:
+    """Their time is their parent's once it has waited for them: a planner that runs for a moment, a shard that was killed."""
+    work = "import time\nwhile time.process_time() < 0.2: pass"
+    script = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {work!r}]); print(flush=True); sys.stdin.read()"
+    with subprocess.Popen([sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as parent:
+        assert parent.stdout is not None
+        parent.stdout.readline()
+        used = processes.usage([parent.pid])
+        beside = processes.usage([], parent.pid)
+        parent.communicate()
+    assert used.cpu_s >= 0.15
+    assert used.consumer_s is None
+    assert beside.cpu_s == 0
+    assert beside.consumer_s is not None
+    assert beside.consumer_s >= 0.15
+
+
+def test_random_order_is_of_the_same_files(grove: trees.Tree) -> None:
+    """And the same each time."""
+    other = trees.shuffled(grove)
+    assert other.paths != grove.paths
+    assert sorted(other.paths) == sorted(grove.paths)
+    assert other == trees.shuffled(grove)
 
 
 def test_every_row_can_be_shown() -> None:
     """Each row's template and check take the figures that it names, so that a long run does not fail at its end."""
     names = {key: re.findall(r"\{(\w+)", row.show) for key, row in ROWS.items()}
-    figures = {key: {"shardwatch": dict.fromkeys([*found, "missed", "stale", "events"], 1.0)} for key, found in names.items()}
+    more = ["cpu_s", "cpu_percent", "missed", "stale", "events", "wrong", "overflows"]
+    figures = {key: {"shardwatch": dict.fromkeys([*found, *more], 1.0)} for key, found in names.items()}
     for key, row in ROWS.items():
-        held = {"figures": {n: {"median": 1.0, "min": 1.0, "max": 1.0, "values": [1.0]} for n in names[key]}, "notes": []}
-        assert "{" not in report.shown(key, held)
+        assert "cpu" in "".join(names[key]), "each row tells the processor time"
+        for noted in ([], [*names[key], *more]):
+            shown = report.shown(key, {"figures": {name: {"median": 1.0} for name in noted}, "notes": []})
+            assert "{" not in shown
+            assert (report.NOTHING in shown) == (noted == [])
         if row.check is not None:
             assert row.check(figures[key], figures) in (True, False, None)
 
