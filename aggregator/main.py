@@ -230,7 +230,7 @@ class Aggregator:
         self._bad_frames.warning(cut(f"refused: {error}"))
         if not isinstance(error, OtherVersionError) or not self._receiver.other_version(error.shard, now):
             return
-        if error.begun > self._receiver.incarnation and not self._sockets.stopping:
+        if error.begun > self._receiver.life and not self._sockets.stopping:
             log.warning("shard %s began with other code than the aggregator: leaving, to be started with it", error.shard)
             self._sockets.stop()
 

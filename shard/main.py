@@ -243,7 +243,7 @@ class ShardProcess:
         return max(0, min(due) - now)
 
     def _take_reply(self, reply: Reply) -> None:
-        self._heartbeat.hear(reply.incarnation)
+        self._heartbeat.hear(reply.life)
         if not self._stream.reply(reply, time.monotonic_ns()):
             self._new_epoch(reply.epoch)
             return
@@ -305,7 +305,7 @@ class ShardProcess:
             locks=locks,
             verifying=watcher.verifying,
             native_code=choice.STATE,
-            incarnation=self._heartbeat.incarnation,
+            life=self._heartbeat.life,
         )
 
     def _show_life(self) -> None:

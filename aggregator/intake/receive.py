@@ -68,7 +68,7 @@ class Receiver:
         self._index = index
         self._read_plan = read_plan
         self._service = service
-        self.incarnation = new_epoch()
+        self.life = new_epoch()
         self.plan: Plan | None = None
         self._owners = Owners(())
         self.streams: dict[str, ReceivedStream] = {}
@@ -230,7 +230,7 @@ class Receiver:
                 continue
             syncs = self._syncs.of(shard)
             reply = Reply(
-                WIRE_VERSION, self.incarnation, stream.epoch, stream.committed, stream.resend, syncs, looks.get(shard, []),
+                WIRE_VERSION, self.life, stream.epoch, stream.committed, stream.resend, syncs, looks.get(shard, []),
                 self._service, self.verification.asked(shard, now),
             )  # fmt: skip
             if stream.touched or not self._knows(stream, reply):
@@ -247,7 +247,7 @@ class Receiver:
         asks = reply.resend or reply.syncs or reply.looks or reply.checks
         return (
             beat is not None and not asks and reply == stream.told
-            and (beat.incarnation, beat.epoch, beat.unacked) == (self.incarnation, stream.epoch, 0)
+            and (beat.life, beat.epoch, beat.unacked) == (self.life, stream.epoch, 0)
         )  # fmt: skip
 
     def _looks_to_ask_for(self, *, beat: bool, now: float) -> Requests:

@@ -23,17 +23,17 @@ class Heartbeat:
         self._at = 0
         self._baseline_unreported = False
         self._reported_locks: list[bytes] = []
-        #: The one in the last reply; 0 before the first.
-        self.incarnation = 0
+        #: Of the aggregator, in the last reply; 0 before the first.
+        self.life = 0
 
     def end_baseline(self) -> None:
         """The baseline is done, and no beat has said so."""
         self._baseline_unreported = True
 
-    def hear(self, incarnation: int) -> None:
-        """A reply has come from the aggregator with this incarnation of the index. Another one knows of no locks yet."""
-        if incarnation != self.incarnation:
-            self.incarnation = incarnation
+    def hear(self, life: int) -> None:
+        """A reply has come, from this life of the aggregator. Another one knows of no locks yet."""
+        if life != self.life:
+            self.life = life
             self._reported_locks = []
 
     def owes(self, locks: Sequence[bytes]) -> bool:

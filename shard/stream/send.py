@@ -73,7 +73,7 @@ class Stream:
         self._bytes = 0
         self._sent = 0
         self.acked = 0
-        self._incarnation = 0
+        self._life = 0
         self._resend_at: int | None = None
         self._resend_wait = _RESEND_NS
         self._resent_at = 0
@@ -134,8 +134,8 @@ class Stream:
         """Handles an acknowledgement. Returns False if this epoch cannot continue, because the aggregator knows a later one or
         has lost this one.
         """
-        restarted = reply.incarnation != self._incarnation != 0
-        self._incarnation = reply.incarnation
+        restarted = reply.life != self._life != 0
+        self._life = reply.life
         if reply.epoch > self.epoch:
             return False
         if reply.epoch == self.epoch:

@@ -9,7 +9,7 @@ once: the number of the last frame applied is stored in the same transaction as 
 writer per row".
 
 Whatever else a later version changes: each message begins with its kind and the version; a `Frame` and a `Beat` go on with
-the shard and the epoch, a `Reply` with the incarnation. So processes of one service that run different code can tell which of
+the shard and the epoch, a `Reply` with the life. So processes of one service that run different code can tell which of
 them began earlier, and so has the older code (`OtherVersionError`).
 """
 
@@ -204,8 +204,8 @@ class Beat(msgspec.Struct, tag="beat", array_like=True, frozen=True):
     verifying: Verifying = Verifying()
     #: Whether the sender uses native code: in use | not built | turned off.
     native_code: str = ""
-    #: The incarnation in the last reply that the sender has taken; 0: it has had none.
-    incarnation: _Count = 0
+    #: The `Reply.life` of the last reply that the sender has taken; 0: it has had none.
+    life: _Count = 0
 
 
 class Reply(msgspec.Struct, tag="reply", array_like=True, frozen=True):
@@ -216,7 +216,7 @@ class Reply(msgspec.Struct, tag="reply", array_like=True, frozen=True):
     version: int
     #: Identifies the life of the aggregator: when it began (`life.new_epoch`). If it changes, the aggregator was restarted, and
     #: frames that were on their way may be lost.
-    incarnation: _Count
+    life: _Count
     #: The epoch that the aggregator knows for this shard. If it is above the shard's own, the shard must begin a higher one.
     epoch: _Count
     #: Highest number up to which all frames are committed.
@@ -266,7 +266,7 @@ class _ReplyHead(msgspec.Struct, tag="reply", array_like=True, frozen=True):
 
     version: int
     #: Text until version 3.
-    incarnation: _Count | str
+    life: _Count | str
 
 
 _up_head = msgspec.msgpack.Decoder(_FrameHead | _BeatHead)
@@ -311,17 +311,17 @@ def decode_down(body: bytes | memoryview) -> Reply:
         with contextlib.suppress(msgspec.DecodeError, ValueError, RecursionError):
             head = _down_head.decode(body)
             if head.version != WIRE_VERSION:
-                raise OtherVersionError("reply", head.version, _begun(head.incarnation)) from error
+                raise OtherVersionError("reply", head.version, _begun(head.life)) from error
         raise WireError(f"reply can't be decoded: {error}") from error
     if message.version != WIRE_VERSION:
-        raise OtherVersionError("reply", message.version, message.incarnation)
+        raise OtherVersionError("reply", message.version, message.life)
     _check_paths([directory for directory, _ in message.looks] + [directory for directory, _, _ in message.checks])
     _check_names({name for _, names in message.looks for name in names})
     return message
 
 
-def _begun(incarnation: int | str) -> int:
-    return incarnation if isinstance(incarnation, int) else 0
+def _begun(life: int | str) -> int:
+    return life if isinstance(life, int) else 0
 
 
 #: Records that tell of names in a directory.

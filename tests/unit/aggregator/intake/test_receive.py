@@ -148,11 +148,11 @@ def test_what_is_acked_is_committed(line: Line) -> None:
     assert line.paths() == [b"/r/g"]
 
 
-def test_another_life_has_another_incarnation(line: Line) -> None:
+def test_another_life_has_another_number(line: Line) -> None:
     """Rule 14: so that a shard sends again what was in flight."""
-    before = line.replies()["s0"].incarnation
+    before = line.replies()["s0"].life
     line.restart()
-    assert line.replies()["s0"].incarnation != before
+    assert line.replies()["s0"].life != before
 
 
 def test_frames_of_a_dead_epoch_are_dropped(line: Line) -> None:
@@ -292,18 +292,18 @@ def test_acks_are_repeated(line: Line) -> None:
 
 
 def test_who_shows_that_nothing_is_unknown_is_told_nothing(line: Line) -> None:
-    """A beat with the incarnation of the last reply and nothing unacknowledged: another message would only wake the shard.
+    """A beat with the life of the last reply and nothing unacknowledged: another message would only wake the shard.
     What was asked for and is not asked any more, another life on either side, and what is unacknowledged are told.
     """
     line.frame("s0", listing(R, b"f"))
     line.commit()
-    known = line.replies()["s0"].incarnation
+    known = line.replies()["s0"].life
 
-    line.beat("s0", incarnation=7)
+    line.beat("s0", life=7)
     assert "s0" in line.replies()
-    line.beat("s0", incarnation=known, unacked=1)
+    line.beat("s0", life=known, unacked=1)
     assert "s0" in line.replies()
-    line.beat("s0", incarnation=known)
+    line.beat("s0", life=known)
     assert sorted(line.replies()) == ["s1"], "nothing was heard of the other one"
     assert sorted(line.replies()) == ["s1"]
 
@@ -312,9 +312,9 @@ def test_who_shows_that_nothing_is_unknown_is_told_nothing(line: Line) -> None:
     line.receiver.finish_syncs(20.0)
     assert line.replies()["s0"].syncs == [], "it is given up"
     assert sorted(line.replies()) == ["s1"]
-    line.beat("s0", epoch=2, incarnation=known)
+    line.beat("s0", epoch=2, life=known)
     assert line.replies()["s0"].epoch == 2
-    line.beat("s0", epoch=2, incarnation=known)
+    line.beat("s0", epoch=2, life=known)
     assert sorted(line.replies()) == ["s1"]
 
 

@@ -153,9 +153,9 @@ def test_a_message_of_another_version_says_which_and_whose(rest: list[object]) -
             wire.decode_up(msgspec.msgpack.encode([kind, WIRE_VERSION + 1, "s7", 99, *rest]))
         assert (refused.value.version, refused.value.shard, refused.value.begun) == (WIRE_VERSION + 1, "s7", 99)
         assert "shardwatch up" in refused.value.hint
-    for incarnation, begun in ((98, 98), ("of version 3", 0)):
+    for life, begun in ((98, 98), ("of version 3", 0)):
         with pytest.raises(OtherVersionError) as refused:
-            wire.decode_down(msgspec.msgpack.encode(["reply", WIRE_VERSION - 1, incarnation, *rest]))
+            wire.decode_down(msgspec.msgpack.encode(["reply", WIRE_VERSION - 1, life, *rest]))
         assert (refused.value.version, refused.value.shard, refused.value.begun) == (WIRE_VERSION - 1, "", begun)
 
 
