@@ -33,8 +33,11 @@ OPEN_BUSY_S: Final = 10.0
 BEGIN_TRIES: Final = 6
 BEGIN_PAUSE_S: Final = 0.00005
 
+#: What `QueueStore.put` did with a row. It waits now, or has changed the row of its path that waits already.
 QUEUED: Final = 0
+#: It is older than the row that waits, or says the same: nothing was changed.
 DUPLICATE: Final = 1
+#: There was no room for it.
 FULL: Final = 2
 
 _SCHEMA = """
@@ -74,30 +77,45 @@ class QueueRow(NamedTuple):
 
     path: bytes
     directory: bool
+    #: Priority: rows of a higher lane are handed out first.
     lane: int
+    #: Place in the line of its lane: the lowest is handed out first. The store gives it.
     seq: int
+    #: `created`, `modified`, `deleted` or `moved`.
     kind: str
+    #: When it was observed, seconds since 1970. Of two states of a path the later one counts.
     timestamp: float
+    #: Bytes, and nanoseconds since 1970; None where the event does not say.
     size: int | None
     mtime_ns: int | None
+    #: Of the change in the index, if it comes from one.
     tick: int | None
+    #: How often it was handed out without success. The store counts it.
     attempts: int
 
 
 class BusyError(Exception):
-    """Another process is writing. Come back in a moment."""
+    """Another process is in a transaction that writes. Nothing was done: make the same call again in a moment."""
 
 
 class QueueStore:
     """The file. Thread-safe. A fork closes it in both processes until they use it again; the child has its own leases.
+
+    Every method may wait for the disk, and for another thread of this process that uses the same store. It does not wait for
+    other processes, but raises BusyError after some tenths of a millisecond if it has to write.
 
     Args:
         path: the file; made with mode 0600 if it is not there.
         full_sync: True: a commit survives a loss of power; False: it survives any crash of a process.
         clock: seconds on a clock that all processes share and nobody sets (CLOCK_BOOTTIME).
 
-    Raises:
-        UsageError: the file's directory does not exist, or the file is not a queue of this version.
+    Raises (the constructor, and every method that finds the file closed by a fork):
+        UsageError: the file's directory does not exist, or the file is not a queue of this version. Opening waits for up to
+            OPEN_BUSY_S seconds while another process creates or recovers the file.
+
+    Raises (every method):
+        UsageError: the store is closed. `close` itself does nothing then.
+        ServiceError: SQLite cannot read or write the file; the hint says what to do. The transaction was undone.
     """
 
     def __init__(self, path: Path, *, full_sync: bool, clock: Callable[[], float]) -> None:
@@ -154,13 +172,16 @@ class QueueStore:
                 raise ServiceError(f"the queue {self.path} failed: {error}", hint=_remedy(error), retryable=True) from error
 
     def before_fork(self) -> None:
-        """SQLite forbids a connection, and even its locks' memory, to pass a fork: none is open while one happens."""
+        """Closes the connection, because neither it nor SQLite's memory of its locks may pass a fork. Blocks until no thread uses
+        the store, and keeps all of them out until `after_fork`.
+        """
         self._lock.acquire()
         if self._connection is not None:
             self._connection.close()
             self._connection = None
 
     def after_fork(self) -> None:
+        """Lets threads use the store again, in the parent and in the child."""
         self._lock.release()
 
     @contextmanager
@@ -186,7 +207,16 @@ class QueueStore:
                 raise
 
     def put(self, rows: Sequence[QueueRow], size_max: int) -> list[int]:
-        """Adds rows (seq and attempts are ignored): QUEUED, DUPLICATE or FULL for each, in order."""
+        """Adds rows. A row replaces one that waits for the same path, if it is newer, and takes its place in the line.
+
+        Args:
+            rows: any number; their `seq` and `attempts` are ignored. All are added in one transaction.
+            size_max: how many rows the queue may hold, waiting and leased together. Rows beyond it are not added.
+
+        Returns QUEUED, DUPLICATE or FULL for each row, in their order.
+
+        Raises BusyError.
+        """
         with self._writing() as db:
             pending, leased, seq = db.execute("SELECT pending, leased, seq FROM state").fetchone()
             before = pending, seq
@@ -207,7 +237,17 @@ class QueueStore:
         return outcomes
 
     def take(self, limit: int, lease_s: float) -> tuple[int, list[QueueRow]]:
-        """Leases up to `limit` rows, highest lane first, first in first out within one. Gives the lease's token."""
+        """Leases rows to this process: those of the highest lane first, and in a lane those that have waited longest. A path that
+        is on lease is left out. Before that, leases that are over, or whose process is dead, are given back.
+
+        Args:
+            limit: the most rows, at least 1.
+            lease_s: seconds after which the lease ends by itself.
+
+        Returns the token of the lease, which is above every earlier one, and the rows; (0, []) if there are none.
+
+        Raises BusyError.
+        """
         now = self._clock()
         with self._using() as db:
             pending, leased = db.execute("SELECT pending, leased FROM state").fetchone()
@@ -243,7 +283,16 @@ class QueueStore:
         return token, rows
 
     def ack(self, keys: Iterable[tuple[bytes, bool, int | None]]) -> list[bool]:
-        """Ends leases for good: True for each (path, directory, token) that still was leased under the token."""
+        """Ends leases for good.
+
+        Args:
+            keys: (path, directory, token) of leased rows, with the token that `take` gave. None as the token means whatever lease
+                this process has on the path.
+
+        Returns for each key, in order, whether the row was still on that lease. If not, it was handed out again, or will be.
+
+        Raises BusyError.
+        """
         done = []
         with self._writing() as db:
             for path, directory, token in keys:
@@ -253,7 +302,11 @@ class QueueStore:
         return done
 
     def nack(self, keys: Iterable[tuple[bytes, bool, int | None]], retry_s: float) -> list[bool]:
-        """Ends leases without success: the rows are handed out again, `retry_s` seconds from now at the earliest."""
+        """Ends leases without success. The rows are handed out again, `retry_s` seconds from now at the earliest, at their old
+        places in the line. Keys and result are those of `ack`.
+
+        Raises BusyError.
+        """
         done = []
         until = self._clock() + retry_s
         with self._writing() as db:
@@ -268,13 +321,16 @@ class QueueStore:
         return done
 
     def sizes(self) -> tuple[int, int]:
-        """Numbers of rows pending, and leased."""
+        """How many rows wait, and how many are on lease or wait for a retry. Both are counted by the file, so this takes O(1)."""
         with self._using() as db:
             pending, leased = db.execute("SELECT pending, leased FROM state").fetchone()
         return pending, leased
 
     def close(self) -> None:
-        """Frees this owner's leases and closes the file. May be called twice. Raises BusyError: call again."""
+        """Gives back the leases of this process and closes the file. Does nothing if it is closed already.
+
+        Raises BusyError: it is still open, so call `close` again.
+        """
         if self._closed:
             return
         if self._pid == os.getpid():

@@ -76,7 +76,8 @@ class StateDirectory:
         fd: a descriptor of it that is open already; it then belongs to this object.
         foreign: True: root may look into the directory of another user. Nothing is written then.
 
-    Names are relative to the directory, with at most one directory on the way (`locks/service.lock`).
+    Names are relative to the directory, with at most one directory on the way (`locks/service.lock`). Not thread-safe. Nothing
+    but `claim` waits for another process; `write` and `write_new` wait until the content is on the disk.
 
     Raises:
         FileNotFoundError, NotADirectoryError, or another OSError: it cannot be opened.
@@ -165,7 +166,7 @@ class StateDirectory:
             return
 
     def in_use(self) -> InUseError:
-        """What to tell whoever wants it too."""
+        """The error for whoever wants to use the directory while a service does. It is returned, and not raised."""
         return InUseError(
             f"a service is running in {self.path} already, or is being started or stopped",
             hint="use it, stop it (`shardwatch down`), or give another --state-dir",
@@ -173,12 +174,12 @@ class StateDirectory:
         )
 
     def close_to_others(self) -> None:
-        """Mode 0700, so that nobody else can put anything here from now on."""
+        """Sets mode 0700, so that nobody else can put anything here from now on. Raises OSError."""
         if os.fstat(self.fd).st_mode & 0o077:
             os.fchmod(self.fd, 0o700)
 
     def check_private(self) -> None:
-        """Raises UsageError where others could put something here."""
+        """Raises UsageError if the mode lets others put something here."""
         if os.fstat(self.fd).st_mode & _OTHERS_WRITE:
             raise UsageError(f"{self.path} can be written by others", hint=f"check what is in it, then chmod 700 {self.path}")
 
@@ -207,7 +208,10 @@ class StateDirectory:
     # -- what is in it
 
     def below(self, name: str) -> StateDirectory:
-        """A directory in it. Raises FileNotFoundError where there is none."""
+        """A directory in it, which the caller has to close.
+
+        Raises FileNotFoundError if there is none, and UsageError if it is no directory, or another user's.
+        """
         found = self._lstat(name)
         if found is None:
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), os.fspath(self.path / name))
@@ -218,7 +222,7 @@ class StateDirectory:
         return StateDirectory(self.path / name, fd=fd, foreign=self.owner != os.geteuid())
 
     def names(self) -> list[str]:
-        """What is in it, sorted."""
+        """The names of everything in it, sorted. Raises OSError."""
         return sorted(os.listdir(self.fd))
 
     def identity_of(self, name: str) -> tuple[int, int] | None:
@@ -250,7 +254,9 @@ class StateDirectory:
                 return fd
 
     def held(self, name: str) -> bool:
-        """Whether a process holds an exclusive lock on a file. Checks do not disturb each other, and do not block."""
+        """Whether a process holds an exclusive lock (flock) on a file; False if there is no such file. Checks do not disturb each
+        other, and do not block.
+        """
         try:
             fd = self.open(name)
         except FileNotFoundError:
@@ -264,7 +270,10 @@ class StateDirectory:
         return False
 
     def read(self, name: str) -> bytes:
-        """The content of a trusted file: nobody else can have written it."""
+        """The whole content of a file that only its owner can have written.
+
+        Raises FileNotFoundError, another OSError, or UsageError if others may write the file.
+        """
         with self._parent(name) as (parent, base):
             fd = parent.open(base)
             with os.fdopen(fd, "rb") as f:
@@ -275,13 +284,13 @@ class StateDirectory:
                 return f.read()
 
     def write(self, name: str, content: bytes) -> None:
-        """Writes a file, mode 0600, in one step: readers see the old or the new content as a whole, and after a failure the old
-        one.
+        """Writes a file, mode 0600, in one step: readers see the old or the new content as a whole. Blocks until the content is
+        on the disk. After an OSError, or a crash before the end, the old content is there. A crash may leave a temporary file.
         """
         self.write_new(name, lambda fd: content)
 
     def write_new(self, name: str, content: Callable[[int], bytes]) -> None:
-        """`write` of what `content` makes, which is given a descriptor of the new file."""
+        """As `write`. `content` is called once with the descriptor of the new file, and returns what is written."""
         with self._parent(name) as (parent, base):
             temporary = f".{base}.{os.urandom(8).hex()}"
             fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _FILE, 0o600, dir_fd=parent.fd)
