@@ -133,6 +133,6 @@ def refitted(done: Refit, settings: Settings) -> str:
     if not done.left_out:
         return ""
     what = "forgotten, without events (`shardwatch groups reset` has a group begin afresh)" if settings.forget_left_out else (
-        "told as deleted"
+        "reported as deleted"
     )
     return f"roots, filters or priorities changed; known paths that are left out now: {done.left_out}, {what}"

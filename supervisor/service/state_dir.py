@@ -188,7 +188,7 @@ def _check_roots(settings: Settings, before: Settings | None, plan: Plan | None)
 
 def _changes(before: Settings, now: Settings) -> list[str]:
     """What is other than last time and changes which files are known. Pure."""
-    gone = "forgotten, without events" if now.forget_left_out else "told as deleted"
+    gone = "forgotten, without events" if now.forget_left_out else "reported as deleted"
     old, new = before.named(), now.named()
     notes = [f"root {shown_path(root)} is new: it will be scanned" for root in new if root not in old]
     notes += [

@@ -113,7 +113,7 @@ def test_what_is_left_out_is_told_as_deleted(service: Service, case: str) -> Non
     service.pull(group)
     tick = service.index.tick
     note = service.again(**fields)
-    assert f"left out now: {len(told) + (case in ('a directory', 'not recursive', 'every root'))}, told as deleted" in note
+    assert f"left out now: {len(told) + (case in ('a directory', 'not recursive', 'every root'))}, reported as deleted" in note
     assert service.pull(group) == told
     assert {kind for kind, _ in service.pull(new)} <= {"created"}
     assert service.index.files == 5 - len(told)
