@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Collection
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -104,8 +104,10 @@ class AsyncExtractClient(ClientBase):
                 await self._driver.run(loop.leave(found))
                 raise
 
-    async def ack(self, group: str, batch: str, *, patience_s: float | None = 5.0) -> dict[str, Any]:
-        return await self._ask(requests.ack(group, batch), patience_s)
+    async def ack(
+        self, group: str, batch: str, *, ticks: Collection[int] | None = None, patience_s: float | None = 5.0
+    ) -> dict[str, Any]:
+        return await self._ask(requests.ack(group, batch, ticks), patience_s)
 
     async def nack(
         self, group: str, batch: str, reason: str = "", *, retry_s: float | None = None, patience_s: float | None = 0.0

@@ -8,7 +8,7 @@ whose reply was lost comes again when its lease ends.
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Collection, Generator
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -163,8 +163,13 @@ class ExtractClient(ClientBase):
                 self._driver.run(loop.leave(found))
                 raise
 
-    def ack(self, group: str, batch: str, *, patience_s: float | None = 5.0) -> dict[str, Any]:
-        return self._ask(requests.ack(group, batch), patience_s)
+    def ack(
+        self, group: str, batch: str, *, ticks: Collection[int] | None = None, patience_s: float | None = 5.0
+    ) -> dict[str, Any]:
+        """Acknowledges a batch, or its events with these ticks only: the others then stay on lease, and come again if the batch
+        fails.
+        """
+        return self._ask(requests.ack(group, batch, ticks), patience_s)
 
     def nack(
         self, group: str, batch: str, reason: str = "", *, retry_s: float | None = None, patience_s: float | None = 0.0

@@ -6,7 +6,7 @@ Each function checks what it is given, and raises UsageError for what is of the 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, Final
 
 import msgspec
@@ -71,8 +71,10 @@ def pull(
     return Request("pull", {"group": _group(group), "wait_ms": round(wait_s * 1000), "worker": worker} | given, wait_s)
 
 
-def ack(group: str, batch: str | None) -> Request:
-    return Request("ack", {"group": _group(group), "batch": batch})
+def ack(group: str, batch: str | None, ticks: Collection[int] | None = None) -> Request:
+    """Of the whole batch, or of its events with these ticks."""
+    some = {} if ticks is None else {"ticks": [arguments.whole("ticks", tick, 1, 2**63 - 1) for tick in ticks]}
+    return Request("ack", {"group": _group(group), "batch": batch} | some)
 
 
 def nack(group: str, batch: str | None, reason: str, retry_s: float | None) -> Request:

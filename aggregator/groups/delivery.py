@@ -9,7 +9,7 @@ the index is told (`note_handed`): a row that was skipped would otherwise change
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 from .choice import Selection
 from .index_port import IndexPort
@@ -199,6 +199,19 @@ class Delivery:
         self.position.free(unit, self._leases.leased())
         for part in unit.parts:
             index.holders.acknowledged(self.bit, part.lane, part.ticks)
+
+    def acked_some(self, index: IndexPort, unit: Unit, ticks: Collection[int]) -> int:
+        """The rows of the unit with these ticks are done, the others stay on lease. Number of the former."""
+        done = unit.take_out(ticks)
+        if not unit.parts:
+            unit.parts = done.parts
+            self.acked(index, unit)
+        elif done.parts:
+            self._leases.shrunk(unit)
+            self.position.free(done, self._leases.leased())
+            for part in done.parts:
+                index.holders.acknowledged(self.bit, part.lane, part.ticks)
+        return done.paths()
 
     def give_back(self, unit: Unit, now: float, why: str) -> None:
         """The unit is handed out again at once, and that does not count as a failure."""

@@ -7,7 +7,7 @@ that a call returned may leave the process before that.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from enum import StrEnum
 from typing import Final
 
@@ -305,6 +305,18 @@ class Group:
         if unit.fresh:
             self.begin(index, 0, 0)
         return unit.paths()
+
+    def ack_some(self, index: IndexPort, number: int, now: float, ticks: Collection[int]) -> int | None:
+        """Done are the rows of the batch with these ticks; the others stay on lease. Ticks that the batch does not have (any
+        more) are ignored, and with the last row the batch is acked. Number of these rows; None if the batch was acked before.
+        Raises RefusedError."""
+        self.expire(index, now)
+        if self._leases.fate(number) is Fate.ACKED:
+            return None
+        unit = self._on_lease(number)
+        if unit.fresh:
+            raise RefusedError("bad_field", "a fresh batch has no ticks to acknowledge alone", "ack the batch")
+        return self._delivery.acked_some(index, unit, ticks)
 
     def extend(self, index: IndexPort, number: int, now: float, lease_s: float) -> None:
         """The lease ends lease_s seconds from now. Raises RefusedError."""

@@ -135,6 +135,10 @@ class Leases:
         del self._leased[unit.number]
         self._journal.append(UnitGone(unit.number))
 
+    def shrunk(self, unit: Unit) -> None:
+        """A unit on lease has fewer rows than before."""
+        self._journal.append(UnitChanged(unit))
+
     def end(self, unit: Unit, reason: str) -> None:
         """A lease ends without an ack. What becomes of the unit is for the caller to say: `give_back` or `drop`."""
         del self._leased[unit.number]

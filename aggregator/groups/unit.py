@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Sequence
 from zlib import crc32
 
 
@@ -24,6 +24,13 @@ class Part:
 
     def crcs(self) -> bytes:
         return self.sums if self.keys is None else array("I", map(crc32, self.keys)).tobytes()
+
+    def only(self, places: Sequence[int]) -> Part:
+        """Those of its rows that are at these places."""
+        keys = None if self.keys is None else [self.keys[place] for place in places]
+        sums = array("I", self.sums)
+        kept = array("I", [sums[place] for place in places]).tobytes() if sums else b""
+        return Part(self.lane, self.handed, [self.ticks[place] for place in places], keys, kept)
 
     def forget_keys(self) -> None:
         """The paths are not on lease any more."""
@@ -111,6 +118,19 @@ class Unit:
             room = max(0, room - len(part.ticks))
         self._measure()
         return rest
+
+    def take_out(self, ticks: Collection[int]) -> Unit:
+        """Takes the rows with these ticks out of it; gives them as a unit. Ticks that it does not have are ignored."""
+        taken: list[Part] = []
+        left: list[Part] = []
+        for part in self.parts:
+            for inside, into in ((True, taken), (False, left)):
+                places = [place for place, tick in enumerate(part.ticks) if (tick in ticks) is inside]
+                if places:
+                    into.append(part.only(places))
+        self.parts = left
+        self._measure()
+        return Unit(self.number, taken)
 
     def pieces(self) -> Iterator[Part]:
         """Each row by itself."""

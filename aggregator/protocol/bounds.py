@@ -6,12 +6,14 @@ from typing import Final
 
 #: Version of the messages. A request of any other is refused with the code `version`.
 PROTOCOL_VERSION: Final = 1
-#: Largest request the service decodes, bytes. The largest honest one is a few hundred.
+#: Largest request the service decodes, bytes. The largest honest one names many paths or ticks.
 REQUEST_BYTES_MAX: Final = 1 << 20
 #: Longest wait of one request: a worker that wants more asks again.
 WAIT_MS_MAX: Final = 3_600_000
 #: Longest lease: a day, for the slowest of extractions.
 LEASE_MS_MAX: Final = 86_400_000
+#: Ticks that one `ack` may name; more than any batch has.
+ACK_TICKS_MAX: Final = 100_000
 #: Paths that one `look` may name, and the length of each, in base64: no path that has a name of its own is longer.
 LOOK_PATHS_MAX: Final = 1000
 PATH_B64_CHARS_MAX: Final = 87_384

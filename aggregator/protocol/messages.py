@@ -16,6 +16,7 @@ from shardwatch.shard.contract.files.paths import are_exact, is_exact
 from shardwatch.shard.contract.input.shown import cut, shown
 
 from .bounds import (
+    ACK_TICKS_MAX,
     CURSOR_CHARS_MAX,
     ID_BYTES_MAX,
     ID_DEPTH_MAX,
@@ -82,6 +83,7 @@ class Ack(Struct):
     op: ClassVar = "ack"
     group: _Name
     batch: _Id
+    ticks: Annotated[list[int], Meta(max_length=ACK_TICKS_MAX)] | None = None
 
 
 class Nack(Struct):

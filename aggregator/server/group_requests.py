@@ -44,7 +44,11 @@ class GroupRequests:
             self._registry.soon(group)
 
     def _ack(self, group: Group, request: protocol.Ack, now: float) -> dict[str, object]:
-        paths = group.ack(self._index, group.number(request.batch), now)
+        number = group.number(request.batch)
+        if request.ticks is None:
+            paths = group.ack(self._index, number, now)
+        else:
+            paths = group.ack_some(self._index, number, now, frozenset(request.ticks))
         return {"batch": request.batch, "repeated": paths is None}
 
     def _nack(self, group: Group, request: protocol.Nack, now: float) -> dict[str, object]:

@@ -174,6 +174,21 @@ class GroupsMachine(RuleBasedStateMachine):
         self.collect_replies()
 
     @precondition(lambda self: self.leases)
+    @rule(data=st.data())
+    def ack_some(self, data: st.DataObject) -> None:
+        """What is acknowledged by its tick does not come again; the rest of the batch stays on lease."""
+        key = data.draw(st.sampled_from(list(self.leases)))
+        batch, end = self.leases[key]
+        done = [e for e in batch["events"][1:] if data.draw(st.booleans())]
+        reply = self.bench.ask("ack", group=batch["group"], batch=key, ticks=[e["tick"] for e in done] + [10**9])
+        if reply["ok"]:
+            apply(self.acked[batch["group"]], {"events": done})
+            self.leases[key] = ({**batch, "events": [e for e in batch["events"] if e not in done]}, end)
+        else:
+            assert reply["error"] in ("lease_expired", "bad_field"), reply
+        self.collect_replies()
+
+    @precondition(lambda self: self.leases)
     @rule(data=st.data(), op=st.sampled_from(["nack", "release"]))
     def give_back(self, data: st.DataObject, op: str) -> None:
         batch, _ = self.leases.pop(data.draw(st.sampled_from(list(self.leases))))

@@ -12,6 +12,7 @@ from shardwatch.aggregator.groups.batch import GroupBatch
 from shardwatch.aggregator.groups.choice import LOOKED_MAX, cut
 from shardwatch.aggregator.groups.group import Group
 from shardwatch.aggregator.groups.leases import ENDED_MAX, RETRY_S_MAX
+from shardwatch.aggregator.groups.unit import Part, Unit
 from shardwatch.aggregator.protocol.messages import Event, Fresh, RefusedError
 
 bits = count()
@@ -292,6 +293,45 @@ def test_what_was_set_aside_can_be_tried_again(index: ToldIndex) -> None:
     assert group.retry(0.0) == 1
     assert kinds(pull(group, index)) == [("created", "/r/a")]
     assert not set_aside(group, index)
+
+
+def test_some_of_a_batch_are_done_and_the_others_fail(index: ToldIndex) -> None:
+    """Ticks that are acked never come again, their paths are free at once, and a nack concerns the others alone."""
+    for name in (b"a", b"bad", b"c"):
+        index.put(b"/r/" + name)
+    group = made(index)
+    batch = pull(group, index)
+    ticks = [event.tick for event in batch.events]
+    assert group.ack_some(index, batch.number, 0.0, {ticks[0], ticks[2], 10**9}) == 2
+    assert group.ack_some(index, batch.number, 0.0, {ticks[0], ticks[2]}) == 0
+    index.put(b"/r/a", size=2)
+    assert kinds(pull(group, index)) == [("modified", "/r/a")]
+    group.nack(index, batch.number, 0.0, "bad syntax")
+    again = pull(group, index, now=1.0)
+    assert kinds(again) == [("created", "/r/bad")]
+    assert again.attempt == 2
+
+
+def test_rows_are_taken_out_of_a_batch_that_was_read_from_disk() -> None:
+    """Of its paths only sums are known; each row keeps its own."""
+    whole = Part(0, 9, [1, 2, 3], [b"/a", b"/b", b"/c"])
+    unit = Unit(7, [Part(0, 9, [1, 2, 3], None, whole.crcs())])
+    done = unit.take_out({1, 3, 4})
+    assert [(part.ticks, part.crcs()) for part in done.parts] == [([1, 3], Part(0, 9, [], [b"/a", b"/c"]).crcs())]
+    assert [(part.ticks, part.crcs()) for part in unit.parts] == [([2], Part(0, 9, [], [b"/b"]).crcs())]
+    assert unit.low == {0: 2}
+
+
+def test_the_last_tick_ends_the_batch(index: ToldIndex) -> None:
+    """A batch of which every event was acked by its tick is acked."""
+    index.put(b"/r/a")
+    index.put(b"/r/b")
+    group = made(index)
+    batch = pull(group, index)
+    for event in batch.events:
+        assert group.ack_some(index, batch.number, 0.0, {event.tick}) == 1
+    assert group.ack(index, batch.number, 0.0) is None
+    assert group.cursor(0) == index.tick
 
 
 def test_a_released_batch_comes_at_once_and_uncounted(index: ToldIndex) -> None:
