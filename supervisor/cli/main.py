@@ -35,6 +35,7 @@ COMMANDS = {
     "status": "show processes, shards, degraded subtrees and groups",
     "pull": "print and acknowledge the pending events of a group",
     "groups": "list the groups, or reset or drop one",
+    "exec": "run a command when something changes",
     "find": "find files by name, size and time, in the index",
     "since": "print what has changed since a cursor",
     "sync": "wait until every change made so far is in the index",
@@ -131,6 +132,10 @@ def _run(arguments: list[str]) -> int:
     global _last_arguments
     chosen = next((a for a in arguments if not a.startswith("-")), None)
     parser = make_parser(chosen if chosen in COMMANDS else None)
+    behind: list[str] = []
+    if chosen == "exec" and "--" in arguments:  # whose PATHs would take it all
+        dashes = arguments.index("--")
+        arguments, behind = arguments[:dashes], arguments[dashes + 1 :]
     try:
         options = parser.parse_args(arguments)
     except SystemExit as leave:  # --help and --version
@@ -138,7 +143,10 @@ def _run(arguments: list[str]) -> int:
     _last_arguments = options
     if options.command is None:
         raise UsageError("no command given", hint="see `shardwatch --help`; to begin: `shardwatch watch .`")
-    if options.command != "hold":  # whose command makes files that are not ours
+    if options.command == "exec":
+        options.argv = behind
+        options.umask = os.umask(0o077)  # for the files of the command, which are not ours
+    elif options.command != "hold":  # whose command makes files, too
         os.umask(0o077)
     code = options.run(options)
     return int(code)

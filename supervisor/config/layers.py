@@ -16,7 +16,7 @@ from shardwatch.shard.contract.errors import UsageError
 from shardwatch.shard.contract.state.options import OPTIONS, Kind, Paths, Patterns, Priorities
 
 from .file import FoundConfig, shown, values_of
-from .names import ENV_FILE, ENV_PREFIX
+from .names import ENV_FILE, ENV_PREFIX, RUN_VARIABLES
 
 
 class Layer(NamedTuple):
@@ -77,7 +77,7 @@ def _env_layers(environ: Mapping[str, str], cwd: Path) -> Iterator[Layer]:
     """
     for name in sorted(environ):
         value = environ[name]
-        if not name.startswith(ENV_PREFIX) or name == ENV_FILE or not value:
+        if not name.startswith(ENV_PREFIX) or name in (ENV_FILE, *RUN_VARIABLES) or not value:
             continue
         if name == NATIVE_VARIABLE:  # no option: it is for whole processes, and each reads it by itself
             if value not in ("0", "1"):

@@ -9,6 +9,8 @@ from shardwatch.shard.contract.state.options import Choice, Directory, Number, O
 ENV_PREFIX: Final = "SHARDWATCH_"
 #: Names the configuration file; wins over the search upwards, loses against `-c`.
 ENV_FILE: Final = ENV_PREFIX + "CONFIG"
+#: No options: what a command that `exec` runs finds in its environment, so that it can run ours.
+RUN_VARIABLES: Final = tuple(ENV_PREFIX + name for name in ("RUN", "GROUP", "BATCH", "ATTEMPT", "KINDS"))
 
 
 def variable(option: Option[Any]) -> str:

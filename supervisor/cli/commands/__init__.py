@@ -4,6 +4,7 @@
 - `config`: prints the effective configuration.
 - `doctor`: checks whether paths can be watched.
 - `down`: stops the service.
+- `exec`: runs a command when something changes.
 - `find`: finds files in the index of the running service.
 - `groups`: lists groups, resets or drops one.
 - `hold`: holds batches back while a command runs.

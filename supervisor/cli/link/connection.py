@@ -99,8 +99,8 @@ class ServiceConnection:
         except zmq.Again:  # the queue towards a service that is away is full: it is sent again when it is due
             pass
 
-    def wait(self, ends: Ends, timeout_s: float | None = None) -> list[tuple[int, Reply]]:
-        """Answers that are there, else waits for one. Empty after `timeout_s`.
+    def wait(self, ends: Ends, timeout_s: float | None = None, also: int | None = None) -> list[tuple[int, Reply]]:
+        """Answers that are there, else waits for one. Empty after `timeout_s`, and when the descriptor `also` can be read.
 
         Raises Ended (through `ends`) for a signal or a closed standard output, and ProcessEnded.
         """
@@ -118,9 +118,12 @@ class ServiceConnection:
             if now >= self._in_flight.next_due():
                 self._reconnect()
             until = min(self._in_flight.next_due(), math.inf if deadline is None else deadline)
-            self._poll(ends, None if until == math.inf else max(0.0, until - now))
+            if self._poll(ends, None if until == math.inf else max(0.0, until - now), also):
+                ends.check()
+                return self._receive()
 
-    def _poll(self, ends: Ends, timeout_s: float | None) -> None:
+    def _poll(self, ends: Ends, timeout_s: float | None, also: int | None) -> bool:
+        """Whether `also` can be read."""
         poller = zmq.Poller()
         poller.register(self._socket.socket, zmq.POLLIN)
         poller.register(self._socket.monitor, zmq.POLLIN)
@@ -129,11 +132,14 @@ class ServiceConnection:
             poller.register(ends.output_fd, zmq.POLLERR)
         if self._process_fd is not None:
             poller.register(self._process_fd, zmq.POLLIN)
+        if also is not None:
+            poller.register(also, zmq.POLLIN)
         ready = dict(poller.poll(None if timeout_s is None else int(timeout_s * 1000) + 1))
         if self._process_fd is not None and ready.get(self._process_fd):
             self._process_ended = True
         if self._socket.monitor in ready:
             self._note_connection()
+        return also is not None and also in ready
 
     def _note_connection(self) -> None:
         monitor = self._socket.monitor

@@ -5,6 +5,7 @@ from __future__ import annotations
 from itertools import count
 from typing import Any
 
+import msgspec
 import pytest
 from told_index import ToldIndex
 
@@ -13,7 +14,8 @@ from shardwatch.aggregator.groups.choice import LOOKED_MAX, cut
 from shardwatch.aggregator.groups.group import Group
 from shardwatch.aggregator.groups.leases import ENDED_MAX, RETRY_S_MAX
 from shardwatch.aggregator.groups.unit import Part, Unit
-from shardwatch.aggregator.protocol.messages import Event, Fresh, RefusedError
+from shardwatch.aggregator.protocol.bounds import ACK_TICKS_MAX, REQUEST_BYTES_MAX
+from shardwatch.aggregator.protocol.messages import Ack, Event, Fresh, RefusedError
 
 bits = count()
 
@@ -310,6 +312,15 @@ def test_some_of_a_batch_are_done_and_the_others_fail(index: ToldIndex) -> None:
     again = pull(group, index, now=1.0)
     assert kinds(again) == [("created", "/r/bad")]
     assert again.attempt == 2
+
+
+def test_more_ticks_than_an_ack_may_name() -> None:
+    """They are refused like any other field that is out of its range; as many as are allowed fit into a request."""
+    ack = {"op": "ack", "group": "g", "batch": "b"}
+    assert len(msgspec.json.encode({**ack, "ticks": [10**8] * ACK_TICKS_MAX})) < REQUEST_BYTES_MAX
+    msgspec.convert({**ack, "ticks": [10**8] * ACK_TICKS_MAX}, Ack)
+    with pytest.raises(msgspec.ValidationError):
+        msgspec.convert({**ack, "ticks": [1] * (ACK_TICKS_MAX + 1)}, Ack)
 
 
 def test_rows_are_taken_out_of_a_batch_that_was_read_from_disk() -> None:

@@ -1,0 +1,324 @@
+"""Runs a command for the changes of a group: pulls, begins runs, acknowledges what succeeded. Never blocks but in its wait.
+
+What is run when, and what is acknowledged, is decided by a schedule (`supervisor/runs/`); this carries it out.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import signal
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final, Protocol
+
+from shardwatch.shard.contract.input.shown import shown
+
+from ...runs.change import Taken, taken
+from ...runs.command import Command, Run
+from ...runs.instructions import Acknowledge, Fail, Instruction, Signal, Stop
+from ...runs.output import Relay, RunOutput, flush
+from ...runs.pace import Pace
+from ...runs.process import RunProcess, why_failed
+from ...terminal.streams import say
+from ..link.connection import ServiceConnection, checked
+from ..link.in_flight import Reply, hands_out
+from .puller import PULL_WAIT_S
+
+#: Seconds between the stop signal and the end by force.
+GRACE_S: Final = 3.0
+#: Seconds for which the last output may wait for its reader, when everything else has ended.
+_LAST_OUTPUT_S: Final = 1.0
+#: A lease is extended when a third of it is over: an extension may be late, or lost once.
+_EXTENSIONS: Final = 3
+#: Clears a terminal and what was scrolled out of it (ECMA-48, xterm).
+_CLEAR: Final = b"\x1b[H\x1b[2J\x1b[3J"
+
+
+class Policy(Protocol):
+    """`Schedule`, or `Latest`."""
+
+    def batches(self) -> list[Taken]: ...
+    def is_hungry(self, *, ahead: bool) -> bool: ...
+    def begin(self) -> None: ...
+    def take(self, taken: Taken) -> list[Instruction]: ...
+    def next(self) -> Run | None: ...
+    def ended(self, run: Run, failure: str) -> list[Instruction]: ...
+    def lost(self, batch: str) -> list[Instruction]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Manner:
+    """How runs are run."""
+
+    stop_signal: int
+    #: None: as long as they like.
+    timeout_s: float | None
+    #: Each line of output begins with the run's path.
+    prefix: bool
+    #: The terminal is cleared before each run.
+    clear: bool
+    #: Runs write where we do, with nothing in between.
+    direct: bool
+    umask: int
+    #: In the names of all runs.
+    token: str
+    #: Batches are fetched while the last one is not done yet.
+    ahead: bool
+
+
+@dataclass(slots=True)
+class _Going:
+    """A run that goes on. Times are of time.monotonic."""
+
+    run: Run
+    process: RunProcess
+    output: RunOutput | None
+    began: float
+    #: When something is to be done to it: its time is up, or its grace period. Infinite for never.
+    due: float
+    #: Why it was asked to end; empty where it was not.
+    stopped: str = ""
+    #: It was asked to end because it is not wanted any more, which is nothing to complain of.
+    unwanted: bool = False
+
+
+class Worker:
+    """The runs of one group. Enter it, and call `follow`. When it is left, no run goes on."""
+
+    def __init__(
+        self, connection: ServiceConnection, command: Command, policy: Policy, pace: Pace, manner: Manner,
+        *, group: str, start: str | None,
+    ) -> None:  # fmt: skip
+        self._connection = connection
+        self._command = command
+        self._policy = policy
+        self._pace = pace
+        self._manner = manner
+        self._group = group
+        self._start = start
+        self._name = f"{group[:100]}:{os.getpid()}"
+        self._epoll = select.epoll()
+        self._relay = Relay(self._epoll)
+        self._going: dict[int, _Going] = {}
+        self._asked: int | None = None
+        #: Number of a request -> its batch: if it is refused, the lease is over.
+        self._concerns: dict[int, str] = {}
+        self._extensions: dict[str, float] = {}
+        self._known = False
+        self._environ = dict(os.environb)
+
+    def __enter__(self) -> Worker:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.finish()
+        self._epoll.close()
+
+    @property
+    def wake_fd(self) -> int:
+        """Can be read when `turn` has something to do."""
+        return self._epoll.fileno()
+
+    def follow(self, wait: Callable[[float | None], list[tuple[int, Reply]]]) -> None:
+        """For ever. `wait` waits so many seconds (None: without end) for answers, and for `wake_fd`; what it raises ends this.
+
+        Raises the error that a pull is refused with.
+        """
+        while True:
+            self.turn()
+            for number, reply in wait(self._due_s()):
+                self.answered(number, reply)
+
+    def turn(self) -> None:
+        """All that is to be done now."""
+        self._look()
+        now = time.monotonic()
+        self._end_overdue(now)
+        self._extend(now)
+        while (run := self._policy.next()) is not None:
+            self._begin(run)
+        if self._asked is None and self._policy.is_hungry(ahead=self._manner.ahead and self._pace.is_quick):
+            self._pull()
+
+    def _due_s(self) -> float | None:
+        """Seconds until something is to be done without being woken."""
+        due = min([*[going.due for going in self._going.values()], *self._extensions.values()], default=float("inf"))
+        return None if due == float("inf") else max(0.0, due - time.monotonic())
+
+    # -- batches
+
+    def _pull(self) -> None:
+        fields: dict[str, Any] = {
+            "group": self._group, "max": self._pace.paths(), "wait_ms": int(PULL_WAIT_S * 1000), "worker": self._name,
+        }  # fmt: skip
+        if self._start is not None:
+            fields["from"] = self._start
+        self._asked = self._connection.ask("pull", wait_s=PULL_WAIT_S, **fields)
+
+    def answered(self, number: int, reply: Reply) -> None:
+        """The answer to one of our requests, or a batch that was handed out twice."""
+        batch = self._concerns.pop(number, None)
+        if number == self._asked:
+            self._asked = None
+            self._take(checked(reply))
+        elif hands_out(reply):
+            self._take(reply)
+        elif batch is not None and reply.get("error") == "lease_expired":
+            self._extensions.pop(batch, None)
+            self._carry_out(self._policy.lost(batch))
+
+    def _take(self, reply: Mapping[str, Any]) -> None:
+        if self._known and reply.get("created"):
+            say(f"shardwatch: group {shown(self._group)} was lost, and made anew: every file follows as created")
+        self._known, self._start = True, "start"
+        batch = reply.get("batch")
+        if batch is None:
+            return
+        if batch["events"][0]["type"] == "fresh":
+            say(f"shardwatch: every file follows as created: {batch['events'][0]['reason']}")
+        self._carry_out(self._policy.take(one := taken(batch)))
+        if any(other.batch == one.batch for other in self._policy.batches()):
+            self._extensions.setdefault(one.batch, time.monotonic() + one.lease_s / _EXTENSIONS)
+
+    def _extend(self, now: float) -> None:
+        for batch in self._policy.batches():
+            if self._extensions[batch.batch] <= now:
+                self._extensions[batch.batch] = now + batch.lease_s / _EXTENSIONS
+                lease_ms = round(batch.lease_s * 1000)
+                number = self._connection.ask("extend", group=self._group, batch=batch.batch, lease_ms=lease_ms)
+                self._concerns[number] = batch.batch
+
+    def _carry_out(self, instructions: list[Instruction]) -> None:
+        for instruction in instructions:
+            match instruction:
+                case Acknowledge(batch, None):
+                    self._connection.ask("ack", group=self._group, batch=batch)
+                    self._extensions.pop(batch, None)
+                case Acknowledge(batch, ticks):
+                    number = self._connection.ask("ack", group=self._group, batch=batch, ticks=list(ticks or ()))
+                    self._concerns[number] = batch
+                case Fail(batch, reason):
+                    self._connection.ask("nack", group=self._group, batch=batch, reason=reason)
+                    self._extensions.pop(batch, None)
+                case Stop(run):
+                    for going in self._going.values():
+                        if going.run is run and not going.stopped:
+                            self._stop(going)
+                case Signal(run):
+                    for going in self._going.values():
+                        if going.run is run:
+                            going.process.signal(self._manner.stop_signal)
+
+    # -- runs
+
+    def _begin(self, run: Run) -> None:
+        environ = self._environ | {
+            name.encode(): os.fsencode(value) for name, value in self._command.environment(run, self._manner.token).items()
+        }
+        if self._manner.clear and os.isatty(1):
+            os.write(1, _CLEAR)
+        output: RunOutput | None = None
+        try:
+            if not self._manner.direct:
+                output = self._relay.begin(self._prefix(run))
+            process = RunProcess(
+                self._command.arguments(run.changes),
+                environ,
+                self._command.standard_input(run.changes),
+                stdout=None if output is None else output.writers[0],
+                stderr=None if output is None else output.writers[1],
+                umask=self._manner.umask,
+            )
+        except OSError as error:
+            if output is not None:
+                self._relay.end(output)
+            self._note_end(run, f"can't be run: {error.strerror}")
+            return
+        if output is not None:
+            output.close_writers()
+        began = time.monotonic()
+        due = float("inf") if self._manner.timeout_s is None else began + self._manner.timeout_s
+        self._going[process.ended] = _Going(run, process, output, began, due)
+        self._epoll.register(process.ended, select.EPOLLIN)
+
+    def _prefix(self, run: Run) -> bytes:
+        if not self._manner.prefix:
+            return b""
+        return (run.changes[0].path if run.changes else self._command.argv[0]) + b": "
+
+    def _look(self) -> None:
+        """What has happened to runs and to their output."""
+        for fd, _ in self._epoll.poll(0):
+            if fd in self._going:
+                self._end(fd)
+            elif self._relay.owns(fd):
+                self._relay.ready(fd)
+
+    def _end(self, fd: int) -> None:
+        self._epoll.unregister(fd)
+        going = self._going.pop(fd)
+        code = going.process.close()
+        if going.output is not None:
+            self._relay.end(going.output)
+        self._pace.note(time.monotonic() - going.began)
+        self._note_end(going.run, going.stopped or why_failed(code), told=not going.unwanted)
+
+    def _note_end(self, run: Run, failure: str, *, told: bool = True) -> None:
+        if failure and told:
+            what = shown(os.fsdecode(run.changes[0].path)) if run.changes else shown(os.fsdecode(self._command.argv[0]))
+            more = f" and {len(run.changes) - 1} more" if len(run.changes) > 1 else ""
+            attempt = f" (attempt {run.attempt})" if run.batch else ""
+            say(f"shardwatch: {what}{more}: {failure}{attempt}")
+        self._carry_out(self._policy.ended(run, failure))
+
+    def _stop(self, going: _Going, why: str = "") -> None:
+        """It is asked to end, because it is not wanted any more if no other reason is given. Later it is ended by force."""
+        going.stopped, going.unwanted = why or "it was to end", not why
+        going.due = time.monotonic() + GRACE_S
+        going.process.stop(self._manner.stop_signal)
+
+    def _end_overdue(self, now: float) -> None:
+        for going in self._going.values():
+            if going.due > now:
+                continue
+            if going.stopped:
+                going.due = float("inf")
+                going.process.signal(signal.SIGKILL)
+            else:
+                self._stop(going, f"timeout of {self._manner.timeout_s:g} s")
+
+    # -- the end
+
+    def finish(self) -> None:
+        """Ends all runs: by the stop signal, and by force after the grace period. What has succeeded until then is acknowledged,
+        the rest is given back. Idempotent."""
+        for going in self._going.values():
+            if not going.stopped:
+                self._stop(going)
+        while self._going:
+            due = min(going.due for going in self._going.values())
+            ready = self._epoll.poll(None if due == float("inf") else max(0.0, due - time.monotonic()))
+            for fd, _ in ready:
+                if fd in self._going:
+                    self._end_at_last(fd)
+                elif self._relay.owns(fd):
+                    self._relay.ready(fd)
+            self._end_overdue(time.monotonic())
+        flush(self._relay, self._epoll, _LAST_OUTPUT_S)
+        if self._known or self._asked is not None:
+            self._connection.ask("release", group=self._group, worker=self._name)
+            self._known, self._asked = False, None
+
+    def _end_at_last(self, fd: int) -> None:
+        """A run that was ended has not failed, and one that has succeeded all the same is done."""
+        self._epoll.unregister(fd)
+        going = self._going.pop(fd)
+        code = going.process.close()
+        if going.output is not None:
+            self._relay.end(going.output)
+        if code == 0:
+            with contextlib.suppress(KeyError):
+                self._carry_out(self._policy.ended(going.run, ""))

@@ -1,0 +1,61 @@
+"""One change, as a command is told of it. Pure."""
+
+from __future__ import annotations
+
+from base64 import b64decode
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+_encode = msgspec.json.Encoder().encode
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One event of a batch."""
+
+    #: Exact bytes.
+    path: bytes
+    #: created, modified, deleted or moved.
+    kind: str
+    tick: int
+    #: Old path of what was moved; empty otherwise.
+    moved_from: bytes = b""
+    #: The event as `watch --json` prints it, without a newline.
+    line: bytes = b""
+
+    def paths(self) -> tuple[bytes, ...]:
+        """All that a run for it may touch."""
+        return (self.path, self.moved_from) if self.moved_from else (self.path,)
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """A batch that was pulled, and is on lease."""
+
+    batch: str
+    #: How often it has been handed out by now, 1 at first.
+    attempt: int
+    lease_s: float
+    changes: tuple[Change, ...]
+
+
+def taken(batch: Mapping[str, Any]) -> Taken:
+    """A batch of the extract protocol. Of a `fresh` one there are no changes."""
+    return Taken(batch["id"], batch["attempt"], batch["lease_ms"] / 1000, changes_of(batch["events"]))
+
+
+def changes_of(events: Sequence[Mapping[str, Any]]) -> tuple[Change, ...]:
+    """The events of a batch that concern a path, in their order."""
+    return tuple(
+        Change(_exact(event, "path"), event["event_type"], event["tick"], _exact(event, "moved_from"), _encode(event))
+        for event in events
+        if event["type"] == "event"
+    )
+
+
+def _exact(event: Mapping[str, Any], name: str) -> bytes:
+    exact: str | None = event.get(name + "_b64")
+    return str(event.get(name, "")).encode() if exact is None else b64decode(exact)

@@ -1,0 +1,116 @@
+"""Which changes go to one run of a command, and the arguments, standard input and environment of that run. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+from ..config.names import RUN_VARIABLES
+from .change import Change
+
+#: What stands for a path among the arguments.
+PLACE: Final = b"{}"
+#: Paths of one run, at most.
+PATHS_MAX: Final = 1000
+#: Bytes that an argument costs beside its own: its end, and a pointer to it (execve(2)).
+_ARGUMENT_COST: Final = 9
+
+
+class Input(StrEnum):
+    """How a run is told its paths."""
+
+    #: In place of `{}`.
+    ARGS = "args"
+    #: On standard input, each with a NUL behind it.
+    NUL = "nul"
+    #: On standard input, one JSON object a line.
+    JSON = "json"
+    #: Not at all.
+    NONE = "none"
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One run of the command. `batch` is empty where it belongs to none."""
+
+    number: int
+    batch: str
+    attempt: int
+    changes: tuple[Change, ...]
+
+    def paths(self) -> set[bytes]:
+        return {path for change in self.changes for path in change.paths()}
+
+
+class Command:
+    """A command line, and how it takes paths.
+
+    Args:
+        argv: the program and its arguments. Each argument with `{}` in it stands for one argument for each path.
+        paths_max: paths that one run is given at most, 1 or more; None: 1 where they are among the arguments, so that a run that
+            fails tells which path it is; else PATHS_MAX.
+        bytes_max: bytes that the arguments of one run may take, as execve(2) counts them.
+        group: name of the group, for the environment.
+    """
+
+    def __init__(self, argv: Sequence[bytes], given: Input, paths_max: int | None, bytes_max: int, group: str) -> None:
+        self.argv = list(argv)
+        self.given = given
+        self.paths_max = paths_max or (1 if self.has_places else PATHS_MAX)
+        self._bytes_max = bytes_max
+        self._group = group
+
+    @property
+    def has_places(self) -> bool:
+        """Whether paths are among its arguments."""
+        return self.given is Input.ARGS and any(PLACE in argument for argument in self.argv)
+
+    def split(self, changes: Sequence[Change]) -> Iterator[tuple[Change, ...]]:
+        """The changes of each run, in their order: as many as both limits take, and one at least."""
+        fixed = sum(len(argument) + _ARGUMENT_COST for argument in self.argv if not self._is_place(argument))
+        run: list[Change] = []
+        size = fixed
+        for change in changes:
+            cost = sum(len(text) + _ARGUMENT_COST for text in self._filled(change.path))
+            if run and (len(run) >= self.paths_max or size + cost > self._bytes_max):
+                yield tuple(run)
+                run, size = [], fixed
+            run.append(change)
+            size += cost
+        if run:
+            yield tuple(run)
+
+    def arguments(self, changes: Sequence[Change]) -> list[bytes]:
+        """Of a run: the argument that has `{}` in it once for each path, in their order."""
+        result = []
+        for argument in self.argv:
+            if self._is_place(argument):
+                result += [argument.replace(PLACE, change.path) for change in changes]
+            else:
+                result.append(argument)
+        return result
+
+    def standard_input(self, changes: Sequence[Change]) -> bytes:
+        """What a run reads; empty where it is told nothing that way."""
+        match self.given:
+            case Input.NUL:
+                return b"".join(change.path + b"\0" for change in changes)
+            case Input.JSON:
+                return b"".join(change.line + b"\n" for change in changes)
+            case _:
+                return b""
+
+    def environment(self, run: Run, token: str) -> Mapping[str, str]:
+        """What a run has in its environment beside what we have: its own name (made of `token`, which all runs of one process
+        share), group, batch, attempt, and the kinds of its changes."""
+        kinds = ",".join(sorted({change.kind for change in run.changes}))
+        values = (f"{token}.{run.number}", self._group, run.batch, str(run.attempt), kinds)
+        return dict(zip(RUN_VARIABLES, values, strict=True))
+
+    def _is_place(self, argument: bytes) -> bool:
+        return self.given is Input.ARGS and PLACE in argument
+
+    def _filled(self, path: bytes) -> list[bytes]:
+        return [argument.replace(PLACE, path) for argument in self.argv if self._is_place(argument)]

@@ -1,0 +1,40 @@
+"""What a schedule asks for: acknowledgements, failures, and the end of runs. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from .command import Run
+
+
+@dataclass(frozen=True, slots=True)
+class Acknowledge:
+    """These ticks of the batch are done; None: the whole batch is."""
+
+    batch: str
+    ticks: tuple[int, ...] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Fail:
+    """What is left of the batch failed."""
+
+    batch: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """The run is to be ended: by the stop signal, and by force if it does not obey."""
+
+    run: Run
+
+
+@dataclass(frozen=True, slots=True)
+class Signal:
+    """The run is sent the stop signal, and may do with it what it likes."""
+
+    run: Run
+
+
+Instruction = Acknowledge | Fail | Stop | Signal

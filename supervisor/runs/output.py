@@ -1,0 +1,233 @@
+"""The output of runs side by side, passed on unmixed.
+
+One run at a time has the floor: what it writes is passed on at once. What others write meanwhile is kept until it is their turn,
+in the order in which they began. What is kept has a bound. A run that reaches it waits until it is its turn, as any program does
+whose output is not read.
+
+Nothing here blocks, also if our own output is not read: then nobody's is read any more.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+from collections import deque
+from typing import Final
+
+#: Bytes that are kept of the output of a run that has not the floor.
+KEPT_BYTES_MAX: Final = 1 << 20
+#: Bytes that wait for our own output to be read, at most, before the run is not read any more.
+_PENDING_BYTES_MAX: Final = 1 << 16
+#: Last bytes of a run's output that are remembered.
+TAIL_BYTES: Final = 4096
+#: Linux lets a pipe that polls writable take at least this much without blocking (PIPE_BUF, pipe(7)).
+_CHUNK_BYTES: Final = 4096
+_READ_BYTES: Final = 1 << 16
+
+
+class _Target:
+    """Standard output or standard error of ours."""
+
+    def __init__(self, fd: int, epoll: select.epoll) -> None:
+        self.fd = fd
+        self.pending = bytearray()
+        self._epoll = epoll
+        self._awaited = False
+        #: A file never makes anybody wait, and can't be waited for.
+        self._is_file = False
+        self._closed = False
+
+    def write(self, data: bytes) -> None:
+        self.pending += data
+        self.flush()
+
+    def flush(self) -> None:
+        """Writes what can be written now, and is woken for the rest."""
+        while self.pending and not self._closed and (self._is_file or self._writable()):
+            try:
+                del self.pending[: os.write(self.fd, self.pending[:_CHUNK_BYTES])]
+            except BlockingIOError:
+                break
+            except OSError:  # nobody reads it any more, or the disk is full: a run is not to end for that
+                self._closed = True
+        if self._closed:
+            self.pending.clear()
+        self._await(bool(self.pending))
+
+    def _writable(self) -> bool:
+        poller = select.poll()
+        poller.register(self.fd, select.POLLOUT)
+        return bool(poller.poll(0))
+
+    def _await(self, wanted: bool) -> None:
+        if wanted == self._awaited:
+            return
+        if not wanted:
+            self._epoll.unregister(self.fd)
+        else:
+            try:
+                self._epoll.register(self.fd, select.EPOLLOUT)
+            except PermissionError:
+                self._is_file = True
+                self.flush()
+                return
+        self._awaited = wanted
+
+
+class RunOutput:
+    """The two pipes that a run writes to, and what of it was not passed on yet."""
+
+    def __init__(self, prefix: bytes) -> None:
+        self._prefix = prefix
+        self.tail = b""
+        #: (number of the stream, bytes) in the order in which they were read.
+        self.kept: deque[tuple[int, bytes]] = deque()
+        self.kept_bytes = 0
+        self.ended = False
+        self._line_begins = [True, True]
+        #: By number of the stream, as long as it is open.
+        self.pipes: dict[int, int] = {}
+        self.writers: list[int] = []
+        for stream in (0, 1):
+            reader, writer = os.pipe2(os.O_CLOEXEC)
+            os.set_blocking(reader, False)
+            self.pipes[stream] = reader
+            self.writers.append(writer)
+
+    def close_writers(self) -> None:
+        """The run has them, or will never have."""
+        for writer in self.writers:
+            os.close(writer)
+        self.writers = []
+
+    def keep(self, stream: int, data: bytes) -> None:
+        self.tail = (self.tail + data)[-TAIL_BYTES:]
+        data = self._prefixed(stream, data)
+        self.kept.append((stream, data))
+        self.kept_bytes += len(data)
+
+    def take(self) -> deque[tuple[int, bytes]]:
+        kept, self.kept, self.kept_bytes = self.kept, deque(), 0
+        return kept
+
+    def _prefixed(self, stream: int, data: bytes) -> bytes:
+        if not self._prefix:
+            return data
+        *whole, rest = data.split(b"\n")
+        lines = [line + b"\n" for line in whole] + ([rest] if rest else [])
+        result = b""
+        for line in lines:
+            result += (self._prefix if self._line_begins[stream] else b"") + line
+            self._line_begins[stream] = line.endswith(b"\n")
+        return result
+
+
+class Relay:
+    """The output of all runs.
+
+    Args:
+        epoll: wakes the caller when there is something to do; then it calls `ready` with the descriptor.
+    """
+
+    def __init__(self, epoll: select.epoll) -> None:
+        self._epoll = epoll
+        self._targets = (_Target(1, epoll), _Target(2, epoll))
+        #: In the order in which they began; the first one has the floor.
+        self._outputs: deque[RunOutput] = deque()
+        self._by_fd: dict[int, tuple[RunOutput, int]] = {}
+        #: Pipes that are not read for now.
+        self._unread: set[int] = set()
+
+    def begin(self, prefix: bytes) -> RunOutput:
+        """The output of a run that is about to begin. Raises OSError where there are no descriptors."""
+        output = RunOutput(prefix)
+        self._outputs.append(output)
+        for stream, fd in output.pipes.items():
+            self._by_fd[fd] = (output, stream)
+            self._epoll.register(fd, select.EPOLLIN)
+        return output
+
+    def owns(self, fd: int) -> bool:
+        return fd in self._by_fd or fd in (1, 2)
+
+    def ready(self, fd: int) -> None:
+        """The descriptor can be read, or written."""
+        if fd in (1, 2):
+            self._targets[fd - 1].flush()
+        elif fd in self._by_fd:
+            self._read(*self._by_fd[fd])
+        self._pass_on()
+
+    def end(self, output: RunOutput) -> bytes:
+        """The run has ended: reads what it has left behind, and closes its pipes. The last bytes of what it wrote."""
+        for stream in list(output.pipes):
+            while stream in output.pipes and self._read(output, stream):
+                pass
+            if stream in output.pipes:
+                self._close(output, stream)
+        output.close_writers()
+        output.ended = True
+        self._pass_on()
+        return output.tail
+
+    def idle(self) -> bool:
+        """Whether everything has been passed on."""
+        return not self._outputs and not any(target.pending for target in self._targets)
+
+    def _read(self, output: RunOutput, stream: int) -> bool:
+        """Whether there was something."""
+        try:
+            data = os.read(output.pipes[stream], _READ_BYTES)
+        except BlockingIOError:
+            return False
+        if data:
+            output.keep(stream, data)
+        else:
+            self._close(output, stream)
+        return bool(data)
+
+    def _close(self, output: RunOutput, stream: int) -> None:
+        fd = output.pipes.pop(stream)
+        del self._by_fd[fd]
+        if fd in self._unread:
+            self._unread.discard(fd)
+        else:
+            self._epoll.unregister(fd)
+        os.close(fd)
+
+    def _pass_on(self) -> None:
+        """Who has the floor is passed on; who has ended leaves it to the next."""
+        while self._outputs:
+            first = self._outputs[0]
+            for stream, data in first.take():
+                self._targets[stream].write(data)
+            if not first.ended:
+                break
+            self._outputs.popleft()
+        clogged = any(len(target.pending) > _PENDING_BYTES_MAX for target in self._targets)
+        for place, output in enumerate(self._outputs):
+            full = clogged if place == 0 else output.kept_bytes > KEPT_BYTES_MAX
+            for fd in output.pipes.values():
+                self._listen(fd, wanted=not full)
+
+    def _listen(self, fd: int, *, wanted: bool) -> None:
+        if wanted == (fd not in self._unread):
+            return
+        if wanted:
+            self._unread.discard(fd)
+            self._epoll.register(fd, select.EPOLLIN)
+        else:
+            self._unread.add(fd)
+            self._epoll.unregister(fd)
+
+
+def flush(relay: Relay, epoll: select.epoll, timeout_s: float) -> None:
+    """Passes on what is left, for so long at most without anybody reading it."""
+    while not relay.idle():
+        ready = epoll.poll(timeout_s)
+        if not ready:
+            return
+        for fd, _ in ready:
+            with contextlib.suppress(KeyError):
+                relay.ready(fd)

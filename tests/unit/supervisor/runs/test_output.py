@@ -1,0 +1,102 @@
+"""Output of runs side by side: one after the other, each whole, whoever writes when."""
+
+from __future__ import annotations
+
+import os
+import select
+import sys
+from collections.abc import Iterator
+
+import pytest
+
+from shardwatch.supervisor.runs.output import KEPT_BYTES_MAX, TAIL_BYTES, Relay, RunOutput, flush
+
+GUARD_S = 60.0
+
+
+@pytest.fixture
+def epoll() -> Iterator[select.epoll]:
+    with select.epoll() as made:
+        yield made
+
+
+def step(relay: Relay, epoll: select.epoll) -> None:
+    """What can be read is read."""
+    for fd, _ in epoll.poll(0):
+        relay.ready(fd)
+
+
+def write(output: RunOutput, data: bytes, stream: int = 0) -> None:
+    os.write(output.writers[stream], data)
+
+
+def test_the_first_has_the_floor(capfdbinary: pytest.CaptureFixture[bytes], epoll: select.epoll) -> None:
+    """It is heard at once; the other one when the first has ended, whole and in its order."""
+    relay = Relay(epoll)
+    first, second = relay.begin(b""), relay.begin(b"")
+    write(second, b"second 1\n")
+    write(first, b"first ")
+    step(relay, epoll)
+    write(first, b"1\n")
+    write(second, b"second 2\n")
+    step(relay, epoll)
+    assert capfdbinary.readouterr().out == b"first 1\n"
+    assert relay.end(second) == b"second 1\nsecond 2\n"
+    write(first, b"last\n")
+    relay.end(first)
+    assert capfdbinary.readouterr().out == b"last\nsecond 1\nsecond 2\n"
+    assert relay.idle()
+
+
+def test_a_prefix_begins_each_line(capfdbinary: pytest.CaptureFixture[bytes], epoll: select.epoll) -> None:
+    """Also of a line that comes in pieces, once; standard error goes to standard error."""
+    relay = Relay(epoll)
+    output = relay.begin(b"/a: ")
+    write(output, b"one\ntw")
+    step(relay, epoll)
+    write(output, b"o\n\nend")
+    write(output, b"no\n", 1)
+    step(relay, epoll)
+    relay.end(output)
+    assert capfdbinary.readouterr() == (b"/a: one\n/a: two\n/a: \n/a: end", b"/a: no\n")
+
+
+def test_what_is_kept_is_bounded(capfdbinary: pytest.CaptureFixture[bytes], epoll: select.epoll) -> None:
+    """A run that writes without end beside the one that has the floor is not read beyond the bound; nothing of it is lost."""
+    relay = Relay(epoll)
+    first, second = relay.begin(b""), relay.begin(b"")
+    os.set_blocking(second.writers[0], False)
+    sent = 0
+    while True:
+        try:
+            sent += os.write(second.writers[0], b"x" * 4096)
+        except BlockingIOError:
+            before = second.kept_bytes
+            step(relay, epoll)
+            if second.kept_bytes == before:
+                break
+    assert KEPT_BYTES_MAX < second.kept_bytes < sent <= KEPT_BYTES_MAX + (1 << 20)
+    relay.end(first)
+    assert relay.end(second) == b"x" * TAIL_BYTES
+    flush(relay, epoll, GUARD_S)
+    assert capfdbinary.readouterr().out == b"x" * sent
+
+
+def test_a_reader_that_is_gone_ends_nobody(epoll: select.epoll) -> None:
+    """What nobody reads is dropped, and the run goes on."""
+    reader, writer = os.pipe()
+    saved = os.dup(1)
+    sys.stdout.flush()
+    os.dup2(writer, 1)
+    os.close(writer)
+    os.close(reader)
+    try:
+        relay = Relay(epoll)
+        output = relay.begin(b"")
+        write(output, b"lost\n")
+        step(relay, epoll)
+        assert relay.end(output) == b"lost\n"
+        assert relay.idle()
+    finally:
+        os.dup2(saved, 1)
+        os.close(saved)
