@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import logging
 import os
@@ -59,7 +60,7 @@ def lane_function(settings: Settings) -> Callable[[bytes], int] | None:
 def keeper(settings: Settings) -> Callable[[bytes, bool], bool]:
     """Whether there is a row for a path under these settings."""
     finder = RootFinder(settings.roots)
-    filter = Filter(settings.include, settings.exclude)
+    patterns = functools.cache(lambda: Filter(settings.include, settings.exclude))  # compiled only where there are rows
     files, only = frozenset(settings.files), frozenset(settings.only)
 
     def keeps(path: bytes, directory: bool) -> bool:
@@ -71,6 +72,7 @@ def keeper(settings: Settings) -> Callable[[bytes, bool], bool]:
         relative = finder.relative(path)
         if relative is None or (not settings.recursive and (directory or b"/" in relative)):
             return False
+        filter = patterns()
         if len(path) > PATH_BYTES_MAX or filter.prunes(relative.rpartition(b"/")[0]):  # or a directory further up
             return False
         return not filter.prunes(relative) if directory else filter.keeps(relative)

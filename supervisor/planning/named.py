@@ -38,11 +38,11 @@ def with_files(settings: Settings, before: Settings | None = None) -> Settings:
             files.append(path)
         if not is_file and (not known or waited_for or (before is not None and path in before.roots)):
             roots.append(path)
-    filter = Filter(settings.include, settings.exclude)
     only: list[bytes] = []
-    for directory in dict.fromkeys(os.path.dirname(path) for path in files):
-        if not _is_reached(directory, roots, filter, recursive=settings.recursive):
-            only.append(directory)
+    if files:
+        filter = Filter(settings.include, settings.exclude)
+        directories = dict.fromkeys(os.path.dirname(path) for path in files)
+        only += [at for at in directories if not _is_reached(at, roots, filter, recursive=settings.recursive)]
     return msgspec.structs.replace(settings, roots=(*roots, *only), files=tuple(files), only=tuple(only))
 
 

@@ -7,6 +7,7 @@ shards.
 
 from __future__ import annotations
 
+import functools
 import os
 import secrets
 import sys
@@ -47,7 +48,8 @@ def backend_of(settings: Settings, polled: Callable[[bytes], bool]) -> BackendOf
 
 def surroundings(settings: Settings) -> Apart:
     """What is mounted at and below the roots now."""
-    return Apart(settings.roots, list(read_mounts()), Filter(settings.include, settings.exclude).prunes)
+    filter = functools.cache(lambda: Filter(settings.include, settings.exclude))  # compiled only where something is mounted
+    return Apart(settings.roots, list(read_mounts()), lambda directory: filter().prunes(directory))
 
 
 def still_fits(plan: Plan | None, settings: Settings, key: str, apart: Apart) -> bool:

@@ -190,6 +190,14 @@ def test_groups_takes_its_state_dir_on_either_side_of_the_verb(arguments: list[s
     assert cli.make_parser("groups").parse_args(["groups", *arguments]).state_dir == state_dir
 
 
+@pytest.mark.parametrize("arguments", [["--help"], ["-h", "watch"]])
+def test_help_lists_every_command(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    """Also if a command follows: the parsers of the others are left out only where nothing can be asked about them."""
+    assert cli.main(arguments) == 0
+    said = capsys.readouterr().out
+    assert [name for name in cli.COMMANDS if not re.search(rf"^ +{name} ", said, re.MULTILINE)] == []
+
+
 def test_light_commands_import_nothing_heavy() -> None:
     """`--help` and the arguments of `watch` must not pay for pydantic, rich, zmq, XML-RPC or asyncio."""
     code = (
