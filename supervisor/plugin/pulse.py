@@ -43,6 +43,9 @@ _PULSE_BYTES_MAX: Final = _PID_BYTES_MAX + len(SCANNING)
 _AFTER_BEAT_S: Final = 0.05
 #: Pulses of one program that come meanwhile, at most.
 _PULSES_EACH: Final = math.ceil((BEAT_S + _AFTER_BEAT_S) / PULSE_S)
+#: How long pulses are read when they come, after something else came or more than the programs send: it could fill the queue
+#: while that is not read, and pulses would be lost. Seconds.
+_ALERT_S: Final = 10.0
 #: Datagrams that wait in a socket, unless the kernel says otherwise (unix(7)). Further ones would be lost.
 _QUEUE: Final = 10
 #: Asks the kernel for the time at which a datagram was sent (socket(7)), as two C longs: Python has no name for it.
@@ -62,6 +65,8 @@ class Pulses(MapEntry):
         self._silence = Silence(time.monotonic())
         #: Pulses are read when they come (None), or wait until then.
         self._resting_until: float | None = None
+        #: Until then they are read when they come, because somebody else has sent something.
+        self._alert_until = 0.0
         self._taken_at = time.monotonic()
         self._queue = _queue_length()
         #: Datagrams that are no pulse.
@@ -127,14 +132,16 @@ class Pulses(MapEntry):
     def _take(self, now: float) -> None:
         """Reads the pulses that are there, and decides when to do so next."""
         usual = True
+        taken = 0
         for _ in range(_PULSES_MAX):
             try:
                 datagram, stamp, _, _ = self._socket.recvmsg(_PULSE_BYTES_MAX + 1, socket.CMSG_SPACE(_TIMESPEC.size))
             except OSError:
                 break
+            taken += 1
             pulse = datagram.removesuffix(SCANNING)
             if len(pulse) > _PID_BYTES_MAX or not pulse.isdigit():
-                usual = False
+                self._alert_until = now + _ALERT_S
                 self._refuse(now)
                 continue
             self._silence.hear(int(pulse), sent_at(stamp, now, time.time(), since=self._taken_at))
@@ -142,8 +149,11 @@ class Pulses(MapEntry):
                 usual = False
                 self._scans(int(pulse))
         self._taken_at = now
+        if taken > len(self._living()) * _PULSES_EACH:
+            self._alert_until = now + _ALERT_S
         if now - self._silence.looked >= _LOOK_S:
             self._look(now)
+        usual = usual and now >= self._alert_until
         self._resting_until = next_beat(now, BEAT_S) + _AFTER_BEAT_S if usual and self._may_rest() else None
 
     def _may_rest(self) -> bool:

@@ -101,12 +101,11 @@ def test_usual_pulses_are_read_once_in_a_beat(pulses: Pulses, programs: list[int
 
 
 def test_unusual_pulses_are_read_as_they_come(pulses: Pulses, programs: list[int], state_dir: Path) -> None:
-    """A program that starts or scans, what is no pulse, and more programs than the queue has room for."""
+    """A program that starts or scans, and more programs than the queue has room for."""
     usual = [b"%d" % pid for pid in programs]
-    for unusual in (usual[0] + b" scanning", b"nonsense"):
-        send(state_dir, *usual, unusual)
-        pulses.handle_read_event()
-        assert pulses.readable(), unusual
+    send(state_dir, *usual, usual[0] + b" scanning")
+    pulses.handle_read_event()
+    assert pulses.readable()
     send(state_dir, *usual)
     pulses.handle_read_event()
     assert not pulses.readable()
@@ -117,6 +116,24 @@ def test_unusual_pulses_are_read_as_they_come(pulses: Pulses, programs: list[int
     send(state_dir, *usual)
     pulses.handle_read_event()
     assert pulses.readable()
+
+
+@pytest.mark.parametrize("others", [[b"nonsense"], [b"1"] * 7])
+def test_a_queue_that_somebody_else_fills_is_read_for_a_while(
+    pulses: Pulses, programs: list[int], state_dir: Path, others: list[bytes]
+) -> None:
+    """Pulses would be lost if it were full, and the programs be killed for their silence: a single usual pass proves nothing."""
+    usual = [b"%d" % pid for pid in programs]
+    send(state_dir, *usual, *others)
+    pulses.handle_read_event()
+    assert pulses.readable()
+    send(state_dir, *usual)
+    pulses.handle_read_event()
+    assert pulses.readable()
+    pulses._alert_until = 0.0  # it is over
+    send(state_dir, *usual)
+    pulses.handle_read_event()
+    assert not pulses.readable()
 
 
 def test_a_pulse_counts_from_when_it_was_sent(pulses: Pulses, state_dir: Path) -> None:
