@@ -225,9 +225,12 @@ class ShardProcess:
         wait = self._until_due(leaving=leaving)
         if not self._watcher.pending:
             return dict(poller.poll(-(-wait // 1_000_000)))
-        if 0 < wait < 1_000_000:
-            select.select([self._backend.fileno()], [], [], wait / 1e9)
-        return dict(poller.poll(wait // 1_000_000))
+        until = time.monotonic_ns() + wait
+        ready: dict[object, int] = dict(poller.poll(wait // 1_000_000))
+        rest = until - time.monotonic_ns()
+        if not ready and 0 < rest < 1_000_000 and select.select([self._backend.fileno()], [], [], rest / 1e9)[0]:
+            ready[self._backend.fileno()] = zmq.POLLIN
+        return ready
 
     def _until_due(self, *, leaving: bool) -> int:
         """Nanoseconds until there is something to do, 0 where there is."""

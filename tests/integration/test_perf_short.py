@@ -140,6 +140,25 @@ def test_a_second_watch_hears_just_what_changed(grove: trees.Tree, writers: Writ
         assert event()["path"] == os.fsdecode(grove.paths[1]), "another line came before it"
 
 
+def test_an_idle_service_wakes_up_seldom(grove: trees.Tree) -> None:
+    """All processes of a `watch` together, by the kernel's count: four times a second. Before the pulses were read together, and
+    nothing was said that is known, it was eight times. A machine with other work makes some rounds worse, and none better.
+    """
+    with Watch(grove.root) as watch:
+
+        def calm() -> bool:
+            begin, before = time.monotonic(), watch.usage()
+            if not watch.lines.silent(8.0):
+                watch.lines.next()  # a status line: the machine stalled
+                return False
+            seconds = time.monotonic() - begin
+            woken = watch.usage().since(before).wakeups / seconds
+            assert woken <= 6.0, f"{woken:.1f} wake-ups a second"
+            return True
+
+        eventually(calm, 120)
+
+
 def test_latency_of_a_rewrite_is_counted_from_the_write(grove: trees.Tree) -> None:
     """A hand-over counts for the writes before its look, not for those after it; a write that nothing follows is missed."""
     offset = time.time() - time.monotonic()
