@@ -33,7 +33,7 @@ class Input(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One run of the command. `batch` is empty where it belongs to none."""
+    """One run of the command, for changes of one batch."""
 
     number: int
     batch: str

@@ -30,11 +30,4 @@ class Stop:
     run: Run
 
 
-@dataclass(frozen=True, slots=True)
-class Signal:
-    """The run is sent the stop signal, and may do with it what it likes."""
-
-    run: Run
-
-
-Instruction = Acknowledge | Fail | Stop | Signal
+Instruction = Acknowledge | Fail | Stop

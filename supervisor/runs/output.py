@@ -9,7 +9,6 @@ Nothing here blocks, also if our own output is not read: then nobody's is read a
 
 from __future__ import annotations
 
-import contextlib
 import os
 import select
 from collections import deque
@@ -19,8 +18,6 @@ from typing import Final
 KEPT_BYTES_MAX: Final = 1 << 20
 #: Bytes that wait for our own output to be read, at most, before the run is not read any more.
 _PENDING_BYTES_MAX: Final = 1 << 16
-#: Last bytes of a run's output that are remembered.
-TAIL_BYTES: Final = 4096
 #: Linux lets a pipe that polls writable take at least this much without blocking (PIPE_BUF, pipe(7)).
 _CHUNK_BYTES: Final = 4096
 _READ_BYTES: Final = 1 << 16
@@ -80,7 +77,6 @@ class RunOutput:
 
     def __init__(self, prefix: bytes) -> None:
         self._prefix = prefix
-        self.tail = b""
         #: (number of the stream, bytes) in the order in which they were read.
         self.kept: deque[tuple[int, bytes]] = deque()
         self.kept_bytes = 0
@@ -102,7 +98,6 @@ class RunOutput:
         self.writers = []
 
     def keep(self, stream: int, data: bytes) -> None:
-        self.tail = (self.tail + data)[-TAIL_BYTES:]
         data = self._prefixed(stream, data)
         self.kept.append((stream, data))
         self.kept_bytes += len(data)
@@ -159,8 +154,8 @@ class Relay:
             self._read(*self._by_fd[fd])
         self._pass_on()
 
-    def end(self, output: RunOutput) -> bytes:
-        """The run has ended: reads what it has left behind, and closes its pipes. The last bytes of what it wrote."""
+    def end(self, output: RunOutput) -> None:
+        """The run has ended: reads what it has left behind, and closes its pipes."""
         for stream in list(output.pipes):
             while stream in output.pipes and self._read(output, stream):
                 pass
@@ -169,7 +164,6 @@ class Relay:
         output.close_writers()
         output.ended = True
         self._pass_on()
-        return output.tail
 
     def idle(self) -> bool:
         """Whether everything has been passed on."""
@@ -229,5 +223,4 @@ def flush(relay: Relay, epoll: select.epoll, timeout_s: float) -> None:
         if not ready:
             return
         for fd, _ in ready:
-            with contextlib.suppress(KeyError):
-                relay.ready(fd)
+            relay.ready(fd)

@@ -43,14 +43,14 @@ class RunProcess:
         environ: Mapping[bytes, bytes],
         standard_input: bytes,
         *,
-        stdout: int | None,
-        stderr: int | None,
+        stdout: int,
+        stderr: int,
         umask: int,
     ) -> None:
         """Starts it.
 
         Args:
-            stdout, stderr: where it writes; None: where we do.
+            stdout, stderr: where it writes.
             umask: for the files that it makes.
 
         Raises OSError where it can't be started.

@@ -56,11 +56,6 @@ class Schedule:
             return len(self._queue) < self._jobs
         return not self._queue and len(self._running) < self._jobs
 
-    def begin(self) -> None:
-        """A run for no change at all comes first."""
-        self._number += 1
-        self._queue.append(Run(self._number, "", 1, ()))
-
     def take(self, taken: Taken) -> list[Instruction]:
         """A batch was handed to us."""
         if taken.batch in self._batches:  # handed out twice, since its answer was

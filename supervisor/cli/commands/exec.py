@@ -143,11 +143,8 @@ def _work(options: argparse.Namespace) -> None:
             stop_signal=stop_signal(options.stop_signal),
             timeout_s=options.timeout,
             prefix=options.prefix,
-            clear=False,
-            direct=False,
             umask=options.umask,
             token=guard.token,
-            ahead=True,
         )
         schedule = Schedule(command, options.jobs, options.on.split(","), retries=options.retry)
         pace = Pace(options.jobs, command.paths_max)

@@ -5,23 +5,23 @@ What is run when, and what is acknowledged, is decided by a schedule (`superviso
 
 from __future__ import annotations
 
-import contextlib
 import os
 import select
 import signal
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 from shardwatch.shard.contract.input.shown import shown
 
-from ...runs.change import Taken, taken
+from ...runs.change import taken
 from ...runs.command import Command, Run
-from ...runs.instructions import Acknowledge, Fail, Instruction, Signal, Stop
+from ...runs.instructions import Acknowledge, Fail, Instruction, Stop
 from ...runs.output import Relay, RunOutput, flush
 from ...runs.pace import Pace
 from ...runs.process import RunProcess, why_failed
+from ...runs.schedule import Schedule
 from ...terminal.streams import say
 from ..link.connection import ServiceConnection, checked
 from ..link.in_flight import Reply, hands_out
@@ -33,20 +33,6 @@ GRACE_S: Final = 3.0
 _LAST_OUTPUT_S: Final = 1.0
 #: A lease is extended when a third of it is over: an extension may be late, or lost once.
 _EXTENSIONS: Final = 3
-#: Clears a terminal and what was scrolled out of it (ECMA-48, xterm).
-_CLEAR: Final = b"\x1b[H\x1b[2J\x1b[3J"
-
-
-class Policy(Protocol):
-    """`Schedule`, or `Latest`."""
-
-    def batches(self) -> list[Taken]: ...
-    def is_hungry(self, *, ahead: bool) -> bool: ...
-    def begin(self) -> None: ...
-    def take(self, taken: Taken) -> list[Instruction]: ...
-    def next(self) -> Run | None: ...
-    def ended(self, run: Run, failure: str) -> list[Instruction]: ...
-    def lost(self, batch: str) -> list[Instruction]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,15 +44,9 @@ class Manner:
     timeout_s: float | None
     #: Each line of output begins with the run's path.
     prefix: bool
-    #: The terminal is cleared before each run.
-    clear: bool
-    #: Runs write where we do, with nothing in between.
-    direct: bool
     umask: int
     #: In the names of all runs.
     token: str
-    #: Batches are fetched while the last one is not done yet.
-    ahead: bool
 
 
 @dataclass(slots=True)
@@ -75,7 +55,7 @@ class _Going:
 
     run: Run
     process: RunProcess
-    output: RunOutput | None
+    output: RunOutput
     began: float
     #: When something is to be done to it: its time is up, or its grace period. Infinite for never.
     due: float
@@ -89,12 +69,12 @@ class Worker:
     """The runs of one group. Enter it, and call `follow`. When it is left, no run goes on."""
 
     def __init__(
-        self, connection: ServiceConnection, command: Command, policy: Policy, pace: Pace, manner: Manner,
+        self, connection: ServiceConnection, command: Command, schedule: Schedule, pace: Pace, manner: Manner,
         *, group: str, start: str | None,
     ) -> None:  # fmt: skip
         self._connection = connection
         self._command = command
-        self._policy = policy
+        self._schedule = schedule
         self._pace = pace
         self._manner = manner
         self._group = group
@@ -138,9 +118,9 @@ class Worker:
         now = time.monotonic()
         self._end_overdue(now)
         self._extend(now)
-        while (run := self._policy.next()) is not None:
+        while (run := self._schedule.next()) is not None:
             self._begin(run)
-        if self._asked is None and self._policy.is_hungry(ahead=self._manner.ahead and self._pace.is_quick):
+        if self._asked is None and self._schedule.is_hungry(ahead=self._pace.is_quick):
             self._pull()
 
     def _due_s(self) -> float | None:
@@ -168,7 +148,7 @@ class Worker:
             self._take(reply)
         elif batch is not None and reply.get("error") == "lease_expired":
             self._extensions.pop(batch, None)
-            self._carry_out(self._policy.lost(batch))
+            self._carry_out(self._schedule.lost(batch))
 
     def _take(self, reply: Mapping[str, Any]) -> None:
         if self._known and reply.get("created"):
@@ -179,12 +159,12 @@ class Worker:
             return
         if batch["events"][0]["type"] == "fresh":
             say(f"shardwatch: every file follows as created: {batch['events'][0]['reason']}")
-        self._carry_out(self._policy.take(one := taken(batch)))
-        if any(other.batch == one.batch for other in self._policy.batches()):
+        self._carry_out(self._schedule.take(one := taken(batch)))
+        if any(other.batch == one.batch for other in self._schedule.batches()):
             self._extensions.setdefault(one.batch, time.monotonic() + one.lease_s / _EXTENSIONS)
 
     def _extend(self, now: float) -> None:
-        for batch in self._policy.batches():
+        for batch in self._schedule.batches():
             if self._extensions[batch.batch] <= now:
                 self._extensions[batch.batch] = now + batch.lease_s / _EXTENSIONS
                 lease_ms = round(batch.lease_s * 1000)
@@ -207,10 +187,6 @@ class Worker:
                     for going in self._going.values():
                         if going.run is run and not going.stopped:
                             self._stop(going)
-                case Signal(run):
-                    for going in self._going.values():
-                        if going.run is run:
-                            going.process.signal(self._manner.stop_signal)
 
     # -- runs
 
@@ -218,18 +194,15 @@ class Worker:
         environ = self._environ | {
             name.encode(): os.fsencode(value) for name, value in self._command.environment(run, self._manner.token).items()
         }
-        if self._manner.clear and os.isatty(1):
-            os.write(1, _CLEAR)
         output: RunOutput | None = None
         try:
-            if not self._manner.direct:
-                output = self._relay.begin(self._prefix(run))
+            output = self._relay.begin(self._prefix(run))
             process = RunProcess(
                 self._command.arguments(run.changes),
                 environ,
                 self._command.standard_input(run.changes),
-                stdout=None if output is None else output.writers[0],
-                stderr=None if output is None else output.writers[1],
+                stdout=output.writers[0],
+                stderr=output.writers[1],
                 umask=self._manner.umask,
             )
         except OSError as error:
@@ -237,17 +210,14 @@ class Worker:
                 self._relay.end(output)
             self._note_end(run, f"can't be run: {error.strerror}")
             return
-        if output is not None:
-            output.close_writers()
+        output.close_writers()
         began = time.monotonic()
         due = float("inf") if self._manner.timeout_s is None else began + self._manner.timeout_s
         self._going[process.ended] = _Going(run, process, output, began, due)
         self._epoll.register(process.ended, select.EPOLLIN)
 
     def _prefix(self, run: Run) -> bytes:
-        if not self._manner.prefix:
-            return b""
-        return (run.changes[0].path if run.changes else self._command.argv[0]) + b": "
+        return run.changes[0].path + b": " if self._manner.prefix else b""
 
     def _look(self) -> None:
         """What has happened to runs and to their output."""
@@ -261,18 +231,16 @@ class Worker:
         self._epoll.unregister(fd)
         going = self._going.pop(fd)
         code = going.process.close()
-        if going.output is not None:
-            self._relay.end(going.output)
+        self._relay.end(going.output)
         self._pace.note(time.monotonic() - going.began)
         self._note_end(going.run, going.stopped or why_failed(code), told=not going.unwanted)
 
     def _note_end(self, run: Run, failure: str, *, told: bool = True) -> None:
         if failure and told:
-            what = shown(os.fsdecode(run.changes[0].path)) if run.changes else shown(os.fsdecode(self._command.argv[0]))
+            what = shown(os.fsdecode(run.changes[0].path))
             more = f" and {len(run.changes) - 1} more" if len(run.changes) > 1 else ""
-            attempt = f" (attempt {run.attempt})" if run.batch else ""
-            say(f"shardwatch: {what}{more}: {failure}{attempt}")
-        self._carry_out(self._policy.ended(run, failure))
+            say(f"shardwatch: {what}{more}: {failure} (attempt {run.attempt})")
+        self._carry_out(self._schedule.ended(run, failure))
 
     def _stop(self, going: _Going, why: str = "") -> None:
         """It is asked to end, because it is not wanted any more if no other reason is given. Later it is ended by force."""
@@ -317,8 +285,6 @@ class Worker:
         self._epoll.unregister(fd)
         going = self._going.pop(fd)
         code = going.process.close()
-        if going.output is not None:
-            self._relay.end(going.output)
+        self._relay.end(going.output)
         if code == 0:
-            with contextlib.suppress(KeyError):
-                self._carry_out(self._policy.ended(going.run, ""))
+            self._carry_out(self._schedule.ended(going.run, ""))

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from shardwatch.supervisor.runs.output import KEPT_BYTES_MAX, TAIL_BYTES, Relay, RunOutput, flush
+from shardwatch.supervisor.runs.output import KEPT_BYTES_MAX, Relay, RunOutput, flush
 
 GUARD_S = 60.0
 
@@ -41,7 +41,7 @@ def test_the_first_has_the_floor(capfdbinary: pytest.CaptureFixture[bytes], epol
     write(second, b"second 2\n")
     step(relay, epoll)
     assert capfdbinary.readouterr().out == b"first 1\n"
-    assert relay.end(second) == b"second 1\nsecond 2\n"
+    relay.end(second)
     write(first, b"last\n")
     relay.end(first)
     assert capfdbinary.readouterr().out == b"last\nsecond 1\nsecond 2\n"
@@ -77,7 +77,7 @@ def test_what_is_kept_is_bounded(capfdbinary: pytest.CaptureFixture[bytes], epol
                 break
     assert KEPT_BYTES_MAX < second.kept_bytes < sent <= KEPT_BYTES_MAX + (1 << 20)
     relay.end(first)
-    assert relay.end(second) == b"x" * TAIL_BYTES
+    relay.end(second)
     flush(relay, epoll, GUARD_S)
     assert capfdbinary.readouterr().out == b"x" * sent
 
@@ -95,7 +95,7 @@ def test_a_reader_that_is_gone_ends_nobody(epoll: select.epoll) -> None:
         output = relay.begin(b"")
         write(output, b"lost\n")
         step(relay, epoll)
-        assert relay.end(output) == b"lost\n"
+        relay.end(output)
         assert relay.idle()
     finally:
         os.dup2(saved, 1)
