@@ -140,6 +140,9 @@ class AsyncExtractClient(ClientBase):
     async def groups(self) -> list[dict[str, Any]]:
         return list((await self._ask(Request("groups")))["groups"])
 
+    async def create(self, group: str, *, from_: str = "now") -> bool:
+        return bool((await self._ask(requests.create(group, from_)))["created"])
+
     async def reset(self, group: str) -> None:
         await self._ask(requests.of_group("reset", group))
 

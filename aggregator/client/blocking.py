@@ -218,6 +218,14 @@ class ExtractClient(ClientBase):
     def groups(self) -> list[dict[str, Any]]:
         return list(self._ask(Request("groups"))["groups"])
 
+    def create(self, group: str, *, from_: str = "now") -> bool:
+        """Creates a group, as a pull would. Returns False if it exists already; it then stays where it is.
+
+        Args:
+            from_: where it begins: with later changes only (`now`), or with every file as created (`start`).
+        """
+        return bool(self._ask(requests.create(group, from_))["created"])
+
     def reset(self, group: str) -> None:
         """Starts the group again: its next batch is `fresh`, and then every existing file follows as created."""
         self._ask(requests.of_group("reset", group))

@@ -106,6 +106,12 @@ def seek(group: str, tick: int | str) -> Request:
     return Request("seek", {"group": _group(group), "tick": tick})
 
 
+def create(group: str, from_: str) -> Request:
+    if from_ not in ("now", "start"):
+        raise arguments.wrong("from_", from_, "`now` or `start`")
+    return Request("create", {"group": _group(group), "from": from_})
+
+
 def since(cursor: str | None, max: int | None) -> Request:
     fields: dict[str, Any] = {} if cursor is None else {"cursor": arguments.text("cursor", cursor, CURSOR_CHARS_MAX)}
     if max is not None:

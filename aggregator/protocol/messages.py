@@ -134,6 +134,12 @@ class Groups(Struct):
     op: ClassVar = "groups"
 
 
+class Create(Struct, rename={"from_": "from"}):
+    op: ClassVar = "create"
+    group: _Name
+    from_: Literal["now", "start"] = "now"
+
+
 class Drop(Struct):
     op: ClassVar = "drop"
     group: _Name
@@ -171,13 +177,13 @@ class Ready(Struct):
 
 Request = (
     Hello | Pull | Ack | Nack | Release | Extend | Seek | Retry | Reset | Groups | Drop | Sync | Look | Status | Ready | Hold
-    | Unhold | Since
+    | Unhold | Since | Create
 )
 REQUESTS: Final[dict[str, type[Any]]] = {
     kind.op: kind
     for kind in (
         Hello, Pull, Ack, Nack, Release, Extend, Seek, Retry, Reset, Groups, Drop, Sync, Look, Status, Ready, Hold,
-        Unhold, Since,
+        Unhold, Since, Create,
     )
 }
 

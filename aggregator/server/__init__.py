@@ -4,7 +4,7 @@
 - `call`: one request on its way to its reply. Pure.
 - `outbox`: the replies of one turn, kept back until what they say is durable. Pure.
 - `deadlines`: when what waits has waited for long enough. Pure.
-- `roster`: the groups as requests name them: found, made, dropped.
+- `roster`: the groups as requests name them: found, made, dropped; the requests `create` and `drop`.
 - `pulls`: the request `pull`, and those of them that wait.
 - `group_requests`: the requests that concern one group: its batches and its position.
 - `since`: the request `since`: what has changed since a cursor.

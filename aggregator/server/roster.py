@@ -72,6 +72,12 @@ class Roster:
         self._begin(group)
         return group, True
 
+    def create(self, call: Call, now: float) -> dict[str, object]:
+        """Carries out the request `create`. Returns the fields of the reply. Raises RefusedError."""
+        group, created = self.use_or_make(call.request.group, call.request.from_)
+        self._registry.touch(group)
+        return {"created": created, "existed": not created}
+
     def drop(self, call: Call, now: float) -> dict[str, object]:
         """Carries out the request `drop`. Returns the fields of the reply. Raises RefusedError."""
         group = self.use(call.request.group)

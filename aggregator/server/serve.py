@@ -86,6 +86,7 @@ class Server:
             "pull": self._pulls.pull,
             **dict.fromkeys(("ack", "nack", "release", "extend", "seek", "retry", "reset"), of_group.answer),
             "groups": self._status.describe,
+            "create": self._roster.create,
             "drop": self._roster.drop,
             "since": SinceRequests(index, registry, settings, wall).answer,
             "sync": self._barriers.sync,

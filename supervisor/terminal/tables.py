@@ -18,6 +18,23 @@ def groups_table(groups: Sequence[Fields]) -> str:
     return table(header, [[len(g[c]) if c == "leases" else g[c] for c in columns] for g in groups])
 
 
+def group_text(group: Fields) -> str:
+    """One group, a line for each thing that is known of it, and one for each lease."""
+    name, state = readable(str(group["name"])), str(group["state"])
+    lines = [
+        f"group {name}: {state}{': ' + readable(str(group['reason'])) if group['reason'] else ''}",
+        f"acknowledged up to tick {group['cursor']}",
+        f"{counted(group['backlog'], 'path')} pending, {counted(group['leased'], 'path')} on lease, "
+        f"{counted(group['retrying'], 'path')} to be tried again, {counted(group['parked_paths'], 'path')} set aside",
+        f"{counted(group['waiting_pulls'], 'worker')} waiting",
+    ]
+    for lease in group["leases"]:
+        worker = f" at {readable(str(lease['worker']))}" if lease["worker"] else ""
+        ends = f"attempt {lease['attempt']}, ends in {duration(max(0.0, float(lease['ends_in_s'])))}"
+        lines.append(f"lease {lease['batch']}{worker}: {counted(lease['paths'], 'path')}, {ends}")
+    return "".join(line + "\n" for line in lines)
+
+
 def processes_table(processes: Sequence[Fields]) -> str:
     """One line per program. A program that has sent a pulse counts as running, even if supervisord has not seen it alive for a
     second yet.

@@ -97,6 +97,7 @@ CLIENT: dict[str, dict[str, Any]] = {
     "seek": {"group": "g", "tick": 0},
     "since": {"cursor": None, "max": 1, "patience_s": 0.0},
     "retry": {"group": "g"},
+    "create": {"group": "g", "from_": "now"},
     "drop": {"group": "g"},
     "reset": {"group": "g"},
     "groups": {},

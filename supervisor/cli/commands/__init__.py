@@ -6,7 +6,7 @@
 - `down`: stops the service.
 - `exec`: runs a command when something changes.
 - `find`: finds files in the index of the running service.
-- `groups`: lists groups, resets or drops one.
+- `groups`: lists groups; shows, creates, rewinds, resets or drops one.
 - `hold`: holds batches back while a command runs.
 - `plan`: shows how paths would be divided into shards.
 - `pull`: prints and acknowledges events of a running service.

@@ -41,6 +41,33 @@ def test_the_first_pull_makes_the_group(bench_with_files: Bench) -> None:
     assert (again["created"], again["existed"], again["batch"], again["why"]) == (False, True, None, "empty")
 
 
+def test_a_group_can_be_made_before_its_first_pull(bench_with_files: Bench) -> None:
+    """It begins then, and not at the pull; made again it stays where it is; its name is checked."""
+    bench = bench_with_files
+    assert bench.ask("create", group="now") | {"id": 0} == {"v": 1, "id": 0, "ok": True, "created": True, "existed": False}
+    assert bench.ask("create", group="all", from_="start")["created"]
+    bench.index.put(b"/r/later")
+    reply = bench.ask("create", group="now", from_="start")
+    assert (reply["created"], reply["existed"]) == (False, True)
+    bench.crash()
+    assert short(bench.drain("now")) == [("created", "/r/later")]
+    assert [path for _, path in short(bench.drain("all"))] == ["/r/0", "/r/1", "/r/2", "/r/later"]
+    assert bench.ask("create", group=" x")["error"] == "bad_group"
+    assert bench.ask("create", group="x", from_="yesterday")["error"] == "bad_field"
+
+
+def test_a_group_that_is_made_before_the_service_is_ready_begins_then(bench_with_files: Bench) -> None:
+    """As with a pull: what the first scan finds is not told to it."""
+    bench = bench_with_files
+    bench.engine.is_ready = False
+    bench.ask("create", group="g")
+    bench.index.put(b"/r/scanned")
+    bench.engine.is_ready = True
+    bench.commit()
+    bench.index.put(b"/r/later")
+    assert short(bench.drain("g")) == [("created", "/r/later")]
+
+
 def test_an_event_has_the_fields_of_watch(bench: Bench) -> None:
     """Exactly those that `watch --json` promises; of a deleted path size and time are null."""
     bench.index.put(b"/r/a", size=7)

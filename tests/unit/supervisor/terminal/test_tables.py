@@ -1,8 +1,8 @@
-"""What `status` shows of a shard whose hints are lost again and again."""
+"""What `status` and `groups` show to people."""
 
 from __future__ import annotations
 
-from shardwatch.supervisor.terminal.tables import shards_table, verification_text
+from shardwatch.supervisor.terminal.tables import group_text, shards_table, verification_text
 
 
 def test_the_pause_between_rescans_is_shown() -> None:
@@ -25,4 +25,21 @@ def test_the_verification_in_words() -> None:
     assert verification_text(found) == (
         "verification: 1 name in this pass, one takes 90 s; 1 finding\n"
         "! /r/a\\n.json: missing in the index, without a hint; repaired\n"
+    )
+
+
+def test_a_group_in_words() -> None:
+    """Its state and the reason, what is pending, and each lease in a line."""
+    lease = {"batch": "a-1", "worker": "w\n1", "paths": 2, "attempt": 1, "ends_in_s": 59.6}
+    group = {
+        "name": "facts", "state": "fresh", "reason": "somebody asked for it", "cursor": 81, "backlog": 3, "leased": 2,
+        "retrying": 1, "parked_paths": 0, "waiting_pulls": 1, "leases": [lease, {**lease, "worker": "", "ends_in_s": -1.0}],
+    }  # fmt: skip
+    assert group_text(group) == (
+        "group facts: fresh: somebody asked for it\n"
+        "acknowledged up to tick 81\n"
+        "3 paths pending, 2 paths on lease, 1 path to be tried again, 0 paths set aside\n"
+        "1 worker waiting\n"
+        "lease a-1 at w\\n1: 2 paths, attempt 1, ends in 60 s\n"
+        "lease a-1: 2 paths, attempt 1, ends in 0 s\n"
     )

@@ -1,0 +1,74 @@
+"""`shardwatch groups`: a group is created, shown, moved back and dropped on a running service."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cli_process import run as cli
+from running import Running, running, settings_for
+
+pytestmark = pytest.mark.usefixtures("no_leaks")
+
+
+@pytest.fixture
+def service(tree: Path, state_dir: Path) -> Iterator[Running]:
+    """A ready service."""
+    with running(state_dir, settings_for(tree)) as service:
+        service.client.ready(60)
+        yield service
+
+
+def _groups(service: Running, *arguments: str, check: bool = True) -> Any:
+    return cli("groups", *arguments, "--state-dir", service.layout.state_dir, check=check)
+
+
+def _info(service: Running, name: str) -> dict[str, Any]:
+    info: dict[str, Any] = json.loads(_groups(service, "info", name, "--json").stdout)
+    return info
+
+
+def _taken(service: Running, group: str) -> list[tuple[str, str]]:
+    """What is pending for a group, and acknowledged."""
+    events = []
+    for batch in service.client.batches(group, follow=False):
+        events += [(event.event_type, Path(event.path).name) for event in batch.events]
+        batch.ack()
+    return sorted(events)
+
+
+def test_a_group_is_created_shown_moved_back_and_dropped(service: Running, tree: Path) -> None:
+    """A rewind hands out again exactly what has changed after the tick; everything of it in Python too."""
+    _groups(service, "create", "later")
+    _groups(service, "create", "all", "--from", "start")
+    assert service.client.create("later") is False
+    assert "exists already" in _groups(service, "create", "later").stderr
+    (tree / "one.json").write_text("{}")
+    service.client.sync()
+    assert _taken(service, "later") == [("created", "one.json")]
+    assert len(_taken(service, "all")) == 7
+    tick = _info(service, "later")["cursor"]
+    (tree / "two.json").write_text("{}")
+    (tree / "one.json").unlink()
+    service.client.sync()
+    changed = [("created", "two.json"), ("deleted", "one.json")]
+    assert _taken(service, "later") == changed
+
+    info = _info(service, "later")
+    assert (info["format"], info["name"], info["state"], info["backlog"]) == (1, "later", "active", 0)
+    assert _groups(service, "info", "later").stdout.startswith(f"group later: active\nacknowledged up to tick {info['cursor']}\n")
+    ahead = _groups(service, "rewind", "later", str(info["cursor"] + 1), check=False)
+    assert (ahead.returncode, "has not come to tick" in ahead.stderr) == (2, True)
+    _groups(service, "rewind", "later", str(tick))
+    assert {name for _, name in _taken(service, "later")} == {"one.json", "two.json"}
+    _groups(service, "rewind", "later", "start")
+    assert len(_taken(service, "later")) >= 7
+
+    _groups(service, "drop", "later")
+    for verb in (["info", "later"], ["rewind", "later", "start"], ["drop", "later"]):
+        done = _groups(service, *verb, check=False)
+        assert (done.returncode, done.stdout) == (2, "")
+        assert "there is no group 'later'" in done.stderr
