@@ -20,6 +20,7 @@ from ..protocol.bounds import CURSOR_CHARS_MAX, NAME_CHARS_MAX, PROTOCOL_VERSION
 #: Largest values of a request's fields, as in docs/protocol.md: what is over them is refused before it is sent.
 SECONDS_MAX: Final = 86_400.0
 NUMBER_MAX: Final = 2**31 - 1
+_TICK_MAX: Final = 2**63 - 1
 #: Seconds that a sync may be answered after its own timeout.
 SYNC_GRACE_S: Final = 3.0
 
@@ -73,8 +74,10 @@ def pull(
 
 def ack(group: str, batch: str | None, ticks: Collection[int] | None = None) -> Request:
     """Of the whole batch, or of its events with these ticks."""
-    some = {} if ticks is None else {"ticks": [arguments.whole("ticks", tick, 1, 2**63 - 1) for tick in ticks]}
-    return Request("ack", {"group": _group(group), "batch": batch} | some)
+    fields: dict[str, Any] = {"group": _group(group), "batch": batch}
+    if ticks is not None:
+        fields["ticks"] = [arguments.whole("ticks", tick, 1, _TICK_MAX) for tick in arguments.items("ticks", ticks)]
+    return Request("ack", fields)
 
 
 def nack(group: str, batch: str | None, reason: str, retry_s: float | None) -> Request:
