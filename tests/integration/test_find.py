@@ -70,6 +70,17 @@ def test_find_goes_by_size_and_by_time_of_modification(service: Running, tree: P
     assert {found["path"] for found in _found(service, "--larger", "10k", "--changed-within", "1w")} == {str(tree / "old.json")}
 
 
+def test_the_example_of_the_manual_finds_what_is_large_and_new(service: Running, tree: Path) -> None:
+    """docs/api.md, as it is printed there."""
+    text = (Path(__file__).parents[2] / "docs" / "api.md").read_text()
+    (example,) = (block for part in text.split("```python\n")[1:] if "import find\n" in (block := part.split("```")[0]))
+    names: dict[str, Any] = {}
+    exec(example, names)
+    (tree / "large.json").write_bytes(bytes(1_000_001))
+    service.client.sync()
+    assert names["large_and_new"](service.layout.state_dir) == [str(tree / "large.json")]
+
+
 def test_find_where_no_service_runs_says_so(tmp_path: Path) -> None:
     """Exit code 3, one line; the same error in Python."""
     done = cli("find", "--state-dir", tmp_path / "none", check=False)
