@@ -61,8 +61,10 @@ class Findings:
     more: int = 0
     #: Paths that changed so often that nothing can be said of them.
     unsettled: int = 0
-    #: Subtrees that can't be read, or whose shard does not answer.
+    #: Subtrees that can't be read, or whose shard or filesystem does not answer.
     not_compared: list[bytes] = field(default_factory=list)
+    #: Those of them whose filesystem did not answer the audit itself.
+    unanswered: list[bytes] = field(default_factory=list)
     #: What is wrong in the index file itself.
     damage: str = ""
 
@@ -104,10 +106,12 @@ class Audit:
                 difference.repaired = difference.path not in still
         findings.damage = self._reader.damage()
         findings.not_compared = sorted(self._left_out)
+        findings.unanswered = sorted(self._tree.silent)
         return findings
 
     def _sync(self) -> None:
         self._left_out.update(self._service.sync())
+        self._left_out.update(self._tree.unreadable)
 
     def _compared(self, path: bytes) -> bool:
         return not any(path == out or path.startswith(out.rstrip(b"/") + b"/") for out in self._left_out)
@@ -117,7 +121,7 @@ class Audit:
         findings = self._findings
         suspects: dict[bytes, None] = {}
         seen: set[bytes] = set()
-        for path, there in self._tree.directories():
+        for path, there in self._tree.directories(self._compared):
             seen.add(path)
             findings.directories += 1
             findings.files += sum(1 for _, directory in there if not directory)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 from shardwatch.shard.contract.errors import UsageError
@@ -43,6 +43,11 @@ class Scouts:
     def __exit__(self, *_: object) -> None:
         for scout in self._scouts.values():
             scout.close()
+
+    @property
+    def points(self) -> Sequence[bytes]:
+        """Where filesystems that may hang are mounted."""
+        return self._slow
 
     def mount(self, path: bytes) -> tuple[bytes, str] | None:
         """(point, type) of the mount that may hang and on which an absolute path without links lies; None if it lies on no such

@@ -10,6 +10,7 @@ import json
 import os
 import signal
 from pathlib import Path
+from typing import Any
 
 import pytest
 import session
@@ -357,3 +358,47 @@ def test_a_state_directory_on_a_filesystem_that_hangs(tmp_path: Path, no_leaks: 
         for command in (["up", "--detach", root], ["status"], ["down"], ["doctor", root]):
             done = cli(*command, "--state-dir", net / "state", check=False)
             assert (done.returncode, str(net) in done.stderr, "does not answer" in done.stderr) == (2, True, True), done
+
+
+@pytest.mark.parametrize("follow", [False, True])
+def test_an_audit_beside_a_mount_that_hangs(tmp_path: Path, state_dir: Path, no_leaks: None, follow: bool) -> None:
+    """It compares what is on the mount while that answers. Then it names it, ends, and finds what differs elsewhere; also if the
+    shards have noticed nothing yet, and where links lead to it."""
+    root, below, net = tmp_path / "root", tmp_path / "below", tmp_path / "root" / "net"
+    write(root / "local" / "f.json")
+    write(below / "d" / "f.json")
+
+    def audit() -> tuple[int, dict[str, Any]]:
+        done = cli("audit", "--json", "--no-repair", "--state-dir", state_dir, check=False)
+        assert done.stdout, done.stderr
+        return done.returncode, json.loads(done.stdout)
+
+    def synced() -> bool:
+        try:
+            client.sync(LONG_S)
+        except RequestError as refused:
+            raise AssertionError(refused.fields) from refused
+        return True
+
+    if follow:
+        (root / "links").mkdir()
+        (root / "links" / "d").symlink_to(net / "d")
+    with fuse(below, net) as mount, running(state_dir, settings_for(root, follow_symlinks=follow)) as service:
+        client = service.client
+        eventually(synced, LONG_S)
+
+        def compares_everything() -> bool:
+            code, found = audit()
+            assert (code, found["not_compared"], found["differences"], found["files"]) == (0, [], [], 3 if follow else 2), found
+            return True
+
+        eventually(compares_everything, LONG_S)  # what status says of the mount may be some seconds old
+        mount.hang()
+        code, found = audit()
+        assert (code, str(net) in found["not_compared"], found["differences"]) == (1, True, []), found
+        assert found["files"] == 1
+        text = cli("audit", "--no-repair", "--state-dir", state_dir, check=False).stdout
+        assert f"! not compared: {net}" in text
+        mount.go_on()
+        eventually(synced, LONG_S)
+        eventually(compares_everything, LONG_S)

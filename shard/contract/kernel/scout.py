@@ -15,6 +15,7 @@ import select
 import stat
 import sys
 import time
+from collections.abc import Callable, Sequence
 from typing import IO, TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
@@ -33,9 +34,13 @@ class Scout:
     - `answers`: whether the filesystem says anything at all;
     - `root`: what `real_name`, `is_file` and `trouble_with` say of what was named to be watched;
     - `list`: `directories`, `links` and `files`, the names in it.
+
+    Args:
+        argv: another program that answers questions by `serve`.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, argv: Sequence[str] = ()) -> None:
+        self._argv = argv or (sys.executable, "-I", "-S", __file__)
         self._child: subprocess.Popen[bytes] | None = None
         self._asked = 0
         self._answered = 0
@@ -59,7 +64,7 @@ class Scout:
     def send(self, op: str, path: bytes) -> None:
         """Asks, and does not wait. Raises OSError where no process can be started."""
         if self._child is None:
-            self._child = _start()
+            self._child = _start(self._argv)
         self._asked += 1
         try:
             assert self._child.stdin is not None
@@ -113,10 +118,9 @@ class Scout:
 _END_S: Final = 0.2
 
 
-def _start() -> subprocess.Popen[bytes]:
+def _start(argv: Sequence[str]) -> subprocess.Popen[bytes]:
     import subprocess
 
-    argv = [sys.executable, "-I", "-S", __file__]
     pipe, null = subprocess.PIPE, subprocess.DEVNULL
     return subprocess.Popen(argv, stdin=pipe, stdout=pipe, stderr=null, start_new_session=True)
 
@@ -193,16 +197,17 @@ def _answer(op: str, path: bytes) -> dict[str, Any]:
     return {"errno": 0}
 
 
-def _serve(questions: IO[bytes], answers: IO[bytes]) -> None:
+def serve(questions: IO[bytes], answers: IO[bytes], answer: Callable[[str, bytes], dict[str, Any]] = _answer) -> None:
+    """The child: answers one question after another, until there are no more. Of an OSError the answer is its `errno`."""
     for line in questions:
         op, path = _parsed(line)
         try:
-            answer = _answer(op, os.fsencode(path))
+            found = answer(op, os.fsencode(path))
         except OSError as error:
-            answer = {"errno": error.errno or errno.EIO}
-        answers.write(_line(answer))
+            found = {"errno": error.errno or errno.EIO}
+        answers.write(_line(found))
         answers.flush()
 
 
 if __name__ == "__main__":
-    _serve(sys.stdin.buffer, sys.stdout.buffer)
+    serve(sys.stdin.buffer, sys.stdout.buffer)

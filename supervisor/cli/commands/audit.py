@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 #: Seconds that one sync may take.
 SYNC_S = 120.0
 #: States of `degraded` in which rows are kept though the disk can't be seen.
-IN_DOUBT = ("unreadable", "unmounted")
+IN_DOUBT = ("unreadable", "unmounted", "unanswered")
 #: Paths that one request names at most (protocol.LOOK_PATHS_MAX).
 _PATHS = 1000
 _FIELDS = ("kind", "dev", "ino", "nlink", "size", "mtime_ns", "ctime_ns")
@@ -42,14 +42,21 @@ def run(options: argparse.Namespace) -> int:
     from shardwatch.shard.contract.state.settings import read_settings
 
     from ...audit.audit import Audit
+    from ...audit.bounded_look import BoundedLook
     from ...audit.disk_tree import DiskTree
+    from ...host.scouting import Scouts
     from ...terminal.render import write_text
     from ..link.place import running_layout
 
     layout = running_layout(options)
     settings, state_dir = read_settings(layout.settings), os.fsencode(os.path.realpath(layout.state_dir))
-    with ExtractClient(layout.state_dir) as client, IndexReader(layout.index_db) as reader:
-        tree = DiskTree(settings, state_dir, lambda directory: bool(reader.names(directory)))
+    with (
+        ExtractClient(layout.state_dir) as client,
+        IndexReader(layout.index_db) as reader,
+        Scouts() as scouts,
+        BoundedLook(scouts, follow=settings.follow_symlinks) as look,
+    ):
+        tree = DiskTree(settings, state_dir, look, lambda directory: bool(reader.names(directory)))
         findings = Audit(tree, reader, _Service(client), lambda directories: None).run(repair=not options.no_repair)
     found = fields_of(findings)
     if options.json:
@@ -112,6 +119,7 @@ def fields_of(findings: Findings) -> dict[str, Any]:
         "more": findings.more,
         "unsettled": findings.unsettled,
         "not_compared": [path.decode("utf-8", "replace") for path in findings.not_compared],
+        "unanswered": [path.decode("utf-8", "replace") for path in findings.unanswered],
         "damage": findings.damage,
     }
 
@@ -136,7 +144,9 @@ def text_of(found: dict[str, Any]) -> str:
         lines.append(f"! {readable(one['path'])}: {what}; {'repaired' if one['repaired'] else 'still so'}")
     if found["more"]:
         lines.append(f"! and {counted(found['more'], 'more path')}: audit again")
-    lines += [f"! not compared: {readable(path)} (see `shardwatch status`)" for path in found["not_compared"]]
+    for path in found["not_compared"]:
+        why = ", its filesystem does not answer" if path in found["unanswered"] else ""
+        lines.append(f"! not compared: {readable(path)}{why} (see `shardwatch status`)")
     if found["damage"]:
         lines.append(f"! the index file is damaged: {readable(found['damage'])}")
         lines.append("    -> `shardwatch down`, remove index.db, start again: it is built anew, and groups are told `fresh`")
