@@ -20,6 +20,10 @@ from shardwatch.shard.contract.limits import WIRE_VERSION
 pytestmark = pytest.mark.usefixtures("no_leaks")
 
 
+#: The coverage of this run is of the code that is tested, not of copies, which are gone when it is reported.
+_NO_COVERAGE = dict.fromkeys(("COVERAGE_PROCESS_CONFIG", "COVERAGE_PROCESS_START"), "")
+
+
 class Code:
     """A copy of the code, which can be replaced by another version."""
 
@@ -31,7 +35,7 @@ class Code:
 
     def run(self, *arguments: str | Path, check: bool = True) -> str:
         """What a command of this code prints."""
-        return run(*arguments, check=check, environ={"PYTHONPATH": str(self._base / "src")}).stdout
+        return run(*arguments, check=check, environ={**_NO_COVERAGE, "PYTHONPATH": str(self._base / "src")}).stdout
 
     def replace(self) -> None:
         """The code of the next wire version is installed in its place."""
