@@ -9,8 +9,11 @@ Nothing here blocks, also if our own output is not read: then nobody's is read a
 
 from __future__ import annotations
 
+import fcntl
 import os
 import select
+import sys
+import termios
 from collections import deque
 from typing import Final
 
@@ -155,10 +158,15 @@ class Relay:
         self._pass_on()
 
     def end(self, output: RunOutput) -> None:
-        """The run has ended: reads what it has left behind, and closes its pipes."""
-        for stream in list(output.pipes):
-            while stream in output.pipes and self._read(output, stream):
-                pass
+        """The run has ended: reads what it has left behind, and closes its pipes.
+
+        What it has started may go on writing. So only what is in the pipe now is read, and not all that comes meanwhile.
+        """
+        for stream, fd in list(output.pipes.items()):
+            left = _unread_bytes(fd)
+            while stream in output.pipes and left > 0:
+                count = self._read(output, stream)
+                left = left - count if count else 0
             if stream in output.pipes:
                 self._close(output, stream)
         output.close_writers()
@@ -169,17 +177,17 @@ class Relay:
         """Whether everything has been passed on."""
         return not self._outputs and not any(target.pending for target in self._targets)
 
-    def _read(self, output: RunOutput, stream: int) -> bool:
-        """Whether there was something."""
+    def _read(self, output: RunOutput, stream: int) -> int:
+        """Returns how many bytes there were."""
         try:
             data = os.read(output.pipes[stream], _READ_BYTES)
         except BlockingIOError:
-            return False
+            return 0
         if data:
             output.keep(stream, data)
         else:
             self._close(output, stream)
-        return bool(data)
+        return len(data)
 
     def _close(self, output: RunOutput, stream: int) -> None:
         fd = output.pipes.pop(stream)
@@ -214,6 +222,11 @@ class Relay:
         else:
             self._unread.add(fd)
             self._epoll.unregister(fd)
+
+
+def _unread_bytes(fd: int) -> int:
+    """Bytes in a pipe (FIONREAD, pipe(7))."""
+    return int.from_bytes(fcntl.ioctl(fd, termios.FIONREAD, bytes(4)), sys.byteorder)
 
 
 def flush(relay: Relay, epoll: select.epoll, timeout_s: float) -> None:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import select
+import signal
+import subprocess
 import sys
 from collections.abc import Iterator
 
@@ -46,6 +49,22 @@ def test_the_first_has_the_floor(capfdbinary: pytest.CaptureFixture[bytes], epol
     relay.end(first)
     assert capfdbinary.readouterr().out == b"last\nsecond 1\nsecond 2\n"
     assert relay.idle()
+
+
+def test_what_a_run_has_started_and_left_behind_is_not_listened_to(epoll: select.epoll) -> None:
+    """It writes on for ever, faster than anybody reads. What was in the pipe at the end of the run is kept, and no more."""
+    relay = Relay(epoll)
+    relay.begin(b"")
+    output = relay.begin(b"")
+    with subprocess.Popen(["yes"], stdout=output.writers[0]) as left_behind:
+        try:
+            capacity = fcntl.fcntl(output.pipes[0], fcntl.F_GETPIPE_SZ)
+            assert select.select([output.pipes[0]], [], [], GUARD_S)[0]
+            relay.end(output)
+            assert 0 < output.kept_bytes <= 2 * capacity
+            assert left_behind.wait(GUARD_S) == -signal.SIGPIPE, "nobody reads it any more"
+        finally:
+            left_behind.kill()
 
 
 def test_a_prefix_begins_each_line(capfdbinary: pytest.CaptureFixture[bytes], epoll: select.epoll) -> None:
