@@ -9,6 +9,7 @@ import json
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from textwrap import fill
 from typing import Any, Final
 
 import svg
@@ -196,6 +197,11 @@ def drawn(kinds: Mapping[str, Results]) -> list[str]:
     return lines
 
 
+def _wrapped(line: str) -> str:
+    """A line of the page: prose is wrapped as everywhere, a table can't be."""
+    return fill(line, 100, subsequent_indent="  ", break_on_hyphens=False) if line.startswith("- ") else line
+
+
 def main(arguments: list[str]) -> int:
     quick = "--quick" in arguments
     kinds = read(HERE / "results" / "quick" if quick else HERE / "results")
@@ -203,6 +209,7 @@ def main(arguments: list[str]) -> int:
     if quick:
         print("\n".join(lines))
         return 0
+    lines = [_wrapped(line) for line in lines]
     page = PAGE.read_text()
     before, _, rest = page.partition(BEGIN)
     _, end, after = rest.partition(END)
