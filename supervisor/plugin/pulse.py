@@ -124,6 +124,7 @@ class Pulses(MapEntry):
         return math.inf if self._resting_until is None else self._resting_until
 
     def on_time(self, now: float) -> None:
+        self._resting_until = None  # if anything fails now, it is not due again at once, for ever
         self._take(now)
 
     def handle_read_event(self) -> None:
