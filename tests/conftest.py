@@ -37,6 +37,10 @@ settings.load_profile("ci" if os.environ.get("CI") else "dev")
 _MARK_VARIABLE = "SW_TEST_MARK"
 #: Set while a test of xdist runs: a run of pytest that it starts is part of it.
 _WITHIN = "SW_TESTS_WITHIN"
+#: How a run ends where only tests passed or failed.
+_TOLD_BY_TESTS = (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED)
+#: How it ends where tests could not run, or left something behind: `.ci/run` does not take it for a test that failed.
+_RUN_FAILED = 8
 #: Seconds in which what a test began may go by itself: a guard, for a machine that stands still at times.
 _LEAK_S = float(os.environ.get("SW_TESTS_LEAK_S", "30"))
 
@@ -197,8 +201,8 @@ class _CouldNotRun:
 
     @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
-        if self.reasons and os.environ.get("SW_TESTS_MUST_RUN") == "1" and session.exitstatus == 0:
-            session.exitstatus = pytest.ExitCode.TESTS_FAILED
+        if self.reasons and os.environ.get("SW_TESTS_MUST_RUN") == "1" and session.exitstatus in _TOLD_BY_TESTS:
+            session.exitstatus = _RUN_FAILED
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         if not self.reasons:
@@ -224,8 +228,8 @@ class _Run:
     @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
         self._left += self._session.end()
-        if self._left and session.exitstatus == 0:
-            session.exitstatus = pytest.ExitCode.TESTS_FAILED
+        if self._left and session.exitstatus in _TOLD_BY_TESTS:
+            session.exitstatus = _RUN_FAILED
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         if self._left:

@@ -154,6 +154,19 @@ class Running:
             deliver(pid, signal.SIGKILL)
         return self._another(name, pid)
 
+    def kill_all(self) -> None:
+        """Kills supervisord and every program with -9, so that none of them closes anything in order.
+
+        All are stopped first, so that nobody replaces a program or leaves because of a death. supervisord is the last to
+        die: a stopped program whose parent dies is continued by the kernel with SIGHUP (setpgid(2), orphaned process
+        groups), and would end in order.
+        """
+        pids = [*(int(row["pid"]) for row in self.programs().values()), self.process.pid]
+        for number in (signal.SIGSTOP, signal.SIGKILL):
+            for pid in pids:
+                deliver(pid, number)
+        self.process.wait(GUARD_S)
+
     def _another(self, name: str, before: int) -> int:
         """The pid of a program that runs, once it is another one."""
 

@@ -243,7 +243,7 @@ def test_an_index_that_is_removed_under_the_service_is_built_anew(
     service, consumer = service_with_consumer
     for path in service.layout.state_dir.glob("index.db*"):
         path.unlink()
-    eventually(lambda: consumer.fresh == 1, what="fresh")
+    eventually(lambda: consumer.fresh >= 1, what="fresh")
     service.assert_mirrored(consumer, big_tree)
 
 
@@ -265,7 +265,7 @@ def test_a_page_flipped_while_the_service_is_down(state_dir: Path, big_tree: Pat
         assert aside[page * 4096 : (page + 1) * 4096] == damaged[page * 4096 : (page + 1) * 4096]
         notes = service.client.status()["notes"]
         assert any("index.db.damaged-1" in note for note in notes), notes
-        assert consumer.fresh == 1
+        assert consumer.fresh >= 1
         assert service.programs()["aggregator"]["deaths"] == 0
     assert "index.db.damaged-1" in cli("doctor", "--state-dir", state_dir, big_tree, check=False).stdout
 
@@ -313,15 +313,11 @@ def test_a_truncated_log_of_the_index(state_dir: Path, big_tree: Path, keep: flo
         wal = layout.index_db.with_name("index.db-wal")
         content = wal.read_bytes()
         mirror = dict(consumer.mirror)
-        pids = [int(row["pid"]) for row in service.programs().values()]
-        for pid in pids:
-            deliver(pid, signal.SIGSTOP)  # nobody shall notice, and end cleanly
-        for pid in [service.process.pid, *pids]:
-            deliver(pid, signal.SIGKILL)
+        service.kill_all()
     wal.write_bytes(content[: int(len(content) * keep)])
     layout.index_db.with_name("index.db-shm").unlink(missing_ok=True)
     with running(state_dir, settings) as service, consuming(state_dir, mirror=mirror) as consumer:
-        eventually(lambda: consumer.fresh == 1, what="fresh")
+        eventually(lambda: consumer.fresh >= 1, what="fresh")
         service.assert_mirrored(consumer, big_tree)
 
 
@@ -343,7 +339,7 @@ def test_lost_groups_begin_afresh(state_dir: Path, big_tree: Path, how: str) -> 
         layout.groups_db.unlink()
     (big_tree / "d0" / "while-down.ast.json").write_text("{}")
     with running(state_dir, settings) as service, consuming(state_dir) as consumer:
-        eventually(lambda: consumer.fresh == 1, what="fresh")
+        eventually(lambda: consumer.fresh >= 1, what="fresh")
         service.assert_mirrored(consumer, big_tree)
         assert bool(list(state_dir.glob("groups.db.damaged-1"))) == (how != "removed")
         assert any("begins afresh" in note for note in service.client.status()["notes"])
@@ -362,7 +358,7 @@ def test_groups_damaged_while_the_service_runs(
     flip(service.layout.groups_db, 1, pages - 1)
     deliver(int(service.programs()["aggregator"]["pid"]), signal.SIGKILL)
     eventually(lambda: list(place.glob("groups.db.damaged-1")), what="it is set aside")
-    eventually(lambda: consumer.fresh == 1, what="fresh")
+    eventually(lambda: consumer.fresh >= 1, what="fresh")
     service.assert_mirrored(consumer, big_tree)
 
 
