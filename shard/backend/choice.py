@@ -6,6 +6,7 @@ import errno
 import logging
 import os
 from collections.abc import Callable
+from typing import Final
 
 from ..contract.causes import WATCH, cause
 from ..contract.kernel.allowance import INSTANCES, WATCHES, allowance
@@ -13,6 +14,8 @@ from ..contract.limits import LIMIT_RESERVE
 from .base import Backend
 
 log = logging.getLogger("shardwatch.shard")
+
+_ANOTHER_BACKEND: Final = "use `backend = \"auto\"`, which watches everything else there, or make that mount no part of a root"
 
 
 def open_backend(names: set[str], watches_max: int) -> tuple[Backend, Callable[[int], str]]:
@@ -23,7 +26,8 @@ def open_backend(names: set[str], watches_max: int) -> tuple[Backend, Callable[[
     if "native" in names:
         from .native import NativeBackend
 
-        return NativeBackend(), _more_watches
+        native = NativeBackend()
+        return native, lambda directories: _ANOTHER_BACKEND if native.refuses else _more_watches(directories)
     if names == {"polling"}:
         from .sweeping import SweepingBackend
 

@@ -4,6 +4,9 @@ comparison.
 It watches whole anchors, including excluded directories. It also loses events silently: watchdog drops the kernel's
 overflow record (gorakhargosh/watchdog#654), and watches trees that are moved in late or not at all (#1094). Therefore
 it is marked as `lossy`, and the shard rescans at each sync, and once a minute.
+
+watchdog walks through the whole of a tree before it watches it, also where other filesystems are mounted, and would wait for
+one that does not answer. Therefore an anchor at, below or above a filesystem that can hang is refused, and is swept instead.
 """
 
 from __future__ import annotations
@@ -11,6 +14,7 @@ from __future__ import annotations
 import errno
 import os
 import threading
+from collections.abc import Callable, Iterable
 from typing import Final
 
 from watchdog.events import (
@@ -27,6 +31,7 @@ from watchdog.events import (
 )
 from watchdog.observers import Observer
 
+from ..contract.kernel.mounts import can_hang, holder, read_mounts
 from ..tree.nodes import Node, Waypoint
 from .base import Arrival, Hints
 
@@ -44,12 +49,22 @@ class NativeBackend(FileSystemEventHandler):
 
     lossy = True
 
-    def __init__(self, *, paths_max: int = _PATHS_MAX) -> None:
-        """`paths_max`: hints that are kept until they are taken. What comes beyond it is dropped, and everything is in doubt."""
+    def __init__(
+        self, *, paths_max: int = _PATHS_MAX, mounts: Callable[[], Iterable[tuple[bytes, str]]] = read_mounts
+    ) -> None:
+        """
+        Args:
+            paths_max: hints that are kept until they are taken. What comes beyond it is dropped, and everything is in doubt.
+            mounts: reads the table of mounts, in the order of mounting.
+        """
         self._paths_max = paths_max
+        self._mounts = mounts
         self._observer = Observer()
         self.name = f"native:{type(self._observer).__name__}"
+        #: The anchors that watchdog watches, by their paths.
         self._anchors: dict[bytes, Node] = {}
+        #: The indices of anchors that it must not walk through, with the reason.
+        self._refused: dict[int, str] = {}
         self._lock = threading.Lock()
         self._paths: dict[bytes, bool] = {}
         self._lost = False
@@ -60,19 +75,49 @@ class NativeBackend(FileSystemEventHandler):
     def fileno(self) -> int:
         return self._ready
 
+    @property
+    def refuses(self) -> bool:
+        """Whether an anchor is not watched because of a filesystem that can hang."""
+        return bool(self._refused)
+
     def watch(self, fd: int, node: Node, *, names: bool = True) -> Node | None:
         if isinstance(node, Waypoint):
             raise OSError(errno.ENOTSUP, "watchdog knows trees only")
         if node.parent is None:
-            path = node.name
-            if path not in self._anchors:
-                self._observer.schedule(self, os.fsdecode(path), recursive=True, event_filter=_EVENTS)
-            self._anchors[path] = node
+            if node.name not in self._anchors:
+                self._schedule(node)
+            self._anchors[node.name] = node
+        elif self._refused and (reason := self._refused.get(node.anchor)):
+            raise OSError(errno.ENOSPC, reason)
         node.wd = 0
         return None
 
+    def _schedule(self, anchor: Node) -> None:
+        """Has watchdog walk through an anchor and watch it. Raises OSError, also if a filesystem there can hang.
+
+        One that is mounted and hangs between the look at the table and the walk keeps this thread waiting: the process is then
+        replaced like any that hangs, and the next one refuses the anchor.
+        """
+        reason = self._danger(anchor.name)
+        if reason:
+            self._refused[anchor.anchor] = reason
+            raise OSError(errno.ENOSPC, reason)
+        self._refused.pop(anchor.anchor, None)
+        self._observer.schedule(self, os.fsdecode(anchor.name), recursive=True, event_filter=_EVENTS)
+
+    def _danger(self, path: bytes) -> str:
+        """What can hang on a walk through a directory, "" if nothing can."""
+        mounts = list(self._mounts())
+        below = path.rstrip(b"/") + b"/"
+        for place in [path, *(point for point, _ in mounts if point.startswith(below))]:
+            point, kind = holder(place, mounts)
+            if can_hang(kind):
+                return f"watchdog would walk into {kind} on {os.fsdecode(point)}, which may hang"
+        return ""
+
     def same(self, fd: int, node: Node) -> bool:
-        return node.wd >= 0  # directories are known by their paths only
+        # Directories are known by their paths only. Those of an anchor that was watched, and is refused by now, are not watched.
+        return node.wd >= 0 and not (self._refused and node.anchor in self._refused)
 
     def forget(self, nodes: list[Node]) -> None:
         for node in nodes:
@@ -81,10 +126,10 @@ class NativeBackend(FileSystemEventHandler):
                 self._observer.unschedule_all()
                 for path, other in list(self._anchors.items()):
                     try:
-                        self._observer.schedule(self, os.fsdecode(path), recursive=True, event_filter=_EVENTS)
+                        self._schedule(other)
                     except OSError:
                         del self._anchors[path]
-                        other.wd = -1  # gone too: whatever comes there is scanned
+                        other.wd = -1  # gone too, or refused: whatever comes there is scanned
 
     def on_any_event(self, event: FileSystemEvent) -> None:
         """Called in watchdog's thread."""

@@ -169,6 +169,34 @@ def test_a_mount_below_a_root_hangs(tmp_path: Path, no_leaks: None) -> None:
         scene.settled()
 
 
+def test_the_native_backend_walks_into_nothing_that_hangs(tmp_path: Path, no_leaks: None) -> None:
+    """watchdog would walk through the whole root and wait for the server. What is local is polled instead, and watched again once
+    that filesystem is unmounted."""
+    root, below = tmp_path / "root", tmp_path / "below"
+    write(root / "local" / "f.json")
+    write(below / "f.json")
+    with fuse(below, root / "net") as mount, playing(tmp_path, root, backend="native") as scene:
+        told(scene, root / "net" / "f.json")
+        mine = scene.owner(root)
+        mount.hang()
+        scene.service.kill(mine)
+        becomes(scene, root / "net", "unanswered")
+        before = scene.pid(mine)
+        for number in range(3):
+            write(root / "local" / f"{number}.json", str(number))
+            told(scene, root / "local" / f"{number}.json")
+        assert scene.pid(mine) == before
+        reasons = {d["path"]: d["reason"] for d in scene.service.client.status()["degraded"]}
+        assert reasons[str(root)].startswith("watchdog would walk into fuse"), reasons
+        mount.go_on()
+        mount.unmount()
+        eventually(lambda: scene.shard(mine)["watches"] == 1, LONG_S, what="an anchor that watchdog watches")
+        becomes(scene, root, "")
+        write(root / "local" / "last.json")
+        told(scene, root / "local" / "last.json")
+        eventually(lambda: scene.shard(mine)["hints"] > 0, LONG_S, what="an event of watchdog")
+
+
 def test_a_mount_that_comes_later_has_a_shard_of_its_own(tmp_path: Path, no_leaks: None) -> None:
     """The service is planned anew when it comes, so that what is local is never kept waiting by it. It stays apart when it goes
     and comes again, without another plan; each time everything is told."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -141,6 +142,54 @@ def test_directories_below_an_anchor_need_nothing(watched: Watched) -> None:
     assert watched.backend.same(-1, child)
     watched.backend.watch(-1, watched.anchor)
     assert watched.backend.watches() == 1
+
+
+@pytest.mark.parametrize("place", ["", "below/net", ".."])
+def test_an_anchor_at_what_can_hang_is_refused_with_all_below_it(tmp_path: Path, place: str) -> None:
+    """watchdog would walk into it. Without that filesystem the anchor is watched."""
+    root = tmp_path / "root"
+    (root / "d").mkdir(parents=True)
+    net = os.path.normpath(os.fsencode(root / place))
+    table = [(b"/", "ext4"), (net, "fuse.sshfs"), (os.fsencode(tmp_path / "root-2"), "ext4")]
+    backend = NativeBackend(mounts=lambda: table)
+    try:
+        anchor = Top(os.fsencode(root), 0)
+        d = anchor.adopt(b"d")
+        for node in (anchor, d):
+            with pytest.raises(OSError, match=r"walk into fuse\.sshfs") as refused:
+                backend.watch(-1, node)
+            assert (refused.value.errno, os.fsdecode(net) in str(refused.value)) == (errno.ENOSPC, True)
+            assert not backend.same(-1, node)
+        assert (backend.watches(), backend.refuses) == (0, True)
+        table.append((net, "ext4"))  # mounted over it: it can't be reached any more
+        for node in (anchor, d):
+            assert backend.watch(-1, node) is None
+            assert backend.same(-1, node)
+        assert (backend.watches(), backend.refuses) == (1, False)
+    finally:
+        backend.close()
+
+
+def test_what_comes_later_counts_when_watchdog_would_walk_again(tmp_path: Path) -> None:
+    """It walks through all anchors again when one is given up. Those above what can hang by then are refused, and nothing below
+    them counts as watched; a sibling of such a name is no matter."""
+    table = [(b"/", "ext4"), (os.fsencode(tmp_path / "b-2"), "nfs")]
+    backend = NativeBackend(mounts=lambda: table)
+    try:
+        anchors = [Top(os.fsencode(tmp_path / name), index) for index, name in enumerate("abc")]
+        for anchor in anchors:
+            os.mkdir(anchor.name)
+            backend.watch(-1, anchor)
+        child, kept = anchors[1].adopt(b"d"), anchors[2].adopt(b"d")
+        backend.watch(-1, child)
+        backend.watch(-1, kept)
+        table.append((os.fsencode(tmp_path / "b" / "net"), "nfs"))
+        assert backend.same(-1, child)
+        backend.forget([anchors[0]])
+        assert (anchors[1].wd, backend.same(-1, child), backend.same(-1, kept)) == (-1, False, True)
+        assert backend.watches() == 1
+    finally:
+        backend.close()
 
 
 def test_nothing_is_left_behind(tmp_path: Path, no_leaks: None) -> None:
