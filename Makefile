@@ -32,9 +32,10 @@ lint: $(STAMP) ## ruff, and import-linter for the arrows between the rooms
 	@$(VENV)/bin/ruff check .
 	@$(VENV)/bin/lint-imports --no-logo
 
-types: $(STAMP) ## mypy, strict: the product, its tests, the benchmarks
+types: $(STAMP) ## mypy, strict: the product, its tests, the benchmarks, the example
 	@$(VENV)/bin/mypy src tests
 	@$(VENV)/bin/mypy perf
+	@$(VENV)/bin/mypy examples/extract
 
 sanitize: $(STAMP) ## native code under the address and undefined behaviour sanitizers, with damaged input: ROUNDS=n (30000)
 	@exec tests/sanitize.sh $(ROUNDS)

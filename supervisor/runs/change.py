@@ -5,10 +5,12 @@ from __future__ import annotations
 from base64 import b64decode
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
+#: The kind of the notice that all is to be forgotten that is known; every file follows as created. It concerns no path.
+FRESH: Final = "fresh"
 _encode = msgspec.json.Encoder().encode
 
 
@@ -16,9 +18,9 @@ _encode = msgspec.json.Encoder().encode
 class Change:
     """One event of a batch."""
 
-    #: Exact bytes.
+    #: Exact bytes; empty of what is FRESH.
     path: bytes
-    #: created, modified, deleted or moved.
+    #: created, modified, deleted, moved, or FRESH.
     kind: str
     tick: int
     #: Old path of what was moved; empty otherwise.
@@ -28,7 +30,7 @@ class Change:
 
     def paths(self) -> tuple[bytes, ...]:
         """All that a run for it may touch."""
-        return (self.path, self.moved_from) if self.moved_from else (self.path,)
+        return tuple(path for path in (self.path, self.moved_from) if path)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,8 +45,10 @@ class Taken:
 
 
 def taken(batch: Mapping[str, Any]) -> Taken:
-    """A batch of the extract protocol. Of a `fresh` one there are no changes."""
-    return Taken(batch["id"], batch["attempt"], batch["lease_ms"] / 1000, changes_of(batch["events"]))
+    """A batch of the extract protocol. One that is `fresh` has one change of that kind, and no others."""
+    first = batch["events"][0]
+    fresh = (Change(b"", FRESH, first["tick"], line=_encode(first)),) if first["type"] == FRESH else ()
+    return Taken(batch["id"], batch["attempt"], batch["lease_ms"] / 1000, fresh or changes_of(batch["events"]))
 
 
 def changes_of(events: Sequence[Mapping[str, Any]]) -> tuple[Change, ...]:

@@ -53,14 +53,18 @@ class Command:
             fails tells which path it is; else PATHS_MAX.
         bytes_max: bytes that the arguments of one run may take, as execve(2) counts them.
         group: name of the group, for the environment.
+        former: of what was moved, the former path is told, too, before the new one.
     """
 
-    def __init__(self, argv: Sequence[bytes], given: Input, paths_max: int | None, bytes_max: int, group: str) -> None:
+    def __init__(
+        self, argv: Sequence[bytes], given: Input, paths_max: int | None, bytes_max: int, group: str, *, former: bool = True
+    ) -> None:
         self.argv = list(argv)
         self.given = given
         self.paths_max = paths_max or (1 if self.has_places else PATHS_MAX)
         self._bytes_max = bytes_max
         self._group = group
+        self._former = former
 
     @property
     def has_places(self) -> bool:
@@ -73,7 +77,7 @@ class Command:
         run: list[Change] = []
         size = fixed
         for change in changes:
-            cost = sum(len(text) + _ARGUMENT_COST for text in self._filled(change.path))
+            cost = sum(len(text) + _ARGUMENT_COST for path in self.told(change) for text in self._filled(path))
             if run and (len(run) >= self.paths_max or size + cost > self._bytes_max):
                 yield tuple(run)
                 run, size = [], fixed
@@ -82,12 +86,16 @@ class Command:
         if run:
             yield tuple(run)
 
+    def told(self, change: Change) -> tuple[bytes, ...]:
+        """The paths that a run is given for a change, where it is given paths; none for what concerns no path."""
+        return (change.moved_from, change.path) if change.moved_from and self._former else (change.path,) if change.path else ()
+
     def arguments(self, changes: Sequence[Change]) -> list[bytes]:
         """Of a run: the argument that has `{}` in it once for each path, in their order."""
         result = []
         for argument in self.argv:
             if self._is_place(argument):
-                result += [argument.replace(PLACE, change.path) for change in changes]
+                result += [argument.replace(PLACE, path) for change in changes for path in self.told(change)]
             else:
                 result.append(argument)
         return result
@@ -96,7 +104,7 @@ class Command:
         """What a run reads; empty where it is told nothing that way."""
         match self.given:
             case Input.NUL:
-                return b"".join(change.path + b"\0" for change in changes)
+                return b"".join(path + b"\0" for change in changes for path in self.told(change))
             case Input.JSON:
                 return b"".join(change.line + b"\n" for change in changes)
             case _:

@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Collection
 from dataclasses import dataclass, field
 
-from .change import Change, Taken
+from .change import FRESH, Change, Taken
 from .command import Command, Run
 from .instructions import Acknowledge, Fail, Instruction, Stop
 
@@ -46,6 +46,10 @@ class Schedule:
         self._running: dict[int, Run] = {}
         self._batches: dict[str, _Batch] = {}
 
+    def wants(self, kind: str) -> bool:
+        """Whether runs are made for changes of this kind."""
+        return kind in self._kinds
+
     def batches(self) -> list[Taken]:
         """Those on lease."""
         return [batch.taken for batch in self._batches.values()]
@@ -60,13 +64,16 @@ class Schedule:
         """A batch was handed to us."""
         if taken.batch in self._batches:  # handed out twice, since its answer was
             return []
-        wanted = [change for change in taken.changes if change.kind in self._kinds]
+        # All other leases of the group are over then.
+        over = list(self._batches) if any(change.kind == FRESH for change in taken.changes) else []
+        stops = [instruction for batch in over for instruction in self.lost(batch)]
+        wanted = [change for change in taken.changes if self.wants(change.kind)]
         if not wanted:
-            return [Acknowledge(taken.batch, None)]
+            return [*stops, Acknowledge(taken.batch, None)]
         runs = [self._make(taken, changes) for changes in self._command.split(wanted)]
         self._queue.extend(runs)
         self._batches[taken.batch] = _Batch(taken, len(runs))
-        return []
+        return stops
 
     def _make(self, taken: Taken, changes: tuple[Change, ...]) -> Run:
         self._number += 1
@@ -78,7 +85,8 @@ class Schedule:
             return None
         busy = {path for run in self._running.values() for path in run.paths()}
         for place, run in enumerate(self._queue):
-            if busy.isdisjoint(run.paths()):
+            alone = not run.paths()  # it concerns all that is known
+            if busy.isdisjoint(run.paths()) and not (alone and self._running):
                 del self._queue[place]
                 self._running[run.number] = run
                 return run

@@ -462,16 +462,16 @@ def _example(command: list[str], service: FakeService) -> None:
 
 
 def test_the_python_example_works(service: FakeService) -> None:
-    """docs/examples/worker.py, as it stands."""
+    """examples/protocol/worker.py, as it stands."""
     service.put("/r/a")
-    _example([sys.executable, str(ROOT / "docs/examples/worker.py")], service)
+    _example([sys.executable, str(ROOT / "examples/protocol/worker.py")], service)
 
 
 @pytest.mark.needs("node", "npm")
 def test_the_javascript_example_works(service: FakeService, tmp_path: Path, node_zeromq: Path) -> None:
-    """docs/examples/worker.mjs, as it stands, with npm's zeromq."""
+    """examples/protocol/worker.mjs, as it stands, with npm's zeromq."""
     service.put("/r/a")
-    shutil.copy(ROOT / "docs/examples/worker.mjs", tmp_path)
+    shutil.copy(ROOT / "examples/protocol/worker.mjs", tmp_path)
     (tmp_path / "node_modules").symlink_to(node_zeromq)
     _example(["node", str(tmp_path / "worker.mjs")], service)
 
@@ -480,4 +480,4 @@ def test_the_javascript_example_works(service: FakeService, tmp_path: Path, node
 def test_the_examples_are_those_of_the_docs(name: str) -> None:
     """docs/protocol.md shows the files that run."""
     text = (ROOT / "docs/protocol.md").read_text()
-    assert (ROOT / "docs/examples" / name).read_text().strip() in text
+    assert (ROOT / "examples/protocol" / name).read_text().strip() in text

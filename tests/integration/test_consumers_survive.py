@@ -118,14 +118,14 @@ def test_whoever_waits_for_batches_survives_the_service(
     root, outputs = tmp_path / "root", tmp_path / "outputs"
     root.mkdir()
     outputs.mkdir()
-    shutil.copy(ROOT / "docs/examples/worker.mjs", outputs)
+    shutil.copy(ROOT / "examples/protocol/worker.mjs", outputs)
     (outputs / "node_modules").symlink_to(node_zeromq)
     python, cli = [sys.executable, "-P"], [sys.executable, "-P", "-m", "shardwatch.supervisor.cli.main"]
     socket = str(state_dir / "run/extract.sock")
     commands = {
         "facts": [*python, "-c", _readme()],
         "asyncio": [*python, "-c", _ASYNC, str(state_dir)],
-        "python": [*python, str(ROOT / "docs/examples/worker.py"), socket, "python"],
+        "python": [*python, str(ROOT / "examples/protocol/worker.py"), socket, "python"],
         "javascript": ["node", str(outputs / "worker.mjs"), socket, "javascript"],
         "pull": [*cli, "pull", "--group", "pull", "--follow", "--json", "--state-dir", str(state_dir)],
     }

@@ -19,7 +19,9 @@ from shardwatch.supervisor.config import profile
 from shardwatch.supervisor.service.state_dir import TEMPORARY_SUFFIX_BYTES
 
 ROOT = Path(__file__).parents[2]
-DOCUMENTS = sorted(p for p in [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")] if "draft" not in p.name)
+DOCUMENTS = sorted(
+    p for p in [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), *(ROOT / "examples").rglob("*.md")] if "draft" not in p.name
+)
 
 
 def _name(path: Path) -> str:

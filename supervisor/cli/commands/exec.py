@@ -49,7 +49,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--on",
         metavar="KINDS",
         default=",".join(KINDS),
-        help=f"run only for these, separated by commas (default: {','.join(KINDS)})",
+        help=f"run only for these, separated by commas (default: {','.join(KINDS)}); with `fresh` among them, also without a "
+        "path when all is to be forgotten that is known, since every file follows as created",
     )
     parser.add_argument(
         "--retry",
@@ -83,6 +84,7 @@ def _check(options: argparse.Namespace) -> None:
     from shardwatch.shard.contract.errors import UsageError
     from shardwatch.shard.contract.input.shown import shown
 
+    from ...runs.change import FRESH
     from ...runs.command import PATHS_MAX
 
     if not options.argv:
@@ -94,8 +96,8 @@ def _check(options: argparse.Namespace) -> None:
         hint = f"give seconds above 0, at most {TIMEOUT_S_MAX:g}"
         raise UsageError(f"--timeout {options.timeout:g} is out of range", hint=hint)
     for kind in options.on.split(","):
-        if kind not in KINDS:
-            raise UsageError(f"--on: {shown(kind)} is no kind of change", hint=f"give some of {','.join(KINDS)}")
+        if kind not in (*KINDS, FRESH):
+            raise UsageError(f"--on: {shown(kind)} is no kind of change", hint=f"give some of {','.join((*KINDS, FRESH))}")
     stop_signal(options.stop_signal)
 
 
@@ -120,7 +122,8 @@ def command_of(options: argparse.Namespace, group: str) -> Command:
     from ...runs.process import argument_bytes_max
 
     argv = [os.fsencode(argument) for argument in options.argv]
-    return Command(argv, Input(options.input), options.batch, argument_bytes_max(os.environb), group)
+    former = "deleted" in options.on.split(",")
+    return Command(argv, Input(options.input), options.batch, argument_bytes_max(os.environb), group, former=former)
 
 
 def _work(options: argparse.Namespace) -> None:

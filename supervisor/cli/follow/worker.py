@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from shardwatch.shard.contract.input.shown import shown
 
-from ...runs.change import taken
+from ...runs.change import FRESH, taken
 from ...runs.command import Command, Run
 from ...runs.instructions import Acknowledge, Fail, Instruction, Stop
 from ...runs.output import Relay, RunOutput, flush
@@ -153,14 +153,22 @@ class Worker:
     def _take(self, reply: Mapping[str, Any]) -> None:
         if self._known and reply.get("created"):
             say(f"shardwatch: group {shown(self._group)} was lost, and made anew: every file follows as created")
+        begins = bool(reply.get("created")) and self._start == "start"
         self._known, self._start = True, "start"
+        if begins and self._schedule.wants(FRESH):
+            # The command may know something from a group of that name that is gone. The notice must outlive us.
+            self._connection.ask("reset", group=self._group)
+            return
         batch = reply.get("batch")
         if batch is None:
             return
         if batch["events"][0]["type"] == "fresh":
             say(f"shardwatch: every file follows as created: {batch['events'][0]['reason']}")
         self._carry_out(self._schedule.take(one := taken(batch)))
-        if any(other.batch == one.batch for other in self._schedule.batches()):
+        leased = {other.batch for other in self._schedule.batches()}
+        for over in self._extensions.keys() - leased:
+            del self._extensions[over]
+        if one.batch in leased:
             self._extensions.setdefault(one.batch, time.monotonic() + one.lease_s / _EXTENSIONS)
 
     def _extend(self, now: float) -> None:
@@ -217,7 +225,7 @@ class Worker:
         self._epoll.register(process.ended, select.EPOLLIN)
 
     def _prefix(self, run: Run) -> bytes:
-        return run.changes[0].path + b": " if self._manner.prefix else b""
+        return (run.changes[0].path or FRESH.encode()) + b": " if self._manner.prefix else b""
 
     def _look(self) -> None:
         """What has happened to runs and to their output."""
@@ -237,7 +245,7 @@ class Worker:
 
     def _note_end(self, run: Run, failure: str, *, told: bool = True) -> None:
         if failure and told:
-            what = shown(os.fsdecode(run.changes[0].path))
+            what = shown(os.fsdecode(run.changes[0].path)) if run.changes[0].path else FRESH
             more = f" and {len(run.changes) - 1} more" if len(run.changes) > 1 else ""
             say(f"shardwatch: {what}{more}: {failure} (attempt {run.attempt})")
         self._carry_out(self._schedule.ended(run, failure))

@@ -60,7 +60,7 @@ def test_the_environment_of_a_run() -> None:
 
 
 def test_a_batch_as_it_travels() -> None:
-    """Exact bytes come from base64; a `fresh` event is no change."""
+    """Exact bytes come from base64; a `fresh` event concerns no path."""
     event = {
         "type": "event", "event_type": "moved", "path": "/a\ufffd", "path_b64": "L2H/", "moved_from": "/b", "tick": 7,
     }  # fmt: skip
@@ -70,4 +70,25 @@ def test_a_batch_as_it_travels() -> None:
     assert change.paths() == (b"/a\xff", b"/b")
     assert json.loads(change.line) == event
     assert (batch.batch, batch.attempt, batch.lease_s) == ("x-1", 2, 1.5)
-    assert taken({"id": "x-1", "attempt": 1, "lease_ms": 1, "events": [{"type": "fresh", "tick": 1}]}).changes == ()
+    (fresh,) = taken({"id": "x-1", "attempt": 1, "lease_ms": 1, "events": [{"type": "fresh", "tick": 1}]}).changes
+    assert (fresh.kind, fresh.paths(), fresh.line) == ("fresh", (), b'{"type":"fresh","tick":1}')
+
+
+@pytest.mark.parametrize(("former", "told"), [(True, [b"/old", b"/new"]), (False, [b"/new"])])
+def test_what_was_moved_is_told_by_both_paths(former: bool, told: list[bytes]) -> None:
+    """The former one first, if deletions are told; it counts as one of the run."""
+    of = Command([b"x", b"{}"], Input.ARGS, 1, 10_000, "g", former=former)
+    moved = Change(b"/new", "moved", 1, b"/old")
+    assert list(of.split([moved, A])) == [(moved,), (A,)]
+    assert of.arguments([moved]) == [b"x", *told]
+    by_nul = Command([b"x"], Input.NUL, None, 10_000, "g", former=former)
+    assert by_nul.standard_input([moved]) == b"".join(path + b"\0" for path in told)
+
+
+def test_what_concerns_no_path_tells_none() -> None:
+    """The kind is in the environment, and the notice itself on standard input with --input json."""
+    fresh = Change(b"", "fresh", 1, line=b"{}")
+    assert command(b"x", b"{}", b"-v").arguments([fresh]) == [b"x", b"-v"]
+    assert command(b"x", given=Input.NUL).standard_input([fresh]) == b""
+    assert command(b"x", given=Input.JSON).standard_input([fresh]) == b"{}\n"
+    assert command(b"x").environment(Run(1, "b", 1, (fresh,)), "token")["SHARDWATCH_KINDS"] == "fresh"

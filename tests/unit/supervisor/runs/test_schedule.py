@@ -62,6 +62,21 @@ def test_kinds_that_nobody_asked_for_are_done() -> None:
     assert made.ended(next_of(made), "no") == [Acknowledge("m", (1,)), Fail("m", "no")]
 
 
+def test_a_fresh_batch_is_run_alone() -> None:
+    """The leases of all others are over: their runs are stopped, and it begins when they have ended."""
+    fresh = Taken("f", 1, 30.0, (Change(b"", "fresh", 1),))
+    made = schedule(jobs=3, kinds=(*KINDS, "fresh"))
+    made.take(batch("b", b"/a", b"/c", b"/d", b"/e"))
+    first, second, third = next_of(made), next_of(made), next_of(made)
+    assert made.take(fresh) == [Stop(first), Stop(second), Stop(third)]
+    assert [one.batch for one in made.batches()] == ["f"]
+    for going in (first, second, third):
+        assert made.next() is None
+        made.ended(going, "stopped")
+    assert made.ended(next_of(made), "") == [Acknowledge("f", None)]
+    assert schedule().take(fresh) == [Acknowledge("f", None)], "nobody asked for it"
+
+
 def test_two_runs_never_share_a_path() -> None:
     """A run waits for the path of another, be it the old path of a rename; later ones for other paths need not wait, and later
     ones for the same path do not overtake it."""

@@ -1,0 +1,70 @@
+"""Commands that documents show, run as a reader would run them: copied into a shell."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from cli_process import GUARD_S, ROOT, Command, environment
+
+_SHARDWATCH = f'#!/bin/sh\nPYTHONPATH={ROOT / "src"} exec "{sys.executable}" -P -m shardwatch.supervisor.cli.main "$@"\n'
+
+
+def section(document: Path, heading: str) -> str:
+    """The text below a heading, up to the next one of its level."""
+    text = document.read_text()
+    found = re.search(rf"^(#+) {re.escape(heading)}$", text, re.MULTILINE)
+    assert found, f"{document.name} has no heading {heading!r}"
+    rest = text[found.end() :]
+    end = re.search(rf"^#{{1,{len(found[1])}}} ", rest, re.MULTILINE)
+    return rest[: end.start()] if end else rest
+
+
+def blocks(document: Path, heading: str) -> list[str]:
+    """The blocks of code below a heading that have no language: commands."""
+    return re.findall(r"^```\n(.*?)^```", section(document, heading), re.DOTALL | re.MULTILINE)
+
+
+def sessions(block: str) -> Iterator[tuple[str, str]]:
+    """Of a block with `$ ` before each command: the commands, each with what it prints."""
+    for part in re.split(r"^\$ ", block, flags=re.MULTILINE)[1:]:
+        command, _, output = part.partition("\n")
+        yield command, output
+
+
+class Shell:
+    """A shell in which `shardwatch` and `python` are those of this checkout.
+
+    Args:
+        folder: where its commands run.
+        state_dir: of the service that they start and speak to.
+    """
+
+    def __init__(self, folder: Path, state_dir: Path) -> None:
+        self.folder = folder
+        programs = folder.parent / "programs"
+        programs.mkdir()
+        for name, text in (("shardwatch", _SHARDWATCH), ("python", f'#!/bin/sh\nexec "{sys.executable}" "$@"\n')):
+            (programs / name).write_text(text)
+            (programs / name).chmod(0o755)
+        self._path = f"{programs}{os.pathsep}{os.environ['PATH']}"
+        self._state_dir = os.fspath(state_dir)
+
+    def run(self, script: str, *, check: bool = True) -> subprocess.CompletedProcess[str]:
+        """To its end, which comes with the first command that fails."""
+        environ = environment(PATH=self._path, SHARDWATCH_STATE_DIR=self._state_dir)
+        done = subprocess.run(
+            ["sh", "-e"], cwd=self.folder, env=environ, input=script, capture_output=True, text=True, timeout=GUARD_S,
+            check=False,
+        )  # fmt: skip
+        assert not check or done.returncode == 0, done.stderr
+        return done
+
+    def begin(self, script: str) -> Command:
+        """A script that is one command, which goes on; it takes the place of the shell, so that signals reach it."""
+        script = f'cd "{self.folder}"\nexec {script.lstrip()}'
+        return Command(command=["sh", "-ec", script], PATH=self._path, SHARDWATCH_STATE_DIR=self._state_dir)
