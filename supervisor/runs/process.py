@@ -6,16 +6,16 @@ import contextlib
 import os
 import shutil
 import signal
-import subprocess
-from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import IO, Final
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Final
 
 from ..host.process import ended_fd
 
 #: Exit codes of shells for a command that is not there, or that can't be run.
 NOT_FOUND: Final = 127
 NOT_RUN: Final = 126
+#: Signals that Python ignores, and programs expect not to be ignored (as subprocess has it).
+_RESTORED: Final = (signal.SIGPIPE, signal.SIGXFSZ)
 #: Bytes of the arguments that are left for what the kernel and the dynamic linker add (POSIX lets xargs keep as many).
 _HEADROOM: Final = 2048
 
@@ -55,23 +55,18 @@ class RunProcess:
 
         Raises OSError where it can't be started.
         """
-        with _readable(standard_input) as stdin:
-            self._process = subprocess.Popen(
-                argv,
-                env=environ,
-                stdin=stdin,
-                stdout=stdout,
-                stderr=stderr,
-                umask=umask,
-                process_group=0,
-                # Whatever we have opened closes itself. Closing it here would do so before the program is executed: see `guard`.
-                close_fds=False,
+        # posix_spawn takes half the time of subprocess. Whatever we have opened closes itself when the program is executed, and
+        # not before: see `guard`.
+        with _readable(standard_input) as stdin, _umask(umask):
+            outputs = [(os.POSIX_SPAWN_DUP2, stdout, 1), (os.POSIX_SPAWN_DUP2, stderr, 2)]
+            self._pid = os.posix_spawnp(
+                argv[0], list(argv), environ, file_actions=[stdin, *outputs], setpgroup=0, setsigdef=_RESTORED
             )
         try:
-            self.ended = ended_fd(self._process.pid)
+            self.ended = ended_fd(self._pid)
         except OSError:
-            self._process.kill()
-            self._process.wait()
+            os.kill(self._pid, signal.SIGKILL)
+            os.waitpid(self._pid, 0)
             raise
         self._stopped = False
 
@@ -83,7 +78,7 @@ class RunProcess:
     def signal(self, signum: int) -> None:
         """Sends a signal to the whole group. The group is there until `close`, since its leader is not reaped before."""
         with contextlib.suppress(ProcessLookupError):
-            os.killpg(self._process.pid, signum)
+            os.killpg(self._pid, signum)
 
     def close(self) -> int:
         """Reaps it, once it has ended; its exit code, negative for a signal. Of a run that was stopped, the rest of the group is
@@ -91,7 +86,7 @@ class RunProcess:
         if self._stopped:
             self.signal(signal.SIGKILL)
         os.close(self.ended)
-        return self._process.wait()
+        return os.waitstatus_to_exitcode(os.waitpid(self._pid, 0)[1])
 
 
 def why_failed(code: int) -> str:
@@ -106,11 +101,23 @@ def why_failed(code: int) -> str:
         return f"ended by signal {-code}"
 
 
-def _readable(content: bytes) -> IO[bytes]:
-    """A file to read `content` from, without a process that writes it."""
+@contextlib.contextmanager
+def _readable(content: bytes) -> Iterator[tuple[int, ...] | tuple[int, int, str, int, int]]:
+    """What gives a program that is spawned within `content` to read, without a process that writes it."""
     if not content:
-        return Path(os.devnull).open("rb")
-    file = os.fdopen(os.memfd_create("input", os.MFD_CLOEXEC), "w+b")
-    file.write(content)
-    file.seek(0)
-    return file
+        yield os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0
+        return
+    with os.fdopen(os.memfd_create("input", os.MFD_CLOEXEC), "w+b") as file:
+        file.write(content)
+        file.seek(0)
+        yield os.POSIX_SPAWN_DUP2, file.fileno(), 0
+
+
+@contextlib.contextmanager
+def _umask(umask: int) -> Iterator[None]:
+    """The umask of what is spawned within. It is ours as well for that moment, in which nobody here makes a file."""
+    before = os.umask(umask)
+    try:
+        yield
+    finally:
+        os.umask(before)

@@ -35,6 +35,10 @@ _LAST_OUTPUT_S: Final = 1.0
 _EXTENSIONS: Final = 3
 
 
+#: Seconds for which what has succeeded may wait for more that is acknowledged with it.
+_ACK_S: Final = 0.02
+
+
 @dataclass(frozen=True, slots=True)
 class Manner:
     """How runs are run."""
@@ -87,6 +91,9 @@ class Worker:
         #: Number of a request -> its batch: if it is refused, the lease is over.
         self._concerns: dict[int, str] = {}
         self._extensions: dict[str, float] = {}
+        #: Ticks of each batch that are done, and not acknowledged yet; and when they are to be (time.monotonic).
+        self._done: dict[str, list[int]] = {}
+        self._done_due = float("inf")
         self._known = False
         self._environ = dict(os.environb)
 
@@ -118,6 +125,8 @@ class Worker:
         now = time.monotonic()
         self._end_overdue(now)
         self._extend(now)
+        if self._done_due <= now:
+            self._acknowledge()
         while (run := self._schedule.next()) is not None:
             self._begin(run)
         if self._asked is None and self._schedule.is_hungry(ahead=self._pace.is_quick):
@@ -125,7 +134,7 @@ class Worker:
 
     def _due_s(self) -> float | None:
         """Seconds until something is to be done without being woken."""
-        due = min([*[going.due for going in self._going.values()], *self._extensions.values()], default=float("inf"))
+        due = min([self._done_due, *[going.due for going in self._going.values()], *self._extensions.values()])
         return None if due == float("inf") else max(0.0, due - time.monotonic())
 
     # -- batches
@@ -183,18 +192,27 @@ class Worker:
         for instruction in instructions:
             match instruction:
                 case Acknowledge(batch, None):
+                    self._done.pop(batch, None)
                     self._connection.ask("ack", group=self._group, batch=batch)
                     self._extensions.pop(batch, None)
                 case Acknowledge(batch, ticks):
-                    number = self._connection.ask("ack", group=self._group, batch=batch, ticks=list(ticks or ()))
-                    self._concerns[number] = batch
+                    self._done.setdefault(batch, []).extend(ticks or ())
+                    self._done_due = min(self._done_due, time.monotonic() + _ACK_S)
                 case Fail(batch, reason):
+                    self._acknowledge()
                     self._connection.ask("nack", group=self._group, batch=batch, reason=reason)
                     self._extensions.pop(batch, None)
                 case Stop(run):
                     for going in self._going.values():
                         if going.run is run and not going.stopped:
                             self._stop(going)
+
+    def _acknowledge(self) -> None:
+        """What is done by now. Each acknowledgement is made durable by the service, so it is not asked for each run."""
+        for batch, ticks in self._done.items():
+            number = self._connection.ask("ack", group=self._group, batch=batch, ticks=ticks)
+            self._concerns[number] = batch
+        self._done, self._done_due = {}, float("inf")
 
     # -- runs
 
@@ -283,6 +301,7 @@ class Worker:
                 elif self._relay.owns(fd):
                     self._relay.ready(fd)
             self._end_overdue(time.monotonic())
+        self._acknowledge()
         flush(self._relay, self._epoll, _LAST_OUTPUT_S)
         if self._known or self._asked is not None:
             self._connection.ask("release", group=self._group, worker=self._name)
