@@ -2,6 +2,7 @@
 
 - `main`: reads the arguments, runs one command, turns errors into one line and an exit code.
 - `options`: arguments that several commands share.
+- `filter_text`: which files a service watches, in words.
 - `amounts`: durations and sizes as people write them. Pure.
 - `link`: which service a command means, and the connection to it.
 - `follow`: pulling, printing and acknowledging until the user has enough.

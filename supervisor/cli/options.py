@@ -8,7 +8,9 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from shardwatch.shard.contract.errors import UsageError
+from shardwatch.shard.contract.input.shown import shown
 from shardwatch.shard.contract.state.options import (
+    INCLUDE,
     OPTIONS,
     STATE_DIR,
     Choice,
@@ -46,6 +48,9 @@ def add_tree_options(parser: argparse.ArgumentParser) -> None:
             case Patterns():
                 meaning = f"{option.text}; may be repeated"
                 tree.add_argument(flag(option), action="append", metavar=metavar(option), help=meaning)
+                if option is INCLUDE:
+                    meaning = f"short for {flag(option)} by suffix: -e py,md is {flag(option)} '*.py' {flag(option)} '*.md'"
+                    tree.add_argument("-e", dest=option.name, action="extend", type=suffixes, metavar="EXT,...", help=meaning)
             case Switch():
                 meaning = f"do not {option.text}" if option.default else option.text
                 other = not option.default
@@ -57,6 +62,16 @@ def add_tree_options(parser: argparse.ArgumentParser) -> None:
                 meaning = f"{option.text} (default: {default_text(option)})"
                 number = int if isinstance(kind, Whole) else float
                 tree.add_argument(flag(option), type=number, metavar=metavar(option), help=meaning)
+
+
+def suffixes(text: str) -> list[str]:
+    """Patterns for suffixes that are separated by commas, each with or without its dot. Raises argparse.ArgumentTypeError."""
+    names = [name.strip().removeprefix(".") for name in text.split(",")]
+    for name in names:
+        if not name or not set(name).isdisjoint("/*?[]{}!\\#"):
+            message = f"{shown(name)} is no suffix of a file's name: give some like py,md, or patterns with --include"
+            raise argparse.ArgumentTypeError(message)
+    return [f"*.{name}" for name in names]
 
 
 def add_config_option(parser: argparse.ArgumentParser, default: Any = None) -> None:
@@ -85,19 +100,26 @@ def resolve_tree(options: argparse.Namespace) -> Resolved:
     return resolve_options(options, overrides_of(options))
 
 
-def watched_tree(options: argparse.Namespace) -> Resolved:
-    """What a service that is started with these options runs with. Raises UsageError, also where there is no root."""
-    resolved = resolve_tree(options)
+def watched_tree(options: argparse.Namespace, *, ordinary: bool = False) -> Resolved:
+    """What a service that is started with these options runs with. Raises UsageError, also where there is no root.
+
+    `ordinary`: where nobody gives patterns, every file counts that is no noise, and not only AST JSON.
+    """
+    resolved = resolve_options(options, overrides_of(options), ordinary=ordinary)
     if not resolved.settings.roots:
         raise UsageError("no directory to watch", hint="give one: PATH..., or `roots` in the configuration")
     return resolved
 
 
-def resolve_options(options: argparse.Namespace, overrides: Mapping[str, object]) -> Resolved:
+def resolve_options(options: argparse.Namespace, overrides: Mapping[str, object], *, ordinary: bool = False) -> Resolved:
     """All layers of the configuration, with these on top. Warns of files that do not count. Raises UsageError."""
+    from ..config import profile
     from ..config.resolve import resolve
 
-    resolved = resolve(config_file=_config_file(options), overrides=overrides, environ=_environ(), cwd=_cwd(options))
+    defaults = profile.ORDINARY if ordinary else profile.AST
+    resolved = resolve(
+        config_file=_config_file(options), overrides=overrides, environ=_environ(), cwd=_cwd(options), defaults=defaults
+    )
     _warn(resolved.notes)
     return resolved
 

@@ -1,4 +1,4 @@
-"""The default profile: which files are AST JSON, and which files of editors, version control and build tools are excluded.
+"""The default profiles: which files are AST JSON, and which files of editors, version control and build tools are excluded.
 
 The lists of the specification come first. A pattern is added only if its name belongs to one tool. An AST tree mirrors
 a source tree, so `target`, `bin`, `coverage`, `env` or `vendor` may well be one of its directories, and `settings.json`
@@ -8,7 +8,7 @@ for this profile.
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, NamedTuple
 
 from shardwatch.shard.contract.state import options
 
@@ -79,19 +79,27 @@ BUILD_DIRECTORIES: Final[tuple[str, ...]] = tuple(
     )
 )  # fmt: skip
 
-#: JSON that configures or reports on a tool, by names that belong to that tool alone.
+#: JSON that configures a tool, by names that belong to that tool alone.
 TOOL_FILES: Final[tuple[str, ...]] = (
     # package managers
-    "package.json", "package-lock.json", ".package-lock.json", "npm-shrinkwrap.json", "composer.json", "bower.json",
-    "lerna.json", "deno.json", "jsr.json", "elm.json", "vcpkg.json", "project.assets.json", "*.nuget.dgspec.json",
+    "package.json", "package-lock.json", "npm-shrinkwrap.json", "composer.json", "bower.json",
+    "lerna.json", "deno.json", "jsr.json", "elm.json", "vcpkg.json",
     # compilers and bundlers
-    "tsconfig.json", "tsconfig.*.json", "tsconfig-*.json", "jsconfig.json", "*.tsbuildinfo", "compile_commands.json",
-    "CMakePresets.json", "CMakeUserPresets.json", "*.deps.json", "*.runtimeconfig.json", ".rustc_info.json",
-    "angular.json", "nest-cli.json", "ng-package.json", "babel.config.json", "webpack-stats.json", "turbo.json",
+    "tsconfig.json", "tsconfig.*.json", "tsconfig-*.json", "jsconfig.json", "CMakePresets.json",
+    "CMakeUserPresets.json", "angular.json", "nest-cli.json", "ng-package.json", "babel.config.json", "turbo.json",
     "nx.json", "api-extractor.json",
     # linters, formatters, services
     ".*rc.json", "tslint.json", "biome.json", "pyrightconfig.json", "renovate.json", "devcontainer.json", "vercel.json",
     "firebase.json", "release-please-config.json", ".release-please-manifest.json", "launchSettings.json",
+)  # fmt: skip
+
+#: JSON that tools write for themselves, likewise.
+TOOL_OUTPUT: Final[tuple[str, ...]] = (
+    # package managers
+    ".package-lock.json", "project.assets.json", "*.nuget.dgspec.json",
+    # compilers and bundlers
+    "*.tsbuildinfo", "compile_commands.json", "*.deps.json", "*.runtimeconfig.json", ".rustc_info.json",
+    "webpack-stats.json",
     # reports
     "coverage-final.json", "coverage-summary.json", ".eslintcache", ".last-run.json",
 )  # fmt: skip
@@ -104,4 +112,22 @@ EXCLUDE: Final[tuple[str, ...]] = (
     *FILESYSTEM,
     *BUILD_DIRECTORIES,
     *TOOL_FILES,
+    *TOOL_OUTPUT,
+)
+
+
+class Profile(NamedTuple):
+    """Patterns that count where nobody gives others."""
+
+    include: tuple[str, ...]
+    #: Unless `default_excludes` is false.
+    exclude: tuple[str, ...]
+
+
+#: For an extract stage.
+AST: Final = Profile(INCLUDE, EXCLUDE)
+#: For a command that is run for ordinary files (`exec PATH`): every file that is no noise. What configures a tool is none, and
+#: what tools write for themselves need not be JSON.
+ORDINARY: Final = Profile(
+    ("*",), (*(pattern for pattern in EXCLUDE if pattern not in TOOL_FILES), "*.pyc", "*.pyo", ".coverage", ".coverage.*")
 )

@@ -54,12 +54,14 @@ def resolve(
     overrides: Mapping[str, object] | None = None,
     environ: Mapping[str, str] | None = None,
     cwd: Path | None = None,
+    defaults: profile.Profile = profile.AST,
 ) -> Resolved:
     """Joins all layers. Roots need not exist, and there may be none: who starts a service checks that.
 
     Args:
         config_file: default: $SHARDWATCH_CONFIG, else the nearest shardwatch.toml in `cwd` or above; there may be none.
         overrides: what the command line gave, by option name; None counts as not given.
+        defaults: patterns that count where no layer gives others.
 
     Raises UsageError.
     """
@@ -68,9 +70,10 @@ def resolve(
     given = config_file or (Path(environ[ENV_FILE]) if environ.get(ENV_FILE) else None)
     found = find_config(cwd) if given is None else named_config(cwd / given)
     joined = _join(layers(found, environ, overrides or {}, cwd))
-    values: dict[str, Any] = {name: option.default for name, option in OPTIONS.items()} | joined.values | _scalars(joined)
+    values: dict[str, Any] = {name: option.default for name, option in OPTIONS.items()}
+    values |= {options.INCLUDE.name: defaults.include} | joined.values | _scalars(joined)
     _fit_cap(values, joined.origins)
-    settings = _settings(values)
+    settings = _settings(values, defaults)
     _check_places(settings, values, joined.origins)
     state_dir: Path = values[options.STATE_DIR.name] or default_place(default_state_dir(environ), found.path, settings.roots)
     return Resolved(settings, state_dir, found.path, joined.origins, values, found.notes)
@@ -138,19 +141,20 @@ def _fit_cap(values: dict[str, Any], origins: dict[str, str]) -> None:
     origins[cap] = "default (twice settle_ms)"
 
 
-def _settings(values: Mapping[str, Any]) -> Settings:
+def _settings(values: Mapping[str, Any], defaults: profile.Profile) -> Settings:
     own = {name: value for name, value in values.items() if name in Settings.__struct_fields__}
-    own[options.EXCLUDE.name] = _excludes(own[options.EXCLUDE.name], with_defaults=values[options.DEFAULT_EXCLUDES.name])
+    own[options.EXCLUDE.name] = _excludes(
+        own[options.EXCLUDE.name], defaults.exclude if values[options.DEFAULT_EXCLUDES.name] else ()
+    )
     return Settings(**own)
 
 
-def _excludes(patterns: Sequence[str], *, with_defaults: bool) -> tuple[str, ...]:
-    """The default patterns, if wanted, then the user's. `!` and a default pattern, verbatim, takes that one back.
+def _excludes(patterns: Sequence[str], defaults: Sequence[str]) -> tuple[str, ...]:
+    """The default patterns, then the user's. `!` and a default pattern, verbatim, takes that one back.
 
     As a negation it would do more than a person means: `!package.json` after `**/node_modules/**` would bring back, and
     so have watched, every package.json in there.
     """
-    defaults = profile.EXCLUDE if with_defaults else ()
     taken = {pattern[1:] for pattern in patterns if pattern.startswith("!")} & set(defaults)
     return tuple(
         dict.fromkeys(

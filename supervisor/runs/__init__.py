@@ -4,8 +4,9 @@ Pure, with no processes and no clock:
 
 - `change`: one change, as a command is told of it.
 - `command`: which changes go to one run, and its arguments, input and environment.
-- `schedule`: which run begins, and what becomes of batches: a durable worker.
-- `instructions`: what it asks for.
+- `schedule`: which run begins, and what becomes of batches.
+- `latest`: the same for one command that is restarted, signalled or left alone when something changes while it runs.
+- `instructions`: what both of them ask for.
 - `pace`: how much is pulled at once.
 
 With processes:

@@ -33,9 +33,10 @@ class Input(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One run of the command, for changes of one batch."""
+    """One run of the command."""
 
     number: int
+    #: That its changes belong to; empty if they belong to none.
     batch: str
     attempt: int
     changes: tuple[Change, ...]
@@ -70,6 +71,11 @@ class Command:
     def has_places(self) -> bool:
         """Whether paths are among its arguments."""
         return self.given is Input.ARGS and any(PLACE in argument for argument in self.argv)
+
+    @property
+    def is_told_paths(self) -> bool:
+        """Whether a run knows which paths it is for."""
+        return self.has_places or self.given in (Input.NUL, Input.JSON)
 
     def split(self, changes: Sequence[Change]) -> Iterator[tuple[Change, ...]]:
         """The changes of each run, in their order: as many as both limits take, and one at least."""

@@ -1,4 +1,4 @@
-"""What a schedule asks for: acknowledgements, failures, and the end of runs. Pure."""
+"""What a schedule asks for: acknowledgements, failures, signals and the end of runs. Pure."""
 
 from __future__ import annotations
 
@@ -30,4 +30,11 @@ class Stop:
     run: Run
 
 
-Instruction = Acknowledge | Fail | Stop
+@dataclass(frozen=True, slots=True)
+class Signal:
+    """The run is sent a signal, and may do with it what it likes."""
+
+    run: Run
+
+
+Instruction = Acknowledge | Fail | Stop | Signal

@@ -146,6 +146,10 @@ class Relay:
             self._epoll.register(fd, select.EPOLLIN)
         return output
 
+    def write(self, data: bytes) -> None:
+        """Something of ours on standard output. Call it while nobody has the floor."""
+        self._targets[0].write(data)
+
     def owns(self, fd: int) -> bool:
         return fd in self._by_fd or fd in (1, 2)
 

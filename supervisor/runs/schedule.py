@@ -1,4 +1,4 @@
-"""A durable worker: which run begins next, and what becomes of the batches that runs are made of. Pure.
+"""Which run begins next, and what becomes of the batches that runs are made of. Pure.
 
 A change of a batch is done when its run succeeded. What is done is acknowledged at once, by its ticks. When the last run of a
 batch has ended, the batch is acknowledged as a whole, or what is left of it has failed.
@@ -59,6 +59,11 @@ class Schedule:
         if ahead:
             return len(self._queue) < self._jobs
         return not self._queue and len(self._running) < self._jobs
+
+    def begin(self) -> None:
+        """A run for no change at all comes first."""
+        self._number += 1
+        self._queue.append(Run(self._number, "", 1, ()))
 
     def take(self, taken: Taken) -> list[Instruction]:
         """A batch was handed to us."""

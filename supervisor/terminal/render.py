@@ -113,14 +113,14 @@ def table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def banner(ready: Mapping[str, Any], *, keeps: str, state_dir: str, resumed: bool) -> str:
+def banner(ready: Mapping[str, Any], *, state_dir: str, resumed: bool) -> str:
     """What `watch` prints when it is ready; ends with a newline."""
     roots = [readable(r) for r in ready["roots"]]
     shown = roots if len(roots) <= 4 else [*roots[:3], f"and {len(roots) - 3} more"]
     lines = [
         f"{'resumed' if resumed else 'watching'}  " + "\n          ".join(shown),
         f"tree      {banner_line(ready, ready['ready_s'])}",
-        f"filter    {readable(keeps)}",
+        f"filter    {readable(ready['filter'])}",
         f"state     {readable(state_dir)}",
     ]
     return "\n".join(lines) + "\n"

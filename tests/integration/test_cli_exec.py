@@ -95,7 +95,7 @@ def test_without_retries_a_failure_is_only_said(tree: Path, service: Path) -> No
     put(tree / "bad.json", "1")
     words: list[str | Path] = ["exec", "--group", "g", "--initial", "--no-retry", "--state-dir", service, "--", "false", "{}"]
     with Command(*words) as worker:
-        worker.complains("bad.json': exit code 1 (attempt 1)")
+        worker.complains("bad.json': exit code 1\n")
         eventually(lambda: is_done(service))
         assert group(service)["parked_paths"] == 0
         worker.end(signal.SIGTERM)
@@ -130,6 +130,13 @@ def test_a_command_that_is_not_there(tree: Path, service: Path, program: str, co
         (["--group", "g", "--on", "created,gone", "--", "true"], "--on: 'gone' is no kind of change"),
         (["--group", "g", "--stop-signal", "NO", "--", "true"], "there is no signal 'NO'"),
         (["--group", "g", "--timeout", "0", "--", "true"], "--timeout 0 is out of range"),
+        (["--group", "g", "src", "--", "true"], "PATH... is for a service in the foreground"),
+        (["--group", "g", "-e", "py", "--", "true"], "a tree option is for a service in the foreground"),
+        (["--group", "g", "--on-busy", "drop", "--", "true"], "--on-busy is for a service in the foreground"),
+        (["src", "--retry", "--", "true"], "--retry is for a durable worker"),
+        (["src", "--on-busy", "restart", "--jobs", "2", "--", "true"], "--on-busy restart is for one run at a time"),
+        (["src", "-e", "py,*", "--", "true"], "'*' is no suffix of a file's name"),
+        (["no-such-directory", "--", "true"], "no-such-directory"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )

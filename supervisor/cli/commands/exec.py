@@ -1,39 +1,53 @@
 """Run a command when something changes.
 
+With PATH..., run the whole service in the foreground and CMD for what changes below them, until Ctrl-C. Every file counts that is
+no noise of editors, version control and build tools; -e, --include and --exclude choose others. Nothing is tried again.
+
 With --group G, run CMD for the changes of a group of the running service, durably: exit code 0 acknowledges, anything else is a
 failure. What failed is tried again after a pause, and set aside in the end (`shardwatch groups list`). What was not acknowledged
 when this command ends comes again.
 
-`{}` stands for a path: an argument that contains it is repeated for each path of a run. There is no shell: use `sh -c` if you
-need one. In the environment of a run are SHARDWATCH_GROUP, SHARDWATCH_BATCH, SHARDWATCH_ATTEMPT (1 at first), SHARDWATCH_KINDS
-(of its changes, separated by commas) and SHARDWATCH_RUN (a name that no other run has).
+`{}` stands for a path: an argument that contains it is repeated for each path of a run. Without any, CMD runs once for all that
+has changed. There is no shell: use `sh -c` if you need one. In the environment of a run are SHARDWATCH_GROUP, SHARDWATCH_BATCH,
+SHARDWATCH_ATTEMPT (1 at first), SHARDWATCH_KINDS (of its changes, separated by commas) and SHARDWATCH_RUN (a name that no other
+run has).
 """
 
 from __future__ import annotations
 
 import argparse
 import os
+import signal
 from typing import TYPE_CHECKING, Final
 
+from shardwatch.shard.contract.process.loading import Loading
+
 from ...terminal.streams import output_is_closed, say
-from ..options import add_config_option, add_state_dir_option
+from ..options import add_config_option, add_state_dir_option, add_tree_options, overrides_of, watched_tree
 
 if TYPE_CHECKING:
     from ...runs.command import Command
+    from ...runs.guard import Guard
+    from ...runs.latest import Latest
+    from ...runs.schedule import Schedule
+    from ..follow.attendant import Attendant
+    from ..follow.worker import Manner
 
 #: The kinds of changes.
 KINDS: Final = ("created", "modified", "deleted", "moved")
 #: Largest --jobs and --timeout.
 JOBS_MAX: Final = 256
 TIMEOUT_S_MAX: Final = 86_400.0
+#: The group of a service in the foreground, whose position a kept state directory remembers; and the name of its leases.
+GROUP: Final = "exec"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.usage = "shardwatch exec --group G [options] -- CMD [ARG...] {} ..."
-    parser.add_argument("--group", required=True, metavar="G", help="name of the group; created if it does not exist")
-    parser.add_argument(
-        "--initial", action="store_true", help="if the group does not exist yet, begin with every existing file, as created"
-    )
+    usage = "shardwatch exec [PATH...] [options] -- CMD [ARG...] {} ..."
+    parser.usage = f"{usage}\n       shardwatch exec --group G [options] -- CMD [ARG...] {{}} ..."
+    parser.add_argument("--group", metavar="G", help="for the running service: name of the group; created if it does not exist")
+    meaning = "begin with every existing file, as created (a group: if it is new); a CMD that is told no paths runs once"
+    parser.add_argument("--initial", action="store_true", help=meaning)
     meaning = "paths of one run at most (default: 1, or 1000 where there is no {})"
     parser.add_argument("--batch", type=int, metavar="N", help=meaning)
     parser.add_argument("--jobs", type=int, metavar="N", default=1, help="runs side by side, never two for one path (default: 1)")
@@ -53,16 +67,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "path when all is to be forgotten that is known, since every file follows as created",
     )
     parser.add_argument(
+        "--on-busy",
+        choices=("queue", "restart", "drop", "signal"),
+        help="with PATH, what becomes of a change during a run: it waits; the run is ended and begins anew; nothing; or the run "
+        "is sent a signal (default: queue)",
+    )
+    parser.add_argument(
         "--retry",
         action=argparse.BooleanOptionalAction,
-        default=True,
-        help="try again what failed, or acknowledge it all the same (default: --retry)",
+        help="with --group: try again what failed, or acknowledge it all the same (default: --retry)",
     )
-    meaning = "signal that ends a run; 3 s later it is killed (default: TERM)"
-    parser.add_argument("--stop-signal", metavar="SIG", default="TERM", help=meaning)
+    meaning = "signal that ends a run; 3 s later it is killed (default: TERM); or that of --on-busy signal (default: HUP)"
+    parser.add_argument("--stop-signal", metavar="SIG", help=meaning)
     parser.add_argument("--prefix", action="store_true", help="begin each line of output with the path that the run is for")
+    parser.add_argument("--clear", action="store_true", help="clear the terminal before a run")
     add_config_option(parser)
-    add_state_dir_option(parser)
+    meaning = "with --group: of the service; with PATH: keep the state there, and resume from it (default: temporary)"
+    add_state_dir_option(parser, meaning)
+    add_tree_options(parser)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -75,7 +97,10 @@ def run(options: argparse.Namespace) -> int:
         return unrunnable[0]
     if output_is_closed():
         return 0
-    _work(options)
+    if options.group is None:
+        _run_in_foreground(options)
+    else:
+        _work(options)
     return 0
 
 
@@ -88,7 +113,7 @@ def _check(options: argparse.Namespace) -> None:
     from ...runs.command import PATHS_MAX
 
     if not options.argv:
-        raise UsageError("no command given", hint="put it behind --, as in `shardwatch exec --group lint -- ruff check {}`")
+        raise UsageError("no command given", hint="put it behind --, as in `shardwatch exec src -- ruff check {}`")
     for flag, value, most in (("--jobs", options.jobs, JOBS_MAX), ("--batch", options.batch, PATHS_MAX)):
         if value is not None and not 1 <= value <= most:
             raise UsageError(f"{flag} {shown(value)} is out of range", hint=f"give 1 to {most}")
@@ -98,13 +123,32 @@ def _check(options: argparse.Namespace) -> None:
     for kind in options.on.split(","):
         if kind not in (*KINDS, FRESH):
             raise UsageError(f"--on: {shown(kind)} is no kind of change", hint=f"give some of {','.join((*KINDS, FRESH))}")
-    stop_signal(options.stop_signal)
+    if options.stop_signal is not None:
+        stop_signal(options.stop_signal)
+    if options.group is not None:
+        _check_durable(options)
+    elif options.retry:
+        raise UsageError("--retry is for a durable worker", hint="give --group G, for a service that was started with `up`")
+    elif options.jobs > 1 and _is_latest(options):
+        raise UsageError(f"--on-busy {options.on_busy} is for one run at a time", hint="leave out --jobs")
+    elif FRESH in options.on.split(",") and _is_latest(options):
+        raise UsageError(f"--on {FRESH} needs every change in its order", hint="leave out --on-busy")
+
+
+def _check_durable(options: argparse.Namespace) -> None:
+    """Raises UsageError for what is for a service in the foreground only."""
+    from shardwatch.shard.contract.errors import UsageError
+
+    given = set(overrides_of(options)) - {"state_dir"}
+    if given:
+        what = "PATH..." if "roots" in given else "a tree option"
+        raise UsageError(f"{what} is for a service in the foreground, --group for the running one", hint="leave out one of them")
+    if options.on_busy is not None:
+        raise UsageError("--on-busy is for a service in the foreground", hint="give PATH... and no --group")
 
 
 def stop_signal(name: str) -> int:
     """The number of a signal: TERM, SIGTERM or 15. Raises UsageError."""
-    import signal
-
     from shardwatch.shard.contract.errors import UsageError
     from shardwatch.shard.contract.input.shown import shown
 
@@ -116,14 +160,38 @@ def stop_signal(name: str) -> int:
     return int(found)
 
 
+def _is_latest(options: argparse.Namespace) -> bool:
+    """Whether there is one run at a time, of which changes are told while it goes on."""
+    return options.on_busy not in (None, "queue")
+
+
 def command_of(options: argparse.Namespace, group: str) -> Command:
     """The command, as the arguments describe it."""
-    from ...runs.command import Command, Input
+    from ...runs.command import PATHS_MAX, Command, Input
     from ...runs.process import argument_bytes_max
 
     argv = [os.fsencode(argument) for argument in options.argv]
+    paths_max = options.batch or (PATHS_MAX if _is_latest(options) else None)
     former = "deleted" in options.on.split(",")
-    return Command(argv, Input(options.input), options.batch, argument_bytes_max(os.environb), group, former=former)
+    return Command(argv, Input(options.input), paths_max, argument_bytes_max(os.environb), group, former=former)
+
+
+def _manner_of(options: argparse.Namespace, guard: Guard) -> Manner:
+    from ..follow.worker import Manner
+
+    given = None if options.stop_signal is None else stop_signal(options.stop_signal)
+    foreground, signals = options.group is None, options.on_busy == "signal"
+    return Manner(
+        stop_signal=signal.SIGTERM if given is None or signals else given,
+        busy_signal=signal.SIGHUP if given is None else given,
+        timeout_s=options.timeout,
+        prefix=options.prefix,
+        clear=options.clear,
+        direct=foreground and options.jobs == 1 and not options.prefix,
+        attempts=not foreground and options.retry is not False,
+        umask=options.umask,
+        token=guard.token,
+    )
 
 
 def _work(options: argparse.Namespace) -> None:
@@ -138,22 +206,73 @@ def _work(options: argparse.Namespace) -> None:
 
     layout = running_layout(options)
     with Guard() as guard, Ends() as ends:
-        from ..follow.worker import Manner, Worker  # ZeroMQ begins threads only behind the fork of the guard
+        from ..follow.worker import Worker  # ZeroMQ begins threads only behind the fork of the guard
         from ..link.connection import ServiceConnection
 
         command = command_of(options, options.group)
-        manner = Manner(
-            stop_signal=stop_signal(options.stop_signal),
-            timeout_s=options.timeout,
-            prefix=options.prefix,
-            umask=options.umask,
-            token=guard.token,
-        )
-        schedule = Schedule(command, options.jobs, options.on.split(","), retries=options.retry)
-        pace = Pace(options.jobs, command.paths_max)
+        schedule = Schedule(command, options.jobs, options.on.split(","), retries=options.retry is not False)
+        pace, manner = Pace(options.jobs, command.paths_max), _manner_of(options, guard)
         start = "start" if options.initial else "now"
         with (
             ServiceConnection(layout, asked_again=RETRYABLE) as connection,
             Worker(connection, command, schedule, pace, manner, group=options.group, start=start) as worker,
         ):
             worker.follow(lambda timeout_s: connection.wait(ends, timeout_s, worker.wake_fd))
+
+
+def _run_in_foreground(options: argparse.Namespace) -> None:
+    """The whole service, until it is asked to end."""
+    from ...runs.guard import Guard
+    from ...terminal.ends import Ends
+    from ..follow.private import private_service
+
+    resolved = watched_tree(options, ordinary=True)
+    with Guard() as guard, Ends() as ends, private_service(options, resolved, ends) as (prepared, child):
+        with Loading():  # heavy, and the service is on its way already
+            from ...runs.pace import Pace
+            from ...terminal.render import banner_line
+            from ..filter_text import filter_text
+            from ..follow.attendant import Attendant, launched_s
+            from ..follow.worker import Worker
+
+        command = command_of(options, GROUP)
+        policy = _policy_of(options, command)
+        pace, manner = Pace(options.jobs, command.paths_max), _manner_of(options, guard)
+        with (
+            Attendant(ends, prepared, child) as attendant,
+            Worker(attendant.connection, command, policy, pace, manner, group=GROUP, start=None, name=GROUP) as worker,
+        ):
+            ready = attendant.wait_ready(bar=True)
+            _begin(options, command, policy, attendant, resumed=prepared.resumed)
+            say(f"shardwatch: ready: {banner_line(ready, launched_s())}")
+            say(f"shardwatch: filter: {filter_text(prepared.settings)}")
+            worker.follow(lambda timeout_s: attendant.wait(timeout_s, worker.wake_fd))
+
+
+def _policy_of(options: argparse.Namespace, command: Command) -> Schedule | Latest:
+    from ...runs.latest import Latest, OnBusy
+    from ...runs.schedule import Schedule
+
+    kinds = options.on.split(",")
+    if _is_latest(options):
+        return Latest(command, kinds, OnBusy(options.on_busy))
+    return Schedule(command, options.jobs, kinds, retries=False)
+
+
+def _begin(
+    options: argparse.Namespace, command: Command, policy: Schedule | Latest, attendant: Attendant, *, resumed: bool
+) -> None:
+    """Makes the group, so that no change after this is missed. What is polled is said before that."""
+    from ...runs.change import FRESH
+
+    attendant.ask_status()
+    if resumed:  # what an exec that was killed had been handed
+        attendant.request("release", group=GROUP, worker=GROUP)
+    start = "start" if options.initial and command.is_told_paths else "now"
+    made = not attendant.request("create", group=GROUP, **{"from": start})["existed"]
+    if made and start == "start" and policy.wants(FRESH):
+        attendant.request("reset", group=GROUP)
+    while attendant.owes_status:
+        attendant.wait()
+    if options.initial and not command.is_told_paths:
+        policy.begin()

@@ -50,6 +50,9 @@ def run(options: argparse.Namespace) -> int:
     for note in prepared.notes:
         _say(f"warning: {note}")
     if not options.detach:
+        from ..filter_text import filter_text
+
+        _say(f"filter: {filter_text(prepared.settings)}")
         _say(f"the service runs in {prepared.layout.state_dir}; Ctrl-C ends it")
         argv = command(prepared.layout, echo=True, claim=prepared.claim)
         if prepared.claim is not None:
@@ -64,6 +67,7 @@ def _detach(prepared: Prepared) -> None:
     from ...service.checkup import examine_when_started
     from ...service.child import ChildService
     from ...terminal.render import Scanning, banner_line
+    from ..filter_text import filter_text
 
     began = time.monotonic()
     for number in (signal.SIGTERM, signal.SIGHUP):
@@ -81,6 +85,7 @@ def _detach(prepared: Prepared) -> None:
     for finding in examine_when_started(prepared.layout).health.findings:
         _say(f"{'error' if finding.level == 'error' else 'warning'}: {finding}")
     _say(f"ready: {banner_line(ready, time.monotonic() - began)}")
+    _say(f"filter: {filter_text(prepared.settings)}")
     _say(f"the service runs in {prepared.layout.state_dir}; `shardwatch down` ends it")
 
 

@@ -7,7 +7,7 @@ watch continues where this one ended: what changed in between is printed right a
 from __future__ import annotations
 
 import argparse
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from shardwatch.shard.contract.process.loading import Loading
 
@@ -22,9 +22,6 @@ from ..options import (
 
 if TYPE_CHECKING:
     from ...terminal.ends import Ends
-
-#: Seconds that the service may take to end (its programs get 1 + 1 + 2 s), of the 5 s that the whole command may take to.
-STOP_S: Final = 4.5
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -54,28 +51,12 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _watch(options: argparse.Namespace, ends: Ends) -> None:
-    with Loading():
-        from ...service.child import ChildService
-        from ...service.state_dir import prepare
-        from ...service.temporary import make_temporary, remove_temporary
+    from ..follow.private import private_service
 
     resolved = watched_tree(options)
-    settings, state_dir = resolved.settings, resolved.state_dir
-    ephemeral = not options.state_dir
-    if ephemeral:
-        state_dir = make_temporary("give --state-dir DIR")
-    try:
-        ends.check()
-        prepared = prepare(state_dir, settings)
-        child = ChildService(prepared.layout, follow=True, ephemeral=ephemeral, claim=prepared.claim)
-        try:
-            with Loading():
-                from ..follow.session import Session  # heavy, and the service is on its way already
+    with private_service(options, resolved, ends) as (prepared, child):
+        with Loading():
+            from ..follow.session import Session  # heavy, and the service is on its way already
 
-            with Session(options, ends, prepared, settings, child) as session:
-                session.run()
-        finally:
-            child.stop(STOP_S)
-    finally:
-        if ephemeral:
-            remove_temporary(state_dir)
+        with Session(options, ends, prepared, resolved.settings, child) as session:
+            session.run()

@@ -1,6 +1,8 @@
 """Following a service: pulling, printing and acknowledging.
 
 - `puller`: the loop that `pull` and `watch` share.
+- `private`: a service that a command starts for itself (`watch`, and `exec` with PATHs).
+- `attendant`: the connection to such a service, which says what is wrong with it.
 - `session`: one `watch`, from the start of its service to its end.
 - `worker`: runs a command for the changes of a group (`exec`).
 - `trouble`: what is wrong with a running service, each problem reported once.

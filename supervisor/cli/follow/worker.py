@@ -11,17 +11,16 @@ import signal
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from shardwatch.shard.contract.input.shown import shown
 
-from ...runs.change import FRESH, taken
+from ...runs.change import FRESH, Taken, taken
 from ...runs.command import Command, Run
-from ...runs.instructions import Acknowledge, Fail, Instruction, Stop
+from ...runs.instructions import Acknowledge, Fail, Instruction, Signal, Stop
 from ...runs.output import Relay, RunOutput, flush
 from ...runs.pace import Pace
 from ...runs.process import RunProcess, why_failed
-from ...runs.schedule import Schedule
 from ...terminal.streams import say
 from ..link.connection import ServiceConnection, checked
 from ..link.in_flight import Reply, hands_out
@@ -33,21 +32,42 @@ GRACE_S: Final = 3.0
 _LAST_OUTPUT_S: Final = 1.0
 #: A lease is extended when a third of it is over: an extension may be late, or lost once.
 _EXTENSIONS: Final = 3
-
-
 #: Seconds for which what has succeeded may wait for more that is acknowledged with it.
 _ACK_S: Final = 0.02
+#: Clears a terminal and what was scrolled out of it (ECMA-48, xterm).
+_CLEAR: Final = b"\x1b[H\x1b[2J\x1b[3J"
+
+
+class Policy(Protocol):
+    """What is run when: `Schedule`, or `Latest`."""
+
+    def wants(self, kind: str) -> bool: ...
+    def batches(self) -> list[Taken]: ...
+    def is_hungry(self, *, ahead: bool) -> bool: ...
+    def take(self, taken: Taken) -> list[Instruction]: ...
+    def next(self) -> Run | None: ...
+    def ended(self, run: Run, failure: str) -> list[Instruction]: ...
+    def lost(self, batch: str) -> list[Instruction]: ...
 
 
 @dataclass(frozen=True, slots=True)
 class Manner:
     """How runs are run."""
 
+    #: Asks a run to end.
     stop_signal: int
+    #: Tells a run that something has changed (`Signal`).
+    busy_signal: int
     #: None: as long as they like.
     timeout_s: float | None
     #: Each line of output begins with the run's path.
     prefix: bool
+    #: The terminal, if standard output is one, is cleared before a run begins while no other goes on.
+    clear: bool
+    #: Runs write where we do, with nothing in between: for one run at a time.
+    direct: bool
+    #: Failures are told with the number of the attempt: what failed comes again.
+    attempts: bool
     umask: int
     #: In the names of all runs.
     token: str
@@ -59,7 +79,8 @@ class _Going:
 
     run: Run
     process: RunProcess
-    output: RunOutput
+    #: None: it writes where we do.
+    output: RunOutput | None
     began: float
     #: When something is to be done to it: its time is up, or its grace period. Infinite for never.
     due: float
@@ -73,17 +94,22 @@ class Worker:
     """The runs of one group. Enter it, and call `follow`. When it is left, no run goes on."""
 
     def __init__(
-        self, connection: ServiceConnection, command: Command, schedule: Schedule, pace: Pace, manner: Manner,
-        *, group: str, start: str | None,
+        self, connection: ServiceConnection, command: Command, policy: Policy, pace: Pace, manner: Manner,
+        *, group: str, start: str | None, name: str | None = None,
     ) -> None:  # fmt: skip
+        """
+        Args:
+            start: where a group begins that does not exist yet; None: it exists.
+            name: leases are held in it; None: in one that no other process has.
+        """
         self._connection = connection
         self._command = command
-        self._schedule = schedule
+        self._policy = policy
         self._pace = pace
         self._manner = manner
         self._group = group
         self._start = start
-        self._name = f"{group[:100]}:{os.getpid()}"
+        self._name = f"{group[:100]}:{os.getpid()}" if name is None else name
         self._epoll = select.epoll()
         self._relay = Relay(self._epoll)
         self._going: dict[int, _Going] = {}
@@ -127,9 +153,9 @@ class Worker:
         self._extend(now)
         if self._done_due <= now:
             self._acknowledge()
-        while (run := self._schedule.next()) is not None:
+        while (run := self._policy.next()) is not None:
             self._begin(run)
-        if self._asked is None and self._schedule.is_hungry(ahead=self._pace.is_quick):
+        if self._asked is None and self._policy.is_hungry(ahead=self._pace.is_quick):
             self._pull()
 
     def _due_s(self) -> float | None:
@@ -157,14 +183,14 @@ class Worker:
             self._take(reply)
         elif batch is not None and reply.get("error") == "lease_expired":
             self._extensions.pop(batch, None)
-            self._carry_out(self._schedule.lost(batch))
+            self._carry_out(self._policy.lost(batch))
 
     def _take(self, reply: Mapping[str, Any]) -> None:
         if self._known and reply.get("created"):
             say(f"shardwatch: group {shown(self._group)} was lost, and made anew: every file follows as created")
         begins = bool(reply.get("created")) and self._start == "start"
         self._known, self._start = True, "start"
-        if begins and self._schedule.wants(FRESH):
+        if begins and self._policy.wants(FRESH):
             # The command may know something from a group of that name that is gone. The notice must outlive us.
             self._connection.ask("reset", group=self._group)
             return
@@ -173,15 +199,15 @@ class Worker:
             return
         if batch["events"][0]["type"] == "fresh":
             say(f"shardwatch: every file follows as created: {batch['events'][0]['reason']}")
-        self._carry_out(self._schedule.take(one := taken(batch)))
-        leased = {other.batch for other in self._schedule.batches()}
+        self._carry_out(self._policy.take(one := taken(batch)))
+        leased = {other.batch for other in self._policy.batches()}
         for over in self._extensions.keys() - leased:
             del self._extensions[over]
         if one.batch in leased:
             self._extensions.setdefault(one.batch, time.monotonic() + one.lease_s / _EXTENSIONS)
 
     def _extend(self, now: float) -> None:
-        for batch in self._schedule.batches():
+        for batch in self._policy.batches():
             if self._extensions[batch.batch] <= now:
                 self._extensions[batch.batch] = now + batch.lease_s / _EXTENSIONS
                 lease_ms = round(batch.lease_s * 1000)
@@ -206,6 +232,10 @@ class Worker:
                     for going in self._going.values():
                         if going.run is run and not going.stopped:
                             self._stop(going)
+                case Signal(run):
+                    for going in self._going.values():
+                        if going.run is run:
+                            going.process.signal(self._manner.busy_signal)
 
     def _acknowledge(self) -> None:
         """What is done by now. Each acknowledgement is made durable by the service, so it is not asked for each run."""
@@ -220,15 +250,18 @@ class Worker:
         environ = self._environ | {
             name.encode(): os.fsencode(value) for name, value in self._command.environment(run, self._manner.token).items()
         }
+        if self._manner.clear and not self._going and os.isatty(1):
+            self._relay.write(_CLEAR)
         output: RunOutput | None = None
         try:
-            output = self._relay.begin(self._prefix(run))
+            if not self._manner.direct:
+                output = self._relay.begin(self._prefix(run))
             process = RunProcess(
                 self._command.arguments(run.changes),
                 environ,
                 self._command.standard_input(run.changes),
-                stdout=output.writers[0],
-                stderr=output.writers[1],
+                stdout=1 if output is None else output.writers[0],
+                stderr=2 if output is None else output.writers[1],
                 umask=self._manner.umask,
             )
         except OSError as error:
@@ -236,14 +269,21 @@ class Worker:
                 self._relay.end(output)
             self._note_end(run, f"can't be run: {error.strerror}")
             return
-        output.close_writers()
+        if output is not None:
+            output.close_writers()
         began = time.monotonic()
         due = float("inf") if self._manner.timeout_s is None else began + self._manner.timeout_s
         self._going[process.ended] = _Going(run, process, output, began, due)
         self._epoll.register(process.ended, select.EPOLLIN)
 
     def _prefix(self, run: Run) -> bytes:
-        return (run.changes[0].path or FRESH.encode()) + b": " if self._manner.prefix else b""
+        return self._about(run) + b": " if self._manner.prefix else b""
+
+    def _about(self, run: Run) -> bytes:
+        """What people are told that a run is for: its first path."""
+        if not run.changes:
+            return self._command.argv[0]
+        return run.changes[0].path or FRESH.encode()
 
     def _look(self) -> None:
         """What has happened to runs and to their output."""
@@ -257,16 +297,18 @@ class Worker:
         self._epoll.unregister(fd)
         going = self._going.pop(fd)
         code = going.process.close()
-        self._relay.end(going.output)
+        if going.output is not None:
+            self._relay.end(going.output)
         self._pace.note(time.monotonic() - going.began)
         self._note_end(going.run, going.stopped or why_failed(code), told=not going.unwanted)
 
     def _note_end(self, run: Run, failure: str, *, told: bool = True) -> None:
         if failure and told:
-            what = shown(os.fsdecode(run.changes[0].path)) if run.changes[0].path else FRESH
+            what = shown(os.fsdecode(self._about(run)))
             more = f" and {len(run.changes) - 1} more" if len(run.changes) > 1 else ""
-            say(f"shardwatch: {what}{more}: {failure} (attempt {run.attempt})")
-        self._carry_out(self._schedule.ended(run, failure))
+            attempt = f" (attempt {run.attempt})" if self._manner.attempts else ""
+            say(f"shardwatch: {what}{more}: {failure}{attempt}")
+        self._carry_out(self._policy.ended(run, failure))
 
     def _stop(self, going: _Going, why: str = "") -> None:
         """It is asked to end, because it is not wanted any more if no other reason is given. Later it is ended by force."""
@@ -312,6 +354,7 @@ class Worker:
         self._epoll.unregister(fd)
         going = self._going.pop(fd)
         code = going.process.close()
-        self._relay.end(going.output)
+        if going.output is not None:
+            self._relay.end(going.output)
         if code == 0:
-            self._carry_out(self._schedule.ended(going.run, ""))
+            self._carry_out(self._policy.ended(going.run, ""))

@@ -49,7 +49,7 @@ def test_help_of_every_command(command: str, capsys: pytest.CaptureFixture[str])
     assert module.__doc__.splitlines()[0] in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("command", ["watch", "up", "plan", "doctor", "config"])
+@pytest.mark.parametrize("command", ["watch", "up", "exec", "plan", "doctor", "config"])
 def test_tree_options_are_the_same_everywhere(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     """Every command about a tree takes all options of the command line, and explains each by its definition."""
     assert run(command, "--help") == 0
@@ -94,6 +94,7 @@ def test_tree_options_are_the_same_everywhere(command: str, capsys: pytest.Captu
         *[["hold", option, value, "true"] for option in ("--for", "--timeout") for value in ("inf", "1e400", "0", "9" * 5000)],
         *[["watch", ".", option, "9" * 5000] for option in ("--shards", "--settle-ms")],
         *[["watch", ".", option, "1" + "0" * 23] for option in ("--shards", "--settle-ms")],
+        *[["watch", ".", "-e", value] for value in ("", "py,", "*.py", "a/b", "{py,md}", "!py")],
         *[["watch", ".", option, value] for option in ("--include", "--exclude") for value in ("\udcff", "[", "", "#")],
         *[[command, "--state-dir", ""] for command in ("status", "down", "sync", "audit", "release", "groups")],
         ["watch", ""],
@@ -184,6 +185,13 @@ def test_overrides_are_only_what_was_given() -> None:
         "settle_ms": 0,
         "state_dir": "/s",
     }
+
+
+@pytest.mark.parametrize("command", ["watch", "up", "exec", "plan", "doctor", "config"])
+def test_suffixes_are_short_for_patterns(command: str) -> None:
+    """With or without their dot, several in one argument, beside patterns, in the order in which they were typed."""
+    given = cli.make_parser(command).parse_args([command, "-e", "py, .md", "--include", "*.x", "-e", "tar.gz"])
+    assert tree_options.overrides_of(given) == {"include": ["*.py", "*.md", "*.x", "*.tar.gz"]}
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from shardwatch.shard.contract.errors import UsageError
+from shardwatch.shard.contract.filter.filter import Filter
 from shardwatch.shard.contract.state.options import OPTIONS, Number, Option, Paths, Whole
 from shardwatch.shard.contract.state.settings import Settings, read_settings, write_settings
 from shardwatch.supervisor.config import profile
@@ -81,6 +82,20 @@ def test_includes_replace_and_excludes_add_up(tmp_path: Path) -> None:
     assert result.origins["exclude"].endswith("shardwatch.toml + env SHARDWATCH_EXCLUDE + command line")
     bare = resolved(tmp_path, text, default_excludes=False)
     assert bare.settings.exclude == ("one",)
+
+
+def test_ordinary_files_are_all_but_noise(tmp_path: Path) -> None:
+    """Unless a layer gives patterns of its own. What configures a tool is ordinary, what tools leave behind is not."""
+    ordinary = resolve(environ={"HOME": "/home/me"}, cwd=tmp_path, defaults=profile.ORDINARY).settings
+    scope = Filter(ordinary.include, ordinary.exclude)
+    for name in (b"main.py", b"README", b"package.json", b"src/a.c", b".gitignore", b"Makefile"):
+        assert scope.keeps(name), name
+    for name in (b".git/index", b"a.pyc", b".coverage", b"x/node_modules/y.js", b"a.swp", b"coverage-final.json"):
+        assert not scope.keeps(name), name
+    given = resolve(
+        environ={"HOME": "/home/me"}, cwd=tmp_path, overrides={"include": ["*.py"]}, defaults=profile.ORDINARY
+    ).settings
+    assert (given.include, given.exclude) == (("*.py",), ordinary.exclude)
 
 
 def test_a_default_pattern_can_be_taken_back(tmp_path: Path) -> None:

@@ -124,3 +124,12 @@ def test_what_is_fetched_ahead() -> None:
     assert made.is_hungry(ahead=True)
     next_of(made)
     assert not made.is_hungry(ahead=False)
+
+
+def test_a_run_for_nothing() -> None:
+    """The first run may come before any change; it belongs to no batch."""
+    made = schedule()
+    made.begin()
+    run = next_of(made)
+    assert run.changes == ()
+    assert made.ended(run, "exit code 1") == []

@@ -175,7 +175,8 @@ def test_table_without_rows_is_nothing() -> None:
 def test_banner_has_all_a_newcomer_asks() -> None:
     """Roots, files, directories, shards, backend and what the filter keeps."""
     ready = {"roots": ["/r"] * 6, "files": 2, "directories": 1, "shards": 1, "backend": "inotify", "ready_s": 0.5}
-    text = render.banner(ready, keeps="keeps *.json", state_dir="/s", resumed=False)
+    ready["filter"] = "keeps *.json"
+    text = render.banner(ready, state_dir="/s", resumed=False)
     for part in ("/r", "and 3 more", "2 files", "1 directory", "1 shard,", "inotify", "keeps *.json", "0.50 s", "/s"):
         assert part in text
 
