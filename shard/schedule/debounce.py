@@ -9,7 +9,7 @@ their own.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Final, Generic, TypeVar
 
 K = TypeVar("K")
@@ -90,52 +90,47 @@ class Debounce(Generic[K]):
 
     def due(self, now: int) -> dict[K, set[bytes] | None]:
         """Takes out what is due by `now`; None instead of names means all of the directory."""
-        out: dict[K, set[bytes] | None] = {}
-        while self._generations and self._generations[0].last + self.quiet_ns <= now:
-            generation = self._generations.popleft()
-            for key, names in generation.names.items():
-                self._count -= len(names)
-                names = self._still_hot(now, generation.begun, key, names)
-                if names:
-                    held = out.get(key)
-                    if held is None:
-                        out[key] = names
-                    else:
-                        held |= names
+        ripe = self._take_ripe(now)
+        names = _merged(ripe)
+        self._hold_back(now, ripe, names)
+        out: dict[K, set[bytes] | None] = {key: some for key, some in names.items() if some}
         if self._whole:
             for key in [k for k, since in self._whole.items() if since + self.quiet_ns <= now]:
                 del self._whole[key]
                 out[key] = None
         return out
 
-    def _still_hot(self, now: int, begun: int, key: K, names: set[bytes]) -> set[bytes]:
-        """The names of a generation, without those that a later one contains too and whose maximum is not reached."""
-        hot: set[bytes] = set()
+    def _take_ripe(self, now: int) -> list[_Generation[K]]:
+        """Takes out the generations that are old enough, the oldest first."""
+        ripe = []
+        while self._generations and self._generations[0].last + self.quiet_ns <= now:
+            generation = self._generations.popleft()
+            self._count -= sum(map(len, generation.names.values()))
+            ripe.append(generation)
+        return ripe
+
+    def _hold_back(self, now: int, ripe: list[_Generation[K]], names: dict[K, set[bytes]]) -> None:
+        """Removes from `names`, those of the `ripe` generations, what a later generation contains too and whose maximum is not
+        reached. Only later generations are searched: they span one debounce time, while the ripe ones are as many as a busy
+        shard has let wait.
+        """
         for later in self._generations:
-            held = later.names.get(key)
-            if held:
-                hot |= names & held
-        for name in hot:
-            first = self._first.setdefault((key, name), begun)
-            if now - first < self.cap_ns:
-                names.discard(name)
+            for key in names.keys() & later.names.keys():
+                for name in names[key] & later.names[key]:
+                    first = self._first.get((key, name))
+                    if first is None:
+                        first = next(generation.begun for generation in ripe if name in generation.names.get(key, ()))
+                        self._first[key, name] = first
+                    if now - first < self.cap_ns:
+                        names[key].discard(name)
         if self._first:
-            for name in names:
-                self._first.pop((key, name), None)
-        return names
+            for key, some in names.items():
+                for name in some:
+                    self._first.pop((key, name), None)
 
     def flush(self) -> dict[K, set[bytes] | None]:
         """Takes out everything."""
-        out: dict[K, set[bytes] | None] = {}
-        for generation in self._generations:
-            for key, names in generation.names.items():
-                held = out.get(key)
-                if held is None:
-                    out[key] = names
-                else:
-                    held |= names
-        for key in self._whole:
-            out[key] = None
+        out: dict[K, set[bytes] | None] = {**_merged(self._generations), **dict.fromkeys(self._whole)}
         self._generations.clear()
         self._first.clear()
         self._whole.clear()
@@ -148,3 +143,20 @@ class Debounce(Generic[K]):
         if self._whole:
             times.append(min(self._whole.values()) + self.quiet_ns)
         return min(times, default=None)
+
+
+def _merged(generations: Iterable[_Generation[K]]) -> dict[K, set[bytes]]:
+    """The names of these generations by directory. The generations stay as they are, save that a set of one may be shared."""
+    merged: dict[K, set[bytes]] = {}
+    own: set[K] = set()
+    for generation in generations:
+        for key, names in generation.names.items():
+            held = merged.get(key)
+            if held is None:
+                merged[key] = names
+            elif key in own:
+                held |= names
+            else:
+                own.add(key)
+                merged[key] = held | names
+    return merged

@@ -98,6 +98,49 @@ def test_generations_that_are_due_together_are_one_answer() -> None:
     assert settle.due(1000) == {"d": {b"a", b"b"}, "e": {b"c"}}
 
 
+def test_a_late_answer_waits_only_for_what_is_still_hot() -> None:
+    """A busy shard asks late: what was hit in several generations that are old by then is due, once, and a name that was hit a
+    moment ago waits, from when it was hit first."""
+    settle = made()
+    for now in (0, 30, 60):
+        settle.add(now, {"d": {b"a", b"hot"}, "e": {b"hot"}})
+    settle.add(200, {"d": {b"hot", b"new"}, "e": {b"hot"}})
+    assert settle.due(210) == {"d": {b"a"}}
+    settle.add(275, {"d": {b"hot"}})
+    assert settle.due(280) == {"d": {b"new"}, "e": {b"hot"}}
+    settle.add(340, {"d": {b"hot"}})
+    settle.add(400, {"d": {b"hot"}})
+    assert settle.due(CAP) == {"d": {b"hot"}}  # the maximum counts from 0
+    assert settle.due(400 + QUIET) == {"d": {b"hot"}}  # once more, as it was hit after that look was due
+    assert len(settle) == 0
+
+
+class Counted(str):
+    """A key that counts how often it is looked up."""
+
+    looked_up = 0
+
+    def __hash__(self) -> int:
+        Counted.looked_up += 1
+        return super().__hash__()
+
+
+def test_a_late_answer_costs_what_the_hints_cost() -> None:
+    """Twice as many hints in twice as many generations take twice as many steps, not four times: a shard that has fallen behind
+    must not fall behind further because of that."""
+
+    def steps(count: int) -> int:
+        settle: Debounce[Counted] = Debounce(QUIET, CAP)
+        keys = [Counted(number) for number in range(count)]
+        for number, key in enumerate(keys):
+            settle.add(number * QUIET, {key: {b"a"}, keys[number // 2]: {b"b"}})
+        before = Counted.looked_up
+        assert sum(map(len, filter(None, settle.due(count * QUIET).values()))) > count
+        return Counted.looked_up - before
+
+    assert steps(400) < 3 * steps(200)
+
+
 def test_names_of_one_moment_are_one_generation() -> None:
     """A burst is kept in few sets; each name counts once."""
     settle = made()
