@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Collection
+from collections.abc import AsyncGenerator, Collection, Iterable
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -13,6 +13,7 @@ from .base import ClientBase
 from .batch import BatchData, Handed, decode_pull, handed
 from .changes import ChangesSince, decode_since
 from .conversation import REPLY_S
+from .dead import DeadLetter, decode_dead
 from .requests import Request
 
 
@@ -28,8 +29,8 @@ class AsyncBatch(BatchData):
     async def ack(self) -> bool:
         return await self._driver.run(self._lease.ack())
 
-    async def nack(self, reason: str = "", *, retry_s: float | None = None) -> None:
-        await self._driver.run(self._lease.nack(reason, retry_s))
+    async def nack(self, reason: str = "", *, retry_s: float | None = None, output: str = "") -> None:
+        await self._driver.run(self._lease.nack(reason, retry_s, output))
 
     async def extend(self, lease_s: float | None = None) -> None:
         await self._driver.run(self._lease.extend(lease_s))
@@ -110,9 +111,16 @@ class AsyncExtractClient(ClientBase):
         return await self._ask(requests.ack(group, batch, ticks), patience_s)
 
     async def nack(
-        self, group: str, batch: str, reason: str = "", *, retry_s: float | None = None, patience_s: float | None = 0.0
+        self,
+        group: str,
+        batch: str,
+        reason: str = "",
+        *,
+        retry_s: float | None = None,
+        output: str = "",
+        patience_s: float | None = 0.0,
     ) -> dict[str, Any]:
-        return await self._ask(requests.nack(group, batch, reason, retry_s), patience_s)
+        return await self._ask(requests.nack(group, batch, reason, retry_s, output), patience_s)
 
     async def extend(
         self, group: str, batch: str, lease_s: float | None = None, *, patience_s: float | None = 0.0
@@ -134,8 +142,21 @@ class AsyncExtractClient(ClientBase):
     async def since(self, cursor: str | None = None, *, max: int | None = None, patience_s: float | None = 0.0) -> ChangesSince:
         return decode_since(await self._driver.ask(requests.since(cursor, max), requests.patience(patience_s)))
 
-    async def retry(self, group: str) -> int:
-        return int((await self._ask(requests.of_group("retry", group)))["paths"])
+    async def dead(self, group: str, path: str | Path | None = None) -> AsyncGenerator[DeadLetter, None]:
+        after_b64: str | None = None
+        while True:
+            page = decode_dead(await self._driver.ask(requests.dead(group, path, after_b64), requests.patience(0.0)))
+            for letter in page.dead:
+                yield letter
+            after_b64 = page.after_b64
+            if after_b64 is None:
+                return
+
+    async def retry(self, group: str, paths: Iterable[str | Path] | None = None) -> int:
+        return int((await self._ask(requests.of_dead("retry", group, paths)))["paths"])
+
+    async def discard(self, group: str, paths: Iterable[str | Path] | None = None) -> int:
+        return int((await self._ask(requests.of_dead("discard", group, paths)))["paths"])
 
     async def groups(self) -> list[dict[str, Any]]:
         return list((await self._ask(Request("groups")))["groups"])

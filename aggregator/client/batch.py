@@ -103,9 +103,9 @@ class Lease:
         """Whether it came in time."""
         return (yield from self._end(requests.ack(self.group, self._id), ACK_PATIENCE_S))
 
-    def nack(self, reason: str, retry_s: float | None) -> Flow[bool]:
+    def nack(self, reason: str, retry_s: float | None, output: str = "") -> Flow[bool]:
         """Whether it came in time."""
-        return (yield from self._end(requests.nack(self.group, self._id, reason, retry_s), 0.0))
+        return (yield from self._end(requests.nack(self.group, self._id, reason, retry_s, output), 0.0))
 
     def extend(self, lease_s: float | None) -> Flow[None]:
         if not self.is_notice:

@@ -8,7 +8,7 @@ whose reply was lost comes again when its lease ends.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Generator
+from collections.abc import Collection, Generator, Iterable
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -19,6 +19,7 @@ from .batch import BatchData, Handed, decode_pull, handed
 from .blocking_driver import BlockingDriver
 from .changes import ChangesSince, decode_since
 from .conversation import REPLY_S
+from .dead import DeadLetter, decode_dead
 from .requests import Request
 
 
@@ -40,12 +41,13 @@ class Batch(BatchData):
         """
         return self._driver.run(self._lease.ack())
 
-    def nack(self, reason: str = "", *, retry_s: float | None = None) -> None:
+    def nack(self, reason: str = "", *, retry_s: float | None = None, output: str = "") -> None:
         """Reports that the batch failed. It is handed out again after a pause that grows with the attempts, or after `retry_s`.
 
-        If it comes too late, it behaves like `ack`.
+        `output` is what the work had written. If the path is set aside for this failure, the last 4 KiB of it are kept beside
+        the reason. If it comes too late, it behaves like `ack`.
         """
-        self._driver.run(self._lease.nack(reason, retry_s))
+        self._driver.run(self._lease.nack(reason, retry_s, output))
 
     def extend(self, lease_s: float | None = None) -> None:
         """Extends the lease, so that it ends `lease_s` (by default the service's) from now. Raises RequestError
@@ -172,9 +174,16 @@ class ExtractClient(ClientBase):
         return self._ask(requests.ack(group, batch, ticks), patience_s)
 
     def nack(
-        self, group: str, batch: str, reason: str = "", *, retry_s: float | None = None, patience_s: float | None = 0.0
+        self,
+        group: str,
+        batch: str,
+        reason: str = "",
+        *,
+        retry_s: float | None = None,
+        output: str = "",
+        patience_s: float | None = 0.0,
     ) -> dict[str, Any]:
-        return self._ask(requests.nack(group, batch, reason, retry_s), patience_s)
+        return self._ask(requests.nack(group, batch, reason, retry_s, output), patience_s)
 
     def extend(self, group: str, batch: str, lease_s: float | None = None, *, patience_s: float | None = 0.0) -> dict[str, Any]:
         return self._ask(requests.extend(group, batch, lease_s), patience_s)
@@ -211,9 +220,29 @@ class ExtractClient(ClientBase):
         """
         return decode_since(self._driver.ask(requests.since(cursor, max), requests.patience(patience_s)))
 
-    def retry(self, group: str) -> int:
-        """Hands out again the paths that were set aside. Returns their number."""
-        return int(self._ask(requests.of_group("retry", group))["paths"])
+    def dead(self, group: str, path: str | Path | None = None) -> Generator[DeadLetter, None, None]:
+        """Yields what the group has set aside at `path` and below it, or all of it, in the order of the paths. It is asked for
+        in parts, so what is set aside meanwhile may be left out.
+        """
+        after_b64: str | None = None
+        while True:
+            page = decode_dead(self._driver.ask(requests.dead(group, path, after_b64), requests.patience(0.0)))
+            yield from page.dead
+            after_b64 = page.after_b64
+            if after_b64 is None:
+                return
+
+    def retry(self, group: str, paths: Iterable[str | Path] | None = None) -> int:
+        """Hands out again what was set aside at `paths` (at most 1,000) and below them, or all of it, as if it had never failed.
+        Returns the number of paths.
+        """
+        return int(self._ask(requests.of_dead("retry", group, paths))["paths"])
+
+    def discard(self, group: str, paths: Iterable[str | Path] | None = None) -> int:
+        """Acknowledges what was set aside at `paths` (at most 1,000) and below them, or all of it. Returns the number of paths.
+        They come again when they change.
+        """
+        return int(self._ask(requests.of_dead("discard", group, paths))["paths"])
 
     def groups(self) -> list[dict[str, Any]]:
         return list(self._ask(Request("groups"))["groups"])

@@ -6,7 +6,10 @@ Each function checks what it is given, and raises UsageError for what is of the 
 from __future__ import annotations
 
 import math
+import os
+from base64 import b64encode
 from collections.abc import Collection, Mapping
+from pathlib import Path
 from typing import Any, Final
 
 import msgspec
@@ -15,7 +18,14 @@ from msgspec import Struct
 from shardwatch.shard.contract.errors import UsageError
 from shardwatch.shard.contract.input import arguments
 
-from ..protocol.bounds import CURSOR_CHARS_MAX, NAME_CHARS_MAX, PROTOCOL_VERSION, REQUEST_BYTES_MAX
+from ..protocol.bounds import (
+    CURSOR_CHARS_MAX,
+    NAME_CHARS_MAX,
+    OUTPUT_BYTES_MAX,
+    PATHS_MAX,
+    PROTOCOL_VERSION,
+    REQUEST_BYTES_MAX,
+)
 
 #: Largest values of a request's fields, as in docs/protocol.md: what is over them is refused before it is sent.
 SECONDS_MAX: Final = 86_400.0
@@ -80,8 +90,13 @@ def ack(group: str, batch: str | None, ticks: Collection[int] | None = None) -> 
     return Request("ack", fields)
 
 
-def nack(group: str, batch: str | None, reason: str, retry_s: float | None) -> Request:
+def nack(group: str, batch: str | None, reason: str, retry_s: float | None, output: str = "") -> Request:
+    """Of `output` the end is sent."""
     fields: dict[str, Any] = {"group": _group(group), "batch": batch, "reason": reason}
+    if output != "":
+        if not isinstance(output, str):
+            raise arguments.wrong("output", output, "a text")
+        fields["output"] = output[-OUTPUT_BYTES_MAX:]
     if retry_s is not None:
         fields["retry_ms"] = round(arguments.seconds("retry_s", retry_s, 0.0, SECONDS_MAX) * 1000)
     return Request("nack", fields)
@@ -123,8 +138,31 @@ def since(cursor: str | None, max: int | None) -> Request:
 
 
 def of_group(op: str, group: str) -> Request:
-    """`retry`, `reset` or `drop`: they have no other field."""
+    """`reset` or `drop`: they have no other field."""
     return Request(op, {"group": _group(group)})
+
+
+def dead(group: str, path: object, after_b64: str | None) -> Request:
+    """A page of what is set aside at a path and below it; None: anywhere."""
+    fields: dict[str, Any] = {"group": _group(group), "output": True}
+    if path is not None:
+        fields["path_b64"] = _base64(arguments.path("path", path))
+    return Request("dead", fields if after_b64 is None else {**fields, "after_b64": after_b64})
+
+
+def of_dead(op: str, group: str, paths: object) -> Request:
+    """`retry` or `discard`, of what is set aside at these paths and below them; None: of everything."""
+    fields: dict[str, Any] = {"group": _group(group)}
+    if paths is not None:
+        found = arguments.paths("paths", paths)
+        if len(found) > PATHS_MAX:
+            raise arguments.wrong("paths", f"{len(found)} paths", f"at most {PATHS_MAX} paths")
+        fields["paths_b64"] = [_base64(path) for path in found]
+    return Request(op, fields)
+
+
+def _base64(path: Path) -> str:
+    return b64encode(os.path.abspath(os.fsencode(path))).decode("ascii")
 
 
 def sync(timeout_s: float) -> Request:

@@ -195,6 +195,14 @@ class Selection:
         self.events = list(by_tick.values())
 
 
+def kind_told(row: Row, part: Part, lane: Lane, bit: int, begun: int) -> str:
+    """Of the event that the group was handed for a row that says that its path is there. `Selection` has the arguments."""
+    free = Lane(lane.scan, lane.handed, lane.skipped)  # the path is another batch's by now, perhaps
+    choice = Selection(bit, begun)
+    choice.add([row], part.lane, part.handed, free, Part(part.lane, part.handed, [], []))
+    return choice.events[0].event_type if isinstance(choice.events[0], Event) else ""
+
+
 def cut(rows: Sequence[Row], want: int, least: int) -> int:
     """Where to end a batch of at most `want` of the rows (there are want + 1 or more): before the run of rows of one directory
     that would be torn, if `least` rows are left, else at `want`."""

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 
-from .choice import Selection
+from .choice import Selection, kind_told
 from .index_port import IndexPort
 from .journal import Entry
 from .lane import Lane
@@ -219,24 +219,33 @@ class Delivery:
         self.position.free(unit, self._leases.leased())
         self._leases.give_back(unit, now)
 
-    def nacked(self, index: IndexPort, unit: Unit, now: float, reason: str, retry_s: float | None) -> float:
+    def nacked(
+        self, index: IndexPort, unit: Unit, now: float, reason: str, retry_s: float | None = None, output: str = ""
+    ) -> float:
         """A worker says that the unit failed; the pause until it is handed out again, seconds."""
         self._leases.end(unit, "it was nacked")
-        return self._failed(index, unit, now, reason, retry_s)
+        return self._failed(index, unit, now, reason, retry_s, output)
 
     def expire(self, index: IndexPort, now: float) -> None:
         """Ends the leases that are over."""
         for unit in self._leases.end_expired(now):
             self._failed(index, unit, now, "its lease expired" + (f" at worker {unit.worker}" * bool(unit.worker)), 0)
 
-    def retry(self, now: float) -> int:
-        """Hands out again what was set aside. Number of paths."""
-        paths = self.set_aside.take_back_all()
+    def retry(self, now: float, places: Collection[bytes] | None = None) -> int:
+        """Hands out again what was set aside at these paths or below them; None: everything. Number of paths."""
+        paths = self.set_aside.take_back_at(places)
         for path in paths:
             self._leases.add([Part(path.lane, path.handed, [path.tick])], now)
         return len(paths)
 
-    def _failed(self, index: IndexPort, unit: Unit, now: float, reason: str, retry_s: float | None) -> float:
+    def discard(self, index: IndexPort, places: Collection[bytes] | None = None) -> int:
+        """Acknowledges what was set aside at these paths or below them; None: everything. Number of paths."""
+        paths = self.set_aside.take_back_at(places)
+        for path in paths:
+            index.holders.acknowledged(self.bit, path.lane, [path.tick])
+        return len(paths)
+
+    def _failed(self, index: IndexPort, unit: Unit, now: float, reason: str, retry_s: float | None, output: str = "") -> float:
         """A unit whose lease has ended counts as failed; the pause until it is handed out again, seconds."""
         self.position.free(unit, self._leases.leased())
         unit.fail(reason)
@@ -249,12 +258,13 @@ class Delivery:
             for piece in unit.pieces():
                 self._leases.add([piece], now)
         else:
-            self._set_path_aside(index, unit)
+            self._set_path_aside(index, unit, output)
         return pause_s
 
-    def _set_path_aside(self, index: IndexPort, unit: Unit) -> None:
+    def _set_path_aside(self, index: IndexPort, unit: Unit, output: str) -> None:
         """The only path of a unit; nothing where its row has moved on."""
         part = unit.parts[0]
         for row in index.rows_at(part.lane, part.ticks):
             path = SetAsidePath(part.lane, row.tick, part.handed, row.path, row.directory, unit.failures, unit.reason)
-            self.set_aside.add(path)
+            kind = "deleted" if not row.kind else kind_told(row, part, self.position.lane(part.lane), self.bit, self.begun)
+            self.set_aside.add(path, kind, output)

@@ -323,11 +323,14 @@ class Group:
         self.expire(index, now)
         self._leases.extend(self._on_lease(number), now + lease_s)
 
-    def nack(self, index: IndexPort, number: int, now: float, reason: str, retry_s: float | None = None) -> float:
+    def nack(
+        self, index: IndexPort, number: int, now: float, reason: str, retry_s: float | None = None, output: str = ""
+    ) -> float:
         """The batch failed: it is handed out again, retry_s from now or later (None: later from failure to failure); in pieces
-        after attempts_max, and a lone path that fails as often is set aside. That pause, seconds. Raises RefusedError."""
+        after attempts_max, and a lone path that fails as often is set aside, with the end of what the worker had written
+        (`output`). That pause, seconds. Raises RefusedError."""
         self.expire(index, now)
-        return self._delivery.nacked(index, self._on_lease(number), now, reason, retry_s)
+        return self._delivery.nacked(index, self._on_lease(number), now, reason, retry_s, output)
 
     def release(self, index: IndexPort, number: int, now: float, why: str = "it was released") -> None:
         """Gives a batch back: handed out again at once, and not counted as a failure. Raises RefusedError."""
@@ -351,9 +354,14 @@ class Group:
             self._delivery.give_back(unit, now, "it was released")
         return len(units)
 
-    def retry(self, now: float) -> int:
-        """Hands out again what was set aside. Number of paths."""
-        return self._delivery.retry(now)
+    def retry(self, now: float, places: Collection[bytes] | None = None) -> int:
+        """Hands out again what was set aside at these paths or below them (None: everything), as if it had never failed. Number
+        of paths."""
+        return self._delivery.retry(now, places)
+
+    def discard(self, index: IndexPort, places: Collection[bytes] | None = None) -> int:
+        """Acknowledges what was set aside at these paths or below them (None: everything). Number of paths."""
+        return self._delivery.discard(index, places)
 
     def _on_lease(self, number: int) -> Unit:
         unit = self._leases.get(number)

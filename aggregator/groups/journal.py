@@ -76,6 +76,9 @@ class BatchForgotten(Struct, frozen=True):
 class PathSetAside(Struct, frozen=True):
     key: bytes
     path: SetAsidePath
+    #: Of a `DeadLetterRecord`.
+    kind: str
+    output: str
 
 
 class PathTakenBack(Struct, frozen=True):

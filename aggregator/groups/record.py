@@ -56,6 +56,18 @@ class SetAsidePath(Struct, array_like=True):
         return self.path + b"/" if self.directory else self.path
 
 
+class DeadLetterRecord(Struct, frozen=True):
+    """A path that is set aside, with what is known of its last failure."""
+
+    path: SetAsidePath
+    #: What the group was told of it: created, modified or deleted; empty where an earlier version has set it aside.
+    kind: str
+    #: When it failed, seconds since 1970; 0 where an earlier version has set it aside.
+    at: float
+    #: The end of what the worker had written; empty where nothing is known of it, or not any more.
+    output: str
+
+
 class GroupRecord(Struct, frozen=True):
     """All that is stored of a group."""
 

@@ -20,6 +20,7 @@ from ..storage.damage import damaged
 from .dates import Dates
 from .group import Group, GroupState
 from .index_port import IndexPort
+from .record import DeadLetterRecord
 from .store import GroupStore
 
 log = logging.getLogger("shardwatch.aggregator")
@@ -169,12 +170,13 @@ class Registry:
         """
         dirty, self._dirty = self._dirty, {}
         dropped, self._dropped = self._dropped, set()
+        wall = self._wall() if dirty else 0.0
         try:
             for key in dropped:
                 self._store.drop(key)
             for group in dirty.values():
                 if group.key not in dropped and group.has_changed():
-                    self._store.write(group)
+                    self._store.write(group, wall)
             self._store.commit()
         except sqlite3.Error as error:
             log.error("groups.db: %s", error)
@@ -242,6 +244,11 @@ class Registry:
     def set_aside(self) -> set[int]:
         """The ticks of all rows that are set aside. They lie behind every cursor, and `retry` hands them out again."""
         return {tick for group in self.by_name.values() for tick in group.set_aside_ticks()}
+
+    def dead_letters(self, group: Group, place: bytes, after: bytes, most: int) -> list[DeadLetterRecord]:
+        """The paths that a group has set aside at `place` or below it, as they were last committed, in the order of their keys,
+        from behind the key `after` on: at most `most`. It reads the disk."""
+        return self._store.dead_letters(group.key, place, after, most)
 
 
 def _called(group: Group) -> str:

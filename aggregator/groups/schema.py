@@ -11,7 +11,7 @@ from typing import Any, Final
 from shardwatch.shard.contract.errors import ShardwatchError
 
 #: PRAGMA user_version of the file.
-FORMAT: Final = 2
+FORMAT: Final = 3
 
 _SCHEMA: Final = """
 CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL);
@@ -33,8 +33,12 @@ CREATE TABLE units (
 CREATE TABLE held (id INTEGER, lane INTEGER, tick INTEGER, PRIMARY KEY (id, lane, tick)) WITHOUT ROWID;
 -- Batches that ended without an ack, and why.
 CREATE TABLE ended (id INTEGER, number INTEGER, reason TEXT NOT NULL, PRIMARY KEY (id, number)) WITHOUT ROWID;
--- Paths that were set aside.
-CREATE TABLE parked (id INTEGER, key BLOB, body BLOB NOT NULL, PRIMARY KEY (id, key));
+-- Paths that were set aside: `kind` is what the group was told of it, `at` when it failed last (seconds since 1970), `output` the
+-- end of what the worker that failed had written.
+CREATE TABLE parked (
+    id INTEGER, key BLOB, body BLOB NOT NULL, kind TEXT NOT NULL DEFAULT '', at REAL NOT NULL DEFAULT 0,
+    output TEXT NOT NULL DEFAULT '', PRIMARY KEY (id, key));
+CREATE INDEX outputs ON parked (id) WHERE output <> '';
 """
 #: What leads from a format to the next one.
 _STEPS: Final = {
@@ -44,6 +48,13 @@ _STEPS: Final = {
         "ALTER TABLE groups ADD COLUMN begun INTEGER NOT NULL DEFAULT 0",
         "ALTER TABLE lanes ADD COLUMN skip_after INTEGER NOT NULL DEFAULT 0",
         "ALTER TABLE lanes ADD COLUMN skip_upto INTEGER NOT NULL DEFAULT 0",
+    ),
+    # Of what was set aside before, neither the kind nor the time nor the output is known.
+    2: (
+        "ALTER TABLE parked ADD COLUMN kind TEXT NOT NULL DEFAULT ''",
+        "ALTER TABLE parked ADD COLUMN at REAL NOT NULL DEFAULT 0",
+        "ALTER TABLE parked ADD COLUMN output TEXT NOT NULL DEFAULT ''",
+        "CREATE INDEX outputs ON parked (id) WHERE output <> ''",
     ),
 }
 

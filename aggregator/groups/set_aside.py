@@ -1,11 +1,11 @@
 """The paths that a group has set aside, because they failed alone as often as is allowed. Pure.
 
-They are called `parked` in messages and on disk.
+They are called `parked` in messages and on disk. What is known of their last failure is on disk only.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from itertools import islice
 
 from .journal import Entry, PathSetAside, PathsTakenBack, PathTakenBack
@@ -25,17 +25,19 @@ class SetAside:
     def __iter__(self) -> Iterator[SetAsidePath]:
         return iter(self._paths.values())
 
-    def add(self, path: SetAsidePath) -> None:
+    def add(self, path: SetAsidePath, kind: str, output: str) -> None:
+        """`kind` and `output`: those of a `DeadLetterRecord`."""
         self._paths[path.key] = path
-        self._journal.append(PathSetAside(path.key, path))
+        self._journal.append(PathSetAside(path.key, path, kind, output))
 
     def take_back(self, key: bytes) -> None:
         """The path is handed out again. Idempotent."""
         if self._paths.pop(key, None) is not None:
             self._journal.append(PathTakenBack(key))
 
-    def take_back_all(self) -> list[SetAsidePath]:
-        paths = list(self._paths.values())
+    def take_back_at(self, places: Collection[bytes] | None) -> list[SetAsidePath]:
+        """`take_back`s what is at one of these paths or below it; None: everything. Gives what was taken."""
+        paths = [path for path in self if places is None or _is_at(path.path, places)]
         for path in paths:
             self.take_back(path.key)
         return paths
@@ -56,3 +58,12 @@ class SetAside:
             }
             for path in islice(self, listed_max)
         ]
+
+
+def _is_at(path: bytes, places: Collection[bytes]) -> bool:
+    """Whether the path is one of these, or lies below one of them."""
+    while path not in places:
+        if path in (b"", b"/"):
+            return False
+        path = path[: path.rfind(b"/")] or b"/"
+    return True

@@ -19,6 +19,7 @@ from ..storage.damage import damaged, set_aside
 from . import tables
 from .group import ATTEMPTS_MAX, Group
 from .journal import GroupChanged
+from .record import DeadLetterRecord
 from .schema import open_groups
 
 
@@ -132,8 +133,11 @@ class GroupStore:
 
     # -- groups -----------------------------------------------------------------------------------------------------
 
-    def write(self, group: Group) -> None:
-        """Writes the group's journal into the open transaction. Nothing is durable before `commit`."""
+    def write(self, group: Group, wall: float = 0.0) -> None:
+        """Writes the group's journal into the open transaction. Nothing is durable before `commit`.
+
+        `wall`: when what is written happened, seconds since 1970.
+        """
         journal = group.take_journal()
         if not journal:
             return
@@ -143,7 +147,7 @@ class GroupStore:
             if isinstance(entry, GroupChanged):
                 row_changed = True
             else:
-                tables.write(self._db, group.key, entry)
+                tables.write(self._db, group.key, entry, wall)
         if row_changed:  # written once, however many entries say so
             tables.write_group(self._db, group.row())
 
@@ -160,3 +164,7 @@ class GroupStore:
         """The group as it was last committed, or None. Raises msgspec.DecodeError or ValueError if it can't be read."""
         record = tables.read(self._db, key)
         return None if record is None else Group(record, attempts_max)
+
+    def dead_letters(self, key: int, place: bytes, after: bytes, most: int) -> list[DeadLetterRecord]:
+        """What `Registry.dead_letters` gives, of the group with that key."""
+        return tables.dead_letters(self._db, key, place, after, most)

@@ -24,13 +24,19 @@ from .journal import (
     UnitsGone,
 )
 from .lane import Lane
-from .record import GroupRecord, GroupRow, SetAsidePath
+from .record import DeadLetterRecord, GroupRecord, GroupRow, SetAsidePath
 from .unit import Part, Unit
 
 #: Of a `GroupRow`, in its order; the first one has another name.
 _GROUP_COLUMNS: Final = ("id", *GroupRow._fields[1:])
 _INSERT_GROUP: Final = (
     f"INSERT OR REPLACE INTO groups ({', '.join(_GROUP_COLUMNS)}) VALUES ({', '.join('?' * len(_GROUP_COLUMNS))})"
+)
+#: Paths of a group of which the output is kept; beyond that, the output of the one that was set aside first is forgotten.
+OUTPUTS_MAX: Final = 1_000
+_FORGET_OUTPUTS: Final = (
+    "UPDATE parked SET output = '' WHERE id = ? AND output <> '' AND rowid <="
+    " (SELECT rowid FROM parked WHERE id = ? AND output <> '' ORDER BY rowid DESC LIMIT 1 OFFSET ?)"
 )
 _TABLES: Final = ("lanes", "units", "held", "ended", "parked")
 
@@ -44,8 +50,8 @@ def write_group(db: Any, row: GroupRow) -> None:
     db.execute(_INSERT_GROUP, row)
 
 
-def write(db: Any, key: int, entry: RowEntry) -> None:
-    """Writes an entry of the journal of the group with that key."""
+def write(db: Any, key: int, entry: RowEntry, wall: float) -> None:
+    """Writes an entry of the journal of the group with that key. `wall`: the time, seconds since 1970."""
     run = db.execute
     match entry:
         case UnitChanged(unit):
@@ -65,8 +71,11 @@ def write(db: Any, key: int, entry: RowEntry) -> None:
             run("INSERT OR REPLACE INTO ended VALUES (?, ?, ?)", (key, number, reason))
         case BatchForgotten(number):
             run("DELETE FROM ended WHERE id = ? AND number = ?", (key, number))
-        case PathSetAside(path_key, path):
-            run("INSERT OR REPLACE INTO parked VALUES (?, ?, ?)", (key, path_key, _encode(path)))
+        case PathSetAside(path_key, path, kind, output):
+            dead = (key, path_key, _encode(path), kind, wall, output)
+            run("INSERT OR REPLACE INTO parked (id, key, body, kind, at, output) VALUES (?, ?, ?, ?, ?, ?)", dead)
+            if output:
+                run(_FORGET_OUTPUTS, (key, key, OUTPUTS_MAX))
         case PathTakenBack(path_key):
             run("DELETE FROM parked WHERE id = ? AND key = ?", (key, path_key))
         case PathsTakenBack():
@@ -140,3 +149,14 @@ def _paths_set_aside(db: Any, key: int) -> list[SetAsidePath]:
 
 def _read_parts(body: bytes) -> list[Part]:
     return [Part(lane, handed, array("q", ticks).tolist(), None, sums) for lane, handed, ticks, sums in _parts.decode(body)]
+
+
+def dead_letters(db: Any, key: int, place: bytes, after: bytes, most: int) -> list[DeadLetterRecord]:
+    """The paths set aside that are at `place` or below it, in the order of their keys, from behind the key `after` on: at most
+    `most`."""
+    inside = place.rstrip(b"/")
+    sql = "SELECT body, kind, at, output FROM parked WHERE id = ? AND key = ? AND key > ?"
+    rows = db.execute(sql, (key, inside, after)).fetchall()
+    sql = "SELECT body, kind, at, output FROM parked WHERE id = ? AND key > ? AND key >= ? AND key < ? ORDER BY key LIMIT ?"
+    rows += db.execute(sql, (key, after, inside + b"/", inside + b"0", most - len(rows))).fetchall()
+    return [DeadLetterRecord(_set_aside.decode(body), kind, at, output) for body, kind, at, output in rows]

@@ -14,9 +14,14 @@ WAIT_MS_MAX: Final = 3_600_000
 LEASE_MS_MAX: Final = 86_400_000
 #: Ticks that one `ack` may name; more than any batch has.
 ACK_TICKS_MAX: Final = 100_000
-#: Paths that one `look` may name, and the length of each, in base64: no path that has a name of its own is longer.
-LOOK_PATHS_MAX: Final = 1000
+#: Paths that one request may name, and the length of each, in base64: no path that has a name of its own is longer.
+PATHS_MAX: Final = 1000
 PATH_B64_CHARS_MAX: Final = 87_384
+#: Characters that are kept of the reason of a `nack`, from its beginning, and bytes of the output, from its end.
+REASON_CHARS_MAX: Final = 500
+OUTPUT_BYTES_MAX: Final = 4096
+#: Paths that one answer to `dead` lists.
+DEAD_LETTERS_MAX: Final = 100
 #: Longest group or worker name, characters.
 NAME_CHARS_MAX: Final = 200
 #: Longest cursor, characters; those that are given have about 70.

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import os
+from collections.abc import Sequence
 from typing import Annotated, Any, ClassVar, Final, Literal
 
 import msgspec
@@ -20,9 +21,9 @@ from .bounds import (
     CURSOR_CHARS_MAX,
     ID_BYTES_MAX,
     ID_DEPTH_MAX,
-    LOOK_PATHS_MAX,
     NAME_CHARS_MAX,
     PATH_B64_CHARS_MAX,
+    PATHS_MAX,
     PROTOCOL_VERSION,
     REQUEST_BYTES_MAX,
 )
@@ -31,6 +32,9 @@ _Name = Annotated[str, Meta(max_length=NAME_CHARS_MAX)]
 _Id = Annotated[str, Meta(max_length=NAME_CHARS_MAX)]
 _Wait = Annotated[int, Meta(ge=0)]
 _Lease = Annotated[int, Meta(ge=1)]
+#: Exact bytes in base64.
+_Path = Annotated[str, Meta(max_length=PATH_B64_CHARS_MAX)]
+_Paths = Annotated[list[_Path], Meta(max_length=PATHS_MAX)]
 
 
 class Event(Struct, tag_field="type", tag="event", gc=False):
@@ -92,6 +96,7 @@ class Nack(Struct):
     batch: _Id
     reason: str = ""
     retry_ms: _Wait | None = None
+    output: str = ""
 
 
 class Release(Struct):
@@ -120,9 +125,25 @@ class Since(Struct):
     max: Annotated[int, Meta(ge=1)] | None = None
 
 
+class Dead(Struct):
+    op: ClassVar = "dead"
+    group: _Name
+    path_b64: _Path | None = None
+    after_b64: _Path | None = None
+    max: Annotated[int, Meta(ge=1)] | None = None
+    output: bool = False
+
+
 class Retry(Struct):
     op: ClassVar = "retry"
     group: _Name
+    paths_b64: _Paths | None = None
+
+
+class Discard(Struct):
+    op: ClassVar = "discard"
+    group: _Name
+    paths_b64: _Paths | None = None
 
 
 class Reset(Struct):
@@ -152,7 +173,7 @@ class Sync(Struct):
 
 class Look(Struct):
     op: ClassVar = "look"
-    paths_b64: Annotated[list[Annotated[str, Meta(max_length=PATH_B64_CHARS_MAX)]], Meta(max_length=LOOK_PATHS_MAX)]
+    paths_b64: _Paths
 
 
 class Hold(Struct):
@@ -177,13 +198,13 @@ class Ready(Struct):
 
 Request = (
     Hello | Pull | Ack | Nack | Release | Extend | Seek | Retry | Reset | Groups | Drop | Sync | Look | Status | Ready | Hold
-    | Unhold | Since | Create
+    | Unhold | Since | Create | Dead | Discard
 )
 REQUESTS: Final[dict[str, type[Any]]] = {
     kind.op: kind
     for kind in (
         Hello, Pull, Ack, Nack, Release, Extend, Seek, Retry, Reset, Groups, Drop, Sync, Look, Status, Ready, Hold,
-        Unhold, Since, Create,
+        Unhold, Since, Create, Dead, Discard,
     )
 }
 
@@ -273,17 +294,22 @@ def _depth(value: object) -> int:
     return ID_DEPTH_MAX + 1
 
 
-def exact_paths(request: Look) -> list[bytes]:
-    """The paths that a look names. Raises RefusedError where one is none: only an exact path can be told to lie in a root."""
-    try:
-        paths = [base64.b64decode(path, validate=True) for path in request.paths_b64]
-    except ValueError:
-        raise RefusedError("bad_field", "look: not base64", "see docs/protocol.md") from None
+def exact_paths(op: str, paths_b64: Sequence[str]) -> list[bytes]:
+    """The paths that a request names. Raises RefusedError where one is none: only an exact path can be told to lie in a root."""
+    paths = [from_base64(op, path) for path in paths_b64]
     if not are_exact(paths):
         wrong = next(path for path in paths if not is_exact(path))
         remedy = "give it from / on, without `.`, `..` or superfluous slashes"
-        raise RefusedError("bad_field", f"look: {shown(wrong)} is not an exact path", remedy)
+        raise RefusedError("bad_field", f"{op}: {shown(wrong)} is not an exact path", remedy)
     return paths
+
+
+def from_base64(op: str, text: str) -> bytes:
+    """The bytes that a field of a request gives. Raises RefusedError."""
+    try:
+        return base64.b64decode(text, validate=True)
+    except ValueError:
+        raise RefusedError("bad_field", f"{op}: not base64", "see docs/protocol.md") from None
 
 
 def check_name(name: str) -> None:

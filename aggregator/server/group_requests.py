@@ -1,26 +1,28 @@
-"""The requests of workers and operators that concern one existing group: ack, nack, release, extend, seek, retry, reset.
+"""The requests of workers and operators that concern one existing group: ack, nack, release, extend, seek, dead, retry,
+discard, reset.
 
 Does no input or output.
 """
 
 from __future__ import annotations
 
+from base64 import b64encode
 from collections.abc import Callable
 from typing import Any, Final
+
+from msgspec import UNSET
 
 from shardwatch.shard.contract.state.settings import Settings
 
 from ..groups.group import Group, GroupState
 from ..groups.index_port import IndexPort
+from ..groups.record import DeadLetterRecord
 from ..groups.registry import Registry
 from ..protocol import bounds
 from ..protocol import messages as protocol
 from ..protocol.messages import RefusedError
 from .call import Call
 from .roster import Roster
-
-#: How many characters of the reason of a nack are kept.
-REASON_CHARS_MAX: Final = 500
 
 
 class GroupRequests:
@@ -53,8 +55,9 @@ class GroupRequests:
 
     def _nack(self, group: Group, request: protocol.Nack, now: float) -> dict[str, object]:
         number = group.number(request.batch)
+        reason, output = request.reason[: bounds.REASON_CHARS_MAX], _end_of(request.output)
         retry_s = None if request.retry_ms is None else min(request.retry_ms, bounds.WAIT_MS_MAX) / 1000
-        pause_s = group.nack(self._index, number, now, request.reason[:REASON_CHARS_MAX], retry_s)
+        pause_s = group.nack(self._index, number, now, reason, retry_s, output)
         return {"batch": request.batch, "retry_ms": round(pause_s * 1000)}
 
     def _release(self, group: Group, request: protocol.Release, now: float) -> dict[str, object]:
@@ -79,7 +82,18 @@ class GroupRequests:
         return {"tick": tick, "fresh": not group.seek(self._index, tick)}
 
     def _retry(self, group: Group, request: protocol.Retry, now: float) -> dict[str, object]:
-        return {"paths": group.retry(now)}
+        return {"paths": group.retry(now, _places(request))}
+
+    def _discard(self, group: Group, request: protocol.Discard, now: float) -> dict[str, object]:
+        return {"paths": group.discard(self._index, _places(request))}
+
+    def _dead(self, group: Group, request: protocol.Dead, now: float) -> dict[str, object]:
+        place = b"/" if request.path_b64 is None else protocol.exact_paths("dead", [request.path_b64])[0]
+        after = b"" if request.after_b64 is None else protocol.from_base64("dead", request.after_b64)
+        most = min(request.max or bounds.DEAD_LETTERS_MAX, bounds.DEAD_LETTERS_MAX)
+        found = self._registry.dead_letters(group, place, after, most)
+        next_b64 = b64encode(found[-1].path.key).decode("ascii") if len(found) == most else None
+        return {"dead": [_fields(letter, output=request.output) for letter in found], "after_b64": next_b64}
 
     def _reset(self, group: Group, request: protocol.Reset, now: float) -> dict[str, object]:
         if group.state is not GroupState.WAITING:
@@ -92,12 +106,43 @@ def lease_s(settings: Settings, lease_ms: int | None) -> float:
     return min(lease_ms or settings.lease_ms, bounds.LEASE_MS_MAX) / 1000
 
 
+def _places(request: protocol.Retry | protocol.Discard) -> frozenset[bytes] | None:
+    """The paths that it names; None: it names none, and means all."""
+    return None if request.paths_b64 is None else frozenset(protocol.exact_paths(request.op, request.paths_b64))
+
+
+def _end_of(output: str) -> str:
+    """Its last OUTPUT_BYTES_MAX bytes, without a torn character at the beginning."""
+    if len(output) * 4 <= bounds.OUTPUT_BYTES_MAX:
+        return output
+    return output[-bounds.OUTPUT_BYTES_MAX :].encode()[-bounds.OUTPUT_BYTES_MAX :].decode("utf-8", "ignore")
+
+
+def _fields(letter: DeadLetterRecord, *, output: bool) -> dict[str, object]:
+    """A path that was set aside, as a reply has it."""
+    path = letter.path
+    text, exact = protocol.path_fields(path.path)
+    return {
+        "path": text,
+        **({} if exact is UNSET else {"path_b64": exact}),
+        "is_directory": path.directory,
+        "event_type": letter.kind or None,
+        "attempts": path.attempts,
+        "reason": path.reason,
+        "failed_at": letter.at or None,
+        "tick": path.tick,
+        **({"output": letter.output} if output else {}),
+    }
+
+
 _OPS: Final[dict[str, Callable[[GroupRequests, Group, Any, float], dict[str, object]]]] = {
     "ack": GroupRequests._ack,
     "nack": GroupRequests._nack,
     "release": GroupRequests._release,
     "extend": GroupRequests._extend,
     "seek": GroupRequests._seek,
+    "dead": GroupRequests._dead,
     "retry": GroupRequests._retry,
+    "discard": GroupRequests._discard,
     "reset": GroupRequests._reset,
 }

@@ -84,7 +84,7 @@ class Server:
         self._handlers: dict[str, Handler] = {
             "hello": self._status.hello,
             "pull": self._pulls.pull,
-            **dict.fromkeys(("ack", "nack", "release", "extend", "seek", "retry", "reset"), of_group.answer),
+            **dict.fromkeys(("ack", "nack", "release", "extend", "seek", "dead", "retry", "discard", "reset"), of_group.answer),
             "groups": self._status.describe,
             "create": self._roster.create,
             "drop": self._roster.drop,
@@ -252,7 +252,7 @@ class Server:
         self._pulls.removed(group)
 
     def _look(self, call: Call, now: float) -> Fields:
-        return {"asked": self._engine.look(protocol.exact_paths(call.request))}
+        return {"asked": self._engine.look(protocol.exact_paths("look", call.request.paths_b64))}
 
     def _counts(self) -> dict[str, int]:
         return {"waiting_requests": len(self._pulls) + len(self._barriers), "refused_requests": self.refused}

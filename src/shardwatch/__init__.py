@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from shardwatch.aggregator.client.asynchronous import AsyncBatch, AsyncExtractClient
     from shardwatch.aggregator.client.blocking import Batch, ExtractClient
     from shardwatch.aggregator.client.changes import ChangesSince
+    from shardwatch.aggregator.client.dead import DeadLetter
     from shardwatch.aggregator.client.replies import RequestError
     from shardwatch.aggregator.protocol.messages import Event, Fresh
     from shardwatch.aggregator.queue.event_queue import EventQueue
@@ -33,6 +34,7 @@ _HOME = {
     "AsyncExtractClient": "aggregator.client.asynchronous",
     "Batch": "aggregator.client.blocking",
     "ChangesSince": "aggregator.client.changes",
+    "DeadLetter": "aggregator.client.dead",
     "Event": "aggregator.protocol.messages",
     "EventQueue": "aggregator.queue.event_queue",
     "ExtractClient": "aggregator.client.blocking",
@@ -61,6 +63,7 @@ __all__ = [
     "AsyncExtractClient",
     "Batch",
     "ChangesSince",
+    "DeadLetter",
     "Event",
     "EventQueue",
     "ExtractClient",

@@ -36,6 +36,7 @@ COMMANDS = {
     "pull": "print and acknowledge the pending events of a group",
     "groups": "list the groups, or create, rewind, reset or drop one",
     "exec": "run a command when something changes",
+    "dead": "list the paths that failed too often, hand them out again, or drop them",
     "find": "find files by name, size and time, in the index",
     "since": "print what has changed since a cursor",
     "sync": "wait until every change made so far is in the index",

@@ -21,6 +21,8 @@ class Fail:
 
     batch: str
     reason: str
+    #: The end of what the run that failed had written.
+    output: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -102,7 +102,7 @@ class Latest:
         self._running = Run(self._number, "", 1, changes)
         return self._running
 
-    def ended(self, run: Run, failure: str) -> list[Instruction]:
+    def ended(self, run: Run, failure: str, output: str = "") -> list[Instruction]:
         """The run has ended, whether it has failed or not."""
         self._running, self._stopping = None, False
         return []

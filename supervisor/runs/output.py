@@ -19,6 +19,8 @@ from typing import Final
 
 #: Bytes that are kept of the output of a run that has not the floor.
 KEPT_BYTES_MAX: Final = 1 << 20
+#: Bytes of the end of a run's output that are reported if it fails.
+END_BYTES: Final = 4096
 #: Bytes that wait for our own output to be read, at most, before the run is not read any more.
 _PENDING_BYTES_MAX: Final = 1 << 16
 #: Linux lets a pipe that polls writable take at least this much without blocking (PIPE_BUF, pipe(7)).
@@ -85,6 +87,7 @@ class RunOutput:
         self.kept_bytes = 0
         self.ended = False
         self._line_begins = [True, True]
+        self._end = b""
         #: By number of the stream, as long as it is open.
         self.pipes: dict[int, int] = {}
         self.writers: list[int] = []
@@ -100,7 +103,12 @@ class RunOutput:
             os.close(writer)
         self.writers = []
 
+    def end(self) -> str:
+        """The last bytes that were read of either pipe, at most END_BYTES, as text: what is not UTF-8 is replaced."""
+        return self._end.decode("utf-8", "replace")
+
     def keep(self, stream: int, data: bytes) -> None:
+        self._end = (self._end + data)[-END_BYTES:] if len(data) < END_BYTES else data[-END_BYTES:]
         data = self._prefixed(stream, data)
         self.kept.append((stream, data))
         self.kept_bytes += len(data)

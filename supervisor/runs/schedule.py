@@ -22,8 +22,9 @@ class _Batch:
     taken: Taken
     #: Runs that have not ended.
     open: int = 0
-    #: Why its runs failed, the last one.
+    #: Why its runs failed, and the end of what they had written: of the last one.
     reason: str = ""
+    output: str = ""
     failed: set[int] = field(default_factory=set)
 
 
@@ -98,15 +99,15 @@ class Schedule:
             busy |= run.paths()
         return None
 
-    def ended(self, run: Run, failure: str) -> list[Instruction]:
-        """A run has ended; `failure`: why it failed, empty where it did not."""
+    def ended(self, run: Run, failure: str, output: str = "") -> list[Instruction]:
+        """A run has ended; `failure`: why it failed, empty where it did not; `output`: the end of what it had written."""
         del self._running[run.number]
         batch = self._batches.get(run.batch)
         if batch is None:  # its lease was lost meanwhile
             return []
         batch.open -= 1
         if failure and self._retries:
-            batch.reason = failure
+            batch.reason, batch.output = failure, output
             batch.failed.update(change.tick for change in run.changes)
         if batch.open:
             done = () if failure and self._retries else tuple(change.tick for change in run.changes)
@@ -115,7 +116,7 @@ class Schedule:
         if not batch.failed:
             return [Acknowledge(run.batch, None)]
         done = tuple(change.tick for change in batch.taken.changes if change.tick not in batch.failed)
-        failed = Fail(run.batch, batch.reason)
+        failed = Fail(run.batch, batch.reason, batch.output)
         return [Acknowledge(run.batch, done), failed] if done else [failed]
 
     def lost(self, batch: str) -> list[Instruction]:

@@ -268,5 +268,5 @@ def group_findings(groups: Iterable[Fields]) -> Iterator[HealthFinding]:
     for group in groups:
         if count := int(group.get("parked_paths") or 0):
             message = f"group {readable(str(group['name']))} has set {counted(count, 'path')} aside: each attempt failed"
-            remedy = "correct the worker, then ask for a retry (docs/protocol.md), or touch the files"
+            remedy = "see `shardwatch dead list`; correct the worker, then `shardwatch dead retry`"
             yield HealthFinding(("parked", str(group["name"])), "warning", message, remedy, count)

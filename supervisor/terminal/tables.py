@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -113,3 +114,27 @@ def set_aside_text(groups: Sequence[Fields]) -> str:
         for group in groups
         for path in group["parked"]
     )
+
+
+def dead_letter_line(letter: Fields) -> str:
+    """A path that was set aside, in one line with its newline."""
+    return (
+        f"{_when(letter['failed_at'])}  {readable(letter['group'])}  {letter['event_type'] or '-'}  {readable(letter['path'])}: "
+        f"{readable(letter['reason'])} ({counted(letter['attempts'], 'attempt')})\n"
+    )
+
+
+def dead_letter_text(letter: Fields) -> str:
+    """A path that was set aside, with the end of the output of what has failed."""
+    output = "".join(f"    {readable(line)}\n" for line in letter["output"].splitlines())
+    return (
+        f"{readable(letter['path'])}\n"
+        f"  group {readable(letter['group'])}: {letter['event_type'] or 'of a kind that is not known'}\n"
+        f"  failed {counted(letter['attempts'], 'time')}, last {_when(letter['failed_at'])}: {readable(letter['reason'])}\n"
+        + ("  the end of its output:\n" + output if output else "  there is no output of it\n")
+    )
+
+
+def _when(seconds: float | None) -> str:
+    """Local time; of what an earlier version has set aside it is not known."""
+    return "-" if seconds is None else time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(seconds))

@@ -87,7 +87,7 @@ def _methods(of: type) -> set[str]:
 #: A call of each method that works.
 CLIENT: dict[str, dict[str, Any]] = {
     "ack": {"group": "g", "batch": "x-1", "ticks": [1], "patience_s": 0.0},
-    "nack": {"group": "g", "batch": "x-1", "reason": "", "retry_s": 0.0, "patience_s": 0.0},
+    "nack": {"group": "g", "batch": "x-1", "reason": "", "retry_s": 0.0, "output": "", "patience_s": 0.0},
     "extend": {"group": "g", "batch": "x-1", "lease_s": 1.0, "patience_s": 0.0},
     "release": {"group": "g", "batch": None, "worker": "w"},
     "pull": {"group": "g", "max": 1, "wait_s": 0.0, "from_": "now", "peek": True, "lease_s": 1.0, "patience_s": 0.0},
@@ -96,7 +96,9 @@ CLIENT: dict[str, dict[str, Any]] = {
     "unhold": {"name": "h"},
     "seek": {"group": "g", "tick": 0},
     "since": {"cursor": None, "max": 1, "patience_s": 0.0},
-    "retry": {"group": "g"},
+    "retry": {"group": "g", "paths": ["x"]},
+    "discard": {"group": "g", "paths": ["x"]},
+    "dead": {"group": "g", "path": "x"},
     "create": {"group": "g", "from_": "now"},
     "drop": {"group": "g"},
     "reset": {"group": "g"},
@@ -108,6 +110,8 @@ CLIENT: dict[str, dict[str, Any]] = {
     "ready": {"wait_s": 0.0, "patience_s": 0.0},
     "request": {"op": "hello", "wait_s": 0.0, "patience_s": 0.0},
 }
+#: Methods that ask for what is taken of their results.
+LAZY = ("batches", "dead")
 #: Parameters for which nothing among the hostile values but these is right.
 RIGHT = {
     "max": {"None"}, "wait_s": {"0", "0.01"}, "lease_s": {"None", "0", "0.01"}, "retry_s": {"None", "0", "0.01"},
@@ -149,8 +153,8 @@ def test_a_client_refuses_what_it_is_not_asked_with(service: FakeService, method
 
             def call(arguments: dict[str, Any] = arguments) -> None:
                 given = dict(arguments)
-                if method == "batches":
-                    list(client.batches(given.pop("group"), **given))
+                if method in LAZY:
+                    list(getattr(client, method)(given.pop("group"), **given))
                 else:
                     getattr(client, method)(**given)
 
@@ -171,8 +175,8 @@ async def test_the_async_client_refuses_the_same(service: FakeService, method: s
 
             async def call(arguments: dict[str, Any] = arguments) -> None:
                 given = dict(arguments)
-                if method == "batches":
-                    async for _ in client.batches(given.pop("group"), **given):
+                if method in LAZY:
+                    async for _ in getattr(client, method)(given.pop("group"), **given):
                         pass
                 else:
                     await getattr(client, method)(**given)
@@ -428,7 +432,8 @@ def test_all_that_is_public_is_tried() -> None:
     clients = {"AsyncExtractClient", "ExtractClient"}
     tried = {*clients, "EventQueue", "FileEvent", "FileEventProcessor", "RealtimeFileWatcher", "WatcherConfig", "find"}
     given_back = {
-        "AsyncBatch", "Batch", "ChangesSince", "Event", "FoundFile", "Fresh", "ProcessingResult", "WatcherStats", "__version__",
+        "AsyncBatch", "Batch", "ChangesSince", "DeadLetter", "Event", "FoundFile", "Fresh", "ProcessingResult", "WatcherStats",
+        "__version__",
     }  # fmt: skip
     raised = {name for name in shardwatch.__all__ if name.endswith("Error")}
     assert set(shardwatch.__all__) == tried | given_back | raised | {"FileEventHandler"}

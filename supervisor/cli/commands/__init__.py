@@ -2,6 +2,7 @@
 
 - `audit`: compares the index with the disk.
 - `config`: prints the effective configuration.
+- `dead`: lists the paths that were set aside; hands them out again, or drops them.
 - `doctor`: checks whether paths can be watched.
 - `down`: stops the service.
 - `exec`: runs a command when something changes.

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 SYNC_S = 120.0
 #: States of `degraded` in which rows are kept though the disk can't be seen.
 IN_DOUBT = ("unreadable", "unmounted", "unanswered")
-#: Paths that one request names at most (protocol.LOOK_PATHS_MAX).
+#: Paths that one request names at most (protocol.PATHS_MAX).
 _PATHS = 1000
 _FIELDS = ("kind", "dev", "ino", "nlink", "size", "mtime_ns", "ctime_ns")
 _KINDS = {1: "file", 2: "directory", 3: "link"}

@@ -4,7 +4,7 @@ With PATH..., run the whole service in the foreground and CMD for what changes b
 no noise of editors, version control and build tools; -e, --include and --exclude choose others. Nothing is tried again.
 
 With --group G, run CMD for the changes of a group of the running service, durably: exit code 0 acknowledges, anything else is a
-failure. What failed is tried again after a pause, and set aside in the end (`shardwatch groups list`). What was not acknowledged
+failure. What failed is tried again after a pause, and set aside in the end (`shardwatch dead list`). What was not acknowledged
 when this command ends comes again.
 
 `{}` stands for a path: an argument that contains it is repeated for each path of a run. Without any, CMD runs once for all that

@@ -46,7 +46,7 @@ class Policy(Protocol):
     def is_hungry(self, *, ahead: bool) -> bool: ...
     def take(self, taken: Taken) -> list[Instruction]: ...
     def next(self) -> Run | None: ...
-    def ended(self, run: Run, failure: str) -> list[Instruction]: ...
+    def ended(self, run: Run, failure: str, output: str = "") -> list[Instruction]: ...
     def lost(self, batch: str) -> list[Instruction]: ...
 
 
@@ -224,9 +224,9 @@ class Worker:
                 case Acknowledge(batch, ticks):
                     self._done.setdefault(batch, []).extend(ticks or ())
                     self._done_due = min(self._done_due, time.monotonic() + _ACK_S)
-                case Fail(batch, reason):
+                case Fail(batch, reason, output):
                     self._acknowledge()
-                    self._connection.ask("nack", group=self._group, batch=batch, reason=reason)
+                    self._connection.ask("nack", group=self._group, batch=batch, reason=reason, output=output)
                     self._extensions.pop(batch, None)
                 case Stop(run):
                     for going in self._going.values():
@@ -300,15 +300,16 @@ class Worker:
         if going.output is not None:
             self._relay.end(going.output)
         self._pace.note(time.monotonic() - going.began)
-        self._note_end(going.run, going.stopped or why_failed(code), told=not going.unwanted)
+        output = "" if going.output is None else going.output.end()
+        self._note_end(going.run, going.stopped or why_failed(code), output, told=not going.unwanted)
 
-    def _note_end(self, run: Run, failure: str, *, told: bool = True) -> None:
+    def _note_end(self, run: Run, failure: str, output: str = "", *, told: bool = True) -> None:
         if failure and told:
             what = shown(os.fsdecode(self._about(run)))
             more = f" and {len(run.changes) - 1} more" if len(run.changes) > 1 else ""
             attempt = f" (attempt {run.attempt})" if self._manner.attempts else ""
             say(f"shardwatch: {what}{more}: {failure}{attempt}")
-        self._carry_out(self._policy.ended(run, failure))
+        self._carry_out(self._policy.ended(run, failure, output))
 
     def _stop(self, going: _Going, why: str = "") -> None:
         """It is asked to end, because it is not wanted any more if no other reason is given. Later it is ended by force."""

@@ -129,6 +129,9 @@ def test_groups_of_the_first_format(tmp_path: Path) -> None:
     for table, columns in {"groups": ("bit", "begun"), "lanes": ("skip_after", "skip_upto")}.items():
         for column in columns:
             db.execute(f"ALTER TABLE {table} DROP COLUMN {column}")
+    db.execute("DROP INDEX outputs")
+    for column in ("kind", "at", "output"):
+        db.execute(f"ALTER TABLE parked DROP COLUMN {column}")
     db.execute("PRAGMA user_version=1")
     db.commit()
     db.close()

@@ -164,7 +164,7 @@ def test_paths_set_aside_are_listed_up_to_a_bound(bench: Working) -> None:
     paths = [SetAsidePath(0, i, 0, b"%d" % i, False, 5, "") for i in range(SET_ASIDE_OF_ONE_MAX + 5)]
     with closing(sqlite3.connect(bench.path)) as db, db:
         for path in paths:
-            db.execute("INSERT INTO parked SELECT id, ?, ? FROM groups", (path.key, msgspec.msgpack.encode(path)))
+            db.execute("INSERT INTO parked (id, key, body) SELECT id, ?, ? FROM groups", (path.key, msgspec.msgpack.encode(path)))
     bench.open()
     rows = bench.ask("groups")["groups"]
     assert [len(row["parked"]) for row in rows[:9]] == [SET_ASIDE_OF_ONE_MAX] * 9

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from shardwatch.supervisor.runs.output import KEPT_BYTES_MAX, Relay, RunOutput, flush
+from shardwatch.supervisor.runs.output import END_BYTES, KEPT_BYTES_MAX, Relay, RunOutput, flush
 
 GUARD_S = 60.0
 
@@ -49,6 +49,22 @@ def test_the_first_has_the_floor(capfdbinary: pytest.CaptureFixture[bytes], epol
     relay.end(first)
     assert capfdbinary.readouterr().out == b"last\nsecond 1\nsecond 2\n"
     assert relay.idle()
+
+
+def test_the_end_of_what_a_run_has_written(epoll: select.epoll) -> None:
+    """Of both pipes, as it was read, without the prefix; bytes that are no text are replaced."""
+    relay = Relay(epoll)
+    relay.begin(b"")
+    output = relay.begin(b"prefix: ")
+    write(output, b"begin" + b"x" * END_BYTES)
+    step(relay, epoll)
+    write(output, b"\xffwarning\n", stream=1)
+    step(relay, epoll)
+    write(output, b"last\n")
+    relay.end(output)
+    end = output.end()
+    assert end.endswith("x\ufffdwarning\nlast\n") and len(end) == END_BYTES
+    assert "begin" not in end and "prefix" not in end
 
 
 def test_what_a_run_has_started_and_left_behind_is_not_listened_to(epoll: select.epoll) -> None:

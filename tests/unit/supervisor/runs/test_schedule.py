@@ -40,8 +40,8 @@ def test_of_a_batch_the_rest_fails() -> None:
     made = schedule()
     made.take(batch("b", b"/a", b"/bad", b"/c"))
     assert made.ended(next_of(made), "") == [Acknowledge("b", (1,))]
-    assert made.ended(next_of(made), "exit code 1") == []
-    assert made.ended(next_of(made), "") == [Acknowledge("b", (1, 3)), Fail("b", "exit code 1")]
+    assert made.ended(next_of(made), "exit code 1", "the end") == []
+    assert made.ended(next_of(made), "") == [Acknowledge("b", (1, 3)), Fail("b", "exit code 1", "the end")]
 
 
 def test_without_retries_what_failed_is_done() -> None:
@@ -59,7 +59,7 @@ def test_kinds_that_nobody_asked_for_are_done() -> None:
     assert made.next() is None
     mixed = Taken("m", 1, 30.0, (Change(b"/a", "created", 1), Change(b"/b", "modified", 2)))
     assert made.take(mixed) == []
-    assert made.ended(next_of(made), "no") == [Acknowledge("m", (1,)), Fail("m", "no")]
+    assert made.ended(next_of(made), "no") == [Acknowledge("m", (1,)), Fail("m", "no", "")]
 
 
 def test_a_fresh_batch_is_run_alone() -> None:
