@@ -136,6 +136,9 @@ class ToldIndex:
     def rows_at(self, lane: int, ticks: Sequence[int]) -> list[Row]:
         return self._index.backlog.rows_at(lane, ticks)
 
+    def rows_of(self, path: bytes) -> list[Row]:
+        return self._index.backlog.rows_of(path)
+
     def count(self, lane: int, after: int, upto: int, limit: int) -> tuple[int, int]:
         return self._index.backlog.count(lane, after, upto, limit)
 

@@ -9,6 +9,7 @@ One group is made of these, which are pure:
 - `leases`: which batches are on lease, which are to be handed out again, and how the others ended.
 - `unit`: rows that go together: a batch on lease, or one that is to be handed out again.
 - `set_aside`: paths that failed too often.
+- `standing`: what the group was told of one row, or owes about it.
 - `choice`: which rows make the next batch, and what they are told as.
 - `batch`: what a pull gives: a batch, or the reason why there is none.
 - `index_port`: what a group asks of the index.

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 
+from ..index.row import Row
 from .choice import Selection, kind_told
 from .index_port import IndexPort
 from .journal import Entry
@@ -19,6 +20,7 @@ from .leases import Leases, retry_pause_s
 from .position import Position
 from .record import GroupRecord, SetAsidePath
 from .set_aside import SetAside
+from .standing import standing_of
 from .unit import Part, Unit
 
 
@@ -110,6 +112,11 @@ class Delivery:
             if any(row.tick <= tick for row in index.pending(number, self.position.scan(number), 1)):
                 return False
         return True
+
+    def standing(self, row: Row, now: float) -> dict[str, object]:
+        """See `standing_of`."""
+        held = row.tick > self.begun and bool(row.held >> self.bit & 1)
+        return standing_of(row, self.position, self._leases, self.set_aside, held=held, now=now)
 
     def _lane_numbers(self, index: IndexPort) -> set[int]:
         return {*index.lanes(), *self.position.lanes()}

@@ -13,6 +13,7 @@ from typing import Final
 
 from shardwatch.shard.contract.input.shown import shown
 
+from ..index.row import Row
 from ..protocol.messages import Fresh, RefusedError
 from .batch import GroupBatch, NoBatch
 from .delivery import Delivery
@@ -20,6 +21,7 @@ from .index_port import IndexPort
 from .journal import Entry, GroupChanged
 from .leases import Fate, Leases
 from .record import GroupRecord, GroupRow
+from .standing import Standing
 from .unit import Unit
 
 #: Failures after which a batch is handed out in pieces, and a lone path set aside, where nothing else is said.
@@ -403,6 +405,16 @@ class Group:
 
     def set_aside_count(self) -> int:
         return len(self._delivery.set_aside)
+
+    def standing(self, row: Row, now: float) -> dict[str, object]:
+        """What the group was told of a row, or owes about it: `standing`, a `Standing`, and what else is known of that."""
+        match self.state:
+            case GroupState.WAITING:
+                return {"standing": Standing.WAITING}
+            case GroupState.ACTIVE:
+                return self._delivery.standing(row, now)
+            case _:
+                return {"standing": Standing.FRESH, "reason": self.reason}
 
     def describe(self, index: IndexPort, now: float, pending: int, listed_max: int) -> dict[str, object]:
         """The group as `groups` and `status` show it.

@@ -25,6 +25,9 @@ class SetAside:
     def __iter__(self) -> Iterator[SetAsidePath]:
         return iter(self._paths.values())
 
+    def get(self, key: bytes) -> SetAsidePath | None:
+        return self._paths.get(key)
+
     def add(self, path: SetAsidePath, kind: str, output: str) -> None:
         """`kind` and `output`: those of a `DeadLetterRecord`."""
         self._paths[path.key] = path

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from collections.abc import Sequence
 from typing import Any, Final
@@ -71,6 +72,11 @@ class Backlog:
             marks = ",".join("?" * len(some))
             rows += self._rows(f"SELECT {ROW} WHERE e.lane=? AND e.tick IN ({marks}) ORDER BY e.tick", (lane, *some))
         return rows
+
+    def rows_of(self, path: bytes) -> list[Row]:
+        """The rows of a path that are events: of a file, of a directory, or of both, at most one each."""
+        above, name = os.path.split(path)
+        return self._rows(f"SELECT {ROW} WHERE d.path=? AND e.name=? AND e.lane IS NOT NULL ORDER BY e.tick", (above, name))
 
     def _rows(self, sql: str, arguments: Sequence[object]) -> list[Row]:
         return [row_from(columns) for columns in self._db.execute(sql, arguments)]

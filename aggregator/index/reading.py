@@ -6,11 +6,12 @@ Every call is a short transaction of its own, so that the log of the database do
 from __future__ import annotations
 
 import contextlib
+import os
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 from urllib.parse import quote
 
 from shardwatch.shard.contract.errors import ServiceError
@@ -24,6 +25,26 @@ _COLUMNS: Final = "name, directory, kind, dev, ino, nlink, size, mtime_ns, ctime
 _DIRECTORIES: Final = 1000
 
 
+class PathRow(NamedTuple):
+    """What the index knows of a path. The fields are those of `row`."""
+
+    directory: bool
+    kind: int
+    dev: int
+    ino: int
+    nlink: int
+    size: int
+    mtime_ns: int
+    ctime_ns: int
+    lane: int | None
+    tick: int
+    at_ns: int
+
+    @property
+    def stat(self) -> Stat:
+        return (self.kind,) if self.directory else self[1:8]
+
+
 class IndexReader:
     """One connection. Raises ServiceError where the index can't be read or is damaged, UsageError for no file of ours."""
 
@@ -31,7 +52,10 @@ class IndexReader:
         self._path = path
         with StateDirectory(path.parent, foreign=True) as state:
             state.identity_of(path.name)  # SQLite would follow a link, and wait for a FIFO
-        self._db = sqlite3.connect(f"file:{quote(str(path))}?mode=ro", uri=True, isolation_level=None)
+        try:
+            self._db = sqlite3.connect(f"file:{quote(str(path))}?mode=ro", uri=True, isolation_level=None)
+        except sqlite3.Error as error:  # it is being made, or set aside, at this moment
+            raise ServiceError(f"{path} can't be opened: {error}", hint="ask again") from error
 
     def __enter__(self) -> IndexReader:
         return self
@@ -73,6 +97,13 @@ class IndexReader:
     def _known(self, condition: str, *arguments: object) -> Known:
         sql = f"SELECT {_COLUMNS} FROM entry WHERE dir=(SELECT id FROM directory WHERE path=?) AND kind<>0{condition}"
         return {(row[0], row[1]): (row[2],) if row[1] else row[2:] for row in self.select(sql, *arguments)}
+
+    def rows(self, path: bytes) -> list[PathRow]:
+        """The rows of a path: of a file, of a directory, or of both; at most one each, the older first."""
+        columns = ", ".join(f"e.{field}" for field in PathRow._fields[1:])
+        sql = f"SELECT e.directory, {columns} FROM entry e JOIN directory d ON d.id=e.dir WHERE d.path=? AND e.name=?"
+        found = self.select(f"{sql} ORDER BY e.at_ns", *os.path.split(path))
+        return [PathRow(bool(row[0]), *row[1:]) for row in found]
 
     def directories(self) -> Iterator[bytes]:
         """Directories in which something is known to be."""

@@ -176,6 +176,11 @@ class Look(Struct):
     paths_b64: _Paths
 
 
+class Explain(Struct):
+    op: ClassVar = "explain"
+    path_b64: _Path
+
+
 class Hold(Struct):
     op: ClassVar = "hold"
     name: _Name
@@ -198,13 +203,13 @@ class Ready(Struct):
 
 Request = (
     Hello | Pull | Ack | Nack | Release | Extend | Seek | Retry | Reset | Groups | Drop | Sync | Look | Status | Ready | Hold
-    | Unhold | Since | Create | Dead | Discard
+    | Unhold | Since | Create | Dead | Discard | Explain
 )
 REQUESTS: Final[dict[str, type[Any]]] = {
     kind.op: kind
     for kind in (
         Hello, Pull, Ack, Nack, Release, Extend, Seek, Retry, Reset, Groups, Drop, Sync, Look, Status, Ready, Hold,
-        Unhold, Since, Create, Dead, Discard,
+        Unhold, Since, Create, Dead, Discard, Explain,
     )
 }
 

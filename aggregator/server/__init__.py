@@ -8,6 +8,7 @@
 - `pulls`: the request `pull`, and those of them that wait.
 - `group_requests`: the requests that concern one group: its batches and its position.
 - `since`: the request `since`: what has changed since a cursor.
+- `explanations`: the request `explain`: what each group was told of a path, or owes about it.
 - `barriers`: the requests `sync` and `ready`, which wait for the engine.
 - `status_requests`: the requests `hello`, `status` and `groups`.
 - `description`: all groups as `groups` and `status` show them, made in small steps.

@@ -24,6 +24,7 @@ from ..protocol.messages import RefusedError
 from .barriers import Barriers
 from .call import Call, Envelope, Fields, LeaseName, Outgoing
 from .engine_port import EnginePort
+from .explanations import Explanations
 from .group_requests import GroupRequests
 from .holding import Holding
 from .outbox import Outbox
@@ -91,6 +92,7 @@ class Server:
             "since": SinceRequests(index, registry, settings, wall).answer,
             "sync": self._barriers.sync,
             "look": self._look,
+            "explain": Explanations(index, registry).answer,
             "status": self._status.describe,
             "ready": self._barriers.ready,
             "hold": self._holding.hold,

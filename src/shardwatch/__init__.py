@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from shardwatch.supervisor.api.calls import FileEventHandler
     from shardwatch.supervisor.api.types import FileEvent, ProcessingResult, WatcherConfig, WatcherStats
     from shardwatch.supervisor.api.watcher import FileEventProcessor, RealtimeFileWatcher
+    from shardwatch.supervisor.explanation.explain import Explanation, explain
     from shardwatch.supervisor.search.find import FoundFile, find
 
 _HOME = {
@@ -37,6 +38,7 @@ _HOME = {
     "DeadLetter": "aggregator.client.dead",
     "Event": "aggregator.protocol.messages",
     "EventQueue": "aggregator.queue.event_queue",
+    "Explanation": "supervisor.explanation.explain",
     "ExtractClient": "aggregator.client.blocking",
     "FileEvent": "supervisor.api.types",
     "FileEventHandler": "supervisor.api.calls",
@@ -55,6 +57,7 @@ _HOME = {
     "WatcherConfig": "supervisor.api.types",
     "WatcherStats": "supervisor.api.types",
     "__version__": "shard.contract.version",
+    "explain": "supervisor.explanation.explain",
     "find": "supervisor.search.find",
 }
 
@@ -66,6 +69,7 @@ __all__ = [
     "DeadLetter",
     "Event",
     "EventQueue",
+    "Explanation",
     "ExtractClient",
     "FileEvent",
     "FileEventHandler",
@@ -84,6 +88,7 @@ __all__ = [
     "WatcherConfig",
     "WatcherStats",
     "__version__",
+    "explain",
     "find",
 ]
 

@@ -180,10 +180,16 @@ class WatcherConfig:
         from ..config.patterns import checked
 
         settle_ms = round(self.debounce_period * 1000)
+        include = checked("ast_file_patterns", self.ast_file_patterns, "WatcherConfig")
+        exclude = checked("exclude_patterns", self.exclude_patterns, "WatcherConfig")
         return Settings(
             roots=tuple(roots),
-            include=tuple(checked("ast_file_patterns", self.ast_file_patterns, "WatcherConfig")),
-            exclude=tuple(checked("exclude_patterns", self.exclude_patterns, "WatcherConfig")),
+            include=tuple(include),
+            exclude=tuple(exclude),
+            pattern_origins={
+                "include": dict.fromkeys(include, "WatcherConfig"),
+                "exclude": dict.fromkeys(exclude, "WatcherConfig"),
+            },
             recursive=self.recursive_monitoring,
             follow_symlinks=self.follow_symlinks,
             content_only=self.content_only,

@@ -17,7 +17,7 @@ from shardwatch.shard.contract.kernel.mounts import can_hang, read_mounts
 from shardwatch.shard.contract.kernel.scout import Scout, serve
 
 from ..host.scouting import Scouts
-from .disk_look import Entry, entries, entry_at
+from .disk_look import Entry, Glance, entries, entry_at, glance
 
 #: Seconds after which a child that has not answered is not waited for any longer unless the filesystem answers another one.
 PATIENCE_S: Final = 2.0
@@ -71,6 +71,13 @@ class BoundedLook:
         found = self._ask("entry", path)["entry"]
         return None if found is None else _decoded(found)
 
+    def glance(self, path: bytes) -> Glance | None:
+        """See `disk_look.glance`. Raises Silent, and OSError."""
+        if not self._may_hang(path):
+            return glance(path, follow=self._follow)
+        found = self._ask("glance", path)["glance"]
+        return None if found is None else Glance(*found)
+
     def _may_hang(self, path: bytes) -> bool:
         return self._scouts.mount(path) is not None or (self._follow and bool(self._scouts.points))
 
@@ -120,6 +127,8 @@ def main(argv: list[str]) -> None:
     def answer(op: str, path: bytes) -> dict[str, Any]:
         if op == "entries":
             return {"errno": 0, "entries": [_encoded(entry) for entry in entries(path, follow=follow, mounted=mounted)]}
+        if op == "glance":
+            return {"errno": 0, "glance": glance(path, follow=follow)}
         found = entry_at(path, follow=follow)
         return {"errno": 0, "entry": None if found is None else _encoded(found)}
 

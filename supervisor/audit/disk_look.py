@@ -62,6 +62,50 @@ def entry_at(path: bytes, *, follow: bool) -> Entry | None:
         os.close(fd)
 
 
+class Glance(NamedTuple):
+    """What is at a path, whether the index should know it or not."""
+
+    #: As lstat has it.
+    mode: int
+    #: Bytes.
+    size: int
+    mtime_ns: int
+    #: Whether this process may read it; of a directory, whether it may also look into it.
+    readable: bool
+    #: Whether it is a state directory of shardwatch.
+    is_state: bool
+
+
+def glance(path: bytes, *, follow: bool) -> Glance | None:
+    """What is at one path; None for nothing. A link in front of the last name is an error unless `follow`. Raises OSError."""
+    parent, name = os.path.split(path)
+    try:
+        fd = open_directory(parent, follow=follow)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    try:
+        name = name or b"."
+        found = os.stat(name, dir_fd=fd, follow_symlinks=False)
+        is_directory = stat.S_ISDIR(found.st_mode)
+        wanted = os.R_OK | os.X_OK if is_directory else os.R_OK
+        readable = stat.S_ISLNK(found.st_mode) or os.access(name, wanted, dir_fd=fd)
+        is_state = is_directory and readable and _is_state(name, fd)
+        return Glance(found.st_mode, found.st_size, found.st_mtime_ns, readable, is_state)
+    except FileNotFoundError:
+        return None
+    finally:
+        os.close(fd)
+
+
+def _is_state(name: bytes, at: int) -> bool:
+    """Whether a directory is a state directory of shardwatch."""
+    fd = open_directory(name, at=at)
+    try:
+        return is_state_directory(fd)
+    finally:
+        os.close(fd)
+
+
 def _entry(directory: bytes, name: bytes, fd: int, *, follow: bool) -> Entry | None:
     """What a name in the directory that is open at `fd` is; None for nothing, or nothing of ours."""
     try:

@@ -39,6 +39,7 @@ COMMANDS = {
     "dead": "list the paths that failed too often, hand them out again, or drop them",
     "find": "find files by name, size and time, in the index",
     "since": "print what has changed since a cursor",
+    "explain": "say why an event of a path came, or did not come",
     "sync": "wait until every change made so far is in the index",
     "hold": "hold back batches while a command, such as a build, runs",
     "release": "end a hold that was taken without a command",

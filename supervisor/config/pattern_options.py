@@ -6,14 +6,37 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from shardwatch.shard.contract.errors import UsageError
-from shardwatch.shard.contract.state.options import INCLUDE, PRIORITY_MAX, Option, Priorities
+from shardwatch.shard.contract.state.options import EXCLUDE, INCLUDE, PRIORITY_MAX, Option, Priorities
 
-from .patterns import check_place, checked
+from .layers import Layer
+from .patterns import check_place, checked, expand
 
 
 def value_of(option: Option[Any], value: object, origin: str) -> tuple[str, ...] | dict[str, int]:
     """The patterns, or the priorities, that somebody gave for the option. Raises UsageError, which names the pattern at fault."""
     return _priorities(option, value, origin) if isinstance(option.kind, Priorities) else _patterns(option, value, origin)
+
+
+def origins(layers: Iterable[Layer]) -> dict[str, dict[str, str]]:
+    """Where the patterns of `include` and `exclude` come from: option -> pattern, as `value_of` gives it -> origin of a layer.
+
+    Args:
+        layers: whose patterns `value_of` has accepted. A later one wins, except that patterns to leave out add up; of those that
+            several layers have, the first counts.
+    """
+    found: dict[str, dict[str, str]] = {}
+    for layer in layers:
+        for name in (INCLUDE.name, EXCLUDE.name):
+            if name in layer.values:
+                before = found.get(name, {}) if name == EXCLUDE.name else {}
+                found[name] = {one: layer.origin for written in _written(layer.values[name]) for one in expand(written)} | before
+    return found
+
+
+def _written(value: object) -> Sequence[str]:
+    """A list of patterns that was accepted, as its layer has it."""
+    assert isinstance(value, list | tuple)
+    return value
 
 
 def check_places(name: str, patterns: Iterable[str], origin: str, roots: Sequence[bytes]) -> None:

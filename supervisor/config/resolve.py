@@ -69,11 +69,12 @@ def resolve(
     cwd = Path.cwd() if cwd is None else cwd
     given = config_file or (Path(environ[ENV_FILE]) if environ.get(ENV_FILE) else None)
     found = find_config(cwd) if given is None else named_config(cwd / given)
-    joined = _join(layers(found, environ, overrides or {}, cwd))
+    some = layers(found, environ, overrides or {}, cwd)
+    joined = _join(some)
     values: dict[str, Any] = {name: option.default for name, option in OPTIONS.items()}
     values |= {options.INCLUDE.name: defaults.include} | joined.values | _scalars(joined)
     _fit_cap(values, joined.origins)
-    settings = _settings(values, defaults)
+    settings = _settings(values, defaults, _pattern_origins(some))
     _check_places(settings, values, joined.origins)
     state_dir: Path = values[options.STATE_DIR.name] or default_place(default_state_dir(environ), found.path, settings.roots)
     return Resolved(settings, state_dir, found.path, joined.origins, values, found.notes)
@@ -141,12 +142,22 @@ def _fit_cap(values: dict[str, Any], origins: dict[str, str]) -> None:
     origins[cap] = "default (twice settle_ms)"
 
 
-def _settings(values: Mapping[str, Any], defaults: profile.Profile) -> Settings:
+def _pattern_origins(some: Sequence[Layer]) -> dict[str, dict[str, str]]:
+    if not any(name in layer.values for layer in some for name in (options.INCLUDE.name, options.EXCLUDE.name)):
+        return {}
+    from . import pattern_options
+
+    return pattern_options.origins(some)
+
+
+def _settings(
+    values: Mapping[str, Any], defaults: profile.Profile, pattern_origins: dict[str, dict[str, str]]
+) -> Settings:
     own = {name: value for name, value in values.items() if name in Settings.__struct_fields__}
     own[options.EXCLUDE.name] = _excludes(
         own[options.EXCLUDE.name], defaults.exclude if values[options.DEFAULT_EXCLUDES.name] else ()
     )
-    return Settings(**own)
+    return Settings(**own, pattern_origins=pattern_origins)
 
 
 def _excludes(patterns: Sequence[str], defaults: Sequence[str]) -> tuple[str, ...]:

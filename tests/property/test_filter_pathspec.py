@@ -100,6 +100,32 @@ def test_filter_means_what_pathspec_means(include: list[str], exclude: list[str]
             above = above.rpartition(b"/")[0]
 
 
+@settings(max_examples=200)
+@given(
+    st.lists(patterns(), min_size=1, max_size=3),
+    st.lists(patterns(), max_size=5),
+    st.lists(paths.filter(normal), min_size=1, max_size=8),
+)
+def test_what_is_said_to_decide_does_decide(include: list[str], exclude: list[str], tree: list[str]) -> None:
+    """Given any lists and paths, the decision is that of the filter, and the pattern that it names matches what it names."""
+    try:
+        ours = Filter(include, exclude)
+    except UsageError:
+        return
+    for path in map(encode, tree):
+        found = ours.decision(path)
+        assert found.kept == ours.keeps(path), path
+        assert ours.decision(path, directory=True).kept != ours.prunes(path), path
+        if found.pattern is None:
+            assert (found.kept, found.side) == (False, "include")
+            assert not any(Filter([pattern], []).keeps(path) for pattern in include), path
+            continue
+        assert found.pattern in (include if found.side == "include" else exclude)
+        assert path == found.at or path.startswith(found.at + b"/" if found.at else b""), path
+        assert Filter([found.pattern.removeprefix("!")], []).keeps(path), path
+        assert found.pattern.startswith("!") != (found.kept == (found.side == "include")), path
+
+
 @settings(max_examples=100)
 @given(st.lists(paths.filter(normal), min_size=1, max_size=20))
 def test_default_profile_means_what_pathspec_means(tree: list[str]) -> None:

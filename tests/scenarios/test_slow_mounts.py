@@ -430,3 +430,30 @@ def test_an_audit_beside_a_mount_that_hangs(tmp_path: Path, state_dir: Path, no_
         mount.go_on()
         eventually(synced, LONG_S)
         eventually(compares_everything, LONG_S)
+
+
+@pytest.mark.parametrize("follow", [False, True])
+def test_an_explanation_of_what_hangs(tmp_path: Path, state_dir: Path, no_leaks: None, follow: bool) -> None:
+    """It ends, says that the filesystem does not answer, and what is known without it; also behind a link, followed or not."""
+    root, below, net = tmp_path / "root", tmp_path / "below", tmp_path / "root" / "net"
+    write(root / "local.json")
+    write(below / "d" / "f.json")
+    with fuse(below, net) as mount, running(state_dir, settings_for(root, follow_symlinks=follow)) as service:
+        (root / "link").symlink_to(net / "d")
+        service.client.sync(LONG_S, patience_s=LONG_S)
+
+        def explained(path: Path) -> dict[str, Any]:
+            found: dict[str, Any] = json.loads(cli("explain", path, "--json", "--state-dir", state_dir).stdout)
+            return found
+
+        def known() -> bool:
+            return [row["exists"] for row in explained(net / "d" / "f.json")["rows"]] == [True]
+
+        eventually(known, LONG_S)
+        mount.hang()
+        found = explained(net / "d" / "f.json")
+        assert (found["watched"], found["disk"]["obstacle"], found["rows"][0]["exists"]) == (None, "unanswered", True)
+        assert "does not answer" in cli("explain", net / "d" / "f.json", "--state-dir", state_dir).stdout
+        behind = explained(root / "link" / "f.json")
+        assert behind["disk"]["obstacle"] == ("unanswered" if follow else "link")
+        assert explained(root / "local.json")["disk"]["what"] == "file"

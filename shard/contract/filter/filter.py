@@ -16,7 +16,7 @@ the order.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Final
+from typing import Final, NamedTuple
 
 from .pattern import DIRECTORY, OPEN, Names, Rule, Segment, check_bounds, parse, printable
 
@@ -25,6 +25,18 @@ from .pattern import DIRECTORY, OPEN, Names, Rule, Segment, check_bounds, parse,
 DIRECTORIES_REMEMBERED_MAX: Final = 512
 #: Programs (distinct verdicts of a directory) remembered.
 _PROGRAMS_MAX: Final = 1_024
+
+
+class Decision(NamedTuple):
+    """Whether a path is in scope, and what decides that."""
+
+    kept: bool
+    #: The list that decides: `include` or `exclude`.
+    side: str
+    #: The pattern of that list that decides, as it is written there; None: no pattern of `include` matches.
+    pattern: str | None
+    #: What the pattern matches: the path itself, or a directory above it; relative to the root.
+    at: bytes
 
 
 class _Program:
@@ -137,6 +149,37 @@ class _Side:
             runs.pop()
         return _Program(base, tuple(Names(segments, positive) for positive, segments in runs))
 
+    def deciding(self, path: bytes) -> tuple[Rule, bytes] | None:
+        """The rule that decides about a path, and what it matches: the path, or a directory above it. None if no rule does."""
+        directory, _, name = path.rpartition(b"/")
+        (strong, weak), places = self._all_below(directory)
+        for rule in self._last_first:
+            if rule.index <= strong:
+                break
+            last = rule.segments[-1] if rule.segments and rule.tail == OPEN else None
+            if last is not None and (rule.above is None or rule.above(directory)) and last.match(name):
+                return rule, path
+        at = strong if strong >= 0 else weak
+        return (self.rules[at], places[at]) if at >= 0 else None
+
+    def pruning(self, directory: bytes) -> tuple[Rule, bytes] | None:
+        """The rule that decides about all that is below a directory, likewise."""
+        (strong, weak), places = self._all_below(directory)
+        at = strong if strong >= 0 else weak
+        return (self.rules[at], places[at]) if at >= 0 else None
+
+    def _all_below(self, directory: bytes) -> tuple[_Through, dict[int, bytes]]:
+        """What matches all below a directory; and for each rule of which that is true, the directory that it matches."""
+        through = self.root()
+        places = dict.fromkeys(through, b"")
+        parts = directory.split(b"/") if directory else []
+        for depth, part in enumerate(parts, 1):
+            at = b"/".join(parts[:depth])
+            through = self.enter(through, at, part)
+            for index in through:
+                places.setdefault(index, at)
+        return through, places
+
     def is_uniform(self, through: _Through, names: list[bytes]) -> bool:
         """Whether everything below the directory with these components has the verdict `base`."""
         strong, weak = through
@@ -208,6 +251,22 @@ class Filter:
     def prunes(self, relative: bytes) -> bool:
         """Whether nothing below the directory can be kept, so that it needs no watch and no scan. False for a root."""
         return (self._verdicts.get(relative) or self._verdict(relative)).prune
+
+    def decision(self, relative: bytes, *, directory: bool = False) -> Decision:
+        """What decides about a path, for people who ask; `keeps` and `prunes` are quicker.
+
+        Args:
+            relative: to its root, not the root itself.
+            directory: what is asked is whether anything below it can be in scope.
+        """
+        found = self._in.pruning(relative) if directory else self._in.deciding(relative)
+        out = self._out.pruning(relative) if directory else self._out.deciding(relative)
+        kept = not self.prunes(relative) if directory else self.keeps(relative)
+        if out is not None and (out[0].positive is not kept) and (directory or (found is not None and found[0].positive)):
+            return Decision(kept, "exclude", self.exclude[out[0].index], out[1])
+        if found is not None and (found[0].positive is kept):
+            return Decision(kept, "include", self.include[found[0].index], found[1])
+        return Decision(kept, "include", None, b"")
 
     def describe(self) -> str:
         """One line for people."""

@@ -6,6 +6,7 @@
 - `doctor`: checks whether paths can be watched.
 - `down`: stops the service.
 - `exec`: runs a command when something changes.
+- `explain`: says why an event of a path came, or did not come.
 - `find`: finds files in the index of the running service.
 - `groups`: lists groups; shows, creates, rewinds, resets or drops one.
 - `hold`: holds batches back while a command runs.

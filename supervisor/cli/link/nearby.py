@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -12,6 +11,7 @@ from shardwatch.shard.contract.errors import UsageError
 from shardwatch.shard.contract.state.layout import Layout
 
 from ...config.default_place import default_places, roots_served
+from ...host.scouting import Scouts
 from ...service import service
 
 
@@ -35,12 +35,13 @@ def running_services(base: Path) -> Iterator[RunningService]:
             continue  # it is no place of ours
 
 
-def service_about(base: Path, directory: bytes) -> Path | None:
-    """The state directory of the running service that has to do with a directory: one of its roots is there, above or below.
+def service_about(base: Path, path: bytes) -> Path | None:
+    """The state directory of the running service that has to do with a path: one of its roots is there, above or below.
 
     The nearest root above counts more than any other. Raises UsageError where several are as good.
     """
-    at = os.path.realpath(directory)
+    with Scouts() as scouts:  # it may lie on a filesystem that hangs
+        at = scouts.real(path)
     above: dict[Path, int] = {}
     below: dict[Path, int] = {}
     for found in running_services(base):

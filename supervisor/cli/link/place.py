@@ -17,9 +17,9 @@ from ..options import resolve_options
 _TOLD_MAX = 5
 
 
-def state_dir_of(options: argparse.Namespace) -> Path:
-    """--state-dir, else what the configuration (file, environment) says, else that of the service that watches something of the
-    working directory. Nothing is created.
+def state_dir_of(options: argparse.Namespace, about: bytes | None = None) -> Path:
+    """--state-dir, else what the configuration (file, environment) says, else that of the service that watches the path `about`,
+    else that of the service that watches something of the working directory. Nothing is created.
 
     Raises UsageError, also where it lies on a filesystem that does not answer, and NotRunningError where no service does that.
     """
@@ -30,12 +30,12 @@ def state_dir_of(options: argparse.Namespace) -> Path:
     if options.state_dir is not None and options.config_file is None:
         state_dir = Path(options.state_dir).absolute()
     else:
-        state_dir = _found(options)
+        state_dir = _found(options, about)
     check_state_dir(state_dir)
     return state_dir
 
 
-def _found(options: argparse.Namespace) -> Path:
+def _found(options: argparse.Namespace, about: bytes | None) -> Path:
     """See `state_dir_of`, where the configuration has a say."""
     from ...config.default_place import default_state_dir
     from .nearby import service_about
@@ -46,10 +46,11 @@ def _found(options: argparse.Namespace) -> Path:
     if named or found.state_dir != default_state_dir(os.environ):
         return found.state_dir
     cwd = os.getcwdb()
-    place = service_about(found.state_dir, cwd)
-    if place is None:
-        raise not_running(f"no service watches anything of {cwd.decode(errors='replace')}")
-    return place
+    for path in (cwd,) if about is None else (os.path.join(cwd, about), cwd):
+        place = service_about(found.state_dir, path)
+        if place is not None:
+            return place
+    raise not_running(f"no service watches anything of {cwd.decode(errors='replace')}")
 
 
 def running_layout(options: argparse.Namespace) -> Layout:
