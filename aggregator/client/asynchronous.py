@@ -118,9 +118,10 @@ class AsyncExtractClient(ClientBase):
         *,
         retry_s: float | None = None,
         output: str = "",
+        ticks: Collection[int] | None = None,
         patience_s: float | None = 0.0,
     ) -> dict[str, Any]:
-        return await self._ask(requests.nack(group, batch, reason, retry_s, output), patience_s)
+        return await self._ask(requests.nack(group, batch, reason, retry_s, output, ticks), patience_s)
 
     async def extend(
         self, group: str, batch: str, lease_s: float | None = None, *, patience_s: float | None = 0.0

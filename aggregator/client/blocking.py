@@ -181,9 +181,11 @@ class ExtractClient(ClientBase):
         *,
         retry_s: float | None = None,
         output: str = "",
+        ticks: Collection[int] | None = None,
         patience_s: float | None = 0.0,
     ) -> dict[str, Any]:
-        return self._ask(requests.nack(group, batch, reason, retry_s, output), patience_s)
+        """Reports that a batch failed, or its events with these ticks only: the others then stay on lease."""
+        return self._ask(requests.nack(group, batch, reason, retry_s, output, ticks), patience_s)
 
     def extend(self, group: str, batch: str, lease_s: float | None = None, *, patience_s: float | None = 0.0) -> dict[str, Any]:
         return self._ask(requests.extend(group, batch, lease_s), patience_s)

@@ -86,17 +86,26 @@ def ack(group: str, batch: str | None, ticks: Collection[int] | None = None) -> 
     """Of the whole batch, or of its events with these ticks."""
     fields: dict[str, Any] = {"group": _group(group), "batch": batch}
     if ticks is not None:
-        fields["ticks"] = [arguments.whole("ticks", tick, 1, _TICK_MAX) for tick in arguments.items("ticks", ticks)]
+        fields["ticks"] = _ticks(ticks)
     return Request("ack", fields)
 
 
-def nack(group: str, batch: str | None, reason: str, retry_s: float | None, output: str = "") -> Request:
-    """Of `output` the end is sent."""
+def nack(
+    group: str,
+    batch: str | None,
+    reason: str,
+    retry_s: float | None,
+    output: str = "",
+    ticks: Collection[int] | None = None,
+) -> Request:
+    """Of the whole batch, or of its events with these ticks. Of `output` the end is sent."""
     fields: dict[str, Any] = {"group": _group(group), "batch": batch, "reason": reason}
     if output != "":
         if not isinstance(output, str):
             raise arguments.wrong("output", output, "a text")
         fields["output"] = output[-OUTPUT_BYTES_MAX:]
+    if ticks is not None:
+        fields["ticks"] = _ticks(ticks)
     if retry_s is not None:
         fields["retry_ms"] = round(arguments.seconds("retry_s", retry_s, 0.0, SECONDS_MAX) * 1000)
     return Request("nack", fields)
@@ -177,6 +186,10 @@ def ready(wait_s: float) -> Request:
 
 def _group(name: object) -> str:
     return arguments.text("group", name, NAME_CHARS_MAX)
+
+
+def _ticks(ticks: Collection[int]) -> list[int]:
+    return [arguments.whole("ticks", tick, 1, _TICK_MAX) for tick in arguments.items("ticks", ticks)]
 
 
 def _lease_ms(seconds: float | None) -> int | None:

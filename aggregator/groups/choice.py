@@ -43,6 +43,7 @@ class Selection:
         "late",
         "looked",
         "more",
+        "moves",
         "parts",
         "scans",
         "unfinished",
@@ -71,6 +72,8 @@ class Selection:
         self.unfinished = False
         #: Rows that were added.
         self.chunks: list[Sequence[Row]] = []
+        #: Of each event `moved`: its tick, and that of the deletion of its old path.
+        self.moves: dict[int, int] = {}
         #: (lane, tick) of those that say that a path is gone, be they among the events or held.
         self.gone: list[tuple[int, int]] = []
 
@@ -192,6 +195,7 @@ class Selection:
                 event.event_type = "moved"
                 event.moved_from, event.moved_from_b64 = left.path, left.path_b64
                 del by_tick[left.tick]
+                self.moves[came] = went
         self.events = list(by_tick.values())
 
 

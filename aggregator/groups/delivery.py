@@ -233,6 +233,29 @@ class Delivery:
         self._leases.end(unit, "it was nacked")
         return self._failed(index, unit, now, reason, retry_s, output)
 
+    def nacked_some(
+        self, index: IndexPort, unit: Unit, now: float, ticks: Collection[int], reason: str, retry_s: float | None, output: str
+    ) -> float:
+        """A worker says that the rows of the unit with these ticks failed, which are a unit of their own from then on; the others
+        stay on lease. The pause, seconds; 0 if there are none."""
+        failed = unit.take_out({*ticks, *self._deletions_of(index, unit, ticks)})
+        if not unit.parts:
+            unit.parts = failed.parts
+            return self.nacked(index, unit, now, reason, retry_s, output)
+        if not failed.parts:
+            return 0.0
+        self._leases.shrunk(unit)
+        return self._failed(index, self._leases.split(unit, failed.parts), now, reason, retry_s, output)
+
+    def _deletions_of(self, index: IndexPort, unit: Unit, ticks: Collection[int]) -> set[int]:
+        """The ticks of the deletions that events `moved` with these ticks stand for. After a restart it is not known what the
+        events were: then that of every deletion, because none may be acknowledged that the worker has not applied."""
+        if unit.moves is not None:
+            return {unit.moves[tick] for tick in ticks if tick in unit.moves}
+        if not any(tick in ticks for part in unit.parts for tick in part.ticks):
+            return set()
+        return {row.tick for part in unit.parts for row in index.rows_at(part.lane, part.ticks) if not row.kind}
+
     def expire(self, index: IndexPort, now: float) -> None:
         """Ends the leases that are over."""
         for unit in self._leases.end_expired(now):

@@ -227,6 +227,7 @@ class Group:
             return NoBatch.EMPTY
         self._delivery.lease(unit, now + lease_s, worker)
         choice.pair()
+        unit.take_moves(choice.moves)
         return GroupBatch(unit.number, unit.failures + 1, unit.due, choice.events, choice.more)
 
     def peek(self, index: IndexPort, now: float, limit: int) -> GroupBatch | NoBatch:
@@ -333,6 +334,26 @@ class Group:
         (`output`). That pause, seconds. Raises RefusedError."""
         self.expire(index, now)
         return self._delivery.nacked(index, self._on_lease(number), now, reason, retry_s, output)
+
+    def nack_some(
+        self,
+        index: IndexPort,
+        number: int,
+        now: float,
+        reason: str,
+        retry_s: float | None = None,
+        output: str = "",
+        *,
+        ticks: Collection[int],
+    ) -> float:
+        """Failed have the rows of the batch with these ticks, as if they were a batch, with the deletions that belong to what was
+        moved; the others stay on lease. Ticks that the batch does not have (any more) are ignored, and with the last row the
+        batch has failed. The pause, seconds; 0 if it has none of these. Raises RefusedError."""
+        self.expire(index, now)
+        unit = self._on_lease(number)
+        if unit.fresh:
+            raise RefusedError("bad_field", "a fresh batch has no ticks that could fail alone", "nack the batch")
+        return self._delivery.nacked_some(index, unit, now, ticks, reason, retry_s, output)
 
     def release(self, index: IndexPort, number: int, now: float, why: str = "it was released") -> None:
         """Gives a batch back: handed out again at once, and not counted as a failure. Raises RefusedError."""

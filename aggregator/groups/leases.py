@@ -139,6 +139,11 @@ class Leases:
         """A unit on lease has fewer rows than before."""
         self._journal.append(UnitChanged(unit))
 
+    def split(self, unit: Unit, parts: list[Part]) -> Unit:
+        """A unit of its own, not on lease, of rows that were taken out of one. What becomes of it is for the caller to say:
+        `give_back` or `drop`."""
+        return Unit(self._number(), parts, failures=unit.failures)
+
     def end(self, unit: Unit, reason: str) -> None:
         """A lease ends without an ack. What becomes of the unit is for the caller to say: `give_back` or `drop`."""
         del self._leased[unit.number]

@@ -40,7 +40,7 @@ class Part:
 class Unit:
     """Rows that are acknowledged together."""
 
-    __slots__ = ("due", "failures", "fresh", "leased", "low", "number", "parts", "reason", "worker")
+    __slots__ = ("due", "failures", "fresh", "leased", "low", "moves", "number", "parts", "reason", "worker")
 
     def __init__(
         self,
@@ -67,6 +67,8 @@ class Unit:
         self.reason = reason
         #: Not empty: the one event "forget everything", and why.
         self.fresh = fresh
+        #: Of each event `moved`: its tick, and that of the deletion of its old path. None of what was read from disk.
+        self.moves: dict[int, int] | None = None
         #: Lowest tick by lane.
         self.low: dict[int, int] = {}
         self._measure()
@@ -88,6 +90,10 @@ class Unit:
 
     def lease(self, number: int, due: float, worker: str) -> None:
         self.number, self.due, self.worker, self.leased = number, due, worker, True
+
+    def take_moves(self, moves: dict[int, int]) -> None:
+        """What its events say, once they are made."""
+        self.moves = moves
 
     def move_due(self, due: float) -> None:
         """Its lease ends, or it may be handed out again, at another time."""

@@ -12,7 +12,7 @@ REQUEST_BYTES_MAX: Final = 1 << 20
 WAIT_MS_MAX: Final = 3_600_000
 #: Longest lease: a day, for the slowest of extractions.
 LEASE_MS_MAX: Final = 86_400_000
-#: Ticks that one `ack` may name; more than any batch has.
+#: Ticks that one `ack` or `nack` may name; more than any batch has.
 ACK_TICKS_MAX: Final = 100_000
 #: Paths that one request may name, and the length of each, in base64: no path that has a name of its own is longer.
 PATHS_MAX: Final = 1000

@@ -34,6 +34,7 @@ _Wait = Annotated[int, Meta(ge=0)]
 _Lease = Annotated[int, Meta(ge=1)]
 #: Exact bytes in base64.
 _Path = Annotated[str, Meta(max_length=PATH_B64_CHARS_MAX)]
+_Ticks = Annotated[list[int], Meta(max_length=ACK_TICKS_MAX)]
 _Paths = Annotated[list[_Path], Meta(max_length=PATHS_MAX)]
 
 
@@ -87,7 +88,7 @@ class Ack(Struct):
     op: ClassVar = "ack"
     group: _Name
     batch: _Id
-    ticks: Annotated[list[int], Meta(max_length=ACK_TICKS_MAX)] | None = None
+    ticks: _Ticks | None = None
 
 
 class Nack(Struct):
@@ -97,6 +98,7 @@ class Nack(Struct):
     reason: str = ""
     retry_ms: _Wait | None = None
     output: str = ""
+    ticks: _Ticks | None = None
 
 
 class Release(Struct):

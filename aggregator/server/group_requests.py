@@ -57,7 +57,10 @@ class GroupRequests:
         number = group.number(request.batch)
         reason, output = request.reason[: bounds.REASON_CHARS_MAX], _end_of(request.output)
         retry_s = None if request.retry_ms is None else min(request.retry_ms, bounds.WAIT_MS_MAX) / 1000
-        pause_s = group.nack(self._index, number, now, reason, retry_s, output)
+        if request.ticks is None:
+            pause_s = group.nack(self._index, number, now, reason, retry_s, output)
+        else:
+            pause_s = group.nack_some(self._index, number, now, reason, retry_s, output, ticks=frozenset(request.ticks))
         return {"batch": request.batch, "retry_ms": round(pause_s * 1000)}
 
     def _release(self, group: Group, request: protocol.Release, now: float) -> dict[str, object]:

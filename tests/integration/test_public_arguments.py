@@ -87,7 +87,7 @@ def _methods(of: type) -> set[str]:
 #: A call of each method that works.
 CLIENT: dict[str, dict[str, Any]] = {
     "ack": {"group": "g", "batch": "x-1", "ticks": [1], "patience_s": 0.0},
-    "nack": {"group": "g", "batch": "x-1", "reason": "", "retry_s": 0.0, "output": "", "patience_s": 0.0},
+    "nack": {"group": "g", "batch": "x-1", "reason": "", "retry_s": 0.0, "output": "", "ticks": [1], "patience_s": 0.0},
     "extend": {"group": "g", "batch": "x-1", "lease_s": 1.0, "patience_s": 0.0},
     "release": {"group": "g", "batch": None, "worker": "w"},
     "pull": {"group": "g", "max": 1, "wait_s": 0.0, "from_": "now", "peek": True, "lease_s": 1.0, "patience_s": 0.0},

@@ -189,6 +189,21 @@ class GroupsMachine(RuleBasedStateMachine):
         self.collect_replies()
 
     @precondition(lambda self: self.leases)
+    @rule(data=st.data())
+    def nack_some(self, data: st.DataObject) -> None:
+        """What failed comes again, and the rest of the batch stays on lease."""
+        key = data.draw(st.sampled_from(list(self.leases)))
+        batch, end = self.leases[key]
+        failed = [e for e in batch["events"][1:] if data.draw(st.booleans())]
+        ticks = [e["tick"] for e in failed] + [10**9]
+        reply = self.bench.ask("nack", group=batch["group"], batch=key, ticks=ticks, retry_ms=0)
+        if reply["ok"]:
+            self.leases[key] = ({**batch, "events": [e for e in batch["events"] if e not in failed]}, end)
+        else:
+            assert reply["error"] in ("lease_expired", "bad_field", "already_acked"), reply
+        self.collect_replies()
+
+    @precondition(lambda self: self.leases)
     @rule(data=st.data(), op=st.sampled_from(["nack", "release"]))
     def give_back(self, data: st.DataObject, op: str) -> None:
         batch, _ = self.leases.pop(data.draw(st.sampled_from(list(self.leases))))

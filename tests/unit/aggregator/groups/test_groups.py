@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from itertools import count
+from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
+from harness_serve import Bench, short
 from told_index import ToldIndex
 
 from shardwatch.aggregator.groups.batch import GroupBatch
@@ -312,6 +314,94 @@ def test_some_of_a_batch_are_done_and_the_others_fail(index: ToldIndex) -> None:
     again = pull(group, index, now=1.0)
     assert kinds(again) == [("created", "/r/bad")]
     assert again.attempt == 2
+
+
+def test_some_of_a_batch_fail_and_the_others_go_on(index: ToldIndex) -> None:
+    """They come again as a batch of their own, with one attempt more, while the others are on lease and can be acknowledged. The
+    last row takes the batch with it."""
+    for name in (b"a", b"bad", b"c"):
+        index.put(b"/r/" + name)
+    group = made(index)
+    batch = pull(group, index)
+    a, bad, c = [event.tick for event in batch.events]
+    assert group.nack_some(index, batch.number, 0.0, "no", 0.0, ticks={10**9}) == 0.0
+    assert group.nack_some(index, batch.number, 0.0, "no", 2.0, ticks={bad, 10**9}) == 2.0
+    assert why(group, index) == "empty"
+    again = pull(group, index, now=2.0)
+    assert (kinds(again), again.attempt) == ([("created", "/r/bad")], 2)
+    assert group.ack_some(index, batch.number, 2.0, {a}) == 1
+    group.nack_some(index, batch.number, 2.0, "no", 0.0, ticks={c})
+    with pytest.raises(RefusedError, match="it was nacked"):
+        group.ack(index, batch.number, 2.0)
+    rest = pull(group, index, now=2.0)
+    assert (kinds(rest), rest.attempt) == ([("created", "/r/c")], 2)
+    assert [group.ack(index, one.number, 2.0) for one in (again, rest)] == [1, 1]
+    assert group.cursor(0) == index.tick
+
+
+def test_some_of_a_batch_are_set_aside(index: ToldIndex) -> None:
+    """One path that fails too often is set aside, several are tried alone first; the others of the batch stay on lease."""
+    for name in (b"a", b"bad", b"c", b"d"):
+        index.put(b"/r/" + name)
+    group = made(index, attempts_max=1)
+    batch = pull(group, index)
+    _, bad, c, d = [event.tick for event in batch.events]
+    group.nack_some(index, batch.number, 0.0, "no", 0.0, ticks={bad})
+    assert [path["path"] for path in set_aside(group, index)] == ["/r/bad"]
+    group.nack_some(index, batch.number, 0.0, "no", 0.0, ticks={c, d})
+    assert [kinds(pull(group, index)) for _ in range(2)] == [[("created", "/r/c")], [("created", "/r/d")]]
+    assert group.ack(index, batch.number, 0.0) == 1
+
+
+@pytest.mark.parametrize("changed", [False, True], ids=["", "changed"])
+def test_a_move_that_fails_takes_its_deletion_along(index: ToldIndex, changed: bool) -> None:
+    """Also if the file has changed since; so an ack of the rest does not acknowledge what was not applied."""
+    index.put(b"/r/old", ino=7)
+    index.put(b"/r/other")
+    group = made(index)
+    group.ack(index, pull(group, index).number, 0.0)
+    index.remove(b"/r/old")
+    index.remove(b"/r/other")
+    index.put(b"/r/new", ino=7)
+    batch = pull(group, index)
+    (moved,) = [event for event in batch.events if isinstance(event, Event) and event.event_type == "moved"]
+    if changed:
+        index.put(b"/r/new", ino=7, size=2)
+    group.nack_some(index, batch.number, 0.0, "no", 0.0, ticks={moved.tick})
+    assert group.ack(index, batch.number, 0.0) == 1
+    again = kinds(pull(group, index))
+    assert again == ([("deleted", "/r/old")] if changed else [("moved", "/r/new")])
+    if changed:
+        assert [path for _, path in kinds(pull(group, index))] == ["/r/new"]
+
+
+def test_after_a_restart_every_deletion_fails_with_what_has_failed(tmp_path: Path) -> None:
+    """It is not known any more which of them belongs to an event `moved`."""
+    bench = Bench(tmp_path / "groups.db")
+    for name in (b"a", b"old"):
+        bench.index.put(b"/r/" + name, ino=7 if name == b"old" else 0)
+    bench.drain()
+    bench.index.remove(b"/r/old")
+    bench.index.put(b"/r/new", ino=7)
+    bench.index.put(b"/r/a", size=2)
+    batch = bench.pull()
+    assert batch is not None
+    assert sorted(short(batch["events"])) == [("modified", "/r/a"), ("moved", "/r/new")]
+    ticks = {event["path"]: event["tick"] for event in batch["events"]}
+    bench.crash()
+    bench.ask("nack", group="g", batch=batch["id"], ticks=[ticks["/r/new"]], retry_ms=0)
+    assert bench.ack(batch)["repeated"] is False
+    assert short(bench.drain()) == [("moved", "/r/new")]
+    bench.store.abandon()
+
+
+def test_of_a_fresh_batch_nothing_fails_alone(index: ToldIndex) -> None:
+    """There is nothing else in it."""
+    group = made(index)
+    group.refresh("a reason")
+    batch = pull(group, index)
+    with pytest.raises(RefusedError, match="no ticks"):
+        group.nack_some(index, batch.number, 0.0, "no", ticks={1})
 
 
 def test_more_ticks_than_an_ack_may_name() -> None:
