@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from base64 import b64decode
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 import msgspec
+
+from ..terminal.lines import exact_path
 
 #: The kind of the notice that all is to be forgotten that is known; every file follows as created. It concerns no path.
 FRESH: Final = "fresh"
@@ -54,12 +55,7 @@ def taken(batch: Mapping[str, Any]) -> Taken:
 def changes_of(events: Sequence[Mapping[str, Any]]) -> tuple[Change, ...]:
     """The events of a batch that concern a path, in their order."""
     return tuple(
-        Change(_exact(event, "path"), event["event_type"], event["tick"], _exact(event, "moved_from"), _encode(event))
+        Change(exact_path(event, "path"), event["event_type"], event["tick"], exact_path(event, "moved_from"), _encode(event))
         for event in events
         if event["type"] == "event"
     )
-
-
-def _exact(event: Mapping[str, Any], name: str) -> bytes:
-    exact: str | None = event.get(name + "_b64")
-    return str(event.get(name, "")).encode() if exact is None else b64decode(exact)

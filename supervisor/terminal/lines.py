@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from base64 import b64encode
+from base64 import b64decode, b64encode
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -71,3 +71,9 @@ def path_fields(path: bytes) -> dict[str, str]:
         return {"path": path.decode()}
     except UnicodeDecodeError:
         return {"path": path.decode("utf-8", "replace"), "path_b64": b64encode(path).decode("ascii")}
+
+
+def exact_path(event: Object, name: str = "path") -> bytes:
+    """The bytes of a path of an event; b"" where it has none of that name."""
+    exact: str | None = event.get(name + "_b64")
+    return str(event.get(name, "")).encode() if exact is None else b64decode(exact)

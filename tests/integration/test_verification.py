@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import itertools
 import mmap
 import os
+import struct
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -18,6 +20,11 @@ from waiting import eventually
 
 from shardwatch.shard.contract.limits import VERIFY_NAMES_MAX
 from shardwatch.shard.territory.verify import Verifier
+
+#: linux/fs.h
+_FS_IOC_GETFLAGS = 0x80086601
+_FS_IOC_SETFLAGS = 0x40086602
+_FS_NODUMP_FL = 0x40
 
 
 @pytest.fixture
@@ -113,7 +120,15 @@ def _linked(path: Path) -> Callable[[], None]:
     return outside.unlink
 
 
-@pytest.mark.parametrize("way", [_mapped, _linked], ids=["mapped", "linked"])
+def _flagged(path: Path) -> Callable[[], None]:
+    """Another flag, as chattr sets it: the kernel changes the time of change, and tells nobody."""
+    with path.open("rb") as f:
+        flags = struct.unpack("=i", fcntl.ioctl(f, _FS_IOC_GETFLAGS, bytes(4)))[0]
+        fcntl.ioctl(f, _FS_IOC_SETFLAGS, struct.pack("=i", flags ^ _FS_NODUMP_FL))
+    return lambda: None
+
+
+@pytest.mark.parametrize("way", [_mapped, _linked, _flagged], ids=["mapped", "linked", "flagged"])
 def test_what_leaves_no_hint_is_found(verified: Engine, tmp_path: Path, way: Callable[[Path], Callable[[], None]]) -> None:
     """And is told to groups like any other change."""
     passes(verified, 1)

@@ -6,7 +6,8 @@ import os
 from typing import Any
 
 from ...terminal.ends import Ends
-from ...terminal.lines import Printer
+from ...terminal.lines import Printer, exact_path
+from ...terminal.own_output import OwnOutput
 from ...terminal.streams import say
 from ..link.connection import ServiceConnection, checked
 from ..link.in_flight import Reply, hands_out
@@ -33,6 +34,7 @@ class Puller:
     ) -> None:
         self._connection = connection
         self._printer = printer
+        self._own = OwnOutput()
         self._ends = ends
         self.group = group
         self._start = start
@@ -79,10 +81,18 @@ class Puller:
                 say("shardwatch: batches are held back (`shardwatch status` says by whom)")
             return None
         self._hold_reported = False
-        self._printer.write([*batch["events"], {"type": "settled"}] if batch.get("settled") else batch["events"])
+        events = self._of_others(batch["events"])
+        self._printer.write([*events, {"type": "settled"}] if batch.get("settled") else events)
         if not peek:
             self._connection.ask("ack", group=self.group, batch=batch["id"])
         return batch
+
+    def _of_others(self, events: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        """Events, without those of the file that is printed to."""
+        if not self._own:
+            return events
+        own = self._own.among([exact_path(event) for event in events if event["type"] == "event"])
+        return [event for event in events if event["type"] != "event" or exact_path(event) not in own] if own else events
 
     def _warn(self, *, created: bool) -> None:
         if self._start is not None and not created and not self._warned:

@@ -10,7 +10,7 @@ import select
 import signal
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final, Protocol
 
 from shardwatch.shard.contract.input.shown import shown
@@ -21,6 +21,7 @@ from ...runs.instructions import Acknowledge, Fail, Instruction, Signal, Stop
 from ...runs.output import Relay, RunOutput, flush
 from ...runs.pace import Pace
 from ...runs.process import RunProcess, why_failed
+from ...terminal.own_output import OUTPUT_AND_ERRORS, OwnOutput
 from ...terminal.streams import say
 from ..link.connection import ServiceConnection, checked
 from ..link.in_flight import Reply, hands_out
@@ -110,6 +111,8 @@ class Worker:
         self._group = group
         self._start = start
         self._name = f"{group[:100]}:{os.getpid()}" if name is None else name
+        #: Runs write to these files as well.
+        self._own = OwnOutput(OUTPUT_AND_ERRORS)
         self._epoll = select.epoll()
         self._relay = Relay(self._epoll)
         self._going: dict[int, _Going] = {}
@@ -199,12 +202,19 @@ class Worker:
             return
         if batch["events"][0]["type"] == "fresh":
             say(f"shardwatch: every file follows as created: {batch['events'][0]['reason']}")
-        self._carry_out(self._policy.take(one := taken(batch)))
+        self._carry_out(self._policy.take(one := self._of_others(taken(batch))))
         leased = {other.batch for other in self._policy.batches()}
         for over in self._extensions.keys() - leased:
             del self._extensions[over]
         if one.batch in leased:
             self._extensions.setdefault(one.batch, time.monotonic() + one.lease_s / _EXTENSIONS)
+
+    def _of_others(self, taken: Taken) -> Taken:
+        """A batch, without changes of the files to which runs write."""
+        if not self._own:
+            return taken
+        own = self._own.among([change.path for change in taken.changes])
+        return replace(taken, changes=tuple(change for change in taken.changes if change.path not in own)) if own else taken
 
     def _extend(self, now: float) -> None:
         for batch in self._policy.batches():
