@@ -38,6 +38,7 @@ from .process.sockets import Sockets, until
 from .protocol.messages import RefusedError
 from .server.call import Outgoing
 from .server.serve import Server
+from .storage.checkpoints import Checkpoints
 from .storage.damage import DISK_ERRORS, MovedError, Refusal, damaged, examine, refusal, set_aside
 from .storage.lives import DatabaseLife, Lives
 
@@ -98,6 +99,7 @@ class Aggregator:
             self._server = Server(self._index.backlog, registry, self._engine, settings)
             known = dict.fromkeys(self._lives.groups(), 0) | self._index.consumers.known()
             registry.reconcile(self._index.file.found_tick, known)
+            self._checkpoints = Checkpoints((layout.index_db, layout.groups_db), settings.durability)
             undo.pop_all()
         self._lives_checkpointed = False
         self._consumers: dict[str, int] = {}
@@ -215,9 +217,13 @@ class Aggregator:
         self._index.commit()
         if entries > _MUCH:
             self._slack.worked(time.monotonic_ns())
+            self._reply(touched_only=True)  # the shard goes on while batches are made of this
         self._receiver.finish_syncs(time.monotonic())
-        self._reply(touched_only=True)
-        self._answer(self._server.on_commit(changed=self._index.file.commits != commits))
+        changed = self._index.file.commits != commits
+        self._answer(self._server.on_commit(changed=changed))
+        self._reply(touched_only=True)  # last, because workers wait for what there is, and a shard does not wait for a few names
+        if changed:
+            self._checkpoints.committed()
 
     def _refuse(self, error: WireError, now: float) -> None:
         """Counts a message that is not understood.
@@ -246,6 +252,7 @@ class Aggregator:
                 raise MovedError(f"{path} was removed or replaced while it was open")
         if not self._lives_checkpointed:
             self._lives_checkpointed = True
+            self._checkpoints.wait()
             self._index.file.checkpoint_life()
             self._store.checkpoint_life()
         self._lives.keep()
@@ -288,6 +295,7 @@ class Aggregator:
         self._answer(self._server.close())
         self._keep_consumers()
         self._lives.closing()
+        self._checkpoints.close()
         self._store.close()
         self._index.close()
 
@@ -296,6 +304,7 @@ class Aggregator:
         for reply in self._server.close(why):
             self._sockets.answer(reply)
         self._lives.closing()
+        self._checkpoints.close()
         for database in (self._store, self._index):
             with contextlib.suppress(sqlite3.Error):
                 database.abandon()

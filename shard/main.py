@@ -139,10 +139,10 @@ class ShardProcess:
         """Runs until `stop`, until standard input ends (supervisord is dead), or until the shift of a stand-in is over."""
         poller = self._poller(wakeup_fd)
         self._watcher.begin()
-        leaving = False
+        leaving, wait = False, 0
         while not self._stopping:
             self._pulse.beat(scanning=not self._watcher.baseline_done)
-            ready = self._wait(poller, leaving=leaving)
+            ready = self._wait(poller, wait)
             if wakeup_fd in ready:
                 with contextlib.suppress(BlockingIOError):
                     os.read(wakeup_fd, 4096)
@@ -151,6 +151,8 @@ class ShardProcess:
                 return
             self._take_in(ready)
             leaving = self._is_done(time.monotonic_ns())
+            if ready and not leaving and self._only_news(ready) and (wait := self._until_due(leaving=False)):
+                continue  # names to debounce, or an acknowledgement
             if not leaving:
                 self._work()
             self._tell(time.monotonic_ns())
@@ -158,6 +160,7 @@ class ShardProcess:
                 log.info("the watcher is tried again")
                 return
             self._await_room(poller)
+            wait = self._until_due(leaving=leaving)
 
     def _poller(self, wakeup_fd: int) -> zmq.Poller:
         poller = zmq.Poller()
@@ -190,6 +193,12 @@ class ShardProcess:
         if self._backend.fileno() in ready:
             self._watcher.absorb(self._backend.take())
 
+    def _only_news(self, ready: dict[object, int]) -> bool:
+        """Whether nothing but hints and replies has come, and none of them left something to send. It then depends on the time
+        alone whether there is anything to do: two of the three turns that follow a save end here."""
+        others = ready.keys() - {self._line.down, self._backend.fileno()}
+        return not (others or self._stream.unsent or self._heartbeat.owes(self._locks.there))
+
     def _is_done(self, now: int) -> bool:
         """Whether a stand-in's time is over, and what it took on is done: it looks no more, and only waits until all that it sent
         is committed."""
@@ -219,10 +228,9 @@ class ShardProcess:
             self._slack.given_back()
             give_back()
 
-    def _wait(self, poller: zmq.Poller, *, leaving: bool) -> dict[object, int]:
-        """Waits for sockets, or until something is due; returns what is ready. While names are debounced, the last part of a
+    def _wait(self, poller: zmq.Poller, wait: int) -> dict[object, int]:
+        """Waits for sockets, `wait` nanoseconds at most; returns what is ready. While names are debounced, the last part of a
         millisecond is waited for hints alone: to wait one more for each save would be felt, and to wake twice at other times."""
-        wait = self._until_due(leaving=leaving)
         if not self._watcher.pending:
             return dict(poller.poll(-(-wait // 1_000_000)))
         until = time.monotonic_ns() + wait

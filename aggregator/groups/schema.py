@@ -10,6 +10,8 @@ from typing import Any, Final
 
 from shardwatch.shard.contract.errors import ShardwatchError
 
+from ..storage.checkpoints import PAGES
+
 #: PRAGMA user_version of the file.
 FORMAT: Final = 3
 
@@ -69,6 +71,7 @@ def open_groups(path: Path, durability: str, connect: Callable[[Path], Any]) -> 
     try:
         os.chmod(path, 0o600)
         db.execute("PRAGMA journal_mode=WAL")
+        db.execute(f"PRAGMA wal_autocheckpoint={PAGES}")
         db.execute(f"PRAGMA synchronous={'FULL' if durability == 'power' else 'NORMAL'}")
         version = db.execute("PRAGMA user_version").fetchone()[0]
         if version > FORMAT:

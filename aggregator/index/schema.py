@@ -15,6 +15,7 @@ from typing import Any, Final, NamedTuple
 
 from shardwatch.shard.contract.errors import ShardwatchError
 
+from ..storage.checkpoints import PAGES
 from ..storage.damage import progress
 
 #: The schema of `sql/index.sql`.
@@ -72,6 +73,7 @@ def open_database(
         os.chmod(path, 0o600)
         db.execute("PRAGMA journal_mode=WAL")
         db.execute("PRAGMA synchronous=FULL")
+        db.execute(f"PRAGMA wal_autocheckpoint={PAGES}")
         db.execute(f"PRAGMA cache_size=-{_CACHE_KIB}")
         db.execute("PRAGMA temp_store=MEMORY")
         db.execute("PRAGMA secure_delete=OFF")  # Debian's SQLite has it on: 5 % of an update, for names that are no secret

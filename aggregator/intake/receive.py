@@ -223,6 +223,8 @@ class Receiver:
         `touched_only`: only to shards with something new, between two beats. At a beat, all are told again what may have been
         lost, but a shard whose own beat shows that it knows everything is spared the message, and a wake-up.
         """
+        if touched_only and not self._index.debts.changed and not any(stream.touched for stream in self.streams.values()):
+            return []  # most turns
         looks = self._looks_to_ask_for(beat=not touched_only, now=now)
         found = []
         for shard, stream in self.streams.items():
@@ -307,6 +309,8 @@ class Receiver:
         """Finishes syncs that all shards have answered, or whose time is up. Call it after each commit, and at regular
         intervals.
         """
+        if not self._syncs:
+            return
         plan = self.plan
         self._syncs.finish(
             now,

@@ -81,6 +81,8 @@ class Holds:
     def see(self, locks: Iterable[bytes], now: float) -> None:
         """Takes over the lock files that exist now. Those that are not among them have ended."""
         there = set(locks)
+        if there == self._locks.keys():
+            return
         for path in there - self._locks.keys():
             self._locks[path] = ActiveHold(path.decode("utf-8", "replace"), now, float("inf"))
             self._begin(now)

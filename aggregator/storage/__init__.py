@@ -1,5 +1,6 @@
-"""What to do when the disk fails, or when it contains other files than before.
+"""What the databases have in common: their logs, disks that fail, and files that are others than before.
 
+- `checkpoints`: moves what was committed from a log to its database, in a thread of its own.
 - `damage`: distinguishes a damaged database from a disk that refuses, and sets a damaged one aside.
 - `lives`: decides whether the databases are the ones that were in use last, or copies, or restored
   ones.

@@ -1,0 +1,121 @@
+"""What was committed comes from the log to the file, without the connection that writes."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from shardwatch.aggregator.storage.checkpoints import COMMITS, Checkpoints
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "a.db"
+
+
+@pytest.fixture
+def db(path: Path) -> Iterator[sqlite3.Connection]:
+    db = sqlite3.connect(path, isolation_level=None)
+    db.execute("PRAGMA journal_mode=WAL")
+    db.execute("PRAGMA synchronous=OFF")
+    db.execute("PRAGMA wal_autocheckpoint=0")  # whatever is moved is moved by Checkpoints
+    db.execute("CREATE TABLE rows (n INTEGER)")
+    db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    yield db
+    db.close()
+
+
+@pytest.fixture
+def checkpoints(db: sqlite3.Connection, path: Path) -> Iterator[Checkpoints]:
+    checkpoints = Checkpoints((path,), "process")
+    yield checkpoints
+    checkpoints.close()
+
+
+def commit(db: sqlite3.Connection, checkpoints: Checkpoints, count: int) -> None:
+    """One row for each time that a commit is told."""
+    for _ in range(count):
+        db.execute("INSERT INTO rows VALUES (1)")
+        checkpoints.committed()
+
+
+def moved(path: Path, tmp_path: Path) -> int:
+    """How many rows there are in the file alone, as it lies on the disk."""
+    copy = tmp_path / "copy.db"
+    shutil.copy(path, copy)
+    with contextlib.closing(sqlite3.connect(copy)) as db:
+        return int(db.execute("SELECT count(*) FROM rows").fetchone()[0])
+
+
+def test_the_log_is_moved_after_some_commits(
+    db: sqlite3.Connection, path: Path, checkpoints: Checkpoints, tmp_path: Path
+) -> None:
+    commit(db, checkpoints, COMMITS - 1)
+    checkpoints.wait()
+    assert moved(path, tmp_path) == 0
+    commit(db, checkpoints, 1)
+    checkpoints.wait()
+    assert moved(path, tmp_path) == COMMITS
+
+
+def test_it_is_moved_again_and_again(db: sqlite3.Connection, path: Path, checkpoints: Checkpoints, tmp_path: Path) -> None:
+    for times in range(1, 4):
+        commit(db, checkpoints, COMMITS)
+        checkpoints.wait()
+        assert moved(path, tmp_path) == times * COMMITS
+
+
+def test_it_begins_over_once_it_was_moved(db: sqlite3.Connection, path: Path, checkpoints: Checkpoints) -> None:
+    """So it does not grow."""
+    sizes = []
+    for _ in range(4):
+        commit(db, checkpoints, COMMITS)
+        checkpoints.wait()
+        sizes.append(path.with_name("a.db-wal").stat().st_size)
+    assert max(sizes) < 1.5 * sizes[0]
+
+
+def test_an_open_transaction_is_in_nobodys_way(
+    db: sqlite3.Connection, path: Path, checkpoints: Checkpoints, tmp_path: Path
+) -> None:
+    db.execute("BEGIN IMMEDIATE")
+    db.execute("INSERT INTO rows VALUES (2)")
+    for _ in range(COMMITS):
+        checkpoints.committed()
+    checkpoints.wait()
+    db.execute("COMMIT")
+    commit(db, checkpoints, COMMITS)
+    checkpoints.wait()
+    assert moved(path, tmp_path) == COMMITS + 1
+
+
+def test_a_file_that_is_no_database_is_an_error(tmp_path: Path) -> None:
+    path = tmp_path / "b.db"
+    path.write_bytes(b"no database, but long enough to be read as one" * 100)
+    with pytest.raises(sqlite3.DatabaseError):
+        Checkpoints((path,), "process")
+
+
+def test_who_writes_goes_on_although_nothing_can_be_moved(
+    db: sqlite3.Connection, path: Path, checkpoints: Checkpoints, tmp_path: Path
+) -> None:
+    """Another connection moves the log at the same time, or the disk refuses: the log stays as it is."""
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as reader:
+        reader.execute("BEGIN")
+        reader.execute("SELECT count(*) FROM rows").fetchone()  # whoever reads needs the file as it is
+        commit(db, checkpoints, COMMITS)
+        checkpoints.wait()
+        assert moved(path, tmp_path) == 0
+    commit(db, checkpoints, COMMITS)
+    checkpoints.wait()
+    assert moved(path, tmp_path) == 2 * COMMITS
+
+
+def test_it_is_closed_twice(checkpoints: Checkpoints) -> None:
+    checkpoints.close()
+    checkpoints.close()
