@@ -24,9 +24,10 @@ def section(document: Path, heading: str) -> str:
     return rest[: end.start()] if end else rest
 
 
-def blocks(document: Path, heading: str) -> list[str]:
-    """The blocks of code below a heading that have no language: commands."""
-    return re.findall(r"^```\n(.*?)^```", section(document, heading), re.DOTALL | re.MULTILINE)
+def blocks(document: Path, heading: str, language: str = "") -> list[str]:
+    """The blocks of code of a language below a heading; without one they are commands."""
+    found = re.findall(r"^```(\w*)\n(.*?)^```$", section(document, heading), re.DOTALL | re.MULTILINE)
+    return [text for marked, text in found if marked == language]
 
 
 def sessions(block: str) -> Iterator[tuple[str, str]]:
@@ -46,12 +47,13 @@ class Shell:
 
     def __init__(self, folder: Path, state_dir: Path) -> None:
         self.folder = folder
-        programs = folder.parent / "programs"
-        programs.mkdir()
+        #: Where programs are looked for first.
+        self.programs = folder.parent / "programs"
+        self.programs.mkdir()
         for name, text in (("shardwatch", _SHARDWATCH), ("python", f'#!/bin/sh\nexec "{sys.executable}" "$@"\n')):
-            (programs / name).write_text(text)
-            (programs / name).chmod(0o755)
-        self._path = f"{programs}{os.pathsep}{os.environ['PATH']}"
+            (self.programs / name).write_text(text)
+            (self.programs / name).chmod(0o755)
+        self._path = os.pathsep.join([os.fspath(self.programs), os.path.dirname(sys.executable), os.environ["PATH"]])
         self._state_dir = os.fspath(state_dir)
 
     def run(self, script: str, *, check: bool = True) -> subprocess.CompletedProcess[str]:

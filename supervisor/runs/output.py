@@ -222,6 +222,8 @@ class Relay:
         clogged = any(len(target.pending) > _PENDING_BYTES_MAX for target in self._targets)
         for place, output in enumerate(self._outputs):
             full = clogged if place == 0 else output.kept_bytes > KEPT_BYTES_MAX
+            if not full and not self._unread:
+                continue
             for fd in output.pipes.values():
                 self._listen(fd, wanted=not full)
 

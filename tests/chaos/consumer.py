@@ -14,9 +14,10 @@ import sqlite3
 import time
 from collections import Counter
 from pathlib import Path
+from typing import Protocol
 
 from shardwatch.aggregator.client.blocking import Batch, ExtractClient
-from shardwatch.aggregator.protocol.messages import Event
+from shardwatch.aggregator.protocol.messages import Event, Fresh
 from shardwatch.shard.contract.errors import ShardwatchError
 
 _SCHEMA = """
@@ -26,6 +27,17 @@ CREATE TABLE IF NOT EXISTS file (
 CREATE TABLE IF NOT EXISTS count (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS wrong (at REAL, worker TEXT, what TEXT);
 """
+
+
+class Told(Protocol):
+    """What is taken in at once."""
+
+    @property
+    def events(self) -> list[Event]: ...
+    @property
+    def attempt(self) -> int: ...
+    @property
+    def fresh(self) -> Fresh | None: ...
 
 
 class Mirror:
@@ -46,7 +58,7 @@ class Mirror:
         row = self._db.execute("SELECT value FROM count WHERE name='fresh'").fetchone()
         return row[0] if row else 0
 
-    def apply(self, batch: Batch, freshness: int, valid_until: float) -> bool:
+    def apply(self, batch: Told, freshness: int, valid_until: float) -> bool:
         """Takes a batch in; False where the group was told to forget everything since it was pulled."""
         self._db.execute("BEGIN IMMEDIATE")
         try:

@@ -1,4 +1,7 @@
-"""The consumers of a run: groups of one or two workers, each worker a process that is started again when it ends."""
+"""The consumers of a run: groups of one or two workers, each worker a process that is started again when it ends.
+
+A worker is a consumer of its own (consumer.py), or an `exec` that runs a command for each batch (command.py).
+"""
 
 from __future__ import annotations
 
@@ -21,12 +24,15 @@ class Team:
     name: str
     workers: int = 1
     options: tuple[str, ...] = field(default=())
+    #: Its workers are `exec`; the options are those of the command.
+    by_exec: bool = False
 
 
 TEAMS = (
     Team("one"),
     Team("pair", 2, ("--max", "200", "--work-s", "0.01")),
     Team("slow", 1, ("--max", "100", "--nack", "0.02", "--work-s", "0.02")),
+    Team("exec", 1, ("--fail", "0.03", "--work-s", "0.1"), by_exec=True),
 )
 
 
@@ -53,10 +59,19 @@ class Consumers:
 
     def _start(self, team: Team, number: int) -> subprocess.Popen[bytes]:
         worker = f"{team.name}{number}"
-        argv: list[str | Path] = [sys.executable, "-P", "-m", "chaos.consumer", self._state_dir, team.name, self.database(team)]
-        argv += ["--worker", worker, "--seed", str(self._random.randrange(10**6)), *team.options]
+        argv = self._by_exec(team) if team.by_exec else self._by_client(team, worker)
         with (self._base / f"{worker}.log").open("ab") as log:
             return subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=self._environment)
+
+    def _by_client(self, team: Team, worker: str) -> list[str | Path]:
+        argv: list[str | Path] = [sys.executable, "-P", "-m", "chaos.consumer", self._state_dir, team.name, self.database(team)]
+        return [*argv, "--worker", worker, "--seed", str(self._random.randrange(10**6)), *team.options]
+
+    def _by_exec(self, team: Team) -> list[str | Path]:
+        argv: list[str | Path] = [sys.executable, "-P", "-m", "shardwatch.supervisor.cli.main", "exec", "--group", team.name]
+        argv += ["--initial", "--on", "created,modified,deleted,moved,fresh", "--input", "json", "--jobs", "2"]
+        argv += ["--state-dir", self._state_dir, "--", sys.executable, "-P", "-m", "chaos.command", self.database(team)]
+        return [*argv, *team.options]
 
     def _run(self) -> None:
         while not self._stopping.wait(0.1):

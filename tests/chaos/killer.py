@@ -21,6 +21,7 @@ from chaos.tally import Tally
 log = logging.getLogger("chaos.killer")
 
 _SERVICE = ("supervisord", "aggregator", "coordinator", "shard")
+_WORKERS = ("consumer", "exec")
 _QUEUE = Path("/proc/sys/fs/inotify/max_queued_events")
 #: Events that an instance made while the limit is lowered can hold.
 _SHORT_QUEUE = 64
@@ -64,7 +65,8 @@ class Killer:
             (self._kill_supervisord, 6), (self._kill_supervisord_and_aggregator, 3), (self._kill_consumer, 15),
             (self._kill_consumers, 4), (self._kill_service, 3), (self._kill_everything, 2), (self._kill_again_and_again, 4),
             (self._freeze_shard, 8), (self._freeze_aggregator, 6), (self._freeze_supervisord, 2), (self._freeze_service, 4),
-            (self._freeze_consumer, 5), (self._hang, 4), (self._freeze_then_kill_supervisord, 3),
+            (self._freeze_consumer, 5), (self._hang, 4), (self._freeze_then_kill_supervisord, 3), (self._kill_exec, 8),
+            (self._kill_run, 4),
         ]  # fmt: skip
         if queues:
             deeds.append((self._shorten_a_queue, 6))
@@ -86,7 +88,8 @@ class Killer:
     def once(self) -> None:
         """One kill now, from the caller's thread: at the moment of a sync, for instance."""
         with self._mutex:
-            self._random.choice((self._kill_shard, self._kill_aggregator, self._kill_supervisord, self._kill_consumer))()
+            deeds = (self._kill_shard, self._kill_aggregator, self._kill_supervisord, self._kill_consumer, self._kill_exec)
+            self._random.choice(deeds)()
 
     def close(self) -> None:
         self._stopping.set()
@@ -165,13 +168,21 @@ class Killer:
         self._kill(self._some("consumer"))
 
     def _kill_consumers(self) -> None:
-        self._kill(self._there("consumer"))
+        self._kill(self._there(*_WORKERS))
+
+    def _kill_exec(self) -> None:
+        """Its runs are ended by its guard."""
+        self._kill(self._some("exec"))
+
+    def _kill_run(self) -> None:
+        """Which is a failure."""
+        self._kill(self._some("run"))
 
     def _kill_service(self) -> None:
         self._kill(self._there(*_SERVICE))
 
     def _kill_everything(self) -> None:
-        self._kill(self._there(*_SERVICE, "consumer"))
+        self._kill(self._there(*_SERVICE, *_WORKERS))
 
     def _kill_again_and_again(self) -> None:
         """A process, then its successor, soon after its birth, some times."""
@@ -201,7 +212,7 @@ class Killer:
         self._storm()
 
     def _freeze_consumer(self) -> None:
-        self._freeze(self._some("consumer"), self._random.uniform(1, 10))
+        self._freeze(self._some(*_WORKERS), self._random.uniform(1, 10))
 
     def _hang(self) -> None:
         """One process, for longer than anybody may be silent."""

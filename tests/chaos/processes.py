@@ -18,6 +18,8 @@ _ROLES = {
     b"shardwatch.supervisor.coordinator": "coordinator",
     b"shardwatch.shard.main": "shard",
     b"chaos.consumer": "consumer",
+    b"shardwatch.supervisor.cli.main": "exec",
+    b"chaos.command": "run",
 }
 
 
@@ -26,7 +28,7 @@ class Process:
     """One process, at the moment when it was found."""
 
     pid: int
-    #: supervisord | aggregator | coordinator | shard | consumer | other
+    #: supervisord | aggregator | coordinator | shard | consumer | exec | guard (of an exec) | run (of an exec) | other
     role: str
     #: The shard's id, the consumer's worker name, else the role.
     name: str
@@ -98,6 +100,8 @@ def marked(mark: str) -> Iterator[Process]:
             pid = int(number)
             arguments = Path("/proc", number, "cmdline").read_bytes().split(b"\0")
             role = next((role for module, role in _ROLES.items() if module in arguments), "other")
+            if role == "exec" and os.getsid(pid) == pid:
+                role = "guard"
             name = role
             if role == "shard":
                 name = next((v[9:].decode() for v in environment if v.startswith(b"SHARD_ID=")), "?")
