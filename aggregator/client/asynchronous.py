@@ -174,6 +174,9 @@ class AsyncExtractClient(ClientBase):
     async def sync(self, timeout_s: float = 30.0, *, patience_s: float | None = 0.0) -> dict[str, Any]:
         return await self._ask(requests.sync(timeout_s), patience_s)
 
+    async def wait(self, group: str, timeout_s: float = 60.0, *, patience_s: float | None = 0.0) -> dict[str, Any]:
+        return await self._ask(requests.wait(group, timeout_s), patience_s)
+
     async def status(self) -> dict[str, Any]:
         status: dict[str, Any] = (await self._ask(Request("status")))["status"]
         return status

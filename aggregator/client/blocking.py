@@ -268,6 +268,14 @@ class ExtractClient(ClientBase):
         """Returns once every change made before the call is in the index. Raises RequestError (`sync_failed`)."""
         return self._ask(requests.sync(timeout_s), patience_s)
 
+    def wait(self, group: str, timeout_s: float = 60.0, *, patience_s: float | None = 0.0) -> dict[str, Any]:
+        """Returns once the group has acknowledged everything that had changed before the call. A path that changes again in the
+        meantime counts as changed later.
+
+        Raises RequestError: `not_acknowledged` (it takes longer, or paths were set aside), `sync_failed`, `unknown_group`.
+        """
+        return self._ask(requests.wait(group, timeout_s), patience_s)
+
     def status(self) -> dict[str, Any]:
         status: dict[str, Any] = self._ask(Request("status"))["status"]
         return status

@@ -179,6 +179,11 @@ def sync(timeout_s: float) -> Request:
     return Request("sync", {"timeout_ms": round(timeout_s * 1000)}, timeout_s + SYNC_GRACE_S)
 
 
+def wait(group: str, timeout_s: float) -> Request:
+    fields = {"group": _group(group), **sync(timeout_s).fields}
+    return Request("wait", fields, timeout_s + SYNC_GRACE_S)
+
+
 def ready(wait_s: float) -> Request:
     wait_s = arguments.seconds("wait_s", wait_s, 0.0, SECONDS_MAX)
     return Request("ready", {"wait_ms": round(wait_s * 1000)}, wait_s)

@@ -10,6 +10,7 @@ the index is told (`note_handed`): a row that was skipped would otherwise change
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
+from typing import Final
 
 from ..index.row import Row
 from .choice import Selection, kind_told
@@ -22,6 +23,9 @@ from .record import GroupRecord, SetAsidePath
 from .set_aside import SetAside
 from .standing import standing_of
 from .unit import Part, Unit
+
+#: Rows of a lane that are read at a time to see whether anything is owed. Mostly the first one tells.
+OWED_MAX: Final = 1_000
 
 
 class Delivery:
@@ -117,6 +121,22 @@ class Delivery:
         """See `standing_of`."""
         held = row.tick > self.begun and bool(row.held >> self.bit & 1)
         return standing_of(row, self.position, self._leases, self.set_aside, held=held, now=now)
+
+    def has_acknowledged(self, index: IndexPort, tick: int) -> bool:
+        """Whether everything up to `tick` is acked or set aside, or is nothing that the group is told of. False also until a pull
+        has passed more than OWED_MAX deletions in a row that the group is not told of."""
+        if any(low <= tick for unit in self._leases for low in unit.low.values()):
+            return False
+        if any(held <= tick for _, ticks in self.position.held() for held in ticks):
+            return False
+        return not any(self._owes(index, number, tick) for number in index.lanes())
+
+    def _owes(self, index: IndexPort, number: int, tick: int) -> bool:
+        """Whether any row of a lane up to `tick` that was not considered yet is one that the group is to be told of."""
+        rows = index.pending(number, self.position.scan(number), OWED_MAX)
+        known = (row for row in rows if row.tick <= tick)
+        owed = any(row.kind or (row.tick > self.begun and row.held >> self.bit & 1) for row in known)
+        return owed or (len(rows) == OWED_MAX and rows[-1].tick < tick)
 
     def _lane_numbers(self, index: IndexPort) -> set[int]:
         return {*index.lanes(), *self.position.lanes()}

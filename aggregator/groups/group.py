@@ -188,6 +188,12 @@ class Group:
             return self.state is GroupState.WAITING  # it begins after all that
         return self._delivery.has_passed(index, tick)
 
+    def has_acknowledged(self, index: IndexPort, tick: int) -> bool:
+        """Whether the group owes nothing of what has a tick up to this one: that is acked, set aside, or not told to the group.
+        O(lanes + held + batches)."""
+        current = self.state is GroupState.ACTIVE and self.incarnation == index.incarnation
+        return current and self._delivery.has_acknowledged(index, tick)
+
     def seek(self, index: IndexPort, tick: int) -> bool:
         """Goes to `tick`: what is later is handed out again, leases stay. False where the group must begin afresh instead,
         because deletions after `tick` are forgotten."""

@@ -164,6 +164,10 @@ class Registry:
             self._index.holders.remove(group.bit)
         self._dates.note(group, group.next_due(self._now))
 
+    def touched(self) -> list[str]:
+        """The names of the groups that have changed since the last commit."""
+        return [group.name for group in self._dirty.values()]
+
     def commit(self) -> None:
         """Makes everything durable. If the disk refuses, it raises sqlite3.Error, and the changed groups are again as they were
         last committed.

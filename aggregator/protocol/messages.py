@@ -173,6 +173,12 @@ class Sync(Struct):
     timeout_ms: _Wait | None = None
 
 
+class Wait(Struct):
+    op: ClassVar = "wait"
+    group: _Name
+    timeout_ms: _Wait | None = None
+
+
 class Look(Struct):
     op: ClassVar = "look"
     paths_b64: _Paths
@@ -206,12 +212,13 @@ class Ready(Struct):
 Request = (
     Hello | Pull | Ack | Nack | Release | Extend | Seek | Retry | Reset | Groups | Drop | Sync | Look | Status | Ready | Hold
     | Unhold | Since | Create | Dead | Discard | Explain
+    | Wait
 )
 REQUESTS: Final[dict[str, type[Any]]] = {
     kind.op: kind
     for kind in (
         Hello, Pull, Ack, Nack, Release, Extend, Seek, Retry, Reset, Groups, Drop, Sync, Look, Status, Ready, Hold,
-        Unhold, Since, Create, Dead, Discard, Explain,
+        Unhold, Since, Create, Dead, Discard, Explain, Wait,
     )
 }
 

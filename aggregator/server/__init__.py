@@ -10,6 +10,7 @@
 - `since`: the request `since`: what has changed since a cursor.
 - `explanations`: the request `explain`: what each group was told of a path, or owes about it.
 - `barriers`: the requests `sync` and `ready`, which wait for the engine.
+- `acknowledgements`: the request `wait`, which waits for a group.
 - `status_requests`: the requests `hello`, `status` and `groups`.
 - `description`: all groups as `groups` and `status` show them, made in small steps.
 - `holding`: the requests `hold` and `unhold`, and what follows when a hold ends.

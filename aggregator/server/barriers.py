@@ -1,9 +1,9 @@
-"""The requests `sync` and `ready`, which wait until something is in the index."""
+"""The requests `sync` and `ready`, which wait until something is in the index; and the sync with which `wait` begins."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Final
+from typing import Final, NamedTuple
 
 from ..groups.index_port import IndexPort
 from ..protocol import bounds
@@ -21,6 +21,19 @@ _SYNC_GRACE_S: Final = 2.0
 _SYNC_MS: Final = 30_000
 
 
+#: What follows once a call is in sync: gets the last tick, and what was left out, as fields of a reply.
+Synced = Callable[[int, dict[str, object]], None]
+
+
+class _SyncCall(NamedTuple):
+    """A sync that a call waits for."""
+
+    #: What the engine has given to it.
+    token: int
+    #: None: the call is answered.
+    then: Synced | None
+
+
 class Barriers:
     """The calls that wait for the engine. `poll` asks the engine about its progress."""
 
@@ -28,8 +41,7 @@ class Barriers:
         self._index = index
         self._engine = engine
         self._outbox = outbox
-        #: The token that the engine has given to each waiting sync.
-        self._syncs: dict[Call, int] = {}
+        self._syncs: dict[Call, _SyncCall] = {}
         #: All calls that wait, with their deadlines.
         self._waiting: Deadlines[Call] = Deadlines()
 
@@ -51,9 +63,13 @@ class Barriers:
     def sync(self, call: Call, now: float) -> None:
         """Adds a call, whose reply comes later. Raises RefusedError."""
         timeout_ms = _SYNC_MS if call.request.timeout_ms is None else call.request.timeout_ms
-        timeout_s = min(timeout_ms, bounds.WAIT_MS_MAX) / 1000
+        self.begin_sync(call, now, min(timeout_ms, bounds.WAIT_MS_MAX) / 1000)
+
+    def begin_sync(self, call: Call, now: float, timeout_s: float, then: Synced | None = None) -> None:
+        """The same. With `then`, that is called in place of a reply once everything is in the index; if this fails, the call is
+        refused. Raises RefusedError."""
         self._wait(call, now + timeout_s + _SYNC_GRACE_S)
-        self._syncs[call] = self._engine.begin_sync(timeout_s)
+        self._syncs[call] = _SyncCall(self._engine.begin_sync(timeout_s), then)
 
     def poll(self) -> None:
         """Answers the calls whose condition is met."""
@@ -61,14 +77,14 @@ class Barriers:
             return
         ready = self._engine.ready()
         for call in list(self._waiting):
-            token = self._syncs.get(call)
-            if token is None:
+            sync = self._syncs.get(call)
+            if sync is None:
                 if ready is not None:
                     self._end(call)
                     self._outbox.answer(call, {"ready": ready})
-            elif (result := self._engine.sync_result(token)) is not None:
+            elif (result := self._engine.sync_result(sync.token)) is not None:
                 self._end(call)
-                self._answer_sync(call, result)
+                self._answer_sync(call, result, sync.then)
 
     def time_out(self, now: float, over: Callable[[], bool]) -> None:
         """Answers the calls that have waited long enough, until the time for this is `over`."""
@@ -107,10 +123,13 @@ class Barriers:
     def _not_ready(self) -> dict[str, object]:
         return {"ready": None, "progress": self._engine.progress()}
 
-    def _answer_sync(self, call: Call, result: Mapping[str, object]) -> None:
+    def _answer_sync(self, call: Call, result: Mapping[str, object], then: Synced | None) -> None:
         if result.get("ok"):
             left_out = {"left_out": result["left_out"]} if result.get("left_out") else {}
-            self._outbox.answer(call, {"tick": self._index.tick, **left_out})
+            if then is None:
+                self._outbox.answer(call, {"tick": self._index.tick, **left_out})
+            else:
+                then(self._index.tick, left_out)
             return
         more = {key: value for key, value in result.items() if key not in ("ok", "error", "message", "remedy")}
         message = str(result.get("message") or result.get("error") or "not everything could be looked at")

@@ -21,6 +21,7 @@ from ..groups.index_port import IndexPort
 from ..groups.registry import Registry
 from ..protocol import messages as protocol
 from ..protocol.messages import RefusedError
+from .acknowledgements import Acknowledgements
 from .barriers import Barriers
 from .call import Call, Envelope, Fields, LeaseName, Outgoing
 from .engine_port import EnginePort
@@ -78,6 +79,7 @@ class Server:
         self._roster = Roster(index, registry, engine, wall, removed=self._removed)
         self._pulls = Pulls(index, registry, self._roster, self._holding, settings, self._outbox)
         self._barriers = Barriers(index, engine, self._outbox)
+        self._acknowledgements = Acknowledgements(index, registry, self._roster, self._barriers, self._outbox)
         self._status = StatusRequests(
             index, registry, engine, settings, self._holding, self._outbox, waiting=self._pulls.of, counts=self._counts
         )
@@ -91,6 +93,7 @@ class Server:
             "drop": self._roster.drop,
             "since": SinceRequests(index, registry, settings, wall).answer,
             "sync": self._barriers.sync,
+            "wait": self._acknowledgements.wait,
             "look": self._look,
             "explain": Explanations(index, registry).answer,
             "status": self._status.describe,
@@ -130,6 +133,7 @@ class Server:
         self._roster.begin_waiting()
         if changed:
             self._pulls.wake_all()
+            self._acknowledgements.look_at_all()
         self._work(now)
         return self._flush()
 
@@ -152,6 +156,7 @@ class Server:
             self._holding.next_due(now),
             self._pulls.next_due(),
             self._barriers.next_due(),
+            self._acknowledgements.next_due(),
         )
         return max(0.0, due - now)
 
@@ -162,6 +167,7 @@ class Server:
         peers = frozenset(gone)
         self._pulls.forget(peers)
         self._barriers.forget(peers)
+        self._acknowledgements.forget(peers)
         for lease in undelivered:
             self.undelivered(lease)
 
@@ -180,7 +186,7 @@ class Server:
     def close(self, why: RefusedError | None = None) -> list[Outgoing]:
         """Refuses all waiting requests with `stopping` or another reason. The store stays open, because it belongs to `main`."""
         why = why or RefusedError("stopping", "the service is stopping", "ask again when it is back")
-        for part in (self._pulls, self._barriers, self._status):
+        for part in (self._pulls, self._barriers, self._acknowledgements, self._status):
             part.give_up(why)
         return self._flush()
 
@@ -239,6 +245,10 @@ class Server:
         if now >= self._prune_at:
             self._prune_at = now + PRUNE_S
             self.registry.prune(self._pulls.names())
+        if len(self._acknowledgements):
+            self._acknowledgements.look(self.registry.touched())
+            if now >= self._acknowledgements.next_due():
+                self._acknowledgements.time_out(now, over)
 
     def _flush(self) -> list[Outgoing]:
         """Commits, and returns the replies of this turn. If the disk refuses, all of them become `storage` errors."""
@@ -252,9 +262,11 @@ class Server:
 
     def _removed(self, group: Group) -> None:
         self._pulls.removed(group)
+        self._acknowledgements.look([group.name])
 
     def _look(self, call: Call, now: float) -> Fields:
         return {"asked": self._engine.look(protocol.exact_paths("look", call.request.paths_b64))}
 
     def _counts(self) -> dict[str, int]:
-        return {"waiting_requests": len(self._pulls) + len(self._barriers), "refused_requests": self.refused}
+        waiting = len(self._pulls) + len(self._barriers) + len(self._acknowledgements)
+        return {"waiting_requests": waiting, "refused_requests": self.refused}

@@ -34,7 +34,7 @@ COMMANDS = {
     "down": "stop the service, and return when all of its processes are gone",
     "status": "show processes, shards, degraded subtrees and groups",
     "pull": "print and acknowledge the pending events of a group",
-    "groups": "list the groups, or create, rewind, reset or drop one",
+    "groups": "list the groups, or create, rewind, reset, wait for or drop one",
     "exec": "run a command when something changes",
     "dead": "list the paths that failed too often, hand them out again, or drop them",
     "find": "find files by name, size and time, in the index",

@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cli_process import Command
 from cli_process import run as cli
 from running import Running, running, settings_for
+from waiting import eventually
 
 pytestmark = pytest.mark.usefixtures("no_leaks")
 
@@ -72,3 +74,30 @@ def test_a_group_is_created_shown_moved_back_and_dropped(service: Running, tree:
         done = _groups(service, *verb, check=False)
         assert (done.returncode, done.stdout) == (2, "")
         assert "there is no group 'later'" in done.stderr
+
+
+def test_a_wait_for_a_group_ends_with_its_last_ack(service: Running, tree: Path) -> None:
+    """Also for changes of the last moment; exit code 5 when its time is over, 6 when paths were set aside, 2 for no group."""
+    _groups(service, "create", "facts")
+    (tree / "one.json").write_text("{}")
+    late = _groups(service, "wait", "facts", "--timeout", "0.5", check=False)
+    assert (late.returncode, "not acknowledged after 0.5 s" in late.stderr) == (5, True), late.stderr
+    batch = service.client.pull("facts", wait_s=30, lease_s=3600)
+    assert batch is not None
+    with Command("groups", "wait", "facts", "--state-dir", service.layout.state_dir) as waiting:
+        eventually(lambda: service.client.status()["waiting_requests"] == 1)
+        assert waiting.process.poll() is None
+        batch.ack()
+        assert waiting.process.wait(60) == 0
+    assert service.client.wait("facts")["tick"] >= batch.events[0].tick
+
+    (tree / "two.json").write_text("{}")
+    service.client.sync()
+    for failed in service.client.batches("facts", wait_s=30):
+        failed.nack("no", retry_s=0)
+        if service.client.groups()[0]["parked_paths"]:
+            break
+    aside = _groups(service, "wait", "facts", check=False)
+    assert (aside.returncode, "the group has set 1 path aside" in aside.stderr) == (6, True), aside.stderr
+    assert _groups(service, "wait", "none", check=False).returncode == 2
+    assert _groups(service, "wait", "facts", "--timeout", "0", check=False).returncode == 2

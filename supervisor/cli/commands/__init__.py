@@ -8,7 +8,7 @@
 - `exec`: runs a command when something changes.
 - `explain`: says why an event of a path came, or did not come.
 - `find`: finds files in the index of the running service.
-- `groups`: lists groups; shows, creates, rewinds, resets or drops one.
+- `groups`: lists groups; shows, creates, rewinds, resets, waits for or drops one.
 - `hold`: holds batches back while a command runs.
 - `plan`: shows how paths would be divided into shards.
 - `pull`: prints and acknowledges events of a running service.

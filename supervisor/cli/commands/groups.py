@@ -1,5 +1,5 @@
 """List the groups (named consumers) of the running service, show or create one, move one back, start one again from the
-beginning, or remove one.
+beginning, wait for one, or remove one.
 """
 
 from __future__ import annotations
@@ -7,13 +7,14 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
+from ..link.synced import add_timeout_option, ask_in_time
 from ..options import add_config_option, add_json_option, add_state_dir_option
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_config_option(parser)
     add_state_dir_option(parser)
-    verbs = parser.add_subparsers(dest="verb", metavar="list|info|create|rewind|reset|drop", required=True)
+    verbs = parser.add_subparsers(dest="verb", metavar="list|info|create|rewind|reset|wait|drop", required=True)
     listing = verbs.add_parser("list", help="name, position, backlog and leases of every group")
     add_json_option(listing, "one JSON object with all groups")
     showing = verbs.add_parser("info", help="all that is known of one group, with its leases and the paths that it has set aside")
@@ -28,12 +29,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     rewinding = verbs.add_parser("rewind", help="move a group back, so that what has changed after a tick is handed out again")
     resetting = verbs.add_parser("reset", help="start a group again: it is told to drop its mirror, and then receives every file")
+    waiting = verbs.add_parser("wait", help="return once a group has acknowledged everything that had changed before this call")
+    add_timeout_option(waiting)
     dropping = verbs.add_parser("drop", help="remove a group; a later pull under that name creates a new one")
-    for verb in (showing, creating, rewinding, resetting, dropping):
+    for verb in (showing, creating, rewinding, resetting, waiting, dropping):
         verb.add_argument("name", metavar="NAME")
     rewinding.add_argument("to", metavar="TICK", help="a tick up to the position of the group, or `start`: before every change")
     # Both places are natural: `groups --state-dir DIR list`, `groups list --state-dir DIR`.
-    for verb in (listing, showing, creating, rewinding, resetting, dropping):
+    for verb in (listing, showing, creating, rewinding, resetting, waiting, dropping):
         add_config_option(verb, default=argparse.SUPPRESS)
         add_state_dir_option(verb, default=argparse.SUPPRESS)
 
@@ -48,6 +51,11 @@ def run(options: argparse.Namespace) -> int:
             _create(options)
         case "rewind":
             _rewind(options)
+        case "wait":
+            ask_in_time(
+                options, "wait", late="not acknowledged", hint="give a longer --timeout; see `shardwatch groups info`",
+                group=options.name,
+            )  # fmt: skip
         case verb:
             from ..link.asking import asking
 

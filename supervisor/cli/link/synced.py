@@ -1,0 +1,58 @@
+"""Requests that wait until something that was done before is in the index, or further on: `sync`, and `groups wait`."""
+
+from __future__ import annotations
+
+import argparse
+import time
+from typing import Any, Final
+
+from .asking import asking
+
+#: Default of --timeout, seconds.
+TIMEOUT_S: Final = 60.0
+
+
+def add_timeout_option(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--timeout", type=float, default=TIMEOUT_S, metavar="S", help=f"give up after S seconds (default: {TIMEOUT_S:g})"
+    )
+
+
+def ask_in_time(options: argparse.Namespace, op: str, late: str, hint: str, **fields: Any) -> None:
+    """Asks, and waits for `options.timeout` seconds. Warns of what was left out.
+
+    Args:
+        late: what did not happen in time, for the error.
+        hint: what helps if the service itself is well.
+
+    Raises ServiceTimeoutError where it takes longer, ServiceError where it cannot be done, UsageError.
+    """
+    from shardwatch.shard.contract.errors import ServiceError, ServiceTimeoutError, UsageError
+
+    from ...terminal.streams import say
+
+    if not 0 < options.timeout <= 86400:
+        raise UsageError(f"--timeout {options.timeout:g} is out of range", hint="give seconds above 0, at most 86400")
+    began = time.monotonic()
+    try:
+        with asking(options, frozenset({"stopping"})) as ask:  # whoever restarts it does not end this
+            answer = ask(op, wait_s=options.timeout, timeout_ms=int(options.timeout * 1000), **fields)
+    except ServiceError as error:
+        cause = _cause(options)
+        if time.monotonic() - began < options.timeout:
+            raise ServiceError(f"{error.message}{cause}", hint=error.hint) from None
+        raise ServiceTimeoutError(
+            f"{late} after {options.timeout:g} s: {error.message}{cause}",
+            hint="`shardwatch status` shows more" if cause else hint,
+        ) from None
+    for path in answer.get("left_out", ()):
+        say(f"shardwatch: warning: left out, because it has never been readable: {path}")
+
+
+def _cause(options: argparse.Namespace) -> str:
+    """What is wrong with the service, for a request that failed: where something is, a longer timeout helps nobody."""
+    from ...service import checkup
+    from .place import running_layout
+
+    errors = [str(finding) for finding in checkup.examine(running_layout(options)).health.findings if finding.level == "error"]
+    return f"; {errors[0]}" if errors else ""
