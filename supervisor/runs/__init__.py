@@ -7,6 +7,7 @@ Pure, with no processes and no clock:
 - `schedule`: which run begins, and what becomes of batches.
 - `latest`: the same for one command that is restarted, signalled or left alone when something changes while it runs.
 - `instructions`: what both of them ask for.
+- `echoes`: notices a command that changes what it watches, and how long its next run waits.
 - `pace`: how much is pulled at once.
 
 With processes:

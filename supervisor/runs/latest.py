@@ -46,6 +46,8 @@ class Latest:
         self._pending: dict[bytes, Change] = {}
         #: A run for no change is due.
         self._due = False
+        #: Changes that were put off, by batch.
+        self._late: dict[str, list[Change]] = {}
 
     def wants(self, kind: str) -> bool:
         """Whether changes of this kind count."""
@@ -63,26 +65,37 @@ class Latest:
         """A run for no change at all comes first."""
         self._due = True
 
-    def take(self, taken: Taken) -> list[Instruction]:
-        """A batch was handed to us."""
-        done: list[Instruction] = [Acknowledge(taken.batch, None)]
+    def take(self, taken: Taken, late: Collection[int] = ()) -> list[Instruction]:
+        """A batch was handed to us. The changes with these ticks are put off until `resume`."""
         wanted = [change for change in taken.changes if self.wants(change.kind)]
+        if self._on_busy is not OnBusy.DROP or self._running is None:
+            off = [change for change in wanted if change.tick in late]
+            if off:
+                self._late[taken.batch] = off
+                wanted = [change for change in wanted if change.tick not in late]
+        return [Acknowledge(taken.batch, None), *self._changed(wanted)]
+
+    def resume(self, batch: str) -> list[Instruction]:
+        """What was put off of that batch counts from now on."""
+        return self._changed(self._late.pop(batch, []))
+
+    def _changed(self, wanted: list[Change]) -> list[Instruction]:
         if not wanted:
-            return done
+            return []
         if self._running is None or self._stopping:
             self._wait_for(wanted)
-            return done
+            return []
         match self._on_busy:
             case OnBusy.RESTART:
                 if self._command.is_told_paths:  # what the run is ended for it has not done: the next one does
                     self._wait_for(self._running.changes)
                 self._wait_for(wanted)
                 self._stopping = True
-                return [*done, Stop(self._running)]
+                return [Stop(self._running)]
             case OnBusy.SIGNAL:
-                return [*done, Signal(self._running)]
+                return [Signal(self._running)]
             case _:
-                return done
+                return []
 
     def _wait_for(self, changes: Collection[Change]) -> None:
         for change in changes:

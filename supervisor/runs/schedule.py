@@ -46,6 +46,8 @@ class Schedule:
         self._queue: deque[Run] = deque()
         self._running: dict[int, Run] = {}
         self._batches: dict[str, _Batch] = {}
+        #: Runs that were put off, by batch.
+        self._late: dict[str, list[Run]] = {}
 
     def wants(self, kind: str) -> bool:
         """Whether runs are made for changes of this kind."""
@@ -66,8 +68,9 @@ class Schedule:
         self._number += 1
         self._queue.append(Run(self._number, "", 1, ()))
 
-    def take(self, taken: Taken) -> list[Instruction]:
-        """A batch was handed to us."""
+    def take(self, taken: Taken, late: Collection[int] = ()) -> list[Instruction]:
+        """A batch was handed to us. The changes with these ticks are put off until `resume`, with all others that concern their
+        paths."""
         if taken.batch in self._batches:  # handed out twice, since its answer was
             return []
         # All other leases of the group are over then.
@@ -76,10 +79,22 @@ class Schedule:
         wanted = [change for change in taken.changes if self.wants(change.kind)]
         if not wanted:
             return [*stops, Acknowledge(taken.batch, None)]
-        runs = [self._make(taken, changes) for changes in self._command.split(wanted)]
+        off = {path for change in wanted if change.tick in late for path in change.paths()}
+        runs = self._runs(taken, [change for change in wanted if off.isdisjoint(change.paths())])
+        waiting = self._runs(taken, [change for change in wanted if not off.isdisjoint(change.paths())])
         self._queue.extend(runs)
-        self._batches[taken.batch] = _Batch(taken, len(runs))
+        if waiting:
+            self._late[taken.batch] = waiting
+        self._batches[taken.batch] = _Batch(taken, len(runs) + len(waiting))
         return stops
+
+    def _runs(self, taken: Taken, changes: list[Change]) -> list[Run]:
+        return [self._make(taken, some) for some in self._command.split(changes)]
+
+    def resume(self, batch: str) -> list[Instruction]:
+        """What was put off of that batch is run for now."""
+        self._queue.extend(self._late.pop(batch, ()))
+        return []
 
     def _make(self, taken: Taken, changes: tuple[Change, ...]) -> Run:
         self._number += 1
@@ -122,5 +137,6 @@ class Schedule:
     def lost(self, batch: str) -> list[Instruction]:
         """The lease of a batch is over: its paths are handed out again, perhaps to another worker."""
         self._batches.pop(batch, None)
+        self._late.pop(batch, None)
         self._queue = deque(run for run in self._queue if run.batch != batch)
         return [Stop(run) for run in self._running.values() if run.batch == batch]

@@ -220,3 +220,19 @@ def test_the_service_may_go_away_and_come_back(tree: Path, service: Path) -> Non
         assert worker.line() == os.fsencode(tree / "b.json")
         eventually(lambda: is_done(service))
         worker.end(signal.SIGTERM)
+
+
+def test_a_command_that_changes_what_its_group_is_told_of_is_noticed(tree: Path, service: Path) -> None:
+    """Its runs wait, on lease; another path is run for meanwhile, and what waits comes again after the end."""
+    script = 'echo "${1##*/}"; echo x >> "$1"'
+    words: list[str | Path] = ["exec", "--group", "g", "--state-dir", service, "--", "sh", "-c", script, "sh", "{}"]
+    put(tree / "loop.json", "1")
+    with Command(*words[:3], "--initial", *words[3:]) as worker:
+        worker.complains("changes during run after run")
+        put(tree / "other.json", "1")
+        while worker.line() != b"other.json":
+            pass
+        worker.end(signal.SIGTERM)
+    with Command(*words) as worker:
+        assert worker.line() in (b"loop.json", b"other.json")
+        worker.end(signal.SIGTERM)

@@ -208,3 +208,44 @@ def test_without_a_terminal_nothing_is_cleared(tree: Path) -> None:
     with Command("exec", tree, "--initial", "--clear", *SAY) as worker:
         assert worker.line() == b"run "
         assert worker.end(signal.SIGTERM) == 128 + signal.SIGTERM
+
+
+LOOP = ("--", "sh", "-c", 'echo "${1##*/}"; echo x >> "$1"', "sh", "{}")
+
+
+def test_a_command_that_changes_what_it_watches_is_noticed(tree: Path) -> None:
+    """One warning says so, and its runs wait. What somebody else changes does not wait for them."""
+    with Command("exec", tree, *LOOP) as worker:
+        worker.complains("filter:")
+        put(tree / "loop", "1")
+        assert [worker.line() for _ in range(2)] == [b"loop", b"loop"]
+        worker.complains("loop' changes during run after run")
+        (tree / "other").write_text("1")
+        while worker.line() != b"other":
+            pass
+        assert worker.end(signal.SIGTERM) == 128 + signal.SIGTERM
+        assert worker.errors().count("run after run") == 1
+
+
+def test_a_loop_that_somebody_else_is_in_goes_on(tree: Path) -> None:
+    """What was changed again since its run is run for again, with the last content."""
+    script = ("--", "sh", "-c", 'cat "$1"; echo x >> "$1"', "sh", "{}")
+    with Command("exec", tree, *script) as worker:
+        worker.complains("filter:")
+        put(tree / "loop", "first\n")
+        worker.complains("changes during run after run")
+        put(tree / "loop", "second\n")
+        while worker.line() != b"second":
+            pass
+        assert worker.end(signal.SIGTERM) == 128 + signal.SIGTERM
+
+
+def test_a_server_that_writes_what_it_watches_is_noticed(tree: Path) -> None:
+    """Its restarts for that wait; a restart for something else does not."""
+    server = ("--", "sh", "-c", 'ls "$1"; echo x >> "$1/log"; exec sleep 1000', "sh", str(tree))
+    with Command("exec", tree, "--initial", "--on-busy", "restart", *server) as worker:
+        worker.complains("log' changes during run after run")
+        put(tree / "a.py", "1")
+        while worker.line() != b"a.py":
+            pass
+        assert worker.end(signal.SIGTERM) == 128 + signal.SIGTERM

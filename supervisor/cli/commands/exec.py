@@ -198,6 +198,7 @@ def _work(options: argparse.Namespace) -> None:
     """A durable worker of a running service, until it is asked to end."""
     from shardwatch.aggregator.protocol.codes import RETRYABLE
 
+    from ...runs.echoes import Echoes
     from ...runs.guard import Guard
     from ...runs.pace import Pace
     from ...runs.schedule import Schedule
@@ -210,12 +211,13 @@ def _work(options: argparse.Namespace) -> None:
         from ..link.connection import ServiceConnection
 
         command = command_of(options, options.group)
+        echoes = Echoes()
         schedule = Schedule(command, options.jobs, options.on.split(","), retries=options.retry is not False)
         pace, manner = Pace(options.jobs, command.paths_max), _manner_of(options, guard)
         start = "start" if options.initial else "now"
         with (
             ServiceConnection(layout, asked_again=RETRYABLE) as connection,
-            Worker(connection, command, schedule, pace, manner, group=options.group, start=start) as worker,
+            Worker(connection, command, schedule, pace, echoes, manner, group=options.group, start=start) as worker,
         ):
             worker.follow(lambda timeout_s: connection.wait(ends, timeout_s, worker.wake_fd))
 
@@ -229,6 +231,7 @@ def _run_in_foreground(options: argparse.Namespace) -> None:
     resolved = watched_tree(options, ordinary=True)
     with Guard() as guard, Ends() as ends, private_service(options, resolved, ends) as (prepared, child):
         with Loading():  # heavy, and the service is on its way already
+            from ...runs.echoes import LATEST_WINDOW_NS, Echoes
             from ...runs.pace import Pace
             from ...terminal.render import banner_line
             from ..filter_text import filter_text
@@ -237,10 +240,11 @@ def _run_in_foreground(options: argparse.Namespace) -> None:
 
         command = command_of(options, GROUP)
         policy = _policy_of(options, command)
+        echoes = Echoes(LATEST_WINDOW_NS if _is_latest(options) else None)
         pace, manner = Pace(options.jobs, command.paths_max), _manner_of(options, guard)
         with (
             Attendant(ends, prepared, child) as attendant,
-            Worker(attendant.connection, command, policy, pace, manner, group=GROUP, start=None, name=GROUP) as worker,
+            Worker(attendant.connection, command, policy, pace, echoes, manner, group=GROUP, start=None, name=GROUP) as worker,
         ):
             ready = attendant.wait_ready(bar=True)
             _begin(options, command, policy, attendant, resumed=prepared.resumed)

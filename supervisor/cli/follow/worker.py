@@ -9,7 +9,7 @@ import os
 import select
 import signal
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final, Protocol
 
@@ -17,6 +17,7 @@ from shardwatch.shard.contract.input.shown import shown
 
 from ...runs.change import FRESH, Taken, taken
 from ...runs.command import Command, Run
+from ...runs.echoes import PAUSE_S_MAX, Echoes
 from ...runs.instructions import Acknowledge, Fail, Instruction, Signal, Stop
 from ...runs.output import Relay, RunOutput, flush
 from ...runs.pace import Pace
@@ -35,6 +36,10 @@ _LAST_OUTPUT_S: Final = 1.0
 _EXTENSIONS: Final = 3
 #: Seconds for which what has succeeded may wait for more that is acknowledged with it.
 _ACK_S: Final = 0.02
+#: Seconds between two looks at paths whose run was put off: whoever changes one of them is not kept waiting.
+_LOOK_S: Final = 1.0
+#: Batches of which something is put off, at most: a group may have only so many on lease (`leases_max`).
+_PUT_OFF_MAX: Final = 16
 #: Clears a terminal and what was scrolled out of it (ECMA-48, xterm).
 _CLEAR: Final = b"\x1b[H\x1b[2J\x1b[3J"
 
@@ -45,7 +50,8 @@ class Policy(Protocol):
     def wants(self, kind: str) -> bool: ...
     def batches(self) -> list[Taken]: ...
     def is_hungry(self, *, ahead: bool) -> bool: ...
-    def take(self, taken: Taken) -> list[Instruction]: ...
+    def take(self, taken: Taken, late: Collection[int] = ()) -> list[Instruction]: ...
+    def resume(self, batch: str) -> list[Instruction]: ...
     def next(self) -> Run | None: ...
     def ended(self, run: Run, failure: str, output: str = "") -> list[Instruction]: ...
     def lost(self, batch: str) -> list[Instruction]: ...
@@ -91,12 +97,22 @@ class _Going:
     unwanted: bool = False
 
 
+@dataclass(slots=True)
+class _PutOff:
+    """What of a batch is run for later. Times are of time.monotonic."""
+
+    paths: list[bytes]
+    due: float
+    #: When the paths are looked at next.
+    look: float
+
+
 class Worker:
     """The runs of one group. Enter it, and call `follow`. When it is left, no run goes on."""
 
     def __init__(
-        self, connection: ServiceConnection, command: Command, policy: Policy, pace: Pace, manner: Manner,
-        *, group: str, start: str | None, name: str | None = None,
+        self, connection: ServiceConnection, command: Command, policy: Policy, pace: Pace, echoes: Echoes,
+        manner: Manner, *, group: str, start: str | None, name: str | None = None,
     ) -> None:  # fmt: skip
         """
         Args:
@@ -123,6 +139,9 @@ class Worker:
         #: Ticks of each batch that are done, and not acknowledged yet; and when they are to be (time.monotonic).
         self._done: dict[str, list[int]] = {}
         self._done_due = float("inf")
+        self._echoes = echoes
+        self._put_off: dict[str, _PutOff] = {}
+        self._warned = False
         self._known = False
         self._environ = dict(os.environb)
 
@@ -154,6 +173,7 @@ class Worker:
         now = time.monotonic()
         self._end_overdue(now)
         self._extend(now)
+        self._resume(now)
         if self._done_due <= now:
             self._acknowledge()
         while (run := self._policy.next()) is not None:
@@ -163,7 +183,8 @@ class Worker:
 
     def _due_s(self) -> float | None:
         """Seconds until something is to be done without being woken."""
-        due = min([self._done_due, *[going.due for going in self._going.values()], *self._extensions.values()])
+        off = [min(off.due, off.look) for off in self._put_off.values()]
+        due = min([self._done_due, *off, *[going.due for going in self._going.values()], *self._extensions.values()])
         return None if due == float("inf") else max(0.0, due - time.monotonic())
 
     # -- batches
@@ -202,7 +223,8 @@ class Worker:
             return
         if batch["events"][0]["type"] == "fresh":
             say(f"shardwatch: every file follows as created: {batch['events'][0]['reason']}")
-        self._carry_out(self._policy.take(one := self._of_others(taken(batch))))
+        one = self._of_others(taken(batch))
+        self._carry_out(self._policy.take(one, self._late_ticks(one)))
         leased = {other.batch for other in self._policy.batches()}
         for over in self._extensions.keys() - leased:
             del self._extensions[over]
@@ -215,6 +237,46 @@ class Worker:
             return taken
         own = self._own.among([change.path for change in taken.changes])
         return replace(taken, changes=tuple(change for change in taken.changes if change.path not in own)) if own else taken
+
+    def _late_ticks(self, taken: Taken) -> list[int]:
+        """Of the changes of a batch, those that are run for later, because the command seems to make them itself."""
+        if taken.attempt > 1 or any(taken.batch == batch.batch for batch in self._policy.batches()):
+            return []  # they were looked at already
+        pauses = {}
+        for change in taken.changes:
+            if change.path and self._policy.wants(change.kind):
+                pause_s = self._echoes.pause_s(change.path, _changed_ns(change.path))
+                if pause_s:
+                    pauses[change.tick] = (pause_s, change.path)
+        if pauses:
+            now = time.monotonic()
+            paths = [path for _, path in pauses.values()]
+            self._warn_of_loop(paths[0])
+            self._put_off[taken.batch] = _PutOff(paths, now + max(pause_s for pause_s, _ in pauses.values()), now + _LOOK_S)
+        return list(pauses)
+
+    def _warn_of_loop(self, path: bytes) -> None:
+        if not self._warned:
+            self._warned = True
+            say(
+                f"shardwatch: warning: {os.fsdecode(path)!r} changes during run after run, as if the command changed it: "
+                f"runs for such changes wait from now on, up to {PAUSE_S_MAX / 60:.0f} min (exclude what the command writes)"
+            )
+
+    def _resume(self, now: float) -> None:
+        """Runs for what was put off: its time is over, or somebody else has changed it since."""
+        over = len(self._put_off) - _PUT_OFF_MAX
+        for place, (batch, off) in enumerate(list(self._put_off.items())):
+            if place >= over and now < off.due and not self._is_changed(off, now):
+                continue
+            del self._put_off[batch]
+            self._carry_out(self._policy.resume(batch))
+
+    def _is_changed(self, off: _PutOff, now: float) -> bool:
+        if now < off.look:
+            return False
+        off.look = now + _LOOK_S
+        return not all(self._echoes.is_echo(_changed_ns(path)) for path in off.paths)
 
     def _extend(self, now: float) -> None:
         for batch in self._policy.batches():
@@ -245,6 +307,7 @@ class Worker:
                 case Signal(run):
                     for going in self._going.values():
                         if going.run is run:
+                            self._echoes.begin(run, time.time_ns())
                             going.process.signal(self._manner.busy_signal)
 
     def _acknowledge(self) -> None:
@@ -263,6 +326,7 @@ class Worker:
         if self._manner.clear and not self._going and os.isatty(1):
             self._relay.write(_CLEAR)
         output: RunOutput | None = None
+        self._echoes.begin(run, time.time_ns())
         try:
             if not self._manner.direct:
                 output = self._relay.begin(self._prefix(run))
@@ -314,6 +378,7 @@ class Worker:
         self._note_end(going.run, going.stopped or why_failed(code), output, told=not going.unwanted)
 
     def _note_end(self, run: Run, failure: str, output: str = "", *, told: bool = True) -> None:
+        self._echoes.end(run, time.time_ns())
         if failure and told:
             what = shown(os.fsdecode(self._about(run)))
             more = f" and {len(run.changes) - 1} more" if len(run.changes) > 1 else ""
@@ -369,3 +434,14 @@ class Worker:
             self._relay.end(going.output)
         if code == 0:
             self._carry_out(self._policy.ended(going.run, ""))
+
+
+def _changed_ns(path: bytes) -> int:
+    """When a file was changed last, nanoseconds since 1970; of one that is gone, when the nearest directory that is there was."""
+    while True:
+        try:
+            return os.lstat(path).st_ctime_ns
+        except OSError:
+            if path in (b"/", b""):
+                return 0
+            path = os.path.dirname(path)

@@ -101,3 +101,29 @@ def test_it_hears_of_every_change_at_once_and_holds_no_lease() -> None:
     assert made.is_hungry(ahead=False)
     assert made.batches() == []
     assert made.lost("a") == []
+
+
+def test_what_is_put_off_counts_later() -> None:
+    """It does not end the run that goes on until it is resumed; what changes beside it does."""
+    made = latest(OnBusy.RESTART)
+    made.begin()
+    first = next_of(made)
+    assert made.take(batch("a", b"/log"), late=[1]) == [Acknowledge("a", None)]
+    assert made.resume("a") == [Stop(first)]
+    made.ended(first, "ended by SIGTERM")
+    second = next_of(made)
+    assert paths_of(second) == [b"/log"]
+    assert made.take(batch("b", b"/log", b"/a"), late=[1]) == [Acknowledge("b", None), Stop(second)]
+    made.ended(second, "ended by SIGTERM")
+    assert paths_of(next_of(made)) == [b"/a"]
+
+
+def test_what_is_dropped_is_not_put_off() -> None:
+    """It came while a run went on."""
+    made = latest(OnBusy.DROP)
+    made.take(batch("a", b"/a"))
+    run = next_of(made)
+    made.take(batch("b", b"/a"), late=[1])
+    made.ended(run, "")
+    assert made.resume("b") == []
+    assert made.next() is None

@@ -126,6 +126,46 @@ def test_what_is_fetched_ahead() -> None:
     assert not made.is_hungry(ahead=False)
 
 
+def test_what_is_put_off_waits_until_it_is_resumed() -> None:
+    """The rest of its batch does not wait for it, nor does another batch; the batch is done with the last of them."""
+    made = schedule()
+    made.take(batch("b", b"/loop", b"/a"), late=[1])
+    first = next_of(made)
+    assert first.paths() == {b"/a"}
+    assert made.ended(first, "") == [Acknowledge("b", (2,))]
+    assert made.next() is None
+    assert made.is_hungry(ahead=False)
+    made.take(batch("c", b"/c", first=3))
+    assert made.ended(next_of(made), "") == [Acknowledge("c", None)]
+    assert [taken.batch for taken in made.batches()] == ["b"]
+    assert made.resume("b") == []
+    late = next_of(made)
+    assert late.paths() == {b"/loop"}
+    assert made.ended(late, "") == [Acknowledge("b", None)]
+
+
+def test_nothing_overtakes_what_is_put_off_for_its_path() -> None:
+    """Other changes of the batch that concern the path are put off, too."""
+    made = schedule()
+    changes = (Change(b"/new", "moved", 5, b"/a"), Change(b"/new", "deleted", 6), Change(b"/c", "created", 7))
+    made.take(Taken("m", 1, 30.0, changes), late=[5])
+    run = next_of(made)
+    assert run.paths() == {b"/c"}
+    made.ended(run, "")
+    assert made.next() is None
+    made.resume("m")
+    assert [change.tick for change in next_of(made).changes] == [5]
+
+
+def test_what_is_put_off_is_lost_with_its_lease() -> None:
+    """It is handed out again, perhaps to another worker."""
+    made = schedule()
+    made.take(batch("b", b"/loop"), late=[1])
+    assert made.lost("b") == []
+    made.resume("b")
+    assert made.next() is None
+
+
 def test_a_run_for_nothing() -> None:
     """The first run may come before any change; it belongs to no batch."""
     made = schedule()
