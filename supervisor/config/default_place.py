@@ -21,6 +21,8 @@ from shardwatch.shard.contract.state.layout import Layout
 from shardwatch.shard.contract.state.settings import read_settings
 from shardwatch.shard.contract.state.trust import stranger
 
+from ..host.scouting import unanswered
+
 #: Hexadecimal digits of a place's name. Short: a socket's path is, too.
 _DIGITS: Final = 12
 #: Places that are looked at when a service is searched for.
@@ -31,7 +33,8 @@ def default_state_dir(environ: Mapping[str, str]) -> Path:
     """Where the state directories lie that nobody names (`default_place`): $XDG_STATE_HOME/shardwatch, or
     ~/.local/state/shardwatch where that is unset or (as its specification says) relative.
 
-    Raises UsageError where that would be in another user's home, as after `sudo` that keeps the environment, or nowhere.
+    Raises UsageError where that would be in another user's home, as after `sudo` that keeps the environment, or nowhere, or on a
+    filesystem that does not answer.
     """
     home = environ.get("HOME", "")
     name, base = "XDG_STATE_HOME", environ.get("XDG_STATE_HOME", "")
@@ -39,6 +42,9 @@ def default_state_dir(environ: Mapping[str, str]) -> Path:
         name, base = "HOME", home if home.startswith("/") else _home_by_number()
     if not base.startswith("/"):
         raise UsageError(f"user {os.geteuid()} has no home directory", hint="set HOME, or give --state-dir DIR")
+    silent = unanswered(base)
+    if silent:
+        raise UsageError(f"{name}={base} lies on {silent}", hint="check that mount, or give --state-dir DIR")
     try:
         owner = stranger(os.stat(base))
     except OSError:

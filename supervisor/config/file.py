@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 import stat
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Final, NamedTuple
 
 from shardwatch.shard.contract.errors import UsageError
 from shardwatch.shard.contract.state.trust import open_believed, open_regular, read_at_most
+
+from ..host.scouting import Scouts, unanswered
 
 FILE_NAME: Final = "shardwatch.toml"
 #: Far more than any configuration has.
@@ -29,12 +32,12 @@ def find_config(cwd: Path) -> FoundConfig:
     """The nearest shardwatch.toml in `cwd` or above that counts, read: it decides what is watched, and which service is meant.
 
     One that somebody else wrote, or could put there, does not count: see `shard.contract.state.trust`. Directories that can't be
-    searched are passed over.
+    searched are passed over, and so are those on a filesystem that does not answer.
 
     Raises UsageError where it can't be read to its end.
     """
-    notes = []
-    for directory in (cwd, *cwd.parents):
+    notes: list[str] = []
+    for directory in _that_answer((cwd, *cwd.parents), notes):
         path = directory / FILE_NAME
         try:
             if stat.S_ISDIR(path.lstat().st_mode):
@@ -55,8 +58,24 @@ def find_config(cwd: Path) -> FoundConfig:
     return FoundConfig(None, b"", 0, tuple(notes))
 
 
+def _that_answer(directories: Iterable[Path], notes: list[str]) -> Iterator[Path]:
+    """Those that can be looked into, one after the other. What is passed over is noted once for each filesystem."""
+    with Scouts() as scouts:
+        silent: set[str] = set()
+        for directory in directories:
+            why = scouts.unanswered(os.fsencode(directory)) if scouts.points else ""
+            if not why:
+                yield directory
+            elif why not in silent:
+                silent.add(why)
+                notes.append(f"no {FILE_NAME} is looked for in {shown(directory)}: it lies on {why}")
+
+
 def named_config(path: Path) -> FoundConfig:
     """A file that the caller names: it is read whoever owns it, also by a link. Raises UsageError."""
+    silent = unanswered(path)
+    if silent:
+        raise UsageError(f"can't read the config file {shown(path)}: it lies on {silent}", hint="check that mount")
     try:
         fd = open_regular(path, follow=True)
     except OSError as error:

@@ -128,6 +128,13 @@ class Scouts:
             return f"does not answer ({found[1]} on {os.fsdecode(found[0])})"
         return f"can't be reached: {os.strerror(answer['errno'])}" if answer["errno"] else str(answer["trouble"])
 
+    def unanswered(self, path: bytes) -> str:
+        """See the function of this name, for an absolute path without links."""
+        found = self.mount(path)
+        if found is None or self.ask("answers", found[0]) is not None:
+            return ""
+        return f"{found[1]} ({os.fsdecode(found[0])}), which does not answer"
+
     def is_silent(self, path: bytes) -> bool:
         """Whether a path lies on a mount that was asked and has not answered."""
         found = self._leads_to(path)
@@ -150,16 +157,23 @@ def is_directory(path: bytes) -> bool:
         return scouts.is_file(real) is False or scouts.is_silent(real)
 
 
+def unanswered(path: str | bytes | os.PathLike[str]) -> str:
+    """What does not answer where a path leads to, as "TYPE (POINT), which does not answer"; "" if the path can be accessed.
+
+    Waits for `ANSWER_S` at most, and asks nobody about a path on a filesystem that can't hang.
+    """
+    with Scouts() as scouts:
+        return scouts.unanswered(scouts.real(os.fsencode(path))) if scouts.points else ""
+
+
 def check_state_dir(state_dir: str | os.PathLike[str]) -> None:
     """Raises UsageError where the state directory lies on a filesystem that does not answer."""
-    with Scouts() as scouts:
-        at = scouts.real(os.fsencode(state_dir))
-        found = scouts.mount(at)
-        if found is not None and scouts.ask("answers", found[0]) is None:
-            raise UsageError(
-                f"the state directory {os.fspath(state_dir)} lies on {found[1]} ({os.fsdecode(found[0])}), which does not answer",
-                hint="check that mount, or give another --state-dir, on a local disk",
-            )
+    silent = unanswered(state_dir)
+    if silent:
+        raise UsageError(
+            f"the state directory {os.fspath(state_dir)} lies on {silent}",
+            hint="check that mount, or give another --state-dir, on a local disk",
+        )
 
 
 def _inside(path: bytes, directory: bytes) -> bool:

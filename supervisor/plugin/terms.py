@@ -6,6 +6,7 @@ every state directory. So what is particular to one service, but to none of its 
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -42,6 +43,9 @@ def run(arguments: Sequence[str], terms: Terms) -> None:
 
     Raises SystemExit where it refuses its arguments or its configuration.
     """
+    # Otherwise supervisord writes a file into $TMPDIR to find out whether it can, and that may lie on a filesystem that hangs. It
+    # needs no such place: no program has a log there.
+    tempfile.tempdir = "."
     first = True
     while True:
         options: Any = _Options(terms)  # its types lack what main uses

@@ -10,6 +10,7 @@ from typing import Final
 from shardwatch.shard.contract.errors import UsageError
 from shardwatch.shard.contract.state.trust import is_safe
 
+from ..host.scouting import unanswered
 from .state_dir import path_bytes_max
 
 #: Names that are tried in one place before it counts as unusable.
@@ -20,12 +21,12 @@ def make_temporary(remedy: str) -> Path:
     """A new directory, mode 0700, in the first usable place whose path is short enough for a socket in it.
 
     The places are $TMPDIR, $XDG_RUNTIME_DIR, /tmp and /var/tmp. One in which others could replace what is made there is
-    passed over: a TMPDIR that `sudo` has kept, for one. Raises UsageError where none can be used; `remedy` is what to do
-    instead of setting TMPDIR.
+    passed over: a TMPDIR that `sudo` has kept, for one. So is one on a filesystem that does not answer. Raises UsageError
+    where none can be used; `remedy` is what to do instead of setting TMPDIR.
     """
     refused: OSError | None = None
     for place in (os.environ.get("TMPDIR"), os.environ.get("XDG_RUNTIME_DIR"), "/tmp", "/var/tmp"):
-        if not place or not is_safe(place):
+        if not place or unanswered(place) or not is_safe(place):
             continue
         try:
             made = _make_in(Path(place).absolute())

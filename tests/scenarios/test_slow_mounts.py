@@ -9,12 +9,13 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
 import session
-from cli_process import Command
+from cli_process import Command, command_of, environment
 from cli_process import run as cli
 from fuse import Fuse, fuse
 from running import consuming, running, settings_for
@@ -386,6 +387,48 @@ def test_a_state_directory_on_a_filesystem_that_hangs(tmp_path: Path, no_leaks: 
         for command in (["up", "--detach", root], ["status"], ["down"], ["doctor", root]):
             done = cli(*command, "--state-dir", net / "state", check=False)
             assert (done.returncode, str(net) in done.stderr, "does not answer" in done.stderr) == (2, True, True), done
+
+
+def test_commands_whose_surroundings_hang(tmp_path: Path, no_leaks: None) -> None:
+    """The working directory, the configuration, the home, the place of temporary files: what a command can do without, it does
+    without, and it names the mount of what it can't."""
+    below, net, root = tmp_path / "below", tmp_path / "net", tmp_path / "root"
+    write(root / "f.json")
+    write(below / "shardwatch.toml", "shards = 1")
+    state_dir = session.place()
+    with fuse(below, net) as mount:
+        # Nobody can go there once it hangs: these are there already, and wait for a line.
+        waiting: list[str | Path] = ["sh", "-c", 'cd "$0" && echo there && read line && exec "$@"', net]
+        commands: list[list[str | Path]] = [["plan", root], ["status", "--state-dir", state_dir]]
+        inside = [
+            subprocess.Popen(
+                [*waiting, *command_of(*command)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                env=environment(), text=True,
+            )
+            for command in commands
+        ]  # fmt: skip
+        try:
+            for process in inside:
+                assert process.stdout is not None
+                assert process.stdout.readline() == "there\n"
+            mount.hang()
+            up = cli("up", "--detach", root, "--state-dir", state_dir, environ={"TMPDIR": str(net)})
+            assert "ready: 1 file" in up.stderr
+            said = [process.communicate("go\n", LONG_S) for process in inside]
+            assert [process.returncode for process in inside] == [0, 0], said
+            assert f"no shardwatch.toml is looked for in {net}" in said[0][1]
+            for variable in ("XDG_STATE_HOME", "SHARDWATCH_CONFIG"):
+                done = cli("status", check=False, environ={variable: str(net / "shardwatch.toml")})
+                assert (done.returncode, str(net) in done.stderr, "does not answer" in done.stderr) == (2, True, True), done
+            with Command("watch", root, "--json", TMPDIR=str(net)) as watch:
+                watch.ready()
+                assert watch.end(signal.SIGINT, LONG_S) == 0
+        finally:
+            mount.go_on()
+            for process in inside:
+                process.kill()
+                process.communicate()
+            cli("down", "--state-dir", state_dir, check=False)
 
 
 @pytest.mark.parametrize("follow", [False, True])
