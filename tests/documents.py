@@ -43,9 +43,10 @@ class Shell:
     Args:
         folder: where its commands run.
         state_dir: of the service that they start and speak to.
+        environ: more of their environment.
     """
 
-    def __init__(self, folder: Path, state_dir: Path) -> None:
+    def __init__(self, folder: Path, state_dir: Path, **environ: str) -> None:
         self.folder = folder
         #: Where programs are looked for first.
         self.programs = folder.parent / "programs"
@@ -53,15 +54,15 @@ class Shell:
         for name, text in (("shardwatch", _SHARDWATCH), ("python", f'#!/bin/sh\nexec "{sys.executable}" "$@"\n')):
             (self.programs / name).write_text(text)
             (self.programs / name).chmod(0o755)
-        self._path = os.pathsep.join([os.fspath(self.programs), os.path.dirname(sys.executable), os.environ["PATH"]])
-        self._state_dir = os.fspath(state_dir)
+        path = os.pathsep.join([os.fspath(self.programs), os.path.dirname(sys.executable), os.environ["PATH"]])
+        variables = {"PATH": path, "SHARDWATCH_STATE_DIR": os.fspath(state_dir), **environ}
+        self._shell = ["env", *(f"{name}={value}" for name, value in variables.items()), "sh"]
 
     def run(self, script: str, *, check: bool = True) -> subprocess.CompletedProcess[str]:
         """To its end, which comes with the first command that fails."""
-        environ = environment(PATH=self._path, SHARDWATCH_STATE_DIR=self._state_dir)
         done = subprocess.run(
-            ["sh", "-e"], cwd=self.folder, env=environ, input=script, capture_output=True, text=True, timeout=GUARD_S,
-            check=False,
+            [*self._shell, "-e"], cwd=self.folder, env=environment(), input=script, capture_output=True, text=True,
+            timeout=GUARD_S, check=False,
         )  # fmt: skip
         assert not check or done.returncode == 0, done.stderr
         return done
@@ -69,4 +70,4 @@ class Shell:
     def begin(self, script: str) -> Command:
         """A script that is one command, which goes on; it takes the place of the shell, so that signals reach it."""
         script = f'cd "{self.folder}"\nexec {script.lstrip()}'
-        return Command(command=["sh", "-ec", script], PATH=self._path, SHARDWATCH_STATE_DIR=self._state_dir)
+        return Command(command=[*self._shell, "-ec", script])
