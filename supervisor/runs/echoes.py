@@ -1,20 +1,18 @@
-"""Notices a command that changes what it watches, and decides how long its next run waits. Pure.
+"""Notices a command that changes what it is run for, and decides how long its next run waits. Pure.
 
-An *echo* is a change of a file that was last changed while a run went on. Whether the command has made it or somebody else,
-nobody can tell, so a run is made for it as for any other change. But if runs that were made for echoes lead to echoes again, the
-command most likely changes what it watches. Then each of the next runs waits, twice as long as the one before.
+An *echo* is a change of a file that was last changed while a run for this very file went on. Whether the command has made it or
+somebody else, nobody can tell, so a run is made for it as for any other change. But if one echo of a file follows another, the
+command most likely changes the file each time. Then each of the next runs for it waits, twice as long as the one before.
 """
 
 from __future__ import annotations
 
-from collections import deque
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
-from .command import Run
-
-#: Echoes in a row at which a run has to wait: after runs that last less than QUICK_NS, and after longer ones. During long runs
-#: people go on working, and a loop of long runs is a slow one.
+#: Echoes of a file in a row at which its run has to wait: after runs that last less than QUICK_NS, and after longer ones. During
+#: long runs people go on working, and a loop of long runs is a slow one.
 ROUNDS_QUICK: Final = 2
 ROUNDS_SLOW: Final = 5
 QUICK_NS: Final = 1_000_000_000
@@ -24,8 +22,7 @@ LATEST_WINDOW_NS: Final = 5_000_000_000
 PAUSE_S_MAX: Final = 600.0
 #: By how much the time of a change may lie before the true time: the kernel's clock for files ticks every 10 ms at the slowest.
 _TICK_NS: Final = 10_000_000
-#: Runs and paths that are remembered.
-_SPANS_MAX: Final = 1024
+#: Paths that are remembered.
 _PATHS_MAX: Final = 10_000
 
 
@@ -35,14 +32,11 @@ class _Span:
 
     began: int
     #: None: it goes on.
-    ended: int | None
-    #: Echoes in a row that it was made for: of each path where there were any, and of the path with the fewest.
-    paths: dict[bytes, int]
-    fewest: int
+    ended: int | None = None
 
 
 class Echoes:
-    """What is known of the runs of one command, and of the paths that change during them.
+    """What is known of the runs of one command.
 
     Args:
         window_ns: only what changes so soon after the beginning of a run counts, because runs go on for ever; None: runs end.
@@ -50,52 +44,54 @@ class Echoes:
 
     def __init__(self, window_ns: int | None = None) -> None:
         self._window = window_ns
-        #: In the order in which they began; those that go on, by number of the run; and when one ended last.
-        self._spans: deque[_Span] = deque(maxlen=_SPANS_MAX)
         self._open: dict[int, _Span] = {}
-        self._ended = 0
-        #: Echoes in a row, by path; the one that was seen last is the last.
+        #: The last run for each path; that which began last is the last.
+        self._last: dict[bytes, _Span] = {}
+        #: Echoes in a row, of paths that have had some.
         self._rounds: dict[bytes, int] = {}
 
-    def begin(self, run: Run, now_ns: int) -> None:
-        """The run begins, or is sent a signal that tells it of changes."""
+    def begin(self, run: int, paths: Iterable[bytes], now_ns: int) -> None:
+        """The run of that number begins for these paths, or is sent a signal that tells it of them."""
         self.end(run, now_ns)
-        paths = {change.path: rounds for change in run.changes if (rounds := self._rounds.get(change.path))}
-        fewest = min(paths.values()) if paths and len(paths) == len(run.changes) else 0
-        span = self._open[run.number] = _Span(now_ns - _TICK_NS, None, paths, fewest)
-        self._spans.append(span)
+        span = self._open[run] = _Span(now_ns - _TICK_NS)
+        for path in paths:
+            self._last.pop(path, None)
+            self._last[path] = span
+        while len(self._last) > _PATHS_MAX:
+            path = next(iter(self._last))
+            del self._last[path]
+            self._rounds.pop(path, None)
 
-    def end(self, run: Run, now_ns: int) -> None:
+    def end(self, run: int, now_ns: int) -> None:
         """It has ended, if it went on."""
-        span = self._open.pop(run.number, None)
+        span = self._open.pop(run, None)
         if span is not None:
-            span.ended = self._ended = now_ns
+            span.ended = now_ns
 
-    def is_echo(self, changed_ns: int) -> bool:
-        """Whether a file that was last changed at that time was changed while a run went on."""
-        return self._span_of(changed_ns) is not None
+    def may_be_echo(self, path: bytes) -> bool:
+        """Whether it matters when this file was last changed: there was a run for it."""
+        return path in self._last
+
+    def is_echo(self, path: bytes, changed_ns: int) -> bool:
+        """Whether a change of that time is an echo."""
+        span = self._last.get(path)
+        if span is None or changed_ns < span.began:
+            return False
+        if self._window is not None and changed_ns > span.began + self._window:
+            return False
+        return span.ended is None or changed_ns <= span.ended
 
     def pause_s(self, path: bytes, changed_ns: int) -> float:
         """Takes note of a change, and returns for how many seconds the run for it is to wait: 0 to PAUSE_S_MAX."""
-        span = self._span_of(changed_ns)
-        self._rounds.pop(path, None)
-        if span is None:
+        if not self.is_echo(path, changed_ns):
+            self.forget(path)
             return 0.0
-        rounds = self._rounds[path] = 1 + span.paths.get(path, span.fewest)
-        if len(self._rounds) > _PATHS_MAX:
-            del self._rounds[next(iter(self._rounds))]
+        rounds = self._rounds[path] = self._rounds.get(path, 0) + 1
+        span = self._last[path]
         lasted = (changed_ns if span.ended is None else span.ended) - span.began
         allowed = ROUNDS_QUICK if lasted < QUICK_NS else ROUNDS_SLOW
         return 0.0 if rounds < allowed else min(PAUSE_S_MAX, 2.0 ** min(rounds - allowed, 30))
 
-    def _span_of(self, changed_ns: int) -> _Span | None:
-        """The latest run that went on then."""
-        if not self._spans or changed_ns < self._spans[0].began or (changed_ns > self._ended and not self._open):
-            return None
-        for span in reversed(self._spans):
-            end = span.ended
-            if self._window is not None:
-                end = span.began + self._window if end is None else min(end, span.began + self._window)
-            if span.began <= changed_ns and (end is None or changed_ns <= end):
-                return span
-        return None
+    def forget(self, path: bytes) -> None:
+        """Somebody else has changed the file: its next echo is the first."""
+        self._rounds.pop(path, None)

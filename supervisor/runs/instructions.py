@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from .change import Change
 from .command import Run
 
 
@@ -34,9 +35,10 @@ class Stop:
 
 @dataclass(frozen=True, slots=True)
 class Signal:
-    """The run is sent a signal, and may do with it what it likes."""
+    """The run is sent a signal that tells it of these changes, and may do with it what it likes."""
 
     run: Run
+    changes: tuple[Change, ...]
 
 
 Instruction = Acknowledge | Fail | Stop | Signal

@@ -93,7 +93,7 @@ class Latest:
                 self._stopping = True
                 return [Stop(self._running)]
             case OnBusy.SIGNAL:
-                return [Signal(self._running)]
+                return [Signal(self._running, tuple(wanted))]
             case _:
                 return []
 

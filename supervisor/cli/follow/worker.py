@@ -244,7 +244,7 @@ class Worker:
             return []  # they were looked at already
         pauses = {}
         for change in taken.changes:
-            if change.path and self._policy.wants(change.kind):
+            if self._echoes.may_be_echo(change.path) and self._policy.wants(change.kind):
                 pause_s = self._echoes.pause_s(change.path, _changed_ns(change.path))
                 if pause_s:
                     pauses[change.tick] = (pause_s, change.path)
@@ -276,7 +276,10 @@ class Worker:
         if now < off.look:
             return False
         off.look = now + _LOOK_S
-        return not all(self._echoes.is_echo(_changed_ns(path)) for path in off.paths)
+        changed = [path for path in off.paths if not self._echoes.is_echo(path, _changed_ns(path))]
+        for path in changed:
+            self._echoes.forget(path)
+        return bool(changed)
 
     def _extend(self, now: float) -> None:
         for batch in self._policy.batches():
@@ -304,10 +307,10 @@ class Worker:
                     for going in self._going.values():
                         if going.run is run and not going.stopped:
                             self._stop(going)
-                case Signal(run):
+                case Signal(run, changes):
                     for going in self._going.values():
                         if going.run is run:
-                            self._echoes.begin(run, time.time_ns())
+                            self._echoes.begin(run.number, (change.path for change in changes), time.time_ns())
                             going.process.signal(self._manner.busy_signal)
 
     def _acknowledge(self) -> None:
@@ -326,7 +329,7 @@ class Worker:
         if self._manner.clear and not self._going and os.isatty(1):
             self._relay.write(_CLEAR)
         output: RunOutput | None = None
-        self._echoes.begin(run, time.time_ns())
+        self._echoes.begin(run.number, (change.path for change in run.changes), time.time_ns())
         try:
             if not self._manner.direct:
                 output = self._relay.begin(self._prefix(run))
@@ -378,7 +381,7 @@ class Worker:
         self._note_end(going.run, going.stopped or why_failed(code), output, told=not going.unwanted)
 
     def _note_end(self, run: Run, failure: str, output: str = "", *, told: bool = True) -> None:
-        self._echoes.end(run, time.time_ns())
+        self._echoes.end(run.number, time.time_ns())
         if failure and told:
             what = shown(os.fsdecode(self._about(run)))
             more = f" and {len(run.changes) - 1} more" if len(run.changes) > 1 else ""

@@ -1,9 +1,7 @@
-"""A command that changes what it watches is noticed by the times of its runs; what somebody else changes never waits for long."""
+"""A command that changes what it is run for is noticed by the times of its runs; what others change never waits for long."""
 
 from __future__ import annotations
 
-from shardwatch.supervisor.runs.change import Change
-from shardwatch.supervisor.runs.command import Run
 from shardwatch.supervisor.runs.echoes import LATEST_WINDOW_NS, PAUSE_S_MAX, QUICK_NS, ROUNDS_SLOW, Echoes
 
 SECOND = 1_000_000_000
@@ -13,8 +11,8 @@ MS = 1_000_000
 class Clock:
     """Runs of a command, one after the other, and the changes that are seen between them."""
 
-    def __init__(self, echoes: Echoes) -> None:
-        self.echoes = echoes
+    def __init__(self) -> None:
+        self.echoes = Echoes()
         self.now = 1_000 * SECOND
         self._number = 0
 
@@ -22,11 +20,10 @@ class Clock:
         """A run for these paths; a time in the middle of it."""
         self.now += SECOND
         self._number += 1
-        run = Run(self._number, "b", 1, tuple(Change(path, "modified", 1) for path in paths))
-        self.echoes.begin(run, self.now)
+        self.echoes.begin(self._number, paths, self.now)
         middle = self.now + lasts_ns // 2
         self.now += lasts_ns
-        self.echoes.end(run, self.now)
+        self.echoes.end(self._number, self.now)
         return middle
 
     def change(self) -> int:
@@ -37,29 +34,17 @@ class Clock:
 
 def test_a_command_that_changes_its_own_file_runs_ever_less_often() -> None:
     """Once more at once, since somebody else may have made the change; and then after pauses that grow up to a limit."""
-    clock = Clock(Echoes())
+    clock = Clock()
+    assert not clock.echoes.may_be_echo(b"/a")
     assert clock.echoes.pause_s(b"/a", clock.change()) == 0
     pauses = [clock.echoes.pause_s(b"/a", clock.run(b"/a")) for _ in range(14)]
     assert pauses[:6] == [0, 1, 2, 4, 8, 16]
     assert pauses[-1] == pauses[-2] == PAUSE_S_MAX
 
 
-def test_a_command_that_writes_another_file_each_time_is_noticed_too() -> None:
-    """The runs are what follows one from the other, not the paths."""
-    clock = Clock(Echoes())
-    assert clock.echoes.pause_s(b"/a", clock.change()) == 0
-    pauses = []
-    path = b"/a"
-    for number in range(5):
-        middle = clock.run(path)
-        path = b"/out%d" % number
-        pauses.append(clock.echoes.pause_s(path, middle))
-    assert pauses == [0, 1, 2, 4, 8]
-
-
 def test_changes_between_runs_never_wait() -> None:
-    """Nor does the first change of the file after a loop that was noticed: it begins anew."""
-    clock = Clock(Echoes())
+    """Nor does the first echo of the file after that: it begins anew."""
+    clock = Clock()
     for _ in range(20):
         clock.run(b"/a")
         assert clock.echoes.pause_s(b"/a", clock.change()) == 0
@@ -69,18 +54,34 @@ def test_changes_between_runs_never_wait() -> None:
     assert clock.echoes.pause_s(b"/a", clock.run(b"/a")) == 0
 
 
-def test_what_a_run_writes_that_was_made_for_a_change_does_not_wait() -> None:
-    """However often that happens: a build writes its output after each change of a source, and the output is run for once."""
-    clock = Clock(Echoes())
+def test_what_changes_during_the_runs_for_other_files_never_waits() -> None:
+    """A tree in which everything changes all the time, and a command that never rests; or a build that writes its output."""
+    clock = Clock()
     for _ in range(20):
-        assert clock.echoes.pause_s(b"/source", clock.change()) == 0
-        assert clock.echoes.pause_s(b"/out", clock.run(b"/source")) == 0
-        clock.run(b"/out")
+        assert clock.echoes.pause_s(b"/a", clock.run(b"/b")) == 0
+        assert clock.echoes.pause_s(b"/b", clock.run(b"/a")) == 0
+
+
+def test_an_output_that_every_run_writes_is_noticed() -> None:
+    """The run for a source, and the first one for the output, may be somebody's; from the third on it waits."""
+    clock = Clock()
+    middle = clock.run(b"/source")
+    assert [clock.echoes.pause_s(b"/out", middle)] == [0]
+    assert [clock.echoes.pause_s(b"/out", clock.run(b"/out")) for _ in range(3)] == [0, 1, 2]
+
+
+def test_what_somebody_else_changed_since_begins_anew() -> None:
+    """Whoever notices that while a run waits says so."""
+    clock = Clock()
+    for _ in range(6):
+        clock.echoes.pause_s(b"/a", clock.run(b"/a"))
+    clock.echoes.forget(b"/a")
+    assert [clock.echoes.pause_s(b"/a", clock.run(b"/a")) for _ in range(2)] == [0, 1]
 
 
 def test_during_long_runs_people_go_on_working() -> None:
     """So more of them must follow each other before one waits."""
-    clock = Clock(Echoes())
+    clock = Clock()
     pauses = [clock.echoes.pause_s(b"/a", clock.run(b"/a", lasts_ns=2 * QUICK_NS)) for _ in range(ROUNDS_SLOW + 1)]
     assert pauses == [0] * (ROUNDS_SLOW - 1) + [1, 2]
 
@@ -88,36 +89,38 @@ def test_during_long_runs_people_go_on_working() -> None:
 def test_what_changes_during_a_run_that_goes_on_is_an_echo() -> None:
     """Its end is not known yet."""
     echoes = Echoes()
-    run = Run(1, "b", 1, ())
-    assert not echoes.is_echo(5 * SECOND)
-    echoes.begin(run, 10 * SECOND)
-    assert echoes.is_echo(3_000 * SECOND)
-    assert not echoes.is_echo(9 * SECOND)
-    echoes.end(run, 20 * SECOND)
-    assert echoes.is_echo(15 * SECOND)
-    assert not echoes.is_echo(21 * SECOND)
+    echoes.begin(1, [b"/a"], 10 * SECOND)
+    assert echoes.is_echo(b"/a", 3_000 * SECOND)
+    assert not echoes.is_echo(b"/b", 3_000 * SECOND)
+    assert not echoes.is_echo(b"/a", 9 * SECOND)
+    echoes.end(1, 20 * SECOND)
+    assert echoes.is_echo(b"/a", 15 * SECOND)
+    assert not echoes.is_echo(b"/a", 21 * SECOND)
 
 
 def test_of_a_server_only_the_beginning_counts() -> None:
     """It runs for ever, so everything changes while it runs; a signal that tells it of changes is a beginning, too."""
     echoes = Echoes(LATEST_WINDOW_NS)
-    run = Run(1, "", 1, ())
-    echoes.begin(run, 10 * SECOND)
-    assert echoes.is_echo(11 * SECOND)
-    assert not echoes.is_echo(20 * SECOND)
-    echoes.begin(run, 30 * SECOND)
-    assert echoes.is_echo(31 * SECOND)
-    assert not echoes.is_echo(20 * SECOND)
+    echoes.begin(1, [b"/a"], 10 * SECOND)
+    assert echoes.is_echo(b"/a", 11 * SECOND)
+    assert not echoes.is_echo(b"/a", 20 * SECOND)
+    echoes.begin(1, [b"/a"], 30 * SECOND)
+    assert echoes.is_echo(b"/a", 31 * SECOND)
+    assert not echoes.is_echo(b"/a", 20 * SECOND)
 
 
 def test_the_change_that_a_run_is_for_was_made_before_it() -> None:
-    """With the time of a kernel whose clock ticks every few milliseconds, and with runs side by side."""
+    """Also with the time of a kernel whose clock ticks every few milliseconds."""
     echoes = Echoes()
-    first, second = Run(1, "b", 1, ()), Run(2, "b", 1, ())
-    echoes.begin(first, 10 * SECOND)
-    echoes.begin(second, 11 * SECOND)
-    echoes.end(first, 12 * SECOND)
-    assert echoes.is_echo(13 * SECOND)
-    echoes.end(second, 14 * SECOND)
-    assert not echoes.is_echo(10 * SECOND - 48 * MS)
-    assert echoes.is_echo(10 * SECOND - 4 * MS)
+    echoes.begin(1, [b"/a"], 10 * SECOND)
+    assert not echoes.is_echo(b"/a", 10 * SECOND - 48 * MS)
+    assert echoes.is_echo(b"/a", 10 * SECOND - 4 * MS)
+
+
+def test_what_is_remembered_is_bounded() -> None:
+    """The paths whose runs began first are forgotten."""
+    echoes = Echoes()
+    for number in range(11):
+        echoes.begin(number, [b"/%d/%d" % (number, i) for i in range(1000)], SECOND)
+    assert not echoes.may_be_echo(b"/0/999")
+    assert echoes.may_be_echo(b"/1/0")

@@ -80,8 +80,9 @@ def test_a_run_that_goes_on_is_left_alone_or_told(on_busy: OnBusy) -> None:
     made = latest(on_busy)
     made.take(batch("a", b"/a"))
     run = next_of(made)
-    told = [Signal(run)] if on_busy is OnBusy.SIGNAL else []
-    assert made.take(batch("b", b"/b")) == [Acknowledge("b", None), *told]
+    other = batch("b", b"/b")
+    told = [Signal(run, other.changes)] if on_busy is OnBusy.SIGNAL else []
+    assert made.take(other) == [Acknowledge("b", None), *told]
     made.ended(run, "")
     assert made.next() is None
 
