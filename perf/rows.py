@@ -147,7 +147,7 @@ ROWS: Final[dict[str, Row]] = {
         at_most(tenth_s=1.5, none_s=1.5, wrong=0),
     ),
     "exec": Row(
-        "exec: `echo` for each of 2,000 files, against `xargs -P` over the same list", "<= 1.3 x xargs",
+        "exec: `echo` for each of 1,000 files, against `xargs -P` over the same list", "<= 1.3 x xargs",
         "{each_ms:.2f} ms each, xargs {xargs_ms:.2f} ms: {factor:.2f} x; {cpu}",
         at_most(factor=1.3, wrong=0),
     ),
