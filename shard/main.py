@@ -16,7 +16,6 @@ import time
 from collections.abc import Sequence
 
 import msgspec
-import zmq
 
 from .backend.choice import open_backend
 from .compiled import choice
@@ -119,6 +118,7 @@ class ShardProcess:
         self._shift = Shift(stand_in, time.monotonic_ns())
         self._stands_in = stand_in is not None
         self._stopping = False
+        self._awaits_room = False
         #: Overflows that have been logged.
         self._overflows_logged = 0
 
@@ -139,6 +139,7 @@ class ShardProcess:
         """Runs until `stop`, until standard input ends (supervisord is dead), or until the shift of a stand-in is over."""
         poller = self._poller(wakeup_fd)
         self._watcher.begin()
+        self._take_replies()  # from now on the line tells of each
         leaving, wait = False, 0
         while not self._stopping:
             self._pulse.beat(scanning=not self._watcher.baseline_done)
@@ -162,41 +163,45 @@ class ShardProcess:
             self._await_room(poller)
             wait = self._until_due(leaving=leaving)
 
-    def _poller(self, wakeup_fd: int) -> zmq.Poller:
-        poller = zmq.Poller()
-        poller.register(self._line.down, zmq.POLLIN)
-        poller.register(self._backend.fileno(), zmq.POLLIN)
-        poller.register(wakeup_fd, zmq.POLLIN)
+    def _poller(self, wakeup_fd: int) -> select.poll:
+        poller = select.poll()
+        for fd in (self._line.news, self._backend.fileno(), wakeup_fd):
+            poller.register(fd, select.POLLIN)
         if self._locks.fileno() >= 0:
-            poller.register(self._locks.fileno(), zmq.POLLIN)
+            poller.register(self._locks.fileno(), select.POLLIN)
         if not _stdin_is_guard():
             log.info("standard input is no pipe: its end is not watched")
         else:
-            poller.register(0, zmq.POLLIN)
+            poller.register(0, select.POLLIN)
         return poller
 
-    def _await_room(self, poller: zmq.Poller) -> None:
-        """The next wait ends, too, when the line takes what could not be sent."""
-        if self._stream.unsent or self._heartbeat.owes(self._locks.there):
-            poller.register(self._line.up, zmq.POLLOUT)
-        elif self._line.up in poller:
-            poller.unregister(self._line.up)
+    def _await_room(self, poller: select.poll) -> None:
+        """The next wait ends, too, when the line may take what could not be sent."""
+        waits = self._stream.unsent or self._heartbeat.owes(self._locks.there)
+        if waits and not self._awaits_room:
+            poller.register(self._line.room, select.POLLIN)
+        elif self._awaits_room and not waits:
+            poller.unregister(self._line.room)
+        self._awaits_room = waits
 
-    def _take_in(self, ready: dict[object, int]) -> None:
+    def _take_in(self, ready: set[int]) -> None:
         """Replies and hints that have come."""
-        if self._line.down in ready:
-            for reply in self._line.replies():
-                self._take_reply(reply)
-            if self._line.outdated:
-                log.warning("the aggregator began with other code than this shard: leaving, to be started with it")
-                self._stopping = True
+        if self._line.news in ready:
+            self._take_replies()
         if self._backend.fileno() in ready:
             self._watcher.absorb(self._backend.take())
 
-    def _only_news(self, ready: dict[object, int]) -> bool:
+    def _take_replies(self) -> None:
+        for reply in self._line.replies():
+            self._take_reply(reply)
+        if self._line.outdated:
+            log.warning("the aggregator began with other code than this shard: leaving, to be started with it")
+            self._stopping = True
+
+    def _only_news(self, ready: set[int]) -> bool:
         """Whether nothing but hints and replies has come, and none of them left something to send. It then depends on the time
         alone whether there is anything to do: two of the three turns that follow a save end here."""
-        others = ready.keys() - {self._line.down, self._backend.fileno()}
+        others = ready - {self._line.news, self._backend.fileno()}
         return not (others or self._stream.unsent or self._heartbeat.owes(self._locks.there))
 
     def _is_done(self, now: int) -> bool:
@@ -228,16 +233,18 @@ class ShardProcess:
             self._slack.given_back()
             give_back()
 
-    def _wait(self, poller: zmq.Poller, wait: int) -> dict[object, int]:
-        """Waits for sockets, `wait` nanoseconds at most; returns what is ready. While names are debounced, the last part of a
-        millisecond is waited for hints alone: to wait one more for each save would be felt, and to wake twice at other times."""
+    def _wait(self, poller: select.poll, wait: int) -> set[int]:
+        """Waits for descriptors, `wait` nanoseconds at most; returns those that are ready. While names are debounced, the last
+        part of a millisecond is waited for hints alone: to wait one more for each save would be felt, and to wake twice at other
+        times.
+        """
         if not self._watcher.pending:
-            return dict(poller.poll(-(-wait // 1_000_000)))
+            return {fd for fd, _ in poller.poll(-(-wait // 1_000_000))}
         until = time.monotonic_ns() + wait
-        ready: dict[object, int] = dict(poller.poll(wait // 1_000_000))
+        ready = {fd for fd, _ in poller.poll(wait // 1_000_000)}
         rest = until - time.monotonic_ns()
         if not ready and 0 < rest < 1_000_000 and select.select([self._backend.fileno()], [], [], rest / 1e9)[0]:
-            ready[self._backend.fileno()] = zmq.POLLIN
+            ready.add(self._backend.fileno())
         return ready
 
     def _until_due(self, *, leaving: bool) -> int:

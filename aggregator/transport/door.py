@@ -148,7 +148,12 @@ class Door(Generic[R]):
         connection = next(iter(self._ready))
         del self._ready[connection]
         message = connection.inbox.popleft()
-        self._decode(connection, b"")
+        if connection.decoder.held:
+            self._decode(connection, b"")  # there is room in the inbox
+        else:
+            size = sum(len(part) for part in message)
+            connection.held -= size
+            self.held -= size
         self._offer(connection)
         self._watch(connection)
         return connection, message
@@ -174,6 +179,8 @@ class Door(Generic[R]):
 
     def next_due(self) -> float | None:
         """When `tick` has something to do."""
+        if self._paused_until is None and not self._away:
+            return None
         due = [*([] if self._paused_until is None else [self._paused_until]), *list(self._away.values())[:1]]
         return min(due, default=None)
 

@@ -21,9 +21,12 @@ _RECONNECT_MS_MAX = 200
 class Line:
     """Owned by one thread; nothing here blocks. It reconnects by itself.
 
+    It is waited for by two descriptors, which libzmq makes readable when it has news for a socket. (zmq.Poller would make several
+    system calls for each socket at each wait.) A descriptor stays readable until its news is taken in, and what was taken in is
+    not told again. So take replies before the first wait, and then until there are none; `send` before each wait that `room` is
+    to end.
+
     Attributes:
-        up: readable never, writable when `send` may succeed.
-        down: readable when there are replies.
         outdated: an aggregator of another wire version answers, and began later, so the code was replaced while this process
             ran: nothing that it sends is taken.
     """
@@ -34,13 +37,16 @@ class Line:
         self._begun = new_epoch()
         self._bad_replies = Sparse(log)
         self._context = zmq.Context()
-        self.up = self._socket(zmq.PUSH)
-        self.up.setsockopt(zmq.IMMEDIATE, 1)
-        self.up.connect(layout.endpoint(layout.facts_socket))
-        self.down = self._socket(zmq.SUB)
-        self.down.setsockopt(zmq.MAXMSGSIZE, FRAME_BYTES_MAX)
-        self.down.setsockopt(zmq.SUBSCRIBE, shard.encode() + b"\0")
-        self.down.connect(layout.endpoint(layout.acks_socket))
+        self._up = self._socket(zmq.PUSH)
+        self._up.setsockopt(zmq.IMMEDIATE, 1)
+        self._up.connect(layout.endpoint(layout.facts_socket))
+        self._down = self._socket(zmq.SUB)
+        self._down.setsockopt(zmq.MAXMSGSIZE, FRAME_BYTES_MAX)
+        self._down.setsockopt(zmq.SUBSCRIBE, shard.encode() + b"\0")
+        self._down.connect(layout.endpoint(layout.acks_socket))
+        #: Descriptors to be polled for reading: `send` may succeed, and there may be replies.
+        self.room = int(self._up.getsockopt(zmq.FD))
+        self.news = int(self._down.getsockopt(zmq.FD))
 
     def _socket(self, kind: int) -> zmq.Socket[bytes]:
         socket = self._context.socket(kind)
@@ -50,22 +56,20 @@ class Line:
         return socket
 
     def send(self, body: bytes) -> bool:
-        """Whether it was taken; False: nobody listens, or there is no room."""
+        """Whether it was taken; False: nobody listens, or there is no room. `room` is readable when that may have changed."""
+        if not _events(self._up) & zmq.POLLOUT:
+            return False
         try:
-            self.up.send(body, zmq.DONTWAIT)
+            self._up.send(body, zmq.DONTWAIT)
         except zmq.Again:
             return False
         return True
 
     def replies(self) -> Iterator[Reply]:
         """Those that have come. What can't be read, or is another service's, is refused, with a line in the log."""
-        while True:
+        while _events(self._down) & zmq.POLLIN:
             try:
-                parts = self.down.recv_multipart(zmq.DONTWAIT)
-            except zmq.Again:
-                return
-            try:
-                reply = decode_down(parts[-1])
+                reply = decode_down(self._down.recv_multipart(zmq.DONTWAIT)[-1])
             except WireError as error:
                 self._bad_replies.warning(f"refused: {error}")
                 self.outdated |= isinstance(error, OtherVersionError) and error.begun > self._begun
@@ -78,3 +82,8 @@ class Line:
     def close(self) -> None:
         """What was not sent yet is dropped."""
         self._context.destroy(linger=0)
+
+
+def _events(socket: zmq.Socket[bytes]) -> int:
+    """What the socket is ready for, once it has taken in all news that libzmq has for it."""
+    return int(socket.getsockopt(zmq.EVENTS))

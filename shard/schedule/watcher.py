@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Final, NamedTuple
 
 from ..backend.base import Arrival, Backend, Hints
@@ -226,21 +226,24 @@ class Watcher:
     def next_due(self) -> int:
         """When `work` has something to do by itself, on the same clock; not later than the next look at the anchors."""
         times = [self.times.anchors.next_due(), self.debounce.next_due(), self._second_looks.next_due(), self.pace.next_due()]
-        times += [work.next_due() for work, wanted in self._recurring() if wanted]
+        times += [work.next_due() for work in self._recurring()]
         if self._verifier is not None and self.baseline_done:
             times.append(self._verifier.next_due())
         return min(at for at in times if at is not None)
 
-    def _recurring(self) -> list[tuple[Recurring, bool]]:
-        """The work that comes back, and whether there is anything to do for it."""
+    def _recurring(self) -> Iterator[Recurring]:
+        """The work that comes back, of each kind for which there is anything to do."""
         times, territory = self.times, self._territory
-        return [
-            (times.sweep, territory.sweeps),
-            (times.doubts, bool(territory.doubts)),
-            (times.links, territory.links.freed),
-            (times.unlinked, bool(territory.unlinked)),
-            (times.audit, self._backend.lossy),
-        ]
+        if territory.sweeps:
+            yield times.sweep
+        if territory.doubts:
+            yield times.doubts
+        if territory.links.freed:
+            yield times.links
+        if territory.unlinked:
+            yield times.unlinked
+        if self._backend.lossy:
+            yield times.audit
 
     def work(self) -> None:
         """Makes looks for a slice of time, as long as there is credit."""
