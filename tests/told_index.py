@@ -10,6 +10,7 @@ import os
 import shutil
 import sqlite3
 import tempfile
+import time
 import weakref
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -47,14 +48,22 @@ class ToldIndex:
         self._path = Path(home, "index.db")
         self._lanes: dict[bytes, int] = {}
         self._looks = 0
+        #: The clock by which it is noted which tick was the last one at which time.
+        self.wall_ns = time.time_ns
         self._closed = True
         self.reopen()
 
     def reopen(self) -> None:
         """A clean end, and a new start of the service: what is known of hand-outs is in memory only."""
         self.close()
-        self._index = Index(self._path, connect=_connect, directories=True, lane_of=lambda path: self._lanes.get(path, 0))
+        self._index = Index(
+            self._path, connect=_connect, directories=True, lane_of=lambda path: self._lanes.get(path, 0),
+            wall_ns=self._wall_now_ns,
+        )  # fmt: skip
         self._closed = False
+
+    def _wall_now_ns(self) -> int:
+        return self.wall_ns()
 
     def close(self) -> None:
         """A clean end. Idempotent."""
@@ -135,6 +144,9 @@ class ToldIndex:
 
     def rows_at(self, lane: int, ticks: Sequence[int]) -> list[Row]:
         return self._index.backlog.rows_at(lane, ticks)
+
+    def tick_at(self, at_ns: int) -> tuple[int | None, int | None]:
+        return self._index.backlog.tick_at(at_ns)
 
     def rows_of(self, path: bytes) -> list[Row]:
         return self._index.backlog.rows_of(path)

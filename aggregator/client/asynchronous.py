@@ -137,8 +137,8 @@ class AsyncExtractClient(ClientBase):
     async def unhold(self, name: str) -> bool:
         return bool((await self._ask(requests.unhold(name)))["released"])
 
-    async def seek(self, group: str, tick: int | str) -> bool:
-        return not (await self._ask(requests.seek(group, tick)))["fresh"]
+    async def seek(self, group: str, tick: int | str | None = None, *, at: float | None = None) -> bool:
+        return not (await self._ask(requests.seek(group, tick, at)))["fresh"]
 
     async def since(self, cursor: str | None = None, *, max: int | None = None, patience_s: float | None = 0.0) -> ChangesSince:
         return decode_since(await self._driver.ask(requests.since(cursor, max), requests.patience(patience_s)))

@@ -207,11 +207,16 @@ class ExtractClient(ClientBase):
         """
         return bool(self._ask(requests.unhold(name))["released"])
 
-    def seek(self, group: str, tick: int | str) -> bool:
+    def seek(self, group: str, tick: int | str | None = None, *, at: float | None = None) -> bool:
         """Moves the group to a tick, to `start` or to `now`. Returns False if that is too long ago, so that the group gets
         `fresh` instead.
+
+        Args:
+            at: in place of a tick a time, in seconds since 1970, to which the group is moved back. Changes of a minute before
+                come too, or of more if the time is long ago (docs/protocol.md). RequestError (`bad_field`) if the time is before
+                the first one that is noted, or if the group has not come to it yet.
         """
-        return not self._ask(requests.seek(group, tick))["fresh"]
+        return not self._ask(requests.seek(group, tick, at))["fresh"]
 
     def since(self, cursor: str | None = None, *, max: int | None = None, patience_s: float | None = 0.0) -> ChangesSince:
         """Returns what has changed since a cursor, which an earlier answer named: at most `max` events, and never more than

@@ -31,6 +31,8 @@ from ..protocol.bounds import (
 SECONDS_MAX: Final = 86_400.0
 NUMBER_MAX: Final = 2**31 - 1
 _TICK_MAX: Final = 2**63 - 1
+#: The year 2261, in seconds since 1970.
+_TIME_MAX: Final = 9.2e9
 #: Seconds that a sync may be answered after its own timeout.
 SYNC_GRACE_S: Final = 3.0
 
@@ -129,8 +131,12 @@ def unhold(name: str) -> Request:
     return Request("unhold", {"name": arguments.text("name", name, NAME_CHARS_MAX)})
 
 
-def seek(group: str, tick: int | str) -> Request:
-    return Request("seek", {"group": _group(group), "tick": tick})
+def seek(group: str, tick: int | str | None, at: float | None) -> Request:
+    """To a tick, or to a time, seconds since 1970."""
+    if (tick is None) == (at is None):
+        raise UsageError("either a tick or a time is to be given", hint="give seek(group, tick) or seek(group, at=SECONDS)")
+    where = {"tick": tick} if at is None else {"at": arguments.seconds("at", at, 0.0, _TIME_MAX)}
+    return Request("seek", {"group": _group(group), **where})
 
 
 def create(group: str, from_: str) -> Request:

@@ -174,6 +174,11 @@ class Group:
         """The low-water cursor: every tick of the lane up to it is acked, skipped or set aside. O(units + held)."""
         return self._delivery.cursor(number)
 
+    def low_water(self, index: IndexPort) -> int:
+        """The lowest cursor of all lanes."""
+        cursors = [self.cursor(lane) for lane in index.lanes()] if self.state is GroupState.ACTIVE else []
+        return min(cursors, default=self._position.base_scan)
+
     def scan(self, number: int) -> int:
         """Rows of the lane with a later tick were not looked at yet."""
         return self._position.scan(number)
@@ -450,7 +455,6 @@ class Group:
             pending: rows that it has not come to yet.
             listed_max: paths set aside that are listed.
         """
-        cursors = [self.cursor(lane) for lane in index.lanes()] if self.state is GroupState.ACTIVE else []
         again = list(self._leases.again())
         return {
             "name": self.name,
@@ -458,7 +462,7 @@ class Group:
             "reason": self.reason,
             "created": self.created,
             "seen": self.seen,
-            "cursor": min(cursors, default=self._position.base_scan),
+            "cursor": self.low_water(index),
             "backlog": pending + self._position.held_count() + sum(unit.paths() for unit in again),
             "leased": sum(unit.paths() for unit in self._leases.leased()),
             "leases": self._leases.describe(self.token, now),

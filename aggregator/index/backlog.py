@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from .file import IndexFile
 from .holders import Holders
+from .moments import Moments
 from .row import ROW, Row, row_from
 
 #: Ticks of one SELECT; SQLite bounds the number of its arguments.
@@ -18,8 +19,9 @@ _TICKS_MAX: Final = 500
 class Backlog:
     """The backlog of one index. It writes nothing: what groups note here is kept in memory only."""
 
-    def __init__(self, file: IndexFile) -> None:
+    def __init__(self, file: IndexFile, moments: Moments) -> None:
         self._file = file
+        self._moments = moments
         self._db: Any = file.db
         self._ticks = file.ticks
         #: The lanes, and for which number of commits they hold: each pull asks for them, and only a commit changes them.
@@ -72,6 +74,10 @@ class Backlog:
             marks = ",".join("?" * len(some))
             rows += self._rows(f"SELECT {ROW} WHERE e.lane=? AND e.tick IN ({marks}) ORDER BY e.tick", (lane, *some))
         return rows
+
+    def tick_at(self, at_ns: int) -> tuple[int | None, int | None]:
+        """See `Moments.tick_at`."""
+        return self._moments.tick_at(at_ns)
 
     def rows_of(self, path: bytes) -> list[Row]:
         """The rows of a path that are events: of a file, of a directory, or of both, at most one each."""

@@ -11,6 +11,7 @@ from .backlog import Backlog
 from .consumers import Consumers
 from .debts import Debts
 from .file import IndexFile
+from .moments import Moments
 from .records import Records
 from .schema import Connect, connect
 from .streams import Streams
@@ -58,8 +59,9 @@ class Index:
         self.records = Records(
             self.file, self.tables, self.debts, lane_of=lane_of, directories=directories, content_only=content_only
         )
+        self._moments = Moments(self.file, wall_ns)
         #: What groups read.
-        self.backlog = Backlog(self.file)
+        self.backlog = Backlog(self.file, self._moments)
         self.tombstones = Tombstones(self.file, self.tables)
         self.streams = Streams(self.file.db, self.file.service)
         self.consumers = Consumers(self.file)
@@ -73,6 +75,7 @@ class Index:
 
     def commit(self) -> None:
         """Makes everything since `begin` durable, and visible to groups."""
+        self._moments.note()
         self.file.commit()
 
     def rollback(self) -> None:

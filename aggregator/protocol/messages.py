@@ -118,7 +118,8 @@ class Extend(Struct):
 class Seek(Struct):
     op: ClassVar = "seek"
     group: _Name
-    tick: Annotated[int, Meta(ge=0)] | Literal["start", "now"]
+    tick: Annotated[int, Meta(ge=0)] | Literal["start", "now"] | None = None
+    at: Annotated[float, Meta(ge=0)] | None = None
 
 
 class Since(Struct):

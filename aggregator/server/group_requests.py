@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from base64 import b64encode
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any, Final
 
 from msgspec import UNSET
@@ -23,6 +24,9 @@ from ..protocol import messages as protocol
 from ..protocol.messages import RefusedError
 from .call import Call
 from .roster import Roster
+
+#: The latest time that the index can compare with, seconds since 1970.
+_TIME_MAX: Final = 9.2e9
 
 
 class GroupRequests:
@@ -78,11 +82,35 @@ class GroupRequests:
         return {"batch": request.batch, "lease_ms": round(leased_s * 1000)}
 
     def _seek(self, group: Group, request: protocol.Seek, now: float) -> dict[str, object]:
+        if (request.tick is None) == (request.at is None):
+            raise RefusedError("bad_field", "seek: give either a tick or a time (`at`)", "see docs/protocol.md")
         last = self._index.tick
-        tick = {"start": 0, "now": last}[request.tick] if isinstance(request.tick, str) else request.tick
+        if request.at is not None:
+            tick = self._tick_at(group, request.at)
+        else:
+            tick = {"start": 0, "now": last}[request.tick] if isinstance(request.tick, str) else request.tick or 0
         if tick > last:
             raise RefusedError("bad_field", f"seek: tick {tick} is not given yet, the last is {last}", "seek back")
         return {"tick": tick, "fresh": not group.seek(self._index, tick)}
+
+    def _tick_at(self, group: Group, at: float) -> int:
+        """The tick to which a group is moved that is to go back to a time, seconds since 1970. Raises RefusedError."""
+        tick, first_ns = self._index.tick_at(round((at if at <= _TIME_MAX else _TIME_MAX) * 10**9))
+        if tick is None:
+            first = "no time is noted yet" if first_ns is None else f"the first time that is noted is {_date(first_ns)}"
+            raise RefusedError(
+                "bad_field",
+                f"seek: it is not known which tick was the last one at that time: {first}",
+                "give a later time, a tick, or `start`",
+                first=None if first_ns is None else first_ns / 1e9,
+            )
+        reached = group.low_water(self._index)
+        if tick <= reached or group.state is not GroupState.ACTIVE:
+            return tick
+        if group.has_acknowledged(self._index, tick):
+            return reached
+        remedy = "a time moves a group back, never forward: see `groups` for what is pending"
+        raise RefusedError("bad_field", "seek: the group has not come to that time yet", remedy)
 
     def _retry(self, group: Group, request: protocol.Retry, now: float) -> dict[str, object]:
         return {"paths": group.retry(now, _places(request))}
@@ -102,6 +130,10 @@ class GroupRequests:
         if group.state is not GroupState.WAITING:
             group.refresh("somebody asked for it")
         return {"reset": group.name}
+
+
+def _date(at_ns: int) -> str:
+    return datetime.fromtimestamp(at_ns / 1e9, UTC).isoformat(sep=" ", timespec="seconds")
 
 
 def lease_s(settings: Settings, lease_ms: int | None) -> float:

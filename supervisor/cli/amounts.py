@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from datetime import datetime
 from typing import Final
 
 from shardwatch.shard.contract.errors import UsageError
@@ -17,6 +18,19 @@ _AMOUNT: Final = re.compile(r"(\d{1,15}(?:\.\d{1,9})?)([a-zA-Z]*)", re.ASCII)
 def seconds(option: str, text: str) -> float:
     """The seconds of a duration: a number with s, m (or min), h, d or w behind it. Raises UsageError, which names the option."""
     return _amount(option, text, _SECONDS, "a duration", "90s, 10m, 1h, 2d or 1w")
+
+
+def time_before(option: str, text: str, now: float) -> float:
+    """A time in seconds since 1970, 0 for an earlier one: a duration before `now`, or a date as ISO 8601 has it, which is in the
+    user's time zone if it names none. Raises UsageError, which names the option."""
+    found = _AMOUNT.fullmatch(text)
+    if found is not None and found[2] in _SECONDS:
+        return max(0.0, now - seconds(option, text))
+    try:
+        return max(0.0, datetime.fromisoformat(text).timestamp())
+    except (ValueError, OverflowError):
+        hint = "give how long ago it is, such as 90s, 10m, 2h or 3d, or a date such as 2026-11-26 or 2026-11-26T09:30"
+        raise UsageError(f"{option} {shown(text)} is no time", hint=hint) from None
 
 
 def byte_count(option: str, text: str) -> int:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -74,6 +76,25 @@ def test_a_group_is_created_shown_moved_back_and_dropped(service: Running, tree:
         done = _groups(service, *verb, check=False)
         assert (done.returncode, done.stdout) == (2, "")
         assert "there is no group 'later'" in done.stderr
+
+
+def test_a_group_is_moved_back_to_a_time(service: Running, tree: Path) -> None:
+    """To what was noted last before it. A time before the first note, and what is no time, are refused with the remedy."""
+    _groups(service, "create", "later")
+    (tree / "one.json").write_text("{}")
+    service.client.sync()
+    assert _taken(service, "later") == [("created", "one.json")]
+    cursor = _info(service, "later")["cursor"]
+    now = datetime.now().astimezone().isoformat()
+    assert _groups(service, "rewind", "later", now).stderr == ""
+    assert _info(service, "later")["cursor"] <= cursor
+    assert service.client.seek("later", at=time.time()) is True
+    for text in ("2h", "2020-01-01"):
+        done = _groups(service, "rewind", "later", text, check=False)
+        assert (done.returncode, "the first time that is noted is " in done.stderr) == (2, True), done.stderr
+    done = _groups(service, "rewind", "later", "yesterday", check=False)
+    assert (done.returncode, "TIME 'yesterday' is no time" in done.stderr) == (2, True), done.stderr
+    assert _groups(service, "rewind", "none", "2h", check=False).returncode == 2
 
 
 def test_a_wait_for_a_group_ends_with_its_last_ack(service: Running, tree: Path) -> None:

@@ -1,4 +1,4 @@
--- Schema 6 of index.db: one row per path. Times are nanoseconds of the wall clock; paths and names are exact bytes.
+-- Schema 7 of index.db: one row per path. Times are nanoseconds of the wall clock; paths and names are exact bytes.
 CREATE TABLE state (
     one INTEGER PRIMARY KEY CHECK (one = 1),
     schema INTEGER NOT NULL,
@@ -58,3 +58,7 @@ CREATE TABLE consumer (
     name TEXT PRIMARY KEY,              -- a group
     handed INTEGER NOT NULL             -- it was handed rows up to this tick, or was put there
 ) WITHOUT ROWID;
+CREATE TABLE moment (
+    tick INTEGER PRIMARY KEY,           -- the last one that was given
+    at_ns INTEGER NOT NULL              -- at that time
+);

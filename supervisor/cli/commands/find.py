@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("patterns", nargs="*", metavar="GLOB", help="which files; several add up, and !GLOB takes away")
-    parser.add_argument("--changed-within", metavar="TIME", help="only files modified at most so long ago: 90s, 10m, 1h, 2d, 1w")
+    parser.add_argument("--changed-within", metavar="TIME", help="only files whose mtime is at most so old: 90s, 10m, 1h, 2d")
     parser.add_argument("--larger", metavar="N", help="only files of more than N bytes: 4096, 10k, 1.5M, 2G")
     output = parser.add_mutually_exclusive_group()
     output.add_argument("-0", "--null", action="store_true", help="end each path with a NUL, as `xargs -0` reads them")

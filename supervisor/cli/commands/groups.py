@@ -5,6 +5,7 @@ beginning, wait for one, or remove one.
 from __future__ import annotations
 
 import argparse
+import time
 from typing import Any
 
 from ..link.synced import add_timeout_option, ask_in_time
@@ -27,14 +28,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default="now",
         help="where it begins: with later changes only, or with every file as created (default: now)",
     )
-    rewinding = verbs.add_parser("rewind", help="move a group back, so that what has changed after a tick is handed out again")
+    rewinding = verbs.add_parser("rewind", help="move a group back, so that what has changed since a time or tick comes again")
     resetting = verbs.add_parser("reset", help="start a group again: it is told to drop its mirror, and then receives every file")
     waiting = verbs.add_parser("wait", help="return once a group has acknowledged everything that had changed before this call")
     add_timeout_option(waiting)
     dropping = verbs.add_parser("drop", help="remove a group; a later pull under that name creates a new one")
     for verb in (showing, creating, rewinding, resetting, waiting, dropping):
         verb.add_argument("name", metavar="NAME")
-    rewinding.add_argument("to", metavar="TICK", help="a tick up to the position of the group, or `start`: before every change")
+    rewinding.add_argument(
+        "to",
+        metavar="TICK|TIME",
+        help="a tick up to the position of the group; `start`: before every change; or a time: 90s, 10m, 2h or 3d ago, or a date"
+        " such as 2026-11-26 or 2026-11-26T09:30",
+    )
     # Both places are natural: `groups --state-dir DIR list`, `groups list --state-dir DIR`.
     for verb in (listing, showing, creating, rewinding, resetting, waiting, dropping):
         add_config_option(verb, default=argparse.SUPPRESS)
@@ -112,28 +118,40 @@ def _rewind(options: argparse.Namespace) -> None:
     from shardwatch.shard.contract.errors import UsageError
     from shardwatch.shard.contract.input.shown import shown
 
-    from ...terminal.streams import say
+    from ..amounts import time_before
     from ..link.asking import asking
 
     tick = _tick(options.to)
+    if tick is None:
+        at = time_before("TIME", options.to, time.time())
+        with asking(options) as ask:
+            _say_if_fresh(ask("seek", group=options.name, at=at))
+        return
     with asking(options) as ask:
         cursor = int(_named(ask("groups")["groups"], options.name)["cursor"])
         if tick > cursor:
             reason = f"the group {shown(options.name)} has not come to tick {tick} yet, only to {cursor}"
             raise UsageError(reason, hint="a group is moved back, never forward: see `shardwatch groups info`")
-        reply = ask("seek", group=options.name, tick=tick)
+        _say_if_fresh(ask("seek", group=options.name, tick=tick))
+
+
+def _say_if_fresh(reply: dict[str, Any]) -> None:
+    from ...terminal.streams import say
+
     if reply["fresh"]:
         say("shardwatch: deletions after that are not known any more, so the group begins afresh: `fresh`, then every file")
 
 
-def _tick(text: str) -> int:
-    """The tick that a user means. Raises UsageError."""
+def _tick(text: str) -> int | None:
+    """The tick that a user means; None for what may be a time. Raises UsageError for a number that is no tick."""
     from shardwatch.shard.contract.errors import UsageError
     from shardwatch.shard.contract.input.shown import shown
 
     if text == "start":
         return 0
-    if not (text.isascii() and text.isdigit()) or len(text) > 18:
+    if not (text.isascii() and text.isdigit()):
+        return None
+    if len(text) > 18:
         raise UsageError(f"{shown(text)} is no tick", hint="give a number as events and `groups info` have it, or `start`")
     return int(text)
 

@@ -720,6 +720,7 @@ def test_each_step_of_the_schema_leads_to_the_next(tmp_path: Path) -> None:
         db.execute("UPDATE entry SET died = 9, born = tick - (name = X'61')")
         db.execute("DROP TABLE consumer")
         db.execute("DROP TABLE opened")
+        db.execute("DROP TABLE moment")
         db.execute("ALTER TABLE state DROP COLUMN service")
         db.execute("ALTER TABLE state DROP COLUMN life")
         db.execute("DROP INDEX entry_gone")

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from shardwatch.shard.contract.errors import UsageError
-from shardwatch.supervisor.cli.amounts import byte_count, seconds
+from shardwatch.supervisor.cli.amounts import byte_count, seconds, time_before
 
 
 @pytest.mark.parametrize(
@@ -38,3 +40,24 @@ def test_what_is_no_size_is_refused_with_examples(text: str) -> None:
     """The message names the option."""
     with pytest.raises(UsageError, match=r"--larger .* is no size \(give a size such as 4096"):
         byte_count("--larger", text)
+
+
+def test_a_time_is_how_long_ago_or_a_date(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A date without a zone is the user's; what lies before 1970 is 1970."""
+    now = 1_700_000_000.0
+    assert time_before("TIME", "2h", now) == now - 7200
+    assert time_before("TIME", "90s", now) == now - 90
+    assert time_before("TIME", "100000w", now) == 0
+    assert time_before("TIME", "2023-11-14T22:13:20+00:00", 0.0) == now
+    assert time_before("TIME", "2023-11-14T22:13:20Z", 0.0) == now
+    assert time_before("TIME", "1960-01-01T00:00Z", now) == 0
+    monkeypatch.setenv("TZ", "Etc/GMT-3")
+    time.tzset()
+    try:
+        assert time_before("TIME", "2023-11-15", 0.0) == 1_700_006_400 - 3 * 3600
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+    for wrong in ("", "noon", "2h ago", "2023-13-01", "-1h"):
+        with pytest.raises(UsageError, match="is no time"):
+            time_before("TIME", wrong, now)
