@@ -46,7 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     usage = "shardwatch exec [PATH...] [options] -- CMD [ARG...] {} ..."
     parser.usage = f"{usage}\n       shardwatch exec --group G [options] -- CMD [ARG...] {{}} ..."
     parser.add_argument("--group", metavar="G", help="for the running service: name of the group; created if it does not exist")
-    meaning = "begin with every existing file, as created (a group: if it is new); a CMD that is told no paths runs once"
+    meaning = "begin with every existing file, as created (a group: if it is new); with PATH, a CMD without paths runs once"
     parser.add_argument("--initial", action="store_true", help=meaning)
     meaning = "paths of one run at most (default: 1, or 1000 where there is no {})"
     parser.add_argument("--batch", type=int, metavar="N", help=meaning)
