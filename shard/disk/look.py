@@ -51,8 +51,8 @@ class Reader:
         on_progress: Callable[[], None] = lambda: None,
     ) -> None:
         self.disk = disk if disk is not None else Disk()
-        self._scope = filter if isinstance(filter, Scope) else Scope(filter)
-        self._filter = self._scope.filter
+        self.scope = filter if isinstance(filter, Scope) else Scope(filter)
+        self._filter = self.scope.filter
         self._state_dir = state_dir
         self._state_name = os.path.basename(state_dir)
         self._recursive = recursive
@@ -84,9 +84,9 @@ class Reader:
         if (TAG_NAME in files or TAG_NAME in directories) and is_state_directory(fd):
             return [], []
         if len(files) <= NAMES_AT_ONCE:
-            kept = self._scope.files(path, relative, files)
+            kept = self.scope.files(path, relative, files)
         else:
-            kept = [name for part in self._parts(files) for name in self._scope.files(path, relative, part)]
+            kept = [name for part in self._parts(files) for name in self.scope.files(path, relative, part)]
         self.filtered += len(files) - len(kept)
         return self._short(path, kept), directories
 
@@ -148,7 +148,7 @@ class Reader:
 
     def watched(self, path: bytes, relative: bytes, names: list[bytes]) -> list[bytes]:
         """Those of `names` in a directory that are ours if they are directories."""
-        if not self._recursive or not self._scope.descends(path):
+        if not self._recursive or not self.scope.descends(path):
             return []
         prunes, state_name = self._filter.prunes, self._state_name
         prefix = relative + b"/" if relative else b""
@@ -167,7 +167,7 @@ class Reader:
 
     def kept(self, path: bytes, relative: bytes, names: Collection[bytes]) -> list[bytes]:
         """Those of `names` in a directory that are ours if they are files."""
-        return self._short(path, self._scope.files(path, relative, names))
+        return self._short(path, self.scope.files(path, relative, names))
 
     def hinted(self, path: bytes, relative: bytes, names: Collection[bytes]) -> set[bytes]:
         """As `kept`, of names that had a hint; the others are counted as filtered."""

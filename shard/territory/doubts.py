@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from enum import Enum, auto
+from typing import Final, NamedTuple
 
 from msgspec import Struct
 
@@ -19,6 +20,26 @@ _REMOTE = "its filesystem{} tells nothing of changes made elsewhere"
 _UNANSWERED = "see to the server of that mount, or unmount it (umount -l); all else goes on, and it is tried again by itself"
 _ASKED = "polling was asked for"
 _BOUND = f"links lead to it by more than {WAYS_MAX} ways of two links or more, or more than {LINKED_MAX:,} directories are linked"
+
+
+class Instead(Enum):
+    """What is at the path of a root that is missing as a directory."""
+
+    NOTHING = auto()
+    #: A link: what it leads to was not named, and links are resolved when a service starts.
+    LINK = auto()
+    OTHER = auto()
+    #: A file, which is watched as one: the root may be either.
+    NAMED = auto()
+
+
+_AGAIN = "make it again, or take it out of the roots"
+#: (reason, remedy)
+_MISSING: Final = {
+    Instead.NOTHING: ("the directory does not exist", _AGAIN),
+    Instead.LINK: ("there is a link in its place, and links are resolved when the service starts", "restart the service"),
+    Instead.OTHER: ("what is there is not a directory", f"restart the service to watch that, or {_AGAIN}"),
+}
 
 
 class Subject(NamedTuple):
@@ -134,12 +155,16 @@ class Doubts:
         *,
         left_out: tuple[int, bytes] = (0, b""),
         remotes: Sequence[tuple[bytes, str]] = (),
+        instead: Mapping[bytes, Instead] | None = None,
     ) -> list[Doubt]:
-        """For the status: the first `most` of each kind. `left_out`: `Links.left_out`; `remotes`: `SlowMounts.remotes`."""
+        """For the status: the first `most` of each kind. `left_out`: `Links.left_out`; `remotes`: `SlowMounts.remotes`;
+        `instead`: what is there in place of roots that are missing (default: nothing).
+        """
         found = [Doubt(path, what.state, what.reason, what.remedy) for path, what in self.items()[:most]]
-        missing = [p.anchor.path for p in places if p.missing and p.anchor.path == p.anchor.root]
-        remedy = "make it again, or take it out of the roots"
-        found += [Doubt(path, "missing", "the directory does not exist", remedy) for path in missing[:most]]
+        missing = [p.anchor.path for p in places if p.is_missing_root]
+        there = instead or {}
+        told = [(path, there.get(path, Instead.NOTHING)) for path in missing]
+        found += [Doubt(path, "missing", *_MISSING[what]) for path, what in told if what is not Instead.NAMED][:most]
         planned = [p for p in places if p.polled and p.node is not None]
         state, (reason, remedy) = ("stand-in", self._standing_in) if self._standing_in else ("polled", (self._planned, ""))
         found += [Doubt(p.anchor.path, state, reason, remedy, p.anchor.directories) for p in planned[:most]]

@@ -53,6 +53,11 @@ class Place:
         """The directory at the anchor may not be the one that was scanned, so it has to be scanned."""
         self.identity = None
 
+    @property
+    def is_missing_root(self) -> bool:
+        """Whether it is a root of the user's, and there is no directory."""
+        return self.missing and self.anchor.path == self.anchor.root
+
     # -- paths
 
     def relative(self, path: bytes) -> bytes:

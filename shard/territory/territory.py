@@ -10,6 +10,7 @@ records are emitted in the order of looking.
 from __future__ import annotations
 
 import os
+import stat
 import time
 from collections.abc import Callable, Iterator
 
@@ -24,7 +25,7 @@ from ..tree.racy import RacyNames
 from ..tree.renames import Renames
 from ..tree.unlinked import Unlinked
 from .directories import Directories
-from .doubts import Doubts
+from .doubts import Doubts, Instead
 from .links import Links
 from .opening import Opened, Opener
 from .place import Place
@@ -134,7 +135,23 @@ class Territory:
     def report(self) -> list[Doubt]:
         """What the status shows: what can't be read, found, watched or followed (`Doubts.report`)."""
         swept, links = self.directories.swept, self.links
-        return self.doubts.report(self.places, swept, left_out=links.left_out(), remotes=self.slow.remotes())
+        instead = {place.anchor.path: self._instead(place.anchor.path) for place in self.places if place.is_missing_root}
+        return self.doubts.report(
+            self.places, swept, left_out=links.left_out(), remotes=self.slow.remotes(), instead=instead
+        )
+
+    def _instead(self, path: bytes) -> Instead:
+        """What is there in place of a root that is missing, as far as this can be found out."""
+        try:
+            self.slow.guard(path)
+            mode = self.disk.stat_path(path).st_mode
+        except OSError:
+            return Instead.NOTHING
+        if stat.S_ISLNK(mode):
+            return Instead.LINK
+        if stat.S_ISREG(mode) and self.reader.scope.names(path):
+            return Instead.NAMED
+        return Instead.NOTHING if stat.S_ISDIR(mode) else Instead.OTHER
 
     def close(self) -> None:
         """Ends the child processes that ask filesystems whether they answer."""

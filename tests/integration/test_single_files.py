@@ -8,7 +8,7 @@ import signal
 from pathlib import Path
 
 from cli_process import Command, run
-from running import Consumer, Running, consuming, settings_for
+from running import Consumer, Running, consuming, running, settings_for
 from waiting import eventually
 
 from shardwatch.shard.contract.state.settings import Settings
@@ -136,6 +136,37 @@ def test_roots_to_come(tmp_path: Path, no_leaks: None) -> None:
         line = watch.until(lambda line: line["type"] == "event" and line["size"] == 2)[-1]
         assert (line["event_type"], line["path"]) == ("modified", str(file))
         assert watch.end(signal.SIGINT) == 0
+
+
+def test_a_root_that_comes_as_a_file_is_not_missing(tmp_path: Path, state_dir: Path) -> None:
+    """It was waited for as a directory too, which it is not. Without it, and if a link comes, the status says so."""
+    root = tmp_path / "later"
+
+    def is_told(*reasons: str) -> None:
+        def so() -> bool:
+            degraded = service.client.status()["degraded"]
+            assert [doubt["path"] for doubt in degraded] == [str(root)] * len(reasons), degraded
+            assert all(reason in doubt["reason"] for reason, doubt in zip(reasons, degraded, strict=True)), degraded
+            return True
+
+        eventually(so, 60)
+
+    with running(state_dir, settings_for(root, wait_for_roots=True)) as service, consuming(state_dir) as consumer:
+        is_told("does not exist")
+        root.write_text("a file")
+        mirrored(service, consumer, root)
+        is_told()
+        root.unlink()
+        root.symlink_to(state_dir)
+        mirrored(service, consumer, root)
+        is_told("links are resolved when the service starts")
+        root.unlink()
+        mirrored(service, consumer)
+        is_told("does not exist")
+        root.mkdir()
+        (root / "f.json").touch()
+        mirrored(service, consumer, root / "f.json")
+        is_told()
 
 
 def test_a_configuration_may_name_files(tmp_path: Path) -> None:

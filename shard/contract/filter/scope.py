@@ -24,6 +24,11 @@ class Scope:
             directory, _, name = path.rpartition(b"/")
             self._named.setdefault(directory or b"/", set()).add(name)
 
+    def names(self, path: bytes) -> bool:
+        """Whether this path was named as a file to be watched."""
+        directory, _, name = path.rpartition(b"/")
+        return name in self._named.get(directory or b"/", ())
+
     def files(self, path: bytes, relative: bytes, names: Collection[bytes]) -> list[bytes]:
         """Those of `names`, files in the directory `path`, that are watched, in their order."""
         named = self._named.get(path)

@@ -159,6 +159,29 @@ def test_a_root_that_is_missing_is_gone_and_told(scene: ShardScene) -> None:
     assert len(scene.paths()) == 5
 
 
+@pytest.mark.parametrize(
+    ("come", "reason"), [("file", "not a directory"), ("link", "links are resolved"), ("fifo", "not a directory")]
+)
+def test_what_is_there_in_place_of_a_root_is_told(scene: ShardScene, come: str, reason: str) -> None:
+    """It is missing as a directory, and the reason is true. Its files are gone until it is back."""
+    away = scene.base / "away"
+    scene.tree.rename(away)
+    if come == "file":
+        scene.tree.touch()
+    elif come == "link":
+        scene.tree.symlink_to(away)
+    else:
+        os.mkfifo(scene.tree)
+    assert scene.engine.sync() == {"ok": True}
+    assert scene.paths() == []
+    told = scene.shard.territory.report()
+    assert [(doubt.path, doubt.state, reason in doubt.reason) for doubt in told] == [(scene.engine.root, "missing", True)]
+    scene.tree.unlink()
+    away.rename(scene.tree)
+    scene.equal()
+    assert (scene.shard.territory.report(), len(scene.paths())) == ([], 5)
+
+
 def test_an_anchor_that_becomes_a_file_is_gone(nested: ShardScene) -> None:
     """Its owner says so; what is there now belongs to the parent's."""
     shutil.rmtree(nested.tree / "a/x/y")
