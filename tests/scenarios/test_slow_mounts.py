@@ -481,9 +481,8 @@ def test_an_explanation_of_what_hangs(tmp_path: Path, state_dir: Path, no_leaks:
     root, below, net = tmp_path / "root", tmp_path / "below", tmp_path / "root" / "net"
     write(root / "local.json")
     write(below / "d" / "f.json")
-    with fuse(below, net) as mount, running(state_dir, settings_for(root, follow_symlinks=follow)) as service:
+    with fuse(below, net) as mount, running(state_dir, settings_for(root, follow_symlinks=follow)):
         (root / "link").symlink_to(net / "d")
-        service.client.sync(LONG_S, patience_s=LONG_S)
 
         def explained(path: Path) -> dict[str, Any]:
             found: dict[str, Any] = json.loads(cli("explain", path, "--json", "--state-dir", state_dir).stdout)
@@ -499,4 +498,5 @@ def test_an_explanation_of_what_hangs(tmp_path: Path, state_dir: Path, no_leaks:
         assert "does not answer" in cli("explain", net / "d" / "f.json", "--state-dir", state_dir).stdout
         behind = explained(root / "link" / "f.json")
         assert behind["disk"]["obstacle"] == ("unanswered" if follow else "link")
-        assert explained(root / "local.json")["disk"]["what"] == "file"
+        if not follow:  # then no link can lead to what hangs, and nobody is waited for
+            assert explained(root / "local.json")["disk"]["what"] == "file"
