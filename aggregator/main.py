@@ -216,6 +216,7 @@ class Aggregator:
                 break
         self._index.commit()
         if entries > _MUCH:
+            self._index.expand()
             self._slack.worked(time.monotonic_ns())
             self._reply(touched_only=True)  # the shard goes on while batches are made of this
         self._receiver.finish_syncs(time.monotonic())

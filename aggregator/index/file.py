@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from .changes import Changes
-from .schema import Connect, new_incarnation, open_database, stamp
+from .schema import CACHE_KIB, CACHE_KIB_EXPANDED, Connect, new_incarnation, open_database, stamp
 from .ticks import Ticks
 
 #: Ticks reserved ahead durably: after a crash of the machine a start goes on above them, so that none is given twice.
@@ -49,6 +49,8 @@ class IndexFile:
         #: Grows with each transaction that ends: what was read of the rows holds until then.
         self.commits = 0
         self._ceiling = 0
+        #: Whether caches have room for a burst (`expand`).
+        self.expanded = False
         self._synchronous = "FULL" if durability == "power" else "NORMAL"
         self._open = False
         self._reserve()
@@ -95,6 +97,20 @@ class IndexFile:
         self.commits += 1
         if self.db.in_transaction:
             self.db.execute("ROLLBACK")
+
+    # -- its page cache
+
+    def expand(self) -> None:
+        """Gives the page cache room for a burst, in which rows all over the file are read and written. Idempotent."""
+        if not self.expanded:
+            self.expanded = True
+            self.db.execute(f"PRAGMA cache_size=-{CACHE_KIB_EXPANDED}")
+
+    def shrink(self) -> None:
+        """Empties the page cache, and gives it its usual size."""
+        self.expanded = False
+        self.db.execute(f"PRAGMA cache_size=-{CACHE_KIB}")
+        self.db.execute("PRAGMA shrink_memory")
 
     # -- what the row of `state` says; written with the next commit
 

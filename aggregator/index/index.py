@@ -125,10 +125,14 @@ class Index:
 
     # -- its life
 
+    def expand(self) -> None:
+        """Gives the caches room for a burst, until `shrink`. Idempotent."""
+        self.file.expand()
+
     def shrink(self) -> None:
-        """Frees its caches, which fill again with work."""
+        """Frees the caches, which fill again with work."""
         self.tables.ids.clear()
-        self.file.db.execute("PRAGMA shrink_memory")
+        self.file.shrink()
 
     def abandon(self) -> None:
         """Closes the file without a commit, for a disk that refuses writes. Idempotent."""

@@ -16,8 +16,9 @@ from .file import IndexFile
 from .holders import stored
 from .row import GONE, INSERT, KNOWN, UPDATE, Known, bounds, known_from, ranged
 
-#: Directory ids kept in memory.
+#: Directory ids kept in memory: at most times, and while there is much to do (`IndexFile.expand`).
 IDS_MAX: Final = 1024
+IDS_MAX_EXPANDED: Final = 16_384
 #: Rows of a directory that are read and dealt with at once: some hundredths of a second. At least 3.
 ROWS_AT_ONCE: Final = 10_000
 #: Names up to which rows are read name by name; of more, the whole directory is read, unless it has many more rows than that.
@@ -57,14 +58,14 @@ class Tables:
         id_ = self.ids.get(path)
         if id_ is not None:
             return id_, False
-        if len(self.ids) >= IDS_MAX:
-            self.ids.clear()
-        id_, new = self._find(path), False
+        id_ = self._find(path)
         if id_ is None:
-            id_, new = self._db.execute("INSERT INTO directory (path) VALUES (?)", (path,)).lastrowid, True
-            assert id_ is not None
+            new: int = self._db.execute("INSERT INTO directory (path) VALUES (?)", (path,)).lastrowid
+            return new, True  # not kept: after its first listing, a directory is seldom heard of soon
+        if len(self.ids) >= (IDS_MAX_EXPANDED if self._file.expanded else IDS_MAX):
+            self.ids.clear()
         self.ids[path] = id_
-        return id_, new
+        return id_, False
 
     def _find(self, path: bytes) -> int | None:
         found = self._db.execute("SELECT id FROM directory WHERE path=?", (path,)).fetchone()

@@ -20,6 +20,7 @@ from .territory import Steps, Territory
 
 #: What is reported as a file.
 _FILES: Final = (FILE, LINK)
+_FILE_KINDS: Final = bytes(_FILES)
 
 
 def look(territory: Territory, node: Node, names: set[bytes] | None) -> Steps:
@@ -74,9 +75,13 @@ def _look_at_names(territory: Territory, node: Node, path: bytes, relative: byte
     at, coarse = territory.wall_ns(), territory.disk.coarse_ns()
     looked = sorted(kept)
     stats = reader.stats(path, looked, fd, coarse)
+    found = kinds(stats)
+    if len(kept) == len(ours) and not found.strip(_FILE_KINDS) and (not children or children.keys().isdisjoint(looked)):
+        _report(territory, node, path, at, fd, Seen(looked, stats), looked, [])  # files, as nearly always
+        return []
     present: list[bool] = []
     there: list[bytes] = []
-    for name, kind in zip(looked, kinds(stats), strict=True):
+    for name, kind in zip(looked, found, strict=True):
         if kind == DIRECTORY:
             is_ours = bool(reader.watched(path, relative, [name]))
             if is_ours:
@@ -89,9 +94,16 @@ def _look_at_names(territory: Territory, node: Node, path: bytes, relative: byte
         present.append(is_ours)
     seen = Seen(looked, stats).chosen(present)
     absent = [name for name, is_ours in zip(looked, present, strict=True) if not is_ours]
+    _report(territory, node, path, at, fd, seen, looked, absent)
+    return unsure(territory, node, there) if there else there
+
+
+def _report(
+    territory: Territory, node: Node, path: bytes, at: int, fd: int, seen: Seen, looked: list[bytes], absent: list[bytes]
+) -> None:
+    """Reports what a look at some names of a directory, open at `fd`, has shown."""
     territory.unlinked.looked(node, looked, absent)
     territory.reports.names(node, path, at, seen, absent, territory.renames.births(node, fd, seen, looked))
-    return unsure(territory, node, there) if there else there
 
 
 def reconcile(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from bisect import bisect_left
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -65,8 +66,6 @@ class Owners:
 
     def below(self, directory: bytes) -> list[Anchor]:
         """Anchors strictly below `directory`."""
-        from bisect import bisect_left
-
         prefix = directory if directory == b"/" else directory + b"/"
         i = bisect_left(self._paths, prefix)
         found = []

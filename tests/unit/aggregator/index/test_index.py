@@ -21,7 +21,7 @@ from shardwatch.aggregator.index.index import Index
 from shardwatch.aggregator.index.opening import RootFinder, fingerprint, keeper, lane_function, open_index, refit, refitted
 from shardwatch.aggregator.index.refit import Refit
 from shardwatch.aggregator.index.row import Row
-from shardwatch.aggregator.index.schema import IndexVersionError
+from shardwatch.aggregator.index.schema import CACHE_KIB, CACHE_KIB_EXPANDED, IndexVersionError
 from shardwatch.shard.contract.files.packed import DIRECTORY, FILE
 from shardwatch.shard.contract.state.settings import Settings
 from shardwatch.shard.contract.wire.fold import folded
@@ -167,7 +167,28 @@ def test_ids_of_directories_are_cached_in_part_only(index: Index, monkeypatch: p
     assert len(index.tables.ids) <= 4
     for i in range(20):
         looks(index, b"/r/%d" % i, entry(b"f", 2))
+        assert len(index.tables.ids) <= 4
     assert set(living(index).values()) == {2}
+
+
+def test_a_burst_has_room_which_is_taken_back(index: Index, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While there is much to do, more directories and pages are cached; afterwards as little as before, whatever follows."""
+    monkeypatch.setattr(tables, "IDS_MAX", 4)
+    for i in range(20):
+        lists(index, b"/r/%d" % i, entry(b"f"))
+
+    def cached() -> tuple[int, int]:
+        for i in range(20):
+            looks(index, b"/r/%d" % i, entry(b"f", 2))
+        return len(index.tables.ids), query(index, "PRAGMA cache_size")[0][0]
+
+    assert cached() == (4, -CACHE_KIB)
+    index.expand()
+    index.expand()
+    assert cached() == (20, -CACHE_KIB_EXPANDED)
+    index.shrink()
+    assert index.tables.ids == {}
+    assert cached() == (4, -CACHE_KIB)
 
 
 def test_progress_is_told_within_long_work(tmp_path: Path) -> None:
