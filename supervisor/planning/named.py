@@ -36,7 +36,7 @@ def with_files(settings: Settings, before: Settings | None = None) -> Settings:
         waited_for = is_file is None and settings.wait_for_roots
         if is_file or (is_file is None and (known or waited_for)):
             files.append(path)
-        if not is_file and (not known or waited_for or (before is not None and path in before.roots)):
+        if is_file is False or (is_file is None and (not known or waited_for or (before is not None and path in before.roots))):
             roots.append(path)
     only: list[bytes] = []
     if files:

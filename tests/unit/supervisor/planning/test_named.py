@@ -101,3 +101,15 @@ def test_links_and_other_things(place: Path) -> None:
     assert trouble_with(os.fsencode(place / "pipe")) == "is neither a directory nor a file"
     assert trouble_with(os.fsencode(place / "nowhere")) == NOT_THERE
     assert [trouble_with(name) for name in names] == ["", "", ""]
+
+
+def test_what_was_a_file_and_is_a_directory_is_a_root(place: Path) -> None:
+    """What is there counts, and not what was there the last time; and the other way round."""
+    before = with_files(settings(place, "etc/hosts"))
+    (place / "etc/hosts").unlink()
+    (place / "etc/hosts").mkdir()
+    found = with_files(settings(place, "etc/hosts"), before)
+    assert parts(place, found) == ({"etc/hosts"}, set(), set())
+    (place / "etc/hosts").rmdir()
+    (place / "etc/hosts").touch()
+    assert parts(place, with_files(settings(place, "etc/hosts"), found)) == ({"etc"}, {"etc/hosts"}, {"etc"})
