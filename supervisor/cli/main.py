@@ -152,9 +152,8 @@ def _run(arguments: list[str]) -> int:
         raise UsageError("no command given", hint="see `shardwatch --help`; to begin: `shardwatch watch .`")
     if options.command == "exec":
         options.argv = behind
-        options.umask = os.umask(0o077)  # for the files of the command, which are not ours
-    elif options.command != "hold":  # whose command makes files, too
-        os.umask(0o077)
+    if options.command != "hold":  # whose command makes files, too
+        options.umask = os.umask(0o077)  # for the files of the commands of `exec` and `up`, which are not ours
     code = options.run(options)
     return int(code)
 

@@ -29,6 +29,8 @@ class Layer(NamedTuple):
     base: Path
     #: Whether `~` is the home directory (on a command line the shell has seen to it).
     tilde: bool
+    #: The sections `[exec.NAME]` of a file; None where it has none.
+    sections: object = None
 
 
 def layers(found: FoundConfig, environ: Mapping[str, str], overrides: Mapping[str, object], cwd: Path) -> list[Layer]:
@@ -65,9 +67,10 @@ def short(value: object) -> str:
 
 def _file_layer(path: Path, found: FoundConfig) -> Layer:
     values = values_of(path, found)
+    sections = values.pop("exec", None)
     origin = f"file {shown(path)}"
     _check_names(values, origin)
-    return Layer(origin, values, Path(os.path.abspath(path)).parent, tilde=True)
+    return Layer(origin, values, Path(os.path.abspath(path)).parent, tilde=True, sections=sections)
 
 
 def _env_layers(environ: Mapping[str, str], cwd: Path) -> Iterator[Layer]:

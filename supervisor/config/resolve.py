@@ -16,6 +16,7 @@ from shardwatch.shard.contract.errors import UsageError
 from shardwatch.shard.contract.state import options
 from shardwatch.shard.contract.state.options import OPTIONS, Option
 from shardwatch.shard.contract.state.settings import Settings
+from shardwatch.shard.contract.state.triggers import Trigger
 
 from . import profile
 from .default_place import default_place, default_state_dir
@@ -39,6 +40,8 @@ class Resolved(NamedTuple):
     values: dict[str, Any]
     #: What the caller should hear, a line each: configuration files that were found and do not count.
     notes: tuple[str, ...]
+    #: The sections `[exec.NAME]` of the file: commands that run with a service that `up` starts.
+    triggers: tuple[Trigger, ...] = ()
 
 
 class _Joined(NamedTuple):
@@ -77,7 +80,16 @@ def resolve(
     settings = _settings(values, defaults, _pattern_origins(some))
     _check_places(settings, values, joined.origins)
     state_dir: Path = values[options.STATE_DIR.name] or default_place(default_state_dir(environ), found.path, settings.roots)
-    return Resolved(settings, state_dir, found.path, joined.origins, values, found.notes)
+    return Resolved(settings, state_dir, found.path, joined.origins, values, found.notes, _triggers(some))
+
+
+def _triggers(some: Sequence[Layer]) -> tuple[Trigger, ...]:
+    layer = next((layer for layer in some if layer.sections is not None), None)
+    if layer is None:
+        return ()
+    from .exec_sections import triggers_of  # most configurations have none
+
+    return triggers_of(layer.sections, layer.origin, layer.base)
 
 
 def _join(some: Sequence[Layer]) -> _Joined:

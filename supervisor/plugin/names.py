@@ -6,3 +6,5 @@ from typing import Final
 
 #: Group of the shards.
 GROUP: Final = "shards"
+#: Group of the commands that run for what changes.
+EXEC: Final = "exec"

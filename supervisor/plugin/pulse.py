@@ -30,6 +30,7 @@ from shardwatch.shard.contract.process.life import SCANNING
 from shardwatch.shard.contract.state.layout import Layout
 
 from .map_entry import MapEntry, drop_closed
+from .names import EXEC
 from .silence import Living, Silence
 
 #: Seconds between checks while pulses arrive.
@@ -108,7 +109,9 @@ class Pulses(MapEntry):
             self._say(f"pulse: {error!r}")
 
     def _living(self) -> dict[int, Living]:
-        processes = [p for group in self._supervisord.process_groups.values() for p in group.processes.values() if p.pid]
+        """Commands of the group `exec` send no pulses."""
+        groups = [group for name, group in self._supervisord.process_groups.items() if name != EXEC]
+        processes = [p for group in groups for p in group.processes.values() if p.pid]
         return {p.pid: Living(p.config.name, p.state in (ProcessStates.RUNNING, ProcessStates.STARTING)) for p in processes}
 
     def _say(self, line: str) -> None:

@@ -22,9 +22,9 @@ from supervisor.xmlrpc import Faults, RPCError
 from shardwatch.shard.contract.limits import SHARD_ID_PATTERN
 from shardwatch.shard.contract.state.layout import Layout
 
-from . import bounds, spawn
+from . import bounds, spawn, triggers
 from .first_plan import FirstPlan, Planner, forget_planner
-from .names import GROUP
+from .names import EXEC, GROUP
 from .pulse import Pulses
 from .rearm import Rearm
 from .terms import terms_of
@@ -32,7 +32,7 @@ from .upkeep import Upkeep
 from .wake import StdinGuard, Wake
 from .words import quieten
 
-#: Groups stop from the highest number to the lowest: coordinator 900, shards 500, aggregator 100.
+#: Groups stop from the highest number to the lowest: exec 950, coordinator 900, shards 500, aggregator 100.
 PRIORITY: Final = 500
 _ID: Final = re.compile(SHARD_ID_PATTERN)
 
@@ -51,6 +51,7 @@ class ShardsRPC:
         self._guard = StdinGuard(supervisord) if terms_of(supervisord.options).ends_with_input else None
         self._keep_through_reread()
         self._ensure_group()
+        triggers.add(supervisord, template)
         self._await_plan(terms_of(supervisord.options).planner)
 
     # Methods of the name space. Docstrings in the form that supervisord's system.methodHelp reads.
@@ -171,15 +172,14 @@ class ShardsRPC:
         return config
 
     def _keep_through_reread(self) -> None:
-        """`reread` and `update` compare with the file, where our group is not: put it there each time."""
+        """`reread` and `update` compare with the file, where our groups are not: put them there each time."""
         options = self._options
         stock = options.process_config
 
         def process_config(do_usage: bool = True) -> None:
             stock(do_usage=do_usage)
-            group = self._supervisord.process_groups.get(GROUP)
-            if group is not None:
-                options.process_group_configs.append(group.config)
+            ours = [self._supervisord.process_groups.get(name) for name in (GROUP, EXEC)]
+            options.process_group_configs += [group.config for group in ours if group is not None]
 
         options.process_config = process_config
 

@@ -21,7 +21,7 @@ from shardwatch.shard.contract.process.life import LOCK_FD, Lock, identity
 from shardwatch.shard.contract.state.directory import DATABASES, DIRECTORIES, FILES, SERVICE_LOCK, TAG, StateDirectory
 
 #: Files that are read only at a start, and that are made again as they were. (The plan is written by the coordinator.)
-REMADE: Final = ("settings.json", "supervisord.conf", TAG)
+REMADE: Final = ("settings.json", "exec.json", "supervisord.conf", TAG)
 
 
 class Upkeep:

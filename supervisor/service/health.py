@@ -28,6 +28,8 @@ _Key = tuple[str, ...]
 
 #: Exit codes of `status` and `doctor`, by state. `starting` needs no attention.
 EXIT_CODES: Final[Mapping[State, int]] = {"healthy": 0, "starting": 0, "degraded": 1, "down": 3}
+#: supervisord's group of the commands of the configuration (`plugin.names`).
+EXEC: Final = "exec"
 #: The aggregator does not answer at all; the engine is then represented by {"silent": True}.
 SILENT: Final = ("silent",)
 #: The databases can't be used now.
@@ -127,8 +129,9 @@ def _is_reported(finding: HealthFinding, reported: set[str], standing_in: bool) 
 
 
 def _is_starting(row: Fields) -> bool:
-    """Whether a program has not sent a pulse yet. supervisord itself calls it STARTING for a second in any case."""
-    return bool(row["state"] in ("STOPPED", "STARTING") and not row.get("heard"))
+    """Whether a program has not sent a pulse yet. supervisord itself calls it STARTING for a second in any case. Nobody waits for
+    commands of the configuration, which send none."""
+    return row["group"] != EXEC and bool(row["state"] in ("STOPPED", "STARTING") and not row.get("heard"))
 
 
 def _sorted(findings: Iterable[HealthFinding]) -> tuple[HealthFinding, ...]:
@@ -146,7 +149,7 @@ def program_name(row: Fields) -> str:
 
 def log_name(row: Fields) -> str:
     """The name of its log in `logs/`, without the suffix."""
-    return program_name(row).replace("shards:", "shard-", 1)
+    return program_name(row).replace("shards:", "shard-", 1).replace("exec:", "exec-", 1)
 
 
 def keeps_ending(row: Fields) -> bool:
@@ -162,7 +165,7 @@ def program_findings(programs: Iterable[Fields], state_dir: str) -> Iterator[Hea
         found = _program(row, name, f"{state_dir}/logs/{log_name(row)}.log", control)
         if found is not None:
             level, message, remedy = found
-            yield HealthFinding(("program", name.rpartition(":")[2]), level, message, remedy)
+            yield HealthFinding(("program", name.removeprefix("shards:")), level, message, remedy)
 
 
 def _program(row: Fields, name: str, log: str, control: str) -> tuple[Severity, str, str] | None:
@@ -189,6 +192,8 @@ def _meanwhile(name: str) -> str:
         return "nothing is handed out; changes are kept, and come when it runs"
     if name == "coordinator":
         return "no plan is made for new roots and no shard is added; what is watched goes on"
+    if name.startswith(f"{EXEC}:"):
+        return "the changes of its group wait for it"
     return "changes in its subtrees are not seen until it runs"
 
 

@@ -22,6 +22,7 @@ from shardwatch.shard.contract.state.directory import DIRECTORIES, SERVICE_LOCK,
 from shardwatch.shard.contract.state.layout import Layout
 from shardwatch.shard.contract.state.planfile import Plan, read_plan
 from shardwatch.shard.contract.state.settings import Settings, read_settings, write_settings
+from shardwatch.shard.contract.state.triggers import Trigger, write_triggers
 
 from ..host.scouting import Scouts, check_state_dir
 from ..planning.named import is_waited_for, shown_path, unwatchable, with_files
@@ -50,8 +51,10 @@ class Prepared(Struct, frozen=True):
     claim: StateDirectory | None = None
 
 
-def prepare(state_dir: Path, settings: Settings) -> Prepared:
+def prepare(state_dir: Path, settings: Settings, triggers: Sequence[Trigger] = ()) -> Prepared:
     """Makes the state directory (mode 0700) and its files, and claims it for the service that is to be started; idempotent.
+
+    `triggers`: commands that are to run with the service.
 
     Raises:
         InUseError: a service runs there, or somebody else is starting one.
@@ -81,6 +84,9 @@ def prepare(state_dir: Path, settings: Settings) -> Prepared:
         if before != settings:
             made.append(layout.settings) if before is None else None
             write_settings(layout.settings, settings)
+        if triggers and not layout.triggers.exists():
+            made.append(layout.triggers)
+        write_triggers(layout.triggers, triggers)
         stamp_plan(layout, settings, plan)
     return Prepared(layout, tuple(notes), resumed, settings, state)
 

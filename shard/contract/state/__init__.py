@@ -7,6 +7,7 @@ there.
 - `trust`: decides which files are trusted, wherever they are.
 - `options`: the definition of every option of a service.
 - `settings`: the effective settings of one service.
+- `triggers`: commands that supervisord runs for what changes.
 - `planfile`: the plan: which shard owns which directory.
 
 The rooms above it (`filter`, `wire`, `process`), the rest of the shard, and the other houses may

@@ -14,6 +14,8 @@ class Layout:
         self.supervisord_conf = at / "supervisord.conf"
         #: Effective settings, written by the launcher, read by every process (contract.settings).
         self.settings = at / "settings.json"
+        #: Commands that supervisord runs for what changes, if there are any (contract.triggers).
+        self.triggers = at / "exec.json"
         #: Which shard owns what, written by the coordinator (contract.planfile).
         self.plan = at / "plan.json"
         self.index_db = at / "index.db"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -38,7 +39,8 @@ def run(options: argparse.Namespace) -> int:
     values = values_of(resolved)
     file = None if resolved.config_file is None else valid(str(resolved.config_file))
     if options.json:
-        print_json({"format": 1, "config_file": file, "options": values})
+        sections = {trigger.name: trigger.arguments for trigger in resolved.triggers}
+        print_json({"format": 1, "config_file": file, "options": values, "exec": sections})
         return 0
     width = max(map(len, values))
     lines = [f"# configuration file: {readable(file or 'none found')}\n"]
@@ -46,6 +48,8 @@ def run(options: argparse.Namespace) -> int:
         first, *more = _lines(entry["value"])
         lines.append(f"{name:<{width}} = {readable(first)}  # {readable(entry['origin'])}\n")
         lines += [readable(line) + "\n" for line in more]
+    for trigger in resolved.triggers:
+        lines.append(f"# [exec.{trigger.name}] shardwatch exec {readable(shlex.join(trigger.arguments))}\n")
     write_text("".join(lines))
     return 0
 

@@ -18,7 +18,7 @@ from __future__ import annotations
 import argparse
 import os
 import signal
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NoReturn
 
 from shardwatch.shard.contract.process.loading import Loading
 
@@ -26,6 +26,10 @@ from ...terminal.streams import output_is_closed, say
 from ..options import add_config_option, add_state_dir_option, add_tree_options, overrides_of, watched_tree
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from shardwatch.shard.contract.state.triggers import Trigger
+
     from ...runs.command import Command
     from ...runs.guard import Guard
     from ...runs.latest import Latest
@@ -85,11 +89,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     meaning = "with --group: of the service; with PATH: keep the state there, and resume from it (default: temporary)"
     add_state_dir_option(parser, meaning)
     add_tree_options(parser)
+    parser.add_argument("--trigger", metavar="NAME", help=argparse.SUPPRESS)  # supervisord gives it: see `_run_trigger`
 
 
 def run(options: argparse.Namespace) -> int:
     from ...runs.process import why_unrunnable
 
+    if options.trigger is not None:
+        return _run_trigger(options)
     _check(options)
     unrunnable = why_unrunnable(options.argv[0])
     if unrunnable is not None:
@@ -145,6 +152,66 @@ def _check_durable(options: argparse.Namespace) -> None:
         raise UsageError(f"{what} is for a service in the foreground, --group for the running one", hint="leave out one of them")
     if options.on_busy is not None:
         raise UsageError("--on-busy is for a service in the foreground", hint="give PATH... and no --group")
+
+
+class _SectionParser(argparse.ArgumentParser):
+    """argparse whose errors name the section of the configuration."""
+
+    def error(self, message: str) -> NoReturn:
+        from shardwatch.shard.contract.errors import UsageError
+        from shardwatch.shard.contract.input.shown import cut
+
+        raise UsageError(f"{self.prog}: {cut(message)}", hint="its options are those of `shardwatch exec --help`")
+
+
+def _options_of(trigger: Trigger) -> argparse.Namespace:
+    """The section of a configuration as arguments of this command, checked. Raises UsageError."""
+    from shardwatch.shard.contract.errors import UsageError
+
+    parser = _SectionParser(prog=f"[exec.{trigger.name}]", allow_abbrev=False, add_help=False)
+    add_arguments(parser)
+    options = parser.parse_args(trigger.arguments[: -len(trigger.command) - 1])
+    options.argv, options.umask = list(trigger.command), trigger.umask
+    try:
+        _check(options)
+    except UsageError as error:
+        raise UsageError(f"[exec.{trigger.name}]: {error.message}", hint=error.hint) from None
+    return options
+
+
+def unrunnable(triggers: Sequence[Trigger]) -> list[str]:
+    """What is to be said of commands that are to run with a service and can't, a line each. Raises UsageError for a section that
+    is wrong."""
+    from ...runs.process import why_unrunnable
+
+    lines = []
+    for trigger in triggers:
+        (program, *_) = _options_of(trigger).argv
+        here = os.path.join(os.fsdecode(trigger.directory), program) if os.sep in program else program
+        why = why_unrunnable(here)
+        if why is not None:
+            lines.append(f"[exec.{trigger.name}]: {why[1]}; everything else runs, and its changes wait until it can be run")
+    return lines
+
+
+def _run_trigger(options: argparse.Namespace) -> int:
+    """A program of the service in `--state-dir`, which supervisord has started: the rest of its arguments is in exec.json. It
+    ends with supervisord. Raises UsageError."""
+    from shardwatch.shard.contract.errors import UsageError
+    from shardwatch.shard.contract.input.shown import shown
+    from shardwatch.shard.contract.process.life import die_with_parent
+    from shardwatch.shard.contract.state.layout import Layout
+    from shardwatch.shard.contract.state.triggers import read_triggers
+
+    die_with_parent()
+    state_dir = os.path.abspath(options.state_dir or ".")
+    trigger = next((one for one in read_triggers(Layout(state_dir).triggers) if one.name == options.trigger), None)
+    if trigger is None:
+        raise UsageError(f"there is no [exec.{shown(options.trigger)[1:-1]}]", hint="it is for supervisord only")
+    given = _options_of(trigger)
+    given.state_dir = state_dir
+    os.chdir(trigger.directory)
+    return run(given)
 
 
 def stop_signal(name: str) -> int:

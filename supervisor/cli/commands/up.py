@@ -14,6 +14,8 @@ import time
 from types import FrameType
 from typing import TYPE_CHECKING
 
+from msgspec.structs import replace
+
 from shardwatch.shard.contract.process.loading import Loading
 
 from ...terminal.streams import say
@@ -25,6 +27,10 @@ from ..options import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from shardwatch.shard.contract.state.triggers import Trigger
+
     from ...service.state_dir import Prepared
 
 #: How long --detach waits for ready, seconds: the first scan of ten million files takes minutes.
@@ -46,8 +52,10 @@ def run(options: argparse.Namespace) -> int:
 
     resolved = watched_tree(options)
     settings, state_dir = resolved.settings, resolved.state_dir
-    prepared = prepare(state_dir, settings)
-    for note in prepared.notes:
+    triggers = [replace(trigger, umask=options.umask) for trigger in resolved.triggers]
+    cannot_run = _unrunnable(triggers) if triggers else []
+    prepared = prepare(state_dir, settings, triggers)
+    for note in (*prepared.notes, *cannot_run):
         _say(f"warning: {note}")
     if not options.detach:
         from ..filter_text import filter_text
@@ -60,6 +68,13 @@ def run(options: argparse.Namespace) -> int:
         os.execv(argv[0], argv)
     _detach(prepared)
     return 0
+
+
+def _unrunnable(triggers: Sequence[Trigger]) -> list[str]:
+    """Raises UsageError for a section that is wrong."""
+    from .exec import unrunnable  # most configurations have none
+
+    return unrunnable(triggers)
 
 
 def _detach(prepared: Prepared) -> None:

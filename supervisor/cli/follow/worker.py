@@ -421,6 +421,7 @@ class Worker:
                     self._end_at_last(fd)
                 elif self._relay.owns(fd):
                     self._relay.ready(fd)
+            self._acknowledge()  # now, since we may be killed before the last run has ended
             self._end_overdue(time.monotonic())
         self._acknowledge()
         flush(self._relay, self._epoll, _LAST_OUTPUT_S)

@@ -13,17 +13,17 @@ Row = dict[str, Any]
 
 def program(name: str, **changes: Any) -> Row:
     """What supervisord's plugin says of a program that runs."""
-    group = name if name in ("aggregator", "coordinator") else "shards"
+    group = name if name in ("aggregator", "coordinator") else "exec" if name == "lint" else "shards"
     return {
-        "group": group, "name": name if group == name else f"shards:{name}", "state": "RUNNING", "pid": 7, "up_s": 60.0,
+        "group": group, "name": name if group == name else f"{group}:{name}", "state": "RUNNING", "pid": 7, "up_s": 60.0,
         "deaths": 0, "short_lives": 0, "breaker": "closed", "retry_s": 0.0, "hung": 0, "stuck_s": 0.0, "heard": True,
         "started": True, "error": "", **changes,
     }  # fmt: skip
 
 
 def programs(**changes: Row) -> list[Row]:
-    """The three kinds of programs, with what is other about some of them."""
-    return [program(name, **changes.get(name, {})) for name in ("aggregator", "s0", "s1", "coordinator")]
+    """The four kinds of programs, with what is other about some of them."""
+    return [program(name, **changes.get(name, {})) for name in ("aggregator", "s0", "s1", "coordinator", "lint")]
 
 
 def engine(**changes: Any) -> Row:
@@ -61,6 +61,9 @@ CASES: list[tuple[str, dict[str, Any], str, tuple[str, ...]]] = [
     ("supervisord calls it starting, and it gives signs of life", {"s0": {"state": "STARTING"}}, "healthy", ()),
     ("it has just been started", {"s0": {"state": "STARTING", "heard": False}}, "starting", ()),
     ("it has not been started yet", {"s0": {**STOPPED, "started": False}}, "starting", ()),
+    ("a command of the configuration has just been started", {"lint": {"state": "STARTING", "heard": False}}, "healthy", ()),
+    ("it is stopped", {"lint": STOPPED}, "degraded", ("error", "exec:lint is stopped", "its group wait", "start exec:lint")),
+    ("it ends again and again", {"lint": WAITING}, "degraded", ("error", "exec:lint died 5 times", "logs/exec-lint.log")),
     ("the first scan", {"engine": scanning("scanning")}, "starting", ()),
     ("a shard that has not been heard yet", {"engine": scanning("absent")}, "starting", ()),
     ("a shard is stopped", {"s0": STOPPED}, "degraded", ("error", "s0 is stopped", "not seen", "start shards:s0")),
