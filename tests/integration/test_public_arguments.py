@@ -26,6 +26,7 @@ from shardwatch import (
     RealtimeFileWatcher,
     ShardwatchError,
     WatcherConfig,
+    explain,
     find,
 )
 from shardwatch.shard.contract.errors import NotRunningError, UsageError
@@ -94,7 +95,8 @@ CLIENT: dict[str, dict[str, Any]] = {
     "batches": {"group": "g", "max": 1, "wait_s": 0.0, "follow": False, "from_": None, "lease_s": 1.0, "patience_s": 0.0},
     "hold": {"name": "h", "lease_s": 1.0, "patience_s": 0.0},
     "unhold": {"name": "h"},
-    "seek": {"group": "g", "tick": 0},
+    "seek": {"group": "g", "tick": 0, "at": None},
+    "wait": {"group": "g", "timeout_s": 1.0, "patience_s": 0.0},
     "since": {"cursor": None, "max": 1, "patience_s": 0.0},
     "retry": {"group": "g", "paths": ["x"]},
     "discard": {"group": "g", "paths": ["x"]},
@@ -116,6 +118,7 @@ LAZY = ("batches", "dead")
 RIGHT = {
     "max": {"None"}, "wait_s": {"0", "0.01"}, "lease_s": {"None", "0", "0.01"}, "retry_s": {"None", "0", "0.01"},
     "timeout_s": {"0", "0.01"}, "patience_s": {"None", "0", "0.01", "inf"}, "from_": {"None"},
+    "at": {"None"},
 }  # fmt: skip
 
 
@@ -427,13 +430,24 @@ def test_find_checks_what_it_is_asked(tmp_path: Path) -> None:
         find(tmp_path, "*.py", changed_within_s=60, larger=0)
 
 
+def test_explain_checks_what_it_is_asked(tmp_path: Path) -> None:
+    """A wrong argument is refused; a right one finds that no service has run there."""
+    for label, value in HOSTILE.items():
+        for arguments, allowed in (((tmp_path, value), _PATHS | {"empty", "blank"}), ((value, "x"), _PATHS)):
+            with pytest.raises((UsageError, NotRunningError)) as raised:
+                explain(*arguments)
+            assert label in allowed or isinstance(raised.value, UsageError), (label, arguments)
+    with pytest.raises(NotRunningError):
+        explain(tmp_path, b"x")
+
+
 def test_all_that_is_public_is_tried() -> None:
     """What is exported is in a table above, or only holds what it is given."""
     clients = {"AsyncExtractClient", "ExtractClient"}
-    tried = {*clients, "EventQueue", "FileEvent", "FileEventProcessor", "RealtimeFileWatcher", "WatcherConfig", "find"}
+    tried = {*clients, "EventQueue", "FileEvent", "FileEventProcessor", "RealtimeFileWatcher", "WatcherConfig", "explain", "find"}
     given_back = {
-        "AsyncBatch", "Batch", "ChangesSince", "DeadLetter", "Event", "FoundFile", "Fresh", "ProcessingResult", "WatcherStats",
-        "__version__",
+        "AsyncBatch", "Batch", "ChangesSince", "DeadLetter", "Event", "Explanation", "FoundFile", "Fresh", "ProcessingResult",
+        "WatcherStats", "__version__",
     }  # fmt: skip
     raised = {name for name in shardwatch.__all__ if name.endswith("Error")}
     assert set(shardwatch.__all__) == tried | given_back | raised | {"FileEventHandler"}
