@@ -206,9 +206,10 @@ class Reader:
             self.on_progress()
 
     def _leads_on(self, path: bytes, item: os.DirEntry[str]) -> bool:
-        """Whether it is a directory, or a link to one that does not lead back."""
+        """Whether it is a directory, or a link to one that does not lead back. A directory is not looked at: it may be the mount
+        point of a filesystem that does not answer."""
         try:
-            return item.is_dir() and not self.disk.loops(join(path, os.fsencode(item.name)))
+            return item.is_dir() and not (item.is_symlink() and self.disk.loops(join(path, os.fsencode(item.name))))
         except OSError:
             return False  # a link in a circle, or to where we may not look
 

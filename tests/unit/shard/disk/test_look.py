@@ -113,3 +113,21 @@ def test_names_on_many_devices_are_all_looked_at(tmp_path: Path, fd: int) -> Non
     assert len(stats) == WIDTH * len(names)
     assert [fields[1] for fields in unpack(stats)] == list(range(9))
     assert len(set(pieces(stats))) == 9
+
+
+def test_where_links_are_followed_only_links_are_looked_at(tmp_path: Path, fd: int) -> None:
+    """A directory may be the mount point of a filesystem that hangs: a listing of the one above it does not touch it."""
+    (tmp_path / "mounted").mkdir()
+    (tmp_path / "elsewhere").symlink_to(tmp_path / "mounted")
+    (tmp_path / "circle").symlink_to(tmp_path)
+
+    class Asked(Disk):
+        def loops(self, path: bytes) -> bool:
+            asked.append(os.path.basename(path))
+            return super().loops(path)
+
+    asked: list[bytes] = []
+    reader = Reader(Filter(("*",), ()), state_dir=b"/nowhere", follow=True, disk=Asked())
+    files, directories = reader.listed(os.fsencode(tmp_path), fd, b"")
+    assert (sorted(files), sorted(directories)) == ([b"circle"], [b"elsewhere", b"mounted"])
+    assert sorted(asked) == [b"circle", b"elsewhere"]
