@@ -25,14 +25,13 @@ from ..protocol.bounds import (
     PATHS_MAX,
     PROTOCOL_VERSION,
     REQUEST_BYTES_MAX,
+    TIME_S_MAX,
 )
 
 #: Largest values of a request's fields, as in docs/protocol.md: what is over them is refused before it is sent.
 SECONDS_MAX: Final = 86_400.0
 NUMBER_MAX: Final = 2**31 - 1
 _TICK_MAX: Final = 2**63 - 1
-#: The year 2261, in seconds since 1970.
-_TIME_MAX: Final = 9.2e9
 #: Seconds that a sync may be answered after its own timeout.
 SYNC_GRACE_S: Final = 3.0
 
@@ -135,7 +134,7 @@ def seek(group: str, tick: int | str | None, at: float | None) -> Request:
     """To a tick, or to a time, seconds since 1970."""
     if (tick is None) == (at is None):
         raise UsageError("either a tick or a time is to be given", hint="give seek(group, tick) or seek(group, at=SECONDS)")
-    where = {"tick": tick} if at is None else {"at": arguments.seconds("at", at, 0.0, _TIME_MAX)}
+    where = {"tick": tick} if at is None else {"at": arguments.seconds("at", at, 0.0, TIME_S_MAX)}
     return Request("seek", {"group": _group(group), **where})
 
 

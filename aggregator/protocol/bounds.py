@@ -20,6 +20,8 @@ PATH_B64_CHARS_MAX: Final = 87_384
 #: Characters that are kept of the reason of a `nack`, from its beginning, and bytes of the output, from its end.
 REASON_CHARS_MAX: Final = 500
 OUTPUT_BYTES_MAX: Final = 4096
+#: The latest time that a request is compared with, seconds since 1970: the year 2261, since nanoseconds have 63 bits.
+TIME_S_MAX: Final = 9.2e9
 #: Paths that one answer to `dead` lists.
 DEAD_LETTERS_MAX: Final = 100
 #: Longest group or worker name, characters.

@@ -25,9 +25,6 @@ from ..protocol.messages import RefusedError
 from .call import Call
 from .roster import Roster
 
-#: The latest time that the index can compare with, seconds since 1970.
-_TIME_MAX: Final = 9.2e9
-
 
 class GroupRequests:
     """Carries out requests on a group, and notes that the group has changed. All methods raise RefusedError."""
@@ -95,7 +92,7 @@ class GroupRequests:
 
     def _tick_at(self, group: Group, at: float) -> int:
         """The tick to which a group is moved that is to go back to a time, seconds since 1970. Raises RefusedError."""
-        tick, first_ns = self._index.tick_at(round((at if at <= _TIME_MAX else _TIME_MAX) * 10**9))
+        tick, first_ns = self._index.tick_at(round((at if at <= bounds.TIME_S_MAX else bounds.TIME_S_MAX) * 10**9))
         if tick is None:
             first = "no time is noted yet" if first_ns is None else f"the first time that is noted is {_date(first_ns)}"
             raise RefusedError(

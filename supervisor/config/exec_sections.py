@@ -12,13 +12,14 @@ from pathlib import Path
 from typing import Any, Final
 
 from shardwatch.shard.contract.errors import UsageError
+from shardwatch.shard.contract.limits import COMMAND_NAME_PATTERN
 from shardwatch.shard.contract.state.triggers import Trigger
 
 from .layers import short
 
 #: Sections of a file, at most.
 SECTIONS_MAX: Final = 50
-_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,39}")
+_NAME: Final = re.compile(COMMAND_NAME_PATTERN)
 #: Programs that every service has.
 _TAKEN: Final = frozenset({"aggregator", "coordinator", "shards", "exec"})
 #: Options that are true or false, and the arguments for either.

@@ -13,6 +13,7 @@ from typing import Final
 from supervisor.options import ProcessConfig, ProcessGroupConfig, UnhosedConfigParser
 from supervisor.supervisord import Supervisor
 
+from shardwatch.shard.contract.limits import COMMAND_NAME_PATTERN
 from shardwatch.shard.contract.state.layout import Layout
 
 from .names import EXEC
@@ -21,12 +22,11 @@ from .names import EXEC
 PRIORITY: Final = 950
 #: Seconds until SIGKILL: runs have 3 s to end (`cli.follow.worker.GRACE_S`).
 STOP_WAIT_S: Final = 4
-#: What a program may be called: nothing that supervisord would expand.
-_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,39}")
+_NAME: Final = re.compile(COMMAND_NAME_PATTERN)
 
 
 def add(supervisord: Supervisor, template: Mapping[str, str]) -> None:
-    """Adds the group, if there are such commands; nothing else of them is decided here. Never raises.
+    """Adds the group, if there are such commands; nothing else of them is decided here. A file that can't be read is logged.
 
     `template`: the options of a program, in which the command and what follows from it are put in.
     """
@@ -36,7 +36,7 @@ def add(supervisord: Supervisor, template: Mapping[str, str]) -> None:
         configs = [_config(supervisord, name, template) for name in names if _NAME.fullmatch(name)]
     except FileNotFoundError:
         return
-    except Exception as error:  # noqa: BLE001 - whatever it is, the rest of the service must run
+    except (OSError, ValueError, TypeError, KeyError) as error:  # damaged: the rest of the service runs all the same
         options.logger.warn(f"exec: exec.json can't be read: {error!r}")
         return
     supervisord.add_process_group(ProcessGroupConfig(options, EXEC, PRIORITY, configs))
