@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 import session
-from cli_process import GUARD_S, ROOT, environment
+from cli_process import GUARD_S, ROOT, UNMEASURED, environment
 from disks import LET_GO
 
 #: Who attacks, and who is attacked (or root is).
@@ -90,9 +90,7 @@ def _opening() -> str:
     return "".join(f"{line}; " for line in lines) if closed else ""
 
 
-def run_as(
-    uid: int, *arguments: str | Path, cwd: Path, umask: int = -1, **environ: str
-) -> subprocess.CompletedProcess[str]:
+def run_as(uid: int, *arguments: str | Path, cwd: Path, umask: int = -1, **environ: str) -> subprocess.CompletedProcess[str]:
     """One command of ours, run by a user to its end. HOME is the working directory, unless it is given."""
     done = subprocess.run(
         command_of(uid, *arguments), cwd=cwd, umask=umask, env=environment_of(**{"HOME": str(cwd), **environ}),
@@ -112,5 +110,5 @@ def python_as(uid: int, code: str, *arguments: str | Path, cwd: Path) -> subproc
 
 def environment_of(**environ: str) -> dict[str, str]:
     """The environment of what users run, root too: nobody else can write where the coverage of this run is collected."""
-    left_out = {"XDG_STATE_HOME", "COVERAGE_PROCESS_CONFIG", "COVERAGE_PROCESS_START"}
+    left_out = {"XDG_STATE_HOME", *UNMEASURED}
     return {**{name: value for name, value in environment().items() if name not in left_out}, **environ}

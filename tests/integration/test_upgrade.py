@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cli_process import ROOT, put, run
+from cli_process import ROOT, UNMEASURED, put, run
 from running import ANSWER_S, GUARD_S, consuming, settings_for, walk
 from session import deliver
 from waiting import eventually
@@ -18,10 +18,6 @@ from shardwatch.aggregator.client.blocking import ExtractClient
 from shardwatch.shard.contract.limits import WIRE_VERSION
 
 pytestmark = pytest.mark.usefixtures("no_leaks")
-
-
-#: The coverage of this run is of the code that is tested, not of copies, which are gone when it is reported.
-_NO_COVERAGE = dict.fromkeys(("COVERAGE_PROCESS_CONFIG", "COVERAGE_PROCESS_START"), "")
 
 
 class Code:
@@ -35,7 +31,8 @@ class Code:
 
     def run(self, *arguments: str | Path, check: bool = True) -> str:
         """What a command of this code prints."""
-        return run(*arguments, check=check, environ={**_NO_COVERAGE, "PYTHONPATH": str(self._base / "src")}).stdout
+        # The coverage of this run is of the code that is tested, not of copies, which are gone when it is reported.
+        return run(*arguments, check=check, environ={**UNMEASURED, "PYTHONPATH": str(self._base / "src")}).stdout
 
     def replace(self) -> None:
         """The code of the next wire version is installed in its place."""
