@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from .changes import Changes
 from .holders import stored
-from .row import GONE, Known
+from .row import GONE, Known, tells_there
 from .ticks import Ticks
 
 
@@ -41,5 +41,5 @@ def _stamp(row: Known, ticks: Ticks) -> tuple[int, int]:
         return row.tick, 0
     if not ticks.seen(row.lane, row.tick):
         return row.tick, ticks.holders.holding(row.tick, row.held)
-    held = ticks.holders.superseded(row.lane, row.tick, row.held, there=row.kind != GONE)
+    held = ticks.holders.superseded(row.lane, row.tick, row.held, there=tells_there(row))
     return (ticks.next() if held else row.tick), held

@@ -17,6 +17,8 @@ from urllib.parse import quote
 from shardwatch.shard.contract.errors import ServiceError
 from shardwatch.shard.contract.state.directory import StateDirectory
 
+from .row import LEFT_OUT
+
 #: (kind, dev, ino, nlink, size, mtime_ns, ctime_ns); of a directory only the kind counts.
 Stat = tuple[int, ...]
 #: What is known of the names in a directory: (name, 1 for a directory) -> its stat.
@@ -39,6 +41,11 @@ class PathRow(NamedTuple):
     lane: int | None
     tick: int
     at_ns: int
+
+    @property
+    def is_event(self) -> bool:
+        """Whether groups are told of what becomes of it."""
+        return self.lane is not None and (self.lane != LEFT_OUT or not self.kind)
 
     @property
     def stat(self) -> Stat:

@@ -13,7 +13,7 @@ from .changes import Changes
 from .debts import Debts
 from .file import IndexFile
 from .merge import merge
-from .row import GONE, Known
+from .row import GONE, LEFT_OUT, Known, tells_there
 from .tables import Rows, Tables
 from .verification import Finding, differences
 
@@ -191,12 +191,26 @@ class Records:
             return None
         return self._lane_of(path) if self._lane_of else 0
 
-    def relane(self, id_: int, row: Known, lane: int | None) -> None:
+    def relane(self, id_: int, row: Known, lane: int) -> None:
         """Gives a row another lane; it is pending there."""
-        held = 0
-        if row.lane is not None:
-            held = self._ticks.holders.superseded(row.lane, row.tick, row.held, there=row.kind != GONE)
-        self._tables.relane(id_, row, lane, self._ticks.next() if lane is not None else 0, held)
+        self._tables.relane(id_, row, lane, self._ticks.next(), self._holding(row))
+
+    def leave_unsaid(self, id_: int, path: bytes, row: Known, *, forget: bool) -> None:
+        """A directory whose row stays, but is an event no more: gone for those who hold it, or forgotten without a word."""
+        if forget and row.kind == GONE:
+            self._bury(id_, path, [row], self._debts.wall_ns(), forget=True)
+            return
+        held = 0 if forget else self._holding(row)
+        if held or row.kind == GONE:
+            self._tables.relane(id_, row, LEFT_OUT, self._ticks.next(), held, self._debts.wall_ns())
+        else:
+            self._tables.relane(id_, row, None, 0, 0)
+
+    def _holding(self, row: Known) -> int:
+        """The groups that hold the path of a row which loses its tick."""
+        if row.lane is None:
+            return 0
+        return self._ticks.holders.superseded(row.lane, row.tick, row.held, there=tells_there(row))
 
 
 def _part(listing: Listing, after: bytes | None, upto: bytes | None) -> Listing:

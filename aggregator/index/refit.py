@@ -1,8 +1,8 @@
 """Adapts the rows to new settings: other roots, filters or priorities. Works in portions, while the service runs.
 
-Files that are no longer in scope are reported as deleted, because a mirror contains what is watched now. On request
-they are forgotten instead, without events. If the process is killed at any point, the next start begins again, and
-finds the finished rows as they should be.
+Files that are no longer in scope, and directories that are no longer events, are reported as deleted, because a mirror
+contains what is watched now. On request they are forgotten instead, without events. If the process is killed at any
+point, the next start begins again, and finds the finished rows as they should be.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Final
 from shardwatch.shard.contract.files.paths import join
 
 from .index import Index
-from .row import GONE, Known
+from .row import GONE, LEFT_OUT, Known, tells_there
 
 #: Rows of one step: some 50 ms.
 ROWS: Final = 2_000
@@ -50,8 +50,13 @@ class Refit:
                 if self._forget or row.kind != GONE:
                     out.setdefault((id_, path), []).append(row)
                 self.left_out += row.kind != GONE
-            elif (lane := index.records.lane(whole, bool(row.directory))) != row.lane:
+                continue
+            lane = index.records.lane(whole, bool(row.directory))
+            if lane is not None and lane != row.lane:
                 index.records.relane(id_, row, lane)
+            elif lane is None and row.lane is not None and (self._forget or row.lane != LEFT_OUT):
+                index.records.leave_unsaid(id_, path, row, forget=self._forget)
+                self.left_out += tells_there(row)
         for (id_, path), rows in out.items():
             index.records.leave_out(id_, path, rows, forget=self._forget)
         if len(page) < limit:

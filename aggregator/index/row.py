@@ -18,7 +18,9 @@ What the path is:
 
 Where the row stands in the queue:
 
-- `lane`: its priority; NULL for a directory that is no event. A row without a lane is never handed to a group.
+- `lane`: its priority; NULL for a directory that is no event. A row without a lane is never handed to a group. In the lane
+  `LEFT_OUT` are directories that were events under earlier settings: whatever their `kind` says, groups are told that they are
+  gone, and they come before every priority.
 - `tick`: the number of its last change; ticks are given in ascending order, each once, so a group is a position in each lane. A
   row that changes again before any group was handed its tick keeps the tick: else a path that changes all the time would
   move to the tail for ever.
@@ -42,6 +44,9 @@ from .holders import loaded
 
 #: The `kind` of a tombstone.
 GONE: Final = 0
+#: The lane of directories that are events no more, and of which groups are to be told so. It is above every priority, so that
+#: nothing that comes to be at such a path is told before.
+LEFT_OUT: Final = 1_000_000
 
 
 class Known(NamedTuple):
@@ -60,6 +65,12 @@ class Known(NamedTuple):
     lane: int | None
     tick: int
     held: int
+
+
+
+def tells_there(row: Known) -> bool:
+    """Whether groups are told by this row that its path is there."""
+    return row.kind != GONE and row.lane != LEFT_OUT
 
 
 #: The columns of a `Known`, for a SELECT.
@@ -103,8 +114,10 @@ ROW: Final = (
 
 
 def row_from(columns: tuple[Any, ...]) -> Row:
-    """The `Row` of a row that was selected as `ROW`."""
+    """The `Row` of a row that was selected as `ROW`; its `kind` is what groups are told."""
     tick, lane, held, kind, directory, above, name, size, mtime_ns, at_ns, dev, ino, ctime_ns, birth_ns = columns
+    if lane == LEFT_OUT:
+        kind = GONE
     return Row._make(
         (tick, lane, loaded(held), kind, bool(directory), join(above, name), size, mtime_ns, at_ns, dev, ino, ctime_ns, birth_ns)
     )

@@ -196,7 +196,7 @@ class Tables:
         found = self._db.execute(f"{sql} {order}", (*after, limit)).fetchall()
         return [(id_, path, known_from(tuple(columns))) for id_, path, *columns in found]
 
-    def relane(self, id_: int, row: Known, lane: int | None, tick: int, held: int) -> None:
-        """Puts a row into another lane."""
-        sql = "UPDATE entry SET lane=?, held=?, tick=? WHERE dir=? AND name=? AND directory=?"
-        self._db.execute(sql, (lane, stored(held), tick, id_, row.name, row.directory))
+    def relane(self, id_: int, row: Known, lane: int | None, tick: int, held: int, at: int | None = None) -> None:
+        """Puts a row into another lane. `at`: when it changed by that, ns, if it did."""
+        sql = "UPDATE entry SET lane=?, held=?, tick=?, at_ns=coalesce(?, at_ns) WHERE dir=? AND name=? AND directory=?"
+        self._db.execute(sql, (lane, stored(held), tick, at, id_, row.name, row.directory))

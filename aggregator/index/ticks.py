@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from .holders import Holders
-from .row import GONE, Known
+from .row import Known, tells_there
 
 
 class Ticks:
@@ -43,5 +43,5 @@ class Ticks:
         """Returns the tick of a row that changes, and the groups that hold its path. A row without a lane is never an event."""
         if row.lane is None or not self.seen(row.lane, row.tick):
             return row.tick, row.held
-        held = self.holders.superseded(row.lane, row.tick, row.held, there=row.kind != GONE)
+        held = self.holders.superseded(row.lane, row.tick, row.held, there=tells_there(row))
         return self.next(), held

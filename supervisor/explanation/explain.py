@@ -239,7 +239,7 @@ def _row_fields(row: PathRow, disk: OnDisk, standings: list[Fields] | None) -> F
         "mtime_ns": row.mtime_ns if exists and not row.directory else None,
         "tick": (told or {}).get("tick", row.tick),
         "observed_at": row.at_ns / 1e9,
-        "is_event": row.lane is not None,
+        "is_event": row.is_event,
         "agrees": agrees if known else None,
         "groups": None if told is None else told.get("groups", []),
     }

@@ -61,6 +61,21 @@ def test_roots_and_filters_that_change(tmp_path: Path, state_dir: Path) -> None:
     assert "modified" not in mirror.kinds
 
 
+def test_directories_that_are_no_events_any_more(tmp_path: Path, state_dir: Path) -> None:
+    """They leave the mirror when `directories` is switched off, and what is in them stays; they come again with it."""
+    tree = Path(os.path.realpath(tmp_path)) / "tree"
+    (tree / "sub").mkdir(parents=True)
+    (tree / "sub/c.json").write_text("{}")
+    mirror = Mirror(state_dir)
+    mirror.follow(settings_for(tree, directories=True))
+    assert mirror.paths == {tree / "sub", tree / "sub/c.json"}
+    mirror.follow(settings_for(tree), kill=True)
+    assert mirror.paths == {tree / "sub/c.json"}
+    mirror.follow(settings_for(tree, directories=True))
+    assert mirror.paths == {tree / "sub", tree / "sub/c.json"}
+    assert mirror.kinds == ["created", "created", "deleted", "created"]
+
+
 def test_what_is_left_out_is_forgotten(tmp_path: Path, state_dir: Path) -> None:
     """`forget_left_out`, and a group that is reset: it begins afresh."""
     tree = Path(os.path.realpath(tmp_path)) / "tree"

@@ -208,6 +208,88 @@ def test_a_sync_waits_until_all_rows_fit(service: Service) -> None:
     assert receiver.sync_result(second) == {"ok": True}
 
 
+@pytest.fixture
+def told_of_directories(service: Service) -> Group:
+    """A group that was told of a directory, under settings by which directories are events."""
+    service.again(directories=True)
+    group = service.group()
+    paths = ("r/a.json", "r/b.json", "r/d", "r/d/c.json", "s/e.json", "s/f.json")
+    assert service.pull(group) == [("created", f"/{path}") for path in paths]
+    return group
+
+
+def test_directories_that_are_no_events_any_more_are_told_as_deleted(service: Service, told_of_directories: Group) -> None:
+    """Once, to those who were told of them; what is below them stays, and nothing more is said of them."""
+    new = service.group()
+    assert "left out now: 1, reported as deleted" in service.again(directories=False)
+    assert service.pull(told_of_directories) == [("deleted", "/r/d")]
+    assert ("deleted", "/r/d") not in service.pull(new) and service.index.directories == 1
+    service.list(b"/r", file(b"a.json"), file(b"b.json"), folder(b"d"), folder(b"n"))
+    assert service.pull(told_of_directories) == []
+    service.list(b"/r", file(b"a.json"), file(b"b.json"), folder(b"n"))
+    assert service.pull(told_of_directories) == [("deleted", "/r/d/c.json")]
+    assert service.again(directories=False) == ""
+
+
+def test_directories_that_are_no_events_any_more_are_forgotten_on_demand(service: Service, told_of_directories: Group) -> None:
+    """`forget_left_out`, as of files."""
+    assert "left out now: 1, forgotten" in service.again(directories=False, forget_left_out=True)
+    service.list(b"/r", file(b"a.json"), file(b"b.json"))
+    assert service.pull(told_of_directories) == [("deleted", "/r/d/c.json")]
+
+
+@pytest.mark.parametrize("acknowledged", [True, False])
+def test_directories_that_are_events_again(service: Service, told_of_directories: Group, acknowledged: bool) -> None:
+    """They are told as created if the group knew that they were gone, else as looked at again."""
+    service.again(directories=False)
+    if acknowledged:
+        assert service.pull(told_of_directories) == [("deleted", "/r/d")]
+    service.again(directories=True)
+    assert service.pull(told_of_directories) == [("created" if acknowledged else "modified", "/r/d")]
+
+
+@pytest.mark.parametrize("made_again", [True, False])
+@pytest.mark.parametrize("before", [True, False])
+def test_a_directory_that_goes_while_it_is_no_event_any_more(
+    service: Service, told_of_directories: Group, before: bool, made_again: bool
+) -> None:
+    """Its deletion is told once, whether it went before the settings changed or after; what comes there is no event."""
+    if not before:
+        service.again(directories=False)
+    service.list(b"/r", file(b"a.json"), file(b"b.json"))
+    if before:
+        service.again(directories=False)
+    if made_again:
+        service.list(b"/r", file(b"a.json"), file(b"b.json"), folder(b"d"))
+    assert service.pull(told_of_directories) == [("deleted", "/r/d"), ("deleted", "/r/d/c.json")]
+    assert service.pull(told_of_directories) == [] and service.index.directories == made_again
+
+
+def test_a_file_in_place_of_a_directory_that_is_no_event_any_more(service: Service, told_of_directories: Group) -> None:
+    """A mirror that goes by paths alone is told first that the directory is gone."""
+    service.again(directories=False)
+    service.list(b"/r", file(b"a.json"), file(b"b.json"), file(b"d"))
+    batch = told_of_directories.pull(service.index.backlog, 0.0, 1000, 10.0, 64, "w")
+    assert isinstance(batch, GroupBatch)
+    events = [(e.event_type, e.path, e.is_directory) for e in batch.events if isinstance(e, Event)]
+    assert events[0] == ("deleted", "/r/d", True)
+    assert sorted(events[1:]) == [("created", "/r/d", False), ("deleted", "/r/d/c.json", False)]
+
+
+def test_the_row_of_a_directory_that_is_no_event_any_more_leaves_the_queue(service: Service, told_of_directories: Group) -> None:
+    """Once all groups have passed it, and it is old enough: no later group walks over it."""
+    service.again(directories=False)
+    passed = {lane: told_of_directories.cursor(lane) for lane in service.index.backlog.lanes()}
+    service.index.tombstones.collect(passed, 2**62)
+    assert len(service.index.backlog.lanes()) == 2
+    assert service.pull(told_of_directories) == [("deleted", "/r/d")]
+    passed = {lane: told_of_directories.cursor(lane) for lane in service.index.backlog.lanes()}
+    service.index.tombstones.collect(passed, 0)
+    assert len(service.index.backlog.lanes()) == 2
+    service.index.tombstones.collect(passed, 2**62)
+    assert service.index.backlog.lanes() == [0] and service.index.directories == 1
+
+
 def test_what_is_left_out_owes_nothing(service: Service) -> None:
     """Nobody would look at it again, and a sync would wait for that for ever."""
     service.index.begin()
