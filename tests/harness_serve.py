@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-from told_index import ToldIndex
+from told_index import Tellable, ToldIndex
 
 from shardwatch.aggregator.groups.registry import Registry
 from shardwatch.aggregator.groups.store import GroupStore
@@ -50,9 +50,9 @@ class FakeEngine:
 class Bench:
     """A service without sockets. Replies that come later are kept by the id of their request."""
 
-    def __init__(self, path: Path, index: ToldIndex | None = None, **settings: Any) -> None:
+    def __init__(self, path: Path, index: Tellable | None = None, **settings: Any) -> None:
         self.path = path
-        self.index = index or ToldIndex()
+        self.index: Tellable = index or ToldIndex()
         self.engine = FakeEngine()
         defaults: dict[str, Any] = {"roots": (), "include": (), "exclude": (), "batch_wait_ms": 0}
         self.settings = Settings(**(defaults | settings))

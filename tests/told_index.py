@@ -12,20 +12,23 @@ import sqlite3
 import tempfile
 import time
 import weakref
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Protocol
 
 from entries import Entry, seen
 
+from shardwatch.aggregator.groups.index_port import IndexPort
 from shardwatch.aggregator.index.holders import Holders
 from shardwatch.aggregator.index.index import Index
+from shardwatch.aggregator.index.portion import Count, Portion
 from shardwatch.aggregator.index.row import Row
 from shardwatch.shard.contract.files.packed import DIRECTORY, FILE
 from shardwatch.shard.contract.wire.frames import Looks
 
 #: What each file was changed last at, ns; `birth` of `ToldIndex.put` is compared with it.
 CHANGED_NS = 10
-_SECOND_NS = 10**9
+SECOND_NS = 10**9
 
 
 class _Unsynced(sqlite3.Connection):
@@ -39,6 +42,23 @@ def _connect(path: Path) -> sqlite3.Connection:
     return sqlite3.connect(path, isolation_level=None, check_same_thread=False, factory=_Unsynced)
 
 
+class Tellable(IndexPort, Protocol):
+    """What groups ask, and how a test makes something for them to ask about. `ToldIndex` says what each of these does."""
+
+    wall_ns: Callable[[], int]
+
+    def reopen(self) -> None: ...
+    def close(self) -> None: ...
+    def become_another(self) -> None: ...
+    def put(
+        self, path: bytes, *, lane: int = 0, size: int = 1, directory: bool = False, ino: int = 0, birth: int = 5
+    ) -> None: ...
+    def remove(self, path: bytes) -> None: ...
+    def collect(self, passed: Mapping[int, int], set_aside: Iterable[int] = ()) -> int: ...
+    def living(self) -> dict[bytes, Row]: ...
+    def truth(self) -> dict[str, int]: ...
+
+
 class ToldIndex:
     """An index in which directories are events. Every change is committed at once."""
 
@@ -49,7 +69,7 @@ class ToldIndex:
         self._lanes: dict[bytes, int] = {}
         self._looks = 0
         #: The clock by which it is noted which tick was the last one at which time.
-        self.wall_ns = time.time_ns
+        self.wall_ns: Callable[[], int] = time.time_ns
         self._closed = True
         self.reopen()
 
@@ -100,7 +120,7 @@ class ToldIndex:
 
     def _now(self) -> int:
         self._looks += 1
-        return self._looks * _SECOND_NS
+        return self._looks * SECOND_NS
 
     def _look(self, looks: Looks) -> None:
         self._index.begin()
@@ -111,7 +131,7 @@ class ToldIndex:
 
     def living(self) -> dict[bytes, Row]:
         """Path -> row, of all that is there."""
-        rows = [row for lane in self.lanes() for row in self.pending(lane, 0, 1_000_000)]
+        rows = [row for lane in self.lanes() for row in self.pending(lane, 0, 1_000_000).rows]
         return {row.path: row for row in rows if row.kind}
 
     def truth(self) -> dict[str, int]:
@@ -139,7 +159,7 @@ class ToldIndex:
     def lanes(self) -> list[int]:
         return self._index.backlog.lanes()
 
-    def pending(self, lane: int, after: int, limit: int) -> list[Row]:
+    def pending(self, lane: int, after: int, limit: int) -> Portion:
         return self._index.backlog.pending(lane, after, limit)
 
     def rows_at(self, lane: int, ticks: Sequence[int]) -> list[Row]:
@@ -151,7 +171,7 @@ class ToldIndex:
     def rows_of(self, path: bytes) -> list[Row]:
         return self._index.backlog.rows_of(path)
 
-    def count(self, lane: int, after: int, upto: int, limit: int) -> tuple[int, int]:
+    def count(self, lane: int, after: int, upto: int, limit: int) -> Count:
         return self._index.backlog.count(lane, after, upto, limit)
 
     def note_handed(self, lane: int, tick: int) -> None:

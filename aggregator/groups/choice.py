@@ -112,19 +112,22 @@ class Selection:
                 return False
         while len(self.events) < limit and self.looked < LOOKED_MAX:
             want = limit - len(self.events)
-            rows = index.pending(number, self.scans[number], want + 1)
-            whole = len(rows) <= want
-            if not whole:
+            rows, upto, end = index.pending(number, self.scans[number], want + 1)
+            torn = len(rows) > want
+            if torn:
                 rows = rows[: cut(rows, want, limit // 2 - len(self.events))]
+                upto = rows[-1].tick
+            self.scans[number] = upto
             if rows:
-                self.scans[number] = rows[-1].tick
                 self.looked += len(rows)
                 self.add(rows, number, lane.handed, lane, part)
-            if whole:
+            if torn and len(rows) < want and self.events:
+                break
+            if not torn and end:
                 self.whole.append(number)
                 return True
-            if len(rows) < want and self.events:
-                break
+            if not torn:
+                self.looked += want - len(rows)  # the look has cost as much as if it had found them
         return False
 
     def add(self, rows: Sequence[Row], number: int, handed: int, lane: Lane, part: Part) -> None:

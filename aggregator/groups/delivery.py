@@ -106,14 +106,16 @@ class Delivery:
         return self._leases.low(number, self.position.low(number)) - 1
 
     def has_passed(self, index: IndexPort, tick: int) -> bool:
-        """Whether everything up to `tick` that the group is told of is on lease or acked. O(lanes + held + failed batches)."""
+        """Whether everything up to `tick` that the group is told of is on lease or acked. False also where that needs more than
+        one look at a lane; a pull then has something to pass. O(lanes + held + failed batches)."""
         if any(low <= tick for unit in self._leases.again() for low in unit.low.values()):
             return False
         for number in index.lanes():
             lane = self.position.lanes().get(number)
             if lane is not None and any(held <= tick for held in lane.held()):
                 return False
-            if any(row.tick <= tick for row in index.pending(number, self.position.scan(number), 1)):
+            found = index.pending(number, self.position.scan(number), 1)
+            if not found.covers(tick) or any(row.tick <= tick for row in found.rows):
                 return False
         return True
 
@@ -133,10 +135,10 @@ class Delivery:
 
     def _owes(self, index: IndexPort, number: int, tick: int) -> bool:
         """Whether any row of a lane up to `tick` that was not considered yet is one that the group is to be told of."""
-        rows = index.pending(number, self.position.scan(number), OWED_MAX)
-        known = (row for row in rows if row.tick <= tick)
+        found = index.pending(number, self.position.scan(number), OWED_MAX)
+        known = (row for row in found.rows if row.tick <= tick)
         owed = any(row.kind or (row.tick > self.begun and row.held >> self.bit & 1) for row in known)
-        return owed or (len(rows) == OWED_MAX and rows[-1].tick < tick)
+        return owed or not found.covers(tick)
 
     def _lane_numbers(self, index: IndexPort) -> set[int]:
         return {*index.lanes(), *self.position.lanes()}

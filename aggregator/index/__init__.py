@@ -17,6 +17,7 @@ The parts of the index, which share one file:
 - `tables`: reads and writes rows, one directory at a time.
 - `records`: applies the records of shards.
 - `backlog`: reads rows by lane and tick, for groups.
+- `portion`: what one such reading found, and how far it got. Pure.
 - `moments`: which tick was the last one at which time, for groups that are moved back to a time.
 - `tombstones`: the rows of paths that are gone, and when they are removed.
 - `debts`: the looks that shards owe, stored together with the change that caused them.

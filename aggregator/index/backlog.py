@@ -10,6 +10,7 @@ from typing import Any, Final
 from .file import IndexFile
 from .holders import Holders
 from .moments import Moments
+from .portion import Count, Portion
 from .row import ROW, Row, row_from
 
 #: Ticks of one SELECT; SQLite bounds the number of its arguments.
@@ -56,14 +57,15 @@ class Backlog:
             lane = self._db.execute("SELECT max(lane) FROM entry WHERE lane IS NOT NULL AND lane < ?", (lane,)).fetchone()[0]
         return lanes
 
-    def pending(self, lane: int, after: int, limit: int) -> list[Row]:
-        """The rows of a lane whose tick is later than `after`, oldest first, and at most `limit` of them."""
+    def pending(self, lane: int, after: int, limit: int) -> Portion:
+        """See `IndexPort`. It ends early nowhere: there are fewer than `limit` rows only at the end."""
         if after >= self._ticks.last:
-            return []  # most pulls come when there is nothing new
+            return Portion((), after, True)  # most pulls come when there is nothing new
         rows = self._rows(f"SELECT {ROW} WHERE e.lane=? AND e.tick>? ORDER BY e.tick LIMIT ?", (lane, after, limit))
         if rows and rows[-1].tick > self._ticks.last:  # a group that passed it would miss all that comes before it
             raise sqlite3.DatabaseError(f"a row has the tick {rows[-1].tick}, the last one given is {self._ticks.last}")
-        return rows
+        upto = rows[-1].tick if rows else after
+        return Portion(rows, upto, len(rows) < limit or upto == self._ticks.last)
 
     def rows_at(self, lane: int, ticks: Sequence[int]) -> list[Row]:
         """The rows of a lane that still have one of these ticks, oldest first."""
@@ -87,14 +89,12 @@ class Backlog:
     def _rows(self, sql: str, arguments: Sequence[object]) -> list[Row]:
         return [row_from(columns) for columns in self._db.execute(sql, arguments)]
 
-    def count(self, lane: int, after: int, upto: int, limit: int) -> tuple[int, int]:
-        """Counts the rows of a lane with a tick after `after` and up to `upto`, but not more than `limit` of them. Returns their
-        number and the tick of the last one counted, or 0 if there is none.
-        """
+    def count(self, lane: int, after: int, upto: int, limit: int) -> Count:
+        """See `IndexPort`."""
         some = "SELECT tick FROM entry WHERE lane=? AND tick>? AND tick<=? ORDER BY tick LIMIT ?"
         sql = f"SELECT count(*), coalesce(max(tick), 0) FROM ({some})"
         rows, last = self._db.execute(sql, (lane, after, upto, limit)).fetchone()
-        return rows, last
+        return Count(rows, last if rows == limit else upto)
 
     @property
     def holders(self) -> Holders:

@@ -53,9 +53,8 @@ class Description:
             for after in sorted({_passed(group, lane) for group in groups}, reverse=True):
                 low = after
                 while low < upto:
-                    counted, last = self._index.count(lane, low, upto, _ROWS)
+                    counted, low = self._index.count(lane, low, upto, _ROWS)
                     total += counted
-                    low = last if counted == _ROWS else upto
                     yield True
                 upto = min(upto, after)
                 behind[lane, after] = total

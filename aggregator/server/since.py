@@ -101,9 +101,10 @@ class SinceRequests:
         return heapq.merge(*(self._lane(lane, after, size) for lane in lanes))
 
     def _lane(self, lane: int, after: int, size: int) -> Iterator[Row]:
-        while rows := self._index.pending(lane, after, size):
+        end = False
+        while not end:
+            rows, after, end = self._index.pending(lane, after, size)
             yield from rows
-            after = rows[-1].tick
 
 
 def _parsed(cursor: str) -> tuple[str, int]:

@@ -176,7 +176,7 @@ def test_a_remount_tells_nothing(kind: str, tmp_path: Path) -> None:
         if links:
             (at / "linked.json").write_text("by one of its names")
         assert handed(engine) > tick
-        changed = {row.path for row in engine.index.backlog.pending(0, tick, 100)}
+        changed = {row.path for row in engine.index.backlog.pending(0, tick, 100).rows}
         assert {os.path.basename(path) for path in changed} >= {b"7.json"}
         if links:
             assert {os.path.basename(path) for path in changed} == {b"7.json", b"0.json", b"linked.json"}

@@ -140,7 +140,7 @@ def test_what_leaves_no_hint_is_found(verified: Engine, tmp_path: Path, way: Cal
     assert verified.index.tick == tick, "a hint came: this is no case for the verification"
     passes(verified)
     assert findings(verified) == {("f/g.json", "differs")}
-    assert [row.path for row in verified.index.backlog.pending(0, tick, 10)] == [verified.root + b"/f/g.json"]
+    assert [row.path for row in verified.index.backlog.pending(0, tick, 10).rows] == [verified.root + b"/f/g.json"]
     assert verified.difference() == ({}, {})
     undo()
 

@@ -96,7 +96,7 @@ class Resumed:
 
     def look_again(self) -> None:
         """A shard looks at every file that there is, and finds each as it was."""
-        rows = [row for row in self.index.backlog.pending(0, 0, 100) if row.kind == FILE]
+        rows = [row for row in self.index.backlog.pending(0, 0, 100).rows if row.kind == FILE]
         assert len(rows) == 6
         self.index.begin()
         for row in rows:

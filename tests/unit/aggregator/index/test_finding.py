@@ -105,7 +105,7 @@ def test_a_row_is_told_as_the_index_has_it(reader: IndexReader, index: Index) ->
     """Path, size, times and tick of the last change."""
     (row,) = _found(reader, Wanted(["notes.md"]))
     assert row[:4] == (R + b"/src/notes.md", 8, 8 * 10**9, 100)
-    assert row.tick in {found.tick for found in index.backlog.pending(0, 0, 1000) if found.path == row.path}
+    assert row.tick in {found.tick for found in index.backlog.pending(0, 0, 1000).rows if found.path == row.path}
 
 
 def test_what_is_gone_is_not_found_and_what_came_is(reader: IndexReader, index: Index) -> None:
@@ -115,7 +115,7 @@ def test_what_is_gone_is_not_found_and_what_came_is(reader: IndexReader, index: 
     index.begin()
     index.records.looks(Looks(R, 200, *seen([_file(b"new.md", 3)]), [b"a.py"]), ())
     index.commit()
-    assert any(row.kind == 0 for row in index.backlog.pending(0, 0, 1000))
+    assert any(row.kind == 0 for row in index.backlog.pending(0, 0, 1000).rows)
     assert _paths(reader, "/*.md", "/a.py") == [R + b"/new.md"]
 
 

@@ -48,7 +48,7 @@ def test_an_older_index_is_brought_to_the_newest_schema(tmp_path: Path) -> None:
     _first(path)
     index = Index(path)
     assert (index.incarnation, index.file.found_tick, index.backlog.collected, index.files) == ("life", 7, 3, 1)
-    assert [row.path for row in index.backlog.pending(0, 0, 10)] == [b"/r/a"]
+    assert [row.path for row in index.backlog.pending(0, 0, 10).rows] == [b"/r/a"]
     assert index.tick >= 1000
     assert index.consumers.known() == {}
     index.close()

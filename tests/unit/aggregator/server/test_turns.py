@@ -18,6 +18,7 @@ from told_index import ToldIndex
 
 from shardwatch.aggregator.groups.record import SetAsidePath
 from shardwatch.aggregator.index.index import Index
+from shardwatch.aggregator.index.portion import Count
 from shardwatch.aggregator.server.call import Outgoing
 from shardwatch.aggregator.server.description import SET_ASIDE_MAX, SET_ASIDE_OF_ONE_MAX
 from shardwatch.aggregator.server.serve import TURN_S
@@ -35,9 +36,9 @@ class CountingIndex(ToldIndex):
 
     counted = 0
 
-    def count(self, lane: int, after: int, upto: int, limit: int) -> tuple[int, int]:
+    def count(self, lane: int, after: int, upto: int, limit: int) -> Count:
         found = super().count(lane, after, upto, limit)
-        self.counted += found[0]
+        self.counted += found.rows
         return found
 
 
@@ -187,6 +188,6 @@ def test_tombstones_are_forgotten_a_part_at_a_time(tmp_path: Path) -> None:
     while forgotten := index.tombstones.collect({0: index.tick}, 10, (), 30):
         done.append(forgotten)
     assert done == [30, 30, 30, 30, 30, 30, 20]
-    assert index.backlog.pending(0, 0, 10) == []
+    assert index.backlog.pending(0, 0, 10).rows == []
     assert query(index, "SELECT count(*) FROM directory") == [(0,)]
     index.abandon()
