@@ -17,6 +17,7 @@ from ..contract.files.paths import join
 from . import reading
 from .calls import coarse_ns, is_bare, leads_to, loops, open_directory
 from .statx import birth_ns, filesystem_type
+from .virtual import virtual_type
 
 _ENTER: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC | os.O_NOFOLLOW
 #: A directory that is only to be watched need not be readable.
@@ -94,6 +95,12 @@ class Disk:
     def filesystem_type(self, name: bytes, fd: int) -> int:
         """The number of the type of filesystem that the name lies on; 0 where it can't be found out (`statx.filesystem_type`)."""
         return filesystem_type(name, fd)
+
+    def virtual_type(self, fd: int) -> str:
+        """The type of a filesystem that the kernel makes up, where the directory open at `fd` lies on such a one, else ""; never
+        raises (`virtual.virtual_type`).
+        """
+        return virtual_type(fd)
 
     def birth_ns(self, name: bytes, ino: int, fd: int) -> int:
         """When the file with this inode number was made, ns since 1970; 0 where that is not known (`statx.birth_ns`)."""

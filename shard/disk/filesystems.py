@@ -1,4 +1,4 @@
-"""Remembers of which filesystems the inode numbers are meaningful."""
+"""Remembers of which filesystems the inode numbers are meaningful, and which the kernel makes up (`virtual`)."""
 
 from __future__ import annotations
 
@@ -17,11 +17,13 @@ class Filesystems:
     def __init__(self, disk: Disk) -> None:
         self._disk = disk
         self._invents: dict[int, bool] = {}
+        self._virtual: dict[int, str] = {}
         #: The device that was asked about last, and whether it invents its inode numbers; -1 for none.
         self.last = (-1, False)
 
     def forget(self) -> None:
         self._invents.clear()
+        self._virtual.clear()
         self.last = (-1, False)
 
     def identity(self, fd: int) -> tuple[int, int]:
@@ -37,4 +39,14 @@ class Filesystems:
                 self._invents.clear()
             known = self._invents[dev] = self._disk.filesystem_type(name, fd) in INVENTS_INODES
         self.last = (dev, known)
+        return known
+
+    def virtual_type(self, fd: int) -> str:
+        """`Disk.virtual_type` of the directory open at `fd`."""
+        dev = self._disk.stat_open(fd).st_dev
+        known = self._virtual.get(dev)
+        if known is None:
+            if len(self._virtual) >= _DEVICES_MAX:
+                self._virtual.clear()
+            known = self._virtual[dev] = self._disk.virtual_type(fd)
         return known

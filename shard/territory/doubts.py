@@ -20,6 +20,8 @@ _REMOTE = "its filesystem{} tells nothing of changes made elsewhere"
 _UNANSWERED = "see to the server of that mount, or unmount it (umount -l); all else goes on, and it is tried again by itself"
 _ASKED = "polling was asked for"
 _BOUND = f"links lead to it by more than {WAYS_MAX} ways of two links or more, or more than {LINKED_MAX:,} directories are linked"
+_VIRTUAL = "a link leads to a filesystem that the kernel makes up ({})"
+_BARRED = "remove the link, or exclude its name"
 
 
 class Instead(Enum):
@@ -154,11 +156,12 @@ class Doubts:
         most: int = 20,
         *,
         left_out: tuple[int, bytes] = (0, b""),
+        barred: Sequence[tuple[bytes, str]] = (),
         remotes: Sequence[tuple[bytes, str]] = (),
         instead: Mapping[bytes, Instead] | None = None,
     ) -> list[Doubt]:
-        """For the status: the first `most` of each kind. `left_out`: `Links.left_out`; `remotes`: `SlowMounts.remotes`;
-        `instead`: what is there in place of roots that are missing (default: nothing).
+        """For the status: the first `most` of each kind. `left_out`, `barred`: as `Links` says it; `instead`: what is there in
+        place of roots that are missing (default: nothing); `remotes`: `SlowMounts.remotes`.
         """
         found = [Doubt(path, what.state, what.reason, what.remedy) for path, what in self.items()[:most]]
         missing = [p.anchor.path for p in places if p.is_missing_root]
@@ -184,6 +187,7 @@ class Doubts:
             found.append(Doubt(short[0].path(), "polled", self.no_room, self._watch_remedy(len(short)), len(short)))
         if left_out[0]:
             found.append(Doubt(left_out[1], "not followed", _BOUND, "make what it leads to a root of its own", left_out[0]))
+        found += [Doubt(path, "not followed", _VIRTUAL.format(kind), _BARRED, 1) for path, kind in barred[:most]]
         return found
 
 

@@ -63,6 +63,9 @@ class Links:
         self._ways: Counter[tuple[int, int]] = Counter()
         #: Links that are not followed because of a bound.
         self._left_out: dict[tuple[Node, bytes], None] = {}
+        #: Directories that links lead to, and into which nobody looks, because the kernel makes them up: name -> type of the
+        #: filesystem, by the directory in which they are known.
+        self._virtual: dict[Node, dict[bytes, str]] = {}
         #: The number of directories whose paths contain a link.
         self.directories = 0
         #: Whether there may be room now for links that were left out.
@@ -135,6 +138,7 @@ class Links:
     def forget(self, dead: Iterable[Node]) -> None:
         """Forgets the links in nodes that were cut from the tree."""
         for node in dead:
+            self._virtual.pop(node, None)
             for link in self._links.pop(node, {}).values():
                 self._drop(link)
             if links := node.links():
@@ -303,6 +307,36 @@ class Links:
         self.directories += links > 0
         if links > 1 and node.linked is not None:
             self._ways[node.linked] += 1
+
+    def is_barred(self, node: Node, fd: int, path: bytes) -> bool:
+        """Whether nobody looks into the directory of a node, open at `fd` by this path, because links lead to it and the kernel
+        makes up what is in it (`disk.virtual`). Notes it for `barred`. Raises OSError.
+        """
+        kind = self._reader.filesystems.virtual_type(fd)
+        if kind and self._disk.path_of(fd) == path:
+            kind = ""
+        if node.parent is not None:
+            if kind:
+                self._virtual.setdefault(node.parent, {})[node.name] = kind
+            else:
+                self.unbar(node.parent, node.name)
+        return bool(kind)
+
+    def unbar(self, node: Node, name: bytes) -> None:
+        """There is no directory of this name any more that is not entered, for whatever reason. Idempotent."""
+        self._left_out.pop((node, name), None)
+        names = self._virtual.get(node)
+        if names is not None and names.pop(name, None) is not None and not names:
+            del self._virtual[node]
+
+    def unbar_others(self, node: Node, names: Iterable[bytes]) -> None:
+        """There are only these directories in the directory of a node. Idempotent."""
+        for name in self._virtual.get(node, {}).keys() - set(names):
+            self.unbar(node, name)
+
+    def barred(self) -> list[tuple[bytes, str]]:
+        """(path, type of the filesystem) of the directories into which nobody looks (`is_barred`)."""
+        return [(join(node.path(), name), kind) for node, names in self._virtual.items() for name, kind in names.items()]
 
     def retry(self) -> list[tuple[Node, bytes]]:
         """Takes out the links that were left out because of a bound, in order to try them again."""

@@ -68,14 +68,18 @@ def _look_at_names(territory: Territory, node: Node, path: bytes, relative: byte
     if children:
         kept = kept.union(n for n in names if n in children)
     if territory.follow:
+        linked = {n for n in names if links.has(node, n)}  # it may have led to a directory that has no node, or lead to one now
         links.meet(node, fd, relative, names)
-        kept = kept.union(n for n in names if links.has(node, n))  # it may lead to a directory
+        kept = kept.union(linked, (n for n in names if links.has(node, n)))
     if not kept:
         return []
     at, coarse = territory.wall_ns(), territory.disk.coarse_ns()
     looked = sorted(kept)
     stats = reader.stats(path, looked, fd, coarse)
     found = kinds(stats)
+    if territory.follow:
+        for name in [n for n, kind in zip(looked, found, strict=True) if kind != DIRECTORY]:
+            links.unbar(node, name)
     if len(kept) == len(ours) and not found.strip(_FILE_KINDS) and (not children or children.keys().isdisjoint(looked)):
         _report(territory, node, path, at, fd, Seen(looked, stats), looked, [])  # files, as nearly always
         return []
@@ -180,6 +184,8 @@ def _no_directory(territory: Territory, subject: Subject, node: Node, error: OSE
         return
     if absent:
         _cut_child(territory, node, subject.name)
+        if territory.follow:
+            territory.links.unbar(node, subject.name)
     _look_from_above(territory, subject, node, error)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ..contract.files.packed import Seen
 from ..contract.files.paths import join
 from ..contract.state.directory import is_state_directory
 from ..tree.nodes import Node
@@ -21,13 +22,14 @@ def list_directory(territory: Territory, place: Place, node: Node, fd: int, path
     """
     at = territory.wall_ns()
     relative = place.relative(path)
-    if territory.follow:
+    barred = territory.follow and territory.links.is_barred(node, fd, path)
+    if territory.follow and not barred:
         territory.links.meet(node, fd, relative)
-    seen, subdirectories = territory.reader.directory(path, fd, relative)
+    seen, subdirectories = (Seen([], b""), []) if barred else territory.reader.directory(path, fd, relative)
     territory.doubts.too_long(node, territory.reader.take_too_long())
     directories = territory.directories
     _cut_those_gone(territory, node, subdirectories)
-    if not seen.names and node.parent is not None and is_state_directory(fd):
+    if not seen.names and node.parent is not None and (barred or is_state_directory(fd)):
         directories.cut(node)  # whichever service it belongs to: its files are no events, and must not wake the shard
     below = [name for name in subdirectories if join(path, name) not in territory.stops]
     if node.wd < 0 and node in directories.swept and not directories.swept.report(node, seen):
@@ -40,6 +42,8 @@ def list_directory(territory: Territory, place: Place, node: Node, fd: int, path
 
 def _cut_those_gone(territory: Territory, node: Node, there: list[bytes]) -> None:
     """Cuts the children whose names are not among these."""
+    if territory.follow:
+        territory.links.unbar_others(node, there)
     if node.children:
         names = set(there)
         for child in [child for name, child in node.children.items() if name not in names]:

@@ -137,7 +137,7 @@ class Territory:
         swept, links = self.directories.swept, self.links
         instead = {place.anchor.path: self._instead(place.anchor.path) for place in self.places if place.is_missing_root}
         return self.doubts.report(
-            self.places, swept, left_out=links.left_out(), remotes=self.slow.remotes(), instead=instead
+            self.places, swept, left_out=links.left_out(), barred=links.barred(), remotes=self.slow.remotes(), instead=instead
         )
 
     def _instead(self, path: bytes) -> Instead:

@@ -13,6 +13,7 @@ from shardwatch.shard.contract.files.paths import join
 from shardwatch.shard.contract.limits import PATH_BYTES_MAX
 from shardwatch.shard.contract.state.directory import TAG_NAME, is_state_directory
 from shardwatch.shard.disk.calls import open_directory
+from shardwatch.shard.disk.virtual import behind_link, virtual_type
 
 _KINDS: Final = {stat.S_IFREG: FILE, stat.S_IFDIR: DIRECTORY, stat.S_IFLNK: LINK}
 
@@ -28,7 +29,8 @@ class Entry(NamedTuple):
 
 
 def entries(path: bytes, *, follow: bool, mounted: Collection[bytes] = ()) -> list[Entry]:
-    """All files, directories and links in a directory; none in a state directory. Raises OSError if it can't be read.
+    """All files, directories and links in a directory; none in a state directory, and none where a followed link leads to what
+    the kernel makes up. Raises OSError if it can't be read.
 
     Args:
         path: absolute.
@@ -42,6 +44,8 @@ def entries(path: bytes, *, follow: bool, mounted: Collection[bytes] = ()) -> li
         with os.scandir(fd) as items:
             names = [os.fsencode(item.name) for item in items]
         if TAG_NAME in names and is_state_directory(fd):
+            return []
+        if follow and virtual_type(fd) and behind_link(path, fd):
             return []
         short = [name for name in names if len(path) + 1 + len(name) <= PATH_BYTES_MAX]
         unasked = {name for name in short if join(path, name) in mounted} if mounted else set()

@@ -9,6 +9,8 @@ from shardwatch.shard.contract.filter.filter import Filter
 from shardwatch.shard.contract.filter.scope import Scope
 from shardwatch.shard.contract.state.planfile import Anchor, Owners
 from shardwatch.shard.contract.state.settings import Settings
+from shardwatch.shard.disk.calls import open_directory
+from shardwatch.shard.disk.virtual import virtual_type
 
 from ..host.scouting import Scouts
 from .survey import UNKNOWN
@@ -77,8 +79,17 @@ def _descends(entry: os.DirEntry[bytes], follow_symlinks: bool) -> bool:
             return False
         here = os.path.dirname(entry.path)
         target = os.path.realpath(entry.path)
-        if os.path.realpath(here) != here:
+        if os.path.realpath(here) != here or _is_virtual(target):
             return False
     except OSError:
         return False
     return not (here == target or here.startswith(target.rstrip(b"/") + b"/"))
+
+
+def _is_virtual(path: bytes) -> bool:
+    """Whether a directory lies on a filesystem that the kernel makes up. Raises OSError."""
+    fd = open_directory(path)
+    try:
+        return bool(virtual_type(fd))
+    finally:
+        os.close(fd)

@@ -489,6 +489,88 @@ def test_all_that_links_lead_to_is_bounded(scene: Linked, monkeypatch: pytest.Mo
     assert scene.engine.shards["s0"].territory.links.left_out()[0] == 20
 
 
+class MadeUp(Disk):
+    """A disk on which every directory `made up` is another filesystem, which the kernel makes up."""
+
+    def stat_open(self, fd: int) -> os.stat_result:
+        found = os.fstat(fd)
+        device = found.st_dev + (1 if self.virtual_type(fd) else 0)
+        return os.stat_result((found.st_mode, found.st_ino, device, *found[3:10]))
+
+    def virtual_type(self, fd: int) -> str:
+        return "proc" if b"/made up" in self.path_of(fd) else ""
+
+
+def test_what_the_kernel_makes_up_is_entered_by_no_link(make: Callable[..., Linked]) -> None:
+    """Neither where a link leads there, nor where it is mounted below what a link leads to. It is told until that ends."""
+    scene = make(disk=MadeUp())
+    link, mounted = scene.tree / "d/link", scene.tree / "all/made up"
+    scene.put(scene.out / "made up/1/f.json")
+    scene.put(scene.out / "other.json")
+    scene.put(scene.tree / "made up/own.json")
+    link.parent.mkdir()
+    link.symlink_to(scene.out / "made up")
+    (scene.tree / "all").symlink_to(scene.out)
+    scene.engine.until_quiet()
+    barred = scene.engine.shards["s0"].territory.links.barred
+    assert scene.names() == ["all/other.json", "made up/own.json"]
+    assert sorted(barred()) == [(os.fsencode(path), "proc") for path in (mounted, link)]
+    told = [doubt for doubt in scene.engine.shards["s0"].territory.report() if doubt.state == "not followed"]
+    assert len(told) == 2 and all("(proc)" in doubt.reason and doubt.remedy for doubt in told)
+    assert scene.engine.sync() == {"ok": True}
+    repoint(link, scene.put(scene.tree.parent / "far/g.json").parent)
+    scene.engine.until_quiet()
+    assert scene.names() == ["all/other.json", "d/link/g.json", "made up/own.json"]
+    repoint(link, scene.out / "made up")
+    scene.engine.until_quiet()
+    assert len(barred()) == 2 and "d/link/g.json" not in scene.names()
+    link.unlink()
+    (scene.out / "made up").rename(scene.out / "moved")
+    scene.engine.until_quiet()
+    assert barred() == [] and scene.difference() == ({}, {})
+
+
+@pytest.mark.parametrize("then", ["gone", "dangling", "a file", "a directory"])
+def test_a_link_to_what_the_kernel_makes_up_becomes_something_else(make: Callable[..., Linked], then: str) -> None:
+    """Its name is no file in scope, and there is no node of it: what becomes of it is noticed all the same."""
+    scene = make(disk=MadeUp())
+    link = scene.tree / "link"
+    scene.put(scene.out / "made up/f.json")
+    link.symlink_to(scene.out / "made up")
+    scene.engine.until_quiet()
+    assert len(scene.engine.shards["s0"].territory.links.barred()) == 1
+    if then == "dangling":
+        repoint(link, "nothing")
+    else:
+        link.unlink()
+    if then == "a file":
+        link.write_text("x")
+    elif then == "a directory":
+        scene.put(link / "f.json")
+    scene.rests()
+    assert scene.engine.shards["s0"].territory.links.barred() == []
+
+
+@pytest.mark.parametrize("then", ["gone", "dangling", "a file"])
+def test_a_link_that_a_bound_left_out_becomes_something_else(
+    scene: Linked, monkeypatch: pytest.MonkeyPatch, then: str
+) -> None:
+    """It had the row of a directory, and no node."""
+    monkeypatch.setattr(links_module, "LINKED_MAX", 0)
+    link = scene.tree / "link"
+    link.symlink_to(scene.out)
+    scene.engine.until_quiet()
+    assert scene.engine.shards["s0"].territory.links.left_out()[0] == 1
+    if then == "dangling":
+        repoint(link, "nothing")
+    else:
+        link.unlink()
+    if then == "a file":
+        link.write_text("x")
+    scene.rests()
+    assert scene.engine.shards["s0"].territory.links.left_out() == (0, b"")
+
+
 # -- the way itself
 
 

@@ -195,5 +195,7 @@ def test_tree_look_gives_kept_files_and_unpruned_directories(tmp_path: Path) -> 
     assert sorted(linked(root)[0]) == [b"a", b"link"]
     assert sorted(linked(root + b"/a")[0]) == [b"b", b"inner"]
     (tmp_path / "a/other").symlink_to("../node_modules")
+    (tmp_path / "a/kernel").symlink_to("/proc")
+    assert b"kernel" not in linked(root + b"/a")[0], "a shard does not enter what the kernel makes up"
     assert b"other" in linked(root + b"/a")[0]
     assert b"other" not in linked(root + b"/link")[0], "one link on a path is enough to plan by"
