@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import socket
-from typing import Any, Generic, TypeVar
+from typing import Any, Final, Generic, TypeVar
 
 import zmq
 
@@ -11,6 +11,8 @@ from shardwatch.shard.contract.errors import NotRunningError, ServiceError
 
 #: `zmq.Socket`, or that of `zmq.asyncio`.
 S = TypeVar("S", bound="zmq.Socket[Any]")
+#: As a plain number: to compare with a flag of an enumeration makes another one each time.
+_POLLIN: Final = int(zmq.POLLIN)
 
 
 class Connection(Generic[S]):
@@ -32,6 +34,7 @@ class Connection(Generic[S]):
         self._reconnect_ms = reconnect_ms
         self._socket: S | None = None
         self._monitor: S | None = None
+        self._fds: tuple[int, int] | None = None
 
     @property
     def socket(self) -> S:
@@ -45,9 +48,19 @@ class Connection(Generic[S]):
         assert self._monitor is not None
         return self._monitor
 
+    @property
+    def fds(self) -> tuple[int, int]:
+        """Two descriptors to be polled for reading, while it is open: there may be replies, and events.
+
+        zmq.Poller makes several system calls for each socket at each wait; these cost one for all. What libzmq has for a socket
+        is told once, so before a wait `has_news` must have been False of both since anything was sent, received, or told.
+        """
+        assert self._fds is not None
+        return self._fds
+
     def stand(self) -> None:
         """Opens it, unless one stands. Raises NotRunningError where nothing listens, ServiceError where no socket can be made."""
-        if self._monitor is not None and int(self._monitor.get(zmq.EVENTS)) & zmq.POLLIN:
+        if self._monitor is not None and has_news(self._monitor):
             # It was cut since the last request. ZeroMQ connects again by itself, but a request sent now and once more when
             # the event is read would be asked twice.
             self.close()
@@ -69,6 +82,7 @@ class Connection(Generic[S]):
                 made.setsockopt(zmq.RECONNECT_IVL_MAX, pauses_ms[1])
             self._monitor = made.get_monitor_socket(self._events)
             made.connect(self._endpoint)
+            self._fds = int(made.get(zmq.FD)), int(self._monitor.get(zmq.FD))
         except zmq.ZMQError as error:
             self.close()
             raise ServiceError(
@@ -101,3 +115,8 @@ class Connection(Generic[S]):
                     hint="start it with `shardwatch up`, or name its state directory",
                     retryable=True,
                 ) from None
+
+
+def has_news(socket: zmq.Socket[Any]) -> bool:
+    """Whether something can be read, once the socket has taken in all that libzmq has for it. Does not block."""
+    return bool(int(socket.get(zmq.EVENTS)) & _POLLIN)

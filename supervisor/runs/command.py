@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
@@ -16,6 +16,7 @@ PLACE: Final = b"{}"
 PATHS_MAX: Final = 1000
 #: Bytes that an argument costs beside its own: its end, and a pointer to it (execve(2)).
 _ARGUMENT_COST: Final = 9
+_VARIABLES: Final = tuple(name.encode() for name in RUN_VARIABLES)
 
 
 class Input(StrEnum):
@@ -62,6 +63,8 @@ class Command:
     ) -> None:
         self.argv = list(argv)
         self.given = given
+        #: Whether paths come in place of each argument.
+        self._places = [given is Input.ARGS and PLACE in argument for argument in argv]
         self.paths_max = paths_max or (1 if self.has_places else PATHS_MAX)
         self._bytes_max = bytes_max
         self._group = group
@@ -70,7 +73,7 @@ class Command:
     @property
     def has_places(self) -> bool:
         """Whether paths are among its arguments."""
-        return self.given is Input.ARGS and any(PLACE in argument for argument in self.argv)
+        return any(self._places)
 
     @property
     def is_told_paths(self) -> bool:
@@ -79,7 +82,8 @@ class Command:
 
     def split(self, changes: Sequence[Change]) -> Iterator[tuple[Change, ...]]:
         """The changes of each run, in their order: as many as both limits take, and one at least."""
-        fixed = sum(len(argument) + _ARGUMENT_COST for argument in self.argv if not self._is_place(argument))
+        arguments = zip(self.argv, self._places, strict=True)
+        fixed = sum(len(argument) + _ARGUMENT_COST for argument, place in arguments if not place)
         run: list[Change] = []
         size = fixed
         for change in changes:
@@ -99,8 +103,8 @@ class Command:
     def arguments(self, changes: Sequence[Change]) -> list[bytes]:
         """Of a run: the argument that has `{}` in it once for each path, in their order."""
         result = []
-        for argument in self.argv:
-            if self._is_place(argument):
+        for argument, place in zip(self.argv, self._places, strict=True):
+            if place:
                 result += [argument.replace(PLACE, path) for change in changes for path in self.told(change)]
             else:
                 result.append(argument)
@@ -116,15 +120,12 @@ class Command:
             case _:
                 return b""
 
-    def environment(self, run: Run, token: str) -> Mapping[str, str]:
+    def environment(self, run: Run, token: str) -> dict[bytes, bytes]:
         """What a run has in its environment beside what we have: its own name (made of `token`, which all runs of one process
         share), group, batch, attempt, and the kinds of its changes."""
         kinds = ",".join(sorted({change.kind for change in run.changes}))
         values = (f"{token}.{run.number}", self._group, run.batch, str(run.attempt), kinds)
-        return dict(zip(RUN_VARIABLES, values, strict=True))
-
-    def _is_place(self, argument: bytes) -> bool:
-        return self.given is Input.ARGS and PLACE in argument
+        return {name: value.encode() for name, value in zip(_VARIABLES, values, strict=True)}
 
     def _filled(self, path: bytes) -> list[bytes]:
-        return [argument.replace(PLACE, path) for argument in self.argv if self._is_place(argument)]
+        return [argument.replace(PLACE, path) for argument, place in zip(self.argv, self._places, strict=True) if place]

@@ -4,6 +4,9 @@ One run at a time has the floor: what it writes is passed on at once. What other
 in the order in which they began. What is kept has a bound. A run that reaches it waits until it is its turn, as any program does
 whose output is not read.
 
+Most runs end within milliseconds, and what they have written is read at their end, all at once. So a run is listened to only once
+it has lasted for HEARD_AFTER_S: until then its pipes cost nothing, and nobody is woken for them.
+
 Nothing here blocks, also if our own output is not read: then nobody's is read any more.
 """
 
@@ -21,6 +24,8 @@ from typing import Final
 KEPT_BYTES_MAX: Final = 1 << 20
 #: Bytes of the end of a run's output that are reported if it fails.
 END_BYTES: Final = 4096
+#: Seconds after its beginning from which on a run is listened to. Nobody sees so short a delay.
+HEARD_AFTER_S: Final = 0.02
 #: Bytes that wait for our own output to be read, at most, before the run is not read any more.
 _PENDING_BYTES_MAX: Final = 1 << 16
 #: Linux lets a pipe that polls writable take at least this much without blocking (PIPE_BUF, pipe(7)).
@@ -39,6 +44,8 @@ class _Target:
         #: A file never makes anybody wait, and can't be waited for.
         self._is_file = False
         self._closed = False
+        self._room = select.poll()
+        self._room.register(fd, select.POLLOUT)
 
     def write(self, data: bytes) -> None:
         self.pending += data
@@ -46,7 +53,7 @@ class _Target:
 
     def flush(self) -> None:
         """Writes what can be written now, and is woken for the rest."""
-        while self.pending and not self._closed and (self._is_file or self._writable()):
+        while self.pending and not self._closed and (self._is_file or self._room.poll(0)):
             try:
                 del self.pending[: os.write(self.fd, self.pending[:_CHUNK_BYTES])]
             except BlockingIOError:
@@ -56,11 +63,6 @@ class _Target:
         if self._closed:
             self.pending.clear()
         self._await(bool(self.pending))
-
-    def _writable(self) -> bool:
-        poller = select.poll()
-        poller.register(self.fd, select.POLLOUT)
-        return bool(poller.poll(0))
 
     def _await(self, wanted: bool) -> None:
         if wanted == self._awaited:
@@ -85,6 +87,8 @@ class RunOutput:
         #: (number of the stream, bytes) in the order in which they were read.
         self.kept: deque[tuple[int, bytes]] = deque()
         self.kept_bytes = 0
+        #: It is listened to.
+        self.heard = False
         self.ended = False
         self._line_begins = [True, True]
         self._end = b""
@@ -92,9 +96,7 @@ class RunOutput:
         self.pipes: dict[int, int] = {}
         self.writers: list[int] = []
         for stream in (0, 1):
-            reader, writer = os.pipe2(os.O_CLOEXEC)
-            os.set_blocking(reader, False)
-            self.pipes[stream] = reader
+            self.pipes[stream], writer = os.pipe2(os.O_CLOEXEC)
             self.writers.append(writer)
 
     def close_writers(self) -> None:
@@ -130,10 +132,11 @@ class RunOutput:
 
 
 class Relay:
-    """The output of all runs.
+    """The output of all runs. Times are of time.monotonic.
 
     Args:
-        epoll: wakes the caller when there is something to do; then it calls `ready` with the descriptor.
+        epoll: wakes the caller when there is something to do; then it calls `ready` with the descriptor. It also calls `hear`
+            when `due` is over.
     """
 
     def __init__(self, epoll: select.epoll) -> None:
@@ -141,18 +144,35 @@ class Relay:
         self._targets = (_Target(1, epoll), _Target(2, epoll))
         #: In the order in which they began; the first one has the floor.
         self._outputs: deque[RunOutput] = deque()
+        #: When each of those that are not listened to yet is to be, in the order in which they began.
+        self._unheard: deque[tuple[float, RunOutput]] = deque()
+        #: Pipes of those that are listened to.
         self._by_fd: dict[int, tuple[RunOutput, int]] = {}
-        #: Pipes that are not read for now.
+        #: Those of them that are not read for now.
         self._unread: set[int] = set()
 
-    def begin(self, prefix: bytes) -> RunOutput:
+    def begin(self, prefix: bytes, now: float) -> RunOutput:
         """The output of a run that is about to begin. Raises OSError where there are no descriptors."""
         output = RunOutput(prefix)
         self._outputs.append(output)
-        for stream, fd in output.pipes.items():
-            self._by_fd[fd] = (output, stream)
-            self._epoll.register(fd, select.EPOLLIN)
+        self._unheard.append((now + HEARD_AFTER_S, output))
         return output
+
+    def due(self) -> float:
+        """When there is somebody to be listened to; infinite for never."""
+        while self._unheard and self._unheard[0][1].ended:
+            self._unheard.popleft()
+        return self._unheard[0][0] if self._unheard else float("inf")
+
+    def hear(self, now: float) -> None:
+        """Listens to those that have lasted long enough."""
+        while self.due() <= now and self._unheard:
+            _, output = self._unheard.popleft()
+            output.heard = True
+            for stream, fd in output.pipes.items():
+                os.set_blocking(fd, False)
+                self._by_fd[fd] = (output, stream)
+                self._epoll.register(fd, select.EPOLLIN)
 
     def write(self, data: bytes) -> None:
         """Something of ours on standard output. Call it while nobody has the floor."""
@@ -203,11 +223,11 @@ class Relay:
 
     def _close(self, output: RunOutput, stream: int) -> None:
         fd = output.pipes.pop(stream)
-        del self._by_fd[fd]
-        if fd in self._unread:
-            self._unread.discard(fd)
-        else:
-            self._epoll.unregister(fd)
+        if self._by_fd.pop(fd, None) is not None:
+            if fd in self._unread:
+                self._unread.discard(fd)
+            else:
+                self._epoll.unregister(fd)
         os.close(fd)
 
     def _pass_on(self) -> None:
@@ -222,7 +242,7 @@ class Relay:
         clogged = any(len(target.pending) > _PENDING_BYTES_MAX for target in self._targets)
         for place, output in enumerate(self._outputs):
             full = clogged if place == 0 else output.kept_bytes > KEPT_BYTES_MAX
-            if not full and not self._unread:
+            if not output.heard or (not full and not self._unread):
                 continue
             for fd in output.pipes.values():
                 self._listen(fd, wanted=not full)

@@ -6,8 +6,8 @@ import contextlib
 import os
 import shutil
 import signal
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Final
+from collections.abc import Mapping
+from typing import Any, Final
 
 from ..host.process import ended_fd
 
@@ -16,6 +16,8 @@ NOT_FOUND: Final = 127
 NOT_RUN: Final = 126
 #: Signals that Python ignores, and programs expect not to be ignored (as subprocess has it).
 _RESTORED: Final = (signal.SIGPIPE, signal.SIGXFSZ)
+#: Standard input of a run that is told nothing that way.
+_NOTHING: Final = (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0)
 #: Bytes of the arguments that are left for what the kernel and the dynamic linker add (POSIX lets xargs keep as many).
 _HEADROOM: Final = 2048
 
@@ -34,34 +36,63 @@ def argument_bytes_max(environ: Mapping[bytes, bytes]) -> int:
     return max(0, os.sysconf("SC_ARG_MAX") - taken - _HEADROOM)
 
 
-class RunProcess:
-    """A run that goes on. The caller waits until `ended` is readable, and then calls `close`."""
+class Program:
+    """The program that runs execute. Where it lies is looked up in PATH once, and again only when it is not there any more: the
+    kernel refuses an execve for each directory of PATH before the right one.
 
-    def __init__(
-        self,
-        argv: Sequence[bytes],
-        environ: Mapping[bytes, bytes],
-        standard_input: bytes,
-        *,
-        stdout: int,
-        stderr: int,
-        umask: int,
-    ) -> None:
-        """Starts it.
+    Args:
+        umask: for the files that runs make.
+    """
+
+    def __init__(self, umask: int) -> None:
+        self._umask = umask
+        self._found: str | None = None
+
+    def run(
+        self, argv: list[bytes], environ: Mapping[bytes, bytes], standard_input: bytes, *, stdout: int, stderr: int
+    ) -> RunProcess:
+        """Starts a run.
 
         Args:
+            argv: the program, the same one each time, and its arguments.
             stdout, stderr: where it writes.
-            umask: for the files that it makes.
 
         Raises OSError where it can't be started.
         """
+        outputs = [(os.POSIX_SPAWN_DUP2, stdout, 1), (os.POSIX_SPAWN_DUP2, stderr, 2)]
+        if not standard_input:
+            return RunProcess(self._spawn(argv, environ, [_NOTHING, *outputs]))
+        with os.fdopen(os.memfd_create("input", os.MFD_CLOEXEC), "w+b") as file:  # no process is needed that writes it
+            file.write(standard_input)
+            file.seek(0)
+            return RunProcess(self._spawn(argv, environ, [(os.POSIX_SPAWN_DUP2, file.fileno(), 0), *outputs]))
+
+    def _spawn(self, argv: list[bytes], environ: Mapping[bytes, bytes], files: list[tuple[Any, ...]]) -> int:
         # posix_spawn takes half the time of subprocess. Whatever we have opened closes itself when the program is executed, and
-        # not before: see `guard`.
-        with _readable(standard_input) as stdin, _umask(umask):
-            outputs = [(os.POSIX_SPAWN_DUP2, stdout, 1), (os.POSIX_SPAWN_DUP2, stderr, 2)]
-            self._pid = os.posix_spawnp(
-                argv[0], list(argv), environ, file_actions=[stdin, *outputs], setpgroup=0, setsigdef=_RESTORED
-            )
+        # not before: see `guard`. The umask is ours as well for that moment, in which nobody here makes a file.
+        before = os.umask(self._umask)
+        try:
+            return self._search_and_spawn(argv, environ, files)
+        finally:
+            os.umask(before)
+
+    def _search_and_spawn(self, argv: list[bytes], environ: Mapping[bytes, bytes], files: list[tuple[Any, ...]]) -> int:
+        if self._found is not None:
+            try:
+                return os.posix_spawn(self._found, argv, environ, file_actions=files, setpgroup=0, setsigdef=_RESTORED)
+            except OSError:  # perhaps it lies elsewhere by now
+                self._found = None
+        pid = os.posix_spawnp(argv[0], argv, environ, file_actions=files, setpgroup=0, setsigdef=_RESTORED)
+        self._found = shutil.which(os.fsdecode(argv[0]))
+        return pid
+
+
+class RunProcess:
+    """A run that goes on. The caller waits until `ended` is readable, and then calls `close`."""
+
+    def __init__(self, pid: int) -> None:
+        """The run is a child of ours, and the leader of its group. Raises OSError where it can't be waited for; it is ended."""
+        self._pid = pid
         try:
             self.ended = ended_fd(self._pid)
         except OSError:
@@ -99,25 +130,3 @@ def why_failed(code: int) -> str:
         return f"ended by {signal.Signals(-code).name}"
     except ValueError:
         return f"ended by signal {-code}"
-
-
-@contextlib.contextmanager
-def _readable(content: bytes) -> Iterator[tuple[int, ...] | tuple[int, int, str, int, int]]:
-    """What gives a program that is spawned within `content` to read, without a process that writes it."""
-    if not content:
-        yield os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0
-        return
-    with os.fdopen(os.memfd_create("input", os.MFD_CLOEXEC), "w+b") as file:
-        file.write(content)
-        file.seek(0)
-        yield os.POSIX_SPAWN_DUP2, file.fileno(), 0
-
-
-@contextlib.contextmanager
-def _umask(umask: int) -> Iterator[None]:
-    """The umask of what is spawned within. It is ours as well for that moment, in which nobody here makes a file."""
-    before = os.umask(umask)
-    try:
-        yield
-    finally:
-        os.umask(before)

@@ -45,6 +45,8 @@ class Schedule:
         self._number = 0
         self._queue: deque[Run] = deque()
         self._running: dict[int, Run] = {}
+        #: The paths of what is running.
+        self._busy: set[bytes] = set()
         self._batches: dict[str, _Batch] = {}
         #: Runs that were put off, by batch.
         self._late: dict[str, list[Run]] = {}
@@ -104,19 +106,22 @@ class Schedule:
         """The run that begins now; None where there is none, all jobs are busy, or its paths are in another run."""
         if not self._queue or len(self._running) >= self._jobs:
             return None
-        busy = {path for run in self._running.values() for path in run.paths()}
+        busy = self._busy
         for place, run in enumerate(self._queue):
-            alone = not run.paths()  # it concerns all that is known
-            if busy.isdisjoint(run.paths()) and not (alone and self._running):
+            paths = run.paths()
+            alone = not paths  # it concerns all that is known
+            if busy.isdisjoint(paths) and not (alone and self._running):
                 del self._queue[place]
                 self._running[run.number] = run
+                self._busy |= paths
                 return run
-            busy |= run.paths()
+            busy = busy | paths
         return None
 
     def ended(self, run: Run, failure: str, output: str = "") -> list[Instruction]:
         """A run has ended; `failure`: why it failed, empty where it did not; `output`: the end of what it had written."""
         del self._running[run.number]
+        self._busy -= run.paths()
         batch = self._batches.get(run.batch)
         if batch is None:  # its lease was lost meanwhile
             return []

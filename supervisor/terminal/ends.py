@@ -45,6 +45,9 @@ class Ends:
         #: Whether a closed reader can be noticed by poll: a pipe, a socket or a terminal, not a file.
         mode = os.fstat(self._stdout).st_mode
         self.output_fd = self._stdout if stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode) or os.isatty(self._stdout) else None
+        self._closing = select.poll()
+        if self.output_fd is not None:
+            self._closing.register(self.output_fd, 0)
         for signum in self.SIGNALS:
             if signal.getsignal(signum) is not signal.SIG_IGN:
                 self._old[signum] = signal.signal(signum, self._note)
@@ -67,9 +70,7 @@ class Ends:
         if self.signum is not None:
             raise Ended(self.signum)
         if self.output_fd is not None and not self.closed:
-            poller = select.poll()
-            poller.register(self.output_fd, 0)
-            self.closed = bool(poller.poll(0))
+            self.closed = bool(self._closing.poll(0))
         if self.closed:
             raise Ended(None)
 

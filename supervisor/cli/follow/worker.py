@@ -21,7 +21,7 @@ from ...runs.echoes import PAUSE_S_MAX, Echoes
 from ...runs.instructions import Acknowledge, Fail, Instruction, Signal, Stop
 from ...runs.output import Relay, RunOutput, flush
 from ...runs.pace import Pace
-from ...runs.process import RunProcess, why_failed
+from ...runs.process import Program, RunProcess, why_failed
 from ...terminal.own_output import OUTPUT_AND_ERRORS, OwnOutput
 from ...terminal.streams import say
 from ..link.connection import ServiceConnection, checked
@@ -121,6 +121,7 @@ class Worker:
         """
         self._connection = connection
         self._command = command
+        self._program = Program(manner.umask)
         self._policy = policy
         self._pace = pace
         self._manner = manner
@@ -171,6 +172,7 @@ class Worker:
         """All that is to be done now."""
         self._look()
         now = time.monotonic()
+        self._relay.hear(now)
         self._end_overdue(now)
         self._extend(now)
         self._resume(now)
@@ -184,7 +186,8 @@ class Worker:
     def _due_s(self) -> float | None:
         """Seconds until something is to be done without being woken."""
         off = [min(off.due, off.look) for off in self._put_off.values()]
-        due = min([self._done_due, *off, *[going.due for going in self._going.values()], *self._extensions.values()])
+        going = [going.due for going in self._going.values()]
+        due = min([self._done_due, self._relay.due(), *off, *going, *self._extensions.values()])
         return None if due == float("inf") else max(0.0, due - time.monotonic())
 
     # -- batches
@@ -323,23 +326,21 @@ class Worker:
     # -- runs
 
     def _begin(self, run: Run) -> None:
-        environ = self._environ | {
-            name.encode(): os.fsencode(value) for name, value in self._command.environment(run, self._manner.token).items()
-        }
+        environ = self._environ | self._command.environment(run, self._manner.token)
+        began = time.monotonic()
         if self._manner.clear and not self._going and os.isatty(1):
             self._relay.write(_CLEAR)
         output: RunOutput | None = None
         self._echoes.begin(run.number, (change.path for change in run.changes), time.time_ns())
         try:
             if not self._manner.direct:
-                output = self._relay.begin(self._prefix(run))
-            process = RunProcess(
+                output = self._relay.begin(self._prefix(run), began)
+            process = self._program.run(
                 self._command.arguments(run.changes),
                 environ,
                 self._command.standard_input(run.changes),
                 stdout=1 if output is None else output.writers[0],
                 stderr=2 if output is None else output.writers[1],
-                umask=self._manner.umask,
             )
         except OSError as error:
             if output is not None:
@@ -348,7 +349,6 @@ class Worker:
             return
         if output is not None:
             output.close_writers()
-        began = time.monotonic()
         due = float("inf") if self._manner.timeout_s is None else began + self._manner.timeout_s
         self._going[process.ended] = _Going(run, process, output, began, due)
         self._epoll.register(process.ended, select.EPOLLIN)
@@ -410,6 +410,7 @@ class Worker:
     def finish(self) -> None:
         """Ends all runs: by the stop signal, and by force after the grace period. What has succeeded until then is acknowledged,
         the rest is given back. Idempotent."""
+        self._relay.hear(float("inf"))
         for going in self._going.values():
             if not going.stopped:
                 self._stop(going)

@@ -8,6 +8,7 @@ connection (`aggregator.client`); which answers are due is `in_flight`'s to know
 from __future__ import annotations
 
 import math
+import select
 import time
 from collections.abc import Callable, Mapping
 from types import TracebackType
@@ -16,7 +17,7 @@ from typing import Any
 import msgspec
 import zmq
 
-from shardwatch.aggregator.client.connection import Connection
+from shardwatch.aggregator.client.connection import Connection, has_news
 from shardwatch.aggregator.client.requests import Request
 from shardwatch.aggregator.protocol.codes import WRONG_REQUESTS
 from shardwatch.shard.contract.errors import NotRunningError, ServiceError, ShardwatchError, UsageError
@@ -75,6 +76,8 @@ class ServiceConnection:
         )
         self._in_flight = InFlight(asked_again)
         self._process_ended = False
+        #: There may be news of the sockets that their descriptors do not tell.
+        self._has_news = True
         #: From a lost connection until the next one.
         self._absent = False
         self._socket.open(_RECONNECT_STARTING_MS if process_fd is not None else None)
@@ -83,6 +86,7 @@ class ServiceConnection:
         """A new identity: nothing that was meant for the old connection can arrive any more."""
         self._socket.close()
         self._socket.open()
+        self._has_news = True
         self._in_flight.begin_anew(time.monotonic())
         for frame in self._in_flight.frames():
             self._send(frame)
@@ -94,6 +98,7 @@ class ServiceConnection:
         return number
 
     def _send(self, frame: bytes) -> None:
+        self._has_news = True
         try:
             self._socket.socket.send(frame, zmq.DONTWAIT)
         except zmq.Again:  # the queue towards a service that is away is full: it is sent again when it is due
@@ -107,7 +112,7 @@ class ServiceConnection:
         deadline = None if timeout_s is None else time.monotonic() + timeout_s
         while True:
             ends.check()
-            answers = self._receive()
+            answers = self._take_news()
             if self._process_ended:
                 raise ProcessEnded
             if answers:
@@ -117,34 +122,48 @@ class ServiceConnection:
                 return []
             if now >= self._in_flight.next_due():
                 self._reconnect()
+                continue
             until = min(self._in_flight.next_due(), math.inf if deadline is None else deadline)
             if self._poll(ends, None if until == math.inf else max(0.0, until - now), also):
-                ends.check()
-                return self._receive()
+                return self._take_news()
 
     def _poll(self, ends: Ends, timeout_s: float | None, also: int | None) -> bool:
-        """Whether `also` can be read."""
-        poller = zmq.Poller()
-        poller.register(self._socket.socket, zmq.POLLIN)
-        poller.register(self._socket.monitor, zmq.POLLIN)
-        poller.register(ends.wake_fd, zmq.POLLIN)
+        """Whether `also` can be read. Waits for it, for news of the service, and for whatever ends the command.
+
+        Raises Ended.
+        """
+        poller = select.poll()
+        for fd in (*self._socket.fds, ends.wake_fd):
+            poller.register(fd, select.POLLIN)
         if ends.output_fd is not None:
-            poller.register(ends.output_fd, zmq.POLLERR)
+            poller.register(ends.output_fd, 0)
         if self._process_fd is not None:
-            poller.register(self._process_fd, zmq.POLLIN)
+            poller.register(self._process_fd, select.POLLIN)
         if also is not None:
-            poller.register(also, zmq.POLLIN)
+            poller.register(also, select.POLLIN)
         ready = dict(poller.poll(None if timeout_s is None else int(timeout_s * 1000) + 1))
-        if self._process_fd is not None and ready.get(self._process_fd):
+        if self._process_fd in ready:
             self._process_ended = True
-        if self._socket.monitor in ready:
-            self._note_connection()
-        return also is not None and also in ready
+        if ends.wake_fd in ready or ends.output_fd in ready:
+            ends.check()
+        self._has_news = self._has_news or not ready.keys().isdisjoint(self._socket.fds)
+        return also in ready
+
+    def _take_news(self) -> list[tuple[int, Reply]]:
+        """Answers that are there. What has become of the connection is noted."""
+        answers: list[tuple[int, Reply]] = []
+        while self._has_news:
+            self._has_news = False
+            answers += self._receive()
+            if has_news(self._socket.monitor):
+                self._note_connection()
+                self._has_news = True
+        return answers
 
     def _note_connection(self) -> None:
         monitor = self._socket.monitor
         broken, absent = False, self._absent
-        while monitor.poll(0):
+        while has_news(monitor):
             event = int.from_bytes(monitor.recv_multipart()[0][:2], "little")
             absent = event == zmq.EVENT_DISCONNECTED
             broken = broken or absent
@@ -159,14 +178,11 @@ class ServiceConnection:
 
     def _receive(self) -> list[tuple[int, Reply]]:
         answers: list[tuple[int, Reply]] = []
-        while True:
-            try:
-                body = self._socket.socket.recv(zmq.DONTWAIT)
-            except zmq.Again:
-                return answers
-            reply = _decode(body)
+        while has_news(self._socket.socket):
+            reply = _decode(self._socket.socket.recv(zmq.DONTWAIT))
             if self._in_flight.answered(reply, time.monotonic()):
                 answers.append((reply.get("id", 0), reply))
+        return answers
 
     def answer(self, ends: Ends, number: int, wait_s: float = 0.0, answer_s: float = ANSWER_S) -> Reply:
         """Waits for the answer to `number` alone. Raises NotRunningError when none comes, Ended, and ProcessEnded."""

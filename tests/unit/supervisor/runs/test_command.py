@@ -55,8 +55,8 @@ def test_the_environment_of_a_run() -> None:
     """Its kinds are each named once; the names are those that the configuration knows to be no options."""
     run = Run(3, "b-1", 2, (A, Change(b"/d", "deleted", 4), B))
     environ = command(b"x").environment(run, "token")
-    assert tuple(environ) == RUN_VARIABLES
-    assert list(environ.values()) == ["token.3", "g", "b-1", "2", "created,deleted"]
+    assert tuple(environ) == tuple(name.encode() for name in RUN_VARIABLES)
+    assert list(environ.values()) == [b"token.3", b"g", b"b-1", b"2", b"created,deleted"]
 
 
 def test_a_batch_as_it_travels() -> None:
@@ -91,4 +91,4 @@ def test_what_concerns_no_path_tells_none() -> None:
     assert command(b"x", b"{}", b"-v").arguments([fresh]) == [b"x", b"-v"]
     assert command(b"x", given=Input.NUL).standard_input([fresh]) == b""
     assert command(b"x", given=Input.JSON).standard_input([fresh]) == b"{}\n"
-    assert command(b"x").environment(Run(1, "b", 1, (fresh,)), "token")["SHARDWATCH_KINDS"] == "fresh"
+    assert command(b"x").environment(Run(1, "b", 1, (fresh,)), "token")[b"SHARDWATCH_KINDS"] == b"fresh"

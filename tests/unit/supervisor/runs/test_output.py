@@ -12,7 +12,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from shardwatch.supervisor.runs.output import END_BYTES, KEPT_BYTES_MAX, Relay, RunOutput, flush
+from shardwatch.supervisor.runs.output import END_BYTES, HEARD_AFTER_S, KEPT_BYTES_MAX, Relay, RunOutput, flush
 
 GUARD_S = 60.0
 
@@ -21,6 +21,13 @@ GUARD_S = 60.0
 def epoll() -> Iterator[select.epoll]:
     with select.epoll() as made:
         yield made
+
+
+def begin(relay: Relay, prefix: bytes) -> RunOutput:
+    """The output of a run that is listened to."""
+    output = relay.begin(prefix, 0.0)
+    relay.hear(HEARD_AFTER_S)
+    return output
 
 
 def step(relay: Relay, epoll: select.epoll) -> None:
@@ -36,7 +43,7 @@ def write(output: RunOutput, data: bytes, stream: int = 0) -> None:
 def test_the_first_has_the_floor(capfdbinary: pytest.CaptureFixture[bytes], epoll: select.epoll) -> None:
     """It is heard at once; the other one when the first has ended, whole and in its order."""
     relay = Relay(epoll)
-    first, second = relay.begin(b""), relay.begin(b"")
+    first, second = begin(relay, b""), begin(relay, b"")
     write(second, b"second 1\n")
     write(first, b"first ")
     step(relay, epoll)
@@ -51,11 +58,34 @@ def test_the_first_has_the_floor(capfdbinary: pytest.CaptureFixture[bytes], epol
     assert relay.idle()
 
 
+def test_a_run_is_listened_to_when_it_has_lasted_for_a_moment(
+    capfdbinary: pytest.CaptureFixture[bytes], epoll: select.epoll
+) -> None:
+    """Nobody is woken for what it writes before that. If it ends before that, what it has written is read at its end."""
+    relay = Relay(epoll)
+    brief, long = relay.begin(b"", 1.0), relay.begin(b"", 2.0)
+    write(brief, b"brief\n")
+    write(long, b"long 1\n")
+    assert relay.due() == 1.0 + HEARD_AFTER_S
+    relay.hear(1.0)
+    assert not epoll.poll(0)
+    relay.end(brief)
+    assert capfdbinary.readouterr().out == b"brief\n"
+    assert relay.due() == 2.0 + HEARD_AFTER_S
+    relay.hear(2.0 + HEARD_AFTER_S)
+    assert relay.due() == float("inf")
+    step(relay, epoll)
+    assert capfdbinary.readouterr().out == b"long 1\n"
+    write(long, b"long 2\n")
+    relay.end(long)
+    assert capfdbinary.readouterr().out == b"long 2\n"
+
+
 def test_the_end_of_what_a_run_has_written(epoll: select.epoll) -> None:
     """Of both pipes, as it was read, without the prefix; bytes that are no text are replaced."""
     relay = Relay(epoll)
-    relay.begin(b"")
-    output = relay.begin(b"prefix: ")
+    begin(relay, b"")
+    output = begin(relay, b"prefix: ")
     write(output, b"begin" + b"x" * END_BYTES)
     step(relay, epoll)
     write(output, b"\xffwarning\n", stream=1)
@@ -70,8 +100,8 @@ def test_the_end_of_what_a_run_has_written(epoll: select.epoll) -> None:
 def test_what_a_run_has_started_and_left_behind_is_not_listened_to(epoll: select.epoll) -> None:
     """It writes on for ever, faster than anybody reads. What was in the pipe at the end of the run is kept, and no more."""
     relay = Relay(epoll)
-    relay.begin(b"")
-    output = relay.begin(b"")
+    begin(relay, b"")
+    output = begin(relay, b"")
     with subprocess.Popen(["yes"], stdout=output.writers[0]) as left_behind:
         try:
             capacity = fcntl.fcntl(output.pipes[0], fcntl.F_GETPIPE_SZ)
@@ -86,7 +116,7 @@ def test_what_a_run_has_started_and_left_behind_is_not_listened_to(epoll: select
 def test_a_prefix_begins_each_line(capfdbinary: pytest.CaptureFixture[bytes], epoll: select.epoll) -> None:
     """Also of a line that comes in pieces, once; standard error goes to standard error."""
     relay = Relay(epoll)
-    output = relay.begin(b"/a: ")
+    output = begin(relay, b"/a: ")
     write(output, b"one\ntw")
     step(relay, epoll)
     write(output, b"o\n\nend")
@@ -99,7 +129,7 @@ def test_a_prefix_begins_each_line(capfdbinary: pytest.CaptureFixture[bytes], ep
 def test_what_is_kept_is_bounded(capfdbinary: pytest.CaptureFixture[bytes], epoll: select.epoll) -> None:
     """A run that writes without end beside the one that has the floor is not read beyond the bound; nothing of it is lost."""
     relay = Relay(epoll)
-    first, second = relay.begin(b""), relay.begin(b"")
+    first, second = begin(relay, b""), begin(relay, b"")
     os.set_blocking(second.writers[0], False)
     sent = 0
     while True:
@@ -127,7 +157,7 @@ def test_a_reader_that_is_gone_ends_nobody(epoll: select.epoll) -> None:
     os.close(reader)
     try:
         relay = Relay(epoll)
-        output = relay.begin(b"")
+        output = begin(relay, b"")
         write(output, b"lost\n")
         step(relay, epoll)
         relay.end(output)
