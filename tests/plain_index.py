@@ -27,7 +27,7 @@ class PlainIndex:
 
     def __init__(self, sight: int | None = None) -> None:
         self._sight = sight
-        self._rows: dict[tuple[bytes, bool], Row] = {}
+        self._rows: dict[tuple[bytes, int], Row] = {}
         self._ticks = Ticks(0)
         self._looks = 0
         #: (tick, time) of every change, by the clock.

@@ -157,10 +157,10 @@ class Selection:
             except UnicodeDecodeError:
                 text, exact = path_fields(path)  # type: ignore[assignment]
             if not kind:
-                event = Event("deleted", text, directory, None, None, tick, at_ns / 1e9, exact)
+                event = Event("deleted", text, directory == 1, None, None, tick, at_ns / 1e9, exact)
             else:
                 what = "modified" if known or (tick <= handed and not after < tick <= upto) else "created"
-                event = Event(what, text, directory, size, mtime_ns, tick, at_ns / 1e9, exact)
+                event = Event(what, text, directory == 1, size, mtime_ns, tick, at_ns / 1e9, exact)
             events.append(event)
             ticks.append(tick)
             keys.append(key)

@@ -317,6 +317,6 @@ class Delivery:
         """The only path of a unit; nothing where its row has moved on."""
         part = unit.parts[0]
         for row in index.rows_at(part.lane, part.ticks):
-            path = SetAsidePath(part.lane, row.tick, part.handed, row.path, row.directory, unit.failures, unit.reason)
+            path = SetAsidePath(part.lane, row.tick, part.handed, row.path, bool(row.directory), unit.failures, unit.reason)
             kind = "deleted" if not row.kind else kind_told(row, part, self.position.lane(part.lane), self.bit, self.begun)
             self.set_aside.add(path, kind, output)

@@ -11,7 +11,7 @@ from .file import IndexFile
 from .holders import Holders
 from .moments import Moments
 from .portion import Count, Portion
-from .row import ROW, Row, row_from
+from .row import ROW, Row, rows_from
 
 #: Ticks of one SELECT; SQLite bounds the number of its arguments.
 _TICKS_MAX: Final = 500
@@ -87,7 +87,7 @@ class Backlog:
         return self._rows(f"SELECT {ROW} WHERE d.path=? AND e.name=? AND e.lane IS NOT NULL ORDER BY e.tick", (above, name))
 
     def _rows(self, sql: str, arguments: Sequence[object]) -> list[Row]:
-        return [row_from(columns) for columns in self._db.execute(sql, arguments)]
+        return rows_from(self._db.execute(sql, arguments))
 
     def count(self, lane: int, after: int, upto: int, limit: int) -> Count:
         """See `IndexPort`."""

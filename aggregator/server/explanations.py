@@ -23,4 +23,4 @@ class Explanations:
 
     def _described(self, row: Row, now: float) -> dict[str, object]:
         groups = [{"name": group.name, **group.standing(row, now)} for group in self._registry.named()]
-        return {"is_directory": row.directory, "exists": bool(row.kind), "tick": row.tick, "groups": groups}
+        return {"is_directory": bool(row.directory), "exists": bool(row.kind), "tick": row.tick, "groups": groups}

@@ -119,4 +119,4 @@ def _event(row: Row) -> Event:
     path, exact = path_fields(row.path)
     there = bool(row.kind)
     size, mtime_ns = (row.size, row.mtime_ns) if there else (None, None)
-    return Event("modified" if there else "deleted", path, row.directory, size, mtime_ns, row.tick, row.at_ns / 1e9, exact)
+    return Event("modified" if there else "deleted", path, bool(row.directory), size, mtime_ns, row.tick, row.at_ns / 1e9, exact)

@@ -104,6 +104,16 @@ def test_a_row_keeps_its_tick_until_somebody_may_have_been_handed_it(index: Tell
     assert [(row.path, row.tick, row.size) for row in everything(index)] == [(b"/r/b", 2, 3), (b"/r/a", 3, 3)]
 
 
+def test_a_row_notes_any_number_of_groups(index: Tellable) -> None:
+    """More than an integer of the file has bits."""
+    index.put(b"/r/a")
+    index.holders.place(0, 0, 0)
+    hand_out(index, bit=100)
+    index.put(b"/r/a", size=2)
+    assert [row.held for row in everything(index)] == [1 << 100]
+    assert [row.held for row in index.rows_at(0, [2])] == [1 << 100]
+
+
 def test_rows_are_found_by_the_ticks_that_they_still_have(index: Tellable) -> None:
     """Oldest first, whatever the order of the question."""
     for path in PATHS[:3]:

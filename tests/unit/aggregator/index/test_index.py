@@ -23,6 +23,7 @@ from shardwatch.aggregator.index.refit import Refit
 from shardwatch.aggregator.index.row import Row
 from shardwatch.aggregator.index.schema import CACHE_KIB, CACHE_KIB_EXPANDED, IndexVersionError
 from shardwatch.shard.contract.files.packed import DIRECTORY, FILE
+from shardwatch.shard.contract.files.paths import join
 from shardwatch.shard.contract.state.settings import Settings
 from shardwatch.shard.contract.wire.fold import folded
 from shardwatch.shard.contract.wire.frames import Check, Gone, Listing, Looks, Verified
@@ -284,6 +285,16 @@ def test_pending_rows_come_in_the_order_of_their_ticks(index: Index) -> None:
     assert [r.path for r in index.backlog.rows_at(0, [ticks[4], ticks[0], 99999])] == [b"/r/0", b"/r/4"]
     row = pending(index)[0]
     assert (row.kind, row.directory, row.path, row.size, row.at_ns) == (FILE, False, b"/r/0", 1, 100)
+
+
+@pytest.mark.parametrize("directory", [b"/", b"/r", b"/r/\xff\xfe", b"/r/\xe2\x82"])
+def test_paths_are_read_byte_for_byte(index: Index, directory: bytes) -> None:
+    """Whatever bytes their names consist of, and also of what lies at the top."""
+    names = [bytes([byte]) for byte in range(1, 256) if byte not in b"./"] + [b"\xc3\x28", b"a\x80", "ä€😀".encode(), b"x'2f'"]
+    lists(index, directory, *[entry(name) for name in sorted(names)])
+    rows = pending(index)
+    assert [row.path for row in rows] == [join(directory, name) for name in sorted(names)]
+    assert [type(row.path) for row in rows] == [bytes] * len(names)
 
 
 def test_many_rows_are_found_by_their_ticks(index: Index) -> None:
