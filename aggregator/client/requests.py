@@ -73,8 +73,8 @@ def request(op: str, fields: Mapping[str, Any], wait_s: float = 0.0) -> Request:
 def pull(
     group: str, worker: str, *, max: int | None, wait_s: float, from_: str | None, peek: bool, lease_s: float | None
 ) -> Request:
-    if from_ not in (None, "now", "start"):
-        raise arguments.wrong("from_", from_, "None, `now` or `start`")
+    if from_ is not None:
+        _check_beginning(from_)
     if max is not None:
         arguments.whole("max", max, 1, NUMBER_MAX)
     wait_s = arguments.seconds("wait_s", wait_s, 0.0, SECONDS_MAX)
@@ -139,8 +139,7 @@ def seek(group: str, tick: int | str | None, at: float | None) -> Request:
 
 
 def create(group: str, from_: str) -> Request:
-    if from_ not in ("now", "start"):
-        raise arguments.wrong("from_", from_, "`now` or `start`")
+    _check_beginning(from_)
     return Request("create", {"group": _group(group), "from": from_})
 
 
@@ -192,6 +191,12 @@ def wait(group: str, timeout_s: float) -> Request:
 def ready(wait_s: float) -> Request:
     wait_s = arguments.seconds("wait_s", wait_s, 0.0, SECONDS_MAX)
     return Request("ready", {"wait_ms": round(wait_s * 1000)}, wait_s)
+
+
+def _check_beginning(from_: str) -> None:
+    """Raises UsageError for what is no place where a group begins."""
+    if from_ not in ("now", "start", "fresh"):
+        raise arguments.wrong("from_", from_, "`now`, `start` or `fresh`")
 
 
 def _group(name: object) -> str:

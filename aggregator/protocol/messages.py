@@ -30,6 +30,8 @@ from .bounds import (
 
 _Name = Annotated[str, Meta(max_length=NAME_CHARS_MAX)]
 _Id = Annotated[str, Meta(max_length=NAME_CHARS_MAX)]
+#: Where a group begins that is made.
+_Begin = Literal["now", "start", "fresh"]
 _Wait = Annotated[int, Meta(ge=0)]
 _Lease = Annotated[int, Meta(ge=1)]
 #: Exact bytes in base64.
@@ -78,7 +80,7 @@ class Pull(Struct, rename={"from_": "from"}):
     group: _Name
     max: Annotated[int, Meta(ge=1)] | None = None
     wait_ms: _Wait | None = None
-    from_: Literal["now", "start"] | None = None
+    from_: _Begin | None = None
     peek: bool = False
     worker: _Name = ""
     lease_ms: _Lease | None = None
@@ -161,7 +163,7 @@ class Groups(Struct):
 class Create(Struct, rename={"from_": "from"}):
     op: ClassVar = "create"
     group: _Name
-    from_: Literal["now", "start"] = "now"
+    from_: _Begin = "now"
 
 
 class Drop(Struct):

@@ -59,7 +59,7 @@ class Roster:
         """Returns the group of that name, which is made if there is none, and whether it was made. Raises RefusedError.
 
         Args:
-            start: where it begins if it is made: `start`, or `now`.
+            start: where it begins if it is made: `start`, `fresh`, or `now`.
         """
         if self.get(name) is not None:
             return self.use(name), False
@@ -69,6 +69,8 @@ class Roster:
         group = self._registry.create(name)
         if start == "start":
             group.begin(self._index, 0, 0)
+        elif start == "fresh":
+            group.refresh("the group is new")
         self._begin(group)
         return group, True
 

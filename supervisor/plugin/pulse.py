@@ -87,7 +87,7 @@ class Pulses(MapEntry):
     def row(self, process: Subprocess) -> dict[str, Any]:
         """What `status` says of a program."""
         return {
-            "hung": self._silence.hung(process.config.name),
+            "hung": self._silence.hung(_name(process)),
             "stuck_s": self._silence.stuck_s(process.pid, time.monotonic()),
             "heard": self._silence.is_heard(process.pid),
         }
@@ -109,10 +109,9 @@ class Pulses(MapEntry):
             self._say(f"pulse: {error!r}")
 
     def _living(self) -> dict[int, Living]:
-        """Commands of the group `exec` send no pulses."""
-        groups = [group for name, group in self._supervisord.process_groups.items() if name != EXEC]
+        groups = self._supervisord.process_groups.values()
         processes = [p for group in groups for p in group.processes.values() if p.pid]
-        return {p.pid: Living(p.config.name, p.state in (ProcessStates.RUNNING, ProcessStates.STARTING)) for p in processes}
+        return {p.pid: Living(_name(p), p.state in (ProcessStates.RUNNING, ProcessStates.STARTING)) for p in processes}
 
     def _say(self, line: str) -> None:
         try:
@@ -174,6 +173,13 @@ class Pulses(MapEntry):
         if now >= self._say_at:
             self._say_at = now + 1.0
             self._say(f"pulse: {self.refused} datagrams refused so far that are no pid")
+
+
+def _name(process: Subprocess) -> str:
+    """Of its program. A command of the configuration may be called as a shard is."""
+    name: str = process.config.name
+    group = process.group
+    return f"{EXEC}:{name}" if group is not None and group.config.name == EXEC else name
 
 
 def sent_at(stamp: Iterable[tuple[int, int, bytes]], now: float, wall: float, *, since: float) -> float:

@@ -130,7 +130,7 @@ def _is_reported(finding: HealthFinding, reported: set[str], standing_in: bool) 
 
 def _is_starting(row: Fields) -> bool:
     """Whether a program has not sent a pulse yet. supervisord itself calls it STARTING for a second in any case. Nobody waits for
-    commands of the configuration, which send none."""
+    commands of the configuration."""
     return row["group"] != EXEC and bool(row["state"] in ("STOPPED", "STARTING") and not row.get("heard"))
 
 

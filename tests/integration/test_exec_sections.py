@@ -86,6 +86,18 @@ def test_a_command_runs_with_the_service(place: Path, state_dir: Path, service: 
     assert "[exec.missing] shardwatch exec --group=missing -- no-such-program" in run("config", cwd=place).stdout
 
 
+def test_a_command_that_hangs_is_replaced(place: Path, state_dir: Path, service: str) -> None:
+    """SIGSTOP for good: after some seconds without a sign of life it is killed and started again, and `status` counts it."""
+    eventually(lambda: program(state_dir, "exec:copy")["heard"])
+    before = program(state_dir, "exec:copy")["pid"]
+    deliver(before, signal.SIGSTOP)
+    eventually(lambda: program(state_dir, "exec:copy")["pid"] not in (before, 0, None))
+    put(place / "watched/b.json", "1")
+    eventually(lambda: any("b.json" in line for line in written(place)))
+    assert program(state_dir, "exec:copy")["hung"] >= 1
+    assert f"exec:copy (pid {before}) was silent" in (state_dir / "logs/supervisord.log").read_text()
+
+
 def test_what_the_configuration_does_not_have_any_more_is_gone(place: Path, state_dir: Path, service: str) -> None:
     """As other settings, with the next start; the group stays where it is."""
     eventually(lambda: written(place))

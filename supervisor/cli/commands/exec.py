@@ -16,6 +16,7 @@ run has).
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import signal
 from typing import TYPE_CHECKING, Final, NoReturn
@@ -93,10 +94,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
+    return _run(options) if options.trigger is None else _run_trigger(options)
+
+
+def _run(options: argparse.Namespace, *, supervised: bool = False) -> int:
+    """`supervised`: supervisord has started it, and notices when it hangs."""
     from ...runs.process import why_unrunnable
 
-    if options.trigger is not None:
-        return _run_trigger(options)
     _check(options)
     unrunnable = why_unrunnable(options.argv[0])
     if unrunnable is not None:
@@ -107,7 +111,7 @@ def run(options: argparse.Namespace) -> int:
     if options.group is None:
         _run_in_foreground(options)
     else:
-        _work(options)
+        _work(options, supervised=supervised)
     return 0
 
 
@@ -211,7 +215,7 @@ def _run_trigger(options: argparse.Namespace) -> int:
     given = _options_of(trigger)
     given.state_dir = state_dir
     os.chdir(trigger.directory)
-    return run(given)
+    return _run(given, supervised=True)
 
 
 def stop_signal(name: str) -> int:
@@ -261,9 +265,10 @@ def _manner_of(options: argparse.Namespace, guard: Guard) -> Manner:
     )
 
 
-def _work(options: argparse.Namespace) -> None:
+def _work(options: argparse.Namespace, *, supervised: bool) -> None:
     """A durable worker of a running service, until it is asked to end."""
     from shardwatch.aggregator.protocol.codes import RETRYABLE
+    from shardwatch.shard.contract.process.life import Pulse
 
     from ...runs.echoes import Echoes
     from ...runs.guard import Guard
@@ -283,10 +288,12 @@ def _work(options: argparse.Namespace) -> None:
         pace, manner = Pace(options.jobs, command.paths_max), _manner_of(options, guard)
         start = "start" if options.initial else "now"
         with (
+            contextlib.closing(Pulse(layout.pulse_socket)) as pulse,
             ServiceConnection(layout, asked_again=RETRYABLE) as connection,
             Worker(connection, command, schedule, pace, echoes, manner, group=options.group, start=start) as worker,
         ):
-            worker.follow(lambda timeout_s: connection.wait(ends, timeout_s, worker.wake_fd))
+            beat = pulse.beat if supervised else None
+            worker.follow(lambda timeout_s: connection.wait(ends, timeout_s, worker.wake_fd), beat)
 
 
 def _run_in_foreground(options: argparse.Namespace) -> None:
@@ -339,10 +346,8 @@ def _begin(
     attendant.ask_status()
     if resumed:  # what an exec that was killed had been handed
         attendant.request("release", group=GROUP, worker=GROUP)
-    start = "start" if options.initial and command.is_told_paths else "now"
-    made = not attendant.request("create", group=GROUP, **{"from": start})["existed"]
-    if made and start == "start" and policy.wants(FRESH):
-        attendant.request("reset", group=GROUP)
+    anew = "fresh" if policy.wants(FRESH) else "start"
+    attendant.request("create", group=GROUP, **{"from": anew if options.initial and command.is_told_paths else "now"})
     while attendant.owes_status:
         attendant.wait()
     if options.initial and not command.is_told_paths:

@@ -24,9 +24,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     creating.add_argument(
         "--from",
         dest="start",
-        choices=("now", "start"),
+        choices=("now", "start", "fresh"),
         default="now",
-        help="where it begins: with later changes only, or with every file as created (default: now)",
+        help="where it begins: with later changes only; with every file as created; or the same after a notice to forget "
+        "everything (default: now)",
     )
     rewinding = verbs.add_parser("rewind", help="move a group back, so that what has changed since a time or tick comes again")
     resetting = verbs.add_parser("reset", help="start a group again: it is told to drop its mirror, and then receives every file")

@@ -28,8 +28,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--from",
         dest="start",
-        choices=("now", "start"),
-        help="where a new group begins (default: now); ignored, with a warning, if the group exists",
+        choices=("now", "start", "fresh"),
+        help="where a new group begins, as for `groups create` (default: now); ignored, with a warning, if the group exists",
     )
     parser.add_argument(
         "--max",

@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Final, Protocol
 
 from shardwatch.shard.contract.input.shown import shown
+from shardwatch.shard.contract.limits import BEAT_S, next_beat
 
 from ...runs.change import FRESH, Taken, taken
 from ...runs.command import Command, Run
@@ -116,7 +117,7 @@ class Worker:
     ) -> None:  # fmt: skip
         """
         Args:
-            start: where a group begins that does not exist yet; None: it exists.
+            start: where a group begins that does not exist yet: `now`, or `start`; None: it exists.
             name: leases are held in it; None: in one that no other process has.
         """
         self._connection = connection
@@ -126,7 +127,10 @@ class Worker:
         self._pace = pace
         self._manner = manner
         self._group = group
-        self._start = start
+        # The command may know something from a group of that name that is gone. Where it asked to be told, the service makes the
+        # notice durable together with the group.
+        self._anew = "fresh" if policy.wants(FRESH) else "start"
+        self._start = self._anew if start == "start" else start
         self._name = f"{group[:100]}:{os.getpid()}" if name is None else name
         #: Runs write to these files as well.
         self._own = OwnOutput(OUTPUT_AND_ERRORS)
@@ -158,14 +162,22 @@ class Worker:
         """Can be read when `turn` has something to do."""
         return self._epoll.fileno()
 
-    def follow(self, wait: Callable[[float | None], list[tuple[int, Reply]]]) -> None:
+    def follow(
+        self, wait: Callable[[float | None], list[tuple[int, Reply]]], beat: Callable[[], object] | None = None
+    ) -> None:
         """For ever. `wait` waits so many seconds (None: without end) for answers, and for `wake_fd`; what it raises ends this.
+
+        `beat` is called before each wait, and every BEAT_S seconds at the latest, however long runs go on.
 
         Raises the error that a pull is refused with.
         """
         while True:
             self.turn()
-            for number, reply in wait(self._due_s()):
+            due = self._due()
+            if beat is not None:
+                beat()
+                due = min(due, next_beat(time.monotonic(), BEAT_S))
+            for number, reply in wait(None if due == float("inf") else max(0.0, due - time.monotonic())):
                 self.answered(number, reply)
 
     def turn(self) -> None:
@@ -183,12 +195,11 @@ class Worker:
         if self._asked is None and self._policy.is_hungry(ahead=self._pace.is_quick):
             self._pull()
 
-    def _due_s(self) -> float | None:
-        """Seconds until something is to be done without being woken."""
+    def _due(self) -> float:
+        """When something is to be done without being woken (time.monotonic); infinite for never."""
         off = [min(off.due, off.look) for off in self._put_off.values()]
         going = [going.due for going in self._going.values()]
-        due = min([self._done_due, self._relay.due(), *off, *going, *self._extensions.values()])
-        return None if due == float("inf") else max(0.0, due - time.monotonic())
+        return min([self._done_due, self._relay.due(), *off, *going, *self._extensions.values()])
 
     # -- batches
 
@@ -215,12 +226,7 @@ class Worker:
     def _take(self, reply: Mapping[str, Any]) -> None:
         if self._known and reply.get("created"):
             say(f"shardwatch: group {shown(self._group)} was lost, and made anew: every file follows as created")
-        begins = bool(reply.get("created")) and self._start == "start"
-        self._known, self._start = True, "start"
-        if begins and self._policy.wants(FRESH):
-            # The command may know something from a group of that name that is gone. The notice must outlive us.
-            self._connection.ask("reset", group=self._group)
-            return
+        self._known, self._start = True, self._anew
         batch = reply.get("batch")
         if batch is None:
             return

@@ -283,6 +283,22 @@ def test_a_new_index_is_fresh(bench_with_files: Bench) -> None:
     assert short(bench.drain()) == [("created", "/r/9")]
 
 
+@pytest.mark.parametrize("op", ["pull", "create"])
+def test_a_group_that_is_made_may_begin_afresh(bench_with_files: Bench, op: str) -> None:
+    """The notice is as durable as the group: it is there if the service is killed right after the reply, until it is
+    acknowledged. A group that exists goes on where it is."""
+    bench = bench_with_files
+    assert bench.ask(op, group="g", from_="fresh")["created"]
+    bench.crash()
+    bench.advance(bench.settings.lease_ms / 1000 + 1)
+    batch = bench.pull(from_="fresh")
+    assert batch is not None
+    assert batch["events"] == [{"type": "fresh", "tick": bench.index.tick, "reason": "the group is new"}]
+    bench.ack(batch)
+    assert {kind for kind, _ in short(bench.drain(from_="fresh"))} == {"created"}
+    assert bench.drain(from_="fresh") == []
+
+
 def test_other_priorities_lose_nothing(bench_with_files: Bench) -> None:
     """Rows may have changed lanes: the group goes on from its lowest cursor, and deletions are still told."""
     bench = bench_with_files

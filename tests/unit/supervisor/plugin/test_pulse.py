@@ -15,7 +15,7 @@ import pytest
 from supervisor import events
 from supervisor.states import ProcessStates
 
-from shardwatch.shard.contract.limits import BEAT_S
+from shardwatch.shard.contract.limits import BEAT_S, SILENT_S
 from shardwatch.supervisor.plugin.pulse import Pulses, sent_at
 
 RUNNING = ProcessStates.RUNNING
@@ -60,15 +60,39 @@ def test_what_status_says_of_a_program(pulses: Pulses) -> None:
     assert pulses.row(process(101)) == {"hung": 0, "stuck_s": 0.0, "heard": False}
 
 
-def process(pid: int) -> Any:
-    return SimpleNamespace(pid=pid, config=SimpleNamespace(name=f"p{pid}"))
+def process(pid: int, name: str = "", group: str = "g") -> Any:
+    """A program that runs."""
+    of_group = SimpleNamespace(config=SimpleNamespace(name=group))
+    return SimpleNamespace(pid=pid, config=SimpleNamespace(name=name or f"p{pid}"), state=RUNNING, group=of_group)
+
+
+def test_a_command_of_the_configuration_is_judged_as_any_program(
+    pulses: Pulses, state_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Once it was heard, it is killed when it falls silent, and `status` counts that; for the command, and not for a shard of the
+    same name."""
+    command, shard = process(2_000_000_001, "s0", "exec"), process(2_000_000_002, "s0", "shards")
+    groups: dict[str, Any] = pulses._supervisord.process_groups
+    groups |= {"exec": SimpleNamespace(processes={"s0": command}), "shards": SimpleNamespace(processes={"s0": shard})}
+    killed: list[int] = []
+    monkeypatch.setattr(os, "kill", lambda pid, signum: killed.append(pid))
+    now = pulses._silence.looked
+    for pid in (command.pid, shard.pid):
+        pulses._silence.hear(pid, now)
+    for passed in range(int(SILENT_S) + 1):
+        pulses._silence.hear(shard.pid, now + passed)
+        pulses._look(now + passed)
+    assert not killed
+    pulses._look(now + SILENT_S + 1)
+    assert killed == [command.pid]
+    assert (pulses.row(command)["hung"], pulses.row(shard)["hung"]) == (1, 0)
 
 
 @pytest.fixture
 def programs(pulses: Pulses) -> list[int]:
     """Pids of three programs that run: with a queue of 10, as many as may rest. No process can have these pids."""
     pids = [2_000_000_001, 2_000_000_002, 2_000_000_003]
-    running = {str(pid): SimpleNamespace(pid=pid, config=SimpleNamespace(name=f"p{pid}"), state=RUNNING) for pid in pids}
+    running = {str(pid): process(pid) for pid in pids}
     groups: dict[str, Any] = pulses._supervisord.process_groups
     groups["g"] = SimpleNamespace(processes=running)
     pulses._queue = 10
