@@ -20,6 +20,7 @@ from shardwatch.shard.compiled.choice import NATIVE_VARIABLE
 
 ROOT = Path(__file__).parents[1]
 SCHEMA = json.loads((ROOT / "supervisor/schema/events.schema.json").read_text())
+EXPLAIN_SCHEMA = json.loads((ROOT / "supervisor/schema/explain.schema.json").read_text())
 #: Hang guard of everything here, seconds: a machine that stalls for a while is no failure.
 GUARD_S = 60.0
 #: Emptied in the environment of a process, these leave it out of the measuring of coverage (`patch = ["subprocess"]`).
@@ -63,6 +64,12 @@ def checked(line: dict[str, Any]) -> dict[str, Any]:
     """The line, valid under the schema of format 1."""
     Draft202012Validator(SCHEMA).validate(line)
     return line
+
+
+def checked_explanation(found: dict[str, Any]) -> dict[str, Any]:
+    """What `explain` found, valid under its schema."""
+    Draft202012Validator(EXPLAIN_SCHEMA).validate(found)
+    return found
 
 
 def put(path: Path, text: str) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cli_process import put
+from cli_process import checked_explanation, put
 from cli_process import run as cli
 from running import Running, running, settings_for
 
@@ -19,8 +19,7 @@ pytestmark = pytest.mark.usefixtures("no_leaks")
 
 def _explained(state_dir: Path, path: Path | str | bytes, **more: Any) -> dict[str, Any]:
     done = cli("explain", path, "--json", "--state-dir", state_dir, **more)
-    found: dict[str, Any] = json.loads(done.stdout)
-    return found
+    return checked_explanation(json.loads(done.stdout))
 
 
 def _standings(found: dict[str, Any]) -> dict[str, str]:
@@ -94,7 +93,7 @@ def test_what_is_not_watched_says_by_which_rule(tree: Path, state_dir: Path) -> 
 
         def why(path: Path | str) -> tuple[bool | None, str]:
             found = explain(state_dir, path)
-            return found.watched, found.fields["why"]
+            return found.watched, checked_explanation(found.fields)["why"]
 
         assert why("/") == (False, "outside")
         assert why(tree.parent) == (False, "outside")
@@ -106,7 +105,7 @@ def test_what_is_not_watched_says_by_which_rule(tree: Path, state_dir: Path) -> 
         assert why(tree / "link" / "a.ast.json") == (False, "link")
         assert why(f"{tree}/{'d/' * 4100}a.ast.json") == (False, "too long")
         assert why(state_dir / "index.db") == (False, "outside")
-        rule = explain(state_dir, tree / "node_modules" / "x" / "package.json").fields["rule"]
+        rule = checked_explanation(explain(state_dir, tree / "node_modules" / "x" / "package.json").fields)["rule"]
         assert (rule["pattern"], rule["at"], rule["origin"]) == ("**/node_modules/**", str(tree / "node_modules"), "default")
         link = explain(state_dir, tree.parent / "beside" / "main.ast.json")
         assert (link.watched, link.path, link.fields["given"]) == (
