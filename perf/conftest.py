@@ -26,7 +26,7 @@ from writers import Writers
 def compiled() -> None:
     """As pip does with what it installs: an editable install is compiled at its first start, or at each one where
     PYTHONDONTWRITEBYTECODE is set."""
-    for part in ("aggregator", "shard", "supervisor"):
+    for part in ("aggregator", "bridge", "shard", "supervisor"):
         assert compileall.compile_dir(Path(__file__).resolve().parents[1] / part, quiet=1)
 
 

@@ -45,7 +45,7 @@ def commit() -> str:
         command = ["git", "--no-optional-locks", "-C", str(ROOT), *arguments]
         return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
 
-    changed = git("status", "--porcelain", "--", "shard", "aggregator", "supervisor", "src", "pyproject.toml")
+    changed = git("status", "--porcelain", "--", "shard", "aggregator", "bridge", "supervisor", "src", "pyproject.toml")
     return (git("rev-parse", "--short=12", "HEAD") or "unknown") + ("+" if changed else "")
 
 

@@ -17,7 +17,7 @@ import pytest
 import shardwatch
 
 ROOT = Path(__file__).parents[2]
-FOLDERS = ("shard", "aggregator", "supervisor")
+FOLDERS = ("shard", "aggregator", "bridge", "supervisor")
 DATA = (".sql", ".json", ".conf", ".toml")
 #: What native code becomes: in the wheel where there is a compiler, in git nowhere.
 NATIVE = "shardwatch/shard/compiled/_loops" + sysconfig.get_config_var("EXT_SUFFIX")
@@ -41,7 +41,7 @@ def _tracked() -> list[str]:
 
 
 def _expected() -> set[str]:
-    """What the wheel must hold of ours: every module and data file of the three folders, the face, and native code."""
+    """What the wheel must hold of ours: every module and data file of the four folders, the face, and native code."""
     found = {"shardwatch/__init__.py", "shardwatch/py.typed"}
     for name in _tracked():
         if name.startswith("supervisor/demo/"):  # what `make run` shows is for a clone

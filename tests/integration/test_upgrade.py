@@ -25,7 +25,7 @@ class Code:
 
     def __init__(self, base: Path) -> None:
         self._base = base
-        for house in ("shard", "aggregator", "supervisor"):
+        for house in ("shard", "aggregator", "bridge", "supervisor"):
             shutil.copytree(ROOT / house, base / house, ignore=shutil.ignore_patterns("__pycache__"))
         shutil.copytree(ROOT / "src", base / "src", symlinks=True, ignore=shutil.ignore_patterns("__pycache__"))
 

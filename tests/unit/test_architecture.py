@@ -12,13 +12,14 @@ import pytest
 from unmeasured import unmeasured
 
 ROOT = Path(__file__).parents[2]
-FOLDERS = ("shard", "aggregator", "supervisor")
+FOLDERS = ("shard", "aggregator", "bridge", "supervisor")
 
 
 #: What may lie at the top of a house beside its rooms: the programs that a service consists of.
 PROGRAMS = {
     "shard": {"main.py"},
     "aggregator": {"main.py"},
+    "bridge": set(),
     "supervisor": {"run.py", "coordinator.py"},
 }
 
@@ -143,7 +144,7 @@ def test_every_module_can_be_imported_by_itself() -> None:
 def test_every_path_that_the_architecture_names_exists() -> None:
     """A code map that lies is worse than none."""
     text = (ROOT / "ARCHITECTURE.md").read_text()
-    named = set(re.findall(r"`((?:shard|aggregator|supervisor)/[\w/.-]*)`", text))
+    named = set(re.findall(r"`((?:shard|aggregator|bridge|supervisor)/[\w/.-]*)`", text))
     named -= {f"{folder}/__init__.py" for folder in FOLDERS}  # named because they must not be there
     assert named
     assert sorted(name for name in named if not (ROOT / name).exists()) == []

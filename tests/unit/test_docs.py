@@ -92,7 +92,7 @@ def test_every_message_that_operations_explains_is_one() -> None:
     text = (ROOT / "docs/operations.md").read_text().partition("## Troubleshooting")[2]
     quoted = re.findall(r'^\| "([^"|]+)"', text, re.MULTILINE)
     assert len(quoted) >= 6
-    folders = ("shard", "aggregator", "supervisor")
+    folders = ("shard", "aggregator", "bridge", "supervisor")
     code = " ".join(path.read_text() for folder in folders for path in (ROOT / folder).rglob("*.py"))
     said = re.sub(r'"\s*f?"', "", code)  # a text that goes on in the next line
     for message in quoted:

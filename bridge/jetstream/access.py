@@ -1,0 +1,76 @@
+"""Which NATS servers are asked, and with which credentials.
+
+Credentials come from the environment and from files. They are never taken from the command line, which other users of the machine
+can read, and never shown.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final, NamedTuple
+from urllib.parse import urlsplit
+
+from shardwatch.shard.contract.errors import UsageError
+from shardwatch.shard.contract.input.shown import shown
+
+URL_VARIABLE: Final = "NATS_URL"
+CREDENTIALS_VARIABLE: Final = "NATS_CREDS"
+URL_DEFAULT: Final = "nats://127.0.0.1:4222"
+_SCHEMES: Final = ("nats", "tls")
+
+
+class Access(NamedTuple):
+    """How a server is reached."""
+
+    #: With their credentials, if they have any: never to be shown.
+    urls: tuple[str, ...]
+    #: A file as `nsc` makes it, with a user's token and key.
+    credentials: Path | None
+
+    def shown(self) -> str:
+        """The servers, for messages."""
+        return ", ".join(bare(url) for url in self.urls)
+
+
+def access(given: str | None, environ: Mapping[str, str]) -> Access:
+    """From the command line and the environment. Several servers of one cluster are separated by commas.
+
+    Raises UsageError, also where the command line has a password, and where the file of credentials cannot be read.
+    """
+    text = given if given is not None else environ.get(URL_VARIABLE) or URL_DEFAULT
+    urls = tuple(url.strip() for url in text.split(","))
+    for url in urls:
+        _check(url, on_command_line=given is not None)
+    named = environ.get(CREDENTIALS_VARIABLE)
+    credentials = Path(named).absolute() if named else None
+    if credentials is not None:
+        try:
+            with credentials.open("rb"):
+                pass
+        except OSError as error:
+            hint = "name a file that this user may read"
+            raise UsageError(f"{CREDENTIALS_VARIABLE}: {credentials}: {error.strerror}", hint=hint) from None
+    return Access(urls, credentials)
+
+
+def bare(url: str) -> str:
+    """A URL without what must not be shown."""
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
+
+
+def _check(url: str, *, on_command_line: bool) -> None:
+    hint = "give it like nats://host:4222, or tls://host:4222; several are separated by commas"
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError:
+        raise UsageError("a URL of a NATS server can't be read", hint=hint) from None
+    if on_command_line and "@" in parts.netloc:
+        raise UsageError(
+            "the URL has credentials, which other users of this machine can read on a command line",
+            hint=f"put the URL into the environment ({URL_VARIABLE}), or name a file of credentials ({CREDENTIALS_VARIABLE})",
+        )
+    if parts.scheme not in _SCHEMES or not parts.hostname or port == 0 or parts.path.strip("/") or parts.query:
+        raise UsageError(f"{shown(bare(url))} is no URL of a NATS server", hint=hint)

@@ -1,0 +1,245 @@
+"""One connection to a NATS server, and what is asked of JetStream over it.
+
+A connection that is lost is not mended: whoever used it makes a new one, and then looks again at the stream, which may be another
+one by now.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+from collections.abc import Coroutine, Sequence
+from typing import Any, Final, NoReturn, TypeVar
+
+import nats
+import nats.errors
+import nats.js.errors
+from nats.aio.client import Client
+from nats.js.api import StreamConfig
+
+from shardwatch.shard.contract.errors import NotRunningError, UsageError
+
+from ..protocol.bodies import MESSAGE_BYTES_MAX, Message
+from ..protocol.stream import WANTED, StreamFacts
+from .access import CREDENTIALS_VARIABLE, URL_VARIABLE, Access, bare
+from .answers import Answers, Outgoing, Refusal
+
+T = TypeVar("T")
+
+#: Seconds that a server may take to let us in, and to answer.
+CONNECT_S: Final = 5.0
+ANSWER_S: Final = 15.0
+#: The same for removing what may be millions of messages.
+PURGE_S: Final = 600.0
+#: Seconds between signs of life of the connection, and how many may be missing.
+_PING_S: Final = 10
+_PINGS_MAX: Final = 2
+_EXPECTED: Final = "Nats-Expected-Last-Subject-Sequence"
+_STREAM: Final = "Nats-Expected-Stream"
+#: Questions for a last message that are under way at a time.
+_LOOKS_MAX: Final = 64
+#: Error codes of JetStream's API.
+_WRONG_LAST: Final = 10071
+_NO_MESSAGE: Final = 10037
+_NO_STREAM: Final = 10059
+_NOT_ENABLED: Final = frozenset({10039, 10076})
+
+
+class AwayError(NotRunningError):
+    """No server answers, or it can't do now what it is asked; later it may."""
+
+    def __init__(self, message: str, hint: str) -> None:
+        super().__init__(message, hint=hint, retryable=True)
+
+
+class Broker:
+    """An open connection. Made with `connected`; for one event loop.
+
+    Every method but `close` raises AwayError where the connection is lost or JetStream refuses for now, and UsageError where the
+    server's permissions forbid it.
+    """
+
+    def __init__(self, client: Client, url: str, answers: Answers, complaints: list[str], closed: asyncio.Event) -> None:
+        self._client = client
+        self._answers = answers
+        self._where = bare(url)
+        self._complaints = complaints
+        self._closed = closed
+        self._stream = client.jetstream(timeout=ANSWER_S)
+
+    @classmethod
+    async def connected(cls, access: Access) -> Broker:
+        """A connection to the first server that lets us in, in random order.
+
+        Raises AwayError where none answers, and UsageError where one refuses the credentials, or takes only short messages.
+        """
+        refused: UsageError | None = None
+        for url in random.sample(access.urls, len(access.urls)):
+            try:
+                broker = await cls._connected_to(url, access)
+            except UsageError as error:
+                refused = error
+                continue
+            except (OSError, nats.errors.Error):
+                continue
+            broker.check_room()
+            return broker
+        if refused is not None:
+            raise refused
+        hint = f"start one, or name another (an argument, or {URL_VARIABLE})"
+        raise AwayError(f"no NATS server answers at {access.shown()}", hint)
+
+    @classmethod
+    async def _connected_to(cls, url: str, access: Access) -> Broker:
+        complaints: list[str] = []
+        closed = asyncio.Event()
+
+        async def complained(error: Exception) -> None:
+            complaints.append(str(error))
+
+        async def ended() -> None:
+            closed.set()
+
+        options: dict[str, Any] = {} if access.credentials is None else {"user_credentials": str(access.credentials)}
+        try:
+            client = await nats.connect(
+                url, name="shardwatch ship", allow_reconnect=False, connect_timeout=CONNECT_S, max_reconnect_attempts=1,
+                reconnect_time_wait=0.1, ping_interval=_PING_S, max_outstanding_pings=_PINGS_MAX,
+                error_cb=complained, closed_cb=ended, disconnected_cb=ended, **options,
+            )  # fmt: skip
+        except (nats.errors.Error, ValueError) as error:
+            if "authorization" in str(error).lower() or "credentials" in str(error).lower() or isinstance(error, ValueError):
+                raise _refused(bare(url)) from None
+            raise
+        return cls(client, url, await Answers.listening(client), complaints, closed)
+
+    def check_room(self) -> None:
+        """Raises UsageError where the longest message would be refused: one path must not hold up all others for ever."""
+        most = self._client.max_payload
+        if most < MESSAGE_BYTES_MAX:
+            raise UsageError(
+                f"the NATS server at {self._where} takes messages of {most} bytes at most, and one of ours may have"
+                f" {MESSAGE_BYTES_MAX}",
+                hint=f"set max_payload to {MESSAGE_BYTES_MAX} or more in the server's configuration",
+            )
+
+    @property
+    def where(self) -> str:
+        """The server, for messages."""
+        return self._where
+
+    @property
+    def version(self) -> str:
+        """Of the server."""
+        found = self._client.connected_server_version
+        return f"{found.major}.{found.minor}.{found.patch}"
+
+    async def close(self) -> None:
+        """Idempotent."""
+        with contextlib.suppress(nats.errors.Error, OSError):
+            await self._client.close()
+
+    async def stream(self, name: str) -> StreamFacts | None:
+        """None if there is none of that name."""
+        try:
+            info = await self._answered(self._stream.stream_info(name))
+        except nats.js.errors.NotFoundError:
+            return None
+        return StreamFacts(str(info.created), dict(vars(info.config)))
+
+    async def create(self, name: str, subjects: str, replicas: int) -> StreamFacts:
+        """Makes a stream as it must be. Raises UsageError if the server refuses these settings."""
+        fields = {field: values[0] for field, values in WANTED.items()}
+        config = StreamConfig(name=name, subjects=[subjects], num_replicas=replicas, **fields)
+        try:
+            info = await self._answered(self._stream.add_stream(config))
+        except (nats.js.errors.BadRequestError, nats.js.errors.ServerError) as error:
+            hint = "give another --stream or --prefix, or fewer --replicas"
+            raise UsageError(f"the stream {name} can't be made: {error.description}", hint=hint) from None
+        return StreamFacts(str(info.created), dict(vars(info.config)))
+
+    async def last(self, stream: str, subject: str) -> tuple[int, bytes] | None:
+        """Sequence and body of the last message of a subject."""
+        try:
+            found = await self._answered(self._stream.get_last_msg(stream, subject))
+        except nats.js.errors.NotFoundError as error:
+            if error.err_code == _NO_MESSAGE:
+                return None
+            raise self._away(f"the stream {stream} is gone") from None
+        return int(found.seq or 0), found.data or b""
+
+    async def last_of(self, stream: str, subjects: Sequence[str]) -> list[tuple[int, bytes] | None]:
+        """The same for many subjects, in their order."""
+        room = asyncio.Semaphore(_LOOKS_MAX)
+
+        async def one(subject: str) -> tuple[int, bytes] | None:
+            async with room:
+                return await self.last(stream, subject)
+
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(one(subject)) for subject in subjects]
+        return [task.result() for task in tasks]
+
+    async def put(self, stream: str, messages: Sequence[tuple[Message, int]]) -> list[int | None]:
+        """Publishes messages, each if its subject has that last sequence. Their sequences, None where it has another one.
+
+        When an AwayError is raised, some of them may be in the stream.
+        """
+        outgoing = [Outgoing(message, {_EXPECTED: str(expected), _STREAM: stream}) for message, expected in messages]
+        return [self._sequence(answer) for answer in await self._answered(self._answers.publish(outgoing))]
+
+    async def purge(self, stream: str, subjects: str, below: int) -> None:
+        """Removes the messages of these subjects whose sequence is lower. Raises UsageError where that is not allowed."""
+        patient = self._client.jetstream(timeout=PURGE_S)
+        await self._answered(patient.purge_stream(stream, subject=subjects, seq=below), PURGE_S)
+
+    def _sequence(self, answer: int | Refusal) -> int | None:
+        if isinstance(answer, int):
+            return answer
+        if answer.err_code == _WRONG_LAST:
+            return None
+        raise self._away(answer.description)
+
+    async def _answered(self, asked: Coroutine[Any, Any, T], within_s: float = ANSWER_S) -> T:
+        """The answer. Ends when the connection does, and not later than `within_s`."""
+        answer = asyncio.ensure_future(asked)
+        closed = asyncio.ensure_future(self._closed.wait())
+        try:
+            await asyncio.wait({answer, closed}, timeout=within_s, return_when=asyncio.FIRST_COMPLETED)
+            if not answer.done():
+                self._gone("it went away" if closed.done() else f"no answer within {within_s:g} s")
+            return answer.result()
+        except (nats.js.errors.NotFoundError, nats.js.errors.BadRequestError):
+            raise
+        except nats.js.errors.ServiceUnavailableError as error:
+            if error.err_code in _NOT_ENABLED or error.err_code is None:
+                hint = "start nats-server with JetStream (-js), or enable it for this account"
+                raise AwayError(f"the NATS server at {self._where} has no JetStream now", hint) from None
+            raise self._away(str(error.description)) from None
+        except (nats.errors.Error, OSError) as error:
+            self._gone(str(error))
+        finally:
+            for future in (answer, closed):
+                future.cancel()
+            await asyncio.gather(answer, closed, return_exceptions=True)
+
+    def _gone(self, why: str) -> NoReturn:
+        """Raises what a question without an answer means: a server is silent to what it does not permit, and complains beside."""
+        forbidden = [said for said in self._complaints if "permissions" in said.lower()]
+        if forbidden:
+            raise UsageError(
+                f"the NATS server at {self._where} forbids it: {forbidden[-1]}",
+                hint="docs/fleet.md lists the permissions that are needed",
+            )
+        raise self._away(why)
+
+    def _away(self, why: str) -> AwayError:
+        return AwayError(f"the NATS server at {self._where} can't be used now: {why}", "nothing: it is tried again")
+
+
+def _refused(where: str) -> UsageError:
+    return UsageError(
+        f"the NATS server at {where} refuses the credentials, or wants some",
+        hint=f"set {CREDENTIALS_VARIABLE} to a file of credentials, or put user and password into the URL in {URL_VARIABLE}",
+    )

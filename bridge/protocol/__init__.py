@@ -1,0 +1,10 @@
+"""What travels over JetStream, and the rules by which it does (docs/fleet.md is the reference). Pure: no sockets, clocks, disks.
+
+- `names`: the subjects of one source.
+- `bodies`: what the messages say.
+- `publishing`: how a message gets its place without overwriting a newer one.
+- `generations`: when everything must be published again, under which number.
+- `stream`: what a stream and a server must be like.
+
+The rest of the bridge imports this; it imports the messages of the extract protocol.
+"""

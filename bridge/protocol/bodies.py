@@ -1,0 +1,141 @@
+"""The bodies of messages: JSON objects with a `type`, a `source` and a `generation`."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from typing import Final, Literal, NamedTuple
+
+import msgspec
+from msgspec import UNSET, Struct
+
+from shardwatch.aggregator.protocol.messages import Event, path_fields
+from shardwatch.shard.contract.limits import PATH_BYTES_MAX
+
+from .names import Names
+
+#: Largest body, bytes. A byte of a path takes up to 6 in JSON (a control character), and 4/3 more in base64 where the path is not
+#: UTF-8; everything else is far below 1,000 bytes.
+BODY_BYTES_MAX: Final = PATH_BYTES_MAX * 8
+#: What a server and a stream must take: a body, and the headers of a message.
+MESSAGE_BYTES_MAX: Final = BODY_BYTES_MAX + 1_024
+
+
+class Stamp(NamedTuple):
+    """Which of two messages of one subject is newer: the higher one."""
+
+    generation: int
+    tick: int
+
+
+#: Of a subject that has no message, or one that is none of ours.
+NOTHING: Final = Stamp(0, 0)
+
+
+class PathState(Event, tag_field="type", tag="event", kw_only=True, gc=False):
+    """The state of a path: an event of the extract protocol, and where it comes from. It is never `moved`."""
+
+    source: str
+    generation: int
+
+
+class End(Struct, tag_field="type", tag="end"):
+    """Everything of `generation` in this partition comes before this message: what was known of older generations is gone."""
+
+    source: str
+    generation: int
+    partition: int
+
+
+class Head(Struct, tag_field="type", tag="head"):
+    """Who ships a source, and how far that is."""
+
+    source: str
+    #: A random name of the service, the same for as long as its state directory.
+    service: str
+    #: A random name of the process.
+    life: str
+    generation: int
+    #: Grows with every head of the service.
+    counter: int
+    #: Every change up to this tick of the service's index is in the stream.
+    tick: int
+    partitions: int
+    #: Partitions in which older generations may have something.
+    partitions_before: int
+    #: Whether everything of this generation is in the stream.
+    complete: bool
+
+
+class Message(NamedTuple):
+    """One message for a subject."""
+
+    subject: str
+    stamp: Stamp
+    body: bytes
+
+
+class _Stamped(Struct):
+    """What every message has; `end` and `head` have other ticks, or none."""
+
+    generation: int
+    tick: int = 0
+
+
+_json = msgspec.json.Encoder()
+_stamped = msgspec.json.Decoder(_Stamped)
+_head = msgspec.json.Decoder(Head)
+
+
+def encode(body: PathState | End | Head) -> bytes:
+    return _json.encode(body)
+
+
+def decode_head(body: bytes) -> Head | None:
+    """None where it is no head of ours."""
+    try:
+        return _head.decode(body)
+    except msgspec.MsgspecError:
+        return None
+
+
+def stamp_of(body: bytes) -> Stamp:
+    """The stamp of a message; NOTHING where it is none of ours."""
+    try:
+        found = _stamped.decode(body)
+    except msgspec.MsgspecError:
+        return NOTHING
+    return Stamp(found.generation, found.tick)
+
+
+def end_message(names: Names, generation: int, partition: int) -> Message:
+    return Message(names.end(partition), Stamp(generation, 0), encode(End(names.source, generation, partition)))
+
+
+def messages(events: Iterable[Event], names: Names, generation: int) -> list[Message]:
+    """The messages that tell of these events: one for each path, with its last state. A rename is two: one path is gone, one is
+    there. (One message for both could have one place only.)
+    """
+    newest: dict[bytes, PathState] = {}
+    for event in events:
+        for path, state in _states(event, names.source, generation):
+            if path not in newest or newest[path].tick <= state.tick:
+                newest[path] = state
+    return [Message(names.path(path), Stamp(generation, state.tick), encode(state)) for path, state in newest.items()]
+
+
+def _states(event: Event, source: str, generation: int) -> list[tuple[bytes, PathState]]:
+    """The event as states of paths."""
+
+    def state(path: bytes, kind: str, size: int | None, mtime_ns: int | None) -> tuple[bytes, PathState]:
+        text, exact = path_fields(path)
+        return path, PathState(
+            kind, text, event.is_directory, size, mtime_ns, event.tick, event.observed_at, exact,
+            source=source, generation=generation,
+        )  # fmt: skip
+
+    there = os.fsencode(event.path)
+    if event.event_type != "moved" or event.moved_from is UNSET:
+        return [state(there, event.event_type, event.size, event.mtime_ns)]
+    kind: Literal["created"] = "created"
+    return [state(os.fsencode(event.moved_from), "deleted", None, None), state(there, kind, event.size, event.mtime_ns)]

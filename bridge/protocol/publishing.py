@@ -1,0 +1,77 @@
+"""How a message gets its place: the newest state of a subject stays, whoever publishes and however late it arrives.
+
+Each message says which sequence it expects its subject to have, and the server refuses it if that is another one. So a message
+that was held up somewhere can't overwrite what was published in the meantime.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from typing import Final, NamedTuple, TypeAlias
+
+from .bodies import NOTHING, Stamp
+
+#: Subjects whose last sequence is remembered. It is only a guess that saves two questions.
+REMEMBERED_MAX: Final = 20_000
+
+
+class Put(NamedTuple):
+    """Publish the message, if the last sequence of its subject is this (0: there is none). The answer is the new sequence, or
+    None if it was refused.
+    """
+
+    expected: int
+
+
+class Look(NamedTuple):
+    """Get the last message of the subject. The answer is a Last."""
+
+
+class Last(NamedTuple):
+    """The last message of a subject."""
+
+    sequence: int
+    stamp: Stamp
+
+
+#: Of a subject that has none.
+NONE: Final = Last(0, NOTHING)
+
+#: Steps of one message; the result is the sequence that the subject has then.
+Flow: TypeAlias = Generator[Put | Look, int | Last | None, int]
+
+
+def publishing(stamp: Stamp, guess: int) -> Flow:
+    """Publishes a message unless one that is as new or newer is there.
+
+    Args:
+        stamp: of the message.
+        guess: the last sequence of the subject, as far as that is known; 0 if it is not.
+    """
+    expected = guess
+    while True:
+        sequence = yield Put(expected)
+        if isinstance(sequence, int):
+            return sequence
+        last = yield Look()
+        assert isinstance(last, Last)
+        if last.stamp >= stamp:
+            return last.sequence
+        expected = last.sequence
+
+
+class Remembered:
+    """The last sequence of the subjects that were published last."""
+
+    def __init__(self, most: int = REMEMBERED_MAX) -> None:
+        self._most = most
+        self._sequences: dict[str, int] = {}
+
+    def guess(self, subject: str) -> int:
+        return self._sequences.get(subject, 0)
+
+    def note(self, subject: str, sequence: int) -> None:
+        self._sequences.pop(subject, None)
+        self._sequences[subject] = sequence
+        if len(self._sequences) > self._most:
+            del self._sequences[next(iter(self._sequences))]

@@ -1,0 +1,9 @@
+"""`shardwatch ship`: an ordinary worker of an ordinary group, which publishes what it is handed.
+
+- `notebook`: what the service keeps of its shipping, durably, and the lock that lets one process ship.
+- `publisher`: gets messages their places in the stream.
+- `source`: one source in one stream: its paths, its head, its generations.
+- `shipper`: connects, checks, and carries batch after batch.
+
+The command line imports this; it imports `jetstream`, `protocol`, and the client of the extract protocol.
+"""

@@ -1,0 +1,187 @@
+"""Ships the files of one service: connects, checks, and carries batch after batch.
+
+A batch is acknowledged only when the stream has confirmed every message of it. Whatever ends in between, the batch comes again,
+and publishing it again changes nothing (`protocol.publishing`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+from collections.abc import Callable, Iterator
+from typing import Final
+
+from msgspec.structs import replace
+
+from shardwatch.aggregator.client.absence import Absence
+from shardwatch.aggregator.client.asynchronous import AsyncBatch, AsyncExtractClient
+from shardwatch.aggregator.client.conversation import pauses
+from shardwatch.shard.contract.errors import InUseError, ShardwatchError, UsageError
+
+from ..jetstream.access import Access
+from ..jetstream.broker import Broker
+from ..protocol.generations import Wanted, why_new
+from ..protocol.names import Names
+from ..protocol.stream import StreamFacts, server_fault, stream_fault
+from .notebook import Notebook
+from .source import LookAgain, Source
+
+#: Seconds between two heads of a source where nothing changes.
+BEAT_S: Final = 10.0
+#: Events of a batch: so few that publishing them takes a small part of a lease.
+BATCH_MAX: Final = 1_000
+#: The worker's name. It is the same for every process, so that what a dead one had on lease is taken back at once.
+WORKER: Final = "ship"
+
+
+class Shipper:
+    """Ships until it is cancelled.
+
+    Args:
+        client: of the service; it must be for this worker alone.
+        notebook: what is kept between two lives.
+        tell: receives what a person should know, a line each.
+    """
+
+    def __init__(
+        self, client: AsyncExtractClient, notebook: Notebook, access: Access, wanted: Wanted, tell: Callable[[str], object]
+    ) -> None:
+        self._client = client
+        self._notebook = notebook
+        self._access = access
+        self._wanted = wanted
+        self._target = wanted.target
+        self._names = Names(wanted.target.prefix, wanted.target.source, wanted.partitions)
+        self._life = os.urandom(8).hex()
+        self._tell = tell
+        self._absence = Absence(access.shown(), tell)
+        #: It has been shipping once, so that what is wrong from now on may pass.
+        self._attached = False
+        self._has_claimed = False
+        self._take_over = wanted.take_over
+
+    async def run(self) -> None:
+        """Goes on through everything that passes by itself, once it has begun. Raises ShardwatchError for what does not pass, and
+        for everything at the first try.
+        """
+        waits: Iterator[float] = pauses()
+        while True:
+            try:
+                await self._connection()
+            except LookAgain:
+                waits = pauses()
+            except ShardwatchError as error:
+                if not (self._attached and error.retryable):
+                    raise
+                self._absence.noted(error)
+                await asyncio.sleep(next(waits))
+
+    async def _connection(self) -> None:
+        """One connection: ships until it is lost."""
+        broker = await Broker.connected(self._access)
+        try:
+            stream = await self._checked_stream(broker)
+            source = Source(broker, self._notebook, self._names, self._target, self._life, stream.created)
+            await self._claim(source)
+            self._absence.over()
+            if not self._attached:
+                self._tell(f"shipping {self._target.source} to the stream {self._target.stream} at {broker.where}")
+            self._attached = True
+            await self._carry(source)
+        finally:
+            await broker.close()
+
+    async def _checked_stream(self, broker: Broker) -> StreamFacts:
+        """Raises UsageError where the server or the stream would lose something."""
+        name = self._target.stream
+        found = await broker.stream(name)
+        replicas = int(found.config.get("num_replicas") or 1) if found is not None else self._wanted.replicas or 1
+        fault = server_fault(broker.version, replicas)
+        if fault:
+            hint = "install a newer server" if replicas == 1 else "install a newer server, or use a stream of one replica"
+            raise UsageError(f"the NATS server at {broker.where} is too old: {fault}", hint=hint)
+        if found is None:
+            if not self._wanted.create:
+                raise UsageError(f"there is no stream {name} at {broker.where}", hint="give --create to have it made")
+            found = await broker.create(name, self._names.stream_subjects, replicas)
+        fault = stream_fault(found.config, self._names.stream_subjects, self._wanted.replicas)
+        if fault:
+            hint = "change it (`nats stream edit`), or give another --stream and --create"
+            raise UsageError(f"the stream {name} at {broker.where} can't be used: {fault}", hint=hint)
+        return found
+
+    async def _claim(self, source: Source) -> None:
+        """Makes sure that nobody else ships under this name, and that the stream has what was shipped to it. If it has not, the
+        group is told to begin again.
+
+        Raises InUseError.
+        """
+        head = await source.look()
+        progress = self._notebook.progress
+        if head is not None and head.service != progress.service and not self._take_over:
+            raise InUseError(
+                f"the source {head.source} is shipped by another service to the stream {self._target.stream}",
+                hint="give another --source; or --take-over, if that service's state directory is lost or this is its new one",
+            )
+        if head is not None and self._has_claimed and head.service == progress.service and head.life != self._life:
+            raise InUseError(
+                f"the source {head.source} is also shipped by a service with a copy of this state directory",
+                hint="stop one of them, and remove its state directory",
+            )
+        await self._client.ready(patience_s=None)
+        why = why_new(progress, self._target, self._wanted.partitions, source.created, head)
+        if self._target.group in {row["name"] for row in await self._client.groups()}:
+            await self._client.release(self._target.group, worker=WORKER)
+        else:
+            why = why or "the group was lost"
+        if why or (head is not None and head.service != progress.service):
+            self._notebook.write(replace(progress, base=0))
+            await self._client.create(self._target.group)
+            await self._client.reset(self._target.group)
+        else:
+            await source.publish_head()
+            self._claimed()
+            await self._client.retry(self._target.group)
+
+    async def _carry(self, source: Source) -> None:
+        """Ships batch after batch, with a head now and then where there are none."""
+        batches = self._client.batches(self._target.group, max=BATCH_MAX, from_="start", patience_s=None)
+        try:
+            async with asyncio.TaskGroup() as tasks, contextlib.aclosing(batches):
+                tasks.create_task(_beat(source))
+                async for batch in batches:
+                    await self._ship(source, batch)
+        except ExceptionGroup as group:
+            raise group.exceptions[0] from None
+
+    async def _ship(self, source: Source, batch: AsyncBatch) -> None:
+        if batch.fresh is not None and not batch.is_notice:
+            await source.begin(until=batch.fresh.tick)
+            self._claimed()
+        elif batch.fresh is None and self._notebook.progress.base:
+            await source.ship(batch.events)
+        else:  # the group was made anew by a pull, from the start: a generation has to begin before anything is shipped
+            self._notebook.write(replace(self._notebook.progress, base=0))
+            raise LookAgain
+        await batch.ack()
+        if not self._notebook.progress.complete and await self._all_shipped():
+            await source.complete()
+
+    async def _all_shipped(self) -> bool:
+        """Whether the group has acknowledged everything that was there when the generation began."""
+        row = next((row for row in await self._client.groups() if row["name"] == self._target.group), None)
+        if row is None or row["state"] != "active" or row["parked_paths"]:
+            return False
+        pending = row["backlog"] or row["leased"] or row["retrying"]
+        return not pending or int(row["cursor"]) >= self._notebook.progress.until
+
+    def _claimed(self) -> None:
+        """A head of this process is in the stream."""
+        self._has_claimed, self._take_over = True, False
+
+
+async def _beat(source: Source) -> None:
+    while True:
+        await asyncio.sleep(BEAT_S)
+        await source.publish_head()

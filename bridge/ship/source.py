@@ -1,0 +1,110 @@
+"""One source in one stream, over one connection: its paths, its head, its generations."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Collection
+
+from msgspec.structs import replace
+
+from shardwatch.aggregator.protocol.messages import Event
+
+from ..jetstream.broker import Broker
+from ..protocol.bodies import Head, Message, Stamp, decode_head, encode, end_message, messages
+from ..protocol.generations import Progress, Target, next_generation
+from ..protocol.names import Names
+from .notebook import Notebook
+from .publisher import Publisher
+
+
+class LookAgain(Exception):
+    """The stream, or the group, is not in the state that it was left in: connect anew and look."""
+
+
+class Source:
+    """Every method raises what Broker raises, and LookAgain where somebody else has written the head.
+
+    Args:
+        life: a random name of this process.
+        created: when the stream was made.
+    """
+
+    def __init__(self, broker: Broker, notebook: Notebook, names: Names, target: Target, life: str, created: str) -> None:
+        self._broker = broker
+        self._notebook = notebook
+        self._names = names
+        self._target = target
+        self._life = life
+        self.created = created
+        self._publisher = Publisher(broker, target.stream)
+        self._lock = asyncio.Lock()
+        self._head: Head | None = None
+        self._head_sequence = 0
+
+    async def look(self) -> Head | None:
+        """The head that the stream has."""
+        found = await self._broker.last(self._target.stream, self._names.head)
+        self._head_sequence, self._head = (found[0], decode_head(found[1])) if found is not None else (0, None)
+        return self._head
+
+    async def begin(self, until: int) -> None:
+        """A new generation: what was shipped before does not count. It is complete once all up to tick `until` is shipped."""
+        last, head = self._notebook.progress, self._head
+        before = max(last.partitions_before, self._names.partitions)
+        if head is not None:
+            before = max(before, head.partitions, head.partitions_before)
+        progress = replace(
+            last,
+            target=self._target,
+            created=self.created,
+            generation=next_generation(last, head, time.time_ns() // 1_000_000),
+            counter=max(last.counter, head.counter if head is not None else 0),
+            tick=0,
+            partitions=self._names.partitions,
+            partitions_before=before,
+            base=0,
+            until=until,
+            complete=False,
+        )
+        self._notebook.write(progress)  # before anybody can see the number
+        await self._advance(progress)
+        self._notebook.write(replace(self._notebook.progress, base=self._head_sequence))
+
+    async def ship(self, events: Collection[Event]) -> None:
+        """Returns when the stream has all of it, and the notebook says so."""
+        progress = self._notebook.progress
+        await self._publisher.publish(messages(events, self._names, progress.generation))
+        await self._advance(replace(progress, tick=max(progress.tick, *(event.tick for event in events))))
+
+    async def complete(self) -> None:
+        """Everything of this generation is in the stream: says so in each partition, and removes what is older."""
+        progress = self._notebook.progress
+        partitions = range(max(progress.partitions_before, progress.partitions))
+        await self._publisher.publish([end_message(self._names, progress.generation, n) for n in partitions])
+        await self._broker.purge(self._target.stream, self._names.everything, below=progress.base)
+        await self._advance(replace(progress, complete=True, partitions_before=progress.partitions))
+
+    async def publish_head(self) -> None:
+        """Says that this process ships the source, and how far that is."""
+        async with self._lock:
+            await self._put_head(self._notebook.progress)
+
+    async def _advance(self, progress: Progress) -> None:
+        """The stream hears of it first: if it has a lower counter than the notebook, it has lost something."""
+        async with self._lock:
+            progress = replace(progress, counter=progress.counter + 1)
+            await self._put_head(progress)
+            self._notebook.write(progress)
+
+    async def _put_head(self, progress: Progress) -> None:
+        head = Head(
+            source=self._names.source, service=progress.service, life=self._life, generation=progress.generation,
+            counter=progress.counter, tick=progress.tick, partitions=progress.partitions,
+            partitions_before=progress.partitions_before, complete=progress.complete,
+        )  # fmt: skip
+        message = Message(self._names.head, Stamp(progress.generation, progress.counter), encode(head))
+        (sequence,) = await self._broker.put(self._target.stream, [(message, self._head_sequence)])
+        if sequence is None:
+            raise LookAgain
+        self._head_sequence, self._head = sequence, head

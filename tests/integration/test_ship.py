@@ -1,0 +1,304 @@
+"""`shardwatch ship` against a real nats-server: whatever is killed or lost, consumers elsewhere end equal to the tree.
+
+Each test has its own server. Two consumers apply the rule of docs/fleet.md, which they take from its example: one runs through,
+the other begins at the end of the test.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import nats
+import pytest
+from cli_process import GUARD_S, Command, put, run
+from fleet_example import EXAMPLE, fleet_example
+from jetstream import NatsServer, everything
+from nats.js.client import JetStreamContext
+from running import Running, Stat, running, settings_for, walk
+from session import deliver
+from waiting import eventually
+
+pytestmark = [pytest.mark.needs("nats-server"), pytest.mark.usefixtures("no_leaks")]
+
+ROOT = Path(__file__).parents[2]
+#: Guard of everything that includes that programs are started again.
+EQUAL_S = 90.0
+
+
+def _files(example: ModuleType, source: str) -> dict[bytes, Stat]:
+    """What its mirror holds of a source."""
+    return {
+        path: (event["size"], event["mtime_ns"])
+        for (of, path), (_, event) in list(example.mirror.items())
+        if of == source and event["event_type"] != "deleted" and not event["is_directory"]
+    }
+
+
+class Follower:
+    """The example, running in a thread."""
+
+    def __init__(self, server: NatsServer) -> None:
+        self.example = fleet_example()
+        self._server = server
+        self._loop = asyncio.new_event_loop()
+        self._over = asyncio.Event()
+        self._thread = threading.Thread(target=self._run)
+        self._thread.start()
+
+    def _run(self) -> None:
+        try:
+            self._loop.run_until_complete(self._follow())
+            self._loop.run_until_complete(self._loop.shutdown_asyncgens())
+        finally:
+            self._loop.close()
+
+    async def _follow(self) -> None:
+        while not self._over.is_set():
+            following = asyncio.ensure_future(self.example.follow(self._server.url, "shardwatch", "shardwatch"))
+            over = asyncio.ensure_future(self._over.wait())
+            await asyncio.wait({following, over}, return_when=asyncio.FIRST_COMPLETED)
+            for task in (following, over):
+                task.cancel()
+            for ended in await asyncio.gather(following, over, return_exceptions=True):
+                if not isinstance(ended, (asyncio.CancelledError, nats.errors.Error, OSError, bool)):
+                    raise RuntimeError("the example ended") from ended
+            await asyncio.sleep(0.05)
+
+    def close(self) -> None:
+        self._loop.call_soon_threadsafe(self._over.set)
+        self._thread.join(GUARD_S)
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[NatsServer]:
+    it = NatsServer(tmp_path / "nats")
+    try:
+        yield it
+    finally:
+        it.kill()
+
+
+@pytest.fixture
+def follower(server: NatsServer) -> Iterator[Follower]:
+    it = Follower(server)
+    try:
+        yield it
+    finally:
+        it.close()
+
+
+@contextlib.contextmanager
+def shipping(state_dir: Path, server: NatsServer, *more: str, source: str = "one") -> Iterator[Command]:
+    """The command, once it ships."""
+    arguments = [server.url, "--source", source, "--create", "--state-dir", str(state_dir), *more]
+    with Command("ship", *arguments) as ship:
+        ship.complains(f"shipping {source}")
+        yield ship
+
+
+def heads(server: NatsServer) -> dict[str, dict[str, Any]]:
+    return {body["source"]: body for _, body in everything(server, "shardwatch") if body["type"] == "head"}
+
+
+def late(server: NatsServer) -> ModuleType:
+    """A consumer that begins now."""
+    example = fleet_example()
+    for _, body in everything(server, "shardwatch"):
+        example.apply(body)
+    return example
+
+
+def assert_shipped(service: Running, server: NatsServer, root: Path, *examples: ModuleType, source: str = "one") -> None:
+    """Waits until a consumer that begins now, and these, hold what the tree holds, and the stream nothing else of it."""
+    service.client.sync(GUARD_S, patience_s=GUARD_S)
+
+    def equal() -> bool:
+        try:
+            return compared()
+        except nats.errors.Error as error:  # the stream is about to be made
+            raise AssertionError("not yet") from error
+
+    def compared() -> bool:
+        there = walk(root, service.settings)
+        head = heads(server).get(source)
+        assert head is not None and head["complete"], head
+        for example in (late(server), *examples):
+            mirror = _files(example, source)
+            missing, extra = sorted(there.keys() - mirror.keys()), sorted(mirror.keys() - there.keys())
+            assert mirror == there, f"missing {missing}, extra {extra}"
+        generations = {body["generation"] for _, body in everything(server, "shardwatch") if body["source"] == source}
+        assert generations == {head["generation"]}, "older generations are removed"
+        return True
+
+    eventually(equal, EQUAL_S, every_s=0.1)
+
+
+def change(root: Path, turn: int) -> None:
+    """One file comes, one is rewritten, one is renamed, one goes."""
+    put(root / f"new{turn}.json", "x" * turn)
+    put(root / "kept.json", "y" * (turn + 1))
+    put(root / f"moves{turn}.json", "{}")
+    os.rename(root / f"moves{turn}.json", root / f"moved{turn}.json")
+    (root / f"new{turn - 1}.json").unlink(missing_ok=True)
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    root = tmp_path / "root"
+    root.mkdir()
+    for n in range(30):
+        (root / f"f{n}.json").write_text("{}")
+    (root / os.fsdecode(b"b\xe9.json")).write_text("{}")
+    return root
+
+
+def test_everything_that_can_be_killed_is_killed(state_dir: Path, root: Path, server: NatsServer, follower: Follower) -> None:
+    """ship, the service and the server, with -9, while files change."""
+    service = Running(state_dir, settings_for(root, shards=1))
+    try:
+        with shipping(state_dir, server) as ship:
+            assert_shipped(service, server, root, follower.example)
+            change(root, 1)
+            server.kill()
+            change(root, 2)
+            server.start()
+            assert_shipped(service, server, root, follower.example)
+            change(root, 3)
+            deliver(ship.process.pid, signal.SIGKILL)
+            change(root, 4)
+        with shipping(state_dir, server):
+            service.kill("aggregator")
+            change(root, 5)
+            assert_shipped(service, server, root, follower.example)
+            generation = heads(server)["one"]["generation"]
+            service.kill_all()
+            service.stop()
+            change(root, 6)
+            service = Running(state_dir, settings_for(root, shards=1))
+            assert_shipped(service, server, root, follower.example)
+            assert heads(server)["one"]["generation"] == generation, "nothing was lost, so nothing is shipped again"
+    finally:
+        service.stop()
+
+
+def test_what_is_lost_is_shipped_again(state_dir: Path, root: Path, server: NatsServer, follower: Follower) -> None:
+    """The group, the index, and the stream; a file that goes while nobody looks goes from mirrors that run, too."""
+    settings = settings_for(root, shards=1)
+    with running(state_dir, settings) as service, shipping(state_dir, server):
+        assert_shipped(service, server, root, follower.example)
+        service.client.drop("ship")
+        change(root, 1)
+        assert_shipped(service, server, root, follower.example)
+        server.ask(lambda js: js.delete_stream("shardwatch"))
+        change(root, 2)
+        assert_shipped(service, server, root, follower.example)
+    (root / "kept.json").unlink()
+    for name in ("index.db", "index.db-wal", "index.db-shm"):
+        (state_dir / name).unlink(missing_ok=True)
+    with running(state_dir, settings) as service, shipping(state_dir, server):
+        change(root, 3)
+        assert_shipped(service, server, root, follower.example)
+
+
+def test_another_number_of_partitions(state_dir: Path, root: Path, server: NatsServer, follower: Follower) -> None:
+    """Every path has another subject. A file that went in the meantime goes from mirrors that run."""
+    with running(state_dir, settings_for(root, shards=1)) as service:
+        with shipping(state_dir, server, "--partitions", "12"):
+            assert_shipped(service, server, root, follower.example)
+        (root / "f0.json").unlink()
+        service.client.sync(GUARD_S)
+        service.client.drop("ship")  # nobody is told that it went
+        with shipping(state_dir, server, "--partitions", "3"):
+            assert_shipped(service, server, root, follower.example)
+            subjects = {subject.split(".")[2] for subject, body in everything(server, "shardwatch") if body["type"] == "event"}
+            assert subjects <= {"0", "1", "2"}
+
+
+def test_two_services_are_two_sources(
+    state_dir: Path, tmp_path: Path, root: Path, server: NatsServer, follower: Follower
+) -> None:
+    """Each has its own files in the stream. A name that another service ships is refused, until it is taken over."""
+    other = tmp_path / "other"
+    other.mkdir()
+    put(other / "a.json", "{}")
+    one, two = state_dir / "1", state_dir / "2"
+    for place in (one, two):
+        place.mkdir(mode=0o700)
+    with running(one, settings_for(root, shards=1)) as first, running(two, settings_for(other, shards=1)) as second:
+        with shipping(one, server):
+            with shipping(two, server, source="two"):
+                assert_shipped(first, server, root, follower.example)
+                assert_shipped(second, server, other, follower.example, source="two")
+                refused = run("ship", server.url, "--source", "two", "--state-dir", str(one), check=False)
+                assert refused.returncode == 4 and "another `shardwatch ship` is running" in refused.stderr
+            refused = run("ship", server.url, "--source", "one", "--state-dir", str(two), check=False)
+            assert refused.returncode == 4 and "is shipped by another service" in refused.stderr
+            assert_shipped(first, server, root, follower.example)
+        with shipping(two, server, "--take-over", source="one"):
+            assert_shipped(second, server, other, follower.example, source="one")
+        refused = run("ship", server.url, "--source", "one", "--state-dir", str(one), check=False)
+        assert refused.returncode == 4 and "--take-over" in refused.stderr
+
+
+def test_what_cannot_be_used_is_refused_with_a_remedy(state_dir: Path, tmp_path: Path, root: Path, server: NatsServer) -> None:
+    """Nothing is published then, and no credentials are shown."""
+    locked = NatsServer(tmp_path / "locked", 'authorization { user: "u", password: "secret" }')
+    narrow = NatsServer(tmp_path / "narrow", "max_payload: 4096")
+
+    def refused(url: str, *more: str, **environ: str) -> str:
+        done = run("ship", url, "--source", "one", "--state-dir", str(state_dir), *more, check=False, environ=environ)
+        assert done.returncode in (2, 3), done.stderr
+        assert "secret" not in done.stderr and "wrong" not in done.stderr
+        return done.stderr
+
+    async def other_settings(js: JetStreamContext) -> None:
+        await js.add_stream(name="old", subjects=["shardwatch.>"])
+
+    try:
+        with running(state_dir, settings_for(root, shards=1)) as service:
+            assert "give --create" in refused(server.url)
+            assert "2.10.20 is needed" in refused(server.url, "--create", "--replicas", "3")
+            server.ask(other_settings)
+            assert "discard is old, and must be new" in refused(server.url, "--stream", "old")
+            assert "overlap" in refused(server.url, "--create")
+            assert "set max_payload" in refused(narrow.url, "--create")
+            assert "NATS_CREDS" in refused(locked.url)
+            assert "NATS_CREDS" in refused(locked.url.replace("//", "//u:secret@"))
+            with_password = locked.url.replace("//", "//u:wrong@")
+            found = run("ship", "--state-dir", str(state_dir), check=False, environ={"NATS_URL": with_password})
+            assert found.returncode == 2 and "refuses the credentials" in found.stderr and "wrong" not in found.stderr
+            narrow.kill()
+            assert "no NATS server answers" in refused(narrow.url)
+            assert "ship" not in {row["name"] for row in service.client.groups()}, "nothing has begun"
+            with_password = locked.url.replace("//", "//u:secret@")
+            more = ["--source", "one", "--create", "--state-dir", str(state_dir)]
+            with Command("ship", *more, NATS_URL=with_password) as ship:
+                ship.complains("shipping one")
+                files = len(walk(root, service.settings))
+                eventually(lambda: len(everything(locked, "shardwatch", with_password)) > files, EQUAL_S)
+                assert ship.end(signal.SIGTERM) == 143
+                assert "secret" not in ship.errors()
+    finally:
+        locked.kill()
+        narrow.kill()
+
+
+def test_the_example_of_the_docs_is_the_file_that_runs(state_dir: Path, root: Path, server: NatsServer) -> None:
+    """docs/fleet.md shows it, and it says what it applies."""
+    assert EXAMPLE.read_text().strip() in (ROOT / "docs/fleet.md").read_text()
+    with running(state_dir, settings_for(root, shards=1)), shipping(state_dir, server):
+        command = [sys.executable, str(EXAMPLE), server.url, "shardwatch", "shardwatch"]
+        with Command(command=command) as example:
+            lines = {example.line() for _ in range(31)}
+            assert b"created one " + os.fsencode(root / "f0.json") in lines
+            (root / "f0.json").unlink()
+            assert example.line() == b"deleted one " + os.fsencode(root / "f0.json")

@@ -1,0 +1,133 @@
+"""What travels over JetStream: subjects, bodies, and what a stream and a server must be like."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shardwatch.aggregator.protocol.messages import Event
+from shardwatch.bridge.protocol.bodies import BODY_BYTES_MAX, NOTHING, Stamp, decode_head, messages, stamp_of
+from shardwatch.bridge.protocol.generations import Progress, Target, next_generation, why_new
+from shardwatch.bridge.protocol.names import Names, as_source
+from shardwatch.bridge.protocol.stream import WANTED, server_fault, stream_fault
+from shardwatch.shard.contract.errors import UsageError
+from shardwatch.shard.contract.limits import PATH_BYTES_MAX
+
+NAMES = Names("acme.sw", "build-7", 16)
+
+
+def _event(path: str, tick: int, kind: str = "modified", moved_from: str | None = None) -> Event:
+    event = Event(kind, path, False, 1, 2, tick, 3.0)
+    if moved_from is not None:
+        event.moved_from = moved_from
+    return event
+
+
+@given(path=st.binary(min_size=1, max_size=300))
+def test_the_subject_of_a_path_is_four_tokens_of_letters_and_digits(path: bytes) -> None:
+    """Whatever the path is, and it is always the same one."""
+    prefix, source, partition, key = NAMES.path(path).rsplit(".", 3)
+    assert (prefix, source) == ("acme.sw", "build-7")
+    assert 0 <= int(partition) < 16
+    assert len(key) == 26 and key.isalnum() and key.islower()
+    assert NAMES.path(path) == Names("acme.sw", "build-7", 16).path(path)
+
+
+def test_subjects_that_are_of_no_path_are_none_of_a_path() -> None:
+    assert NAMES.head == "acme.sw.build-7.head"
+    assert NAMES.end(3) == "acme.sw.build-7.3.end"
+
+
+@pytest.mark.parametrize(
+    ("prefix", "source", "partitions"),
+    [
+        ("", "a", 1), ("a..b", "a", 1), ("a.*", "a", 1), ("a", "", 1), ("a", "b.c", 1), ("a", ">", 1), ("a", "b", 0),
+        ("a", "b", 1025),
+    ],
+)  # fmt: skip
+def test_names_that_mean_something_to_a_server_are_refused(prefix: str, source: str, partitions: int) -> None:
+    with pytest.raises(UsageError, match="give"):
+        Names(prefix, source, partitions)
+
+
+def test_a_host_name_becomes_a_source() -> None:
+    assert as_source("build-7.example.org") == "build-7-example-org"
+    assert as_source("") == "source"
+
+
+def test_a_rename_is_two_messages_and_the_newest_state_of_a_path_is_one() -> None:
+    """The old path is made again after the rename, in the same batch."""
+    found = messages([_event("/r/b", 7, "moved", "/r/a"), _event("/r/a", 8, "created")], NAMES, 5)
+    states = {body["path"]: body for body in (json.loads(message.body) for message in found)}
+    assert {path: (state["event_type"], state["tick"]) for path, state in states.items()} == {
+        "/r/a": ("created", 8),
+        "/r/b": ("created", 7),
+    }
+    assert "moved_from" not in states["/r/b"]
+    (gone, _) = messages([_event("/r/b", 7, "moved", "/r/a")], NAMES, 5)
+    assert json.loads(gone.body) == {
+        "type": "event", "event_type": "deleted", "path": "/r/a", "is_directory": False, "size": None, "mtime_ns": None,
+        "tick": 7, "observed_at": 3.0, "source": "build-7", "generation": 5,
+    }  # fmt: skip
+    assert gone.stamp == stamp_of(gone.body) == Stamp(5, 7)
+    assert gone.subject == NAMES.path(b"/r/a")
+
+
+@pytest.mark.parametrize("byte", [b"\x01", b"\xff", b'"', b"a"])
+def test_the_longest_path_fits_a_body(byte: bytes) -> None:
+    """Also where each byte becomes the longest text, and one more is not UTF-8, so that the exact path stands beside it."""
+    path = (b"/" + byte * PATH_BYTES_MAX)[: PATH_BYTES_MAX - 1] + b"\xff"
+    (message,) = messages([_event(path.decode(errors="surrogateescape"), 2**63 - 1)], NAMES, 2**62)
+    assert len(message.body) <= BODY_BYTES_MAX
+
+
+@pytest.mark.parametrize("body", [b"", b"{}", b"[]", b"\xff", b'{"generation": "x"}'])
+def test_what_is_none_of_our_messages_is_older_than_all(body: bytes) -> None:
+    assert stamp_of(body) == NOTHING
+    assert decode_head(body) is None
+
+
+def _config(**other: Any) -> dict[str, Any]:
+    return {field: values[0] for field, values in WANTED.items()} | {"subjects": ["acme.sw.>"], "num_replicas": 1} | other
+
+
+def test_a_stream_that_loses_nothing_is_used() -> None:
+    assert stream_fault(_config(), "acme.sw.>", None) == ""
+    assert stream_fault(_config(max_bytes=1 << 30, max_msg_size=1 << 20), "acme.sw.>", 1) == ""
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"discard": "old"}, {"max_age": 60.0}, {"max_msgs": 1000}, {"max_msgs_per_subject": -1}, {"storage": "memory"},
+        {"retention": "workqueue"}, {"deny_purge": True}, {"sealed": True}, {"no_ack": True}, {"discard_new_per_subject": True},
+        {"max_msg_size": 1000}, {"subjects": ["other.>"]}, {"mirror": {"name": "x"}}, {"num_replicas": 3},
+    ],
+)  # fmt: skip
+def test_a_stream_that_would_lose_something_is_not(other: dict[str, Any]) -> None:
+    """The message names the setting, or what is wrong."""
+    fault = stream_fault(_config(**other), "acme.sw.>", 1)
+    assert next(iter(other)) in fault or "other streams" in fault
+
+
+def test_which_servers_are_new_enough() -> None:
+    assert server_fault("2.9.10", 1) == "" and server_fault("2.10.20", 3) == "" and server_fault("3.0.0", 5) == ""
+    assert "2.9.10 is needed" in server_fault("2.9.9", 1)
+    assert "2.10.20 is needed for a stream of 3 replicas" in server_fault("2.10.19", 3)
+    assert "unknown" in server_fault("", 1)
+
+
+def test_a_generation_is_above_all_that_were() -> None:
+    progress = Progress("s", Target("a", "b", "c", "d"), generation=7)
+    assert next_generation(progress, None, 3) == 8
+    assert next_generation(progress, None, 1000) == 1000
+
+
+def test_nothing_was_shipped_yet() -> None:
+    """Then the reason says so, whatever the stream has."""
+    target = Target("a", "b", "c", "d")
+    assert "yet" in why_new(Progress("s", target), target, 16, "now", None)
