@@ -6,6 +6,7 @@ can read, and never shown.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -17,6 +18,11 @@ from shardwatch.shard.contract.input.shown import shown
 URL_VARIABLE: Final = "NATS_URL"
 CREDENTIALS_VARIABLE: Final = "NATS_CREDS"
 URL_DEFAULT: Final = "nats://127.0.0.1:4222"
+#: A user's token, and the seed of the user's key.
+_CREDENTIALS: Final = re.compile(
+    rb"-BEGIN NATS USER JWT-+\r?\n[\w.-]+\r?\n-.*-BEGIN USER NKEY SEED-+\r?\nSU[A-Z2-7]{56}\r?\n-", re.DOTALL
+)
+_CREDENTIALS_BYTES_MAX: Final = 1 << 20
 _SCHEMES: Final = ("nats", "tls")
 
 
@@ -45,12 +51,7 @@ def access(given: str | None, environ: Mapping[str, str]) -> Access:
     named = environ.get(CREDENTIALS_VARIABLE)
     credentials = Path(named).absolute() if named else None
     if credentials is not None:
-        try:
-            with credentials.open("rb"):
-                pass
-        except OSError as error:
-            hint = "name a file that this user may read"
-            raise UsageError(f"{CREDENTIALS_VARIABLE}: {credentials}: {error.strerror}", hint=hint) from None
+        _check_credentials(credentials)
     return Access(urls, credentials)
 
 
@@ -58,6 +59,17 @@ def bare(url: str) -> str:
     """A URL without what must not be shown."""
     parts = urlsplit(url)
     return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
+
+
+def _check_credentials(file: Path) -> None:
+    hint = "name a file that this user may read, as `nsc generate creds` makes it"
+    try:
+        with file.open("rb") as opened:
+            content = opened.read(_CREDENTIALS_BYTES_MAX)
+    except OSError as error:
+        raise UsageError(f"{CREDENTIALS_VARIABLE}: {file}: {error.strerror}", hint=hint) from None
+    if not _CREDENTIALS.search(content):
+        raise UsageError(f"{CREDENTIALS_VARIABLE}: {file} is no file of credentials", hint=hint)
 
 
 def _check(url: str, *, on_command_line: bool) -> None:

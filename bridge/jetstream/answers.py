@@ -17,7 +17,7 @@ from nats.aio.msg import Msg
 from ..protocol.bodies import Message
 
 
-class Refusal(msgspec.Struct):
+class NotTaken(msgspec.Struct):
     """Why JetStream has not taken a message."""
 
     err_code: int = 0
@@ -26,10 +26,10 @@ class Refusal(msgspec.Struct):
 
 class _Answer(msgspec.Struct):
     seq: int = 0
-    error: Refusal | None = None
+    error: NotTaken | None = None
 
 
-class Outgoing(NamedTuple):
+class Posted(NamedTuple):
     """A message, and what is asked of JetStream beside."""
 
     message: Message
@@ -45,7 +45,7 @@ class Answers:
     def __init__(self, client: Client) -> None:
         self._client = client
         self._inbox = client.new_inbox()
-        self._waiting: dict[str, asyncio.Future[int | Refusal]] = {}
+        self._waiting: dict[str, asyncio.Future[int | NotTaken]] = {}
         self._number = 0
 
     @classmethod
@@ -54,7 +54,7 @@ class Answers:
         await client.subscribe(f"{answers._inbox}.*", cb=answers._came)
         return answers
 
-    async def publish(self, outgoing: Sequence[Outgoing]) -> list[int | Refusal]:
+    async def publish(self, outgoing: Sequence[Posted]) -> list[int | NotTaken]:
         """The sequence of each message, or why it has none. Waits for all of them, also where they never come: cancel it then."""
         numbers: list[str] = []
         loop = asyncio.get_running_loop()
@@ -77,5 +77,5 @@ class Answers:
         try:
             answer = _decoder.decode(message.data)
         except msgspec.MsgspecError:  # nobody listens: an empty message
-            answer = _Answer(error=Refusal())
+            answer = _Answer(error=NotTaken())
         waiting.set_result(answer.seq if answer.error is None else answer.error)

@@ -23,7 +23,7 @@ from shardwatch.shard.contract.errors import NotRunningError, UsageError
 from ..protocol.bodies import MESSAGE_BYTES_MAX, Message
 from ..protocol.stream import WANTED, StreamFacts
 from .access import CREDENTIALS_VARIABLE, URL_VARIABLE, Access, bare
-from .answers import Answers, Outgoing, Refusal
+from .answers import Answers, NotTaken, Posted
 
 T = TypeVar("T")
 
@@ -108,8 +108,8 @@ class Broker:
                 reconnect_time_wait=0.1, ping_interval=_PING_S, max_outstanding_pings=_PINGS_MAX,
                 error_cb=complained, closed_cb=ended, disconnected_cb=ended, **options,
             )  # fmt: skip
-        except (nats.errors.Error, ValueError) as error:
-            if "authorization" in str(error).lower() or "credentials" in str(error).lower() or isinstance(error, ValueError):
+        except nats.errors.Error as error:
+            if "authorization" in str(error).lower():
                 raise _refused(bare(url)) from None
             raise
         return cls(client, url, await Answers.listening(client), complaints, closed)
@@ -186,7 +186,7 @@ class Broker:
 
         When an AwayError is raised, some of them may be in the stream.
         """
-        outgoing = [Outgoing(message, {_EXPECTED: str(expected), _STREAM: stream}) for message, expected in messages]
+        outgoing = [Posted(message, {_EXPECTED: str(expected), _STREAM: stream}) for message, expected in messages]
         return [self._sequence(answer) for answer in await self._answered(self._answers.publish(outgoing))]
 
     async def purge(self, stream: str, subjects: str, below: int) -> None:
@@ -194,7 +194,7 @@ class Broker:
         patient = self._client.jetstream(timeout=PURGE_S)
         await self._answered(patient.purge_stream(stream, subject=subjects, seq=below), PURGE_S)
 
-    def _sequence(self, answer: int | Refusal) -> int | None:
+    def _sequence(self, answer: int | NotTaken) -> int | None:
         if isinstance(answer, int):
             return answer
         if answer.err_code == _WRONG_LAST:

@@ -12,7 +12,7 @@ from msgspec import UNSET, Struct
 from shardwatch.aggregator.protocol.messages import Event, path_fields
 from shardwatch.shard.contract.limits import PATH_BYTES_MAX
 
-from .names import Names
+from .names import Subjects
 
 #: Largest body, bytes. A byte of a path takes up to 6 in JSON (a control character), and 4/3 more in base64 where the path is not
 #: UTF-8; everything else is far below 1,000 bytes.
@@ -108,11 +108,11 @@ def stamp_of(body: bytes) -> Stamp:
     return Stamp(found.generation, found.tick)
 
 
-def end_message(names: Names, generation: int, partition: int) -> Message:
+def end_message(names: Subjects, generation: int, partition: int) -> Message:
     return Message(names.end(partition), Stamp(generation, 0), encode(End(names.source, generation, partition)))
 
 
-def messages(events: Iterable[Event], names: Names, generation: int) -> list[Message]:
+def messages(events: Iterable[Event], names: Subjects, generation: int) -> list[Message]:
     """The messages that tell of these events: one for each path, with its last state. A rename is two: one path is gone, one is
     there. (One message for both could have one place only.)
     """

@@ -22,7 +22,7 @@ class Target(Struct, frozen=True):
     group: str
 
 
-class Wanted(NamedTuple):
+class ShipOptions(NamedTuple):
     """What is asked for on the command line."""
 
     target: Target

@@ -22,7 +22,7 @@ _PREFIX: Final = re.compile(r"[A-Za-z0-9_-]{1,64}(\.[A-Za-z0-9_-]{1,64}){0,3}")
 _KEY_BYTES: Final = 16
 
 
-class Names:
+class Subjects:
     """The subjects of a source.
 
     Args:

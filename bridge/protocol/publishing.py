@@ -23,7 +23,7 @@ class Put(NamedTuple):
     expected: int
 
 
-class Look(NamedTuple):
+class GetLast(NamedTuple):
     """Get the last message of the subject. The answer is a Last."""
 
 
@@ -38,7 +38,7 @@ class Last(NamedTuple):
 NONE: Final = Last(0, NOTHING)
 
 #: Steps of one message; the result is the sequence that the subject has then.
-Flow: TypeAlias = Generator[Put | Look, int | Last | None, int]
+Flow: TypeAlias = Generator[Put | GetLast, int | Last | None, int]
 
 
 def publishing(stamp: Stamp, guess: int) -> Flow:
@@ -53,7 +53,7 @@ def publishing(stamp: Stamp, guess: int) -> Flow:
         sequence = yield Put(expected)
         if isinstance(sequence, int):
             return sequence
-        last = yield Look()
+        last = yield GetLast()
         assert isinstance(last, Last)
         if last.stamp >= stamp:
             return last.sequence

@@ -7,7 +7,7 @@ from typing import Final
 
 from ..jetstream.broker import Broker
 from ..protocol.bodies import Message, stamp_of
-from ..protocol.publishing import NONE, Flow, Last, Look, Put, Remembered, publishing
+from ..protocol.publishing import NONE, Flow, GetLast, Last, Put, Remembered, publishing
 
 #: Messages that are under way at a time.
 WAVE_MAX: Final = 1_000
@@ -47,9 +47,9 @@ class Publisher:
                     steps[n] = step
         return [done[n] for n in range(len(messages))]
 
-    async def _carry_out(self, messages: Sequence[Message], steps: dict[int, Put | Look]) -> dict[int, int | Last | None]:
+    async def _carry_out(self, messages: Sequence[Message], steps: dict[int, Put | GetLast]) -> dict[int, int | Last | None]:
         puts = {n: step for n, step in steps.items() if isinstance(step, Put)}
-        looks = [n for n, step in steps.items() if isinstance(step, Look)]
+        looks = [n for n, step in steps.items() if isinstance(step, GetLast)]
         answers: dict[int, int | Last | None] = {}
         if puts:
             pairs = [(messages[n], step.expected) for n, step in puts.items()]
@@ -64,7 +64,7 @@ def _last(found: tuple[int, bytes] | None) -> Last:
     return NONE if found is None else Last(found[0], stamp_of(found[1]))
 
 
-def _advance(flow: Flow, answer: int | Last | None) -> Put | Look | int:
+def _advance(flow: Flow, answer: int | Last | None) -> Put | GetLast | int:
     """The next step, or the result."""
     try:
         return flow.send(answer)

@@ -21,11 +21,11 @@ from shardwatch.shard.contract.errors import InUseError, ShardwatchError, UsageE
 
 from ..jetstream.access import Access
 from ..jetstream.broker import Broker
-from ..protocol.generations import Wanted, why_new
-from ..protocol.names import Names
+from ..protocol.generations import ShipOptions, why_new
+from ..protocol.names import Subjects
 from ..protocol.stream import StreamFacts, server_fault, stream_fault
 from .notebook import Notebook
-from .source import LookAgain, Source
+from .source import LookAgain, ShippedSource
 
 #: Seconds between two heads of a source where nothing changes.
 BEAT_S: Final = 10.0
@@ -45,14 +45,14 @@ class Shipper:
     """
 
     def __init__(
-        self, client: AsyncExtractClient, notebook: Notebook, access: Access, wanted: Wanted, tell: Callable[[str], object]
+        self, client: AsyncExtractClient, notebook: Notebook, access: Access, wanted: ShipOptions, tell: Callable[[str], object]
     ) -> None:
         self._client = client
         self._notebook = notebook
         self._access = access
         self._wanted = wanted
         self._target = wanted.target
-        self._names = Names(wanted.target.prefix, wanted.target.source, wanted.partitions)
+        self._names = Subjects(wanted.target.prefix, wanted.target.source, wanted.partitions)
         self._life = os.urandom(8).hex()
         self._tell = tell
         self._absence = Absence(access.shown(), tell)
@@ -82,7 +82,7 @@ class Shipper:
         broker = await Broker.connected(self._access)
         try:
             stream = await self._checked_stream(broker)
-            source = Source(broker, self._notebook, self._names, self._target, self._life, stream.created)
+            source = ShippedSource(broker, self._notebook, self._names, self._target, self._life, stream.created)
             await self._claim(source)
             self._absence.over()
             if not self._attached:
@@ -111,7 +111,7 @@ class Shipper:
             raise UsageError(f"the stream {name} at {broker.where} can't be used: {fault}", hint=hint)
         return found
 
-    async def _claim(self, source: Source) -> None:
+    async def _claim(self, source: ShippedSource) -> None:
         """Makes sure that nobody else ships under this name, and that the stream has what was shipped to it. If it has not, the
         group is told to begin again.
 
@@ -144,7 +144,7 @@ class Shipper:
             self._claimed()
             await self._client.retry(self._target.group)
 
-    async def _carry(self, source: Source) -> None:
+    async def _carry(self, source: ShippedSource) -> None:
         """Ships batch after batch, with a head now and then where there are none."""
         batches = self._client.batches(self._target.group, max=BATCH_MAX, from_="start", patience_s=None)
         try:
@@ -155,7 +155,7 @@ class Shipper:
         except ExceptionGroup as group:
             raise group.exceptions[0] from None
 
-    async def _ship(self, source: Source, batch: AsyncBatch) -> None:
+    async def _ship(self, source: ShippedSource, batch: AsyncBatch) -> None:
         if batch.fresh is not None and not batch.is_notice:
             await source.begin(until=batch.fresh.tick)
             self._claimed()
@@ -181,7 +181,7 @@ class Shipper:
         self._has_claimed, self._take_over = True, False
 
 
-async def _beat(source: Source) -> None:
+async def _beat(source: ShippedSource) -> None:
     while True:
         await asyncio.sleep(BEAT_S)
         await source.publish_head()

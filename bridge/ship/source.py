@@ -13,7 +13,7 @@ from shardwatch.aggregator.protocol.messages import Event
 from ..jetstream.broker import Broker
 from ..protocol.bodies import Head, Message, Stamp, decode_head, encode, end_message, messages
 from ..protocol.generations import Progress, Target, next_generation
-from ..protocol.names import Names
+from ..protocol.names import Subjects
 from .notebook import Notebook
 from .publisher import Publisher
 
@@ -22,7 +22,7 @@ class LookAgain(Exception):
     """The stream, or the group, is not in the state that it was left in: connect anew and look."""
 
 
-class Source:
+class ShippedSource:
     """Every method raises what Broker raises, and LookAgain where somebody else has written the head.
 
     Args:
@@ -30,7 +30,7 @@ class Source:
         created: when the stream was made.
     """
 
-    def __init__(self, broker: Broker, notebook: Notebook, names: Names, target: Target, life: str, created: str) -> None:
+    def __init__(self, broker: Broker, notebook: Notebook, names: Subjects, target: Target, life: str, created: str) -> None:
         self._broker = broker
         self._notebook = notebook
         self._names = names

@@ -18,6 +18,7 @@ from types import ModuleType
 from typing import Any
 
 import nats
+import nats_credentials
 import pytest
 from cli_process import GUARD_S, Command, put, run
 from fleet_example import EXAMPLE, fleet_example
@@ -290,6 +291,28 @@ def test_what_cannot_be_used_is_refused_with_a_remedy(state_dir: Path, tmp_path:
     finally:
         locked.kill()
         narrow.kill()
+
+
+def test_a_file_of_credentials(state_dir: Path, tmp_path: Path, root: Path) -> None:
+    """A server that knows its users by signed tokens lets in whoever has such a file, and nobody else."""
+    good, bad = nats_credentials.made(), nats_credentials.made()
+    files = [tmp_path / "good.creds", tmp_path / "bad.creds"]
+    for file, credentials in zip(files, (good, bad), strict=True):
+        file.write_text(credentials.file)
+    server = NatsServer(tmp_path / "nats", good.configuration)
+    more = [server.url, "--source", "one", "--create", "--state-dir", str(state_dir)]
+    try:
+        with running(state_dir, settings_for(root, shards=1)):
+            for environ in ({}, {"NATS_CREDS": str(files[1])}):
+                refused = run("ship", *more, check=False, environ=environ)
+                assert refused.returncode == 2 and "refuses the credentials" in refused.stderr
+            files[1].write_text("nothing of that kind")
+            refused = run("ship", *more, check=False, environ={"NATS_CREDS": str(files[1])})
+            assert refused.returncode == 2 and "NATS_CREDS" in refused.stderr
+            with Command("ship", *more, NATS_CREDS=str(files[0])) as ship:
+                ship.complains("shipping one")
+    finally:
+        server.kill()
 
 
 def test_the_example_of_the_docs_is_the_file_that_runs(state_dir: Path, root: Path, server: NatsServer) -> None:

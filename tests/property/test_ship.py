@@ -19,8 +19,8 @@ from msgspec.structs import replace
 from shardwatch.aggregator.protocol.messages import Event
 from shardwatch.bridge.protocol.bodies import Head, Message, Stamp, decode_head, encode, end_message, messages, stamp_of
 from shardwatch.bridge.protocol.generations import Progress, Target, next_generation, why_new
-from shardwatch.bridge.protocol.names import Names
-from shardwatch.bridge.protocol.publishing import NONE, Flow, Last, Look, Put, Remembered, publishing
+from shardwatch.bridge.protocol.names import Subjects
+from shardwatch.bridge.protocol.publishing import NONE, Flow, GetLast, Last, Put, Remembered, publishing
 
 TARGET = Target("s", "p", "one", "ship")
 PATHS = [b"/r/a", b"/r/\xff"]
@@ -75,7 +75,7 @@ class Publication(NamedTuple):
     """A message that a ship has begun to publish."""
 
     flow: Flow
-    step: Put | Look
+    step: Put | GetLast
     message: Message
     path: bytes
     tick: int
@@ -84,7 +84,7 @@ class Publication(NamedTuple):
 class ShipMachine(RuleBasedStateMachine):
     @initialize()
     def begin(self) -> None:
-        self.names = Names("p", "one", 3)
+        self.names = Subjects("p", "one", 3)
         self.tick = self.clock = 0
         #: Path -> (tick, size; None: deleted), as the index has it.
         self.rows: dict[bytes, tuple[int, int | None]] = {}
@@ -133,11 +133,11 @@ class ShipMachine(RuleBasedStateMachine):
         self.running.position = 0
         self.die()
         self.held_up = [(message, expected) for message, expected in self.held_up if expected == 0]
-        self.stopped = [stopped for stopped in self.stopped if stopped.step in (Look(), Put(0))]
+        self.stopped = [stopped for stopped in self.stopped if stopped.step in (GetLast(), Put(0))]
 
     @rule()
     def change_partitions(self) -> None:
-        self.names = Names("p", "one", 4 - self.names.partitions)
+        self.names = Subjects("p", "one", 4 - self.names.partitions)
         self.die()
 
     # -- ships
@@ -177,7 +177,7 @@ class ShipMachine(RuleBasedStateMachine):
         return None if found is None else decode_head(found[1])
 
     def fresh(self) -> None:
-        """As `Source.begin` does."""
+        """As `ShippedSource.begin` does."""
         last, head = self.progress, self.head()
         before = max(last.partitions_before, self.names.partitions, *((head.partitions, head.partitions_before) if head else ()))
         self.progress = replace(
@@ -263,7 +263,7 @@ class ShipMachine(RuleBasedStateMachine):
     @precondition(lambda self: not (self.progress.complete or self.pending or self.publications))
     @rule()
     def complete(self) -> None:
-        """As `Source.complete` does."""
+        """As `ShippedSource.complete` does."""
         for n in range(max(self.progress.partitions_before, self.progress.partitions)):
             message = end_message(self.names, self.progress.generation, n)
             self.finish(publishing(message.stamp, 0), message)

@@ -13,6 +13,7 @@
 - `plan`: shows how paths would be divided into shards.
 - `pull`: prints and acknowledges events of a running service.
 - `release`: ends a hold.
+- `ship`: publishes every change to a stream of NATS JetStream.
 - `since`: prints what has changed since a cursor.
 - `status`: shows the running service.
 - `sync`: waits until everything done so far is in the index.

@@ -19,7 +19,7 @@ from ..options import add_config_option, add_state_dir_option
 
 if TYPE_CHECKING:
     from shardwatch.bridge.jetstream.access import Access
-    from shardwatch.bridge.protocol.generations import Wanted
+    from shardwatch.bridge.protocol.generations import ShipOptions
     from shardwatch.shard.contract.state.layout import Layout
 
     from ...terminal.ends import Ends
@@ -73,27 +73,27 @@ def run(options: argparse.Namespace) -> int:
         raise Ended(ends.signum)
 
 
-def _wanted(options: argparse.Namespace) -> Wanted:
+def _wanted(options: argparse.Namespace) -> ShipOptions:
     """What is asked for. Raises UsageError for what can't be."""
     import re
     import socket
 
-    from shardwatch.bridge.protocol.generations import Target, Wanted
-    from shardwatch.bridge.protocol.names import Names, as_source
+    from shardwatch.bridge.protocol.generations import ShipOptions, Target
+    from shardwatch.bridge.protocol.names import Subjects, as_source
     from shardwatch.shard.contract.errors import UsageError
     from shardwatch.shard.contract.input.shown import shown
 
     source = as_source(socket.gethostname()) if options.source is None else options.source
-    Names(options.prefix, source, options.partitions)
+    Subjects(options.prefix, source, options.partitions)
     if not re.fullmatch(r"[A-Za-z0-9_-]{1,255}", options.stream):
         raise UsageError(f"{shown(options.stream)} is no name of a stream", hint="give letters, digits, - and _")
     if options.replicas is not None and not 1 <= options.replicas <= REPLICAS_MAX:
         raise UsageError(f"--replicas {options.replicas} is out of range", hint=f"give 1 to {REPLICAS_MAX}")
     target = Target(options.stream, options.prefix, source, options.group)
-    return Wanted(target, options.partitions, options.replicas, options.create, options.take_over)
+    return ShipOptions(target, options.partitions, options.replicas, options.create, options.take_over)
 
 
-async def _ship(layout: Layout, servers: Access, wanted: Wanted, ends: Ends) -> None:
+async def _ship(layout: Layout, servers: Access, wanted: ShipOptions, ends: Ends) -> None:
     """Ships until the command is asked to end."""
     import asyncio
     import contextlib

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import nats_credentials
 import pytest
 
 from shardwatch.bridge.jetstream.access import URL_DEFAULT, access
@@ -34,9 +35,12 @@ def test_what_is_no_url_is_refused(url: str) -> None:
         access(url, {})
 
 
-def test_a_file_of_credentials_must_be_readable(tmp_path: Path) -> None:
+def test_a_file_of_credentials_must_be_one(tmp_path: Path) -> None:
     file = tmp_path / "user.creds"
     with pytest.raises(UsageError, match="NATS_CREDS"):
         access(None, {"NATS_CREDS": str(file)})
-    file.touch()
+    file.write_text("nothing of that kind")
+    with pytest.raises(UsageError, match="no file of credentials"):
+        access(None, {"NATS_CREDS": str(file)})
+    file.write_text(nats_credentials.made().file)
     assert access(None, {"NATS_CREDS": str(file)}).credentials == file

@@ -12,12 +12,12 @@ from hypothesis import strategies as st
 from shardwatch.aggregator.protocol.messages import Event
 from shardwatch.bridge.protocol.bodies import BODY_BYTES_MAX, NOTHING, Stamp, decode_head, messages, stamp_of
 from shardwatch.bridge.protocol.generations import Progress, Target, next_generation, why_new
-from shardwatch.bridge.protocol.names import Names, as_source
+from shardwatch.bridge.protocol.names import Subjects, as_source
 from shardwatch.bridge.protocol.stream import WANTED, server_fault, stream_fault
 from shardwatch.shard.contract.errors import UsageError
 from shardwatch.shard.contract.limits import PATH_BYTES_MAX
 
-NAMES = Names("acme.sw", "build-7", 16)
+NAMES = Subjects("acme.sw", "build-7", 16)
 
 
 def _event(path: str, tick: int, kind: str = "modified", moved_from: str | None = None) -> Event:
@@ -34,7 +34,7 @@ def test_the_subject_of_a_path_is_four_tokens_of_letters_and_digits(path: bytes)
     assert (prefix, source) == ("acme.sw", "build-7")
     assert 0 <= int(partition) < 16
     assert len(key) == 26 and key.isalnum() and key.islower()
-    assert NAMES.path(path) == Names("acme.sw", "build-7", 16).path(path)
+    assert NAMES.path(path) == Subjects("acme.sw", "build-7", 16).path(path)
 
 
 def test_subjects_that_are_of_no_path_are_none_of_a_path() -> None:
@@ -51,7 +51,7 @@ def test_subjects_that_are_of_no_path_are_none_of_a_path() -> None:
 )  # fmt: skip
 def test_names_that_mean_something_to_a_server_are_refused(prefix: str, source: str, partitions: int) -> None:
     with pytest.raises(UsageError, match="give"):
-        Names(prefix, source, partitions)
+        Subjects(prefix, source, partitions)
 
 
 def test_a_host_name_becomes_a_source() -> None:
