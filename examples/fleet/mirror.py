@@ -24,7 +24,7 @@ def apply(message):
         stamp = generation, message["tick"]
         if (source, path) not in mirror or mirror[source, path][0] < stamp:
             mirror[source, path] = stamp, message
-            print(message["event_type"], source, os.fsdecode(path), flush=True)
+            print(message["event_type"], source, message["path"], flush=True)
 
 
 async def follow(url, stream, prefix):
