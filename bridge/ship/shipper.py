@@ -39,15 +39,20 @@ class Shipper:
     """Ships until it is cancelled.
 
     Args:
-        client: of the service; it must be for this worker alone.
+        service: makes a client of the service.
         notebook: what is kept between two lives.
         tell: receives what a person should know, a line each.
     """
 
     def __init__(
-        self, client: AsyncExtractClient, notebook: Notebook, access: Access, wanted: ShipOptions, tell: Callable[[str], object]
+        self,
+        service: Callable[[], AsyncExtractClient],
+        notebook: Notebook,
+        access: Access,
+        wanted: ShipOptions,
+        tell: Callable[[str], object],
     ) -> None:
-        self._client = client
+        self._service = service
         self._notebook = notebook
         self._access = access
         self._wanted = wanted
@@ -80,6 +85,7 @@ class Shipper:
     async def _connection(self) -> None:
         """One connection: ships until it is lost."""
         broker = await Broker.connected(self._access)
+        self._client = self._service()
         try:
             stream = await self._checked_stream(broker)
             source = ShippedSource(broker, self._notebook, self._names, self._target, self._life, stream.created)
@@ -90,6 +96,8 @@ class Shipper:
             self._attached = True
             await self._carry(source)
         finally:
+            # A pull that was given up would still be answered, and nobody would hear of its batch until the lease is over.
+            self._client.close()
             await broker.close()
 
     async def _checked_stream(self, broker: Broker) -> StreamFacts:

@@ -105,9 +105,12 @@ async def _ship(layout: Layout, servers: Access, wanted: ShipOptions, ends: Ends
     from ...terminal.streams import say
 
     with Notebook(layout, wanted.target) as notebook:
-        async with AsyncExtractClient(layout.state_dir, worker=WORKER) as client:
-            shipper = Shipper(client, notebook, servers, wanted, lambda line: say(f"shardwatch: {line}"))
-            shipping = asyncio.ensure_future(shipper.run())
-            asyncio.get_running_loop().add_reader(ends.wake_fd, shipping.cancel)
-            with contextlib.suppress(asyncio.CancelledError):
-                await shipping
+
+        def service() -> AsyncExtractClient:
+            return AsyncExtractClient(layout.state_dir, worker=WORKER)
+
+        shipper = Shipper(service, notebook, servers, wanted, lambda line: say(f"shardwatch: {line}"))
+        shipping = asyncio.ensure_future(shipper.run())
+        asyncio.get_running_loop().add_reader(ends.wake_fd, shipping.cancel)
+        with contextlib.suppress(asyncio.CancelledError):
+            await shipping
