@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import signal
 import subprocess
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import nats
+import nats.js.errors
 from nats.js.client import JetStreamContext
 from session import deliver
 from waiting import eventually
@@ -96,18 +98,21 @@ class NatsServer:
 
 
 def everything(server: NatsServer, stream: str, url: str | None = None) -> list[tuple[str, dict[str, Any]]]:
-    """(subject, body) of every message that a stream holds now, in order."""
+    """(subject, body) of every message that a stream holds, in order.
+
+    Each is asked for by its sequence: a consumer that reads as many messages as there were would wait for those that are removed
+    in the meantime.
+    """
 
     async def read(js: JetStreamContext) -> list[tuple[str, dict[str, Any]]]:
-        state = (await js.stream_info(stream)).state
         found: list[tuple[str, dict[str, Any]]] = []
-        if not state.messages:
-            return found
-        messages = await js.pull_subscribe(">", stream=stream)
-        while len(found) < state.messages:
-            for message in await messages.fetch(500, timeout=30):
-                found.append((message.subject, json.loads(message.data)))
-                await message.ack()
+        sequence = 0
+        with contextlib.suppress(nats.js.errors.NotFoundError):  # there is no later one
+            while True:
+                message = await js.get_msg(stream, sequence + 1, subject=">", next=True)
+                sequence = message.seq or 0
+                found.append((message.subject or "", json.loads(message.data or b"")))
+        await js.stream_info(stream)  # raises where there is no stream
         return found
 
     return server.ask(read, url)

@@ -154,6 +154,7 @@ class Shipper:
 
     async def _carry(self, source: ShippedSource) -> None:
         """Ships batch after batch, with a head now and then where there are none."""
+        await self._complete(source)  # its last batch may have been acknowledged just before the last connection was lost
         batches = self._client.batches(self._target.group, max=BATCH_MAX, from_="start", patience_s=None)
         try:
             async with asyncio.TaskGroup() as tasks, contextlib.aclosing(batches):
@@ -173,7 +174,12 @@ class Shipper:
             self._notebook.write(replace(self._notebook.progress, base=0))
             raise LookAgain
         await batch.ack()
-        if not self._notebook.progress.complete and await self._all_shipped():
+        await self._complete(source)
+
+    async def _complete(self, source: ShippedSource) -> None:
+        """Completes the generation, once everything of it is shipped."""
+        progress = self._notebook.progress
+        if progress.base and not progress.complete and await self._all_shipped():
             await source.complete()
 
     async def _all_shipped(self) -> bool:

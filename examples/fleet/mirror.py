@@ -34,7 +34,7 @@ async def follow(url, stream, prefix):
         messages = await client.jetstream().pull_subscribe(f"{prefix}.>", stream=stream)
         while True:
             try:
-                for message in await messages.fetch(500, timeout=2):
+                for message in await messages.fetch(500, timeout=0.2):
                     apply(json.loads(message.data))
                     await message.ack()
             except nats.errors.TimeoutError:

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shardwatch.aggregator.protocol.messages import Event
-from shardwatch.bridge.protocol.bodies import BODY_BYTES_MAX, NOTHING, Stamp, decode_head, messages, stamp_of
+from shardwatch.bridge.protocol.bodies import BODY_BYTES_MAX, NOTHING, Head, Stamp, decode_head, messages, stamp_of
 from shardwatch.bridge.protocol.generations import Progress, Target, next_generation, why_new
 from shardwatch.bridge.protocol.names import Subjects, as_source
 from shardwatch.bridge.protocol.stream import WANTED, server_fault, stream_fault
@@ -131,3 +131,25 @@ def test_nothing_was_shipped_yet() -> None:
     """Then the reason says so, whatever the stream has."""
     target = Target("a", "b", "c", "d")
     assert "yet" in why_new(Progress("s", target), target, 16, "now", None)
+
+
+@pytest.mark.parametrize(
+    ("partitions", "created", "known", "why"),
+    [
+        (16, "then", Stamp(7, 5), ""),
+        (16, "then", Stamp(7, 6), ""),
+        (8, "then", Stamp(7, 5), "number of partitions"),
+        (16, "later", Stamp(7, 5), "made anew"),
+        (16, "then", Stamp(7, 4), "lost its last messages"),
+        (16, "then", Stamp(6, 9), "lost its last messages"),
+        (16, "then", None, "lost its last messages"),
+        (16, "then", Stamp(8, 6), "state directory was restored"),
+    ],
+)
+def test_when_a_generation_goes_on(partitions: int, created: str, known: Stamp | None, why: str) -> None:
+    """Only if the head in the stream (generation, counter) is as new as what the service keeps, and nothing else has changed."""
+    target = Target("a", "b", "c", "d")
+    progress = Progress("s", target, created="then", generation=7, counter=5, partitions=16, base=1)
+    head = None if known is None else Head("c", "s", "life", known.generation, known.tick, 0, 16, 16, complete=True)
+    found = why_new(progress, target, partitions, created, head)
+    assert found == why if why == "" else why in found
