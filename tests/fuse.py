@@ -40,6 +40,14 @@ class Fuse:
         if self._server is not None:
             self._server.send_signal(signal.SIGCONT)
 
+    @contextlib.contextmanager
+    def going_on(self) -> Iterator[None]:
+        """It does not hang any more at the end, whatever happened."""
+        try:
+            yield
+        finally:
+            self.go_on()
+
     def unmount(self) -> None:
         """Idempotent. Never asks the filesystem anything, and gives back its process."""
         self.go_on()

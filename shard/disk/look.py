@@ -64,13 +64,17 @@ class Reader:
         self.others = 0
         self._too_long = 0
 
-    def directory(self, path: bytes, fd: int, relative: bytes) -> tuple[Seen, list[bytes]]:
+    def directory(
+        self, path: bytes, fd: int, relative: bytes, demand: Callable[[bytes, list[bytes]], None] = lambda path, files: None
+    ) -> tuple[Seen, list[bytes]]:
         """All that is in scope in the directory open at `fd`, sorted by name, and the names in it that are directories.
 
+        `demand`: called before the files are looked at, with the directory and their names; it raises OSError to prevent that.
         Raises OSError if it cannot be read completely.
         """
         coarse = self.disk.coarse_ns()
         files, directories = self.listed(path, fd, relative)
+        demand(path, files)
         return self.looked(path, fd, relative, files, directories, coarse)
 
     def listed(self, path: bytes, fd: int, relative: bytes) -> tuple[list[bytes], list[bytes]]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import errno
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from typing import Final
 
 from ..contract.files.paths import join
@@ -71,6 +71,8 @@ class SlowMounts:
         #: All mounts, in the order of mounting, and those of them that count here and are remote or can hang.
         self._all: list[tuple[bytes, str]] = []
         self._slow: list[tuple[bytes, str]] = []
+        #: The names at which the latter are mounted, by directory.
+        self._names: dict[bytes, set[bytes]] = {}
         self._scouts: dict[bytes, Scout] = {}
         #: Mount point -> until when it counts as answering.
         self._fresh: dict[bytes, float] = {}
@@ -96,6 +98,25 @@ class SlowMounts:
         for found in self._passed(path) if self._follow else (self._of(path),):
             if found is not None and not self._answers(found[0]):
                 raise Unanswered(*found)
+
+    def silent(self, directory: bytes, names: Collection[bytes]) -> list[tuple[bytes, Unanswered]]:
+        """Those of the names in a directory at which a filesystem is mounted that does not answer: not even an lstat of them
+        would end.
+        """
+        if self.none:
+            return []
+        found = []
+        for name in sorted(self._names.get(directory, set()).intersection(names)):
+            try:
+                self.guard(join(directory, name))
+            except Unanswered as error:
+                found.append((name, error))
+        return found
+
+    def demand(self, directory: bytes, names: Collection[bytes]) -> None:
+        """Raises Unanswered if there are such names: nothing can be said of the directory as a whole then."""
+        for _, error in self.silent(directory, names)[:1]:
+            raise error
 
     def _passed(self, path: bytes) -> Iterator[tuple[bytes, str] | None]:
         """Yields the slow mounts that a path with links passes. The caller makes sure that one answers before it asks for the
@@ -146,6 +167,10 @@ class SlowMounts:
         self._all = self._mounts.all()
         self._slow = [(point, kind) for point, kind in self._all if can_hang(kind) and self._counts(point)]
         there = {point for point, _ in self._slow}
+        self._names = {}
+        for point in there:
+            above, name = os.path.split(point)
+            self._names.setdefault(above, set()).add(name)
         for point in self._scouts.keys() - there:
             self._scouts.pop(point).close()
             self._fresh.pop(point, None)

@@ -101,10 +101,12 @@ class Doubts:
         return path in self._unreadable
 
     def add(self, subject: Subject, error: OSError) -> None:
-        """Records that a subject could not be read. If a filesystem does not answer, this is one doubt for everything on it."""
+        """Records that a subject could not be read. If a filesystem does not answer, this is one doubt for everything on it. But
+        if it is mounted at a name in the directory, which was to be listed, all of this directory is in doubt.
+        """
         path, place, parent, name = subject
         if isinstance(error, Unanswered):
-            if place.meets(error.point):  # otherwise a link leads there
+            if place.meets(error.point) and path != os.path.dirname(error.point):  # otherwise a link leads there
                 path, parent, name = place.spot(error.point)  # one doubt for all that is mounted there
             found = Unreadable(place, parent, name, str(error.strerror), "unanswered", _UNANSWERED)
         else:

@@ -59,6 +59,9 @@ def _look_inside(
     """Looks at these names, or at all names if they are many or None. Returns the directories that are to be entered."""
     if names is None or TAG_NAME in names or len(names) > LOOKS_PER_DIRECTORY_MAX or node in territory.doubts.deep:
         return unsure(territory, node, list_directory(territory, place, node, fd, path))
+    for name, error in territory.slow.silent(path, names):
+        territory.doubts.add(Subject(join(path, name), place, node, name), error)
+        names = names - {name}
     return _look_at_names(territory, node, path, place.relative(path), fd, names)
 
 

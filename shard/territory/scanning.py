@@ -25,7 +25,8 @@ def list_directory(territory: Territory, place: Place, node: Node, fd: int, path
     barred = territory.follow and territory.links.is_barred(node, fd, path)
     if territory.follow and not barred:
         territory.links.meet(node, fd, relative)
-    seen, subdirectories = (Seen([], b""), []) if barred else territory.reader.directory(path, fd, relative)
+    demand = territory.slow.demand  # of a file on which one is mounted whose filesystem does not answer, not even an lstat ends
+    seen, subdirectories = (Seen([], b""), []) if barred else territory.reader.directory(path, fd, relative, demand)
     territory.doubts.too_long(node, territory.reader.take_too_long())
     directories = territory.directories
     _cut_those_gone(territory, node, subdirectories)

@@ -197,6 +197,7 @@ class Verifier:
         """Raises OSError."""
         files, directories = [n for n, d in names if not d], [n for n, d in names if d]
         reader = self._territory.reader
+        self._territory.slow.demand(path, files)
         return reader.looked(path, fd, place.relative(path), files, directories, reader.disk.coarse_ns())[0]
 
     # -- what differed
@@ -270,7 +271,7 @@ def confirm(territory: Territory, node: Node, names: set[bytes]) -> None:
     if not node.alive or node in territory.directories.swept:
         return
     path, at = node.path(), territory.wall_ns()
-    looked = sorted(names)
+    looked = sorted(names - {name for name, _ in territory.slow.silent(path, names)})
     stats = b""
     with territory.peek(territory.place_of(node), node) as opened:
         if opened.fd < 0:

@@ -41,6 +41,10 @@ class Scouts:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Ends the scouts. Idempotent."""
         for scout in self._scouts.values():
             scout.close()
 

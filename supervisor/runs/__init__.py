@@ -12,6 +12,7 @@ Pure, with no processes and no clock:
 
 With processes:
 
+- `program_place`: whether the program of a command is there, and its filesystem answers.
 - `process`: one run: its process group, its output, its end.
 - `output`: the output of runs side by side, passed on unmixed.
 - `guard`: ends the runs of an `exec` that was killed.

@@ -11,23 +11,12 @@ from typing import Any, Final
 
 from ..host.process import ended_fd
 
-#: Exit codes of shells for a command that is not there, or that can't be run.
-NOT_FOUND: Final = 127
-NOT_RUN: Final = 126
 #: Signals that Python ignores, and programs expect not to be ignored (as subprocess has it).
 _RESTORED: Final = (signal.SIGPIPE, signal.SIGXFSZ)
 #: Standard input of a run that is told nothing that way.
 _NOTHING: Final = (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0)
 #: Bytes of the arguments that are left for what the kernel and the dynamic linker add (POSIX lets xargs keep as many).
 _HEADROOM: Final = 2048
-
-
-def why_unrunnable(program: str) -> tuple[int, str] | None:
-    """The exit code of a shell that is told to run it, and why, where there is no such program or none that may be executed."""
-    if shutil.which(program) is not None:
-        return None
-    there = os.path.exists(program) if os.sep in program else shutil.which(program, mode=os.F_OK) is not None
-    return (NOT_RUN, f"{program} can't be executed") if there else (NOT_FOUND, f"there is no command {program}")
 
 
 def argument_bytes_max(environ: Mapping[bytes, bytes]) -> int:
@@ -77,14 +66,14 @@ class Program:
             os.umask(before)
 
     def _search_and_spawn(self, argv: list[bytes], environ: Mapping[bytes, bytes], files: list[tuple[Any, ...]]) -> int:
+        if self._found is None:  # before anything runs: when its filesystem has just answered
+            self._found = shutil.which(os.fsdecode(argv[0]))
         if self._found is not None:
             try:
                 return os.posix_spawn(self._found, argv, environ, file_actions=files, setpgroup=0, setsigdef=_RESTORED)
             except OSError:  # perhaps it lies elsewhere by now
                 self._found = None
-        pid = os.posix_spawnp(argv[0], argv, environ, file_actions=files, setpgroup=0, setsigdef=_RESTORED)
-        self._found = shutil.which(os.fsdecode(argv[0]))
-        return pid
+        return os.posix_spawnp(argv[0], argv, environ, file_actions=files, setpgroup=0, setsigdef=_RESTORED)
 
 
 class RunProcess:

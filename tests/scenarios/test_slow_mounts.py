@@ -6,16 +6,19 @@ stopped answers nothing, as that of a network filesystem does whose machine is g
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
 import subprocess
+from base64 import b64encode
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import session
-from cli_process import UNMEASURED, Command, command_of, environment
+from cli_process import UNMEASURED, Command, command_of, environment, put
 from cli_process import run as cli
 from fuse import Fuse, fuse
 from running import consuming, running, settings_for
@@ -39,6 +42,16 @@ def becomes(scene: Scene, path: Path, state: str) -> None:
         return True
 
     eventually(is_so, LONG_S)
+
+
+@contextlib.contextmanager
+def bound(source: Path, point: Path) -> Iterator[None]:
+    """A file or directory is mounted over another one."""
+    subprocess.run(["mount", "--bind", source, point], check=True)
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", "-l", point], check=True)
 
 
 def told(scene: Scene, path: Path) -> None:
@@ -168,6 +181,38 @@ def test_a_mount_below_a_root_hangs(tmp_path: Path, no_leaks: None) -> None:
         mount.go_on()
         becomes(scene, root / "net", "polled")
         scene.settled()
+
+
+def test_names_at_which_something_is_mounted_that_hangs(tmp_path: Path, no_leaks: None) -> None:
+    """No lstat of such a name would end. Looked at by its name, it is in doubt alone, be it a file or a directory. The directory
+    of such a file is in doubt as a whole for a shard that starts meanwhile."""
+    root, below, at = tmp_path / "root", tmp_path / "below", tmp_path / "at"
+    file, directory = root / "f.json", root / "net"
+    for path in (file, directory / "g.json", root / "d" / "h.json"):
+        write(path)
+    write(below / "f.json", "on top")
+    with (
+        fuse(below, at) as mount, bound(at / "f.json", file), bound(at, directory),
+        playing(tmp_path, root, include=("*",)) as scene, mount.going_on(),
+    ):  # fmt: skip
+        assert scene.consumer.mirror[os.fsencode(file)][0] == len("on top")
+        shard = scene.owner(root)
+        before = scene.pid(shard)
+        mount.hang()
+        becomes(scene, file, "unanswered")
+        scene.service.client.request("look", paths_b64=[b64encode(os.fsencode(directory)).decode()])
+        write(root / "local.json")
+        told(scene, root / "local.json")
+        assert scene.pid(shard) == before
+        scene.service.kill(shard)
+        becomes(scene, root, "unanswered")
+        assert os.fsencode(file) in scene.consumer.mirror
+        write(below / "f.json", "on top, and longer")
+        mount.go_on()
+        becomes(scene, root, "")
+        becomes(scene, directory, "polled")
+        scene.settled()
+        assert scene.consumer.mirror[os.fsencode(file)][0] == len("on top, and longer")
 
 
 def test_the_native_backend_walks_into_nothing_that_hangs(tmp_path: Path, no_leaks: None) -> None:
@@ -430,6 +475,30 @@ def test_commands_whose_surroundings_hang(tmp_path: Path, no_leaks: None) -> Non
                 process.kill()
                 process.communicate()
             cli("down", "--state-dir", state_dir, check=False)
+
+
+def test_a_program_that_lies_on_what_hangs(tmp_path: Path, no_leaks: None) -> None:
+    """`exec` says so and does not start, wherever the program is looked for; a run that is due fails and says so, and Ctrl-C ends
+    the command as ever. `hold` says it too."""
+    root, below, net = tmp_path / "root", tmp_path / "below", tmp_path / "net"
+    write(below / "tool", '#!/bin/sh\necho "ran ${1##*/}"\n')
+    (below / "tool").chmod(0o755)
+    root.mkdir()
+    silent = f"lies on fuse ({net}), which does not answer"
+    with fuse(below, net) as mount, Command("exec", root, "--", net / "tool", "{}") as worker, mount.going_on():
+        worker.complains("shardwatch: filter:")
+        put(root / "a", "1")
+        assert worker.line() == b"ran a"
+        mount.hang()
+        put(root / "b", "1")
+        worker.complains(f"can't be run: it {silent}")
+        assert worker.end(signal.SIGINT) == 130
+        for program, path in ((str(net / "tool"), os.environ["PATH"]), ("tool", f"{net}:{os.environ['PATH']}")):
+            done = cli("exec", root, "--", program, check=False, environ={"PATH": path})
+            assert (done.returncode, f"error: {program} {silent}" in done.stderr) == (126, True), done
+        with running(session.place(), settings_for(root)) as service:
+            done = cli("hold", "--state-dir", service.layout.state_dir, "--", net / "tool", check=False)
+            assert (done.returncode, f"can't run {net / 'tool'}: it {silent}" in done.stderr) == (126, True), done
 
 
 @pytest.mark.parametrize("follow", [False, True])

@@ -99,7 +99,7 @@ def run(options: argparse.Namespace) -> int:
 
 def _run(options: argparse.Namespace, *, supervised: bool = False) -> int:
     """`supervised`: supervisord has started it, and notices when it hangs."""
-    from ...runs.process import why_unrunnable
+    from ...runs.program_place import why_unrunnable
 
     _check(options)
     unrunnable = why_unrunnable(options.argv[0])
@@ -186,7 +186,7 @@ def _options_of(trigger: Trigger) -> argparse.Namespace:
 def unrunnable(triggers: Sequence[Trigger]) -> list[str]:
     """What is to be said of commands that are to run with a service and can't, a line each. Raises UsageError for a section that
     is wrong."""
-    from ...runs.process import why_unrunnable
+    from ...runs.program_place import why_unrunnable
 
     lines = []
     for trigger in triggers:
@@ -207,6 +207,9 @@ def _run_trigger(options: argparse.Namespace) -> int:
     from shardwatch.shard.contract.state.layout import Layout
     from shardwatch.shard.contract.state.triggers import read_triggers
 
+    from ...host.scouting import unanswered
+    from ...runs.program_place import NOT_RUN
+
     die_with_parent()
     state_dir = os.path.abspath(options.state_dir or ".")
     trigger = next((one for one in read_triggers(Layout(state_dir).triggers) if one.name == options.trigger), None)
@@ -214,6 +217,10 @@ def _run_trigger(options: argparse.Namespace) -> int:
         raise UsageError(f"there is no [exec.{shown(options.trigger)[1:-1]}]", hint="it is for supervisord only")
     given = _options_of(trigger)
     given.state_dir = state_dir
+    silent = unanswered(trigger.directory)
+    if silent:
+        say(f"shardwatch: error: [exec.{trigger.name}]: its directory {os.fsdecode(trigger.directory)} lies on {silent}")
+        return NOT_RUN
     os.chdir(trigger.directory)
     return _run(given, supervised=True)
 

@@ -30,8 +30,6 @@ NAME = "manual"
 #: The lease of a hold with a command, and how often it is renewed, seconds: a renewal may be late, or lost once.
 LEASE_S, RENEW_S = 5.0, 1.5
 SECONDS_MAX = 86_400.0
-#: Exit codes of shells for a command that is not there, or that can't be run.
-NOT_FOUND, NOT_RUN = 127, 126
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -106,8 +104,12 @@ class _Holder:
         """Runs the command to its end; its exit code, as a shell has it."""
         from shardwatch.shard.contract.errors import ShardwatchError
 
+        from ...runs.program_place import NOT_FOUND, NOT_RUN, ProgramPlace
+
         end = float("inf") if timeout_s is None else time.monotonic() + timeout_s
         try:
+            with ProgramPlace(argv[0]) as place:
+                place.demand()
             with _started(argv) as (process, ended):
                 while not select.select([ended], [], [], max(0.0, min(RENEW_S, end - time.monotonic())))[0]:
                     if time.monotonic() >= end:

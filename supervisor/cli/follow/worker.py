@@ -23,6 +23,7 @@ from ...runs.instructions import Acknowledge, Fail, Instruction, Signal, Stop
 from ...runs.output import Relay, RunOutput, flush
 from ...runs.pace import Pace
 from ...runs.process import Program, RunProcess, why_failed
+from ...runs.program_place import ProgramPlace
 from ...terminal.own_output import OUTPUT_AND_ERRORS, OwnOutput
 from ...terminal.streams import say
 from ..link.connection import ServiceConnection, checked
@@ -149,6 +150,7 @@ class Worker:
         self._warned = False
         self._known = False
         self._environ = dict(os.environb)
+        self._program_place = ProgramPlace(os.fsdecode(command.argv[0]))
 
     def __enter__(self) -> Worker:
         return self
@@ -156,6 +158,7 @@ class Worker:
     def __exit__(self, *_: object) -> None:
         self.finish()
         self._epoll.close()
+        self._program_place.close()
 
     @property
     def wake_fd(self) -> int:
@@ -341,6 +344,7 @@ class Worker:
         try:
             if not self._manner.direct:
                 output = self._relay.begin(self._prefix(run), began)
+            self._program_place.demand()
             process = self._program.run(
                 self._command.arguments(run.changes),
                 environ,

@@ -161,8 +161,14 @@ def test_a_mount_that_does_not_answer_is_not_touched(
     assert (told.value.point, told.value.errno) == (net, errno.ETIMEDOUT)
     assert str(tmp_path / "net") in str(told.value.strerror)
     os.close(it.open(os.fsencode(tmp_path)))
+    base = os.fsencode(tmp_path)
+    assert [name for name, _ in it.silent(base, [b"net", b"other"])] == [b"net"]
+    assert it.silent(base, [b"other"]) == it.silent(net, [b"net"]) == []
+    with pytest.raises(Unanswered):
+        it.demand(base, [b"net"])
     go_on(made[0])
     eventually(lambda: not refused(it, net))
+    it.demand(base, [b"net"])
     stop(made[0])
     mounts.put()
     os.close(it.open(net))
