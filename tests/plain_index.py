@@ -6,6 +6,7 @@ It has the ticks and the holders of the product, which are pure, and of everythi
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
@@ -16,6 +17,8 @@ from shardwatch.aggregator.index.portion import Count, Portion
 from shardwatch.aggregator.index.row import GONE, Row
 from shardwatch.aggregator.index.ticks import Ticks
 from shardwatch.shard.contract.files.packed import DIRECTORY, FILE
+
+_incarnations = itertools.count()
 
 
 class PlainIndex:
@@ -33,7 +36,7 @@ class PlainIndex:
         #: (tick, time) of every change, by the clock.
         self._moments: list[tuple[int, int]] = []
         self.wall_ns: Callable[[], int] = time.time_ns
-        self._lives = 1
+        self._incarnation = next(_incarnations)
         self._collected = 0
 
     def reopen(self) -> None:
@@ -45,7 +48,7 @@ class PlainIndex:
 
     def become_another(self) -> None:
         """The same rows, as of an index that was built anew."""
-        self._lives += 1
+        self._incarnation = next(_incarnations)
 
     # -- changes
 
@@ -117,7 +120,7 @@ class PlainIndex:
 
     @property
     def incarnation(self) -> str:
-        return f"plain-{id(self)}-{self._lives}"
+        return f"plain-{self._incarnation}"
 
     @property
     def tick(self) -> int:
