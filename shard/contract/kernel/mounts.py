@@ -6,7 +6,7 @@ The table can be read without accessing the filesystems themselves, which may ne
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Final
 
@@ -23,6 +23,11 @@ REMOTE: Final = frozenset(
 #: Filesystems that raise every event, but whose system calls wait for another process, which may hang.
 _SERVED: Final = frozenset(["fuseblk", "autofs"])
 
+#: Options of an overlay that name directories on other filesystems.
+_LAYERS: Final = frozenset([b"lowerdir", b"lowerdir+", b"datadir+", b"upperdir"])
+#: Between the types of a filesystem and of the one that it lies on.
+_OVER: Final = " over "
+
 _PROC = Path("/proc")
 
 
@@ -35,13 +40,56 @@ def read_mounts(proc: Path = _PROC) -> Iterator[tuple[bytes, str]]:
     yield from parse_mounts(table)
 
 
-def parse_mounts(table: bytes) -> Iterator[tuple[bytes, str]]:
-    """Lines that can't be understood are left out. See proc_pid_mountinfo(5)."""
+def backing_file(device: bytes) -> bytes:
+    """The file that a loop device shows as a disk; b"" for any other device. Accesses only what the kernel makes up."""
+    name = device.removeprefix(b"/dev/")
+    if not name.startswith(b"loop"):
+        return b""
+    disk = name[4:].partition(b"p")[0]  # loop3p1 is a part of loop3
+    try:
+        return Path(f"/sys/block/loop{int(disk)}/loop/backing_file").read_bytes().rstrip(b"\n")
+    except (OSError, ValueError):
+        return b""
+
+
+def parse_mounts(table: bytes, backing: Callable[[bytes], bytes] = backing_file) -> Iterator[tuple[bytes, str]]:
+    """Lines that can't be understood are left out. See proc_pid_mountinfo(5).
+
+    What itself lies on filesystems, an overlay and a disk in a file, has both types: `overlay over fuse`, if that may hang.
+
+    Args:
+        backing: `backing_file`.
+    """
+    found: list[tuple[bytes, str]] = []
+    sources: list[list[bytes]] = []
     for line in table.splitlines():
         mount, separator, source = line.partition(b" - ")
         fields = mount.split(b" ")
         if separator and len(fields) >= 5:
-            yield _unescape(fields[4]), source.split(b" ")[0].decode("ascii", "replace")
+            sources.append(source.split(b" "))
+            found.append((_unescape(fields[4]), sources[-1][0].decode("ascii", "replace")))
+    if any(can_hang(kind) for _, kind in found):
+        for number, source_fields in enumerate(sources):
+            point, kind = found[number]
+            lies_on = next(filter(can_hang, (holder(path, found)[1] for path in _below(source_fields, backing))), "")
+            if lies_on:
+                found[number] = point, f"{kind}{_OVER}{lies_on.rpartition(_OVER)[2]}"
+    yield from found
+
+
+def _below(source: list[bytes], backing: Callable[[bytes], bytes]) -> Iterator[bytes]:
+    """The paths on other filesystems from which a filesystem takes what it shows.
+
+    Args:
+        source: the fields of its line in the table, from the type on.
+    """
+    if source[0] == b"overlay" and len(source) > 2:
+        for option in source[2].split(b","):
+            key, _, value = option.partition(b"=")
+            if key in _LAYERS:
+                yield from filter(None, map(_unescape, value.split(b":")))
+    elif len(source) > 1 and (file := backing(source[1])):
+        yield file
 
 
 def holder(path: bytes, mounts: Iterable[tuple[bytes, str]]) -> tuple[bytes, str]:
@@ -61,7 +109,7 @@ def is_remote(kind: str) -> bool:
 
 def can_hang(kind: str) -> bool:
     """Whether system calls on a filesystem of this type wait for another machine or process, so perhaps for ever."""
-    return is_remote(kind) or kind in _SERVED
+    return is_remote(kind) or kind in _SERVED or _OVER in kind
 
 
 def deeper(root: bytes, points: Iterable[bytes], known: bytes) -> bytes | None:

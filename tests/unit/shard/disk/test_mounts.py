@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from shardwatch.shard.contract.kernel.mounts import holder, parse_mounts, read_mounts
+from shardwatch.shard.contract.kernel.mounts import backing_file, can_hang, holder, is_remote, parse_mounts, read_mounts
 from shardwatch.shard.disk.mounts import Mounts
 
 ROOT = b"22 1 8:1 / / rw,relatime shared:1 - ext4 /dev/vda rw"
@@ -34,6 +34,45 @@ def test_points_are_exact_bytes() -> None:
     """The kernel escapes spaces, tabs, newlines and backslashes. What can't be understood is left out."""
     table = b"\n".join((ROOT, ODD, b"", b"nonsense", b"1 2 3 - x"))
     assert list(parse_mounts(table)) == [(b"/", "ext4"), (b"/data/with space\\\n", "nfs4")]
+
+
+#: The options of an overlay, or the device of another filesystem -> the type that it is known by.
+ON_OTHERS: dict[tuple[bytes, ...], str] = {
+    (b"overlay", b"overlay", b"rw,lowerdir=/local:/net/a,upperdir=/up,workdir=/w"): "overlay over nfs4",
+    (b"overlay", b"overlay", b"rw,lowerdir=/local,upperdir=/net"): "overlay over nfs4",
+    (b"overlay", b"overlay", b"rw,lowerdir+=/local,lowerdir+=/with\\040space/x"): "overlay over fuse.sshfs",
+    (b"overlay", b"overlay", b"rw,lowerdir=/local:/network,upperdir=/up,workdir=/net"): "overlay",
+    (b"overlay", b"none", b"rw,lowerdir=/on/net,upperdir=/up"): "overlay over nfs4",
+    (b"ext4", b"/dev/loop3", b"rw"): "ext4 over nfs4",
+    (b"ext4", b"/dev/sda1", b"rw"): "ext4",
+}
+
+
+@pytest.mark.parametrize("source", ON_OTHERS, ids=lambda source: b" ".join(source).decode())
+def test_what_lies_on_others_may_hang_as_they_do(source: tuple[bytes, ...]) -> None:
+    """Overlays by their layers, disks in files by the files; also one above another. They are not remote for that."""
+    lines = [
+        ROOT, b"30 1 0:30 / /net rw - nfs4 server rw", b"31 1 0:31 / /with\\040space rw - fuse.sshfs x rw",
+        b"32 1 0:32 / /on rw - overlay overlay rw,lowerdir=/net/layer,upperdir=/up",
+        b"33 1 0:33 / /top rw - " + b" ".join(source),
+    ]  # fmt: skip
+    found = dict(parse_mounts(b"\n".join(lines), backing))
+    assert found[b"/top"] == ON_OTHERS[source]
+    assert can_hang(found[b"/top"]) is (" over " in ON_OTHERS[source])
+    assert not is_remote(found[b"/top"])
+    alone = dict(parse_mounts(b"\n".join((ROOT, lines[-1])), backing))
+    assert alone[b"/top"] == source[0].decode()
+
+
+def backing(device: bytes) -> bytes:
+    """The one loop device of the test."""
+    return b"/net/disk.img" if device == b"/dev/loop3" else b""
+
+
+@pytest.mark.parametrize("device", [b"/dev/sda1", b"/dev/loop", b"/dev/loop-control", b"/dev/loop999999", b"none", b""])
+def test_other_devices_have_no_file(device: bytes) -> None:
+    """Nor does a loop device that does not exist."""
+    assert backing_file(device) == b""
 
 
 def test_the_table_is_read_where_there_is_one(tmp_path: Path) -> None:
