@@ -36,8 +36,9 @@ GRACE_S: Final = 3.0
 _LAST_OUTPUT_S: Final = 1.0
 #: A lease is extended when a third of it is over: an extension may be late, or lost once.
 _EXTENSIONS: Final = 3
-#: Seconds for which what has succeeded may wait for more that is acknowledged with it.
-_ACK_S: Final = 0.02
+#: Seconds for which what has succeeded may wait for more of its batch that is acknowledged with it. If we are killed meanwhile,
+#: it comes again. The end of a batch does not wait.
+_ACK_S: Final = 0.1
 #: Seconds between two looks at paths whose run was put off: whoever changes one of them is not kept waiting.
 _LOOK_S: Final = 1.0
 #: Batches of which something is put off, at most: a group may have only so many on lease (`leases_max`).
