@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shlex
 import shutil
 from typing import Final
 
@@ -27,7 +28,8 @@ def why_unrunnable(program: str) -> tuple[int, str] | None:
     if shutil.which(program) is not None:
         return None
     there = os.path.exists(program) if os.sep in program else shutil.which(program, mode=os.F_OK) is not None
-    return (NOT_RUN, f"{program} can't be executed") if there else (NOT_FOUND, f"there is no command {program}")
+    named = shlex.quote(program)
+    return (NOT_RUN, f"{named} can't be executed") if there else (NOT_FOUND, f"there is no command {named}")
 
 
 class ProgramPlace:
