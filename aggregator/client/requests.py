@@ -17,6 +17,7 @@ from msgspec import Struct
 
 from shardwatch.shard.contract.errors import UsageError
 from shardwatch.shard.contract.input import arguments
+from shardwatch.shard.contract.input.shown import shown
 
 from ..protocol.bounds import (
     CURSOR_CHARS_MAX,
@@ -50,9 +51,13 @@ class Request(Struct, frozen=True):
         """The request as it travels; `number` comes back in its reply. Raises UsageError for what can't be sent."""
         try:
             frame = _encode({"v": PROTOCOL_VERSION, "op": self.op, **self.fields, "id": number})
-        except (TypeError, ValueError, OverflowError, RecursionError) as error:  # ValueError: text that is no valid Unicode
+        except UnicodeEncodeError as error:
             raise UsageError(
-                f"the request `{self.op}` can't be sent: {error}", hint="see docs/protocol.md for its fields; text is UTF-8"
+                f"{shown(error.object)} is no text in UTF-8 and can't be sent (`{self.op}`)", hint="give it in UTF-8"
+            ) from None
+        except (TypeError, ValueError, OverflowError, RecursionError) as error:
+            raise UsageError(
+                f"the request `{self.op}` can't be sent: {error}", hint="see docs/protocol.md for its fields"
             ) from None
         if len(frame) > REQUEST_BYTES_MAX:
             raise UsageError(f"the request `{self.op}` is {len(frame)} bytes long", hint=f"at most {REQUEST_BYTES_MAX} are taken")

@@ -75,7 +75,9 @@ def test_at_the_end_only_acks_and_releases_are_waited_for() -> None:
 def test_what_can_not_be_sent_is_not_noted() -> None:
     """The next request is numbered as if it had never been asked."""
     flight = InFlight(frozenset())
-    with pytest.raises(UsageError, match="can't be sent"):
+    with pytest.raises(UsageError, match=r"^'\\udcff' is no text in UTF-8 and can't be sent \(`pull`\)"):
         flight.add(Request("pull", {"group": "\udcff"}), 0.0)
+    with pytest.raises(UsageError, match="the request `pull` can't be sent"):
+        flight.add(Request("pull", {"max": 1 << 64}), 0.0)
     assert len(flight) == 0
     assert flight.add(PULL, 0.0) == 1
