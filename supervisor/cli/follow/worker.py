@@ -149,6 +149,8 @@ class Worker:
         self._echoes = echoes
         self._put_off: dict[str, _PutOff] = {}
         self._warned = False
+        #: A run could not begin, which may have taken seconds: signals are heard, and a pulse is sent, before the next one.
+        self._refused = False
         self._known = False
         self._environ = dict(os.environb)
         self._program_place = ProgramPlace(os.fsdecode(command.argv[0]))
@@ -194,13 +196,16 @@ class Worker:
         self._resume(now)
         if self._done_due <= now:
             self._acknowledge()
-        while (run := self._policy.next()) is not None:
+        self._refused = False
+        while not self._refused and (run := self._policy.next()) is not None:
             self._begin(run)
         if self._asked is None and self._policy.is_hungry(ahead=self._pace.is_quick):
             self._pull()
 
     def _due(self) -> float:
         """When something is to be done without being woken (time.monotonic); infinite for never."""
+        if self._refused:
+            return 0.0
         off = [min(off.due, off.look) for off in self._put_off.values()]
         going = [going.due for going in self._going.values()]
         return min([self._done_due, self._relay.due(), *off, *going, *self._extensions.values()])
@@ -356,6 +361,7 @@ class Worker:
         except OSError as error:
             if output is not None:
                 self._relay.end(output)
+            self._refused = True
             self._note_end(run, f"can't be run: {error.strerror}")
             return
         if output is not None:

@@ -1,4 +1,4 @@
-"""The loop of `exec`: its pulse, and where it lets a group begin."""
+"""The loop of `exec`: its pulse, runs that cannot begin, and where it lets a group begin."""
 
 from __future__ import annotations
 
@@ -70,6 +70,20 @@ def test_a_run_that_lasts_is_no_hang(beating: bool) -> None:
         assert all(wait is not None and 0 <= wait <= BEAT_S for wait in waits)
     else:
         assert waits == [None] * 3
+
+
+def test_between_runs_that_cannot_begin_others_are_heard(capfd: pytest.CaptureFixture[str]) -> None:
+    """Each of them may take seconds, where a filesystem does not answer. So there is a pulse and a look at signals after each."""
+    command = Command([b"/no/such/program", b"{}"], Input.ARGS, None, os.sysconf("SC_ARG_MAX"), "g")
+    schedule = Schedule(command, 2, ["created"], retries=True)
+    events = [{"type": "event", "event_type": "created", "path": path, "tick": tick} for tick, path in enumerate(("/a", "/b"), 1)]
+    batch = {"id": "t-1", "attempt": 1, "lease_ms": 3_600_000, "events": events}
+    service: Any = NoService()
+    with Worker(service, command, schedule, Pace(2, 1), Echoes(), MANNER, group="g", start="now") as worker:
+        worker.answered(0, {"ok": True, "batch": batch})
+        waits = follow(worker, beating=True)
+    assert waits[:2] == [0.0, 0.0]
+    assert [line.split(":")[1] for line in capfd.readouterr().err.splitlines()] == [" '/a'", " '/b'"]
 
 
 @pytest.mark.parametrize(
