@@ -2,7 +2,8 @@
 were rewritten.
 
 If anything is unusual, these functions give up without having done anything, and the index takes the general path, with
-the same result. Measured for 100,000 rows: listings 0.57 -> 0.48 s of processor time, rewrites 1.30 -> 0.76 s.
+the same result. Measured for 100,000 rows: listings 0.57 -> 0.48 s of processor time (and a tenth less since files are
+inserted several at a time), rewrites 1.30 -> 0.76 s.
 """
 
 from __future__ import annotations
@@ -17,10 +18,17 @@ from .row import KNOWN, stat_of
 from .ticks import Ticks
 
 _ROW: Final = (
-    "dir, name, directory, ino, size, mtime_ns, ctime_ns, dev, nlink, kind, racy, lane, tick, at_ns, held, birth_ns"
+    "dir, at_ns, name, directory, ino, size, mtime_ns, ctime_ns, dev, nlink, kind, racy, lane, tick, held, birth_ns"
 )
-_FILE: Final = f"INSERT INTO entry ({_ROW}) VALUES (?1,?2,0,?3,?4,?5,?6,?7,?8,?9,?10,0,?11,?12,0,0)"
-_DIRECTORY: Final = f"INSERT INTO entry ({_ROW}) VALUES (?1,?2,1,0,0,0,0,0,0,{DIRECTORY},0,NULL,0,?3,0,0)"
+#: Files that one statement inserts: each costs less than with a statement of its own. These have 146 parameters, of which SQLite
+#: takes 999 at least.
+_FILES_AT_ONCE: Final = 16
+#: By the number of files. Parameters: the directory, the time, and for each file its name, the fields of its stat and its tick.
+_FILES: Final = [
+    f"INSERT INTO entry ({_ROW}) VALUES {','.join(['(?1,?2,?,0,?,?,?,?,?,?,?,?,0,?,0,0)'] * count)}"
+    for count in range(_FILES_AT_ONCE + 1)
+]
+_DIRECTORY: Final = f"INSERT INTO entry ({_ROW}) VALUES (?1,?2,?3,1,0,0,0,0,0,0,{DIRECTORY},0,NULL,0,0,0)"
 _KNOWN: Final = f"SELECT {KNOWN} FROM entry WHERE dir=? AND name>=? AND name<=? LIMIT ?"
 _REWRITE: Final = (
     "UPDATE entry SET ino=?, size=?, mtime_ns=?, ctime_ns=?, dev=?, racy=?, tick=?, held=?, at_ns=?, birth_ns=0"
@@ -35,14 +43,20 @@ def populate(db: Any, id_: int, seen: Seen, at: int, ticks: Ticks) -> tuple[int,
     directories = []
     for name, stat in zip(seen.names, unpack(seen.stats), strict=True):
         if stat[6] == DIRECTORY:
-            directories.append((id_, name, at))
+            directories.append((id_, at, name))
         elif stat[5] > 1:
             return None
         else:
             files.append((name, stat))
     if files:
-        first = ticks.take(len(files))
-        db.executemany(_FILE, [(id_, name, *stat, tick, at) for tick, (name, stat) in enumerate(files, first)])
+        tick = ticks.take(len(files))
+        for begin in range(0, len(files), _FILES_AT_ONCE):
+            some = files[begin : begin + _FILES_AT_ONCE]
+            parameters: list[object] = [id_, at]
+            for name, stat in some:
+                parameters += (name, *stat, tick)
+                tick += 1
+            db.execute(_FILES[len(some)], parameters)
     if directories:
         db.executemany(_DIRECTORY, directories)
     return len(files), len(directories)

@@ -216,15 +216,19 @@ class InotifyBackend:
         return hints
 
     def _place(self, names: Names, into: dict[Node, set[bytes]]) -> None:
-        """Names by watch become names by directory; those of watches that are gone by now are dropped."""
+        """Names by watch become names by directory; those of watches that are gone by now are dropped. Takes over the sets."""
         for wd, some in names.items():
             node = self._nodes.get(wd)
             if node is None:
                 continue
             some.discard(b"")
-            if some:
-                for place in (node, *self._further.get(wd, ())):
-                    into.setdefault(place, set()).update(some)
+            if not some:
+                continue
+            for place in self._further.get(wd, ()) if self._further else ():
+                into.setdefault(place, set()).update(some)
+            held = into.setdefault(node, some)
+            if held is not some:
+                held |= some
 
     def _special(self, wd: int, mask: int, name: bytes, hints: Hints) -> None:
         if mask & IN_Q_OVERFLOW:

@@ -6,6 +6,7 @@ import tempfile
 from pathlib import Path
 from unittest.mock import patch
 
+import pytest
 from entries import Entry, seen
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
@@ -74,6 +75,21 @@ FOUND: list[Entry] = [
 ]
 MOVED: list[Entry] = [(b"dir", FILE, 1, 0, 1, 1, 1, 1, False)]
 TAKEN: list[Entry] = [(b"b.json", FILE, 1, 0, 1, 1, 1, 1, False), (b"dir", FILE, 1, 1, 1, 1, 1, 1, False)]
+
+
+@pytest.mark.parametrize("count", [1, 15, 16, 17, 33, 250])
+def test_a_first_listing_of_many_names(count: int, tmp_path: Path) -> None:
+    """More and fewer than one statement inserts, with directories among them; no two values are the same."""
+    found: list[Entry] = []
+    for number in range(count):
+        name, value = b"n%03d" % number, 10 * number
+        found.append((name, FILE, value + 1, value + 2, 1, value + 3, value + 4, value + 5, number % 7 == 0))
+        if number % 5 == 4:
+            found.append((name + b".d", DIRECTORY, 0, 0, 0, 0, 0, 0, False))
+    todo: list[object] = [Listing(b"/r", 5, *seen(found)), Listing(b"/r/n004.d", 6, *seen(found[:1]))]
+    short = outcome(tmp_path / "short.db", todo)
+    with patch.object(plain, "populate", return_value=None):
+        assert short == outcome(tmp_path / "general.db", todo)
 
 
 @settings(max_examples=300)
