@@ -481,7 +481,8 @@ def test_a_program_that_lies_on_what_hangs(tmp_path: Path, no_leaks: None) -> No
     """`exec` says so and does not start, wherever the program is looked for; a run that is due fails and says so, and Ctrl-C ends
     the command as ever. `hold` says it too."""
     root, below, net = tmp_path / "root", tmp_path / "below", tmp_path / "net"
-    write(below / "tool", '#!/bin/sh\necho "ran ${1##*/}"\n')
+    # By `exec` the shell is done with the script, which lies on what is to hang, before the line is printed.
+    write(below / "tool", '#!/bin/sh\nexec echo "ran ${1##*/}"\n')
     (below / "tool").chmod(0o755)
     root.mkdir()
     silent = f"lies on fuse ({net}), which does not answer"
