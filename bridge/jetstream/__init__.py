@@ -3,6 +3,7 @@
 - `access`: which servers, and with which credentials: from the environment and files, never shown.
 - `answers`: many messages at once, and what JetStream answers to each.
 - `broker`: one connection, and what is asked of JetStream over it.
+- `reader`: a part of a stream, in order.
 
-`ship` may import this; it imports `protocol`.
+`ship` and `fleet` may import this; it imports `protocol`.
 """

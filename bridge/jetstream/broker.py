@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
+import secrets
 from collections.abc import Coroutine, Sequence
 from typing import Any, Final, NoReturn, TypeVar
 
@@ -16,7 +17,7 @@ import nats
 import nats.errors
 import nats.js.errors
 from nats.aio.client import Client
-from nats.js.api import StreamConfig
+from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy, DiscardPolicy, StreamConfig
 
 from shardwatch.shard.contract.errors import NotRunningError, UsageError
 
@@ -24,6 +25,7 @@ from ..protocol.bodies import MESSAGE_BYTES_MAX, Message
 from ..protocol.stream import WANTED, StreamFacts
 from .access import CREDENTIALS_VARIABLE, URL_VARIABLE, Access, bare
 from .answers import Answers, NotTaken, Posted
+from .reader import UNUSED_S, Lost, StreamMessage, StreamReader
 
 T = TypeVar("T")
 
@@ -43,6 +45,7 @@ _LOOKS_MAX: Final = 64
 _WRONG_LAST: Final = 10071
 _NO_MESSAGE: Final = 10037
 _NO_STREAM: Final = 10059
+_IN_USE: Final = 10058
 _NOT_ENABLED: Final = frozenset({10039, 10076})
 
 
@@ -69,15 +72,15 @@ class Broker:
         self._stream = client.jetstream(timeout=ANSWER_S)
 
     @classmethod
-    async def connected(cls, access: Access) -> Broker:
-        """A connection to the first server that lets us in, in random order.
+    async def connected(cls, access: Access, name: str = "shardwatch ship") -> Broker:
+        """A connection to the first server that lets us in, in random order. `name` is what the server shows of us.
 
         Raises AwayError where none answers, and UsageError where one refuses the credentials, or takes only short messages.
         """
         refused: UsageError | None = None
         for url in random.sample(access.urls, len(access.urls)):
             try:
-                broker = await cls._connected_to(url, access)
+                broker = await cls._connected_to(url, access, name)
             except UsageError as error:
                 refused = error
                 continue
@@ -91,7 +94,7 @@ class Broker:
         raise AwayError(f"no NATS server answers at {access.shown()}", hint)
 
     @classmethod
-    async def _connected_to(cls, url: str, access: Access) -> Broker:
+    async def _connected_to(cls, url: str, access: Access, name: str) -> Broker:
         complaints: list[str] = []
         closed = asyncio.Event()
 
@@ -104,7 +107,7 @@ class Broker:
         options: dict[str, Any] = {} if access.credentials is None else {"user_credentials": str(access.credentials)}
         try:
             client = await nats.connect(
-                url, name="shardwatch ship", allow_reconnect=False, connect_timeout=CONNECT_S, max_reconnect_attempts=1,
+                url, name=name, allow_reconnect=False, connect_timeout=CONNECT_S, max_reconnect_attempts=1,
                 reconnect_time_wait=0.1, ping_interval=_PING_S, max_outstanding_pings=_PINGS_MAX,
                 error_cb=complained, closed_cb=ended, disconnected_cb=ended, **options,
             )  # fmt: skip
@@ -193,6 +196,50 @@ class Broker:
         """Removes the messages of these subjects whose sequence is lower. Raises UsageError where that is not allowed."""
         patient = self._client.jetstream(timeout=PURGE_S)
         await self._answered(patient.purge_stream(stream, subject=subjects, seq=below), PURGE_S)
+
+    async def last_sequence(self, stream: str) -> int:
+        """The highest sequence that the stream has given so far."""
+        info = await self._answered(self._stream.stream_info(stream))
+        return int(info.state.last_seq)
+
+    async def make_leases(self, stream: str, subjects: str, replicas: int, max_age_s: float) -> None:
+        """Makes the stream of leases, unless it is there: the last message of each subject, for that long."""
+        config = StreamConfig(
+            name=stream, subjects=[subjects], max_msgs_per_subject=1, max_age=max_age_s, num_replicas=replicas,
+            discard=DiscardPolicy.NEW, duplicate_window=min(max_age_s, 120.0),
+        )  # fmt: skip
+        try:
+            await self._answered(self._stream.stream_info(stream))
+        except nats.js.errors.NotFoundError:
+            try:
+                await self._answered(self._stream.add_stream(config))
+            except (nats.js.errors.BadRequestError, nats.js.errors.ServerError) as error:
+                if error.err_code != _IN_USE:  # another worker was quicker
+                    hint = f"make it by hand (docs/fleet.md), or remove what has the subjects {subjects}"
+                    raise UsageError(f"the stream {stream} can't be made: {error.description}", hint=hint) from None
+
+    async def reader(self, stream: str, subjects: str, after: int | None) -> StreamReader:
+        """Reads what matches `subjects` and comes after a sequence; None: the last message of each subject, and what follows."""
+        start = {"deliver_policy": DeliverPolicy.LAST_PER_SUBJECT} if after is None else {
+            "deliver_policy": DeliverPolicy.BY_START_SEQUENCE, "opt_start_seq": after + 1,
+        }  # fmt: skip
+        config = ConsumerConfig(
+            name=secrets.token_hex(11), filter_subject=subjects, ack_policy=AckPolicy.NONE, inactive_threshold=UNUSED_S, **start
+        )
+        try:
+            made = await self._answered(self._stream.add_consumer(stream, config))
+        except (nats.js.errors.NotFoundError, nats.js.errors.BadRequestError) as error:
+            raise self._away(f"the stream {stream} can't be read: {error.description}") from None
+        reader = StreamReader(self._client, f"$JS.API.CONSUMER.MSG.NEXT.{stream}.{made.name}", int(made.num_pending or 0))
+        await reader.listen()
+        return reader
+
+    async def take(self, reader: StreamReader, most: int, wait_s: float) -> list[StreamMessage]:
+        """See `StreamReader.take`."""
+        try:
+            return await self._answered(reader.take(most, wait_s), wait_s + ANSWER_S)
+        except Lost as lost:
+            raise self._away(str(lost)) from None
 
     def _sequence(self, answer: int | NotTaken) -> int | None:
         if isinstance(answer, int):

@@ -9,7 +9,7 @@ from typing import Final, Literal, NamedTuple
 import msgspec
 from msgspec import UNSET, Struct
 
-from shardwatch.aggregator.protocol.messages import Event, path_fields
+from shardwatch.aggregator.protocol.messages import Event, exact, path_fields
 from shardwatch.shard.contract.limits import PATH_BYTES_MAX
 
 from .names import Subjects
@@ -45,6 +45,8 @@ class End(Struct, tag_field="type", tag="end"):
     source: str
     generation: int
     partition: int
+    #: Of this generation: it has a path in partition `hash % partitions`, and in no other one.
+    partitions: int = 0
 
 
 class Head(Struct, tag_field="type", tag="head"):
@@ -65,6 +67,8 @@ class Head(Struct, tag_field="type", tag="head"):
     partitions_before: int
     #: Whether everything of this generation is in the stream.
     complete: bool
+    #: Sequence of the head with which the generation began: all of it comes later. 0: it is this one.
+    base: int = 0
 
 
 class Message(NamedTuple):
@@ -85,6 +89,7 @@ class _Stamped(Struct):
 _json = msgspec.json.Encoder()
 _stamped = msgspec.json.Decoder(_Stamped)
 _head = msgspec.json.Decoder(Head)
+_told: msgspec.json.Decoder[PathState | End] = msgspec.json.Decoder(PathState | End)
 
 
 def encode(body: PathState | End | Head) -> bytes:
@@ -99,6 +104,17 @@ def decode_head(body: bytes) -> Head | None:
         return None
 
 
+def decode_told(body: bytes) -> PathState | End | None:
+    """What a partition has, with the exact path; None where it is none of ours."""
+    try:
+        told = _told.decode(body)
+    except msgspec.MsgspecError:
+        return None
+    if isinstance(told, PathState):
+        exact(told)
+    return told
+
+
 def stamp_of(body: bytes) -> Stamp:
     """The stamp of a message; NOTHING where it is none of ours."""
     try:
@@ -109,7 +125,8 @@ def stamp_of(body: bytes) -> Stamp:
 
 
 def end_message(names: Subjects, generation: int, partition: int) -> Message:
-    return Message(names.end(partition), Stamp(generation, 0), encode(End(names.source, generation, partition)))
+    end = End(names.source, generation, partition, names.partitions)
+    return Message(names.end(partition), Stamp(generation, 0), encode(end))
 
 
 def messages(events: Iterable[Event], names: Subjects, generation: int) -> list[Message]:

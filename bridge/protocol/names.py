@@ -34,10 +34,9 @@ class Subjects:
     """
 
     def __init__(self, prefix: str, source: str, partitions: int) -> None:
-        if not _PREFIX.fullmatch(prefix):
+        if not isinstance(prefix, str) or not _PREFIX.fullmatch(prefix):
             raise UsageError(f"{shown(prefix)} is no prefix", hint="give 1 to 4 words of letters, digits, - and _, dots between")
-        if not _TOKEN.fullmatch(source):
-            raise UsageError(f"{shown(source)} is no name of a source", hint="give up to 64 letters, digits, - and _")
+        check_token("name of a source", source)
         if not 1 <= partitions <= PARTITIONS_MAX:
             raise UsageError(f"{shown(partitions)} is no number of partitions", hint=f"give 1 to {PARTITIONS_MAX}")
         self.source = source
@@ -51,13 +50,33 @@ class Subjects:
 
     def path(self, path: bytes) -> str:
         """The subject of an exact path."""
-        digest = blake2b(path, digest_size=_KEY_BYTES).digest()
+        digest = _digest(path)
         key = base64.b32encode(digest).decode("ascii").rstrip("=").lower()
-        return f"{self._source}.{int.from_bytes(digest[:8]) % self.partitions}.{key}"
+        return f"{self._source}.{_partition(digest, self.partitions)}.{key}"
 
     def end(self, partition: int) -> str:
         """The subject that says which generation of a partition is complete."""
         return f"{self._source}.{partition}.end"
+
+
+def check_token(what: str, name: str) -> str:
+    """A name that is one token. Raises UsageError, with `what` it would be."""
+    if not isinstance(name, str) or not _TOKEN.fullmatch(name):
+        raise UsageError(f"{shown(name)} is no {what}", hint="give up to 64 letters, digits, - and _")
+    return name
+
+
+def partition_of(path: bytes, partitions: int) -> int:
+    """In which of so many partitions an exact path is."""
+    return _partition(_digest(path), partitions)
+
+
+def _digest(path: bytes) -> bytes:
+    return blake2b(path, digest_size=_KEY_BYTES).digest()
+
+
+def _partition(digest: bytes, partitions: int) -> int:
+    return int.from_bytes(digest[:8]) % partitions
 
 
 def as_source(host: str) -> str:

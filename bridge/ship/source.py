@@ -101,7 +101,7 @@ class ShippedSource:
         head = Head(
             source=self._names.source, service=progress.service, life=self._life, generation=progress.generation,
             counter=progress.counter, tick=progress.tick, partitions=progress.partitions,
-            partitions_before=progress.partitions_before, complete=progress.complete,
+            partitions_before=progress.partitions_before, complete=progress.complete, base=progress.base,
         )  # fmt: skip
         message = Message(self._names.head, Stamp(progress.generation, progress.counter), encode(head))
         (sequence,) = await self._broker.put(self._target.stream, [(message, self._head_sequence)])

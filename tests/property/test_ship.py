@@ -16,42 +16,17 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 from msgspec.structs import replace
+from stream_model import Stream
 
 from shardwatch.aggregator.protocol.messages import Event
-from shardwatch.bridge.protocol.bodies import Head, Message, Stamp, decode_head, encode, end_message, messages, stamp_of
+from shardwatch.bridge.protocol.bodies import Head, Message, Stamp, decode_head, encode, end_message, messages
 from shardwatch.bridge.protocol.generations import Progress, Target, next_generation, why_new
 from shardwatch.bridge.protocol.names import Subjects
-from shardwatch.bridge.protocol.publishing import NONE, Flow, GetLast, Last, Put, Remembered, publishing
+from shardwatch.bridge.protocol.publishing import Flow, GetLast, Last, Put, Remembered, publishing
 
 TARGET = Target("s", "p", "one", "ship")
 PATHS = [b"/r/a", b"/r/\xff"]
 path = st.sampled_from(PATHS)
-
-
-class Stream:
-    """A stream that keeps one message for each subject."""
-
-    def __init__(self, created: str) -> None:
-        self.created = created
-        self.sequence = 0
-        self.messages: dict[str, tuple[int, bytes]] = {}
-
-    def put(self, message: Message, expected: int) -> int | None:
-        if self.messages.get(message.subject, (0, b""))[0] != expected:
-            return None
-        self.sequence += 1
-        self.messages[message.subject] = self.sequence, message.body
-        return self.sequence
-
-    def last(self, subject: str) -> Last:
-        found = self.messages.get(subject)
-        return NONE if found is None else Last(found[0], stamp_of(found[1]))
-
-    def purge(self, below: int) -> None:
-        self.messages = {subject: found for subject, found in self.messages.items() if found[0] >= below}
-
-    def after(self, sequence: int) -> list[tuple[int, bytes]]:
-        return sorted((n, body) for n, body in self.messages.values() if n > sequence)
 
 
 class Consumer:

@@ -1,0 +1,16 @@
+"""`FleetClient` and its asyncio twin: workers on any machine that share the sources in a stream (docs/fleet.md).
+
+- `store`: what a group keeps durably, wherever it does.
+- `sqlite`: the store for this in SQLite.
+- `steps`: what the decisions ask for.
+- `sharing`: which worker has which partition (pure).
+- `course`: what the messages of a partition mean, given what is kept (pure).
+- `readings`: what a member tells of the partitions that it reads.
+- `member`: one worker of a group: its connection and what comes over it.
+- `following`: the loop of `batches`.
+- `base`: what both clients are made of.
+- `blocking`: `FleetClient`.
+- `asynchronous`: `AsyncFleetClient`.
+
+Workers import this by `shardwatch.fleet`; it imports `jetstream` and `protocol`.
+"""

@@ -1,0 +1,256 @@
+"""The loop of `batches`: takes over partitions, hands out batch after batch, and ends them. Without sockets."""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from shardwatch.shard.contract.errors import ServiceError, UsageError
+
+from ..protocol.bodies import End, PathState
+from .course import Course, FleetFresh, Overtaken, Told
+from .readings import Began, Chunk, ReadingOpened
+from .steps import FleetFlow, OfMember, OfStore
+from .store import FleetPosition, SourceStanding
+
+if TYPE_CHECKING:
+    from .member import Member
+
+logger = logging.getLogger("shardwatch.bridge.fleet")
+
+#: First and longest pause after a batch that failed, seconds.
+RETRY_S: Final = 1.0
+RETRY_S_MAX: Final = 60.0
+#: Seconds between two questions whether everything is done.
+_LOOK_S: Final = 0.05
+
+
+class FollowingOptions(NamedTuple):
+    """What was asked for."""
+
+    group: str
+    most: int
+    lease_s: float
+    #: None: without end.
+    wait_s: float | None
+
+
+class _OpenCourse(NamedTuple):
+    """A partition that is read."""
+
+    course: Course
+    reading: int
+
+
+class FleetHanded:
+    """A batch from when it was handed out until it is ended."""
+
+    def __init__(self, following: FleetFollowing, partition: int, course: Course, told: Told, attempt: int) -> None:
+        self._following = following
+        self.partition = partition
+        self.course = course
+        self.told = told
+        self.attempt = attempt
+        self.is_ended = False
+
+    def ack(self) -> FleetFlow[bool]:
+        return (yield from self._following.ack(self))
+
+    def give_back(self, pause_s: float | None, reason: str) -> FleetFlow[None]:
+        yield from self._following.give_back(self, pause_s, reason)
+
+    def extend(self, lease_s: float) -> FleetFlow[None]:
+        yield from self._following.extend(self, lease_s)
+
+
+class FleetFollowing:
+    """One loop.
+
+    Args:
+        store: a FleetStore, or an AsyncFleetStore.
+    """
+
+    def __init__(
+        self, member: Member, store: Any, options: FollowingOptions, *, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._member = member
+        self._store = store
+        self._options = options
+        self._clock = clock
+        self._open: dict[int, _OpenCourse] = {}
+        #: What was opened while something of it was in hand.
+        self._later: dict[int, ReadingOpened] = {}
+        self._starting: dict[int, tuple[int, FleetPosition | None, FleetPosition]] = {}
+        self._in_hand: set[int] = set()
+        self._paused: dict[int, float] = {}
+        self._failed: dict[int, int] = {}
+        #: Partitions whose next messages were asked for.
+        self._asked: set[int] = set()
+
+    def next(self) -> FleetFlow[FleetHanded | None]:
+        """The next batch; None where the loop is over. Raises what Member raises, and UsageError for another group's store."""
+        until = math.inf if self._options.wait_s is None else self._clock() + self._options.wait_s
+        while True:
+            handed = yield from self._handed()
+            if handed is not None:
+                return handed
+            if self._clock() >= until and (yield OfMember(self._member.is_idle, (set(self._paused),))):
+                return None
+            happened = yield OfMember(self._member.next, (self._wait_s(),))
+            if happened is not None:
+                yield from self._happened(happened)
+
+    def _wait_s(self) -> float | None:
+        if self._options.wait_s is not None:
+            return _LOOK_S
+        return max(0.0, min(self._paused.values()) - self._clock()) if self._paused else None
+
+    # -- what happens
+
+    def _happened(self, event: ReadingOpened | Began | Chunk) -> FleetFlow[None]:
+        match event:
+            case ReadingOpened(partition) if partition in self._in_hand:
+                self._later[partition] = event
+            case ReadingOpened():
+                yield from self._start(event)
+            case Began(partition, reading, after) if partition in self._starting and self._starting[partition][0] == reading:
+                _, before, origin = self._starting.pop(partition)
+                self._open[partition] = _OpenCourse(Course(self._store, partition, before, origin, after), reading)
+                self._asked.add(partition)
+            case Chunk(partition, reading, messages):
+                found = self._open.get(partition)
+                if found is not None and found.reading == reading:
+                    found.course.feed(messages)
+                    self._asked.discard(partition)
+
+    def _start(self, opened: ReadingOpened) -> FleetFlow[None]:
+        self._open.pop(opened.partition, None)
+        before: FleetPosition | None = yield OfStore(self._store.position, (opened.partition,))
+        group = self._options.group
+        if before is not None and before.group != group:
+            hint = "give each group a store of its own: it belongs to the results of that group"
+            raise UsageError(f"the store is that of the group {before.group}, and not of {group}", hint=hint)
+        after = before.sequence if before is not None and before.stream == opened.stream else 0
+        for source, generation, base in opened.generations if after else ():
+            standing: SourceStanding = yield OfStore(self._store.standing, (source, opened.partition))
+            if standing.begun < generation:  # the stream may have lost its last messages, and has given their sequences again
+                after = min(after, base)
+        self._starting[opened.partition] = opened.reading, before, FleetPosition(opened.stream, group, 0)
+        yield OfMember(self._member.start, (opened.partition, opened.reading, after))
+
+    # -- batches
+
+    def _handed(self) -> FleetFlow[FleetHanded | None]:
+        """Of the partition whose turn it is."""
+        for partition, (course, reading) in list(self._open.items()):
+            if partition in self._in_hand or partition in self._asked or not self._is_over(partition):
+                continue
+            told = yield from self._told(partition, course, reading)
+            if told is None:
+                continue
+            if not (yield OfMember(self._member.begin, (partition, reading, self._options.lease_s))):
+                del self._open[partition]
+                continue
+            self._in_hand.add(partition)
+            self._open[partition] = self._open.pop(partition)  # others first
+            return FleetHanded(self, partition, course, told, self._failed.get(partition, 0) + 1)
+        return None
+
+    def _is_over(self, partition: int) -> bool:
+        """Whether its pause is."""
+        if self._paused.get(partition, 0.0) > self._clock():
+            return False
+        self._paused.pop(partition, None)
+        return True
+
+    def _told(self, partition: int, course: Course, reading: int) -> FleetFlow[Told | None]:
+        try:
+            told = yield from course.next(self._options.most)
+        except Overtaken:
+            yield from self._drop(partition, reading)
+            return None
+        if told is None:
+            self._asked.add(partition)
+            yield OfMember(self._member.more, (partition, reading))
+        return told
+
+    def _drop(self, partition: int, reading: int) -> FleetFlow[None]:
+        self._open.pop(partition, None)
+        yield OfMember(self._member.again, (partition, reading))
+
+    # -- ends of batches
+
+    def ack(self, handed: FleetHanded) -> FleetFlow[bool]:
+        """Whether it came in time."""
+        if handed.is_ended:
+            return True
+        in_time = yield OfMember(self._member.holds, (handed.partition,))
+        if in_time:
+            in_time = yield from handed.course.keep(handed.told)
+        else:
+            yield OfStore(self._store.undo)
+        if in_time:
+            self._failed.pop(handed.partition, None)
+        else:
+            logger.warning("A batch of partition %d came too late: it is handed out again", handed.partition)
+            found = self._open.get(handed.partition)
+            if found is not None:
+                yield from self._drop(handed.partition, found.reading)
+        yield from self._ended(handed)
+        return bool(in_time)
+
+    def give_back(self, handed: FleetHanded, pause_s: float | None, reason: str) -> FleetFlow[None]:
+        """It failed, and is handed out again after a pause (None: one that grows); 0: it was only given back."""
+        if handed.is_ended:
+            return
+        yield OfStore(self._store.undo)
+        if pause_s != 0.0:
+            failed = self._failed[handed.partition] = self._failed.get(handed.partition, 0) + 1
+            pause_s = min(RETRY_S_MAX, RETRY_S * 2 ** min(failed - 1, 10)) if pause_s is None else pause_s
+            self._paused[handed.partition] = self._clock() + pause_s
+            logger.warning("A batch of partition %d failed, and comes again in %g s: %s", handed.partition, pause_s, reason)
+        yield from self._ended(handed)
+
+    def extend(self, handed: FleetHanded, lease_s: float) -> FleetFlow[None]:
+        """Raises ServiceError where it is too late."""
+        if handed.is_ended or not (yield OfMember(self._member.extend, (handed.partition, lease_s))):
+            raise ServiceError("the lease is over: another worker may have the partition", hint="drop the batch, it comes again")
+
+    def _ended(self, handed: FleetHanded) -> FleetFlow[None]:
+        handed.is_ended = True
+        self._in_hand.discard(handed.partition)
+        yield OfMember(self._member.finish, (handed.partition,))
+        opened = self._later.pop(handed.partition, None)
+        if opened is not None:
+            yield from self._start(opened)
+
+
+class FleetBatchData:
+    """What both kinds of batch hold."""
+
+    __slots__ = ("_handed", "attempt", "end", "events", "fresh", "group", "lease_s", "partition")
+
+    def __init__(self, handed: FleetHanded, group: str, lease_s: float) -> None:
+        self._handed = handed
+        self.group = group
+        self.partition = handed.partition
+        #: 1 at the first time, as far as this worker knows.
+        self.attempt = handed.attempt
+        #: Seconds, counted from when it was handed out, within which it must be acknowledged or extended.
+        self.lease_s = lease_s
+        #: Each of another path. They have `source` and `generation` beside what Event has.
+        self.events: list[PathState] = handed.told.events
+        #: Not None: a new generation of a source begins. Then there are no events.
+        self.fresh: FleetFresh | None = handed.told.fresh
+        #: Not None: with these events, all of a generation of a source came in this partition, and what was gone is `deleted`.
+        self.end: End | None = handed.told.end
+
+    def __len__(self) -> int:
+        return len(self.events)
+
+    def __repr__(self) -> str:
+        what = "fresh" if self.fresh else len(self.events)
+        return f"<{type(self).__name__} of {self.group!r}, partition {self.partition}: {what}>"

@@ -1,0 +1,100 @@
+"""Reads a part of a stream in order, from a sequence on, as fast as it comes.
+
+Nothing is acknowledged: whoever reads keeps the position. So a reader that is gone leaves nothing behind, but a consumer that the
+server removes by itself. (`fetch` of nats-py is not used, since it holds a message back until its time is over.)
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections import deque
+from typing import Final, NamedTuple
+
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+
+#: Seconds without a question after which a server removes a consumer.
+UNUSED_S: Final = 300.0
+#: Seconds for which what is there may be on its way; it may also have been removed.
+_THERE_S: Final = 1.0
+
+
+class StreamMessage(NamedTuple):
+    """A message of a stream."""
+
+    sequence: int
+    subject: str
+    body: bytes
+
+
+class Lost(Exception):
+    """The consumer is gone, or something was left out."""
+
+
+class StreamReader:
+    """For one consumer, and one task at a time. Made by `Broker.reader`, which says what may be raised."""
+
+    def __init__(self, client: Client, question: str, pending: int) -> None:
+        self._client = client
+        self._question = question
+        self._inbox = client.new_inbox()
+        self._queue: deque[StreamMessage] = deque()
+        self._came = asyncio.Event()
+        #: Messages that were asked for, and may come yet.
+        self._wanted = 0
+        self._number = 0
+        self._lost = ""
+        #: Messages that the server had beside, when the last one came.
+        self._pending = pending
+
+    async def listen(self) -> None:
+        await self._client.subscribe(self._inbox, cb=self._answered)
+
+    @property
+    def is_drained(self) -> bool:
+        """Whether everything that the stream had at some moment was taken."""
+        return not self._pending and not self._queue
+
+    async def take(self, most: int, wait_s: float) -> list[StreamMessage]:
+        """What comes next, up to `most`; nothing if nothing came within `wait_s` (0: only what is there).
+
+        Returns as soon as the server has no more, so a message that comes alone is not held back. Raises Lost.
+        """
+        if wait_s == 0:
+            most = min(most, self._pending + len(self._queue))
+        while not self._lost and len(self._queue) < most and (self._pending or not self._queue):
+            if not self._wanted:
+                await self._ask(most, wait_s or _THERE_S)
+            self._came.clear()
+            await self._came.wait()
+            if not self._wanted and not self._queue:
+                break
+        if self._lost:
+            raise Lost(self._lost)
+        return [self._queue.popleft() for _ in range(min(most, len(self._queue)))]
+
+    async def _ask(self, most: int, wait_s: float) -> None:
+        self._wanted = most
+        question = json.dumps({"batch": most, "expires": int(wait_s * 1e9)}).encode()
+        await self._client.publish(self._question, question, reply=self._inbox)
+
+    async def _answered(self, message: Msg) -> None:
+        status = (message.headers or {}).get("Status")
+        if status is None:
+            self._message(message)
+        elif status == "408":  # the time is over: what is pending still, was removed
+            self._wanted = self._pending = 0
+        else:
+            self._lost = (message.headers or {}).get("Description") or f"status {status}"
+        self._came.set()
+
+    def _message(self, message: Msg) -> None:
+        about = message.metadata
+        self._number += 1
+        if about.sequence.consumer != self._number:
+            self._lost = "a message was left out"
+            return
+        self._wanted = max(0, self._wanted - 1)
+        self._pending = about.num_pending
+        self._queue.append(StreamMessage(about.sequence.stream, message.subject, message.data))
