@@ -8,6 +8,7 @@
 - `readings`: what a member tells of the partitions that it reads.
 - `member`: one worker of a group: its connection and what comes over it.
 - `following`: the loop of `batches`.
+- `syncing`: asks until when a source is shipped.
 - `base`: what both clients are made of.
 - `blocking`: `FleetClient`.
 - `asynchronous`: `AsyncFleetClient`.

@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Self, TypeVar
 
 from shardwatch.shard.contract.errors import NotRunningError
 
-from .base import AWAY_S, PREFIX, STREAM, FleetClientBase, lease_or, pause
+from .base import AWAY_S, PREFIX, STREAM, FleetClientBase, lease_or, pause, timeout
 from .following import FleetBatchData
 from .steps import FleetFlow, OfMember
 
 if TYPE_CHECKING:
+    from ..protocol.syncs import Watermark
     from .following import FleetHanded
     from .member import Member
     from .store import AsyncFleetStore, FleetStore
@@ -99,6 +100,11 @@ class AsyncFleetClient(FleetClientBase):
                 await _carry_out(last.give_back(0.0, ""))
             await member.close()
             self._members.discard(member)
+
+    async def sync(self, source: str, timeout_s: float = 30.0) -> Watermark:
+        from .syncing import sync
+
+        return await sync(self._access, self._prefix, source, timeout(timeout_s))
 
 
 async def _carry_out(flow: FleetFlow[T]) -> T:

@@ -75,6 +75,10 @@ def lease_or(default: float, lease_s: float | None) -> float:
     return default if lease_s is None else arguments.seconds("lease_s", lease_s, 0.001, _SECONDS_MAX)
 
 
+def timeout(timeout_s: float) -> float:
+    return arguments.seconds("timeout_s", timeout_s, 0.0, _SECONDS_MAX)
+
+
 def pause(retry_s: float | None) -> float | None:
     """Seconds until a batch that failed comes again; 0 would be none."""
     return None if retry_s is None else max(0.001, arguments.seconds("retry_s", retry_s, 0.0, _SECONDS_MAX))

@@ -14,13 +14,14 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from shardwatch.shard.contract.errors import NotRunningError, UsageError
 
-from .base import AWAY_S, PREFIX, STREAM, FleetClientBase, lease_or, pause
+from .base import AWAY_S, PREFIX, STREAM, FleetClientBase, lease_or, pause, timeout
 from .following import FleetBatchData
 from .steps import FleetFlow, OfMember
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from ..protocol.syncs import Watermark
     from .following import FleetHanded
     from .member import Member
     from .store import FleetStore
@@ -162,6 +163,17 @@ class FleetClient(FleetClientBase):
                     self._carry_out(last.give_back(0.0, ""))
                 self._of_loop(member.close())
             self._members.discard(member)
+
+    def sync(self, source: str, timeout_s: float = 30.0) -> Watermark:
+        """Returns once every change that was made to the source's files before the call is in the stream, at or below the
+        watermark's `sequence`.
+
+        Raises NotRunningError if nobody ships the source, or no server answers; ServiceError if it takes longer than `timeout_s`
+        (0 to 86400).
+        """
+        from .syncing import sync
+
+        return self._of_loop(sync(self._access, self._prefix, source, timeout(timeout_s)))
 
     def _carry_out(self, flow: FleetFlow[T]) -> T:
         """Carries a flow out to its end. Returns its result, raises its errors."""

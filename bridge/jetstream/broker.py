@@ -10,13 +10,14 @@ import asyncio
 import contextlib
 import random
 import secrets
-from collections.abc import Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, Final, NoReturn, TypeVar
 
 import nats
 import nats.errors
 import nats.js.errors
 from nats.aio.client import Client
+from nats.aio.msg import Msg
 from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy, DiscardPolicy, StreamConfig
 
 from shardwatch.shard.contract.errors import NotRunningError, UsageError
@@ -70,6 +71,8 @@ class Broker:
         self._complaints = complaints
         self._closed = closed
         self._stream = client.jetstream(timeout=ANSWER_S)
+        #: Subjects without which everything else works.
+        self._optional: set[str] = set()
 
     @classmethod
     async def connected(cls, access: Access, name: str = "shardwatch ship") -> Broker:
@@ -197,6 +200,41 @@ class Broker:
         patient = self._client.jetstream(timeout=PURGE_S)
         await self._answered(patient.purge_stream(stream, subject=subjects, seq=below), PURGE_S)
 
+    async def serve(self, subject: str, answer: Callable[[bytes], Coroutine[Any, Any, bytes]]) -> None:
+        """Answers requests, many at a time, until it is cancelled. Where the permissions forbid it, nobody can ask."""
+        self._optional.add(subject)
+        tasks: set[asyncio.Task[None]] = set()
+
+        async def respond(message: Msg) -> None:
+            with contextlib.suppress(nats.errors.Error, OSError):  # whoever asked has given up, or the connection is lost
+                await message.respond(await answer(message.data))
+
+        async def asked(message: Msg) -> None:
+            task = asyncio.ensure_future(respond(message))
+            tasks.add(task)
+            task.add_done_callback(tasks.discard)
+
+        try:
+            await self._client.subscribe(subject, cb=asked)
+        except (nats.errors.Error, OSError) as error:
+            raise self._away(str(error)) from None
+        try:
+            await self._closed.wait()
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def ask(self, subject: str, body: bytes, within_s: float) -> bytes | None:
+        """What whoever serves the subject answers; None where nobody does."""
+        try:
+            message = await self._answered(self._client.request(subject, body, timeout=within_s), within_s + 1.0)
+        except AwayError as error:
+            if isinstance(error.__context__, nats.errors.NoRespondersError):
+                return None
+            raise
+        return message.data
+
     async def last_sequence(self, stream: str) -> int:
         """The highest sequence that the stream has given so far."""
         info = await self._answered(self._stream.stream_info(stream))
@@ -273,7 +311,8 @@ class Broker:
 
     def _gone(self, why: str) -> NoReturn:
         """Raises what a question without an answer means: a server is silent to what it does not permit, and complains beside."""
-        forbidden = [said for said in self._complaints if "permissions" in said.lower()]
+        complaints = [said for said in self._complaints if not any(subject in said for subject in self._optional)]
+        forbidden = [said for said in complaints if "permissions" in said.lower()]
         if forbidden:
             raise UsageError(
                 f"the NATS server at {self._where} forbids it: {forbidden[-1]}",

@@ -4,6 +4,7 @@
 - `bodies`: what the messages say.
 - `publishing`: how a message gets its place without overwriting a newer one.
 - `generations`: when everything must be published again, under which number.
+- `syncs`: how a consumer asks until when a source is shipped.
 - `stream`: what a stream and a server must be like.
 
 The rest of the bridge imports this; it imports the messages of the extract protocol.

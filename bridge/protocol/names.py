@@ -44,6 +44,8 @@ class Subjects:
         self.stream_subjects = f"{prefix}.>"
         #: Says who ships this source, and how far that is.
         self.head = f"{prefix}.{source}.head"
+        #: Where whoever ships the source is asked for a sync. It is not in the stream.
+        self.sync = sync_subject(prefix, source)
         #: All subjects of the source.
         self.everything = f"{prefix}.{source}.>"
         self._source = f"{prefix}.{source}"
@@ -64,6 +66,10 @@ def check_token(what: str, name: str) -> str:
     if not isinstance(name, str) or not _TOKEN.fullmatch(name):
         raise UsageError(f"{shown(name)} is no {what}", hint="give up to 64 letters, digits, - and _")
     return name
+
+
+def sync_subject(prefix: str, source: str) -> str:
+    return f"{prefix}-sync.{source}"
 
 
 def partition_of(path: bytes, partitions: int) -> int:

@@ -3,6 +3,7 @@
 - `notebook`: what the service keeps of its shipping, durably, and the lock that lets one process ship.
 - `publisher`: gets messages their places in the stream.
 - `source`: one source in one stream: its paths, its head, its generations.
+- `syncs`: answers until when the source is shipped.
 - `shipper`: connects, checks, and carries batch after batch.
 
 The command line imports this; it imports `jetstream`, `protocol`, and the client of the extract protocol.

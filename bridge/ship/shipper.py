@@ -26,6 +26,7 @@ from ..protocol.names import Subjects
 from ..protocol.stream import StreamFacts, server_fault, stream_fault
 from .notebook import Notebook
 from .source import LookAgain, ShippedSource
+from .syncs import ShipSyncs
 
 #: Seconds between two heads of a source where nothing changes.
 BEAT_S: Final = 10.0
@@ -94,7 +95,7 @@ class Shipper:
             if not self._attached:
                 self._tell(f"shipping {self._target.source} to the stream {self._target.stream} at {broker.where}")
             self._attached = True
-            await self._carry(source)
+            await self._carry(broker, source)
         finally:
             # A pull that was given up would still be answered, and nobody would hear of its batch until the lease is over.
             self._client.close()
@@ -152,13 +153,14 @@ class Shipper:
             self._claimed()
             await self._client.retry(self._target.group)
 
-    async def _carry(self, source: ShippedSource) -> None:
+    async def _carry(self, broker: Broker, source: ShippedSource) -> None:
         """Ships batch after batch, with a head now and then where there are none."""
         await self._complete(source)  # its last batch may have been acknowledged just before the last connection was lost
         batches = self._client.batches(self._target.group, max=BATCH_MAX, from_="start", patience_s=None)
         try:
             async with asyncio.TaskGroup() as tasks, contextlib.aclosing(batches):
                 tasks.create_task(_beat(source))
+                tasks.create_task(broker.serve(self._names.sync, ShipSyncs(self._service, self._target.group, source).answer))
                 async for batch in batches:
                     await self._ship(source, batch)
         except ExceptionGroup as group:

@@ -90,6 +90,13 @@ class ShippedSource:
         async with self._lock:
             await self._put_head(self._notebook.progress)
 
+    @property
+    def last_head(self) -> tuple[Head, int]:
+        """The head that this process has published last, and its sequence. Raises LookAgain if it has not."""
+        if self._head is None:
+            raise LookAgain
+        return self._head, self._head_sequence
+
     async def _advance(self, progress: Progress) -> None:
         """The stream hears of it first: if it has a lower counter than the notebook, it has lost something."""
         async with self._lock:

@@ -8,6 +8,7 @@ from shardwatch.bridge.fleet.course import FleetFresh
 from shardwatch.bridge.fleet.sqlite import SqliteFleetStore
 from shardwatch.bridge.fleet.store import AsyncFleetStore, FleetPosition, FleetStore, Kept, PathKnown, SourceStanding
 from shardwatch.bridge.protocol.bodies import End, PathState
+from shardwatch.bridge.protocol.syncs import Watermark
 
 __all__ = [
     "AsyncFleetBatch",
@@ -24,4 +25,5 @@ __all__ = [
     "PathState",
     "SourceStanding",
     "SqliteFleetStore",
+    "Watermark",
 ]

@@ -243,6 +243,21 @@ def test_what_cannot_be_used_is_refused_with_a_remedy(server: NatsServer, source
     assert "make a new one" in refused(NotRunningError, closed)
 
 
+def synced(server: NatsServer, store: Path) -> dict[bytes, int | None]:
+    """What a worker of a new group has after a sync."""
+    with FleetClient(store, server.url) as client:
+        with pytest.raises(NotRunningError, match="shardwatch ship"):
+            client.sync("nobody")
+        watermark = client.sync("one", EQUAL_S)
+        assert watermark.source == "one" and watermark.sequence > 0
+        sizes: dict[bytes, int | None] = {}
+        for batch in client.batches("other", follow=False):
+            for event in batch.events:
+                sizes[os.fsencode(event.path)] = event.size
+            batch.ack()
+    return {path: size for path, size in sizes.items() if size is not None}
+
+
 def test_the_example_of_the_docs_survives_the_death_of_workers(state_dir: Path, tmp_path: Path, server: NatsServer) -> None:
     """docs/fleet.md shows it. `ship` ships a tree; of two workers one is killed; what is in the database is what is there."""
     example = ROOT / "examples/fleet/worker.py"
@@ -274,4 +289,5 @@ def test_the_example_of_the_docs_survives_the_death_of_workers(state_dir: Path, 
         for n in range(10):
             (root / f"f{n}.json").unlink()
             (root / f"new{n}.json").write_text("y" * n)
+        assert synced(server, tmp_path / "other") == there()
         eventually(is_same, EQUAL_S, what="the same files")

@@ -42,7 +42,7 @@ def _tracked() -> list[str]:
 
 def _expected() -> set[str]:
     """What the wheel must hold of ours: every module and data file of the four folders, the face, and native code."""
-    found = {"shardwatch/__init__.py", "shardwatch/py.typed"}
+    found = {"shardwatch/__init__.py", "shardwatch/fleet.py", "shardwatch/py.typed"}
     for name in _tracked():
         if name.startswith("supervisor/demo/"):  # what `make run` shows is for a clone
             continue
