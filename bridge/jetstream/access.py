@@ -17,13 +17,17 @@ from shardwatch.shard.contract.input.shown import shown
 
 URL_VARIABLE: Final = "NATS_URL"
 CREDENTIALS_VARIABLE: Final = "NATS_CREDS"
+#: Where OpenSSL finds the authorities that are trusted, if it names a file.
+AUTHORITY_VARIABLE: Final = "SSL_CERT_FILE"
 URL_DEFAULT: Final = "nats://127.0.0.1:4222"
 #: A user's token, and the seed of the user's key.
 _CREDENTIALS: Final = re.compile(
     rb"-BEGIN NATS USER JWT-+\r?\n[\w.-]+\r?\n-.*-BEGIN USER NKEY SEED-+\r?\nSU[A-Z2-7]{56}\r?\n-", re.DOTALL
 )
 _CREDENTIALS_BYTES_MAX: Final = 1 << 20
-_SCHEMES: Final = ("nats", "tls")
+#: The scheme of a URL that demands TLS.
+ENCRYPTED: Final = "tls"
+_SCHEMES: Final = ("nats", ENCRYPTED)
 
 
 class Access(NamedTuple):

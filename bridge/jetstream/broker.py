@@ -10,10 +10,10 @@ import asyncio
 import contextlib
 import random
 import secrets
+import ssl
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, Final, NoReturn, TypeVar
 
-import nats
 import nats.errors
 import nats.js.errors
 from nats.aio.client import Client
@@ -24,7 +24,7 @@ from shardwatch.shard.contract.errors import NotRunningError, UsageError
 
 from ..protocol.bodies import MESSAGE_BYTES_MAX, Message
 from ..protocol.stream import WANTED, StreamFacts
-from .access import CREDENTIALS_VARIABLE, URL_VARIABLE, Access, bare
+from .access import AUTHORITY_VARIABLE, CREDENTIALS_VARIABLE, ENCRYPTED, URL_VARIABLE, Access, bare
 from .answers import Answers, NotTaken, Posted
 from .reader import UNUSED_S, Lost, StreamMessage, StreamReader
 
@@ -57,6 +57,21 @@ class AwayError(NotRunningError):
         super().__init__(message, hint=hint, retryable=True)
 
 
+class _Client(Client):
+    """Keeps the promise of a `tls://` URL. nats-py itself goes on without TLS where the server offers none, and sends the
+    credentials as they are.
+    """
+
+    def _connect_command(self) -> bytes:
+        """The first that is sent, with the credentials."""
+        assert self._current_server is not None
+        uri = self._current_server.uri
+        if uri.scheme == ENCRYPTED and not self._server_info.get("tls_required"):
+            hint = "configure TLS in the server; or give a nats:// URL, if the network in between can be trusted"
+            raise UsageError(f"the NATS server at {bare(uri.geturl())} offers no TLS", hint=hint)
+        return bytes(super()._connect_command())
+
+
 class Broker:
     """An open connection. Made with `connected`; for one event loop.
 
@@ -78,13 +93,14 @@ class Broker:
     async def connected(cls, access: Access, name: str = "shardwatch ship") -> Broker:
         """A connection to the first server that lets us in, in random order. `name` is what the server shows of us.
 
-        Raises AwayError where none answers, and UsageError where one refuses the credentials, or takes only short messages.
+        Raises AwayError where none answers that can be trusted, and UsageError where one refuses the credentials, offers no TLS
+        where the URL wants it, or takes only short messages.
         """
-        refused: UsageError | None = None
+        refused: UsageError | AwayError | None = None
         for url in random.sample(access.urls, len(access.urls)):
             try:
                 broker = await cls._connected_to(url, access, name)
-            except UsageError as error:
+            except (UsageError, AwayError) as error:
                 refused = error
                 continue
             except (OSError, nats.errors.Error):
@@ -107,13 +123,23 @@ class Broker:
         async def ended() -> None:
             closed.set()
 
-        options: dict[str, Any] = {} if access.credentials is None else {"user_credentials": str(access.credentials)}
+        options: dict[str, Any] = {"connect_timeout": CONNECT_S, "reconnect_time_wait": 0.1}  # it says that these are int
+        if access.credentials is not None:
+            options["user_credentials"] = str(access.credentials)
+        client = _Client()
         try:
-            client = await nats.connect(
-                url, name=name, allow_reconnect=False, connect_timeout=CONNECT_S, max_reconnect_attempts=1,
-                reconnect_time_wait=0.1, ping_interval=_PING_S, max_outstanding_pings=_PINGS_MAX,
+            await client.connect(
+                url, name=name, allow_reconnect=False, max_reconnect_attempts=1, ping_interval=_PING_S,
+                max_outstanding_pings=_PINGS_MAX,
                 error_cb=complained, closed_cb=ended, disconnected_cb=ended, **options,
             )  # fmt: skip
+        except UsageError:
+            await client.close()
+            raise
+        except ssl.SSLError as error:
+            hint = f"name the file of the authority that signs its certificates in {AUTHORITY_VARIABLE}, or mend the certificate"
+            why = getattr(error, "verify_message", "") or error.reason or "no TLS"
+            raise AwayError(f"the NATS server at {bare(url)} can't be trusted: {why}", hint) from None
         except nats.errors.Error as error:
             if "authorization" in str(error).lower():
                 raise _refused(bare(url)) from None
@@ -197,6 +223,8 @@ class Broker:
 
     async def purge(self, stream: str, subjects: str, below: int) -> None:
         """Removes the messages of these subjects whose sequence is lower. Raises UsageError where that is not allowed."""
+        if below <= 1:
+            return  # there is none, and a server takes this number for no limit, and removes them all
         patient = self._client.jetstream(timeout=PURGE_S)
         await self._answered(patient.purge_stream(stream, subject=subjects, seq=below), PURGE_S)
 

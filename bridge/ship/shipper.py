@@ -65,6 +65,8 @@ class Shipper:
         #: It has been shipping once, so that what is wrong from now on may pass.
         self._attached = False
         self._has_claimed = False
+        #: A batch is being shipped.
+        self._has_batch = False
         self._take_over = wanted.take_over
 
     async def run(self) -> None:
@@ -155,16 +157,32 @@ class Shipper:
 
     async def _carry(self, broker: Broker, source: ShippedSource) -> None:
         """Ships batch after batch, with a head now and then where there are none."""
+        self._has_batch = False
         await self._complete(source)  # its last batch may have been acknowledged just before the last connection was lost
         batches = self._client.batches(self._target.group, max=BATCH_MAX, from_="start", patience_s=None)
         try:
             async with asyncio.TaskGroup() as tasks, contextlib.aclosing(batches):
-                tasks.create_task(_beat(source))
+                tasks.create_task(self._beat(source))
                 tasks.create_task(broker.serve(self._names.sync, ShipSyncs(self._service, self._target.group, source).answer))
                 async for batch in batches:
+                    self._has_batch = True
                     await self._ship(source, batch)
+                    self._has_batch = False
         except ExceptionGroup as group:
             raise group.exceptions[0] from None
+
+    async def _beat(self, source: ShippedSource) -> None:
+        """A head now and then. Raises LookAgain where a generation is not complete, and no batch comes after which it would be:
+        what was left of it may have gone in the meantime.
+        """
+        before = None
+        while True:
+            await asyncio.sleep(BEAT_S)
+            progress = self._notebook.progress
+            if progress.base and not progress.complete and progress == before and not self._has_batch:
+                raise LookAgain
+            before = progress
+            await source.publish_head()
 
     async def _ship(self, source: ShippedSource, batch: AsyncBatch) -> None:
         if batch.fresh is not None and not batch.is_notice:
@@ -195,9 +213,3 @@ class Shipper:
     def _claimed(self) -> None:
         """A head of this process is in the stream."""
         self._has_claimed, self._take_over = True, False
-
-
-async def _beat(source: ShippedSource) -> None:
-    while True:
-        await asyncio.sleep(BEAT_S)
-        await source.publish_head()

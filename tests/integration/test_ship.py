@@ -28,6 +28,10 @@ from running import Running, Stat, running, settings_for, walk
 from session import deliver
 from waiting import eventually
 
+from shardwatch.bridge.jetstream.access import access
+from shardwatch.bridge.jetstream.broker import Broker
+from shardwatch.bridge.protocol.bodies import NOTHING, Message
+
 pytestmark = [pytest.mark.needs("nats-server"), pytest.mark.usefixtures("no_leaks")]
 
 ROOT = Path(__file__).parents[2]
@@ -275,6 +279,7 @@ def test_what_cannot_be_used_is_refused_with_a_remedy(state_dir: Path, tmp_path:
             assert "discard is old, and must be new" in refused(server.url, "--stream", "old")
             assert "overlap" in refused(server.url, "--create")
             assert "set max_payload" in refused(narrow.url, "--create")
+            assert "offers no TLS" in refused(server.url.replace("nats:", "tls:"), "--create"), "nor is it shipped in plain text"
             assert "NATS_CREDS" in refused(locked.url)
             assert "NATS_CREDS" in refused(locked.url.replace("//", "//u:secret@"))
             with_password = locked.url.replace("//", "//u:wrong@")
@@ -309,6 +314,10 @@ def test_a_file_of_credentials(state_dir: Path, tmp_path: Path, root: Path) -> N
             for environ in ({}, {"NATS_CREDS": str(files[1])}):
                 refused = run("ship", *more, check=False, environ=environ)
                 assert refused.returncode == 2 and "refuses the credentials" in refused.stderr
+            seed = good.file.index("\nSU") + 20
+            files[1].write_text(good.file[:seed] + ("B" if good.file[seed] == "A" else "A") + good.file[seed + 1 :])
+            refused = run("ship", *more, check=False, environ={"NATS_CREDS": str(files[1])})
+            assert refused.returncode == 2 and "refuses the credentials" in refused.stderr, "the checksum of its key is wrong"
             files[1].write_text("nothing of that kind")
             refused = run("ship", *more, check=False, environ={"NATS_CREDS": str(files[1])})
             assert refused.returncode == 2 and "NATS_CREDS" in refused.stderr
@@ -316,6 +325,25 @@ def test_a_file_of_credentials(state_dir: Path, tmp_path: Path, root: Path) -> N
                 ship.complains("shipping one")
     finally:
         server.kill()
+
+
+@pytest.mark.parametrize("below", [0, 1, 2, 3])
+def test_what_is_removed_has_a_lower_sequence(server: NatsServer, below: int) -> None:
+    """Also where nothing has: the first message of a stream is the first of its first generation."""
+
+    async def purged() -> None:
+        broker = await Broker.connected(access(server.url, {}))
+        try:
+            await broker.create("shardwatch", "shardwatch.>", 1)
+            messages = [Message(f"shardwatch.{n}", NOTHING, b"{}") for n in range(2)]
+            assert await broker.put("shardwatch", [(message, 0) for message in messages]) == [1, 2]
+            await broker.purge("shardwatch", "shardwatch.>", below)
+        finally:
+            await broker.close()
+
+    asyncio.run(purged())
+    left = [subject for subject, _ in everything(server, "shardwatch")]
+    assert left == ["shardwatch.0", "shardwatch.1"][max(0, below - 1) :]
 
 
 def test_the_example_of_the_docs_is_the_file_that_runs(state_dir: Path, root: Path, server: NatsServer) -> None:
