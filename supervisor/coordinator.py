@@ -163,15 +163,26 @@ def planned(
             say(f"shardwatch-coordinator: {error}")
         finally:
             os._exit(code)
-    ended = ended_fd(child)
-    while not select.select([ended], [], [], PULSE_S)[0]:
-        pulse.beat()
-    os.close(ended)
-    _, status = os.waitpid(child, 0)
+    try:
+        _wait_for(child, pulse)
+    finally:
+        # Where we are told to leave meanwhile. The child has our lock, too, and must not keep it for longer than we do.
+        os.kill(child, signal.SIGKILL)
+        _, status = os.waitpid(child, 0)
     plan = read_plan(layout.plan) if status == 0 else None
     if plan is None:
         raise ShardwatchError("the plan could not be made", hint="the lines above say why; it is tried again", retryable=True)
     return plan
+
+
+def _wait_for(child: int, pulse: Pulse) -> None:
+    """Waits until a child has ended, with a pulse now and then."""
+    ended = ended_fd(child)
+    try:
+        while not select.select([ended], [], [], PULSE_S)[0]:
+            pulse.beat()
+    finally:
+        os.close(ended)
 
 
 def _told_to_leave(pulse: Pulse, wait_s: float, is_needed: Callable[[], bool]) -> bool:

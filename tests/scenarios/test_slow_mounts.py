@@ -6,13 +6,11 @@ stopped answers nothing, as that of a network filesystem does whose machine is g
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import signal
 import subprocess
 from base64 import b64encode
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +20,7 @@ from cli_process import UNMEASURED, Command, command_of, environment, put
 from cli_process import run as cli
 from fuse import Fuse, fuse
 from running import consuming, running, settings_for
-from scene import Scene, playing, write
+from scene import Mount, Scene, playing, write
 from waiting import eventually
 
 from shardwatch.aggregator.client.blocking import ExtractClient
@@ -42,16 +40,6 @@ def becomes(scene: Scene, path: Path, state: str) -> None:
         return True
 
     eventually(is_so, LONG_S)
-
-
-@contextlib.contextmanager
-def bound(source: Path, point: Path) -> Iterator[None]:
-    """A file or directory is mounted over another one."""
-    subprocess.run(["mount", "--bind", source, point], check=True)
-    try:
-        yield
-    finally:
-        subprocess.run(["umount", "-l", point], check=True)
 
 
 def told(scene: Scene, path: Path) -> None:
@@ -192,7 +180,7 @@ def test_names_at_which_something_is_mounted_that_hangs(tmp_path: Path, no_leaks
         write(path)
     write(below / "f.json", "on top")
     with (
-        fuse(below, at) as mount, bound(at / "f.json", file), bound(at, directory),
+        fuse(below, at) as mount, Mount("--bind", at / "f.json", file), Mount("--bind", at, directory),
         playing(tmp_path, root, include=("*",)) as scene, mount.going_on(),
     ):  # fmt: skip
         assert scene.consumer.mirror[os.fsencode(file)][0] == len("on top")

@@ -50,8 +50,9 @@ _SIGNALS = {
     "tests/integration/test_demo.py": "the group of its own child, not waited for yet",
     "tests/integration/test_run_ends.py": "the group of its own child, not waited for yet",
 }
-#: Links to what is not a test's own: opened for reading by a test whose point is that they are refused.
-_DEVICES = {"/dev/zero", "/dev/null"}
+#: Links to what is not a test's own: opened for reading by a test whose point is that they are refused, or that nobody looks into
+#: what they lead to.
+_LINKED = {"/dev/zero", "/dev/null", "/proc"}
 
 
 def _name(node: ast.expr) -> str:
@@ -104,7 +105,7 @@ def links(tree: ast.Module, file: str) -> Iterator[tuple[int, str]]:
         if isinstance(node, ast.Call) and _name(node.func).split(".")[-1] in {"symlink_to", "symlink", "hardlink_to", "link"}:
             for value in node.args:
                 target = _text(value)
-                if target.startswith("/") and target not in _DEVICES:
+                if target.startswith("/") and target not in _LINKED:
                     yield node.lineno, f"a link to {target}, which the test did not make"
 
 
