@@ -67,7 +67,6 @@ class Known(NamedTuple):
     held: int
 
 
-
 def tells_there(row: Known) -> bool:
     """Whether groups are told by this row that its path is there."""
     return row.kind != GONE and row.lane != LEFT_OUT

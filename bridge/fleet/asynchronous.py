@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Self, TypeVar
 
 from shardwatch.shard.contract.errors import NotRunningError
 
-from .base import AWAY_S, PREFIX, STREAM, FleetClientBase, lease_or, pause, timeout
+from ..protocol.names import PREFIX, STREAM
+from .base import AWAY_S, FleetClientBase, lease_or, pause, timeout
 from .following import FleetBatchData
 from .steps import FleetFlow, OfMember
 

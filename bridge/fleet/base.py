@@ -8,11 +8,10 @@ import socket
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from shardwatch.shard.contract.errors import UsageError
 from shardwatch.shard.contract.input import arguments
 
-from ..jetstream.access import Access, access
-from ..protocol.names import Subjects, check_token
+from ..jetstream.access import Access, access, demand_nats
+from ..protocol.names import PREFIX, STREAM, Subjects, check_token
 from .sqlite import SqliteFleetStore
 
 if TYPE_CHECKING:
@@ -20,8 +19,6 @@ if TYPE_CHECKING:
     from .member import MemberOptions
 
 #: Defaults.
-STREAM: Final = "shardwatch"
-PREFIX: Final = "shardwatch"
 AWAY_S: Final = 15.0
 LEASE_S: Final = 60.0
 BATCH_MAX: Final = 1_000
@@ -43,11 +40,7 @@ class FleetClientBase:
         worker = worker if worker != "" else f"{socket.gethostname()}-{os.getpid()}"
         self._worker = arguments.text("worker", worker, _NAME_CHARS_MAX)
         self._away_s = arguments.seconds("away_s", away_s, 1.0, 3600.0)
-        try:
-            import nats
-        except ModuleNotFoundError:
-            raise UsageError("nats-py is not installed", hint="pip install 'shardwatch[nats]'") from None
-        del nats
+        demand_nats()
         self._store_is_ours = isinstance(store, str | bytes | os.PathLike)
         self._store = SqliteFleetStore(Path(os.fsdecode(store))) if self._store_is_ours else store
 

@@ -6,15 +6,17 @@ It connects in a thread of its own, which renews what the worker has while the w
 from __future__ import annotations
 
 import asyncio
+import concurrent.futures
 import os
 import threading
 from collections.abc import Coroutine, Generator
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
 
 from shardwatch.shard.contract.errors import NotRunningError, UsageError
 
-from .base import AWAY_S, PREFIX, STREAM, FleetClientBase, lease_or, pause, timeout
+from ..protocol.names import PREFIX, STREAM
+from .base import AWAY_S, FleetClientBase, lease_or, pause, timeout
 from .following import FleetBatchData
 from .steps import FleetFlow, OfMember
 
@@ -27,6 +29,9 @@ if TYPE_CHECKING:
     from .store import FleetStore
 
 T = TypeVar("T")
+
+#: Seconds for which what goes on in the loop is waited for when the client is closed.
+_END_S: Final = 2.0
 
 
 class FleetBatch(FleetBatchData):
@@ -88,6 +93,8 @@ class FleetClient(FleetClientBase):
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="shardwatch-fleet", daemon=True)
         self._members: set[Member] = set()
+        #: Held while the loop is asked for something, or it is noted that it will not be any more.
+        self._asking = threading.Lock()
         self._closed = False
         self._thread.start()
 
@@ -101,16 +108,29 @@ class FleetClient(FleetClientBase):
         """Gives back the worker's partitions, and closes the client. Idempotent. A loop in which another thread waits ends with
         NotRunningError.
         """
-        if self._closed or self._pid != os.getpid():
+        if self._pid != os.getpid():
             return
-        for member in list(self._members):
-            self._of_loop(member.close())
-        self._closed = True
+        with self._asking:
+            if self._closed:
+                return
+            self._closed = True
+        # Nobody asks the loop for anything from now on, so what it was asked for before is all that there is to end.
+        asyncio.run_coroutine_threadsafe(self._end(), self._loop).result()
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()
         if self._store_is_ours:
             self._store.close()
+
+    async def _end(self) -> None:
+        """Says goodbye to the servers, and ends all that goes on in the loop."""
+        for member in list(self._members):
+            await member.close()
+        others = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in others:
+            task.cancel()
+        if others:
+            await asyncio.wait(others, timeout=_END_S)
 
     def batches(
         self,
@@ -147,10 +167,11 @@ class FleetClient(FleetClientBase):
         following_options = self._following_options(group, max, wait_s, lease_s, follow=follow)
 
         async def made() -> Member:
-            return Member(self._access, options)
+            member = Member(self._access, options)
+            self._members.add(member)
+            return member
 
         member = self._of_loop(made())
-        self._members.add(member)
         last: FleetHanded | None = None
         try:
             following = FleetFollowing(member, self._store, following_options)
@@ -162,7 +183,7 @@ class FleetClient(FleetClientBase):
                 if last is not None:
                     self._carry_out(last.give_back(0.0, ""))
                 self._of_loop(member.close())
-            self._members.discard(member)
+                self._members.discard(member)  # otherwise `close` ends it
 
     def sync(self, source: str, timeout_s: float = 30.0) -> Watermark:
         """Returns once every change that was made to the source's files before the call is in the stream, at or below the
@@ -189,14 +210,21 @@ class FleetClient(FleetClientBase):
             return result
 
     def _of_loop(self, awaited: Coroutine[Any, Any, T]) -> T:
-        if self._closed or self._pid != os.getpid():
+        if self._pid != os.getpid():  # somebody may have held the lock at that moment
             awaited.close()
-            if self._closed:
-                raise NotRunningError("the client is closed", hint="make a new one")
             raise UsageError("the client was made before fork", hint="make one in the child")
-        future = asyncio.run_coroutine_threadsafe(awaited, self._loop)
+        with self._asking:
+            if self._closed:
+                awaited.close()
+                raise _closed()
+            future = asyncio.run_coroutine_threadsafe(awaited, self._loop)
         try:
             return future.result()
-        except BaseException:
-            future.cancel()
-            raise
+        except concurrent.futures.CancelledError:
+            raise _closed() from None
+        finally:
+            future.cancel()  # where this thread was interrupted
+
+
+def _closed() -> NotRunningError:
+    return NotRunningError("the client is closed", hint="make a new one")

@@ -174,11 +174,16 @@ class Member:
         return self._has_looked and not self._events and self._share.has_all(self._partitions, now) and is_done
 
     async def close(self) -> None:
-        """Gives back what it has, if a server answers. Idempotent."""
+        """Gives back what it has, if a server answers. Blocks for some seconds at most. Idempotent."""
         self._closed = True
         self._came.set()
-        self._task.cancel()
-        await asyncio.gather(self._task, return_exceptions=True)
+        for _ in range(2):
+            self._task.cancel()
+            # A task that is cancelled at the moment in which a connection fails or stands does not hear of it (asyncio.wait_for).
+            if (await asyncio.wait({self._task}, timeout=_GOODBYE_S + 1))[0]:
+                break
+        if self._task.done() and not self._task.cancelled():
+            self._task.exception()  # whoever waits was told of it
 
     def _current(self, partition: int, number: int) -> _Reading | None:
         reading = self._readings.get(partition)
@@ -196,6 +201,8 @@ class Member:
             try:
                 await self._connection()
             except ShardwatchError as error:
+                if self._closed:
+                    return
                 now = time.monotonic()
                 self._away_since = now if self._away_since is None else self._away_since
                 if not error.retryable or now - self._away_since >= self._options.patience_s:

@@ -80,14 +80,14 @@ class SqliteFleetStore:
 
     def keep(self, kept: Kept) -> bool:
         connection = self._connection
-        try:
+        with contextlib.ExitStack() as otherwise:
+            otherwise.callback(connection.rollback)
             if not connection.in_transaction:
                 connection.execute("BEGIN IMMEDIATE")
             is_kept = self.position(kept.partition) == kept.before and self._write(kept)
-        except BaseException:
-            connection.rollback()
-            raise
-        (connection.commit if is_kept else connection.rollback)()
+            if is_kept:
+                connection.commit()
+                otherwise.pop_all()
         return is_kept
 
     def undo(self) -> None:

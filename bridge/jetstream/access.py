@@ -6,6 +6,7 @@ can read, and never shown.
 
 from __future__ import annotations
 
+import importlib.util
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -28,6 +29,12 @@ _CREDENTIALS_BYTES_MAX: Final = 1 << 20
 #: The scheme of a URL that demands TLS.
 ENCRYPTED: Final = "tls"
 _SCHEMES: Final = ("nats", ENCRYPTED)
+
+
+def demand_nats() -> None:
+    """Raises UsageError where nats-py is not installed. Does not load it."""
+    if importlib.util.find_spec("nats") is None:
+        raise UsageError("nats-py is not installed", hint="pip install 'shardwatch[nats]'")
 
 
 class Access(NamedTuple):

@@ -14,6 +14,9 @@ from typing import Final
 from shardwatch.shard.contract.errors import UsageError
 from shardwatch.shard.contract.input.shown import shown
 
+#: Defaults: name of the stream, and what its subjects begin with.
+STREAM: Final = "shardwatch"
+PREFIX: Final = "shardwatch"
 #: Partitions of a source.
 PARTITIONS_MAX: Final = 1_024
 #: One token of a subject, as this bridge allows it: nothing that means something to a server.

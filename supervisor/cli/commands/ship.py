@@ -15,6 +15,8 @@ import argparse
 import os
 from typing import TYPE_CHECKING, Final
 
+from shardwatch.bridge.protocol.names import PREFIX, STREAM
+
 from ..options import add_config_option, add_state_dir_option
 
 if TYPE_CHECKING:
@@ -25,8 +27,6 @@ if TYPE_CHECKING:
     from ...terminal.ends import Ends
 
 #: Defaults.
-STREAM: Final = "shardwatch"
-PREFIX: Final = "shardwatch"
 GROUP: Final = "ship"
 PARTITIONS: Final = 16
 #: Largest --replicas: that of JetStream.
@@ -52,8 +52,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    from shardwatch.bridge.jetstream.access import access
-    from shardwatch.shard.contract.errors import UsageError
+    from shardwatch.bridge.jetstream.access import access, demand_nats
 
     from ...terminal.ends import Ended, Ends
     from ..link.place import running_layout
@@ -61,11 +60,7 @@ def run(options: argparse.Namespace) -> int:
     wanted = _wanted(options)
     servers = access(options.url, os.environ)
     layout = running_layout(options)
-    try:
-        import nats
-    except ModuleNotFoundError:
-        raise UsageError("nats-py is not installed", hint="pip install 'shardwatch[nats]'") from None
-    del nats
+    demand_nats()
     with Ends() as ends:
         import asyncio
 
@@ -75,18 +70,15 @@ def run(options: argparse.Namespace) -> int:
 
 def _wanted(options: argparse.Namespace) -> ShipOptions:
     """What is asked for. Raises UsageError for what can't be."""
-    import re
     import socket
 
     from shardwatch.bridge.protocol.generations import ShipOptions, Target
-    from shardwatch.bridge.protocol.names import Subjects, as_source
+    from shardwatch.bridge.protocol.names import Subjects, as_source, check_token
     from shardwatch.shard.contract.errors import UsageError
-    from shardwatch.shard.contract.input.shown import shown
 
     source = as_source(socket.gethostname()) if options.source is None else options.source
     Subjects(options.prefix, source, options.partitions)
-    if not re.fullmatch(r"[A-Za-z0-9_-]{1,255}", options.stream):
-        raise UsageError(f"{shown(options.stream)} is no name of a stream", hint="give letters, digits, - and _")
+    check_token("name of a stream", options.stream)
     if options.replicas is not None and not 1 <= options.replicas <= REPLICAS_MAX:
         raise UsageError(f"--replicas {options.replicas} is out of range", hint=f"give 1 to {REPLICAS_MAX}")
     target = Target(options.stream, options.prefix, source, options.group)

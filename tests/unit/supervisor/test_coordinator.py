@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
+from cli_process import GUARD_S, environment
 
 from shardwatch.shard.contract.state.layout import Layout
 from shardwatch.shard.contract.state.planfile import Anchor, Plan, read_plan, write_plan
@@ -147,3 +150,34 @@ def test_kept_plan_without_a_file(tmp_path: Path) -> None:
     followers = {kept_plan(layout)[1] for _ in range(10)}
     assert len(followers) > 5
     assert min(followers) > 1 << 50
+
+
+#: A coordinator that has the lock, and is told to leave while its child plans without end.
+_LEAVES = """
+import select, sys
+from pathlib import Path
+from shardwatch.shard.contract.process.life import Lock
+from shardwatch.supervisor import coordinator
+from shardwatch.supervisor.planning import planning
+
+class Pulse:
+    def beat(self):
+        raise SystemExit(0)
+
+planning.ensure_plan = lambda *_: select.select([], [], [])
+coordinator.PULSE_S = 0.0
+lock = Lock(Path(sys.argv[1], "lock"))
+try:
+    coordinator.planned(None, None, lambda: [], Pulse())
+finally:
+    lock.close()
+    Lock(Path(sys.argv[1], "lock")).close()
+    print("free")
+"""
+
+
+def test_who_is_told_to_leave_while_a_child_plans_leaves_no_lock(tmp_path: Path) -> None:
+    """The child has the lock, too."""
+    command = [sys.executable, "-P", "-c", _LEAVES, str(tmp_path)]
+    done = subprocess.run(command, env=environment(), capture_output=True, text=True, timeout=GUARD_S, check=False)
+    assert (done.returncode, done.stdout) == (0, "free\n"), done.stderr
