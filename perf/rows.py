@@ -151,6 +151,19 @@ ROWS: Final[dict[str, Row]] = {
         "{each_ms:.2f} ms each, xargs {xargs_ms:.2f} ms: {factor:.2f} x; {cpu}",
         at_most(factor=1.3, wrong=0),
     ),
+    "ship": Row(
+        "ship: 100,000 files into a stream of NATS JetStream, and again as another generation", ">= 10,000 paths/s; none missed",
+        "{rate:,.0f}, {again_rate:,.0f} paths/s; {cpu}", every(at_least(rate=10_000), at_most(missed=0)),
+    ),
+    "ship_latency": Row(
+        "ship: one atomic save, settle 50 ms, until a FleetClient has it", "p99 <= settle + 200 ms", _LATENCY,
+        at_most(p99_ms=250, missed=0),
+    ),
+    "ship_memory": Row(
+        "ship: memory after 1,000,000 paths (PSS, peak of RSS), and of the server for each", "<= 60 MB; none missed",
+        "{pss_mb:.0f} MB, peak {peak_mb:.0f} MB; server {server_bytes:.0f} bytes, disk {disk_bytes:.0f}; {cpu}",
+        at_most(pss_mb=60, peak_mb=60, missed=0),
+    ),
     "batching": Row(
         "batches of 100 against single events", ">= 40 % better", "{gain_percent:.0f} % better; {cpu}", at_least(gain_percent=40),
         listed=False,

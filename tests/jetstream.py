@@ -45,6 +45,12 @@ class NatsServer:
     def url(self) -> str:
         return f"nats://127.0.0.1:{self._port}"
 
+    @property
+    def pid(self) -> int:
+        """Of its process, the last one."""
+        assert self._process is not None
+        return self._process.pid
+
     def start(self) -> None:
         """Starts it, and waits until it takes questions about streams."""
         eventually(self._started, _START_S, what="a nats-server")

@@ -1,7 +1,7 @@
-"""Publishes many messages at once, and gathers what JetStream answers to each.
+"""Asks many things at once, and gathers what JetStream answers to each.
 
-nats-py has this too (`publish_async`), but there the answer to a message that is refused never comes (2.16: the callback raises
-the error, in place of passing it on).
+nats-py has this for messages, too (`publish_async`), but there the answer to a message that is refused never comes (2.16: the
+callback raises the error, in place of passing it on). Its questions go one by one, and take several times as long.
 """
 
 from __future__ import annotations
@@ -14,29 +14,57 @@ import msgspec
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 
-from ..protocol.bodies import Message
 
-
-class NotTaken(msgspec.Struct):
-    """Why JetStream has not taken a message."""
+class NotDone(msgspec.Struct):
+    """Why JetStream has not done what it was asked for."""
 
     err_code: int = 0
     description: str = "it does not answer"
 
 
-class _Answer(msgspec.Struct):
+class _Taken(msgspec.Struct):
     seq: int = 0
-    error: NotTaken | None = None
+    error: NotDone | None = None
 
 
-class Posted(NamedTuple):
-    """A message, and what is asked of JetStream beside."""
-
-    message: Message
-    headers: dict[str, Any]
+class _StoredMessage(msgspec.Struct):
+    seq: int
+    data: bytes = b""
 
 
-_decoder = msgspec.json.Decoder(_Answer)
+class _Found(msgspec.Struct):
+    message: _StoredMessage | None = None
+    error: NotDone | None = None
+
+
+class Asked(NamedTuple):
+    """A message, or a question."""
+
+    subject: str
+    body: bytes
+    headers: dict[str, Any] | None = None
+
+
+_taken = msgspec.json.Decoder(_Taken)
+_found = msgspec.json.Decoder(_Found)
+
+
+def sequence_of(answer: bytes) -> int | NotDone:
+    """Of a message that was published."""
+    try:
+        taken = _taken.decode(answer)
+    except msgspec.MsgspecError:  # nobody listens: an empty message
+        return NotDone()
+    return taken.seq if taken.error is None else taken.error
+
+
+def message_of(answer: bytes) -> tuple[int, bytes] | NotDone:
+    """Sequence and body of a message that was asked for."""
+    try:
+        found = _found.decode(answer)
+    except msgspec.MsgspecError:
+        return NotDone()
+    return (found.message.seq, found.message.data) if found.message is not None else found.error or NotDone()
 
 
 class Answers:
@@ -45,7 +73,7 @@ class Answers:
     def __init__(self, client: Client) -> None:
         self._client = client
         self._inbox = client.new_inbox()
-        self._waiting: dict[str, asyncio.Future[int | NotTaken]] = {}
+        self._waiting: dict[str, asyncio.Future[bytes]] = {}
         self._number = 0
 
     @classmethod
@@ -54,17 +82,17 @@ class Answers:
         await client.subscribe(f"{answers._inbox}.*", cb=answers._came)
         return answers
 
-    async def publish(self, outgoing: Sequence[Posted]) -> list[int | NotTaken]:
-        """The sequence of each message, or why it has none. Waits for all of them, also where they never come: cancel it then."""
+    async def to(self, asked: Sequence[Asked]) -> list[bytes]:
+        """What is answered to each. Waits for all of them, also where they never come: cancel it then."""
         numbers: list[str] = []
         loop = asyncio.get_running_loop()
         try:
-            for message, headers in outgoing:
+            for one in asked:
                 self._number += 1
                 number = f"{self._inbox}.{self._number}"
                 numbers.append(number)
                 self._waiting[number] = loop.create_future()
-                await self._client.publish(message.subject, message.body, reply=number, headers=headers)
+                await self._client.publish(one.subject, one.body, reply=number, headers=one.headers)
             return [await self._waiting[number] for number in numbers]
         finally:
             for number in numbers:
@@ -72,10 +100,5 @@ class Answers:
 
     async def _came(self, message: Msg) -> None:
         waiting = self._waiting.get(message.subject)
-        if waiting is None or waiting.done():
-            return
-        try:
-            answer = _decoder.decode(message.data)
-        except msgspec.MsgspecError:  # nobody listens: an empty message
-            answer = _Answer(error=NotTaken())
-        waiting.set_result(answer.seq if answer.error is None else answer.error)
+        if waiting is not None and not waiting.done():
+            waiting.set_result(message.data)

@@ -14,6 +14,7 @@ import ssl
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, Final, NoReturn, TypeVar
 
+import msgspec
 import nats.errors
 import nats.js.errors
 from nats.aio.client import Client
@@ -25,7 +26,7 @@ from shardwatch.shard.contract.errors import NotRunningError, UsageError
 from ..protocol.bodies import MESSAGE_BYTES_MAX, Message
 from ..protocol.stream import WANTED, StreamFacts
 from .access import AUTHORITY_VARIABLE, CREDENTIALS_VARIABLE, ENCRYPTED, URL_VARIABLE, Access, bare
-from .answers import Answers, NotTaken, Posted
+from .answers import Answers, Asked, NotDone, message_of, sequence_of
 from .reader import UNUSED_S, Lost, StreamMessage, StreamReader
 
 T = TypeVar("T")
@@ -40,8 +41,6 @@ _PING_S: Final = 10
 _PINGS_MAX: Final = 2
 _EXPECTED: Final = "Nats-Expected-Last-Subject-Sequence"
 _STREAM: Final = "Nats-Expected-Stream"
-#: Questions for a last message that are under way at a time.
-_LOOKS_MAX: Final = 64
 #: Error codes of JetStream's API.
 _WRONG_LAST: Final = 10071
 _NO_MESSAGE: Final = 10037
@@ -193,33 +192,25 @@ class Broker:
 
     async def last(self, stream: str, subject: str) -> tuple[int, bytes] | None:
         """Sequence and body of the last message of a subject."""
-        try:
-            found = await self._answered(self._stream.get_last_msg(stream, subject))
-        except nats.js.errors.NotFoundError as error:
-            if error.err_code == _NO_MESSAGE:
-                return None
-            raise self._away(f"the stream {stream} is gone") from None
-        return int(found.seq or 0), found.data or b""
+        (found,) = await self.last_of(stream, [subject])
+        return found
 
     async def last_of(self, stream: str, subjects: Sequence[str]) -> list[tuple[int, bytes] | None]:
         """The same for many subjects, in their order."""
-        room = asyncio.Semaphore(_LOOKS_MAX)
-
-        async def one(subject: str) -> tuple[int, bytes] | None:
-            async with room:
-                return await self.last(stream, subject)
-
-        async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(one(subject)) for subject in subjects]
-        return [task.result() for task in tasks]
+        question = f"$JS.API.STREAM.MSG.GET.{stream}"
+        asked = [Asked(question, msgspec.json.encode({"last_by_subj": subject})) for subject in subjects]
+        answers = await self._answered(self._answers.to(asked))
+        return [self._message(message_of(answer), stream) for answer in answers]
 
     async def put(self, stream: str, messages: Sequence[tuple[Message, int]]) -> list[int | None]:
         """Publishes messages, each if its subject has that last sequence. Their sequences, None where it has another one.
 
         When an AwayError is raised, some of them may be in the stream.
         """
-        outgoing = [Posted(message, {_EXPECTED: str(expected), _STREAM: stream}) for message, expected in messages]
-        return [self._sequence(answer) for answer in await self._answered(self._answers.publish(outgoing))]
+        asked = [
+            Asked(message.subject, message.body, {_EXPECTED: str(expected), _STREAM: stream}) for message, expected in messages
+        ]
+        return [self._sequence(sequence_of(answer)) for answer in await self._answered(self._answers.to(asked))]
 
     async def purge(self, stream: str, subjects: str, below: int) -> None:
         """Removes the messages of these subjects whose sequence is lower. Raises UsageError where that is not allowed."""
@@ -307,12 +298,22 @@ class Broker:
         except Lost as lost:
             raise self._away(str(lost)) from None
 
-    def _sequence(self, answer: int | NotTaken) -> int | None:
+    def _sequence(self, answer: int | NotDone) -> int | None:
         if isinstance(answer, int):
             return answer
         if answer.err_code == _WRONG_LAST:
             return None
-        raise self._away(answer.description)
+        raise self._declined(answer)
+
+    def _message(self, answer: tuple[int, bytes] | NotDone, stream: str) -> tuple[int, bytes] | None:
+        if not isinstance(answer, NotDone):
+            return answer
+        if answer.err_code == _NO_MESSAGE:
+            return None
+        raise self._away(f"the stream {stream} is gone") if answer.err_code == _NO_STREAM else self._declined(answer)
+
+    def _declined(self, answer: NotDone) -> AwayError:
+        return self._no_jetstream() if answer.err_code in _NOT_ENABLED else self._away(answer.description)
 
     async def _answered(self, asked: Coroutine[Any, Any, T], within_s: float = ANSWER_S) -> T:
         """The answer. Ends when the connection does, and not later than `within_s`."""
@@ -327,8 +328,7 @@ class Broker:
             raise
         except nats.js.errors.ServiceUnavailableError as error:
             if error.err_code in _NOT_ENABLED or error.err_code is None:
-                hint = "start nats-server with JetStream (-js), or enable it for this account"
-                raise AwayError(f"the NATS server at {self._where} has no JetStream now", hint) from None
+                raise self._no_jetstream() from None
             raise self._away(str(error.description)) from None
         except (nats.errors.Error, OSError) as error:
             self._gone(str(error))
@@ -347,6 +347,10 @@ class Broker:
                 hint="docs/fleet.md lists the permissions that are needed",
             )
         raise self._away(why)
+
+    def _no_jetstream(self) -> AwayError:
+        hint = "start nats-server with JetStream (-js), or enable it for this account"
+        return AwayError(f"the NATS server at {self._where} has no JetStream now", hint)
 
     def _away(self, why: str) -> AwayError:
         return AwayError(f"the NATS server at {self._where} can't be used now: {why}", "nothing: it is tried again")

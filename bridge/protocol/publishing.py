@@ -41,18 +41,19 @@ NONE: Final = Last(0, NOTHING)
 Flow: TypeAlias = Generator[Put | GetLast, int | Last | None, int]
 
 
-def publishing(stamp: Stamp, guess: int) -> Flow:
+def publishing(stamp: Stamp, guess: int | None) -> Flow:
     """Publishes a message unless one that is as new or newer is there.
 
     Args:
         stamp: of the message.
-        guess: the last sequence of the subject, as far as that is known; 0 if it is not.
+        guess: the last sequence that the subject probably has. None: look first.
     """
     expected = guess
     while True:
-        sequence = yield Put(expected)
-        if isinstance(sequence, int):
-            return sequence
+        if expected is not None:
+            sequence = yield Put(expected)
+            if isinstance(sequence, int):
+                return sequence
         last = yield GetLast()
         assert isinstance(last, Last)
         if last.stamp >= stamp:
@@ -61,14 +62,23 @@ def publishing(stamp: Stamp, guess: int) -> Flow:
 
 
 class Remembered:
-    """The last sequence of the subjects that were published last."""
+    """The last sequence of the subjects that were published last. The others are taken to be as the last of them was that was
+    looked at: a tree that is shipped for the first time has none of its subjects in the stream, and one that is shipped again
+    has all of them.
+    """
 
     def __init__(self, most: int = REMEMBERED_MAX) -> None:
         self._most = most
         self._sequences: dict[str, int] = {}
+        self._others_are_new = True
 
-    def guess(self, subject: str) -> int:
-        return self._sequences.get(subject, 0)
+    def guess(self, subject: str) -> int | None:
+        """None where it is better to look first."""
+        return self._sequences.get(subject, 0 if self._others_are_new else None)
+
+    def looked(self, found: Last) -> None:
+        """At a subject."""
+        self._others_are_new = not found.sequence
 
     def note(self, subject: str, sequence: int) -> None:
         self._sequences.pop(subject, None)

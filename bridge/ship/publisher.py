@@ -56,7 +56,9 @@ class Publisher:
             answers.update(zip(puts, await self._broker.put(self._stream, pairs), strict=True))
         if looks:
             found = await self._broker.last_of(self._stream, [messages[n].subject for n in looks])
-            answers.update((n, _last(one)) for n, one in zip(looks, found, strict=True))
+            lasts = [_last(one) for one in found]
+            answers.update(zip(looks, lasts, strict=True))
+            self._remembered.looked(lasts[-1])
         return answers
 
 

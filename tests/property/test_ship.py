@@ -142,7 +142,11 @@ class ShipMachine(RuleBasedStateMachine):
 
     def answer(self, publication: Publication) -> int | Last | None:
         message, step = publication.message, publication.step
-        return self.stream.put(message, step.expected) if isinstance(step, Put) else self.stream.last(message.subject)
+        if isinstance(step, Put):
+            return self.stream.put(message, step.expected)
+        last = self.stream.last(message.subject)
+        self.remembered.looked(last)
+        return last
 
     def attach(self) -> None:
         if why_new(self.progress, TARGET, self.names.partitions, self.stream.created, self.head()):

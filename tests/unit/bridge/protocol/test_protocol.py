@@ -13,6 +13,7 @@ from shardwatch.aggregator.protocol.messages import Event
 from shardwatch.bridge.protocol.bodies import BODY_BYTES_MAX, NOTHING, Head, Stamp, decode_head, messages, stamp_of
 from shardwatch.bridge.protocol.generations import Progress, Target, next_generation, why_new
 from shardwatch.bridge.protocol.names import Subjects, as_source
+from shardwatch.bridge.protocol.publishing import NONE, GetLast, Last, Put, Remembered, publishing
 from shardwatch.bridge.protocol.stream import WANTED, server_fault, stream_fault
 from shardwatch.shard.contract.errors import UsageError
 from shardwatch.shard.contract.limits import PATH_BYTES_MAX
@@ -153,3 +154,32 @@ def test_when_a_generation_goes_on(partitions: int, created: str, known: Stamp |
     head = None if known is None else Head("c", "s", "life", known.generation, known.tick, 0, 16, 16, complete=True)
     found = why_new(progress, target, partitions, created, head)
     assert found == why if why == "" else why in found
+
+
+def test_a_subject_that_is_not_remembered_is_taken_to_be_as_the_last_that_was_looked_at() -> None:
+    """A tree that is shipped again has all of its subjects in the stream, so that looking first saves a refusal for each."""
+    remembered = Remembered(most=1)
+    assert remembered.guess("a") == 0
+    remembered.looked(Last(7, Stamp(1, 1)))
+    assert remembered.guess("a") is None
+    remembered.note("a", 8)
+    assert remembered.guess("a") == 8
+    remembered.note("b", 9)
+    assert remembered.guess("a") is None, "one is remembered"
+    remembered.looked(NONE)
+    assert remembered.guess("a") == 0
+
+
+def test_a_message_is_published_only_over_an_older_one() -> None:
+    """Whether its subject was looked at first or not."""
+    stamp = Stamp(2, 5)
+    for guess, first in ((None, GetLast()), (3, Put(3))):
+        flow = publishing(stamp, guess)
+        assert next(flow) == first
+        if guess is not None:
+            assert flow.send(None) == GetLast()
+        assert flow.send(Last(4, Stamp(2, 4))) == Put(4)
+        assert flow.send(None) == GetLast(), "another one was quicker"
+        with pytest.raises(StopIteration) as done:
+            flow.send(Last(6, stamp))
+        assert done.value.value == 6

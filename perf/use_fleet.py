@@ -1,0 +1,29 @@
+"""A worker of a fleet: receives batches from a stream, notes them, acknowledges each. `use_fleet.py URL STORE GROUP`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from consumer import Consumer
+
+from shardwatch.fleet import FleetClient
+
+
+def main(url: str, store: str, group: str) -> None:
+    consumer = Consumer()
+
+    def follow() -> None:
+        with FleetClient(Path(store), url) as client:
+            for batch in client.batches(group, follow=False):  # a group begins with every file that the stream has
+                batch.ack()
+            consumer.ready()
+            for batch in client.batches(group):
+                consumer.take([event.path for event in batch.events], [event.observed_at for event in batch.events])
+                batch.ack()
+
+    consumer.run(follow)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
