@@ -36,6 +36,7 @@ from .contract.state.layout import Layout
 from .contract.state.planfile import Anchor, Plan, PlanFile
 from .contract.state.settings import Settings, read_settings
 from .contract.wire.frames import Beat, Reply, encode
+from .disk.ignore_setting import ignore_files_of
 from .disk.look import Reader
 from .disk.mounts import Mounts
 from .process.heartbeat import Heartbeat
@@ -93,6 +94,7 @@ class ShardProcess:
                 recursive=settings.recursive,
                 follow=settings.follow_symlinks,
                 on_progress=self._show_life,
+                ignores=ignore_files_of(settings),
             ),
             backend=self._backend,
             doubts=Doubts(

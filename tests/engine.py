@@ -12,6 +12,7 @@ import shutil
 import sqlite3
 import time
 from collections import deque
+from collections.abc import Callable
 from pathlib import Path
 
 from index_rows import query
@@ -23,6 +24,7 @@ from shardwatch.shard.contract.filter.filter import Filter
 from shardwatch.shard.contract.state.planfile import Anchor, Plan
 from shardwatch.shard.contract.wire.frames import Beat, decode_up
 from shardwatch.shard.disk.disk import Disk
+from shardwatch.shard.disk.ignore_files import IgnoreFiles
 from shardwatch.shard.disk.look import Reader
 from shardwatch.shard.disk.mounts import Mounts
 from shardwatch.shard.schedule.debounce import Debounce
@@ -81,7 +83,10 @@ class Shard:
         self.stream = Stream(name, epoch, plan.generation, self._push, service=engine.service)
         self.territory = Territory(
             plan.of(name), frozenset(a.path for a in plan.anchors), backend=self.backend, doubts=Doubts(lambda missing: ""),
-            reader=Reader(engine.keep, state_dir=b"/nowhere", follow=engine.follow, disk=engine.disk),
+            reader=Reader(
+                engine.keep, state_dir=b"/nowhere", follow=engine.follow, disk=engine.disk,
+                ignores=IgnoreFiles([engine.root], os.fsencode(engine.base / "excludes")) if engine.ignore_files else None,
+            ),
             emit=self.stream.add, mounts=engine.mounts, wall_ns=engine.wall_ns,
         )  # fmt: skip
         settle: Debounce[Node] = Debounce(settle_ms * 1_000_000, 10 * settle_ms * 1_000_000)
@@ -128,10 +133,11 @@ class Engine:
     def __init__(
         self, base: Path, anchors: dict[str, str], *, settle_ms: int = 0, watches_max: int = 0, follow: bool = False,
         verify_s: int = 0, disk: Disk | None = None, mounts: Mounts | None = None, keep: Filter | None = None,
-        bounds: Bounds = BOUNDS,
+        bounds: Bounds = BOUNDS, ignore_files: bool = False,
     ) -> None:  # fmt: skip
         """`anchors`: path relative to the root ("" is the root) -> shard. `verify_s`: what a pass of the verification takes.
-        `disk`, `mounts`: what every shard looks at. `keep`: which files are watched. `bounds`: of every shard's watcher."""
+        `disk`, `mounts`: what every shard looks at. `keep`: which files are watched. `bounds`: of every shard's watcher.
+        `ignore_files`: what they name is left out; `walk` then has to tell what is there."""
         self.base = base
         self.root = os.fsencode(base / "tree")
         (base / "tree").mkdir(exist_ok=True)
@@ -146,6 +152,8 @@ class Engine:
         self.keep = keep if keep is not None else Filter(INCLUDE, EXCLUDE)
         self.mounts = mounts
         self.bounds = bounds
+        self.ignore_files = ignore_files
+        self.walk: Callable[[bytes], Tree] = walk
         self.epochs: dict[str, int] = {}
         #: Which running service all of this is.
         self.service = "service 1"
@@ -297,7 +305,7 @@ class Engine:
 
     def difference(self) -> tuple[Tree, Tree]:
         """(what the tree has otherwise than the index, and the other way round)."""
-        there, known = walk(self.root), rows(self.index)
+        there, known = self.walk(self.root), rows(self.index)
         return ({k: v for k, v in there.items() if known.get(k) != v}, {k: v for k, v in known.items() if there.get(k) != v})
 
     def close(self) -> None:

@@ -5,6 +5,8 @@ mounts.
 - `calls`: the few system calls by which a shard looks; they follow no link on the way.
 - `reading`: the two loops that read a directory and look at names; native code may stand in for them.
 - `look`: reads a directory, or names in it, and returns what is in scope. It sends nothing.
+- `ignore_files`: reads the ignore files, and notices which of them have changed.
+- `ignore_setting`: whether a service asks them; loads `ignore_files` only then.
 - `filesystems`: of which filesystems the inode numbers are meaningful, and which are virtual.
 - `virtual`: filesystems whose contents the kernel makes up.
 - `statx`: two system calls that Python does not offer.

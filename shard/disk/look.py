@@ -7,7 +7,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Collection, Iterator
 from itertools import chain
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from ..contract.files.packed import A_DIRECTORY, DIRECTORY, FILE, LINK, NOTHING, OTHER, WIDTH, Seen, joined, kinds, pieces
 from ..contract.files.paths import join
@@ -19,6 +19,9 @@ from .calls import ABSENT
 from .disk import Disk
 from .filesystems import Filesystems
 from .reading import NAMES_AT_ONCE, packed
+
+if TYPE_CHECKING:
+    from .ignore_files import IgnoreFiles  # only services that ask them load this
 
 #: Longest name that the kernel takes (NAME_MAX).
 _NAME_BYTES_MAX: Final = 255
@@ -38,6 +41,7 @@ class Reader:
         recursive: False: no directory is in scope.
         follow: a link counts as its target.
         on_progress: called again and again during work on a large directory: it is read, filtered, sorted, looked at.
+        ignores: what the ignore files leave out; None: they are not asked.
     """
 
     def __init__(
@@ -49,7 +53,9 @@ class Reader:
         follow: bool = False,
         disk: Disk | None = None,
         on_progress: Callable[[], None] = lambda: None,
+        ignores: IgnoreFiles | None = None,
     ) -> None:
+        self.ignores = ignores
         self.disk = disk if disk is not None else Disk()
         self.scope = filter if isinstance(filter, Scope) else Scope(filter)
         self._filter = self.scope.filter
@@ -87,10 +93,12 @@ class Reader:
             files, directories = self.disk.list_names(fd, self.on_progress)
         if (TAG_NAME in files or TAG_NAME in directories) and is_state_directory(fd):
             return [], []
+        if self.ignores is not None:
+            self.ignores.meet(path, files, directories, fd)
         if len(files) <= NAMES_AT_ONCE:
-            kept = self.scope.files(path, relative, files)
+            kept = self._ours(path, relative, files)
         else:
-            kept = [name for part in self._parts(files) for name in self.scope.files(path, relative, part)]
+            kept = [name for part in self._parts(files) for name in self._ours(path, relative, part)]
         self.filtered += len(files) - len(kept)
         return self._short(path, kept), directories
 
@@ -163,15 +171,25 @@ class Reader:
             for name in part
             if not prunes(prefix + name) and not (name == state_name and join(path, name) == self._state_dir)
         ]
+        if self.ignores is not None and ours:
+            ours = self.ignores.directories(path, ours)
         return self._short(path, ours)
 
-    def enters(self, relative: bytes, name: bytes) -> bool:
-        """Whether `name` in a directory is ours if it is a directory, as far as the patterns say."""
-        return self._recursive and not self._filter.prunes(relative + b"/" + name if relative else name)
+    def enters(self, path: bytes, relative: bytes, name: bytes) -> bool:
+        """Whether `name` in a directory is ours if it is a directory, as far as the patterns and the ignore files say."""
+        if not self._recursive or self._filter.prunes(relative + b"/" + name if relative else name):
+            return False
+        return self.ignores is None or bool(self.ignores.directories(path, [name]))
 
     def kept(self, path: bytes, relative: bytes, names: Collection[bytes]) -> list[bytes]:
         """Those of `names` in a directory that are ours if they are files."""
-        return self._short(path, self.scope.files(path, relative, names))
+        return self._short(path, self._ours(path, relative, names))
+
+    def _ours(self, path: bytes, relative: bytes, names: Collection[bytes]) -> list[bytes]:
+        kept = self.scope.files(path, relative, names)
+        if self.ignores is None or not kept:
+            return kept
+        return self.scope.unless_ignored(path, kept, self.ignores.files(path, kept))
 
     def hinted(self, path: bytes, relative: bytes, names: Collection[bytes]) -> set[bytes]:
         """As `kept`, of names that had a hint; the others are counted as filtered."""

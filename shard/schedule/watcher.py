@@ -27,6 +27,7 @@ from ..disk.mounts import Mounts
 from ..stream.send import Stream
 from ..territory.again import look_again
 from ..territory.anchors import is_to_be_scanned, scan_anchor
+from ..territory.ignoring import follow_ignore_files
 from ..territory.looking import look, reconcile
 from ..territory.place import Place
 from ..territory.sweep import list_unlinked, look_at_links, retry_doubts, retry_links, sweep
@@ -112,6 +113,8 @@ class Watcher:
         self._syncs = SyncTokens()
         #: Whether a job that begins a sync waits for its turn.
         self._sync_queued = False
+        #: Whether a job that follows changed ignore files waits for its turn, or is under way.
+        self._ignores_queued = False
         self._rota = Rota(bounds.anchors_min)
         self.times = Timetable()
         self.pace = RescanPace()
@@ -130,6 +133,7 @@ class Watcher:
         self._queued.clear()
         self._syncs.clear()
         self._sync_queued = False
+        self._ignores_queued = False
         self.arrivals.clear()
         self.debounce.flush()
         self._second_looks.flush()
@@ -221,7 +225,13 @@ class Watcher:
     @property
     def idle(self) -> bool:
         """Whether no look is waiting to be made, apart from those of names that are debounced."""
-        return not (self.arrivals or self._looks or self._asked or self._scans)
+        return not (self.arrivals or self._looks or self._asked or self._scans or self._owes_ignores)
+
+    @property
+    def _owes_ignores(self) -> bool:
+        """Whether ignore files have changed, and this is not followed yet."""
+        ignores = self._territory.ignores
+        return ignores is not None and ignores.has_changed
 
     def next_due(self) -> int:
         """When `work` has something to do by itself, on the same clock; not later than the next look at the anchors."""
@@ -325,7 +335,12 @@ class Watcher:
         if times.anchors.due(now):
             times.anchors.put_off(next_beat(now, int(ANCHOR_CHECK_S * 1e9)))
             self._mount_changes.report(self.arrivals)
+            if territory.ignores is not None:
+                territory.ignores.look_outside()
             self._check_anchors(self._rota.take(self._territory.places))
+        if self._owes_ignores and not self._ignores_queued:
+            self._ignores_queued = True
+            self._scans.append(self._follow_ignores())
         if self.pace.due(now):
             self.rescan()
         self.pace.relax(now)
@@ -373,6 +388,10 @@ class Watcher:
     def _retry(self) -> Steps:
         yield from retry_doubts(self._territory)
         self.times.doubts.end(self._clock() + _DOUBT_RETRY_NS)
+
+    def _follow_ignores(self) -> Steps:
+        self._ignores_queued = False
+        yield from follow_ignore_files(self._territory)
 
     def _list_unlinked(self) -> Steps:
         """Of directories with hints about names that are not there. Who writes to such a file all the time costs little."""
@@ -429,6 +448,9 @@ class Watcher:
         if territory.doubts:
             yield from retry_doubts(territory)
         yield from look_at_links(territory)
+        if territory.ignores is not None:
+            territory.ignores.look_outside()
+            yield from follow_ignore_files(territory)
         for place in territory.places:
             if is_to_be_scanned(territory, place):  # a look went astray: the anchor was away
                 yield from scan_anchor(territory, place)

@@ -12,6 +12,7 @@
 - `descent`: the directories between the beginning of a scan and its present position.
 - `looking`: looks at names that had a hint, and at names that are or were directories.
 - `anchors`: decides whether a whole anchor has to be scanned, and scans it.
+- `ignoring`: looks that follow a change of ignore files.
 - `again`: looks that the aggregator asks for.
 - `links`: links that are followed: what decides where each of them leads.
 - `mounted_files`: files that are mounted over others, for which there are no events.

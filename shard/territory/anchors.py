@@ -15,6 +15,8 @@ def is_to_be_scanned(territory: Territory, place: Place) -> bool:
     if territory.is_away(place):
         return not place.unmounted
     path = place.anchor.path
+    if territory.hides(place):
+        return not place.missing
     with territory.opener.quietly(path) as opened:
         if opened.absent:
             return not place.missing
@@ -37,6 +39,11 @@ def scan_anchor(territory: Territory, place: Place) -> Steps:
     subject = Subject(place.anchor.path, place)
     territory.doubts.remove(subject.path)
     level: Level | None = None
+    _descend(territory, subject.path)
+    if territory.hides(place) and not territory.is_away(place):
+        _leave(territory, place, unmounted=False)
+        territory.reports.gone(subject.path, at)
+        return
     with territory.opener.open(subject) as opened:
         if opened.error is not None and not opened.absent:
             return
@@ -50,6 +57,16 @@ def scan_anchor(territory: Territory, place: Place) -> Steps:
             opened.take()
     if level is not None:
         yield from scan(territory, place, level)
+
+
+def _descend(territory: Territory, path: bytes) -> None:
+    """Reads the ignore files above an anchor. What is known below them by now was looked at with other rules."""
+    ignores = territory.ignores
+    if ignores is None:
+        return
+    for above in ignores.descend(path):
+        if all(place.find(above) is None for place in territory.places):
+            ignores.settle(above)
 
 
 def _begin(territory: Territory, place: Place, fd: int) -> Level:

@@ -74,6 +74,7 @@ class Directories:
         self._backend = backend
         self._disk = reader.disk
         self._follow = reader.follow
+        self._ignores = reader.ignores
         self._slow = slow
         self._links = links
         self._doubts = doubts
@@ -153,6 +154,8 @@ class Directories:
         """Removes a directory and everything below it from the tree. None of it is observed any more."""
         dead = node.cut()
         self._backend.forget(dead)
+        if self._ignores is not None:
+            self._ignores.forget(map(Node.path, dead))
         if self._follow:
             self._links.forget(dead)
         self._count -= len(dead)

@@ -116,9 +116,9 @@ class Links:
 
     def _relevant(self, node: Node, fd: int, relative: bytes, names: list[bytes]) -> list[bytes]:
         """The links that are in scope as files, and those that may lead to a directory in scope."""
-        kept = set(self._reader.kept(node.path(), relative, names))
-        enters = self._reader.enters
-        return [name for name in names if name in kept or (enters(relative, name) and not self._leads_to_a_file(name, fd))]
+        path, enters = node.path(), self._reader.enters
+        kept = set(self._reader.kept(path, relative, names))
+        return [n for n in names if n in kept or (enters(path, relative, n) and not self._leads_to_a_file(n, fd))]
 
     def _is_link(self, name: bytes, fd: int) -> bool:
         try:

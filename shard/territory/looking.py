@@ -59,6 +59,8 @@ def _look_inside(
     """Looks at these names, or at all names if they are many or None. Returns the directories that are to be entered."""
     if names is None or TAG_NAME in names or len(names) > LOOKS_PER_DIRECTORY_MAX or node in territory.doubts.deep:
         return unsure(territory, node, list_directory(territory, place, node, fd, path))
+    if territory.ignores is not None and territory.ignores.notices(names):
+        return unsure(territory, node, list_directory(territory, place, node, fd, path))
     for name, error in territory.slow.silent(path, names):
         territory.doubts.add(Subject(join(path, name), place, node, name), error)
         names = names - {name}
@@ -178,6 +180,22 @@ def scan(
         batch, found = sorted(found, key=lambda link: join(link[0].path(), link[1])), []
         for node, name in batch:
             yield from reconcile(territory, node, name, arrived=True, links=found)
+
+
+def scan_again(territory: Territory, path: bytes) -> Steps:
+    """Scans everything that is owned at and below a directory, because what is left out there is decided by other rules now."""
+    for place in territory.places:
+        node = place.find(path)
+        if node is None or node.parent is None:
+            continue
+        level: Level | None = None
+        with territory.peek(place, node) as opened:
+            if opened.fd >= 0:
+                at = node.path()
+                names = list_directory(territory, place, node, opened.fd, at)
+                level = Level(opened.take(), node, at, names)
+        if level is not None:
+            yield from scan(territory, place, level)
 
 
 def _no_directory(territory: Territory, subject: Subject, node: Node, error: OSError, *, absent: bool) -> None:

@@ -27,6 +27,8 @@ def list_directory(territory: Territory, place: Place, node: Node, fd: int, path
         territory.links.meet(node, fd, relative)
     demand = territory.slow.demand  # of a file on which one is mounted whose filesystem does not answer, not even an lstat ends
     seen, subdirectories = (Seen([], b""), []) if barred else territory.reader.directory(path, fd, relative, demand)
+    if territory.ignores is not None and territory.ignores.has_changed and not territory.knows_below(node, path):
+        territory.ignores.settle(path)
     territory.doubts.too_long(node, territory.reader.take_too_long())
     directories = territory.directories
     _cut_those_gone(territory, node, subdirectories)

@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Iterator
 
 from ..backend.base import Backend
+from ..contract.files.paths import is_below
 from ..contract.state.planfile import Anchor
 from ..contract.wire.frames import Doubt, Record
 from ..disk.look import Reader
@@ -67,7 +68,10 @@ class Territory:
         self.doubts = doubts
         self.mounts = mounts
         self.wall_ns = wall_ns
+        self.ignores = reader.ignores
         self.slow = SlowMounts(mounts, [anchor.path for anchor in anchors], follow=reader.follow, disk=reader.disk)
+        if self.ignores is not None:
+            self.ignores.guard = self.slow.guard
         self.links = Links(backend, reader, self.slow)
         self.directories = Directories(self.places, backend, reader, self.slow, self.links, doubts)
         self.opener = Opener(reader.disk, self.slow, doubts, follow=reader.follow)
@@ -101,6 +105,21 @@ class Territory:
         if mounts is None:
             return False
         return mounts.gone(root) or (mounts.left(root) and self.disk.is_bare(root, follow=self.follow))
+
+    def knows_below(self, node: Node, path: bytes) -> bool:
+        """Whether anything below a directory, whose path that is, was looked at by now."""
+        return bool(node.children) or any(
+            (place.node is not None or place.missing) and place.anchor.path != path and is_below(place.anchor.path, path)
+            for place in self.places
+        )
+
+    def hides(self, place: Place) -> bool:
+        """Whether an ignore file leaves out the anchor, or a directory between it and its root. It is then as if there were
+        nothing at the anchor."""
+        anchor = place.anchor
+        if self.ignores is None or anchor.path == anchor.root:
+            return False
+        return self.ignores.hides(anchor.path, anchor.root) is not None
 
     def accept(self, place: Place) -> None:
         """Accepts what lies at the anchor now as its root, whatever was mounted over it since the planning."""

@@ -78,6 +78,12 @@ class BoundedLook:
         found = self._ask("glance", path)["glance"]
         return None if found is None else Glance(*found)
 
+    def guard(self, path: bytes) -> None:
+        """Raises Silent if the filesystem of a path, an absolute one without links, does not answer now."""
+        mount = self._scouts.mount(path)
+        if mount is not None and not self._answers(mount[0]):
+            raise Silent(mount[0])
+
     def _may_hang(self, path: bytes) -> bool:
         return self._scouts.mount(path) is not None or (self._follow and bool(self._scouts.points))
 

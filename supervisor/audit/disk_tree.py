@@ -8,10 +8,11 @@ from collections.abc import Callable, Iterator
 from shardwatch.aggregator.index.opening import keeper
 from shardwatch.aggregator.index.reading import Known
 from shardwatch.shard.contract.files.packed import DIRECTORY
-from shardwatch.shard.contract.files.paths import join
+from shardwatch.shard.contract.files.paths import Nearest, join
 from shardwatch.shard.contract.filter.scope import scope_of
 from shardwatch.shard.contract.state.settings import Settings
 from shardwatch.shard.disk.calls import ABSENT
+from shardwatch.shard.disk.ignore_setting import ignore_files_of
 
 from .bounded_look import BoundedLook, Silent
 from .disk_look import Entry
@@ -30,6 +31,7 @@ class DiskTree:
         self._known = known
         self._scope = scope_of(settings)
         self._keeps = keeper(settings)
+        self._ignores = ignore_files_of(settings, look.guard)
         self._state_dir = state_dir
         #: Directories that could not be read, and subtrees whose filesystem does not answer.
         self.unreadable: set[bytes] = set()
@@ -39,6 +41,8 @@ class DiskTree:
     def directories(self, wanted: Callable[[bytes], bool] = lambda path: True) -> Iterator[tuple[bytes, Known]]:
         """Every directory that is watched and `wanted`, and what is in it."""
         for root in self._settings.roots:
+            if self._ignores is not None and root not in self._settings.only:
+                self._ignores.descend(root)
             below = [(root, b"", 0)]
             while below:
                 path, relative, links = below.pop()
@@ -57,7 +61,11 @@ class DiskTree:
 
     def _entries(self, path: bytes) -> list[Entry] | None:
         try:
-            return self._look.entries(path)
+            entries = self._look.entries(path)
+            if self._ignores is not None:
+                self._look.guard(path)
+                self._ignores.meet(path, [entry.name for entry in entries], ())
+            return entries
         except Silent as silent:
             self._note(silent)
         except OSError as error:
@@ -70,17 +78,21 @@ class DiskTree:
         self.unreadable.add(silent.point)
 
     def _in_scope(self, path: bytes, relative: bytes, entries: list[Entry]) -> Known:
-        descends = self._settings.recursive and self._scope.descends(path)
-        prefix = relative + b"/" if relative else b""
+        files = self._scope.files(path, relative, [entry.name for entry in entries if entry.stat[0] != DIRECTORY])
+        below: list[bytes] = []
+        if self._settings.recursive and self._scope.descends(path):
+            prefix = relative + b"/" if relative else b""
+            names = [entry.name for entry in entries if entry.stat[0] == DIRECTORY]
+            below = [n for n in names if not self._scope.filter.prunes(prefix + n) and join(path, n) != self._state_dir]
+        if self._ignores is not None:
+            files = self._scope.unless_ignored(path, files, self._ignores.files(path, files))
+            below = self._ignores.directories(path, below)
+        kept = {*((name, 0) for name in files), *((name, 1) for name in below)}
         known: Known = {}
-        files = [entry.name for entry in entries if entry.stat[0] != DIRECTORY]
-        kept = set(self._scope.files(path, relative, files))
         for name, found, _ in entries:
-            if found[0] != DIRECTORY:
-                if name in kept:
-                    known[name, 0] = found
-            elif descends and not self._scope.filter.prunes(prefix + name) and join(path, name) != self._state_dir:
-                known[name, 1] = found
+            key = name, int(found[0] == DIRECTORY)
+            if key in kept:
+                known[key] = found
         return known
 
     def at(self, path: bytes) -> Known:
@@ -95,4 +107,18 @@ class DiskTree:
         if found is None or path == self._state_dir:
             return {}
         directory = int(found.stat[0] == DIRECTORY)
+        if self._is_ignored(path, directory=bool(directory)):
+            return {}
         return {(os.path.basename(path), directory): found.stat} if self._keeps(path, bool(directory)) else {}
+
+    def _is_ignored(self, path: bytes, *, directory: bool) -> bool:
+        """Whether the ignore files leave out a path, or a directory above it. Those of the directories above were read when these
+        were looked at."""
+        if self._ignores is None or self._scope.names(path):
+            return False
+        root = Nearest(self._settings.roots).of(os.path.dirname(path))
+        if root is None or root in self._settings.only:
+            return False
+        above, name = os.path.split(path)
+        kept = self._ignores.directories if directory else self._ignores.files
+        return self._ignores.hides(above, root) is not None or not kept(above, [name])

@@ -10,4 +10,5 @@ def filter_text(settings: Settings) -> str:
     """One line for people: what the patterns keep and leave out, or that none of them counts."""
     if settings.roots == settings.only:
         return "keeps the files that were named"
-    return Filter(settings.include, settings.exclude).describe()
+    text = Filter(settings.include, settings.exclude).describe()
+    return f"{text}; leaves out what ignore files name" if settings.ignore_files else text

@@ -55,6 +55,9 @@ def add_tree_options(parser: argparse.ArgumentParser) -> None:
                 meaning = f"do not {option.text}" if option.default else option.text
                 other = not option.default
                 tree.add_argument(flag(option), dest=option.name, action="store_const", const=other, help=meaning)
+                if option.flag:
+                    meaning = f"do not {option.text}"
+                    tree.add_argument(f"--no-{option.flag}", dest=option.name, action="store_const", const=False, help=meaning)
             case Choice(names=names):
                 meaning = f"{option.text} (default: {default_text(option)})"
                 tree.add_argument(flag(option), choices=names, help=meaning)

@@ -20,6 +20,8 @@ def variable(option: Option[Any]) -> str:
 
 def flag(option: Option[Any]) -> str:
     """How it begins on the command line. A switch that is on by default is there to be turned off."""
+    if option.flag:
+        return f"--{option.flag}"
     negation = "no-" if isinstance(option.kind, Switch) and option.default else ""
     return f"--{negation}{option.name.replace('_', '-')}"
 

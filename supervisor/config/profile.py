@@ -122,6 +122,8 @@ class Profile(NamedTuple):
     include: tuple[str, ...]
     #: Unless `default_excludes` is false.
     exclude: tuple[str, ...]
+    #: Whether what ignore files name is left out, unless `ignore_files` is given.
+    ignore_files: bool = options.IGNORE_FILES.default
 
 
 #: For an extract stage.
@@ -129,5 +131,6 @@ AST: Final = Profile(INCLUDE, EXCLUDE)
 #: For a command that is run for ordinary files (`exec PATH`): every file that is no noise. What configures a tool is none, and
 #: what tools write for themselves need not be JSON.
 ORDINARY: Final = Profile(
-    ("*",), (*(pattern for pattern in EXCLUDE if pattern not in TOOL_FILES), "*.pyc", "*.pyo", ".coverage", ".coverage.*")
+    ("*",), (*(pattern for pattern in EXCLUDE if pattern not in TOOL_FILES), "*.pyc", "*.pyo", ".coverage", ".coverage.*"),
+    ignore_files=True,
 )

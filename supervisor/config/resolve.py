@@ -75,7 +75,8 @@ def resolve(
     some = layers(found, environ, overrides or {}, cwd)
     joined = _join(some)
     values: dict[str, Any] = {name: option.default for name, option in OPTIONS.items()}
-    values |= {options.INCLUDE.name: defaults.include} | joined.values | _scalars(joined)
+    values |= {options.INCLUDE.name: defaults.include, options.IGNORE_FILES.name: defaults.ignore_files}
+    values |= joined.values | _scalars(joined)
     _fit_cap(values, joined.origins)
     settings = _settings(values, defaults, _pattern_origins(some))
     _check_places(settings, values, joined.origins)

@@ -26,6 +26,7 @@ from ..audit.bounded_look import BoundedLook
 from ..host.scouting import Scouts
 from ..service import service
 from . import sentences
+from .ignored import ignored
 from .on_disk import OnDisk, found_at
 from .reach import Reach, Why, reach_of
 from .rule_origin import origin_of
@@ -90,6 +91,9 @@ def explanation(layout: Layout, path: bytes) -> Fields:
         directory = _is_directory(path, disk, rows)
         reach = reach_of(settings, exact, state_dir, directory=directory)
         watched, why = _verdict(reach, disk)
+        left_out = _ignored(settings, reach, exact, look, directory=directory) if watched is not False else None
+        if left_out is not None:
+            watched, why = False, Why.IGNORED
         rule = _rule(settings, reach, scouts) if why is reach.why else None
     engine = {} if status is None else status["status"]
     plan = _plan(layout)
@@ -107,6 +111,7 @@ def explanation(layout: Layout, path: bytes) -> Fields:
         "ready": engine.get("ready"),
         "root": None if reach.root is None else _text(reach.root),
         "rule": rule,
+        "ignored": left_out,
         "disk": _disk_fields(disk),
         "owner": _owner(plan, engine, exact, directory=directory) if watched is not False else None,
         "verify_period_s": settings.verify_period_s,
@@ -182,6 +187,21 @@ def _rule(settings: Settings, reach: Reach, scouts: Scouts) -> Fields | None:
         return {**found, "patterns": list(settings.include[:10]), "more": max(0, len(settings.include) - 10)}
     origin = origin_of(settings, side, pattern, scouts)
     return {**found, "origin": _valid(origin.source), "line": origin.line}
+
+
+def _ignored(settings: Settings, reach: Reach, path: bytes, look: BoundedLook, *, directory: bool) -> Fields | None:
+    if reach.root is None or reach.why is not Why.FILTER_KEEPS:
+        return None
+    found = ignored(settings, reach.root, path, look, directory=directory)
+    if found is None:
+        return None
+    cause = found.cause
+    return {
+        "at": _text(found.at),
+        "file": None if cause is None else _text(cause.source),
+        "line": None if cause is None else cause.rule.line,
+        "pattern": None if cause is None else _text(cause.rule.text),
+    }
 
 
 def _asked(layout: Layout, path: bytes) -> tuple[Fields | None, list[Fields] | None]:

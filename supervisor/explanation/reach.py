@@ -32,6 +32,8 @@ class Why(StrEnum):
     #: A state directory of shardwatch, or something in it.
     STATE_DIRECTORY = "state directory"
     LEFT_OUT = "left out"
+    #: An ignore file leaves it out.
+    IGNORED = "ignored"
     #: Below a link that is not followed.
     LINK = "link"
     #: Neither a file nor a directory nor a link.

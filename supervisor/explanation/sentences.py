@@ -62,6 +62,8 @@ def _reach(found: Fields) -> Iterator[str]:
             yield f"Paths of more than {number(PATH_BYTES_MAX)} bytes are not watched."
         case Why.STATE_DIRECTORY:
             yield "It is a state directory of shardwatch, or lies in one; these are never watched."
+        case Why.IGNORED:
+            yield _ignored(found["ignored"], found["path"])
         case Why.LINK:
             yield f"{_path(found['disk']['at'])} is a link, which is not followed (`follow_symlinks` is false)."
         case Why.SPECIAL:
@@ -155,6 +157,14 @@ def _owner(found: Fields) -> Iterator[str]:
     else:
         within = "and not without one (`verify_period_s` is 0)"
     yield f"It is looked at after each hint, {within}; a look that finds nothing new is not noted anywhere."
+
+
+def _ignored(left_out: Fields, path: object) -> str:
+    what = "it" if left_out["at"] == path else f"{_path(left_out['at'])}, and all that is in it,"
+    if left_out["file"] is None:
+        return f"With `ignore_files`, {what} is left out: `.git` is no part of a tree."
+    pattern = readable(str(left_out["pattern"]))
+    return f"Line {left_out['line']} of {_path(left_out['file'])}, `{pattern}`, leaves {what} out (`ignore_files` is true)."
 
 
 def _degraded(one: Fields) -> str:

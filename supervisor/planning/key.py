@@ -11,7 +11,7 @@ from shardwatch.shard.contract.state.settings import Settings
 
 def plan_key(settings: Settings) -> str:
     """Hash of what decides which rows exist: a plan with another key is no plan for these settings."""
-    facts = (
+    facts: tuple[object, ...] = (
         settings.roots,
         settings.include,
         settings.exclude,
@@ -21,6 +21,8 @@ def plan_key(settings: Settings) -> str:
         settings.files,
         settings.only,
     )
+    if settings.ignore_files:  # the keys of earlier versions stay as they are
+        facts += (True,)
     return hashlib.blake2b(msgspec.msgpack.encode(_exact(facts)), digest_size=16).hexdigest()
 
 

@@ -18,7 +18,8 @@ __all__ = ["NOT_THERE", "is_waited_for", "shown_path", "trouble_with", "unwatcha
 
 
 def with_files(settings: Settings, before: Settings | None = None) -> Settings:
-    """The settings for the engine: of what was named, files become `files`, and what has to be watched for them `roots`.
+    """The settings for the engine: of what was named, files become `files`, and what has to be watched for them `roots`. With
+    `ignore_files`, git is asked where its global excludes file is.
 
     What is not there may become either, and is waited for as both, with `wait_for_roots`; or it is what it was before. So is
     what lies on a filesystem that does not answer.
@@ -43,7 +44,16 @@ def with_files(settings: Settings, before: Settings | None = None) -> Settings:
         filter = Filter(settings.include, settings.exclude)
         directories = dict.fromkeys(os.path.dirname(path) for path in files)
         only += [at for at in directories if not _is_reached(at, roots, filter, recursive=settings.recursive)]
-    return msgspec.structs.replace(settings, roots=(*roots, *only), files=tuple(files), only=tuple(only))
+    excludes = _git_excludes() if settings.ignore_files else b""
+    return msgspec.structs.replace(
+        settings, roots=(*roots, *only), files=tuple(files), only=tuple(only), git_excludes=excludes
+    )
+
+
+def _git_excludes() -> bytes:
+    from ..host.git_excludes import git_excludes  # most services do without it
+
+    return git_excludes()
 
 
 def _is_reached(directory: bytes, roots: list[bytes], filter: Filter, *, recursive: bool) -> bool:

@@ -6,16 +6,18 @@ while another processor is idle.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import resource
 from collections.abc import Callable
 from queue import LifoQueue
-from threading import Thread
+from threading import Lock, Thread
 from typing import Final
 
 from shardwatch.shard.contract.files.paths import join
 from shardwatch.shard.contract.filter.filter import Filter
 from shardwatch.shard.contract.state.settings import Settings
+from shardwatch.shard.disk.ignore_setting import ignore_files_of
 
 from ..host.scouting import Scouts
 
@@ -36,6 +38,8 @@ class _Walk:
 
     def __init__(self, settings: Settings, blocks: Callable[[], int]) -> None:
         self._filter = Filter(settings.include, settings.exclude)
+        self._ignores = ignore_files_of(settings)
+        self._ignoring = Lock()
         self._recursive = settings.recursive
         self._blocks = blocks
         self._before = blocks()
@@ -47,6 +51,8 @@ class _Walk:
         for root in settings.roots:
             # Whoever waits for a filesystem that hangs can't be ended.
             if root not in settings.only and self._scouts.mount(root) is None:
+                if self._ignores is not None:
+                    self._ignores.descend(root)
                 self.waiting.put((root, b""))
 
     def work(self) -> None:
@@ -60,7 +66,11 @@ class _Walk:
                 self.waiting.task_done()
 
     def _take(self, path: bytes, relative: bytes) -> None:
-        below = _read(path, relative, self._filter)
+        try:
+            directories, files = _listed(path)
+            below = self._cached(path, relative, files, directories)
+        except OSError:
+            below = []  # gone, or not to be read: the scan says so
         self.directories += 1
         if self._recursive:
             prefix = relative + b"/" if relative else b""
@@ -70,6 +80,17 @@ class _Walk:
         read = self._blocks()
         self._dry = 0 if read > self._before else self._dry + 1
         self._before = read
+
+    def _cached(self, path: bytes, relative: bytes, files: list[bytes], directories: list[bytes]) -> list[bytes]:
+        """Has what a scan keeps of the files cached; returns the directories that it enters. Raises OSError."""
+        if self._ignores is not None:
+            with self._ignoring:
+                self._ignores.meet(path, files, directories)
+                files, directories = self._ignores.files(path, files), self._ignores.directories(path, directories)
+        with contextlib.suppress(OSError):  # one is gone: the scan says so
+            for name in self._filter.keeps_names(relative, files):
+                os.lstat(join(path, name))
+        return directories
 
 
 def read_ahead(settings: Settings, *, threads: int = THREADS, blocks: Callable[[], int] = blocks_read) -> int:
@@ -82,16 +103,11 @@ def read_ahead(settings: Settings, *, threads: int = THREADS, blocks: Callable[[
     return walk.directories
 
 
-def _read(path: bytes, relative: bytes, filter: Filter) -> list[bytes]:
-    """Has one directory cached, and what a scan keeps of its files; returns its subdirectories."""
+def _listed(path: bytes) -> tuple[list[bytes], list[bytes]]:
+    """The names in a directory: of directories, and of all else. Raises OSError."""
     directories: list[bytes] = []
     files: list[bytes] = []
-    try:
-        with os.scandir(path) as entries:
-            for entry in entries:
-                (directories if entry.is_dir(follow_symlinks=False) else files).append(entry.name)
-        for name in filter.keeps_names(relative, files):
-            os.lstat(join(path, name))
-    except OSError:
-        pass  # gone, or not to be read: the scan says so
-    return directories
+    with os.scandir(path) as entries:
+        for entry in entries:
+            (directories if entry.is_dir(follow_symlinks=False) else files).append(entry.name)
+    return directories, files

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import stat
+from typing import TYPE_CHECKING
 
 from shardwatch.shard.contract.filter.filter import Filter
 from shardwatch.shard.contract.filter.scope import Scope
 from shardwatch.shard.contract.state.planfile import Anchor, Owners
 from shardwatch.shard.contract.state.settings import Settings
 from shardwatch.shard.disk.calls import open_directory
+from shardwatch.shard.disk.ignore_setting import ignore_files_of
 from shardwatch.shard.disk.virtual import virtual_type
 
 from ..host.scouting import Scouts
 from .survey import UNKNOWN
+
+if TYPE_CHECKING:
+    from shardwatch.shard.disk.ignore_files import IgnoreFiles
 
 
 class TreeLook:
@@ -24,6 +30,11 @@ class TreeLook:
         self._scope = Scope(filter, settings.files, settings.only)
         self._settings = settings
         self._scouts = scouts
+        self._ignores = ignore_files_of(settings)
+        if self._ignores is not None:
+            for root in settings.roots:
+                if root not in settings.only and (scouts is None or scouts.mount(root) is None):
+                    self._ignores.descend(root)
         self._owners = Owners([Anchor(path=root, shard="", root=root) for root in settings.roots])
 
     def __call__(self, path: bytes) -> tuple[list[bytes], int]:
@@ -48,10 +59,22 @@ class TreeLook:
                             files.append(entry.name)
             except OSError:
                 return [], 0
-        kept = len(self._scope.files(path, relative, files))
-        if not self._settings.recursive or not self._scope.descends(path):
-            return [], kept
-        return [name for name in directories if not self._scope.filter.prunes(prefix + name)], kept
+        kept = self._scope.files(path, relative, files)
+        below: list[bytes] = []
+        if self._settings.recursive and self._scope.descends(path):
+            below = [name for name in directories if not self._scope.filter.prunes(prefix + name)]
+        if self._ignores is not None:
+            kept, below = self._not_ignored(self._ignores, path, kept, below, [*files, *directories])
+        return below, len(kept)
+
+    def _not_ignored(
+        self, ignores: IgnoreFiles, path: bytes, files: list[bytes], below: list[bytes], names: list[bytes]
+    ) -> tuple[list[bytes], list[bytes]]:
+        """What the ignore files leave of a directory. Those on a filesystem that may hang are left to the shard."""
+        if self._scouts is None or self._scouts.mount(path) is None:
+            with contextlib.suppress(OSError):  # what can't be read is reported by the shard
+                ignores.meet(path, names, ())
+        return self._scope.unless_ignored(path, files, ignores.files(path, files)), ignores.directories(path, below)
 
     def count(self, path: bytes) -> int:
         """How many subdirectories, from one lstat: ext4, xfs, tmpfs and others count them in st_nlink.

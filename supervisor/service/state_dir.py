@@ -33,7 +33,7 @@ TEMPORARY_SUFFIX_BYTES: Final = 8
 CLAIM_WAIT_S: Final = 1.0
 _ELSEWHERE: Final = "give another --state-dir"
 #: Settings that change which files are known.
-_SWITCHES: Final = ("recursive", "follow_symlinks", "directories")
+_SWITCHES: Final = ("ignore_files", "recursive", "follow_symlinks", "directories")
 
 
 class Prepared(Struct, frozen=True):

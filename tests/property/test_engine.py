@@ -8,11 +8,12 @@ import random
 import shutil
 
 import session
-from engine import Engine
+from engine import Engine, Tree, walk
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from index_rows import query
+from repository import git, make_repository
 
 #: Small on purpose: collisions are what is looked for.
 DIRECTORIES = ("", "a", "b", "a/x", "a/x/y", "b/x", "b/x/y", "a/x/y/z", "c.json", "c.json/x")
@@ -196,6 +197,70 @@ class EngineMachine(RuleBasedStateMachine):
                 os.chmod(path, 0o700)
             shutil.rmtree(self.base)
 
+
+IGNORED = ("x", "a/x/", "/b", "*.json", "!*.json", "!g.json", "f.json", "/x/y", "**/y", "!y/", "z/", "a/**/f.json", "c.json/")
+
+
+#: Also a shard that owns what lies below another's part of its own.
+IGNORING_PLANS = (*PLANS, {"": "s0", "a": "s1", "a/x": "s0"}, {"": "s0", "a": "s1", "b": "s1", "a/x": "s0", "a/x/y": "s1"})
+
+
+class IgnoringMachine(EngineMachine):
+    """The same in a git repository, while ignore files change with everything else: the index is what git would list."""
+
+    @initialize(plan=st.sampled_from(IGNORING_PLANS), seed=st.integers(0, 2**16), settle_ms=st.sampled_from((0, 50)))
+    def begin(self, plan: dict[str, str], seed: int, settle_ms: int) -> None:
+        self.base = session.place(where=session.memory())
+        self.random = random.Random(seed)
+        self.root = self.base / "tree"
+        make_repository(self.root)
+        (self.base / "out").mkdir()
+        self.engine = Engine(self.base, plan, settle_ms=settle_ms, ignore_files=True)
+        self.engine.walk = self.listed_by_git
+
+    def listed_by_git(self, root: bytes) -> Tree:
+        if not os.path.isdir(root):
+            return {}
+        there = walk(root)
+        files = set(self.git("ls-files", "-o", "--exclude-standard", "-z").split(b"\0"))
+        directories = sorted(os.path.relpath(path, root) for path, is_directory in there if is_directory)
+        ignored = set(self.git("check-ignore", "-z", "--stdin", given=b"\0".join(directories)).split(b"\0"))
+        kept = {path: path not in ignored for path in directories}
+        return {
+            (path, is_directory): found
+            for (path, is_directory), found in there.items()
+            if (kept[os.path.relpath(path, root)] if is_directory else os.path.relpath(path, root) in files)
+        }
+
+    def git(self, *arguments: str, given: bytes = b"") -> bytes:
+        return git(self.root, "-c", f"core.excludesFile={self.base / 'excludes'}", *arguments, given=given, codes=(0, 1))
+
+    @rule(plan=st.sampled_from(IGNORING_PLANS))
+    def replan(self, plan: dict[str, str]) -> None:
+        self.engine.replan(plan)
+
+    @rule(where=directory, lines=st.lists(st.sampled_from(IGNORED), max_size=3))
+    def ignore(self, where: str, lines: list[str]) -> None:
+        with contextlib.suppress(OSError):
+            (self.root / where / ".gitignore").write_text("\n".join(lines))
+
+    @rule(where=directory)
+    def ignore_nothing(self, where: str) -> None:
+        with contextlib.suppress(OSError):
+            (self.root / where / ".gitignore").unlink()
+
+    @rule(source=directory, onto=directory)
+    def move_rules(self, source: str, onto: str) -> None:
+        with contextlib.suppress(OSError):
+            (self.root / source / ".gitignore").rename(self.root / onto / ".gitignore")
+
+    @rule(file=st.sampled_from(("tree/.git/info/exclude", "excludes")), lines=st.lists(st.sampled_from(IGNORED), max_size=2))
+    def ignore_from_outside(self, file: str, lines: list[str]) -> None:
+        (self.base / file).write_text("\n".join(lines))
+
+
+TestIgnoring = IgnoringMachine.TestCase
+TestIgnoring.settings = settings(max_examples=int(os.environ.get("ENGINE_EXAMPLES", "60")), stateful_step_count=40)
 
 TestEngine = EngineMachine.TestCase
 TestEngine.settings = settings(max_examples=int(os.environ.get("ENGINE_EXAMPLES", "150")), stateful_step_count=40)

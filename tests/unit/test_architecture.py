@@ -109,10 +109,12 @@ def test_unit_tests_lie_where_what_they_test_lies() -> None:
 _SLOW = {
     "argparse", "asyncio", "dataclasses", "gettext", "inspect", "pydantic", "rich", "secrets", "typing_extensions", "watchdog",
 }  # fmt: skip
-#: The same for each program.
+_IGNORE_FILES = "shardwatch.shard.disk.ignore_files"
+#: The same for each program; and what reads ignore files, which most services do without.
 _NOT_LOADED = {
-    "shardwatch.shard.main": {"hashlib", "shardwatch.aggregator", "shutil", "sqlite3"},
+    "shardwatch.shard.main": {_IGNORE_FILES, "hashlib", "shardwatch.aggregator", "shutil", "sqlite3"},
     "shardwatch.aggregator.main": {"json", "random", "shardwatch.supervisor", "shutil", "xmlrpc", "zmq"},
+    "shardwatch.supervisor.planning.tree_look": {_IGNORE_FILES},
     "shardwatch.supervisor.coordinator": {"hashlib", "logging", "shardwatch.supervisor.planning.planning", "sqlite3", "zmq"},
 }
 

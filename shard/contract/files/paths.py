@@ -18,6 +18,11 @@ def join(directory: bytes, name: bytes) -> bytes:
     return directory + name if directory == b"/" else directory + b"/" + name
 
 
+def is_below(path: bytes, directory: bytes) -> bool:
+    """Whether an absolute path is this directory, or lies below it."""
+    return path == directory or path.startswith(directory.rstrip(b"/") + b"/")
+
+
 def are_names(names: Collection[bytes]) -> bool:
     """Whether each of these can be the name of something in a directory. Fastest for a set."""
     together = b"\0".join(names)

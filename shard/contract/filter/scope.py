@@ -37,6 +37,15 @@ class Scope:
         kept = named if path in self.only else named.union(self.filter.keeps_names(relative, names))
         return [name for name in names if name in kept]
 
+    def unless_ignored(self, path: bytes, kept: list[bytes], others: list[bytes]) -> list[bytes]:
+        """Of what `files` has kept in a directory, what is left if the ignore files leave only `others` of it. A file that was
+        named stays."""
+        named = self._named.get(path)
+        if named is None or len(others) == len(kept):
+            return others
+        rest = named.union(others)
+        return [name for name in kept if name in rest]
+
     def descends(self, path: bytes) -> bool:
         """Whether directories in `path` may be watched too, as far as the patterns let them."""
         return path not in self.only

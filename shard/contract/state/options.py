@@ -120,16 +120,20 @@ class Option(Generic[T]):
         kind: what a value may be.
         text: what it does, in one line.
         on_command_line: whether the commands about a tree take it as an argument.
+        flag: what it is called there without its dashes, if not after its name. `no-` before it then turns it off.
     """
 
-    __slots__ = ("default", "kind", "name", "on_command_line", "text")
+    __slots__ = ("default", "flag", "kind", "name", "on_command_line", "text")
 
-    def __init__(self, name: str, default: T, kind: Kind, text: str, *, on_command_line: bool = False) -> None:
+    def __init__(
+        self, name: str, default: T, kind: Kind, text: str, *, on_command_line: bool = False, flag: str = ""
+    ) -> None:
         self.name = name
         self.default = default
         self.kind = kind
         self.text = text
         self.on_command_line = on_command_line
+        self.flag = flag
 
 
 ROOTS: Final[Option[tuple[bytes, ...]]] = Option(
@@ -168,6 +172,15 @@ DEFAULT_EXCLUDES: Final = Option(
     Switch(),
     "apply the built-in excludes",
     on_command_line=True,
+)
+#: On by default for `exec PATH` (`supervisor.config.profile`).
+IGNORE_FILES: Final = Option(
+    "ignore_files",
+    False,
+    Switch(),
+    "leave out what .gitignore, .ignore and .shardwatchignore name",
+    on_command_line=True,
+    flag="gitignore",
 )
 RECURSIVE: Final = Option(
     "recursive",

@@ -17,8 +17,8 @@ from .directory import read_private, write_private
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """What the engine runs with.
 
-    Every field but `files`, `only` and `pattern_origins` is the option of the same name, and `options` says what it means. A
-    field that a settings file lacks, because an earlier version wrote it, has the option's default.
+    Every field but `files`, `only`, `pattern_origins` and `git_excludes` is the option of the same name, and `options` says what
+    it means. A field that a settings file lacks, because an earlier version wrote it, has the option's default.
     """
 
     #: Absolute, normalised paths; exact bytes travel as surrogateescape strings in memory, base64 in the file.
@@ -34,6 +34,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     #: Where patterns come from, for people who ask: `include` or `exclude` -> pattern -> "file PATH", "env NAME", "command line"
     #: or "WatcherConfig". Patterns that are missing here are those of an earlier version, or default patterns.
     pattern_origins: dict[str, dict[str, str]] = {}
+    ignore_files: bool = options.IGNORE_FILES.default
+    #: With `ignore_files`: the path of git's global excludes file, which need not exist; b"" if there is none to read.
+    git_excludes: bytes = b""
     recursive: bool = options.RECURSIVE.default
     follow_symlinks: bool = options.FOLLOW_SYMLINKS.default
     directories: bool = options.DIRECTORIES.default

@@ -293,7 +293,7 @@ def test_every_setting_is_an_option_and_every_option_a_setting() -> None:
     """With the option's default; but for what is made of the roots, and what says how the settings are made."""
     made = Settings(roots=(), include=profile.INCLUDE, exclude=())
     fields = set(Settings.__struct_fields__)
-    assert fields - OPTIONS.keys() == {"files", "only", "pattern_origins"}
+    assert fields - OPTIONS.keys() == {"files", "only", "pattern_origins", "git_excludes"}
     assert OPTIONS.keys() - fields == {"default_excludes", "state_dir"}
     assert {name: getattr(made, name) for name in fields & OPTIONS.keys()} == {
         name: option.default for name, option in OPTIONS.items() if name in fields

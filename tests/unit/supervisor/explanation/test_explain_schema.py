@@ -18,7 +18,7 @@ PARTS = EXPLAIN_SCHEMA["$defs"]
 #: An answer about a path that is not watched, while no service runs.
 FOUND: dict[str, Any] = {
     "format": 1, "path": "/a", "watched": False, "why": "outside", "is_directory": False, "state_dir": "/s", "running": False,
-    "answering": False, "ready": None, "root": None, "rule": None, "owner": None, "verify_period_s": 86400.0,
+    "answering": False, "ready": None, "root": None, "rule": None, "ignored": None, "owner": None, "verify_period_s": 86400.0,
     "directories": False, "content_only": False, "rows": [], "index_trouble": "", "holds": [],
     "disk": {"what": "nothing", "size": None, "mtime_ns": None, "obstacle": "", "at": None, "error": ""},
 }  # fmt: skip

@@ -23,7 +23,8 @@ ROW = {
 }  # fmt: skip
 FOUND = {
     "format": 1, "path": "/r/a.py", "watched": True, "why": "kept", "is_directory": False, "state_dir": "/s", "running": True,
-    "answering": True, "ready": True, "root": "/r", "rule": RULE, "disk": DISK, "owner": OWNER, "verify_period_s": 86_400.0,
+    "answering": True, "ready": True, "root": "/r", "rule": RULE, "ignored": None, "disk": DISK, "owner": OWNER,
+    "verify_period_s": 86_400.0,
     "directories": False, "content_only": False, "rows": [ROW], "index_trouble": "", "holds": [],
 }  # fmt: skip
 
@@ -69,9 +70,20 @@ def test_each_reason_is_a_sentence(why: Why) -> None:
     root = None if why is Why.OUTSIDE else "/r"
     obstacle = {Why.LINK: "link", Why.STATE_DIRECTORY: "state directory"}.get(why, "")
     disk = DISK | {"obstacle": obstacle, "at": "/r/l" if obstacle else None}
+    ignored = {"at": "/r/b", "file": "/r/.gitignore", "line": 3, "pattern": "b/"} if why is Why.IGNORED else None
     for watched in (True, False):
-        assert said(why=str(why), root=root, disk=disk, watched=watched, rule=None, owner=None)
-        assert said(why=str(why), root=root, disk=disk, watched=watched, rule=None, rows=[])
+        assert said(why=str(why), root=root, disk=disk, ignored=ignored, watched=watched, rule=None, owner=None)
+        assert said(why=str(why), root=root, disk=disk, ignored=ignored, watched=watched, rule=None, rows=[])
+
+
+def test_what_an_ignore_file_leaves_out() -> None:
+    """It is named with its line; what is left out is the path, or a directory above it; `.git` needs no file."""
+    line = {"at": "/r/a.py", "file": "/r/.gitignore", "line": 3, "pattern": "*.py"}
+    assert "Line 3 of /r/.gitignore, `*.py`, leaves it out" in said(why="ignored", watched=False, rule=None, ignored=line)
+    above = line | {"at": "/r/b"}
+    assert "leaves /r/b, and all that is in it, out" in said(why="ignored", watched=False, rule=None, ignored=above)
+    nothing = {"at": "/r/.git", "file": None, "line": None, "pattern": None}
+    assert "`.git` is no part of a tree" in said(why="ignored", watched=False, rule=None, ignored=nothing)
 
 
 STANDINGS: list[tuple[Fields, str]] = [

@@ -1,0 +1,277 @@
+"""Reads the ignore files of the directories that are looked at, and notices which of them have changed.
+
+A directory that is listed is met: its ignore files are read then, whether or not they are in scope themselves. What decides from
+outside of the listed directories is compared again and again (`look_outside`): ignore files of directories above, which another
+shard may list, `info/exclude` of each repository, and git's global excludes file. They are few, and none of them is large.
+
+No link is followed to an ignore file in a tree, as in git, and nothing but a regular file is read.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from collections.abc import Callable, Collection, Iterable
+from typing import Final
+
+from ..contract.files.paths import is_below, join
+from ..contract.filter.ignore_file import IGNORE_FILE_BYTES_MAX
+from ..contract.filter.ignores import GIT, IGNORE_NAMES, NOTHING, NOTICED, IgnoreCause, Ignores, IgnoreSource, Local, upwards
+
+#: Neither is a FIFO waited for, nor a terminal taken.
+_OPEN: Final = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
+#: A gitdir file, and a commondir file, holds one path.
+_POINTER_BYTES_MAX: Final = 8192
+#: There is no such file, or none that may be read: git goes on without it, too.
+_NONE: Final = frozenset((errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.EACCES, errno.EPERM, errno.ENXIO, errno.ENAMETOOLONG))
+
+
+class IgnoreFiles:
+    """What the ignore files below some roots leave out. Not thread-safe.
+
+    Args:
+        roots: each is looked at whatever an ignore file says of it.
+        excludes: path of git's global excludes file; b"" for none.
+        guard: called with a path outside of the directory that is listed, before it is read. Raises OSError if it must not be
+            touched now, because its filesystem does not answer; what was known of it then stays.
+    """
+
+    def __init__(
+        self, roots: Collection[bytes], excludes: bytes, *, guard: Callable[[bytes], object] = lambda path: None
+    ) -> None:
+        self._roots = sorted(roots, key=len)
+        self._excludes = excludes
+        self.guard = guard
+        self._ignores = Ignores()
+        #: The first directories that are looked at, and all directories above them that count.
+        self._entrances: set[bytes] = set()
+        self._above: set[bytes] = set()
+        #: Directories whose rules are others than when they were last met.
+        self._changed: set[bytes] = set()
+
+    # -- what is left out
+
+    def files(self, directory: bytes, names: Collection[bytes]) -> list[bytes]:
+        """Those of `names` that are not left out if they are files, in their order."""
+        return self._ignores.kept(directory, names)
+
+    def directories(self, directory: bytes, names: Collection[bytes]) -> list[bytes]:
+        """Those of `names` that are not left out if they are directories, in their order."""
+        return self._ignores.kept(directory, names, directories=True)
+
+    def hides(self, path: bytes, root: bytes) -> bytes | None:
+        """The first directory from `root`, exclusive, to `path` that is left out; None: none is."""
+        return self._ignores.hides(path, root)
+
+    def cause(self, path: bytes, *, directory: bool) -> IgnoreCause | None:
+        """What decides about a path whose directory is not left out (`Ignores.cause`)."""
+        return self._ignores.cause(path, directory=directory)
+
+    # -- what is read
+
+    def meet(self, directory: bytes, names: Iterable[bytes], directories: Collection[bytes], fd: int | None = None) -> None:
+        """A directory is listed: reads what it has that decides. Raises OSError if that cannot be read.
+
+        Args:
+            names: of all that is no directory in it.
+            directories: names of the directories in it.
+            fd: its descriptor; None: it is found by its path.
+        """
+        there = NOTICED.intersection(names)
+        if GIT in directories:
+            there |= {GIT}
+        if there or self._ignores.local(directory) is not NOTHING:
+            self._note(directory, self._read(directory, there, fd))
+
+    @staticmethod
+    def notices(names: Collection[bytes]) -> bool:
+        """Whether a change of these names may change what is left out of their directory."""
+        return not NOTICED.isdisjoint(names)
+
+    def descend(self, directory: bytes) -> list[bytes]:
+        """A directory is the first one that is looked at: reads what is above it, up to the outermost root, and further up to the
+        top of the repository in which that lies. From now on it is compared by `look_outside`. Returns the directories above it
+        whose rules are others than they were.
+        """
+        if directory in self._entrances:
+            return []
+        self._look_at_excludes()
+        self._entrances.add(directory)
+        new = self._counting_above({directory}) - self._above
+        self._above |= new
+        return [at for at in new if self.read(at)]
+
+    def look_outside(self) -> None:
+        """Compares everything that decides from outside of the directories that are listed."""
+        self._look_at_excludes()
+        above = self._counting_above(self._entrances)
+        for at in self._above - above:
+            self._note(at, NOTHING)
+        self._above = above
+        for at in above:
+            self.read(at)
+        for top in self._ignores.repositories():
+            if top not in above:
+                self._look_at_exclude(top)
+
+    def read(self, directory: bytes) -> bool:
+        """Reads what a directory has that decides, found by its path. Returns whether that is something else than before. What
+        cannot be read stays as it was."""
+        try:
+            self.guard(directory)
+            return self._note(directory, self._read(directory, NOTICED, None))
+        except OSError:
+            return False
+
+    def forget(self, directories: Iterable[bytes]) -> None:
+        """These directories are not watched any more."""
+        if not len(self._ignores):
+            return
+        for directory in directories:
+            if directory not in self._above:
+                self._ignores.forget(directory)
+                self._changed.discard(directory)
+
+    # -- what has changed
+
+    @property
+    def has_changed(self) -> bool:
+        """Whether `take_changed` returns something."""
+        return bool(self._changed)
+
+    def take_changed(self) -> list[bytes]:
+        """The directories whose rules have changed since the last call, except for those below another one of them."""
+        taken: list[bytes] = []
+        for path in sorted(self._changed, key=lambda path: path.split(b"/")):
+            if not taken or not is_below(path, taken[-1]):
+                taken.append(path)
+        self._changed.clear()
+        return taken
+
+    def settle(self, directory: bytes) -> None:
+        """No directory was known below this one when its rules changed, so nothing has to be looked at again."""
+        self._changed.discard(directory)
+
+    # -- inside
+
+    def _note(self, directory: bytes, local: Local) -> bool:
+        if not self._ignores.put(directory, local):
+            return False
+        self._changed.add(directory)
+        return True
+
+    def _counting_above(self, entrances: Collection[bytes]) -> set[bytes]:
+        """The directories above these whose ignore files count there."""
+        found: set[bytes] = set()
+        roots = {entrance: next((root for root in self._roots if is_below(entrance, root)), entrance) for entrance in entrances}
+        for entrance, root in roots.items():
+            if entrance != root:
+                found.update(at for at in upwards(os.path.dirname(entrance)) if is_below(at, root))
+        for root in set(roots.values()):
+            found.update(self._above_in_repository(root))
+        return found
+
+    def _above_in_repository(self, root: bytes) -> list[bytes]:
+        """The directories above a root, up to the top of the repository in which it lies; none if it lies in no repository."""
+        found: list[bytes] = []
+        for at in upwards(root):
+            if at != root:
+                found.append(at)
+            if self._is_repository(at):
+                return found
+        return []
+
+    def _is_repository(self, directory: bytes) -> bool:
+        try:
+            self.guard(directory)
+            return self._git_directory(directory, None) is not None
+        except OSError:
+            return self._ignores.local(directory).repository
+
+    def _look_at_exclude(self, top: bytes) -> None:
+        local = self._ignores.local(top)
+        try:
+            self.guard(top)
+            self._note(top, local._replace(exclude=self._exclude(top, None)))
+        except OSError:
+            return
+
+    def _look_at_excludes(self) -> None:
+        if not self._excludes:
+            return
+        try:
+            self.guard(self._excludes)
+            content = _content(self._excludes, None, IGNORE_FILE_BYTES_MAX, follow=True)
+        except OSError:
+            return
+        if self._ignores.put_excludes(None if content is None else IgnoreSource(self._excludes, content)):
+            self._changed.update(self._ignores.repositories())
+
+    def _read(self, directory: bytes, names: Collection[bytes], fd: int | None) -> Local:
+        """What a directory has, where these names may be there. Raises OSError."""
+        files = []
+        for name in IGNORE_NAMES:
+            if name in names:
+                content = _content(name if fd is not None else join(directory, name), fd, IGNORE_FILE_BYTES_MAX)
+                if content is not None:
+                    files.append((name, content))
+        if GIT not in names or self._git_directory(directory, fd) is None:
+            return Local(tuple(files)) if files else NOTHING
+        return Local(tuple(files), True, self._exclude(directory, fd))
+
+    def _exclude(self, top: bytes, fd: int | None) -> IgnoreSource | None:
+        """`info/exclude` of the repository with this top. Raises OSError."""
+        git = self._git_directory(top, fd)
+        if git is None:
+            return None
+        common = _content(join(git, b"commondir"), None, _POINTER_BYTES_MAX, follow=True)  # of a worktree
+        if common is not None:
+            git = os.path.normpath(join(git, common.rstrip(b"\r\n")))
+            self.guard(git)
+        path = join(git, b"info/exclude")
+        content = _content(path, None, IGNORE_FILE_BYTES_MAX, follow=True)
+        return None if content is None else IgnoreSource(path, content)
+
+    def _git_directory(self, top: bytes, fd: int | None) -> bytes | None:
+        """The directory that `.git` is, or leads to; None if it is no such thing. Raises OSError."""
+        path = join(top, GIT)
+        try:
+            mode = os.lstat(path).st_mode if fd is None else os.stat(GIT, dir_fd=fd, follow_symlinks=False).st_mode
+        except OSError as error:
+            if error.errno in _NONE:
+                return None
+            raise
+        if stat.S_ISDIR(mode):
+            return path
+        if stat.S_ISLNK(mode):
+            target = os.path.normpath(join(top, os.readlink(path)))
+            self.guard(target)
+            return target if os.path.isdir(target) else None
+        content = _content(path, None, _POINTER_BYTES_MAX) if stat.S_ISREG(mode) else None
+        if content is None or not content.startswith(b"gitdir: "):
+            return None
+        target = os.path.normpath(join(top, content.removeprefix(b"gitdir: ").rstrip(b"\r\n")))
+        self.guard(target)
+        return target
+
+
+def _content(path: bytes, fd: int | None, bytes_max: int, *, follow: bool = False) -> bytes | None:
+    """What a regular file contains; b"" if that is more than `bytes_max`. None if there is no such file, or none that may be
+    read. `fd`: of the directory to which the path is relative. Raises OSError."""
+    try:
+        file = os.open(path, _OPEN if follow else _OPEN | os.O_NOFOLLOW, dir_fd=fd)
+    except OSError as error:
+        if error.errno in _NONE:
+            return None
+        raise
+    try:
+        found = os.fstat(file)
+        if not stat.S_ISREG(found.st_mode):
+            return None
+        content = b""
+        while len(content) <= bytes_max and (more := os.read(file, bytes_max + 1)):
+            content += more
+        return content if len(content) <= bytes_max else b""
+    finally:
+        os.close(file)

@@ -1,0 +1,107 @@
+"""`ignore_files` in a real service: a mirror is what git lists, whatever becomes of the ignore files."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import shutil
+from pathlib import Path
+
+from cli_process import run as cli
+from repository import git
+from running import EQUAL_S, GUARD_S, Consumer, Running, consuming, running, settings_for
+from waiting import eventually
+
+from shardwatch.shard.contract.state.settings import Settings
+
+DIRECTORIES = ("", "src", "src/deep", "out", "out/obj", "node_modules/left/src", "docs")
+FILES = ("a.py", "b.o", "keep.o", "c.log", "d.txt")
+LINES = (
+    "*.o", "!keep.o", "/out/", "out/*", "!/out/obj/", "node_modules/", "*.log", "deep", "**/src/a.py", "docs/**", "!docs/d.txt",
+)  # fmt: skip
+PLACES = (".gitignore", "src/.gitignore", "out/.gitignore", "docs/.gitignore", ".git/info/exclude")
+
+
+def settings_of(tree: Path) -> Settings:
+    return settings_for(tree, include=("*",), exclude=(), ignore_files=True, shards=2)
+
+
+def listed(tree: Path) -> set[bytes]:
+    """What git lists: what is tracked, and what is neither tracked nor ignored."""
+    names = git(tree, "ls-files", "-co", "--exclude-standard", "--deduplicate", "-z").split(b"\0")[:-1]
+    return {path for name in names if os.path.lexists(path := os.path.join(os.fsencode(tree), name))}
+
+
+def change(tree: Path, dice: random.Random) -> None:
+    """One random change: of a file, of a directory, or of an ignore file."""
+    where = tree / dice.choice(DIRECTORIES)
+    match dice.randrange(8):
+        case 0 | 1 | 2:
+            where.mkdir(parents=True, exist_ok=True)
+            (where / dice.choice(FILES)).write_text("x" * dice.randrange(9))
+        case 3:
+            (where / dice.choice(FILES)).unlink(missing_ok=True)
+        case 4 if where != tree:
+            shutil.rmtree(where, ignore_errors=True)
+        case 5:
+            (tree / dice.choice(PLACES)).unlink(missing_ok=True)
+        case _:
+            path = tree / dice.choice(PLACES)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text("\n".join(dice.sample(LINES, 3)))
+
+
+def agrees(service: Running, consumer: Consumer, tree: Path) -> None:
+    """After a sync, and once everything is applied, the consumer has what git lists."""
+    service.client.sync(GUARD_S, patience_s=GUARD_S)
+
+    def equal() -> bool:
+        assert consumer.error is None, consumer.error
+        there, mirror = listed(tree), set(consumer.mirror)
+        assert mirror == there, f"missing {sorted(there - mirror)[:5]}, extra {sorted(mirror - there)[:5]}"
+        return True
+
+    eventually(equal, EQUAL_S, every_s=0.05)
+
+
+def test_the_mirror_is_what_git_lists(tmp_path: Path, state_dir: Path, no_leaks: None) -> None:
+    """While ignore files change with everything else, a shard is killed, and the service stops in between; explained and audited
+    in the end."""
+    tree = Path(os.path.realpath(tmp_path)) / "tree"
+    tree.mkdir()
+    git(tree, "init", "-q")
+    for directory in DIRECTORIES:
+        (tree / directory).mkdir(parents=True, exist_ok=True)
+        for name in FILES:
+            (tree / directory / name).write_text("1")
+    dice = random.Random(15)
+    with consuming(state_dir) as consumer:
+        with running(state_dir, settings_of(tree)) as service:
+            agrees(service, consumer, tree)
+            for turn in range(4):
+                for _ in range(30):
+                    change(tree, dice)
+                if turn == 1:
+                    service.kill("s0")
+                agrees(service, consumer, tree)
+        for place in PLACES:
+            (tree / place).unlink(missing_ok=True)
+        (tree / ".gitignore").write_text("*.o\n/out/\n")
+        (tree / "src").mkdir(exist_ok=True)
+        (tree / "src/.gitignore").write_text("# mine\n!b.o\n")
+        for name in ("src/b.o", "docs/b.o", "out/a.py"):
+            (tree / name).parent.mkdir(parents=True, exist_ok=True)
+            (tree / name).write_text("2")
+        with running(state_dir, settings_of(tree)) as service:
+            agrees(service, consumer, tree)
+            assert os.fsencode(tree / "src/b.o") in consumer.mirror
+            assert json.loads(cli("audit", "--state-dir", state_dir, "--json").stdout)["differences"] == []
+            found = json.loads(cli("explain", tree / "out/a.py", "--state-dir", state_dir, "--json").stdout)
+            assert (found["watched"], found["why"]) == (False, "ignored")
+            assert found["ignored"] == {
+                "at": str(tree / "out"), "file": str(tree / ".gitignore"), "line": 2, "pattern": "/out/",
+            }  # fmt: skip
+            text = cli("explain", tree / "docs/b.o", "--state-dir", state_dir).stdout
+            assert f"Line 1 of {tree}/.gitignore, `*.o`, leaves it out" in text
+            assert json.loads(cli("explain", tree / "src/b.o", "--state-dir", state_dir, "--json").stdout)["ignored"] is None

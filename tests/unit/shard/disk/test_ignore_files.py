@@ -1,0 +1,163 @@
+"""Which ignore files count where, and that each change of one is noticed."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from repository import make_repository
+
+from shardwatch.shard.disk.ignore_files import IgnoreFiles
+
+
+@pytest.fixture
+def top(tmp_path: Path) -> Path:
+    path = Path(os.path.realpath(tmp_path)) / "top"
+    path.mkdir()
+    return path
+
+
+def put(path: Path, text: str = "") -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+
+
+def walk(files: IgnoreFiles, root: Path) -> Iterator[Path]:
+    """Every file that is left, read from above as a scan does it."""
+    below = [os.fsencode(root)]
+    while below:
+        at = below.pop()
+        with os.scandir(at) as entries:
+            kinds = {entry.name: entry.is_dir(follow_symlinks=False) for entry in entries}
+        others = [name for name, is_directory in kinds.items() if not is_directory]
+        directories = [name for name, is_directory in kinds.items() if is_directory]
+        files.meet(at, others, directories)
+        yield from (Path(os.fsdecode(os.path.join(at, name))) for name in files.files(at, others))
+        below += [os.path.join(at, name) for name in files.directories(at, directories)]
+
+
+def left(root: Path, *, roots: tuple[Path, ...] = (), excludes: Path | None = None) -> set[str]:
+    """What is left below a root, ignore files aside, relative to it."""
+    files = IgnoreFiles([os.fsencode(at) for at in roots or (root,)], b"" if excludes is None else os.fsencode(excludes))
+    files.descend(os.fsencode(root))
+    names = {str(path.relative_to(root)) for path in walk(files, root)}
+    return {name for name in names if not name.endswith("ignore")}
+
+
+def test_the_kinds_take_precedence_over_each_other(top: Path) -> None:
+    """Each is overruled by the one before it, from whichever directory; a nearer file of one kind by no farther one of it."""
+    make_repository(top)
+    for name in "abcdef":
+        put(top / "sub" / name)
+    put(top.parent / "excludes", "a\nb\n")
+    put(top / ".git/info/exclude", "!b\nc\nd\n")
+    put(top / "sub/.gitignore", "!d\ne\n")
+    put(top / ".ignore", "!e\nf\na\n")
+    put(top / "sub/.ignore", "!a\n")
+    put(top / ".shardwatchignore", "!f\n")
+    assert left(top, excludes=top.parent / "excludes") == {"sub/a", "sub/b", "sub/d", "sub/e", "sub/f"}
+
+
+def test_a_gitignore_counts_within_a_repository_only(top: Path) -> None:
+    """An .ignore counts everywhere. A nested repository has rules of its own, but for .ignore; git's own directory is no part of
+    any tree."""
+    for name in ("a", "b", "nested/a", "nested/b"):
+        put(top / name)
+    put(top / ".gitignore", "a\n")
+    put(top / ".ignore", "b\n")
+    assert left(top) == {"a", "nested/a"}
+    make_repository(top)
+    assert left(top) == set()
+    make_repository(top / "nested")
+    assert left(top) == {"nested/a"}
+    put(top / "nested/.git/info/exclude", "a\n")
+    assert left(top) == set()
+
+
+def test_a_worktree_shares_the_exclude_file_of_its_repository(top: Path) -> None:
+    """Its `.git` is a file, and what that names has a `commondir`."""
+    make_repository(top / "main")
+    put(top / "main/.git/worktrees/w/commondir", "../..\n")
+    put(top / "main/.git/info/exclude", "a\n")
+    put(top / "w/.git", "gitdir: ../main/.git/worktrees/w\n")
+    put(top / "w/a")
+    put(top / "w/b")
+    assert left(top / "w") == {"b"}
+
+
+def test_what_is_above_a_root_counts_up_to_the_top_of_the_repository(top: Path) -> None:
+    """And no further; what it says of the root itself, or of a directory above it, does not count, since the root was named."""
+    put(top / ".ignore", "a\n")
+    make_repository(top / "repository")
+    put(top / "repository/.gitignore", "b\nroot/\n/mid/\n")
+    put(top / "repository/mid/.ignore", "c\n")
+    root = top / "repository/mid/root"
+    for name in "abcd":
+        put(root / name)
+    assert left(root) == {"a", "d"}
+
+
+def test_what_is_above_a_root_within_another_root_counts(top: Path) -> None:
+    """Also without a repository: both roots are one tree."""
+    put(top / ".ignore", "a\n")
+    put(top / "x/y/a")
+    put(top / "x/y/b")
+    assert left(top / "x/y", roots=(top, top / "x/y")) == {"b"}
+    assert left(top / "x/y") == {"a", "b"}
+
+
+def test_what_is_no_regular_file_is_not_read(top: Path) -> None:
+    """A FIFO is not waited for, and a link is not followed to an ignore file in the tree, as in git."""
+    make_repository(top)
+    put(top / "a")
+    put(top / "rules", "a\n")
+    os.mkfifo(top / ".ignore")
+    (top / ".gitignore").symlink_to("rules")
+    (top / ".shardwatchignore").mkdir()
+    assert left(top) == {"a", "rules"}
+
+
+@pytest.mark.parametrize("file", ["top/.gitignore", "top/.git/info/exclude", "excludes", "top/mid/.ignore"])
+def test_a_change_outside_is_noticed(top: Path, file: str) -> None:
+    """Above what is listed, and where nothing is listed at all; each change once."""
+    make_repository(top)
+    root = top / "mid/root"
+    put(root / "a")
+    files = IgnoreFiles([os.fsencode(top)], os.fsencode(top.parent / "excludes"))
+    files.descend(os.fsencode(root))
+    files.take_changed()
+    files.look_outside()
+    assert not files.has_changed and set(walk(files, root)) == {root / "a"}
+    for text, there in (("a\n", set()), ("b\n", {root / "a"}), (None, {root / "a"})):
+        path = top.parent / file
+        put(path, text) if text is not None else path.unlink()
+        files.look_outside()
+        (changed,) = files.take_changed()
+        assert os.fsencode(root).startswith(changed)
+        files.look_outside()
+        assert not files.has_changed and set(walk(files, root)) == there
+
+
+def test_a_filesystem_that_does_not_answer_changes_nothing(top: Path) -> None:
+    """What was known stays, and nothing of it is touched."""
+    make_repository(top)
+    put(top / ".gitignore", "a\n")
+    put(top / "root/a")
+    silent = False
+
+    def guard(path: bytes) -> None:
+        if silent:
+            raise TimeoutError(path)
+
+    files = IgnoreFiles([os.fsencode(top)], b"", guard=guard)
+    files.descend(os.fsencode(top / "root"))
+    files.take_changed()
+    silent = True
+    (top / ".gitignore").unlink()
+    files.look_outside()
+    assert not files.has_changed and list(walk(files, top / "root")) == []
+    silent = False
+    files.look_outside()
+    assert files.take_changed() == [os.fsencode(top)] and list(walk(files, top / "root")) == [top / "root/a"]
