@@ -6,7 +6,10 @@
 - `sharing`: which worker has which partition (pure).
 - `course`: what the messages of a partition mean, given what is kept (pure).
 - `readings`: what a member tells of the partitions that it reads.
-- `member`: one worker of a group: its connection and what comes over it.
+- `heads`: how many partitions there are, and in which generation each source is (pure).
+- `leases`: the leases of a group in the key-value store, and what one worker has of them.
+- `partition_reader`: reads what a worker has.
+- `member`: one worker of a group: its connection, over which these three go.
 - `following`: the loop of `batches`.
 - `syncing`: asks until when a source is shipped.
 - `base`: what both clients are made of.
