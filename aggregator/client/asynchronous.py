@@ -97,12 +97,11 @@ class AsyncExtractClient(ClientBase):
         loop = self._following(
             group, max=max, wait_s=wait_s, follow=follow, from_=from_, lease_s=lease_s, patience_s=patience_s
         )
-        while found := await self._driver.run(loop.next()):
+        while (found := await self._driver.run(loop.next())) is not None:
             try:
-                for one in found:
-                    yield AsyncBatch(self._driver, one)
+                yield AsyncBatch(self._driver, found)
             except BaseException:
-                await self._driver.run(loop.leave(found))
+                await self._driver.run(found.lease.leave())
                 raise
 
     async def ack(

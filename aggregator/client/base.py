@@ -69,7 +69,7 @@ class ClientBase:
             return requests.pull(group, self.worker, max=max, wait_s=wait_s, from_=from_, peek=False, lease_s=lease_s)
 
         patient_s = requests.patience(patience_s)
-        return Following(self._conversation, pull, group, from_, follow=follow, patience_s=patient_s if follow else 0.0)
+        return Following(self._conversation, pull, from_, follow=follow, patience_s=patient_s if follow else 0.0)
 
 
 def _endpoint(state_dir: Path | str) -> str:

@@ -76,12 +76,6 @@ def handed(reply: PullReply, *, follows: bool = False) -> Handed | None:
     return None if pulled is None else Handed(pulled, Lease(pulled, follows=follows), reply.created, reply.existed)
 
 
-def notice(group: str, reason: str) -> Handed:
-    """A batch that the client makes itself, with the notice to drop the mirror, for `reason`."""
-    pulled = Pulled(None, group, 1, 0, [Fresh(tick=0, reason=reason)], True)
-    return Handed(pulled, Lease(pulled, follows=True), created=True, existed=False)
-
-
 class Lease:
     """A batch from when it was handed out until its lease ends: it is acknowledged, nacked, or given back.
 
@@ -90,14 +84,13 @@ class Lease:
             not an error, because the batch is handed out again.
     """
 
-    __slots__ = ("_ended", "_follows", "_id", "group", "is_notice")
+    __slots__ = ("_ended", "_follows", "_id", "group")
 
     def __init__(self, pulled: Pulled, *, follows: bool) -> None:
         self._follows = follows
         self._id = pulled.id
         self._ended = False
         self.group = pulled.group
-        self.is_notice = pulled.id is None and pulled.alone is not None and pulled.lease_ms == 0
 
     def ack(self) -> Flow[bool]:
         """Whether it came in time."""
@@ -108,8 +101,7 @@ class Lease:
         return (yield from self._end(requests.nack(self.group, self._id, reason, retry_s, output), 0.0))
 
     def extend(self, lease_s: float | None) -> Flow[None]:
-        if not self.is_notice:
-            yield Ask(requests.extend(self.group, self._id, lease_s), self._patience_s(0.0))
+        yield Ask(requests.extend(self.group, self._id, lease_s), self._patience_s(0.0))
 
     def release(self) -> Flow[None]:
         """Of a peek, which has no lease, nothing is given back."""
@@ -125,8 +117,7 @@ class Lease:
 
     def _end(self, request: Request, patience_s: float) -> Flow[bool]:
         try:
-            if not self.is_notice:
-                yield Ask(request, self._patience_s(patience_s))
+            yield Ask(request, self._patience_s(patience_s))
         except RequestError as error:
             if not self._follows or self._ended or error.code not in TOO_LATE:
                 raise
@@ -150,7 +141,7 @@ class BatchData:
     def __init__(self, handed: Handed) -> None:
         pulled = handed.pulled
         self._lease = handed.lease
-        #: None of a peek, and of a notice that `batches` makes itself: then there is nothing to ack.
+        #: None of a peek: then there is nothing to ack.
         self.id = pulled.id
         self.group = pulled.group
         #: 1 at the first time.
@@ -167,13 +158,6 @@ class BatchData:
         #: Not None: drop your mirror, because every existing file follows as `created`. Then there are no events.
         self.fresh: Fresh | None = pulled.alone
         self.events: list[Event] = [] if self.fresh is not None else pulled.events  # type: ignore[assignment]
-
-    @property
-    def is_notice(self) -> bool:
-        """Whether `batches` has made it itself, because the group was lost. Treat it like any `fresh`; no ack is expected for
-        it.
-        """
-        return self._lease.is_notice
 
     def __len__(self) -> int:
         return len(self.events)

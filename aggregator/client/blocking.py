@@ -117,7 +117,7 @@ class ExtractClient(ClientBase):
 
         Args:
             max: the most events; the service's batch_size_max is the upper bound and the default.
-            from_: `now` (the default) or `start`, for a group that does not exist yet.
+            from_: `now` (the default), `start` or `fresh`, for a group that does not exist yet.
             peek: only show the batch: there is no lease, and the position does not change.
             patience_s: seconds for which a service that is away is tried again; None: without end.
         """
@@ -142,9 +142,11 @@ class ExtractClient(ClientBase):
         With `follow` the loop continues without end, whatever happens to the service. While it is away or refuses for now, it
         is tried again (at most 40 times a second at first, every 3 s later), and the log says once that the client waits. If
         the group was lost in the meantime, with the state directory or by `drop`, a batch that is `fresh` comes, and then
-        every file.
+        every file. The notice comes until it is acknowledged, also to the next worker if this one is killed.
 
         Args:
+            from_: where the group begins if the first pull has to make it. A worker that keeps what it is told, and may itself
+                have been away while the group was lost, gives `fresh`.
             wait_s: without `follow`, seconds without a batch after which the loop ends (default 0: what is pending now).
             follow: continue without end, also across restarts of the service.
             patience_s: with `follow`, seconds for which a service that is away is tried again; None: without end.
@@ -157,12 +159,11 @@ class ExtractClient(ClientBase):
         loop = self._following(
             group, max=max, wait_s=wait_s, follow=follow, from_=from_, lease_s=lease_s, patience_s=patience_s
         )
-        while found := self._driver.run(loop.next()):
+        while (found := self._driver.run(loop.next())) is not None:
             try:
-                for one in found:
-                    yield Batch(self._driver, one)
+                yield Batch(self._driver, found)
             except BaseException:
-                self._driver.run(loop.leave(found))
+                self._driver.run(found.lease.leave())
                 raise
 
     def ack(

@@ -124,8 +124,7 @@ class GroupRequests:
         return {"dead": [_fields(letter, output=request.output) for letter in found], "after_b64": next_b64}
 
     def _reset(self, group: Group, request: protocol.Reset, now: float) -> dict[str, object]:
-        if group.state is not GroupState.WAITING:
-            group.refresh("somebody asked for it")
+        group.refresh("somebody asked for it")
         return {"reset": group.name}
 
 

@@ -34,6 +34,8 @@ BEAT_S: Final = 10.0
 BATCH_MAX: Final = 1_000
 #: The worker's name. It is the same for every process, so that what a dead one had on lease is taken back at once.
 WORKER: Final = "ship"
+#: Seconds of one wait for a service that is not ready; the next one begins at once.
+READY_WAIT_S: Final = 30.0
 
 
 class Shipper:
@@ -148,8 +150,8 @@ class Shipper:
             why = why or "the group was lost"
         if why or (head is not None and head.service != progress.service):
             self._notebook.write(replace(progress, base=0))
-            await self._client.create(self._target.group)
-            await self._client.reset(self._target.group)
+            if not await self._client.create(self._target.group, from_="fresh"):
+                await self._client.reset(self._target.group)
         else:
             await source.publish_head()
             self._claimed()
@@ -159,7 +161,7 @@ class Shipper:
         """Ships batch after batch, with a head now and then where there are none."""
         self._has_batch = False
         await self._complete(source)  # its last batch may have been acknowledged just before the last connection was lost
-        batches = self._client.batches(self._target.group, max=BATCH_MAX, from_="start", patience_s=None)
+        batches = self._client.batches(self._target.group, max=BATCH_MAX, from_="fresh", patience_s=None)
         try:
             async with asyncio.TaskGroup() as tasks, contextlib.aclosing(batches):
                 tasks.create_task(self._beat(source))
@@ -185,16 +187,22 @@ class Shipper:
             await source.publish_head()
 
     async def _ship(self, source: ShippedSource, batch: AsyncBatch) -> None:
-        if batch.fresh is not None and not batch.is_notice:
-            await source.begin(until=batch.fresh.tick)
+        if batch.fresh is not None:
+            await source.begin(until=await self._last_tick())
             self._claimed()
-        elif batch.fresh is None and self._notebook.progress.base:
+        elif self._notebook.progress.base:
             await source.ship(batch.events)
-        else:  # the group was made anew by a pull, from the start: a generation has to begin before anything is shipped
+        else:  # somebody else has made the group: a generation has to begin before anything is shipped
             self._notebook.write(replace(self._notebook.progress, base=0))
             raise LookAgain
         await batch.ack()
         await self._complete(source)
+
+    async def _last_tick(self) -> int:
+        """The tick of the last change, once every file that exists is known. A notice to begin afresh may come before that."""
+        while await self._client.ready(READY_WAIT_S, patience_s=None) is None:
+            pass
+        return int((await self._client.hello())["tick"])
 
     async def _complete(self, source: ShippedSource) -> None:
         """Completes the generation, once everything of it is shipped."""

@@ -24,10 +24,11 @@ def follow(database: Database, state_dir: Path, group: str) -> None:
 
     with ExtractClient(state_dir) as client:
         incarnation = str(client.hello()["incarnation"])
-        if client.create(group, from_="start") or database.followed() != incarnation:
-            client.reset(group)  # what the database knows may be from another life: it is told to forget, and then everything
+        if database.followed() != incarnation:  # what the database knows may be of another index
+            if not client.create(group, from_="fresh"):
+                client.reset(group)  # it is told to forget, and then everything
             database.follow(incarnation)
-        for batch in client.batches(group, from_="start"):
+        for batch in client.batches(group, from_="fresh"):
             if batch.fresh:
                 database.forget()
             for event in batch.events:

@@ -23,7 +23,7 @@ async function ask(op, fields) {
 }
 
 while (true) {
-  const reply = await ask("pull", { max: 100, wait_ms: 5000, from: "start" });
+  const reply = await ask("pull", { max: 100, wait_ms: 5000, from: "fresh" });
   if (!reply.ok) throw new Error(`${reply.message}: ${reply.remedy}`);
   const batch = reply.batch;
   for (const event of batch?.events ?? []) console.log(event.event_type ?? "fresh", event.path ?? "");

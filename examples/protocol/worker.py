@@ -28,7 +28,7 @@ def ask(op, **fields):
 
 
 while True:
-    reply = ask("pull", max=100, wait_ms=5000, **{"from": "start"})
+    reply = ask("pull", max=100, wait_ms=5000, **{"from": "fresh"})
     if not reply["ok"]:
         sys.exit(f"{reply['message']}: {reply['remedy']}")
     if batch := reply["batch"]:

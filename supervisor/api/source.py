@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Final
@@ -54,24 +54,6 @@ class ServiceDelivery:
         await self._batch.extend()
 
 
-class LossNotice:
-    """The notice to forget all, where the service does not know any more whom to give it. Due until it is acked."""
-
-    fresh: Final = True
-    more: Final = True
-    events: Final[Sequence[FileEvent]] = ()
-
-    def __init__(self, acknowledged: Callable[[], None]) -> None:
-        self._acknowledged = acknowledged
-
-    async def ack(self) -> None:
-        self._acknowledged()
-
-    async def nack(self, reason: str) -> None: ...
-
-    async def extend(self) -> None: ...
-
-
 class ServiceSource:
     """Starts, asks and ends one service. Belongs to one event loop."""
 
@@ -85,7 +67,6 @@ class ServiceSource:
         self._asker: AsyncExtractClient | None = None
         self._threads = ThreadPoolExecutor(1, "shardwatch-service")
         self._first: AsyncBatch | None = None
-        self._owes_notice = False
         self._worker = f"watcher:{config.group}"[:200]
 
     async def start(self) -> None:
@@ -135,14 +116,12 @@ class ServiceSource:
     async def pull(self, max_events: int, wait_s: float) -> ServiceBatch | None:
         """The next batch, or None. A service that was killed is started again: the state directory has everything."""
         assert self._puller is not None
-        if self._owes_notice:
-            return LossNotice(self._notice_taken)
         if self._first is not None:
             batch, self._first = self._first, None
             return ServiceDelivery(batch)
         try:
             found = await self._puller.pull(
-                self._config.group, max=max_events, wait_s=wait_s, lease_s=self._config.lease_s, from_="now"
+                self._config.group, max=max_events, wait_s=wait_s, lease_s=self._config.lease_s, from_="fresh"
             )
         except NotRunningError:
             if self._child is None or not self._child.ended:
@@ -150,20 +129,8 @@ class ServiceSource:
             logger.error("The service ended with code %s: starting it again", self._child.process.returncode)
             self._child.let_go()
             await self._launch()
-            await self._look_for_loss()
             return None
         return ServiceDelivery(found) if found is not None else None
-
-    async def _look_for_loss(self) -> None:
-        """After a new start: where the group is gone, with the state directory, all is to be forgotten; every file follows."""
-        assert self._asker is not None and self._puller is not None
-        if any(group["name"] == self._config.group for group in await self._asker.groups()):
-            return
-        self._owes_notice = True
-        self._first = await self._puller.pull(self._config.group, max=self._config.batch_size, from_="start")
-
-    def _notice_taken(self) -> None:
-        self._owes_notice = False
 
     async def sync(self, timeout_s: float) -> None:
         if self._asker is not None:

@@ -304,12 +304,28 @@ def test_a_group_that_is_lost_begins_anew(service: FakeService, client: ExtractC
         dropping.join()
     notice = next(batches)
     dropping.join()
-    assert notice.fresh is not None and notice.events == [] and "lost" in notice.fresh.reason
-    for end in (notice.extend, notice.ack, notice.nack, notice.release):
-        end()  # nobody waits for it
+    assert notice.fresh is not None and notice.events == []
+    notice.ack()
     told = next(batches)
     assert sorted(event.path for event in told.events) == ["/r/a", "/r/b", "/r/c"]
     batches.close()
+
+
+def test_the_loss_of_a_group_is_told_until_it_is_acknowledged(service: FakeService, client: ExtractClient) -> None:
+    """A worker that ends right after it was told has not forgotten anything: the next one is told."""
+    service.put("/r/a")
+    batches = client.batches("g", from_="start")
+    next(batches).ack()
+    _dropped(service, once_it_waits=False)
+    assert next(batches).fresh is not None
+    batches.close()
+    with ExtractClient(service.layout.state_dir, timeout_s=GUARD_S) as other:
+        again = other.batches("g", from_="start")
+        notice = next(again)
+        assert notice.fresh is not None
+        notice.ack()
+        assert [event.event_type for event in next(again).events] == ["created"]
+        again.close()
 
 
 @pytest.mark.parametrize("end", ["ack", "nack", "extend"])
@@ -452,7 +468,7 @@ def _example(command: list[str], service: FakeService) -> None:
     with subprocess.Popen([*command, str(service.layout.extract_socket), "g"], stdout=subprocess.PIPE, text=True) as worker:
         assert worker.stdout is not None
         try:
-            assert worker.stdout.readline() == "created /r/a\n"
+            assert [worker.stdout.readline() for _ in range(2)] == ["fresh \n", "created /r/a\n"]
             service.put("/r/a", size=2)
             assert worker.stdout.readline() == "modified /r/a\n"
             with ExtractClient(service.layout.state_dir, timeout_s=GUARD_S) as client:

@@ -39,8 +39,6 @@ class Puller:
         self.group = group
         self._start = start
         self._warned = False
-        #: The group was there once. If a later pull has to make it, it was lost: with the state directory, or by `groups drop`.
-        self._known = False
         #: It was said that batches are held back; once, until one comes.
         self._hold_reported = False
         #: Leases are held in this name, so that they can be given back together.
@@ -69,11 +67,9 @@ class Puller:
         Raises Ended before the acknowledgement when standard output is closed, and the service's error.
         """
         reply = checked(reply)
-        created = bool(reply.get("created"))
-        self._warn(created=created)
-        if created and self._known:
-            self._printer.write([{"type": "fresh", "tick": 0, "reason": "the group was lost, and made anew"}])
-        self._known, self._start = True, "start"
+        self._warn(created=bool(reply.get("created")))
+        # The group was there once. If a later pull has to make it, it was lost: with the state directory, or by `groups drop`.
+        self._start = "fresh"
         batch: dict[str, Any] | None = reply.get("batch")
         if batch is None:
             if reply.get("why") == "held" and not self._hold_reported:

@@ -299,6 +299,19 @@ def test_a_group_that_is_made_may_begin_afresh(bench_with_files: Bench, op: str)
     assert bench.drain(from_="fresh") == []
 
 
+def test_a_reset_holds_for_a_group_that_waits_too(bench: Bench) -> None:
+    """It was to begin once the first scan is done; now every file is owed to it, from the notice on."""
+    bench.engine.is_ready = False
+    bench.ask("create", group="g")
+    assert bench.group("g")["state"] == "waiting"
+    bench.ask("reset", group="g")
+    bench.index.put(b"/r/1")
+    batch = bench.pull()
+    assert batch is not None and batch["events"][0]["type"] == "fresh"
+    bench.ack(batch)
+    assert short(bench.drain()) == [("created", "/r/1")]
+
+
 def test_other_priorities_lose_nothing(bench_with_files: Bench) -> None:
     """Rows may have changed lanes: the group goes on from its lowest cursor, and deletions are still told."""
     bench = bench_with_files
