@@ -7,6 +7,7 @@ server removes by itself. (`fetch` of nats-py is not used, since it holds a mess
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 from collections import deque
 from typing import Final, NamedTuple
@@ -16,8 +17,10 @@ from nats.aio.msg import Msg
 
 #: Seconds without a question after which a server removes a consumer.
 UNUSED_S: Final = 300.0
-#: Seconds for which what is there may be on its way; it may also have been removed.
+#: Seconds for which what is there may be on its way; it may also have been removed, or replaced by what comes later.
 _THERE_S: Final = 1.0
+#: Seconds for which a message waits for the next one, if the server has said that there are more.
+_LINGER_S: Final = 0.05
 
 
 class StreamMessage(NamedTuple):
@@ -45,7 +48,7 @@ class StreamReader:
         self._wanted = 0
         self._number = 0
         self._lost = ""
-        #: Messages that the server had beside, when the last one came.
+        #: Messages that the server had beside, when the last one came. It may count some that were replaced since.
         self._pending = pending
 
     async def listen(self) -> None:
@@ -57,22 +60,31 @@ class StreamReader:
         return not self._pending and not self._queue
 
     async def take(self, most: int, wait_s: float) -> list[StreamMessage]:
-        """What comes next, up to `most`; nothing if nothing came within `wait_s` (0: only what is there).
+        """What comes next, up to `most`; nothing if nothing came within `wait_s` (0: only what is there), or sooner, if the
+        server was wrong about what it has.
 
         Returns as soon as the server has no more, so a message that comes alone is not held back. Raises Lost.
         """
         if wait_s == 0:
             most = min(most, self._pending + len(self._queue))
         while not self._lost and len(self._queue) < most and (self._pending or not self._queue):
-            if not self._wanted:
-                await self._ask(most, wait_s or _THERE_S)
             self._came.clear()
-            await self._came.wait()
-            if not self._wanted and not self._queue:
+            if self._pending and not self._wanted:
+                await self._ask(most, _THERE_S)
+            elif not self._wanted:  # the first that comes says how many there are
+                await self._ask(1, wait_s or _THERE_S)
+            if not await self._comes() or not (self._wanted or self._queue):
                 break
         if self._lost:
             raise Lost(self._lost)
         return [self._queue.popleft() for _ in range(min(most, len(self._queue)))]
+
+    async def _comes(self) -> bool:
+        """Whether something more is answered. What is there already is not held back for long."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_LINGER_S if self._queue else None):
+                await self._came.wait()
+        return self._came.is_set()
 
     async def _ask(self, most: int, wait_s: float) -> None:
         self._wanted = most
