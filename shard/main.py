@@ -240,7 +240,7 @@ class ShardProcess:
         part of a millisecond is waited for hints alone: to wait one more for each save would be felt, and to wake twice at other
         times.
         """
-        if not self._watcher.pending:
+        if not self._watcher.debounce:
             return {fd for fd, _ in poller.poll(-(-wait // 1_000_000))}
         until = time.monotonic_ns() + wait
         ready = {fd for fd, _ in poller.poll(wait // 1_000_000)}

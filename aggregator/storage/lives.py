@@ -80,6 +80,7 @@ class Lives:
         closing.
         """
         self._state_dir = state_dir
+        self._file = state_dir / FILE
         self._logs = logs
         self._known: Life | None = None
         self._readable = True
@@ -146,7 +147,7 @@ class Lives:
         """Writes life.json again if a cleaner has removed it. Call it at regular intervals. It is written only if it was also
         missing the last time, because the whole directory may be in the course of being removed.
         """
-        missing = identity(self._state_dir / FILE) is None
+        missing = identity(self._file) is None
         if missing and self._missing and self._life is not None:
             self._write(self._life)
         self._missing = missing
@@ -161,7 +162,7 @@ class Lives:
             with StateDirectory(self._state_dir) as state:
                 state.write_new(FILE, content)
         except OSError as error:
-            raise sqlite3.OperationalError(f"{self._state_dir / FILE}: {error.strerror}") from error
+            raise sqlite3.OperationalError(f"{self._file}: {error.strerror}") from error
         self._life = life
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
+from typing import Final
 
 import zmq
 
@@ -16,6 +17,11 @@ from ..contract.wire.frames import OtherVersionError, Reply, decode_down
 
 _RECONNECT_MS = 10
 _RECONNECT_MS_MAX = 200
+#: As numbers: pyzmq's enumerations cost more than the question, which is asked several times for each save.
+_EVENTS: Final = int(zmq.EVENTS)
+_POLLIN: Final = int(zmq.POLLIN)
+_POLLOUT: Final = int(zmq.POLLOUT)
+_DONTWAIT: Final = int(zmq.DONTWAIT)
 
 
 class Line:
@@ -57,19 +63,19 @@ class Line:
 
     def send(self, body: bytes) -> bool:
         """Whether it was taken; False: nobody listens, or there is no room. `room` is readable when that may have changed."""
-        if not _events(self._up) & zmq.POLLOUT:
+        if not _events(self._up) & _POLLOUT:
             return False
         try:
-            self._up.send(body, zmq.DONTWAIT)
+            self._up.send(body, _DONTWAIT)
         except zmq.Again:
             return False
         return True
 
     def replies(self) -> Iterator[Reply]:
         """Those that have come. What can't be read, or is another service's, is refused, with a line in the log."""
-        while _events(self._down) & zmq.POLLIN:
+        while _events(self._down) & _POLLIN:
             try:
-                reply = decode_down(self._down.recv_multipart(zmq.DONTWAIT)[-1])
+                reply = decode_down(self._down.recv_multipart(_DONTWAIT)[-1])
             except WireError as error:
                 self._bad_replies.warning(f"refused: {error}")
                 self.outdated |= isinstance(error, OtherVersionError) and error.begun > self._begun
@@ -86,4 +92,4 @@ class Line:
 
 def _events(socket: zmq.Socket[bytes]) -> int:
     """What the socket is ready for, once it has taken in all news that libzmq has for it."""
-    return int(socket.getsockopt(zmq.EVENTS))
+    return int(socket.getsockopt(_EVENTS))

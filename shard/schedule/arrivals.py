@@ -42,6 +42,9 @@ class Arrivals:
         """How many are not done yet."""
         return len(self._hinted) + len(self._found) + len(self._entered)
 
+    def __bool__(self) -> bool:
+        return bool(self._hinted or self._found or self._entered)
+
     @property
     def hinted(self) -> int:
         """How many names with hints are not begun."""

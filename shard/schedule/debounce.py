@@ -139,10 +139,10 @@ class Debounce(Generic[K]):
 
     def next_due(self) -> int | None:
         """When `due` has something next, or None."""
-        times = [self._generations[0].last + self.quiet_ns] if self._generations else []
         if self._whole:
-            times.append(min(self._whole.values()) + self.quiet_ns)
-        return min(times, default=None)
+            first = min(self._whole.values())
+            return (min(first, self._generations[0].last) if self._generations else first) + self.quiet_ns
+        return self._generations[0].last + self.quiet_ns if self._generations else None
 
 
 def _merged(generations: Iterable[_Generation[K]]) -> dict[K, set[bytes]]:

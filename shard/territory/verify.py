@@ -93,7 +93,9 @@ class Verifier:
         self._next_at = next_beat(now + self._pause(min(VERIFY_NAMES_MAX, self._total()), 0), _GRID_NS)
 
     def next_due(self) -> int:
-        return min([self._next_at, *(suspect.since + _AGAIN_NS for suspect in self._suspects.values())])
+        if not self._suspects:
+            return self._next_at
+        return min(self._next_at, *(suspect.since + _AGAIN_NS for suspect in self._suspects.values()))
 
     def due(self, now: int) -> bool:
         return now >= self._next_at

@@ -80,6 +80,8 @@ class Locks:
         self._places = [_Place(root, at, name) for root in roots for at, name in names]
         self._by_wd: dict[int, set[_Place]] = {}
         self._unwatched: list[_Place] = []
+        #: Lock files that were there at the last look, some of them if there are many.
+        self.there: list[bytes] = []
         self._turn = 0
         self._check_at = 0
         self._bell: Bell | None = None
@@ -92,11 +94,6 @@ class Locks:
     def fileno(self) -> int:
         """Readable when `look` should be called; -1: there is no such thing."""
         return -1 if self._bell is None else self._bell.fd
-
-    @property
-    def there(self) -> list[bytes]:
-        """Lock files that were there at the last look, some of them if there are many."""
-        return [place.file for place in self._places if place.there][:_REPORTED_MAX]
 
     def look(self, now: int) -> None:
         """Finds out which lock files exist now (`there`); `now`: monotonic, ns.
@@ -117,6 +114,8 @@ class Locks:
         for place in asked:
             if self._reachable(place):
                 place.look()
+        if asked:
+            self.there = [place.file for place in self._places if place.there][:_REPORTED_MAX]
 
     def _reachable(self, place: _Place) -> bool:
         try:

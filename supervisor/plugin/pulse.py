@@ -16,7 +16,7 @@ import signal
 import socket
 import struct
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -152,16 +152,16 @@ class Pulses(MapEntry):
                 usual = False
                 self._scans(int(pulse))
         self._taken_at = now
-        if taken > len(self._living()) * _PULSES_EACH:
-            self._alert_until = now + _ALERT_S
         if now - self._silence.looked >= _LOOK_S:
             self._look(now)
-        usual = usual and now >= self._alert_until
-        self._resting_until = next_beat(now, BEAT_S) + _AFTER_BEAT_S if usual and self._may_rest() else None
-
-    def _may_rest(self) -> bool:
-        """Whether every program was heard, and there is room in the queue for what they send in the meantime."""
         living = self._living()
+        if taken > len(living) * _PULSES_EACH:
+            self._alert_until = now + _ALERT_S
+        usual = usual and now >= self._alert_until
+        self._resting_until = next_beat(now, BEAT_S) + _AFTER_BEAT_S if usual and self._may_rest(living) else None
+
+    def _may_rest(self, living: Mapping[int, Living]) -> bool:
+        """Whether every program was heard, and there is room in the queue for what they send in the meantime."""
         return 0 < len(living) * _PULSES_EACH < self._queue and all(map(self._silence.is_heard, living))
 
     def forget(self) -> None:

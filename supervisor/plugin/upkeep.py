@@ -37,6 +37,8 @@ class Upkeep:
             return
         self._missing = False
         self._kept = {name: content for name in REMADE if (content := self._read(name)) is not None}
+        self._needed = [self._path / name for name in (*DIRECTORIES, *self._kept)]
+        self._lock_path = self._path / SERVICE_LOCK
         events.subscribe(events.Tick5Event, self._on_tick)
         events.subscribe(events.Tick3600Event, self._on_hour)
 
@@ -48,11 +50,11 @@ class Upkeep:
 
     def _on_tick(self, event: object) -> None:
         try:
-            lock = identity(self._path / SERVICE_LOCK)
+            lock = identity(self._lock_path)
             if identity(self._path) != self._home or (lock is not None and lock != self._lock):
                 self._leave()
                 return
-            missing = lock is None or any(not (self._path / name).exists() for name in (*DIRECTORIES, *self._kept))
+            missing = lock is None or not all(map(os.path.exists, self._needed))
             if missing and self._missing:  # and not in the middle of the directory's removal
                 self._make_again()
             self._missing = missing

@@ -5,6 +5,7 @@
 - `attendant`: the connection to such a service, which says what is wrong with it.
 - `session`: one `watch`, from the start of its service to its end.
 - `worker`: runs a command for the changes of a group (`exec`).
+- `rounds`: when such a service is asked how it is. Pure.
 - `trouble`: what is wrong with a running service, each problem reported once.
 
 `commands` may import this; it imports `link`.

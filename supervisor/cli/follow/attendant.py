@@ -10,7 +10,6 @@ from types import TracebackType
 from typing import Final
 
 from shardwatch.aggregator.protocol.codes import RETRYABLE
-from shardwatch.shard.contract.limits import BEAT_S, next_beat
 
 from ...host.process import ended_fd
 from ...service.child import ChildService
@@ -21,15 +20,11 @@ from ...terminal.lines import status_object
 from ...terminal.streams import say_line
 from ..link.connection import ProcessEnded, ServiceConnection, checked
 from ..link.in_flight import Reply
+from . import rounds
 from .trouble import Trouble
 
-#: Seconds between two looks at the service's own troubles, at multiples of this time: a multiple of the beat, at which the
-#: service is awake in any case. And seconds between two steps of the progress bar.
-STATUS_EVERY_S: Final = 2 * BEAT_S
+#: Seconds between two steps of the progress bar.
 PROGRESS_EVERY_S: Final = 0.2
-#: Seconds by which such a look may be late. If it is later, this process was held up itself (by a reader that stalls, or with
-#: the whole machine), and what it was not answered meanwhile says nothing of the service.
-LATE_S_MAX: Final = 1.0
 
 Tell = Callable[[list[dict[str, str]]], object]
 
@@ -68,7 +63,7 @@ class Attendant:
         self._trouble = Trouble()
         self._ready = False
         self._status_asked: int | None = None
-        self._status_due = time.monotonic() + STATUS_EVERY_S
+        self._rounds = rounds.Rounds(time.monotonic())
 
     def __enter__(self) -> Attendant:
         return self
@@ -82,7 +77,7 @@ class Attendant:
         returns what the engine says of it. Raises as `wait` does."""
         self._tell([status_object("warning", note) for note in self._prepared.notes])
         scanning = render.Scanning(sys.stderr if bar else None)
-        wait_s = PROGRESS_EVERY_S if scanning.shown else STATUS_EVERY_S
+        wait_s = PROGRESS_EVERY_S if scanning.shown else rounds.EVERY_S
         try:
             asked = self.connection.ask("ready", wait_s=wait_s, wait_ms=int(wait_s * 1000))
             while True:
@@ -123,7 +118,7 @@ class Attendant:
         """
         deadline = None if timeout_s is None else time.monotonic() + timeout_s
         while True:
-            if time.monotonic() >= self._status_due:
+            if time.monotonic() >= self._rounds.due:
                 self._look_after_service()
             answers = []
             reported = False
@@ -131,7 +126,9 @@ class Attendant:
                 if number == self._status_asked:
                     self._status_asked = None
                     reported = True
-                    self._tell(self._trouble.lines(reply.get("status") or {}))
+                    lines = self._trouble.lines(reply.get("status") or {})
+                    self._rounds.answered(time.monotonic(), calm=not lines and not self._trouble)
+                    self._tell(lines)
                 else:
                     answers.append((number, reply))
             if answers or reported or also is not None or (deadline is not None and time.monotonic() >= deadline):
@@ -139,7 +136,7 @@ class Attendant:
 
     def _await_answers(self, deadline: float | None, also: int | None) -> list[tuple[int, Reply]]:
         """Answers, or none when the next status is due. Raises Ended, and ServiceError when supervisord is no more."""
-        until = self._status_due if deadline is None else min(self._status_due, deadline)
+        until = self._rounds.due if deadline is None else min(self._rounds.due, deadline)
         try:
             return self.connection.wait(self._ends, max(0.0, until - time.monotonic()), also)
         except ProcessEnded:
@@ -147,8 +144,9 @@ class Attendant:
 
     def _look_after_service(self) -> None:
         """Asks for the next status; if the last one is still owed, that is trouble too. Raises ServiceError."""
-        late = time.monotonic() - self._status_due > LATE_S_MAX
-        self._status_due = next_beat(time.monotonic() + STATUS_EVERY_S - LATE_S_MAX, STATUS_EVERY_S)
+        now = time.monotonic()
+        late = self._rounds.is_late(now)
+        self._rounds.begin(now)
         if not self._ready:
             self._child.check()
         if self._status_asked is None:

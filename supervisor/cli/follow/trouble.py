@@ -19,6 +19,10 @@ class Trouble:
     def __init__(self) -> None:
         self._reported: dict[tuple[str, ...], HealthFinding] = {}
 
+    def __bool__(self) -> bool:
+        """Whether anything was wrong at the last call."""
+        return bool(self._reported)
+
     def lines(self, status: Mapping[str, Any]) -> list[dict[str, str]]:
         """Status lines for the difference to the last call, errors first; empty where nothing changed."""
         now = {finding.key: finding for finding in engine_findings(status)}

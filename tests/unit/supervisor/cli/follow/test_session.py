@@ -16,7 +16,7 @@ import zmq
 from running import settings_for
 
 from shardwatch.shard.contract.state.layout import Layout
-from shardwatch.supervisor.cli.follow import attendant
+from shardwatch.supervisor.cli.follow import rounds
 from shardwatch.supervisor.cli.follow.session import Session
 from shardwatch.supervisor.service.state_dir import Prepared
 from shardwatch.supervisor.terminal.ends import Ended, Ends
@@ -77,7 +77,7 @@ class Child:
 
 def test_what_is_polled_is_told_before_ready_whatever_is_answered_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The first batch may come before the status that tells of it; it is printed after both lines."""
-    monkeypatch.setattr(attendant, "STATUS_EVERY_S", 3600.0)  # a service that is slow is no silent one
+    monkeypatch.setattr(rounds, "EVERY_S", 3600.0)  # a service that is slow is no silent one
     layout = Layout(os.fspath(tmp_path))
     Path(layout.extract_socket).parent.mkdir()
     options = argparse.Namespace(json=True, start="now", state_dir=None)
