@@ -33,7 +33,7 @@ class Notebook:
         except InUseError as error:
             hint = "stop it first; one process ships all of a service's files"
             raise InUseError(f"another `shardwatch ship` is running for this service: {error.message}", hint=hint) from None
-        self.progress = self._read() or Progress(os.urandom(16).hex(), target)
+        self.progress = read_progress(layout) or Progress(os.urandom(16).hex(), target)
 
     def __enter__(self) -> Self:
         return self
@@ -47,8 +47,12 @@ class Notebook:
             state.write(FILE, msgspec.json.encode(progress))
         self.progress = progress
 
-    def _read(self) -> Progress | None:
-        """None where there is none, or nothing that can be read: then the service is a new one for the stream."""
-        with contextlib.suppress(FileNotFoundError, msgspec.MsgspecError), StateDirectory(self._state_dir) as state:
-            return msgspec.json.decode(state.read(FILE), type=Progress)
-        return None
+
+def read_progress(layout: Layout) -> Progress | None:
+    """None where there is none, or nothing that can be read: then the service is a new one for the stream.
+
+    Raises OSError, and UsageError for a file that is not ours.
+    """
+    with contextlib.suppress(FileNotFoundError, msgspec.MsgspecError), StateDirectory(layout.state_dir) as state:
+        return msgspec.json.decode(state.read(FILE), type=Progress)
+    return None

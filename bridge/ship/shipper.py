@@ -25,6 +25,7 @@ from ..protocol.generations import ShipOptions, why_new
 from ..protocol.names import Subjects
 from ..protocol.stream import StreamFacts, server_fault, stream_fault
 from .notebook import Notebook
+from .report import Reporter
 from .source import LookAgain, ShippedSource
 from .syncs import ShipSyncs
 
@@ -44,6 +45,7 @@ class Shipper:
     Args:
         service: makes a client of the service.
         notebook: what is kept between two lives.
+        reporter: is told whether it ships.
         tell: receives what a person should know, a line each.
     """
 
@@ -51,12 +53,14 @@ class Shipper:
         self,
         service: Callable[[], AsyncExtractClient],
         notebook: Notebook,
+        reporter: Reporter,
         access: Access,
         wanted: ShipOptions,
         tell: Callable[[str], object],
     ) -> None:
         self._service = service
         self._notebook = notebook
+        self._reporter = reporter
         self._access = access
         self._wanted = wanted
         self._target = wanted.target
@@ -84,6 +88,7 @@ class Shipper:
             except ShardwatchError as error:
                 if not (self._attached and error.retryable):
                     raise
+                self._reporter.failed(error)
                 self._absence.noted(error)
                 await asyncio.sleep(next(waits))
 
@@ -96,6 +101,7 @@ class Shipper:
             source = ShippedSource(broker, self._notebook, self._names, self._target, self._life, stream.created)
             await self._claim(source)
             self._absence.over()
+            self._reporter.connected(broker.where)
             if not self._attached:
                 self._tell(f"shipping {self._target.source} to the stream {self._target.stream} at {broker.where}")
             self._attached = True

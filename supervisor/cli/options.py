@@ -5,10 +5,10 @@ from __future__ import annotations
 import argparse
 import os
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from shardwatch.shard.contract.errors import UsageError
-from shardwatch.shard.contract.input.shown import shown
+from shardwatch.shard.contract.input.shown import cut, shown
 from shardwatch.shard.contract.state.options import (
     INCLUDE,
     OPTIONS,
@@ -65,6 +65,17 @@ def add_tree_options(parser: argparse.ArgumentParser) -> None:
                 meaning = f"{option.text} (default: {default_text(option)})"
                 number = int if isinstance(kind, Whole) else float
                 tree.add_argument(flag(option), type=number, metavar=metavar(option), help=meaning)
+
+
+class SectionParser(argparse.ArgumentParser):
+    """Reads a section of the configuration, as arguments of a command. Its errors are UsageErrors that name the section."""
+
+    def __init__(self, section: str, command: str) -> None:
+        super().__init__(prog=section, allow_abbrev=False, add_help=False)
+        self._command = command
+
+    def error(self, message: str) -> NoReturn:
+        raise UsageError(f"{self.prog}: {cut(message)}", hint=f"its options are those of `shardwatch {self._command} --help`")
 
 
 def suffixes(text: str) -> list[str]:

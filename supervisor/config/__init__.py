@@ -4,6 +4,8 @@
 - `resolve`: combines defaults, file, environment and command line, with the origin of each value.
 - `layers`: what the file, the environment and the command line set.
 - `exec_sections`: commands that run with the service, from the file.
+- `ship_section`: what the service ships, from the file.
+- `sections`: what sections of the file have in common.
 - `file`: which configuration file is used, and its contents.
 - `names`: the name of an option in the environment and on the command line.
 - `paths`: the options that are paths.

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -16,28 +16,30 @@ from shardwatch.shard.contract.limits import COMMAND_NAME_PATTERN
 from shardwatch.shard.contract.state.triggers import Trigger
 
 from .layers import short
+from .sections import SectionOptions
 
 #: Sections of a file, at most.
 SECTIONS_MAX: Final = 50
 _NAME: Final = re.compile(COMMAND_NAME_PATTERN)
 #: Programs that every service has.
-_TAKEN: Final = frozenset({"aggregator", "coordinator", "shards", "exec"})
-#: Options that are true or false, and the arguments for either.
-_SWITCHES: Final = {
-    "initial": (("--initial",), ()),
-    "prefix": (("--prefix",), ()),
-    "retry": ((), ("--no-retry",)),
-}
-#: Options with a value, and the type that it has in the file.
-_VALUES: Final[Mapping[str, type | tuple[type, ...]]] = {
-    "group": str,
-    "batch": int,
-    "jobs": int,
-    "input": str,
-    "timeout": (int, float),
-    "on": str,
-    "stop_signal": str,
-}
+_TAKEN: Final = frozenset({"aggregator", "coordinator", "shards", "exec", "ship"})
+_OPTIONS: Final = SectionOptions(
+    switches={
+        "initial": (("--initial",), ()),
+        "prefix": (("--prefix",), ()),
+        "retry": ((), ("--no-retry",)),
+    },
+    values={
+        "group": str,
+        "batch": int,
+        "jobs": int,
+        "input": str,
+        "timeout": (int, float),
+        "on": str,
+        "stop_signal": str,
+    },
+    others=("command",),
+)
 
 
 def triggers_of(sections: object, origin: str, base: Path) -> tuple[Trigger, ...]:
@@ -59,20 +61,5 @@ def _trigger(name: str, section: Mapping[str, Any], origin: str, base: Path) -> 
         hint = 'give the program and its arguments, as in command = ["ruff", "check", "{}"]'
         raise UsageError(f"{where}: command is no list of texts", hint=hint)
     options = {"group": name, **{option: value for option, value in section.items() if option != "command"}}
-    arguments = [argument for option, value in options.items() for argument in _arguments(option, value, where)]
+    arguments = _OPTIONS.arguments(options, where)
     return Trigger(name=name, arguments=(*arguments, "--", *command), directory=os.fsencode(base))
-
-
-def _arguments(option: str, value: object, where: str) -> Iterator[str]:
-    if option in _SWITCHES:
-        if not isinstance(value, bool):
-            raise UsageError(f"{where}: {option} = {short(value)} must be true or false")
-        yield from _SWITCHES[option][not value]
-    elif option in _VALUES:
-        if not isinstance(value, _VALUES[option]) or isinstance(value, bool):
-            wanted = "a text" if _VALUES[option] is str else "a number"
-            raise UsageError(f"{where}: {option} = {short(value)} must be {wanted}")
-        yield f"--{option.replace('_', '-')}={value}"
-    else:
-        known = ", ".join(sorted(["command", *_SWITCHES, *_VALUES]))
-        raise UsageError(f"{where}: unknown option {short(option)}", hint=f"there are {known}")

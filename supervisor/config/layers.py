@@ -31,6 +31,8 @@ class Layer(NamedTuple):
     tilde: bool
     #: The sections `[exec.NAME]` of a file; None where it has none.
     sections: object = None
+    #: The section `[ship]` of a file; None where it has none.
+    ship: object = None
 
 
 def layers(found: FoundConfig, environ: Mapping[str, str], overrides: Mapping[str, object], cwd: Path) -> list[Layer]:
@@ -67,10 +69,10 @@ def short(value: object) -> str:
 
 def _file_layer(path: Path, found: FoundConfig) -> Layer:
     values = values_of(path, found)
-    sections = values.pop("exec", None)
+    sections, ship = values.pop("exec", None), values.pop("ship", None)
     origin = f"file {shown(path)}"
     _check_names(values, origin)
-    return Layer(origin, values, Path(os.path.abspath(path)).parent, tilde=True, sections=sections)
+    return Layer(origin, values, Path(os.path.abspath(path)).parent, tilde=True, sections=sections, ship=ship)
 
 
 def _env_layers(environ: Mapping[str, str], cwd: Path) -> Iterator[Layer]:

@@ -16,6 +16,7 @@ from shardwatch.shard.contract.errors import UsageError
 from shardwatch.shard.contract.state import options
 from shardwatch.shard.contract.state.options import OPTIONS, Option
 from shardwatch.shard.contract.state.settings import Settings
+from shardwatch.shard.contract.state.ship_section import ShipSection
 from shardwatch.shard.contract.state.triggers import Trigger
 
 from . import profile
@@ -42,6 +43,8 @@ class Resolved(NamedTuple):
     notes: tuple[str, ...]
     #: The sections `[exec.NAME]` of the file: commands that run with a service that `up` starts.
     triggers: tuple[Trigger, ...] = ()
+    #: The section `[ship]` of the file: what such a service ships; None where it has none.
+    ship: ShipSection | None = None
 
 
 class _Joined(NamedTuple):
@@ -81,7 +84,7 @@ def resolve(
     settings = _settings(values, defaults, _pattern_origins(some))
     _check_places(settings, values, joined.origins)
     state_dir: Path = values[options.STATE_DIR.name] or default_place(default_state_dir(environ), found.path, settings.roots)
-    return Resolved(settings, state_dir, found.path, joined.origins, values, found.notes, _triggers(some))
+    return Resolved(settings, state_dir, found.path, joined.origins, values, found.notes, _triggers(some), _ship(some))
 
 
 def _triggers(some: Sequence[Layer]) -> tuple[Trigger, ...]:
@@ -91,6 +94,15 @@ def _triggers(some: Sequence[Layer]) -> tuple[Trigger, ...]:
     from .exec_sections import triggers_of  # most configurations have none
 
     return triggers_of(layer.sections, layer.origin, layer.base)
+
+
+def _ship(some: Sequence[Layer]) -> ShipSection | None:
+    layer = next((layer for layer in some if layer.ship is not None), None)
+    if layer is None:
+        return None
+    from .ship_section import ship_section_of  # most configurations have none
+
+    return ship_section_of(layer.ship, layer.origin, layer.base)
 
 
 def _join(some: Sequence[Layer]) -> _Joined:

@@ -8,3 +8,5 @@ from typing import Final
 GROUP: Final = "shards"
 #: Group of the commands that run for what changes.
 EXEC: Final = "exec"
+#: The program that ships what changes, and its group.
+SHIP: Final = "ship"

@@ -24,7 +24,7 @@ from shardwatch.shard.contract.state.layout import Layout
 
 from . import bounds, spawn, triggers
 from .first_plan import FirstPlan, Planner, forget_planner
-from .names import EXEC, GROUP
+from .names import EXEC, GROUP, SHIP
 from .pulse import Pulses
 from .rearm import Rearm
 from .terms import terms_of
@@ -32,7 +32,7 @@ from .upkeep import Upkeep
 from .wake import StdinGuard, Wake
 from .words import quieten
 
-#: Groups stop from the highest number to the lowest: exec 950, coordinator 900, shards 500, aggregator 100.
+#: Groups stop from the highest number to the lowest: exec 950, ship 940, coordinator 900, shards 500, aggregator 100.
 PRIORITY: Final = 500
 _ID: Final = re.compile(SHARD_ID_PATTERN)
 
@@ -178,7 +178,7 @@ class ShardsRPC:
 
         def process_config(do_usage: bool = True) -> None:
             stock(do_usage=do_usage)
-            ours = [self._supervisord.process_groups.get(name) for name in (GROUP, EXEC)]
+            ours = [self._supervisord.process_groups.get(name) for name in (GROUP, EXEC, SHIP)]
             options.process_group_configs += [group.config for group in ours if group is not None]
 
         options.process_config = process_config

@@ -1,6 +1,7 @@
-"""The group `exec`: a program for each command of `exec.json`, which `shardwatch up` writes. Runs inside supervisord.
+"""The programs of the configuration, as `shardwatch up` wrote them down: the group `exec` has one for each command of
+`exec.json`, and `ship` runs if there is a `ship-section.json`. Runs inside supervisord.
 
-A program's command line has the name of the section alone. `shardwatch exec --trigger NAME` reads the rest from the same file.
+The command line of a program names its section alone. `shardwatch exec` and `ship` read the rest from the same files.
 """
 
 from __future__ import annotations
@@ -16,24 +17,36 @@ from supervisor.supervisord import Supervisor
 from shardwatch.shard.contract.limits import COMMAND_NAME_PATTERN
 from shardwatch.shard.contract.state.layout import Layout
 
-from .names import EXEC
+from .names import EXEC, SHIP
 
-#: It stops before all others, which its commands may need.
+#: They stop before all others, which their commands may need.
 PRIORITY: Final = 950
+SHIP_PRIORITY: Final = 940
 #: Seconds until SIGKILL: runs have 3 s to end (`cli.follow.worker.GRACE_S`).
 STOP_WAIT_S: Final = 4
+#: The same for `ship`, which has nothing to end: what is not confirmed is published again.
+SHIP_STOP_WAIT_S: Final = 1
 _NAME: Final = re.compile(COMMAND_NAME_PATTERN)
 
 
 def add(supervisord: Supervisor, template: Mapping[str, str]) -> None:
-    """Adds the group, if there are such commands; nothing else of them is decided here. A file that can't be read is logged.
+    """Adds both groups, as far as there is something for them; nothing else of them is decided here. A file that can't be read is
+    logged.
 
     `template`: the options of a program, in which the command and what follows from it are put in.
     """
     options = supervisord.options
+    layout = Layout(options.here or ".")
+    if layout.ship_section.exists():
+        config = _config(supervisord, SHIP, SHIP, template, "ship --section", SHIP, SHIP_STOP_WAIT_S)
+        supervisord.add_process_group(ProcessGroupConfig(options, SHIP, SHIP_PRIORITY, [config]))
     try:
-        names = [trigger["name"] for trigger in json.loads(Layout(options.here or ".").triggers.read_bytes())]
-        configs = [_config(supervisord, name, template) for name in names if _NAME.fullmatch(name)]
+        names = [trigger["name"] for trigger in json.loads(layout.triggers.read_bytes())]
+        configs = [
+            _config(supervisord, EXEC, name, template, f"exec --trigger {name}", f"exec-{name}", STOP_WAIT_S)
+            for name in names
+            if _NAME.fullmatch(name)
+        ]
     except FileNotFoundError:
         return
     except (OSError, ValueError, TypeError, KeyError) as error:  # damaged: the rest of the service runs all the same
@@ -42,7 +55,10 @@ def add(supervisord: Supervisor, template: Mapping[str, str]) -> None:
     supervisord.add_process_group(ProcessGroupConfig(options, EXEC, PRIORITY, configs))
 
 
-def _config(supervisord: Supervisor, name: str, template: Mapping[str, str]) -> ProcessConfig:
+def _config(
+    supervisord: Supervisor, group: str, name: str, template: Mapping[str, str], command: str, log: str, stop_wait_s: int
+) -> ProcessConfig:
+    """`command`: what the command line of shardwatch is given."""
     options = supervisord.options
     parser = UnhosedConfigParser()
     parser.expansions = options.environ_expansions
@@ -50,12 +66,12 @@ def _config(supervisord: Supervisor, name: str, template: Mapping[str, str]) -> 
     parser.add_section(section)
     launch = template["command"].partition(" shardwatch.shard.main")[0]
     changed = {
-        "command": f"{launch} shardwatch.supervisor.cli.main exec --trigger {name} --state-dir .",
-        "stdout_logfile": f"logs/exec-{name}.log",
-        "stopwaitsecs": str(STOP_WAIT_S),
+        "command": f"{launch} shardwatch.supervisor.cli.main {command} --state-dir .",
+        "stdout_logfile": f"logs/{log}.log",
+        "stopwaitsecs": str(stop_wait_s),
     }
     for option, value in {**template, **changed}.items():
         parser.set(section, option, value)
-    (config,) = options.processes_from_section(parser, section, EXEC)
+    (config,) = options.processes_from_section(parser, section, group)
     config.environment = {**(options.configroot.supervisord.environment or {}), **(config.environment or {})}
     return config

@@ -10,6 +10,7 @@
   it.
 - `control`: XML-RPC to supervisord.
 - `checkup`: asks supervisord and the aggregator about their state.
+- `shipping`: what a service ships, and how far that is.
 - `health`: decides whether a service is healthy. Pure.
 - `asker`: asks a service one question after another, also one that is about to start.
 

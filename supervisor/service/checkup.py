@@ -14,6 +14,7 @@ from msgspec import Struct
 from shardwatch.shard.contract.state.layout import Layout
 
 from . import health, service
+from .shipping import shipping
 
 #: `status` must answer quickly: in less than the 5 s after which a hung program is replaced.
 ANSWER_S: Final = 3.0
@@ -33,6 +34,8 @@ class Checkup(Struct, frozen=True):
     #: Why the aggregator does not answer, as far as supervisord and its log know; "" where it does.
     reason: str
     health: health.Health
+    #: What is shipped (`shipping`); None: nothing.
+    ship: dict[str, Any] | None = None
 
 
 def examine(layout: Layout, answer_s: float = ANSWER_S) -> Checkup:
@@ -46,8 +49,9 @@ def examine(layout: Layout, answer_s: float = ANSWER_S) -> Checkup:
     reason = ""
     if engine is None:
         reason = str(reply.get("message") or service.why_down(layout, "aggregator", processes))
-    verdict = health.examine(engine, processes, groups=groups, reason=reason, state_dir=os.fspath(layout.state_dir))
-    return Checkup(processes, engine, groups, reason, verdict)
+    ship = shipping(layout, processes, groups)
+    verdict = health.examine(engine, processes, groups=groups, ship=ship, reason=reason, state_dir=os.fspath(layout.state_dir))
+    return Checkup(processes, engine, groups, reason, verdict, ship)
 
 
 def _status(layout: Layout, answer_s: float) -> dict[str, Any] | None:

@@ -28,8 +28,9 @@ _Key = tuple[str, ...]
 
 #: Exit codes of `status` and `doctor`, by state. `starting` needs no attention.
 EXIT_CODES: Final[Mapping[State, int]] = {"healthy": 0, "starting": 0, "degraded": 1, "down": 3}
-#: supervisord's group of the commands of the configuration (`plugin.names`).
+#: supervisord's groups of the programs of the configuration (`plugin.names`).
 EXEC: Final = "exec"
+SHIP: Final = "ship"
 #: The aggregator does not answer at all; the engine is then represented by {"silent": True}.
 SILENT: Final = ("silent",)
 #: The databases can't be used now.
@@ -77,6 +78,7 @@ def examine(
     programs: Sequence[Fields],
     *,
     groups: Iterable[Fields] = (),
+    ship: Fields | None = None,
     reason: str = "",
     state_dir: str = "STATE_DIR",
 ) -> Health:
@@ -86,6 +88,7 @@ def examine(
         engine: what the aggregator's `status` says; None: it does not answer.
         programs: what supervisord's plugin says of each program (`service.programs`); empty: supervisord does not answer.
         groups: as in `groups list`; which of them have set paths aside.
+        ship: what is shipped (`service.shipping`).
         reason: why the aggregator does not answer, as far as this is known, such as its last log line.
         state_dir: for the remedies.
     """
@@ -105,6 +108,7 @@ def examine(
     standing_in = any(row["breaker"] == "stand-in" for row in programs)
     found += [finding for finding in engine_findings(engine) if not _is_reported(finding, reported, standing_in)]
     found += group_findings(groups)
+    found += ship_findings(ship)
     health = Health("healthy", _sorted(found))
     if health.troubles:
         return Health("degraded", health.findings)
@@ -130,8 +134,8 @@ def _is_reported(finding: HealthFinding, reported: set[str], standing_in: bool) 
 
 def _is_starting(row: Fields) -> bool:
     """Whether a program has not sent a pulse yet. supervisord itself calls it STARTING for a second in any case. Nobody waits for
-    commands of the configuration."""
-    return row["group"] != EXEC and bool(row["state"] in ("STOPPED", "STARTING") and not row.get("heard"))
+    programs of the configuration."""
+    return row["group"] not in (EXEC, SHIP) and bool(row["state"] in ("STOPPED", "STARTING") and not row.get("heard"))
 
 
 def _sorted(findings: Iterable[HealthFinding]) -> tuple[HealthFinding, ...]:
@@ -194,6 +198,8 @@ def _meanwhile(name: str) -> str:
         return "no plan is made for new roots and no shard is added; what is watched goes on"
     if name.startswith(f"{EXEC}:"):
         return "the changes of its group wait for it"
+    if name == SHIP:
+        return "nothing is shipped; the changes of its group wait for it"
     return "changes in its subtrees are not seen until it runs"
 
 
@@ -275,3 +281,10 @@ def group_findings(groups: Iterable[Fields]) -> Iterator[HealthFinding]:
             message = f"group {readable(str(group['name']))} has set {counted(count, 'path')} aside: each attempt failed"
             remedy = "see `shardwatch dead list`; correct the worker, then `shardwatch dead retry`"
             yield HealthFinding(("parked", str(group["name"])), "warning", message, remedy, count)
+
+
+def ship_findings(ship: Fields | None) -> Iterator[HealthFinding]:
+    """Why nothing can be shipped now."""
+    if ship is not None and ship["error"]:
+        message = f"nothing is shipped: {readable(str(ship['error']))}; changes wait in the group {readable(str(ship['group']))}"
+        yield HealthFinding((SHIP,), "warning", message, str(ship["remedy"]))

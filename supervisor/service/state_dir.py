@@ -22,6 +22,7 @@ from shardwatch.shard.contract.state.directory import DIRECTORIES, SERVICE_LOCK,
 from shardwatch.shard.contract.state.layout import Layout
 from shardwatch.shard.contract.state.planfile import Plan, read_plan
 from shardwatch.shard.contract.state.settings import Settings, read_settings, write_settings
+from shardwatch.shard.contract.state.ship_section import ShipSection, write_ship_section
 from shardwatch.shard.contract.state.triggers import Trigger, write_triggers
 
 from ..host.scouting import Scouts, check_state_dir
@@ -51,10 +52,12 @@ class Prepared(Struct, frozen=True):
     claim: StateDirectory | None = None
 
 
-def prepare(state_dir: Path, settings: Settings, triggers: Sequence[Trigger] = ()) -> Prepared:
+def prepare(
+    state_dir: Path, settings: Settings, triggers: Sequence[Trigger] = (), ship: ShipSection | None = None
+) -> Prepared:
     """Makes the state directory (mode 0700) and its files, and claims it for the service that is to be started; idempotent.
 
-    `triggers`: commands that are to run with the service.
+    `triggers`: commands that are to run with the service; `ship`: what it ships.
 
     Raises:
         InUseError: a service runs there, or somebody else is starting one.
@@ -87,6 +90,9 @@ def prepare(state_dir: Path, settings: Settings, triggers: Sequence[Trigger] = (
         if triggers and not layout.triggers.exists():
             made.append(layout.triggers)
         write_triggers(layout.triggers, triggers)
+        if ship is not None and not layout.ship_section.exists():
+            made.append(layout.ship_section)
+        write_ship_section(layout.ship_section, ship)
         stamp_plan(layout, settings, plan)
     return Prepared(layout, tuple(notes), resumed, settings, state)
 

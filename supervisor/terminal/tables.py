@@ -116,6 +116,19 @@ def set_aside_text(groups: Sequence[Fields]) -> str:
     )
 
 
+def shipping_table(ship: Fields | None) -> str:
+    """What is shipped, and how far that is; empty if nothing is."""
+    if ship is None:
+        return ""
+    header = ("shipped to", "as", "connected", "paths behind", "unconfirmed", "generation")
+    if not ship["running"] or ship["stream"] is None:
+        return table(header, [("-", "-", "no", "-", "-", "-")])
+    generation = f"{ship['generation']}{'' if ship['complete'] else ', not complete'}" if ship["generation"] else "-"
+    counts = ["-" if ship[name] is None else ship[name] for name in ("behind", "unconfirmed")]
+    where = f"{ship['stream']} at {readable(str(ship['server']))}" if ship["server"] else ship["stream"]
+    return table(header, [(where, ship["source"], "yes" if ship["connected"] else "no", *counts, generation)])
+
+
 def dead_letter_line(letter: Fields) -> str:
     """A path that was set aside, in one line with its newline."""
     return (

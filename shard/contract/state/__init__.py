@@ -8,6 +8,7 @@ there.
 - `options`: the definition of every option of a service.
 - `settings`: the effective settings of one service.
 - `triggers`: commands that supervisord runs for what changes.
+- `ship_section`: what the service ships, and where to.
 - `planfile`: the plan: which shard owns which directory.
 
 The rooms above it (`filter`, `wire`, `process`), the rest of the shard, and the other houses may

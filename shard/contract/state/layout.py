@@ -16,6 +16,8 @@ class Layout:
         self.settings = at / "settings.json"
         #: Commands that supervisord runs for what changes, if there are any (contract.triggers).
         self.triggers = at / "exec.json"
+        #: What the service ships, if it ships (contract.ship_section).
+        self.ship_section = at / "ship-section.json"
         #: Which shard owns what, written by the coordinator (contract.planfile).
         self.plan = at / "plan.json"
         self.index_db = at / "index.db"
@@ -36,6 +38,8 @@ class Layout:
         self.supervisord_pid = self.run / "supervisord.pid"
         #: Key of the plan on disk while it still fits the settings (`supervisor.service` writes it, the plugin reads it).
         self.plan_key = self.run / "plan.key"
+        #: What `shardwatch ship` is doing, for `status` (bridge.ship.report).
+        self.ship_report = self.run / "ship.json"
         self.logs = at / "logs"
 
     def lock(self, name: str) -> Path:

@@ -36,11 +36,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     resolved = resolve_tree(options)
+    if resolved.ship is not None:
+        from .ship import section_options  # most configurations have none
+
+        section_options(resolved.ship)
     values = values_of(resolved)
     file = None if resolved.config_file is None else valid(str(resolved.config_file))
     if options.json:
         sections = {trigger.name: trigger.arguments for trigger in resolved.triggers}
-        print_json({"format": 1, "config_file": file, "options": values, "exec": sections})
+        ship = None if resolved.ship is None else resolved.ship.arguments
+        print_json({"format": 1, "config_file": file, "options": values, "exec": sections, "ship": ship})
         return 0
     width = max(map(len, values))
     lines = [f"# configuration file: {readable(file or 'none found')}\n"]
@@ -50,6 +55,8 @@ def run(options: argparse.Namespace) -> int:
         lines += [readable(line) + "\n" for line in more]
     for trigger in resolved.triggers:
         lines.append(f"# [exec.{trigger.name}] shardwatch exec {readable(shlex.join(trigger.arguments))}\n")
+    if resolved.ship is not None:
+        lines.append(f"# [ship] shardwatch ship {readable(shlex.join(resolved.ship.arguments))}\n")
     write_text("".join(lines))
     return 0
 

@@ -19,12 +19,12 @@ import argparse
 import contextlib
 import os
 import signal
-from typing import TYPE_CHECKING, Final, NoReturn
+from typing import TYPE_CHECKING, Final
 
 from shardwatch.shard.contract.process.loading import Loading
 
 from ...terminal.streams import output_is_closed, say
-from ..options import add_config_option, add_state_dir_option, add_tree_options, overrides_of, watched_tree
+from ..options import SectionParser, add_config_option, add_state_dir_option, add_tree_options, overrides_of, watched_tree
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -158,21 +158,11 @@ def _check_durable(options: argparse.Namespace) -> None:
         raise UsageError("--on-busy is for a service in the foreground", hint="give PATH... and no --group")
 
 
-class _SectionParser(argparse.ArgumentParser):
-    """argparse whose errors name the section of the configuration."""
-
-    def error(self, message: str) -> NoReturn:
-        from shardwatch.shard.contract.errors import UsageError
-        from shardwatch.shard.contract.input.shown import cut
-
-        raise UsageError(f"{self.prog}: {cut(message)}", hint="its options are those of `shardwatch exec --help`")
-
-
 def _options_of(trigger: Trigger) -> argparse.Namespace:
     """The section of a configuration as arguments of this command, checked. Raises UsageError."""
     from shardwatch.shard.contract.errors import UsageError
 
-    parser = _SectionParser(prog=f"[exec.{trigger.name}]", allow_abbrev=False, add_help=False)
+    parser = SectionParser(f"[exec.{trigger.name}]", "exec")
     add_arguments(parser)
     options = parser.parse_args(trigger.arguments[: -len(trigger.command) - 1])
     options.argv, options.umask = list(trigger.command), trigger.umask

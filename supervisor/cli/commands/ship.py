@@ -6,25 +6,33 @@ state of every path, and then goes on with changes. A batch of the service is ac
 URL is nats://HOST:PORT or tls://HOST:PORT; several servers of one cluster are separated by commas. The default is NATS_URL in the
 environment, else nats://127.0.0.1:4222. Credentials come from NATS_CREDS, which names a file, or from the URL in NATS_URL.
 
+A section [ship] of the configuration does this as long as the service runs: `shardwatch status` shows it.
+
 Needs nats-py: pip install 'shardwatch[nats]'. See docs/fleet.md.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 from typing import TYPE_CHECKING, Final
 
 from shardwatch.bridge.protocol.names import PREFIX, STREAM
 
-from ..options import add_config_option, add_state_dir_option
+from ..options import SectionParser, add_config_option, add_state_dir_option
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
+
+    from shardwatch.aggregator.client.asynchronous import AsyncExtractClient
     from shardwatch.bridge.jetstream.access import Access
     from shardwatch.bridge.protocol.generations import ShipOptions
+    from shardwatch.shard.contract.errors import ShardwatchError
+    from shardwatch.shard.contract.process.life import Pulse
     from shardwatch.shard.contract.state.layout import Layout
+    from shardwatch.shard.contract.state.ship_section import ShipSection
 
-    from ...terminal.ends import Ends
 
 #: Defaults.
 GROUP: Final = "ship"
@@ -49,22 +57,111 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--group", default=GROUP, metavar="G", help=f"name of the group (default: {GROUP})")
     add_config_option(parser)
     add_state_dir_option(parser)
+    parser.add_argument("--section", action="store_true", help=argparse.SUPPRESS)  # supervisord gives it: see `_run_section`
 
 
 def run(options: argparse.Namespace) -> int:
+    return _run_section(options) if options.section else _run(options)
+
+
+def _run(options: argparse.Namespace) -> int:
     from shardwatch.bridge.jetstream.access import access, demand_nats
 
-    from ...terminal.ends import Ended, Ends
     from ..link.place import running_layout
 
     wanted = _wanted(options)
     servers = access(options.url, os.environ)
     layout = running_layout(options)
     demand_nats()
+    return _until_ended(lambda: _ship(layout, servers, wanted))
+
+
+def section_options(section: ShipSection) -> argparse.Namespace:
+    """The section `[ship]` of a configuration as arguments of this command, checked. Raises UsageError."""
+    from shardwatch.bridge.jetstream.access import access
+    from shardwatch.shard.contract.errors import UsageError
+
+    parser = SectionParser("[ship]", "ship")
+    add_arguments(parser)
+    options = parser.parse_args(section.arguments)
+    try:
+        _wanted(options)
+        access(options.url, {})
+    except UsageError as error:
+        raise UsageError(f"[ship]: {error.message}", hint=error.hint) from None
+    return options
+
+
+def unshippable(section: ShipSection) -> list[str]:
+    """What is to be said of a section with which nothing can be shipped for now, a line each. Raises UsageError for one that is
+    wrong, and where nats-py is not installed."""
+    from shardwatch.bridge.jetstream.access import demand_nats
+    from shardwatch.shard.contract.errors import UsageError
+
+    options = section_options(section)
+    demand_nats()
+    try:
+        _servers(section, options)
+    except UsageError as error:
+        return [f"[ship]: {error}; everything else runs, and its changes wait until they can be shipped"]
+    return []
+
+
+def _servers(section: ShipSection, options: argparse.Namespace) -> Access:
+    """Which servers are asked, with the credentials that are there by now. Raises UsageError."""
+    from shardwatch.bridge.jetstream.access import CREDENTIALS_VARIABLE, access
+    from shardwatch.shard.contract.errors import UsageError
+
+    from ...host.scouting import unanswered
+
+    environ = dict(os.environ)
+    if section.credentials is not None:
+        environ[CREDENTIALS_VARIABLE] = os.fsdecode(section.credentials)
+    for file in (section.credentials, section.authority):
+        silent = unanswered(file) if file is not None else ""
+        if file is not None and silent:
+            raise UsageError(f"the file {os.fsdecode(file)} lies on {silent}", hint="check that mount")
+        if file is not None and not os.access(file, os.R_OK):
+            raise UsageError(f"the file {os.fsdecode(file)} is not there, or this user may not read it", hint="check the section")
+    return access(options.url, environ)
+
+
+def _run_section(options: argparse.Namespace) -> int:
+    """A program of the service in `--state-dir`, which supervisord has started: the rest of its arguments is in
+    ship-section.json. It ends with supervisord. Raises UsageError."""
+    from shardwatch.bridge.jetstream.access import AUTHORITY_VARIABLE, demand_nats
+    from shardwatch.shard.contract.errors import UsageError
+    from shardwatch.shard.contract.process.life import Pulse, die_with_parent
+    from shardwatch.shard.contract.state.layout import Layout
+    from shardwatch.shard.contract.state.ship_section import read_ship_section
+
+    die_with_parent()
+    layout = Layout(os.path.abspath(options.state_dir or "."))
+    section = read_ship_section(layout.ship_section)
+    if section is None:
+        raise UsageError("there is no [ship]", hint="it is for supervisord only")
+    given = section_options(section)
+    demand_nats()
+    if section.authority is not None:
+        os.environ[AUTHORITY_VARIABLE] = os.fsdecode(section.authority)  # OpenSSL looks there
+    with contextlib.closing(Pulse(layout.pulse_socket)) as pulse:
+        return _until_ended(lambda: _ship_section(layout, section, given, pulse))
+
+
+def _until_ended(ship: Callable[[], Coroutine[None, None, None]]) -> int:
+    """Ships until this process is asked to end."""
+    from ...terminal.ends import Ended, Ends
+
+    async def shipping(wake_fd: int) -> None:
+        task = asyncio.ensure_future(ship())
+        asyncio.get_running_loop().add_reader(wake_fd, task.cancel)
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+
     with Ends() as ends:
         import asyncio
 
-        asyncio.run(_ship(layout, servers, wanted, ends))
+        asyncio.run(shipping(ends.wake_fd))
         raise Ended(ends.signum)
 
 
@@ -85,24 +182,68 @@ def _wanted(options: argparse.Namespace) -> ShipOptions:
     return ShipOptions(target, options.partitions, options.replicas, options.create, options.take_over)
 
 
-async def _ship(layout: Layout, servers: Access, wanted: ShipOptions, ends: Ends) -> None:
-    """Ships until the command is asked to end."""
-    import asyncio
-    import contextlib
-
-    from shardwatch.aggregator.client.asynchronous import AsyncExtractClient
+async def _ship(layout: Layout, servers: Access, wanted: ShipOptions) -> None:
+    """By hand: what is wrong at the beginning ends it."""
     from shardwatch.bridge.ship.notebook import Notebook
-    from shardwatch.bridge.ship.shipper import WORKER, Shipper
-
-    from ...terminal.streams import say
+    from shardwatch.bridge.ship.report import Reporter
+    from shardwatch.bridge.ship.shipper import Shipper
 
     with Notebook(layout, wanted.target) as notebook:
+        reporter = Reporter(layout, wanted.target)
+        await Shipper(_service(layout), notebook, reporter, servers, wanted, _tell).run()
 
-        def service() -> AsyncExtractClient:
-            return AsyncExtractClient(layout.state_dir, worker=WORKER)
 
-        shipper = Shipper(service, notebook, servers, wanted, lambda line: say(f"shardwatch: {line}"))
-        shipping = asyncio.ensure_future(shipper.run())
-        asyncio.get_running_loop().add_reader(ends.wake_fd, shipping.cancel)
-        with contextlib.suppress(asyncio.CancelledError):
-            await shipping
+async def _ship_section(layout: Layout, section: ShipSection, options: argparse.Namespace, pulse: Pulse) -> None:
+    """As a program of the service: what is wrong is reported, and tried again, and supervisord is given signs of life."""
+    import asyncio
+
+    from shardwatch.bridge.ship.notebook import Notebook
+    from shardwatch.bridge.ship.patience import ship_patiently
+    from shardwatch.bridge.ship.report import Reporter
+    from shardwatch.bridge.ship.shipper import Shipper
+
+    wanted = _wanted(options)
+    opened: list[tuple[Notebook, Reporter]] = []
+    with contextlib.ExitStack() as stack:
+
+        async def ship() -> None:
+            if not opened:  # it waits for one that was started by hand
+                opened.append((stack.enter_context(Notebook(layout, wanted.target)), Reporter(layout, wanted.target)))
+            notebook, reporter = opened[0]
+            await Shipper(_service(layout), notebook, reporter, _servers(section, options), wanted, _tell).run()
+
+        def failed(error: ShardwatchError) -> None:
+            for _, reporter in opened:
+                reporter.failed(error)
+
+        beating = asyncio.ensure_future(_beat(pulse))
+        try:
+            await ship_patiently(ship, failed, _tell)
+        finally:
+            beating.cancel()
+
+
+async def _beat(pulse: Pulse) -> None:
+    """Signs of life, at the beats that all programs share: they come from the loop that ships, so they end when it hangs."""
+    import asyncio
+    import time
+
+    from shardwatch.shard.contract.limits import BEAT_S, next_beat
+
+    while True:
+        pulse.beat()
+        now = time.monotonic()
+        await asyncio.sleep(next_beat(now, BEAT_S) - now)
+
+
+def _service(layout: Layout) -> Callable[[], AsyncExtractClient]:
+    from shardwatch.aggregator.client.asynchronous import AsyncExtractClient
+    from shardwatch.bridge.ship.shipper import WORKER
+
+    return lambda: AsyncExtractClient(layout.state_dir, worker=WORKER)
+
+
+def _tell(line: str) -> None:
+    from ...terminal.streams import say
+
+    say(f"shardwatch: {line}")

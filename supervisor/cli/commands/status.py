@@ -49,6 +49,7 @@ def found_of(state_dir: str, seen: Checkup) -> dict[str, Any]:
         "answering": seen.engine is not None,
         "engine": seen.engine,
         "groups": seen.groups,
+        "ship": seen.ship,
     }
     if seen.engine is None:
         found["reason"] = valid(seen.reason)
@@ -72,6 +73,7 @@ def text_of(found: Mapping[str, Any]) -> str:
         processes_table,
         set_aside_text,
         shards_table,
+        shipping_table,
         verification_text,
     )
 
@@ -88,6 +90,7 @@ def text_of(found: Mapping[str, Any]) -> str:
         none = "" if engine.get("storage") else "no groups yet: `shardwatch pull --group NAME` makes one\n"
         parts.append(groups_table(found["groups"]) or none)
         parts.append(set_aside_text(found["groups"]))
+    parts.append(shipping_table(found["ship"]))
     return "\n".join(part for part in parts if part)
 
 

@@ -29,6 +29,7 @@ from ..options import (
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from shardwatch.shard.contract.state.ship_section import ShipSection
     from shardwatch.shard.contract.state.triggers import Trigger
 
     from ...service.state_dir import Prepared
@@ -54,7 +55,9 @@ def run(options: argparse.Namespace) -> int:
     settings, state_dir = resolved.settings, resolved.state_dir
     triggers = [replace(trigger, umask=options.umask) for trigger in resolved.triggers]
     cannot_run = _unrunnable(triggers) if triggers else []
-    prepared = prepare(state_dir, settings, triggers)
+    if resolved.ship is not None:
+        cannot_run += _unshippable(resolved.ship)
+    prepared = prepare(state_dir, settings, triggers, resolved.ship)
     for note in (*prepared.notes, *cannot_run):
         _say(f"warning: {note}")
     if not options.detach:
@@ -75,6 +78,13 @@ def _unrunnable(triggers: Sequence[Trigger]) -> list[str]:
     from .exec import unrunnable  # most configurations have none
 
     return unrunnable(triggers)
+
+
+def _unshippable(section: ShipSection) -> list[str]:
+    """Raises UsageError for a section that is wrong."""
+    from .ship import unshippable  # most configurations have none
+
+    return unshippable(section)
 
 
 def _detach(prepared: Prepared) -> None:

@@ -51,7 +51,7 @@ def test_what_is_wrong_is_named(section: Any, complaint: str) -> None:
     assert complaint in raised.value.message
 
 
-@pytest.mark.parametrize("name", ["", "a b", "-x", "%(here)s", "a/b", "aggregator", "exec", "x" * 41])
+@pytest.mark.parametrize("name", ["", "a b", "-x", "%(here)s", "a/b", "aggregator", "exec", "ship", "x" * 41])
 def test_names_that_no_program_may_have(name: str) -> None:
     """supervisord would expand them, or has such a program already."""
     with pytest.raises(UsageError, match="no valid name"):

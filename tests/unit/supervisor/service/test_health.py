@@ -13,7 +13,7 @@ Row = dict[str, Any]
 
 def program(name: str, **changes: Any) -> Row:
     """What supervisord's plugin says of a program that runs."""
-    group = name if name in ("aggregator", "coordinator") else "exec" if name == "lint" else "shards"
+    group = name if name in ("aggregator", "coordinator", "ship") else "exec" if name == "lint" else "shards"
     return {
         "group": group, "name": name if group == name else f"{group}:{name}", "state": "RUNNING", "pid": 7, "up_s": 60.0,
         "deaths": 0, "short_lives": 0, "breaker": "closed", "retry_s": 0.0, "hung": 0, "stuck_s": 0.0, "heard": True,
@@ -22,8 +22,8 @@ def program(name: str, **changes: Any) -> Row:
 
 
 def programs(**changes: Row) -> list[Row]:
-    """The four kinds of programs, with what is other about some of them."""
-    return [program(name, **changes.get(name, {})) for name in ("aggregator", "s0", "s1", "coordinator", "lint")]
+    """The five kinds of programs, with what is other about some of them."""
+    return [program(name, **changes.get(name, {})) for name in ("aggregator", "s0", "s1", "coordinator", "lint", "ship")]
 
 
 def engine(**changes: Any) -> Row:
@@ -43,6 +43,10 @@ def scanning(state: str) -> Row:
 
 def held(spent: bool) -> Row:
     return {"holds": [{"name": "/r/.git/index.lock", "kind": "lock", "spent": spent}]}
+
+
+def shipping(error: str) -> Row:
+    return {"group": "g", "error": error, "remedy": "mend it" if error else ""}
 
 
 def set_aside(count: int) -> list[Row]:
@@ -95,6 +99,10 @@ CASES: list[tuple[str, dict[str, Any], str, tuple[str, ...]]] = [
     ("the index was made anew", {"engine": {"notes": ["it was damaged"]}}, "healthy", ("note", "it was damaged")),
     ("paths were set aside", {"groups": set_aside(2)}, "degraded", ("warning", "group g has set 2 paths aside", "worker")),
     ("no path was", {"groups": set_aside(0)}, "healthy", ()),
+    ("ship has just been started", {"ship": {"state": "STARTING", "heard": False}}, "healthy", ()),
+    ("ship is stopped", {"ship": STOPPED}, "degraded", ("error", "ship is stopped: nothing is shipped", "start ship")),
+    ("all is shipped", {"shipping": shipping("")}, "healthy", ()),
+    ("its server is away", {"shipping": shipping("no server")}, "degraded", ("warning", "no server", "the group g", "mend it")),
 ]
 EXIT_CODES = {"healthy": 0, "starting": 0, "degraded": 1, "down": 3}
 
@@ -104,7 +112,7 @@ def verdict(seen: dict[str, Any]) -> Health:
     said = seen.get("engine", {})
     rows = seen.get("programs", programs(**seen))
     told = None if said is None else engine(**said)
-    return examine(told, rows, groups=seen.get("groups", ()), reason="because", state_dir="/s t")
+    return examine(told, rows, groups=seen.get("groups", ()), ship=seen.get("shipping"), reason="because", state_dir="/s t")
 
 
 @pytest.mark.parametrize(("seen", "state", "words"), [case[1:] for case in CASES], ids=[case[0] for case in CASES])
