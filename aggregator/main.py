@@ -157,7 +157,6 @@ class Aggregator:
                 self._slack.given_back()
                 self._index.shrink()
                 give_back()
-                self._checkpoints.begin()
             self._receiver.finish_syncs(now)
             if not turned:
                 self._answer(self._server.tick())

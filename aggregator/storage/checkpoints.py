@@ -2,8 +2,7 @@
 
 SQLite does this by itself in the commit that makes a log so many pages long. That commit waits until the disk has written the log
 and the file, some 10 to 40 ms in which nothing is handed out. While commits are small, the same is done here before it comes to
-that, in a thread and on connections of its own: SQLite lets the writer go on meanwhile. Large commits are left to SQLite; what
-they leave in the logs is moved here once they are over (`begin`), so that it does not come to that in a small one.
+that, in a thread and on connections of its own: SQLite lets the writer go on meanwhile. Large commits are left to SQLite.
 
 What remains for the writer is to wait for one page at the beginning of each log. Therefore the logs are longer than usual.
 """
@@ -51,12 +50,7 @@ class Checkpoints:
     def committed(self) -> None:
         """A transaction was committed. Does not block."""
         self._commits += 1
-        if self._commits >= COMMITS:
-            self.begin()
-
-    def begin(self) -> None:
-        """Moves now what there is, unless that is under way. Does not block."""
-        if self._thread is None or not self._thread.is_alive():
+        if self._commits >= COMMITS and (self._thread is None or not self._thread.is_alive()):
             self._commits = 0
             self._thread = threading.Thread(target=self._move, name="checkpoint", daemon=True)
             self._thread.start()

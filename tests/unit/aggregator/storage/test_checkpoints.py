@@ -63,19 +63,6 @@ def test_the_log_is_moved_after_some_commits(
     assert moved(path, tmp_path) == COMMITS
 
 
-def test_what_large_commits_leave_is_moved_when_they_are_over(
-    db: sqlite3.Connection, path: Path, checkpoints: Checkpoints, tmp_path: Path
-) -> None:
-    """However few they were. The count of commits begins anew."""
-    commit(db, checkpoints, COMMITS - 1)
-    checkpoints.begin()
-    checkpoints.wait()
-    assert moved(path, tmp_path) == COMMITS - 1
-    commit(db, checkpoints, 1)
-    checkpoints.wait()
-    assert moved(path, tmp_path) == COMMITS - 1
-
-
 def test_it_is_moved_again_and_again(db: sqlite3.Connection, path: Path, checkpoints: Checkpoints, tmp_path: Path) -> None:
     for times in range(1, 4):
         commit(db, checkpoints, COMMITS)
