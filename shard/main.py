@@ -326,6 +326,7 @@ class ShardProcess:
             verifying=watcher.verifying,
             native_code=choice.STATE,
             life=self._heartbeat.life,
+            ignore_files=None if territory.ignores is None else territory.ignores.known,
         )
 
     def _show_life(self) -> None:

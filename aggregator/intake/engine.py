@@ -179,6 +179,7 @@ class Engine:
             "looks": beat.looks,
             "filtered": beat.filtered,
             "others": beat.others,
+            "ignore_files": beat.ignore_files,
             "resent": beat.resent,
             "rescan_pause_ms": beat.rescan_pause_ms,
             "rescan_owed": beat.rescan_owed,

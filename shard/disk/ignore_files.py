@@ -21,6 +21,8 @@ from ..contract.filter.ignores import GIT, IGNORE_NAMES, NOTHING, NOTICED, Ignor
 
 #: Neither is a FIFO waited for, nor a terminal taken.
 _OPEN: Final = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
+#: Repositories whose `info/exclude` is compared in one look outside, which takes some milliseconds.
+EXCLUDES_AT_ONCE: Final = 256
 #: A gitdir file, and a commondir file, holds one path.
 _POINTER_BYTES_MAX: Final = 8192
 #: There is no such file, or none that may be read: git goes on without it, too.
@@ -47,6 +49,8 @@ class IgnoreFiles:
         #: The first directories that are looked at, and all directories above them that count.
         self._entrances: set[bytes] = set()
         self._above: set[bytes] = set()
+        #: Repositories whose `info/exclude` has its turn in the next looks outside.
+        self._turn: list[bytes] = []
         #: Directories whose rules are others than when they were last met.
         self._changed: set[bytes] = set()
 
@@ -67,6 +71,11 @@ class IgnoreFiles:
     def cause(self, path: bytes, *, directory: bool) -> IgnoreCause | None:
         """What decides about a path whose directory is not left out (`Ignores.cause`)."""
         return self._ignores.cause(path, directory=directory)
+
+    @property
+    def known(self) -> int:
+        """How many ignore files are known, also those outside of the listed directories."""
+        return self._ignores.known
 
     # -- what is read
 
@@ -102,8 +111,12 @@ class IgnoreFiles:
         self._above |= new
         return [at for at in new if self.read(at)]
 
-    def look_outside(self) -> None:
-        """Compares everything that decides from outside of the directories that are listed."""
+    def look_outside(self, *, thorough: bool = True) -> None:
+        """Compares what decides from outside of the directories that are listed.
+
+        Args:
+            thorough: False: of `info/exclude` files only the next `EXCLUDES_AT_ONCE`, so that each has its turn.
+        """
         self._look_at_excludes()
         above = self._counting_above(self._entrances)
         for at in self._above - above:
@@ -111,7 +124,7 @@ class IgnoreFiles:
         self._above = above
         for at in above:
             self.read(at)
-        for top in self._ignores.repositories():
+        for top in self._ignores.repositories() if thorough else self._next_repositories():
             if top not in above:
                 self._look_at_exclude(top)
 
@@ -189,8 +202,16 @@ class IgnoreFiles:
         except OSError:
             return self._ignores.local(directory).repository
 
+    def _next_repositories(self) -> list[bytes]:
+        if not self._turn:
+            self._turn = self._ignores.repositories()
+        taken, self._turn = self._turn[:EXCLUDES_AT_ONCE], self._turn[EXCLUDES_AT_ONCE:]
+        return taken
+
     def _look_at_exclude(self, top: bytes) -> None:
         local = self._ignores.local(top)
+        if not local.repository:  # not any more
+            return
         try:
             self.guard(top)
             self._note(top, local._replace(exclude=self._exclude(top, None)))

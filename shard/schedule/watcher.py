@@ -336,7 +336,7 @@ class Watcher:
             times.anchors.put_off(next_beat(now, int(ANCHOR_CHECK_S * 1e9)))
             self._mount_changes.report(self.arrivals)
             if territory.ignores is not None:
-                territory.ignores.look_outside()
+                territory.ignores.look_outside(thorough=False)
             self._check_anchors(self._rota.take(self._territory.places))
         if self._owes_ignores and not self._ignores_queued:
             self._ignores_queued = True

@@ -49,11 +49,17 @@ def _state(process: Fields) -> str:
 
 
 def shards_table(shards: Sequence[Fields], processes: Sequence[Fields] = ()) -> str:
-    """One line per shard, with its last report. `processes`: supervisord knows sooner which of them do not run."""
+    """One line per shard, with its last report; also how many ignore files it knows, if any shard asks them. `processes`:
+    supervisord knows sooner which of them do not run."""
     down = {str(p["name"]).removeprefix("shards:"): str(p["state"]).lower() for p in processes if not p["pid"]}
-    columns = ("backend", "directories", "files", "watches", "polled", "pending", "overflows")
-    rows = [(s["id"], down.get(s["id"], s["state"]), *(s.get(c, "-") for c in columns), _rescans(s)) for s in shards]
-    return table(("shard", "state", *columns, "rescans"), rows)
+    columns = ["backend", "directories", "files", "watches", "polled", "pending", "overflows"]
+    rows = [[s["id"], down.get(s["id"], s["state"]), *(s.get(c, "-") for c in columns), _rescans(s)] for s in shards]
+    header = ["shard", "state", *columns, "rescans"]
+    known = [s.get("ignore_files") for s in shards]
+    if any(count is not None for count in known):
+        header.append("ignore files")
+        rows = [[*row, "-" if count is None else count] for row, count in zip(rows, known, strict=True)]
+    return table(header, rows)
 
 
 def _rescans(shard: Fields) -> str:

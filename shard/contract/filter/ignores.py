@@ -110,14 +110,18 @@ class Ignores:
     def __init__(self) -> None:
         self.excludes: IgnoreSource | None = None
         self._local: dict[bytes, Local] = {}
+        #: How many ignore files these have.
+        self._files = 0
         self._rules: dict[bytes, _Rules] = {}
 
     # -- what there is
 
     def put(self, directory: bytes, local: Local) -> bool:
         """Notes what a directory has. Returns whether that is something else than before."""
-        if self._local.get(directory, NOTHING) == local:
+        before = self._local.get(directory, NOTHING)
+        if before == local:
             return False
+        self._files += _files_of(local) - _files_of(before)
         if local == NOTHING:
             del self._local[directory]
         else:
@@ -135,7 +139,9 @@ class Ignores:
 
     def forget(self, directory: bytes) -> None:
         """The directory is not watched any more. Idempotent."""
-        if self._local.pop(directory, None) is not None:
+        local = self._local.pop(directory, None)
+        if local is not None:
+            self._files -= _files_of(local)
             self._rules.clear()
 
     def local(self, directory: bytes) -> Local:
@@ -144,6 +150,11 @@ class Ignores:
     def repositories(self) -> list[bytes]:
         """The tops of the repositories that are known."""
         return [directory for directory, local in self._local.items() if local.repository]
+
+    @property
+    def known(self) -> int:
+        """How many ignore files there are, git's global excludes file included."""
+        return self._files + (self.excludes is not None)
 
     def __len__(self) -> int:
         """How many directories have something that decides."""
@@ -190,6 +201,10 @@ class Ignores:
         for source in (local.exclude, self.excludes):
             if source is not None:
                 yield at, source
+
+
+def _files_of(local: Local) -> int:
+    return len(local.files) + (local.exclude is not None)
 
 
 def _of_name(above: Iterable[tuple[bytes, Local]], wanted: bytes) -> Iterator[tuple[bytes, IgnoreSource]]:

@@ -206,6 +206,8 @@ class Beat(msgspec.Struct, tag="beat", array_like=True, frozen=True):
     native_code: str = ""
     #: The `Reply.life` of the last reply that the sender has taken; 0: it has had none.
     life: _Count = 0
+    #: Ignore files that the sender knows; None: it asks none (`ignore_files`).
+    ignore_files: int | None = None
 
 
 class Reply(msgspec.Struct, tag="reply", array_like=True, frozen=True):

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from repository import make_repository
 
-from shardwatch.shard.disk.ignore_files import IgnoreFiles
+from shardwatch.shard.disk.ignore_files import EXCLUDES_AT_ONCE, IgnoreFiles
 
 
 @pytest.fixture
@@ -138,6 +138,33 @@ def test_a_change_outside_is_noticed(top: Path, file: str) -> None:
         assert os.fsencode(root).startswith(changed)
         files.look_outside()
         assert not files.has_changed and set(walk(files, root)) == there
+
+
+def test_of_many_repositories_each_has_its_turn(top: Path) -> None:
+    """A look outside compares `info/exclude` of a bounded number of repositories, and a thorough one of all. One that is not
+    watched any more has no turn, and its files are known no longer."""
+    tops = [top / f"r{number:03}" for number in range(2 * EXCLUDES_AT_ONCE + 1)]
+    for repository in tops:
+        put(repository / ".git/info/exclude", "a\n")
+    files = IgnoreFiles([os.fsencode(top)], b"")
+    assert list(walk(files, top)) == []
+    files.take_changed()
+    assert files.known == len(tops)
+    for repository in tops:
+        put(repository / ".git/info/exclude", "b\n")
+    files.look_outside(thorough=False)
+    changed = files.take_changed()
+    assert len(changed) == EXCLUDES_AT_ONCE
+    last = next(os.fsencode(repository) for repository in reversed(tops) if os.fsencode(repository) not in changed)
+    files.forget([last])
+    for _ in range(2):
+        files.look_outside(thorough=False)
+    assert sorted([*changed, *files.take_changed(), last]) == [os.fsencode(repository) for repository in tops]
+    assert files.known == len(tops) - 1
+    for repository in tops:
+        put(repository / ".git/info/exclude", "c\n")
+    files.look_outside()
+    assert len(files.take_changed()) == len(tops) - 1
 
 
 def test_a_filesystem_that_does_not_answer_changes_nothing(top: Path) -> None:

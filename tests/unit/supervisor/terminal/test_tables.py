@@ -15,6 +15,16 @@ def test_the_pause_between_rescans_is_shown() -> None:
     assert lines[-1].endswith(" -")
 
 
+def test_ignore_files_are_counted_where_they_are_asked() -> None:
+    """The column is there only if a shard has told a number."""
+    asking: dict[str, object] = {"id": "s0", "state": "watching", "ignore_files": 12}
+    absent: dict[str, object] = {"id": "s1", "state": "absent"}
+    header, *lines = shards_table([asking, absent]).splitlines()
+    assert header.endswith("  ignore files")
+    assert [line.split()[-1] for line in lines] == ["12", "-"]
+    assert "ignore files" not in shards_table([asking | {"ignore_files": None}, absent])
+
+
 def test_the_verification_in_words() -> None:
     """What a pass takes, and each finding in a line."""
     assert verification_text(None) == ""
