@@ -21,7 +21,9 @@ from shardwatch.shard.contract.process.life import LOCK_FD, Lock, identity
 from shardwatch.shard.contract.state.directory import DATABASES, DIRECTORIES, FILES, SERVICE_LOCK, TAG, StateDirectory
 
 #: Files that are read only at a start, and that are made again as they were. (The plan is written by the coordinator.)
-REMADE: Final = ("settings.json", "exec.json", "supervisord.conf", TAG)
+REMADE: Final = ("settings.json", "exec.json", "ship-section.json", "supervisord.conf", TAG)
+#: What else must not become old, in the folders.
+_REPORTS: Final = ("run/ship.json",)
 
 
 class Upkeep:
@@ -90,7 +92,7 @@ class Upkeep:
         """Sets the times of all files to now."""
         try:
             with StateDirectory(self._path) as state:
-                for name in FILES:
+                for name in (*FILES, *_REPORTS):
                     if not name.startswith(DATABASES):
                         state.touch(name)
                 with state.below("locks") as locks:

@@ -46,7 +46,7 @@ def shipped(server: NatsServer) -> set[str]:
 
 def test_ship_is_a_program_of_the_service(state_dir: Path, tmp_path: Path, server: NatsServer) -> None:
     """It waits for a server that is away, says what is wrong and what helps, goes on by itself when it is mended, and is
-    replaced when it hangs. It does not end because something is wrong.
+    replaced when it hangs, although its section was removed meanwhile. It does not end because something is wrong.
     """
     tree = tmp_path / "watched"
     tree.mkdir()
@@ -91,6 +91,7 @@ def test_ship_is_a_program_of_the_service(state_dir: Path, tmp_path: Path, serve
         before = program(state_dir)
         assert before["deaths"] <= before["hung"], "it went on, whatever was wrong"
 
+        (state_dir / "ship-section.json").unlink()  # as a cleaner does; it is made again
         deliver(before["pid"], signal.SIGSTOP)
         eventually(lambda: program(state_dir)["pid"] not in (before["pid"], 0, None), GUARD_S)
         put(tree / "c.json", "1")
