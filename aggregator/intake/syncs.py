@@ -143,4 +143,6 @@ class Syncs:
         return self._results.pop(token, None)
 
     def next_deadline(self) -> float | None:
+        if not self._syncs:
+            return None
         return min((at for sync in self._syncs.values() for at in sync.callers.values()), default=None)

@@ -92,8 +92,9 @@ class Sockets:
                 key.data[0].handle(key.data[1], mask, now)
                 if time.monotonic() >= end:
                     break
-        for door in self._doors:
-            door.tick(now)
+        if due:  # what has become due since then ends the next wait at once
+            for door in self._doors:
+                door.tick(now)
 
     def _wake(self, fd: int) -> None:
         if fd == self._wakeup_reader:

@@ -119,6 +119,8 @@ class Holds:
 
     def next_due(self) -> float:
         """The time at which `advance` has something to do."""
+        if self._began is None and not self.by_name:
+            return float("inf")
         ends = [hold.until for hold in self.by_name.values()]
         return min(ends if self._began is None else [*ends, self._began + self._cap_s], default=float("inf"))
 

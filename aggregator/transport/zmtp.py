@@ -42,8 +42,8 @@ def message(parts: Sequence[bytes]) -> bytes:
     """One message, as it travels."""
     found = []
     for n, part in enumerate(parts, 1):
-        flags = _MORE * (n < len(parts))
-        head = bytes([flags, len(part)]) if len(part) < 256 else bytes([flags | _LONG]) + len(part).to_bytes(8, "big")
+        flags, size = _MORE * (n < len(parts)), len(part)
+        head = bytes([flags, size]) if size < 256 else bytes([flags | _LONG]) + size.to_bytes(8, "big")
         found += [head, part]
     return b"".join(found)
 
@@ -96,19 +96,20 @@ class Decoder:
     def _frame(self, at: int, found: list[list[bytes]]) -> int:
         """Takes one frame from the buffer. Returns the position of the next one, or `at` if the frame is not complete."""
         buffer = self._buffer
-        if len(buffer) < at + 2:
+        there = len(buffer)
+        if there < at + 2:
             return at
         flags = buffer[at]
         if flags & ~(_MORE | _LONG | _COMMAND):
             raise ProtocolError("unknown flags")
         head = 9 if flags & _LONG else 2
-        if len(buffer) < at + head:
+        if there < at + head:
             return at
         size = int.from_bytes(buffer[at + 1 : at + head], "big")
         if size + self._parts_bytes > (_COMMAND_BYTES_MAX if flags & _COMMAND else self._bytes_max):
             raise ProtocolError("a message is too large")
         end = at + head + size
-        if len(buffer) < end:
+        if there < end:
             return at
         body = bytes(memoryview(buffer)[at + head : end])
         if flags & _COMMAND:

@@ -130,7 +130,7 @@ def service_id() -> str:
 def identity(path: Path) -> tuple[int, int] | None:
     """Which file has that name; None where there is none, or it can't be told."""
     try:
-        found = path.stat()
+        found = os.stat(path)  # asked at each beat of each process, and pathlib costs as much as the question
     except OSError:
         return None
     return found.st_dev, found.st_ino
