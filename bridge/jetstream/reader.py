@@ -21,6 +21,9 @@ UNUSED_S: Final = 300.0
 _THERE_S: Final = 1.0
 #: Seconds for which a message waits for the next one, if the server has said that there are more.
 _LINGER_S: Final = 0.05
+#: Seconds after the end of a question's time within which the server says that it is over. nats-server 2.9.10 says nothing if a
+#: message comes at that very moment, and keeps the message for the next question.
+_GRACE_S: Final = 1.0
 
 
 class StreamMessage(NamedTuple):
@@ -46,13 +49,16 @@ class StreamReader:
         self._came = asyncio.Event()
         #: Messages that were asked for, and may come yet.
         self._wanted = 0
+        self._questions = 0
+        #: When the last question is over, even if the server does not say so: time of the event loop.
+        self._over_at = 0.0
         self._number = 0
         self._lost = ""
         #: Messages that the server had beside, when the last one came. It may count some that were replaced since.
         self._pending = pending
 
     async def listen(self) -> None:
-        await self._client.subscribe(self._inbox, cb=self._answered)
+        await self._client.subscribe(f"{self._inbox}.*", cb=self._answered)
 
     @property
     def is_drained(self) -> bool:
@@ -73,30 +79,38 @@ class StreamReader:
                 await self._ask(most, _THERE_S)
             elif not self._wanted:  # the first that comes says how many there are
                 await self._ask(1, wait_s or _THERE_S)
-            if not await self._comes() or not (self._wanted or self._queue):
+            await self._something_came()
+            if not self._came.is_set() or not (self._wanted or self._queue):
                 break
         if self._lost:
             raise Lost(self._lost)
         return [self._queue.popleft() for _ in range(min(most, len(self._queue)))]
 
-    async def _comes(self) -> bool:
-        """Whether something more is answered. What is there already is not held back for long."""
+    async def _something_came(self) -> None:
+        """Returns when something was answered, but does not hold back for long what is there, and waits for no question that is
+        over.
+        """
+        left_s = _LINGER_S if self._queue else max(0.0, self._over_at - asyncio.get_running_loop().time())
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(_LINGER_S if self._queue else None):
+            async with asyncio.timeout(left_s):
                 await self._came.wait()
-        return self._came.is_set()
+        if not self._came.is_set() and not self._queue:
+            self._wanted = 0
 
     async def _ask(self, most: int, wait_s: float) -> None:
         self._wanted = most
+        self._questions += 1
+        self._over_at = asyncio.get_running_loop().time() + wait_s + _GRACE_S
         question = json.dumps({"batch": most, "expires": int(wait_s * 1e9)}).encode()
-        await self._client.publish(self._question, question, reply=self._inbox)
+        await self._client.publish(self._question, question, reply=f"{self._inbox}.{self._questions}")
 
     async def _answered(self, message: Msg) -> None:
         status = (message.headers or {}).get("Status")
         if status is None:
             self._message(message)
         elif status == "408":  # the time is over: what is pending still, was removed
-            self._wanted = self._pending = 0
+            if message.subject == f"{self._inbox}.{self._questions}":
+                self._wanted = self._pending = 0
         else:
             self._lost = (message.headers or {}).get("Description") or f"status {status}"
         self._came.set()

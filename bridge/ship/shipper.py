@@ -202,7 +202,9 @@ class Shipper:
             self._notebook.write(replace(self._notebook.progress, base=0))
             raise LookAgain
         await batch.ack()
-        await self._complete(source)
+        progress = self._notebook.progress
+        if not batch.more or progress.tick >= progress.until:  # otherwise another batch follows; the question takes long then
+            await self._complete(source)
 
     async def _last_tick(self) -> int:
         """The tick of the last change, once every file that exists is known. A notice to begin afresh may come before that."""
