@@ -12,7 +12,7 @@ from typing import Any, Final
 from ..host.process import ended_fd
 
 #: Signals that Python ignores, and programs expect not to be ignored (as subprocess has it).
-_RESTORED: Final = (signal.SIGPIPE, signal.SIGXFSZ)
+_RESTORED: Final = frozenset({signal.SIGPIPE, signal.SIGXFSZ})
 #: Standard input of a run that is told nothing that way.
 _NOTHING: Final = (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0)
 #: Bytes of the arguments that are left for what the kernel and the dynamic linker add (POSIX lets xargs keep as many).
@@ -36,6 +36,9 @@ class Program:
     def __init__(self, umask: int) -> None:
         self._umask = umask
         self._found: str | None = None
+        #: Signals that runs take as programs do by default. Who is started with a signal ignored (nohup) starts runs so. All
+        #: others are named, since the C library would look up each that is not before it sets it, in each child.
+        self._defaults = {n for n in signal.valid_signals() if signal.getsignal(n) != signal.SIG_IGN} | _RESTORED
 
     def run(
         self, argv: list[bytes], environ: Mapping[bytes, bytes], standard_input: bytes, *, stdout: int, stderr: int
@@ -70,10 +73,10 @@ class Program:
             self._found = shutil.which(os.fsdecode(argv[0]))
         if self._found is not None:
             try:
-                return os.posix_spawn(self._found, argv, environ, file_actions=files, setpgroup=0, setsigdef=_RESTORED)
+                return os.posix_spawn(self._found, argv, environ, file_actions=files, setpgroup=0, setsigdef=self._defaults)
             except OSError:  # perhaps it lies elsewhere by now
                 self._found = None
-        return os.posix_spawnp(argv[0], argv, environ, file_actions=files, setpgroup=0, setsigdef=_RESTORED)
+        return os.posix_spawnp(argv[0], argv, environ, file_actions=files, setpgroup=0, setsigdef=self._defaults)
 
 
 class RunProcess:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import select
+import signal
 from pathlib import Path
 
 import pytest
@@ -62,3 +63,19 @@ def test_what_a_run_is_given(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
         assert os.umask(before) == UMASK ^ 0o70
     finally:
         os.umask(before)
+
+
+def test_which_signals_a_run_ignores(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those that we were started with, as by nohup; none that only Python ignores, and none that we handle."""
+    monkeypatch.setenv("PATH", f"{tmp_path / 'a'}:{os.environ['PATH']}")
+    place(tmp_path / "a", "exec grep SigIgn /proc/self/status")
+    chosen = {signal.SIGHUP: signal.SIG_IGN, signal.SIGUSR1: lambda *_: None, signal.SIGPIPE: signal.SIG_IGN}
+    before = {number: signal.signal(number, handler) for number, handler in chosen.items()}
+    try:
+        code, written = run(Program(UMASK))
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    ignored = int(written.split()[1], 16)
+    assert code == 0
+    assert [number for number in chosen if ignored >> (number - 1) & 1] == [signal.SIGHUP]
