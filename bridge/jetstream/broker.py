@@ -31,8 +31,8 @@ from .reader import UNUSED_S, Lost, StreamMessage, StreamReader
 
 T = TypeVar("T")
 
-#: Seconds that a server may take to let us in, and to answer.
-CONNECT_S: Final = 5.0
+#: Seconds that a server may take to let us in, and to answer: a machine may stand still for some.
+CONNECT_S: Final = 15.0
 ANSWER_S: Final = 15.0
 #: The same for removing what may be millions of messages.
 PURGE_S: Final = 600.0

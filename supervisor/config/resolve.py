@@ -10,13 +10,12 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from shardwatch.shard.contract.errors import UsageError
 from shardwatch.shard.contract.state import options
 from shardwatch.shard.contract.state.options import OPTIONS, Option
 from shardwatch.shard.contract.state.settings import Settings
-from shardwatch.shard.contract.state.ship_section import ShipSection
 from shardwatch.shard.contract.state.triggers import Trigger
 
 from . import profile
@@ -25,6 +24,9 @@ from .file import find_config, named_config
 from .layers import Layer, layers, short
 from .names import ENV_FILE
 from .paths import absolute, roots_of
+
+if TYPE_CHECKING:
+    from shardwatch.shard.contract.state.ship_section import ShipSection
 
 
 class Resolved(NamedTuple):

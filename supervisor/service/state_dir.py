@@ -11,7 +11,7 @@ import json
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 from msgspec import Struct
@@ -22,11 +22,13 @@ from shardwatch.shard.contract.state.directory import DIRECTORIES, SERVICE_LOCK,
 from shardwatch.shard.contract.state.layout import Layout
 from shardwatch.shard.contract.state.planfile import Plan, read_plan
 from shardwatch.shard.contract.state.settings import Settings, read_settings, write_settings
-from shardwatch.shard.contract.state.ship_section import ShipSection, write_ship_section
 from shardwatch.shard.contract.state.triggers import Trigger, write_triggers
 
 from ..host.scouting import Scouts, check_state_dir
 from ..planning.named import is_waited_for, shown_path, unwatchable, with_files
+
+if TYPE_CHECKING:
+    from shardwatch.shard.contract.state.ship_section import ShipSection
 
 #: supervisord makes its socket under a temporary name first: a dot and its process id are added.
 TEMPORARY_SUFFIX_BYTES: Final = 8
@@ -90,11 +92,20 @@ def prepare(
         if triggers and not layout.triggers.exists():
             made.append(layout.triggers)
         write_triggers(layout.triggers, triggers)
-        if ship is not None and not layout.ship_section.exists():
-            made.append(layout.ship_section)
-        write_ship_section(layout.ship_section, ship)
+        _write_ship_section(layout, ship, made)
         stamp_plan(layout, settings, plan)
     return Prepared(layout, tuple(notes), resumed, settings, state)
+
+
+def _write_ship_section(layout: Layout, ship: ShipSection | None, made: list[Path]) -> None:
+    is_there = layout.ship_section.exists()
+    if ship is None and not is_there:
+        return
+    from shardwatch.shard.contract.state.ship_section import write_ship_section  # most services ship nothing
+
+    if not is_there:
+        made.append(layout.ship_section)
+    write_ship_section(layout.ship_section, ship)
 
 
 def mark(state_dir: Path) -> None:
