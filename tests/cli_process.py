@@ -23,8 +23,8 @@ SCHEMA = json.loads((ROOT / "supervisor/schema/events.schema.json").read_text())
 EXPLAIN_SCHEMA = json.loads((ROOT / "supervisor/schema/explain.schema.json").read_text())
 #: Hang guard of everything here, seconds: a machine that stalls for a while is no failure.
 GUARD_S = 60.0
-#: Emptied in the environment of a process, these leave it out of the measuring of coverage (`patch = ["subprocess"]`).
-UNMEASURED = dict.fromkeys(("COVERAGE_PROCESS_CONFIG", "COVERAGE_PROCESS_START"), "")
+#: Emptied in the environment of a process, these leave it out of the measuring of coverage: by `.ci/run`, or by hand.
+UNMEASURED = dict.fromkeys(("COVERAGE_LINES_TO", "COVERAGE_PROCESS_CONFIG", "COVERAGE_PROCESS_START"), "")
 
 
 def environment(**more: str) -> dict[str, str]:
