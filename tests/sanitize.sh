@@ -29,4 +29,4 @@ cd "$copy"
 export PYTHONMALLOC=malloc ASAN_OPTIONS=detect_leaks=0 SW_FUZZ_ROUNDS=$rounds SHARDWATCH_NATIVE=1
 export SW_TESTS_MUST_RUN=1 SW_TESTS_WITH_PARENT=1 PYTHONDONTWRITEBYTECODE=1
 LD_PRELOAD="$(gcc -print-file-name=libasan.so) $(gcc -print-file-name=libubsan.so)" \
-  "$python" -m pytest -n 1 --dist loadgroup -q -p no:cacheprovider $tests
+  "$python" -m pytest -n 2 --dist loadgroup -q -p no:cacheprovider $tests
