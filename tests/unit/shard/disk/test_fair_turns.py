@@ -53,8 +53,8 @@ def test_a_large_tree_that_is_moved_in_holds_up_no_other_file(engine: Engine) ->
     assert turns_until(engine, top / "other.json") < 10
     assert turns_until(engine, top / "small/f.json") < 20
     assert len(rows(engine.index)) < 400, "of 600"
-    while engine.difference() != ({}, {}):
-        engine.turn()
+    engine.until_quiet()
+    assert engine.difference() == ({}, {})
 
 
 def test_a_storm_of_directories_holds_up_no_scan_and_no_sync(engine: Engine) -> None:
