@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import random
 import shutil
@@ -210,13 +211,20 @@ class IgnoringMachine(EngineMachine):
 
     @initialize(plan=st.sampled_from(IGNORING_PLANS), seed=st.integers(0, 2**16), settle_ms=st.sampled_from((0, 50)))
     def begin(self, plan: dict[str, str], seed: int, settle_ms: int) -> None:
+        """There is a file of each name in each directory, so that each rule concerns some, and all shards run."""
         self.base = session.place(where=session.memory())
         self.random = random.Random(seed)
         self.root = self.base / "tree"
         make_repository(self.root)
+        for where in DIRECTORIES:
+            (self.root / where).mkdir(parents=True, exist_ok=True)
+        for where, name in itertools.product(DIRECTORIES, FILES):
+            if not (self.root / where / name).is_dir():
+                (self.root / where / name).write_text("x")
         (self.base / "out").mkdir()
         self.engine = Engine(self.base, plan, settle_ms=settle_ms, ignore_files=True)
         self.engine.walk = self.listed_by_git
+        self.start_shards()
 
     def listed_by_git(self, root: bytes) -> Tree:
         if not os.path.isdir(root):
@@ -243,6 +251,14 @@ class IgnoringMachine(EngineMachine):
     def ignore(self, where: str, lines: list[str]) -> None:
         with contextlib.suppress(OSError):
             (self.root / where / ".gitignore").write_text("\n".join(lines))
+
+    @precondition(lambda self: len(self.engine.shards) == len(self.engine.plan.shards()))
+    @rule(where=directory, lines=st.lists(st.sampled_from(IGNORED), max_size=3))
+    def ignore_and_sync(self, where: str, lines: list[str]) -> None:
+        """What is known already is looked at by the new rules; most other ways to come to a sync scan it anew."""
+        self.sync()
+        self.ignore(where, lines)
+        self.sync()
 
     @rule(where=directory)
     def ignore_nothing(self, where: str) -> None:
