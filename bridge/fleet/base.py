@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import os
 import socket
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from shardwatch.shard.contract.input import arguments
@@ -13,6 +12,7 @@ from shardwatch.shard.contract.input import arguments
 from ..jetstream.access import Access, access, demand_nats
 from ..protocol.names import PREFIX, STREAM, Subjects, check_token
 from .sqlite import SqliteFleetStore
+from .store import FleetStore
 
 if TYPE_CHECKING:
     from .following import FollowingOptions
@@ -42,7 +42,7 @@ class FleetClientBase:
         self._away_s = arguments.seconds("away_s", away_s, 1.0, 3600.0)
         demand_nats()
         self._store_is_ours = isinstance(store, str | bytes | os.PathLike)
-        self._store = SqliteFleetStore(Path(os.fsdecode(store))) if self._store_is_ours else store
+        self._store = SqliteFleetStore(arguments.path("store", store)) if self._store_is_ours else _checked(store)
 
     def _member_options(self, group: str, patience_s: float | None, *, follow: bool) -> MemberOptions:
         from .member import MemberOptions
@@ -62,6 +62,13 @@ class FleetClientBase:
         most = BATCH_MAX if most is None else arguments.whole("max", most, 1, BATCH_MAX)
         wait_s = arguments.seconds("wait_s", 0.0 if wait_s is None else wait_s, 0.0, _SECONDS_MAX)
         return FollowingOptions(group, most, lease_or(LEASE_S, lease_s), None if follow else wait_s)
+
+
+def _checked(store: Any) -> Any:
+    """A store of either kind: their methods have the same names."""
+    if not isinstance(store, FleetStore):
+        raise arguments.wrong("store", store, "the path of a file, or an object with the methods of FleetStore")
+    return store
 
 
 def lease_or(default: float, lease_s: float | None) -> float:

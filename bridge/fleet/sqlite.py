@@ -10,6 +10,7 @@ from typing import Final
 
 from shardwatch.shard.contract.errors import UsageError
 from shardwatch.shard.contract.input import arguments
+from shardwatch.shard.contract.input.shown import shown
 
 from .store import FleetPosition, Kept, PathKnown, SourceStanding
 
@@ -130,5 +131,5 @@ def _connection(where: Path | str) -> sqlite3.Connection:
             connection.execute("PRAGMA synchronous = FULL")
             undo.pop_all()
     except sqlite3.Error as error:
-        raise UsageError(f"the store {file} can't be used: {error}", hint="name a file that this user may write") from None
+        raise UsageError(f"the store {shown(file)} can't be used: {error}", hint="name a file that this user may write") from None
     return connection

@@ -5,7 +5,7 @@ of its own, so that this and its results are committed together.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Collection, Mapping, Sequence
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 
 class FleetPosition(NamedTuple):
@@ -52,6 +52,7 @@ class Kept(NamedTuple):
     gone: Mapping[tuple[str, bytes], int]
 
 
+@runtime_checkable
 class FleetStore(Protocol):
     """Where a group keeps it: in one place for all workers that write to the same results.
 

@@ -29,6 +29,7 @@ from shardwatch import (
     explain,
     find,
 )
+from shardwatch.fleet import AsyncFleetClient, FleetClient
 from shardwatch.shard.contract.errors import NotRunningError, UsageError
 
 
@@ -251,6 +252,78 @@ async def test_closing_an_async_client_ends_its_waits(service: FakeService) -> N
         client.close()
         with pytest.raises(NotRunningError, match="closed"):
             await asyncio.wait_for(waiting, 30)
+
+
+# Clients of a fleet ---------------------------------------------------------------------------------------------------
+
+#: A call of each method that is right, but for the server: none is there.
+FLEET: dict[str, dict[str, Any]] = {
+    "batches": {"group": "g", "max": 1, "wait_s": 0.0, "follow": False, "lease_s": 1.0, "patience_s": 0.0},
+    "sync": {"source": "s", "timeout_s": 1.0},
+    "close": {},
+}
+#: Which of the hostile values are right.
+FLEET_RIGHT = {
+    "group": {"text"}, "source": {"text"}, "max": {"None"}, "wait_s": {"None", "0", "0.01"},
+    "follow": {"None", "0", "empty", "list"}, "lease_s": {"None", "0.01"}, "patience_s": {"None", "0", "0.01", "inf"},
+    "timeout_s": {"0", "0.01"},
+}  # fmt: skip
+#: Nobody listens on this port, which only root could.
+_NOWHERE = "nats://127.0.0.1:1"
+
+
+@pytest.mark.parametrize("kind", [FleetClient, AsyncFleetClient])
+def test_a_client_of_a_fleet_checks_what_it_is_made_of(kind: type[Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A store, or the path of one; a server, names and seconds."""
+    monkeypatch.chdir(tmp_path)
+    good: dict[str, Any] = {
+        "store": tmp_path / "store", "url": _NOWHERE, "stream": "s", "prefix": "p", "worker": "w", "away_s": 1.0,
+    }  # fmt: skip
+    right = {
+        "store": {"blank", "text", "bytes"}, "url": {"None"}, "stream": {"text"}, "prefix": {"text"},
+        "worker": {"empty", "blank", "text", "zero byte"}, "away_s": set(),
+    }  # fmt: skip
+    assert set(_parameters(kind)) == set(good)
+    for parameter, allowed in right.items():
+        for label, value in HOSTILE.items():
+
+            def make(parameter: str = parameter, value: Any = value) -> None:
+                client = kind(**{**good, parameter: value})
+                asyncio.run(client.close()) if kind is AsyncFleetClient else client.close()
+
+            assert _is_refused(make) == (label not in allowed), (parameter, label)
+
+
+def _fleet_tried() -> Iterator[tuple[str, dict[str, Any], type[Exception]]]:
+    """Calls of every method, and the error of each: what is right finds no server."""
+    for method, arguments in FLEET.items():
+        for parameter in arguments:
+            for label, value in HOSTILE.items():
+                if parameter == "follow" and label not in FLEET_RIGHT["follow"]:
+                    continue  # what is true makes the loop endless, as it should
+                error = NotRunningError if label in FLEET_RIGHT[parameter] else UsageError
+                yield method, {**arguments, parameter: value}, error
+
+
+def test_a_client_of_a_fleet_refuses_what_it_is_not_asked_with(tmp_path: Path) -> None:
+    """Each method is in the table."""
+    assert _methods(FleetClient) == set(FLEET)
+    with FleetClient(tmp_path / "store", _NOWHERE) as client:
+        for method, arguments, error in _fleet_tried():
+            with pytest.raises(error):
+                list(getattr(client, method)(**arguments))
+
+
+async def test_the_async_client_of_a_fleet_refuses_the_same(tmp_path: Path) -> None:
+    """As above."""
+    assert _methods(AsyncFleetClient) == set(FLEET)
+    async with AsyncFleetClient(tmp_path / "store", _NOWHERE) as client:
+        for method, arguments, error in _fleet_tried():
+            with pytest.raises(error):
+                if method == "batches":
+                    await anext(client.batches(**arguments))
+                else:
+                    await getattr(client, method)(**arguments)
 
 
 # Events ---------------------------------------------------------------------------------------------------------------
