@@ -115,6 +115,12 @@ class RunOutput:
         self.kept.append((stream, data))
         self.kept_bytes += len(data)
 
+    def end_lines(self) -> None:
+        """With a prefix, what was begun is made a whole line: what the next run writes begins with its own prefix."""
+        for stream, begins in enumerate(self._line_begins):
+            if not begins:
+                self.kept.append((stream, b"\n"))
+
     def take(self) -> deque[tuple[int, bytes]]:
         kept, self.kept, self.kept_bytes = self.kept, deque(), 0
         return kept
@@ -202,6 +208,7 @@ class Relay:
             if stream in output.pipes:
                 self._close(output, stream)
         output.close_writers()
+        output.end_lines()
         output.ended = True
         self._pass_on()
 

@@ -114,7 +114,8 @@ def test_what_a_run_has_started_and_left_behind_is_not_listened_to(epoll: select
 
 
 def test_a_prefix_begins_each_line(capfdbinary: pytest.CaptureFixture[bytes], epoll: select.epoll) -> None:
-    """Also of a line that comes in pieces, once; standard error goes to standard error."""
+    """Also of a line that comes in pieces, once; standard error goes to standard error. A line that a run leaves unended is
+    ended, since the output of the next run begins with a prefix."""
     relay = Relay(epoll)
     output = begin(relay, b"/a: ")
     write(output, b"one\ntw")
@@ -122,8 +123,11 @@ def test_a_prefix_begins_each_line(capfdbinary: pytest.CaptureFixture[bytes], ep
     write(output, b"o\n\nend")
     write(output, b"no\n", 1)
     step(relay, epoll)
+    following = begin(relay, b"/b: ")
+    write(following, b"two\n")
     relay.end(output)
-    assert capfdbinary.readouterr() == (b"/a: one\n/a: two\n/a: \n/a: end", b"/a: no\n")
+    relay.end(following)
+    assert capfdbinary.readouterr() == (b"/a: one\n/a: two\n/a: \n/a: end\n/b: two\n", b"/a: no\n")
 
 
 def test_what_is_kept_is_bounded(capfdbinary: pytest.CaptureFixture[bytes], epoll: select.epoll) -> None:
