@@ -17,7 +17,8 @@ from sizes import Sizes
 from test_latency import saved
 from trees import Forest
 
-pytestmark = pytest.mark.skipif(shutil.which("nats-server") is None, reason="nats-server is not installed")
+needs_server = pytest.mark.skipif(shutil.which("nats-server") is None, reason="nats-server is not installed")
+pytestmark = needs_server
 
 #: Seconds that shipping a tree may take: a guard.
 GUARD_S = 1_800.0
