@@ -41,6 +41,8 @@ class Lines:
         self._ran: dict[str, set[int]] = {}
         self._lock = threading.Lock()
         self._known: dict[str, Any] = {}
+        #: Of all threads, also of those that have ended: a tracer that is freed ends the tracing of the thread that frees it.
+        self._tracers: list[Any] = []
 
     def start(self) -> None:
         """From now on, in this thread and in those that it starts."""
@@ -69,6 +71,7 @@ class Lines:
         tracer.should_start_context = tracer.switch_context = tracer.concur_id_func = None
         tracer.check_include = tracer.disable_plugin = tracer.warn = _never
         tracer.file_tracers = {}
+        self._tracers.append(tracer)
         return tracer.start()
 
     def _in_a_new_thread(self, frame: FrameType, event: str, argument: object) -> Any:

@@ -17,14 +17,25 @@ from coverage import CoverageData
 
 ROOT = Path(__file__).resolve().parents[2]
 
-#: Loads modules of the package, and runs some of their lines in this thread and in others.
+#: Loads modules of the package, and runs some of their lines in this thread and in others. It goes on in this one when those have
+#: ended, and what was kept of one is freed.
 PROGRAM = """
 import threading
 from shardwatch.shard.contract import errors
-for module in ("shardwatch.aggregator.main", "shardwatch.supervisor.config.names"):
-    thread = threading.Thread(target=__import__, args=(module,))
+kept = []
+def load(module):
+    try:
+        __import__(module)
+    except ImportError as error:
+        kept.append(error)
+for module in ("shardwatch.aggregator.main", "shardwatch.supervisor.config.names", "shardwatch.there_is_none"):
+    thread = threading.Thread(target=load, args=(module,))
     thread.start()
     thread.join()
+del thread
+assert kept
+kept.clear()
+from shardwatch.supervisor.terminal import render
 """
 
 
