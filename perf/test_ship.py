@@ -17,7 +17,7 @@ from sizes import Sizes
 from test_latency import saved
 from trees import Forest
 
-needs_server = pytest.mark.skipif(shutil.which("nats-server") is None, reason="nats-server is not installed")
+needs_server = pytest.mark.skipif(shutil.which("nats-server") is None, reason="nats-server is missing (Debian: nats-server)")
 pytestmark = needs_server
 
 #: Seconds that shipping a tree may take: a guard.
