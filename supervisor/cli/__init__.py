@@ -7,7 +7,8 @@
 - `link`: which service a command means, and the connection to it.
 - `follow`: pulling, printing and acknowledging until the user has enough.
 - `commands`: one module for each command.
+- `ctl`: the commands of shardwatch in supervisorctl.
 
-Nothing imports this but the program `shardwatch`; it imports every other room but `api` and
+Nothing imports this but the program `shardwatch`, and supervisorctl; it imports every other room but `api` and
 `plugin`.
 """

@@ -42,6 +42,7 @@ COMMANDS = {
     "since": "print what has changed since a cursor",
     "explain": "say why an event of a path came, or did not come",
     "sync": "wait until every change made so far is in the index",
+    "drain": "wait until every group has acknowledged every change made so far",
     "hold": "hold back batches while a command, such as a build, runs",
     "release": "end a hold that was taken without a command",
     "audit": "compare the index with the disk, and repair differences",

@@ -1,4 +1,4 @@
-"""The code that runs inside supervisord; `ctl` runs inside supervisorctl.
+"""The code that runs inside supervisord.
 
 - `rpc`: adds and removes shards by id over XML-RPC, and starts everything else here.
 - `triggers`: adds the programs of the configuration: the group `exec`, and `ship`.
@@ -15,7 +15,6 @@
 - `names`: names that the plugin shares with the coordinator.
 - `first_plan`: waits for the plan of a first start, while other programs start.
 - `hang_up`: decides how supervisord reacts to SIGHUP.
-- `ctl`: `supervisorctl shards`.
 - `full_disk`: lets supervisord survive a full disk under its logs.
 - `words`: removes misleading lines from supervisord's log.
 

@@ -5,6 +5,7 @@
 - `dead`: lists the paths that were set aside; hands them out again, or drops them.
 - `doctor`: checks whether paths can be watched.
 - `down`: stops the service.
+- `drain`: waits until every group has acknowledged everything done so far.
 - `exec`: runs a command when something changes.
 - `explain`: says why an event of a path came, or did not come.
 - `find`: finds files in the index of the running service.

@@ -18,6 +18,14 @@ def add_timeout_option(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def check_timeout(options: argparse.Namespace) -> None:
+    """Raises UsageError for a --timeout that is out of range."""
+    from shardwatch.shard.contract.errors import UsageError
+
+    if not 0 < options.timeout <= 86400:
+        raise UsageError(f"--timeout {options.timeout:g} is out of range", hint="give seconds above 0, at most 86400")
+
+
 def ask_in_time(options: argparse.Namespace, op: str, late: str, hint: str, **fields: Any) -> None:
     """Asks, and waits for `options.timeout` seconds. Warns of what was left out.
 
@@ -27,12 +35,11 @@ def ask_in_time(options: argparse.Namespace, op: str, late: str, hint: str, **fi
 
     Raises ServiceTimeoutError where it takes longer, ServiceError where it cannot be done, UsageError.
     """
-    from shardwatch.shard.contract.errors import ServiceError, ServiceTimeoutError, UsageError
+    from shardwatch.shard.contract.errors import ServiceError, ServiceTimeoutError
 
     from ...terminal.streams import say
 
-    if not 0 < options.timeout <= 86400:
-        raise UsageError(f"--timeout {options.timeout:g} is out of range", hint="give seconds above 0, at most 86400")
+    check_timeout(options)
     began = time.monotonic()
     try:
         with asking(options, frozenset({"stopping"})) as ask:  # whoever restarts it does not end this
