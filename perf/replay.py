@@ -18,7 +18,8 @@ from day import DAY_S, Change, FleetSource
 
 from shardwatch.aggregator.protocol.messages import Event
 from shardwatch.bridge.jetstream.access import access
-from shardwatch.bridge.jetstream.broker import AwayError, Broker
+from shardwatch.bridge.jetstream.broker import Broker
+from shardwatch.bridge.jetstream.server_connection import AwayError
 from shardwatch.bridge.protocol.generations import Target
 from shardwatch.bridge.protocol.names import PREFIX, STREAM, Subjects
 from shardwatch.bridge.ship.notebook import Notebook

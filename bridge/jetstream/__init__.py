@@ -1,8 +1,9 @@
 """Talks to NATS servers; the only room that imports nats-py, which is installed on request (`shardwatch[nats]`).
 
 - `access`: which servers, and with which credentials: from the environment and files, never shown.
+- `server_connection`: one connection, and what its end means.
 - `answers`: many messages at once, and what JetStream answers to each.
-- `broker`: one connection, and what is asked of JetStream over it.
+- `broker`: what is asked of JetStream over a connection.
 - `reader`: a part of a stream, in order.
 
 `ship` and `fleet` may import this; it imports `protocol`.

@@ -171,7 +171,8 @@ class Shipper:
         try:
             async with asyncio.TaskGroup() as tasks, contextlib.aclosing(batches):
                 tasks.create_task(self._beat(source))
-                tasks.create_task(broker.serve(self._names.sync, ShipSyncs(self._service, self._target.group, source).answer))
+                syncs = ShipSyncs(self._service, self._target.group, source)
+                tasks.create_task(broker.connection.serve(self._names.sync, syncs.answer))
                 async for batch in batches:
                     self._has_batch = True
                     await self._ship(source, batch)
