@@ -12,6 +12,7 @@ from types import FrameType
 
 import session
 
+from chaos.fleet import servers_max
 from chaos.killer import may_shorten
 from chaos.run import Plan, Run
 
@@ -29,6 +30,8 @@ def main() -> int:
     parser.add_argument("--minutes", type=float, default=4.0)
     parser.add_argument("--files", type=int, default=20_000)
     parser.add_argument("--shards", type=int, default=4)
+    meaning = "nats-servers to ship to: 0, 1, or 3 that keep the stream together (default: as many as there can be here)"
+    parser.add_argument("--servers", type=int, choices=(0, 1, 3), default=servers_max(), help=meaning)
     parser.add_argument("--spare", action="append", default=[], help="a role that is never killed; may be repeated")
     parser.add_argument("--no-short-queues", action="store_true", help="leave fs.inotify.max_queued_events alone")
     parser.add_argument("--where", type=Path, default=None, help="parent of the work directory (default: in memory, or /tmp)")
@@ -46,7 +49,8 @@ def _run(options: argparse.Namespace) -> int:
     begun = session.begin()
     seed = random.SystemRandom().randrange(10**6) if options.seed is None else options.seed
     plan = Plan(
-        seed, options.minutes, options.files, options.shards, queues=may_shorten() and not options.no_short_queues,
+        seed, options.minutes, options.files, options.shards, servers=options.servers,
+        queues=may_shorten() and not options.no_short_queues,
         spared=tuple(options.spare), keep=options.keep, where=options.where or session.roomy(_ROOM),
     )  # fmt: skip
     began = time.monotonic()

@@ -12,6 +12,7 @@ from running import walk
 
 from chaos.consumer import read_mirror, read_wrong
 from chaos.consumers import Consumers
+from chaos.fleet import Fleet
 from chaos.index import read_files
 from chaos.processes import marked, watched_twice
 from chaos.tally import Tally
@@ -19,6 +20,7 @@ from shardwatch.aggregator.client.blocking import ExtractClient
 from shardwatch.shard.contract.errors import ShardwatchError
 from shardwatch.shard.contract.state.layout import Layout
 from shardwatch.shard.contract.state.settings import Settings
+from shardwatch.supervisor.cli.commands.ship import GROUP as SHIPS
 
 log = logging.getLogger("chaos.checkpoint")
 
@@ -37,6 +39,7 @@ class Verdict:
     files: int = 0
     sync_s: float = 0.0
     mirror_s: float = 0.0
+    fleet_s: float = 0.0
     misses: int = 0
     failures: list[str] = field(default_factory=list)
 
@@ -53,11 +56,14 @@ def differences(there: Files, known: Files) -> list[str]:
 class Checkpoint:
     """Looks at a service whose tree is at rest."""
 
-    def __init__(self, layout: Layout, root: Path, settings: Settings, consumers: Consumers, tally: Tally, mark: str) -> None:
+    def __init__(
+        self, layout: Layout, root: Path, settings: Settings, consumers: Consumers, fleet: Fleet | None, tally: Tally, mark: str
+    ) -> None:
         self._layout = layout
         self._root = root
         self._settings = settings
         self._consumers = consumers
+        self._fleet = fleet
         self._tally = tally
         self._mark = mark
 
@@ -71,6 +77,8 @@ class Checkpoint:
             verdict.files = len(there)
             self._judge(verdict, "index", differences(there, known))
             self._mirrors(client, there, verdict)
+            if self._fleet is not None:
+                self._remote(client, self._fleet, there, verdict)
         twice = watched_twice(list(marked(self._mark)))
         if twice:
             verdict.failures.append(f"{twice} directories have two living watchers")
@@ -104,6 +112,24 @@ class Checkpoint:
             verdict.misses += len(wrong)
             verdict.failures += [f"group {team.name}, worker {line}" for line in wrong[:20]]
         verdict.mirror_s = time.monotonic() - began
+
+    def _remote(self, client: ExtractClient, fleet: Fleet, there: Files, verdict: Verdict) -> None:
+        began = time.monotonic()
+        while differences(there, fleet.mirror()) and time.monotonic() - began < MIRROR_S:
+            self._hand_out_what_was_set_aside(client, SHIPS)
+            time.sleep(0.2)
+        self._judge(verdict, "workers elsewhere", differences(there, fleet.mirror()))
+        verdict.fleet_s = time.monotonic() - began
+        wrong = fleet.wrong()
+        verdict.misses += len(wrong)
+        verdict.failures += [f"a worker elsewhere, {line}" for line in wrong[:20]]
+
+    def late(self) -> Verdict:
+        """What somebody is told who reads the stream from its beginning now, when everything else is equal."""
+        verdict = Verdict()
+        if self._fleet is not None:
+            self._judge(verdict, "who begins late", differences(walk(self._root, self._settings), self._fleet.late_mirror()))
+        return verdict
 
     def _hand_out_what_was_set_aside(self, client: ExtractClient, group: str) -> None:
         """A path whose batches were killed with their workers, time and again, is set aside, as is documented."""

@@ -130,19 +130,20 @@ class Mirror:
 
 def read_mirror(path: Path) -> dict[bytes, tuple[int, int]]:
     """path -> (size, mtime_ns), as far as it is committed."""
-    return {p: (size, mtime_ns) for p, size, mtime_ns in _read(path, "SELECT path, size, mtime_ns FROM file WHERE gone=0")}
+    return {p: (size, mtime_ns) for p, size, mtime_ns in read_rows(path, "SELECT path, size, mtime_ns FROM file WHERE gone=0")}
 
 
 def read_counts(path: Path) -> dict[str, int]:
-    return dict(_read(path, "SELECT name, value FROM count"))
+    return dict(read_rows(path, "SELECT name, value FROM count"))
 
 
 def read_wrong(path: Path) -> list[str]:
     """Broken promises that the workers saw."""
-    return [f"{worker}: {what}" for worker, what in _read(path, "SELECT worker, what FROM wrong ORDER BY at")]
+    return [f"{worker}: {what}" for worker, what in read_rows(path, "SELECT worker, what FROM wrong ORDER BY at")]
 
 
-def _read(path: Path, sql: str) -> list[tuple]:  # type: ignore[type-arg]
+def read_rows(path: Path, sql: str) -> list[tuple]:  # type: ignore[type-arg]
+    """What a database holds that others write to; nothing where it is still to be made."""
     if not path.exists():
         return []
     db = sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=60)

@@ -13,6 +13,7 @@ from chaos.neglect import Neglect
 from chaos.tally import Tally
 from shardwatch.shard.contract.errors import InUseError, ShardwatchError
 from shardwatch.shard.contract.state.settings import Settings
+from shardwatch.shard.contract.state.ship_section import ShipSection
 from shardwatch.supervisor.service import service
 from shardwatch.supervisor.service.child import command
 from shardwatch.supervisor.service.state_dir import prepare
@@ -21,13 +22,20 @@ log = logging.getLogger("chaos.keeper")
 
 
 class Keeper:
-    """A loop in a thread, like systemd's Restart=always with a short RestartSec."""
+    """A loop in a thread, like systemd's Restart=always with a short RestartSec.
 
-    def __init__(self, state_dir: Path, settings: Settings, mark: str, tally: Tally, random_: random.Random) -> None:
+    Args:
+        ship: what the service ships, if it does.
+    """
+
+    def __init__(
+        self, state_dir: Path, settings: Settings, mark: str, tally: Tally, random_: random.Random, ship: ShipSection | None
+    ) -> None:
         self._settings = settings
+        self._ship = ship
         self._tally = tally
         self._random = random_
-        self.layout = prepare(state_dir, settings).layout
+        self.layout = prepare(state_dir, settings, ship=ship).layout
         self._neglect = Neglect(state_dir, mark, tally, random_)
         self._process = self._start()
         self._stopping = threading.Event()
@@ -53,7 +61,7 @@ class Keeper:
                 log.info("removed from the state directory: %s", ", ".join(removed))
             if removed or self._random.random() < 0.5:  # `up` prepares the directory anew, a bare `run` does not
                 with contextlib.suppress(InUseError):
-                    prepare(self.layout.state_dir, self._settings)
+                    prepare(self.layout.state_dir, self._settings, ship=self._ship)
             self._process = self._start()
 
     @property

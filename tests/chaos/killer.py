@@ -20,8 +20,8 @@ from chaos.tally import Tally
 
 log = logging.getLogger("chaos.killer")
 
-_SERVICE = ("supervisord", "aggregator", "coordinator", "shard")
-_WORKERS = ("consumer", "exec")
+_SERVICE = ("supervisord", "aggregator", "coordinator", "shard", "ship")
+_WORKERS = ("consumer", "exec", "remote")
 _QUEUE = Path("/proc/sys/fs/inotify/max_queued_events")
 #: Events that an instance made while the limit is lowered can hold.
 _SHORT_QUEUE = 64
@@ -34,6 +34,7 @@ class Killer:
         storm: makes more changes than a queue holds; called while somebody is frozen.
         queues: whether to lower `max_queued_events` for moments (a sysctl of the whole machine, put back at once).
         spared: roles that are never killed (they may be frozen for less than the limit).
+        leader: where the service ships: the name of the nats-server that leads, if it is known at that moment.
     """
 
     def __init__(
@@ -46,6 +47,7 @@ class Killer:
         pause_s: float = 2.0,
         queues: bool = False,
         spared: Iterable[str] = (),
+        leader: Callable[[], str] | None = None,
     ) -> None:
         self._mark = mark
         self._tally = tally
@@ -68,6 +70,16 @@ class Killer:
             (self._freeze_consumer, 5), (self._hang, 4), (self._freeze_then_kill_supervisord, 3), (self._kill_exec, 8),
             (self._kill_run, 4),
         ]  # fmt: skip
+        self._at_rest: list[Callable[[], None]] = [
+            self._kill_shard, self._kill_aggregator, self._kill_supervisord, self._kill_consumer, self._kill_exec,
+        ]  # fmt: skip
+        if leader is not None:
+            self._leader = leader
+            deeds += [
+                (self._kill_ship, 7), (self._kill_server, 6), (self._kill_leader, 4), (self._kill_servers, 2),
+                (self._kill_remote, 5), (self._freeze_ship, 4), (self._freeze_server, 5), (self._kill_ship_and_server, 3),
+            ]  # fmt: skip
+            self._at_rest += [self._kill_ship, self._kill_leader]
         if queues:
             deeds.append((self._shorten_a_queue, 6))
         self._deeds, self._weights = zip(*deeds, strict=True)
@@ -88,8 +100,7 @@ class Killer:
     def once(self) -> None:
         """One kill now, from the caller's thread: at the moment of a sync, for instance."""
         with self._mutex:
-            deeds = (self._kill_shard, self._kill_aggregator, self._kill_supervisord, self._kill_consumer, self._kill_exec)
-            self._random.choice(deeds)()
+            self._random.choice(self._at_rest)()
 
     def close(self) -> None:
         self._stopping.set()
@@ -178,6 +189,25 @@ class Killer:
         """Which is a failure."""
         self._kill(self._some("run"))
 
+    def _kill_ship(self) -> None:
+        self._kill(self._there("ship"))
+
+    def _kill_server(self) -> None:
+        self._kill(self._some("nats"))
+
+    def _kill_servers(self) -> None:
+        self._kill(self._there("nats"))
+
+    def _kill_leader(self) -> None:
+        leader = self._leader()
+        self._kill([process for process in self._there("nats") if process.name == leader])
+
+    def _kill_ship_and_server(self) -> None:
+        self._kill([*self._there("ship"), *self._some("nats")])
+
+    def _kill_remote(self) -> None:
+        self._kill(self._some("remote"))
+
     def _kill_service(self) -> None:
         self._kill(self._there(*_SERVICE))
 
@@ -210,6 +240,13 @@ class Killer:
         """A suspended laptop, save that the tree goes on changing."""
         self._freeze(self._there(*_SERVICE), self._random.uniform(1, 9))
         self._storm()
+
+    def _freeze_ship(self) -> None:
+        """For a moment, or for longer than it may be silent."""
+        self._freeze(self._there("ship"), self._random.uniform(0.5, 9))
+
+    def _freeze_server(self) -> None:
+        self._freeze(self._some("nats"), self._random.uniform(0.5, 12))
 
     def _freeze_consumer(self) -> None:
         self._freeze(self._some(*_WORKERS), self._random.uniform(1, 10))

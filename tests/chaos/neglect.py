@@ -11,7 +11,9 @@ from chaos.processes import marked
 from chaos.tally import Tally
 
 #: What may be removed without anybody hearing of it, and what costs every group a `fresh`; a database goes with its companions.
-_HARMLESS = ("locks", "run", "logs", "settings.json", "plan.json", "supervisord.conf", "SHARDWATCH.TAG", ".gitignore")
+_HARMLESS = (
+    "locks", "run", "logs", "settings.json", "plan.json", "ship-section.json", "supervisord.conf", "SHARDWATCH.TAG", ".gitignore",
+)  # fmt: skip
 _FRESH = ("index.db", "groups.db", "life.json")
 #: Seconds in which programs whose supervisord was killed leave by themselves; one that is frozen stays.
 _LEAVE_S = 6.0

@@ -20,6 +20,7 @@ _ROLES = {
     b"chaos.consumer": "consumer",
     b"shardwatch.supervisor.cli.main": "exec",
     b"chaos.command": "run",
+    b"chaos.remote": "remote",
 }
 
 
@@ -28,7 +29,8 @@ class Process:
     """One process, at the moment when it was found."""
 
     pid: int
-    #: supervisord | aggregator | coordinator | shard | consumer | exec | guard (of an exec) | run (of an exec) | other
+    #: supervisord | aggregator | coordinator | shard | ship | consumer | exec | guard (of an exec) | run (of an exec) | remote |
+    #: nats | other
     role: str
     #: The shard's id, the consumer's worker name, else the role.
     name: str
@@ -100,13 +102,19 @@ def marked(mark: str) -> Iterator[Process]:
             pid = int(number)
             arguments = Path("/proc", number, "cmdline").read_bytes().split(b"\0")
             role = next((role for module, role in _ROLES.items() if module in arguments), "other")
-            if role == "exec" and os.getsid(pid) == pid:
+            if role == "exec" and b"ship" in arguments:
+                role = "ship"
+            elif role == "exec" and os.getsid(pid) == pid:
                 role = "guard"
+            elif os.path.basename(arguments[0]) == b"nats-server":
+                role = "nats"
             name = role
             if role == "shard":
                 name = next((v[9:].decode() for v in environment if v.startswith(b"SHARD_ID=")), "?")
-            elif role == "consumer":
+            elif role in ("consumer", "remote"):
                 name = arguments[arguments.index(b"--worker") + 1].decode()
+            elif role == "nats":
+                name = Path(os.fsdecode(arguments[arguments.index(b"-c") + 1])).parent.name
             elif role == "other":
                 name = b" ".join(arguments).decode(errors="replace")
             yield Process(pid, role, name, _started(pid))

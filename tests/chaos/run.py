@@ -22,6 +22,7 @@ from running import settings_for
 from chaos.checkpoint import Checkpoint, Verdict
 from chaos.consumer import read_counts
 from chaos.consumers import Consumers
+from chaos.fleet import Fleet
 from chaos.keeper import Keeper
 from chaos.killer import Killer
 from chaos.prober import Prober
@@ -48,6 +49,8 @@ class Plan:
     rage_s: float = 20.0
     #: Mean seconds between two deeds of the killer.
     kill_s: float = 2.0
+    #: nats-servers to which the service ships: none, one, or three that keep the stream together.
+    servers: int = 1
     #: Lower `max_queued_events` for moments, where this user may.
     queues: bool = False
     spared: tuple[str, ...] = ()
@@ -81,6 +84,7 @@ class Run:
 
     def go(self) -> list[str]:
         self._say(f"seed {self.plan.seed}, {self.plan.minutes:g} minutes, {self.plan.files} files, in {self.base}")
+        self._say(self._shipping())
         try:
             with contextlib.ExitStack() as stack:
                 self._set_up(stack)
@@ -109,7 +113,12 @@ class Run:
         state_dir = self.base / "state"
         settings = settings_for(tree.root, shards=plan.shards, settle_ms=20, lease_ms=5000, attempts_max=20)
         stack.callback(self._kill_what_is_left)
-        self._keeper = Keeper(state_dir, settings, self._mark, tally, self._random("keeper"))
+        self._fleet: Fleet | None = None
+        if plan.servers:
+            self._fleet = Fleet(self.base, plan.servers, tally, self._random("fleet"))
+            stack.callback(self._fleet.close)
+        ship = self._fleet.section if self._fleet is not None else None
+        self._keeper = Keeper(state_dir, settings, self._mark, tally, self._random("keeper"), ship)
         stack.callback(self._end_the_service)
         self._sampler = Sampler(state_dir)
         stack.callback(self._sampler.close)
@@ -118,13 +127,15 @@ class Run:
         self._gate = Gate()
         self._writers: list[Writer] = [kind(tree, self._gate, tally, self._random(kind.__name__)) for kind in KINDS]
         self._scale = Scale(self._mark)
-        self._checkpoint = Checkpoint(self._keeper.layout, tree.root, settings, self._consumers, tally, self._mark)
+        self._checkpoint = Checkpoint(
+            self._keeper.layout, tree.root, settings, self._consumers, self._fleet, tally, self._mark
+        )
         self._judge(self._checkpoint.take(), "start")
         self._prober = Prober(state_dir, tree.root / "probe", tally, self._random("prober"))
         stack.callback(self._prober.close)
         self._killer = Killer(
             self._mark, tally, self._random("killer"), lambda: self._storm(tree), pause_s=plan.kill_s, queues=plan.queues,
-            spared=plan.spared,
+            spared=plan.spared, leader=self._fleet.leader if self._fleet is not None else None,
         )  # fmt: skip
         stack.callback(self._killer.close)
         for writer in self._writers:
@@ -148,6 +159,7 @@ class Run:
             self._rest(number, kill=random_.random() < 0.5 and not self.plan.spared)
         if not self.failures:
             self._rest(number + 1, kill=False)
+            self._late()
 
     def _rest(self, number: int, *, kill: bool) -> None:
         """A checkpoint; with `kill` somebody dies in the very moment of the sync."""
@@ -163,17 +175,26 @@ class Run:
         self._gate.open()
         self._killer.go_on()
 
+    def _late(self) -> None:
+        self._killer.pause()
+        self._gate.shut()
+        self._prober.pause()
+        late = self._checkpoint.late()
+        self.failures += late.failures
+        self.misses += late.misses
+
     def _judge(self, verdict: Verdict, name: str) -> None:
         self.failures += [f"{name}: {line}" for line in verdict.failures]
         self.misses += verdict.misses
         if hasattr(self, "_prober"):
             self.misses += len(self._prober.stale)
             self.failures += [f"{name}: a sync lied: {line}" for line in self._prober.stale]
-            threads: list[Any] = [*self._writers, self._killer, self._prober]
+            threads: list[Any] = [*self._writers, self._killer, self._prober, *([self._fleet] if self._fleet else [])]
             self.failures += [f"{name}: our own {t.__class__.__name__} broke: {t.error!r}" for t in threads if t.error]
         self._scale.weigh()
         self._say(
-            f"{name}: {verdict.files} files, sync {verdict.sync_s:.1f} s, mirrors {verdict.mirror_s:.1f} s, {self._figures()}"
+            f"{name}: {verdict.files} files, sync {verdict.sync_s:.1f} s, mirrors {verdict.mirror_s:.1f} s,"
+            f" elsewhere {verdict.fleet_s:.1f} s, {self._figures()}"
         )
 
     # -- afterwards
@@ -198,6 +219,8 @@ class Run:
         self._killer.close()
         self._prober.close()
         self._consumers.close()
+        if self._fleet is not None:
+            self._fleet.close()
         self._sampler.close()
         if self.failures:
             return  # as it is, for whoever looks into it
@@ -221,6 +244,11 @@ class Run:
         return [] if self.failures else found
 
     # -- words
+
+    def _shipping(self) -> str:
+        if not self.plan.servers:
+            return "NOTHING IS SHIPPED: there is no nats-server (Debian: nats-server), or it was asked for none"
+        return f"ships to {self.plan.servers} nats-server{'s, which keep the stream together' if self.plan.servers > 1 else ''}"
 
     def _figures(self) -> str:
         tally, sampler = self.tally, self._sampler
@@ -250,6 +278,8 @@ class Run:
         names = ("frames", "duplicates", "gaps", "dropped", "refused", "rows_written", "hints", "looks")
         say(f"  service (at least): {_words({n: sampler.total(n) for n in names})}; restarted {tally['restarts of the service']}")
         say(f"  consumers: {_words(self._counts())}; paths set aside {tally['paths set aside']}")
+        if self._fleet is not None:
+            say(f"  shipped to workers elsewhere: {_words(self._fleet.counts())}; {_words(tally.of('fleet '))}")
         say(
             f"  syncs under fire: {tally['probes answered']} answered, {tally['probes without an answer']} not; "
             f"at checkpoints {tally['syncs without an answer']} had to be asked again"

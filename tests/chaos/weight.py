@@ -35,7 +35,7 @@ class Scale:
 
     def weigh(self) -> None:
         for process in marked(self._mark):
-            if process.role == "other":
+            if process.role in ("other", "nats"):
                 continue
             now = Weight(time.monotonic(), process.pss_kib(), process.fds(), process.threads())
             if not now.pss_kib:

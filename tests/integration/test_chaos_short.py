@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 import session
+from chaos.fleet import servers_max
 from chaos.run import Plan, Run
 
 
@@ -15,6 +16,7 @@ def test_chaos_short(no_leaks: None) -> None:
     """
     plan = Plan(
         seed=int(os.environ.get("SW_CHAOS_SEED", "1")), minutes=2.0, files=3000, shards=3, rage_s=13.0, kill_s=1.5,
+        servers=min(1, servers_max()),
         where=session.memory().parent,
     )  # fmt: skip
     said: list[str] = []
