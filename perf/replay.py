@@ -21,10 +21,12 @@ from shardwatch.bridge.jetstream.access import access
 from shardwatch.bridge.jetstream.broker import Broker
 from shardwatch.bridge.jetstream.server_connection import AwayError
 from shardwatch.bridge.protocol.generations import Target
+from shardwatch.bridge.protocol.layouts import StreamWish
 from shardwatch.bridge.protocol.names import PREFIX, STREAM, Subjects
 from shardwatch.bridge.ship.notebook import Notebook
+from shardwatch.bridge.ship.outlet import LookAgain
 from shardwatch.bridge.ship.shipper import BATCH_MAX
-from shardwatch.bridge.ship.source import LookAgain, ShippedSource
+from shardwatch.bridge.ship.source import ShippedSource
 from shardwatch.shard.contract.state.layout import Layout
 
 #: As many as `ship` has where nothing else is said.
@@ -70,9 +72,9 @@ class ReplayedSource:
     async def _connect(self) -> None:
         names = Subjects(PREFIX, self._source.name, _PARTITIONS)
         self._broker = await Broker.connected(access(self._url, {}))
-        found = await self._broker.stream(STREAM) or await self._broker.create(STREAM, names.stream_subjects, 1)
+        found = await self._broker.stream(STREAM) or await self._broker.create(STREAM, names.stream_subjects, StreamWish())
         life = os.urandom(8).hex()
-        self._shipped = ShippedSource(self._broker, self._notebook, names, self._target, life, found.created)
+        self._shipped = ShippedSource(self._broker, self._notebook, names, self._target, life, found)
         await self._shipped.look()
 
     def change(self, number: int, at: float) -> Happened:

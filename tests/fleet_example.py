@@ -1,4 +1,4 @@
-"""The consumer of docs/fleet.md, as tests use it: its rule is applied, its program does not run."""
+"""The consumers of docs/fleet.md, as tests use them: their rule is applied, their program does not run."""
 
 from __future__ import annotations
 
@@ -7,11 +7,13 @@ from pathlib import Path
 from types import ModuleType
 
 EXAMPLE = Path(__file__).parents[1] / "examples/fleet/mirror.py"
+#: Of the layout `batches`.
+BATCHES_EXAMPLE = EXAMPLE.with_name("batches.py")
 
 
-def fleet_example() -> ModuleType:
+def fleet_example(example: Path = EXAMPLE) -> ModuleType:
     """The module, with a mirror of its own. It prints nothing."""
-    spec = importlib.util.spec_from_file_location("fleet_mirror", EXAMPLE)
+    spec = importlib.util.spec_from_file_location(f"fleet_{example.stem}", example)
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)

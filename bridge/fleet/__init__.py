@@ -9,6 +9,7 @@
 - `heads`: how many partitions there are, and in which generation each source is (pure).
 - `leases`: the leases of a group in the key-value store, and what one worker has of them.
 - `partition_reader`: reads what a worker has.
+- `listings`: asks for sources to be told again.
 - `member`: one worker of a group: its connection, over which these three go.
 - `following`: the loop of `batches`.
 - `syncing`: asks until when a source is shipped.

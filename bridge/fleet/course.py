@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from msgspec import Struct
 
-from ..protocol.bodies import End, PathState, decode_told
+from ..protocol.bodies import End, PathBatch, PathState, as_state, decode_told
 from ..protocol.names import partition_of
 from .steps import FleetFlow, OfStore
 from .store import FleetPosition, Kept, PathKnown, SourceStanding
@@ -36,8 +36,8 @@ class Told(NamedTuple):
     fresh: FleetFresh | None
     end: End | None
     kept: Kept
-    #: Messages that are done with then.
-    messages: int
+    #: Parts of messages that are done with then.
+    items: int
 
 
 class Overtaken(Exception):
@@ -49,6 +49,26 @@ def is_news(state: PathState, standing: SourceStanding, known: PathKnown | None)
     if state.generation < standing.complete:
         return False
     return known is None or (known.generation, known.tick) < (state.generation, state.tick)
+
+
+class _Link(NamedTuple):
+    """Where a message of a log stands."""
+
+    source: str
+    generation: int
+    #: Sequence of the message of this generation before it; 0: it is the first one.
+    previous: int
+
+
+class _Item(NamedTuple):
+    """A part of a message. A message of a log begins with a link."""
+
+    sequence: int
+    what: PathState | End | _Link | None
+    #: Of its message; None: it is none of a log.
+    link: _Link | None = None
+    #: With this one the message is done.
+    is_last: bool = True
 
 
 class Course:
@@ -67,12 +87,15 @@ class Course:
         self._origin = origin
         #: Up to which sequence all is kept.
         self._read = begins
-        self._pending: deque[Arrived] = deque()
+        self._pending: deque[_Item] = deque()
         #: Up to which path what an end removes was handed out.
         self._removed = b""
+        #: Source -> generation of which something was missed, so that another one is needed. Whoever asks for it may clear this.
+        self.missed: dict[str, int] = {}
 
     def feed(self, messages: Iterable[Arrived]) -> None:
-        self._pending.extend(messages)
+        for arrived in messages:
+            self._pending.extend(_items(arrived))
 
     def next(self, most: int) -> FleetFlow[Told | None]:
         """What comes next; None if there is nothing. It is the same until `keep` was called with it.
@@ -80,8 +103,8 @@ class Course:
         Raises Overtaken.
         """
         while self._pending:
-            body = decode_told(self._pending[0].body)
-            told = (yield from self._end(body, most)) if isinstance(body, End) else (yield from self._states(most))
+            first = self._pending[0].what
+            told = (yield from self._end(first, most)) if isinstance(first, End) else (yield from self._states(most))
             if told.events or told.fresh or told.end:
                 return told
             if not (yield from self.keep(told)):
@@ -95,41 +118,54 @@ class Course:
         self._before = told.kept.after
         self._read = told.kept.after.sequence
         self._removed = max(told.kept.gone, key=lambda key: key[1])[1] if told.kept.gone and not told.end else b""
-        for _ in range(told.messages):
+        for _ in range(told.items):
             self._pending.popleft()
         return True
 
     def _states(self, most: int) -> FleetFlow[Told]:
         """The states up to the next end, or up to the first one of a new generation."""
+        before: dict[str, SourceStanding] = {}
         standings: dict[str, SourceStanding] = {}
-        run: list[PathState | None] = []
-        for arrived in self._pending:
-            state = decode_told(arrived.body)
-            if isinstance(state, End) or len(run) == most:
+        run: list[_Item] = []
+        for item in self._pending:
+            what = item.what
+            if isinstance(what, End) or len(run) == most:
                 break
-            if state is not None:
-                if state.source not in standings:
-                    standings[state.source] = yield OfStore(self._store.standing, (state.source, self.partition))
-                if state.generation > standings[state.source].begun:
+            if what is not None:
+                source = what.source
+                if source not in before:
+                    before[source] = standings[source] = yield OfStore(self._store.standing, (source, self.partition))
+                if what.generation > standings[source].begun:
                     if run:
                         break
-                    fresh = FleetFresh(state.source, state.generation)
-                    begun = {state.source: SourceStanding(begun=state.generation)}
-                    return Told([], fresh, None, self._kept(0, standings=begun), 0)
-            run.append(state)
-        states = [state for state in run if state is not None]
+                    begun = {source: SourceStanding(begun=what.generation)}
+                    return Told([], FleetFresh(source, what.generation), None, self._kept(0, standings=begun), 0)
+                if isinstance(what, _Link):
+                    standings[source] = self._linked(standings[source], what)
+                if item.link is not None and item.is_last:
+                    standings[source] = _done(standings[source], item.link, item.sequence)
+            run.append(item)
+        states = [item.what for item in run if isinstance(item.what, PathState)]
         known: dict[tuple[str, bytes], PathKnown] = {}
         for source in standings:
             paths = [os.fsencode(state.path) for state in states if state.source == source]
             found: Mapping[bytes, PathKnown] = yield OfStore(self._store.known, (source, paths))
             known.update(((source, path), one) for path, one in found.items())
         events, after = _news(states, standings, known)
-        return Told(events, None, None, self._kept(len(run), paths=after), len(run))
+        changed = {source: standing for source, standing in standings.items() if standing != before[source]}
+        return Told(events, None, None, self._kept(len(run), standings=changed, paths=after), len(run))
+
+    def _linked(self, standing: SourceStanding, link: _Link) -> SourceStanding:
+        """At the beginning of a message of a log."""
+        if link.generation < standing.begun or standing.missed >= link.generation or link.previous <= standing.read:
+            return standing
+        self.missed[link.source] = link.generation
+        return standing._replace(missed=link.generation)
 
     def _end(self, end: End, most: int) -> FleetFlow[Told]:
         """Everything of a generation came before: what is known of older ones is gone."""
         standing: SourceStanding = yield OfStore(self._store.standing, (end.source, self.partition))
-        if end.generation < standing.complete:
+        if end.generation < standing.complete or end.generation <= standing.missed:  # not all of it was there
             return Told([], None, None, self._kept(1), 1)
         gone: dict[bytes, PathKnown] = {}
         after = self._removed
@@ -144,20 +180,43 @@ class Course:
         removed = {(end.source, path): end.generation for path in chosen}
         if len(chosen) == most:
             return Told(events, None, None, self._kept(0, gone=removed), 0)
-        complete = {end.source: SourceStanding(end.generation, end.generation)}
+        item = self._pending[0]
+        now = standing._replace(begun=max(standing.begun, end.generation), complete=end.generation)
+        complete = {end.source: now if item.link is None else _done(now, item.link, item.sequence)}
         return Told(events, None, end, self._kept(1, standings=complete, gone=removed), 1)
 
     def _kept(
         self,
-        messages: int,
+        items: int,
         *,
         standings: Mapping[str, SourceStanding] | None = None,
         paths: Mapping[tuple[str, bytes], PathKnown] | None = None,
         gone: Mapping[tuple[str, bytes], int] | None = None,
     ) -> Kept:
-        """With the position after so many messages."""
-        after = self._origin._replace(sequence=self._pending[messages - 1].sequence if messages else self._read)
+        """With the position after the messages that are done with so many parts: it never lies within one."""
+        done = next((self._pending[n].sequence for n in range(items - 1, -1, -1) if self._pending[n].is_last), self._read)
+        after = self._origin._replace(sequence=done)
         return Kept(self.partition, self._before, after, standings or {}, paths or {}, gone or {})
+
+
+def _items(arrived: Arrived) -> Iterator[_Item]:
+    """The parts of a message."""
+    told = decode_told(arrived.body)
+    if not isinstance(told, PathBatch):
+        yield _Item(arrived.sequence, told)
+        return
+    link = _Link(told.source, told.generation, told.previous)
+    parts: list[PathState | End | _Link] = [link]
+    parts += [as_state(event, told.source, told.generation) for event in told.events]
+    if told.complete:
+        parts.append(End(told.source, told.generation, told.partition, told.complete))
+    for part in parts:
+        yield _Item(arrived.sequence, part, link, is_last=part is parts[-1])
+
+
+def _done(standing: SourceStanding, link: _Link, sequence: int) -> SourceStanding:
+    """At the end of a message of a log."""
+    return standing if link.generation != standing.begun else standing._replace(read=max(standing.read, sequence))
 
 
 def _news(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from shardwatch.shard.contract.errors import ServiceError, UsageError
@@ -89,6 +89,8 @@ class FleetFollowing:
         self._failed: dict[int, int] = {}
         #: Partitions whose next messages were asked for.
         self._asked: set[int] = set()
+        #: Partition -> sources of which something was missed there -> the generation of that; a later one is not complete yet.
+        self._missed: dict[int, dict[str, int]] = {}
 
     def next(self) -> FleetFlow[FleetHanded | None]:
         """The next batch; None where the loop is over. Raises what Member raises, and UsageError for another group's store."""
@@ -97,7 +99,7 @@ class FleetFollowing:
             handed = yield from self._handed()
             if handed is not None:
                 return handed
-            if self._clock() >= until and (yield OfMember(self._member.is_idle, (set(self._paused),))):
+            if self._clock() >= until and (yield OfMember(self._member.is_idle, (set(self._paused),))) and not self._missed:
                 return None
             happened = yield OfMember(self._member.next, (self._wait_s(),))
             if happened is not None:
@@ -134,10 +136,16 @@ class FleetFollowing:
             hint = "give each group a store of its own: it belongs to the results of that group"
             raise UsageError(f"the store is that of the group {before.group}, and not of {group}", hint=hint)
         after = before.sequence if before is not None and before.stream == opened.stream else 0
-        for source, generation, base in opened.generations if after else ():
+        missed: dict[str, int] = {}
+        for source, generation, base, last in opened.generations:
             standing: SourceStanding = yield OfStore(self._store.standing, (source, opened.partition))
+            read = standing.read if standing.begun == generation else 0
             if standing.begun < generation:  # the stream may have lost its last messages, and has given their sequences again
                 after = min(after, base)
+            if standing.missed == generation or read < last < opened.first:
+                missed[source] = generation
+        self._missed.pop(opened.partition, None)
+        yield from self._note_missed(opened.partition, missed)
         self._starting[opened.partition] = opened.reading, before, FleetPosition(opened.stream, group, 0)
         yield OfMember(self._member.start, (opened.partition, opened.reading, after))
 
@@ -172,10 +180,30 @@ class FleetFollowing:
         except Overtaken:
             yield from self._drop(partition, reading)
             return None
+        yield from self._note_missed(partition, course.missed)
+        course.missed.clear()
+        if told is not None and told.end is not None:
+            self._is_told(partition, told.end)
         if told is None:
             self._asked.add(partition)
             yield OfMember(self._member.more, (partition, reading))
         return told
+
+    def _note_missed(self, partition: int, missed: Mapping[str, int]) -> FleetFlow[None]:
+        """Has the sources told again of which something was missed."""
+        if missed:
+            names = ", ".join(sorted(missed))
+            logger.warning("Partition %d: something was removed before it was read: %s is asked for again", partition, names)
+            self._missed.setdefault(partition, {}).update(missed)
+            yield OfMember(self._member.missed, (dict(missed),))
+
+    def _is_told(self, partition: int, end: End) -> None:
+        """All of a generation has come."""
+        missed = self._missed.get(partition, {})
+        if missed.get(end.source, end.generation) < end.generation:
+            del missed[end.source]
+        if not missed:
+            self._missed.pop(partition, None)
 
     def _drop(self, partition: int, reading: int) -> FleetFlow[None]:
         self._open.pop(partition, None)

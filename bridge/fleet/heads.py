@@ -29,7 +29,7 @@ class FleetHeads:
     def generations(self, partition: int) -> tuple[LastGeneration, ...]:
         """Of the sources that may have something in a partition."""
         return tuple(
-            LastGeneration(source, head.generation, head.base or sequence)
+            LastGeneration(source, head.generation, head.base or sequence, (*head.lasts[partition : partition + 1], 0)[0])
             for source, (head, sequence) in self._last.items()
             if partition < max(head.partitions, head.partitions_before)
         )

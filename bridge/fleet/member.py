@@ -11,7 +11,7 @@ import contextlib
 import logging
 import time
 from collections import deque
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Final, NamedTuple
 
 from shardwatch.aggregator.client.absence import Absence
@@ -24,6 +24,7 @@ from ..jetstream.reader import StreamMessage, StreamReader
 from ..protocol.stream import server_fault
 from .heads import FleetHeads
 from .leases import PartitionLeases
+from .listings import WantedListings
 from .partition_reader import POLL_S, TAKEN_MAX, PartitionReader
 from .readings import Began, Chunk, ReadingOpened
 from .sharing import RENEWALS
@@ -56,6 +57,7 @@ class Member:
         self._leases = PartitionLeases(options.stream, options.group, options.worker, options.away_s)
         self._heads = FleetHeads()
         self._reading = PartitionReader(options.stream, options.prefix, self._happened)
+        self._listings = WantedListings(options.prefix)
         self._absence = Absence(access.shown(), logger.warning)
         self._away_since: float | None = None
         self._has_looked = False
@@ -125,8 +127,17 @@ class Member:
             self._reading.drop(partition)
             self._wake.set()
 
+    async def missed(self, missed: Mapping[str, int]) -> None:
+        """Something of these generations was missed: has all of these sources told again, as later ones."""
+        for source, generation in missed.items():
+            self._listings.want(source, generation)
+
     async def is_idle(self, paused: Collection[int]) -> bool:
-        """Whether everything that is there for this worker was handed on, and is in hand, paused, or done with."""
+        """Whether everything that is there for this worker was handed on, and is in hand, paused, or done with.
+
+        Raises ServiceError where something was missed, and nobody tells it again.
+        """
+        self._listings.check()
         if not self._has_looked or self._events or not self._leases.has_all(self._heads.partitions):
             return False
         return self._reading.are_idle(set(self._leases.held()) - set(paused) - set(self._in_hand))
@@ -182,6 +193,7 @@ class Member:
                 async with asyncio.TaskGroup() as tasks:
                     tasks.create_task(self._watch(broker, heads, self._saw_heads))
                     tasks.create_task(self._watch(broker, leases, self._saw_leases))
+                    tasks.create_task(self._listings.ask(broker.connection))
                     await self._turns(broker, stream, tasks)
             except BaseExceptionGroup as group:
                 raise group.exceptions[0] from None
@@ -239,7 +251,7 @@ class Member:
                 said = now
             silent = {partition for partition, until in self._in_hand.items() if now >= until}
             await self._leases.turn(broker, self._heads.partitions, self._in_hand, silent)
-            self._read_what_is_held(broker, stream, tasks)
+            await self._read_what_is_held(broker, stream, tasks)
             self._has_looked = True
             self._away_since = None
             self._absence.over()
@@ -247,12 +259,14 @@ class Member:
                 async with asyncio.timeout(every_s / 2):
                     await self._wake.wait()
 
-    def _read_what_is_held(self, broker: Broker, stream: str, tasks: asyncio.TaskGroup) -> None:
+    async def _read_what_is_held(self, broker: Broker, stream: str, tasks: asyncio.TaskGroup) -> None:
         """And nothing else."""
         held = self._leases.held()
         read = self._reading.partitions()
         for partition in read - set(held):
             self._reading.drop(partition)
-        for partition in held:
-            if partition not in read:
-                self._reading.open(broker, tasks, partition, stream, self._heads.generations(partition))
+        opened = [partition for partition in held if partition not in read]
+        if opened:
+            first, _ = await broker.bounds(self._options.stream)
+            for partition in opened:
+                self._reading.open(broker, tasks, partition, stream, first, self._heads.generations(partition))

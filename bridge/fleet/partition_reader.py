@@ -45,13 +45,19 @@ class PartitionReader:
         self._count = 0
 
     def open(
-        self, broker: Broker, tasks: asyncio.TaskGroup, partition: int, stream: str, generations: tuple[LastGeneration, ...]
-    ) -> None:
-        """Opens a partition that is not read. `stream`: its name, and when it was made."""
+        self, broker: Broker, tasks: asyncio.TaskGroup, partition: int, stream: str, first: int,
+        generations: tuple[LastGeneration, ...],
+    ) -> None:  # fmt: skip
+        """Opens a partition that is not read.
+
+        Args:
+            stream: its name, and when it was made.
+            first: the lowest sequence that it has.
+        """
         self._count += 1
         reading = self._readings[partition] = _Reading(partition, self._count)
         reading.task = tasks.create_task(self._read(broker, reading))
-        self._happened(ReadingOpened(partition, reading.number, stream, generations))
+        self._happened(ReadingOpened(partition, reading.number, stream, generations, first))
 
     def partitions(self) -> set[int]:
         """That are read."""
@@ -92,7 +98,8 @@ class PartitionReader:
 
     async def _read(self, broker: Broker, reading: _Reading) -> None:
         after = await reading.start
-        if after > await broker.last_sequence(self._stream):
+        _, last = await broker.bounds(self._stream)
+        if after > last:
             after = 0  # the stream has lost its last messages
         reader = await broker.reader(self._stream, f"{self._prefix}.*.{reading.partition}.*", after)
         self._happened(Began(reading.partition, reading.number, after))

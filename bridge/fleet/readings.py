@@ -14,6 +14,8 @@ class LastGeneration(NamedTuple):
     generation: int
     #: All of it comes after this sequence.
     base: int
+    #: Sequence of its last message in a partition that is a log; 0: there is none, or it is no log.
+    last: int = 0
 
 
 class ReadingOpened(NamedTuple):
@@ -24,6 +26,8 @@ class ReadingOpened(NamedTuple):
     stream: str
     #: Of the sources that may have something in it.
     generations: tuple[LastGeneration, ...]
+    #: The lowest sequence that the stream has.
+    first: int = 0
 
 
 class Began(NamedTuple):

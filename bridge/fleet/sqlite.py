@@ -19,7 +19,7 @@ _BUSY_S: Final = 60.0
 _SCHEMA: Final = """
 CREATE TABLE IF NOT EXISTS fleet_position (partition INTEGER PRIMARY KEY, stream TEXT, grp TEXT, sequence INTEGER);
 CREATE TABLE IF NOT EXISTS fleet_source (source TEXT, partition INTEGER, begun INTEGER, complete INTEGER,
-  PRIMARY KEY (source, partition)) WITHOUT ROWID;
+  read INTEGER, missed INTEGER, PRIMARY KEY (source, partition)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS fleet_path (source TEXT, path BLOB, generation INTEGER, tick INTEGER, is_there INTEGER,
   is_directory INTEGER, PRIMARY KEY (source, path)) WITHOUT ROWID;
 """
@@ -57,11 +57,10 @@ class SqliteFleetStore:
 
     def standing(self, source: str, partition: int) -> SourceStanding:
         asked = self._connection.execute(
-            "SELECT max(CASE partition WHEN ? THEN begun ELSE 0 END), max(complete) FROM fleet_source WHERE source = ?",
-            (partition, source),
+            f"SELECT {_of('begun')}, max(complete), {_of('read')}, {_of('missed')} FROM fleet_source WHERE source = :source",
+            {"source": source, "partition": partition},
         )
-        begun, complete = asked.fetchone()
-        return SourceStanding(begun or 0, complete or 0)
+        return SourceStanding(*(number or 0 for number in asked.fetchone()))
 
     def known(self, source: str, paths: Collection[bytes]) -> Mapping[bytes, PathKnown]:
         found: dict[bytes, PathKnown] = {}
@@ -99,8 +98,10 @@ class SqliteFleetStore:
         connection = self._connection
         connection.execute("REPLACE INTO fleet_position VALUES (?, ?, ?, ?)", (kept.partition, *kept.after))
         connection.executemany(
-            "INSERT INTO fleet_source VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE"
-            " SET begun = max(begun, excluded.begun), complete = max(complete, excluded.complete)",
+            "INSERT INTO fleet_source VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE"
+            " SET read = CASE WHEN excluded.begun > begun THEN excluded.read ELSE max(read, excluded.read) END,"
+            " begun = max(begun, excluded.begun), complete = max(complete, excluded.complete),"
+            " missed = max(missed, excluded.missed)",
             [(source, kept.partition, *standing) for source, standing in kept.standings.items()],
         )
         written = connection.executemany(
@@ -114,6 +115,11 @@ class SqliteFleetStore:
             [(*key, generation) for key, generation in kept.gone.items()],
         )
         return max(0, written.rowcount) == len(kept.paths) and max(0, removed.rowcount) == len(kept.gone)
+
+
+def _of(number: str) -> str:
+    """A number of one partition, in a question about all of them."""
+    return f"max(CASE partition WHEN :partition THEN {number} ELSE 0 END)"
 
 
 def _known(row: Sequence[int]) -> PathKnown:

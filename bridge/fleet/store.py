@@ -19,12 +19,16 @@ class FleetPosition(NamedTuple):
 
 
 class SourceStanding(NamedTuple):
-    """Which generations of a source are known."""
+    """Which generations of a source are known, and how far they were read."""
 
     #: The highest one of which something was handed out, in one partition.
     begun: int = 0
     #: The highest one that is complete, whatever the partition.
     complete: int = 0
+    #: Sequence of the last message of `begun` in this partition that is done with, if the partition is a log; else 0.
+    read: int = 0
+    #: The highest generation of which something was missed in this partition, so that another one is needed; 0: none.
+    missed: int = 0
 
 
 class PathKnown(NamedTuple):
@@ -44,7 +48,8 @@ class Kept(NamedTuple):
     #: What the partition's position must be still; None: there is none.
     before: FleetPosition | None
     after: FleetPosition
-    #: Source -> numbers to which those of this partition are to be raised, if they are lower.
+    #: Source -> numbers to which those of this partition are to be raised, if they are lower. `read` belongs to `begun`: where
+    #: that is raised, `read` becomes what it is here.
     standings: Mapping[str, SourceStanding]
     #: Each pair (`generation`, `tick`) must be higher than the one that is there.
     paths: Mapping[tuple[str, bytes], PathKnown]
@@ -62,7 +67,7 @@ class FleetStore(Protocol):
     def position(self, partition: int) -> FleetPosition | None: ...
 
     def standing(self, source: str, partition: int) -> SourceStanding:
-        """The `begun` of this partition, and the highest `complete` of all; 0 where nothing is known."""
+        """The highest `complete` of all partitions, and the others of this one; 0 where nothing is known."""
         ...
 
     def known(self, source: str, paths: Collection[bytes]) -> Mapping[bytes, PathKnown]:

@@ -12,8 +12,9 @@ from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy, DiscardPolicy,
 
 from shardwatch.shard.contract.errors import UsageError
 
-from ..protocol.bodies import Message
-from ..protocol.stream import WANTED, StreamFacts
+from ..protocol.bodies import BODY_BYTES_MAX, MESSAGE_BYTES_MAX, Message
+from ..protocol.layouts import StreamWish
+from ..protocol.stream import StreamFacts, settings
 from .access import Access
 from .answers import Answers, Asked, NotDone, message_of, sequence_of
 from .reader import UNUSED_S, Lost, StreamMessage, StreamReader
@@ -23,6 +24,7 @@ from .server_connection import ANSWER_S, NOT_ENABLED, AwayError, ServerConnectio
 PURGE_S: Final = 600.0
 _EXPECTED: Final = "Nats-Expected-Last-Subject-Sequence"
 _STREAM: Final = "Nats-Expected-Stream"
+_NAME: Final = "Nats-Msg-Id"
 #: Error codes of JetStream's API.
 _WRONG_LAST: Final = 10071
 _NO_MESSAGE: Final = 10037
@@ -56,6 +58,11 @@ class Broker:
         return self.connection.where
 
     @property
+    def body_bytes_max(self) -> int:
+        """Of a message, beside its headers."""
+        return int(self._client.max_payload) - (MESSAGE_BYTES_MAX - BODY_BYTES_MAX)
+
+    @property
     def version(self) -> str:
         """Of the server."""
         return self.connection.version
@@ -72,10 +79,9 @@ class Broker:
             return None
         return StreamFacts(str(info.created), dict(vars(info.config)))
 
-    async def create(self, name: str, subjects: str, replicas: int) -> StreamFacts:
+    async def create(self, name: str, subjects: str, wish: StreamWish) -> StreamFacts:
         """Makes a stream as it must be. Raises UsageError if the server refuses these settings."""
-        fields = {field: values[0] for field, values in WANTED.items()}
-        config = StreamConfig(name=name, subjects=[subjects], num_replicas=replicas, **fields)
+        config = StreamConfig(name=name, subjects=[subjects], **settings(wish))
         try:
             info = await self.connection.answered(self._stream.add_stream(config))
         except (nats.js.errors.BadRequestError, nats.js.errors.ServerError) as error:
@@ -101,7 +107,8 @@ class Broker:
         When an AwayError is raised, some of them may be in the stream.
         """
         asked = [
-            Asked(message.subject, message.body, {_EXPECTED: str(expected), _STREAM: stream}) for message, expected in messages
+            Asked(message.subject, message.body, {_EXPECTED: str(expected), _STREAM: stream} | _named(message))
+            for message, expected in messages
         ]
         return [self._sequence(sequence_of(answer)) for answer in await self.connection.answered(self._answers.to(asked))]
 
@@ -112,10 +119,10 @@ class Broker:
         patient = self._client.jetstream(timeout=PURGE_S)
         await self.connection.answered(patient.purge_stream(stream, subject=subjects, seq=below), PURGE_S)
 
-    async def last_sequence(self, stream: str) -> int:
-        """The highest sequence that the stream has given so far."""
+    async def bounds(self, stream: str) -> tuple[int, int]:
+        """The lowest sequence that the stream still has, and the highest that it has given so far."""
         info = await self.connection.answered(self._stream.stream_info(stream))
-        return int(info.state.last_seq)
+        return int(info.state.first_seq), int(info.state.last_seq)
 
     async def make_leases(self, stream: str, subjects: str, replicas: int, max_age_s: float) -> None:
         """Makes the stream of leases, unless it is there: the last message of each subject, for that long."""
@@ -173,3 +180,6 @@ class Broker:
     def _declined(self, answer: NotDone) -> AwayError:
         return self.connection.no_jetstream() if answer.err_code in NOT_ENABLED else self.connection.away(answer.description)
 
+
+def _named(message: Message) -> dict[str, str]:
+    return {_NAME: message.name} if message.name else {}

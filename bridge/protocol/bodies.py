@@ -69,6 +69,21 @@ class Head(Struct, tag_field="type", tag="head"):
     complete: bool
     #: Sequence of the head with which the generation began: all of it comes later. 0: it is this one.
     base: int = 0
+    #: Layout `batches`: for each partition the sequence of the last message of this generation; 0: there is none.
+    lasts: tuple[int, ...] = ()
+
+
+class PathBatch(Struct, tag_field="type", tag="batch"):
+    """An entry of the log of a partition (layout `batches`)."""
+
+    source: str
+    generation: int
+    partition: int
+    #: Sequence of the entry of this generation that is before it; 0: it is the first one.
+    previous: int
+    events: list[Event]
+    #: More than 0: everything of `generation` in this partition came before, and it has so many partitions.
+    complete: int = 0
 
 
 class Message(NamedTuple):
@@ -77,6 +92,8 @@ class Message(NamedTuple):
     subject: str
     stamp: Stamp
     body: bytes
+    #: What is published twice under one name within the stream's window of duplicates is kept once. "": it has none.
+    name: str = ""
 
 
 class _Stamped(Struct):
@@ -89,7 +106,7 @@ class _Stamped(Struct):
 _json = msgspec.json.Encoder()
 _stamped = msgspec.json.Decoder(_Stamped)
 _head = msgspec.json.Decoder(Head)
-_told: msgspec.json.Decoder[PathState | End] = msgspec.json.Decoder(PathState | End)
+_told: msgspec.json.Decoder[PathState | End | PathBatch] = msgspec.json.Decoder(PathState | End | PathBatch)
 
 
 def encode(body: PathState | End | Head) -> bytes:
@@ -104,14 +121,17 @@ def decode_head(body: bytes) -> Head | None:
         return None
 
 
-def decode_told(body: bytes) -> PathState | End | None:
-    """What a partition has, with the exact path; None where it is none of ours."""
+def decode_told(body: bytes) -> PathState | End | PathBatch | None:
+    """What a partition has, with the exact paths; None where it is none of ours."""
     try:
         told = _told.decode(body)
     except msgspec.MsgspecError:
         return None
     if isinstance(told, PathState):
         exact(told)
+    elif isinstance(told, PathBatch):
+        for event in told.events:
+            exact(event)
     return told
 
 
@@ -133,23 +153,40 @@ def messages(events: Iterable[Event], names: Subjects, generation: int) -> list[
     """The messages that tell of these events: one for each path, with its last state. A rename is two: one path is gone, one is
     there. (One message for both could have one place only.)
     """
-    newest: dict[bytes, PathState] = {}
+    return [
+        Message(names.path(path), Stamp(generation, state.tick), encode(as_state(state, names.source, generation)))
+        for path, state in newest_states(events)
+    ]
+
+
+def as_state(event: Event, source: str, generation: int) -> PathState:
+    """An event that is no rename, with where it comes from."""
+    return PathState(
+        event.event_type, event.path, event.is_directory, event.size, event.mtime_ns, event.tick, event.observed_at,
+        event.path_b64, source=source, generation=generation,
+    )  # fmt: skip
+
+
+def encode_event(event: Event) -> bytes:
+    return _json.encode(event)
+
+
+def newest_states(events: Iterable[Event]) -> Iterable[tuple[bytes, Event]]:
+    """The exact path, and the last state of it, for each path. They are never `moved`, and have their paths as they travel."""
+    newest: dict[bytes, Event] = {}
     for event in events:
-        for path, state in _states(event, names.source, generation):
+        for path, state in _states(event):
             if path not in newest or newest[path].tick <= state.tick:
                 newest[path] = state
-    return [Message(names.path(path), Stamp(generation, state.tick), encode(state)) for path, state in newest.items()]
+    return newest.items()
 
 
-def _states(event: Event, source: str, generation: int) -> list[tuple[bytes, PathState]]:
+def _states(event: Event) -> list[tuple[bytes, Event]]:
     """The event as states of paths."""
 
-    def state(path: bytes, kind: str, size: int | None, mtime_ns: int | None) -> tuple[bytes, PathState]:
+    def state(path: bytes, kind: str, size: int | None, mtime_ns: int | None) -> tuple[bytes, Event]:
         text, exact = path_fields(path)
-        return path, PathState(
-            kind, text, event.is_directory, size, mtime_ns, event.tick, event.observed_at, exact,
-            source=source, generation=generation,
-        )  # fmt: skip
+        return path, Event(kind, text, event.is_directory, size, mtime_ns, event.tick, event.observed_at, exact)
 
     there = os.fsencode(event.path)
     if event.event_type != "moved" or event.moved_from is UNSET:

@@ -11,6 +11,7 @@ from typing import NamedTuple
 from msgspec import Struct
 
 from .bodies import Head
+from .layouts import StreamWish
 
 
 class Target(Struct, frozen=True):
@@ -27,8 +28,7 @@ class ShipOptions(NamedTuple):
 
     target: Target
     partitions: int
-    #: None: any number is fine, and a stream that is made has 1.
-    replicas: int | None = None
+    wish: StreamWish = StreamWish()
     #: Make the stream if there is none.
     create: bool = False
     #: Ship the source although another service's name is on it.
@@ -54,6 +54,8 @@ class Progress(Struct, frozen=True):
     #: The generation is complete once the group has acknowledged everything up to this tick.
     until: int = 0
     complete: bool = False
+    #: Layout `batches`: for each partition the sequence of the last entry of this generation; 0: there is none.
+    lasts: tuple[int, ...] = ()
 
 
 def why_new(progress: Progress, target: Target, partitions: int, created: str, head: Head | None) -> str:

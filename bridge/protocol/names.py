@@ -59,6 +59,14 @@ class Subjects:
         key = base64.b32encode(digest).decode("ascii").rstrip("=").lower()
         return f"{self._source}.{_partition(digest, self.partitions)}.{key}"
 
+    def partition(self, path: bytes) -> int:
+        """Of an exact path."""
+        return _partition(_digest(path), self.partitions)
+
+    def log(self, partition: int) -> str:
+        """The subject of everything in a partition (layout `batches`)."""
+        return f"{self._source}.{partition}.log"
+
     def end(self, partition: int) -> str:
         """The subject that says which generation of a partition is complete."""
         return f"{self._source}.{partition}.end"

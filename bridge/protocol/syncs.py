@@ -1,4 +1,4 @@
-"""How a consumer asks until when a source is shipped: a request to whoever ships it, and what is answered."""
+"""What a consumer asks of whoever ships a source: until when it is shipped, or to have all of it told again."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ from msgspec import Struct
 class SyncRequest(Struct):
     """Answer once every change made before this is in the stream."""
 
-    timeout_ms: int
+    timeout_ms: int = 0
+    #: Not None: answer at once instead, and begin a generation above this one, unless one has begun.
+    above: int | None = None
 
 
 class Watermark(Struct):
@@ -24,9 +26,12 @@ class Watermark(Struct):
 
 
 class SyncReply(Struct):
-    """A watermark, or why there is none, and what to do."""
+    """A watermark, or why there is none, and what to do. Where a generation was asked for: the last one that has begun."""
 
     watermark: Watermark | None = None
+    generation: int = 0
+    #: The generation that was asked for has not begun, but will.
+    is_coming: bool = False
     error: str = ""
     remedy: str = ""
 

@@ -23,10 +23,11 @@ from ..jetstream.access import Access
 from ..jetstream.broker import Broker
 from ..protocol.generations import ShipOptions, why_new
 from ..protocol.names import Subjects
-from ..protocol.stream import StreamFacts, server_fault, stream_fault
+from ..protocol.stream import StreamFacts, made_for, server_fault, stream_fault
 from .notebook import Notebook
+from .outlet import LookAgain
 from .report import Reporter
-from .source import LookAgain, ShippedSource
+from .source import ShippedSource
 from .syncs import ShipSyncs
 
 #: Seconds between two heads of a source where nothing changes.
@@ -98,7 +99,7 @@ class Shipper:
         self._client = self._service()
         try:
             stream = await self._checked_stream(broker)
-            source = ShippedSource(broker, self._notebook, self._names, self._target, self._life, stream.created)
+            source = ShippedSource(broker, self._notebook, self._names, self._target, self._life, stream)
             await self._claim(source)
             self._absence.over()
             self._reporter.connected(broker.where)
@@ -115,7 +116,7 @@ class Shipper:
         """Raises UsageError where the server or the stream would lose something."""
         name = self._target.stream
         found = await broker.stream(name)
-        replicas = int(found.config.get("num_replicas") or 1) if found is not None else self._wanted.replicas or 1
+        replicas = int(found.config.get("num_replicas") or 1) if found is not None else self._wanted.wish.replicas or 1
         fault = server_fault(broker.version, replicas)
         if fault:
             hint = "install a newer server" if replicas == 1 else "install a newer server, or use a stream of one replica"
@@ -123,10 +124,13 @@ class Shipper:
         if found is None:
             if not self._wanted.create:
                 raise UsageError(f"there is no stream {name} at {broker.where}", hint="give --create to have it made")
-            found = await broker.create(name, self._names.stream_subjects, replicas)
-        fault = stream_fault(found.config, self._names.stream_subjects, self._wanted.replicas)
+            found = await broker.create(name, self._names.stream_subjects, self._wanted.wish)
+        fault = stream_fault(found.config, self._names.stream_subjects, self._wanted.wish)
         if fault:
-            hint = "change it (`nats stream edit`), or give another --stream and --create"
+            other = made_for(found.config)
+            is_other = other not in (None, self._wanted.wish.layout)
+            instead = f"give --layout {other}" if is_other else "change it (`nats stream edit`)"
+            hint = f"{instead}, or give another --stream and --prefix, and --create"
             raise UsageError(f"the stream {name} at {broker.where} can't be used: {fault}", hint=hint)
         return found
 
@@ -149,7 +153,7 @@ class Shipper:
                 hint="stop one of them, and remove its state directory",
             )
         await self._client.ready(patience_s=None)
-        why = why_new(progress, self._target, self._wanted.partitions, source.created, head)
+        why = why_new(progress, self._target, self._wanted.partitions, source.stream.created, head)
         if self._target.group in {row["name"] for row in await self._client.groups()}:
             await self._client.release(self._target.group, worker=WORKER)
         else:
@@ -191,7 +195,7 @@ class Shipper:
             if progress.base and not progress.complete and progress == before and not self._has_batch:
                 raise LookAgain
             before = progress
-            await source.publish_head()
+            await source.beat()
 
     async def _ship(self, source: ShippedSource, batch: AsyncBatch) -> None:
         if batch.fresh is not None:

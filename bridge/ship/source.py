@@ -1,4 +1,4 @@
-"""One source in one stream, over one connection: its paths, its head, its generations."""
+"""One source in one stream, over one connection: its head, its generations, and what of its changes is there."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from msgspec.structs import replace
 from shardwatch.aggregator.protocol.messages import Event
 
 from ..jetstream.broker import Broker
-from ..protocol.bodies import Head, Message, Stamp, decode_head, encode, end_message, messages
+from ..protocol.bodies import Head, Message, Stamp, decode_head, encode
 from ..protocol.generations import Progress, Target, next_generation
+from ..protocol.layouts import StreamLayout
 from ..protocol.names import Subjects
+from ..protocol.stream import StreamFacts
+from .logs import PartitionLogs
+from .mirror import Mirror
 from .notebook import Notebook
-from .publisher import Publisher
-
-
-class LookAgain(Exception):
-    """The stream, or the group, is not in the state that it was left in: connect anew and look."""
+from .outlet import LookAgain, Outlet
 
 
 class ShippedSource:
@@ -27,20 +27,30 @@ class ShippedSource:
 
     Args:
         life: a random name of this process.
-        created: when the stream was made.
+        stream: without fault.
     """
 
-    def __init__(self, broker: Broker, notebook: Notebook, names: Subjects, target: Target, life: str, created: str) -> None:
+    def __init__(
+        self, broker: Broker, notebook: Notebook, names: Subjects, target: Target, life: str, stream: StreamFacts
+    ) -> None:
         self._broker = broker
         self._notebook = notebook
         self._names = names
         self._target = target
         self._life = life
-        self.created = created
-        self._publisher = Publisher(broker, target.stream)
+        self.stream = stream
+        self._outlet: Outlet
+        if stream.layout == StreamLayout.PATHS:
+            self._outlet = Mirror(broker, target.stream, names)
+        else:
+            bytes_max = min(broker.body_bytes_max, stream.body_bytes_max or broker.body_bytes_max)
+            self._outlet = PartitionLogs(broker, target.stream, names, bytes_max, self.publish_head)
+        self._outlet.resume(notebook.progress.generation, notebook.progress.lasts)
         self._lock = asyncio.Lock()
         self._head: Head | None = None
         self._head_sequence = 0
+        #: The stream did not keep the beginning of this generation until its end was there.
+        self.is_overtaken = False
 
     async def look(self) -> Head | None:
         """The head that the stream has."""
@@ -57,7 +67,7 @@ class ShippedSource:
         progress = replace(
             last,
             target=self._target,
-            created=self.created,
+            created=self.stream.created,
             generation=next_generation(last, head, time.time_ns() // 1_000_000),
             counter=max(last.counter, head.counter if head is not None else 0),
             tick=0,
@@ -66,7 +76,9 @@ class ShippedSource:
             base=0,
             until=until,
             complete=False,
+            lasts=(),
         )
+        self._outlet.resume(progress.generation, ())
         self._notebook.write(progress)  # before anybody can see the number
         await self._advance(progress)
         self._notebook.write(replace(self._notebook.progress, base=self._head_sequence))
@@ -74,16 +86,32 @@ class ShippedSource:
     async def ship(self, events: Collection[Event]) -> None:
         """Returns when the stream has all of it, and the notebook says so."""
         progress = self._notebook.progress
-        await self._publisher.publish(messages(events, self._names, progress.generation))
-        await self._advance(replace(progress, tick=max(progress.tick, *(event.tick for event in events))))
+        await self._outlet.put(events)
+        tick = max(progress.tick, *(event.tick for event in events))
+        await self._advance(replace(progress, tick=tick, lasts=self._outlet.lasts))
 
     async def complete(self) -> None:
         """Everything of this generation is in the stream: says so in each partition, and removes what is older."""
         progress = self._notebook.progress
-        partitions = range(max(progress.partitions_before, progress.partitions))
-        await self._publisher.publish([end_message(self._names, progress.generation, n) for n in partitions])
+        await self._outlet.put_ends(max(progress.partitions_before, progress.partitions))
+        if self.stream.layout == StreamLayout.BATCHES:
+            first, _ = await self._broker.bounds(self._target.stream)
+            self.is_overtaken = first > progress.base
         await self._broker.purge(self._target.stream, self._names.everything, below=progress.base)
-        await self._advance(replace(progress, complete=True, partitions_before=progress.partitions))
+        await self._advance(
+            replace(progress, complete=True, partitions_before=progress.partitions, lasts=self._outlet.lasts)
+        )
+
+    async def beat(self) -> None:
+        """To be called now and then, also while nothing changes."""
+        if self._notebook.progress.base:
+            await self._outlet.tend()
+        await self.publish_head()
+
+    @property
+    def progress(self) -> Progress:
+        """As the notebook has it."""
+        return self._notebook.progress
 
     async def publish_head(self) -> None:
         """Says that this process ships the source, and how far that is."""
@@ -109,6 +137,7 @@ class ShippedSource:
             source=self._names.source, service=progress.service, life=self._life, generation=progress.generation,
             counter=progress.counter, tick=progress.tick, partitions=progress.partitions,
             partitions_before=progress.partitions_before, complete=progress.complete, base=progress.base,
+            lasts=progress.lasts,
         )  # fmt: skip
         message = Message(self._names.head, Stamp(progress.generation, progress.counter), encode(head))
         (sequence,) = await self._broker.put(self._target.stream, [(message, self._head_sequence)])

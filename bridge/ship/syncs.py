@@ -1,4 +1,4 @@
-"""Answers until when a source is shipped, while it is shipped."""
+"""Answers until when a source is shipped, while it is shipped, and whoever wants it told again."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ from shardwatch.aggregator.client.asynchronous import AsyncExtractClient
 from shardwatch.shard.contract.errors import ShardwatchError
 
 from ..protocol.syncs import SyncReply, Watermark, decode_sync_request, encode_sync
-from .source import LookAgain, ShippedSource
+from .listings import ShipListings
+from .outlet import LookAgain
+from .source import ShippedSource
 
 #: Requests that are worked on at a time; others wait.
 _AT_A_TIME: Final = 8
@@ -29,6 +31,7 @@ class ShipSyncs:
         self._service = service
         self._group = group
         self._source = source
+        self._listings = ShipListings(service, group, source)
         self._room = asyncio.Semaphore(_AT_A_TIME)
 
     async def answer(self, body: bytes) -> bytes:
@@ -36,6 +39,8 @@ class ShipSyncs:
         request = decode_sync_request(body)
         if request is None or not 0 <= request.timeout_ms <= _MS_MAX:
             return encode_sync(SyncReply(error="it is no request for a sync", remedy="see docs/fleet.md"))
+        if request.above is not None:
+            return encode_sync(await self._listings.answer(request.above))
         async with self._room:
             with contextlib.closing(self._service()) as client:
                 try:

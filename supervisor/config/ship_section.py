@@ -21,7 +21,10 @@ _CREDENTIALS: Final = "credentials"
 _AUTHORITY: Final = "authority"
 _OPTIONS: Final = SectionOptions(
     switches={"create": (("--create",), ())},
-    values={"stream": str, "prefix": str, "source": str, "partitions": int, "replicas": int, "group": str},
+    values={
+        "stream": str, "prefix": str, "source": str, "partitions": int, "layout": str, "keep_s": int, "keep_bytes": int,
+        "replicas": int, "group": str,
+    },
     others=(_URL, _CREDENTIALS, _AUTHORITY),
 )
 

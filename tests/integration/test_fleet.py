@@ -24,6 +24,7 @@ from shardwatch.aggregator.protocol.messages import Event
 from shardwatch.bridge.jetstream.access import access
 from shardwatch.bridge.jetstream.broker import Broker
 from shardwatch.bridge.protocol.bodies import NOTHING, Head, Message, encode, end_message, messages
+from shardwatch.bridge.protocol.layouts import StreamWish
 from shardwatch.bridge.protocol.names import Subjects
 from shardwatch.fleet import AsyncFleetClient, FleetClient, FleetPosition, Kept, PathKnown, SourceStanding, SqliteFleetStore
 
@@ -62,7 +63,7 @@ class Source:
         broker = await Broker.connected(access(self.url, {}))
         try:
             if await broker.stream(self.stream) is None:
-                await broker.create(self.stream, self.names.stream_subjects, 1)
+                await broker.create(self.stream, self.names.stream_subjects, StreamWish())
             self.generation += generation
             if generation:
                 head = Head("one", "s", "l", self.generation, 0, 0, 4, 4, False)

@@ -11,7 +11,6 @@ import contextlib
 import os
 import signal
 import sys
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
@@ -22,6 +21,7 @@ import nats_credentials
 import pytest
 from cli_process import GUARD_S, Command, put, run
 from fleet_example import EXAMPLE, fleet_example
+from fleet_follower import Follower
 from jetstream import NatsServer, everything
 from nats.js.client import JetStreamContext
 from running import Running, Stat, running, settings_for, walk
@@ -31,6 +31,7 @@ from waiting import eventually
 from shardwatch.bridge.jetstream.access import access
 from shardwatch.bridge.jetstream.broker import Broker
 from shardwatch.bridge.protocol.bodies import NOTHING, Message
+from shardwatch.bridge.protocol.layouts import StreamWish
 
 pytestmark = [pytest.mark.needs("nats-server"), pytest.mark.usefixtures("no_leaks")]
 
@@ -48,41 +49,6 @@ def _files(example: ModuleType, source: str) -> dict[bytes, Stat]:
     }
 
 
-class Follower:
-    """The example, running in a thread."""
-
-    def __init__(self, server: NatsServer) -> None:
-        self.example = fleet_example()
-        self._server = server
-        self._loop = asyncio.new_event_loop()
-        self._over = asyncio.Event()
-        self._thread = threading.Thread(target=self._run)
-        self._thread.start()
-
-    def _run(self) -> None:
-        try:
-            self._loop.run_until_complete(self._follow())
-            self._loop.run_until_complete(self._loop.shutdown_asyncgens())
-        finally:
-            self._loop.close()
-
-    async def _follow(self) -> None:
-        while not self._over.is_set():
-            following = asyncio.ensure_future(self.example.follow(self._server.url, "shardwatch", "shardwatch"))
-            over = asyncio.ensure_future(self._over.wait())
-            await asyncio.wait({following, over}, return_when=asyncio.FIRST_COMPLETED)
-            for task in (following, over):
-                task.cancel()
-            for ended in await asyncio.gather(following, over, return_exceptions=True):
-                if not isinstance(ended, (asyncio.CancelledError, nats.errors.Error, OSError, bool)):
-                    raise RuntimeError("the example ended") from ended
-            await asyncio.sleep(0.05)
-
-    def close(self) -> None:
-        self._loop.call_soon_threadsafe(self._over.set)
-        self._thread.join(GUARD_S)
-
-
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[NatsServer]:
     it = NatsServer(tmp_path / "nats")
@@ -94,7 +60,7 @@ def server(tmp_path: Path) -> Iterator[NatsServer]:
 
 @pytest.fixture
 def follower(server: NatsServer) -> Iterator[Follower]:
-    it = Follower(server)
+    it = Follower(server, fleet_example())
     try:
         yield it
     finally:
@@ -334,7 +300,7 @@ def test_what_is_removed_has_a_lower_sequence(server: NatsServer, below: int) ->
     async def purged() -> None:
         broker = await Broker.connected(access(server.url, {}))
         try:
-            await broker.create("shardwatch", "shardwatch.>", 1)
+            await broker.create("shardwatch", "shardwatch.>", StreamWish())
             messages = [Message(f"shardwatch.{n}", NOTHING, b"{}") for n in range(2)]
             assert await broker.put("shardwatch", [(message, 0) for message in messages]) == [1, 2]
             await broker.purge("shardwatch", "shardwatch.>", below)

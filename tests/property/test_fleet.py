@@ -215,6 +215,9 @@ class ModelMember:
         if self._current(partition, number) is not None:
             del self._readings[partition]
 
+    def missed(self, missed: dict[str, int]) -> None:
+        self._machine.missed |= missed
+
     def is_idle(self, paused: set[int]) -> bool:
         return not self.events
 
@@ -245,6 +248,8 @@ class FleetMachine(RuleBasedStateMachine):
         self.now = 100.0
         self.stream = Stream("1")
         self.earlier = copy.deepcopy(self.stream)
+        #: Source -> generation of which a worker has missed something.
+        self.missed: dict[str, int] = {}
         self.leases = Stream("leases")
         self.connection = 0
         self.workers: dict[str, float] = {}

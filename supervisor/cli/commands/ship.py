@@ -1,7 +1,8 @@
 """Publish every change to a stream of NATS JetStream, for workers on other machines.
 
-The stream is a mirror: it holds one message for each path, with its last state. A consumer that begins today first reads the
-state of every path, and then goes on with changes. A batch of the service is acknowledged when the stream has confirmed it all.
+With the layout `paths` the stream is a mirror: it holds one message for each path, with its last state. A consumer that begins
+today first reads the state of every path, and then goes on with changes. With `batches` it is a log, whose messages have many
+events each, and which is kept for a while. A batch of the service is acknowledged when the stream has confirmed it all.
 
 URL is nats://HOST:PORT or tls://HOST:PORT; several servers of one cluster are separated by commas. The default is NATS_URL in the
 environment, else nats://127.0.0.1:4222. Credentials come from NATS_CREDS, which names a file, or from the URL in NATS_URL.
@@ -18,6 +19,7 @@ import contextlib
 import os
 from typing import TYPE_CHECKING, Final
 
+from shardwatch.bridge.protocol.layouts import KEEP_S, StreamLayout
 from shardwatch.bridge.protocol.names import PREFIX, STREAM
 
 from ..options import SectionParser, add_config_option, add_state_dir_option
@@ -37,8 +39,6 @@ if TYPE_CHECKING:
 #: Defaults.
 GROUP: Final = "ship"
 PARTITIONS: Final = 16
-#: Largest --replicas: that of JetStream.
-REPLICAS_MAX: Final = 5
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -48,6 +48,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--source", metavar="NAME", help="what these files are called in the stream (default: the host's name)")
     meaning = f"parts in which consumers can share the source's paths; another number ships all again (default: {PARTITIONS})"
     parser.add_argument("--partitions", type=int, default=PARTITIONS, metavar="N", help=meaning)
+    layouts = [str(layout) for layout in StreamLayout]
+    meaning = f"a message for each path, or a log of batches (default: {StreamLayout.PATHS})"
+    parser.add_argument("--layout", choices=layouts, default=str(StreamLayout.PATHS), help=meaning)
+    meaning = f"seconds for which the log of a stream that is made keeps a message (default: {KEEP_S:,.0f})"
+    parser.add_argument("--keep-s", type=int, metavar="S", help=meaning)
+    meaning = "bytes that the log of a stream that is made has at most (default: no limit)"
+    parser.add_argument("--keep-bytes", type=int, metavar="N", help=meaning)
     meaning = "servers that keep the stream (default: as it is, and 1 for a new one)"
     parser.add_argument("--replicas", type=int, metavar="N", help=meaning)
     parser.add_argument("--create", action="store_true", help="make the stream if there is none")
@@ -170,16 +177,15 @@ def _wanted(options: argparse.Namespace) -> ShipOptions:
     import socket
 
     from shardwatch.bridge.protocol.generations import ShipOptions, Target
+    from shardwatch.bridge.protocol.layouts import StreamWish, checked_wish
     from shardwatch.bridge.protocol.names import Subjects, as_source, check_token
-    from shardwatch.shard.contract.errors import UsageError
 
     source = as_source(socket.gethostname()) if options.source is None else options.source
     Subjects(options.prefix, source, options.partitions)
     check_token("name of a stream", options.stream)
-    if options.replicas is not None and not 1 <= options.replicas <= REPLICAS_MAX:
-        raise UsageError(f"--replicas {options.replicas} is out of range", hint=f"give 1 to {REPLICAS_MAX}")
     target = Target(options.stream, options.prefix, source, options.group)
-    return ShipOptions(target, options.partitions, options.replicas, options.create, options.take_over)
+    wish = checked_wish(StreamWish(StreamLayout(options.layout), options.replicas, options.keep_s, options.keep_bytes))
+    return ShipOptions(target, options.partitions, wish, options.create, options.take_over)
 
 
 async def _ship(layout: Layout, servers: Access, wanted: ShipOptions) -> None:

@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 from shardwatch.aggregator.protocol.messages import Event
 from shardwatch.bridge.protocol.bodies import BODY_BYTES_MAX, NOTHING, Head, Stamp, decode_head, messages, stamp_of
 from shardwatch.bridge.protocol.generations import Progress, Target, next_generation, why_new
+from shardwatch.bridge.protocol.layouts import KEEP_S, StreamLayout, StreamWish, checked_wish
 from shardwatch.bridge.protocol.names import Subjects, as_source
 from shardwatch.bridge.protocol.publishing import NONE, GetLast, Last, Put, Remembered, publishing
-from shardwatch.bridge.protocol.stream import WANTED, server_fault, stream_fault
+from shardwatch.bridge.protocol.stream import StreamFacts, server_fault, settings, stream_fault
 from shardwatch.shard.contract.errors import UsageError
 from shardwatch.shard.contract.limits import PATH_BYTES_MAX
 
@@ -92,13 +93,17 @@ def test_what_is_none_of_our_messages_is_older_than_all(body: bytes) -> None:
     assert decode_head(body) is None
 
 
-def _config(**other: Any) -> dict[str, Any]:
-    return {field: values[0] for field, values in WANTED.items()} | {"subjects": ["acme.sw.>"], "num_replicas": 1} | other
+MIRROR = StreamWish(replicas=1)
+LOG = StreamWish(StreamLayout.BATCHES, 1)
+
+
+def _config(wish: StreamWish = MIRROR, **other: Any) -> dict[str, Any]:
+    return settings(wish) | {"subjects": ["acme.sw.>"]} | other
 
 
 def test_a_stream_that_loses_nothing_is_used() -> None:
-    assert stream_fault(_config(), "acme.sw.>", None) == ""
-    assert stream_fault(_config(max_bytes=1 << 30, max_msg_size=1 << 20), "acme.sw.>", 1) == ""
+    assert stream_fault(_config(), "acme.sw.>", StreamWish()) == ""
+    assert stream_fault(_config(max_bytes=1 << 30, max_msg_size=1 << 20), "acme.sw.>", MIRROR) == ""
 
 
 @pytest.mark.parametrize(
@@ -111,8 +116,49 @@ def test_a_stream_that_loses_nothing_is_used() -> None:
 )  # fmt: skip
 def test_a_stream_that_would_lose_something_is_not(other: dict[str, Any]) -> None:
     """The message names the setting, or what is wrong."""
-    fault = stream_fault(_config(**other), "acme.sw.>", 1)
+    fault = stream_fault(_config(**other), "acme.sw.>", MIRROR)
     assert next(iter(other)) in fault or "other streams" in fault
+
+
+def test_a_log_is_kept_for_a_while() -> None:
+    """By age, by size, or without end; one that is made has an age. What was made for the other layout is named as such."""
+    wish = StreamWish(StreamLayout.BATCHES, 1, keep_s=3600, keep_bytes=1 << 30)
+    assert (settings(LOG)["max_age"], settings(LOG)["max_bytes"]) == (KEEP_S, -1)
+    assert (settings(wish)["max_age"], settings(wish)["max_bytes"]) == (3600, 1 << 30)
+    for config in (_config(LOG), _config(wish), _config(LOG, max_age=0, max_msg_size=1 << 20)):
+        assert stream_fault(config, "acme.sw.>", LOG) == ""
+        assert StreamFacts("now", config).layout == StreamLayout.BATCHES
+        assert "made for --layout batches" in stream_fault(config, "acme.sw.>", MIRROR)
+    assert "made for --layout paths" in stream_fault(_config(), "acme.sw.>", LOG)
+    assert StreamFacts("now", _config()).layout == StreamLayout.PATHS
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"discard": "new"}, {"max_age": 60.0}, {"max_msgs": 1000}, {"max_msgs_per_subject": 1}, {"max_bytes": 1 << 20},
+        {"max_age": 7200.0}, {"max_bytes": 1 << 40}, {"storage": "memory"}, {"max_msg_size": 1000},
+    ],
+)  # fmt: skip
+def test_a_log_that_is_another_one_than_was_asked_for_is_not_used(other: dict[str, Any]) -> None:
+    """The message names the setting."""
+    wish = StreamWish(StreamLayout.BATCHES, keep_s=3600, keep_bytes=1 << 30)
+    assert next(iter(other)) in stream_fault(_config(wish, **other), "acme.sw.>", wish)
+
+
+@pytest.mark.parametrize(
+    ("wish", "complaint"),
+    [
+        (StreamWish(replicas=6), "--replicas 6"),
+        (StreamWish(keep_s=3600), "for --layout batches"),
+        (StreamWish(StreamLayout.BATCHES, keep_s=599), "--keep-s 599"),
+        (StreamWish(StreamLayout.BATCHES, keep_bytes=1), "--keep-bytes 1"),
+    ],
+)
+def test_what_no_stream_can_be_is_refused(wish: StreamWish, complaint: str) -> None:
+    with pytest.raises(UsageError) as refused:
+        checked_wish(wish)
+    assert complaint in refused.value.message and refused.value.hint
 
 
 def test_which_servers_are_new_enough() -> None:
