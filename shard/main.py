@@ -43,6 +43,7 @@ from .process.heartbeat import Heartbeat
 from .process.line import Line
 from .process.shift import Shift
 from .schedule.debounce import Debounce
+from .schedule.polling import Poller
 from .schedule.watcher import Watcher
 from .stream.send import Stream
 from .territory.doubts import Doubts
@@ -109,10 +110,17 @@ class ShardProcess:
         if settings.verify_period_s and stand_in is None:
             share = VERIFY_SHARE / len(plan.shards())
             verifier = Verifier(self._territory, period_ns=int(settings.verify_period_s * 1e9), share=share)
+        poller = Poller(
+            self._territory,
+            shortest_ns=settings.poll_ms * 1_000_000,
+            longest_ns=settings.poll_ms_max * 1_000_000,
+            share=settings.poll_cpu_percent / 100,
+            shards=len(plan.shards()),
+            clock=time.monotonic_ns,
+        )
         self._watcher = Watcher(
-            self._territory, self._backend, self._stream, debounce, poll_ns=settings.poll_ms * 1_000_000, mounts=self._mounts,
-            verifier=verifier,
-        )  # fmt: skip
+            self._territory, self._backend, self._stream, debounce, poller=poller, mounts=self._mounts, verifier=verifier
+        )
         self._locks = Locks(_roots(anchors, settings.roots) if settings.hold_for_vcs else (), self._territory.slow.guard)
         self._heartbeat = Heartbeat()
         self._pulse = Pulse(layout.pulse_socket)
@@ -268,6 +276,8 @@ class ShardProcess:
             self._new_epoch(reply.epoch)
             return
         self._watcher.wanted(reply.syncs)
+        if reply.pollers:
+            self._watcher.poller.share_with(reply.pollers)
         if not self._shift.is_over(time.monotonic_ns()):  # else the successor is asked again
             for token in reply.syncs:
                 self._watcher.sync(token)
@@ -327,6 +337,8 @@ class ShardProcess:
             native_code=choice.STATE,
             life=self._heartbeat.life,
             ignore_files=None if territory.ignores is None else territory.ignores.known,
+            polling=watcher.poller.state(),
+            unreadable=len(territory.doubts),
         )
 
     def _show_life(self) -> None:

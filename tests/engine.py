@@ -28,6 +28,7 @@ from shardwatch.shard.disk.ignore_files import IgnoreFiles
 from shardwatch.shard.disk.look import Reader
 from shardwatch.shard.disk.mounts import Mounts
 from shardwatch.shard.schedule.debounce import Debounce
+from shardwatch.shard.schedule.polling import Poller
 from shardwatch.shard.schedule.watcher import BOUNDS, Bounds, Watcher
 from shardwatch.shard.stream.send import Stream
 from shardwatch.shard.territory.doubts import Doubts
@@ -87,12 +88,13 @@ class Shard:
                 engine.keep, state_dir=b"/nowhere", follow=engine.follow, disk=engine.disk,
                 ignores=IgnoreFiles([engine.root], os.fsencode(engine.base / "excludes")) if engine.ignore_files else None,
             ),
-            emit=self.stream.add, mounts=engine.mounts, wall_ns=engine.wall_ns,
+            emit=self.stream.add, mounts=engine.mounts, wall_ns=engine.wall_ns, clock=lambda: engine.now,
         )  # fmt: skip
         settle: Debounce[Node] = Debounce(settle_ms * 1_000_000, 10 * settle_ms * 1_000_000)
         verifier = Verifier(self.territory, period_ns=engine.verify_s * 10**9, cpu=lambda: 0) if engine.verify_s else None
+        poller = Poller(self.territory, shortest_ns=10**9, clock=lambda: engine.now, cpu=lambda: 0, chance=lambda: 0.0)
         self.watcher = Watcher(
-            self.territory, self.backend, self.stream, settle, poll_ns=10**9, mounts=engine.mounts, verifier=verifier,
+            self.territory, self.backend, self.stream, settle, poller=poller, mounts=engine.mounts, verifier=verifier,
             bounds=engine.bounds, clock=lambda: engine.now,
         )  # fmt: skip
         self.watcher.begin()

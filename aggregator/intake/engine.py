@@ -116,6 +116,7 @@ class Engine:
             "rows_written": self._index.written,
             "shards": [self._shard(shard, stream, now) for shard, stream in sorted(receiver.streams.items())],
             "degraded": self._degraded(),
+            "polling": self._polling(),
             "verification": self._verification(),
             "notes": [*self._notes, *self._nothing()],
         }
@@ -171,6 +172,7 @@ class Engine:
             "files": beat.files,
             "watches": beat.watches,
             "polled": beat.polled,
+            "unreadable": beat.unreadable,
             "pending": beat.pending,
             "unacked": beat.unacked,
             "overflows": beat.overflows,
@@ -201,6 +203,27 @@ class Engine:
             "findings": found.findings.total(),
             "recent": [
                 {"shard": shard, "path": _text(path), "what": what, "seen": at / 1e9} for shard, path, what, at in found.recent
+            ],
+        }
+
+    def _polling(self) -> dict[str, object] | None:
+        """How the directories without a watch are looked at, in all shards; None if there are none."""
+        found = [s.beat.polling for s in self._receiver.streams.values() if s.beat is not None and s.beat.polling.tiers]
+        if not found:
+            return None
+        return {
+            "poll_ms_max": self._settings.poll_ms_max,
+            "poll_cpu_percent": self._settings.poll_cpu_percent,
+            "cpu_percent": round(sum(polling.cpu_percent for polling in found), 2),
+            "needed_percent": round(sum(polling.needed_percent for polling in found), 2),
+            "for_want_of_watches": sum(polling.wanting for polling in found),
+            "tiers": [
+                {
+                    "tier": same[0].name,
+                    "directories": sum(tier.directories for tier in same),
+                    "bound_s": max(tier.bound_ms if tier.directories else 0 for tier in same) / 1000,
+                }
+                for same in zip(*(polling.tiers for polling in found), strict=False)
             ],
         }
 

@@ -226,6 +226,7 @@ class Receiver:
         if touched_only and not self._index.debts.changed and not any(stream.touched for stream in self.streams.values()):
             return []  # most turns
         looks = self._looks_to_ask_for(beat=not touched_only, now=now)
+        pollers = sum(stream.beat is not None and stream.beat.polled > 0 for stream in self.streams.values())
         found = []
         for shard, stream in self.streams.items():
             if touched_only and not stream.touched and shard not in looks:
@@ -233,7 +234,7 @@ class Receiver:
             syncs = self._syncs.of(shard)
             reply = Reply(
                 WIRE_VERSION, self.life, stream.epoch, stream.committed, stream.resend, syncs, looks.get(shard, []),
-                self._service, self.verification.asked(shard, now),
+                self._service, self.verification.asked(shard, now), pollers,
             )  # fmt: skip
             if stream.touched or not self._knows(stream, reply):
                 found.append((shard, reply))

@@ -71,15 +71,21 @@ class Reader:
         self._too_long = 0
 
     def directory(
-        self, path: bytes, fd: int, relative: bytes, demand: Callable[[bytes, list[bytes]], None] = lambda path, files: None
+        self,
+        path: bytes,
+        fd: int,
+        relative: bytes,
+        demand: Callable[[bytes, list[bytes]], None] = lambda path, files: None,
+        known: tuple[list[bytes], list[bytes]] | None = None,
     ) -> tuple[Seen, list[bytes]]:
         """All that is in scope in the directory open at `fd`, sorted by name, and the names in it that are directories.
 
         `demand`: called before the files are looked at, with the directory and their names; it raises OSError to prevent that.
-        Raises OSError if it cannot be read completely.
+        `known`: its names, of files and of directories, as `listed` returned them; None: it is listed. Raises OSError if it
+        cannot be read completely.
         """
         coarse = self.disk.coarse_ns()
-        files, directories = self.listed(path, fd, relative)
+        files, directories = self.listed(path, fd, relative) if known is None else known
         demand(path, files)
         return self.looked(path, fd, relative, files, directories, coarse)
 

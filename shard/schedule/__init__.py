@@ -3,6 +3,8 @@
 - `watcher`: the queue of looks, between the hints that arrive and the stream that is sent.
 - `arrivals`: directories that appeared or disappeared, until they are entered or found gone.
 - `mount_changes`: what was mounted and unmounted inside the anchors, as hints.
+- `polling`: looks at the directories that have no watch, again and again, within a share of the
+  processor.
 - `rota`: gives each anchor its turn to be looked at. Pure.
 - `steps`: work that is done in small steps.
 - `timetable`: when work that comes back again and again is due. Pure.

@@ -38,6 +38,7 @@ from .arrivals import Arrivals, Hinted
 from .debounce import Debounce
 from .mount_changes import MountChanges
 from .pace import RescanPace
+from .polling import Poller
 from .rota import Rota
 from .steps import step
 from .syncs import SyncTokens
@@ -53,8 +54,6 @@ _DOUBTS_TOLD: Final = 20
 #: Shortest pause between listings of directories for names that are not there, and the least part of the time that is pause.
 _UNLINKED_NS: Final = 1_000_000_000
 _UNLINKED_PAUSE_FACTOR: Final = 20
-#: A sweep may cost at most this part of the time: the pause after it is that much longer than it took.
-_SWEEP_PAUSE_FACTOR: Final = 4
 
 
 class Bounds(NamedTuple):
@@ -85,7 +84,7 @@ class Watcher:
         stream: Stream,
         debounce: Debounce[Node],
         *,
-        poll_ns: int,
+        poller: Poller,
         mounts: Mounts | None = None,
         verifier: Verifier | None = None,
         bounds: Bounds = BOUNDS,
@@ -97,7 +96,7 @@ class Watcher:
         self.debounce = debounce
         self._clock = clock
         self._bounds = bounds
-        self._poll_ns = poll_ns
+        self.poller = poller
         self._mount_changes = MountChanges(territory, mounts)
         self._verifier = verifier
         #: Names that must be looked at once more, when their last look cannot be racy any more.
@@ -382,7 +381,6 @@ class Watcher:
         if self._verifier is not None:
             self._verifier.begin(self._clock())
         self._stream.add(Baseline(self._stream.generation, len(self._territory.directories), self._territory.files))
-        self.times.sweep.put_off(self._clock() + self._poll_ns)
         yield
 
     def _retry(self) -> Steps:
@@ -401,10 +399,8 @@ class Watcher:
         self.times.unlinked.end(now + max(_UNLINKED_NS, _UNLINKED_PAUSE_FACTOR * (now - begun)))
 
     def _sweep(self) -> Steps:
-        begun = self._clock()
-        yield from sweep(self._territory)
-        now = self._clock()
-        self.times.sweep.end(now + max(self._poll_ns, _SWEEP_PAUSE_FACTOR * (now - begun)))
+        yield from self.poller.run()
+        self.times.sweep.end(self.poller.next_due())
 
     def _sync_job(self) -> Steps:
         """Takes over what is pending, for all syncs that wait by now, and has it done after the scans that it requires."""

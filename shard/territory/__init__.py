@@ -4,6 +4,9 @@
 - `place`: the state of one anchor.
 - `directories`: the directories that are known, and how each is observed: by a watch, or by
   sweeping.
+- `swept`: the directories without a watch, and what their looks have shown. Pure.
+- `tiers`: how often those are looked at, by how recently something changed in them. Pure.
+- `recall`: names of theirs that are kept from one look to the next. Pure.
 - `opening`: opens a directory to read it; one that cannot be opened or read is in doubt.
 - `reports`: turns what was seen into records.
 - `doubts`: what could not be read, found or watched: kept for another attempt, and reported in the

@@ -3,72 +3,35 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from ..backend.base import Backend
-from ..contract.files.packed import Seen
-from ..disk.look import Reader, digest
+from ..disk.look import Reader
 from ..disk.slow import SlowMounts
 from ..tree.nodes import Node
 from .doubts import Doubts
 from .links import Links
 from .place import Place
+from .recall import Recall
+from .swept import Swept
 
 #: errno of inotify_add_watch(2) when a limit is reached. The directory is then swept.
 _NO_ROOM: Final = frozenset({errno.ENOSPC, errno.ENOMEM, errno.EMFILE})
-#: No listing has been reported, or something else was reported after it.
-_NOTHING_REPORTED: Final = 0
-
-
-class Swept:
-    """The directories without a watch, in the order of sweeping, each with a hash (`digest`) of the last listing sent."""
-
-    def __init__(self) -> None:
-        self._reported: dict[Node, int] = {}
-
-    def __len__(self) -> int:
-        return len(self._reported)
-
-    def __iter__(self) -> Iterator[Node]:
-        return iter(self._reported)
-
-    def __contains__(self, node: Node) -> bool:
-        return node in self._reported
-
-    def add(self, node: Node) -> None:
-        """Sweeps a directory from now on. Idempotent."""
-        self._reported.setdefault(node, _NOTHING_REPORTED)
-
-    def remove(self, node: Node) -> None:
-        """Does not sweep a directory any more. Idempotent."""
-        self._reported.pop(node, None)
-
-    def is_reported(self, node: Node, seen: Seen) -> bool:
-        """Whether this listing is the last one that was reported of the directory."""
-        return self._reported.get(node) == digest(seen)
-
-    def report(self, node: Node, seen: Seen) -> bool:
-        """Notes a listing of a directory that is swept. Returns False if just this one was reported last: it need not be sent."""
-        before, self._reported[node] = self._reported[node], digest(seen)
-        return before != self._reported[node]
-
-    def report_names(self, node: Node) -> None:
-        """Names of the directory are reported one by one, so its last listing is out of date."""
-        if node in self._reported:
-            self._reported[node] = _NOTHING_REPORTED
-
-    def forget_reports(self) -> None:
-        """A new epoch reports everything anew, whatever was reported before."""
-        for node in self._reported:
-            self._reported[node] = _NOTHING_REPORTED
 
 
 class Directories:
     """Owned by one thread. Everything that is added to or removed from the tree passes through here."""
 
     def __init__(
-        self, places: Sequence[Place], backend: Backend, reader: Reader, slow: SlowMounts, links: Links, doubts: Doubts
+        self,
+        places: Sequence[Place],
+        backend: Backend,
+        reader: Reader,
+        slow: SlowMounts,
+        links: Links,
+        doubts: Doubts,
+        clock: Callable[[], int],
     ) -> None:
         self._places = places
         self._backend = backend
@@ -79,7 +42,8 @@ class Directories:
         self._links = links
         self._doubts = doubts
         self._count = 0
-        self.swept = Swept()
+        self.swept = Swept(clock)
+        self.recall = Recall()
 
     def __len__(self) -> int:
         """The number of directories, including those that links lead to."""
@@ -141,9 +105,9 @@ class Directories:
             if error.errno not in _NO_ROOM:
                 raise
             self._doubts.no_watch(error)
-            self.swept.add(node)
+            self.swept.add(node, wanting=True)
             return
-        self.swept.remove(node)
+        self.sweep_no_more(node)
         if other is not None and not self._disk.leads_to(other.path(), fd, follow=self._follow):
             self.cut(other)
 
@@ -161,7 +125,12 @@ class Directories:
         self._count -= len(dead)
         if self.swept:
             for one in dead:
-                self.swept.remove(one)
+                self.sweep_no_more(one)
+
+    def sweep_no_more(self, node: Node) -> None:
+        """A directory has a watch, or is gone. Idempotent."""
+        self.swept.remove(node)
+        self.recall.forget(node)
 
     def is_watched(self, fd: int, node: Node) -> bool:
         """Whether the directory open at `fd` is the one that is watched for `node`."""

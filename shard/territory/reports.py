@@ -9,7 +9,7 @@ from ..contract.wire.frames import Gone, Listing, Record
 from ..stream.send import listings, looks
 from ..tree.nodes import Node
 from ..tree.racy import RacyNames
-from .directories import Swept
+from .swept import Swept
 
 
 class Reports:

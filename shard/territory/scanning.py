@@ -9,24 +9,33 @@ from ..tree.nodes import Node
 from .descent import Descent, Level
 from .doubts import Subject
 from .place import Place
+from .recall import stamp_of
 from .territory import Steps, Territory
 
 #: The links that a scan has found: (directory, name).
 Found = list[tuple[Node, bytes]]
 
 
-def list_directory(territory: Territory, place: Place, node: Node, fd: int, path: bytes, *, renamed: bool = False) -> list[bytes]:
+def list_directory(
+    territory: Territory, place: Place, node: Node, fd: int, path: bytes, *, renamed: bool = False, recalls: bool = False
+) -> list[bytes]:
     """Lists the directory open at `fd`, reports its contents, and removes children that are gone.
 
-    `renamed`: it came there by a rename. Returns the names that have to be entered. Raises OSError if it cannot be read.
+    `renamed`: it came there by a rename. `recalls`: if nothing was added to it or removed from it since its last listing, the
+    names of that listing are looked at (`recall`). Returns the names that have to be entered. Raises OSError if it cannot be
+    read.
     """
     at = territory.wall_ns()
+    stamp = _stamp(territory, fd) if recalls else 0
+    known = territory.directories.recall.names(node, stamp)
     relative = place.relative(path)
     barred = territory.follow and territory.links.is_barred(node, fd, path)
     if territory.follow and not barred:
         territory.links.meet(node, fd, relative)
     demand = territory.slow.demand  # of a file on which one is mounted whose filesystem does not answer, not even an lstat ends
-    seen, subdirectories = (Seen([], b""), []) if barred else territory.reader.directory(path, fd, relative, demand)
+    seen, subdirectories = (Seen([], b""), []) if barred else territory.reader.directory(path, fd, relative, demand, known)
+    if stamp and known is None:
+        territory.directories.recall.keep(node, stamp, seen, subdirectories)
     if territory.ignores is not None and territory.ignores.has_changed and not territory.knows_below(node, path):
         territory.ignores.settle(path)
     territory.doubts.too_long(node, territory.reader.take_too_long())
@@ -35,12 +44,23 @@ def list_directory(territory: Territory, place: Place, node: Node, fd: int, path
     if not seen.names and node.parent is not None and (barred or is_state_directory(fd)):
         directories.cut(node)  # whichever service it belongs to: its files are no events, and must not wake the shard
     below = [name for name in subdirectories if join(path, name) not in territory.stops]
-    if node.wd < 0 and node in directories.swept and not directories.swept.report(node, seen):
+    if node.wd < 0 and node in directories.swept and not directories.swept.report(node, seen, at):
         return below
     renames = territory.renames
     born = renames.all_births(fd, seen) if renamed else renames.births(node, fd, seen)
     territory.reports.listing(node, path, at, seen, born)
     return below
+
+
+def _stamp(territory: Territory, fd: int) -> int:
+    """`recall.stamp_of` the directory open at `fd`, or 0 where its stat does not tell what is added to it or removed from it, or
+    more than its names has to be read. Raises OSError.
+    """
+    if territory.follow or territory.ignores is not None:
+        return 0
+    coarse = territory.disk.coarse_ns()
+    st = territory.disk.stat_open(fd)
+    return stamp_of(st, coarse) if territory.reader.filesystems.keeps_times(st.st_dev, fd) else 0
 
 
 def _cut_those_gone(territory: Territory, node: Node, there: list[bytes]) -> None:

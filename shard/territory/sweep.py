@@ -11,31 +11,36 @@ from .territory import Steps, Territory
 
 
 def sweep(territory: Territory) -> Steps:
-    """One pass over all directories that have no watch. Sends only what differs from what was sent before."""
-    swept = territory.directories.swept
-    for node in list(swept):
+    """Lists all directories that have no watch. Sends only what differs from what was sent before."""
+    for node in list(territory.directories.swept):
         if not node.alive:
-            swept.remove(node)
+            territory.directories.sweep_no_more(node)
             continue
-        names = _list_swept(territory, node)
-        if names is None:
-            continue
-        yield
-        for name in unsure(territory, node, names):
-            yield from reconcile(territory, node, name, arrived=node.child(name) is None)
+        names = look_at_swept(territory, node, recalls=False)
+        if names is not None:
+            yield
+            yield from enter_those_found(territory, node, names)
     yield from look_at_links(territory, unwatched=True)
 
 
-def _list_swept(territory: Territory, node: Node) -> list[bytes] | None:
-    """Lists a directory. Returns the names that may be entered, or None if it can't be read or its parent has to report it."""
+def look_at_swept(territory: Territory, node: Node, *, recalls: bool) -> list[bytes] | None:
+    """Looks at everything in a directory. Returns the names that may be entered, or None if it can't be read or its parent has to
+    report it. `recalls`: see `list_directory`.
+    """
     place = territory.place_of(node)
     subject = Subject(node.path(), place, node.parent, node.name)
     with territory.opener.open(subject) as opened:
         if opened.fd < 0 or territory.is_away(place):
             return None
         territory.directories.register(opened.fd, node)  # a watch may have become free in the meantime
-        return list_directory(territory, place, node, opened.fd, subject.path)
+        return list_directory(territory, place, node, opened.fd, subject.path, recalls=recalls and node.wd < 0)
     return None
+
+
+def enter_those_found(territory: Territory, node: Node, names: list[bytes]) -> Steps:
+    """Enters those subdirectories of a directory that was just looked at that are not known yet."""
+    for name in unsure(territory, node, names):
+        yield from reconcile(territory, node, name, arrived=node.child(name) is None)
 
 
 def list_unlinked(territory: Territory) -> Steps:

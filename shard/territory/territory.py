@@ -46,6 +46,7 @@ class Territory:
         emit: takes each record, in order.
         mounts: what is mounted; None: that is not asked.
         wall_ns: when a look began, ns since 1970.
+        clock: tells how long ago something was looked at: monotonic, ns.
     """
 
     def __init__(
@@ -59,6 +60,7 @@ class Territory:
         emit: Callable[[Record], None],
         mounts: Mounts | None = None,
         wall_ns: Callable[[], int] = time.time_ns,
+        clock: Callable[[], int] = time.monotonic_ns,
     ) -> None:
         self.places = [Place(i, a) for i, a in enumerate(anchors)]
         self.stops = stops
@@ -73,7 +75,7 @@ class Territory:
         if self.ignores is not None:
             self.ignores.guard = self.slow.guard
         self.links = Links(backend, reader, self.slow)
-        self.directories = Directories(self.places, backend, reader, self.slow, self.links, doubts)
+        self.directories = Directories(self.places, backend, reader, self.slow, self.links, doubts, clock)
         self.opener = Opener(reader.disk, self.slow, doubts, follow=reader.follow)
         self.renames = Renames(reader.disk, reader.on_progress)
         self.racy, self.unlinked = RacyNames(), Unlinked(told=not backend.lossy)

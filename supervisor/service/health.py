@@ -7,6 +7,7 @@ waiting for readiness, and their exit codes all depend on it (docs/operations.md
 
 from __future__ import annotations
 
+import math
 import re
 import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -233,8 +234,25 @@ def engine_findings(engine: Fields) -> Iterator[HealthFinding]:
         elif shard.get("state") == "other version":
             message = f"shard {shard['id']} runs another version of shardwatch than the aggregator; its changes are late"
             yield HealthFinding(("other version", str(shard["id"])), "error", message, UPGRADED)
+    yield from _late(engine.get("polling"))
     for note in engine.get("notes") or []:
         yield HealthFinding(("note", str(note)), "note", str(note))
+
+
+def _late(polling: Fields | None) -> Iterator[HealthFinding]:
+    """Polled directories are more than can be looked at in time."""
+    if not polling or float(polling["needed_percent"]) <= float(polling["poll_cpu_percent"]):
+        return
+    count = sum(int(tier["directories"]) for tier in polling["tiers"])
+    bound_s = max(float(tier["bound_s"]) for tier in polling["tiers"])
+    message = (
+        f"changes in {counted(count, 'polled directory')} are seen within {duration(bound_s)} only, because "
+        f"{polling['poll_cpu_percent']:g} % of a core does not suffice for {duration(polling['poll_ms_max'] / 1000)}"
+    )
+    remedy = f"set poll_cpu_percent to {math.ceil(float(polling['needed_percent']))} or poll_ms_max higher"
+    if polling["for_want_of_watches"]:
+        remedy += ", or allow more watches"
+    yield HealthFinding(("polling",), "warning", message, remedy, count)
 
 
 def _degraded(doubts: Iterable[Fields]) -> Iterator[HealthFinding]:

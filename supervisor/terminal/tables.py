@@ -49,12 +49,15 @@ def _state(process: Fields) -> str:
 
 
 def shards_table(shards: Sequence[Fields], processes: Sequence[Fields] = ()) -> str:
-    """One line per shard, with its last report; also how many ignore files it knows, if any shard asks them. `processes`:
-    supervisord knows sooner which of them do not run."""
+    """One line per shard, with its last report; also how many directories cannot be read, if there are any, and how many
+    ignore files it knows, if any shard asks them. `processes`: supervisord knows sooner which of them do not run."""
     down = {str(p["name"]).removeprefix("shards:"): str(p["state"]).lower() for p in processes if not p["pid"]}
     columns = ["backend", "directories", "files", "watches", "polled", "pending", "overflows"]
     rows = [[s["id"], down.get(s["id"], s["state"]), *(s.get(c, "-") for c in columns), _rescans(s)] for s in shards]
     header = ["shard", "state", *columns, "rescans"]
+    if any(s.get("unreadable") for s in shards):
+        header.append("unreadable")
+        rows = [[*row, s.get("unreadable", "-")] for row, s in zip(rows, shards, strict=True)]
     known = [s.get("ignore_files") for s in shards]
     if any(count is not None for count in known):
         header.append("ignore files")
@@ -66,6 +69,17 @@ def _rescans(shard: Fields) -> str:
     """The number of rescans, and the pause between them while one overflow follows another."""
     pause_s = int(shard.get("rescan_pause_ms") or 0) / 1000
     return f"{shard.get('rescans', '-')}{f' (paused {pause_s:g} s)' if pause_s else ''}"
+
+
+def polling_text(found: Fields | None) -> str:
+    """How directories without a watch are looked at: how many, within which time, and at what cost. Empty if there are none."""
+    if not found:
+        return ""
+    tiers = [tier for tier in found["tiers"] if tier["directories"]]
+    said = ", ".join(f"{tier['directories']:,} {tier['tier']} (each within {tier['bound_s']:g} s)" for tier in tiers)
+    count = sum(int(tier["directories"]) for tier in tiers)
+    cost = f"{found['cpu_percent']:g} % of a core, {found['poll_cpu_percent']:g} % allowed"
+    return f"polling: {counted(count, 'directory')}: {said}; {cost}\n"
 
 
 def verification_text(found: Fields | None) -> str:

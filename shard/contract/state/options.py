@@ -313,7 +313,19 @@ POLL_MS: Final = Option(
     "poll_ms",
     1000,
     Whole(50, 3_600_000),
-    "milliseconds between two sweeps of a directory that is polled, at least",
+    "milliseconds between two looks at a directory that is polled, at least",
+)
+POLL_MS_MAX: Final = Option(
+    "poll_ms_max",
+    60_000,
+    Whole(1_000, 3_600_000),
+    "milliseconds within which each polled directory is looked at, if poll_cpu_percent suffices",
+)
+POLL_CPU_PERCENT: Final = Option(
+    "poll_cpu_percent",
+    5.0,
+    Number(0.1, 100),
+    "percent of a processor core that polling may take",
 )
 VERIFY_PERIOD_S: Final = Option(
     "verify_period_s",

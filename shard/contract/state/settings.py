@@ -58,6 +58,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     shards: int = options.SHARDS.default
     backend: str = options.BACKEND.default
     poll_ms: int = options.POLL_MS.default
+    poll_ms_max: int = options.POLL_MS_MAX.default
+    poll_cpu_percent: float = options.POLL_CPU_PERCENT.default
     verify_period_s: float = options.VERIFY_PERIOD_S.default
     durability: str = options.DURABILITY.default
 

@@ -168,6 +168,28 @@ class Verifying(msgspec.Struct, array_like=True, frozen=True):
     period_s: int = 0
 
 
+class PollingTier(msgspec.Struct, array_like=True, frozen=True):
+    """Directories that are polled alike."""
+
+    #: active | recent | quiet: how recently something changed in them.
+    name: str
+    directories: int
+    #: The longest time between two looks at each of them, as planned, or as it was in the last minutes if that was longer.
+    bound_ms: int
+
+
+class Polling(msgspec.Struct, array_like=True, frozen=True):
+    """How the directories without a watch are looked at."""
+
+    tiers: list[PollingTier] = []
+    #: Processor time that the looks took in the last half minute, percent of a core.
+    cpu_percent: float = 0.0
+    #: What would be needed to look at each of them within `poll_ms_max`.
+    needed_percent: float = 0.0
+    #: How many would be watched if there were room.
+    wanting: int = 0
+
+
 class Beat(msgspec.Struct, tag="beat", array_like=True, frozen=True):
     """The state of a shard. A lost beat does no harm. Counters count from the beginning of the epoch."""
 
@@ -208,6 +230,9 @@ class Beat(msgspec.Struct, tag="beat", array_like=True, frozen=True):
     life: _Count = 0
     #: Ignore files that the sender knows; None: it asks none (`ignore_files`).
     ignore_files: int | None = None
+    polling: Polling = Polling()
+    #: Directories, and whole filesystems, that cannot be read now.
+    unreadable: _Count = 0
 
 
 class Reply(msgspec.Struct, tag="reply", array_like=True, frozen=True):
@@ -233,6 +258,8 @@ class Reply(msgspec.Struct, tag="reply", array_like=True, frozen=True):
     #: (directory, after, upto) of checks that differed from the rows. The shard looks at them again, twice, and answers with
     #: `Verified`.
     checks: list[tuple[_Path, bytes | None, bytes | None]] = []
+    #: How many shards poll directories now; they share the processor time for it.
+    pollers: _Count = 0
 
 
 class OtherVersionError(WireError):

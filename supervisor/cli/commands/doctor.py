@@ -102,7 +102,7 @@ def examine_root(root: bytes, settings: Settings, findings: list[dict[str, str]]
         note(
             findings,
             f"root {os.fsdecode(root)} is on {kind}: changes made elsewhere raise no event there, so it is polled",
-            "run shardwatch where the files are, or accept that changes are seen at each sweep (poll_ms)",
+            "run shardwatch where the files are, or accept that changes are seen when they are looked for (poll_ms_max)",
         )
     return {**path_fields(root), "filesystem": kind, "polled": backend == "polling", "backend": backend, "readable": not trouble}
 

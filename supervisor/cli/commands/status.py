@@ -70,6 +70,7 @@ def text_of(found: Mapping[str, Any]) -> str:
         degraded_text,
         groups_table,
         holds_text,
+        polling_text,
         processes_table,
         set_aside_text,
         shards_table,
@@ -85,6 +86,7 @@ def text_of(found: Mapping[str, Any]) -> str:
     if engine is not None:
         parts.append(shards_table(engine.get("shards") or [], found["processes"]))
         parts.append(degraded_text(engine.get("degraded") or []))
+        parts.append(polling_text(engine.get("polling")))
         parts.append(verification_text(engine.get("verification")))
         parts.append(holds_text(engine.get("holds") or []))
         none = "" if engine.get("storage") else "no groups yet: `shardwatch pull --group NAME` makes one\n"

@@ -20,6 +20,7 @@ from shardwatch.shard.contract.state.planfile import Anchor
 from shardwatch.shard.contract.wire.frames import Listing, Record
 from shardwatch.shard.disk.look import Reader
 from shardwatch.shard.schedule.debounce import Debounce
+from shardwatch.shard.schedule.polling import Poller
 from shardwatch.shard.schedule.watcher import Bounds, Watcher
 from shardwatch.shard.stream import send
 from shardwatch.shard.stream.send import Stream
@@ -172,7 +173,8 @@ def test_a_lossy_backend_is_rescanned(tmp_path: Path) -> None:
         doubts=Doubts(lambda missing: ""), emit=said.append,
     )  # fmt: skip
     stream = Stream("s0", 1, 1, lambda body: True)
-    watching = Watcher(own, backend, stream, Debounce(0, 0), poll_ns=10**9, clock=lambda: now[0])
+    poller = Poller(own, shortest_ns=10**9, clock=lambda: now[0])
+    watching = Watcher(own, backend, stream, Debounce(0, 0), poller=poller, clock=lambda: now[0])
     watching.begin()
     assert not watching.idle
     while not watching.idle:

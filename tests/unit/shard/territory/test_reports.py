@@ -9,8 +9,8 @@ from shardwatch.shard.contract.limits import FRAME_ENTRIES_MAX
 from shardwatch.shard.contract.wire.frames import Record
 from shardwatch.shard.disk.disk import Disk
 from shardwatch.shard.disk.reading import NAMES_AT_ONCE
-from shardwatch.shard.territory.directories import Swept
 from shardwatch.shard.territory.reports import Reports
+from shardwatch.shard.territory.swept import Swept
 from shardwatch.shard.tree.nodes import Top
 from shardwatch.shard.tree.racy import RacyNames
 from shardwatch.shard.tree.renames import Renames
@@ -27,7 +27,7 @@ def test_signs_of_life_are_given_between_the_records_of_a_directory() -> None:
     """A million names are 4,000 frames. A directory that needs one record is reported in silence."""
     records: list[Record] = []
     signs: list[int] = []
-    reports = Reports(records.append, Swept(), RacyNames(), lambda: signs.append(len(records)))
+    reports = Reports(records.append, Swept(lambda: 0), RacyNames(), lambda: signs.append(len(records)))
     found = seen((b"%06d" % number, FILE, 1, 1, 1, 1, 1, 1, False) for number in range(4 * FRAME_ENTRIES_MAX))
     reports.listing(Top(b"/r", 0), b"/r", 1, found.part(0, FRAME_ENTRIES_MAX), {})
     assert (len(records), signs) == (1, [])

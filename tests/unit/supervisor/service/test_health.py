@@ -53,11 +53,26 @@ def set_aside(count: int) -> list[Row]:
     return [{"name": "g", "parked_paths": count}]
 
 
+#: Words of a finding.
+LATE = (
+    "30,000 polled directories are seen within 3 min only, because 5 % of a core does not suffice for 60 s",
+    "set poll_cpu_percent to 13 or poll_ms_max higher, or allow more",
+)
 STOPPED = {"state": "STOPPED", "pid": 0, "heard": False}
 WAITING = {"state": "BACKOFF", "pid": 0, "breaker": "waiting", "short_lives": 5, "retry_s": 8.0}
 STAND_IN = {"breaker": "stand-in", "short_lives": 6, "retry_s": 30.0}
 
 FULL = {"message": "full", "remedy": "make room"}
+
+
+def polling(needed: float) -> dict[str, Any]:
+    """How 30,000 directories are polled, where that much of a core would be needed."""
+    tiers = [{"tier": "active", "directories": 10, "bound_s": 1.0}, {"tier": "quiet", "directories": 29_990, "bound_s": 187.5}]
+    return {
+        "tiers": tiers, "poll_ms_max": 60_000, "poll_cpu_percent": 5.0, "cpu_percent": 4.9, "needed_percent": needed,
+        "for_want_of_watches": 30_000,
+    }  # fmt: skip
+
 
 #: What is seen, and the verdict; of the one finding its level, and words of it and of its remedy.
 CASES: list[tuple[str, dict[str, Any], str, tuple[str, ...]]] = [
@@ -88,6 +103,8 @@ CASES: list[tuple[str, dict[str, Any], str, tuple[str, ...]]] = [
     ("supervisord hangs", {"programs": []}, "degraded", ("error", "supervisord does not answer", "supervisord.log")),
     ("no watches are left", {"engine": degraded("polled")}, "degraded", ("warning", "3 directories polled", "mend it")),
     ("polling was asked for", {"engine": degraded("polled", "")}, "healthy", ("note", "3 directories polled")),
+    ("polling is late", {"engine": {"polling": polling(12.3)}}, "degraded", ("warning", *LATE)),
+    ("polling keeps its time", {"engine": {"polling": polling(5.0)}}, "healthy", ()),
     ("a directory can't be read", {"engine": degraded("unreadable")}, "degraded", ("error", "unreadable (/r/x)")),
     ("a root is gone", {"engine": degraded("missing")}, "degraded", ("error", "missing")),
     ("a root is not mounted", {"engine": degraded("unmounted")}, "degraded", ("error", "unmounted")),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from shardwatch.supervisor.terminal.tables import group_text, shards_table, verification_text
+from shardwatch.supervisor.terminal.tables import group_text, polling_text, shards_table, verification_text
 
 
 def test_the_pause_between_rescans_is_shown() -> None:
@@ -53,3 +53,25 @@ def test_a_group_in_words() -> None:
         "lease a-1 at w\\n1: 2 paths, attempt 1, ends in 60 s\n"
         "lease a-1: 2 paths, attempt 1, ends in 0 s\n"
     )
+
+
+def test_polled_directories_are_told_by_tier() -> None:
+    """With the time in which changes in them are seen, and the cost. Empty tiers are left out."""
+    tiers = [
+        {"tier": "active", "directories": 0, "bound_s": 0.0}, {"tier": "recent", "directories": 1, "bound_s": 1.0},
+        {"tier": "quiet", "directories": 9_499, "bound_s": 7.25},
+    ]  # fmt: skip
+    told = polling_text({"tiers": tiers, "cpu_percent": 4.51, "poll_cpu_percent": 5.0})
+    assert told == (
+        "polling: 9,500 directories: 1 recent (each within 1 s), 9,499 quiet (each within 7.25 s); "
+        "4.51 % of a core, 5 % allowed\n"
+    )
+    assert polling_text(None) == ""
+
+
+def test_unreadable_directories_have_a_column() -> None:
+    """Where there are any."""
+    shard = {"id": "s0", "state": "watching", "unreadable": 2}
+    header, line = shards_table([shard]).splitlines()
+    assert header.split()[-1] == "unreadable" and line.split()[-1] == "2"
+    assert "unreadable" not in shards_table([shard | {"unreadable": 0}])

@@ -1,0 +1,150 @@
+"""Looks at the directories that have no watch, again and again, with a share of the processor that is measured.
+
+What is looked at next is decided by `territory.tiers`: directories in which something changed lately come more often.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable
+from typing import Final
+
+from ..contract.wire.frames import Polling, PollingTier
+from ..territory.sweep import enter_those_found, look_at_links, look_at_swept
+from ..territory.swept import Polled, Swept
+from ..territory.territory import Steps, Territory
+from ..territory.tiers import Tier, Turns, intervals, needed_share
+
+#: Part of a core for all shards together, and the longest time between two looks at a directory (`poll_cpu_percent`,
+#: `poll_ms_max`), where nothing else is said.
+SHARE: Final = 0.05
+LONGEST_NS: Final = 60_000_000_000
+#: What is done besides the looks themselves, as part of them: taking turns, waking up (measured: 0.1 to 0.15).
+_AROUND: Final = 1.15
+#: By how much looks may take longer than they took before, as a factor and in ns, before less is done.
+_SURPRISE: Final = 2
+_SURPRISE_NS: Final = 10_000_000
+#: The processor time that was used is told of so long a time, ns.
+_USED_NS: Final = 30_000_000_000
+
+
+class Poller:
+    """Runs in the thread of the shard, between other work. Times are ns of one monotonic clock.
+
+    Args:
+        share: part of a processor core for all shards that poll.
+        shards: how many these are at the start; `share_with` tells it later.
+        shortest_ns, longest_ns: between two looks at a directory. The second is kept as far as the share suffices.
+        cpu: processor time of this thread, ns.
+        chance: a random number from 0 to 1.
+    """
+
+    def __init__(
+        self,
+        territory: Territory,
+        *,
+        shortest_ns: int,
+        longest_ns: int = LONGEST_NS,
+        share: float = SHARE,
+        shards: int = 1,
+        clock: Callable[[], int],
+        cpu: Callable[[], int] = time.thread_time_ns,
+        chance: Callable[[], float] = random.random,
+    ) -> None:
+        self._territory = territory
+        self._shortest_ns = shortest_ns
+        self._longest_ns = max(shortest_ns, longest_ns)
+        self._share = share
+        self._shards = max(1, shards)
+        self._clock = clock
+        self._cpu = cpu
+        self._chance = chance
+        self._rounds = [Turns() for _ in Tier]
+        self._links_at = 0
+        #: Processor time used since `_used_since`, and the share that this was before.
+        self._used = 0.0
+        self._used_since = 0
+        self._used_share = 0.0
+
+    @property
+    def _swept(self) -> Swept:
+        return self._territory.directories.swept
+
+    def share_with(self, shards: int) -> None:
+        """So many shards of the service poll now."""
+        self._shards = max(1, shards)
+
+    def next_due(self) -> int:
+        """When `run` has something to do."""
+        swept = self._swept
+        due = [
+            turns.next_due(swept.count(tier), self._cost(tier), interval, since=swept.since(tier))
+            for tier, turns, interval in zip(Tier, self._rounds, self._intervals(), strict=True)
+            if swept.count(tier)
+        ]
+        if self._territory.links.unwatched or not due:
+            due.append(self._links_at + self._shortest_ns)
+        return min(due)
+
+    def run(self) -> Steps:
+        """Looks at those directories whose turn it is."""
+        now = self._clock()
+        swept = self._swept
+        swept.arrange(now)
+        self._tell_used(now)
+        for tier, turns, interval in zip(Tier, self._rounds, self._intervals(), strict=True):
+            count = turns.take(
+                now, swept.count(tier), self._cost(tier), interval, since=swept.since(tier), chance=self._chance()
+            )
+            yield from self._look_at_some(tier, count)
+        if self._territory.links.unwatched and now >= self._links_at + self._shortest_ns:
+            self._links_at = now
+            yield from look_at_links(self._territory, unwatched=True)
+
+    def _look_at_some(self, tier: Tier, count: int) -> Steps:
+        """Looks at so many directories of a tier, or fewer, if that takes much longer than was expected. How many those that are
+        left are to be at a time follows from what is known by then."""
+        enough = _SURPRISE * count * self._cost(tier) / max(1, self._swept.count(tier)) + _SURPRISE_NS
+        begun = self._used
+        for _ in range(count):
+            polled = self._swept.take(tier) if self._used - begun <= enough else None
+            if polled is None:
+                break
+            yield from self._look_at(polled)
+
+    def _look_at(self, polled: Polled) -> Steps:
+        begun = self._cpu()
+        names = look_at_swept(self._territory, polled.node, recalls=True)
+        spent = self._cpu() - begun
+        self._used += spent * _AROUND
+        self._swept.settle(polled, self._clock(), spent)
+        yield
+        if names:
+            yield from enter_those_found(self._territory, polled.node, names)
+
+    def _cost(self, tier: Tier) -> float:
+        return self._swept.cost(tier) * _AROUND
+
+    def _intervals(self) -> list[int]:
+        costs = [self._cost(tier) for tier in Tier]
+        share = self._share / self._shards
+        return intervals(costs, share=share, shortest_ns=self._shortest_ns, longest_ns=self._longest_ns)
+
+    def _tell_used(self, now: int) -> None:
+        if now - self._used_since >= _USED_NS:
+            self._used_share = self._used / (now - self._used_since)
+            self._used, self._used_since = 0.0, now
+
+    def state(self) -> Polling:
+        """The state that the beat reports."""
+        swept, now = self._swept, self._clock()
+        if not swept:
+            return Polling()
+        tiers = [
+            PollingTier(tier.name.lower(), swept.count(tier), max(interval, swept.gap(tier)) // 1_000_000)
+            for tier, interval in zip(Tier, self._intervals(), strict=True)
+        ]
+        needed = needed_share(sum(map(self._cost, Tier)), self._longest_ns)
+        used = self._used / (now - self._used_since) if now - self._used_since > _USED_NS / 2 else self._used_share
+        return Polling(tiers, round(100 * used, 2), round(100 * needed, 2), swept.wanting)
