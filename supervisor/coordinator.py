@@ -3,8 +3,9 @@
 It is an ordinary program of supervisord. It makes a plan once at its start (a stored plan that still fits is kept, with
 its generation), writes it, and adds the shards by id. After that it only wakes up every NOTE_S, to note in the plan what
 was mounted at a root in the meantime, and looks at supervisord's list now and then. If a filesystem that can hang is
-mounted where it shares a shard with something else, it makes another plan. It owns no tree, no index and no socket. If it
-is killed at any point, its successor does the same again.
+mounted where it shares a shard with something else, it makes another plan. If a changed configuration is to be taken
+over, it does that (`reload`). It owns no tree, no index and no socket. If it is killed at any point, its successor does
+the same again.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ import time
 import xmlrpc.client
 from collections.abc import Callable, Sequence
 from types import FrameType
-from typing import Any, Final, Protocol
+from typing import Any, Final, NamedTuple, Protocol, Self
 
 import msgspec
 
@@ -74,10 +75,26 @@ def reconcile(plan: Plan, shards: Shards) -> tuple[list[str], list[str]]:
 
 
 def run(layout: Layout) -> int:
-    """Plans, reconciles, and stays until standard input ends or supervisord leaves."""
-    settings = read_settings(layout.settings)
+    """Carries out what is to be taken over, plans, reconciles, and stays until standard input ends or supervisord leaves."""
     proxy = supervisord(layout.supervisor_socket)
     pulse = Pulse(layout.pulse_socket)
+    with HangUpBell() as bell:
+        while True:
+            try:
+                if layout.reload.exists():
+                    _take_over(layout, proxy, pulse)
+                if not _keep(layout, proxy, pulse, bell):
+                    return 0
+            except xmlrpc.client.Fault as fault:
+                if fault.faultCode == SHUTDOWN_STATE:
+                    return 0
+                raise ShardwatchError(f"supervisord refuses: {fault.faultString}") from fault
+
+
+def _keep(layout: Layout, proxy: xmlrpc.client.ServerProxy, pulse: Pulse, bell: HangUpBell) -> bool:
+    """Keeps the service running with the settings on disk. Returns True when there is something to take over, and False when it
+    is told to leave."""
+    settings = read_settings(layout.settings)
     before = _generation(layout)
     plan = planned(layout, settings, lambda: _pids(proxy.shards), pulse)
     mounts, replans = Mounts(), Replans(settings.roots)
@@ -85,12 +102,12 @@ def run(layout: Layout) -> int:
         _take_down(proxy.shards)
     _say_plan(plan)
 
-    def is_to_be_replanned() -> bool:
-        return bool(mounts.take_changes()) and replans.due(plan, mounts.all(), time.monotonic())
+    def is_needed() -> bool:
+        return layout.reload.exists() or (bool(mounts.take_changes()) and replans.due(plan, mounts.all(), time.monotonic()))
 
     said = ""
     reconcile_at = time.monotonic()
-    while True:
+    while not layout.reload.exists():
         try:
             if (now := time.monotonic()) >= reconcile_at:
                 added, removed = reconcile(plan, proxy.shards)  # type: ignore[arg-type]
@@ -98,10 +115,6 @@ def run(layout: Layout) -> int:
                     print(f"added {added}, removed {removed}", flush=True)
                 said = ""
                 reconcile_at = now + RECONCILE_S
-        except xmlrpc.client.Fault as fault:
-            if fault.faultCode == SHUTDOWN_STATE:
-                return 0
-            raise ShardwatchError(f"supervisord refuses: {fault.faultString}") from fault
         except NO_ANSWER as error:
             proxy("close")()
             if said != str(error):
@@ -120,8 +133,67 @@ def run(layout: Layout) -> int:
                 _say_plan(plan)
                 reconcile_at = time.monotonic()
                 continue
-        if _told_to_leave(pulse, NOTE_S if not said else BEAT_S, is_to_be_replanned):
-            return 0
+        if _told_to_leave(pulse, bell, NOTE_S if not said else BEAT_S, is_needed):
+            return False
+    return True
+
+
+class HangUpBell:
+    """Ends the coordinator's wait when it gets a hang-up (SIGHUP): there is something to take over."""
+
+    def __init__(self) -> None:
+        self.fd, self._rung = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+        signal.signal(signal.SIGHUP, lambda number, frame: None)
+        signal.set_wakeup_fd(self._rung, warn_on_full_buffer=False)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        signal.set_wakeup_fd(-1)
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        os.close(self.fd)
+        os.close(self._rung)
+
+    def still(self) -> None:
+        """Takes in that it has rung."""
+        with contextlib.suppress(BlockingIOError):
+            os.read(self.fd, 4096)
+
+
+class _Hand(NamedTuple):
+    """What carrying out a request needs (`reload.taking_over.Hand`)."""
+
+    proxy: xmlrpc.client.ServerProxy
+    prepare_plan: Callable[[Any], None]
+    beat: Callable[[], None]
+
+
+def _take_over(layout: Layout, proxy: xmlrpc.client.ServerProxy, pulse: Pulse) -> None:
+    """Carries out a request, and tries again where supervisord does not answer."""
+    with Loading():
+        from .reload.taking_over import take_over
+
+    def prepare(request: Any) -> None:
+        def job() -> None:
+            from .planning.planning import prepare_plan
+            from .service.state_dir import stamp_plan
+
+            settings = request.after.settings
+            stamp_plan(layout, settings, prepare_plan(layout, settings, lambda: _pids(proxy.shards)))
+
+        in_child(job, pulse)
+
+    while True:
+        try:
+            take_over(layout, _Hand(proxy, prepare, pulse.beat))
+        except NO_ANSWER as error:
+            proxy("close")()
+            print(f"supervisord does not answer: {error}; it is tried again", flush=True)
+            pulse.beat()
+            time.sleep(BEAT_S)
+        else:
+            return
 
 
 def _say_plan(plan: Plan) -> None:
@@ -148,16 +220,34 @@ def planned(
 
     Raises ShardwatchError where the child failed; its reason is in the log.
     """
+
+    def job() -> None:
+        with Loading():
+            from .planning.planning import ensure_apart, ensure_plan
+
+        (ensure_apart if running else ensure_plan)(layout, settings, own_pids)
+
+    in_child(job, pulse)
+    plan = read_plan(layout.plan)
+    if plan is None:
+        raise _no_plan()
+    return plan
+
+
+def _no_plan() -> ShardwatchError:
+    hint = "logs/coordinator.log in the state directory says why; it is tried again"
+    return ShardwatchError("the plan could not be made", hint=hint, retryable=True)
+
+
+def in_child(job: Callable[[], None], pulse: Pulse) -> None:
+    """Does something about a plan in a child, with a pulse now and then. Raises ShardwatchError where that failed."""
     parent = os.getpid()
     child = os.fork()
     if child == 0:
         code = 1
         try:
             die_with_parent(signal.SIGKILL, parent)
-            with Loading():
-                from .planning.planning import ensure_apart, ensure_plan
-
-            (ensure_apart if running else ensure_plan)(layout, settings, own_pids)
+            job()
             code = 0
         except (ShardwatchError, OSError) as error:
             say(f"shardwatch-coordinator: {error}")
@@ -169,10 +259,8 @@ def planned(
         # Where we are told to leave meanwhile. The child has our lock, too, and must not keep it for longer than we do.
         os.kill(child, signal.SIGKILL)
         _, status = os.waitpid(child, 0)
-    plan = read_plan(layout.plan) if status == 0 else None
-    if plan is None:
-        raise ShardwatchError("the plan could not be made", hint="the lines above say why; it is tried again", retryable=True)
-    return plan
+    if status != 0:
+        raise _no_plan()
 
 
 def _wait_for(child: int, pulse: Pulse) -> None:
@@ -185,15 +273,16 @@ def _wait_for(child: int, pulse: Pulse) -> None:
         os.close(ended)
 
 
-def _told_to_leave(pulse: Pulse, wait_s: float, is_needed: Callable[[], bool]) -> bool:
+def _told_to_leave(pulse: Pulse, bell: HangUpBell, wait_s: float, is_needed: Callable[[], bool]) -> bool:
     """Waits until it is needed, with a pulse each beat; True at the end of standard input."""
     end = time.monotonic() + wait_s
     while (now := time.monotonic()) < end:
         pulse.beat()
         if is_needed():
             return False
-        readable, _, _ = select.select([0], [], [], next_beat(now, BEAT_S) - now)
-        if readable and not os.read(0, 4096):
+        readable, _, _ = select.select([0, bell.fd], [], [], next_beat(now, BEAT_S) - now)
+        bell.still()
+        if 0 in readable and not os.read(0, 4096):
             return True
     return False
 
@@ -236,7 +325,7 @@ def main(argv: list[str] | None = None) -> int:
     """`shardwatch-coordinator --state-dir DIR`, run by supervisord. Exit code 0 when it was told to leave."""
     arguments = sys.argv[1:] if argv is None else argv
     inherited.correct()
-    inherited.ignore_signals(signal.SIGHUP)
+    inherited.ignore_signals(signal.SIGHUP)  # until there is a bell
     signal.signal(signal.SIGTERM, _leave)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:

@@ -221,7 +221,7 @@ def _supervisord(layout: Layout, with_parent: bool, echo: bool, planner: Planner
     if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
         hang_up = HangUpHandler(Reaction.IGNORE)
     else:
-        hang_up = HangUpHandler(Reaction.END if echo else Reaction.RELOAD)
+        hang_up = HangUpHandler(Reaction.END if echo and _has_terminal() else Reaction.RELOAD)
     arguments = ["-n", "-c", str(layout.supervisord_conf)]
     # At a reload it closes descriptors below this number; at its start it demands that so many may be open.
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -237,6 +237,15 @@ def _supervisord(layout: Layout, with_parent: bool, echo: bool, planner: Planner
     else:
         code = 0
     return 128 + signal.SIGHUP if hang_up.heard else code
+
+
+def _has_terminal() -> bool:
+    """Whether there is a terminal whose end would be told by a hang-up."""
+    try:
+        os.close(os.open("/dev/tty", os.O_RDONLY | os.O_NOCTTY | os.O_CLOEXEC))
+    except OSError:
+        return False
+    return True
 
 
 def _root_has_a_name() -> bool:

@@ -2,6 +2,7 @@
 
 Runs inside supervisorctl. `shards` combines what supervisord knows of every program with what the aggregator knows of every
 shard. The other commands are those of the command line, run in a process of their own for the service of this supervisord.
+supervisorctl's own `update`, which takes over supervisord's configuration, takes over that of the service, too.
 """
 
 from __future__ import annotations
@@ -10,7 +11,8 @@ import shlex
 import subprocess
 import sys
 import xmlrpc.client
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, Final
 
 from supervisor.supervisorctl import Controller, ControllerPluginBase, LSBInitExitStatuses
@@ -35,6 +37,14 @@ class ShardsCtl(ControllerPluginBase):
     def __init__(self, controller: Controller, layout: Layout) -> None:
         self.ctl = controller
         self._layout = layout
+        for plugin in controller.options.plugins:
+            if (stock := getattr(plugin, "do_update", None)) is not None:
+                plugin.do_update = partial(self._update, stock)
+
+    def _update(self, stock: Callable[[str], object], arg: str) -> None:
+        stock(arg)
+        if not arg and self.ctl.exitstatus == LSBInitExitStatuses.SUCCESS:
+            self._run("reload", "")
 
     def do_shards(self, arg: str) -> None:
         """shards [NAME ...]\tstate, pid, uptime, deaths, breaker, next try; of a shard what it watches and what is pending"""

@@ -31,6 +31,7 @@ EXIT_INTERRUPTED = 130
 COMMANDS = {
     "watch": "run the whole service in the foreground and print changes",
     "up": "run the service (in the foreground, or --detach)",
+    "reload": "take over a changed configuration in the running service",
     "down": "stop the service, and return when all of its processes are gone",
     "status": "show processes, shards, degraded subtrees and groups",
     "pull": "print and acknowledge the pending events of a group",

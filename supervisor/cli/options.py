@@ -29,6 +29,8 @@ from ..terminal.streams import say
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from shardwatch.shard.contract.state.sources import Sources
+
     from ..config.resolve import Resolved
 
 #: Environment variable that shows the traceback of a defect; no option, so the configuration must not see it.
@@ -125,6 +127,26 @@ def watched_tree(options: argparse.Namespace, *, ordinary: bool = False) -> Reso
     return resolved
 
 
+def sources(options: argparse.Namespace, resolved: Resolved, state_dir: Path | None = None, *, ordinary: bool = False) -> Sources:
+    """What a configuration comes from that `watched_tree` gave, so that its service can read it again.
+
+    `state_dir`: where the service keeps its state if nothing in the configuration says so.
+    """
+    from ..config.again import sources_of
+    from ..config.names import ENV_FILE
+
+    environ = _environ()
+    return sources_of(
+        resolved,
+        searched=_config_file(options) is None and not environ.get(ENV_FILE),
+        overrides=overrides_of(options) | ({} if state_dir is None else {STATE_DIR.name: state_dir}),
+        environ=environ,
+        cwd=_cwd(options),
+        ordinary=ordinary,
+        umask=options.umask,
+    )
+
+
 def resolve_options(options: argparse.Namespace, overrides: Mapping[str, object], *, ordinary: bool = False) -> Resolved:
     """All layers of the configuration, with these on top. Warns of files that do not count. Raises UsageError."""
     from ..config import profile
@@ -134,7 +156,7 @@ def resolve_options(options: argparse.Namespace, overrides: Mapping[str, object]
     resolved = resolve(
         config_file=_config_file(options), overrides=overrides, environ=_environ(), cwd=_cwd(options), defaults=defaults
     )
-    _warn(resolved.notes)
+    warn(resolved.notes)
     return resolved
 
 
@@ -142,7 +164,7 @@ def _on_command_line() -> list[Option[Any]]:
     return [option for option in OPTIONS.values() if option.on_command_line]
 
 
-def _warn(notes: Sequence[str]) -> None:
+def warn(notes: Sequence[str]) -> None:
     for note in notes:
         say(f"shardwatch: warning: {note}")
 

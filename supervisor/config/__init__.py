@@ -2,6 +2,7 @@
 `shard.contract.state.options`.
 
 - `resolve`: combines defaults, file, environment and command line, with the origin of each value.
+- `again`: the same while the service runs, from what it was started with.
 - `layers`: what the file, the environment and the command line set.
 - `exec_sections`: commands that run with the service, from the file.
 - `ship_section`: what the service ships, from the file.

@@ -20,7 +20,7 @@ from shardwatch.shard.contract.state.triggers import Trigger
 
 from . import profile
 from .default_place import default_place, default_state_dir
-from .file import find_config, named_config
+from .file import FoundConfig, find_config, named_config
 from .layers import Layer, layers, short
 from .names import ENV_FILE
 from .paths import absolute, roots_of
@@ -63,6 +63,7 @@ def resolve(
     environ: Mapping[str, str] | None = None,
     cwd: Path | None = None,
     defaults: profile.Profile = profile.AST,
+    search: bool = True,
 ) -> Resolved:
     """Joins all layers. Roots need not exist, and there may be none: who starts a service checks that.
 
@@ -70,13 +71,17 @@ def resolve(
         config_file: default: $SHARDWATCH_CONFIG, else the nearest shardwatch.toml in `cwd` or above; there may be none.
         overrides: what the command line gave, by option name; None counts as not given.
         defaults: patterns that count where no layer gives others.
+        search: whether a file is searched for where none is named.
 
     Raises UsageError.
     """
     environ = os.environ if environ is None else environ
     cwd = Path.cwd() if cwd is None else cwd
     given = config_file or (Path(environ[ENV_FILE]) if environ.get(ENV_FILE) else None)
-    found = find_config(cwd) if given is None else named_config(cwd / given)
+    if given is not None:
+        found = named_config(cwd / given)
+    else:
+        found = find_config(cwd) if search else FoundConfig(None, b"", 0, ())
     some = layers(found, environ, overrides or {}, cwd)
     joined = _join(some)
     values: dict[str, Any] = {name: option.default for name, option in OPTIONS.items()}

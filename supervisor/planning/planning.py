@@ -129,17 +129,40 @@ def ensure_apart(layout: Layout, settings: Settings, own_pids: Callable[[], Sequ
     return _stored(layout, settings, old, new)
 
 
-def _stored(layout: Layout, settings: Settings, old: Plan | None, new: Plan) -> Plan:
-    """The new plan, on disk, with the filesystems on which its roots are waited for: for the same roots they stay as they were,
-    since something that was mounted over a root later may have covered what is the root without it."""
-    mounts = list(read_mounts())
-    if old is not None and old.key == new.key:
-        new = with_mounts(msgspec.structs.replace(new, homes=old.homes, later=old.later), settings.roots, mounts)
+def prepare_plan(
+    layout: Layout, settings: Settings, own_pids: Callable[[], Sequence[int]] = tuple, *, anew: bool = False
+) -> Plan:
+    """The plan for settings that a running service is to take over, in the file of the next plan when this returns: the one in
+    force if it fits them, too. Arguments and errors are those of `ensure_plan`.
+
+    Args:
+        anew: another plan is made even if the one in force fits.
+    """
+    old, generation = kept_plan(layout)
+    apart = surroundings(settings)
+    if old is not None and not anew and still_fits(old, settings, plan_key(settings), apart):
+        new = old
     else:
-        homes, later = planned_homes(settings.roots, mounts, old)
-        new = msgspec.structs.replace(new, homes=homes, later=later)
+        new = _with_homes(settings, old, _measured(settings, apart, generation, own_pids))
+    write_plan(layout.next_plan, new)
+    return new
+
+
+def _stored(layout: Layout, settings: Settings, old: Plan | None, new: Plan) -> Plan:
+    """The new plan, on disk (`_with_homes`)."""
+    new = _with_homes(settings, old, new)
     write_plan(layout.plan, new)
     return new
+
+
+def _with_homes(settings: Settings, old: Plan | None, new: Plan) -> Plan:
+    """The new plan with the filesystems on which its roots are waited for: for the same roots they stay as they were, since
+    something that was mounted over a root later may have covered what is the root without it."""
+    mounts = list(read_mounts())
+    if old is not None and old.key == new.key:
+        return with_mounts(msgspec.structs.replace(new, homes=old.homes, later=old.later), settings.roots, mounts)
+    homes, later = planned_homes(settings.roots, mounts, old)
+    return msgspec.structs.replace(new, homes=homes, later=later)
 
 
 def _measured(settings: Settings, apart: Apart, generation: int, own_pids: Callable[[], Sequence[int]]) -> Plan:

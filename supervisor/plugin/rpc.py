@@ -15,7 +15,7 @@ from typing import Any, Final
 from supervisor.http import NOT_DONE_YET
 from supervisor.options import ProcessConfig, ProcessGroupConfig, UnhosedConfigParser
 from supervisor.process import Subprocess
-from supervisor.states import STOPPED_STATES, SupervisorStates, getProcessStateDescription
+from supervisor.states import STOPPED_STATES, ProcessStates, SupervisorStates, getProcessStateDescription
 from supervisor.supervisord import Supervisor
 from supervisor.xmlrpc import Faults, RPCError
 
@@ -94,6 +94,37 @@ class ShardsRPC:
         wait_until_gone.delay = 0.05  # type: ignore[attr-defined]
         wait_until_gone.rpcinterface = self  # type: ignore[attr-defined]
         return wait_until_gone
+
+    def end(self, group: str, name: str) -> bool:
+        """Stop a program of the configuration and take it out of its group; to be called until it is gone
+
+        @param string group   exec or ship
+        @param string name    Name of the program
+        @return boolean result  True once it is not there any more
+        """
+        self._check_state()
+        found = self._supervisord.process_groups.get(group) if group in (EXEC, SHIP) else None
+        if found is None or name not in found.processes:
+            return True
+        process = found.processes[name]
+        if process.state not in STOPPED_STATES:
+            if process.state != ProcessStates.STOPPING:
+                process.stop()
+            return False
+        del found.processes[name]
+        found.config.process_configs.remove(process.config)
+        return True
+
+    def reread(self) -> bool:
+        """Take over the files of the state directory that supervisord keeps in memory, and add programs that are new
+
+        @return boolean result  True
+        """
+        self._check_state()
+        self._upkeep.remember()
+        triggers.add(self._supervisord, self._template)
+        self._wake.kick()
+        return True
 
     def rearm(self, name: str) -> bool:
         """Start a program at once that waits, or that a stand-in runs for, and forget how often it died

@@ -30,7 +30,7 @@ _NAME: Final = re.compile(COMMAND_NAME_PATTERN)
 
 
 def add(supervisord: Supervisor, template: Mapping[str, str]) -> None:
-    """Adds both groups, as far as there is something for them; nothing else of them is decided here. A file that can't be read is
+    """Adds the programs that are not there yet to both groups; nothing else of them is decided here. A file that can't be read is
     logged.
 
     `template`: the options of a program, in which the command and what follows from it are put in.
@@ -39,7 +39,7 @@ def add(supervisord: Supervisor, template: Mapping[str, str]) -> None:
     layout = Layout(options.here or ".")
     if layout.ship_section.exists():
         config = _config(supervisord, SHIP, SHIP, template, "ship --section", SHIP, SHIP_STOP_WAIT_S)
-        supervisord.add_process_group(ProcessGroupConfig(options, SHIP, SHIP_PRIORITY, [config]))
+        _add(supervisord, SHIP, SHIP_PRIORITY, [config])
     try:
         names = [trigger["name"] for trigger in json.loads(layout.triggers.read_bytes())]
         configs = [
@@ -52,7 +52,19 @@ def add(supervisord: Supervisor, template: Mapping[str, str]) -> None:
     except (OSError, ValueError, TypeError, KeyError) as error:  # damaged: the rest of the service runs all the same
         options.logger.warn(f"exec: exec.json can't be read: {error!r}")
         return
-    supervisord.add_process_group(ProcessGroupConfig(options, EXEC, PRIORITY, configs))
+    _add(supervisord, EXEC, PRIORITY, configs)
+
+
+def _add(supervisord: Supervisor, name: str, priority: int, configs: list[ProcessConfig]) -> None:
+    """Adds programs to a group, which is made if it is not there."""
+    group = supervisord.process_groups.get(name)
+    if group is None:
+        supervisord.add_process_group(ProcessGroupConfig(supervisord.options, name, priority, configs))
+        return
+    for config in configs:
+        if config.name not in group.processes:
+            group.config.process_configs.append(config)
+            group.processes[config.name] = config.make_process(group)  # STOPPED and autostart: the next pass starts it
 
 
 def _config(

@@ -21,7 +21,7 @@ from shardwatch.shard.contract.process.life import LOCK_FD, Lock, identity
 from shardwatch.shard.contract.state.directory import DATABASES, DIRECTORIES, FILES, SERVICE_LOCK, TAG, StateDirectory
 
 #: Files that are read only at a start, and that are made again as they were. (The plan is written by the coordinator.)
-REMADE: Final = ("settings.json", "exec.json", "ship-section.json", "supervisord.conf", TAG)
+REMADE: Final = ("settings.json", "exec.json", "ship-section.json", "sources.json", "supervisord.conf", TAG)
 #: What else must not become old, in the folders.
 _REPORTS: Final = ("run/ship.json",)
 
@@ -38,11 +38,15 @@ class Upkeep:
         if self._lock is None:  # in a test, supervisord may run without us
             return
         self._missing = False
-        self._kept = {name: content for name in REMADE if (content := self._read(name)) is not None}
-        self._needed = [self._path / name for name in (*DIRECTORIES, *self._kept)]
+        self.remember()
         self._lock_path = self._path / SERVICE_LOCK
         events.subscribe(events.Tick5Event, self._on_tick)
         events.subscribe(events.Tick3600Event, self._on_hour)
+
+    def remember(self) -> None:
+        """Takes over the files as they are now: they were written anew."""
+        self._kept = {name: content for name in REMADE if (content := self._read(name)) is not None}
+        self._needed = [self._path / name for name in (*DIRECTORIES, *self._kept)]
 
     def _read(self, name: str) -> bytes | None:
         try:

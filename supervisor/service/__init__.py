@@ -5,6 +5,7 @@
 - `child`: a service as a child process: starts it, waits until it is ready, ends it.
 - `state_dir`: prepares the state directory, including `supervisord.conf`, and checks what can be
   checked before anything runs.
+- `changed_patterns`: says in words how a list of patterns has changed. Pure.
 - `temporary`: temporary state directories.
 - `holder`: finds the process that holds a lock, and proves its identity before anything is done to
   it.

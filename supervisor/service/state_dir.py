@@ -7,7 +7,6 @@ a process.
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -22,10 +21,12 @@ from shardwatch.shard.contract.state.directory import DIRECTORIES, SERVICE_LOCK,
 from shardwatch.shard.contract.state.layout import Layout
 from shardwatch.shard.contract.state.planfile import Plan, read_plan
 from shardwatch.shard.contract.state.settings import Settings, read_settings, write_settings
+from shardwatch.shard.contract.state.sources import Sources, write_sources
 from shardwatch.shard.contract.state.triggers import Trigger, write_triggers
 
 from ..host.scouting import Scouts, check_state_dir
 from ..planning.named import is_waited_for, shown_path, unwatchable, with_files
+from .changed_patterns import changed_patterns
 
 if TYPE_CHECKING:
     from shardwatch.shard.contract.state.ship_section import ShipSection
@@ -55,11 +56,16 @@ class Prepared(Struct, frozen=True):
 
 
 def prepare(
-    state_dir: Path, settings: Settings, triggers: Sequence[Trigger] = (), ship: ShipSection | None = None
+    state_dir: Path,
+    settings: Settings,
+    triggers: Sequence[Trigger] = (),
+    ship: ShipSection | None = None,
+    sources: Sources | None = None,
 ) -> Prepared:
     """Makes the state directory (mode 0700) and its files, and claims it for the service that is to be started; idempotent.
 
-    `triggers`: commands that are to run with the service; `ship`: what it ships.
+    `triggers`: commands that are to run with the service; `ship`: what it ships; `sources`: what all this comes from, None if it
+    can't be read again.
 
     Raises:
         InUseError: a service runs there, or somebody else is starting one.
@@ -77,7 +83,7 @@ def prepare(
         before = _settings_before(state)
         plan = _plan_before(state)
         settings = with_files(settings, before)
-        notes = _check_roots(settings, before, plan) + (_changes(before, settings) if before is not None else [])
+        notes = check_roots(settings, before, plan) + (_changes(before, settings) if before is not None else [])
         resumed = (before is not None and plan is not None) or state.identity_of("index.db") is not None
         _write_if_new(state, TAG, TAG_TEXT, made)
         if state.identity_of(".gitignore") is None:  # what the user has put there stays
@@ -92,6 +98,11 @@ def prepare(
         if triggers and not layout.triggers.exists():
             made.append(layout.triggers)
         write_triggers(layout.triggers, triggers)
+        if sources is not None and not layout.sources.exists():
+            made.append(layout.sources)
+        write_sources(layout.sources, sources)
+        for name in ("reload.json", "plan-next.json"):  # what was not carried out: this start reads everything anew
+            state.remove(name)
         _write_ship_section(layout, ship, made)
         stamp_plan(layout, settings, plan)
     return Prepared(layout, tuple(notes), resumed, settings, state)
@@ -151,7 +162,7 @@ def _claimed(layout: Layout, settings: Settings, made: list[Path]) -> StateDirec
     """The directory, opened and claimed; made where there is none. Raises InUseError, UsageError, OSError."""
     while True:
         if not os.path.lexists(layout.state_dir):
-            _check_roots(settings, None, None)  # before anything is made
+            check_roots(settings, None, None)  # before anything is made
             _make_directories(layout.state_dir, made)
         try:
             state = StateDirectory(layout.state_dir)
@@ -190,7 +201,7 @@ def _plan_before(state: StateDirectory) -> Plan | None:
         raise UsageError(f"{layout.plan} can't be read: {error.strerror}", hint=_ELSEWHERE) from None
 
 
-def _check_roots(settings: Settings, before: Settings | None, plan: Plan | None) -> list[str]:
+def check_roots(settings: Settings, before: Settings | None, plan: Plan | None) -> list[str]:
     """What is waited for, in words. Raises UsageError for what can't be watched."""
     known = {anchor.root for anchor in plan.anchors} if plan is not None else set()
     known |= set(before.named()) if before is not None else set()
@@ -220,8 +231,8 @@ def _changes(before: Settings, now: Settings) -> list[str]:
         if root not in new
     ]
     filters = [
-        _changed_patterns("included", before.include, now.include),
-        _changed_patterns("excluded", before.exclude, now.exclude),
+        changed_patterns("included", before.include, now.include),
+        changed_patterns("excluded", before.exclude, now.exclude),
         *(f"{name} {'on' if getattr(now, name) else 'off'}" for name in _SWITCHES if _differs(before, now, name)),
     ]
     said = ", ".join(filter(None, filters))
@@ -232,21 +243,6 @@ def _changes(before: Settings, now: Settings) -> list[str]:
 
 def _differs(before: Settings, now: Settings, name: str) -> bool:
     return bool(getattr(before, name) != getattr(now, name))
-
-
-def _changed_patterns(word: str, before: Sequence[str], now: Sequence[str]) -> str:
-    more = [pattern for pattern in now if pattern not in before]
-    less = [pattern for pattern in before if pattern not in now]
-    parts = [f"{word} too: {_few(more)}"] if more else []
-    parts += [f"no longer {word}: {_few(less)}"] if less else []
-    if not parts and tuple(before) != tuple(now):
-        parts = [f"{word} in another order"]
-    return ", ".join(parts)
-
-
-def _few(patterns: Sequence[str], most: int = 5) -> str:
-    more = f" and {len(patterns) - most} more" if len(patterns) > most else ""
-    return " ".join(json.dumps(pattern, ensure_ascii=False) for pattern in patterns[:most]) + more
 
 
 @contextlib.contextmanager

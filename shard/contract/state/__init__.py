@@ -9,6 +9,7 @@ there.
 - `settings`: the effective settings of one service.
 - `triggers`: commands that supervisord runs for what changes.
 - `ship_section`: what the service ships, and where to.
+- `sources`: what the settings come from, so that they can be read again.
 - `planfile`: the plan: which shard owns which directory.
 
 The rooms above it (`filter`, `wire`, `process`), the rest of the shard, and the other houses may

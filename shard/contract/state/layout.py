@@ -18,6 +18,12 @@ class Layout:
         self.triggers = at / "exec.json"
         #: What the service ships, if it ships (contract.ship_section).
         self.ship_section = at / "ship-section.json"
+        #: What the settings come from, so that they can be read again (contract.sources).
+        self.sources = at / "sources.json"
+        #: What is to be taken over while the service runs, until it is (supervisor.reload).
+        self.reload = at / "reload.json"
+        #: The plan that will be in force then.
+        self.next_plan = at / "plan-next.json"
         #: Which shard owns what, written by the coordinator (contract.planfile).
         self.plan = at / "plan.json"
         self.index_db = at / "index.db"
@@ -38,6 +44,10 @@ class Layout:
         self.supervisord_pid = self.run / "supervisord.pid"
         #: Key of the plan on disk while it still fits the settings (`supervisor.service` writes it, the plugin reads it).
         self.plan_key = self.run / "plan.key"
+        #: What became of the last thing that was to be taken over (supervisor.reload).
+        self.reload_outcome = self.run / "reload.json"
+        #: Held by the command that has something taken over.
+        self.reload_lock = self.run / "reload.lock"
         #: What `shardwatch ship` is doing, for `status` (bridge.ship.report).
         self.ship_report = self.run / "ship.json"
         self.logs = at / "logs"

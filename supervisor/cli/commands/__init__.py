@@ -14,6 +14,7 @@
 - `plan`: shows how paths would be divided into shards.
 - `pull`: prints and acknowledges events of a running service.
 - `release`: ends a hold.
+- `reload`: has the running service take over a changed configuration.
 - `ship`: publishes every change to a stream of NATS JetStream.
 - `since`: prints what has changed since a cursor.
 - `status`: shows the running service.

@@ -300,7 +300,7 @@ def _run_in_foreground(options: argparse.Namespace) -> None:
     from ..follow.private import private_service
 
     resolved = watched_tree(options, ordinary=True)
-    with Guard() as guard, Ends() as ends, private_service(options, resolved, ends) as (prepared, child):
+    with Guard() as guard, Ends() as ends, private_service(options, resolved, ends, ordinary=True) as (prepared, child):
         with Loading():  # heavy, and the service is on its way already
             from ...runs.echoes import LATEST_WINDOW_NS, Echoes
             from ...runs.pace import Pace

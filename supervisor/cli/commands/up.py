@@ -23,6 +23,7 @@ from ..options import (
     add_config_option,
     add_state_dir_option,
     add_tree_options,
+    sources,
     watched_tree,
 )
 
@@ -57,7 +58,7 @@ def run(options: argparse.Namespace) -> int:
     cannot_run = _unrunnable(triggers) if triggers else []
     if resolved.ship is not None:
         cannot_run += _unshippable(resolved.ship)
-    prepared = prepare(state_dir, settings, triggers, resolved.ship)
+    prepared = prepare(state_dir, settings, triggers, resolved.ship, sources(options, resolved))
     for note in (*prepared.notes, *cannot_run):
         _say(f"warning: {note}")
     if not options.detach:

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Final
 
 from shardwatch.shard.contract.process.loading import Loading
 
+from ..options import sources
+
 if TYPE_CHECKING:
     from ...config.resolve import Resolved
     from ...service.child import ChildService
@@ -23,9 +25,13 @@ STOP_S: Final = 4.5
 
 
 @contextlib.contextmanager
-def private_service(options: argparse.Namespace, resolved: Resolved, ends: Ends) -> Iterator[tuple[Prepared, ChildService]]:
+def private_service(
+    options: argparse.Namespace, resolved: Resolved, ends: Ends, *, ordinary: bool = False
+) -> Iterator[tuple[Prepared, ChildService]]:
     """Starts it, and yields long before it is ready. It is gone when this is left, and so is its state directory, unless the user
     gave one (`options.state_dir`).
+
+    `ordinary`: as `watched_tree` was told.
 
     Raises UsageError and InUseError as `prepare` does, OSError, and Ended where the user has asked for the end already.
     """
@@ -38,7 +44,7 @@ def private_service(options: argparse.Namespace, resolved: Resolved, ends: Ends)
     state_dir = make_temporary("give --state-dir DIR") if ephemeral else resolved.state_dir
     try:
         ends.check()
-        prepared = prepare(state_dir, resolved.settings)
+        prepared = prepare(state_dir, resolved.settings, sources=sources(options, resolved, state_dir, ordinary=ordinary))
         child = ChildService(prepared.layout, follow=True, ephemeral=ephemeral, claim=prepared.claim)
         try:
             yield prepared, child

@@ -1,0 +1,156 @@
+"""Take over a changed configuration in the running service, without stopping it.
+
+The service's configuration file is read again, with the environment and the arguments that the service was started with, and
+checked as `shardwatch config` does. If it is wrong, nothing changes. Otherwise each change is printed, with how it is taken over:
+at once, by starting the aggregator or the shards again, or by a new plan. Nothing is lost meanwhile. Files that are out of scope
+now are reported as deleted, and those that have come into it as created. The command returns when everything is watched and
+scanned. SIGHUP to a service without a terminal, and `supervisorctl update`, do the same.
+"""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING, Any
+
+from ..options import add_config_option, add_json_option, add_state_dir_option
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from shardwatch.shard.contract.state.layout import Layout
+    from shardwatch.shard.contract.state.sources import Sources
+
+    from ...config.resolve import Resolved
+    from ...reload.steps import ConfigChange, Configuration
+
+#: Seconds for which the shards are waited for: the first scan of ten million files takes minutes.
+READY_S = 3600.0
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--dry-run", action="store_true", help="print what would be taken over, and how; change nothing")
+    parser.add_argument("--no-wait", action="store_true", help="return when it is taken over, not when everything is scanned")
+    add_json_option(parser, "one JSON object (docs/formats.md)")
+    add_config_option(parser)
+    add_state_dir_option(parser)
+
+
+def run(options: argparse.Namespace) -> int:
+    from ...reload.asking import alone
+    from ..link.place import running_layout
+
+    layout = running_layout(options)
+    with alone(layout):
+        return reload(options, layout, sources_in_force(layout))
+
+
+def sources_in_force(layout: Layout) -> Sources:
+    """What the configuration of a running service comes from. Raises UsageError where that is not known."""
+    import msgspec
+
+    from shardwatch.shard.contract.errors import UsageError
+    from shardwatch.shard.contract.state.sources import read_sources
+
+    try:
+        sources = read_sources(layout.sources)
+    except msgspec.MsgspecError as error:
+        hint = "restart the service: `shardwatch down`, then `up`"
+        raise UsageError(f"{layout.sources} is damaged: {error}", hint=hint) from None
+    if sources is None:
+        hint = "restart the service; one that a Python program started is changed by that program"
+        raise UsageError("it is not known what the configuration of this service comes from", hint=hint)
+    return sources
+
+
+def reload(options: argparse.Namespace, layout: Layout, sources: Sources) -> int:
+    """Has what `sources` say now taken over by the service, and prints it. Call it `alone`. Raises UsageError for a configuration
+    that is wrong, and what `ask` raises."""
+    from ...config.again import resolve_again
+    from ...reload.asking import ask, in_force
+    from ...reload.steps import changes
+    from ..options import warn
+
+    resolved = resolve_again(sources)
+    before = in_force(layout)
+    after, notes = _checked(resolved, before, sources, layout)
+    found = [*changes(before, after), *_for_a_restart(resolved, sources, layout)]
+    warn([*resolved.notes, *notes])
+    _print(options, found)
+    if not options.dry_run and (before, sources) != (after, sources_in_force(layout)):
+        ask(layout, before, after, sources)
+        if not options.no_wait and found:
+            _wait(layout)
+    return 0
+
+
+def _checked(
+    resolved: Resolved, before: Configuration, sources: Sources, layout: Layout
+) -> tuple[Configuration, list[str]]:
+    """What is to run, and what should be said of it, a line each. Raises UsageError for what can't be."""
+    from msgspec.structs import replace
+
+    from shardwatch.shard.contract.errors import UsageError
+    from shardwatch.shard.contract.state.planfile import read_plan
+
+    from ...planning.named import with_files
+    from ...reload.steps import Configuration
+    from ...service.state_dir import check_roots
+
+    if not resolved.settings.roots:
+        raise UsageError("no directory to watch", hint="give `roots` in the configuration")
+    settings = with_files(resolved.settings, before.settings)
+    notes = check_roots(settings, before.settings, read_plan(layout.plan))
+    triggers = tuple(replace(trigger, umask=sources.umask) for trigger in resolved.triggers)
+    if triggers:
+        from .exec import unrunnable
+
+        notes += unrunnable(triggers)
+    if resolved.ship is not None:
+        from .ship import unshippable
+
+        notes += unshippable(resolved.ship)
+    return Configuration(settings=settings, triggers=triggers, ship=resolved.ship), notes
+
+
+def _for_a_restart(resolved: Resolved, sources: Sources, layout: Layout) -> list[ConfigChange]:
+    """What a running service can't take over."""
+    import os
+
+    from shardwatch.shard.contract.state.options import STATE_DIR
+
+    from ...config.names import variable
+    from ...reload.steps import HOW, ConfigChange
+
+    given = sources.state_dir is not None or variable(STATE_DIR) in sources.variables
+    if given or sources.config_file is None or os.path.realpath(resolved.state_dir) == os.path.realpath(layout.state_dir):
+        return []  # without a file it is named after the roots of the start
+    text = f"{STATE_DIR.name}: {layout.state_dir} -> {resolved.state_dir}"
+    return [ConfigChange(STATE_DIR.name, text, HOW[STATE_DIR.name])]
+
+
+def _print(options: argparse.Namespace, found: Sequence[ConfigChange]) -> None:
+    from ...terminal.lines import print_json
+    from ...terminal.render import readable, write_text
+
+    if options.json:
+        print_json(fields_of(found, dry_run=options.dry_run))
+        return
+    lines = [f"{readable(str(change))}\n" for change in found] or ["nothing has changed\n"]
+    write_text("".join(lines))
+
+
+def fields_of(found: Sequence[ConfigChange], *, dry_run: bool) -> dict[str, Any]:
+    """What `reload --json` prints. Pure."""
+    changed = [{"option": one.option, "text": one.text, "taken_over": one.how.name.lower()} for one in found]
+    return {"format": 1, "dry_run": dry_run, "changes": changed}
+
+
+def _wait(layout: Layout) -> None:
+    """Returns when the shards have looked at everything. What can't be read is `status`'s to tell."""
+    import contextlib
+
+    from shardwatch.aggregator.client.blocking import ExtractClient
+    from shardwatch.shard.contract.errors import ServiceError
+
+    with ExtractClient(layout.state_dir, timeout_s=READY_S) as client, contextlib.suppress(ServiceError):
+        client.sync(READY_S, patience_s=READY_S)

@@ -1,0 +1,121 @@
+"""Asks a running service to take something over, and waits until it has."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import secrets
+import time
+import xmlrpc.client
+from collections.abc import Iterator
+from typing import Final
+
+import msgspec
+
+from shardwatch.shard.contract.errors import InUseError, NotRunningError, ServiceError, ServiceTimeoutError
+from shardwatch.shard.contract.state.directory import StateDirectory
+from shardwatch.shard.contract.state.layout import Layout
+from shardwatch.shard.contract.state.settings import read_settings
+from shardwatch.shard.contract.state.ship_section import read_ship_section
+from shardwatch.shard.contract.state.sources import Sources
+from shardwatch.shard.contract.state.triggers import read_triggers
+
+from ..service.control import NO_ANSWER, supervisord
+from ..service.service import programs, running
+from .request import ReloadRequest, read_outcome, read_request, write
+from .steps import Configuration
+
+#: Seconds between two looks whether it is done.
+_LOOK_S: Final = 0.02
+#: Seconds in which the coordinator has to carry out a request. It reads the tree for a new plan.
+DONE_S: Final = 600.0
+#: Seconds for which another command that has something taken over is waited for.
+OTHER_S: Final = 60.0
+#: supervisord's fault where a program does not run (supervisor.xmlrpc.Faults.NOT_RUNNING).
+_NOT_RUNNING: Final = 70
+
+
+@contextlib.contextmanager
+def alone(layout: Layout) -> Iterator[None]:
+    """Lets one command after another change what a service runs with. Raises InUseError after OTHER_S."""
+    with StateDirectory(layout.state_dir) as state:
+        fd = state.open(os.fspath(layout.reload_lock.relative_to(layout.state_dir)), os.O_RDWR | os.O_CREAT)
+    try:
+        deadline = time.monotonic() + OTHER_S
+        while True:
+            try:
+                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() >= deadline:
+                    hint = "wait for it; logs/coordinator.log in the state directory says how far it is"
+                    raise InUseError("another command has something taken over", hint=hint, retryable=True) from None
+                time.sleep(_LOOK_S)
+        yield
+    finally:
+        os.close(fd)
+
+
+def in_force(layout: Layout) -> Configuration:
+    """What the service runs with. Raises OSError, msgspec.MsgspecError, UsageError for files that can't be read."""
+    return Configuration(
+        settings=read_settings(layout.settings),
+        triggers=read_triggers(layout.triggers),
+        ship=read_ship_section(layout.ship_section),
+    )
+
+
+def ask(layout: Layout, before: Configuration, after: Configuration, sources: Sources | None) -> None:
+    """Has a configuration taken over. Returns when the service runs with it; its shards may not have looked at everything yet.
+
+    Raises:
+        NotRunningError: the service, or its coordinator, does not run.
+        ServiceError: it could not be taken over.
+        ServiceTimeoutError: nobody said within DONE_S what became of it.
+    """
+    _check_coordinator(layout)
+    request = ReloadRequest(id=secrets.token_hex(8), before=before, after=after, sources=sources, halted=_is_halted(layout))
+    write(layout.reload, request)
+    _ring(layout)
+    deadline = time.monotonic() + DONE_S
+    while time.monotonic() < deadline:
+        with contextlib.suppress(msgspec.MsgspecError):
+            outcome = read_outcome(layout.reload_outcome)
+            if outcome is not None and outcome.id == request.id:
+                if outcome.error:
+                    raise ServiceError(f"the service runs on as before: {outcome.error}", hint=outcome.remedy)
+                return
+        if not running(layout):
+            raise NotRunningError("the service ended meanwhile", hint="its next start reads the configuration anew")
+        time.sleep(_LOOK_S)
+    hint = "it goes on; logs/coordinator.log in the state directory says how far it is"
+    raise ServiceTimeoutError(f"not taken over within {DONE_S:g} s", hint=hint)
+
+
+def _is_halted(layout: Layout) -> bool:
+    """Whether a request that was not carried out to its end has stopped the aggregator."""
+    try:
+        left = read_request(layout.reload)
+    except msgspec.MsgspecError:
+        return True  # it is damaged: to start what runs already does no harm
+    return left is not None and left.halted
+
+
+def _check_coordinator(layout: Layout) -> None:
+    """Raises NotRunningError where an operator has stopped the one who would carry it out."""
+    row = next((row for row in programs(layout) if row["name"] == "coordinator"), None)
+    if row is not None and row["state"] in ("STOPPED", "STOPPING"):
+        hint = f"supervisorctl -c {layout.supervisord_conf} start coordinator"
+        raise NotRunningError("the coordinator is stopped, which would carry it out", hint=hint)
+
+
+def _ring(layout: Layout) -> None:
+    """Wakes the coordinator. Where that does not work, it notices the request by itself at its next beat or start."""
+    with contextlib.suppress(*NO_ANSWER):
+        try:
+            with supervisord(layout.supervisor_socket, 2.0) as proxy:
+                proxy.supervisor.signalProcess("coordinator", "HUP")
+        except xmlrpc.client.Fault as fault:
+            if fault.faultCode != _NOT_RUNNING:
+                raise ServiceError(f"supervisord refuses: {fault.faultString}") from fault

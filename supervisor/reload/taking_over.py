@@ -1,0 +1,155 @@
+"""Carries out a request to take something over, in the coordinator. Nothing of what it does is lost or done by halves if it
+is killed: the request stays until the end, and whoever begins again finds what was done as it should be.
+
+The aggregator and the shards are not there while the files are exchanged, so that none of them runs with a part of the
+new ones. That takes moments: the plan was made before. What changes meanwhile is found by the shards' baselines, and
+workers ask again.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+import xmlrpc.client
+from typing import Any, Final, Protocol
+
+import msgspec
+
+from shardwatch.shard.contract.errors import ServiceError, ShardwatchError
+from shardwatch.shard.contract.state.layout import Layout
+from shardwatch.shard.contract.state.planfile import read_plan
+from shardwatch.shard.contract.state.settings import write_settings
+from shardwatch.shard.contract.state.ship_section import write_ship_section
+from shardwatch.shard.contract.state.sources import write_sources
+from shardwatch.shard.contract.state.triggers import write_triggers
+
+from ..plugin.names import EXEC, GROUP, SHIP
+from .request import Outcome, ReloadRequest, read_request, write
+from .steps import changes, steps_between
+
+AGGREGATOR: Final = "aggregator"
+#: Seconds between two questions whether a program has ended: at most 4 s pass until it is killed.
+_LOOK_S: Final = 0.02
+#: supervisord's faults (supervisor.xmlrpc.Faults): what is to be stopped does not run, what is to be started does.
+_NOT_RUNNING: Final = 70
+_ALREADY_STARTED: Final = 60
+
+
+class Hand(Protocol):
+    """What carrying out a request needs of the coordinator."""
+
+    @property
+    def proxy(self) -> Any:
+        """supervisord's XML-RPC."""
+
+    def prepare_plan(self, request: ReloadRequest, /) -> None:
+        """Has the plan for its settings made, in the file of the next plan. Raises ShardwatchError."""
+
+    def beat(self) -> None:
+        """Shows that the coordinator lives."""
+
+
+def take_over(layout: Layout, hand: Hand) -> None:
+    """Carries out the request that is in the state directory, if there is one, and leaves its outcome.
+
+    A damaged request is dropped. Where a plan can't be made, or a file can't be written, the service runs on as before, or as far
+    as it was taken over, and the outcome says why.
+
+    Raises what calls of supervisord raise: then it is to be called again.
+    """
+    try:
+        request = read_request(layout.reload)
+    except msgspec.MsgspecError as error:
+        print(f"{layout.reload} is damaged, and dropped: {error}", flush=True)
+        layout.reload.unlink(missing_ok=True)
+        return
+    if request is None:
+        return
+    for change in changes(request.before, request.after):
+        print(f"taking over: {change}", flush=True)
+    outcome = Outcome(id=request.id)
+    try:
+        _carry_out(request, layout, hand)
+    except ShardwatchError as error:
+        print(f"it can't be taken over: {error}", flush=True)
+        outcome = Outcome(id=request.id, error=error.message, remedy=error.hint)
+    write(layout.reload_outcome, outcome)
+    layout.reload.unlink(missing_ok=True)
+    layout.next_plan.unlink(missing_ok=True)
+
+
+def _carry_out(request: ReloadRequest, layout: Layout, hand: Hand) -> None:
+    steps = steps_between(request.before, request.after)
+    plans = steps.plan
+    if plans:
+        hand.prepare_plan(request)
+    for group, name in [*((EXEC, name) for name in steps.commands), *([(SHIP, SHIP)] if steps.ship else [])]:
+        _end(hand, group, name)
+    is_running = request.halted
+    if plans or steps.aggregator:
+        is_running = _halt(request, layout, hand)
+    try:
+        if plans or steps.shards:
+            _remove_shards(hand)
+        _exchange_files(request, layout, plans=plans)
+    finally:
+        if is_running:
+            _start(hand)
+        hand.beat()
+        hand.proxy.shards.reread()  # starts what was ended, and what is new
+    plan = read_plan(layout.plan)
+    for shard in plan.shards() if plan is not None else []:
+        hand.proxy.shards.add(shard)
+
+
+def _exchange_files(request: ReloadRequest, layout: Layout, *, plans: bool) -> None:
+    """Raises ServiceError where a file can't be written; the coordinator makes a plan for what was written, if it has to."""
+    after = request.after
+    try:
+        write_settings(layout.settings, after.settings)
+        write_triggers(layout.triggers, after.triggers)
+        write_ship_section(layout.ship_section, after.ship)
+        if request.sources is not None:
+            write_sources(layout.sources, request.sources)
+        if plans and layout.next_plan.exists():  # else it was exchanged by a predecessor
+            os.replace(layout.next_plan, layout.plan)
+    except OSError as error:
+        message = f"{layout.state_dir} can't be written: {error.strerror}"
+        raise ServiceError(message, hint="mend that, then reload again") from error
+
+
+def _end(hand: Hand, group: str, name: str) -> None:
+    """Ends a program of the configuration, and waits until it is gone."""
+    while not hand.proxy.shards.end(group, name):
+        hand.beat()
+        time.sleep(_LOOK_S)
+
+
+def _halt(request: ReloadRequest, layout: Layout, hand: Hand) -> bool:
+    """Stops the aggregator. Returns whether it is to be started again: not if an operator had stopped it."""
+    hand.beat()
+    row = next((row for row in hand.proxy.shards.status() if row["name"] == AGGREGATOR), None)
+    if not request.halted and row is not None and row["state"] in ("STOPPED", "STOPPING"):
+        return False
+    write(layout.reload, msgspec.structs.replace(request, halted=True))
+    try:
+        hand.proxy.supervisor.stopProcess(AGGREGATOR)
+    except xmlrpc.client.Fault as fault:
+        if fault.faultCode != _NOT_RUNNING:
+            raise
+    return True
+
+
+def _start(hand: Hand) -> None:
+    try:
+        hand.proxy.supervisor.startProcess(AGGREGATOR, False)
+    except xmlrpc.client.Fault as fault:
+        if fault.faultCode != _ALREADY_STARTED:
+            raise
+
+
+def _remove_shards(hand: Hand) -> None:
+    for row in hand.proxy.shards.status():
+        if row["group"] == GROUP:
+            hand.beat()
+            hand.proxy.shards.remove(row["name"])

@@ -1,0 +1,210 @@
+"""A request is carried out, wherever the coordinator is killed meanwhile, and whatever is wrong."""
+
+from __future__ import annotations
+
+import xmlrpc.client
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from msgspec.structs import replace
+
+from shardwatch.shard.contract.errors import ShardwatchError
+from shardwatch.shard.contract.state.layout import Layout
+from shardwatch.shard.contract.state.planfile import Anchor, Plan, read_plan, write_plan
+from shardwatch.shard.contract.state.settings import Settings, read_settings, write_settings
+from shardwatch.shard.contract.state.sources import Sources, read_sources
+from shardwatch.shard.contract.state.triggers import Trigger, read_triggers
+from shardwatch.supervisor.reload.request import Outcome, ReloadRequest, read_outcome, read_request, write
+from shardwatch.supervisor.reload.steps import Configuration
+from shardwatch.supervisor.reload.taking_over import take_over
+
+OLD_PLAN = Plan(1, (Anchor(b"/a", "s0", b"/a"), Anchor(b"/a/x", "s1", b"/a")), "old")
+NEW_PLAN = Plan(2, (Anchor(b"/a", "s0", b"/a"), Anchor(b"/b", "s2", b"/b")), "new")
+BEFORE = Configuration(
+    settings=Settings(roots=(b"/a",), include=("*",), exclude=()),
+    triggers=(Trigger(name="lint", arguments=("--", "true"), directory=b"/"),),
+)
+AFTER = Configuration(settings=replace(BEFORE.settings, roots=(b"/a", b"/b")))
+REQUEST = ReloadRequest(id="r", before=BEFORE, after=AFTER, sources=Sources(roots=(b"/a", b"/b")))
+
+
+class Killed(BaseException):
+    """The coordinator is killed at this point."""
+
+
+class Supervisord:
+    """What is running, and its calls. `die_at`: the number of the call before which the caller is killed."""
+
+    def __init__(self, layout: Layout) -> None:
+        self.running = {"aggregator", "s0", "s1", "lint"}
+        self.groups = {"aggregator": "aggregator", "s0": "shards", "s1": "shards", "lint": "exec"}
+        self.calls: list[str] = []
+        self.die_at = -1
+        self.plan_fails = False
+        self._layout = layout
+        self._stopping = False
+        self.proxy: Any = self
+        self.shards = self
+        self.supervisor = self
+
+    def _called(self, name: str) -> None:
+        if len(self.calls) == self.die_at:
+            self.die_at = -1
+            raise Killed
+        self.calls.append(name)
+
+    def beat(self) -> None:
+        self._called("beat")
+
+    def prepare_plan(self, request: ReloadRequest) -> None:
+        self._called("prepare_plan")
+        assert self.running >= {"aggregator"} or request.halted, "nothing is stopped before there is a plan"
+        if self.plan_fails:
+            raise ShardwatchError("no plan", hint="none")
+        write_plan(self._layout.next_plan, NEW_PLAN)
+
+    def status(self) -> list[dict[str, Any]]:
+        self._called("status")
+        return [
+            {"name": name, "group": group, "state": "RUNNING" if name in self.running else "STOPPED"}
+            for name, group in self.groups.items()
+        ]
+
+    def end(self, group: str, name: str) -> bool:
+        self._called("end")
+        self._stopping = not self._stopping
+        if not self._stopping:
+            self.running.discard(name)
+            self.groups.pop(name, None)
+        return name not in self.groups
+
+    def remove(self, shard: str) -> None:
+        self._called("remove")
+        self.running.discard(shard)
+        self.groups.pop(shard, None)
+
+    def add(self, shard: str) -> None:
+        self._called("add")
+        assert read_settings(self._layout.settings) == AFTER.settings
+        self.running.add(shard)
+        self.groups[shard] = "shards"
+
+    def stopProcess(self, name: str) -> None:
+        self._called("stop")
+        if name not in self.running:
+            raise xmlrpc.client.Fault(70, "NOT_RUNNING")
+        self.running.discard(name)
+
+    def startProcess(self, name: str, wait: bool) -> None:
+        if name in self.running:
+            raise xmlrpc.client.Fault(60, "ALREADY_STARTED")
+        self.running.add(name)
+
+    def reread(self) -> None:
+        self._called("reread")
+
+
+@pytest.fixture
+def layout(tmp_path: Path) -> Layout:
+    layout = Layout(tmp_path / "state")
+    layout.run.mkdir(parents=True, mode=0o700)
+    layout.state_dir.chmod(0o700)
+    write_settings(layout.settings, BEFORE.settings)
+    write_plan(layout.plan, OLD_PLAN)
+    write(layout.reload, REQUEST)
+    return layout
+
+
+@pytest.fixture
+def supervisord(layout: Layout) -> Iterator[Supervisord]:
+    yield Supervisord(layout)
+
+
+def assert_taken_over(layout: Layout, supervisord: Supervisord) -> None:
+    assert read_settings(layout.settings) == AFTER.settings
+    assert read_triggers(layout.triggers) == ()
+    assert read_sources(layout.sources) == REQUEST.sources
+    assert read_plan(layout.plan) == NEW_PLAN
+    assert supervisord.running == {"aggregator", "s0", "s2"}
+    assert read_outcome(layout.reload_outcome) == Outcome(id="r")
+    assert not layout.reload.exists() and not layout.next_plan.exists()
+
+
+def test_it_is_taken_over_wherever_the_coordinator_is_killed(layout: Layout, supervisord: Supervisord) -> None:
+    """Before each of its calls, once; its successor begins again."""
+    take_over(layout, supervisord)
+    assert_taken_over(layout, supervisord)
+    calls = len(supervisord.calls)
+    assert calls > 10
+    for n in range(calls):
+        other = Supervisord(layout)
+        other.die_at = n
+        write_settings(layout.settings, BEFORE.settings)
+        write_plan(layout.plan, OLD_PLAN)
+        write(layout.reload, REQUEST)
+        with pytest.raises(Killed):
+            take_over(layout, other)
+        assert read_request(layout.reload) is not None
+        take_over(layout, other)
+        assert_taken_over(layout, other)
+
+
+def test_nothing_is_asked(layout: Layout, supervisord: Supervisord) -> None:
+    """Without a request nothing is done; a damaged one is dropped, and said."""
+    layout.reload.write_bytes(b"{")
+    take_over(layout, supervisord)
+    assert not layout.reload.exists()
+    take_over(layout, supervisord)
+    assert supervisord.calls == []
+
+
+def test_a_plan_that_can_not_be_made_changes_nothing(layout: Layout, supervisord: Supervisord) -> None:
+    """Everything runs on, and the outcome says why."""
+    supervisord.plan_fails = True
+    take_over(layout, supervisord)
+    assert read_outcome(layout.reload_outcome) == Outcome(id="r", error="no plan", remedy="none")
+    assert supervisord.running == {"aggregator", "s0", "s1", "lint"}
+    assert (read_settings(layout.settings), read_plan(layout.plan)) == (BEFORE.settings, OLD_PLAN)
+    assert not layout.reload.exists()
+
+
+def test_an_aggregator_that_an_operator_has_stopped_stays_stopped(layout: Layout, supervisord: Supervisord) -> None:
+    """It is not for a reload to start it."""
+    supervisord.running.discard("aggregator")
+    write(layout.reload, replace(REQUEST, halted=False))
+    supervisord.prepare_plan = lambda request: write_plan(layout.next_plan, NEW_PLAN)  # type: ignore[method-assign]
+    take_over(layout, supervisord)
+    assert supervisord.running == {"s0", "s2"}
+
+
+def test_files_that_can_not_be_written(
+    layout: Layout, supervisord: Supervisord, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was stopped is started again, and the outcome says why nothing has changed."""
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("shardwatch.supervisor.reload.taking_over.write_settings", full)
+    take_over(layout, supervisord)
+    outcome = read_outcome(layout.reload_outcome)
+    assert outcome is not None and "No space left on device" in outcome.error
+    assert "aggregator" in supervisord.running
+    assert read_plan(layout.plan) == OLD_PLAN
+
+
+@pytest.mark.parametrize("method", ["stopProcess", "startProcess"])
+def test_other_faults_of_supervisord_are_raised(layout: Layout, supervisord: Supervisord, method: str) -> None:
+    """The coordinator then begins again."""
+
+    def refuse(*_: object) -> None:
+        raise xmlrpc.client.Fault(6, "SHUTDOWN_STATE")
+
+    setattr(supervisord, method, refuse)
+    with pytest.raises(xmlrpc.client.Fault):
+        take_over(layout, supervisord)
+    assert layout.reload.exists()
+
+
