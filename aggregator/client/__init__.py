@@ -7,6 +7,7 @@
 - `batch`: what a pull hands out, and the lease that it is held on. Without I/O.
 - `changes`: what `since` answers. Without I/O.
 - `dead`: what `dead` answers. Without I/O.
+- `early`: pulls the next batch while the present one is worked on. Without I/O.
 - `following`: the loop of `batches`, through restarts of the service. Without I/O.
 - `connection`: a ZeroMQ connection that can be asked whether it was cut.
 - `blocking_driver`: carries out what a conversation asks for, blocking.

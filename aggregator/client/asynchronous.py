@@ -93,16 +93,20 @@ class AsyncExtractClient(ClientBase):
         from_: str | None = None,
         lease_s: float | None = None,
         patience_s: float | None = None,
+        ahead: int = 1,
     ) -> AsyncGenerator[AsyncBatch, None]:
         loop = self._following(
-            group, max=max, wait_s=wait_s, follow=follow, from_=from_, lease_s=lease_s, patience_s=patience_s
+            group, max=max, wait_s=wait_s, follow=follow, from_=from_, lease_s=lease_s, patience_s=patience_s, ahead=ahead
         )
-        while (found := await self._driver.run(loop.next())) is not None:
-            try:
-                yield AsyncBatch(self._driver, found)
-            except BaseException:
-                await self._driver.run(found.lease.leave())
-                raise
+        try:
+            while (found := await self._driver.run(loop.next())) is not None:
+                try:
+                    yield AsyncBatch(self._driver, found)
+                except BaseException:
+                    await self._driver.run(found.lease.leave())
+                    raise
+        finally:
+            await self._driver.run(loop.leave())
 
     async def ack(
         self, group: str, batch: str, *, ticks: Collection[int] | None = None, patience_s: float | None = 5.0

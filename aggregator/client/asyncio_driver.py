@@ -14,7 +14,7 @@ import zmq.asyncio
 from shardwatch.shard.contract.errors import NotRunningError, ShardwatchError, UsageError
 
 from .connection import Connection
-from .conversation import Ask, Conversation, Flow, HangUp, Pause, Receive, Send, Step
+from .conversation import Alone, Ask, Conversation, Flow, HangUp, Pause, Receive, Send, Step
 from .requests import Request
 
 T = TypeVar("T")
@@ -30,6 +30,7 @@ class AsyncioDriver:
         self._begin()
 
     def _begin(self) -> None:
+        self._conversation.begin()
         self._pid = os.getpid()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._lock = asyncio.Lock()
@@ -70,16 +71,20 @@ class AsyncioDriver:
 
     async def ask(self, request: Request, patience_s: float) -> bytes:
         """One request; see `Conversation.ask`."""
+        return await self._alone(self._conversation.ask(request, patience_s))
+
+    async def _alone(self, flow: Flow[T]) -> T:
         self._check_open()
         self._enter_loop()
         async with self._lock:
-            return await self.run(self._conversation.ask(request, patience_s))
+            return await self.run(flow)
 
-    async def _carry_out(self, step: Step) -> bytes | None:
+    async def _carry_out(self, step: Step) -> Any:
         match step:
             case Send(frame):
                 self._check_open()
-                self._connection.stand()
+                if self._connection.stand():
+                    self._conversation.forget()
                 await self._connection.socket.send(frame)
             case Receive(until):
                 return await self._receive(until)
@@ -89,6 +94,8 @@ class AsyncioDriver:
                 await self._wait(asyncio.sleep(seconds))
             case Ask(request, patience_s):
                 return await self.ask(request, patience_s)
+            case Alone(flow):
+                return await self._alone(flow)
         return None
 
     async def _receive(self, until: float) -> bytes | None:

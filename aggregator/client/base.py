@@ -14,6 +14,7 @@ from ..protocol.bounds import NAME_CHARS_MAX, WAIT_MS_MAX
 from . import requests
 from .absence import Absence
 from .conversation import REPLY_S, Conversation
+from .early import Early
 from .following import WAIT_S_MAX, Following
 from .requests import SECONDS_MAX, Request
 
@@ -60,16 +61,29 @@ class ClientBase:
         from_: str | None,
         lease_s: float | None,
         patience_s: float | None,
+        ahead: int,
     ) -> Following:
         """The loop of `batches`; see ExtractClient. Raises UsageError."""
+        ahead = arguments.whole("ahead", ahead, 0, 1)
         wait_s = arguments.seconds("wait_s", 0.0 if wait_s is None else wait_s, 0.0, SECONDS_MAX)
         wait_s = WAIT_S_MAX if follow else min(wait_s, WAIT_MS_MAX / 1000)
 
         def pull(from_: str | None) -> Request:
             return requests.pull(group, self.worker, max=max, wait_s=wait_s, from_=from_, peek=False, lease_s=lease_s)
 
+        def pull_ahead() -> Request:
+            return requests.pull(group, self.worker, max=max, wait_s=0.0, from_=None, peek=False, lease_s=lease_s, ahead=True)
+
+        def begin(batch: str) -> Request:
+            return requests.extend(group, batch, lease_s)
+
+        def release(batch: str) -> Request:
+            return requests.release(group, batch, self.worker)
+
         patient_s = requests.patience(patience_s)
-        return Following(self._conversation, pull, from_, follow=follow, patience_s=patient_s if follow else 0.0)
+        patient_s = patient_s if follow else 0.0
+        early = Early(self._conversation, pull_ahead, begin, release, patient_s) if ahead else None
+        return Following(self._conversation, pull, from_, follow=follow, patience_s=patient_s, early=early)
 
 
 def _endpoint(state_dir: Path | str) -> str:

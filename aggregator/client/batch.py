@@ -47,7 +47,21 @@ class PullReply(msgspec.Struct):
     existed: bool = False
 
 
+class PulledAhead(msgspec.Struct):
+    """What of a batch is needed before its turn has come."""
+
+    id: str | None = None
+    more: bool = False
+
+
+class AheadReply(msgspec.Struct):
+    """A reply to a pull, without the events. Also of an error."""
+
+    batch: PulledAhead | None = None
+
+
 _decoder = msgspec.msgpack.Decoder(PullReply)
+_ahead = msgspec.msgpack.Decoder(AheadReply)
 
 
 class Handed(NamedTuple):
@@ -68,6 +82,11 @@ def decode_pull(body: bytes) -> PullReply:
             if isinstance(event, Event):
                 exact(event)
     return reply
+
+
+def glance(body: bytes) -> PulledAhead | None:
+    """The batch of the reply to a pull, without the events: they are made when its turn has come. None: there is none."""
+    return _ahead.decode(body).batch
 
 
 def handed(reply: PullReply, *, follows: bool = False) -> Handed | None:

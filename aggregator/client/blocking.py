@@ -135,6 +135,7 @@ class ExtractClient(ClientBase):
         from_: str | None = None,
         lease_s: float | None = None,
         patience_s: float | None = None,
+        ahead: int = 1,
     ) -> Generator[Batch, None, None]:
         """Yields batches, one after the other; ack or nack each of them. If the last one was neither, it is given back when the
         loop ends (`break`, `close()`). Others stay on lease until they are acknowledged.
@@ -149,6 +150,8 @@ class ExtractClient(ClientBase):
                 have been away while the group was lost, gives `fresh`.
             wait_s: without `follow`, seconds without a batch after which the loop ends (default 0: what is pending now).
             follow: continue without end, also across restarts of the service.
+            ahead: 1: while more is pending, the next batch is asked for before the present one is yielded, so that it is on its
+                way meanwhile. Its lease begins when it is yielded; until then a worker that is free may get it instead. 0: not.
             patience_s: with `follow`, seconds for which a service that is away is tried again; None: without end.
 
         Raises:
@@ -157,14 +160,17 @@ class ExtractClient(ClientBase):
             NotRunningError, ServiceTimeoutError: `patience_s` is over, or the client is closed.
         """
         loop = self._following(
-            group, max=max, wait_s=wait_s, follow=follow, from_=from_, lease_s=lease_s, patience_s=patience_s
+            group, max=max, wait_s=wait_s, follow=follow, from_=from_, lease_s=lease_s, patience_s=patience_s, ahead=ahead
         )
-        while (found := self._driver.run(loop.next())) is not None:
-            try:
-                yield Batch(self._driver, found)
-            except BaseException:
-                self._driver.run(found.lease.leave())
-                raise
+        try:
+            while (found := self._driver.run(loop.next())) is not None:
+                try:
+                    yield Batch(self._driver, found)
+                except BaseException:
+                    self._driver.run(found.lease.leave())
+                    raise
+        finally:
+            self._driver.run(loop.leave())
 
     def ack(
         self, group: str, batch: str, *, ticks: Collection[int] | None = None, patience_s: float | None = 5.0

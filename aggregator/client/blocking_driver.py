@@ -7,14 +7,14 @@ import select
 import socket
 import threading
 import time
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import zmq
 
 from shardwatch.shard.contract.errors import NotRunningError, ShardwatchError
 
 from .connection import Connection
-from .conversation import Ask, Conversation, Flow, HangUp, Pause, Receive, Send, Step
+from .conversation import Alone, Ask, Conversation, Flow, HangUp, Pause, Receive, Send, Step
 from .requests import Request
 
 T = TypeVar("T")
@@ -29,6 +29,7 @@ class BlockingDriver:
         self._begin()
 
     def _begin(self) -> None:
+        self._conversation.begin()
         self._pid = os.getpid()
         self._lock = threading.RLock()
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
@@ -70,18 +71,22 @@ class BlockingDriver:
 
     def ask(self, request: Request, patience_s: float) -> bytes:
         """One request; see `Conversation.ask`."""
+        return self._alone(self._conversation.ask(request, patience_s))
+
+    def _alone(self, flow: Flow[T]) -> T:
         self._check_open()
         if self._pid != os.getpid():
             self._drop_pair()  # ours are copies; of what is ZeroMQ's nothing can be used, nor closed, in a child
             self._begin()
         with self._lock:
-            return self.run(self._conversation.ask(request, patience_s))
+            return self.run(flow)
 
-    def _carry_out(self, step: Step) -> bytes | None:
+    def _carry_out(self, step: Step) -> Any:
         match step:
             case Send(frame):
                 self._check_open()
-                self._connection.stand()
+                if self._connection.stand():
+                    self._conversation.forget()
                 self._connection.socket.send(frame)
             case Receive(until):
                 return self._receive(until)
@@ -92,6 +97,8 @@ class BlockingDriver:
                 self._check_open()
             case Ask(request, patience_s):
                 return self.ask(request, patience_s)
+            case Alone(flow):
+                return self._alone(flow)
         return None
 
     def _receive(self, until: float) -> bytes | None:

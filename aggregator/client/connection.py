@@ -58,15 +58,20 @@ class Connection(Generic[S]):
         assert self._fds is not None
         return self._fds
 
-    def stand(self) -> None:
-        """Opens it, unless one stands. Raises NotRunningError where nothing listens, ServiceError where no socket can be made."""
+    def stand(self) -> bool:
+        """Opens it, unless one stands. Returns whether it is a new one.
+
+        Raises NotRunningError where nothing listens, ServiceError where no socket can be made.
+        """
         if self._monitor is not None and has_news(self._monitor):
             # It was cut since the last request. ZeroMQ connects again by itself, but a request sent now and once more when
             # the event is read would be asked twice.
             self.close()
-        if self._socket is None:
-            self._probe()
-            self.open()
+        if self._socket is not None:
+            return False
+        self._probe()
+        self.open()
+        return True
 
     def open(self, reconnect_ms: tuple[int, int] | None = None) -> None:
         """Opens it, whether or not anything listens: ZeroMQ connects when something does. Raises ServiceError.

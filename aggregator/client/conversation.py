@@ -67,7 +67,16 @@ class Ask(Struct, frozen=True):
     patience_s: float = 0.0
 
 
-Step: TypeAlias = Send | Receive | HangUp | Pause | Ask
+class Alone(Struct, frozen=True):
+    """Carry out a flow while no other request of this client is in progress. The result is the flow's.
+
+    Raises what the flow raises.
+    """
+
+    flow: Flow[Any]
+
+
+Step: TypeAlias = Send | Receive | HangUp | Pause | Ask | Alone
 #: Every step may also raise NotRunningError, since the client is closed.
 Flow: TypeAlias = Generator[Step, Any, T]
 
@@ -108,6 +117,8 @@ class Conversation:
         self.pauses = pauses
         self._clock = clock
         self._number = random.getrandbits(32)
+        #: Requests that were sent to be answered later (`send`), and their replies as far as they are here.
+        self._later: dict[int, bytes | None] = {}
 
     def allow(self, timeout_s: float) -> None:
         """Later requests have so many seconds beyond the wait that they ask for."""
@@ -142,15 +153,51 @@ class Conversation:
                 reason = error.message
             else:
                 while (body := (yield Receive(deadline))) is not None:
-                    if replies.answers(body, number):
+                    if (answered := replies.number_of(body)) == number:
                         self.absence.over()
                         return replies.checked(body)
-                yield HangUp()
+                    self._keep(answered, body)
+                yield from self._hang_up()
             if self._clock() >= max(deadline, patient_until):
                 raise self._timed_out(request.op, limit_s)
             self.absence.noted(reason)
             yield Pause(next(waits))
             deadline = max(deadline, min(patient_until, self._clock() + limit_s))
+
+    def send(self, request: Request) -> Flow[int]:
+        """Sends a request whose reply is taken later. Returns its number for `take`. Raises what a `Send` raises."""
+        self._number += 1
+        number = self._number
+        yield Send(request.frame(number))
+        self._later[number] = None
+        return number
+
+    def take(self, number: int) -> Flow[bytes | None]:
+        """The body of the reply to what was sent, be it an error or not; None if it can't come any more. It is asked for once."""
+        deadline = self._clock() + self.timeout_s
+        while number in self._later and self._later[number] is None:
+            body = yield Receive(deadline)
+            if body is None:
+                yield from self._hang_up()
+            else:
+                self._keep(replies.number_of(body), body)
+        return self._later.pop(number, None)
+
+    def forget(self) -> None:
+        """The connection was cut: what has not been answered by now will not be."""
+        self._later = {number: body for number, body in self._later.items() if body is not None}
+
+    def begin(self) -> None:
+        """A new process, or a new event loop, asks from now on: what came for another one is not its own."""
+        self._later = {}
+
+    def _keep(self, number: int | None, body: bytes) -> None:
+        if number is not None and number in self._later:
+            self._later[number] = body
+
+    def _hang_up(self) -> Flow[None]:
+        self.forget()
+        yield HangUp()
 
     def _timed_out(self, op: str, seconds: float) -> ServiceTimeoutError:
         return ServiceTimeoutError(

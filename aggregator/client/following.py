@@ -8,6 +8,7 @@ from typing import Final
 from ..protocol.codes import FOLLOWED
 from .batch import Handed, decode_pull, handed
 from .conversation import Ask, Conversation, Flow, Pause
+from .early import Early
 from .replies import RequestError
 from .requests import Request
 
@@ -27,6 +28,7 @@ class Following:
         from_: where the group begins if the first pull has to make it.
         follow: go on for ever; else until nothing came.
         patience_s: seconds for which a service that is away is looked for.
+        early: pulls the next batch while one is worked on; None: nobody does.
     """
 
     def __init__(
@@ -37,19 +39,21 @@ class Following:
         *,
         follow: bool,
         patience_s: float,
+        early: Early | None = None,
     ) -> None:
         self._conversation = conversation
         self._pull = pull
         self._from = from_
         self._follow = follow
         self._patience_s = patience_s
+        self._early = early
 
     def next(self) -> Flow[Handed | None]:
         """What is handed out next; None: the loop is over."""
         waits = self._conversation.pauses()
         while True:
             try:
-                body: bytes = yield Ask(self._pull(self._from), self._patience_s)
+                body = yield from self._next_body()
             except RequestError as error:
                 if not (self._follow and error.code in FOLLOWED):
                     raise
@@ -58,7 +62,22 @@ class Following:
                 continue
             if self._follow:
                 self._from = "fresh"
+            if self._early is not None:
+                yield from self._early.ask(after=body)
             found = handed(decode_pull(body), follows=self._follow)
             if found is not None or not self._follow:
                 return found
             waits = self._conversation.pauses()
+
+    def _next_body(self) -> Flow[bytes]:
+        """The reply that has what comes next: what was pulled early, if it is still kept for us."""
+        early: bytes | None = None if self._early is None else (yield from self._early.begin())
+        if early is not None:
+            return early
+        body: bytes = yield Ask(self._pull(self._from), self._patience_s)
+        return body
+
+    def leave(self) -> Flow[None]:
+        """The loop is left: gives back what was pulled early. If that is impossible, the service finds out by itself."""
+        if self._early is not None:
+            yield from self._early.leave()

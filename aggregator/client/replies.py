@@ -40,12 +40,12 @@ def decode(body: bytes) -> dict[str, Any]:
     return reply
 
 
-def answers(body: bytes, number: int) -> bool:
-    """Whether it is the reply to the request of that number."""
+def number_of(body: bytes) -> int | None:
+    """The number of the request that it is the reply to; None: it is no reply to one of ours."""
     try:
-        return _reply.decode(body).id == number
+        return _reply.decode(body).id
     except msgspec.MsgspecError:
-        return False
+        return None
 
 
 def checked(body: bytes) -> bytes:

@@ -76,14 +76,16 @@ def request(op: str, fields: Mapping[str, Any], wait_s: float = 0.0) -> Request:
 
 
 def pull(
-    group: str, worker: str, *, max: int | None, wait_s: float, from_: str | None, peek: bool, lease_s: float | None
-) -> Request:
+    group: str, worker: str, *, max: int | None, wait_s: float, from_: str | None, peek: bool, lease_s: float | None,
+    ahead: bool = False,
+) -> Request:  # fmt: skip
+    """`ahead`: of what is worked on later; it is answered at once."""
     if from_ is not None:
         _check_beginning(from_)
     if max is not None:
         arguments.whole("max", max, 1, NUMBER_MAX)
     wait_s = arguments.seconds("wait_s", wait_s, 0.0, SECONDS_MAX)
-    optional = {"max": max, "from": from_, "peek": bool(peek) or None, "lease_ms": _lease_ms(lease_s)}
+    optional = {"max": max, "from": from_, "peek": bool(peek) or None, "lease_ms": _lease_ms(lease_s), "ahead": ahead or None}
     given = {name: value for name, value in optional.items() if value is not None}
     return Request("pull", {"group": _group(group), "wait_ms": round(wait_s * 1000), "worker": worker} | given, wait_s)
 

@@ -215,9 +215,9 @@ class Delivery:
             self._leases.add(rest, now, unit.failures)
         return unit
 
-    def lease(self, unit: Unit, due: float, worker: str) -> None:
-        """The unit is handed to a worker until `due`."""
-        self._leases.lease(unit, due, worker)
+    def lease(self, unit: Unit, due: float, worker: str, ahead: bytes = b"") -> None:
+        """The unit is handed to a worker until `due`; pulled ahead for the one on this connection, if `ahead` names one."""
+        self._leases.lease(unit, due, worker, ahead)
         self.position.lease(unit)
 
     # -- how units end
@@ -281,6 +281,10 @@ class Delivery:
     def expire(self, index: IndexPort, now: float) -> None:
         """Ends the leases that are over."""
         for unit in self._leases.end_expired(now):
+            if unit.ahead:
+                self.position.free(unit, self._leases.leased())
+                self._leases.give_back(unit, now)
+                continue
             self._failed(index, unit, now, "its lease expired" + (f" at worker {unit.worker}" * bool(unit.worker)), 0)
 
     def retry(self, now: float, places: Collection[bytes] | None = None) -> int:

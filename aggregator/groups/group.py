@@ -7,7 +7,7 @@ that a call returned may leave the process before that.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Container, Iterator
 from enum import StrEnum
 from typing import Final
 
@@ -217,9 +217,12 @@ class Group:
     # -- handing out
 
     def pull(
-        self, index: IndexPort, now: float, limit: int, lease_s: float, leases_max: int, worker: str
+        self, index: IndexPort, now: float, limit: int, lease_s: float, leases_max: int, worker: str, ahead: bytes = b""
     ) -> GroupBatch | NoBatch:
         """The next batch, leased to `worker` until now + lease_s; or why there is none.
+
+        With `ahead`, the key of the worker's connection, it is pulled ahead: until it is extended, `take_back_ahead` may give it
+        to somebody else, and the end of its lease is no failure. Nothing of this kind is `fresh`.
 
         At most `limit` rows, each path once, no path that is on lease. O(1) amortised a row.
         """
@@ -228,7 +231,7 @@ class Group:
         if why is not None:
             return why
         if self.state is not GroupState.ACTIVE:
-            return self._pull_fresh(index, now, lease_s, worker)
+            return NoBatch.FRESH if ahead else self._pull_fresh(index, now, lease_s, worker)
         if self._leases.leased_count() >= leases_max:
             return NoBatch.LEASES
         choice = self._delivery.choose(index, now, limit)
@@ -236,7 +239,7 @@ class Group:
         unit = self._delivery.take(index, choice, now)
         if unit is None:
             return NoBatch.EMPTY
-        self._delivery.lease(unit, now + lease_s, worker)
+        self._delivery.lease(unit, now + lease_s, worker, ahead)
         choice.pair()
         unit.take_moves(choice.moves)
         return GroupBatch(unit.number, unit.failures + 1, unit.due, choice.events, choice.more)
@@ -333,7 +336,7 @@ class Group:
         return self._delivery.acked_some(index, unit, ticks)
 
     def extend(self, index: IndexPort, number: int, now: float, lease_s: float) -> None:
-        """The lease ends lease_s seconds from now. Raises RefusedError."""
+        """The lease ends lease_s seconds from now, and what was pulled ahead has begun. Raises RefusedError."""
         self.expire(index, now)
         self._leases.extend(self._on_lease(number), now + lease_s)
 
@@ -387,6 +390,19 @@ class Group:
         for unit in units:
             self._delivery.give_back(unit, now, "it was released")
         return len(units)
+
+    def take_back_ahead(self, now: float, why: str, *, most: int | None = None, peers: Container[bytes] | None = None) -> int:
+        """`release`s batches that were pulled ahead, the oldest first: all, or at most so many; all, or those of these
+        connections. Number of them."""
+        units = [unit for unit in self._leases.ahead() if peers is None or unit.ahead in peers][:most]
+        for unit in units:
+            self._delivery.give_back(unit, now, why)
+        return len(units)
+
+    @property
+    def has_ahead(self) -> bool:
+        """Whether any batch is pulled ahead."""
+        return bool(self._leases.ahead())
 
     def retry(self, now: float, places: Collection[bytes] | None = None) -> int:
         """Hands out again what was set aside at these paths or below them (None: everything), as if it had never failed. Number

@@ -46,6 +46,14 @@ class LeaseMoved(Struct, frozen=True):
     due: float
 
 
+class LeaseBegun(Struct, frozen=True):
+    """A worker begins with what was pulled ahead for it."""
+
+    number: int
+    due: float
+    worker: str
+
+
 class RowHeld(Struct, frozen=True):
     """A row waits until its path is free."""
 
@@ -97,6 +105,7 @@ RowEntry = (
     | UnitGone
     | UnitsGone
     | LeaseMoved
+    | LeaseBegun
     | RowHeld
     | RowReleased
     | BatchEnded

@@ -10,7 +10,17 @@ from collections.abc import Iterable, Iterator, Mapping
 from enum import Enum, auto
 from typing import Final
 
-from .journal import BatchEnded, BatchForgotten, Entry, GroupChanged, LeaseMoved, UnitChanged, UnitGone, UnitsGone
+from .journal import (
+    BatchEnded,
+    BatchForgotten,
+    Entry,
+    GroupChanged,
+    LeaseBegun,
+    LeaseMoved,
+    UnitChanged,
+    UnitGone,
+    UnitsGone,
+)
 from .unit import Part, Unit
 
 #: Batches of a group that ended without an ack and are remembered with the reason; an ack of an older one is refused too.
@@ -18,6 +28,8 @@ ENDED_MAX: Final = 1_000
 #: First and longest pause before a batch that failed is handed out again, seconds; doubled at each failure.
 RETRY_S: Final = 0.2
 RETRY_S_MAX: Final = 30.0
+#: Why a batch that was pulled ahead is not its worker's any more.
+NOT_BEGUN: Final = "it was pulled ahead, and not begun in time"
 
 
 class Fate(Enum):
@@ -45,14 +57,18 @@ class Leases:
         self.next_number = next_number
         self.ended_floor = ended_floor
         self._leased: dict[int, Unit] = {}
+        #: Of these, what is pulled ahead, the oldest first.
+        self._ahead: dict[int, Unit] = {}
         #: Those to be handed out again, a heap by (due, number).
         self._again: list[Unit] = []
         self._ended = dict(ended)
         for unit in units:
             if unit.leased:
                 self._leased[unit.number] = unit
-            else:
-                heapq.heappush(self._again, unit)
+                continue
+            heapq.heappush(self._again, unit)
+            if unit.due == 0.0:
+                self._remember(unit.number, "it was pulled ahead, and the service was restarted before it was begun")
         #: No lease ends earlier.
         self._expiry = min((unit.due for unit in self._leased.values()), default=float("inf"))
 
@@ -71,6 +87,10 @@ class Leases:
 
     def leased_count(self) -> int:
         return len(self._leased)
+
+    def ahead(self) -> list[Unit]:
+        """Those on lease that are pulled ahead, the oldest first."""
+        return list(self._ahead.values())
 
     def get(self, number: int) -> Unit | None:
         """The unit of that number if it is on lease."""
@@ -101,10 +121,12 @@ class Leases:
 
     # -- what happens to them
 
-    def lease(self, unit: Unit, due: float, worker: str) -> None:
-        """The unit is handed to a worker, under a new number."""
-        unit.lease(self._number(), due, worker)
+    def lease(self, unit: Unit, due: float, worker: str, ahead: bytes = b"") -> None:
+        """The unit is handed to a worker, under a new number. `ahead`: it is pulled ahead, for the worker on this connection."""
+        unit.lease(self._number(), due, worker, ahead)
         self._leased[unit.number] = unit
+        if ahead:
+            self._ahead[unit.number] = unit
         self._expiry = min(self._expiry, due)
         self._journal += [UnitChanged(unit), GroupChanged()]
 
@@ -115,13 +137,19 @@ class Leases:
     def extend(self, unit: Unit, due: float) -> None:
         unit.move_due(due)
         self._expiry = min(self._expiry, due)
-        self._journal.append(LeaseMoved(unit.number, due))
+        self._journal.append(LeaseBegun(unit.number, due, unit.worker) if unit.ahead else LeaseMoved(unit.number, due))
+        self._begin(unit)
+
+    def _begin(self, unit: Unit) -> None:
+        self._ahead.pop(unit.number, None)
+        unit.begin()
 
     def delay(self, by: float) -> None:
         """All leases end later."""
         for unit in self._leased.values():
             unit.move_due(unit.due + by)
-            self._journal.append(LeaseMoved(unit.number, unit.due))
+            if not unit.ahead:
+                self._journal.append(LeaseMoved(unit.number, unit.due))
         self._expiry += by
 
     def make_due(self, now: float) -> None:
@@ -133,10 +161,12 @@ class Leases:
     def acked(self, unit: Unit) -> None:
         """A unit on lease is done."""
         del self._leased[unit.number]
+        self._ahead.pop(unit.number, None)
         self._journal.append(UnitGone(unit.number))
 
     def shrunk(self, unit: Unit) -> None:
-        """A unit on lease has fewer rows than before."""
+        """A unit on lease has fewer rows than before: its worker has begun it."""
+        self._begin(unit)
         self._journal.append(UnitChanged(unit))
 
     def split(self, unit: Unit, parts: list[Part]) -> Unit:
@@ -147,6 +177,7 @@ class Leases:
     def end(self, unit: Unit, reason: str) -> None:
         """A lease ends without an ack. What becomes of the unit is for the caller to say: `give_back` or `drop`."""
         del self._leased[unit.number]
+        self._ahead.pop(unit.number, None)
         self._remember(unit.number, reason)
 
     def end_expired(self, now: float) -> list[Unit]:
@@ -155,7 +186,7 @@ class Leases:
             return []
         over = [unit for unit in self._leased.values() if unit.due <= now]
         for unit in over:
-            self.end(unit, f"its lease expired after attempt {unit.failures + 1}")
+            self.end(unit, NOT_BEGUN if unit.ahead else f"its lease expired after attempt {unit.failures + 1}")
         self._expiry = min((unit.due for unit in self._leased.values()), default=float("inf"))
         return over
 
@@ -201,7 +232,7 @@ class Leases:
         """All leases end, and nothing is handed out again."""
         for number in self._leased:
             self._remember(number, reason)
-        self._leased, self._again = {}, []
+        self._leased, self._ahead, self._again = {}, {}, []
         self._journal.append(UnitsGone())
 
     # -- for people
@@ -215,6 +246,7 @@ class Leases:
                 "paths": unit.paths(),
                 "attempt": unit.failures + 1,
                 "ends_in_s": round(unit.due - now, 1),
+                **({"ahead": True} if unit.ahead else {}),
             }
             for unit in self._leased.values()
         ]

@@ -12,6 +12,7 @@ from .journal import (
     BatchForgotten,
     LaneChanged,
     LanesGone,
+    LeaseBegun,
     LeaseMoved,
     PathSetAside,
     PathsTakenBack,
@@ -67,6 +68,8 @@ def write(db: Any, key: int, entry: RowEntry, wall: float) -> None:
             run("DELETE FROM held WHERE id = ? AND lane = ? AND tick = ?", (key, lane, tick))
         case LeaseMoved(number, due):
             run("UPDATE units SET due = ? WHERE id = ? AND number = ?", (due, key, number))
+        case LeaseBegun(number, due, worker):
+            run("UPDATE units SET leased = 1, due = ?, worker = ? WHERE id = ? AND number = ?", (due, worker, key, number))
         case BatchEnded(number, reason):
             run("INSERT OR REPLACE INTO ended VALUES (?, ?, ?)", (key, number, reason))
         case BatchForgotten(number):
@@ -90,11 +93,16 @@ def write(db: Any, key: int, entry: RowEntry, wall: float) -> None:
 
 
 def _write_unit(db: Any, key: int, unit: Unit) -> None:
+    """What is pulled ahead is written as due since ever and not on lease: if the service ends before its worker begins it, it is
+    handed out again at once."""
     parts = [(part.lane, part.handed, array("q", part.ticks).tobytes(), part.crcs()) for part in unit.parts]
     db.execute(
         "INSERT OR REPLACE INTO units VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        (key, unit.number, unit.leased, unit.due, unit.failures, unit.worker, unit.reason, unit.fresh, _encode(parts)),
-    )
+        (
+            key, unit.number, unit.leased and not unit.ahead, 0.0 if unit.ahead else unit.due, unit.failures,
+            "" if unit.ahead else unit.worker, unit.reason, unit.fresh, _encode(parts),
+        ),
+    )  # fmt: skip
 
 
 def delete(db: Any, key: int) -> None:

@@ -40,7 +40,7 @@ class Part:
 class Unit:
     """Rows that are acknowledged together."""
 
-    __slots__ = ("due", "failures", "fresh", "leased", "low", "moves", "number", "parts", "reason", "worker")
+    __slots__ = ("ahead", "due", "failures", "fresh", "leased", "low", "moves", "number", "parts", "reason", "worker")
 
     def __init__(
         self,
@@ -63,6 +63,8 @@ class Unit:
         #: Whether it is on lease, and at which worker.
         self.leased = leased
         self.worker = worker
+        #: Not empty: it is on lease, but pulled ahead. The worker on this connection has not begun it, and it may be taken back.
+        self.ahead = b""
         #: Why it failed last.
         self.reason = reason
         #: Not empty: the one event "forget everything", and why.
@@ -88,8 +90,12 @@ class Unit:
         self.failures += 1
         self.reason = reason
 
-    def lease(self, number: int, due: float, worker: str) -> None:
-        self.number, self.due, self.worker, self.leased = number, due, worker, True
+    def lease(self, number: int, due: float, worker: str, ahead: bytes = b"") -> None:
+        self.number, self.due, self.worker, self.leased, self.ahead = number, due, worker, True, ahead
+
+    def begin(self) -> None:
+        """Its worker has begun it."""
+        self.ahead = b""
 
     def take_moves(self, moves: dict[int, int]) -> None:
         """What its events say, once they are made."""
@@ -101,7 +107,7 @@ class Unit:
 
     def give_back(self, due: float) -> None:
         """It may be handed out again at `due`."""
-        self.due, self.leased, self.worker = due, False, ""
+        self.due, self.leased, self.worker, self.ahead = due, False, "", b""
         for part in self.parts:
             part.forget_keys()
 

@@ -84,6 +84,7 @@ class Pull(Struct, rename={"from_": "from"}):
     peek: bool = False
     worker: _Name = ""
     lease_ms: _Lease | None = None
+    ahead: bool = False
 
 
 class Ack(Struct):

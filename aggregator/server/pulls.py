@@ -27,6 +27,8 @@ from .roster import Roster
 
 #: How many pulls may wait at a time. Further ones are refused with `busy`.
 WAITING_MAX: Final = 10_000
+#: Where a worker is told one of these, it is given what another one has pulled ahead.
+_STOLEN: Final = (NoBatch.EMPTY, NoBatch.LEASES)
 
 
 class _Pull(Struct, eq=False):
@@ -72,6 +74,8 @@ class Pulls:
         self._deadlines: Deadlines[_Pull] = Deadlines()
         #: The groups whose pulls may be served now, in this order.
         self._hungry: dict[str, None] = {}
+        #: The groups of which batches may be pulled ahead.
+        self._ahead: set[str] = set()
 
     def __len__(self) -> int:
         """The number of pulls that wait."""
@@ -99,6 +103,9 @@ class Pulls:
     def pull(self, call: Call, now: float) -> None:
         """Answers a pull now, or lets it wait. Raises RefusedError."""
         request: protocol.Pull = call.request
+        if request.ahead and not request.peek:
+            self._pull_ahead(call, now)
+            return
         group, created = self._roster.use_or_make(request.group, request.from_ or "now")
         pull = _Pull(call, created)
         why = NoBatch.HELD if self._holding.held else NoBatch.EMPTY
@@ -115,6 +122,32 @@ class Pulls:
         else:
             self._wait(pull, now + min(wait_ms, bounds.WAIT_MS_MAX) / 1000)
 
+    def _pull_ahead(self, call: Call, now: float) -> None:
+        """Answers the pull of a worker that has a batch, at once: the next one is kept for it, and it need not wait for it."""
+        group = self._roster.use(call.request.group)
+        pull = _Pull(call, created=False)
+        found = NoBatch.TURN if self.of(group.name) else self._grant(group, pull, now)
+        if isinstance(found, GroupBatch):
+            self._ahead.add(group.name)
+            self._hand_out(group, pull, found)
+        else:
+            self._outbox.answer(call, pull.nothing(found))
+
+    @property
+    def may_be_ahead(self) -> bool:
+        """Whether `take_back_ahead` may find something."""
+        return bool(self._ahead)
+
+    def take_back_ahead(self, now: float, why: str, peers: frozenset[bytes] | None = None) -> None:
+        """Gives back what was pulled ahead, by all or by the workers on these connections: nobody has begun it."""
+        for name in list(self._ahead):
+            group = self._roster.get(name)
+            if group is not None and group.take_back_ahead(now, why, peers=peers):
+                self._registry.touch(group)
+                self._registry.soon(group)
+            if group is None or not group.has_ahead:
+                self._ahead.discard(name)
+
     def _wait(self, pull: _Pull, until: float) -> None:
         if len(self) >= WAITING_MAX:
             raise RefusedError("busy", f"{WAITING_MAX} requests wait already", "ask again later, with fewer at a time")
@@ -130,14 +163,21 @@ class Pulls:
         if request.peek:
             found = group.peek(self._index, now, limit)
         else:
-            leased_s = lease_s(self._settings, request.lease_ms)
-            found = group.pull(self._index, now, limit, leased_s, self._settings.leases_max, request.worker)
+            found = self._lease(group, pull, now, limit)
+            if found in _STOLEN and not request.ahead and group.take_back_ahead(now, "another worker was free", most=1):
+                found = self._lease(group, pull, now, limit)
         self._registry.touch(group)
         if group.unfinished:
             self._registry.soon(group)
         elif found is NoBatch.EMPTY:
             self._holding.note_nothing(group)
         return found
+
+    def _lease(self, group: Group, pull: _Pull, now: float, limit: int) -> GroupBatch | NoBatch:
+        request = pull.request
+        leased_s = lease_s(self._settings, request.lease_ms)
+        ahead = pull.call.envelope[0] if request.ahead else b""
+        return group.pull(self._index, now, limit, leased_s, self._settings.leases_max, request.worker, ahead)
 
     def _hand_out(self, group: Group, pull: _Pull, batch: GroupBatch) -> None:
         lease = LeaseName(group.name, group.batch_id(batch.number)) if batch.number else None
@@ -149,6 +189,8 @@ class Pulls:
             "events": batch.events,
             "more": batch.more,
         }
+        if pull.request.ahead and batch.number:
+            found["ahead"] = True
         if batch.number and self._holding.note_batch(group, batch.number):
             found["settled"] = True
         self._outbox.answer(pull.call, pull.batch(found), lease)
@@ -233,6 +275,7 @@ class Pulls:
 
     def removed(self, group: Group) -> None:
         """Refuses the pulls that wait for a group that was dropped."""
+        self._ahead.discard(group.name)
         dropped = RefusedError("unknown_group", f"the group {group.name!r} was dropped", "pull again to make it anew")
         for pull in list(self._waiting.get(group.name, ())):
             self._end(pull)

@@ -166,6 +166,8 @@ class Server:
         """
         peers = frozenset(gone)
         self._pulls.forget(peers)
+        if self._pulls.may_be_ahead:
+            self._pulls.take_back_ahead(self._turn(), "its worker went away before it was begun", peers)
         self._barriers.forget(peers)
         self._acknowledgements.forget(peers)
         for lease in undelivered:
@@ -227,6 +229,8 @@ class Server:
     def _work(self, now: float) -> None:
         """Does what is due, for TURN_S or a little longer. The rest is done in the next turn."""
         end = self._clock() + TURN_S
+        if self._holding.held:
+            self._pulls.take_back_ahead(now, "batches are held back")
 
         def over() -> bool:
             return self._clock() >= end

@@ -31,7 +31,8 @@ def group_text(group: Fields) -> str:
     ]
     for lease in group["leases"]:
         worker = f" at {readable(str(lease['worker']))}" if lease["worker"] else ""
-        ends = f"attempt {lease['attempt']}, ends in {duration(max(0.0, float(lease['ends_in_s'])))}"
+        ahead = "pulled ahead, " if lease.get("ahead") else ""
+        ends = f"{ahead}attempt {lease['attempt']}, ends in {duration(max(0.0, float(lease['ends_in_s'])))}"
         lines.append(f"lease {lease['batch']}{worker}: {counted(lease['paths'], 'path')}, {ends}")
     return "".join(line + "\n" for line in lines)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import shutil
 import subprocess
@@ -65,6 +66,55 @@ def test_exact_names_come_through(service: FakeService, client: ExtractClient) -
     assert '"path":"/r/�\\n.json"'.encode() in line(event)
     assert b'"path_b64":"L3Iv/wouanNvbg=="' in line(event)
     assert os.fsencode(event.path) == b"/r/\xff\n.json"
+
+
+def test_the_next_batch_is_on_its_way(service: FakeService, client: ExtractClient) -> None:
+    """While there is more, it is kept for the loop; a worker that is free gets it, and everybody else what the loop leaves."""
+    service.put(*(f"/r/{n}" for n in range(5)))
+    loop = client.batches("g", max=1, from_="start")
+    with ExtractClient(service.layout.state_dir, timeout_s=GUARD_S) as other:
+        assert next(loop).events[0].path == "/r/0"
+        eventually(lambda: _kept(other) == 1)
+        taken = [batch.events[0].path for _ in range(4) if (batch := other.pull("g", max=1))]
+        assert taken == ["/r/2", "/r/3", "/r/4", "/r/1"]
+        service.put("/r/5", "/r/6", "/r/7")
+        assert next(loop).events[0].path == "/r/5"  # what is not its any more it never saw
+        eventually(lambda: _kept(other) == 1)
+        service.restart(clean=False)
+        assert next(loop).events[0].path == "/r/6"  # nor what it could not know to be its still
+        eventually(lambda: _kept(other) == 1)
+        loop.close()
+        assert _kept(other) == 0
+        again = other.pull("g")
+        assert again is not None and (again.events[0].path, again.attempt) == ("/r/6", 1)
+    loop = client.batches("g", max=1, ahead=0)
+    assert next(loop).more
+    assert _kept(client) == 0
+    loop.close()
+
+
+def _kept(client: ExtractClient) -> int:
+    """Batches that are pulled ahead and not begun."""
+    return sum(lease.get("ahead", False) for group in client.groups() for lease in group["leases"])
+
+
+def test_a_loop_that_was_forked_leaves_its_parents_batch_alone(service: FakeService, client: ExtractClient) -> None:
+    """The child has no reply to wait for: what was pulled ahead is the parent's."""
+    service.put("/r/a", "/r/b", "/r/c")
+    loop = client.batches("g", max=1, from_="start")
+    next(loop).ack()
+    child = os.fork()
+    if child == 0:  # no assertion may leave the child
+        code = 1
+        try:
+            batch = next(loop)
+            batch.ack()
+            code = 0 if batch.events[0].path == "/r/c" else 2
+        finally:
+            os._exit(code)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    assert next(loop).events[0].path == "/r/b"
+    loop.close()
 
 
 def test_a_waiting_pull_is_woken(service: FakeService, client: ExtractClient) -> None:
@@ -430,6 +480,12 @@ async def test_the_async_client_does_the_same(service: FakeService) -> None:
         with pytest.raises(RequestError):
             await client.extend("g", "x-1", 1)
         async for batch in client.batches("g", follow=False):
+            await batch.ack()
+        assert await client.seek("g", 0)
+        async with contextlib.aclosing(client.batches("g", max=1)) as loop:
+            assert (await anext(loop)).more
+        assert [group["leased"] for group in await client.groups()] == [0]
+        async for batch in client.batches("g", max=1, follow=False, ahead=0):
             await batch.ack()
         waiting = asyncio.create_task(client.pull("g", wait_s=60, patience_s=GUARD_S))
 

@@ -93,7 +93,9 @@ CLIENT: dict[str, dict[str, Any]] = {
     "extend": {"group": "g", "batch": "x-1", "lease_s": 1.0, "patience_s": 0.0},
     "release": {"group": "g", "batch": None, "worker": "w"},
     "pull": {"group": "g", "max": 1, "wait_s": 0.0, "from_": "now", "peek": True, "lease_s": 1.0, "patience_s": 0.0},
-    "batches": {"group": "g", "max": 1, "wait_s": 0.0, "follow": False, "from_": None, "lease_s": 1.0, "patience_s": 0.0},
+    "batches": {
+        "group": "g", "max": 1, "wait_s": 0.0, "follow": False, "from_": None, "lease_s": 1.0, "patience_s": 0.0, "ahead": 1,
+    },
     "hold": {"name": "h", "lease_s": 1.0, "patience_s": 0.0},
     "unhold": {"name": "h"},
     "seek": {"group": "g", "tick": 0, "at": None},
@@ -119,7 +121,7 @@ LAZY = ("batches", "dead")
 RIGHT = {
     "max": {"None"}, "wait_s": {"0", "0.01"}, "lease_s": {"None", "0", "0.01"}, "retry_s": {"None", "0", "0.01"},
     "timeout_s": {"0", "0.01"}, "patience_s": {"None", "0", "0.01", "inf"}, "from_": {"None"},
-    "at": {"None"},
+    "at": {"None"}, "ahead": {"0"},
 }  # fmt: skip
 
 

@@ -25,6 +25,16 @@ with ExtractClient(sys.argv[1], worker="holder") as client:
     sys.stdin.read()
 """
 
+#: A worker that works on its first batch for ever.
+AHEAD = """
+import sys
+from shardwatch import ExtractClient
+with ExtractClient(sys.argv[1]) as client:
+    for batch in client.batches("extract", max=20, from_="start", lease_s=3600):
+        print("works on", len(batch), flush=True)
+        sys.stdin.read()
+"""
+
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
@@ -85,6 +95,24 @@ def test_a_killed_workers_batch_goes_to_the_other(state_dir: Path, root: Path, n
 
         eventually(everything, 60)
         assert held <= seen
+
+
+def test_what_a_killed_worker_had_pulled_ahead_is_free_at_once(state_dir: Path, root: Path, no_leaks: None) -> None:
+    """Its lease, of an hour, is not waited for, and it is no failure; what the worker worked on stays on lease."""
+    with running(state_dir, settings_for(root)) as service:
+        worker = subprocess.Popen([sys.executable, "-c", AHEAD, state_dir], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        assert worker.stdout is not None
+        assert worker.stdout.readline() == b"works on 20\n"
+
+        def kept() -> list[bool]:
+            return [lease.get("ahead", False) for lease in service.client.groups()[0]["leases"]]
+
+        eventually(lambda: kept() == [False, True], 60)
+        worker.send_signal(signal.SIGKILL)
+        worker.communicate()
+        eventually(lambda: kept() == [False], 60)
+        came = [batch for _ in range(4) if (batch := service.client.pull("extract", max=20))]
+        assert [(len(batch), batch.attempt) for batch in came] == [(20, 1)] * 4
 
 
 def test_two_groups_each_get_everything(state_dir: Path, root: Path, no_leaks: None) -> None:

@@ -46,6 +46,8 @@ class GroupsMachine(RuleBasedStateMachine):
         self.acked: dict[str, dict[str, int]] = {}
         #: Batches on lease as their workers see it: id -> (batch, end).
         self.leases: dict[str, tuple[dict[str, Any], float]] = {}
+        #: Batches that were pulled ahead and that their workers have not begun: they may be anybody's by now.
+        self.ahead: dict[str, dict[str, Any]] = {}
         #: Batches that were handed out before the service was started last.
         self.outlived: set[str] = set()
         #: (group, path, tick) of every event that was handed out: it may come again.
@@ -77,6 +79,7 @@ class GroupsMachine(RuleBasedStateMachine):
     def drop(self) -> None:
         """A group comes late, or is dropped and begins again: with another's bit in the rows; what is there is new to it."""
         self.leases = {i: (b, end) for i, (b, end) in self.leases.items() if b["group"] != "late"}
+        self.ahead = {i: b for i, b in self.ahead.items() if b["group"] != "late"}
         if "late" in self.handed:
             assert self.bench.ask("drop", group="late")["ok"]
             self.told = {said for said in self.told if said[0] != "late"}
@@ -169,6 +172,50 @@ class GroupsMachine(RuleBasedStateMachine):
     def expire(self) -> None:
         self.leases = {i: (b, end) for i, (b, end) in self.leases.items() if end > self.bench.now}
 
+    # -- what is pulled ahead
+
+    @rule(group=groups, worker=workers, limit=st.integers(1, 5))
+    def pull_ahead(self, group: str, worker: str, limit: int) -> None:
+        """It is answered at once, and never with the notice to forget everything. To the group it counts as handed out."""
+        reply = self.bench.ask("pull", group=group, max=limit, worker=worker, ahead=True)
+        if group not in self.handed:
+            assert reply["error"] == "unknown_group"
+        elif (batch := reply["batch"]) is not None:
+            assert batch["ahead"] and all(e["type"] == "event" for e in batch["events"])
+            assert not self.paths_of(batch) & self.busy(batch["group"]), "a path in two leases"
+            self.apply_what_makes_sense(self.handed[group], batch)
+            self.ahead[batch["id"]] = batch
+
+    def paths_of(self, batch: dict[str, Any]) -> set[str]:
+        return {e["path"] for e in batch["events"] if e["type"] == "event"}
+
+    def busy(self, group: str) -> set[str]:
+        live = [b for b, end in self.leases.values() if b["group"] == group and end > self.bench.now]
+        return set().union(*(self.paths_of(batch) for batch in live))
+
+    @precondition(lambda self: self.ahead)
+    @rule(data=st.data())
+    def begin_ahead(self, data: st.DataObject) -> None:
+        """A worker may begin what nobody else has, and nobody else gets it from then on."""
+        key = data.draw(st.sampled_from(list(self.ahead)))
+        batch = self.ahead.pop(key)
+        if self.bench.ask("extend", group=batch["group"], batch=key)["ok"]:
+            assert not self.paths_of(batch) & self.busy(batch["group"]), "a path in two leases"
+            self.leases[key] = (batch, self.bench.now + 3)
+
+    def none_is_begun(self) -> None:
+        for key, batch in self.ahead.items():
+            assert self.bench.ask("extend", group=batch["group"], batch=key)["error"] in ("lease_expired", "unknown_group")
+        self.ahead.clear()
+
+    @rule()
+    def hang_up(self) -> None:
+        """All workers go: what they have begun stays theirs, and what they have not is free."""
+        self.bench.server.departed([b"peer"], [])
+        self.waits.clear()
+        self.none_is_begun()
+        self.collect_replies()
+
     @precondition(lambda self: self.leases)
     @rule(data=st.data())
     def ack(self, data: st.DataObject) -> None:
@@ -252,6 +299,8 @@ class GroupsMachine(RuleBasedStateMachine):
     def hold(self, name: str, lease_ms: int) -> None:
         """Until it is let go, or its lease ends, no pull gets anything; nothing is lost by it."""
         assert self.bench.ask("hold", name=name, lease_ms=lease_ms)["ok"]
+        if self.bench.ask("groups")["held"]:
+            self.none_is_begun()
 
     @rule(name=st.sampled_from(["make", "git"]))
     def let_go(self, name: str) -> None:
@@ -279,6 +328,7 @@ class GroupsMachine(RuleBasedStateMachine):
         self.waits.clear()
         self.bench.replies.clear()
         self.bench.crash()
+        self.none_is_begun()
 
     @rule()
     def restart(self) -> None:
@@ -286,6 +336,7 @@ class GroupsMachine(RuleBasedStateMachine):
         self.waits.clear()
         self.bench.restart()
         self.bench.replies.clear()
+        self.none_is_begun()
 
     @precondition(lambda self: self.healing)
     @rule()

@@ -12,11 +12,12 @@ import pytest
 from shardwatch.aggregator.client import requests
 from shardwatch.aggregator.client.absence import LOG_S, Absence
 from shardwatch.aggregator.client.batch import Lease, Pulled
-from shardwatch.aggregator.client.conversation import Ask, Conversation, Flow, HangUp, Pause, Receive, Send, Step
+from shardwatch.aggregator.client.conversation import Alone, Ask, Conversation, Flow, HangUp, Pause, Receive, Send, Step
+from shardwatch.aggregator.client.early import Early
 from shardwatch.aggregator.client.following import Following
 from shardwatch.aggregator.client.replies import RequestError
 from shardwatch.aggregator.client.requests import Request
-from shardwatch.shard.contract.errors import NotRunningError, ServiceTimeoutError, ShardwatchError, UsageError
+from shardwatch.shard.contract.errors import NotRunningError, ServiceError, ServiceTimeoutError, ShardwatchError, UsageError
 
 T = TypeVar("T")
 
@@ -67,13 +68,15 @@ class Wire:
                 found = self._sent(request)
                 if isinstance(found, ShardwatchError):
                     raise found
-                self._inbox = [msgspec.msgpack.encode({"id": request["id"], **reply}) for reply in found]
+                self._inbox += [msgspec.msgpack.encode({"id": request["id"], **reply}) for reply in found]
             case Receive(until):
                 if self._inbox:
                     return self._inbox.pop(0)
                 self.now = max(self.now, until)
             case Pause(seconds):
                 self.now += seconds
+            case Alone(flow):
+                return self.run(flow)  # type: ignore[no-any-return]
             case Ask(request, patience_s):
                 return self.run(self.conversation.ask(request, patience_s))
             case HangUp():
@@ -95,8 +98,8 @@ def refused(code: str) -> list[dict[str, Any]]:
     return [{"ok": False, "error": code, "message": f"it is {code}", "remedy": "none"}]
 
 
-def batch(number: int, **fields: Any) -> list[dict[str, Any]]:
-    made = {"id": f"t-{number}", "group": "g", "attempt": 1, "lease_ms": 1000, "events": [], "more": False}
+def batch(number: int, *, more: bool = False, **fields: Any) -> list[dict[str, Any]]:
+    made = {"id": f"t-{number}", "group": "g", "attempt": 1, "lease_ms": 1000, "events": [], "more": more}
     return ok(batch=made, **fields)
 
 
@@ -191,11 +194,19 @@ def test_what_can_not_be_sent_is_a_usage_error(fields: dict[str, Any]) -> None:
 # The loop of `batches` ------------------------------------------------------------------------------------------------
 
 
-def following(wire: Wire, *, follow: bool = True, from_: str | None = "now") -> Following:
+def following(wire: Wire, *, follow: bool = True, from_: str | None = "now", ahead: bool = False) -> Following:
     def pull(from_: str | None) -> Request:
         return requests.pull("g", "w", max=None, wait_s=0.0, from_=from_, peek=False, lease_s=None)
 
-    return Following(wire.conversation, pull, from_, follow=follow, patience_s=math.inf if follow else 0.0)
+    def pull_ahead() -> Request:
+        return requests.pull("g", "w", max=None, wait_s=0.0, from_=None, peek=False, lease_s=None, ahead=True)
+
+    patience_s = math.inf if follow else 0.0
+    early = Early(
+        wire.conversation, pull_ahead, lambda batch: requests.extend("g", batch, None),
+        lambda batch: requests.release("g", batch, "w"), patience_s,
+    ) if ahead else None  # fmt: skip
+    return Following(wire.conversation, pull, from_, follow=follow, patience_s=patience_s, early=early)
 
 
 def next_id(wire: Wire, loop: Following) -> str | None:
@@ -251,6 +262,99 @@ def test_what_a_loop_leaves_is_given_back() -> None:
     left = Lease(pulled(3), follows=False)
     wire.run(left.leave())
     assert [frame["op"] for frame in wire.frames] == ["pull", "release", "release"]
+
+
+# Pulling ahead --------------------------------------------------------------------------------------------------------
+
+
+def asked(wire: Wire) -> list[str]:
+    """The requests, shortly."""
+    return [f"{f['op']}{' ahead' * f.get('ahead', False)} {f.get('batch', '')}".strip() for f in wire.frames]
+
+
+def test_the_next_batch_is_asked_for_before_the_present_one_is_done() -> None:
+    """While there is more; it is begun before anybody sees it, however its reply and others cross. Then a usual pull follows."""
+    wire = scripted(batch(1, more=True), batch(2, more=True), ok(), ok(), batch(3), ok(), ok(batch=None))
+    loop = following(wire, follow=False, ahead=True)
+    found = wire.run(loop.next())
+    assert found is not None and asked(wire) == ["pull", "pull ahead"]
+    wire.run(found.lease.ack())  # before its own reply comes that to the pull
+    assert [next_id(wire, loop) for _ in range(2)] == ["t-2", "t-3"]
+    assert wire.run(loop.next()) is None
+    wire.run(loop.leave())
+    assert asked(wire) == ["pull", "pull ahead", "ack t-1", "extend t-2", "pull ahead", "extend t-3", "pull"]
+
+
+@pytest.mark.parametrize("code", ["lease_expired", "already_acked", "unknown_group", "storage"])
+def test_what_is_not_ours_any_more_is_dropped(code: str) -> None:
+    """As if it had never come: the next pull tells what there is."""
+    wire = scripted(batch(1, more=True), batch(2), refused(code), batch(3))
+    loop = following(wire, ahead=True)
+    assert [next_id(wire, loop) for _ in range(2)] == ["t-1", "t-3"]
+    wire.run(loop.leave())
+    assert asked(wire) == ["pull", "pull ahead", "extend t-2", "pull"]
+
+
+@pytest.mark.parametrize(
+    "outcome", [ok(batch=None), refused("busy"), refused("unknown_group"), [], AWAY, ServiceError("no socket")]
+)
+def test_a_pull_ahead_that_brings_nothing_stops_nothing(outcome: list[dict[str, Any]] | ShardwatchError) -> None:
+    """Nothing there, a refusal, a lost reply, no service: the usual pull follows, which waits or says what is wrong."""
+    wire = scripted(batch(1, more=True), outcome, batch(2))
+    loop = following(wire, ahead=True)
+    assert [next_id(wire, loop) for _ in range(2)] == ["t-1", "t-2"]
+    assert asked(wire) == ["pull", "pull ahead", "pull"]
+
+
+def test_a_cut_connection_takes_the_reply_with_it() -> None:
+    """It is not waited for; one that had come is kept, and the service says whether it counts."""
+    wire = scripted(batch(1, more=True), [], [], ok(), batch(3))
+    loop = following(wire, ahead=True)
+    found = wire.run(loop.next())
+    assert found is not None
+    wire.run(found.lease.ack())  # is asked twice, with a new connection in between
+    before = wire.now
+    assert next_id(wire, loop) == "t-3"
+    assert wire.now == before
+    assert asked(wire) == ["pull", "pull ahead", "ack t-1", "ack t-1", "pull"]
+    wire = scripted(batch(1, more=True), batch(2), [], ok(), refused("lease_expired"), batch(3))
+    loop = following(wire, ahead=True)
+    found = wire.run(loop.next())
+    assert found is not None
+    wire.run(found.lease.ack())
+    assert next_id(wire, loop) == "t-3"
+    assert asked(wire) == ["pull", "pull ahead", "ack t-1", "ack t-1", "extend t-2", "pull"]
+
+
+@pytest.mark.parametrize("arrives", [True, False])
+def test_a_loop_that_is_left_gives_back_what_it_pulled_ahead(arrives: bool) -> None:
+    """Once. What never arrived the service has back with the connection."""
+    wire = scripted(batch(1, more=True), batch(2) if arrives else [], ok())
+    loop = following(wire, ahead=True)
+    next_id(wire, loop)
+    wire.run(loop.leave())
+    wire.run(loop.leave())
+    assert asked(wire) == ["pull", "pull ahead", *["release t-2"] * arrives]
+
+
+def test_what_could_not_be_begun_is_given_back() -> None:
+    """The service does not answer just then, and the loop is impatient."""
+    wire = scripted(batch(1, more=True), batch(2), AWAY, ok())
+    loop = following(wire, follow=False, ahead=True)
+    next_id(wire, loop)
+    with pytest.raises(NotRunningError):
+        wire.run(loop.next())
+    wire.run(loop.leave())
+    assert asked(wire)[-2:] == ["extend t-2", "release t-2"]
+
+
+def test_a_client_that_is_closed_is_left_at_once() -> None:
+    """There is nobody to give anything back to: the service does so itself."""
+    wire = scripted(batch(1, more=True), batch(2), CLOSED)
+    loop = following(wire, ahead=True)
+    next_id(wire, loop)
+    wire.run(loop.leave())
+    assert wire.pauses() == []
 
 
 # Leases ---------------------------------------------------------------------------------------------------------------

@@ -41,9 +41,10 @@ def test_the_verification_in_words() -> None:
 def test_a_group_in_words() -> None:
     """Its state and the reason, what is pending, and each lease in a line."""
     lease = {"batch": "a-1", "worker": "w\n1", "paths": 2, "attempt": 1, "ends_in_s": 59.6}
+    other = {**lease, "worker": "", "ends_in_s": -1.0, "ahead": True}
     group = {
         "name": "facts", "state": "fresh", "reason": "somebody asked for it", "cursor": 81, "backlog": 3, "leased": 2,
-        "retrying": 1, "parked_paths": 0, "waiting_pulls": 1, "leases": [lease, {**lease, "worker": "", "ends_in_s": -1.0}],
+        "retrying": 1, "parked_paths": 0, "waiting_pulls": 1, "leases": [lease, other],
     }  # fmt: skip
     assert group_text(group) == (
         "group facts: fresh: somebody asked for it\n"
@@ -51,7 +52,7 @@ def test_a_group_in_words() -> None:
         "3 paths pending, 2 paths on lease, 1 path to be tried again, 0 paths set aside\n"
         "1 worker waiting\n"
         "lease a-1 at w\\n1: 2 paths, attempt 1, ends in 60 s\n"
-        "lease a-1: 2 paths, attempt 1, ends in 0 s\n"
+        "lease a-1: 2 paths, pulled ahead, attempt 1, ends in 0 s\n"
     )
 
 
