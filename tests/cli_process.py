@@ -155,8 +155,8 @@ class Command:
             self.process.send_signal(signum)
         return self.process.wait(timeout_s)
 
-    def complains(self, words: str) -> None:
-        """Waits until standard error has these words. Fails at its end, and after GUARD_S."""
+    def complains(self, words: str) -> str:
+        """Waits until standard error has these words, and returns it up to then. Fails at its end, and after GUARD_S."""
         assert self.process.stderr is not None
         deadline = time.monotonic() + GUARD_S
         while words not in self._errors.decode():
@@ -165,6 +165,7 @@ class Command:
             data = os.read(self.process.stderr.fileno(), 65536)
             assert data, f"{words!r} was never said: {self._errors!r}"
             self._errors += data
+        return self._errors.decode()
 
     def errors(self) -> str:
         """All of standard error, once the process has ended."""

@@ -39,6 +39,7 @@ COMMANDS = {
     "exec": "run a command when something changes",
     "dead": "list the paths that failed too often, hand them out again, or drop them",
     "ship": "publish every change to NATS JetStream, for other machines",
+    "web": "serve a web page about the service, and its metrics",
     "find": "find files by name, size and time, in the index",
     "since": "print what has changed since a cursor",
     "explain": "say why an event of a path came, or did not come",

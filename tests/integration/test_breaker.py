@@ -20,11 +20,12 @@ from waiting import eventually
 
 from shardwatch.shard.contract.state.layout import Layout
 from shardwatch.shard.contract.state.planfile import Owners, read_plan
-from shardwatch.supervisor.cli.commands.status import found_of, text_of
+from shardwatch.supervisor.cli.commands.status import text_of
 from shardwatch.supervisor.plugin.breaker import SHORT_LIVES_MAX
 from shardwatch.supervisor.service import checkup, service
 from shardwatch.supervisor.service.child import ChildService
 from shardwatch.supervisor.service.state_dir import prepare
+from shardwatch.supervisor.service.status_object import status_object
 
 #: The shard that crashes, and the one beside it.
 VICTIM, OTHER = "s0", "s1"
@@ -212,4 +213,4 @@ class Starting:
 
 def found_by_status(service: Running) -> dict[str, Any]:
     """What `shardwatch status` puts together."""
-    return found_of(str(service.layout.state_dir), checkup.examine(service.layout))
+    return status_object(str(service.layout.state_dir), checkup.examine(service.layout))

@@ -40,6 +40,8 @@ class Layout:
         self.extract_socket = self.run / "extract.sock"
         self.supervisor_socket = self.run / "supervisor.sock"
         #: Datagrams of every program to supervisord's plugin: "my main loop turns".
+        #: `shardwatch web`, where no other place is asked for.
+        self.web_socket = self.run / "web.sock"
         self.pulse_socket = self.run / "pulse.sock"
         self.supervisord_pid = self.run / "supervisord.pid"
         #: Key of the plan on disk while it still fits the settings (`supervisor.service` writes it, the plugin reads it).

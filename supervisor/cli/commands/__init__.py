@@ -21,6 +21,7 @@
 - `sync`: waits until everything done so far is in the index.
 - `up`: runs the service.
 - `watch`: runs a service in the foreground and prints changes.
+- `web`: serves a web page about the running service, and its metrics.
 
 `main` loads one of them by its name; it imports `follow`, `link` and `options`.
 """

@@ -4,13 +4,9 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ..options import add_config_option, add_json_option, add_state_dir_option
-
-if TYPE_CHECKING:
-    from ...service.checkup import Checkup
-    from ...service.health import Health
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -22,45 +18,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """The exit code is the verdict's (`supervisor.service.health`)."""
     from ...service import checkup
+    from ...service.status_object import status_object
     from ...terminal.lines import print_json
     from ...terminal.render import write_text
     from ..link.place import running_layout
 
     layout = running_layout(options)
     seen = checkup.examine(layout)
-    found = found_of(str(layout.state_dir), seen)
+    found = status_object(str(layout.state_dir), seen)
     if options.json:
         print_json(found)
     else:
         write_text(text_of(found))
     return seen.health.exit_code
-
-
-def found_of(state_dir: str, seen: Checkup) -> dict[str, Any]:
-    """What `status --json` prints. Pure."""
-    from ...terminal.lines import valid
-
-    found: dict[str, Any] = {
-        "format": 1,
-        "state_dir": valid(state_dir),
-        "health": seen.health.state,
-        "findings": findings_of(seen.health),
-        "processes": seen.processes,
-        "answering": seen.engine is not None,
-        "engine": seen.engine,
-        "groups": seen.groups,
-        "ship": seen.ship,
-    }
-    if seen.engine is None:
-        found["reason"] = valid(seen.reason)
-    return found
-
-
-def findings_of(health: Health) -> list[dict[str, str]]:
-    """The findings of a verdict for JSON, the gravest first. Pure."""
-    from ...terminal.lines import valid
-
-    return [{"level": f.level, "message": valid(f.message), "remedy": valid(f.remedy)} for f in health.findings]
 
 
 def text_of(found: Mapping[str, Any]) -> str:
