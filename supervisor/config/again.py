@@ -10,6 +10,8 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
+import msgspec
+
 from shardwatch.shard.contract.errors import UsageError
 from shardwatch.shard.contract.state import options
 from shardwatch.shard.contract.state.options import OPTIONS, Directory, Paths
@@ -44,6 +46,7 @@ def sources_of(
     layer = Layer("command line", {}, cwd, tilde=False)
     paths = {name for name, option in OPTIONS.items() if isinstance(option.kind, Paths | Directory)}
     roots, state_dir = overrides.get(options.ROOTS.name), overrides.get(options.STATE_DIR.name)
+    given = None if not isinstance(roots, list | tuple) else tuple(absolute(options.ROOTS, one, layer) for one in roots)
     return Sources(
         config_file=None if resolved.config_file is None else os.fsencode(os.path.abspath(resolved.config_file)),
         searched=searched and resolved.config_file is not None,
@@ -52,11 +55,20 @@ def sources_of(
             name: os.fsencode(environ[name]) for name in map(variable, OPTIONS.values()) if environ.get(name)
         },
         arguments={name: value for name, value in overrides.items() if value is not None and name not in paths},
-        roots=None if not isinstance(roots, list | tuple) else tuple(absolute(options.ROOTS, one, layer) for one in roots),
+        given=given,
+        roots=given,
         state_dir=None if state_dir is None else absolute(options.STATE_DIR, state_dir, layer),
         ordinary=ordinary,
         umask=umask,
     )
+
+
+def with_changed_roots(found: Sources, before: Sources | None) -> Sources:
+    """For a service that is started with the same PATHs as the last one in its state directory: what was added and removed since
+    goes on counting. With other PATHs, these count. Pure."""
+    if before is None or found.given is None or (before.given, before.config_file) != (found.given, found.config_file):
+        return found
+    return msgspec.structs.replace(found, roots=before.roots)
 
 
 def resolve_again(sources: Sources) -> Resolved:

@@ -24,6 +24,8 @@ class Sources(msgspec.Struct, frozen=True, kw_only=True):
     #: Options that the command line gave, except for paths.
     arguments: dict[str, Any] = {}
     #: PATHs of the command line, absolute; None: it gave none.
+    given: tuple[bytes, ...] | None = None
+    #: The same, with what `shardwatch root` has added and removed since.
     roots: tuple[bytes, ...] | None = None
     #: The state directory that the command line named; None: it named none.
     state_dir: bytes | None = None

@@ -15,6 +15,7 @@
 - `pull`: prints and acknowledges events of a running service.
 - `release`: ends a hold.
 - `reload`: has the running service take over a changed configuration.
+- `root`: lists the roots of the running service, adds and removes some.
 - `ship`: publishes every change to a stream of NATS JetStream.
 - `since`: prints what has changed since a cursor.
 - `status`: shows the running service.

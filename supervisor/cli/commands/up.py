@@ -31,8 +31,10 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from shardwatch.shard.contract.state.ship_section import ShipSection
+    from shardwatch.shard.contract.state.sources import Sources
     from shardwatch.shard.contract.state.triggers import Trigger
 
+    from ...config.resolve import Resolved
     from ...service.state_dir import Prepared
 
 #: How long --detach waits for ready, seconds: the first scan of ten million files takes minutes.
@@ -53,13 +55,15 @@ def run(options: argparse.Namespace) -> int:
         from ...service.state_dir import prepare
 
     resolved = watched_tree(options)
+    found = sources(options, resolved)
+    resolved, found, changed = _with_changed_roots(resolved, found)
     settings, state_dir = resolved.settings, resolved.state_dir
     triggers = [replace(trigger, umask=options.umask) for trigger in resolved.triggers]
     cannot_run = _unrunnable(triggers) if triggers else []
     if resolved.ship is not None:
         cannot_run += _unshippable(resolved.ship)
-    prepared = prepare(state_dir, settings, triggers, resolved.ship, sources(options, resolved))
-    for note in (*prepared.notes, *cannot_run):
+    prepared = prepare(state_dir, settings, triggers, resolved.ship, found)
+    for note in (*changed, *prepared.notes, *cannot_run):
         _say(f"warning: {note}")
     if not options.detach:
         from ..filter_text import filter_text
@@ -72,6 +76,34 @@ def run(options: argparse.Namespace) -> int:
         os.execv(argv[0], argv)
     _detach(prepared)
     return 0
+
+
+def _with_changed_roots(resolved: Resolved, found: Sources) -> tuple[Resolved, Sources, list[str]]:
+    """With the roots that `shardwatch root` has added and removed since a start with the same PATHs, and what should be said of
+    them."""
+    import contextlib
+
+    import msgspec
+
+    from shardwatch.shard.contract.errors import UsageError
+    from shardwatch.shard.contract.state.layout import Layout
+    from shardwatch.shard.contract.state.sources import read_sources
+
+    from ...config.again import resolve_again, with_changed_roots
+    from ...planning.named import shown_path
+
+    before = None
+    with contextlib.suppress(OSError, UsageError, msgspec.MsgspecError):  # what is wrong there, `prepare` says
+        before = read_sources(Layout(resolved.state_dir).sources)
+    again = with_changed_roots(found, before)
+    if again.roots == found.roots:
+        return resolved, found, []
+    changed = resolve_again(again)._replace(state_dir=resolved.state_dir)
+    old, new = resolved.settings.roots, changed.settings.roots
+    more, less = ([shown_path(root) for root in some if root not in others] for some, others in ((new, old), (old, new)))
+    added = [f"root {root} was added by `shardwatch root add`: it is watched too" for root in more]
+    removed = [f"root {root} was removed by `shardwatch root remove`: it is not watched" for root in less]
+    return changed, again, added + removed
 
 
 def _unrunnable(triggers: Sequence[Trigger]) -> list[str]:
