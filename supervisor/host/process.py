@@ -26,8 +26,10 @@ def ended_fd(child: int) -> int:
 
     Raises OSError if no descriptor is free.
     """
-    with contextlib.suppress(OSError):
+    try:
         return os.pidfd_open(child)
+    except OSError:  # refused, unknown, or no descriptor is free, which the pipe tells
+        pass
     ended, tell = os.pipe2(os.O_CLOEXEC)
 
     def wait() -> None:

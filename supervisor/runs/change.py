@@ -31,7 +31,9 @@ class Change:
 
     def paths(self) -> tuple[bytes, ...]:
         """All that a run for it may touch."""
-        return tuple(path for path in (self.path, self.moved_from) if path)
+        if self.moved_from:
+            return (self.path, self.moved_from)
+        return (self.path,) if self.path else ()
 
 
 @dataclass(frozen=True, slots=True)

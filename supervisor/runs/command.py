@@ -123,9 +123,9 @@ class Command:
     def environment(self, run: Run, token: str) -> dict[bytes, bytes]:
         """What a run has in its environment beside what we have: its own name (made of `token`, which all runs of one process
         share), group, batch, attempt, and the kinds of its changes."""
-        kinds = ",".join(sorted({change.kind for change in run.changes}))
+        kinds = run.changes[0].kind if len(run.changes) == 1 else ",".join(sorted({change.kind for change in run.changes}))
         values = (f"{token}.{run.number}", self._group, run.batch, str(run.attempt), kinds)
-        return {name: value.encode() for name, value in zip(_VARIABLES, values, strict=True)}
+        return dict(zip(_VARIABLES, map(str.encode, values), strict=True))
 
     def _filled(self, path: bytes) -> list[bytes]:
         return [argument.replace(PLACE, path) for argument, place in zip(self.argv, self._places, strict=True) if place]

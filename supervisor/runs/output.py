@@ -246,6 +246,8 @@ class Relay:
             if not first.ended:
                 break
             self._outputs.popleft()
+        if not self._by_fd:  # nobody is listened to
+            return
         clogged = any(len(target.pending) > _PENDING_BYTES_MAX for target in self._targets)
         for place, output in enumerate(self._outputs):
             full = clogged if place == 0 else output.kept_bytes > KEPT_BYTES_MAX

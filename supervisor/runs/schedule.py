@@ -81,9 +81,9 @@ class Schedule:
         wanted = [change for change in taken.changes if self.wants(change.kind)]
         if not wanted:
             return [*stops, Acknowledge(taken.batch, None)]
-        off = {path for change in wanted if change.tick in late for path in change.paths()}
-        runs = self._runs(taken, [change for change in wanted if off.isdisjoint(change.paths())])
-        waiting = self._runs(taken, [change for change in wanted if not off.isdisjoint(change.paths())])
+        off = {path for change in wanted if change.tick in late for path in change.paths()} if late else set()
+        runs = self._runs(taken, [change for change in wanted if off.isdisjoint(change.paths())] if off else wanted)
+        waiting = self._runs(taken, [change for change in wanted if not off.isdisjoint(change.paths())] if off else [])
         self._queue.extend(runs)
         if waiting:
             self._late[taken.batch] = waiting

@@ -188,6 +188,7 @@ class Worker:
 
     def turn(self) -> None:
         """All that is to be done now."""
+        self._refused = False
         self._look()
         now = time.monotonic()
         self._relay.hear(now)
@@ -196,9 +197,7 @@ class Worker:
         self._resume(now)
         if self._done_due <= now:
             self._acknowledge()
-        self._refused = False
-        while not self._refused and (run := self._policy.next()) is not None:
-            self._begin(run)
+        self._begin_next()
         if self._asked is None and self._policy.is_hungry(ahead=self._pace.is_quick):
             self._pull()
 
@@ -206,9 +205,10 @@ class Worker:
         """When something is to be done without being woken (time.monotonic); infinite for never."""
         if self._refused:
             return 0.0
-        off = [min(off.due, off.look) for off in self._put_off.values()]
-        going = [going.due for going in self._going.values()]
-        return min([self._done_due, self._relay.due(), *off, *going, *self._extensions.values()])
+        due = [self._done_due, self._relay.due(), *self._extensions.values()]
+        due += [going.due for going in self._going.values()]
+        due += [min(off.due, off.look) for off in self._put_off.values()]
+        return min(due)
 
     # -- batches
 
@@ -340,6 +340,11 @@ class Worker:
 
     # -- runs
 
+    def _begin_next(self) -> None:
+        """All runs that may begin now, until one is refused."""
+        while not self._refused and (run := self._policy.next()) is not None:
+            self._begin(run)
+
     def _begin(self, run: Run) -> None:
         environ = self._environ | self._command.environment(run, self._manner.token)
         began = time.monotonic()
@@ -390,12 +395,22 @@ class Worker:
     def _end(self, fd: int) -> None:
         self._epoll.unregister(fd)
         going = self._going.pop(fd)
-        code = going.process.close()
+        failure = why_failed(going.process.close())
+        self._pace.note(time.monotonic() - going.began)
+        if not failure and not going.stopped and not self._manner.clear:
+            # The next run begins first, and what this one has written is passed on while that one starts: otherwise a processor
+            # would have nothing to do meanwhile.
+            self._note_end(going.run, "")
+            self._begin_next()
+            self._end_output(going)
+            return
+        self._end_output(going)
+        output = "" if going.output is None else going.output.end()
+        self._note_end(going.run, going.stopped or failure, output, told=not going.unwanted)
+
+    def _end_output(self, going: _Going) -> None:
         if going.output is not None:
             self._relay.end(going.output)
-        self._pace.note(time.monotonic() - going.began)
-        output = "" if going.output is None else going.output.end()
-        self._note_end(going.run, going.stopped or why_failed(code), output, told=not going.unwanted)
 
     def _note_end(self, run: Run, failure: str, output: str = "", *, told: bool = True) -> None:
         self._echoes.end(run.number, time.time_ns())
@@ -452,8 +467,7 @@ class Worker:
         self._epoll.unregister(fd)
         going = self._going.pop(fd)
         code = going.process.close()
-        if going.output is not None:
-            self._relay.end(going.output)
+        self._end_output(going)
         if code == 0:
             self._carry_out(self._policy.ended(going.run, ""))
 

@@ -41,6 +41,17 @@ def say_absence(absent: bool) -> None:
     say(f"shardwatch: {'the service went away; waiting for it' if absent else 'the service is back'}")
 
 
+def _poller(closed: int | None, *readable: int | None) -> select.poll:
+    """Waits until one descriptor is closed at its other end, or one of the others can be read. None is no descriptor."""
+    poller = select.poll()
+    if closed is not None:
+        poller.register(closed, 0)
+    for fd in readable:
+        if fd is not None:
+            poller.register(fd, select.POLLIN)
+    return poller
+
+
 class ProcessEnded(Exception):
     """The process that a connection was to keep an eye on has ended."""
 
@@ -80,6 +91,9 @@ class ServiceConnection:
         self._has_news = True
         #: From a lost connection until the next one.
         self._absent = False
+        #: What was waited for last, and how.
+        self._watched: tuple[int | None, ...] = ()
+        self._poller = _poller(None)
         self._socket.open(_RECONNECT_STARTING_MS if process_fd is not None else None)
 
     def _reconnect(self) -> None:
@@ -117,13 +131,13 @@ class ServiceConnection:
                 raise ProcessEnded
             if answers:
                 return answers
-            now = time.monotonic()
+            now, due = time.monotonic(), self._in_flight.next_due()
             if deadline is not None and now >= deadline:
                 return []
-            if now >= self._in_flight.next_due():
+            if now >= due:
                 self._reconnect()
                 continue
-            until = min(self._in_flight.next_due(), math.inf if deadline is None else deadline)
+            until = due if deadline is None else min(due, deadline)
             if self._poll(ends, None if until == math.inf else max(0.0, until - now), also):
                 return self._take_news()
 
@@ -132,16 +146,10 @@ class ServiceConnection:
 
         Raises Ended.
         """
-        poller = select.poll()
-        for fd in (*self._socket.fds, ends.wake_fd):
-            poller.register(fd, select.POLLIN)
-        if ends.output_fd is not None:
-            poller.register(ends.output_fd, 0)
-        if self._process_fd is not None:
-            poller.register(self._process_fd, select.POLLIN)
-        if also is not None:
-            poller.register(also, select.POLLIN)
-        ready = dict(poller.poll(None if timeout_s is None else int(timeout_s * 1000) + 1))
+        watched = (ends.output_fd, *self._socket.fds, ends.wake_fd, self._process_fd, also)
+        if watched != self._watched:
+            self._watched, self._poller = watched, _poller(*watched)
+        ready = dict(self._poller.poll(None if timeout_s is None else int(timeout_s * 1000) + 1))
         if self._process_fd in ready:
             self._process_ended = True
         if ends.wake_fd in ready or ends.output_fd in ready:

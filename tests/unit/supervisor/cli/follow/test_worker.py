@@ -1,16 +1,18 @@
-"""The loop of `exec`: its pulse, runs that cannot begin, and where it lets a group begin."""
+"""The loop of `exec`: its pulse, runs that cannot begin, what comes between two runs, and where it lets a group begin."""
 
 from __future__ import annotations
 
 import os
+import select
 import signal
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from shardwatch.shard.contract.limits import BEAT_S
 from shardwatch.supervisor.cli.follow.worker import Manner, Worker
-from shardwatch.supervisor.runs.command import Command, Input
+from shardwatch.supervisor.runs.command import Command, Input, Run
 from shardwatch.supervisor.runs.echoes import Echoes
 from shardwatch.supervisor.runs.pace import Pace
 from shardwatch.supervisor.runs.schedule import Schedule
@@ -19,6 +21,9 @@ MANNER = Manner(
     stop_signal=signal.SIGTERM, busy_signal=signal.SIGHUP, timeout_s=None, prefix=False, clear=False, direct=True, attempts=True,
     umask=0o077, token="unit",
 )  # fmt: skip
+
+#: Seconds after which a wait has failed.
+GUARD_S = 60.0
 
 
 class Enough(Exception):
@@ -36,6 +41,12 @@ class NoService:
         if op == "pull":
             self.begins.append(fields["from"])
         return len(self.begins)
+
+
+def batch_of(*paths: str) -> dict[str, Any]:
+    """A batch of files that were created."""
+    events = [{"type": "event", "event_type": "created", "path": path, "tick": tick} for tick, path in enumerate(paths, 1)]
+    return {"id": "t-1", "attempt": 1, "lease_ms": 3_600_000, "events": events}
 
 
 def follow(worker: Worker, *, beating: bool) -> list[float | None]:
@@ -76,14 +87,51 @@ def test_between_runs_that_cannot_begin_others_are_heard(capfd: pytest.CaptureFi
     """Each of them may take seconds, where a filesystem does not answer. So there is a pulse and a look at signals after each."""
     command = Command([b"/no/such/program", b"{}"], Input.ARGS, None, os.sysconf("SC_ARG_MAX"), "g")
     schedule = Schedule(command, 2, ["created"], retries=True)
-    events = [{"type": "event", "event_type": "created", "path": path, "tick": tick} for tick, path in enumerate(("/a", "/b"), 1)]
-    batch = {"id": "t-1", "attempt": 1, "lease_ms": 3_600_000, "events": events}
+    batch = batch_of("/a", "/b")
     service: Any = NoService()
     with Worker(service, command, schedule, Pace(2, 1), Echoes(), MANNER, group="g", start="now") as worker:
         worker.answered(0, {"ok": True, "batch": batch})
         waits = follow(worker, beating=True)
     assert waits[:2] == [0.0, 0.0]
     assert [line.split(":")[1] for line in capfd.readouterr().err.splitlines()] == [" '/a'", " '/b'"]
+
+
+class Watched(Schedule):
+    """Notes what had been passed on when a run began."""
+
+    def __init__(self, command: Command, capfd: pytest.CaptureFixture[str]) -> None:
+        super().__init__(command, 1, ["created"], retries=True)
+        self._capfd = capfd
+        self.passed_on: list[str] = []
+
+    def next(self) -> Run | None:
+        run = super().next()
+        if run is not None:
+            self.passed_on.append(self._capfd.readouterr().out)
+        return run
+
+
+@pytest.mark.parametrize(
+    ("clear", "code", "passed_on"), [(False, 0, ["", ""]), (True, 0, ["", "one\n"]), (False, 3, ["", "one\n"])]
+)
+def test_the_next_run_begins_before_output_is_passed_on(
+    capfd: pytest.CaptureFixture[str], clear: bool, code: int, passed_on: list[str]
+) -> None:
+    """No processor waits for what we do with the output of a run that succeeded. What clears the terminal waits for it, and so
+    does the notice that a run failed."""
+    script = f'echo "$1"; test "$1" = two || exit {code}'
+    command = Command([b"sh", b"-c", script.encode(), b"sh", b"{}"], Input.ARGS, None, os.sysconf("SC_ARG_MAX"), "g")
+    schedule = Watched(command, capfd)
+    service: Any = NoService()
+    manner = replace(MANNER, direct=False, clear=clear)
+    with Worker(service, command, schedule, Pace(1, 1), Echoes(), manner, group="g", start="now") as worker:
+        worker.answered(0, {"ok": True, "batch": batch_of("one", "two")})
+        worker.turn()
+        while worker._going:
+            assert select.select([worker.wake_fd], [], [], GUARD_S)[0]
+            worker.turn()
+    assert schedule.passed_on == passed_on
+    assert "".join(passed_on) + capfd.readouterr().out == "one\ntwo\n"
 
 
 @pytest.mark.parametrize(
