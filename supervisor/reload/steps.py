@@ -66,6 +66,8 @@ HOW: Final[dict[str, How]] = {
     options.SHARDS.name: How.PLAN,
     options.BACKEND.name: How.PLAN,
     options.POLL_MS.name: How.SHARDS,
+    options.POLL_MS_MAX.name: How.SHARDS,
+    options.POLL_CPU_PERCENT.name: How.SHARDS,
     options.VERIFY_PERIOD_S.name: How.SHARDS,
     options.DURABILITY.name: How.AGGREGATOR,
     options.STATE_DIR.name: How.RESTART,
