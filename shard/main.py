@@ -74,8 +74,7 @@ class ShardProcess:
         self._plan_file = plan_file
         anchors = plan.of(shard)
         # What can't be watched on the filesystem that a directory lies on is found out by looking: it may be another by now.
-        asked = stand_in is not None or settings.backend == "polling"
-        local = "polling" if asked else "native" if settings.backend == "native" or sys.platform != "linux" else "inotify"
+        local = "polling" if stand_in is not None else settings.local_backend
         anchors = [msgspec.structs.replace(anchor, backend=local) for anchor in anchors]
         if not anchors:
             raise UsageError(f"the plan gives nothing to shard {shard!r}", hint="the coordinator removes such shards by itself")
@@ -83,7 +82,8 @@ class ShardProcess:
         self._service = service_id()
         self._line = Line(shard, layout, self._service, log)
         self._generation = plan.generation
-        self._backend, remedy = open_backend({local}, plan.watches.get(shard, 0))
+        by_itself = "auto" if settings.backend == "auto" and local == "inotify" else local
+        self._backend, remedy = open_backend(by_itself, plan.watches.get(shard, 0))
         self._stream = Stream(shard, new_epoch(), plan.generation, self._line.send, service=self._service)
         self._mounts = Mounts(plan.homes, later=plan.later)
         self._territory = Territory(

@@ -14,11 +14,13 @@ import time
 from collections import deque
 from collections.abc import Callable
 from pathlib import Path
+from typing import cast
 
 from index_rows import query
 
 from shardwatch.aggregator.index.index import Index
 from shardwatch.aggregator.intake.receive import Receiver
+from shardwatch.shard.backend.fanotify import FanotifyBackend
 from shardwatch.shard.backend.inotify import InotifyBackend
 from shardwatch.shard.contract.filter.filter import Filter
 from shardwatch.shard.contract.state.planfile import Anchor, Plan
@@ -38,6 +40,7 @@ from shardwatch.shard.tree.nodes import Node
 
 INCLUDE = ("*.json",)
 EXCLUDE = ("**/.git/**", "*.tmp")
+Kernel = InotifyBackend | FanotifyBackend
 Tree = dict[tuple[bytes, int], tuple[int, ...]]
 
 
@@ -79,7 +82,7 @@ class Shard:
         self.name = name
         self.epoch = epoch
         plan = engine.plan
-        self.backend = InotifyBackend(watches_max=engine.watches_max)
+        self.backend = cast(InotifyBackend, engine.open_backend())  # what tests look into that don't ask for another
         self.line: deque[bytes] = engine.lines.setdefault(name, deque())
         self.stream = Stream(name, epoch, plan.generation, self._push, service=engine.service)
         self.territory = Territory(
@@ -113,9 +116,13 @@ class Shard:
     def lose_hints(self) -> None:
         """What the kernel's queue held is lost, and it says so."""
         self.backend.drain()
-        with self.backend._reading:
-            self.backend._chunks.clear()
-            self.backend._backlog = 0
+        if isinstance(self.backend, FanotifyBackend):
+            with self.backend._deciding:
+                self.backend._take_kept()
+        else:
+            with self.backend._reading:
+                self.backend._chunks.clear()
+                self.backend._backlog = 0
         self.backend._lost = True
 
     def kill(self) -> None:
@@ -135,11 +142,11 @@ class Engine:
     def __init__(
         self, base: Path, anchors: dict[str, str], *, settle_ms: int = 0, watches_max: int = 0, follow: bool = False,
         verify_s: int = 0, disk: Disk | None = None, mounts: Mounts | None = None, keep: Filter | None = None,
-        bounds: Bounds = BOUNDS, ignore_files: bool = False,
+        bounds: Bounds = BOUNDS, ignore_files: bool = False, backend: type[Kernel] = InotifyBackend,
     ) -> None:  # fmt: skip
         """`anchors`: path relative to the root ("" is the root) -> shard. `verify_s`: what a pass of the verification takes.
         `disk`, `mounts`: what every shard looks at. `keep`: which files are watched. `bounds`: of every shard's watcher.
-        `ignore_files`: what they name is left out; `walk` then has to tell what is there."""
+        `ignore_files`: what they name is left out; `walk` then has to tell what is there. `backend`: of every shard."""
         self.base = base
         self.root = os.fsencode(base / "tree")
         (base / "tree").mkdir(exist_ok=True)
@@ -148,6 +155,7 @@ class Engine:
         self.wrong_ns = 0
         self.settle_ms = settle_ms
         self.watches_max = watches_max
+        self.backend = backend
         self.verify_s = verify_s
         self.follow = follow
         self.disk = disk
@@ -167,6 +175,9 @@ class Engine:
         self.receiver = Receiver(self.index, lambda: self.plan, service=self.service)
         for name in self.plan.shards():
             self.start(name)
+
+    def open_backend(self) -> Kernel:
+        return FanotifyBackend() if self.backend is FanotifyBackend else InotifyBackend(watches_max=self.watches_max)
 
     def wall_ns(self) -> int:
         return time.time_ns() + self.wrong_ns

@@ -5,6 +5,10 @@
 - `inotify`: inotify(7), with one watch per directory and a thread that only empties the queue.
 - `decoding`: what inotify(7) said, decoded. Pure.
 - `calls`: the system calls of inotify(7).
+- `fanotify`: fanotify(7), with one mark per filesystem and no watch for any directory.
+- `fan_decoding`: what fanotify(7) said, decoded. Pure.
+- `beside`: inotify and fanotify beside each other: what the first has no room for is the second's.
+- `held`: which directories of the tree stand for a watch. Pure.
 - `watches`: the map from watch descriptors to directories. Pure.
 - `native`: watchdog's observer for this platform, behind the same interface.
 - `sweeping`: no watches: every directory is swept.

@@ -46,19 +46,34 @@ class Hints:
     def __bool__(self) -> bool:
         return bool(self.names or self.directories or self.selves or self.overflow)
 
+    def add(self, others: Hints) -> None:
+        """Takes over the hints of another backend."""
+        for names, into in ((others.names, self.names), (others.came, self.came), (others.left, self.left)):
+            for node, some in names.items():
+                into.setdefault(node, some).update(some)
+        for key, arrival in others.directories.items():
+            self.directories[key] = max(arrival, self.directories.get(key, Arrival.NONE))
+        self.selves += others.selves
+        self.overflow = self.overflow or others.overflow
+        self.count += others.count
+
 
 class Backend(Protocol):
-    """Watches directories one by one (inotify), or anchors as a whole (watchdog's observers).
+    """Watches directories one by one (inotify), filesystems as a whole (fanotify), or anchors (watchdog's observers).
 
     Not thread-safe: one thread calls it. It may have threads of its own.
     """
 
-    name: str
     #: True: hints may be lost silently, so the shard rescans at each sync, and also at regular intervals.
     lossy: bool
 
+    @property
+    def name(self) -> str:
+        """How it watches, for people."""
+        ...
+
     def fileno(self) -> int:
-        """Readable (an eventfd) when `take` has something."""
+        """Readable (an eventfd, or an epoll of several) when `take` has something."""
         ...
 
     def watch(self, fd: int, node: Node, *, names: bool = True) -> Node | None:

@@ -18,35 +18,58 @@ log = logging.getLogger("shardwatch.shard")
 _ANOTHER_BACKEND: Final = "use `backend = \"auto\"`, which watches everything else there, or make that mount no part of a root"
 
 
-def open_backend(names: set[str], watches_max: int) -> tuple[Backend, Callable[[int], str]]:
-    """The backend for anchors with these names, and what helps when it has no room for n directories.
+def open_backend(name: str, watches_max: int) -> tuple[Backend, Callable[[int], str]]:
+    """The backend of this name (`auto` is Linux's), and what helps when it has no room for n directories.
 
-    Where not one inotify instance is left, everything is swept.
+    Where not one inotify instance is left, everything is swept, unless fanotify can take it.
     """
-    if "native" in names:
+    if name == "native":
         from .native import NativeBackend
 
         native = NativeBackend()
         return native, lambda directories: _ANOTHER_BACKEND if native.refuses else _more_watches(directories)
-    if names == {"polling"}:
+    if name == "polling":
         from .sweeping import SweepingBackend
 
         return SweepingBackend("polling"), _more_watches
-    from .inotify import InotifyBackend
-
     if not os.path.exists("/proc/self/fd"):  # what is open is watched by its path there
         from .sweeping import SweepingBackend
 
         reason = cause(OSError(errno.ENOENT, ""), WATCH).what
         log.error("%s: sweeping instead", reason)
         return SweepingBackend(reason), _mount_proc
+    if name in ("auto", "fanotify"):
+        return _both(watches_max, fanotify_first=name == "fanotify")
     try:
-        return InotifyBackend(watches_max=watches_max), _more_watches
+        return _inotify(watches_max), _more_watches
     except OSError as error:
         from .sweeping import SweepingBackend
 
         log.error("inotify: %s; sweeping instead", error)
         return SweepingBackend(cause(error, WATCH).what), _more_instances
+
+
+def _both(watches_max: int, *, fanotify_first: bool) -> tuple[Backend, Callable[[int], str]]:
+    from .beside import INOTIFY, BesideBackend
+
+    both = BesideBackend(lambda: _inotify(watches_max), _fanotify, fanotify_first=fanotify_first)
+
+    def remedy(directories: int) -> str:
+        return _more_instances(directories) if both.is_impossible(INOTIFY) else _more_watches(directories)
+
+    return both, remedy
+
+
+def _inotify(watches_max: int) -> Backend:
+    from .inotify import InotifyBackend
+
+    return InotifyBackend(watches_max=watches_max)
+
+
+def _fanotify() -> Backend:
+    from .fanotify import FanotifyBackend
+
+    return FanotifyBackend()
 
 
 def _more_watches(directories: int) -> str:

@@ -16,7 +16,7 @@ from collections import deque
 from typing import Final
 
 from ..compiled.choice import native
-from ..tree.nodes import Node, Waypoint
+from ..tree.nodes import Node
 from . import calls, decoding
 from .base import Arrival, Hints
 from .calls import (
@@ -35,6 +35,7 @@ from .calls import (
     IN_UNMOUNT,
 )
 from .decoding import Names
+from .held import Held
 from .watches import Watches
 
 #: Never IN_EXCL_UNLINK: what is written by a descriptor whose name was removed may have another name (`shard/tree/unlinked.py`).
@@ -79,8 +80,7 @@ class InotifyBackend:
         self._watches_max = watches_max
         self._backlog_bytes_max = backlog_bytes_max
         self._nodes = Watches()
-        #: Further places of the same directory (bind mounts, links): rare, so kept apart. In the order of coming.
-        self._further: dict[int, dict[Node, None]] = {}
+        self._held = Held(self._nodes)
         self._chunks: deque[bytes] = deque()
         self._backlog = 0
         self._lost = False
@@ -96,16 +96,7 @@ class InotifyBackend:
         if self._watches_max and len(self._nodes) >= self._watches_max:
             raise OSError(errno.ENOSPC, "the plan's share of the watches is used up")
         wd = node.wd = self._add(fd, _MASK if names else _MASK_SELF)
-        held = self._nodes.get(wd)
-        if held is None or held is node:
-            self._nodes[wd] = node
-            return None
-        if isinstance(held, Waypoint) and not isinstance(node, Waypoint):
-            self._nodes[wd] = node  # who is in a tree comes first
-            self._further.setdefault(wd, {})[held] = None
-            return None
-        self._further.setdefault(wd, {})[node] = None
-        return None if isinstance(held, Waypoint) else held
+        return self._held.add(wd, node)
 
     def same(self, fd: int, node: Node) -> bool:
         if node.wd < 0:
@@ -126,26 +117,9 @@ class InotifyBackend:
 
     def forget(self, nodes: list[Node]) -> None:
         for node in nodes:
-            wd = node.wd
-            if wd < 0:
-                continue
-            node.wd = -1
-            further = self._further.get(wd)
-            if self._nodes.get(wd) is node:
-                if further:
-                    # Whoever is in a tree comes first.
-                    heir = next((place for place in further if not isinstance(place, Waypoint)), next(iter(further)))
-                    del further[heir]
-                    self._nodes[wd] = heir
-                    if not further:
-                        del self._further[wd]
-                    continue
-                del self._nodes[wd]
+            wd = self._held.remove(node)
+            if wd >= 0:
                 calls.rm_watch(self._fd, wd)  # EINVAL where the directory is gone already: just as well
-            elif further and node in further:
-                del further[node]
-                if not further:
-                    del self._further[wd]
 
     def watches(self) -> int:
         return len(self._nodes)
@@ -212,38 +186,18 @@ class InotifyBackend:
             self._lost = False
             hints.overflow = True
         for some, into in ((names, hints.names), (came, hints.came), (left, hints.left)):
-            self._place(some, into)
+            self._held.place(some, into)
         return hints
-
-    def _place(self, names: Names, into: dict[Node, set[bytes]]) -> None:
-        """Names by watch become names by directory; those of watches that are gone by now are dropped. Takes over the sets."""
-        for wd, some in names.items():
-            node = self._nodes.get(wd)
-            if node is None:
-                continue
-            some.discard(b"")
-            if not some:
-                continue
-            for place in self._further.get(wd, ()) if self._further else ():
-                into.setdefault(place, set()).update(some)
-            held = into.setdefault(node, some)
-            if held is not some:
-                held |= some
 
     def _special(self, wd: int, mask: int, name: bytes, hints: Hints) -> None:
         if mask & IN_Q_OVERFLOW:
             hints.overflow = True
             return
-        node = self._nodes.get(wd)
-        if node is None:
+        places = self._held.places(wd)
+        if not places:
             return
-        places = (node, *self._further.get(wd, ()))
         if mask & IN_IGNORED:
-            # The kernel dropped the watch: the directory is gone, or its filesystem is.
-            del self._nodes[wd]
-            self._further.pop(wd, None)
-            for place in places:
-                place.wd = -1
+            self._held.drop(wd)  # the kernel dropped the watch: the directory is gone, or its filesystem is
         elif name:
             arrival = Arrival.RENAMED if mask & IN_MOVED_TO else Arrival.MADE if mask & IN_CREATE else Arrival.NONE
             for place in places:

@@ -22,10 +22,17 @@ class Cause(NamedTuple):
 #: What was being done.
 READ: Final = "read"  # a directory of a watched tree
 WATCH: Final = "watch"  # one more watch for a directory
+FANOTIFY: Final = "fanotify"  # a group, or the mark of a filesystem
 STATE: Final = "state"  # the state directory, or a file in it
 OTHER: Final = "other"  # a file that a command was given
 
 _DEAD: Final = Cause("the program behind its FUSE filesystem has ended", "unmount it, and mount it again")
+_INSTEAD: Final = "nothing: inotify watches it instead"
+_CAPABILITY: Final = Cause(
+    "fanotify needs the capability CAP_SYS_ADMIN",
+    "run it as root, or give it that capability (AmbientCapabilities=CAP_SYS_ADMIN in a unit), or use the backend auto",
+)
+_NO_NAMES: Final = Cause("this kernel's fanotify can't name directories", "use Linux 5.9 or later, or the backend auto")
 _SERVER: Final = Cause("its file server does not answer", "check the server and the network; it is tried again automatically")
 
 #: For every operation, unless `_OF` has another word for one.
@@ -66,6 +73,16 @@ _OF: Final = {
     (WATCH, errno.ENOENT): Cause("/proc is not mounted", "mount it: `mount -t proc proc /proc`; until then it is polled"),
     (WATCH, errno.EMFILE): Cause("no inotify instance left", "raise fs.inotify.max_user_instances"),
     (WATCH, errno.ENOSPC): Cause("no watches left", "raise fs.inotify.max_user_watches"),
+    (FANOTIFY, errno.EPERM): _CAPABILITY,
+    (FANOTIFY, errno.EINVAL): _NO_NAMES,
+    (FANOTIFY, errno.ENOSYS): _NO_NAMES,
+    (FANOTIFY, errno.EMFILE): Cause("no fanotify group left", "raise fs.fanotify.max_user_groups"),
+    (FANOTIFY, errno.ENOSPC): Cause("no fanotify mark left", "raise fs.fanotify.max_user_marks"),
+    (FANOTIFY, errno.EOPNOTSUPP): Cause("its filesystem has no handles for directories", _INSTEAD),
+    (FANOTIFY, errno.ENODEV): Cause("its filesystem has no id", _INSTEAD),
+    (FANOTIFY, errno.EXDEV): Cause("it is a subvolume, which the kernel reports under another id", _INSTEAD),
+    (FANOTIFY, errno.ENOTUNIQ): Cause("another filesystem has the same id", _INSTEAD),
+    (FANOTIFY, errno.ENOENT): Cause("/proc is not mounted", "mount it: `mount -t proc proc /proc`"),
     (STATE, errno.EACCES): Cause("permission denied", "make it this user's (chown -R), and writable"),
     (STATE, errno.ENOENT): Cause("it is gone", "start the service again; groups and index are made anew"),
 }

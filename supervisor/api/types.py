@@ -104,7 +104,7 @@ class WatcherConfig:
         state_dir: where the service keeps its index and queue; None: a temporary directory that `stop_monitoring`
             removes. With a kept one, changes made while nothing was running are reported at the next start.
         shards: processes that watch; 0: chosen from the tree, the processors and the limits.
-        backend: `auto`, `inotify`, `polling` or `native`.
+        backend: `auto`, `inotify`, `fanotify`, `polling` or `native`.
         priorities: gitignore glob -> priority; higher is handed over first, first in first out within one.
         max_file_size: bytes; `process_file_events` refuses larger files. None: no limit.
         follow_symlinks: whether links to directories are descended into.

@@ -7,6 +7,7 @@
 - `survey`: estimates the weight of trees with a limited number of directory reads.
 - `tree_look`: reads directories for the survey.
 - `limits`: the limits of inotify, and how much of them is in use.
+- `whole`: which roots can't be watched by fanotify, and why.
 - `apart`: plans subtrees that may hang into shards of their own. Pure.
 - `replans`: decides when a running service is planned anew. Pure.
 - `homes`: records the filesystem of each root.

@@ -10,7 +10,6 @@ from __future__ import annotations
 import functools
 import os
 import secrets
-import sys
 from collections.abc import Callable, Sequence
 from typing import Final
 
@@ -40,9 +39,7 @@ BackendOf = Callable[[bytes], str]
 
 def backend_of(settings: Settings, polled: Callable[[bytes], bool]) -> BackendOf:
     """How a path is to be watched under these settings; `polled` tells file systems that raise no events."""
-    if settings.backend == "polling":
-        return lambda path: "polling"
-    local = "native" if settings.backend == "native" or not sys.platform.startswith("linux") else "inotify"
+    local = settings.local_backend
     return lambda path: "polling" if polled(path) else local
 
 

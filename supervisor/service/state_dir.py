@@ -217,6 +217,10 @@ def check_roots(settings: Settings, before: Settings | None, plan: Plan | None) 
                 notes.append(f"{shown_path(path)} {trouble}: waiting for it; what appears there is reported as created")
             else:
                 raise unwatchable(path, trouble)
+        if settings.local_backend == "fanotify":
+            from ..planning.whole import check_fanotify  # most services do without it
+
+            notes += check_fanotify(settings.roots, scouts)
     return notes
 
 

@@ -170,6 +170,16 @@ def test_mirror(state_dir: Path, roots: tuple[Path, Path], shards: int, no_leaks
         play(service, roots, lambda n: None)
 
 
+@pytest.mark.root
+@pytest.mark.parametrize("shards", [1, 3])
+def test_mirror_by_fanotify(state_dir: Path, roots: tuple[Path, Path], shards: int, no_leaks: None) -> None:
+    """The same with marks on the whole filesystem, where the state directory and `outside` lie too; a shard is killed between."""
+    settings = settings_for(roots[0], include=INCLUDE, shards=shards, settle_ms=20, backend="fanotify")
+    with running(state_dir, settings) as service:
+        assert service.ready["backend"] == "fanotify"
+        play(service, roots, lambda n: void(service.kill(f"s{n % shards}")) if n % 3 == 2 else None)
+
+
 @pytest.mark.parametrize("shards", [1, 3])
 def test_mirror_while_shards_are_killed(state_dir: Path, roots: tuple[Path, Path], shards: int, no_leaks: None) -> None:
     """One shard after the other is killed with -9 while the tree changes: nothing changes in the outcome."""

@@ -8,13 +8,17 @@ import os
 import random
 import shutil
 
+import pytest
 import session
-from engine import Engine, Tree, walk
+from engine import Engine, Kernel, Tree, walk
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from index_rows import query
 from repository import git, make_repository
+
+from shardwatch.shard.backend.fanotify import FanotifyBackend
+from shardwatch.shard.backend.inotify import InotifyBackend
 
 #: Small on purpose: collisions are what is looked for.
 DIRECTORIES = ("", "a", "b", "a/x", "a/x/y", "b/x", "b/x/y", "a/x/y/z", "c.json", "c.json/x")
@@ -33,11 +37,13 @@ file = st.sampled_from(FILES)
 class EngineMachine(RuleBasedStateMachine):
     """Random operations on a tree while parts of the engine run, stall, die, and hear each other badly."""
 
+    backend: type[Kernel] = InotifyBackend
+
     @initialize(plan=st.sampled_from(PLANS), seed=st.integers(0, 2**16), settle_ms=st.sampled_from((0, 50)))
     def begin(self, plan: dict[str, str], seed: int, settle_ms: int) -> None:
         self.base = session.place(where=session.memory())
         self.random = random.Random(seed)
-        self.engine = Engine(self.base, plan, settle_ms=settle_ms)
+        self.engine = Engine(self.base, plan, settle_ms=settle_ms, backend=self.backend)
         self.root = self.base / "tree"
         (self.base / "out").mkdir()
 
@@ -274,6 +280,15 @@ class IgnoringMachine(EngineMachine):
     def ignore_from_outside(self, file: str, lines: list[str]) -> None:
         (self.base / file).write_text("\n".join(lines))
 
+
+class FanotifyMachine(EngineMachine):
+    """The same with marks on whole filesystems: whatever else happens there is reported too, such as the index being written."""
+
+    backend = FanotifyBackend
+
+
+TestFanotify = pytest.mark.root(FanotifyMachine.TestCase)
+TestFanotify.settings = settings(max_examples=int(os.environ.get("ENGINE_EXAMPLES", "40")), stateful_step_count=40)
 
 TestIgnoring = IgnoringMachine.TestCase
 TestIgnoring.settings = settings(max_examples=int(os.environ.get("ENGINE_EXAMPLES", "60")), stateful_step_count=40)

@@ -2,6 +2,8 @@
 
 - `mounts`: the table of mounts.
 - `allowance`: the limits of inotify that apply to this process.
+- `fanotify`: the system calls of fanotify(7) for whole filesystems, and what keeps it from being
+  used at a place.
 - `scout`: a child process that asks a filesystem which may hang. It imports only the standard
   library, because the child runs this very file.
 

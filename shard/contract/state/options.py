@@ -16,7 +16,7 @@ from typing import Final, Generic, TypeVar
 T = TypeVar("T")
 
 PRIORITY_MAX: Final = 1_000
-BACKENDS: Final = ("auto", "inotify", "polling", "native")
+BACKENDS: Final = ("auto", "inotify", "fanotify", "polling", "native")
 DURABILITIES: Final = ("process", "power")
 
 

@@ -6,6 +6,7 @@ because a shard must not load pydantic. Settings that are stored here are alread
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import msgspec
@@ -62,6 +63,15 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     poll_cpu_percent: float = options.POLL_CPU_PERCENT.default
     verify_period_s: float = options.VERIFY_PERIOD_S.default
     durability: str = options.DURABILITY.default
+
+    @property
+    def local_backend(self) -> str:
+        """How a directory is watched that lies on a filesystem of this machine: `inotify`, `fanotify`, `native` or `polling`."""
+        if self.backend in ("polling", "native"):
+            return self.backend
+        if not sys.platform.startswith("linux"):
+            return "native"
+        return "fanotify" if self.backend == "fanotify" else "inotify"
 
     def named(self) -> tuple[bytes, ...]:
         """What the user named to be watched."""

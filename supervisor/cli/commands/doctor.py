@@ -98,13 +98,29 @@ def examine_root(root: bytes, settings: Settings, findings: list[dict[str, str]]
     if trouble and not is_waited_for(root, trouble, settings):
         note(findings, f"root {os.fsdecode(root)} {trouble}", "give a directory that you can read")
     backend = backend_of(settings, lambda path: remote)(root)
-    if remote and settings.backend in ("auto", "inotify", "native"):
+    if backend == "fanotify" and not trouble:
+        backend = examine_whole(root, findings)
+    if remote and settings.backend != "polling":
         note(
             findings,
             f"root {os.fsdecode(root)} is on {kind}: changes made elsewhere raise no event there, so it is polled",
             "run shardwatch where the files are, or accept that changes are seen when they are looked for (poll_ms_max)",
         )
     return {**path_fields(root), "filesystem": kind, "polled": backend == "polling", "backend": backend, "readable": not trouble}
+
+
+def examine_whole(root: bytes, findings: list[dict[str, str]]) -> str:
+    """How a root is watched with the backend `fanotify`: what its filesystem does not allow is done by inotify."""
+    from ...host.scouting import Scouts
+    from ...planning.whole import obstacles
+
+    with Scouts() as scouts:
+        found = obstacles([root], scouts)
+    for why, everywhere in found.values():
+        instead = "" if everywhere else "; inotify watches it instead"
+        remedy = why.remedy if everywhere else "use the backend auto, or put the tree on ext4, xfs, tmpfs, or the top of a btrfs"
+        note(findings, f"root {os.fsdecode(root)} can't be watched with fanotify: {why.what}{instead}", remedy)
+    return "inotify" if found else "fanotify"
 
 
 def needs(
@@ -126,9 +142,11 @@ def needs(
         note(findings, "inotify is not available here", "use --backend polling")
     if roots:
         result = plan_of(with_files(msgspec.structs.replace(settings, roots=roots)), limits, own)
+        by_inotify = settings.local_backend != "fanotify"
         # With hold_for_vcs each shard has another one, for lock files.
-        instances = len(result.plan.shards()) * (2 if settings.hold_for_vcs else 1)
-        fields.update({"watches_needed": result.directories, "needed_is_exact": result.exact, "instances_needed": instances})
+        instances = len(result.plan.shards()) * (by_inotify + settings.hold_for_vcs)
+        watches = result.directories if by_inotify else 0
+        fields.update({"watches_needed": watches, "needed_is_exact": result.exact, "instances_needed": instances})
         if result.over_budget:
             note(
                 findings,

@@ -82,6 +82,8 @@ def test_a_plan_that_polls_for_want_of_watches_is_tried_again() -> None:
         ("auto", False, "inotify"),
         ("auto", True, "polling"),
         ("inotify", True, "polling"),
+        ("fanotify", False, "fanotify"),
+        ("fanotify", True, "polling"),
         ("native", False, "native"),
         ("native", True, "polling"),
         ("polling", False, "polling"),

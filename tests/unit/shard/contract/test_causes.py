@@ -11,7 +11,7 @@ import pytest
 
 from shardwatch.aggregator.storage.damage import Refusal, refusal
 from shardwatch.shard.contract import causes
-from shardwatch.shard.contract.causes import OTHER, READ, STATE, WATCH, cause, database_cause
+from shardwatch.shard.contract.causes import FANOTIFY, OTHER, READ, STATE, WATCH, cause, database_cause
 from shardwatch.shard.contract.kernel.allowance import INSTANCES, WATCHES, allowance
 from shardwatch.supervisor.planning.limits import instances_remedy, read_inotify_limits, watches_remedy
 
@@ -33,6 +33,12 @@ SYSTEM = [
     (WATCH, errno.ENOSPC, "no watches left", "max_user_watches"),
     (WATCH, errno.EMFILE, "no inotify instance left", "max_user_instances"),
     (WATCH, errno.ENOMEM, "memory", "memory"),
+    (FANOTIFY, errno.EPERM, "CAP_SYS_ADMIN", "AmbientCapabilities"),
+    (FANOTIFY, errno.EINVAL, "can't name directories", "Linux 5.9"),
+    (FANOTIFY, errno.EMFILE, "no fanotify group left", "max_user_groups"),
+    (FANOTIFY, errno.ENOSPC, "no fanotify mark left", "max_user_marks"),
+    (FANOTIFY, errno.EOPNOTSUPP, "no handles", "inotify"),
+    (FANOTIFY, errno.EXDEV, "subvolume", "inotify"),
     (STATE, errno.EACCES, "permission denied", "chown"),
     (STATE, errno.EROFS, "read-only", "writable"),
     (STATE, errno.ENOSPC, "full", "free some space"),

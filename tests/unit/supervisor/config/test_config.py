@@ -188,7 +188,7 @@ def test_a_file_that_others_can_change_is_refused(tmp_path: Path, mode: int) -> 
         ("shards = 1.5", "must be a whole number from 0 to 64"),
         ("retention_days = inf", "must be a number from 0.01 to 3650"),
         ("recursive = 'maybe'", "must be true or false"),
-        ("backend = 'magic'", "must be one of auto, inotify, polling, native"),
+        ("backend = 'magic'", "must be one of auto, inotify, fanotify, polling, native"),
         ("durability = ''", "must be one of process, power"),
         ("roots = 'src'", "must be a list of paths"),
         ("roots = 3", "must be a list of paths"),

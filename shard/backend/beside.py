@@ -1,0 +1,119 @@
+"""inotify and fanotify beside each other: what the first of them refuses for want of room is watched by the other."""
+
+from __future__ import annotations
+
+import errno
+import logging
+import select
+from collections.abc import Callable
+from typing import Final
+
+from ..contract import causes
+from ..contract.causes import cause
+from ..tree.nodes import Node
+from .base import Backend, Hints
+
+log = logging.getLogger("shardwatch.shard")
+
+INOTIFY: Final = "inotify"
+FANOTIFY: Final = "fanotify"
+_DOING: Final = {INOTIFY: causes.WATCH, FANOTIFY: causes.FANOTIFY}
+#: errno with which a backend refuses a directory that the other one may take.
+_REFUSED: Final = frozenset({errno.ENOSPC, errno.ENOMEM, errno.EMFILE})
+#: By its number it is known who watches a directory: those of handles are at least this, those of inotify's watches below 2**31.
+_HANDLES: Final = 1 << 64
+
+
+class BesideBackend:
+    """See `Backend`. Each backend is opened when the first directory is for it.
+
+    Args:
+        inotify, fanotify: open them; raise OSError if that is impossible, which is not tried again.
+        fanotify_first: otherwise it only gets what inotify has no room for.
+    """
+
+    lossy = False
+
+    def __init__(
+        self, inotify: Callable[[], Backend], fanotify: Callable[[], Backend], *, fanotify_first: bool = False
+    ) -> None:
+        self._openers = {INOTIFY: inotify, FANOTIFY: fanotify}
+        self._order = (FANOTIFY, INOTIFY) if fanotify_first else (INOTIFY, FANOTIFY)
+        self._opened: dict[str, Backend] = {}
+        self._impossible: dict[str, OSError] = {}
+        self._ready = select.epoll()
+
+    @property
+    def name(self) -> str:
+        """Those that watch something, joined by `+`; if there are none, the one that comes first."""
+        return "+".join(name for name in self._order if name in self._opened and self._opened[name].watches()) or self._order[0]
+
+    def is_impossible(self, name: str) -> bool:
+        """Whether this backend could not be opened."""
+        return name in self._impossible
+
+    def watch(self, fd: int, node: Node, *, names: bool = True) -> Node | None:
+        refused: dict[str, OSError] = {}
+        for name in self._order:
+            try:
+                return self._open(name).watch(fd, node, names=names)
+            except OSError as error:
+                if error.errno not in _REFUSED:
+                    raise
+                refused[name] = error
+        raise refused[INOTIFY]  # its limits can be raised
+
+    def _open(self, name: str) -> Backend:
+        backend = self._opened.get(name)
+        if backend is not None:
+            return backend
+        if name in self._impossible:
+            raise self._impossible[name]
+        try:
+            backend = self._openers[name]()
+        except OSError as error:
+            log.warning("%s can't be used: %s", name, cause(error, _DOING[name]).what)
+            self._impossible[name] = OSError(errno.ENOSPC, cause(error, _DOING[name]).what)
+            raise self._impossible[name] from error
+        self._opened[name] = backend
+        self._ready.register(backend.fileno(), select.EPOLLIN)
+        return backend
+
+    def same(self, fd: int, node: Node) -> bool:
+        holder = self._holder(node)
+        return holder is not None and holder.same(fd, node)
+
+    def _holder(self, node: Node) -> Backend | None:
+        """Who watches the directory of a node."""
+        return None if node.wd < 0 else self._opened.get(INOTIFY if node.wd < _HANDLES else FANOTIFY)
+
+    def forget(self, nodes: list[Node]) -> None:
+        if len(self._opened) == 1:
+            for backend in self._opened.values():
+                backend.forget(nodes)
+            return
+        for node in nodes:
+            holder = self._holder(node)
+            if holder is not None:
+                holder.forget([node])
+
+    def fileno(self) -> int:
+        return self._ready.fileno()
+
+    def take(self) -> Hints:
+        hints = Hints()
+        for backend in self._opened.values():
+            hints.add(backend.take())
+        return hints
+
+    def drain(self) -> None:
+        for backend in self._opened.values():
+            backend.drain()
+
+    def watches(self) -> int:
+        return sum(backend.watches() for backend in self._opened.values())
+
+    def close(self) -> None:
+        for backend in self._opened.values():
+            backend.close()
+        self._ready.close()
