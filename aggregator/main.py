@@ -220,6 +220,8 @@ class Aggregator:
             self._slack.worked(time.monotonic_ns())
             self._reply(touched_only=True)  # the shard goes on while batches are made of this
         self._receiver.finish_syncs(time.monotonic())
+        if not self._sockets.ready:
+            self._sockets.ready = self._engine.ready() is not None
         changed = self._index.file.commits != commits
         self._answer(self._server.on_commit(changed=changed))
         self._reply(touched_only=True)  # last, because workers wait for what there is, and a shard does not wait for a few names
@@ -248,6 +250,7 @@ class Aggregator:
     def _beat(self, now: float) -> None:
         self._beat_at = next_beat(now, BEAT_S)
         self._sockets.leave_if_replaced()
+        self._sockets.ready = self._engine.ready() is not None
         for path, opened in self._files.items():
             if identity(path) != opened:
                 raise MovedError(f"{path} was removed or replaced while it was open")

@@ -58,6 +58,8 @@ class Sockets:
         self.extract: Door[LeaseName] = Door(layout.extract_socket, b"ROUTER", self._selector, workers, crowded=True)
         self._doors: tuple[Door[Any], ...] = (self.facts, self.acks, self.extract)
         self.pulse = Pulse(layout.pulse_socket)
+        #: Whether the pulse says that the service is ready.
+        self.ready = False
         self.stopping = False
         self._wakeup_reader, self.wakeup_fd = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
         self._selector.register(self._wakeup_reader, selectors.EVENT_READ, None)
@@ -75,7 +77,7 @@ class Sockets:
     def wait(self, timeout_ms: int, *, facts: bool = True) -> None:
         """Waits until a message can be taken (a fact only with `facts`), and takes what comes in off the connections, for 50 ms
         at most. Sets `stopping` where standard input ended: supervisord is gone."""
-        self.pulse.beat()
+        self.pulse.beat(ready=self.ready)
         now = time.monotonic()
         if self.extract.ready or (facts and self.facts.ready):
             timeout_ms = 0

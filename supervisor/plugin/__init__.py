@@ -15,6 +15,7 @@
 - `names`: names that the plugin shares with the coordinator.
 - `first_plan`: waits for the plan of a first start, while other programs start.
 - `hang_up`: decides how supervisord reacts to SIGHUP.
+- `notify`: tells the service manager, such as systemd, when the service is ready and that it lives.
 - `full_disk`: lets supervisord survive a full disk under its logs.
 - `words`: removes misleading lines from supervisord's log.
 

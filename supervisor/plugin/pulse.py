@@ -26,7 +26,7 @@ from supervisor.states import ProcessStates
 from supervisor.supervisord import Supervisor
 
 from shardwatch.shard.contract.limits import BEAT_S, PULSE_S, next_beat
-from shardwatch.shard.contract.process.life import SCANNING
+from shardwatch.shard.contract.process.life import READY, SCANNING
 from shardwatch.shard.contract.state.layout import Layout
 
 from .map_entry import MapEntry, drop_closed
@@ -37,7 +37,7 @@ from .silence import Living, Silence
 _LOOK_S: Final = 0.5
 #: Pulses that are read in one pass of supervisord's loop, so that a flood of them does not block everything else.
 _PULSES_MAX: Final = 1000
-#: A pulse is a pid, followed by SCANNING or nothing. Anything else is refused.
+#: A pulse is a pid, followed by SCANNING, READY or nothing. Anything else is refused.
 _PID_BYTES_MAX: Final = 10
 _PULSE_BYTES_MAX: Final = _PID_BYTES_MAX + len(SCANNING)
 #: How long after the programs' common beat their pulses are read, seconds.
@@ -57,10 +57,18 @@ _TIMESPEC: Final = struct.Struct("@ll")
 class Pulses(MapEntry):
     """An entry in supervisord's socket map: a datagram socket that takes the pulses."""
 
-    def __init__(self, supervisord: Supervisor, scans: Callable[[int], None] = lambda pid: None) -> None:
-        """`scans` is called with the pid of a living process that has not finished its baseline. It must not raise."""
+    def __init__(
+        self,
+        supervisord: Supervisor,
+        scans: Callable[[int], None] = lambda pid: None,
+        ready: Callable[[], None] = lambda: None,
+    ) -> None:
+        """`scans` is called with the pid of a living process that has not finished its baseline, and `ready` whenever the
+        aggregator says that the service is ready. They must not raise.
+        """
         self._supervisord = supervisord
         self._scans = scans
+        self._ready = ready
         self._map = supervisord.options.get_socket_map()
         drop_closed(self._map, Pulses)
         self._silence = Silence(time.monotonic())
@@ -142,13 +150,16 @@ class Pulses(MapEntry):
             except OSError:
                 break
             taken += 1
-            pulse = datagram.removesuffix(SCANNING)
+            word = next((word for word in (SCANNING, READY) if datagram.endswith(word)), b"")
+            pulse = datagram.removesuffix(word)
             if len(pulse) > _PID_BYTES_MAX or not pulse.isdigit():
                 self._alert_until = now + _ALERT_S
                 self._refuse(now)
                 continue
             self._silence.hear(int(pulse), sent_at(stamp, now, time.time(), since=self._taken_at))
-            if pulse != datagram:
+            if word == READY:
+                self._ready()
+            elif word:
                 usual = False
                 self._scans(int(pulse))
         self._taken_at = now

@@ -25,6 +25,7 @@ from shardwatch.shard.contract.state.layout import Layout
 from . import bounds, spawn, triggers
 from .first_plan import FirstPlan, Planner, forget_planner
 from .names import EXEC, GROUP, SHIP
+from .notify import Manager
 from .pulse import Pulses
 from .rearm import Rearm
 from .terms import terms_of
@@ -46,7 +47,8 @@ class ShardsRPC:
         self._template = template
         self._wake = Wake(supervisord)
         self._rearm = Rearm(supervisord, GROUP)
-        self._pulses = Pulses(supervisord, self._rearm.scans)
+        self._manager = Manager()
+        self._pulses = Pulses(supervisord, self._rearm.scans, self._manager.ready)
         self._upkeep = Upkeep(supervisord)
         self._guard = StdinGuard(supervisord) if terms_of(supervisord.options).ends_with_input else None
         self._keep_through_reread()

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import re
 import select
 import signal
+import socket
 import sqlite3
+import struct
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -280,3 +283,23 @@ def test_sync_that_is_not_in_time(service: Path) -> None:
     assert "not in sync after 0.5 s" in said
     assert "give a longer --timeout" in said or "`shardwatch status` shows more" in said
     run("sync", "--state-dir", service)
+
+
+def test_a_service_manager_is_told_when_the_service_is_ready(tree: Path, state_dir: Path) -> None:
+    """As systemd asks for it with Type=notify: by the process that it has started, and by no other."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.settimeout(GUARD_S)
+        manager.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
+        manager.bind(os.fspath(state_dir.parent / "notify"))
+        place = os.fspath(state_dir.parent / "notify")
+        with Command("up", "--state-dir", state_dir, tree, NOTIFY_SOCKET=place) as service:
+            said: list[bytes] = []
+            while b"READY=1" not in said:
+                text, control, _, _ = manager.recvmsg(100, socket.CMSG_SPACE(12))
+                assert struct.unpack("3i", control[0][2])[0] == service.process.pid
+                said.append(text)
+            found = json.loads(run("status", "--json", "--state-dir", state_dir, check=False).stdout)
+            assert found["engine"]["ready"]
+            assert service.end(signal.SIGTERM) == 0
+            while said[-1] != b"STOPPING=1":
+                said.append(manager.recv(100))

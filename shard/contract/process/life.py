@@ -138,6 +138,8 @@ def identity(path: Path) -> tuple[int, int] | None:
 
 #: Follows the pid in the pulse of a process that has not yet finished its first task, and so has not proved that it is stable.
 SCANNING = b" scanning"
+#: The same for a pulse of an aggregator that has the baseline: the service is ready.
+READY = b" ready"
 
 
 class Pulse:
@@ -151,16 +153,17 @@ class Pulse:
         self._pid = b"%d" % os.getpid()
         self._next = 0.0
 
-    def beat(self, *, scanning: bool = False) -> None:
+    def beat(self, *, scanning: bool = False, ready: bool = False) -> None:
         """Sends a pulse, at most one per second however often it is called. Never blocks, never raises.
 
         `scanning`: a crash from now on counts like one right after the start (`supervisor.plugin.breaker`).
+        `ready`: the service is ready (`supervisor.plugin.notify`).
         """
         now = time.monotonic()
         if now >= self._next:
             self._next = now + PULSE_S
             with contextlib.suppress(OSError):  # nobody listens, or too many are waiting
-                self._socket.sendto(self._pid + SCANNING if scanning else self._pid, self._path)
+                self._socket.sendto(self._pid + (SCANNING if scanning else READY if ready else b""), self._path)
 
     def close(self) -> None:
         self._socket.close()

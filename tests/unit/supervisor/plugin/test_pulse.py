@@ -28,7 +28,13 @@ def scanning() -> list[int]:
 
 
 @pytest.fixture
-def pulses(state_dir: Path, scanning: list[int]) -> Iterator[Pulses]:
+def told_ready() -> list[bool]:
+    """An entry for each time that the service was said to be ready."""
+    return []
+
+
+@pytest.fixture
+def pulses(state_dir: Path, scanning: list[int], told_ready: list[bool]) -> Iterator[Pulses]:
     """In a supervisord without programs."""
     (state_dir / "run").mkdir()
     socket_map: dict[int, Any] = {}
@@ -36,7 +42,7 @@ def pulses(state_dir: Path, scanning: list[int]) -> Iterator[Pulses]:
         here=str(state_dir), get_socket_map=lambda: socket_map, logger=SimpleNamespace(warn=lambda line: None)
     )
     supervisord: Any = SimpleNamespace(options=options, process_groups={})
-    it = Pulses(supervisord, scanning.append)
+    it = Pulses(supervisord, scanning.append, lambda: told_ready.append(True))
     yield it
     events.clear()
     (fd,) = socket_map
@@ -52,6 +58,17 @@ def test_a_pulse_says_who_is_scanning(pulses: Pulses, scanning: list[int], state
     pulses.handle_read_event()
     assert scanning == [102]
     assert [pulses.row(process(pid))["heard"] for pid in (101, 102, 103, 104)] == [True, True, False, False]
+    assert pulses.refused == 4
+
+
+def test_a_pulse_says_that_the_service_is_ready(pulses: Pulses, told_ready: list[bool], state_dir: Path) -> None:
+    """In one word after the pid, which may not stand beside the other one."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
+        for pulse in (b"101", b"102 ready", b"103 ready scanning", b"104 scanning ready", b" ready", b"105 ready ready"):
+            sender.sendto(pulse, str(state_dir / "run/pulse.sock"))
+    pulses.handle_read_event()
+    assert told_ready == [True]
+    assert [pulses.row(process(pid))["heard"] for pid in (101, 102, 103, 104, 105)] == [True, True, False, False, False]
     assert pulses.refused == 4
 
 

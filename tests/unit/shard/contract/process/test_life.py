@@ -106,6 +106,9 @@ def test_a_pulse_is_sent_once_a_second_at_most(state_dir: Path, monkeypatch: pyt
         clock[0] += 2
         pulse.beat(scanning=True)
         assert listener.recv(100) == b"%d scanning" % os.getpid()
+        clock[0] += 2
+        pulse.beat(ready=True)
+        assert listener.recv(100) == b"%d ready" % os.getpid()
         pulse.close()
 
 
