@@ -155,6 +155,11 @@ ROWS: Final[dict[str, Row]] = {
         "ship: 100,000 files into a stream of NATS JetStream, and again as another generation", ">= 10,000 paths/s; none missed",
         "{rate:,.0f}, {again_rate:,.0f} paths/s; {cpu}", every(at_least(rate=10_000), at_most(missed=0)),
     ),
+    "ship_batches": Row(
+        "ship --layout batches: 2,000,000 events from 4 sources through one server to a consumer; 100,000 files of a service",
+        ">= 200,000 events/s; none missed",
+        "{rate:,.0f} events/s; {first_rate:,.0f} files/s; {cpu}", every(at_least(rate=200_000), at_most(missed=0)),
+    ),
     "ship_latency": Row(
         "ship: one atomic save, settle 50 ms, until a FleetClient has it", "p99 <= settle + 200 ms", _LATENCY,
         at_most(p99_ms=250, missed=0),

@@ -70,10 +70,13 @@ class HeadsSeen:
 
 
 class Shipping(Side):
-    """A service on a tree, ready; a nats-server with an empty store; and `ship`, once it is begun. A context manager."""
+    """A service on a tree, ready; a nats-server with an empty store; and `ship`, once it is begun, with further arguments. A
+    context manager.
+    """
 
-    def __init__(self, tree: Path) -> None:
+    def __init__(self, tree: Path, *more: str) -> None:
         super().__init__(OURS)
+        self._more = more
         self.home = session.place(where=session.disk())
         self.server = NatsServer(self.home / "nats")
         self.service = Service(tree, consumer=False)
@@ -93,7 +96,7 @@ class Shipping(Side):
     def begin(self, guard_s: float) -> float:
         """Starts `ship`. Seconds from its launch until the stream has every file."""
         command = [sys.executable, "-P", "-m", "shardwatch.supervisor.cli.main", "ship", self.server.url, "--create"]
-        command += ["--source", SOURCE, "--state-dir", str(self.service.state_dir)]
+        command += ["--source", SOURCE, "--state-dir", str(self.service.state_dir), *self._more]
         begin = time.monotonic()
         self.ship = subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         return self.completed(0, guard_s) - begin
