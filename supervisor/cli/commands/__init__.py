@@ -11,6 +11,7 @@
 - `find`: finds files in the index of the running service.
 - `groups`: lists groups; shows, creates, rewinds, resets, waits for or drops one.
 - `hold`: holds batches back while a command runs.
+- `logs`: prints the logs of all programs.
 - `plan`: shows how paths would be divided into shards.
 - `pull`: prints and acknowledges events of a running service.
 - `release`: ends a hold.
