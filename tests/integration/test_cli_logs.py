@@ -43,12 +43,13 @@ def test_the_lines_of_all_in_the_order_of_their_times(state_dir: Path, logs: Pat
 
 def test_what_is_not_there(state_dir: Path, logs: Path, tmp_path: Path) -> None:
     """One line that says what there is."""
-    for arguments, code, words in (
+    cases: list[tuple[list[str | Path], int, str]] = [
         (["none", "--state-dir", state_dir], 2, "there are those of aggregator, shards:s0"),
         (["-n", "-1", "--state-dir", state_dir], 2, "out of range"),
         (["--state-dir", tmp_path / "none"], 3, "there is no state directory"),
         (["--state-dir", tmp_path], 2, ""),
-    ):
+    ]
+    for arguments, code, words in cases:
         refused = run("logs", *arguments, check=False)
         assert (refused.returncode, len(refused.stderr.splitlines())) == (code, 1), refused.stderr
         assert words in refused.stderr
