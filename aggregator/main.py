@@ -10,6 +10,7 @@ import sqlite3
 import sys
 import time
 from collections import deque
+from collections.abc import Iterator
 from typing import Final
 
 import msgspec
@@ -36,7 +37,7 @@ from .intake.receive import Receiver
 from .process import outage
 from .process.sockets import Sockets, until
 from .protocol.messages import RefusedError
-from .server.call import Outgoing
+from .server.call import Envelope, Outgoing
 from .server.serve import Server
 from .storage.checkpoints import Checkpoints
 from .storage.damage import DISK_ERRORS, MovedError, Refusal, damaged, examine, refusal, set_aside
@@ -141,7 +142,7 @@ class Aggregator:
             if gone or undelivered:
                 self._server.departed(gone, undelivered)
             if sockets.extract.ready:
-                replies = self._server.handle_many(sockets.requests(_REQUESTS))
+                replies = self._server.handle_many(self._requests())
                 if self._server.registry.changes != self._kept:
                     self._keep_consumers()  # before anyone hears of a new group
                 self._answer(replies)
@@ -282,6 +283,15 @@ class Aggregator:
             self._consumers = consumers
 
     # -- requests
+
+    def _requests(self) -> Iterator[tuple[Envelope, bytes]]:
+        """The requests of a turn. The sockets are told of each what its reply is like, which they get when all are handled."""
+        before = 0
+        for envelope, body in self._sockets.requests(_REQUESTS):
+            yield envelope, body
+            kept = self._server.kept_bytes
+            self._sockets.owe(envelope, kept - before)
+            before = kept
 
     def _answer(self, replies: list[Outgoing]) -> None:
         size = 0

@@ -128,6 +128,10 @@ class Sockets:
             if time.monotonic() >= end:
                 return
 
+    def owe(self, envelope: Envelope, size: int) -> None:
+        """A reply of so many bytes is made, and will be given to `answer` in this turn."""
+        self.extract.owe(envelope[0], size)
+
     def answer(self, reply: Outgoing) -> bool:
         """Sends a reply; False where nobody takes it: the worker went away, or reads nothing."""
         key, *parts = reply.envelope

@@ -11,20 +11,26 @@ class Outbox:
 
     def __init__(self) -> None:
         self._replies: list[tuple[Call, Outgoing]] = []
+        #: Bytes of all that is kept.
+        self.size = 0
 
     def answer(self, call: Call, fields: Fields, lease: LeaseName | None = None) -> None:
         """`lease`: the batch that the reply hands out."""
-        self._replies.append((call, Outgoing(call.envelope, call.reply(fields), lease)))
+        self._keep(call, call.reply(fields), lease)
 
     def refuse(self, call: Call, error: RefusedError) -> None:
-        self._replies.append((call, Outgoing(call.envelope, call.error(error))))
+        self._keep(call, call.error(error), None)
+
+    def _keep(self, call: Call, body: bytes, lease: LeaseName | None) -> None:
+        self._replies.append((call, Outgoing(call.envelope, body, lease)))
+        self.size += len(body)
 
     def take(self) -> list[Outgoing]:
         """All of them, in the order in which they were given."""
-        replies, self._replies = self._replies, []
+        replies, self._replies, self.size = self._replies, [], 0
         return [reply for _, reply in replies]
 
     def take_refused(self, error: RefusedError) -> list[Outgoing]:
         """This error to everybody, instead of the replies: nothing of what they say came about."""
-        replies, self._replies = self._replies, []
+        replies, self._replies, self.size = self._replies, [], 0
         return [Outgoing(call.envelope, call.error(error)) for call, _ in replies]

@@ -124,6 +124,11 @@ class Server:
         self._work(now)
         return self._flush()
 
+    @property
+    def kept_bytes(self) -> int:
+        """Bytes of the replies that are made and not returned yet."""
+        return self._outbox.size
+
     def on_commit(self, *, changed: bool = True) -> list[Outgoing]:
         """Call it after each commit of the index. It answers the pulls, syncs and readies that wait.
 

@@ -68,6 +68,7 @@ class PeerConnection(Generic[R]):
         "moved_at",
         "mute",
         "out",
+        "owed",
         "sock",
         "topics",
         "unread",
@@ -81,6 +82,8 @@ class PeerConnection(Generic[R]):
         #: What it has not read yet, and the receipt of an answer of which nothing is sent yet.
         self.out: deque[tuple[memoryview, R | None]] = deque()
         self.unread = 0
+        #: Bytes of answers that are made, and not given to it yet.
+        self.owed = 0
         #: Bytes of what is not decoded, and of what is not taken.
         self.held = 0
         #: When anything was last read from it, or by it.
@@ -160,7 +163,7 @@ class Door(Generic[R]):
 
     def _offer(self, connection: PeerConnection[R]) -> None:
         """Puts the connection at the end of the order in which messages are taken, unless it has too much to read first."""
-        if connection.inbox and connection.unread <= UNREAD_BYTES_PAUSE:
+        if connection.inbox and connection.unread + connection.owed <= UNREAD_BYTES_PAUSE:
             self._ready[connection] = None
         else:
             self._ready.pop(connection, None)
@@ -283,13 +286,27 @@ class Door(Generic[R]):
 
     # -- what goes out
 
+    def owe(self, key: bytes, size: int) -> None:
+        """An answer of so many bytes to one connection is made, and `answer` will be called for it before long. Until then no
+        further message of that connection is taken if this is much: else the answers to what it has asked at a time would be
+        more than may be kept for it.
+        """
+        connection = self._by_key.get(key)
+        if connection is not None:
+            connection.owed += size
+            self._offer(connection)
+
     def answer(self, key: bytes, parts: list[bytes], now: float, receipt: R | None = None) -> bool:
         """Sends a message to one connection. Returns False if it is gone, or has not read what it was sent before.
 
         `receipt`: `departed` gives it back if the message cannot be sent after all.
         """
         connection = self._by_key.get(key)
-        if connection is None or connection.mute or connection.unread > UNREAD_BYTES_MAX:
+        if connection is None:
+            return False
+        connection.owed = 0
+        if connection.mute or connection.unread > UNREAD_BYTES_MAX:
+            self._offer(connection)
             return False
         self._put(connection, zmtp.message(parts), receipt)
         self._send(connection, now)

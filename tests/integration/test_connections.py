@@ -15,7 +15,7 @@ from typing import Any
 import psutil
 import pytest
 from cli_process import environment
-from running import GUARD_S, settings_for
+from running import GUARD_S, running, settings_for
 from waiting import eventually
 
 from shardwatch.aggregator.client.blocking import ExtractClient
@@ -42,8 +42,12 @@ class Worker:
         self._sock.sendall(zmtp.GREETING + zmtp.ready(b"DEALER"))
 
     def ask(self, **fields: Any) -> None:
+        self.ask_many(fields)
+
+    def ask_many(self, *requests: dict[str, Any]) -> None:
+        """All at a time."""
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):
-            self._sock.sendall(zmtp.message([json.dumps({"v": 1, **fields}).encode()]))
+            self._sock.sendall(b"".join(zmtp.message([json.dumps({"v": 1, **fields}).encode()]) for fields in requests))
 
     def replies(self) -> list[dict[str, Any]]:
         """What is there by now."""
@@ -56,6 +60,29 @@ class Worker:
 
     def close(self) -> None:
         self._sock.close()
+
+
+def test_what_is_asked_at_a_time_is_all_answered(state_dir: Path, tmp_path: Path, no_leaks: None) -> None:
+    """Also behind a batch that is longer than all that is kept for a connection that reads nothing."""
+    deep = tmp_path / "root" / Path(*["d" * 240] * 6)
+    deep.mkdir(parents=True)
+    for number in range(1000):
+        (deep / f"{number}.ast.json").touch()
+    with running(state_dir, settings_for(tmp_path / "root")) as service:
+        worker = Worker(service.layout)
+        service.client.create("g", from_="start")
+        for _ in range(3):
+            worker.ask_many({"op": "pull", "group": "g", "id": 1, "wait_ms": 60_000}, {"op": "hello", "id": 2})
+            heard: dict[int, dict[str, Any]] = {}
+
+            def all_answered(heard: dict[int, dict[str, Any]] = heard) -> bool:
+                heard |= {reply["id"]: reply for reply in worker.replies()}
+                return len(heard) == 2
+
+            eventually(all_answered, GUARD_S)
+            assert len(heard[1]["batch"]["events"]) == 1000 and heard[2]["ok"]
+            assert service.client.release("g", batch=heard[1]["batch"]["id"]) == 1
+        worker.close()
 
 
 @pytest.fixture

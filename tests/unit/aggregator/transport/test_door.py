@@ -173,6 +173,41 @@ def test_who_reads_nothing_is_not_read_from(house: House) -> None:
     assert answered == [b"%d" % n for n in range(len(answered))]
 
 
+def test_what_is_asked_after_a_long_answer_waits_until_it_is_read(house: House) -> None:
+    """Also while the answer is made and not given yet: else the next one would be one too many, and never be sent."""
+    door, peer = house.open(), house.peer()
+    peer.ask(b"long")
+    peer.ask(b"short")
+    other = house.peer()
+    house.until(lambda: door.ready)
+    taken = door.take()
+    assert taken is not None and taken[1] == [b"long"]
+    door.owe(taken[0].key, 2 << 20)
+    other.ask(b"other")
+
+    def after() -> list[bytes]:
+        house.turn()
+        return [] if (one := door.take()) is None else one[1]
+
+    assert [eventually_some(after), after()] == [[b"other"], []]
+    assert door.answer(taken[0].key, [b"y" * (2 << 20)], time.monotonic())
+    assert after() == []
+    heard: list[list[bytes]] = []
+    deadline = time.monotonic() + GUARD_S
+    while (next_one := after()) == [] and time.monotonic() < deadline:
+        heard += peer.hear()
+    assert next_one == [b"short"]
+    door.owe(b"nobody", 1)
+
+
+def eventually_some(look: Callable[[], list[bytes]]) -> list[bytes]:
+    """What a look finds at last."""
+    deadline = time.monotonic() + GUARD_S
+    while not (found := look()) and time.monotonic() < deadline:
+        pass
+    return found
+
+
 def test_a_connection_is_kept_so_many_bytes(house: House) -> None:
     """Beyond that it is sent nothing: the answer is told to be undelivered."""
     door, peer = house.open(), house.peer()
