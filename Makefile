@@ -67,6 +67,6 @@ $(STAMP): pyproject.toml constraints.txt shard/compiled/_loops.c
 	fi
 	@echo "Installing the packages of constraints.txt into $(VENV)"
 	@$(PY) -m pip install -qq -c constraints.txt setuptools
-	@$(PY) -m pip install -qq -c constraints.txt --no-build-isolation -e '.[dev,nats,web]'
+	@$(PY) -m pip install -qq -c constraints.txt --no-build-isolation -e '.[dev,nats,top,web]'
 	@$(PY) -m compileall -q aggregator bridge shard supervisor
 	@touch $@

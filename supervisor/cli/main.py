@@ -35,6 +35,7 @@ COMMANDS = {
     "root": "list the roots of the running service, add or remove one",
     "down": "stop the service, and return when all of its processes are gone",
     "status": "show processes, shards, degraded subtrees and groups",
+    "top": "show the running service on the terminal, again and again",
     "logs": "print the logs of all programs, in the order of their times",
     "pull": "print and acknowledge the pending events of a group",
     "groups": "list the groups, or create, rewind, reset, wait for or drop one",

@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import time
 from typing import Any, Final
 
 from msgspec import to_builtins
 
-from shardwatch.shard.contract.errors import ShardwatchError
 from shardwatch.shard.contract.state.layout import Layout
 
 from ..planning.limits import read_inotify_limits
-from ..service.checkup import Checkup, examine
-from ..service.health import Health, HealthFinding
-from ..service.status_object import status_object
+from ..service.status_now import status_now
 
 #: Seconds for which an answer is given again. A page asks every two seconds, a scraper every fifteen.
 FRESH_S: Final = 0.5
@@ -51,12 +47,7 @@ class Observer:
             return self._status
 
     def _examine(self) -> dict[str, Any]:
-        state_dir = os.fspath(self.layout.state_dir)
-        try:
-            seen = examine(self.layout)
-        except (OSError, ShardwatchError) as error:  # the directory is gone, or another user's
-            seen = _nothing(f"there is no service in {state_dir}: {error}")
-        return {**status_object(state_dir, seen), "time": time.time(), "limits": self._limits_of_user()}
+        return {**status_now(self.layout), "limits": self._limits_of_user()}
 
     def _limits_of_user(self) -> dict[str, Any] | None:
         """None where the state directory is gone."""
@@ -68,8 +59,3 @@ class Observer:
             self._limits = to_builtins(read_inotify_limits(uid))
             self._limits_seen_at = time.monotonic()
         return self._limits
-
-
-def _nothing(message: str) -> Checkup:
-    finding = HealthFinding(("service",), "error", message, "start it with `shardwatch up`")
-    return Checkup([], None, [], message, Health("down", (finding,)))

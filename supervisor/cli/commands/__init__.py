@@ -21,6 +21,7 @@
 - `since`: prints what has changed since a cursor.
 - `status`: shows the running service.
 - `sync`: waits until everything done so far is in the index.
+- `top`: shows the running service again and again.
 - `up`: runs the service.
 - `watch`: runs a service in the foreground and prints changes.
 - `web`: serves a web page about the running service, and its metrics.

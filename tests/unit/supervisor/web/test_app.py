@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from shardwatch.shard.contract.errors import UsageError
 from shardwatch.shard.contract.state.layout import Layout
 from shardwatch.supervisor.search.find import FoundFile
+from shardwatch.supervisor.service import status_now
 from shardwatch.supervisor.service.checkup import Checkup
 from shardwatch.supervisor.service.health import Health
 from shardwatch.supervisor.web import app, observer
@@ -25,7 +25,7 @@ def test_all_who_ask_at_once_share_one_look(tmp_path: Path, monkeypatch: pytest.
         looks += 1
         return Checkup([], None, [], "", Health("down", ()))
 
-    monkeypatch.setattr(observer, "examine", examine)
+    monkeypatch.setattr(status_now, "examine", examine)
     watched = Observer(Layout(tmp_path))
 
     async def ask() -> None:
@@ -37,23 +37,6 @@ def test_all_who_ask_at_once_share_one_look(tmp_path: Path, monkeypatch: pytest.
     monkeypatch.setattr(observer, "FRESH_S", -1.0)
     assert asyncio.run(watched.status())["health"] == "down"
     assert looks == 2
-
-
-@pytest.mark.parametrize("error", [FileNotFoundError(2, "gone"), UsageError("another user's")])
-def test_a_state_directory_that_is_gone_is_a_service_that_is_down(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
-) -> None:
-    """With the reason and the remedy, and without limits of a user that is not known."""
-
-    def examine(layout: Layout) -> Checkup:
-        raise error
-
-    monkeypatch.setattr(observer, "examine", examine)
-    found = asyncio.run(Observer(Layout(tmp_path / "gone")).status())
-    assert found["health"] == "down"
-    assert "there is no service in" in found["findings"][0]["message"]
-    assert found["findings"][0]["remedy"]
-    assert found["limits"] is None
 
 
 def test_a_search_returns_the_latest_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

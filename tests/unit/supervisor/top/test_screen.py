@@ -1,0 +1,105 @@
+"""`top` on a terminal that nobody sees."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from textual.pilot import Pilot
+from textual.widgets import DataTable, Input, Static
+
+from shardwatch.shard.contract.errors import ServiceError
+from shardwatch.supervisor.search.find import FoundFile
+from shardwatch.supervisor.top.screen import Question, TopScreen
+
+STATUS: dict[str, Any] = {
+    "health": "healthy",
+    "findings": [{"level": "note", "message": "a note with [brackets]", "remedy": ""}],
+    "engine": {
+        "ready": True, "files": 2, "directories": 1, "roots": ["/a"], "rows_written": 0, "degraded": [],
+        "shards": [{"id": name, "state": "absent", "anchors": [f"/a/{name}"]} for name in ("s0", "s1")],
+    },
+    "groups": [],
+    "processes": [
+        {"name": "aggregator", "state": "RUNNING", "pid": 5, "up_s": 1.0, "deaths": 0, "breaker": "closed", "error": ""}
+    ],
+}  # fmt: skip
+
+
+class FakeLink:
+    """A service that says the same each time."""
+
+    def __init__(self) -> None:
+        self.looks = 0
+        self.restarted: list[str] = []
+        self.refuses = False
+
+    def look(self) -> dict[str, Any]:
+        self.looks += 1
+        return {**STATUS, "time": float(self.looks)}
+
+    def recent(self) -> list[FoundFile]:
+        return [FoundFile("/a/[red]b.json", 12, 0, 3, 0.0)]
+
+    def restart(self, program: str) -> None:
+        if self.refuses:
+            raise ServiceError("supervisord does not answer: [nobody]")
+        self.restarted.append(program)
+
+
+async def settled(top: TopScreen, pilot: Pilot[None]) -> None:
+    await top.workers.wait_for_complete()
+    await pilot.pause()
+
+
+def rows(top: TopScreen, tab: str) -> list[str]:
+    table = top.query_one(f"#table-{tab}", DataTable)
+    return [str(table.get_row_at(number)[0]) for number in range(table.row_count)]
+
+
+@pytest.mark.asyncio
+async def test_what_is_shown_and_what_keys_do() -> None:
+    """Tables by their numbers, a filter, sorting, and what is in a name is no markup."""
+    link = FakeLink()
+    top = TopScreen(link)
+    async with top.run_test(size=(140, 40)) as pilot:
+        await settled(top, pilot)
+        assert "healthy: 2 files in 1 directory below /a" in str(top.query_one("#headline", Static).content)
+        assert "a note with [brackets]" in str(top.query_one("#findings", Static).content)
+        assert rows(top, "shards") == ["s0", "s1"]
+        await pilot.press("slash", *"s1")
+        assert rows(top, "shards") == ["s1"]
+        await pilot.press("enter", "escape")
+        assert top.query_one("#filter", Input).value == ""
+        assert rows(top, "shards") == ["s0", "s1"]
+        await pilot.press("3")
+        assert rows(top, "programs") == ["aggregator"]
+        await pilot.press("s")
+        assert str(next(iter(top.query_one("#table-programs", DataTable).columns.values())).label) == "program *"
+        await pilot.press("5")
+        await settled(top, pilot)
+        assert rows(top, "recent") == ["/a/[red]b.json"]
+        await pilot.press("q")
+
+
+@pytest.mark.asyncio
+async def test_a_program_is_restarted_after_a_question() -> None:
+    """Only if the answer is yes; and what refuses is said."""
+    link = FakeLink()
+    top = TopScreen(link)
+    async with top.run_test(size=(140, 40)) as pilot:
+        await settled(top, pilot)
+        await pilot.press("2", "r")
+        assert not isinstance(top.screen, Question)
+        await pilot.press("1", "down", "r")
+        assert isinstance(top.screen, Question)
+        await pilot.press("n")
+        assert link.restarted == []
+        await pilot.press("r", "y")
+        await settled(top, pilot)
+        assert link.restarted == ["shards:s1"]
+        link.refuses = True
+        await pilot.press("3", "r", "y")
+        await settled(top, pilot)
+        assert link.restarted == ["shards:s1"]
+        assert any("does not answer: [nobody]" in note.message for note in top._notifications)
