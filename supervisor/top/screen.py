@@ -29,7 +29,7 @@ RECENT_LOOK_S: Final = 6.0
 _SHARDS, _GROUPS, _PROGRAMS, _NOT_WATCHED, _RECENT = "shards", "groups", "programs", "not-watched", "recent"
 
 
-class Reach(Protocol):
+class Watched(Protocol):
     """How `top` reaches the service (`service_link`). Each call blocks."""
 
     def look(self) -> dict[str, Any]: ...
@@ -83,7 +83,7 @@ class TopScreen(App[None]):
         Binding("5", f"show('{_RECENT}')", "recent files", show=False),
     ]
 
-    def __init__(self, link: Reach) -> None:
+    def __init__(self, link: Watched) -> None:
         super().__init__()
         self._link = link
         self._status: Status | None = None
