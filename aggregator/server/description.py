@@ -30,13 +30,18 @@ class Description:
 
     Args:
         waiting: how many pulls of a group wait.
+        now: seconds of the monotonic clock, for leases.
+        wall: seconds since 1970, for the age of what is pending.
     """
 
-    def __init__(self, index: IndexPort, registry: Registry, waiting: Callable[[str], int], now: float) -> None:
+    def __init__(
+        self, index: IndexPort, registry: Registry, waiting: Callable[[str], int], now: float, wall: float
+    ) -> None:
         self._index = index
         self._registry = registry
         self._waiting = waiting
         self._now = now
+        self._wall = wall
         self.rows: list[dict[str, object]] = []
         self._steps = self._run()
 
@@ -48,6 +53,7 @@ class Description:
         groups = self._registry.named()
         lanes = self._index.lanes()
         behind: dict[tuple[int, int], int] = {}
+        oldest: dict[tuple[int, int], int] = {}
         for lane in lanes:
             upto, total = self._index.tick, 0
             for after in sorted({_passed(group, lane) for group in groups}, reverse=True):
@@ -58,23 +64,34 @@ class Description:
                     yield True
                 upto = min(upto, after)
                 behind[lane, after] = total
+                if total and (first := self._index.pending(lane, after, 1).rows):
+                    oldest[lane, after] = first[0].at_ns
+                    yield True
         room = SET_ASIDE_MAX
         for group in groups:
             if self._registry.by_name.get(group.name) is group:
                 pending = 0 if group.state is GroupState.WAITING else sum(behind[lane, _passed(group, lane)] for lane in lanes)
                 row = group.describe(self._index, self._now, pending, min(room, SET_ASIDE_OF_ONE_MAX))
                 room -= min(room, group.set_aside_count())
-                self.rows.append({**row, "waiting_pulls": self._waiting(group.name)})
+                waiting_s = self._age([oldest[place] for lane in lanes if (place := (lane, _passed(group, lane))) in oldest])
+                self.rows.append({**row, "oldest_pending_s": waiting_s, "waiting_pulls": self._waiting(group.name)})
                 yield True
+
+    def _age(self, changed_ns: list[int]) -> float | None:
+        """Seconds since the first of these times; None if there is none."""
+        return round(max(0.0, self._wall - min(changed_ns) / 1e9), 1) if changed_ns else None
 
 
 class Descriptions:
     """The requests for a description. One description is made at a time, for all requests that came before it was begun."""
 
-    def __init__(self, index: IndexPort, registry: Registry, waiting: Callable[[str], int]) -> None:
+    def __init__(
+        self, index: IndexPort, registry: Registry, waiting: Callable[[str], int], wall: Callable[[], float]
+    ) -> None:
         self._index = index
         self._registry = registry
         self._waiting = waiting
+        self._wall = wall
         self._asked: deque[Call] = deque()
         self._audience: deque[Call] = deque()
         self._current: Description | None = None
@@ -98,7 +115,7 @@ class Descriptions:
         while len(self):
             if self._current is None:
                 self._audience, self._asked = self._asked, deque()
-                self._current = Description(self._index, self._registry, self._waiting, now)
+                self._current = Description(self._index, self._registry, self._waiting, now, self._wall())
             while self._current.step():
                 if over():
                     return

@@ -81,7 +81,7 @@ class Server:
         self._barriers = Barriers(index, engine, self._outbox)
         self._acknowledgements = Acknowledgements(index, registry, self._roster, self._barriers, self._outbox)
         self._status = StatusRequests(
-            index, registry, engine, settings, self._holding, self._outbox, waiting=self._pulls.of, counts=self._counts
+            index, registry, engine, settings, self._holding, self._outbox, waiting=self._pulls.of, counts=self._counts, wall=wall
         )
         of_group = GroupRequests(index, registry, self._roster, settings)
         self._handlers: dict[str, Handler] = {

@@ -25,6 +25,7 @@ class StatusRequests:
     Args:
         waiting: how many pulls of a group wait.
         counts: what the server counts, for `status`.
+        wall: seconds since 1970.
     """
 
     def __init__(
@@ -38,6 +39,7 @@ class StatusRequests:
         *,
         waiting: Callable[[str], int],
         counts: Callable[[], Mapping[str, int]],
+        wall: Callable[[], float],
     ) -> None:
         self._index = index
         self._registry = registry
@@ -46,7 +48,7 @@ class StatusRequests:
         self._holding = holding
         self._outbox = outbox
         self._counts = counts
-        self._descriptions = Descriptions(index, registry, waiting)
+        self._descriptions = Descriptions(index, registry, waiting, wall)
 
     def __len__(self) -> int:
         """The number of calls that wait."""

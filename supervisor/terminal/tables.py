@@ -22,11 +22,13 @@ def groups_table(groups: Sequence[Fields]) -> str:
 def group_text(group: Fields) -> str:
     """One group, a line for each thing that is known of it, and one for each lease."""
     name, state = readable(str(group["name"])), str(group["state"])
+    oldest = group.get("oldest_pending_s")  # a service of before has none
     lines = [
         f"group {name}: {state}{': ' + readable(str(group['reason'])) if group['reason'] else ''}",
         f"acknowledged up to tick {group['cursor']}",
         f"{counted(group['backlog'], 'path')} pending, {counted(group['leased'], 'path')} on lease, "
         f"{counted(group['retrying'], 'path')} to be tried again, {counted(group['parked_paths'], 'path')} set aside",
+        *([f"the oldest change that no worker was handed is of {duration(oldest)} ago"] if oldest is not None else []),
         f"{counted(group['waiting_pulls'], 'worker')} waiting",
     ]
     for lease in group["leases"]:

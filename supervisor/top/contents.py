@@ -60,11 +60,11 @@ def shards(status: Status, rates: Rates) -> Sheet:
 
 
 def groups(status: Status, rates: Rates) -> Sheet:
-    headers = ("group", "state", "pending", "acknowledged/s", "on lease", "again", "set aside", "workers waiting")
+    headers = ("group", "state", "pending", "oldest (s)", "acknowledged/s", "on lease", "again", "set aside", "workers waiting")
     rows = [
         (
-            readable(str(g["name"])), str(g["state"]), g["backlog"], rates.acknowledged.get(str(g["name"])), g["leased"],
-            g["retrying"], g["parked_paths"], g["waiting_pulls"],
+            readable(str(g["name"])), str(g["state"]), g["backlog"], g["oldest_pending_s"],
+            rates.acknowledged.get(str(g["name"])), g["leased"], g["retrying"], g["parked_paths"], g["waiting_pulls"],
         )
         for g in status["groups"]
     ]  # fmt: skip

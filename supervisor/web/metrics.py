@@ -61,6 +61,10 @@ _SHARD: Final = (
 )
 _GROUP: Final = (
     _Field("backlog", "group_backlog_paths", "Paths that are pending in the group"),
+    _Field(
+        "oldest_pending_s", "group_oldest_pending_seconds",
+        "Age of the change that is pending longest, of those that no worker was handed",
+    ),
     _Field("leased", "group_leased_paths", "Paths that a worker has and has not acknowledged"),
     _Field("retrying", "group_retrying_paths", "Paths that have failed and are to be tried again"),
     _Field("parked_paths", "group_set_aside_paths", "Paths that are set aside because each attempt failed"),

@@ -231,6 +231,7 @@ function drawGroups(status) {
     ["Group", (g) => g.name, "path"],
     ["State", (g) => (g.reason ? `${g.state}: ${g.reason}` : g.state), ""],
     ["Pending", (g) => g.backlog, "number"],
+    ["Oldest pending", (g) => span(g.oldest_pending_s), "number"],
     ["On lease", (g) => g.leased, "number"],
     ["To be tried again", (g) => g.retrying, "number"],
     ["Set aside", (g) => g.parked_paths, "number"],

@@ -411,6 +411,23 @@ def test_groups_lists_what_matters(bench_with_files: Bench) -> None:
     assert group["leases"][0]["worker"] == "me"
 
 
+def test_groups_say_how_old_the_oldest_change_is(bench_with_files: Bench) -> None:
+    """Of those that no worker was handed yet. The looks were made at seconds 1, 2 and 3."""
+    bench = bench_with_files
+    bench.wall = 10.0 - bench.now
+    bench.ask("create", group="g", from_="start")
+    bench.ask("create", group="behind", from_="start")
+    assert bench.group()["oldest_pending_s"] == 9.0
+    first = bench.pull(max=1)
+    assert bench.group()["oldest_pending_s"] == 8.0
+    assert first is not None and bench.ack(first)["ok"]
+    bench.drain()
+    ages = {group["name"]: group["oldest_pending_s"] for group in bench.ask("groups")["groups"]}
+    assert ages == {"g": None, "behind": 9.0}
+    bench.wall = -bench.now  # the clock was set back
+    assert {group["oldest_pending_s"] for group in bench.ask("groups")["groups"]} == {None, 0.0}
+
+
 def test_a_receiver_that_is_gone_frees_its_batch(bench_with_files: Bench) -> None:
     """A reply that could not be sent: the batch goes to the next worker at once, as if never pulled."""
     bench = bench_with_files

@@ -54,6 +54,8 @@ def test_a_group_in_words() -> None:
         "lease a-1 at w\\n1: 2 paths, attempt 1, ends in 60 s\n"
         "lease a-1: 2 paths, pulled ahead, attempt 1, ends in 0 s\n"
     )
+    old = {**group, "oldest_pending_s": 3700.0, "leases": []}
+    assert "the oldest change that no worker was handed is of 61 min ago\n" in group_text(old)
 
 
 def test_polled_directories_are_told_by_tier() -> None:

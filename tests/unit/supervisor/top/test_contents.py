@@ -16,8 +16,8 @@ def status(time: float, *, epoch: int = 1, hints: int = 0, written: int = 0, cur
         "pending": 1, "unacked": 0, "directories": 5, "files": 7, "watches": 5, "polled": 0, "overflows": 0, "rescans": 0,
     }  # fmt: skip
     group = {
-        "name": "g", "state": "active", "backlog": 3, "leased": 0, "retrying": 0, "parked_paths": 0, "waiting_pulls": 1,
-        "cursor": cursor,
+        "name": "g", "state": "active", "backlog": 3, "oldest_pending_s": 2.5, "leased": 0, "retrying": 0,
+        "parked_paths": 0, "waiting_pulls": 1, "cursor": cursor,
     }  # fmt: skip
     program = {
         "name": "shards:s0", "state": "STARTING", "heard": True, "pid": 9, "up_s": 61.0, "deaths": 2, "breaker": "closed",

@@ -20,6 +20,7 @@ SHARD = {
 }  # fmt: skip
 GROUP = {
     "name": 'a "b"', "backlog": 10, "leased": 3, "retrying": 1, "parked_paths": 2, "waiting_pulls": 0, "cursor": 40,
+    "oldest_pending_s": 3.5,
 }  # fmt: skip
 ENGINE = {
     "ready": True, "files": 9, "directories": 4, "tick": 44, "frames": 5, "duplicates": 1, "gaps": 0, "dropped": 0, "refused": 0,
