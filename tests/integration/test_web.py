@@ -35,11 +35,13 @@ _SCHEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """The state directory of a detached service with a few files and a group."""
     place = tmp_path_factory.mktemp("web")
-    (place / "tree/deep").mkdir(parents=True)
+    for part, count in (("services", 20), ("libraries", 12), ("tools", 6)):
+        for number in range(count):
+            (place / f"tree/{part}/{number}/deep").mkdir(parents=True)
     for number in range(5):
-        (place / f"tree/deep/{number}.json").write_text("1")
+        (place / f"tree/services/0/{number}.json").write_text("1")
     state_dir = place / "s"
-    run("up", "--detach", "--state-dir", state_dir, place / "tree")
+    run("up", "--detach", "--shards", "3", "--state-dir", state_dir, place / "tree")
     run("groups", "create", "facts", "--from", "start", "--state-dir", state_dir)
     yield state_dir
     run("down", "--state-dir", state_dir, check=False)
@@ -204,11 +206,12 @@ def test_the_page(service: Path, page: Page) -> None:
     """It shows shards, groups, programs and files, works by the keyboard, in light and dark and on a narrow screen; axe-core
     finds no fault. The picture of the documents is made here (SW_PICTURES names the directory).
     """
-    expect(page.locator("#treemap [role=listitem]")).to_have_count(1)
+    expect(page.locator("#treemap [role=listitem]")).to_have_count(3)
     expect(page.locator("#treemap")).to_contain_text("watching")
-    expect(page.locator("#shard-table tbody tr td").nth(1)).to_contain_text("tree")
+    expect(page.locator("#shard-table tbody tr")).to_have_count(3)
+    expect(page.locator("#shard-table")).to_contain_text("services")
     expect(page.locator("#group-table tbody tr")).to_contain_text("facts")
-    expect(page.locator("#program-table tbody tr")).to_have_count(3)
+    expect(page.locator("#program-table tbody tr")).to_have_count(5)
     page.keyboard.press("/")
     page.keyboard.type("*.json")
     page.keyboard.press("Enter")
@@ -219,8 +222,14 @@ def test_the_page(service: Path, page: Page) -> None:
     expect(page.locator("#search-table th").first).to_have_attribute("aria-sort", "ascending")
     expect(page.locator("#search-table tbody tr").first).to_contain_text("0.json")
     if directory := os.environ.get("SW_PICTURES"):
-        expect(page.locator("#chart-hints p")).to_contain_text("now 0")
-        (Path(directory) / "web.png").write_bytes(page.screenshot(full_page=True))
+        files = [service.parent / f"tree/services/0/{number}.json" for number in range(5)]
+        for text in "abc":  # so that there is something to see
+            before = page.locator("#chart-hints p").text_content()
+            for file in files:
+                file.write_text(text)
+            expect(page.locator("#chart-hints p")).not_to_have_text(before or "")
+        page.evaluate("scrollTo(0, 0)")
+        (Path(directory) / "web.png").write_bytes(page.screenshot())
     for width in (1200, 360):
         page.set_viewport_size({"width": width, "height": 800})
         assert page.evaluate("document.documentElement.scrollWidth") <= width

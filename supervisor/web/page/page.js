@@ -79,7 +79,7 @@ function drawCharts() {
 
 // Tables -------------------------------------------------------------------------------------------------------------
 
-// columns: [header, value of a row, kind]; kind: "number", "path", "time" or ""
+// columns: [header, value of a row, kind]; kind: "number", "path", "time", "line" or ""
 function drawTable(id, caption, columns, rows) {
   const place = byId(id);
   if (!rows.length) {
@@ -156,7 +156,14 @@ function areas(shards, box) {
 
 const weight = (shard) => Math.max(1, shard.directories ?? 1);
 
-function drawTreemap(shards, hints) {
+// The first subtrees of a shard; below the root, if there is only one.
+function subtrees(shard, roots) {
+  const short = (path) => (roots.length === 1 && path.startsWith(`${roots[0]}/`) ? path.slice(roots[0].length + 1) : path);
+  const more = shard.anchors.length - 3;
+  return shard.anchors.slice(0, 3).map(short).join(", ") + (more > 0 ? `, and ${more} more` : "");
+}
+
+function drawTreemap(shards, hints, roots) {
   const sorted = [...shards].sort((a, b) => weight(b) - weight(a));
   byId("treemap").replaceChildren(
     ...areas(sorted, { left: 0, top: 0, width: 100, height: 100 }).map(([shard, box]) => {
@@ -167,7 +174,7 @@ function drawTreemap(shards, hints) {
       for (const side of ["left", "top", "width", "height"]) area.style[side] = `${box[side]}%`;
       area.append(
         element("strong", {}, shard.id),
-        ` ${shard.state}, ${rate(found)} hints/s, ${number(shard.directories)} directories: ${shard.anchors.slice(0, 3).join(", ")}`,
+        ` ${shard.state}, ${rate(found)} hints/s, ${number(shard.directories)} directories: ${subtrees(shard, roots)}`,
       );
       return area;
     }),
@@ -179,10 +186,10 @@ function drawShards(status) {
   const pair = lastPair();
   const hints = (shard) => (pair ? hintsOf(shard.id, ...pair) : null);
   const deaths = Object.fromEntries(status.processes.map((p) => [p.name, p.deaths]));
-  drawTreemap(shards, hints);
+  const roots = status.engine?.roots ?? [];
+  drawTreemap(shards, hints, roots);
   drawTable("shard-table", "All shards", [
     ["Shard", (s) => s.id, ""],
-    ["Subtrees", (s) => s.anchors.slice(0, 5).join(", ") + (s.anchors.length > 5 ? `, and ${s.anchors.length - 5} more` : ""), "path"],
     ["State", (s) => s.state, ""],
     ["Backend", (s) => s.backend, ""],
     ["Directories", (s) => s.directories, "number"],
@@ -195,6 +202,7 @@ function drawShards(status) {
     ["Overflows", (s) => s.overflows, "number"],
     ["Rescans", (s) => s.rescans, "number"],
     ["Deaths/min", (s) => deaths[`shards:${s.id}`], "number"],
+    ["Subtrees", (s) => subtrees(s, roots), "line"],
   ], shards);
 }
 
