@@ -18,6 +18,7 @@ from collections.abc import Sequence
 import msgspec
 
 from .backend.choice import open_backend
+from .backend.share import WatchShare, limited_part
 from .compiled import choice
 from .contract.errors import ShardwatchError, UsageError
 from .contract.filter.scope import scope_of
@@ -114,7 +115,8 @@ class ShardProcess:
             self._territory,
             shortest_ns=settings.poll_ms * 1_000_000,
             longest_ns=settings.poll_ms_max * 1_000_000,
-            share=settings.poll_cpu_percent / 100,
+            cpu_share=settings.poll_cpu_percent / 100,
+            watch_share=WatchShare(lambda: limited_part(self._backend), len(plan.shards())),
             shards=len(plan.shards()),
             clock=time.monotonic_ns,
         )

@@ -9,6 +9,7 @@
 - `fan_decoding`: what fanotify(7) said, decoded. Pure.
 - `beside`: inotify and fanotify beside each other: what the first has no room for is the second's.
 - `held`: which directories of the tree stand for a watch. Pure.
+- `share`: how many watches a shard may hold, and when it may hold more.
 - `watches`: the map from watch descriptors to directories. Pure.
 - `native`: watchdog's observer for this platform, behind the same interface.
 - `sweeping`: no watches: every directory is swept.

@@ -52,6 +52,16 @@ class BesideBackend:
         """Whether this backend could not be opened."""
         return name in self._impossible
 
+    @property
+    def limited(self) -> Backend | None:
+        """The backend with a watch for each directory; None while it watches nothing."""
+        return self._opened.get(INOTIFY)
+
+    @property
+    def refuses_all(self) -> bool:
+        """Whether a directory that is refused tells that others will be refused as well. fanotify refuses by filesystem."""
+        return FANOTIFY not in self._opened
+
     def watch(self, fd: int, node: Node, *, names: bool = True) -> Node | None:
         refused: dict[str, OSError] = {}
         for name in self._order:

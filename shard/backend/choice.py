@@ -73,12 +73,14 @@ def _fanotify() -> Backend:
 
 
 def _more_watches(directories: int) -> str:
-    """Room for these directories, for others' growth and for the reserve that the plan leaves."""
+    """Room for these directories, for others' growth and for the reserve that the plan leaves. It is taken as soon as it is there
+    (`share`)."""
     return _raise(WATCHES, lambda allowed: int((allowed + directories) / (1 - LIMIT_RESERVE)), 65_536)
 
 
 def _more_instances(directories: int) -> str:
-    return _raise(INSTANCES, lambda allowed: allowed * 2, 128)
+    remedy = _raise(INSTANCES, lambda allowed: allowed * 2, 128)
+    return remedy and f"{remedy}, then restart the service"
 
 
 def _raise(what: str, wanted: Callable[[int], int], step: int) -> str:
@@ -87,7 +89,7 @@ def _raise(what: str, wanted: Callable[[int], int], step: int) -> str:
         return ""
     value = -(-max(wanted(allowed.value), allowed.value + 1) // step) * step
     keep = "and in /etc/sysctl.d to keep it" if allowed.sysctl.startswith("fs.") else "in this container's user namespace"
-    return f"sudo sysctl -w {allowed.sysctl}={value} ({keep}), then restart the service"
+    return f"sudo sysctl -w {allowed.sysctl}={value} ({keep})"
 
 
 def _mount_proc(directories: int) -> str:

@@ -77,7 +77,8 @@ class InotifyBackend:
         Raises OSError: EMFILE when `fs.inotify.max_user_instances` is reached.
         """
         self._fd = calls.init()
-        self._watches_max = watches_max
+        #: May be set to another value at any time.
+        self.watches_max = watches_max
         self._backlog_bytes_max = backlog_bytes_max
         self._nodes = Watches()
         self._held = Held(self._nodes)
@@ -93,7 +94,7 @@ class InotifyBackend:
     # -- registration
 
     def watch(self, fd: int, node: Node, *, names: bool = True) -> Node | None:
-        if self._watches_max and len(self._nodes) >= self._watches_max:
+        if self.watches_max and len(self._nodes) >= self.watches_max:
             raise OSError(errno.ENOSPC, "the plan's share of the watches is used up")
         wd = node.wd = self._add(fd, _MASK if names else _MASK_SELF)
         return self._held.add(wd, node)

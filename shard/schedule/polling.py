@@ -10,18 +10,20 @@ import time
 from collections.abc import Callable
 from typing import Final
 
+from ..backend.share import WatchShare
 from ..contract.wire.frames import Polling, PollingTier
-from ..territory.sweep import enter_those_found, look_at_links, look_at_swept
+from ..territory.sweep import enter_those_found, look_at_links, look_at_swept, watch_if_possible, watch_instead
 from ..territory.swept import Polled, Swept
 from ..territory.territory import Steps, Territory
 from ..territory.tiers import Tier, Turns, intervals, needed_share
+from ..tree.nodes import Node
 
 #: Part of a core for all shards together, and the longest time between two looks at a directory (`poll_cpu_percent`,
 #: `poll_ms_max`), where nothing else is said.
 SHARE: Final = 0.05
 LONGEST_NS: Final = 60_000_000_000
-#: What is done besides the looks themselves, as part of them: taking turns, waking up (measured: 0.1 to 0.15).
-_AROUND: Final = 1.15
+#: What is done besides each look: taking turns, waking up, ns of the processor (measured: 7,000 to 11,000).
+_AROUND_NS: Final = 10_000
 #: By how much looks may take longer than they took before, as a factor and in ns, before less is done.
 _SURPRISE: Final = 2
 _SURPRISE_NS: Final = 10_000_000
@@ -33,7 +35,8 @@ class Poller:
     """Runs in the thread of the shard, between other work. Times are ns of one monotonic clock.
 
     Args:
-        share: part of a processor core for all shards that poll.
+        cpu_share: part of a processor core for all shards that poll.
+        watch_share: how many watches there may be; None: that does not change.
         shards: how many these are at the start; `share_with` tells it later.
         shortest_ns, longest_ns: between two looks at a directory. The second is kept as far as the share suffices.
         cpu: processor time of this thread, ns.
@@ -46,7 +49,8 @@ class Poller:
         *,
         shortest_ns: int,
         longest_ns: int = LONGEST_NS,
-        share: float = SHARE,
+        cpu_share: float = SHARE,
+        watch_share: WatchShare | None = None,
         shards: int = 1,
         clock: Callable[[], int],
         cpu: Callable[[], int] = time.thread_time_ns,
@@ -55,7 +59,10 @@ class Poller:
         self._territory = territory
         self._shortest_ns = shortest_ns
         self._longest_ns = max(shortest_ns, longest_ns)
-        self._share = share
+        self._cpu_share = cpu_share
+        self._share = watch_share
+        #: How often a directory got the watch of another one.
+        self.exchanged = 0
         self._shards = max(1, shards)
         self._clock = clock
         self._cpu = cpu
@@ -114,21 +121,58 @@ class Poller:
             yield from self._look_at(polled)
 
     def _look_at(self, polled: Polled) -> Steps:
-        begun = self._cpu()
-        names = look_at_swept(self._territory, polled.node, recalls=True)
+        node, begun = polled.node, self._cpu()
+        names = look_at_swept(self._territory, node, recalls=True)
         spent = self._cpu() - begun
-        self._used += spent * _AROUND
+        # Whoever changes for the second time within a minute is worth a watch that another one has to give up.
+        busy = polled.changed and polled.tier is Tier.ACTIVE and polled.wanting
         self._swept.settle(polled, self._clock(), spent)
+        self._used += spent + _AROUND_NS
         yield
         if names:
-            yield from enter_those_found(self._territory, polled.node, names)
+            yield from enter_those_found(self._territory, node, names)
+        if busy:
+            yield from self._watch_instead(node)
+
+    def _watch_instead(self, node: Node) -> Steps:
+        """Watches a directory in place of one that has been quiet for long, if there is such a one."""
+        activity, now, begun = self._territory.directories.activity, self._clock(), self._cpu()
+        if node not in self._swept or not node.alive:
+            return
+        quiet = activity.quietest(now)
+        if quiet is not None:
+            self.exchanged += 1
+            activity.note([node], now)
+            yield from watch_instead(self._territory, node, quiet)
+        self._used += self._cpu() - begun
+
+    def watch_more(self) -> Steps:
+        """Watches directories that had to be polled for want of watches, as far as there is room, the active ones first."""
+        swept, room = self._swept, self._territory.directories.room
+        if self._share is not None and self._share.renew(self._clock()):
+            room.freed()
+        first = next(swept.those_wanting(), None)
+        if first is None or not room.open:
+            return
+        waiting = [first]
+        for node in waiting:
+            if node not in swept or not node.alive:
+                continue
+            names = watch_if_possible(self._territory, node)
+            if node in swept and not room.open:
+                return
+            if waiting == [first]:
+                waiting.extend(one for one in swept.those_wanting() if one is not first)
+            yield
+            if names:
+                yield from enter_those_found(self._territory, node, names)
 
     def _cost(self, tier: Tier) -> float:
-        return self._swept.cost(tier) * _AROUND
+        return self._swept.cost(tier) + _AROUND_NS * self._swept.count(tier)
 
     def _intervals(self) -> list[int]:
         costs = [self._cost(tier) for tier in Tier]
-        share = self._share / self._shards
+        share = self._cpu_share / self._shards
         return intervals(costs, share=share, shortest_ns=self._shortest_ns, longest_ns=self._longest_ns)
 
     def _tell_used(self, now: int) -> None:

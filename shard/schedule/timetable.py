@@ -50,10 +50,12 @@ class Timetable:
         self.unlinked = Recurring()
         #: Everything is scanned, since the backend may lose hints without a word.
         self.audit = Recurring()
-        #: What has no watch is listed.
+        #: What has no watch is looked at.
         self.sweep = Recurring()
+        #: What has no watch for want of them gets one, if there is room.
+        self.room = Recurring()
 
     def drop(self) -> None:
         """Whatever runs is given up."""
-        for work in (self.doubts, self.unlinked, self.sweep):
+        for work in (self.doubts, self.unlinked, self.sweep, self.room):
             work.drop()

@@ -30,6 +30,7 @@ from ..territory.anchors import is_to_be_scanned, scan_anchor
 from ..territory.ignoring import follow_ignore_files
 from ..territory.looking import look, reconcile
 from ..territory.place import Place
+from ..territory.room import RETRY_NS
 from ..territory.sweep import list_unlinked, look_at_links, retry_doubts, retry_links, sweep
 from ..territory.territory import Steps, Territory
 from ..territory.verify import Verifier, confirm
@@ -148,6 +149,11 @@ class Watcher:
         self.hints += hints.count
         self._territory.links.translate(hints)
         self.debounce.add(now, hints.names)
+        directories = self._territory.directories
+        if directories.swept.wanting:
+            directories.activity.note([*hints.names, *(node for node, _ in hints.directories)], now)
+        else:
+            directories.activity.end()
         self._territory.renames.add(hints.came)
         self._territory.unlinked.left(hints.left)
         if self._verifier is not None:
@@ -245,6 +251,8 @@ class Watcher:
         times, territory = self.times, self._territory
         if territory.sweeps:
             yield times.sweep
+        if territory.directories.swept.wanting:
+            yield times.room
         if territory.doubts:
             yield times.doubts
         if territory.links.freed:
@@ -360,6 +368,9 @@ class Watcher:
         if territory.sweeps and self.baseline_done and times.sweep.due(now):
             times.sweep.begin()
             self._scans.append(self._sweep())
+        if territory.directories.swept.wanting and self.baseline_done and times.room.due(now):
+            times.room.begin()
+            self._scans.append(self._watch_more())
 
     def _check_anchors(self, places: Sequence[Place]) -> None:
         for place in places:
@@ -401,6 +412,11 @@ class Watcher:
     def _sweep(self) -> Steps:
         yield from self.poller.run()
         self.times.sweep.end(self.poller.next_due())
+
+    def _watch_more(self) -> Steps:
+        self._territory.directories.activity.begin(self._clock())
+        yield from self.poller.watch_more()
+        self.times.room.end(next_beat(self._clock(), RETRY_NS))
 
     def _sync_job(self) -> Steps:
         """Takes over what is pending, for all syncs that wait by now, and has it done after the scans that it requires."""

@@ -6,6 +6,7 @@
   sweeping.
 - `swept`: the directories without a watch, and what their looks have shown. Pure.
 - `tiers`: how often those are looked at, by how recently something changed in them. Pure.
+- `room`: whether it makes sense to ask for another watch. Pure.
 - `recall`: names of theirs that are kept from one look to the next. Pure.
 - `opening`: opens a directory to read it; one that cannot be opened or read is in doubt.
 - `reports`: turns what was seen into records.

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
 from ..backend.base import Backend
+from ..backend.share import refuses_all
 from ..disk.look import Reader
 from ..disk.slow import SlowMounts
+from ..tree.activity import Activity
 from ..tree.nodes import Node
 from .doubts import Doubts
 from .links import Links
 from .place import Place
 from .recall import Recall
+from .room import Room
 from .swept import Swept
 
 #: errno of inotify_add_watch(2) when a limit is reached. The directory is then swept.
@@ -44,6 +47,8 @@ class Directories:
         self._count = 0
         self.swept = Swept(clock)
         self.recall = Recall()
+        self.room = Room(clock)
+        self.activity = Activity(self._watched)
 
     def __len__(self) -> int:
         """The number of directories, including those that links lead to."""
@@ -90,7 +95,8 @@ class Directories:
         return child
 
     def register(self, fd: int, node: Node) -> None:
-        """Watches the directory open at `fd`, before it is listed. If no watch is left, the directory is swept.
+        """Watches the directory open at `fd`, before it is listed. If no watch is left, the directory is swept; also if there was
+        none just now (`room`).
 
         Raises OSError if neither is possible.
         """
@@ -99,12 +105,17 @@ class Directories:
         if self._places[node.anchor].polled or (not self._slow.none and self._is_remote(fd, node)):
             self.swept.add(node)
             return
+        if not self.room.open:
+            self.swept.add(node, wanting=True)
+            return
         try:
             other = self._backend.watch(fd, node)
         except OSError as error:
             if error.errno not in _NO_ROOM:
                 raise
             self._doubts.no_watch(error)
+            if refuses_all(self._backend):
+                self.room.refused()
             self.swept.add(node, wanting=True)
             return
         self.sweep_no_more(node)
@@ -118,6 +129,7 @@ class Directories:
         """Removes a directory and everything below it from the tree. None of it is observed any more."""
         dead = node.cut()
         self._backend.forget(dead)
+        self.room.freed()
         if self._ignores is not None:
             self._ignores.forget(map(Node.path, dead))
         if self._follow:
@@ -126,6 +138,18 @@ class Directories:
         if self.swept:
             for one in dead:
                 self.sweep_no_more(one)
+
+    def give_up_watch(self, node: Node) -> None:
+        """Sweeps a watched directory from now on, so that another one can have its watch. The caller looks at it then: hints that
+        were on their way are lost."""
+        self.swept.add(node, wanting=True)
+        self._backend.forget([node])
+        self.room.freed()
+
+    def _watched(self) -> Iterator[Node]:
+        for place in self._places:
+            if place.node is not None:
+                yield from (node for node in place.node.subtree() if node.wd >= 0)
 
     def sweep_no_more(self, node: Node) -> None:
         """A directory has a watch, or is gone. Idempotent."""

@@ -37,6 +37,27 @@ def look_at_swept(territory: Territory, node: Node, *, recalls: bool) -> list[by
     return None
 
 
+def watch_if_possible(territory: Territory, node: Node) -> list[bytes] | None:
+    """Watches a directory that has no watch, if one is left, and looks at it then. Returns as `look_at_swept`."""
+    with territory.opener.quietly(node.path()) as opened:
+        if opened.fd < 0:
+            return None  # its next look says why
+        territory.directories.register(opened.fd, node)
+    return look_at_swept(territory, node, recalls=False) if node.wd >= 0 else None
+
+
+def watch_instead(territory: Territory, node: Node, quiet: Node) -> Steps:
+    """Watches a directory in which something changes instead of one in which nothing does. The one is polled before its watch
+    ends, the other until it has one, and both are listed after that, so no change in between is missed.
+    """
+    territory.directories.give_up_watch(quiet)
+    for one in (node, quiet):
+        names = look_at_swept(territory, one, recalls=False)
+        yield
+        if names:
+            yield from enter_those_found(territory, one, names)
+
+
 def enter_those_found(territory: Territory, node: Node, names: list[bytes]) -> Steps:
     """Enters those subdirectories of a directory that was just looked at that are not known yet."""
     for name in unsure(territory, node, names):

@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Final
 
-from ..contract.files.packed import Seen, unpack
+from ..contract.files.packed import Seen, identifying, unpack
 from ..disk.look import digest
 from ..tree.nodes import Node
 from .tiers import Tier, tier_of
@@ -14,9 +14,9 @@ from .tiers import Tier, tier_of
 #: No listing has been reported, or something else was reported after it.
 _NOTHING_REPORTED: Final = 0
 #: What a look is taken to cost before there was one, in `_COST_NS`.
-_COST_GUESS: Final = 10
-#: The unit in which costs are kept, ns: small numbers, which Python keeps once for all directories.
-_COST_NS: Final = 10_000
+_COST_GUESS: Final = 100
+#: The unit in which costs are kept, ns: numbers up to 256 take no memory in each directory.
+_COST_NS: Final = 1_000
 #: The longest gap between two looks is told for so long at least, ns.
 _GAPS_NS: Final = 60_000_000_000
 
@@ -24,12 +24,14 @@ _GAPS_NS: Final = 60_000_000_000
 class Polled:
     """One directory without a watch."""
 
-    __slots__ = ("active_at", "changed", "cost", "digest", "looked_at", "node", "tier", "wanting")
+    __slots__ = ("active_at", "changed", "content", "cost", "digest", "looked_at", "node", "tier", "wanting")
 
     def __init__(self, node: Node, now: int, *, wanting: bool) -> None:
         self.node = node
         #: Of the last listing that was sent (`digest`).
         self.digest = _NOTHING_REPORTED
+        #: The same, but equal also where a look was racy and the next one was not.
+        self.content = _NOTHING_REPORTED
         self.looked_at = now
         #: When a change was last seen in it, on the clock of the looks. That may be before the start.
         self.active_at: int | None = None
@@ -95,6 +97,13 @@ class Swept:
             self._leave(polled)
             self.wanting -= polled.wanting
 
+    def those_wanting(self) -> Iterator[Node]:
+        """Those that would be watched if there were room, the active tier first. Nothing may be added or taken meanwhile."""
+        for queue in (*self._queues, self._new):
+            for polled in queue:
+                if polled.wanting and polled.node.alive and self._polled.get(polled.node) is polled:
+                    yield polled.node
+
     def first_wanting(self) -> Node | None:
         """One of the directories that would be watched if there were room."""
         return next((polled.node for polled in self._polled.values() if polled.wanting), None) if self.wanting else None
@@ -113,10 +122,11 @@ class Swept:
         before, polled.digest = polled.digest, digest(seen)
         if before == polled.digest:
             return False
-        if before != _NOTHING_REPORTED:
-            polled.changed = True
-        elif polled.active_at is None:
+        content, polled.content = polled.content, digest(Seen(seen.names, identifying(seen.stats)))
+        if content == _NOTHING_REPORTED:
             polled.active_at = polled.looked_at - max(0, at - _newest(seen))
+        elif content != polled.content:
+            polled.changed = True
         return True
 
     def report_names(self, node: Node) -> None:
@@ -176,7 +186,7 @@ class Swept:
         if self._polled.get(polled.node) is not polled:
             return
         self._costs[polled.tier] -= polled.cost
-        polled.cost = max(1, cost_ns // _COST_NS)
+        polled.cost = max(1, -(-cost_ns // _COST_NS))
         self._costs[polled.tier] += polled.cost
         self._place(polled, now)
 

@@ -14,6 +14,7 @@ from msgspec import Struct
 
 from shardwatch.shard.contract.kernel.allowance import INSTANCES, WATCHES, allowance
 from shardwatch.shard.contract.kernel.mounts import holder, is_remote, read_mounts
+from shardwatch.shard.contract.kernel.usage import held_by_user
 from shardwatch.shard.contract.limits import LIMIT_RESERVE
 
 from ..host.scouting import Scouts
@@ -48,32 +49,18 @@ def read_inotify_limits(uid: int | None = None, proc: Path = Path("/proc")) -> I
 
     An instance that a process inherited from its parent counts twice, once in each: the sum errs on the safe side.
     """
-    uid = os.geteuid() if uid is None else uid
-    watches = instances = unreadable = 0
-    for process in _processes(proc):
-        if _uid(process) != uid:
-            continue
-        held = _held(process)
-        if held is None:
-            unreadable += 1
-        else:
-            instances, watches = instances + held[0], watches + held[1]
+    held = held_by_user(os.geteuid() if uid is None else uid, proc)
     watches_allowed, instances_allowed = allowance(WATCHES, proc), allowance(INSTANCES, proc)
     return InotifyLimits(
         watches=watches_allowed.value,
         instances=instances_allowed.value,
         queue=_number(proc / "sys/fs/inotify/max_queued_events"),
-        watches_used=watches,
-        instances_used=instances,
-        unreadable=unreadable,
+        watches_used=held.watches,
+        instances_used=held.instances,
+        unreadable=held.unreadable,
         watches_sysctl=watches_allowed.sysctl,
         instances_sysctl=instances_allowed.sysctl,
     )
-
-
-def held_by(pid: int, proc: Path = Path("/proc")) -> tuple[int, int]:
-    """(instances, watches) of one process; (0, 0) for one that is gone or that can't be read."""
-    return _held(f"{proc}/{pid}") or (0, 0)
 
 
 def budget(limits: InotifyLimits, *, own_instances: int = 0, own_watches: int = 0) -> Budget:
@@ -105,54 +92,6 @@ def filesystem(path: bytes, proc: Path = Path("/proc")) -> tuple[str, bool]:
     with Scouts(mounts) as scouts:
         _, kind = holder(scouts.real(path), mounts)
     return kind, is_remote(kind)
-
-
-# Names of /proc are strings here: a first start waits for this, and as paths the descriptors of all processes take twice as long.
-
-
-def _processes(proc: Path) -> list[str]:
-    try:
-        return [f"{proc}/{name}" for name in os.listdir(proc) if name.isdigit()]
-    except OSError:
-        return []
-
-
-def _uid(process: str) -> int | None:
-    """The effective user: the one whose inotify limits a process draws on."""
-    try:
-        status = _content(f"{process}/status")
-    except OSError:
-        return None
-    for line in status.splitlines():
-        if line.startswith(b"Uid:"):
-            return int(line.split()[2])
-    return None
-
-
-def _held(process: str) -> tuple[int, int] | None:
-    """(instances, watches), or None if the process can't be read. One that is gone holds nothing."""
-    instances = watches = 0
-    try:
-        descriptors = os.listdir(f"{process}/fd")
-    except (FileNotFoundError, ProcessLookupError):
-        return 0, 0
-    except OSError:
-        return None
-    for descriptor in descriptors:
-        try:
-            if "inotify" not in os.readlink(f"{process}/fd/{descriptor}"):
-                continue
-            info = _content(f"{process}/fdinfo/{descriptor}")
-        except OSError:
-            continue
-        instances += 1
-        watches += sum(line.startswith(b"inotify ") for line in info.splitlines())
-    return instances, watches
-
-
-def _content(path: str) -> bytes:
-    with open(path, "rb", buffering=0) as file:  # noqa: PTH123 - see above
-        return file.read()
 
 
 def _number(path: Path) -> int:

@@ -17,6 +17,7 @@ import msgspec
 
 from shardwatch.shard.contract.filter.filter import Filter
 from shardwatch.shard.contract.kernel.mounts import read_mounts
+from shardwatch.shard.contract.kernel.usage import held_by
 from shardwatch.shard.contract.process.life import new_epoch
 from shardwatch.shard.contract.state.layout import Layout
 from shardwatch.shard.contract.state.planfile import Anchor, Plan, read_plan, write_plan
@@ -27,7 +28,7 @@ from .apart import Apart
 from .budget import Budget
 from .homes import note_mounts, planned_homes, with_mounts
 from .key import plan_key
-from .limits import budget, held_by, read_inotify_limits
+from .limits import budget, read_inotify_limits
 from .plan import Effort, Ground, PlanResult, make_plan
 from .tree_look import TreeLook
 

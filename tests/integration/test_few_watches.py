@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import random
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
-from cli_process import Command
+from cli_process import Command, command_of, run
 from guard import borrowed
 from waiting import eventually
 
@@ -56,3 +59,66 @@ def test_few_watches(wide: Path, few_watches: int, no_leaks: None) -> None:
         told = [line for line in lines if line["type"] == "status"]
         assert any("fs.inotify.max_user_watches=" in line["remedy"] for line in told)
         assert any(any(character.isdigit() for character in line["message"]) for line in told)
+
+
+#: In the user namespace in which a service runs: its limit, which nobody else has.
+NAMESPACE_LIMIT = "/proc/sys/user/max_inotify_watches"
+
+
+def limit(watch: Command, watches: int) -> None:
+    """Sets the limit of the namespace in which a command runs."""
+    script = f"echo {watches} > {NAMESPACE_LIMIT}"
+    subprocess.run(["nsenter", "--user", "--target", str(watch.process.pid), "sh", "-c", script], check=True)
+
+
+def engine_of(state_dir: Path) -> dict[str, Any]:
+    """What `status --json` says of the engine."""
+    found: dict[str, Any] = json.loads(run("status", "--json", "--state-dir", state_dir, check=False).stdout)["engine"]
+    return found
+
+
+def arrive(watch: Command, paths: set[str]) -> None:
+    """Waits until each of these has an event."""
+    missing = set(paths)
+    while missing:
+        missing.discard(watch.json(60).get("path", ""))
+
+
+@pytest.mark.root
+@pytest.mark.needs("unshare", "nsenter")
+def test_few_watches_in_a_user_namespace(tmp_path: Path, state_dir: Path) -> None:
+    """70 watches for 611 directories: every change arrives, and status says what is polled and within which time. The limit is
+    raised: all of it is watched. It is lowered again: what comes is polled, and nothing is lost."""
+    root, state = tmp_path / "root", state_dir / "s"
+    directories = [root / f"a{n // 50}" / f"b{n % 50}" for n in range(600)]
+    for directory in directories:
+        directory.mkdir(parents=True)
+    command = command_of("watch", root, "--json", "--backend", "inotify", "--state-dir", state)
+    enter = ["unshare", "--user", "--map-root-user", "sh", "-c", f'echo 70 > {NAMESPACE_LIMIT}; exec "$@"', "sh"]
+    with Command(command=[*enter, *command]) as watch:
+        watch.until(lambda line: line["type"] == "ready")
+        chosen = random.Random(70).sample(directories, 200)
+        for directory in chosen:
+            (directory / "new.ast.json").write_text("{}")
+        arrive(watch, {str(directory / "new.ast.json") for directory in chosen})
+        few = engine_of(state)
+        polling = few["polling"]
+        (shard,) = few["shards"]
+        assert sum(tier["directories"] for tier in polling["tiers"]) == shard["polled"] == polling["for_want_of_watches"]
+        assert shard["watches"] + shard["polled"] == few["directories"] and 0 < shard["watches"] <= 70
+        assert all(0 <= tier["bound_s"] <= polling["poll_ms_max"] / 1000 for tier in polling["tiers"])
+        told = run("status", "--state-dir", state, check=False)
+        assert told.returncode == 1 and "\npolling: " in told.stdout
+
+        limit(watch, 5_000)
+        eventually(lambda: engine_of(state)["polling"] is None, 60)
+        enough = engine_of(state)
+        assert enough["degraded"] == [] and enough["shards"][0]["watches"] == enough["directories"]
+
+        limit(watch, 20)
+        late = {str(root / "late" / name / "f.ast.json") for name in "abc"} | {str(directories[0] / "late.ast.json")}
+        for path in late:
+            Path(path).parent.mkdir(parents=True, exist_ok=True)
+            Path(path).write_text("{}")
+        arrive(watch, late)
+        assert engine_of(state)["shards"][0]["watches"] == enough["directories"]

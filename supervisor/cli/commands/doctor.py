@@ -161,9 +161,9 @@ def needs(
 
 def holdings(state_dir: Path) -> tuple[int, int]:
     """(instances, watches) that the service in `state_dir` holds already, if one runs: they are not used up for it."""
+    from shardwatch.shard.contract.kernel.usage import held_by
     from shardwatch.shard.contract.state.layout import Layout
 
-    from ...planning.limits import held_by
     from ...service import service
 
     layout = Layout(state_dir)

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from shardwatch.shard.contract.kernel.usage import held_by, held_by_user
 from shardwatch.supervisor.planning.limits import (
     InotifyLimits,
     budget,
     filesystem,
-    held_by,
     instances_remedy,
     read_inotify_limits,
     watches_remedy,
@@ -54,6 +54,7 @@ def test_used_is_the_sum_over_the_users_processes(proc: Path) -> None:
     assert read_inotify_limits(9, proc).watches_used == 0
     assert held_by(10, proc) == (2, 5)
     assert held_by(99, proc) == (0, 0)
+    assert held_by_user(7, proc, but=10) == (1, 1, 0)
 
 
 def test_processes_that_vanish_or_are_closed_to_us_are_passed_over(proc: Path) -> None:
