@@ -24,6 +24,8 @@ SHARE: Final = 0.05
 LONGEST_NS: Final = 60_000_000_000
 #: What is done besides each look: taking turns, waking up, ns of the processor (measured: 7,000 to 11,000).
 _AROUND_NS: Final = 10_000
+#: The part of the longest time that is planned with. The rest is for what comes between a change and its event besides.
+_IN_TIME: Final = 0.9
 #: By how much looks may take longer than they took before, as a factor and in ns, before less is done.
 _SURPRISE: Final = 2
 _SURPRISE_NS: Final = 10_000_000
@@ -58,7 +60,7 @@ class Poller:
     ) -> None:
         self._territory = territory
         self._shortest_ns = shortest_ns
-        self._longest_ns = max(shortest_ns, longest_ns)
+        self._longest_ns = max(shortest_ns, int(longest_ns * _IN_TIME))
         self._cpu_share = cpu_share
         self._share = watch_share
         #: How often a directory got the watch of another one.
