@@ -115,6 +115,13 @@ ROWS: Final[dict[str, Row]] = {
     "catch_up_four": Row(
         "catch-up: four workers", ">= 150,000 events/s", "{rate:,.0f} events/s; {cpu}", at_least(rate=150_000), listed=False
     ),
+    "many_files": Row(
+        "ten million generated files through the index and two groups, in one process: for each, and against a million",
+        "<= 1.2 x the time and the memory; a step <= 100 ms",
+        "{cpu_us:.1f} µs, {cpu_factor:.2f} x; {memory_mb:.0f} MB in all, {memory_factor:.2f} x; {disk_bytes:.0f} bytes on disk; "
+        "longest step {step_ms:.0f} ms",
+        at_most(cpu_factor=1.2, memory_factor=1.2, step_ms=100, wrong=0),
+    ),
     "idle": Row(
         "idle: 100,000 files", "<= 0.15 % of a core", "{cpu_percent:.2f} %, {wakeups_s:.1f} wake-ups/s",
         at_most(cpu_percent=0.15),

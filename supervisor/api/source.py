@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Final
@@ -67,6 +67,9 @@ class ServiceSource:
         self._asker: AsyncExtractClient | None = None
         self._threads = ThreadPoolExecutor(1, "shardwatch-service")
         self._first: AsyncBatch | None = None
+        #: What is pending, batch after batch, and the wait after which it ends.
+        self._batches: AsyncGenerator[AsyncBatch, None] | None = None
+        self._waits_s = 0.0
         self._worker = f"watcher:{config.group}"[:200]
 
     async def start(self) -> None:
@@ -120,9 +123,7 @@ class ServiceSource:
             batch, self._first = self._first, None
             return ServiceDelivery(batch)
         try:
-            found = await self._puller.pull(
-                self._config.group, max=max_events, wait_s=wait_s, lease_s=self._config.lease_s, from_="fresh"
-            )
+            found = await self._next(self._puller, max_events, wait_s)
         except NotRunningError:
             if self._child is None or not self._child.ended:
                 raise
@@ -132,6 +133,22 @@ class ServiceSource:
             return None
         return ServiceDelivery(found) if found is not None else None
 
+    async def _next(self, puller: AsyncExtractClient, max_events: int, wait_s: float) -> AsyncBatch | None:
+        """The next batch, or None if none came in that time. The one after it is on its way while the handler works."""
+        if self._batches is not None and wait_s != self._waits_s:
+            await self._batches.aclose()
+            self._batches = None
+        if self._batches is None:
+            self._waits_s = wait_s
+            self._batches = puller.batches(
+                self._config.group, max=max_events, wait_s=wait_s, follow=False, lease_s=self._config.lease_s, from_="fresh"
+            )
+        batches, self._batches = self._batches, None  # if it is interrupted, or fails, it has ended
+        found = await anext(batches, None)
+        if found is not None:
+            self._batches = batches
+        return found
+
     async def sync(self, timeout_s: float) -> None:
         if self._asker is not None:
             await self._asker.sync(timeout_s)
@@ -140,7 +157,8 @@ class ServiceSource:
         assert self._asker is not None
         for group in await self._asker.groups():
             if group["name"] == self._config.group:
-                return int(group.get("backlog") or 0)
+                ahead = [int(lease["paths"]) for lease in group["leases"] if lease.get("ahead")]
+                return int(group.get("backlog") or 0) + sum(ahead)
         return 0
 
     async def release(self) -> None:
@@ -163,6 +181,8 @@ class ServiceSource:
             for client in (self._puller, self._asker):
                 if client is not None:
                     client.close()
+            if self._batches is not None:
+                await self._batches.aclose()
             self._puller = self._asker = None
             self._threads.shutdown(wait=True)
 

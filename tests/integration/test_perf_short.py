@@ -29,6 +29,7 @@ import svg  # noqa: E402
 import trees  # noqa: E402
 from book import Book  # noqa: E402
 from latency import latencies, percentile  # noqa: E402
+from many_files import grown  # noqa: E402
 from peers import PEERS, asked_for  # noqa: E402
 from rows import ROWS, SETS, chosen  # noqa: E402
 from sides import NATIVE, Service, Watch  # noqa: E402
@@ -52,6 +53,14 @@ def writers() -> Iterator[Writers]:
 def grove(tmp_path: Path) -> trees.Tree:
     """1,000 files in 100 directories."""
     return trees.make(tmp_path / "grove", 1_000)
+
+
+def test_generated_files_are_all_handed_out(tmp_path: Path) -> None:
+    """By the program that measures ten million of them, here with few: to one group as they come, while another one waits."""
+    run = grown(tmp_path / "home", 20_000)
+    assert (run["handed"], run["behind"], run["forgotten"]) == (30_000, 20_000, 10_000)
+    assert run["disk_bytes"] / run["files"] < 200
+    assert set(run["longest"]) >= {"list", "commit", "pull", "ack", "groups", "collect"}
 
 
 def test_a_burst_arrives_whole_and_a_storm_merges(grove: trees.Tree, writers: Writers) -> None:

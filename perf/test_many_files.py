@@ -1,0 +1,37 @@
+"""Does a file cost more where there are ten times as many: ten million generated files against one million?
+
+No shard, no socket and no tree is involved: the records are made in the process that takes them in (`many_files.py`), so the row
+tells how the index and the groups grow, and not how fast a service of that size becomes ready.
+"""
+
+from __future__ import annotations
+
+import pytest
+from book import Book
+from many_files import grown
+from sizes import Sizes
+from trees import Forest
+
+
+@pytest.mark.row("many_files")
+def test_many_files(page: Book, forest: Forest, sizes: Sizes) -> None:
+    """One group takes everything as it comes, the other stays behind by all of it. A step is one commit, one batch, one part of
+    a count of the backlog, or one collection of deletions; of each the longest."""
+    disk = forest.directory("disk")
+    page.settings(files=sizes.generated, against=sizes.generated // 10, batch=1000, state=disk)
+
+    def measure() -> dict[str, float]:
+        few, many = (grown(disk / "home", files) for files in (sizes.generated // 10, sizes.generated))
+        wrong = sum(run["behind"] != run["files"] or run["handed"] != run["files"] + run["forgotten"] for run in (few, many))
+        steps = {what: many["longest"][what] for what in ("commit", "pull", "ack", "groups", "collect")}
+        return {
+            "cpu_s": many["cpu_s"], "cpu_us": many["cpu_s"] / many["files"] * 1e6,
+            "cpu_factor": many["cpu_s"] / many["files"] / (few["cpu_s"] / few["files"]),
+            "memory_mb": many["memory_bytes"] / 2**20, "few_memory_mb": few["memory_bytes"] / 2**20,
+            "memory_factor": many["memory_bytes"] / many["files"] / (few["memory_bytes"] / few["files"]),
+            "disk_bytes": many["disk_bytes"] / many["files"], "wrong": wrong,
+            "step_ms": max(steps.values()) * 1000, **{f"{what}_ms": took * 1000 for what, took in steps.items()},
+            **{f"{what}_s": many["spent"][what] for what in ("list", "commit", "pull", "ack")},
+        }  # fmt: skip
+
+    page.rounds(measure, 1, headline="cpu_s")
