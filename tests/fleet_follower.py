@@ -9,13 +9,13 @@ from types import ModuleType
 import nats
 import nats.errors
 from cli_process import GUARD_S
-from jetstream import NatsServer
+from jetstream import NatsCluster, NatsServer
 
 
 class Follower:
     """The example, running in a thread."""
 
-    def __init__(self, server: NatsServer, example: ModuleType) -> None:
+    def __init__(self, server: NatsServer | NatsCluster, example: ModuleType) -> None:
         self.example = example
         self._server = server
         self._loop = asyncio.new_event_loop()

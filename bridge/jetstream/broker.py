@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import secrets
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Final, TypeVar
 
 import msgspec
+import nats.errors
 import nats.js.errors
 from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy, DiscardPolicy, StreamConfig
 
@@ -20,6 +22,10 @@ from .answers import Answers, Asked, NotDone, message_of, sequence_of
 from .reader import UNUSED_S, Lost, StreamMessage, StreamReader
 from .server_connection import ANSWER_S, NOT_ENABLED, AwayError, ServerConnection
 
+T = TypeVar("T")
+
+#: Seconds after which a question is asked again that may be asked twice.
+_AGAIN_S: Final = 3.0
 #: Seconds that a server may take to remove what may be millions of messages.
 PURGE_S: Final = 600.0
 _EXPECTED: Final = "Nats-Expected-Last-Subject-Sequence"
@@ -45,6 +51,7 @@ class Broker:
         self._client = connection.client
         self._answers = answers
         self._stream = self._client.jetstream(timeout=ANSWER_S)
+        self._asking_again = self._client.jetstream(timeout=_AGAIN_S)
 
     @classmethod
     async def connected(cls, access: Access, name: str = "shardwatch ship") -> Broker:
@@ -74,7 +81,7 @@ class Broker:
     async def stream(self, name: str) -> StreamFacts | None:
         """None if there is none of that name."""
         try:
-            info = await self.connection.answered(self._stream.stream_info(name))
+            info = await self.connection.answered(_until_answered(lambda: self._asking_again.stream_info(name)))
         except nats.js.errors.NotFoundError:
             return None
         return StreamFacts(str(info.created), dict(vars(info.config)))
@@ -85,7 +92,7 @@ class Broker:
         try:
             info = await self.connection.answered(self._stream.add_stream(config))
         except (nats.js.errors.BadRequestError, nats.js.errors.ServerError) as error:
-            hint = "give another --stream or --prefix, or fewer --replicas"
+            hint = "give another --stream or --prefix, or fewer --replicas, or have the server join a cluster for more than one"
             raise UsageError(f"the stream {name} can't be made: {error.description}", hint=hint) from None
         return StreamFacts(str(info.created), dict(vars(info.config)))
 
@@ -149,7 +156,7 @@ class Broker:
             name=secrets.token_hex(11), filter_subject=subjects, ack_policy=AckPolicy.NONE, inactive_threshold=UNUSED_S, **start
         )
         try:
-            made = await self.connection.answered(self._stream.add_consumer(stream, config))
+            made = await self.connection.answered(_until_answered(lambda: self._asking_again.add_consumer(stream, config)))
         except (nats.js.errors.NotFoundError, nats.js.errors.BadRequestError) as error:
             raise self.connection.away(f"the stream {stream} can't be read: {error.description}") from None
         reader = StreamReader(self._client, f"$JS.API.CONSUMER.MSG.NEXT.{stream}.{made.name}", int(made.num_pending or 0))
@@ -183,3 +190,10 @@ class Broker:
 
 def _named(message: Message) -> dict[str, str]:
     return {_NAME: message.name} if message.name else {}
+
+
+async def _until_answered(ask: Callable[[], Awaitable[T]]) -> T:
+    """Asks again and again: while the servers of a cluster elect the one that answers, nobody does. Ends when it is cancelled."""
+    while True:
+        with contextlib.suppress(nats.errors.TimeoutError):
+            return await ask()

@@ -33,6 +33,8 @@ _PING_S: Final = 10
 _PINGS_MAX: Final = 2
 #: Error codes of JetStream's API which say that there is none.
 NOT_ENABLED: Final = frozenset({10039, 10076})
+#: Those of what a server will not do later either: to keep a stream on several servers where it is alone.
+_NEVER: Final = frozenset({10074})
 
 
 class AwayError(NotRunningError):
@@ -90,7 +92,7 @@ class ServerConnection:
                 continue
         if refused is not None:
             raise refused
-        hint = f"start one, or name another (an argument, or {URL_VARIABLE})"
+        hint = f"start one, or give the URL of another (where none is given, that in {URL_VARIABLE} counts)"
         raise AwayError(f"no NATS server answers at {access.shown()}", hint)
 
     @classmethod
@@ -208,6 +210,10 @@ class ServerConnection:
         except nats.js.errors.ServiceUnavailableError as error:
             if error.err_code in NOT_ENABLED or error.err_code is None:
                 raise self.no_jetstream() from None
+            raise self.away(str(error.description)) from None
+        except nats.js.errors.ServerError as error:
+            if error.err_code in _NEVER:
+                raise
             raise self.away(str(error.description)) from None
         except (nats.errors.Error, OSError) as error:
             self._gone(str(error))

@@ -1,4 +1,4 @@
-"""A mirror of every source in a stream, with nothing but nats-py: python3 mirror.py URL STREAM PREFIX"""
+"""A mirror of every source in a stream, with nothing but nats-py: python3 mirror.py URL,URL,... STREAM PREFIX"""
 
 import asyncio
 import base64
@@ -29,7 +29,7 @@ def apply(message):
 
 async def follow(url, stream, prefix):
     """Reads all that the stream has, then what comes, until the connection or the stream is lost."""
-    client = await nats.connect(url, allow_reconnect=False)
+    client = await nats.connect(url.split(","), allow_reconnect=False)
     try:
         messages = await client.jetstream().pull_subscribe(f"{prefix}.>", stream=stream)
         while True:

@@ -5,10 +5,15 @@ from __future__ import annotations
 import fcntl
 import os
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 import session
+
+if TYPE_CHECKING:
+    from jetstream import NatsServer
 
 ROOT = Path(__file__).parents[2]
 
@@ -33,3 +38,15 @@ def node_zeromq() -> Path:
                 pytest.skip(f"npm could not install zeromq@6: {done.stderr.strip()[-200:]}")
             (home / "installed").touch()
     return modules
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[NatsServer]:
+    """A nats-server of the test's own."""
+    from jetstream import NatsServer  # few tests need it
+
+    it = NatsServer(tmp_path / "nats")
+    try:
+        yield it
+    finally:
+        it.kill()

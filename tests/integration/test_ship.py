@@ -7,24 +7,21 @@ the other begins at the end of the test.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
 import signal
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from types import ModuleType
-from typing import Any
 
-import nats
 import nats_credentials
 import pytest
 from cli_process import GUARD_S, Command, put, run
 from fleet_example import EXAMPLE, fleet_example
 from fleet_follower import Follower
+from fleet_scene import EQUAL_S, assert_shipped, change, heads, shipping
 from jetstream import NatsServer, everything
 from nats.js.client import JetStreamContext
-from running import Running, Stat, running, settings_for, walk
+from running import Running, running, settings_for, walk
 from session import deliver
 from waiting import eventually
 
@@ -36,26 +33,6 @@ from shardwatch.bridge.protocol.layouts import StreamWish
 pytestmark = [pytest.mark.needs("nats-server"), pytest.mark.usefixtures("no_leaks")]
 
 ROOT = Path(__file__).parents[2]
-#: Guard of everything that includes that programs are started again.
-EQUAL_S = 90.0
-
-
-def _files(example: ModuleType, source: str) -> dict[bytes, Stat]:
-    """What its mirror holds of a source."""
-    return {
-        path: (event["size"], event["mtime_ns"])
-        for (of, path), (_, event) in list(example.mirror.items())
-        if of == source and event["event_type"] != "deleted" and not event["is_directory"]
-    }
-
-
-@pytest.fixture
-def server(tmp_path: Path) -> Iterator[NatsServer]:
-    it = NatsServer(tmp_path / "nats")
-    try:
-        yield it
-    finally:
-        it.kill()
 
 
 @pytest.fixture
@@ -65,57 +42,6 @@ def follower(server: NatsServer) -> Iterator[Follower]:
         yield it
     finally:
         it.close()
-
-
-@contextlib.contextmanager
-def shipping(state_dir: Path, server: NatsServer, *more: str, source: str = "one") -> Iterator[Command]:
-    """The command, once it ships."""
-    arguments = [server.url, "--source", source, "--create", "--state-dir", str(state_dir), *more]
-    with Command("ship", *arguments) as ship:
-        ship.complains(f"shipping {source}")
-        yield ship
-
-
-def heads(server: NatsServer) -> dict[str, dict[str, Any]]:
-    return {body["source"]: body for _, body in everything(server, "shardwatch") if body["type"] == "head"}
-
-
-def assert_shipped(service: Running, server: NatsServer, root: Path, *examples: ModuleType, source: str = "one") -> None:
-    """Waits until a consumer that begins now, and these, hold what the tree holds, and the stream nothing else of it."""
-    service.client.sync(GUARD_S, patience_s=GUARD_S)
-
-    def equal() -> bool:
-        try:
-            found = [body for _, body in everything(server, "shardwatch")]
-        except nats.errors.Error as error:  # the stream is about to be made
-            raise AssertionError("not yet") from error
-        return compared(found)
-
-    def compared(found: list[dict[str, Any]]) -> bool:
-        there = walk(root, service.settings)
-        head = next((body for body in reversed(found) if body["type"] == "head" and body["source"] == source), None)
-        assert head is not None and head["complete"], head
-        late = fleet_example()
-        for body in found:
-            late.apply(body)
-        for example in (late, *examples):
-            mirror = _files(example, source)
-            missing, extra = sorted(there.keys() - mirror.keys()), sorted(mirror.keys() - there.keys())
-            assert mirror == there, f"missing {missing}, extra {extra}"
-        generations = {body["generation"] for body in found if body["source"] == source}
-        assert generations == {head["generation"]}, "older generations are removed"
-        return True
-
-    eventually(equal, EQUAL_S, every_s=0.1)
-
-
-def change(root: Path, turn: int) -> None:
-    """One file comes, one is rewritten, one is renamed, one goes."""
-    put(root / f"new{turn}.json", "x" * turn)
-    put(root / "kept.json", "y" * (turn + 1))
-    put(root / f"moves{turn}.json", "{}")
-    os.rename(root / f"moves{turn}.json", root / f"moved{turn}.json")
-    (root / f"new{turn - 1}.json").unlink(missing_ok=True)
 
 
 @pytest.fixture

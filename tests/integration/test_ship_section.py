@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import signal
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,15 +18,6 @@ pytestmark = [pytest.mark.needs("nats-server"), pytest.mark.usefixtures("no_leak
 
 #: Guard of everything that includes that programs are started again.
 GUARD_S = 90.0
-
-
-@pytest.fixture
-def server(tmp_path: Path) -> Iterator[NatsServer]:
-    it = NatsServer(tmp_path / "nats")
-    try:
-        yield it
-    finally:
-        it.kill()
 
 
 def status(state_dir: Path) -> dict[str, Any]:
