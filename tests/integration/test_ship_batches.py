@@ -33,15 +33,6 @@ EQUAL_S = 90.0
 
 
 @pytest.fixture
-def server(tmp_path: Path) -> Iterator[NatsServer]:
-    it = NatsServer(tmp_path / "nats")
-    try:
-        yield it
-    finally:
-        it.kill()
-
-
-@pytest.fixture
 def root(tmp_path: Path) -> Path:
     root = tmp_path / "root"
     root.mkdir()
