@@ -54,6 +54,8 @@ COMMANDS = {
     "plan": "show how a tree would be divided into shards, without starting anything",
     "doctor": "check limits, filesystems and permissions, with remedies",
     "config": "print the effective configuration and the origin of each value",
+    "init": "look at a tree and write a shardwatch.toml for it",
+    "completion": "print a script that has bash, zsh or fish complete these commands",
 }
 
 _EPILOG = """\
@@ -74,16 +76,29 @@ class Parser(argparse.ArgumentParser):
         raise UsageError(cut(message), hint=f"see `{self.prog} --help`")
 
 
-def make_parser(chosen: str | None, *, alone: bool = False) -> Parser:
+class _Help(argparse.RawDescriptionHelpFormatter):
+    """argparse forgets that commands are indented once more than options: the longest would not have its text beside it."""
+
+    def add_argument(self, action: argparse.Action) -> None:
+        super().add_argument(action)
+        for below in self._iter_indented_subactions(action):
+            self._action_max_length = max(
+                self._action_max_length, len(self._format_action_invocation(below)) + self._current_indent
+            )
+
+
+def make_parser(chosen: str | None, *, alone: bool = False, whole: bool = False) -> Parser:
     """The parser of all commands, of which only `chosen` gets its arguments (the others' modules stay unread).
 
-    `alone`: the others are left out altogether, since nothing can be asked about them. A parser of a command takes 1 ms.
+    Args:
+        alone: the others are left out altogether, since nothing can be asked about them. A parser of a command takes 1 ms.
+        whole: all of them get their arguments.
     """
     parser = Parser(
         prog="shardwatch",
         description="Watches large trees of files and delivers every change to an extract stage, at least once.",
         epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=_Help,
         allow_abbrev=False,
     )
     parser.add_argument("--version", action="version", version=_version())
@@ -91,14 +106,14 @@ def make_parser(chosen: str | None, *, alone: bool = False) -> Parser:
     for name, line in COMMANDS.items():
         if name != chosen and alone:
             continue
-        if name != chosen:
+        if name != chosen and not whole:
             commands.add_parser(name, help=line, add_help=False)
             continue
         module = import_module(f"shardwatch.supervisor.cli.commands.{name}")
         command = commands.add_parser(
             name,
             help=line,
-            description=module.__doc__,
+            description=line if whole else module.__doc__,  # completions show it beside the name
             formatter_class=argparse.RawDescriptionHelpFormatter,
             allow_abbrev=False,
         )
@@ -159,6 +174,8 @@ def _run(arguments: list[str]) -> int:
         raise UsageError("no command given", hint="see `shardwatch --help`; to begin: `shardwatch watch .`")
     if options.command == "exec":
         options.argv = behind
+    if options.command == "completion":
+        options.parser_of_all = lambda: make_parser(None, whole=True)
     if options.command != "hold":  # whose command makes files, too
         options.umask = os.umask(0o077)  # for the files of the commands of `exec` and `up`, which are not ours
     code = options.run(options)

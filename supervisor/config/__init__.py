@@ -14,6 +14,7 @@
 - `scalars`: the options that are a single value, checked with pydantic.
 - `patterns`: patterns as a user writes them, expanded and checked.
 - `profile`: the default patterns.
+- `starter`: the file that `shardwatch init` writes.
 - `default_place`: the default state directory.
 
 `cli` and `api` may import this; it imports `host`.

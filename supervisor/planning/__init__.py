@@ -6,6 +6,7 @@
 - `planning`: the plan of a service: the stored one if it still fits, otherwise a new one.
 - `survey`: estimates the weight of trees with a limited number of directory reads.
 - `tree_look`: reads directories for the survey.
+- `census`: counts the kinds of files of a tree.
 - `limits`: the limits of inotify, and how much of them is in use.
 - `whole`: which roots can't be watched by fanotify, and why.
 - `apart`: plans subtrees that may hang into shards of their own. Pure.

@@ -38,9 +38,14 @@ class TreeLook:
         self._owners = Owners([Anchor(path=root, shard="", root=root) for root in settings.roots])
 
     def __call__(self, path: bytes) -> tuple[list[bytes], int]:
+        below, files = self.names(path)
+        return below, len(files)
+
+    def names(self, path: bytes) -> tuple[list[bytes], list[bytes]]:
+        """Names of the directories to go into, and of the files that are watched. One os.scandir."""
         anchor = self._owners.of(path)
         if anchor is None:
-            return [], 0
+            return [], []
         relative = path[len(anchor.root) :].lstrip(b"/")
         prefix = relative + b"/" if relative else b""
         directories: list[bytes] = []
@@ -58,14 +63,14 @@ class TreeLook:
                         else:
                             files.append(entry.name)
             except OSError:
-                return [], 0
+                return [], []
         kept = self._scope.files(path, relative, files)
         below: list[bytes] = []
         if self._settings.recursive and self._scope.descends(path):
             below = [name for name in directories if not self._scope.filter.prunes(prefix + name)]
         if self._ignores is not None:
             kept, below = self._not_ignored(self._ignores, path, kept, below, [*files, *directories])
-        return below, len(kept)
+        return below, kept
 
     def _not_ignored(
         self, ignores: IgnoreFiles, path: bytes, files: list[bytes], below: list[bytes], names: list[bytes]

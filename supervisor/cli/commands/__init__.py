@@ -1,6 +1,7 @@
 """The commands. The docstring of each module is the text of its `--help`.
 
 - `audit`: compares the index with the disk.
+- `completion`: prints a script that has a shell complete all of this.
 - `config`: prints the effective configuration.
 - `dead`: lists the paths that were set aside; hands them out again, or drops them.
 - `doctor`: checks whether paths can be watched.
@@ -11,6 +12,7 @@
 - `find`: finds files in the index of the running service.
 - `groups`: lists groups; shows, creates, rewinds, resets, waits for or drops one.
 - `hold`: holds batches back while a command runs.
+- `init`: looks at a tree and writes a configuration for it.
 - `logs`: prints the logs of all programs.
 - `plan`: shows how paths would be divided into shards.
 - `pull`: prints and acknowledges events of a running service.
