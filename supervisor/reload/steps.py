@@ -73,7 +73,9 @@ HOW: Final[dict[str, How]] = {
     options.STATE_DIR.name: How.RESTART,
 }
 #: Options of the shards that the aggregator keeps in memory too.
-_BOTH: Final = frozenset({options.VERIFY_PERIOD_S.name, options.HOLD_FOR_VCS.name})
+_BOTH: Final = frozenset(
+    option.name for option in (options.HOLD_FOR_VCS, options.POLL_MS_MAX, options.POLL_CPU_PERCENT, options.VERIFY_PERIOD_S)
+)
 
 
 class Configuration(Struct, frozen=True, kw_only=True):
