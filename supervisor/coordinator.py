@@ -3,7 +3,8 @@
 It is an ordinary program of supervisord. It makes a plan once at its start (a stored plan that still fits is kept, with
 its generation), writes it, and adds the shards by id. After that it only wakes up every NOTE_S, to note in the plan what
 was mounted at a root in the meantime, and looks at supervisord's list now and then. If a filesystem that can hang is
-mounted where it shares a shard with something else, it makes another plan. If a changed configuration is to be taken
+mounted where it shares a shard with something else, it makes another plan. If some shards have far more than their share
+for a while, it has subtrees moved to others. If a changed configuration is to be taken
 over, it does that (`reload`). It owns no tree, no index and no socket. If it is killed at any point, its successor does
 the same again.
 """
@@ -18,6 +19,7 @@ import sys
 import time
 import xmlrpc.client
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from types import FrameType
 from typing import Any, Final, NamedTuple, Protocol, Self
 
@@ -36,6 +38,7 @@ from shardwatch.shard.disk.mounts import Mounts
 
 from .host.process import ended_fd
 from .planning.homes import note_mounts
+from .planning.rebalances import Rebalances
 from .planning.replans import Replans
 from .plugin.names import GROUP
 from .service.control import NO_ANSWER, supervisord
@@ -78,12 +81,15 @@ def run(layout: Layout) -> int:
     """Carries out what is to be taken over, plans, reconciles, and stays until standard input ends or supervisord leaves."""
     proxy = supervisord(layout.supervisor_socket)
     pulse = Pulse(layout.pulse_socket)
+    rebalances = Rebalances()
     with HangUpBell() as bell:
         while True:
             try:
                 if layout.reload.exists():
+                    before = _generation(layout)
                     _take_over(layout, proxy, pulse)
-                if not _keep(layout, proxy, pulse, bell):
+                    rebalances.made(moved=_generation(layout) != before, now=time.monotonic())
+                if not _keep(layout, proxy, pulse, bell, rebalances):
                     return 0
             except xmlrpc.client.Fault as fault:
                 if fault.faultCode == SHUTDOWN_STATE:
@@ -91,7 +97,9 @@ def run(layout: Layout) -> int:
                 raise ShardwatchError(f"supervisord refuses: {fault.faultString}") from fault
 
 
-def _keep(layout: Layout, proxy: xmlrpc.client.ServerProxy, pulse: Pulse, bell: HangUpBell) -> bool:
+def _keep(
+    layout: Layout, proxy: xmlrpc.client.ServerProxy, pulse: Pulse, bell: HangUpBell, rebalances: Rebalances
+) -> bool:
     """Keeps the service running with the settings on disk. Returns True when there is something to take over, and False when it
     is told to leave."""
     settings = read_settings(layout.settings)
@@ -101,9 +109,13 @@ def _keep(layout: Layout, proxy: xmlrpc.client.ServerProxy, pulse: Pulse, bell: 
     if before not in (0, plan.generation):
         _take_down(proxy.shards)
     _say_plan(plan)
+    scales = _Scales(layout, settings, pulse)
 
     def is_needed() -> bool:
-        return layout.reload.exists() or (bool(mounts.take_changes()) and replans.due(plan, mounts.all(), time.monotonic()))
+        now = time.monotonic()
+        if layout.reload.exists() or rebalances.due(settings.rebalance_s, now):
+            return True
+        return bool(mounts.take_changes()) and replans.due(plan, mounts.all(), now)
 
     said = ""
     reconcile_at = time.monotonic()
@@ -133,9 +145,73 @@ def _keep(layout: Layout, proxy: xmlrpc.client.ServerProxy, pulse: Pulse, bell: 
                 _say_plan(plan)
                 reconcile_at = time.monotonic()
                 continue
+        if rebalances.due(settings.rebalance_s, time.monotonic()):
+            why, heaviest = scales.weigh(plan)
+            if rebalances.found(bool(why), heaviest, settings.rebalance_s, time.monotonic()):
+                _ask_to_rebalance(layout, plan, why)
+                continue
         if _told_to_leave(pulse, bell, NOTE_S if not said else BEAT_S, is_needed):
             return False
     return True
+
+
+class _Scales:
+    """Weighs the shards, as long as anything changes."""
+
+    def __init__(self, layout: Layout, settings: Settings, pulse: Pulse) -> None:
+        self._layout = layout
+        self._settings = settings
+        self._pulse = pulse
+        self._stamp: object = None
+        self._found = ("", 0.0)
+
+    def weigh(self, plan: Plan) -> tuple[str, float]:
+        """Why the trees ought to be divided anew ("": they need not be), and the weight of the heaviest shard. Asked by a child,
+        since a client of the aggregator takes memory."""
+        stamp = plan.generation, *map(_changed_at, (self._layout.index_db, self._layout.index_db.with_name("index.db-wal")))
+        if stamp == self._stamp:
+            return self._found
+        reader, writer = os.pipe2(os.O_CLOEXEC)
+
+        def job() -> None:
+            with Loading():
+                from .service.shares import shares
+
+            found = shares(self._layout, self._settings, plan)
+            if found is not None:
+                os.write(writer, msgspec.json.encode((found.why, max(found.weights.values(), default=0.0))))
+
+        try:
+            in_child(job, self._pulse)
+            os.set_blocking(reader, False)
+            answer = os.read(reader, 4096)
+        except (BlockingIOError, ShardwatchError):  # it is scanning, or does not answer: it is asked again
+            return "", 0.0
+        finally:
+            os.close(reader)
+            os.close(writer)
+        self._found = msgspec.json.decode(answer, type=tuple[str, float])
+        self._stamp = stamp
+        return self._found
+
+
+def _changed_at(path: Path) -> int:
+    """When a file was last written to; 0 where there is none."""
+    try:
+        return os.stat(path).st_mtime_ns
+    except OSError:
+        return 0
+
+
+def _ask_to_rebalance(layout: Layout, plan: Plan, why: str) -> None:
+    """Leaves a request, as `shardwatch rebalance` does. Where that can't be written, the next time comes."""
+    from .reload.asking import in_force
+    from .reload.request import ReloadRequest, write
+
+    print(f"{why}: subtrees move to other shards", flush=True)
+    now = in_force(layout)
+    with contextlib.suppress(OSError):
+        write(layout.reload, ReloadRequest(id="", before=now, after=now, rebalance=True, generation=plan.generation))
 
 
 class HangUpBell:
@@ -176,11 +252,15 @@ def _take_over(layout: Layout, proxy: xmlrpc.client.ServerProxy, pulse: Pulse) -
 
     def prepare(request: Any) -> None:
         def job() -> None:
-            from .planning.planning import prepare_plan
+            from .planning.planning import prepare_plan, rebalance
+            from .reload.steps import steps_between
             from .service.state_dir import stamp_plan
 
             settings = request.after.settings
-            stamp_plan(layout, settings, prepare_plan(layout, settings, lambda: _pids(proxy.shards)))
+            if steps_between(request.before, request.after).plan:
+                stamp_plan(layout, settings, prepare_plan(layout, settings, lambda: _pids(proxy.shards)))
+            elif (found := rebalance(layout, settings, lambda: _pids(proxy.shards))) is not None:
+                write_plan(layout.next_plan, found.plan)
 
         in_child(job, pulse)
 

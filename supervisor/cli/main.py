@@ -32,6 +32,7 @@ COMMANDS = {
     "watch": "run the whole service in the foreground and print changes",
     "up": "run the service (in the foreground, or --detach)",
     "reload": "take over a changed configuration in the running service",
+    "rebalance": "move subtrees from shards that have grown past their share to others",
     "root": "list the roots of the running service, add or remove one",
     "down": "stop the service, and return when all of its processes are gone",
     "status": "show processes, shards, degraded subtrees and groups",

@@ -11,6 +11,9 @@
 - `whole`: which roots can't be watched by fanotify, and why.
 - `apart`: plans subtrees that may hang into shards of their own. Pure.
 - `replans`: decides when a running service is planned anew. Pure.
+- `rebalancing`: divides trees anew that have grown, and leaves as much as possible where it is.
+  Pure.
+- `rebalances`: decides when a running service does that. Pure.
 - `homes`: records the filesystem of each root.
 - `named`: the paths that the user has named: directories, single files, and paths that do not exist
   yet.

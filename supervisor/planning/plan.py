@@ -93,7 +93,7 @@ class PlanResult(Struct, frozen=True):
         return max(self.weights.values()) * len(self.weights) / total if total else 1.0
 
 
-class _Part(Struct):
+class PlanPart(Struct):
     """A subtree less what was carved out of it."""
 
     path: bytes
@@ -106,10 +106,10 @@ class _Part(Struct):
         return weigh(self.directories, self.files)
 
 
-class _Piece(Struct):
+class Piece(Struct):
     """Parts that stay together."""
 
-    parts: list[_Part]
+    parts: list[PlanPart]
     directories: float = 0.0
     weight: float = 0.0
     shard: int = 0
@@ -127,7 +127,7 @@ class _Draft(Struct):
 
     shard: int
     backend: str
-    part: _Part
+    part: PlanPart
 
 
 def make_plan(
@@ -157,22 +157,27 @@ def make_plan(
     """
     roots = sorted(set(ground.roots))
     tops = sorted({*roots, *ground.cuts})
-    survey = _surveyed(tops, look, effort, shards, processors)
+    survey = surveyed(tops, look, effort, shards, processors)
     entries = survey.directories + survey.files
     wanted = shards or choose_shards(entries, processors)
     wanted = max(1, min(wanted, budget.shards_max))
     grain = survey.weight / (wanted * GRAIN)
-    pieces: list[_Piece] = []
+    pieces: list[Piece] = []
     for tree in survey.trees:
-        pieces += _carve(survey, tree, max(grain, 1.0))
+        pieces += carve(survey, tree, max(grain, 1.0))
     for piece in pieces:
         piece.backend, piece.mount = ground.backend(piece.parts[0].path), ground.mount(piece.parts[0].path)
     _give_apart(pieces, wanted, budget.shards_max)
-    anchors = _anchors(roots, tops, pieces, effort.anchors_max)
+    anchors = anchors_of(roots, tops, pieces, effort.anchors_max)
     plan = Plan(generation=generation, anchors=tuple(anchors), key=key, watches=share_watches(anchors, budget.watches_max))
-    needed = sum(a.directories for a in anchors if a.backend == INOTIFY)
+    return result_of(plan, survey, budget)
+
+
+def result_of(plan: Plan, survey: Survey, budget: Budget) -> PlanResult:
+    """A plan that a survey has led to, with what is to be known of it."""
+    needed = sum(a.directories for a in plan.anchors if a.backend == INOTIFY)
     weights = dict.fromkeys(plan.shards(), 0.0)
-    for anchor in anchors:
+    for anchor in plan.anchors:
         weights[anchor.shard] += weigh(anchor.directories, anchor.files)
     return PlanResult(
         plan=plan,
@@ -185,7 +190,7 @@ def make_plan(
     )
 
 
-def _surveyed(tops: Sequence[bytes], look: DirectoryLook, effort: Effort, shards: int, processors: int) -> Survey:
+def surveyed(tops: Sequence[bytes], look: DirectoryLook, effort: Effort, shards: int, processors: int) -> Survey:
     """The trees below `tops`, after a glance where that is enough to know that one shard does."""
 
     def read(reads_max: int) -> Survey:
@@ -210,44 +215,44 @@ def choose_shards(entries: float, processors: int) -> int:
     return max(2, min(SHARDS_MAX, 2 * processors if entries >= HUGE_ENTRIES else processors))
 
 
-def _carve(survey: Survey, tree: SurveyNode, grain: float) -> list[_Piece]:
+def carve(survey: Survey, tree: SurveyNode, grain: float) -> list[Piece]:
     """Cuts one tree into pieces of about `grain`, save for directories that alone hold more; the last has the root."""
-    pieces: list[_Piece] = []
-    left: dict[bytes, _Part] = {}
+    pieces: list[Piece] = []
+    left: dict[bytes, PlanPart] = {}
     for node in reversed(below(tree)):
         children = [part for child in node.seen if (part := left.pop(child.path, None)) is not None]
         children += [
-            _Part(join(node.path, name), directories, files, False) for name, directories, files in survey.guess(node)
+            PlanPart(join(node.path, name), directories, files, False) for name, directories, files in survey.guess(node)
         ]
         children.sort(key=lambda part: (part.weight, part.path))
-        rest = _Part(node.path, 1.0, float(node.own), node.exact)
+        rest = PlanPart(node.path, 1.0, float(node.own), node.exact)
         # The small ones stay with their parent, even if that holds much itself: each one less is an anchor less.
         room = max(grain, rest.weight + grain / 2)
         while children and rest.weight + children[0].weight <= room:
             child = children.pop(0)
             rest.directories, rest.files = rest.directories + child.directories, rest.files + child.files
             rest.exact = rest.exact and child.exact
-        bundle: list[_Part] = []
+        bundle: list[PlanPart] = []
         weight = 0.0
         for child in children:
             if bundle and weight + child.weight > grain:
-                pieces.append(_Piece(bundle))
+                pieces.append(Piece(bundle))
                 bundle, weight = [], 0.0
             bundle.append(child)
             weight += child.weight
         if bundle:
-            pieces.append(_Piece(bundle))
+            pieces.append(Piece(bundle))
         if rest.weight > grain and node is not tree:
-            pieces.append(_Piece([rest]))
+            pieces.append(Piece([rest]))
         else:
             left[node.path] = rest
-    return [*pieces, _Piece([left[tree.path]])]
+    return [*pieces, Piece([left[tree.path]])]
 
 
-def _give_apart(pieces: list[_Piece], wanted: int, shards_max: int) -> None:
+def _give_apart(pieces: list[Piece], wanted: int, shards_max: int) -> None:
     """What lies on a mount that can hang goes to shards that have nothing else. Where the limits leave no room for that, such
     mounts share theirs, and in the end everything shares one."""
-    groups: dict[bytes, list[_Piece]] = {}
+    groups: dict[bytes, list[Piece]] = {}
     for piece in pieces:
         groups.setdefault(piece.mount, []).append(piece)
     if len(groups) == 1 or shards_max < 2:
@@ -261,7 +266,7 @@ def _give_apart(pieces: list[_Piece], wanted: int, shards_max: int) -> None:
         _give(groups[mount], 1, first + number % room)
 
 
-def _give(pieces: list[_Piece], count: int, first: int = 0) -> None:
+def _give(pieces: list[Piece], count: int, first: int = 0) -> None:
     """Longest processing time first: each piece, heaviest first, to the shard that is lightest so far."""
     loads = [(0.0, shard) for shard in range(first, first + count)]
     for piece in sorted(pieces, key=lambda piece: (-piece.weight, piece.parts[0].path)):
@@ -282,9 +287,15 @@ def share_watches(anchors: Sequence[Anchor], watches_max: int) -> dict[str, int]
     return {shard: max(1, need * watches_max // total) for shard, need in needs.items()}
 
 
-def _anchors(
-    roots: Sequence[bytes], tops: Sequence[bytes], pieces: list[_Piece], anchors_max: int
+def anchors_of(
+    roots: Sequence[bytes], tops: Sequence[bytes], pieces: list[Piece], anchors_max: int, names: Sequence[str] = ()
 ) -> list[Anchor]:
+    """The anchors by which the shards get their pieces: as few as do.
+
+    Args:
+        tops: directories that are anchors in any case.
+        names: of the shards, by number; none: they are named anew.
+    """
     drafts = {part.path: _Draft(piece.shard, piece.backend, part) for piece in pieces for part in piece.parts}
     fixed = set(tops)
     while True:
@@ -297,7 +308,8 @@ def _anchors(
             above = _above(drafts, path)
             drafts[path].shard, drafts[path].backend = above.shard, above.backend
     owners = Owners([Anchor(path=root, shard="", root=root) for root in roots])
-    names = {shard: f"s{i}" for i, shard in enumerate(sorted({draft.shard for draft in kept.values()}))}
+    used = sorted({draft.shard for draft in kept.values()})
+    named = {shard: names[shard] if names else f"s{i}" for i, shard in enumerate(used)}
     anchors = []
     for path in sorted(kept):
         draft = kept[path]
@@ -306,7 +318,7 @@ def _anchors(
         anchors.append(
             Anchor(
                 path=path,
-                shard=names[draft.shard],
+                shard=named[draft.shard],
                 root=root.path,
                 directories=round(draft.part.directories),
                 files=round(draft.part.files),
@@ -330,7 +342,7 @@ def _merge(drafts: Mapping[bytes, _Draft], fixed: set[bytes]) -> dict[bytes, _Dr
                 above.part.exact = above.part.exact and draft.part.exact
                 continue
         part = draft.part
-        kept[path] = _Draft(draft.shard, draft.backend, _Part(path, part.directories, part.files, part.exact))
+        kept[path] = _Draft(draft.shard, draft.backend, PlanPart(path, part.directories, part.files, part.exact))
     return kept
 
 

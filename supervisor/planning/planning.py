@@ -30,6 +30,7 @@ from .homes import note_mounts, planned_homes, with_mounts
 from .key import plan_key
 from .limits import budget, read_inotify_limits
 from .plan import Effort, Ground, PlanResult, make_plan
+from .rebalancing import moves, rebalanced_plan
 from .tree_look import TreeLook
 
 #: How far apart two plans that follow the same one are, by chance.
@@ -127,23 +128,42 @@ def ensure_apart(layout: Layout, settings: Settings, own_pids: Callable[[], Sequ
     return _stored(layout, settings, old, new)
 
 
-def prepare_plan(
-    layout: Layout, settings: Settings, own_pids: Callable[[], Sequence[int]] = tuple, *, anew: bool = False
-) -> Plan:
+def prepare_plan(layout: Layout, settings: Settings, own_pids: Callable[[], Sequence[int]] = tuple) -> Plan:
     """The plan for settings that a running service is to take over, in the file of the next plan when this returns: the one in
-    force if it fits them, too. Arguments and errors are those of `ensure_plan`.
-
-    Args:
-        anew: another plan is made even if the one in force fits.
-    """
+    force if it fits them, too. Arguments and errors are those of `ensure_plan`."""
     old, generation = kept_plan(layout)
     apart = surroundings(settings)
-    if old is not None and not anew and still_fits(old, settings, plan_key(settings), apart):
+    if old is not None and still_fits(old, settings, plan_key(settings), apart):
         new = old
     else:
         new = _with_homes(settings, old, _measured(settings, apart, generation, own_pids))
     write_plan(layout.next_plan, new)
     return new
+
+
+def rebalance(layout: Layout, settings: Settings, own_pids: Callable[[], Sequence[int]] = tuple) -> PlanResult | None:
+    """A plan in which the shards of the one in force have equal shares again; None where nothing is to be moved for that. It is
+    stored nowhere. Reads directories of the roots, so it may take long.
+
+    Args:
+        own_pids: as for `ensure_plan`.
+    """
+    old, generation = kept_plan(layout)
+    apart = surroundings(settings)
+    if old is None or not apart.holds_for(old.anchors) or _unmounted(old):
+        return None  # a plan for what is mounted comes first, or what is away is waited for
+    with Scouts() as scouts:
+        found = rebalanced_plan(
+            Ground(settings.roots, backend_of(settings, apart.is_remote), apart.cuts, apart.mount),
+            old,
+            TreeLook(Filter(settings.include, settings.exclude), settings, scouts),
+            shards=settings.shards,
+            budget=_room(own_pids),
+            processors=len(os.sched_getaffinity(0)),
+            generation=generation,
+        )
+    new = _with_homes(settings, old, found.plan)
+    return None if not moves(old, new) else msgspec.structs.replace(found, plan=new)
 
 
 def _stored(layout: Layout, settings: Settings, old: Plan | None, new: Plan) -> Plan:
@@ -165,13 +185,17 @@ def _with_homes(settings: Settings, old: Plan | None, new: Plan) -> Plan:
 
 def _measured(settings: Settings, apart: Apart, generation: int, own_pids: Callable[[], Sequence[int]]) -> Plan:
     """A new plan within what the limits of the machine leave to us."""
+    return planned(settings, _room(own_pids), apart, generation=generation, glance=True).plan
+
+
+def _room(own_pids: Callable[[], Sequence[int]]) -> Budget:
+    """What the limits of the machine leave to us."""
     own = [held_by(pid) for pid in own_pids()]
-    room = budget(
+    return budget(
         read_inotify_limits(),
         own_instances=sum(instances for instances, _ in own),
         own_watches=sum(watches for _, watches in own),
     )
-    return planned(settings, room, apart, generation=generation, glance=True).plan
 
 
 def planned(settings: Settings, room: Budget, apart: Apart, *, generation: int, glance: bool = False) -> PlanResult:

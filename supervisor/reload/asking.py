@@ -66,8 +66,12 @@ def in_force(layout: Layout) -> Configuration:
     )
 
 
-def ask(layout: Layout, before: Configuration, after: Configuration, sources: Sources | None) -> None:
+def ask(
+    layout: Layout, before: Configuration, after: Configuration, sources: Sources | None, *, rebalanced: int | None = None
+) -> None:
     """Has a configuration taken over. Returns when the service runs with it; its shards may not have looked at everything yet.
+
+    `rebalanced`: the generation of a plan in which the shards are to have equal shares again.
 
     Raises:
         NotRunningError: the service, or its coordinator, does not run.
@@ -75,7 +79,10 @@ def ask(layout: Layout, before: Configuration, after: Configuration, sources: So
         ServiceTimeoutError: nobody said within DONE_S what became of it.
     """
     _check_coordinator(layout)
-    request = ReloadRequest(id=secrets.token_hex(8), before=before, after=after, sources=sources, halted=_is_halted(layout))
+    request = ReloadRequest(
+        id=secrets.token_hex(8), before=before, after=after, sources=sources, halted=_is_halted(layout),
+        rebalance=rebalanced is not None, generation=rebalanced or 0,
+    )  # fmt: skip
     write(layout.reload, request)
     _ring(layout)
     deadline = time.monotonic() + DONE_S

@@ -28,6 +28,10 @@ class ReloadRequest(msgspec.Struct, frozen=True, kw_only=True):
     after: Configuration
     #: What the configuration was read from, to be stored with it.
     sources: Sources | None = None
+    #: Whether the shards are to have equal shares again, where nothing has changed that needs a plan of its own.
+    rebalance: bool = False
+    #: Of the plan that was in force when this was asked.
+    generation: int = 0
     #: Whether the aggregator was stopped to carry this out, and is to be started again.
     halted: bool = False
 

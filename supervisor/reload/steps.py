@@ -64,6 +64,7 @@ HOW: Final[dict[str, How]] = {
     options.RETENTION_DAYS.name: How.AGGREGATOR,
     options.REPLAY_S.name: How.AGGREGATOR,
     options.SHARDS.name: How.PLAN,
+    options.REBALANCE_S.name: How.LIVE,
     options.BACKEND.name: How.PLAN,
     options.POLL_MS.name: How.SHARDS,
     options.POLL_MS_MAX.name: How.SHARDS,

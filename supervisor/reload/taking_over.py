@@ -23,6 +23,7 @@ from shardwatch.shard.contract.state.ship_section import write_ship_section
 from shardwatch.shard.contract.state.sources import write_sources
 from shardwatch.shard.contract.state.triggers import write_triggers
 
+from ..planning.rebalancing import moves, summary
 from ..plugin.names import EXEC, GROUP, SHIP
 from .request import Outcome, ReloadRequest, read_request, write
 from .steps import changes, steps_between
@@ -80,6 +81,8 @@ def take_over(layout: Layout, hand: Hand) -> None:
 
 def _carry_out(request: ReloadRequest, layout: Layout, hand: Hand) -> None:
     steps = steps_between(request.before, request.after)
+    if request.rebalance and not steps.plan:
+        _rebalance(request, layout, hand)
     plans = steps.plan
     if plans:
         hand.prepare_plan(request)
@@ -97,8 +100,34 @@ def _carry_out(request: ReloadRequest, layout: Layout, hand: Hand) -> None:
             _start(hand)
         hand.beat()
         hand.proxy.shards.reread()  # starts what was ended, and what is new
+    _add_shards(layout, hand)
+
+
+def _rebalance(request: ReloadRequest, layout: Layout, hand: Hand) -> None:
+    """Has subtrees moved from one shard to another, as far as that makes their shares equal. The aggregator runs on."""
+    old = read_plan(layout.plan)
+    if old is None or old.generation != request.generation:
+        return  # there is another plan by now, perhaps a predecessor's
+    hand.prepare_plan(request)
+    new = read_plan(layout.next_plan)
+    if new is None:
+        print("no subtree is to be moved to another shard", flush=True)
+        return
+    for line in summary(moves(old, new)):
+        print(f"plan {new.generation}: {line}", flush=True)
+    try:
+        os.replace(layout.next_plan, layout.plan)
+    except OSError as error:
+        raise ServiceError(f"{layout.plan} can't be written: {error.strerror}", hint="mend that, then try again") from error
+    _remove_shards(hand)
+    _add_shards(layout, hand)
+
+
+def _add_shards(layout: Layout, hand: Hand) -> None:
+    """Starts the shards of the plan on disk that do not run."""
     plan = read_plan(layout.plan)
     for shard in plan.shards() if plan is not None else []:
+        hand.beat()
         hand.proxy.shards.add(shard)
 
 

@@ -11,6 +11,7 @@
   it.
 - `control`: XML-RPC to supervisord.
 - `checkup`: asks supervisord and the aggregator about their state.
+- `shares`: how heavy the shards are at present.
 - `shipping`: what a service ships, and how far that is.
 - `health`: decides whether a service is healthy. Pure.
 - `status_object`: the status of a service as an object of JSON. Pure.

@@ -7,12 +7,17 @@ import os
 import shutil
 import subprocess
 import tarfile
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from cli_process import GUARD_S, run
 from repository import git
 from running import Running, consuming, running, settings_for
+from waiting import eventually
+
+from shardwatch.shard.contract.state.planfile import Plan, read_plan
 
 #: Three languages, each with a layout and a pattern of its own.
 INCLUDE = ("*.ast.json", "**/ast/*.json", "*.estree")
@@ -193,6 +198,75 @@ def test_mirror_while_the_aggregator_is_killed(state_dir: Path, roots: tuple[Pat
     settings = settings_for(roots[0], include=INCLUDE, shards=2, settle_ms=20)
     with running(state_dir, settings) as service:
         play(service, roots, lambda n: void(service.kill("aggregator")))
+
+
+def grow(root: Path, name: str, directories: int = 1500) -> list[Path]:
+    """A subtree of so many directories, with two files each."""
+    files = []
+    for n in range(directories):
+        directory = root / name / f"d{n % 30}" / f"e{n}"
+        directory.mkdir(parents=True)
+        for m in range(2):
+            path = directory / f"{m}.ast.json"
+            path.write_text(str(n))
+            files.append(path)
+    return files
+
+
+def plan_of(service: Running) -> Plan:
+    plan = read_plan(service.layout.plan)
+    assert plan is not None
+    return plan
+
+
+def assert_even(service: Running) -> None:
+    """Each shard watches about as many directories as any other."""
+
+    def even() -> bool:
+        counts = [row.get("directories", 0) for row in service.client.status()["shards"]]
+        assert len(counts) == 3 and max(counts) < 1.6 * sum(counts) / len(counts), counts
+        return True
+
+    eventually(even, GUARD_S)
+
+
+def test_mirror_while_the_tree_grows(state_dir: Path, tmp_path: Path, no_leaks: None) -> None:
+    """From nearly nothing: the service notices it by itself, and later it is told to. Whatever happens to the tree meanwhile."""
+    root, outside = tmp_path / "root", tmp_path / "outside"
+    outside.mkdir()
+    fill(root, 4, 1)
+    settings = settings_for(root, include=("*.ast.json", "**/ast/*.json", "*.estree"), shards=3, settle_ms=20, rebalance_s=1.0)
+    with running(state_dir, settings) as service, consuming(service.layout.state_dir) as consumer:
+        service.assert_mirrored(consumer, root)
+        first = plan_of(service)
+        files = grow(root, "grown")
+        rename_and_write(root, outside)
+        eventually(lambda: plan_of(service).generation != first.generation, GUARD_S, what="subtrees have moved")
+        atomic_saves(root, outside)
+        service.assert_mirrored(consumer, root)
+        assert_even(service)
+        log = service.layout.log("coordinator").read_text()
+        assert "subtrees move to other shards" in log and " gives to " in log
+
+        # It would not do so again for a minute. By hand it can be done at once.
+        second = plan_of(service)
+        files += grow(root, "more", 1800)
+        service.client.sync(GUARD_S)
+        arguments = ("rebalance", "--state-dir", service.layout.state_dir)
+        told = json.loads(run(*arguments, "--dry-run", "--json").stdout)
+        assert told["moves"] and plan_of(service) == second
+        out_and_back(root, outside)
+        assert " gives to " in run(*arguments).stdout
+        third = plan_of(service)
+        assert third.generation != second.generation and third.key == second.key
+        service.assert_mirrored(consumer, root)
+        assert_even(service)
+        assert run(*arguments).stdout == "no subtree is to be moved to another shard\n"
+        assert plan_of(service) == third
+
+        told_of = Counter(consumer.events)
+        assert all(told_of["created", os.fsencode(path)] == 1 for path in files), "nothing is told twice because it moved"
+        assert consumer.fresh == 0
 
 
 def void(_: object) -> None:

@@ -302,6 +302,12 @@ SHARDS: Final = Option(
     "number of shard processes; 0: chosen for the tree and the machine",
     on_command_line=True,
 )
+REBALANCE_S: Final = Option(
+    "rebalance_s",
+    600.0,
+    Number(0, 31_536_000),
+    "seconds for which shards have uneven shares before subtrees move; 0: only by `shardwatch rebalance`",
+)
 BACKEND: Final = Option(
     "backend",
     "auto",

@@ -57,6 +57,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     retention_days: float = options.RETENTION_DAYS.default
     replay_s: float = options.REPLAY_S.default
     shards: int = options.SHARDS.default
+    rebalance_s: float = options.REBALANCE_S.default
     backend: str = options.BACKEND.default
     poll_ms: int = options.POLL_MS.default
     poll_ms_max: int = options.POLL_MS_MAX.default

@@ -16,6 +16,7 @@
 - `logs`: prints the logs of all programs.
 - `plan`: shows how paths would be divided into shards.
 - `pull`: prints and acknowledges events of a running service.
+- `rebalance`: has subtrees moved from one shard to another.
 - `release`: ends a hold.
 - `reload`: has the running service take over a changed configuration.
 - `root`: lists the roots of the running service, adds and removes some.

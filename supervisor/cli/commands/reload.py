@@ -79,7 +79,7 @@ def reload(options: argparse.Namespace, layout: Layout, sources: Sources) -> int
     if not options.dry_run and (before, sources) != (after, sources_in_force(layout)):
         ask(layout, before, after, sources)
         if not options.no_wait and found:
-            _wait(layout)
+            wait_until_scanned(layout)
     return 0
 
 
@@ -145,7 +145,7 @@ def fields_of(found: Sequence[ConfigChange], *, dry_run: bool) -> dict[str, Any]
     return {"format": 1, "dry_run": dry_run, "changes": changed}
 
 
-def _wait(layout: Layout) -> None:
+def wait_until_scanned(layout: Layout) -> None:
     """Returns when the shards have looked at everything. What can't be read is `status`'s to tell."""
     import contextlib
 

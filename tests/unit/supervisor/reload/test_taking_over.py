@@ -87,7 +87,6 @@ class Supervisord:
 
     def add(self, shard: str) -> None:
         self._called("add")
-        assert read_settings(self._layout.settings) == AFTER.settings
         self.running.add(shard)
         self.groups[shard] = "shards"
 
@@ -208,3 +207,28 @@ def test_other_faults_of_supervisord_are_raised(layout: Layout, supervisord: Sup
     assert layout.reload.exists()
 
 
+
+
+def test_shares_are_made_equal_while_the_aggregator_runs(
+    layout: Layout, supervisord: Supervisord, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The plan is exchanged, and the shards are started again; a request for an earlier plan does nothing."""
+    rebalanced = replace(REQUEST, after=BEFORE, sources=None, rebalance=True, generation=OLD_PLAN.generation)
+    for request in (rebalanced, replace(rebalanced, id="again")):
+        write(layout.reload, request)
+        supervisord.calls.clear()
+        take_over(layout, supervisord)
+        assert read_outcome(layout.reload_outcome) == Outcome(id=request.id)
+    assert "prepare_plan" not in supervisord.calls
+    assert read_plan(layout.plan) == NEW_PLAN
+    assert supervisord.running == {"aggregator", "s0", "s2", "lint"}
+    assert "plan 2: shard s1 gives to s0 /a/x (about 0 files in 0 directories)" in capsys.readouterr().out
+
+
+def test_shares_that_are_equal_stay(layout: Layout, supervisord: Supervisord) -> None:
+    """No plan is prepared where nothing is to be moved."""
+    write(layout.reload, replace(REQUEST, after=BEFORE, sources=None, rebalance=True, generation=OLD_PLAN.generation))
+    supervisord.prepare_plan = lambda request: None  # type: ignore[method-assign]
+    take_over(layout, supervisord)
+    assert read_plan(layout.plan) == OLD_PLAN
+    assert supervisord.running == {"aggregator", "s0", "s1", "lint"}

@@ -1,0 +1,57 @@
+"""Decides when the trees of a running service are divided anew because some of them have grown. Does no input or output."""
+
+from __future__ import annotations
+
+from typing import Final
+
+#: Seconds from one new plan to the next, doubled each time up to an hour. With each, shards look at everything again.
+PAUSE_S: Final = 60.0
+PAUSE_S_MAX: Final = 3600.0
+#: Where nothing could be moved, the heaviest shard has to grow by this factor before it is tried again.
+_HEAVIER: Final = 1.25
+#: So often is it looked at within the time for which the shares have to be uneven.
+_LOOKS: Final = 3
+
+
+class Rebalances:
+    """For one running service. Times are monotonic seconds."""
+
+    def __init__(self) -> None:
+        self._look_at = 0.0
+        self._not_before = 0.0
+        self._pause_s = PAUSE_S
+        self._uneven_since: float | None = None
+        self._tried = 0.0
+        self._heaviest = 0.0
+        self._asked = False
+
+    def due(self, period_s: float, now: float) -> bool:
+        """Whether it is to be looked at how heavy the shards are. `period_s`: for how long they have to be uneven; 0: never."""
+        return period_s > 0 and now >= max(self._look_at, self._not_before)
+
+    def found(self, uneven: bool, heaviest: float, period_s: float, now: float) -> bool:
+        """Notes how heavy the shards are. Returns whether the trees are to be divided anew.
+
+        Args:
+            uneven: whether they ought to be (`rebalancing.why_uneven`).
+            heaviest: weight of the heaviest shard.
+        """
+        self._look_at = now + period_s / _LOOKS
+        self._heaviest = heaviest
+        if not uneven or heaviest < _HEAVIER * self._tried:
+            self._uneven_since = None
+            return False
+        if self._uneven_since is None:
+            self._uneven_since = now
+        self._asked = now - self._uneven_since >= period_s
+        return self._asked
+
+    def made(self, *, moved: bool, now: float) -> None:
+        """Notes that they were divided anew, and whether that moved anything. Does nothing if `found` did not ask for it."""
+        if not self._asked:
+            return
+        self._asked = False
+        self._uneven_since = None
+        self._tried = 0.0 if moved else self._heaviest
+        self._not_before = now + self._pause_s
+        self._pause_s = min(2 * self._pause_s, PAUSE_S_MAX)

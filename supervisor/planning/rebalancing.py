@@ -1,0 +1,182 @@
+"""Divides trees anew that have grown since they were planned, and leaves as much as possible where it is. Does no input or
+output.
+
+The subtrees of the plan that is in use stay with their shards. Those of a shard that has more than its share are cut into
+pieces, as for a new plan, and one piece after the other goes from the heaviest shard to the lightest, until all are about
+equal.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from msgspec import Struct
+
+from shardwatch.shard.contract.state.planfile import Owners, Plan
+
+from .budget import Budget
+from .named import shown_path
+from .plan import (
+    GRAIN,
+    USUAL_EFFORT,
+    Effort,
+    Ground,
+    Piece,
+    PlanResult,
+    anchors_of,
+    carve,
+    choose_shards,
+    result_of,
+    share_watches,
+    surveyed,
+)
+from .survey import DIRECTORY_WEIGHT, DirectoryLook
+
+#: Subtrees are moved until the heaviest shard has no more than EVEN times the mean, and none is where it has no more than WORTH
+#: times the mean: what a large tree contains is estimated, and the next estimate must not move something back.
+EVEN: Final = 1.1
+WORTH: Final = 1.25
+#: From here on a shard counts as too heavy: so many times the mean, and so much more than the mean, in files. Between WORTH and
+#: this nothing is done by itself, so that a plan does not follow every change of the tree.
+UNEVEN: Final = 1.5
+UNEVEN_WEIGHT: Final = 5_000
+#: Subtrees that a line names.
+_NAMED_MAX: Final = 3
+#: A tree gets another shard once it has so many times the entries from which it would have been planned with it.
+GROWN: Final = 1.2
+
+
+class Move(Struct, frozen=True):
+    """A subtree that has another owner in another plan."""
+
+    path: bytes
+    before: str
+    after: str
+    #: Estimated, without what other anchors below have.
+    directories: int
+    files: int
+
+
+def rebalanced_plan(
+    ground: Ground,
+    old: Plan,
+    look: DirectoryLook,
+    *,
+    shards: int,
+    budget: Budget,
+    processors: int,
+    generation: int,
+    effort: Effort = USUAL_EFFORT,
+) -> PlanResult:
+    """A plan in which the shards of `old` have about equal shares again. What can hang stays where it is; there are never fewer
+    shards than before.
+
+    Args:
+        ground: the trees, the same as of `old`, which keeps apart what can hang.
+        old: the plan that is in use.
+        look, shards, budget, processors, generation, effort: as for `make_plan`.
+    """
+    roots = sorted(set(ground.roots))
+    fixed = sorted({*roots, *ground.cuts})
+    tops = sorted({*fixed, *(anchor.path for anchor in old.anchors)})
+    survey = surveyed(tops, look, effort, shards, processors)
+    owners = Owners(old.anchors)
+    names = old.shards()
+    local = sorted({names.index(anchor.shard) for anchor in old.anchors if not ground.mount(anchor.path)})
+    room = budget.shards_max - (len(names) - len(local))
+    wanted = min(shards or choose_shards(survey.directories + survey.files, processors), room)
+    for number in range(wanted - len(local)):
+        local.append(len(names))
+        names.append(_new_name(names, number))
+    grain = max(1.0, survey.weight / (len(local) * GRAIN)) if local else 1.0
+    pieces: list[Piece] = []
+    for tree in survey.trees:
+        for piece in carve(survey, tree, grain):
+            path = piece.parts[0].path
+            if path not in fixed and piece.weight <= DIRECTORY_WEIGHT and path in owners.by_path:
+                continue  # it is empty by now, or gone: whoever has what is above it has it, too
+            owner = owners.of(path)
+            assert owner is not None
+            piece.shard = names.index(owner.shard)
+            piece.backend, piece.mount = ground.backend(path), ground.mount(path)
+            pieces.append(piece)
+    even_out([piece for piece in pieces if not piece.mount], local, frozenset(fixed))
+    anchors = anchors_of(roots, fixed, pieces, effort.anchors_max, names)
+    watches = share_watches(anchors, budget.watches_max)
+    return result_of(Plan(generation=generation, anchors=tuple(anchors), key=old.key, watches=watches), survey, budget)
+
+
+def _new_name(names: Sequence[str], number: int) -> str:
+    while f"s{number}" in names:
+        number += 1
+    return f"s{number}"
+
+
+def even_out(pieces: Sequence[Piece], shards: Sequence[int], fixed: frozenset[bytes]) -> None:
+    """Gives pieces to other shards until the heaviest has no more than EVEN times the mean, or nothing helps any more: each time
+    that piece of the heaviest shard which brings it and the lightest closest together. Pieces with a path of `fixed` stay: with
+    a root would go whatever comes in it later."""
+    loads = dict.fromkeys(shards, 0.0)
+    for piece in pieces:
+        loads[piece.shard] += piece.weight
+    mean = sum(loads.values()) / max(1, len(loads))
+    if max(loads.values(), default=0.0) <= WORTH * mean:
+        return
+    movable = [piece for piece in pieces if piece.parts[0].path not in fixed]
+    for _ in range(len(pieces)):
+        heavy, light = max(loads, key=loads.__getitem__), min(loads, key=loads.__getitem__)
+        gap = loads[heavy] - loads[light]
+        candidates = [piece for piece in movable if piece.shard == heavy and piece.weight < gap]
+        if loads[heavy] <= EVEN * mean or not candidates:
+            return
+        moved = min(candidates, key=lambda piece: (abs(gap / 2 - piece.weight), piece.parts[0].path))
+        moved.shard = light
+        loads[heavy] -= moved.weight
+        loads[light] += moved.weight
+
+
+def moves(old: Plan, new: Plan) -> list[Move]:
+    """Which subtrees have another owner in the second plan. Pure."""
+    before, after = Owners(old.anchors), Owners(new.anchors)
+    found = []
+    for path in sorted({*before.by_path, *after.by_path}):
+        was, now = before.of(path), after.of(path)
+        if was is not None and now is not None and was.shard != now.shard:
+            weighed = after.by_path.get(path) or before.by_path[path]
+            found.append(Move(path, was.shard, now.shard, weighed.directories, weighed.files))
+    return found
+
+
+def summary(found: Sequence[Move]) -> list[str]:
+    """Moves in words, a line for each two shards. Pure."""
+    lines = []
+    for before, after in sorted({(move.before, move.after) for move in found}):
+        some = [move for move in found if (move.before, move.after) == (before, after)]
+        files, directories = sum(move.files for move in some), sum(move.directories for move in some)
+        paths = ", ".join(shown_path(move.path) for move in some[:_NAMED_MAX])
+        more = f" and {len(some) - _NAMED_MAX} more subtrees" if len(some) > _NAMED_MAX else ""
+        about = f"about {files:,} files in {directories:,} directories"
+        lines.append(f"shard {before} gives to {after} {paths}{more} ({about})")
+    return lines
+
+
+def why_uneven(weights: Mapping[str, float], entries: float, shards: int, processors: int) -> str:
+    """Why trees are to be divided anew, in words; "" where they are not.
+
+    Args:
+        weights: of each shard that shares the trees with others, as it is now (`survey.weigh`).
+        entries: directories and files of all of them.
+        shards: how many the settings want; 0: chosen.
+    """
+    wanted = shards or choose_shards(entries / GROWN, processors)
+    if 0 < len(weights) < wanted and math.fsum(weights.values()) >= UNEVEN_WEIGHT:
+        return f"{round(entries):,} directories and files are enough for {wanted} shards"
+    if len(weights) < 2:
+        return ""
+    mean = math.fsum(weights.values()) / len(weights)
+    heaviest = max(weights, key=weights.__getitem__)
+    if weights[heaviest] > UNEVEN * mean and weights[heaviest] - mean >= UNEVEN_WEIGHT:
+        return f"shard {heaviest} has grown to {weights[heaviest] / mean:.1f} times its share"
+    return ""

@@ -1,0 +1,170 @@
+"""Trees that have grown are divided anew, most of what was planned stays where it is, and nothing flaps."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from shardwatch.shard.contract.state.planfile import Anchor, Owners, Plan
+from shardwatch.supervisor.planning.budget import Budget
+from shardwatch.supervisor.planning.plan import Ground, PlanResult, make_plan
+from shardwatch.supervisor.planning.rebalances import PAUSE_S, PAUSE_S_MAX, Rebalances
+from shardwatch.supervisor.planning.rebalancing import EVEN, Move, moves, rebalanced_plan, summary, why_uneven
+
+PLENTY = Budget(shards_max=100, watches_max=10**9)
+Tree = dict[bytes, tuple[list[bytes], int]]
+
+
+def tree(**sizes: int) -> Tree:
+    """/r with a subtree of so many equal directories for each name, each directory with 10 files."""
+    found: Tree = {b"/r": ([name.encode() for name in sizes], 0)}
+    for name, size in sizes.items():
+        at = b"/r/" + name.encode()
+        found[at] = ([b"d%d" % n for n in range(size)], 0)
+        found.update({at + b"/d%d" % n: ([], 10) for n in range(size)})
+    return found
+
+
+def look_at(tree: Tree) -> Any:
+    return lambda path: tree.get(path, ([], 0))
+
+
+def planned(where: Tree, shards: int) -> PlanResult:
+    return make_plan(
+        Ground([b"/r"], lambda path: "inotify"), look_at(where), shards=shards, budget=PLENTY, processors=2, generation=1, key="k"
+    )
+
+
+def rebalanced(old: Plan, where: Tree, *, shards: int, budget: Budget = PLENTY, **ground: Any) -> PlanResult:
+    return rebalanced_plan(
+        Ground([b"/r"], lambda path: "inotify", **ground), old, look_at(where),
+        shards=shards, budget=budget, processors=2, generation=2,
+    )  # fmt: skip
+
+
+def owned(plan: Plan, where: Tree) -> dict[str, int]:
+    """Directories of a tree by their owner."""
+    owners, found = Owners(plan.anchors), dict.fromkeys(plan.shards(), 0)
+    for path in where:
+        owner = owners.of(path)
+        assert owner is not None
+        found[owner.shard] += 1
+    return found
+
+
+def test_a_shard_that_has_grown_gives_subtrees_away() -> None:
+    """What has not grown stays where it is, and the shares are equal again."""
+    before = tree(a=60, b=60, c=60)
+    old = planned(before, 3).plan
+    grown = tree(a=600, b=60, c=60)
+    result = rebalanced(old, grown, shards=3)
+    assert result.balance <= EVEN and result.plan.generation == 2 and result.plan.key == "k"
+    assert max(owned(result.plan, grown).values()) < 1.2 * len(grown) / 3
+    moved = moves(old, result.plan)
+    assert moved and all(move.path.startswith(b"/r/a") for move in moved)
+    was, now = Owners(old.anchors), Owners(result.plan.anchors)
+    stays = [path for path in before if path.startswith((b"/r/b", b"/r/c"))]
+    assert all(getattr(was.of(path), "shard", "") == getattr(now.of(path), "shard", None) for path in stays)
+    assert moves(result.plan, rebalanced(result.plan, grown, shards=3).plan) == [], "and then nothing moves any more"
+
+
+def test_a_tree_that_has_grown_gets_more_shards() -> None:
+    """Up to as many as are wanted, and as the limits allow; their names are new ones."""
+    old = planned(tree(a=1), 1).plan
+    assert old.shards() == ["s0"]
+    grown = tree(a=200, b=200)
+    assert rebalanced(old, grown, shards=4).plan.shards() == ["s0", "s1", "s2", "s3"]
+    assert rebalanced(old, grown, shards=4, budget=Budget(2, 10**9)).plan.shards() == ["s0", "s1"]
+    renamed = Plan(1, (Anchor(b"/r", "s1", b"/r"),), "k")
+    assert rebalanced(renamed, grown, shards=2).plan.shards() == ["s0", "s1"]
+    assert rebalanced(old, grown, shards=0).plan.shards() == ["s0"], "it is not that large"
+
+
+def test_subtrees_that_are_gone_are_no_anchors_any_more() -> None:
+    """Whoever has what is above them has them too, should they come back."""
+    old = Plan(1, (Anchor(b"/r", "s0", b"/r"), Anchor(b"/r/gone", "s1", b"/r"), Anchor(b"/r/a", "s1", b"/r")), "k")
+    result = rebalanced(old, tree(a=50, b=50), shards=2)
+    assert b"/r/gone" not in {anchor.path for anchor in result.plan.anchors}
+    assert moves(old, result.plan) == [Move(b"/r/gone", "s1", "s0", 0, 0)]
+
+
+def test_what_can_hang_stays_where_it_is() -> None:
+    """It has shards of its own, which get nothing else."""
+    old = Plan(1, (Anchor(b"/r", "s0", b"/r"), Anchor(b"/r/nfs", "s1", b"/r")), "k")
+    where = tree(a=100, b=100, nfs=10)
+    mounts: dict[str, Any] = {"cuts": (b"/r/nfs",), "mount": lambda path: b"/r/nfs" if path.startswith(b"/r/nfs") else b""}
+    plan = rebalanced(old, where, shards=2, **mounts).plan
+    assert plan.shards() == ["s0", "s1", "s2"]
+    assert [anchor.path for anchor in plan.of("s1")] == [b"/r/nfs"]
+
+
+def test_what_can_not_be_divided_stays() -> None:
+    """One directory alone that holds nearly everything."""
+    old = Plan(1, (Anchor(b"/r", "s0", b"/r"), Anchor(b"/r/b", "s1", b"/r")), "k")
+    where: Tree = {b"/r": ([b"b"], 100_000), b"/r/b": ([], 10)}
+    assert moves(old, rebalanced(old, where, shards=2).plan) == []
+
+
+def test_moves_in_words() -> None:
+    """A line for each two shards, whatever is in the names."""
+    found = [Move(b"/r/%d" % n, "s0", "s1", 10, 1000) for n in range(5)] + [Move(b"/r/a\n", "s1", "s0", 1, 2)]
+    assert summary(found) == [
+        "shard s0 gives to s1 /r/0, /r/1, /r/2 and 2 more subtrees (about 5,000 files in 50 directories)",
+        "shard s1 gives to s0 '/r/a\\n' (about 2 files in 1 directories)",
+    ]
+    assert summary([]) == []
+
+
+@pytest.mark.parametrize(
+    ("weights", "entries", "shards", "why"),
+    [
+        ({"s0": 100.0}, 100, 0, ""),
+        ({"s0": 2e6}, 1_400_000, 0, ""),  # from 1.25 million there are two, but not at once
+        ({"s0": 2e6}, 1_600_000, 0, "1,600,000 directories and files are enough for 2 shards"),
+        ({"s0": 4_000.0}, 4_000, 3, ""),
+        ({"s0": 6_000.0}, 6_000, 3, "6,000 directories and files are enough for 3 shards"),
+        ({"s0": 40_000.0, "s1": 20_000.0}, 60_000, 2, ""),
+        ({"s0": 50_000.0, "s1": 10_000.0}, 60_000, 2, "shard s0 has grown to 1.7 times its share"),
+        ({"s0": 5_000.0, "s1": 10.0}, 5_000, 2, ""),  # little
+        ({}, 0, 0, ""),
+    ],
+)
+def test_when_shares_are_uneven(weights: dict[str, float], entries: int, shards: int, why: str) -> None:
+    """Far over the mean, and by much; or far beyond the size at which there would be another shard."""
+    assert why_uneven(weights, entries, shards, 2) == why
+
+
+def test_shares_have_to_be_uneven_for_a_while() -> None:
+    """And one even look in between begins it anew."""
+    rebalances = Rebalances()
+    assert not rebalances.due(0, 10)
+    assert rebalances.due(60, 0)
+    assert not rebalances.found(True, 100, 60, 0)
+    assert not rebalances.due(60, 19) and rebalances.due(60, 20)
+    assert not rebalances.found(True, 100, 60, 40)
+    assert not rebalances.found(False, 100, 60, 59)
+    assert not rebalances.found(True, 100, 60, 60)
+    assert rebalances.found(True, 100, 60, 120)
+
+
+def test_rebalances_follow_each_other_with_growing_pauses() -> None:
+    """Doubled each time; and where nothing could be moved, the heaviest shard has to be heavier before it is tried again."""
+    rebalances = Rebalances()
+    now, pause = 0.0, PAUSE_S
+    for _ in range(10):
+        rebalances.found(True, 100, 1, now)
+        assert rebalances.found(True, 100, 1, now + 1)
+        rebalances.made(moved=True, now=now + 1)
+        assert not rebalances.due(1, now + pause) and rebalances.due(1, now + 1 + pause)
+        now, pause = now + 1 + pause, min(2 * pause, PAUSE_S_MAX)
+    rebalances.found(True, 100, 1, now)
+    assert rebalances.found(True, 100, 1, now + 1)
+    rebalances.made(moved=False, now=now + 1)
+    now += 2 * PAUSE_S_MAX
+    assert not rebalances.found(True, 110, 1, now) and not rebalances.found(True, 110, 1, now + 10)
+    assert not rebalances.found(True, 130, 1, now + 20) and rebalances.found(True, 130, 1, now + 21)
+    rebalances.made(moved=True, now=now + 21)
+    later = now + 22 + PAUSE_S_MAX
+    rebalances.made(moved=False, now=later)  # somebody else's request: nothing is noted
+    assert rebalances.due(1, later)

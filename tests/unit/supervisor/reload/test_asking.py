@@ -1,0 +1,68 @@
+"""Commands that have something taken over: one after another, and what is said where nobody does it."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+import pytest
+from waiting import eventually
+
+from shardwatch.shard.contract.errors import InUseError, NotRunningError, ServiceError, ServiceTimeoutError
+from shardwatch.shard.contract.state.layout import Layout
+from shardwatch.shard.contract.state.settings import Settings
+from shardwatch.supervisor.reload import asking
+from shardwatch.supervisor.reload.request import Outcome, read_request, write
+from shardwatch.supervisor.reload.steps import Configuration
+
+NOW = Configuration(settings=Settings(roots=(b"/a",), include=("*",), exclude=()))
+
+
+@pytest.fixture
+def layout(tmp_path: Path) -> Layout:
+    layout = Layout(tmp_path / "state")
+    layout.run.mkdir(parents=True, mode=0o700)
+    layout.state_dir.chmod(0o700)
+    return layout
+
+
+def test_another_command_is_waited_for(layout: Layout, monkeypatch: pytest.MonkeyPatch) -> None:
+    """For a while; then it is said who is in the way."""
+    with asking.alone(layout):
+        monkeypatch.setattr(asking, "OTHER_S", 0.0)
+        with pytest.raises(InUseError, match="another command"), asking.alone(layout):
+            pass
+    with asking.alone(layout):
+        pass
+
+
+def test_the_outcome_is_that_of_this_request(layout: Layout, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not that of an earlier one; and an error is raised, with its remedy."""
+    monkeypatch.setattr(asking, "running", lambda layout: True)
+    write(layout.reload_outcome, Outcome(id="earlier"))
+
+    def carry_out() -> None:
+        request = eventually(lambda: read_request(layout.reload))
+        write(layout.reload_outcome, Outcome(id=request.id, error="no plan", remedy="make one"))
+
+    coordinator = threading.Thread(target=carry_out)
+    coordinator.start()
+    with pytest.raises(ServiceError, match=r"the service runs on as before: no plan \(make one\)"):
+        asking.ask(layout, NOW, NOW, None)
+    coordinator.join()
+
+
+def test_nobody_carries_it_out(layout: Layout, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The service has ended, or it takes too long. A later request knows that the aggregator may be stopped."""
+    monkeypatch.setattr(asking, "running", lambda layout: False)
+    with pytest.raises(NotRunningError, match="the service ended meanwhile"):
+        asking.ask(layout, NOW, NOW, None)
+    request = read_request(layout.reload)
+    assert request is not None and not request.halted
+    monkeypatch.setattr(asking, "running", lambda layout: True)
+    monkeypatch.setattr(asking, "DONE_S", 0.0)
+    layout.reload.write_bytes(b"{")
+    with pytest.raises(ServiceTimeoutError, match="not taken over within 0 s"):
+        asking.ask(layout, NOW, NOW, None, rebalanced=7)
+    request = read_request(layout.reload)
+    assert request is not None and (request.halted, request.rebalance, request.generation) == (True, True, 7)
