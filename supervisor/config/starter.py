@@ -112,8 +112,9 @@ def _files(found: Found) -> Iterable[str]:
         yield from _comment('Most of them hold ASTs, and these are watched. All files would be: include = ["*"]')
     yield f"include = {_value(include)}"
     yield from _comment(
-        "Left out besides: patterns as in .gitignore. What version control, editors and build tools make is left out anyway "
-        "(docs/configuration.md has the list; default_excludes = false watches it)."
+        "What is left out besides, as patterns of a .gitignore. What version control, editors and build tools make is left out "
+        "anyway, and so is JSON that configures tools (docs/configuration.md has the list). A pattern with an exclamation mark "
+        'reverts that: "!/package.json".'
     )
     yield "# exclude = []"
 

@@ -54,10 +54,16 @@ def test_what_is_there_is_never_overwritten(project: Path) -> None:
 
 
 def test_wrong_places_are_refused(project: Path) -> None:
-    """A file, what is not there, and a directory in which nothing can be written: one line, and nothing is left behind."""
+    """A file, what is not there, and where the file can't be written to its end: one line, and nothing is left behind. Where
+    others may replace the file it is written, with a warning."""
     for place in (project / "readme.md", project / "nowhere"):
         refused = run("init", place, check=False)
         assert (refused.returncode, len(refused.stderr.splitlines())) == (2, 1), refused.stderr
+    gone = run("init", odd=["gone"], check=False)
+    assert gone.returncode == 2 and "the working directory can't be found" in gone.stderr
+    full = run("init", project, odd=["fsize=100"], check=False)
+    assert full.returncode == 1 and str(project / FILE) in full.stderr
+    assert not (project / FILE).exists()
     os.chmod(project, 0o777)
     assert "is not used" in run("init", project).stderr, "whoever can put a file there decides what is watched"
 

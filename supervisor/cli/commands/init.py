@@ -56,8 +56,13 @@ def _root(path: str) -> bytes:
     from ...host.scouting import Scouts
     from ...planning.named import shown_path, unwatchable
 
+    try:
+        named = os.path.abspath(os.fsencode(path))
+    except FileNotFoundError:
+        hint = "change to a directory that exists, or give an absolute path"
+        raise UsageError("the working directory can't be found", hint=hint) from None
     with Scouts() as scouts:
-        root = scouts.real(os.path.abspath(os.fsencode(path)))
+        root = scouts.real(named)
         trouble = scouts.trouble_with(root)
     if trouble:
         raise UsageError(unwatchable(root, trouble).message, hint="give a directory that you can read")
@@ -134,8 +139,9 @@ def _write(file: Path, content: bytes, umask: int) -> None:
         with open(fd, "wb") as opened:  # noqa: PTH123 - a descriptor
             opened.write(content)
             os.fchmod(fd, 0o644 & ~umask)
-    except OSError:
+    except OSError as error:
         os.unlink(file)
+        error.filename = file
         raise
 
 
