@@ -18,6 +18,9 @@ from shardwatch.shard.contract.input.shown import shown
 
 URL_VARIABLE: Final = "NATS_URL"
 CREDENTIALS_VARIABLE: Final = "NATS_CREDS"
+#: Files with the certificate that a server may demand of us, and with its key, if that is not in the same file.
+CERTIFICATE_VARIABLE: Final = "NATS_CERT"
+KEY_VARIABLE: Final = "NATS_KEY"
 #: Where OpenSSL finds the authorities that are trusted, if it names a file.
 AUTHORITY_VARIABLE: Final = "SSL_CERT_FILE"
 URL_DEFAULT: Final = "nats://127.0.0.1:4222"
@@ -44,6 +47,9 @@ class Access(NamedTuple):
     urls: tuple[str, ...]
     #: A file as `nsc` makes it, with a user's token and key.
     credentials: Path | None
+    #: Our certificate, and its key; the key may be in the same file.
+    certificate: Path | None = None
+    key: Path | None = None
 
     def shown(self) -> str:
         """The servers, for messages."""
@@ -53,7 +59,7 @@ class Access(NamedTuple):
 def access(given: str | None, environ: Mapping[str, str]) -> Access:
     """From the command line and the environment. Several servers of one cluster are separated by commas.
 
-    Raises UsageError, also where the command line has a password, and where the file of credentials cannot be read.
+    Raises UsageError, also where the command line has a password, and where a file that is named cannot be read.
     """
     text = given if given is not None else environ.get(URL_VARIABLE) or URL_DEFAULT
     urls = tuple(url.strip() for url in text.split(","))
@@ -63,7 +69,11 @@ def access(given: str | None, environ: Mapping[str, str]) -> Access:
     credentials = Path(named).absolute() if named else None
     if credentials is not None:
         _check_credentials(credentials)
-    return Access(urls, credentials)
+    certificate, key = (_named_file(variable, environ) for variable in (CERTIFICATE_VARIABLE, KEY_VARIABLE))
+    if key is not None and certificate is None:
+        hint = f"name the file of the certificate in {CERTIFICATE_VARIABLE}"
+        raise UsageError(f"{KEY_VARIABLE} names the key of no certificate", hint=hint)
+    return Access(urls, credentials, certificate, key)
 
 
 def bare(url: str) -> str:
@@ -81,6 +91,18 @@ def _check_credentials(file: Path) -> None:
         raise UsageError(f"{CREDENTIALS_VARIABLE}: {file}: {error.strerror}", hint=hint) from None
     if not _CREDENTIALS.search(content):
         raise UsageError(f"{CREDENTIALS_VARIABLE}: {file} is no file of credentials", hint=hint)
+
+
+def _named_file(variable: str, environ: Mapping[str, str]) -> Path | None:
+    named = environ.get(variable)
+    if not named:
+        return None
+    file = Path(named).absolute()
+    try:
+        file.open("rb").close()
+    except OSError as error:
+        raise UsageError(f"{variable}: {file}: {error.strerror}", hint="name a file that this user may read") from None
+    return file
 
 
 def _check(url: str, *, on_command_line: bool) -> None:

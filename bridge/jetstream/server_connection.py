@@ -11,6 +11,7 @@ import contextlib
 import random
 import ssl
 from collections.abc import Callable, Coroutine
+from pathlib import Path
 from typing import Any, Final, NoReturn, Self, TypeVar
 
 import nats.errors
@@ -21,7 +22,16 @@ from nats.aio.msg import Msg
 from shardwatch.shard.contract.errors import NotRunningError, UsageError
 
 from ..protocol.bodies import MESSAGE_BYTES_MAX
-from .access import AUTHORITY_VARIABLE, CREDENTIALS_VARIABLE, ENCRYPTED, URL_VARIABLE, Access, bare
+from .access import (
+    AUTHORITY_VARIABLE,
+    CERTIFICATE_VARIABLE,
+    CREDENTIALS_VARIABLE,
+    ENCRYPTED,
+    KEY_VARIABLE,
+    URL_VARIABLE,
+    Access,
+    bare,
+)
 
 T = TypeVar("T")
 
@@ -58,6 +68,29 @@ class _Client(Client):
             raise UsageError(f"the NATS server at {bare(uri.geturl())} offers no TLS", hint=hint)
         return bytes(super()._connect_command())
 
+    @property
+    def is_asked_for_certificate(self) -> bool:
+        """Whether the server lets in nobody without one, as far as it has said anything."""
+        return bool(self._server_info.get("tls_verify"))
+
+
+class _Forbidden:
+    """What the permissions forbid: a server does not answer such a question, and complains beside."""
+
+    def __init__(self) -> None:
+        #: Subjects without which everything else works.
+        self.optional: set[str] = set()
+        #: The last complaint, "" if there was none.
+        self.said = ""
+        self.came = asyncio.Event()
+
+    async def complained(self, error: Exception) -> None:
+        """The server, or nats-py, of anything."""
+        said = str(error)
+        if "permissions" in said.lower() and not any(subject in said for subject in self.optional):
+            self.said = said
+            self.came.set()
+
 
 class ServerConnection:
     """An open connection. Made with `opened`; for one event loop.
@@ -66,13 +99,11 @@ class ServerConnection:
     permissions forbid it.
     """
 
-    def __init__(self, client: Client, url: str, complaints: list[str], closed: asyncio.Event) -> None:
+    def __init__(self, client: Client, url: str, forbidden: _Forbidden, closed: asyncio.Event) -> None:
         self.client = client
         self._where = bare(url)
-        self._complaints = complaints
+        self._forbidden = forbidden
         self._closed = closed
-        #: Subjects without which everything else works.
-        self._optional: set[str] = set()
 
     @classmethod
     async def opened(cls, access: Access, name: str) -> Self:
@@ -97,11 +128,8 @@ class ServerConnection:
 
     @classmethod
     async def _opened_to(cls, url: str, access: Access, name: str) -> Self:
-        complaints: list[str] = []
+        forbidden = _Forbidden()
         closed = asyncio.Event()
-
-        async def complained(error: Exception) -> None:
-            complaints.append(str(error))
 
         async def ended() -> None:
             closed.set()
@@ -109,25 +137,28 @@ class ServerConnection:
         options: dict[str, Any] = {"connect_timeout": CONNECT_S, "reconnect_time_wait": 0.1}  # it says that these are int
         if access.credentials is not None:
             options["user_credentials"] = str(access.credentials)
+        if access.certificate is not None:
+            options["tls"] = _with_certificate(access.certificate, access.key)
         client = _Client()
         try:
             await client.connect(
                 url, name=name, allow_reconnect=False, max_reconnect_attempts=1, ping_interval=_PING_S,
                 max_outstanding_pings=_PINGS_MAX,
-                error_cb=complained, closed_cb=ended, disconnected_cb=ended, **options,
+                error_cb=forbidden.complained, closed_cb=ended, disconnected_cb=ended, **options,
             )  # fmt: skip
         except UsageError:
             await client.close()
             raise
-        except ssl.SSLError as error:
-            hint = f"name the file of the authority that signs its certificates in {AUTHORITY_VARIABLE}, or mend the certificate"
-            why = getattr(error, "verify_message", "") or error.reason or "no TLS"
-            raise AwayError(f"the NATS server at {bare(url)} can't be trusted: {why}", hint) from None
-        except nats.errors.Error as error:
+        except (OSError, nats.errors.Error) as error:
+            if client.is_asked_for_certificate and access.certificate is None:
+                hint = f"name the file of a certificate in {CERTIFICATE_VARIABLE}, and that of its key in {KEY_VARIABLE}"
+                raise UsageError(f"the NATS server at {bare(url)} wants a certificate of its clients", hint=hint) from None
+            if isinstance(error, ssl.SSLError) or (isinstance(error, ConnectionResetError) and client.is_asked_for_certificate):
+                raise _not_trusted(bare(url), error, client.is_asked_for_certificate) from None
             if "authorization" in str(error).lower():
                 raise _refused(bare(url)) from None
             raise
-        connection = cls(client, url, complaints, closed)
+        connection = cls(client, url, forbidden, closed)
         try:
             connection._check_room()
         except UsageError:
@@ -163,7 +194,7 @@ class ServerConnection:
 
     async def serve(self, subject: str, answer: Callable[[bytes], Coroutine[Any, Any, bytes]]) -> None:
         """Answers requests, many at a time, until it is cancelled. Where the permissions forbid it, nobody can ask."""
-        self._optional.add(subject)
+        self._forbidden.optional.add(subject)
         tasks: set[asyncio.Task[None]] = set()
 
         async def respond(message: Msg) -> None:
@@ -200,8 +231,9 @@ class ServerConnection:
         """The answer. Ends when the connection does, and not later than `within_s`."""
         answer = asyncio.ensure_future(asked)
         closed = asyncio.ensure_future(self._closed.wait())
+        forbidden = asyncio.ensure_future(self._forbidden.came.wait())
         try:
-            await asyncio.wait({answer, closed}, timeout=within_s, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({answer, closed, forbidden}, timeout=within_s, return_when=asyncio.FIRST_COMPLETED)
             if not answer.done():
                 self._gone("it went away" if closed.done() else f"no answer within {within_s:g} s")
             return answer.result()
@@ -218,17 +250,15 @@ class ServerConnection:
         except (nats.errors.Error, OSError) as error:
             self._gone(str(error))
         finally:
-            for future in (answer, closed):
+            for future in (answer, closed, forbidden):
                 future.cancel()
-            await asyncio.gather(answer, closed, return_exceptions=True)
+            await asyncio.gather(answer, closed, forbidden, return_exceptions=True)
 
     def _gone(self, why: str) -> NoReturn:
         """Raises what a question without an answer means: a server is silent to what it does not permit, and complains beside."""
-        complaints = [said for said in self._complaints if not any(subject in said for subject in self._optional)]
-        forbidden = [said for said in complaints if "permissions" in said.lower()]
-        if forbidden:
+        if self._forbidden.said:
             raise UsageError(
-                f"the NATS server at {self._where} forbids it: {forbidden[-1]}",
+                f"the NATS server at {self._where} forbids it: {self._forbidden.said}",
                 hint="docs/fleet.md lists the permissions that are needed",
             )
         raise self.away(why)
@@ -239,6 +269,31 @@ class ServerConnection:
 
     def away(self, why: str) -> AwayError:
         return AwayError(f"the NATS server at {self._where} can't be used now: {why}", "nothing: it is tried again")
+
+
+def _not_trusted(where: str, error: ssl.SSLError | ConnectionResetError, has_shown_ours: bool) -> AwayError:
+    """Who does not trust whom. A server that does not trust us ends the connection, with a reason or without."""
+    reason = (error.reason or "no TLS") if isinstance(error, ssl.SSLError) else "it ended the connection"
+    if has_shown_ours and not isinstance(error, ssl.SSLCertVerificationError):
+        hint = f"name one in {CERTIFICATE_VARIABLE} that is valid, and signed by an authority that the server trusts"
+        return AwayError(f"the NATS server at {where} refuses our certificate: {reason}", hint)
+    hint = f"name the file of the authority that signs its certificates in {AUTHORITY_VARIABLE}, or mend the certificate"
+    return AwayError(f"the NATS server at {where} can't be trusted: {getattr(error, 'verify_message', '') or reason}", hint)
+
+
+def _with_certificate(certificate: Path, key: Path | None) -> ssl.SSLContext:
+    """Shows a certificate to servers that ask for one, and trusts the same authorities as always.
+
+    Raises UsageError for files that are none.
+    """
+    context = ssl.create_default_context()
+    try:
+        context.load_cert_chain(certificate, key, password="")  # otherwise OpenSSL asks on the terminal for one
+    except (OSError, ValueError):  # SSLError is an OSError
+        files = f"{certificate}" if key is None else f"{certificate} and {key}"
+        hint = f"name a certificate ({CERTIFICATE_VARIABLE}) and its key ({KEY_VARIABLE}) in PEM; the key must have no password"
+        raise UsageError(f"{CERTIFICATE_VARIABLE}: {files} can't be used as a certificate with its key", hint=hint) from None
+    return context
 
 
 def _refused(where: str) -> UsageError:

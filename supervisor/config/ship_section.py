@@ -15,17 +15,17 @@ from shardwatch.shard.contract.state.ship_section import ShipSection
 from .layers import short
 from .sections import SectionOptions
 
-#: The argument without a name, and files.
+#: The argument without a name.
 _URL: Final = "url"
-_CREDENTIALS: Final = "credentials"
-_AUTHORITY: Final = "authority"
+#: Files.
+_FILES: Final = ("credentials", "authority", "certificate", "key")
 _OPTIONS: Final = SectionOptions(
     switches={"create": (("--create",), ())},
     values={
         "stream": str, "prefix": str, "source": str, "partitions": int, "layout": str, "keep_s": int, "keep_bytes": int,
         "replicas": int, "group": str,
     },
-    others=(_URL, _CREDENTIALS, _AUTHORITY),
+    others=(_URL, *_FILES),
 )
 
 
@@ -42,14 +42,16 @@ def ship_section_of(section: object, origin: str, base: Path) -> ShipSection:
             raise UsageError(f"{where}: {option} = {short(value)} must be a text")
     if _URL in section:
         arguments.append(_url(section[_URL], where))
-    files = {option: _file(section[option], base) for option in (_CREDENTIALS, _AUTHORITY) if option in section}
-    return ShipSection(arguments=tuple(arguments), credentials=files.get(_CREDENTIALS), authority=files.get(_AUTHORITY))
+    files = {option: _file(section[option], base) for option in _FILES if option in section}
+    if "key" in files and "certificate" not in files:
+        raise UsageError(f"{where}: key is that of no certificate", hint="name the file of the certificate with certificate")
+    return ShipSection(arguments=tuple(arguments), **files)
 
 
 def _url(url: str, where: str) -> str:
     """Raises UsageError where it has credentials, which it does not show."""
     if "@" in url:
-        hint = f"name a file with {_CREDENTIALS}; or leave out {_URL}, and put it into NATS_URL in the environment of `up`"
+        hint = f"name a file with credentials; or leave out {_URL}, and put it into NATS_URL in the environment of `up`"
         raise UsageError(f"{where}: the url has credentials, which do not belong into this file", hint=hint)
     if url.startswith("-"):
         raise UsageError(f"{where}: {short(url)} is no URL of a NATS server", hint="give it like nats://host:4222")

@@ -18,6 +18,9 @@ class ShipSection(msgspec.Struct, frozen=True, kw_only=True):
     credentials: bytes | None = None
     #: The certificates of the authorities that are trusted; None: those of the environment, or of the system.
     authority: bytes | None = None
+    #: Our certificate, and its key; None: those that the environment names, if any.
+    certificate: bytes | None = None
+    key: bytes | None = None
 
 
 def read_ship_section(path: Path) -> ShipSection | None:

@@ -6,6 +6,7 @@ events each, and which is kept for a while. A batch of the service is acknowledg
 
 URL is nats://HOST:PORT or tls://HOST:PORT; several servers of one cluster are separated by commas. The default is NATS_URL in the
 environment, else nats://127.0.0.1:4222. Credentials come from NATS_CREDS, which names a file, or from the URL in NATS_URL.
+NATS_CERT and NATS_KEY name the files of a certificate and its key, for servers that demand one.
 
 A section [ship] of the configuration does this as long as the service runs: `shardwatch status` shows it.
 
@@ -116,15 +117,19 @@ def unshippable(section: ShipSection) -> list[str]:
 
 def _servers(section: ShipSection, options: argparse.Namespace) -> Access:
     """Which servers are asked, with the credentials that are there by now. Raises UsageError."""
-    from shardwatch.bridge.jetstream.access import CREDENTIALS_VARIABLE, access
+    from shardwatch.bridge.jetstream.access import CERTIFICATE_VARIABLE, CREDENTIALS_VARIABLE, KEY_VARIABLE, access
     from shardwatch.shard.contract.errors import UsageError
 
     from ...host.scouting import unanswered
 
     environ = dict(os.environ)
-    if section.credentials is not None:
-        environ[CREDENTIALS_VARIABLE] = os.fsdecode(section.credentials)
-    for file in (section.credentials, section.authority):
+    if section.certificate is not None:
+        environ.pop(KEY_VARIABLE, None)  # of another one
+    named = {
+        CREDENTIALS_VARIABLE: section.credentials, CERTIFICATE_VARIABLE: section.certificate, KEY_VARIABLE: section.key,
+    }  # fmt: skip
+    environ.update({variable: os.fsdecode(file) for variable, file in named.items() if file is not None})
+    for file in (*named.values(), section.authority):
         silent = unanswered(file) if file is not None else ""
         if file is not None and silent:
             raise UsageError(f"the file {os.fsdecode(file)} lies on {silent}", hint="check that mount")

@@ -44,3 +44,16 @@ def test_a_file_of_credentials_must_be_one(tmp_path: Path) -> None:
         access(None, {"NATS_CREDS": str(file)})
     file.write_text(nats_credentials.made().file)
     assert access(None, {"NATS_CREDS": str(file)}).credentials == file
+
+
+def test_a_certificate_and_its_key_are_files(tmp_path: Path) -> None:
+    """What is named must be there; a key alone is none of anything."""
+    certificate, key = tmp_path / "c.pem", tmp_path / "k.pem"
+    with pytest.raises(UsageError, match="NATS_CERT"):
+        access(None, {"NATS_CERT": str(certificate)})
+    certificate.touch()
+    key.touch()
+    with pytest.raises(UsageError, match="NATS_KEY names the key of no certificate"):
+        access(None, {"NATS_KEY": str(key)})
+    found = access(None, {"NATS_CERT": str(certificate), "NATS_KEY": str(key)})
+    assert (found.certificate, found.key) == (certificate, key)

@@ -20,13 +20,14 @@ BASE = Path("/etc/x")
 def test_a_section_is_the_arguments_of_ship() -> None:
     """Files are relative to the file of the section; the URL comes last."""
     options = {"stream": "s", "prefix": "p.q", "source": "one", "partitions": 4, "replicas": 3, "create": True, "group": "g h"}
-    files = {"credentials": "x.creds", "authority": "/ca"}
+    files = {"credentials": "x.creds", "authority": "/ca", "certificate": "c.pem", "key": "/k"}
     section = ship_section_of({"url": "tls://a:1,tls://b:1", **files, **options}, "file f", BASE)
     assert section.arguments == (
         "--stream=s", "--prefix=p.q", "--source=one", "--partitions=4", "--replicas=3", "--create", "--group=g h",
         "tls://a:1,tls://b:1",
     )  # fmt: skip
     assert (section.credentials, section.authority) == (b"/etc/x/x.creds", b"/ca")
+    assert (section.certificate, section.key) == (b"/etc/x/c.pem", b"/k")
     given = section_options(section)
     assert (given.partitions, given.create, given.url, given.take_over) == (4, True, "tls://a:1,tls://b:1", False)
     assert ship_section_of({}, "file f", BASE) == ShipSection(arguments=())
