@@ -106,6 +106,20 @@ class ShardsCtl(ControllerPluginBase):
     def help_release(self) -> None:
         self.ctl.output(str(self.do_release.__doc__))
 
+    def do_root(self, arg: str) -> None:
+        """root list|add|remove [PATH ...]\tshow or change what the running service watches"""
+        self._run("root", arg or "list")
+
+    def help_root(self) -> None:
+        self.ctl.output(str(self.do_root.__doc__))
+
+    def do_rebalance(self, arg: str) -> None:
+        """rebalance [--dry-run]\tdivide the trees anew among the shards, if they have grown unevenly"""
+        self._run("rebalance", arg)
+
+    def help_rebalance(self) -> None:
+        self.ctl.output(str(self.do_rebalance.__doc__))
+
     def _reported(self) -> dict[str, Mapping[str, Any]]:
         """What the aggregator knows of each shard, by id; nothing if it does not answer, which `shardwatch status` explains."""
         from ..service.asker import Asker

@@ -65,6 +65,8 @@ def test_the_commands_of_supervisorctl(tree: Path, service: Path) -> None:
     assert "g " in ctl(service, "groups").stdout
     (tree / "one.json").touch()
     assert ctl(service, "sync").returncode == 0
+    assert str(tree) in ctl(service, "root").stdout
+    assert ctl(service, "rebalance", "--dry-run").returncode == 0
     assert ctl(service, "hold", "--for", "60").returncode == 0
     assert "held back by manual" in ctl(service, "groups").stdout
     assert ctl(service, "release").returncode == 0
@@ -72,7 +74,7 @@ def test_the_commands_of_supervisorctl(tree: Path, service: Path) -> None:
     assert behind.returncode == 5
     assert "group 'g'" in behind.stderr
     assert "No closing quotation" in ctl(service, "drain", "'g").stdout
-    for command in ("shards", "groups", "sync", "drain", "hold", "release"):
+    for command in ("shards", "groups", "sync", "drain", "root", "rebalance", "hold", "release"):
         assert f"{command} " in ctl(service, "help", command).stdout
     run("pull", "--group", "g", "--state-dir", service)
     assert ctl(service, "drain", "g").returncode == 0
