@@ -115,15 +115,33 @@ class Puller:
         return batch
 
     def drain(self, limit: int | None, wait_s: float) -> None:
-        """All that is pending, at most `limit` events; waits up to `wait_s` for the first."""
+        """All that is pending, at most `limit` events; waits up to `wait_s` for the first. While a batch is printed, the next one
+        is pulled ahead. Returns when everything is acknowledged.
+
+        Raises NotRunningError when the service does not answer, and Ended.
+        """
         left = limit
-        while left is None or left > 0:
-            batch = self.take(BATCH_MAX if left is None else min(left, BATCH_MAX), wait_s)
-            if batch is None or not batch.get("more"):
-                return
-            if left is not None:
-                left -= len(batch["events"])
-            wait_s = 0.0
+        number = self.ask(_most(left), wait_s)
+        reply = self._connection.answer(self._ends, number, wait_s)
+        while True:
+            batch = checked(reply).get("batch") or {"events": [], "more": False}
+            left = None if left is None else left - len(batch["events"])
+            goes_on = batch["more"] and left != 0
+            if goes_on:
+                number = self._connection.ask("pull", group=self.group, max=_most(left), worker=self._worker, ahead=True)
+            self.print(reply)
+            if not goes_on:
+                break
+            reply = self._begun(number) or self._connection.answer(self._ends, self.ask(_most(left), 0.0))
+        self._connection.finish(5.0)
+
+    def _begun(self, number: int) -> Reply | None:
+        """The answer to a pull ahead, if it has a batch that is ours still: it is from now on."""
+        reply = self._connection.answer(self._ends, number)
+        if not hands_out(reply):
+            return None
+        number = self._connection.ask("extend", group=self.group, batch=reply["batch"]["id"])
+        return reply if self._connection.answer(self._ends, number).get("ok") else None
 
     def follow(self, maximum: int) -> None:
         """For ever. A service that goes away is waited for; ends by Ended, or by an error the service answers with."""
@@ -134,3 +152,8 @@ class Puller:
                     self.print(reply)
                     if number == self.asked:
                         self.ask(maximum, PULL_WAIT_S)
+
+
+def _most(left: int | None) -> int:
+    """Events to be asked for at a time, if so many are wanted still; None: all."""
+    return BATCH_MAX if left is None else min(left, BATCH_MAX)

@@ -1,4 +1,4 @@
-"""The loop of `pull` and `watch`: where it lets a group begin."""
+"""What `pull` asks for, and in which order it prints: over a connection that answers as a script says."""
 
 from __future__ import annotations
 
@@ -7,33 +7,85 @@ from typing import Any
 import pytest
 
 from shardwatch.supervisor.cli.follow.puller import Puller
-from shardwatch.supervisor.terminal.ends import Ends
-from shardwatch.supervisor.terminal.lines import Printer
 
 
-class NoService:
-    """Takes requests, and never answers."""
+class Connection:
+    """Answers each pull and each extension with what is next; notes what is asked, and what is printed in between."""
 
-    def __init__(self) -> None:
-        #: The requests, in this order.
-        self.asked: list[dict[str, Any]] = []
+    def __init__(self, *answers: dict[str, Any]) -> None:
+        self.log: list[str] = []
+        self._answers = list(answers)
+        self._asked: list[str] = []
 
-    def ask(self, op: str, **fields: Any) -> int:
-        self.asked.append({"op": op, **fields})
-        return len(self.asked)
+    def ask(self, op: str, *, wait_s: float = 0.0, **fields: Any) -> int:
+        what = " ahead" if fields.get("ahead") else f" {fields['batch']}" if "batch" in fields else ""
+        self.log.append(f"{op}{what}{' of ' + str(fields['max']) if fields.get('max', 1000) != 1000 else ''}")
+        self._asked.append(op)
+        return len(self._asked) - 1
+
+    def answer(self, ends: Any, number: int, wait_s: float = 0.0) -> dict[str, Any]:
+        assert self._asked[number] in ("pull", "extend")
+        return self._answers.pop(0)
+
+    def finish(self, timeout_s: float) -> None:
+        self.log.append("finish")
+
+    # -- and the printer
+
+    def write(self, events: list[dict[str, Any]]) -> None:
+        self.log.append("print " + " ".join(event["path"] for event in events))
 
 
-def test_a_group_that_a_later_pull_makes_begins_afresh(capfd: pytest.CaptureFixture[str]) -> None:
-    """It was lost. The notice to forget everything is printed like any batch, and acknowledged after that, so that it comes again
-    to whoever pulls next if this command is killed before."""
-    recorded = NoService()
-    service: Any = recorded
-    fresh = {"id": "t-1", "events": [{"type": "fresh", "tick": 7, "reason": "the group is new"}]}
-    with Ends() as ends:
-        puller = Puller(service, Printer(ends, as_json=True), ends, group="g", start=None)
-        puller.print({"ok": True, "batch": None, "created": True})
-        puller.ask(100, 0.0)
-        assert recorded.asked[-1]["from"] == "fresh"
-        puller.print({"ok": True, "batch": fresh, "created": True})
-    assert capfd.readouterr().out == '{"type":"fresh","tick":7,"reason":"the group is new"}\n'
-    assert recorded.asked[-1] == {"op": "ack", "group": "g", "batch": "t-1"}
+def batch(number: int, *paths: str, more: bool = False) -> dict[str, Any]:
+    events = [{"type": "event", "path": path} for path in paths]
+    return {"ok": True, "batch": {"id": f"b{number}", "events": events, "more": more}}
+
+
+OK: dict[str, Any] = {"ok": True}
+NOTHING: dict[str, Any] = {"ok": True, "batch": None, "why": "empty"}
+REFUSED: dict[str, Any] = {"ok": False, "error": "lease_expired", "message": "the batch is not on lease"}
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Standard output is no file that could be watched."""
+    monkeypatch.setattr("shardwatch.supervisor.cli.follow.puller.OwnOutput", lambda: False)
+
+
+def drained(limit: int | None, *answers: dict[str, Any]) -> list[str]:
+    connection: Any = Connection(*answers)
+    Puller(connection, connection, connection, group="g", start=None).drain(limit, 1.0)
+    assert not connection._answers
+    log: list[str] = connection.log
+    return log
+
+
+def test_the_next_batch_is_pulled_while_one_is_printed() -> None:
+    """It is begun before it is printed, and everything is acknowledged in the end."""
+    assert drained(None, batch(1, "a", more=True), batch(2, "b", more=True), OK, batch(3, "c"), OK) == [
+        "pull", "pull ahead", "print a", "ack b1", "extend b2", "pull ahead", "print b", "ack b2",
+        "extend b3", "print c", "ack b3", "finish",
+    ]  # fmt: skip
+
+
+def test_what_somebody_else_has_by_then_is_not_printed() -> None:
+    """What is left is pulled as usual."""
+    assert drained(None, batch(1, "a", more=True), batch(2, "b", more=True), REFUSED, batch(3, "c")) == [
+        "pull", "pull ahead", "print a", "ack b1", "extend b2", "pull", "print c", "ack b3", "finish",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("nothing", [NOTHING, REFUSED])
+def test_where_nothing_is_pulled_ahead_a_usual_pull_tells_whether_all_is_done(nothing: dict[str, Any]) -> None:
+    """There was more when the batch was made, and a moment later there was not, or the service would not."""
+    assert drained(None, batch(1, "a", more=True), nothing, NOTHING) == [
+        "pull", "pull ahead", "print a", "ack b1", "pull", "finish",
+    ]  # fmt: skip
+
+
+def test_no_more_is_pulled_than_is_printed() -> None:
+    """With a limit: of what comes next only what is left of it, and nothing once it is reached."""
+    assert drained(5, batch(1, "a", "b", "c", more=True), batch(2, "d", "e", more=True), OK) == [
+        "pull of 5", "pull ahead of 2", "print a b c", "ack b1", "extend b2", "print d e", "ack b2", "finish",
+    ]  # fmt: skip
+    assert drained(1, NOTHING) == ["pull of 1", "finish"]
