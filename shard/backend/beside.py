@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import logging
 import select
+import time
 from collections.abc import Callable
 from typing import Final
 
@@ -20,6 +21,10 @@ FANOTIFY: Final = "fanotify"
 _DOING: Final = {INOTIFY: causes.WATCH, FANOTIFY: causes.FANOTIFY}
 #: errno with which a backend refuses a directory that the other one may take.
 _REFUSED: Final = frozenset({errno.ENOSPC, errno.ENOMEM, errno.EMFILE})
+#: errno of opening a backend when a limit is reached, which can be raised, or be reached no more.
+_LIMITED: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM})
+#: It is tried again after so long, ns.
+_AGAIN_NS: Final = 10_000_000_000
 #: By its number it is known who watches a directory: those of handles are at least this, those of inotify's watches below 2**31.
 _HANDLES: Final = 1 << 64
 
@@ -28,19 +33,29 @@ class BesideBackend:
     """See `Backend`. Each backend is opened when the first directory is for it.
 
     Args:
-        inotify, fanotify: open them; raise OSError if that is impossible, which is not tried again.
+        inotify, fanotify: open them; raise OSError if that is impossible. If it was for want of instances, it is tried again
+            after a while, when a directory is to be watched.
         fanotify_first: otherwise it only gets what inotify has no room for.
+        clock: monotonic, ns.
     """
 
     lossy = False
 
     def __init__(
-        self, inotify: Callable[[], Backend], fanotify: Callable[[], Backend], *, fanotify_first: bool = False
+        self,
+        inotify: Callable[[], Backend],
+        fanotify: Callable[[], Backend],
+        *,
+        fanotify_first: bool = False,
+        clock: Callable[[], int] = time.monotonic_ns,
     ) -> None:
         self._openers = {INOTIFY: inotify, FANOTIFY: fanotify}
         self._order = (FANOTIFY, INOTIFY) if fanotify_first else (INOTIFY, FANOTIFY)
         self._opened: dict[str, Backend] = {}
         self._impossible: dict[str, OSError] = {}
+        #: When it may be possible again.
+        self._again_at: dict[str, int] = {}
+        self._clock = clock
         self._ready = select.epoll()
 
     @property
@@ -77,14 +92,19 @@ class BesideBackend:
         backend = self._opened.get(name)
         if backend is not None:
             return backend
-        if name in self._impossible:
+        if name in self._impossible and (name not in self._again_at or self._clock() < self._again_at[name]):
             raise self._impossible[name]
         try:
             backend = self._openers[name]()
         except OSError as error:
-            log.warning("%s can't be used: %s", name, cause(error, _DOING[name]).what)
+            if name not in self._impossible:
+                log.warning("%s can't be used: %s", name, cause(error, _DOING[name]).what)
+            if error.errno in _LIMITED:
+                self._again_at[name] = self._clock() + _AGAIN_NS
             self._impossible[name] = OSError(errno.ENOSPC, cause(error, _DOING[name]).what)
             raise self._impossible[name] from error
+        if self._impossible.pop(name, None) is not None:
+            log.warning("%s can be used again", name)
         self._opened[name] = backend
         self._ready.register(backend.fileno(), select.EPOLLIN)
         return backend

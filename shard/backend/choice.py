@@ -46,7 +46,7 @@ def open_backend(name: str, watches_max: int) -> tuple[Backend, Callable[[int], 
         from .sweeping import SweepingBackend
 
         log.error("inotify: %s; sweeping instead", error)
-        return SweepingBackend(cause(error, WATCH).what), _more_instances
+        return SweepingBackend(cause(error, WATCH).what), lambda directories: _more_instances(", then restart the service")
 
 
 def _both(watches_max: int, *, fanotify_first: bool) -> tuple[Backend, Callable[[int], str]]:
@@ -55,7 +55,7 @@ def _both(watches_max: int, *, fanotify_first: bool) -> tuple[Backend, Callable[
     both = BesideBackend(lambda: _inotify(watches_max), _fanotify, fanotify_first=fanotify_first)
 
     def remedy(directories: int) -> str:
-        return _more_instances(directories) if both.is_impossible(INOTIFY) else _more_watches(directories)
+        return _more_instances() if both.is_impossible(INOTIFY) else _more_watches(directories)
 
     return both, remedy
 
@@ -78,9 +78,9 @@ def _more_watches(directories: int) -> str:
     return _raise(WATCHES, lambda allowed: int((allowed + directories) / (1 - LIMIT_RESERVE)), 65_536)
 
 
-def _more_instances(directories: int) -> str:
+def _more_instances(then: str = "") -> str:
     remedy = _raise(INSTANCES, lambda allowed: allowed * 2, 128)
-    return remedy and f"{remedy}, then restart the service"
+    return remedy and remedy + then
 
 
 def _raise(what: str, wanted: Callable[[int], int], step: int) -> str:

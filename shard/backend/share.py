@@ -42,9 +42,12 @@ def limited_part(backend: Backend) -> Limited | None:
     return part if isinstance(part, Limited) else None
 
 
-def refuses_all(backend: Backend) -> bool:
-    """Whether one directory that is refused for want of room tells that every other one will be refused."""
-    return backend.refuses_all if isinstance(backend, Composed) else isinstance(backend, Limited)
+def refusals_of(backend: Backend) -> Callable[[], bool]:
+    """Tells whether one directory that is refused for want of room means that every other one will be refused."""
+    if isinstance(backend, Composed):
+        return lambda: backend.refuses_all
+    limited = isinstance(backend, Limited)
+    return lambda: limited
 
 
 class WatchShare:

@@ -154,17 +154,15 @@ class Poller:
         if self._share is not None and self._share.renew(self._clock()):
             room.freed()
         first = next(swept.those_wanting(), None)
-        if first is None or not room.open:
-            return
-        waiting = [first]
+        waiting = [] if first is None or not room.open else [first]
         for node in waiting:
             if node not in swept or not node.alive:
                 continue
-            names = watch_if_possible(self._territory, node)
-            if node in swept and not room.open:
+            if not watch_if_possible(self._territory, node):
                 return
-            if waiting == [first]:
+            if node is first:
                 waiting.extend(one for one in swept.those_wanting() if one is not first)
+            names = look_at_swept(self._territory, node, recalls=False) if node.wd >= 0 else None
             yield
             if names:
                 yield from enter_those_found(self._territory, node, names)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
 from ..backend.base import Backend
-from ..backend.share import refuses_all
+from ..backend.share import refusals_of
 from ..disk.look import Reader
 from ..disk.slow import SlowMounts
 from ..tree.activity import Activity
@@ -48,6 +48,7 @@ class Directories:
         self.swept = Swept(clock)
         self.recall = Recall()
         self.room = Room(clock)
+        self._refuses_all = refusals_of(backend)
         self.activity = Activity(self._watched)
 
     def __len__(self) -> int:
@@ -114,7 +115,7 @@ class Directories:
             if error.errno not in _NO_ROOM:
                 raise
             self._doubts.no_watch(error)
-            if refuses_all(self._backend):
+            if self._refuses_all():
                 self.room.refused()
             self.swept.add(node, wanting=True)
             return

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from enum import Enum, auto
 from typing import Final, NamedTuple
 
@@ -15,6 +15,7 @@ from ..contract.wire.frames import Doubt
 from ..disk.slow import Unanswered
 from ..tree.nodes import Node
 from .place import Place
+from .swept import Swept
 
 _REMOTE = "its filesystem{} tells nothing of changes made elsewhere"
 _UNANSWERED = "see to the server of that mount, or unmount it (umount -l); all else goes on, and it is tried again by itself"
@@ -154,7 +155,7 @@ class Doubts:
     def report(
         self,
         places: list[Place],
-        swept: Iterable[Node],
+        swept: Swept,
         most: int = 20,
         *,
         left_out: tuple[int, bytes] = (0, b""),
@@ -183,17 +184,9 @@ class Doubts:
             for place, at in known[:1]:
                 count = place.anchor.directories if at.parent is None else sum(1 for _ in at.subtree())
                 found.append(Doubt(path, "polled", _REMOTE.format(f" ({kind})"), "", count))
-        beyond = {path for path, _ in remotes}
-        short = [node for node in swept if not places[node.anchor].polled and not _is_below(node, beyond)] if self.no_room else []
-        if short:
-            found.append(Doubt(short[0].path(), "polled", self.no_room, self._watch_remedy(len(short)), len(short)))
+        if self.no_room and (one := swept.first_wanting()) is not None:
+            found.append(Doubt(one.path(), "polled", self.no_room, self._watch_remedy(swept.wanting), swept.wanting))
         if left_out[0]:
             found.append(Doubt(left_out[1], "not followed", _BOUND, "make what it leads to a root of its own", left_out[0]))
         found += [Doubt(path, "not followed", _VIRTUAL.format(kind), _BARRED, 1) for path, kind in barred[:most]]
         return found
-
-
-def _is_below(node: Node, paths: set[bytes]) -> bool:
-    """Whether a directory is one of these or lies below one of them."""
-    path = node.path() if paths else b""
-    return any(path == above or path.startswith(above.rstrip(b"/") + b"/") for above in paths)

@@ -37,13 +37,15 @@ def look_at_swept(territory: Territory, node: Node, *, recalls: bool) -> list[by
     return None
 
 
-def watch_if_possible(territory: Territory, node: Node) -> list[bytes] | None:
-    """Watches a directory that has no watch, if one is left, and looks at it then. Returns as `look_at_swept`."""
+def watch_if_possible(territory: Territory, node: Node) -> bool:
+    """Watches a directory that has no watch. Returns False if none is left. The caller looks at it if it has a watch by then; if
+    it can't be opened, its next look says why.
+    """
     with territory.opener.quietly(node.path()) as opened:
-        if opened.fd < 0:
-            return None  # its next look says why
-        territory.directories.register(opened.fd, node)
-    return look_at_swept(territory, node, recalls=False) if node.wd >= 0 else None
+        if opened.fd >= 0:
+            territory.directories.register(opened.fd, node)
+            return node.wd >= 0
+    return True
 
 
 def watch_instead(territory: Territory, node: Node, quiet: Node) -> Steps:

@@ -48,6 +48,7 @@ _SHARD: Final = (
     _Field("files", "shard_files", "Files of the shard"),
     _Field("watches", "shard_watches", "Watches of the shard in the kernel"),
     _Field("polled", "shard_polled_directories", "Directories that the shard polls"),
+    _Field("unreadable", "shard_unreadable_directories", "Directories, and whole filesystems, that the shard can't read now"),
     _Field("pending", "shard_pending_names", "Names that the shard has to look at"),
     _Field("unacked", "shard_unacknowledged_frames", "Frames that the aggregator has not acknowledged"),
     _Field("silent_s", "shard_silent_seconds", "Time since the shard was heard"),
@@ -114,6 +115,7 @@ def families(status: Status) -> Iterator[Metric]:
                 yield _family(field.name, field.meaning, None, [("", engine[field.field])], counter=field.counter)
         yield from _of_each(_SHARD, "shard", [(str(shard["id"]), shard) for shard in engine["shards"]])
         yield from _subtrees(engine["degraded"])
+        yield from _polling(engine.get("polling"))
         holds = sum(1 for hold in engine.get("holds") or [] if not hold["spent"])
         yield _family("holds", "Holds for which batches are held back", None, [("", holds)])
     yield from _of_each(_GROUP, "group", [(str(group["name"]), group) for group in status["groups"]])
@@ -136,6 +138,18 @@ def _subtrees(degraded: Sequence[Status]) -> Iterator[Metric]:
     for subtree in degraded:
         by_state[subtree["state"]] = by_state.get(subtree["state"], 0) + max(1, int(subtree.get("directories") or 0))
     yield _family("degraded_directories", "Directories that are not watched, by reason", "state", sorted(by_state.items()))
+
+
+def _polling(polling: Status | None) -> Iterator[Metric]:
+    if not polling:
+        return
+    counts = [(tier["tier"], tier["directories"]) for tier in polling["tiers"]]
+    yield _family("polled_directories", "Directories that are polled, by how recently something changed in them", "tier", counts)
+    bounds = [(tier["tier"], tier["bound_s"]) for tier in polling["tiers"] if tier["directories"]]
+    yield _family("polling_bound_seconds", "The longest time between two looks at such a directory", "tier", bounds)
+    yield _family("polling_cpu_percent", "Percent of a core that polling takes", None, [("", polling["cpu_percent"])])
+    needed = [("", polling["needed_percent"])]
+    yield _family("polling_needed_cpu_percent", "Percent of a core that would keep poll_ms_max", None, needed)
 
 
 def _shipping(ship: Status | None) -> Iterator[Metric]:

@@ -109,6 +109,8 @@ def test_few_watches_in_a_user_namespace(tmp_path: Path, state_dir: Path) -> Non
         assert all(0 <= tier["bound_s"] <= polling["poll_ms_max"] / 1000 for tier in polling["tiers"])
         told = run("status", "--state-dir", state, check=False)
         assert told.returncode == 1 and "\npolling: " in told.stdout
+        doctor = run("doctor", root, "--state-dir", state, check=False)
+        assert doctor.returncode == 1 and "polling: " in doctor.stdout and " directories polled, 0 unreadable" in doctor.stdout
 
         limit(watch, 5_000)
         eventually(lambda: engine_of(state)["polling"] is None, 60)

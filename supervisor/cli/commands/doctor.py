@@ -66,11 +66,12 @@ def examine(resolved: Resolved) -> dict[str, Any]:
     needed = needs(resolved.settings, [r["readable"] for r in roots], limits, resolved.state_dir, findings)
     examine_queue(limits, findings)
     state_dir = examine_state_dir(resolved.state_dir, findings)
-    health = examine_service(resolved.state_dir, findings) if state_dir["running"] else None
+    health, service = examine_service(resolved.state_dir, findings) if state_dir["running"] else (None, None)
     return {
         "format": 1,
         "ok": not findings,
         "health": health,
+        "service": service,
         "findings": findings,
         "limits": needed,
         "roots": roots,
@@ -131,6 +132,7 @@ def needs(
 
     from ...planning.limits import budget, instances_remedy, watches_remedy
     from ...planning.named import with_files
+    from ...terminal.render import duration
     from .plan import limits_fields, plan_of
 
     roots = tuple(root for root, good in zip(settings.roots, readable, strict=True) if good)
@@ -151,7 +153,8 @@ def needs(
             note(
                 findings,
                 f"{result.directories:,} directories need a watch each, {room.watches_max:,} are left of "
-                f"{limits.watches:,}: the rest will be polled",
+                f"{limits.watches:,}: the rest will be polled, and changes there seen within "
+                f"{duration(settings.poll_ms_max / 1000)} if {settings.poll_cpu_percent:g} % of a core suffices for that",
                 "sudo " + watches_remedy(limits, result.directories),
             )
         if instances > room.shards_max:
@@ -222,16 +225,22 @@ def examine_state_dir(state_dir: Path, findings: list[dict[str, str]]) -> dict[s
     }
 
 
-def examine_service(state_dir: Path, findings: list[dict[str, str]]) -> str:
-    """The verdict on the service that runs there (`service.health`); whatever it needs attention for becomes a finding."""
+def examine_service(state_dir: Path, findings: list[dict[str, str]]) -> tuple[str, dict[str, Any] | None]:
+    """The verdict on the service that runs there (`service.health`); whatever it needs attention for becomes a finding. And how
+    many directories it watches, polls and can't read, if that is known.
+    """
     from shardwatch.shard.contract.state.layout import Layout
 
     from ...service import checkup
 
-    health = checkup.examine(Layout(state_dir)).health
-    for finding in health.troubles:
+    seen = checkup.examine(Layout(state_dir))
+    for finding in seen.health.troubles:
         note(findings, finding.message, finding.remedy)
-    return health.state
+    if seen.engine is None:
+        return seen.health.state, None
+    shards = seen.engine.get("shards") or []
+    sums = {field: sum(int(shard.get(field) or 0) for shard in shards) for field in ("watches", "polled", "unreadable")}
+    return seen.health.state, {**sums, "polling": seen.engine.get("polling")}
 
 
 def versions(findings: list[dict[str, str]]) -> dict[str, str]:
@@ -259,7 +268,8 @@ def versions(findings: list[dict[str, str]]) -> dict[str, str]:
 
 def text_of(found: dict[str, Any]) -> str:
     """The findings for people. Pure."""
-    from ...terminal.render import readable, size_of, table
+    from ...terminal.render import counted, readable, size_of, table
+    from ...terminal.tables import polling_text
 
     limits = found["limits"]
     about = "" if limits.get("needed_is_exact", True) else "about "
@@ -282,6 +292,11 @@ def text_of(found: dict[str, Any]) -> str:
     parts.append(
         f"state directory {readable(state['path'])} ({state['filesystem']}, {size_of(state['free_bytes'])} free): {word}\n"
     )
+    if (service := found["service"]) is not None:
+        parts.append(
+            f"{counted(service['watches'], 'watch')}, {counted(service['polled'], 'directory')} polled, "
+            f"{service['unreadable']:,} unreadable\n" + polling_text(service["polling"])
+        )
     parts.append(", ".join(f"{name} {version}" for name, version in found["versions"].items()) + "\n")
     parts.append(f"native code: {found['native_code']}\n")
     parts.append(

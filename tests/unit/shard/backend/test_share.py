@@ -9,7 +9,7 @@ import pytest
 
 from shardwatch.shard.backend.beside import BesideBackend
 from shardwatch.shard.backend.inotify import InotifyBackend
-from shardwatch.shard.backend.share import WatchShare, limited_part, refuses_all
+from shardwatch.shard.backend.share import WatchShare, limited_part, refusals_of
 from shardwatch.shard.backend.sweeping import SweepingBackend
 from shardwatch.shard.tree.nodes import Top
 
@@ -90,19 +90,19 @@ def test_it_is_for_backends_with_a_watch_for_each_directory(tmp_path: Path) -> N
     """Also where it is one of two, as soon as it is opened. With the real numbers of this machine nothing fails."""
     inotify, sweeping = InotifyBackend(watches_max=1), SweepingBackend("asked")
     assert limited_part(inotify) is inotify and limited_part(sweeping) is None
-    assert refuses_all(inotify) and not refuses_all(sweeping)
+    assert refusals_of(inotify)() and not refusals_of(sweeping)()
     assert not WatchShare(lambda: inotify, 1).renew(S)
     assert not WatchShare(lambda: None, 1).renew(S)
     top = Top(os.fsencode(tmp_path), 0)
     both = BesideBackend(lambda: inotify, lambda: sweeping)
-    assert limited_part(both) is None and refuses_all(both)
+    assert limited_part(both) is None and refusals_of(both)()
     fd = os.open(tmp_path, os.O_RDONLY)
     both.watch(fd, top)
-    assert limited_part(both) is inotify and refuses_all(both)
+    assert limited_part(both) is inotify and refusals_of(both)()
     assert WatchShare(lambda: limited_part(both), 1).renew(S) in (True, False)
     inotify.watches_max = 1
     with pytest.raises(OSError, match="share of the watches"):
         both.watch(fd, top.adopt(b"x"))
-    assert not refuses_all(both)  # the other one is asked too
+    assert not refusals_of(both)()  # the other one is asked too
     os.close(fd)
     both.close()

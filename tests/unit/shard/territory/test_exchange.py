@@ -138,6 +138,27 @@ def test_a_refusal_is_not_repeated_for_each_directory(short: ShardScene, monkeyp
     assert 8 <= len(attempts) <= 12
 
 
+def test_one_refusal_is_enough_where_others_may_be_taken(short: ShardScene, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A backend that refuses some filesystems only is asked again at the next look, and not for all directories at once. One that
+    can't be opened keeps nobody from a watch."""
+    directories, poller = short.shard.territory.directories, short.shard.watcher.poller
+    monkeypatch.setattr(directories, "_refuses_all", lambda: False)
+    attempts: list[object] = []
+    watch = short.shard.backend.watch
+    monkeypatch.setattr(short.shard.backend, "watch", lambda fd, node: attempts.append(node) or watch(fd, node))
+    pass_time(short, 4)
+    attempts.clear()
+    assert list(poller.watch_more()) == [] and len(attempts) == 1
+    first = next(directories.swept.those_wanting())
+    (short.tree / first.name.decode() / "f.json").unlink()
+    (short.tree / first.name.decode()).rmdir()
+    short.shard.backend.watches_max = 100
+    assert len(list(poller.watch_more())) == 5
+    assert directories.swept.wanting == 1 and first in directories.swept
+    short.rests()
+    assert not directories.swept
+
+
 def test_room_is_asked_for_again_after_a_while() -> None:
     """Or at once, when a watch was given back."""
     now = [5 * S]

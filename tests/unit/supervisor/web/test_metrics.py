@@ -16,7 +16,7 @@ from shardwatch.supervisor.web.metrics import exposition, families
 PROGRAM = {"name": "shards:s0", "pid": 7, "up_s": 1.5, "deaths": 2, "hung": 1, "stuck_s": 0.0}
 SHARD = {
     "id": "s0", "directories": 4, "files": 9, "watches": 3, "polled": 1, "pending": 5, "unacked": 2, "silent_s": 0.1, "hints": 70,
-    "looks": 60, "filtered": 8, "overflows": 1, "rescans": 1, "resent": 0, "findings": 0,
+    "looks": 60, "unreadable": 2, "filtered": 8, "overflows": 1, "rescans": 1, "resent": 0, "findings": 0,
 }  # fmt: skip
 GROUP = {
     "name": 'a "b"', "backlog": 10, "leased": 3, "retrying": 1, "parked_paths": 2, "waiting_pulls": 0, "cursor": 40,
@@ -27,6 +27,10 @@ ENGINE = {
     "rows_written": 50, "waiting_requests": 1, "refused_requests": 0, "shards": [SHARD, {"id": "s1", "silent_s": None}],
     "degraded": [{"state": "polled", "directories": 3}, {"state": "polled", "directories": None}, {"state": "unreadable"}],
     "holds": [{"spent": False}, {"spent": True}],
+    "polling": {
+        "tiers": [{"tier": "active", "directories": 0, "bound_s": 0.0}, {"tier": "quiet", "directories": 7, "bound_s": 2.5}],
+        "cpu_percent": 1.5, "needed_percent": 0.5,
+    },
 }  # fmt: skip
 SHIP = {"connected": True, "behind": 6, "unconfirmed": 4}
 STATUS: dict[str, Any] = {
@@ -60,6 +64,11 @@ def test_what_the_status_says() -> None:
     assert found["shardwatch_group_backlog_paths", 'a "b"'] == 10
     assert found["shardwatch_degraded_directories", "polled"] == 4
     assert found["shardwatch_degraded_directories", "unreadable"] == 1
+    assert found["shardwatch_shard_unreadable_directories", "s0"] == 2
+    assert found["shardwatch_polled_directories", "quiet"] == 7 and found["shardwatch_polled_directories", "active"] == 0
+    assert found["shardwatch_polling_bound_seconds", "quiet"] == 2.5
+    assert ("shardwatch_polling_bound_seconds", "active") not in found
+    assert found["shardwatch_polling_cpu_percent",] == 1.5 and found["shardwatch_polling_needed_cpu_percent",] == 0.5
     assert found["shardwatch_holds",] == 1
     assert found["shardwatch_ship_behind_paths",] == 6
     assert found["shardwatch_watches_limit",] == 100

@@ -1,0 +1,75 @@
+"""Of two backends beside each other, one that had no room is tried again; one that is forbidden is not."""
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from shardwatch.shard.backend.base import Backend
+from shardwatch.shard.backend.beside import FANOTIFY, INOTIFY, BesideBackend
+from shardwatch.shard.backend.inotify import InotifyBackend
+from shardwatch.shard.tree.nodes import Top
+
+S = 10**9
+
+
+class Scarce:
+    """Opens inotify as soon as there is no error any more; fanotify is forbidden."""
+
+    def __init__(self, directory: Path) -> None:
+        self.error: OSError | None = OSError(errno.EMFILE, "")
+        self.now = 0
+        self.tries = {INOTIFY: 0, FANOTIFY: 0}
+        self.backend = BesideBackend(self.inotify, self.fanotify, clock=lambda: self.now)
+        self.top = Top(os.fsencode(directory), 0)
+        self.fd = os.open(directory, os.O_RDONLY)
+
+    def inotify(self) -> Backend:
+        self.tries[INOTIFY] += 1
+        if self.error is not None:
+            raise self.error
+        return InotifyBackend()
+
+    def fanotify(self) -> Backend:
+        self.tries[FANOTIFY] += 1
+        raise OSError(errno.EPERM, "")
+
+    def watches(self) -> bool:
+        try:
+            self.backend.watch(self.fd, self.top)
+        except OSError as error:
+            assert error.errno == errno.ENOSPC and "instance" in str(error)
+            return False
+        return True
+
+
+@pytest.fixture
+def scarce(tmp_path: Path) -> Iterator[Scarce]:
+    made = Scarce(tmp_path)
+    yield made
+    made.backend.close()
+    os.close(made.fd)
+
+
+def test_an_instance_that_is_free_again_is_used(scarce: Scarce, caplog: pytest.LogCaptureFixture) -> None:
+    """Without a restart; it is tried once in ten seconds, and said once."""
+    caplog.set_level(logging.WARNING)
+    assert not scarce.watches()
+    scarce.now += 9 * S
+    assert not scarce.watches() and scarce.tries == {INOTIFY: 1, FANOTIFY: 1}
+    scarce.now += S
+    assert not scarce.watches() and scarce.tries == {INOTIFY: 2, FANOTIFY: 1}
+    assert scarce.backend.is_impossible(INOTIFY)
+    scarce.error = None
+    scarce.now += 10 * S
+    assert scarce.watches() and scarce.top.wd >= 0 and scarce.backend.watches() == 1
+    assert not scarce.backend.is_impossible(INOTIFY)
+    said = [record.getMessage() for record in caplog.records]
+    assert [line for line in said if line.startswith("inotify")] == [
+        "inotify can't be used: no inotify instance left", "inotify can be used again",
+    ]  # fmt: skip
