@@ -24,6 +24,8 @@ SHARE: Final = 0.05
 LONGEST_NS: Final = 60_000_000_000
 #: What is done besides each look: taking turns, waking up, ns of the processor (measured: 7,000 to 11,000).
 _AROUND_NS: Final = 10_000
+#: Time in which a look waits, for a disk or a file server, counts as such a part of it.
+_WAITING: Final = 4
 #: The part of the longest time that is planned with. The rest is for what comes between a change and its event besides.
 _IN_TIME: Final = 0.9
 #: By how much looks may take longer than they took before, as a factor and in ns, before less is done.
@@ -123,12 +125,12 @@ class Poller:
             yield from self._look_at(polled)
 
     def _look_at(self, polled: Polled) -> Steps:
-        node, begun = polled.node, self._cpu()
+        node, begun, begun_at = polled.node, self._cpu(), self._clock()
         names = look_at_swept(self._territory, node, recalls=True)
-        spent = self._cpu() - begun
+        spent, took = self._cpu() - begun, self._clock() - begun_at
         # Whoever changes for the second time within a minute is worth a watch that another one has to give up.
         busy = polled.changed and polled.tier is Tier.ACTIVE and polled.wanting
-        self._swept.settle(polled, self._clock(), spent)
+        self._swept.settle(polled, self._clock(), max(spent, took // _WAITING))
         self._used += spent + _AROUND_NS
         yield
         if names:

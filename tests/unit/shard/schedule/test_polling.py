@@ -20,16 +20,18 @@ MS = 10**6
 
 
 class Costly:
-    """A poller whose looks cost so much of a processor, and whose clock goes on by that."""
+    """A poller whose looks cost so much of a processor, and whose clock goes on by that, and by what each look waits."""
 
-    def __init__(self, scene: ShardScene, look_ns: int, monkeypatch: pytest.MonkeyPatch, **options: Any) -> None:
+    def __init__(
+        self, scene: ShardScene, look_ns: int, monkeypatch: pytest.MonkeyPatch, *, waits_ns: int = 0, **options: Any
+    ) -> None:
         self.now = scene.engine.now
         self.cpu = 0
         self.looked: dict[bytes, list[int]] = {}
         self.scene = scene
         def look(territory: Any, node: Any, *, recalls: bool) -> Any:
             found = look_at_swept(territory, node, recalls=recalls)
-            self.now += look_ns
+            self.now += look_ns + waits_ns
             self.cpu += look_ns
             self.looked.setdefault(node.path(), []).append(self.now)
             return found
@@ -107,6 +109,18 @@ def test_what_can_not_be_kept_is_told(wide: ShardScene, monkeypatch: pytest.Monk
     assert state.needed_percent > 30
     assert max(tier.bound_ms for tier in state.tiers) > 300_000
     assert costly.longest_gap() <= max(tier.bound_ms for tier in state.tiers) * MS
+
+
+def test_a_slow_file_server_is_not_asked_all_the_time(wide: ShardScene, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Looks that cost no processor time to speak of, and wait: at 5 % of a core they take 20 % of the time."""
+    costly = Costly(wide, MS // 10, monkeypatch, waits_ns=40 * MS, cpu_share=0.05)
+    costly.goes_on(600)
+    costly.looked.clear()
+    begun = costly.now
+    assert costly.goes_on(600) < 0.001
+    waited = sum(map(len, costly.looked.values())) * 40 * MS
+    assert 0.1 < waited / (costly.now - begun) <= 0.202
+    assert 0 < costly.poller.state().cpu_percent < 0.5
 
 
 def test_shards_that_poll_share_the_processor(wide: ShardScene, monkeypatch: pytest.MonkeyPatch) -> None:
