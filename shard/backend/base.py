@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from enum import IntEnum
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from ..tree.nodes import Node
 
@@ -58,6 +58,18 @@ class Hints:
         self.count += others.count
 
 
+class Second(NamedTuple):
+    """What a second backend watches, because the first one can't."""
+
+    #: Its name.
+    name: str
+    #: Why the first one refused the last directory that it got.
+    reason: str
+    directories: int
+    #: One of them.
+    example: Node
+
+
 class Backend(Protocol):
     """Watches directories one by one (inotify), filesystems as a whole (fanotify), or anchors (watchdog's observers).
 
@@ -109,6 +121,10 @@ class Backend(Protocol):
 
     def watches(self) -> int:
         """The number of watches in the kernel."""
+        ...
+
+    def second(self) -> Second | None:
+        """What another backend watches in its place; None if there is nothing."""
         ...
 
     def close(self) -> None: ...

@@ -7,12 +7,12 @@ import logging
 import select
 import time
 from collections.abc import Callable
-from typing import Final
+from typing import Final, Protocol
 
 from ..contract import causes
-from ..contract.causes import cause
+from ..contract.causes import cause, reason_of
 from ..tree.nodes import Node
-from .base import Backend, Hints
+from .base import Backend, Hints, Second
 
 log = logging.getLogger("shardwatch.shard")
 
@@ -29,6 +29,14 @@ _AGAIN_NS: Final = 10_000_000_000
 _HANDLES: Final = 1 << 64
 
 
+class Counting(Backend, Protocol):
+    """A backend that knows the directories which it watches."""
+
+    def directories(self) -> tuple[int, Node | None]:
+        """How many there are, and one of them."""
+        ...
+
+
 class BesideBackend:
     """See `Backend`. Each backend is opened when the first directory is for it.
 
@@ -43,20 +51,22 @@ class BesideBackend:
 
     def __init__(
         self,
-        inotify: Callable[[], Backend],
-        fanotify: Callable[[], Backend],
+        inotify: Callable[[], Counting],
+        fanotify: Callable[[], Counting],
         *,
         fanotify_first: bool = False,
         clock: Callable[[], int] = time.monotonic_ns,
     ) -> None:
         self._openers = {INOTIFY: inotify, FANOTIFY: fanotify}
         self._order = (FANOTIFY, INOTIFY) if fanotify_first else (INOTIFY, FANOTIFY)
-        self._opened: dict[str, Backend] = {}
+        self._opened: dict[str, Counting] = {}
         self._impossible: dict[str, OSError] = {}
         #: When it may be possible again.
         self._again_at: dict[str, int] = {}
         self._clock = clock
         self._ready = select.epoll()
+        #: Why the first one refused the last directory that the second one has taken.
+        self._reason = ""
 
     @property
     def name(self) -> str:
@@ -81,14 +91,18 @@ class BesideBackend:
         refused: dict[str, OSError] = {}
         for name in self._order:
             try:
-                return self._open(name).watch(fd, node, names=names)
+                other = self._open(name).watch(fd, node, names=names)
             except OSError as error:
                 if error.errno not in _REFUSED:
                     raise
                 refused[name] = error
+                continue
+            for first, refusal in refused.items():
+                self._reason = reason_of(refusal, _DOING[first])
+            return other
         raise refused[INOTIFY]  # its limits can be raised
 
-    def _open(self, name: str) -> Backend:
+    def _open(self, name: str) -> Counting:
         backend = self._opened.get(name)
         if backend is not None:
             return backend
@@ -113,7 +127,7 @@ class BesideBackend:
         holder = self._holder(node)
         return holder is not None and holder.same(fd, node)
 
-    def _holder(self, node: Node) -> Backend | None:
+    def _holder(self, node: Node) -> Counting | None:
         """Who watches the directory of a node."""
         return None if node.wd < 0 else self._opened.get(INOTIFY if node.wd < _HANDLES else FANOTIFY)
 
@@ -142,6 +156,11 @@ class BesideBackend:
 
     def watches(self) -> int:
         return sum(backend.watches() for backend in self._opened.values())
+
+    def second(self) -> Second | None:
+        backend = self._opened.get(self._order[1])
+        count, example = (0, None) if backend is None else backend.directories()
+        return None if example is None else Second(self._order[1], self._reason, count, example)
 
     def close(self) -> None:
         for backend in self._opened.values():

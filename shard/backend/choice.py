@@ -6,12 +6,16 @@ import errno
 import logging
 import os
 from collections.abc import Callable
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from ..contract.causes import WATCH, cause
 from ..contract.kernel.allowance import INSTANCES, WATCHES, allowance
 from ..contract.limits import LIMIT_RESERVE
 from .base import Backend
+
+if TYPE_CHECKING:
+    from .fanotify import FanotifyBackend
+    from .inotify import InotifyBackend
 
 log = logging.getLogger("shardwatch.shard")
 
@@ -60,13 +64,13 @@ def _both(watches_max: int, *, fanotify_first: bool) -> tuple[Backend, Callable[
     return both, remedy
 
 
-def _inotify(watches_max: int) -> Backend:
+def _inotify(watches_max: int) -> InotifyBackend:
     from .inotify import InotifyBackend
 
     return InotifyBackend(watches_max=watches_max)
 
 
-def _fanotify() -> Backend:
+def _fanotify() -> FanotifyBackend:
     from .fanotify import FanotifyBackend
 
     return FanotifyBackend()

@@ -24,7 +24,7 @@ from ..contract.causes import FANOTIFY, cause
 from ..contract.kernel import fanotify
 from ..contract.kernel.fanotify import FAN_CREATE, FAN_DELETE_SELF, FAN_MOVED_TO, FAN_Q_OVERFLOW
 from ..tree.nodes import Node
-from .base import Arrival, Hints
+from .base import Arrival, Hints, Second
 from .decoding import Names
 from .fan_decoding import Damaged, decode, is_on, number_of
 from .held import Held
@@ -148,6 +148,10 @@ class FanotifyBackend:
         for node in nodes:
             self._held.remove(node)
 
+    def directories(self) -> tuple[int, Node | None]:
+        """How many directories are watched, and one of them."""
+        return len(self._nodes), next(iter(self._nodes.values()), None)
+
     def watches(self) -> int:
         return len(self._marked)
 
@@ -262,6 +266,9 @@ class FanotifyBackend:
             del self._marked[device]
             for number in [number for number in self._nodes if is_on(number, marked.id)]:
                 hints.selves.extend(self._held.drop(number))
+
+    def second(self) -> Second | None:
+        return None
 
     def close(self) -> None:
         os.write(self._stop_w, b"x")

@@ -18,7 +18,7 @@ from typing import Final
 from ..compiled.choice import native
 from ..tree.nodes import Node
 from . import calls, decoding
-from .base import Arrival, Hints
+from .base import Arrival, Hints, Second
 from .calls import (
     IN_ATTRIB,
     IN_CLOSE_WRITE,
@@ -122,6 +122,10 @@ class InotifyBackend:
             if wd >= 0:
                 calls.rm_watch(self._fd, wd)  # EINVAL where the directory is gone already: just as well
 
+    def directories(self) -> tuple[int, Node | None]:
+        """How many directories are watched, and one of them."""
+        return len(self._nodes), self._nodes.any()
+
     def watches(self) -> int:
         return len(self._nodes)
 
@@ -207,6 +211,9 @@ class InotifyBackend:
             return
         if mask & (IN_IGNORED | IN_DELETE_SELF | IN_MOVE_SELF | IN_UNMOUNT):
             hints.selves.extend(places)
+
+    def second(self) -> Second | None:
+        return None
 
     def close(self) -> None:
         os.write(self._stop_w, b"x")

@@ -33,7 +33,7 @@ from watchdog.observers import Observer
 
 from ..contract.kernel.mounts import can_hang, holder, read_mounts
 from ..tree.nodes import Node, Waypoint
-from .base import Arrival, Hints
+from .base import Arrival, Hints, Second
 
 #: What watchdog is asked for. Its default (`WATCHDOG_ALL_EVENTS` in watchdog/observers/inotify_c.py) includes opens. watchdog
 #: opens every directory when it walks the tree, so its own walk would fill its queue, and no real change would come through.
@@ -191,6 +191,9 @@ class NativeBackend(FileSystemEventHandler):
 
     def watches(self) -> int:
         return len(self._anchors)
+
+    def second(self) -> Second | None:
+        return None
 
     def close(self) -> None:
         self._observer.stop()

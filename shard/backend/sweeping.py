@@ -7,7 +7,7 @@ import errno
 import os
 
 from ..tree.nodes import Node
-from .base import Hints
+from .base import Hints, Second
 
 
 class SweepingBackend:
@@ -38,8 +38,15 @@ class SweepingBackend:
     def drain(self) -> None:
         pass
 
+    def directories(self) -> tuple[int, Node | None]:
+        """How many directories are watched, and one of them."""
+        return 0, None
+
     def watches(self) -> int:
         return 0
+
+    def second(self) -> Second | None:
+        return None
 
     def close(self) -> None:
         os.close(self._never)

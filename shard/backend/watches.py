@@ -31,6 +31,12 @@ class Watches:
         block = self._blocks.get(wd >> _BITS)
         return block[wd & _MASK] if block is not None else None
 
+    def any(self) -> Node | None:
+        """One of the directories."""
+        for block in self._blocks.values():
+            return next(node for node in block if node is not None)
+        return None
+
     def __setitem__(self, wd: int, node: Node) -> None:
         block = self._blocks.get(wd >> _BITS)
         if block is None:

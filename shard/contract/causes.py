@@ -30,7 +30,7 @@ _DEAD: Final = Cause("the program behind its FUSE filesystem has ended", "unmoun
 _INSTEAD: Final = "nothing: inotify watches it instead"
 _CAPABILITY: Final = Cause(
     "fanotify needs the capability CAP_SYS_ADMIN",
-    "run it as root, or give it that capability (AmbientCapabilities=CAP_SYS_ADMIN in a unit), or use the backend auto",
+    "run it as root, give it that capability (in a unit: AmbientCapabilities=CAP_SYS_ADMIN), or use the backend auto",
 )
 _NO_NAMES: Final = Cause("this kernel's fanotify can't name directories", "use Linux 5.9 or later, or the backend auto")
 _SERVER: Final = Cause("its file server does not answer", "check the server and the network; it is tried again automatically")
@@ -93,6 +93,12 @@ def cause(error: OSError, doing: str = OTHER) -> Cause:
     number = error.errno or 0
     found = _OF.get((doing, number)) or _ANY.get(number)
     return found or Cause(_plain(error.strerror or os.strerror(number) if number else str(error)), "")
+
+
+def reason_of(error: OSError, doing: str) -> str:
+    """Why something was refused, by an error that may carry a reason of its own instead of the system's words."""
+    said = error.strerror or ""
+    return cause(error, doing).what if said in ("", os.strerror(error.errno or 0)) else said
 
 
 def _plain(words: str) -> str:

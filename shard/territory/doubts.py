@@ -9,7 +9,8 @@ from typing import Final, NamedTuple
 
 from msgspec import Struct
 
-from ..contract.causes import READ, WATCH, cause
+from ..backend.base import Second
+from ..contract.causes import READ, WATCH, cause, reason_of
 from ..contract.limits import LINKED_MAX, PATH_BYTES_MAX, WAYS_MAX
 from ..contract.wire.frames import Doubt
 from ..disk.slow import Unanswered
@@ -122,9 +123,7 @@ class Doubts:
         """Records that directories are swept from now on, because the backend has no room for another watch, or can have none at
         all.
         """
-        said = error.strerror or ""
-        # The kernel's words for want of a watch speak of disks; a backend may have a reason of its own.
-        self.no_room = cause(error, WATCH).what if said in ("", os.strerror(error.errno or 0)) else said
+        self.no_room = reason_of(error, WATCH)  # the kernel's words for want of a watch speak of disks
 
     def add_unmounted(self, place: Place) -> None:
         reason = "its filesystem is not mounted"
@@ -162,9 +161,11 @@ class Doubts:
         barred: Sequence[tuple[bytes, str]] = (),
         remotes: Sequence[tuple[bytes, str]] = (),
         instead: Mapping[bytes, Instead] | None = None,
+        second: Second | None = None,
     ) -> list[Doubt]:
         """For the status: the first `most` of each kind. `left_out`, `barred`: as `Links` says it; `instead`: what is there in
-        place of roots that are missing (default: nothing); `remotes`: `SlowMounts.remotes`.
+        place of roots that are missing (default: nothing); `remotes`: `SlowMounts.remotes`;
+        `second`: `Backend.second`.
         """
         found = [Doubt(path, what.state, what.reason, what.remedy) for path, what in self.items()[:most]]
         missing = [p.anchor.path for p in places if p.is_missing_root]
@@ -186,6 +187,9 @@ class Doubts:
                 found.append(Doubt(path, "polled", _REMOTE.format(f" ({kind})"), "", count))
         if self.no_room and (one := swept.first_wanting()) is not None:
             found.append(Doubt(one.path(), "polled", self.no_room, self._watch_remedy(swept.wanting), swept.wanting))
+        if second is not None:
+            remedy = self._watch_remedy(second.directories) if second.name == "fanotify" else ""
+            found.append(Doubt(second.example.path(), second.name, second.reason, remedy, second.directories))
         if left_out[0]:
             found.append(Doubt(left_out[1], "not followed", _BOUND, "make what it leads to a root of its own", left_out[0]))
         found += [Doubt(path, "not followed", _VIRTUAL.format(kind), _BARRED, 1) for path, kind in barred[:most]]

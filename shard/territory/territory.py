@@ -74,6 +74,7 @@ class Territory:
         self.slow = SlowMounts(mounts, [anchor.path for anchor in anchors], follow=reader.follow, disk=reader.disk)
         if self.ignores is not None:
             self.ignores.guard = self.slow.guard
+        self._backend = backend
         self.links = Links(backend, reader, self.slow)
         self.directories = Directories(self.places, backend, reader, self.slow, self.links, doubts, clock)
         self.opener = Opener(reader.disk, self.slow, doubts, follow=reader.follow)
@@ -158,8 +159,9 @@ class Territory:
         swept, links = self.directories.swept, self.links
         instead = {place.anchor.path: self._instead(place.anchor.path) for place in self.places if place.is_missing_root}
         return self.doubts.report(
-            self.places, swept, left_out=links.left_out(), barred=links.barred(), remotes=self.slow.remotes(), instead=instead
-        )
+            self.places, swept, left_out=links.left_out(), barred=links.barred(), remotes=self.slow.remotes(), instead=instead,
+            second=self._backend.second(),
+        )  # fmt: skip
 
     def _instead(self, path: bytes) -> Instead:
         """What is there in place of a root that is missing, as far as this can be found out."""

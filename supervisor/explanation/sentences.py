@@ -174,6 +174,8 @@ def _degraded(one: Fields) -> str:
         case "polled" | "stand-in":
             some = counted(one["directories"], "directory")
             said = f"{some} at or below it polled instead of watched, so changes are seen later"
+        case "fanotify" | "inotify":
+            said = f"some directories at or below it watched by {one['state']}"
         case state:
             said = f"{state}"
     return f"{said} ({reason}){remedy}" if reason else f"{said}{remedy}"

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 from shardwatch.shard.contract.causes import FANOTIFY, Cause, cause
 from shardwatch.shard.contract.errors import UsageError
 from shardwatch.shard.contract.kernel.fanotify import obstacle
+from shardwatch.shard.contract.state.settings import Settings
 
 from ..host.scouting import Scouts
 from .named import shown_path
@@ -31,6 +32,15 @@ def obstacles(roots: Iterable[bytes], scouts: Scouts) -> dict[bytes, tuple[Cause
         if error is not None and error.errno not in _NOT_ASKED:
             found[root] = cause(error, FANOTIFY), error.errno in _EVERYWHERE
     return found
+
+
+def rest_by(settings: Settings, roots: Sequence[bytes]) -> str:
+    """The backend that watches the directories for which no watch is left: `fanotify` with `auto`, if it can in all of these
+    roots, or `polling`."""
+    if settings.backend != "auto" or settings.local_backend != "inotify":
+        return "polling"
+    with Scouts() as scouts:
+        return "polling" if obstacles(roots, scouts) else "fanotify"
 
 
 def check_fanotify(roots: Iterable[bytes], scouts: Scouts) -> list[str]:

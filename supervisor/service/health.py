@@ -277,11 +277,17 @@ def _degraded(doubts: Iterable[Fields]) -> Iterator[HealthFinding]:
 def _level_of(doubt: Fields) -> Severity:
     if doubt["state"] == "polled" and not doubt["remedy"]:
         return "note"  # it was asked for, or its filesystem tells nothing
+    if doubt["state"] in ("fanotify", "inotify"):
+        return "note"  # it is watched, only by the other backend
     return "warning" if doubt["state"] in ("polled", "not followed") else "error"
 
 
 #: How a state reads in a line, where it is not itself the word.
-_STATES: Final = {"stand-in": "swept by a stand-in"}
+_STATES: Final = {
+    "stand-in": "swept by a stand-in",
+    "fanotify": "watched by fanotify",
+    "inotify": "watched by inotify, not by fanotify",
+}
 
 _SYSCTL = re.compile(r"((?:fs\.inotify|user)\.\w+=)(\d+)")
 

@@ -37,6 +37,39 @@ def wide(tmp_path: Path) -> Path:
 
 @pytest.mark.alone
 @pytest.mark.root
+def test_fanotify_takes_the_rest(tmp_path: Path, state_dir: Path, no_leaks: None) -> None:
+    """400 watches for 1,000 directories: doctor and plan say beforehand, and status afterwards, that root's fanotify watches what
+    is left over; changes in a hundred of them arrive, and nothing is polled."""
+    leaves = [tmp_path / "root" / f"a{n // 100}" / f"b{n % 100}" for n in range(1_000)]
+    for leaf in leaves:
+        leaf.mkdir(parents=True)
+    (tmp_path / "root" / "a0" / "unit.ast.json").write_text("{}")
+    with borrowed(LIMIT, "400"):
+        doctor = json.loads(run("doctor", "--json", tmp_path / "root", "--state-dir", state_dir).stdout)
+        assert (doctor["ok"], doctor["limits"]["rest_by"]) == (True, "fanotify")
+        assert "fanotify watches the directories beyond" in run("doctor", tmp_path / "root", "--state-dir", state_dir).stdout
+        assert "will be watched by fanotify" in run("plan", tmp_path / "root").stdout
+        with Command("watch", tmp_path / "root", "--json", "--state-dir", state_dir) as watch:
+            ready = watch.until(lambda line: line["type"] == "ready")[-1]
+            assert ready["directories"] == 1_011
+            assert ready["backend"] in ("inotify+fanotify", "fanotify")  # the user may have other programs that watch
+            status = json.loads(run("status", "--json", "--state-dir", state_dir).stdout)
+            (entry,) = status["engine"]["degraded"]
+            assert (entry["state"], entry["directories"] > 500) == ("fanotify", True)
+            assert "watches" in entry["reason"] and "fs.inotify.max_user_watches=" in entry["remedy"]
+            assert [shard["polled"] for shard in status["engine"]["shards"]] == [0] * len(status["engine"]["shards"])
+            assert "watched by fanotify" in run("status", "--state-dir", state_dir).stdout
+            missing = {str(leaf / "new.ast.json") for leaf in random.Random(15).sample(leaves, 100)}
+            for path in missing:
+                Path(path).write_text("new")
+            while missing:
+                line = watch.json(60)
+                assert line["type"] != "status" or line.get("level") == "note", line
+                missing.discard(line.get("path"))
+
+
+@pytest.mark.alone
+@pytest.mark.root
 def test_few_watches(wide: Path, few_watches: int, no_leaks: None) -> None:
     """500 watches for 5,000 directories: 300 files written in random ones all arrive, and a line told why and what to do."""
     with Command("watch", str(wide), "--json", "--backend", "inotify") as watch:

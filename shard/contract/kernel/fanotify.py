@@ -43,6 +43,7 @@ _AT_EMPTY_PATH: Final = 0x1000
 HANDLE_BYTES_MAX: Final = 128
 #: handle_bytes, handle_type; the handle follows.
 _HANDLE: Final = struct.Struct("=Ii")
+_CAP_SYS_ADMIN: Final = 21
 #: fsid_t, two numbers.
 _ID: Final = struct.Struct("=II")
 #: How a line about the mark of a filesystem begins in /proc/self/fdinfo, before the number of its device.
@@ -62,11 +63,23 @@ def open_group() -> int:
     """The descriptor of a new group, which never blocks.
 
     Raises OSError: ENOSYS without fanotify, EINVAL where the kernel can't name directories (before Linux 5.9), EMFILE when
-    `fs.fanotify.max_user_groups` is reached, EPERM where a container forbids the call.
+    `fs.fanotify.max_user_groups` is reached, EPERM without CAP_SYS_ADMIN, or where a container forbids the call.
     """
     if _init is None or _mark is None or _name_to_handle is None:
         raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
+    if not _may_mark():  # a group would be had, but no mark of a filesystem
+        raise OSError(errno.EPERM, os.strerror(errno.EPERM))
     return _checked(_init(_GROUP, os.O_RDONLY))
+
+
+def _may_mark() -> bool:
+    """Whether this process has CAP_SYS_ADMIN, in its user namespace. True where that can't be found out."""
+    try:
+        status = Path("/proc/self/status").read_bytes()
+    except OSError:
+        return True
+    effective = next((line.split()[1] for line in status.splitlines() if line.startswith(b"CapEff:")), b"f" * 16)
+    return bool(int(effective, 16) >> _CAP_SYS_ADMIN & 1)
 
 
 def mark(group: int, fd: int) -> None:

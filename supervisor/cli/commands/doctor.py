@@ -121,7 +121,7 @@ def examine_whole(root: bytes, findings: list[dict[str, str]]) -> str:
         instead = "" if everywhere else "; inotify watches it instead"
         remedy = why.remedy if everywhere else "use the backend auto, or put the tree on ext4, xfs, tmpfs, or the top of a btrfs"
         note(findings, f"root {os.fsdecode(root)} can't be watched with fanotify: {why.what}{instead}", remedy)
-    return "inotify" if found else "fanotify"
+    return "inotify" if any(not everywhere for _, everywhere in found.values()) else "fanotify"
 
 
 def needs(
@@ -132,6 +132,7 @@ def needs(
 
     from ...planning.limits import budget, instances_remedy, watches_remedy
     from ...planning.named import with_files
+    from ...planning.whole import rest_by
     from ...terminal.render import duration
     from .plan import limits_fields, plan_of
 
@@ -140,7 +141,7 @@ def needs(
     own = holdings(state_dir)
     room = budget(limits, own_instances=own[0], own_watches=own[1])
     fields.update({"used_by_this_service": {"instances": own[0], "watches": own[1]}, "watches_for_us": room.watches_max})
-    if not limits.available and sys.platform.startswith("linux"):
+    if not limits.available and settings.local_backend == "inotify" and sys.platform.startswith("linux"):
         note(findings, "inotify is not available here", "use --backend polling")
     if roots:
         result = plan_of(with_files(msgspec.structs.replace(settings, roots=roots)), limits, own)
@@ -149,7 +150,8 @@ def needs(
         instances = len(result.plan.shards()) * (by_inotify + settings.hold_for_vcs)
         watches = result.directories if by_inotify else 0
         fields.update({"watches_needed": watches, "needed_is_exact": result.exact, "instances_needed": instances})
-        if result.over_budget:
+        fields["rest_by"] = rest_by(settings, roots) if result.over_budget else ""
+        if fields["rest_by"] == "polling":
             note(
                 findings,
                 f"{result.directories:,} directories need a watch each, {room.watches_max:,} are left of "
@@ -279,6 +281,9 @@ def text_of(found: dict[str, Any]) -> str:
         ("inotify queue", limits["max_queued_events"], "-", "-"),
     ]
     parts = [table(("limit", "allowed", "used", "needed"), rows)]
+    if limits.get("rest_by") == "fanotify":
+        left = limits["watches_for_us"]
+        parts.append(f"{left:,} watches are left; fanotify watches the directories beyond, with one mark for each filesystem\n")
     if limits["processes_unreadable"]:
         parts.append(f"({limits['processes_unreadable']} processes of this user can't be read; what they hold is not counted)\n")
     parts.append(

@@ -65,6 +65,7 @@ def plan_of(settings: Settings, limits: InotifyLimits, own: tuple[int, int] = (0
 def facts_of(settings: Settings, result: PlanResult, limits: InotifyLimits) -> dict[str, Any]:
     """What `plan --json` prints."""
     from ...planning.limits import budget, watches_remedy
+    from ...planning.whole import rest_by
     from ...terminal.lines import path_fields
 
     plan = result.plan
@@ -102,6 +103,7 @@ def facts_of(settings: Settings, result: PlanResult, limits: InotifyLimits) -> d
         "balance": round(result.balance, 3),
         "shards": shards,
         "polled_for_want_of_watches": result.over_budget,
+        "rest_by": rest_by(settings, settings.roots) if result.over_budget else "",
         "remedy": "sudo " + watches_remedy(limits, result.directories) if result.over_budget else "",
         "limits": {**limits_fields(limits), "watches_for_us": budget(limits).watches_max},
     }
@@ -140,13 +142,15 @@ def text_of(found: dict[str, Any]) -> str:
             sums = (sum(a["directories"] for a in rest), sum(a["files"] for a in rest))
             rows.append(("", "", *sums, "", f"and {counted(len(rest), 'subtree')} more (--json shows all)"))
     parts.append(table(header, rows))
+    needed = sum(shard["directories"] for shard in found["shards"] if shard["backends"] != ["fanotify"])
     parts.append(
         f"watches: {limits['max_user_watches']:,} allowed, {limits['watches_used']:,} used, "
-        f"{limits['watches_for_us']:,} for us, {found['directories']:,} needed\n"
+        f"{limits['watches_for_us']:,} for us, {needed:,} needed\n"
     )
     if found["polled_for_want_of_watches"]:
+        how = "be watched by fanotify" if found["rest_by"] == "fanotify" else "be polled"
         parts.append(
-            f"{counted(found['polled_for_want_of_watches'], 'directory')} will be polled because no watches are left\n"
+            f"{counted(found['polled_for_want_of_watches'], 'directory')} will {how} because no watches are left\n"
             f"    -> {found['remedy']}\n"
         )
     return "\n".join(parts)

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pytest
 
-from shardwatch.shard.backend.base import Backend
 from shardwatch.shard.backend.beside import FANOTIFY, INOTIFY, BesideBackend
 from shardwatch.shard.backend.inotify import InotifyBackend
 from shardwatch.shard.tree.nodes import Top
@@ -29,13 +28,13 @@ class Scarce:
         self.top = Top(os.fsencode(directory), 0)
         self.fd = os.open(directory, os.O_RDONLY)
 
-    def inotify(self) -> Backend:
+    def inotify(self) -> InotifyBackend:
         self.tries[INOTIFY] += 1
         if self.error is not None:
             raise self.error
         return InotifyBackend()
 
-    def fanotify(self) -> Backend:
+    def fanotify(self) -> InotifyBackend:
         self.tries[FANOTIFY] += 1
         raise OSError(errno.EPERM, "")
 

@@ -19,7 +19,6 @@ from watched import Watched as WatchedBy
 from shardwatch.shard.backend.beside import BesideBackend
 from shardwatch.shard.backend.fanotify import FanotifyBackend
 from shardwatch.shard.backend.inotify import InotifyBackend
-from shardwatch.shard.backend.sweeping import SweepingBackend
 from shardwatch.shard.contract.kernel import fanotify
 from shardwatch.shard.tree.nodes import Top
 
@@ -201,10 +200,11 @@ def test_fanotify_takes_what_inotify_has_no_room_for(tmp_path: Path) -> None:
     with beside(tmp_path) as watched:
         assert watched.backend.name == "inotify"
         watched.watch(watched.root)
-        assert watched.backend.name == "inotify"
+        assert (watched.backend.name, watched.backend.second()) == ("inotify", None)
         d = watched.made("d")
         assert watched.backend.name == "inotify+fanotify"
         assert watched.backend.watches() == 2
+        assert watched.backend.second() == ("fanotify", "the plan's share of the watches is used up", 1, d)
         (tmp_path / "f").write_text("x")
         (tmp_path / "d/g").write_text("x")
         hints = watched.take()
@@ -222,18 +222,20 @@ def test_inotify_takes_what_fanotify_refuses(tmp_path: Path) -> None:
         assert watched.backend.name == "fanotify"
         watched.watch(watched.root)
         assert (watched.backend.name, watched.root.wd < 1 << 31) == ("inotify", True)
+        assert watched.backend.second() == ("inotify", "its filesystem has no handles for directories", 1, watched.root)
         (made.at / "f").write_text("x")
         assert watched.take().names == {watched.root: {b"f"}}
         with pytest.raises(OSError, match="share of the watches"):
             watched.made("d")
         watched.backend.forget([watched.root])
+        assert watched.backend.second() is None
 
 
 def test_what_can_not_be_opened_is_tried_once(tmp_path: Path) -> None:
     """No group is left, and no instance: then nothing is watched, for the reason that inotify gives."""
     tried: list[int] = []
 
-    def refuse() -> SweepingBackend:
+    def refuse() -> InotifyBackend:
         tried.append(1)
         raise OSError(errno.EMFILE, "none")
 

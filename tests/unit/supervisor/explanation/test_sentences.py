@@ -145,6 +145,8 @@ def test_every_standing_has_its_sentence() -> None:
         ({"owner": OWNER | {"unacked": 1}}, "the index had 1 message of the shard"),
         ({"owner": OWNER | {"degraded": [{"path": "/r", "state": "polled", "directories": 3, "reason": "why", "remedy": "do"}]}},
          "/r: 3 directories at or below it polled instead of watched, so changes are seen later (why) -> do."),
+        ({"owner": OWNER | {"degraded": [{"path": "/r", "state": "fanotify", "directories": 3, "reason": "why", "remedy": ""}]}},
+         "/r: some directories at or below it watched by fanotify (why)."),
         ({"owner": OWNER | {"degraded": [{"path": "/r", "state": "unreadable", "directories": 1, "reason": "", "remedy": ""}]}},
          "/r: unreadable."),
         ({"ready": False}, "The first scan is not finished"),

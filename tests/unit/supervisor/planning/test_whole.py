@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import errno
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
+from cli_process import command_of, environment
 
 from shardwatch.shard.contract.errors import UsageError
 from shardwatch.shard.contract.kernel import fanotify
@@ -77,3 +80,19 @@ def test_without_the_functions_there_is_no_fanotify(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(fanotify, "_init", None)
     error = fanotify.obstacle(b"/")
     assert error is not None and error.errno == errno.ENOSYS
+
+
+@pytest.mark.root
+@pytest.mark.parametrize("lost", [False, True])
+def test_without_the_capability_there_is_no_group(lost: bool, tmp_path: Path) -> None:
+    """root, too, may have lost it: then `watch` ends at once and says what is missing, and leaves nothing on disk."""
+    names = ["--bounding-set=-sys_admin", "--inh-caps=-sys_admin"] if lost else []
+    code = "from shardwatch.shard.contract.kernel.fanotify import obstacle; print(obstacle(b'/dev/shm'))"
+    done = subprocess.run(["setpriv", *names, sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == ("[Errno 1] Operation not permitted" if lost else "None")
+    if lost:
+        watch = command_of("watch", "--backend", "fanotify", tmp_path, "--state-dir", tmp_path / "state")
+        done = subprocess.run(["setpriv", *names, *watch], capture_output=True, text=True, check=False, env=environment())
+        assert done.returncode == 2
+        assert "CAP_SYS_ADMIN" in done.stderr and "AmbientCapabilities" in done.stderr
+        assert list(tmp_path.iterdir()) == []

@@ -102,6 +102,7 @@ CASES: list[tuple[str, dict[str, Any], str, tuple[str, ...]]] = [
     ("nobody answers", {"programs": [], "engine": None}, "down", ("error", "does not answer: because")),
     ("supervisord hangs", {"programs": []}, "degraded", ("error", "supervisord does not answer", "supervisord.log")),
     ("no watches are left", {"engine": degraded("polled")}, "degraded", ("warning", "3 directories polled", "mend it")),
+    ("fanotify watches the rest", {"engine": degraded("fanotify")}, "healthy", ("note", "3 directories watched by fanotify")),
     ("polling was asked for", {"engine": degraded("polled", "")}, "healthy", ("note", "3 directories polled")),
     ("polling is late", {"engine": {"polling": polling(12.3)}}, "degraded", ("warning", *LATE)),
     ("polling keeps its time", {"engine": {"polling": polling(5.0)}}, "healthy", ()),
