@@ -77,12 +77,9 @@ class ClientBase:
         def begin(batch: str) -> Request:
             return requests.extend(group, batch, lease_s)
 
-        def release(batch: str) -> Request:
-            return requests.release(group, batch, self.worker)
-
         patient_s = requests.patience(patience_s)
         patient_s = patient_s if follow else 0.0
-        early = Early(self._conversation, pull_ahead, begin, release, patient_s) if ahead else None
+        early = Early(self._conversation, pull_ahead, begin, patient_s) if ahead else None
         return Following(self._conversation, pull, from_, follow=follow, patience_s=patient_s, early=early)
 
 

@@ -47,21 +47,22 @@ class PullReply(msgspec.Struct):
     existed: bool = False
 
 
-class PulledAhead(msgspec.Struct):
-    """What of a batch is needed before its turn has come."""
+class Glimpse(msgspec.Struct):
+    """What of a batch is needed before its events are."""
 
-    id: str | None = None
-    more: bool = False
+    id: str
+    group: str
+    more: bool
 
 
-class AheadReply(msgspec.Struct):
+class _GlimpsedReply(msgspec.Struct):
     """A reply to a pull, without the events. Also of an error."""
 
-    batch: PulledAhead | None = None
+    batch: Glimpse | None = None
 
 
 _decoder = msgspec.msgpack.Decoder(PullReply)
-_ahead = msgspec.msgpack.Decoder(AheadReply)
+_glimpsed = msgspec.msgpack.Decoder(_GlimpsedReply)
 
 
 class Handed(NamedTuple):
@@ -84,9 +85,15 @@ def decode_pull(body: bytes) -> PullReply:
     return reply
 
 
-def glance(body: bytes) -> PulledAhead | None:
-    """The batch of the reply to a pull, without the events: they are made when its turn has come. None: there is none."""
-    return _ahead.decode(body).batch
+def glance(body: bytes) -> Glimpse | None:
+    """The batch of the reply to a pull that is no peek, without the events: they take longer. None: there is none."""
+    return _glimpsed.decode(body).batch
+
+
+def give_back(batch: Glimpse) -> Flow[None]:
+    """Gives back a batch that nobody has seen. If that is impossible, its lease ends by itself."""
+    with contextlib.suppress(ShardwatchError):
+        yield Ask(requests.release(batch.group, batch.id, worker=""))
 
 
 def handed(reply: PullReply, *, follows: bool = False) -> Handed | None:

@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 from shardwatch.shard.contract.errors import ShardwatchError
 
-from .batch import glance
+from .batch import Glimpse, give_back, glance
 from .conversation import Alone, Ask, Conversation, Flow
 from .replies import RequestError
 from .requests import Request
@@ -23,7 +23,6 @@ class Early:
     Args:
         pull: makes the request for it.
         begin: makes the request that begins the batch of that id.
-        release: makes the request that gives it back.
         patience_s: seconds for which a service that is away is looked for.
     """
 
@@ -32,27 +31,23 @@ class Early:
         conversation: Conversation,
         pull: Callable[[], Request],
         begin: Callable[[str], Request],
-        release: Callable[[str], Request],
         patience_s: float,
     ) -> None:
         self._conversation = conversation
         self._pull = pull
         self._begin = begin
-        self._release = release
         self._patience_s = patience_s
         #: The number of the pull whose reply is not here yet.
         self._asked: int | None = None
-        #: The id of the batch that is kept for us, and not begun.
-        self._kept: str | None = None
+        #: The batch that is kept for us, and not begun.
+        self._kept: Glimpse | None = None
 
-    def ask(self, *, after: bytes) -> Flow[None]:
-        """Pulls what follows the batch of that reply, if there is more. Does not wait for it, and never raises ShardwatchError:
-        what is wrong will be said when something is waited for.
+    def ask(self) -> Flow[None]:
+        """Pulls the next batch. Does not wait for it, and never raises ShardwatchError: what is wrong will be said when something
+        is waited for.
         """
-        batch = glance(after)
-        if batch is not None and batch.more:
-            with contextlib.suppress(ShardwatchError):
-                self._asked = yield Alone(self._conversation.send(self._pull()))
+        with contextlib.suppress(ShardwatchError):
+            self._asked = yield Alone(self._conversation.send(self._pull()))
 
     def begin(self) -> Flow[bytes | None]:
         """The reply with the batch that was pulled ahead, which has begun; None: there is none, or it is somebody else's by now.
@@ -63,7 +58,7 @@ class Early:
         if body is None or self._kept is None:
             return None
         try:
-            yield Ask(self._begin(self._kept), self._patience_s)
+            yield Ask(self._begin(self._kept.id), self._patience_s)
         except RequestError:
             body = None
         self._kept = None
@@ -73,9 +68,9 @@ class Early:
         """Gives it back. If that is impossible, the service does so itself: at the latest when its lease ends."""
         with contextlib.suppress(ShardwatchError):
             yield from self._arrived()
-            if self._kept is not None:
-                yield Ask(self._release(self._kept))
-                self._kept = None
+        if self._kept is not None:
+            yield from give_back(self._kept)
+            self._kept = None
 
     def _arrived(self) -> Flow[bytes | None]:
         """The reply to the pull, if one was sent and can still be answered."""
@@ -83,6 +78,5 @@ class Early:
             return None
         body: bytes | None = yield Alone(self._conversation.take(self._asked))
         self._asked = None
-        batch = None if body is None else glance(body)
-        self._kept = None if batch is None else batch.id
+        self._kept = None if body is None else glance(body)
         return body

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Final
 
 from ..protocol.codes import FOLLOWED
-from .batch import Handed, decode_pull, handed
+from .batch import Glimpse, Handed, decode_pull, give_back, glance, handed
 from .conversation import Ask, Conversation, Flow, Pause
 from .early import Early
 from .replies import RequestError
@@ -47,6 +47,8 @@ class Following:
         self._follow = follow
         self._patience_s = patience_s
         self._early = early
+        #: A batch that is on lease to us, and that nobody has seen yet.
+        self._unseen: Glimpse | None = None
 
     def next(self) -> Flow[Handed | None]:
         """What is handed out next; None: the loop is over."""
@@ -62,10 +64,12 @@ class Following:
                 continue
             if self._follow:
                 self._from = "fresh"
-            if self._early is not None:
-                yield from self._early.ask(after=body)
+            self._unseen = glance(body)
+            if self._early is not None and self._unseen is not None and self._unseen.more:
+                yield from self._early.ask()
             found = handed(decode_pull(body), follows=self._follow)
             if found is not None or not self._follow:
+                self._unseen = None
                 return found
             waits = self._conversation.pauses()
 
@@ -78,6 +82,9 @@ class Following:
         return body
 
     def leave(self) -> Flow[None]:
-        """The loop is left: gives back what was pulled early. If that is impossible, the service finds out by itself."""
+        """The loop is left: gives back what nobody has seen. If that is impossible, the service finds out by itself."""
+        if self._unseen is not None:
+            yield from give_back(self._unseen)
+            self._unseen = None
         if self._early is not None:
             yield from self._early.leave()

@@ -202,10 +202,7 @@ def following(wire: Wire, *, follow: bool = True, from_: str | None = "now", ahe
         return requests.pull("g", "w", max=None, wait_s=0.0, from_=None, peek=False, lease_s=None, ahead=True)
 
     patience_s = math.inf if follow else 0.0
-    early = Early(
-        wire.conversation, pull_ahead, lambda batch: requests.extend("g", batch, None),
-        lambda batch: requests.release("g", batch, "w"), patience_s,
-    ) if ahead else None  # fmt: skip
+    early = Early(wire.conversation, pull_ahead, lambda batch: requests.extend("g", batch, None), patience_s) if ahead else None
     return Following(wire.conversation, pull, from_, follow=follow, patience_s=patience_s, early=early)
 
 
@@ -346,6 +343,20 @@ def test_what_could_not_be_begun_is_given_back() -> None:
         wire.run(loop.next())
     wire.run(loop.leave())
     assert asked(wire)[-2:] == ["extend t-2", "release t-2"]
+
+
+def test_what_nobody_has_seen_is_given_back() -> None:
+    """The loop was interrupted after the batch had come, and before it was handed on: by Ctrl-C, say."""
+    wire = scripted(batch(1, more=True), ok())
+    loop = following(wire, ahead=True)
+    flow = loop.next()
+    step = next(flow)
+    assert isinstance(step, Ask)
+    assert isinstance(flow.send(wire.run(wire.conversation.ask(step.request, 0.0))), Alone)
+    flow.close()
+    wire.run(loop.leave())
+    wire.run(loop.leave())
+    assert asked(wire) == ["pull", "release t-1"]
 
 
 def test_a_client_that_is_closed_is_left_at_once() -> None:
