@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from typing import Any
 
 import pytest
+from cli_process import GUARD_S
 from textual.pilot import Pilot
 from textual.widgets import DataTable, Input, Static
 
@@ -52,6 +55,20 @@ async def settled(top: TopScreen, pilot: Pilot[None]) -> None:
     await pilot.pause()
 
 
+async def until(pilot: Pilot[None], condition: Callable[[], bool]) -> None:
+    """Waits until the screen has followed: it is drawn, and the focus moved, after a key was taken."""
+    deadline = time.monotonic() + GUARD_S
+    while not condition():
+        assert time.monotonic() < deadline, condition
+        await pilot.pause(0.01)
+
+
+async def choose(top: TopScreen, pilot: Pilot[None], key: str, tab: str) -> None:
+    """Presses the key of a table, and waits until it has the focus."""
+    await pilot.press(key)
+    await until(pilot, lambda: top.focused is top.query_one(f"#table-{tab}"))
+
+
 def rows(top: TopScreen, tab: str) -> list[str]:
     table = top.query_one(f"#table-{tab}", DataTable)
     return [str(table.get_row_at(number)[0]) for number in range(table.row_count)]
@@ -67,18 +84,20 @@ async def test_what_is_shown_and_what_keys_do() -> None:
         assert "healthy: 2 files in 1 directory below /a" in str(top.query_one("#headline", Static).content)
         assert "a note with [brackets]" in str(top.query_one("#findings", Static).content)
         assert rows(top, "shards") == ["s0", "s1"]
-        await pilot.press("slash", *"s1")
-        assert rows(top, "shards") == ["s1"]
+        await pilot.press("slash")
+        await until(pilot, lambda: top.focused is top.query_one("#filter"))
+        await pilot.press(*"s1")
+        await until(pilot, lambda: rows(top, "shards") == ["s1"])
         await pilot.press("enter", "escape")
+        await until(pilot, lambda: rows(top, "shards") == ["s0", "s1"])
         assert top.query_one("#filter", Input).value == ""
-        assert rows(top, "shards") == ["s0", "s1"]
-        await pilot.press("3")
+        await choose(top, pilot, "3", "programs")
         assert rows(top, "programs") == ["aggregator"]
         await pilot.press("s")
-        assert str(next(iter(top.query_one("#table-programs", DataTable).columns.values())).label) == "program *"
-        await pilot.press("5")
-        await settled(top, pilot)
-        assert rows(top, "recent") == ["/a/[red]b.json"]
+        programs = top.query_one("#table-programs", DataTable)
+        await until(pilot, lambda: str(next(iter(programs.columns.values())).label) == "program *")
+        await choose(top, pilot, "5", "recent")
+        await until(pilot, lambda: rows(top, "recent") == ["/a/[red]b.json"])
         await pilot.press("q")
 
 
@@ -89,17 +108,24 @@ async def test_a_program_is_restarted_after_a_question() -> None:
     top = TopScreen(link)
     async with top.run_test(size=(140, 40)) as pilot:
         await settled(top, pilot)
-        await pilot.press("2", "r")
+        await choose(top, pilot, "2", "groups")
+        await pilot.press("r")
+        await until(pilot, lambda: len(top._notifications) == 1)
         assert not isinstance(top.screen, Question)
-        await pilot.press("1", "down", "r")
-        assert isinstance(top.screen, Question)
+        await choose(top, pilot, "1", "shards")
+        await pilot.press("down", "r")
+        await until(pilot, lambda: isinstance(top.screen, Question))
         await pilot.press("n")
+        await until(pilot, lambda: not isinstance(top.screen, Question))
         assert link.restarted == []
-        await pilot.press("r", "y")
-        await settled(top, pilot)
-        assert link.restarted == ["shards:s1"]
+        await pilot.press("r")
+        await until(pilot, lambda: isinstance(top.screen, Question))
+        await pilot.press("y")
+        await until(pilot, lambda: link.restarted == ["shards:s1"])
         link.refuses = True
-        await pilot.press("3", "r", "y")
-        await settled(top, pilot)
+        await choose(top, pilot, "3", "programs")
+        await pilot.press("r")
+        await until(pilot, lambda: isinstance(top.screen, Question))
+        await pilot.press("y")
+        await until(pilot, lambda: any("does not answer: [nobody]" in note.message for note in top._notifications))
         assert link.restarted == ["shards:s1"]
-        assert any("does not answer: [nobody]" in note.message for note in top._notifications)
