@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from typing import Final
 
 from ..backend.share import WatchShare
@@ -108,21 +108,23 @@ class Poller:
             count = turns.take(
                 now, swept.count(tier), self._cost(tier), interval, since=swept.since(tier), chance=self._chance()
             )
-            yield from self._look_at_some(tier, count)
+            turns.missed(count - (yield from self._look_at_some(tier, count)))
         if self._territory.links.unwatched and now >= self._links_at + self._shortest_ns:
             self._links_at = now
             yield from look_at_links(self._territory, unwatched=True)
 
-    def _look_at_some(self, tier: Tier, count: int) -> Steps:
-        """Looks at so many directories of a tier, or fewer, if that takes much longer than was expected. How many those that are
-        left are to be at a time follows from what is known by then."""
+    def _look_at_some(self, tier: Tier, count: int) -> Generator[None, None, int]:
+        """Looks at so many directories of a tier, or fewer, if that takes much longer than was expected. Returns how many."""
         enough = _SURPRISE * count * self._cost(tier) / max(1, self._swept.count(tier)) + _SURPRISE_NS
         begun = self._used
-        for _ in range(count):
-            polled = self._swept.take(tier) if self._used - begun <= enough else None
+        for looked in range(count):
+            if self._used - begun > enough:
+                return looked
+            polled = self._swept.take(tier)
             if polled is None:
                 break
             yield from self._look_at(polled)
+        return count
 
     def _look_at(self, polled: Polled) -> Steps:
         node, begun, begun_at = polled.node, self._cpu(), self._clock()

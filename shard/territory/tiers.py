@@ -105,6 +105,10 @@ class Turns:
         self._credit -= taken
         return taken
 
+    def missed(self, count: int) -> None:
+        """So many of those that `take` said were not looked at: they come with the next ones."""
+        self._credit += count
+
 
 def _pause(count: int, cost: float, interval_ns: int) -> int:
     """The longest pause: a small tier is looked at as a whole once in an interval, a large one in parts."""

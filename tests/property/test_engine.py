@@ -19,6 +19,7 @@ from repository import git, make_repository
 
 from shardwatch.shard.backend.fanotify import FanotifyBackend
 from shardwatch.shard.backend.inotify import InotifyBackend
+from shardwatch.shard.territory.sweep import watch_instead
 
 #: Small on purpose: collisions are what is looked for.
 DIRECTORIES = ("", "a", "b", "a/x", "a/x/y", "b/x", "b/x/y", "a/x/y/z", "c.json", "c.json/x")
@@ -289,6 +290,46 @@ class FanotifyMachine(EngineMachine):
 
 TestFanotify = pytest.mark.root(FanotifyMachine.TestCase)
 TestFanotify.settings = settings(max_examples=int(os.environ.get("ENGINE_EXAMPLES", "40")), stateful_step_count=40)
+
+class FewWatchesMachine(EngineMachine):
+    """The same with fewer watches than directories, while watches pass from one directory to another and their number changes."""
+
+    @initialize(plan=st.sampled_from(PLANS), seed=st.integers(0, 2**16), watches=st.integers(1, 5))
+    def begin(self, plan: dict[str, str], seed: int, watches: int) -> None:
+        self.base = session.place(where=session.memory())
+        self.random = random.Random(seed)
+        self.engine = Engine(self.base, plan, settle_ms=0, watches_max=watches)
+        self.root = self.base / "tree"
+        (self.base / "out").mkdir()
+
+    @rule(which=st.integers(0, 2), steps=st.integers(1, 20))
+    def exchange(self, which: int, steps: int) -> None:
+        """A directory gets the watch of another one, and the shard may be interrupted in the midst of it."""
+        shard = self.engine.shards.get(f"s{which}")
+        if shard is None:
+            return
+        directories = shard.territory.directories
+        waiting = [node for node in directories.swept if node.alive]
+        watched = [node for node in directories._watched() if node.parent is not None]
+        if waiting and watched:
+            exchanged = watch_instead(shard.territory, self.random.choice(waiting), self.random.choice(watched))
+            shard.watcher._scans.appendleft(exchanged)
+            for _ in range(steps):
+                shard.watcher.work()
+
+    @rule(which=st.integers(0, 2), watches=st.integers(1, 12))
+    def allow(self, which: int, watches: int) -> None:
+        shard = self.engine.shards.get(f"s{which}")
+        if shard is not None:
+            shard.backend.watches_max = watches
+
+    @rule(ms=st.sampled_from((300, 1100, 2500)))
+    def poll(self, ms: int) -> None:
+        self.engine.turn(ms)
+
+
+TestFewWatches = FewWatchesMachine.TestCase
+TestFewWatches.settings = settings(max_examples=int(os.environ.get("ENGINE_EXAMPLES", "40")), stateful_step_count=40)
 
 TestIgnoring = IgnoringMachine.TestCase
 TestIgnoring.settings = settings(max_examples=int(os.environ.get("ENGINE_EXAMPLES", "60")), stateful_step_count=40)

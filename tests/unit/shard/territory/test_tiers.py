@@ -88,5 +88,7 @@ def test_who_comes_late_catches_up() -> None:
     assert turns.take(first - 1, 1_000, 1.0 * S, 20 * S, since=0, chance=0.0) == 0
     assert turns.take(first, 1_000, 1.0 * S, 20 * S, since=0, chance=0.0) in (5, 6)
     assert turns.take(first + 10 * S, 1_000, 1.0 * S, 20 * S, since=0, chance=0.0) in range(550, 560)
+    turns.missed(100)
+    assert turns.take(first + 11 * S, 1_000, 1.0 * S, 20 * S, since=0, chance=0.0) in range(155, 157)
     assert turns.take(first + 500 * S, 1_000, 1.0 * S, 20 * S, since=0, chance=0.0) == 1_000
     assert turns.take(first + 900 * S, 0, 0.0, 20 * S, since=0, chance=0.0) == 0
