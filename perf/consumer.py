@@ -52,6 +52,12 @@ class Consumer:
                 self.log += zip(kept, [now] * len(kept), observed, strict=True)
             self._changed.notify()
 
+    def take_all(self, batches: Iterable[Any]) -> None:
+        """Notes batch after batch of a client of ours, and acknowledges each."""
+        for batch in batches:
+            self.take([event.path for event in batch.events], [event.observed_at for event in batch.events])
+            batch.ack()
+
     def run(self, follow: Callable[[], None]) -> None:
         """Follows in a thread; this thread serves commands until standard input ends."""
 

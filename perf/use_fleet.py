@@ -18,9 +18,7 @@ def main(url: str, store: str, group: str) -> None:
             for batch in client.batches(group, follow=False):  # a group begins with every file that the stream has
                 batch.ack()
             consumer.ready()
-            for batch in client.batches(group):
-                consumer.take([event.path for event in batch.events], [event.observed_at for event in batch.events])
-                batch.ack()
+            consumer.take_all(client.batches(group))
 
     consumer.run(follow)
 

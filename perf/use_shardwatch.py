@@ -16,9 +16,7 @@ def main(state_dir: str, group: str) -> None:
         with ExtractClient(state_dir) as client:
             client.pull(group, from_="now")  # makes the group: nothing that changes from here on can be missed
             consumer.ready()
-            for batch in client.batches(group):
-                consumer.take([event.path for event in batch.events], [event.observed_at for event in batch.events])
-                batch.ack()
+            consumer.take_all(client.batches(group))
 
     consumer.run(follow)
 

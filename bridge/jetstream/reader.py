@@ -22,8 +22,11 @@ _THERE_S: Final = 1.0
 #: Seconds for which a message waits for the next one, if the server has said that there are more.
 _LINGER_S: Final = 0.05
 #: Seconds after the end of a question's time within which the server says that it is over. nats-server 2.9.10 says nothing if a
-#: message comes at that very moment, and keeps the message for the next question.
-_GRACE_S: Final = 1.0
+#: message comes at that very moment (within some milliseconds), and keeps the message until the next question, although others
+#: may be waiting: so this is as long as such a message is held up. Asking again too early does no harm.
+_GRACE_S: Final = 0.1
+#: The same of a question for what is there, whose end tells that it is not there any more.
+_THERE_GRACE_S: Final = 1.0
 
 
 class StreamMessage(NamedTuple):
@@ -76,9 +79,9 @@ class StreamReader:
         while not self._lost and len(self._queue) < most and (self._pending or not self._queue):
             self._came.clear()
             if self._pending and not self._wanted:
-                await self._ask(most, _THERE_S)
+                await self._ask(most, _THERE_S, _THERE_GRACE_S)
             elif not self._wanted:  # the first that comes says how many there are
-                await self._ask(1, wait_s or _THERE_S)
+                await self._ask(1, wait_s or _THERE_S, _GRACE_S)
             await self._something_came()
             if not self._came.is_set() or not (self._wanted or self._queue):
                 break
@@ -97,10 +100,10 @@ class StreamReader:
         if not self._came.is_set() and not self._queue:
             self._wanted = 0
 
-    async def _ask(self, most: int, wait_s: float) -> None:
+    async def _ask(self, most: int, wait_s: float, grace_s: float) -> None:
         self._wanted = most
         self._questions += 1
-        self._over_at = asyncio.get_running_loop().time() + wait_s + _GRACE_S
+        self._over_at = asyncio.get_running_loop().time() + wait_s + grace_s
         question = json.dumps({"batch": most, "expires": int(wait_s * 1e9)}).encode()
         await self._client.publish(self._question, question, reply=f"{self._inbox}.{self._questions}")
 
