@@ -19,9 +19,8 @@ import sys
 import time
 import xmlrpc.client
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from types import FrameType
-from typing import Any, Final, NamedTuple, Protocol, Self
+from typing import Any, Final, NamedTuple, Protocol
 
 import msgspec
 
@@ -36,11 +35,13 @@ from shardwatch.shard.contract.state.planfile import Plan, read_plan, write_plan
 from shardwatch.shard.contract.state.settings import Settings, read_settings
 from shardwatch.shard.disk.mounts import Mounts
 
+from .host.hang_up_bell import HangUpBell
 from .host.process import ended_fd
 from .planning.homes import note_mounts
 from .planning.rebalances import Rebalances
 from .planning.replans import Replans
 from .plugin.names import GROUP
+from .reload.scales import Scales, ask_to_rebalance
 from .service.control import NO_ANSWER, supervisord
 from .terminal.streams import say
 
@@ -109,7 +110,7 @@ def _keep(
     if before not in (0, plan.generation):
         _take_down(proxy.shards)
     _say_plan(plan)
-    scales = _Scales(layout, settings, pulse)
+    scales = Scales(layout, settings, lambda job: in_child(job, pulse))
 
     def is_needed() -> bool:
         now = time.monotonic()
@@ -148,93 +149,11 @@ def _keep(
         if rebalances.due(settings.rebalance_s, time.monotonic()):
             why, heaviest = scales.weigh(plan)
             if rebalances.found(bool(why), heaviest, settings.rebalance_s, time.monotonic()):
-                _ask_to_rebalance(layout, plan, why)
+                ask_to_rebalance(layout, plan, why)
                 continue
         if _told_to_leave(pulse, bell, NOTE_S if not said else BEAT_S, is_needed):
             return False
     return True
-
-
-class _Scales:
-    """Weighs the shards, as long as anything changes."""
-
-    def __init__(self, layout: Layout, settings: Settings, pulse: Pulse) -> None:
-        self._layout = layout
-        self._settings = settings
-        self._pulse = pulse
-        self._stamp: object = None
-        self._found = ("", 0.0)
-
-    def weigh(self, plan: Plan) -> tuple[str, float]:
-        """Why the trees ought to be divided anew ("": they need not be), and the weight of the heaviest shard. Asked by a child,
-        since a client of the aggregator takes memory."""
-        stamp = plan.generation, *map(_changed_at, (self._layout.index_db, self._layout.index_db.with_name("index.db-wal")))
-        if stamp == self._stamp:
-            return self._found
-        reader, writer = os.pipe2(os.O_CLOEXEC)
-
-        def job() -> None:
-            with Loading():
-                from .service.shares import shares
-
-            found = shares(self._layout, self._settings, plan)
-            if found is not None:
-                os.write(writer, msgspec.json.encode((found.why, max(found.weights.values(), default=0.0))))
-
-        try:
-            in_child(job, self._pulse)
-            os.set_blocking(reader, False)
-            answer = os.read(reader, 4096)
-        except (BlockingIOError, ShardwatchError):  # it is scanning, or does not answer: it is asked again
-            return "", 0.0
-        finally:
-            os.close(reader)
-            os.close(writer)
-        self._found = msgspec.json.decode(answer, type=tuple[str, float])
-        self._stamp = stamp
-        return self._found
-
-
-def _changed_at(path: Path) -> int:
-    """When a file was last written to; 0 where there is none."""
-    try:
-        return os.stat(path).st_mtime_ns
-    except OSError:
-        return 0
-
-
-def _ask_to_rebalance(layout: Layout, plan: Plan, why: str) -> None:
-    """Leaves a request, as `shardwatch rebalance` does. Where that can't be written, the next time comes."""
-    from .reload.asking import in_force
-    from .reload.request import ReloadRequest, write
-
-    print(f"{why}: subtrees move to other shards", flush=True)
-    now = in_force(layout)
-    with contextlib.suppress(OSError):
-        write(layout.reload, ReloadRequest(id="", before=now, after=now, rebalance=True, generation=plan.generation))
-
-
-class HangUpBell:
-    """Ends the coordinator's wait when it gets a hang-up (SIGHUP): there is something to take over."""
-
-    def __init__(self) -> None:
-        self.fd, self._rung = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
-        signal.signal(signal.SIGHUP, lambda number, frame: None)
-        signal.set_wakeup_fd(self._rung, warn_on_full_buffer=False)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        signal.set_wakeup_fd(-1)
-        signal.signal(signal.SIGHUP, signal.SIG_IGN)
-        os.close(self.fd)
-        os.close(self._rung)
-
-    def still(self) -> None:
-        """Takes in that it has rung."""
-        with contextlib.suppress(BlockingIOError):
-            os.read(self.fd, 4096)
 
 
 class _Hand(NamedTuple):

@@ -2,6 +2,7 @@
 
 - `process`: processes of others and our own, held by a descriptor that keeps referring to the same
   process.
+- `hang_up_bell`: wakes a process that waits, by a hang-up (SIGHUP).
 - `git_excludes`: where git's global ignore patterns are.
 - `scouting`: questions to filesystems, asked by child processes with a deadline.
 

@@ -7,6 +7,7 @@ successor begins again where it was killed.
 - `steps`: what has changed, and how each change is taken over. Pure.
 - `request`: the request and what became of it, on disk.
 - `asking`: makes a request, and waits until it was carried out.
+- `scales`: weighs the shards for the coordinator, which then asks itself.
 - `taking_over`: carries it out, in the coordinator.
 
 The coordinator and `cli` may import this; it imports `service`, `planning`, `plugin` (its names) and `host`.

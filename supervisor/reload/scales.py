@@ -1,0 +1,76 @@
+"""Weighs the shards of a running service for the coordinator, which asks itself to rebalance them if their shares are uneven."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+
+from shardwatch.shard.contract.errors import ShardwatchError
+from shardwatch.shard.contract.process.loading import Loading
+from shardwatch.shard.contract.state.layout import Layout
+from shardwatch.shard.contract.state.planfile import Plan
+from shardwatch.shard.contract.state.settings import Settings
+
+
+class Scales:
+    """Weighs the shards, as long as anything changes."""
+
+    def __init__(self, layout: Layout, settings: Settings, in_child: Callable[[Callable[[], None]], None]) -> None:
+        """`in_child`: does something in a child, and waits for it; raises ShardwatchError where that failed."""
+        self._layout = layout
+        self._settings = settings
+        self._in_child = in_child
+        self._stamp: object = None
+        self._found = ("", 0.0)
+
+    def weigh(self, plan: Plan) -> tuple[str, float]:
+        """Why the trees ought to be divided anew ("": they need not be), and the weight of the heaviest shard. Asked by a child,
+        since a client of the aggregator takes memory."""
+        stamp = plan.generation, *map(_changed_at, (self._layout.index_db, self._layout.index_db.with_name("index.db-wal")))
+        if stamp == self._stamp:
+            return self._found
+        reader, writer = os.pipe2(os.O_CLOEXEC)
+
+        def job() -> None:
+            with Loading():
+                from ..service.shares import shares
+
+            found = shares(self._layout, self._settings, plan)
+            if found is not None:
+                os.write(writer, msgspec.json.encode((found.why, max(found.weights.values(), default=0.0))))
+
+        try:
+            self._in_child(job)
+            os.set_blocking(reader, False)
+            answer = os.read(reader, 4096)
+        except (BlockingIOError, ShardwatchError):  # it is scanning, or does not answer: it is asked again
+            return "", 0.0
+        finally:
+            os.close(reader)
+            os.close(writer)
+        self._found = msgspec.json.decode(answer, type=tuple[str, float])
+        self._stamp = stamp
+        return self._found
+
+
+def _changed_at(path: Path) -> int:
+    """When a file was last written to; 0 where there is none."""
+    try:
+        return os.stat(path).st_mtime_ns
+    except OSError:
+        return 0
+
+
+def ask_to_rebalance(layout: Layout, plan: Plan, why: str) -> None:
+    """Leaves a request, as `shardwatch rebalance` does. Where that can't be written, the next time comes."""
+    from .asking import in_force
+    from .request import ReloadRequest, write
+
+    print(f"{why}: subtrees move to other shards", flush=True)
+    now = in_force(layout)
+    with contextlib.suppress(OSError):
+        write(layout.reload, ReloadRequest(id="", before=now, after=now, rebalance=True, generation=plan.generation))
