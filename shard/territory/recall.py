@@ -43,6 +43,10 @@ class Recall:
         self._kept: dict[Node, _Kept] = {}
         self._bytes = 0
 
+    def __contains__(self, node: Node) -> bool:
+        """Whether the names of a directory are kept."""
+        return node in self._kept
+
     def names(self, node: Node, stamp: int) -> Names | None:
         """The names that are kept of a directory whose stat has this stamp (`stamp_of`); None: it has to be listed."""
         kept = self._kept.get(node)

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from engine import Engine
+from engine import Engine, rows, walk
 from filesystems import KINDS, Made, filesystem, in_this_kernel
 from waiting import eventually
 
@@ -124,6 +124,37 @@ def test_two_writes_of_equal_size_are_both_told(kind: str, tmp_path: Path) -> No
             path.write_text(text)
             assert handed(engine) > tick, text
             tick = engine.index.tick
+
+
+@pytest.mark.parametrize("kind", HERE)
+def test_no_change_of_names_in_a_polled_directory_is_missed(kind: str, tmp_path: Path) -> None:
+    """Its own stat shows that there was one, where that is relied on: not on FUSE and FAT, which are listed at each look."""
+    with filesystem(kind, tmp_path / "tree") as made, contextlib.closing(Engine(tmp_path, {"": "s0"}, watches_max=1)) as engine:
+        at = made.at / "d"
+        at.mkdir()
+        (at / "a.json").write_text("1")
+        engine.until_quiet()
+        territory = engine.shards["s0"].territory
+        (polled,) = [node for node in territory.directories.swept if node.name == b"d"]
+
+        def is_known() -> None:
+            engine.until_quiet()
+            assert rows(engine.index).keys() == walk(engine.root).keys()
+
+        fd = os.open(at, os.O_RDONLY)
+        relied_on = territory.reader.filesystems.keeps_times(os.fstat(fd).st_dev, fd)
+        os.close(fd)
+        assert relied_on is (not (kind == "vfat" or kind.startswith("FUSE")))
+        for number in range(2):
+            if number == 1 and relied_on:
+                eventually(lambda: engine.until_quiet() or polled in territory.directories.recall, every_s=0.1)
+            (at / f"{number}.json").write_text("2")
+            is_known()
+            (at / f"{number}.json").rename(at / "moved.json")
+            (at / "sub").mkdir(exist_ok=True)
+            is_known()
+            (at / "moved.json").unlink()
+            is_known()
 
 
 def _make(at: Path) -> None:

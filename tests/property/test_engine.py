@@ -329,7 +329,7 @@ class FewWatchesMachine(EngineMachine):
 
 
 TestFewWatches = FewWatchesMachine.TestCase
-TestFewWatches.settings = settings(max_examples=int(os.environ.get("ENGINE_EXAMPLES", "40")), stateful_step_count=40)
+TestFewWatches.settings = settings(max_examples=int(os.environ.get("ENGINE_EXAMPLES", "30")), stateful_step_count=40)
 
 TestIgnoring = IgnoringMachine.TestCase
 TestIgnoring.settings = settings(max_examples=int(os.environ.get("ENGINE_EXAMPLES", "60")), stateful_step_count=40)
