@@ -5,12 +5,14 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+import session
 from disks import Image, small_disk
 from filesystems import filesystem
 from waiting import eventually
@@ -151,6 +153,27 @@ def test_without_the_capability_nothing_is_marked(watched: Watched, monkeypatch:
         watched.backend._refused.clear()
         with pytest.raises(PermissionError):
             watched.watch(Top(os.fsencode(disk), 1))
+
+
+def test_the_kernels_overflow_puts_everything_in_doubt() -> None:
+    """Its queue is full because nobody reads. What it held is still looked at, and what comes after it is reported again."""
+    base = session.place(where=session.memory())
+    watched = Watched(base, FanotifyBackend())
+    try:
+        watched.watch(watched.root)
+        most = int(Path("/proc/sys/fs/fanotify/max_queued_events").read_text())
+        with watched.backend._deciding:  # the thread waits here
+            for number in range(most + 100):
+                os.mknod(base / f"f{number}")
+        hints = watched.take()
+        assert hints.overflow
+        assert 0 < len(hints.names[watched.root]) <= most
+        (base / "after").write_text("x")
+        hints = watched.take()
+        assert (hints.names, hints.overflow) == ({watched.root: {b"after"}}, False)
+    finally:
+        watched.backend.close()
+        shutil.rmtree(base)
 
 
 def feed(backend: FanotifyBackend, chunk: bytes) -> None:
