@@ -24,14 +24,14 @@ TMPFS = ("-t", "tmpfs", "tmpfs")
 
 
 @pytest.fixture
-def mounted_root(tmp_path: Path, no_leaks: None) -> Iterator[tuple[Scene, Mount]]:
-    """A root one level below the mount point of a tmpfs, with a file at two levels."""
+def mounted_root(tmp_path: Path, no_leaks: None, request: pytest.FixtureRequest) -> Iterator[tuple[Scene, Mount]]:
+    """A root one level below the mount point of a tmpfs, with a file at two levels; its parameter is the backend."""
     volume = tmp_path / "volume"
     volume.mkdir()
     with Mount(*TMPFS, volume) as mount:
         for name in ("f.json", "d/g.json"):
             write(volume / "root" / name)
-        with playing(tmp_path, volume / "root") as scene:
+        with playing(tmp_path, volume / "root", backend=getattr(request, "param", "auto")) as scene:
             yield scene, mount
 
 
@@ -71,6 +71,7 @@ def test_scenario_31_unmounted_root_and_something_in_its_place(mounted_root: tup
     assert scene.story() == {"f.json": "deleted", "d/g.json": "deleted", "g.json": "created"}
 
 
+@pytest.mark.parametrize("mounted_root", ["auto", "fanotify"], indirect=True)
 def test_scenario_31_unmounted_and_mounted_at_once(mounted_root: tuple[Scene, Mount]) -> None:
     """Within one look: its inode may have the number that it had before, but all watches are gone."""
     scene, mount = mounted_root
