@@ -208,6 +208,10 @@ def test_what_can_not_be_taken_over_is_named(configured: Configured) -> None:
     assert sources is not None
     write_sources(it.layout.sources, replace(sources, state_dir=None))
     assert it.reload().stdout == f"state_dir: {it.layout.state_dir} -> {state} (needs a restart of the whole service)\n"
+    other = it.base / "other.toml"
+    other.write_text("")
+    assert f"was started with the configuration file {it.file}" in it.reload("-c", str(other), check=False).stderr
+    assert it.reload("-c", str(it.file)).returncode == 0
     write_sources(it.layout.sources, None)
     refused = it.reload(check=False)
     assert refused.returncode == 2 and "it is not known what the configuration of this service comes from" in refused.stderr

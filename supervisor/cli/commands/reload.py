@@ -41,7 +41,25 @@ def run(options: argparse.Namespace) -> int:
 
     layout = running_layout(options)
     with alone(layout):
-        return reload(options, layout, sources_in_force(layout))
+        sources = sources_in_force(layout)
+        if options.config_file is not None:
+            _check_file(options.config_file, sources)
+        return reload(options, layout, sources)
+
+
+def _check_file(named: str, sources: Sources) -> None:
+    """-c finds the service; it does not give it another file. Raises UsageError."""
+    import os
+
+    from shardwatch.shard.contract.errors import UsageError
+
+    from ...planning.named import shown_path
+
+    here, file = os.fsencode(os.path.abspath(named)), sources.config_file
+    if file is None or os.path.realpath(here) != os.path.realpath(file):
+        what = "no configuration file" if file is None else f"the configuration file {shown_path(file)}"
+        hint = f"restart it with `-c {shown_path(here)}`, or leave out -c"
+        raise UsageError(f"the service was started with {what}", hint=hint)
 
 
 def sources_in_force(layout: Layout) -> Sources:
