@@ -36,6 +36,7 @@ from shardwatch.shard.contract.state.settings import Settings, read_settings
 from shardwatch.shard.disk.mounts import Mounts
 
 from .host.hang_up_bell import HangUpBell
+from .host.log_line import log_line
 from .host.process import ended_fd
 from .planning.homes import note_mounts
 from .planning.rebalances import Rebalances
@@ -125,16 +126,16 @@ def _keep(
             if (now := time.monotonic()) >= reconcile_at:
                 added, removed = reconcile(plan, proxy.shards)  # type: ignore[arg-type]
                 if added or removed:
-                    print(f"added {added}, removed {removed}", flush=True)
+                    log_line(f"added {added}, removed {removed}")
                 said = ""
                 reconcile_at = now + RECONCILE_S
         except NO_ANSWER as error:
             proxy("close")()
             if said != str(error):
                 said = str(error)
-                print(f"supervisord does not answer: {said}", flush=True)
+                log_line(f"supervisord does not answer: {said}")
         if identity(layout.plan) is None:
-            print(f"{layout.plan} was removed while the service runs, by a cleaner perhaps: it is written again", flush=True)
+            log_line(f"{layout.plan} was removed while the service runs, by a cleaner perhaps: it is written again")
             with contextlib.suppress(OSError):  # the next time comes
                 write_plan(layout.plan, plan)
         plan = note_mounts(layout, plan, settings.roots)
@@ -188,7 +189,7 @@ def _take_over(layout: Layout, proxy: xmlrpc.client.ServerProxy, pulse: Pulse) -
             take_over(layout, _Hand(proxy, prepare, pulse.beat))
         except NO_ANSWER as error:
             proxy("close")()
-            print(f"supervisord does not answer: {error}; it is tried again", flush=True)
+            log_line(f"supervisord does not answer: {error}; it is tried again")
             pulse.beat()
             time.sleep(BEAT_S)
         else:
@@ -196,17 +197,17 @@ def _take_over(layout: Layout, proxy: xmlrpc.client.ServerProxy, pulse: Pulse) -
 
 
 def _say_plan(plan: Plan) -> None:
-    print(f"plan {plan.generation}: {len(plan.anchors)} anchors in {len(plan.shards())} shards", flush=True)
+    log_line(f"plan {plan.generation}: {len(plan.anchors)} anchors in {len(plan.shards())} shards")
 
 
 def replanned(layout: Layout, settings: Settings, own_pids: Callable[[], Sequence[int]], pulse: Pulse, plan: Plan) -> Plan:
     """The plan that keeps apart what is mounted now, or `plan` where none could be made. Shards that run leave by themselves
     when they see that there is another plan, and are started with it."""
-    print("something that may hang was mounted beside something else: planning again", flush=True)
+    log_line("something that may hang was mounted beside something else: planning again")
     try:
         return planned(layout, settings, own_pids, pulse, running=True)
     except ShardwatchError as error:
-        print(f"{error}; the old plan stays", flush=True)
+        log_line(f"{error}; the old plan stays")
         return plan
 
 
@@ -305,7 +306,7 @@ def _take_down(shards: Any) -> None:
         try:
             shards.remove(row["name"])
         except (*NO_ANSWER, xmlrpc.client.Fault) as error:
-            print(f"{row['name']} runs with an older plan: {error}", flush=True)
+            log_line(f"{row['name']} runs with an older plan: {error}")
 
 
 def _pids(shards: Any) -> list[int]:

@@ -4,6 +4,7 @@
   process.
 - `hang_up_bell`: wakes a process that waits, by a hang-up (SIGHUP).
 - `git_excludes`: where git's global ignore patterns are.
+- `log_line`: a line in the log of a program that does without `logging`.
 - `scouting`: questions to filesystems, asked by child processes with a deadline.
 
 Every other room of the supervisor may import this; it imports nothing of the supervisor.

@@ -23,6 +23,7 @@ from shardwatch.shard.contract.state.ship_section import write_ship_section
 from shardwatch.shard.contract.state.sources import write_sources
 from shardwatch.shard.contract.state.triggers import write_triggers
 
+from ..host.log_line import log_line
 from ..planning.rebalancing import moves, summary
 from ..plugin.names import EXEC, GROUP, SHIP
 from .request import Outcome, ReloadRequest, read_request, write
@@ -61,18 +62,18 @@ def take_over(layout: Layout, hand: Hand) -> None:
     try:
         request = read_request(layout.reload)
     except msgspec.MsgspecError as error:
-        print(f"{layout.reload} is damaged, and dropped: {error}", flush=True)
+        log_line(f"{layout.reload} is damaged, and dropped: {error}")
         layout.reload.unlink(missing_ok=True)
         return
     if request is None:
         return
     for change in changes(request.before, request.after):
-        print(f"taking over: {change}", flush=True)
+        log_line(f"taking over: {change}")
     outcome = Outcome(id=request.id)
     try:
         _carry_out(request, layout, hand)
     except ShardwatchError as error:
-        print(f"it can't be taken over: {error}", flush=True)
+        log_line(f"it can't be taken over: {error}")
         outcome = Outcome(id=request.id, error=error.message, remedy=error.hint)
     write(layout.reload_outcome, outcome)
     layout.reload.unlink(missing_ok=True)
@@ -111,10 +112,10 @@ def _rebalance(request: ReloadRequest, layout: Layout, hand: Hand) -> None:
     hand.prepare_plan(request)
     new = read_plan(layout.next_plan)
     if new is None:
-        print("no subtree is to be moved to another shard", flush=True)
+        log_line("no subtree is to be moved to another shard")
         return
     for line in summary(moves(old, new)):
-        print(f"plan {new.generation}: {line}", flush=True)
+        log_line(f"plan {new.generation}: {line}")
     try:
         os.replace(layout.next_plan, layout.plan)
     except OSError as error:

@@ -50,11 +50,6 @@ class FakeLink:
         self.restarted.append(program)
 
 
-async def settled(top: TopScreen, pilot: Pilot[None]) -> None:
-    await top.workers.wait_for_complete()
-    await pilot.pause()
-
-
 async def until(pilot: Pilot[None], condition: Callable[[], bool]) -> None:
     """Waits until the screen has followed: it is drawn, and the focus moved, after a key was taken."""
     deadline = time.monotonic() + GUARD_S
@@ -80,10 +75,9 @@ async def test_what_is_shown_and_what_keys_do() -> None:
     link = FakeLink()
     top = TopScreen(link)
     async with top.run_test(size=(140, 40)) as pilot:
-        await settled(top, pilot)
+        await until(pilot, lambda: rows(top, "shards") == ["s0", "s1"])
         assert "healthy: 2 files in 1 directory below /a" in str(top.query_one("#headline", Static).content)
         assert "a note with [brackets]" in str(top.query_one("#findings", Static).content)
-        assert rows(top, "shards") == ["s0", "s1"]
         await pilot.press("slash")
         await until(pilot, lambda: top.focused is top.query_one("#filter"))
         await pilot.press(*"s1")
@@ -107,7 +101,7 @@ async def test_a_program_is_restarted_after_a_question() -> None:
     link = FakeLink()
     top = TopScreen(link)
     async with top.run_test(size=(140, 40)) as pilot:
-        await settled(top, pilot)
+        await until(pilot, lambda: rows(top, "shards") == ["s0", "s1"])
         await choose(top, pilot, "2", "groups")
         await pilot.press("r")
         await until(pilot, lambda: len(top._notifications) == 1)
