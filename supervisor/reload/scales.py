@@ -70,7 +70,7 @@ def ask_to_rebalance(layout: Layout, plan: Plan, why: str) -> None:
     from .asking import in_force
     from .request import ReloadRequest, write
 
-    print(f"{why}: subtrees move to other shards", flush=True)
+    log_line(f"{why}: subtrees move to other shards")
     now = in_force(layout)
     with contextlib.suppress(OSError):
         write(layout.reload, ReloadRequest(id="", before=now, after=now, rebalance=True, generation=plan.generation))
