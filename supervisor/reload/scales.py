@@ -15,6 +15,8 @@ from shardwatch.shard.contract.state.layout import Layout
 from shardwatch.shard.contract.state.planfile import Plan
 from shardwatch.shard.contract.state.settings import Settings
 
+from ..host.log_line import log_line
+
 
 class Scales:
     """Weighs the shards, as long as anything changes."""
