@@ -83,7 +83,7 @@ def run(layout: Layout) -> int:
     """Carries out what is to be taken over, plans, reconciles, and stays until standard input ends or supervisord leaves."""
     proxy = supervisord(layout.supervisor_socket)
     pulse = Pulse(layout.pulse_socket)
-    rebalances = Rebalances()
+    rebalances = Rebalances(time.monotonic())
     with HangUpBell() as bell:
         while True:
             try:

@@ -16,8 +16,8 @@ _LOOKS: Final = 3
 class Rebalances:
     """For one running service. Times are monotonic seconds."""
 
-    def __init__(self) -> None:
-        self._look_at = 0.0
+    def __init__(self, now: float) -> None:
+        self._begun = self._look_at = now
         self._not_before = 0.0
         self._pause_s = PAUSE_S
         self._uneven_since: float | None = None
@@ -26,8 +26,11 @@ class Rebalances:
         self._asked = False
 
     def due(self, period_s: float, now: float) -> bool:
-        """Whether it is to be looked at how heavy the shards are. `period_s`: for how long they have to be uneven; 0: never."""
-        return period_s > 0 and now >= max(self._look_at, self._not_before)
+        """Whether it is to be looked at how heavy the shards are; not at the start, for which everybody waits.
+
+        `period_s`: for how long they have to be uneven; 0: never.
+        """
+        return period_s > 0 and now >= max(self._begun + period_s / _LOOKS, self._look_at, self._not_before)
 
     def found(self, uneven: bool, heaviest: float, period_s: float, now: float) -> bool:
         """Notes how heavy the shards are. Returns whether the trees are to be divided anew.

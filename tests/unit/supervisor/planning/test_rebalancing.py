@@ -137,9 +137,9 @@ def test_when_shares_are_uneven(weights: dict[str, float], entries: int, shards:
 
 def test_shares_have_to_be_uneven_for_a_while() -> None:
     """And one even look in between begins it anew."""
-    rebalances = Rebalances()
+    rebalances = Rebalances(-20)
     assert not rebalances.due(0, 10)
-    assert rebalances.due(60, 0)
+    assert not rebalances.due(60, -1) and rebalances.due(60, 0)
     assert not rebalances.found(True, 100, 60, 0)
     assert not rebalances.due(60, 19) and rebalances.due(60, 20)
     assert not rebalances.found(True, 100, 60, 40)
@@ -150,7 +150,7 @@ def test_shares_have_to_be_uneven_for_a_while() -> None:
 
 def test_rebalances_follow_each_other_with_growing_pauses() -> None:
     """Doubled each time; and where nothing could be moved, the heaviest shard has to be heavier before it is tried again."""
-    rebalances = Rebalances()
+    rebalances = Rebalances(-1)
     now, pause = 0.0, PAUSE_S
     for _ in range(10):
         rebalances.found(True, 100, 1, now)
