@@ -123,7 +123,8 @@ class Shipper:
             raise UsageError(f"the NATS server at {broker.where} is too old: {fault}", hint=hint)
         if found is None:
             if not self._wanted.create:
-                raise UsageError(f"there is no stream {name} at {broker.where}", hint="give --create to have it made")
+                hint = "give --create (in [ship]: create = true) to have it made"
+                raise UsageError(f"there is no stream {name} at {broker.where}", hint=hint)
             found = await broker.create(name, self._names.stream_subjects, self._wanted.wish)
         fault = stream_fault(found.config, self._names.stream_subjects, self._wanted.wish)
         if fault:

@@ -172,7 +172,9 @@ def _until_ended(ship: Callable[[], Coroutine[None, None, None]]) -> int:
 
     with Ends() as ends:
         import asyncio
+        import logging
 
+        logging.getLogger("asyncio").setLevel(logging.ERROR)  # it warns of the end of each connection of nats-py with TLS
         asyncio.run(shipping(ends.wake_fd))
         raise Ended(ends.signum)
 

@@ -42,6 +42,7 @@ def test_a_section_is_the_arguments_of_ship() -> None:
         ({"take_over": True}, "unknown option 'take_over'"),
         ({"url": 4222}, "url = 4222 must be a text"),
         ({"credentials": ""}, "credentials = '' must be a text"),
+        ({"key": "k.pem"}, "key is that of no certificate"),
         ({"url": "nats://u:secret@h"}, "the url has credentials"),
         ({"url": "--create"}, "no URL of a NATS server"),
     ],
@@ -75,10 +76,12 @@ def test_values_are_checked_before_anything_runs(section: dict[str, Any], compla
 
 def test_a_file_that_is_not_there_yet_stops_nothing(tmp_path: Path) -> None:
     """It is said, and everything else runs."""
-    (said,) = unshippable(ship_section_of({"authority": "ca.pem"}, "file f", tmp_path))
-    assert f"{tmp_path}/ca.pem is not there" in said and "everything else runs" in said
-    (tmp_path / "ca.pem").write_text("")
-    assert unshippable(ship_section_of({"authority": "ca.pem"}, "file f", tmp_path)) == []
+    for files in ({"authority": "ca.pem"}, {"certificate": "c.pem"}, {"certificate": "c.pem", "key": "k.pem"}):
+        missing = tmp_path / list(files.values())[-1]
+        (said,) = unshippable(ship_section_of(files, "file f", tmp_path))
+        assert f"{missing} is not there" in said and "everything else runs" in said
+        missing.write_text("")
+        assert unshippable(ship_section_of(files, "file f", tmp_path)) == []
 
 
 def test_it_comes_with_the_configuration(tmp_path: Path) -> None:
