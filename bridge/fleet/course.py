@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
+from itertools import islice
 from typing import Any, NamedTuple
 
 from msgspec import Struct
 
-from ..protocol.bodies import End, PathBatch, PathState, as_state, decode_told
+from ..protocol.bodies import End, PathBatch, PathState, Purged, as_state, decode_told
 from ..protocol.names import partition_of
 from .steps import FleetFlow, OfStore
 from .store import FleetPosition, Kept, PathKnown, SourceStanding
@@ -20,6 +21,8 @@ class Arrived(NamedTuple):
 
     sequence: int
     body: bytes
+    #: Whether the partition had none after it, when it was read.
+    is_newest: bool = False
 
 
 class FleetFresh(Struct):
@@ -64,11 +67,13 @@ class _Item(NamedTuple):
     """A part of a message. A message of a log begins with a link."""
 
     sequence: int
-    what: PathState | End | _Link | None
+    what: PathState | End | Purged | _Link | None
     #: Of its message; None: it is none of a log.
     link: _Link | None = None
     #: With this one the message is done.
     is_last: bool = True
+    #: Whether the partition had no message after this one.
+    is_newest: bool = False
 
 
 class Course:
@@ -78,15 +83,21 @@ class Course:
         before: what is stored.
         origin: a position in this stream, of this group; its sequence does not matter.
         begins: everything that comes after this sequence is read.
+        opened: the last sequence that the stream had given before anything was read.
     """
 
-    def __init__(self, store: Any, partition: int, before: FleetPosition | None, origin: FleetPosition, begins: int) -> None:
+    def __init__(
+        self, store: Any, partition: int, before: FleetPosition | None, origin: FleetPosition, begins: int, opened: int = 0
+    ) -> None:
         self._store = store
         self.partition = partition
         self._before = before
         self._origin = origin
         #: Up to which sequence all is kept.
         self._read = begins
+        self._opened = opened
+        #: Source -> generation that has begun since: what the stream had before that is read at once, or is of no interest.
+        self._begun: dict[str, int] = {}
         self._pending: deque[_Item] = deque()
         #: Up to which path what an end removes was handed out.
         self._removed = b""
@@ -116,6 +127,7 @@ class Course:
         if not (yield OfStore(self._store.keep, (told.kept,))):
             return False
         self._before = told.kept.after
+        self._origin = told.kept.after
         self._read = told.kept.after.sequence
         self._removed = max(told.kept.gone, key=lambda key: key[1])[1] if told.kept.gone and not told.end else b""
         for _ in range(told.items):
@@ -127,6 +139,7 @@ class Course:
         before: dict[str, SourceStanding] = {}
         standings: dict[str, SourceStanding] = {}
         run: list[_Item] = []
+        seen = self._origin.seen
         for item in self._pending:
             what = item.what
             if isinstance(what, End) or len(run) == most:
@@ -139,12 +152,16 @@ class Course:
                     if run:
                         break
                     begun = {source: SourceStanding(begun=what.generation)}
+                    self._begun[source] = what.generation
                     return Told([], FleetFresh(source, what.generation), None, self._kept(0, standings=begun), 0)
                 if isinstance(what, _Link):
                     standings[source] = self._linked(standings[source], what)
+                elif isinstance(what, Purged):
+                    standings[source] = self._purged(standings[source], what, seen)
                 if item.link is not None and item.is_last:
                     standings[source] = _done(standings[source], item.link, item.sequence)
             run.append(item)
+            seen = item.sequence if item.is_newest and item.is_last else seen
         states = [item.what for item in run if isinstance(item.what, PathState)]
         known: dict[tuple[str, bytes], PathKnown] = {}
         for source in standings:
@@ -161,6 +178,15 @@ class Course:
             return standing
         self.missed[link.source] = link.generation
         return standing._replace(missed=link.generation)
+
+    def _purged(self, standing: SourceStanding, purged: Purged, seen: int) -> SourceStanding:
+        """Where deletions are removed from a mirror."""
+        if self._begun.get(purged.source) == purged.generation:
+            seen = max(seen, self._opened)
+        if purged.generation < standing.begun or standing.missed >= purged.generation or purged.sequence <= seen:
+            return standing
+        self.missed[purged.source] = purged.generation
+        return standing._replace(missed=purged.generation)
 
     def _end(self, end: End, most: int) -> FleetFlow[Told]:
         """Everything of a generation came before: what is known of older ones is gone."""
@@ -194,8 +220,11 @@ class Course:
         gone: Mapping[tuple[str, bytes], int] | None = None,
     ) -> Kept:
         """With the position after the messages that are done with so many parts: it never lies within one."""
-        done = next((self._pending[n].sequence for n in range(items - 1, -1, -1) if self._pending[n].is_last), self._read)
-        after = self._origin._replace(sequence=done)
+        ends = [item for item in islice(self._pending, items) if item.is_last]
+        newest = [item.sequence for item in ends if item.is_newest]
+        after = self._origin._replace(
+            sequence=ends[-1].sequence if ends else self._read, seen=newest[-1] if newest else self._origin.seen
+        )
         return Kept(self.partition, self._before, after, standings or {}, paths or {}, gone or {})
 
 
@@ -203,7 +232,7 @@ def _items(arrived: Arrived) -> Iterator[_Item]:
     """The parts of a message."""
     told = decode_told(arrived.body)
     if not isinstance(told, PathBatch):
-        yield _Item(arrived.sequence, told)
+        yield _Item(arrived.sequence, told, is_newest=arrived.is_newest)
         return
     link = _Link(told.source, told.generation, told.previous)
     parts: list[PathState | End | _Link] = [link]
@@ -211,7 +240,7 @@ def _items(arrived: Arrived) -> Iterator[_Item]:
     if told.complete:
         parts.append(End(told.source, told.generation, told.partition, told.complete))
     for part in parts:
-        yield _Item(arrived.sequence, part, link, is_last=part is parts[-1])
+        yield _Item(arrived.sequence, part, link, part is parts[-1], arrived.is_newest)
 
 
 def _done(standing: SourceStanding, link: _Link, sequence: int) -> SourceStanding:

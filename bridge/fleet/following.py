@@ -45,6 +45,16 @@ class _OpenCourse(NamedTuple):
     reading: int
 
 
+class _Starting(NamedTuple):
+    """A partition that is about to be read."""
+
+    reading: int
+    before: FleetPosition | None
+    origin: FleetPosition
+    #: The last sequence that the stream had given when it was opened.
+    last: int
+
+
 class FleetHanded:
     """A batch from when it was handed out until it is ended."""
 
@@ -83,7 +93,7 @@ class FleetFollowing:
         self._open: dict[int, _OpenCourse] = {}
         #: What was opened while something of it was in hand.
         self._later: dict[int, ReadingOpened] = {}
-        self._starting: dict[int, tuple[int, FleetPosition | None, FleetPosition]] = {}
+        self._starting: dict[int, _Starting] = {}
         self._in_hand: set[int] = set()
         self._paused: dict[int, float] = {}
         self._failed: dict[int, int] = {}
@@ -99,7 +109,7 @@ class FleetFollowing:
             handed = yield from self._handed()
             if handed is not None:
                 return handed
-            if self._clock() >= until and (yield OfMember(self._member.is_idle, (set(self._paused),))) and not self._missed:
+            if self._clock() >= until and (yield OfMember(self._member.is_idle, (set(self._paused), bool(self._missed)))):
                 return None
             happened = yield OfMember(self._member.next, (self._wait_s(),))
             if happened is not None:
@@ -118,9 +128,10 @@ class FleetFollowing:
                 self._later[partition] = event
             case ReadingOpened():
                 yield from self._start(event)
-            case Began(partition, reading, after) if partition in self._starting and self._starting[partition][0] == reading:
-                _, before, origin = self._starting.pop(partition)
-                self._open[partition] = _OpenCourse(Course(self._store, partition, before, origin, after), reading)
+            case Began(partition, reading, after) if partition in self._starting and self._starting[partition].reading == reading:
+                starting = self._starting.pop(partition)
+                course = Course(self._store, partition, starting.before, starting.origin, after, starting.last)
+                self._open[partition] = _OpenCourse(course, reading)
                 self._asked.add(partition)
             case Chunk(partition, reading, messages):
                 found = self._open.get(partition)
@@ -135,7 +146,8 @@ class FleetFollowing:
         if before is not None and before.group != group:
             hint = "give each group a store of its own: it belongs to the results of that group"
             raise UsageError(f"the store is that of the group {before.group}, and not of {group}", hint=hint)
-        after = before.sequence if before is not None and before.stream == opened.stream else 0
+        goes_on = before is not None and before.stream == opened.stream
+        after, seen = (before.sequence, before.seen) if before is not None and goes_on else (0, opened.last)
         missed: dict[str, int] = {}
         for source, generation, base, last in opened.generations:
             standing: SourceStanding = yield OfStore(self._store.standing, (source, opened.partition))
@@ -146,7 +158,8 @@ class FleetFollowing:
                 missed[source] = generation
         self._missed.pop(opened.partition, None)
         yield from self._note_missed(opened.partition, missed)
-        self._starting[opened.partition] = opened.reading, before, FleetPosition(opened.stream, group, 0)
+        origin = FleetPosition(opened.stream, group, 0, seen)
+        self._starting[opened.partition] = _Starting(opened.reading, before, origin, opened.last)
         yield OfMember(self._member.start, (opened.partition, opened.reading, after))
 
     # -- batches

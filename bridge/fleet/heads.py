@@ -26,6 +26,11 @@ class FleetHeads:
             self._last[head.source] = head, sequence
             self.partitions = max(self.partitions, head.partitions, head.partitions_before)
 
+    def generation(self, source: str) -> int:
+        """The last one of a source; 0: none is known."""
+        found = self._last.get(source)
+        return 0 if found is None else found[0].generation
+
     def generations(self, partition: int) -> tuple[LastGeneration, ...]:
         """Of the sources that may have something in a partition."""
         return tuple(

@@ -130,15 +130,19 @@ class Member:
     async def missed(self, missed: Mapping[str, int]) -> None:
         """Something of these generations was missed: has all of these sources told again, as later ones."""
         for source, generation in missed.items():
-            self._listings.want(source, generation)
+            if self._heads.generation(source) <= generation:  # otherwise it is there already, and is read in its turn
+                self._listings.want(source, generation)
 
-    async def is_idle(self, paused: Collection[int]) -> bool:
-        """Whether everything that is there for this worker was handed on, and is in hand, paused, or done with.
+    async def is_idle(self, paused: Collection[int], is_missing: bool) -> bool:
+        """Whether everything that is there for this worker was handed on, and is in hand, paused, or done with. It is not where
+        something is missing that is to be told again.
 
-        Raises ServiceError where something was missed, and nobody tells it again.
+        Raises ServiceError where nobody tells it again.
         """
         self._listings.check()
         if not self._has_looked or self._events or not self._leases.has_all(self._heads.partitions):
+            return False
+        if is_missing:
             return False
         return self._reading.are_idle(set(self._leases.held()) - set(paused) - set(self._in_hand))
 
@@ -267,6 +271,6 @@ class Member:
             self._reading.drop(partition)
         opened = [partition for partition in held if partition not in read]
         if opened:
-            first, _ = await broker.bounds(self._options.stream)
+            bounds = await broker.bounds(self._options.stream)
             for partition in opened:
-                self._reading.open(broker, tasks, partition, stream, first, self._heads.generations(partition))
+                self._reading.open(broker, tasks, partition, stream, bounds, self._heads.generations(partition))

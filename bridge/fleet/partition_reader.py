@@ -45,19 +45,19 @@ class PartitionReader:
         self._count = 0
 
     def open(
-        self, broker: Broker, tasks: asyncio.TaskGroup, partition: int, stream: str, first: int,
+        self, broker: Broker, tasks: asyncio.TaskGroup, partition: int, stream: str, bounds: tuple[int, int],
         generations: tuple[LastGeneration, ...],
     ) -> None:  # fmt: skip
         """Opens a partition that is not read.
 
         Args:
             stream: its name, and when it was made.
-            first: the lowest sequence that it has.
+            bounds: the lowest sequence that it has, and the highest.
         """
         self._count += 1
         reading = self._readings[partition] = _Reading(partition, self._count)
         reading.task = tasks.create_task(self._read(broker, reading))
-        self._happened(ReadingOpened(partition, reading.number, stream, generations, first))
+        self._happened(ReadingOpened(partition, reading.number, stream, generations, *bounds))
 
     def partitions(self) -> set[int]:
         """That are read."""
@@ -109,6 +109,6 @@ class PartitionReader:
             if messages:
                 reading.is_idle = False
                 reading.wanted.clear()
-                arrived = [Arrived(message.sequence, message.body) for message in messages]
+                arrived = [Arrived(message.sequence, message.body, message.is_newest) for message in messages]
                 self._happened(Chunk(reading.partition, reading.number, arrived))
                 await reading.wanted.wait()

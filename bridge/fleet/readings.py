@@ -28,6 +28,8 @@ class ReadingOpened(NamedTuple):
     generations: tuple[LastGeneration, ...]
     #: The lowest sequence that the stream has.
     first: int = 0
+    #: The highest one that it has given.
+    last: int = 0
 
 
 class Began(NamedTuple):

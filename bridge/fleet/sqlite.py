@@ -17,7 +17,8 @@ from .store import FleetPosition, Kept, PathKnown, SourceStanding
 #: Seconds for which another worker's transaction is waited for.
 _BUSY_S: Final = 60.0
 _SCHEMA: Final = """
-CREATE TABLE IF NOT EXISTS fleet_position (partition INTEGER PRIMARY KEY, stream TEXT, grp TEXT, sequence INTEGER);
+CREATE TABLE IF NOT EXISTS fleet_position (partition INTEGER PRIMARY KEY, stream TEXT, grp TEXT, sequence INTEGER,
+  seen INTEGER);
 CREATE TABLE IF NOT EXISTS fleet_source (source TEXT, partition INTEGER, begun INTEGER, complete INTEGER,
   read INTEGER, missed INTEGER, PRIMARY KEY (source, partition)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS fleet_path (source TEXT, path BLOB, generation INTEGER, tick INTEGER, is_there INTEGER,
@@ -51,8 +52,8 @@ class SqliteFleetStore:
             self._connection.close()
 
     def position(self, partition: int) -> FleetPosition | None:
-        asked = self._connection.execute("SELECT stream, grp, sequence FROM fleet_position WHERE partition = ?", (partition,))
-        found = asked.fetchone()
+        question = "SELECT stream, grp, sequence, seen FROM fleet_position WHERE partition = ?"
+        found = self._connection.execute(question, (partition,)).fetchone()
         return None if found is None else FleetPosition(*found)
 
     def standing(self, source: str, partition: int) -> SourceStanding:
@@ -96,7 +97,7 @@ class SqliteFleetStore:
     def _write(self, kept: Kept) -> bool:
         """Whether every path was older."""
         connection = self._connection
-        connection.execute("REPLACE INTO fleet_position VALUES (?, ?, ?, ?)", (kept.partition, *kept.after))
+        connection.execute("REPLACE INTO fleet_position VALUES (?, ?, ?, ?, ?)", (kept.partition, *kept.after))
         connection.executemany(
             "INSERT INTO fleet_source VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE"
             " SET read = CASE WHEN excluded.begun > begun THEN excluded.read ELSE max(read, excluded.read) END,"

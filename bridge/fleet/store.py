@@ -16,6 +16,8 @@ class FleetPosition(NamedTuple):
     group: str
     #: Of the last message that is done with.
     sequence: int
+    #: Of the last message up to which all was read before anything of it could be removed.
+    seen: int = 0
 
 
 class SourceStanding(NamedTuple):

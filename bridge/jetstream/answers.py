@@ -27,6 +27,11 @@ class _Taken(msgspec.Struct):
     error: NotDone | None = None
 
 
+class _Done(msgspec.Struct):
+    success: bool = False
+    error: NotDone | None = None
+
+
 class _StoredMessage(msgspec.Struct):
     seq: int
     data: bytes = b""
@@ -46,6 +51,7 @@ class Asked(NamedTuple):
 
 
 _taken = msgspec.json.Decoder(_Taken)
+_done = msgspec.json.Decoder(_Done)
 _found = msgspec.json.Decoder(_Found)
 
 
@@ -56,6 +62,15 @@ def sequence_of(answer: bytes) -> int | NotDone:
     except msgspec.MsgspecError:  # nobody listens: an empty message
         return NotDone()
     return taken.seq if taken.error is None else taken.error
+
+
+def refusal_of(answer: bytes) -> NotDone | None:
+    """Of something that was to be done; None: it is done."""
+    try:
+        done = _done.decode(answer)
+    except msgspec.MsgspecError:
+        return NotDone()
+    return None if done.success else done.error or NotDone()
 
 
 def message_of(answer: bytes) -> tuple[int, bytes] | NotDone:

@@ -18,7 +18,7 @@ from ..protocol.bodies import BODY_BYTES_MAX, MESSAGE_BYTES_MAX, Message
 from ..protocol.layouts import StreamWish
 from ..protocol.stream import StreamFacts, settings
 from .access import Access
-from .answers import Answers, Asked, NotDone, message_of, sequence_of
+from .answers import Answers, Asked, NotDone, message_of, refusal_of, sequence_of
 from .reader import UNUSED_S, Lost, StreamMessage, StreamReader
 from .server_connection import ANSWER_S, NOT_ENABLED, AwayError, ServerConnection
 
@@ -125,6 +125,17 @@ class Broker:
             return  # there is none, and a server takes this number for no limit, and removes them all
         patient = self._client.jetstream(timeout=PURGE_S)
         await self.connection.answered(patient.purge_stream(stream, subject=subjects, seq=below), PURGE_S)
+
+    async def remove(self, stream: str, messages: Sequence[tuple[str, int]]) -> None:
+        """Removes messages, each by its subject and its sequence (2 or more), unless there is a later one of that subject. Raises
+        UsageError where that is not allowed.
+        """
+        question = f"$JS.API.STREAM.PURGE.{stream}"
+        asked = [Asked(question, msgspec.json.encode({"filter": subject, "seq": n + 1})) for subject, n in messages]
+        for answer in await self.connection.answered(self._answers.to(asked)):
+            refused = refusal_of(answer)
+            if refused is not None:
+                raise self._declined(refused)
 
     async def bounds(self, stream: str) -> tuple[int, int]:
         """The lowest sequence that the stream still has, and the highest that it has given so far."""

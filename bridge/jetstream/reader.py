@@ -35,6 +35,10 @@ class StreamMessage(NamedTuple):
     sequence: int
     subject: str
     body: bytes
+    #: When the server took it, in seconds since 1970.
+    at: float = 0.0
+    #: Whether there was none after it, when it was sent.
+    is_newest: bool = False
 
 
 class Lost(Exception):
@@ -126,4 +130,8 @@ class StreamReader:
             return
         self._wanted = max(0, self._wanted - 1)
         self._pending = about.num_pending
-        self._queue.append(StreamMessage(about.sequence.stream, message.subject, message.data))
+        self._queue.append(
+            StreamMessage(
+                about.sequence.stream, message.subject, message.data, about.timestamp.timestamp(), not about.num_pending
+            )
+        )

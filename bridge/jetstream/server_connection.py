@@ -47,6 +47,10 @@ NOT_ENABLED: Final = frozenset({10039, 10076})
 _NEVER: Final = frozenset({10074})
 
 
+#: What is asked for in order to read a stream.
+READING_API: Final = "$JS.API.CONSUMER."
+
+
 class AwayError(NotRunningError):
     """No server answers, or it can't do now what it is asked; later it may."""
 
@@ -192,9 +196,13 @@ class ServerConnection:
         with contextlib.suppress(nats.errors.Error, OSError):
             await self.client.close()
 
+    def do_without(self, subject: str) -> None:
+        """If the permissions forbid these subjects, everything else works: only who asks for them gets no answer."""
+        self._forbidden.optional.add(subject)
+
     async def serve(self, subject: str, answer: Callable[[bytes], Coroutine[Any, Any, bytes]]) -> None:
         """Answers requests, many at a time, until it is cancelled. Where the permissions forbid it, nobody can ask."""
-        self._forbidden.optional.add(subject)
+        self.do_without(subject)
         tasks: set[asyncio.Task[None]] = set()
 
         async def respond(message: Msg) -> None:

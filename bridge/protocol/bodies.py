@@ -73,6 +73,17 @@ class Head(Struct, tag_field="type", tag="head"):
     lasts: tuple[int, ...] = ()
 
 
+class Purged(Struct, tag_field="type", tag="purged"):
+    """Deletions in this partition up to this sequence are removed from now on (layout `paths`): who has not read them must have
+    everything told again.
+    """
+
+    source: str
+    generation: int
+    partition: int
+    sequence: int
+
+
 class PathBatch(Struct, tag_field="type", tag="batch"):
     """An entry of the log of a partition (layout `batches`)."""
 
@@ -97,19 +108,20 @@ class Message(NamedTuple):
 
 
 class _Stamped(Struct):
-    """What every message has; `end` and `head` have other ticks, or none."""
+    """What every message has; others than states have something else, or nothing, in place of the tick."""
 
     generation: int
     tick: int = 0
+    sequence: int = 0
 
 
 _json = msgspec.json.Encoder()
 _stamped = msgspec.json.Decoder(_Stamped)
 _head = msgspec.json.Decoder(Head)
-_told: msgspec.json.Decoder[PathState | End | PathBatch] = msgspec.json.Decoder(PathState | End | PathBatch)
+_told: msgspec.json.Decoder[PathState | End | Purged | PathBatch] = msgspec.json.Decoder(PathState | End | Purged | PathBatch)
 
 
-def encode(body: PathState | End | Head) -> bytes:
+def encode(body: PathState | End | Purged | Head) -> bytes:
     return _json.encode(body)
 
 
@@ -121,7 +133,7 @@ def decode_head(body: bytes) -> Head | None:
         return None
 
 
-def decode_told(body: bytes) -> PathState | End | PathBatch | None:
+def decode_told(body: bytes) -> PathState | End | Purged | PathBatch | None:
     """What a partition has, with the exact paths; None where it is none of ours."""
     try:
         told = _told.decode(body)
@@ -141,12 +153,17 @@ def stamp_of(body: bytes) -> Stamp:
         found = _stamped.decode(body)
     except msgspec.MsgspecError:
         return NOTHING
-    return Stamp(found.generation, found.tick)
+    return Stamp(found.generation, found.tick or found.sequence)
 
 
 def end_message(names: Subjects, generation: int, partition: int) -> Message:
     end = End(names.source, generation, partition, names.partitions)
     return Message(names.end(partition), Stamp(generation, 0), encode(end))
+
+
+def purged_message(names: Subjects, generation: int, partition: int, sequence: int) -> Message:
+    purged = Purged(names.source, generation, partition, sequence)
+    return Message(names.purged(partition), Stamp(generation, sequence), encode(purged))
 
 
 def messages(events: Iterable[Event], names: Subjects, generation: int) -> list[Message]:

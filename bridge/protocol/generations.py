@@ -56,6 +56,8 @@ class Progress(Struct, frozen=True):
     complete: bool = False
     #: Layout `batches`: for each partition the sequence of the last entry of this generation; 0: there is none.
     lasts: tuple[int, ...] = ()
+    #: Layout `paths`: up to this sequence the stream was searched for deletions that are old.
+    swept: int = 0
 
 
 def why_new(progress: Progress, target: Target, partitions: int, created: str, head: Head | None) -> str:

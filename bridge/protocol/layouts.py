@@ -7,7 +7,7 @@ from typing import Final, NamedTuple
 
 from shardwatch.shard.contract.errors import UsageError
 
-#: Seconds for which a stream of the layout `batches` keeps a message: at least, by default, and at most. The first is far above
+#: Seconds for which a log keeps a message, and a mirror a deletion: at least, by default, and at most. The first is far above
 #: what a process may stand still between two steps.
 KEEP_S_MIN: Final = 600
 KEEP_S: Final = 7 * 86_400
@@ -34,9 +34,9 @@ class StreamWish(NamedTuple):
     layout: StreamLayout = StreamLayout.PATHS
     #: None: any number; one that is made has 1.
     replicas: int | None = None
-    #: Of the layout `batches`: seconds, and bytes, after which a message goes. None: any; one that is made has KEEP_S, and no
-    #: limit of bytes.
+    #: Seconds after which a message of a log goes, or a deletion of a mirror. None: KEEP_S; a log that is there may have any.
     keep_s: int | None = None
+    #: Of a log. None: any; one that is made has no limit.
     keep_bytes: int | None = None
 
 
@@ -44,8 +44,8 @@ def checked_wish(wish: StreamWish) -> StreamWish:
     """Raises UsageError for what no stream can be."""
     if wish.replicas is not None and not 1 <= wish.replicas <= REPLICAS_MAX:
         raise UsageError(f"--replicas {wish.replicas} is out of range", hint=f"give 1 to {REPLICAS_MAX}")
-    if wish.layout != StreamLayout.BATCHES and (wish.keep_s is not None or wish.keep_bytes is not None):
-        raise UsageError("--keep-s and --keep-bytes are for --layout batches", hint="leave them out: a mirror keeps every path")
+    if wish.layout != StreamLayout.BATCHES and wish.keep_bytes is not None:
+        raise UsageError("--keep-bytes is for --layout batches", hint="leave it out: a mirror keeps every path")
     if wish.keep_s is not None and not KEEP_S_MIN <= wish.keep_s <= KEEP_S_MAX:
         raise UsageError(f"--keep-s {wish.keep_s} is out of range", hint=f"give {KEEP_S_MIN} to {KEEP_S_MAX}")
     if wish.keep_bytes is not None and not KEEP_BYTES_MIN <= wish.keep_bytes <= KEEP_BYTES_MAX:

@@ -67,6 +67,10 @@ class Subjects:
         """The subject of everything in a partition (layout `batches`)."""
         return f"{self._source}.{partition}.log"
 
+    def purged(self, partition: int) -> str:
+        """The subject that says up to where deletions of a partition are removed."""
+        return f"{self._source}.{partition}.purged"
+
     def end(self, partition: int) -> str:
         """The subject that says which generation of a partition is complete."""
         return f"{self._source}.{partition}.end"

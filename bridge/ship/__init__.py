@@ -4,6 +4,7 @@
 - `outlet`: how changes get into a stream of either layout.
 - `mirror`: the layout `paths`.
 - `publisher`: gets its messages their places in the stream.
+- `deletions`: removes old deletions from a mirror.
 - `logs`: the layout `batches`.
 - `source`: one source in one stream: its head, its generations, and what of its changes is there.
 - `listings`: has everything told again for who has missed something.

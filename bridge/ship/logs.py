@@ -68,6 +68,9 @@ class PartitionLogs:
         marked = [n for n in range(self._names.partitions) if needs_mark(self._tail(n), first, last)]
         await self._append([mark_entry(self._generation, n) for n in marked])
 
+    async def tidy(self, swept: int, note: Callable[[int], None]) -> None:
+        """There is nothing to be done: the stream removes what is old."""
+
     def _tail(self, partition: int) -> Tail:
         return self._tails.get(partition, Tail())
 

@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 
 from shardwatch.aggregator.protocol.messages import Event
 
 from ..jetstream.broker import Broker
 from ..protocol.bodies import end_message, messages
 from ..protocol.names import Subjects
+from .deletions import OldDeletions
 from .publisher import Publisher
 
 
 class Mirror:
-    """An Outlet."""
+    """An Outlet.
 
-    def __init__(self, broker: Broker, stream: str, names: Subjects) -> None:
+    Args:
+        keep_s: seconds for which a deletion stays.
+    """
+
+    def __init__(self, broker: Broker, stream: str, names: Subjects, keep_s: float) -> None:
         self._names = names
         self._publisher = Publisher(broker, stream)
+        self._deletions = OldDeletions(broker, stream, names, keep_s)
         self._generation = 0
 
     @property
@@ -35,3 +41,7 @@ class Mirror:
 
     async def tend(self) -> None:
         """There is nothing to be done."""
+
+    async def tidy(self, swept: int, note: Callable[[int], None]) -> None:
+        """Removes old deletions."""
+        await self._deletions.remove(self._generation, swept, note)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from typing import Protocol
 
 from shardwatch.aggregator.protocol.messages import Event
@@ -36,4 +36,10 @@ class Outlet(Protocol):
 
     async def tend(self) -> None:
         """Does what has to be done now and then, also while nothing changes."""
+        ...
+
+    async def tidy(self, swept: int, note: Callable[[int], None]) -> None:
+        """Removes what nobody needs any more, above a sequence up to which that was done. It may take long; `note` is told the
+        sequence, now and then. Only of a generation that is complete.
+        """
         ...

@@ -21,7 +21,9 @@ from shardwatch.shard.contract.errors import InUseError, ShardwatchError, UsageE
 
 from ..jetstream.access import Access
 from ..jetstream.broker import Broker
+from ..jetstream.server_connection import READING_API, AwayError
 from ..protocol.generations import ShipOptions, why_new
+from ..protocol.layouts import KEEP_S
 from ..protocol.names import Subjects
 from ..protocol.stream import StreamFacts, made_for, server_fault, stream_fault
 from .notebook import Notebook
@@ -32,6 +34,8 @@ from .syncs import ShipSyncs
 
 #: Seconds between two heads of a source where nothing changes.
 BEAT_S: Final = 10.0
+#: Most seconds between two searches for what is old.
+TIDY_S_MAX: Final = 3_600.0
 #: Events of a batch: so few that publishing them takes a small part of a lease.
 BATCH_MAX: Final = 1_000
 #: The worker's name. It is the same for every process, so that what a dead one had on lease is taken back at once.
@@ -99,7 +103,9 @@ class Shipper:
         self._client = self._service()
         try:
             stream = await self._checked_stream(broker)
-            source = ShippedSource(broker, self._notebook, self._names, self._target, self._life, stream)
+            source = ShippedSource(
+                broker, self._notebook, self._names, self._target, self._life, stream, self._wanted.wish.keep_s or KEEP_S
+            )
             await self._claim(source)
             self._absence.over()
             self._reporter.connected(broker.where)
@@ -130,8 +136,8 @@ class Shipper:
         if fault:
             other = made_for(found.config)
             is_other = other not in (None, self._wanted.wish.layout)
-            instead = f"give --layout {other}" if is_other else "change it (`nats stream edit`)"
-            hint = f"{instead}, or give another --stream and --prefix, and --create"
+            instead = f"give --layout {other}, or " if is_other else ""
+            hint = f"{instead}change it (`nats stream edit`), or give another --stream and --prefix, and --create"
             raise UsageError(f"the stream {name} at {broker.where} can't be used: {fault}", hint=hint)
         return found
 
@@ -176,6 +182,7 @@ class Shipper:
         try:
             async with asyncio.TaskGroup() as tasks, contextlib.aclosing(batches):
                 tasks.create_task(self._beat(source))
+                tasks.create_task(self._tidy(broker, source))
                 syncs = ShipSyncs(self._service, self._target.group, source)
                 tasks.create_task(broker.connection.serve(self._names.sync, syncs.answer))
                 async for batch in batches:
@@ -197,6 +204,18 @@ class Shipper:
                 raise LookAgain
             before = progress
             await source.beat()
+
+    async def _tidy(self, broker: Broker, source: ShippedSource) -> None:
+        """Removes what is old now and then. Where the permissions forbid it, it stays."""
+        broker.connection.do_without(READING_API)
+        pause_s = BEAT_S
+        try:
+            while True:
+                await asyncio.sleep(pause_s)
+                await source.tidy()
+                pause_s = min(TIDY_S_MAX, max(BEAT_S, (self._wanted.wish.keep_s or KEEP_S) / 50))
+        except AwayError as error:  # if the connection is lost, others notice
+            self._tell(f"old deletions stay in the stream: {error.message}")
 
     async def _ship(self, source: ShippedSource, batch: AsyncBatch) -> None:
         if batch.fresh is not None:

@@ -13,7 +13,7 @@ from shardwatch.aggregator.protocol.messages import Event
 from ..jetstream.broker import Broker
 from ..protocol.bodies import Head, Message, Stamp, decode_head, encode
 from ..protocol.generations import Progress, Target, next_generation
-from ..protocol.layouts import StreamLayout
+from ..protocol.layouts import KEEP_S, StreamLayout
 from ..protocol.names import Subjects
 from ..protocol.stream import StreamFacts
 from .logs import PartitionLogs
@@ -28,11 +28,13 @@ class ShippedSource:
     Args:
         life: a random name of this process.
         stream: without fault.
+        keep_s: seconds for which a deletion stays in a mirror.
     """
 
     def __init__(
-        self, broker: Broker, notebook: Notebook, names: Subjects, target: Target, life: str, stream: StreamFacts
-    ) -> None:
+        self, broker: Broker, notebook: Notebook, names: Subjects, target: Target, life: str, stream: StreamFacts,
+        keep_s: float = KEEP_S,
+    ) -> None:  # fmt: skip
         self._broker = broker
         self._notebook = notebook
         self._names = names
@@ -41,7 +43,7 @@ class ShippedSource:
         self.stream = stream
         self._outlet: Outlet
         if stream.layout == StreamLayout.PATHS:
-            self._outlet = Mirror(broker, target.stream, names)
+            self._outlet = Mirror(broker, target.stream, names, keep_s)
         else:
             bytes_max = min(broker.body_bytes_max, stream.body_bytes_max or broker.body_bytes_max)
             self._outlet = PartitionLogs(broker, target.stream, names, bytes_max, self.publish_head)
@@ -77,6 +79,7 @@ class ShippedSource:
             until=until,
             complete=False,
             lasts=(),
+            swept=0,
         )
         self._outlet.resume(progress.generation, ())
         self._notebook.write(progress)  # before anybody can see the number
@@ -107,6 +110,19 @@ class ShippedSource:
         if self._notebook.progress.base:
             await self._outlet.tend()
         await self.publish_head()
+
+    async def tidy(self) -> None:
+        """Removes what nobody needs any more. May take long."""
+        progress = self._notebook.progress
+        if not progress.complete:
+            return
+
+        def note(swept: int) -> None:
+            now = self._notebook.progress
+            if now.generation == progress.generation:
+                self._notebook.write(replace(now, swept=swept))
+
+        await self._outlet.tidy(max(progress.swept, progress.base), note)
 
     @property
     def progress(self) -> Progress:

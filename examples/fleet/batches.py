@@ -43,7 +43,7 @@ def apply(message, sequence):
 
 async def follow(url, stream, prefix):
     """Reads all that the stream has, then what comes, until the connection or the stream is lost."""
-    client = await nats.connect(url, allow_reconnect=False)
+    client = await nats.connect(url.split(","), allow_reconnect=False)
     try:
         messages = await client.jetstream().pull_subscribe(f"{prefix}.>", stream=stream)
         while True:

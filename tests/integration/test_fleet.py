@@ -9,23 +9,25 @@ import os
 import signal
 import sqlite3
 import sys
+import time
 from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import pytest
 from cli_process import Command
-from jetstream import NatsServer
+from jetstream import NatsServer, everything
 from running import running, settings_for, walk
 from session import deliver
 from waiting import eventually
 
-from shardwatch import NotRunningError, UsageError
+from shardwatch import NotRunningError, ServiceError, UsageError
 from shardwatch.aggregator.protocol.messages import Event
 from shardwatch.bridge.jetstream.access import access
 from shardwatch.bridge.jetstream.broker import Broker
 from shardwatch.bridge.protocol.bodies import NOTHING, Head, Message, encode, end_message, messages
 from shardwatch.bridge.protocol.layouts import StreamWish
 from shardwatch.bridge.protocol.names import Subjects
+from shardwatch.bridge.ship.deletions import OldDeletions
 from shardwatch.fleet import AsyncFleetClient, FleetClient, FleetPosition, Kept, PathKnown, SourceStanding, SqliteFleetStore
 
 pytestmark = [pytest.mark.needs("nats-server"), pytest.mark.usefixtures("no_leaks"), pytest.mark.xdist_group("fleet")]
@@ -49,6 +51,7 @@ class Source:
     """What a ship has put into a stream of its own."""
 
     def __init__(self, server: NatsServer) -> None:
+        self.server = server
         self.url = server.url
         self.stream = f"s{next(_streams)}"
         self.names = Subjects(self.stream, "one", 4)
@@ -120,6 +123,47 @@ def test_a_group_is_handed_everything_once_and_then_what_changes(source: Source,
             batch.ack()
     gone = dict.fromkeys(files(300), ("deleted", None))
     assert told == gone | dict.fromkeys(files(10), ("modified", 3))
+
+
+def test_old_deletions_are_removed(source: Source, tmp_path: Path) -> None:
+    """A path that was made again stays. Who was there is not disturbed, nor who begins; who has not read a deletion that is
+    removed is told, and told everything, once somebody ships.
+    """
+
+    async def removed(after_s: float) -> list[int]:
+        broker = await Broker.connected(access(source.url, {}))
+        swept: list[int] = []
+        try:
+            old = OldDeletions(broker, source.stream, source.names, 600, clock=lambda: time.time() + after_s)
+            await old.remove(source.generation, 0, swept.append)
+        finally:
+            await broker.close()
+        return swept
+
+    def told(name: str) -> dict[str, str]:
+        with client_of(source, tmp_path / name) as client:
+            found: dict[str, str] = {}
+            for batch in client.batches("g", follow=False):
+                found.update((event.path, event.event_type) for event in batch.events)
+                batch.ack()
+        return found
+
+    source.tell(files(20), generation=True)
+    assert told("there").keys() == told("away").keys() == files(20).keys()
+    source.tell({"/r/0": None, "/r/1": None, "/r/2": None})
+    assert told("there") == dict.fromkeys(["/r/0", "/r/1", "/r/2"], "deleted")
+    source.tell({"/r/1": 5})
+    assert asyncio.run(removed(0)) == [], "they are not old"
+    assert asyncio.run(removed(700))
+    states = [body for _, body in everything(source.server, source.stream) if body["type"] == "event"]
+    assert {body["path"] for body in states} == files(20).keys() - {"/r/0", "/r/2"}
+    assert told("there") == {"/r/1": "created"}
+    assert told("new").keys() == files(20).keys() - {"/r/0", "/r/2"}
+    with pytest.raises(ServiceError, match="nobody ships it"):
+        told("away")
+    source.tell({path: size for path, size in files(20, 2).items() if path not in ("/r/0", "/r/2")}, generation=True)
+    again = told("away")
+    assert {path for path, kind in again.items() if kind == "deleted"} == {"/r/0", "/r/2"}
 
 
 def test_what_fails_comes_again_and_nothing_of_it_is_kept(source: Source, tmp_path: Path) -> None:

@@ -11,9 +11,9 @@ import copy
 import os
 import sqlite3
 from collections import deque
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
-from hypothesis import settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 from stream_model import Stream
@@ -25,7 +25,17 @@ from shardwatch.bridge.fleet.readings import Began, Chunk, LastGeneration, Readi
 from shardwatch.bridge.fleet.sharing import Share, Write
 from shardwatch.bridge.fleet.sqlite import SqliteFleetStore
 from shardwatch.bridge.fleet.steps import FleetFlow, OfMember, OfStore
-from shardwatch.bridge.protocol.bodies import NOTHING, Head, Message, encode, end_message, messages
+from shardwatch.bridge.protocol.bodies import (
+    NOTHING,
+    Head,
+    Message,
+    PathState,
+    decode_told,
+    encode,
+    end_message,
+    messages,
+    purged_message,
+)  # fmt: skip
 from shardwatch.bridge.protocol.names import Subjects
 
 T = TypeVar("T")
@@ -95,6 +105,21 @@ class Source:
             self.is_complete, self.partitions_before = True, self.names.partitions
             self.put_head(stream)
 
+    def purge(self, stream: Stream) -> None:
+        """All deletions are old by now, and are removed, as `OldDeletions` does."""
+        old: dict[str, int] = {}
+        for subject, (sequence, body) in stream.messages.items():
+            told = decode_told(body)
+            if isinstance(told, PathState) and (told.source, told.generation, told.event_type) == (
+                self.names.source, self.generation, "deleted",
+            ):  # fmt: skip
+                old[subject] = sequence
+        for partition in {subject.split(".")[2] for subject in old}:
+            last = max(sequence for subject, sequence in old.items() if subject.split(".")[2] == partition)
+            self.publish(stream, purged_message(self.names, self.generation, int(partition), last))
+        for subject in old:
+            del stream.messages[subject]
+
     def publish(self, stream: Stream, message: Message) -> None:
         last = stream.last(message.subject)
         if last.stamp < message.stamp:
@@ -143,13 +168,19 @@ class ModelMember:
                     for source in machine.sources
                     if partition < max(source.names.partitions, source.partitions_before)
                 )
-                self.events.append(ReadingOpened(partition, self._number, machine.stream.created, generations))
+                self.events.append(ReadingOpened(
+                        partition, self._number, machine.stream.created, generations,
+                        min((n for n, _ in machine.stream.messages.values()), default=0), machine.stream.sequence,
+                    ))
         for partition, reading in self._readings.items():
             if reading.after is not None and reading.wanted:
                 self.take(partition, reading, reading.after)
 
     def take(self, partition: int, reading: ModelReading, after: int) -> None:
-        found = self._machine.partition(partition, after)
+        there = self._machine.partition(partition, after)
+        found = there[: self._machine.chunk]
+        if found and len(found) == len(there):
+            found[-1] = found[-1]._replace(is_newest=True)
         if found:
             reading.after, reading.wanted = found[-1].sequence, False
             self.events.append(Chunk(partition, reading.number, found))
@@ -218,7 +249,7 @@ class ModelMember:
     def missed(self, missed: dict[str, int]) -> None:
         self._machine.missed |= missed
 
-    def is_idle(self, paused: set[int]) -> bool:
+    def is_idle(self, paused: set[int], is_missing: bool) -> bool:
         return not self.events
 
     def _current(self, partition: int, number: int) -> ModelReading | None:
@@ -250,6 +281,8 @@ class FleetMachine(RuleBasedStateMachine):
         self.earlier = copy.deepcopy(self.stream)
         #: Source -> generation of which a worker has missed something.
         self.missed: dict[str, int] = {}
+        #: Messages that a server sends at a time.
+        self.chunk = 100
         self.leases = Stream("leases")
         self.connection = 0
         self.workers: dict[str, float] = {}
@@ -300,6 +333,34 @@ class FleetMachine(RuleBasedStateMachine):
     def complete(self, n: int) -> None:
         self.earlier = copy.deepcopy(self.stream)
         self.sources[n].complete(self.stream)
+
+    @precondition(lambda self: any(source.is_complete for source in self.sources))
+    @rule(n=st.integers(0, 1), path=st.sampled_from(PATHS))
+    def delete_and_purge(self, n: int, path: bytes) -> None:
+        """A file goes, others change, and after a while the deletion is old."""
+        source = self.sources[n]
+        if source.is_complete:
+            source.change(path, None)
+            source.ship(self.stream)
+            for other in PATHS:
+                if other != path and other in source.there():
+                    source.change(other, source.there()[other])
+            source.ship(self.stream)
+            source.purge(self.stream)
+
+    @rule(messages=st.sampled_from([1, 2, 100]))
+    def hesitate(self, messages: int) -> None:
+        """The server sends so many at a time, and the rest when these are done with."""
+        self.chunk = messages
+
+    @precondition(lambda self: self.missed)
+    @rule()
+    def tell_again(self) -> None:
+        """As `ShipListings` does: once for all who ask, and not before the last generation is complete."""
+        for source in self.sources:
+            if self.missed.get(source.names.source, 0) == source.generation and source.is_complete:
+                source.fresh(self.stream)
+        self.missed.clear()
 
     @rule(n=st.integers(0, 1), size=st.none() | st.integers(1, 9))
     def new_generation(self, n: int, size: int | None) -> None:
@@ -472,10 +533,16 @@ class FleetMachine(RuleBasedStateMachine):
         for source in self.sources:
             source.complete(self.stream)
         self.is_mixed = False
-        for _ in range(12):
+        self.chunk = 100
+        for turn in range(16):
             self.now += LEASE_S / 4
             for n in range(len(self.crew)):
                 self.finish(n)
+            if turn < 8:
+                self.tell_again()
+                for source in self.sources:
+                    source.complete(self.stream)
+        assert not self.missed, "nothing was missed since"
         there = {(source.names.source, path): size for source in self.sources for path, size in source.there().items()}
         assert self.results == there
         with contextlib.closing(self.database):
@@ -495,3 +562,29 @@ class FleetMachine(RuleBasedStateMachine):
 
 TestFleet = FleetMachine.TestCase
 TestFleet.settings = settings(max_examples=100, stateful_step_count=40)
+
+
+_paths = st.sampled_from(PATHS)
+_steps = st.one_of(
+    st.tuples(st.just("delete_and_purge"), st.integers(0, 1), _paths),
+    st.tuples(st.just("change"), st.integers(0, 1), _paths, st.none() | st.integers(1, 9), st.just(True)),
+    st.tuples(st.just("work_off"), which),
+    st.tuples(st.just("work"), which),
+    st.tuples(st.just("end_batch"), which, st.booleans()),
+    st.tuples(st.just("hesitate"), st.sampled_from([1, 2])),
+    st.tuples(st.just("die"), which),
+    st.tuples(st.just("tell_again")),
+)
+
+
+@settings(max_examples=100)
+@given(steps=st.lists(_steps, max_size=12))
+def test_who_has_not_read_a_deletion_that_is_removed_is_told(steps: list[tuple[Any, ...]]) -> None:
+    """The same machine, with nothing that begins a generation but who asks for one."""
+    machine = FleetMachine()
+    machine.begin()
+    for n in range(4):
+        machine.work_off(n)
+    for name, *arguments in steps:
+        getattr(machine, name)(*arguments)
+    machine.teardown()

@@ -169,7 +169,8 @@ class ShipMachine(RuleBasedStateMachine):
             counter=max(last.counter, head.counter if head else 0),
             complete=False,
         )
-        self.progress = replace(self.progress, base=self.advance())
+        base = self.advance()  # which changes the progress
+        self.progress = replace(self.progress, base=base)
         self.pending = {name for name, (_, size) in self.rows.items() if size is not None}
 
     def advance(self) -> int:

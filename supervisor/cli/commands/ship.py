@@ -52,7 +52,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     layouts = [str(layout) for layout in StreamLayout]
     meaning = f"a message for each path, or a log of batches (default: {StreamLayout.PATHS})"
     parser.add_argument("--layout", choices=layouts, default=str(StreamLayout.PATHS), help=meaning)
-    meaning = f"seconds for which the log of a stream that is made keeps a message (default: {KEEP_S:,.0f})"
+    meaning = f"seconds for which a deletion, or a message of a log that is made, stays in the stream (default: {KEEP_S})"
     parser.add_argument("--keep-s", type=int, metavar="S", help=meaning)
     meaning = "bytes that the log of a stream that is made has at most (default: no limit)"
     parser.add_argument("--keep-bytes", type=int, metavar="N", help=meaning)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import Any
 
@@ -42,7 +43,10 @@ class Server:
     async def send(self, pending: int) -> None:
         """A message, after which it has so many, as it says."""
         self._sent += 1
-        about = SimpleNamespace(sequence=SimpleNamespace(consumer=self._sent, stream=10 * self._sent), num_pending=pending)
+        about = SimpleNamespace(
+            sequence=SimpleNamespace(consumer=self._sent, stream=10 * self._sent), num_pending=pending,
+            timestamp=datetime.fromtimestamp(self._sent, UTC),
+        )  # fmt: skip
         await self.answer(SimpleNamespace(headers=None, metadata=about, subject="s", data=b"x"))
 
     async def say_over(self, question: int | None = None) -> None:

@@ -8,7 +8,7 @@ import os
 import pytest
 
 from shardwatch.aggregator.protocol.messages import Event
-from shardwatch.bridge.protocol.bodies import BODY_BYTES_MAX, PathBatch, Stamp, decode_told
+from shardwatch.bridge.protocol.bodies import BODY_BYTES_MAX, PathBatch, Stamp, decode_told, purged_message, stamp_of
 from shardwatch.bridge.protocol.logs import (
     Append,
     AppendFlow,
@@ -107,6 +107,12 @@ def test_where_what_was_there_is_gone_it_is_proved_first_that_nobody_else_came()
     assert answered(appending(5, Tail(7, 7)), None, NONE, None, 9) == [Append(7, 7), GetLast(), ProveOwner(), Append(0, 7), 9]
     with pytest.raises(Superseded):
         answered(appending(5, Tail(7, 7)), None, Last(8, Stamp(6, 0)))
+
+
+def test_a_notice_of_removed_deletions_replaces_only_older_ones() -> None:
+    """As states do, by its sequence in place of a tick."""
+    message = purged_message(NAMES, 5, 1, 77)
+    assert message.subject == "p.one.1.purged" and message.stamp == stamp_of(message.body) == Stamp(5, 77)
 
 
 def test_a_log_gets_a_mark_before_its_last_entry_is_removed() -> None:

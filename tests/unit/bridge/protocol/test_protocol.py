@@ -150,7 +150,7 @@ def test_a_log_that_is_another_one_than_was_asked_for_is_not_used(other: dict[st
     ("wish", "complaint"),
     [
         (StreamWish(replicas=6), "--replicas 6"),
-        (StreamWish(keep_s=3600), "for --layout batches"),
+        (StreamWish(keep_bytes=1 << 30), "for --layout batches"),
         (StreamWish(StreamLayout.BATCHES, keep_s=599), "--keep-s 599"),
         (StreamWish(StreamLayout.BATCHES, keep_bytes=1), "--keep-bytes 1"),
     ],
