@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import errno
 import os
 import shutil
@@ -174,6 +175,20 @@ def test_the_kernels_overflow_puts_everything_in_doubt() -> None:
     finally:
         watched.backend.close()
         shutil.rmtree(base)
+
+
+def test_without_a_group_there_is_no_backend(monkeypatch: pytest.MonkeyPatch, no_leaks: None) -> None:
+    """fs.fanotify.max_user_groups is reached. What was opened before is closed."""
+
+    def refuse(flags: int, how: int) -> int:
+        ctypes.set_errno(errno.EMFILE)
+        return -1
+
+    before = len(os.listdir("/proc/self/fd"))
+    monkeypatch.setattr(fanotify, "_init", refuse)
+    with pytest.raises(OSError, match="Too many open files"):
+        FanotifyBackend()
+    assert len(os.listdir("/proc/self/fd")) == before
 
 
 def feed(backend: FanotifyBackend, chunk: bytes) -> None:
