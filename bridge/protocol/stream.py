@@ -74,7 +74,7 @@ def stream_fault(config: Mapping[str, Any], subjects: str, wish: StreamWish) -> 
     for field, values in WANTED[wish.layout].items():
         if config.get(field) not in values:
             other = made_for(config)
-            made = f" (it is made for --layout {other})" if other is not None else ""
+            made = f" (it is as --layout {other} wants it)" if other is not None else ""
             return f"{field} is {config.get(field)}, and must be {values[0]}{made}"
     if subjects not in (config.get("subjects") or ()):
         return f"its subjects are {', '.join(config.get('subjects') or ['none'])}, and must include {subjects}"

@@ -179,7 +179,7 @@ def test_either_layout_has_a_stream_of_its_own(state_dir: Path, root: Path, serv
             service.client.sync(GUARD_S)
             eventually(lambda: len(asyncio.run(taken_by_twin(server, tmp_path / "twin"))) >= 31, EQUAL_S)
         refused = run("ship", server.url, "--source", "one", *place, check=False)
-        assert refused.returncode == 2 and "it is made for --layout batches" in refused.stderr
+        assert refused.returncode == 2 and "it is as --layout batches wants it" in refused.stderr
         assert "give --layout batches" in refused.stderr and "--stream" in refused.stderr
         log = ["--layout", "batches", "--stream", "log", "--prefix", "log", "--keep-s", "3600", "--keep-bytes", str(1 << 30)]
         with Command("ship", server.url, "--source", "one", "--create", *log, *place) as ship:
@@ -188,6 +188,6 @@ def test_either_layout_has_a_stream_of_its_own(state_dir: Path, root: Path, serv
         refused = run("ship", server.url, "--source", "one", *log[:-3], "700", *place, check=False)
         assert refused.returncode == 2 and "max_age is 3600 s, and not 700 s" in refused.stderr
         refused = run("ship", server.url, "--source", "one", "--stream", "log", "--prefix", "log", *place, check=False)
-        assert refused.returncode == 2 and "it is made for --layout batches" in refused.stderr
+        assert refused.returncode == 2 and "it is as --layout batches wants it" in refused.stderr
         wrong = run("ship", server.url, "--layout", "both", *place, check=False)
         assert wrong.returncode == 2 and "paths" in wrong.stderr

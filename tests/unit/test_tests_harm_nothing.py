@@ -41,6 +41,7 @@ _SYSCTLS = {
     "tests/integration/test_inherited.py": "of a user namespace that ends with the test",
     "tests/conftest.py": "asks whether it may be written",
     "tests/unit/test_unharmed.py": "reads",
+    "tests/unit/shard/backend/test_fanotify_backend.py": "reads",
     "perf/test_start.py": "drop_caches, which is no setting",
 }
 #: Who may signal by number, and why.

@@ -128,8 +128,8 @@ def test_a_log_is_kept_for_a_while() -> None:
     for config in (_config(LOG), _config(wish), _config(LOG, max_age=0, max_msg_size=1 << 20)):
         assert stream_fault(config, "acme.sw.>", LOG) == ""
         assert StreamFacts("now", config).layout == StreamLayout.BATCHES
-        assert "made for --layout batches" in stream_fault(config, "acme.sw.>", MIRROR)
-    assert "made for --layout paths" in stream_fault(_config(), "acme.sw.>", LOG)
+        assert "as --layout batches wants it" in stream_fault(config, "acme.sw.>", MIRROR)
+    assert "as --layout paths wants it" in stream_fault(_config(), "acme.sw.>", LOG)
     assert StreamFacts("now", _config()).layout == StreamLayout.PATHS
 
 
