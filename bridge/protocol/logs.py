@@ -136,4 +136,4 @@ def needs_mark(tail: Tail, first: int, last: int) -> bool:
     """Whether the last entry of a log is among the older half of what the stream has (`first` to `last`), or gone. It gets a mark
     then, so that a log is never empty while others grow.
     """
-    return 0 < tail.previous < first + (last - first) // 2
+    return 0 < tail.previous < first + max(0, last - first) // 2

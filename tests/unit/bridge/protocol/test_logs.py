@@ -118,4 +118,4 @@ def test_a_notice_of_removed_deletions_replaces_only_older_ones() -> None:
 def test_a_log_gets_a_mark_before_its_last_entry_is_removed() -> None:
     """Or as soon as it is seen that it was. A log that has not begun needs none."""
     assert not needs_mark(Tail(6, 6), 1, 10) and needs_mark(Tail(4, 4), 1, 10) and needs_mark(Tail(4, 4), 11, 20)
-    assert not needs_mark(Tail(), 11, 20)
+    assert not needs_mark(Tail(), 11, 20) and needs_mark(Tail(10, 10), 11, 10), "the stream is empty"
