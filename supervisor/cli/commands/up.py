@@ -80,7 +80,8 @@ def run(options: argparse.Namespace) -> int:
 
 def _with_changed_roots(resolved: Resolved, found: Sources) -> tuple[Resolved, Sources, list[str]]:
     """With the roots that `shardwatch root` has added and removed since a start with the same PATHs, and what should be said of
-    them."""
+    them. Raises UsageError where the state directory lies on a filesystem that does not answer.
+    """
     import contextlib
 
     import msgspec
@@ -90,8 +91,10 @@ def _with_changed_roots(resolved: Resolved, found: Sources) -> tuple[Resolved, S
     from shardwatch.shard.contract.state.sources import read_sources
 
     from ...config.again import resolve_again, with_changed_roots
+    from ...host.scouting import check_state_dir
     from ...planning.named import shown_path
 
+    check_state_dir(resolved.state_dir)  # before anything is read there
     before = None
     with contextlib.suppress(OSError, UsageError, msgspec.MsgspecError):  # what is wrong there, `prepare` says
         before = read_sources(Layout(resolved.state_dir).sources)
