@@ -91,7 +91,7 @@ class _Forbidden:
     async def complained(self, error: Exception) -> None:
         """The server, or nats-py, of anything."""
         said = str(error)
-        if "permissions" in said.lower() and not any(subject in said for subject in self.optional):
+        if "permissions" in said.lower() and not any(subject.lower() in said.lower() for subject in self.optional):
             self.said = said
             self.came.set()
 

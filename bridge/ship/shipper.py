@@ -215,7 +215,7 @@ class Shipper:
                 await source.tidy()
                 pause_s = min(TIDY_S_MAX, max(BEAT_S, (self._wanted.wish.keep_s or KEEP_S) / 50))
         except AwayError as error:  # if the connection is lost, others notice
-            self._tell(f"old deletions stay in the stream: {error.message}")
+            self._tell(f"old deletions stay in the stream (docs/fleet.md, Permissions): {error.message}")
 
     async def _ship(self, source: ShippedSource, batch: AsyncBatch) -> None:
         if batch.fresh is not None:
