@@ -27,5 +27,5 @@ async def test_what_a_connection_can_do_without_ends_nothing_else() -> None:
 
     assert await connection.answered(soon()) == 1
     await forbidden.complained(Exception('nats: permissions violation for publish to "$js.api.stream.info.s"'))
-    with pytest.raises(UsageError, match="stream.info"):
+    with pytest.raises(UsageError, match=r"stream\.info"):
         await connection.answered(asyncio.Event().wait())
