@@ -69,7 +69,7 @@ def walk(root: bytes) -> Tree:
 
 def rows(index: Index) -> Tree:
     """The living rows, in the same form."""
-    sql = "SELECT d.path, e.name, e.directory, e.ino, e.size, e.mtime_ns, e.ctime_ns, e.nlink FROM entry e"
+    sql = "SELECT d.path, e.name, e.directory, e.ino, e.size, e.mtime_ns, e.ctime_ns, e.nlink FROM every e"
     sql += " JOIN directory d ON d.id = e.dir WHERE e.kind <> 0"
     return {(p + b"/" + n, d): () if d else tuple(rest) for p, n, d, *rest in query(index, sql)}
 

@@ -1,4 +1,5 @@
-"""Looks into the file of an index. The only place in the tests which knows that the index is a file with a connection."""
+"""Looks into the file of an index. The only place in the tests which knows that the index is a file with a connection, and that
+its entries lie in rows and in pages."""
 
 from __future__ import annotations
 
@@ -8,11 +9,49 @@ from pathlib import Path
 from typing import Any
 
 from shardwatch.aggregator.index.index import Index
+from shardwatch.aggregator.index.page import Page
+from shardwatch.aggregator.index.pages import all_pages
+from shardwatch.aggregator.index.row import WRITTEN
+
+_COLUMNS = ", ".join(("dir", *WRITTEN))
+_MARKS = ",".join("?" * (len(WRITTEN) + 1))
 
 
 def query(index: Index, sql: str) -> list[Any]:
-    """The rows of a SELECT or PRAGMA, with what was not committed yet."""
-    return index.file.db.execute(sql).fetchall()  # type: ignore[no-any-return]
+    """The rows of a SELECT or PRAGMA, with what was not committed yet. In the table `every` is what is in rows or pages."""
+    return query_file(index.file.db, sql)
+
+
+def query_file(db: Any, sql: str, arguments: Sequence[object] = ()) -> list[Any]:
+    """The same, over a connection to the file."""
+    if " every" not in sql:
+        return db.execute(sql, arguments).fetchall()  # type: ignore[no-any-return]
+    db.execute("SAVEPOINT looking")  # all that is read is of one moment
+    try:
+        db.execute("CREATE TEMP TABLE every AS SELECT * FROM entry")
+        for page in all_pages(db):
+            _insert(db, "every", page)
+        return db.execute(sql, arguments).fetchall()  # type: ignore[no-any-return]
+    finally:
+        db.execute("ROLLBACK TO looking")
+        db.execute("RELEASE looking")
+
+
+def spread(db: Any) -> None:
+    """Makes rows of all pages, so that a statement can change one of them."""
+    for page in list(all_pages(db)):
+        _insert(db, "entry", page)
+        db.execute("DELETE FROM page WHERE id=?", (page.id,))
+
+
+def _insert(db: Any, table: str, page: Page) -> None:
+    for row in page.written(page.places()):
+        db.execute(f"INSERT INTO {table} ({_COLUMNS}) VALUES ({_MARKS})", (page.dir, *row))
+
+
+def pages(index: Index) -> list[Page]:
+    """All pages, in the order in which they were made."""
+    return list(all_pages(index.file.db))
 
 
 def racy(index: Index) -> int:

@@ -66,6 +66,22 @@ class PlainIndex:
             )
         self._note()
 
+    def put_all(self, paths: Sequence[bytes], *, lane: int = 0, size: int = 1) -> None:
+        self._looks += 1
+        stamps: dict[bytes, tuple[int, int, int]] = {}
+        for path in paths:
+            self._bury(path, True)
+            row = self._rows.get((path, False))
+            if row is not None:
+                stamps[path] = (row.lane, *self._stamped(row))
+        for path in paths:  # what is new comes last
+            lane_, tick, held = stamps.get(path) or (lane, self._ticks.next(), 0)
+            ctime_ns, at_ns = CHANGED_NS + self._looks, self._looks * SECOND_NS
+            self._rows[path, False] = Row(
+                tick, lane_, held, FILE, False, path, size, size * 1000, at_ns, 1, 0, ctime_ns, 0
+            )
+        self._note()
+
     def remove(self, path: bytes) -> None:
         self._looks += 1
         for directory in (False, True):

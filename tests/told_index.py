@@ -53,6 +53,7 @@ class Tellable(IndexPort, Protocol):
     def put(
         self, path: bytes, *, lane: int = 0, size: int = 1, directory: bool = False, ino: int = 0, birth: int = 5
     ) -> None: ...
+    def put_all(self, paths: Sequence[bytes], *, lane: int = 0, size: int = 1) -> None: ...
     def remove(self, path: bytes) -> None: ...
     def collect(self, passed: Mapping[int, int], set_aside: Iterable[int] = ()) -> int: ...
     def living(self) -> dict[bytes, Row]: ...
@@ -112,6 +113,17 @@ class ToldIndex:
         if directory:
             entry = (name, DIRECTORY, 0, 0, 0, 0, 0, 0, False)
         self._look(Looks(above, self._now(), *seen([entry]), [], {name: birth}))
+
+    def put_all(self, paths: Sequence[bytes], *, lane: int = 0, size: int = 1) -> None:
+        """Some files of one directory, sorted by name, were looked at later on, and all are there, changed. So they may become a
+        page. `lane`: of those that are new.
+        """
+        above, at = os.path.dirname(paths[0]), self._now()
+        self._lanes.update(dict.fromkeys(paths, lane))
+        entries: list[Entry] = [
+            (os.path.basename(path), FILE, 1, 0, 1, size, size * 1000, CHANGED_NS + self._looks, False) for path in paths
+        ]
+        self._look(Looks(above, at, *seen(entries), []))
 
     def remove(self, path: bytes) -> None:
         """The path was looked at, and is gone. Idempotent."""

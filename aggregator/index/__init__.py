@@ -1,4 +1,5 @@
-"""The index: one row per path, with the tick of its last change. The rows are also the queue of all groups.
+"""The index: one row per path, with the tick of its last change. The rows are also the queue of all groups. Those at rest are
+stored together, in pages.
 
 The rows:
 
@@ -8,13 +9,16 @@ The rows:
 - `merge`: compares records with the existing rows. Pure.
 - `burial`: the end of a row: whether a tombstone remains, and which groups must be told. Pure.
 - `changes`: what `merge` and `burial` want to write for one directory. Pure.
+- `page`: what a page of rows is, how it begins, shrinks and ends, and its checksum. Pure.
 - `plain`: short cuts for the two most frequent records, with the same result as `merge`.
 
 The parts of the index, which share one file:
 
 - `index`: puts the parts together; begins and commits transactions.
 - `file`: the connection, the transaction, and the single row of the table `state`.
-- `tables`: reads and writes rows, one directory at a time.
+- `pages`: reads and writes pages.
+- `tables`: reads and writes rows, one directory at a time, wherever they are.
+- `resting`: compares what was seen with whole pages, with the same result as `merge`.
 - `records`: applies the records of shards.
 - `backlog`: reads rows by lane and tick, for groups.
 - `portion`: what one such reading found, and how far it got. Pure.

@@ -4,15 +4,24 @@ from __future__ import annotations
 
 import os
 import sqlite3
+from bisect import bisect_right
 from collections.abc import Sequence
+from operator import attrgetter
 from typing import Any, Final
 
 from .file import IndexFile
 from .holders import Holders
 from .moments import Moments
+from .page import ENTRIES_MAX
+from .pages import Pages
 from .portion import Count, Portion
 from .row import ROW, Row, rows_from
 
+#: The first tick of the next page that has one after another.
+_NEXT_PAGE: Final = "SELECT base FROM page WHERE lane=? AND tick>? ORDER BY tick LIMIT 1"
+_LIVE: Final = "SELECT base, live FROM page WHERE lane=?1 AND tick>?2 AND base<=?3 ORDER BY tick"
+_TICK_MAX: Final = (1 << 63) - 1
+_tick: Final = attrgetter("tick")
 #: Ticks of one SELECT; SQLite bounds the number of its arguments.
 _TICKS_MAX: Final = 500
 
@@ -24,6 +33,7 @@ class Backlog:
         self._file = file
         self._moments = moments
         self._db: Any = file.db
+        self._pages = Pages(file.db)
         self._ticks = file.ticks
         #: The lanes, and for which number of commits they hold: each pull asks for them, and only a commit changes them.
         self._lanes: list[int] = []
@@ -50,22 +60,45 @@ class Backlog:
         return self._lanes
 
     def _read_lanes(self) -> list[int]:
-        lanes = []
-        lane = self._db.execute("SELECT max(lane) FROM entry WHERE lane IS NOT NULL").fetchone()[0]
-        while lane is not None:
-            lanes.append(lane)
-            lane = self._db.execute("SELECT max(lane) FROM entry WHERE lane IS NOT NULL AND lane < ?", (lane,)).fetchone()[0]
-        return lanes
+        lanes = set()
+        for table in ("entry", "page"):
+            lane = self._db.execute(f"SELECT max(lane) FROM {table} WHERE lane IS NOT NULL").fetchone()[0]
+            while lane is not None:
+                lanes.add(lane)
+                sql = f"SELECT max(lane) FROM {table} WHERE lane IS NOT NULL AND lane < ?"
+                lane = self._db.execute(sql, (lane,)).fetchone()[0]
+        return sorted(lanes, reverse=True)
 
     def pending(self, lane: int, after: int, limit: int) -> Portion:
         """See `IndexPort`. It ends early nowhere: there are fewer than `limit` rows only at the end."""
         if after >= self._ticks.last:
             return Portion((), after, True)  # most pulls come when there is nothing new
-        rows = self._rows(f"SELECT {ROW} WHERE e.lane=? AND e.tick>? ORDER BY e.tick LIMIT ?", (lane, after, limit))
+        rows = self._pending(lane, after, limit)
         if rows and rows[-1].tick > self._ticks.last:  # a group that passed it would miss all that comes before it
             raise sqlite3.DatabaseError(f"a row has the tick {rows[-1].tick}, the last one given is {self._ticks.last}")
         upto = rows[-1].tick if rows else after
         return Portion(rows, upto, len(rows) < limit or upto == self._ticks.last)
+
+    def _pending(self, lane: int, after: int, limit: int) -> list[Row]:
+        """Rows of a lane after a tick: those before the next page, then those of pages, and between and after them."""
+        next_ = self._db.execute(_NEXT_PAGE, (lane, after)).fetchone()
+        rows = self._between(lane, after, _TICK_MAX if next_ is None else next_[0] - 1, limit)
+        if next_ is None or len(rows) == limit:
+            return rows
+        paged: list[Row] = []
+        upto = _TICK_MAX
+        for page, path in self._pages.ticked(lane, after + 1):
+            paged += [row for row in page.rows(path) if row.tick > after]
+            if len(rows) + len(paged) >= limit:
+                upto = page.tick
+                break
+        if others := self._between(lane, max(after, next_[0] - 1), upto, limit - len(rows)):
+            paged = sorted(paged + others)
+        return (rows + paged)[:limit]
+
+    def _between(self, lane: int, after: int, upto: int, limit: int) -> list[Row]:
+        sql = f"SELECT {ROW} WHERE e.lane=? AND e.tick>? AND e.tick<=? ORDER BY e.tick LIMIT ?"
+        return self._rows(sql, (lane, after, upto, limit))
 
     def rows_at(self, lane: int, ticks: Sequence[int]) -> list[Row]:
         """The rows of a lane that still have one of these ticks, oldest first."""
@@ -75,6 +108,21 @@ class Backlog:
             some = ordered[begin : begin + _TICKS_MAX]
             marks = ",".join("?" * len(some))
             rows += self._rows(f"SELECT {ROW} WHERE e.lane=? AND e.tick IN ({marks}) ORDER BY e.tick", (lane, *some))
+        if len(rows) < len(ordered) and (paged := self._paged_at(lane, sorted(set(ordered).difference(map(_tick, rows))))):
+            rows = sorted(rows + paged)
+        return rows
+
+    def _paged_at(self, lane: int, ticks: Sequence[int]) -> list[Row]:
+        """What pages have of these ticks, which are in ascending order."""
+        rows: list[Row] = []
+        at = 0
+        while at < len(ticks) and (found := next(self._pages.ticked(lane, ticks[at]), None)) is not None:
+            page, path = found
+            end = bisect_right(ticks, page.tick, at)
+            wanted = set(ticks[at:end])
+            if ticks[end - 1] >= page.base:
+                rows += [row for row in page.rows(path) if row.tick in wanted]
+            at = end
         return rows
 
     def tick_at(self, at_ns: int) -> tuple[int | None, int | None]:
@@ -84,17 +132,43 @@ class Backlog:
     def rows_of(self, path: bytes) -> list[Row]:
         """The rows of a path that are events: of a file, of a directory, or of both, at most one each."""
         above, name = os.path.split(path)
-        return self._rows(f"SELECT {ROW} WHERE d.path=? AND e.name=? AND e.lane IS NOT NULL ORDER BY e.tick", (above, name))
+        rows = self._rows(f"SELECT {ROW} WHERE d.path=? AND e.name=? AND e.lane IS NOT NULL ORDER BY e.tick", (above, name))
+        found = self._db.execute("SELECT id FROM directory WHERE path=?", (above,)).fetchone()
+        if found is not None and not any(not row.directory for row in rows):
+            for page, _ in self._pages.holding(found[0], [name]):
+                rows = sorted(rows + [row for row in page.rows(above) if row.path == path])
+        return rows
 
     def _rows(self, sql: str, arguments: Sequence[object]) -> list[Row]:
         return rows_from(self._db.execute(sql, arguments))
 
     def count(self, lane: int, after: int, upto: int, limit: int) -> Count:
         """See `IndexPort`."""
+        if limit < 2 * ENTRIES_MAX:  # less than two pages: nobody asks that often
+            rows = self._pending(lane, after, limit)
+            if len(rows) == limit and rows[-1].tick <= upto:
+                return Count(limit, rows[-1].tick)
+            return Count(sum(row.tick <= upto for row in rows), upto)
+        paged, upto = self._count_paged(lane, after, upto, limit // 2)
         some = "SELECT tick FROM entry WHERE lane=? AND tick>? AND tick<=? ORDER BY tick LIMIT ?"
         sql = f"SELECT count(*), coalesce(max(tick), 0) FROM ({some})"
-        rows, last = self._db.execute(sql, (lane, after, upto, limit)).fetchone()
-        return Count(rows, last if rows == limit else upto)
+        rows_, last = self._db.execute(sql, (lane, after, upto, limit - paged)).fetchone()
+        if rows_ == limit - paged and last < upto:
+            upto = last
+            paged, upto = self._count_paged(lane, after, upto, limit)
+        return Count(rows_ + paged, upto)
+
+    def _count_paged(self, lane: int, after: int, upto: int, limit: int) -> tuple[int, int]:
+        """How many entries pages have after one tick and up to another, and up to which tick they are counted: up to the last one
+        of a page, if there are about as many as `limit`, which is more than a page has."""
+        total = 0
+        for base, live in self._db.execute(_LIVE, (lane, after, upto)):
+            begin, end = max(0, after + 1 - base), upto + 1 - base
+            found = live.count(1, begin, end)
+            if total + found > limit:
+                return total, base - 1
+            total += found
+        return total, upto
 
     @property
     def holders(self) -> Holders:

@@ -28,8 +28,8 @@ def bury(changes: Changes, row: Known, at: int, ticks: Ticks, *, forget: bool = 
         return
     # A tombstone keeps the identity of the file, by which a rename is recognised.
     changes.updates.append((
-        row.ino, row.size, row.mtime_ns, row.ctime_ns, row.dev, row.nlink, GONE, 0, tick, stored(held), at, 0,
-        row.name, row.directory,
+        row.name, row.directory, row.ino, row.size, row.mtime_ns, row.ctime_ns, row.dev, row.nlink, GONE, 0, row.lane, tick,
+        stored(held), at, 0,
     ))  # fmt: skip
 
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from msgspec import Struct
 
-from .row import Insert, Update
+from .row import Written
 
 
 class Changes(Struct):
     """What is to be written for one directory. Deletions are written first, then updates, then insertions."""
 
-    inserts: list[Insert] = []
-    updates: list[Update] = []
+    inserts: list[Written] = []
+    updates: list[Written] = []
     #: (name, directory) of rows that no group holds, so that no tombstone is needed.
     forgotten: list[tuple[bytes, int]] = []
     #: Directories that are gone. Everything below them is buried too.

@@ -18,7 +18,7 @@ from shardwatch.shard.contract.filter.pattern import OPEN, Names, parse
 
 from .reading import IndexReader
 
-#: Directories, and rows, that one page reads at most.
+#: Directories, rows, and entries in pages that one portion reads at most.
 _DIRECTORIES: Final = 5_000
 _ROWS: Final = 20_000
 #: Conditions on a name that are given to SQLite at most.
@@ -27,6 +27,7 @@ _CONDITIONS_MAX: Final = 50
 #: The directory's id, name, size, mtime_ns, at_ns and tick of a row.
 _Columns = tuple[int, bytes, int, int, int, int]
 _directory: Final = itemgetter(0)
+_key: Final = itemgetter(0, 1)
 
 
 class FoundRow(NamedTuple):
@@ -65,6 +66,7 @@ class _Search:
     def __init__(self, reader: IndexReader, roots: Iterable[bytes], wanted: Wanted) -> None:
         self._reader = reader
         self._roots = Nearest(roots)
+        self._wanted = wanted
         self._filter = Filter(wanted.patterns, ())
         self._names = _names_of(wanted.patterns)
         self._conditions = " AND size > ?"
@@ -83,9 +85,15 @@ class _Search:
                 last = max(directories)
                 names = self._names if self._names is not None and self._names.tell(directories.values()) else None
                 rows = self._rows(names, at, name, last)
-            at, name = rows[-1][:2] if len(rows) == _ROWS else (last + 1, b"")
+                end = _key(rows[-1]) if len(rows) == _ROWS else (last + 1, b"")
+                paged, end = self._paged(at, name, end)
             if names is None or not names.all:
                 rows = self._kept(directories, rows)
+            rows = sorted(row for row in [*rows, *self._kept(directories, paged)] if _key(row) <= end)
+            if len(rows) > _ROWS:
+                del rows[_ROWS:]
+                end = _key(rows[-1])
+            at, name = end
             yield [FoundRow(join(directories[row[0]], row[1]), *row[2:]) for row in rows if row[0] in directories]
 
     def _directories(self, at: int) -> list[tuple[int, bytes]]:
@@ -100,6 +108,23 @@ class _Search:
             f" AND directory = 0 AND kind <> 0{self._conditions}{sql} ORDER BY dir, name LIMIT ?",
             at, name, last, *self._arguments, *shapes, _ROWS,
         )  # fmt: skip
+
+    def _paged(self, at: int, name: bytes, end: tuple[int, bytes]) -> tuple[list[_Columns], tuple[int, bytes]]:
+        """What pages have after `name` in the directory `at` and up to `end`; and how far that is, where they have very many."""
+        found: list[_Columns] = []
+        room, reached = _ROWS, (at, name)
+        for page, _ in self._reader.onward(at, name, end[0] if end[1] else end[0] - 1):
+            places = page.places_in(name if page.dir == at else None, end[1] if page.dir == end[0] else None)
+            some = page.known(places[:room])
+            for row in some:
+                if row.size > self._wanted.larger and (self._wanted.since_ns is None or row.mtime_ns >= self._wanted.since_ns):
+                    found.append((page.dir, row.name, row.size, row.mtime_ns, page.at_ns, row.tick))
+            if some:
+                reached = page.dir, some[-1].name
+            if len(places) > room:
+                return found, reached
+            room -= len(places)
+        return found, end
 
     def _kept(self, directories: dict[int, bytes], rows: list[_Columns]) -> list[_Columns]:
         """Those of the rows that the patterns match."""

@@ -141,7 +141,7 @@ class Holders:
         """
         if not self._positions:
             return ALL if there else held  # somebody was handed it, and nobody is there whose position tells who
-        counts, known = self._met(lane, tick), self._known(tick, held)
+        counts, known = self._met(lane, tick), held and self._known(tick, held)
         for bit in self._gave_up:
             after, upto = self._positions[bit].skipped.get(lane, (0, 0))
             counts &= ~(int(after < tick <= upto) << bit)
@@ -151,6 +151,17 @@ class Holders:
         for bit in self._went_back:
             counts &= ~(int(self._positions[bit].behind.get(lane, tick) < tick) << bit)
         return self._plain(known & ~counts)
+
+    def superseded_alike(self, lane: int, first: int, last: int, held: int | bytes) -> int | bytes | None:
+        """The same of the entries of a page, which lose their ticks, from `first` to `last`, and say that their paths exist. None
+        if it may not be the same for all of them. `held` and what returns: as they are stored.
+        """
+        if self._gave_up or self._met(lane, first) != self._met(lane, last):
+            return None
+        groups = loaded(held)
+        if self._positions and self._known(first, groups) != self._known(last, groups):
+            return None
+        return stored(self.superseded(lane, last, groups, there=True))
 
     def holding(self, tick: int, held: int) -> int:
         """The groups that hold the path of a row that no group was handed with its present tick."""

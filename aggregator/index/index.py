@@ -131,7 +131,7 @@ class Index:
 
     def shrink(self) -> None:
         """Frees the caches, which fill again with work."""
-        self.tables.ids.clear()
+        self.tables.shrink()
         self.file.shrink()
 
     def abandon(self) -> None:

@@ -91,7 +91,7 @@ def _compare(
             tick, held = ticks.again(row) if verdict is Verdict.CHANGED else (row.tick, row.held)
             if row.ino != ino and row.ino and ino:
                 changes.linked[row.dev, row.ino] = row.nlink
-        changes.updates.append((*stat, tick, stored(held), at, births.get(name, 0), name, directory))
+        changes.updates.append((name, directory, *stat, row.lane, tick, stored(held), at, births.get(name, 0)))
         changes.link(dev, ino, nlink)
     return new
 
@@ -129,6 +129,6 @@ def _insert(
         if not directory or directories_are_events:
             lane = lane_of.get(name, 0) if isinstance(lane_of, dict) else lane_of
             tick = ticks.next()
-        changes.inserts.append((name, directory, *stat, lane, tick, at, births.get(name, 0)))
+        changes.inserts.append((name, directory, *stat, lane, tick, 0, at, births.get(name, 0)))
         changes.link(dev, ino, nlink)
         changes.count(directory, 1)

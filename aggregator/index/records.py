@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from types import MappingProxyType
+from typing import Final, TypeVar
+
+import msgspec
 
 from shardwatch.shard.contract.files.paths import join
 from shardwatch.shard.contract.wire.frames import Check, Confirmed, Gone, Listing, Looks, Verified
@@ -13,9 +17,14 @@ from .changes import Changes
 from .debts import Debts
 from .file import IndexFile
 from .merge import merge
+from .page import worth
+from .resting import Resting
 from .row import GONE, LEFT_OUT, Known, tells_there
-from .tables import Rows, Tables
+from .tables import Place, Rows, Tables
 from .verification import Finding, differences
+
+_NO_PLACES: Final[Mapping[bytes, Place]] = MappingProxyType({})
+_Record = TypeVar("_Record", Listing, Looks)
 
 
 class Records:
@@ -39,6 +48,7 @@ class Records:
         self._db = file.db
         self._ticks = file.ticks
         self._tables = tables
+        self._resting = Resting(file, tables.pages, content_only=content_only)
         self._debts = debts
         self._lane_of = lane_of
         self._directories_are_events = directories
@@ -52,21 +62,29 @@ class Records:
         if new and self._populated(id_, record):
             return
         if new:
-            self._list(id_, record, {}, stops)
+            self._list(id_, record, Rows(), stops)
             return
-        for known, after, upto in self._tables.covered(id_, record.after, record.upto):
-            self._list(id_, _part(record, after, upto), known, stops)
+        for part in self._tables.covered(id_, record.after, record.upto):
+            some = _part(record, part.after, part.upto)
+            came = some.seen.chosen([name not in some.births for name in some.names]) if some.births else some.seen
+            done = self._resting.settle(part.pages, came, some.at)
+            self._list(id_, _without(some, done), part.entries(done), stops)
 
     def _list(self, id_: int, record: Listing, known: Rows, stops: Iterable[bytes]) -> None:
         owed = self._debts.within(record.path, record.after, record.upto)
-        self._merge(id_, record, known, (), True, stops, owed)
+        if not (record.names or known or owed):
+            return
+        rows = [] if self._tables.by_inode or not worth(len(known)) else list(known.values())
+        if not self._merge(id_, record, known, (), True, stops, owed) and rows:
+            self._tables.rest(id_, rows)
 
     def _populated(self, id_: int, record: Listing) -> bool:
         """Whether the short cut for a new directory could be taken."""
         simple = self._lane_of is None and not self._directories_are_events and not record.births
         if not simple or record.path in self._debts.owed:
             return False
-        made = plain.populate(self._db, id_, record.seen, record.at, self._ticks)
+        pages = None if self._tables.by_inode else self._tables.pages
+        made = plain.populate(self._db, id_, record.seen, record.at, self._ticks, pages)
         if made is None:
             return False
         files, directories = made
@@ -76,24 +94,37 @@ class Records:
     def looks(self, record: Looks, stops: Iterable[bytes]) -> None:
         """Some names of a directory."""
         id_, new = self._tables.id_of(record.path)
-        if not new and self._rewritten(id_, record):
-            return
+        owed = self._debts.owed.get(record.path, ())
+        if not new and not owed and not record.absent and not record.births:
+            rest = self._rewritten(id_, record)
+            if rest is None:
+                return
+            record = rest
         names = record.names + record.absent
-        known = {} if new else self._tables.named(id_, names)
-        owed = [n for n in names if n in self._debts.owed.get(record.path, ())]
-        self._merge(id_, record, known, record.absent, False, stops, owed)
+        known = Rows() if new else self._tables.named(id_, names)
+        self._merge(id_, record, known, record.absent, False, stops, [n for n in names if n in owed])
 
-    def _rewritten(self, id_: int, record: Looks) -> bool:
-        """Whether the short cut for known plain files could be taken."""
-        if not record.names or record.absent or record.births or record.path in self._debts.owed:
-            return False
-        written = plain.rewrite(
-            self._db, id_, record.seen, record.at, self._ticks, linked=self._tables.by_inode, content_only=self._content_only
-        )
+    def _rewritten(self, id_: int, record: Looks) -> Looks | None:
+        """Takes the short cuts for what is known, where the record says nothing but how names are that are there. Returns what is
+        left, None if nothing is.
+        """
+        tables, content_only = self._tables, self._content_only
+        if len(record.names) == 1:
+            written = plain.rewrite_one(
+                tables, id_, record.names[0], record.stats, record.at, self._ticks, content_only=content_only
+            )
+        else:
+            if worth(len(record.names)) and not tables.by_inode:
+                pages = [page for page, _ in tables.pages.holding(id_, sorted(record.names)) if page.whole]
+                if pages:
+                    record = _without(record, self._resting.settle(pages, record.seen, record.at))
+            if not record.names:
+                return None
+            written = plain.rewrite(tables, id_, record.seen, record.at, self._ticks, content_only=content_only)
         if written is None:
-            return False
+            return record
         self._file.count(0, 0, written)
-        return True
+        return None
 
     def gone(self, record: Gone, stops: Iterable[bytes]) -> None:
         """An anchor is not there: everything of it goes."""
@@ -108,9 +139,9 @@ class Records:
         id_, _ = self._tables.id_of(record.path)
         listing = Listing(record.path, record.at, *record.seen, record.after, record.upto)
         findings: list[Finding] = []
-        for known, after, upto in self._tables.covered(id_, record.after, record.upto):
-            seen = _part(listing, after, upto).seen
-            findings += differences(record.path, known, seen, record.hinted, content_only=self._content_only)
+        for part in self._tables.covered(id_, record.after, record.upto):
+            seen = _part(listing, part.after, part.upto).seen
+            findings += differences(record.path, part.entries(), seen, record.hinted, content_only=self._content_only)
         hinted = set(record.hinted)
         self._tables.confirm(id_, record.seen.chosen([name not in hinted for name in record.names]))
         self.listing(listing, stops)
@@ -130,7 +161,8 @@ class Records:
         complete: bool,
         stops: Iterable[bytes],
         owed: list[bytes],
-    ) -> None:
+    ) -> bool:
+        """Returns whether anything has changed."""
         path, at = record.path, record.at
         lanes: dict[bytes, int] | int = 0
         if self._lane_of is not None:
@@ -145,14 +177,16 @@ class Records:
             changes.gone_directories += [n for n in absent if n in owed and n not in changes.gone_directories]
         if changes.links:
             self._tables.index_inodes()
-        self._write(id_, changes, at)
+            known.places.clear()
+        self._write(id_, changes, at, known.places)
         if changes.gone_directories:
             self.bury_below([join(path, name) for name in changes.gone_directories], at, stops)
+        return bool(changes)
 
-    def _write(self, id_: int, changes: Changes, at: int) -> None:
+    def _write(self, id_: int, changes: Changes, at: int, places: Mapping[bytes, Place]) -> None:
         """Writes what changes in a directory, and what is owed by that."""
         if changes:
-            self._tables.write(id_, changes)
+            self._tables.write(id_, changes, places)
         if changes.linked and self._tables.by_inode:
             self._debts.add_names(changes.linked, at)
 
@@ -164,8 +198,10 @@ class Records:
         for path in paths:
             for id_, directory in self._tables.below(path, kept):
                 self._file.on_progress()
-                for rows in self._tables.living(id_):
-                    self._bury(id_, directory, rows, at)
+                for part in self._tables.covered(id_, None, None):
+                    rows = part.entries()
+                    living = [row for row in rows.values() if row.kind != GONE]
+                    self._bury(id_, directory, living, at, rows.places)
                 self._debts.forgive(directory)
 
     def leave_out(self, id_: int, path: bytes, rows: Sequence[Known], *, forget: bool) -> None:
@@ -176,11 +212,20 @@ class Records:
             self._debts.pay(path, owed, at)
         self._bury(id_, path, rows, at, forget=forget)
 
-    def _bury(self, id_: int, directory: bytes, rows: Iterable[Known], at: int, *, forget: bool = False) -> None:
+    def _bury(
+        self,
+        id_: int,
+        directory: bytes,
+        rows: Iterable[Known],
+        at: int,
+        places: Mapping[bytes, Place] = _NO_PLACES,
+        *,
+        forget: bool = False,
+    ) -> None:
         changes = Changes()
         for row in rows:
             bury(changes, row, at, self._ticks, forget=forget)
-        self._write(id_, changes, at)
+        self._write(id_, changes, at, places)
         self._tables.forget_if_empty(id_, directory)
 
     # -- lanes
@@ -220,3 +265,11 @@ def _part(listing: Listing, after: bytes | None, upto: bytes | None) -> Listing:
     seen = listing.seen.chosen([(after is None or name > after) and (upto is None or name <= upto) for name in listing.names])
     births = {name: listing.births[name] for name in seen.names if name in listing.births}
     return Listing(listing.path, listing.at, *seen, after, upto, births)
+
+
+def _without(record: _Record, names: frozenset[bytes]) -> _Record:
+    """A record without some of the names that are there."""
+    if not names:
+        return record
+    seen = record.seen.chosen([name not in names for name in record.names])
+    return msgspec.structs.replace(record, names=seen.names, stats=seen.stats)

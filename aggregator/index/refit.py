@@ -1,4 +1,5 @@
-"""Adapts the rows to new settings: other roots, filters or priorities. Works in portions, while the service runs.
+"""Adapts the entries to new settings: other roots, filters or priorities. Works in portions, while the service runs. What
+becomes another by that leaves its page.
 
 Files that are no longer in scope, and directories that are no longer events, are reported as deleted, because a mirror
 contains what is watched now. On request they are forgotten instead, without events. If the process is killed at any
@@ -14,6 +15,7 @@ from shardwatch.shard.contract.files.paths import join
 
 from .index import Index
 from .row import GONE, LEFT_OUT, Known, tells_there
+from .tables import Place, Relocatable
 
 #: Rows of one step: some 50 ms.
 ROWS: Final = 2_000
@@ -42,27 +44,39 @@ class Refit:
         """Adapts the next rows, in a transaction of their own. Returns False if these were the last ones."""
         index = self._index
         index.begin()
-        page = index.tables.page(self._after, limit)
+        entries = index.tables.onward(self._after, limit)
         out: dict[tuple[int, bytes], list[Known]] = {}
-        for id_, path, row in page:
+        relaned: list[tuple[Relocatable, int | None]] = []
+        leaving: dict[int, list[Place]] = {}
+        for entry in entries:
+            id_, path, row, place = entry
             whole = join(path, row.name)
             if not self._keeps(whole, bool(row.directory)):
-                if self._forget or row.kind != GONE:
-                    out.setdefault((id_, path), []).append(row)
                 self.left_out += row.kind != GONE
-                continue
-            lane = index.records.lane(whole, bool(row.directory))
-            if lane is not None and lane != row.lane:
+                if not self._forget and row.kind == GONE:
+                    continue
+                out.setdefault((id_, path), []).append(row)
+            else:
+                lane = index.records.lane(whole, bool(row.directory))
+                if lane == row.lane:
+                    continue
+                relaned.append((entry, lane))
+            if place is not None:
+                leaving.setdefault(id_, []).append(place)
+        for id_, places in leaving.items():
+            index.tables.take_out(id_, places)
+        for (id_, path, row, _), lane in relaned:
+            if lane is not None:
                 index.records.relane(id_, row, lane)
-            elif lane is None and row.lane is not None and (self._forget or row.lane != LEFT_OUT):
+            elif self._forget or row.lane != LEFT_OUT:
                 index.records.leave_unsaid(id_, path, row, forget=self._forget)
                 self.left_out += tells_there(row)
         for (id_, path), rows in out.items():
             index.records.leave_out(id_, path, rows, forget=self._forget)
-        if len(page) < limit:
+        if len(entries) < limit:
             index.file.fit(self._fingerprint)
         else:
-            id_, _, row = page[-1]
+            id_, _, row, _ = entries[-1]
             self._after = (id_, row.name, row.directory)
         index.commit()
         return index.unfit

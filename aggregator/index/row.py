@@ -126,25 +126,15 @@ def rows_from(selected: Iterable[tuple[Any, ...]]) -> list[Row]:
     return rows
 
 
-#: The fields of an `Update`, in their order: the last two say which row of a directory it is.
-UPDATED: Final = (
-    "ino", "size", "mtime_ns", "ctime_ns", "dev", "nlink", "kind", "racy", "tick", "held", "at_ns", "birth_ns",
-    "name", "directory",
-)  # fmt: skip
-Update = tuple[int, int, int, int, int, int, int, int, int, int | bytes, int, int, bytes, int]
-#: Takes an `Update` and the directory's id.
+#: The columns of a row as it is written, in their order: those of a `Known`, with `held` as it is stored, and two more.
+WRITTEN: Final = (*Known._fields, "at_ns", "birth_ns")
+Written = tuple[bytes, int, int, int, int, int, int, int, int, int, int | None, int, int | bytes, int, int]
+#: Each takes a `Written` and the directory's id.
+INSERT: Final = f"INSERT INTO entry ({', '.join(WRITTEN)}, dir) VALUES ({'?,' * len(WRITTEN)}?)"
 UPDATE: Final = (
-    f"UPDATE entry SET {', '.join(f'{field}=?' for field in UPDATED[:-2])} WHERE name=? AND directory=? AND dir=?"
+    f"UPDATE entry SET {', '.join(f'{field}=?{number}' for number, field in enumerate(WRITTEN, 1) if number > 2)}"
+    f" WHERE name=?1 AND directory=?2 AND dir=?{len(WRITTEN) + 1}"
 )
-
-#: The fields of an `Insert`, in their order. Nobody holds a row that is new.
-INSERTED: Final = (
-    "name", "directory", "ino", "size", "mtime_ns", "ctime_ns", "dev", "nlink", "kind", "racy", "lane", "tick", "at_ns",
-    "birth_ns",
-)  # fmt: skip
-Insert = tuple[bytes, int, int, int, int, int, int, int, int, int, int | None, int, int, int]
-#: Takes an `Insert` and the directory's id.
-INSERT: Final = f"INSERT INTO entry ({', '.join(INSERTED)}, dir, held) VALUES ({'?,' * len(INSERTED)}?,0)"
 
 
 def ranged(sql: str, id_: int, after: bytes | None, upto: bytes | None) -> tuple[str, list[object]]:

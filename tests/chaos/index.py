@@ -6,10 +6,12 @@ import os
 import sqlite3
 from pathlib import Path
 
+from index_rows import query_file
+
 
 def read_files(path: Path, only: bytes | None = None) -> dict[bytes, tuple[int, int]]:
     """path -> (size, mtime_ns) of every file that is there as far as is committed; or of one."""
-    sql = "SELECT d.path, e.name, e.size, e.mtime_ns FROM entry e JOIN directory d ON d.id=e.dir"
+    sql = "SELECT d.path, e.name, e.size, e.mtime_ns FROM every e JOIN directory d ON d.id=e.dir"
     sql += " WHERE e.kind<>0 AND e.directory=0"
     arguments: tuple[bytes, ...] = ()
     if only is not None:
@@ -17,6 +19,8 @@ def read_files(path: Path, only: bytes | None = None) -> dict[bytes, tuple[int, 
         arguments = os.path.split(only)
     db = sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=60)
     try:
-        return {os.path.join(above, name): (size, mtime_ns) for above, name, size, mtime_ns in db.execute(sql, arguments)}
+        return {
+            os.path.join(above, name): (size, mtime_ns) for above, name, size, mtime_ns in query_file(db, sql, arguments)
+        }
     finally:
         db.close()

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from cli_process import run as cli
+from index_rows import spread
 from running import Consumer, Running, consuming, running, settings_for
 from waiting import eventually
 
@@ -30,8 +31,11 @@ def _audit(service: Running, *options: str) -> tuple[int, dict[str, Any]]:
 
 
 def _damage(service: Running, *statements: str) -> None:
-    """Changes rows behind the aggregator's back."""
+    """Changes rows behind the aggregator's back. Pages know when they are changed, so all become rows before."""
     db = sqlite3.connect(service.layout.index_db, isolation_level=None, timeout=30)
+    db.execute("BEGIN IMMEDIATE")
+    spread(db)
+    db.execute("COMMIT")
     for statement in statements:
         assert db.execute(statement).rowcount > 0, statement
     db.close()

@@ -274,14 +274,30 @@ def test_a_page_flipped_while_the_service_runs(
     service_with_consumer: tuple[Running, Consumer], big_tree: Path
 ) -> None:
     """SQLite says that the image is malformed once it reads the page: set aside and built anew, no crash loop."""
-    service, consumer = service_with_consumer
-    place = service.layout.state_dir
-    aggregator = service.programs()["aggregator"]["pid"]
-    with sqlite3.connect(service.layout.index_db) as db:
+    with sqlite3.connect(service_with_consumer[0].layout.index_db) as db:
         db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         pages = db.execute("PRAGMA page_count").fetchone()[0]
     db.close()
-    flip(service.layout.index_db, 1, pages - 1)
+    flip(service_with_consumer[0].layout.index_db, 1, pages - 1)
+    _goes_on(service_with_consumer, big_tree)
+
+
+def test_pages_of_rows_damaged_while_the_service_runs(
+    service_with_consumer: tuple[Running, Consumer], big_tree: Path
+) -> None:
+    """SQLite finds nothing wrong with them: their checksums tell."""
+    with sqlite3.connect(service_with_consumer[0].layout.index_db, timeout=30) as db:
+        assert db.execute("UPDATE page SET stats = zeroblob(length(stats))").rowcount > 10
+    db.close()
+    _goes_on(service_with_consumer, big_tree)
+
+
+def _goes_on(service_with_consumer: tuple[Running, Consumer], big_tree: Path) -> None:
+    """Once the damage is met, the index is set aside and built anew in the same process."""
+    service, consumer = service_with_consumer
+    place = service.layout.state_dir
+    aggregator = service.programs()["aggregator"]["pid"]
+    known = sorted(big_tree.rglob("*.json"))[::10]
     n = 0
 
     def set_aside() -> list[Path]:
@@ -289,6 +305,8 @@ def test_a_page_flipped_while_the_service_runs(
         n += 1
         for directory in range(30):
             (big_tree / f"d{directory}" / f"more{n}.ast.json").write_text("{}")
+        for path in known:
+            path.write_text("x" * n)
         return list(place.glob("index.db.damaged-*"))
 
     eventually(set_aside, every_s=0.2, what="it is set aside")

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 from engine import Engine, rows, walk
 from filesystems import KINDS, Made, filesystem, in_this_kernel
+from index_rows import query
 from waiting import eventually
 
 from shardwatch.shard.backend.fanotify import FanotifyBackend
@@ -209,8 +210,8 @@ def test_a_look_that_was_too_early_is_made_once_more(kind: str, tmp_path: Path) 
         engine.until_quiet()
 
         def racy() -> bool:
-            found: tuple[int] = engine.index.file.db.execute("SELECT racy FROM entry WHERE name = ?", (b"a.json",)).fetchone()
-            return found == (1,)
+            found = query(engine.index, "SELECT racy FROM every WHERE name = CAST('a.json' AS BLOB)")
+            return found == [(1,)]
 
         def looked_at_too_early() -> bool:
             (at / "a.json").write_text("one")
@@ -282,4 +283,4 @@ def test_another_invented_inode_number_is_no_change(kind: str, tmp_path: Path) -
             numbers = {name: (at / f"{name}.json").stat().st_ino for name in order}
             engine.start("s0")
             assert handed(engine) == tick
-        assert engine.index.file.db.execute("SELECT DISTINCT ino FROM entry WHERE directory = 0").fetchall() == [(0,)]
+        assert query(engine.index, "SELECT DISTINCT ino FROM every WHERE directory = 0") == [(0,)]

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 from engine import Engine
+from index_rows import spread
 from running import consuming, running, settings_for
 from waiting import eventually
 
@@ -62,9 +63,10 @@ _ROW = "dir = (SELECT id FROM directory WHERE path = CAST('{0}' AS BLOB)) AND na
 
 
 def spoil(engine: Engine, statement: str, directory: str, name: str) -> None:
-    """Changes a row as a bad disk would."""
+    """Changes a row as a bad disk would. Pages know when they are changed, so all become rows before."""
     where = _ROW.format(os.fsdecode(engine.root) + directory, name)
     engine.index.begin()
+    spread(engine.index.file.db)
     assert engine.index.file.db.execute(f"{statement} WHERE {where}").rowcount == 1
     engine.index.commit()
 

@@ -7,6 +7,7 @@ import itertools
 import os
 import random
 import shutil
+from unittest.mock import patch
 
 import pytest
 import session
@@ -17,6 +18,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from index_rows import query
 from repository import git, make_repository
 
+from shardwatch.aggregator.index import page
 from shardwatch.shard.backend.fanotify import FanotifyBackend
 from shardwatch.shard.backend.inotify import InotifyBackend
 from shardwatch.shard.territory.sweep import watch_instead
@@ -44,9 +46,15 @@ class EngineMachine(RuleBasedStateMachine):
     def begin(self, plan: dict[str, str], seed: int, settle_ms: int) -> None:
         self.base = session.place(where=session.memory())
         self.random = random.Random(seed)
+        self.begin_pages()
         self.engine = Engine(self.base, plan, settle_ms=settle_ms, backend=self.backend)
         self.root = self.base / "tree"
         (self.base / "out").mkdir()
+
+    def begin_pages(self) -> None:
+        """A page has one or two entries, so that there are some, and several of one directory."""
+        self.pages = patch.multiple(page, ENTRIES_MIN=1, ENTRIES_MAX=2)
+        self.pages.start()
 
     # -- the tree
 
@@ -190,7 +198,7 @@ class EngineMachine(RuleBasedStateMachine):
     def counts_agree(self) -> None:
         """The counters that status shows are those of the rows."""
         if hasattr(self, "engine"):
-            (live,) = query(self.engine.index, "SELECT count(*), total(directory) FROM entry WHERE kind<>0")
+            (live,) = query(self.engine.index, "SELECT count(*), total(directory) FROM every WHERE kind<>0")
             assert (self.engine.index.files, self.engine.index.directories) == (live[0] - live[1], live[1])
 
     def teardown(self) -> None:
@@ -200,6 +208,7 @@ class EngineMachine(RuleBasedStateMachine):
             self.engine.until_quiet()
             assert self.engine.difference() == ({}, {})
         finally:
+            self.pages.stop()
             self.engine.close()
             for path in (self.base, self.base / "out"):
                 os.chmod(path, 0o700)
@@ -229,6 +238,7 @@ class IgnoringMachine(EngineMachine):
             if not (self.root / where / name).is_dir():
                 (self.root / where / name).write_text("x")
         (self.base / "out").mkdir()
+        self.begin_pages()
         self.engine = Engine(self.base, plan, settle_ms=settle_ms, ignore_files=True)
         self.engine.walk = self.listed_by_git
         self.start_shards()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from typing import Any
+from unittest.mock import patch
 
 import session
 from harness_serve import Bench
@@ -13,7 +14,9 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from plain_index import PlainIndex
 from told_index import Tellable, ToldIndex
 
-PATHS = [f"/r/{d}/{n}" for d in ("a", "b") for n in range(2)]
+from shardwatch.aggregator.index import page
+
+PATHS = [f"/r/{d}/{n}" for d in ("a", "b") for n in range(3)]
 GROUPS = ("start", "now", "late")
 paths = st.sampled_from(PATHS)
 groups = st.sampled_from(GROUPS)
@@ -21,7 +24,7 @@ workers = st.sampled_from(["w1", "w2", "w3"])
 
 
 def lane(path: str) -> int:
-    return 5 if path.endswith("/0") else 0
+    return 5 if path.startswith("/r/a/") else 0
 
 
 class GroupsMachine(RuleBasedStateMachine):
@@ -34,6 +37,9 @@ class GroupsMachine(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
+        #: A page has two or three entries, so that there are some, and several of one directory.
+        self.pages = patch.multiple(page, ENTRIES_MIN=2, ENTRIES_MAX=3)
+        self.pages.start()
         self.directory = session.place()
         place = self.directory / "groups.db"
         self.bench = Bench(place, self.new_index(), lease_ms=3000, attempts_max=2, leases_max=4, replay_s=0)
@@ -58,6 +64,7 @@ class GroupsMachine(RuleBasedStateMachine):
         try:
             self.drain()
         finally:
+            self.pages.stop()
             self.bench.store.abandon()
             shutil.rmtree(self.directory)
 
@@ -92,6 +99,16 @@ class GroupsMachine(RuleBasedStateMachine):
     def write(self, path: str) -> None:
         self.size += 1
         self.bench.index.put(path.encode(), lane=lane(path), size=self.size, ino=self.size)
+        self.bench.commit()
+        self.collect_replies()
+
+    @rule(path=paths, all_=st.booleans())
+    def write_all(self, path: str, all_: bool) -> None:
+        """The files beside a path, or those after it: one record of a burst. They may become a page, or be one already."""
+        self.size += 1
+        above = path.rsplit("/", 1)[0]
+        some = [p.encode() for p in PATHS if p.rsplit("/", 1)[0] == above and (all_ or p >= path)]
+        self.bench.index.put_all(some, lane=lane(path), size=self.size)
         self.bench.commit()
         self.collect_replies()
 

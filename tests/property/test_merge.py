@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shardwatch.aggregator.index.merge import merge
-from shardwatch.aggregator.index.row import GONE, INSERTED, UPDATED, Known
+from shardwatch.aggregator.index.row import GONE, WRITTEN, Known
 from shardwatch.aggregator.index.ticks import Ticks
 from shardwatch.shard.contract.files.packed import DIRECTORY, FILE, LINK
 
@@ -94,7 +94,7 @@ class Model:
             assert all(key not in g.mirror for g in self.groups), "forgotten, though somebody was handed it"
             assert row.kind != GONE
         for update in changes.updates:
-            fields: dict[str, Any] = dict(zip(UPDATED, update, strict=True))
+            fields: dict[str, Any] = dict(zip(WRITTEN, update, strict=True))
             key = fields["name"], fields["directory"]
             row = self.rows[key]
             self.rows[key] = row._replace(**{field: fields[field] for field in Known._fields if field in fields})
@@ -103,7 +103,7 @@ class Model:
                 assert self.ticks.seen(0, row.tick), "stamped anew before anybody was handed it"
                 stamped.append(fields["tick"])
         for insert in changes.inserts:
-            fields = {"held": 0} | dict(zip(INSERTED, insert, strict=True))
+            fields = dict(zip(WRITTEN, insert, strict=True))
             new = Known._make(fields[field] for field in Known._fields)
             self.rows[new.name, new.directory] = new
             if new.lane is not None:

@@ -12,12 +12,13 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from index_rows import query
 
-from shardwatch.aggregator.index import plain
+from shardwatch.aggregator.index import page, plain
 from shardwatch.aggregator.index.index import Index
+from shardwatch.aggregator.index.resting import Resting
 from shardwatch.shard.contract.files.packed import DIRECTORY, FILE, LINK
 from shardwatch.shard.contract.wire.frames import Listing, Looks
 
-NAMES = [b"a.json", b"b.json", b"dir"]
+NAMES = [b"a.json", b"b.json", b"c.json", b"dir", b"e.json"]
 DIRECTORIES = [b"/r", b"/r", b"/r/dir"]
 
 
@@ -60,7 +61,7 @@ def outcome(path: Path, todo: list[object]) -> tuple[object, ...]:
             (index.records.listing if isinstance(step, Listing) else index.records.looks)(step, ())  # type: ignore[arg-type]
             index.commit()
         rows = query(
-            index, "SELECT d.path, e.* FROM entry e JOIN directory d ON d.id=e.dir ORDER BY d.path, name, directory"
+            index, "SELECT d.path, e.* FROM every e JOIN directory d ON d.id=e.dir ORDER BY d.path, name, directory"
         )
         return (rows, index.tick, index.files, index.directories, {p: sorted(n) for p, n in index.owed.items()})
     finally:
@@ -93,12 +94,16 @@ def test_a_first_listing_of_many_names(count: int, tmp_path: Path) -> None:
 
 
 @settings(max_examples=300)
-@example([Listing(b"/r", 5, *seen(FOUND)), Looks(b"/r", 6, *seen(MOVED), []), Looks(b"/r", 6, *seen(TAKEN), [])])
-@given(steps())
-def test_short_cuts_change_nothing(todo: list[object]) -> None:
-    """Whatever is listed, looked at and handed over, in any order."""
+@example([Listing(b"/r", 5, *seen(FOUND)), Looks(b"/r", 6, *seen(MOVED), []), Looks(b"/r", 6, *seen(TAKEN), [])], 4, 4)
+@given(steps(), st.integers(1, 4), st.integers(1, 4))
+def test_short_cuts_change_nothing(todo: list[object], least: int, most: int) -> None:
+    """Whatever is listed, looked at and handed over, in any order; however large pages are, and without any."""
     with tempfile.TemporaryDirectory() as home:
-        short = outcome(Path(home, "short.db"), todo)
-        with patch.object(plain, "populate", return_value=None), patch.object(plain, "rewrite", return_value=None):
-            general = outcome(Path(home, "general.db"), todo)
-        assert short == general
+        with patch.multiple(page, ENTRIES_MIN=least, ENTRIES_MAX=max(least, most)):
+            short = outcome(Path(home, "short.db"), todo)
+            with patch.object(plain, "populate", return_value=None), patch.object(plain, "rewrite", return_value=None):
+                assert outcome(Path(home, "general.db"), todo) == short
+                with patch.object(Resting, "settle", return_value=frozenset()):
+                    assert outcome(Path(home, "entries.db"), todo) == short
+        with patch.multiple(page, ENTRIES_MIN=1_000):
+            assert outcome(Path(home, "rows.db"), todo) == short

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from engine import Engine
+from index_rows import query
 from scene import Scene, write
 
 pytestmark = pytest.mark.xdist_group("scenarios_directories")
@@ -27,8 +28,8 @@ def files(engine: Engine) -> set[str]:
     engine.until_quiet()
     there, known = engine.difference()
     assert (there, known) == ({}, {})
-    sql = "SELECT d.path, e.name FROM entry e JOIN directory d ON d.id=e.dir WHERE e.kind<>0 AND e.directory=0"
-    return {os.fsdecode(os.path.join(d, n)[len(engine.root) + 1 :]) for d, n in engine.index.file.db.execute(sql)}
+    sql = "SELECT d.path, e.name FROM every e JOIN directory d ON d.id=e.dir WHERE e.kind<>0 AND e.directory=0"
+    return {os.fsdecode(os.path.join(d, n)[len(engine.root) + 1 :]) for d, n in query(engine.index, sql)}
 
 
 def populated(directory: Path) -> Path:

@@ -1,4 +1,4 @@
--- Schema 7 of index.db: one row per path. Times are nanoseconds of the wall clock; paths and names are exact bytes.
+-- Schema 8 of index.db: an entry per path, in a row or in a page. Times are nanoseconds of the wall clock; paths and names are exact bytes.
 CREATE TABLE state (
     one INTEGER PRIMARY KEY CHECK (one = 1),
     schema INTEGER NOT NULL,
@@ -40,6 +40,23 @@ CREATE TABLE entry (
 ) WITHOUT ROWID;
 CREATE UNIQUE INDEX entry_by_tick ON entry (lane, tick) WHERE lane IS NOT NULL;
 CREATE INDEX entry_gone ON entry (lane, tick) WHERE kind = 0;
+CREATE TABLE page (
+    id INTEGER PRIMARY KEY,             -- entries at rest of one directory, packed (aggregator/index/page.py)
+    dir INTEGER NOT NULL,
+    first BLOB NOT NULL,                -- names of the first and the last live entry
+    last BLOB NOT NULL,
+    lane INTEGER NOT NULL,
+    base INTEGER NOT NULL,              -- entry i has tick base + i
+    tick INTEGER NOT NULL,              -- of the last live entry
+    held INTEGER NOT NULL,              -- this and the next: as of an entry, the same for all
+    at_ns INTEGER NOT NULL,
+    live BLOB NOT NULL,                 -- one byte for each entry: 1, or 0 after it has become a row
+    crc BLOB NOT NULL,                  -- of all the other columns but id
+    names BLOB NOT NULL,                -- with zero bytes between them
+    stats BLOB NOT NULL                 -- 48 bytes for each (shard/contract/files/packed.py)
+);
+CREATE UNIQUE INDEX page_by_name ON page (dir, first);
+CREATE UNIQUE INDEX page_by_tick ON page (lane, tick);
 CREATE TABLE owed (
     path BLOB NOT NULL,                 -- a directory, and a name in it that its owner must look at again
     name BLOB NOT NULL,

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
+from unittest.mock import patch
 
 import pytest
 from hypothesis import given
@@ -11,6 +13,7 @@ from plain_index import PlainIndex
 from told_index import SECOND_NS, Tellable, ToldIndex
 
 from shardwatch.aggregator.groups.index_port import IndexPort
+from shardwatch.aggregator.index import page
 from shardwatch.aggregator.index.row import Row
 
 MADE: dict[str, Callable[[], Tellable]] = {
@@ -19,7 +22,7 @@ MADE: dict[str, Callable[[], Tellable]] = {
     "three ticks at a time": lambda: PlainIndex(sight=3),
     "real": ToldIndex,
 }
-PATHS = [b"/r/%s/%d" % (d, n) for d in (b"a", b"b") for n in range(3)]
+PATHS = [b"/r/%s/%d" % (d, n) for d in (b"a", b"b") for n in range(4)]
 
 
 @pytest.fixture(params=MADE)
@@ -185,6 +188,7 @@ lane = st.sampled_from((0, 5))
 bit = st.integers(0, 1)
 step = st.one_of(
     st.tuples(st.just("put"), path, lane, st.sampled_from((False, False, True))),
+    st.tuples(st.just("put_all"), path, lane, st.booleans()),
     st.tuples(st.just("remove"), path, lane, st.just(False)),
     st.tuples(st.just("pull"), bit, lane, st.booleans()),
     st.tuples(st.just("collect"), st.integers(0, 20), lane, st.just(False)),
@@ -192,10 +196,18 @@ step = st.one_of(
 )
 
 
-@given(st.lists(step, max_size=40), st.integers(1, 4))
-def test_the_real_index_answers_what_the_model_answers(steps: list[tuple[str, object, int, bool]], sight: int) -> None:
-    """Under the same changes and hand-outs, row for row: ticks, lanes, holders, deletions."""
-    told: list[Tellable] = [ToldIndex(), PlainIndex(sight=sight)]
+@given(st.lists(step, max_size=40), st.integers(1, 4), st.integers(1, 4), st.integers(1, 4))
+def test_the_real_index_answers_what_the_model_answers(
+    steps: list[tuple[str, object, int, bool]], sight: int, least: int, most: int
+) -> None:
+    """Under the same changes and hand-outs, row for row: ticks, lanes, holders, deletions; whatever is in pages, which have from
+    `least` to `most` entries here."""
+    with patch.multiple(page, ENTRIES_MIN=least, ENTRIES_MAX=max(least, most)):
+        compare_indexes([ToldIndex(), PlainIndex(sight=sight)], steps)
+
+
+def compare_indexes(told: list[Tellable], steps: list[tuple[str, object, int, bool]]) -> None:
+    """Tells both the same, and asks both the same after each step."""
     positions = [dict.fromkeys((0, 5), 0) for _ in range(2)]
     for index in told:
         for each in range(2):
@@ -205,6 +217,10 @@ def test_the_real_index_answers_what_the_model_answers(steps: list[tuple[str, ob
         for index in told:
             if what == "put":
                 index.put(bytes_of(one), lane=lane_, size=size, directory=flag, ino=size)
+            elif what == "put_all":  # all files beside one path, or those after it
+                above = os.path.dirname(bytes_of(one))
+                beside = [p for p in PATHS if os.path.dirname(p) == above and (flag or p >= bytes_of(one))]
+                index.put_all(beside, lane=lane_, size=size)
             elif what == "remove":
                 index.remove(bytes_of(one))
             elif what == "collect":

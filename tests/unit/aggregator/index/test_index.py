@@ -61,7 +61,7 @@ def looks(index: Index, path: bytes, *entries: Entry, absent: tuple[bytes, ...] 
 
 def living(index: Index) -> dict[bytes, int]:
     """Path -> size, of what exists."""
-    sql = "SELECT d.path, e.name, e.size FROM entry e JOIN directory d ON d.id=e.dir WHERE e.kind<>0"
+    sql = "SELECT d.path, e.name, e.size FROM every e JOIN directory d ON d.id=e.dir WHERE e.kind<>0"
     return {p + b"/" + n: size for p, n, size in query(index, sql)}
 
 
@@ -211,7 +211,7 @@ def test_a_directory_of_many_names_is_buried_in_parts(tmp_path: Path, monkeypatc
     told: list[int] = []
     index = Index(tmp_path / "index.db", on_progress=lambda: told.append(1))
     lists(index, R, folder(b"d"))
-    lists(index, b"/r/d", *[entry(b"%03d" % i) for i in range(100)])
+    lists(index, b"/r/d", *[entry(b"%04d" % i) for i in range(3_000)])
     del told[:]
     looks(index, R, absent=(b"d",))
     assert living(index) == {}
@@ -245,7 +245,7 @@ def test_a_listing_is_compared_with_many_rows_in_parts(
         part.begin()
         findings = part.records.verified(Verified(R, 100, *seen(few), after, upto, [b"07"]), ())
         part.commit()
-        sql = f"SELECT name, directory, kind, ino, size, lane, held, tick > {handed} FROM entry ORDER BY name, directory"
+        sql = f"SELECT name, directory, kind, ino, size, lane, held, tick > {handed} FROM every ORDER BY name, directory"
         rows[part] = (sorted(findings), query(part, sql), part.files, part.directories)
     assert rows[in_parts] == rows[index]
     assert len(told) >= 10
@@ -754,6 +754,7 @@ def test_each_step_of_the_schema_leads_to_the_next(tmp_path: Path) -> None:
         db.execute("DROP TABLE consumer")
         db.execute("DROP TABLE opened")
         db.execute("DROP TABLE moment")
+        db.execute("DROP TABLE page")
         db.execute("ALTER TABLE state DROP COLUMN service")
         db.execute("ALTER TABLE state DROP COLUMN life")
         db.execute("DROP INDEX entry_gone")

@@ -12,7 +12,7 @@ from shardwatch.aggregator.index.burial import bury
 from shardwatch.aggregator.index.changes import Changes
 from shardwatch.aggregator.index.holders import ALL
 from shardwatch.aggregator.index.merge import merge
-from shardwatch.aggregator.index.row import GONE, INSERTED, UPDATED, Known
+from shardwatch.aggregator.index.row import GONE, WRITTEN, Known
 from shardwatch.aggregator.index.ticks import Ticks
 from shardwatch.shard.contract.files.packed import DIRECTORY, FILE, LINK
 
@@ -57,11 +57,11 @@ def run(
 
 def updated(changes: Changes, *fields: str) -> list[Any]:
     """Of each update the field of that name, or a tuple of several."""
-    return named(changes.updates, UPDATED, fields)
+    return named(changes.updates, WRITTEN, fields)
 
 
 def inserted(changes: Changes, *fields: str) -> list[Any]:
-    return named(changes.inserts, INSERTED, fields)
+    return named(changes.inserts, WRITTEN, fields)
 
 
 def named(rows: Sequence[tuple[object, ...]], names: tuple[str, ...], fields: tuple[str, ...]) -> list[Any]:

@@ -84,7 +84,7 @@ class Line:
         self.receiver.finish_syncs(now)
 
     def paths(self) -> list[bytes]:
-        sql = "SELECT d.path, e.name FROM entry e JOIN directory d ON d.id=e.dir WHERE e.kind<>0"
+        sql = "SELECT d.path, e.name FROM every e JOIN directory d ON d.id=e.dir WHERE e.kind<>0"
         return sorted(p + b"/" + n for p, n in query(self.index, sql))
 
     def restart(self, meanwhile: str = "") -> None:

@@ -1,0 +1,127 @@
+"""The table `page`: pages read, and each of them checked; written, replaced and deleted. Nothing is decided here."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, Final
+
+from .page import COLUMNS, Page, is_whole, page_of
+
+_WIDTH: Final = len(Page._fields)
+#: Later than every name.
+_LAST: Final = b"\xff" * 256
+#: The last page that begins at a name or before it, or the first one of the directory; ?1 is the directory, ?2 the name.
+_AT: Final = "coalesce((SELECT max(first) FROM page WHERE dir=?1 AND first<=?2), x'')"
+_BETWEEN: Final = f"SELECT {COLUMNS} FROM page p WHERE dir=?1 AND first>={_AT} AND first<=?3 AND last>=?2 ORDER BY first"
+_BEFORE: Final = f"SELECT {COLUMNS} FROM page p WHERE dir=? AND first<=? ORDER BY first DESC LIMIT 1"
+_LAST_NAME: Final = Page._fields.index("last")
+_ONWARD: Final = (
+    f"SELECT {COLUMNS}, d.path FROM page p LEFT JOIN directory d ON d.id=p.dir WHERE (p.dir, p.first) >= (?1, {_AT})"
+    " AND p.dir<=?3 ORDER BY p.dir, p.first"
+)
+_BY_TICK: Final = (
+    f"SELECT {COLUMNS}, d.path FROM page p LEFT JOIN directory d ON d.id=p.dir WHERE p.lane=? AND p.tick>=? ORDER BY p.tick"
+)
+_FIELDS: Final = Page._fields[1:]
+_INSERT: Final = f"INSERT INTO page ({', '.join(_FIELDS)}) VALUES ({','.join('?' * len(_FIELDS))})"
+_REPLACE: Final = f"UPDATE page SET {', '.join(f'{field}=?' for field in _FIELDS)} WHERE id=?"
+_LIVE: Final = Page._fields.index("live")
+#: Most pages shrink in their middle: nothing moves that leads to them.
+_SHRINK: Final = "UPDATE page SET live=?, crc=? WHERE id=?"
+
+
+def checked(row: Sequence[Any]) -> Page:
+    """The page of a row that was selected as `COLUMNS`, which may be longer. Raises sqlite3.DatabaseError if it is damaged."""
+    page = page_of(row[:_WIDTH])
+    if not is_whole(page):
+        raise sqlite3.DatabaseError(f"page {page.id} of the index does not agree with its checksum")
+    return page
+
+
+def _in_directory(row: Sequence[Any]) -> tuple[Page, bytes]:
+    page, path = checked(row), row[-1]
+    if path is None:
+        raise sqlite3.DatabaseError(f"page {page.id} of the index is of no directory")
+    return page, path
+
+
+def onward(db: Any, id_: int, name: bytes, upto: int) -> Iterator[tuple[Page, bytes]]:
+    """Pages and the paths of their directories, in the order of directory and names, from the one on that may hold what comes
+    after a name, up to a directory."""
+    return map(_in_directory, db.execute(_ONWARD, (id_, name, upto)))
+
+
+def all_pages(db: Any) -> Iterator[Page]:
+    """Every page there is."""
+    return map(checked, db.execute(f"SELECT {COLUMNS} FROM page p ORDER BY id"))
+
+
+def within(db: Any, id_: int, after: bytes | None, upto: bytes | None) -> Iterator[Page]:
+    """The pages of a directory that may hold names after one and up to another (None: from the first, to the last), in order."""
+    return between(db, id_, b"" if after is None else after + b"\0", _LAST if upto is None else upto)
+
+
+def between(db: Any, id_: int, first: bytes, last: bytes) -> Iterator[Page]:
+    """The pages of a directory that may hold names from `first` to `last`, in order."""
+    return map(checked, db.execute(_BETWEEN, (id_, first, last)))
+
+
+class Pages:
+    """Of one index; within its transaction."""
+
+    def __init__(self, db: Any) -> None:
+        self._db = db
+
+    # -- of a directory
+
+    def within(self, id_: int, after: bytes | None, upto: bytes | None) -> Iterator[Page]:
+        """See `within`."""
+        return within(self._db, id_, after, upto)
+
+    def at(self, id_: int, name: bytes) -> Page | None:
+        """The page that may hold a name, if one may."""
+        row = self._db.execute(_BEFORE, (id_, name)).fetchone()
+        return None if row is None or row[_LAST_NAME] < name else checked(row)
+
+    def holding(self, id_: int, names: Iterable[bytes]) -> Iterator[tuple[Page, list[bytes]]]:
+        """The pages that may hold some names, each with those of the names that lie in it. `names`: sorted."""
+        page: Page | None = None
+        inside: list[bytes] = []
+        for name in names:
+            if page is None or name > page.last:
+                if page is not None and inside:
+                    yield page, inside
+                    inside = []
+                page = next(between(self._db, id_, name, _LAST), None)
+                if page is None:
+                    return
+            if page.first <= name:
+                inside.append(name)
+        if page is not None and inside:
+            yield page, inside
+
+    def overlaps(self, page: Page) -> bool:
+        """Whether a page of the same directory has a name between the first and the last of this one."""
+        return self._db.execute(_BETWEEN, (page.dir, page.first, page.last)).fetchone() is not None
+
+    # -- by tick
+
+    def ticked(self, lane: int, tick: int) -> Iterator[tuple[Page, bytes]]:
+        """The pages of a lane that may hold this tick or later ones, in the order of their ticks, with the paths of their
+        directories."""
+        return map(_in_directory, self._db.execute(_BY_TICK, (lane, tick)))
+
+    # -- changes
+
+    def add(self, page: Page) -> None:
+        self._db.execute(_INSERT, page[1:])
+
+    def replace(self, old: Page, new: Page | None) -> None:
+        """Writes what has become of a page; None deletes it."""
+        if new is None:
+            self._db.execute("DELETE FROM page WHERE id=?", (old.id,))
+        elif old.stats is new.stats and old[:_LIVE] == new[:_LIVE]:
+            self._db.execute(_SHRINK, (new.live, new.crc, new.id))
+        else:
+            self._db.execute(_REPLACE, (*new[1:], new.id))

@@ -1,0 +1,617 @@
+"""Entries at rest lie in pages: what would be lost if a page said more than it knows. Each rule has a test of its own."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+import pytest
+from entries import Entry, seen
+from hypothesis import given
+from hypothesis import strategies as st
+from index_rows import pages, query, spread
+
+from shardwatch.aggregator.groups.index_port import IndexPort
+from shardwatch.aggregator.index import finding
+from shardwatch.aggregator.index import pages as index_pages
+from shardwatch.aggregator.index.finding import Wanted, find
+from shardwatch.aggregator.index.holders import Holders
+from shardwatch.aggregator.index.index import Index
+from shardwatch.aggregator.index.opening import open_index, refit
+from shardwatch.aggregator.index.page import ENTRIES_MAX, ENTRIES_MIN, Page, is_whole
+from shardwatch.aggregator.index.reading import IndexReader
+from shardwatch.aggregator.index.row import GONE, Row
+from shardwatch.aggregator.storage.damage import damaged
+from shardwatch.shard.contract.errors import ServiceError
+from shardwatch.shard.contract.files.packed import DIRECTORY, FILE, LINK
+from shardwatch.shard.contract.state.settings import Settings
+from shardwatch.shard.contract.wire.fold import folded
+from shardwatch.shard.contract.wire.frames import Check, Listing, Looks
+
+R = b"/r"
+NAMES = [b"a", b"b", b"c", b"d", b"e", b"f"]
+
+
+@pytest.fixture
+def index(tmp_path: Path) -> Iterator[Index]:
+    """An empty index."""
+    index = Index(tmp_path / "index.db")
+    yield index
+    index.abandon()
+
+
+def entry(
+    name: bytes, version: int = 1, *, racy: bool = False, nlink: int = 1, dev: int = 1, kind: int = FILE, ino: int = 0
+) -> Entry:
+    return (name, kind, dev, ino or sum(name), nlink, version, version, version, racy)
+
+
+def folder(name: bytes) -> Entry:
+    return (name, DIRECTORY, 0, 0, 0, 0, 0, 0, False)
+
+
+def lists(index: Index, path: bytes, *entries: Entry, at: int = 100, **bounds: Any) -> None:
+    index.begin()
+    index.records.listing(Listing(path, at, *seen(sorted(entries)), **bounds), ())
+    index.commit()
+
+
+def looks(index: Index, path: bytes, *entries: Entry, absent: Sequence[bytes] = (), at: int = 200, **more: Any) -> None:
+    index.begin()
+    index.records.looks(Looks(path, at, *seen(sorted(entries)), list(absent), **more), ())
+    index.commit()
+
+
+def hand_out(index: Index) -> None:
+    """A group has been handed everything there is, and acknowledged it."""
+    index.backlog.holders.place(0, 0, index.tick)
+    index.backlog.note_handed(0, index.tick)
+
+
+def pending(index: IndexPort | Any, after: int = 0, limit: int = 10_000) -> list[Row]:
+    return list(index.pending(0, after, limit).rows)
+
+
+def said(index: Index) -> dict[bytes, tuple[int, int, int]]:
+    """Path -> (tick, size, held)."""
+    return {row.path: (row.tick, row.size, row.held) for row in pending(index.backlog)}
+
+
+def shape(index: Index) -> tuple[list[list[bytes]], list[bytes]]:
+    """Names of the live entries of each page, and of the rows of files that are there."""
+    rows = query(index, "SELECT name FROM entry WHERE directory=0 AND kind<>0 ORDER BY name")
+    return [page.live_names() for page in pages(index)], [name for (name,) in rows]
+
+
+@pytest.fixture
+def resting(index: Index) -> Index:
+    """Six files in a page, which a group has."""
+    lists(index, R, *map(entry, NAMES))
+    hand_out(index)
+    assert shape(index) == ([NAMES], [])
+    return index
+
+
+# -- what a page holds
+
+
+def test_a_first_listing_is_written_as_pages(index: Index) -> None:
+    """Of at most 256 entries each, with ticks that rise with the names; a directory is a row, as are a few files."""
+    names = [b"%04d" % i for i in range(2 * ENTRIES_MAX + 3)]
+    lists(index, R, *map(entry, names), folder(b"0000.d"))
+    lists(index, b"/r/0000.d", *map(entry, NAMES[: ENTRIES_MIN - 1]))
+    assert [len(page.live) for page in pages(index)] == [ENTRIES_MAX, ENTRIES_MAX, 3]
+    assert [row.path for row in pending(index.backlog)][: len(names)] == [b"/r/" + name for name in names]
+    assert [row.tick for row in pending(index.backlog)] == list(range(1, len(names) + ENTRIES_MIN))
+    assert (index.files, index.directories, index.written) == (len(names) + 3, 1, len(names) + 4)
+
+
+def test_nothing_is_written_for_a_listing_that_is_as_its_pages(resting: Index) -> None:
+    """Also where rows and directories are beside them."""
+    looks(resting, R, entry(b"b", 2))
+    found = [*[entry(bytes([n])) for n in b"acdef"], entry(b"b", 2), folder(b"x")]
+    lists(resting, R, *found)
+    before, written = query(resting, "SELECT * FROM page"), resting.written
+    lists(resting, R, *found, at=500)
+    assert (query(resting, "SELECT * FROM page"), resting.written) == (before, written)
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [entry(b"c", 2, racy=True), entry(b"c", 2, nlink=2), entry(b"c", 2, nlink=257), entry(b"c", 2, nlink=1 << 31), folder(b"c")],
+)
+def test_what_is_unusual_is_in_no_page(index: Index, odd: Entry) -> None:
+    """When it is seen first, and where another file was that is in a page."""
+    lists(index, R, *[odd if name == b"c" else entry(name) for name in NAMES])
+    lists(index, b"/s", *map(entry, NAMES))
+    hand_out(index)
+    looks(index, b"/s", *[odd if name == b"c" else entry(name, 2) for name in NAMES])
+    assert not any(b"c" in page.live_names() for page in pages(index))
+    assert len(query(index, "SELECT 1 FROM entry WHERE name = x'63' AND kind <> 0")) == 2
+
+
+def test_links_are_in_pages_too(index: Index) -> None:
+    lists(index, R, *[entry(name, kind=LINK) for name in NAMES])
+    assert [row.kind for row in pending(index.backlog)] == [LINK] * 6
+    assert shape(index) == ([NAMES], [])
+
+
+# -- rule 1: equal bytes prove nothing where a stat is racy
+
+
+def test_an_equal_stat_after_a_racy_one_is_a_change(index: Index) -> None:
+    """Two writes of the same size within one tick of the clock have the same stat: the second would be missed."""
+    racy = [entry(name, racy=name == b"c") for name in NAMES]
+    lists(index, R, *racy)
+    hand_out(index)
+    before = said(index)
+    lists(index, R, *racy)
+    after = said(index)
+    assert {path for path in after if after[path] != before[path]} == {b"/r/c"}
+
+
+def test_a_racy_look_at_a_whole_page_ends_it(resting: Index) -> None:
+    looks(resting, R, *[entry(name, 2, racy=name == b"c") for name in NAMES])
+    hand_out(resting)
+    before = said(resting)
+    looks(resting, R, *[entry(name, 2, racy=name == b"c") for name in NAMES])
+    assert {path for path, found in said(resting).items() if found != before[path]} == {b"/r/c"}
+
+
+def test_another_number_of_the_device_is_no_change(resting: Index) -> None:
+    """As after a reboot: the pages take it over, since a rename is recognised by it, and nobody is told."""
+    before = said(resting)
+    lists(resting, R, *[entry(name, dev=9) for name in NAMES], at=300)
+    assert (said(resting), {row.dev for row in pending(resting.backlog)}) == (before, {9})
+    assert shape(resting) == ([NAMES], [])
+    looks(resting, R, entry(b"b", dev=8))  # one by itself leaves its page, with the tick that it has
+    assert (said(resting), shape(resting)) == (before, ([[b"a", b"c", b"d", b"e", b"f"]], [b"b"]))
+
+
+# -- rule 2: ticks are consecutive in a page, and rows come in the order of their ticks
+
+
+def test_rows_and_pages_are_read_in_the_order_of_ticks(index: Index) -> None:
+    """A row may have a tick between two of a page's; looks of any size find the same."""
+    for number in range(3):
+        lists(index, b"/r/%d" % number, *map(entry, NAMES))
+        lists(index, b"/r/few%d" % number, entry(b"x"), entry(b"y"))
+    looks(index, b"/r/1", entry(b"c", 2))  # nobody was handed it: it keeps its tick
+    assert len(shape(index)[0]) == 3
+    whole = pending(index.backlog)
+    assert [row.tick for row in whole] == list(range(1, 25))
+    assert [(row.path, row.size) for row in whole][10:12] == [(b"/r/1/c", 2), (b"/r/1/d", 1)]
+    for limit in range(1, 26):
+        after = 0
+        found: list[Row] = []
+        while True:
+            portion = index.backlog.pending(0, after, limit)
+            assert len(portion.rows) <= limit
+            found += portion.rows
+            after = portion.upto
+            if portion.end:
+                break
+        assert found == whole
+        assert index.backlog.count(0, 3, 20, limit).rows <= limit
+    assert index.backlog.count(0, 3, 20, 10_000) == (17, 20)
+
+
+def test_counts_of_many_pages_are_bounded_and_exact(index: Index) -> None:
+    """However the ticks of rows lie between those of pages, and wherever a look begins and ends."""
+    names = [b"%04d" % i for i in range(1_500)]
+    lists(index, R, *map(entry, names))
+    lists(index, b"/s", *map(entry, names))
+    for number in range(0, 1_500, 7):
+        looks(index, R, entry(names[number], 2))
+    for after, upto in ((0, 3_000), (1, 2_999), (300, 1_700), (255, 257)):
+        for limit in (512, 600, 1_000, 5_000):
+            total, at = 0, after
+            while at < upto:
+                rows, reached = index.backlog.count(0, at, upto, limit)
+                assert rows <= limit
+                assert at < reached <= upto
+                total, at = total + rows, reached
+            assert total == upto - after
+
+
+# -- rule 3: a tick that is on lease is found, wherever its entry has moved
+
+
+def moved_by_device(index: Index) -> None:
+    looks(index, R, entry(b"c", dev=7))
+
+
+def moved_by_a_second_name(index: Index) -> None:
+    lists(index, b"/other", entry(b"link", nlink=2, ino=77))
+
+
+def moved_by_others(index: Index) -> None:
+    for name in b"abdef":
+        looks(index, R, entry(bytes([name]), 2))
+
+
+def moved_by_priorities(index: Index) -> None:
+    settings = Settings(roots=(R,), include=("*",), exclude=("a", "b", "f", "x"))
+    work = refit(index, settings)
+    assert work is not None
+    while work.step(2):
+        pass
+
+
+@pytest.mark.parametrize("move", [moved_by_device, moved_by_a_second_name, moved_by_others, moved_by_priorities])
+def test_a_tick_on_lease_is_found_after_its_entry_has_moved(resting: Index, move: Callable[[Index], None]) -> None:
+    """A worker that gives its batch back gets it again: out of a page that is emptied, or of which all becomes rows."""
+    (leased,) = [row for row in pending(resting.backlog) if row.path == b"/r/c"]
+    move(resting)
+    assert shape(resting)[0] in ([], [[b"a", b"b", b"d", b"e", b"f"]], [[b"c", b"d", b"e"]])
+    assert [row.path for row in resting.backlog.rows_at(0, [leased.tick])] == [b"/r/c"]
+    assert [row.tick for row in resting.backlog.rows_of(b"/r/c")] == [leased.tick]
+
+
+def test_a_tick_on_lease_is_found_after_rows_have_become_a_page(resting: Index) -> None:
+    """With the tick that they have; and what has got another tick is not found by the old one."""
+    spread(resting.file.db)
+    before = pending(resting.backlog)
+    assert shape(resting) == ([], NAMES)
+    lists(resting, R, *map(entry, NAMES))
+    assert shape(resting) == ([NAMES], [])
+    assert pending(resting.backlog) == before
+    assert resting.backlog.rows_at(0, [row.tick for row in before]) == before
+    looks(resting, R, *[entry(name, 2) for name in NAMES])
+    assert shape(resting) == ([NAMES], [])
+    assert resting.backlog.rows_at(0, [row.tick for row in before]) == []
+    assert [row.tick for row in pending(resting.backlog)] == list(range(7, 13))
+
+
+# -- rule 4: garbage goes at once
+
+
+def test_a_file_that_changes_all_the_time_leaves_nothing_behind(resting: Index) -> None:
+    """Of the page, one entry has gone into a row, however often it changes; a group that slept reads six rows."""
+    for version in range(2, 50):
+        looks(resting, R, entry(b"c", version))
+        resting.backlog.note_handed(0, resting.tick)
+    assert shape(resting) == ([[b"a", b"b", b"d", b"e", b"f"]], [b"c"])
+    assert len(pending(resting.backlog)) == 6
+
+
+def test_a_burst_that_comes_again_writes_its_page_again(resting: Index) -> None:
+    for version in range(2, 20):
+        looks(resting, R, *[entry(name, version) for name in NAMES])
+        resting.backlog.note_handed(0, resting.tick)
+        assert shape(resting) == ([NAMES], [])
+    assert {row.held for row in pending(resting.backlog)} == {-1}
+
+
+def test_a_page_of_which_little_is_left_becomes_rows(index: Index) -> None:
+    """And one that has no live entry is not there. So a page costs no more than four times what it holds."""
+    names = [b"%03d" % i for i in range(100)]
+    lists(index, R, *map(entry, names))
+    hand_out(index)
+    for number, name in enumerate(names[:-25], 1):
+        looks(index, R, entry(name, 2))
+        assert len(pages(index)) == (number < 75)
+    assert shape(index) == ([], names)
+    assert len(pending(index.backlog)) == 100
+
+
+def test_pages_of_a_directory_never_overlap(resting: Index) -> None:
+    """What changes together in the midst of a page stays in rows until nothing is left around it."""
+    names = [b"%03d" % i for i in range(60)]
+    lists(resting, b"/s", *map(entry, names))
+    hand_out(resting)
+    looks(resting, b"/s", *[entry(name, 2) for name in names[10:30]])
+    assert [page.live_names() for page in pages(resting)][1:] == [names[:10] + names[30:]]
+    hand_out(resting)
+    looks(resting, b"/s", *[entry(name, 3) for name in names[:10]])
+    looks(resting, b"/s", *[entry(name, 3) for name in names[10:30]])
+    assert sorted((page.first, page.last) for page in pages(resting))[:-1] == [
+        (names[0], names[9]), (names[10], names[29]), (names[30], names[59]),
+    ]  # fmt: skip
+    lists(resting, b"/s", *[entry(name, 3) for name in names[:30]], *[entry(name) for name in names[30:]])
+    assert [row.size for row in pending(resting.backlog) if row.path.startswith(b"/s/")] == [1] * 30 + [3] * 30
+
+
+# -- rule 5: a look says how far it got, and is bounded
+
+
+@pytest.mark.parametrize(
+    "pull", [lambda b: b.pending(0, 0, 10), lambda b: b.count(0, 0, 4_000, 600), lambda b: b.rows_at(0, [5])]
+)
+def test_a_look_reads_few_pages(index: Index, pull: Callable[[Any], object]) -> None:
+    """However many there are."""
+    for number in range(500):
+        lists(index, b"/r/%d" % number, *map(entry, NAMES))
+    with patch.object(index_pages, "checked", side_effect=index_pages.checked) as checked:
+        pull(index.backlog)
+    assert checked.call_count <= 3
+
+
+# -- rule 6: hard links
+
+
+def test_a_second_name_finds_the_first_one_in_a_page(resting: Index) -> None:
+    """`ln a b` says nothing to a's directory: its stat says one name. So all can be found by inode from then on."""
+    looks(resting, b"/other", entry(b"link", nlink=2, ino=sum(b"c")))
+    assert resting.owed == {R: {b"c": (200, 200)}}
+    assert shape(resting) == ([], [*NAMES, b"link"])
+    lists(resting, b"/s", *map(entry, NAMES))
+    looks(resting, R, *[entry(name, 2) for name in NAMES])
+    assert pages(resting) == []
+
+
+# -- rule 7: lanes, directories, tombstones
+
+
+def test_entries_that_go_become_tombstones(resting: Index) -> None:
+    """Which are found by their tick until every group has passed them, and then nothing is left."""
+    looks(resting, R, absent=[b"b"])
+    (gone,) = [row for row in pending(resting.backlog) if row.kind == GONE]
+    assert (gone.path, resting.files) == (b"/r/b", 5)
+    lists(resting, R)
+    assert [row.kind for row in pending(resting.backlog)] == [GONE] * 6
+    assert (pages(resting), resting.files) == ([], 0)
+    assert resting.tombstones.collect({0: gone.tick}, 10**9) == 1
+    assert resting.tombstones.collect({0: resting.tick}, 10**9) == 5
+    assert query(resting, "SELECT * FROM directory") == []
+
+
+def test_a_directory_that_has_only_a_page_is_kept(resting: Index) -> None:
+    """When its last tombstone is forgotten."""
+    looks(resting, R, absent=[b"b"])
+    assert resting.tombstones.collect({0: resting.tick}, 10**9) == 1
+    assert query(resting, "SELECT path FROM directory") == [(R,)]
+    assert resting.knows(R)
+
+
+def test_a_tree_that_goes_goes_with_its_pages(index: Index) -> None:
+    lists(index, R, folder(b"x"), *map(entry, NAMES))
+    lists(index, b"/r/x", *map(entry, NAMES))
+    looks(index, R, absent=[b"x"])
+    assert [row.path for row in pending(index.backlog)] == [b"/r/" + name for name in NAMES]
+    assert (index.files, index.directories) == (6, 0)
+
+
+def test_lanes_are_of_entries(tmp_path: Path) -> None:
+    """Neighbours with other priorities are in other pages, or in none."""
+    index = Index(tmp_path / "lanes.db", lane_of=lambda path: 5 if path[-1:] < b"e" else 0)
+    lists(index, R, *map(entry, NAMES))
+    assert shape(index) == ([[b"a", b"b", b"c", b"d"]], [b"e", b"f"])
+    assert index.backlog.lanes() == [5, 0]
+    assert [row.path for row in index.backlog.pending(5, 0, 10).rows] == [b"/r/a", b"/r/b", b"/r/c", b"/r/d"]
+    index.abandon()
+
+
+def test_what_came_by_a_rename_keeps_its_birth(resting: Index) -> None:
+    """By which the rename is told from a new file with the same inode. It is a mark of its own, so no page has it."""
+    lists(resting, b"/s", *map(entry, NAMES))
+    lists(resting, b"/new", *map(entry, NAMES), births={b"c": 7})
+    hand_out(resting)
+    looks(resting, R, *[entry(name, 2) for name in NAMES], births={b"c": 7})
+    lists(resting, b"/s", *[entry(name, 2) for name in NAMES], births={b"c": 7})
+    assert {row.path: row.birth_ns for row in pending(resting.backlog) if row.birth_ns} == {
+        b"/r/c": 7, b"/s/c": 7, b"/new/c": 7,
+    }  # fmt: skip
+
+
+def test_only_content_counts_where_that_is_wanted(tmp_path: Path) -> None:
+    """A change of mode of all files is taken over, and nobody is told."""
+    index = Index(tmp_path / "content.db", content_only=True)
+    lists(index, R, *map(entry, NAMES))
+    hand_out(index)
+    before = said(index)
+    index.begin()
+    modes = [(name, FILE, 1, sum(name), 1, 1, 1, 50, False) for name in NAMES]
+    index.records.looks(Looks(R, 300, *seen(modes), []), ())
+    index.commit()
+    assert (said(index), {row.ctime_ns for row in pending(index.backlog)}) == (before, {50})
+    index.abandon()
+
+
+# -- rule 8: checksums
+
+
+_FLIPS = [column for column in Page._fields if column not in ("id", "crc")]
+
+
+def _flip(index: Index, column: str) -> None:
+    value = getattr(pages(index)[0], column)
+    if isinstance(value, int):
+        value ^= 4
+    else:
+        value = value[:-1] + bytes([value[-1] ^ 1])
+    index.file.db.execute(f"UPDATE page SET {column}=?", (value,))
+
+
+@pytest.mark.parametrize("column", _FLIPS)
+def test_a_bit_that_flips_in_a_page_is_damage(resting: Index, column: str) -> None:
+    """It is found when the page is read, and handled like a page of SQLite's: the index is set aside and built anew."""
+    reading: dict[str, Callable[[], object]] = {
+        "pending": lambda: pending(resting.backlog), "index_inodes": resting.tables.index_inodes,
+        "listing": lambda: lists(resting, R, *map(entry, NAMES)),
+        "look": lambda: looks(resting, R, entry(b"b", 2)),
+        "rows_at": lambda: resting.backlog.rows_at(0, [2]), "rows_of": lambda: resting.backlog.rows_of(b"/r/b"),
+        "folded": lambda: resting.records.folds_to(Check(R, 1, 0, 6)),
+    }  # fmt: skip
+    _flip(resting, column)
+    found = set()
+    for name, read in reading.items():
+        resting.begin()
+        try:
+            read()
+        except sqlite3.DatabaseError as error:
+            assert damaged(error)
+            found.add(name)
+        resting.rollback()
+    # Where the place of a page is damaged, it may not be met on the way to one of its names.
+    assert found >= {"dir": {"index_inodes"}, "lane": {"index_inodes", "listing"}}.get(column, {"pending", "listing"})
+
+
+def test_columns_of_another_type_are_damage(resting: Index) -> None:
+    resting.file.db.execute("UPDATE page SET names='text'")
+    with pytest.raises(sqlite3.DatabaseError) as raised:
+        pending(resting.backlog)
+    assert damaged(raised.value)
+
+
+def test_an_entry_in_two_places_is_damage(resting: Index) -> None:
+    (page,) = pages(resting)
+    spread(resting.file.db)
+    resting.tables.pages.add(page)
+    with pytest.raises(sqlite3.DatabaseError, match="in a row and in page"):
+        lists(resting, R, *[entry(name, 2) for name in NAMES[1:]])
+    resting.rollback()
+
+
+def test_a_reader_names_the_damage(resting: Index, tmp_path: Path) -> None:
+    """The audit reads every page; who asks for one is told to ask again."""
+    with IndexReader(tmp_path / "index.db") as reader:
+        assert reader.damage() == ""
+        _flip(resting, "stats")
+        assert "checksum" in reader.damage()
+        for ask in (lambda: reader.names(R), lambda: reader.at(R, b"b"), lambda: list(find(reader, [R], Wanted(["*"])))):
+            with pytest.raises(ServiceError, match="checksum"):
+                ask()
+
+
+# -- rule 10: what was there before
+
+
+def test_rows_of_an_older_index_become_pages_with_their_ticks(tmp_path: Path) -> None:
+    """When a listing finds their directory at rest, in the transaction of that listing: a kill leaves the rows."""
+    path = tmp_path / "index.db"
+    index = Index(path)
+    names = [b"%02d" % i for i in range(12)]
+    lists(index, R, *map(entry, names), folder(b"00.d"))
+    hand_out(index)
+    looks(index, R, entry(names[7], 2))
+    before = pending(index.backlog)
+    spread(index.file.db)
+    index.file.db.execute("DROP TABLE page")
+    index.file.db.execute("UPDATE state SET schema=7")
+    index.close()
+    index = Index(path)
+    assert (pending(index.backlog), shape(index)) == (before, ([], names))
+    found = [entry(name, 1 + (name == names[7])) for name in names]
+    for ends, shaped in ((index.rollback, ([], names)), (index.commit, ([names[:7], names[8:]], [names[7]]))):
+        index.begin()
+        index.records.listing(Listing(R, 300, *seen(sorted([*found, folder(b"00.d")]))), ())
+        ends()
+        assert (pending(index.backlog), shape(index)) == (before, shaped)
+    index.abandon()
+
+
+# -- readers in other processes
+
+
+def test_other_processes_read_rows_and_pages(resting: Index, tmp_path: Path) -> None:
+    """Names, one name, a path, directories, and what is found."""
+    looks(resting, R, entry(b"b", 2), absent=[b"d"])
+    lists(resting, b"/r/empty")
+    with IndexReader(tmp_path / "index.db") as reader:
+        there = {name: 1 + (name == b"b") for name in NAMES if name != b"d"}
+        assert {name: stat[4] for (name, _), stat in reader.names(R).items()} == there
+        assert reader.at(R, b"a") == {(b"a", 0): (FILE, 1, sum(b"a"), 1, 1, 1, 1)}
+        assert reader.at(R, b"b")[b"b", 0][4] == 2
+        assert (reader.at(R, b"d"), reader.at(b"/nowhere", b"a")) == ({}, {})
+        (row,) = reader.rows(b"/r/c")
+        assert (row.directory, row.kind, row.tick, row.at_ns, row.lane, row.is_event) == (False, FILE, 3, 100, 0, True)
+        assert list(reader.directories()) == [R]
+        found = [row for part in find(reader, [R], Wanted(["*"])) for row in part]
+        assert {os.path.basename(row.path): row.size for row in found} == there
+        assert [row.path for part in find(reader, [R], Wanted(["*"], larger=1)) for row in part] == [b"/r/b"]
+        assert [row for part in find(reader, [R], Wanted(["*"], since_ns=3)) for row in part] == []
+
+
+@pytest.mark.parametrize("rows", [1, 2, 3, 7, 100])
+def test_each_is_found_once_among_rows_and_pages(
+    index: Index, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rows: int
+) -> None:
+    """However few one portion may have, and wherever it ends."""
+    monkeypatch.setattr(finding, "_ROWS", rows)
+    names = [b"%02d" % i for i in range(20)]
+    for number in range(4):
+        lists(index, b"/r/%d" % number, *map(entry, names), folder(b"00.d"))
+        for name in names[number::3]:
+            looks(index, b"/r/%d" % number, entry(name, 2))
+    assert len(pages(index)) == 4
+    with IndexReader(tmp_path / "index.db") as reader:
+        portions = list(find(reader, [R], Wanted(["*"])))
+    assert max(map(len, portions)) <= rows
+    assert sorted(row.path for portion in portions for row in portion) == [
+        b"/r/%d/%s" % (number, name) for number in range(4) for name in names
+    ]
+
+
+def test_what_is_verified_is_in_rows_and_pages(resting: Index) -> None:
+    """Whole directories and ranges fold to what was seen there."""
+    looks(resting, R, entry(b"b", 2))
+    found = [entry(name, 1 + (name == b"b"), dev=3) for name in NAMES]
+    assert resting.records.folds_to(Check(R, 1, folded(seen(found)), 6))
+    assert resting.records.folds_to(Check(R, 1, folded(seen(found[1:4])), 3, b"a", b"d"))
+    assert not resting.records.folds_to(Check(R, 1, folded(seen(found[:5])), 5))
+    assert not resting.records.folds_to(Check(R, 1, folded(seen([entry(n) for n in NAMES])), 6))
+
+
+# -- other settings
+
+
+def test_what_stays_in_scope_stays_in_its_page(tmp_path: Path) -> None:
+    """What leaves it is told as deleted; a walk in any portions meets each entry once."""
+    for limit in (1, 2, 5, 1000):
+        path = tmp_path / f"{limit}.db"
+        settings = Settings(roots=(R,), include=("*",), exclude=())
+        index, _ = open_index(path, settings)
+        work = refit(index, settings)
+        while work is not None and work.step():
+            pass
+        lists(index, R, *map(entry, NAMES), folder(b"x"))
+        lists(index, b"/r/x", *map(entry, NAMES))
+        hand_out(index)
+        work = refit(index, Settings(roots=(R,), include=("*",), exclude=("b", "/x/c")))
+        assert work is not None
+        while work.step(limit):
+            pass
+        assert work.left_out == 3
+        gone = [row.path for row in pending(index.backlog) if row.kind == GONE]
+        assert gone == [b"/r/b", b"/r/x/b", b"/r/x/c"]
+        assert shape(index) == ([[b"a", b"c", b"d", b"e", b"f"], [b"a", b"d", b"e", b"f"]], [])
+        index.abandon()
+
+
+# -- who holds what
+
+
+positions = st.lists(st.tuples(st.integers(0, 12), st.integers(0, 12)), max_size=4)
+
+
+@given(
+    positions, st.integers(1, 12), st.integers(0, 5), st.integers(-1, 20),
+    st.lists(st.tuples(st.integers(0, 3), st.integers(0, 12), st.integers(0, 12)), max_size=2),
+)  # fmt: skip
+def test_a_page_is_held_by_those_who_hold_each_entry(
+    groups: list[tuple[int, int]], first: int, more: int, held: int, skipped: list[tuple[int, int, int]]
+) -> None:
+    """Or nothing is said of all of them at once."""
+    holders = Holders()
+    for bit, (begun, base) in enumerate(groups):
+        holders.place(bit, begun, base)
+    for bit, after, upto in skipped:
+        if bit < len(groups):
+            holders.skip(bit, 0, after, upto)
+    each = {holders.superseded(0, tick, held, there=True) for tick in range(first, first + more + 1)}
+    found = holders.superseded_alike(0, first, first + more, held)
+    assert found is None or each == {found}
+    if not skipped and all(not first <= tick <= first + more for pair in groups for tick in pair):
+        assert found is not None
+
+
+def test_what_is_sealed_is_whole(resting: Index) -> None:
+    """Also with more groups than an integer has bits."""
+    (page,) = pages(resting)
+    wide = page.again(page.stats, base=90, held=bytes(20), at_ns=5)
+    assert (is_whole(wide), is_whole(wide._replace(held=bytes(21))), is_whole(wide._replace(base=91))) == (True, False, False)
