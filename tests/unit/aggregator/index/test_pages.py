@@ -287,6 +287,17 @@ def test_a_burst_that_comes_again_writes_its_page_again(resting: Index) -> None:
     assert {row.held for row in pending(resting.backlog)} == {-1}
 
 
+def test_only_what_was_handed_out_of_a_page_gets_new_ticks(index: Index) -> None:
+    """A group has come to the midst of it: what it was not handed keeps its place in the queue, also when all changes."""
+    lists(index, R, *map(entry, NAMES))
+    index.backlog.note_handed(0, 2)
+    looks(index, R, *[entry(name, 2) for name in NAMES])
+    assert {row.path[-1:]: row.tick for row in pending(index.backlog)} == {
+        b"a": 7, b"b": 8, b"c": 3, b"d": 4, b"e": 5, b"f": 6,
+    }  # fmt: skip
+    assert shape(index) == ([[b"c", b"d", b"e", b"f"]], [b"a", b"b"])
+
+
 def test_a_page_of_which_little_is_left_becomes_rows(index: Index) -> None:
     """And one that has no live entry is not there. So a page costs no more than four times what it holds."""
     names = [b"%03d" % i for i in range(100)]
@@ -456,6 +467,21 @@ def test_columns_of_another_type_are_damage(resting: Index) -> None:
     with pytest.raises(sqlite3.DatabaseError) as raised:
         pending(resting.backlog)
     assert damaged(raised.value)
+
+
+def test_a_page_of_no_directory_is_damage(resting: Index) -> None:
+    resting.file.db.execute("DELETE FROM directory")
+    with pytest.raises(sqlite3.DatabaseError, match="of no directory") as raised:
+        pending(resting.backlog)
+    assert damaged(raised.value)
+
+
+def test_rows_with_what_no_page_can_hold_stay_rows(resting: Index) -> None:
+    """In a damaged file, say: a listing that finds them at rest does not end the process."""
+    spread(resting.file.db)
+    resting.file.db.execute("UPDATE entry SET at_ns='text'")
+    lists(resting, R, *map(entry, NAMES))
+    assert shape(resting) == ([], NAMES)
 
 
 def test_an_entry_in_two_places_is_damage(resting: Index) -> None:
