@@ -42,19 +42,19 @@ class EngineMachine(RuleBasedStateMachine):
 
     backend: type[Kernel] = InotifyBackend
 
+    def __init__(self) -> None:
+        super().__init__()
+        #: A page has one or two rows, so that there are some, and several of one directory.
+        self.pages = patch.multiple(page, ENTRIES_MIN=1, ENTRIES_MAX=2)
+        self.pages.start()
+
     @initialize(plan=st.sampled_from(PLANS), seed=st.integers(0, 2**16), settle_ms=st.sampled_from((0, 50)))
     def begin(self, plan: dict[str, str], seed: int, settle_ms: int) -> None:
         self.base = session.place(where=session.memory())
         self.random = random.Random(seed)
-        self.begin_pages()
         self.engine = Engine(self.base, plan, settle_ms=settle_ms, backend=self.backend)
         self.root = self.base / "tree"
         (self.base / "out").mkdir()
-
-    def begin_pages(self) -> None:
-        """A page has one or two entries, so that there are some, and several of one directory."""
-        self.pages = patch.multiple(page, ENTRIES_MIN=1, ENTRIES_MAX=2)
-        self.pages.start()
 
     # -- the tree
 
@@ -202,13 +202,13 @@ class EngineMachine(RuleBasedStateMachine):
             assert (self.engine.index.files, self.engine.index.directories) == (live[0] - live[1], live[1])
 
     def teardown(self) -> None:
+        self.pages.stop()
         if not hasattr(self, "engine"):
             return
         try:
             self.engine.until_quiet()
             assert self.engine.difference() == ({}, {})
         finally:
-            self.pages.stop()
             self.engine.close()
             for path in (self.base, self.base / "out"):
                 os.chmod(path, 0o700)
@@ -238,7 +238,6 @@ class IgnoringMachine(EngineMachine):
             if not (self.root / where / name).is_dir():
                 (self.root / where / name).write_text("x")
         (self.base / "out").mkdir()
-        self.begin_pages()
         self.engine = Engine(self.base, plan, settle_ms=settle_ms, ignore_files=True)
         self.engine.walk = self.listed_by_git
         self.start_shards()
