@@ -24,6 +24,8 @@ CREATE TABLE IF NOT EXISTS fleet_source (source TEXT, partition INTEGER, begun I
 CREATE TABLE IF NOT EXISTS fleet_path (source TEXT, path BLOB, generation INTEGER, tick INTEGER, is_there INTEGER,
   is_directory INTEGER, PRIMARY KEY (source, path)) WITHOUT ROWID;
 """
+#: Columns that earlier versions did not have. Their 0 says that nothing of it is known, so that all may be asked for once more.
+_LATER: Final = (("fleet_position", "seen"), ("fleet_source", "read"), ("fleet_source", "missed"))
 _KNOWN: Final = "generation, tick, is_there, is_directory"
 
 
@@ -43,6 +45,9 @@ class SqliteFleetStore:
         try:
             for statement in _SCHEMA.split(";"):
                 self._connection.execute(statement)
+            for table, column in _LATER:
+                if column not in {row[1] for row in self._connection.execute(f"PRAGMA table_info({table})")}:
+                    self._connection.execute(f"ALTER TABLE {table} ADD COLUMN {column} INTEGER NOT NULL DEFAULT 0")
         except sqlite3.Error as error:
             raise UsageError(f"the store can't be used: {error}", hint="name a file of SQLite that this user may write") from None
 

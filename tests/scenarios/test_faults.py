@@ -107,14 +107,15 @@ def test_scenario_27_overflow_of_a_hung_shard(two_shards: Scene, crowded: tuple[
 
 
 def test_scenario_28_few_watches(tmp_path: Path, no_leaks: None) -> None:
-    """A shard that may hold 100 watches for 200 directories: said so, with the remedy, and the rest is polled.
+    """A shard to which the plan gives 100 watches for 200 directories: nothing is missed, and it takes those that are free.
 
-    The limit of the machine itself is lowered in tests/integration/test_few_watches.py; this one is the plan's.
+    Where none is free it polls and says so, with the remedy: tests/integration/test_few_watches.py. With `auto`, root would use
+    fanotify.
     """
     root = tmp_path / "root"
     for n in range(200):
         write(root / f"d{n}" / "f.json")
-    with playing(tmp_path, root) as scene:
+    with playing(tmp_path, root, backend="inotify") as scene:
         path = scene.service.layout.plan
         plan = read_plan(path)
         assert plan is not None
@@ -124,14 +125,11 @@ def test_scenario_28_few_watches(tmp_path: Path, no_leaks: None) -> None:
         for n in range(200):
             write(root / f"d{n}" / "new.json")
         assert scene.story() == {f"d{n}/new.json": "created" for n in range(200)}
-        assert scene.watches() == 100
-        (short,) = [d for d in scene.service.client.status()["degraded"] if d["state"] == "polled"]
-        assert short["directories"] == 101
-        assert "fs.inotify.max_user_watches=" in short["remedy"]
+        eventually(lambda: scene.watches() == 201)
+        eventually(lambda: not scene.service.client.status()["degraded"])
         for command in ("status", "doctor"):
             told = run(command, "--state-dir", scene.service.layout.state_dir, cwd=tmp_path, check=False)
-            assert told.returncode == 1, "one truth for both"
-            assert "101 directories polled" in told.stdout and short["remedy"] in told.stdout
+            assert told.returncode == 0, "one truth for both"
 
 
 def test_scenario_41_shard_killed_in_a_burst(two_shards: Scene) -> None:
