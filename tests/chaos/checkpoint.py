@@ -13,7 +13,7 @@ from running import walk
 from chaos.consumer import read_mirror, read_wrong
 from chaos.consumers import Consumers
 from chaos.fleet import Fleet
-from chaos.index import read_files
+from chaos.index import in_pages, read_files
 from chaos.processes import marked, watched_twice
 from chaos.tally import Tally
 from shardwatch.aggregator.client.blocking import ExtractClient
@@ -37,6 +37,8 @@ class Verdict:
     """What a checkpoint found. `failures` empty: all is well."""
 
     files: int = 0
+    #: Of them in pages of the index.
+    in_pages: int = 0
     sync_s: float = 0.0
     mirror_s: float = 0.0
     fleet_s: float = 0.0
@@ -74,7 +76,7 @@ class Checkpoint:
             if not self._sync(client, verdict):
                 return verdict
             known, there = read_files(self._layout.index_db), walk(self._root, self._settings)
-            verdict.files = len(there)
+            verdict.files, verdict.in_pages = len(there), in_pages(self._layout.index_db)
             self._judge(verdict, "index", differences(there, known))
             self._mirrors(client, there, verdict)
             if self._fleet is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 from index_rows import query_file
@@ -24,3 +25,9 @@ def read_files(path: Path, only: bytes | None = None) -> dict[bytes, tuple[int, 
         }
     finally:
         db.close()
+
+
+def in_pages(path: Path) -> int:
+    """How many files are in pages, and not in rows of their own."""
+    with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=60)) as db:
+        return sum(live.count(1) for (live,) in db.execute("SELECT live FROM page"))

@@ -49,6 +49,8 @@ class Plan:
     rage_s: float = 20.0
     #: Mean seconds between two deeds of the killer.
     kill_s: float = 2.0
+    #: Share of the run after which hard links are made: until then most rows lie in pages, and no more after that.
+    links: float = 0.5
     #: nats-servers to which the service ships: none, one, or three that keep the stream together.
     servers: int = 1
     #: Lower `max_queued_events` for moments, where this user may.
@@ -125,6 +127,7 @@ class Run:
         self._consumers = Consumers(state_dir, self.base, tally, self._random("consumers"))
         stack.callback(self._consumers.close)
         self._gate = Gate()
+        self._tree = tree
         self._writers: list[Writer] = [kind(tree, self._gate, tally, self._random(kind.__name__)) for kind in KINDS]
         self._scale = Scale(self._mark)
         self._checkpoint = Checkpoint(
@@ -151,10 +154,14 @@ class Run:
 
     def _rage(self) -> None:
         random_ = self._random("checkpoints")
-        end = time.monotonic() + self.plan.minutes * 60
+        begun = time.monotonic()
+        end = begun + self.plan.minutes * 60
         number = 0
         while not self.failures and time.monotonic() < end:
             number += 1
+            if not self._tree.linking and time.monotonic() - begun >= self.plan.links * (end - begun):
+                self._tree.linking = True
+                self._say("hard links are made from now on")
             time.sleep(max(0.0, min(self.plan.rage_s * random_.uniform(0.8, 1.4), end - time.monotonic())))
             self._rest(number, kill=random_.random() < 0.5 and not self.plan.spared)
         if not self.failures:
@@ -193,8 +200,8 @@ class Run:
             self.failures += [f"{name}: our own {t.__class__.__name__} broke: {t.error!r}" for t in threads if t.error]
         self._scale.weigh()
         self._say(
-            f"{name}: {verdict.files} files, sync {verdict.sync_s:.1f} s, mirrors {verdict.mirror_s:.1f} s,"
-            f" elsewhere {verdict.fleet_s:.1f} s, {self._figures()}"
+            f"{name}: {verdict.files} files ({verdict.in_pages} in pages), sync {verdict.sync_s:.1f} s,"
+            f" mirrors {verdict.mirror_s:.1f} s, elsewhere {verdict.fleet_s:.1f} s, {self._figures()}"
         )
 
     # -- afterwards
