@@ -587,7 +587,7 @@ def test_coordinator_leaves_with_supervisord(place: Path) -> None:
         [*argv, "--state-dir", "."], stdin=subprocess.PIPE, cwd=ground.state_dir, stdout=subprocess.PIPE
     ) as process:
         assert process.stdout is not None
-        assert process.stdout.readline().startswith(b"plan ")
+        assert b" shardwatch.coordinator: plan " in process.stdout.readline()
         assert b"does not answer" in process.stdout.readline()
         assert process.stdin is not None
         process.stdin.close()

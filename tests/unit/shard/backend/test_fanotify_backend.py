@@ -45,8 +45,11 @@ def watched(tmp_path: Path, options: dict[str, Any]) -> Iterator[Watched]:
     watched.backend.close()
 
 
+@pytest.mark.alone
 def test_what_happens_elsewhere_wakes_nobody(watched: Watched) -> None:
-    """The kernel tells of the whole filesystem; only what concerns known directories becomes a hint."""
+    """The kernel tells of the whole filesystem; only what concerns known directories becomes a hint. Alone, because whatever is
+    mounted anywhere wakes it.
+    """
     (watched.base / "unknown").mkdir()
     watched.take()
     for number in range(50):
