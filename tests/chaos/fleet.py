@@ -23,6 +23,8 @@ from shardwatch.shard.contract.state.ship_section import ShipSection
 
 log = logging.getLogger("chaos.fleet")
 
+#: The later one, where it is: Debian's loses what it has confirmed when it is killed (docs/fleet.md, "Servers, streams and credentials").
+_SERVER = LATER_NATS_SERVER if LATER_NATS_SERVER.exists() else NATS_SERVER
 #: Workers elsewhere, which share a mirror.
 _WORKERS = 2
 #: Part of the deaths of a single server with which everything that it had is lost.
@@ -48,7 +50,7 @@ class Fleet:
         self._tally = tally
         self._random = random_
         self._cluster = NatsCluster(base / "nats") if servers > 1 else None
-        self._servers = self._cluster.servers if self._cluster is not None else [NatsServer(base / "nats")]
+        self._servers = self._cluster.servers if self._cluster is not None else [NatsServer(base / "nats", program=_SERVER)]
         self._url = ",".join(server.url for server in self._servers)
         arguments = ("--source", "chaos", "--create", "--replicas", str(servers), self._url)
         self.section = ShipSection(arguments=arguments)
