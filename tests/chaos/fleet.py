@@ -23,7 +23,7 @@ from shardwatch.shard.contract.state.ship_section import ShipSection
 
 log = logging.getLogger("chaos.fleet")
 
-#: The later one, where it is: Debian's loses what it has confirmed when it is killed (docs/fleet.md, "Servers, streams and credentials").
+#: The later one, where it is: Debian's loses what it has confirmed when it is killed (docs/fleet.md).
 _SERVER = LATER_NATS_SERVER if LATER_NATS_SERVER.exists() else NATS_SERVER
 #: Workers elsewhere, which share a mirror.
 _WORKERS = 2
