@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 import session
+from descriptors import descriptors, opened_since
 from disks import Image, small_disk
 from filesystems import filesystem
 from waiting import eventually
@@ -187,11 +188,11 @@ def test_without_a_group_there_is_no_backend(monkeypatch: pytest.MonkeyPatch, no
         ctypes.set_errno(errno.EMFILE)
         return -1
 
-    before = len(os.listdir("/proc/self/fd"))
+    before = descriptors()
     monkeypatch.setattr(fanotify, "_init", refuse)
     with pytest.raises(OSError, match="Too many open files"):
         FanotifyBackend()
-    assert len(os.listdir("/proc/self/fd")) == before
+    assert opened_since(before) == []
 
 
 def feed(backend: FanotifyBackend, chunk: bytes) -> None:
