@@ -16,6 +16,7 @@ from shardwatch.shard.contract.files.paths import Nearest, join
 from shardwatch.shard.contract.filter.filter import Filter
 from shardwatch.shard.contract.filter.pattern import OPEN, Names, parse
 
+from .page import Page
 from .reading import IndexReader
 
 #: Directories, rows, and entries in pages that one portion reads at most.
@@ -86,10 +87,11 @@ class _Search:
                 names = self._names if self._names is not None and self._names.tell(directories.values()) else None
                 rows = self._rows(names, at, name, last)
                 end = _key(rows[-1]) if len(rows) == _ROWS else (last + 1, b"")
-                paged, end = self._paged(at, name, end)
+                paged, end = self._paged(names, at, name, end)
+            rows += paged
             if names is None or not names.all:
-                rows = self._kept(directories, rows)
-            rows = sorted(row for row in [*rows, *self._kept(directories, paged)] if _key(row) <= end)
+                rows = self._kept(directories, sorted(rows))
+            rows = sorted(row for row in rows if _key(row) <= end)
             if len(rows) > _ROWS:
                 del rows[_ROWS:]
                 end = _key(rows[-1])
@@ -109,12 +111,16 @@ class _Search:
             at, name, last, *self._arguments, *shapes, _ROWS,
         )  # fmt: skip
 
-    def _paged(self, at: int, name: bytes, end: tuple[int, bytes]) -> tuple[list[_Columns], tuple[int, bytes]]:
+    def _paged(
+        self, names: _NameConditions | None, at: int, name: bytes, end: tuple[int, bytes]
+    ) -> tuple[list[_Columns], tuple[int, bytes]]:
         """What pages have after `name` in the directory `at` and up to `end`; and how far that is, where they have very many."""
         found: list[_Columns] = []
         room, reached = _ROWS, (at, name)
         for page, _ in self._reader.onward(at, name, end[0] if end[1] else end[0] - 1):
             places = page.places_in(name if page.dir == at else None, end[1] if page.dir == end[0] else None)
+            if names is not None:
+                places = names.places(page, places)
             some = page.known(places[:room])
             for row in some:
                 if row.size > self._wanted.larger and (self._wanted.since_ns is None or row.mtime_ns >= self._wanted.since_ns):
@@ -151,12 +157,18 @@ class _NameConditions:
     def __init__(self, names: Names, *, all: bool) -> None:
         """`all`: the patterns say nothing else, so what SQLite lets through is what they match."""
         self._match = names.match
+        self._pick = names.pick
         self.all = all
         shapes: list[tuple[str, tuple[object, ...]]] = [("name = ?", (literal,)) for literal in names.literals]
         shapes += [("substr(name, 1, ?) = ?", (len(prefix), prefix)) for prefix in names.prefixes]
         shapes += [("substr(name, ?) = ?", (-len(suffix), suffix)) for suffix in names.suffixes]
         self.sql = f" AND ({' OR '.join(sql for sql, _ in shapes)})"
         self.arguments = tuple(value for _, values in shapes for value in values)
+
+    def places(self, page: Page, places: Sequence[int]) -> Sequence[int]:
+        """Those of the places in a page that SQLite would let through. Most pages have none."""
+        names = page.names.split(b"\0")
+        return [place for place in places if self._match(names[place])] if self._pick(names) else ()
 
     def tell(self, directories: Iterable[bytes]) -> bool:
         """Whether they tell what may match in these directories."""
