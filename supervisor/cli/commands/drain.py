@@ -59,7 +59,7 @@ def _wait_for(name: str, options: argparse.Namespace, deadline: float) -> None:
     from shardwatch.shard.contract.errors import ServiceError, ServiceTimeoutError
     from shardwatch.shard.contract.input.shown import shown
 
-    left = argparse.Namespace(**{**vars(options), "timeout": max(_LEAST_S, deadline - time.monotonic())})
+    left = argparse.Namespace(**{**vars(options), "timeout": max(_LEAST_S, round(deadline - time.monotonic(), 1))})
     try:
         ask_in_time(left, "wait", late="not drained", hint=_HINT, group=name)
     except (ServiceError, ServiceTimeoutError) as error:
