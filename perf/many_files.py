@@ -157,7 +157,7 @@ class Clerk:
 
 
 def _directory(number: int) -> bytes:
-    return b"/work/tree/part%d/unit%d" % (number // 100, number)
+    return b"/tree/part%d/unit%d" % (number // 100, number)
 
 
 def _stats(number: int) -> bytes:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import signal
 import time
 from collections.abc import Callable, Sequence
 from typing import Any, ClassVar, Final, Protocol
@@ -103,6 +105,9 @@ class TopScreen(App[None]):
         yield Footer()
 
     def on_mount(self) -> None:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGHUP):  # else the terminal would stay as it is now
+            loop.add_signal_handler(number, self.exit)
         self.set_interval(LOOK_S, self._look)
         self._look()
 

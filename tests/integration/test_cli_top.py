@@ -55,13 +55,16 @@ class Terminal:
         os.write(self._fd, key.encode())
 
     def end(self) -> int:
-        """Its exit code, once it has ended."""
+        """Its exit code, once it has ended, and has left the terminal as it was found: not on the alternate screen."""
         while True:
             try:
-                if not os.read(self._fd, 65536):
-                    break
+                written = os.read(self._fd, 65536)
             except OSError:  # nobody is at the other end
                 break
+            if not written:
+                break
+            self._written += written
+        assert b"\x1b[?1049l" in self._written
         os.close(self._fd)
         return os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
 
@@ -92,9 +95,10 @@ def test_without_a_terminal_there_is_nothing_to_show(service: Path) -> None:
     assert "`shardwatch status` prints the same once" in refused.stderr
 
 
-def test_a_signal_ends_it(service: Path) -> None:
-    """And the terminal is left as it was found."""
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_ends_it(service: Path, number: signal.Signals) -> None:
+    """As the key q does."""
     terminal = Terminal("top", "--state-dir", service)
     terminal.shows("watching")
-    deliver(terminal.pid, signal.SIGTERM)
-    assert terminal.end() in (0, -signal.SIGTERM)
+    deliver(terminal.pid, number)
+    assert terminal.end() == 0
