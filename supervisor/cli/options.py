@@ -101,6 +101,12 @@ def add_state_dir_option(
     parser.add_argument(flag(STATE_DIR), metavar=metavar(STATE_DIR), default=default, help=meaning)
 
 
+def add_change_options(parser: argparse.ArgumentParser) -> None:
+    """Of commands that change what a running service does."""
+    parser.add_argument("--dry-run", action="store_true", help="print what would change, and how; change nothing")
+    parser.add_argument("--no-wait", action="store_true", help="return when it has changed, not when everything is scanned")
+
+
 def add_json_option(parser: argparse._ActionsContainer, what: str) -> None:
     parser.add_argument("--json", action="store_true", help=what)
 

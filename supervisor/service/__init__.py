@@ -16,6 +16,7 @@
 - `health`: decides whether a service is healthy. Pure.
 - `status_object`: the status of a service as an object of JSON. Pure.
 - `status_now`: the same at this moment, also while there is no service.
+- `logs`: the logs of its programs.
 - `asker`: asks a service one question after another, also one that is about to start.
 
 `cli`, `api` and the programs may import this; it imports `planning`, `terminal` and `host`.

@@ -12,7 +12,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING, Any
 
-from ..options import add_config_option, add_json_option, add_state_dir_option
+from ..options import add_change_options, add_config_option, add_json_option, add_state_dir_option
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,8 +28,7 @@ READY_S = 3600.0
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--dry-run", action="store_true", help="print what would be taken over, and how; change nothing")
-    parser.add_argument("--no-wait", action="store_true", help="return when it is taken over, not when everything is scanned")
+    add_change_options(parser)
     add_json_option(parser, "one JSON object (docs/formats.md)")
     add_config_option(parser)
     add_state_dir_option(parser)

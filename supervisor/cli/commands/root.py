@@ -12,7 +12,7 @@ import argparse
 import os
 from typing import TYPE_CHECKING
 
-from ..options import add_config_option, add_json_option, add_state_dir_option
+from ..options import add_change_options, add_config_option, add_json_option, add_state_dir_option
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -32,8 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_json_option(listing, "one JSON object (docs/formats.md)")
     for verb in (adding, removing):
         verb.add_argument("paths", nargs="+", metavar="PATH", help="directory or file")
-        verb.add_argument("--dry-run", action="store_true", help="print what would be taken over, and how; change nothing")
-        verb.add_argument("--no-wait", action="store_true", help="return when it is taken over, not when everything is scanned")
+        add_change_options(verb)
         add_json_option(verb, "one JSON object, as of `reload` (docs/formats.md)")
     for verb in (listing, adding, removing):
         # Both places are natural, as for `groups`.
