@@ -47,8 +47,8 @@ def watched(tmp_path: Path, options: dict[str, Any]) -> Iterator[Watched]:
 
 
 def test_what_happens_elsewhere_wakes_nobody(watched: Watched) -> None:
-    """The kernel tells of the whole filesystem; only what concerns known directories becomes a hint. What is mounted anywhere does
-    wake it, and another test may do that.
+    """The kernel tells of the whole filesystem; only what concerns known directories becomes a hint. What is mounted anywhere
+    does wake it, and another test may do that.
     """
     (watched.base / "unknown").mkdir()
     watched.take()
