@@ -25,6 +25,7 @@ from ..contract.kernel import fanotify
 from ..contract.kernel.fanotify import FAN_CREATE, FAN_DELETE_SELF, FAN_MOVED_TO, FAN_Q_OVERFLOW
 from ..tree.nodes import Node
 from .base import Arrival, Hints, Second
+from .bursts import Bursts
 from .decoding import Names
 from .fan_decoding import Damaged, decode, is_on, number_of
 from .held import Held
@@ -32,12 +33,6 @@ from .held import Held
 log = logging.getLogger("shardwatch.shard")
 
 _READ_BYTES: Final = 1 << 18
-#: A read at least this large means a burst: let the kernel collect (and merge) for a moment before the next one.
-_BURST_BYTES: Final = 1 << 12
-_BURST_WAIT_S: Final = 0.002
-#: So many reads within so short a time are a stream, however small each is. A single save, two events, is never made to wait.
-_STREAM_READS: Final = 6
-_STREAM_WINDOW_S: Final = 0.02
 #: Names that are kept until they are taken, and events of directories. Beyond this, it is an overflow like the kernel's own.
 _NAMES_MAX: Final = 200_000
 _TABLE: Final = "/proc/self/mountinfo"
@@ -170,7 +165,7 @@ class FanotifyBackend:
         poller.register(self._fd, select.POLLIN)
         poller.register(self._stop_r, select.POLLIN)
         poller.register(self._tables[1], select.POLLPRI)
-        begun, reads = 0.0, 0
+        bursts = Bursts()
         while True:
             ready = {fd for fd, _ in poller.poll()}
             if self._stop_r in ready:
@@ -180,12 +175,9 @@ class FanotifyBackend:
                 os.eventfd_write(self._ready, 1)
             if self._fd not in ready:
                 continue
-            size, now = self._read(), time.monotonic()
-            if now - begun > _STREAM_WINDOW_S:
-                begun, reads = now, 0
-            reads += 1
-            if size >= _BURST_BYTES or reads > _STREAM_READS:
-                time.sleep(_BURST_WAIT_S)
+            wait_s = bursts.wait_s(self._read(), time.monotonic())
+            if wait_s:
+                time.sleep(wait_s)
 
     def _read(self) -> int:
         """Reads until the kernel's queue is empty; returns the size of the largest read."""

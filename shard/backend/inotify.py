@@ -19,6 +19,7 @@ from ..compiled.choice import native
 from ..tree.nodes import Node
 from . import calls, decoding
 from .base import Arrival, Hints, Second
+from .bursts import Bursts
 from .calls import (
     IN_ATTRIB,
     IN_CLOSE_WRITE,
@@ -48,13 +49,6 @@ _MASK: Final = (
 _MASK_SELF: Final = IN_DELETE_SELF | IN_MOVE_SELF | IN_ONLYDIR
 
 _READ_BYTES: Final = 1 << 18
-#: A read at least this large means a burst: let the kernel collect (and merge) for a moment before the next one.
-_BURST_BYTES: Final = 1 << 12
-_BURST_WAIT_S: Final = 0.002
-#: So many reads within so short a time are a stream, however small each is: thousands of wake-ups a second otherwise (measured:
-#: half of the shards' processor time at 15,000 changes a second). A single save, four events, is never made to wait.
-_STREAM_READS: Final = 6
-_STREAM_WINDOW_S: Final = 0.02
 _BACKLOG_BYTES_MAX: Final = 64 << 20
 
 _decode = native(decoding.decode)
@@ -141,17 +135,14 @@ class InotifyBackend:
         poller = select.poll()
         poller.register(self._fd, select.POLLIN)
         poller.register(self._stop_r, select.POLLIN)
-        begun, reads = 0.0, 0
+        bursts = Bursts()
         while True:
             for fd, _ in poller.poll():
                 if fd == self._stop_r:
                     return
-            size, now = self._read(), time.monotonic()
-            if now - begun > _STREAM_WINDOW_S:
-                begun, reads = now, 0
-            reads += 1
-            if size >= _BURST_BYTES or reads > _STREAM_READS:
-                time.sleep(_BURST_WAIT_S)
+            wait_s = bursts.wait_s(self._read(), time.monotonic())
+            if wait_s:
+                time.sleep(wait_s)
 
     def _read(self) -> int:
         """Reads until the kernel's queue is empty; returns the size of the largest read."""
