@@ -16,7 +16,7 @@ is a new file each time. It contains its own inode number and time of birth, and
   log.
 
 Two cases cannot be recognised: a backup that was made while the service ran and is put back in place, byte over byte,
-after a crash of the same life; and a whole filesystem or machine that was put back to a snapshot. docs/operations.md
+after a crash of the same life; and a whole filesystem or machine that was put back to a snapshot. docs/state.md
 says what to do then.
 """
 

@@ -2,7 +2,7 @@
 
 Each life takes up the tree as it is, and hands out all that is pending. What was handed out before is in the mirror, and each
 time a file that was handed out is deleted meanwhile: a position that is wrong leaves it there. So after each life the mirror must
-equal the tree, and the outcome must be the one that the table in docs/operations.md says.
+equal the tree, and the outcome must be the one that the table in docs/state.md says.
 """
 
 from __future__ import annotations
@@ -212,7 +212,7 @@ def _hard_link(path: Path, precious: Path) -> None:
     path.hardlink_to(precious)
 
 
-#: Row of docs/operations.md -> (outcome after a stop, after a kill -9, what is done).
+#: Row of docs/state.md -> (outcome after a stop, after a kill -9, what is done).
 SITUATIONS: dict[str, tuple[str, str, tuple[Deed, ...]]] = {
     "moved or renamed (`mv`, on one filesystem)": (ON, ON, (_move,)),
     "copied: the original": (ON, ON, (_copy_aside,)),
@@ -300,10 +300,9 @@ def test_a_group_keeps_its_name_when_both_databases_are_lost(ground: Ground) -> 
 
 
 def test_the_documented_table_is_this_one() -> None:
-    """docs/operations.md says of everything above what the next start does."""
-    text = (ROOT / "docs/operations.md").read_text()
-    section = text[text.index("## The state directory") : text.index("## Logs")]
-    rows = [[cell.strip() for cell in line.strip("| \n").split(" | ")] for line in section.splitlines() if line.startswith("|")]
+    """docs/state.md says of everything above what the next start does."""
+    text = (ROOT / "docs/state.md").read_text()
+    rows = [[cell.strip() for cell in line.strip("| \n").split(" | ")] for line in text.splitlines() if line.startswith("|")]
     said = {row[0]: row[1:] for row in rows}
     words = {ON: "goes on", FRESH: "`fresh`", "refused": "refused"}
     for what, outcome in {**REMOVED, **REMOVED_ALONE}.items():

@@ -1,4 +1,4 @@
-"""The unit that docs/operations.md shows: what it says of exit codes is what `up` does, and systemd takes it."""
+"""The unit that docs/install.md shows: what it says of exit codes is what `up` does, and systemd takes it."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ pytestmark = pytest.mark.usefixtures("no_leaks")
 
 
 def text_of_unit() -> str:
-    found = re.search(r"^```ini\n(\[Unit\].*?)^```", (ROOT / "docs/operations.md").read_text(), re.MULTILINE | re.DOTALL)
+    found = re.search(r"^```ini\n(\[Unit\].*?)^```", (ROOT / "docs/install.md").read_text(), re.MULTILINE | re.DOTALL)
     assert found is not None
     return found[1]
 

@@ -87,9 +87,9 @@ def test_every_error_that_a_caller_may_meet_is_public() -> None:
     assert classes - {"WireError"} <= set(shardwatch.__all__)
 
 
-def test_every_message_that_operations_explains_is_one() -> None:
+def test_every_message_that_troubleshooting_explains_is_one() -> None:
     """What is quoted in the table of troubles is said by the code, letter for letter (…, n and m stand for what varies)."""
-    text = (ROOT / "docs/operations.md").read_text().partition("## Troubleshooting")[2]
+    text = (ROOT / "docs/troubleshooting.md").read_text()
     quoted = re.findall(r'^\| "([^"|]+)"', text, re.MULTILINE)
     assert len(quoted) >= 6
     folders = ("shard", "aggregator", "bridge", "supervisor")
@@ -107,7 +107,7 @@ def test_the_default_patterns_are_those_that_are_documented() -> None:
     assert set(named) == set(profile.EXCLUDE)
 
 
-@pytest.mark.parametrize("document", ["operations.md", "configuration.md"])
+@pytest.mark.parametrize("document", ["state.md", "configuration.md"])
 def test_the_longest_path_of_a_state_directory_is_the_one_that_is_documented(document: str) -> None:
     """What fits is less than a socket's address, and is said as what it is."""
     names = [os.fspath(path.relative_to("/")) for path in Layout("/").sockets()]

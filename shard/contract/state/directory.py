@@ -41,7 +41,7 @@ TAG: Final = "SHARDWATCH.TAG"
 TAG_NAME: Final = os.fsencode(TAG)
 SIGNATURE: Final = b"Signature: 5b0e8f6d9c2a47d1b3f4a86072e95c1d"
 TAG_TEXT: Final = SIGNATURE + b"""
-# This directory is the state of a shardwatch service (docs/operations.md, "The state directory").
+# This directory is the state of a shardwatch service (docs/state.md).
 # No shardwatch looks into a directory that has this file. Keep it where it is.
 """
 #: What lies in a state directory, by kind.
