@@ -10,7 +10,7 @@ JOBS ?= 2
 # Through the environment, so that no character of a path means anything to the shell.
 export ROOT ?=
 
-.PHONY: help run test check chaos lint types sanitize perf install clean
+.PHONY: help run test check tables chaos lint types sanitize perf install clean
 .DEFAULT_GOAL := help
 
 help: ## show this list
@@ -24,6 +24,10 @@ test: $(STAMP) ## run every test; ARGS="-k name" goes to pytest
 
 check: lint types ## the everyday loop: lint, types, unit and property tests, in two minutes
 	@export SW_TESTS_WITH_PARENT=1; exec $(PY) -m pytest -n $(JOBS) --dist loadgroup -q tests/unit tests/property $(ARGS)
+
+tables: $(STAMP) ## write the tables of docs/filesystems.md as tests find them (needs root): ARGS=--long takes longer over it
+	@export SW_TESTS_WITH_PARENT=1; exec $(PY) -m pytest -n 1 --dist loadgroup -q tests/integration/test_mirror_matrix.py \
+	  tests/integration/test_filesystems.py -k document\ or\ mirror --write-tables $(ARGS)
 
 chaos: $(STAMP) ## kill everything at random, and check that no change is missed: SEED=n replays a run, MINUTES=m (4), ARGS="--files 50000"
 	@export SW_TESTS_WITH_PARENT=1 PYTHONPATH=tests; exec $(PY) -P -m chaos $(if $(SEED),--seed $(SEED)) $(if $(MINUTES),--minutes $(MINUTES)) $(ARGS)

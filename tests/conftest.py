@@ -241,6 +241,12 @@ class _Run:
         self._session.end()
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    group = parser.getgroup("shardwatch")
+    group.addoption("--long", action="store_true", help="the long form of the tests that have one (docs/testing.md)")
+    group.addoption("--write-tables", action="store_true", help="write the tables of docs/filesystems.md as they are found")
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "alone: changes something machine-wide, so no other test runs beside it")

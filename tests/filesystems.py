@@ -13,6 +13,9 @@ import pytest
 from disks import Image, number_taken, small_disk
 
 SFTP_SERVER = "/usr/lib/openssh/sftp-server"
+#: Options of FUSE filesystems: what is changed behind one is seen at the next look. It could be a second later otherwise, and 20
+#: seconds later on sshfs, which has a cache of its own.
+_UNCACHED = "entry_timeout=0,attr_timeout=0,negative_timeout=0"
 
 
 class Made(NamedTuple):
@@ -21,6 +24,8 @@ class Made(NamedTuple):
     at: Path
     #: Unmounts it and mounts it again, where it can be under another device number; None where nothing would be left of it.
     mount_elsewhere: Callable[[], None] | None
+    #: Where its files lie, if they can be changed by another path, without the mount.
+    behind: Path | None = None
 
 
 @contextlib.contextmanager
@@ -86,8 +91,8 @@ def _fuse(at: Path, *command: str) -> Iterator[Made]:
 def _bindfs(at: Path) -> Iterator[Made]:
     real = at.with_name(at.name + "-real")
     real.mkdir()
-    with _fuse(at, "bindfs", str(real)) as made:
-        yield made
+    with _fuse(at, "bindfs", "-o", _UNCACHED, str(real)) as made:
+        yield made._replace(behind=real)
 
 
 @contextlib.contextmanager
@@ -97,8 +102,8 @@ def _sshfs(at: Path) -> Iterator[Made]:
     server = at.with_name(at.name + "-server")  # instead of ssh: the server itself, on this machine
     server.write_text(f"#!/bin/sh\nexec {SFTP_SERVER}\n")
     server.chmod(0o700)
-    with _fuse(at, "sshfs", "-o", f"ssh_command={server}", f"test:{real}") as made:
-        yield made
+    with _fuse(at, "sshfs", "-o", f"ssh_command={server},dir_cache=no,{_UNCACHED}", f"test:{real}") as made:
+        yield made._replace(behind=real)
 
 
 class Kind(NamedTuple):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import random
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ import pytest
 from cli_process import Command, command_of, run
 from guard import borrowed
 from waiting import eventually
+from watch_limit import in_a_namespace, limit
 
 LIMIT = Path("/proc/sys/fs/inotify/max_user_watches")
 
@@ -94,16 +94,6 @@ def test_few_watches(wide: Path, few_watches: int, no_leaks: None) -> None:
         assert any(any(character.isdigit() for character in line["message"]) for line in told)
 
 
-#: In the user namespace in which a service runs: its limit, which nobody else has.
-NAMESPACE_LIMIT = "/proc/sys/user/max_inotify_watches"
-
-
-def limit(watch: Command, watches: int) -> None:
-    """Sets the limit of the namespace in which a command runs."""
-    script = f"echo {watches} > {NAMESPACE_LIMIT}"
-    subprocess.run(["nsenter", "--user", "--target", str(watch.process.pid), "sh", "-c", script], check=True)
-
-
 def engine_of(state_dir: Path) -> dict[str, Any]:
     """What `status --json` says of the engine."""
     found: dict[str, Any] = json.loads(run("status", "--json", "--state-dir", state_dir, check=False).stdout)["engine"]
@@ -127,8 +117,7 @@ def test_few_watches_in_a_user_namespace(tmp_path: Path, state_dir: Path) -> Non
     for directory in directories:
         directory.mkdir(parents=True)
     command = command_of("watch", root, "--json", "--backend", "inotify", "--state-dir", state)
-    enter = ["unshare", "--user", "--map-root-user", "sh", "-c", f'echo 70 > {NAMESPACE_LIMIT}; exec "$@"', "sh"]
-    with Command(command=[*enter, *command]) as watch:
+    with Command(command=in_a_namespace(70, command)) as watch:
         watch.until(lambda line: line["type"] == "ready")
         chosen = random.Random(70).sample(directories, 200)
         for directory in chosen:

@@ -17,6 +17,7 @@ from engine import Engine, rows, walk
 from filesystems import KINDS, Made, filesystem, in_this_kernel
 from index_rows import query
 from waiting import eventually
+from written_tables import WrittenTable
 
 from shardwatch.shard.backend.fanotify import FanotifyBackend
 from shardwatch.shard.contract.files.identity import INVENTS_INODES
@@ -32,10 +33,12 @@ SECOND = 10**9
 HERE = [kind for kind in KINDS if in_this_kernel(kind)]
 
 
+HEADER = ("filesystem", "times")
+
+
 def documented() -> dict[str, list[str]]:
-    """The rows of the document's first table, by filesystem."""
-    rows = [line.strip("| \n").split(" | ") for line in DOCUMENT.read_text().splitlines() if line.startswith("| ")]
-    return {row[0]: row[1:] for row in rows if row[0] in KINDS}
+    """The rows of the document's table, by filesystem."""
+    return WrittenTable(DOCUMENT, HEADER).rows()
 
 
 def measured(made: Made) -> list[str]:
@@ -85,10 +88,10 @@ def _two_seconds(at: Path) -> bool:
 
 
 @pytest.mark.parametrize("kind", HERE)
-def test_the_document_says_what_is_measured(kind: str, tmp_path: Path) -> None:
+def test_the_document_says_what_is_measured(kind: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
     """Each row of the table, on a filesystem made for it."""
     with filesystem(kind, tmp_path / "fs") as made:
-        assert measured(made) == documented()[kind]
+        WrittenTable(DOCUMENT, HEADER, request.config).agree(kind, measured(made))
 
 
 def test_the_document_has_every_kind() -> None:

@@ -10,47 +10,16 @@ from pathlib import Path
 
 import pytest
 from cli_process import run as cli
+from ignoring import PLACES, begin, change, listed
 from repository import git
 from running import EQUAL_S, GUARD_S, Consumer, Running, consuming, running, settings_for
 from waiting import eventually
 
 from shardwatch.shard.contract.state.settings import Settings
 
-DIRECTORIES = ("", "src", "src/deep", "out", "out/obj", "node_modules/left/src", "docs")
-FILES = ("a.py", "b.o", "keep.o", "c.log", "d.txt")
-LINES = (
-    "*.o", "!keep.o", "/out/", "out/*", "!/out/obj/", "node_modules/", "*.log", "deep", "**/src/a.py", "docs/**", "!docs/d.txt",
-)  # fmt: skip
-PLACES = (".gitignore", "src/.gitignore", "out/.gitignore", "docs/.gitignore", ".git/info/exclude")
-
 
 def settings_of(tree: Path) -> Settings:
     return settings_for(tree, include=("*",), exclude=(), ignore_files=True, shards=2)
-
-
-def listed(tree: Path, what: str = "-co") -> set[bytes]:
-    """What git lists: with `-co` what is tracked, and what is neither tracked nor ignored; with `-ci` what is both."""
-    names = git(tree, "ls-files", what, "--exclude-standard", "--deduplicate", "-z").split(b"\0")[:-1]
-    return {path for name in names if os.path.lexists(path := os.path.join(os.fsencode(tree), name))}
-
-
-def change(tree: Path, dice: random.Random) -> None:
-    """One random change: of a file, of a directory, or of an ignore file."""
-    where = tree / dice.choice(DIRECTORIES)
-    match dice.randrange(8):
-        case 0 | 1 | 2:
-            where.mkdir(parents=True, exist_ok=True)
-            (where / dice.choice(FILES)).write_text("x" * dice.randrange(9))
-        case 3:
-            (where / dice.choice(FILES)).unlink(missing_ok=True)
-        case 4 if where != tree:
-            shutil.rmtree(where, ignore_errors=True)
-        case 5:
-            (tree / dice.choice(PLACES)).unlink(missing_ok=True)
-        case _:
-            path = tree / dice.choice(PLACES)
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text("\n".join(dice.sample(LINES, 3)))
 
 
 def agrees(service: Running, consumer: Consumer, tree: Path) -> None:
@@ -71,11 +40,7 @@ def test_the_mirror_is_what_git_lists(tmp_path: Path, state_dir: Path, no_leaks:
     in the end."""
     tree = Path(os.path.realpath(tmp_path)) / "tree"
     tree.mkdir()
-    git(tree, "init", "-q")
-    for directory in DIRECTORIES:
-        (tree / directory).mkdir(parents=True, exist_ok=True)
-        for name in FILES:
-            (tree / directory / name).write_text("1")
+    begin(tree)
     dice = random.Random(15)
     with running(state_dir, settings_of(tree)) as service, consuming(state_dir) as consumer:
         agrees(service, consumer, tree)

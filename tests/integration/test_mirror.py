@@ -175,6 +175,14 @@ def test_mirror(state_dir: Path, roots: tuple[Path, Path], shards: int, no_leaks
         play(service, roots, lambda n: None)
 
 
+def test_mirror_by_native(state_dir: Path, roots: tuple[Path, Path], no_leaks: None) -> None:
+    """The same by watchdog's observer, which loses events: each sync looks at everything again. A shard is killed between."""
+    settings = settings_for(roots[0], include=INCLUDE, shards=2, settle_ms=20, backend="native")
+    with running(state_dir, settings) as service:
+        assert service.ready["backend"].startswith("native:")
+        play(service, roots, lambda n: void(service.kill(f"s{n % 2}")) if n % 3 == 2 else None)
+
+
 @pytest.mark.root
 @pytest.mark.parametrize("shards", [1, 3])
 def test_mirror_by_fanotify(state_dir: Path, roots: tuple[Path, Path], shards: int, no_leaks: None) -> None:

@@ -38,6 +38,7 @@ _REACHING = {
 _SYSCTLS = {
     "tests/chaos/killer.py": "borrowed",
     "tests/integration/test_few_watches.py": "borrowed",
+    "tests/watch_limit.py": "of a user namespace that ends with the test",
     "tests/integration/test_inherited.py": "of a user namespace that ends with the test",
     "tests/conftest.py": "asks whether it may be written",
     "tests/unit/test_unharmed.py": "reads",
