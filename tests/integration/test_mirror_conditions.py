@@ -49,7 +49,6 @@ def test_the_mirror_holds_while_conditions_change(
     changes = [RandomChanges(number, tree) for number, tree in enumerate((plain, late))]
     trees = [repository, plain]
     command = command_of("up", *trees, "--include", "*", "--gitignore", "--backend", "inotify", "--state-dir", state_dir)
-    environ = {"SHARDWATCH_POLL_MS": "200", "SHARDWATCH_POLL_MS_MAX": "2000", "SHARDWATCH_POLL_CPU_PERCENT": "20"}
 
     def assert_equal(consumer: Consumer) -> None:
         def equal() -> bool:
@@ -62,7 +61,10 @@ def test_the_mirror_holds_while_conditions_change(
         eventually(equal, EQUAL_S, every_s=0.1)
 
     limits = itertools.cycle((12, 25, 5_000, 3, 5_000))
-    with Command(command=in_a_namespace(5, command), **environ) as up:
+    with Command(
+        command=in_a_namespace(5, command),
+        SHARDWATCH_POLL_MS="200", SHARDWATCH_POLL_MS_MAX="2000", SHARDWATCH_POLL_CPU_PERCENT="20",
+    ) as up:  # fmt: skip
         eventually(lambda: run("status", "--state-dir", state_dir, check=False).returncode in (0, 1), GUARD_S)
         with consuming(state_dir) as consumer:
             assert_equal(consumer)
