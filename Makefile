@@ -10,7 +10,7 @@ JOBS ?= 2
 # Through the environment, so that no character of a path means anything to the shell.
 export ROOT ?=
 
-.PHONY: help run test check tables chaos lint types sanitize perf install clean
+.PHONY: help run test check tables chaos lint types docs sanitize perf install clean
 .DEFAULT_GOAL := help
 
 help: ## show this list
@@ -36,10 +36,14 @@ lint: $(STAMP) ## ruff, and import-linter for the arrows between the rooms
 	@$(VENV)/bin/ruff check .
 	@$(VENV)/bin/lint-imports --no-logo
 
-types: $(STAMP) ## mypy, strict: the product, its tests, the benchmarks, the example
+types: $(STAMP) ## mypy, strict: the product, its tests, the benchmarks, the manual, the example
 	@$(VENV)/bin/mypy src tests
 	@$(VENV)/bin/mypy perf
+	@$(VENV)/bin/mypy manual
 	@$(VENV)/bin/mypy examples/extract
+
+docs: $(STAMP) ## the documents as a site, in build/site; fails if a link leads nowhere
+	@exec $(PY) manual/build_manual.py
 
 sanitize: $(STAMP) ## native code under the address and undefined behaviour sanitizers, with damaged input: ROUNDS=n (30000)
 	@exec tests/sanitize.sh $(ROUNDS)
@@ -71,6 +75,6 @@ $(STAMP): pyproject.toml constraints.txt shard/compiled/_loops.c
 	fi
 	@echo "Installing the packages of constraints.txt into $(VENV)"
 	@$(PY) -m pip install -qq -c constraints.txt setuptools
-	@$(PY) -m pip install -qq -c constraints.txt --no-build-isolation -e '.[dev,nats,top,web]'
+	@$(PY) -m pip install -qq -c constraints.txt --no-build-isolation -e '.[dev,docs,nats,top,web]'
 	@$(PY) -m compileall -q aggregator bridge shard supervisor
 	@touch $@

@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from pictures import draw
 from waiting import eventually
 
 pytestmark = [pytest.mark.usefixtures("no_leaks"), pytest.mark.xdist_group("demo")]
@@ -35,6 +36,8 @@ def test_it_shows_batches_and_ends_by_itself(home: Path) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
     for words in ("created", "modified", "deleted", "email_renamed/", "burst_", "Ctrl-C: everything gone", "Try next:"):
         assert words in done.stdout
+    shown = done.stdout[done.stdout.index("$ shardwatch") : done.stdout.index("Try next:")]
+    draw("run", "make run", shown.replace(str(home), ".demo").rstrip())
     # Written anew from the sources, the tree must be what the run left.
     left = _digest(home / "tree")
     (home / "tree.json").unlink()
