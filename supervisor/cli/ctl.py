@@ -1,8 +1,9 @@
 """Commands of shardwatch in supervisorctl: `shards`, and those commands of `shardwatch` that an operator needs beside it.
 
 Runs inside supervisorctl. `shards` combines what supervisord knows of every program with what the aggregator knows of every
-shard. The other commands are those of the command line, run in a process of their own for the service of this supervisord.
-supervisorctl's own `update`, which takes over supervisord's configuration, takes over that of the service, too.
+shard, and ends with the verdict on the service and everything that needs attention. The other commands are those of the command
+line, run in a process of their own for the service of this supervisord. supervisorctl's own `update`, which takes over
+supervisord's configuration, takes over that of the service, too.
 """
 
 from __future__ import annotations
@@ -10,7 +11,6 @@ from __future__ import annotations
 import shlex
 import subprocess
 import sys
-import xmlrpc.client
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, Final
@@ -19,8 +19,6 @@ from supervisor.supervisorctl import Controller, ControllerPluginBase, LSBInitEx
 
 from shardwatch.shard.contract.state.layout import Layout
 
-#: Seconds that the aggregator gets to answer. It may be stopped, and an operator asks why.
-_ANSWER_S: Final = 3.0
 #: Subtrees of a shard that a line names.
 _SUBTREES_MAX: Final = 3
 
@@ -50,22 +48,24 @@ class ShardsCtl(ControllerPluginBase):
         """shards [NAME ...]\tstate, pid, uptime, deaths, breaker, next try; of a shard what it watches and what is pending"""
         if not self.ctl.upcheck():
             return
-        try:
-            rows: Any = self.ctl.get_server_proxy("shards").status()
-        except xmlrpc.client.Fault as fault:
-            self.ctl.output(f"ERROR ({fault.faultString})")
-            self.ctl.exitstatus = LSBInitExitStatuses.GENERIC
-            return
+        from ..service.status_now import status_now
+        from ..terminal.tables import findings_text
+
+        status = status_now(self._layout)
+        rows = status["processes"]
         wanted = {name.removeprefix("shards:") for name in arg.split()}
-        unknown = wanted - {row["name"] for row in rows}
-        shards = self._reported() if any(row["name"] == "aggregator" and row["heard"] for row in rows) else {}
+        shards = {f"shards:{shard['id']}": shard for shard in (status["engine"] or {}).get("shards") or []}
         for row in rows:
-            if not wanted or row["name"] in wanted:
+            if not wanted or row["name"].removeprefix("shards:") in wanted:
                 self.ctl.output(_line(row))
-                if row["group"] == "shards" and row["name"] in shards:
+                if row["name"] in shards:
                     self.ctl.output("".join(f"    {line}\n" for line in _watched(shards[row["name"]])).rstrip("\n"))
-        for name in sorted(unknown):
+        if not wanted:
+            self.ctl.output(f"{status['health']}\n{findings_text(status['findings'])}".rstrip("\n"))
+        for name in sorted(wanted - {row["name"].removeprefix("shards:") for row in rows}):
             self.ctl.output(f"{name}: ERROR (no such program)")
+            self.ctl.exitstatus = LSBInitExitStatuses.GENERIC
+        if not rows:
             self.ctl.exitstatus = LSBInitExitStatuses.GENERIC
 
     def help_shards(self) -> None:
@@ -120,15 +120,6 @@ class ShardsCtl(ControllerPluginBase):
     def help_rebalance(self) -> None:
         self.ctl.output(str(self.do_rebalance.__doc__))
 
-    def _reported(self) -> dict[str, Mapping[str, Any]]:
-        """What the aggregator knows of each shard, by id; nothing if it does not answer, which `shardwatch status` explains."""
-        from ..service.asker import Asker
-
-        with Asker(self._layout) as asker:
-            reply = asker.ask("status", _ANSWER_S) or {}
-        shards = (reply.get("status") or {}).get("shards") or []
-        return {str(shard["id"]): shard for shard in shards}
-
     def _run(self, command: str, arg: str) -> None:
         """Runs a command of the command line, with supervisorctl's terminal. Its exit code becomes supervisorctl's."""
         try:
@@ -145,8 +136,7 @@ class ShardsCtl(ControllerPluginBase):
 
 
 def _line(row: Mapping[str, Any]) -> str:
-    full = row["name"] if row["group"] == row["name"] else f"{row['group']}:{row['name']}"
-    parts = [f"{full:<32} {row['state']:<9}"]
+    parts = [f"{row['name']:<32} {row['state']:<9}"]
     if row["pid"]:
         parts.append(f"pid {row['pid']}, up {row['up_s']:.1f} s")
     if row["deaths"]:

@@ -13,7 +13,12 @@
 - `checkup`: asks supervisord and the aggregator about their state.
 - `shares`: how heavy the shards are at present.
 - `shipping`: what a service ships, and how far that is.
-- `health`: decides whether a service is healthy. Pure.
+- `degradations`: the list of all states that an operator should know of, each with its remedy.
+  Pure.
+- `finding`: one of them, as it was found. Pure.
+- `program_findings`: finds them in what supervisord says of the programs. Pure.
+- `engine_findings`: finds them in what the aggregator says. Pure.
+- `health`: decides from what was found whether a service is healthy. Pure.
 - `status_object`: the status of a service as an object of JSON. Pure.
 - `status_now`: the same at this moment, also while there is no service.
 - `logs`: the logs of its programs.

@@ -14,6 +14,7 @@ from msgspec import Struct
 from shardwatch.shard.contract.state.layout import Layout
 
 from . import health, service
+from .program_findings import program_name
 from .shipping import shipping
 
 #: `status` must answer quickly: in less than the 5 s after which a hung program is replaced.
@@ -40,7 +41,7 @@ class Checkup(Struct, frozen=True):
 
 def examine(layout: Layout, answer_s: float = ANSWER_S) -> Checkup:
     """One look at a service whose state directory is held."""
-    processes = [{**row, "name": health.program_name(row)} for row in service.programs(layout)]
+    processes = [{**row, "name": program_name(row)} for row in service.programs(layout)]
     # Nothing is to be waited for where supervisord knows that nobody is there.
     gone = any(row["name"] == "aggregator" and not row["pid"] for row in processes)
     reply = (None if gone else _status(layout, answer_s)) or {}

@@ -19,7 +19,7 @@ from shardwatch.shard.contract.errors import InUseError, ServiceError, ServiceTi
 from shardwatch.shard.contract.state.directory import StateDirectory
 from shardwatch.shard.contract.state.layout import Layout
 
-from .health import keeps_ending, log_name
+from .program_findings import keeps_ending, log_name
 from .service import STOP_S, last_words, programs, stop
 
 if TYPE_CHECKING:

@@ -10,7 +10,8 @@ from shardwatch.shard.contract.errors import ShardwatchError
 from shardwatch.shard.contract.state.layout import Layout
 
 from .checkup import Checkup, examine
-from .health import Health, HealthFinding
+from .finding import HealthFinding
+from .health import Health
 from .status_object import status_object
 
 
@@ -25,6 +26,6 @@ def status_now(layout: Layout) -> dict[str, Any]:
         seen = examine(layout)
     except (OSError, ShardwatchError) as error:
         reason = f"there is no service in {place}: {error}"
-        finding = HealthFinding(("service",), "error", reason, "start it with `shardwatch up`")
+        finding = HealthFinding(("service",), "no_service", reason, "start it with `shardwatch up`")
         seen = Checkup([], None, [], reason, Health("down", (finding,)))
     return {**status_object(place, seen), "time": time.time()}

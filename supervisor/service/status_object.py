@@ -31,4 +31,6 @@ def status_object(state_dir: str, seen: Checkup) -> dict[str, Any]:
 
 def findings_object(health: Health) -> list[dict[str, str]]:
     """The findings of a verdict, the gravest first."""
-    return [{"level": f.level, "message": valid(f.message), "remedy": valid(f.remedy)} for f in health.findings]
+    return [
+        {"reason": f.reason, "level": f.level, "message": valid(f.message), "remedy": valid(f.remedy)} for f in health.findings
+    ]

@@ -39,6 +39,37 @@ def group_text(group: Fields) -> str:
     return "".join(line + "\n" for line in lines)
 
 
+def findings_text(findings: Sequence[Fields]) -> str:
+    """What needs attention, a line for each finding and one for its remedy."""
+    lines = []
+    for finding in findings:
+        lines.append(f"{finding['level']}: {readable(str(finding['message']))}\n")
+        if finding["remedy"]:
+            lines.append(f"    -> {readable(str(finding['remedy']))}\n")
+    return "".join(lines)
+
+
+def finding_line(finding: Fields) -> str:
+    """One finding with its remedy, in one line without its end."""
+    remedy = f" ({readable(str(finding['remedy']))})" if finding["remedy"] else ""
+    return f"{finding['level']}: {readable(str(finding['message']))}{remedy}"
+
+
+def programs_phrase(processes: Sequence[Fields]) -> str:
+    """How many programs run, and which do not; empty if supervisord, which would know, does not answer."""
+    if not processes:
+        return ""
+    others = [p for p in processes if not p["pid"]]
+    if not others:
+        return f"all {len(processes)} programs run"
+    named = ", ".join(f"{p['name']} is {_IS.get(str(p['state']), str(p['state']).lower())}" for p in others)
+    return f"{len(processes) - len(others)} of {counted(len(processes), 'program')} run ({named})"
+
+
+#: Of a program without a process, by supervisord's state of it.
+_IS = {"BACKOFF": "waiting to be tried again", "EXITED": "being started again"}
+
+
 def processes_table(processes: Sequence[Fields]) -> str:
     """One line per program. A program that has sent a pulse counts as running, even if supervisord has not seen it alive for a
     second yet.

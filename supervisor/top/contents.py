@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from ..terminal.render import counted, duration, readable
+from ..terminal.tables import findings_text
 from .rates import Rates, Status
 
 Fields = Mapping[str, Any]
@@ -34,12 +35,7 @@ def headline(status: Status, rates: Rates) -> str:
 
 def findings(status: Status) -> str:
     """What needs attention, a line for each reason and one for its remedy."""
-    lines = []
-    for finding in status["findings"]:
-        lines.append(f"{finding['level']}: {readable(finding['message'])}")
-        if finding["remedy"]:
-            lines.append(f"    -> {readable(finding['remedy'])}")
-    return "\n".join(lines)
+    return findings_text(status["findings"]).rstrip("\n")
 
 
 def shards(status: Status, rates: Rates) -> Sheet:

@@ -19,6 +19,7 @@ from shardwatch.shard.contract.state.layout import Layout
 
 from ..search.find import FoundFile, find
 from ..terminal.lines import path_fields
+from ..terminal.tables import finding_line
 from .metrics import exposition
 from .observer import Observer
 
@@ -104,7 +105,7 @@ def _file_of_the_page(name: str) -> Any:
 
 
 def _verdict(status: dict[str, Any], good: bool) -> Response:
-    lines = [status["health"], *(f"{f['level']}: {f['message']}" for f in status["findings"])]
+    lines = [status["health"], *map(finding_line, status["findings"])]
     return PlainTextResponse("".join(f"{line}\n" for line in lines), 200 if good else 503)
 
 

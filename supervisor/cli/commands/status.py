@@ -38,6 +38,7 @@ def text_of(found: Mapping[str, Any]) -> str:
     from ...terminal.render import readable
     from ...terminal.tables import (
         degraded_text,
+        findings_text,
         groups_table,
         holds_text,
         polling_text,
@@ -49,9 +50,8 @@ def text_of(found: Mapping[str, Any]) -> str:
     )
 
     engine = found["engine"]
-    parts = [f"service in {readable(found['state_dir'])}, logs in its logs/\n"]
-    known = "" if engine is None or engine.get("storage") else f": {_known(engine)}"
-    parts.append(f"{found['health']}{known}\n" + "".join(map(_finding, found["findings"])))
+    parts = [f"{first_line(found)}\n" + findings_text(found["findings"])]
+    parts.append(f"service in {readable(found['state_dir'])}, logs in its logs/\n")
     parts.append(processes_table(found["processes"]))
     if engine is not None:
         parts.append(shards_table(engine.get("shards") or [], found["processes"]))
@@ -66,11 +66,14 @@ def text_of(found: Mapping[str, Any]) -> str:
     return "\n".join(part for part in parts if part)
 
 
-def _finding(finding: Mapping[str, str]) -> str:
-    from ...terminal.render import readable
+def first_line(found: Mapping[str, Any]) -> str:
+    """The state of the service, what it knows, and which of its programs run. Pure."""
+    from ...terminal.tables import programs_phrase
 
-    remedy = f"    -> {readable(finding['remedy'])}\n" if finding["remedy"] else ""
-    return f"{finding['level']}: {readable(finding['message'])}\n{remedy}"
+    engine = found["engine"]
+    known = "" if engine is None or engine.get("storage") else _known(engine)
+    said = "; ".join(part for part in (known, programs_phrase(found["processes"])) if part)
+    return f"{found['health']}: {said}" if said else str(found["health"])
 
 
 def _known(engine: Mapping[str, Any]) -> str:

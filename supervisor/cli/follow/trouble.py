@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ...service.health import SILENT, STORAGE, HealthFinding, engine_findings
+from ...service.engine_findings import SILENT, STORAGE, engine_findings
+from ...service.finding import HealthFinding
 from ...terminal.lines import status_object
 
 

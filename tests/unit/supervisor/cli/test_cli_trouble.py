@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from shardwatch.supervisor.cli.follow.trouble import Trouble
-from shardwatch.supervisor.service.health import combined_remedy
+from shardwatch.supervisor.service.engine_findings import combined_remedy
 
 
 def polled(directories: int, path: str = "/r", remedy: str = "sudo sysctl -w fs.inotify.max_user_watches=1024") -> dict[str, Any]:
@@ -62,12 +62,12 @@ def test_unreadable_is_an_error_and_comes_first() -> None:
     assert "1 directory unreadable" in lines[0]["message"]
 
 
-def test_a_stand_in_is_an_error_and_not_news_at_every_try() -> None:
+def test_a_stand_in_is_a_warning_and_not_news_at_every_try() -> None:
     """Its remedy counts the deaths, and that is not worth a line each time."""
     trouble = Trouble()
     stand_in = {"path": "/r/x", "state": "stand-in", "reason": "crashes", "remedy": "5 times", "directories": 2}
     (line,) = trouble.lines({"degraded": [stand_in]})
-    assert line["level"] == "error"
+    assert line["level"] == "warning"
     assert "2 directories swept by a stand-in (/r/x): crashes" in line["message"]
     assert trouble.lines({"degraded": [{**stand_in, "remedy": "6 times"}]}) == []
 

@@ -26,6 +26,7 @@ def test_a_state_directory_that_is_gone_is_a_service_that_is_down(
     found = status_now.status_now(Layout(tmp_path / "gone"))
     assert found["health"] == "down"
     assert "there is no service in" in found["findings"][0]["message"]
+    assert (found["findings"][0]["reason"], found["findings"][0]["level"]) == ("no_service", "error")
     assert found["findings"][0]["remedy"]
     assert found["engine"] is None
     assert found["time"] <= time.time()

@@ -11,6 +11,7 @@ import pytest
 from cli_process import ROOT
 from prometheus_client.parser import text_string_to_metric_families
 
+from shardwatch.supervisor.service.degradations import DEGRADATIONS
 from shardwatch.supervisor.web.metrics import exposition, families
 
 PROGRAM = {"name": "shards:s0", "pid": 7, "up_s": 1.5, "deaths": 2, "hung": 1, "stuck_s": 0.0}
@@ -33,8 +34,10 @@ ENGINE = {
     },
 }  # fmt: skip
 SHIP = {"connected": True, "behind": 6, "unconfirmed": 4}
+POLLED = {"reason": "polled", "level": "warning"}
+FINDINGS = [POLLED, {"reason": "held", "level": "note"}, POLLED]
 STATUS: dict[str, Any] = {
-    "health": "degraded", "answering": True, "findings": [{"level": "warning"}, {"level": "note"}, {"level": "warning"}],
+    "health": "degraded", "answering": True, "findings": FINDINGS,
     "processes": [PROGRAM], "engine": ENGINE, "groups": [GROUP], "ship": SHIP, "limits": {"watches": 100, "watches_used": 8},
 }  # fmt: skip
 
@@ -54,6 +57,9 @@ def test_what_the_status_says() -> None:
     found = values(STATUS)
     assert found["shardwatch_answering",] == 1
     assert [found["shardwatch_health", state] for state in ("healthy", "starting", "degraded", "down")] == [0, 0, 1, 0]
+    remedies = {state.reason: state.remedy for state in DEGRADATIONS}
+    assert found["shardwatch_degraded", "warning", "polled", remedies["polled"]] == 2
+    assert found["shardwatch_degraded", "error", "storage", remedies["storage"]] == 0
     assert [found["shardwatch_findings", level] for level in ("error", "warning", "note")] == [0, 2, 1]
     assert found["shardwatch_program_running", "shards:s0"] == 1
     assert found["shardwatch_program_hangs_total", "shards:s0"] == 1
