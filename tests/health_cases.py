@@ -11,7 +11,7 @@ Row = dict[str, Any]
 
 def program(name: str, **changes: Any) -> Row:
     """What supervisord's plugin says of a program that runs."""
-    group = name if name in ("aggregator", "coordinator", "ship") else "exec" if name == "lint" else "shards"
+    group = name if name in ("aggregator", "coordinator", "ship", "web") else "exec" if name == "lint" else "shards"
     return {
         "group": group, "name": name if group == name else f"{group}:{name}", "state": "RUNNING", "pid": 7, "up_s": 60.0,
         "deaths": 0, "short_lives": 0, "breaker": "closed", "retry_s": 0.0, "hung": 0, "stuck_s": 0.0, "heard": True,
@@ -20,8 +20,8 @@ def program(name: str, **changes: Any) -> Row:
 
 
 def programs(**changes: Row) -> list[Row]:
-    """The five kinds of programs, with what is other about some of them."""
-    return [program(name, **changes.get(name, {})) for name in ("aggregator", "s0", "s1", "coordinator", "lint", "ship")]
+    """The six kinds of programs, with what is other about some of them."""
+    return [program(name, **changes.get(name, {})) for name in ("aggregator", "s0", "s1", "coordinator", "lint", "ship", "web")]
 
 
 def engine(**changes: Any) -> Row:
@@ -135,6 +135,10 @@ CASES: list[tuple[str, dict[str, Any], str, tuple[str, ...]]] = [
     ("ship is stopped", {"ship": STOPPED}, "degraded", ("error", "ship is stopped: nothing is shipped", "start ship")),
     ("all is shipped", {"shipping": shipping("")}, "healthy", ()),
     ("its server is away", {"shipping": shipping("no server")}, "degraded", ("warning", "no server", "the group g", "mend it")),
+    ("web has just been started", {"web": {"state": "STARTING", "heard": False}}, "healthy", ()),
+    ("web is stopped", {"web": STOPPED}, "degraded", ("error", "web is stopped: the web page and the metrics", "start web")),
+    ("the page is served", {"page": {"error": "", "remedy": ""}}, "healthy", ()),
+    ("its port is taken", {"page": {"error": "taken", "remedy": "move"}}, "degraded", ("warning", "not served: taken", "move")),
     ("a shard overflows again and again", {"engine": overflowing(4_000)}, "degraded", ("warning", "s0", "4 s late", "queued")),
     ("it overflowed once", {"engine": overflowing(0)}, "healthy", ()),
     ("the verification found something", {"engine": verified(2)}, "healthy", ("note", "2 changes without a hint", "noticing")),
@@ -150,4 +154,5 @@ def verdict(seen: dict[str, Any]) -> Health:
     said = seen.get("engine", {})
     rows = seen.get("programs", programs(**seen))
     told = None if said is None else engine(**said)
-    return examine(told, rows, groups=seen.get("groups", ()), ship=seen.get("shipping"), reason="because", state_dir="/s t")
+    groups, shipped = seen.get("groups", ()), seen.get("shipping")
+    return examine(told, rows, groups=groups, ship=shipped, web=seen.get("page"), reason="because", state_dir="/s t")

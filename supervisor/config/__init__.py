@@ -6,6 +6,7 @@
 - `layers`: what the file, the environment and the command line set.
 - `exec_sections`: commands that run with the service, from the file.
 - `ship_section`: what the service ships, from the file.
+- `web_section`: where the service has its page served, from the file.
 - `sections`: what sections of the file have in common.
 - `file`: which configuration file is used, and its contents.
 - `names`: the name of an option in the environment and on the command line.

@@ -33,6 +33,8 @@ class Layer(NamedTuple):
     sections: object = None
     #: The section `[ship]` of a file; None where it has none.
     ship: object = None
+    #: The section `[web]` of a file; None where it has none.
+    web: object = None
 
 
 def layers(found: FoundConfig, environ: Mapping[str, str], overrides: Mapping[str, object], cwd: Path) -> list[Layer]:
@@ -69,10 +71,10 @@ def short(value: object) -> str:
 
 def _file_layer(path: Path, found: FoundConfig) -> Layer:
     values = values_of(path, found)
-    sections, ship = values.pop("exec", None), values.pop("ship", None)
+    sections, ship, web = values.pop("exec", None), values.pop("ship", None), values.pop("web", None)
     origin = f"file {shown(path)}"
     _check_names(values, origin)
-    return Layer(origin, values, Path(os.path.abspath(path)).parent, tilde=True, sections=sections, ship=ship)
+    return Layer(origin, values, Path(os.path.abspath(path)).parent, tilde=True, sections=sections, ship=ship, web=web)
 
 
 def _env_layers(environ: Mapping[str, str], cwd: Path) -> Iterator[Layer]:

@@ -27,6 +27,7 @@ from .paths import absolute, roots_of
 
 if TYPE_CHECKING:
     from shardwatch.shard.contract.state.ship_section import ShipSection
+    from shardwatch.shard.contract.state.web_section import WebSection
 
 
 class Resolved(NamedTuple):
@@ -47,6 +48,8 @@ class Resolved(NamedTuple):
     triggers: tuple[Trigger, ...] = ()
     #: The section `[ship]` of the file: what such a service ships; None where it has none.
     ship: ShipSection | None = None
+    #: The section `[web]` of the file: where such a service has its page served; None where it has none.
+    web: WebSection | None = None
 
 
 class _Joined(NamedTuple):
@@ -91,7 +94,9 @@ def resolve(
     settings = _settings(values, defaults, _pattern_origins(some))
     _check_places(settings, values, joined.origins)
     state_dir: Path = values[options.STATE_DIR.name] or default_place(default_state_dir(environ), found.path, settings.roots)
-    return Resolved(settings, state_dir, found.path, joined.origins, values, found.notes, _triggers(some), _ship(some))
+    return Resolved(
+        settings, state_dir, found.path, joined.origins, values, found.notes, _triggers(some), _ship(some), _web(some)
+    )
 
 
 def _triggers(some: Sequence[Layer]) -> tuple[Trigger, ...]:
@@ -110,6 +115,15 @@ def _ship(some: Sequence[Layer]) -> ShipSection | None:
     from .ship_section import ship_section_of  # most configurations have none
 
     return ship_section_of(layer.ship, layer.origin, layer.base)
+
+
+def _web(some: Sequence[Layer]) -> WebSection | None:
+    layer = next((layer for layer in some if layer.web is not None), None)
+    if layer is None:
+        return None
+    from .web_section import web_section_of  # most configurations have none
+
+    return web_section_of(layer.web, layer.origin, layer.base)
 
 
 def _join(some: Sequence[Layer]) -> _Joined:

@@ -1,7 +1,7 @@
 """The code that runs inside supervisord.
 
 - `rpc`: adds and removes shards by id over XML-RPC, and starts everything else here.
-- `triggers`: adds the programs of the configuration: the group `exec`, and `ship`.
+- `triggers`: adds the programs of the configuration: the group `exec`, `ship` and `web`.
 - `breaker`: decides what is started after the death of a program, and when. Pure.
 - `rearm`: decides when programs are restarted, so that no state is final.
 - `pulse`: kills programs that hang.

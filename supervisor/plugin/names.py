@@ -10,3 +10,5 @@ GROUP: Final = "shards"
 EXEC: Final = "exec"
 #: The program that ships what changes, and its group.
 SHIP: Final = "ship"
+#: The program that serves the web page, and its group.
+WEB: Final = "web"

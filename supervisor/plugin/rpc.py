@@ -24,7 +24,7 @@ from shardwatch.shard.contract.state.layout import Layout
 
 from . import bounds, spawn, triggers
 from .first_plan import FirstPlan, Planner, forget_planner
-from .names import EXEC, GROUP, SHIP
+from .names import EXEC, GROUP, SHIP, WEB
 from .notify import Manager
 from .pulse import Pulses
 from .rearm import Rearm
@@ -33,7 +33,7 @@ from .upkeep import Upkeep
 from .wake import StdinGuard, Wake
 from .words import quieten
 
-#: Groups stop from the highest number to the lowest: exec 950, ship 940, coordinator 900, shards 500, aggregator 100.
+#: Groups stop from the highest number to the lowest: exec 950, ship 940, web 930, coordinator 900, shards 500, aggregator 100.
 PRIORITY: Final = 500
 _ID: Final = re.compile(SHARD_ID_PATTERN)
 
@@ -100,12 +100,12 @@ class ShardsRPC:
     def end(self, group: str, name: str) -> bool:
         """Stop a program of the configuration and take it out of its group; to be called until it is gone
 
-        @param string group   exec or ship
+        @param string group   exec, ship or web
         @param string name    Name of the program
         @return boolean result  True once it is not there any more
         """
         self._check_state()
-        found = self._supervisord.process_groups.get(group) if group in (EXEC, SHIP) else None
+        found = self._supervisord.process_groups.get(group) if group in (EXEC, SHIP, WEB) else None
         if found is None or name not in found.processes:
             return True
         process = found.processes[name]
@@ -211,7 +211,7 @@ class ShardsRPC:
 
         def process_config(do_usage: bool = True) -> None:
             stock(do_usage=do_usage)
-            ours = [self._supervisord.process_groups.get(name) for name in (GROUP, EXEC, SHIP)]
+            ours = [self._supervisord.process_groups.get(name) for name in (GROUP, EXEC, SHIP, WEB)]
             options.process_group_configs += [group.config for group in ours if group is not None]
 
         options.process_config = process_config

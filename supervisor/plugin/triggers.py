@@ -1,7 +1,7 @@
 """The programs of the configuration, as `shardwatch up` wrote them down: the group `exec` has one for each command of
-`exec.json`, and `ship` runs if there is a `ship-section.json`. Runs inside supervisord.
+`exec.json`, `ship` runs if there is a `ship-section.json`, and `web` if there is a `web-section.json`. Runs inside supervisord.
 
-The command line of a program names its section alone. `shardwatch exec` and `ship` read the rest from the same files.
+The command line of a program names its section alone. `shardwatch exec`, `ship` and `web` read the rest from the same files.
 """
 
 from __future__ import annotations
@@ -17,15 +17,18 @@ from supervisor.supervisord import Supervisor
 from shardwatch.shard.contract.limits import COMMAND_NAME_PATTERN
 from shardwatch.shard.contract.state.layout import Layout
 
-from .names import EXEC, SHIP
+from .names import EXEC, SHIP, WEB
 
 #: They stop before all others, which their commands may need.
 PRIORITY: Final = 950
 SHIP_PRIORITY: Final = 940
+WEB_PRIORITY: Final = 930
 #: Seconds until SIGKILL: runs have 3 s to end (`cli.follow.worker.GRACE_S`).
 STOP_WAIT_S: Final = 4
 #: The same for `ship`, which has nothing to end: what is not confirmed is published again.
 SHIP_STOP_WAIT_S: Final = 1
+#: The same for `web`, whose requests in progress get 2 s (`supervisor.web.server`).
+WEB_STOP_WAIT_S: Final = 3
 _NAME: Final = re.compile(COMMAND_NAME_PATTERN)
 
 
@@ -40,6 +43,9 @@ def add(supervisord: Supervisor, template: Mapping[str, str]) -> None:
     if layout.ship_section.exists():
         config = _config(supervisord, SHIP, SHIP, template, "ship --section", SHIP, SHIP_STOP_WAIT_S)
         _add(supervisord, SHIP, SHIP_PRIORITY, [config])
+    if layout.web_section.exists():
+        config = _config(supervisord, WEB, WEB, template, "web --section", WEB, WEB_STOP_WAIT_S)
+        _add(supervisord, WEB, WEB_PRIORITY, [config])
     try:
         names = [trigger["name"] for trigger in json.loads(layout.triggers.read_bytes())]
         configs = [

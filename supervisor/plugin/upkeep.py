@@ -21,9 +21,9 @@ from shardwatch.shard.contract.process.life import LOCK_FD, Lock, identity
 from shardwatch.shard.contract.state.directory import DATABASES, DIRECTORIES, FILES, SERVICE_LOCK, TAG, StateDirectory
 
 #: Files that are read only at a start, and that are made again as they were. (The plan is written by the coordinator.)
-REMADE: Final = ("settings.json", "exec.json", "ship-section.json", "sources.json", "supervisord.conf", TAG)
+REMADE: Final = ("settings.json", "exec.json", "ship-section.json", "web-section.json", "sources.json", "supervisord.conf", TAG)
 #: What else must not become old, in the folders.
-_REPORTS: Final = ("run/ship.json",)
+_REPORTS: Final = ("run/ship.json", "run/web.json")
 
 
 class Upkeep:

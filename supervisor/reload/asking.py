@@ -16,10 +16,12 @@ import msgspec
 from shardwatch.shard.contract.errors import InUseError, NotRunningError, ServiceError, ServiceTimeoutError
 from shardwatch.shard.contract.state.directory import StateDirectory
 from shardwatch.shard.contract.state.layout import Layout
+from shardwatch.shard.contract.state.section_file import read_section
 from shardwatch.shard.contract.state.settings import read_settings
-from shardwatch.shard.contract.state.ship_section import read_ship_section
+from shardwatch.shard.contract.state.ship_section import ShipSection
 from shardwatch.shard.contract.state.sources import Sources
 from shardwatch.shard.contract.state.triggers import read_triggers
+from shardwatch.shard.contract.state.web_section import WebSection
 
 from ..service.control import NO_ANSWER, supervisord
 from ..service.service import programs, running
@@ -62,7 +64,8 @@ def in_force(layout: Layout) -> Configuration:
     return Configuration(
         settings=read_settings(layout.settings),
         triggers=read_triggers(layout.triggers),
-        ship=read_ship_section(layout.ship_section),
+        ship=read_section(layout.ship_section, ShipSection),
+        web=read_section(layout.web_section, WebSection),
     )
 
 

@@ -13,8 +13,10 @@ from shardwatch.shard.contract.state import options
 from shardwatch.shard.contract.state.settings import Settings
 from shardwatch.shard.contract.state.ship_section import ShipSection
 from shardwatch.shard.contract.state.triggers import Trigger
+from shardwatch.shard.contract.state.web_section import WebSection
 
 from ..planning.named import shown_path
+from ..plugin.names import SHIP, WEB
 from ..service.changed_patterns import changed_patterns
 
 
@@ -29,7 +31,7 @@ class How(StrEnum):
     SHARDS = "the shards are started again"
     #: Other files are to be known: shards and aggregator are started again, with another plan.
     PLAN = "by a new plan"
-    #: A command of the configuration, or `ship`.
+    #: A command of the configuration, `ship` or `web`.
     STARTED = "its program is started"
     RESTARTED = "its program is started again"
     ENDED = "its program is ended"
@@ -85,12 +87,13 @@ class Configuration(Struct, frozen=True, kw_only=True):
     settings: Settings
     triggers: tuple[Trigger, ...] = ()
     ship: ShipSection | None = None
+    web: WebSection | None = None
 
 
 class ConfigChange(Struct, frozen=True):
     """One thing that has changed."""
 
-    #: An option, `exec.NAME` or `ship`.
+    #: An option, `exec.NAME`, `ship` or `web`.
     option: str
     #: What has changed, in words.
     text: str
@@ -109,7 +112,8 @@ class Steps(Struct, frozen=True):
     shards: bool = False
     #: Commands of the configuration that are ended: changed ones begin again, with those that are new.
     commands: tuple[str, ...] = ()
-    ship: bool = False
+    #: The same of the programs that have a section of their own, `ship` and `web`.
+    programs: tuple[str, ...] = ()
 
 
 def steps_between(before: Configuration, after: Configuration) -> Steps:
@@ -122,7 +126,7 @@ def steps_between(before: Configuration, after: Configuration) -> Steps:
         aggregator=plan or How.AGGREGATOR in how or any(change.option in _BOTH for change in found),
         shards=plan or How.SHARDS in how,
         commands=tuple(trigger.name for trigger in before.triggers if trigger not in after.triggers),
-        ship=before.ship is not None and before.ship != after.ship,
+        programs=tuple(name for name, was, now in _own_sections(before, after) if was is not None and was != now),
     )
 
 
@@ -133,7 +137,7 @@ def changes(before: Configuration, after: Configuration) -> list[ConfigChange]:
         *_roots(old, new),
         *_options(old, new),
         *_commands(before.triggers, after.triggers),
-        *_ship(before.ship, after.ship),
+        *_programs(before, after),
     ]
 
 
@@ -190,9 +194,16 @@ def _commands(before: Sequence[Trigger], after: Sequence[Trigger]) -> Iterator[C
             yield _program(f"exec.{name}", was=name in old, remains=name in new)
 
 
-def _ship(before: ShipSection | None, after: ShipSection | None) -> Iterator[ConfigChange]:
-    if before != after:
-        yield _program("ship", was=before is not None, remains=after is not None)
+def _programs(before: Configuration, after: Configuration) -> Iterator[ConfigChange]:
+    for name, was, now in _own_sections(before, after):
+        if was != now:
+            yield _program(name, was=was is not None, remains=now is not None)
+
+
+def _own_sections(before: Configuration, after: Configuration) -> Iterator[tuple[str, Struct | None, Struct | None]]:
+    """Of each program with a section of its own: its name, the section that it has, and the one that it is to have."""
+    yield SHIP, before.ship, after.ship
+    yield WEB, before.web, after.web
 
 
 def _program(section: str, *, was: bool, remains: bool) -> ConfigChange:

@@ -18,14 +18,14 @@ import msgspec
 from shardwatch.shard.contract.errors import ServiceError, ShardwatchError
 from shardwatch.shard.contract.state.layout import Layout
 from shardwatch.shard.contract.state.planfile import read_plan
+from shardwatch.shard.contract.state.section_file import write_section
 from shardwatch.shard.contract.state.settings import write_settings
-from shardwatch.shard.contract.state.ship_section import write_ship_section
 from shardwatch.shard.contract.state.sources import write_sources
 from shardwatch.shard.contract.state.triggers import write_triggers
 
 from ..host.log_line import log_line
 from ..planning.rebalancing import moves, summary
-from ..plugin.names import EXEC, GROUP, SHIP
+from ..plugin.names import EXEC, GROUP
 from .request import Outcome, ReloadRequest, read_request, write
 from .steps import changes, steps_between
 
@@ -87,7 +87,7 @@ def _carry_out(request: ReloadRequest, layout: Layout, hand: Hand) -> None:
     plans = steps.plan
     if plans:
         hand.prepare_plan(request)
-    for group, name in [*((EXEC, name) for name in steps.commands), *([(SHIP, SHIP)] if steps.ship else [])]:
+    for group, name in [*((EXEC, name) for name in steps.commands), *((name, name) for name in steps.programs)]:
         _end(hand, group, name)
     is_running = request.halted
     if plans or steps.aggregator:
@@ -138,7 +138,8 @@ def _exchange_files(request: ReloadRequest, layout: Layout, *, plans: bool) -> N
     try:
         write_settings(layout.settings, after.settings)
         write_triggers(layout.triggers, after.triggers)
-        write_ship_section(layout.ship_section, after.ship)
+        write_section(layout.ship_section, after.ship)
+        write_section(layout.web_section, after.web)
         if request.sources is not None:
             write_sources(layout.sources, request.sources)
         if plans and layout.next_plan.exists():  # else it was exchanged by a predecessor

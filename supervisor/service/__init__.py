@@ -13,6 +13,7 @@
 - `checkup`: asks supervisord and the aggregator about their state.
 - `shares`: how heavy the shards are at present.
 - `shipping`: what a service ships, and how far that is.
+- `web_page`: where a service has its page served.
 - `degradations`: the list of all states that an operator should know of, each with its remedy.
   Pure.
 - `finding`: one of them, as it was found. Pure.

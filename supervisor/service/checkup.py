@@ -16,6 +16,7 @@ from shardwatch.shard.contract.state.layout import Layout
 from . import health, service
 from .program_findings import program_name
 from .shipping import shipping
+from .web_page import web_page
 
 #: `status` must answer quickly: in less than the 5 s after which a hung program is replaced.
 ANSWER_S: Final = 3.0
@@ -37,6 +38,8 @@ class Checkup(Struct, frozen=True):
     health: health.Health
     #: What is shipped (`shipping`); None: nothing.
     ship: dict[str, Any] | None = None
+    #: Where the page is served (`web_page`); None: it is no program of the service.
+    web: dict[str, Any] | None = None
 
 
 def examine(layout: Layout, answer_s: float = ANSWER_S) -> Checkup:
@@ -51,8 +54,10 @@ def examine(layout: Layout, answer_s: float = ANSWER_S) -> Checkup:
     if engine is None:
         reason = str(reply.get("message") or service.why_down(layout, "aggregator", processes))
     ship = shipping(layout, processes, groups)
-    verdict = health.examine(engine, processes, groups=groups, ship=ship, reason=reason, state_dir=os.fspath(layout.state_dir))
-    return Checkup(processes, engine, groups, reason, verdict, ship)
+    web = web_page(layout, processes)
+    state_dir = os.fspath(layout.state_dir)
+    verdict = health.examine(engine, processes, groups=groups, ship=ship, web=web, reason=reason, state_dir=state_dir)
+    return Checkup(processes, engine, groups, reason, verdict, ship, web)
 
 
 def _status(layout: Layout, answer_s: float) -> dict[str, Any] | None:

@@ -135,6 +135,7 @@ DEGRADATIONS: Final = (
         "start more workers; `shardwatch groups drop NAME` if the group is not needed any more",
     ),
     Degradation("not_shipped", "warning", "`ship` can't publish, and changes wait in its group", "see logs/ship.log"),
+    Degradation("no_page", "warning", "`web` can't serve the web page and the metrics", "see logs/web.log"),
 )
 
 BY_REASON: Final[Mapping[str, Degradation]] = {degradation.reason: degradation for degradation in DEGRADATIONS}

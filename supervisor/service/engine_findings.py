@@ -172,3 +172,10 @@ def ship_findings(ship: Fields | None) -> Iterator[HealthFinding]:
     if ship is not None and ship["error"]:
         message = f"nothing is shipped: {readable(str(ship['error']))}; changes wait in the group {readable(str(ship['group']))}"
         yield HealthFinding(("ship",), "not_shipped", message, str(ship["remedy"]) or BY_REASON["not_shipped"].remedy)
+
+
+def web_findings(web: Fields | None) -> Iterator[HealthFinding]:
+    """Why the page can't be served now. Files are watched all the same."""
+    if web is not None and web["error"]:
+        message = f"the web page is not served: {readable(str(web['error']))}"
+        yield HealthFinding(("web",), "no_page", message, str(web["remedy"]) or BY_REASON["no_page"].remedy)

@@ -15,9 +15,17 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from ..terminal.tables import Fields
-from .engine_findings import SILENT, engine_findings, group_findings, hold_findings, ship_findings, verification_findings
+from .engine_findings import (
+    SILENT,
+    engine_findings,
+    group_findings,
+    hold_findings,
+    ship_findings,
+    verification_findings,
+    web_findings,
+)
 from .finding import HealthFinding
-from .program_findings import EXEC, SHIP, program_findings
+from .program_findings import EXEC, SHIP, WEB, program_findings
 
 State = Literal["healthy", "degraded", "starting", "down"]
 #: Exit codes of `status` and `doctor`, by state. `starting` needs no attention.
@@ -46,6 +54,7 @@ def examine(
     *,
     groups: Iterable[Fields] = (),
     ship: Fields | None = None,
+    web: Fields | None = None,
     reason: str = "",
     state_dir: str = "STATE_DIR",
 ) -> Health:
@@ -56,6 +65,7 @@ def examine(
         programs: what supervisord's plugin says of each program (`service.programs`); empty: supervisord does not answer.
         groups: as in `groups list`; which of them have set paths aside.
         ship: what is shipped (`service.shipping`).
+        web: where the page is served (`service.web_page`).
         reason: why the aggregator does not answer, as far as this is known, such as its last log line.
         state_dir: for the remedies.
     """
@@ -78,6 +88,7 @@ def examine(
     found += verification_findings(engine)
     found += group_findings(groups)
     found += ship_findings(ship)
+    found += web_findings(web)
     health = Health("healthy", _sorted(found))
     if health.troubles:
         return Health("degraded", health.findings)
@@ -104,7 +115,7 @@ def _is_reported(finding: HealthFinding, reported: set[str], standing_in: bool) 
 def _is_starting(row: Fields) -> bool:
     """Whether a program has not sent a pulse yet. supervisord itself calls it STARTING for a second in any case. Nobody waits for
     programs of the configuration."""
-    return row["group"] not in (EXEC, SHIP) and bool(row["state"] in ("STOPPED", "STARTING") and not row.get("heard"))
+    return row["group"] not in (EXEC, SHIP, WEB) and bool(row["state"] in ("STOPPED", "STARTING") and not row.get("heard"))
 
 
 def _sorted(findings: Iterable[HealthFinding]) -> tuple[HealthFinding, ...]:

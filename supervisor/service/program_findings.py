@@ -13,6 +13,7 @@ from .finding import HealthFinding
 #: supervisord's groups of the programs of the configuration (`plugin.names`).
 EXEC: Final = "exec"
 SHIP: Final = "ship"
+WEB: Final = "web"
 
 
 def program_name(row: Fields) -> str:
@@ -69,6 +70,8 @@ def _meanwhile(name: str) -> str:
         return "the changes of its group wait for it"
     if name == SHIP:
         return "nothing is shipped; the changes of its group wait for it"
+    if name == WEB:
+        return "the web page and the metrics are not served"
     return "changes in its subtrees are not seen until it runs"
 
 

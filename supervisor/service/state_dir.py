@@ -29,7 +29,10 @@ from ..planning.named import is_waited_for, shown_path, unwatchable, with_files
 from .changed_patterns import changed_patterns
 
 if TYPE_CHECKING:
+    from msgspec import Struct
+
     from shardwatch.shard.contract.state.ship_section import ShipSection
+    from shardwatch.shard.contract.state.web_section import WebSection
 
 #: supervisord makes its socket under a temporary name first: a dot and its process id are added.
 TEMPORARY_SUFFIX_BYTES: Final = 8
@@ -61,11 +64,12 @@ def prepare(
     triggers: Sequence[Trigger] = (),
     ship: ShipSection | None = None,
     sources: Sources | None = None,
+    web: WebSection | None = None,
 ) -> Prepared:
     """Makes the state directory (mode 0700) and its files, and claims it for the service that is to be started; idempotent.
 
     `triggers`: commands that are to run with the service; `ship`: what it ships; `sources`: what all this comes from, None if it
-    can't be read again.
+    can't be read again; `web`: where it has its page served.
 
     Raises:
         InUseError: a service runs there, or somebody else is starting one.
@@ -103,20 +107,21 @@ def prepare(
         write_sources(layout.sources, sources)
         for name in ("reload.json", "plan-next.json"):  # what was not carried out: this start reads everything anew
             state.remove(name)
-        _write_ship_section(layout, ship, made)
+        _write_section(layout.ship_section, ship, made)
+        _write_section(layout.web_section, web, made)
         stamp_plan(layout, settings, plan)
     return Prepared(layout, tuple(notes), resumed, settings, state)
 
 
-def _write_ship_section(layout: Layout, ship: ShipSection | None, made: list[Path]) -> None:
-    is_there = layout.ship_section.exists()
-    if ship is None and not is_there:
+def _write_section(path: Path, section: Struct | None, made: list[Path]) -> None:
+    is_there = path.exists()
+    if section is None and not is_there:
         return
-    from shardwatch.shard.contract.state.ship_section import write_ship_section  # most services ship nothing
+    from shardwatch.shard.contract.state.section_file import write_section  # most services have none
 
     if not is_there:
-        made.append(layout.ship_section)
-    write_ship_section(layout.ship_section, ship)
+        made.append(path)
+    write_section(path, section)
 
 
 def mark(state_dir: Path) -> None:

@@ -23,6 +23,7 @@ def status_object(state_dir: str, seen: Checkup) -> dict[str, Any]:
         "engine": seen.engine,
         "groups": seen.groups,
         "ship": seen.ship,
+        "web": seen.web,
     }
     if seen.engine is None:
         found["reason"] = valid(seen.reason)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 import signal
 import socket
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import FrameType
 from typing import Final
@@ -15,6 +17,7 @@ import uvicorn
 
 from shardwatch.shard.contract.errors import InUseError, UsageError
 from shardwatch.shard.contract.input.shown import shown
+from shardwatch.shard.contract.limits import BEAT_S, next_beat
 from shardwatch.shard.contract.state.layout import Layout
 
 from .admission import Admission
@@ -67,8 +70,17 @@ def bind_port(host: str, port: int) -> socket.socket:
     return listening
 
 
-def serve(layout: Layout, listening: socket.socket, hosts: frozenset[str] | None, token: str | None) -> None:
-    """Answers until SIGINT, SIGTERM or SIGHUP. Blocks. Must be called in the main thread. See `Admission` for hosts and token."""
+def serve(
+    layout: Layout,
+    listening: socket.socket,
+    hosts: frozenset[str] | None,
+    token: str | None,
+    beat: Callable[[], None] = lambda: None,
+) -> None:
+    """Answers until SIGINT, SIGTERM or SIGHUP. Blocks. Must be called in the main thread. See `Admission` for hosts and token.
+
+    `beat` is called every BEAT_S from the loop that answers, so it is not if that hangs.
+    """
     config = uvicorn.Config(
         Admission(make_app(layout), hosts, token),
         lifespan="off",
@@ -80,13 +92,28 @@ def serve(layout: Layout, listening: socket.socket, hosts: frozenset[str] | None
         limit_concurrency=CONNECTIONS_MAX + 1,
     )
     try:
-        _Server(config).run(sockets=[listening])
+        _Server(config, beat).run(sockets=[listening])
     finally:
         listening.close()
 
 
 class _Server(uvicorn.Server):
-    """Ends in order at SIGHUP as at SIGINT and SIGTERM, and then returns, where uvicorn would have the signal end the process."""
+    """Ends in order at SIGHUP as at SIGINT and SIGTERM, and then returns, where uvicorn would have the signal end the process.
+    It wakes up once a beat, where uvicorn would ten times a second."""
+
+    def __init__(self, config: uvicorn.Config, beat: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._beat = beat
+        self._wake: Callable[[], object] = lambda: None
+
+    async def main_loop(self) -> None:
+        loop, ending = asyncio.get_running_loop(), asyncio.Event()
+        self._wake = lambda: loop.call_soon_threadsafe(ending.set)
+        while not await self.on_tick(0):  # it keeps the header `Date`, too
+            self._beat()
+            now = time.monotonic()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(ending.wait(), next_beat(now, BEAT_S) - now)
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -99,6 +126,7 @@ class _Server(uvicorn.Server):
 
     def _end(self, signum: int, frame: FrameType | None) -> None:
         self.should_exit = True
+        self._wake()
 
 
 def _clear(path: Path) -> None:

@@ -9,6 +9,8 @@ there.
 - `settings`: the effective settings of one service.
 - `triggers`: commands that supervisord runs for what changes.
 - `ship_section`: what the service ships, and where to.
+- `web_section`: where it has its web page served.
+- `section_file`: either of these sections as a file.
 - `sources`: what the settings come from, so that they can be read again.
 - `planfile`: the plan: which shard owns which directory.
 

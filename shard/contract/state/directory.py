@@ -51,7 +51,7 @@ SERVICE_LOCK: Final = "locks/service.lock"
 DATABASES: Final = ("index.db", "groups.db", "queue.db")
 FILES: Final = (
     TAG, ".gitignore", "settings.json", "plan.json", "supervisord.conf", "life.json", "exec.json",
-    "ship.json", "ship-section.json", "sources.json", "reload.json", "plan-next.json",
+    "ship.json", "ship-section.json", "web-section.json", "sources.json", "reload.json", "plan-next.json",
     *(database + companion for database in DATABASES for companion in ("", "-wal", "-shm", "-journal")),
 )  # fmt: skip
 #: What else may have come from us: what was set aside, and temporary files that were cut short.

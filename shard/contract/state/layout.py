@@ -18,6 +18,8 @@ class Layout:
         self.triggers = at / "exec.json"
         #: What the service ships, if it ships (contract.ship_section).
         self.ship_section = at / "ship-section.json"
+        #: Where the service has its web page served, if it does (contract.web_section).
+        self.web_section = at / "web-section.json"
         #: What the settings come from, so that they can be read again (contract.sources).
         self.sources = at / "sources.json"
         #: What is to be taken over while the service runs, until it is (supervisor.reload).
@@ -39,9 +41,11 @@ class Layout:
         #: Aggregator ROUTER: extract workers and every command talk to this one.
         self.extract_socket = self.run / "extract.sock"
         self.supervisor_socket = self.run / "supervisor.sock"
-        #: Datagrams of every program to supervisord's plugin: "my main loop turns".
         #: `shardwatch web`, where no other place is asked for.
         self.web_socket = self.run / "web.sock"
+        #: What the program `web` is doing, for `status` (supervisor.service.web_page).
+        self.web_report = self.run / "web.json"
+        #: Datagrams of every program to supervisord's plugin: "my main loop turns".
         self.pulse_socket = self.run / "pulse.sock"
         self.supervisord_pid = self.run / "supervisord.pid"
         #: Key of the plan on disk while it still fits the settings (`supervisor.service` writes it, the plugin reads it).

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import shlex
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,8 @@ from ..options import (
 )
 
 if TYPE_CHECKING:
+    from shardwatch.shard.contract.state.web_section import WebSection
+
     from ...config.resolve import Resolved
 
 #: Characters of a list's line.
@@ -40,12 +43,17 @@ def run(options: argparse.Namespace) -> int:
         from .ship import section_options  # most configurations have none
 
         section_options(resolved.ship)
+    if resolved.web is not None:
+        from .web import section_options as web_options
+
+        web_options(resolved.web)
     values = values_of(resolved)
     file = None if resolved.config_file is None else valid(str(resolved.config_file))
     if options.json:
         sections = {trigger.name: trigger.arguments for trigger in resolved.triggers}
         ship = None if resolved.ship is None else resolved.ship.arguments
-        print_json({"format": 1, "config_file": file, "options": values, "exec": sections, "ship": ship})
+        web = None if resolved.web is None else _web_arguments(resolved.web)
+        print_json({"format": 1, "config_file": file, "options": values, "exec": sections, "ship": ship, "web": web})
         return 0
     width = max(map(len, values))
     lines = [f"# configuration file: {readable(file or 'none found')}\n"]
@@ -57,8 +65,16 @@ def run(options: argparse.Namespace) -> int:
         lines.append(f"# [exec.{trigger.name}] shardwatch exec {readable(shlex.join(trigger.arguments))}\n")
     if resolved.ship is not None:
         lines.append(f"# [ship] shardwatch ship {readable(shlex.join(resolved.ship.arguments))}\n")
+    if resolved.web is not None:
+        lines.append(f"# [web] shardwatch web {readable(shlex.join(_web_arguments(resolved.web)))}\n")
     write_text("".join(lines))
     return 0
+
+
+def _web_arguments(section: WebSection) -> list[str]:
+    """The arguments of `shardwatch web` that the section stands for."""
+    named = (("--socket", section.socket), ("--token-file", section.token_file))
+    return [*section.arguments, *(f"{option}={valid(os.fsdecode(file))}" for option, file in named if file is not None)]
 
 
 def _lines(value: Any) -> list[str]:

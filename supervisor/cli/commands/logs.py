@@ -1,8 +1,8 @@
 """Print the last lines of the logs of a service, in the order of their times, each with the name of its program.
 
-PROGRAM is what `shardwatch status` calls it: aggregator, coordinator, shards:ID (or only ID), exec:NAME, ship; or supervisord.
-The logs are those of the state directory, so this works after the service has ended, too. With --follow, later lines are printed
-as they come, until Ctrl-C.
+PROGRAM is what `shardwatch status` calls it: aggregator, coordinator, shards:ID (or only ID), exec:NAME, ship, web; or
+supervisord. The logs are those of the state directory, so this works after the service has ended, too. With --follow, later lines
+are printed as they come, until Ctrl-C.
 """
 
 from __future__ import annotations

@@ -126,7 +126,11 @@ def _checked(
         from .ship import unshippable
 
         notes += unshippable(resolved.ship)
-    return Configuration(settings=settings, triggers=triggers, ship=resolved.ship), notes
+    if resolved.web is not None:
+        from .web import unservable
+
+        notes += unservable(resolved.web)
+    return Configuration(settings=settings, triggers=triggers, ship=resolved.ship, web=resolved.web), notes
 
 
 def _for_a_restart(resolved: Resolved, sources: Sources, layout: Layout) -> list[ConfigChange]:

@@ -145,11 +145,12 @@ def _run_section(options: argparse.Namespace) -> int:
     from shardwatch.shard.contract.errors import UsageError
     from shardwatch.shard.contract.process.life import Pulse, die_with_parent
     from shardwatch.shard.contract.state.layout import Layout
-    from shardwatch.shard.contract.state.ship_section import read_ship_section
+    from shardwatch.shard.contract.state.section_file import read_section
+    from shardwatch.shard.contract.state.ship_section import ShipSection
 
     die_with_parent()
     layout = Layout(os.path.abspath(options.state_dir or "."))
-    section = read_ship_section(layout.ship_section)
+    section = read_section(layout.ship_section, ShipSection)
     if section is None:
         raise UsageError("there is no [ship]", hint="it is for supervisord only")
     given = section_options(section)

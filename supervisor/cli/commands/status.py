@@ -63,6 +63,8 @@ def text_of(found: Mapping[str, Any]) -> str:
         parts.append(groups_table(found["groups"]) or none)
         parts.append(set_aside_text(found["groups"]))
     parts.append(shipping_table(found["ship"]))
+    if found["web"] is not None and found["web"]["address"]:
+        parts.append(f"the web page is at {readable(found['web']['address'])}\n")
     return "\n".join(part for part in parts if part)
 
 

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from shardwatch.shard.contract.state.ship_section import ShipSection
     from shardwatch.shard.contract.state.sources import Sources
     from shardwatch.shard.contract.state.triggers import Trigger
+    from shardwatch.shard.contract.state.web_section import WebSection
 
     from ...config.resolve import Resolved
     from ...service.state_dir import Prepared
@@ -62,7 +63,9 @@ def run(options: argparse.Namespace) -> int:
     cannot_run = _unrunnable(triggers) if triggers else []
     if resolved.ship is not None:
         cannot_run += _unshippable(resolved.ship)
-    prepared = prepare(state_dir, settings, triggers, resolved.ship, found)
+    if resolved.web is not None:
+        cannot_run += _unservable(resolved.web)
+    prepared = prepare(state_dir, settings, triggers, resolved.ship, found, resolved.web)
     for note in (*changed, *prepared.notes, *cannot_run):
         _say(f"warning: {note}")
     if not options.detach:
@@ -121,6 +124,13 @@ def _unshippable(section: ShipSection) -> list[str]:
     from .ship import unshippable  # most configurations have none
 
     return unshippable(section)
+
+
+def _unservable(section: WebSection) -> list[str]:
+    """Raises UsageError for a section that is wrong."""
+    from .web import unservable  # most configurations have none
+
+    return unservable(section)
 
 
 def _detach(prepared: Prepared) -> None:

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from shardwatch.shard.contract.errors import UsageError
-from shardwatch.shard.contract.state.ship_section import ShipSection, read_ship_section, write_ship_section
+from shardwatch.shard.contract.state.section_file import read_section, write_section
+from shardwatch.shard.contract.state.ship_section import ShipSection
 from shardwatch.supervisor.cli.commands.ship import section_options, unshippable
 from shardwatch.supervisor.config.resolve import resolve
 from shardwatch.supervisor.config.ship_section import ship_section_of
@@ -95,7 +96,7 @@ def test_it_is_stored_as_it_is(state_dir: Path) -> None:
     """And no file is left where there is none."""
     path = state_dir / "ship-section.json"
     section = ship_section_of({"credentials": os.fsdecode(b"odd\xff")}, "file f", BASE)
-    write_ship_section(path, section)
-    assert read_ship_section(path) == section
-    write_ship_section(path, None)
-    assert read_ship_section(path) is None and not path.exists()
+    write_section(path, section)
+    assert read_section(path, ShipSection) == section
+    write_section(path, None)
+    assert read_section(path, ShipSection) is None and not path.exists()

@@ -12,6 +12,7 @@ from shardwatch.shard.contract.state.options import OPTIONS
 from shardwatch.shard.contract.state.settings import Settings
 from shardwatch.shard.contract.state.ship_section import ShipSection
 from shardwatch.shard.contract.state.triggers import Trigger
+from shardwatch.shard.contract.state.web_section import WebSection
 from shardwatch.supervisor.reload.steps import HOW, Configuration, How, Steps, changes, steps_between
 
 REPOSITORY = Path(__file__).parents[4]
@@ -93,8 +94,12 @@ def test_programs_of_the_configuration() -> None:
         "[exec.lint] is gone (its program is ended)",
         "[ship] is gone (its program is ended)",
     ]
-    assert steps_between(shipping, Configuration(settings=SETTINGS)) == Steps(commands=("lint",), ship=True)
-    assert steps_between(shipping, replace(shipping, ship=ShipSection(arguments=("x",)))) == Steps(ship=True)
+    assert steps_between(shipping, Configuration(settings=SETTINGS)) == Steps(commands=("lint",), programs=("ship",))
+    assert steps_between(shipping, replace(shipping, ship=ShipSection(arguments=("x",)))) == Steps(programs=("ship",))
+    serving = replace(shipping, web=WebSection(arguments=()))
+    assert steps_between(shipping, serving) == Steps()
+    assert steps_between(serving, replace(serving, web=WebSection(arguments=("--port=1",)))) == Steps(programs=("web",))
+    assert [str(change) for change in changes(serving, shipping)] == ["[web] is gone (its program is ended)"]
 
 
 def test_it_is_known_of_every_option_how_it_is_taken_over() -> None:

@@ -39,7 +39,7 @@ def test_each_has_a_remedy() -> None:
     states = ("unreadable", "missing", "unmounted", "unanswered", "of a later version")
     without = [verdict({"engine": degraded(state, "")}) for state in states]
     without += [verdict({"engine": {"storage": {"message": "m", "remedy": ""}}})]
-    without += [verdict({"shipping": {**shipping("m"), "remedy": ""}})]
+    without += [verdict({"shipping": {**shipping("m"), "remedy": ""}}), verdict({"page": {"error": "m", "remedy": ""}})]
     for health in [*without, *(verdict(seen) for _, seen, _, _ in CASES)]:
         assert all(finding.remedy for finding in health.troubles)
 

@@ -1,0 +1,49 @@
+"""Where a service has its page served as one of its programs, and why it is not: what `web` reports, in `run/web.json`."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
+
+import msgspec
+
+from shardwatch.shard.contract.state.directory import StateDirectory
+from shardwatch.shard.contract.state.layout import Layout
+
+#: The program, as supervisord calls it (`plugin.names`).
+WEB: Final = "web"
+_FILE: Final = "run/web.json"
+
+
+class WebReport(msgspec.Struct, frozen=True):
+    """What a process of the program knows."""
+
+    pid: int
+    #: Where the page is, as `shardwatch web` prints it; "" while it is not served.
+    address: str = ""
+    #: Why it is not served, and what helps; "" where nothing is wrong.
+    error: str = ""
+    remedy: str = ""
+
+
+def write_report(layout: Layout, report: WebReport) -> None:
+    """Replaces the report. It is not durable, and a full disk is no reason not to serve."""
+    with contextlib.suppress(OSError), StateDirectory(layout.state_dir) as state:
+        state.write(_FILE, msgspec.json.encode(report))
+
+
+def web_page(layout: Layout, processes: Iterable[Mapping[str, Any]]) -> dict[str, Any] | None:
+    """What `status --json` says of it (docs/formats.md); None where the service has no such program.
+
+    Raises UsageError for a state directory that is not ours.
+    """
+    row = next((row for row in processes if row["name"] == WEB), None)
+    if row is None:
+        return None
+    report = None
+    with contextlib.suppress(OSError, msgspec.MsgspecError), StateDirectory(layout.state_dir) as state:
+        report = msgspec.json.decode(state.read(_FILE), type=WebReport)
+    if report is None or report.pid != row["pid"]:  # of one that has ended
+        return {"address": "", "error": "", "remedy": ""}
+    return {"address": report.address, "error": report.error, "remedy": report.remedy}
