@@ -25,7 +25,7 @@ from shardwatch.shard.contract.process.log import Sparse, open_log
 from shardwatch.shard.contract.process.slack import Slack, give_back
 from shardwatch.shard.contract.state.layout import Layout
 from shardwatch.shard.contract.state.planfile import Plan, PlanFile
-from shardwatch.shard.contract.state.settings import Settings, read_settings
+from shardwatch.shard.contract.state.settings import Settings, SettingsFile, read_settings
 from shardwatch.shard.contract.wire.frames import Beat, OtherVersionError, decode_up, encode
 
 from .groups.registry import Registry
@@ -77,6 +77,7 @@ class Aggregator:
         """`notes`: what `status` shows; `logs`: see `Lives`. Both are added to."""
         self._sockets = sockets
         self._settings = settings
+        self._settings_file = SettingsFile(layout.settings)
         self._notes = notes
         with contextlib.ExitStack() as undo:
             self._lives = Lives(layout.state_dir, logs)
@@ -251,6 +252,9 @@ class Aggregator:
     def _beat(self, now: float) -> None:
         self._beat_at = next_beat(now, BEAT_S)
         self._sockets.leave_if_replaced()
+        settings = self._settings_file.changed()
+        if settings is not None:
+            self._engine.take_over(settings)
         self._sockets.ready = self._engine.ready() is not None
         for path, opened in self._files.items():
             if identity(path) != opened:

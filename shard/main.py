@@ -25,7 +25,6 @@ from .contract.filter.scope import scope_of
 from .contract.input.command_line import values_of
 from .contract.limits import (
     SHARD_ID_PATTERN,
-    VERIFY_SHARE,
     WIRE_VERSION,
 )
 from .contract.process import inherited
@@ -35,7 +34,7 @@ from .contract.process.slack import Slack, give_back
 from .contract.process.stand_in import StandIn, asked_to_stand_in
 from .contract.state.layout import Layout
 from .contract.state.planfile import Anchor, Plan, PlanFile
-from .contract.state.settings import Settings, read_settings
+from .contract.state.settings import Settings, SettingsFile
 from .contract.wire.frames import Beat, Reply, encode
 from .disk.ignore_setting import ignore_files_of
 from .disk.look import Reader
@@ -43,24 +42,17 @@ from .disk.mounts import Mounts
 from .process.heartbeat import Heartbeat
 from .process.line import Line
 from .process.shift import Shift
-from .schedule.debounce import Debounce
-from .schedule.polling import Poller
+from .schedule.tuning import Tuning
 from .schedule.watcher import Watcher
 from .stream.send import Stream
 from .territory.doubts import Doubts
 from .territory.territory import Territory
-from .territory.verify import Verifier
-from .tree.nodes import Node
 from .version_control.locks import Locks
 
 log = logging.getLogger("shardwatch.shard")
 
 #: How long a new shard waits for its predecessor to let go of the lock, seconds.
 _LOCK_WAIT_S = 20.0
-#: From a look until a consumer has the change, at least this much time passes (measured with settle_ms = 0), ns. So that
-#: settle_ms is the time until the hand-over, the look is made that much sooner. A time below 5 ms is waited for in full.
-_HAND_OVER_NS = 1_500_000
-_SETTLE_MS_SHORT = 5
 #: Unacked frames that leave memory worth giving back.
 _MUCH_FRAMES = 4
 
@@ -69,9 +61,17 @@ class ShardProcess:
     """Owns the sockets, the lock and the loop. `stand_in`: it sweeps for a while in the place of a watcher that crashes."""
 
     def __init__(
-        self, shard: str, layout: Layout, settings: Settings, plan: Plan, plan_file: PlanFile, stand_in: StandIn | None = None
+        self,
+        shard: str,
+        layout: Layout,
+        settings: Settings,
+        settings_file: SettingsFile,
+        plan: Plan,
+        plan_file: PlanFile,
+        stand_in: StandIn | None = None,
     ) -> None:
         self.shard = shard
+        self._settings_file = settings_file
         self._plan_file = plan_file
         anchors = plan.of(shard)
         # What can't be watched on the filesystem that a directory lies on is found out by looking: it may be another by now.
@@ -105,24 +105,20 @@ class ShardProcess:
             emit=self._stream.add,
             mounts=self._mounts,
         )
-        quiet_ns = settings.settle_ms * 1_000_000 - (_HAND_OVER_NS if settings.settle_ms >= _SETTLE_MS_SHORT else 0)
-        debounce: Debounce[Node] = Debounce(quiet_ns, settings.settle_ms_max * 1_000_000)
-        verifier: Verifier | None = None
-        if settings.verify_period_s and stand_in is None:
-            share = VERIFY_SHARE / len(plan.shards())
-            verifier = Verifier(self._territory, period_ns=int(settings.verify_period_s * 1e9), share=share)
-        poller = Poller(
+        shards = len(plan.shards())
+        self._tuning = Tuning(
             self._territory,
-            shortest_ns=settings.poll_ms * 1_000_000,
-            longest_ns=settings.poll_ms_max * 1_000_000,
-            cpu_share=settings.poll_cpu_percent / 100,
-            watch_share=WatchShare(lambda: limited_part(self._backend), len(plan.shards())),
-            shards=len(plan.shards()),
+            settings,
+            shards=shards,
+            watch_share=WatchShare(lambda: limited_part(self._backend), shards),
+            verifies=stand_in is None,
             clock=time.monotonic_ns,
         )
+        tuning = self._tuning
         self._watcher = Watcher(
-            self._territory, self._backend, self._stream, debounce, poller=poller, mounts=self._mounts, verifier=verifier
-        )
+            self._territory, self._backend, self._stream, tuning.debounce, poller=tuning.poller, mounts=self._mounts,
+            verifier=tuning.verifier, rate=tuning.rate,
+        )  # fmt: skip
         self._locks = Locks(_roots(anchors, settings.roots) if settings.hold_for_vcs else (), self._territory.slow.guard)
         self._heartbeat = Heartbeat()
         self._pulse = Pulse(layout.pulse_socket)
@@ -262,7 +258,7 @@ class ShardProcess:
     def _until_due(self, *, leaving: bool) -> int:
         """Nanoseconds until there is something to do, 0 where there is."""
         looks = not leaving and not self._stream.full
-        if looks and not self._watcher.idle:
+        if looks and not self._watcher.idle and not self._watcher.pauses:
             return 0
         now = time.monotonic_ns()
         due = [self._heartbeat.next_due()]
@@ -299,6 +295,10 @@ class ShardProcess:
         if self._plan_file.is_past(self._generation):
             log.warning("there is another plan than the one that this shard serves: leaving, to be started with it")
             self._stopping = True
+        settings = self._settings_file.changed()
+        if settings is not None:
+            log.info("other settings are taken over")
+            self._tuning.take_over(settings)
         self._tell_overflows()
         locks = self._locks.there
         if self._line.send(encode(self._state(locks))):
@@ -410,13 +410,14 @@ def main(argv: list[str] | None = None) -> int:
     try:
         inherited.correct_for_service()  # many descriptors: a scan holds one for each level
         inherited.ignore_signals(signal.SIGHUP)
-        settings = read_settings(layout.settings)
+        settings_file = SettingsFile(layout.settings)
+        settings = settings_file.read()
         plan_file = PlanFile(layout.plan)
         plan = plan_file.read()
         if plan is None:
             raise UsageError("there is no plan yet", hint="the coordinator writes it; it will be tried again", retryable=True)
         stand_in = asked_to_stand_in()
-        process = ShardProcess(shard, layout, settings, plan, plan_file, stand_in)
+        process = ShardProcess(shard, layout, settings, settings_file, plan, plan_file, stand_in)
     except (ShardwatchError, OSError) as error:
         log.error("%s", error)
         print(f"shardwatch-shard: error: {error}", file=sys.stderr)

@@ -31,6 +31,7 @@ from shardwatch.shard.disk.look import Reader
 from shardwatch.shard.disk.mounts import Mounts
 from shardwatch.shard.schedule.debounce import Debounce
 from shardwatch.shard.schedule.polling import Poller
+from shardwatch.shard.schedule.scan_rate import ScanRate
 from shardwatch.shard.schedule.watcher import BOUNDS, Bounds, Watcher
 from shardwatch.shard.stream.send import Stream
 from shardwatch.shard.territory.doubts import Doubts
@@ -98,7 +99,7 @@ class Shard:
         poller = Poller(self.territory, shortest_ns=10**9, clock=lambda: engine.now, cpu=lambda: 0, chance=lambda: 0.0)
         self.watcher = Watcher(
             self.territory, self.backend, self.stream, settle, poller=poller, mounts=engine.mounts, verifier=verifier,
-            bounds=engine.bounds, clock=lambda: engine.now,
+            rate=ScanRate(engine.files_per_s), bounds=engine.bounds, clock=lambda: engine.now,
         )  # fmt: skip
         self.watcher.begin()
 
@@ -142,11 +143,12 @@ class Engine:
     def __init__(
         self, base: Path, anchors: dict[str, str], *, settle_ms: int = 0, watches_max: int = 0, follow: bool = False,
         verify_s: int = 0, disk: Disk | None = None, mounts: Mounts | None = None, keep: Filter | None = None,
-        bounds: Bounds = BOUNDS, ignore_files: bool = False, backend: type[Kernel] = InotifyBackend,
+        bounds: Bounds = BOUNDS, ignore_files: bool = False, backend: type[Kernel] = InotifyBackend, files_per_s: int = 0,
     ) -> None:  # fmt: skip
         """`anchors`: path relative to the root ("" is the root) -> shard. `verify_s`: what a pass of the verification takes.
         `disk`, `mounts`: what every shard looks at. `keep`: which files are watched. `bounds`: of every shard's watcher.
-        `ignore_files`: what they name is left out; `walk` then has to tell what is there. `backend`: of every shard."""
+        `ignore_files`: what they name is left out; `walk` then has to tell what is there. `backend`: of every shard.
+        `files_per_s`: what scans of each may look at; 0: as many as they can."""
         self.base = base
         self.root = os.fsencode(base / "tree")
         (base / "tree").mkdir(exist_ok=True)
@@ -163,6 +165,7 @@ class Engine:
         self.mounts = mounts
         self.bounds = bounds
         self.ignore_files = ignore_files
+        self.files_per_s = files_per_s
         self.walk: Callable[[bytes], Tree] = walk
         self.epochs: dict[str, int] = {}
         #: Which running service all of this is.

@@ -64,6 +64,10 @@ class Engine:
             "directories": sum(b.directories for b in beats),
         }
 
+    def take_over(self, settings: Settings) -> None:
+        """Tells of these settings from now on. They differ in what shards do, and in nothing that the engine does."""
+        self._settings = settings
+
     def begin_sync(self, timeout_s: float) -> int:
         return self._receiver.begin_sync(self._clock() + timeout_s)
 

@@ -44,9 +44,6 @@ SILENT_S: Final = 5.0
 #: Seconds between looks at the identity of a shard's anchors (an open and an fstat each), on the same grid.
 ANCHOR_CHECK_S: Final = 2.0
 
-#: Share of a processor core that the verification may use while nothing else happens, for all shards and the aggregator
-#: together.
-VERIFY_SHARE: Final = 0.0005
 #: Names that one record of the verification covers. About as many are looked at in one step.
 VERIFY_NAMES_MAX: Final = 500
 

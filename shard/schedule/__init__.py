@@ -11,6 +11,9 @@
 - `syncs`: which syncs wait, are under way, and were answered. Pure.
 - `debounce`: debounces hints: a path waits until it is quiet, but not longer than a maximum. Pure.
 - `pace`: decides when the rescan after an overflow may begin. Pure.
+- `scan_rate`: holds back scans of whole subtrees to a number of files per second. Pure.
+- `tuning`: the parts whose pace the user sets, and how they take over other settings while the
+  shard runs.
 
 `main` may import this; it imports every other room of the shard but `version_control`.
 """

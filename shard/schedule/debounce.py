@@ -31,8 +31,7 @@ class Debounce(Generic[K]):
     """Names by directory. Times are nanoseconds of one monotonic clock."""
 
     def __init__(self, quiet_ns: int, cap_ns: int) -> None:
-        self.quiet_ns = self._quiet_ns = quiet_ns
-        self.cap_ns = max(cap_ns, quiet_ns)
+        self.wait(quiet_ns, cap_ns)
         self._generations: deque[_Generation[K]] = deque()
         #: When a name that was hit again was first hit.
         self._first: dict[tuple[K, bytes], int] = {}
@@ -43,6 +42,11 @@ class Debounce(Generic[K]):
     def __len__(self) -> int:
         """Names pending, a name counted once for each generation that holds it."""
         return self._count + len(self._whole)
+
+    def wait(self, quiet_ns: int, cap_ns: int) -> None:
+        """How long a name has to be quiet from now on, and how long it waits at most."""
+        self.quiet_ns = self._quiet_ns = quiet_ns
+        self.cap_ns = max(cap_ns, quiet_ns)
 
     def widen(self, wide: bool) -> None:
         """Makes the debounce time as long as the maximum allows, including the length of a generation; or resets it."""

@@ -61,9 +61,7 @@ class Poller:
         chance: Callable[[], float] = random.random,
     ) -> None:
         self._territory = territory
-        self._shortest_ns = shortest_ns
-        self._longest_ns = max(shortest_ns, int(longest_ns * _IN_TIME))
-        self._cpu_share = cpu_share
+        self.take_over(shortest_ns=shortest_ns, longest_ns=longest_ns, cpu_share=cpu_share)
         self._share = watch_share
         #: How often a directory got the watch of another one.
         self.exchanged = 0
@@ -81,6 +79,12 @@ class Poller:
     @property
     def _swept(self) -> Swept:
         return self._territory.directories.swept
+
+    def take_over(self, *, shortest_ns: int, longest_ns: int, cpu_share: float) -> None:
+        """How often directories are looked at from now on, and with which part of a core."""
+        self._shortest_ns = shortest_ns
+        self._longest_ns = max(shortest_ns, int(longest_ns * _IN_TIME))
+        self._cpu_share = cpu_share
 
     def share_with(self, shards: int) -> None:
         """So many shards of the service poll now."""

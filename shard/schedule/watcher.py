@@ -1,12 +1,13 @@
 """Decides what a shard does next: the queue of looks, between the hints that arrive and the stream that is sent.
 
-It uses no socket: the main loop passes in hints and calls it. There are four kinds of work, and in each turn each kind
+It uses no socket: the main loop passes in hints and calls it. There are five kinds of work, and in each turn each kind
 gets a slice of time, so that none can block another:
 
 - directories that appeared or disappeared: they are entered at once, because their contents are not watched yet;
 - names whose debounce time is over;
 - names that the aggregator asks for;
-- scans (baseline, rescan, sweep, sync).
+- looks at what has no watch;
+- scans (baseline, rescan, sync), which may be held back (`scan_rate`).
 
 All syncs that arrive while one waits for its turn are answered by that one. It takes over what is pending when it
 begins, so that changes that come later cannot delay it.
@@ -41,6 +42,7 @@ from .mount_changes import MountChanges
 from .pace import RescanPace
 from .polling import Poller
 from .rota import Rota
+from .scan_rate import ScanRate
 from .steps import step
 from .syncs import SyncTokens
 from .timetable import Recurring, Timetable
@@ -88,6 +90,7 @@ class Watcher:
         poller: Poller,
         mounts: Mounts | None = None,
         verifier: Verifier | None = None,
+        rate: ScanRate | None = None,
         bounds: Bounds = BOUNDS,
         clock: Callable[[], int] = time.monotonic_ns,
     ) -> None:
@@ -100,6 +103,7 @@ class Watcher:
         self.poller = poller
         self._mount_changes = MountChanges(territory, mounts)
         self._verifier = verifier
+        self._rate = ScanRate() if rate is None else rate
         #: Names that must be looked at once more, when their last look cannot be racy any more.
         self._second_looks: Debounce[Node] = Debounce(_SECOND_LOOK_NS, _SECOND_LOOK_NS)
         self._occupied = False
@@ -108,6 +112,8 @@ class Watcher:
         #: What the aggregator asks for.
         self._asked: deque[Steps] = deque()
         self._scans: deque[Steps] = deque()
+        #: Looks at what has no watch. They have their turn beside scans, which may be held back for long.
+        self._polls: deque[Steps] = deque()
         #: Places whose scan is queued but not begun.
         self._queued: set[int] = set()
         self._syncs = SyncTokens()
@@ -128,7 +134,7 @@ class Watcher:
     def begin(self) -> None:
         """Begins a new epoch: watches, then lists everything that is owned, then reports that the baseline is done."""
         self.baseline_done = False
-        for jobs in (self._looks, self._asked, self._scans):
+        for jobs in (self._looks, self._asked, self._scans, self._polls):
             jobs.clear()
         self._queued.clear()
         self._syncs.clear()
@@ -230,7 +236,17 @@ class Watcher:
     @property
     def idle(self) -> bool:
         """Whether no look is waiting to be made, apart from those of names that are debounced."""
-        return not (self.arrivals or self._looks or self._asked or self._scans or self._owes_ignores)
+        return not (self._scans or self._owes_ignores or self._works)
+
+    @property
+    def _works(self) -> bool:
+        """Whether a look that is no scan waits to be made."""
+        return bool(self.arrivals or self._looks or self._asked or self._polls)
+
+    @property
+    def pauses(self) -> bool:
+        """Whether nothing but scans wait to be made, and these are held back for the time being (`next_due` says until when)."""
+        return bool(self._scans) and not self._works and self._rate.pauses(self._clock())
 
     @property
     def _owes_ignores(self) -> bool:
@@ -244,6 +260,8 @@ class Watcher:
         times += [work.next_due() for work in self._recurring()]
         if self._verifier is not None and self.baseline_done:
             times.append(self._verifier.next_due())
+        if self._scans:
+            times.append(self._rate.ends_at)
         return min(at for at in times if at is not None)
 
     def _recurring(self) -> Iterator[Recurring]:
@@ -268,9 +286,9 @@ class Watcher:
         self._timers(now)
         self._enter(now + self._bounds.slice_ns)
         self._look(self._clock() + self._bounds.slice_ns)
-        for jobs in (self._asked, self._scans):
+        for jobs in (self._asked, self._polls, self._scans):
             end = self._clock() + self._bounds.slice_ns
-            while jobs and not self._stream.full:
+            while jobs and not self._stream.full and not (jobs is self._scans and self._rate.pauses(self._clock())):
                 step(jobs)
                 if self._clock() >= end:
                     break
@@ -322,7 +340,7 @@ class Watcher:
         self.absorb(self._backend.take())
 
     def _busy(self, now: int) -> bool:
-        others = self._scans or len(self.debounce) or self._stream.unacked
+        others = self._scans or self._polls or len(self.debounce) or self._stream.unacked
         return bool(others) or self._occupied or not self.pace.calm(now)
 
     def check_again(self, path: bytes, after: bytes | None, upto: bytes | None) -> None:
@@ -367,10 +385,10 @@ class Watcher:
                 self.rescan()
         if territory.sweeps and self.baseline_done and times.sweep.due(now):
             times.sweep.begin()
-            self._scans.append(self._sweep())
+            self._polls.append(self._sweep())
         if territory.directories.swept.wanting and self.baseline_done and times.room.due(now):
             times.room.begin()
-            self._scans.append(self._watch_more())
+            self._polls.append(self._watch_more())
 
     def _check_anchors(self, places: Sequence[Place]) -> None:
         for place in places:
@@ -384,7 +402,11 @@ class Watcher:
 
     def _scan(self, place: Place) -> Steps:
         self._queued.discard(place.index)
-        yield from scan_anchor(self._territory, place)
+        reader, before = self._territory.reader, self._territory.reader.looks
+        for _ in scan_anchor(self._territory, place):
+            self._rate.spent(reader.looks - before + 1, self._clock())
+            yield
+            before = reader.looks  # others have looked meanwhile
 
     def _baseline(self) -> Steps:
         self.baseline_done = True

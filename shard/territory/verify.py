@@ -6,8 +6,8 @@ they differ is there a second step. The aggregator asks, and the shard looks at 
 apart, and reports everything (`Verified`). It also reports which names had a hint in the meantime or differed between
 the two looks: these are changes in progress, not findings.
 
-Two things determine its pace. One pass takes the configured period. And no more than its share of a processor is used,
-which is measured. If there are too many files for both, the period becomes longer.
+Two things determine its pace. One pass takes the configured period (with 0, none is made). And no more than its share of a
+processor is used, which is measured. If there are too many files for both, the period becomes longer.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import Final
 
 from ..backend.base import Hints
 from ..contract.files.packed import FILE, LINK, Seen, kinds, racies, same
-from ..contract.limits import BEAT_S, FRAME_ENTRIES_MAX, VERIFY_NAMES_MAX, VERIFY_SHARE, next_beat
+from ..contract.limits import BEAT_S, FRAME_ENTRIES_MAX, VERIFY_NAMES_MAX, next_beat
 from ..contract.wire.fold import folded
 from ..contract.wire.frames import Check, Confirmed, Verified, Verifying
 from ..disk.look import in_order
@@ -41,6 +41,9 @@ _GRID_NS: Final = int(BEAT_S * 1e9)
 #: How often it is postponed in favour of other work, for one beat each time. Then a part of it is done in any case.
 _POSTPONED_MAX: Final = 15
 
+#: Part of a processor core for all shards and the aggregator together, where nothing else is said (`verify_cpu_percent`).
+_SHARE: Final = 0.0005
+
 Range = tuple[bytes, bytes | None, bytes | None]
 
 
@@ -62,13 +65,13 @@ class Verifier:
     """The verification of one shard. It runs in the thread of the shard, between other work.
 
     Args:
-        period_ns: what a pass should take; it takes longer where the share of a processor does not suffice.
+        period_ns: what a pass should take; it takes longer where the share of a processor does not suffice. 0: none is made.
         share: part of a processor core for this shard and what it makes the aggregator do.
         cpu: processor time of this thread, ns.
     """
 
     def __init__(
-        self, territory: Territory, *, period_ns: int, share: float = VERIFY_SHARE, cpu: Callable[[], int] = time.thread_time_ns
+        self, territory: Territory, *, period_ns: int, share: float = _SHARE, cpu: Callable[[], int] = time.thread_time_ns
     ) -> None:
         self._territory = territory
         self._period_ns = period_ns
@@ -92,13 +95,20 @@ class Verifier:
         self._suspects.clear()
         self._next_at = next_beat(now + self._pause(min(VERIFY_NAMES_MAX, self._total()), 0), _GRID_NS)
 
-    def next_due(self) -> int:
-        if not self._suspects:
-            return self._next_at
-        return min(self._next_at, *(suspect.since + _AGAIN_NS for suspect in self._suspects.values()))
+    def take_over(self, now: int, *, period_ns: int, share: float) -> None:
+        """Goes on at another pace: the next step is made when one of the new pace is."""
+        self._period_ns, self._share = period_ns, share
+        self._next_at = next_beat(now + self._pause(min(VERIFY_NAMES_MAX, self._total()), 0), _GRID_NS)
+
+    def next_due(self) -> int | None:
+        """When there is something to do; None: never, by itself."""
+        due = [suspect.since + _AGAIN_NS for suspect in self._suspects.values()]
+        if self._period_ns:
+            due.append(self._next_at)
+        return min(due, default=None)
 
     def due(self, now: int) -> bool:
-        return now >= self._next_at
+        return self._period_ns > 0 and now >= self._next_at
 
     def postpone(self, now: int) -> bool:
         """Postpones the verification in favour of other work, but not for ever. Returns whether it was postponed."""
@@ -116,6 +126,8 @@ class Verifier:
 
     def state(self) -> Verifying:
         """The state that the beat reports."""
+        if not self._period_ns:
+            return Verifying()
         took = max(self._period_ns, self._total() * self._cost * _BOTH / self._share)
         return Verifying(self._names, self._passes, int(took / 1e9 + 0.5) or 1)
 

@@ -25,6 +25,8 @@ class How(StrEnum):
 
     #: No program of the service keeps it in memory.
     LIVE = "at once"
+    #: The shards, and the aggregator where it tells of it, read it at their next beat, and go on.
+    RUNNING = "by the running processes, within 2 s"
     #: Clients ask again meanwhile, and shards keep what is not committed.
     AGGREGATOR = "the aggregator is started again"
     #: Each looks at all of its part once more, as after any start.
@@ -52,8 +54,8 @@ HOW: Final[dict[str, How]] = {
     options.DIRECTORIES.name: How.PLAN,
     options.CONTENT_ONLY.name: How.AGGREGATOR,
     options.FORGET_LEFT_OUT.name: How.AGGREGATOR,
-    options.SETTLE_MS.name: How.SHARDS,
-    options.SETTLE_MS_MAX.name: How.SHARDS,
+    options.SETTLE_MS.name: How.RUNNING,
+    options.SETTLE_MS_MAX.name: How.RUNNING,
     options.BATCH_SIZE_MAX.name: How.AGGREGATOR,
     options.BATCH_WAIT_MS.name: How.AGGREGATOR,
     options.LEASE_MS.name: How.AGGREGATOR,
@@ -68,17 +70,17 @@ HOW: Final[dict[str, How]] = {
     options.SHARDS.name: How.PLAN,
     options.REBALANCE_S.name: How.LIVE,
     options.BACKEND.name: How.PLAN,
-    options.POLL_MS.name: How.SHARDS,
-    options.POLL_MS_MAX.name: How.SHARDS,
-    options.POLL_CPU_PERCENT.name: How.SHARDS,
-    options.VERIFY_PERIOD_S.name: How.SHARDS,
+    options.POLL_MS.name: How.RUNNING,
+    options.POLL_MS_MAX.name: How.RUNNING,
+    options.POLL_CPU_PERCENT.name: How.RUNNING,
+    options.VERIFY_PERIOD_S.name: How.RUNNING,
+    options.VERIFY_CPU_PERCENT.name: How.RUNNING,
+    options.RESCAN_FILES_PER_S.name: How.RUNNING,
     options.DURABILITY.name: How.AGGREGATOR,
     options.STATE_DIR.name: How.RESTART,
 }
-#: Options of the shards that the aggregator keeps in memory too.
-_BOTH: Final = frozenset(
-    option.name for option in (options.HOLD_FOR_VCS, options.POLL_MS_MAX, options.POLL_CPU_PERCENT, options.VERIFY_PERIOD_S)
-)
+#: Options of the shards that have the aggregator started again too.
+_BOTH: Final = frozenset({options.HOLD_FOR_VCS.name})
 
 
 class Configuration(Struct, frozen=True, kw_only=True):

@@ -249,10 +249,10 @@ def test_it_keeps_to_its_share_of_a_processor(verified: Engine) -> None:
     spent = itertools.count(0, 5_000_000)  # each step costs 5 ms
     slow = Verifier(territory, period_ns=10**9, share=0.001, cpu=lambda: next(spent))
     slow.begin(0)
-    now = slow.next_due()
+    now = slow.next_due() or 0
     assert slow.due(now)
     slow.step(now)
-    assert slow.next_due() - now >= 5_000_000 / 0.001
+    assert (slow.next_due() or 0) - now >= 5_000_000 / 0.001
     assert slow.state().period_s > 1
 
 
@@ -261,10 +261,23 @@ def test_other_work_goes_first_but_not_for_ever(verified: Engine) -> None:
     verifier = Verifier(verified.shards["s0"].territory, period_ns=10**9, cpu=lambda: 0)
     verifier.begin(0)
     put_off = 0
-    while verifier.postpone(verifier.next_due()):
+    while verifier.postpone(verifier.next_due() or 0):
         put_off += 1
         assert put_off < 100
     assert put_off > 5
+
+
+def test_it_is_turned_off_and_on_and_paced_while_it_runs(verified: Engine) -> None:
+    """As a reload does it: without a period nothing is due, and with one the next step is as far off as its pace says."""
+    verifier = Verifier(verified.shards["s0"].territory, period_ns=0, cpu=lambda: 0)
+    verifier.begin(0)
+    assert verifier.next_due() is None and not verifier.due(10**18)
+    assert verifier.state().period_s == 0
+    verifier.take_over(5 * 10**9, period_ns=10**9, share=0.5)
+    assert (verifier.next_due() or 0) > 5 * 10**9 and verifier.due(10**12)
+    assert verifier.state().period_s == 1
+    verifier.take_over(5 * 10**9, period_ns=0, share=0.5)
+    assert verifier.next_due() is None and not verifier.due(10**18)
 
 
 def test_the_service_finds_repairs_and_shows(tree: Path, state_dir: Path, no_leaks: None) -> None:

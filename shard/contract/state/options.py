@@ -340,6 +340,18 @@ VERIFY_PERIOD_S: Final = Option(
     "seconds in which the verification looks at everything once more; 0: never",
     on_command_line=True,
 )
+VERIFY_CPU_PERCENT: Final = Option(
+    "verify_cpu_percent",
+    0.05,
+    Number(0.001, 100),
+    "percent of a processor core that the verification may take",
+)
+RESCAN_FILES_PER_S: Final = Option(
+    "rescan_files_per_s",
+    0,
+    Whole(0, 10_000_000),
+    "files and directories that scans of whole subtrees look at per second; 0: as many as they can",
+)
 DURABILITY: Final = Option(
     "durability",
     "process",

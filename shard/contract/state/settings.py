@@ -6,11 +6,13 @@ because a shard must not load pydantic. Settings that are stored here are alread
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
 import msgspec
 
+from ..errors import UsageError
 from . import options
 from .directory import read_private, write_private
 
@@ -63,6 +65,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     poll_ms_max: int = options.POLL_MS_MAX.default
     poll_cpu_percent: float = options.POLL_CPU_PERCENT.default
     verify_period_s: float = options.VERIFY_PERIOD_S.default
+    verify_cpu_percent: float = options.VERIFY_CPU_PERCENT.default
+    rescan_files_per_s: int = options.RESCAN_FILES_PER_S.default
     durability: str = options.DURABILITY.default
 
     @property
@@ -85,6 +89,33 @@ def read_settings(path: Path) -> Settings:
     Raises OSError, msgspec.ValidationError for a damaged file, UsageError for one that others can write.
     """
     return msgspec.json.decode(read_private(path), type=Settings)
+
+
+class SettingsFile:
+    """The settings on disk, for a process that takes over what can be taken over while it runs. A stat is made each time, and the
+    file is read only if it is another file than the last time. Owned by one thread.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._stamp: tuple[int, int] | None = None
+
+    def read(self) -> Settings:
+        """What is there now. Raises what `read_settings` raises."""
+        self._stamp = self._found()
+        return read_settings(self._path)
+
+    def changed(self) -> Settings | None:
+        """What is there, if it was exchanged since it was last read; None otherwise, and if it cannot be read: a process goes on
+        with what it has."""
+        try:
+            return None if self._found() == self._stamp else self.read()
+        except (OSError, msgspec.MsgspecError, UsageError):
+            return None
+
+    def _found(self) -> tuple[int, int]:
+        found = os.stat(self._path)  # asked at each beat, and pathlib costs as much as the question
+        return found.st_ino, found.st_ctime_ns
 
 
 def write_settings(path: Path, settings: Settings) -> None:

@@ -1,0 +1,81 @@
+"""The parts of a shard whose pace the user sets, and how they take over other settings while the shard runs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from ..backend.share import WatchShare
+from ..contract.state.settings import Settings
+from ..territory.territory import Territory
+from ..territory.verify import Verifier
+from ..tree.nodes import Node
+from .debounce import Debounce
+from .polling import Poller
+from .scan_rate import ScanRate
+
+#: From a look until a consumer has the change, at least this much time passes (measured with settle_ms = 0), ns. So that
+#: settle_ms is the time until the hand-over, the look is made that much sooner. A time below 5 ms is waited for in full.
+_HAND_OVER_NS = 1_500_000
+_SETTLE_MS_SHORT = 5
+
+
+class Tuning:
+    """Makes these parts of settings.
+
+    Args:
+        shards: of the service, which share what is allowed to all of them.
+        verifies: whether there is a verification at all; a stand-in has none.
+        clock: monotonic, ns.
+    """
+
+    def __init__(
+        self,
+        territory: Territory,
+        settings: Settings,
+        *,
+        shards: int,
+        watch_share: WatchShare,
+        verifies: bool,
+        clock: Callable[[], int],
+    ) -> None:
+        self._shards = shards
+        self.debounce: Debounce[Node] = Debounce(*_debounced_ns(settings))
+        self.poller = Poller(
+            territory,
+            shortest_ns=settings.poll_ms * 1_000_000,
+            longest_ns=settings.poll_ms_max * 1_000_000,
+            cpu_share=settings.poll_cpu_percent / 100,
+            watch_share=watch_share,
+            shards=shards,
+            clock=clock,
+        )
+        self.verifier: Verifier | None = None
+        if verifies:
+            self.verifier = Verifier(territory, period_ns=_period_ns(settings), share=self._verify_share(settings))
+        self.rate = ScanRate(settings.rescan_files_per_s / shards)
+        self._clock = clock
+
+    def take_over(self, settings: Settings) -> None:
+        """Goes on with these settings. What is under way is not begun again."""
+        self.debounce.wait(*_debounced_ns(settings))
+        self.poller.take_over(
+            shortest_ns=settings.poll_ms * 1_000_000,
+            longest_ns=settings.poll_ms_max * 1_000_000,
+            cpu_share=settings.poll_cpu_percent / 100,
+        )
+        if self.verifier is not None:
+            self.verifier.take_over(self._clock(), period_ns=_period_ns(settings), share=self._verify_share(settings))
+        self.rate.limit(settings.rescan_files_per_s / self._shards)
+
+    def _verify_share(self, settings: Settings) -> float:
+        return settings.verify_cpu_percent / 100 / self._shards
+
+
+def _debounced_ns(settings: Settings) -> tuple[int, int]:
+    """How long a name has to be quiet, and how long it waits at most."""
+    quiet_ns = settings.settle_ms * 1_000_000 - (_HAND_OVER_NS if settings.settle_ms >= _SETTLE_MS_SHORT else 0)
+    return quiet_ns, settings.settle_ms_max * 1_000_000
+
+
+def _period_ns(settings: Settings) -> int:
+    return int(settings.verify_period_s * 1e9)
