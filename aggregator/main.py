@@ -152,6 +152,9 @@ class Aggregator:
                 self._go_on_refitting()
                 self._answer(self._server.on_commit())
                 turned = True
+            if self._receiver.searching:
+                self._sockets.pulse.beat()
+                self._receiver.search()
             now = time.monotonic()
             if now >= self._beat_at:
                 self._beat(now)
@@ -165,7 +168,7 @@ class Aggregator:
             self._reply(touched_only=True)
 
     def _timeout_ms(self) -> int:
-        if self._refit is not None:
+        if self._refit is not None or self._receiver.searching:
             return 0
         now = time.monotonic()
         due = min(self._beat_at + _BEAT_LATE_S, now + self._server.next_due())

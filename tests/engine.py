@@ -263,6 +263,8 @@ class Engine:
     def commit(self, *, answer: bool = True) -> None:
         """Commits, and answers the shards (or the answers are lost)."""
         self.index.commit()
+        if self.receiver.searching:
+            self.receiver.search()
         self.receiver.finish_syncs(self.now / 1e9)
         for name, reply in self.receiver.replies(touched_only=False, now=self.now / 1e9):
             shard = self.shards.get(name)
@@ -304,6 +306,7 @@ class Engine:
                     for s in self.shards.values()
                 )
                 and not self.index.owed
+                and not self.receiver.searching
             ):
                 return
         raise AssertionError("the engine does not come to rest")

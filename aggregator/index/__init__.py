@@ -17,6 +17,7 @@ The parts of the index, which share one file:
 - `index`: puts the parts together; begins and commits transactions.
 - `file`: the connection, the transaction, and the single row of the table `state`.
 - `pages`: reads and writes pages.
+- `inodes`: which pages may hold which files, once a file with several names was seen.
 - `tables`: reads and writes rows, one directory at a time, wherever they are.
 - `resting`: compares what was seen with whole pages, with the same result as `merge`.
 - `records`: applies the records of shards.

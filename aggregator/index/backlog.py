@@ -29,11 +29,11 @@ _TICKS_MAX: Final = 500
 class Backlog:
     """The backlog of one index. It writes nothing: what groups note here is kept in memory only."""
 
-    def __init__(self, file: IndexFile, moments: Moments) -> None:
+    def __init__(self, file: IndexFile, pages: Pages, moments: Moments) -> None:
         self._file = file
         self._moments = moments
         self._db: Any = file.db
-        self._pages = Pages(file.db)
+        self._pages = pages
         self._ticks = file.ticks
         #: The lanes, and for which number of commits they hold: each pull asks for them, and only a commit changes them.
         self._lanes: list[int] = []

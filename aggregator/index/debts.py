@@ -12,10 +12,15 @@ regular intervals.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from itertools import islice
 from typing import Any, Final, NamedTuple
+
+from .pages import Pages
 
 #: A look that is older than a debt by more than this was made after the wall clock was set back.
 _STEP_NS: Final = 60 * 10**9
+#: Files whose names are looked for in one turn: some 10 ms.
+_SOUGHT_AT_ONCE: Final = 200
 #: Names of a file from which on it is gone through only now and then.
 _MANY_NAMES: Final = 100
 
@@ -38,12 +43,13 @@ class _Name(NamedTuple):
 
 
 class Debts:
-    """The table `owed`, which is written in the transactions of the index. Each time is that of the wall clock, in ns, at which a
-    look began.
+    """The tables `owed` and `sought`, which are written in the transactions of the index. Each time is that of the wall clock, in
+    ns, at which a look began.
     """
 
-    def __init__(self, db: Any, wall_ns: Callable[[], int]) -> None:
+    def __init__(self, db: Any, pages: Pages, wall_ns: Callable[[], int]) -> None:
         self._db = db
+        self._pages = pages
         self.wall_ns = wall_ns
         #: directory -> name -> (first, last): the looks that made the debt.
         self.owed: dict[bytes, dict[bytes, tuple[int, int]]] = {}
@@ -55,9 +61,13 @@ class Debts:
         self._later: dict[tuple[int, int], tuple[int, int]] = {}
         #: (dev, ino) of files of which not every name is known.
         self.partly: set[tuple[int, int]] = set()
+        #: The same of files whose names are looked for when all pages can be found by inode.
+        self._sought: dict[tuple[int, int], tuple[int, int]] = {}
         self._load()
+        if pages.inodes.used:
+            self._load_partly()
 
-    def load_partly(self) -> None:
+    def _load_partly(self) -> None:
         """Reads all rows of files with several names, and puts off those that differ: seconds for millions."""
         sql = "SELECT dev, ino FROM entry WHERE nlink>1 AND kind<>0 GROUP BY ino, dev HAVING "
         self.partly = set(self._db.execute(sql + "count(*) < max(nlink)").fetchall())
@@ -69,6 +79,8 @@ class Debts:
         self.owed.clear()
         for path, name in self._db.execute("SELECT path, name FROM owed").fetchall():
             self.owed.setdefault(path, {})[name] = (now, now)
+        for dev, ino, gone in self._db.execute("SELECT dev, ino, gone FROM sought").fetchall():
+            self._sought[dev, ino] = (gone, now)
 
     def asked(self) -> None:
         """The shards have been asked for what is owed so far, as far as there was room in the replies."""
@@ -96,10 +108,48 @@ class Debts:
         Where a name is gone (its link count; else 0), all others are in doubt; else those that differ from the latest.
         """
         for file, gone in inodes.items():
-            if file in self._expanded:
+            if gone == 1 and not self._had_others(file):
+                self.partly.discard(file)
+            elif not self._pages.inodes.complete:
+                self._seek(file, gone, at)
+            elif file in self._expanded:
                 self._put_off(file, gone, at)
             else:
                 self._expand(file, gone, at)
+
+    def _had_others(self, file: tuple[int, int]) -> bool:
+        """Whether any row says that the file has several names. If none does where one name is gone, it had only this one: what
+        is there now is its new name, or a new file.
+        """
+        sql = "SELECT 1 FROM entry WHERE ino=? AND dev=? AND nlink>1 AND kind<>0"
+        return self._db.execute(sql, (file[1], file[0])).fetchone() is not None
+
+    def _seek(self, file: tuple[int, int], gone: int, at: int) -> None:
+        """The names of a file are looked for later, by `search`, also after a crash."""
+        before, last = self._sought.get(file, (0, at))
+        self._sought[file] = (max(before, gone), max(last, at))
+        self._db.execute("INSERT OR REPLACE INTO sought VALUES (?, ?, ?)", (*file, max(before, gone)))
+
+    @property
+    def searching(self) -> bool:
+        """Whether there is something to do for `search`: more may be owed than is known."""
+        inodes = self._pages.inodes
+        return bool(self._sought) or (inodes.used and not inodes.complete)
+
+    def search(self, begin: Callable[[], object], commit: Callable[[], object]) -> None:
+        """A turn, and a transaction, of what follows from the first file with several names: all pages are made known by their
+        inodes, and then the names of the files that were seen meanwhile are looked for.
+        """
+        begin()
+        if not self._pages.inodes.complete:
+            self._pages.index_inodes()
+        else:
+            some = list(islice(self._sought.items(), _SOUGHT_AT_ONCE))
+            for file, (gone, at) in some:
+                del self._sought[file]
+                self.add_names({file: gone}, at)
+            self._db.executemany("DELETE FROM sought WHERE dev=? AND ino=?", [file for file, _ in some])
+        commit()
 
     def _put_off(self, file: tuple[int, int], gone: int, at: int) -> None:
         """A file with many names is gone through once between two calls of `expand`: each look at one of its names may ask for
@@ -129,8 +179,6 @@ class Debts:
         names = self._names(*file)
         if len(names) > _MANY_NAMES:
             self._expanded.add(file)
-        if gone == 1 and all(name.state.nlink == 1 for name in names):
-            return  # it had one name only: what is there now is its new name, or a new file
         latest = max((name.state for name in names), default=None)
         differ = any(name.state != latest for name in names)
         # A time of change that is still to come: the clock was set back, so the latest is not the last.
@@ -154,13 +202,16 @@ class Debts:
         return names
 
     def _names(self, dev: int, ino: int) -> list[_Name]:
-        """The rows of all known names of a file. It also notes whether the file has more names than that."""
+        """All known names of a file, from rows and pages. It also notes whether the file has more names than that."""
         rows = self._db.execute(
             "SELECT e.ctime_ns, e.nlink, e.size, e.mtime_ns, d.path, e.name FROM entry e JOIN directory d ON d.id=e.dir"
             " WHERE e.ino=? AND e.dev=? AND e.kind<>0 AND e.directory=0",
             (ino, dev),
         ).fetchall()
         names = [_Name(_State(*state), directory, name) for *state, directory, name in rows]
+        for page, path, place in self._pages.with_inode(dev, ino):
+            (row,) = page.known([place])
+            names.append(_Name(_State(row.ctime_ns, row.nlink, row.size, row.mtime_ns), path, row.name))
         if names and max(name.state for name in names).nlink > len(names):
             self.partly.add((dev, ino))
         else:

@@ -38,6 +38,8 @@ class IndexFile:
         self.found_tick = found.tick
         #: Highest tick of a tombstone that was forgotten.
         self.collected = found.collected
+        #: Of which pages the inodes are known (`inodes`), as it was found.
+        self.inodes = found.inodes
         #: The numbers of existing files and directories, and of rows written since the start.
         self.files = found.files
         self.directories = found.directories

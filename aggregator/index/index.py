@@ -52,16 +52,14 @@ class Index:
         self.file = IndexFile(path, durability=durability, connect=connect, on_progress=on_progress)
         self.tables = Tables(self.file)
         #: The looks that shards owe.
-        self.debts = Debts(self.file.db, wall_ns)
-        if self.tables.by_inode:
-            self.debts.load_partly()
+        self.debts = Debts(self.file.db, self.tables.pages, wall_ns)
         #: Applies the records of shards.
         self.records = Records(
             self.file, self.tables, self.debts, lane_of=lane_of, directories=directories, content_only=content_only
         )
         self._moments = Moments(self.file, wall_ns)
         #: What groups read.
-        self.backlog = Backlog(self.file, self._moments)
+        self.backlog = Backlog(self.file, self.tables.pages, self._moments)
         self.tombstones = Tombstones(self.file, self.tables)
         self.streams = Streams(self.file.db, self.file.service)
         self.consumers = Consumers(self.file)

@@ -47,6 +47,8 @@ SPARSE: Final = 4
 #: A checksum has always the same length, so that a page that shrinks in its middle stays as long as it is in the file.
 CRC_BYTES: Final = 4
 _RESTING: Final = bytes((FILE, LINK))
+_DEV: Final = 32
+_DEVICE: Final = struct.Struct("<q")
 _NLINK: Final = 40
 #: dir, lane, base, tick, at_ns, `held` where it is an integer.
 _HEAD: Final = struct.Struct("<qqqqqq")
@@ -106,6 +108,11 @@ class Page(NamedTuple):
         first = after or b""
         named = zip(self.places(), self.live_names(), strict=True)
         return [place for place, name in named if first < name and (upto is None or name <= upto)]
+
+    def device(self, place: int) -> int:
+        """The number of the device of the entry at this place."""
+        (device,) = _DEVICE.unpack_from(self.stats, place * WIDTH + _DEV)
+        return int(device)
 
     def entry(self, place: int, name: bytes) -> tuple[Any, ...]:
         """The entry at this place, which has this name: the columns of `row.KNOWN`."""
@@ -234,6 +241,11 @@ def can_rest(stats: bytes) -> bool:
 def all_differ(one: bytes, other: bytes) -> bool:
     """Whether every one of these stats has another time of change than the one at its place in `other`."""
     return not any(map(eq, _ctimes(one), _ctimes(other)))
+
+
+def inode_numbers(stats: bytes) -> list[int]:
+    """The inode number of each of these stats."""
+    return memoryview(stats).cast("q")[:: WIDTH // 8].tolist()
 
 
 def _ctimes(stats: bytes) -> list[int]:

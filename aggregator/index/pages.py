@@ -6,7 +6,10 @@ import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final
 
-from .page import COLUMNS, Page, is_whole, page_of
+from shardwatch.shard.contract.files.packed import INT_MAX
+
+from .inodes import Inodes
+from .page import COLUMNS, Page, inode_numbers, is_whole, page_of
 
 _WIDTH: Final = len(Page._fields)
 #: Later than every name.
@@ -23,6 +26,10 @@ _ONWARD: Final = (
 _BY_TICK: Final = (
     f"SELECT {COLUMNS}, d.path FROM page p LEFT JOIN directory d ON d.id=p.dir WHERE p.lane=? AND p.tick>=? ORDER BY p.tick"
 )
+_BY_ID: Final = f"SELECT {COLUMNS}, d.path FROM page p LEFT JOIN directory d ON d.id=p.dir WHERE p.id=?"
+_NEXT_BY_ID: Final = f"SELECT {COLUMNS} FROM page p WHERE p.id>? ORDER BY p.id LIMIT ?"
+#: Pages that are made known by their inodes in one turn: some 10 ms.
+_INDEXED_AT_ONCE: Final = 500
 _FIELDS: Final = Page._fields[1:]
 _INSERT: Final = f"INSERT INTO page ({', '.join(_FIELDS)}) VALUES ({','.join('?' * len(_FIELDS))})"
 _REPLACE: Final = f"UPDATE page SET {', '.join(f'{field}=?' for field in _FIELDS)} WHERE id=?"
@@ -70,8 +77,10 @@ def between(db: Any, id_: int, first: bytes, last: bytes) -> Iterator[Page]:
 class Pages:
     """Of one index; within its transaction."""
 
-    def __init__(self, db: Any) -> None:
+    def __init__(self, db: Any, inodes: Inodes) -> None:
         self._db = db
+        #: Which of them may hold which files.
+        self.inodes = inodes
 
     # -- of a directory
 
@@ -112,13 +121,38 @@ class Pages:
         directories."""
         return map(_in_directory, self._db.execute(_BY_TICK, (lane, tick)))
 
+    # -- by inode
+
+    def with_inode(self, dev: int, ino: int) -> Iterator[tuple[Page, bytes, int]]:
+        """The live entries of a file: each with its page, the path of its directory, and its place in the page."""
+        for id_ in self.inodes.pages(ino):
+            row = self._db.execute(_BY_ID, (id_,)).fetchone()
+            if row is None:
+                raise sqlite3.DatabaseError(f"page {id_} of the index, which is known by its inodes, is missing")
+            page, path = _in_directory(row)
+            numbers = inode_numbers(page.stats)
+            if ino in numbers:
+                for place in page.places():
+                    if numbers[place] == ino and page.device(place) == dev:
+                        yield page, path, place
+
+    def index_inodes(self, limit: int = _INDEXED_AT_ONCE) -> None:
+        """Makes some more of the pages known by their inodes (`Inodes.complete`)."""
+        rows = self._db.execute(_NEXT_BY_ID, (self.inodes.reached, limit)).fetchall()
+        for page in map(checked, rows):
+            self.inodes.add(page.id, page.stats)
+        self.inodes.reach(rows[-1][0] if len(rows) == limit else INT_MAX)
+
     # -- changes
 
     def add(self, page: Page) -> None:
-        self._db.execute(_INSERT, page[1:])
+        id_ = self._db.execute(_INSERT, page[1:]).lastrowid
+        if self.inodes.used:
+            self.inodes.add(id_, page.stats)
 
     def replace(self, old: Page, new: Page | None) -> None:
         """Writes what has become of a page; None deletes it."""
+        self.inodes.replaced(old, new)
         if new is None:
             self._db.execute("DELETE FROM page WHERE id=?", (old.id,))
         elif old.stats is new.stats and old[:_LIVE] == new[:_LIVE]:

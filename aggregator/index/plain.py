@@ -40,14 +40,14 @@ _REWRITE: Final = (
 )
 
 
-def populate(db: Any, id_: int, seen: Seen, at: int, ticks: Ticks, pages: Pages | None) -> tuple[int, int] | None:
+def populate(db: Any, id_: int, seen: Seen, at: int, ticks: Ticks, pages: Pages) -> tuple[int, int] | None:
     """Entries of a directory that has none, in lane 0, directories being no events. Returns how many files and directories;
     None where a file has several names.
 
-    `pages`: where the files go, if all can be at rest; None: all become rows.
+    `pages`: where the files go, if all can be at rest; else all become rows.
     """
     total = len(seen.names)
-    if pages is not None and worth(total):
+    if worth(total):
         flags = [kind != DIRECTORY for kind in kinds(seen.stats)]
         resting = seen.chosen(flags)
         if worth(len(resting.names)) and can_rest(resting.stats) and resting.names == sorted(resting.names):
@@ -85,7 +85,7 @@ def rewrite(
     """Looks at known files with one name each: one select for all, a narrow update for those that differ. Returns how many
     did; None where a name is new, gone, a link, a directory or one of several, or the directory holds far more than these.
     """
-    names, linked = seen.names, tables.by_inode
+    names, linked = seen.names, tables.inodes.used
     limit = 4 * len(names) + 16
     rows = tables.db.execute(_KNOWN, (id_, min(names), max(names), limit)).fetchall()
     known = {row[0]: row for row in rows}
@@ -93,7 +93,7 @@ def rewrite(
         return None
     places: dict[bytes, Place] = {}
     missing = [name for name in names if name not in known]
-    if missing and (linked or not _add_paged(tables, id_, missing, known, places)):
+    if missing and not _add_paged(tables, id_, missing, known, places):
         return None
     changed = []
     for name, stat in zip(names, unpack(seen.stats), strict=True):
@@ -135,13 +135,13 @@ def rewrite_one(
     tables: Tables, id_: int, name: bytes, stats: bytes, at: int, ticks: Ticks, *, content_only: bool = False
 ) -> int | None:
     """The same of one file, which is the most frequent case of all."""
-    db, linked = tables.db, tables.by_inode
+    db, linked = tables.db, tables.inodes.used
     first_in_rows = tables.is_in_row(id_, name)
     page, place = (None, None) if first_in_rows else tables.find_place(id_, name)
     rows: list[Any] = db.execute(_ONE, (id_, name)).fetchall() if page is None else []
     if rows:
         tables.note_row(id_, name)
-    elif first_in_rows and not linked:
+    elif first_in_rows:
         page, place = tables.find_place(id_, name)
     row: Any
     if page is not None and place is not None:

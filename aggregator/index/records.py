@@ -74,7 +74,7 @@ class Records:
         owed = self._debts.within(record.path, record.after, record.upto)
         if not (record.names or known or owed):
             return
-        rows = [] if self._tables.by_inode or not worth(len(known)) else list(known.values())
+        rows = list(known.values()) if worth(len(known)) else []
         if not self._merge(id_, record, known, (), True, stops, owed) and rows:
             self._tables.rest(id_, rows)
 
@@ -83,8 +83,7 @@ class Records:
         simple = self._lane_of is None and not self._directories_are_events and not record.births
         if not simple or record.path in self._debts.owed:
             return False
-        pages = None if self._tables.by_inode else self._tables.pages
-        made = plain.populate(self._db, id_, record.seen, record.at, self._ticks, pages)
+        made = plain.populate(self._db, id_, record.seen, record.at, self._ticks, self._tables.pages)
         if made is None:
             return False
         files, directories = made
@@ -114,7 +113,7 @@ class Records:
                 tables, id_, record.names[0], record.stats, record.at, self._ticks, content_only=content_only
             )
         else:
-            if worth(len(record.names)) and not tables.by_inode:
+            if worth(len(record.names)):
                 pages = [page for page, _ in tables.pages.holding(id_, sorted(record.names)) if page.whole]
                 if pages:
                     record = _without(record, self._resting.settle(pages, record.seen, record.at))
@@ -176,8 +175,7 @@ class Records:
             # Rows below a directory that has none itself: only in a damaged file, and then somebody asked for this look.
             changes.gone_directories += [n for n in absent if n in owed and n not in changes.gone_directories]
         if changes.links:
-            self._tables.index_inodes()
-            known.places.clear()
+            self._tables.inodes.begin()
         self._write(id_, changes, at, known.places)
         if changes.gone_directories:
             self.bury_below([join(path, name) for name in changes.gone_directories], at, stops)
@@ -187,7 +185,7 @@ class Records:
         """Writes what changes in a directory, and what is owed by that."""
         if changes:
             self._tables.write(id_, changes, places)
-        if changes.linked and self._tables.by_inode:
+        if changes.linked and self._tables.inodes.used:
             self._debts.add_names(changes.linked, at)
 
     # -- what goes without a record that names it

@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 from shardwatch.shard.contract.files.packed import Seen
 
 from .file import IndexFile
-from .page import Page, alike, all_differ, can_rest
+from .page import Page, alike, all_differ, can_rest, inode_numbers
 from .pages import Pages
 
 _NONE: Final[frozenset[bytes]] = frozenset()
@@ -87,6 +87,8 @@ class Resting:
             return _Stamp(False, page.held)
         if self._content_only or not all_differ(page.stats, stats):
             return None
+        if self._pages.inodes.used and inode_numbers(page.stats) != inode_numbers(stats):
+            return None  # the files that were there may have other names
         if not self._ticks.seen(page.lane, page.base):
             return _Stamp(False, page.held)
         if not self._ticks.seen(page.lane, page.tick):

@@ -19,11 +19,12 @@ from ..storage.checkpoints import PAGES
 from ..storage.damage import progress
 
 #: The schema of `sql/index.sql`.
-SCHEMA: Final = 8
+SCHEMA: Final = 9
 #: Schema -> script in `sql/` that leads from it to the next one.
 STEPS: Final[Mapping[int, str]] = {
     1: "index_1_to_2.sql", 2: "index_2_to_3.sql", 3: "index_3_to_4.sql", 4: "index_4_to_5.sql",
     5: "index_5_to_6.sql", 6: "index_6_to_7.sql", 7: "index_7_to_8.sql",
+    8: "index_8_to_9.sql",
 }  # fmt: skip
 _SQL: Final = Path(__file__).with_name("sql")
 #: Tables of every schema.
@@ -53,6 +54,7 @@ class State(NamedTuple):
     filter: str
     service: str
     life: str
+    inodes: int | None
 
 
 #: Seconds to wait for another process's lock. Nobody of ours holds one; it must be less than what counts as a hang.
@@ -114,7 +116,7 @@ def new_incarnation() -> str:
 
 
 def _make(db: Any) -> None:
-    row = f"INSERT INTO state VALUES (1, {SCHEMA}, '{new_incarnation()}', 0, 0, 0, 0, 0, '', '', '')"
+    row = f"INSERT INTO state VALUES (1, {SCHEMA}, '{new_incarnation()}', 0, 0, 0, 0, 0, '', '', '', NULL)"
     _script(db, "index.sql", row)
 
 

@@ -6,7 +6,6 @@ from __future__ import annotations
 import sqlite3
 import struct
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import islice
 from operator import eq
 from typing import Any, Final, NamedTuple
 
@@ -14,10 +13,10 @@ from shardwatch.shard.contract.files.packed import INT_MAX, Seen, identifying, j
 from shardwatch.shard.contract.wire.fold import fold
 from shardwatch.shard.contract.wire.frames import Check
 
-from ..storage.damage import progress
 from .changes import Changes
 from .file import IndexFile
 from .holders import stored
+from .inodes import Inodes
 from .page import Page, paged, worth
 from .pages import Pages, onward
 from .row import INSERT, KNOWN, UPDATE, WRITTEN, Known, Written, bounds, known_from, ranged
@@ -31,10 +30,6 @@ ROWS_AT_ONCE: Final = 10_000
 _BY_NAME_MAX: Final = 48
 #: Rows per name up to which a whole directory is read for some of its names.
 _OTHERS_MAX: Final = 20
-#: Pages that are read at once when all become rows.
-_PAGES_AT_ONCE: Final = 500
-#: Made when it is needed first.
-_BY_INODE: Final = "entry_by_inode"
 #: Forgets a directory without rows, by its id.
 _FORGET_DIRECTORY: Final = (
     "DELETE FROM directory WHERE id=?1 AND NOT EXISTS (SELECT 1 FROM entry WHERE dir=?1)"
@@ -122,15 +117,12 @@ class Tables:
     def __init__(self, file: IndexFile) -> None:
         self._file = file
         self.db: Any = file.db
-        self.pages = Pages(file.db)
+        self.inodes = Inodes(file)
+        self.pages = Pages(file.db, self.inodes)
         #: Path -> id of directories that were used lately.
         self.ids: dict[bytes, int] = {}
         #: Files that were found in rows lately, by the id of the directory and the name. What it says may have become wrong.
         self._in_rows: set[tuple[int, bytes]] = set()
-        #: Whether rows can be found by inode: once a file with several names was seen. Most trees have none, and pay nothing.
-        self.by_inode = bool(
-            self.db.execute("SELECT 1 FROM sqlite_master WHERE type='index' AND name=?", (_BY_INODE,)).fetchall()
-        )
 
     def shrink(self) -> None:
         """Forgets what it keeps in memory to be quicker."""
@@ -286,7 +278,7 @@ class Tables:
             moved = [row for row in updates if not row[1] and row[0] in places]
             updates = [row for row in updates if row[1] or row[0] not in places]
             inserts = inserts + moved + self._leave(leaving + [places[row[0]] for row in moved])
-        if worth(len(updates) + len(inserts)) and not self.by_inode:
+        if worth(len(updates) + len(inserts)):
             updates, inserts = self._rest(id_, updates, inserts)
         many = self.db.executemany
         if forgotten:
@@ -304,7 +296,7 @@ class Tables:
 
     def is_in_row(self, id_: int, name: bytes) -> bool:
         """Whether an entry, if there is one, was in a row lately, so that it is looked for there first."""
-        return self.by_inode or (id_, name) in self._in_rows
+        return (id_, name) in self._in_rows
 
     def note_row(self, id_: int, name: bytes) -> None:
         """The entry is in a row now."""
@@ -363,22 +355,6 @@ class Tables:
                 if not racy
             ],
         )
-
-    def index_inodes(self) -> None:
-        """Makes entries known by their inode, those too that were seen when their file had one name. All pages become rows, and
-        no page is made any more. Takes seconds for 100,000.
-        """
-        if self.by_inode:
-            return
-        while pages := list(islice(onward(self.db, 0, b"", INT_MAX), _PAGES_AT_ONCE)):
-            for page, _ in pages:
-                self.db.executemany(INSERT, [(*row, page.dir) for row in page.written(page.places())])
-                self.pages.replace(page, None)
-            self._file.on_progress()
-        with progress(self.db, self._file.on_progress):
-            self.db.execute(f"CREATE INDEX {_BY_INODE} ON entry (ino, dev) WHERE kind <> 0 AND directory = 0")
-            self.db.execute("CREATE INDEX IF NOT EXISTS entry_linked ON entry (ino, dev) WHERE nlink > 1 AND kind <> 0")
-        self.by_inode = True
 
     def rest(self, id_: int, rows: Sequence[Known]) -> None:
         """Makes pages of those of these rows that can be pages together, with the ticks that they have. `rows`: by name."""

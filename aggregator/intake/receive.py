@@ -266,6 +266,15 @@ class Receiver:
     def _complete_debts(self) -> None:
         self._index.debts.expand(self._index.begin, self._index.commit)
 
+    @property
+    def searching(self) -> bool:
+        """Whether names of files with several names are still being looked for (`search`)."""
+        return self._index.debts.searching
+
+    def search(self) -> None:
+        """Goes on looking for them, for some 10 ms, in a transaction of its own."""
+        self._index.debts.search(self._index.begin, self._index.commit)
+
     def look(self, paths: Sequence[bytes]) -> int:
         """Records that a look is owed at each of these paths that has an owner, and commits. Returns their number."""
         self._index.begin()
@@ -318,6 +327,7 @@ class Receiver:
             lambda shard: [a.path for a in plan.of(shard)] if plan else [],
             planned=plan is not None and bool(self.streams),
             fit=not self._index.unfit,
+            searching=self.searching,
         )
 
     def sync_result(self, token: int) -> dict[str, object] | None:

@@ -88,30 +88,38 @@ class Syncs:
                 (sync.doubts if self._known(path) else sync.left_out).append(path)
             sync.doubts += doubts
 
-    def finish(self, now: float, subtrees: Callable[[str], list[bytes]], *, planned: bool, fit: bool = True) -> None:
+    def finish(
+        self, now: float, subtrees: Callable[[str], list[bytes]], *, planned: bool, fit: bool = True,
+        searching: bool = False,
+    ) -> None:  # fmt: skip
         """Finishes syncs that all shards have answered, and tells who has waited long enough what is missing.
 
         `subtrees`: what a shard owns. `planned`: there is a plan, with shards. `fit`: the rows are those of the settings.
+        `searching`: more looks may be owed than is known.
         """
         for number, sync in list(self._syncs.items()):
-            result = self._outcome(sync, fit=fit) if planned else None
+            result = self._outcome(sync, fit=fit, searching=searching) if planned else None
             for token, deadline in list(sync.callers.items()):
                 if result is not None or now >= deadline:
-                    self._results[token] = dict(result or self._late(sync, subtrees, planned=planned, fit=fit))
+                    self._results[token] = dict(
+                        result or self._late(sync, subtrees, planned=planned, fit=fit, searching=searching)
+                    )
                     del sync.callers[token]
             if not sync.callers:
                 del self._syncs[number]
 
-    def _outcome(self, sync: _Sync, *, fit: bool) -> dict[str, object] | None:
+    def _outcome(self, sync: _Sync, *, fit: bool, searching: bool) -> dict[str, object] | None:
         if sync.waiting:
             return None
         if sync.doubts:
             return {"ok": False, "error": "some subtrees can't be read", "subtrees": sync.doubts[:_NAMED_MAX]}
-        if not fit or self._still_owed(sync):
+        if not fit or searching or self._still_owed(sync):
             return None
         return {"ok": True, "left_out": sync.left_out[:_NAMED_MAX]} if sync.left_out else {"ok": True}
 
-    def _late(self, sync: _Sync, subtrees: Callable[[str], list[bytes]], *, planned: bool, fit: bool) -> dict[str, object]:
+    def _late(
+        self, sync: _Sync, subtrees: Callable[[str], list[bytes]], *, planned: bool, fit: bool, searching: bool
+    ) -> dict[str, object]:
         missing: list[bytes] = []
         if not planned:
             error = "there is no plan yet"
@@ -120,6 +128,8 @@ class Syncs:
             missing = [path for shard in sorted(sync.waiting) for path in subtrees(shard)]
         elif not fit:
             error = "known paths are still being compared with the new roots and filters"
+        elif searching:
+            error = "other names of files with several names are still being looked for"
         else:
             error = "some directories were not looked at again in time"
             missing = sorted({path for path, _, _ in sync.owed or ()})

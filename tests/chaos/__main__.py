@@ -32,8 +32,6 @@ def main() -> int:
     parser.add_argument("--shards", type=int, default=4)
     meaning = "nats-servers to ship to: 0, 1, or 3 that keep the stream together (default: as many as there can be here)"
     parser.add_argument("--servers", type=int, choices=(0, 1, 3), default=servers_max(), help=meaning)
-    meaning = "share of the run after which hard links are made; 1: never (default: 0.5)"
-    parser.add_argument("--links", type=float, default=0.5, metavar="SHARE", help=meaning)
     parser.add_argument("--spare", action="append", default=[], help="a role that is never killed; may be repeated")
     parser.add_argument("--no-short-queues", action="store_true", help="leave fs.inotify.max_queued_events alone")
     parser.add_argument("--where", type=Path, default=None, help="parent of the work directory (default: in memory, or /tmp)")
@@ -51,7 +49,7 @@ def _run(options: argparse.Namespace) -> int:
     begun = session.begin()
     seed = random.SystemRandom().randrange(10**6) if options.seed is None else options.seed
     plan = Plan(
-        seed, options.minutes, options.files, options.shards, links=options.links, servers=options.servers,
+        seed, options.minutes, options.files, options.shards, servers=options.servers,
         queues=may_shorten() and not options.no_short_queues,
         spared=tuple(options.spare), keep=options.keep, where=options.where or session.roomy(_ROOM),
     )  # fmt: skip

@@ -49,8 +49,6 @@ class Plan:
     rage_s: float = 20.0
     #: Mean seconds between two deeds of the killer.
     kill_s: float = 2.0
-    #: Share of the run after which hard links are made: until then most rows lie in pages, and no more after that.
-    links: float = 0.5
     #: nats-servers to which the service ships: none, one, or three that keep the stream together.
     servers: int = 1
     #: Lower `max_queued_events` for moments, where this user may.
@@ -154,14 +152,10 @@ class Run:
 
     def _rage(self) -> None:
         random_ = self._random("checkpoints")
-        begun = time.monotonic()
-        end = begun + self.plan.minutes * 60
+        end = time.monotonic() + self.plan.minutes * 60
         number = 0
         while not self.failures and time.monotonic() < end:
             number += 1
-            if not self._tree.linking and time.monotonic() - begun >= self.plan.links * (end - begun):
-                self._tree.linking = True
-                self._say("hard links are made from now on")
             time.sleep(max(0.0, min(self.plan.rage_s * random_.uniform(0.8, 1.4), end - time.monotonic())))
             self._rest(number, kill=random_.random() < 0.5 and not self.plan.spared)
         if not self.failures:

@@ -44,8 +44,6 @@ class Tree:
             (self.root / name).mkdir(parents=True)
         for name in ("archives", "source", "parked"):
             (self.outside / name).mkdir(parents=True)
-        #: Whether hard links are made by now. With the first one, the index keeps each file in a row of its own.
-        self.linking = False
         self.elsewhere = self.outside / "elsewhere.json"
         self.elsewhere.write_text("{}")
         self.archives = [self._archive(f"lib{n}", files // 20, random_) for n in range(3)]

@@ -210,8 +210,6 @@ class Copy(Writer):
             run("rm", "-rf", gone)
             return f"rm -rf {gone.name}"
         option = self.random.choice(("-r", "-a", "-al"))
-        if not self.tree.linking:
-            option = option[:2]
         # What is written by a name outside the root can't be seen at a name inside: links are made to what stays inside.
         source = self.random.choice(self.directories("vendor" if option == "-al" else "src", 1))
         name = self.next("copy")
@@ -383,8 +381,6 @@ class Odd(Writer):
     def _hard_link(self) -> str:
         path = self._file()
         path.write_text(self.text())
-        if not self.tree.linking:
-            return path.name
         for where in ("odd", "hot", "copies"):
             other = self.root / where / f"linked{self.random.randrange(10)}.json"
             other.unlink(missing_ok=True)

@@ -11,6 +11,9 @@ from pathlib import Path
 
 import pytest
 from engine import Engine
+from index_rows import pages
+
+from shardwatch.aggregator.index.pages import Pages
 
 
 @pytest.fixture(params=[{"": "s0"}, {"": "s0", "b": "s1"}], ids=["one_shard", "two_shards"])
@@ -75,6 +78,33 @@ def test_one_name_is_renamed_over_another_file(linked: tuple[Engine, Path, Path]
     third.write_text("55555")
     third.rename(other)
     assert_known(engine)
+
+
+def test_a_sync_waits_until_the_other_names_are_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Which lie in pages, of which one is made known by its inodes in a turn: it says so until all are."""
+    monkeypatch.setattr(Pages.index_inodes, "__defaults__", (1,))
+    engine = Engine(tmp_path, {"": "s0"})
+    try:
+        for number in range(40):
+            directory = tmp_path / "tree" / f"d{number}"
+            directory.mkdir()
+            for name in "abcd":
+                (directory / f"{name}.json").write_text("1")
+        engine.until_quiet()
+        new = tmp_path / "tree" / "new.json"
+        new.hardlink_to(tmp_path / "tree" / "d39" / "a.json")
+        new.write_text("22")
+        token = engine.receiver.begin_sync(engine.now / 1e9)
+        for _ in range(3):
+            engine.turn(1)
+        late = engine.receiver.sync_result(token)
+        assert late is not None
+        assert not late["ok"]
+        assert engine.receiver.searching
+        assert_synced(engine)
+        assert len(pages(engine.index)) > 20  # but what a racy look showed
+    finally:
+        engine.close()
 
 
 def assert_synced(engine: Engine) -> None:

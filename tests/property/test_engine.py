@@ -19,6 +19,7 @@ from index_rows import query
 from repository import git, make_repository
 
 from shardwatch.aggregator.index import page
+from shardwatch.aggregator.index.pages import Pages
 from shardwatch.shard.backend.fanotify import FanotifyBackend
 from shardwatch.shard.backend.inotify import InotifyBackend
 from shardwatch.shard.territory.sweep import watch_instead
@@ -47,6 +48,9 @@ class EngineMachine(RuleBasedStateMachine):
         #: A page has one or two rows, so that there are some, and several of one directory.
         self.pages = patch.multiple(page, ENTRIES_MIN=1, ENTRIES_MAX=2)
         self.pages.start()
+        #: They are made known by their inodes one by one.
+        self.indexed = patch.object(Pages.index_inodes, "__defaults__", (1,))
+        self.indexed.start()
 
     @initialize(plan=st.sampled_from(PLANS), seed=st.integers(0, 2**16), settle_ms=st.sampled_from((0, 50)))
     def begin(self, plan: dict[str, str], seed: int, settle_ms: int) -> None:
@@ -203,6 +207,7 @@ class EngineMachine(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         self.pages.stop()
+        self.indexed.stop()
         if not hasattr(self, "engine"):
             return
         try:

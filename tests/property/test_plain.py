@@ -60,6 +60,8 @@ def outcome(path: Path, todo: list[object]) -> tuple[object, ...]:
             index.begin()
             (index.records.listing if isinstance(step, Listing) else index.records.looks)(step, ())  # type: ignore[arg-type]
             index.commit()
+            while index.debts.searching:
+                index.debts.search(index.begin, index.commit)
         rows = query(
             index, "SELECT d.path, e.* FROM every e JOIN directory d ON d.id=e.dir ORDER BY d.path, name, directory"
         )

@@ -1,4 +1,4 @@
--- Schema 8 of index.db: an entry per path, in a row or in a page. Times are nanoseconds of the wall clock; paths and names are exact bytes.
+-- Schema 9 of index.db: an entry per path, in a row or in a page. Times are nanoseconds of the wall clock; paths and names are exact bytes.
 CREATE TABLE state (
     one INTEGER PRIMARY KEY CHECK (one = 1),
     schema INTEGER NOT NULL,
@@ -10,7 +10,8 @@ CREATE TABLE state (
     directories INTEGER NOT NULL,
     filter TEXT NOT NULL,               -- what decided which rows exist
     service TEXT NOT NULL DEFAULT '',   -- running service whose streams stand in `stream`
-    life TEXT NOT NULL DEFAULT ''       -- opening of the databases that wrote last (aggregator/storage/lives.py)
+    life TEXT NOT NULL DEFAULT '',      -- opening of the databases that wrote last (aggregator/storage/lives.py)
+    inodes INTEGER                      -- pages up to this id are in the table `inode`; NULL: none, as no file had several names yet
 );
 CREATE TABLE opened (
     life TEXT PRIMARY KEY               -- the same, on a page of its own that is never in the log: a log of another file shows
@@ -57,6 +58,17 @@ CREATE TABLE page (
 );
 CREATE UNIQUE INDEX page_by_name ON page (dir, first);
 CREATE UNIQUE INDEX page_by_tick ON page (lane, tick);
+CREATE TABLE inode (
+    numbers INTEGER NOT NULL,           -- 16 inode numbers that follow one another, divided by 16 (aggregator/index/inodes.py)
+    page INTEGER NOT NULL,              -- a page that may hold files with such a number
+    PRIMARY KEY (numbers, page)
+) WITHOUT ROWID;
+CREATE TABLE sought (
+    dev INTEGER NOT NULL,               -- a file whose other names are to be looked for when all pages are in `inode`
+    ino INTEGER NOT NULL,
+    gone INTEGER NOT NULL,              -- how many names it had by the row of one that is gone; else 0
+    PRIMARY KEY (dev, ino)
+) WITHOUT ROWID;
 CREATE TABLE owed (
     path BLOB NOT NULL,                 -- a directory, and a name in it that its owner must look at again
     name BLOB NOT NULL,

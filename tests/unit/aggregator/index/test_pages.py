@@ -226,7 +226,7 @@ def moved_by_device(index: Index) -> None:
 
 
 def moved_by_a_second_name(index: Index) -> None:
-    lists(index, b"/other", entry(b"link", nlink=2, ino=77))
+    looks(index, R, entry(b"c", nlink=2))
 
 
 def moved_by_others(index: Index) -> None:
@@ -345,14 +345,108 @@ def test_a_look_reads_few_pages(index: Index, pull: Callable[[Any], object]) -> 
 # -- rule 6: hard links
 
 
+def search(index: Index) -> int:
+    """Looks for names until there is nothing to look for; returns the number of turns."""
+    turns = 0
+    while index.debts.searching:
+        index.debts.search(index.begin, index.commit)
+        turns += 1
+    return turns
+
+
 def test_a_second_name_finds_the_first_one_in_a_page(resting: Index) -> None:
-    """`ln a b` says nothing to a's directory: its stat says one name. So all can be found by inode from then on."""
+    """`ln a b` says nothing to a's directory: its stat says one name. So all can be found by inode from then on, and stay where
+    they are; and what comes to rest from then on rests in pages too."""
     looks(resting, b"/other", entry(b"link", nlink=2, ino=sum(b"c")))
+    search(resting)
     assert resting.owed == {R: {b"c": (200, 200)}}
-    assert shape(resting) == ([], [*NAMES, b"link"])
+    assert shape(resting) == ([NAMES], [b"link"])
     lists(resting, b"/s", *map(entry, NAMES))
-    looks(resting, R, *[entry(name, 2) for name in NAMES])
-    assert pages(resting) == []
+    looks(resting, b"/other", entry(b"another", nlink=3, ino=sum(b"d")), at=300)
+    assert not resting.debts.searching  # now it is told at once
+    assert resting.owed == {R: {b"c": (200, 200), b"d": (300, 300)}, b"/s": {b"d": (300, 300)}}
+    looks(resting, R, *[entry(name, 1, nlink=1 + (name == b"c")) for name in NAMES], at=400)
+    assert (resting.owed[b"/s"], shape(resting)[1]) == ({b"c": (400, 400), b"d": (300, 300)}, [b"another", b"c", b"link"])
+    assert R not in resting.owed
+
+
+def test_names_of_other_files_are_not_taken_for_names_of_one(resting: Index) -> None:
+    """Of another device, of a neighbouring inode number, and what is in its page no more."""
+    lists(resting, b"/s", *[entry(name, dev=2) for name in NAMES])
+    looks(resting, R, entry(b"c", ino=1000), absent=[b"d"])
+    search(resting)
+    for ino in (sum(b"c"), sum(b"d"), sum(b"f") + 1):
+        looks(resting, b"/other", entry(b"link", nlink=2, ino=ino))
+        search(resting)
+    assert resting.owed == {}
+
+
+def test_pages_are_made_known_by_their_inodes_in_turns(index: Index, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many there are; those that are made, emptied or written anew meanwhile are found as they are at the end."""
+    monkeypatch.setattr(index_pages.Pages.index_inodes, "__defaults__", (2,))
+    for number in range(7):
+        lists(index, b"/r/%d" % number, *[entry(name, ino=100 * number + sum(name)) for name in NAMES])
+    hand_out(index)
+    looks(index, b"/other", *[entry(b"%d" % number, nlink=2, ino=100 * number + sum(b"c")) for number in range(9)])
+    index.debts.search(index.begin, index.commit)
+    assert index.owed == {}
+    lists(index, b"/r/0")
+    lists(index, b"/r/8", *[entry(name, ino=800 + sum(name)) for name in NAMES])
+    looks(index, b"/r/6", *[entry(name, 2, ino=700 + sum(name)) for name in NAMES])
+    assert search(index) == 5
+    owed = {path: sorted(names) for path, names in index.owed.items()}
+    assert owed.pop(b"/other") == [b"0", b"6", b"7"]  # gone by one name; changed: "7" by /r/6/c
+    assert sorted(owed) == [b"/r/1", b"/r/2", b"/r/3", b"/r/4", b"/r/5", b"/r/8"]
+    assert set(map(tuple, owed.values())) == {(b"c",)}
+
+
+def test_what_was_sought_is_sought_after_a_kill(tmp_path: Path) -> None:
+    """A name goes while its other one, which says that it is the only one, lies in a page that is not known by its inodes."""
+    path = tmp_path / "index.db"
+    for turns in (0, 1):
+        path.unlink(missing_ok=True)
+        index = Index(path)
+        lists(index, R, *map(entry, NAMES))
+        looks(index, b"/other", entry(b"link", nlink=2, ino=sum(b"c")))
+        looks(index, b"/other", absent=[b"link"])
+        for _ in range(turns):
+            index.debts.search(index.begin, index.commit)
+        index.abandon()
+        index = Index(path)
+        assert index.owed == {}
+        search(index)
+        assert {path: list(names) for path, names in index.owed.items()} == {R: [b"c"]}
+        assert query(index, "SELECT * FROM sought") == []
+        index.abandon()
+
+
+def test_an_entry_of_a_page_that_is_missing_is_damage(resting: Index) -> None:
+    """Where the pages are said to be that may hold a file."""
+    looks(resting, b"/other", entry(b"link", nlink=2, ino=77))
+    search(resting)
+    resting.file.db.execute("DELETE FROM page")
+    with pytest.raises(sqlite3.DatabaseError, match="is missing") as raised:
+        looks(resting, b"/other", entry(b"another", nlink=2, ino=sum(b"c")))
+    assert damaged(raised.value)
+    resting.rollback()
+
+
+def test_a_page_that_goes_is_known_by_no_inode(resting: Index) -> None:
+    """Else the table would grow for ever."""
+    looks(resting, b"/other", entry(b"link", nlink=2, ino=77))
+    search(resting)
+    assert query(resting, "SELECT count(*) FROM inode") != [(0,)]
+    looks(resting, R, absent=NAMES)
+    assert query(resting, "SELECT * FROM inode") == []
+
+
+def test_files_replaced_by_others_are_looked_for(resting: Index) -> None:
+    """All of a page at once: what was there before may have other names, which are in doubt."""
+    looks(resting, b"/other", entry(b"link", nlink=2, ino=sum(b"c")))
+    search(resting)
+    looks(resting, R, entry(b"c"), at=300)
+    looks(resting, R, *[entry(name, 2, ino=1000 + sum(name)) for name in NAMES], at=400)
+    assert resting.owed == {b"/other": {b"link": (400, 400)}}
 
 
 # -- rule 7: lanes, directories, tombstones
@@ -442,7 +536,7 @@ def _flip(index: Index, column: str) -> None:
 def test_a_bit_that_flips_in_a_page_is_damage(resting: Index, column: str) -> None:
     """It is found when the page is read, and handled like a page of SQLite's: the index is set aside and built anew."""
     reading: dict[str, Callable[[], object]] = {
-        "pending": lambda: pending(resting.backlog), "index_inodes": resting.tables.index_inodes,
+        "pending": lambda: pending(resting.backlog), "index_inodes": resting.tables.pages.index_inodes,
         "listing": lambda: lists(resting, R, *map(entry, NAMES)),
         "look": lambda: looks(resting, R, entry(b"b", 2)),
         "rows_at": lambda: resting.backlog.rows_at(0, [2]), "rows_of": lambda: resting.backlog.rows_of(b"/r/b"),
@@ -517,7 +611,9 @@ def test_rows_of_an_older_index_become_pages_with_their_ticks(tmp_path: Path) ->
     looks(index, R, entry(names[7], 2))
     before = pending(index.backlog)
     spread(index.file.db)
-    index.file.db.execute("DROP TABLE page")
+    for table in ("page", "inode", "sought"):
+        index.file.db.execute(f"DROP TABLE {table}")
+    index.file.db.execute("ALTER TABLE state DROP COLUMN inodes")
     index.file.db.execute("UPDATE state SET schema=7")
     index.close()
     index = Index(path)
