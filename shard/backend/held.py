@@ -12,6 +12,7 @@ class Slots(Protocol):
     """The first directory of each watch: a dictionary, or `watches.Watches`."""
 
     def get(self, wd: int, /) -> Node | None: ...
+    def setdefault(self, wd: int, node: Node, /) -> Node: ...
     def __setitem__(self, wd: int, node: Node, /) -> None: ...
     def __delitem__(self, wd: int, /) -> None: ...
 
@@ -31,9 +32,8 @@ class Held:
     def add(self, wd: int, node: Node) -> Node | None:
         """The node stands for this watch, too. Returns the living node of a tree that does so already, if there is one.
         Idempotent."""
-        held = self._nodes.get(wd)
-        if held is None or held is node:
-            self._nodes[wd] = node
+        held = self._nodes.setdefault(wd, node)
+        if held is node:
             return None
         if isinstance(held, Waypoint) and not isinstance(node, Waypoint):
             self._nodes[wd] = node  # who is in a tree comes first

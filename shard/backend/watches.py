@@ -31,6 +31,17 @@ class Watches:
         block = self._blocks.get(wd >> _BITS)
         return block[wd & _MASK] if block is not None else None
 
+    def setdefault(self, wd: int, node: Node) -> Node:
+        """The directory of a watch: this one, where there was none."""
+        block = self._blocks.get(wd >> _BITS)
+        if block is None:
+            block = self._blocks[wd >> _BITS] = [None] * (_MASK + 1)
+        held = block[wd & _MASK]
+        if held is None:
+            held = block[wd & _MASK] = node
+            self._count += 1
+        return held
+
     def any(self) -> Node | None:
         """One of the directories."""
         for block in self._blocks.values():

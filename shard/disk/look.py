@@ -101,6 +101,8 @@ class Reader:
             return [], []
         if self.ignores is not None:
             self.ignores.meet(path, files, directories, fd)
+        if not files:
+            return files, directories
         if len(files) <= NAMES_AT_ONCE:
             kept = self._ours(path, relative, files)
         else:
@@ -113,7 +115,7 @@ class Reader:
     ) -> tuple[Seen, list[bytes]]:
         """As `directory`, of some of the names that it has."""
         names = in_order(files, self.on_progress)
-        seen, became = Seen(names, self.stats(path, names, fd, coarse)), []
+        seen, became = Seen(names, self.stats(path, names, fd, coarse) if names else b""), []
         found = kinds(seen.stats)
         if found.strip(_FILES):  # something is neither file nor link
             became = [name for name, kind in zip(names, found, strict=True) if kind == DIRECTORY]

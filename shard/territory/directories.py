@@ -37,6 +37,7 @@ class Directories:
         clock: Callable[[], int],
     ) -> None:
         self._places = places
+        self._polls = any(place.polled for place in places)
         self._backend = backend
         self._disk = reader.disk
         self._follow = reader.follow
@@ -103,7 +104,7 @@ class Directories:
         """
         if node.wd >= 0:
             return
-        if self._places[node.anchor].polled or (not self._slow.none and self._is_remote(fd, node)):
+        if (self._polls and self._places[node.anchor].polled) or (not self._slow.none and self._is_remote(fd, node)):
             self.swept.add(node)
             return
         if not self.room.open:
@@ -119,7 +120,8 @@ class Directories:
                 self.room.refused()
             self.swept.add(node, wanting=True)
             return
-        self.sweep_no_more(node)
+        if self.swept:
+            self.sweep_no_more(node)
         if other is not None and not self._disk.leads_to(other.path(), fd, follow=self._follow):
             self.cut(other)
 

@@ -76,18 +76,18 @@ class Opener:
         try:
             return Opened(self._doubts, subject, self._slow.open(subject.path if path is None else path))
         except OSError as error:
-            return self._refused(subject, error)
+            return self.refused(subject, error)
 
-    def child(self, subject: Subject, fd: int) -> Opened:
-        """Opens the directory of the subject by its name in its parent, which is open at `fd`, so that no path is trusted."""
-        try:
-            if not self._slow.none:
-                self._slow.guard(subject.path)
-            return Opened(self._doubts, subject, self._disk.enter(subject.name, fd))
-        except OSError as error:
-            return self._refused(subject, error)
+    def child(self, path: bytes, name: bytes, fd: int) -> int:
+        """Opens a directory by its name in its parent, which is open at `fd`, so that no path is trusted: a descriptor, which the
+        caller closes. Raises OSError (see `refused`).
+        """
+        if not self._slow.none:
+            self._slow.guard(path)
+        return self._disk.enter(name, fd)
 
-    def _refused(self, subject: Subject, error: OSError) -> Opened:
+    def refused(self, subject: Subject, error: OSError) -> Opened:
+        """What comes of a directory that can't be opened, or read: if it is not absent, the subject is in doubt."""
         if error.errno not in ABSENT:
             self._doubts.add(subject, error)
         return Opened(self._doubts, subject, -1, error)

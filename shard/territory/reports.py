@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 from ..contract.files.packed import Seen
+from ..contract.limits import FRAME_ENTRIES_MAX
 from ..contract.wire.frames import Gone, Listing, Record
 from ..stream.send import listings, looks
 from ..tree.nodes import Node
@@ -31,10 +32,13 @@ class Reports:
 
     def listing(self, node: Node, path: bytes, at: int, seen: Seen, births: dict[bytes, int]) -> None:
         """Reports everything in scope in a directory, in several records if it is large."""
-        for record in listings(path, at, seen, births):
-            self.emit(record)
-            if record.upto is not None:
-                self._on_progress()
+        if len(seen.names) <= FRAME_ENTRIES_MAX and not births:
+            self.emit(Listing(path, at, seen.names, seen.stats))  # as nearly always
+        else:
+            for record in listings(path, at, seen, births):
+                self.emit(record)
+                if record.upto is not None:
+                    self._on_progress()
         self._racy.note(node, seen)
 
     def names(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 from ..contract.files.packed import Seen
 from ..contract.files.paths import join
 from ..contract.state.directory import is_state_directory
@@ -40,10 +42,11 @@ def list_directory(
         territory.ignores.settle(path)
     territory.doubts.too_long(node, territory.reader.take_too_long())
     directories = territory.directories
-    _cut_those_gone(territory, node, subdirectories)
+    if node.children or territory.follow:
+        _cut_those_gone(territory, node, subdirectories)
     if not seen.names and node.parent is not None and (barred or is_state_directory(fd)):
         directories.cut(node)  # whichever service it belongs to: its files are no events, and must not wake the shard
-    below = [name for name in subdirectories if join(path, name) not in territory.stops]
+    below = [name for name in subdirectories if join(path, name) not in territory.stops] if subdirectories else []
     if node.wd < 0 and node in directories.swept and not directories.swept.report(node, seen, at):
         return below
     renames = territory.renames
@@ -94,19 +97,45 @@ def scan_below(territory: Territory, place: Place, top: Level, links: Found, *, 
             if territory.follow and territory.links.has(level.node, name):
                 links.append((level.node, name))
                 continue
-            subject = Subject(join(level.path, name), place, level.node, name)
-            with territory.opener.child(subject, level.fd) as opened:
-                if opened.fd < 0:
-                    continue
-                child, known = _enter(territory, level.node, name, opened.fd)
-                if again or not known:
-                    names = list_directory(territory, place, child, opened.fd, subject.path, renamed=renamed)
-                    descent.push(Level(opened.take(), child, subject.path, names))
+            path = join(level.path, name)
+            try:
+                fd = territory.opener.child(path, name, level.fd)
+            except OSError as error:
+                territory.opener.refused(Subject(path, place, level.node, name), error)
+                continue
+            try:
+                below = _scan_child(territory, place, level, name, fd, path, again=again, renamed=renamed)
+            except OSError as error:
+                territory.doubts.add(Subject(path, place, level.node, name), error)
+            else:
+                if below is not None:
+                    descent.push(below)
                 if territory.doubts:
-                    territory.doubts.remove(subject.path)
+                    territory.doubts.remove(path)
             yield
     finally:
         descent.close()
+
+
+def _scan_child(
+    territory: Territory, place: Place, above: Level, name: bytes, fd: int, path: bytes, *, again: bool, renamed: bool
+) -> Level | None:
+    """Enters the directory open at `fd`, which has that name in the one above, and lists it if that is due. Returns its level if
+    there are names in it that are to be entered. Its descriptor is taken over. Raises OSError.
+    """
+    try:
+        child, known = _enter(territory, above.node, name, fd)
+        if known and not again:
+            return None
+        names = list_directory(territory, place, child, fd, path, renamed=renamed)
+        if not names:
+            return None
+        level = Level(fd, child, path, names)
+        fd = -1
+        return level
+    finally:
+        if fd >= 0:
+            os.close(fd)
 
 
 def _enter(territory: Territory, parent: Node, name: bytes, fd: int) -> tuple[Node, bool]:

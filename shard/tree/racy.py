@@ -21,8 +21,11 @@ class RacyNames:
         self._names: dict[Node, set[bytes]] = {}
 
     def note(self, node: Node, seen: Seen) -> None:
-        found = set(compress(seen.names, racies(seen.stats)))
-        if found and len(self._names) < _DIRECTORIES_MAX:
+        early = racies(seen.stats)
+        if 1 not in early:
+            return
+        found = set(compress(seen.names, early))
+        if len(self._names) < _DIRECTORIES_MAX:
             self._names.setdefault(node, set()).update(found)
 
     def take(self) -> dict[Node, set[bytes]]:

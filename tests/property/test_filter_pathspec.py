@@ -100,6 +100,41 @@ def test_filter_means_what_pathspec_means(include: list[str], exclude: list[str]
             above = above.rpartition(b"/")[0]
 
 
+#: Names of which some are those of the default profile's patterns, or nearly.
+near_names = st.one_of(
+    st.sampled_from(["turbo.json", "tsconfig.json", "4913", ".last-run.json", ".DS_Store"]),
+    st.builds(
+        "".join,
+        st.tuples(
+            st.sampled_from(["", ".#", "._", "#", ".", "tsconfig.", "tsconfig-", "a_BACKUP_1", "é"]),
+            st.sampled_from(["", "a", "rc", ".deps", ".runtimeconfig", "unit"]),
+            st.sampled_from(["", ".json", ".json~", ".tmp", ".swp", "#", "___jb_tmp___", ".JSON", "\n.json"]),
+        ),
+    ).filter(lambda name: name not in ("", ".", "..")),
+)
+
+
+@settings(max_examples=200)
+@given(
+    st.sampled_from([["*.json"], ["*.json", "*.tmp"], ["*"], ["a*", "!*.tmp"], ["*.jso[nN]"], ["unit.json"]]),
+    st.one_of(st.just(list(profile.EXCLUDE)), st.lists(patterns(), max_size=5)),
+    st.lists(near_names, min_size=1, max_size=40, unique=True),
+)
+def test_names_decided_together_and_each_by_itself(include: list[str], exclude: list[str], names: list[str]) -> None:
+    """Given many names in one directory, those are kept that are kept one by one, in their order."""
+    try:
+        ours = Filter(include, exclude)
+    except UsageError:
+        return
+    together = list(map(encode, names))
+    for directory in (b"", b"src"):
+        expected = [name for name in together if ours.keeps(directory + b"/" + name if directory else name)]
+        assert ours.keeps_names(directory, together) == expected
+        assert set(ours.keeps_names(directory, set(together))) == set(expected)
+        plain = [name for name in together if name.endswith(b"unit.json")] * 30
+        assert ours.keeps_names(directory, plain) == [name for name in plain if name in expected]
+
+
 @settings(max_examples=200)
 @given(
     st.lists(patterns(), min_size=1, max_size=3),

@@ -15,7 +15,7 @@ the order.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import Final, NamedTuple
 
 from .pattern import DIRECTORY, OPEN, Names, Rule, Segment, check_bounds, parse, printable
@@ -89,6 +89,12 @@ class _Side:
 
     def root(self) -> _Through:
         return self._in_root
+
+    def turning(self) -> Iterator[Segment]:
+        """The last components of all patterns: unless one of them matches its name, `enter` returns for a directory what it got
+        for the parent, unless that is the root."""
+        yield from (segment for _, segment in self._single)
+        yield from (last for _, last in self._others if last is not None)
 
     def enter(self, parent: _Through, path: bytes, name: bytes) -> _Through:
         """What matches all below `path`, given what does below its parent; `name` is its last component."""
@@ -199,7 +205,7 @@ class _Side:
 class _Verdict:
     """Everything that is known of one directory."""
 
-    __slots__ = ("deep", "exclude", "exclude_through", "include", "include_through", "prune")
+    __slots__ = ("deep", "exclude", "exclude_through", "include", "include_through", "left_out", "prune")
 
     def __init__(
         self, include: _Program, exclude: _Program, include_through: _Through, exclude_through: _Through, prune: bool
@@ -210,6 +216,10 @@ class _Verdict:
         self.exclude_through = exclude_through
         #: Nothing below can be kept.
         self.prune = prune
+        #: What is left out of what `include` has picked, where one group of names tells.
+        self.left_out = exclude.groups[0] if len(exclude.groups) == 1 and not exclude.base else None
+        if self.left_out is not None and len(include.groups) == 1 and not include.base:
+            self.left_out = self.left_out.among(include.groups[0])
         #: False for a root: it is never pruned, and patterns like `*/` do not hold in it.
         self.deep = True
 
@@ -224,6 +234,8 @@ class Filter:
         self._in = _Side(self.include)
         self._out = _Side(self.exclude)
         self._uniform = self._in.uniform and self._out.uniform
+        #: Of a uniform filter: the names by which a directory can get another verdict than its parent.
+        self._turning = Names([*self._in.turning(), *self._out.turning()])
         in_root, out_root = self._in.root(), self._out.root()
         self._root = _Verdict(self._in.program(in_root, b""), self._out.program(out_root, b""), in_root, out_root, prune=False)
         self._root.deep = False
@@ -235,7 +247,7 @@ class Filter:
         verdict = self._verdicts.get(directory) or self._verdict(directory)
         return verdict.include.matches(name) and not verdict.exclude.matches(name)
 
-    def keeps_names(self, directory: bytes, names: Iterable[bytes]) -> list[bytes]:
+    def keeps_names(self, directory: bytes, names: Collection[bytes]) -> list[bytes]:
         """Those of `names`, all in `directory` (relative, b"" is the root), that are kept, in their order."""
         verdict = self._verdicts.get(directory) or self._verdict(directory)
         if verdict.prune:
@@ -244,8 +256,8 @@ class Filter:
         exclude = verdict.exclude
         if not kept or (not exclude.groups and not exclude.base):
             return kept
-        if len(exclude.groups) == 1 and not exclude.base:
-            return exclude.groups[0].drop(kept)
+        if verdict.left_out is not None:
+            return verdict.left_out.drop(kept)
         return [n for n in kept if not exclude.matches(n)]
 
     def prunes(self, relative: bytes) -> bool:
@@ -297,6 +309,8 @@ class Filter:
 
     def _below(self, parent: _Verdict, path: bytes) -> _Verdict:
         name = path.rpartition(b"/")[2]
+        if self._uniform and parent.deep and not self._turning.match(name):
+            return parent  # as nearly always
         inside = self._in.enter(parent.include_through, path, name)
         outside = self._out.enter(parent.exclude_through, path, name)
         if inside is parent.include_through and outside is parent.exclude_through and self._uniform and parent.deep:
@@ -340,7 +354,7 @@ def _strongest(rules: Iterable[Rule]) -> _Through:
     return _Through((strong, weak))
 
 
-def _pick(program: _Program, names: Iterable[bytes]) -> list[bytes]:
+def _pick(program: _Program, names: Collection[bytes]) -> list[bytes]:
     if not program.groups:
         return list(names) if program.base else []
     if len(program.groups) == 1 and not program.base:

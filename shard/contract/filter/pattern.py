@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 import warnings
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import AnyStr, Final
 
 from ..errors import UsageError
@@ -45,6 +45,15 @@ class Segment:
         else:
             fullmatch = re.compile(text, re.DOTALL).fullmatch
             self.match = lambda name: fullmatch(name.decode("utf-8", "surrogateescape"))
+
+    def may_end(self, suffixes: Iterable[bytes]) -> bool:
+        """Whether it may match a name that ends in one of these. True when in doubt."""
+        if not self.parts:
+            return True
+        last = self.parts[-1]
+        if len(self.parts) == 1:
+            return any(last.endswith(suffix) for suffix in suffixes)
+        return any(last.endswith(suffix) or suffix.endswith(last) for suffix in suffixes)
 
 
 def _without_return(pieces: list[AnyStr], between: AnyStr, rest: AnyStr) -> AnyStr:
@@ -142,11 +151,12 @@ class Rule:
 class Names:
     """Single-component patterns of one sign, joined: whether any of them matches a name."""
 
-    __slots__ = ("literals", "positive", "prefixes", "rest", "suffixes")
+    __slots__ = ("_among", "literals", "marks", "positive", "prefixes", "rest", "segments", "suffixes")
 
     def __init__(self, segments: Iterable[Segment], positive: bool = True) -> None:
-        literals, suffixes, prefixes, regexes, texts = set(), set(), set(), set(), set()
-        for segment in segments:
+        literals, suffixes, prefixes, regexes, texts, hints = set(), set(), set(), set(), set(), set()
+        self.segments = tuple(segments)
+        for segment in self.segments:
             match segment.parts:
                 case []:
                     texts.add(segment.text)
@@ -158,6 +168,7 @@ class Names:
                     prefixes.add(prefix)
                 case _:
                     regexes.add(segment.regex)
+                    hints.add(max(segment.parts, key=len))
         self.positive = positive
         self.literals = frozenset(literals)
         # A suffix that ends in another one adds nothing.
@@ -165,6 +176,24 @@ class Names:
         self.prefixes = tuple(sorted(prefixes))
         #: What the above do not tell; None where they tell all.
         self.rest = _joined(regexes, texts)
+        #: Where none of these is in some names, with a slash before and after each, only `literals` can match one of them. Empty
+        #: where that can't be said.
+        self.marks: tuple[bytes, ...] = ()
+        if not texts:
+            marks = {*hints, *(suffix + b"/" for suffix in suffixes), *(b"/" + prefix for prefix in prefixes)}
+            self.marks = tuple(sorted(marks))
+        #: The last answer of `among`.
+        self._among: tuple[Names, Names] | None = None
+
+    def among(self, others: Names) -> Names:
+        """Patterns that match those of the names that match `others` which match these, and as few patterns as may be: of names
+        that end in `.json` none ends in `.bak`."""
+        if others.literals or others.prefixes or others.rest is not None:
+            return self
+        if self._among is None or self._among[0] is not others:
+            ends = others.suffixes
+            self._among = others, Names([s for s in self.segments if s.may_end(ends)], self.positive)
+        return self._among[1]
 
     def match(self, name: bytes) -> bool:
         return (
@@ -174,17 +203,26 @@ class Names:
             or (self.rest is not None and bool(self.rest(name)))
         )
 
-    def pick(self, names: Iterable[bytes]) -> list[bytes]:
+    def pick(self, names: Collection[bytes]) -> list[bytes]:
         """The names that match."""
         literals, suffixes, prefixes, rest = self.literals, self.suffixes, self.prefixes, self.rest
         if not literals and not prefixes and rest is None:
+            if len(suffixes) == 1 and (b"/".join(names) + b"/").count(suffixes[0] + b"/") == len(names):
+                return list(names)  # as in most directories
             return [n for n in names if n.endswith(suffixes)]
         if rest is None:
             return [n for n in names if n in literals or n.endswith(suffixes) or n.startswith(prefixes)]
         return [n for n in names if n in literals or n.endswith(suffixes) or n.startswith(prefixes) or rest(n)]
 
-    def drop(self, names: Iterable[bytes]) -> list[bytes]:
+    def drop(self, names: Sequence[bytes]) -> list[bytes]:
         """The names that do not match."""
+        if self.marks and len(self.marks) < 2 * len(names) and self.literals.isdisjoint(names):
+            together = b"/%b/" % b"/".join(names)
+            for mark in self.marks:
+                if mark in together:
+                    break
+            else:
+                return list(names)  # as in most directories
         literals, suffixes, prefixes, rest = self.literals, self.suffixes, self.prefixes, self.rest
         if rest is None:
             return [n for n in names if not (n in literals or n.endswith(suffixes) or n.startswith(prefixes))]
