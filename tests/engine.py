@@ -180,7 +180,7 @@ class Engine:
             self.start(name)
 
     def open_backend(self) -> Kernel:
-        return FanotifyBackend() if self.backend is FanotifyBackend else InotifyBackend(watches_max=self.watches_max)
+        return FanotifyBackend(loud_events=2) if self.backend is FanotifyBackend else InotifyBackend(watches_max=self.watches_max)
 
     def wall_ns(self) -> int:
         return time.time_ns() + self.wrong_ns

@@ -28,8 +28,9 @@ _EVENT: Final = struct.Struct("=IBxHQii")
 _INFO: Final = struct.Struct("=BxH")
 #: Those two, the filesystem's id, and the length and type of the handle (struct fanotify_event_info_fid).
 _HANDLE: Final = struct.Struct("=BxH8xIi")
-#: Where the id begins in it.
+#: Where the id begins in it, and its length.
 _ID_AT: Final = 4
+_ID_BYTES: Final = 8
 _VERSION: Final = 3
 #: FAN_EVENT_INFO_TYPE_DFID_NAME.
 _DIRECTORY_AND_NAME: Final = 2
@@ -47,15 +48,20 @@ def number_of(filesystem: bytes, handle: bytes) -> int:
     return int.from_bytes(filesystem + handle, "little")
 
 
+def parts_of(directory: bytes) -> tuple[bytes, bytes]:
+    """(id of the filesystem, handle) of a directory, as `decode` names those that are not known."""
+    return directory[:_ID_BYTES], directory[_ID_BYTES:]
+
+
 def is_on(number: int, filesystem: bytes) -> bool:
     """Whether the directory with this number lies on the filesystem with this id."""
     return number & 0xFFFF_FFFF_FFFF_FFFF == int.from_bytes(filesystem, "little")
 
 
 def decode(
-    chunk: bytes, known: Container[int], names: Names, came: Names, left: Names
+    chunk: bytes, known: Container[int], names: Names, came: Names, left: Names, others: dict[bytes, int]
 ) -> tuple[int, list[tuple[int, int, bytes]]]:
-    """Decodes the events of a chunk. Those of directories that are not known are passed over.
+    """Decodes the events of a chunk. Those of directories that are not known are only counted.
 
     The kernel puts events of one name together while nobody has read them, so one can say that a name was made, renamed and
     deleted, and in no order.
@@ -66,6 +72,7 @@ def decode(
         names: gets the names of files that something happened to, by the number of their directory.
         came: gets those of them that came by a rename.
         left: gets those of them that were deleted or left by a rename.
+        others: gets the number of events of each directory that is not known, by filesystem and handle, added.
 
     Returns:
         (count, specials): the number of events of known directories, and in their order those that are not about a name of a
@@ -98,6 +105,7 @@ def decode(
                 number = int.from_bytes(directory, "little")
                 number = numbers[directory] = number if number in known else 0
             if not number:
+                others[directory] = others.get(directory, 0) + 1
                 continue
             count += 1
             if name == _SELF:

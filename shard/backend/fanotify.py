@@ -27,8 +27,10 @@ from ..tree.nodes import Node
 from .base import Arrival, Hints, Second
 from .bursts import Bursts
 from .decoding import Names
-from .fan_decoding import Damaged, decode, is_on, number_of
+from .fan_decoding import Damaged, decode, is_on, number_of, parts_of
 from .held import Held
+from .ignored import Ignored
+from .noise import LOUD_EVENTS, Noise
 
 log = logging.getLogger("shardwatch.shard")
 
@@ -53,11 +55,12 @@ class FanotifyBackend:
     name = "fanotify"
     lossy = False
 
-    def __init__(self, *, names_max: int = _NAMES_MAX) -> None:
+    def __init__(self, *, names_max: int = _NAMES_MAX, loud_events: int = LOUD_EVENTS) -> None:
         """Makes a group.
 
         Args:
             names_max: names that are kept until they are taken, and events of directories.
+            loud_events: events within a minute after which a directory that is not watched is not reported any more.
 
         Raises OSError: see `fanotify.open_group`; and without /proc.
         """
@@ -75,11 +78,15 @@ class FanotifyBackend:
         self._specials: list[tuple[int, int, bytes]] = []
         self._count = 0
         self._lost = False
+        self._noise = Noise(loud_events)
+        #: Those that have become noise, until they are taken.
+        self._loud: list[bytes] = []
         #: Whether something was mounted or unmounted since the marks were compared.
         self._remounted = False
         # One for each thread: the kernel tells each descriptor once of each change.
         self._tables = [os.open(_TABLE, os.O_RDONLY | os.O_CLOEXEC) for _ in range(2)]
         self._fd = self._opened()
+        self._ignored = Ignored(self._fd)
         self._ready = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         self._stop_r, self._stop_w = os.pipe2(os.O_CLOEXEC)
         self._mounts = select.poll()
@@ -103,6 +110,7 @@ class FanotifyBackend:
             raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
         marked = self._marked.get(found.st_dev) or self._mark(fd, found.st_dev)
         number = number_of(marked.id, self._handles.of(fd))
+        self._ignored.watch(number, fd)
         node.wd = number
         return self._held.add(number, node)
 
@@ -183,7 +191,7 @@ class FanotifyBackend:
         """Reads until the kernel's queue is empty; returns the size of the largest read."""
         largest = 0
         with self._deciding:
-            before = (self._count, len(self._specials), self._lost)
+            before = self._kept()
             while True:
                 try:
                     chunk = os.read(self._fd, _READ_BYTES)
@@ -191,14 +199,19 @@ class FanotifyBackend:
                     break
                 largest = max(largest, len(chunk))
                 self._decode(chunk)
-            news = (self._count, len(self._specials), self._lost) != before
+            if largest:
+                self._loud += self._noise.loud(time.monotonic())
+            news = self._kept() != before
         if news:
             os.eventfd_write(self._ready, 1)
         return largest
 
+    def _kept(self) -> tuple[int, int, int, bool]:
+        return self._count, len(self._specials), len(self._loud), self._lost
+
     def _decode(self, chunk: bytes) -> None:
         try:
-            count, specials = decode(chunk, self._nodes, self._names, self._came, self._left)
+            count, specials = decode(chunk, self._nodes, self._names, self._came, self._left, self._noise.counts)
         except Damaged as damage:
             log.error("fanotify: %s; everything is scanned again", damage)
             self._lost = True
@@ -227,6 +240,7 @@ class FanotifyBackend:
         with self._deciding:
             names, came, left, specials, hints.count = self._take_kept()
             hints.overflow, self._lost = self._lost, False
+            loud, self._loud = self._loud, []
         for number, mask, name in specials:
             self._special(number, mask, name, hints)
         for some, into in ((names, hints.names), (came, hints.came), (left, hints.left)):
@@ -234,7 +248,16 @@ class FanotifyBackend:
         if self._remounted:
             self._remounted = False
             self._compare_marks(hints)
+        for directory in loud:
+            self._ignore(directory)
         return hints
+
+    def _ignore(self, directory: bytes) -> None:
+        """What happens to the files of a directory that nobody watches is not reported any more."""
+        filesystem, handle = parts_of(directory)
+        near = next((node for number, node in self._nodes.items() if is_on(number, filesystem)), None)
+        if near is not None and number_of(filesystem, handle) not in self._nodes:
+            self._ignored.add(directory, near.path())
 
     def _special(self, number: int, mask: int, name: bytes, hints: Hints) -> None:
         if mask & FAN_Q_OVERFLOW:

@@ -297,9 +297,27 @@ class IgnoringMachine(EngineMachine):
 
 
 class FanotifyMachine(EngineMachine):
-    """The same with marks on whole filesystems: whatever else happens there is reported too, such as the index being written."""
+    """The same with marks on whole filesystems: whatever else happens there is reported too, such as the index being written.
+    Directories that are not watched soon count as noise, and have to be reported again when they get into the tree."""
 
     backend = FanotifyBackend
+
+    @rule(where=directory)
+    def make_noise_and_move_in(self, where: str) -> None:
+        """Much happens in a directory elsewhere, which then gets into the tree, and is written to there."""
+        busy = self.base / "busy"
+        busy.mkdir(exist_ok=True)
+        for number in range(3):
+            (busy / FILES[number]).write_text("x")
+        self._all_step()
+        with contextlib.suppress(OSError):
+            busy.rename(self.root / where)
+        self._all_step()
+        self.write(where, "f.json", 3)
+
+    def _all_step(self) -> None:
+        for which in range(3):
+            self.step(which, 600)
 
 
 TestFanotify = pytest.mark.root(FanotifyMachine.TestCase)

@@ -6,10 +6,12 @@ A *group* reports the changes of every filesystem that has a mark of it. Each re
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import errno
 import os
 import struct
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
@@ -37,6 +39,14 @@ _GROUP: Final = 0x1 | 0x2 | 0xC00
 _MARK_ADD: Final = 0x1
 _MARK_REMOVE: Final = 0x2
 _MARK_FILESYSTEM: Final = 0x100
+#: FAN_MARK_EVICTABLE, Linux 5.19: the kernel may forget the mark together with the directory when it needs the memory.
+_EVICTABLE: Final = 0x200
+#: FAN_MARK_IGNORE_SURV, Linux 6.0: what the mask names is not reported for this directory, also after a change.
+_IGNORE: Final = 0x400 | 0x40
+#: What happens to files of the directory, but not to directories in it, nor to itself: no FAN_ONDIR.
+_IGNORED: Final = (
+    FAN_MODIFY | FAN_ATTRIB | FAN_CLOSE_WRITE | FAN_MOVED_FROM | FAN_MOVED_TO | FAN_CREATE | FAN_DELETE | 0x08000000
+)  # fmt: skip
 _AT_FDCWD: Final = -100
 _AT_EMPTY_PATH: Final = 0x1000
 #: MAX_HANDLE_SZ in Linux.
@@ -49,14 +59,20 @@ _ID: Final = struct.Struct("=II")
 #: How a line about the mark of a filesystem begins in /proc/self/fdinfo, before the number of its device.
 _SDEV: Final = "fanotify sdev:"
 
+#: `ignore` or `report_again`.
+Change = Callable[[int, int], None]
+
 _libc = ctypes.CDLL(None, use_errno=True)
 _init = getattr(_libc, "fanotify_init", None)
 _mark = getattr(_libc, "fanotify_mark", None)
 _name_to_handle = getattr(_libc, "name_to_handle_at", None)
+_open_by_handle = getattr(_libc, "open_by_handle_at", None)
 if _init is not None and _mark is not None and _name_to_handle is not None:
     _init.argtypes = (ctypes.c_uint, ctypes.c_uint)
     _mark.argtypes = (ctypes.c_int, ctypes.c_uint, ctypes.c_uint64, ctypes.c_int, ctypes.c_char_p)
     _name_to_handle.argtypes = (ctypes.c_int, ctypes.c_char_p, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int)
+if _open_by_handle is not None:
+    _open_by_handle.argtypes = (ctypes.c_int, ctypes.c_void_p, ctypes.c_int)
 
 
 def open_group() -> int:
@@ -97,9 +113,42 @@ def unmark(group: int, fd: int) -> None:
 
 
 def _change(group: int, how: int, fd: int) -> None:
+    _call_mark(group, how | _MARK_FILESYSTEM, _MASK, fd)
+
+
+def ignore(group: int, fd: int) -> None:
+    """Has the group not report what happens to the files of the directory open at `fd`, in spite of the mark of its filesystem.
+    Idempotent.
+
+    Raises OSError: EINVAL where the kernel can't (before Linux 6.0), ENOSPC when `fs.fanotify.max_user_marks` is reached.
+    """
+    _call_mark(group, _MARK_ADD | _IGNORE | _EVICTABLE, _IGNORED, fd)
+
+
+def report_again(group: int, fd: int) -> None:
+    """Takes `ignore` back. Idempotent: the kernel may have forgotten it. Raises OSError."""
+    with contextlib.suppress(FileNotFoundError):
+        _call_mark(group, _MARK_REMOVE | _IGNORE, _IGNORED, fd)
+
+
+def _call_mark(group: int, how: int, mask: int, fd: int) -> None:
     assert _mark is not None
     # Through /proc: a descriptor that was opened with O_PATH is accepted too.
-    _checked(_mark(group, how | _MARK_FILESYSTEM, _MASK, _AT_FDCWD, b"/proc/self/fd/%d" % fd))
+    _checked(_mark(group, how, mask, _AT_FDCWD, b"/proc/self/fd/%d" % fd))
+
+
+def open_by_handle(near: int, handle: bytes) -> int:
+    """A descriptor (O_PATH) of the directory with a handle, as `Handles.of` returns it.
+
+    Args:
+        near: an open directory of the same filesystem.
+
+    Raises OSError: EPERM without the capability CAP_DAC_READ_SEARCH, ESTALE where that directory does not exist any more.
+    """
+    if _open_by_handle is None:
+        raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
+    buffer = ctypes.create_string_buffer(handle, len(handle))
+    return _checked(_open_by_handle(near, buffer, os.O_PATH | os.O_CLOEXEC))
 
 
 def marked(group: int) -> set[str]:

@@ -31,7 +31,7 @@ def event(mask: int, *records: bytes, version: int = 3) -> bytes:
 
 def decoded(*events: bytes) -> tuple[int, list[tuple[int, int, bytes]], Names, Names, Names]:
     names, came, left = Names(), Names(), Names()
-    count, specials = decode(b"".join(events), KNOWN, names, came, left)
+    count, specials = decode(b"".join(events), KNOWN, names, came, left, others={})
     return count, specials, names, came, left
 
 

@@ -6,6 +6,7 @@ import contextlib
 import ctypes
 import errno
 import os
+import select
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -20,6 +21,7 @@ from filesystems import filesystem
 from waiting import eventually
 from watched import Watched as WatchedBy
 
+from shardwatch.shard.backend import ignored
 from shardwatch.shard.backend.beside import BesideBackend
 from shardwatch.shard.backend.fanotify import FanotifyBackend
 from shardwatch.shard.backend.inotify import InotifyBackend
@@ -229,6 +231,117 @@ def test_names_that_are_kept_are_bounded(watched: Watched) -> None:
     assert hints.overflow
     assert len(hints.names.get(watched.root, ())) <= 11
     assert not watched.take().overflow
+
+
+#: Ten events make noise of a directory that nobody watches.
+few_are_many = pytest.mark.parametrize("options", [{"loud_events": 10}])
+
+
+def write(directory: Path, files: int = 20) -> None:
+    directory.mkdir(exist_ok=True)
+    for number in range(files):
+        (directory / f"f{number}").write_text("x")
+
+
+def reported(watched: Watched, directory: Path) -> bool:
+    """Whether the kernel still reports what happens to files in a directory that is not watched."""
+    watched.take()
+    with watched.backend._deciding:  # the thread waits here
+        counts = watched.backend._noise.counts
+        counts.clear()
+        write(directory, 2)
+        if select.select([watched.backend._fd], [], [], 0)[0]:
+            watched.backend._decode(os.read(watched.backend._fd, 1 << 16))
+        return bool(counts)
+
+
+@few_are_many
+def test_noise_is_ignored_by_the_kernel(watched: Watched) -> None:
+    """Until the directory is watched: from then on, everything in it is reported."""
+    quiet, busy = watched.base / "quiet", watched.base / "busy"
+    write(quiet, 2)
+    write(busy)
+    assert reported(watched, quiet)
+    assert not reported(watched, busy)
+    node = watched.root.adopt(b"busy")
+    watched.watch(node)
+    assert len(watched.backend._ignored) == 0
+    (busy / "f1").write_text("y")
+    assert watched.take().names == {node: {b"f1"}}
+
+
+@few_are_many
+def test_noise_that_is_moved_into_the_tree_is_reported(watched: Watched) -> None:
+    """Its arrival is no change of a file, so it is reported in any case."""
+    write(watched.base / "busy")
+    assert not reported(watched, watched.base / "busy")
+    (watched.base / "busy").rename(watched.base / "moved")
+    assert (watched.root, b"moved") in watched.take().directories
+    node = watched.root.adopt(b"moved")
+    watched.watch(node)
+    (watched.base / "moved" / "f1").unlink()
+    assert watched.take().left == {node: {b"f1"}}
+
+
+@few_are_many
+def test_no_more_than_so_many_directories_are_ignored(
+    watched: Watched, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The longest ignored one is reported again."""
+    monkeypatch.setattr(ignored, "IGNORED_MAX", 2)
+    busy = [watched.base / f"busy{number}" for number in range(3)]
+    for directory in busy:
+        write(directory)
+        watched.take()
+    assert [reported(watched, directory) for directory in busy] == [True, False, False]
+
+
+@few_are_many
+def test_noise_that_is_gone_is_forgotten(watched: Watched) -> None:
+    """Whether it disappears before it is ignored, or is to make room for others."""
+    write(watched.base / "gone")
+    shutil.rmtree(watched.base / "gone")
+    watched.take()
+    assert len(watched.backend._ignored) == 0
+
+
+@few_are_many
+def test_a_kernel_that_can_not_ignore_is_asked_once(
+    watched: Watched, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before Linux 6.0, and without CAP_DAC_READ_SEARCH: all is reported and passed over."""
+    asked = []
+
+    def refuse(near: int, handle: bytes) -> int:
+        asked.append(handle)
+        raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
+
+    monkeypatch.setattr(fanotify, "open_by_handle", refuse)
+    for name in ("one", "two"):
+        write(watched.base / name)
+        watched.take()
+    assert len(asked) == 1
+    assert reported(watched, watched.base / "one")
+    assert watched.take().count == 0
+
+
+@few_are_many
+def test_what_can_not_be_reported_again_is_not_watched(
+    watched: Watched, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Such a directory would lose changes: whoever wants to watch it is told, and polls it."""
+    write(watched.base / "busy")
+    assert not reported(watched, watched.base / "busy")
+
+    def refuse(group: int, fd: int) -> None:
+        raise OSError(errno.ENOMEM, os.strerror(errno.ENOMEM))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(fanotify, "report_again", refuse)
+        with pytest.raises(OSError, match="allocate"):
+            watched.watch(watched.root.adopt(b"busy"))
+    watched.watch(watched.root.adopt(b"busy"))
+    assert len(watched.backend._ignored) == 0
 
 
 @contextlib.contextmanager
