@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from shardwatch.shard.contract.limits import WIRE_VERSION
 from shardwatch.shard.contract.process.life import new_epoch
-from shardwatch.shard.contract.state.planfile import Owners, Plan
+from shardwatch.shard.contract.state.planfile import Anchor, Owners, Plan
 from shardwatch.shard.contract.wire.frames import (
     Baseline,
     Beat,
@@ -71,6 +71,8 @@ class Receiver:
         self.life = new_epoch()
         self.plan: Plan | None = None
         self._owners = Owners(())
+        #: The plan before this one, by its generation; 0: not known.
+        self._former: tuple[int, Owners] = (0, self._owners)
         self.streams: dict[str, ReceivedStream] = {}
         self._syncs = Syncs(self._complete_debts, lambda: index.owed, index.knows)
         self._look_requests = LookRequests()
@@ -78,7 +80,8 @@ class Receiver:
         self.frames = 0
         self.duplicates = 0
         self.gaps = 0
-        #: Frames of earlier epochs and records of former owners. A later look covers them, so they are dropped.
+        #: Frames of earlier epochs, and records of former owners or under former anchors. A later look covers them, so they are
+        #: dropped.
         self.dropped = 0
         #: Frames and beats of shards of another service, or that the plan does not name.
         self.foreign = 0
@@ -97,6 +100,7 @@ class Receiver:
         plan = self._read_plan()
         if plan is None or (self.plan is not None and plan.generation == self.plan.generation):
             return False
+        self._former = (self.plan.generation if self.plan is not None else 0, self._owners)
         self.plan = plan
         self._owners = Owners(plan.anchors)
         self._index.anchors.adopt(a.path for a in plan.anchors)
@@ -185,8 +189,8 @@ class Receiver:
                 self._syncs.answered(record.token, frame.shard, record.doubts, record.left_out)
             return 0
         assert isinstance(record, Listing | Looks | Gone | Check | Verified | Confirmed)
-        owner = self._owners.of(record.path)
-        if owner is None or owner.shard != frame.shard:
+        owner = self._owner(frame, record.path)
+        if owner is None:
             self.dropped += 1
             return 0
         stops = [a.path for a in self._owners.below(record.path)]
@@ -201,6 +205,22 @@ class Receiver:
                 self._index.records.gone(record, stops)
             return 1
         return self._apply_unhinted(frame.shard, record, stops, now)
+
+    def _owner(self, frame: Frame, directory: bytes) -> Anchor | None:
+        """The anchor under which a frame may report about a directory; None if it may not.
+
+        What was sent under another plan counts only if the directory had the same anchor then. With another anchor, rows could be
+        written below a directory that has no row, since another shard had to report that one, and is not listened to any more.
+        If the directory is gone, nobody would find out that they are: no listing is compared with the row that is missing.
+        """
+        owner = self._owners.of(directory)
+        if owner is None or owner.shard != frame.shard:
+            return None
+        if self.plan is None or frame.generation == self.plan.generation:
+            return owner
+        generation, owners = self._former
+        former = owners.of(directory) if frame.generation == generation else None
+        return owner if former is not None and former.path == owner.path else None
 
     def _apply_unhinted(self, shard: str, record: Check | Verified | Confirmed, stops: list[bytes], now: float) -> int:
         """Handles the results of looks that no hint has led to."""

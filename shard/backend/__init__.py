@@ -8,6 +8,8 @@
 - `calls`: the system calls of inotify(7).
 - `fanotify`: fanotify(7), with one mark per filesystem and no watch for any directory.
 - `fan_decoding`: what fanotify(7) said, decoded. Pure.
+- `noise`: which directories that nobody watches are so busy that fanotify had better not report them. Pure.
+- `unreported`: those that the kernel was told to ignore.
 - `beside`: inotify and fanotify beside each other: what the first has no room for is the second's.
 - `held`: which directories of the tree stand for a watch. Pure.
 - `share`: how many watches a shard may hold, and when it may hold more.

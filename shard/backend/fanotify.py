@@ -29,8 +29,8 @@ from .bursts import Bursts
 from .decoding import Names
 from .fan_decoding import Damaged, decode, is_on, number_of, parts_of
 from .held import Held
-from .ignored import Ignored
 from .noise import LOUD_EVENTS, Noise
+from .unreported import Unreported
 
 log = logging.getLogger("shardwatch.shard")
 
@@ -86,7 +86,7 @@ class FanotifyBackend:
         # One for each thread: the kernel tells each descriptor once of each change.
         self._tables = [os.open(_TABLE, os.O_RDONLY | os.O_CLOEXEC) for _ in range(2)]
         self._fd = self._opened()
-        self._ignored = Ignored(self._fd)
+        self._unreported = Unreported(self._fd)
         self._ready = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         self._stop_r, self._stop_w = os.pipe2(os.O_CLOEXEC)
         self._mounts = select.poll()
@@ -110,7 +110,7 @@ class FanotifyBackend:
             raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
         marked = self._marked.get(found.st_dev) or self._mark(fd, found.st_dev)
         number = number_of(marked.id, self._handles.of(fd))
-        self._ignored.watch(number, fd)
+        self._unreported.watch(number, fd)
         node.wd = number
         return self._held.add(number, node)
 
@@ -257,7 +257,7 @@ class FanotifyBackend:
         filesystem, handle = parts_of(directory)
         near = next((node for number, node in self._nodes.items() if is_on(number, filesystem)), None)
         if near is not None and number_of(filesystem, handle) not in self._nodes:
-            self._ignored.add(directory, near.path())
+            self._unreported.add(directory, near.path())
 
     def _special(self, number: int, mask: int, name: bytes, hints: Hints) -> None:
         if mask & FAN_Q_OVERFLOW:

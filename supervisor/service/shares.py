@@ -49,4 +49,4 @@ def shares(layout: Layout, settings: Settings, plan: Plan) -> Shares | None:
         for shard, row in rows.items() if shard in sharing
     }  # fmt: skip
     entries = directories + status["files"]
-    return Shares(weights, why_uneven(weights, entries, settings.shards, len(os.sched_getaffinity(0))))
+    return Shares(weights, why_uneven(weights, entries, settings.local_shards, len(os.sched_getaffinity(0))))

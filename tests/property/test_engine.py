@@ -135,6 +135,12 @@ class EngineMachine(RuleBasedStateMachine):
         if shard is not None:
             shard.step()
 
+    @rule()
+    def all_step(self) -> None:
+        """Everybody looks, and what was sent stays on the line."""
+        for which in range(3):
+            self.step(which, 600)
+
     @rule(which=st.integers(0, 2), many=st.integers(1, 5))
     def deliver_badly(self, which: int, many: int) -> None:
         for _ in range(many):
@@ -309,15 +315,11 @@ class FanotifyMachine(EngineMachine):
         busy.mkdir(exist_ok=True)
         for number in range(3):
             (busy / FILES[number]).write_text("x")
-        self._all_step()
+        self.all_step()
         with contextlib.suppress(OSError):
             busy.rename(self.root / where)
-        self._all_step()
+        self.all_step()
         self.write(where, "f.json", 3)
-
-    def _all_step(self) -> None:
-        for which in range(3):
-            self.step(which, 600)
 
 
 TestFanotify = pytest.mark.root(FanotifyMachine.TestCase)

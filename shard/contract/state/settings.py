@@ -78,6 +78,15 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             return "native"
         return "fanotify" if self.backend == "fanotify" else "inotify"
 
+    @property
+    def local_shards(self) -> int:
+        """How many shards are asked for; 0 leaves it to the size of the trees.
+
+        With fanotify it is one: each shard is told of every change on the filesystems of all of them, so a second one would make
+        every writer there slower, and would give no more room in the kernel's queues.
+        """
+        return self.shards or int(self.local_backend == "fanotify")
+
     def named(self) -> tuple[bytes, ...]:
         """What the user named to be watched."""
         return tuple(dict.fromkeys([*(root for root in self.roots if root not in self.only), *self.files]))

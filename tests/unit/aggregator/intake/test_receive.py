@@ -254,6 +254,32 @@ def test_a_new_plan_is_taken_over_when_a_frame_names_it(line: Line) -> None:
     assert not line.receiver.reload_plan()
 
 
+def test_what_was_sent_under_another_anchor_is_dropped(line: Line) -> None:
+    """Its directory may have no row, because the shard above reported it, and is not listened to any more. If it is gone, no
+    listing of the new owner would show that: what was not under the same anchor is covered by the baseline that comes.
+    """
+    line.anchors(s0=[R, b"/r/b"])
+    assert line.receiver.reload_plan()
+    line.frame("s0", listing(b"/r/b", b"f"))
+    line.anchors(s0=[R])
+    assert line.receiver.reload_plan()
+    line.frame("s0", listing(b"/r/b/c", b"g"), generation=2)
+    line.frame("s0", listing(R, b"h"), generation=2)
+    line.commit()
+    assert line.paths() == [b"/r/h"]
+    assert line.receiver.dropped == 1
+
+
+def test_what_was_sent_under_an_unknown_plan_is_dropped(line: Line) -> None:
+    """Whose anchors nobody can tell."""
+    line.anchors(s0=[R])
+    assert line.receiver.reload_plan()
+    line.frame("s0", listing(R, b"f"), generation=7)
+    line.frame("s0", listing(R, b"g"))
+    line.commit()
+    assert line.paths() == [b"/r/g"]
+
+
 def test_a_shard_that_comes_back_into_the_plan_goes_on_where_it_was(line: Line) -> None:
     """Its stream is on the disk, whoever forgot it."""
     line.frame("s1", listing(b"/r/a", b"f"), epoch=4)

@@ -26,3 +26,12 @@ def test_what_an_earlier_version_did_not_know_has_its_default(tmp_path: Path) ->
     settings = read_settings(path)
     for name in set(Settings.__struct_fields__) & OPTIONS.keys() - {"roots", "include", "exclude"}:
         assert getattr(settings, name) == OPTIONS[name].default
+
+
+def test_one_shard_reads_what_fanotify_reports_unless_more_are_asked_for() -> None:
+    """Each of several would be told of everything."""
+
+    def shards(backend: str, asked: int) -> int:
+        return Settings(roots=(b"/r",), include=(), exclude=(), backend=backend, shards=asked).local_shards
+
+    assert [shards("fanotify", 0), shards("fanotify", 3), shards("auto", 0), shards("inotify", 2)] == [1, 3, 0, 2]

@@ -17,7 +17,7 @@ log = logging.getLogger("shardwatch.shard")
 _NEVER: Final = (errno.EPERM, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP)
 
 
-class Ignored:
+class Unreported:
     """Not thread-safe.
 
     It only saves time. Whatever goes wrong here, the directory is reported as before, and its events are passed over.
