@@ -33,10 +33,10 @@ ONE_SHARD_ENTRIES: Final = 200_000
 #: The same on one or two processors, where a second one gains nothing at the start, since the aggregator takes a processor: a
 #: million files were ready in 14.5 s with one shard, in 15.3 s with two, on a busy machine. It bounds what a rescan reads: 8 s.
 ONE_SHARD_ENTRIES_ON_TWO: Final = 1_250_000
-#: Directories read for a first glance. Where that finds far less than needs two shards, there is nothing to balance: 0.1 s less
-#: at a first start. If the estimate was wrong, one shard watches somewhat more than it would have been given: no more than that.
-GLANCE_READS: Final = 512
-GLANCE_SAFETY: Final = 1.5
+#: Directories read for a first glance, and for a second one; each with the factor by which its estimate may be too low. Where that
+#: finds far less than needs two shards, there is nothing to balance: 0.1 s less at a first start, and half of the rest. If the
+#: estimate was wrong, one shard watches somewhat more than it would have been given: no more than that.
+GLANCES: Final = ((32, 8.0), (512, 1.5))
 #: Entries from which it takes more shards than processors: not for speed, but for room in the kernel's queues
 #: (max_queued_events is counted for each shard) and for smaller rescans.
 HUGE_ENTRIES: Final = 2_000_000
@@ -161,10 +161,13 @@ def make_plan(
     entries = survey.directories + survey.files
     wanted = shards or choose_shards(entries, processors)
     wanted = max(1, min(wanted, budget.shards_max))
-    grain = survey.weight / (wanted * GRAIN)
     pieces: list[Piece] = []
-    for tree in survey.trees:
-        pieces += carve(survey, tree, max(grain, 1.0))
+    if wanted == 1 and not any(map(ground.mount, tops)):
+        pieces = [Piece([PlanPart(tree.path, tree.directories, tree.files, tree.exact)]) for tree in survey.trees]
+    else:
+        grain = survey.weight / (wanted * GRAIN)
+        for tree in survey.trees:
+            pieces += carve(survey, tree, max(grain, 1.0))
     for piece in pieces:
         piece.backend, piece.mount = ground.backend(piece.parts[0].path), ground.mount(piece.parts[0].path)
     _give_apart(pieces, wanted, budget.shards_max)
@@ -191,16 +194,18 @@ def result_of(plan: Plan, survey: Survey, budget: Budget) -> PlanResult:
 
 
 def surveyed(tops: Sequence[bytes], look: DirectoryLook, effort: Effort, shards: int, processors: int) -> Survey:
-    """The trees below `tops`, after a glance where that is enough to know that one shard does."""
+    """The trees below `tops`, after one or two glances where that is enough to know that one shard does."""
 
     def read(reads_max: int) -> Survey:
         count = getattr(look, "count", None)
         return Survey(tops, look, reads_max=reads_max, seed=effort.seed, count=count)
 
-    if effort.glance and shards == 0 and effort.reads_max > GLANCE_READS:
-        survey = read(GLANCE_READS)
+    for reads_max, safety in GLANCES if effort.glance and shards == 0 else ():
+        if reads_max >= effort.reads_max:
+            break
+        survey = read(reads_max)
         entries = survey.directories + survey.files
-        if survey.exact or choose_shards(entries * GLANCE_SAFETY, processors) == 1:
+        if survey.exact or choose_shards(entries * safety, processors) == 1:
             return survey
     return read(effort.reads_max)
 

@@ -15,7 +15,7 @@ from shardwatch.shard.contract.state.settings import Settings
 from shardwatch.supervisor.config import profile
 from shardwatch.supervisor.planning.budget import Budget
 from shardwatch.supervisor.planning.key import plan_key
-from shardwatch.supervisor.planning.plan import GLANCE_READS, Effort, Ground, PlanResult, choose_shards, make_plan
+from shardwatch.supervisor.planning.plan import GLANCES, Effort, Ground, PlanResult, choose_shards, make_plan
 from shardwatch.supervisor.planning.tree_look import TreeLook
 
 PLENTY = Budget(shards_max=100, watches_max=10**9)
@@ -151,14 +151,18 @@ def test_counted_leaves_are_read_last() -> None:
 
 
 def test_a_glance_does_where_one_shard_does() -> None:
-    """Few reads tell that a tree is small; where they don't, or shards were asked for, it is weighed as ever."""
-    small, large = regular(40, 2, 1), regular(40, 2, 200)
-    assert planned([b"/r"], small, shards=0, glance=True).looked == GLANCE_READS
+    """Few reads tell that a tree is small, and fewer that it is very small; where they don't, or shards were asked for, it is
+    weighed as ever."""
+    first, second = (reads for reads, _ in GLANCES)
+    small, middle, large = regular(40, 2, 1), regular(40, 2, 30), regular(40, 2, 200)
+    assert planned([b"/r"], small, shards=0, glance=True).looked == first
     assert len(planned([b"/r"], small, shards=0, glance=True).plan.shards()) == 1
     assert planned([b"/r"], small, shards=0).looked == 1641
     assert planned([b"/r"], large, shards=0, glance=True, processors=4).looked == 1641
     assert len(planned([b"/r"], large, shards=0, glance=True, processors=4).plan.shards()) == 4
-    assert planned([b"/r"], large, shards=0, glance=True, processors=2).looked == GLANCE_READS  # one does there
+    assert planned([b"/r"], middle, shards=0, glance=True, processors=4).looked == second
+    assert len(planned([b"/r"], middle, shards=0, glance=True, processors=4).plan.shards()) == 1
+    assert planned([b"/r"], large, shards=0, glance=True, processors=2).looked == second  # one does there
     assert planned([b"/r"], small, shards=2, glance=True).looked == 1641
 
 
