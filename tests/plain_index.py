@@ -158,7 +158,7 @@ class PlainIndex:
         rows = self._in(lane, after, upto)[:limit]
         if len(rows) == limit:
             upto = rows[-1].tick
-        return Portion(rows, max(after, upto), upto >= self.tick)
+        return Portion([rows] if rows else [], max(after, upto), upto >= self.tick)
 
     def count(self, lane: int, after: int, upto: int, limit: int) -> Count:
         upto = self._seen_to(after, upto)

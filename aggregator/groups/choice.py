@@ -5,7 +5,8 @@ Nothing is changed here, so a peek is a choice alone.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from itertools import repeat
 from typing import Final
 from zlib import crc32
 
@@ -13,7 +14,9 @@ from msgspec import UNSET
 
 from shardwatch.shard.contract.files.identity import moved
 
+from ..index.portion import Pieces, first, total
 from ..index.row import Row
+from ..index.stretch import Stretch
 from ..protocol.messages import Event, Fresh, path_fields
 from .index_port import IndexPort
 from .lane import Lane
@@ -112,22 +115,24 @@ class Selection:
                 return False
         while len(self.events) < limit and self.looked < LOOKED_MAX:
             want = limit - len(self.events)
-            rows, upto, end = index.pending(number, self.scans[number], want + 1)
-            torn = len(rows) > want
+            pieces, upto, end = index.pending(number, self.scans[number], want + 1)
+            found = total(pieces)
+            torn = found > want
             if torn:
-                rows = rows[: cut(rows, want, limit // 2 - len(self.events))]
-                upto = rows[-1].tick
+                found = cut(pieces, want, limit // 2 - len(self.events))
+                pieces = first(pieces, found)
+                upto = pieces[-1][-1].tick
             self.scans[number] = upto
-            if rows:
-                self.looked += len(rows)
-                self.add(rows, number, lane.handed, lane, part)
-            if torn and len(rows) < want and self.events:
+            self.looked += found
+            for piece in pieces:
+                self.add(piece, number, lane.handed, lane, part)
+            if torn and found < want and self.events:
                 break
             if not torn and end:
                 self.whole.append(number)
                 return True
             if not torn:
-                self.looked += want - len(rows)  # the look has cost as much as if it had found them
+                self.looked += want - found  # the look has cost as much as if it had found them
         return False
 
     def add(self, rows: Sequence[Row], number: int, handed: int, lane: Lane, part: Part) -> None:
@@ -137,6 +142,8 @@ class Selection:
         `handed`). A gone row is skipped unless the group holds its path.
         """
         self.chunks.append(rows)
+        if isinstance(rows, Stretch) and self._add_alike(rows, handed, lane, part):
+            return
         events, ticks, keys, bit, begun = self.events, part.ticks, part.keys, self.bit, self.begun
         assert keys is not None
         leased, fenced = lane.leased, lane.fenced
@@ -164,6 +171,31 @@ class Selection:
             events.append(event)
             ticks.append(tick)
             keys.append(key)
+
+    def _add_alike(self, rows: Stretch, handed: int, lane: Lane, part: Part) -> bool:
+        """Adds rows of a page, all of whose events are of one kind; no line of Python is run for one of them alone. False, and
+        nothing was done, if they are not, or if some can't go now.
+        """
+        ticks, keys = rows.ticks, rows.paths()
+        begin, end = ticks[0], ticks[-1]
+        after, upto = lane.skipped
+        if begin <= self.begun < end or begin <= handed < end or (begin <= upto and after < end):
+            return False
+        if lane.fenced or not lane.leased.isdisjoint(keys):
+            return False
+        try:
+            texts = b"\0".join(keys).decode().split("\0")
+        except UnicodeDecodeError:
+            return False
+        known = begin > self.begun and rows.held >> self.bit & 1
+        what = "modified" if known or end <= handed else "created"
+        self.events += map(
+            Event, repeat(what), texts, repeat(False), rows.sizes(), rows.mtimes_ns(), ticks, repeat(rows.at_ns / 1e9)
+        )
+        part.ticks += ticks
+        assert part.keys is not None
+        part.keys += keys
+        return True
 
     def pair(self) -> None:
         """Makes one `moved` of a `deleted` and a `created` event where it is certain: the same file (`identity.moved`; inode,
@@ -210,15 +242,31 @@ def kind_told(row: Row, part: Part, lane: Lane, bit: int, begun: int) -> str:
     return choice.events[0].event_type if isinstance(choice.events[0], Event) else ""
 
 
-def cut(rows: Sequence[Row], want: int, least: int) -> int:
+def cut(pieces: Pieces, want: int, least: int) -> int:
     """Where to end a batch of at most `want` of the rows (there are want + 1 or more): before the run of rows of one directory
     that would be torn, if `least` rows are left, else at `want`."""
-    path = rows[want].path
-    directory = path[: path.rfind(b"/") + 1]
-    end, least = want, max(least, 1)
-    while end >= least:
-        path = rows[end - 1].path
-        if path[: path.rfind(b"/") + 1] != directory:
-            return end
-        end -= 1
+    least, torn = max(least, 1), b""
+    begun = want
+    for begin, directory in _runs_backwards(pieces):
+        if torn and directory != torn:
+            return begun
+        if begin > want:
+            continue
+        torn, begun = directory, begin
+        if begin < least:
+            break
     return want
+
+
+def _runs_backwards(pieces: Pieces) -> Iterator[tuple[int, bytes]]:
+    """Runs of rows of one directory, from the last one on: where each begins, and its directory. Several that follow one another
+    may be of the same directory."""
+    begin = total(pieces)
+    for piece in reversed(pieces):
+        if isinstance(piece, Stretch):
+            begin -= len(piece)
+            yield begin, piece.above
+            continue
+        for row in reversed(piece):
+            begin -= 1
+            yield begin, row.path[: row.path.rfind(b"/") + 1]

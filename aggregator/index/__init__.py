@@ -22,6 +22,7 @@ The parts of the index, which share one file:
 - `resting`: compares what was seen with whole pages, with the same result as `merge`.
 - `records`: applies the records of shards.
 - `backlog`: reads rows by lane and tick, for groups.
+- `stretch`: rows of one page as groups read them, of which none is made before it is wanted. Pure.
 - `portion`: what one such reading found, and how far it got. Pure.
 - `moments`: which tick was the last one at which time, for groups that are moved back to a time.
 - `tombstones`: the rows of paths that are gone, and when they are removed.

@@ -14,8 +14,9 @@ from .holders import Holders
 from .moments import Moments
 from .page import ENTRIES_MAX
 from .pages import Pages
-from .portion import Count, Portion
+from .portion import Count, Pieces, Portion, first, mixed, total
 from .row import ROW, Row, rows_from
+from .stretch import Stretch
 
 #: The first tick of the next page that has one after another.
 _NEXT_PAGE: Final = "SELECT base FROM page WHERE lane=? AND tick>? ORDER BY tick LIMIT 1"
@@ -73,28 +74,30 @@ class Backlog:
         """See `IndexPort`. It ends early nowhere: there are fewer than `limit` rows only at the end."""
         if after >= self._ticks.last:
             return Portion((), after, True)  # most pulls come when there is nothing new
-        rows = self._pending(lane, after, limit)
-        if rows and rows[-1].tick > self._ticks.last:  # a group that passed it would miss all that comes before it
-            raise sqlite3.DatabaseError(f"a row has the tick {rows[-1].tick}, the last one given is {self._ticks.last}")
-        upto = rows[-1].tick if rows else after
-        return Portion(rows, upto, len(rows) < limit or upto == self._ticks.last)
+        pieces = self._pending(lane, after, limit)
+        upto = pieces[-1][-1].tick if pieces else after
+        if upto > self._ticks.last:  # a group that passed it would miss all that comes before it
+            raise sqlite3.DatabaseError(f"a row has the tick {upto}, the last one given is {self._ticks.last}")
+        return Portion(pieces, upto, total(pieces) < limit or upto == self._ticks.last)
 
-    def _pending(self, lane: int, after: int, limit: int) -> list[Row]:
+    def _pending(self, lane: int, after: int, limit: int) -> Pieces:
         """Rows of a lane after a tick: those before the next page, then those of pages, and between and after them."""
         next_ = self._db.execute(_NEXT_PAGE, (lane, after)).fetchone()
         rows = self._between(lane, after, _TICK_MAX if next_ is None else next_[0] - 1, limit)
+        pieces = [rows] if rows else []
         if next_ is None or len(rows) == limit:
-            return rows
-        paged: list[Row] = []
-        upto = _TICK_MAX
+            return pieces
+        stretches: list[Stretch] = []
+        upto, missing = _TICK_MAX, limit - len(rows)
         for page, path in self._pages.ticked(lane, after + 1):
-            paged += [row for row in page.rows(path) if row.tick > after]
-            if len(rows) + len(paged) >= limit:
+            stretch = page.stretch(path, after)
+            stretches.append(stretch)
+            missing -= len(stretch)
+            if missing <= 0:
                 upto = page.tick
                 break
-        if others := self._between(lane, max(after, next_[0] - 1), upto, limit - len(rows)):
-            paged = sorted(paged + others)
-        return (rows + paged)[:limit]
+        others = self._between(lane, max(after, next_[0] - 1), upto, limit - len(rows))
+        return first([*pieces, *(mixed(stretches, others) if others else stretches)], limit)
 
     def _between(self, lane: int, after: int, upto: int, limit: int) -> list[Row]:
         sql = f"SELECT {ROW} WHERE e.lane=? AND e.tick>? AND e.tick<=? ORDER BY e.tick LIMIT ?"
@@ -121,7 +124,7 @@ class Backlog:
             end = bisect_right(ticks, page.tick, at)
             wanted = set(ticks[at:end])
             if ticks[end - 1] >= page.base:
-                rows += [row for row in page.rows(path) if row.tick in wanted]
+                rows += [row for row in page.stretch(path) if row.tick in wanted]
             at = end
         return rows
 
@@ -136,7 +139,7 @@ class Backlog:
         found = self._db.execute("SELECT id FROM directory WHERE path=?", (above,)).fetchone()
         if found is not None and not any(not row.directory for row in rows):
             for page, _ in self._pages.holding(found[0], [name]):
-                rows = sorted(rows + [row for row in page.rows(above) if row.path == path])
+                rows = sorted(rows + [row for row in page.stretch(above) if row.path == path])
         return rows
 
     def _rows(self, sql: str, arguments: Sequence[object]) -> list[Row]:
@@ -145,10 +148,10 @@ class Backlog:
     def count(self, lane: int, after: int, upto: int, limit: int) -> Count:
         """See `IndexPort`."""
         if limit < 2 * ENTRIES_MAX:  # less than two pages: nobody asks that often
-            rows = self._pending(lane, after, limit)
-            if len(rows) == limit and rows[-1].tick <= upto:
-                return Count(limit, rows[-1].tick)
-            return Count(sum(row.tick <= upto for row in rows), upto)
+            ticks = [row.tick for piece in self._pending(lane, after, limit) for row in piece]
+            if len(ticks) == limit and ticks[-1] <= upto:
+                return Count(limit, ticks[-1])
+            return Count(bisect_right(ticks, upto), upto)
         paged, upto = self._count_paged(lane, after, upto, limit // 2)
         some = "SELECT tick FROM entry WHERE lane=? AND tick>? AND tick<=? ORDER BY tick LIMIT ?"
         sql = f"SELECT count(*), coalesce(max(tick), 0) FROM ({some})"
@@ -161,14 +164,14 @@ class Backlog:
     def _count_paged(self, lane: int, after: int, upto: int, limit: int) -> tuple[int, int]:
         """How many entries pages have after one tick and up to another, and up to which tick they are counted: up to the last one
         of a page, if there are about as many as `limit`, which is more than a page has."""
-        total = 0
+        counted = 0
         for base, live in self._db.execute(_LIVE, (lane, after, upto)):
             begin, end = max(0, after + 1 - base), upto + 1 - base
             found = live.count(1, begin, end)
-            if total + found > limit:
-                return total, base - 1
-            total += found
-        return total, upto
+            if counted + found > limit:
+                return counted, base - 1
+            counted += found
+        return counted, upto
 
     @property
     def holders(self) -> Holders:

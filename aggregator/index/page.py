@@ -26,6 +26,7 @@ another. Nor do the ticks of any two pages.
 from __future__ import annotations
 
 import struct
+from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from itertools import compress, count
@@ -36,7 +37,8 @@ from zlib import crc32
 from shardwatch.shard.contract.files.packed import FILE, LINK, WIDTH, Seen, identifying, kinds, pack, pieces, racies, unpack
 
 from .holders import loaded
-from .row import Known, Row, Written
+from .row import Known, Written
+from .stretch import Stretch
 
 #: Entries of a page at most, and those that are worth a page at least: fewer cost less as rows.
 ENTRIES_MAX: Final = 256
@@ -52,7 +54,6 @@ _DEVICE: Final = struct.Struct("<q")
 _NLINK: Final = 40
 #: dir, lane, base, tick, at_ns, `held` where it is an integer.
 _HEAD: Final = struct.Struct("<qqqqqq")
-_row_of: Final[Callable[[tuple[Any, ...]], Row]] = partial(tuple.__new__, Row)
 _known_of: Final[Callable[[tuple[Any, ...]], Known]] = partial(tuple.__new__, Known)
 
 
@@ -128,17 +129,17 @@ class Page(NamedTuple):
             for place, stat in zip(places, unpack(stats), strict=True)
         ]
 
-    def rows(self, path: bytes) -> list[Row]:
-        """The live entries, as groups read them. `path`: of the directory."""
+    def stretch(self, path: bytes, after: int = 0) -> Stretch:
+        """The live entries with later ticks than `after`, of which there is one, as groups read them. `path`: the directory."""
         above = path if path == b"/" else path + b"/"
-        lane, held, at_ns = self.lane, loaded(self.held), self.at_ns
-        entries: Iterable[tuple[int, bytes, Any]] = zip(count(self.base), self.names.split(b"\0"), unpack(self.stats))
-        return [
-            _row_of((tick, lane, held, kind, 0, above + name, size, mtime_ns, at_ns, dev, ino, ctime_ns, 0))
-            for tick, name, (ino, size, mtime_ns, ctime_ns, dev, _, kind, _) in (
-                entries if self.whole else compress(entries, self.live)
-            )
-        ]
+        lane, base, held, at_ns = self.lane, self.base, loaded(self.held), self.at_ns
+        if self.whole:
+            ticks: Sequence[int] = range(base, base + len(self.live))
+            found = Stretch(lane, held, at_ns, above, self.names.split(b"\0"), ticks, self.stats)
+        else:
+            ticks = [base + place for place in self.places()]
+            found = Stretch(lane, held, at_ns, above, self.live_names(), ticks, b"".join(self.live_stats()))
+        return found if after < ticks[0] else found[bisect_right(ticks, after) :]
 
     def written(self, places: Sequence[int]) -> list[Written]:
         """The entries at these places, as the rows that they become."""

@@ -103,8 +103,9 @@ class SinceRequests:
     def _lane(self, lane: int, after: int, size: int) -> Iterator[Row]:
         end = False
         while not end:
-            rows, after, end = self._index.pending(lane, after, size)
-            yield from rows
+            found = self._index.pending(lane, after, size)
+            after, end = found.upto, found.end
+            yield from found.rows
 
 
 def _parsed(cursor: str) -> tuple[str, int]:

@@ -36,8 +36,10 @@ def everything(index: IndexPort, lane: int = 0, after: int = 0, limit: int = 100
     end = False
     while not end:
         began = after
-        found, after, end = index.pending(lane, began, limit)
+        portion = index.pending(lane, began, limit)
+        found, after, end = portion.rows, portion.upto, portion.end
         assert len(found) <= limit
+        assert all(portion.pieces)
         assert all(began < row.tick <= after for row in found)
         assert after > began or end
         rows += found
