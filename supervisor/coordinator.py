@@ -148,9 +148,9 @@ def _keep(
                 reconcile_at = time.monotonic()
                 continue
         if rebalances.due(settings.rebalance_s, time.monotonic()):
-            why, heaviest = scales.weigh(plan)
-            if rebalances.found(bool(why), heaviest, settings.rebalance_s, time.monotonic()):
-                ask_to_rebalance(layout, plan, why)
+            uneven = scales.weigh(plan)
+            if rebalances.found(uneven, settings.rebalance_s, time.monotonic()):
+                ask_to_rebalance(layout, plan, uneven.why, scales.rates)
                 continue
         if _told_to_leave(pulse, bell, NOTE_S if not said else BEAT_S, is_needed):
             return False
@@ -179,7 +179,7 @@ def _take_over(layout: Layout, proxy: xmlrpc.client.ServerProxy, pulse: Pulse) -
             settings = request.after.settings
             if steps_between(request.before, request.after).plan:
                 stamp_plan(layout, settings, prepare_plan(layout, settings, lambda: _pids(proxy.shards)))
-            elif (found := rebalance(layout, settings, lambda: _pids(proxy.shards))) is not None:
+            elif (found := rebalance(layout, settings, request.rates, lambda: _pids(proxy.shards))) is not None:
                 write_plan(layout.next_plan, found.plan)
 
         in_child(job, pulse)

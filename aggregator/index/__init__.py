@@ -40,6 +40,7 @@ Around them:
 - `replay`: how old a tombstone must be to be removed, on a clock that may be set. Pure.
 - `verification`: compares the folds of the verification with rows, and counts findings.
 - `reading`: reads the index of a running service from another process.
+- `recent`: counts there where files have changed since a tick.
 - `finding`: finds files by name, size and time there.
 
 `intake`, `groups`, `main` and the supervisor may import this; it imports `storage`.

@@ -14,6 +14,7 @@
 - `rebalancing`: divides trees anew that have grown, and leaves as much as possible where it is.
   Pure.
 - `rebalances`: decides when a running service does that. Pure.
+- `heat`: where the trees change how often. Pure.
 - `homes`: records the filesystem of each root.
 - `named`: the paths that the user has named: directories, single files, and paths that do not exist
   yet.

@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 import os
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 import msgspec
@@ -26,10 +26,11 @@ from shardwatch.shard.contract.state.settings import Settings
 from ..host.scouting import Scouts
 from .apart import Apart
 from .budget import Budget
+from .heat import ChangeRates, may_be_hot
 from .homes import note_mounts, planned_homes, with_mounts
 from .key import plan_key
 from .limits import budget, read_inotify_limits
-from .plan import Effort, Ground, PlanResult, make_plan
+from .plan import SHARDS_MAX, Effort, Ground, PlanResult, make_plan
 from .rebalancing import moves, rebalanced_plan
 from .tree_look import TreeLook
 
@@ -141,17 +142,29 @@ def prepare_plan(layout: Layout, settings: Settings, own_pids: Callable[[], Sequ
     return new
 
 
-def rebalance(layout: Layout, settings: Settings, own_pids: Callable[[], Sequence[int]] = tuple) -> PlanResult | None:
+def rebalance(
+    layout: Layout, settings: Settings, rates: ChangeRates, own_pids: Callable[[], Sequence[int]] = tuple
+) -> PlanResult | None:
     """A plan in which the shards of the one in force have equal shares again; None where nothing is to be moved for that. It is
     stored nowhere. Reads directories of the roots, so it may take long.
 
     Args:
+        rates: how often files have changed lately. Where is read from the index.
         own_pids: as for `ensure_plan`.
+
+    Raises ServiceError where the index can't be read.
     """
     old, generation = kept_plan(layout)
     apart = surroundings(settings)
     if old is None or not apart.holds_for(old.anchors) or _unmounted(old):
         return None  # a plan for what is mounted comes first, or what is away is waited for
+    changed: Mapping[bytes, int] = {}
+    if may_be_hot(rates, SHARDS_MAX):
+        from shardwatch.aggregator.index.reading import IndexReader  # loads sqlite3, which no other plan needs
+        from shardwatch.aggregator.index.recent import changed_since
+
+        with IndexReader(layout.index_db) as reader:
+            changed = changed_since(reader, rates.since)
     with Scouts() as scouts:
         found = rebalanced_plan(
             Ground(settings.roots, backend_of(settings, apart.is_remote), apart.cuts, apart.mount),
@@ -161,6 +174,8 @@ def rebalance(layout: Layout, settings: Settings, own_pids: Callable[[], Sequenc
             budget=_room(own_pids),
             processors=len(os.sched_getaffinity(0)),
             generation=generation,
+            rates=rates,
+            changed=changed,
         )
     new = _with_homes(settings, old, found.plan)
     return None if not moves(old, new) else msgspec.structs.replace(found, plan=new)

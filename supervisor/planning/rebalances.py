@@ -1,16 +1,30 @@
-"""Decides when the trees of a running service are divided anew because some of them have grown. Does no input or output."""
+"""Decides when the trees of a running service are divided anew because some of them have grown, or change far more than others.
+Does no input or output."""
 
 from __future__ import annotations
 
 from typing import Final
 
+from msgspec import Struct
+
 #: Seconds from one new plan to the next, doubled each time up to an hour. With each, shards look at everything again.
 PAUSE_S: Final = 60.0
 PAUSE_S_MAX: Final = 3600.0
-#: Where nothing could be moved, the heaviest shard has to grow by this factor before it is tried again.
-_HEAVIER: Final = 1.25
+#: Where nothing could be moved, the shard that has most has to have so many times as much before it is tried again.
+_MORE: Final = 1.25
 #: So often is it looked at within the time for which the shares have to be uneven.
 _LOOKS: Final = 3
+
+
+class Uneven(Struct, frozen=True):
+    """Why the trees of a service are to be divided anew."""
+
+    #: In words; "": they are not.
+    why: str = ""
+    #: What is uneven: `weight` or `rate`; "": nothing.
+    what: str = ""
+    #: How much of it the shard has that has most.
+    most: float = 0.0
 
 
 class Rebalances:
@@ -21,8 +35,9 @@ class Rebalances:
         self._not_before = 0.0
         self._pause_s = PAUSE_S
         self._uneven_since: float | None = None
-        self._tried = 0.0
-        self._heaviest = 0.0
+        #: What a shard had of what was uneven, by what that was, when nothing could be moved.
+        self._tried: dict[str, float] = {}
+        self._last = Uneven()
         self._asked = False
 
     def due(self, period_s: float, now: float) -> bool:
@@ -32,16 +47,11 @@ class Rebalances:
         """
         return period_s > 0 and now >= max(self._begun + period_s / _LOOKS, self._look_at, self._not_before)
 
-    def found(self, uneven: bool, heaviest: float, period_s: float, now: float) -> bool:
-        """Notes how heavy the shards are. Returns whether the trees are to be divided anew.
-
-        Args:
-            uneven: whether they ought to be (`rebalancing.why_uneven`).
-            heaviest: weight of the heaviest shard.
-        """
+    def found(self, uneven: Uneven, period_s: float, now: float) -> bool:
+        """Notes what was found. Returns whether the trees are to be divided anew."""
         self._look_at = now + period_s / _LOOKS
-        self._heaviest = heaviest
-        if not uneven or heaviest < _HEAVIER * self._tried:
+        self._last = uneven
+        if not uneven.why or uneven.most < _MORE * self._tried.get(uneven.what, 0.0):
             self._uneven_since = None
             return False
         if self._uneven_since is None:
@@ -55,6 +65,6 @@ class Rebalances:
             return
         self._asked = False
         self._uneven_since = None
-        self._tried = 0.0 if moved else self._heaviest
+        self._tried = {} if moved else {**self._tried, self._last.what: self._last.most}
         self._not_before = now + self._pause_s
         self._pause_s = min(2 * self._pause_s, PAUSE_S_MAX)

@@ -3,7 +3,9 @@ output.
 
 The subtrees of the plan that is in use stay with their shards. Those of a shard that has more than its share are cut into
 pieces, as for a new plan, and one piece after the other goes from the heaviest shard to the lightest, until all are about
-equal.
+equal. Where so much changes that a shard could be hot, changes weigh as well: together HEAT_SHARE times what all files do, so
+that the shards come to have about equal shares of the changes first, and of the files second. That depends on all changes
+together and not on who has them, so that the next plan moves nothing back.
 """
 
 from __future__ import annotations
@@ -17,9 +19,11 @@ from msgspec import Struct
 from shardwatch.shard.contract.state.planfile import Owners, Plan
 
 from .budget import Budget
+from .heat import HOT_PER_S, NO_RATES, ChangeRates, heat_of, hottest, may_be_hot
 from .named import shown_path
 from .plan import (
     GRAIN,
+    SHARDS_MAX,
     USUAL_EFFORT,
     Effort,
     Ground,
@@ -32,6 +36,7 @@ from .plan import (
     share_watches,
     surveyed,
 )
+from .rebalances import Uneven
 from .survey import DIRECTORY_WEIGHT, DirectoryLook
 
 #: Subtrees are moved until the heaviest shard has no more than EVEN times the mean, and none is where it has no more than WORTH
@@ -42,8 +47,12 @@ WORTH: Final = 1.25
 #: this nothing is done by itself, so that a plan does not follow every change of the tree.
 UNEVEN: Final = 1.5
 UNEVEN_WEIGHT: Final = 5_000
+#: What all changes weigh together where a shard could be hot, in what all directories and files do.
+HEAT_SHARE: Final = 3.0
 #: Subtrees that a line names.
 _NAMED_MAX: Final = 3
+#: Changes a second for which one shard does (docs/performance.md, "20,000 a second").
+CHANGES_OF_A_SHARD: Final = 20_000
 #: A tree gets another shard once it has so many times the entries from which it would have been planned with it.
 GROWN: Final = 1.2
 
@@ -69,6 +78,8 @@ def rebalanced_plan(
     processors: int,
     generation: int,
     effort: Effort = USUAL_EFFORT,
+    rates: ChangeRates = NO_RATES,
+    changed: Mapping[bytes, int] = {},
 ) -> PlanResult:
     """A plan in which the shards of `old` have about equal shares again. What can hang stays where it is; there are never fewer
     shards than before.
@@ -77,6 +88,8 @@ def rebalanced_plan(
         ground: the trees, the same as of `old`, which keeps apart what can hang.
         old: the plan that is in use.
         look, shards, budget, processors, generation, effort: as for `make_plan`.
+        rates: how often files have changed lately.
+        changed: how many in each directory.
     """
     roots = sorted(set(ground.roots))
     fixed = sorted({*roots, *ground.cuts})
@@ -86,14 +99,16 @@ def rebalanced_plan(
     names = old.shards()
     local = sorted({names.index(anchor.shard) for anchor in old.anchors if not ground.mount(anchor.path)})
     room = budget.shards_max - (len(names) - len(local))
-    wanted = min(shards or choose_shards(survey.directories + survey.files, processors), room)
+    wanted = min(shards or shards_for(survey.directories + survey.files, rates.total, processors), room)
     for number in range(wanted - len(local)):
         local.append(len(names))
         names.append(_new_name(names, number))
-    grain = max(1.0, survey.weight / (len(local) * GRAIN)) if local else 1.0
+    scale = HEAT_SHARE * survey.weight / rates.total if may_be_hot(rates, len(local)) else 0.0
+    heat = heat_of(rates, changed, owners, tops, scale)
+    grain = max(1.0, (survey.weight + heat.total) / (len(local) * GRAIN)) if local else 1.0
     pieces: list[Piece] = []
     for tree in survey.trees:
-        for piece in carve(survey, tree, grain):
+        for piece in carve(survey, tree, grain, heat):
             path = piece.parts[0].path
             if path not in fixed and piece.weight <= DIRECTORY_WEIGHT and path in owners.by_path:
                 continue  # it is empty by now, or gone: whoever has what is above it has it, too
@@ -162,21 +177,39 @@ def summary(found: Sequence[Move]) -> list[str]:
     return lines
 
 
-def why_uneven(weights: Mapping[str, float], entries: float, shards: int, processors: int) -> str:
-    """Why trees are to be divided anew, in words; "" where they are not.
+def shards_for(entries: float, per_s: float, processors: int) -> int:
+    """How many shards the trees get: by their size, or more where very much changes, up to one for each processor beside that of
+    the aggregator.
+
+    Args:
+        entries: directories and files.
+        per_s: changes a second, of all of them.
+    """
+    return max(choose_shards(entries, processors), min(SHARDS_MAX, processors - 1, math.ceil(per_s / CHANGES_OF_A_SHARD)))
+
+
+def why_uneven(
+    weights: Mapping[str, float], entries: float, shards: int, processors: int, rates: ChangeRates = NO_RATES
+) -> Uneven:
+    """Why trees are to be divided anew.
 
     Args:
         weights: of each shard that shares the trees with others, as it is now (`survey.weigh`).
         entries: directories and files of all of them.
         shards: how many the settings want; 0: chosen.
+        rates: how often files have changed lately.
     """
-    wanted = shards or choose_shards(entries / GROWN, processors)
-    if 0 < len(weights) < wanted and math.fsum(weights.values()) >= UNEVEN_WEIGHT:
-        return f"{round(entries):,} directories and files are enough for {wanted} shards"
-    if len(weights) < 2:
-        return ""
-    mean = math.fsum(weights.values()) / len(weights)
-    heaviest = max(weights, key=weights.__getitem__)
-    if weights[heaviest] > UNEVEN * mean and weights[heaviest] - mean >= UNEVEN_WEIGHT:
-        return f"shard {heaviest} has grown to {weights[heaviest] / mean:.1f} times its share"
-    return ""
+    if not weights:
+        return Uneven()
+    total, heaviest = math.fsum(weights.values()), max(weights, key=weights.__getitem__)
+    mean, most = total / len(weights), weights[heaviest]
+    if len(weights) < (wanted := shards or choose_shards(entries / GROWN, processors)) and total >= UNEVEN_WEIGHT:
+        return Uneven(f"{round(entries):,} directories and files are enough for {wanted} shards", "weight", most)
+    if len(weights) > 1 and most > UNEVEN * mean and most - mean >= UNEVEN_WEIGHT:
+        return Uneven(f"shard {heaviest} has grown to {most / mean:.1f} times its share", "weight", most)
+    fastest = max(rates.per_s.values(), default=0.0)
+    if len(weights) < (wanted := shards or shards_for(entries, rates.total / GROWN, processors)) and fastest >= HOT_PER_S:
+        return Uneven(f"{round(rates.total):,} changes a second are enough for {wanted} shards", "rate", fastest)
+    if hot := hottest(rates):
+        return Uneven(f"shard {hot} has {round(fastest):,} of {round(rates.total):,} changes a second", "rate", fastest)
+    return Uneven("", "", most)

@@ -23,6 +23,7 @@ from shardwatch.shard.contract.state.sources import Sources
 from shardwatch.shard.contract.state.triggers import read_triggers
 from shardwatch.shard.contract.state.web_section import WebSection
 
+from ..planning.heat import NO_RATES, ChangeRates
 from ..service.control import NO_ANSWER, supervisord
 from ..service.service import programs, running
 from .request import ReloadRequest, read_outcome, read_request, write
@@ -70,11 +71,19 @@ def in_force(layout: Layout) -> Configuration:
 
 
 def ask(
-    layout: Layout, before: Configuration, after: Configuration, sources: Sources | None, *, rebalanced: int | None = None
+    layout: Layout,
+    before: Configuration,
+    after: Configuration,
+    sources: Sources | None,
+    *,
+    rebalanced: int | None = None,
+    rates: ChangeRates = NO_RATES,
 ) -> None:
     """Has a configuration taken over. Returns when the service runs with it; its shards may not have looked at everything yet.
 
-    `rebalanced`: the generation of a plan in which the shards are to have equal shares again.
+    Args:
+        rebalanced: the generation of a plan in which the shards are to have equal shares again.
+        rates: how often files change, for that.
 
     Raises:
         NotRunningError: the service, or its coordinator, does not run.
@@ -84,7 +93,7 @@ def ask(
     _check_coordinator(layout)
     request = ReloadRequest(
         id=secrets.token_hex(8), before=before, after=after, sources=sources, halted=_is_halted(layout),
-        rebalance=rebalanced is not None, generation=rebalanced or 0,
+        rebalance=rebalanced is not None, generation=rebalanced or 0, rates=rates,
     )  # fmt: skip
     write(layout.reload, request)
     _ring(layout)

@@ -14,6 +14,7 @@ import msgspec
 from shardwatch.shard.contract.state.directory import read_private, write_private
 from shardwatch.shard.contract.state.sources import Sources
 
+from ..planning.heat import NO_RATES, ChangeRates
 from .steps import Configuration
 
 T = TypeVar("T")
@@ -32,6 +33,8 @@ class ReloadRequest(msgspec.Struct, frozen=True, kw_only=True):
     rebalance: bool = False
     #: Of the plan that was in force when this was asked.
     generation: int = 0
+    #: How often files have changed lately, by which they are to have them.
+    rates: ChangeRates = NO_RATES
     #: Whether the aggregator was stopped to carry this out, and is to be started again.
     halted: bool = False
 

@@ -6,6 +6,7 @@ import contextlib
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Final
 
 import msgspec
 
@@ -16,6 +17,11 @@ from shardwatch.shard.contract.state.planfile import Plan
 from shardwatch.shard.contract.state.settings import Settings
 
 from ..host.log_line import log_line
+from ..planning.heat import NO_RATES, ChangeRates
+from ..planning.rebalances import Uneven
+
+#: What a child may answer, in bytes: counters of 64 shards are less than a tenth of it.
+_ANSWER_BYTES: Final = 1 << 16
 
 
 class Scales:
@@ -27,11 +33,14 @@ class Scales:
         self._settings = settings
         self._in_child = in_child
         self._stamp: object = None
-        self._found = ("", 0.0)
+        self._found = Uneven()
+        #: What the shards had counted when they were weighed, as the child writes it; b"": they were not.
+        self._counted = b""
+        #: How often files changed between the last two times.
+        self.rates = NO_RATES
 
-    def weigh(self, plan: Plan) -> tuple[str, float]:
-        """Why the trees ought to be divided anew ("": they need not be), and the weight of the heaviest shard. Asked by a child,
-        since a client of the aggregator takes memory."""
+    def weigh(self, plan: Plan) -> Uneven:
+        """Why the trees ought to be divided anew. Asked by a child, since a client of the aggregator takes memory."""
         stamp = plan.generation, *map(_changed_at, (self._layout.index_db, self._layout.index_db.with_name("index.db-wal")))
         if stamp == self._stamp:
             return self._found
@@ -39,22 +48,25 @@ class Scales:
 
         def job() -> None:
             with Loading():
-                from ..service.shares import shares
+                from ..service.shares import Counted, shares
 
-            found = shares(self._layout, self._settings, plan)
+            before = msgspec.json.decode(self._counted, type=Counted) if self._counted else None
+            found = shares(self._layout, self._settings, plan, before)
             if found is not None:
-                os.write(writer, msgspec.json.encode((found.why, max(found.weights.values(), default=0.0))))
+                counted = msgspec.Raw(msgspec.json.encode(found.counted))
+                os.write(writer, msgspec.json.encode((found.uneven, found.rates, counted)))
 
         try:
             self._in_child(job)
             os.set_blocking(reader, False)
-            answer = os.read(reader, 4096)
+            answer = os.read(reader, _ANSWER_BYTES)
         except (BlockingIOError, ShardwatchError):  # it is scanning, or does not answer: it is asked again
-            return "", 0.0
+            return Uneven()
         finally:
             os.close(reader)
             os.close(writer)
-        self._found = msgspec.json.decode(answer, type=tuple[str, float])
+        self._found, self.rates, counted = msgspec.json.decode(answer, type=tuple[Uneven, ChangeRates, msgspec.Raw])
+        self._counted = bytes(counted)
         self._stamp = stamp
         return self._found
 
@@ -67,12 +79,17 @@ def _changed_at(path: Path) -> int:
         return 0
 
 
-def ask_to_rebalance(layout: Layout, plan: Plan, why: str) -> None:
-    """Leaves a request, as `shardwatch rebalance` does. Where that can't be written, the next time comes."""
+def ask_to_rebalance(layout: Layout, plan: Plan, why: str, rates: ChangeRates) -> None:
+    """Leaves a request, as `shardwatch rebalance` does. Where that can't be written, the next time comes.
+
+    Args:
+        why: the trees are to be divided anew, for the log.
+        rates: how often files have changed.
+    """
     from .asking import in_force
     from .request import ReloadRequest, write
 
     log_line(f"{why}: subtrees move to other shards")
     now = in_force(layout)
     with contextlib.suppress(OSError):
-        write(layout.reload, ReloadRequest(id="", before=now, after=now, rebalance=True, generation=plan.generation))
+        write(layout.reload, ReloadRequest(id="", before=now, after=now, rebalance=True, generation=plan.generation, rates=rates))

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
+import re
 import shutil
 import subprocess
 import tarfile
@@ -17,7 +19,7 @@ from repository import git
 from running import Running, consuming, running, settings_for
 from waiting import eventually
 
-from shardwatch.shard.contract.state.planfile import Plan, read_plan
+from shardwatch.shard.contract.state.planfile import Owners, Plan, read_plan
 
 #: Three languages, each with a layout and a pattern of its own.
 INCLUDE = ("*.ast.json", "**/ast/*.json", "*.estree")
@@ -275,6 +277,43 @@ def test_mirror_while_the_tree_grows(state_dir: Path, tmp_path: Path, no_leaks: 
         told_of = Counter(consumer.events)
         assert all(told_of["created", os.fsencode(path)] == 1 for path in files), "nothing is told twice because it moved"
         assert consumer.fresh == 0
+
+
+def test_mirror_while_a_shard_is_hot(state_dir: Path, tmp_path: Path, no_leaks: None) -> None:
+    """All files that change are one shard's: half of them go to the other, though both have as many files. Nothing is missed or
+    told twice, and then nothing moves any more."""
+    root = tmp_path / "root"
+    for n in range(400):
+        (root / f"t{n % 10}" / f"d{n}").mkdir(parents=True)
+        for name in "abcde":
+            (root / f"t{n % 10}" / f"d{n}" / f"{name}.ast.json").write_text("0")
+    settings = settings_for(root, include=("*.ast.json",), shards=2, settle_ms=20, rebalance_s=0.5)
+    with running(state_dir, settings) as service, consuming(service.layout.state_dir) as consumer:
+        service.assert_mirrored(consumer, root)
+        first = plan_of(service)
+        owners = Owners(first.anchors)
+
+        def owned(path: Path, by: Owners) -> str:
+            owner = by.of(os.fsencode(os.path.realpath(path.parent)))
+            assert owner is not None
+            return owner.shard
+
+        hot = [path for path in sorted(root.rglob("*.ast.json")) if owned(path, owners) == "s0"]
+        rounds = itertools.count()
+
+        def moved() -> bool:
+            size = next(rounds) % 50
+            for path in hot:  # each is quiet for long enough to be looked at before its turn comes again
+                path.write_text("x" * size)
+            return plan_of(service).generation != first.generation
+
+        eventually(moved, GUARD_S, every_s=0.0, what="subtrees have moved")
+        log = service.layout.log("coordinator").read_text()
+        assert re.search(r"shard s0 has [\d,]+ of [\d,]+ changes a second: subtrees move", log), log
+        now = Owners(plan_of(service).anchors)
+        assert 0.25 < sum(owned(path, now) == "s0" for path in hot) / len(hot) < 0.75
+        service.assert_mirrored(consumer, root)
+        assert Counter(consumer.events)["created", os.fsencode(os.path.realpath(hot[0]))] == 1 and consumer.fresh == 0
 
 
 def void(_: object) -> None:

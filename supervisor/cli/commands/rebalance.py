@@ -1,9 +1,10 @@
 """Move subtrees from shards that have grown past their share to others, while the service runs.
 
-What the trees contain now is estimated as for a first plan. The heaviest shard then gives subtrees to the lightest, and a tree
-that has grown enough gets another shard. Everything else stays where it is. Each subtree that moves is printed. No change is
-missed and none is delivered again: who gets a subtree watches it and then looks at all of it. The service does this by itself if
-shards are uneven for a while (`rebalance_s`).
+What the trees contain now is estimated as for a first plan, and for a second it is counted how often files change. The heaviest
+shard then gives subtrees to the lightest, and a tree that has grown enough gets another shard. Where one shard has most of the
+changes, those come first. Everything else stays where it is. Each subtree that moves is printed. No change is missed and none
+is delivered again: who gets a subtree watches it and then looks at all of it. The service does this by itself if shards are
+uneven for a while (`rebalance_s`).
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ def run(options: argparse.Namespace) -> int:
     from ...planning.planning import rebalance
     from ...reload.asking import alone, ask, in_force
     from ...service.service import programs
+    from ...service.shares import rates_now
     from ..link.place import running_layout
     from .reload import wait_until_scanned
 
@@ -44,12 +46,13 @@ def run(options: argparse.Namespace) -> int:
         if before is None:
             raise NotRunningError("there is no plan yet", hint="wait until the service is ready", retryable=True)
         now = in_force(layout)
+        rates = rates_now(layout, now.settings, before)
         if options.dry_run:
             pids = [int(row["pid"]) for row in programs(layout) if row["group"] == "shards" and row["pid"]]
-            found = rebalance(layout, now.settings, lambda: pids)
+            found = rebalance(layout, now.settings, rates, lambda: pids)
             after = before if found is None else found.plan
         else:
-            ask(layout, now, now, None, rebalanced=before.generation)
+            ask(layout, now, now, None, rebalanced=before.generation, rates=rates)
             after = _plan(layout) or before
         _print(options, before, after)
         if not options.dry_run and not options.no_wait and after.generation != before.generation:

@@ -9,7 +9,7 @@ import pytest
 from shardwatch.shard.contract.state.planfile import Anchor, Owners, Plan
 from shardwatch.supervisor.planning.budget import Budget
 from shardwatch.supervisor.planning.plan import Ground, PlanResult, make_plan
-from shardwatch.supervisor.planning.rebalances import PAUSE_S, PAUSE_S_MAX, Rebalances
+from shardwatch.supervisor.planning.rebalances import PAUSE_S, PAUSE_S_MAX, Rebalances, Uneven
 from shardwatch.supervisor.planning.rebalancing import EVEN, Move, moves, rebalanced_plan, summary, why_uneven
 
 PLENTY = Budget(shards_max=100, watches_max=10**9)
@@ -132,7 +132,15 @@ def test_moves_in_words() -> None:
 )
 def test_when_shares_are_uneven(weights: dict[str, float], entries: int, shards: int, why: str) -> None:
     """Far over the mean, and by much; or far beyond the size at which there would be another shard."""
-    assert why_uneven(weights, entries, shards, 2) == why
+    assert why_uneven(weights, entries, shards, 2).why == why
+
+
+#: Nothing is uneven.
+EVEN_SHARES = Uneven("", "", 100.0)
+
+
+def heavy(weight: float) -> Uneven:
+    return Uneven("heavy", "weight", weight)
 
 
 def test_shares_have_to_be_uneven_for_a_while() -> None:
@@ -140,12 +148,12 @@ def test_shares_have_to_be_uneven_for_a_while() -> None:
     rebalances = Rebalances(-20)
     assert not rebalances.due(0, 10)
     assert not rebalances.due(60, -1) and rebalances.due(60, 0)
-    assert not rebalances.found(True, 100, 60, 0)
+    assert not rebalances.found(heavy(100), 60, 0)
     assert not rebalances.due(60, 19) and rebalances.due(60, 20)
-    assert not rebalances.found(True, 100, 60, 40)
-    assert not rebalances.found(False, 100, 60, 59)
-    assert not rebalances.found(True, 100, 60, 60)
-    assert rebalances.found(True, 100, 60, 120)
+    assert not rebalances.found(heavy(100), 60, 40)
+    assert not rebalances.found(EVEN_SHARES, 60, 59)
+    assert not rebalances.found(heavy(100), 60, 60)
+    assert rebalances.found(heavy(100), 60, 120)
 
 
 def test_rebalances_follow_each_other_with_growing_pauses() -> None:
@@ -153,17 +161,18 @@ def test_rebalances_follow_each_other_with_growing_pauses() -> None:
     rebalances = Rebalances(-1)
     now, pause = 0.0, PAUSE_S
     for _ in range(10):
-        rebalances.found(True, 100, 1, now)
-        assert rebalances.found(True, 100, 1, now + 1)
+        rebalances.found(heavy(100), 1, now)
+        assert rebalances.found(heavy(100), 1, now + 1)
         rebalances.made(moved=True, now=now + 1)
         assert not rebalances.due(1, now + pause) and rebalances.due(1, now + 1 + pause)
         now, pause = now + 1 + pause, min(2 * pause, PAUSE_S_MAX)
-    rebalances.found(True, 100, 1, now)
-    assert rebalances.found(True, 100, 1, now + 1)
+    rebalances.found(heavy(100), 1, now)
+    assert rebalances.found(heavy(100), 1, now + 1)
     rebalances.made(moved=False, now=now + 1)
     now += 2 * PAUSE_S_MAX
-    assert not rebalances.found(True, 110, 1, now) and not rebalances.found(True, 110, 1, now + 10)
-    assert not rebalances.found(True, 130, 1, now + 20) and rebalances.found(True, 130, 1, now + 21)
+    assert not rebalances.found(heavy(110), 1, now) and not rebalances.found(heavy(110), 1, now + 10)
+    assert not rebalances.found(heavy(130), 1, now + 20) and rebalances.found(heavy(130), 1, now + 21)
+    assert rebalances.found(Uneven("hot", "rate", 5.0), 1, now + 21), "which was not tried"
     rebalances.made(moved=True, now=now + 21)
     later = now + 22 + PAUSE_S_MAX
     rebalances.made(moved=False, now=later)  # somebody else's request: nothing is noted

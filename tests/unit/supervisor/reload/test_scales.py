@@ -12,9 +12,11 @@ from shardwatch.shard.contract.errors import ShardwatchError
 from shardwatch.shard.contract.state.layout import Layout
 from shardwatch.shard.contract.state.planfile import Anchor, Plan
 from shardwatch.shard.contract.state.settings import Settings, write_settings
+from shardwatch.supervisor.planning.heat import NO_RATES, ChangeRates
+from shardwatch.supervisor.planning.rebalances import Uneven
 from shardwatch.supervisor.reload.request import read_request
 from shardwatch.supervisor.reload.scales import Scales, ask_to_rebalance
-from shardwatch.supervisor.service.shares import Shares
+from shardwatch.supervisor.service.shares import Counted, Shares, rates_between
 
 PLAN = Plan(5, (Anchor(b"/r", "s0", b"/r"),), "k")
 SETTINGS = Settings(roots=(b"/r",), include=("*",), exclude=())
@@ -29,24 +31,40 @@ def layout(tmp_path: Path) -> Layout:
 
 
 def test_shards_are_weighed_while_something_changes(layout: Layout, monkeypatch: pytest.MonkeyPatch) -> None:
-    """And at once with another plan."""
-    answers: list[Shares | None] = [None, Shares({"s0": 7.0, "s1": 3.0}, "uneven"), Shares({}, ""), Shares({"s0": 1.0}, "")]
-    asked = []
+    """And at once with another plan. Each time what was counted the last time is there again."""
+    uneven = Uneven("uneven", "rate", 7.0)
+    counted = [Counted(float(n), n, {"s0": (1, n, n)}) for n in range(3)]
+    answers = [
+        None, Shares({}, uneven, counted[0], ChangeRates({"s0": 7.0}, 3)), Shares({}, Uneven(), counted[1], NO_RATES),
+        Shares({}, Uneven("", "", 1.0), counted[2], NO_RATES),
+    ]  # fmt: skip
+    asked: list[Counted | None] = []
 
-    def shares(*_: object) -> Shares | None:
-        asked.append(1)
+    def shares(layout: Layout, settings: Settings, plan: Plan, before: Counted | None) -> Shares | None:
+        asked.append(before)
         return answers[len(asked) - 1]
 
     monkeypatch.setattr("shardwatch.supervisor.service.shares.shares", shares)
     scales = Scales(layout, SETTINGS, lambda job: job())
-    assert scales.weigh(PLAN) == ("", 0.0), "it is scanning"
+    assert scales.weigh(PLAN) == Uneven(), "it is scanning"
     for _ in range(3):
-        assert scales.weigh(PLAN) == ("uneven", 7.0)
+        assert scales.weigh(PLAN) == uneven
+    assert scales.rates == ChangeRates({"s0": 7.0}, 3)
     assert len(asked) == 2
     os.utime(layout.index_db, ns=(0, 1))
-    assert scales.weigh(PLAN) == ("", 0.0)
-    assert scales.weigh(Plan(6, PLAN.anchors, "k")) == ("", 1.0)
-    assert len(asked) == 4
+    assert scales.weigh(PLAN) == Uneven()
+    assert scales.weigh(Plan(6, PLAN.anchors, "k")) == Uneven("", "", 1.0)
+    assert asked == [None, None, counted[0], counted[1]]
+
+
+def test_what_was_counted_between_two_times() -> None:
+    """Of hints and looks the fewer; nothing if a shard began anew in between, or came, or no time has passed."""
+    before = Counted(10.0, 7, {"s0": (1, 100, 50), "s1": (2, 0, 0)})
+    after = {"s0": (1, 300, 70), "s1": (2, 30, 500)}
+    assert rates_between(before, Counted(20.0, 99, after)) == ChangeRates({"s0": 2.0, "s1": 3.0}, 7)
+    assert rates_between(None, before) == rates_between(before, before) == NO_RATES
+    assert rates_between(before, Counted(20.0, 99, {**after, "s1": (3, 30, 500)})) == NO_RATES
+    assert rates_between(before, Counted(20.0, 99, {"s0": (1, 300, 70)})) == NO_RATES
 
 
 def test_a_child_that_fails_says_nothing(layout: Layout) -> None:
@@ -55,13 +73,14 @@ def test_a_child_that_fails_says_nothing(layout: Layout) -> None:
     def fails(job: Callable[[], None]) -> None:
         raise ShardwatchError("killed")
 
-    assert Scales(layout, SETTINGS, fails).weigh(PLAN) == ("", 0.0)
+    assert Scales(layout, SETTINGS, fails).weigh(PLAN) == Uneven()
 
 
 def test_the_coordinator_asks_itself(layout: Layout) -> None:
     """For the plan that is in force, with nothing else to be taken over."""
     write_settings(layout.settings, SETTINGS)
-    ask_to_rebalance(layout, PLAN, "uneven")
+    ask_to_rebalance(layout, PLAN, "uneven", ChangeRates({"s0": 7.0}, 3))
     request = read_request(layout.reload)
     assert request is not None and request.before == request.after
     assert (request.rebalance, request.generation) == (True, PLAN.generation)
+    assert request.rates == ChangeRates({"s0": 7.0}, 3)
