@@ -34,9 +34,9 @@ ONE_SHARD_ENTRIES: Final = 200_000
 #: The same on one or two processors, where a second one gains nothing at the start, since the aggregator takes a processor: a
 #: million files were ready in 14.5 s with one shard, in 15.3 s with two, on a busy machine. It bounds what a rescan reads: 8 s.
 ONE_SHARD_ENTRIES_ON_TWO: Final = 1_250_000
-#: Directories read for a first glance, and for a second one; each with the factor by which its estimate may be too low. Where that
-#: finds far less than needs two shards, there is nothing to balance: 0.1 s less at a first start, and half of the rest. If the
-#: estimate was wrong, one shard watches somewhat more than it would have been given: no more than that.
+#: Directories read for a first glance, and for a second one; each with the factor by which its estimate may be too low. Where
+#: that finds far less than needs two shards, there is nothing to balance: 0.1 s less at a first start, and half of the rest. If
+#: the estimate was wrong, one shard watches somewhat more than it would have been given: no more than that.
 GLANCES: Final = ((32, 8.0), (512, 1.5))
 #: Entries from which it takes more shards than processors: not for speed, but for room in the kernel's queues
 #: (max_queued_events is counted for each shard) and for smaller rescans.
