@@ -37,7 +37,7 @@ class Bell:
 
         Raises OSError: ENOTDIR, ENOSPC where no watch is left, ENOENT without /proc.
         """
-        return calls.add_watch(self.fd, b"/proc/self/fd/%d" % directory, _MASK)
+        return calls.watch_open(self.fd, directory, _MASK)
 
     def take_down(self, wd: int) -> None:
         """Idempotent: a directory that is gone has taken its watch with it."""

@@ -60,6 +60,12 @@ def add_watch(fd: int, path: bytes, mask: int) -> int:
     return wd
 
 
+def watch_open(instance: int, fd: int, mask: int) -> int:
+    """`add_watch` of what is open at `fd`. Raises OSError."""
+    # Through /proc, so that what is watched is what is open, not what its path leads to by now; it also passes PATH_MAX.
+    return add_watch(instance, b"/proc/self/fd/%d" % fd, mask)
+
+
 def rm_watch(fd: int, wd: int) -> None:
     """Idempotent: a directory that is gone has taken its watch with it."""
     _rm_watch(fd, wd)

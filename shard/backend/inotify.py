@@ -52,6 +52,7 @@ _READ_BYTES: Final = 1 << 18
 _BACKLOG_BYTES_MAX: Final = 64 << 20
 
 _decode = native(decoding.decode)
+_watch_open = native(calls.watch_open)
 
 
 class InotifyBackend:
@@ -91,7 +92,7 @@ class InotifyBackend:
         if self.watches_max and len(self._nodes) >= self.watches_max:
             raise OSError(errno.ENOSPC, "the plan's share of the watches is used up")
         wd = node.wd = self._add(fd, _MASK if names else _MASK_SELF)
-        return self._held.add(wd, node)
+        return None if self._nodes.setdefault(wd, node) is node else self._held.add(wd, node)
 
     def same(self, fd: int, node: Node) -> bool:
         if node.wd < 0:
@@ -107,8 +108,7 @@ class InotifyBackend:
         return wd == node.wd
 
     def _add(self, fd: int, mask: int = _MASK) -> int:
-        # Through /proc, so that what is watched is what is open, not what its path leads to by now; it also passes PATH_MAX.
-        return calls.add_watch(self._fd, b"/proc/self/fd/%d" % fd, mask)
+        return _watch_open(self._fd, fd, mask)
 
     def forget(self, nodes: list[Node]) -> None:
         for node in nodes:

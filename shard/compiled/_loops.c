@@ -1,4 +1,4 @@
-/* The loops in which a shard spends most of its time, compiled. `reading.py` and `decoding.py` have the same functions in
+/* The loops in which a shard spends most of its time, compiled. `reading.py`, `calls.py` and `decoding.py` have the same ones in
  * Python. They are the definition: the functions here take the same arguments, and return or raise the same. A property test
  * compares them (tests/property/test_compiled.py).
  *
@@ -21,7 +21,7 @@
 
 /* `choice.INTERFACE`: raised with every change of what is passed or returned here. Where it differs, the file was compiled from
  * the source of another version, and is not used. */
-#define INTERFACE 2
+#define INTERFACE 3
 
 /* -- names of a directory: reading.list_names */
 
@@ -346,6 +346,29 @@ look_at(PyObject *module, PyObject *arguments)
     return result;
 }
 
+/* -- watching: calls.watch_open */
+
+PyDoc_STRVAR(watch_open_doc, "watch_open($module, instance, fd, mask, /)\n--\n\nSee calls.watch_open.");
+
+static PyObject *
+watch_open(PyObject *module, PyObject *arguments)
+{
+    int instance, fd, watch, error;
+    unsigned int mask;
+    char path[32];
+    if (!PyArg_ParseTuple(arguments, "iiI:watch_open", &instance, &fd, &mask))
+        return NULL;
+    snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
+    Py_BEGIN_ALLOW_THREADS
+    watch = inotify_add_watch(instance, path, mask | IN_MASK_ADD);
+    error = errno;
+    Py_END_ALLOW_THREADS
+    if (watch >= 0)
+        return PyLong_FromLong(watch);
+    errno = error;
+    return PyErr_SetFromErrno(PyExc_OSError);
+}
+
 /* -- what inotify said: decoding.decode */
 
 /* decoding.SPECIAL, and those of it that tell of names. */
@@ -466,6 +489,7 @@ decode(PyObject *module, PyObject *arguments)
 static PyMethodDef functions[] = {
     {"list_names", list_names, METH_VARARGS, list_names_doc},
     {"look_at", look_at, METH_VARARGS, look_at_doc},
+    {"watch_open", watch_open, METH_VARARGS, watch_open_doc},
     {"decode", decode, METH_VARARGS, decode_doc},
     {NULL},
 };
@@ -484,7 +508,7 @@ static PyModuleDef_Slot slots[] = {
 static struct PyModuleDef definition = {
     PyModuleDef_HEAD_INIT,
     .m_name = "_loops",
-    .m_doc = "Compiled twins of functions in reading.py and decoding.py.",
+    .m_doc = "Compiled twins of functions in reading.py, calls.py and decoding.py.",
     .m_methods = functions,
     .m_slots = slots,
 };

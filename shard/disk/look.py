@@ -75,18 +75,19 @@ class Reader:
         path: bytes,
         fd: int,
         relative: bytes,
-        demand: Callable[[bytes, list[bytes]], None] = lambda path, files: None,
+        demand: Callable[[bytes, list[bytes]], None] | None = None,
         known: tuple[list[bytes], list[bytes]] | None = None,
     ) -> tuple[Seen, list[bytes]]:
         """All that is in scope in the directory open at `fd`, sorted by name, and the names in it that are directories.
 
         `demand`: called before the files are looked at, with the directory and their names; it raises OSError to prevent that.
-        `known`: its names, of files and of directories, as `listed` returned them; None: it is listed. Raises OSError if it
-        cannot be read completely.
+        None: nothing does. `known`: its names, of files and of directories, as `listed` returned them; None: it is listed. Raises
+        OSError if it cannot be read completely.
         """
         coarse = self.disk.coarse_ns()
         files, directories = self.listed(path, fd, relative) if known is None else known
-        demand(path, files)
+        if demand is not None:
+            demand(path, files)
         return self.looked(path, fd, relative, files, directories, coarse)
 
     def listed(self, path: bytes, fd: int, relative: bytes) -> tuple[list[bytes], list[bytes]]:
@@ -135,22 +136,21 @@ class Reader:
 
         Raises OSError if one of them cannot be determined.
         """
+        some = self._stats_through_links if self.follow else self._stats_here
         if len(names) <= NAMES_AT_ONCE:
-            return self._stats(path, names, fd, coarse)
-        return b"".join([self._stats(path, part, fd, coarse) for part in self._parts(names)])
-
-    def _stats(self, path: bytes, names: list[bytes], fd: int, coarse: int) -> bytes:
-        stats = self._stats_through_links(path, names, fd, coarse) if self.follow else self._stats_here(names, fd, coarse)
+            stats = some(path, names, fd, coarse)
+        else:
+            stats = b"".join([some(path, part, fd, coarse) for part in self._parts(names)])
         self.others += kinds(stats).count(OTHER)
-        self.looks += len(names)
         return stats
 
-    def _stats_here(self, names: list[bytes], fd: int, coarse: int) -> bytes:
+    def _stats_here(self, path: bytes, names: list[bytes], fd: int, coarse: int) -> bytes:
         stats, device = self.disk.look_at(fd, names, 0, coarse, *self.filesystems.last)
         while (start := len(stats) // WIDTH) < len(names):
             invented = self.filesystems.invents(device, names[start], fd)
             more, device = self.disk.look_at(fd, names, start, coarse, device, invented)
             stats += more
+        self.looks += len(names)
         return stats
 
     def _stats_through_links(self, path: bytes, names: list[bytes], fd: int, coarse: int) -> bytes:
@@ -164,6 +164,7 @@ class Reader:
                 stats.append(NOTHING)
                 continue
             stats.append(packed(st, coarse, self.filesystems.invents(st.st_dev, name, fd)))
+        self.looks += len(names)
         return b"".join(stats)
 
     def watched(self, path: bytes, relative: bytes, names: list[bytes]) -> list[bytes]:

@@ -29,12 +29,13 @@ def list_directory(
     """
     at = territory.wall_ns()
     stamp = _stamp(territory, fd) if recalls else 0
-    known = territory.directories.recall.names(node, stamp)
+    known = territory.directories.recall.names(node, stamp) if stamp else None
     relative = place.relative(path)
     barred = territory.follow and territory.links.is_barred(node, fd, path)
     if territory.follow and not barred:
         territory.links.meet(node, fd, relative)
-    demand = territory.slow.demand  # of a file on which one is mounted whose filesystem does not answer, not even an lstat ends
+    # Of a file on which one is mounted whose filesystem does not answer, not even an lstat ends.
+    demand = None if territory.slow.none else territory.slow.demand
     seen, subdirectories = (Seen([], b""), []) if barred else territory.reader.directory(path, fd, relative, demand, known)
     if stamp and known is None:
         territory.directories.recall.keep(node, stamp, seen, subdirectories)

@@ -107,6 +107,35 @@ def test_what_is_no_chunk_is_refused() -> None:
             _loops.decode(*arguments)
 
 
+# --- watching -----------------------------------------------------------------------------------------------------------
+
+
+def test_both_watch_the_same_directory(tmp_path: Path) -> None:
+    """A watch of one of them is a watch of the other: the mask is added to. What can't be watched raises the same error."""
+    instance, fd = calls.init(), os.open(tmp_path, os.O_RDONLY | os.O_DIRECTORY)
+    file = os.open(tmp_path / "file", os.O_CREAT | os.O_WRONLY, 0o600)
+    try:
+        found = [function(instance, fd, mask) for function in _WATCHES for mask in (calls.IN_DELETE, calls.IN_CREATE)]
+        assert found == found[:1] * 4
+        (tmp_path / "made").mkdir()
+        (tmp_path / "made").rmdir()
+        count, specials = decode(os.read(instance, 4096), Names(), Names(), Names())
+        assert (count, [name for _, _, name in specials]) == (2, [b"made", b"made"])
+        for arguments in ((instance, file, calls.IN_ONLYDIR | calls.IN_CREATE), (instance, -1, 1), (fd, fd, 1)):
+            errors = []
+            for function in _WATCHES:
+                with pytest.raises(OSError) as caught:
+                    function(*arguments)
+                errors.append((type(caught.value), caught.value.args))
+            assert errors[0] == errors[1]
+    finally:
+        for descriptor in (instance, fd, file):
+            os.close(descriptor)
+
+
+_WATCHES: list[Callable[[int, int, int], int]] = [calls.watch_open, _loops.watch_open]
+
+
 # --- directories and looks ------------------------------------------------------------------------------------------------
 
 _AN_HOUR = 3_600 * 10**9
