@@ -21,12 +21,20 @@ codes; [configuration](configuration.md) describes the options of the service.
 def page() -> str:
     """The page, in Markdown: a heading for each command, and for each command of a command."""
     parts = [_INTRODUCTION]
-    for name in COMMANDS:
-        parts += _command(_subparsers(make_parser(name))[name], 2)
+    for parser in parsers():
+        parts += _command(parser)
     return "\n".join(parts)
 
 
-def _subparsers(parser: argparse.ArgumentParser) -> dict[str, argparse.ArgumentParser]:
+def parsers() -> Iterator[argparse.ArgumentParser]:
+    """The parser of each command, and after it those of its own commands. Its `prog` is what a user types."""
+    for name in COMMANDS:
+        parser = _below(make_parser(name))[name]
+        yield parser
+        yield from _below(parser).values()
+
+
+def _below(parser: argparse.ArgumentParser) -> dict[str, argparse.ArgumentParser]:
     """By their names; an alias is left out."""
     found: dict[str, argparse.ArgumentParser] = {}
     for action in parser._actions:
@@ -37,8 +45,8 @@ def _subparsers(parser: argparse.ArgumentParser) -> dict[str, argparse.ArgumentP
     return found
 
 
-def _command(parser: argparse.ArgumentParser, level: int) -> Iterator[str]:
-    yield f"{'#' * level} {parser.prog}\n"
+def _command(parser: argparse.ArgumentParser) -> Iterator[str]:
+    yield f"{'#' * parser.prog.count(' ')}# {parser.prog}\n"
     usage = parser.format_usage().removeprefix("usage: ")
     yield f"```text\n{dedent(usage).strip()}\n```\n"
     if parser.description:
@@ -50,8 +58,6 @@ def _command(parser: argparse.ArgumentParser, level: int) -> Iterator[str]:
         yield ""
     if parser.epilog:
         yield f"```text\n{parser.epilog.strip()}\n```\n"
-    for below in _subparsers(parser).values():
-        yield from _command(below, level + 1)
 
 
 def _rows(parser: argparse.ArgumentParser) -> Iterator[str]:

@@ -20,6 +20,7 @@ from shardwatch.shard.compiled.choice import NATIVE_VARIABLE
 
 ROOT = Path(__file__).parents[1]
 SCHEMA = json.loads((ROOT / "supervisor/schema/events.schema.json").read_text())
+COMMANDS_SCHEMA = json.loads((ROOT / "supervisor/schema/commands.schema.json").read_text())
 EXPLAIN_SCHEMA = json.loads((ROOT / "supervisor/schema/explain.schema.json").read_text())
 #: Hang guard of everything here, seconds: a machine that stalls for a while is no failure.
 GUARD_S = 60.0
@@ -52,7 +53,28 @@ def run(
     )  # fmt: skip
     assert not check or done.returncode == 0, done.stderr
     assert "Traceback" not in done.stderr, done.stderr
+    if "--json" in arguments and done.stdout:
+        check_output([os.fsdecode(argument) for argument in arguments], done.stdout)
     return done
+
+
+def check_output(arguments: Sequence[str], output: str) -> None:
+    """What a command printed with `--json` is valid under its schema, if it has one in commands.schema.json."""
+    pair = "-".join(arguments[:2])
+    name = {"root-add": "reload", "root-remove": "reload"}.get(pair, pair if pair in COMMANDS_SCHEMA["$defs"] else arguments[0])
+    if pair in ("dead-retry", "dead-drop"):  # the same as without --json
+        return
+    if name in ("dead", "find", "since"):
+        for line in map(json.loads, output.splitlines()):
+            if line["type"] in (name, "file", "cursor"):
+                check_command(name, line)
+    elif name in COMMANDS_SCHEMA["$defs"]:
+        check_command(name, json.loads(output))
+
+
+def check_command(name: str, printed: object) -> None:
+    """An object that a command printed, under the schema of its name."""
+    Draft202012Validator({**COMMANDS_SCHEMA, "$ref": f"#/$defs/{name}"}).validate(printed)
 
 
 def lines_of(done: subprocess.CompletedProcess[str]) -> list[dict[str, Any]]:

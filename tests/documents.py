@@ -8,10 +8,34 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 from cli_process import GUARD_S, ROOT, Command, environment
+from terminal import Terminal
 
 _SHARDWATCH = f'#!/bin/sh\nPYTHONPATH={ROOT / "src"} exec "{sys.executable}" -P -m shardwatch.supervisor.cli.main "$@"\n'
+
+
+class Snippet(NamedTuple):
+    """A block of code in a document, and where it is: the heading above it, and its number below that heading, from 1."""
+
+    document: str
+    heading: str
+    number: int
+    language: str
+    text: str
+
+
+def snippets(document: Path) -> Iterator[Snippet]:
+    """Every block of code of a document."""
+    name = os.fspath(document.relative_to(ROOT))
+    heading, number = "", 0
+    for found in re.finditer(r"^#+ ([^\n]+)$|^ *```(\w*)\n(.*?)^ *```$", document.read_text(), re.MULTILINE | re.DOTALL):
+        if found[1]:
+            heading, number = found[1], 0
+        else:
+            number += 1
+            yield Snippet(name, heading, number, found[2], found[3])
 
 
 def section(document: Path, heading: str) -> str:
@@ -71,3 +95,7 @@ class Shell:
         """A script that is one command, which goes on; it takes the place of the shell, so that signals reach it."""
         script = f'cd "{self.folder}"\nexec {script.lstrip()}'
         return Command(command=[*self._shell, "-ec", script])
+
+    def on_terminal(self, script: str) -> Terminal:
+        """A script that is one command, on a terminal."""
+        return Terminal(command=[*self._shell, "-ec", f'cd "{self.folder}"\nexec {script.lstrip()}'])

@@ -216,8 +216,13 @@ def assert_says(shell: Shell, command: str, output: str) -> None:
 
 
 def test_the_readme_shows_what_it_answers(state_dir: Path, tmp_path: Path, contents: list[bytes]) -> None:
-    """The commands of README.md as they stand; what they print is what it says, moments after a save."""
+    """The commands of README.md as they stand; what they print is what it says, moments after a save.
+
+    Those of the example's own page do the same, and one more keeps the database.
+    """
     start, keep, ask, save = blocks(ROOT / "README.md", "An extract stage")
+    same_start, same_keep, follow, ask_more = blocks(ROOT / "examples/extract/README.md", "Running it")
+    assert (same_start, same_keep) == (start, keep)
     folder = tmp_path / "clone"
     for source, content in zip(SOURCES, contents[: len(SOURCES)], strict=True):
         path = folder / ".demo/tree" / demo_tree.mirrored(Path(source))
@@ -232,5 +237,9 @@ def test_the_readme_shows_what_it_answers(state_dir: Path, tmp_path: Path, conte
                 for command, output in sessions(shown):
                     assert_says(shell, command, output)
             assert keeping.end(signal.SIGTERM) == 128 + signal.SIGTERM
+        follow = follow.replace("facts.db", "other.db").replace("STATE", f'"{state_dir}"')
+        with shell.begin(follow):
+            ask_more = ask_more.replace("facts.db", "other.db")
+            eventually(lambda: "json.decoder" in shell.run(ask_more, check=False).stdout, every_s=0.2)
     finally:
         shell.run("shardwatch down")
