@@ -92,6 +92,19 @@ class FaultyDisk(Disk):
             self._check_name(name)
         return super().look_at(fd, names, start, coarse_ns, device, invented)
 
+    def look_in_each(
+        self, asked: list[tuple[bytes, int, list[bytes]]], instance: int, coarse_ns: int, device: int, invented: bool
+    ) -> list[bytes | int | None]:
+        """What is refused is not known: whoever looks again is told why."""
+        found = super().look_in_each(asked, instance, coarse_ns, device, invented)
+        return [
+            None if self._refuses(path) or not self.broken.keys().isdisjoint(names) else one
+            for (path, _, names), one in zip(asked, found, strict=True)
+        ]
+
+    def _refuses(self, path: bytes) -> bool:
+        return path in self.once or any(path == denied or path.startswith(denied + b"/") for denied in self.denied)
+
     def _check_name(self, name: bytes) -> None:
         if name in self.broken:
             raise OSError(self.broken[name], os.strerror(self.broken[name]), name)

@@ -23,6 +23,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from shardwatch.shard.backend import calls
 from shardwatch.shard.compiled import _loops
 from shardwatch.shard.contract.files.packed import INT_MAX, INT_MIN, WIDTH
 from shardwatch.shard.disk import reading
@@ -192,7 +193,12 @@ def waits(kernel: OddKernel) -> Counter[str]:
     kernel.contains([(_DT_UNKNOWN, b"0")], 0)
     kernel.waits(asks)
     happened = Counter[str]()
-    for name, arguments in (("list_names", (fd, int)), ("look_at", (fd, [b"0"] * 3, 0, 0, 1, False))):
+    instance = calls.init()
+    asked = [(b"/", calls.add_watch(instance, b"/", calls.IN_DELETE_SELF), [b"0"] * 3)]
+    for name, arguments in (
+        ("list_names", (fd, int)), ("look_at", (fd, [b"0"] * 3, 0, 0, 1, False)),
+        ("look_in_each", (asked, instance, 0, 1, False)),
+    ):  # fmt: skip
         found: list[object] = []
         thread = threading.Thread(target=lambda n=name, a=arguments, f=found: f.append(result(kernel, getattr(_loops, n), *a)))
         thread.start()
@@ -201,7 +207,7 @@ def waits(kernel: OddKernel) -> Counter[str]:
             thread.join(0.01)
         happened[name] += len(found)
     kernel.waits(0)
-    for descriptor in (fd, asks, answers):
+    for descriptor in (fd, asks, answers, instance):
         os.close(descriptor)
     return happened
 

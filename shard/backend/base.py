@@ -107,6 +107,15 @@ class Backend(Protocol):
         """Whether the directory open at `fd` is the one that is watched for `node`."""
         ...
 
+    def instance(self, node: Node) -> int:
+        """The descriptor of the inotify instance in which the directory of a node has the watch `node.wd`; -1: it is known by
+        something else."""
+        ...
+
+    def give_back(self, watch: int) -> None:
+        """Ends a watch of that instance if no node stands for it: it was made by asking for it (`calls.watch_of`)."""
+        ...
+
     def forget(self, nodes: list[Node]) -> None:
         """Ends the watches of nodes that were removed from the tree."""
         ...

@@ -127,6 +127,14 @@ class BesideBackend:
         holder = self._holder(node)
         return holder is not None and holder.same(fd, node)
 
+    def instance(self, node: Node) -> int:
+        holder = self._holder(node)
+        return -1 if holder is None else holder.instance(node)
+
+    def give_back(self, watch: int) -> None:
+        if INOTIFY in self._opened:
+            self._opened[INOTIFY].give_back(watch)
+
     def _holder(self, node: Node) -> Counting | None:
         """Who watches the directory of a node."""
         return None if node.wd < 0 else self._opened.get(INOTIFY if node.wd < _HANDLES else FANOTIFY)

@@ -147,6 +147,12 @@ class FanotifyBackend:
         marked = self._marked.get(os.fstat(fd).st_dev)
         return marked is not None and number_of(marked.id, self._handles.of(fd)) == node.wd
 
+    def instance(self, node: Node) -> int:
+        return -1
+
+    def give_back(self, watch: int) -> None:
+        """There is no such watch."""
+
     def forget(self, nodes: list[Node]) -> None:
         for node in nodes:
             self._held.remove(node)

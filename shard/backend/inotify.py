@@ -103,9 +103,15 @@ class InotifyBackend:
             if error.errno in (errno.ENOSPC, errno.ENOMEM):
                 return False  # no room for another watch: so it is another directory
             raise
-        if wd not in self._nodes:
-            calls.rm_watch(self._fd, wd)
+        self.give_back(wd)
         return wd == node.wd
+
+    def instance(self, node: Node) -> int:
+        return self._fd
+
+    def give_back(self, watch: int) -> None:
+        if watch not in self._nodes:
+            calls.rm_watch(self._fd, watch)
 
     def _add(self, fd: int, mask: int = _MASK) -> int:
         return _watch_open(self._fd, fd, mask)

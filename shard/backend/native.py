@@ -119,6 +119,12 @@ class NativeBackend(FileSystemEventHandler):
         # Directories are known by their paths only. Those of an anchor that was watched, and is refused by now, are not watched.
         return node.wd >= 0 and not (self._refused and node.anchor in self._refused)
 
+    def instance(self, node: Node) -> int:
+        return -1
+
+    def give_back(self, watch: int) -> None:
+        """There is no such watch."""
+
     def forget(self, nodes: list[Node]) -> None:
         for node in nodes:
             if node.parent is None and self._anchors.get(node.name) is node:

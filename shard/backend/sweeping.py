@@ -29,6 +29,12 @@ class SweepingBackend:
     def same(self, fd: int, node: Node) -> bool:
         return False
 
+    def instance(self, node: Node) -> int:
+        return -1
+
+    def give_back(self, watch: int) -> None:
+        """There is no such watch."""
+
     def forget(self, nodes: list[Node]) -> None:
         pass
 

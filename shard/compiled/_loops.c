@@ -15,13 +15,15 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include <string.h>
+#include <stdio.h>
 #include <sys/inotify.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 /* `choice.INTERFACE`: raised with every change of what is passed or returned here. Where it differs, the file was compiled from
  * the source of another version, and is not used. */
-#define INTERFACE 3
+#define INTERFACE 4
 
 /* -- names of a directory: reading.list_names */
 
@@ -348,6 +350,17 @@ look_at(PyObject *module, PyObject *arguments)
 
 /* -- watching: calls.watch_open */
 
+/* Watches what is open at `fd`, through /proc, with a mask that is added to the one it has; -1: errno says why not. Without the
+ * GIL. */
+static int
+add_watch(int instance, int fd, uint32_t mask)
+{
+    char path[sizeof "/proc/self/fd/" + 3 * sizeof fd];
+
+    snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
+    return inotify_add_watch(instance, path, mask | IN_MASK_ADD);
+}
+
 PyDoc_STRVAR(watch_open_doc, "watch_open($module, instance, fd, mask, /)\n--\n\nSee calls.watch_open.");
 
 static PyObject *
@@ -355,18 +368,188 @@ watch_open(PyObject *module, PyObject *arguments)
 {
     int instance, fd, watch, error;
     unsigned int mask;
-    char path[32];
     if (!PyArg_ParseTuple(arguments, "iiI:watch_open", &instance, &fd, &mask))
         return NULL;
-    snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
     Py_BEGIN_ALLOW_THREADS
-    watch = inotify_add_watch(instance, path, mask | IN_MASK_ADD);
+    watch = add_watch(instance, fd, mask);
     error = errno;
     Py_END_ALLOW_THREADS
     if (watch >= 0)
         return PyLong_FromLong(watch);
     errno = error;
     return PyErr_SetFromErrno(PyExc_OSError);
+}
+
+/* -- looks at names in many directories: reading.look_in_each */
+
+/* `calls.open_directory` where one system call does it. Its numbers are the same on every architecture; the headers may be older
+ * than the kernel. */
+#define SYS_OPENAT2 437
+#define RESOLVE_NO_LINKS (0x02 | 0x04)
+#define OPEN_FLAGS (O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW)
+
+/* One of the directories, and what became of it. */
+typedef struct {
+    const char *path;
+    int watch;
+    /* Its names, and where the stats of the first one lie. */
+    const char **names;
+    Py_ssize_t count;
+    unsigned char *stats;
+    /* 1: all were looked at, 0: nothing is known, -1: another directory is there, with the watch `watch`. */
+    int known;
+} place;
+
+/* A call of look_in_each. */
+typedef struct {
+    place *places;
+    Py_ssize_t count;
+    int instance;
+    int64_t coarse_ns;
+    long long device;
+    bool invented;
+} round_of_looks;
+
+/* Looks at the names of one directory. Without the GIL. */
+static void
+look_in(const round_of_looks *all, place *one)
+{
+    const struct {
+        uint64_t flags, mode, resolve;
+    } how = {OPEN_FLAGS, 0, RESOLVE_NO_LINKS};
+    int fd = (int)syscall(SYS_OPENAT2, AT_FDCWD, one->path, &how, sizeof how);
+
+    if (fd < 0)
+        return;
+    int watch = add_watch(all->instance, fd, IN_DELETE_SELF | IN_ONLYDIR); /* calls.watch_of */
+    if (watch >= 0 && watch != one->watch) {
+        one->watch = watch;
+        one->known = -1;
+    } else if (watch >= 0) {
+        looks each = {
+            .fd = fd,
+            .coarse_ns = all->coarse_ns,
+            .device = all->device,
+            .invented = all->invented,
+            .names = one->names,
+            .count = one->count,
+            .stats = one->stats,
+        };
+        look(&each);
+        one->known = each.looked == each.count;
+    }
+    close(fd);
+}
+
+/* Fills a place from (path, watch, names). Returns a tuple of the names, which must outlive it; NULL: an exception is set. */
+static PyObject *
+place_of(PyObject *asked, place *one)
+{
+    PyObject *path, *list;
+
+    if (!PyTuple_Check(asked)) {
+        PyErr_SetString(PyExc_TypeError, "a directory is a tuple of three");
+        return NULL;
+    }
+    if (!PyArg_ParseTuple(asked, "SiO!:look_in_each", &path, &one->watch, &PyList_Type, &list))
+        return NULL;
+    /* Raises ValueError for a NUL in it. */
+    if (PyBytes_AsStringAndSize(path, (char **)&one->path, NULL) < 0)
+        return NULL;
+    PyObject *names = PyList_AsTuple(list);
+    if (names == NULL)
+        return NULL;
+    one->count = PyTuple_GET_SIZE(names);
+    one->names = strings_of(names);
+    if (one->names == NULL)
+        Py_CLEAR(names);
+    return names;
+}
+
+/* bytes, int or None; NULL: an exception is set. */
+static PyObject *
+found_in(const place *one)
+{
+    if (one->known < 0)
+        return PyLong_FromLong(one->watch);
+    if (one->known == 0)
+        Py_RETURN_NONE;
+    return PyBytes_FromStringAndSize((const char *)one->stats, one->count * WIDTH);
+}
+
+/* Looks in each directory; NULL: an exception is set. */
+static PyObject *
+looked_in(round_of_looks *all)
+{
+    Py_ssize_t names = 0;
+    for (Py_ssize_t i = 0; i < all->count; i++)
+        names += all->places[i].count;
+    unsigned char *stats = PyMem_Calloc(names ? names : 1, WIDTH);
+    if (stats == NULL)
+        return PyErr_NoMemory();
+    names = 0;
+    for (Py_ssize_t i = 0; i < all->count; i++) {
+        all->places[i].stats = stats + names * WIDTH;
+        names += all->places[i].count;
+    }
+    Py_BEGIN_ALLOW_THREADS
+    for (Py_ssize_t i = 0; i < all->count; i++)
+        look_in(all, &all->places[i]);
+    Py_END_ALLOW_THREADS
+    PyObject *found = PyList_New(all->count);
+    for (Py_ssize_t i = 0; found != NULL && i < all->count; i++) {
+        PyObject *one = found_in(&all->places[i]);
+        if (one == NULL)
+            Py_CLEAR(found);
+        else
+            PyList_SET_ITEM(found, i, one);
+    }
+    PyMem_Free(stats);
+    return found;
+}
+
+PyDoc_STRVAR(look_in_each_doc,
+             "look_in_each($module, asked, instance, coarse_ns, device, invented, /)\n--\n\nSee reading.look_in_each.");
+
+static PyObject *
+look_in_each(PyObject *module, PyObject *arguments)
+{
+    round_of_looks all = {0};
+    PyObject *list, *result = NULL;
+    long long coarse_ns;
+    int invented;
+
+    if (!PyArg_ParseTuple(arguments, "O!iLLp:look_in_each", &PyList_Type, &list, &all.instance, &coarse_ns, &all.device, &invented))
+        return NULL;
+    all.coarse_ns = coarse_ns;
+    all.invented = invented;
+    /* Tuples of its own, so that nobody takes anything away meanwhile. */
+    PyObject *asked = PyList_AsTuple(list);
+    if (asked == NULL)
+        return NULL;
+    all.count = PyTuple_GET_SIZE(asked);
+    all.places = PyMem_Calloc(all.count ? all.count : 1, sizeof(place));
+    PyObject *kept = PyList_New(0);
+    if (all.places == NULL)
+        PyErr_NoMemory();
+    else if (kept != NULL) {
+        Py_ssize_t i;
+        for (i = 0; i < all.count; i++) {
+            PyObject *names = place_of(PyTuple_GET_ITEM(asked, i), &all.places[i]);
+            int failed = names == NULL || PyList_Append(kept, names) < 0;
+            Py_XDECREF(names);
+            if (failed)
+                break;
+        }
+        if (i == all.count)
+            result = looked_in(&all);
+    }
+    for (Py_ssize_t i = 0; all.places != NULL && i < all.count; i++)
+        PyMem_Free(all.places[i].names);
+    PyMem_Free(all.places);
+    Py_XDECREF(kept);
+    Py_DECREF(asked);
+    return result;
 }
 
 /* -- what inotify said: decoding.decode */
@@ -490,6 +673,7 @@ static PyMethodDef functions[] = {
     {"list_names", list_names, METH_VARARGS, list_names_doc},
     {"look_at", look_at, METH_VARARGS, look_at_doc},
     {"watch_open", watch_open, METH_VARARGS, watch_open_doc},
+    {"look_in_each", look_in_each, METH_VARARGS, look_in_each_doc},
     {"decode", decode, METH_VARARGS, decode_doc},
     {NULL},
 };

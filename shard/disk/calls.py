@@ -22,12 +22,17 @@ _OPEN: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 _STEP: Final = getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY | os.O_CLOEXEC
 
 #: Bytes of a path that one system call takes (PATH_MAX, the closing NUL included).
-_PIECE_BYTES_MAX: Final = 4096
+PIECE_BYTES_MAX: Final = 4096
 
 #: Errors that mean "there is no directory here". After any other error nothing is known, and the subtree is in doubt.
 ABSENT: Final = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP})
 
-_syscall = getattr(ctypes.CDLL(None, use_errno=True), "syscall", None)
+_libc = ctypes.CDLL(None, use_errno=True)
+_syscall = getattr(_libc, "syscall", None)
+#: Of inotify(7), for `watch_of`: every watch of a directory has this event, so that asking changes none.
+_IN_DELETE_SELF: Final = 0x400
+_IN_ONLYDIR: Final = 0x01000000
+_IN_MASK_ADD: Final = 0x20000000
 
 
 class _OpenHow(ctypes.Structure):
@@ -64,7 +69,7 @@ def open_directory(path: bytes, *, follow: bool = False, at: int = _AT_FDCWD) ->
             _have_openat2 = False  # an old kernel, or a container's filter
         elif code != errno.ENAMETOOLONG:
             raise OSError(code, os.strerror(code), path)
-        elif len(path) >= _PIECE_BYTES_MAX:
+        elif len(path) >= PIECE_BYTES_MAX:
             return _open_in_pieces(path, at)
     flags = _STEP | (0 if follow else os.O_NOFOLLOW)
     fd = os.open(b"/" if path.startswith(b"/") else b".", flags, dir_fd=dir_fd)
@@ -79,6 +84,24 @@ def open_directory(path: bytes, *, follow: bool = False, at: int = _AT_FDCWD) ->
         return os.open(b".", _OPEN, dir_fd=fd)
     finally:
         os.close(fd)
+
+
+def opens_at_once() -> bool:
+    """Whether one system call opens a directory without following a link on the way (openat2(2)), as far as is known."""
+    return _have_openat2
+
+
+def watch_of(instance: int, fd: int) -> int:
+    """The number of the watch of the directory open at `fd` in an inotify instance. A directory that had none has one now: of
+    its own end only. Raises OSError.
+
+    What is watched is what is open, not what its path leads to by now, so it is asked through /proc.
+    """
+    mask = _IN_DELETE_SELF | _IN_ONLYDIR | _IN_MASK_ADD
+    number = int(_libc.inotify_add_watch(instance, b"/proc/self/fd/%d" % fd, mask))
+    if number < 0:
+        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+    return number
 
 
 def identity(fd: int) -> tuple[int, int]:
@@ -101,7 +124,7 @@ def leads_to(path: bytes, fd: int, *, follow: bool = False) -> bool:
 
 def _open_in_pieces(path: bytes, at: int) -> int:
     """Walks a path that is too long for one system call, in as few steps as possible."""
-    cut = path.rindex(b"/", 1, _PIECE_BYTES_MAX) if b"/" in path[1:_PIECE_BYTES_MAX] else -1
+    cut = path.rindex(b"/", 1, PIECE_BYTES_MAX) if b"/" in path[1:PIECE_BYTES_MAX] else -1
     if cut < 0:
         raise OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG), path)
     fd = int(_syscall(_SYS_OPENAT2, at, path[:cut], ctypes.byref(_HOW_THROUGH), ctypes.sizeof(_HOW_THROUGH)))  # type: ignore[misc]

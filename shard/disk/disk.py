@@ -15,7 +15,7 @@ from typing import Final
 from ..compiled.choice import native
 from ..contract.files.paths import join
 from . import reading
-from .calls import coarse_ns, is_bare, leads_to, loops, open_directory
+from .calls import coarse_ns, is_bare, leads_to, loops, open_directory, opens_at_once
 from .statx import birth_ns, filesystem_type
 from .virtual import virtual_type
 
@@ -25,6 +25,7 @@ _WATCH: Final = getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY | os.O_CLOEX
 
 _list_names = native(reading.list_names)
 _look_at = native(reading.look_at)
+_look_in_each = native(reading.look_in_each)
 
 
 class Disk:
@@ -60,6 +61,13 @@ class Disk:
     ) -> tuple[bytes, int]:
         """The packed stats of names, of a link itself, up to the first one on another device (`reading.look_at`)."""
         return _look_at(fd, names, start, coarse_ns, device, invented)
+
+    def look_in_each(
+        self, asked: list[tuple[bytes, int, list[bytes]]], instance: int, coarse_ns: int, device: int, invented: bool
+    ) -> list[bytes | int | None]:
+        """The packed stats of names in many directories, by their paths and watches (`reading.look_in_each`)."""
+        look = _look_in_each if opens_at_once() else reading.look_in_each  # native code knows openat2 alone
+        return look(asked, instance, coarse_ns, device, invented)
 
     def entries(self, fd: int) -> AbstractContextManager[Iterator[os.DirEntry[str]]]:
         """What is in a directory, for those who follow links. An error while it is read is raised by the iterator."""

@@ -1,4 +1,5 @@
-"""The two loops in which a shard spends most of its time: reading the names of a directory, and looking at names.
+"""The loops in which a shard spends most of its time: reading the names of a directory, and looking at names, in one directory
+or in many.
 
 These functions are the definition of what native code in their place does: same arguments, same results, same errors. They take
 nothing but a descriptor, bytes and numbers. What is in scope is decided elsewhere (`look`).
@@ -23,9 +24,10 @@ from ..contract.files.packed import (
     LINK,
     NLINK_MAX,
     NOTHING,
+    WIDTH,
     pack,
 )
-from .calls import ABSENT
+from .calls import ABSENT, PIECE_BYTES_MAX, open_directory, watch_of
 
 #: Names of a large directory that are read, or looked at, between two signs of life: some milliseconds.
 NAMES_AT_ONCE: Final = 1_000
@@ -107,6 +109,52 @@ def look_at(fd: int, names: list[bytes], start: int, coarse_ns: int, device: int
             break
         stats.append(packed(st, coarse_ns, invented))
     return b"".join(stats), device
+
+
+def look_in_each(
+    asked: list[tuple[bytes, int, list[bytes]]], instance: int, coarse_ns: int, device: int, invented: bool
+) -> list[bytes | int | None]:
+    """Looks at names in many directories.
+
+    Args:
+        asked: (path, watch, names) of each directory: its absolute path, on which no link is followed; the number of its watch;
+            names in it, not paths.
+        instance: descriptor of the inotify instance that has the watches.
+        coarse_ns, device, invented: as of `look_at`.
+
+    Returns one of these for each directory, in their order:
+
+    - `bytes`: the packed stats of all its names (`look_at`).
+    - `int`: another directory is there, which has this watch. It may have been made just now (`calls.watch_of`).
+    - `None`: nothing is known: it, or one of the names, could not be looked at, or a name lies on another device, or its path is
+      longer than one system call takes. Whoever looks again finds out.
+
+    Raises no OSError; ValueError for a path or a name with a NUL in it.
+    """
+    return [_look_in(*one, instance, coarse_ns, device, invented) for one in asked]
+
+
+def _look_in(
+    path: bytes, watch: int, names: list[bytes], instance: int, coarse_ns: int, device: int, invented: bool
+) -> bytes | int | None:
+    if b"\0" in path:
+        raise ValueError("embedded null byte")
+    if len(path) >= PIECE_BYTES_MAX:
+        return None
+    try:
+        fd = open_directory(path)
+    except OSError:
+        return None
+    try:
+        found = watch_of(instance, fd)
+        if found != watch:
+            return found
+        stats, _ = look_at(fd, names, 0, coarse_ns, device, invented)
+    except OSError:
+        return None
+    finally:
+        os.close(fd)
+    return stats if len(stats) == len(names) * WIDTH else None
 
 
 def packed(st: os.stat_result, coarse_ns: int, invented: bool) -> bytes:

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Final, NamedTuple
 
 from ..backend.base import Arrival, Backend, Hints
@@ -29,11 +29,12 @@ from ..stream.send import Stream
 from ..territory.again import look_again
 from ..territory.anchors import is_to_be_scanned, scan_anchor
 from ..territory.ignoring import follow_ignore_files
-from ..territory.looking import look, reconcile
+from ..territory.looking import reconcile
 from ..territory.place import Place
 from ..territory.room import RETRY_NS
 from ..territory.sweep import list_unlinked, look_at_links, retry_doubts, retry_links, sweep
 from ..territory.territory import Steps, Territory
+from ..territory.together import Waiting, look_together
 from ..territory.verify import Verifier, confirm
 from ..tree.nodes import Node
 from .arrivals import Arrivals, Hinted
@@ -108,6 +109,8 @@ class Watcher:
         self._second_looks: Debounce[Node] = Debounce(_SECOND_LOOK_NS, _SECOND_LOOK_NS)
         self._occupied = False
         self.arrivals = Arrivals(self._follow)
+        #: Names whose debounce time is over, by directory.
+        self._due: deque[Waiting] = deque()
         self._looks: deque[Steps] = deque()
         #: What the aggregator asks for.
         self._asked: deque[Steps] = deque()
@@ -134,6 +137,7 @@ class Watcher:
     def begin(self) -> None:
         """Begins a new epoch: watches, then lists everything that is owned, then reports that the baseline is done."""
         self.baseline_done = False
+        self._due.clear()
         for jobs in (self._looks, self._asked, self._scans, self._polls):
             jobs.clear()
         self._queued.clear()
@@ -226,7 +230,8 @@ class Watcher:
 
     @property
     def pending(self) -> int:
-        return len(self.debounce) + len(self.arrivals) + len(self._looks) + len(self._asked) + self.pace.owed
+        looks = len(self._due) + len(self._looks) + len(self._asked)
+        return len(self.debounce) + len(self.arrivals) + looks + self.pace.owed
 
     @property
     def syncing(self) -> bool:
@@ -241,7 +246,7 @@ class Watcher:
     @property
     def _works(self) -> bool:
         """Whether a look that is no scan waits to be made."""
-        return bool(self.arrivals or self._looks or self._asked or self._polls)
+        return bool(self.arrivals or self._due or self._looks or self._asked or self._polls)
 
     @property
     def pauses(self) -> bool:
@@ -304,11 +309,12 @@ class Watcher:
 
     def _look(self, end: int) -> None:
         """Looks at names whose debounce time is over. Those that have not had their turn yet stay where each is kept once."""
-        if not self._looks and not self._stream.full:
-            for node, names in self.debounce.due(self._clock()).items():
-                self._looks.append(look(self._territory, node, names))
-        while self._looks and not self._stream.full:
-            if not step(self._looks):
+        if not (self._due or self._looks or self._stream.full):
+            self._due.extend(self.debounce.due(self._clock()).items())
+        while (self._due or self._looks) and not self._stream.full:
+            if not self._looks:
+                self._looks.extend(look_together(self._territory, self._due))
+            elif not step(self._looks):
                 self.arrivals.find(self._looks.popleft())
             if self._clock() >= end:
                 break
@@ -451,9 +457,10 @@ class Watcher:
         self._check_anchors(self._territory.places)
         begun, directories = self.arrivals.take()
         earlier = [*begun, *self._looks, *self._asked]
+        names = deque([*self._due, *self.debounce.flush().items()])
+        self._due.clear()
         self._looks.clear()
         self._asked.clear()
-        names = self.debounce.flush()
         if self._backend.lossy or self.pace.owed:
             self.rescan()
         self._scans.append(self._answer(earlier, directories, names))
@@ -463,7 +470,7 @@ class Watcher:
         self,
         earlier: list[Steps],
         directories: Hinted,
-        names: Mapping[Node, set[bytes] | None],
+        names: deque[Waiting],
     ) -> Steps:
         territory = self._territory
         for job in earlier:
@@ -471,8 +478,9 @@ class Watcher:
         for (node, name), arrival in directories.items():
             yield from self._follow(node, name, arrival)
             yield
-        for node, some in names.items():
-            yield from look(territory, node, some)
+        while names:
+            for rest in look_together(territory, names):
+                yield from rest
             yield
         yield from list_unlinked(territory)
         for _ in sweep(territory) if territory.sweeps else ():

@@ -15,6 +15,7 @@
 - `scanning`: lists a directory, and everything below it.
 - `descent`: the directories between the beginning of a scan and its present position.
 - `looking`: looks at names that had a hint, and at names that are or were directories.
+- `together`: looks at names of many directories with one call, where only files are expected.
 - `anchors`: decides whether a whole anchor has to be scanned, and scans it.
 - `ignoring`: looks that follow a change of ignore files.
 - `again`: looks that the aggregator asks for.

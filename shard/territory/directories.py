@@ -163,6 +163,14 @@ class Directories:
         """Whether the directory open at `fd` is the one that is watched for `node`."""
         return self._backend.same(fd, node)
 
+    def instance(self, node: Node) -> int:
+        """As `Backend.instance`."""
+        return self._backend.instance(node)
+
+    def give_back(self, watch: int) -> None:
+        """As `Backend.give_back`."""
+        self._backend.give_back(watch)
+
     def is_other(self, fd: int, node: Node) -> bool:
         """Whether a directory is watched for `node`, and another one is open at `fd`."""
         return node.wd >= 0 and not self._backend.same(fd, node)

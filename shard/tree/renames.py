@@ -41,6 +41,10 @@ class Renames:
             self._came.clear()
             self._count = 0
 
+    def awaits(self, node: Node) -> bool:
+        """Whether a name in this directory came by a rename and was not looked at yet."""
+        return node in self._came
+
     def births(self, node: Node, fd: int, seen: Seen, looked: Iterable[bytes] | None = None) -> dict[bytes, int]:
         """When those names of `seen` in a directory, open at `fd`, were made that came by a rename, ns since 1970; only what is
         known.

@@ -27,7 +27,7 @@ from hypothesis import strategies as st
 
 from shardwatch.shard.backend import calls
 from shardwatch.shard.backend.decoding import Names, decode
-from shardwatch.shard.disk.reading import NAMES_AT_ONCE, list_names, look_at
+from shardwatch.shard.disk.reading import NAMES_AT_ONCE, list_names, look_at, look_in_each
 
 _loops = pytest.importorskip("shardwatch.shard.compiled._loops", reason="native code is not built here (Debian: gcc)")
 
@@ -248,6 +248,52 @@ def test_errors_are_alike(tmp_path: Path) -> None:
     assert _error(_loops.look_at, fd, [b"a"], 0, 0, -1, False) == _error(look_at, fd, [b"a"], 0, 0, -1, False)
 
 
+@given(
+    entries=st.dictionaries(_file_names, st.tuples(_kinds, _times), max_size=12),
+    others=st.lists(_file_names | st.just(b"x" * 256), max_size=3),
+    clock=st.sampled_from([0, -_AN_HOUR, _AN_HOUR]),
+    invented=st.booleans(),
+)
+def test_many_directories_are_looked_at_alike(
+    entries: dict[bytes, tuple[str, int]], others: list[bytes], clock: int, invented: bool
+) -> None:
+    """One with everything that a directory may contain, with the watch that is expected and with another one; and what is no
+    directory, is not there, is reached by a link, or has a path that is too long."""
+    instance = calls.init()
+    with _directory(entries) as fd:
+        path = os.fsencode(os.readlink(f"/proc/self/fd/{fd}"))
+        watch = calls.add_watch(instance, path, calls.IN_CREATE)
+        names = [*entries, *others]
+        places = [path + b"/" + name for name in entries] + [path, path + b"/nowhere", b"relative", path + b"/." * 3_000]
+        asked = [(place, number, names) for place in places for number in (watch, watch + 1)]
+        asked += [(path, watch, []), *((path, watch, [name]) for name in names)]
+        now = os.fstat(fd).st_ctime_ns
+        for device in (os.fstat(fd).st_dev, -1):
+            arguments = (asked, instance, now + clock, device, invented)
+            found = look_in_each(*arguments)
+            assert _loops.look_in_each(*arguments) == found
+            assert found[len(entries) * 2 + 1] == watch  # another one was expected
+    os.close(instance)
+
+
+def test_directories_that_are_none_are_refused_alike() -> None:
+    """A NUL in a path or a name; anything but (path, watch, names)."""
+    instance = calls.init()
+    watch = calls.add_watch(instance, b"/", calls.IN_CREATE)
+    for wrong in ((b"/\0", watch, []), (b"/", watch, [b"a", b"b\0"])):
+        for function in (look_in_each, _loops.look_in_each):
+            with pytest.raises(ValueError, match="embedded null"):
+                function([wrong], instance, 0, os.stat("/").st_dev, False)
+    others: list[object] = [None, (b"/",), ("/", 1, []), (b"/", "1", []), (b"/", 1, (b"a",)), (b"/", 1, ["a"])]
+    for other in others:
+        with pytest.raises(TypeError):
+            _loops.look_in_each([other], instance, 0, 0, False)
+    with pytest.raises(TypeError):
+        _loops.look_in_each(((b"/", 1, []),), instance, 0, 0, False)
+    assert _loops.look_in_each([], instance, 0, 0, False) == look_in_each([], instance, 0, 0, False) == []
+    os.close(instance)
+
+
 def test_a_directory_that_was_removed_is_empty(tmp_path: Path) -> None:
     """The kernel says ENOENT, and readdir(3) that this is the end."""
     (tmp_path / "d").mkdir()
@@ -350,4 +396,4 @@ def test_whatever_the_kernel_says_is_understood_alike(odd_kernel: Path) -> None:
 @pytest.mark.needs("gcc")
 def test_other_threads_run_while_the_kernel_takes_its_time(odd_kernel: Path) -> None:
     """A filesystem may take long to answer: the thread that empties inotify's queue must not wait for it."""
-    assert _under(odd_kernel, "waits") == {"list_names": 1, "look_at": 1}
+    assert _under(odd_kernel, "waits") == {"list_names": 1, "look_at": 1, "look_in_each": 1}
