@@ -11,6 +11,7 @@ from __future__ import annotations
 import shlex
 import subprocess
 import sys
+import xmlrpc.client
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, Final
@@ -38,11 +39,27 @@ class ShardsCtl(ControllerPluginBase):
         for plugin in controller.options.plugins:
             if (stock := getattr(plugin, "do_update", None)) is not None:
                 plugin.do_update = partial(self._update, stock)
+            if (stock := getattr(plugin, "do_status", None)) is not None:
+                plugin.do_status = partial(self._status, stock)
 
     def _update(self, stock: Callable[[str], object], arg: str) -> None:
         stock(arg)
         if not arg and self.ctl.exitstatus == LSBInitExitStatuses.SUCCESS:
             self._run("reload", "")
+
+    def _status(self, stock: Callable[[str], object], arg: str) -> None:
+        """supervisorctl looks for names by itself, and knows the titles of shards only."""
+        stock(" ".join(map(self._title, arg.split())) if "shards:" in arg else arg)
+
+    def _title(self, name: str) -> str:
+        """The title of a shard that is called by its id."""
+        if not name.startswith("shards:"):
+            return name
+        try:
+            info: Any = self.ctl.get_server_proxy("supervisor").getProcessInfo(name)
+        except xmlrpc.client.Fault:
+            return name  # it is for supervisorctl to say that there is none
+        return f"shards:{info['name']}"
 
     def do_shards(self, arg: str) -> None:
         """shards [NAME ...]\tstate, pid, uptime, deaths, breaker, next try; of a shard what it watches and what is pending"""
@@ -55,14 +72,15 @@ class ShardsCtl(ControllerPluginBase):
         rows = status["processes"]
         wanted = {name.removeprefix("shards:") for name in arg.split()}
         shards = {f"shards:{shard['id']}": shard for shard in (status["engine"] or {}).get("shards") or []}
+        known = {name.removeprefix("shards:"): row for row in rows for name in (row["name"], _title(row))}
         for row in rows:
-            if not wanted or row["name"].removeprefix("shards:") in wanted:
+            if not wanted or any(known.get(name) is row for name in wanted):
                 self.ctl.output(_line(row))
                 if row["name"] in shards:
                     self.ctl.output("".join(f"    {line}\n" for line in _watched(shards[row["name"]])).rstrip("\n"))
         if not wanted:
             self.ctl.output(f"{status['health']}\n{findings_text(status['findings'])}".rstrip("\n"))
-        for name in sorted(wanted - {row["name"].removeprefix("shards:") for row in rows}):
+        for name in sorted(wanted - known.keys()):
             self.ctl.output(f"{name}: ERROR (no such program)")
             self.ctl.exitstatus = LSBInitExitStatuses.GENERIC
         if not rows:
@@ -136,7 +154,7 @@ class ShardsCtl(ControllerPluginBase):
 
 
 def _line(row: Mapping[str, Any]) -> str:
-    parts = [f"{row['name']:<32} {row['state']:<9}"]
+    parts = [f"{_title(row):<32} {row['state']:<9}"]
     if row["pid"]:
         parts.append(f"pid {row['pid']}, up {row['up_s']:.1f} s")
     if row["deaths"]:
@@ -148,6 +166,11 @@ def _line(row: Mapping[str, Any]) -> str:
     if row["error"]:
         parts.append(row["error"])
     return " ".join(parts[:2]) + "".join(f", {part}" for part in parts[2:])
+
+
+def _title(row: Mapping[str, Any]) -> str:
+    """A supervisord that runs since before an upgrade may know of none."""
+    return str(row.get("title", row["name"]))
 
 
 def _watched(shard: Mapping[str, Any]) -> list[str]:

@@ -1,6 +1,7 @@
 """The code that runs inside supervisord.
 
 - `rpc`: adds and removes shards by id over XML-RPC, and starts everything else here.
+- `titles`: what supervisord calls a shard, which tells what it watches. Pure.
 - `triggers`: adds the programs of the configuration: the group `exec`, `ship` and `web`.
 - `breaker`: decides what is started after the death of a program, and when. Pure.
 - `rearm`: decides when programs are restarted, so that no state is final.

@@ -32,6 +32,7 @@ from shardwatch.shard.contract.state.layout import Layout
 from .map_entry import MapEntry, drop_closed
 from .names import EXEC
 from .silence import Living, Silence
+from .titles import id_of
 
 #: Seconds between checks while pulses arrive.
 _LOOK_S: Final = 0.5
@@ -188,7 +189,7 @@ class Pulses(MapEntry):
 
 def _name(process: Subprocess) -> str:
     """Of its program. A command of the configuration may be called as a shard is."""
-    name: str = process.config.name
+    name = id_of(process)
     group = process.group
     return f"{EXEC}:{name}" if group is not None and group.config.name == EXEC else name
 

@@ -29,6 +29,7 @@ from supervisor.supervisord import Supervisor
 from shardwatch.shard.contract.process.stand_in import STAND_IN_VARIABLE
 
 from .breaker import Breaker
+from .titles import id_of
 
 #: Deaths that `status` counts are no older than this, seconds.
 WINDOW_S: Final = 60.0
@@ -173,4 +174,4 @@ class Rearm:
 
 
 def _key(process: Subprocess) -> tuple[str, str]:
-    return (process.group.config.name if process.group is not None else "", process.config.name)
+    return (process.group.config.name if process.group is not None else "", id_of(process))

@@ -29,6 +29,7 @@ from .notify import Manager
 from .pulse import Pulses
 from .rearm import Rearm
 from .terms import terms_of
+from .titles import ByTitle, id_of, titles
 from .upkeep import Upkeep
 from .wake import StdinGuard, Wake
 from .words import quieten
@@ -51,6 +52,9 @@ class ShardsRPC:
         self._pulses = Pulses(supervisord, self._rearm.scans, self._manager.ready)
         self._upkeep = Upkeep(supervisord)
         self._guard = StdinGuard(supervisord) if terms_of(supervisord.options).ends_with_input else None
+        #: The plan that the titles of the shards are of.
+        self._titled: tuple[int, int] | None = None
+        self._titles: dict[str, str] = {}
         self._keep_through_reread()
         self._ensure_group()
         triggers.add(supervisord, template)
@@ -131,27 +135,29 @@ class ShardsRPC:
     def rearm(self, name: str) -> bool:
         """Start a program at once that waits, or that a stand-in runs for, and forget how often it died
 
-        @param string name   Name of a program, or id of a shard
+        @param string name   Name of a program, or id or title of a shard
         @return boolean result  True if there is such a program
         """
         self._check_state()
-        found = [process for process in self._processes() if process.config.name == name]
+        found = [process for process in self._processes() if name in (id_of(process), process.config.name)]
         for process in found:
             self._rearm.forget(process)
         self._wake.kick()
         return bool(found)
 
     def status(self) -> list[dict[str, Any]]:
-        """Tell of every program: state, pid, seconds up, deaths, breaker, when it is tried again, hangs, signs of life
+        """Tell of every program: title, state, pid, seconds up, deaths, breaker, when it is tried again, hangs, signs of life
 
         @return array result  A list of structs
         """
         self._check_state()
+        self._give_titles()
         now = time.time()
         return [
             {
                 "group": process.group.config.name if process.group is not None else "",
-                "name": process.config.name,
+                "name": id_of(process),
+                "title": _full_name(process),
                 "state": getProcessStateDescription(process.state),
                 "pid": process.pid,
                 "up_s": round(max(0.0, now - process.laststart), 3) if process.pid else 0.0,
@@ -183,6 +189,7 @@ class ShardsRPC:
         if group is None:
             self._supervisord.add_process_group(ProcessGroupConfig(self._options, GROUP, PRIORITY, []))
             group = self._supervisord.process_groups[GROUP]
+            group.processes = ByTitle(group.processes)
         return group
 
     def _add(self, shard: str) -> None:
@@ -190,6 +197,7 @@ class ShardsRPC:
         config = self._config(shard)
         group.config.process_configs.append(config)
         group.processes[shard] = config.make_process(group)  # STOPPED and autostart: the next pass starts it
+        self._give_titles()
 
     def _config(self, shard: str) -> ProcessConfig:
         """A program's configuration, made by supervisord's own parser from our section and the id."""
@@ -203,6 +211,21 @@ class ShardsRPC:
         common = self._options.configroot.supervisord.environment or {}
         config.environment = {**common, **(config.environment or {}), "SHARD_ID": shard}
         return config
+
+    def _give_titles(self) -> None:
+        """Names the shards after what they watch with the plan on disk. A plan that can't be read changes nothing."""
+        plan = Layout(self._options.here or ".").plan
+        try:
+            found = plan.stat()
+            if (now := (found.st_ino, found.st_mtime_ns)) != self._titled:
+                self._titled = now
+                self._titles = titles(json.loads(plan.read_bytes()))
+        except FileNotFoundError:
+            pass  # it is still made, or was removed and is written again
+        except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+            self._options.logger.warn(f"shards: the plan can't be read: {error!r}")
+        for shard, process in self._ensure_group().processes.items():
+            process.config.name = self._titles.get(shard, shard)
 
     def _keep_through_reread(self) -> None:
         """`reread` and `update` compare with the file, where our groups are not: put them there each time."""
@@ -246,6 +269,13 @@ class ShardsRPC:
             self._options.logger.warn(f"shards: the plan can't be read: {error!r}")
             return []
         return sorted(shard for shard in ids if _ID.fullmatch(shard))
+
+
+def _full_name(process: Subprocess) -> str:
+    """As supervisorctl lists it."""
+    name: str = process.config.name
+    group = process.group
+    return name if group is None or group.config.name == name else f"{group.config.name}:{name}"
 
 
 def make_rpc(supervisord: Supervisor, **template: str) -> ShardsRPC:

@@ -233,7 +233,7 @@ def test_stuck_programs_are_killed_in_time(ground: Ground) -> None:
     ground.stop()
     assert process.wait(GUARD_S) == 0, "supervisord ended by itself"
     log = ground.layout.log("supervisord").read_text()
-    assert set(re.findall(r"killing '(\w+)' \(\d+\) with SIGKILL", log)) == {"aggregator", "coordinator", "s0", "s1"}
+    assert set(re.findall(r"killing '(\w+)\S*' \(\d+\) with SIGKILL", log)) == {"aggregator", "coordinator", "s0", "s1"}
     assert not any(alive(pid) for _, pid in ground.lines("start"))
 
 
@@ -489,15 +489,20 @@ def test_supervisorctl(ground: Ground) -> None:
     process = ground.start()
     ground.add("s0")
     eventually(lambda: set(ground.states().values()) == {"RUNNING"})
-    assert "shards:s0" in ground.ctl("status").stdout
+    title = "shards:s0-root"  # it has all of a root of this name
+    assert title in ground.ctl("status").stdout
+    for name in ("shards:s0", title):
+        assert title in ground.ctl("status", name).stdout
+        assert ground.ctl("pid", name).stdout == f"{ground.pids()['s0']}\n"
     eventually(lambda: "hello from s0" in ground.ctl("tail", "shards:s0").stdout)
     old = ground.pids()["s0"]
     assert "started" in ground.ctl("restart", "shards:s0").stdout
     assert ground.wait_pid("s0") != old
     listed = ground.ctl("shards")
     assert listed.returncode == 0
-    shown = ["aggregator", "shards:s0", "coordinator", "down", "error:", "->"]  # a stub answers nobody
+    shown = ["aggregator", title, "coordinator", "down", "error:", "->"]  # a stub answers nobody
     assert [line.split()[0] for line in listed.stdout.splitlines()] == shown
+    assert ground.ctl("shards", title, "aggregator").stdout.count("RUNNING") == 2
     one = ground.ctl("shards", "s0", "shards:none")
     assert "RUNNING" in one.stdout
     assert "none: ERROR (no such program)" in one.stdout

@@ -60,6 +60,8 @@ def test_web_is_a_program_of_the_service(state_dir: Path, tmp_path: Path) -> Non
         address = eventually(lambda: served(state_dir), GUARD_S)
         assert ready(address) == 200
         before = pids(state_dir)
+        for name, title in (("web", "web"), ("shards:s0", "s0-watched")):  # as `ps` shows them
+            assert f"{state_dir}:{title}" in Path(f"/proc/{before[name]}/cmdline").read_text().split("\0")
         deliver(before["web"], signal.SIGKILL)
         address = eventually(lambda: served(state_dir), GUARD_S)
         assert ready(address) == 200

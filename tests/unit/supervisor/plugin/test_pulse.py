@@ -80,7 +80,8 @@ def test_what_status_says_of_a_program(pulses: Pulses) -> None:
 def process(pid: int, name: str = "", group: str = "g") -> Any:
     """A program that runs."""
     of_group = SimpleNamespace(config=SimpleNamespace(name=group))
-    return SimpleNamespace(pid=pid, config=SimpleNamespace(name=name or f"p{pid}"), state=RUNNING, group=of_group)
+    config = SimpleNamespace(name=name or f"p{pid}", environment=None)
+    return SimpleNamespace(pid=pid, config=config, state=RUNNING, group=of_group)
 
 
 def test_a_command_of_the_configuration_is_judged_as_any_program(

@@ -19,7 +19,7 @@ def main(arguments):
 """
 
 
-@pytest.mark.parametrize(("nice", "more"), [([], 0), (["--nice", "3"], 3)])
+@pytest.mark.parametrize(("nice", "more"), [([], 0), (["--of", "--nice:x", "--nice", "3"], 3)])
 def test_a_program_gets_its_arguments_and_gives_its_code(tmp_path: Path, nice: list[str], more: int) -> None:
     """It is loaded without collections, and runs with them; its priority is set before that."""
     (tmp_path / "program.py").write_text(_PROGRAM)
