@@ -19,6 +19,7 @@ from shardwatch.shard.contract.files.paths import join
 from shardwatch.shard.contract.state.planfile import Anchor, Owners, Plan
 
 from .budget import Budget
+from .heat import NO_HEAT, Heat
 from .survey import DirectoryLook, Survey, SurveyNode, below, weigh
 
 #: Directories read to plan; about 40 ms on a local filesystem. Trees up to this size are weighed exactly.
@@ -100,10 +101,12 @@ class PlanPart(Struct):
     directories: float
     files: float
     exact: bool
+    #: What its changes weigh, in files.
+    heat: float = 0.0
 
     @property
     def weight(self) -> float:
-        return weigh(self.directories, self.files)
+        return weigh(self.directories, self.files) + self.heat
 
 
 class Piece(Struct):
@@ -220,22 +223,25 @@ def choose_shards(entries: float, processors: int) -> int:
     return max(2, min(SHARDS_MAX, 2 * processors if entries >= HUGE_ENTRIES else processors))
 
 
-def carve(survey: Survey, tree: SurveyNode, grain: float) -> list[Piece]:
-    """Cuts one tree into pieces of about `grain`, save for directories that alone hold more; the last has the root."""
+def carve(survey: Survey, tree: SurveyNode, grain: float, heat: Heat = NO_HEAT) -> list[Piece]:
+    """Cuts one tree into pieces of about `grain`, save for directories that alone hold more; the last has the root. `heat`: what
+    changes weigh, in files."""
     pieces: list[Piece] = []
     left: dict[bytes, PlanPart] = {}
     for node in reversed(below(tree)):
         children = [part for child in node.seen if (part := left.pop(child.path, None)) is not None]
         children += [
-            PlanPart(join(node.path, name), directories, files, False) for name, directories, files in survey.guess(node)
+            PlanPart(path := join(node.path, name), directories, files, False, heat.subtree(path))
+            for name, directories, files in survey.guess(node)
         ]
         children.sort(key=lambda part: (part.weight, part.path))
-        rest = PlanPart(node.path, 1.0, float(node.own), node.exact)
+        rest = PlanPart(node.path, 1.0, float(node.own), node.exact, heat.own(node.path))
         # The small ones stay with their parent, even if that holds much itself: each one less is an anchor less.
         room = max(grain, rest.weight + grain / 2)
         while children and rest.weight + children[0].weight <= room:
             child = children.pop(0)
             rest.directories, rest.files = rest.directories + child.directories, rest.files + child.files
+            rest.heat += child.heat
             rest.exact = rest.exact and child.exact
         bundle: list[PlanPart] = []
         weight = 0.0
@@ -344,10 +350,11 @@ def _merge(drafts: Mapping[bytes, _Draft], fixed: set[bytes]) -> dict[bytes, _Dr
             if (above.shard, above.backend) == (draft.shard, draft.backend):
                 above.part.directories += draft.part.directories
                 above.part.files += draft.part.files
+                above.part.heat += draft.part.heat
                 above.part.exact = above.part.exact and draft.part.exact
                 continue
         part = draft.part
-        kept[path] = _Draft(draft.shard, draft.backend, PlanPart(path, part.directories, part.files, part.exact))
+        kept[path] = _Draft(draft.shard, draft.backend, PlanPart(path, part.directories, part.files, part.exact, part.heat))
     return kept
 
 
