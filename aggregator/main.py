@@ -25,7 +25,7 @@ from shardwatch.shard.contract.process.log import Sparse, open_log
 from shardwatch.shard.contract.process.slack import Slack, give_back
 from shardwatch.shard.contract.state.layout import Layout
 from shardwatch.shard.contract.state.planfile import Plan, PlanFile
-from shardwatch.shard.contract.state.settings import Settings, SettingsFile, read_settings
+from shardwatch.shard.contract.state.settings import Settings, read_settings
 from shardwatch.shard.contract.wire.frames import Beat, OtherVersionError, decode_up, encode
 
 from .groups.registry import Registry
@@ -35,6 +35,7 @@ from .index.replay import Replay
 from .intake.engine import Engine
 from .intake.receive import Receiver
 from .process import outage
+from .process.own_limits import OwnLimits
 from .process.sockets import Sockets, until
 from .protocol.messages import RefusedError
 from .server.call import Envelope, Outgoing
@@ -73,11 +74,13 @@ class Aggregator:
     Every method may raise sqlite3.Error: `abandon` it then. Nothing uncommitted has been acked or handed out.
     """
 
-    def __init__(self, sockets: Sockets, layout: Layout, settings: Settings, notes: list[str], logs: set[str]) -> None:
+    def __init__(
+        self, sockets: Sockets, layout: Layout, settings: Settings, limits: OwnLimits, notes: list[str], logs: set[str]
+    ) -> None:
         """`notes`: what `status` shows; `logs`: see `Lives`. Both are added to."""
         self._sockets = sockets
         self._settings = settings
-        self._settings_file = SettingsFile(layout.settings)
+        self._limits = limits
         self._notes = notes
         with contextlib.ExitStack() as undo:
             self._lives = Lives(layout.state_dir, logs)
@@ -255,9 +258,7 @@ class Aggregator:
     def _beat(self, now: float) -> None:
         self._beat_at = next_beat(now, BEAT_S)
         self._sockets.leave_if_replaced()
-        settings = self._settings_file.changed()
-        if settings is not None:
-            self._engine.take_over(settings)
+        self._keep_to_limits()
         self._sockets.ready = self._engine.ready() is not None
         for path, opened in self._files.items():
             if identity(path) != opened:
@@ -279,6 +280,19 @@ class Aggregator:
             if old is None or not self._index.tombstones.collect(self._server.passed(), old, self._server.registry.set_aside()):
                 self._collect_at = now + _COLLECT_S  # else there may be more: at the next beat
                 self._index.debts.add_partly(self._index.debts.wall_ns())
+
+    def _keep_to_limits(self) -> None:
+        """Goes on with settings that were exchanged, and ends where it has to be started again for its limits."""
+        limits = self._limits
+        settings = limits.changed()
+        if settings is not None:
+            self._engine.take_over(settings)
+        if limits.look(settled=self._sockets.ready):
+            self._index.shrink()
+            give_back()
+        self._engine.tell_own(limits.memory.resident, limits.memory.needed, limits.refused)
+        if limits.exit_code:
+            self._sockets.stop()
 
     def _keep_consumers(self) -> None:
         """Tells the index which groups there are, and where they stand."""
@@ -350,24 +364,29 @@ class Service:
         self._layout = layout
         self._settings = settings
         self._sockets = sockets
+        self._limits = OwnLimits(layout.settings, settings)
         self._notes: list[str] = []
         self._logs: set[str] = set()
         self._log = outage.Log()
         self._unexplained: deque[float] = deque(maxlen=_UNEXPLAINED)
 
-    def run(self) -> None:
-        """Until it is told to stop. Raises ShardwatchError for what no waiting and no rebuilding can mend."""
+    def run(self) -> int:
+        """Until it is told to stop. Returns the exit code: 0, unless it is to be started again (`renewal`).
+
+        Raises ShardwatchError for what no waiting and no rebuilding can mend.
+        """
         while not self._sockets.stopping:
             why = self._live()
             if why is not None:
                 self._log.refused(why)
                 outage.wait(self._sockets, self._settings, why)
+        return self._limits.exit_code
 
     def _live(self) -> Refusal | None:
         """One opening of the databases; why it can't go on, or None: it was told to stop, or what was damaged is set aside."""
         aggregator: Aggregator | None = None
         try:
-            aggregator = Aggregator(self._sockets, self._layout, self._settings, self._notes, self._logs)
+            aggregator = Aggregator(self._sockets, self._layout, self._settings, self._limits, self._notes, self._logs)
             self._log.over()
             aggregator.run()
             aggregator.close()
@@ -408,7 +427,7 @@ class Service:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """`shardwatch-aggregator --state-dir DIR`, run by supervisord. Exit code 0 when it was told to leave."""
+    """`shardwatch-aggregator --state-dir DIR`, run by supervisord. Exit code 0 when it was told to leave, else see `renewal`."""
     try:
         state_dir = value_of(sys.argv[1:] if argv is None else argv, "state-dir")
     except UsageError as error:
@@ -426,7 +445,7 @@ def main(argv: list[str] | None = None) -> int:
             for number in (signal.SIGTERM, signal.SIGINT):
                 signal.signal(number, lambda *_: sockets.stop())
             signal.set_wakeup_fd(sockets.wakeup_fd, warn_on_full_buffer=False)
-            Service(layout, settings, sockets).run()
+            return Service(layout, settings, sockets).run()
         finally:
             signal.set_wakeup_fd(-1)
             sockets.close()
@@ -437,7 +456,6 @@ def main(argv: list[str] | None = None) -> int:
         log.error("%s", said)
         print(f"shardwatch-aggregator: error: {said}", file=sys.stderr)
         return 75
-    return 0
 
 
 if __name__ == "__main__":

@@ -41,6 +41,7 @@ from .disk.look import Reader
 from .disk.mounts import Mounts
 from .process.heartbeat import Heartbeat
 from .process.line import Line
+from .process.restraint import Restraint
 from .process.shift import Shift
 from .schedule.tuning import Tuning
 from .schedule.watcher import Watcher
@@ -71,6 +72,7 @@ class ShardProcess:
         stand_in: StandIn | None = None,
     ) -> None:
         self.shard = shard
+        self._restraint = Restraint(settings, limited=stand_in is None)
         self._settings_file = settings_file
         self._plan_file = plan_file
         anchors = plan.of(shard)
@@ -140,6 +142,11 @@ class ShardProcess:
         """How many anchors it has."""
         return len(self._territory.places)
 
+    @property
+    def exit_code(self) -> int:
+        """Of the process once `run` has returned: 0, unless it is to be started again (`renewal`)."""
+        return self._restraint.departure.code
+
     def stop(self) -> None:
         self._stopping = True
 
@@ -165,8 +172,8 @@ class ShardProcess:
             if not leaving:
                 self._work()
             self._tell(time.monotonic_ns())
-            if leaving and not self._stream.unacked:
-                log.info("the watcher is tried again")
+            if leaving and (not self._stream.unacked or self._restraint.departure.is_over(time.monotonic_ns())):
+                log.info("leaving, to be started again" if self.exit_code else "the watcher is tried again")
                 return
             self._await_room(poller)
             wait = self._until_due(leaving=leaving)
@@ -213,8 +220,12 @@ class ShardProcess:
         return not (others or self._stream.unsent or self._heartbeat.owes(self._locks.there))
 
     def _is_done(self, now: int) -> bool:
-        """Whether a stand-in's time is over, and what it took on is done: it looks no more, and only waits until all that it sent
-        is committed."""
+        """Whether a stand-in's time is over, or the process is to be started again, and what it took on is done. It looks no more
+        then, and only waits until all that it sent is committed."""
+        watcher = self._watcher
+        rests = watcher.idle and not watcher.pending and not watcher.syncing
+        if self._restraint.departure.looks_no_more(now, rests=rests):
+            return True
         return self._shift.is_over(now) and self._watcher.baseline_done and not self._watcher.syncing
 
     def _work(self) -> None:
@@ -264,7 +275,8 @@ class ShardProcess:
         due = [self._heartbeat.next_due()]
         if looks:
             due.append(self._watcher.next_due())
-        others = (self._shift.next_due(now), self._stream.next_resend(), self._slack.next_due())
+        departure = self._restraint.departure
+        others = (self._shift.next_due(now), self._stream.next_resend(), self._slack.next_due(), departure.next_due(now))
         due += [at for at in others if at is not None]
         return max(0, min(due) - now)
 
@@ -299,6 +311,8 @@ class ShardProcess:
         if settings is not None:
             log.info("other settings are taken over")
             self._tuning.take_over(settings)
+            self._restraint.take_over(settings)
+        self._restraint.look(settled=self._watcher.baseline_done)
         self._tell_overflows()
         locks = self._locks.there
         if self._line.send(encode(self._state(locks))):
@@ -341,6 +355,8 @@ class ShardProcess:
             ignore_files=None if territory.ignores is None else territory.ignores.known,
             polling=watcher.poller.state(),
             unreadable=len(territory.doubts),
+            memory=self._restraint.memory.resident,
+            memory_needed=self._restraint.memory.needed,
         )
 
     def _show_life(self) -> None:
@@ -432,7 +448,7 @@ def main(argv: list[str] | None = None) -> int:
         process.run(reader)
     finally:
         process.close()
-    return 0
+    return process.exit_code
 
 
 if __name__ == "__main__":

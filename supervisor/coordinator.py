@@ -30,6 +30,7 @@ from shardwatch.shard.contract.limits import BEAT_S, PULSE_S, next_beat
 from shardwatch.shard.contract.process import inherited
 from shardwatch.shard.contract.process.life import Lock, Pulse, die_with_parent, identity
 from shardwatch.shard.contract.process.loading import Loading
+from shardwatch.shard.contract.process.priority import take_priority
 from shardwatch.shard.contract.state.layout import Layout
 from shardwatch.shard.contract.state.planfile import Plan, read_plan, write_plan
 from shardwatch.shard.contract.state.settings import Settings, read_settings
@@ -54,6 +55,8 @@ RECONCILE_S: Final = 60.0
 #: How long another may hold the lock, seconds. A predecessor is told to leave within 1 s; a first planning reads up to 2,048
 #: directories, of a slow disk perhaps. Who is silent for longer is killed (`plugin.silence.START_S`).
 LOCK_WAIT_S: Final = 100.0
+#: It gives way to the shards and the aggregator (`supervisord.conf` starts it with this niceness).
+NICENESS_MIN: Final = 10
 #: supervisord's fault when it is on its way out (supervisor.xmlrpc.Faults.SHUTDOWN_STATE).
 SHUTDOWN_STATE: Final = 6
 
@@ -105,6 +108,7 @@ def _keep(
     """Keeps the service running with the settings on disk. Returns True when there is something to take over, and False when it
     is told to leave."""
     settings = read_settings(layout.settings)
+    take_priority(settings, niceness_min=NICENESS_MIN)  # what is refused is the aggregator's to tell
     before = _generation(layout)
     plan = planned(layout, settings, lambda: _pids(proxy.shards), pulse)
     mounts, replans = Mounts(), Replans(settings.roots)

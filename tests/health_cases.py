@@ -55,6 +55,16 @@ def shipping(error: str) -> Row:
     return {"group": "g", "error": error, "remedy": "mend it" if error else ""}
 
 
+def memory(state: str, mib: int = 130) -> Row:
+    """Where a shard may have 100 MiB."""
+    row = {"name": "shards:s0", "bytes": mib << 20, "needed_bytes": mib << 20, "state": state}
+    return {"memory": {"mib_max": 100, "programs": [row]}}
+
+
+def refused(what: str) -> Row:
+    return {"priority": {"refused": what, "remedy": "allow it"}}
+
+
 def set_aside(count: int) -> list[Row]:
     return [{"name": "g", "parked_paths": count}]
 
@@ -140,6 +150,11 @@ CASES: list[tuple[str, dict[str, Any], str, tuple[str, ...]]] = [
     ("the page is served", {"page": {"error": "", "remedy": ""}}, "healthy", ()),
     ("its port is taken", {"page": {"error": "taken", "remedy": "move"}}, "degraded", ("warning", "not served: taken", "move")),
     ("a shard overflows again and again", {"engine": overflowing(4_000)}, "degraded", ("warning", "s0", "4 s late", "queued")),
+    ("a shard needs too much", {"engine": memory("needs more")}, "degraded", ("warning", "needs 130 MiB", "max to 208")),
+    ("a shard has too much", {"engine": memory("over")}, "healthy", ("note", "has 130 MiB", "started again")),
+    ("a shard has what it may have", {"engine": memory("within", 90)}, "healthy", ()),
+    ("a priority is refused", {"engine": refused("no -5")}, "degraded", ("warning", "no -5", "allow it")),
+    ("it is not", {"engine": refused("")}, "healthy", ()),
     ("it overflowed once", {"engine": overflowing(0)}, "healthy", ()),
     ("the verification found something", {"engine": verified(2)}, "healthy", ("note", "2 changes without a hint", "noticing")),
     ("it found nothing", {"engine": verified(0)}, "healthy", ()),

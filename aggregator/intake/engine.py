@@ -8,6 +8,8 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from shardwatch.shard.contract.limits import SILENT_S
+from shardwatch.shard.contract.process.memory_cap import memory_state
+from shardwatch.shard.contract.process.priority import PriorityRefusal
 from shardwatch.shard.contract.state.settings import Settings
 
 from ..index.index import Index
@@ -36,6 +38,9 @@ class Engine:
         self._begun = clock()
         #: Frames that could not be decoded.
         self.refused = 0
+        #: Bytes that this process has, and that it had at first; and what it was refused.
+        self._memory = (0, 0)
+        self._priority = PriorityRefusal()
 
     def ready(self) -> dict[str, object] | None:
         """Counts, if the baseline of every shard of the plan is committed and the shards are alive; otherwise None."""
@@ -67,6 +72,11 @@ class Engine:
     def take_over(self, settings: Settings) -> None:
         """Tells of these settings from now on. They differ in what shards do, and in nothing that the engine does."""
         self._settings = settings
+
+    def tell_own(self, memory: int, needed: int, refused: PriorityRefusal) -> None:
+        """How this process stands with its limits, for `status`."""
+        self._memory = (memory, needed)
+        self._priority = refused
 
     def begin_sync(self, timeout_s: float) -> int:
         return self._receiver.begin_sync(self._clock() + timeout_s)
@@ -122,6 +132,8 @@ class Engine:
             "degraded": self._degraded(),
             "polling": self._polling(),
             "verification": self._verification(),
+            "memory": self._memory_of_each(),
+            "priority": {"refused": self._priority.what, "remedy": self._priority.remedy},
             "notes": [*self._notes, *self._nothing()],
         }
 
@@ -228,6 +240,23 @@ class Engine:
                     "bound_s": max(tier.bound_ms if tier.directories else 0 for tier in same) / 1000,
                 }
                 for same in zip(*(polling.tiers for polling in found), strict=False)
+            ],
+        }
+
+    def _memory_of_each(self) -> dict[str, object] | None:
+        """How each process stands with `memory_mib_max`; None if there is no such limit."""
+        mib_max = self._settings.memory_mib_max
+        if not mib_max:
+            return None
+        found = [("aggregator", *self._memory)]
+        for shard, stream in sorted(self._receiver.streams.items()):
+            if stream.beat is not None:
+                found.append((f"shards:{shard}", stream.beat.memory, stream.beat.memory_needed))
+        return {
+            "mib_max": mib_max,
+            "programs": [
+                {"name": name, "bytes": has, "needed_bytes": needed, "state": memory_state(has, needed, mib_max)}
+                for name, has, needed in found
             ],
         }
 

@@ -2,6 +2,8 @@
 
 - `line`: the two sockets to the aggregator.
 - `heartbeat`: when a beat is due, and what must not be overtaken by frames. Pure.
+- `departure`: the end of a shard that is to be started again. Pure.
+- `restraint`: what the process may take of the machine, and its end for the sake of that.
 - `shift`: how long a stand-in stays. Pure.
 
 `main` may import this; it imports `contract` only.

@@ -5,6 +5,7 @@
 - `triggers`: adds the programs of the configuration: the group `exec`, `ship` and `web`.
 - `breaker`: decides what is started after the death of a program, and when. Pure.
 - `rearm`: decides when programs are restarted, so that no state is final.
+- `renewals`: counts how often a program was started again because it had too much memory. Pure.
 - `pulse`: kills programs that hang.
 - `silence`: judges which programs hang. Pure.
 - `map_entry`: what supervisord's loop asks of an entry in its socket map.

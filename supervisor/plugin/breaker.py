@@ -109,6 +109,11 @@ class Breaker:
         self._state = "stand-in" if self._has_stand_in else "waiting"
         return 0.0 if self._has_stand_in else self._delay_s
 
+    def left(self) -> None:
+        """Reports that the process has ended in order, to be started again at once. That is no death."""
+        self._close_if_steady()
+        self.alive = False
+
     def scans(self) -> None:
         """Reports that the running process has not finished its baseline. Its life is short if it ends within STEADY_S from now.
         So a shard that always crashes on the same file counts as one in a crash loop, however long it takes to reach that

@@ -26,9 +26,11 @@ from supervisor.process import Subprocess
 from supervisor.states import ProcessStates, SupervisorStates
 from supervisor.supervisord import Supervisor
 
+from shardwatch.shard.contract.process.renewal import AGAIN_CODE, MEMORY_CODE, RENEWALS_VARIABLE
 from shardwatch.shard.contract.process.stand_in import STAND_IN_VARIABLE
 
 from .breaker import Breaker
+from .renewals import Renewals
 from .titles import id_of
 
 #: Deaths that `status` counts are no older than this, seconds.
@@ -49,6 +51,9 @@ class Rearm:
         self._group = group
         self._deaths: dict[tuple[str, str], deque[float]] = {}
         self._breakers: dict[tuple[str, str], Breaker] = {}
+        self._renewals: dict[tuple[str, str], Renewals] = {}
+        #: When each program was started last, seconds of the monotonic clock.
+        self._started: dict[tuple[str, str], float] = {}
         events.subscribe(events.ProcessStateStartingEvent, self._on_starting)
         events.subscribe(events.ProcessStateBackoffEvent, self._on_backoff)
         events.subscribe(events.ProcessStateExitedEvent, self._on_exited)
@@ -65,6 +70,7 @@ class Rearm:
             "deaths": len(self._recent(process, time.monotonic())),
             "short_lives": breaker.short_lives,
             "breaker": breaker.state,
+            "memory_restarts": self._renewals[_key(process)].count if _key(process) in self._renewals else 0,
             "retry_s": round(retry_s, 3),
         }
 
@@ -114,10 +120,15 @@ class Rearm:
         self._guarded(self._start, event)
 
     def _start(self, process: Subprocess) -> None:
+        key = _key(process)
         stand_in = self._breaker(process).begins()
-        if _key(process)[0] != self._group:
+        self._started[key] = time.monotonic()
+        if key[0] != self._group and key not in self._renewals:
             return
-        environment = {k: v for k, v in (process.config.environment or {}).items() if k != STAND_IN_VARIABLE}
+        told = (STAND_IN_VARIABLE, RENEWALS_VARIABLE)
+        environment = {k: v for k, v in (process.config.environment or {}).items() if k not in told}
+        if key in self._renewals:
+            environment[RENEWALS_VARIABLE] = str(self._renewals[key].in_a_row)
         if stand_in is not None:
             environment[STAND_IN_VARIABLE] = stand_in.text()
             self._say(f"{process.config.name} died {stand_in.deaths} times in a row: a stand-in for {stand_in.for_s:.1f} s")
@@ -136,10 +147,22 @@ class Rearm:
         self._guarded(self._exit, event)
 
     def _exit(self, process: Subprocess) -> None:
+        if process.exitstatus in (AGAIN_CODE, MEMORY_CODE):
+            self._renew(process, for_memory=process.exitstatus == MEMORY_CODE)
+            return
         wait_s = self._died(process, done=process.exitstatus == 0)
         if self._breaker(process).state == "waiting":
             process.change_state(ProcessStates.BACKOFF)  # which tells of the same death again
             self._wait(process, wait_s)
+
+    def _renew(self, process: Subprocess, *, for_memory: bool) -> None:
+        """It has ended in order, and supervisord starts it again at once."""
+        key, now = _key(process), time.monotonic()
+        self._breaker(process).left()
+        if for_memory:
+            renewals = self._renewals.setdefault(key, Renewals())
+            renewals.ended(now - self._started.get(key, now))
+            self._say(f"{process.config.name} is started again, because it had more memory than memory_mib_max allows")
 
     def _on_stopped(self, event: events.ProcessStateEvent) -> None:
         """An operator has stopped it. The breaker is reset when the operator starts it again."""

@@ -76,6 +76,10 @@ HOW: Final[dict[str, How]] = {
     options.VERIFY_PERIOD_S.name: How.RUNNING,
     options.VERIFY_CPU_PERCENT.name: How.RUNNING,
     options.RESCAN_FILES_PER_S.name: How.RUNNING,
+    options.MEMORY_MIB_MAX.name: How.RUNNING,
+    options.NICENESS.name: How.RUNNING,
+    options.IO_CLASS.name: How.RUNNING,
+    options.IO_LEVEL.name: How.RUNNING,
     options.DURABILITY.name: How.AGGREGATOR,
     options.STATE_DIR.name: How.RESTART,
 }

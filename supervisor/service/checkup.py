@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from msgspec import Struct
 
+from shardwatch.shard.contract.process.memory_cap import resident_bytes
 from shardwatch.shard.contract.state.layout import Layout
 
 from . import health, service
@@ -44,7 +45,10 @@ class Checkup(Struct, frozen=True):
 
 def examine(layout: Layout, answer_s: float = ANSWER_S) -> Checkup:
     """One look at a service whose state directory is held."""
-    processes = [{**row, "name": program_name(row)} for row in service.programs(layout)]
+    processes = [
+        {**row, "name": program_name(row), "memory_bytes": resident_bytes(int(row["pid"])) or None}
+        for row in service.programs(layout)
+    ]
     # Nothing is to be waited for where supervisord knows that nobody is there.
     gone = any(row["name"] == "aggregator" and not row["pid"] for row in processes)
     reply = (None if gone else _status(layout, answer_s)) or {}

@@ -47,6 +47,7 @@ def engine_findings(engine: Fields) -> Iterator[HealthFinding]:
         elif float(shard.get("rescan_pause_ms") or 0):
             yield _overflowing(shard)
     yield from _late(engine.get("polling"))
+    yield from _restrained(engine.get("memory"), engine.get("priority"))
     for note in engine.get("notes") or []:
         yield HealthFinding(("note", str(note)), "notice", str(note))
 
@@ -74,6 +75,28 @@ def _late(polling: Fields | None) -> Iterator[HealthFinding]:
     if polling["for_want_of_watches"]:
         remedy += ", or allow more watches"
     yield HealthFinding(("polling",), "polling_late", message, remedy, count)
+
+
+def _restrained(memory: Fields | None, priority: Fields | None) -> Iterator[HealthFinding]:
+    """Programs that have more memory than they may have, and a priority that was refused."""
+    limit = int(memory["mib_max"]) if memory else 0
+    for row in memory["programs"] if memory else ():
+        name, has = readable(str(row["name"])), int(row["bytes"]) >> 20
+        if row["state"] == "needs more":
+            message = f"{name} needs {has:,} MiB, and memory_mib_max is {limit:,}: to start it again would not help"
+            more = "use more shards, " if name.startswith("shards:") else ""
+            remedy = f"set memory_mib_max to {_enough(has):,}, {more}or exclude what need not be watched"
+            yield HealthFinding(("memory", name), "memory", message, remedy, has)
+        elif row["state"] == "over":
+            message = f"{name} has {has:,} MiB, and memory_mib_max is {limit:,}: it will be started again"
+            yield HealthFinding(("memory over", name), "memory_over", message, "", has)
+    if priority and priority["refused"]:
+        yield HealthFinding(("priority",), "priority", str(priority["refused"]), str(priority["remedy"]))
+
+
+def _enough(mib: int) -> int:
+    """A limit that leaves room to a process which needs so many MiB: half as much again, in steps of 16."""
+    return -(-mib * 3 // 2 // 16) * 16
 
 
 def _degraded(doubts: Iterable[Fields]) -> Iterator[HealthFinding]:

@@ -6,7 +6,7 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from .render import counted, duration, readable, table
+from .render import counted, duration, readable, size_of, table
 
 #: An object of the service's answers, as `--json` prints it.
 Fields = Mapping[str, Any]
@@ -74,8 +74,15 @@ def processes_table(processes: Sequence[Fields]) -> str:
     """One line per program. A program that has sent a pulse counts as running, even if supervisord has not seen it alive for a
     second yet.
     """
-    header = ("process", "state", "pid", "up", "deaths/min")
-    return table(header, [(p["name"], _state(p), str(p["pid"]), duration(p["up_s"]), p["deaths"]) for p in processes])
+    header = ["process", "state", "pid", "up", "deaths/min", "memory"]
+    rows = [
+        [p["name"], _state(p), str(p["pid"]), duration(p["up_s"]), p["deaths"], size_of(p.get("memory_bytes") or 0)]
+        for p in processes
+    ]
+    if any(p.get("memory_restarts") for p in processes):
+        header.append("restarts for memory")
+        rows = [[*row, p.get("memory_restarts", "-")] for row, p in zip(rows, processes, strict=True)]
+    return table(header, rows)
 
 
 def _state(process: Fields) -> str:

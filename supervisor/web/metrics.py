@@ -78,6 +78,11 @@ _PROGRAM: Final = (
     _Field("up_s", "program_uptime_seconds", "Time since the start of the process"),
     _Field("deaths", "program_recent_deaths", "Deaths in the last minute"),
     _Field("hung", "program_hangs", "How often the program was killed because it hung", counter=True),
+    _Field(
+        "memory_restarts", "program_memory_restarts", "How often the program was started again because of memory_mib_max",
+        counter=True,
+    ),
+    _Field("memory_bytes", "program_memory_bytes", "Memory of the program, as ps shows it (RSS)"),
     _Field("stuck_s", "program_stuck_seconds", "For how long it has been impossible to kill the process"),
 )
 _LIMITS: Final = (

@@ -5,6 +5,9 @@
 - `loading`: makes the imports of a program cheaper.
 - `life`: its lock, its epoch numbers, its pulse, and its end when its parent dies.
 - `log`: its log: plain lines on standard error.
+- `memory_cap`: when a process ends because it has more memory than it may have.
+- `priority`: its niceness, and the class and level of its input and output.
+- `renewal`: how a process that ends in order tells that it is to be started again, and why.
 - `slack`: decides when freed memory goes back to the system.
 - `stand_in`: how a shard is told that it is a stand-in, which sweeps and uses no watch.
 

@@ -17,6 +17,7 @@ T = TypeVar("T")
 
 PRIORITY_MAX: Final = 1_000
 BACKENDS: Final = ("auto", "inotify", "fanotify", "polling", "native")
+IO_CLASSES: Final = ("inherited", "best-effort", "idle")
 DURABILITIES: Final = ("process", "power")
 
 
@@ -351,6 +352,30 @@ RESCAN_FILES_PER_S: Final = Option(
     0,
     Whole(0, 10_000_000),
     "files and directories that scans of whole subtrees look at per second; 0: as many as they can",
+)
+MEMORY_MIB_MAX: Final = Option(
+    "memory_mib_max",
+    0,
+    Whole(0, 1_048_576),
+    "MiB of memory at which a shard or the aggregator is started again; 0: no limit",
+)
+NICENESS: Final = Option(
+    "niceness",
+    0,
+    Whole(-20, 19),
+    "niceness of the processes; 0: as the service was started",
+)
+IO_CLASS: Final = Option(
+    "io_class",
+    "inherited",
+    Choice(IO_CLASSES),
+    "class of the input and output of the processes; inherited: as the service was started",
+)
+IO_LEVEL: Final = Option(
+    "io_level",
+    4,
+    Whole(0, 7),
+    "level within the class best-effort, 0 is served first",
 )
 DURABILITY: Final = Option(
     "durability",

@@ -67,6 +67,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     verify_period_s: float = options.VERIFY_PERIOD_S.default
     verify_cpu_percent: float = options.VERIFY_CPU_PERCENT.default
     rescan_files_per_s: int = options.RESCAN_FILES_PER_S.default
+    memory_mib_max: int = options.MEMORY_MIB_MAX.default
+    niceness: int = options.NICENESS.default
+    io_class: str = options.IO_CLASS.default
+    io_level: int = options.IO_LEVEL.default
     durability: str = options.DURABILITY.default
 
     @property

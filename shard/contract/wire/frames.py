@@ -233,6 +233,9 @@ class Beat(msgspec.Struct, tag="beat", array_like=True, frozen=True):
     polling: Polling = Polling()
     #: Directories, and whole filesystems, that cannot be read now.
     unreadable: _Count = 0
+    #: Bytes that the sender has, and that it had after its baseline; 0: not asked (`memory_mib_max`), or not known yet.
+    memory: _Count = 0
+    memory_needed: _Count = 0
 
 
 class Reply(msgspec.Struct, tag="reply", array_like=True, frozen=True):

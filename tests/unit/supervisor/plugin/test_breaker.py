@@ -73,6 +73,17 @@ def test_what_lives_for_long_enough_never_opens_it(shard: Program) -> None:
     assert shard.state == "closed"
 
 
+def test_an_end_in_order_is_no_death(shard: Program) -> None:
+    """However often, and however soon after the start; and it neither opens a breaker nor closes one that is tried."""
+    for _ in range(100):
+        assert shard.breaker.begins() is None
+        shard.now += 0.1
+        shard.breaker.left()
+    assert (shard.breaker.state, shard.breaker.short_lives) == ("closed", 0)
+    shard.breaker.begins()
+    assert shard.breaker.died(done=False) == PAUSE_S and shard.breaker.short_lives == 1
+
+
 def test_a_crash_loop_has_a_stand_in_for_ever_longer(shard: Program) -> None:
     """Stand-in at once, the watcher once that has left, and so on: 1, 2, 4, … 30 s."""
     shard.open()
@@ -328,7 +339,7 @@ def test_an_operators_stop_is_a_new_beginning(rearm: Rearm) -> None:
     for _ in range(SHORT_LIVES_MAX):
         process.lives()
     process.change_state(ProcessStates.STOPPED)
-    assert rearm.row(process) == {"deaths": 0, "short_lives": 0, "breaker": "closed", "retry_s": 0.0}
+    assert rearm.row(process) == {"deaths": 0, "short_lives": 0, "breaker": "closed", "retry_s": 0.0, "memory_restarts": 0}
     assert not process.lives()
 
 

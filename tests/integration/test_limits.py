@@ -1,0 +1,136 @@
+"""What the processes of a service may take of the machine: a real service that comes to its limits, and goes on."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import session
+from cli_process import GUARD_S, command_of, environment, run
+from msgspec.structs import replace
+from running import consuming, running, settings_for
+from waiting import eventually
+
+from shardwatch.shard.contract.process.memory_cap import resident_bytes
+from shardwatch.shard.contract.state.layout import Layout
+from shardwatch.shard.contract.state.settings import write_settings
+from shardwatch.supervisor.service import service
+
+MIB = 1 << 20
+#: Directories that are made at a time, with names of which a shard has to remember every byte; and how often, at most.
+MADE, TIMES_MAX = 2_000, 20
+#: A shard is started again if it has 1.25 times what it needed. Of what it has in the midst of work, some is given back.
+FAR_MORE = 1.5
+
+
+@pytest.fixture
+def light_tree() -> Iterator[Path]:
+    """A directory in memory, where thousands of directories are made and removed fast."""
+    path = session.place(where=session.memory())
+    yield path
+    shutil.rmtree(path)
+
+
+def test_a_shard_with_too_much_memory_is_started_again(light_tree: Path, state_dir: Path, no_leaks: None) -> None:
+    """A tree grows until the shard has far more than at first, and more than it may have. It is started again once, in order and
+    without a death, and no change is missed. Then it needs that much by itself: it runs on, and `status` says so."""
+    tree = light_tree
+    (tree / "f.json").write_text("x")
+    with running(state_dir, settings_for(tree, memory_mib_max=10_000)) as it, consuming(state_dir) as consumer:
+
+        def memory(name: str = "shards:s0") -> dict[str, Any]:
+            told = it.client.status()["memory"]
+            return {"mib_max": told["mib_max"], **{row["name"]: row for row in told["programs"]}[name]}
+
+        needed = eventually(lambda: memory()["needed_bytes"], GUARD_S)
+        assert memory()["state"] == "within" and eventually(lambda: memory("aggregator")["needed_bytes"], GUARD_S)
+        # The aggregator may have more than the shard from the beginning. That is told, and nothing else follows.
+        most = needed // MIB + 1
+        write_settings(it.layout.settings, replace(it.settings, memory_mib_max=most))
+        eventually(lambda: memory()["mib_max"] == most, GUARD_S)
+
+        shard = it.programs()["s0"]["pid"]
+        for time in range(TIMES_MAX):
+            for number in range(MADE):
+                (tree / f"{time}-{number}-{'n' * 230}").mkdir()
+            (tree / f"{time}-0-{'n' * 230}/f.json").write_text(str(time))
+            if resident_bytes(shard) > FAR_MORE * needed:
+                break
+        eventually(lambda: it.programs()["s0"]["memory_restarts"], GUARD_S)
+        it.assert_mirrored(consumer, tree)
+        eventually(lambda: memory()["state"] == "needs more", GUARD_S)
+        row = it.programs()["s0"]
+        assert (row["memory_restarts"], row["deaths"], row["breaker"]) == (1, 0, "closed")
+        status = json.loads(run("status", "--json", "--state-dir", state_dir, check=False).stdout)
+        (found,) = [one for one in status["findings"] if one["reason"] == "memory" and "shards:s0" in one["message"]]
+        assert f"memory_mib_max is {most}" in found["message"] and "use more shards" in found["remedy"]
+        assert "restarts for memory" in run("status", "--state-dir", state_dir, check=False).stdout
+        log = it.layout.log("shard-s0").read_text()
+        assert "memory_mib_max allows less: leaving, to be started again" in log
+
+
+def niceness(pid: int) -> set[int]:
+    """Of all threads of a process."""
+    return {os.getpriority(os.PRIO_PROCESS, int(name)) for name in os.listdir(f"/proc/{pid}/task")}
+
+
+def test_a_priority_that_is_refused_is_told(tmp_path: Path, state_dir: Path, no_leaks: None) -> None:
+    """And the service runs without it. A higher niceness is taken by the running processes; to lower it again they are started
+    again, if they may not do it themselves. None of that is a death."""
+    (tmp_path / "tree").mkdir()
+    file, layout = tmp_path / "shardwatch.toml", Layout(state_dir)
+
+    def write(value: int) -> None:
+        file.write_text(f'roots = ["tree"]\nniceness = {value}\n')
+
+    def programs() -> dict[str, dict[str, Any]]:
+        rows = {str(row["name"]): row for row in service.programs(layout, GUARD_S)}
+        return {name: rows[name] for name in ("aggregator", "s0")}
+
+    def reasons() -> list[str]:
+        done = run("status", "--json", "--state-dir", state_dir, check=False)
+        return [finding["reason"] for finding in json.loads(done.stdout)["findings"]]
+
+    write(-5)
+    unprivileged = ["setpriv", "--bounding-set=-sys_nice", "--inh-caps=-sys_nice"]
+    start = [*unprivileged, *command_of("up", "--detach", "-c", file, "--state-dir", state_dir)]
+    subprocess.run(start, check=True, capture_output=True, timeout=GUARD_S, env=environment())
+    try:
+        before = programs()
+        own = os.getpriority(os.PRIO_PROCESS, 0)
+        eventually(lambda: "priority" in reasons(), GUARD_S)
+        assert all(niceness(row["pid"]) == {own} for row in before.values())
+
+        write(own + 6)
+        assert "by the running processes" in run("reload", "--state-dir", state_dir).stdout
+        eventually(lambda: all(niceness(row["pid"]) == {own + 6} for row in programs().values()), GUARD_S)
+        assert {name: row["pid"] for name, row in programs().items()} == {name: row["pid"] for name, row in before.items()}
+        eventually(lambda: "priority" not in reasons(), GUARD_S)
+
+        write(own + 3)
+        run("reload", "--state-dir", state_dir)
+
+        def started_again() -> bool:
+            rows = programs()
+            assert all(row["pid"] not in (0, before[name]["pid"]) for name, row in rows.items())
+            assert all(niceness(row["pid"]) == {own + 3} for row in rows.values())
+            assert all((row["deaths"], row["memory_restarts"], row["breaker"]) == (0, 0, "closed") for row in rows.values())
+            return True
+
+        eventually(started_again, GUARD_S)
+    finally:
+        run("down", "--state-dir", state_dir)
+
+
+@pytest.mark.parametrize("option", ["niceness = 20", 'io_class = "realtime"', "io_level = 8", "memory_mib_max = -1"])
+def test_what_can_not_be_set_is_refused(tmp_path: Path, option: str) -> None:
+    """With what is allowed instead."""
+    (tmp_path / "shardwatch.toml").write_text(f'roots = ["."]\n{option}\n')
+    done = run("config", "-c", tmp_path / "shardwatch.toml", check=False)
+    assert done.returncode == 2 and option.split()[0] in done.stderr and "must be" in done.stderr
