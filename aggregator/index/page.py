@@ -211,8 +211,8 @@ def sealed(
     stats: bytes,
 ) -> Page:
     """A page with its checksum, of its other fields."""
-    fields = (id_, dir_, first, last, lane, base, tick, held, at_ns, live, b"", names, stats)
-    return page_of((*fields[:_CRC], _crc(fields), names, stats))
+    crc = _crc((id_, dir_, first, last, lane, base, tick, held, at_ns, live, b"", names, stats))
+    return page_of((id_, dir_, first, last, lane, base, tick, held, at_ns, live, crc, names, stats))
 
 
 def is_whole(page: Page) -> bool:

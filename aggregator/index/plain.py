@@ -48,8 +48,9 @@ def populate(db: Any, id_: int, seen: Seen, at: int, ticks: Ticks, pages: Pages)
     """
     total = len(seen.names)
     if worth(total):
-        flags = [kind != DIRECTORY for kind in kinds(seen.stats)]
-        resting = seen.chosen(flags)
+        found = kinds(seen.stats)
+        flags = [kind != DIRECTORY for kind in found] if DIRECTORY in found else []
+        resting = seen.chosen(flags) if flags else seen
         if worth(len(resting.names)) and can_rest(resting.stats) and resting.names == sorted(resting.names):
             for page in populated(id_, ticks.take(len(resting.names)), at, resting):
                 pages.add(page)

@@ -119,6 +119,8 @@ class Tables:
         self.db: Any = file.db
         self.inodes = Inodes(file)
         self.pages = Pages(file.db, self.inodes)
+        #: Whether the directory that was asked for last was new. The next one will be new too: in a first listing they all are.
+        self._expects_new = False
         #: Path -> id of directories that were used lately.
         self.ids: dict[bytes, int] = {}
         #: Files that were found in rows lately, by the id of the directory and the name. What it says may have become wrong.
@@ -136,10 +138,14 @@ class Tables:
         id_ = self.ids.get(path)
         if id_ is not None:
             return id_, False
-        id_ = self._find(path)
+        id_ = None if self._expects_new else self._find(path)
         if id_ is None:
-            new: int = self.db.execute("INSERT INTO directory (path) VALUES (?)", (path,)).lastrowid
-            return new, True  # not kept: after its first listing, a directory is seldom heard of soon
+            made = self.db.execute("INSERT OR IGNORE INTO directory (path) VALUES (?)", (path,))
+            self._expects_new = made.rowcount == 1
+            if self._expects_new:
+                return made.lastrowid, True  # not kept: after its first listing, a directory is seldom heard of soon
+            id_ = self._find(path)
+            assert id_ is not None
         if len(self.ids) >= (IDS_MAX_EXPANDED if self._file.expanded else IDS_MAX):
             self.ids.clear()
         self.ids[path] = id_

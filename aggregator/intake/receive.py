@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
+from typing import Final
 
 from msgspec import Struct
 
@@ -32,6 +33,9 @@ from ..index.index import Index
 from ..index.verification import Verification
 from .look_requests import LookRequests, Requests
 from .syncs import Syncs
+
+#: Records that concern a path, each to be applied only if its sender owns the path.
+_ABOUT_PATHS: Final = (Listing, Looks, Gone, Check, Verified, Confirmed)
 
 
 class ReceivedStream(Struct):
@@ -188,7 +192,7 @@ class Receiver:
             if self.plan is not None and frame.generation == self.plan.generation:
                 self._syncs.answered(record.token, frame.shard, record.doubts, record.left_out)
             return 0
-        assert isinstance(record, Listing | Looks | Gone | Check | Verified | Confirmed)
+        assert isinstance(record, _ABOUT_PATHS)
         owner = self._owner(frame, record.path)
         if owner is None:
             self.dropped += 1

@@ -23,7 +23,7 @@ import msgspec
 from msgspec import Meta
 
 from ..errors import WireError
-from ..files.packed import INT_MAX, INT_MIN, Seen, are_whole
+from ..files.packed import INT_MAX, INT_MIN, WIDTH, Seen, are_whole
 from ..files.paths import are_exact, are_names
 from ..limits import FRAME_BYTES_MAX, WIRE_VERSION
 from ..version import UPGRADED
@@ -364,11 +364,13 @@ def _check_records(records: list[Record]) -> None:
     """Checks that each record is about names of one directory and mentions each name once. Raises WireError otherwise."""
     names: set[bytes] = set()
     paths: list[bytes] = []
+    stats: list[bytes] = []
     for record in records:
         kind = type(record)  # one of the sum of types that was decoded: quicker than isinstance, and each frame pays for it
         if kind in _ABOUT_NAMES:
             mentioned = record.names  # type: ignore[union-attr]
-            if not are_whole(record.stats, len(mentioned)):  # type: ignore[union-attr]
+            stats.append(record.stats)  # type: ignore[union-attr]
+            if len(record.stats) != len(mentioned) * WIDTH:  # type: ignore[union-attr]
                 raise WireError("stats that are not one for each name")
             if kind is Looks:
                 mentioned = mentioned + record.absent  # type: ignore[union-attr]
@@ -381,6 +383,9 @@ def _check_records(records: list[Record]) -> None:
             paths.append(record.path)  # type: ignore[union-attr]
         elif kind is Synced:
             paths += record.doubts  # type: ignore[union-attr]
+    together = b"".join(stats)
+    if not are_whole(together, len(together) // WIDTH):
+        raise WireError("a stat that no look has")
     _check_paths(paths)
     _check_names(names)
 

@@ -120,6 +120,17 @@ def test_nothing_is_written_for_a_listing_that_is_as_its_pages(resting: Index) -
     assert (query(resting, "SELECT * FROM page"), resting.written) == (before, written)
 
 
+def test_a_listing_that_is_as_its_page_pays_what_is_owed(resting: Index) -> None:
+    """A look at a name was owed, and the listing has made it."""
+    resting.begin()
+    resting.debts.add(R, b"c", 100)
+    resting.debts.add(R, b"gone", 100)
+    resting.commit()
+    lists(resting, R, *map(entry, NAMES), at=500)
+    assert not resting.owed
+    assert shape(resting) == ([NAMES], [])
+
+
 @pytest.mark.parametrize(
     "odd",
     [entry(b"c", 2, racy=True), entry(b"c", 2, nlink=2), entry(b"c", 2, nlink=257), entry(b"c", 2, nlink=1 << 31), folder(b"c")],
