@@ -18,11 +18,12 @@ tree gives the same plan.
 from __future__ import annotations
 
 import heapq
+import os
 import random
 from collections.abc import Callable, Sequence
 from typing import Final, Protocol
 
-from shardwatch.shard.contract.files.paths import join
+from shardwatch.shard.contract.files.paths import Nearest, join
 
 #: Weight of a directory in files: open, read, close and one inotify_add_watch cost about four lstats.
 DIRECTORY_WEIGHT: Final = 4
@@ -124,7 +125,7 @@ class Survey:
         self._levels: list[DepthSums] = []
         self._turn = 0
         self.reads = 0
-        self.trees = [self._visit(root, 0) for root in roots]
+        self.trees = [self._visit(root, depth) for root, depth in _depths(roots).items()]
         # (turn, number, node): whose last unread subdirectory is read next. The number decides between equal turns.
         turns: list[tuple[float, int, SurveyNode]] = []
         for tree in self.trees:
@@ -245,6 +246,21 @@ class Survey:
             files *= (GUESS_MAX * node.found - 1) / directories
             directories = GUESS_MAX * node.found - 1.0
         node.directories, node.files = 1 + directories, node.own + files
+
+
+def _depths(roots: Sequence[bytes]) -> dict[bytes, int]:
+    """How deep each root lies below the outermost one that it lies in, in the same order: so that directories of one level are
+    compared with each other, also where a tree was cut at many places."""
+    lengths = {root: len(root.rstrip(b"/").split(b"/")) for root in roots}
+    nearest = Nearest(roots)
+    depths: dict[bytes, int] = {}
+    for root in sorted(roots):  # what is above comes first
+        above = nearest.of(os.path.dirname(root))
+        if above is None or above == root:  # "/" is its own directory
+            depths[root] = 0
+        else:
+            depths[root] = depths[above] + lengths[root] - lengths[above]
+    return {root: depths[root] for root in roots}
 
 
 def below(tree: SurveyNode) -> list[SurveyNode]:

@@ -210,7 +210,7 @@ def test_mirror_while_the_aggregator_is_killed(state_dir: Path, roots: tuple[Pat
         play(service, roots, lambda n: void(service.kill("aggregator")))
 
 
-def grow(root: Path, name: str, directories: int = 1500) -> list[Path]:
+def grow(root: Path, name: str, directories: int) -> list[Path]:
     """A subtree of so many directories, with two files each."""
     files = []
     for n in range(directories):
@@ -240,16 +240,21 @@ def assert_even(service: Running) -> None:
     eventually(even, GUARD_S)
 
 
-def test_mirror_while_the_tree_grows(state_dir: Path, tmp_path: Path, no_leaks: None) -> None:
-    """From nearly nothing: the service notices it by itself, and later it is told to. Whatever happens to the tree meanwhile."""
+def test_mirror_while_the_tree_grows(
+    state_dir: Path, tmp_path: Path, request: pytest.FixtureRequest, no_leaks: None
+) -> None:
+    """From nearly nothing: the service notices it by itself, and later it is told to. Whatever happens to the tree meanwhile.
+    With --long, from 1,000 directories to 50,000."""
+    begin, middle, end = (1_000, 24_000, 25_000) if request.config.getoption("--long") else (0, 1_500, 1_800)
     root, outside = tmp_path / "root", tmp_path / "outside"
     outside.mkdir()
     fill(root, 4, 1)
+    files = grow(root, "begun", begin)
     settings = settings_for(root, include=("*.ast.json", "**/ast/*.json", "*.estree"), shards=3, settle_ms=20, rebalance_s=1.0)
     with running(state_dir, settings) as service, consuming(service.layout.state_dir) as consumer:
         service.assert_mirrored(consumer, root)
         first = plan_of(service)
-        files = grow(root, "grown")
+        files += grow(root, "grown", middle)
         rename_and_write(root, outside)
         eventually(lambda: plan_of(service).generation != first.generation, GUARD_S, what="subtrees have moved")
         atomic_saves(root, outside)
@@ -260,7 +265,7 @@ def test_mirror_while_the_tree_grows(state_dir: Path, tmp_path: Path, no_leaks: 
 
         # It would not do so again for a minute. By hand it can be done at once.
         second = plan_of(service)
-        files += grow(root, "more", 1800)
+        files += grow(root, "more", end)
         service.client.sync(GUARD_S)
         arguments = ("rebalance", "--state-dir", service.layout.state_dir)
         told = json.loads(run(*arguments, "--dry-run", "--json").stdout)

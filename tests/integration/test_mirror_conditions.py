@@ -19,7 +19,7 @@ from watch_limit import in_a_namespace, limit
 from shardwatch.supervisor.config.profile import EXCLUDE
 
 #: (turns, changes of each tree in a turn), with --long and without.
-LONG, SHORT = (40, 100), (6, 25)
+LONG, SHORT = (40, 100), (6, 15)
 
 
 def expected(trees: list[Path], repository: Path) -> dict[bytes, Stat]:

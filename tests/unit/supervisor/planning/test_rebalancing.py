@@ -8,7 +8,7 @@ import pytest
 
 from shardwatch.shard.contract.state.planfile import Anchor, Owners, Plan
 from shardwatch.supervisor.planning.budget import Budget
-from shardwatch.supervisor.planning.plan import Ground, PlanResult, make_plan
+from shardwatch.supervisor.planning.plan import Effort, Ground, PlanResult, make_plan
 from shardwatch.supervisor.planning.rebalances import PAUSE_S, PAUSE_S_MAX, Rebalances, Uneven
 from shardwatch.supervisor.planning.rebalancing import EVEN, Move, moves, rebalanced_plan, summary, why_uneven
 
@@ -28,6 +28,19 @@ def tree(**sizes: int) -> Tree:
 
 def look_at(tree: Tree) -> Any:
     return lambda path: tree.get(path, ([], 0))
+
+
+class CountingLook:
+    """The same, where the filesystem counts subdirectories."""
+
+    def __init__(self, where: Tree) -> None:
+        self._where = where
+
+    def __call__(self, path: bytes) -> tuple[list[bytes], int]:
+        return self._where.get(path, ([], 0))
+
+    def count(self, path: bytes) -> int:
+        return len(self(path)[0])
 
 
 def planned(where: Tree, shards: int) -> PlanResult:
@@ -79,6 +92,31 @@ def test_a_tree_that_has_grown_gets_more_shards() -> None:
     renamed = Plan(1, (Anchor(b"/r", "s1", b"/r"),), "k")
     assert rebalanced(renamed, grown, shards=2).plan.shards() == ["s0", "s1"]
     assert rebalanced(old, grown, shards=0).plan.shards() == ["s0"], "it is not that large"
+
+
+@pytest.mark.parametrize("counted", [False, True])
+def test_a_tree_of_which_a_part_was_read_comes_to_rest(counted: bool) -> None:
+    """A directory is estimated by others of its level, however many anchors there are: what was moved does not look heavier than
+    before, and with the plan that it leads to, nothing moves any more."""
+    where: Tree = {b"/r": ([b"t0", b"t1", b"t2"], 0)}
+    for name, size in ((b"/r/t0", 500), (b"/r/t1", 6_000), (b"/r/t2", 6_500)):
+        where[name] = ([b"d%d" % n for n in range(20)], 0)
+        for n in range(20):
+            where[name + b"/d%d" % n] = ([b"e%d" % m for m in range(n, size, 20)], 0)
+            where.update({name + b"/d%d/e%d" % (n, m): ([], 2) for m in range(n, size, 20)})
+    look = look_at(where)
+    if counted:
+        look = CountingLook(where)
+    plan = Plan(1, tuple(Anchor(b"/r" + at, f"s{n}", b"/r") for n, at in enumerate((b"", b"/t0/d1", b"/t0/d2"))), "k")
+    for generation in range(2, 7):
+        result = rebalanced_plan(
+            Ground([b"/r"], lambda path: "inotify"), plan, look,
+            shards=3, budget=PLENTY, processors=2, generation=generation, effort=Effort(reads_max=512),
+        )  # fmt: skip
+        moved, plan = moves(plan, result.plan), result.plan
+    assert moved == [] and result.directories == pytest.approx(len(where), rel=0.15)
+    shares = owned(plan, where).values()
+    assert max(shares) < 1.5 * sum(shares) / 3
 
 
 def test_subtrees_that_are_gone_are_no_anchors_any_more() -> None:
