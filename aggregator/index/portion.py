@@ -54,12 +54,12 @@ def total(pieces: Pieces) -> int:
 
 def first(pieces: Pieces, limit: int) -> Pieces:
     """The first rows of these, at most so many."""
-    found: list[Sequence[Row]] = []
-    for piece in pieces:
-        if limit <= 0:
-            break
-        found.append(piece if len(piece) <= limit else piece[:limit])
-        limit -= len(piece)
+    found, over = list(pieces), total(pieces) - limit
+    while over > 0:
+        last = found.pop()
+        over -= len(last)
+        if over < 0:
+            found.append(last[:-over])
     return found
 
 
