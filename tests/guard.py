@@ -206,7 +206,8 @@ def give_back_loans() -> list[str]:
 
 
 def note(record: Path, word: str, path: Path) -> None:
-    """Adds a line to a record: `folder` for what goes with the run, before it is made; `kept` for what stays after all."""
+    """Adds a line to a record: `folder` or `cgroup` for what goes with the run, before it is made; `kept` for a folder that stays
+    after all."""
     with record.open("a") as file:
         file.write(json.dumps([word, str(path)]) + "\n")
 
@@ -221,10 +222,23 @@ def noted(record: Path) -> tuple[list[Path], list[Path]]:
     return [path for path, word in folders.items() if word == "folder"], [p for p, w in folders.items() if w == "kept"]
 
 
+def remove_groups(record: Path) -> list[str]:
+    """Removes the control groups of a run whose processes are gone. Those that there were."""
+    left = []
+    for line in record.read_text().splitlines():
+        with contextlib.suppress(ValueError, OSError):
+            word, path = json.loads(line)
+            if word == "cgroup":
+                os.rmdir(path)
+                left.append(path)
+    return left
+
+
 def tidy(record: Path, grace_s: float = 0.0) -> list[str]:
     """Takes away what a run left, then its record. What there was, a line each."""
     left = [f"process {line}" for line in end_processes(record.stem, grace_s)]
     left += [f"sysctl {name}" for name in give_back_loans()]
+    left += [f"control group {path}" for path in remove_groups(record)]
     folders, kept = noted(record)
     left += [f"mount {point}" for point in unmount_below([*folders, *kept])]
     left += [f"loop device {line}" for line in detach_below([*folders, *kept])]

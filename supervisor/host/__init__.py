@@ -3,6 +3,7 @@
 - `process`: processes of others and our own, held by a descriptor that keeps referring to the same
   process.
 - `hang_up_bell`: wakes a process that waits, by a hang-up (SIGHUP).
+- `confinement`: what a container or a unit allows a process.
 - `git_excludes`: where git's global ignore patterns are.
 - `log_line`: a line in the log of a program that does without `logging`.
 - `scouting`: questions to filesystems, asked by child processes with a deadline.

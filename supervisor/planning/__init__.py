@@ -8,6 +8,8 @@
 - `tree_look`: reads directories for the survey.
 - `census`: counts the kinds of files of a tree.
 - `limits`: the limits of inotify, and how much of them is in use.
+- `needs`: what the processes of a service need of the machine, and whether they are allowed that
+  much. Pure.
 - `whole`: which roots can't be watched by fanotify, and why.
 - `apart`: plans subtrees that may hang into shards of their own. Pure.
 - `replans`: decides when a running service is planned anew. Pure.

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 import session
+from cgroups import inside, limited_memory
 from cli_process import GUARD_S, command_of, environment, run
 from msgspec.structs import replace
 from running import consuming, running, settings_for
@@ -134,3 +135,30 @@ def test_what_can_not_be_set_is_refused(tmp_path: Path, option: str) -> None:
     (tmp_path / "shardwatch.toml").write_text(f'roots = ["."]\n{option}\n')
     done = run("config", "-c", tmp_path / "shardwatch.toml", check=False)
     assert done.returncode == 2 and option.split()[0] in done.stderr and "must be" in done.stderr
+
+
+def test_doctor_and_plan_name_what_limits(tmp_path: Path, state_dir: Path) -> None:
+    """In a control group with little memory, with a limit of open files, and with options that can't be kept."""
+    (tmp_path / "tree").mkdir()
+    (tmp_path / "shardwatch.toml").write_text('roots = ["tree"]\nmemory_mib_max = 1\nrescan_files_per_s = 1\n')
+
+    def told(command: str, *more: str | Path, code: int = 0) -> str:
+        arguments = [command, "-c", tmp_path / "shardwatch.toml", *more]
+        with limited_memory(64 * MIB) as (group, file):
+            short_of_files = ["prlimit", "--nofile=200:200", *command_of(*arguments)]
+            done = subprocess.run(
+                inside(group, *short_of_files), capture_output=True, text=True, timeout=GUARD_S, check=False, env=environment(),
+            )  # fmt: skip
+            assert done.returncode == code, done.stderr
+            assert file in done.stdout
+            return done.stdout
+
+    found = json.loads(told("doctor", "--json", "--state-dir", state_dir, code=1))
+    assert found["allowed"]["memory"]["value"] == 64 * MIB and found["allowed"]["open_files"] == 200
+    messages = " ".join(finding["message"] for finding in found["findings"])
+    for part in ("allows 64 MiB: beyond it, the kernel kills its processes", "memory_mib_max is 1", "200 files may be open"):
+        assert part in messages
+    text = told("plan")
+    assert "67.1 MB of memory" in text and "1 MiB allowed for each shard" in text and "one takes up to 1 s" in text
+    plan = json.loads(told("plan", "--json"))
+    assert plan["shards"][0]["watches"] == 1 and plan["shards"][0]["scan_s"] == 1.0

@@ -67,7 +67,7 @@ def parse_mounts(table: bytes, backing: Callable[[bytes], bytes] = backing_file)
         fields = mount.split(b" ")
         if separator and len(fields) >= 5:
             sources.append(source.split(b" "))
-            found.append((_unescape(fields[4]), sources[-1][0].decode("ascii", "replace")))
+            found.append((unescaped(fields[4]), sources[-1][0].decode("ascii", "replace")))
     if any(can_hang(kind) for _, kind in found):
         for number, source_fields in enumerate(sources):
             point, kind = found[number]
@@ -87,7 +87,7 @@ def _below(source: list[bytes], backing: Callable[[bytes], bytes]) -> Iterator[b
         for option in source[2].split(b","):
             key, _, value = option.partition(b"=")
             if key in _LAYERS:
-                yield from filter(None, map(_unescape, value.split(b":")))
+                yield from filter(None, map(unescaped, value.split(b":")))
     elif len(source) > 1 and (file := backing(source[1])):
         yield file
 
@@ -118,7 +118,7 @@ def deeper(root: bytes, points: Iterable[bytes], known: bytes) -> bytes | None:
     return point if len(point) > len(known or b"/") else None
 
 
-def _unescape(field: bytes) -> bytes:
+def unescaped(field: bytes) -> bytes:
     """Undoes the kernel's octal escapes of space, tab, newline and backslash."""
     first, *rest = field.split(b"\\")
     return first + b"".join(bytes([int(part[:3], 8)]) + part[3:] for part in rest)

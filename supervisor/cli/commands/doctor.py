@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from ...config.resolve import Resolved
     from ...planning.limits import InotifyLimits
+    from ...planning.needs import ShardNeeds
 
 #: A queue shorter than the kernel's own default overflows in bursts that every build makes.
 QUEUE_MIN = 16_384
@@ -66,6 +67,7 @@ def examine(resolved: Resolved) -> dict[str, Any]:
     needed = needs(resolved.settings, [r["readable"] for r in roots], limits, resolved.state_dir, findings)
     examine_queue(limits, findings)
     state_dir = examine_state_dir(resolved.state_dir, findings)
+    allowed = examine_allowed(resolved.settings, needed.pop("shards", []), state_dir["running"], resolved.state_dir, findings)
     health, service = examine_service(resolved.state_dir, findings) if state_dir["running"] else (None, None)
     return {
         "format": 1,
@@ -74,6 +76,7 @@ def examine(resolved: Resolved) -> dict[str, Any]:
         "service": service,
         "findings": findings,
         "limits": needed,
+        "allowed": allowed,
         "roots": roots,
         "state_dir": state_dir,
         "native_code": STATE,
@@ -130,11 +133,12 @@ def needs(
     """inotify's limits: allowed, used, needed by these roots, and whether that fits."""
     import msgspec
 
+    from ...host.confinement import read_confinement
     from ...planning.limits import budget, instances_remedy, watches_remedy
     from ...planning.named import with_files
     from ...planning.whole import rest_by
     from ...terminal.render import duration
-    from .plan import limits_fields, plan_of
+    from .plan import limits_fields, needs_of, on_host, plan_of
 
     roots = tuple(root for root, good in zip(settings.roots, readable, strict=True) if good)
     fields: dict[str, Any] = limits_fields(limits)
@@ -151,16 +155,18 @@ def needs(
         watches = result.directories if by_inotify else 0
         fields.update({"watches_needed": watches, "needed_is_exact": result.exact, "instances_needed": instances})
         fields["rest_by"] = rest_by(settings, roots) if result.over_budget else ""
+        fields["shards"] = list(needs_of(result).values())
         if fields["rest_by"] == "polling":
             note(
                 findings,
                 f"{result.directories:,} directories need a watch each, {room.watches_max:,} are left of "
                 f"{limits.watches:,}: the rest will be polled, and changes there seen within "
                 f"{duration(settings.poll_ms_max / 1000)} if {settings.poll_cpu_percent:g} % of a core suffices for that",
-                "sudo " + watches_remedy(limits, result.directories),
+                on_host("sudo " + watches_remedy(limits, result.directories), read_confinement()),
             )
         if instances > room.shards_max:
-            note(findings, f"no inotify instance is left of {limits.instances}", "sudo " + instances_remedy(limits, instances))
+            remedy = on_host("sudo " + instances_remedy(limits, instances), read_confinement())
+            note(findings, f"no inotify instance is left of {limits.instances}", remedy)
     return fields
 
 
@@ -174,6 +180,29 @@ def holdings(state_dir: Path) -> tuple[int, int]:
     layout = Layout(state_dir)
     held = [held_by(int(p["pid"])) for p in service.programs(layout) if p["pid"]] if service.running(layout) else []
     return sum(i for i, _ in held), sum(w for _, w in held)
+
+
+def examine_allowed(
+    settings: Settings, shards: list[ShardNeeds], running: bool, state_dir: Path, findings: list[dict[str, str]]
+) -> dict[str, Any]:
+    """What a container or a unit allows the service that runs in `state_dir`, otherwise this process; and whether it suffices."""
+    from shardwatch.shard.contract.process.priority import try_priority
+    from shardwatch.shard.contract.state.layout import Layout
+
+    from ...host.confinement import read_confinement
+    from ...planning.needs import troubles
+    from ...service import service
+    from .plan import allowed_fields
+
+    pids = [int(row["pid"]) for row in service.programs(Layout(state_dir)) if row["pid"]] if running else []
+    confinement = read_confinement(pids[0] if pids else "self")
+    found = [*troubles(settings, shards, confinement)]
+    if not running:  # else the service itself tells what was refused
+        refused = try_priority(settings)
+        found += [(refused.what, refused.remedy)] if refused.what else []
+    for message, remedy in found:
+        note(findings, message, remedy)
+    return allowed_fields(confinement)
 
 
 def examine_queue(limits: InotifyLimits, findings: list[dict[str, str]]) -> None:
@@ -272,6 +301,7 @@ def text_of(found: dict[str, Any]) -> str:
     """The findings for people. Pure."""
     from ...terminal.render import counted, readable, size_of, table
     from ...terminal.tables import polling_text
+    from .plan import allowed_text
 
     limits = found["limits"]
     about = "" if limits.get("needed_is_exact", True) else "about "
@@ -286,6 +316,7 @@ def text_of(found: dict[str, Any]) -> str:
         parts.append(f"{left:,} watches are left; fanotify watches the directories beyond, with one mark for each filesystem\n")
     if limits["processes_unreadable"]:
         parts.append(f"({limits['processes_unreadable']} processes of this user can't be read; what they hold is not counted)\n")
+    parts.append(allowed_text(found["allowed"]))
     parts.append(
         table(
             ("root", "filesystem", "backend"),

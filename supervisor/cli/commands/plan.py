@@ -15,7 +15,9 @@ from ..options import (
 if TYPE_CHECKING:
     from shardwatch.shard.contract.state.settings import Settings
 
+    from ...host.confinement import Confinement, Limit
     from ...planning.limits import InotifyLimits
+    from ...planning.needs import ShardNeeds
     from ...planning.plan import PlanResult
 
 
@@ -64,11 +66,15 @@ def plan_of(settings: Settings, limits: InotifyLimits, own: tuple[int, int] = (0
 
 def facts_of(settings: Settings, result: PlanResult, limits: InotifyLimits) -> dict[str, Any]:
     """What `plan --json` prints."""
+    from ...host.confinement import read_confinement
     from ...planning.limits import budget, watches_remedy
+    from ...planning.needs import service_bytes
     from ...planning.whole import rest_by
     from ...terminal.lines import path_fields
 
     plan = result.plan
+    needed = needs_of(result)
+    confinement = read_confinement()
     total = sum(result.weights.values())
     shards = []
     for shard in plan.shards():
@@ -80,6 +86,9 @@ def facts_of(settings: Settings, result: PlanResult, limits: InotifyLimits) -> d
                 "share": round(result.weights[shard] / total, 4) if total else 0.0,
                 "directories": sum(a.directories for a in anchors),
                 "files": sum(a.files for a in anchors),
+                "watches": needed[shard].watches,
+                "memory_bytes": needed[shard].memory_bytes,
+                "scan_s": round(needed[shard].scan_s(settings, len(needed)), 1),
                 "backends": sorted({a.backend for a in anchors}),
                 "anchors": [
                     {
@@ -104,9 +113,68 @@ def facts_of(settings: Settings, result: PlanResult, limits: InotifyLimits) -> d
         "shards": shards,
         "polled_for_want_of_watches": result.over_budget,
         "rest_by": rest_by(settings, settings.roots) if result.over_budget else "",
-        "remedy": "sudo " + watches_remedy(limits, result.directories) if result.over_budget else "",
+        "remedy": on_host("sudo " + watches_remedy(limits, result.directories), confinement) if result.over_budget else "",
+        "memory_bytes": service_bytes(list(needed.values())),
+        "memory_mib_max": settings.memory_mib_max,
+        "rescan_files_per_s": settings.rescan_files_per_s,
+        "allowed": allowed_fields(confinement),
         "limits": {**limits_fields(limits), "watches_for_us": budget(limits).watches_max},
     }
+
+
+def needs_of(result: PlanResult) -> dict[str, ShardNeeds]:
+    """What each shard needs, by its id. Pure."""
+    from ...planning.needs import ShardNeeds
+
+    found = {}
+    for shard in result.plan.shards():
+        anchors = result.plan.of(shard)
+        directories = sum(a.directories for a in anchors)
+        watched = sum(a.directories for a in anchors if a.backend == "inotify")
+        watches = min(watched, result.plan.watches.get(shard, watched) or watched)
+        found[shard] = ShardNeeds(directories, sum(a.files for a in anchors), watches)
+    return found
+
+
+def allowed_fields(confinement: Confinement) -> dict[str, Any]:
+    """What a container or a unit allows, as the JSON outputs name it. Pure."""
+
+    def fields(limit: Limit | None) -> dict[str, Any] | None:
+        if limit is None:
+            return None
+        return {"value": limit.value, "used": limit.used, "file": limit.file, "directory": limit.directory}
+
+    return {
+        "by": confinement.by,
+        "memory": fields(confinement.memory),
+        "processors": fields(confinement.processors),
+        "processes": fields(confinement.processes),
+        "open_files": confinement.open_files,
+    }
+
+
+def on_host(remedy: str, confinement: Confinement) -> str:
+    """The same remedy, where the sysctls are those of a machine that containers share. Pure."""
+    if not confinement.is_container:
+        return remedy
+    return f"{remedy} ({'on the node' if confinement.by == 'Kubernetes' else 'on the host'}: no container has its own)"
+
+
+def allowed_text(allowed: dict[str, Any]) -> str:
+    """What a container or a unit allows, in a line; empty if it allows everything. Pure."""
+    from ...terminal.render import size_of
+
+    parts = []
+    if (memory := allowed["memory"]) is not None:
+        parts.append(f"{size_of(int(memory['value']))} of memory ({memory['file']})")
+    if (processors := allowed["processors"]) is not None:
+        parts.append(f"{processors['value']:g} processors ({processors['file']})")
+    if (processes := allowed["processes"]) is not None:
+        parts.append(f"{processes['value']:,} processes and threads ({processes['file']})")
+    if allowed["open_files"] is not None:
+        parts.append(f"{allowed['open_files']:,} open files in a process")
+    by = f" by {allowed['by']}" if allowed["by"] else ""
+    return f"allowed{by}: {', '.join(parts)}\n" if parts else ""
 
 
 def limits_fields(limits: InotifyLimits) -> dict[str, int]:
@@ -123,7 +191,7 @@ def limits_fields(limits: InotifyLimits) -> dict[str, int]:
 
 def text_of(found: dict[str, Any]) -> str:
     """The plan for people. Pure."""
-    from ...terminal.render import counted, readable, table
+    from ...terminal.render import counted, duration, readable, size_of, table
 
     about = "" if found["exact"] else "about "
     limits = found["limits"]
@@ -131,29 +199,36 @@ def text_of(found: dict[str, Any]) -> str:
         f"{about}{counted(found['files'], 'file')} in {about}{counted(found['directories'], 'directory')}, "
         f"{counted(len(found['shards']), 'shard')}; the heaviest has {(found['balance'] - 1) * 100:.0f} % over the mean\n"
     ]
-    header = ("shard", "share", "directories", "files", "backend", "subtree")
+    header = ("shard", "share", "directories", "files", "watches", "memory", "backend", "subtree")
     rows = []
     for shard in found["shards"]:
         for i, anchor in enumerate(shard["anchors"][:ANCHORS_SHOWN]):
             first = (shard["id"], f"{shard['share'] * 100:.1f} %") if i == 0 else ("", "")
-            rows.append((*first, anchor["directories"], anchor["files"], anchor["backend"], readable(anchor["path"])))
+            of_all = (shard["watches"], size_of(shard["memory_bytes"])) if i == 0 else ("", "")
+            rows.append((*first, anchor["directories"], anchor["files"], *of_all, anchor["backend"], readable(anchor["path"])))
         if len(shard["anchors"]) > ANCHORS_SHOWN:
             rest = shard["anchors"][ANCHORS_SHOWN:]
             sums = (sum(a["directories"] for a in rest), sum(a["files"] for a in rest))
-            rows.append(("", "", *sums, "", f"and {counted(len(rest), 'subtree')} more (--json shows all)"))
+            rows.append(("", "", *sums, "", "", "", f"and {counted(len(rest), 'subtree')} more (--json shows all)"))
     parts.append(table(header, rows))
     needed = sum(shard["directories"] for shard in found["shards"] if shard["backends"] != ["fanotify"])
     parts.append(
         f"watches: {limits['max_user_watches']:,} allowed, {limits['watches_used']:,} used, "
         f"{limits['watches_for_us']:,} for us, {needed:,} needed\n"
     )
+    each = f", {found['memory_mib_max']:,} MiB allowed for each shard and the aggregator" if found["memory_mib_max"] else ""
+    parts.append(f"memory: about {size_of(found['memory_bytes'])} for all processes{each}\n")
+    if found["rescan_files_per_s"]:
+        longest = duration(max((shard["scan_s"] for shard in found["shards"]), default=0.0))
+        parts.append(f"scans: {found['rescan_files_per_s']:,} files and directories per second, so one takes up to {longest}\n")
+    parts.append(allowed_text(found["allowed"]))
     if found["polled_for_want_of_watches"]:
         how = "be watched by fanotify" if found["rest_by"] == "fanotify" else "be polled"
         parts.append(
             f"{counted(found['polled_for_want_of_watches'], 'directory')} will {how} because no watches are left\n"
             f"    -> {found['remedy']}\n"
         )
-    return "\n".join(parts)
+    return "\n".join(part for part in parts if part)
 
 
 #: Subtrees of a shard that the table for people names.
