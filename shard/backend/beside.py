@@ -60,7 +60,9 @@ class BesideBackend:
         self._openers = {INOTIFY: inotify, FANOTIFY: fanotify}
         self._order = (FANOTIFY, INOTIFY) if fanotify_first else (INOTIFY, FANOTIFY)
         self._opened: dict[str, Counting] = {}
-        self._impossible: dict[str, OSError] = {}
+        #: Why one can't be opened. The reason, and not the error: one that is raised again and again gets a longer traceback each
+        #: time, with all that its frames hold.
+        self._impossible: dict[str, str] = {}
         #: When it may be possible again.
         self._again_at: dict[str, int] = {}
         self._clock = clock
@@ -107,7 +109,7 @@ class BesideBackend:
         if backend is not None:
             return backend
         if name in self._impossible and (name not in self._again_at or self._clock() < self._again_at[name]):
-            raise self._impossible[name]
+            raise OSError(errno.ENOSPC, self._impossible[name])
         try:
             backend = self._openers[name]()
         except OSError as error:
@@ -115,8 +117,8 @@ class BesideBackend:
                 log.warning("%s can't be used: %s", name, cause(error, _DOING[name]).what)
             if error.errno in _LIMITED:
                 self._again_at[name] = self._clock() + _AGAIN_NS
-            self._impossible[name] = OSError(errno.ENOSPC, cause(error, _DOING[name]).what)
-            raise self._impossible[name] from error
+            self._impossible[name] = cause(error, _DOING[name]).what
+            raise OSError(errno.ENOSPC, self._impossible[name]) from error
         if self._impossible.pop(name, None) is not None:
             log.warning("%s can be used again", name)
         self._opened[name] = backend

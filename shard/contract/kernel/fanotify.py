@@ -186,12 +186,13 @@ def filesystem_id(fd: int) -> bytes:
 def obstacle(path: bytes) -> OSError | None:
     """What keeps the filesystem of a directory from being watched as a whole, by trying it; None if nothing does.
 
-    Accesses the filesystem, so it may block on one that can hang.
+    Accesses the filesystem, so it may block on one that can hang. The error has no traceback: that would keep what all callers
+    have, such as the claim of a state directory, until the garbage is collected.
     """
     try:
         group = open_group()
     except OSError as error:
-        return error
+        return error.with_traceback(None)
     try:
         fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
@@ -200,7 +201,7 @@ def obstacle(path: bytes) -> OSError | None:
         finally:
             os.close(fd)
     except OSError as error:
-        return error
+        return error.with_traceback(None)
     finally:
         os.close(group)
     return None

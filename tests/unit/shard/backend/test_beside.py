@@ -72,3 +72,15 @@ def test_an_instance_that_is_free_again_is_used(scarce: Scarce, caplog: pytest.L
     assert [line for line in said if line.startswith("inotify")] == [
         "inotify can't be used: no inotify instance left", "inotify can be used again",
     ]  # fmt: skip
+
+
+def test_a_directory_that_is_refused_again_and_again_leaves_nothing_behind(scarce: Scarce) -> None:
+    """The tracebacks of the errors do not grow."""
+
+    def depth() -> int:
+        with pytest.raises(OSError) as caught:
+            scarce.backend.watch(scarce.fd, scarce.top)
+        return len(caught.traceback)
+
+    depth()
+    assert len({depth() for _ in range(20)}) == 1

@@ -71,6 +71,7 @@ def test_nothing_is_in_the_way(tmp_path: Path, no_leaks: None) -> None:
     assert fanotify.obstacle(memory) is None
     missing = fanotify.obstacle(memory + b"/missing")
     assert missing is not None and missing.errno == errno.ENOENT
+    assert missing.__traceback__ is None, "it would keep what its callers have"
     with Scouts() as scouts:
         assert check_fanotify([memory], scouts) == []
 
@@ -79,7 +80,7 @@ def test_without_the_functions_there_is_no_fanotify(monkeypatch: pytest.MonkeyPa
     """A C library without them."""
     monkeypatch.setattr(fanotify, "_init", None)
     error = fanotify.obstacle(b"/")
-    assert error is not None and error.errno == errno.ENOSYS
+    assert error is not None and error.errno == errno.ENOSYS and error.__traceback__ is None
 
 
 @pytest.mark.root
