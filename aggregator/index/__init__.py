@@ -18,7 +18,10 @@ The parts of the index, which share one file:
 - `file`: the connection, the transaction, and the single row of the table `state`.
 - `pages`: reads and writes pages.
 - `inodes`: which pages may hold which files, once a file with several names was seen.
-- `tables`: reads and writes rows, one directory at a time, wherever they are.
+- `directory_table`: the ids of directories.
+- `entries`: finds the rows of a directory, wherever they are.
+- `entry_writer`: writes them, and puts into pages what can be there.
+- `tables`: puts these parts together.
 - `resting`: compares what was seen with whole pages, with the same result as `merge`.
 - `records`: applies the records of shards.
 - `backlog`: reads rows by lane and tick, for groups.

@@ -32,7 +32,7 @@ class Anchors:
             return
         self._file.begin()
         for path in sorted(known - wanted):
-            if not self._tables.is_directory(*os.path.split(path)):
+            if not self._tables.directories.is_directory(*os.path.split(path)):
                 below = path if path == b"/" else path + b"/"
                 self._records.bury_below([path], self._debts.wall_ns(), [a for a in wanted if a.startswith(below)])
         self._file.db.execute("DELETE FROM anchor")

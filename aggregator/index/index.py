@@ -119,7 +119,7 @@ class Index:
 
     def knows(self, directory: bytes) -> bool:
         """Whether a shard has ever reported anything in a directory or below it."""
-        return self.tables.knows(directory)
+        return self.tables.directories.knows(directory)
 
     # -- its life
 

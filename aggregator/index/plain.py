@@ -13,11 +13,12 @@ from typing import Any, Final
 from shardwatch.shard.contract.files.identity import Verdict, compare
 from shardwatch.shard.contract.files.packed import DIRECTORY, FILE, Seen, kinds, unpack
 
+from .entries import Place
 from .holders import loaded, stored
 from .page import Page, can_rest, populated, worth
 from .pages import Pages
 from .row import INSERT, KNOWN, Written, stat_of
-from .tables import Place, Tables
+from .tables import Tables
 from .ticks import Ticks
 
 _ROW: Final = (
@@ -115,7 +116,7 @@ def rewrite(
             tick = ticks.next()
         written.append((name, 0, *stat, lane, tick, held, at, 0))
     if worth(len(written)):
-        tables.put(id_, written, [], [], places)
+        tables.writer.put(id_, written, [], [], places)
         return len(written)
     updates = []
     moved: list[Written] = []
@@ -128,7 +129,7 @@ def rewrite(
     if updates:
         tables.db.executemany(_REWRITE, updates)
     if moved:
-        tables.take_out(id_, [places[row[0]] for row in moved], moved)
+        tables.writer.take_out(id_, [places[row[0]] for row in moved], moved)
     return len(changed)
 
 
@@ -137,13 +138,13 @@ def rewrite_one(
 ) -> int | None:
     """The same of one file, which is the most frequent case of all."""
     db, linked = tables.db, tables.inodes.used
-    first_in_rows = tables.is_in_row(id_, name)
-    page, place = (None, None) if first_in_rows else tables.find_place(id_, name)
+    first_in_rows = tables.entries.is_in_row(id_, name)
+    page, place = (None, None) if first_in_rows else tables.entries.find_place(id_, name)
     rows: list[Any] = db.execute(_ONE, (id_, name)).fetchall() if page is None else []
     if rows:
-        tables.note_row(id_, name)
+        tables.entries.note_row(id_, name)
     elif first_in_rows:
-        page, place = tables.find_place(id_, name)
+        page, place = tables.entries.find_place(id_, name)
     row: Any
     if page is not None and place is not None:
         row = page.entry(place, name)
@@ -168,8 +169,8 @@ def rewrite_one(
         db.execute(_REWRITE, (ino, size, mtime_ns, ctime_ns, dev, racy, tick, held, at, id_, name))
     else:
         db.execute(INSERT, (name, 0, *stat, lane, tick, held, at, 0, id_))
-        tables.leave(page, place)
-        tables.note_row(id_, name)
+        tables.writer.leave(page, place)
+        tables.entries.note_row(id_, name)
     return 1
 
 

@@ -15,12 +15,13 @@ from . import plain
 from .burial import bury
 from .changes import Changes
 from .debts import Debts
+from .entries import Covered, Place, Rows
 from .file import IndexFile
 from .merge import merge
 from .page import worth
 from .resting import Resting
 from .row import GONE, LEFT_OUT, Known, tells_there
-from .tables import Covered, Place, Rows, Tables
+from .tables import Tables
 from .verification import Finding, differences
 
 _NO_PLACES: Final[Mapping[bytes, Place]] = MappingProxyType({})
@@ -58,13 +59,13 @@ class Records:
 
     def listing(self, record: Listing, stops: Iterable[bytes]) -> None:
         """A directory, or a range of its names, as read to its end."""
-        id_, new = self._tables.id_of(record.path)
+        id_, new = self._tables.directories.id_of(record.path)
         if new and self._populated(id_, record):
             return
         if new:
             self._list(id_, record, Rows(), stops)
             return
-        for part in self._tables.covered(id_, record.after, record.upto):
+        for part in self._tables.entries.covered(id_, record.after, record.upto):
             if is_at_rest(record, part) and not self._debts.within(record.path, record.after, record.upto):
                 return
             some = _part(record, part.after, part.upto)
@@ -78,7 +79,7 @@ class Records:
             return
         rows = list(known.values()) if worth(len(known)) else []
         if not self._merge(id_, record, known, (), True, stops, owed) and rows:
-            self._tables.rest(id_, rows)
+            self._tables.writer.rest(id_, rows)
 
     def _populated(self, id_: int, record: Listing) -> bool:
         """Whether the short cut for a new directory could be taken."""
@@ -94,7 +95,7 @@ class Records:
 
     def looks(self, record: Looks, stops: Iterable[bytes]) -> None:
         """Some names of a directory."""
-        id_, new = self._tables.id_of(record.path)
+        id_, new = self._tables.directories.id_of(record.path)
         owed = self._debts.owed.get(record.path, ())
         if not new and not owed and not record.absent and not record.births:
             rest = self._rewritten(id_, record)
@@ -102,7 +103,7 @@ class Records:
                 return
             record = rest
         names = record.names + record.absent
-        known = Rows() if new else self._tables.named(id_, names)
+        known = Rows() if new else self._tables.entries.named(id_, names)
         self._merge(id_, record, known, record.absent, False, stops, [n for n in names if n in owed])
 
     def _rewritten(self, id_: int, record: Looks) -> Looks | None:
@@ -133,25 +134,25 @@ class Records:
 
     def folds_to(self, record: Check) -> bool:
         """Whether the rows of a range are what was seen there. Writes nothing."""
-        return self._tables.folded(record) == record.folded
+        return self._tables.entries.folded(self._tables.directories.find(record.path), record) == record.folded
 
     def verified(self, record: Verified, stops: Iterable[bytes]) -> list[Finding]:
         """A listing that no hint led to. Returns what it had otherwise than the rows, save what is changing just now."""
-        id_, _ = self._tables.id_of(record.path)
+        id_, _ = self._tables.directories.id_of(record.path)
         listing = Listing(record.path, record.at, *record.seen, record.after, record.upto)
         findings: list[Finding] = []
-        for part in self._tables.covered(id_, record.after, record.upto):
+        for part in self._tables.entries.covered(id_, record.after, record.upto):
             seen = _part(listing, part.after, part.upto).seen
             findings += differences(record.path, part.entries(), seen, record.hinted, content_only=self._content_only)
         hinted = set(record.hinted)
-        self._tables.confirm(id_, record.seen.chosen([name not in hinted for name in record.names]))
+        self._tables.writer.confirm(id_, record.seen.chosen([name not in hinted for name in record.names]))
         self.listing(listing, stops)
         return findings
 
     def confirmed(self, record: Confirmed) -> None:
         """Where the stat is the same as when it was looked at too early, the file is the same."""
-        id_, _ = self._tables.id_of(record.path)
-        self._tables.confirm(id_, record.seen)
+        id_, _ = self._tables.directories.id_of(record.path)
+        self._tables.writer.confirm(id_, record.seen)
 
     def _merge(
         self,
@@ -186,7 +187,7 @@ class Records:
     def _write(self, id_: int, changes: Changes, at: int, places: Mapping[bytes, Place]) -> None:
         """Writes what changes in a directory, and what is owed by that."""
         if changes:
-            self._tables.write(id_, changes, places)
+            self._tables.writer.write(id_, changes, places)
         if changes.linked and self._tables.inodes.used:
             self._debts.add_names(changes.linked, at)
 
@@ -196,9 +197,9 @@ class Records:
         """Everything in and below these directories is gone, save what is in or below an anchor in `stops`."""
         kept = sorted(stops)
         for path in paths:
-            for id_, directory in self._tables.below(path, kept):
+            for id_, directory in self._tables.directories.below(path, kept):
                 self._file.on_progress()
-                for part in self._tables.covered(id_, None, None):
+                for part in self._tables.entries.covered(id_, None, None):
                     rows = part.entries()
                     living = [row for row in rows.values() if row.kind != GONE]
                     self._bury(id_, directory, living, at, rows.places)
@@ -226,7 +227,7 @@ class Records:
         for row in rows:
             bury(changes, row, at, self._ticks, forget=forget)
         self._write(id_, changes, at, places)
-        self._tables.forget_if_empty(id_, directory)
+        self._tables.directories.forget_if_empty(id_, directory)
 
     # -- lanes
 
@@ -238,7 +239,7 @@ class Records:
 
     def relane(self, id_: int, row: Known, lane: int) -> None:
         """Gives a row another lane; it is pending there."""
-        self._tables.relane(id_, row, lane, self._ticks.next(), self._holding(row))
+        self._tables.writer.relane(id_, row, lane, self._ticks.next(), self._holding(row))
 
     def leave_unsaid(self, id_: int, path: bytes, row: Known, *, forget: bool) -> None:
         """A directory whose row stays, but is an event no more: gone for those who hold it, or forgotten without a word."""
@@ -247,9 +248,9 @@ class Records:
             return
         held = 0 if forget else self._holding(row)
         if held or row.kind == GONE:
-            self._tables.relane(id_, row, LEFT_OUT, self._ticks.next(), held, self._debts.wall_ns())
+            self._tables.writer.relane(id_, row, LEFT_OUT, self._ticks.next(), held, self._debts.wall_ns())
         else:
-            self._tables.relane(id_, row, None, 0, 0)
+            self._tables.writer.relane(id_, row, None, 0, 0)
 
     def _holding(self, row: Known) -> int:
         """The groups that hold the path of a row which loses its tick."""

@@ -13,9 +13,9 @@ from typing import Final
 
 from shardwatch.shard.contract.files.paths import join
 
+from .entries import Place, Relocatable
 from .index import Index
 from .row import GONE, LEFT_OUT, Known, tells_there
-from .tables import Place, Relocatable
 
 #: Rows of one step: some 50 ms.
 ROWS: Final = 2_000
@@ -44,7 +44,7 @@ class Refit:
         """Adapts the next rows, in a transaction of their own. Returns False if these were the last ones."""
         index = self._index
         index.begin()
-        entries = index.tables.onward(self._after, limit)
+        entries = index.tables.entries.onward(self._after, limit)
         out: dict[tuple[int, bytes], list[Known]] = {}
         relaned: list[tuple[Relocatable, int | None]] = []
         leaving: dict[int, list[Place]] = {}
@@ -64,7 +64,7 @@ class Refit:
             if place is not None:
                 leaving.setdefault(id_, []).append(place)
         for id_, places in leaving.items():
-            index.tables.take_out(id_, places)
+            index.tables.writer.take_out(id_, places)
         for (id_, path, row, _), lane in relaned:
             if lane is not None:
                 index.records.relane(id_, row, lane)

@@ -48,6 +48,6 @@ class Tombstones:
                 file.db.execute(_UNSAY, (LEFT_OUT, tick))
                 file.note_collected(tick)
         if total:
-            self._tables.forget_empty(emptied)
+            self._tables.directories.forget_empty(emptied)
         file.commit()
         return total

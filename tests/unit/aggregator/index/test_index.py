@@ -14,8 +14,8 @@ import pytest
 from entries import Entry, seen
 from index_rows import change_closed, query
 
+from shardwatch.aggregator.index import directory_table, entries
 from shardwatch.aggregator.index import schema as index_schema
-from shardwatch.aggregator.index import tables
 from shardwatch.aggregator.index.holders import ALL
 from shardwatch.aggregator.index.index import Index
 from shardwatch.aggregator.index.opening import RootFinder, fingerprint, keeper, lane_function, open_index, refit, refitted
@@ -162,33 +162,33 @@ def test_directories_that_are_gone_leave_nothing(index: Index) -> None:
 
 def test_ids_of_directories_are_cached_in_part_only(index: Index, monkeypatch: pytest.MonkeyPatch) -> None:
     """Memory does not grow with the tree."""
-    monkeypatch.setattr(tables, "IDS_MAX", 4)
+    monkeypatch.setattr(directory_table, "IDS_MAX", 4)
     for i in range(20):
         lists(index, b"/r/%d" % i, entry(b"f"))
-    assert len(index.tables.ids) <= 4
+    assert len(index.tables.directories.ids) <= 4
     for i in range(20):
         looks(index, b"/r/%d" % i, entry(b"f", 2))
-        assert len(index.tables.ids) <= 4
+        assert len(index.tables.directories.ids) <= 4
     assert set(living(index).values()) == {2}
 
 
 def test_a_burst_has_room_which_is_taken_back(index: Index, monkeypatch: pytest.MonkeyPatch) -> None:
     """While there is much to do, more directories and pages are cached; afterwards as little as before, whatever follows."""
-    monkeypatch.setattr(tables, "IDS_MAX", 4)
+    monkeypatch.setattr(directory_table, "IDS_MAX", 4)
     for i in range(20):
         lists(index, b"/r/%d" % i, entry(b"f"))
 
     def cached() -> tuple[int, int]:
         for i in range(20):
             looks(index, b"/r/%d" % i, entry(b"f", 2))
-        return len(index.tables.ids), query(index, "PRAGMA cache_size")[0][0]
+        return len(index.tables.directories.ids), query(index, "PRAGMA cache_size")[0][0]
 
     assert cached() == (4, -CACHE_KIB)
     index.expand()
     index.expand()
     assert cached() == (20, -CACHE_KIB_EXPANDED)
     index.shrink()
-    assert index.tables.ids == {}
+    assert index.tables.directories.ids == {}
     assert cached() == (4, -CACHE_KIB)
 
 
@@ -207,7 +207,7 @@ def test_progress_is_told_within_long_work(tmp_path: Path) -> None:
 
 def test_a_directory_of_many_names_is_buried_in_parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """One may have millions: the process shows between two parts that it is alive."""
-    monkeypatch.setattr(tables, "ROWS_AT_ONCE", 10)
+    monkeypatch.setattr(entries, "ROWS_AT_ONCE", 10)
     told: list[int] = []
     index = Index(tmp_path / "index.db", on_progress=lambda: told.append(1))
     lists(index, R, folder(b"d"))
@@ -241,7 +241,7 @@ def test_a_listing_is_compared_with_many_rows_in_parts(
         after, upto = chance.choice((None, b"05")), chance.choice((None, b"50"))
         few = [one for one in few if (after is None or one[0] > after) and (upto is None or one[0] <= upto)]
         handed = part.tick
-        monkeypatch.setattr(tables, "ROWS_AT_ONCE", 7 if part is in_parts else 10_000)
+        monkeypatch.setattr(entries, "ROWS_AT_ONCE", 7 if part is in_parts else 10_000)
         part.begin()
         findings = part.records.verified(Verified(R, 100, *seen(few), after, upto, [b"07"]), ())
         part.commit()
@@ -256,8 +256,8 @@ def test_looks_at_some_names_of_many_read_few_rows(index: Index) -> None:
     """Else each of the records that tell of a deletion of some thousand names would read a million rows."""
     few = [b"%05d" % i for i in range(0, 5_000, 50)]
     lists(index, R, *[entry(b"%05d" % i) for i in range(5_000)])
-    id_, _ = index.tables.id_of(R)
-    assert set(index.tables.named(id_, few)) == {(name, 0) for name in few}
+    id_, _ = index.tables.directories.id_of(R)
+    assert set(index.tables.entries.named(id_, few)) == {(name, 0) for name in few}
 
 
 def test_more_rows_than_were_seen_differ(index: Index) -> None:
