@@ -5,10 +5,12 @@ as one *request*, and the coordinator carries it out. So there is one process th
 successor begins again where it was killed.
 
 - `steps`: what has changed, and how each change is taken over. Pure.
+- `costs`: what it costs to take over a change, in words. Pure.
 - `request`: the request and what became of it, on disk.
 - `asking`: makes a request, and waits until it was carried out.
 - `scales`: weighs the shards for the coordinator, which then asks itself.
 - `taking_over`: carries it out, in the coordinator.
 
-The coordinator and `cli` may import this; it imports `service`, `planning`, `plugin` (its names) and `host`.
+The coordinator and `cli` may import this; it imports `service`, `planning`, `plugin` (its names),
+`terminal` and `host`.
 """

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -137,7 +138,9 @@ def test_a_changed_configuration_is_taken_over(configured: Configured) -> None:
         section = f'[exec.note]\ncommand = ["sh", "-c", "echo x >> {runs}"]\ninitial = true\n'
         it.write(sections=section, roots=["a"], settle_ms=10)
         told = "settle_ms: 50 -> 10 (by the running processes, within 2 s)\n[exec.note] is new (its program is started)\n"
-        assert it.reload("--dry-run").stdout == told
+        dry = it.reload("--dry-run").stdout
+        assert [line.rpartition(": ")[0] for line in dry.splitlines()] == told.splitlines()
+        assert dry.splitlines()[0].endswith(": costs nothing, no process ends")
         assert it.pids() == before
         assert it.reload().stdout == told
         after = it.pids()
@@ -151,6 +154,7 @@ def test_a_changed_configuration_is_taken_over(configured: Configured) -> None:
         # Another root comes, and a pattern that leaves out some of the first.
         it.write(sections="", roots=["a", "b"], exclude=["d1/"])
         found = json.loads(it.reload("--json").stdout)
+        assert re.match(r"1 shard looks at about \d+ files once more, and at what is new", found["changes"][0]["cost"])
         assert [(one["option"], one["taken_over"]) for one in found["changes"]] == [
             ("roots", "plan"), ("exclude", "plan"), ("exec.note", "ended")
         ]  # fmt: skip

@@ -82,8 +82,11 @@ def sources_in_force(layout: Layout) -> Sources:
 def reload(options: argparse.Namespace, layout: Layout, sources: Sources) -> int:
     """Has what `sources` say now taken over by the service, and prints it. Call it `alone`. Raises UsageError for a configuration
     that is wrong, and what `ask` raises."""
+    from shardwatch.shard.contract.state.planfile import read_plan
+
     from ...config.again import resolve_again
     from ...reload.asking import ask, in_force
+    from ...reload.costs import cost_of
     from ...reload.steps import changes
     from ..options import warn
 
@@ -92,7 +95,9 @@ def reload(options: argparse.Namespace, layout: Layout, sources: Sources) -> int
     after, notes = _checked(resolved, before, sources, layout)
     found = [*changes(before, after), *_for_a_restart(resolved, sources, layout)]
     warn([*resolved.notes, *notes])
-    _print(options, found)
+    plan = read_plan(layout.plan)
+    costs = [cost_of(change, plan, before.settings, after.settings) for change in found]
+    _print(options, found, costs)
     if not options.dry_run and (before, sources) != (after, sources_in_force(layout)):
         ask(layout, before, after, sources)
         if not options.no_wait and found:
@@ -149,20 +154,26 @@ def _for_a_restart(resolved: Resolved, sources: Sources, layout: Layout) -> list
     return [ConfigChange(STATE_DIR.name, text, HOW[STATE_DIR.name])]
 
 
-def _print(options: argparse.Namespace, found: Sequence[ConfigChange]) -> None:
+def _print(options: argparse.Namespace, found: Sequence[ConfigChange], costs: Sequence[str]) -> None:
+    """A line for each change; with --dry-run also what it would cost."""
     from ...terminal.lines import print_json
     from ...terminal.render import readable, write_text
 
     if options.json:
-        print_json(fields_of(found, dry_run=options.dry_run))
+        print_json(fields_of(found, costs, dry_run=options.dry_run))
         return
-    lines = [f"{readable(str(change))}\n" for change in found] or ["nothing has changed\n"]
-    write_text("".join(lines))
+    lines = [
+        readable(str(change)) + (f": {cost}" if options.dry_run else "") + "\n" for change, cost in zip(found, costs, strict=True)
+    ]
+    write_text("".join(lines) or "nothing has changed\n")
 
 
-def fields_of(found: Sequence[ConfigChange], *, dry_run: bool) -> dict[str, Any]:
+def fields_of(found: Sequence[ConfigChange], costs: Sequence[str], *, dry_run: bool) -> dict[str, Any]:
     """What `reload --json` prints. Pure."""
-    changed = [{"option": one.option, "text": one.text, "taken_over": one.how.name.lower()} for one in found]
+    changed = [
+        {"option": one.option, "text": one.text, "taken_over": one.how.name.lower(), "cost": cost}
+        for one, cost in zip(found, costs, strict=True)
+    ]
     return {"format": 1, "dry_run": dry_run, "changes": changed}
 
 
