@@ -179,14 +179,13 @@ class Reader:
         """Those of `names` in a directory that are ours if they are directories."""
         if not self._recursive or not self.scope.descends(path):
             return []
-        prunes, state_name = self._filter.prunes, self._state_name
-        prefix = relative + b"/" if relative else b""
+        descends, state_name = self._filter.descends, self._state_name
         parts = (names,) if len(names) <= NAMES_AT_ONCE else self._parts(names)
         ours = [
             name
             for part in parts
-            for name in part
-            if not prunes(prefix + name) and not (name == state_name and join(path, name) == self._state_dir)
+            for name in descends(relative, part)
+            if not (name == state_name and join(path, name) == self._state_dir)
         ]
         if self.ignores is not None and ours:
             ours = self.ignores.directories(path, ours)

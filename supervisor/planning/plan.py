@@ -208,7 +208,7 @@ def surveyed(tops: Sequence[bytes], look: DirectoryLook, effort: Effort, shards:
             break
         survey = read(reads_max)
         entries = survey.directories + survey.files
-        if survey.exact or choose_shards(entries * safety, processors) == 1:
+        if survey.exact or (not survey.cut and choose_shards(entries * safety, processors) == 1):
             return survey
     return read(effort.reads_max)
 

@@ -123,6 +123,8 @@ class Survey:
         self._counts_left = COUNTS_PER_READ * reads_max
         self._random = random.Random(seed)
         self._levels: list[DepthSums] = []
+        #: Whether some estimate was cut down to `GUESS_MAX`: it says nothing then of how much there may be.
+        self.cut = False
         self._turn = 0
         self.reads = 0
         self.trees = [self._visit(root, depth) for root, depth in _depths(roots).items()]
@@ -137,6 +139,7 @@ class Survey:
             self._queue(turns, child)
         # The levels' means come from the totals, and the totals from the means: they converge within a few rounds.
         for _ in range(_ROUNDS):
+            self.cut = False
             self._total()
 
     @property
@@ -243,6 +246,7 @@ class Survey:
         node.found = 1 + sum(child.found for child in node.seen) + len(node.unseen) + counted
         if 1 + directories > GUESS_MAX * node.found:
             # A rate above one, compounded over many levels, has no bound of its own.
+            self.cut = True
             files *= (GUESS_MAX * node.found - 1) / directories
             directories = GUESS_MAX * node.found - 1.0
         node.directories, node.files = 1 + directories, node.own + files

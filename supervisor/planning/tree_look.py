@@ -47,7 +47,6 @@ class TreeLook:
         if anchor is None:
             return [], []
         relative = path[len(anchor.root) :].lstrip(b"/")
-        prefix = relative + b"/" if relative else b""
         directories: list[bytes] = []
         files: list[bytes] = []
         if self._scouts is not None and self._scouts.mount(path) is not None:
@@ -67,7 +66,7 @@ class TreeLook:
         kept = self._scope.files(path, relative, files)
         below: list[bytes] = []
         if self._settings.recursive and self._scope.descends(path):
-            below = [name for name in directories if not self._scope.filter.prunes(prefix + name)]
+            below = self._scope.filter.descends(relative, directories)
         if self._ignores is not None:
             kept, below = self._not_ignored(self._ignores, path, kept, below, [*files, *directories])
         return below, kept

@@ -97,7 +97,9 @@ def test_filter_means_what_pathspec_means(include: list[str], exclude: list[str]
         above = directory
         while above:
             assert not (expected and ours.prunes(above)), (path, above)
-            above = above.rpartition(b"/")[0]
+            below = above
+            above, _, name = below.rpartition(b"/")
+            assert ours.descends(above, [name]) == ([] if ours.prunes(below) else [name]), (path, below)
 
 
 #: Names of which some are those of the default profile's patterns, or nearly.
@@ -131,6 +133,8 @@ def test_names_decided_together_and_each_by_itself(include: list[str], exclude: 
         expected = [name for name in together if ours.keeps(directory + b"/" + name if directory else name)]
         assert ours.keeps_names(directory, together) == expected
         assert set(ours.keeps_names(directory, set(together))) == set(expected)
+        entered = [name for name in together if not ours.prunes(directory + b"/" + name if directory else name)]
+        assert ours.descends(directory, together) == entered
         plain = [name for name in together if name.endswith(b"unit.json")] * 30
         assert ours.keeps_names(directory, plain) == [name for name in plain if name in expected]
 

@@ -264,6 +264,16 @@ class Filter:
         """Whether nothing below the directory can be kept, so that it needs no watch and no scan. False for a root."""
         return (self._verdicts.get(relative) or self._verdict(relative)).prune
 
+    def descends(self, directory: bytes, names: list[bytes]) -> list[bytes]:
+        """Those of `names`, of directories in `directory` (relative, b"" is the root), that are not pruned, in their order."""
+        verdict = self._verdicts.get(directory) or self._verdict(directory)
+        if verdict.prune:
+            return []
+        prefix = directory + b"/" if directory else b""
+        if self._uniform and verdict.deep and len(self._turning.drop(names)) == len(names):
+            return names  # as nearly always
+        return [name for name in names if not self.prunes(prefix + name)]
+
     def decision(self, relative: bytes, *, directory: bool = False) -> Decision:
         """What decides about a path, for people who ask; `keeps` and `prunes` are quicker.
 
