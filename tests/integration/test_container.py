@@ -7,7 +7,6 @@ machine, and packages are installed from wheels of what is installed here.
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -119,7 +118,7 @@ class Container:
 
     def end(self) -> int:
         """Stops it as a runtime does."""
-        os.kill(self.first, signal.SIGTERM)
+        session.deliver(self.first, signal.SIGTERM)
         return self._shim.wait(GUARD_S)
 
     def __enter__(self) -> Container:

@@ -94,6 +94,7 @@ FRESH = {("README.md", "shardwatch", 1)}
 RUN_ALONE = {("docs/install.md", "For one user", 2): "test_pip_installs_a_clone_for_a_user_and_for_a_machine"}
 #: Languages whose blocks are checked as what they are, wherever they stand, and the test that does it.
 CHECKED = {
+    "toml": "test_what_a_file_shows_is_a_configuration",
     "json": "test_an_example_of_output_is_valid",
     "yaml": "test_what_prometheus_is_given_is_valid",
     "ini": "test_a_unit_runs_a_command_of_ours",
@@ -382,6 +383,15 @@ def test_an_example_of_output_is_valid() -> None:
             check_command(commands[line["type"]], line)
         else:
             checked(line)
+
+
+def test_what_a_file_shows_is_a_configuration(shell: Shell) -> None:
+    """Every block of TOML is taken as it stands."""
+    shown = [snippet.text for snippet in SNIPPETS if snippet.language == "toml"]
+    assert len(shown) >= 4
+    for text in shown:
+        (shell.folder / "shardwatch.toml").write_text(text)
+        shell.run("shardwatch config")
 
 
 @pytest.mark.needs("promtool")

@@ -28,6 +28,7 @@ _REACHING = {
     "git": {
         "tests/repository.py",
         "tests/integration/test_packaging.py",  # only `ls-files`
+        "tests/integration/test_install.py",  # only `ls-files`
         "tests/unit/shard/contract/filter/test_filter.py",  # only `init` and `check-ignore`, in a folder of its own
         "perf/machine.py",  # only `status` and `rev-parse`
         "tests/corpus/record.py",  # in a folder and a home of its own
