@@ -19,9 +19,10 @@ from shardwatch.shard.contract.errors import ShardwatchError, UsageError, WireEr
 from shardwatch.shard.contract.input.command_line import value_of
 from shardwatch.shard.contract.input.shown import cut, shown
 from shardwatch.shard.contract.limits import BEAT_S, SILENT_S, next_beat
-from shardwatch.shard.contract.process import inherited
+from shardwatch.shard.contract.process import inherited, log_choice
 from shardwatch.shard.contract.process.life import die_with_parent, identity, service_id
 from shardwatch.shard.contract.process.log import Sparse, open_log
+from shardwatch.shard.contract.process.log import use as use_log
 from shardwatch.shard.contract.process.slack import Slack, give_back
 from shardwatch.shard.contract.state.layout import Layout
 from shardwatch.shard.contract.state.planfile import Plan, PlanFile
@@ -439,6 +440,7 @@ def main(argv: list[str] | None = None) -> int:
     try:
         inherited.correct_for_service()
         inherited.ignore_signals(signal.SIGHUP)
+        log_choice.follow(layout, "aggregator", use_log)
         settings = read_settings(layout.settings)
         sockets = Sockets(layout)
         try:

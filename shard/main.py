@@ -27,9 +27,10 @@ from .contract.limits import (
     SHARD_ID_PATTERN,
     WIRE_VERSION,
 )
-from .contract.process import inherited
+from .contract.process import inherited, log_choice
 from .contract.process.life import Lock, Pulse, die_with_parent, new_epoch, service_id
 from .contract.process.log import open_log
+from .contract.process.log import use as use_log
 from .contract.process.slack import Slack, give_back
 from .contract.process.stand_in import StandIn, asked_to_stand_in
 from .contract.state.layout import Layout
@@ -426,6 +427,7 @@ def main(argv: list[str] | None = None) -> int:
     try:
         inherited.correct_for_service()  # many descriptors: a scan holds one for each level
         inherited.ignore_signals(signal.SIGHUP)
+        log_choice.follow(layout, f"shards:{shard}", use_log)
         settings_file = SettingsFile(layout.settings)
         settings = settings_file.read()
         plan_file = PlanFile(layout.plan)

@@ -27,7 +27,7 @@ import msgspec
 from shardwatch.shard.contract.errors import ShardwatchError
 from shardwatch.shard.contract.input.command_line import value_of
 from shardwatch.shard.contract.limits import BEAT_S, PULSE_S, next_beat
-from shardwatch.shard.contract.process import inherited
+from shardwatch.shard.contract.process import inherited, log_choice
 from shardwatch.shard.contract.process.life import Lock, Pulse, die_with_parent, identity
 from shardwatch.shard.contract.process.loading import Loading
 from shardwatch.shard.contract.process.priority import take_priority
@@ -37,7 +37,7 @@ from shardwatch.shard.contract.state.settings import Settings, read_settings
 from shardwatch.shard.disk.mounts import Mounts
 
 from .host.hang_up_bell import HangUpBell
-from .host.log_line import log_line
+from .host.log_line import log_line, use_log
 from .host.process import ended_fd
 from .planning.homes import note_mounts
 from .planning.rebalances import Rebalances
@@ -335,6 +335,7 @@ def main(argv: list[str] | None = None) -> int:
     try:
         layout = Layout(value_of(arguments, "state-dir"))
         die_with_parent()
+        log_choice.follow(layout, "coordinator", lambda choice: use_log("coordinator", choice))
         lock = Lock(layout.lock("coordinator"), wait_s=LOCK_WAIT_S)
         try:
             return run(layout)

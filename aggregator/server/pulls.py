@@ -4,6 +4,7 @@ or output.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable
 from typing import Final
 
@@ -25,6 +26,7 @@ from .holding import Holding
 from .outbox import Outbox
 from .roster import Roster
 
+log = logging.getLogger("shardwatch.aggregator")
 #: How many pulls may wait at a time. Further ones are refused with `busy`.
 WAITING_MAX: Final = 10_000
 #: Where a worker is told one of these, it is given what another one has pulled ahead.
@@ -193,6 +195,10 @@ class Pulls:
             found["ahead"] = True
         if batch.number and self._holding.note_batch(group, batch.number):
             found["settled"] = True
+        log.debug(
+            "group %s: batch %s for worker %s, %d events, attempt %d",
+            group.name, found["id"], pull.request.worker, len(batch.events), batch.attempt,
+        )  # fmt: skip
         self._outbox.answer(pull.call, pull.batch(found), lease)
 
     # -- those that wait

@@ -228,6 +228,7 @@ class Server:
                 self._bad_requests.warning(f"refused a request: {error.code}: {error.message}")
             self._outbox.refuse(call, error)
             return
+        log.debug("request %s", call.request.op)
         if fields is not None:
             self._outbox.answer(call, fields)
 

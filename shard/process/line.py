@@ -39,6 +39,7 @@ class Line:
 
     def __init__(self, shard: str, layout: Layout, service: str, log: logging.Logger) -> None:
         self._service = service
+        self._log = log
         self.outdated = False
         self._begun = new_epoch()
         self._bad_replies = Sparse(log)
@@ -69,6 +70,7 @@ class Line:
             self._up.send(body, _DONTWAIT)
         except zmq.Again:
             return False
+        self._log.debug("sent %d bytes to the aggregator", len(body))
         return True
 
     def replies(self) -> Iterator[Reply]:

@@ -19,7 +19,7 @@
 - `hang_up`: decides how supervisord reacts to SIGHUP.
 - `notify`: tells the service manager, such as systemd, when the service is ready and that it lives.
 - `full_disk`: lets supervisord survive a full disk under its logs.
-- `words`: removes misleading lines from supervisord's log.
+- `words`: how supervisord's log is written; misleading lines are removed from it.
 
 `run` and `coordinator` may import this, and supervisord loads it by name; it imports nothing of the supervisor.
 """

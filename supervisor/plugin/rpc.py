@@ -7,7 +7,9 @@ this module uses no zmq, walks no tree, and imports little beside the standard l
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 import re
 import time
 from typing import Any, Final
@@ -20,6 +22,7 @@ from supervisor.supervisord import Supervisor
 from supervisor.xmlrpc import Faults, RPCError
 
 from shardwatch.shard.contract.limits import SHARD_ID_PATTERN
+from shardwatch.shard.contract.process.log_entry import SIGNAL
 from shardwatch.shard.contract.state.layout import Layout
 
 from . import bounds, spawn, triggers
@@ -32,7 +35,7 @@ from .terms import terms_of
 from .titles import ByTitle, id_of, titles
 from .upkeep import Upkeep
 from .wake import StdinGuard, Wake
-from .words import quieten
+from .words import quieten, use_choice
 
 #: Groups stop from the highest number to the lowest: exec 950, ship 940, web 930, coordinator 900, shards 500, aggregator 100.
 PRIORITY: Final = 500
@@ -52,6 +55,8 @@ class ShardsRPC:
         self._pulses = Pulses(supervisord, self._rearm.scans, self._manager.ready)
         self._upkeep = Upkeep(supervisord)
         self._guard = StdinGuard(supervisord) if terms_of(supervisord.options).ends_with_input else None
+        #: How the settings say that all programs log.
+        self._logged = use_choice(supervisord)
         #: The plan that the titles of the shards are of.
         self._titled: tuple[int, int] | None = None
         self._titles: dict[str, str] = {}
@@ -128,8 +133,23 @@ class ShardsRPC:
         """
         self._check_state()
         self._upkeep.remember()
+        if use_choice(self._supervisord) != self._logged:
+            self.relog()
         triggers.add(self._supervisord, self._template)
         self._wake.kick()
+        return True
+
+    def relog(self) -> bool:
+        """Have every program log as the files of the state directory say now
+
+        @return boolean result  True
+        """
+        self._check_state()
+        self._logged = use_choice(self._supervisord)
+        for process in self._processes():
+            if process.pid and self._pulses.row(process)["heard"]:  # it has a handler for it by then
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(process.pid, SIGNAL)
         return True
 
     def rearm(self, name: str) -> bool:

@@ -23,7 +23,7 @@ from shardwatch.shard.contract.state.directory import DATABASES, DIRECTORIES, FI
 #: Files that are read only at a start, and that are made again as they were. (The plan is written by the coordinator.)
 REMADE: Final = ("settings.json", "exec.json", "ship-section.json", "web-section.json", "sources.json", "supervisord.conf", TAG)
 #: What else must not become old, in the folders.
-_REPORTS: Final = ("run/ship.json", "run/web.json")
+_REPORTS: Final = ("run/ship.json", "run/web.json", "run/log-levels.json")
 
 
 class Upkeep:

@@ -23,7 +23,7 @@ from ..service.changed_patterns import changed_patterns
 class How(StrEnum):
     """How a change is taken over. The value is what people are told."""
 
-    #: No program of the service keeps it in memory.
+    #: No program of the service keeps it in memory, or supervisord tells all of them.
     LIVE = "at once"
     #: The shards, and the aggregator where it tells of it, read it at their next beat, and go on.
     RUNNING = "by the running processes, within 2 s"
@@ -81,6 +81,8 @@ HOW: Final[dict[str, How]] = {
     options.IO_CLASS.name: How.RUNNING,
     options.IO_LEVEL.name: How.RUNNING,
     options.DURABILITY.name: How.AGGREGATOR,
+    options.LOG_FORMAT.name: How.LIVE,
+    options.LOG_LEVEL.name: How.LIVE,
     options.STATE_DIR.name: How.RESTART,
 }
 #: Options of the shards that have the aggregator started again too.

@@ -105,7 +105,8 @@ def prepare(
         if sources is not None and not layout.sources.exists():
             made.append(layout.sources)
         write_sources(layout.sources, sources)
-        for name in ("reload.json", "plan-next.json"):  # what was not carried out: this start reads everything anew
+        # What was not carried out, and what was asked for while the last service ran: this start reads everything anew.
+        for name in ("reload.json", "plan-next.json", "run/log-levels.json"):
             state.remove(name)
         _write_section(layout.ship_section, ship, made)
         _write_section(layout.web_section, web, made)

@@ -7,6 +7,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from heapq import merge
 from typing import Final, NamedTuple
 
+import msgspec
+
 from .render import readable
 
 #: How each of our logs, and supervisord's, begins a line: local time, to the millisecond.
@@ -21,12 +23,36 @@ class LogLine(NamedTuple):
     text: str
 
 
+class _Entry(msgspec.Struct):
+    """A line of a log that is written as JSON (`shard.contract.process.log_entry`)."""
+
+    time: str
+    level: str
+    program: str
+    pid: int
+    message: str
+    trace: str = ""
+
+
 def lines_of(program: str, text: str, time: str = "") -> Iterator[LogLine]:
-    """The lines of one log, or of a part that follows a line of `time`."""
-    for line in text.splitlines():
-        found = _TIME.match(line)
-        time = found[0] if found else time
-        yield LogLine(time, program, line)
+    """The lines of one log, or of a part that follows a line of `time`. What is written as JSON is as if it was text."""
+    for written in text.splitlines():
+        for line in _lines_of_entry(written):
+            found = _TIME.match(line)
+            time = found[0] if found else time
+            yield LogLine(time, program, line)
+
+
+def _lines_of_entry(line: str) -> list[str]:
+    if not line.startswith('{"time":'):
+        return [line]
+    try:
+        found = msgspec.json.decode(line, type=_Entry)
+    except msgspec.MsgspecError:
+        return [line]
+    local = found.time[:23].replace("T", " ").replace(".", ",")
+    who = "" if found.program == "supervisord" else f" {found.pid} {found.program}:"
+    return [f"{local} {found.level.upper()}{who} {found.message}", *found.trace.splitlines()]
 
 
 def in_order(logs: Iterable[Iterable[LogLine]]) -> list[LogLine]:

@@ -9,12 +9,15 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable
 from typing import Any, Final
 
 from shardwatch.shard.contract.input.visible import readable
 from shardwatch.shard.contract.process.inherited import open_descriptors
 
 _CLOSED: Final[set[int]] = set()
+#: Where lines of a program of a service go that has a log; none: to standard error, for people.
+_LOGS: Final[list[Callable[[str], object]]] = []
 
 
 def make_sound() -> None:
@@ -32,8 +35,16 @@ def output_is_closed() -> bool:
 
 
 def say(text: str) -> None:
-    """A line for people on standard error, whatever the text holds."""
-    say_line(readable(text))
+    """A line for people on standard error, or for the log of this program, whatever the text holds."""
+    if _LOGS:
+        _LOGS[0](text.removeprefix("shardwatch: "))
+    else:
+        say_line(readable(text))
+
+
+def say_to_log(log: Callable[[str], object]) -> None:
+    """From now on `say` gives its lines to `log`: nobody reads standard error, but a log has times."""
+    _LOGS[:] = [log]
 
 
 def say_line(line: str) -> None:

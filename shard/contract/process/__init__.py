@@ -4,7 +4,9 @@
 - `launch`: what every program of a service is started by; it loads the program and runs it.
 - `loading`: makes the imports of a program cheaper.
 - `life`: its lock, its epoch numbers, its pulse, and its end when its parent dies.
-- `log`: its log: plain lines on standard error.
+- `log`: its log: lines on standard error.
+- `log_choice`: how it logs: as the settings say, and as was asked for since.
+- `log_entry`: what a line of a log looks like, as text and as JSON. Pure.
 - `memory_cap`: when a process ends because it has more memory than it may have.
 - `priority`: its niceness, and the class and level of its input and output.
 - `renewal`: how a process that ends in order tells that it is to be started again, and why.

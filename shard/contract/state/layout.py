@@ -48,6 +48,8 @@ class Layout:
         #: Datagrams of every program to supervisord's plugin: "my main loop turns".
         self.pulse_socket = self.run / "pulse.sock"
         self.supervisord_pid = self.run / "supervisord.pid"
+        #: Levels of logs that were asked for while the service runs (contract.process.log_choice).
+        self.log_levels = self.run / "log-levels.json"
         #: Key of the plan on disk while it still fits the settings (`supervisor.service` writes it, the plugin reads it).
         self.plan_key = self.run / "plan.key"
         #: What became of the last thing that was to be taken over (supervisor.reload).

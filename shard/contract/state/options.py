@@ -19,6 +19,8 @@ PRIORITY_MAX: Final = 1_000
 BACKENDS: Final = ("auto", "inotify", "fanotify", "polling", "native")
 IO_CLASSES: Final = ("inherited", "best-effort", "idle")
 DURABILITIES: Final = ("process", "power")
+LOG_FORMATS: Final = ("text", "json")
+LOG_LEVELS: Final = ("debug", "info", "warning", "error")
 
 
 class Kind:
@@ -382,6 +384,18 @@ DURABILITY: Final = Option(
     "process",
     Choice(DURABILITIES),
     "what acknowledged changes survive: the crash of a process, or of the machine too",
+)
+LOG_FORMAT: Final = Option(
+    "log_format",
+    "text",
+    Choice(LOG_FORMATS),
+    "what the lines of the logs are: text for people, or JSON objects",
+)
+LOG_LEVEL: Final = Option(
+    "log_level",
+    "info",
+    Choice(LOG_LEVELS),
+    "the least level of what is logged",
 )
 #: None: `supervisor.config.default_place` names one.
 STATE_DIR: Final[Option[str | None]] = Option(

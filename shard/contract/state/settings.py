@@ -72,6 +72,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     io_class: str = options.IO_CLASS.default
     io_level: int = options.IO_LEVEL.default
     durability: str = options.DURABILITY.default
+    log_format: str = options.LOG_FORMAT.default
+    log_level: str = options.LOG_LEVEL.default
 
     @property
     def local_backend(self) -> str:

@@ -193,15 +193,21 @@ def _run_trigger(options: argparse.Namespace) -> int:
     ends with supervisord. Raises UsageError."""
     from shardwatch.shard.contract.errors import UsageError
     from shardwatch.shard.contract.input.shown import shown
+    from shardwatch.shard.contract.process import log_choice
     from shardwatch.shard.contract.process.life import die_with_parent
     from shardwatch.shard.contract.state.layout import Layout
     from shardwatch.shard.contract.state.triggers import read_triggers
 
+    from ...host.log_line import log_line, use_log
     from ...host.scouting import unanswered
     from ...runs.program_place import NOT_RUN
+    from ...terminal.streams import say_to_log
 
     die_with_parent()
     state_dir = os.path.abspath(options.state_dir or ".")
+    program = f"exec:{options.trigger}"
+    log_choice.follow(Layout(state_dir), program, lambda choice: use_log(program, choice))
+    say_to_log(log_line)
     trigger = next((one for one in read_triggers(Layout(state_dir).triggers) if one.name == options.trigger), None)
     if trigger is None:
         raise UsageError(f"there is no [exec.{shown(options.trigger)[1:-1]}]", hint="it is for supervisord only")

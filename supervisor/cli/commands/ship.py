@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Final
 from shardwatch.bridge.protocol.layouts import KEEP_S, StreamLayout
 from shardwatch.bridge.protocol.names import PREFIX, STREAM
 
+from ...host.log_line import log_line, use_log
 from ..options import SectionParser, add_config_option, add_state_dir_option
 
 if TYPE_CHECKING:
@@ -143,6 +144,7 @@ def _run_section(options: argparse.Namespace) -> int:
     ship-section.json. It ends with supervisord. Raises UsageError."""
     from shardwatch.bridge.jetstream.access import AUTHORITY_VARIABLE, demand_nats
     from shardwatch.shard.contract.errors import UsageError
+    from shardwatch.shard.contract.process import log_choice
     from shardwatch.shard.contract.process.life import Pulse, die_with_parent
     from shardwatch.shard.contract.state.layout import Layout
     from shardwatch.shard.contract.state.section_file import read_section
@@ -150,6 +152,7 @@ def _run_section(options: argparse.Namespace) -> int:
 
     die_with_parent()
     layout = Layout(os.path.abspath(options.state_dir or "."))
+    log_choice.follow(layout, "ship", lambda choice: use_log("ship", choice))
     section = read_section(layout.ship_section, ShipSection)
     if section is None:
         raise UsageError("there is no [ship]", hint="it is for supervisord only")
@@ -224,7 +227,7 @@ async def _ship_section(layout: Layout, section: ShipSection, options: argparse.
             if not opened:  # it waits for one that was started by hand
                 opened.append((stack.enter_context(Notebook(layout, wanted.target)), Reporter(layout, wanted.target)))
             notebook, reporter = opened[0]
-            await Shipper(_service(layout), notebook, reporter, _servers(section, options), wanted, _tell).run()
+            await Shipper(_service(layout), notebook, reporter, _servers(section, options), wanted, log_line).run()
 
         def failed(error: ShardwatchError) -> None:
             for _, reporter in opened:
@@ -232,7 +235,7 @@ async def _ship_section(layout: Layout, section: ShipSection, options: argparse.
 
         beating = asyncio.ensure_future(_beat(pulse))
         try:
-            await ship_patiently(ship, failed, _tell)
+            await ship_patiently(ship, failed, log_line)
         finally:
             beating.cancel()
 
