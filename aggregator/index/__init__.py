@@ -23,6 +23,7 @@ The parts of the index, which share one file:
 - `entry_writer`: writes them, and puts into pages what can be there.
 - `tables`: puts these parts together.
 - `resting`: compares what was seen with whole pages, with the same result as `merge`.
+- `scattered`: short cut for known files of many directories, with few statements.
 - `records`: applies the records of shards.
 - `backlog`: reads rows by lane and tick, for groups.
 - `stretch`: rows of one page as groups read them, of which none is made before it is wanted. Pure.

@@ -46,10 +46,20 @@ class DirectoryTable:
                 return made.lastrowid, True  # not kept: after its first listing, a directory is seldom heard of soon
             id_ = self.find(path)
             assert id_ is not None
+        self._keep(path, id_)
+        return id_, False
+
+    def known_id(self, path: bytes) -> int | None:
+        """Id of a directory; None if it is new, and it stays that."""
+        id_ = self.ids.get(path)
+        if id_ is None and (id_ := self.find(path)) is not None:
+            self._keep(path, id_)
+        return id_
+
+    def _keep(self, path: bytes, id_: int) -> None:
         if len(self.ids) >= (IDS_MAX_EXPANDED if self._file.expanded else IDS_MAX):
             self.ids.clear()
         self.ids[path] = id_
-        return id_, False
 
     def find(self, path: bytes) -> int | None:
         found = self._db.execute("SELECT id FROM directory WHERE path=?", (path,)).fetchone()

@@ -35,7 +35,8 @@ _FILES: Final = [
 _DIRECTORY: Final = f"INSERT INTO entry ({_ROW}) VALUES (?1,?2,?3,1,0,0,0,0,0,0,{DIRECTORY},0,NULL,0,0,0)"
 _KNOWN: Final = f"SELECT {KNOWN} FROM entry WHERE dir=? AND name>=? AND name<=? LIMIT ?"
 _ONE: Final = f"SELECT {KNOWN} FROM entry WHERE dir=? AND name=?"
-_REWRITE: Final = (
+#: What changes in the row of a plain file that was rewritten, in the order of the parameters; the last two say which one.
+REWRITE: Final = (
     "UPDATE entry SET ino=?, size=?, mtime_ns=?, ctime_ns=?, dev=?, racy=?, tick=?, held=?, at_ns=?, birth_ns=0"
     " WHERE dir=? AND name=? AND directory=0"
 )
@@ -127,7 +128,7 @@ def rewrite(
         else:
             updates.append((ino, size, mtime_ns, ctime_ns, dev, racy, tick, held, at, id_, name))
     if updates:
-        tables.db.executemany(_REWRITE, updates)
+        tables.db.executemany(REWRITE, updates)
     if moved:
         tables.writer.take_out(id_, [places[row[0]] for row in moved], moved)
     return len(changed)
@@ -166,7 +167,7 @@ def rewrite_one(
         held = stored(ticks.holders.superseded(lane, tick, loaded(held), there=True))
         tick = ticks.next()
     if page is None or place is None:
-        db.execute(_REWRITE, (ino, size, mtime_ns, ctime_ns, dev, racy, tick, held, at, id_, name))
+        db.execute(REWRITE, (ino, size, mtime_ns, ctime_ns, dev, racy, tick, held, at, id_, name))
     else:
         db.execute(INSERT, (name, 0, *stat, lane, tick, held, at, 0, id_))
         tables.writer.leave(page, place)

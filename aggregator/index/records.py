@@ -21,6 +21,7 @@ from .merge import merge
 from .page import worth
 from .resting import Resting
 from .row import GONE, LEFT_OUT, Known, tells_there
+from .scattered import Scattered
 from .tables import Tables
 from .verification import Finding, differences
 
@@ -49,6 +50,7 @@ class Records:
         self._db = file.db
         self._ticks = file.ticks
         self._tables = tables
+        self._scattered = Scattered(tables, file.ticks, content_only=content_only)
         self._resting = Resting(file, tables.pages, content_only=content_only)
         self._debts = debts
         self._lane_of = lane_of
@@ -105,6 +107,17 @@ class Records:
         names = record.names + record.absent
         known = Rows() if new else self._tables.entries.named(id_, names)
         self._merge(id_, record, known, record.absent, False, stops, [n for n in names if n in owed])
+
+    def scattered(self, records: Sequence[Looks]) -> list[Looks]:
+        """Deals at once with those of the records that say nothing but how a few known files are, each in any directory. Returns
+        the others, in their order, for `looks`; all of them must be allowed to be written.
+        """
+        owed = self._debts.owed
+        if owed and any(record.path in owed for record in records):
+            return list(records)
+        left, written = self._scattered.rewrite(records)
+        self._file.count(0, 0, written)
+        return left
 
     def _rewritten(self, id_: int, record: Looks) -> Looks | None:
         """Takes the short cuts for what is known, where the record says nothing but how names are that are there. Returns what is

@@ -30,6 +30,7 @@ from shardwatch.shard.contract.wire.frames import (
 )  # fmt: skip
 
 from ..index.index import Index
+from ..index.scattered import suits
 from ..index.verification import Verification
 from .look_requests import LookRequests, Requests
 from .syncs import Syncs
@@ -156,8 +157,15 @@ class Receiver:
         self._index.begin()
         entries = 0
         try:
+            looks: list[Looks] = []
             for record in frame.records:
+                if type(record) is Looks and suits(record):
+                    looks.append(record)
+                    continue
+                entries += self._apply_looks(frame, stream, looks, now)
                 entries += self._apply(frame, stream, record, now)
+                looks = []
+            entries += self._apply_looks(frame, stream, looks, now)
             stream.resend = False
             stream.committed = frame.seq
             self._index.streams.save(frame.shard, stream.epoch, stream.committed, stream.baseline)
@@ -182,6 +190,18 @@ class Receiver:
             self._index.begin()
             stream.epoch, stream.committed, stream.baseline, stream.resend, stream.beat = epoch, 0, 0, False, None
             self._index.streams.save(shard, epoch, 0, 0)
+
+    def _apply_looks(self, frame: Frame, stream: ReceivedStream, looks: list[Looks], now: float) -> int:
+        """Applies records that `suits` holds of, as many at once as can be."""
+        entries = 0
+        if len(looks) > 1:
+            ours = [record for record in looks if self._owner(frame, record.path) is not None]
+            self.dropped += len(looks) - len(ours)
+            looks = self._index.records.scattered(ours)
+            entries = sum(len(record.names) for record in ours) - sum(len(record.names) for record in looks)
+        for record in looks:
+            entries += self._apply(frame, stream, record, now)
+        return entries
 
     def _apply(self, frame: Frame, stream: ReceivedStream, record: object, now: float) -> int:
         if isinstance(record, Baseline):

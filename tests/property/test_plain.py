@@ -1,4 +1,5 @@
-"""The two short cuts of `index.plain` against the general way: the same records leave the same rows, ticks and counts."""
+"""The short cuts of `index.plain` and `index.scattered` against the general way: the same records leave the same rows, ticks and
+counts."""
 
 from __future__ import annotations
 
@@ -15,6 +16,7 @@ from index_rows import query
 from shardwatch.aggregator.index import page, plain, records
 from shardwatch.aggregator.index.index import Index
 from shardwatch.aggregator.index.resting import Resting
+from shardwatch.aggregator.index.scattered import Scattered, suits
 from shardwatch.shard.contract.files.packed import DIRECTORY, FILE, LINK
 from shardwatch.shard.contract.wire.frames import Listing, Looks
 
@@ -113,3 +115,97 @@ def test_short_cuts_change_nothing(todo: list[object], least: int, most: int) ->
                     assert outcome(Path(home, "entries.db"), todo) == short
         with patch.multiple(page, ENTRIES_MIN=1_000):
             assert outcome(Path(home, "rows.db"), todo) == short
+
+
+@st.composite
+def scattered(draw: st.DrawFn) -> list[Looks]:
+    """Looks at up to three names of many directories, as a frame of a burst in random order has them."""
+    looks = []
+    for number in draw(st.lists(st.integers(0, 7), min_size=4, max_size=8)):
+        if found := draw(entries())[:3]:
+            looks.append(Looks(b"/r/d%d" % number, 6, *seen(found), []))
+    return looks
+
+
+def _first(number: int) -> Listing:
+    """All that `entries` may have, as plain files: their inode numbers are not those of other directories."""
+    files: list[Entry] = [(name, FILE, 1, 100 * number + i, 1, 9, 9, 9, False) for i, name in enumerate(NAMES)]
+    return Listing(b"/r/d%d" % number, 5, *seen(files))
+
+
+def _told(index: Index, looks: list[Looks]) -> list[Looks]:
+    """Applies looks as the receiver does; returns those that were left by the short cut."""
+    index.begin()
+    left = index.records.scattered([one for one in looks if suits(one)])
+    for one in [*left, *(one for one in looks if not suits(one))]:
+        index.records.looks(one, ())
+    index.commit()
+    return left
+
+
+def _state(index: Index, since: int) -> tuple[object, ...]:
+    """All rows, with whether they changed since a tick instead of their ticks, which may be given in another order; counts."""
+    sql = (
+        f"SELECT d.path, name, directory, kind, dev, ino, nlink, size, mtime_ns, ctime_ns, racy, lane, tick>{since}, held, at_ns,"
+        " birth_ns FROM every e JOIN directory d ON d.id=e.dir ORDER BY d.path, name, directory"
+    )
+    ticks = [row[0] for row in query(index, "SELECT tick FROM every WHERE lane IS NOT NULL ORDER BY tick")]
+    assert len(set(ticks)) == len(ticks)
+    return query(index, sql), index.tick, index.files, index.directories, index.file.written
+
+
+@settings(max_examples=25)
+@given(st.lists(st.tuples(scattered(), st.booleans()), min_size=1, max_size=6), st.booleans())
+def test_records_that_are_applied_together_change_what_each_would(frames: list[tuple[list[Looks], bool]], paged: bool) -> None:
+    """Known and unknown names, links, directories, files with two names, the same file twice in a frame; in rows and in pages."""
+    with tempfile.TemporaryDirectory() as home, patch.multiple(page, ENTRIES_MIN=4 if paged else 1_000):
+        together, single = Index(Path(home, "together.db")), Index(Path(home, "single.db"))
+        for index in (together, single):
+            index.begin()
+            for number in range(6):  # two of the directories are new
+                index.records.listing(_first(number), ())
+            index.commit()
+        for looks, handed in frames:
+            for index in (together, single):
+                index.backlog.note_handed(0, index.tick if handed else 0)
+            since = together.tick
+            _told(together, looks)
+            with patch.object(Scattered, "rewrite", lambda self, records: (list(records), 0)):
+                _told(single, looks)
+            assert _state(together, since) == _state(single, since)
+        for index in (together, single):
+            index.close()
+
+
+def test_rows_of_many_directories_are_read_and_written_together(tmp_path: Path) -> None:
+    """100 files, each of another directory: four statements read them, one writes what has changed. Files that lie in pages are
+    left, and after many of these nothing is read in vain for a while."""
+    index = Index(tmp_path / "index.db")
+    statements: list[str] = []
+    try:
+        index.begin()
+        for number in range(100):
+            index.records.listing(Listing(b"/d%d" % number, 1, *seen([(b"f", FILE, 1, number, 1, 1, 1, 1, False)])), ())
+        names = [b"%02d" % i for i in range(10)]
+        for number in range(20):
+            files: list[Entry] = [(name, FILE, 1, 1_000 + 10 * number + i, 1, 1, 1, 1, False) for i, name in enumerate(names)]
+            index.records.listing(Listing(b"/p%d" % number, 1, *seen(files)), ())
+        index.file.db.set_trace_callback(statements.append)
+
+        def selects() -> int:
+            return sum(text.startswith("SELECT e.dir") for text in statements)
+
+        for size in (2, 2, 3):
+            rewritten = [Looks(b"/d%d" % n, 2, *seen([(b"f", FILE, 1, n, 1, size, size, size, False)]), []) for n in range(100)]
+            assert index.records.scattered(rewritten) == []
+        assert selects() == 3 * 4  # of 64, 16, 16 and 4 files
+        assert sum(text.startswith("UPDATE") for text in statements) == 2 * 100  # what is as it was is not written
+        paged = [Looks(b"/p%d" % n, 3, *seen([(b"03", FILE, 1, 1_003 + 10 * n, 1, 2, 2, 2, False)]), []) for n in range(20)]
+        before = selects()
+        assert index.records.scattered(paged) == paged
+        assert index.records.scattered(paged) == paged
+        assert 1 <= selects() - before <= 2
+        index.commit()
+    finally:
+        index.file.db.set_trace_callback(None)
+        index.close()

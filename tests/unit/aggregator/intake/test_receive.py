@@ -254,6 +254,30 @@ def test_a_new_plan_is_taken_over_when_a_frame_names_it(line: Line) -> None:
     assert not line.receiver.reload_plan()
 
 
+def test_looks_of_one_frame_are_applied_together(line: Line) -> None:
+    """Of each that is allowed: what another shard owns is dropped, an unknown name is added, one that is owed a look is paid,
+    and the last word about a name counts."""
+
+    def look(path: bytes, name: bytes, version: int, ino: int) -> Looks:
+        return Looks(path, 101, *seen([entry(name, version, ino=ino)]), [])
+
+    directories = [b"/r/d%d" % number for number in range(6)]
+    for number, directory in enumerate(directories):
+        line.frame("s0", Listing(directory, 100, *seen([entry(b"f", ino=number + 1)])))
+    line.frame("s1", Listing(b"/r/a", 100, *seen([entry(b"f", ino=20)])))
+    rewritten = [look(directory, b"f", 2, number + 1) for number, directory in enumerate(directories)]
+    assert line.frame("s0", *rewritten, look(b"/r/a", b"f", 9, 20), look(b"/r/d0", b"new", 1, 30)) == 7
+    assert line.receiver.dropped == 1
+    line.receiver.look([b"/r/d1/f"])
+    assert line.frame("s0", *(look(directory, b"f", 3, number + 1) for number, directory in enumerate(directories))) == 6
+    assert line.index.owed == {}
+    assert line.frame("s0", *(look(b"/r/d2", b"f", version, 3) for version in range(4, 10))) == 6
+    sizes = "SELECT d.path, e.name, e.size FROM every e JOIN directory d ON d.id=e.dir WHERE e.kind<>0 ORDER BY d.path, e.name"
+    wanted = [(directory, b"f", 3) for directory in directories]
+    wanted[2] = (b"/r/d2", b"f", 9)
+    assert query(line.index, sizes) == sorted([*wanted, (b"/r/a", b"f", 1), (b"/r/d0", b"new", 1)])
+
+
 def test_what_was_sent_under_another_anchor_is_dropped(line: Line) -> None:
     """Its directory may have no row, because the shard above reported it, and is not listened to any more. If it is gone, no
     listing of the new owner would show that: what was not under the same anchor is covered by the baseline that comes.
