@@ -36,7 +36,7 @@ def name_of(pid: int) -> str:
     with contextlib.suppress(OSError):
         command = Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace").split("\0")
         for ending, name in _NAMES:
-            if any(part.endswith(ending) for part in command[:7]):
+            if any(part.endswith(ending) for part in command[:9]):
                 return name
         if any(os.path.basename(part).startswith("use_") for part in command[:3]):
             return "consumer"
