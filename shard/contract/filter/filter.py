@@ -205,7 +205,7 @@ class _Side:
 class _Verdict:
     """Everything that is known of one directory."""
 
-    __slots__ = ("deep", "exclude", "exclude_through", "include", "include_through", "left_out", "prune")
+    __slots__ = ("deep", "exclude", "exclude_through", "include", "include_through", "left_out", "picked", "prune")
 
     def __init__(
         self, include: _Program, exclude: _Program, include_through: _Through, exclude_through: _Through, prune: bool
@@ -216,10 +216,11 @@ class _Verdict:
         self.exclude_through = exclude_through
         #: Nothing below can be kept.
         self.prune = prune
-        #: What is left out of what `include` has picked, where one group of names tells.
+        #: What `include` picks, and what is left out of that, each where one group of names tells.
+        self.picked = include.groups[0] if len(include.groups) == 1 and not include.base else None
         self.left_out = exclude.groups[0] if len(exclude.groups) == 1 and not exclude.base else None
-        if self.left_out is not None and len(include.groups) == 1 and not include.base:
-            self.left_out = self.left_out.among(include.groups[0])
+        if self.left_out is not None and self.picked is not None:
+            self.left_out = self.left_out.among(self.picked)
         #: False for a root: it is never pruned, and patterns like `*/` do not hold in it.
         self.deep = True
 
@@ -252,7 +253,7 @@ class Filter:
         verdict = self._verdicts.get(directory) or self._verdict(directory)
         if verdict.prune:
             return []
-        kept = _pick(verdict.include, names)
+        kept = _pick(verdict.include, names) if verdict.picked is None else verdict.picked.pick(names)
         exclude = verdict.exclude
         if not kept or (not exclude.groups and not exclude.base):
             return kept
@@ -367,6 +368,4 @@ def _strongest(rules: Iterable[Rule]) -> _Through:
 def _pick(program: _Program, names: Collection[bytes]) -> list[bytes]:
     if not program.groups:
         return list(names) if program.base else []
-    if len(program.groups) == 1 and not program.base:
-        return program.groups[0].pick(names)
     return [n for n in names if program.matches(n)]
