@@ -85,7 +85,7 @@ class Scattered:
         begin = 0
         while begin < len(keys):
             size = next((size for size in _SIZES if size <= len(keys) - begin), _SIZES[-1])
-            some = [value for key in keys[begin : begin + size] for value in key]
+            some: list[int | bytes | None] = [value for key in keys[begin : begin + size] for value in key]
             some += [None] * (2 * size - len(some))
             for found in self._tables.db.execute(_KNOWN[size], some):
                 key = found[:2]
