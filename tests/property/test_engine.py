@@ -326,13 +326,16 @@ TestFanotify = pytest.mark.root(FanotifyMachine.TestCase)
 TestFanotify.settings = settings(max_examples=int(os.environ.get("ENGINE_EXAMPLES", "40")), stateful_step_count=40)
 
 class FewWatchesMachine(EngineMachine):
-    """The same with fewer watches than directories, while watches pass from one directory to another and their number changes."""
+    """The same with fewer watches than directories, while watches pass from one directory to another and their number changes;
+    and with scans that are held back, or not."""
 
-    @initialize(plan=st.sampled_from(PLANS), seed=st.integers(0, 2**16), watches=st.integers(1, 5))
-    def begin(self, plan: dict[str, str], seed: int, watches: int) -> None:
+    @initialize(
+        plan=st.sampled_from(PLANS), seed=st.integers(0, 2**16), watches=st.integers(1, 5), files_per_s=st.sampled_from((0, 100))
+    )
+    def begin(self, plan: dict[str, str], seed: int, watches: int, files_per_s: int) -> None:
         self.base = session.place(where=session.memory())
         self.random = random.Random(seed)
-        self.engine = Engine(self.base, plan, settle_ms=0, watches_max=watches)
+        self.engine = Engine(self.base, plan, settle_ms=0, watches_max=watches, files_per_s=files_per_s)
         self.root = self.base / "tree"
         (self.base / "out").mkdir()
 
