@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import fcntl
+import itertools
 import os
+import re
 import select
 import struct
 import termios
@@ -12,31 +14,62 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from cli_process import GUARD_S, command_of, environment
+from waiting import eventually
+
+#: So long nothing is written once the screen is painted, seconds. Where it takes longer, it is painted once more.
+_PAINTED_S = 0.5
 
 
 class Terminal:
-    """A command on a terminal of 140 by 40 characters, and all that it has written.
+    """A command on a terminal of so many characters, and all that it has written.
 
     Args:
         arguments: of a command of ours.
         command: a whole command line in place of `arguments`.
     """
 
-    def __init__(self, *arguments: str | Path, command: Sequence[str] = ()) -> None:
+    def __init__(self, *arguments: str | Path, command: Sequence[str] = (), lines: int = 40, columns: int = 140) -> None:
         line = [os.fsencode(part) for part in command or command_of(*arguments)]
         self.pid, self._fd = os.forkpty()
         if self.pid == 0:
             os.execvpe(line[0], line, environment(TERM="xterm-256color"))
-        fcntl.ioctl(self._fd, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 140, 0, 0))
+        self._lines, self._columns = lines, columns
+        self._resize(columns)
         self._written = b""
+
+    def _resize(self, columns: int) -> None:
+        fcntl.ioctl(self._fd, termios.TIOCSWINSZ, struct.pack("HHHH", self._lines, columns, 0, 0))
+
+    def paints(self, *texts: str) -> None:
+        """Waits until it has painted all these texts: all is painted anew now and then, because the width changes."""
+        self._written = b""
+        narrower = itertools.cycle((1, 0))
+
+        def painted() -> bool:
+            self._resize(self._columns - next(narrower))
+            while self._read(_PAINTED_S):
+                pass
+            screen = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", self._written.decode(errors="replace"))
+            assert all(text in screen for text in texts), f"{texts}: {screen[-10_000:]}"
+            return True
+
+        eventually(painted, GUARD_S, what=f"{texts} on the screen")
+
+    def _read(self, timeout_s: float) -> bool:
+        """Whether something came in time. Fails where it has ended."""
+        ready, _, _ = select.select([self._fd], [], [], timeout_s)
+        if ready:
+            try:
+                self._written += os.read(self._fd, 65536)
+            except OSError:
+                raise AssertionError(f"it has ended: {self._written[-4000:].decode(errors='replace')}") from None
+        return bool(ready)
 
     def shows(self, text: str) -> None:
         """Waits until it has written this since the last key."""
         deadline = time.monotonic() + GUARD_S
         while text.encode() not in self._written:
-            ready, _, _ = select.select([self._fd], [], [], max(0.0, deadline - time.monotonic()))
-            assert ready, f"{text!r} is not shown: {self._written[-2000:]!r}"
-            self._written += os.read(self._fd, 65536)
+            assert self._read(max(0.0, deadline - time.monotonic())), f"{text!r} is not shown: {self._written[-2000:]!r}"
 
     def press(self, key: str) -> None:
         self._written = b""
@@ -52,6 +85,11 @@ class Terminal:
             if not written:
                 break
             self._written += written
+        code = self.reap()
         assert b"\x1b[?1049l" in self._written
+        return code
+
+    def reap(self) -> int:
+        """The exit code of one that has ended, or was killed."""
         os.close(self._fd)
         return os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])

@@ -44,7 +44,10 @@ class ShardsCtl(ControllerPluginBase):
 
     def _update(self, stock: Callable[[str], object], arg: str) -> None:
         stock(arg)
-        if not arg and self.ctl.exitstatus == LSBInitExitStatuses.SUCCESS:
+        from ..service.service import running
+
+        # Under a supervisord of the operator's own, the service may be stopped: it reads its configuration when it starts.
+        if not arg and self.ctl.exitstatus == LSBInitExitStatuses.SUCCESS and running(self._layout):
             self._run("reload", "")
 
     def _status(self, stock: Callable[[str], object], arg: str) -> None:

@@ -40,6 +40,7 @@ DEGRADATIONS: Final = (
     Degradation(
         "program_crashes", "error", "a program dies again and again, and nothing runs in its place between two attempts", _LOG
     ),
+    Degradation("program_tried", "warning", "a program that has died again and again is tried again", _LOG),
     Degradation("stand_in", "warning", "a shard dies again and again, and a stand-in polls its subtrees", _LOG),
     Degradation(
         "program_stuck",

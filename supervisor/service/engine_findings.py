@@ -49,7 +49,7 @@ def engine_findings(engine: Fields) -> Iterator[HealthFinding]:
     yield from _late(engine.get("polling"))
     yield from _restrained(engine.get("memory"), engine.get("priority"))
     for note in engine.get("notes") or []:
-        yield HealthFinding(("note", str(note)), "notice", str(note))
+        yield HealthFinding(("note", str(note)), "notice", str(note), BY_REASON["notice"].remedy)
 
 
 def _overflowing(shard: Fields) -> HealthFinding:

@@ -51,7 +51,7 @@ def _program(row: Fields, name: str, log: str, control: str) -> tuple[str, str, 
     if row["breaker"] != "closed":
         message = f"{name} died {counted(int(row['short_lives']), 'time')} in a row, {_BREAKERS[row['breaker']](row)}"
         remedy = f"see {log}; `{control} restart {name}` tries it at once"
-        return "program_crashes" if keeps_ending(row) else "stand_in", message, remedy
+        return _REASONS[row["breaker"]], message, remedy
     if row["state"] in ("STOPPED", "STOPPING") and row.get("started", True):
         return "program_stopped", f"{name} is stopped: {_meanwhile(name)}", f"{control} start {name}"
     if row["state"] in ("RUNNING", "STARTING", "STOPPED"):
@@ -75,6 +75,7 @@ def _meanwhile(name: str) -> str:
     return "changes in its subtrees are not seen until it runs"
 
 
+_REASONS: Final = {"stand-in": "stand_in", "waiting": "program_crashes", "trying": "program_tried"}
 _BREAKERS: Final = {
     "stand-in": lambda row: f"a stand-in sweeps its subtrees; tried again after {duration(row['retry_s'])}",
     "waiting": lambda row: f"nothing runs in its place; tried again in {duration(row['retry_s'])}",

@@ -6,12 +6,13 @@ import os
 import time
 from typing import Any
 
-from shardwatch.shard.contract.errors import ShardwatchError
+from shardwatch.shard.contract.errors import ServiceError, ShardwatchError
 from shardwatch.shard.contract.state.layout import Layout
 
 from .checkup import Checkup, examine
 from .finding import HealthFinding
 from .health import Health
+from .service import running
 from .status_object import status_object
 
 
@@ -23,6 +24,8 @@ def status_now(layout: Layout) -> dict[str, Any]:
     """
     place = os.fspath(layout.state_dir)
     try:
+        if not running(layout):
+            raise ServiceError("nobody holds its lock")
         seen = examine(layout)
     except (OSError, ShardwatchError) as error:
         reason = f"there is no service in {place}: {error}"

@@ -27,6 +27,8 @@ def headline(status: Status, rates: Rates) -> str:
     engine = status["engine"]
     if engine is None:
         return f"{status['health']}: {readable(str(status.get('reason') or 'the aggregator does not answer'))}"
+    if "files" not in engine:  # its databases can't be used
+        return str(status["health"])
     size = f"{counted(engine['files'], 'file')} in {counted(engine['directories'], 'directory')}"
     written = "" if rates.written is None else f", {shown(rates.written)} rows/s written"
     scanning = "" if engine["ready"] else "still scanning, so far "

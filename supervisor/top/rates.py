@@ -41,5 +41,12 @@ def rates_between(before: Status | None, after: Status) -> Rates:
         for group in after["groups"]
         if group["cursor"] >= cursors.get(group["name"], group["cursor"] + 1)
     }
-    written = after["engine"]["rows_written"] - before["engine"]["rows_written"]
-    return Rates(hints, written / seconds if written >= 0 else None, acknowledged)
+    return Rates(hints, _written(before["engine"], after["engine"], seconds), acknowledged)
+
+
+def _written(before: Status, after: Status, seconds: float) -> float | None:
+    """Not known where the databases can't be used, and after a restart of the aggregator."""
+    if "rows_written" not in before or "rows_written" not in after:
+        return None
+    written = after["rows_written"] - before["rows_written"]
+    return float(written / seconds) if written >= 0 else None

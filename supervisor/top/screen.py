@@ -66,8 +66,10 @@ class TopScreen(App[None]):
     ENABLE_COMMAND_PALETTE = False
     AUTO_FOCUS = f"#table-{_SHARDS}"
     CSS = """
+    Screen { overflow: hidden; }
+    TabbedContent { height: 1fr; }
     #headline { text-style: bold; padding: 0 1; }
-    #findings { padding: 0 1; max-height: 8; overflow-y: auto; }
+    #findings { padding: 0 1; max-height: 50%; overflow-y: auto; }
     #filter { display: none; }
     #filter.shown { display: block; }
     DataTable { height: 1fr; }
@@ -159,9 +161,9 @@ class TopScreen(App[None]):
         else:
             shown.clear()
         rows = contents.arranged(table, column, self.query_one("#filter", Input).value)
-        for row in rows:
-            shown.add_row(*map(_cell, row), key=str(row[0]))
-        names = [str(row[0]) for row in rows]
+        for row in rows:  # without keys: a path may be there twice, for two reasons
+            shown.add_row(*map(_cell, row))
+        names = [contents.shown(row[0]) for row in rows]
         if chosen in names:
             shown.move_cursor(row=names.index(chosen), scroll=False)
 
@@ -169,7 +171,7 @@ class TopScreen(App[None]):
         """The first cell of the row with the cursor."""
         if not table.is_valid_coordinate(table.cursor_coordinate):
             return None
-        return table.coordinate_to_cell_key(table.cursor_coordinate).row_key.value
+        return table.get_row_at(table.cursor_coordinate.row)[0].plain
 
     def _active(self) -> str:
         return self.query_one(TabbedContent).active

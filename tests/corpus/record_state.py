@@ -1,9 +1,9 @@
 """Records tests/corpus/state_COMMIT: what a service of that commit leaves in its state directory.
 
-Run by hand, not by tests, with the Python of a clone of that commit that `make install` has set up:
-`.venv/bin/python record_state.py OUT`. It starts the service on a small tree in /tmp/shardwatch-recorded, which must not exist,
-has groups pull, fail and hold a lease, and stops it. The databases are written down as SQL, which can be read and compared.
-The id of the machine's boot is replaced by `BOOT`. `recorded.json` holds what the service itself said of its groups.
+Run by hand, not by tests, with the code of that commit: `PYTHONPATH=CLONE/src .venv/bin/python -P record_state.py OUT`. It starts
+the service on a small tree in /tmp/shardwatch-recorded, which must not exist, has groups pull, fail and hold a lease, and stops
+it. The databases are written down as SQL, which can be read and compared. The id of the machine's boot is replaced by `BOOT`.
+`recorded.json` holds what the service itself said of its groups.
 """
 
 from __future__ import annotations
@@ -24,6 +24,15 @@ BASE = Path("/tmp/shardwatch-recorded")
 BOOT = "the boot in which it was recorded"
 #: Seconds after which no look at a file is racy any more.
 QUIET_S = 3.0
+#: The command line, in this place or in that of the first days.
+CLI = """
+import sys
+try:
+    from shardwatch.supervisor.cli.main import main
+except ImportError:
+    from shardwatch.supervisor.cli import main
+sys.exit(main())
+"""
 
 
 def main(out: Path) -> None:
@@ -32,6 +41,7 @@ def main(out: Path) -> None:
         path = tree / f"d{number % 2}" / f"f{number}.json"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text("x" * number)
+    time.sleep(QUIET_S)
     command(state, "up", "--detach", "--shards", "1", str(tree))
     try:
         recorded = live(tree, state)
@@ -76,8 +86,7 @@ def live(tree: Path, state: Path) -> dict[str, Any]:
 
 
 def command(state: Path, *arguments: str) -> None:
-    program = str(Path(sys.executable).with_name("shardwatch"))
-    subprocess.run([program, arguments[0], "--state-dir", str(state), *arguments[1:]], check=True)
+    subprocess.run([sys.executable, "-P", "-c", CLI, arguments[0], "--state-dir", str(state), *arguments[1:]], check=True)
 
 
 def dump(path: Path) -> str:

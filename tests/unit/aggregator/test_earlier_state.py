@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import json
 import os
@@ -17,8 +18,11 @@ from entries import Entry, seen
 from harness_serve import FakeEngine, short
 
 from shardwatch.aggregator.groups.registry import Registry
+from shardwatch.aggregator.groups.schema import FORMAT, open_groups
 from shardwatch.aggregator.groups.store import GroupStore
+from shardwatch.aggregator.index import schema as index_schema
 from shardwatch.aggregator.index.opening import open_index, refit
+from shardwatch.aggregator.index.schema import SCHEMA, open_database
 from shardwatch.aggregator.server.serve import Server
 from shardwatch.aggregator.storage.lives import DatabaseLife, Lives
 from shardwatch.shard.contract.files.birth import origin
@@ -27,8 +31,11 @@ from shardwatch.shard.contract.state.settings import read_settings
 from shardwatch.shard.contract.wire.frames import Looks
 
 CORPUS = Path(__file__).parents[2] / "corpus"
-#: The last commits before two large changes: index schema 3 with groups of schema 1, and 6 with 2.
-COMMITS = ("1c207d1", "c6d49af")
+#: A commit for each schema that the index has had, and for each that groups.db has had: (index, groups).
+COMMITS = {
+    "bc5d85d": (1, 1), "6f4d87c": (2, 1), "1c207d1": (3, 1), "8835133": (4, 1), "fe7e5eb": (5, 1), "c6d49af": (6, 2),
+    "cc0ee23": (6, 3), "8de1a4e": (7, 3), "79f2d25": (8, 3),
+}  # fmt: skip
 BOOT = "the boot in which it was recorded"
 TREE = "/tmp/shardwatch-recorded/tree"
 
@@ -127,9 +134,10 @@ def test_nothing_is_lost_or_built_anew(resumed: tuple[Resumed, dict[str, Any]]) 
     assert (index.incarnation, index.file.found_tick, index.files) == (said["incarnation"], said["tick"], 6)
     assert service.refit is None or service.refit.left_out == 0
     now, before = service.ask("groups")["groups"], said["groups"]
-    assert all(group.pop("oldest_pending_s") is not None for group in now)  # they did not say that
+    assert all(group["oldest_pending_s"] is not None for group in now)
     for group in [*now, *before]:
         del group["seen"]  # written down now and then
+        group.pop("oldest_pending_s", None)  # the first ones did not say that
         for lease in group["leases"]:
             del lease["ends_in_s"]
     assert now == before
@@ -148,3 +156,74 @@ def test_only_what_was_pending_is_handed_out(resumed: tuple[Resumed, dict[str, A
     assert service.drain("failing") == [deleted]
     service.ask("retry", group="failing")
     assert service.drain("failing") == [bad]
+
+
+def test_every_schema_is_recorded(state_dir: Path) -> None:
+    """There is a state directory of each schema that the index and groups.db have had, but the newest."""
+    found = {}
+    for commit in COMMITS:
+        place = state_dir / commit
+        place.mkdir()
+        laid_out(commit, place)
+        (index,), (groups,) = (
+            sqlite_rows(place / "index.db", "SELECT schema FROM state"), sqlite_rows(place / "groups.db", "PRAGMA user_version"),
+        )  # fmt: skip
+        found[commit] = (*index, *groups)
+    assert found == COMMITS
+    assert {index for index, _ in COMMITS.values()} == set(range(1, SCHEMA))
+    assert {groups for _, groups in COMMITS.values()} == set(range(1, FORMAT + 1))
+
+
+def sqlite_rows(path: Path, question: str) -> list[tuple[Any, ...]]:
+    with contextlib.closing(sqlite3.connect(path)) as db:
+        return db.execute(question).fetchall()
+
+
+def contents(path: Path) -> dict[str, list[tuple[Any, ...]]]:
+    """All rows of all tables."""
+    tables = sqlite_rows(path, "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%'")
+    return {name: sorted(sqlite_rows(path, f"SELECT * FROM {name}"), key=repr) for (name,) in tables}
+
+
+class Kills:
+    """What is on the disk whenever a statement begins: what a kill at that moment would leave."""
+
+    def __init__(self, path: Path, into: Path) -> None:
+        self._path = path
+        self._into = into
+        self.left: list[Path] = []
+
+    def connect(self, path: Path) -> sqlite3.Connection:
+        db = index_schema.connect(path)
+        db.set_trace_callback(self._keep)
+        return db
+
+    def _keep(self, statement: str) -> None:
+        place = self._into / str(len(self.left))
+        place.mkdir(parents=True)
+        for suffix in ("", "-wal"):  # the index of the log, -shm, is made anew
+            with contextlib.suppress(FileNotFoundError):
+                shutil.copyfile(f"{self._path}{suffix}", f"{place / self._path.name}{suffix}")
+        self.left.append(place / self._path.name)
+
+
+@pytest.mark.parametrize(
+    ("commit", "name", "most"), [("bc5d85d", "index.db", 100), ("bc5d85d", "groups.db", 30), ("79f2d25", "index.db", 30)]
+)
+def test_a_migration_that_is_killed_goes_on(commit: str, name: str, most: int, state_dir: Path, tmp_path: Path) -> None:
+    """Whichever statement is the last: the next start ends with the same rows in the same tables."""
+
+    def open_it(path: Path, connect: Any) -> None:
+        if name == "index.db":
+            open_database(path, connect)[0].close()
+        else:
+            open_groups(path, "process", connect).close()
+
+    laid_out(commit, state_dir)
+    kills = Kills(state_dir / name, tmp_path)
+    open_it(state_dir / name, kills.connect)
+    whole = contents(state_dir / name)
+    assert most / 3 < len(kills.left) < most
+    for path in kills.left:
+        open_it(path, index_schema.connect)
+        assert contents(path) == whole

@@ -61,6 +61,9 @@ def test_the_headline_is_the_truth() -> None:
     rates = Rates({}, 12.0, {})
     assert contents.headline(status(1.0), rates) == "degraded: 7 files in 5 directories below /a, 12 rows/s written"
     assert contents.headline(NONE, Rates({}, None, {})) == "down: it is stopped"
+    refused = {**status(1.0), "engine": {"ready": False, "roots": ["/a"], "shards": [], "degraded": [], "storage": {}}}
+    assert contents.headline(refused, rates) == "degraded"
+    assert rates_between({**status(0.0)}, refused).written is None and rates_between(refused, status(2.0)).written is None
     starting = status(1.0)
     starting["engine"]["ready"] = False
     assert "still scanning" in contents.headline(starting, rates)

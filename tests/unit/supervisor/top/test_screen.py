@@ -78,6 +78,7 @@ async def test_what_is_shown_and_what_keys_do() -> None:
         await until(pilot, lambda: rows(top, "shards") == ["s0", "s1"])
         assert "healthy: 2 files in 1 directory below /a" in str(top.query_one("#headline", Static).content)
         assert "a note with [brackets]" in str(top.query_one("#findings", Static).content)
+        assert top.query_one("#headline").region.y == 0 and top.screen.max_scroll_y == 0  # nothing is scrolled out of sight
         await pilot.press("slash")
         await until(pilot, lambda: top.focused is top.query_one("#filter"))
         await pilot.press(*"s1")
@@ -86,7 +87,7 @@ async def test_what_is_shown_and_what_keys_do() -> None:
         await until(pilot, lambda: rows(top, "shards") == ["s0", "s1"])
         assert top.query_one("#filter", Input).value == ""
         await choose(top, pilot, "3", "programs")
-        assert rows(top, "programs") == ["aggregator"]
+        await until(pilot, lambda: rows(top, "programs") == ["aggregator"])
         await pilot.press("s")
         programs = top.query_one("#table-programs", DataTable)
         await until(pilot, lambda: str(next(iter(programs.columns.values())).label) == "program *")
