@@ -22,6 +22,7 @@ def test_a_state_directory_that_is_gone_is_a_service_that_is_down(
     def examine(layout: Layout) -> Checkup:
         raise error
 
+    monkeypatch.setattr(status_now, "running", lambda layout: True)
     monkeypatch.setattr(status_now, "examine", examine)
     found = status_now.status_now(Layout(tmp_path / "gone"))
     assert found["health"] == "down"
@@ -30,3 +31,9 @@ def test_a_state_directory_that_is_gone_is_a_service_that_is_down(
     assert found["findings"][0]["remedy"]
     assert found["engine"] is None
     assert found["time"] <= time.time()
+
+
+def test_a_state_directory_in_which_nobody_runs(tmp_path: Path) -> None:
+    """There is no service, rather than one that does not answer."""
+    (finding,) = status_now.status_now(Layout(tmp_path))["findings"]
+    assert finding["reason"] == "no_service" and "nobody holds its lock" in finding["message"]

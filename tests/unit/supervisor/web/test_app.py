@@ -25,6 +25,7 @@ def test_all_who_ask_at_once_share_one_look(tmp_path: Path, monkeypatch: pytest.
         looks += 1
         return Checkup([], None, [], "", Health("down", ()))
 
+    monkeypatch.setattr(status_now, "running", lambda layout: True)
     monkeypatch.setattr(status_now, "examine", examine)
     watched = Observer(Layout(tmp_path))
 
