@@ -150,6 +150,17 @@ class Clerk:
     def _collect(self) -> int:
         return self._index.tombstones.collect(self._server.passed(), time.time_ns(), self._server.registry.set_aside())
 
+    def link(self) -> int:
+        """One file gets a second name, as the first of all, and its other name is looked for. How many names were found that are to
+        be looked at again: one, if that is right."""
+        self._index.begin()
+        file = pack(1, 60, time.time_ns(), time.time_ns(), 2, 2, FILE, False)
+        self._timed("link", lambda: self._index.records.looks(Looks(b"/tree", time.time_ns(), [b"link.ast.json"], file, []), []))
+        self._timed("commit", self._commit)
+        while self._index.debts.searching:
+            self._timed("search", lambda: self._index.debts.search(self._index.begin, self._index.commit))
+        return sum(map(len, self._index.owed.values()))
+
     def disk_bytes(self) -> int:
         """Of the index, once its log is moved into the file."""
         self._timed("checkpoint", lambda: self._index.file.db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone())
@@ -193,11 +204,12 @@ def main(home: str, files: int) -> None:
     counted = msgspec.msgpack.decode(clerk.ask("groups"))["groups"]
     spent = sum(clerk.spent[what] for what in ("list", "commit", "pull", "ack"))
     disk = clerk.disk_bytes()
+    linked = clerk.link()
     clerk.ask("drop", group=BEHIND)
     forgotten = clerk.delete(IN_COMMIT)
     print(json.dumps({
         "files": files, "handed": clerk.handed, "behind": next(row["backlog"] for row in counted if row["name"] == BEHIND),
-        "forgotten": forgotten, "cpu_s": spent, "memory_bytes": memory, "disk_bytes": disk,
+        "forgotten": forgotten, "linked": linked, "cpu_s": spent, "memory_bytes": memory, "disk_bytes": disk,
         "spent": clerk.spent, "longest": clerk.longest,
     }), flush=True)  # fmt: skip
 

@@ -16,14 +16,18 @@ from trees import Forest
 @pytest.mark.row("many_files")
 def test_many_files(page: Book, forest: Forest, sizes: Sizes) -> None:
     """One group takes everything as it comes, the other stays behind by all of it. A step is one commit, one batch, one part of
-    a count of the backlog, or one collection of deletions; of each the longest."""
+    a count of the backlog, one collection of deletions, the first hard link, or one turn of the search for the other name of its
+    file; of each the longest."""
     disk = forest.directory("disk")
     page.settings(files=sizes.generated, against=sizes.generated // 10, batch=1000, state=disk)
 
     def measure() -> dict[str, float]:
         few, many = (grown(disk / "home", files) for files in (sizes.generated // 10, sizes.generated))
-        wrong = sum(run["behind"] != run["files"] or run["handed"] != run["files"] + run["forgotten"] for run in (few, many))
-        steps = {what: many["longest"][what] for what in ("commit", "pull", "ack", "groups", "collect")}
+        wrong = sum(
+            run["behind"] != run["files"] or run["handed"] != run["files"] + run["forgotten"] + 1 or run["linked"] != 1
+            for run in (few, many)
+        )
+        steps = {what: many["longest"][what] for what in ("commit", "pull", "ack", "groups", "collect", "link", "search")}
         return {
             "cpu_s": many["cpu_s"], "cpu_us": many["cpu_s"] / many["files"] * 1e6,
             "cpu_factor": many["cpu_s"] / many["files"] / (few["cpu_s"] / few["files"]),
@@ -31,7 +35,7 @@ def test_many_files(page: Book, forest: Forest, sizes: Sizes) -> None:
             "memory_factor": many["memory_bytes"] / many["files"] / (few["memory_bytes"] / few["files"]),
             "disk_bytes": many["disk_bytes"] / many["files"], "wrong": wrong,
             "step_ms": max(steps.values()) * 1000, **{f"{what}_ms": took * 1000 for what, took in steps.items()},
-            **{f"{what}_s": many["spent"][what] for what in ("list", "commit", "pull", "ack")},
+            **{f"{what}_s": many["spent"][what] for what in ("list", "commit", "pull", "ack", "search")},
         }  # fmt: skip
 
     page.rounds(measure, 1, headline="cpu_s")
