@@ -151,8 +151,8 @@ class Clerk:
         return self._index.tombstones.collect(self._server.passed(), time.time_ns(), self._server.registry.set_aside())
 
     def link(self) -> int:
-        """One file gets a second name, as the first of all, and its other name is looked for. How many names were found that are to
-        be looked at again: one, if that is right."""
+        """One file gets a second name, as the first of all, and its other name is looked for. How many names were found that are
+        to be looked at again: one, if that is right."""
         self._index.begin()
         file = pack(1, 60, time.time_ns(), time.time_ns(), 2, 2, FILE, False)
         self._timed("link", lambda: self._index.records.looks(Looks(b"/tree", time.time_ns(), [b"link.ast.json"], file, []), []))
