@@ -145,9 +145,11 @@ list_names(PyObject *module, PyObject *arguments)
     PyObject *found = PyDict_New();
     if (found == NULL)
         return NULL;
-    int read = read_directory(found, fd, on_progress);
-    lseek(fd, 0, SEEK_SET); /* whoever lists it next begins at the beginning, also after an error */
-    PyObject *result = read < 0 ? NULL : sorted_out(found);
+    PyObject *result = NULL;
+    if (lseek(fd, 0, SEEK_SET) < 0)
+        PyErr_SetFromErrno(PyExc_OSError);
+    else if (read_directory(found, fd, on_progress) == 0)
+        result = sorted_out(found);
     Py_DECREF(found);
     return result;
 }

@@ -70,7 +70,9 @@ class Disk:
         return look(asked, instance, coarse_ns, device, invented)
 
     def entries(self, fd: int) -> AbstractContextManager[Iterator[os.DirEntry[str]]]:
-        """What is in a directory, for those who follow links. An error while it is read is raised by the iterator."""
+        """What is in a directory, for those who follow links, from the beginning (`reading.list_names`). An error while it is
+        read is raised by the iterator."""
+        os.lseek(fd, 0, os.SEEK_SET)
         return os.scandir(fd)
 
     def stat(self, name: bytes, fd: int) -> os.stat_result:

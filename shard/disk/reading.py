@@ -49,14 +49,19 @@ def list_names(fd: int, on_progress: Callable[[], object]) -> tuple[list[bytes],
     """All names in the directory open at `fd`: (those of what is no directory, those of directories), each in no particular
     order and without "." and "..".
 
-    Reads from the beginning, and leaves the descriptor there. Where the filesystem does not tell what a name is (DT_UNKNOWN), it
-    is looked at (fstatat, no link followed); a name that does not exist any more then counts as no directory.
+    Reads from the beginning, wherever the descriptor stands. On btrfs that has a second meaning: what was made after the
+    directory was opened is listed only after lseek(2) to the beginning. A directory is opened, then watched, then listed, so what
+    was made between the first two would never be seen.
+
+    Where the filesystem does not tell what a name is (DT_UNKNOWN), it is looked at (fstatat, no link followed); a name that does
+    not exist any more then counts as no directory.
 
     Calls `on_progress` after each `NAMES_AT_ONCE` entries: reading a directory of a million names takes seconds, in which the
     process must not be taken for hung.
 
     Raises OSError if the directory cannot be read to its end, or such a name cannot be looked at; and what `on_progress` raises.
     """
+    os.lseek(fd, 0, os.SEEK_SET)
     with os.scandir(fd) as items:
         return sorted_out(items, on_progress)
 

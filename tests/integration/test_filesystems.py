@@ -9,7 +9,7 @@ import contextlib
 import os
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -24,6 +24,8 @@ from shardwatch.shard.contract.files.identity import INVENTS_INODES
 from shardwatch.shard.contract.kernel.fanotify import obstacle
 from shardwatch.shard.contract.kernel.mounts import is_remote, read_mounts
 from shardwatch.shard.disk.calls import coarse_ns
+from shardwatch.shard.disk.disk import Disk
+from shardwatch.shard.disk.reading import list_names, sorted_out
 from shardwatch.shard.disk.statx import birth_ns, filesystem_type
 
 pytestmark = [pytest.mark.root, pytest.mark.xdist_group("filesystems")]
@@ -159,6 +161,29 @@ def test_no_change_of_names_in_a_polled_directory_is_missed(kind: str, tmp_path:
             is_known()
             (at / "moved.json").unlink()
             is_known()
+
+
+@pytest.mark.parametrize("kind", ["ext4", "btrfs"])
+def test_what_is_made_after_a_directory_was_opened_is_listed(kind: str, tmp_path: Path) -> None:
+    """And before it is watched, so that no event tells of it. btrfs would list only what was there when it was opened."""
+
+    def entries(fd: int, on_progress: Callable[[], object]) -> tuple[list[bytes], list[bytes]]:
+        with Disk().entries(fd) as items:
+            return sorted_out(items, on_progress)
+
+    with filesystem(kind, tmp_path / "fs") as made:
+        for number, lists in enumerate((Disk().list_names, list_names, entries)):
+            at = made.at / str(number)
+            at.mkdir()
+            fd = os.open(at, os.O_RDONLY)
+            try:
+                for name in ("first", "second"):
+                    (at / name).mkdir()
+                    (at / f"{name}.json").write_text("1")
+                    others, directories = lists(fd, lambda: None)
+                    assert (f"{name}.json".encode() in others, name.encode() in directories) == (True, True)
+            finally:
+                os.close(fd)
 
 
 def _make(at: Path) -> None:
