@@ -81,6 +81,8 @@ def niceness(pid: int) -> set[int]:
     return {os.getpriority(os.PRIO_PROCESS, int(name)) for name in os.listdir(f"/proc/{pid}/task")}
 
 
+@pytest.mark.root
+@pytest.mark.needs("setpriv")
 def test_a_priority_that_is_refused_is_told(tmp_path: Path, state_dir: Path, no_leaks: None) -> None:
     """And the service runs without it. A higher niceness is taken by the running processes; to lower it again they are started
     again, if they may not do it themselves. None of that is a death."""
@@ -137,6 +139,8 @@ def test_what_can_not_be_set_is_refused(tmp_path: Path, option: str) -> None:
     assert done.returncode == 2 and option.split()[0] in done.stderr and "must be" in done.stderr
 
 
+@pytest.mark.root
+@pytest.mark.needs("prlimit")
 def test_doctor_and_plan_name_what_limits(tmp_path: Path, state_dir: Path) -> None:
     """In a control group with little memory, with a limit of open files, and with options that can't be kept."""
     (tmp_path / "tree").mkdir()

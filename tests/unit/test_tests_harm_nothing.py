@@ -10,6 +10,7 @@ import ast
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import guard
 import pytest
 
 ROOT = Path(__file__).parents[2]
@@ -162,3 +163,16 @@ def test_no_test_harms_the_machine() -> None:
 def test_the_rules_bite(rule: Callable[[ast.Module, str], Iterator[tuple[int, str]]], harm: str) -> None:
     """The faults that were there, and their neighbours."""
     assert list(rule(ast.parse(harm), "tests/unit/test_other.py"))
+
+
+def test_control_groups_go_with_their_run(tmp_path: Path) -> None:
+    """Those that are noted and there; a line that was not written whole, and one that is gone, are passed over."""
+    record, group = tmp_path / "x.run", tmp_path / "group"
+    record.touch()
+    guard.note(record, "cgroup", tmp_path / "gone")
+    guard.note(record, "cgroup", group)
+    with record.open("a") as file:
+        file.write('["cgroup", "/half')
+    group.mkdir()
+    assert guard.remove_groups(record) == [str(group)]
+    assert not group.exists() and guard.noted(record) == ([], [])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 
@@ -38,9 +37,9 @@ def told(user: str, *asked: str, niceness: int = 0) -> list[str]:
     return done.stdout.splitlines()
 
 
+@pytest.mark.root
 def test_all_threads_have_it() -> None:
     """Niceness, class and level; and back again, where that is allowed."""
-    assert os.geteuid() == 0, "this test needs root"
     assert told("root", "7,idle,4,-20", "3,best-effort,6,-20", "-2,inherited,4,-20", "0,inherited,4,-20") == [
         f"7|{3 << 13}|False|",
         f"3|{2 << 13 | 6}|False|",
@@ -55,6 +54,7 @@ def test_a_program_that_gives_way_has_at_least_its_own(asked: str, nice: int) ->
     assert told("root", asked) == [f"{nice}|0|False|"]
 
 
+@pytest.mark.root
 def test_without_a_privilege_it_is_not_raised() -> None:
     """It says so, and whether a process that is started anew would have it: its parent may be nicer or not."""
     assert told("other", "6,idle,4,-20", "4,inherited,4,-20", "-5,inherited,4,-20", "0,inherited,4,-20") == [
