@@ -7,7 +7,6 @@ import http.client
 import json
 import os
 import re
-import shutil
 import signal
 import socket
 from collections.abc import Iterator
@@ -16,17 +15,15 @@ from typing import Any, Literal, NamedTuple
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
+from browsing import chromium
 from cli_process import GUARD_S, Command, run
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 from session import deliver
 from waiting import eventually
 
 from shardwatch.supervisor.web.server import CONNECTIONS_MAX
 
 pytestmark = pytest.mark.usefixtures("no_leaks")
-
-#: Of Chromium: without its sandbox, which root can't have, and without asking hosts of its maker.
-_CHROMIUM = ("--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update", "--disable-sync")
 
 _SCHEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
 
@@ -178,10 +175,8 @@ def test_beyond_this_machine_a_token_is_needed(service: Path) -> None:
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        found = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=list(_CHROMIUM))
+    with chromium() as found:
         yield found
-        found.close()
 
 
 @pytest.fixture
