@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from cli_process import Command, command_of, run
+from four_places import four_places
 from guard import borrowed
 from waiting import eventually
 from watch_limit import in_a_namespace, limit
@@ -70,9 +71,12 @@ def test_fanotify_takes_the_rest(tmp_path: Path, state_dir: Path, no_leaks: None
 
 @pytest.mark.alone
 @pytest.mark.root
-def test_few_watches(wide: Path, few_watches: int, no_leaks: None) -> None:
-    """500 watches for 5,000 directories: 300 files written in random ones all arrive, and a line told why and what to do."""
-    with Command("watch", str(wide), "--json", "--backend", "inotify") as watch:
+@pytest.mark.needs("chromium")
+def test_few_watches(wide: Path, few_watches: int, state_dir: Path, no_leaks: None) -> None:
+    """500 watches for 5,000 directories: 300 files written in random ones all arrive, a line told why and what to do, and so do
+    all four places.
+    """
+    with Command("watch", str(wide), "--json", "--backend", "inotify", "--state-dir", state_dir) as watch:
         lines = watch.until(lambda line: line["type"] == "ready")
         assert lines[-1]["directories"] == 5_111
         chosen = random.Random(500).sample(sorted(p for p in wide.rglob("c*")), 300)
@@ -92,6 +96,8 @@ def test_few_watches(wide: Path, few_watches: int, no_leaks: None) -> None:
         told = [line for line in lines if line["type"] == "status"]
         assert any("fs.inotify.max_user_watches=" in line["remedy"] for line in told)
         assert any(any(character.isdigit() for character in line["message"]) for line in told)
+        with four_places(state_dir) as places:
+            places.show(polled=("directories polled", "fs.inotify.max_user_watches="))
 
 
 def engine_of(state_dir: Path) -> dict[str, Any]:
