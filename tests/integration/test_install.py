@@ -67,7 +67,7 @@ def test_pip_installs_a_clone_for_a_user_and_for_a_machine(shell: Shell, tmp_pat
     file.write_text(re.sub(r"^roots = .*", f'roots = ["{tree}"]', file.read_text(), flags=re.MULTILINE))
     program = root / "usr/local/bin/shardwatch"
     assert str(tree) in shell.run(here(plan).replace("shardwatch plan", f"{program} plan", 1)).stdout
-    (unit,) = (snippet.text for snippet in snippets(PAGE) if snippet.language == "ini")
+    (unit,) = (snippet.text for snippet in snippets(PAGE) if snippet.text.startswith("[Unit]"))
     (start,) = re.findall(r"^ExecStart=(.*)$", unit, re.MULTILINE)
     short = state_dir / "s"  # the path of this machine's folder is too long for sockets
     shutil.rmtree(root / "var/lib/shardwatch")

@@ -53,6 +53,7 @@ RUN_BY = {
     ("docs/fleet.md", "Batches"): "test_either_layout_has_a_stream_of_its_own",
     ("docs/fleet.md", "Workers in Python"): "test_the_example_of_the_docs_survives_the_death_of_workers",
     ("docs/install.md", "For a machine"): "test_pip_installs_a_clone_for_a_user_and_for_a_machine",
+    ("docs/install.md", "A supervisord of your own"): "test_under_a_supervisord_of_the_operators_own",
     ("docs/install.md", "systemd"): "test_the_unit_restarts_what_failed_and_nothing_else",
     ("docs/maintenance.md", "Before maintenance"): "test_the_lines_of_the_readme",
     ("docs/metrics.md", "Scraping"): "test_the_lines_of_the_readme",
@@ -413,5 +414,5 @@ def test_a_unit_runs_a_command_of_ours() -> None:
     """Each unit of systemd has a command that exists (its options are looked at above), and the paths of the installation."""
     command = r"^ExecStart=/opt/shardwatch/bin/shardwatch (up|web) .*--state-dir /var/lib/shardwatch$"
     for snippet in SNIPPETS:
-        if snippet.language == "ini":
+        if snippet.text.startswith("[Unit]"):
             assert re.search(command, snippet.text, re.MULTILINE)
