@@ -347,6 +347,7 @@ class ShardProcess:
             doubts=territory.report(),
             resent=self._stream.resent,
             service=self._service,
+            busiest=watcher.busiest.report(time.monotonic_ns()),
             rescan_pause_ms=watcher.pace.pause_ns // 1_000_000,
             rescan_owed=watcher.pace.owed,
             locks=locks,

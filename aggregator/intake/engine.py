@@ -199,6 +199,7 @@ class Engine:
             "others": beat.others,
             "ignore_files": beat.ignore_files,
             "resent": beat.resent,
+            "busiest": [{"path": _text(path), "per_minute": count} for path, count in beat.busiest],
             "rescan_pause_ms": beat.rescan_pause_ms,
             "rescan_owed": beat.rescan_owed,
             "verified": beat.verifying.names,

@@ -9,6 +9,7 @@
 - `steps`: work that is done in small steps.
 - `timetable`: when work that comes back again and again is due. Pure.
 - `syncs`: which syncs wait, are under way, and were answered. Pure.
+- `busiest`: counts in which directories most changes are noticed. Pure.
 - `debounce`: debounces hints: a path waits until it is quiet, but not longer than a maximum. Pure.
 - `pace`: decides when the rescan after an overflow may begin. Pure.
 - `scan_rate`: holds back scans of whole subtrees to a number of files per second. Pure.

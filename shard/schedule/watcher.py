@@ -38,6 +38,7 @@ from ..territory.together import Waiting, look_together
 from ..territory.verify import Verifier, confirm
 from ..tree.nodes import Node
 from .arrivals import Arrivals, Hinted
+from .busiest import Busiest
 from .debounce import Debounce
 from .mount_changes import MountChanges
 from .pace import RescanPace
@@ -131,6 +132,7 @@ class Watcher:
         self.overflows = 0
         self.rescans = 0
         self.hints = 0
+        self.busiest = Busiest()
 
     # -- what comes in
 
@@ -159,6 +161,7 @@ class Watcher:
         self.hints += hints.count
         self._territory.links.translate(hints)
         self.debounce.add(now, hints.names)
+        self.busiest.note(hints.names, hints.directories)
         directories = self._territory.directories
         if directories.swept.wanting:
             directories.activity.note([*hints.names, *(node for node, _ in hints.directories)], now)

@@ -93,6 +93,16 @@ def not_watched(status: Status) -> Sheet:
     return Sheet("Not watched", headers, rows)
 
 
+def busiest(status: Status) -> Sheet:
+    """The directories in which most changes, of all shards."""
+    rows = [
+        (int(found["per_minute"]), str(shard["id"]), readable(str(found["path"])))
+        for shard in _of_engine(status, "shards")
+        for found in shard.get("busiest") or []
+    ]  # fmt: skip
+    return Sheet("Busiest", ("changes/min", "shard", "directory"), sorted(rows, reverse=True))
+
+
 def arranged(table: Sheet, column: int | None, wanted: str) -> list[Sequence[Cell]]:
     """The rows in which a cell contains `wanted`, whatever its case, sorted by a column: numbers downwards, texts upwards, what
     is not known last.

@@ -28,7 +28,7 @@ from .rates import Rates, Status, rates_between
 LOOK_S: Final = 2.0
 RECENT_LOOK_S: Final = 6.0
 
-_SHARDS, _GROUPS, _PROGRAMS, _NOT_WATCHED, _RECENT = "shards", "groups", "programs", "not-watched", "recent"
+_SHARDS, _GROUPS, _PROGRAMS, _NOT_WATCHED, _RECENT, _BUSIEST = "shards", "groups", "programs", "not-watched", "recent", "busiest"
 
 
 class Watched(Protocol):
@@ -85,6 +85,7 @@ class TopScreen(App[None]):
         Binding("3", f"show('{_PROGRAMS}')", "programs", show=False),
         Binding("4", f"show('{_NOT_WATCHED}')", "not watched", show=False),
         Binding("5", f"show('{_RECENT}')", "recent files", show=False),
+        Binding("6", f"show('{_BUSIEST}')", "busiest directories", show=False),
     ]
 
     def __init__(self, link: Watched) -> None:
@@ -251,12 +252,14 @@ _TITLES: Final = {
     _PROGRAMS: "Programs",
     _NOT_WATCHED: "Not watched",
     _RECENT: "Recent files",
+    _BUSIEST: "Busiest directories",
 }
 _CONTENTS: Final[dict[str, Callable[[Status, Rates], Sheet]]] = {
     _SHARDS: contents.shards,
     _GROUPS: contents.groups,
     _PROGRAMS: lambda status, rates: contents.programs(status),
     _NOT_WATCHED: lambda status, rates: contents.not_watched(status),
+    _BUSIEST: lambda status, rates: contents.busiest(status),
 }
 
 

@@ -21,6 +21,8 @@ Status = Mapping[str, Any]
 
 HEALTHS: Final = ("healthy", "starting", "degraded", "down")
 LEVELS: Final = ("error", "warning", "note")
+#: Busiest directories of all shards together.
+BUSIEST_MAX: Final = 10
 
 
 class _Field(NamedTuple):
@@ -122,6 +124,7 @@ def families(status: Status) -> Iterator[Metric]:
                 yield _family(field.name, field.meaning, None, [("", engine[field.field])], counter=field.counter)
         yield from _of_each(_SHARD, "shard", [(str(shard["id"]), shard) for shard in engine["shards"]])
         yield from _subtrees(engine["degraded"])
+        yield from _busiest(engine["shards"])
         yield from _polling(engine.get("polling"))
         holds = sum(1 for hold in engine.get("holds") or [] if not hold["spent"])
         yield _family("holds", "Holds for which batches are held back", None, [("", holds)])
@@ -156,6 +159,13 @@ def _subtrees(degraded: Sequence[Status]) -> Iterator[Metric]:
     for subtree in degraded:
         by_state[subtree["state"]] = by_state.get(subtree["state"], 0) + max(1, int(subtree.get("directories") or 0))
     yield _family("degraded_directories", "Directories that are not watched, by reason", "state", sorted(by_state.items()))
+
+
+def _busiest(shards: Sequence[Status]) -> Iterator[Metric]:
+    """By its place only: a label for each path that was ever busy would make ever more series."""
+    counts = sorted((int(one["per_minute"]) for shard in shards for one in shard.get("busiest") or []), reverse=True)
+    ranks = [(str(rank), count) for rank, count in enumerate(counts[:BUSIEST_MAX], 1)]
+    yield _family("busiest_directory_changes", "Names that change in a minute in the busiest directories", "rank", ranks)
 
 
 def _polling(polling: Status | None) -> Iterator[Metric]:

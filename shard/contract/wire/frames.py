@@ -236,6 +236,8 @@ class Beat(msgspec.Struct, tag="beat", array_like=True, frozen=True):
     #: Bytes that the sender has, and that it had after its baseline; 0: not asked (`memory_mib_max`), or not known yet.
     memory: _Count = 0
     memory_needed: _Count = 0
+    #: The directories in which most names change, and how many in a minute, before debouncing; the busiest first.
+    busiest: list[tuple[_Path, _Count]] = []
 
 
 class Reply(msgspec.Struct, tag="reply", array_like=True, frozen=True):

@@ -273,6 +273,16 @@ function drawDegraded(status) {
   ], subtrees);
 }
 
+function drawBusiest(status) {
+  const found = (status.engine?.shards ?? []).flatMap((shard) => (shard.busiest ?? []).map((one) => ({ shard: shard.id, ...one })));
+  byId("busiest-section").hidden = !found.length;
+  drawTable("busiest-table", "Directories in which most changes, before debouncing", [
+    ["Directory", (b) => b.path, "path"],
+    ["Changes/min", (b) => b.per_minute, "number"],
+    ["Shard", (b) => b.shard, ""],
+  ], found.sort((a, b) => b.per_minute - a.per_minute).slice(0, 10));
+}
+
 function drawShipping(ship) {
   byId("ship-section").hidden = !ship;
   if (!ship) return;
@@ -313,6 +323,7 @@ function draw(status) {
   drawCharts();
   drawShards(status);
   drawGroups(status);
+  drawBusiest(status);
   drawDegraded(status);
   drawShipping(status.ship);
   drawPrograms(status);

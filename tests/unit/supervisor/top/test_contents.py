@@ -14,6 +14,7 @@ def status(time: float, *, epoch: int = 1, hints: int = 0, written: int = 0, cur
     shard = {
         "id": "s0", "epoch": epoch, "state": "watching", "anchors": ["/a", "/b"], "backend": "inotify", "hints": hints,
         "pending": 1, "unacked": 0, "directories": 5, "files": 7, "watches": 5, "polled": 0, "overflows": 0, "rescans": 0,
+        "busiest": [{"path": "/a\n", "per_minute": 8}, {"path": "/b", "per_minute": 2}],
     }  # fmt: skip
     group = {
         "name": "g", "state": "active", "backlog": 3, "oldest_pending_s": 2.5, "leased": 0, "retrying": 0,
@@ -54,6 +55,14 @@ def test_rates_that_are_not_known() -> None:
     assert rates_between(now, now) == Rates({}, None, {})
     restarted = rates_between(status(10.0, epoch=0, hints=9, written=9, cursor=9), now)
     assert restarted == Rates({}, None, {})
+
+
+def test_the_busiest_directories() -> None:
+    """Of all shards; of a shard that tells none there are none."""
+    now = status(1.0)
+    now["engine"]["shards"] += [{"id": "s1", "busiest": [{"path": "/c", "per_minute": 5}]}, {"id": "s2"}]
+    assert contents.busiest(now).rows == [(8, "s0", r"/a\n"), (5, "s1", "/c"), (2, "s0", "/b")]
+    assert contents.busiest(NONE).rows == []
 
 
 def test_the_headline_is_the_truth() -> None:

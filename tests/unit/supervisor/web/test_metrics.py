@@ -18,6 +18,7 @@ PROGRAM = {"name": "shards:s0", "pid": 7, "up_s": 1.5, "deaths": 2, "hung": 1, "
 SHARD = {
     "id": "s0", "directories": 4, "files": 9, "watches": 3, "polled": 1, "pending": 5, "unacked": 2, "silent_s": 0.1, "hints": 70,
     "looks": 60, "unreadable": 2, "filtered": 8, "overflows": 1, "rescans": 1, "resent": 0, "findings": 0,
+    "busiest": [{"path": f"/{count}", "per_minute": count} for count in range(20, 8, -1)],
 }  # fmt: skip
 GROUP = {
     "name": 'a "b"', "backlog": 10, "leased": 3, "retrying": 1, "parked_paths": 2, "waiting_pulls": 0, "cursor": 40,
@@ -65,6 +66,8 @@ def test_what_the_status_says() -> None:
     assert found["shardwatch_program_hangs_total", "shards:s0"] == 1
     assert found["shardwatch_rows_written_total",] == 50
     assert found["shardwatch_shard_hints_total", "s0"] == 70
+    busiest = {name[1]: value for name, value in found.items() if name[0] == "shardwatch_busiest_directory_changes"}
+    assert busiest == {str(rank): 21 - rank for rank in range(1, 11)}, "as many series as there are ranks, and no path"
     assert ("shardwatch_shard_hints_total", "s1") not in found
     assert ("shardwatch_shard_silent_seconds", "s1") not in found
     assert found["shardwatch_group_backlog_paths", 'a "b"'] == 10
