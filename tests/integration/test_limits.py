@@ -162,6 +162,7 @@ def test_doctor_and_plan_name_what_limits(tmp_path: Path, state_dir: Path) -> No
     messages = " ".join(finding["message"] for finding in found["findings"])
     for part in ("allows 64 MiB: beyond it, the kernel kills its processes", "memory_mib_max is 1", "200 files may be open"):
         assert part in messages
+    assert found["budget"]["scan_s"] == 1.0 and found["budget"]["memory_bytes"] > 64 * MIB
     text = told("plan")
     assert "67.1 MB of memory" in text and "1 MiB allowed for each shard" in text and "one takes up to 1 s" in text
     plan = json.loads(told("plan", "--json"))

@@ -59,6 +59,7 @@ def examine(resolved: Resolved) -> dict[str, Any]:
 
     from ...host.scouting import check_state_dir
     from ...planning.limits import read_inotify_limits
+    from .plan import budget_fields
 
     check_state_dir(resolved.state_dir)
     limits = read_inotify_limits()
@@ -67,7 +68,8 @@ def examine(resolved: Resolved) -> dict[str, Any]:
     needed = needs(resolved.settings, [r["readable"] for r in roots], limits, resolved.state_dir, findings)
     examine_queue(limits, findings)
     state_dir = examine_state_dir(resolved.state_dir, findings)
-    allowed = examine_allowed(resolved.settings, needed.pop("shards", []), state_dir["running"], resolved.state_dir, findings)
+    shards: list[ShardNeeds] = needed.pop("shards", [])
+    allowed = examine_allowed(resolved.settings, shards, state_dir["running"], resolved.state_dir, findings)
     health, service = examine_service(resolved.state_dir, findings) if state_dir["running"] else (None, None)
     return {
         "format": 1,
@@ -76,6 +78,7 @@ def examine(resolved: Resolved) -> dict[str, Any]:
         "service": service,
         "findings": findings,
         "limits": needed,
+        "budget": budget_fields(resolved.settings, shards),
         "allowed": allowed,
         "roots": roots,
         "state_dir": state_dir,
@@ -301,7 +304,7 @@ def text_of(found: dict[str, Any]) -> str:
     """The findings for people. Pure."""
     from ...terminal.render import counted, readable, size_of, table
     from ...terminal.tables import polling_text
-    from .plan import allowed_text
+    from .plan import allowed_text, budget_text
 
     limits = found["limits"]
     about = "" if limits.get("needed_is_exact", True) else "about "
@@ -316,7 +319,7 @@ def text_of(found: dict[str, Any]) -> str:
         parts.append(f"{left:,} watches are left; fanotify watches the directories beyond, with one mark for each filesystem\n")
     if limits["processes_unreadable"]:
         parts.append(f"({limits['processes_unreadable']} processes of this user can't be read; what they hold is not counted)\n")
-    parts.append(allowed_text(found["allowed"]))
+    parts.append(budget_text(found["budget"]) + allowed_text(found["allowed"]))
     parts.append(
         table(
             ("root", "filesystem", "backend"),

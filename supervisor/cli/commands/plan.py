@@ -13,6 +13,8 @@ from ..options import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from shardwatch.shard.contract.state.settings import Settings
 
     from ...host.confinement import Confinement, Limit
@@ -68,7 +70,6 @@ def facts_of(settings: Settings, result: PlanResult, limits: InotifyLimits) -> d
     """What `plan --json` prints."""
     from ...host.confinement import read_confinement
     from ...planning.limits import budget, watches_remedy
-    from ...planning.needs import service_bytes
     from ...planning.whole import rest_by
     from ...terminal.lines import path_fields
 
@@ -114,9 +115,7 @@ def facts_of(settings: Settings, result: PlanResult, limits: InotifyLimits) -> d
         "polled_for_want_of_watches": result.over_budget,
         "rest_by": rest_by(settings, settings.roots) if result.over_budget else "",
         "remedy": on_host("sudo " + watches_remedy(limits, result.directories), confinement) if result.over_budget else "",
-        "memory_bytes": service_bytes(list(needed.values())),
-        "memory_mib_max": settings.memory_mib_max,
-        "rescan_files_per_s": settings.rescan_files_per_s,
+        "budget": budget_fields(settings, list(needed.values())),
         "allowed": allowed_fields(confinement),
         "limits": {**limits_fields(limits), "watches_for_us": budget(limits).watches_max},
     }
@@ -134,6 +133,36 @@ def needs_of(result: PlanResult) -> dict[str, ShardNeeds]:
         watches = min(watched, result.plan.watches.get(shard, watched) or watched)
         found[shard] = ShardNeeds(directories, sum(a.files for a in anchors), watches)
     return found
+
+
+def budget_fields(settings: Settings, needed: Sequence[ShardNeeds]) -> dict[str, Any]:
+    """What the processes need and may take, as the JSON outputs name it. Pure."""
+    from ...planning.needs import service_bytes
+
+    return {
+        "memory_bytes": service_bytes(needed),
+        "memory_mib_max": settings.memory_mib_max,
+        "poll_cpu_percent": settings.poll_cpu_percent,
+        "verify_cpu_percent": settings.verify_cpu_percent,
+        "rescan_files_per_s": settings.rescan_files_per_s,
+        "scan_s": round(max((one.scan_s(settings, len(needed)) for one in needed), default=0.0), 1),
+        "niceness": settings.niceness,
+        "io_class": settings.io_class,
+    }
+
+
+def budget_text(budget: dict[str, Any]) -> str:
+    """The same in lines. Pure."""
+    from ...terminal.render import duration, size_of
+
+    each = f", {budget['memory_mib_max']:,} MiB allowed for each shard and the aggregator" if budget["memory_mib_max"] else ""
+    shares = f"{budget['poll_cpu_percent']:g} % of a core for polling, {budget['verify_cpu_percent']:g} % for the verification"
+    nice = f"; niceness {budget['niceness']}" if budget["niceness"] else ""
+    lines = [f"memory: about {size_of(budget['memory_bytes'])} for all processes{each}", f"processor: {shares}{nice}"]
+    if rate := budget["rescan_files_per_s"]:
+        longest = duration(budget["scan_s"])
+        lines.append(f"scans: {rate:,} files and directories per second, so one takes up to {longest}")
+    return "".join(f"{line}\n" for line in lines)
 
 
 def allowed_fields(confinement: Confinement) -> dict[str, Any]:
@@ -191,7 +220,7 @@ def limits_fields(limits: InotifyLimits) -> dict[str, int]:
 
 def text_of(found: dict[str, Any]) -> str:
     """The plan for people. Pure."""
-    from ...terminal.render import counted, duration, readable, size_of, table
+    from ...terminal.render import counted, readable, size_of, table
 
     about = "" if found["exact"] else "about "
     limits = found["limits"]
@@ -216,11 +245,7 @@ def text_of(found: dict[str, Any]) -> str:
         f"watches: {limits['max_user_watches']:,} allowed, {limits['watches_used']:,} used, "
         f"{limits['watches_for_us']:,} for us, {needed:,} needed\n"
     )
-    each = f", {found['memory_mib_max']:,} MiB allowed for each shard and the aggregator" if found["memory_mib_max"] else ""
-    parts.append(f"memory: about {size_of(found['memory_bytes'])} for all processes{each}\n")
-    if found["rescan_files_per_s"]:
-        longest = duration(max((shard["scan_s"] for shard in found["shards"]), default=0.0))
-        parts.append(f"scans: {found['rescan_files_per_s']:,} files and directories per second, so one takes up to {longest}\n")
+    parts.append(budget_text(found["budget"]))
     parts.append(allowed_text(found["allowed"]))
     if found["polled_for_want_of_watches"]:
         how = "be watched by fanotify" if found["rest_by"] == "fanotify" else "be polled"
