@@ -638,6 +638,53 @@ def test_rows_of_an_older_index_become_pages_with_their_ticks(tmp_path: Path) ->
     index.abandon()
 
 
+def _schema_8(index: Index) -> None:
+    """Makes a file of schema 8 of it, and closes it."""
+    for table in ("inode", "sought"):
+        index.file.db.execute(f"DROP TABLE {table}")
+    index.file.db.execute("ALTER TABLE state DROP COLUMN inodes")
+    index.file.db.execute("UPDATE state SET schema=8")
+    index.file.db.close()
+
+
+def test_pages_of_schema_8_are_known_by_their_inodes_when_that_is_needed(tmp_path: Path) -> None:
+    """There are pages in it where no file had several names."""
+    index = Index(tmp_path / "index.db")
+    lists(index, R, *map(entry, NAMES))
+    hand_out(index)
+    before = pending(index.backlog)
+    _schema_8(index)
+    index = Index(tmp_path / "index.db")
+    assert (pending(index.backlog), shape(index), index.tables.inodes.used) == (before, ([NAMES], []), False)
+    looks(index, b"/other", entry(b"link", nlink=2, ino=sum(b"c")))
+    search(index)
+    assert index.owed == {R: {b"c": (200, 200)}}
+    index.abandon()
+
+
+def test_rows_of_schema_8_come_to_rest_beside_files_with_several_names(tmp_path: Path) -> None:
+    """There are no pages in it where a file had several names, but an index of all rows: nothing is to be sought."""
+    names = [b"%02d" % number for number in range(12)]
+    index = Index(tmp_path / "index.db")
+    lists(index, R, *[entry(name, ino=100 + at) for at, name in enumerate(names)])
+    looks(index, b"/other", entry(b"link", nlink=2, ino=105))
+    search(index)
+    found = [entry(name, ino=100 + at, nlink=1 + (at == 5)) for at, name in enumerate(names)]
+    looks(index, R, found[5], at=300)
+    hand_out(index)
+    spread(index.file.db)
+    before = pending(index.backlog)
+    _schema_8(index)
+    index = Index(tmp_path / "index.db")
+    assert (index.debts.searching, index.tables.inodes.complete, index.owed) == (False, True, {})
+    lists(index, R, *found, at=400)
+    assert shape(index) == ([names[:5], names[6:]], [names[5], b"link"])
+    assert pending(index.backlog) == before
+    looks(index, b"/other", entry(b"another", nlink=2, ino=108), at=500)
+    assert index.owed == {R: {names[8]: (500, 500)}}
+    index.abandon()
+
+
 # -- readers in other processes
 
 
