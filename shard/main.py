@@ -28,7 +28,7 @@ from .contract.limits import (
     WIRE_VERSION,
 )
 from .contract.process import inherited, log_choice
-from .contract.process.life import Lock, Pulse, die_with_parent, new_epoch, service_id
+from .contract.process.life import Lock, Pulse, die_with_parent, new_epoch, service_id, wake_on_time
 from .contract.process.log import open_log
 from .contract.process.log import use as use_log
 from .contract.process.slack import Slack, give_back
@@ -422,6 +422,7 @@ def main(argv: list[str] | None = None) -> int:
         print(f"shardwatch-shard: error: {error}", file=sys.stderr)
         return error.exit_code
     die_with_parent()
+    wake_on_time()  # at the end of a debounce time, before the threads of the backend begin
     layout = Layout(os.path.abspath(given["state-dir"]))
     open_log()
     reader, writer = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)

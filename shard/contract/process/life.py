@@ -17,6 +17,7 @@ from ..limits import PULSE_S
 from ..state.directory import StateDirectory
 
 _PR_SET_PDEATHSIG = 1
+_PR_SET_TIMERSLACK = 29
 
 
 #: Descriptor on which supervisord's process holds `service.lock`.
@@ -185,3 +186,11 @@ def die_with_parent(sig: signal.Signals = signal.SIGTERM, parent: int | None = N
         raise OSError(ctypes.get_errno(), "prctl(PR_SET_PDEATHSIG)")
     if os.getppid() != parent:
         os.kill(os.getpid(), sig)
+
+
+def wake_on_time() -> None:
+    """Has the kernel end timed waits of this thread, and of those that it starts later, on time: otherwise they may take 50 µs
+    longer (PR_SET_TIMERSLACK, prctl(2)). On other systems than Linux it does nothing.
+    """
+    with contextlib.suppress(AttributeError):
+        ctypes.CDLL(None).prctl(_PR_SET_TIMERSLACK, 1, 0, 0, 0)

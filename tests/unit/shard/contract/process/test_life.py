@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -16,7 +17,15 @@ from waiting import eventually
 
 from shardwatch.shard.contract.errors import InUseError
 from shardwatch.shard.contract.process import life
-from shardwatch.shard.contract.process.life import Lock, Pulse, die_with_parent, holder_of, identity, new_epoch
+from shardwatch.shard.contract.process.life import (
+    Lock,
+    Pulse,
+    die_with_parent,
+    holder_of,
+    identity,
+    new_epoch,
+    wake_on_time,
+)
 
 
 def test_a_lock_has_one_holder(tmp_path: Path) -> None:
@@ -170,3 +179,26 @@ def test_a_service_has_an_identity(monkeypatch: pytest.MonkeyPatch) -> None:
     assert life.service_id() == "abc"
     monkeypatch.delenv(life.SERVICE_VARIABLE)
     assert life.service_id() == ""
+
+
+def test_waits_end_on_time() -> None:
+    """In the thread that asks for it, and in those that it starts later."""
+    slacks: list[int] = []
+
+    def note() -> None:
+        slacks.append(ctypes.CDLL(None).prctl(30, 0, 0, 0, 0))  # PR_GET_TIMERSLACK
+
+    def ask() -> None:
+        note()
+        wake_on_time()
+        note()
+        below = threading.Thread(target=note)
+        below.start()
+        below.join()
+
+    asking = threading.Thread(target=ask)
+    asking.start()
+    asking.join()
+    note()
+    assert slacks == [slacks[0], 1, 1, slacks[0]]
+    assert slacks[0] > 1
