@@ -17,6 +17,7 @@ _LAST: Final = b"\xff" * 256
 #: The last page that begins at a name or before it, or the first one of the directory; ?1 is the directory, ?2 the name.
 _AT: Final = "coalesce((SELECT max(first) FROM page WHERE dir=?1 AND first<=?2), x'')"
 _BETWEEN: Final = f"SELECT {COLUMNS} FROM page p WHERE dir=?1 AND first>={_AT} AND first<=?3 AND last>=?2 ORDER BY first"
+_TWO: Final = f"SELECT {COLUMNS} FROM page p WHERE dir=? LIMIT 2"
 _BEFORE: Final = f"SELECT {COLUMNS} FROM page p WHERE dir=? AND first<=? ORDER BY first DESC LIMIT 1"
 _LAST_NAME: Final = Page._fields.index("last")
 _ONWARD: Final = (
@@ -87,6 +88,11 @@ class Pages:
     def within(self, id_: int, after: bytes | None, upto: bytes | None) -> Iterator[Page]:
         """See `within`."""
         return within(self._db, id_, after, upto)
+
+    def only(self, id_: int) -> Page | None:
+        """The page of a directory that has just one."""
+        rows = self._db.execute(_TWO, (id_,)).fetchall()
+        return checked(rows[0]) if len(rows) == 1 else None
 
     def at(self, id_: int, name: bytes) -> Page | None:
         """The page that may hold a name, if one may."""

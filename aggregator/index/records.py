@@ -15,7 +15,7 @@ from . import plain
 from .burial import bury
 from .changes import Changes
 from .debts import Debts
-from .entries import Covered, Place, Rows
+from .entries import Place, Rows
 from .file import IndexFile
 from .merge import merge
 from .page import worth
@@ -67,9 +67,10 @@ class Records:
         if new:
             self._list(id_, record, Rows(), stops)
             return
+        complete = record.after is None and record.upto is None and not record.births
+        if complete and record.path not in self._debts.owed and self._resting.holds(id_, record.seen):
+            return
         for part in self._tables.entries.covered(id_, record.after, record.upto):
-            if is_at_rest(record, part) and not self._debts.within(record.path, record.after, record.upto):
-                return
             some = _part(record, part.after, part.upto)
             came = some.seen.chosen([name not in some.births for name in some.names]) if some.births else some.seen
             done = self._resting.settle(part.pages, came, some.at)
@@ -279,21 +280,6 @@ def _part(listing: Listing, after: bytes | None, upto: bytes | None) -> Listing:
     seen = listing.seen.chosen([(after is None or name > after) and (upto is None or name <= upto) for name in listing.names])
     births = {name: listing.births[name] for name in seen.names if name in listing.births}
     return Listing(listing.path, listing.at, *seen, after, upto, births)
-
-
-def is_at_rest(record: Listing, part: Covered) -> bool:
-    """Whether a record says of all its names what their pages say, and there is nothing else, as of nearly all directories when a
-    service starts again."""
-    pages = part.pages
-    if part.rows or not pages or record.births or part.upto != record.upto or part.after != record.after:
-        return False
-    for page in pages:
-        if not page.whole:
-            return False
-    if len(pages) == 1:
-        return pages[0].stats == record.stats and pages[0].names == b"\0".join(record.names)
-    stats, names = b"".join([page.stats for page in pages]), b"\0".join([page.names for page in pages])
-    return stats == record.stats and names == b"\0".join(record.names)
 
 
 def _without(record: _Record, names: frozenset[bytes]) -> _Record:

@@ -14,6 +14,7 @@ from .file import IndexFile
 from .page import Page, alike, all_differ, can_rest, inode_numbers
 from .pages import Pages
 
+_ANY_ROW: Final = "SELECT 1 FROM entry WHERE dir=? LIMIT 1"
 _NONE: Final[frozenset[bytes]] = frozenset()
 
 
@@ -33,6 +34,14 @@ class Resting:
         self._ticks = file.ticks
         self._pages = pages
         self._content_only = content_only
+
+    def holds(self, id_: int, seen: Seen) -> bool:
+        """Whether one page says of all that was seen in a directory what was seen, and nothing more is known there, as of nearly
+        all directories when a service starts again."""
+        page = self._pages.only(id_)
+        if page is None or page.stats != seen.stats or page.names != b"\0".join(seen.names) or not page.whole:
+            return False
+        return self._file.db.execute(_ANY_ROW, (id_,)).fetchone() is None
 
     def settle(self, pages: Iterable[Page], seen: Seen, at: int) -> frozenset[bytes]:
         """Deals with those of the names that are as their pages say; and if all the others are those of whole pages in which all

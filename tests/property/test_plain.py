@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import tempfile
 from pathlib import Path
-from unittest.mock import patch
+from unittest.mock import Mock, patch
 
 import pytest
 from entries import Entry, seen
@@ -13,7 +13,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from index_rows import query
 
-from shardwatch.aggregator.index import page, plain, records
+from shardwatch.aggregator.index import page, plain
 from shardwatch.aggregator.index.index import Index
 from shardwatch.aggregator.index.resting import Resting
 from shardwatch.aggregator.index.scattered import Scattered, suits
@@ -110,8 +110,7 @@ def test_short_cuts_change_nothing(todo: list[object], least: int, most: int) ->
             short = outcome(Path(home, "short.db"), todo)
             with patch.object(plain, "populate", return_value=None), patch.object(plain, "rewrite", return_value=None):
                 assert outcome(Path(home, "general.db"), todo) == short
-                general = patch.object(records, "is_at_rest", return_value=False)
-                with general, patch.object(Resting, "settle", return_value=frozenset()):
+                with patch.multiple(Resting, holds=Mock(return_value=False), settle=Mock(return_value=frozenset())):
                     assert outcome(Path(home, "entries.db"), todo) == short
         with patch.multiple(page, ENTRIES_MIN=1_000):
             assert outcome(Path(home, "rows.db"), todo) == short

@@ -120,6 +120,24 @@ def test_nothing_is_written_for_a_listing_that_is_as_its_pages(resting: Index) -
     assert (query(resting, "SELECT * FROM page"), resting.written) == (before, written)
 
 
+def test_a_listing_that_is_as_its_page_ends_what_is_beside_it(resting: Index) -> None:
+    """A file and a directory that have rows of their own are not in the listing any more."""
+    looks(resting, R, entry(b"beside"), folder(b"x"))
+    assert (resting.files, resting.directories) == (len(NAMES) + 1, 1)
+    lists(resting, R, *map(entry, NAMES), at=500)
+    assert (resting.files, resting.directories) == (len(NAMES), 0)
+
+
+def test_a_listing_that_is_as_its_page_was_brings_back_what_left_it(index: Index) -> None:
+    """No group had the file, so there is no row of it; it comes back as it was."""
+    lists(index, R, *map(entry, NAMES))
+    looks(index, R, absent=[b"c"])
+    assert index.files == len(NAMES) - 1
+    assert query(index, "SELECT count(*) FROM entry") == [(0,)]
+    lists(index, R, *map(entry, NAMES), at=500)
+    assert index.files == len(NAMES)
+
+
 def test_a_listing_that_is_as_its_page_pays_what_is_owed(resting: Index) -> None:
     """A look at a name was owed, and the listing has made it."""
     resting.begin()
