@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from cli_process import run
+from cli_process import Command, run
 from running import Running, running, settings_for
 from session import deliver
 from waiting import eventually
@@ -105,6 +105,24 @@ def test_a_program_that_was_stopped(service: Running, tree: Path, name: str, pro
     control(service, "start", program)
     eventually(lambda: status(service) == (0, "healthy", []), what="all is well again")
     run("sync", "--state-dir", place)
+
+
+def test_the_status_again_and_again(service: Running) -> None:
+    """With --watch, until Ctrl-C: what has changed is in a later one, and so is the end of the service."""
+    place = service.layout.state_dir
+
+    def until(health: str, words: str) -> None:
+        eventually(lambda: (found := json.loads(watch.line()))["health"] == health and words in str(found["findings"]))
+
+    with Command("status", "--watch", "--json", "--state-dir", place) as watch:
+        until("healthy", "")
+        control(service, "stop", "coordinator")
+        until("degraded", "coordinator is stopped")
+        service.stop()
+        until("down", "there is no service in")
+        assert watch.end(signal.SIGINT) == 130
+    with Command("status", "--watch", "--state-dir", place) as watch:
+        assert watch.end() == 3
 
 
 def test_a_stopped_shard_after_a_restart_of_the_aggregator(service: Running) -> None:

@@ -1,15 +1,30 @@
-"""Show the running service: its processes, its shards, degraded subtrees with their remedies, and its groups."""
+"""Show the running service: its processes, its shards, degraded subtrees with their remedies, and its groups.
+
+Exit code 0: all is well. 1: something needs your attention. 3: nothing is handed out, or no service runs. With --watch it is
+shown again every two seconds, also after the service has ended, until Ctrl-C.
+"""
 
 from __future__ import annotations
 
 import argparse
+import sys
+import time
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from ..options import add_config_option, add_json_option, add_state_dir_option
 
+if TYPE_CHECKING:
+    from shardwatch.shard.contract.state.layout import Layout
+
+#: Seconds between two looks with --watch.
+_AGAIN_S: Final = 2.0
+#: Clears a terminal, with the cursor at its beginning.
+_CLEAR: Final = "\x1b[H\x1b[2J"
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--watch", action="store_true", help="show it again every two seconds, until Ctrl-C")
     add_json_option(parser, "one JSON object with all of it (docs/formats.md)")
     add_config_option(parser)
     add_state_dir_option(parser)
@@ -24,6 +39,8 @@ def run(options: argparse.Namespace) -> int:
     from ..link.place import running_layout
 
     layout = running_layout(options)
+    if options.watch:
+        _show_again_and_again(layout, options.json)
     seen = checkup.examine(layout)
     found = status_object(str(layout.state_dir), seen)
     if options.json:
@@ -31,6 +48,22 @@ def run(options: argparse.Namespace) -> int:
     else:
         write_text(text_of(found))
     return seen.health.exit_code
+
+
+def _show_again_and_again(layout: Layout, as_json: bool) -> NoReturn:
+    """On a terminal in the same place; else one after the other, with --json a line for each."""
+    from msgspec.json import encode
+
+    from ...service.status_now import status_now
+    from ...terminal.render import write_text
+
+    while True:
+        found = status_now(layout)
+        if as_json:
+            write_text(encode(found).decode() + "\n")
+        else:
+            write_text((_CLEAR if sys.stdout.isatty() else "") + text_of(found))
+        time.sleep(_AGAIN_S)
 
 
 def text_of(found: Mapping[str, Any]) -> str:
