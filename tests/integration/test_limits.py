@@ -18,6 +18,7 @@ from msgspec.structs import replace
 from running import consuming, running, settings_for
 from waiting import eventually
 
+from shardwatch.shard.contract.errors import ShardwatchError
 from shardwatch.shard.contract.process.memory_cap import resident_bytes
 from shardwatch.shard.contract.state.layout import Layout
 from shardwatch.shard.contract.state.settings import write_settings
@@ -46,8 +47,14 @@ def test_a_shard_with_too_much_memory_is_started_again(light_tree: Path, state_d
     with running(state_dir, settings_for(tree, memory_mib_max=10_000)) as it, consuming(state_dir) as consumer:
 
         def memory(name: str = "shards:s0") -> dict[str, Any]:
-            told = it.client.status()["memory"]
-            return {"mib_max": told["mib_max"], **{row["name"]: row for row in told["programs"]}[name]}
+            """Raises AssertionError while the aggregator is started again, and until it has heard of the shard."""
+            try:
+                told = it.client.status()["memory"]
+            except ShardwatchError as error:
+                raise AssertionError(f"no answer: {error}") from error
+            rows = {row["name"]: row for row in told["programs"]}
+            assert name in rows
+            return {"mib_max": told["mib_max"], **rows[name]}
 
         needed = eventually(lambda: memory()["needed_bytes"], GUARD_S)
         assert memory()["state"] == "within" and eventually(lambda: memory("aggregator")["needed_bytes"], GUARD_S)
