@@ -33,17 +33,18 @@ class LogChoice(NamedTuple):
 def read_levels(layout: Layout) -> dict[str, str]:
     """What was asked for while the service runs, by program, as supervisord names it by its id; ALL for the others.
 
-    Raises OSError, UsageError for a file that others can write, msgspec.MsgspecError for a damaged one.
+    A file that is damaged, can't be read or can be written by others is as if it was not there: no program fails to start for
+    the sake of a level, and the next `logs --level` writes it anew.
     """
     try:
         found = msgspec.json.decode(read_private(layout.log_levels), type=dict[str, str])
-    except FileNotFoundError:
+    except (OSError, UsageError, msgspec.MsgspecError):
         return {}
     return {program: level for program, level in found.items() if level in LEVELS}
 
 
 def read_choice(layout: Layout, program: str) -> LogChoice:
-    """How that program is to log now. Raises what `read_levels` and `read_settings` raise."""
+    """How that program is to log now. Raises what `read_settings` raises."""
     settings, levels = read_settings(layout.settings), read_levels(layout)
     return LogChoice(settings.log_format, levels.get(program, levels.get(ALL, settings.log_level)))
 

@@ -117,7 +117,7 @@ def test_levels_that_were_asked_for_come_first(layout: Layout) -> None:
 
 
 def test_a_signal_has_them_read_again(layout: Layout) -> None:
-    """And a file that is damaged by then changes nothing."""
+    """A file of levels that is damaged by then counts as none, and settings that are change nothing."""
     found: list[LogChoice] = []
     before = signal.getsignal(SIGNAL)
     try:
@@ -127,6 +127,8 @@ def test_a_signal_has_them_read_again(layout: Layout) -> None:
         signal.raise_signal(SIGNAL)
         layout.log_levels.write_text("{")
         signal.raise_signal(SIGNAL)
+        layout.settings.write_text("{")
+        signal.raise_signal(SIGNAL)
     finally:
         signal.signal(SIGNAL, before)
-    assert [choice.level for choice in found] == ["error", "debug"]
+    assert [choice.level for choice in found] == ["error", "debug", "error"]
