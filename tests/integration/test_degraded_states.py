@@ -65,8 +65,7 @@ def test_what_can_be_wrong_with_a_service(tmp_path: Path, state_dir: Path) -> No
         service = unprivileged(lambda: Running(place, settings))
         try:
             with four_places(place) as places:
-                what_is_watched(places, roots, disk)
-                what_hangs(places, slow)
+                what_is_watched(places, roots, disk, slow)
                 what_is_handed_out(service, places, roots["plain"])
                 programs(service, places)
                 databases(service, places, roots["plain"])
@@ -76,29 +75,24 @@ def test_what_can_be_wrong_with_a_service(tmp_path: Path, state_dir: Path) -> No
             service.stop()
 
 
-def what_is_watched(places: FourPlaces, roots: dict[str, Path], disk: Image) -> None:
-    """A directory that can't be read, a root that is gone, and one that is not mounted."""
+def what_is_watched(places: FourPlaces, roots: dict[str, Path], disk: Image, slow: Fuse) -> None:
+    """A directory that can't be read, a root that is gone, one that is not mounted, and one whose server does not answer."""
     closed = roots["plain"] / "closed"
     closed.chmod(0)
     shutil.rmtree(roots["gone"])
     disk.unmount()
-    places.show(
-        unreadable=("permission denied", "give the service's user read and execute permission on it"),
-        missing=("the directory does not exist", "make it again"),
-        unmounted=("is not mounted", "mount it again"),
-    )
+    with slow.going_on():
+        slow.hang()
+        places.show(
+            unreadable=("permission denied", "give the service's user read and execute permission on it"),
+            missing=("the directory does not exist", "make it again"),
+            unmounted=("is not mounted", "mount it again"),
+            unanswered=("does not answer", "umount -l"),
+        )
     closed.chmod(0o700)
     roots["gone"].mkdir()
     disk.mount()
-    places.over("unreadable", "missing", "unmounted")
-
-
-def what_hangs(places: FourPlaces, slow: Fuse) -> None:
-    """A server that does not answer."""
-    with slow.going_on():
-        slow.hang()
-        places.show(unanswered=("does not answer", "umount -l"))
-    places.over("unanswered")
+    places.over("unreadable", "missing", "unmounted", "unanswered")
 
 
 def what_is_handed_out(service: Running, places: FourPlaces, root: Path) -> None:
