@@ -95,7 +95,7 @@ class Scattered:
 
     def _changed(self, id_: int, record: Looks, rows: dict[_Key, Any]) -> Iterable[tuple[object, ...]] | None:
         """What to write of the files of a record; None if one of them is not a plain file in a row of its own."""
-        linked, content_only, ticks = self._tables.inodes.used, self._content_only, self._ticks
+        content_only, ticks = self._content_only, self._ticks
         changed: list[tuple[bytes, Stat, int, int, Any, Verdict]] = []
         for name, stat in zip(record.names, unpack(record.stats), strict=True):
             row = rows.get((id_, name))
@@ -105,7 +105,8 @@ class Scattered:
             ino, _, _, _, dev, nlink, kind, _ = stat
             if directory or old_kind != FILE or kind != FILE or old_nlink != 1 or nlink != 1 or lane is None:
                 return None
-            if linked and (old_dev != dev or old_ino != ino):
+            if old_dev != dev or old_ino != ino:
+                # Other names of the file that was there may be in doubt, also by what an earlier record of this frame says.
                 return None
             verdict = compare(stat_of(row), stat, content_only=content_only)
             if verdict is not Verdict.SAME:
