@@ -98,6 +98,8 @@ def _enter(mark: str, folder: Path, memory: Path) -> None:
     for name in list(os.environ):
         if name != _KEPT and (name.startswith(_FOREIGN) or name in _FOREIGN_NAMES):
             del os.environ[name]
+    for name in _FOREIGN_NAMES:
+        os.unsetenv(name)  # of libreadline's making: os.environ does not know of it, but workers would inherit it
     own = folder / "home"
     own.mkdir(mode=0o700)
     os.environ.update(

@@ -30,15 +30,16 @@ class Terminal:
 
     def __init__(self, *arguments: str | Path, command: Sequence[str] = (), lines: int = 40, columns: int = 140) -> None:
         line = [os.fsencode(part) for part in command or command_of(*arguments)]
+        self._lines, self._columns = lines, columns
         self.pid, self._fd = os.forkpty()
         if self.pid == 0:
+            self._resize(columns, 0)  # before it asks for its size
             os.execvpe(line[0], line, environment(TERM="xterm-256color"))
-        self._lines, self._columns = lines, columns
-        self._resize(columns)
         self._written = b""
 
-    def _resize(self, columns: int) -> None:
-        fcntl.ioctl(self._fd, termios.TIOCSWINSZ, struct.pack("HHHH", self._lines, columns, 0, 0))
+    def _resize(self, columns: int, fd: int | None = None) -> None:
+        size = struct.pack("HHHH", self._lines, columns, 0, 0)
+        fcntl.ioctl(self._fd if fd is None else fd, termios.TIOCSWINSZ, size)
 
     def paints(self, *texts: str) -> None:
         """Waits until it has painted all these texts: all is painted anew now and then, because the width changes."""

@@ -179,13 +179,25 @@ def test_a_living_run_is_left_alone(nested: Nested) -> None:
     assert nested.lent.read_text() == "lent"
 
 
-def test_a_loan_is_given_back_to_what_was_there_first(tmp_path: Path) -> None:
+#: A borrower that is killed, among loans of its own: those of this machine are given back by any run that begins meanwhile.
+KILLED_BORROWER = """
+import guard, os, pathlib, sys
+lent, home = map(pathlib.Path, sys.argv[1:])
+guard.home = lambda: home
+loan = guard.borrowed(lent, "x")
+loan.__enter__()
+os._exit(9)
+"""
+
+
+def test_a_loan_is_given_back_to_what_was_there_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A borrower that was killed left its value: the next one knows what was there before, and so does the end."""
-    lent = tmp_path / "lent"
+    lent, home = tmp_path / "lent", tmp_path / "home"
+    home.mkdir()
+    monkeypatch.setattr(guard, "home", lambda: home)
     lent.write_text("before")
-    code = "import guard, os, sys, pathlib; loan = guard.borrowed(pathlib.Path(sys.argv[1]), 'x'); loan.__enter__(); os._exit(9)"
     environ = {**os.environ, "PYTHONPATH": str(TESTS)}
-    assert subprocess.run([sys.executable, "-c", code, lent], env=environ, check=False).returncode == 9
+    assert subprocess.run([sys.executable, "-c", KILLED_BORROWER, lent, home], env=environ, check=False).returncode == 9
     assert lent.read_text() == "x"
     with guard.borrowed(lent, "second") as before:
         assert (before, lent.read_text()) == ("before", "second")
