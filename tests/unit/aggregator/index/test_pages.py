@@ -813,3 +813,14 @@ def test_what_is_sealed_is_whole(resting: Index) -> None:
     (page,) = pages(resting)
     wide = page.again(page.stats, base=90, held=bytes(20), at_ns=5)
     assert (is_whole(wide), is_whole(wide._replace(held=bytes(21))), is_whole(wide._replace(base=91))) == (True, False, False)
+
+
+def test_what_changes_here_and_there_stays_in_rows(index: Index) -> None:
+    """A page of some of the files of a directory would be left again by the next that change; of nearly all, it is a page."""
+    names = [b"f%d" % number for number in range(8)]
+    for name in names:
+        looks(index, b"/r/d", entry(name))
+    looks(index, b"/r/d", *(entry(name, 2) for name in names[::2]), at=300)
+    assert shape(index) == ([], names)
+    looks(index, b"/r/d", *(entry(name, 3) for name in names if name != b"f1"), at=400)
+    assert shape(index) == ([names[2:]], names[:2])
