@@ -156,12 +156,16 @@ class Holders:
         """The same of the entries of a page, which lose their ticks, from `first` to `last`, and say that their paths exist. None
         if it may not be the same for all of them. `held` and what returns: as they are stored.
         """
-        if self._gave_up or self._met(lane, first) != self._met(lane, last):
+        if not self._positions:
+            return ALL
+        met = self._met(lane, first)
+        if self._gave_up or met != self._met(lane, last):
             return None
         groups = loaded(held)
-        if self._positions and self._known(first, groups) != self._known(last, groups):
+        known = groups and self._known(first, groups)
+        if groups and known != self._known(last, groups):
             return None
-        return stored(self.superseded(lane, last, groups, there=True))
+        return stored(self._plain(known | met))
 
     def holding(self, tick: int, held: int) -> int:
         """The groups that hold the path of a row that no group was handed with its present tick."""

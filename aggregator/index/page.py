@@ -34,7 +34,7 @@ from operator import eq
 from typing import Any, Final, NamedTuple
 from zlib import crc32
 
-from shardwatch.shard.contract.files.packed import FILE, LINK, WIDTH, Seen, identifying, kinds, pack, pieces, racies, unpack
+from shardwatch.shard.contract.files.packed import FILE, LINK, WIDTH, Seen, identifying, pack, pieces, unpack
 
 from .holders import loaded
 from .row import Known, Written
@@ -48,10 +48,11 @@ SPARSE: Final = 4
 
 #: A checksum has always the same length, so that a page that shrinks in its middle stays as long as it is in the file.
 CRC_BYTES: Final = 4
-_RESTING: Final = bytes((FILE, LINK))
 _DEV: Final = 32
 _DEVICE: Final = struct.Struct("<q")
-_NLINK: Final = 40
+#: The last eight bytes of a stat: number of names, kind, and whether it is racy.
+_LAST_WORD: Final = 5
+_RESTING: Final = frozenset(int.from_bytes(pack(0, 0, 0, 0, 0, 1, kind, 0)[8 * _LAST_WORD :], "little") for kind in (FILE, LINK))
 #: dir, lane, base, tick, at_ns, `held` where it is an integer.
 _HEAD: Final = struct.Struct("<qqqqqq")
 _known_of: Final[Callable[[tuple[Any, ...]], Known]] = partial(tuple.__new__, Known)
@@ -233,10 +234,7 @@ def _crc(fields: tuple[Any, ...]) -> bytes:
 
 def can_rest(stats: bytes) -> bool:
     """Whether all files with these stats may be in a page: each is a file or a link with one name, and was not seen too early."""
-    links = stats[_NLINK + 1 :: WIDTH] + stats[_NLINK + 2 :: WIDTH] + stats[_NLINK + 3 :: WIDTH]
-    return not (
-        kinds(stats).strip(_RESTING) or racies(stats).strip(b"\0") or stats[_NLINK::WIDTH].strip(b"\1") or links.strip(b"\0")
-    )
+    return _RESTING.issuperset(memoryview(stats).cast("q")[_LAST_WORD :: WIDTH // 8].tolist())
 
 
 def all_differ(one: bytes, other: bytes) -> bool:

@@ -19,6 +19,7 @@ _AT: Final = "coalesce((SELECT max(first) FROM page WHERE dir=?1 AND first<=?2),
 _BETWEEN: Final = f"SELECT {COLUMNS} FROM page p WHERE dir=?1 AND first>={_AT} AND first<=?3 AND last>=?2 ORDER BY first"
 _TWO: Final = f"SELECT {COLUMNS} FROM page p WHERE dir=? LIMIT 2"
 _BEFORE: Final = f"SELECT {COLUMNS} FROM page p WHERE dir=? AND first<=? ORDER BY first DESC LIMIT 1"
+_BEGINNING: Final = f"SELECT {COLUMNS} FROM page p WHERE dir=? AND first=? AND length(live)=?"
 _LAST_NAME: Final = Page._fields.index("last")
 _ONWARD: Final = (
     f"SELECT {COLUMNS}, d.path FROM page p LEFT JOIN directory d ON d.id=p.dir WHERE (p.dir, p.first) >= (?1, {_AT})"
@@ -35,6 +36,8 @@ _FIELDS: Final = Page._fields[1:]
 _INSERT: Final = f"INSERT INTO page ({', '.join(_FIELDS)}) VALUES ({','.join('?' * len(_FIELDS))})"
 _REPLACE: Final = f"UPDATE page SET {', '.join(f'{field}=?' for field in _FIELDS)} WHERE id=?"
 _LIVE: Final = Page._fields.index("live")
+#: A page whose files were all rewritten keeps its names, and what leads to them.
+_RENEW: Final = "UPDATE page SET base=?, tick=?, held=?, at_ns=?, crc=?, stats=? WHERE id=?"
 #: Most pages shrink in their middle: nothing moves that leads to them.
 _SHRINK: Final = "UPDATE page SET live=?, crc=? WHERE id=?"
 
@@ -98,6 +101,11 @@ class Pages:
         """The page that may hold a name, if one may."""
         row = self._db.execute(_BEFORE, (id_, name)).fetchone()
         return None if row is None or row[_LAST_NAME] < name else checked(row)
+
+    def beginning(self, id_: int, name: bytes, count: int) -> Page | None:
+        """The page that has so many entries, live or not, of which this one is the first live one; if there is one."""
+        row = self._db.execute(_BEGINNING, (id_, name, count)).fetchone()
+        return None if row is None else checked(row)
 
     def holding(self, id_: int, names: Iterable[bytes]) -> Iterator[tuple[Page, list[bytes]]]:
         """The pages that may hold some names, each with those of the names that lie in it. `names`: sorted."""
@@ -163,5 +171,7 @@ class Pages:
             self._db.execute("DELETE FROM page WHERE id=?", (old.id,))
         elif old.stats is new.stats and old[:_LIVE] == new[:_LIVE]:
             self._db.execute(_SHRINK, (new.live, new.crc, new.id))
+        elif old.names is new.names and old.live is new.live:
+            self._db.execute(_RENEW, (new.base, new.tick, new.held, new.at_ns, new.crc, new.stats, new.id))
         else:
             self._db.execute(_REPLACE, (*new[1:], new.id))

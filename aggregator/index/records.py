@@ -131,6 +131,8 @@ class Records:
             )
         else:
             if worth(len(record.names)):
+                if self._resting.renewed(id_, record.seen, record.at):
+                    return None
                 pages = [page for page, _ in tables.pages.holding(id_, sorted(record.names)) if page.whole]
                 if pages:
                     record = _without(record, self._resting.settle(pages, record.seen, record.at))

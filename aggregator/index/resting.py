@@ -43,6 +43,15 @@ class Resting:
             return False
         return self._file.db.execute(_ANY_ROW, (id_,)).fetchone() is None
 
+    def renewed(self, id_: int, seen: Seen, at: int) -> bool:
+        """Deals with all that was seen, if that is every entry of one whole page, and all is as it says or all is new, as a
+        checkout leaves it. Returns whether it was. `at`: wall clock of the look, ns.
+        """
+        page = self._pages.beginning(id_, seen.names[0], len(seen.names))
+        if page is None or page.names != b"\0".join(seen.names) or not page.whole:
+            return False
+        return seen.stats == page.stats or self._renew([(page, seen.stats)], at)
+
     def settle(self, pages: Iterable[Page], seen: Seen, at: int) -> frozenset[bytes]:
         """Deals with those of the names that are as their pages say; and if all the others are those of whole pages in which all
         is new, with these pages. Returns the names that were dealt with. So ticks are given in the order of names.
@@ -92,10 +101,8 @@ class Resting:
         """What is to become of a whole page; None if it is not the same for all its entries."""
         if not can_rest(stats):
             return None
-        if alike(page.stats, stats):  # as after a reboot
-            return _Stamp(False, page.held)
         if self._content_only or not all_differ(page.stats, stats):
-            return None
+            return _Stamp(False, page.held) if alike(page.stats, stats) else None  # alike: as after a reboot
         if self._pages.inodes.used and inode_numbers(page.stats) != inode_numbers(stats):
             return None  # the files that were there may have other names
         if not self._ticks.seen(page.lane, page.base):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -314,6 +315,28 @@ def test_a_burst_that_comes_again_writes_its_page_again(resting: Index) -> None:
         resting.backlog.note_handed(0, resting.tick)
         assert shape(resting) == ([NAMES], [])
     assert {row.held for row in pending(resting.backlog)} == {-1}
+
+
+def test_a_page_that_is_rewritten_is_read_once_and_written_once(resting: Index) -> None:
+    """By statements that leave alone what leads to it: its names are the same. A burst consists of such records mostly."""
+    statements: list[str] = []
+    resting.file.db.set_trace_callback(statements.append)
+    with patch.object(index_pages, "checked", side_effect=index_pages.checked) as checked:
+        looks(resting, R, *[entry(name, 2) for name in NAMES])
+    resting.file.db.set_trace_callback(None)
+    about_pages = [sql for sql in statements if " page " in sql]
+    assert [sql.split(" ", 1)[0] for sql in about_pages] == ["SELECT", "UPDATE"]
+    assert not {"dir", "first", "last", "names", "live"} & {part.split("=")[0] for part in re.split(r"[ ,]+", about_pages[1])}
+    assert checked.call_count == 1
+    assert (shape(resting), {row.size for row in pending(resting.backlog)}) == (([NAMES], []), {2})
+
+
+def test_a_page_of_which_little_changes_is_not_read_as_if_all_had(resting: Index) -> None:
+    """Once for all names, and once to be written without them."""
+    with patch.object(index_pages, "checked", side_effect=index_pages.checked) as checked:
+        looks(resting, R, *[entry(name, 2) for name in NAMES[:4]])
+    assert checked.call_count <= 2
+    assert {row.size for row in pending(resting.backlog)} == {1, 2}
 
 
 def test_only_what_was_handed_out_of_a_page_gets_new_ticks(index: Index) -> None:
