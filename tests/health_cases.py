@@ -139,6 +139,7 @@ CASES: list[tuple[str, dict[str, Any], str, tuple[str, ...]]] = [
     ("a filesystem hangs", {"engine": degraded("unanswered")}, "degraded", ("error", "unanswered", "mend it")),
     ("inotify watches what fanotify can't", {"engine": degraded("inotify", "")}, "healthy", ("note", "watched by inotify, not")),
     ("the index was made anew", {"engine": {"notes": ["it was damaged"]}}, "healthy", ("note", "it was damaged")),
+    ("no file is watched", {"engine": {"nothing_watched": "none is there"}}, "healthy", ("note", "none is there", "explain")),
     ("paths were set aside", {"groups": set_aside(2)}, "degraded", ("warning", "group g has set 2 paths aside", "worker")),
     ("no path was", {"groups": set_aside(0)}, "healthy", ()),
     ("ship has just been started", {"ship": {"state": "STARTING", "heard": False}}, "healthy", ()),

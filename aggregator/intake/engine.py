@@ -134,20 +134,21 @@ class Engine:
             "verification": self._verification(),
             "memory": self._memory_of_each(),
             "priority": {"refused": self._priority.what, "remedy": self._priority.remedy},
-            "notes": [*self._notes, *self._nothing()],
+            "notes": list(self._notes),
+            "nothing_watched": self._nothing_watched(),
         }
 
-    def _nothing(self) -> list[str]:
-        """Why no file is watched, after everything was looked at and no file was found. This is rarely intended."""
+    def _nothing_watched(self) -> str:
+        """Why no file is watched, after everything was looked at and no file was found; otherwise "". This is rarely intended."""
         settings = self._settings
         if self._index.files or not settings.roots or self.ready() is None:
-            return []
+            return ""
         others = sum(stream.beat.filtered for stream in self._receiver.streams.values() if stream.beat is not None)
         if not others:
             roots = ", ".join(_text(root) for root in settings.roots[:3]) + (", ..." if len(settings.roots) > 3 else "")
-            return [f"no file is watched: there is none in {roots}, apart from excluded directories"]
+            return f"no file is watched: there is none in {roots}, apart from excluded directories"
         shown = ", ".join(settings.include[:4]) + (", ..." if len(settings.include) > 4 else "")
-        return [f"no file is watched: {others:,} names exist, and the patterns include none of them; include is {shown}"]
+        return f"no file is watched: {others:,} names exist, and the patterns include none of them; include is {shown}"
 
     def _backend(self) -> str:
         """The backends that the shards report, or those of the plan for shards that have not reported yet."""

@@ -96,7 +96,9 @@ class Node:
                 stack.extend(node.children.values())
 
     def cut(self) -> list[Node]:
-        """Removes this subtree from its parent. Its nodes are dead from now on, and are returned."""
+        """Removes this subtree from its parent. Its nodes are dead from now on, and are returned: none if it was dead already."""
+        if not self.alive:
+            return []
         if self.parent is not None and self.parent.children is not None and self.parent.children.get(self.name) is self:
             del self.parent.children[self.name]
             if not self.parent.children:

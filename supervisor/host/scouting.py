@@ -16,6 +16,7 @@ from shardwatch.shard.contract.errors import UsageError
 from shardwatch.shard.contract.files.paths import join
 from shardwatch.shard.contract.kernel.mounts import can_hang, holder, read_mounts
 from shardwatch.shard.contract.kernel.scout import Scout, is_file, real_name, trouble_with
+from shardwatch.shard.contract.state.directory import is_state_directory
 
 #: Seconds to wait for a filesystem; and for every further one, after one has not answered.
 ANSWER_S: Final = 2.0
@@ -25,6 +26,8 @@ _ANSWER_S_MORE: Final = 0.5
 _SILENT_S: Final = 10.0
 #: Mount point -> until when it counts as one that does not answer, monotonic seconds.
 _silent: dict[bytes, float] = {}
+#: The trouble of what belongs to a service.
+IN_STATE_DIRECTORY: Final = "is a state directory of shardwatch, or lies in one"
 #: Links that are resolved on one path at most, as the kernel does.
 _LINKS_MAX: Final = 40
 
@@ -126,11 +129,22 @@ class Scouts:
         """Why what was named, an absolute path without links, can't be watched; "" if it can."""
         found = self._leads_to(path)
         if found is None:
-            return trouble_with(path)
+            return trouble_with(path) or (IN_STATE_DIRECTORY if self._is_in_state_directory(path) else "")
         answer = self.ask("root", path)
         if answer is None:
             return f"does not answer ({found[1]} on {os.fsdecode(found[0])})"
         return f"can't be reached: {os.strerror(answer['errno'])}" if answer["errno"] else str(answer["trouble"])
+
+    def _is_in_state_directory(self, path: bytes) -> bool:
+        """Whether a path is a state directory of a service, or lies in one: what happens there is no event, or the service would
+        hear itself. Directories on filesystems that may hang are not asked."""
+        while True:
+            if self.mount(path) is None and _is_state_directory(path):
+                return True
+            above = os.path.dirname(path)
+            if above == path:
+                return False
+            path = above
 
     def unanswered(self, path: bytes) -> str:
         """See the function of this name, for an absolute path without links."""
@@ -178,6 +192,17 @@ def check_state_dir(state_dir: str | os.PathLike[str]) -> None:
             f"the state directory {os.fspath(state_dir)} lies on {silent}",
             hint="check that mount, or give another --state-dir, on a local disk",
         )
+
+
+def _is_state_directory(path: bytes) -> bool:
+    try:
+        fd = os.open(path, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError:
+        return False  # no directory, or one that is gone
+    try:
+        return is_state_directory(fd)
+    finally:
+        os.close(fd)
 
 
 def _inside(path: bytes, directory: bytes) -> bool:

@@ -12,9 +12,9 @@ from shardwatch.shard.contract.filter.filter import Filter
 from shardwatch.shard.contract.kernel.scout import NOT_THERE
 from shardwatch.shard.contract.state.settings import Settings
 
-from ..host.scouting import Scouts
+from ..host.scouting import IN_STATE_DIRECTORY, Scouts
 
-__all__ = ["NOT_THERE", "is_waited_for", "shown_path", "trouble_with", "unwatchable", "with_files"]
+__all__ = ["IN_STATE_DIRECTORY", "NOT_THERE", "is_waited_for", "shown_path", "trouble_with", "unwatchable", "with_files"]
 
 
 def with_files(settings: Settings, before: Settings | None = None) -> Settings:
@@ -81,6 +81,8 @@ def unwatchable(path: bytes, trouble: str) -> UsageError:
     hint = "give a directory or a file that you can read"
     if trouble == NOT_THERE:
         hint += ", or --wait-for-roots"
+    elif trouble == IN_STATE_DIRECTORY:
+        hint = "give a directory or a file outside of it; `shardwatch logs --follow` shows what a service logs"
     return UsageError(f"root {shown_path(path)} {trouble}", hint=hint)
 
 

@@ -66,6 +66,12 @@ DEGRADATIONS: Final = (
         "nothing; groups that are concerned are told `fresh`",
     ),
     # What is watched.
+    Degradation(
+        "nothing_watched",
+        "note",
+        "no file is watched: there is none, or the filter leaves out all of them",
+        "if files are expected, check roots, include and exclude; `shardwatch explain FILE` says why one is left out",
+    ),
     Degradation("missing", "error", "a root, or a part of one, is not there", "make it again, or remove it from the roots"),
     Degradation("unmounted", "error", "the filesystem of a root is not mounted", "mount it again, or remove the root"),
     Degradation("unanswered", "error", "a filesystem does not answer", "mend its server, or `umount -l` it"),

@@ -50,6 +50,9 @@ def engine_findings(engine: Fields) -> Iterator[HealthFinding]:
     yield from _restrained(engine.get("memory"), engine.get("priority"))
     for note in engine.get("notes") or []:
         yield HealthFinding(("note", str(note)), "notice", str(note), BY_REASON["notice"].remedy)
+    nothing = str(engine.get("nothing_watched") or "")
+    if nothing:
+        yield HealthFinding(("nothing watched",), "nothing_watched", nothing, BY_REASON["nothing_watched"].remedy)
 
 
 def _overflowing(shard: Fields) -> HealthFinding:

@@ -25,7 +25,7 @@ from shardwatch.shard.contract.state.sources import Sources, write_sources
 from shardwatch.shard.contract.state.triggers import Trigger, write_triggers
 
 from ..host.scouting import Scouts, check_state_dir
-from ..planning.named import is_waited_for, shown_path, unwatchable, with_files
+from ..planning.named import IN_STATE_DIRECTORY, is_waited_for, shown_path, unwatchable, with_files
 from .changed_patterns import changed_patterns
 
 if TYPE_CHECKING:
@@ -87,9 +87,9 @@ def prepare(
         before = _settings_before(state)
         plan = _plan_before(state)
         settings = with_files(settings, before)
+        _write_if_new(state, TAG, TAG_TEXT, made)  # by which a root in it is recognised
         notes = check_roots(settings, before, plan) + (_changes(before, settings) if before is not None else [])
         resumed = (before is not None and plan is not None) or state.identity_of("index.db") is not None
-        _write_if_new(state, TAG, TAG_TEXT, made)
         if state.identity_of(".gitignore") is None:  # what the user has put there stays
             _write_if_new(state, ".gitignore", b"*\n", made)
         for name in DIRECTORIES:
@@ -217,7 +217,7 @@ def check_roots(settings: Settings, before: Settings | None, plan: Plan | None) 
             trouble = scouts.trouble_with(path)
             if not trouble:
                 continue
-            if path in known or scouts.is_silent(path):
+            if trouble != IN_STATE_DIRECTORY and (path in known or scouts.is_silent(path)):
                 notes.append(f"root {shown_path(path)} {trouble}: waiting for it, its files count as in doubt or gone until then")
             elif is_waited_for(path, trouble, settings):
                 notes.append(f"{shown_path(path)} {trouble}: waiting for it; what appears there is reported as created")

@@ -206,10 +206,12 @@ class EngineMachine(RuleBasedStateMachine):
 
     @invariant()
     def counts_agree(self) -> None:
-        """The counters that status shows are those of the rows."""
+        """The counters that status shows are those of the rows, and of the directories that each shard knows."""
         if hasattr(self, "engine"):
             (live,) = query(self.engine.index, "SELECT count(*), total(directory) FROM every WHERE kind<>0")
             assert (self.engine.index.files, self.engine.index.directories) == (live[0] - live[1], live[1])
+            for shard in self.engine.shards.values():
+                assert len(shard.territory.directories) == shard.known()
 
     def teardown(self) -> None:
         self.pages.stop()

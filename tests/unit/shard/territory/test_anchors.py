@@ -130,6 +130,23 @@ def test_a_root_that_is_made_again_is_watched_again(scene: ShardScene, lost: boo
         scene.rests()
 
 
+def test_anchors_of_one_shard_change_places(make: Callable[..., ShardScene]) -> None:
+    """Rule 10: each is found by the other's watch, and the number of directories, which the shard tells, stays right."""
+    scene = make(anchors={"": "s1", "a": "s0", "b": "s0"})
+    scene.put("a/f.json", "a/x/f.json", "b/g.json", "b/y/g.json", "b/y/z/g.json")
+    scene.equal()
+    for turn in range(4):
+        (scene.tree / "a").rename(scene.tree / "t")
+        (scene.tree / "b").rename(scene.tree / "a")
+        if turn % 2:
+            scene.shard.step()
+        (scene.tree / "t").rename(scene.tree / "b")
+        scene.rests()
+        assert len(scene.shard.territory.directories) == scene.shard.known() == 5
+        scene.put(f"a/later{turn}.json", f"b/later{turn}.json")
+        scene.rests()
+
+
 def test_a_directory_that_is_made_again_is_watched_again(scene: ShardScene) -> None:
     """The same, below the root, with and without the kernel's word for it."""
     for turn in range(4):

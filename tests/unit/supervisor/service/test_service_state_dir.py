@@ -15,7 +15,7 @@ from shardwatch.shard.contract.limits import IPC_PATH_BYTES_MAX
 from shardwatch.shard.contract.process.life import Lock
 from shardwatch.shard.contract.state.layout import Layout
 from shardwatch.shard.contract.state.planfile import Anchor, Plan, write_plan
-from shardwatch.shard.contract.state.settings import Settings, read_settings
+from shardwatch.shard.contract.state.settings import Settings, read_settings, write_settings
 from shardwatch.supervisor.planning.key import plan_key
 from shardwatch.supervisor.service import service
 from shardwatch.supervisor.service.state_dir import TEMPORARY_SUFFIX_BYTES, prepare
@@ -181,6 +181,29 @@ def test_a_bad_root(place: Path, settings: Settings, root: Path, spoil: Callable
     assert prepared.resumed
     assert len(prepared.notes) == 1
     assert word in prepared.notes[0]
+
+
+@pytest.mark.parametrize("where", ["", "logs", "logs/a.json"])
+@pytest.mark.parametrize("whose", ["own", "another's"])
+def test_a_root_in_a_state_directory(place: Path, settings: Settings, tmp_path: Path, whose: str, where: str) -> None:
+    """Refused, also where it was watched before: the service would hear itself, or another one."""
+    other = prepare(tmp_path / "other", settings).layout.state_dir if whose == "another's" else None
+    bad = os.fsencode((other or place) / where)
+    for before in (settings, msgspec.structs.replace(settings, roots=(bad,))):
+        prepare(place, before) if before is settings else write_settings(Layout(place).settings, before)
+        (place / "logs/a.json").write_text("")
+        ((other or place) / "logs/a.json").write_text("")
+        with pytest.raises(UsageError, match="is a state directory of shardwatch, or lies in one") as refused:
+            prepare(place, msgspec.structs.replace(settings, roots=(*settings.roots, bad)))
+        assert "outside of it" in refused.value.hint
+
+
+def test_an_empty_directory_is_no_root_and_state_directory(place: Path, settings: Settings) -> None:
+    """At the first start nothing in it says yet what it is. It stays empty."""
+    place.mkdir()
+    with pytest.raises(UsageError, match="is a state directory"):
+        prepare(place, msgspec.structs.replace(settings, roots=(os.fsencode(place),)))
+    assert os.listdir(place) == []
 
 
 def test_leaves_nothing_when_the_disk_fails(place: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
