@@ -155,7 +155,6 @@ class ShardProcess:
         """Runs until `stop`, until standard input ends (supervisord is dead), or until the shift of a stand-in is over."""
         poller = self._poller(wakeup_fd)
         self._watcher.begin()
-        self._take_replies()  # from now on the line tells of each
         leaving, wait = False, 0
         while not self._stopping:
             self._pulse.beat(scanning=not self._watcher.baseline_done)
@@ -202,6 +201,7 @@ class ShardProcess:
 
     def _take_in(self, ready: set[int]) -> None:
         """Replies and hints that have come."""
+        self._line.tend()
         if self._line.news in ready:
             self._take_replies()
         if self._backend.fileno() in ready:
@@ -277,7 +277,10 @@ class ShardProcess:
         if looks:
             due.append(self._watcher.next_due())
         departure = self._restraint.departure
-        others = (self._shift.next_due(now), self._stream.next_resend(), self._slack.next_due(), departure.next_due(now))
+        others = (
+            self._shift.next_due(now), self._stream.next_resend(), self._slack.next_due(), departure.next_due(now),
+            self._line.next_due(),
+        )  # fmt: skip
         due += [at for at in others if at is not None]
         return max(0, min(due) - now)
 

@@ -1,5 +1,5 @@
 """A socket of the aggregator to which others connect, and its connections. Used by `sockets` only; the protocol is in
-`zmtp`.
+`shard.contract.wire.zmtp`.
 
 The number of connections, the bytes kept for each, and what one turn takes from each are limited. A connection is read
 only while little of its input waits to be taken, and little output waits to be read by it. So a peer that sends without
@@ -21,8 +21,7 @@ from typing import Final, Generic, TypeVar
 
 from shardwatch.shard.contract.limits import FRAME_BYTES_MAX
 from shardwatch.shard.contract.process.log import Sparse
-
-from . import zmtp
+from shardwatch.shard.contract.wire import zmtp
 
 log = logging.getLogger("shardwatch.aggregator")
 
@@ -261,7 +260,7 @@ class Door(Generic[R]):
             return
         for name, body in connection.decoder.commands:
             if name == b"PING":
-                self._put(connection, zmtp.command(b"PONG", body[2:18]))
+                self._put(connection, zmtp.pong(body))
             else:
                 self._subscribe(connection, b"\1" + body if name == b"SUBSCRIBE" else b"\0" + body)
         connection.decoder.commands.clear()

@@ -1,6 +1,7 @@
 """The parts of a shard's process that are no looking: what it is connected to, and when it does what by the clock.
 
-- `line`: the two sockets to the aggregator.
+- `line`: the two connections to the aggregator.
+- `connection`: one of them.
 - `heartbeat`: when a beat is due, and what must not be overtaken by frames. Pure.
 - `departure`: the end of a shard that is to be started again. Pure.
 - `restraint`: what the process may take of the machine, and its end for the sake of that.

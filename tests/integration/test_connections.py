@@ -20,10 +20,10 @@ from waiting import eventually
 
 from shardwatch.aggregator.client.blocking import ExtractClient
 from shardwatch.aggregator.client.replies import RequestError
-from shardwatch.aggregator.transport import zmtp
 from shardwatch.shard.contract.limits import FRAME_BYTES_MAX
 from shardwatch.shard.contract.state.layout import Layout
 from shardwatch.shard.contract.state.settings import write_settings
+from shardwatch.shard.contract.wire import zmtp
 from shardwatch.supervisor.service.state_dir import prepare
 
 #: Descriptors of the aggregator, soft and hard, as `ulimit -n` sets them; and workers.

@@ -112,7 +112,7 @@ _SLOW = {
 _IGNORE_FILES = "shardwatch.shard.disk.ignore_files"
 #: The same for each program; and what reads ignore files, which most services do without.
 _NOT_LOADED = {
-    "shardwatch.shard.main": {_IGNORE_FILES, "hashlib", "shardwatch.aggregator", "shutil", "sqlite3"},
+    "shardwatch.shard.main": {_IGNORE_FILES, "hashlib", "pickle", "shardwatch.aggregator", "shutil", "sqlite3", "zmq"},
     "shardwatch.aggregator.main": {"json", "random", "shardwatch.supervisor", "shutil", "xmlrpc", "zmq"},
     "shardwatch.supervisor.planning.tree_look": {_IGNORE_FILES},
     "shardwatch.supervisor.coordinator": {"hashlib", "logging", "shardwatch.supervisor.planning.planning", "sqlite3", "zmq"},

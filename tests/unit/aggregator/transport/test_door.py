@@ -17,9 +17,9 @@ from hypothesis import strategies as st
 
 from shardwatch.aggregator.process.sockets import rooms
 from shardwatch.aggregator.transport import door as door_module
-from shardwatch.aggregator.transport import zmtp
 from shardwatch.aggregator.transport.door import TURNED_AWAY_MAX, UNREAD_BYTES_MAX, UNREAD_BYTES_PAUSE, Door
 from shardwatch.shard.contract.limits import FRAME_BYTES_MAX
+from shardwatch.shard.contract.wire import zmtp
 
 #: Messages that one turn may decode ahead, and then some.
 AHEAD = 2 * 16

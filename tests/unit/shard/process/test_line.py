@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import logging
 import select
+import socket
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import zmq
 
-from shardwatch.shard.contract.limits import WIRE_VERSION
+from shardwatch.shard.contract.limits import FRAME_BYTES_MAX, WIRE_VERSION
 from shardwatch.shard.contract.state.layout import Layout
+from shardwatch.shard.contract.wire import zmtp
 from shardwatch.shard.contract.wire.frames import Reply, encode
 from shardwatch.shard.process.line import Line
 
@@ -40,6 +43,7 @@ class Aggregator:
         """Until the shard has subscribed: what is sent before is lost. It subscribes anew when it learns that it was cut off."""
         waits = 0
         while not self.acks.poll(20):
+            line.tend()
             assert taken(line) == []
             waits += 1
             assert waits < GUARD_MS // 20
@@ -80,6 +84,22 @@ def readable(fd: int, timeout_ms: int) -> bool:
     return bool(poller.poll(timeout_ms))
 
 
+def await_turn(line: Line, fd: int) -> None:
+    """Waits for a descriptor as the loop of a shard does: for news too, and until the line is due."""
+    poller = select.poll()
+    for number in {fd, line.news}:
+        poller.register(number, select.POLLIN)
+    end = time.monotonic() + GUARD_MS / 1000
+    while time.monotonic() < end:
+        due = line.next_due()
+        ready = poller.poll(GUARD_MS if due is None else max(0, -(-(due - time.monotonic_ns()) // 1_000_000)))
+        line.tend()
+        if any(number == fd for number, _ in ready):
+            return
+        assert taken(line) == []
+    raise AssertionError(f"nothing came in {GUARD_MS} ms")
+
+
 def taken(line: Line) -> list[int]:
     return [reply.committed for reply in line.replies()]
 
@@ -88,7 +108,7 @@ def awaited(line: Line, last: int) -> list[int]:
     """Replies up to one, each wait ended by the descriptor."""
     found = taken(line)
     while last not in found:
-        assert readable(line.news, GUARD_MS), f"only {found}"
+        await_turn(line, line.news)
         found += taken(line)
     return found
 
@@ -126,7 +146,7 @@ def test_room_is_told_once_somebody_listens(line: Line, layout: Layout) -> None:
     assert not line.send(b"a")
     aggregator.listen()
     while not line.send(b"a"):
-        assert readable(line.room, GUARD_MS)
+        await_turn(line, line.room)
     assert aggregator.facts.poll(GUARD_MS)
     assert aggregator.facts.recv() == b"a"
     aggregator.close()
@@ -135,7 +155,7 @@ def test_room_is_told_once_somebody_listens(line: Line, layout: Layout) -> None:
 def test_room_is_told_when_it_was_full(line: Line, layout: Layout) -> None:
     aggregator = Aggregator(layout)
     while not line.send(b"first"):
-        assert readable(line.room, GUARD_MS)
+        await_turn(line, line.room)
     while line.send(b"another"):
         pass
 
@@ -146,7 +166,102 @@ def test_room_is_told_when_it_was_full(line: Line, layout: Layout) -> None:
     reader = threading.Thread(target=read, daemon=True)
     reader.start()
     while not line.send(b"last"):
-        assert readable(line.room, GUARD_MS)
+        await_turn(line, line.room)
     reader.join(GUARD_MS / 1000)
     assert not reader.is_alive()
     aggregator.close()
+
+
+class Door:
+    """The aggregator's socket for frames, byte by byte: what an aggregator in trouble might do."""
+
+    def __init__(self, layout: Layout) -> None:
+        self._listener, self._other = (socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) for _ in range(2))
+        self._listener.bind(str(layout.facts_socket))
+        self._other.bind(str(layout.acks_socket))  # the line gets in there, and is told nothing
+        for listener in (self._listener, self._other):
+            listener.listen()
+
+    def accept(self, line: Line) -> socket.socket:
+        """The next connection of the line."""
+        while not readable(self._listener.fileno(), 20) or line.next_due() is not None:
+            line.tend()
+        peer, _ = self._listener.accept()
+        peer.settimeout(GUARD_MS / 1000)
+        return peer
+
+    def greet(self, line: Line) -> socket.socket:
+        """The next connection of the line, which may send from then on."""
+        peer = self.accept(line)
+        greeting = zmtp.GREETING + zmtp.ready(b"PUSH")
+        assert peer.recv(len(greeting), socket.MSG_WAITALL) == greeting
+        peer.sendall(zmtp.GREETING + zmtp.ready(b"PULL"))
+        await_turn(line, line.room)
+        return peer
+
+    def close(self) -> None:
+        self._listener.close()
+        self._other.close()
+
+
+@pytest.fixture
+def door(layout: Layout) -> Iterator[Door]:
+    door = Door(layout)
+    yield door
+    door.close()
+
+
+def test_a_message_that_is_too_long_for_the_socket_is_sent_in_parts(line: Line, door: Door) -> None:
+    """Until the rest of it was sent, no other is taken. `news` leads to the rest, also if nothing else is to be sent."""
+    with door.greet(line) as peer:
+        bodies = [bytes([number]) * (1 << 20) for number in range(3)]
+        decoder, found = zmtp.Decoder(FRAME_BYTES_MAX), []
+        decoder.feed(zmtp.GREETING + zmtp.ready(b"PUSH"), 1)
+        assert line.send(bodies[0])
+        sent = 1
+        while len(found) < len(bodies):
+            if sent < len(bodies) and line.send(bodies[sent]):
+                sent += 1
+                assert not line.send(b"no room")
+            assert taken(line) == []
+            found += decoder.feed(peer.recv(1 << 16), len(bodies))
+        assert found == [[body] for body in bodies]
+        assert taken(line) == [] and not readable(line.news, 0)
+
+
+def test_what_was_sent_in_part_is_not_continued_elsewhere(line: Line, door: Door) -> None:
+    """The next connection begins with a whole message."""
+    with door.greet(line) as peer:
+        assert line.send(bytes(1 << 20))
+        peer.recv(1 << 16)
+    while line.next_due() is None:
+        await_turn_of_news(line)
+    with door.greet(line) as peer:
+        assert line.send(b"whole")
+        assert peer.recv(7, socket.MSG_WAITALL) == zmtp.message([b"whole"])
+
+
+def await_turn_of_news(line: Line) -> None:
+    assert readable(line.news, GUARD_MS)
+    assert taken(line) == []
+
+
+@pytest.mark.parametrize("said", [b"HTTP/1.1 400 Bad Request\r\n", zmtp.GREETING + zmtp.command(b"HELLO", b""), b""])
+def test_who_says_something_else_is_left(line: Line, door: Door, said: bytes) -> None:
+    """And tried again, after a pause: somebody else may listen there by then."""
+    with door.accept(line) as peer:
+        peer.sendall(said)
+        peer.shutdown(socket.SHUT_WR)
+        while line.next_due() is None:
+            await_turn_of_news(line)
+        assert not line.send(b"to nobody")
+    door.greet(line).close()
+
+
+def test_a_ping_is_answered(line: Line, door: Door) -> None:
+    """An aggregator by libzmq may be told to ask whether its peers live."""
+    with door.greet(line) as peer:
+        peer.sendall(zmtp.command(b"PING", b"\0\x64context"))
+        await_turn_of_news(line)
+        pong = zmtp.command(b"PONG", b"context")
+        assert peer.recv(len(pong), socket.MSG_WAITALL) == pong

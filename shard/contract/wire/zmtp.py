@@ -1,8 +1,8 @@
-"""ZeroMQ's wire protocol from the listening side: ZMTP 3.0 with the mechanism NULL (rfc.zeromq.org, 23/ZMTP).
+"""ZeroMQ's wire protocol: ZMTP 3.0 with the mechanism NULL (rfc.zeromq.org, 23/ZMTP).
 
 Bytes go in and messages come out; there is no input or output here. It is implemented here because libzmq has no limit
 for three things: for connections (it aborts when accept(2) finds no descriptor), for the parts of a message, and for
-the bytes that it keeps for a peer that reads nothing.
+the bytes that it keeps for a peer that reads nothing; and because each shard would pay for the memory that it takes.
 """
 
 from __future__ import annotations
@@ -38,6 +38,16 @@ def command(name: bytes, body: bytes) -> bytes:
     return bytes([_COMMAND, len(whole)]) + whole
 
 
+def pong(ping: bytes) -> bytes:
+    """The answer to the body of a PING: its context comes back, of which there are 16 bytes at most."""
+    return command(b"PONG", ping[2:18])
+
+
+def subscription(topic: bytes) -> bytes:
+    """What a SUB socket says to get the messages whose first part begins like this."""
+    return message([b"\1" + topic])
+
+
 def message(parts: Sequence[bytes]) -> bytes:
     """One message, as it travels."""
     found = []
@@ -64,6 +74,11 @@ class Decoder:
         self._parts_bytes = 0
         #: Commands that want an answer: (name, body).
         self.commands: list[tuple[bytes, bytes]] = []
+
+    @property
+    def ready(self) -> bool:
+        """Whether the peer has said what kind of socket it is, so that messages may follow."""
+        return self._ready
 
     @property
     def held(self) -> int:
