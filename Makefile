@@ -48,8 +48,8 @@ docs: $(STAMP) ## the documents as a site, in build/site; fails if a link leads 
 sanitize: $(STAMP) ## native code under the address and undefined behaviour sanitizers, with damaged input: ROUNDS=n (30000)
 	@exec tests/sanitize.sh $(ROUNDS)
 
-perf: $(STAMP) ## the benchmarks; QUICK=1 takes five minutes, PEERS=1 or =watchman,... compares, NATIVE=0, ROWS=cost or =start,...
-	@export PEERS QUICK; if [ "$(NATIVE)" = 0 ]; then export SHARDWATCH_NATIVE=0; fi; \
+perf: $(STAMP) ## the benchmarks; QUICK=1 takes five minutes, PEERS=1 or =watchman,... or OLD=commit compares, NATIVE=0, ROWS=cost or =start,...
+	@export PEERS QUICK OLD; if [ "$(NATIVE)" = 0 ]; then export SHARDWATCH_NATIVE=0; fi; \
 	  if [ -n "$$PEERS" ]; then $(PY) perf/peers.py "$$PEERS" || exit; fi; \
 	  $(PY) -m pytest perf -p no:xdist --benchmark-columns=min,median,max,rounds $(if $(ROWS),--rows=$(ROWS)) $(ARGS); code=$$?; \
 	  if [ -z "$$QUICK" ]; then $(PY) perf/report.py || exit; fi; exit $$code

@@ -1,11 +1,14 @@
 """Notes every figure: through pytest-benchmark, which prints them, and as one JSON file a row, which the report is made from.
 
 There is a directory of such files for each kind of processor. In a row, our side is told apart by whether native code is used.
+What is measured beside an older commit is in a directory of its own within that, with what today's commit took in the same turns.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
+import math
 import statistics
 import time
 from collections.abc import Callable, Mapping
@@ -13,8 +16,9 @@ from pathlib import Path
 from typing import Any, Final
 
 import machine
+import older
 from peers import versions
-from rows import OURS, PURE, ROWS
+from rows import BESIDE, OLD, OURS, PURE, ROWS
 from sides import NATIVE
 from sizes import QUICK
 
@@ -44,6 +48,12 @@ def results_of(quick: bool) -> Path:
     return RESULTS / "quick" if quick else RESULTS
 
 
+def turns(row: str) -> int:
+    """In how many turns a row is measured beside an older commit; 0 if it isn't."""
+    beside = ROWS[row].beside
+    return 0 if beside is None else min(beside.turns, 2) if QUICK else beside.turns
+
+
 class Book:
     """One row's page for one side."""
 
@@ -54,7 +64,11 @@ class Book:
         self._row = row
         self._ours = side == OURS
         self._side = PURE if self._ours and not NATIVE else side
-        self._directory = directory or results_of(QUICK) / machine.kind()
+        self._turns = turns(row) if older.COMMIT else 1
+        kind = results_of(QUICK) / machine.kind()
+        self._directory = directory or (kind / BESIDE[OURS if NATIVE else PURE] if older.COMMIT else kind)
+        #: Whether what the file has of an earlier run goes: two runs are no comparison.
+        self._begins = bool(older.COMMIT) and self._ours
         self._facts: dict[str, object] = {}
         self._values: dict[str, list[float]] = {}
         self._notes: list[str] = []
@@ -66,6 +80,11 @@ class Book:
         for name, path in (("tree_on", tree), ("state_on", state)):
             if path is not None:
                 self._facts[name] = machine.filesystem(path)
+
+    def another_turn(self, benchmark: Any) -> Book:
+        """This page, for one more test that fills it."""
+        self._benchmark = benchmark
+        return self
 
     @property
     def side(self) -> str:
@@ -88,7 +107,7 @@ class Book:
 
     def rounds(self, measure: Callable[[], Mapping[str, float]], count: int, *, headline: str) -> dict[str, list[float]]:
         """Calls `measure` so often and notes the figures that it returns; `headline` names the one, in seconds, that
-        pytest-benchmark shows. Returns all values by name."""
+        pytest-benchmark shows. Returns all values by name. In each of several turns it is called for a part of the rounds."""
 
         def once() -> None:
             figures = measure()
@@ -97,7 +116,7 @@ class Book:
                 self._values.setdefault(name, []).append(float(value))
 
         self._benchmark.group = self._row
-        self._benchmark.pedantic(once, rounds=count)
+        self._benchmark.pedantic(once, rounds=math.ceil(count / self._turns))
         self._benchmark.extra_info.update({"row": self._row, "side": self._side, **self._facts})
         self._benchmark.extra_info["figures"] = {n: statistics.median(v) for n, v in self._values.items()}
         self.write()
@@ -107,10 +126,11 @@ class Book:
         """Puts this side into the row's file; the other sides stay as they are."""
         self._directory.mkdir(parents=True, exist_ok=True)
         path = self._directory / f"{self._row}.json"
-        try:
-            held = json.loads(path.read_text())
-        except (FileNotFoundError, ValueError):
-            held = {"row": self._row, "sides": {}}
+        held: dict[str, Any] = {"row": self._row, "sides": {}}
+        if not self._begins:
+            with contextlib.suppress(FileNotFoundError, ValueError):
+                held = json.loads(path.read_text())
+        self._begins = False
         figures = {
             name: {
                 "median": statistics.median(values), "min": min(values), "max": max(values), "values": values,
@@ -119,7 +139,7 @@ class Book:
         }  # fmt: skip
         held["sides"][self._side] = {
             "measured_at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-            "commit": machine.commit(),
+            "commit": older.resolve(older.COMMIT) if self._side == OLD else machine.commit(),
             "machine": machine.describe(),
             "version": "" if self._ours else versions().get(self._side, ""),
             "settings": {"durability": "process", "native_code": choice.STATE, **self._facts} if self._ours else self._facts,

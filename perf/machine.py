@@ -39,14 +39,15 @@ def kind() -> str:
 
 
 def commit() -> str:
-    """The commit that was measured; a `+` says that files differ from it. Never changes anything."""
+    """The commit that was measured; a `+` says that files differ from it."""
+    changed = git("status", "--porcelain", "--", "shard", "aggregator", "bridge", "supervisor", "src", "pyproject.toml").stdout
+    return (git("rev-parse", "--short=12", "HEAD").stdout.decode().strip() or "unknown") + ("+" if changed else "")
 
-    def git(*arguments: str) -> str:
-        command = ["git", "--no-optional-locks", "-C", str(ROOT), *arguments]
-        return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
 
-    changed = git("status", "--porcelain", "--", "shard", "aggregator", "bridge", "supervisor", "src", "pyproject.toml")
-    return (git("rev-parse", "--short=12", "HEAD") or "unknown") + ("+" if changed else "")
+def git(*arguments: str) -> subprocess.CompletedProcess[bytes]:
+    """A question to the repository, which it never changes."""
+    command = ["git", "--no-optional-locks", "-C", str(ROOT), *arguments]
+    return subprocess.run(command, capture_output=True, check=False)
 
 
 def filesystem(path: Path) -> str:

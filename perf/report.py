@@ -6,6 +6,7 @@ What people wrote in that page, outside the two markers, stays. With --quick the
 from __future__ import annotations
 
 import json
+import statistics
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -13,7 +14,7 @@ from textwrap import fill
 from typing import Any, Final
 
 import svg
-from rows import OURS, PURE, ROWS, All
+from rows import BESIDE, OLD, OURS, PURE, ROWS, All
 
 HERE: Final = Path(__file__).resolve().parent
 PAGE: Final = HERE.parent / "docs" / "performance.md"
@@ -114,9 +115,55 @@ def table(kinds: Mapping[str, Results]) -> list[str]:
     return lines
 
 
+def beside(directory: Path) -> list[str]:
+    """The rows that were measured beside an older commit, each with a line for each kind of processor, with native code and
+    without; no line where there are none."""
+    found = [
+        (key, side, held["sides"])
+        for key in ROWS
+        for kind in sorted(directory.iterdir())
+        for side, place in BESIDE.items()
+        if (path := kind / place / f"{key}.json").exists() and len((held := json.loads(path.read_text()))["sides"]) == 2
+    ]
+    lines = []
+    above = None
+    for key, side, sides in found:
+        now, then = sides[side], sides[OLD]
+        question, above = ("" if key == above else ROWS[key].question), key
+        when = f"{TITLES.get(side, side)} at {now['commit']}, {now['measured_at'][:10]}"
+        cells = [
+            question, _processor(now["machine"]), when, shown(key, now), f"{shown(key, then)} ({then['commit']})",
+            *_compared(key, now["figures"], then["figures"]),
+        ]  # fmt: skip
+        lines.append(f"| {' | '.join(cells)} |")
+    if lines:
+        titles = ["| | processor | measured | shardwatch | the older commit | of what it took | goal | met |", "|---" * 8 + "|"]
+        lines = [*titles, *lines]
+    return lines
+
+
+def _compared(key: str, now: Mapping[str, Any], then: Mapping[str, Any]) -> tuple[str, str, str]:
+    """What today's commit took of what the older one did (the median of the rounds, each against that of the same turn), what it
+    may take at most, and whether it keeps to that."""
+    compared = ROWS[key].beside
+    assert compared is not None
+    told, goals, kept = [], [], True
+    for word, figure in compared.compared.items():
+        pairs = zip(now[figure]["values"], then[figure]["values"], strict=False)
+        ratios = [ours / before for ours, before in pairs if before]
+        told.append(f"{word} {statistics.median(ratios):.2f} x" if ratios else f"{word} {NOTHING}")
+        if figure in compared.goals:
+            goals.append(f"{word} <= {compared.goals[figure]:g} x")
+            kept = kept and bool(ratios) and statistics.median(ratios) <= compared.goals[figure]
+    return ", ".join(told), ", ".join(goals), "" if not goals else "yes" if kept else "**no**"
+
+
 def name(results: Results) -> str:
     """Of a kind of processor."""
-    machine = _pages(results)[0]["machine"]
+    return _processor(_pages(results)[0]["machine"])
+
+
+def _processor(machine: Mapping[str, Any]) -> str:
     return f"{machine['cpu']}, {machine['cores']} cores"
 
 
@@ -204,8 +251,11 @@ def _wrapped(line: str) -> str:
 
 def main(arguments: list[str]) -> int:
     quick = "--quick" in arguments
-    kinds = read(HERE / "results" / "quick" if quick else HERE / "results")
+    results = HERE / "results" / "quick" if quick else HERE / "results"
+    kinds = read(results)
     lines = ["Measured were:", "", *map(machine, kinds.values()), "", *table(kinds), "", *not_listed(kinds)]
+    if compared := beside(results):
+        lines += ["", "Beside an older commit of shardwatch, in turn:", "", *compared]
     if quick:
         print("\n".join(lines))
         return 0

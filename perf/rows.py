@@ -3,17 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 #: Our side, with native code and without.
 OURS: Final = "shardwatch"
 PURE: Final = "shardwatch-pure"
+#: An older commit of ours (older.py).
+OLD: Final = "older"
+#: Names of the directories of what was measured beside an older commit: with native code, and without.
+BESIDE: Final = {OURS: "beside", PURE: "beside-pure"}
 #: Medians of one row by side and name.
 Figures = Mapping[str, Mapping[str, float]]
 #: By row.
 All = Mapping[str, Figures]
 Check = Callable[[Figures, All], bool | None]
+
+
+@dataclass(frozen=True)
+class Beside:
+    """How a row is measured beside an older commit of ours: in turns, in each of them first today's and then the older one."""
+
+    turns: int
+    #: What is compared: figures by a word for each.
+    compared: Mapping[str, str]
+    #: At most so much of what the older commit took, by figure.
+    goals: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -27,6 +42,8 @@ class Row:
     check: Check | None = None
     #: Whether the row is in the table. The figures of others are in the results only.
     listed: bool = True
+    #: None where it isn't measured beside an older commit.
+    beside: Beside | None = None
 
 
 def us(figures: Figures, name: str) -> float:
@@ -78,19 +95,40 @@ _BURST_CHECK = every(at_most(missed=0, late_s=0.5), against("watchman", "late_s"
 _SUSTAINED_GOAL = "p99 <= 250 ms; none missed, no overflow"
 _SUSTAINED_CHECK = at_most(p99_ms=250, overflows=0, missed=0)
 
+#: What is compared with an older commit.
+_STARTS = {"elapsed": "ready_s", "processor": "cpu_s"}
+_BURSTS = {"elapsed": "late_s", "processor": "cpu_s", "of it the shard": "cpu_shards_s"}
+_LATENCIES = Beside(2, {"p99": "p99_ms", "processor": "cpu_ms"})
+_SHARES = Beside(2, {"processor": "cpu_percent"})
+_GROWTH = Beside(2, {"growth": "growth_kb"})
+
 ROWS: Final[dict[str, Row]] = {
-    "start_empty": Row("start on an empty tree: until ready", "<= 0.4 s", _START, at_most(ready_s=0.4)),
-    "start": Row("start on 100,000 files: until ready", "<= 1.2 x watchman", _START, against("watchman", "ready_s", 1.2)),
-    "start_large": Row("start on 1,000,000 files", "<= 10 x the row above", _START, within_the_start(10)),
-    "start_cold": Row("start on 100,000 files, cold cache, on disk", "<= watchman", _START, against("watchman", "ready_s")),
+    "start_empty": Row(
+        "start on an empty tree: until ready", "<= 0.4 s", _START, at_most(ready_s=0.4), beside=Beside(5, _STARTS)
+    ),
+    "start": Row(
+        "start on 100,000 files: until ready", "<= 1.2 x watchman", _START, against("watchman", "ready_s", 1.2),
+        beside=Beside(5, _STARTS, {"cpu_s": 0.6}),
+    ),
+    "start_large": Row(
+        "start on 1,000,000 files", "<= 10 x the row above", _START, within_the_start(10), beside=Beside(2, _STARTS)
+    ),
+    "start_cold": Row(
+        "start on 100,000 files, cold cache, on disk", "<= watchman", _START, against("watchman", "ready_s"),
+        beside=Beside(2, _STARTS),
+    ),
     "resume": Row(
         "resume: known files, 100 changed while away; until ready", "just those 100; <= a start", _START,
-        every(at_most(wrong=0), within_the_start(1)),
+        every(at_most(wrong=0), within_the_start(1)), beside=Beside(5, _STARTS),
     ),
     "burst": Row(
         "burst: every file rewritten once; last one after the writer", _BURST_GOAL, _BURST, _BURST_CHECK,
+        beside=Beside(3, _BURSTS, {"cpu_shards_s": 0.5}),
     ),
-    "burst_random": Row("burst: the same in random order, not one directory after the other", _BURST_GOAL, _BURST, _BURST_CHECK),
+    "burst_random": Row(
+        "burst: the same in random order, not one directory after the other", _BURST_GOAL, _BURST, _BURST_CHECK,
+        beside=Beside(3, _BURSTS),
+    ),
     "storm_one": Row(
         "storm: one file, rewritten a million times; last state after the writer", "<= a few hundred events", _STORM,
         at_most(events=500, stale=0),
@@ -98,13 +136,15 @@ ROWS: Final[dict[str, Row]] = {
     "storm_ten": Row("storm: ten files", "<= a few hundred events", _STORM, at_most(events=500, stale=0), listed=False),
     "latency_zero": Row(
         "latency: one atomic save, settle 0", "p50 <= 3 ms, p99 <= 15 ms", _LATENCY, at_most(p50_ms=3, p99_ms=15, missed=0),
+        beside=_LATENCIES,
     ),
     "latency_settle_20": Row(
         "latency: settle 20 ms, as watchman", "p99 <= watchman", _LATENCY,
-        every(at_most(missed=0), against("watchman", "p99_ms")),
+        every(at_most(missed=0), against("watchman", "p99_ms")), beside=_LATENCIES,
     ),
     "latency_default": Row(
         "latency: settle 50 ms, the default (watchman: 20)", "p99 <= 70 ms", _LATENCY, at_most(p99_ms=70, missed=0),
+        beside=_LATENCIES,
     ),
     "sustained": Row("20,000 changes a second", _SUSTAINED_GOAL, _SUSTAINED, _SUSTAINED_CHECK),
     "sustained_random": Row("20,000 changes a second in random order", _SUSTAINED_GOAL, _SUSTAINED, _SUSTAINED_CHECK),
@@ -124,11 +164,11 @@ ROWS: Final[dict[str, Row]] = {
     ),
     "idle": Row(
         "idle: 100,000 files", "<= 0.15 % of a core", "{cpu_percent:.2f} %, {wakeups_s:.1f} wake-ups/s",
-        at_most(cpu_percent=0.15),
+        at_most(cpu_percent=0.15), beside=_SHARES,
     ),
     "work": Row(
         "normal work: a save a second, 50 at once a minute, 10,000 files", "<= 0.35 % of a core; none missed",
-        "{cpu_percent:.2f} %, slowest {slowest_ms:.0f} ms", at_most(cpu_percent=0.35, missed=0),
+        "{cpu_percent:.2f} %, slowest {slowest_ms:.0f} ms", at_most(cpu_percent=0.35, missed=0), beside=_SHARES,
     ),
     "quiet_reads": Row("every file read by others", "0 events", "{events:.0f} events; {cpu}", at_most(events=0)),
     "quiet_excluded": Row(
@@ -136,10 +176,12 @@ ROWS: Final[dict[str, Row]] = {
         at_most(events=0, cpu_percent=1),
     ),
     "memory_small": Row(
-        "memory: 10,000 files", "<= 25 KB per 1,000 files", _MEMORY, at_most(growth_kb=25), listed=False
+        "memory: 10,000 files", "<= 25 KB per 1,000 files", _MEMORY, at_most(growth_kb=25), listed=False,
+        beside=_GROWTH,
     ),
     "memory": Row(
-        "memory: all, and growth per 1,000 files at 100,000", "<= 25 KB per 1,000 files", _MEMORY, at_most(growth_kb=25)
+        "memory: all, and growth per 1,000 files at 100,000", "<= 25 KB per 1,000 files", _MEMORY, at_most(growth_kb=25),
+        beside=_GROWTH,
     ),
     "memory_large": Row(
         "memory: 1,000,000 files", "<= 25 KB per 1,000 files", _MEMORY, at_most(growth_kb=25), listed=False
@@ -210,9 +252,12 @@ SETS: Final[dict[str, tuple[str, ...]]] = {
 }
 
 
-def chosen(rows: str) -> set[str]:
-    """The keys of rows, or names of sets, with commas between them; "" for all. Raises ValueError for what is neither."""
+def chosen(rows: str, *, beside: bool = False) -> set[str]:
+    """The keys of rows, or names of sets, with commas between them; "" for all. `beside`: of those only that are measured beside
+    an older commit. Raises ValueError for what is neither."""
+    there = [key for key, row in ROWS.items() if row.beside is not None or not beside]
     wanted = [name for name in rows.split(",") if name]
-    if unknown := set(wanted) - set(ROWS) - set(SETS):
-        raise ValueError(f"ROWS: {', '.join(sorted(unknown))}: none of {', '.join([*SETS, *ROWS])}")
-    return {key for name in wanted for key in SETS.get(name, (name,))} or set(ROWS)
+    if unknown := set(wanted) - set(there) - set(SETS):
+        kind = "none that is measured beside an older commit" if beside else "none"
+        raise ValueError(f"ROWS: {', '.join(sorted(unknown))}: {kind}; there are {', '.join([*SETS, *there])}")
+    return {key for name in wanted for key in SETS.get(name, (name,))} or set(there)

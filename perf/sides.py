@@ -18,10 +18,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
 
+import older
 import processes
 import session
 from peers import PEERS, asked_for, python_of
-from rows import OURS
+from rows import OLD, OURS
 
 from shardwatch.aggregator.client.blocking import ExtractClient
 from shardwatch.shard.compiled import choice
@@ -204,19 +205,43 @@ class Service(Side):
         shutil.rmtree(self.state_dir, ignore_errors=True)
 
 
-class Watch(Side):
-    """`shardwatch watch --json`, launched as from a shell."""
+class OlderService(Side):
+    """The service of an older commit (`older.py`), as its `up --detach` runs it. `options` are settings that `up` takes."""
 
-    def __init__(self, tree: Path, *options: str | Path) -> None:
-        super().__init__(OURS)
-        command = [str(Path(sys.executable).with_name("shardwatch")), "watch", "--json", *map(str, options), str(tree)]
-        if not Path(command[0]).exists():
-            command[:1] = [sys.executable, "-P", "-m", "shardwatch.supervisor.cli.main"]
-        environ = {k: v for k, v in os.environ.items() if not k.startswith("SHARDWATCH_") or k == choice.NATIVE_VARIABLE}
-        begin = time.monotonic()
-        self.process = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, env={**environ, processes.MARK: self.mark}
+    def __init__(self, tree: Path, **options: object) -> None:
+        super().__init__(OLD)
+        self.state_dir = session.place()
+        given = [f"--{name.replace('_', '-')}={value}" for name, value in options.items()]
+        try:
+            begin = time.monotonic()
+            self._run("up", "--detach", *given, str(tree)).check_returncode()
+            self.ready_s = time.monotonic() - begin
+            python = str(older.installed().programs / "python")
+            self.consumer = ConsumerProcess([python, str(HERE / "use_shardwatch.py"), str(self.state_dir), "perf"], "")
+        except BaseException:
+            self.close()
+            raise
+
+    def _run(self, *arguments: str) -> subprocess.CompletedProcess[bytes]:
+        command = [*_shardwatch(OLD), *arguments, "--state-dir", str(self.state_dir)]
+        return subprocess.run(
+            command, cwd=self.state_dir, env=_environ(self.mark), stdin=subprocess.DEVNULL, timeout=GUARD_S, check=False
         )
+
+    def close(self) -> None:
+        self._run("down")
+        super().close()
+        shutil.rmtree(self.state_dir, ignore_errors=True)
+
+
+class Watch(Side):
+    """`shardwatch watch --json`, launched as from a shell; of today's commit, or of the older one."""
+
+    def __init__(self, tree: Path, *options: str | Path, side: str = OURS) -> None:
+        super().__init__(side)
+        command = [*_shardwatch(side), "watch", "--json", *map(str, options), str(tree)]
+        begin = time.monotonic()
+        self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, env=_environ(self.mark))
         self.lines = Lines(self.process)
         #: What was said before `ready`.
         self.said: list[dict[str, Any]] = []
@@ -240,6 +265,20 @@ class Watch(Side):
         super().close()
 
 
+def _shardwatch(side: str) -> list[str]:
+    """How a shell would call it."""
+    if side == OLD:
+        return [str(older.installed().programs / "shardwatch")]
+    program = Path(sys.executable).with_name("shardwatch")
+    return [str(program)] if program.exists() else [sys.executable, "-P", "-m", "shardwatch.supervisor.cli.main"]
+
+
+def _environ(mark: str) -> dict[str, str]:
+    """Of a program of ours; no setting comes from the caller's."""
+    environ = {k: v for k, v in os.environ.items() if not k.startswith("SHARDWATCH_") or k == choice.NATIVE_VARIABLE}
+    return {**environ, processes.MARK: mark}
+
+
 @contextlib.contextmanager
 def _environment(name: str, value: str) -> Iterator[None]:
     os.environ[name] = value
@@ -250,12 +289,26 @@ def _environment(name: str, value: str) -> Iterator[None]:
 
 
 def names(*peers: str) -> list[str]:
-    """Us, and those of the peers that are asked for. Unknown names are a mistake of the suite."""
+    """Us, and those of the peers that are asked for, or an older commit of ours. Unknown names are a mistake of the suite."""
     assert set(peers) <= set(PEERS)
+    if older.COMMIT:
+        return [OURS, OLD]
     wanted = asked_for(os.environ.get("PEERS", ""))
     return [OURS, *(peer for peer in peers if peer in wanted)]
 
 
 def launch(name: str, tree: Path, **options: object) -> Side:
     """The product of that name on a tree, with a consumer, ready; `options` are settings of ours."""
+    if name == OLD:
+        return OlderService(tree, **options)
     return Service(tree, **options) if name == OURS else Peer(name, tree)  # type: ignore[arg-type]
+
+
+def watching(name: str, tree: Path) -> Side:
+    """The product of that name on a tree, ready, as people use it: ours as `watch --json`, a peer with a consumer."""
+    return Watch(tree, side=name) if is_ours(name) else Peer(name, tree)
+
+
+def is_ours(name: str) -> bool:
+    """Of today, or of an older commit."""
+    return name in (OURS, OLD)

@@ -10,8 +10,7 @@ from typing import Any
 
 import pytest
 from book import Book
-from rows import OURS
-from sides import Arrived, Service, Side, launch, names
+from sides import Arrived, Service, Side, is_ours, launch, names
 from sizes import Sizes
 from trees import Forest, Tree, shuffled
 from writers import Writers
@@ -59,7 +58,7 @@ def test_burst(side: str, order: str, page: Book, forest: Forest, writers: Write
         page.settings(files=tree.files, order=order, writer=writers.kind, tree=tree.root)
         if isinstance(product, Service):
             page.settings(state=product.state_dir, shards=product.ready["shards"])
-        timeout_s = 60.0 if side == OURS else 20.0
+        timeout_s = 60.0 if is_ours(side) else 20.0
         page.rounds(lambda: rewritten(product, tree, writers, page, timeout_s), sizes.rounds, headline="late_s")
 
 

@@ -9,8 +9,7 @@ import time
 import pytest
 import trees
 from book import Book
-from rows import OURS
-from sides import Service, Side, Watch, launch, names
+from sides import Service, Side, Watch, launch, names, watching
 from sizes import Sizes
 from trees import Forest
 from writers import Writers, save
@@ -22,8 +21,7 @@ def test_idle(side: str, page: Book, forest: Forest, sizes: Sizes) -> None:
     """Nothing happens. All processes together; ours as `watch --json` with its front end, the peers with their consumer."""
     tree = forest.tree(sizes.files)
     page.settings(files=tree.files, seconds=sizes.idle_s, tree=tree.root)
-    product: Side = Watch(tree.root) if side == OURS else launch(side, tree.root)
-    with product:
+    with watching(side, tree.root) as product:
         came_to_rest(product)
 
         def measure() -> dict[str, float]:

@@ -12,8 +12,7 @@ from typing import Any
 import pytest
 from book import Book
 from latency import percentile
-from rows import OURS
-from sides import Service, Side, launch, names
+from sides import Service, Side, is_ours, launch, names
 from sizes import Sizes
 from trees import Forest, Tree
 from writers import save
@@ -49,7 +48,7 @@ def saved(product: Side, tree: Tree, count: int) -> dict[str, float]:
 def measure(side: str, page: Book, forest: Forest, sizes: Sizes, **options: Any) -> None:
     tree = forest.tree(sizes.files)
     with launch(side, tree.root, **options) as product:
-        page.settings(files=tree.files, saves=sizes.saves, tree=tree.root, **(options if side == OURS else {}))
+        page.settings(files=tree.files, saves=sizes.saves, tree=tree.root, **(options if is_ours(side) else {}))
         if isinstance(product, Service):
             page.settings(state=product.state_dir)
         page.rounds(lambda: saved(product, tree, sizes.saves), 1, headline="p50_s")

@@ -8,8 +8,7 @@ from pathlib import Path
 import processes
 import pytest
 from book import Book
-from rows import OURS
-from sides import Side, Watch, launch, names
+from sides import names, watching
 from sizes import Sizes
 from test_idle import came_to_rest
 from trees import Forest
@@ -23,8 +22,7 @@ SIZES = [
 
 def footprint(side: str, root: Path) -> tuple[processes.Memory, float, processes.Usage]:
     """Memory once the product is ready and at rest, the seconds that its start took, and the processor time until then."""
-    product: Side = Watch(root) if side == OURS else launch(side, root)
-    with product:
+    with watching(side, root) as product:
         came_to_rest(product)
         return processes.memory(product.pids()), product.ready_s, product.usage()
 

@@ -13,20 +13,14 @@ from pathlib import Path
 
 import pytest
 from book import Book
-from rows import OURS
-from sides import Peer, Side, Watch, names
+from sides import Watch, names, watching
 from sizes import Sizes
 from trees import Forest
 from writers import Writers
 
 
-def started(side: str, root: Path) -> Side:
-    """The product on the tree, ready; ours as `watch --json`."""
-    return Watch(root) if side == OURS else Peer(side, root)
-
-
 def once(side: str, root: Path, files: int, page: Book) -> dict[str, float]:
-    with started(side, root) as product:
+    with watching(side, root) as product:
         if isinstance(product, Watch):
             assert product.ready["files"] == files
             page.settings(shards=product.ready["shards"], backend=product.ready["backend"], state=Path(tempfile.gettempdir()))
@@ -83,11 +77,12 @@ def test_start_with_a_cold_cache(side: str, page: Book, forest: Forest, sizes: S
 
 
 @pytest.mark.row("resume")
-def test_resume(page: Book, forest: Forest, writers: Writers, sizes: Sizes, state_dir: Path) -> None:
+@pytest.mark.parametrize("side", names())
+def test_resume(side: str, page: Book, forest: Forest, writers: Writers, sizes: Sizes, state_dir: Path) -> None:
     """A second watch with its state directory: the 100 files that changed in between arrive, and nothing else does."""
     tree = forest.tree(sizes.files)
     page.settings(files=tree.files, changed=100, tree=tree.root, state=state_dir)
-    with Watch(tree.root, "--state-dir", state_dir):
+    with Watch(tree.root, "--state-dir", state_dir, side=side):
         pass
     step = [0]
 
@@ -95,7 +90,7 @@ def test_resume(page: Book, forest: Forest, writers: Writers, sizes: Sizes, stat
         step[0] += 1
         changed = tree.paths[step[0] :: tree.files // 100][:100]
         writers.run(changed)
-        with Watch(tree.root, "--state-dir", state_dir) as watch:
+        with Watch(tree.root, "--state-dir", state_dir, side=side) as watch:
             wanted = {os.fsdecode(path) for path in changed}
             came: list[str] = []
             handed = time.monotonic()

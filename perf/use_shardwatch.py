@@ -6,7 +6,7 @@ import sys
 
 from consumer import Consumer
 
-from shardwatch.aggregator.client.blocking import ExtractClient
+from shardwatch import ExtractClient  # of an older commit too, whose modules lie elsewhere
 
 
 def main(state_dir: str, group: str) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import time
@@ -23,6 +24,7 @@ ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT / "perf"))
 
 import machine  # noqa: E402 - found by the path that was just set
+import older  # noqa: E402
 import processes  # noqa: E402
 import report  # noqa: E402
 import svg  # noqa: E402
@@ -31,8 +33,9 @@ from book import Book  # noqa: E402
 from latency import latencies, percentile  # noqa: E402
 from many_files import grown  # noqa: E402
 from peers import PEERS, asked_for  # noqa: E402
-from rows import ROWS, SETS, chosen  # noqa: E402
-from sides import NATIVE, Service, Watch  # noqa: E402
+from repository import git  # noqa: E402
+from rows import BESIDE, OLD, OURS, PURE, ROWS, SETS, chosen  # noqa: E402
+from sides import NATIVE, Service, Watch, launch, watching  # noqa: E402
 from waiting import eventually  # noqa: E402
 from writers import Writers  # noqa: E402
 
@@ -249,6 +252,84 @@ def test_native_code_is_preferred_for_the_verdict() -> None:
     both = {"burst": {"sides": {"shardwatch-pure": page(0.9), "shardwatch": page(0.3), "watchman": page(0.4)}}}
     alone = {"burst": {"sides": {"shardwatch": page(0.3)}}}
     assert [report.verdict("burst", report.medians(held)) for held in (pure, both, alone)] == ["**no**", "yes", ""]
+
+
+def test_an_older_commit_is_shown_beside_todays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What it took is kept with what today's commit took in the same turns, apart from the other rows; the ratio is the median of
+    the turns. A new run begins anew: it is not compared with what another one left."""
+    monkeypatch.setattr(older, "COMMIT", "HEAD")
+    monkeypatch.setattr(older, "resolve", lambda commit: "0123456789ab")
+    place = tmp_path / "a" / BESIDE[OURS if NATIVE else PURE]
+
+    def measured(side: str, *turns: dict[str, float]) -> None:
+        book = Book(FakeBenchmark(), "start", side, directory=place)
+        for figures in turns:
+            book.another_turn(FakeBenchmark()).rounds(lambda: figures, 5, headline="ready_s")  # noqa: B023 - called at once
+
+    assert report.beside(tmp_path) == []
+    measured(OURS, {"ready_s": 1.0, "cpu_s": 1.0}, {"ready_s": 2.0, "cpu_s": 3.0}, {"ready_s": 1.0, "cpu_s": 0.9})
+    measured(OLD, {"ready_s": 2.0, "cpu_s": 2.0}, {"ready_s": 2.0, "cpu_s": 3.0}, {"ready_s": 4.0, "cpu_s": 1.8})
+    assert len(json.loads((place / "start.json").read_text())["sides"][OLD]["figures"]["cpu_s"]["values"]) == 3
+    assert report.read(tmp_path) == {}
+    _, _, line = report.beside(tmp_path)
+    assert "| 2.00 s; 2.00 s (0123456789ab) | elapsed 0.50 x, processor 0.50 x | processor <= 0.6 x | yes |" in line
+    measured(OURS, {"ready_s": 0.0, "cpu_s": 2.0})
+    assert report.beside(tmp_path) == []
+    measured(OLD, {"ready_s": 0.0, "cpu_s": 2.0})
+    assert report.beside(tmp_path)[2].endswith("| elapsed –, processor 1.00 x | processor <= 0.6 x | **no** |")
+
+
+def test_an_older_commit_is_one_of_this_repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What can't be had, and what can't be installed, is said with its reason."""
+    git(tmp_path, "init", "-q")
+    git(tmp_path, "commit", "-q", "--allow-empty", "-m", "one")
+    monkeypatch.setattr(machine, "ROOT", tmp_path)
+    assert re.fullmatch("[0-9a-f]{12}", older.resolve("HEAD"))
+    for name in ("no-such-commit", "HEAD~1", "--all", ""):
+        with pytest.raises(older.NoCommitError, match="no such commit"):
+            older.resolve(name)
+    monkeypatch.setattr(older, "COMMIT", "HEAD")
+    with pytest.raises(older.NoCommitError, match="it has no constraints"):
+        older.installed.__wrapped__()
+    with pytest.raises(older.NoCommitError, match="can't be installed: `false` failed"):
+        older._run("0123456789ab", ["false"], tmp_path)
+
+
+def test_rows_are_measured_in_turn_with_an_older_commit(tmp_path: Path) -> None:
+    """Row by row, today's commit and the older one one after the other, as often as the row says; and no peer meanwhile."""
+    (tmp_path / "tests").symlink_to(ROOT / "tests")
+    shutil.copytree(ROOT / "perf", tmp_path / "perf", ignore=shutil.ignore_patterns("results", "__pycache__"))
+    git(tmp_path, "init", "-q")
+    git(tmp_path, "commit", "-q", "--allow-empty", "-m", "one")
+
+    def collected(rows: str, code: int, **variables: str) -> list[str]:
+        command = [sys.executable, "-P", "-m", "pytest", "perf", "-p", "no:xdist", "--collect-only", "-q", f"--rows={rows}"]
+        environ = {**os.environ, "OLD": "HEAD", "QUICK": "", "PEERS": "", **variables}
+        done = subprocess.run(command, cwd=tmp_path, env=environ, capture_output=True, text=True, check=False)
+        assert done.returncode == code, done.stdout + done.stderr
+        return (done.stdout + done.stderr).splitlines()
+
+    lines = [line.rpartition("::")[2] for line in collected("start,burst", 0) if "::" in line]
+    turns = [f"test_start[{turn}-{side}]" for turn in range(5) for side in (OURS, OLD)]
+    assert lines == turns + [f"test_burst[{turn}-{side}-directory]" for turn in range(3) for side in (OURS, OLD)]
+    assert any("ship: none that is measured beside an older commit" in line for line in collected("ship", 4))
+    assert any("give one of them" in line for line in collected("start", 4, PEERS="watchman"))
+
+
+def test_an_older_service_is_measured_as_todays(grove: trees.Tree, writers: Writers, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Here the older commit is today's. Its programs are found by the mark, and its consumer is told by itself."""
+    monkeypatch.setattr(older, "installed", lambda: older.Installation("0123456789ab", Path(sys.executable).parent))
+    with launch(OLD, grove.root, settle_ms=20) as service:
+        writers.run(grove.paths)
+        assert service.hands().wait(grove.files).distinct == grove.files
+        used = service.usage()
+        assert {"supervisord", "aggregator", "shards"} <= used.cpu_by_name.keys()
+        assert used.consumer_s
+    with watching(OLD, grove.root) as watch:
+        assert (watch.name, isinstance(watch, Watch)) == (OLD, True)
+        assert "watch" in watch.usage().cpu_by_name
+    with pytest.raises(subprocess.CalledProcessError):
+        launch(OLD, grove.root / "nothing")
 
 
 def test_rows_and_peers_are_chosen_by_name() -> None:
