@@ -129,7 +129,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         wanted = chosen(config.getoption("--rows"), beside=bool(older.COMMIT))
     except ValueError as error:
         raise pytest.UsageError(str(error)) from error
-    kept, left_out = [], []
+    kept: list[pytest.Item] = []
+    left_out: list[pytest.Item] = []
     for item in items:
         row = row_of(item)
         if row is not None:
