@@ -55,8 +55,8 @@ log = logging.getLogger("shardwatch.shard")
 
 #: How long a new shard waits for its predecessor to let go of the lock, seconds.
 _LOCK_WAIT_S = 20.0
-#: Unacked frames that leave memory worth giving back.
-_MUCH_FRAMES = 4
+#: Bytes of unacked frames that leave memory worth giving back.
+_MUCH_BYTES = 1 << 16
 
 
 class ShardProcess:
@@ -247,7 +247,7 @@ class ShardProcess:
             self._beat(now)
         if not self._heartbeat.owes(self._locks.there):
             self._stream.flush(now)
-        if self._stream.unacked >= _MUCH_FRAMES:
+        if self._stream.kept_bytes >= _MUCH_BYTES:
             self._slack.worked(now)
         elif self._slack.due(now):
             self._slack.given_back()

@@ -10,9 +10,10 @@ import os
 from collections.abc import Callable, Sequence
 from typing import Final
 
+import msgspec
 from msgspec import Struct
 
-from shardwatch.shard.contract.limits import WIRE_VERSION
+from shardwatch.shard.contract.limits import ACKS_LATER_ENTRIES_MAX, ACKS_LATER_FRAMES_MAX, WIRE_VERSION
 from shardwatch.shard.contract.process.life import new_epoch
 from shardwatch.shard.contract.state.planfile import Anchor, Owners, Plan
 from shardwatch.shard.contract.wire.frames import (
@@ -48,8 +49,10 @@ class ReceivedStream(Struct):
     #: Plan generation whose baseline this epoch has finished.
     baseline: int = 0
     resend: bool = False
-    #: Applied something since the last reply.
+    #: The shard is to be told something at once.
     touched: bool = False
+    #: Frames applied since the last reply whose acknowledgement can wait for the next beat.
+    acks_later: int = 0
     beat: Beat | None = None
     #: Lock files of version control that the shard saw last. Its successor reports them anew.
     locks: tuple[bytes, ...] = ()
@@ -132,6 +135,8 @@ class Receiver:
             self.dropped += stream is not None
             return
         self._begin_epoch(stream, beat.shard, beat.epoch)
+        if stream.acks_later:  # these are applied
+            beat = msgspec.structs.replace(beat, unacked=max(0, beat.unacked - stream.acks_later))
         stream.beat = beat
         stream.locks = tuple(beat.locks)
         stream.heard_at = now
@@ -145,14 +150,14 @@ class Receiver:
             return 0
         self._begin_epoch(stream, frame.shard, frame.epoch)
         stream.heard_at = now
-        stream.touched = True
         if frame.seq <= stream.committed:
+            stream.touched = True
             self.duplicates += 1
             return 0
         if frame.seq > stream.committed + 1:
             if not stream.resend:
                 self.gaps += 1
-            stream.resend = True
+            stream.resend = stream.touched = True
             return 0
         self._index.begin()
         entries = 0
@@ -172,8 +177,24 @@ class Receiver:
         except BaseException:
             self._index.rollback()  # the caller ends; half a frame must not be committed on its way out
             raise
+        if entries <= ACKS_LATER_ENTRIES_MAX and self._can_wait(frame, stream):
+            stream.acks_later += 1
+        else:
+            stream.touched = True
         self.frames += 1
         return entries
+
+    def _can_wait(self, frame: Frame, stream: ReceivedStream) -> bool:
+        """Whether the acknowledgement of a frame that was applied can wait for the next beat: it says nothing but how some names
+        are, and the shard knows from an earlier reply that its epoch goes on.
+        """
+        told = stream.told
+        return (
+            stream.acks_later < ACKS_LATER_FRAMES_MAX
+            and told is not None
+            and told.epoch == stream.epoch
+            and all(type(record) is Looks for record in frame.records)
+        )
 
     def _stream(self, message: Frame | Beat) -> ReceivedStream | None:
         if message.service != self._service:
@@ -189,6 +210,7 @@ class Receiver:
         if epoch > stream.epoch:
             self._index.begin()
             stream.epoch, stream.committed, stream.baseline, stream.resend, stream.beat = epoch, 0, 0, False, None
+            stream.acks_later = 0
             self._index.streams.save(shard, epoch, 0, 0)
 
     def _apply_looks(self, frame: Frame, stream: ReceivedStream, looks: list[Looks], now: float) -> int:
@@ -264,8 +286,8 @@ class Receiver:
     def replies(self, *, touched_only: bool, now: float = 0.0) -> list[tuple[str, Reply]]:
         """What is sent to the shards of the plan: acknowledgements, and what is asked of them. Call it after the commit.
 
-        `touched_only`: only to shards with something new, between two beats. At a beat, all are told again what may have been
-        lost, but a shard whose own beat shows that it knows everything is spared the message, and a wake-up.
+        `touched_only`: only to shards with something new that cannot wait, between two beats. At a beat, all are told again what
+        may have been lost, but a shard whose own beat shows that it knows everything is spared the message, and a wake-up.
         """
         if touched_only and not self._index.debts.changed and not any(stream.touched for stream in self.streams.values()):
             return []  # most turns
@@ -280,10 +302,10 @@ class Receiver:
                 WIRE_VERSION, self.life, stream.epoch, stream.committed, stream.resend, syncs, looks.get(shard, []),
                 self._service, self.verification.asked(shard, now), pollers,
             )  # fmt: skip
-            if stream.touched or not self._knows(stream, reply):
+            if stream.touched or stream.acks_later or not self._knows(stream, reply):
                 found.append((shard, reply))
                 stream.told = reply
-            stream.touched = False
+            stream.touched, stream.acks_later = False, 0
         if found:
             self._syncs.asked()
         return found

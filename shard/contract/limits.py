@@ -18,6 +18,10 @@ FRAME_ENTRIES_MAX: Final = 250
 #: 32,000 entries are plenty.
 WINDOW_FRAMES_MAX: Final = 128
 WINDOW_BYTES_MAX: Final = 4 << 20
+#: Frames of few entries, and how few, of which the acknowledgement waits for the next beat: nobody waits for it, and to be woken
+#: for it would cost a shard a sixth of its work for a save.
+ACKS_LATER_FRAMES_MAX: Final = 8
+ACKS_LATER_ENTRIES_MAX: Final = 16
 #: Longest path that is watched, bytes: twice PATH_MAX. No program can open such a file by its path any more. Records, rows and
 #: looks contain whole paths, so without this limit the cost of a chain of nested directories would grow with the square of its
 #: length. Deeper paths are left out, and `status` says so.

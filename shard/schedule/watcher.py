@@ -22,7 +22,7 @@ from typing import Final, NamedTuple
 
 from ..backend.base import Arrival, Backend, Hints
 from ..contract.files.identity import RACY_NS_MAX
-from ..contract.limits import ANCHOR_CHECK_S, PENDING_NAMES_MAX, next_beat
+from ..contract.limits import ACKS_LATER_FRAMES_MAX, ANCHOR_CHECK_S, PENDING_NAMES_MAX, next_beat
 from ..contract.wire.frames import Baseline, Synced, Verifying
 from ..disk.mounts import Mounts
 from ..stream.send import Stream
@@ -349,8 +349,8 @@ class Watcher:
         self.absorb(self._backend.take())
 
     def _busy(self, now: int) -> bool:
-        others = self._scans or self._polls or len(self.debounce) or self._stream.unacked
-        return bool(others) or self._occupied or not self.pace.calm(now)
+        others = self._scans or self._polls or len(self.debounce)
+        return bool(others) or self._stream.unacked > ACKS_LATER_FRAMES_MAX or self._occupied or not self.pace.calm(now)
 
     def check_again(self, path: bytes, after: bytes | None, upto: bytes | None) -> None:
         """The aggregator's rows of this range of names differ from what the verification saw."""

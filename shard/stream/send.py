@@ -9,15 +9,16 @@ from collections.abc import Callable, Iterator
 from typing import Final
 
 from ..contract.files.packed import Seen
-from ..contract.limits import FRAME_ENTRIES_MAX, WINDOW_BYTES_MAX, WINDOW_FRAMES_MAX, WIRE_VERSION
+from ..contract.limits import FRAME_ENTRIES_MAX, SILENT_S, WINDOW_BYTES_MAX, WINDOW_FRAMES_MAX, WIRE_VERSION
 from ..contract.wire.frames import Frame, Listing, Looks, Record, Reply, encode
 
 #: A record costs about as much as this many entries, however few it has, and one entry more for each of these many bytes of its
 #: path.
 _RECORD_COST: Final = 2
 _PATH_COST_BYTES: Final = 100
-#: Silence after which everything unacked is sent again, doubled each time up to the maximum, ns.
-_RESEND_NS: Final = 2_000_000_000
+#: Silence after which everything unacked is sent again, doubled each time up to the maximum, ns. The acknowledgement of a small
+#: frame may come with the next beat only.
+_RESEND_NS: Final = int(SILENT_S * 1e9)
 _RESEND_NS_MAX: Final = 30_000_000_000
 _RESEND_GAP_NS: Final = 50_000_000
 
@@ -88,6 +89,11 @@ class Stream:
     @property
     def unacked(self) -> int:
         return len(self._unacked)
+
+    @property
+    def kept_bytes(self) -> int:
+        """Of the frames that are not acknowledged."""
+        return self._bytes
 
     @property
     def unsent(self) -> bool:

@@ -54,7 +54,7 @@ _SHARD: Final = (
     _Field("polled", "shard_polled_directories", "Directories that the shard polls"),
     _Field("unreadable", "shard_unreadable_directories", "Directories, and whole filesystems, that the shard can't read now"),
     _Field("pending", "shard_pending_names", "Names that the shard has to look at"),
-    _Field("unacked", "shard_unacknowledged_frames", "Frames that the aggregator has not acknowledged"),
+    _Field("unacked", "shard_unacknowledged_frames", "Frames that the index has not taken in"),
     _Field("silent_s", "shard_silent_seconds", "Time since the shard was heard"),
     _Field("hints", "shard_hints", "What the kernel has reported to the shard, before debouncing", counter=True),
     _Field("looks", "shard_looks", "Looks at names and directories", counter=True),

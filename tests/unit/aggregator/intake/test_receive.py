@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from shardwatch.aggregator.intake import look_requests
 from shardwatch.aggregator.intake.engine import Engine
 from shardwatch.aggregator.intake.receive import Receiver
 from shardwatch.shard.contract.files.packed import DIRECTORY, FILE
-from shardwatch.shard.contract.limits import FRAME_BYTES_MAX, WIRE_VERSION
+from shardwatch.shard.contract.limits import ACKS_LATER_ENTRIES_MAX, ACKS_LATER_FRAMES_MAX, FRAME_BYTES_MAX, WIRE_VERSION
 from shardwatch.shard.contract.state.planfile import Anchor, Plan
 from shardwatch.shard.contract.state.settings import Settings
 from shardwatch.shard.contract.wire.frames import (
@@ -108,6 +108,10 @@ def line(tmp_path: Path) -> Iterator[Line]:
 
 def listing(path: bytes, *names: bytes) -> Listing:
     return Listing(path, 100, *seen([entry(n) for n in names]))
+
+
+def looks(path: bytes, *names: bytes) -> Looks:
+    return Looks(path, 100, *seen([entry(n) for n in names]), [])
 
 
 # -- order
@@ -339,6 +343,61 @@ def test_acks_are_repeated(line: Line) -> None:
     assert list(line.replies(touched_only=True)) == ["s0"]
     assert list(line.replies(touched_only=True)) == []
     assert sorted(line.replies()) == ["s0", "s1"]
+
+
+def test_the_acknowledgement_of_a_few_names_waits_for_the_beat(line: Line) -> None:
+    """Nobody waits for it, and the message would wake the shard. What a beat says in the meantime is not outstanding."""
+    line.frame("s0", listing(R, b"f"))
+    line.commit()
+    assert list(line.replies(touched_only=True)) == ["s0"], "a new epoch is told at once that it goes on"
+    for seq in (2, 3):
+        line.frame("s0", looks(R, b"f"), seq=seq)
+        line.commit()
+        assert line.replies(touched_only=True) == {}
+    line.beat("s0", unacked=3)
+    stream = line.receiver.streams["s0"]
+    assert stream.beat is not None and stream.beat.unacked == 1
+    assert line.replies()["s0"].committed == 3
+    line.beat("s0", life=line.receiver.life)
+    assert "s0" not in line.replies()
+
+
+@pytest.mark.parametrize(
+    "waits_not",
+    [
+        lambda line: line.frame("s0", looks(R, *(b"f%d" % n for n in range(ACKS_LATER_ENTRIES_MAX + 1)))),
+        lambda line: line.frame("s0", listing(R, b"f")),
+        lambda line: line.frame("s0", looks(R, b"f"), seq=1),
+        lambda line: line.frame("s0", looks(R, b"f"), seq=9),
+        lambda line: line.frame("s0", looks(R, b"f"), epoch=2),
+        lambda line: line.receiver.begin_sync(20.0),
+    ],
+    ids=["many names", "a listing", "sent again", "a gap", "a new epoch", "a sync"],
+)
+def test_what_a_shard_may_wait_for_is_answered_at_once(line: Line, waits_not: Callable[[Line], object]) -> None:
+    """With an acknowledgement that waits already."""
+    line.frame("s0", listing(R, b"f"))
+    line.commit()
+    line.replies(touched_only=True)
+    line.frame("s0", looks(R, b"f"))
+    line.commit()
+    assert line.replies(touched_only=True) == {}
+    waits_not(line)
+    line.commit()
+    assert "s0" in line.replies(touched_only=True)
+
+
+def test_so_many_acknowledgements_wait(line: Line) -> None:
+    """With the next one they are told, so a shard never comes near its limit of frames for this."""
+    line.frame("s0", listing(R, b"f"))
+    line.commit()
+    line.replies(touched_only=True)
+    told = []
+    for _ in range(ACKS_LATER_FRAMES_MAX + 2):
+        line.frame("s0", looks(R, b"f"))
+        line.commit()
+        told.append([reply.committed for reply in line.replies(touched_only=True).values()])
+    assert told == [*([[]] * ACKS_LATER_FRAMES_MAX), [ACKS_LATER_FRAMES_MAX + 2], []]
 
 
 def test_who_shows_that_nothing_is_unknown_is_told_nothing(line: Line) -> None:

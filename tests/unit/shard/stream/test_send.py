@@ -163,8 +163,8 @@ def test_silence_is_answered_with_everything_unacked_ever_more_slowly() -> None:
         line.stream.flush(now)
         if len(line.pushed) > before:
             sent.append(now // SECOND)
-    assert sent[:4] == [2, 6, 14, 30]
-    assert [b - a for a, b in pairwise(sent[4:])] == [30] * (len(sent) - 5)
+    assert sent[:4] == [5, 15, 35, 65]
+    assert [b - a for a, b in pairwise(sent[3:])] == [30] * (len(sent) - 4)
 
 
 def test_an_ack_starts_the_silence_anew() -> None:
@@ -173,7 +173,7 @@ def test_an_ack_starts_the_silence_anew() -> None:
     line.send(2)
     line.stream.flush(3 * SECOND)
     assert line.ack(1, now=4 * SECOND)
-    assert line.stream.next_resend() == 6 * SECOND
+    assert line.stream.next_resend() == 9 * SECOND
 
 
 def test_what_is_unsent_is_not_sent_again() -> None:
