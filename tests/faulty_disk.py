@@ -8,8 +8,14 @@ import itertools
 import os
 from collections.abc import Callable, Iterator
 
+from shardwatch.shard.contract.filter.pattern import Names
 from shardwatch.shard.disk.disk import Disk
+from shardwatch.shard.disk.entering import Entered
 from shardwatch.shard.disk.reading import sorted_out
+
+
+def _nothing(path: bytes) -> None:
+    """What a test does if it does not say anything else."""
 
 
 class FaultyDisk(Disk):
@@ -36,8 +42,8 @@ class FaultyDisk(Disk):
         self.leads_nowhere: set[bytes] = set()
         self.breaks_off: set[bytes] = set()
         self.twice = ""
-        self.before_listing: Callable[[bytes], object] = lambda path: None
-        self.after_listing: Callable[[bytes], object] = lambda path: None
+        self.before_listing: Callable[[bytes], object] = _nothing
+        self.after_listing: Callable[[bytes], object] = _nothing
         self.behind_ns = 0
         self.listed: list[bytes] = []
         self.refusals = 0
@@ -101,6 +107,25 @@ class FaultyDisk(Disk):
             None if self._refuses(path) or not self.broken.keys().isdisjoint(names) else one
             for (path, _, names), one in zip(asked, found, strict=True)
         ]
+
+    def enter_each(
+        self,
+        fd: int,
+        names: list[bytes],
+        watch: tuple[int, int],
+        kept: tuple[Names, Names],
+        coarse_ns: int,
+        filesystem: tuple[int, bool],
+        ns_max: int,
+    ) -> list[Entered | int]:
+        """Where a test refuses anything, or acts while directories are listed, nothing is known: they are entered one by one."""
+        refuses = self.denied or self.once or self.broken or self.breaks_off or self.twice
+        if refuses or self.before_listing is not _nothing or self.after_listing is not _nothing:
+            return [-1] * len(names)
+        found = super().enter_each(fd, names, watch, kept, coarse_ns, filesystem, ns_max)
+        above = self._where(fd)
+        self.listed += [os.path.join(above, name) for name, one in zip(names, found, strict=False) if not isinstance(one, int)]
+        return found
 
     def _refuses(self, path: bytes) -> bool:
         return path in self.once or any(path == denied or path.startswith(denied + b"/") for denied in self.denied)

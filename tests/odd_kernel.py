@@ -26,7 +26,8 @@ from typing import Any
 from shardwatch.shard.backend import calls
 from shardwatch.shard.compiled import _loops
 from shardwatch.shard.contract.files.packed import INT_MAX, INT_MIN, WIDTH
-from shardwatch.shard.disk import reading
+from shardwatch.shard.contract.filter.pattern import Names, Segment
+from shardwatch.shard.disk import entering, reading
 
 _DT_UNKNOWN, _DT_FIFO, _DT_DIR, _DT_REG, _DT_LNK, _DT_SOCK = 0, 1, 4, 8, 10, 12
 _TYPES = (_DT_UNKNOWN, _DT_FIFO, _DT_DIR, _DT_REG, _DT_LNK, _DT_SOCK)
@@ -86,10 +87,17 @@ class OddKernel:
 
 
 def result(kernel: OddKernel, function: Callable[..., Any], *arguments: object) -> object:
-    """What a function returns, or its error: the type, the number and the file name."""
+    """What a function returns, or its error: the type, the number and the file name. Of a descriptor that it opened, which is
+    closed, only that it is one."""
     with kernel.active():
         try:
-            return function(*arguments)
+            found = function(*arguments)
+            if function.__name__ == "enter_each" and not isinstance(found[0], int):
+                watch, fd, *rest = found[0]
+                if fd >= 0:
+                    os.close(fd)
+                return [(watch, fd >= 0, *rest)]
+            return found
         except OSError as error:
             # Python has a name as text where it reads a directory, and no file name where the directory can't be read.
             name = os.fsencode(error.filename) if isinstance(error.filename, str | bytes) else None
@@ -99,7 +107,7 @@ def result(kernel: OddKernel, function: Callable[..., Any], *arguments: object) 
 def same(kernel: OddKernel, name: str, *arguments: object) -> Any:
     """What both say."""
     ours = result(kernel, getattr(_loops, name), *arguments)
-    theirs = result(kernel, getattr(reading, name), *arguments)
+    theirs = result(kernel, getattr(entering if name == "enter_each" else reading, name), *arguments)
     if ours != theirs:
         raise AssertionError(f"{name}{arguments}: native {ours!r}, Python {theirs!r}")
     return ours
@@ -162,6 +170,7 @@ def at_random(kernel: OddKernel, rounds: int, seed: int) -> Counter[str]:
     """Random directories and stats."""
     chance, happened = random.Random(seed), Counter[str]()
     fd = os.open("/", os.O_RDONLY | os.O_DIRECTORY)
+    instance, every, some = calls.init(), Names([Segment([b"", b""])]), Names([Segment([b"1"]), Segment([b"", b"a", b""])])
     for _ in range(rounds):
         answers = [_answer(chance) for _ in range(chance.randrange(1, 8))]
         kernel.answers(answers)
@@ -180,7 +189,11 @@ def at_random(kernel: OddKernel, rounds: int, seed: int) -> Counter[str]:
             happened["looks that ended at another device"] += len(looked[0]) < (len(names) - start) * WIDTH
             happened["racy"] += looked[0][45::WIDTH].count(1)
             happened["not racy"] += looked[0][45::WIDTH].count(0)
+        arguments = (fd, [b"."], instance, calls.IN_CREATE, every, some, _clock(chance, answers), 1, chance.random() < 0.2, 0)
+        entered = same(kernel, "enter_each", *arguments)
+        happened["left alone" if isinstance(entered[0], int) else "entered"] += 1
     os.close(fd)
+    os.close(instance)
     return happened
 
 
@@ -198,6 +211,7 @@ def waits(kernel: OddKernel) -> Counter[str]:
     for name, arguments in (
         ("list_names", (fd, int)), ("look_at", (fd, [b"0"] * 3, 0, 0, 1, False)),
         ("look_in_each", (asked, instance, 0, 1, False)),
+        ("enter_each", (fd, [b"."], instance, calls.IN_CREATE, Names([Segment([b"0"])]), Names([]), 0, 1, False, 0)),
     ):  # fmt: skip
         found: list[object] = []
         thread = threading.Thread(target=lambda n=name, a=arguments, f=found: f.append(result(kernel, getattr(_loops, n), *a)))

@@ -112,6 +112,18 @@ class Backend(Protocol):
         something else."""
         ...
 
+    def instance_for(self, count: int) -> tuple[int, int]:
+        """(descriptor, mask) of an inotify instance in which the caller may watch so many further directories by itself. Before
+        the next `take` it has nodes `hold` these watches, or gives them back. (-1, 0): there is no such instance, or no room in
+        it; the directories are for `watch`.
+        """
+        ...
+
+    def hold(self, watch: int, node: Node) -> bool:
+        """A directory has got this watch in that instance, and is the one of `node`: `node.wd` is set. False, and nothing is
+        done, if another node stands for it."""
+        ...
+
     def give_back(self, watch: int) -> None:
         """Ends a watch of that instance if no node stands for it: it was made by asking for it (`calls.watch_of`)."""
         ...

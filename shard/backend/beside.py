@@ -133,6 +133,13 @@ class BesideBackend:
         holder = self._holder(node)
         return -1 if holder is None else holder.instance(node)
 
+    def instance_for(self, count: int) -> tuple[int, int]:
+        first = self._opened.get(INOTIFY) if self._order[0] == INOTIFY else None
+        return (-1, 0) if first is None else first.instance_for(count)
+
+    def hold(self, watch: int, node: Node) -> bool:
+        return INOTIFY in self._opened and self._opened[INOTIFY].hold(watch, node)
+
     def give_back(self, watch: int) -> None:
         if INOTIFY in self._opened:
             self._opened[INOTIFY].give_back(watch)

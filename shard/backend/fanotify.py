@@ -150,6 +150,12 @@ class FanotifyBackend:
     def instance(self, node: Node) -> int:
         return -1
 
+    def instance_for(self, count: int) -> tuple[int, int]:
+        return -1, 0
+
+    def hold(self, watch: int, node: Node) -> bool:
+        return False
+
     def give_back(self, watch: int) -> None:
         """There is no such watch."""
 

@@ -109,6 +109,17 @@ class InotifyBackend:
     def instance(self, node: Node) -> int:
         return self._fd
 
+    def instance_for(self, count: int) -> tuple[int, int]:
+        if self.watches_max and len(self._nodes) + count > self.watches_max:
+            return -1, 0
+        return self._fd, _MASK
+
+    def hold(self, watch: int, node: Node) -> bool:
+        if self._nodes.setdefault(watch, node) is not node:
+            return False
+        node.wd = watch
+        return True
+
     def give_back(self, watch: int) -> None:
         if watch not in self._nodes:
             calls.rm_watch(self._fd, watch)

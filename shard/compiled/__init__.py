@@ -3,6 +3,6 @@ is used where no compiler was there at the installation, or where `SHARDWATCH_NA
 
 - `choice`: whether native code is in use, and what stands in for a function.
 
-The source is `_loops.c`. The definitions are where the functions are used (`reading` in `disk`, `decoding` in `backend`); a
-property test compares both. Everyone may import this; it imports nothing.
+The source is `_loops.c`. The definitions are where the functions are used (`reading` and `entering` in `disk`, `calls` and
+`decoding` in `backend`); a property test compares both. Everyone may import this; it imports nothing.
 """

@@ -1,6 +1,6 @@
-/* The loops in which a shard spends most of its time, compiled. `reading.py`, `calls.py` and `decoding.py` have the same ones in
- * Python. They are the definition: the functions here take the same arguments, and return or raise the same. A property test
- * compares them (tests/property/test_compiled.py).
+/* The loops in which a shard spends most of its time, compiled. `reading.py`, `entering.py`, `calls.py` and `decoding.py` have the
+ * same ones in Python. They are the definition: the functions here take the same arguments, and return or raise the same. A
+ * property test compares them (tests/property/test_compiled.py).
  *
  * Nothing is decided here, and nothing is kept between two calls. The GIL is released around system calls, because a filesystem
  * may take long to answer.
@@ -14,16 +14,18 @@
 #include <fcntl.h>
 #include <stdbool.h>
 #include <stdint.h>
-#include <string.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 #include <sys/inotify.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 /* `choice.INTERFACE`: raised with every change of what is passed or returned here. Where it differs, the file was compiled from
  * the source of another version, and is not used. */
-#define INTERFACE 4
+#define INTERFACE 5
 
 /* -- names of a directory: reading.list_names */
 
@@ -554,6 +556,392 @@ look_in_each(PyObject *module, PyObject *arguments)
     return result;
 }
 
+/* -- entering directories that lie side by side: entering.enter_each */
+
+/* `entering.LISTING_BYTES_MAX`; beyond it there is room for one more entry, so that a call that returns nothing is the end. */
+#define ENTRY_BYTES_MAX 280
+#define ENTERED_BYTES_MAX (LISTING_BYTES - ENTRY_BYTES_MAX)
+/* `directory.TAG`. */
+#define STATE_TAG "SHARDWATCH.TAG"
+
+typedef struct {
+    const char *bytes;
+    Py_ssize_t length;
+} text;
+
+/* Patterns for names: the parts of all of them, one after the other, and behind the last part of each (`Names.stars`). */
+typedef struct {
+    text *parts;
+    Py_ssize_t *ends;
+    Py_ssize_t count;
+} patterns;
+
+/* One of the directories, and what became of it. The names of its files come first, then those of directories. */
+typedef struct {
+    const char *name;
+    int watch, fd;
+    bool known;
+    char *listing;
+    const char **names;
+    Py_ssize_t files, directories, left_out;
+    unsigned char *stats;
+} entered;
+
+/* A call of enter_each. While the GIL is released nothing else is used. */
+typedef struct {
+    int fd, instance;
+    uint32_t mask;
+    patterns picked, left_out;
+    int64_t coarse_ns;
+    long long device, ns_max;
+    bool invented;
+    entered *places;
+    Py_ssize_t count;
+    /* How many were begun. */
+    Py_ssize_t done;
+} round_of_entries;
+
+/* Segment.match: the parts in their order, the first and the last at the ends. Each takes the first place where it fits. */
+static bool
+matches_parts(const text *part, const text *end, const char *name, size_t length)
+{
+    const text *last = end - 1;
+    if (length < (size_t)part->length || memcmp(name, part->bytes, part->length) != 0)
+        return false;
+    if (part == last)
+        return length == (size_t)part->length;
+    name += part->length;
+    length -= part->length;
+    while (++part < last) {
+        const char *found = memmem(name, length, part->bytes, part->length);
+        if (found == NULL)
+            return false;
+        length -= found - name + part->length;
+        name = found + part->length;
+    }
+    return length >= (size_t)last->length && memcmp(name + length - last->length, last->bytes, last->length) == 0;
+}
+
+static bool
+matches(const patterns *all, const char *name)
+{
+    size_t length = strlen(name);
+    Py_ssize_t begin = 0;
+    for (Py_ssize_t i = 0; i < all->count; i++) {
+        if (matches_parts(all->parts + begin, all->parts + all->ends[i], name, length))
+            return true;
+        begin = all->ends[i];
+    }
+    return false;
+}
+
+static int
+by_name(const void *one, const void *other)
+{
+    return strcmp((*(const struct dirent64 *const *)one)->d_name, (*(const struct dirent64 *const *)other)->d_name);
+}
+
+/* Reads a directory whose entries take no more than ENTERED_BYTES_MAX; -1: it can't be, else the bytes. Without the GIL. */
+static ssize_t
+read_entries(int fd, char *buffer)
+{
+    ssize_t used = 0;
+
+    if (lseek(fd, 0, SEEK_SET) < 0)
+        return -1;
+    for (;;) {
+        ssize_t size = getdents64(fd, buffer + used, LISTING_BYTES - used);
+        if (size == 0 || (size < 0 && errno == ENOENT)) /* as in read_directory */
+            return used;
+        if (size < 0 || (used += size) > ENTERED_BYTES_MAX)
+            return -1;
+    }
+}
+
+/* Whether an entry is a directory: 1, 0, or -1 where that can't be found out. Without the GIL. */
+static int
+entry_is_directory(int fd, const struct dirent64 *entry)
+{
+    struct stat st;
+    if (entry->d_type != DT_UNKNOWN)
+        return entry->d_type == DT_DIR;
+    if (fstatat(fd, entry->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0)
+        return S_ISDIR(st.st_mode);
+    return errno == ENOENT ? 0 : -1;
+}
+
+/* Sorts the names of a listing into `names`: those of files that are kept, then those of directories. False where it is not to be
+ * listed here. Without the GIL. */
+static bool
+sort_out(const round_of_entries *all, entered *one, int fd, const struct dirent64 **entries, Py_ssize_t count)
+{
+    const char **directories = one->names + count;
+
+    qsort(entries, count, sizeof *entries, by_name);
+    for (Py_ssize_t i = 0; i < count; i++) {
+        const char *name = entries[i]->d_name;
+        if ((i > 0 && strcmp(name, entries[i - 1]->d_name) == 0) || strcmp(name, STATE_TAG) == 0)
+            return false;
+        int directory = entry_is_directory(fd, entries[i]);
+        if (directory < 0)
+            return false;
+        if (directory)
+            directories[one->directories++] = name;
+        else if (matches(&all->picked, name) && !matches(&all->left_out, name))
+            one->names[one->files++] = name;
+        else
+            one->left_out++;
+    }
+    memmove(one->names + one->files, directories, one->directories * sizeof *directories);
+    return true;
+}
+
+/* Lists the directory open at `fd`; false where it is not to be listed here. Without the GIL. */
+static bool
+list_one(const round_of_entries *all, entered *one, int fd)
+{
+    _Alignas(struct dirent64) char buffer[LISTING_BYTES];
+    ssize_t size = read_entries(fd, buffer);
+    Py_ssize_t count = 0;
+
+    if (size < 0)
+        return false;
+    for (ssize_t at = 0; at < size; at += ((const struct dirent64 *)(buffer + at))->d_reclen)
+        count++;
+    one->listing = malloc(size ? size : 1);
+    one->names = malloc((count ? 2 * count : 1) * sizeof *one->names);
+    const struct dirent64 **entries = malloc((count ? count : 1) * sizeof *entries);
+    bool done = false;
+    if (one->listing != NULL && one->names != NULL && entries != NULL) {
+        memcpy(one->listing, buffer, size);
+        count = 0;
+        for (ssize_t at = 0; at < size;) {
+            const struct dirent64 *entry = (const struct dirent64 *)(one->listing + at);
+            const char *name = entry->d_name;
+            if (!(name[0] == '.' && (name[1] == '\0' || (name[1] == '.' && name[2] == '\0'))))
+                entries[count++] = entry;
+            at += entry->d_reclen;
+        }
+        done = sort_out(all, one, fd, entries, count);
+    }
+    free(entries);
+    return done;
+}
+
+/* Looks at the files of a directory; false where one of them is not what was listed, or can't be looked at. Without the GIL. */
+static bool
+look_at_files(const round_of_entries *all, entered *one, int fd)
+{
+    one->stats = calloc(one->files ? one->files : 1, WIDTH);
+    if (one->stats == NULL)
+        return false;
+    looks each = {
+        .fd = fd,
+        .coarse_ns = all->coarse_ns,
+        .device = all->device,
+        .invented = all->invented,
+        .names = one->names,
+        .count = one->files,
+        .stats = one->stats,
+    };
+    look(&each);
+    if (each.looked < each.count)
+        return false;
+    for (Py_ssize_t i = 0; i < one->files; i++) {
+        unsigned char kind = one->stats[i * WIDTH + KIND];
+        if (kind != FILE_KIND && kind != LINK_KIND)
+            return false;
+    }
+    return true;
+}
+
+/* Without the GIL. */
+static void
+enter_one(const round_of_entries *all, entered *one)
+{
+    int fd = openat(all->fd, one->name, OPEN_FLAGS);
+    if (fd < 0)
+        return;
+    one->watch = add_watch(all->instance, fd, all->mask);
+    one->known = one->watch >= 0 && list_one(all, one, fd) && look_at_files(all, one, fd);
+    if (one->known && one->directories > 0)
+        one->fd = fd;
+    else
+        close(fd);
+}
+
+static int64_t
+monotonic_ns(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return now.tv_sec * SECOND_NS + now.tv_nsec;
+}
+
+/* Without the GIL. */
+static void
+enter_all(round_of_entries *all)
+{
+    int64_t begun = monotonic_ns();
+    while (all->done < all->count) {
+        enter_one(all, &all->places[all->done++]);
+        if (monotonic_ns() - begun >= all->ns_max)
+            return;
+    }
+}
+
+/* The patterns of a `Names`, whose `stars` is returned and must outlive them; NULL: an exception is set. */
+static PyObject *
+patterns_of(PyObject *names, patterns *into)
+{
+    PyObject *stars = PyObject_GetAttrString(names, "stars");
+    Py_ssize_t parts = 0;
+
+    if (stars == NULL)
+        return NULL;
+    if (!PyTuple_Check(stars))
+        goto wrong;
+    into->count = PyTuple_GET_SIZE(stars);
+    for (Py_ssize_t i = 0; i < into->count; i++) {
+        PyObject *one = PyTuple_GET_ITEM(stars, i);
+        if (!PyTuple_Check(one) || PyTuple_GET_SIZE(one) == 0)
+            goto wrong;
+        parts += PyTuple_GET_SIZE(one);
+    }
+    into->parts = PyMem_New(text, parts ? parts : 1);
+    into->ends = PyMem_New(Py_ssize_t, into->count ? into->count : 1);
+    if (into->parts == NULL || into->ends == NULL) {
+        PyErr_NoMemory();
+        goto failed;
+    }
+    parts = 0;
+    for (Py_ssize_t i = 0; i < into->count; i++) {
+        PyObject *one = PyTuple_GET_ITEM(stars, i);
+        for (Py_ssize_t j = 0; j < PyTuple_GET_SIZE(one); j++, parts++) {
+            PyObject *part = PyTuple_GET_ITEM(one, j);
+            if (!PyBytes_Check(part))
+                goto wrong;
+            into->parts[parts] = (text){PyBytes_AS_STRING(part), PyBytes_GET_SIZE(part)};
+        }
+        into->ends[i] = parts;
+    }
+    return stars;
+wrong:
+    PyErr_SetString(PyExc_TypeError, "patterns are not tuples of bytes");
+failed:
+    Py_DECREF(stars);
+    return NULL;
+}
+
+/* A list of names; NULL: an exception is set. */
+static PyObject *
+list_of(const char **names, Py_ssize_t count)
+{
+    PyObject *list = PyList_New(count);
+    for (Py_ssize_t i = 0; list != NULL && i < count; i++) {
+        PyObject *name = PyBytes_FromString(names[i]);
+        if (name == NULL)
+            Py_CLEAR(list);
+        else
+            PyList_SET_ITEM(list, i, name);
+    }
+    return list;
+}
+
+/* An `Entered`, to which the descriptor belongs from then on, or the number of the watch; NULL: an exception is set. */
+static PyObject *
+entry_of(entered *one)
+{
+    if (!one->known)
+        return PyLong_FromLong(one->watch);
+    PyObject *files = list_of(one->names, one->files);
+    PyObject *directories = files == NULL ? NULL : list_of(one->names + one->files, one->directories);
+    PyObject *found = NULL;
+    if (directories != NULL)
+        found = Py_BuildValue("(iiOy#On)", one->watch, one->fd, files, (const char *)one->stats, one->files * WIDTH, directories,
+                              one->left_out);
+    Py_XDECREF(files);
+    Py_XDECREF(directories);
+    return found;
+}
+
+/* Enters the directories; NULL: an exception is set, and no descriptor is open. */
+static PyObject *
+entered_each(round_of_entries *all)
+{
+    Py_BEGIN_ALLOW_THREADS
+    enter_all(all);
+    Py_END_ALLOW_THREADS
+    PyObject *found = PyList_New(all->done);
+    for (Py_ssize_t i = 0; found != NULL && i < all->done; i++) {
+        PyObject *one = entry_of(&all->places[i]);
+        if (one == NULL)
+            Py_CLEAR(found);
+        else
+            PyList_SET_ITEM(found, i, one);
+    }
+    for (Py_ssize_t i = 0; i < all->done; i++) {
+        entered *one = &all->places[i];
+        if (found == NULL && one->fd >= 0)
+            close(one->fd);
+        free(one->listing);
+        free(one->names);
+        free(one->stats);
+    }
+    return found;
+}
+
+PyDoc_STRVAR(enter_each_doc,
+             "enter_each($module, fd, names, instance, mask, picked, left_out, coarse_ns, device, invented, ns_max, /)\n--\n\n"
+             "See entering.enter_each.");
+
+static PyObject *
+enter_each(PyObject *module, PyObject *arguments)
+{
+    round_of_entries all = {0};
+    PyObject *list, *picked, *left_out, *result = NULL;
+    unsigned int mask;
+    long long coarse_ns;
+    int invented;
+
+    if (!PyArg_ParseTuple(arguments, "iO!iIOOLLpL:enter_each", &all.fd, &PyList_Type, &list, &all.instance, &mask, &picked,
+                          &left_out, &coarse_ns, &all.device, &invented, &all.ns_max))
+        return NULL;
+    all.mask = mask;
+    all.coarse_ns = coarse_ns;
+    all.invented = invented;
+    /* A tuple of its own, so that nobody takes a name away meanwhile. */
+    PyObject *names = PyList_AsTuple(list);
+    if (names == NULL)
+        return NULL;
+    all.count = PyTuple_GET_SIZE(names);
+    const char **strings = strings_of(names);
+    PyObject *first = strings == NULL ? NULL : patterns_of(picked, &all.picked);
+    PyObject *second = first == NULL ? NULL : patterns_of(left_out, &all.left_out);
+    if (second != NULL) {
+        all.places = PyMem_Calloc(all.count ? all.count : 1, sizeof(entered));
+        if (all.places == NULL)
+            PyErr_NoMemory();
+        else {
+            for (Py_ssize_t i = 0; i < all.count; i++)
+                all.places[i] = (entered){.name = strings[i], .watch = -1, .fd = -1};
+            result = entered_each(&all);
+        }
+    }
+    PyMem_Free(all.places);
+    for (patterns *some = &all.picked;; some = &all.left_out) {
+        PyMem_Free(some->parts);
+        PyMem_Free(some->ends);
+        if (some == &all.left_out)
+            break;
+    }
+    PyMem_Free(strings);
+    Py_XDECREF(first);
+    Py_XDECREF(second);
+    Py_DECREF(names);
+    return result;
+}
+
 /* -- what inotify said: decoding.decode */
 
 /* decoding.SPECIAL, and those of it that tell of names. */
@@ -676,6 +1064,7 @@ static PyMethodDef functions[] = {
     {"look_at", look_at, METH_VARARGS, look_at_doc},
     {"watch_open", watch_open, METH_VARARGS, watch_open_doc},
     {"look_in_each", look_in_each, METH_VARARGS, look_in_each_doc},
+    {"enter_each", enter_each, METH_VARARGS, enter_each_doc},
     {"decode", decode, METH_VARARGS, decode_doc},
     {NULL},
 };
@@ -694,7 +1083,7 @@ static PyModuleDef_Slot slots[] = {
 static struct PyModuleDef definition = {
     PyModuleDef_HEAD_INIT,
     .m_name = "_loops",
-    .m_doc = "Compiled twins of functions in reading.py, calls.py and decoding.py.",
+    .m_doc = "Compiled twins of functions in reading.py, entering.py, calls.py and decoding.py.",
     .m_methods = functions,
     .m_slots = slots,
 };

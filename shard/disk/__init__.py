@@ -4,6 +4,7 @@ mounts.
 - `disk`: the port through which all of this, and `territory`, look at the trees.
 - `calls`: the few system calls by which a shard looks; they follow no link on the way.
 - `reading`: the loops that read a directory and look at names, in one directory or in many; native code may stand in for them.
+- `entering`: the loop of a scan, which opens, watches and lists directories side by side; likewise.
 - `look`: reads a directory, or names in it, and returns what is in scope. It sends nothing.
 - `ignore_files`: reads the ignore files, and notices which of them have changed.
 - `ignore_setting`: whether a service asks them; loads `ignore_files` only then.

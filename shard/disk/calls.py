@@ -21,6 +21,9 @@ _OPEN: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 #: To walk through a directory it need not be readable.
 _STEP: Final = getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY | os.O_CLOEXEC
 
+#: open(2) of a directory by its name in the one above, which is no link.
+ENTER: Final = _OPEN | os.O_NOFOLLOW
+
 #: Bytes of a path that one system call takes (PATH_MAX, the closing NUL included).
 PIECE_BYTES_MAX: Final = 4096
 
@@ -97,8 +100,13 @@ def watch_of(instance: int, fd: int) -> int:
 
     What is watched is what is open, not what its path leads to by now, so it is asked through /proc.
     """
-    mask = _IN_DELETE_SELF | _IN_ONLYDIR | _IN_MASK_ADD
-    number = int(_libc.inotify_add_watch(instance, b"/proc/self/fd/%d" % fd, mask))
+    return watch(instance, fd, _IN_DELETE_SELF | _IN_ONLYDIR)
+
+
+def watch(instance: int, fd: int, mask: int) -> int:
+    """Watches the directory open at `fd` in an inotify instance, with a mask that is added to the one it has. Returns the number
+    of its watch. Raises OSError."""
+    number = int(_libc.inotify_add_watch(instance, b"/proc/self/fd/%d" % fd, mask | _IN_MASK_ADD))
     if number < 0:
         raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
     return number

@@ -14,18 +14,20 @@ from typing import Final
 
 from ..compiled.choice import native
 from ..contract.files.paths import join
-from . import reading
-from .calls import coarse_ns, is_bare, leads_to, loops, open_directory, opens_at_once
+from ..contract.filter.pattern import Names
+from . import entering, reading
+from .calls import ENTER, coarse_ns, is_bare, leads_to, loops, open_directory, opens_at_once
+from .entering import Entered
 from .statx import birth_ns, filesystem_type
 from .virtual import virtual_type
 
-_ENTER: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC | os.O_NOFOLLOW
 #: A directory that is only to be watched need not be readable.
 _WATCH: Final = getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY | os.O_CLOEXEC | os.O_NOFOLLOW
 
 _list_names = native(reading.list_names)
 _look_at = native(reading.look_at)
 _look_in_each = native(reading.look_in_each)
+_enter_each = native(entering.enter_each)
 
 
 class Disk:
@@ -45,7 +47,7 @@ class Disk:
 
     def enter(self, name: bytes, fd: int) -> int:
         """The directory of that name, which is no link."""
-        return os.open(name, _ENTER, dir_fd=fd)
+        return os.open(name, ENTER, dir_fd=fd)
 
     def open_to_watch(self, path: bytes) -> int:
         """The directory at a path, which is no link itself: it can be watched by this descriptor, but not read."""
@@ -68,6 +70,20 @@ class Disk:
         """The packed stats of names in many directories, by their paths and watches (`reading.look_in_each`)."""
         look = _look_in_each if opens_at_once() else reading.look_in_each  # native code knows openat2 alone
         return look(asked, instance, coarse_ns, device, invented)
+
+    def enter_each(
+        self,
+        fd: int,
+        names: list[bytes],
+        watch: tuple[int, int],
+        kept: tuple[Names, Names],
+        coarse_ns: int,
+        filesystem: tuple[int, bool],
+        ns_max: int,
+    ) -> list[Entered | int]:
+        """Opens, watches and lists directories that lie in one directory, and looks at their files (`entering.enter_each`, whose
+        arguments are in pairs here)."""
+        return _enter_each(fd, names, *watch, *kept, coarse_ns, *filesystem, ns_max)
 
     def entries(self, fd: int) -> AbstractContextManager[Iterator[os.DirEntry[str]]]:
         """What is in a directory, for those who follow links, from the beginning (`reading.list_names`). An error while it is

@@ -17,6 +17,7 @@ from ..contract.limits import PATH_BYTES_MAX
 from ..contract.state.directory import TAG_NAME, is_state_directory
 from .calls import ABSENT
 from .disk import Disk
+from .entering import Entered
 from .filesystems import Filesystems
 from .reading import NAMES_AT_ONCE, packed
 
@@ -123,12 +124,24 @@ class Reader:
             seen = seen.chosen([kind in _FILES for kind in found])
         if became:
             directories = [*directories, *became]
-        subdirectories = self.watched(path, relative, directories) if directories else []
-        if subdirectories:
-            both = [(name, A_DIRECTORY) for name in subdirectories]
-            both += zip(seen.names, pieces(seen.stats), strict=True)
-            seen = joined(both)
-        return seen, subdirectories
+        return self._with_directories(path, relative, seen, directories) if directories else (seen, [])
+
+    def _with_directories(self, path: bytes, relative: bytes, files: Seen, directories: list[bytes]) -> tuple[Seen, list[bytes]]:
+        """What was seen of files, and the directories that are ours; and the names of these."""
+        subdirectories = self.watched(path, relative, directories)
+        if not subdirectories:
+            return files, []
+        both = [(name, A_DIRECTORY) for name in subdirectories]
+        both += zip(files.names, pieces(files.stats), strict=True)
+        return joined(both), subdirectories
+
+    def entered(self, path: bytes, relative: bytes, found: Entered) -> tuple[Seen, list[bytes]]:
+        """As `directory`, of one that was listed and looked at by `Disk.enter_each`."""
+        _, _, files, stats, directories, left_out = found
+        self.looks += len(files)
+        self.filtered += left_out
+        seen = Seen(files, stats)
+        return self._with_directories(path, relative, seen, directories) if directories else (seen, directories)
 
     def stats(self, path: bytes, names: list[bytes], fd: int, coarse: int) -> bytes:
         """The packed stats of these names in the directory `path`, open at `fd`, in the order of the names. Each is looked at

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from ..backend.share import WatchShare
 from ..contract.state.settings import Settings
-from ..territory.territory import Territory
+from ..territory.territory import SIBLINGS_MAX, Territory
 from ..territory.verify import Verifier
 from ..tree.nodes import Node
 from .debounce import Debounce
@@ -52,7 +52,9 @@ class Tuning:
         self.verifier: Verifier | None = None
         if verifies:
             self.verifier = Verifier(territory, period_ns=_period_ns(settings), share=self._verify_share(settings))
-        self.rate = ScanRate(settings.rescan_files_per_s / shards)
+        self.rate = ScanRate()
+        self._territory = territory
+        self._limit(settings)
         self._clock = clock
 
     def take_over(self, settings: Settings) -> None:
@@ -65,7 +67,12 @@ class Tuning:
         )
         if self.verifier is not None:
             self.verifier.take_over(self._clock(), period_ns=_period_ns(settings), share=self._verify_share(settings))
+        self._limit(settings)
+
+    def _limit(self, settings: Settings) -> None:
+        """A scan that is held back goes from directory to directory, so that its pauses stay short."""
         self.rate.limit(settings.rescan_files_per_s / self._shards)
+        self._territory.siblings_max = 1 if settings.rescan_files_per_s else SIBLINGS_MAX
 
     def _verify_share(self, settings: Settings) -> float:
         return settings.verify_cpu_percent / 100 / self._shards

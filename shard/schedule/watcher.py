@@ -64,7 +64,7 @@ _UNLINKED_PAUSE_FACTOR: Final = 20
 class Bounds(NamedTuple):
     """How long a watcher does one kind of work, and how much of each kind may wait."""
 
-    #: Time that each kind of work gets in a turn, ns. One step, a directory, may take it beyond that.
+    #: Time that each kind of work gets in a turn, ns. One step, of one directory or of several, may take it beyond that.
     slice_ns: int = 10_000_000
     #: Names that are debounced before they are merged into their directories.
     names_max: int = PENDING_NAMES_MAX

@@ -13,6 +13,8 @@
 - `doubts`: what could not be read, found or watched: kept for another attempt, and reported in the
   status.
 - `scanning`: lists a directory, and everything below it.
+- `siblings`: enters directories that lie side by side with one call, where only usual ones are
+  expected.
 - `descent`: the directories between the beginning of a scan and its present position.
 - `looking`: looks at names that had a hint, and at names that are or were directories.
 - `together`: looks at names of many directories with one call, where only files are expected.

@@ -19,13 +19,15 @@ DESCRIPTORS_MAX: Final = 32
 class Level:
     """A directory that was listed, with the names in it that are to be entered."""
 
-    __slots__ = ("fd", "identity", "names", "node", "path")
+    __slots__ = ("alone", "fd", "identity", "names", "node", "path")
 
     def __init__(self, fd: int, node: Node, path: bytes, names: list[bytes]) -> None:
         self.fd = fd
         self.node = node
         self.path = path
         self.names = names
+        #: How many of them, from the end, are to be entered one by one (`siblings`).
+        self.alone = 0
         #: (dev, ino) of the directory, if it was closed for the time being.
         self.identity = (0, 0)
 

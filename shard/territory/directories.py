@@ -96,6 +96,26 @@ class Directories:
             raise
         return child
 
+    def instance_below(self, parent: Node, count: int) -> tuple[int, int]:
+        """`Backend.instance_for` so many directories in `parent`; (-1, 0) where one may have to be observed in another way."""
+        if self.swept or not self.room.open or not self._slow.none or (self._polls and self._places[parent.anchor].polled):
+            return -1, 0
+        return self._backend.instance_for(count)
+
+    def hold(self, parent: Node, name: bytes, watch: int) -> Node | None:
+        """The node of a directory that has this watch in that instance, and that name in `parent`. None, and nothing is done, if
+        something else is known of the name, or of the directory: then it has to be opened, for `enter`.
+        """
+        child = parent.child(name)
+        if child is not None:
+            return child if child.wd == watch and child.linked is None else None
+        child = parent.adopt(name)
+        if not self._backend.hold(watch, child):
+            child.cut()
+            return None
+        self._count += 1
+        return child
+
     def register(self, fd: int, node: Node) -> None:
         """Watches the directory open at `fd`, before it is listed. If no watch is left, the directory is swept; also if there was
         none just now (`room`).
@@ -141,6 +161,13 @@ class Directories:
         if self.swept:
             for one in dead:
                 self.sweep_no_more(one)
+
+    def cut_others(self, node: Node, there: list[bytes]) -> None:
+        """Cuts the children whose names are not among these."""
+        if node.children:
+            names = set(there)
+            for child in [child for name, child in node.children.items() if name not in names]:
+                self.cut(child)
 
     def give_up_watch(self, node: Node) -> None:
         """Sweeps a watched directory from now on, so that another one can have its watch. The caller looks at it then: hints that

@@ -12,6 +12,7 @@ from .descent import Descent, Level
 from .doubts import Subject
 from .place import Place
 from .recall import stamp_of
+from .siblings import enter_siblings
 from .territory import Steps, Territory
 
 #: The links that a scan has found: (directory, name).
@@ -43,8 +44,10 @@ def list_directory(
         territory.ignores.settle(path)
     territory.doubts.too_long(node, territory.reader.take_too_long())
     directories = territory.directories
-    if node.children or territory.follow:
-        _cut_those_gone(territory, node, subdirectories)
+    if territory.follow:
+        territory.links.unbar_others(node, subdirectories)
+    if node.children:
+        directories.cut_others(node, subdirectories)
     if not seen.names and node.parent is not None and (barred or is_state_directory(fd)):
         directories.cut(node)  # whichever service it belongs to: its files are no events, and must not wake the shard
     below = [name for name in subdirectories if join(path, name) not in territory.stops] if subdirectories else []
@@ -67,16 +70,6 @@ def _stamp(territory: Territory, fd: int) -> int:
     return stamp_of(st, coarse) if territory.reader.filesystems.keeps_times(st.st_dev, fd) else 0
 
 
-def _cut_those_gone(territory: Territory, node: Node, there: list[bytes]) -> None:
-    """Cuts the children whose names are not among these."""
-    if territory.follow:
-        territory.links.unbar_others(node, there)
-    if node.children:
-        names = set(there)
-        for child in [child for name, child in node.children.items() if name not in names]:
-            territory.directories.cut(child)
-
-
 def unsure(territory: Territory, node: Node, names: list[bytes]) -> list[bytes]:
     """Those of the subdirectories just seen that are not known yet, or may have been replaced: links may lead elsewhere now."""
     return [n for n in names if node.child(n) is None or (territory.follow and territory.links.has(node, n))]
@@ -94,6 +87,12 @@ def scan_below(territory: Territory, place: Place, top: Level, links: Found, *, 
         descent.push(top)
         yield
         while (level := descent.nearest()) is not None:
+            if level.alone == 0 and not renamed:
+                enter_siblings(territory, place, level, descent, again=again)
+                if level.alone == 0:
+                    yield
+                    continue
+            level.alone = max(0, level.alone - 1)
             name = level.names.pop()
             if territory.follow and territory.links.has(level.node, name):
                 links.append((level.node, name))

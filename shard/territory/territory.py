@@ -13,6 +13,7 @@ import os
 import stat
 import time
 from collections.abc import Callable, Iterator
+from typing import Final
 
 from ..backend.base import Backend
 from ..contract.files.paths import is_below
@@ -32,6 +33,8 @@ from .opening import Opened, Opener
 from .place import Place
 from .reports import Reports
 
+#: Directories that a scan enters in one step, at most.
+SIBLINGS_MAX: Final = 64
 #: The type of a generator that makes looks. It yields after each directory.
 Steps = Iterator[None]
 
@@ -81,6 +84,8 @@ class Territory:
         self.renames = Renames(reader.disk, reader.on_progress)
         self.racy, self.unlinked = RacyNames(), Unlinked(told=not backend.lossy)
         self.reports = Reports(emit, self.directories.swept, self.racy, reader.on_progress)
+        #: How many directories a scan may enter in one step (`siblings`).
+        self.siblings_max = SIBLINGS_MAX
         #: The number of files at the end of the last baseline.
         self.files = 0
 

@@ -27,6 +27,10 @@ from hypothesis import strategies as st
 
 from shardwatch.shard.backend import calls
 from shardwatch.shard.backend.decoding import Names, decode
+from shardwatch.shard.contract.filter.pattern import Names as Patterns
+from shardwatch.shard.contract.filter.pattern import parse
+from shardwatch.shard.contract.state.directory import TAG_NAME
+from shardwatch.shard.disk.entering import LISTING_BYTES_MAX, Entered, enter_each
 from shardwatch.shard.disk.reading import NAMES_AT_ONCE, list_names, look_at, look_in_each
 
 _loops = pytest.importorskip("shardwatch.shard.compiled._loops", reason="native code is not built here (Debian: gcc)")
@@ -294,6 +298,124 @@ def test_directories_that_are_none_are_refused_alike() -> None:
     os.close(instance)
 
 
+# --- directories that lie side by side ------------------------------------------------------------------------------------
+
+_IN = calls.IN_CREATE | calls.IN_ONLYDIR
+#: Of a round that is not ended by the clock.
+_LONG = 2**62
+
+
+def _patterns(*texts: str) -> Patterns:
+    """Those of `pattern`, each of one component."""
+    rules = [parse(text) for text in texts]
+    return Patterns(segment for rule in rules if rule is not None for segment in rule.segments if segment is not None)
+
+
+def _entered(found: list[Entered | int]) -> list[object]:
+    """The same, with the inode number of what is open in the place of each descriptor, which is closed."""
+    told: list[object] = []
+    for one in found:
+        if isinstance(one, int):
+            told.append(one)
+            continue
+        watch, fd, *rest = one
+        told.append((watch, os.fstat(fd).st_ino if fd >= 0 else -1, *rest))
+        if fd >= 0:
+            os.close(fd)
+    return told
+
+
+def _open_descriptors() -> int:
+    return len(os.listdir("/proc/self/fd"))
+
+
+@given(
+    entries=st.dictionaries(_file_names, st.tuples(_kinds, _times), max_size=12),
+    inner=st.lists(_file_names, max_size=2),
+    clock=st.sampled_from([0, -_AN_HOUR, _AN_HOUR]),
+    invented=st.booleans(),
+    picked=st.sampled_from([("*",), ("*a", "b*", "*c*d*", "e*f", "*.json"), ("x", "abc")]),
+    left_out=st.sampled_from([(), ("a*", "*b"), ("*a*", "x", "c*d*e")]),
+)
+def test_directories_are_entered_alike(
+    entries: dict[bytes, tuple[str, int]],
+    inner: list[bytes],
+    clock: int,
+    invented: bool,
+    picked: tuple[str, ...],
+    left_out: tuple[str, ...],
+) -> None:
+    """One with everything that a directory may contain, and its directories, of which some contain others; what is no directory,
+    and what is not there. Each has the same watch, and no descriptor is left."""
+    instance = calls.init()
+    with _directory(entries) as fd:
+        for name, (kind, _) in entries.items():
+            for below in inner if kind == "directory" else ():
+                os.makedirs(b"/proc/self/fd/%d/%s/%s" % (fd, name, below), exist_ok=True)
+        before, now = _open_descriptors(), os.fstat(fd).st_ctime_ns
+        for device in (os.fstat(fd).st_dev, -1):
+            arguments = (fd, [b".", *entries, b"x" * 256, b"none"], instance, _IN, _patterns(*picked), _patterns(*left_out),
+                         now + clock, device, invented, _LONG)  # fmt: skip
+            expected = _entered(enter_each(*arguments))
+            assert _entered(_loops.enter_each(*arguments)) == expected
+            assert len(expected) == len(entries) + 3
+        assert _open_descriptors() == before
+    os.close(instance)
+
+
+@given(st.binary(max_size=30).filter(lambda name: not set(name) & set(b"/\0") and name not in (b"", b".", b"..")))
+def test_patterns_match_alike(name: bytes) -> None:
+    """Names of the letters of the patterns, and others."""
+    patterns = ("*a", "b*", "*ab*ba*", "a*b", "aba", "**b*", "a*a*a")
+    letters = bytes(b"ab"[byte % 2] for byte in name)
+    instance = calls.init()
+    for given_name in (name, letters):
+        with _directory({given_name: ("dangling link", 0)}) as fd:
+            for pattern in patterns:
+                arguments = (fd, [b"."], instance, _IN, _patterns(pattern), _patterns(), 0, os.fstat(fd).st_dev, False, _LONG)
+                assert _entered(_loops.enter_each(*arguments)) == _entered(enter_each(*arguments)), pattern
+    os.close(instance)
+
+
+def test_large_directories_and_those_of_a_state_are_left_alone_alike(tmp_path: Path) -> None:
+    """At the bound and one name beyond it; the name of a state directory's tag; and the bound of time after the first of many."""
+    instance = calls.init()
+    fits = (LISTING_BYTES_MAX - 48) // 40
+    for name, count in (("fits", fits), ("beyond", fits + 1)):
+        (tmp_path / name).mkdir()
+        for number in range(count):
+            os.symlink(b".", tmp_path / name / f"{number:013}")  # 40 bytes
+    (tmp_path / "state").mkdir()
+    (tmp_path / "state" / os.fsdecode(TAG_NAME)).write_text("")
+    fd = os.open(tmp_path, os.O_RDONLY | os.O_DIRECTORY)
+    names = [b"fits", b"beyond", b"state"]
+    for time_ns, known in ((_LONG, [True, False, False]), (0, [True])):
+        arguments = (fd, names, instance, _IN, _patterns("*"), _patterns(), 0, os.fstat(fd).st_dev, False, time_ns)
+        expected = _entered(enter_each(*arguments))
+        assert _entered(_loops.enter_each(*arguments)) == expected
+        assert [not isinstance(one, int) for one in expected] == known
+    os.close(fd)
+    os.close(instance)
+
+
+def test_siblings_that_are_none_are_refused_alike() -> None:
+    """A NUL in a name; anything but a list of names and patterns; an instance that is none. Nothing is opened."""
+    instance, fd = calls.init(), os.open("/", os.O_RDONLY | os.O_DIRECTORY)
+    before, every = _open_descriptors(), _patterns("*")
+    for function in (enter_each, _loops.enter_each):
+        with pytest.raises(ValueError, match="embedded null"):
+            function(fd, [b"usr", b"a\0"], instance, _IN, every, every, 0, 0, False, _LONG)
+        assert function(fd, [], instance, _IN, every, every, 0, 0, False, _LONG) == []
+        assert function(fd, [b"."], fd, _IN, every, every, 0, 0, False, _LONG) == [-1]
+    wrong: list[tuple[object, ...]] = [((b".",), every), (["."], every), ([b"."], None), ([b"."], _patterns("?"))]
+    for names, patterns in wrong:
+        with pytest.raises((TypeError, AttributeError)):
+            _loops.enter_each(fd, names, instance, _IN, patterns, every, 0, 0, False, _LONG)
+    assert _open_descriptors() == before
+    os.close(fd)
+    os.close(instance)
+
+
 def test_a_directory_that_was_removed_is_empty(tmp_path: Path) -> None:
     """The kernel says ENOENT, and readdir(3) that this is the end."""
     (tmp_path / "d").mkdir()
@@ -388,7 +510,8 @@ def test_whatever_the_kernel_says_is_understood_alike(odd_kernel: Path) -> None:
     happened = _under(odd_kernel, "random", str(ROUNDS), "20")
     assert happened.pop("listings") == happened.pop("looks") == ROUNDS
     assert happened.keys() == {
-        "listings that failed", "signs of life", "looks that failed", "looks that ended at another device", "racy", "not racy"
+        "entered", "left alone", "listings that failed", "signs of life", "looks that failed",
+        "looks that ended at another device", "racy", "not racy",
     }  # fmt: skip
     assert min(happened.values()) > 0
 
@@ -396,4 +519,4 @@ def test_whatever_the_kernel_says_is_understood_alike(odd_kernel: Path) -> None:
 @pytest.mark.needs("gcc")
 def test_other_threads_run_while_the_kernel_takes_its_time(odd_kernel: Path) -> None:
     """A filesystem may take long to answer: the thread that empties inotify's queue must not wait for it."""
-    assert _under(odd_kernel, "waits") == {"list_names": 1, "look_at": 1, "look_in_each": 1}
+    assert _under(odd_kernel, "waits") == {"list_names": 1, "look_at": 1, "look_in_each": 1, "enter_each": 1}

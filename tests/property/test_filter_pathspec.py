@@ -75,6 +75,19 @@ def normal(path: str) -> bool:
     return encode(path).decode("utf-8", "surrogateescape") == path
 
 
+def test_the_default_profile_says_the_same_of_directories_side_by_side() -> None:
+    """In a root and below it, unless a name of theirs turns it; and of all of its patterns it is known what they are made of."""
+    ours = Filter(profile.AST.include, profile.AST.exclude)
+    for directory in (b"", b"src"):
+        alike = ours.in_each(directory, [b"a", b"b"])
+        assert alike is not None
+        assert alike[1].drop(alike[0].pick([b"x.json", b"._x.json", b"x_BACKUP_1.json", b"x"])) == [b"x.json"]
+        assert ours.in_each(directory, [b"a", b"ast"]) is None or ours.in_each(directory, [b"ast"]) == alike
+    assert Filter(["*.json", "x?"], []).in_each(b"src", [b"a"]) is None
+    assert Filter(["*.json"], ["a/*.json"]).in_each(b"", [b"a", b"b"]) is None
+    assert Filter(["*"], ["a*", "!ab"]).in_each(b"src", [b"c"]) is None
+
+
 @settings(max_examples=200)
 @given(
     st.lists(patterns(), min_size=1, max_size=3),
@@ -135,6 +148,11 @@ def test_names_decided_together_and_each_by_itself(include: list[str], exclude: 
         assert set(ours.keeps_names(directory, set(together))) == set(expected)
         entered = [name for name in together if not ours.prunes(directory + b"/" + name if directory else name)]
         assert ours.descends(directory, together) == entered
+        alike = ours.in_each(directory, entered)
+        if alike is not None:
+            picked, left_out = alike
+            kept = left_out.drop(picked.pick(together))
+            assert all(ours.keeps_names(directory + b"/" + name if directory else name, together) == kept for name in entered)
         plain = [name for name in together if name.endswith(b"unit.json")] * 30
         assert ours.keeps_names(directory, plain) == [name for name in plain if name in expected]
 

@@ -27,6 +27,10 @@ DIRECTORIES_REMEMBERED_MAX: Final = 512
 _PROGRAMS_MAX: Final = 1_024
 
 
+#: Matches no name.
+_NONE: Final = Names(())
+
+
 class Decision(NamedTuple):
     """Whether a path is in scope, and what decides that."""
 
@@ -207,6 +211,19 @@ class _Verdict:
 
     __slots__ = ("deep", "exclude", "exclude_through", "include", "include_through", "left_out", "picked", "prune")
 
+    @property
+    def plain(self) -> tuple[Names, Names] | None:
+        """What is picked, and what is left out of that, where one group of names tells each, and none is about characters."""
+        if self.prune or self.picked is None:
+            return None
+        if self.left_out is not None:
+            both = self.picked, self.left_out
+        elif self.exclude.groups or self.exclude.base:
+            return None
+        else:
+            both = self.picked, _NONE
+        return None if any(names.stars is None for names in both) else both
+
     def __init__(
         self, include: _Program, exclude: _Program, include_through: _Through, exclude_through: _Through, prune: bool
     ) -> None:
@@ -275,6 +292,17 @@ class Filter:
             return names  # as nearly always
         return [name for name in names if not self.prunes(prefix + name)]
 
+    def in_each(self, directory: bytes, names: Sequence[bytes]) -> tuple[Names, Names] | None:
+        """What is kept in each of these directories, which lie in `directory` (relative, b"" is the root): the names that match
+        the first, but not the second. None where that can't be said of all of them in this way.
+        """
+        verdict = self._verdicts.get(directory) or self._verdict(directory)
+        if self._uniform and verdict.deep and len(self._turning.drop(names)) == len(names):
+            return verdict.plain  # as nearly always
+        prefix = directory + b"/" if directory else b""
+        found = {self._verdict_of(prefix + name).plain for name in names}
+        return found.pop() if len(found) == 1 else None
+
     def decision(self, relative: bytes, *, directory: bool = False) -> Decision:
         """What decides about a path, for people who ask; `keeps` and `prunes` are quicker.
 
@@ -299,6 +327,9 @@ class Filter:
         if 0 < len(self.exclude) <= 4:
             left = "; leaves out " + ", ".join(printable(p) for p in self.exclude)
         return f"keeps {shown}{more}{left}"
+
+    def _verdict_of(self, path: bytes) -> _Verdict:
+        return self._verdicts.get(path) or self._verdict(path)
 
     def _verdict(self, path: bytes) -> _Verdict:
         """Decides a directory from its parent's verdict, and remembers it. So are those in between."""

@@ -151,7 +151,7 @@ class Rule:
 class Names:
     """Single-component patterns of one sign, joined: whether any of them matches a name."""
 
-    __slots__ = ("_among", "literals", "marks", "positive", "prefixes", "rest", "segments", "suffixes")
+    __slots__ = ("_among", "literals", "marks", "positive", "prefixes", "rest", "segments", "stars", "suffixes")
 
     def __init__(self, segments: Iterable[Segment], positive: bool = True) -> None:
         literals, suffixes, prefixes, regexes, texts, hints = set(), set(), set(), set(), set(), set()
@@ -176,6 +176,8 @@ class Names:
         self.prefixes = tuple(sorted(prefixes))
         #: What the above do not tell; None where they tell all.
         self.rest = _joined(regexes, texts)
+        #: All of it, for native code: the parts of each pattern (`Segment.parts`). None where one is about characters.
+        self.stars = None if texts else tuple(sorted({tuple(segment.parts) for segment in self.segments}))
         #: Where none of these is in some names, with a slash before and after each, only `literals` can match one of them. Empty
         #: where that can't be said.
         self.marks: tuple[bytes, ...] = ()

@@ -7,10 +7,11 @@ scope. Does no input or output.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 
 from ..state.settings import Settings
 from .filter import Filter
+from .pattern import Names
 
 
 class Scope:
@@ -36,6 +37,10 @@ class Scope:
             return self.filter.keeps_names(relative, names)
         kept = named if path in self.only else named.union(self.filter.keeps_names(relative, names))
         return [name for name in names if name in kept]
+
+    def in_each(self, relative: bytes, names: Sequence[bytes]) -> tuple[Names, Names] | None:
+        """As `Filter.in_each`; None, too, where files were named."""
+        return None if self._named else self.filter.in_each(relative, names)
 
     def unless_ignored(self, path: bytes, kept: list[bytes], others: list[bytes]) -> list[bytes]:
         """Of what `files` has kept in a directory, what is left if the ignore files leave only `others` of it. A file that was

@@ -54,7 +54,7 @@ def test_what_happened_while_a_shard_was_dead_is_found_by_its_successor(scene: S
 def test_a_scan_that_was_not_finished_is_begun_again(make: Callable[..., ShardScene]) -> None:
     """Rule 2: killed between any two directories, by the shard's end or the aggregator's."""
     scene = make(bounds=Bounds(slice_ns=0))
-    scene.put(*[f"d{i}/e{j}/f.json" for i in range(4) for j in range(3)])
+    scene.put(*[f"d{i}/e{j}/f.json" for i in range(16) for j in range(2)])
     for steps in range(12):
         for _ in range(steps):
             scene.shard.step()
