@@ -284,6 +284,8 @@ def parse(raw: dict[str, Any]) -> Any:
     try:
         return msgspec.convert(raw, kind)
     except msgspec.ValidationError as error:
+        if isinstance(name := raw.get("group"), str):
+            check_name(name)
         raise RefusedError("bad_field", cut(f"{op}: {error}"), "see docs/protocol.md for the fields of each op") from None
 
 
@@ -332,7 +334,7 @@ def from_base64(op: str, text: str) -> bytes:
 
 def check_name(name: str) -> None:
     """Names of groups are what a person can read and type back. Raises RefusedError."""
-    if not name or not name.isprintable() or name != name.strip():
+    if not 0 < len(name) <= NAME_CHARS_MAX or not name.isprintable() or name != name.strip():
         raise RefusedError(
             "bad_group",
             f"{shown(name)} is not a valid name for a group",

@@ -89,7 +89,7 @@ def _more_instances(then: str = "") -> str:
 
 def _raise(what: str, wanted: Callable[[int], int], step: int) -> str:
     allowed = allowance(what)
-    if not allowed.value:
+    if not allowed.known:
         return ""
     value = -(-max(wanted(allowed.value), allowed.value + 1) // step) * step
     keep = "and in /etc/sysctl.d to keep it" if allowed.sysctl.startswith("fs.") else "in this container's user namespace"

@@ -14,7 +14,9 @@ from shardwatch.shard.contract.state.settings import Settings
 
 from ..host.scouting import IN_STATE_DIRECTORY, Scouts
 
-__all__ = ["IN_STATE_DIRECTORY", "NOT_THERE", "is_waited_for", "shown_path", "trouble_with", "unwatchable", "with_files"]
+__all__ = [
+    "IN_STATE_DIRECTORY", "NOT_THERE", "is_waited_for", "shown_path", "trouble_with", "unwatchable", "what_becomes", "with_files"
+]  # fmt: skip
 
 
 def with_files(settings: Settings, before: Settings | None = None) -> Settings:
@@ -84,6 +86,21 @@ def unwatchable(path: bytes, trouble: str) -> UsageError:
     elif trouble == IN_STATE_DIRECTORY:
         hint = "give a directory or a file outside of it; `shardwatch logs --follow` shows what a service logs"
     return UsageError(f"root {shown_path(path)} {trouble}", hint=hint)
+
+
+def what_becomes(root: bytes, settings: Settings) -> str:
+    """What becomes of the files of a root that these settings do not name any more, for a message. Pure.
+
+    Other roots may lie above it or below it: their files are still watched, as they keep them.
+    """
+    gone = "forgotten, without events" if settings.forget_left_out else "reported as deleted"
+    above = Nearest(settings.roots).of(root)
+    if above is not None:
+        return f"its files are watched as those of {shown_path(above)}, and what is out of scope there is {gone}"
+    inside = Nearest([root])
+    if any(inside.of(path) for path in settings.named()):
+        return f"its files are {gone}, but for those of roots in it"
+    return f"its files are {gone}"
 
 
 def shown_path(path: bytes) -> str:

@@ -15,7 +15,7 @@ from shardwatch.shard.contract.state.ship_section import ShipSection
 from shardwatch.shard.contract.state.triggers import Trigger
 from shardwatch.shard.contract.state.web_section import WebSection
 
-from ..planning.named import shown_path
+from ..planning.named import shown_path, what_becomes
 from ..plugin.names import SHIP, WEB
 from ..service.changed_patterns import changed_patterns
 
@@ -151,14 +151,13 @@ def changes(before: Configuration, after: Configuration) -> list[ConfigChange]:
 
 def _roots(old: Settings, new: Settings) -> Iterator[ConfigChange]:
     name = options.ROOTS.name
-    gone = "forgotten, without events" if new.forget_left_out else "reported as deleted"
     before, after = old.named(), new.named()
     for root in after:
         if root not in before:
             yield ConfigChange(name, f"root {shown_path(root)} is new: it is scanned", How.PLAN)
     for root in before:
         if root not in after:
-            yield ConfigChange(name, f"root {shown_path(root)} is watched no longer: its files are {gone}", How.PLAN)
+            yield ConfigChange(name, f"root {shown_path(root)} is removed: {what_becomes(root, new)}", How.PLAN)
     if set(before) == set(after) and _kinds(old) != _kinds(new):
         yield ConfigChange(name, "a root is a file now, or a directory, that was the other", How.PLAN)
 

@@ -18,7 +18,7 @@ from shardwatch.shard.contract.input.shown import shown
 from shardwatch.shard.contract.state.layout import Layout
 from shardwatch.shard.contract.state.settings import read_settings
 
-from ..config.patterns import checked
+from ..config.patterns import check_place, checked
 from ..service import service
 
 #: Largest values of the arguments: a thousand years in seconds, and what SQLite can compare with.
@@ -68,7 +68,7 @@ def find(
 def pages(
     layout: Layout, patterns: Sequence[str], changed_within_s: float | None, larger: int | None
 ) -> Iterator[list[FoundRow]]:
-    """What `find` finds, in pages of at most 20,000 files, as the index has them. Checks the patterns only."""
+    """What `find` finds, in pages of at most 20,000 files, as the index has them. Checks the patterns and the service."""
     wanted = Wanted(
         patterns=checked("patterns", patterns or ["*"], "find"),
         larger=-1 if larger is None else larger,
@@ -81,12 +81,15 @@ def pages(
         raise UsageError(reason, hint="give the one of a running service") from None
     if not running:
         raise NotRunningError(f"no service runs in {layout.state_dir}", hint="start it with `shardwatch up`")
-    return _read(layout, wanted)
+    roots = read_settings(layout.settings).roots
+    for pattern in wanted.patterns:
+        check_place(pattern, roots)
+    return _read(layout, roots, wanted)
 
 
-def _read(layout: Layout, wanted: Wanted) -> Iterator[list[FoundRow]]:
+def _read(layout: Layout, roots: Sequence[bytes], wanted: Wanted) -> Iterator[list[FoundRow]]:
     with IndexReader(layout.index_db) as reader:
-        yield from finding.find(reader, read_settings(layout.settings).roots, wanted)
+        yield from finding.find(reader, roots, wanted)
 
 
 def _files(pages: Iterator[list[FoundRow]]) -> Iterator[FoundFile]:

@@ -7,6 +7,7 @@ a process.
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 from msgspec import Struct
 
+from shardwatch.shard.contract.causes import cause
 from shardwatch.shard.contract.errors import InUseError, UsageError
 from shardwatch.shard.contract.limits import IPC_PATH_BYTES_MAX
 from shardwatch.shard.contract.state.directory import DIRECTORIES, SERVICE_LOCK, TAG, TAG_TEXT, StateDirectory, write_private
@@ -25,7 +27,7 @@ from shardwatch.shard.contract.state.sources import Sources, write_sources
 from shardwatch.shard.contract.state.triggers import Trigger, write_triggers
 
 from ..host.scouting import Scouts, check_state_dir
-from ..planning.named import IN_STATE_DIRECTORY, is_waited_for, shown_path, unwatchable, with_files
+from ..planning.named import IN_STATE_DIRECTORY, is_waited_for, shown_path, unwatchable, what_becomes, with_files
 from .changed_patterns import changed_patterns
 
 if TYPE_CHECKING:
@@ -179,7 +181,7 @@ def _claimed(layout: Layout, settings: Settings, made: list[Path]) -> StateDirec
         except NotADirectoryError:
             raise UsageError(f"state directory {layout.state_dir} is not a directory", hint=_ELSEWHERE) from None
         if not os.access(layout.state_dir, os.R_OK | os.W_OK | os.X_OK):
-            raise UsageError(f"state directory {layout.state_dir} can't be written", hint=f"chmod u+rwx, or {_ELSEWHERE}")
+            raise _unwritable(layout.state_dir)
         if state.is_foreign():
             raise UsageError(f"{layout.state_dir} is not empty, and not a state directory of shardwatch", hint=_ELSEWHERE)
         state.claim(CLAIM_WAIT_S)
@@ -235,11 +237,7 @@ def _changes(before: Settings, now: Settings) -> list[str]:
     gone = "forgotten, without events" if now.forget_left_out else "reported as deleted"
     old, new = before.named(), now.named()
     notes = [f"root {shown_path(root)} is new: it will be scanned" for root in new if root not in old]
-    notes += [
-        f"root {shown_path(root)} is no longer configured: its files are {gone}"
-        for root in old
-        if root not in new
-    ]
+    notes += [f"root {shown_path(root)} is no longer configured: {what_becomes(root, now)}" for root in old if root not in new]
     filters = [
         changed_patterns("included", before.include, now.include),
         changed_patterns("excluded", before.exclude, now.exclude),
@@ -268,10 +266,17 @@ def _undone_on_error(layout: Layout) -> Iterator[list[Path]]:
             with contextlib.suppress(OSError):
                 path.rmdir() if path.is_dir() else path.unlink()
         if isinstance(error, OSError):
-            raise UsageError(
-                f"state directory {layout.state_dir} can't be prepared: {error.strerror or error}", hint=_ELSEWHERE
-            ) from None
+            what, remedy = cause(error)
+            hint = f"{remedy}, or {_ELSEWHERE}" if remedy else _ELSEWHERE
+            raise UsageError(f"state directory {layout.state_dir} can't be prepared: {what}", hint=hint) from None
         raise
+
+
+def _unwritable(directory: Path) -> UsageError:
+    """Why a directory that exists can't be written: its filesystem is read-only, or its mode forbids it."""
+    read_only = os.statvfs(directory).f_flag & os.ST_RDONLY
+    why, remedy = cause(OSError(errno.EROFS, "")) if read_only else ("permission denied", "chmod u+rwx")
+    return UsageError(f"state directory {directory} can't be written: {why}", hint=f"{remedy}, or {_ELSEWHERE}")
 
 
 def _make_directories(directory: Path, made: list[Path]) -> None:

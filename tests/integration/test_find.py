@@ -52,6 +52,8 @@ def test_find_answers_with_what_the_service_watches(service: Running, tree: Path
         "mtime_ns": stat.st_mtime_ns, "tick": found.tick, "observed_at": found.observed_at,
     }  # fmt: skip
     assert (found.size, found.mtime_ns) == (2, stat.st_mtime_ns)
+    refused = cli("find", f"{tree}/pkg/*", "--state-dir", state_dir, check=False)
+    assert "it is an absolute path, and patterns are relative to a root (write /pkg/*)" in refused.stderr
 
 
 def test_find_goes_by_size_and_by_time_of_modification(service: Running, tree: Path) -> None:

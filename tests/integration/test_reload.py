@@ -190,7 +190,7 @@ def test_a_hang_up_and_supervisorctl_update_reload(configured: Configured) -> No
     done = update()
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines() == [
-        f"root {it.base}/a is watched no longer: its files are reported as deleted (by a new plan)",
+        f"root {it.base}/a is removed: its files are reported as deleted (by a new plan)",
         "lease_ms: 10000 -> 9000 (the aggregator is started again)",
     ]
     it.assert_mirrored()

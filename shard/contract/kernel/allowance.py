@@ -16,21 +16,24 @@ INSTANCES: Final = "instances"
 
 
 class Allowance(NamedTuple):
-    """How many a user may have, and the sysctl that says so. 0: there is no inotify, or no /proc."""
+    """How many a user may have, and the sysctl that says so: none at all is a limit, too."""
 
     value: int
     sysctl: str
+    #: False: there is no inotify, or no /proc. The value is 0 then.
+    known: bool = True
 
 
 def allowance(what: str, proc: Path = Path("/proc")) -> Allowance:
     """Of WATCHES or INSTANCES. Never raises."""
-    machine = Allowance(_number(proc / f"sys/fs/inotify/max_user_{what}"), f"fs.inotify.max_user_{what}")
-    namespace = Allowance(_number(proc / f"sys/user/max_inotify_{what}"), f"user.max_inotify_{what}")
-    return namespace if 0 < namespace.value < machine.value else machine
+    names = (f"fs.inotify.max_user_{what}", f"user.max_inotify_{what}")  # of equal ones, the machine's is named
+    values = [(_number(proc / "sys" / name.replace(".", "/")), name) for name in names]
+    limits = [Allowance(value, name) for value, name in values if value is not None]
+    return min(limits, key=lambda limit: limit.value, default=Allowance(0, names[0], known=False))
 
 
-def _number(path: Path) -> int:
+def _number(path: Path) -> int | None:
     try:
         return int(path.read_text("ascii"))
     except (OSError, ValueError):
-        return 0
+        return None

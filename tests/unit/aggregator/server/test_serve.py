@@ -529,7 +529,7 @@ def test_who_waits_is_told_that_the_service_stops(bench: Bench) -> None:
         (b'{"op": "pull", "group": ""}', "bad_group"),
         (b'{"op": "pull", "group": " g"}', "bad_group"),
         (b'{"op": "pull", "group": "a\\nb"}', "bad_group"),
-        (b'{"op": "pull", "group": "' + b"x" * 201 + b'"}', "bad_field"),
+        (b'{"op": "pull", "group": "' + b"x" * 201 + b'"}', "bad_group"),
         (b'{"op": "ack", "group": "nobody", "batch": "x-1"}', "unknown_group"),
         (b'{"op": "release", "group": "g"}', "unknown_group"),
         (b'{"op": "seek", "group": "g", "tick": -1}', "bad_field"),

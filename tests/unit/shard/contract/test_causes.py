@@ -130,12 +130,15 @@ def _sysctls(proc: Path, **values: int) -> Path:
 
 def test_the_limit_that_is_met_is_the_one_to_raise(tmp_path: Path) -> None:
     """A user namespace that is allowed less than the machine; one that is not; no /proc at all."""
-    assert allowance(WATCHES, tmp_path) == (0, "fs.inotify.max_user_watches")
+    assert allowance(WATCHES, tmp_path) == (0, "fs.inotify.max_user_watches", False)
     _sysctls(tmp_path, fs__inotify__max_user_watches=192_536, user__max_inotify_watches=50)
     _sysctls(tmp_path, fs__inotify__max_user_instances=512, user__max_inotify_instances=512)
-    assert allowance(WATCHES, tmp_path) == (50, "user.max_inotify_watches")
-    assert allowance(INSTANCES, tmp_path) == (512, "fs.inotify.max_user_instances")
+    assert allowance(WATCHES, tmp_path) == (50, "user.max_inotify_watches", True)
+    assert allowance(INSTANCES, tmp_path) == (512, "fs.inotify.max_user_instances", True)
     limits = read_inotify_limits(proc=tmp_path)
     assert (limits.watches, limits.instances) == (50, 512)
     assert watches_remedy(limits, 100) == "sysctl -w user.max_inotify_watches=65536"
     assert instances_remedy(limits, 600).startswith("sysctl -w fs.inotify.max_user_instances=")
+    _sysctls(tmp_path, user__max_inotify_watches=0)  # none at all: also a limit
+    assert allowance(WATCHES, tmp_path) == (0, "user.max_inotify_watches", True)
+    assert watches_remedy(read_inotify_limits(proc=tmp_path), 100) == "sysctl -w user.max_inotify_watches=65536"

@@ -393,7 +393,7 @@ async def test_a_foreign_state_directory_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="not empty"):
         await RealtimeFileWatcher(WatcherConfig(state_dir=tmp_path)).process_file_events([at("/a.json", "deleted")])
     assert [p.name for p in tmp_path.iterdir()] == ["precious"]
-    with pytest.raises(UsageError, match="can't be prepared: Not a directory"):
+    with pytest.raises(UsageError, match="can't be prepared: not a directory"):
         file = tmp_path / "precious"
         await RealtimeFileWatcher(WatcherConfig(state_dir=file)).process_file_events([at("/a.json", "deleted")])
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from disks import read_only
 
 from shardwatch.shard.contract.errors import InUseError, UsageError
 from shardwatch.shard.contract.limits import IPC_PATH_BYTES_MAX
@@ -74,7 +75,7 @@ def test_a_file_as_state_directory(place: Path, settings: Settings) -> None:
 def test_a_file_on_the_way(place: Path, settings: Settings) -> None:
     """A file where a parent directory should be is one clear error too."""
     place.write_text("mine")
-    with pytest.raises(UsageError, match="Not a directory"):
+    with pytest.raises(UsageError, match="not a directory"):
         prepare(place / "below", settings)
 
 
@@ -213,9 +214,21 @@ def test_leaves_nothing_when_the_disk_fails(place: Path, settings: Settings, mon
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("shardwatch.supervisor.service.state_dir.write_settings", full)
-    with pytest.raises(UsageError, match="No space left"):
+    with pytest.raises(UsageError, match="can't be prepared: its disk is full") as refused:
         prepare(place / "deep" / "er", settings)
+    assert refused.value.hint == "free some space there, or give another --state-dir"
     assert not place.exists()
+
+
+@pytest.mark.root
+def test_a_directory_on_a_filesystem_that_is_read_only(place: Path, settings: Settings) -> None:
+    """One that exists and one that does not: the filesystem is named, and not its mode."""
+    prepare(place, settings)
+    with read_only(place):
+        for directory in (place, place / "new"):
+            with pytest.raises(UsageError, match=": its filesystem is read-only") as refused:
+                prepare(directory, settings)
+            assert "mount it writable" in refused.value.hint
 
 
 def test_says_what_changed(place: Path, settings: Settings, root: Path, tmp_path: Path) -> None:
