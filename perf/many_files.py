@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import shutil
+import sqlite3
 import subprocess
 import sys
 import time
@@ -22,12 +24,15 @@ from shardwatch.aggregator.groups.registry import Registry
 from shardwatch.aggregator.groups.store import GroupStore
 from shardwatch.aggregator.index.index import Index
 from shardwatch.aggregator.server.serve import Server
-from shardwatch.shard.contract.files.packed import FILE, pack
+from shardwatch.aggregator.storage.checkpoints import COMMITS
+from shardwatch.shard.contract.files.packed import FILE, WIDTH, pack
 from shardwatch.shard.contract.state.settings import Settings
 from shardwatch.shard.contract.wire.frames import Listing, Looks
 
 #: Files of a directory, directories of a commit, and events of a batch.
 IN_DIRECTORY, IN_COMMIT, IN_BATCH = 10, 1_000, 1_000
+#: Directories whose files change one by one, and then together.
+SCATTERED = 2_000
 #: The group that takes everything at once, and the one that takes nothing before the end.
 HEAD, BEHIND = "head", "behind"
 _NAMES = [b"unit%d.ast.json" % number for number in range(IN_DIRECTORY)]
@@ -83,9 +88,13 @@ class Clerk:
         settings = Settings(roots=(), include=(), exclude=(), batch_size_max=IN_BATCH)
         registry = Registry(self._index.backlog, GroupStore(home / "groups.db"), settings, time.monotonic(), time.time)
         self._server = Server(self._index.backlog, registry, NoShards(), settings)
+        #: Moves the log to the file, beside the connection that writes, as the aggregator's `Checkpoints` does.
+        self._mover = sqlite3.connect(home / "index.db", isolation_level=None)
         #: Processor time by what it was spent on, seconds; and the longest that one step of it took.
         self.spent: dict[str, float] = {}
         self.longest: dict[str, float] = {}
+        #: The longest that a step took by the clock, seconds.
+        self.waited: dict[str, float] = {}
         self.handed = 0
 
     def ask(self, op: str, **fields: object) -> bytes:
@@ -102,9 +111,10 @@ class Clerk:
         return _pulled(self.ask("pull", group=group, max=IN_BATCH, wait_ms=0, **{"from": "start"})).batch
 
     def _timed(self, what: str, step: Callable[[], Any]) -> Any:
-        begun = time.process_time()
+        clock, begun = time.monotonic(), time.process_time()
         found = step()
         took = time.process_time() - begun
+        self.waited[what] = max(self.waited.get(what, 0.0), time.monotonic() - clock)
         self.spent[what] = self.spent.get(what, 0.0) + took
         self.longest[what] = max(self.longest.get(what, 0.0), took)
         return found
@@ -133,6 +143,32 @@ class Clerk:
         while (batch := self.pull(group)) is not None:
             self.handed += len(batch.events)
             self.ask("ack", group=group, batch=batch.id)
+
+    def change_one_by_one(self, numbers: Sequence[int]) -> None:
+        """All files of these directories change, in random order and each in a commit of its own: they leave their pages. The log
+        is moved as often as the aggregator does it."""
+        stats = {number: _stats(number, changed_s=1) for number in numbers}
+        places = [(number, at) for number in numbers for at in range(IN_DIRECTORY)]
+        for done, (number, at) in enumerate(random.Random(2).sample(places, len(places)), 1):
+            stat = stats[number][at * WIDTH : (at + 1) * WIDTH]
+            self._timed("single", lambda number=number, at=at, stat=stat: self._look(number, [_NAMES[at]], stat))  # type: ignore[misc]
+            if done % COMMITS == 0:
+                self._timed("checkpoint", lambda: self._mover.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone())
+
+    def change_together(self, numbers: Sequence[int]) -> None:
+        """The files of each of these directories change together, in a commit: where they are rows, they become a page."""
+        for number in numbers:
+            self._timed("fold", lambda number=number: self._look(number, _NAMES, _stats(number, changed_s=2)))  # type: ignore[misc]
+
+    def _look(self, number: int, names: Sequence[bytes], stats: bytes) -> None:
+        self._index.begin()
+        self._index.records.looks(Looks(_directory(number), time.time_ns(), list(names), stats, []), [])
+        self._commit()
+
+    def in_rows(self) -> int:
+        """How many files are stored by themselves, and not in pages."""
+        (count,) = self._index.file.db.execute("SELECT count(*) FROM entry WHERE directory=0").fetchone()
+        return int(count)
 
     def delete(self, directories: int) -> int:
         """All files of so many directories are gone, all groups are told, and what is kept of them is forgotten. The number of
@@ -171,9 +207,9 @@ def _directory(number: int) -> bytes:
     return b"/tree/part%d/unit%d" % (number // 100, number)
 
 
-def _stats(number: int) -> bytes:
-    """Of the files of one directory."""
-    now = 1_700_000_000_000_000_000 + number
+def _stats(number: int, changed_s: int = 0) -> bytes:
+    """Of the files of one directory, which have changed so much later than at first."""
+    now = 1_700_000_000_000_000_000 + number + changed_s * 1_000_000_000
     return b"".join(
         pack(number * IN_DIRECTORY + at + 1, 60 + at, now + at, now + at, 2, 1, FILE, False) for at in range(IN_DIRECTORY)
     )
@@ -204,13 +240,20 @@ def main(home: str, files: int) -> None:
     counted = msgspec.msgpack.decode(clerk.ask("groups"))["groups"]
     spent = sum(clerk.spent[what] for what in ("list", "commit", "pull", "ack"))
     disk = clerk.disk_bytes()
+    scattered = random.Random(1).sample(range(files // IN_DIRECTORY), min(SCATTERED, files // IN_DIRECTORY))
+    clerk.change_one_by_one(scattered)
+    clerk.hand_out(HEAD)
+    left = clerk.in_rows()
+    clerk.change_together(scattered)
+    clerk.hand_out(HEAD)
+    folded = left - clerk.in_rows()
     linked = clerk.link()
     clerk.ask("drop", group=BEHIND)
     forgotten = clerk.delete(IN_COMMIT)
     print(json.dumps({
         "files": files, "handed": clerk.handed, "behind": next(row["backlog"] for row in counted if row["name"] == BEHIND),
-        "forgotten": forgotten, "linked": linked, "cpu_s": spent, "memory_bytes": memory, "disk_bytes": disk,
-        "spent": clerk.spent, "longest": clerk.longest,
+        "forgotten": forgotten, "linked": linked, "left": left, "folded": folded, "cpu_s": spent, "memory_bytes": memory,
+        "disk_bytes": disk, "spent": clerk.spent, "longest": clerk.longest, "waited": clerk.waited,
     }), flush=True)  # fmt: skip
 
 

@@ -159,8 +159,15 @@ ROWS: Final[dict[str, Row]] = {
         "ten million generated files through the index and two groups, in one process: for each, and against a million",
         "<= 1.2 x the time and the memory; a step <= 100 ms",
         "{cpu_us:.1f} µs, {cpu_factor:.2f} x; {memory_mb:.0f} MB in all, {memory_factor:.2f} x; {disk_bytes:.0f} bytes on disk; "
+        "one change {single_us:.0f} µs, {single_factor:.2f} x; a file of a fold {fold_us:.0f} µs, {fold_factor:.2f} x; "
         "longest step {step_ms:.0f} ms",
         at_most(cpu_factor=1.2, memory_factor=1.2, step_ms=100, wrong=0),
+    ),
+    "index_bytes": Row(
+        "the index beyond names, for each of 100,000 files: listed; all rewritten; again, one by one, in random order; deleted",
+        "<= 80 bytes; <= 130, also in random order",
+        "{listed_bytes:.0f}, {changed_bytes:.0f}, {single_bytes:.0f}, {deleted_bytes:.0f} bytes; {cpu}",
+        at_most(listed_bytes=80, changed_bytes=130, single_bytes=130, missed=0),
     ),
     "idle": Row(
         "idle: 100,000 files", "<= 0.15 % of a core", "{cpu_percent:.2f} %, {wakeups_s:.1f} wake-ups/s",

@@ -59,12 +59,14 @@ def grove(tmp_path: Path) -> trees.Tree:
 
 
 def test_generated_files_are_all_handed_out(tmp_path: Path) -> None:
-    """By the program that measures ten million of them, here with few: to one group as they come, while another one waits. One
-    file gets a second name after that."""
+    """By the program that measures ten million of them, here with few: to one group as they come, while another one waits. Then
+    all change, one by one, which leaves none in its page, and together, which makes pages again. One file gets a second name
+    after that."""
     run = grown(tmp_path / "home", 20_000)
-    assert (run["handed"], run["behind"], run["forgotten"]) == (30_001, 20_000, 10_000)
+    assert (run["handed"], run["behind"], run["forgotten"]) == (70_001, 20_000, 10_000)
+    assert (run["left"], run["folded"], run["linked"]) == (20_000, 20_000, 1)
     assert run["disk_bytes"] / run["files"] < 200
-    assert set(run["longest"]) >= {"list", "commit", "pull", "ack", "groups", "collect"}
+    assert set(run["longest"]) >= {"list", "commit", "pull", "ack", "groups", "single", "fold", "checkpoint", "collect"}
 
 
 def test_a_burst_arrives_whole_and_a_storm_merges(grove: trees.Tree, writers: Writers) -> None:
