@@ -215,7 +215,8 @@ def test_a_message_that_is_too_long_for_the_socket_is_sent_in_parts(line: Line, 
     """Until the rest of it was sent, no other is taken. `news` leads to the rest, also if nothing else is to be sent."""
     with door.greet(line) as peer:
         bodies = [bytes([number]) * (1 << 20) for number in range(3)]
-        decoder, found = zmtp.Decoder(FRAME_BYTES_MAX), []
+        decoder = zmtp.Decoder(FRAME_BYTES_MAX)
+        found: list[list[bytes]] = []
         decoder.feed(zmtp.GREETING + zmtp.ready(b"PUSH"), 1)
         assert line.send(bodies[0])
         sent = 1
