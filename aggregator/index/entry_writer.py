@@ -59,7 +59,7 @@ class EntryWriter:
             forgotten = [(name, directory) for name, directory in forgotten if directory or name not in places]
             moved = [row for row in updates if not row[1] and row[0] in places]
             updates = [row for row in updates if row[1] or row[0] not in places]
-            inserts = inserts + moved + self._leave(leaving + [places[row[0]] for row in moved])
+            inserts = inserts + moved + self._left_with(leaving + [places[row[0]] for row in moved])
         if worth(len(updates) + len(inserts)):
             updates, inserts = self._rest(id_, updates, inserts)
         many = self._db.executemany
@@ -74,7 +74,14 @@ class EntryWriter:
         """Makes rows of these entries of a directory. `rows`: what becomes of them; None: they stay as they are."""
         if rows is None:
             rows = [row for page, some in _by_page(places) for row in page.written(some)]
-        self._db.executemany(INSERT, [(*row, id_) for row in [*rows, *self._leave(places)]])
+        self._db.executemany(INSERT, [(*row, id_) for row in [*rows, *self._left_with(places)]])
+
+    def take_out_each(self, moved: Sequence[tuple[Place, Written]]) -> None:
+        """Makes rows of these entries of any directories, each with what becomes of it."""
+        rows = [(*row, page.dir) for (page, _), row in moved]
+        for page, others in self._leave(place for place, _ in moved):
+            rows += [(*row, page.dir) for row in others]
+        self._db.executemany(INSERT, rows)
 
     def leave(self, page: Page, place: int) -> None:
         """One entry is not in its page any more."""
@@ -84,15 +91,22 @@ class EntryWriter:
         else:
             self.take_out(page.dir, [(page, place)], ())
 
-    def _leave(self, places: Iterable[Place]) -> list[Written]:
-        """These entries are not in their pages any more. Returns others that leave with them, because few are left there."""
-        others: list[Written] = []
+    def _left_with(self, places: Iterable[Place]) -> list[Written]:
+        """These entries of a directory are not in their pages any more. Returns others that leave with them."""
+        return [row for _, others in self._leave(places) for row in others]
+
+    def _leave(self, places: Iterable[Place]) -> list[tuple[Page, list[Written]]]:
+        """These entries are not in their pages any more. Returns others that leave with them, because few are left there, and the
+        pages that these were in."""
+        replaced: list[tuple[Page, Page | None]] = []
+        others: list[tuple[Page, list[Written]]] = []
         for page, gone in _by_page(places):
             rest = page.without(gone)
             if rest is not None and rest.sparse():
-                others += rest.written(rest.places())
+                others.append((page, rest.written(rest.places())))
                 rest = None
-            self._pages.replace(page, rest)
+            replaced.append((page, rest))
+        self._pages.replace_each(replaced)
         return others
 
     def _rest(self, id_: int, updates: list[Written], inserts: list[Written]) -> tuple[list[Written], list[Written]]:

@@ -43,8 +43,9 @@ from .stretch import Stretch
 #: Entries of a page at most, and those that are worth a page at least: fewer cost less as rows.
 ENTRIES_MAX: Final = 256
 ENTRIES_MIN: Final = 4
-#: A page of which no more than one of so many entries is live is emptied.
-SPARSE: Final = 4
+#: A page of which no more than one of so many entries is live is emptied: where so many of them have changed one by one the
+#: others mostly do so too, and an entry that leaves by itself costs as much as two or three that leave together.
+SPARSE: Final = 2
 
 #: A checksum has always the same length, so that a page that shrinks in its middle stays as long as it is in the file.
 CRC_BYTES: Final = 4

@@ -25,6 +25,13 @@ _ONWARD: Final = (
     f"SELECT {COLUMNS}, d.path FROM page p LEFT JOIN directory d ON d.id=p.dir WHERE (p.dir, p.first) >= (?1, {_AT})"
     " AND p.dir<=?3 ORDER BY p.dir, p.first"
 )
+#: Files of any directories whose pages one statement reads, the most first. What is left over is filled up with no file.
+_SIZES: Final = (64, 16, 4, 1)
+_EACH: Final = {
+    size: f"SELECT {COLUMNS} FROM (VALUES {','.join(['(?,?)'] * size)}) v CROSS JOIN page p"
+    " WHERE p.dir=v.column1 AND p.first=(SELECT max(first) FROM page WHERE dir=v.column1 AND first<=v.column2)"
+    for size in _SIZES
+}
 _BY_TICK: Final = (
     f"SELECT {COLUMNS}, d.path FROM page p LEFT JOIN directory d ON d.id=p.dir WHERE p.lane=? AND p.tick>=? ORDER BY p.tick"
 )
@@ -124,6 +131,16 @@ class Pages:
         if page is not None and inside:
             yield page, inside
 
+    def of_each(self, files: Sequence[tuple[int, bytes]]) -> Iterator[Page]:
+        """The pages that may hold some files of any directories: for each file the last one of its directory that begins at its
+        name or before it, if there is one. A page may come more than once. `files`: ids of directories, and names."""
+        begin = 0
+        while begin < len(files):
+            size = next(size for size in _SIZES if size <= len(files) - begin)
+            arguments = [value for file in files[begin : begin + size] for value in file]
+            yield from map(checked, self._db.execute(_EACH[size], arguments))
+            begin += size
+
     def overlaps(self, page: Page) -> bool:
         """Whether a page of the same directory has a name between the first and the last of this one."""
         return self._db.execute(_BETWEEN, (page.dir, page.first, page.last)).fetchone() is not None
@@ -166,12 +183,20 @@ class Pages:
 
     def replace(self, old: Page, new: Page | None) -> None:
         """Writes what has become of a page; None deletes it."""
-        self.inodes.replaced(old, new)
-        if new is None:
-            self._db.execute("DELETE FROM page WHERE id=?", (old.id,))
-        elif old.stats is new.stats and old[:_LIVE] == new[:_LIVE]:
-            self._db.execute(_SHRINK, (new.live, new.crc, new.id))
-        elif old.names is new.names and old.live is new.live:
-            self._db.execute(_RENEW, (new.base, new.tick, new.held, new.at_ns, new.crc, new.stats, new.id))
-        else:
-            self._db.execute(_REPLACE, (*new[1:], new.id))
+        self.replace_each([(old, new)])
+
+    def replace_each(self, pages: Iterable[tuple[Page, Page | None]]) -> None:
+        """Writes what has become of some pages, of each of which there is one; None deletes it."""
+        shrunken = []
+        for old, new in pages:
+            self.inodes.replaced(old, new)
+            if new is None:
+                self._db.execute("DELETE FROM page WHERE id=?", (old.id,))
+            elif old.stats is new.stats and old[:_LIVE] == new[:_LIVE]:
+                shrunken.append((new.live, new.crc, new.id))
+            elif old.names is new.names and old.live is new.live:
+                self._db.execute(_RENEW, (new.base, new.tick, new.held, new.at_ns, new.crc, new.stats, new.id))
+            else:
+                self._db.execute(_REPLACE, (*new[1:], new.id))
+        if shrunken:
+            self._db.executemany(_SHRINK, shrunken)

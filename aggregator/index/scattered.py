@@ -1,22 +1,24 @@
 """Known plain files of many directories that were rewritten, with few statements: what a burst in random order consists of.
 
-One SELECT reads the rows of up to 64 files of any directories, and one `executemany` writes those that have changed. A record
-about anything else is left, and the index takes the way of single records (`Records.looks`), with the same result.
+One SELECT reads the rows of up to 64 files of any directories, another one the pages of those that are in none, and one
+`executemany` each writes rows that have changed, rows that files become that leave their pages, and what is left of the pages. A
+record about anything else is left, and the index takes the way of single records (`Records.looks`), with the same result.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any, Final
 
 from shardwatch.shard.contract.files.identity import Verdict, compare
 from shardwatch.shard.contract.files.packed import FILE, Stat, unpack
 from shardwatch.shard.contract.wire.frames import Looks
 
+from .entries import Place
 from .holders import loaded, stored
 from .page import worth
 from .plain import REWRITE
-from .row import KNOWN, stat_of
+from .row import KNOWN, Written, stat_of
 from .tables import Tables
 from .ticks import Ticks
 
@@ -28,8 +30,6 @@ _KNOWN: Final = {
     " CROSS JOIN entry e WHERE e.dir=v.column1 AND e.name=v.column2"
     for size in _SIZES
 }
-#: Records that are passed over without a look after some of which most were in no row: where files lie in pages, it is in vain.
-_PASSED_OVER: Final = 512
 
 #: A file: the id of its directory, and its name.
 _Key = tuple[int, bytes]
@@ -40,6 +40,25 @@ def suits(record: Looks) -> bool:
     return not (record.absent or record.births or worth(len(record.names)))
 
 
+class _KnownFiles:
+    """What is known of some files: the columns of `row.KNOWN` of each. None: of a name that a directory has or had, too."""
+
+    def __init__(self) -> None:
+        self.entries: dict[_Key, Any] = {}
+        #: Where those are that are in pages.
+        self.places: dict[_Key, Place] = {}
+
+
+class _Rewrites:
+    """What is to be written."""
+
+    def __init__(self) -> None:
+        #: The parameters of `REWRITE`.
+        self.updates: list[tuple[object, ...]] = []
+        #: Of those that leave their pages, what becomes of them.
+        self.moved: list[tuple[Place, Written]] = []
+
+
 class Scattered:
     """Of one index; within its transaction."""
 
@@ -48,8 +67,8 @@ class Scattered:
         self._tables = tables
         self._ticks = ticks
         self._content_only = content_only
-        #: How many records are to be passed over yet.
-        self._passing = 0
+        #: Whether most files of the last records were in pages, so that these are looked for there first.
+        self._mostly_paged = False
 
     def rewrite(self, records: Sequence[Looks]) -> tuple[list[Looks], int]:
         """Deals with records that `suits` holds of, and of whose names none is owed a look. Returns those that are left, in their
@@ -57,64 +76,99 @@ class Scattered:
 
         What is left may be applied afterwards: records of which two are about the same file are all left.
         """
-        if self._passing > 0 or len(records) < _SIZES[-1]:
-            self._passing -= len(records)
+        if len(records) < _SIZES[-1]:
             return list(records), 0
         ids = list(map(self._tables.directories.known_id, [record.path for record in records]))
         keys = [(id_, name) for id_, record in zip(ids, records, strict=True) if id_ is not None for name in record.names]
         if len(set(keys)) < len(keys):
             return list(records), 0
-        rows = self._rows(keys)
-        if 2 * len(rows) < len(keys):
-            self._passing = _PASSED_OVER
+        found = self._find(keys)
         left: list[Looks] = []
-        updates: list[tuple[object, ...]] = []
+        rewrites = _Rewrites()
         for id_, record in zip(ids, records, strict=True):
-            changed = None if id_ is None else self._changed(id_, record, rows)
-            if changed is None:
+            if id_ is None or not self._compare(id_, record, found, rewrites):
                 left.append(record)
-            else:
-                updates += changed
-        if updates:
-            self._tables.db.executemany(REWRITE, updates)
-        return left, len(updates)
+        if rewrites.updates:
+            self._tables.db.executemany(REWRITE, rewrites.updates)
+        if rewrites.moved:
+            self._tables.writer.take_out_each(rewrites.moved)
+        return left, len(rewrites.updates) + len(rewrites.moved)
 
-    def _rows(self, keys: Sequence[_Key]) -> dict[_Key, Any]:
-        """The row of each of these files; None for a name with two rows. What has no row is left out."""
-        rows: dict[_Key, Any] = {}
+    # -- what is known
+
+    def _find(self, keys: Sequence[_Key]) -> _KnownFiles:
+        """What is known of each of these files. What is in no row and in no page is left out."""
+        found = _KnownFiles()
+        if self._mostly_paged:
+            self._add_paged(keys, found)
+            self._add_rows([key for key in keys if key not in found.entries], found)
+        else:
+            self._add_rows(keys, found)
+            self._add_paged([key for key in keys if key not in found.entries], found)
+        self._mostly_paged = 2 * len(found.places) > len(keys)
+        return found
+
+    def _add_rows(self, keys: Sequence[_Key], found: _KnownFiles) -> None:
+        entries = found.entries
         begin = 0
         while begin < len(keys):
             size = next((size for size in _SIZES if size <= len(keys) - begin), _SIZES[-1])
             some: list[int | bytes | None] = [value for key in keys[begin : begin + size] for value in key]
             some += [None] * (2 * size - len(some))
-            for found in self._tables.db.execute(_KNOWN[size], some):
-                key = found[:2]
-                rows[key] = None if key in rows else found[1:]
+            for row in self._tables.db.execute(_KNOWN[size], some):
+                key = row[:2]
+                entries[key] = None if key in entries else row[1:]
             begin += size
-        return rows
 
-    def _changed(self, id_: int, record: Looks, rows: dict[_Key, Any]) -> Iterable[tuple[object, ...]] | None:
-        """What to write of the files of a record; None if one of them is not a plain file in a row of its own."""
+    def _add_paged(self, keys: Sequence[_Key], found: _KnownFiles) -> None:
+        """One page of each directory at a time, which mostly is the only one that is wanted of it."""
+        names_of: dict[int, list[bytes]] = {}
+        for id_, name in sorted(keys):
+            names_of.setdefault(id_, []).append(name)
+        while names_of:
+            pages = {page.dir: page for page in self._tables.pages.of_each([(id_, names[0]) for id_, names in names_of.items()])}
+            beyond: dict[int, list[bytes]] = {}
+            for id_, names in names_of.items():
+                page = pages.get(id_)
+                for name in names:
+                    if page is not None and name <= page.last:
+                        if (place := page.place(name)) is not None:
+                            found.entries[id_, name] = page.entry(place, name)
+                            found.places[id_, name] = page, place
+                    elif name is not names[0]:  # else it lies in no page
+                        beyond.setdefault(id_, []).append(name)
+            names_of = beyond
+
+    # -- what changes
+
+    def _compare(self, id_: int, record: Looks, found: _KnownFiles, rewrites: _Rewrites) -> bool:
+        """Adds what to write of the files of a record. Returns False, and adds nothing, if one of them is not a plain file in a
+        row of its own or in a page."""
         content_only, ticks = self._content_only, self._ticks
-        changed: list[tuple[bytes, Stat, int, int, Any, Verdict]] = []
+        changed: list[tuple[_Key, Stat, int, int, Any, Verdict]] = []
         for name, stat in zip(record.names, unpack(record.stats), strict=True):
-            row = rows.get((id_, name))
-            if row is None:
-                return None
-            _, directory, old_ino, _, _, _, old_dev, old_nlink, old_kind, _, lane, tick, held = row
+            key = id_, name
+            known = found.entries.get(key)
+            if known is None:
+                return False
+            _, directory, old_ino, _, _, _, old_dev, old_nlink, old_kind, _, lane, tick, held = known
             ino, _, _, _, dev, nlink, kind, _ = stat
             if directory or old_kind != FILE or kind != FILE or old_nlink != 1 or nlink != 1 or lane is None:
-                return None
+                return False
             if old_dev != dev or old_ino != ino:
                 # Other names of the file that was there may be in doubt, also by what an earlier record of this frame says.
-                return None
-            verdict = compare(stat_of(row), stat, content_only=content_only)
+                return False
+            verdict = compare(stat_of(known), stat, content_only=content_only)
             if verdict is not Verdict.SAME:
-                changed.append((name, stat, lane, tick, held, verdict))
-        updates = []
-        for name, (ino, size, mtime_ns, ctime_ns, dev, _, _, racy), lane, tick, held, verdict in changed:
+                changed.append((key, stat, lane, tick, held, verdict))
+        for key, stat, lane, tick, held, verdict in changed:
             if verdict is Verdict.CHANGED and ticks.seen(lane, tick):
                 held = stored(ticks.holders.superseded(lane, tick, loaded(held), there=True))
                 tick = ticks.next()
-            updates.append((ino, size, mtime_ns, ctime_ns, dev, racy, tick, held, record.at, id_, name))
-        return updates
+            place = found.places.get(key)
+            if place is None:
+                ino, size, mtime_ns, ctime_ns, dev, _, _, racy = stat
+                rewrites.updates.append((ino, size, mtime_ns, ctime_ns, dev, racy, tick, held, record.at, *key))
+            else:
+                rewrites.moved.append((place, (key[1], 0, *stat, lane, tick, held, record.at, 0)))
+        return True

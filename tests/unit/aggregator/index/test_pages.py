@@ -351,13 +351,13 @@ def test_only_what_was_handed_out_of_a_page_gets_new_ticks(index: Index) -> None
 
 
 def test_a_page_of_which_little_is_left_becomes_rows(index: Index) -> None:
-    """And one that has no live entry is not there. So a page costs no more than four times what it holds."""
+    """And one that has no live entry is not there. So a page costs no more than twice what it holds."""
     names = [b"%03d" % i for i in range(100)]
     lists(index, R, *map(entry, names))
     hand_out(index)
     for number, name in enumerate(names[:-25], 1):
         looks(index, R, entry(name, 2))
-        assert len(pages(index)) == (number < 75)
+        assert len(pages(index)) == (number < 50)
     assert shape(index) == ([], names)
     assert len(pending(index.backlog)) == 100
 
