@@ -166,7 +166,7 @@ class Directories:
         """Cuts the children whose names are not among these."""
         if node.children:
             names = set(there)
-            for child in [child for name, child in node.children.items() if name not in names]:
+            for child in [child for child in node.each_child() if child.name not in names]:
                 self.cut(child)
 
     def give_up_watch(self, node: Node) -> None:

@@ -68,10 +68,10 @@ def _look_inside(
 
 
 def _look_at_names(territory: Territory, node: Node, path: bytes, relative: bytes, fd: int, names: set[bytes]) -> list[bytes]:
-    reader, children, links = territory.reader, node.children, territory.links
+    reader, links = territory.reader, territory.links
     ours = kept = reader.hinted(path, relative, names)
-    if children:
-        kept = kept.union(n for n in names if n in children)
+    if node.children:
+        kept = kept.union(n for n in names if node.child(n) is not None)
     if territory.follow:
         linked = {n for n in names if links.has(node, n)}  # it may have led to a directory that has no node, or lead to one now
         links.meet(node, fd, relative, names)
@@ -85,7 +85,7 @@ def _look_at_names(territory: Territory, node: Node, path: bytes, relative: byte
     if territory.follow:
         for name in [n for n, kind in zip(looked, found, strict=True) if kind != DIRECTORY]:
             links.unbar(node, name)
-    if len(kept) == len(ours) and not found.strip(_FILE_KINDS) and (not children or children.keys().isdisjoint(looked)):
+    if len(kept) == len(ours) and not found.strip(_FILE_KINDS) and not node.knows_any(looked):
         _report(territory, node, path, at, fd, Seen(looked, stats), looked, [])  # files, as nearly always
         return []
     present: list[bool] = []

@@ -52,11 +52,8 @@ def enter_siblings(territory: Territory, place: Place, level: Level, descent: De
 def _unknown(territory: Territory, level: Level, *, again: bool) -> list[bytes]:
     """The names that are to be entered next, as far as nothing has to be found out about them before they are listed."""
     names = level.names[: -territory.siblings_max - 1 : -1]
-    children = level.node.children
-    if children is None or children.keys().isdisjoint(names):
-        return names
-    for count, name in enumerate(names):
-        child = children.get(name)
+    for count, name in enumerate(names if level.node.children else ()):
+        child = level.node.child(name)
         if child is not None and (not again or child.wd < 0 or territory.renames.awaits(child)):
             return names[:count]
     return names

@@ -59,7 +59,7 @@ def _simple(territory: Territory, node: Node, names: set[bytes]) -> _Asked | Non
     """What is to be looked at, if it is likely that nothing but files is there and that no more is to be found out about them."""
     if not node.alive or node.wd < 0 or len(names) > _NAMES_MAX or TAG_NAME in names or territory.follow:
         return None
-    if (children := node.children) and not children.keys().isdisjoint(names):
+    if node.knows_any(names):
         return None
     if not territory.slow.none or node in territory.doubts.deep or territory.renames.awaits(node):
         return None

@@ -160,8 +160,7 @@ class Verifier:
                 node = nodes.pop()
                 if node.alive:
                     yield from self._check(place, node)
-                if node.children:
-                    nodes.extend(node.children.values())
+                nodes.extend(node.each_child())
 
     def _check(self, place: Place, node: Node) -> Iterator[int]:
         """Looks at a directory at once, or in parts if it is large. What can't be read produces no record, and is in

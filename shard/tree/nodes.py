@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from types import MappingProxyType
+from collections.abc import Iterable, Iterator
 from typing import Any, Final
+
+from . import children
 
 #: Names of directories repeat (`src`, `test`, `main`), and each copy would take 40 bytes. The cache is emptied when it becomes
 #: too large.
@@ -12,7 +13,7 @@ _NAMES_MAX: Final = 4096
 _names: dict[bytes, bytes] = {}
 
 #: The children of a dead node: none, and none can be added.
-_DEAD: Final[Any] = MappingProxyType({})
+_DEAD: Final[Any] = ()
 
 
 class Node:
@@ -27,7 +28,8 @@ class Node:
     def __init__(self, parent: Node | None, name: bytes) -> None:
         self.parent = parent
         self.name = name
-        self.children: dict[bytes, Node] | None = None
+        #: As the module `children` keeps them; None: there are none.
+        self.children: list[Node] | dict[bytes, Node] | None = None
         #: Watch descriptor; -1: not watched by the kernel, but swept.
         self.wd = -1
 
@@ -60,7 +62,15 @@ class Node:
         return base + b"/".join(names)
 
     def child(self, name: bytes) -> Node | None:
-        return self.children.get(name) if self.children is not None else None
+        return children.find(self.children, name) if self.children else None
+
+    def knows_any(self, names: Iterable[bytes]) -> bool:
+        """Whether any of these is the name of a child."""
+        return bool(self.children) and any(self.child(name) is not None for name in names)
+
+    def each_child(self) -> Iterable[Node]:
+        """All children; the tree may not change meanwhile."""
+        return children.each(self.children)
 
     def adopt(self, name: bytes, target: tuple[int, int] | None = None) -> Node:
         """A new child; `target`: its name is a link, and leads there. The caller has made sure that none has that name."""
@@ -68,9 +78,7 @@ class Node:
             _names.clear()
         name = _names.setdefault(name, name)
         node = Node(self, name) if target is None else Linked(self, name, target)
-        if self.children is None:
-            self.children = {}
-        self.children[name] = node
+        self.children = children.add(self.children, node)
         return node
 
     @property
@@ -92,17 +100,15 @@ class Node:
         while stack:
             node = stack.pop()
             yield node
-            if node.children is not None:
-                stack.extend(node.children.values())
+            stack.extend(node.each_child())
 
     def cut(self) -> list[Node]:
         """Removes this subtree from its parent. Its nodes are dead from now on, and are returned: none if it was dead already."""
         if not self.alive:
             return []
-        if self.parent is not None and self.parent.children is not None and self.parent.children.get(self.name) is self:
-            del self.parent.children[self.name]
-            if not self.parent.children:
-                self.parent.children = None
+        parent = self.parent
+        if parent is not None and parent.children and parent.child(self.name) is self:
+            parent.children = children.remove(parent.children, self)
         dead = list(self.subtree())
         for node in dead:
             node.children = _DEAD

@@ -16,14 +16,14 @@ from ..host.confinement import DOCKER, KUBERNETES, SYSTEMD, Confinement, Limit
 
 _MIB: Final = 1 << 20
 #: Bytes of a shard that watches nothing, as ps shows them; and of each directory that it watches.
-SHARD_BYTES: Final = 25 * _MIB
-DIRECTORY_BYTES: Final = 250
+SHARD_BYTES: Final = 20 * _MIB
+DIRECTORY_BYTES: Final = 200
 #: Bytes of all processes of a service with one shard, pages that they share counted once; and of each further shard.
-SERVICE_BYTES: Final = 80 * _MIB
-FURTHER_SHARD_BYTES: Final = 15 * _MIB
+SERVICE_BYTES: Final = 70 * _MIB
+FURTHER_SHARD_BYTES: Final = 13 * _MIB
 #: Processes and threads of a service without shards, and of each shard.
 TASKS: Final = 12
-SHARD_TASKS: Final = 6
+SHARD_TASKS: Final = 4
 #: The part of a limit of memory that is filled before it counts as too tight: files that are read fill some, too.
 _MEMORY_FILLED: Final = 0.8
 #: Processors below which a service that is allowed no more is mentioned.

@@ -29,7 +29,7 @@ READS_MAX: Final = 2_048
 ANCHORS_MAX: Final = 1_024
 #: Pieces that make up one shard's share: more balance better, fewer keep the plan short.
 GRAIN: Final = 10
-#: Entries (directories and files) below which one shard does: a second one costs 14 MB and a process start.
+#: Entries (directories and files) below which one shard does: a second one costs 12 MB and a process start.
 ONE_SHARD_ENTRIES: Final = 200_000
 #: The same on one or two processors, where a second one gains nothing at the start, since the aggregator takes a processor: a
 #: million files were ready in 14.5 s with one shard, in 15.3 s with two, on a busy machine. It bounds what a rescan reads: 8 s.
@@ -42,6 +42,10 @@ GLANCES: Final = ((32, 8.0), (512, 1.5))
 #: (max_queued_events is counted for each shard) and for smaller rescans.
 HUGE_ENTRIES: Final = 2_000_000
 SHARDS_MAX: Final = 8
+#: From two shards on, entries for each further one. Two look faster than the aggregator takes in what they have seen (of a
+#: million files, 1.8 s of processor time each, and 2.3 s), so a start gains nothing by more. And a service may have 25 KB of
+#: memory for each 1,000 files, of which the directories take half: so many entries pay for a process.
+FURTHER_SHARD_ENTRIES: Final = 1_100_000
 
 INOTIFY: Final = "inotify"
 
@@ -214,13 +218,15 @@ def surveyed(tops: Sequence[bytes], look: DirectoryLook, effort: Effort, shards:
 
 
 def choose_shards(entries: float, processors: int) -> int:
-    """How many shards a tree gets: one for each processor, so that the baseline is read in parallel, from two to eight.
+    """How many shards a tree gets: one if it is small, else from two to eight, as its size pays for them: no more than there are
+    processors, or twice as many for a huge one.
 
     Two even on one processor: a shard that is stalled by a slow look or a rescan leaves the other half untouched.
     """
     if entries < (ONE_SHARD_ENTRIES if processors > 2 else ONE_SHARD_ENTRIES_ON_TWO):
         return 1
-    return max(2, min(SHARDS_MAX, 2 * processors if entries >= HUGE_ENTRIES else processors))
+    most = min(SHARDS_MAX, 2 * processors if entries >= HUGE_ENTRIES else processors)
+    return max(2, min(most, 1 + int(entries / FURTHER_SHARD_ENTRIES)))
 
 
 def carve(survey: Survey, tree: SurveyNode, grain: float, heat: Heat = NO_HEAT) -> list[Piece]:

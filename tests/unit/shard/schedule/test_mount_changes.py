@@ -32,13 +32,13 @@ def test_what_is_mounted_over_a_directory_is_seen(mounted: ShardScene, table: Ta
 
 def test_an_unmounted_directory_is_seen(scene: ShardScene) -> None:
     """Rule 12: the kernel takes the watches back, and what is below the mount point shows."""
-    node = scene.node("a")
+    node, below = scene.node("a"), scene.node("a/b")
     (scene.tree / "a").rename(scene.base / "unmounted")
     scene.put("a/below.json")
     scene.shard.backend.drain()
     scene.shard.backend.take()
     hints = Hints()
-    for one in (node, node.children[b"b"]):  # type: ignore[index]
+    for one in (node, below):
         scene.shard.backend.forget([one])
         hints.selves.append(one)
     scene.shard.watcher.absorb(hints)

@@ -63,7 +63,7 @@ def test_cut_takes_a_subtree_out(root: Node) -> None:
     assert root.child(b"d") is not None
 
 
-def test_a_directory_without_children_keeps_no_dictionary(root: Node) -> None:
+def test_a_directory_without_children_keeps_no_container(root: Node) -> None:
     """Millions of leaves cost nothing for what they do not have."""
     b, c = root.find(b"a/b"), root.find(b"a/b/c")
     assert b is not None

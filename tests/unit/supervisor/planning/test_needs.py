@@ -51,7 +51,7 @@ def test_nothing_is_told_where_everything_suffices() -> None:
             ("--memory", "resources.limits.memory", "MemoryHigh="),
         ),
         (Confinement(processors=limit(0.25, "cpu.max")), "0.25 processors", ("--cpus", "resources.limits.cpu", "CPUQuota=")),
-        (Confinement(processes=limit(20, "pids.max")), "needs about 24", ("--pids-limit", "podPidsLimit", "TasksMax=")),
+        (Confinement(processes=limit(19, "pids.max")), "needs about 20", ("--pids-limit", "podPidsLimit", "TasksMax=")),
         (Confinement(open_files=256), "256 files", ("--ulimit nofile", "LimitNOFILE= of the container", "LimitNOFILE=")),
     ],
 )
@@ -67,6 +67,6 @@ def test_what_is_too_tight_is_told_with_the_setting(confinement: Confinement, sa
 def test_a_cap_that_can_not_be_kept_is_told() -> None:
     """One that is less than a shard needs, and one that is more than a container allows to all of them."""
     ((message, remedy),) = troubles(replace(SETTINGS, memory_mib_max=10), SHARDS, Confinement())
-    assert "needs about 26 MiB, and memory_mib_max is 10" in message and remedy == "set memory_mib_max to 39, or use more shards"
+    assert "needs about 21 MiB, and memory_mib_max is 10" in message and remedy == "set memory_mib_max to 31, or use more shards"
     found = list(troubles(replace(SETTINGS, memory_mib_max=500), SHARDS, Confinement(by="Docker", memory=limit(1 << 30))))
     assert len(found) == 1 and "1,500 MiB together" in found[0][0] and "raise --memory (Docker)" in found[0][1]

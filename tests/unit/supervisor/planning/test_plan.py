@@ -69,12 +69,14 @@ def test_the_root_directory_can_be_a_root() -> None:
 @pytest.mark.parametrize(
     ("entries", "processors", "expected"),
     [
-        (0, 8, 1), (199_999, 8, 1), (200_000, 3, 3), (300_000, 4, 4), (10**6, 64, 8),
-        (1_249_999, 2, 1), (1_250_000, 2, 2), (1_250_000, 1, 2), (10**7, 2, 4),
+        (0, 8, 1), (199_999, 8, 1), (200_000, 3, 2), (1_100_000, 64, 2), (2_199_999, 64, 2), (2_200_000, 64, 3), (10**7, 64, 8),
+        (1_249_999, 2, 1), (1_250_000, 2, 2), (1_250_000, 1, 2), (10**7, 2, 4), (3 * 10**6, 3, 3),
     ],
 )
 def test_number_of_shards_chosen(entries: int, processors: int, expected: int) -> None:
-    """One for a small tree, else one a processor from two to eight, twice that for a huge tree."""
+    """One for a small tree, else from two to eight, one for each 1.1 million entries; as far as there are processors, or twice
+    that for a huge tree. A million files in 100,000 directories have two at most, whatever the machine: so their memory stays
+    within what it may be."""
     assert choose_shards(entries, processors) == expected
 
 
@@ -160,7 +162,7 @@ def test_a_glance_does_where_one_shard_does() -> None:
     assert len(planned([b"/r"], small, shards=0, glance=True).plan.shards()) == 1
     assert planned([b"/r"], small, shards=0).looked == 1641
     assert planned([b"/r"], large, shards=0, glance=True, processors=4).looked == 1641
-    assert len(planned([b"/r"], large, shards=0, glance=True, processors=4).plan.shards()) == 4
+    assert len(planned([b"/r"], large, shards=0, glance=True, processors=4).plan.shards()) == 2
     assert planned([b"/r"], middle, shards=0, glance=True, processors=4).looked == second
     assert len(planned([b"/r"], middle, shards=0, glance=True, processors=4).plan.shards()) == 1
     assert planned([b"/r"], large, shards=0, glance=True, processors=2).looked == second  # one does there

@@ -45,6 +45,24 @@ assert sys.modules["ssl"] is ssl
     unmeasured(code)
 
 
+def test_what_is_loaded_on_use_is_the_same_module() -> None:
+    """It is loaded by the first attribute that is asked for, also after the block, and once."""
+    code = """
+import sys, types
+from shardwatch.shard.contract.process.loading import ON_USE, Loading
+before = list(sys.meta_path)
+with Loading():
+    import linecache, msgspec, urllib.parse
+assert sys.meta_path == before
+assert all(type(sys.modules[name]) is not types.ModuleType for name in ON_USE)
+assert urllib.parse.urlsplit("http://[::1]/").hostname == "::1"
+assert linecache.getline(msgspec.__file__, 1)
+assert msgspec.json.schema(int) == {"type": "integer"}
+assert all(type(sys.modules[name]) is types.ModuleType for name in ON_USE)
+"""
+    unmeasured(code)
+
+
 def test_messages_are_the_same_without_what_is_left_out() -> None:
     """msgspec reads annotations with `typing` then: optional fields, defaults, bounds and unions of the wire are as ever."""
     code = """
