@@ -20,7 +20,7 @@ from shardwatch.shard.contract.input.command_line import value_of
 from shardwatch.shard.contract.input.shown import cut, shown
 from shardwatch.shard.contract.limits import BEAT_S, SILENT_S, next_beat
 from shardwatch.shard.contract.process import inherited, log_choice
-from shardwatch.shard.contract.process.life import die_with_parent, identity, service_id
+from shardwatch.shard.contract.process.life import die_with_parent, identity, leads_elsewhere, service_id
 from shardwatch.shard.contract.process.log import Sparse, open_log
 from shardwatch.shard.contract.process.log import use as use_log
 from shardwatch.shard.contract.process.slack import Slack, give_back
@@ -262,7 +262,7 @@ class Aggregator:
         self._keep_to_limits()
         self._sockets.ready = self._engine.ready() is not None
         for path, opened in self._files.items():
-            if identity(path) != opened:
+            if leads_elsewhere(path, opened):
                 raise MovedError(f"{path} was removed or replaced while it was open")
         if not self._lives_checkpointed:
             self._lives_checkpointed = True

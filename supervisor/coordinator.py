@@ -28,7 +28,7 @@ from shardwatch.shard.contract.errors import ShardwatchError
 from shardwatch.shard.contract.input.command_line import value_of
 from shardwatch.shard.contract.limits import BEAT_S, PULSE_S, next_beat
 from shardwatch.shard.contract.process import inherited, log_choice
-from shardwatch.shard.contract.process.life import Lock, Pulse, die_with_parent, identity
+from shardwatch.shard.contract.process.life import Lock, Pulse, die_with_parent, is_absent
 from shardwatch.shard.contract.process.loading import Loading
 from shardwatch.shard.contract.process.priority import take_priority
 from shardwatch.shard.contract.state.layout import Layout
@@ -138,7 +138,7 @@ def _keep(
             if said != str(error):
                 said = str(error)
                 log_line(f"supervisord does not answer: {said}")
-        if identity(layout.plan) is None:
+        if is_absent(layout.plan):
             log_line(f"{layout.plan} was removed while the service runs, by a cleaner perhaps: it is written again")
             with contextlib.suppress(OSError):  # the next time comes
                 write_plan(layout.plan, plan)

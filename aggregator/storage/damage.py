@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from shardwatch.shard.contract.causes import CANTOPEN, IOERR, READONLY, STATE, Cause, cause, database_cause
+from shardwatch.shard.contract.process.life import is_absent
 
 #: Steps of SQLite's machine between two calls of `on_progress`.
 _STEPS: Final = 100_000
@@ -45,11 +46,15 @@ def damaged(error: sqlite3.Error) -> bool:
 def refusal(error: sqlite3.Error | OSError, state_dir: Path) -> Refusal:
     """How to report an error that is not damage."""
     where = f"the state directory {state_dir}"
-    if not state_dir.exists():
+    if is_absent(state_dir):
         return Refusal(f"{where} is gone", "start the service again; groups and index are made anew")
     if isinstance(error, MovedError):
         return Refusal(str(error), "nothing: it is opened anew")
-    why = cause(error, STATE) if isinstance(error, OSError) else database_cause(getattr(error, "sqlite_errorcode", 0), str(error))
+    origin = error if isinstance(error, OSError) else error.__cause__
+    if isinstance(origin, OSError):
+        why = cause(origin, STATE)
+    else:
+        why = database_cause(getattr(error, "sqlite_errorcode", 0), str(error))
     if why in _VAGUE:
         why = _why_not_writable(state_dir) or why
     remedy = why.remedy if why.remedy.startswith("nothing") else f"{why.remedy}; the service then goes on by itself"

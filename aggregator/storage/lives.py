@@ -33,7 +33,7 @@ import msgspec
 
 from shardwatch.shard.contract.errors import UsageError
 from shardwatch.shard.contract.files.birth import origin
-from shardwatch.shard.contract.process.life import identity
+from shardwatch.shard.contract.process.life import is_absent
 from shardwatch.shard.contract.state.directory import StateDirectory
 
 FILE: Final = "life.json"
@@ -147,7 +147,7 @@ class Lives:
         """Writes life.json again if a cleaner has removed it. Call it at regular intervals. It is written only if it was also
         missing the last time, because the whole directory may be in the course of being removed.
         """
-        missing = identity(self._file) is None
+        missing = is_absent(self._file)
         if missing and self._missing and self._life is not None:
             self._write(self._life)
         self._missing = missing

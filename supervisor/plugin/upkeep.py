@@ -17,7 +17,7 @@ from supervisor import events
 from supervisor.supervisord import Supervisor
 
 from shardwatch.shard.contract.errors import ServiceError
-from shardwatch.shard.contract.process.life import LOCK_FD, Lock, identity
+from shardwatch.shard.contract.process.life import LOCK_FD, Lock, identity, is_absent, leads_elsewhere
 from shardwatch.shard.contract.state.directory import DATABASES, DIRECTORIES, FILES, SERVICE_LOCK, TAG, StateDirectory
 
 #: Files that are read only at a start, and that are made again as they were. (The plan is written by the coordinator.)
@@ -57,10 +57,10 @@ class Upkeep:
     def _on_tick(self, event: object) -> None:
         try:
             lock = identity(self._lock_path)
-            if identity(self._path) != self._home or (lock is not None and lock != self._lock):
+            if leads_elsewhere(self._path, self._home) or (lock is not None and lock != self._lock):
                 self._leave()
                 return
-            missing = lock is None or not all(map(os.path.exists, self._needed))
+            missing = any(map(is_absent, (self._lock_path, *self._needed)))
             if missing and self._missing:  # and not in the middle of the directory's removal
                 self._make_again()
             self._missing = missing
@@ -82,7 +82,7 @@ class Upkeep:
                 if state.identity_of(name) is None:
                     state.write(name, content)
                     self._tell(name)
-        if identity(self._path / SERVICE_LOCK) is None:
+        if is_absent(self._lock_path):
             lock = Lock(self._path / SERVICE_LOCK)
             self._lock = identity(self._path / SERVICE_LOCK)
             os.dup2(lock.fileno(), LOCK_FD, inheritable=False)

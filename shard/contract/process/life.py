@@ -77,11 +77,11 @@ class Lock:
         return self._fd
 
     def in_place(self) -> bool:
-        """Whether the locked file still has its name. Otherwise another process may hold a lock of the same name beside this
-        one.
+        """Whether the locked file still has its name, as far as can be told. If it has not, another process may hold a lock of
+        that name beside this one.
         """
         found = os.fstat(self._fd)
-        return identity(self.path) == (found.st_dev, found.st_ino)
+        return not leads_elsewhere(self.path, (found.st_dev, found.st_ino))
 
     def close(self) -> None:
         os.close(self._fd)
@@ -135,6 +135,23 @@ def identity(path: Path) -> tuple[int, int] | None:
     except OSError:
         return None
     return found.st_dev, found.st_ino
+
+
+def is_absent(path: Path) -> bool:
+    """Whether nothing has that name for certain: where the way to it may not be entered at the moment, it can't be told."""
+    try:
+        os.stat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return True
+    except OSError:
+        return False
+    return False
+
+
+def leads_elsewhere(path: Path, before: tuple[int, int] | None) -> bool:
+    """Whether another file than `before`, or none, has that name for certain."""
+    now = identity(path)
+    return now != before and (now is not None or is_absent(path))
 
 
 #: Follows the pid in the pulse of a process that has not yet finished its first task, and so has not proved that it is stable.

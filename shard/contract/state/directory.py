@@ -137,11 +137,13 @@ class StateDirectory:
                 os.close(fd)
 
     def in_place(self) -> bool:
-        """Whether the path still leads to this directory."""
+        """Whether the path still leads to this directory, as far as can be told: the way to it may be closed for a moment."""
         try:
             found = os.stat(self.path)
-        except OSError:
+        except (FileNotFoundError, NotADirectoryError):
             return False
+        except OSError:
+            return True
         return (found.st_dev, found.st_ino) == self.identity
 
     # -- who may use it
@@ -309,10 +311,11 @@ class StateDirectory:
     def make_directory(self, name: str) -> bool:
         """Makes sure that a directory of that name exists, mode 0700. Returns whether it was made."""
         made = True
-        try:
-            os.mkdir(name, 0o700, dir_fd=self.fd)
-        except FileExistsError:
-            made = False
+        with self._parent(name) as (parent, base):
+            try:
+                os.mkdir(base, 0o700, dir_fd=parent.fd)
+            except FileExistsError:
+                made = False
         with self.below(name) as inner:
             inner.close_to_others()
         return made
@@ -332,14 +335,20 @@ class StateDirectory:
 
     @contextlib.contextmanager
     def _parent(self, name: str) -> Iterator[tuple[StateDirectory, str]]:
+        """The directory that a name is in, and the last part of the name. An OSError inside names the file by its whole path."""
         self.check_private()
         directory, _, base = name.rpartition("/")
-        if not directory:
-            yield self, base
-            return
-        with self.below(directory) as inner:
-            inner.check_private()
-            yield inner, base
+        try:
+            if not directory:
+                yield self, base
+                return
+            with self.below(directory) as inner:
+                inner.check_private()
+                yield inner, base
+        except OSError as error:
+            if isinstance(error.filename, str) and not os.path.isabs(error.filename):  # of a temporary one, the final name
+                error.filename = os.fspath(self.path / name)
+            raise
 
     def _lstat(self, name: str) -> os.stat_result | None:
         try:

@@ -116,6 +116,10 @@ def test_what_a_database_does_not_say_is_asked_of_the_directory(tmp_path: Path) 
         f"the state directory {tmp_path} can't be used: its disk fails (input/output error)",
         "see `dmesg`, and to that disk; the service then goes on by itself",
     )
+    try:
+        raise sqlite3.OperationalError("life.json") from OSError(errno.EACCES, "")
+    except sqlite3.OperationalError as error:
+        assert "make it this user's" in refusal(error, tmp_path).remedy
     spent = refusal(OSError(errno.EDQUOT, ""), tmp_path)
     assert spent.message.endswith("can't be written: this user's quota of its disk is used up")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import errno
 import os
 import signal
 import socket
@@ -23,9 +24,12 @@ from shardwatch.shard.contract.process.life import (
     die_with_parent,
     holder_of,
     identity,
+    is_absent,
+    leads_elsewhere,
     new_epoch,
     wake_on_time,
 )
+from shardwatch.shard.contract.state.directory import StateDirectory
 
 
 def test_a_lock_has_one_holder(tmp_path: Path) -> None:
@@ -79,6 +83,27 @@ def test_a_lock_whose_file_was_replaced_is_not_in_place(tmp_path: Path) -> None:
     assert identity(tmp_path / "none") is None
     assert os.get_inheritable(lock.fileno()) is False
     lock.close()
+
+
+def test_what_can_not_be_told_is_not_gone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A directory on the way that may not be entered (chmod), where root would enter it all the same: nothing is concluded."""
+    lock, before = Lock(tmp_path / "x.lock"), identity(tmp_path / "x.lock")
+    with StateDirectory(tmp_path) as state:
+        with monkeypatch.context() as closed:
+            closed.setattr(os, "stat", _denied)
+            assert identity(lock.path) is None
+            assert lock.in_place() and state.in_place()
+            assert not is_absent(lock.path) and not leads_elsewhere(lock.path, before)
+        assert not is_absent(lock.path) and not leads_elsewhere(lock.path, before)
+        lock.path.rename(tmp_path / "y.lock")
+        assert is_absent(lock.path) and leads_elsewhere(lock.path, before)
+        tmp_path.rename(tmp_path.with_name("away"))
+        assert not state.in_place()
+    lock.close()
+
+
+def _denied(path: object, **options: object) -> os.stat_result:
+    raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), path)
 
 
 def test_the_kernel_lets_go_of_a_dead_holders_lock(tmp_path: Path) -> None:
