@@ -25,7 +25,7 @@ class DirectoryTable:
         self._file = file
         self._db: Any = file.db
         #: Whether the directory that was asked for last was new. The next one will be new too: in a first listing they all are.
-        self._expects_new = False
+        self.expects_new = False
         #: Path -> id of directories that were used lately.
         self.ids: dict[bytes, int] = {}
 
@@ -38,16 +38,21 @@ class DirectoryTable:
         id_ = self.ids.get(path)
         if id_ is not None:
             return id_, False
-        id_ = None if self._expects_new else self.find(path)
+        id_ = None if self.expects_new else self.find(path)
         if id_ is None:
-            made = self._db.execute("INSERT OR IGNORE INTO directory (path) VALUES (?)", (path,))
-            self._expects_new = made.rowcount == 1
-            if self._expects_new:
-                return made.lastrowid, True  # not kept: after its first listing, a directory is seldom heard of soon
+            id_ = self.add(path)
+            if id_ is not None:
+                return id_, True  # not kept: after its first listing, a directory is seldom heard of soon
             id_ = self.find(path)
             assert id_ is not None
         self._keep(path, id_)
         return id_, False
+
+    def add(self, path: bytes) -> int | None:
+        """Id of a new directory, which gets a row here; None if it has one."""
+        made = self._db.execute("INSERT OR IGNORE INTO directory (path) VALUES (?)", (path,))
+        self.expects_new = made.rowcount == 1
+        return made.lastrowid if self.expects_new else None
 
     def known_id(self, path: bytes) -> int | None:
         """Id of a directory; None if it is new, and it stays that."""

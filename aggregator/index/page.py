@@ -178,6 +178,11 @@ def worth(entries: int) -> bool:
     return entries >= ENTRIES_MIN
 
 
+def makes_one(entries: int) -> bool:
+    """Whether so many entries are worth a page, and fit into one."""
+    return ENTRIES_MIN <= entries <= ENTRIES_MAX
+
+
 page_of: Final[Callable[[Any], Page]] = partial(tuple.__new__, Page)
 _CRC: Final = Page._fields.index("crc")
 #: The columns of a `Page`, for a SELECT.

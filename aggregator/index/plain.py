@@ -8,14 +8,16 @@ inserted several at a time), rewrites 1.30 -> 0.76 s. What comes to rest at once
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Final
 
 from shardwatch.shard.contract.files.identity import Verdict, compare
 from shardwatch.shard.contract.files.packed import DIRECTORY, FILE, Seen, kinds, unpack
+from shardwatch.shard.contract.wire.frames import Listing
 
 from .entries import Place
 from .holders import loaded, stored
-from .page import Page, can_rest, populated, worth
+from .page import Page, can_rest, make, makes_one, populated, worth
 from .pages import Pages
 from .row import INSERT, KNOWN, Written, stat_of
 from .tables import Tables
@@ -80,6 +82,32 @@ def populate(db: Any, id_: int, seen: Seen, at: int, ticks: Ticks, pages: Pages)
     if directories:
         db.executemany(_DIRECTORY, directories)
     return total - len(directories), len(directories)
+
+
+def populate_each(tables: Tables, records: Sequence[Listing], ticks: Ticks) -> tuple[int, int, int]:
+    """`populate` for each of these listings, up to the first that is not of a whole directory, or of one that is not new. Returns
+    how many were written, and how many files and directories they had."""
+    db, pages, directories_new = tables.db, tables.pages, tables.directories.add
+    files = directories = 0
+    rest = can_rest(b"".join([record.stats for record in records]))
+    for done, record in enumerate(records):
+        names, stats = record.names, record.stats
+        if record.births or record.after is not None or record.upto is not None:
+            return done, files, directories
+        id_ = directories_new(record.path)
+        if id_ is None:
+            return done, files, directories
+        count = len(names)
+        if makes_one(count) and (rest or can_rest(stats)) and names == sorted(names):  # as nearly always
+            pages.add(make(id_, 0, ticks.take(count), 0, record.at, names, stats))
+            files += count
+            continue
+        made = populate(db, id_, record.seen, record.at, ticks, pages)
+        if made is None:
+            return done, files, directories
+        files += made[0]
+        directories += made[1]
+    return len(records), files, directories
 
 
 #: Files come to rest as a page only if all but one in so many of those between them changed together. In a burst in random order

@@ -76,6 +76,20 @@ class Records:
             done = self._resting.settle(part.pages, came, some.at)
             self._list(id_, _without(some, done), part.entries(done), stops)
 
+    @property
+    def expects_first(self) -> bool:
+        """Whether `first` may have something to do: the last listing was of a new directory, and all of that can be written
+        without `merge`."""
+        plainly = self._lane_of is None and not self._directories_are_events and not self._debts.owed
+        return plainly and self._tables.directories.expects_new
+
+    def first(self, records: Sequence[Listing]) -> int:
+        """Deals with those of the records, from the beginning, that are the whole of what is in directories of which nothing was
+        known. Returns how many there were."""
+        done, files, directories = plain.populate_each(self._tables, records, self._ticks)
+        self._file.count(files, directories, files + directories)
+        return done
+
     def _list(self, id_: int, record: Listing, known: Rows, stops: Iterable[bytes]) -> None:
         owed = self._debts.within(record.path, record.after, record.upto)
         if not (record.names or known or owed):

@@ -160,16 +160,17 @@ class Receiver:
             stream.resend = stream.touched = True
             return 0
         self._index.begin()
-        entries = 0
         try:
+            first, entries = self._apply_first(frame)
             looks: list[Looks] = []
-            for record in frame.records:
+            for record in frame.records[first:] if first else frame.records:
                 if type(record) is Looks and suits(record):
                     looks.append(record)
                     continue
-                entries += self._apply_looks(frame, stream, looks, now)
+                if looks:
+                    entries += self._apply_looks(frame, stream, looks, now)
+                    looks = []
                 entries += self._apply(frame, stream, record, now)
-                looks = []
             entries += self._apply_looks(frame, stream, looks, now)
             stream.resend = False
             stream.committed = frame.seq
@@ -212,6 +213,20 @@ class Receiver:
             stream.epoch, stream.committed, stream.baseline, stream.resend, stream.beat = epoch, 0, 0, False, None
             stream.acks_later = 0
             self._index.streams.save(shard, epoch, 0, 0)
+
+    def _apply_first(self, frame: Frame) -> tuple[int, int]:
+        """Applies the records at the beginning of a frame that are first listings of directories, as far as that can be done at
+        once. Returns how many there were, and their entries."""
+        records = self._index.records
+        if not records.expects_first:
+            return 0, 0
+        listings: list[Listing] = []
+        for record in frame.records:
+            if type(record) is not Listing or self._owner(frame, record.path) is None:
+                break
+            listings.append(record)
+        first = records.first(listings)
+        return first, first + sum(len(record.names) for record in listings[:first])
 
     def _apply_looks(self, frame: Frame, stream: ReceivedStream, looks: list[Looks], now: float) -> int:
         """Applies records that `suits` holds of, as many at once as can be."""

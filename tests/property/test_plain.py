@@ -4,6 +4,7 @@ counts."""
 from __future__ import annotations
 
 import tempfile
+from itertools import takewhile
 from pathlib import Path
 from unittest.mock import Mock, patch
 
@@ -54,11 +55,24 @@ def steps(draw: st.DrawFn) -> list[object]:
     return found
 
 
-def outcome(path: Path, todo: list[object]) -> tuple[object, ...]:
-    """Rows, ticks and counts after these steps."""
+def outcome(path: Path, todo: list[object], *, together: bool = False) -> tuple[object, ...]:
+    """Rows, ticks and counts after these steps. `together`: listings that follow one another are given at once, where new
+    directories are expected, as those of a frame are."""
     index = Index(path)
     try:
-        for step in todo:
+        written = 0
+        for at, step in enumerate(todo):
+            if written:
+                written -= 1
+                continue
+            if together and index.records.expects_first:
+                run = list(takewhile(lambda one: isinstance(one, Listing), todo[at:]))
+                index.begin()
+                written = index.records.first(run)  # type: ignore[arg-type]
+                index.commit()
+                if written:
+                    written -= 1
+                    continue
             if isinstance(step, int):
                 index.backlog.note_handed(0, index.tick * step // 3)
                 continue
@@ -96,8 +110,11 @@ def test_a_first_listing_of_many_names(count: int, tmp_path: Path) -> None:
             found.append((name + b".d", DIRECTORY, 0, 0, 0, 0, 0, 0, False))
     todo: list[object] = [Listing(b"/r", 5, *seen(found)), Listing(b"/r/n004.d", 6, *seen(found[:1]))]
     short = outcome(tmp_path / "short.db", todo)
-    with patch.object(plain, "populate", return_value=None):
-        assert short == outcome(tmp_path / "general.db", todo)
+    todo = [Listing(b"/first", 4, [], b""), *todo]
+    together = outcome(tmp_path / "together.db", todo, together=True)
+    with patch.object(plain, "populate", return_value=None), patch.object(plain, "makes_one", return_value=False):
+        assert short == outcome(tmp_path / "general.db", todo[1:])
+        assert together == outcome(tmp_path / "general, too.db", todo)
 
 
 @settings(max_examples=300)
@@ -108,6 +125,7 @@ def test_short_cuts_change_nothing(todo: list[object], least: int, most: int) ->
     with tempfile.TemporaryDirectory() as home:
         with patch.multiple(page, ENTRIES_MIN=least, ENTRIES_MAX=max(least, most)):
             short = outcome(Path(home, "short.db"), todo)
+            assert outcome(Path(home, "together.db"), todo, together=True) == short
             with patch.object(plain, "populate", return_value=None), patch.object(plain, "rewrite", return_value=None):
                 assert outcome(Path(home, "general.db"), todo) == short
                 with patch.multiple(Resting, holds=Mock(return_value=False), settle=Mock(return_value=frozenset())):
