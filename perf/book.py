@@ -73,6 +73,7 @@ class Book:
         self._values: dict[str, list[float]] = {}
         self._notes: list[str] = []
         self._losses: list[int] = []
+        self._said = 0
 
     def settings(self, *, tree: Path | None = None, state: Path | None = None, **facts: object) -> None:
         """What the row was measured with: settings that are not the defaults, size, filesystems."""
@@ -99,8 +100,9 @@ class Book:
     def lost(self, missing: int, wanted: int, *, said: int) -> None:
         """What a side lost in one round (0 counts too), and how often it said so; the note names the worst."""
         self._losses.append(missing)
-        if missing:
-            word = f"; it said so {said} times" if said else ", without a word"
+        self._said = max(self._said, said if missing else 0)
+        if any(self._losses):
+            word = f"; it said so {self._said} times" if self._said else ", without a word"
             rounds = f"{sum(map(bool, self._losses))} of {len(self._losses)} rounds"
             self._notes = [note for note in self._notes if not note.startswith("LOST")]
             self._notes.append(f"LOST {max(self._losses)} of {wanted}{word} ({rounds})")

@@ -114,7 +114,7 @@ class EntryWriter:
         resting: set[bytes] = set()
         for page, run in paged(id_, sorted(updates + inserts)):
             if not self._pages.overlaps(page):
-                self._pages.add(page)
+                self._pages.add(page, folded=True)
                 resting.update(row[0] for row in run)
         if not resting:
             return updates, inserts
@@ -148,7 +148,7 @@ class EntryWriter:
             return
         for page, run in pages:
             if not self._pages.overlaps(page):
-                self._pages.add(page)
+                self._pages.add(page, folded=True)
                 self._db.executemany(_DELETE, [(id_, row[0], 0) for row in run])
 
     def relane(self, id_: int, row: Known, lane: int | None, tick: int, held: int, at: int | None = None) -> None:

@@ -12,6 +12,7 @@ from .consumers import Consumers
 from .debts import Debts
 from .file import IndexFile
 from .moments import Moments
+from .pages import Turnover
 from .records import Records
 from .schema import Connect, connect
 from .streams import Streams
@@ -106,6 +107,11 @@ class Index:
     def written(self) -> int:
         """Rows that were written since the start."""
         return self.file.written
+
+    @property
+    def turnover(self) -> Turnover:
+        """What has become of pages since the start."""
+        return self.tables.pages.turnover
 
     @property
     def unfit(self) -> bool:

@@ -6,6 +6,8 @@ import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final
 
+from msgspec import Struct
+
 from shardwatch.shard.contract.files.packed import INT_MAX
 
 from .inodes import Inodes
@@ -85,11 +87,27 @@ def between(db: Any, id_: int, first: bytes, last: bytes) -> Iterator[Page]:
     return map(checked, db.execute(_BETWEEN, (id_, first, last)))
 
 
+class Turnover(Struct):
+    """How often what has become of pages since the index was opened, transactions that were undone included."""
+
+    #: Pages that were made when a directory was listed for the first time.
+    made: int = 0
+    #: Pages that were made of rows which changed together.
+    folded: int = 0
+    #: Pages whose entries were all new, which kept their names.
+    renewed: int = 0
+    #: How often entries left a page of which others stayed.
+    shrunk: int = 0
+    #: Pages of which nothing was left, or so little that it became rows.
+    gone: int = 0
+
+
 class Pages:
     """Of one index; within its transaction."""
 
     def __init__(self, db: Any, inodes: Inodes) -> None:
         self._db = db
+        self.turnover = Turnover()
         #: Which of them may hold which files.
         self.inodes = inodes
 
@@ -176,8 +194,13 @@ class Pages:
 
     # -- changes
 
-    def add(self, page: Page) -> None:
+    def add(self, page: Page, *, folded: bool = False) -> None:
+        """`folded`: it is made of rows."""
         id_ = self._db.execute(_INSERT, page[1:]).lastrowid
+        if folded:
+            self.turnover.folded += 1
+        else:
+            self.turnover.made += 1
         if self.inodes.used:
             self.inodes.add(id_, page.stats)
 
@@ -187,16 +210,21 @@ class Pages:
 
     def replace_each(self, pages: Iterable[tuple[Page, Page | None]]) -> None:
         """Writes what has become of some pages, of each of which there is one; None deletes it."""
+        turnover = self.turnover
         shrunken = []
         for old, new in pages:
             self.inodes.replaced(old, new)
             if new is None:
                 self._db.execute("DELETE FROM page WHERE id=?", (old.id,))
-            elif old.stats is new.stats and old[:_LIVE] == new[:_LIVE]:
-                shrunken.append((new.live, new.crc, new.id))
+                turnover.gone += 1
             elif old.names is new.names and old.live is new.live:
                 self._db.execute(_RENEW, (new.base, new.tick, new.held, new.at_ns, new.crc, new.stats, new.id))
+                turnover.renewed += 1
             else:
-                self._db.execute(_REPLACE, (*new[1:], new.id))
+                turnover.shrunk += 1
+                if old.stats is new.stats and old[:_LIVE] == new[:_LIVE]:
+                    shrunken.append((new.live, new.crc, new.id))
+                else:
+                    self._db.execute(_REPLACE, (*new[1:], new.id))
         if shrunken:
             self._db.executemany(_SHRINK, shrunken)

@@ -7,6 +7,8 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Final
 
+from msgspec.structs import asdict
+
 from shardwatch.shard.contract.limits import SILENT_S
 from shardwatch.shard.contract.process.memory_cap import memory_state
 from shardwatch.shard.contract.process.priority import PriorityRefusal
@@ -128,6 +130,7 @@ class Engine:
             "foreign": receiver.foreign,
             "refused": self.refused,
             "rows_written": self._index.written,
+            "pages": asdict(self._index.turnover),
             "shards": [self._shard(shard, stream, now) for shard, stream in sorted(receiver.streams.items())],
             "degraded": self._degraded(),
             "polling": self._polling(),

@@ -27,7 +27,7 @@ from chaos.keeper import Keeper
 from chaos.killer import Killer
 from chaos.prober import Prober
 from chaos.processes import MARK, marked
-from chaos.tally import Sampler, Tally
+from chaos.tally import OF_PAGES, Sampler, Tally
 from chaos.tree import Tree
 from chaos.weight import Scale
 from chaos.writers import KINDS, Gate, Writer, storm
@@ -278,6 +278,8 @@ class Run:
         say(f"  removed from the state directory between lives: {_words(tally.of('removed '))}")
         names = ("frames", "duplicates", "gaps", "dropped", "refused", "rows_written", "hints", "looks")
         say(f"  service (at least): {_words({n: sampler.total(n) for n in names})}; restarted {tally['restarts of the service']}")
+        pages = {name: sampler.total(f"pages {name}") for name in OF_PAGES}
+        say(f"  pages of the index (at least): {_words(pages)}; none is ever split or merged")
         say(f"  consumers: {_words(self._counts())}; paths set aside {tally['paths set aside']}")
         if self._fleet is not None:
             say(f"  shipped to workers elsewhere: {_words(self._fleet.counts())}; {_words(tally.of('fleet '))}")

@@ -16,6 +16,9 @@ from shardwatch.supervisor.service import service
 _OF_SHARD = ("overflows", "rescans", "hints", "looks")
 #: Counters of the aggregator that start at 0 with its process.
 _OF_AGGREGATOR = ("frames", "duplicates", "gaps", "dropped", "refused", "rows_written")
+#: What became of pages of the index: they were made by a listing, or rows were folded into one; all in one was new (renewed),
+#: some left it (shrunk), and nothing or too little was left (gone). No page is ever split, or merged with another.
+OF_PAGES = ("made", "folded", "renewed", "shrunk", "gone")
 
 
 class Tally:
@@ -79,6 +82,8 @@ class Sampler:
         self._frames = frames
         for name in _OF_AGGREGATOR:
             self._note(name, self._life, int(status[name]))  # type: ignore[call-overload]
+        for name in OF_PAGES:
+            self._note(f"pages {name}", self._life, status["pages"][name])  # type: ignore[index]
 
     def _note(self, name: str, life: object, value: int) -> None:
         self._highest[name, life] = max(value, self._highest.get((name, life), 0))

@@ -24,6 +24,7 @@ from shardwatch.aggregator.index.holders import Holders
 from shardwatch.aggregator.index.index import Index
 from shardwatch.aggregator.index.opening import open_index, refit
 from shardwatch.aggregator.index.page import ENTRIES_MAX, ENTRIES_MIN, Page, is_whole
+from shardwatch.aggregator.index.pages import Turnover
 from shardwatch.aggregator.index.reading import IndexReader
 from shardwatch.aggregator.index.row import GONE, Row
 from shardwatch.aggregator.storage.damage import damaged
@@ -360,6 +361,23 @@ def test_a_page_of_which_little_is_left_becomes_rows(index: Index) -> None:
         assert len(pages(index)) == (number < 50)
     assert shape(index) == ([], names)
     assert len(pending(index.backlog)) == 100
+
+
+def test_what_becomes_of_pages_is_counted(resting: Index) -> None:
+    """A page is made, and written anew as a whole; entries leave it, until it is gone, and are folded into another. Nothing is
+    counted that stays as it is."""
+    assert resting.turnover == Turnover(made=1)
+    lists(resting, R, *map(entry, NAMES), at=500)
+    assert resting.turnover == Turnover(made=1)
+    looks(resting, R, *[entry(name, 2) for name in NAMES])
+    assert resting.turnover == Turnover(made=1, renewed=1)
+    looks(resting, R, entry(b"c", 3))
+    looks(resting, R, entry(b"a", 3))
+    assert resting.turnover == Turnover(made=1, renewed=1, shrunk=2)
+    looks(resting, R, *[entry(name, 4) for name in NAMES])
+    assert resting.turnover == Turnover(made=1, folded=1, renewed=1, shrunk=2, gone=1)
+    looks(resting, R, absent=NAMES)
+    assert resting.turnover == Turnover(made=1, folded=1, renewed=1, shrunk=2, gone=2)
 
 
 def test_pages_of_a_directory_never_overlap(resting: Index) -> None:
