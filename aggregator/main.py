@@ -156,7 +156,7 @@ class Aggregator:
                 self._go_on_refitting()
                 self._answer(self._server.on_commit())
                 turned = True
-            if self._receiver.searching:
+            if self._index.debts.searching:
                 self._sockets.pulse.beat()
                 self._receiver.search()
             now = time.monotonic()
@@ -172,13 +172,14 @@ class Aggregator:
             self._reply(touched_only=True)
 
     def _timeout_ms(self) -> int:
-        if self._refit is not None or self._receiver.searching:
+        if self._refit is not None or self._index.debts.searching:
             return 0
-        now = time.monotonic()
-        due = min(self._beat_at + _BEAT_LATE_S, now + self._server.next_due())
+        due = min(self._beat_at + _BEAT_LATE_S, time.monotonic() + self._server.next_due())
         slack = self._slack.next_due()
-        others = (self._receiver.next_deadline(), None if slack is None else slack / 1e9)
-        return until(min([due, *(at for at in others if at is not None)]))
+        if slack is not None:
+            due = min(due, slack / 1e9)
+        sync = self._receiver.next_deadline()
+        return until(due if sync is None else min(due, sync))
 
     def _go_on_refitting(self) -> None:
         """A step of what makes the rows fit the settings."""

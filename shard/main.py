@@ -130,6 +130,8 @@ class ShardProcess:
         self._stands_in = stand_in is not None
         self._stopping = False
         self._awaits_room = False
+        #: When there is something to do, as it was at the end of the last turn; 0: at once.
+        self._due_at = 0
         #: Overflows that have been logged.
         self._overflows_logged = 0
 
@@ -165,10 +167,12 @@ class ShardProcess:
             if 0 in ready and not os.read(0, 4096):
                 log.warning("standard input ended: supervisord is gone, leaving")
                 return
-            self._take_in(ready)
+            quiet = self._take_in(ready)
+            if quiet and not leaving and (wait := self._until_named()):
+                continue  # names to debounce
             leaving = self._is_done(time.monotonic_ns())
             if ready and not leaving and self._only_news(ready) and (wait := self._until_due(leaving=False)):
-                continue  # names to debounce, or an acknowledgement
+                continue  # an acknowledgement
             if not leaving:
                 self._work()
             self._tell(time.monotonic_ns())
@@ -199,13 +203,13 @@ class ShardProcess:
             poller.unregister(self._line.room)
         self._awaits_room = waits
 
-    def _take_in(self, ready: set[int]) -> None:
-        """Replies and hints that have come."""
+    def _take_in(self, ready: set[int]) -> bool:
+        """Replies and hints that have come. Returns whether nothing has come but hints of names."""
         self._line.tend()
         if self._line.news in ready:
             self._take_replies()
-        if self._backend.fileno() in ready:
-            self._watcher.absorb(self._backend.take())
+        hints = self._backend.fileno()
+        return hints in ready and self._watcher.absorb(self._backend.take()) and len(ready) == 1
 
     def _take_replies(self) -> None:
         for reply in self._line.replies():
@@ -223,10 +227,11 @@ class ShardProcess:
     def _is_done(self, now: int) -> bool:
         """Whether a stand-in's time is over, or the process is to be started again, and what it took on is done. It looks no more
         then, and only waits until all that it sent is committed."""
-        watcher = self._watcher
-        rests = watcher.idle and not watcher.pending and not watcher.syncing
-        if self._restraint.departure.looks_no_more(now, rests=rests):
-            return True
+        watcher, departure = self._watcher, self._restraint.departure
+        if departure.begun:
+            rests = watcher.idle and not watcher.pending and not watcher.syncing
+            if departure.looks_no_more(now, rests=rests):
+                return True
         return self._shift.is_over(now) and self._watcher.baseline_done and not self._watcher.syncing
 
     def _work(self) -> None:
@@ -271,6 +276,7 @@ class ShardProcess:
         """Nanoseconds until there is something to do, 0 where there is."""
         looks = not leaving and not self._stream.full
         if looks and not self._watcher.idle and not self._watcher.pauses:
+            self._due_at = 0
             return 0
         now = time.monotonic_ns()
         due = [self._heartbeat.next_due()]
@@ -282,7 +288,14 @@ class ShardProcess:
             self._line.next_due(),
         )  # fmt: skip
         due += [at for at in others if at is not None]
-        return max(0, min(due) - now)
+        self._due_at = min(due)
+        return max(0, self._due_at - now)
+
+    def _until_named(self) -> int:
+        """Nanoseconds until there is something to do, after names have come and nothing else; 0 where there is, or where that is
+        not known."""
+        names = self._watcher.debounce.next_due()
+        return max(0, (self._due_at if names is None else min(self._due_at, names)) - time.monotonic_ns())
 
     def _take_reply(self, reply: Reply) -> None:
         self._heartbeat.hear(reply.life)

@@ -30,8 +30,11 @@ from .unit import Part, Unit
 
 #: Of a `GroupRow`, in its order; the first one has another name.
 _GROUP_COLUMNS: Final = ("id", *GroupRow._fields[1:])
-_INSERT_GROUP: Final = (
-    f"INSERT OR REPLACE INTO groups ({', '.join(_GROUP_COLUMNS)}) VALUES ({', '.join('?' * len(_GROUP_COLUMNS))})"
+#: What a group keeps for its life. If it were written again, so would be the page of the index by name.
+_KEPT: Final = ("id", "name", "created")
+_WRITE_GROUP: Final = (
+    f"INSERT INTO groups ({', '.join(_GROUP_COLUMNS)}) VALUES ({', '.join('?' * len(_GROUP_COLUMNS))})"
+    f" ON CONFLICT (id) DO UPDATE SET {', '.join(f'{name}=excluded.{name}' for name in _GROUP_COLUMNS if name not in _KEPT)}"
 )
 #: Paths of a group of which the output is kept; beyond that, the output of the one that was set aside first is forgotten.
 OUTPUTS_MAX: Final = 1_000
@@ -48,7 +51,7 @@ _set_aside = msgspec.msgpack.Decoder(SetAsidePath)
 
 def write_group(db: Any, row: GroupRow) -> None:
     """Writes a group's own row."""
-    db.execute(_INSERT_GROUP, row)
+    db.execute(_WRITE_GROUP, row)
 
 
 def write(db: Any, key: int, entry: RowEntry, wall: float) -> None:

@@ -103,7 +103,10 @@ class Engine:
         were pending before a restart could be handed out in the middle of a checkout.
         """
         streams = self._receiver.streams.values()
-        found = {path for stream in streams for path in stream.locks}
+        found: set[bytes] = set()
+        for stream in streams:
+            if stream.locks:
+                found.update(stream.locks)
         if self._settings.hold_for_vcs and self._clock() < self._begun + SILENT_S and any(s.beat is None for s in streams):
             found.add(_NOT_HEARD)
         return found

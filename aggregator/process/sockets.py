@@ -81,8 +81,10 @@ class Sockets:
         now = time.monotonic()
         if self.extract.ready or (facts and self.facts.ready):
             timeout_ms = 0
-        due = [at for door in self._doors if (at := door.next_due()) is not None]
-        timeout_s = max(0.0, min([timeout_ms / 1000, *(at - now for at in due)]))
+        due = [at for door in self._doors if door.timed and (at := door.next_due()) is not None]
+        timeout_s = timeout_ms / 1000
+        if due:
+            timeout_s = max(0.0, min(timeout_s, min(due) - now))
         events = self._selector.select(timeout_s)
         now = time.monotonic()
         end = now + _TURN_S
@@ -143,9 +145,10 @@ class Sockets:
 
     def departed(self) -> tuple[set[bytes], list[LeaseName]]:
         """Since the last call: first parts of the envelopes of workers that went away, and batches that did not reach them."""
-        self.facts.departed()
-        self.acks.departed()
-        return self.extract.departed()
+        for door in (self.facts, self.acks):
+            if door.parted:
+                door.departed()
+        return self.extract.departed() if self.extract.parted else (set(), [])
 
     def leave_if_replaced(self) -> None:
         """Ends the process at once if another state directory, or none, has taken the place of ours: what is there now, sockets

@@ -292,6 +292,8 @@ def parse(raw: dict[str, Any]) -> Any:
 def request_id(raw: dict[str, Any]) -> object:
     """The `id` that the reply has back; None where it can't be sent at all. Raises RefusedError."""
     found = raw.get("id")
+    if type(found) is int and 0 <= found < 1 << 64:  # what our own clients send
+        return found
     try:
         size = len(_msgpack.encode(found))
     except (ValueError, TypeError, OverflowError, msgspec.MsgspecError):

@@ -46,11 +46,11 @@ class Acknowledgements:
         self._outbox = outbox
         #: The waits of each group, by its name.
         self._waits: dict[str, list[_Wait]] = {}
-        self._deadlines: Deadlines[_Wait] = Deadlines()
+        self.deadlines: Deadlines[_Wait] = Deadlines()
 
     def __len__(self) -> int:
         """The number of calls that wait for a group."""
-        return len(self._deadlines)
+        return len(self.deadlines)
 
     def wait(self, call: Call, now: float) -> None:
         """Adds a call, whose reply comes later. Raises RefusedError."""
@@ -67,7 +67,7 @@ class Acknowledgements:
 
     def _begin(self, wait: _Wait, until: float) -> None:
         self._waits.setdefault(wait.call.request.group, []).append(wait)
-        self._deadlines.set(wait, until)
+        self.deadlines.set(wait, until)
         self.look([wait.call.request.group])
 
     def look(self, names: Iterable[str]) -> None:
@@ -100,24 +100,21 @@ class Acknowledgements:
 
     def time_out(self, now: float, over: Callable[[], bool]) -> None:
         """Refuses the calls that have waited long enough, until the time for this is `over`."""
-        for wait in self._deadlines.take(now):
+        for wait in self.deadlines.take(now):
             self._end(wait)
             message = f"the group has not acknowledged everything up to tick {wait.tick} in time"
             self._refuse(wait, message, "see `groups` for what is pending and on lease, and whether workers wait", set_aside=0)
             if over():
                 return
 
-    def next_due(self) -> float:
-        return self._deadlines.next_due()
-
     def forget(self, peers: frozenset[bytes]) -> None:
         """Forgets the calls of connections that are gone."""
-        for wait in [wait for wait in self._deadlines if wait.call.is_of(peers)]:
+        for wait in [wait for wait in self.deadlines if wait.call.is_of(peers)]:
             self._end(wait)
 
     def give_up(self, why: RefusedError) -> None:
         """Refuses all calls that wait."""
-        for wait in list(self._deadlines):
+        for wait in list(self.deadlines):
             self._end(wait)
             self._outbox.refuse(wait.call, why)
 
@@ -125,7 +122,7 @@ class Acknowledgements:
         self._outbox.refuse(wait.call, RefusedError("not_acknowledged", message, remedy, tick=wait.tick, set_aside=set_aside))
 
     def _end(self, wait: _Wait) -> None:
-        self._deadlines.drop(wait)
+        self.deadlines.drop(wait)
         waits = self._waits[wait.call.request.group]
         waits.remove(wait)
         if not waits:

@@ -42,12 +42,12 @@ class Barriers:
         self._engine = engine
         self._outbox = outbox
         self._syncs: dict[Call, _SyncCall] = {}
-        #: All calls that wait, with their deadlines.
-        self._waiting: Deadlines[Call] = Deadlines()
+        #: Of all calls that wait.
+        self.deadlines: Deadlines[Call] = Deadlines()
 
     def __len__(self) -> int:
         """The number of calls that wait."""
-        return len(self._waiting)
+        return len(self.deadlines)
 
     def ready(self, call: Call, now: float) -> dict[str, object] | None:
         """Returns the fields of the reply, or None if the reply comes later. Raises RefusedError."""
@@ -76,7 +76,7 @@ class Barriers:
         if not len(self):
             return
         ready = self._engine.ready()
-        for call in list(self._waiting):
+        for call in list(self.deadlines):
             sync = self._syncs.get(call)
             if sync is None:
                 if ready is not None:
@@ -88,7 +88,7 @@ class Barriers:
 
     def time_out(self, now: float, over: Callable[[], bool]) -> None:
         """Answers the calls that have waited long enough, until the time for this is `over`."""
-        for call in self._waiting.take(now):
+        for call in self.deadlines.take(now):
             if self._syncs.pop(call, None) is None:
                 self._outbox.answer(call, self._not_ready())
             else:
@@ -97,27 +97,24 @@ class Barriers:
             if over():
                 return
 
-    def next_due(self) -> float:
-        return self._waiting.next_due()
-
     def forget(self, peers: frozenset[bytes]) -> None:
         """Forgets the calls of connections that are gone."""
-        for call in [call for call in self._waiting if call.is_of(peers)]:
+        for call in [call for call in self.deadlines if call.is_of(peers)]:
             self._end(call)
 
     def give_up(self, why: RefusedError) -> None:
         """Refuses all calls that wait."""
-        for call in list(self._waiting):
+        for call in list(self.deadlines):
             self._end(call)
             self._outbox.refuse(call, why)
 
     def _wait(self, call: Call, until: float) -> None:
         if len(self) >= WAITING_MAX:
             raise RefusedError("busy", f"{WAITING_MAX} requests wait already", "ask again later, with fewer at a time")
-        self._waiting.set(call, until)
+        self.deadlines.set(call, until)
 
     def _end(self, call: Call) -> None:
-        self._waiting.drop(call)
+        self.deadlines.drop(call)
         self._syncs.pop(call, None)
 
     def _not_ready(self) -> dict[str, object]:

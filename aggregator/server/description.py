@@ -95,10 +95,8 @@ class Descriptions:
         self._asked: deque[Call] = deque()
         self._audience: deque[Call] = deque()
         self._current: Description | None = None
-
-    def __len__(self) -> int:
-        """The number of requests that wait."""
-        return len(self._asked) + len(self._audience)
+        #: Whether requests wait.
+        self.wanted = False
 
     def ask(self, call: Call) -> None:
         """Adds a request. Raises RefusedError if too many of the same connection wait already."""
@@ -107,12 +105,13 @@ class Descriptions:
             remedy = "wait for the answers before asking again"
             raise RefusedError("busy", f"{ASKED_MAX} such requests of this connection wait already", remedy)
         self._asked.append(call)
+        self.wanted = True
 
     def work(self, now: float, over: Callable[[], bool]) -> Iterator[tuple[Call, list[dict[str, object]]]]:
         """Continues until no request waits, or until the time for this is `over`. Yields the requests that can be answered, and
         the description for each.
         """
-        while len(self):
+        while self._asked or self._audience:
             if self._current is None:
                 self._audience, self._asked = self._asked, deque()
                 self._current = Description(self._index, self._registry, self._waiting, now, self._wall())
@@ -125,11 +124,13 @@ class Descriptions:
                 if self._audience and over():
                     return
             self._current = None
+        self.wanted = False
 
     def give_up(self) -> list[Call]:
         """Takes out all requests that wait."""
         calls = [*self._asked, *self._audience]
         self._asked, self._audience, self._current = deque(), deque(), None
+        self.wanted = False
         return calls
 
 

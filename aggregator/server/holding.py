@@ -42,14 +42,17 @@ class Holding:
 
     @property
     def held(self) -> bool:
-        return self._holds.held
+        return self._holds.began is not None
 
     def turn(self, now: float) -> bool:
         """Call it in every turn, before anything is handed out. Returns True if batches flow again, so that waiting pulls can be
         answered.
         """
+        locks = self._engine.locks()
+        if not (locks or self._syncs) and self._holds.rests:
+            return False  # most turns
         before = self.held
-        self._holds.see(self._engine.locks(), now)
+        self._holds.see(locks, now)
         if self._holds.advance(now):
             self._syncs.append(self._engine.begin_sync(SYNC_S))
         if self._syncs:

@@ -41,7 +41,7 @@ class Holds:
         self.by_name: dict[str, ActiveHold] = {}
         self._locks: dict[bytes, ActiveHold] = {}
         #: When the period of holding began, or None while batches flow.
-        self._began: float | None = None
+        self.began: float | None = None
         #: Whether a hold has ended since `advance` last returned True.
         self._ended = False
 
@@ -52,7 +52,12 @@ class Holds:
     @property
     def held(self) -> bool:
         """Whether batches are held back now."""
-        return self._began is not None
+        return self.began is not None
+
+    @property
+    def rests(self) -> bool:
+        """Whether there is no hold, and nothing is left to follow from one: then `advance` does nothing."""
+        return not (self.by_name or self._locks or self._ended or self.began is not None)
 
     @property
     def counts(self) -> bool:
@@ -91,8 +96,8 @@ class Holds:
             self._ended = True
 
     def _begin(self, now: float) -> None:
-        if self._began is None:
-            self._began = now
+        if self.began is None:
+            self.began = now
 
     # -- what follows
 
@@ -104,8 +109,8 @@ class Holds:
         """
         for name in [h.name for h in self.by_name.values() if h.until <= now]:
             self.drop(name)
-        if self._began is not None and now >= self._began + self._cap_s:
-            self._began = None
+        if self.began is not None and now >= self.began + self._cap_s:
+            self.began = None
             for hold in self:
                 hold.spent = True
         if not self._ended or self.counts:
@@ -115,21 +120,21 @@ class Holds:
 
     def let_flow(self) -> None:
         """Ends the period of holding. The changes that were made during it are in the index."""
-        self._began = None
+        self.began = None
 
     def next_due(self) -> float:
         """The time at which `advance` has something to do."""
-        if self._began is None and not self.by_name:
+        if self.began is None and not self.by_name:
             return float("inf")
         ends = [hold.until for hold in self.by_name.values()]
-        return min(ends if self._began is None else [*ends, self._began + self._cap_s], default=float("inf"))
+        return min(ends if self.began is None else [*ends, self.began + self._cap_s], default=float("inf"))
 
     def shift(self, by: float) -> None:
         """Extends all holds, because the service could not answer for `by` seconds, so that no hold could be renewed."""
         for hold in self.by_name.values():
             hold.until += by
-        if self._began is not None:
-            self._began += by
+        if self.began is not None:
+            self.began += by
 
     def describe(self, now: float) -> list[dict[str, object]]:
         """The holds as `status` and `groups` show them, the oldest first."""

@@ -73,15 +73,15 @@ class Pulls:
         self._outbox = outbox
         #: The pulls that wait, by group.
         self._waiting: dict[str, dict[_Pull, None]] = {}
-        self._deadlines: Deadlines[_Pull] = Deadlines()
-        #: The groups whose pulls may be served now, in this order.
-        self._hungry: dict[str, None] = {}
+        self.deadlines: Deadlines[_Pull] = Deadlines()
+        #: The groups whose pulls may be served now, in this order: `serve` has something to do.
+        self.hungry: dict[str, None] = {}
         #: The groups of which batches may be pulled ahead.
         self._ahead: set[str] = set()
 
     def __len__(self) -> int:
         """The number of pulls that wait."""
-        return len(self._deadlines)
+        return len(self.deadlines)
 
     def of(self, name: str) -> int:
         """The number of pulls that wait for a group."""
@@ -90,15 +90,6 @@ class Pulls:
     def names(self) -> set[str]:
         """The groups for which a pull waits."""
         return set(self._waiting)
-
-    @property
-    def hungry(self) -> bool:
-        """Whether `serve` has something to do now."""
-        return bool(self._hungry)
-
-    def next_due(self) -> float:
-        """The time at which the first wait is over."""
-        return self._deadlines.next_due()
 
     # -- the request
 
@@ -154,7 +145,7 @@ class Pulls:
         if len(self) >= WAITING_MAX:
             raise RefusedError("busy", f"{WAITING_MAX} requests wait already", "ask again later, with fewer at a time")
         self._waiting.setdefault(pull.request.group, {})[pull] = None
-        self._deadlines.set(pull, until)
+        self.deadlines.set(pull, until)
 
     def _grant(self, group: Group, pull: _Pull, now: float) -> GroupBatch | NoBatch:
         """A batch for it, on lease unless it only peeks; else why there is none."""
@@ -205,19 +196,19 @@ class Pulls:
 
     def wake(self, names: Iterable[str]) -> None:
         """Something may have become free in these groups."""
-        self._hungry.update(dict.fromkeys(names))
+        self.hungry.update(dict.fromkeys(names))
 
     def wake_all(self) -> None:
         """There may be something new for every group."""
-        self._hungry.update(dict.fromkeys(self._waiting))
+        self.hungry.update(dict.fromkeys(self._waiting))
 
     def serve(self, now: float, over: Callable[[], bool]) -> None:
         """Answers pulls of the groups that were woken, until the time for this is `over`. The next call continues."""
-        while self._hungry:
-            name = next(iter(self._hungry))
-            del self._hungry[name]
+        while self.hungry:
+            name = next(iter(self.hungry))
+            del self.hungry[name]
             if not self._serve(name, now, over):
-                self._hungry[name] = None
+                self.hungry[name] = None
                 return
             if over():
                 return
@@ -246,10 +237,10 @@ class Pulls:
 
     def time_out(self, now: float, over: Callable[[], bool]) -> None:
         """Answers the pulls that have waited long enough with the reason why there is no batch, until the time is `over`."""
-        for pull in self._deadlines.take(now):
+        for pull in self.deadlines.take(now):
             group = self._roster.get(pull.request.group)
             if group is not None and group.unfinished and not self._holding.held:
-                self._deadlines.set(pull, now)  # whether there is something, a later turn will know
+                self.deadlines.set(pull, now)  # whether there is something, a later turn will know
             else:
                 self._end(pull)
                 self._outbox.answer(pull.call, pull.nothing(self._why_nothing(group, now)))
@@ -263,7 +254,7 @@ class Pulls:
 
     def _end(self, pull: _Pull) -> None:
         """Removes a pull from those that wait."""
-        self._deadlines.drop(pull)
+        self.deadlines.drop(pull)
         name = pull.request.group
         pulls = self._waiting[name]
         del pulls[pull]
@@ -292,4 +283,4 @@ class Pulls:
         for pull in self._all():
             self._end(pull)
             self._outbox.refuse(pull.call, why)
-        self._hungry = {}
+        self.hungry = {}

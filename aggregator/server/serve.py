@@ -152,16 +152,16 @@ class Server:
 
     def next_due(self) -> float:
         """The number of seconds after which `tick` has something to do, at most TICK_S."""
-        if self._pulls.hungry or len(self._status):
+        if self._pulls.hungry or self._status.descriptions.wanted:
             return 0.0
         now = self._clock()
         due = min(
             now + (_POLL_S if len(self._barriers) else TICK_S),
             self.registry.next_due(),
             self._holding.next_due(now),
-            self._pulls.next_due(),
-            self._barriers.next_due(),
-            self._acknowledgements.next_due(),
+            self._pulls.deadlines.first,
+            self._barriers.deadlines.first,
+            self._acknowledgements.deadlines.first,
         )
         return max(0.0, due - now)
 
@@ -244,20 +244,22 @@ class Server:
         if len(self._barriers):
             self._barriers.poll()
             self._roster.begin_waiting()
-        self._pulls.wake(group.name for group in self.registry.due(now))
-        self._pulls.serve(now, over)
-        if now >= self._pulls.next_due():
+        if due := self.registry.due(now):
+            self._pulls.wake([group.name for group in due])
+        if self._pulls.hungry:
+            self._pulls.serve(now, over)
+        if now >= self._pulls.deadlines.first:
             self._pulls.time_out(now, over)
-        if now >= self._barriers.next_due():
+        if now >= self._barriers.deadlines.first:
             self._barriers.time_out(now, over)
-        if len(self._status):
+        if self._status.descriptions.wanted:
             self._status.work(now, over)
         if now >= self._prune_at:
             self._prune_at = now + PRUNE_S
             self.registry.prune(self._pulls.names())
         if len(self._acknowledgements):
             self._acknowledgements.look(self.registry.touched())
-            if now >= self._acknowledgements.next_due():
+            if now >= self._acknowledgements.deadlines.first:
                 self._acknowledgements.time_out(now, over)
 
     def _flush(self) -> list[Outgoing]:

@@ -48,11 +48,7 @@ class StatusRequests:
         self._holding = holding
         self._outbox = outbox
         self._counts = counts
-        self._descriptions = Descriptions(index, registry, waiting, wall)
-
-    def __len__(self) -> int:
-        """The number of calls that wait."""
-        return len(self._descriptions)
+        self.descriptions = Descriptions(index, registry, waiting, wall)
 
     def hello(self, call: Call, now: float) -> dict[str, object]:
         """What a client should know before it begins."""
@@ -77,17 +73,17 @@ class StatusRequests:
 
     def describe(self, call: Call, now: float) -> None:
         """Adds a `status` or `groups` call, whose reply comes later. Raises RefusedError."""
-        self._descriptions.ask(call)
+        self.descriptions.ask(call)
 
     def work(self, now: float, over: Callable[[], bool]) -> None:
         """Continues the description until no call waits, or until the time for this is `over`."""
-        for call, rows in self._descriptions.work(now, over):
+        for call, rows in self.descriptions.work(now, over):
             groups = {"groups": rows, **self._holding.describe(now)}
             self._outbox.answer(call, groups if call.request.op == "groups" else {"status": self._status() | groups})
 
     def give_up(self, why: RefusedError) -> None:
         """Refuses all calls that wait."""
-        for call in self._descriptions.give_up():
+        for call in self.descriptions.give_up():
             self._outbox.refuse(call, why)
 
     def _status(self) -> dict[str, object]:

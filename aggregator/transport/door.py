@@ -116,7 +116,10 @@ class Door(Generic[R]):
         self._away: dict[PeerConnection[R], float] = {}
         self._number = 0
         #: Connections of which a message can be taken, in this order.
-        self._ready: dict[PeerConnection[R], None] = {}
+        self.ready: dict[PeerConnection[R], None] = {}
+        #: Whether `next_due` may be a time, and whether `departed` has something to tell: each turn asks.
+        self.timed = False
+        self.parted = False
         #: Bytes that are kept for those who have not read them, and of messages that are not complete.
         self.held = 0
         #: Since `departed` was last called.
@@ -138,22 +141,17 @@ class Door(Generic[R]):
         """Connections."""
         return len(self._by_key)
 
-    @property
-    def ready(self) -> bool:
-        """Whether a message can be taken."""
-        return bool(self._ready)
-
     def take(self) -> tuple[PeerConnection[R], list[bytes]] | None:
         """The next message, of all connections in turn."""
-        if not self._ready:
+        if not self.ready:
             return None
-        connection = next(iter(self._ready))
-        del self._ready[connection]
+        connection = next(iter(self.ready))
+        del self.ready[connection]
         message = connection.inbox.popleft()
         if connection.decoder.held:
             self._decode(connection, b"")  # there is room in the inbox
         else:
-            size = sum(len(part) for part in message)
+            size = sum(map(len, message))
             connection.held -= size
             self.held -= size
         self._offer(connection)
@@ -163,9 +161,9 @@ class Door(Generic[R]):
     def _offer(self, connection: PeerConnection[R]) -> None:
         """Puts the connection at the end of the order in which messages are taken, unless it has too much to read first."""
         if connection.inbox and connection.unread + connection.owed <= UNREAD_BYTES_PAUSE:
-            self._ready[connection] = None
+            self.ready[connection] = None
         else:
-            self._ready.pop(connection, None)
+            self.ready.pop(connection, None)
 
     # -- what the selector says
 
@@ -192,6 +190,7 @@ class Door(Generic[R]):
             self.close_one(next(iter(self._away)))
         if self._paused_until is not None and self._paused_until <= now:
             self._let_in()
+        self.timed = self._paused_until is not None or bool(self._away)
 
     def _accept(self, now: float) -> None:
         for _ in range(_ACCEPTED_MAX):
@@ -220,6 +219,7 @@ class Door(Generic[R]):
             if away:
                 _full.warning(f"{self.most} connections at {self.path.name} are all that descriptors allow: others are refused")
                 self._away[connection] = now + TURNED_AWAY_S
+                self.timed = True
             self._put(connection, zmtp.GREETING + zmtp.ready(self._kind))
             self._send(connection, now)
 
@@ -228,6 +228,7 @@ class Door(Generic[R]):
         if self._paused_until is None:
             self._selector.unregister(self._listener)
         self._paused_until = float("inf") if until is None else until
+        self.timed = True
 
     def _let_in(self) -> None:
         if self._paused_until is not None:
@@ -247,9 +248,11 @@ class Door(Generic[R]):
             return
         connection.moved_at = now
         self._decode(connection, data)
-        if connection.key in self._by_key:
+        if connection.out:  # an answer to a command
             self._send(connection, now)
-            self._relieve()
+        elif connection.key in self._by_key:
+            self._watch(connection)
+        self._relieve()
 
     def _decode(self, connection: PeerConnection[R], data: bytes) -> None:
         """Fills the inbox, as far as it goes."""
@@ -258,21 +261,25 @@ class Door(Generic[R]):
         except zmtp.ProtocolError:
             self.close_one(connection)
             return
-        for name, body in connection.decoder.commands:
-            if name == b"PING":
-                self._put(connection, zmtp.pong(body))
-            else:
-                self._subscribe(connection, b"\1" + body if name == b"SUBSCRIBE" else b"\0" + body)
-        connection.decoder.commands.clear()
+        if connection.decoder.commands:
+            self._obey(connection)
         if self._kind == b"PUB":
             for message in messages:
                 self._subscribe(connection, message[0])
         elif messages:
             connection.inbox.extend(messages)
             self._offer(connection)
-        held = connection.decoder.held + sum(len(part) for message in connection.inbox for part in message)
+        held = connection.decoder.held + sum([sum(map(len, message)) for message in connection.inbox])
         self.held += held - connection.held
         connection.held = held
+
+    def _obey(self, connection: PeerConnection[R]) -> None:
+        for name, body in connection.decoder.commands:
+            if name == b"PING":
+                self._put(connection, zmtp.pong(body))
+            else:
+                self._subscribe(connection, b"\1" + body if name == b"SUBSCRIBE" else b"\0" + body)
+        connection.decoder.commands.clear()
 
     def _subscribe(self, connection: PeerConnection[R], message: bytes) -> None:
         topic = message[1:]
@@ -326,6 +333,7 @@ class Door(Generic[R]):
         """Since the last call: keys of connections that went away, and the receipts of answers that were not sent."""
         gone, self._gone = self._gone, set()
         unsent, self._unsent = self._unsent, []
+        self.parted = False
         return gone, unsent
 
     def _put(self, connection: PeerConnection[R], data: bytes, receipt: R | None = None) -> None:
@@ -355,6 +363,7 @@ class Door(Generic[R]):
 
     def _forget_out(self, connection: PeerConnection[R]) -> None:
         self._unsent += [receipt for _, receipt in connection.out if receipt is not None]
+        self.parted = True
         self.held -= connection.unread
         connection.unread = 0
         connection.out.clear()
@@ -381,7 +390,7 @@ class Door(Generic[R]):
         """Closes it once it has read what it was sent."""
         connection.closing = True
         connection.inbox.clear()
-        self._ready.pop(connection, None)
+        self.ready.pop(connection, None)
         self._watch(connection)
 
     def _relieve(self) -> None:
@@ -400,7 +409,7 @@ class Door(Generic[R]):
         self._forget_out(connection)
         self._gone.add(connection.key)
         self.held -= connection.held
-        self._ready.pop(connection, None)
+        self.ready.pop(connection, None)
         self._away.pop(connection, None)
         connection.inbox.clear()
         connection.sock.close()

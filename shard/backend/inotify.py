@@ -49,6 +49,8 @@ _MASK: Final = (
 _MASK_SELF: Final = IN_DELETE_SELF | IN_MOVE_SELF | IN_ONLYDIR
 
 _READ_BYTES: Final = 1 << 18
+#: An event with the longest name (inotify(7)).
+_EVENT_BYTES_MAX: Final = 16 + 255 + 1
 _BACKLOG_BYTES_MAX: Final = 64 << 20
 
 _decode = native(decoding.decode)
@@ -176,6 +178,8 @@ class InotifyBackend:
                     continue
                 self._backlog += len(chunk)
                 self._chunks.append(chunk)
+                if len(chunk) <= _READ_BYTES - _EVENT_BYTES_MAX:
+                    break  # there was room for another event, so there was none
         if largest:
             os.eventfd_write(self._ready, 1)
         return largest

@@ -156,7 +156,8 @@ class Watcher:
             self._queue_scan(place)
         self._scans.append(self._baseline())
 
-    def absorb(self, hints: Hints) -> None:
+    def absorb(self, hints: Hints) -> bool:
+        """Takes hints over. Returns whether they are of nothing but names, which are debounced: nothing else is due sooner."""
         now = self._clock()
         self.hints += hints.count
         self._territory.links.translate(hints)
@@ -184,6 +185,7 @@ class Watcher:
             self._lost(now)
         if len(self.debounce) > self._bounds.names_max:
             self.debounce.collapse(now)
+        return not (hints.directories or hints.selves or hints.overflow)
 
     def _lost(self, now: int) -> None:
         """Reports that hints were lost. A rescan follows at once, or later if rescans only lead to the next overflow."""

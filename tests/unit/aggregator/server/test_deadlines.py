@@ -10,10 +10,10 @@ def test_what_is_due_is_taken_the_earliest_first() -> None:
     waits: Deadlines[str] = Deadlines()
     for name, when in (("c", 3.0), ("a", 1.0), ("b", 2.0)):
         waits.set(name, when)
-    assert waits.next_due() == 1.0
+    assert waits.first == 1.0
     assert list(waits.take(2.0)) == ["a", "b"]
     assert list(waits.take(2.0)) == []
-    assert (len(waits), waits.next_due()) == (1, 3.0)
+    assert (len(waits), waits.first) == (1, 3.0)
 
 
 def test_what_is_dropped_or_set_anew_is_not_due_as_before() -> None:
@@ -48,5 +48,5 @@ def test_dates_that_are_out_of_date_do_not_pile_up() -> None:
     waits: Deadlines[int] = Deadlines()
     for n in range(10_000):
         waits.set(n % 10, float(n))
-    assert waits.next_due() > 8000.0
+    assert waits.first > 8000.0
     assert list(waits.take(9995.0)) == list(range(6))
