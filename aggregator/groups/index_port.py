@@ -38,7 +38,7 @@ class IndexPort(Protocol):
         """Which groups hold which paths, as it follows from the positions that the groups note there."""
 
     def lanes(self) -> list[int]:
-        """Priorities in use, highest first. Where there has been one only, it may be in use no more."""
+        """Priorities in use, highest first."""
 
     def pending(self, lane: int, after: int, limit: int) -> Portion:
         """Rows of a lane whose tick is later than `after`, at most `limit` (1 or more) of them, and how far that is."""

@@ -21,9 +21,12 @@ from .stretch import Stretch
 #: The first tick of the next page that has one after another.
 _NEXT_PAGE: Final = "SELECT base FROM page WHERE lane=? AND tick>? ORDER BY tick LIMIT 1"
 _LIVE: Final = "SELECT base, live FROM page WHERE lane=?1 AND tick>?2 AND base<=?3 ORDER BY tick"
-#: Whether there is any lane but one.
-_OTHER_LANE: Final = " UNION ALL ".join(
-    f"SELECT 1 FROM {table} WHERE lane IS NOT NULL AND lane {other} ?1" for table in ("entry", "page") for other in "<>"
+#: Whether one lane is in use, and no other.
+_ALONE: Final = "SELECT " + " AND ".join(
+    [
+        "(EXISTS (SELECT 1 FROM entry WHERE lane=?1) OR EXISTS (SELECT 1 FROM page WHERE lane=?1))",
+        *(f"NOT EXISTS (SELECT 1 FROM {table} WHERE lane{other}?1)" for table in ("entry", "page") for other in "<>"),
+    ]
 )
 _TICK_MAX: Final = (1 << 63) - 1
 _tick: Final = attrgetter("tick")
@@ -59,13 +62,13 @@ class Backlog:
         return self._file.collected
 
     def lanes(self) -> list[int]:
-        """Priorities in use, highest first. Where there has been one only, it may be in use no more."""
+        """Priorities in use, highest first."""
         if self._lanes_of != self._file.commits or self._file.is_open:
             self._lanes, self._lanes_of = self._read_lanes(), -1 if self._file.is_open else self._file.commits
         return self._lanes
 
     def _read_lanes(self) -> list[int]:
-        if len(self._lanes) == 1 and self._db.execute(f"{_OTHER_LANE} LIMIT 1", self._lanes).fetchone() is None:
+        if len(self._lanes) == 1 and self._db.execute(_ALONE, self._lanes).fetchone()[0]:
             return self._lanes  # mostly: one question in place of four
         lanes = set()
         for table in ("entry", "page"):
