@@ -18,6 +18,7 @@ import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
+import cgroups
 import guard
 import psutil
 import pytest
@@ -245,6 +246,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("shardwatch")
     group.addoption("--long", action="store_true", help="the long form of the tests that have one (docs/testing.md)")
     group.addoption("--write-tables", action="store_true", help="write the tables of docs/filesystems.md as they are found")
+
+
+def pytest_report_header() -> str:
+    return f"control groups: {cgroups.offered()}"
 
 
 @pytest.hookimpl(tryfirst=True)

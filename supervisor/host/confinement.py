@@ -22,6 +22,8 @@ KUBERNETES: Final = "Kubernetes"
 SYSTEMD: Final = "systemd"
 #: Version 1 says "no limit" with a number of bytes near 2^63.
 _UNLIMITED: Final = 1 << 60
+#: Groups that are looked through at most, where the name of a group is hidden.
+_HIDDEN_MAX: Final = 4096
 
 
 class Limit(Struct, frozen=True):
@@ -77,7 +79,7 @@ def read_confinement(
     `root`: below it lies what is mounted, and what containers leave there. `environ`: of this process.
     """
     lines = _lines(proc / str(pid) / "cgroup")
-    groups = _groups(lines, _lines(proc / "self/mountinfo"), root)
+    groups = _groups(lines, _lines(proc / "self/mountinfo"), root, str(os.getpid() if pid == "self" else pid))
     return Confinement(
         by=_by_whom(lines, root, environ),
         memory=_tightest(groups.get("memory"), _memory),
@@ -87,7 +89,7 @@ def read_confinement(
     )
 
 
-def _groups(lines: list[str], mountinfo: list[str], root: Path) -> dict[str, _Group]:
+def _groups(lines: list[str], mountinfo: list[str], root: Path, pid: str) -> dict[str, _Group]:
     """The groups of a process, by kind of limits. A controller that version 1 has is not there in version 2."""
     mounts = [fields for fields in (_mount(line) for line in mountinfo) if fields is not None]
     found: dict[str, _Group] = {}
@@ -98,13 +100,58 @@ def _groups(lines: list[str], mountinfo: list[str], root: Path) -> dict[str, _Gr
             continue
         version = 1 if controllers else 2
         for name in controllers.split(",") if controllers else ("memory", "cpu", "pids"):
-            for kind, options, above, point in mounts:
-                if kind == "cgroup2" if version == 2 else kind == "cgroup" and name in options:
-                    top = root / point.lstrip("/")
-                    inside = os.path.relpath(path, above)
-                    outside = inside.startswith("..")  # the group lies outside of what is mounted here
-                    found[name] = _Group(top if outside or inside == "." else top / inside, top, version)
+            tops = [
+                (above, root / point.lstrip("/"))
+                for kind, options, above, point in mounts
+                if (kind == "cgroup2" if version == 2 else kind == "cgroup" and name in options)
+            ]
+            if tops:
+                found[name] = _Group(*_shown(path, tops, pid), version)
     return found
+
+
+def _shown(path: str, tops: list[tuple[str, Path]], pid: str) -> tuple[Path, Path]:
+    """(directory of a group, top of the mount that it lies in), by the mount that shows the most groups above it. Where the group
+    lies outside of all that is mounted, the top of the first one stands for it.
+
+    `tops`: root within the filesystem, and mount point, of each mount.
+    """
+    found = [(directory, top) for above, top in tops if (directory := _inside(path, above, top, pid)) is not None]
+    return max(found, key=lambda one: len(one[0].relative_to(one[1]).parts), default=(tops[0][1], tops[0][1]))
+
+
+def _inside(path: str, above: str, top: Path, pid: str) -> Path | None:
+    """Where a mount shows a group; None: nowhere.
+
+    In a name space of control groups, both paths begin at the group that it was made in, and what is above that has no name but
+    "..": the group is then found by the processes in it.
+    """
+    (outer, inner), (hidden, below) = _steps(path), _steps(above)
+    if outer > hidden:
+        return None
+    if outer == hidden:
+        return top.joinpath(*inner[len(below) :]) if inner[: len(below)] == below else None
+    if below:
+        return None
+    level = [top]
+    for _ in range(hidden - outer):
+        level = [child for directory in level for child in _directories(directory)][:_HIDDEN_MAX]
+    groups = (directory.joinpath(*inner) for directory in level)
+    return next((group for group in groups if pid in _text(group / "cgroup.procs").split()), None)
+
+
+def _steps(path: str) -> tuple[int, list[str]]:
+    """How often a path goes up first, and the names after that."""
+    names = [name for name in path.split("/") if name]
+    up = next((at for at, name in enumerate(names) if name != ".."), len(names))
+    return up, names[up:]
+
+
+def _directories(path: Path) -> list[Path]:
+    try:
+        return sorted(Path(entry.path) for entry in os.scandir(path) if entry.is_dir(follow_symlinks=False))
+    except OSError:
+        return []
 
 
 def _mount(line: str) -> tuple[str, list[str], str, str] | None:

@@ -6,13 +6,13 @@ import json
 import os
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 import session
-from cgroups import inside, limited_memory
+from cgroups import inside, limited
 from cli_process import GUARD_S, command_of, environment, run
 from msgspec.structs import replace
 from running import consuming, running, settings_for
@@ -147,30 +147,57 @@ def test_what_can_not_be_set_is_refused(tmp_path: Path, option: str) -> None:
 
 
 @pytest.mark.root
-@pytest.mark.needs("prlimit")
+@pytest.mark.needs("prlimit", "unshare")
 def test_doctor_and_plan_name_what_limits(tmp_path: Path, state_dir: Path) -> None:
-    """In a control group with little memory, with a limit of open files, and with options that can't be kept."""
+    """In real control groups with little memory, processor time and few processes, with a limit of open files, and with options
+    that can't be kept; also in a name space of control groups, in which nothing says what the groups are called."""
     (tmp_path / "tree").mkdir()
     (tmp_path / "shardwatch.toml").write_text('roots = ["tree"]\nmemory_mib_max = 1\nrescan_files_per_s = 1\n')
+    limits = {"memory": str(64 * MIB), "cpu": "40000", "pids": "15"}
 
-    def told(command: str, *more: str | Path, code: int = 0) -> str:
+    def told(command: str, *more: str | Path, code: int = 0, first: Sequence[str] = ()) -> str:
         arguments = [command, "-c", tmp_path / "shardwatch.toml", *more]
-        with limited_memory(64 * MIB) as (group, file):
-            short_of_files = ["prlimit", "--nofile=200:200", *command_of(*arguments)]
+        with limited(limits) as groups:
+            short_of_files = [*first, "prlimit", "--nofile=200:200", *command_of(*arguments)]
             done = subprocess.run(
-                inside(group, *short_of_files), capture_output=True, text=True, timeout=GUARD_S, check=False, env=environment(),
+                inside(groups, *short_of_files), capture_output=True, text=True, timeout=GUARD_S, check=False, env=environment(),
             )  # fmt: skip
             assert done.returncode == code, done.stderr
-            assert file in done.stdout
+            for group in groups.values():
+                assert group.file in done.stdout
             return done.stdout
 
-    found = json.loads(told("doctor", "--json", "--state-dir", state_dir, code=1))
-    assert found["allowed"]["memory"]["value"] == 64 * MIB and found["allowed"]["open_files"] == 200
-    messages = " ".join(finding["message"] for finding in found["findings"])
-    for part in ("allows 64 MiB: beyond it, the kernel kills its processes", "memory_mib_max is 1", "200 files may be open"):
-        assert part in messages
-    assert found["budget"]["scan_s"] == 1.0 and found["budget"]["memory_bytes"] > 64 * MIB
+    for first in ([], ["unshare", "--cgroup"]):
+        found = json.loads(told("doctor", "--json", "--state-dir", state_dir, code=1, first=first))
+        allowed = found["allowed"]
+        assert (allowed["memory"]["value"], allowed["processors"]["value"], allowed["processes"]["value"]) == (64 * MIB, 0.4, 15)
+        assert 0 < allowed["memory"]["used"] < 64 * MIB and 0 < allowed["processes"]["used"] < 15
+        assert allowed["memory"]["directory"].rpartition("/")[2].startswith("swt-") and allowed["open_files"] == 200
+        messages = " ".join(finding["message"] for finding in found["findings"])
+        for part in (
+            "allows 64 MiB: beyond it, the kernel kills its processes", "memory_mib_max is 1", "200 files may be open",
+            "allows 0.4 processors", "allows 15 processes and threads, and the service needs about 16",
+        ):  # fmt: skip
+            assert part in messages
+        assert found["budget"]["scan_s"] == 1.0 and found["budget"]["memory_bytes"] > 64 * MIB
     text = told("plan")
     assert "67.1 MB of memory" in text and "1 MiB allowed for each shard" in text and "one takes up to 1 s" in text
     plan = json.loads(told("plan", "--json"))
     assert plan["shards"][0]["watches"] == 1 and plan["shards"][0]["scan_s"] == 1.0
+
+
+@pytest.mark.root
+def test_doctor_judges_a_service_by_its_own_groups(tmp_path: Path, state_dir: Path, no_leaks: None) -> None:
+    """It runs in control groups that the shell of `doctor` is not in, and with as many processes as it is said to need."""
+    (tmp_path / "shardwatch.toml").write_text('roots = ["."]\n')
+    arguments: list[str | Path] = ["-c", tmp_path / "shardwatch.toml", "--state-dir", state_dir]
+    with limited({"memory": str(300 * MIB), "pids": "16"}) as groups:
+        start = inside(groups, *command_of("up", "--detach", *arguments))
+        subprocess.run(start, check=True, capture_output=True, timeout=GUARD_S, env=environment())
+        try:
+            allowed = json.loads(run("doctor", "--json", *arguments, check=False).stdout)["allowed"]
+            assert (allowed["memory"]["value"], allowed["memory"]["directory"]) == (300 * MIB, str(groups["memory"].directory))
+            assert allowed["processes"]["value"] == 16 and 5 <= allowed["processes"]["used"] <= 16
+        finally:
+            run("down", *arguments[2:])
+            eventually(lambda: not any((group.directory / "cgroup.procs").read_text() for group in groups.values()), GUARD_S)

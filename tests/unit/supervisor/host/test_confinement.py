@@ -70,6 +70,39 @@ def test_a_container_has_its_limits_at_the_top(tmp_path: Path, path: str) -> Non
     assert (found.by, found.is_container, found.processors) == ("Docker", True, None)
 
 
+@pytest.mark.parametrize(("path", "above"), [("/", "/../.."), ("/inner", "/../.."), ("/../x", "/../..")])
+def test_a_group_without_a_name_is_found_by_its_processes(tmp_path: Path, path: str, above: str) -> None:
+    """In a name space of control groups, with a mount from outside of it: what is above is called "..", for the mount too."""
+    machine = Machine(tmp_path, f"0::{path}\n", V2.replace(" / /sys", f" {above} /sys"))
+    group = {"/": "a/b", "/inner": "a/b/inner", "/../x": "a/x"}[path]
+    for name, processes in ((group, "3\n7\n"), (group.replace("a/", "c/", 1), "17\n"), ("a/d", "70\n")):
+        machine.put(f"sys/fs/cgroup/{name}/cgroup.procs", processes)
+        machine.put(f"sys/fs/cgroup/{name}/memory.max", f"{len(processes)}000")
+    machine.put("sys/fs/cgroup/a/pids.max", "9")
+    found = machine.read()
+    assert found.memory == Limit(4000, None, "memory.max", str(tmp_path / "sys/fs/cgroup" / group))
+    assert found.processes is not None and found.processes.value == 9
+
+
+def test_a_group_that_can_not_be_found_has_the_limits_at_the_top(tmp_path: Path) -> None:
+    """Its processes have no numbers here, or it lies above all that is mounted."""
+    for path, above in (("/", "/../.."), ("/../x", "/"), ("/", "/../b"), ("/a", "/b")):
+        machine = Machine(tmp_path, f"0::{path}\n", V2.replace(" / /sys", f" {above} /sys"))
+        machine.put("sys/fs/cgroup/memory.max", "5000")
+        found = machine.read()
+        assert found.memory is not None and found.memory.value == 5000
+
+
+def test_the_mount_that_shows_the_group_counts(tmp_path: Path) -> None:
+    """Others may show the groups of other containers, or a part of what is above."""
+    mounts = V2.replace(" / /sys/fs/cgroup", " /a/b /one") + V2 + V2.replace(" / /sys/fs/cgroup", " /other /two")
+    machine = Machine(tmp_path, "0::/a/b\n", mounts)
+    for name, limit in (("one", 900), ("sys/fs/cgroup/a/b", 900), ("sys/fs/cgroup/a", 800), ("two", 100)):
+        machine.put(f"{name}/memory.max", f"{limit}")
+    found = machine.read()
+    assert found.memory is not None and found.memory.value == 800
+
+
 def test_version_1_is_understood(tmp_path: Path) -> None:
     """Each kind of limits has a mount of its own; a number near 2^63 and -1 are no limits."""
     machine = Machine(tmp_path, "5:memory:/a/b\n4:cpu,cpuacct:/a\n3:pids:/a\n0::/a\n", MIXED)
