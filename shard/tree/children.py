@@ -28,6 +28,8 @@ def find(children: list[N] | dict[bytes, N], name: bytes) -> N | None:
     """The child of that name, if there is one."""
     if isinstance(children, dict):
         return children.get(name)
+    if name < children[0].name:
+        return None  # as nearly always in a scan, which takes names from the last to the first
     at = bisect_left(children, name, key=_name)
     if at < len(children) and children[at].name == name:
         return children[at]
@@ -40,7 +42,8 @@ def add(children: list[N] | dict[bytes, N] | None, child: N) -> list[N] | dict[b
         return [child]
     if isinstance(children, list):
         if len(children) < LISTED_MAX:
-            children.insert(bisect_left(children, child.name, key=_name), child)
+            at = 0 if child.name < children[0].name else bisect_left(children, child.name, key=_name)
+            children.insert(at, child)
             return children
         children = {one.name: one for one in children}
     children[child.name] = child

@@ -37,7 +37,7 @@ ONE_SHARD_ENTRIES_ON_TWO: Final = 1_250_000
 #: Directories read for a first glance, and for a second one; each with the factor by which its estimate may be too low. Where
 #: that finds far less than needs two shards, there is nothing to balance: 0.1 s less at a first start. If the estimate was wrong,
 #: one shard watches somewhat more than it would have been given: no more than that.
-GLANCES: Final = ((32, 8.0), (512, 1.5))
+GLANCES: Final = ((32, 8.0), (512, 1.1))
 #: Entries from which it takes more shards than processors: not for speed, but for room in the kernel's queues
 #: (max_queued_events is counted for each shard) and for smaller rescans.
 HUGE_ENTRIES: Final = 2_000_000

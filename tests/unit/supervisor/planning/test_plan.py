@@ -166,6 +166,8 @@ def test_a_glance_does_where_one_shard_does() -> None:
     assert planned([b"/r"], middle, shards=0, glance=True, processors=4).looked == second
     assert len(planned([b"/r"], middle, shards=0, glance=True, processors=4).plan.shards()) == 1
     assert planned([b"/r"], large, shards=0, glance=True, processors=2).looked == second  # one does there
+    nearly = regular(40, 2, 100)  # five sixths of what needs two
+    assert planned([b"/r"], nearly, shards=0, glance=True, processors=4).looked == second
     assert planned([b"/r"], small, shards=2, glance=True).looked == 1641
 
 
