@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
+import socket
 import subprocess
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -19,9 +21,11 @@ from running import consuming, running, settings_for
 from waiting import eventually
 
 from shardwatch.shard.contract.errors import ShardwatchError
+from shardwatch.shard.contract.limits import FRAME_BYTES_MAX
 from shardwatch.shard.contract.process.memory_cap import resident_bytes
 from shardwatch.shard.contract.state.layout import Layout
 from shardwatch.shard.contract.state.settings import write_settings
+from shardwatch.shard.contract.wire import zmtp
 from shardwatch.supervisor.service import service
 
 MIB = 1 << 20
@@ -39,9 +43,24 @@ def light_tree() -> Iterator[Path]:
     shutil.rmtree(path)
 
 
-def test_a_shard_with_too_much_memory_is_started_again(light_tree: Path, state_dir: Path, no_leaks: None) -> None:
-    """A tree grows until the shard has far more than at first, and more than it may have. It is started again once, in order and
-    without a death, and no change is missed. Then it needs that much by itself: it runs on, and `status` says so."""
+@contextlib.contextmanager
+def hoarding(layout: Layout, count: int) -> Iterator[None]:
+    """Connections of workers that make the aggregator keep so many bytes as long as they are open: of requests without an end."""
+    size = FRAME_BYTES_MAX - 1
+    with contextlib.ExitStack() as stack:
+        for begun in range(0, count, size):
+            peer = stack.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM))
+            peer.settimeout(GUARD_S)
+            peer.connect(str(layout.extract_socket))
+            request = zmtp.message([bytes(size)])
+            peer.sendall(zmtp.GREETING + zmtp.ready(b"DEALER") + request[: min(size, count - begun)])
+        yield
+
+
+def test_what_has_too_much_memory_is_started_again(light_tree: Path, state_dir: Path, no_leaks: None) -> None:
+    """The aggregator, when workers make it keep far more than at first, and more than it may have: it is started again once, in
+    order and without a death, and what they do next starts it no second time in a row. Then the same of a shard whose tree grows.
+    No change is missed. In the end the shard needs that much by itself: it runs on, and `status` says so."""
     tree = light_tree
     (tree / "f.json").write_text("x")
     with running(state_dir, settings_for(tree, memory_mib_max=10_000)) as it, consuming(state_dir) as consumer:
@@ -62,6 +81,21 @@ def test_a_shard_with_too_much_memory_is_started_again(light_tree: Path, state_d
         most = needed // MIB + 1
         write_settings(it.layout.settings, replace(it.settings, memory_mib_max=most))
         eventually(lambda: memory()["mib_max"] == most, GUARD_S)
+
+        begun, enough = it.programs()["aggregator"]["pid"], int(memory("aggregator")["needed_bytes"] * (FAR_MORE - 1))
+        with hoarding(it.layout, enough):
+            (tree / "meanwhile.json").write_text("x")
+            eventually(lambda: it.programs()["aggregator"]["memory_restarts"], GUARD_S)
+        it.assert_mirrored(consumer, tree)
+        eventually(lambda: memory("aggregator")["needed_bytes"], GUARD_S)
+        with hoarding(it.layout, enough):
+            eventually(lambda: memory("aggregator")["state"] == "over", GUARD_S)
+            (tree / "meanwhile.json").write_text("and once more")
+            it.assert_mirrored(consumer, tree)
+            row = it.programs()["aggregator"]
+        assert row["pid"] != begun and (row["memory_restarts"], row["deaths"], row["breaker"]) == (1, 0, "closed")
+        log = it.layout.log("aggregator").read_text()
+        assert log.count("memory_mib_max allows less: leaving, to be started again") == 1
 
         shard = it.programs()["s0"]["pid"]
         for time in range(TIMES_MAX):
