@@ -26,6 +26,7 @@ The parts of the index, which share one file:
 - `scattered`: short cut for known files of many directories, with few statements.
 - `records`: applies the records of shards.
 - `backlog`: reads rows by lane and tick, for groups.
+- `newest`: what changed last, kept in memory for groups that have come to it. Pure.
 - `stretch`: rows of one page as groups read them, of which none is made before it is wanted. Pure.
 - `portion`: what one such reading found, and how far it got. Pure.
 - `moments`: which tick was the last one at which time, for groups that are moved back to a time.

@@ -80,10 +80,15 @@ class Backlog:
         return sorted(lanes, reverse=True)
 
     def pending(self, lane: int, after: int, limit: int) -> Portion:
-        """See `IndexPort`. It ends early nowhere: there are fewer than `limit` rows only at the end."""
+        """See `IndexPort`. It ends early nowhere: there are fewer than `limit` rows only at the end.
+
+        A group that has come to the newest rows gets them from memory.
+        """
         if after >= self._ticks.last:
             return Portion((), after, True)  # most pulls come when there is nothing new
-        pieces = self._pending(lane, after, limit)
+        pieces = self._ticks.newest.pending(lane, after, self._ticks.last, limit)
+        if pieces is None:
+            pieces = self._pending(lane, after, limit)
         upto = pieces[-1][-1].tick if pieces else after
         if upto > self._ticks.last:  # a group that passed it would miss all that comes before it
             raise sqlite3.DatabaseError(f"a row has the tick {upto}, the last one given is {self._ticks.last}")

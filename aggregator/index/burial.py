@@ -22,6 +22,7 @@ def bury(changes: Changes, row: Known, at: int, ticks: Ticks, *, forget: bool = 
             changes.gone_directories.append(row.name)
         elif row.ino:
             changes.linked[row.dev, row.ino] = row.nlink
+    ticks.newest.forget(row.tick)
     tick, held = (row.tick, 0) if forget else _stamp(row, ticks)
     if not held:
         changes.forgotten.append((row.name, row.directory))

@@ -132,10 +132,12 @@ class Index:
     def expand(self) -> None:
         """Gives the caches room for a burst, until `shrink`. Idempotent."""
         self.file.expand()
+        self.file.ticks.newest.expand()
 
     def shrink(self) -> None:
         """Frees the caches, which fill again with work."""
         self.tables.shrink()
+        self.file.ticks.newest.shrink()
         self.file.shrink()
 
     def abandon(self) -> None:

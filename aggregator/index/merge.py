@@ -89,6 +89,7 @@ def _compare(
             if verdict is Verdict.SAME:
                 continue
             tick, held = ticks.again(row) if verdict is Verdict.CHANGED else (row.tick, row.held)
+            ticks.newest.forget(row.tick)
             if row.ino != ino and row.ino and ino:
                 changes.linked[row.dev, row.ino] = row.nlink
         changes.updates.append((name, directory, *stat, row.lane, tick, stored(held), at, births.get(name, 0)))

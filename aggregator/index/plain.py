@@ -19,7 +19,7 @@ from .entries import Place
 from .holders import loaded, stored
 from .page import Page, can_rest, make, makes_one, populated, worth
 from .pages import Pages
-from .row import INSERT, KNOWN, Written, stat_of
+from .row import INSERT, KNOWN, Written, row_of, stat_of
 from .tables import Tables
 from .ticks import Ticks
 
@@ -116,7 +116,7 @@ _SHARE: Final = 4
 
 
 def rewrite(
-    tables: Tables, id_: int, seen: Seen, at: int, ticks: Ticks, *, content_only: bool = False
+    tables: Tables, id_: int, path: bytes, seen: Seen, at: int, ticks: Ticks, *, content_only: bool = False
 ) -> int | None:
     """Looks at known files with one name each: one select for all, a narrow update for those that differ. Returns how many
     did; None where a name is new, gone, a link, a directory or one of several, or the directory holds far more than these.
@@ -144,11 +144,17 @@ def rewrite(
         if verdict is not Verdict.SAME:
             changed.append((name, stat, lane, tick, held, verdict))
     written: list[Written] = []
+    newest: list[Written] = []
     for name, stat, lane, tick, held, verdict in changed:
-        if verdict is Verdict.CHANGED and ticks.seen(lane, tick):
+        if verdict is Verdict.NOTED:
+            ticks.newest.forget(tick)
+        elif ticks.seen(lane, tick):
             held = stored(ticks.holders.superseded(lane, tick, loaded(held), there=True))
             tick = ticks.next()
+            newest.append((name, 0, *stat, lane, tick, held, at, 0))
         written.append((name, 0, *stat, lane, tick, held, at, 0))
+    if newest:
+        ticks.newest.note_rows([row_of(path, row) for row in newest])
     if worth(len(written)) and _SHARE * len(written) >= (_SHARE - 1) * len(known):
         tables.writer.put(id_, written, [], [], places)
         return len(written)
@@ -168,7 +174,7 @@ def rewrite(
 
 
 def rewrite_one(
-    tables: Tables, id_: int, name: bytes, stats: bytes, at: int, ticks: Ticks, *, content_only: bool = False
+    tables: Tables, id_: int, path: bytes, name: bytes, stats: bytes, at: int, ticks: Ticks, *, content_only: bool = False
 ) -> int | None:
     """The same of one file, which is the most frequent case of all."""
     db, linked = tables.db, tables.inodes.used
@@ -196,9 +202,12 @@ def rewrite_one(
     verdict = compare(stat_of(row), stat, content_only=content_only)
     if verdict is Verdict.SAME:
         return 0
-    if verdict is Verdict.CHANGED and ticks.seen(lane, tick):
+    if verdict is Verdict.NOTED:
+        ticks.newest.forget(tick)
+    elif ticks.seen(lane, tick):
         held = stored(ticks.holders.superseded(lane, tick, loaded(held), there=True))
         tick = ticks.next()
+        ticks.newest.note_rows([row_of(path, (name, 0, *stat, lane, tick, held, at, 0))])
     if page is None or place is None:
         db.execute(REWRITE, (ino, size, mtime_ns, ctime_ns, dev, racy, tick, held, at, id_, name))
     else:

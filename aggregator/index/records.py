@@ -141,18 +141,18 @@ class Records:
         tables, content_only = self._tables, self._content_only
         if len(record.names) == 1:
             written = plain.rewrite_one(
-                tables, id_, record.names[0], record.stats, record.at, self._ticks, content_only=content_only
+                tables, id_, record.path, record.names[0], record.stats, record.at, self._ticks, content_only=content_only
             )
         else:
             if worth(len(record.names)):
-                if self._resting.renewed(id_, record.seen, record.at):
+                if self._resting.renewed(id_, record.path, record.seen, record.at):
                     return None
                 pages = [page for page, _ in tables.pages.holding(id_, sorted(record.names)) if page.whole]
                 if pages:
                     record = _without(record, self._resting.settle(pages, record.seen, record.at))
             if not record.names:
                 return None
-            written = plain.rewrite(tables, id_, record.seen, record.at, self._ticks, content_only=content_only)
+            written = plain.rewrite(tables, id_, record.path, record.seen, record.at, self._ticks, content_only=content_only)
         if written is None:
             return record
         self._file.count(0, 0, written)
@@ -276,6 +276,7 @@ class Records:
         if forget and row.kind == GONE:
             self._bury(id_, path, [row], self._debts.wall_ns(), forget=True)
             return
+        self._ticks.newest.forget(row.tick)
         held = 0 if forget else self._holding(row)
         if held or row.kind == GONE:
             self._tables.writer.relane(id_, row, LEFT_OUT, self._ticks.next(), held, self._debts.wall_ns())
@@ -286,6 +287,7 @@ class Records:
         """The groups that hold the path of a row which loses its tick."""
         if row.lane is None:
             return 0
+        self._ticks.newest.forget(row.tick)
         return self._ticks.holders.superseded(row.lane, row.tick, row.held, there=tells_there(row))
 
 

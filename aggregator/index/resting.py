@@ -43,14 +43,22 @@ class Resting:
             return False
         return self._file.db.execute(_ANY_ROW, (id_,)).fetchone() is None
 
-    def renewed(self, id_: int, seen: Seen, at: int) -> bool:
+    def renewed(self, id_: int, path: bytes, seen: Seen, at: int) -> bool:
         """Deals with all that was seen, if that is every entry of one whole page, and all is as it says or all is new, as a
         checkout leaves it. Returns whether it was. `at`: wall clock of the look, ns.
         """
         page = self._pages.beginning(id_, seen.names[0], len(seen.names))
         if page is None or page.names != b"\0".join(seen.names) or not page.whole:
             return False
-        return seen.stats == page.stats or self._renew([(page, seen.stats)], at)
+        if seen.stats == page.stats:
+            return True
+        stamp = self._stamp(page, seen.stats)
+        if stamp is None:
+            return False
+        written = self._write(page, seen.stats, stamp, at)
+        if stamp.anew:
+            self._ticks.newest.note_page(written, path)
+        return True
 
     def settle(self, pages: Iterable[Page], seen: Seen, at: int) -> frozenset[bytes]:
         """Deals with those of the names that are as their pages say; and if all the others are those of whole pages in which all
@@ -91,11 +99,19 @@ class Resting:
             return False
         for (page, stats), stamp in zip(pages, stamps, strict=True):
             assert stamp is not None
-            count = len(page.live)
-            base = self._ticks.take(count) if stamp.anew else page.base
-            self._pages.replace(page, page.again(stats, base=base, held=stamp.held, at_ns=at))
-            self._file.count(0, 0, count)
+            self._write(page, stats, stamp, at)
         return True
+
+    def _write(self, page: Page, stats: bytes, stamp: _Stamp, at: int) -> Page:
+        """Writes a whole page anew, and returns it."""
+        count = len(page.live)
+        if not stamp.anew:
+            self._ticks.newest.forget(page.tick)
+        base = self._ticks.take(count) if stamp.anew else page.base
+        written = page.again(stats, base=base, held=stamp.held, at_ns=at)
+        self._pages.replace(page, written)
+        self._file.count(0, 0, count)
+        return written
 
     def _stamp(self, page: Page, stats: bytes) -> _Stamp | None:
         """What is to become of a whole page; None if it is not the same for all its entries."""

@@ -39,6 +39,7 @@ from operator import itemgetter
 from typing import Any, Final, NamedTuple
 
 from shardwatch.shard.contract.files.packed import Stat
+from shardwatch.shard.contract.files.paths import join
 
 from .holders import loaded
 
@@ -129,6 +130,17 @@ def rows_from(selected: Iterable[tuple[Any, ...]]) -> list[Row]:
 #: The columns of a row as it is written, in their order: those of a `Known`, with `held` as it is stored, and two more.
 WRITTEN: Final = (*Known._fields, "at_ns", "birth_ns")
 Written = tuple[bytes, int, int, int, int, int, int, int, int, int, int | None, int, int | bytes, int, int]
+
+
+def row_of(above: bytes, written: Written) -> Row:
+    """What groups read of a row that is in the directory `above`, and in a lane other than `LEFT_OUT`."""
+    name, directory, ino, size, mtime_ns, ctime_ns, dev, _, kind, _, lane, tick, held, at_ns, birth_ns = written
+    assert lane is not None
+    return Row(
+        tick, lane, loaded(held), kind, directory, join(above, name), size, mtime_ns, at_ns, dev, ino, ctime_ns, birth_ns
+    )
+
+
 #: Each takes a `Written` and the directory's id.
 INSERT: Final = f"INSERT INTO entry ({', '.join(WRITTEN)}, dir) VALUES ({'?,' * len(WRITTEN)}?)"
 UPDATE: Final = (

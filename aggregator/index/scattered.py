@@ -18,7 +18,7 @@ from .entries import Place
 from .holders import loaded, stored
 from .page import worth
 from .plain import REWRITE
-from .row import KNOWN, Written, stat_of
+from .row import KNOWN, Row, Written, row_of, stat_of
 from .tables import Tables
 from .ticks import Ticks
 
@@ -161,14 +161,20 @@ class Scattered:
             verdict = compare(stat_of(known), stat, content_only=content_only)
             if verdict is not Verdict.SAME:
                 changed.append((key, stat, lane, tick, held, verdict))
+        newest: list[Row] = []
         for key, stat, lane, tick, held, verdict in changed:
-            if verdict is Verdict.CHANGED and ticks.seen(lane, tick):
+            if verdict is Verdict.NOTED:
+                ticks.newest.forget(tick)
+            elif ticks.seen(lane, tick):
                 held = stored(ticks.holders.superseded(lane, tick, loaded(held), there=True))
                 tick = ticks.next()
+                newest.append(row_of(record.path, (key[1], 0, *stat, lane, tick, held, record.at, 0)))
             place = found.places.get(key)
             if place is None:
                 ino, size, mtime_ns, ctime_ns, dev, _, _, racy = stat
                 rewrites.updates.append((ino, size, mtime_ns, ctime_ns, dev, racy, tick, held, record.at, *key))
             else:
                 rewrites.moved.append((place, (key[1], 0, *stat, lane, tick, held, record.at, 0)))
+        if newest:
+            ticks.newest.note_rows(newest)
         return True

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from .holders import Holders
+from .newest import Newest
 from .row import Known, tells_there
 
 
@@ -18,6 +19,8 @@ class Ticks:
         self.last = last
         #: Which groups hold which paths, as it follows from the positions that the groups note there.
         self.holders = Holders()
+        #: The rows with the last ticks.
+        self.newest = Newest(last)
         self._handed: dict[int, int] = {}
 
     def next(self) -> int:
@@ -36,7 +39,10 @@ class Ticks:
             self._handed[lane] = tick
 
     def seen(self, lane: int, tick: int) -> bool:
-        """Whether some group may have been handed a row of this lane with this tick."""
+        """Whether some group may have been handed a row of this lane with this tick. It is asked of each row that is about to
+        change, which is not among the newest from then on, unless it is noted there anew.
+        """
+        self.newest.forget(tick)
         return tick <= self._handed.get(lane, 0)
 
     def again(self, row: Known) -> tuple[int, int]:
