@@ -6,9 +6,10 @@ What people wrote in that page, outside the two markers, stays. With --quick the
 from __future__ import annotations
 
 import json
+import re
 import statistics
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from textwrap import fill
 from typing import Any, Final
@@ -21,7 +22,7 @@ PAGE: Final = HERE.parent / "docs" / "performance.md"
 PLOTS: Final = HERE.parent / "docs" / "performance"
 BEGIN: Final = "<!-- table: made by perf/report.py -->"
 END: Final = "<!-- end of table -->"
-#: The order of the columns; the rest of the names of sides follows in theirs.
+#: The columns of the first table. Others that were measured have one of their own.
 SIDES: Final = (OURS, PURE, "watchman")
 TITLES: Final = {PURE: f"{OURS}, pure Python"}
 #: Stands where a figure was not measured.
@@ -91,28 +92,50 @@ def verdict(key: str, figures: All) -> str:
     return "" if met is None else "yes" if met else "**no**"
 
 
-def sides_of(kinds: Mapping[str, Results]) -> list[str]:
-    """All that were measured, ours first."""
-    found = {side for results in kinds.values() for key, held in results.items() if ROWS[key].listed for side in held["sides"]}
-    return sorted(found, key=lambda side: (SIDES.index(side) if side in SIDES else len(SIDES), side))
-
-
 def table(kinds: Mapping[str, Results]) -> list[str]:
-    """The rows, each with a line for each kind of processor."""
-    sides = sides_of(kinds)
-    titles = [TITLES.get(side, side) for side in sides]
-    lines = [f"| | processor | {' | '.join(titles)} | goal | met |", "|---" * (len(sides) + 4) + "|"]
+    """The rows, each with a line for each kind of processor: ours and watchman, the goal, and whether it is met."""
+    sides = [side for side in SIDES if side in _measured(kinds)]
+    lines = _head(["", "processor", *(TITLES.get(side, side) for side in sides), "goal", "met"])
     figures = {kind: medians(results) for kind, results in kinds.items()}
     for key, row in ROWS.items():
         question, goal = row.question, row.goal
-        for kind, results in kinds.items():
-            if key not in results or not row.listed:
-                continue
-            pages = results[key]["sides"]
-            cells = [shown(key, pages[side]) if side in pages else "" for side in sides]
-            lines.append(f"| {question} | {name(results)} | {' | '.join(cells)} | {goal} | {verdict(key, figures[kind])} |")
+        for kind, cells in _cells(kinds, key, sides):
+            lines.append(_line([question, short(kinds[kind]), *cells, goal, verdict(key, figures[kind])]))
             question = goal = ""
     return lines
+
+
+def other_tools(kinds: Mapping[str, Results]) -> list[str]:
+    """The same for those that keep less, in the rows that are measured with them; nothing where none was."""
+    sides = sorted(_measured(kinds) - set(SIDES))
+    lines = []
+    for key, row in ROWS.items():
+        question = row.question
+        for kind, cells in _cells(kinds, key, sides):
+            lines.append(_line([question, short(kinds[kind]), *cells]))
+            question = ""
+    return [*_head(["", "processor", *sides]), *lines] if lines else []
+
+
+def _measured(kinds: Mapping[str, Results]) -> set[str]:
+    """The sides in rows of the table."""
+    return {side for results in kinds.values() for key, held in results.items() if ROWS[key].listed for side in held["sides"]}
+
+
+def _cells(kinds: Mapping[str, Results], key: str, sides: Sequence[str]) -> Iterator[tuple[str, list[str]]]:
+    """Of a row that is listed, for each kind of processor on which it was measured with one of the sides."""
+    for kind, results in kinds.items():
+        pages = results[key]["sides"] if key in results and ROWS[key].listed else {}
+        if any(side in pages for side in sides):
+            yield kind, [shown(key, pages[side]) if side in pages else "" for side in sides]
+
+
+def _head(titles: Sequence[str]) -> list[str]:
+    return [_line(titles), "|---" * len(titles) + "|"]
+
+
+def _line(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(cells)} |"
 
 
 def beside(directory: Path) -> list[str]:
@@ -132,14 +155,12 @@ def beside(directory: Path) -> list[str]:
         question, above = ("" if key == above else ROWS[key].question), key
         when = f"{TITLES.get(side, side)} at {now['commit']}, {now['measured_at'][:10]}"
         cells = [
-            question, _processor(now["machine"]), when, shown(key, now), f"{shown(key, then)} ({then['commit']})",
+            question, _short(now["machine"]), when, shown(key, now), f"{shown(key, then)} ({then['commit']})",
             *_compared(key, now["figures"], then["figures"]),
         ]  # fmt: skip
-        lines.append(f"| {' | '.join(cells)} |")
-    if lines:
-        titles = ["| | processor | measured | shardwatch | the older commit | of what it took | goal | met |", "|---" * 8 + "|"]
-        lines = [*titles, *lines]
-    return lines
+        lines.append(_line(cells))
+    titles = ["", "processor", "measured", "shardwatch", "the older commit", "of what it took", "goal", "met"]
+    return [*_head(titles), *lines] if lines else []
 
 
 def _compared(key: str, now: Mapping[str, Any], then: Mapping[str, Any]) -> tuple[str, str, str]:
@@ -160,11 +181,17 @@ def _compared(key: str, now: Mapping[str, Any], then: Mapping[str, Any]) -> tupl
 
 def name(results: Results) -> str:
     """Of a kind of processor."""
-    return _processor(_pages(results)[0]["machine"])
-
-
-def _processor(machine: Mapping[str, Any]) -> str:
+    machine = _pages(results)[0]["machine"]
     return f"{machine['cpu']}, {machine['cores']} cores"
+
+
+def short(results: Results) -> str:
+    """The same in a word or two."""
+    return _short(_pages(results)[0]["machine"])
+
+
+def _short(machine: Mapping[str, Any]) -> str:
+    return " ".join(re.sub(r"\((R|TM)\)|\b(CPU|Processor)\b|@.*", " ", machine["cpu"]).split())
 
 
 def machine(results: Results) -> str:
@@ -254,6 +281,8 @@ def main(arguments: list[str]) -> int:
     results = HERE / "results" / "quick" if quick else HERE / "results"
     kinds = read(results)
     lines = ["Measured were:", "", *map(machine, kinds.values()), "", *table(kinds), "", *not_listed(kinds)]
+    if others := other_tools(kinds):
+        lines += ["", "Tools that only watch, and keep nothing of the tree, on the same tasks:", "", *others]
     if compared := beside(results):
         lines += ["", "Beside an older commit of shardwatch, in turn:", "", *compared]
     if quick:

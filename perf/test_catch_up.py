@@ -14,7 +14,7 @@ import pytest
 from book import Book
 from sides import Lines, Service
 from sizes import Sizes
-from trees import Forest
+from trees import Forest, shuffled
 from writers import Writers
 
 GROUP = "behind"
@@ -40,13 +40,21 @@ def caught_up(state_dir: Path, workers: int) -> tuple[float, int]:
 
 
 @pytest.mark.parametrize(
-    "workers", [pytest.param(1, marks=pytest.mark.row("catch_up_one")), pytest.param(4, marks=pytest.mark.row("catch_up_four"))]
+    ("workers", "order"),
+    [
+        pytest.param(1, "directory", marks=pytest.mark.row("catch_up_one")),
+        pytest.param(1, "random", marks=pytest.mark.row("catch_up_random")),
+        pytest.param(4, "directory", marks=pytest.mark.row("catch_up_four")),
+    ],
 )
-def test_catch_up(workers: int, page: Book, forest: Forest, writers: Writers, sizes: Sizes) -> None:
-    """One worker, then four: processes of their own, connected before the clock starts."""
+def test_catch_up(workers: int, order: str, page: Book, forest: Forest, writers: Writers, sizes: Sizes) -> None:
+    """One worker, then four: processes of their own, connected before the clock starts. In random order what is handed out one
+    after the other lies in different directories."""
     tree = forest.tree(sizes.files)
+    if order == "random":
+        tree = shuffled(tree)
     with Service(tree.root, consumer=False) as product:
-        page.settings(changes=tree.files, workers=workers, batch=1000, tree=tree.root, state=product.state_dir)
+        page.settings(changes=tree.files, order=order, workers=workers, batch=1000, tree=tree.root, state=product.state_dir)
         product.client.pull(GROUP, from_="now")
         tick = int(product.client.hello()["tick"])
         writers.run(tree.paths)

@@ -235,7 +235,8 @@ def test_figures_become_a_table(tmp_path: Path) -> None:
     kinds = report.read(tmp_path)
     head, _, one, two = report.table(kinds)
     assert head.split(" | ")[2:4] == ["shardwatch" if NATIVE else "shardwatch, pure Python", "watchman"]
-    assert report.name(kinds["a"]) in one
+    assert f"| {report.short(kinds['a'])} |" in one
+    assert report.other_tools(kinds) == []
     assert "| 0.30 s; 1.50 + 0.25 s (shard 0.50) |" in one
     assert "| 0.70 s; 1.50 + 0.25 s; **LOST 3 of 10, without a word (2 of 3 rounds)** |" in one
     assert one.endswith("| yes |")
@@ -248,7 +249,8 @@ def test_native_code_is_preferred_for_the_verdict() -> None:
     """What a machine can do counts; without native code, what it does then."""
 
     def page(late_s: float) -> dict[str, Any]:
-        return {"figures": {name: {"median": value} for name, value in (("late_s", late_s), ("missed", 0))}, "notes": []}
+        figures = {"late_s": late_s, "missed": 0, "cpu_s": 1}
+        return {"figures": {name: {"median": value} for name, value in figures.items()}, "notes": []}
 
     pure = {"burst": {"sides": {"shardwatch-pure": page(0.9), "watchman": page(0.4)}}}
     both = {"burst": {"sides": {"shardwatch-pure": page(0.9), "shardwatch": page(0.3), "watchman": page(0.4)}}}
