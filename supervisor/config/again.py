@@ -98,7 +98,8 @@ def _check_found_again(file: Path, cwd: Path) -> None:
     """A file that was found, and not named, has to be one that may count. Raises UsageError."""
     found = find_config(cwd)
     if found.path != file:
-        why = "; ".join(found.notes) or (f"{shown(found.path)} is nearer now" if found.path else "it is not there any more")
+        gone = "it is a directory now" if file.is_dir() else "it is not there any more"
+        why = "; ".join(found.notes) or (f"{shown(found.path)} is nearer now" if found.path else gone)
         raise UsageError(
             f"the configuration file {shown(file)} does not count any more: {why}",
             hint="mend that, or restart the service with `-c FILE`",

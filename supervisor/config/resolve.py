@@ -8,7 +8,7 @@ and what it may be. docs/configuration.md describes each option.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -95,8 +95,9 @@ def resolve(
     _check_places(settings, values, joined.origins)
     state_dir: Path = values[options.STATE_DIR.name] or default_place(default_state_dir(environ), found.path, settings.roots)
     return Resolved(
-        settings, state_dir, found.path, joined.origins, values, found.notes, _triggers(some), _ship(some), _web(some)
-    )
+        settings, state_dir, found.path, joined.origins, values, (*found.notes, *_without_effect(values, joined.origins)),
+        _triggers(some), _ship(some), _web(some),
+    )  # fmt: skip
 
 
 def _triggers(some: Sequence[Layer]) -> tuple[Trigger, ...]:
@@ -186,6 +187,14 @@ def _fit_cap(values: dict[str, Any], origins: dict[str, str]) -> None:
         raise UsageError(f"{high} is less than {low}", hint="the maximum must not be shorter than the debounce time")
     values[cap] = 2 * values[quiet]
     origins[cap] = "default (twice settle_ms)"
+
+
+def _without_effect(values: dict[str, Any], origins: dict[str, str]) -> Iterator[str]:
+    """A note for each option that is set and means nothing beside another one."""
+    level, io_class = options.IO_LEVEL.name, options.IO_CLASS.name
+    if origins[level] != "default" and values[io_class] != "best-effort":
+        said = f"{level} = {values[level]} ({origins[level]})"
+        yield f"{said} has no effect with {io_class} = {values[io_class]}, only with best-effort"
 
 
 def _pattern_origins(some: Sequence[Layer]) -> dict[str, dict[str, str]]:

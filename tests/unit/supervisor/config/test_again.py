@@ -84,7 +84,10 @@ def test_a_file_that_was_found_has_to_be_found_again(place: Path) -> None:
     (place / "below/shardwatch.toml").unlink()
     resolve_again(sources)
     file.unlink()
-    with pytest.raises(UsageError, match="does not count any more"):
+    with pytest.raises(UsageError, match="does not count any more: it is not there any more"):
+        resolve_again(sources)
+    file.mkdir()
+    with pytest.raises(UsageError, match="does not count any more: it is a directory now"):
         resolve_again(sources)
 
 

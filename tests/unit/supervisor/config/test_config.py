@@ -280,6 +280,16 @@ def test_the_cap_follows_a_longer_quiet_time(tmp_path: Path) -> None:
     assert result.origins["settle_ms_max"] == "default (twice settle_ms)"
 
 
+def test_a_level_without_its_class_is_told(tmp_path: Path) -> None:
+    """Only best-effort has levels; whoever sets one beside another class would wait for an effect."""
+    for io_class, told in (("inherited", 1), ("idle", 1), ("best-effort", 0)):
+        notes = resolved(tmp_path, f'io_class = "{io_class}"\nio_level = 3\n').notes
+        assert len(notes) == told
+        for note in notes:
+            assert note.startswith("io_level = 3 (file ") and f"has no effect with io_class = {io_class}" in note
+    assert resolved(tmp_path, 'io_class = "idle"\n').notes == ()
+
+
 @pytest.mark.parametrize("name", ["development", "ci", "monorepo"])
 def test_templates_are_valid(tmp_path: Path, name: str) -> None:
     """Each template resolves, and sets nothing to a value that it has anyway without saying why it is there."""
