@@ -63,6 +63,9 @@ class Group:
         self._delivery = Delivery(self._journal, record, self._leases, attempts_max)
         self._position = self._delivery.position
         self._unfinished = False
+        #: The last tick of the index at which everything was handed out; -1: something may be left. Most pulls come right after
+        #: an ack, when nothing is.
+        self._dry_at = -1
 
     @classmethod
     def new(cls, key: int, name: str, token: str, created: float, *, bit: int = 0, attempts_max: int = ATTEMPTS_MAX) -> Group:
@@ -93,7 +96,7 @@ class Group:
             incarnation=self.incarnation,
             base_scan=position.base_scan,
             base_handed=position.base_handed,
-            next_number=leases.next_number,
+            next_number=leases.reserved,
             ended_floor=leases.ended_floor,
             bit=self.bit,
             begun=self._delivery.begun,
@@ -118,6 +121,7 @@ class Group:
     def begin(self, index: IndexPort, tick: int, handed: int) -> None:
         """Puts the group at `tick`: everything up to it counts as acked, everything up to `handed` as known."""
         self.state, self.reason, self.incarnation = GroupState.ACTIVE, "", index.incarnation
+        self._dry_at = -1
         self._delivery.begin(index, tick, handed)
         self.store_row()
         self.attach(index)
@@ -126,6 +130,7 @@ class Group:
         """Counts everything up to `tick` as handed out, and nothing as acknowledged: a path that the group has held once it holds
         until its tombstone is forgotten."""
         self._delivery.keep(index, tick)
+        self._dry_at = -1
         self.store_row()
 
     def attach(self, index: IndexPort) -> None:
@@ -158,6 +163,7 @@ class Group:
     def collapse(self, reason: str) -> None:
         """Rows have other lanes now (other priorities): what is not acked is handed out again, from each lane's cursor on."""
         self._delivery.collapse(reason)
+        self._dry_at = -1
         self.store_row()
 
     def use(self, wall: float) -> None:
@@ -211,6 +217,7 @@ class Group:
             self.begin(index, tick, 0)
             return True
         self._delivery.seek(index, tick)
+        self._dry_at = -1
         self.store_row()
         return True
 
@@ -234,9 +241,14 @@ class Group:
             return NoBatch.FRESH if ahead else self._pull_fresh(index, now, lease_s, worker)
         if self._leases.leased_count() >= leases_max:
             return NoBatch.LEASES
+        if self._dry_at == index.tick and not self._leases.again():
+            return NoBatch.EMPTY
         choice = self._delivery.choose(index, now, limit)
         self._unfinished = choice.unfinished
         unit = self._delivery.take(index, choice, now)
+        # What is held back becomes free without another tick.
+        whole = choice.unit is None and not choice.more and not self._position.held_count()
+        self._dry_at = index.tick if whole else -1
         if unit is None:
             return NoBatch.EMPTY
         self._delivery.lease(unit, now + lease_s, worker, ahead)

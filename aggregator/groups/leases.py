@@ -28,6 +28,9 @@ ENDED_MAX: Final = 1_000
 #: First and longest pause before a batch that failed is handed out again, seconds; doubled at each failure.
 RETRY_S: Final = 0.2
 RETRY_S_MAX: Final = 30.0
+#: Numbers of units that are reserved at a time: the group's row is written once for so many leases. After a restart the numbers go
+#: on behind those that were reserved, so that none is given twice.
+NUMBERS_RESERVED: Final = 100
 #: Why a batch that was pulled ahead is not its worker's any more.
 NOT_BEGUN: Final = "it was pulled ahead, and not begun in time"
 
@@ -45,7 +48,7 @@ class Leases:
     """All units of one group. Every method that changes something leaves it in `journal`.
 
     Args:
-        next_number: of the next unit.
+        next_number: of the next unit. It was never given, and no later one.
         ended_floor: numbers below it are too old to tell a batch that was acked from one that failed.
         ended: why batches ended that were not acked, by number, the oldest first.
     """
@@ -55,6 +58,8 @@ class Leases:
     ) -> None:
         self._journal = journal
         self.next_number = next_number
+        #: What is stored as the next number. None of this or a later one has been given.
+        self.reserved = next_number
         self.ended_floor = ended_floor
         self._leased: dict[int, Unit] = {}
         #: Of these, what is pulled ahead, the oldest first.
@@ -128,10 +133,13 @@ class Leases:
         if ahead:
             self._ahead[unit.number] = unit
         self._expiry = min(self._expiry, due)
-        self._journal += [UnitChanged(unit), GroupChanged()]
+        self._journal.append(UnitChanged(unit))
 
     def _number(self) -> int:
         self.next_number += 1
+        if self.next_number > self.reserved:
+            self.reserved = self.next_number + NUMBERS_RESERVED
+            self._journal.append(GroupChanged())
         return self.next_number - 1
 
     def extend(self, unit: Unit, due: float) -> None:
@@ -203,7 +211,7 @@ class Leases:
         """A unit that is not on lease is to be handed out again, at `due` or later."""
         unit.give_back(due)
         heapq.heappush(self._again, unit)
-        self._journal += [UnitChanged(unit), GroupChanged()]
+        self._journal.append(UnitChanged(unit))
 
     def drop(self, unit: Unit) -> None:
         """A unit whose lease has ended is not handed out again as it is."""

@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from told_index import ToldIndex
 
+from shardwatch.aggregator.groups.leases import NUMBERS_RESERVED
 from shardwatch.aggregator.protocol.bounds import REQUEST_BYTES_MAX
 from shardwatch.aggregator.server import barriers, pulls, roster
 
@@ -685,3 +686,18 @@ def test_a_peek_makes_the_group_and_moves_nothing(bench_with_files: Bench) -> No
     bench.index.put(b"/r/new")
     bench.commit()
     assert bench.replies[waiting]["batch"]["events"] == bench.replies[pulling]["batch"]["events"]
+
+
+def test_no_batch_gets_the_name_of_an_earlier_one(bench: Bench) -> None:
+    """Numbers are reserved many at a time. Whatever was given before a kill or an end in order, an ack of it means no later batch."""
+    names: list[str] = []
+    for again in (bench.crash, bench.restart, bench.crash):
+        for n in range(NUMBERS_RESERVED // 2 + 2):
+            bench.index.put(b"/r/a%d" % n, size=len(names) + 1)
+            batch = bench.pull()
+            assert batch is not None
+            names.append(batch["id"])
+            assert bench.ack(batch)["ok"]
+        again()
+    assert len(set(names)) == len(names)
+    assert bench.ask("ack", group="g", batch=names[-1])["repeated"]
