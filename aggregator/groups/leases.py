@@ -28,8 +28,8 @@ ENDED_MAX: Final = 1_000
 #: First and longest pause before a batch that failed is handed out again, seconds; doubled at each failure.
 RETRY_S: Final = 0.2
 RETRY_S_MAX: Final = 30.0
-#: Numbers of units that are reserved at a time: the group's row is written once for so many leases. After a restart the numbers go
-#: on behind those that were reserved, so that none is given twice.
+#: Numbers of units that are reserved at a time: the group's row is written once for so many leases. After a restart the numbers
+#: go on behind those that were reserved, so that none is given twice.
 NUMBERS_RESERVED: Final = 100
 #: Why a batch that was pulled ahead is not its worker's any more.
 NOT_BEGUN: Final = "it was pulled ahead, and not begun in time"

@@ -30,7 +30,8 @@ class GroupRow(NamedTuple):
     #: Where a lane begins that the group has not met yet, and up to which tick its rows count as handed out.
     base_scan: int
     base_handed: int
-    #: No batch has this number or a later one; and batches below `ended_floor` are too old to tell one that was acked from one that failed.
+    #: No batch has this number or a later one. Those below `ended_floor` are too old to tell one that was acked from one that
+    #: failed.
     next_number: int
     ended_floor: int
     #: Its place in the `held` of rows, which no other group of that time has; -1 where it is to get one.

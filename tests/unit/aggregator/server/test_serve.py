@@ -689,7 +689,7 @@ def test_a_peek_makes_the_group_and_moves_nothing(bench_with_files: Bench) -> No
 
 
 def test_no_batch_gets_the_name_of_an_earlier_one(bench: Bench) -> None:
-    """Numbers are reserved many at a time. Whatever was given before a kill or an end in order, an ack of it means no later batch."""
+    """Numbers are reserved many at a time. An ack of what was given before a restart means no later batch."""
     names: list[str] = []
     for again in (bench.crash, bench.restart, bench.crash):
         for n in range(NUMBERS_RESERVED // 2 + 2):
