@@ -88,6 +88,9 @@ def limited(limits: Mapping[str, str]) -> Iterator[dict[str, Group]]:
                 directories[place] = stack.enter_context(made(place))
             group = groups[controller] = Group(directories[place], _FILES[controller, version], version)
             (group.directory / group.file).write_text(f"{limit} 100000" if group.file == "cpu.max" else limit)
+            for file, value in (("memory.memsw.limit_in_bytes", limit), ("memory.swap.max", "0")):  # and nothing is swapped out
+                if controller == "memory" and (group.directory / file).exists():
+                    (group.directory / file).write_text(value)
         yield groups
 
 

@@ -48,6 +48,8 @@ class Confinement(Struct, frozen=True):
     processes: Limit | None = None
     #: The hard limit of open files, which a service makes its soft one; None: as many as it likes.
     open_files: int | None = None
+    #: Processes of the group that the kernel has killed for their memory, since the group was made; 0 where it has no limit.
+    killed: int = 0
 
     @property
     def is_container(self) -> bool:
@@ -80,12 +82,14 @@ def read_confinement(
     """
     lines = _lines(proc / str(pid) / "cgroup")
     groups = _groups(lines, _lines(proc / "self/mountinfo"), root, str(os.getpid() if pid == "self" else pid))
+    memory = _tightest(groups.get("memory"), _memory)
     return Confinement(
         by=_by_whom(lines, root, environ),
-        memory=_tightest(groups.get("memory"), _memory),
+        memory=memory,
         processors=_tightest(groups.get("cpu"), _processors),
         processes=_tightest(groups.get("pids"), _processes),
         open_files=_open_files(_lines(proc / str(pid) / "limits")),
+        killed=_killed(groups["memory"]) if memory is not None else 0,
     )
 
 
@@ -184,6 +188,13 @@ def _memory(directory: Path, version: int) -> list[Limit]:
     used = _number(directory / ("memory.current" if version == 2 else "memory.usage_in_bytes"))
     values = [(file, _number(directory / file)) for file in files]
     return [Limit(value, used, file, str(directory)) for file, value in values if value is not None and value < _UNLIMITED]
+
+
+def _killed(group: _Group) -> int:
+    text = _text(group.directory / ("memory.events" if group.version == 2 else "memory.oom_control"))
+    counts = dict(line.partition(" ")[::2] for line in text.splitlines())
+    count = counts.get("oom_kill", "")
+    return int(count) if count.isdigit() else 0
 
 
 def _processors(directory: Path, version: int) -> list[Limit]:

@@ -84,6 +84,10 @@ def troubles(settings: Settings, shards: Sequence[ShardNeeds], confinement: Conf
         message = f"the service needs about {_mib(needed)}, and {_said(memory)} allows {_mib(memory.value)}: beyond it, "
         message += "the kernel slows it down" if memory.file == "memory.high" else "the kernel kills its processes"
         yield message, setting("memory", confinement.by)
+    if memory is not None and confinement.killed:
+        times = "once" if confinement.killed == 1 else f"{confinement.killed:,} times"
+        message = f"the kernel has killed a process here for its memory, {times}: {_said(memory)} allows {_mib(memory.value)}"
+        yield message, setting("memory", confinement.by)
     yield from _own_cap(settings, shards, memory, confinement.by)
     processors = confinement.processors
     if processors is not None and processors.value < PROCESSORS_MIN:

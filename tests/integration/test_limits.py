@@ -6,8 +6,10 @@ import contextlib
 import json
 import os
 import shutil
+import signal
 import socket
 import subprocess
+import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -192,6 +194,8 @@ def test_doctor_and_plan_name_what_limits(tmp_path: Path, state_dir: Path) -> No
     def told(command: str, *more: str | Path, code: int = 0, first: Sequence[str] = ()) -> str:
         arguments = [command, "-c", tmp_path / "shardwatch.toml", *more]
         with limited(limits) as groups:
+            fills_memory = inside(groups, sys.executable, "-c", f"b'x' * {128 * MIB}")
+            assert subprocess.run(fills_memory, check=False, timeout=GUARD_S).returncode == -signal.SIGKILL
             short_of_files = [*first, "prlimit", "--nofile=200:200", *command_of(*arguments)]
             done = subprocess.run(
                 inside(groups, *short_of_files), capture_output=True, text=True, timeout=GUARD_S, check=False, env=environment(),
@@ -210,7 +214,8 @@ def test_doctor_and_plan_name_what_limits(tmp_path: Path, state_dir: Path) -> No
         messages = " ".join(finding["message"] for finding in found["findings"])
         for part in (
             "allows 64 MiB: beyond it, the kernel kills its processes", "memory_mib_max is 1", "200 files may be open",
-            "allows 0.4 processors", "allows 15 processes and threads, and the service needs about 16",
+            "killed a process here for its memory, once", "allows 0.4 processors",
+            "allows 15 processes and threads, and the service needs about 16",
         ):  # fmt: skip
             assert part in messages
         assert found["budget"]["scan_s"] == 1.0 and found["budget"]["memory_bytes"] > 64 * MIB

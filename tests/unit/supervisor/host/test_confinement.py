@@ -103,6 +103,18 @@ def test_the_mount_that_shows_the_group_counts(tmp_path: Path) -> None:
     assert found.memory is not None and found.memory.value == 800
 
 
+@pytest.mark.parametrize(("text", "killed"), [("low 0\noom 4\noom_kill 3\n", 3), ("", 0), ("oom_kill many\n", 0)])
+def test_who_was_killed_counts_where_memory_is_limited(tmp_path: Path, text: str, killed: int) -> None:
+    """In both versions; without a limit it was another one's."""
+    second, first = Machine(tmp_path / "2", "0::/a\n", V2), Machine(tmp_path / "1", "5:memory:/a\n0::/a\n", MIXED)
+    second.put("sys/fs/cgroup/a/memory.events", text)
+    first.put("sys/fs/cgroup/mem ory/a/memory.oom_control", f"oom_kill_disable 0\n{text}")
+    assert (second.read().killed, first.read().killed) == (0, 0)
+    second.put("sys/fs/cgroup/memory.max", "5000")
+    first.put("sys/fs/cgroup/mem ory/a/memory.limit_in_bytes", "5000")
+    assert (second.read().killed, first.read().killed) == (killed, killed)
+
+
 def test_version_1_is_understood(tmp_path: Path) -> None:
     """Each kind of limits has a mount of its own; a number near 2^63 and -1 are no limits."""
     machine = Machine(tmp_path, "5:memory:/a/b\n4:cpu,cpuacct:/a\n3:pids:/a\n0::/a\n", MIXED)

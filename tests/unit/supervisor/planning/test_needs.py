@@ -50,6 +50,10 @@ def test_nothing_is_told_where_everything_suffices() -> None:
             Confinement(memory=limit(90 * MIB, "memory.high")), "allows 90 MiB: beyond it, the kernel slows it down",
             ("--memory", "resources.limits.memory", "MemoryHigh="),
         ),
+        (
+            Confinement(memory=limit(500 * MIB), killed=3), "for its memory, 3 times: memory.max of /g allows 500 MiB",
+            ("--memory", "resources.limits.memory", "MemoryMax="),
+        ),
         (Confinement(processors=limit(0.25, "cpu.max")), "0.25 processors", ("--cpus", "resources.limits.cpu", "CPUQuota=")),
         (Confinement(processes=limit(19, "pids.max")), "needs about 20", ("--pids-limit", "podPidsLimit", "TasksMax=")),
         (Confinement(open_files=256), "256 files", ("--ulimit nofile", "LimitNOFILE= of the container", "LimitNOFILE=")),
