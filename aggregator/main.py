@@ -36,6 +36,7 @@ from .index.replay import Replay
 from .intake.engine import Engine
 from .intake.receive import Receiver
 from .process import outage
+from .process.gathering import Gathering
 from .process.own_limits import OwnLimits
 from .process.sockets import Sockets, until
 from .protocol.messages import RefusedError
@@ -116,6 +117,7 @@ class Aggregator:
         self._keep_at = 0.0
         self._turned_at = time.monotonic()
         self._slack = Slack()
+        self._gathering = Gathering()
         self._collect_at = time.monotonic() + _COLLECT_S
         self._replay = Replay(settings.replay_s, wall=time.time(), now=time.monotonic())
 
@@ -137,10 +139,11 @@ class Aggregator:
         """Runs until it is told to stop, or until standard input ends (supervisord is dead)."""
         sockets = self._sockets
         while not sockets.stopping:
-            sockets.wait(self._timeout_ms())
+            gather_s = self._gather_s()
+            sockets.wait(self._timeout_ms(gather_s), facts=not gather_s)
             self._discount_stall()
             turned = False  # whether the server has had its turn
-            if sockets.facts.ready:
+            if sockets.facts.ready and not self._gather_s():
                 self._take_facts()
                 turned = True
             gone, undelivered = sockets.departed()
@@ -171,10 +174,20 @@ class Aggregator:
                 self._answer(self._server.tick())
             self._reply(touched_only=True)
 
-    def _timeout_ms(self) -> int:
+    def _gather_s(self) -> float:
+        """How long frames that are there are left yet, so that others may come and be taken with them; 0: they are taken now."""
+        facts = self._sockets.facts
+        if not facts.ready or not self._sockets.ready or facts.full or self._receiver.syncing:
+            return 0.0
+        return self._gathering.left_s(time.monotonic())
+
+    def _timeout_ms(self, gather_s: float) -> int:
         if self._refit is not None or self._index.debts.searching:
             return 0
-        due = min(self._beat_at + _BEAT_LATE_S, time.monotonic() + self._server.next_due())
+        now = time.monotonic()
+        due = min(self._beat_at + _BEAT_LATE_S, now + self._server.next_due())
+        if gather_s:
+            due = min(due, now + gather_s)
         slack = self._slack.next_due()
         if slack is not None:
             due = min(due, slack / 1e9)
@@ -225,6 +238,7 @@ class Aggregator:
             if now - begun >= _COMMIT_S:
                 break
         self._index.commit()
+        self._gathering.took(entries, begun)
         if entries > _MUCH:
             self._index.expand()
             self._slack.worked(time.monotonic_ns())

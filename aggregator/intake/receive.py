@@ -416,5 +416,10 @@ class Receiver:
         """The outcome, which is returned once. None while it is not known yet."""
         return self._syncs.result(token)
 
+    @property
+    def syncing(self) -> bool:
+        """Whether a sync waits for shards, or for what they say."""
+        return bool(self._syncs)
+
     def next_deadline(self) -> float | None:
         return self._syncs.next_deadline()

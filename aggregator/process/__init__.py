@@ -1,6 +1,7 @@
 """What the aggregator keeps for its whole life, while databases may be closed and opened again.
 
 - `sockets`: the lock, the sockets and the pulse.
+- `gathering`: when frames of shards wait for others, to be applied with them.
 - `own_limits`: what the process may take of the machine.
 - `outage`: answers requests while the databases cannot be used.
 

@@ -141,6 +141,11 @@ class Door(Generic[R]):
         """Connections."""
         return len(self._by_key)
 
+    @property
+    def full(self) -> bool:
+        """Whether a connection has as many messages that can be taken as are read ahead: no more is read of it."""
+        return any(len(connection.inbox) >= _INBOX_MAX for connection in self.ready)
+
     def take(self) -> tuple[PeerConnection[R], list[bytes]] | None:
         """The next message, of all connections in turn."""
         if not self.ready:
