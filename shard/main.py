@@ -44,6 +44,7 @@ from .process.heartbeat import Heartbeat
 from .process.line import Line
 from .process.restraint import Restraint
 from .process.shift import Shift
+from .process.succession import PlanOverError, Succession
 from .schedule.tuning import Tuning
 from .schedule.watcher import Watcher
 from .stream.send import Stream
@@ -75,17 +76,15 @@ class ShardProcess:
         self.shard = shard
         self._restraint = Restraint(settings, limited=stand_in is None)
         self._settings_file = settings_file
-        self._plan_file = plan_file
-        anchors = plan.of(shard)
+        self._succession = Succession(shard, plan, plan_file, settings, fixed=stand_in is not None)
         # What can't be watched on the filesystem that a directory lies on is found out by looking: it may be another by now.
         local = "polling" if stand_in is not None else settings.local_backend
-        anchors = [msgspec.structs.replace(anchor, backend=local) for anchor in anchors]
+        anchors = [msgspec.structs.replace(anchor, backend=local) for anchor in plan.of(shard)]
         if not anchors:
             raise UsageError(f"the plan gives nothing to shard {shard!r}", hint="the coordinator removes such shards by itself")
         self._lock = Lock(layout.lock(f"shard-{shard}"), wait_s=_LOCK_WAIT_S)
         self._service = service_id()
         self._line = Line(shard, layout, self._service, log)
-        self._generation = plan.generation
         by_itself = "auto" if settings.backend == "auto" and local == "inotify" else local
         self._backend, remedy = open_backend(by_itself, plan.watches.get(shard, 0))
         self._stream = Stream(shard, new_epoch(), plan.generation, self._line.send, service=self._service)
@@ -122,6 +121,7 @@ class ShardProcess:
             self._territory, self._backend, self._stream, tuning.debounce, poller=tuning.poller, mounts=self._mounts,
             verifier=tuning.verifier, rate=tuning.rate,
         )  # fmt: skip
+        self._local = local
         self._locks = Locks(_roots(anchors, settings.roots) if settings.hold_for_vcs else (), self._territory.slow.guard)
         self._heartbeat = Heartbeat()
         self._pulse = Pulse(layout.pulse_socket)
@@ -321,9 +321,7 @@ class ShardProcess:
         self._watcher.begin()
 
     def _beat(self, now: int) -> None:
-        if self._plan_file.is_past(self._generation):
-            log.warning("there is another plan than the one that this shard serves: leaving, to be started with it")
-            self._stopping = True
+        self._go_by_plan()
         settings = self._settings_file.changed()
         if settings is not None:
             log.info("other settings are taken over")
@@ -344,7 +342,7 @@ class ShardProcess:
             version=WIRE_VERSION,
             shard=self.shard,
             epoch=self._stream.epoch,
-            generation=self._generation,
+            generation=self._stream.generation,
             pid=os.getpid(),
             state="scanning" if not watcher.baseline_done else "stand-in" if self._stands_in else "watching",
             backend="polling" if territory.directories.swept and not self._backend.watches() else self._backend.name,
@@ -376,6 +374,30 @@ class ShardProcess:
             memory=self._restraint.memory.resident,
             memory_needed=self._restraint.memory.needed,
         )
+
+    def _go_by_plan(self) -> None:
+        """Goes on with another plan, if there is one. Where it can't, the process ends, to be started again with that plan."""
+        if self._watcher.passes_on:
+            return
+        try:
+            found = self._succession.look(self._stream.generation)
+        except PlanOverError:
+            log.warning("there is another plan than the one that this shard serves: leaving, to be started with it")
+            self._stopping = True
+            return
+        if found is None:
+            return
+        plan, change = found
+        log.info("going on with plan %d: %d anchors less, %d more", plan.generation, len(change.left), len(change.taken))
+        taken = tuple(msgspec.structs.replace(anchor, backend=self._local) for anchor in change.taken)
+        stops = frozenset(anchor.path for anchor in plan.anchors)
+        self._mounts.know(plan.homes, plan.later)
+        self._watcher.go_by(plan.generation, change._replace(taken=taken), stops)
+        self._tuning.share_among(len(plan.shards()))
+        limited = limited_part(self._backend)
+        if limited is not None:
+            share = plan.watches.get(self.shard, 0)
+            limited.watches_max = share and max(share, limited.watches())
 
     def _show_life(self) -> None:
         """In the midst of a step that takes long, such as a look at a directory of a million names: nobody must take this process

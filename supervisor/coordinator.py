@@ -182,7 +182,8 @@ def _take_over(layout: Layout, proxy: xmlrpc.client.ServerProxy, pulse: Pulse) -
 
             settings = request.after.settings
             if steps_between(request.before, request.after).plan:
-                stamp_plan(layout, settings, prepare_plan(layout, settings, lambda: _pids(proxy.shards)))
+                running = request.before.settings
+                stamp_plan(layout, settings, prepare_plan(layout, settings, lambda: _pids(proxy.shards), running=running))
             elif (found := rebalance(layout, settings, request.rates, lambda: _pids(proxy.shards))) is not None:
                 write_plan(layout.next_plan, found.plan)
 
@@ -205,8 +206,8 @@ def _say_plan(plan: Plan) -> None:
 
 
 def replanned(layout: Layout, settings: Settings, own_pids: Callable[[], Sequence[int]], pulse: Pulse, plan: Plan) -> Plan:
-    """The plan that keeps apart what is mounted now, or `plan` where none could be made. Shards that run leave by themselves
-    when they see that there is another plan, and are started with it."""
+    """The plan that keeps apart what is mounted now, or `plan` where none could be made. It continues no other: shards that run
+    leave by themselves when they see it, and are started with it."""
     log_line("something that may hang was mounted beside something else: planning again")
     try:
         return planned(layout, settings, own_pids, pulse, running=True)

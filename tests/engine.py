@@ -17,18 +17,21 @@ from pathlib import Path
 from typing import cast
 
 from index_rows import query
+from msgspec.structs import replace
 
 from shardwatch.aggregator.index.index import Index
 from shardwatch.aggregator.intake.receive import Receiver
 from shardwatch.shard.backend.fanotify import FanotifyBackend
 from shardwatch.shard.backend.inotify import InotifyBackend
 from shardwatch.shard.contract.filter.filter import Filter
-from shardwatch.shard.contract.state.planfile import Anchor, Plan
+from shardwatch.shard.contract.state.planfile import Anchor, Plan, PlanFile
+from shardwatch.shard.contract.state.settings import Settings
 from shardwatch.shard.contract.wire.frames import Beat, decode_up
 from shardwatch.shard.disk.disk import Disk
 from shardwatch.shard.disk.ignore_files import IgnoreFiles
 from shardwatch.shard.disk.look import Reader
 from shardwatch.shard.disk.mounts import Mounts
+from shardwatch.shard.process.succession import PlanOverError, Succession
 from shardwatch.shard.schedule.debounce import Debounce
 from shardwatch.shard.schedule.polling import Poller
 from shardwatch.shard.schedule.scan_rate import ScanRate
@@ -38,6 +41,7 @@ from shardwatch.shard.territory.doubts import Doubts
 from shardwatch.shard.territory.territory import Territory
 from shardwatch.shard.territory.verify import Verifier
 from shardwatch.shard.tree.nodes import Node
+from shardwatch.supervisor.planning.continuity import continued
 
 INCLUDE = ("*.json",)
 EXCLUDE = ("**/.git/**", "*.tmp")
@@ -75,6 +79,16 @@ def rows(index: Index) -> Tree:
     return {(p + b"/" + n, d): () if d else tuple(rest) for p, n, d, *rest in query(index, sql)}
 
 
+class PlanInMemory:
+    """The plan of the engine, as if it were on disk."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def other_than(self, generation: int) -> Plan | None:
+        return None if self._engine.plan.generation == generation else self._engine.plan
+
+
 class Shard:
     """One life of one shard."""
 
@@ -101,7 +115,17 @@ class Shard:
             self.territory, self.backend, self.stream, settle, poller=poller, mounts=engine.mounts, verifier=verifier,
             rate=ScanRate(engine.files_per_s), bounds=engine.bounds, clock=lambda: engine.now,
         )  # fmt: skip
+        self.succession = Succession(
+            name, plan, cast(PlanFile, PlanInMemory(engine)),
+            Settings(roots=(engine.root,), include=INCLUDE, exclude=EXCLUDE, follow_symlinks=engine.follow), fixed=False,
+        )  # fmt: skip
         self.watcher.begin()
+
+    def follow_plan(self) -> None:
+        """As at a beat. Raises PlanOverError if it has to be started again."""
+        if not self.watcher.passes_on and (found := self.succession.look(self.stream.generation)) is not None:
+            plan, change = found
+            self.watcher.go_by(plan.generation, change, frozenset(anchor.path for anchor in plan.anchors))
 
     def _push(self, body: bytes) -> bool:
         self.line.append(body)
@@ -194,11 +218,37 @@ class Engine:
         """A new generation: every shard is started again, watches what it owns now, and scans it."""
         for name in list(self.shards):
             self.kill(name)
-        made = [Anchor(os.path.join(self.root, os.fsencode(p)) if p else self.root, s, self.root) for p, s in anchors.items()]
-        self.plan = Plan(self.plan.generation + 1, tuple(made))
+        self.plan = self._plan(anchors)
         if start:
             for name in self.plan.shards():
                 self.start(name)
+
+    def replan_running(self, anchors: dict[str, str]) -> None:
+        """A new generation, which the shards go by when they notice it. What goes on is not looked at again."""
+        self.plan = continued(self.plan, self._plan(anchors))
+        for name in self.plan.shards():
+            if name not in self.shards:
+                self.start(name)
+
+    def follow_plan(self, name: str) -> None:
+        """The shard has its beat: it goes on with another plan, or is started again for it, or has nothing left to do."""
+        if name not in self.plan.shards():
+            self.kill(name)
+            return
+        try:
+            self.shards[name].follow_plan()
+        except PlanOverError:
+            self.kill(name)
+            self.start(name)
+
+    def _plan(self, anchors: dict[str, str]) -> Plan:
+        made = [Anchor(os.path.join(self.root, os.fsencode(p)) if p else self.root, s, self.root) for p, s in anchors.items()]
+        return Plan(self.plan.generation + 1, tuple(made))
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether all shards of the plan are there."""
+        return set(self.plan.shards()) <= self.shards.keys()
 
     def start(self, name: str) -> None:
         self.epochs[name] = self.epochs.get(name, 0) + 1
@@ -232,7 +282,7 @@ class Engine:
         self.service = f"service {int(self.service.split()[1]) + 1}"
         self.epochs = {}
         if lose_plan:
-            self.plan = Plan(1, self.plan.anchors)
+            self.plan = Plan(1, tuple(replace(anchor, since=0) for anchor in self.plan.anchors))
         self.index.file.db.close()
         if (restore and (self.base / "backup.db").exists()) or lose_index:
             for name in ("index.db", "index.db-wal", "index.db-shm"):
@@ -289,8 +339,11 @@ class Engine:
     def turn(self, ms: int = 10) -> None:
         """A little time passes, and everybody does what there is to do."""
         self.now += ms * 1_000_000
+        for name in list(self.shards):
+            self.follow_plan(name)
         for shard in list(self.shards.values()):
             shard.step()
+        self.receiver.reload_plan()
         for name in list(self.lines):
             while self.lines[name]:
                 self.deliver(name)
@@ -306,8 +359,10 @@ class Engine:
         for _ in range(2000):
             self.turn(50)
             if (
-                all(
-                    s.watcher.idle and not s.watcher.pending and not s.stream.unacked and s.watcher.baseline_done
+                all(self.plan.owed(name) <= self.receiver.streams[name].baseline for name in self.plan.shards())
+                and all(
+                    s.stream.generation == self.plan.generation
+                    and s.watcher.idle and not s.watcher.pending and not s.stream.unacked and s.watcher.baseline_done
                     for s in self.shards.values()
                 )
                 and not self.index.owed

@@ -46,7 +46,7 @@ class ReceivedStream(Struct):
     epoch: int = 0
     #: Number of the last frame applied; durable after the next commit.
     committed: int = 0
-    #: Plan generation whose baseline this epoch has finished.
+    #: Plan generation whose baseline this epoch has finished: under it the shard has looked at all that it owned.
     baseline: int = 0
     resend: bool = False
     #: The shard is to be told something at once.
@@ -79,8 +79,10 @@ class Receiver:
         self.life = new_epoch()
         self.plan: Plan | None = None
         self._owners = Owners(())
-        #: The plan before this one, by its generation; 0: not known.
-        self._former: tuple[int, Owners] = (0, self._owners)
+        #: Of each shard, the least generation of a frame that tells of everything that it owns (`Plan.owed`).
+        self._owed: dict[str, int] = {}
+        #: The plan before this one, and its owners; None: not known.
+        self._former: tuple[Plan | None, Owners] = (None, self._owners)
         self.streams: dict[str, ReceivedStream] = {}
         self._syncs = Syncs(self._complete_debts, lambda: index.owed, index.knows)
         self._look_requests = LookRequests()
@@ -108,8 +110,9 @@ class Receiver:
         plan = self._read_plan()
         if plan is None or (self.plan is not None and plan.generation == self.plan.generation):
             return False
-        self._former = (self.plan.generation if self.plan is not None else 0, self._owners)
+        self._former = (self.plan, self._owners)
         self.plan = plan
+        self._owed = {shard: plan.owed(shard) for shard in plan.shards()}
         self._owners = Owners(plan.anchors)
         self._index.anchors.adopt(a.path for a in plan.anchors)
         known = self._index.streams.known()
@@ -147,6 +150,8 @@ class Receiver:
         stream = self._stream(frame)
         if stream is None or frame.epoch < stream.epoch:
             self.dropped += stream is not None
+            return 0
+        if self._awaits_plan(frame.generation):
             return 0
         self._begin_epoch(stream, frame.shard, frame.epoch)
         stream.heard_at = now
@@ -207,6 +212,14 @@ class Receiver:
         self.foreign += stream is None
         return stream
 
+    def _awaits_plan(self, generation: int) -> bool:
+        """Whether a frame was sent under a later plan, which can't be read at the moment.
+
+        It will be sent again. Judged by the plan before, what its sender was given since would be dropped, and nobody would look
+        there again.
+        """
+        return self.plan is not None and generation > self.plan.generation and self._read_plan() is None
+
     def _begin_epoch(self, stream: ReceivedStream, shard: str, epoch: int) -> None:
         if epoch > stream.epoch:
             self._index.begin()
@@ -245,8 +258,8 @@ class Receiver:
             stream.baseline = record.generation
             return 0
         if isinstance(record, Synced):
-            # Under an older plan it answered for what it owned then; some of that may have been dropped here.
-            if self.plan is not None and frame.generation == self.plan.generation:
+            # Under an older plan it answered for what it owned then; it may have been given more since.
+            if self._is_complete(frame.shard, frame.generation):
                 self._syncs.answered(record.token, frame.shard, record.doubts, record.left_out)
             return 0
         assert isinstance(record, _ABOUT_PATHS)
@@ -270,18 +283,25 @@ class Receiver:
     def _owner(self, frame: Frame, directory: bytes) -> Anchor | None:
         """The anchor under which a frame may report about a directory; None if it may not.
 
-        What was sent under another plan counts only if the directory had the same anchor then. With another anchor, rows could be
-        written below a directory that has no row, since another shard had to report that one, and is not listened to any more.
-        If the directory is gone, nobody would find out that they are: no listing is compared with the row that is missing.
+        What was sent under another plan counts only if the directory had the same anchor then, and with all plans since. With
+        another anchor, rows could be written below a directory that has no row, since another shard had to report that one, and
+        is not listened to any more. If the directory is gone, nobody would find out that they are: no listing is compared with
+        the row that is missing.
         """
         owner = self._owners.of(directory)
         if owner is None or owner.shard != frame.shard:
             return None
-        if self.plan is None or frame.generation == self.plan.generation:
+        if self.plan is None or self.plan.since(owner) <= frame.generation <= self.plan.generation:
             return owner
-        generation, owners = self._former
-        former = owners.of(directory) if frame.generation == generation else None
-        return owner if former is not None and former.path == owner.path else None
+        plan, owners = self._former
+        former = owners.of(directory)
+        if plan is None or former is None or (former.path, former.shard) != (owner.path, owner.shard):
+            return None
+        return owner if plan.since(former) <= frame.generation <= plan.generation else None
+
+    def _is_complete(self, shard: str, generation: int) -> bool:
+        """Whether a shard that went by the plan of this generation owned all that it owns now."""
+        return self.plan is not None and self._owed[shard] <= generation <= self.plan.generation
 
     def _apply_unhinted(self, shard: str, record: Check | Verified | Confirmed, stops: list[bytes], now: float) -> int:
         """Handles the results of looks that no hint has led to."""
@@ -375,7 +395,9 @@ class Receiver:
         """(shards of the plan whose baseline is committed and which are alive in this life, shards of the plan)."""
         if self.plan is None:
             return 0, 0
-        done = sum(1 for s in self.streams.values() if s.baseline == self.plan.generation and s.heard_at is not None)
+        done = sum(
+            1 for shard, s in self.streams.items() if self._is_complete(shard, s.baseline) and s.heard_at is not None
+        )
         return done, len(self.streams)
 
     def discount(self, stall_s: float) -> None:
@@ -389,7 +411,12 @@ class Receiver:
     # -- syncs
 
     def begin_sync(self, deadline: float) -> int:
-        """Begins a sync of all shards of the plan, which are asked with the next replies. Returns a token for `sync_result`."""
+        """Begins a sync of all shards of the plan, which are asked with the next replies. Returns a token for `sync_result`.
+
+        It is the plan on disk that counts, so what a shard was just given is looked at, too.
+        """
+        if self.reload_plan():
+            self._index.commit()
         token, new = self._syncs.begin(self.streams, deadline)
         if new:
             self._index.debts.add_partly(self._index.debts.wall_ns())

@@ -75,6 +75,10 @@ class WatchShare:
         self._counted_at = 0
         self._counted_for = 0
 
+    def share_among(self, shards: int) -> None:
+        """The service has so many shards now."""
+        self._shards = max(1, shards)
+
     def renew(self, now: int) -> bool:
         """Takes a part of what the limit leaves free by now, beside the reserve for other programs. Returns whether that is
         anything. Call it again and again while directories wait for a watch; `now`: monotonic, ns.

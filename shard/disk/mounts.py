@@ -46,6 +46,12 @@ class Mounts:
         self._read()
         self._changed.clear()
 
+    def know(self, homes: Iterable[tuple[bytes, bytes]], later: Iterable[tuple[bytes, bytes]]) -> None:
+        """Adds where the roots of another plan lie, as far as they are new; arguments as at the beginning."""
+        new = {root: point for root, point in homes if root not in self._homes}
+        self._homes |= new
+        self._later |= {root: point for root, point in later if root in new}
+
     def all(self) -> list[tuple[bytes, str]]:
         """(mount point, type of the filesystem) in the order of mounting."""
         return self._table

@@ -78,6 +78,11 @@ class SlowMounts:
         self._fresh: dict[bytes, float] = {}
         self._kept_waiting = -_PATIENCE_S
 
+    def keep_to(self, tops: Iterable[bytes]) -> None:
+        """Other anchors count from now on."""
+        self._tops = list(tops)
+        self._version = -1
+
     def open(self, path: bytes) -> int:
         """`Disk.open` of an absolute path. Raises Unanswered, at once or after ANSWER_S, and OSError."""
         if not self.none:

@@ -6,6 +6,7 @@
 - `departure`: the end of a shard that is to be started again. Pure.
 - `restraint`: what the process may take of the machine, and its end for the sake of that.
 - `shift`: how long a stand-in stays. Pure.
+- `succession`: how a shard that runs gets from one plan to another.
 
 `main` may import this; it imports `contract` only.
 """

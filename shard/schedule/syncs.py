@@ -31,7 +31,7 @@ class SyncTokens:
         return bool(self._under_way)
 
     def knows(self, token: int) -> bool:
-        """Whether it was asked for in this epoch, and not given up."""
+        """Whether it was asked for in this epoch and under this plan, and not given up."""
         return token in self._waiting or token in self._under_way or token in self._answered
 
     def ask(self, token: int) -> None:
@@ -52,6 +52,10 @@ class SyncTokens:
         answered, self._under_way = sorted(self._under_way), set()
         self._answered.extend(answered)
         return answered
+
+    def forget_answers(self) -> None:
+        """The aggregator asks once more for those that were answered under an earlier plan."""
+        self._answered.clear()
 
     def clear(self) -> None:
         """A new epoch answers anew, for the answers of the last one may be lost."""

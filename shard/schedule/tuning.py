@@ -39,6 +39,8 @@ class Tuning:
         clock: Callable[[], int],
     ) -> None:
         self._shards = shards
+        self._settings = settings
+        self._watch_share = watch_share
         self.debounce: Debounce[Node] = Debounce(*_debounced_ns(settings))
         self.poller = Poller(
             territory,
@@ -59,6 +61,7 @@ class Tuning:
 
     def take_over(self, settings: Settings) -> None:
         """Goes on with these settings. What is under way is not begun again."""
+        self._settings = settings
         self.debounce.wait(*_debounced_ns(settings))
         self.poller.take_over(
             shortest_ns=settings.poll_ms * 1_000_000,
@@ -73,6 +76,14 @@ class Tuning:
         """A scan that is held back goes from directory to directory, so that its pauses stay short."""
         self.rate.limit(settings.rescan_files_per_s / self._shards)
         self._territory.siblings_max = 1 if settings.rescan_files_per_s else SIBLINGS_MAX
+
+    def share_among(self, shards: int) -> None:
+        """The service has so many shards now, which share what is allowed to all of them."""
+        if shards == self._shards:
+            return
+        self._shards = shards
+        self.take_over(self._settings)
+        self._watch_share.share_among(shards)
 
     def _verify_share(self, settings: Settings) -> float:
         return settings.verify_cpu_percent / 100 / self._shards

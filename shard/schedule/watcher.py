@@ -23,6 +23,7 @@ from typing import Final, NamedTuple
 from ..backend.base import Arrival, Backend, Hints
 from ..contract.files.identity import RACY_NS_MAX
 from ..contract.limits import ACKS_LATER_FRAMES_MAX, ANCHOR_CHECK_S, PENDING_NAMES_MAX, next_beat
+from ..contract.state.planfile import PartChange
 from ..contract.wire.frames import Baseline, Synced, Verifying
 from ..disk.mounts import Mounts
 from ..stream.send import Stream
@@ -30,6 +31,7 @@ from ..territory.again import look_again
 from ..territory.anchors import is_to_be_scanned, scan_anchor
 from ..territory.ignoring import follow_ignore_files
 from ..territory.looking import reconcile
+from ..territory.passing_on import pass_on
 from ..territory.place import Place
 from ..territory.room import RETRY_NS
 from ..territory.sweep import list_unlinked, look_at_links, retry_doubts, retry_links, sweep
@@ -119,7 +121,9 @@ class Watcher:
         #: Looks at what has no watch. They have their turn beside scans, which may be held back for long.
         self._polls: deque[Steps] = deque()
         #: Places whose scan is queued but not begun.
-        self._queued: set[int] = set()
+        self._queued: set[Place] = set()
+        #: Whether another plan waits for its turn.
+        self.passes_on = False
         self._syncs = SyncTokens()
         #: Whether a job that begins a sync waits for its turn.
         self._sync_queued = False
@@ -145,7 +149,7 @@ class Watcher:
         self._queued.clear()
         self._syncs.clear()
         self._sync_queued = False
-        self._ignores_queued = False
+        self._ignores_queued = self.passes_on = False
         self.arrivals.clear()
         self.debounce.flush()
         self._second_looks.flush()
@@ -226,6 +230,19 @@ class Watcher:
         owner = self._territory.owner_of(directory)
         if owner is not None and len(self._asked) < self._bounds.asked_max:
             self._asked.append(look_again(self._territory, owner, directory, names))
+
+    def go_by(self, generation: int, change: PartChange, stops: frozenset[bytes]) -> None:
+        """Goes on with another plan, after the scans that wait by now; then the stream has its generation. What is kept is not
+        looked at again. What is given to this shard is scanned, and then a baseline is reported once more. A new epoch forgets
+        this until it was done (`passes_on`), and it is to be asked again.
+
+        Args:
+            generation: of the other plan.
+            change: what is to be let go, and taken on (`part_change`).
+            stops: every anchor of that plan.
+        """
+        self.passes_on = True
+        self._scans.append(self._pass_on(generation, change, stops))
 
     def occupy(self, occupied: bool) -> None:
         """Whether something else is under way for the user, so that the verification waits."""
@@ -403,16 +420,16 @@ class Watcher:
 
     def _check_anchors(self, places: Sequence[Place]) -> None:
         for place in places:
-            if place.index not in self._queued and is_to_be_scanned(self._territory, place):
+            if place not in self._queued and is_to_be_scanned(self._territory, place):
                 self._queue_scan(place)
 
     def _queue_scan(self, place: Place) -> None:
-        if place.index not in self._queued:
-            self._queued.add(place.index)
+        if place not in self._queued:
+            self._queued.add(place)
             self._scans.append(self._scan(place))
 
     def _scan(self, place: Place) -> Steps:
-        self._queued.discard(place.index)
+        self._queued.discard(place)
         reader, before = self._territory.reader, self._territory.reader.looks
         for _ in scan_anchor(self._territory, place):
             self._rate.spent(reader.looks - before + 1, self._clock())
@@ -424,8 +441,30 @@ class Watcher:
         self._territory.end_baseline()
         if self._verifier is not None:
             self._verifier.begin(self._clock())
+        yield from self._look_done()
+
+    def _look_done(self) -> Steps:
+        """Reports that everything that is owned has been looked at."""
         self._stream.add(Baseline(self._stream.generation, len(self._territory.directories), self._territory.files))
         yield
+
+    def _pass_on(self, generation: int, change: PartChange, stops: frozenset[bytes]) -> Steps:
+        self.passes_on = False
+        territory = self._territory
+        self._stream.go_by(generation)
+        self._syncs.forget_answers()
+        new = pass_on(territory, change, stops)
+        territory.files = max(0, territory.files - sum(anchor.files for anchor in (*change.left, *change.cut)))
+        for place in new:
+            self._queue_scan(place)
+        if new:
+            self._scans.append(self._taken_on(territory.reader.looks))
+        yield
+
+    def _taken_on(self, looks: int) -> Steps:
+        """Everything that was given to this shard is scanned. `looks`: how many there had been before."""
+        self._territory.files += self._territory.reader.looks - looks
+        yield from self._look_done()
 
     def _retry(self) -> Steps:
         yield from retry_doubts(self._territory)
@@ -498,7 +537,7 @@ class Watcher:
         if territory.ignores is not None:
             territory.ignores.look_outside()
             yield from follow_ignore_files(territory)
-        for place in territory.places:
+        for place in territory.places:  # they stay, since nothing is passed on in between
             if is_to_be_scanned(territory, place):  # a look went astray: the anchor was away
                 yield from scan_anchor(territory, place)
         for token in self._syncs.answer():

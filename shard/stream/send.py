@@ -118,6 +118,12 @@ class Stream:
         self._unacked.append(body)
         self._bytes += len(body)
 
+    def go_by(self, generation: int) -> None:
+        """The records that are added from now on are made under the plan of this generation."""
+        if self._records:
+            self._seal()
+        self.generation = generation
+
     def flush(self, now: int) -> None:
         """Sends as many frames as the socket accepts."""
         if self._records:

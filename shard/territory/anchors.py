@@ -34,7 +34,9 @@ def _is_other(territory: Territory, place: Place, identity: tuple[int, int]) -> 
 
 
 def scan_anchor(territory: Territory, place: Place) -> Steps:
-    """Scans a whole anchor, for a baseline or a rescan."""
+    """Scans a whole anchor, for a baseline or a rescan. One that was let go meanwhile is not looked at."""
+    if place not in territory.places:
+        return
     at = territory.wall_ns()
     subject = Subject(place.anchor.path, place)
     territory.doubts.remove(subject.path)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from typing import Final
 
 from ..backend.base import Backend
@@ -14,7 +14,7 @@ from ..tree.activity import Activity
 from ..tree.nodes import Node
 from .doubts import Doubts
 from .links import Links
-from .place import Place
+from .place import Place, Places
 from .recall import Recall
 from .room import Room
 from .swept import Swept
@@ -28,7 +28,7 @@ class Directories:
 
     def __init__(
         self,
-        places: Sequence[Place],
+        places: Places,
         backend: Backend,
         reader: Reader,
         slow: SlowMounts,
@@ -37,7 +37,8 @@ class Directories:
         clock: Callable[[], int],
     ) -> None:
         self._places = places
-        self._polls = any(place.polled for place in places)
+        self._polls = False
+        self.assigned()
         self._backend = backend
         self._disk = reader.disk
         self._follow = reader.follow
@@ -55,6 +56,10 @@ class Directories:
     def __len__(self) -> int:
         """The number of directories, including those that links lead to."""
         return self._count
+
+    def assigned(self) -> None:
+        """There are other places now."""
+        self._polls = any(place.polled for place in self._places)
 
     def plant(self, place: Place) -> Node:
         """The node of an anchor, which is made if there is none. It is not registered yet."""
@@ -124,7 +129,7 @@ class Directories:
         """
         if node.wd >= 0:
             return
-        if (self._polls and self._places[node.anchor].polled) or (not self._slow.none and self._is_remote(fd, node)):
+        if (self._polls and self._places.numbered(node.anchor).polled) or (not self._slow.none and self._is_remote(fd, node)):
             self.swept.add(node)
             return
         if not self.room.open:

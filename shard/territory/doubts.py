@@ -140,6 +140,15 @@ class Doubts:
         """Ends a doubt. Returns whether the path was in doubt."""
         return self._unreadable.pop(path, None) is not None
 
+    def keep(self, is_ours: Callable[[bytes, Place], bool]) -> None:
+        """Ends the doubts about what is another shard's by now. `is_ours`: tells whether a path that belonged to an anchor still
+        does."""
+        for path, what in self.items():
+            if not is_ours(path, what.place):
+                self.remove(path)
+        for node in [node for node in self.deep if not node.alive]:
+            del self.deep[node]
+
     def items(self) -> list[tuple[bytes, Unreadable]]:
         return list(self._unreadable.items())
 

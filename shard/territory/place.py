@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable, Sequence
 
 from ..contract.state.planfile import Anchor
 from ..tree.nodes import Node, Top
@@ -88,3 +89,24 @@ class Place:
         """Whether an absolute path is the anchor or lies below it."""
         base = self.anchor.path
         return directory == base or directory.startswith(base + b"/" if base != b"/" else base)
+
+
+class Places(list[Place]):
+    """The anchors that a shard has now. Those that it once had are still found by their numbers, since work that is under way may
+    hold nodes of them, which are dead."""
+
+    def __init__(self, anchors: Iterable[Anchor]) -> None:
+        super().__init__()
+        self._numbered: list[Place] = []
+        self.exchange((), anchors)
+
+    def exchange(self, left: Sequence[Place], taken: Iterable[Anchor]) -> list[Place]:
+        """Some are let go, and others are taken on, which are returned."""
+        new = [Place(len(self._numbered) + i, anchor) for i, anchor in enumerate(taken)]
+        self[:] = [place for place in self if place not in left] + new
+        self._numbered += new
+        return new
+
+    def numbered(self, index: int) -> Place:
+        """That with the index `Place.index`, also after it was let go."""
+        return self._numbered[index]

@@ -98,6 +98,8 @@ def scan_below(territory: Territory, place: Place, top: Level, links: Found, *, 
                 links.append((level.node, name))
                 continue
             path = join(level.path, name)
+            if path in territory.stops:
+                continue  # it was given to another shard since that listing
             try:
                 fd = territory.opener.child(path, name, level.fd)
             except OSError as error:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import os
 import stat
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
 from ..backend.base import Backend
@@ -30,7 +30,7 @@ from .directories import Directories
 from .doubts import Doubts, Instead
 from .links import Links
 from .opening import Opened, Opener
-from .place import Place
+from .place import Place, Places
 from .reports import Reports
 
 #: Directories that a scan enters in one step, at most.
@@ -65,7 +65,7 @@ class Territory:
         wall_ns: Callable[[], int] = time.time_ns,
         clock: Callable[[], int] = time.monotonic_ns,
     ) -> None:
-        self.places = [Place(i, a) for i, a in enumerate(anchors)]
+        self.places = Places(anchors)
         self.stops = stops
         self.reader = reader
         self.disk = reader.disk
@@ -86,7 +86,7 @@ class Territory:
         self.reports = Reports(emit, self.directories.swept, self.racy, reader.on_progress)
         #: How many directories a scan may enter in one step (`siblings`).
         self.siblings_max = SIBLINGS_MAX
-        #: The number of files at the end of the last baseline.
+        #: The number of files at the end of the last baseline, or of the last scan of what was given to this shard since.
         self.files = 0
 
     @property
@@ -94,9 +94,21 @@ class Territory:
         """Whether anything has to be swept."""
         return bool(self.directories.swept or self.links.unwatched)
 
+    def exchange(self, left: Sequence[Place], taken: Sequence[Anchor], stops: frozenset[bytes]) -> list[Place]:
+        """Lets some anchors go, which are uprooted, and takes others on, under a plan that has the anchors `stops`.
+
+        Returns:
+            The places of those that were taken on.
+        """
+        new = self.places.exchange(left, taken)
+        self.stops = stops
+        self.directories.assigned()
+        self.slow.keep_to([place.anchor.path for place in self.places])
+        return new
+
     def place_of(self, node: Node) -> Place:
         """The anchor to which a directory belongs."""
-        return self.places[node.anchor]
+        return self.places.numbered(node.anchor)
 
     def owner_of(self, directory: bytes) -> Place | None:
         """The nearest anchor at or above a path, or None if there is none."""

@@ -154,7 +154,7 @@ class Verifier:
 
     def _looks(self) -> Iterator[int]:
         """Goes through everything that is owned, each directory once. Yields the cost of each range of names."""
-        for place in self._territory.places:
+        for place in list(self._territory.places):  # others may come and go meanwhile
             nodes = [place.node] if place.node is not None and not self._territory.is_away(place) else []
             while nodes:
                 node = nodes.pop()

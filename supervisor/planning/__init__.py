@@ -2,6 +2,7 @@
 
 - `plan`: makes a plan from weights and limits. Pure.
 - `key`: the hash of the settings that a plan was made for.
+- `continuity`: what of a plan goes on with the next one, and is not looked at again. Pure.
 - `budget`: what the limits leave to a plan.
 - `planning`: the plan of a service: the stored one if it still fits, otherwise a new one.
 - `survey`: estimates the weight of trees with a limited number of directory reads.

@@ -19,7 +19,7 @@ from shardwatch.shard.contract.files.paths import Nearest
 from shardwatch.shard.contract.state.planfile import Owners
 
 #: From here on a shard counts as hot: so many times the mean of all, and so many changes a second more than the mean. For less it
-#: is not worth that all shards look at everything again.
+#: is not worth that subtrees are looked at again.
 HOT: Final = 1.5
 HOT_PER_S: Final = 500.0
 

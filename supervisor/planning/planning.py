@@ -26,12 +26,13 @@ from shardwatch.shard.contract.state.settings import Settings
 from ..host.scouting import Scouts
 from .apart import Apart
 from .budget import Budget
+from .continuity import continued, go_on
 from .heat import ChangeRates, may_be_hot
 from .homes import note_mounts, planned_homes, with_mounts
 from .key import plan_key
 from .limits import budget, read_inotify_limits
 from .plan import SHARDS_MAX, Effort, Ground, PlanResult, make_plan
-from .rebalancing import moves, rebalanced_plan
+from .rebalancing import extended_plan, moves, rebalanced_plan, staying
 from .tree_look import TreeLook
 
 #: How far apart two plans that follow the same one are, by chance.
@@ -129,17 +130,53 @@ def ensure_apart(layout: Layout, settings: Settings, own_pids: Callable[[], Sequ
     return _stored(layout, settings, old, new)
 
 
-def prepare_plan(layout: Layout, settings: Settings, own_pids: Callable[[], Sequence[int]] = tuple) -> Plan:
+def prepare_plan(
+    layout: Layout, settings: Settings, own_pids: Callable[[], Sequence[int]] = tuple, *, running: Settings
+) -> Plan:
     """The plan for settings that a running service is to take over, in the file of the next plan when this returns: the one in
-    force if it fits them, too. Arguments and errors are those of `ensure_plan`."""
+    force if it fits them, too. Where only the roots differ, what stays is left to the shards that have it. Arguments and errors
+    are those of `ensure_plan`.
+
+    Args:
+        running: the settings that the service runs with.
+    """
     old, generation = kept_plan(layout)
     apart = surroundings(settings)
     if old is not None and still_fits(old, settings, plan_key(settings), apart):
         new = old
+    elif old is not None and go_on(running, settings) and _can_be_extended(old, settings, apart):
+        new = continued(old, _with_homes(settings, old, _extended(old, settings, apart, generation, own_pids)))
     else:
         new = _with_homes(settings, old, _measured(settings, apart, generation, own_pids))
     write_plan(layout.next_plan, new)
     return new
+
+
+def _can_be_extended(old: Plan, settings: Settings, apart: Apart) -> bool:
+    """Whether a plan for other roots, or more shards, can begin with the one in force.
+
+    Where something can hang, or a directory is there for the sake of single files, all is planned anew.
+    """
+    stays = staying(old, settings.roots)
+    may_hang = any(map(apart.mount, [*settings.roots, *apart.cuts, *(anchor.path for anchor in stays)]))
+    are_enough = settings.shards == 0 or settings.shards >= len({anchor.shard for anchor in stays})
+    return bool(stays) and are_enough and not may_hang and not settings.only and not _unmounted(old)
+
+
+def _extended(
+    old: Plan, settings: Settings, apart: Apart, generation: int, own_pids: Callable[[], Sequence[int]]
+) -> Plan:
+    with Scouts() as scouts:
+        return extended_plan(
+            Ground(settings.roots, backend_of(settings, apart.is_remote), apart.cuts, apart.mount),
+            old,
+            TreeLook(Filter(settings.include, settings.exclude), settings, scouts),
+            shards=settings.local_shards,
+            budget=_room(own_pids),
+            processors=len(os.sched_getaffinity(0)),
+            generation=generation,
+            key=plan_key(settings),
+        ).plan
 
 
 def rebalance(
@@ -177,7 +214,7 @@ def rebalance(
             rates=rates,
             changed=changed,
         )
-    new = _with_homes(settings, old, found.plan)
+    new = continued(old, _with_homes(settings, old, found.plan))
     return None if not moves(old, new) else msgspec.structs.replace(found, plan=new)
 
 

@@ -14,9 +14,11 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Final
 
+import msgspec
 from msgspec import Struct
 
-from shardwatch.shard.contract.state.planfile import Owners, Plan
+from shardwatch.shard.contract.files.paths import Nearest
+from shardwatch.shard.contract.state.planfile import Anchor, Owners, Plan
 
 from .budget import Budget
 from .heat import HOT_PER_S, NO_RATES, ChangeRates, heat_of, hottest, may_be_hot
@@ -37,7 +39,7 @@ from .plan import (
     surveyed,
 )
 from .rebalances import Uneven
-from .survey import DIRECTORY_WEIGHT, DirectoryLook
+from .survey import DIRECTORY_WEIGHT, DirectoryLook, Survey
 
 #: Subtrees are moved until the heaviest shard has no more than EVEN times the mean, and none is where it has no more than WORTH
 #: times the mean: what a large tree contains is estimated, and the next estimate must not move something back.
@@ -91,9 +93,82 @@ def rebalanced_plan(
         rates: how often files have changed lately.
         changed: how many in each directory.
     """
-    roots = sorted(set(ground.roots))
-    fixed = sorted({*roots, *ground.cuts})
+    division = _divided(ground, old, look, shards, budget, processors, effort, rates, changed)
+    even_out([piece for piece in division.pieces if not piece.mount], division.local, frozenset(division.fixed))
+    return _finished(division, ground, old.key, generation, budget, effort)
+
+
+def extended_plan(
+    ground: Ground,
+    old: Plan,
+    look: DirectoryLook,
+    *,
+    shards: int,
+    budget: Budget,
+    processors: int,
+    generation: int,
+    key: str,
+    effort: Effort = USUAL_EFFORT,
+) -> PlanResult:
+    """A plan for other roots, or with more shards, in which what stays is with the shards that had it in `old`, as far as their
+    shares are equal, and what is new is given to those that have least.
+
+    Args:
+        ground: the trees. What is new in them does not lie on a filesystem that can hang, and at least one root is of `old`.
+        old: the plan that is in use.
+        key: of the settings with the other roots.
+        look, shards, budget, processors, generation, effort: as for `make_plan`.
+    """
+    there = msgspec.structs.replace(old, anchors=tuple(staying(old, ground.roots)))
+    division = _divided(ground, there, look, shards, budget, processors, effort)
+    loads = dict.fromkeys(division.local, 0.0)
+    for piece in division.pieces:
+        if piece.shard in loads:
+            loads[piece.shard] += piece.weight
+    for piece in sorted(division.homeless, key=lambda piece: (-piece.weight, piece.parts[0].path)):
+        piece.shard = min(loads, key=lambda shard: (loads[shard], shard))
+        loads[piece.shard] += piece.weight
+    division.pieces += division.homeless
+    even_out([piece for piece in division.pieces if not piece.mount], division.local, frozenset(division.fixed))
+    return _finished(division, ground, key, generation, budget, effort)
+
+
+def staying(plan: Plan, roots: Sequence[bytes]) -> list[Anchor]:
+    """The anchors that lie in the same roots as before, with these roots. Pure."""
+    nearest = Nearest(roots)
+    return [anchor for anchor in plan.anchors if nearest.of(anchor.path) == anchor.root]
+
+
+class _Division(Struct):
+    """The trees in pieces, each with the shard that has it in the plan in use."""
+
+    survey: Survey
+    #: Directories that are anchors in any case; and those that stay anchors, since what another shard has below them would
+    #: otherwise fall to theirs, which would have to look at all of it.
+    fixed: list[bytes]
+    stay: list[bytes]
+    #: Of the shards, by number; and the numbers of those that share the trees with others.
+    names: list[str]
+    local: list[int]
+    pieces: list[Piece]
+    #: Those that no shard has yet.
+    homeless: list[Piece]
+
+
+def _divided(
+    ground: Ground,
+    old: Plan,
+    look: DirectoryLook,
+    shards: int,
+    budget: Budget,
+    processors: int,
+    effort: Effort,
+    rates: ChangeRates = NO_RATES,
+    changed: Mapping[bytes, int] = {},
+) -> _Division:
+    fixed = sorted({*ground.roots, *ground.cuts})
     tops = sorted({*fixed, *(anchor.path for anchor in old.anchors)})
+    stay = tops if len(tops) <= effort.anchors_max // 2 else fixed
     survey = surveyed(tops, look, effort, shards, processors)
     owners = Owners(old.anchors)
     names = old.shards()
@@ -106,21 +181,26 @@ def rebalanced_plan(
     scale = HEAT_SHARE * survey.weight / rates.total if may_be_hot(rates, len(local)) else 0.0
     heat = heat_of(rates, changed, owners, tops, scale)
     grain = max(1.0, (survey.weight + heat.total) / (len(local) * GRAIN)) if local else 1.0
-    pieces: list[Piece] = []
+    division = _Division(survey, fixed, stay, names, local, [], [])
     for tree in survey.trees:
         for piece in carve(survey, tree, grain, heat):
             path = piece.parts[0].path
-            if path not in fixed and piece.weight <= DIRECTORY_WEIGHT and path in owners.by_path:
+            if path not in stay and piece.weight <= DIRECTORY_WEIGHT and path in owners.by_path:
                 continue  # it is empty by now, or gone: whoever has what is above it has it, too
             owner = owners.of(path)
-            assert owner is not None
-            piece.shard = names.index(owner.shard)
             piece.backend, piece.mount = ground.backend(path), ground.mount(path)
-            pieces.append(piece)
-    even_out([piece for piece in pieces if not piece.mount], local, frozenset(fixed))
-    anchors = anchors_of(roots, fixed, pieces, effort.anchors_max, names)
+            if owner is None:
+                division.homeless.append(piece)
+            else:
+                piece.shard = names.index(owner.shard)
+                division.pieces.append(piece)
+    return division
+
+
+def _finished(division: _Division, ground: Ground, key: str, generation: int, budget: Budget, effort: Effort) -> PlanResult:
+    anchors = anchors_of(sorted(set(ground.roots)), division.stay, division.pieces, effort.anchors_max, division.names)
     watches = share_watches(anchors, budget.watches_max)
-    return result_of(Plan(generation=generation, anchors=tuple(anchors), key=old.key, watches=watches), survey, budget)
+    return result_of(Plan(generation=generation, anchors=tuple(anchors), key=key, watches=watches), division.survey, budget)
 
 
 def _new_name(names: Sequence[str], number: int) -> str:

@@ -6,6 +6,7 @@ from shardwatch.shard.contract.state import options
 from shardwatch.shard.contract.state.planfile import Plan
 from shardwatch.shard.contract.state.settings import Settings
 
+from ..planning.continuity import go_on
 from ..terminal.render import counted, duration
 from .steps import ConfigChange, How
 
@@ -30,6 +31,9 @@ def cost_of(change: ConfigChange, plan: Plan | None, before: Settings, after: Se
     if change.how is How.SHARDS:
         waits = f"; {_COSTS[How.AGGREGATOR]}" if change.option == options.HOLD_FOR_VCS.name else ""
         return _scan(plan, after) + waits
+    if change.how is How.PLAN and go_on(before, after):
+        new = "only what moves to another shard is looked at" if before.roots == after.roots else "only what is new is looked at"
+        return f"{new}; {_COSTS[How.AGGREGATOR]}"
     if change.how is How.PLAN:
         return f"{_scan(plan, after)}, and at what is new; {_COSTS[How.AGGREGATOR]}"
     return _COSTS[change.how]

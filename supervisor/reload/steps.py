@@ -31,7 +31,8 @@ class How(StrEnum):
     AGGREGATOR = "the aggregator is started again"
     #: Each looks at all of its part once more, as after any start.
     SHARDS = "the shards are started again"
-    #: Other files are to be known: shards and aggregator are started again, with another plan.
+    #: Other files are to be known: shards and aggregator are started again, with another plan. With other roots the shards run
+    #: on, if they can (`planning.continuity`).
     PLAN = "by a new plan"
     #: A command of the configuration, `ship` or `web`.
     STARTED = "its program is started"
@@ -114,7 +115,7 @@ class ConfigChange(Struct, frozen=True):
 class Steps(Struct, frozen=True):
     """What is to be done to take over some changes."""
 
-    #: A plan is to be made; then all shards and the aggregator are started again.
+    #: A plan is to be made; then the aggregator is started again, and those shards that can't go on with it.
     plan: bool = False
     aggregator: bool = False
     shards: bool = False

@@ -3,7 +3,8 @@ is killed: the request stays until the end, and whoever begins again finds what 
 
 The aggregator and the shards are not there while the files are exchanged, so that none of them runs with a part of the
 new ones. That takes moments: the plan was made before. What changes meanwhile is found by the shards' baselines, and
-workers ask again.
+workers ask again. Shards run on where only the roots are others, and where subtrees are moved: what is theirs in both plans
+is watched all the time.
 """
 
 from __future__ import annotations
@@ -17,13 +18,14 @@ import msgspec
 
 from shardwatch.shard.contract.errors import ServiceError, ShardwatchError
 from shardwatch.shard.contract.state.layout import Layout
-from shardwatch.shard.contract.state.planfile import read_plan
+from shardwatch.shard.contract.state.planfile import Plan, part_change, read_plan
 from shardwatch.shard.contract.state.section_file import write_section
 from shardwatch.shard.contract.state.settings import write_settings
 from shardwatch.shard.contract.state.sources import write_sources
 from shardwatch.shard.contract.state.triggers import write_triggers
 
 from ..host.log_line import log_line
+from ..planning.continuity import go_on
 from ..planning.rebalancing import moves, summary
 from ..plugin.names import EXEC, GROUP
 from .request import Outcome, ReloadRequest, read_request, write
@@ -94,7 +96,8 @@ def _carry_out(request: ReloadRequest, layout: Layout, hand: Hand) -> None:
         is_running = _halt(request, layout, hand)
     try:
         if plans or steps.shards:
-            _remove_shards(hand)
+            runs_on = plans and go_on(request.before.settings, request.after.settings)
+            _remove_shards(hand, *(_plans(layout) if runs_on else ()))
         _exchange_files(request, layout, plans=plans)
     finally:
         if is_running:
@@ -120,7 +123,7 @@ def _rebalance(request: ReloadRequest, layout: Layout, hand: Hand) -> None:
         os.replace(layout.next_plan, layout.plan)
     except OSError as error:
         raise ServiceError(f"{layout.plan} can't be written: {error.strerror}", hint="mend that, then try again") from error
-    _remove_shards(hand)
+    _remove_shards(hand, old, new)
     _add_shards(layout, hand)
 
 
@@ -179,8 +182,22 @@ def _start(hand: Hand) -> None:
             raise
 
 
-def _remove_shards(hand: Hand) -> None:
+def _plans(layout: Layout) -> tuple[Plan, ...]:
+    """The plan in force and the next one; nothing where one is missing."""
+    try:
+        old = read_plan(layout.plan)
+    except msgspec.MsgspecError:
+        old = None
+    new = read_plan(layout.next_plan)
+    return () if old is None or new is None else (old, new)
+
+
+def _remove_shards(hand: Hand, *plans: Plan) -> None:
+    """Ends all shards, or, with the plan in force and the next one, those that can't go on with the next one.
+
+    A shard that finds out by itself that it can't (`shard.process.succession`) leaves, and is started again by supervisord.
+    """
     for row in hand.proxy.shards.status():
-        if row["group"] == GROUP:
+        if row["group"] == GROUP and not (plans and part_change(row["name"], *plans) is not None):
             hand.beat()
             hand.proxy.shards.remove(row["name"])

@@ -229,6 +229,12 @@ def plan_of(service: Running) -> Plan:
     return plan
 
 
+def lives_of(service: Running) -> dict[str, tuple[int, int, int]]:
+    """Process, epoch and number of rescans of each shard: each has looked at what it had at first only once if they stay."""
+    rows = service.client.status()["shards"]
+    return {row["id"]: (row["pid"], row["epoch"], row["rescans"]) for row in rows}
+
+
 def assert_even(service: Running) -> None:
     """Each shard watches about as many directories as any other."""
 
@@ -253,7 +259,7 @@ def test_mirror_while_the_tree_grows(
     settings = settings_for(root, include=("*.ast.json", "**/ast/*.json", "*.estree"), shards=3, settle_ms=20, rebalance_s=1.0)
     with running(state_dir, settings) as service, consuming(service.layout.state_dir) as consumer:
         service.assert_mirrored(consumer, root)
-        first = plan_of(service)
+        first, lives = plan_of(service), lives_of(service)
         files += grow(root, "grown", middle)
         rename_and_write(root, outside)
         eventually(lambda: plan_of(service).generation != first.generation, GUARD_S, what="subtrees have moved")
@@ -262,6 +268,7 @@ def test_mirror_while_the_tree_grows(
         assert_even(service)
         log = service.layout.log("coordinator").read_text()
         assert "subtrees move to other shards" in log and " gives to " in log
+        assert lives_of(service) == lives, "both sides have gone on"
 
         # It would not do so again for a minute. By hand it can be done at once.
         second = plan_of(service)
@@ -279,6 +286,7 @@ def test_mirror_while_the_tree_grows(
         assert run(*arguments).stdout == "no subtree is to be moved to another shard\n"
         assert plan_of(service) == third
 
+        assert lives_of(service) == lives, "both sides have gone on"
         told_of = Counter(consumer.events)
         assert all(told_of["created", os.fsencode(path)] == 1 for path in files), "nothing is told twice because it moved"
         assert consumer.fresh == 0
@@ -295,7 +303,7 @@ def test_mirror_while_a_shard_is_hot(state_dir: Path, tmp_path: Path, no_leaks: 
     settings = settings_for(root, include=("*.ast.json",), shards=2, settle_ms=20, rebalance_s=0.5)
     with running(state_dir, settings) as service, consuming(service.layout.state_dir) as consumer:
         service.assert_mirrored(consumer, root)
-        first = plan_of(service)
+        first, lives = plan_of(service), lives_of(service)
         owners = Owners(first.anchors)
 
         def owned(path: Path, by: Owners) -> str:
@@ -318,6 +326,7 @@ def test_mirror_while_a_shard_is_hot(state_dir: Path, tmp_path: Path, no_leaks: 
         now = Owners(plan_of(service).anchors)
         assert 0.25 < sum(owned(path, now) == "s0" for path in hot) / len(hot) < 0.75
         service.assert_mirrored(consumer, root)
+        assert lives_of(service) == lives
         assert Counter(consumer.events)["created", os.fsencode(os.path.realpath(hot[0]))] == 1 and consumer.fresh == 0
 
 

@@ -12,6 +12,7 @@ from cli_process import GUARD_S, run
 from running import Consumer, settings_for, walk
 from waiting import eventually
 
+from shardwatch import ExtractClient
 from shardwatch.shard.contract.state.layout import Layout
 from shardwatch.shard.contract.state.settings import read_settings
 
@@ -57,7 +58,7 @@ def test_roots_are_added_and_removed(trees: Path, state: Path) -> None:
         mirrors("a")
         identity = (state / "index.db").stat().st_ino
         assert root("list") == f"{trees}/a\n"
-        assert root("add", "b", "--dry-run").startswith(f"root {trees}/b is new: it is scanned (by a new plan): 1 shard looks at")
+        assert root("add", "b", "--dry-run").startswith(f"root {trees}/b is new: it is scanned (by a new plan): only what is new")
         assert root("list") == f"{trees}/a\n"
         assert "does not exist" in root("add", "nowhere", code=2)
         root("add", "b", trees / "c", "single.json")
@@ -84,5 +85,48 @@ def test_roots_are_added_and_removed(trees: Path, state: Path) -> None:
         assert "was added" not in run(*up, trees / "c").stderr
         mirrors("a", "c")
         assert len(read_settings(Layout(state).settings).roots) == 2
+    finally:
+        consumer.close()
+
+
+def test_shards_go_on_while_roots_come_and_go(trees: Path, state: Path) -> None:
+    """Of several shards, one looks at a root that is new, and nobody at anything else. The processes stay, and so do their
+    epochs."""
+    for name in ("left", "right"):
+        for n in range(4):
+            (trees / "a" / name / f"d{n}").mkdir(parents=True)
+            (trees / "a" / name / f"d{n}" / "f.json").write_text(str(n))
+    run("up", "--detach", "--shards", "2", "--state-dir", state, trees / "a")
+    consumer = Consumer(state, "mirror")
+    try:
+        with ExtractClient(state) as client:
+
+            def shards() -> dict[str, tuple[int, int, int]]:
+                return {row["id"]: (row["pid"], row["epoch"], row["looks"]) for row in client.status()["shards"]}
+
+            client.sync(GUARD_S)
+            before = shards()
+            assert len(before) == 2
+            run("root", "add", trees / "b", "--state-dir", state)
+            (trees / "b/sub/new.json").write_text("new")
+            (trees / "a/left/d0/f.json").write_text("other")
+            client.sync(GUARD_S)
+
+            def looks() -> int:
+                return sum(row[2] for row in shards().values()) - sum(row[2] for row in before.values())
+
+            eventually(lambda: looks() >= 7, GUARD_S, what="five files, a new one, and one that was written, are looked at")
+            assert looks() <= 14, "each twice at most"
+            assert {name: row[:2] for name, row in shards().items()} == {name: row[:2] for name, row in before.items()}
+            run("root", "remove", trees / "a", "--state-dir", state, check=False)
+            run("root", "add", trees / "a", "--state-dir", state, check=False)
+
+        def equal() -> bool:
+            assert consumer.error is None
+            settings = settings_for(include=("*",))
+            assert consumer.mirror == {**walk(trees / "a", settings), **walk(trees / "b", settings)}
+            return True
+
+        eventually(equal, GUARD_S)
     finally:
         consumer.close()

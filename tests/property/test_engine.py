@@ -33,6 +33,14 @@ PLANS: tuple[dict[str, str], ...] = (
     {"": "s0", "a/x/y": "s1", "b": "s2"},
     {"": "s1", "a/x": "s0", "b/x/y": "s0"},
 )
+#: From one of these to another, subtrees pass from shard to shard, and both keep something.
+PASSED_ON: tuple[dict[str, str], ...] = (
+    {"": "s0", "a": "s1", "b": "s1"},
+    {"": "s0", "a": "s1", "b": "s2"},
+    {"": "s0", "a": "s1", "b": "s2", "a/x": "s2"},
+    {"": "s0", "a": "s1", "b": "s1", "b/x": "s0", "a/x/y": "s0"},
+    {"": "s0", "a": "s0", "b": "s1", "a/x": "s1"},
+)
 
 directory = st.sampled_from(DIRECTORIES)
 file = st.sampled_from(FILES)
@@ -188,6 +196,16 @@ class EngineMachine(RuleBasedStateMachine):
     def replan(self, plan: dict[str, str]) -> None:
         self.engine.replan(plan)
 
+    @rule(plan=st.sampled_from((*PLANS, *PASSED_ON)))
+    def replan_running(self, plan: dict[str, str]) -> None:
+        """What goes on with the next plan is not looked at again; the rest is passed on, or its shard started again."""
+        self.engine.replan_running(plan)
+
+    @rule(which=st.integers(0, 2))
+    def follow_plan(self, which: int) -> None:
+        if f"s{which}" in self.engine.shards:
+            self.engine.follow_plan(f"s{which}")
+
     @rule(hours=st.integers(-1, 1))
     def set_clock(self, hours: int) -> None:
         self.engine.wrong_ns = hours * 3600 * 10**9
@@ -196,7 +214,7 @@ class EngineMachine(RuleBasedStateMachine):
     def turn(self) -> None:
         self.engine.turn(20)
 
-    @precondition(lambda self: len(self.engine.shards) == len(self.engine.plan.shards()))
+    @precondition(lambda self: self.engine.is_complete)
     @rule()
     def sync(self) -> None:
         """After a sync, what was done before it is in the index: at once, without any further wait."""
@@ -281,7 +299,7 @@ class IgnoringMachine(EngineMachine):
         with contextlib.suppress(OSError):
             (self.root / where / ".gitignore").write_text("\n".join(lines))
 
-    @precondition(lambda self: len(self.engine.shards) == len(self.engine.plan.shards()))
+    @precondition(lambda self: self.engine.is_complete)
     @rule(where=directory, lines=st.lists(st.sampled_from(IGNORED), max_size=3))
     def ignore_and_sync(self, where: str, lines: list[str]) -> None:
         """What is known already is looked at by the new rules; most other ways to come to a sync scan it anew."""

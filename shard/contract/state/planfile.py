@@ -6,6 +6,7 @@ import os
 from bisect import bisect_left
 from collections.abc import Iterable
 from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
 
@@ -27,6 +28,9 @@ class Anchor(msgspec.Struct, frozen=True):
     exact: bool = False
     #: How the anchor is watched: a backend's name.
     backend: str = "inotify"
+    #: The generation in which its shard was last given it, or more of what is below it. With the plans since then it could only
+    #: lose something to other anchors. 0: the generation of the plan.
+    since: int = 0
 
 
 class Plan(msgspec.Struct, frozen=True):
@@ -49,6 +53,47 @@ class Plan(msgspec.Struct, frozen=True):
 
     def of(self, shard: str) -> list[Anchor]:
         return [a for a in self.anchors if a.shard == shard]
+
+    def since(self, anchor: Anchor) -> int:
+        """The generation from which on the shard of an anchor has had all that it has there now."""
+        return anchor.since or self.generation
+
+    def owed(self, shard: str) -> int:
+        """The least generation of a baseline in which a shard has looked at everything that it has now; 0: it has nothing."""
+        return max((self.since(a) for a in self.of(shard)), default=0)
+
+
+class PartChange(NamedTuple):
+    """What a shard that runs with one plan has to let go, and to take on, to go on with another."""
+
+    #: Anchors that are another's now, or nobody's.
+    left: tuple[Anchor, ...]
+    #: Anchors that it is given.
+    taken: tuple[Anchor, ...]
+    #: Anchors that have come below those that it keeps: it lets go what lies there.
+    cut: tuple[Anchor, ...]
+
+    def __bool__(self) -> bool:
+        """Whether there is anything to do."""
+        return bool(self.left or self.taken or self.cut)
+
+
+def part_change(shard: str, before: Plan, after: Plan) -> PartChange | None:
+    """How a shard that goes by the plan `before` can go on with the plan `after`. None: it can't, and has to be started again.
+
+    That is so if it keeps nothing, if it has been given more below an anchor that it keeps, or if the plan is an older one. Pure.
+    """
+    old = {a.path: a for a in before.of(shard)}
+    new = {a.path: a for a in after.of(shard)}
+    kept = old.keys() & new.keys()
+    if not kept or after.generation < before.generation:
+        return None
+    if any(after.since(new[path]) > before.generation for path in kept):
+        return None
+    taken = tuple(anchor for path, anchor in new.items() if path not in kept)
+    owners, now = Owners(before.anchors), {a.path: a for a in after.anchors}
+    cut = tuple(a for a in after.anchors if a.path not in owners.by_path and (own := owners.of(a.path)) and own.path in kept)
+    return PartChange(tuple(now.get(path, anchor) for path, anchor in old.items() if path not in kept), taken, cut)
 
 
 class Owners:
@@ -115,10 +160,10 @@ class PlanFile:
             self._stamp = found.st_ino, found.st_ctime_ns
         return self._plan
 
-    def is_past(self, generation: int) -> bool:
-        """Whether there is a plan of another generation. A plan that cannot be read does not count."""
+    def other_than(self, generation: int) -> Plan | None:
+        """The plan, if there is one of another generation. A plan that cannot be read does not count."""
         try:
             plan = self.read()
         except (OSError, msgspec.MsgspecError, UsageError):
-            return False
-        return plan is not None and plan.generation != generation
+            return None
+        return None if plan is None or plan.generation == generation else plan

@@ -47,10 +47,11 @@ class Line:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.plan: Plan | None = None
+        self.unreadable = False
         self.anchors(s0=[R], s1=[b"/r/a"])
         self.connection = connect_counting(path)
         self.index = Index(path, connect=lambda path: self.connection)
-        self.receiver = Receiver(self.index, lambda: self.plan)
+        self.receiver = Receiver(self.index, lambda: None if self.unreadable else self.plan)
         self.index.commit()
         self.seq: dict[tuple[str, int], int] = {}
 
@@ -306,6 +307,66 @@ def test_what_was_sent_under_an_unknown_plan_is_dropped(line: Line) -> None:
     line.frame("s0", listing(R, b"g"))
     line.commit()
     assert line.paths() == [b"/r/g"]
+
+
+def test_a_later_plan_that_can_not_be_read_is_waited_for(line: Line) -> None:
+    """What was sent under it comes again; were it dropped, nobody would look once more."""
+    line.anchors(s0=[R], s1=[b"/r/a"], s2=[b"/r/b"])
+    line.unreadable = True
+    assert line.frame("s1", listing(b"/r/a", b"f")) == 0
+    assert (line.receiver.dropped, line.receiver.streams["s1"].committed) == (0, 0)
+    line.unreadable = False
+    assert line.frame("s1", listing(b"/r/a", b"f"), seq=1) == 2
+    line.commit()
+    assert line.paths() == [b"/r/a/f"]
+
+
+def test_a_shard_goes_on_with_what_it_has_had_all_the_time(line: Line) -> None:
+    """Whatever plan it sends under since it was given that, and if the aggregator began with the last of them. What it has been
+    given since, and what it has not any more, is another matter."""
+
+    def since(path: bytes, shard: str, generation: int) -> Anchor:
+        return Anchor(path, shard, R, since=generation)
+
+    line.plan = Plan(9, (since(R, "s0", 3), since(b"/r/a", "s1", 3), since(b"/r/b", "s0", 9), since(b"/r/c", "s1", 5)))
+    line.receiver = Receiver(line.index, lambda: line.plan)
+    for n, generation in enumerate((2, 3, 5, 9)):
+        line.frame("s0", *(listing(path, b"f%d" % n) for path in (R, b"/r/a", b"/r/b")), generation=generation)
+    line.commit()
+    assert line.paths() == [b"/r/b/f3", b"/r/f3"]
+    assert line.receiver.dropped == 3 + 2 + 2 + 1
+    assert line.receiver.baselines() == (0, 2)
+    line.frame("s1", Baseline(4, 1, 1), generation=4)
+    line.frame("s0", Baseline(9, 1, 1))
+    assert line.receiver.baselines() == (1, 2), "s1 has looked at everything but what it was given with plan 5"
+    line.frame("s1", Baseline(5, 1, 1), generation=5)
+    assert line.receiver.baselines() == (2, 2)
+
+
+def test_what_went_to_another_and_came_back_is_new(line: Line) -> None:
+    """What was sent before it went is no word of its owner, though the plan before gives it to somebody under the same anchor."""
+    line.plan = Plan(8, (Anchor(R, "s0", R, since=3), Anchor(b"/r/a", "s1", R, since=8)))
+    assert line.receiver.reload_plan()
+    line.plan = Plan(9, (Anchor(R, "s0", R, since=3), Anchor(b"/r/a", "s0", R, since=9)))
+    line.frame("s0", listing(b"/r/a", b"f"), generation=8)
+    line.commit()
+    assert (line.paths(), line.receiver.dropped) == ([], 1)
+
+
+def test_an_answer_of_who_goes_on_counts(line: Line) -> None:
+    """Also if it was sent before the plan that gave others something."""
+    token = line.receiver.begin_sync(50)
+    line.plan = Plan(2, (Anchor(R, "s0", R, since=1), Anchor(b"/r/a", "s1", R, since=1), Anchor(b"/r/b", "s1", R, since=2)))
+    line.frame("s0", Synced(token), generation=1)
+    assert line.receiver.reload_plan()
+    assert {shard: reply.syncs for shard, reply in line.replies().items()} == {"s0": [token], "s1": [token]}
+    line.frame("s0", Synced(token), generation=1)
+    line.frame("s1", Synced(token), generation=1)
+    line.commit()
+    assert {shard: reply.syncs for shard, reply in line.replies().items()} == {"s0": [], "s1": [token]}
+    line.frame("s1", Synced(token))
+    line.commit()
+    assert line.receiver.sync_result(token) == {"ok": True}
 
 
 def test_a_shard_that_comes_back_into_the_plan_goes_on_where_it_was(line: Line) -> None:

@@ -8,9 +8,18 @@ import pytest
 
 from shardwatch.shard.contract.state.planfile import Anchor, Owners, Plan
 from shardwatch.supervisor.planning.budget import Budget
-from shardwatch.supervisor.planning.plan import Effort, Ground, PlanResult, make_plan
+from shardwatch.supervisor.planning.plan import USUAL_EFFORT, Effort, Ground, PlanResult, make_plan
 from shardwatch.supervisor.planning.rebalances import PAUSE_S, PAUSE_S_MAX, Rebalances, Uneven
-from shardwatch.supervisor.planning.rebalancing import EVEN, Move, moves, rebalanced_plan, summary, why_uneven
+from shardwatch.supervisor.planning.rebalancing import (
+    EVEN,
+    Move,
+    extended_plan,
+    moves,
+    rebalanced_plan,
+    staying,
+    summary,
+    why_uneven,
+)
 
 PLENTY = Budget(shards_max=100, watches_max=10**9)
 Tree = dict[bytes, tuple[list[bytes], int]]
@@ -49,10 +58,12 @@ def planned(where: Tree, shards: int) -> PlanResult:
     )
 
 
-def rebalanced(old: Plan, where: Tree, *, shards: int, budget: Budget = PLENTY, **ground: Any) -> PlanResult:
+def rebalanced(
+    old: Plan, where: Tree, *, shards: int, budget: Budget = PLENTY, effort: Effort = USUAL_EFFORT, **ground: Any
+) -> PlanResult:
     return rebalanced_plan(
         Ground([b"/r"], lambda path: "inotify", **ground), old, look_at(where),
-        shards=shards, budget=budget, processors=2, generation=2,
+        shards=shards, budget=budget, processors=2, generation=2, effort=effort,
     )  # fmt: skip
 
 
@@ -120,11 +131,47 @@ def test_a_tree_of_which_a_part_was_read_comes_to_rest(counted: bool) -> None:
 
 
 def test_subtrees_that_are_gone_are_no_anchors_any_more() -> None:
-    """Whoever has what is above them has them too, should they come back."""
+    """Once a plan is long: whoever has what is above them has them too, should they come back. Until then they stay, since that
+    shard would have to look at everything once more."""
     old = Plan(1, (Anchor(b"/r", "s0", b"/r"), Anchor(b"/r/gone", "s1", b"/r"), Anchor(b"/r/a", "s1", b"/r")), "k")
-    result = rebalanced(old, tree(a=50, b=50), shards=2)
+    assert b"/r/gone" in {anchor.path for anchor in rebalanced(old, tree(a=50, b=50), shards=2).plan.anchors}
+    result = rebalanced(old, tree(a=50, b=50), shards=2, effort=Effort(anchors_max=5))
     assert b"/r/gone" not in {anchor.path for anchor in result.plan.anchors}
     assert moves(old, result.plan) == [Move(b"/r/gone", "s1", "s0", 0, 0)]
+
+
+def extended(old: Plan, where: Tree, *roots: bytes, shards: int = 2) -> Plan:
+    return extended_plan(
+        Ground(roots, lambda path: "inotify"), old, look_at(where),
+        shards=shards, budget=PLENTY, processors=2, generation=2, key="other",
+    ).plan  # fmt: skip
+
+
+def test_what_is_new_is_given_to_the_shard_that_has_least() -> None:
+    """What there was stays with its shards, and what is no longer in a root is nobody's."""
+    old = Plan(1, (Anchor(b"/r", "s0", b"/r"), Anchor(b"/r/b", "s1", b"/r"), Anchor(b"/old", "s1", b"/old")), "k")
+    where: Tree = {b"/r": ([b"a", b"b"], 1), b"/r/a": ([], 1000), b"/r/b": ([], 900), b"/q": ([], 20)}
+    plan = extended(old, where, b"/r", b"/q")
+    assert [(anchor.path, anchor.shard, anchor.root) for anchor in plan.anchors] == [
+        (b"/q", "s1", b"/q"), (b"/r", "s0", b"/r"), (b"/r/b", "s1", b"/r")
+    ]  # fmt: skip
+    assert (plan.key, plan.generation) == ("other", 2)
+
+
+def test_a_large_new_root_is_shared() -> None:
+    """By pieces, among all shards, and another one if there is to be one more."""
+    old = Plan(1, (Anchor(b"/r", "s0", b"/r"), Anchor(b"/r/b", "s1", b"/r")), "k")
+    where = tree(a=60, b=60) | {path.replace(b"/r", b"/q"): what for path, what in tree(a=200, b=200, c=200).items()}
+    plan = extended(old, where, b"/r", b"/q", shards=3)
+    counts = owned(plan, where)
+    assert set(counts) == {"s0", "s1", "s2"} and max(counts.values()) < 1.3 * sum(counts.values()) / 3
+    assert Owners(plan.anchors).of(b"/r/b") == plan.anchors[[a.path for a in plan.anchors].index(b"/r/b")]
+
+
+def test_what_lay_in_another_root_does_not_stay() -> None:
+    """A root within a root is removed: what is there now belongs to the one around it."""
+    old = Plan(1, (Anchor(b"/r", "s0", b"/r"), Anchor(b"/r/b", "s1", b"/r/b"), Anchor(b"/r/b/c", "s0", b"/r/b")), "k")
+    assert [anchor.path for anchor in staying(old, [b"/r", b"/q"])] == [b"/r"]
 
 
 def test_what_can_hang_stays_where_it_is() -> None:

@@ -25,6 +25,8 @@ SCAN = "2 shards look at about 2,500 files once more"
         ({"lease_ms": 500}, "workers wait for some tenths of a second"),
         ({"hold_for_vcs": True}, f"{SCAN}; workers wait for some tenths of a second"),
         ({"exclude": ("x",)}, f"{SCAN}, and at what is new; workers wait for some tenths of a second"),
+        ({"roots": (*BEFORE.roots, b"/new")}, "only what is new is looked at; workers wait for some tenths of a second"),
+        ({"shards": 7}, "only what moves to another shard is looked at; workers wait for some tenths of a second"),
         ({"niceness": 9}, "costs nothing, no process ends"),
         ({"niceness": 4}, f"costs nothing if the kernel allows it, otherwise the processes are started again: {SCAN}"),
         ({"niceness": 0}, f"costs nothing if the kernel allows it, otherwise the processes are started again: {SCAN}"),

@@ -150,6 +150,27 @@ def test_it_is_taken_over_wherever_the_coordinator_is_killed(layout: Layout, sup
         assert_taken_over(layout, other)
 
 
+def test_shards_that_can_go_on_are_left_alone(layout: Layout, supervisord: Supervisord) -> None:
+    """With other roots and a plan that continues the one in force; not if anything else decides about what is watched."""
+    continues = Plan(2, (*(replace(anchor, since=1) for anchor in OLD_PLAN.anchors), Anchor(b"/b", "s2", b"/b", since=2)))
+    supervisord.prepare_plan = lambda request: write_plan(layout.next_plan, continues)  # type: ignore[method-assign]
+    take_over(layout, supervisord)
+    assert read_plan(layout.plan) == continues and supervisord.running == {"aggregator", "s0", "s1", "s2"}
+    assert "remove" not in supervisord.calls
+    write_plan(layout.plan, OLD_PLAN)
+    other = replace(AFTER, settings=replace(AFTER.settings, exclude=("x",)))
+    write(layout.reload, replace(REQUEST, after=other))
+    take_over(layout, supervisord)
+    assert supervisord.calls.count("remove") == 3 and supervisord.running == {"aggregator", "s0", "s1", "s2"}
+
+
+def test_a_plan_in_force_that_is_damaged_is_continued_by_nobody(layout: Layout, supervisord: Supervisord) -> None:
+    """All shards are started again."""
+    layout.plan.write_bytes(b"{")
+    take_over(layout, supervisord)
+    assert supervisord.calls.count("remove") == 2 and read_plan(layout.plan) == NEW_PLAN
+
+
 def test_nothing_is_asked(layout: Layout, supervisord: Supervisord) -> None:
     """Without a request nothing is done; a damaged one is dropped, and said."""
     layout.reload.write_bytes(b"{")

@@ -78,15 +78,15 @@ def test_another_plan_on_disk_is_noticed(tmp_path: Path) -> None:
     write_plan(path, Plan(7, ()))
     assert file.read() == Plan(7, ())
     assert file.read() is file.read(), "it is read once"
-    assert not file.is_past(7)
+    assert file.other_than(7) is None
     path.unlink()
-    assert not file.is_past(7)
+    assert file.other_than(7) is None
     write_plan(path, Plan(7, (), "the same, with mounts noted"))
-    assert not file.is_past(7)
+    assert file.other_than(7) is None
     write_private(path, b"{")
-    assert not file.is_past(7)
+    assert file.other_than(7) is None
     with pytest.raises(msgspec.DecodeError):
         file.read()
     write_plan(path, Plan(3, ()))
-    assert file.is_past(7), "a lower one too"
-    assert not file.is_past(3)
+    assert file.other_than(7) == Plan(3, ()), "a lower one too"
+    assert file.other_than(3) is None

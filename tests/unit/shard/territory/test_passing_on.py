@@ -1,0 +1,162 @@
+"""Subtrees pass from one shard to another while all of them run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+import session
+from faulty_disk import FaultyDisk
+from index_rows import query
+from shard_scene import ShardScene
+
+FIRST = {"": "s0", "a": "s1", "b": "s2"}
+
+
+@pytest.fixture
+def disk() -> FaultyDisk:
+    return FaultyDisk()
+
+
+@pytest.fixture
+def scene(disk: FaultyDisk) -> Iterator[ShardScene]:
+    scene = ShardScene(session.place(where=session.memory()), anchors=FIRST, disk=disk)
+    for directory in ("a", "b", "c", "c/d", "e"):
+        scene.put(*(f"{directory}/{n}.json" for n in range(4)))
+    scene.equal()
+    try:
+        yield scene
+    finally:
+        scene.engine.close()
+
+
+def looks(scene: ShardScene) -> dict[str, int]:
+    return {name: shard.territory.reader.looks for name, shard in scene.engine.shards.items()}
+
+
+def watches(scene: ShardScene) -> dict[str, int]:
+    return {name: shard.backend.watches() for name, shard in scene.engine.shards.items()}
+
+
+def lives(scene: ShardScene) -> dict[str, int]:
+    return {name: shard.epoch for name, shard in scene.engine.shards.items()}
+
+
+def last_tick(scene: ShardScene) -> int:
+    ((tick,),) = query(scene.engine.index, "SELECT max(tick) FROM every")
+    return int(tick)
+
+
+def test_only_what_passes_is_looked_at(scene: ShardScene) -> None:
+    """By the shard that is given it. Nobody is started again, no row changes, and each watches what is its own."""
+    scene.settle_clock()
+    before, epochs, tick = looks(scene), lives(scene), last_tick(scene)
+    scene.engine.replan_running({**FIRST, "c": "s1", "e": "s3"})
+    scene.rests()
+    assert lives(scene) == epochs | {"s3": 1}
+    assert {name: count - before.get(name, 0) for name, count in looks(scene).items()} == {"s0": 0, "s1": 8, "s2": 0, "s3": 4}
+    assert watches(scene) == {"s0": 1, "s1": 3, "s2": 1, "s3": 1}
+    assert last_tick(scene) == tick
+    assert scene.engine.receiver.dropped == 0
+    scene.put("c/d/new.json", "e/new.json", "b/new.json", "top.json")
+    scene.equal()
+
+
+def test_the_counts_of_files_go_with_them(scene: ShardScene) -> None:
+    """By them the shares of the shards are found out; those of the giver by what the plan estimates."""
+    scene.engine.replan_running({**FIRST, "c": "s1"})
+    scene.rests()
+    assert scene.engine.shards["s1"].territory.files == 12
+
+
+def test_what_was_seen_before_counts_wherever_the_aggregator_was(scene: ShardScene) -> None:
+    """Frames under the plan before, of what both had all the time, that come after an aggregator began with the next plan: nobody
+    looks at that again."""
+    scene.put("a/late.json", "late.json")
+    scene.engine.shards["s0"].step()
+    scene.engine.shards["s1"].step()
+    scene.engine.replan_running({**FIRST, "c": "s1"})
+    scene.engine.restart_aggregator(commit=False)
+    while scene.engine.lines["s0"] or scene.engine.lines["s1"]:
+        scene.engine.deliver("s0")
+        scene.engine.deliver("s1")
+    assert scene.engine.receiver.dropped == 0
+    scene.engine.commit(answer=False)
+    assert "late.json" in scene.paths() and "a/late.json" in scene.paths()
+    scene.rests()
+
+
+def test_a_subtree_comes_back(scene: ShardScene) -> None:
+    """To and fro, with changes on the way that only its owner of the moment sees."""
+    for n, plan in enumerate(({**FIRST, "c": "s1"}, {**FIRST, "c": "s2"}, {**FIRST, "c": "s1", "e": "s1"}, {**FIRST, "c": "s2"})):
+        scene.engine.replan_running(plan)
+        scene.put(f"c/d/{n}.json", f"c/new{n}/f.json", text=str(n))
+        scene.engine.turn()
+        scene.put(f"c/d/{n}.json", text=f"{n}{n}")
+        scene.equal()
+
+
+def test_a_sync_under_way_is_answered_under_the_next_plan(scene: ShardScene) -> None:
+    """Who has answered is asked again, and what has passed is in the answer."""
+    token = scene.engine.receiver.begin_sync(1e9)
+    scene.engine.commit()
+    for name in ("s0", "s1"):
+        scene.engine.shards[name].step()
+        scene.engine.deliver(name)
+    scene.engine.replan_running({**FIRST, "c": "s2"})
+    scene.put("c/new.json")
+    scene.engine.receiver.reload_plan()
+    for _ in range(400):
+        if (result := scene.engine.receiver.sync_result(token)) is not None:
+            break
+        scene.engine.turn(5)
+    assert result == {"ok": True} and scene.engine.difference() == ({}, {})
+
+
+def test_what_can_not_be_read_is_its_next_owners_to_tell(scene: ShardScene, disk: FaultyDisk) -> None:
+    """And no more that of the one before, which goes on telling of its own."""
+    doubts = scene.engine.shards["s0"].territory.doubts
+    disk.deny(scene.tree / "c/d")
+    disk.deny(scene.tree / "e")
+    scene.shard.lose_hints()
+    scene.engine.turn(700)
+    root = scene.engine.root
+    assert sorted(path for path, _ in doubts.items()) == [root + b"/c/d", root + b"/e"]
+    scene.engine.replan_running({**FIRST, "c": "s1"})
+    for _ in range(3):
+        scene.engine.turn(5)
+    assert [path for path, _ in doubts.items()] == [root + b"/e"]
+    assert [path for path, _ in scene.engine.shards["s1"].territory.doubts.items()] == [root + b"/c/d"]
+    disk.denied.clear()
+    scene.put("c/d/0.json", "e/0.json", text="other")
+    scene.engine.turn(3000)
+    scene.equal()
+
+
+def test_a_rescan_under_way_ends_first(scene: ShardScene) -> None:
+    """It may be in the midst of what is let go. What is taken on waits as well."""
+    giver, taker = scene.engine.shards["s0"], scene.engine.shards["s1"]
+    giver.lose_hints()
+    giver.watcher.absorb(giver.backend.take())
+    assert giver.watcher.rescans == 1
+    scene.engine.replan_running({**FIRST, "c": "s1"})
+    for shard in (giver, taker):
+        shard.follow_plan()
+        assert shard.watcher.passes_on
+        shard.follow_plan()
+    scene.put("c/d/0.json", text="other")
+    scene.equal()
+    assert not giver.watcher.passes_on and watches(scene) == {"s0": 2, "s1": 3, "s2": 1}
+
+
+def test_a_new_epoch_goes_on_with_the_next_plan_too(scene: ShardScene) -> None:
+    """It begins while the plan waits for its turn, or while what was given is being scanned."""
+    for n, plan in enumerate(({**FIRST, "c": "s1"}, {**FIRST, "c": "s2"})):
+        scene.engine.replan_running(plan)
+        for shard in scene.engine.shards.values():
+            shard.follow_plan()
+            if n:
+                shard.step()
+            shard.new_epoch(shard.epoch)
+        scene.put("c/d/0.json", text=f"other{n}")
+        scene.equal()
