@@ -83,10 +83,13 @@ def scan_below(territory: Territory, place: Place, top: Level, links: Found, *, 
     `looking.scan`.
     """
     descent = Descent(territory.slow.open, lambda level, error: territory.doubts.add(_subject(place, level), error))
+    stops = territory.stops
     try:
         descent.push(top)
         yield
         while (level := descent.nearest()) is not None:
+            if territory.stops is not stops and not _is_still_ours(territory, level):
+                continue
             if level.alone == 0 and not renamed:
                 enter_siblings(territory, place, level, descent, again=again)
                 if level.alone == 0:
@@ -98,8 +101,6 @@ def scan_below(territory: Territory, place: Place, top: Level, links: Found, *, 
                 links.append((level.node, name))
                 continue
             path = join(level.path, name)
-            if path in territory.stops:
-                continue  # it was given to another shard since that listing
             try:
                 fd = territory.opener.child(path, name, level.fd)
             except OSError as error:
@@ -117,6 +118,13 @@ def scan_below(territory: Territory, place: Place, top: Level, links: Found, *, 
             yield
     finally:
         descent.close()
+
+
+def _is_still_ours(territory: Territory, level: Level) -> bool:
+    """Takes out what was given to another shard since the directory was listed. Returns whether anything is left."""
+    level.names = [name for name in level.names if join(level.path, name) not in territory.stops]
+    level.alone = min(level.alone, len(level.names))
+    return bool(level.names)
 
 
 def _scan_child(

@@ -10,6 +10,8 @@ from faulty_disk import FaultyDisk
 from index_rows import query
 from shard_scene import ShardScene
 
+from shardwatch.shard.territory.passing_on import pass_on
+
 FIRST = {"": "s0", "a": "s1", "b": "s2"}
 
 
@@ -147,6 +149,27 @@ def test_a_rescan_under_way_ends_first(scene: ShardScene) -> None:
     scene.put("c/d/0.json", text="other")
     scene.equal()
     assert not giver.watcher.passes_on and watches(scene) == {"s0": 2, "s1": 3, "s2": 1}
+
+
+def test_what_is_let_go_is_entered_by_no_scan_that_has_seen_it(scene: ShardScene, disk: FaultyDisk) -> None:
+    """One that was begun for a hint has listed the directory above, and what it found there is another's before it is entered."""
+    giver = scene.shard
+    scene.put("big/m/sub/0.json", *(f"big/d{n}/0.json" for n in range(3)), *(f"big/z{n}/0.json" for n in range(3)))
+    giver.territory.siblings_max = 1
+    giver.backend.drain()
+    giver.watcher.absorb(giver.backend.take())
+    giver.watcher.arrivals.step()
+    scene.engine.replan_running({**FIRST, "big/m": "s1"})
+    plan, change = giver.succession.look(giver.stream.generation) or (None, None)
+    assert plan is not None and change is not None
+    pass_on(giver.territory, change, frozenset(anchor.path for anchor in plan.anchors))
+    while giver.watcher.arrivals.step():
+        pass
+    assert watches(scene)["s0"] == 4 + 1 + 6, "all but what is the other's"
+    scene.rests()
+    assert watches(scene)["s1"] == 3
+    scene.put("big/m/sub/0.json", text="other")
+    scene.equal()
 
 
 def test_a_new_epoch_goes_on_with_the_next_plan_too(scene: ShardScene) -> None:
