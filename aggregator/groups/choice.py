@@ -6,7 +6,7 @@ Nothing is changed here, so a peek is a choice alone.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from itertools import repeat
+from itertools import groupby, repeat
 from typing import Final
 from zlib import crc32
 
@@ -16,7 +16,7 @@ from shardwatch.shard.contract.files.identity import moved
 
 from ..index.portion import Pieces, first, total
 from ..index.row import Row
-from ..index.stretch import Stretch
+from ..index.stretch import Stretch, columns
 from ..protocol.messages import Event, Fresh, path_fields
 from .index_port import IndexPort
 from .lane import Lane
@@ -119,13 +119,12 @@ class Selection:
             found = total(pieces)
             torn = found > want
             if torn:
-                found = cut(pieces, want, limit // 2 - len(self.events))
-                pieces = first(pieces, found)
+                count, found = found, cut(pieces, want, limit // 2 - len(self.events), found)
+                pieces = first(pieces, found, count)
                 upto = pieces[-1][-1].tick
             self.scans[number] = upto
             self.looked += found
-            for piece in pieces:
-                self.add(piece, number, lane.handed, lane, part)
+            self.add_pieces(pieces, number, lane, part)
             if torn and found < want and self.events:
                 break
             if not torn and end:
@@ -142,8 +141,6 @@ class Selection:
         `handed`). A gone row is skipped unless the group holds its path.
         """
         self.chunks.append(rows)
-        if isinstance(rows, Stretch) and self._add_alike(rows, handed, lane, part):
-            return
         events, ticks, keys, bit, begun = self.events, part.ticks, part.keys, self.bit, self.begun
         assert keys is not None
         leased, fenced = lane.leased, lane.fenced
@@ -172,29 +169,41 @@ class Selection:
             ticks.append(tick)
             keys.append(key)
 
-    def _add_alike(self, rows: Stretch, handed: int, lane: Lane, part: Part) -> bool:
-        """Adds rows of a page, all of whose events are of one kind; no line of Python is run for one of them alone. False, and
-        nothing was done, if they are not, or if some can't go now.
+    def add_pieces(self, pieces: Pieces, number: int, lane: Lane, part: Part) -> None:
+        """The same of pieces of a lane that were not considered yet: pages that follow one another all at once, if they are
+        alike, else each by itself."""
+        for held, same in groupby(pieces, _held_of):
+            some = list(same)
+            pages = [piece for piece in some if isinstance(piece, Stretch)]
+            if held is None or not self._add_alike(pages, held, lane, part):
+                for piece in some:
+                    if not isinstance(piece, Stretch) or not self._add_alike([piece], piece.held, lane, part):
+                        self.add(piece, number, lane.handed, lane, part)
+
+    def _add_alike(self, stretches: Sequence[Stretch], held: int, lane: Lane, part: Part) -> bool:
+        """Adds rows of pages that all note the same groups, if all events are of one kind; no line of Python is run for one of
+        them alone. False, and nothing was done, if they are not, or if some can't go now.
         """
-        ticks, keys = rows.ticks, rows.paths()
-        begin, end = ticks[0], ticks[-1]
+        begin, end, handed = stretches[0].ticks[0], stretches[-1].ticks[-1], lane.handed
         after, upto = lane.skipped
-        if begin <= self.begun < end or begin <= handed < end or (begin <= upto and after < end):
+        if begin <= self.begun < end or begin <= handed < end or (begin <= upto and after < end) or lane.fenced:
             return False
-        if lane.fenced or not lane.leased.isdisjoint(keys):
+        found = columns(stretches)
+        if not lane.leased.isdisjoint(found.paths):
             return False
         try:
-            texts = b"\0".join(keys).decode().split("\0")
+            texts = b"\0".join(found.paths).decode().split("\0")
         except UnicodeDecodeError:
             return False
-        known = begin > self.begun and rows.held >> self.bit & 1
+        known = begin > self.begun and held >> self.bit & 1
         what = "modified" if known or end <= handed else "created"
+        self.chunks += stretches
         self.events += map(
-            Event, repeat(what), texts, repeat(False), rows.sizes(), rows.mtimes_ns(), ticks, repeat(rows.at_ns / 1e9)
+            Event, repeat(what), texts, repeat(False), found.sizes, found.mtimes_ns, found.ticks, found.observed_at
         )
-        part.ticks += ticks
+        part.ticks += found.ticks
         assert part.keys is not None
-        part.keys += keys
+        part.keys += found.paths
         return True
 
     def pair(self) -> None:
@@ -234,6 +243,11 @@ class Selection:
         self.events = list(by_tick.values())
 
 
+def _held_of(piece: Sequence[Row]) -> int | None:
+    """Which groups the rows of a page note; None of rows of which each has its own."""
+    return piece.held if isinstance(piece, Stretch) else None
+
+
 def kind_told(row: Row, part: Part, lane: Lane, bit: int, begun: int) -> str:
     """Of the event that the group was handed for a row that says that its path is there. `Selection` has the arguments."""
     free = Lane(lane.scan, lane.handed, lane.skipped)  # the path is another batch's by now, perhaps
@@ -242,12 +256,12 @@ def kind_told(row: Row, part: Part, lane: Lane, bit: int, begun: int) -> str:
     return choice.events[0].event_type if isinstance(choice.events[0], Event) else ""
 
 
-def cut(pieces: Pieces, want: int, least: int) -> int:
-    """Where to end a batch of at most `want` of the rows (there are want + 1 or more): before the run of rows of one directory
-    that would be torn, if `least` rows are left, else at `want`."""
+def cut(pieces: Pieces, want: int, least: int, count: int) -> int:
+    """Where to end a batch of at most `want` of the rows, of which there are `count`, want + 1 or more: before the run of rows of
+    one directory that would be torn, if `least` rows are left, else at `want`."""
     least, torn = max(least, 1), b""
     begun = want
-    for begin, directory in _runs_backwards(pieces):
+    for begin, directory in _runs_backwards(pieces, count):
         if torn and directory != torn:
             return begun
         if begin > want:
@@ -258,10 +272,10 @@ def cut(pieces: Pieces, want: int, least: int) -> int:
     return want
 
 
-def _runs_backwards(pieces: Pieces) -> Iterator[tuple[int, bytes]]:
+def _runs_backwards(pieces: Pieces, count: int) -> Iterator[tuple[int, bytes]]:
     """Runs of rows of one directory, from the last one on: where each begins, and its directory. Several that follow one another
     may be of the same directory."""
-    begin = total(pieces)
+    begin = count
     for piece in reversed(pieces):
         if isinstance(piece, Stretch):
             begin -= len(piece)

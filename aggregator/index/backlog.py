@@ -111,7 +111,8 @@ class Backlog:
                 upto = page.tick
                 break
         others = self._between(lane, max(after, next_[0] - 1), upto, limit - len(rows))
-        return first([*pieces, *(mixed(stretches, others) if others else stretches)], limit)
+        count = limit - missing + len(others)
+        return first([*pieces, *(mixed(stretches, others) if others else stretches)], limit, count)
 
     def _between(self, lane: int, after: int, upto: int, limit: int) -> list[Row]:
         sql = f"SELECT {ROW} WHERE e.lane=? AND e.tick>? AND e.tick<=? ORDER BY e.tick LIMIT ?"

@@ -115,7 +115,7 @@ class Newest:
                 found.append(piece[bisect_right(piece, after, key=_tick) :])
             missing -= len(found[-1])
             if missing <= 0:
-                return first(found, limit)
+                return first(found, limit, limit - missing)
         return found
 
     # -- room

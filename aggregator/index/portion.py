@@ -52,9 +52,9 @@ def total(pieces: Pieces) -> int:
     return sum(map(len, pieces))
 
 
-def first(pieces: Pieces, limit: int) -> Pieces:
-    """The first rows of these, at most so many."""
-    found, over = list(pieces), total(pieces) - limit
+def first(pieces: Pieces, limit: int, count: int) -> Pieces:
+    """The first rows of these, at most so many. `count`: how many they are, which takes time to find out."""
+    found, over = list(pieces), count - limit
     while over > 0:
         last = found.pop()
         over -= len(last)

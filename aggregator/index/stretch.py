@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from itertools import repeat
-from typing import Any, Final, overload
+from typing import Any, Final, NamedTuple, overload
 
 from shardwatch.shard.contract.files.packed import WIDTH, kinds
 
@@ -27,7 +27,7 @@ class Stretch(Sequence[Row]):
         stats: one packed stat for each name.
     """
 
-    __slots__ = ("_numbers", "above", "at_ns", "held", "lane", "names", "stats", "ticks")
+    __slots__ = ("above", "at_ns", "held", "lane", "names", "stats", "ticks")
 
     def __init__(
         self, lane: int, held: int, at_ns: int, above: bytes, names: Sequence[bytes], ticks: Sequence[int], stats: bytes
@@ -39,7 +39,6 @@ class Stretch(Sequence[Row]):
         self.names = names
         self.ticks = ticks
         self.stats = stats
-        self._numbers = memoryview(stats).cast("q")
 
     def __len__(self) -> int:
         return len(self.names)
@@ -61,20 +60,40 @@ class Stretch(Sequence[Row]):
 
     def __iter__(self) -> Iterator[Row]:
         return map(_row_of, zip(
-            self.ticks, repeat(self.lane), repeat(self.held), kinds(self.stats), repeat(0), self.paths(), self.sizes(),
-            self.mtimes_ns(), repeat(self.at_ns), self._column(4), self._column(0), self._column(3), repeat(0), strict=False,
+            self.ticks, repeat(self.lane), repeat(self.held), kinds(self.stats), repeat(0), self.paths(),
+            _column(self.stats, 1), _column(self.stats, 2), repeat(self.at_ns), _column(self.stats, 4), _column(self.stats, 0),
+            _column(self.stats, 3), repeat(0), strict=False,
         ))  # fmt: skip
 
     def paths(self) -> list[bytes]:
         above = self.above
         return [above + name for name in self.names]
 
-    def sizes(self) -> list[int]:
-        return self._column(1)
 
-    def mtimes_ns(self) -> list[int]:
-        return self._column(2)
+class Columns(NamedTuple):
+    """What events are made of, of several stretches together, one of each for each row."""
 
-    def _column(self, field: int) -> list[int]:
-        """The field with this number of each stat, of the five whose width is eight bytes."""
-        return self._numbers[field::_FIELDS].tolist()
+    ticks: list[int]
+    paths: list[bytes]
+    sizes: list[int]
+    mtimes_ns: list[int]
+    #: Seconds since 1970.
+    observed_at: list[float]
+
+
+def columns(stretches: Sequence[Stretch]) -> Columns:
+    """Of some stretches, one after the other. It takes less time than of each alone."""
+    ticks: list[int] = []
+    paths: list[bytes] = []
+    observed_at: list[float] = []
+    for stretch in stretches:
+        ticks += stretch.ticks
+        paths += stretch.paths()
+        observed_at += [stretch.at_ns / 1e9] * len(stretch.names)
+    stats = b"".join([stretch.stats for stretch in stretches])
+    return Columns(ticks, paths, _column(stats, 1), _column(stats, 2), observed_at)
+
+
+def _column(stats: bytes, field: int) -> list[int]:
+    """The field with this number of each stat, of the five whose width is eight bytes."""
+    return memoryview(stats).cast("q")[field::_FIELDS].tolist()

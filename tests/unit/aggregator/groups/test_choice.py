@@ -32,30 +32,44 @@ def row(tick: int, path: bytes) -> Row:
     return Row(tick, 0, 0, FILE, 0, path, 1, 2, 3, 4, 5, 6, 0)
 
 
-marks = st.integers(8, 16)
+marks = st.one_of(st.integers(8, 16), st.integers(17, 40))
+helds = st.sampled_from([0, 1, 2, -1])
 #: Mostly not.
 rarely = st.integers(0, 5).map(lambda number: number == 0)
 
 
 @settings(max_examples=500)
 @given(
-    marks, marks, st.one_of(st.just((0, 0)), st.tuples(marks, marks)), st.sampled_from([0, 1, 2, -1]),
+    marks, marks, st.one_of(st.just((0, 0)), st.tuples(marks, marks)),
+    st.one_of(st.tuples(helds, helds), helds.map(lambda held: (held, held))),
     st.one_of(st.just(set()), st.sets(st.sampled_from(NAMES))), rarely, st.sets(st.integers(0, 5), max_size=2), rarely,
 )  # fmt: skip
-def test_rows_of_a_page_become_the_same_events_as_a_whole(
-    begun: int, handed: int, skipped: tuple[int, int], held: int, leased: set[bytes], fence: bool, gone: set[int], odd: bool
+def test_rows_of_pages_become_the_same_events_as_a_whole(
+    begun: int,
+    handed: int,
+    skipped: tuple[int, int],
+    held: tuple[int, int],
+    leased: set[bytes],
+    fence: bool,
+    gone: set[int],
+    odd: bool,
 ) -> None:
     """Wherever the group is, whatever it holds or has given up, and whichever paths are on lease."""
-    found = stretch(10, NAMES if odd else [name[:1] for name in NAMES], held=held, gone=tuple(gone))
+    names = NAMES if odd else [name[:1] for name in NAMES]
+    pieces: list[Stretch | list[Row]] = [
+        stretch(10, names, held=held[0], gone=tuple(gone)), stretch(16, names[:4], b"/s", held[1]),
+        [row(20, b"/r/x"), row(21, b"/r/y")], stretch(22, names, b"/t", held[0]),
+    ]  # fmt: skip
     results = []
-    for rows in (found, list(found)):
+    for some in (pieces, [[row for piece in pieces for row in piece]]):
         lane = Lane(0, handed, skipped)
         lane.leased.update(b"/r/" + name for name in leased)
         if fence:
             lane.fenced.add(crc32(b"/r/d"))
         part, choice = Part(0, handed, [], []), Selection(1, begun)
-        choice.add(rows, 0, handed, lane, part)
-        results.append((choice.events, part.ticks, part.keys, choice.held, choice.gone))
+        choice.add_pieces(some, 0, lane, part)
+        rows = [row for rows in choice.chunks for row in rows]
+        results.append((choice.events, part.ticks, part.keys, choice.held, choice.gone, rows))
     assert results[0] == results[1]
 
 
@@ -94,9 +108,9 @@ def test_a_batch_ends_at_the_same_row_whatever_its_pieces_are(found: Pieces, wan
     want %= len(rows)
     if not want:
         return
-    end = cut(found, want, least)
-    assert end == cut([rows], want, least) == _cut(rows, want, least)
-    taken = first(found, end)
+    end = cut(found, want, least, len(rows))
+    assert end == cut([rows], want, least, len(rows)) == _cut(rows, want, least)
+    taken = first(found, end, len(rows))
     assert ([row for piece in taken for row in piece], total(taken)) == (rows[:end], end)
 
 

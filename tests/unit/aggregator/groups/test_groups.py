@@ -557,7 +557,7 @@ def test_a_directory_is_not_torn_at_the_end_of_a_batch(index: ToldIndex) -> None
     group = made(index)
     assert [p for _, p in kinds(pull(group, index, 4))] == ["/r/a/1", "/r/a/2", "/r/a/3"]
     assert [p for _, p in kinds(pull(group, index, 4))] == ["/r/b/1", "/r/b/2", "/r/b/3"]
-    assert cut(index.pending(0, 3, 3).pieces, 2, 1) == 2
+    assert cut(index.pending(0, 3, 3).pieces, 2, 1, 3) == 2
 
 
 def test_a_long_backlog_of_skipped_rows_is_passed_in_turns(index: ToldIndex) -> None:
