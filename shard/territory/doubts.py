@@ -183,7 +183,7 @@ class Doubts:
         found += [Doubt(path, "missing", *_MISSING[what]) for path, what in told if what is not Instead.NAMED][:most]
         planned = [p for p in places if p.polled and p.node is not None]
         state, (reason, remedy) = ("stand-in", self._standing_in) if self._standing_in else ("polled", (self._planned, ""))
-        found += [Doubt(p.anchor.path, state, reason, remedy, p.anchor.directories) for p in planned[:most]]
+        found += [Doubt(p.anchor.path, state, reason, remedy, swept.of_anchor(p.index)) for p in planned[:most]]
         self.deep = {node: names for node, names in self.deep.items() if node.alive}
         for node, names in list(self.deep.items())[:1]:
             others = f", and names in {len(self.deep) - 1} other directories," if len(self.deep) > 1 else ""
@@ -192,7 +192,7 @@ class Doubts:
         for path, kind in [remote for remote in remotes if remote[0] not in self._unreadable][:most]:
             known = [(place, at) for place in places if not place.polled and (at := place.find(path)) is not None and at.wd < 0]
             for place, at in known[:1]:
-                count = place.anchor.directories if at.parent is None else sum(1 for _ in at.subtree())
+                count = swept.of_anchor(place.index) if at.parent is None else sum(1 for _ in at.subtree())
                 found.append(Doubt(path, "polled", _REMOTE.format(f" ({kind})"), "", count))
         if self.no_room and (one := swept.first_wanting()) is not None:
             found.append(Doubt(one.path(), "polled", self.no_room, self._watch_remedy(swept.wanting), swept.wanting))

@@ -24,10 +24,11 @@ _GAPS_NS: Final = 60_000_000_000
 class Polled:
     """One directory without a watch."""
 
-    __slots__ = ("active_at", "changed", "content", "cost", "digest", "looked_at", "node", "tier", "wanting")
+    __slots__ = ("active_at", "anchor", "changed", "content", "cost", "digest", "looked_at", "node", "tier", "wanting")
 
     def __init__(self, node: Node, now: int, *, wanting: bool) -> None:
         self.node = node
+        self.anchor = node.anchor
         #: Of the last listing that was sent (`digest`).
         self.digest = _NOTHING_REPORTED
         #: The same, but equal also where a look was racy and the next one was not.
@@ -60,6 +61,8 @@ class Swept:
         self._new: list[Polled] = []
         self._queues: tuple[deque[Polled], ...] = tuple(deque() for _ in Tier)
         self._counts = [0] * len(Tier)
+        #: How many there are of each anchor, by its index.
+        self._of_anchor: dict[int, int] = {}
         self._costs = [0] * len(Tier)
         #: When each tier got its first directory.
         self._since = [0] * len(Tier)
@@ -84,6 +87,7 @@ class Swept:
         if polled is None:
             polled = self._polled[node] = Polled(node, self._clock(), wanting=wanting)
             self._new.append(polled)
+            self._of_anchor[polled.anchor] = self.of_anchor(polled.anchor) + 1
             self._enter(polled, Tier.QUIET)
             self.wanting += wanting
         elif polled.wanting != wanting:
@@ -95,7 +99,12 @@ class Swept:
         polled = self._polled.pop(node, None)
         if polled is not None:
             self._leave(polled)
+            self._of_anchor[polled.anchor] -= 1
             self.wanting -= polled.wanting
+
+    def of_anchor(self, index: int) -> int:
+        """How many there are in the tree of one anchor."""
+        return self._of_anchor.get(index, 0)
 
     def those_wanting(self) -> Iterator[Node]:
         """Those that would be watched if there were room, the active tier first. Nothing may be added or taken meanwhile."""

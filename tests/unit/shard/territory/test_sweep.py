@@ -188,3 +188,26 @@ def test_an_anchor_that_is_planned_to_be_polled_has_no_watch(make: Callable[...,
     assert (doubt.state, doubt.reason, doubt.remedy) == ("stand-in", "its watcher crashes", "see its log")
     scene.put("net/a/g.json", "b/g.json")
     scene.equal()
+
+
+def test_the_number_of_polled_directories_follows_the_tree(make: Callable[..., ShardScene]) -> None:
+    """The plan has only that of the start. Each anchor's own directories are counted, also where it is moved away."""
+    scene = make(anchors={"": "s0", "net": "s0"})
+    anchors = tuple(Anchor(a.path, a.shard, a.root, backend="polling", directories=7) for a in scene.engine.plan.anchors)
+    scene.engine.plan = scene.engine.plan.__class__(2, anchors)
+    scene.engine.kill("s0")
+    scene.engine.start("s0")
+
+    def told() -> dict[str, int]:
+        return {os.fsdecode(d.path)[len(str(scene.tree)) :]: d.directories for d in scene.shard.territory.report()}
+
+    scene.put("net/a/b/f.json", "c/f.json", "c/d/f.json")
+    scene.equal()
+    assert told() == {"": 3, "/net": 3}
+    scene.put("net/a/b/e/g.json")
+    shutil.rmtree(scene.tree / "c")
+    scene.equal()
+    assert told() == {"": 1, "/net": 4}
+    (scene.tree / "net").rename(scene.tree / "c")
+    scene.equal()
+    assert told() == {"": 5}
