@@ -94,7 +94,7 @@ def what_becomes(root: bytes, settings: Settings) -> str:
     Other roots may lie above it or below it: their files are still watched, as they keep them.
     """
     gone = "forgotten, without events" if settings.forget_left_out else "reported as deleted"
-    above = Nearest(settings.roots).of(root)
+    above = Nearest(path for path in settings.roots if path not in settings.only).of(root)
     if above is not None:
         return f"its files are watched as those of {shown_path(above)}, and what is out of scope there is {gone}"
     inside = Nearest([root])

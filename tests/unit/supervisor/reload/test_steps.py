@@ -48,6 +48,12 @@ CASES = [
         Steps(plan=True, aggregator=True, shards=True),
     ),
     (
+        {"roots": (b"/b", b"/"), "files": (b"/f",), "only": (b"/",)},  # that of a single file keeps nothing else
+        ["root /f is new: it is scanned (by a new plan)",
+         "root /a is removed: its files are reported as deleted (by a new plan)"],
+        Steps(plan=True, aggregator=True, shards=True),
+    ),
+    (
         {"roots": (b"/b",), "files": (b"/a",)},
         ["a root is a file now, or a directory, that was the other (by a new plan)"],
         Steps(plan=True, aggregator=True, shards=True),
