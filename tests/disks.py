@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import subprocess
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 
 from waiting import eventually
@@ -18,7 +18,8 @@ LET_GO = (
 )
 
 
-def _mount(*arguments: str | Path) -> None:
+def mount(*arguments: str | Path) -> None:
+    """mount(8) with these arguments. Needs root."""
     subprocess.run(["mount", *arguments], check=True, capture_output=True)
 
 
@@ -26,7 +27,7 @@ def _mount(*arguments: str | Path) -> None:
 def small_disk(at: Path, size: str = "8m") -> Iterator[Path]:
     """A tmpfs of that size. Needs root."""
     at.mkdir(parents=True)
-    _mount("-t", "tmpfs", "-o", f"size={size},mode=0700", "sw-test", at)
+    mount("-t", "tmpfs", "-o", f"size={size},mode=0700", "sw-test", at)
     try:
         yield at
     finally:
@@ -41,11 +42,11 @@ def cold_disk(at: Path, fill: Callable[[Path], None], size: int = 64 << 20) -> I
     with image.open("wb") as f:
         f.truncate(size)
     subprocess.run(["mkfs.ext4", "-q", "-F", image], check=True, capture_output=True)
-    _mount("-o", "loop", image, at)
+    mount("-o", "loop", image, at)
     try:
         fill(at)
         subprocess.run(["umount", at], check=True)
-        _mount("-o", "loop", image, at)
+        mount("-o", "loop", image, at)
         yield at
     finally:
         subprocess.run(["umount", "-l", at], check=True)
@@ -77,7 +78,7 @@ class Image:
             subprocess.run(["umount", "-l", self.at], check=True, capture_output=True)
 
     def mount(self) -> None:
-        _mount("-o", "loop", self._file, self.at)
+        mount("-o", "loop", self._file, self.at)
         self._mounted = True
 
     def unmount(self) -> None:
@@ -91,29 +92,55 @@ class Image:
 
     def mount_elsewhere(self) -> None:
         """Unmounts it and mounts it again, under another device number."""
-        before = self.at.stat().st_dev
         # A second loop device is taken while the first is still held: so it is another one. `--find` leaves the choice to
         # losetup, which tries again when somebody else is quicker; a device that is named could be taken by then.
         found = subprocess.run(["losetup", "--find", "--show", self._file], check=True, capture_output=True, text=True)
         loop = found.stdout.strip()
-        try:
-            self.unmount()
-            with number_taken(before, self.at):
-                _mount(loop, self.at)
+
+        def again() -> None:
+            mount(loop, self.at)
             self._mounted = True
+
+        try:
+            remount(self.at, self.unmount, again)
         finally:
             subprocess.run(["losetup", "--detach", loop], check=True)  # takes effect when it is no longer mounted
-        assert self.at.stat().st_dev != before, "the device number is the same"
+
+
+def device(at: Path) -> set[int]:
+    """The device number of a filesystem by its top."""
+    return {at.stat().st_dev}
+
+
+def remount(
+    at: Path, unmount: Callable[[], object], again: Callable[[], object], devices: Callable[[Path], set[int]] = device
+) -> None:
+    """Unmounts what is mounted at `at` and mounts it again, under none of the device numbers that it had. Needs root.
+
+    The kernel gives the lowest number that is free to a filesystem without a device of its own. So those that it had are taken
+    by others meanwhile. Programs that run beside this one may take and give back numbers at any moment: then it is done again.
+    """
+    before = devices(at)
+
+    def is_elsewhere() -> bool:
+        unmount()
+        with _numbers_taken(before, at):
+            again()
+        return not before & devices(at)
+
+    eventually(is_elsewhere, what=f"other device numbers at {at}")
 
 
 @contextlib.contextmanager
-def number_taken(dev: int, near: Path) -> Iterator[None]:
-    """Some other filesystem without a device of its own has this device number, if it was one of those. Needs root."""
+def _numbers_taken(devices: Collection[int], near: Path) -> Iterator[None]:
+    """Filesystems of ours have these device numbers, those of them that belong to no device and to nobody else."""
+    wanted = {dev for dev in devices if os.major(dev) == 0}
     with contextlib.ExitStack() as stack:
-        for number in range(64 if os.major(dev) == 0 else 0):
-            other = stack.enter_context(small_disk(near.with_name(f"{near.name}-{os.urandom(4).hex()}-{number}"), "1m"))
-            if other.stat().st_dev == dev:
-                break
+        while wanted:
+            other = stack.enter_context(small_disk(near.with_name(f"{near.name}-{os.urandom(4).hex()}"), "1m"))
+            given = other.stat().st_dev
+            # The lowest free one: all below it have somebody.
+            wanted = {dev for dev in wanted if dev > given}
         yield
 
 
@@ -136,9 +163,9 @@ def read_only(at: Path) -> Iterator[None]:
 
     A mount with open files can't be remounted, so a read-only one of the same directory is laid over it.
     """
-    _mount("--bind", at, at)
+    mount("--bind", at, at)
     try:
-        _mount("-o", "remount,bind,ro", at)
+        mount("-o", "remount,bind,ro", at)
         yield
     finally:
         subprocess.run(["umount", "-l", at], check=True)

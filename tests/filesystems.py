@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-from disks import Image, number_taken, small_disk
+from disks import Image, mount, remount, small_disk
 
 SFTP_SERVER = "/usr/lib/openssh/sftp-server"
 #: Options of FUSE filesystems: what is changed behind one is seen at the next look. It could be a second later otherwise, and 20
@@ -54,13 +54,19 @@ def _overlay(at: Path) -> Iterator[Made]:
 
 
 def _again(at: Path) -> None:
-    """An overlay that is mounted once more over itself: the same layers, another device."""
+    """An overlay that is mounted once more over itself: the same layers, other devices."""
     options = subprocess.run(["findmnt", "-n", "-o", "OPTIONS", at], check=True, capture_output=True, text=True).stdout
     layers = ",".join(o for o in options.strip().split(",") if o.split("=")[0] in ("lowerdir", "upperdir", "workdir"))
-    before = at.stat().st_dev
-    subprocess.run(["umount", at], check=True)
-    with number_taken(before, at):
-        subprocess.run(["mount", "-t", "overlay", "-o", layers, "sw-test", at], check=True)
+    remount(at, lambda: _unmount(at), lambda: mount("-t", "overlay", "-o", layers, "sw-test", str(at)), _overlay_devices)
+
+
+def _overlay_devices(at: Path) -> set[int]:
+    """Directories of an overlay have the device number of the overlay, and files can have one of their layer."""
+    return {path.lstat().st_dev for path in (at, *at.iterdir())}
+
+
+def _unmount(at: Path) -> None:
+    subprocess.run(["umount", at], check=True, capture_output=True)
 
 
 @contextlib.contextmanager
@@ -79,10 +85,10 @@ def _fuse(at: Path, *command: str) -> Iterator[Made]:
         stack.enter_context(_mounted(at, *command))
 
         def again() -> None:
-            before = at.stat().st_dev
-            subprocess.run(["umount", at], check=True, capture_output=True)
-            with number_taken(before, at):
-                subprocess.run([*command, str(at)], check=True, capture_output=True, stdin=subprocess.DEVNULL)
+            argv = [*command, str(at)]
+            remount(
+                at, lambda: _unmount(at), lambda: subprocess.run(argv, check=True, capture_output=True, stdin=subprocess.DEVNULL)
+            )
 
         yield Made(at, again)
 

@@ -55,10 +55,10 @@ def shipping(error: str) -> Row:
     return {"group": "g", "error": error, "remedy": "mend it" if error else ""}
 
 
-def memory(state: str, mib: int = 130) -> Row:
-    """Where a shard may have 100 MiB."""
-    row = {"name": "shards:s0", "bytes": mib << 20, "needed_bytes": mib << 20, "state": state}
-    return {"memory": {"mib_max": 100, "programs": [row]}}
+def memory(state: str, mib: int = 130, *, name: str = "shards:s0", cap: int = 100) -> Row:
+    """Where each program may have so many MiB, `cap`."""
+    row = {"name": name, "bytes": mib << 20, "needed_bytes": mib << 20, "state": state}
+    return {"memory": {"mib_max": cap, "programs": [row]}}
 
 
 def refused(what: str) -> Row:
@@ -76,7 +76,7 @@ def pending(**fields: Any) -> list[Row]:
 #: Words of a finding.
 LATE = (
     "30,000 polled directories are seen within 3 min only, because 5 % of a core does not suffice for 60 s",
-    "set poll_cpu_percent to 13 or poll_ms_max higher, or allow more",
+    "set poll_cpu_percent to 13, set poll_ms_max higher, or allow more watches",
 )
 STOPPED = {"state": "STOPPED", "pid": 0, "heard": False}
 WAITING = {"state": "BACKOFF", "pid": 0, "breaker": "waiting", "short_lives": 5, "retry_s": 8.0}
@@ -85,12 +85,12 @@ STAND_IN = {"breaker": "stand-in", "short_lives": 6, "retry_s": 30.0}
 FULL = {"message": "full", "remedy": "make room"}
 
 
-def polling(needed: float) -> dict[str, Any]:
-    """How 30,000 directories are polled, where that much of a core would be needed."""
+def polling(needed: float, poll_ms_max: int = 60_000, unwatched: int = 30_000) -> dict[str, Any]:
+    """How 30,000 directories are polled, so many for want of watches, where that much of a core would be needed."""
     tiers = [{"tier": "active", "directories": 10, "bound_s": 1.0}, {"tier": "quiet", "directories": 29_990, "bound_s": 187.5}]
     return {
-        "tiers": tiers, "poll_ms_max": 60_000, "poll_cpu_percent": 5.0, "cpu_percent": 4.9, "needed_percent": needed,
-        "for_want_of_watches": 30_000,
+        "tiers": tiers, "poll_ms_max": poll_ms_max, "poll_cpu_percent": 5.0, "cpu_percent": 4.9, "needed_percent": needed,
+        "for_want_of_watches": unwatched,
     }  # fmt: skip
 
 
@@ -151,7 +151,10 @@ CASES: list[tuple[str, dict[str, Any], str, tuple[str, ...]]] = [
     ("the page is served", {"page": {"error": "", "remedy": ""}}, "healthy", ()),
     ("its port is taken", {"page": {"error": "taken", "remedy": "move"}}, "degraded", ("warning", "not served: taken", "move")),
     ("a shard overflows again and again", {"engine": overflowing(4_000)}, "degraded", ("warning", "s0", "4 s late", "queued")),
-    ("a shard needs too much", {"engine": memory("needs more")}, "degraded", ("warning", "needs 130 MiB", "max to 208")),
+    (
+        "a shard needs too much", {"engine": memory("needs more")}, "degraded",
+        ("warning", "needs 130 MiB", "max to 208, use 2 shards, or exclude"),
+    ),
     ("a shard has too much", {"engine": memory("over")}, "healthy", ("note", "has 130 MiB", "started again")),
     ("a shard has what it may have", {"engine": memory("within", 90)}, "healthy", ()),
     ("a priority is refused", {"engine": refused("no -5")}, "degraded", ("warning", "no -5", "allow it")),

@@ -9,6 +9,8 @@
 - `tree_look`: reads directories for the survey.
 - `census`: counts the kinds of files of a tree.
 - `limits`: the limits of inotify, and how much of them is in use.
+- `memory_needs`: how much memory a shard and the aggregator need, and whether a limit of ours leaves
+  room for it. Pure.
 - `needs`: what the processes of a service need of the machine, and whether they are allowed that
   much. Pure.
 - `whole`: which roots can't be watched by fanotify, and why.

@@ -13,14 +13,11 @@ from msgspec import Struct
 from shardwatch.shard.contract.state.settings import Settings
 
 from ..host.confinement import DOCKER, KUBERNETES, SYSTEMD, Confinement, Limit
+from .memory_needs import AGGREGATOR_BYTES, DIRECTORY_BYTES, MIB, SHARD_BYTES, shards_within
 
-_MIB: Final = 1 << 20
-#: Bytes of a shard that watches nothing, as ps shows them; and of each directory that it watches.
-SHARD_BYTES: Final = 20 * _MIB
-DIRECTORY_BYTES: Final = 200
 #: Bytes of all processes of a service with one shard, pages that they share counted once; and of each further shard.
-SERVICE_BYTES: Final = 70 * _MIB
-FURTHER_SHARD_BYTES: Final = 13 * _MIB
+SERVICE_BYTES: Final = 70 * MIB
+FURTHER_SHARD_BYTES: Final = 13 * MIB
 #: Processes and threads of a service without shards, and of each shard.
 TASKS: Final = 12
 SHARD_TASKS: Final = 4
@@ -105,14 +102,19 @@ def troubles(settings: Settings, shards: Sequence[ShardNeeds], confinement: Conf
 
 def _own_cap(settings: Settings, shards: Sequence[ShardNeeds], memory: Limit | None, by: str) -> Iterator[tuple[str, str]]:
     """What `memory_mib_max` does not suffice for, and what it does not keep."""
-    cap = settings.memory_mib_max * _MIB
+    cap = settings.memory_mib_max * MIB
     if not cap:
         return
     most = max((one.memory_bytes for one in shards), default=SHARD_BYTES)
-    if most > cap:
-        enough = -(-most * 3 // 2 // _MIB)
-        message = f"a shard needs about {_mib(most)}, and memory_mib_max is {settings.memory_mib_max:,}: it runs on with more"
-        yield message, f"set memory_mib_max to {enough:,}, or use more shards"
+    needed = {"a shard": most, "the aggregator": AGGREGATOR_BYTES}
+    short = [f"{name} needs about {_mib(count)}" for name, count in needed.items() if count > cap]
+    if short:
+        remedy = f"set memory_mib_max to {-(-max(needed.values()) * 3 // 2 // MIB):,}"
+        enough = shards_within(cap, sum(one.memory_bytes - SHARD_BYTES for one in shards))
+        if enough > len(shards) and cap >= AGGREGATOR_BYTES:  # nothing else has an aggregator do with less
+            remedy += f", or shards to {enough}"
+        goes_on = "it runs on" if len(short) == 1 else "they run on"
+        yield f"{' and '.join(short)}, and memory_mib_max is {settings.memory_mib_max:,}: {goes_on} with more", remedy
     together = cap * (len(shards) + 1)
     if memory is not None and together > memory.value:
         message = f"memory_mib_max allows the shards and the aggregator {_mib(together)} together, and {_said(memory)} "
@@ -125,4 +127,4 @@ def _said(limit: Limit) -> str:
 
 
 def _mib(count: float) -> str:
-    return f"{count / _MIB:,.0f} MiB"
+    return f"{count / MIB:,.0f} MiB"

@@ -7,13 +7,16 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
+from shardwatch.shard.contract.state.options import PERCENT_ALLOWED, POLL_MS_ALLOWED
 from shardwatch.shard.contract.version import UPGRADED
 
+from ..planning.memory_needs import AGGREGATOR_BYTES, SHARD_BYTES, shards_within
 from ..terminal.render import counted, duration, readable
 from ..terminal.tables import Fields
 from .degradations import BY_REASON
 from .finding import HealthFinding, Key
 
+_EXCLUDE: Final = "exclude what need not be watched"
 #: Seconds after which a change that is pending in a group is mentioned. The rule ShardwatchGroupBehind has the same.
 BEHIND_S: Final = 900.0
 #: Keys of findings. The aggregator does not answer at all; the engine is then represented by {"silent": True}.
@@ -74,27 +77,45 @@ def _late(polling: Fields | None) -> Iterator[HealthFinding]:
         f"changes in {counted(count, 'polled directory')} are seen within {duration(bound_s)} only, because "
         f"{polling['poll_cpu_percent']:g} % of a core does not suffice for {duration(polling['poll_ms_max'] / 1000)}"
     )
-    remedy = f"set poll_cpu_percent to {math.ceil(float(polling['needed_percent']))} or poll_ms_max higher"
-    if polling["for_want_of_watches"]:
-        remedy += ", or allow more watches"
-    yield HealthFinding(("polling",), "polling_late", message, remedy, count)
+    enough, ways = math.ceil(float(polling["needed_percent"])), []
+    if enough <= PERCENT_ALLOWED:
+        ways.append(f"set poll_cpu_percent to {enough}")
+    if polling["poll_ms_max"] < POLL_MS_ALLOWED:
+        ways.append("set poll_ms_max higher")
+    ways.append("allow more watches" if polling["for_want_of_watches"] else _EXCLUDE)
+    yield HealthFinding(("polling",), "polling_late", message, _one_of(ways), count)
 
 
 def _restrained(memory: Fields | None, priority: Fields | None) -> Iterator[HealthFinding]:
     """Programs that have more memory than they may have, and a priority that was refused."""
     limit = int(memory["mib_max"]) if memory else 0
-    for row in memory["programs"] if memory else ():
+    rows = memory["programs"] if memory else ()
+    for row in rows:
         name, has = readable(str(row["name"])), int(row["bytes"]) >> 20
         if row["state"] == "needs more":
             message = f"{name} needs {has:,} MiB, and memory_mib_max is {limit:,}: to start it again would not help"
-            more = "use more shards, " if name.startswith("shards:") else ""
-            remedy = f"set memory_mib_max to {_enough(has):,}, {more}or exclude what need not be watched"
-            yield HealthFinding(("memory", name), "memory", message, remedy, has)
+            ways = [f"set memory_mib_max to {_enough(has):,}", *_with_less(name, rows, limit << 20)]
+            yield HealthFinding(("memory", name), "memory", message, _one_of(ways), has)
         elif row["state"] == "over":
             message = f"{name} has {has:,} MiB, and memory_mib_max is {limit:,}: it will be started again"
             yield HealthFinding(("memory over", name), "memory_over", message, "", has)
     if priority and priority["refused"]:
         yield HealthFinding(("priority",), "priority", str(priority["refused"]), str(priority["remedy"]))
+
+
+def _with_less(name: str, programs: Iterable[Fields], cap: int) -> list[str]:
+    """What has a program do with `cap` bytes, if anything has."""
+    if name.startswith("shards:"):
+        of_shards = [int(row["bytes"]) for row in programs if str(row["name"]).startswith("shards:")]
+        count = shards_within(cap, sum(max(0, has - SHARD_BYTES) for has in of_shards))
+        more = [f"use {count} shards"] if count > len(of_shards) else []
+        return [*more, _EXCLUDE] if cap > SHARD_BYTES else []
+    return [_EXCLUDE] if cap > AGGREGATOR_BYTES else []
+
+
+def _one_of(ways: Sequence[str]) -> str:
+    """Remedies of which each is enough, as one."""
+    return ways[0] if len(ways) == 1 else f"{', '.join(ways[:-1])}, or {ways[-1]}"
 
 
 def _enough(mib: int) -> int:

@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
-import signal
 import subprocess
 import sys
-import threading
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pytest
+from crashing import crashing, living
 from running import Consumer, Running, consuming, running, settings_for
-from session import deliver
 from waiting import eventually
 
 from shardwatch.shard.contract.state.layout import Layout
@@ -31,63 +26,6 @@ from shardwatch.supervisor.service.status_object import status_object
 VICTIM, OTHER = "s0", "s1"
 #: Guard against hangs, seconds: a breaker that opens for the sixth time is open for 30 s.
 GUARD_S = 90.0
-
-
-class Crashes:
-    """A thread that kills every process of one shard with -9, save for stand-ins (or for nobody)."""
-
-    def __init__(self, service: Running | Starting, shard: str, *, stand_ins_too: bool = False) -> None:
-        self.kills = 0
-        self.error: BaseException | None = None
-        self._service = service
-        self._shard = shard
-        self._spared = () if stand_ins_too else ("stand-in",)
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="crashes")
-        self._thread.start()
-
-    def _run(self) -> None:
-        try:
-            killed = 0
-            while not self._stop.wait(0.01):
-                row = self._service.programs().get(self._shard)
-                if row is not None and row["pid"] not in (0, killed) and row["breaker"] not in self._spared:
-                    killed = int(row["pid"])
-                    with contextlib.suppress(ProcessLookupError):
-                        deliver(killed, signal.SIGKILL)
-                        self.kills += 1
-                alive = living(self._service, self._shard)
-                assert len(alive) <= 1, alive
-        except BaseException as error:
-            self.error = error
-            raise
-
-    def stop(self) -> None:
-        """Idempotent. Raises what ended the thread."""
-        self._stop.set()
-        self._thread.join(30)
-        if self.error is not None:
-            raise RuntimeError("two processes of one shard, or the thread died") from self.error
-
-
-@contextlib.contextmanager
-def crashing(service: Running | Starting, shard: str, **options: bool) -> Iterator[Crashes]:
-    it = Crashes(service, shard, **options)
-    try:
-        yield it
-    finally:
-        it.stop()
-
-
-def living(service: Running | Starting, shard: str) -> list[int]:
-    """Processes of a shard that live, by their environment."""
-    found = []
-    with contextlib.suppress(psutil.Error):
-        for child in psutil.Process(service.process.pid).children():
-            with contextlib.suppress(psutil.Error):
-                if child.status() != psutil.STATUS_ZOMBIE and child.environ().get("SHARD_ID") == shard:
-                    found.append(child.pid)
-    return found
 
 
 @pytest.fixture

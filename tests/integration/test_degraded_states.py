@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 from cli_process import environment, run
+from crashing import crashing
 from disks import Image, flip
 from four_places import FourPlaces, four_places
 from fuse import Fuse, fuse
@@ -114,14 +115,14 @@ def what_is_handed_out(service: Running, places: FourPlaces, root: Path) -> None
 
 
 def programs(service: Running, places: FourPlaces) -> None:
-    """One that is stopped, and one that crashes."""
+    """One that is stopped, and one that crashes, for as long as it is looked for: a breaker that opens for the first time is open
+    for a second."""
     supervisorctl(service, "stop", "shards:s1")
-    while service.programs()["s0"]["breaker"] == "closed":
-        service.kill("s0")
-    places.show(
-        program_stopped=("shards:s1 is stopped", "start shards:s1"),
-        stand_in=("times in a row", "restart shards:s0"),
-    )
+    with crashing(service, "s0"):
+        places.show(
+            program_stopped=("shards:s1 is stopped", "start shards:s1"),
+            stand_in=("times in a row", "restart shards:s0"),
+        )
     supervisorctl(service, "start", "shards:s1")
     supervisorctl(service, "restart", "shards:s0")
     places.over("program_stopped", "stand_in")

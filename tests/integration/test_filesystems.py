@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from disks import remount
 from engine import Engine, rows, walk
 from filesystems import KINDS, Made, filesystem, in_this_kernel
 from index_rows import query
@@ -94,6 +95,14 @@ def test_the_document_says_what_is_measured(kind: str, tmp_path: Path, request: 
     """Each row of the table, on a filesystem made for it."""
     with filesystem(kind, tmp_path / "fs") as made:
         WrittenTable(DOCUMENT, HEADER, request.config).agree(kind, measured(made))
+
+
+def test_a_remount_has_other_numbers_whatever_others_give_back(tmp_path: Path) -> None:
+    """A number that it had may be taken by a program beside the test, and be free again when it is mounted: it is done again."""
+    done: list[str] = []
+    seen = iter([{1, 2}, {2, 3}, {3, 4}])
+    remount(tmp_path / "at", lambda: done.append("unmount"), lambda: done.append("mount"), lambda at: next(seen))
+    assert done == ["unmount", "mount"] * 2
 
 
 def test_the_document_has_every_kind() -> None:

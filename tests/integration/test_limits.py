@@ -113,7 +113,7 @@ def test_what_has_too_much_memory_is_started_again(light_tree: Path, state_dir: 
         assert (row["memory_restarts"], row["deaths"], row["breaker"]) == (1, 0, "closed")
         status = json.loads(run("status", "--json", "--state-dir", state_dir, check=False).stdout)
         (found,) = [one for one in status["findings"] if one["reason"] == "memory" and "shards:s0" in one["message"]]
-        assert f"memory_mib_max is {most}" in found["message"] and "use more shards" in found["remedy"]
+        assert f"memory_mib_max is {most}" in found["message"] and "set memory_mib_max to" in found["remedy"]
         assert "restarts for memory" in run("status", "--state-dir", state_dir, check=False).stdout
         log = it.layout.log("shard-s0").read_text()
         assert "memory_mib_max allows less: leaving, to be started again" in log

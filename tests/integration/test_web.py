@@ -15,7 +15,7 @@ from typing import Any, Literal, NamedTuple
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from browsing import chromium
+from browsing import chromium, new_page
 from cli_process import GUARD_S, Command, run
 from playwright.sync_api import Browser, Page, expect
 from session import deliver
@@ -183,7 +183,7 @@ def browser() -> Iterator[Browser]:
 def page(service: Path, browser: Browser) -> Iterator[Page]:
     """The page of the service. Whatever goes wrong in it fails the test, but for a request that is refused."""
     with Command("web", "--state-dir", service, "--port", "0") as web:
-        found = browser.new_page(color_scheme="light", viewport={"width": 1200, "height": 900})
+        found = new_page(browser, color_scheme="light", viewport={"width": 1200, "height": 900})
         wrong: list[str] = []
         found.on("console", lambda message: None if "400 (Bad Request)" in message.text else wrong.append(message.text))
         found.on("pageerror", lambda error: wrong.append(str(error)))

@@ -16,6 +16,11 @@ from typing import Final, Generic, TypeVar
 T = TypeVar("T")
 
 PRIORITY_MAX: Final = 1_000
+#: Shards that may be set.
+SHARDS_ALLOWED: Final = 64
+POLL_MS_ALLOWED: Final = 3_600_000
+#: Of a processor core.
+PERCENT_ALLOWED: Final = 100
 BACKENDS: Final = ("auto", "inotify", "fanotify", "polling", "native")
 IO_CLASSES: Final = ("inherited", "best-effort", "idle")
 DURABILITIES: Final = ("process", "power")
@@ -301,7 +306,7 @@ REPLAY_S: Final = Option(
 SHARDS: Final = Option(
     "shards",
     0,
-    Whole(0, 64),
+    Whole(0, SHARDS_ALLOWED),
     "number of shard processes; 0: chosen for the tree and the machine",
     on_command_line=True,
 )
@@ -321,19 +326,19 @@ BACKEND: Final = Option(
 POLL_MS: Final = Option(
     "poll_ms",
     1000,
-    Whole(50, 3_600_000),
+    Whole(50, POLL_MS_ALLOWED),
     "milliseconds between two looks at a directory that is polled, at least",
 )
 POLL_MS_MAX: Final = Option(
     "poll_ms_max",
     60_000,
-    Whole(1_000, 3_600_000),
+    Whole(1_000, POLL_MS_ALLOWED),
     "milliseconds within which each polled directory is looked at, if poll_cpu_percent suffices",
 )
 POLL_CPU_PERCENT: Final = Option(
     "poll_cpu_percent",
     5.0,
-    Number(0.1, 100),
+    Number(0.1, PERCENT_ALLOWED),
     "percent of a processor core that polling may take",
 )
 VERIFY_PERIOD_S: Final = Option(
@@ -346,7 +351,7 @@ VERIFY_PERIOD_S: Final = Option(
 VERIFY_CPU_PERCENT: Final = Option(
     "verify_cpu_percent",
     0.05,
-    Number(0.001, 100),
+    Number(0.001, PERCENT_ALLOWED),
     "percent of a processor core that the verification may take",
 )
 RESCAN_FILES_PER_S: Final = Option(

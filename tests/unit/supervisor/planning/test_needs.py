@@ -7,7 +7,8 @@ from msgspec.structs import replace
 
 from shardwatch.shard.contract.state.settings import Settings
 from shardwatch.supervisor.host.confinement import Confinement, Limit
-from shardwatch.supervisor.planning.needs import SERVICE_BYTES, SHARD_BYTES, ShardNeeds, service_bytes, troubles
+from shardwatch.supervisor.planning.memory_needs import SHARD_BYTES
+from shardwatch.supervisor.planning.needs import SERVICE_BYTES, ShardNeeds, service_bytes, troubles
 
 SETTINGS = Settings(roots=(b"/a",), include=("*",), exclude=())
 SHARDS = [ShardNeeds(1_000, 9_000, 1_000), ShardNeeds(3_000, 7_000, 3_000)]
@@ -68,9 +69,26 @@ def test_what_is_too_tight_is_told_with_the_setting(confinement: Confinement, sa
     assert remedy.startswith("raise it where it is set for ")
 
 
-def test_a_cap_that_can_not_be_kept_is_told() -> None:
-    """One that is less than a shard needs, and one that is more than a container allows to all of them."""
-    ((message, remedy),) = troubles(replace(SETTINGS, memory_mib_max=10), SHARDS, Confinement())
-    assert "needs about 21 MiB, and memory_mib_max is 10" in message and remedy == "set memory_mib_max to 31, or use more shards"
+@pytest.mark.parametrize(
+    ("cap", "directories", "shards", "said", "remedy"),
+    [
+        (1, 4_000, 2, "a shard needs about 20 MiB and the aggregator needs about 26 MiB, and", "set memory_mib_max to 39"),
+        (22, 4_000, 2, "the aggregator needs about 26 MiB, and", "set memory_mib_max to 39"),
+        (30, 100_000, 1, "a shard needs about 39 MiB, and", "set memory_mib_max to 59, or shards to 2"),
+        (30, 3_000_000, 1, "a shard needs about 592 MiB, and", "set memory_mib_max to 889, or shards to 58"),
+        (30, 4_000_000, 1, "a shard needs about 783 MiB, and", "set memory_mib_max to 1,175"),
+    ],
+)
+def test_a_cap_that_is_less_than_a_process_needs_is_told(
+    cap: int, directories: int, shards: int, said: str, remedy: str
+) -> None:
+    """With what it would have to be, and with more shards only where there can be so many that it suffices."""
+    needs = [ShardNeeds(directories // shards, 0, directories // shards)] * shards
+    ((message, helps),) = troubles(replace(SETTINGS, memory_mib_max=cap), needs, Confinement())
+    assert message.startswith(f"{said} memory_mib_max is {cap}: ") and helps == remedy
+
+
+def test_a_cap_that_does_not_keep_a_limit_is_told() -> None:
+    """One that is more than a container allows to all of them."""
     found = list(troubles(replace(SETTINGS, memory_mib_max=500), SHARDS, Confinement(by="Docker", memory=limit(1 << 30))))
     assert len(found) == 1 and "1,500 MiB together" in found[0][0] and "raise --memory (Docker)" in found[0][1]
