@@ -1,7 +1,15 @@
 """Decides what a shard does next.
 
-- `watcher`: the queue of looks, between the hints that arrive and the stream that is sent.
+- `watcher`: gives each kind of work its turn, between the hints that arrive and the stream that is
+  sent.
 - `arrivals`: directories that appeared or disappeared, until they are entered or found gone.
+- `due_looks`: names whose debounce time is over.
+- `scans`: the queue of scans, and of what is done after them.
+- `baselines`: everything is scanned in a new epoch, and what is given to the shard under another
+  plan.
+- `sync_answers`: makes the looks that syncs require, and answers them.
+- `chores`: begins the work that comes back again and again.
+- `rechecks`: looks that no hint asks for: after racy looks, and for the verification.
 - `mount_changes`: what was mounted and unmounted inside the anchors, as hints.
 - `polling`: looks at the directories that have no watch, again and again, within a share of the
   processor.

@@ -12,7 +12,8 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from ..backend.base import Arrival
-from ..territory.territory import Steps
+from ..territory.looking import reconcile
+from ..territory.territory import Steps, Territory
 from ..tree.nodes import Node
 from .steps import step
 
@@ -21,6 +22,11 @@ _ENTERED_MAX: Final = 32
 
 #: A name in a directory, and how what is there now came to be there.
 Hinted = Mapping[tuple[Node, bytes], Arrival]
+
+
+def enter(territory: Territory, node: Node, name: bytes, arrival: Arrival) -> Steps:
+    """Enters the directory of this name, or finds it gone. `arrival`: how what is there came to be there."""
+    return reconcile(territory, node, name, arrived=arrival > Arrival.MADE, renamed=arrival is Arrival.RENAMED)
 
 
 class Arrivals:

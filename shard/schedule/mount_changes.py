@@ -12,14 +12,20 @@ from .arrivals import Arrivals
 
 
 class MountChanges:
-    """Owned by one thread. `mounts`: None where no table of mounts is read; nothing ever changes then."""
+    """Owned by one thread.
 
-    def __init__(self, territory: Territory, mounts: Mounts | None) -> None:
+    Args:
+        mounts: None where no table of mounts is read; nothing ever changes then.
+        arrivals: take the hints.
+    """
+
+    def __init__(self, territory: Territory, mounts: Mounts | None, arrivals: Arrivals) -> None:
         self._territory = territory
         self._mounts = mounts
+        self._arrivals = arrivals
         self._files = MountedFiles(territory)
 
-    def report(self, arrivals: Arrivals) -> None:
+    def report(self) -> None:
         """Hints at what was mounted or unmounted, and at mounted files whose stat is another one.
 
         A mount point is looked at like a directory that has appeared. A change at an anchor itself, or above it, is no matter of
@@ -31,12 +37,12 @@ class MountChanges:
         if changed:
             self._territory.reader.filesystems.forget()
             for link in self._territory.links.over(changed):
-                arrivals.hint(*link)
+                self._arrivals.hint(*link)
         for point in changed:
             above, name = os.path.split(point)
             for place in self._territory.places:
                 node = place.find(above)
                 if node is not None:
-                    arrivals.hint(node, name, Arrival.CAME)
+                    self._arrivals.hint(node, name, Arrival.CAME)
         for file in self._files.changed(self._mounts.mounted()):
-            arrivals.hint(*file)
+            self._arrivals.hint(*file)

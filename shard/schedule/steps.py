@@ -17,3 +17,11 @@ def step(jobs: deque[Steps]) -> bool:
     if ended:
         jobs.popleft()
     return ended
+
+
+def next_step(jobs: deque[Steps]) -> bool:
+    """Does one step of the first of some jobs, if there are any. Returns whether there were."""
+    if not jobs:
+        return False
+    step(jobs)
+    return True

@@ -255,7 +255,7 @@ class Verifier:
     def suspects_due(self, now: int) -> bool:
         return any(now >= suspect.since + _AGAIN_NS for suspect in self._suspects.values())
 
-    def resolve_suspects(self, now: int, absorb: Callable[[], None]) -> None:
+    def resolve_suspects(self, now: int, absorb: Callable[[], object]) -> None:
         """Looks again at the ranges that differed a while ago, and reports them. `absorb`: takes in all hints that have arrived.
         Call it only while no look that follows a hint is waiting.
         """

@@ -373,7 +373,7 @@ class FewWatchesMachine(EngineMachine):
         watched = [node for node in directories._watched() if node.parent is not None]
         if waiting and watched:
             exchanged = watch_instead(shard.territory, self.random.choice(waiting), self.random.choice(watched))
-            shard.watcher._scans.appendleft(exchanged)
+            shard.watcher.scans._jobs.appendleft(exchanged)
             for _ in range(steps):
                 shard.watcher.work()
 

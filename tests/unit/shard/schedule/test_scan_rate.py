@@ -63,7 +63,7 @@ def test_a_rescan_is_held_back_and_nothing_else_is(make: Callable[..., ShardScen
     assert len(polled) == 11
     pauses = 0
     scene.shard.step()
-    while watcher.pace.owed or watcher._scans:
+    while watcher.pace.owed or watcher.scans:
         if watcher.pauses:
             pauses += 1
             assert watcher.next_due() <= begun + 3 * S

@@ -1,0 +1,76 @@
+"""What a sync requires is looked at before it is answered, and nothing that comes later."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from engine import rows, walk
+from shard_scene import ShardScene
+
+from shardwatch.shard.schedule.watcher import Bounds
+
+
+def test_a_sync_does_not_wait_for_quiet(make: Callable[..., ShardScene]) -> None:
+    """Rule 24: paths that are settling are looked at for it."""
+    scene = make(settle_ms=10_000)
+    scene.put("f.json")
+    assert scene.engine.sync() == {"ok": True}
+    scene.put("f.json", "g.json", text="changed")
+    scene.engine.turn(1)
+    assert "g.json" not in scene.paths()
+    assert scene.engine.sync() == {"ok": True}
+    assert scene.engine.difference() == ({}, {})
+
+
+def test_a_sync_is_not_held_up_by_what_comes_later(make: Callable[..., ShardScene]) -> None:
+    """Rule 24: a tree that never rests is synced too, and up to the moment of asking."""
+    scene = make(bounds=Bounds(slice_ns=0))
+    scene.equal()
+    scene.put("a/b/f.json", text="before")
+    token = scene.engine.receiver.begin_sync(1000)
+    scene.engine.commit()
+    for turn in range(200):
+        scene.put(f"load/{turn}/f.json", "hot.json", text=str(turn))
+        scene.engine.turn(1)
+        result = scene.engine.receiver.sync_result(token)
+        if result is not None:
+            break
+    assert result == {"ok": True}
+    wanted = walk(scene.engine.root)[scene.engine.root + b"/a/b/f.json", 0]
+    assert rows(scene.engine.index)[scene.engine.root + b"/a/b/f.json", 0] == wanted
+    scene.equal()
+
+
+def test_a_sync_is_answered_once_in_an_epoch(scene: ShardScene) -> None:
+    """However often it is asked for; a new epoch answers anew, for its predecessor's answer may be lost."""
+    shard = scene.shard
+    for _ in range(3):
+        shard.watcher.sync(5)
+    shard.watcher.work()
+    shard.watcher.sync(5)
+    shard.watcher.work()
+    shard.stream.flush(0)
+    assert len(shard.line) == 1
+    shard.new_epoch(0)
+    assert not shard.watcher.syncing
+    shard.watcher.sync(5)
+    assert shard.watcher.syncing
+    shard.line.clear()
+    scene.equal()
+
+
+def test_a_sync_that_is_given_up_is_not_answered(scene: ShardScene) -> None:
+    """It takes nothing over then, and the next one is answered as ever."""
+    shard = scene.shard
+    shard.watcher.sync(7)
+    shard.watcher.wanted([])
+    assert not shard.watcher.syncing
+    scene.put("f.json", text="pending")
+    shard.backend.drain()
+    shard.watcher.absorb(shard.backend.take())
+    pending = shard.watcher.pending
+    while shard.watcher.scans.step():
+        pass
+    assert shard.watcher.pending == pending > 0
+    assert not shard.stream.unacked and not shard.line
+    scene.equal()
