@@ -189,7 +189,9 @@ def at_random(kernel: OddKernel, rounds: int, seed: int) -> Counter[str]:
             happened["looks that ended at another device"] += len(looked[0]) < (len(names) - start) * WIDTH
             happened["racy"] += looked[0][45::WIDTH].count(1)
             happened["not racy"] += looked[0][45::WIDTH].count(0)
-        arguments = (fd, [b"."], instance, calls.IN_CREATE, every, some, _clock(chance, answers), 1, chance.random() < 0.2, 0)
+        arguments = (
+            fd, [b"."], (instance, calls.IN_CREATE), (every, some), _clock(chance, answers), (1, chance.random() < 0.2), 0,
+        )  # fmt: skip
         entered = same(kernel, "enter_each", *arguments)
         happened["left alone" if isinstance(entered[0], int) else "entered"] += 1
     os.close(fd)
@@ -211,7 +213,7 @@ def waits(kernel: OddKernel) -> Counter[str]:
     for name, arguments in (
         ("list_names", (fd, int)), ("look_at", (fd, [b"0"] * 3, 0, 0, 1, False)),
         ("look_in_each", (asked, instance, 0, 1, False)),
-        ("enter_each", (fd, [b"."], instance, calls.IN_CREATE, Names([Segment([b"0"])]), Names([]), 0, 1, False, 0)),
+        ("enter_each", (fd, [b"."], (instance, calls.IN_CREATE), (Names([Segment([b"0"])]), Names([])), 0, (1, False), 0)),
     ):  # fmt: skip
         found: list[object] = []
         thread = threading.Thread(target=lambda n=name, a=arguments, f=found: f.append(result(kernel, getattr(_loops, n), *a)))

@@ -25,7 +25,7 @@
 
 /* `choice.INTERFACE`: raised with every change of what is passed or returned here. Where it differs, the file was compiled from
  * the source of another version, and is not used. */
-#define INTERFACE 5
+#define INTERFACE 6
 
 /* -- names of a directory: reading.list_names */
 
@@ -892,7 +892,7 @@ entered_each(round_of_entries *all)
 }
 
 PyDoc_STRVAR(enter_each_doc,
-             "enter_each($module, fd, names, instance, mask, picked, left_out, coarse_ns, device, invented, ns_max, /)\n--\n\n"
+             "enter_each($module, fd, names, watching, kept, coarse_ns, filesystem, ns_max, /)\n--\n\n"
              "See entering.enter_each.");
 
 static PyObject *
@@ -904,7 +904,7 @@ enter_each(PyObject *module, PyObject *arguments)
     long long coarse_ns;
     int invented;
 
-    if (!PyArg_ParseTuple(arguments, "iO!iIOOLLpL:enter_each", &all.fd, &PyList_Type, &list, &all.instance, &mask, &picked,
+    if (!PyArg_ParseTuple(arguments, "iO!(iI)(OO)L(Lp)L:enter_each", &all.fd, &PyList_Type, &list, &all.instance, &mask, &picked,
                           &left_out, &coarse_ns, &all.device, &invented, &all.ns_max))
         return NULL;
     all.mask = mask;

@@ -19,8 +19,8 @@ def look_in_each(
     asked: list[tuple[bytes, int, list[bytes]]], instance: int, coarse_ns: int, device: int, invented: bool, /
 ) -> list[bytes | int | None]: ...
 def enter_each(
-    fd: int, names: list[bytes], instance: int, mask: int, picked: _Names, left_out: _Names,
-    coarse_ns: int, device: int, invented: bool, ns_max: int, /,
+    fd: int, names: list[bytes], watching: tuple[int, int], kept: tuple[_Names, _Names], coarse_ns: int,
+    filesystem: tuple[int, bool], ns_max: int, /,
 ) -> list[tuple[int, int, list[bytes], bytes, list[bytes], int] | int]: ...
 def decode(
     chunk: bytes, names: dict[int, set[bytes]], came: dict[int, set[bytes]], left: dict[int, set[bytes]], /

@@ -81,9 +81,8 @@ class Disk:
         filesystem: tuple[int, bool],
         ns_max: int,
     ) -> list[Entered | int]:
-        """Opens, watches and lists directories that lie in one directory, and looks at their files (`entering.enter_each`, whose
-        arguments are in pairs here)."""
-        return _enter_each(fd, names, *watch, *kept, coarse_ns, *filesystem, ns_max)
+        """Opens, watches and lists directories that lie in one directory, and looks at their files (`entering.enter_each`)."""
+        return _enter_each(fd, names, watch, kept, coarse_ns, filesystem, ns_max)
 
     def entries(self, fd: int) -> AbstractContextManager[Iterator[os.DirEntry[str]]]:
         """What is in a directory, for those who follow links, from the beginning (`reading.list_names`). An error while it is

@@ -28,13 +28,10 @@ Entered = tuple[int, int, list[bytes], bytes, list[bytes], int]
 def enter_each(
     fd: int,
     names: list[bytes],
-    instance: int,
-    mask: int,
-    picked: Names,
-    left_out: Names,
+    watching: tuple[int, int],
+    kept: tuple[Names, Names],
     coarse_ns: int,
-    device: int,
-    invented: bool,
+    filesystem: tuple[int, bool],
     ns_max: int,
 ) -> list[Entered | int]:
     """Enters directories that lie in one directory, one after the other: opens, watches and lists each, in this order, and looks
@@ -43,9 +40,10 @@ def enter_each(
     Args:
         fd: of the directory in which they lie.
         names: of them. No link is followed.
-        instance, mask: of inotify. The mask is added to the one that a watch has.
-        picked, left_out: the names of files that match the first, but not the second, are kept.
-        coarse_ns, device, invented: as of `reading.look_at`.
+        watching: an instance of inotify, and a mask, which is added to the one that a watch has.
+        kept: the names of files that match the first, but not the second, are kept.
+        coarse_ns: as of `reading.look_at`.
+        filesystem: `device` and `invented` of `reading.look_at`.
         ns_max: after so much time no other directory is begun.
 
     Returns for each of them, in their order, up to the first that was not begun; of at least one if any were given:
@@ -62,23 +60,16 @@ def enter_each(
     found: list[Entered | int] = []
     until = time.monotonic_ns() + ns_max
     for name in names:
-        found.append(_entered(fd, name, instance, mask, picked, left_out, coarse_ns, device, invented))
+        found.append(_entered(fd, name, watching, kept, coarse_ns, filesystem))
         if time.monotonic_ns() >= until:
             break
     return found
 
 
 def _entered(
-    above: int,
-    name: bytes,
-    instance: int,
-    mask: int,
-    picked: Names,
-    left_out: Names,
-    coarse_ns: int,
-    device: int,
-    invented: bool,
+    above: int, name: bytes, watching: tuple[int, int], kept: tuple[Names, Names], coarse_ns: int, filesystem: tuple[int, bool]
 ) -> Entered | int:
+    (instance, mask), (picked, left_out) = watching, kept
     fd = number = -1
     try:
         fd = os.open(name, ENTER, dir_fd=above)
@@ -88,13 +79,13 @@ def _entered(
             return number
         others, directories = listed
         files = left_out.drop(picked.pick(others))
-        stats = look_at(fd, files, 0, coarse_ns, device, invented)[0] if files else b""
+        stats = look_at(fd, files, 0, coarse_ns, *filesystem)[0] if files else b""
         if len(stats) != len(files) * WIDTH or kinds(stats).strip(_FILES):
             return number
-        kept = -1
+        below = -1
         if directories:
-            kept, fd = fd, -1
-        return number, kept, files, stats, directories, len(others) - len(files)
+            below, fd = fd, -1
+        return number, below, files, stats, directories, len(others) - len(files)
     except OSError:
         return number
     finally:

@@ -354,8 +354,8 @@ def test_directories_are_entered_alike(
                 os.makedirs(b"/proc/self/fd/%d/%s/%s" % (fd, name, below), exist_ok=True)
         before, now = _open_descriptors(), os.fstat(fd).st_ctime_ns
         for device in (os.fstat(fd).st_dev, -1):
-            arguments = (fd, [b".", *entries, b"x" * 256, b"none"], instance, _IN, _patterns(*picked), _patterns(*left_out),
-                         now + clock, device, invented, _LONG)  # fmt: skip
+            arguments = (fd, [b".", *entries, b"x" * 256, b"none"], (instance, _IN), (_patterns(*picked), _patterns(*left_out)),
+                         now + clock, (device, invented), _LONG)  # fmt: skip
             expected = _entered(enter_each(*arguments))
             assert _entered(_loops.enter_each(*arguments)) == expected
             assert len(expected) == len(entries) + 3
@@ -372,7 +372,7 @@ def test_patterns_match_alike(name: bytes) -> None:
     for given_name in (name, letters):
         with _directory({given_name: ("dangling link", 0)}) as fd:
             for pattern in patterns:
-                arguments = (fd, [b"."], instance, _IN, _patterns(pattern), _patterns(), 0, os.fstat(fd).st_dev, False, _LONG)
+                arguments = (fd, [b"."], (instance, _IN), (_patterns(pattern), _patterns()), 0, (os.fstat(fd).st_dev, False), _LONG)
                 assert _entered(_loops.enter_each(*arguments)) == _entered(enter_each(*arguments)), pattern
     os.close(instance)
 
@@ -390,7 +390,7 @@ def test_large_directories_and_those_of_a_state_are_left_alone_alike(tmp_path: P
     fd = os.open(tmp_path, os.O_RDONLY | os.O_DIRECTORY)
     names = [b"fits", b"beyond", b"state"]
     for time_ns, known in ((_LONG, [True, False, False]), (0, [True])):
-        arguments = (fd, names, instance, _IN, _patterns("*"), _patterns(), 0, os.fstat(fd).st_dev, False, time_ns)
+        arguments = (fd, names, (instance, _IN), (_patterns("*"), _patterns()), 0, (os.fstat(fd).st_dev, False), time_ns)
         expected = _entered(enter_each(*arguments))
         assert _entered(_loops.enter_each(*arguments)) == expected
         assert [not isinstance(one, int) for one in expected] == known
@@ -404,13 +404,13 @@ def test_siblings_that_are_none_are_refused_alike() -> None:
     before, every = _open_descriptors(), _patterns("*")
     for function in (enter_each, _loops.enter_each):
         with pytest.raises(ValueError, match="embedded null"):
-            function(fd, [b"usr", b"a\0"], instance, _IN, every, every, 0, 0, False, _LONG)
-        assert function(fd, [], instance, _IN, every, every, 0, 0, False, _LONG) == []
-        assert function(fd, [b"."], fd, _IN, every, every, 0, 0, False, _LONG) == [-1]
+            function(fd, [b"usr", b"a\0"], (instance, _IN), (every, every), 0, (0, False), _LONG)
+        assert function(fd, [], (instance, _IN), (every, every), 0, (0, False), _LONG) == []
+        assert function(fd, [b"."], (fd, _IN), (every, every), 0, (0, False), _LONG) == [-1]
     wrong: list[tuple[object, ...]] = [((b".",), every), (["."], every), ([b"."], None), ([b"."], _patterns("?"))]
     for names, patterns in wrong:
         with pytest.raises((TypeError, AttributeError)):
-            _loops.enter_each(fd, names, instance, _IN, patterns, every, 0, 0, False, _LONG)
+            _loops.enter_each(fd, names, (instance, _IN), (patterns, every), 0, (0, False), _LONG)
     assert _open_descriptors() == before
     os.close(fd)
     os.close(instance)
