@@ -372,7 +372,8 @@ def test_patterns_match_alike(name: bytes) -> None:
     for given_name in (name, letters):
         with _directory({given_name: ("dangling link", 0)}) as fd:
             for pattern in patterns:
-                arguments = (fd, [b"."], (instance, _IN), (_patterns(pattern), _patterns()), 0, (os.fstat(fd).st_dev, False), _LONG)
+                kept, device = (_patterns(pattern), _patterns()), os.fstat(fd).st_dev
+                arguments = (fd, [b"."], (instance, _IN), kept, 0, (device, False), _LONG)
                 assert _entered(_loops.enter_each(*arguments)) == _entered(enter_each(*arguments)), pattern
     os.close(instance)
 
