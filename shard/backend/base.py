@@ -149,3 +149,20 @@ class Backend(Protocol):
         ...
 
     def close(self) -> None: ...
+
+
+class WithoutInotify:
+    """What a `Backend` says that has no instance of inotify: no directory is known by the number of a watch in one, and nobody
+    else may make such a watch."""
+
+    def instance(self, node: Node) -> int:
+        return -1
+
+    def instance_for(self, count: int) -> tuple[int, int]:
+        return -1, 0
+
+    def hold(self, watch: int, node: Node) -> bool:
+        return False
+
+    def give_back(self, watch: int) -> None:
+        """There is no such watch."""

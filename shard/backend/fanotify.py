@@ -24,7 +24,7 @@ from ..contract.causes import FANOTIFY, cause
 from ..contract.kernel import fanotify
 from ..contract.kernel.fanotify import FAN_CREATE, FAN_DELETE_SELF, FAN_MOVED_TO, FAN_Q_OVERFLOW
 from ..tree.nodes import Node
-from .base import Arrival, Hints, Second
+from .base import Arrival, Hints, Second, WithoutInotify
 from .bursts import Bursts
 from .decoding import Names
 from .fan_decoding import Damaged, decode, is_on, number_of, parts_of
@@ -49,7 +49,7 @@ class _Marked(NamedTuple):
     device: str
 
 
-class FanotifyBackend:
+class FanotifyBackend(WithoutInotify):
     """See `Backend`. Refuses the directories of filesystems that can't be marked: ENOSPC, with the reason."""
 
     name = "fanotify"
@@ -146,18 +146,6 @@ class FanotifyBackend:
             return False
         marked = self._marked.get(os.fstat(fd).st_dev)
         return marked is not None and number_of(marked.id, self._handles.of(fd)) == node.wd
-
-    def instance(self, node: Node) -> int:
-        return -1
-
-    def instance_for(self, count: int) -> tuple[int, int]:
-        return -1, 0
-
-    def hold(self, watch: int, node: Node) -> bool:
-        return False
-
-    def give_back(self, watch: int) -> None:
-        """There is no such watch."""
 
     def forget(self, nodes: list[Node]) -> None:
         for node in nodes:

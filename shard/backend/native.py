@@ -33,7 +33,7 @@ from watchdog.observers import Observer
 
 from ..contract.kernel.mounts import can_hang, holder, read_mounts
 from ..tree.nodes import Node, Waypoint
-from .base import Arrival, Hints, Second
+from .base import Arrival, Hints, Second, WithoutInotify
 
 #: What watchdog is asked for. Its default (`WATCHDOG_ALL_EVENTS` in watchdog/observers/inotify_c.py) includes opens. watchdog
 #: opens every directory when it walks the tree, so its own walk would fill its queue, and no real change would come through.
@@ -44,7 +44,7 @@ _EVENTS: list[type[FileSystemEvent]] = [
 _PATHS_MAX: Final = 500_000
 
 
-class NativeBackend(FileSystemEventHandler):
+class NativeBackend(WithoutInotify, FileSystemEventHandler):
     """See `Backend`."""
 
     lossy = True
@@ -118,18 +118,6 @@ class NativeBackend(FileSystemEventHandler):
     def same(self, fd: int, node: Node) -> bool:
         # Directories are known by their paths only. Those of an anchor that was watched, and is refused by now, are not watched.
         return node.wd >= 0 and not (self._refused and node.anchor in self._refused)
-
-    def instance(self, node: Node) -> int:
-        return -1
-
-    def instance_for(self, count: int) -> tuple[int, int]:
-        return -1, 0
-
-    def hold(self, watch: int, node: Node) -> bool:
-        return False
-
-    def give_back(self, watch: int) -> None:
-        """There is no such watch."""
 
     def forget(self, nodes: list[Node]) -> None:
         for node in nodes:

@@ -7,10 +7,10 @@ import errno
 import os
 
 from ..tree.nodes import Node
-from .base import Hints, Second
+from .base import Hints, Second, WithoutInotify
 
 
-class SweepingBackend:
+class SweepingBackend(WithoutInotify):
     """See `Backend`. Refuses every watch, so that the territory sweeps all it owns."""
 
     lossy = False
@@ -28,18 +28,6 @@ class SweepingBackend:
 
     def same(self, fd: int, node: Node) -> bool:
         return False
-
-    def instance(self, node: Node) -> int:
-        return -1
-
-    def instance_for(self, count: int) -> tuple[int, int]:
-        return -1, 0
-
-    def hold(self, watch: int, node: Node) -> bool:
-        return False
-
-    def give_back(self, watch: int) -> None:
-        """There is no such watch."""
 
     def forget(self, nodes: list[Node]) -> None:
         pass

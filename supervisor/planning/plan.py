@@ -78,6 +78,23 @@ class Effort(Struct, frozen=True):
 USUAL_EFFORT: Final = Effort()
 
 
+class Means(Struct, frozen=True):
+    """What a plan is made with, beside the trees."""
+
+    #: Reads one directory. If it has a method `count` (survey.Count, as `TreeLook` has), that is used to weigh directories
+    #: without reading them, which makes the plans of large trees far better.
+    look: DirectoryLook
+    #: How many shards, 0 to choose; never more than the budget allows, or than there are subtrees to give. What can hang has
+    #: shards of its own beside them, one for each mount as far as the budget allows.
+    shards: int
+    #: What the limits allow. Its watches are shared among the shards that use `inotify`.
+    budget: Budget
+    #: By which `shards=0` chooses.
+    processors: int
+    #: How much may be read.
+    effort: Effort = USUAL_EFFORT
+
+
 class PlanResult(Struct, frozen=True):
     plan: Plan
     #: Weight of each shard, in files: DIRECTORY_WEIGHT * directories + files.
@@ -137,36 +154,19 @@ class _Draft(Struct):
     part: PlanPart
 
 
-def make_plan(
-    ground: Ground,
-    look: DirectoryLook,
-    *,
-    shards: int,
-    budget: Budget,
-    processors: int,
-    generation: int,
-    key: str,
-    effort: Effort = USUAL_EFFORT,
-) -> PlanResult:
+def make_plan(ground: Ground, means: Means, *, generation: int, key: str) -> PlanResult:
     """Plans the trees below the ground's roots.
 
     Args:
         ground: the trees.
-        look: reads one directory. If it has a method `count` (survey.Count, as `TreeLook` has), that is used to weigh
-            directories without reading them, which makes the plans of large trees far better.
-        shards: how many, 0 to choose; never more than the budget allows, or than there are subtrees to give. What can hang has
-            shards of its own beside them, one for each mount as far as the budget allows.
-        budget: what the limits allow. Its watches are shared among the shards that use `inotify`.
-        processors: by which `shards=0` chooses.
         generation: of the new plan.
         key: what `key.plan_key` says of the settings.
-        effort: how much may be read.
     """
-    roots = sorted(set(ground.roots))
+    roots, budget = sorted(set(ground.roots)), means.budget
     tops = sorted({*roots, *ground.cuts})
-    survey = surveyed(tops, look, effort, shards, processors)
+    survey = surveyed(tops, means)
     entries = survey.directories + survey.files
-    wanted = shards or choose_shards(entries, processors)
+    wanted = means.shards or choose_shards(entries, means.processors)
     wanted = max(1, min(wanted, budget.shards_max))
     pieces: list[Piece] = []
     if wanted == 1 and not any(map(ground.mount, tops)):
@@ -178,13 +178,13 @@ def make_plan(
     for piece in pieces:
         piece.backend, piece.mount = ground.backend(piece.parts[0].path), ground.mount(piece.parts[0].path)
     _give_apart(pieces, wanted, budget.shards_max)
-    anchors = anchors_of(roots, tops, pieces, effort.anchors_max)
+    anchors = anchors_of(roots, tops, pieces, means.effort.anchors_max)
+    return result_of(anchors, survey, budget, generation=generation, key=key)
+
+
+def result_of(anchors: Sequence[Anchor], survey: Survey, budget: Budget, *, generation: int, key: str) -> PlanResult:
+    """The plan with the anchors that a survey has led to, and what is to be known of it."""
     plan = Plan(generation=generation, anchors=tuple(anchors), key=key, watches=share_watches(anchors, budget.watches_max))
-    return result_of(plan, survey, budget)
-
-
-def result_of(plan: Plan, survey: Survey, budget: Budget) -> PlanResult:
-    """A plan that a survey has led to, with what is to be known of it."""
     needed = sum(a.directories for a in plan.anchors if a.backend == INOTIFY)
     weights = dict.fromkeys(plan.shards(), 0.0)
     for anchor in plan.anchors:
@@ -200,19 +200,21 @@ def result_of(plan: Plan, survey: Survey, budget: Budget) -> PlanResult:
     )
 
 
-def surveyed(tops: Sequence[bytes], look: DirectoryLook, effort: Effort, shards: int, processors: int) -> Survey:
+def surveyed(tops: Sequence[bytes], means: Means) -> Survey:
     """The trees below `tops`, after one or two glances where that is enough to know that one shard does."""
+
+    look, effort = means.look, means.effort
 
     def read(reads_max: int) -> Survey:
         count = getattr(look, "count", None)
         return Survey(tops, look, reads_max=reads_max, seed=effort.seed, count=count)
 
-    for reads_max, safety in GLANCES if effort.glance and shards == 0 else ():
+    for reads_max, safety in GLANCES if effort.glance and means.shards == 0 else ():
         if reads_max >= effort.reads_max:
             break
         survey = read(reads_max)
         entries = survey.directories + survey.files
-        if survey.exact or (not survey.cut and choose_shards(entries * safety, processors) == 1):
+        if survey.exact or (not survey.cut and choose_shards(entries * safety, means.processors) == 1):
             return survey
     return read(effort.reads_max)
 

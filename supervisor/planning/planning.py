@@ -31,7 +31,7 @@ from .heat import ChangeRates, may_be_hot
 from .homes import note_mounts, planned_homes, with_mounts
 from .key import plan_key
 from .limits import budget, read_inotify_limits
-from .plan import SHARDS_MAX, Effort, Ground, PlanResult, make_plan
+from .plan import SHARDS_MAX, USUAL_EFFORT, Effort, Ground, Means, PlanResult, make_plan
 from .rebalancing import extended_plan, moves, rebalanced_plan, staying
 from .tree_look import TreeLook
 
@@ -167,16 +167,8 @@ def _extended(
     old: Plan, settings: Settings, apart: Apart, generation: int, own_pids: Callable[[], Sequence[int]]
 ) -> Plan:
     with Scouts() as scouts:
-        return extended_plan(
-            Ground(settings.roots, backend_of(settings, apart.is_remote), apart.cuts, apart.mount),
-            old,
-            TreeLook(Filter(settings.include, settings.exclude), settings, scouts),
-            shards=settings.local_shards,
-            budget=_room(own_pids),
-            processors=len(os.sched_getaffinity(0)),
-            generation=generation,
-            key=plan_key(settings),
-        ).plan
+        means = _means(settings, _room(own_pids), scouts)
+        return extended_plan(_ground(settings, apart), old, means, generation=generation, key=plan_key(settings)).plan
 
 
 def rebalance(
@@ -203,17 +195,8 @@ def rebalance(
         with IndexReader(layout.index_db) as reader:
             changed = changed_since(reader, rates.since)
     with Scouts() as scouts:
-        found = rebalanced_plan(
-            Ground(settings.roots, backend_of(settings, apart.is_remote), apart.cuts, apart.mount),
-            old,
-            TreeLook(Filter(settings.include, settings.exclude), settings, scouts),
-            shards=settings.local_shards,
-            budget=_room(own_pids),
-            processors=len(os.sched_getaffinity(0)),
-            generation=generation,
-            rates=rates,
-            changed=changed,
-        )
+        means = _means(settings, _room(own_pids), scouts)
+        found = rebalanced_plan(_ground(settings, apart), old, means, generation=generation, rates=rates, changed=changed)
     new = continued(old, _with_homes(settings, old, found.plan))
     return None if not moves(old, new) else msgspec.structs.replace(found, plan=new)
 
@@ -253,16 +236,23 @@ def _room(own_pids: Callable[[], Sequence[int]]) -> Budget:
 def planned(settings: Settings, room: Budget, apart: Apart, *, generation: int, glance: bool = False) -> PlanResult:
     """A new plan for what is there now. Reads directories of the roots; a filesystem that does not answer is planned unseen."""
     with Scouts() as scouts:
-        return make_plan(
-            Ground(settings.roots, backend_of(settings, apart.is_remote), apart.cuts, apart.mount),
-            TreeLook(Filter(settings.include, settings.exclude), settings, scouts),
-            shards=settings.local_shards,
-            budget=room,
-            generation=generation,
-            key=plan_key(settings),
-            processors=len(os.sched_getaffinity(0)),
-            effort=Effort(glance=glance),
-        )
+        means = _means(settings, room, scouts, Effort(glance=glance))
+        return make_plan(_ground(settings, apart), means, generation=generation, key=plan_key(settings))
+
+
+def _ground(settings: Settings, apart: Apart) -> Ground:
+    """The trees as they are mounted now."""
+    return Ground(settings.roots, backend_of(settings, apart.is_remote), apart.cuts, apart.mount)
+
+
+def _means(settings: Settings, room: Budget, scouts: Scouts, effort: Effort = USUAL_EFFORT) -> Means:
+    return Means(
+        TreeLook(Filter(settings.include, settings.exclude), settings, scouts),
+        shards=settings.local_shards,
+        budget=room,
+        processors=len(os.sched_getaffinity(0)),
+        effort=effort,
+    )
 
 
 def _unmounted(plan: Plan) -> bool:

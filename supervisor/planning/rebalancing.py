@@ -20,26 +20,23 @@ from msgspec import Struct
 from shardwatch.shard.contract.files.paths import Nearest
 from shardwatch.shard.contract.state.planfile import Anchor, Owners, Plan
 
-from .budget import Budget
 from .heat import HOT_PER_S, NO_RATES, ChangeRates, heat_of, hottest, may_be_hot
 from .named import shown_path
 from .plan import (
     GRAIN,
     SHARDS_MAX,
-    USUAL_EFFORT,
-    Effort,
     Ground,
+    Means,
     Piece,
     PlanResult,
     anchors_of,
     carve,
     choose_shards,
     result_of,
-    share_watches,
     surveyed,
 )
 from .rebalances import Uneven
-from .survey import DIRECTORY_WEIGHT, DirectoryLook, Survey
+from .survey import DIRECTORY_WEIGHT, Survey
 
 #: Subtrees are moved until the heaviest shard has no more than EVEN times the mean, and none is where it has no more than WORTH
 #: times the mean: what a large tree contains is estimated, and the next estimate must not move something back.
@@ -73,13 +70,9 @@ class Move(Struct, frozen=True):
 def rebalanced_plan(
     ground: Ground,
     old: Plan,
-    look: DirectoryLook,
+    means: Means,
     *,
-    shards: int,
-    budget: Budget,
-    processors: int,
     generation: int,
-    effort: Effort = USUAL_EFFORT,
     rates: ChangeRates = NO_RATES,
     changed: Mapping[bytes, int] = {},
 ) -> PlanResult:
@@ -89,38 +82,26 @@ def rebalanced_plan(
     Args:
         ground: the trees, the same as of `old`, which keeps apart what can hang.
         old: the plan that is in use.
-        look, shards, budget, processors, generation, effort: as for `make_plan`.
+        generation: of the new plan.
         rates: how often files have changed lately.
         changed: how many in each directory.
     """
-    division = _divided(ground, old, look, shards, budget, processors, effort, rates, changed)
-    even_out([piece for piece in division.pieces if not piece.mount], division.local, frozenset(division.fixed))
-    return _finished(division, ground, old.key, generation, budget, effort)
+    division = _divided(ground, old, means, rates, changed)
+    return _evened_out(division, ground, means, generation=generation, key=old.key)
 
 
-def extended_plan(
-    ground: Ground,
-    old: Plan,
-    look: DirectoryLook,
-    *,
-    shards: int,
-    budget: Budget,
-    processors: int,
-    generation: int,
-    key: str,
-    effort: Effort = USUAL_EFFORT,
-) -> PlanResult:
+def extended_plan(ground: Ground, old: Plan, means: Means, *, generation: int, key: str) -> PlanResult:
     """A plan for other roots, or with more shards, in which what stays is with the shards that had it in `old`, as far as their
     shares are equal, and what is new is given to those that have least.
 
     Args:
         ground: the trees. What is new in them does not lie on a filesystem that can hang, and at least one root is of `old`.
         old: the plan that is in use.
+        generation: of the new plan.
         key: of the settings with the other roots.
-        look, shards, budget, processors, generation, effort: as for `make_plan`.
     """
     there = msgspec.structs.replace(old, anchors=tuple(staying(old, ground.roots)))
-    division = _divided(ground, there, look, shards, budget, processors, effort)
+    division = _divided(ground, there, means)
     loads = dict.fromkeys(division.local, 0.0)
     for piece in division.pieces:
         if piece.shard in loads:
@@ -129,8 +110,7 @@ def extended_plan(
         piece.shard = min(loads, key=lambda shard: (loads[shard], shard))
         loads[piece.shard] += piece.weight
     division.pieces += division.homeless
-    even_out([piece for piece in division.pieces if not piece.mount], division.local, frozenset(division.fixed))
-    return _finished(division, ground, key, generation, budget, effort)
+    return _evened_out(division, ground, means, generation=generation, key=key)
 
 
 def staying(plan: Plan, roots: Sequence[bytes]) -> list[Anchor]:
@@ -156,25 +136,17 @@ class _Division(Struct):
 
 
 def _divided(
-    ground: Ground,
-    old: Plan,
-    look: DirectoryLook,
-    shards: int,
-    budget: Budget,
-    processors: int,
-    effort: Effort,
-    rates: ChangeRates = NO_RATES,
-    changed: Mapping[bytes, int] = {},
+    ground: Ground, old: Plan, means: Means, rates: ChangeRates = NO_RATES, changed: Mapping[bytes, int] = {}
 ) -> _Division:
     fixed = sorted({*ground.roots, *ground.cuts})
     tops = sorted({*fixed, *(anchor.path for anchor in old.anchors)})
-    stay = tops if len(tops) <= effort.anchors_max // 2 else fixed
-    survey = surveyed(tops, look, effort, shards, processors)
+    stay = tops if len(tops) <= means.effort.anchors_max // 2 else fixed
+    survey = surveyed(tops, means)
     owners = Owners(old.anchors)
     names = old.shards()
     local = sorted({names.index(anchor.shard) for anchor in old.anchors if not ground.mount(anchor.path)})
-    room = budget.shards_max - (len(names) - len(local))
-    wanted = min(shards or shards_for(survey.directories + survey.files, rates.total, processors), room)
+    room = means.budget.shards_max - (len(names) - len(local))
+    wanted = min(means.shards or shards_for(survey.directories + survey.files, rates.total, means.processors), room)
     for number in range(wanted - len(local)):
         local.append(len(names))
         names.append(_new_name(names, number))
@@ -197,10 +169,12 @@ def _divided(
     return division
 
 
-def _finished(division: _Division, ground: Ground, key: str, generation: int, budget: Budget, effort: Effort) -> PlanResult:
-    anchors = anchors_of(sorted(set(ground.roots)), division.stay, division.pieces, effort.anchors_max, division.names)
-    watches = share_watches(anchors, budget.watches_max)
-    return result_of(Plan(generation=generation, anchors=tuple(anchors), key=key, watches=watches), division.survey, budget)
+def _evened_out(division: _Division, ground: Ground, means: Means, *, generation: int, key: str) -> PlanResult:
+    """The plan of a division in which all pieces have a shard, once these have about equal shares."""
+    even_out([piece for piece in division.pieces if not piece.mount], division.local, frozenset(division.fixed))
+    roots = sorted(set(ground.roots))
+    anchors = anchors_of(roots, division.stay, division.pieces, means.effort.anchors_max, division.names)
+    return result_of(anchors, division.survey, means.budget, generation=generation, key=key)
 
 
 def _new_name(names: Sequence[str], number: int) -> str:

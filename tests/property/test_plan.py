@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from shardwatch.shard.contract.state.planfile import Owners, Plan
 from shardwatch.supervisor.planning.budget import Budget
-from shardwatch.supervisor.planning.plan import Effort, Ground, PlanResult, make_plan
+from shardwatch.supervisor.planning.plan import Effort, Ground, Means, PlanResult, make_plan
 from shardwatch.supervisor.planning.survey import DIRECTORY_WEIGHT
 
 READS_MAX = 600
@@ -61,16 +61,9 @@ def trees(draw: st.DrawFn, most: int) -> Tree:
 
 
 def planned(tree: Tree, shards: int, seed: int = 0, watches: int = 10**9) -> PlanResult:
-    return make_plan(
-        Ground([b"/r"], lambda path: "inotify"),
-        tree.look,
-        shards=shards,
-        budget=Budget(100, watches),
-        generation=1,
-        key="",
-        processors=2,
-        effort=Effort(reads_max=READS_MAX, seed=seed),
-    )
+    effort = Effort(reads_max=READS_MAX, seed=seed)
+    means = Means(tree.look, shards=shards, budget=Budget(100, watches), processors=2, effort=effort)
+    return make_plan(Ground([b"/r"], lambda path: "inotify"), means, generation=1, key="")
 
 
 def true_weights(tree: Tree, plan: Plan) -> dict[str, int]:

@@ -191,28 +191,21 @@ def unrunnable(triggers: Sequence[Trigger]) -> list[str]:
 def _run_trigger(options: argparse.Namespace) -> int:
     """A program of the service in `--state-dir`, which supervisord has started: the rest of its arguments is in exec.json. It
     ends with supervisord. Raises UsageError."""
-    from shardwatch.shard.contract.errors import UsageError
     from shardwatch.shard.contract.input.shown import shown
-    from shardwatch.shard.contract.process import log_choice
-    from shardwatch.shard.contract.process.life import die_with_parent
-    from shardwatch.shard.contract.state.layout import Layout
     from shardwatch.shard.contract.state.triggers import read_triggers
 
-    from ...host.log_line import log_line, use_log
+    from ...host.log_line import log_line
     from ...host.scouting import unanswered
     from ...runs.program_place import NOT_RUN
     from ...terminal.streams import say_to_log
+    from ..link.supervised import begin_supervised, demanded
 
-    die_with_parent()
-    state_dir = os.path.abspath(options.state_dir or ".")
-    program = f"exec:{options.trigger}"
-    log_choice.follow(Layout(state_dir), program, lambda choice: use_log(program, choice))
+    layout = begin_supervised(options, f"exec:{options.trigger}")
     say_to_log(log_line)
-    trigger = next((one for one in read_triggers(Layout(state_dir).triggers) if one.name == options.trigger), None)
-    if trigger is None:
-        raise UsageError(f"there is no [exec.{shown(options.trigger)[1:-1]}]", hint="it is for supervisord only")
+    found = next((one for one in read_triggers(layout.triggers) if one.name == options.trigger), None)
+    trigger = demanded(found, f"exec.{shown(options.trigger)[1:-1]}")
     given = _options_of(trigger)
-    given.state_dir = state_dir
+    given.state_dir = os.fspath(layout.state_dir)
     silent = unanswered(trigger.directory)
     if silent:
         say(f"shardwatch: error: [exec.{trigger.name}]: its directory {os.fsdecode(trigger.directory)} lies on {silent}")

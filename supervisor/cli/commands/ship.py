@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Final
 from shardwatch.bridge.protocol.layouts import KEEP_S, StreamLayout
 from shardwatch.bridge.protocol.names import PREFIX, STREAM
 
-from ...host.log_line import log_line, use_log
+from ...host.log_line import log_line
 from ..options import SectionParser, add_config_option, add_state_dir_option
 
 if TYPE_CHECKING:
@@ -143,19 +143,14 @@ def _run_section(options: argparse.Namespace) -> int:
     """A program of the service in `--state-dir`, which supervisord has started: the rest of its arguments is in
     ship-section.json. It ends with supervisord. Raises UsageError."""
     from shardwatch.bridge.jetstream.access import AUTHORITY_VARIABLE, demand_nats
-    from shardwatch.shard.contract.errors import UsageError
-    from shardwatch.shard.contract.process import log_choice
-    from shardwatch.shard.contract.process.life import Pulse, die_with_parent
-    from shardwatch.shard.contract.state.layout import Layout
+    from shardwatch.shard.contract.process.life import Pulse
     from shardwatch.shard.contract.state.section_file import read_section
     from shardwatch.shard.contract.state.ship_section import ShipSection
 
-    die_with_parent()
-    layout = Layout(os.path.abspath(options.state_dir or "."))
-    log_choice.follow(layout, "ship", lambda choice: use_log("ship", choice))
-    section = read_section(layout.ship_section, ShipSection)
-    if section is None:
-        raise UsageError("there is no [ship]", hint="it is for supervisord only")
+    from ..link.supervised import begin_supervised, demanded
+
+    layout = begin_supervised(options, "ship")
+    section = demanded(read_section(layout.ship_section, ShipSection), "ship")
     given = section_options(section)
     demand_nats()
     if section.authority is not None:

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Final
 
 from shardwatch.shard.contract.limits import BEAT_S, next_beat
 
-from ...host.log_line import log_line, use_log
+from ...host.log_line import log_line
 from ..options import SectionParser, add_config_option, add_state_dir_option
 
 if TYPE_CHECKING:
@@ -158,19 +158,14 @@ def _serve(
 def _run_section(options: argparse.Namespace) -> int:
     """A program of the service in `--state-dir`, which supervisord has started: the rest of its arguments is in
     web-section.json. It ends with supervisord. Raises UsageError."""
-    from shardwatch.shard.contract.errors import UsageError
-    from shardwatch.shard.contract.process import log_choice
-    from shardwatch.shard.contract.process.life import Pulse, die_with_parent
-    from shardwatch.shard.contract.state.layout import Layout
+    from shardwatch.shard.contract.process.life import Pulse
     from shardwatch.shard.contract.state.section_file import read_section
     from shardwatch.shard.contract.state.web_section import WebSection
 
-    die_with_parent()
-    layout = Layout(os.path.abspath(options.state_dir or "."))
-    log_choice.follow(layout, "web", lambda choice: use_log("web", choice))
-    section = read_section(layout.web_section, WebSection)
-    if section is None:
-        raise UsageError("there is no [web]", hint="it is for supervisord only")
+    from ..link.supervised import begin_supervised, demanded
+
+    layout = begin_supervised(options, "web")
+    section = demanded(read_section(layout.web_section, WebSection), "web")
     given = section_options(section)
     with contextlib.closing(Pulse(layout.pulse_socket)) as pulse:
         _serve_patiently(given, layout, pulse.beat)

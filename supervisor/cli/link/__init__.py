@@ -6,6 +6,7 @@
 - `in_flight`: which reply answers which of them, and when one counts as lost. Pure.
 - `asking`: one question after another, for commands that print an answer and end.
 - `synced`: requests that wait until something is in the index, or further on.
+- `supervised`: commands that supervisord runs as programs of a service.
 
 `follow` and `commands` may import this; it imports `options`.
 """

@@ -9,7 +9,7 @@ from shardwatch.shard.contract.state.planfile import Anchor, Plan
 from shardwatch.shard.contract.state.settings import Settings
 from shardwatch.supervisor.planning.apart import Apart
 from shardwatch.supervisor.planning.budget import Budget
-from shardwatch.supervisor.planning.plan import Ground, make_plan
+from shardwatch.supervisor.planning.plan import Ground, Means, make_plan
 from shardwatch.supervisor.planning.planning import still_fits
 
 ROOTS = (b"/home/me", b"/net/far")
@@ -74,7 +74,7 @@ def plan(shards_max: int, shards: int = 0) -> Plan:
         Ground(
             ROOTS, lambda path: "polling" if surroundings.is_remote(path) else "inotify", surroundings.cuts, surroundings.mount
         ),
-        look, shards=shards, budget=Budget(shards_max, 10_000), generation=1, key="k", processors=4,
+        Means(look, shards=shards, budget=Budget(shards_max, 10_000), processors=4), generation=1, key="k",
     ).plan  # fmt: skip
 
 
@@ -112,7 +112,7 @@ def test_roots_on_one_mount_are_shared_as_ever() -> None:
     surroundings = Apart((b"/net/far",), [(b"/", "ext4"), (b"/net", "nfs")], lambda path: False)
     made = make_plan(
         Ground((b"/net/far",), lambda path: "polling", surroundings.cuts, surroundings.mount),
-        look, shards=2, budget=Budget(9, 100), generation=1, key="k", processors=2,
+        Means(look, shards=2, budget=Budget(9, 100), processors=2), generation=1, key="k",
     ).plan  # fmt: skip
     assert len(made.shards()) == 2
     assert surroundings.holds_for(made.anchors)

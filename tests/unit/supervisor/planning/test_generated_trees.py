@@ -12,7 +12,7 @@ import pytest
 from shardwatch.shard.contract.files.paths import join
 from shardwatch.shard.contract.state.planfile import Owners, Plan
 from shardwatch.supervisor.planning.budget import Budget
-from shardwatch.supervisor.planning.plan import READS_MAX, Ground, PlanResult, make_plan
+from shardwatch.supervisor.planning.plan import READS_MAX, Ground, Means, PlanResult, make_plan
 from shardwatch.supervisor.planning.rebalancing import moves, rebalanced_plan
 from shardwatch.supervisor.planning.survey import weigh
 
@@ -50,7 +50,7 @@ class GeneratedTree:
 
 def planned(tree: GeneratedTree) -> PlanResult:
     ground = Ground([ROOT], lambda path: "inotify")
-    return make_plan(ground, tree, shards=4, budget=BUDGET, generation=1, key="k", processors=4)
+    return make_plan(ground, Means(tree, shards=4, budget=BUDGET, processors=4), generation=1, key="k")
 
 
 def processor_s(work: Callable[[], object]) -> float:
@@ -105,5 +105,5 @@ def test_a_plan_of_generated_trees_is_balanced() -> None:
     assert files == pytest.approx(MILLION, rel=0.1) and not found.exact
     assert max(real.values()) <= 1.3 * sum(real.values()) / len(real)
     ground = Ground([ROOT], lambda path: "inotify")
-    again = rebalanced_plan(ground, found.plan, ONE, shards=4, budget=BUDGET, processors=4, generation=2)
+    again = rebalanced_plan(ground, found.plan, Means(ONE, shards=4, budget=BUDGET, processors=4), generation=2)
     assert len(moves(found.plan, again.plan)) <= len(found.plan.anchors) // 4

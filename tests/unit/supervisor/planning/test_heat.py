@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from shardwatch.shard.contract.state.planfile import Anchor, Owners, Plan
 from shardwatch.supervisor.planning.budget import Budget
 from shardwatch.supervisor.planning.heat import HOT_PER_S, ChangeRates, Heat, heat_of, hottest, may_be_hot
-from shardwatch.supervisor.planning.plan import Ground
+from shardwatch.supervisor.planning.plan import Ground, Means
 from shardwatch.supervisor.planning.rebalances import Uneven
 from shardwatch.supervisor.planning.rebalancing import CHANGES_OF_A_SHARD, moves, rebalanced_plan, why_uneven
 
@@ -79,8 +79,9 @@ OLD = Plan(1, (Anchor(b"/r", "s0", b"/r"), *(Anchor(b"/r/t%d" % number, "s1", b"
 
 def rebalanced(old: Plan, found: ChangeRates, changed: dict[bytes, int], *, shards: int = 2, processors: int = 2) -> Plan:
     return rebalanced_plan(
-        Ground([b"/r"], lambda path: "inotify"), old, lambda path: TREE.get(path, ([], 0)), shards=shards, budget=PLENTY,
-        processors=processors, generation=old.generation + 1, rates=found, changed=changed,
+        Ground([b"/r"], lambda path: "inotify"), old,
+        Means(lambda path: TREE.get(path, ([], 0)), shards=shards, budget=PLENTY, processors=processors),
+        generation=old.generation + 1, rates=found, changed=changed,
     ).plan  # fmt: skip
 
 

@@ -15,7 +15,7 @@ from shardwatch.shard.contract.state.settings import Settings
 from shardwatch.supervisor.config import profile
 from shardwatch.supervisor.planning.budget import Budget
 from shardwatch.supervisor.planning.key import plan_key
-from shardwatch.supervisor.planning.plan import GLANCES, Effort, Ground, PlanResult, choose_shards, make_plan
+from shardwatch.supervisor.planning.plan import GLANCES, Effort, Ground, Means, PlanResult, choose_shards, make_plan
 from shardwatch.supervisor.planning.tree_look import TreeLook
 
 PLENTY = Budget(shards_max=100, watches_max=10**9)
@@ -36,12 +36,13 @@ def regular(branches: int, depth: int, files: int) -> dict[bytes, tuple[list[byt
 
 
 def planned(roots: list[bytes], tree: dict[bytes, tuple[list[bytes], int]], **how: Any) -> PlanResult:
-    """`how`: arguments of make_plan, of Ground and of Effort."""
+    """`how`: arguments of make_plan, of Ground, of Means and of Effort."""
     ground = {name: how.pop(name) for name in ("backend", "cuts", "mount") if name in how}
     effort = {name: how.pop(name) for name in Effort.__struct_fields__ if name in how}
-    given: dict[str, Any] = {"shards": 2, "budget": PLENTY, "generation": 3, "key": "k", "processors": 2}
+    means = {name: how.pop(name) for name in Means.__struct_fields__ if name in how}
     where = Ground(roots, **{"backend": lambda path: "inotify", **ground})
-    return make_plan(where, look_at(tree), effort=Effort(**effort), **{**given, **how})
+    given: dict[str, Any] = {"shards": 2, "budget": PLENTY, "processors": 2, **means}
+    return make_plan(where, Means(look_at(tree), effort=Effort(**effort), **given), **{"generation": 3, "key": "k", **how})
 
 
 def test_nested_roots_stay_anchors_of_their_own() -> None:
@@ -143,10 +144,8 @@ def test_counted_leaves_are_read_last() -> None:
     tree[b"/r/d7"] = ([b"e%d" % i for i in range(100)], 10)
     tree.update({b"/r/d7/e%d" % i: ([], 10) for i in range(100)})
     look = Counting(tree)
-    result = make_plan(
-        Ground([b"/r"], lambda path: "inotify"), look,
-        shards=2, budget=PLENTY, processors=2, generation=1, key="", effort=Effort(reads_max=80),
-    )
+    means = Means(look, shards=2, budget=PLENTY, processors=2, effort=Effort(reads_max=80))
+    result = make_plan(Ground([b"/r"], lambda path: "inotify"), means, generation=1, key="")
     assert look.read[:2] == [b"/r", b"/r/d7"] and len(look.read) == result.looked == 80
     assert result.directories == len(tree) and not result.exact
     assert result.balance < 1.1

@@ -8,7 +8,7 @@ import pytest
 
 from shardwatch.shard.contract.state.planfile import Anchor, Owners, Plan
 from shardwatch.supervisor.planning.budget import Budget
-from shardwatch.supervisor.planning.plan import USUAL_EFFORT, Effort, Ground, PlanResult, make_plan
+from shardwatch.supervisor.planning.plan import USUAL_EFFORT, Effort, Ground, Means, PlanResult, make_plan
 from shardwatch.supervisor.planning.rebalances import PAUSE_S, PAUSE_S_MAX, Rebalances, Uneven
 from shardwatch.supervisor.planning.rebalancing import (
     EVEN,
@@ -53,18 +53,15 @@ class CountingLook:
 
 
 def planned(where: Tree, shards: int) -> PlanResult:
-    return make_plan(
-        Ground([b"/r"], lambda path: "inotify"), look_at(where), shards=shards, budget=PLENTY, processors=2, generation=1, key="k"
-    )
+    means = Means(look_at(where), shards=shards, budget=PLENTY, processors=2)
+    return make_plan(Ground([b"/r"], lambda path: "inotify"), means, generation=1, key="k")
 
 
 def rebalanced(
     old: Plan, where: Tree, *, shards: int, budget: Budget = PLENTY, effort: Effort = USUAL_EFFORT, **ground: Any
 ) -> PlanResult:
-    return rebalanced_plan(
-        Ground([b"/r"], lambda path: "inotify", **ground), old, look_at(where),
-        shards=shards, budget=budget, processors=2, generation=2, effort=effort,
-    )  # fmt: skip
+    means = Means(look_at(where), shards=shards, budget=budget, processors=2, effort=effort)
+    return rebalanced_plan(Ground([b"/r"], lambda path: "inotify", **ground), old, means, generation=2)
 
 
 def owned(plan: Plan, where: Tree) -> dict[str, int]:
@@ -120,10 +117,8 @@ def test_a_tree_of_which_a_part_was_read_comes_to_rest(counted: bool) -> None:
         look = CountingLook(where)
     plan = Plan(1, tuple(Anchor(b"/r" + at, f"s{n}", b"/r") for n, at in enumerate((b"", b"/t0/d1", b"/t0/d2"))), "k")
     for generation in range(2, 7):
-        result = rebalanced_plan(
-            Ground([b"/r"], lambda path: "inotify"), plan, look,
-            shards=3, budget=PLENTY, processors=2, generation=generation, effort=Effort(reads_max=512),
-        )  # fmt: skip
+        means = Means(look, shards=3, budget=PLENTY, processors=2, effort=Effort(reads_max=512))
+        result = rebalanced_plan(Ground([b"/r"], lambda path: "inotify"), plan, means, generation=generation)
         moved, plan = moves(plan, result.plan), result.plan
     assert moved == [] and result.directories == pytest.approx(len(where), rel=0.15)
     shares = owned(plan, where).values()
@@ -141,10 +136,8 @@ def test_subtrees_that_are_gone_are_no_anchors_any_more() -> None:
 
 
 def extended(old: Plan, where: Tree, *roots: bytes, shards: int = 2) -> Plan:
-    return extended_plan(
-        Ground(roots, lambda path: "inotify"), old, look_at(where),
-        shards=shards, budget=PLENTY, processors=2, generation=2, key="other",
-    ).plan  # fmt: skip
+    means = Means(look_at(where), shards=shards, budget=PLENTY, processors=2)
+    return extended_plan(Ground(roots, lambda path: "inotify"), old, means, generation=2, key="other").plan
 
 
 def test_what_is_new_is_given_to_the_shard_that_has_least() -> None:
