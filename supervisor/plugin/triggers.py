@@ -23,7 +23,7 @@ from .names import EXEC, SHIP, WEB
 PRIORITY: Final = 950
 SHIP_PRIORITY: Final = 940
 WEB_PRIORITY: Final = 930
-#: Seconds until SIGKILL: runs have 3 s to end (`cli.follow.worker.GRACE_S`).
+#: Seconds until SIGKILL: runs have 3 s to end (`cli.follow.runner.GRACE_S`).
 STOP_WAIT_S: Final = 4
 #: The same for `ship`, which has nothing to end: what is not confirmed is published again.
 SHIP_STOP_WAIT_S: Final = 1

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from ...runs.latest import Latest
     from ...runs.schedule import Schedule
     from ..follow.attendant import Attendant
-    from ..follow.worker import Manner
+    from ..follow.runner import Manner
 
 #: The kinds of changes.
 KINDS: Final = ("created", "modified", "deleted", "moved")
@@ -244,7 +244,7 @@ def command_of(options: argparse.Namespace, group: str) -> Command:
 
 
 def _manner_of(options: argparse.Namespace, guard: Guard) -> Manner:
-    from ..follow.worker import Manner
+    from ..follow.runner import Manner
 
     given = None if options.stop_signal is None else stop_signal(options.stop_signal)
     foreground, signals = options.group is None, options.on_busy == "signal"

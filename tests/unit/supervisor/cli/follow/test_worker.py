@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from shardwatch.shard.contract.limits import BEAT_S
-from shardwatch.supervisor.cli.follow.worker import Manner, Worker
+from shardwatch.supervisor.cli.follow.runner import Manner
+from shardwatch.supervisor.cli.follow.worker import Worker
 from shardwatch.supervisor.runs.command import Command, Input, Run
 from shardwatch.supervisor.runs.echoes import Echoes
 from shardwatch.supervisor.runs.pace import Pace
@@ -76,7 +77,7 @@ def test_a_run_that_lasts_is_no_hang(beating: bool) -> None:
     service: Any = NoService()
     with Worker(service, command, schedule, Pace(1, 1), Echoes(), MANNER, group="g", start=None) as worker:
         waits = follow(worker, beating=beating)
-        assert worker._going, "the run goes on"
+        assert len(worker._runner) == 1, "the run goes on"
     if beating:
         assert all(wait is not None and 0 <= wait <= BEAT_S for wait in waits)
     else:
@@ -127,7 +128,7 @@ def test_the_next_run_begins_before_output_is_passed_on(
     with Worker(service, command, schedule, Pace(1, 1), Echoes(), manner, group="g", start="now") as worker:
         worker.answered(0, {"ok": True, "batch": batch_of("one", "two")})
         worker.turn()
-        while worker._going:
+        while len(worker._runner):
             assert select.select([worker.wake_fd], [], [], GUARD_S)[0]
             worker.turn()
     assert schedule.passed_on == passed_on
