@@ -10,14 +10,22 @@ No link is followed to an ignore file in a tree, as in git, and nothing but a re
 from __future__ import annotations
 
 import errno
+import logging
 import os
 import stat
 from collections.abc import Callable, Collection, Iterable
 from typing import Final
 
 from ..contract.files.paths import is_below, join
-from ..contract.filter.ignore_file import IGNORE_FILE_BYTES_MAX
+from ..contract.filter.ignore_file import (
+    IGNORE_FILE_BYTES_MAX,
+    IGNORE_FILE_LINES_MAX,
+    IGNORE_FILE_WILDCARDS_MAX,
+    is_too_large,
+)
 from ..contract.filter.ignores import GIT, IGNORE_NAMES, NOTHING, NOTICED, IgnoreCause, Ignores, IgnoreSource, Local, upwards
+
+log = logging.getLogger("shardwatch.shard")
 
 #: Neither is a FIFO waited for, nor a terminal taken.
 _OPEN: Final = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
@@ -53,6 +61,8 @@ class IgnoreFiles:
         self._turn: list[bytes] = []
         #: Directories whose rules are others than when they were last met.
         self._changed: set[bytes] = set()
+        #: Ignore files that count as empty because they are too large, which is logged once.
+        self._too_large: set[bytes] = set()
 
     # -- what is left out
 
@@ -223,7 +233,7 @@ class IgnoreFiles:
             return
         try:
             self.guard(self._excludes)
-            content = _content(self._excludes, None, IGNORE_FILE_BYTES_MAX, follow=True)
+            content = self._content(self._excludes, follow=True)
         except OSError:
             return
         if self._ignores.put_excludes(None if content is None else IgnoreSource(self._excludes, content)):
@@ -234,7 +244,7 @@ class IgnoreFiles:
         files = []
         for name in IGNORE_NAMES:
             if name in names:
-                content = _content(name if fd is not None else join(directory, name), fd, IGNORE_FILE_BYTES_MAX)
+                content = self._content(join(directory, name), fd)
                 if content is not None:
                     files.append((name, content))
         if GIT not in names or self._git_directory(directory, fd) is None:
@@ -246,13 +256,28 @@ class IgnoreFiles:
         git = self._git_directory(top, fd)
         if git is None:
             return None
-        common = _content(join(git, b"commondir"), None, _POINTER_BYTES_MAX, follow=True)  # of a worktree
+        common = _pointer(join(git, b"commondir"), follow=True)  # of a worktree
         if common is not None:
-            git = os.path.normpath(join(git, common.rstrip(b"\r\n")))
+            git = _led_to(git, common.rstrip(b"\r\n"))
             self.guard(git)
         path = join(git, b"info/exclude")
-        content = _content(path, None, IGNORE_FILE_BYTES_MAX, follow=True)
+        content = self._content(path, follow=True)
         return None if content is None else IgnoreSource(path, content)
+
+    def _content(self, path: bytes, fd: int | None = None, *, follow: bool = False) -> bytes | None:
+        """What an ignore file contains, b"" if it is too large; None if there is none. `fd`: of its directory, if that is open.
+        Raises OSError."""
+        content = _content(path if fd is None else os.path.basename(path), fd, IGNORE_FILE_BYTES_MAX, follow=follow)
+        if content is None or not is_too_large(content):
+            self._too_large.discard(path)
+            return content
+        if path not in self._too_large:
+            self._too_large.add(path)
+            log.warning(
+                "%s counts as empty: an ignore file may have %s bytes, %s lines and %s wildcards at most", os.fsdecode(path),
+                f"{IGNORE_FILE_BYTES_MAX:,}", f"{IGNORE_FILE_LINES_MAX:,}", f"{IGNORE_FILE_WILDCARDS_MAX:,}",
+            )  # fmt: skip
+        return b""
 
     def _git_directory(self, top: bytes, fd: int | None) -> bytes | None:
         """The directory that `.git` is, or leads to; None if it is no such thing. Raises OSError."""
@@ -266,20 +291,31 @@ class IgnoreFiles:
         if stat.S_ISDIR(mode):
             return path
         if stat.S_ISLNK(mode):
-            target = os.path.normpath(join(top, os.readlink(path)))
+            target = _led_to(top, os.readlink(path))
             self.guard(target)
             return target if os.path.isdir(target) else None
-        content = _content(path, None, _POINTER_BYTES_MAX) if stat.S_ISREG(mode) else None
+        content = _pointer(path) if stat.S_ISREG(mode) else None
         if content is None or not content.startswith(b"gitdir: "):
             return None
-        target = os.path.normpath(join(top, content.removeprefix(b"gitdir: ").rstrip(b"\r\n")))
+        target = _led_to(top, content.removeprefix(b"gitdir: ").rstrip(b"\r\n"))
         self.guard(target)
         return target
 
 
+def _led_to(directory: bytes, path: bytes) -> bytes:
+    """Where a path that is written in a directory leads: an absolute one, or one that is relative to the directory."""
+    return os.path.normpath(os.path.join(directory, path))
+
+
+def _pointer(path: bytes, *, follow: bool = False) -> bytes | None:
+    """What a file contains that names a directory; None if there is none. Raises OSError."""
+    content = _content(path, None, _POINTER_BYTES_MAX, follow=follow)
+    return content if content is not None and len(content) <= _POINTER_BYTES_MAX else None
+
+
 def _content(path: bytes, fd: int | None, bytes_max: int, *, follow: bool = False) -> bytes | None:
-    """What a regular file contains; b"" if that is more than `bytes_max`. None if there is no such file, or none that may be
-    read. `fd`: of the directory to which the path is relative. Raises OSError."""
+    """What a regular file contains; of one that is larger, a beginning of more than `bytes_max`. None if there is no such file,
+    or none that may be read. `fd`: of the directory to which the path is relative. Raises OSError."""
     try:
         file = os.open(path, _OPEN if follow else _OPEN | os.O_NOFOLLOW, dir_fd=fd)
     except OSError as error:
@@ -293,6 +329,6 @@ def _content(path: bytes, fd: int | None, bytes_max: int, *, follow: bool = Fals
         content = b""
         while len(content) <= bytes_max and (more := os.read(file, bytes_max + 1)):
             content += more
-        return content if len(content) <= bytes_max else b""
+        return content
     finally:
         os.close(file)

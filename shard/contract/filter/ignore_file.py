@@ -18,8 +18,11 @@ from typing import Final, NamedTuple
 
 from .wildmatch import Wild, of_name, of_path
 
-#: A larger ignore file counts as empty: its patterns would have to be compared with each name.
+#: A larger ignore file counts as empty, and so does one with more lines, or with more wildcards (`*`, `?`, `[`). While it is
+#: compiled, which takes a time in proportion to these, a shard does nothing else and gives no sign of life.
 IGNORE_FILE_BYTES_MAX: Final = 1 << 20
+IGNORE_FILE_LINES_MAX: Final = 20_000
+IGNORE_FILE_WILDCARDS_MAX: Final = 20_000
 #: Compiled files that are remembered. Many directories of one tree may have equal ones.
 _FILES_MAX: Final = 256
 _MARK: Final = b"\xef\xbb\xbf"
@@ -99,10 +102,19 @@ class IgnoreFile:
         return self._tables[key]
 
 
+def is_too_large(content: bytes) -> bool:
+    """Whether an ignore file that begins with this content counts as empty."""
+    return (
+        len(content) > IGNORE_FILE_BYTES_MAX
+        or content.count(b"\n") >= IGNORE_FILE_LINES_MAX
+        or sum(map(content.count, (b"*", b"?", b"["))) > IGNORE_FILE_WILDCARDS_MAX
+    )
+
+
 @functools.lru_cache(_FILES_MAX)
 def ignore_file(content: bytes) -> IgnoreFile:
     """The rules of a file with this content. Never raises: git takes every content, too."""
-    return IgnoreFile(content if len(content) <= IGNORE_FILE_BYTES_MAX else b"")
+    return IgnoreFile(b"" if is_too_large(content) else content)
 
 
 def _rules(content: bytes) -> list[IgnoreRule]:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from repository import make_repository
+from repository import git, make_repository
 
 from shardwatch.shard.disk.ignore_files import EXCLUDES_AT_ONCE, IgnoreFiles
 
@@ -77,11 +77,43 @@ def test_a_gitignore_counts_within_a_repository_only(top: Path) -> None:
 
 
 def test_a_worktree_shares_the_exclude_file_of_its_repository(top: Path) -> None:
-    """Its `.git` is a file, and what that names has a `commondir`."""
-    make_repository(top / "main")
-    put(top / "main/.git/worktrees/w/commondir", "../..\n")
+    """As git makes one: its `.git` is a file with an absolute path, and what that names has a `commondir`."""
+    (top / "main").mkdir(parents=True)
+    git(top / "main", "init", "-q")
+    git(top / "main", "commit", "-q", "--allow-empty", "-m", "a worktree needs one")
+    git(top / "main", "worktree", "add", "-q", "../w")
     put(top / "main/.git/info/exclude", "a\n")
-    put(top / "w/.git", "gitdir: ../main/.git/worktrees/w\n")
+    put(top / "w/a")
+    put(top / "w/b")
+    assert left(top / "w") == {"b"}
+
+
+@pytest.mark.parametrize("line", ["a" * 99 + "\n", "a\n"])
+def test_a_file_that_is_too_large_is_told_once(top: Path, caplog: pytest.LogCaptureFixture, line: str) -> None:
+    """It counts as empty until it is smaller. When it is too large again, that is told again."""
+    files = IgnoreFiles([os.fsencode(top)], b"")
+    put(top / "a")
+    for content, kept in ((line * 20_001, {"a", ".ignore"}), (line * 20_001, {"a", ".ignore"}), ("a\n", {".ignore"})):
+        put(top / ".ignore", content)
+        assert {path.name for path in walk(files, top)} == kept
+    put(top / ".ignore", line * 20_001)
+    assert {path.name for path in walk(files, top)} == {"a", ".ignore"}
+    assert [record.getMessage().partition(":")[0] for record in caplog.records] == [f"{top}/.ignore counts as empty"] * 2
+
+
+@pytest.mark.parametrize("is_absolute", [False, True])
+@pytest.mark.parametrize("kind", ["file", "link"])
+def test_what_a_git_file_or_link_names_is_the_repository(top: Path, kind: str, is_absolute: bool) -> None:
+    """By an absolute path or, as in a submodule, by one relative to the directory that has it; and so is a `commondir`."""
+    for name in ("main/common/info", "main/git", "w"):
+        (top / name).mkdir(parents=True)
+    at, there = (str(top / "main/git"), str(top / "main/common")) if is_absolute else ("../main/git", "../common")
+    if kind == "file":
+        put(top / "w/.git", f"gitdir: {at}\n")
+    else:
+        (top / "w/.git").symlink_to(at)
+    put(top / "main/git/commondir", f"{there}\n")
+    put(top / "main/common/info/exclude", "a\n")
     put(top / "w/a")
     put(top / "w/b")
     assert left(top / "w") == {"b"}

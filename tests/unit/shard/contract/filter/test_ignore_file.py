@@ -6,7 +6,12 @@ import time
 
 import pytest
 
-from shardwatch.shard.contract.filter.ignore_file import IGNORE_FILE_BYTES_MAX, ignore_file
+from shardwatch.shard.contract.filter.ignore_file import (
+    IGNORE_FILE_BYTES_MAX,
+    IGNORE_FILE_LINES_MAX,
+    IGNORE_FILE_WILDCARDS_MAX,
+    ignore_file,
+)
 
 
 def ignores(content: bytes, path: bytes, *, directory: bool = False) -> bool:
@@ -23,12 +28,21 @@ def test_a_rule_has_its_line_and_its_text() -> None:
     assert [(r.line, r.text, r.negated) for r in rules] == [(3, b"!a/", True), (4, b"b\\ ", False), (5, b"c", False)]
 
 
-def test_a_file_that_is_too_large_counts_as_empty() -> None:
-    """One byte less is read."""
-    line = b"a" * 99 + b"\n"
-    content = line * (IGNORE_FILE_BYTES_MAX // len(line))
-    assert ignores(content, b"a" * 99)
-    assert not ignores(content + b"x" * (IGNORE_FILE_BYTES_MAX + 1 - len(content)), b"a" * 99)
+@pytest.mark.parametrize(
+    ("line", "count"),
+    [
+        (b"a" * 99, IGNORE_FILE_BYTES_MAX // 100),
+        (b"a", IGNORE_FILE_LINES_MAX),
+        (b"a*", IGNORE_FILE_WILDCARDS_MAX),
+        (b"[a]*a", IGNORE_FILE_WILDCARDS_MAX // 2),
+        (b"a?**", IGNORE_FILE_WILDCARDS_MAX // 3),
+    ],
+)
+def test_a_file_that_is_too_large_counts_as_empty(line: bytes, count: int) -> None:
+    """In bytes, in lines, and in wildcards, of which all count. At the bound it is read."""
+    content = b"\n".join([line] * count)
+    assert ignores(content, line.replace(b"[a]", b"a"))
+    assert not ignores(content + b"\n" + line * 2, line.replace(b"[a]", b"a"))
 
 
 #: Patterns that a matcher with backtracking would take a time for that doubles with each of their stars.
