@@ -25,13 +25,14 @@ from shardwatch.shard.contract.process.log import Sparse, open_log
 from shardwatch.shard.contract.process.log import use as use_log
 from shardwatch.shard.contract.process.slack import Slack, give_back
 from shardwatch.shard.contract.state.layout import Layout
-from shardwatch.shard.contract.state.planfile import Plan, PlanFile
+from shardwatch.shard.contract.state.planfile import Plan, PlanFile, with_roots
 from shardwatch.shard.contract.state.settings import Settings, read_settings
 from shardwatch.shard.contract.wire.frames import Beat, OtherVersionError, decode_up, encode
 
 from .groups.registry import Registry
 from .groups.store import GroupStore
-from .index.opening import open_index, rebuild, refit, refitted
+from .index.fitting import Fitting
+from .index.opening import open_index, rebuild
 from .index.replay import Replay
 from .intake.engine import Engine
 from .intake.receive import Receiver
@@ -81,12 +82,13 @@ class Aggregator:
     ) -> None:
         """`notes`: what `status` shows; `logs`: see `Lives`. Both are added to."""
         self._sockets = sockets
-        self._settings = settings
         self._limits = limits
         self._notes = notes
         with contextlib.ExitStack() as undo:
             self._lives = Lives(layout.state_dir, logs)
-            self._index, found = open_index(layout.index_db, settings, sockets.pulse.beat)
+            plan_file = PlanFile(layout.plan)
+            in_force = with_roots(settings, _plan(plan_file))
+            self._index, found = open_index(layout.index_db, in_force, sockets.pulse.beat)
             undo.callback(self._index.abandon)
             notes += found
             self._store = GroupStore(layout.groups_db, durability=settings.durability)
@@ -96,14 +98,18 @@ class Aggregator:
             # Before any row is written: a row that changes notes which groups hold it.
             registry = Registry(self._index.backlog, self._store, settings, time.monotonic(), time.time)
             self._lives.begin(self._index.file.life)  # not before: groups that can't be read are set aside by now
-            self._refit = refit(self._index, settings)
-            while settings.forget_left_out and self._refit is not None:
-                self._go_on_refitting()  # before any shard says that what is left out is gone
-            plan_file = PlanFile(layout.plan)
-            self._receiver = Receiver(self._index, lambda: _plan(plan_file), service=service_id())
+            self._fitting = Fitting(self._index, in_force, notes)
+            self._receiver = Receiver(
+                self._index,
+                lambda: _plan(plan_file),
+                on_plan=lambda plan: self._fitting.take_over(with_roots(settings, plan)),
+                service=service_id(),
+            )
             self._index.commit()
             self._engine = Engine(self._index, self._receiver, settings, notes)
-            self._server = Server(self._index.backlog, registry, self._engine, settings)
+            self._server = Server(
+                self._index.backlog, registry, self._engine, settings, in_force=lambda: self._fitting.settings
+            )
             known = dict.fromkeys(self._lives.groups(), 0) | self._index.consumers.known()
             registry.reconcile(self._index.file.found_tick, known)
             self._checkpoints = Checkpoints((layout.index_db, layout.groups_db), settings.durability)
@@ -155,8 +161,8 @@ class Aggregator:
                     self._keep_consumers()  # before anyone hears of a new group
                 self._answer(replies)
                 turned = True
-            if self._refit is not None:
-                self._go_on_refitting()
+            if self._fitting.works:
+                self._fitting.step()
                 self._answer(self._server.on_commit())
                 turned = True
             if self._index.debts.searching:
@@ -182,7 +188,7 @@ class Aggregator:
         return self._gathering.left_s(time.monotonic())
 
     def _timeout_ms(self, gather_s: float) -> int:
-        if self._refit is not None or self._index.debts.searching:
+        if self._fitting.works or self._index.debts.searching:
             return 0
         now = time.monotonic()
         due = min(self._beat_at + _BEAT_LATE_S, now + self._server.next_due())
@@ -193,18 +199,6 @@ class Aggregator:
             due = min(due, slack / 1e9)
         sync = self._receiver.next_deadline()
         return until(due if sync is None else min(due, sync))
-
-    def _go_on_refitting(self) -> None:
-        """A step of what makes the rows fit the settings."""
-        assert self._refit is not None
-        self._sockets.pulse.beat()
-        if self._refit.step():
-            return
-        note = refitted(self._refit, self._settings)
-        if note:
-            log.info("%s", note)
-            self._notes.append(note)
-        self._refit = None
 
     def _discount_stall(self) -> None:
         """A judge that was itself stopped (a suspended laptop) does not blame the others for its silence."""
@@ -395,7 +389,7 @@ class Service:
             why = self._live()
             if why is not None:
                 self._log.refused(why)
-                outage.wait(self._sockets, self._settings, why)
+                outage.wait(self._sockets, self._limits.settings, why)
         return self._limits.exit_code
 
     def _live(self) -> Refusal | None:

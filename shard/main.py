@@ -13,7 +13,6 @@ import signal
 import stat
 import sys
 import time
-from collections.abc import Sequence
 
 import msgspec
 
@@ -21,6 +20,7 @@ from .backend.choice import open_backend
 from .backend.share import WatchShare, limited_part
 from .compiled import choice
 from .contract.errors import ShardwatchError, UsageError
+from .contract.files.paths import is_below
 from .contract.filter.scope import scope_of
 from .contract.input.command_line import values_of
 from .contract.limits import (
@@ -34,7 +34,7 @@ from .contract.process.log import use as use_log
 from .contract.process.slack import Slack, give_back
 from .contract.process.stand_in import StandIn, asked_to_stand_in
 from .contract.state.layout import Layout
-from .contract.state.planfile import Anchor, Plan, PlanFile
+from .contract.state.planfile import Plan, PlanFile, with_roots
 from .contract.state.settings import Settings, SettingsFile
 from .contract.wire.frames import Beat, Reply, encode
 from .disk.ignore_setting import ignore_files_of
@@ -74,6 +74,8 @@ class ShardProcess:
         stand_in: StandIn | None = None,
     ) -> None:
         self.shard = shard
+        self._settings = settings
+        settings = with_roots(settings, plan)
         self._restraint = Restraint(settings, limited=stand_in is None)
         self._settings_file = settings_file
         self._succession = Succession(shard, plan, plan_file, settings, fixed=stand_in is not None)
@@ -122,7 +124,9 @@ class ShardProcess:
             verifier=tuning.verifier, rate=tuning.rate,
         )  # fmt: skip
         self._local = local
-        self._locks = Locks(_roots(anchors, settings.roots) if settings.hold_for_vcs else (), self._territory.slow.guard)
+        self._locks = Locks(self._lock_roots(plan), self._territory.slow.guard)
+        #: The plans by which roots are looked at for lock files.
+        self._locked_by = (plan.generation, plan.generation)
         self._heartbeat = Heartbeat()
         self._pulse = Pulse(layout.pulse_socket)
         self._slack = Slack()
@@ -385,10 +389,13 @@ class ShardProcess:
             log.warning("there is another plan than the one that this shard serves: leaving, to be started with it")
             self._stopping = True
             return
+        self._keep_locks()
         if found is None:
             return
         plan, change = found
         log.info("going on with plan %d: %d anchors less, %d more", plan.generation, len(change.left), len(change.taken))
+        # What is kept is watched as before with them, and what is let go may be watched as either until then.
+        self._territory.reader.go_by(with_roots(self._settings, plan))
         taken = tuple(msgspec.structs.replace(anchor, backend=self._local) for anchor in change.taken)
         stops = frozenset(anchor.path for anchor in plan.anchors)
         self._mounts.know(plan.homes, plan.later)
@@ -398,6 +405,23 @@ class ShardProcess:
         if limited is not None:
             share = plan.watches.get(self.shard, 0)
             limited.watches_max = share and max(share, limited.watches())
+
+    def _keep_locks(self) -> None:
+        """Looks for lock files where the plan wants it; until the shard has gone on with it, also where the one before did: it
+        still tells of what changes there."""
+        plans = self._succession.plans
+        by = plans[0].generation, plans[1].generation
+        if by != self._locked_by:
+            self._locked_by = by
+            self._locks.keep_to(dict.fromkeys(root for plan in plans for root in self._lock_roots(plan)))
+
+    def _lock_roots(self, plan: Plan) -> list[bytes]:
+        """The roots with lock files that hold something of this shard under a plan. Every shard of a root looks at its lock
+        files: so its own frames, with what changed under a lock, never overtake the word of it."""
+        if not self._settings.hold_for_vcs:
+            return []
+        anchors, roots = plan.of(self.shard), with_roots(self._settings, plan).roots
+        return [root for root in roots if any(is_below(anchor.path, root) for anchor in anchors)]
 
     def _show_life(self) -> None:
         """In the midst of a step that takes long, such as a look at a directory of a million names: nobody must take this process
@@ -423,12 +447,6 @@ class ShardProcess:
         self._line.close()
         self._pulse.close()
         self._lock.close()
-
-
-def _roots(anchors: list[Anchor], roots: Sequence[bytes]) -> list[bytes]:
-    """The roots that hold something of these anchors. Every shard of a root looks at its lock files: so its own frames, with what
-    changed under a lock, never overtake the word of it."""
-    return [root for root in roots if any((a.path + b"/").startswith(root.rstrip(b"/") + b"/") for a in anchors)]
 
 
 def _stdin_is_guard() -> bool:

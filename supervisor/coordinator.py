@@ -32,7 +32,7 @@ from shardwatch.shard.contract.process.life import Lock, Pulse, die_with_parent,
 from shardwatch.shard.contract.process.loading import Loading
 from shardwatch.shard.contract.process.priority import take_priority
 from shardwatch.shard.contract.state.layout import Layout
-from shardwatch.shard.contract.state.planfile import Plan, read_plan, write_plan
+from shardwatch.shard.contract.state.planfile import Plan, part_change, read_plan, write_plan
 from shardwatch.shard.contract.state.settings import Settings, read_settings
 from shardwatch.shard.disk.mounts import Mounts
 
@@ -109,11 +109,11 @@ def _keep(
     is told to leave."""
     settings = read_settings(layout.settings)
     take_priority(settings, niceness_min=NICENESS_MIN)  # what is refused is the aggregator's to tell
-    before = _generation(layout)
+    before = _plan(layout)
     plan = planned(layout, settings, lambda: _pids(proxy.shards), pulse)
     mounts, replans = Mounts(), Replans(settings.roots)
-    if before not in (0, plan.generation):
-        _take_down(proxy.shards)
+    if before is not None and before.generation != plan.generation:
+        _take_down(proxy.shards, before, plan)
     _say_plan(plan)
     scales = Scales(layout, settings, lambda job: in_child(job, pulse))
 
@@ -206,8 +206,8 @@ def _say_plan(plan: Plan) -> None:
 
 
 def replanned(layout: Layout, settings: Settings, own_pids: Callable[[], Sequence[int]], pulse: Pulse, plan: Plan) -> Plan:
-    """The plan that keeps apart what is mounted now, or `plan` where none could be made. It continues no other: shards that run
-    leave by themselves when they see it, and are started with it."""
+    """The plan that keeps apart what is mounted now, or `plan` where none could be made. Shards go on with it, and let go what is
+    another's; one that keeps nothing leaves by itself."""
     log_line("something that may hang was mounted beside something else: planning again")
     try:
         return planned(layout, settings, own_pids, pulse, running=True)
@@ -292,22 +292,27 @@ def _told_to_leave(pulse: Pulse, bell: HangUpBell, wait_s: float, is_needed: Cal
     return False
 
 
-def _generation(layout: Layout) -> int:
-    """Of the plan that shards may run with already; 0 where there is none."""
+def _plan(layout: Layout) -> Plan | None:
+    """The one that shards may run with already; None where there is none."""
     try:
-        plan = read_plan(layout.plan)
+        return read_plan(layout.plan)
     except msgspec.MsgspecError:
-        return 0
+        return None
+
+
+def _generation(layout: Layout) -> int:
+    """Of that plan; 0 where there is none."""
+    plan = _plan(layout)
     return 0 if plan is None else plan.generation
 
 
-def _take_down(shards: Any) -> None:
-    """Ends the shards that run with an older plan, so that they are added again: what is mounted has changed since."""
+def _take_down(shards: Any, before: Plan, plan: Plan) -> None:
+    """Ends the shards that run with the plan of before and can't go on with this one, so that they are added again."""
     try:
         rows = [row for row in shards.status() if row["group"] == GROUP]
     except (*NO_ANSWER, xmlrpc.client.Fault):
         return
-    for row in rows:
+    for row in (row for row in rows if part_change(row["name"], before, plan) is None):
         try:
             shards.remove(row["name"])
         except (*NO_ANSWER, xmlrpc.client.Fault) as error:

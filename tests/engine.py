@@ -117,7 +117,7 @@ class Shard:
         )  # fmt: skip
         self.succession = Succession(
             name, plan, cast(PlanFile, PlanInMemory(engine)),
-            Settings(roots=(engine.root,), include=INCLUDE, exclude=EXCLUDE, follow_symlinks=engine.follow), fixed=False,
+            engine.settings, fixed=False,
         )  # fmt: skip
         self.watcher.begin()
 
@@ -195,6 +195,9 @@ class Engine:
         self.bounds = bounds
         self.ignore_files = ignore_files
         self.files_per_s = files_per_s
+        self.settings = Settings(
+            roots=(self.root,), include=INCLUDE, exclude=EXCLUDE, follow_symlinks=follow, ignore_files=ignore_files
+        )
         self.walk: Callable[[bytes], Tree] = walk
         self.epochs: dict[str, int] = {}
         #: Which running service all of this is.
@@ -225,7 +228,7 @@ class Engine:
 
     def replan_running(self, anchors: dict[str, str]) -> None:
         """A new generation, which the shards go by when they notice it. What goes on is not looked at again."""
-        self.plan = continued(self.plan, self._plan(anchors))
+        self.plan = continued(self.plan, self._plan(anchors), self.settings, self.settings)
         for name in self.plan.shards():
             if name not in self.shards:
                 self.start(name)

@@ -41,7 +41,9 @@ Around them:
 - `schema`: creates and opens the file, and migrates it to the newest schema by the scripts in
   `sql/`.
 - `opening`: opens the index for a set of settings; sets a damaged one aside.
-- `refit`: adapts the rows to new settings, in portions.
+- `walk`: goes through the rows in portions, all of them or those at and below some paths.
+- `refit`: adapts the rows to new settings, in such portions.
+- `fitting`: when that is done, at a start and when a running service takes over other roots.
 - `replay`: how old a tombstone must be to be removed, on a clock that may be set. Pure.
 - `verification`: compares the folds of the verification with rows, and counts findings.
 - `reading`: reads the index of a running service from another process.

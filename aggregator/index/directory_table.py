@@ -77,6 +77,15 @@ class DirectoryTable:
             (id_, below) for id_, below in found if not any(below == stop or below.startswith(stop + b"/") for stop in stops)
         ]
 
+    def next_below(self, top: bytes, after: bytes | None) -> tuple[int, bytes] | None:
+        """(id, path) of a directory at or below `top`: the first one, or the next one after `after`; None if there is none."""
+        if after is None and (id_ := self.find(top)) is not None:
+            return id_, top
+        _, lower, upper = bounds(top)
+        sql = "SELECT id, path FROM directory WHERE path>?1 AND path<?2 ORDER BY path LIMIT 1"
+        found = self._db.execute(sql, (lower if after is None or after == top else after, upper)).fetchone()
+        return None if found is None else (found[0], found[1])
+
     def knows(self, directory: bytes) -> bool:
         """Whether anything was ever said of what is in a directory, or below it."""
         sql = "SELECT 1 FROM directory WHERE path=?1 OR (path>?2 AND path<?3) LIMIT 1"

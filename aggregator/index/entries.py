@@ -200,16 +200,17 @@ class Entries:
 
     # -- all of them
 
-    def onward(self, after: tuple[int, bytes, int], limit: int) -> list[Relocatable]:
-        """The next `limit` entries in the order of (id of the directory, name, is it about a directory)."""
+    def onward(self, after: tuple[int, bytes, int], limit: int, upto: int = INT_MAX) -> list[Relocatable]:
+        """The next `limit` entries in the order of (id of the directory, name, is it about a directory), up to those of the
+        directory with the id `upto`."""
         sql = f"SELECT e.dir, d.path, {KNOWN} FROM entry e JOIN directory d ON d.id=e.dir"
-        order = "WHERE (e.dir, e.name, e.directory) > (?, ?, ?) ORDER BY e.dir, e.name, e.directory LIMIT ?"
+        order = "WHERE (e.dir, e.name, e.directory) > (?, ?, ?) AND e.dir <= ? ORDER BY e.dir, e.name, e.directory LIMIT ?"
         found = [
             Relocatable(id_, path, known_from(tuple(columns)), None)
-            for id_, path, *columns in self._db.execute(f"{sql} {order}", (*after, limit))
+            for id_, path, *columns in self._db.execute(f"{sql} {order}", (*after, upto, limit))
         ]
         entries = 0
-        for page, path in onward(self._db, after[0], after[1], INT_MAX):
+        for page, path in onward(self._db, after[0], after[1], upto):
             places = page.places_in(after[1] if page.dir == after[0] else None, None)
             found += [
                 Relocatable(page.dir, path, known, (page, place))

@@ -131,7 +131,9 @@ class IndexFile:
         self.collected = max(self.collected, tick)
 
     def misfit(self) -> None:
-        """The rows do not agree with the settings until `fit` is called."""
+        """The rows do not agree with any settings until `fit` is called; nor after a kill, with those of before. Call it after
+        `begin`."""
+        self.db.execute("UPDATE state SET filter=''")
         self.unfit = True
 
     def fit(self, fingerprint: str) -> None:

@@ -7,7 +7,7 @@ import hashlib
 import logging
 import os
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import msgspec
@@ -122,12 +122,12 @@ def rebuild(path: Path, why: str) -> str:
     return note
 
 
-def refit(index: Index, settings: Settings) -> Refit | None:
-    """The work that adapts rows and lanes to the settings, or None if they agree with them."""
+def refit(index: Index, settings: Settings, tops: Sequence[bytes] | None = None) -> Refit | None:
+    """The work that adapts rows and lanes to the settings, or None if they agree with them. `tops`: as of `Refit`."""
     wanted = fingerprint(settings)
-    if index.file.fingerprint == wanted:
+    if index.file.fingerprint == wanted and not index.unfit:
         return None
-    return Refit(index, keeper(settings), wanted, forget=settings.forget_left_out)
+    return Refit(index, keeper(settings), wanted, forget=settings.forget_left_out, tops=tops)
 
 
 def refitted(done: Refit, settings: Settings) -> str:

@@ -267,6 +267,10 @@ class Records:
             return None
         return self._lane_of(path) if self._lane_of else 0
 
+    def take_lanes(self, lane_of: Callable[[bytes], int] | None) -> None:
+        """Rows get other lanes from now on."""
+        self._lane_of = lane_of
+
     def relane(self, id_: int, row: Known, lane: int) -> None:
         """Gives a row another lane; it is pending there."""
         self._tables.writer.relane(id_, row, lane, self._ticks.next(), self._holding(row))

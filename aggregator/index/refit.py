@@ -8,7 +8,7 @@ point, the next start begins again, and finds the finished rows as they should b
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from shardwatch.shard.contract.files.paths import join
@@ -16,35 +16,46 @@ from shardwatch.shard.contract.files.paths import join
 from .entries import Place, Relocatable
 from .index import Index
 from .row import GONE, LEFT_OUT, Known, tells_there
+from .walk import Walk
 
 #: Rows of one step: some 50 ms.
 ROWS: Final = 2_000
 
 
 class Refit:
-    """One walk through all rows in the order of their keys. The index is `unfit` until the walk has reached the end.
+    """One walk through the rows. The index is `unfit` until the walk has reached the end.
 
     Args:
         keeps: whether a path, which is a directory or not, is a row at all.
         fingerprint: of the settings; it is stored at the end.
         forget: forget what is left out, instead of telling that it is deleted.
+        tops: only what lies at and below these paths may have to be adapted. None: anything may.
     """
 
-    def __init__(self, index: Index, keeps: Callable[[bytes, bool], bool], fingerprint: str, *, forget: bool = False) -> None:
+    def __init__(
+        self,
+        index: Index,
+        keeps: Callable[[bytes, bool], bool],
+        fingerprint: str,
+        *,
+        forget: bool = False,
+        tops: Sequence[bytes] | None = None,
+    ) -> None:
         self._index = index
         self._keeps = keeps
         self._fingerprint = fingerprint
         self._forget = forget
-        self._after = (0, b"", -1)
+        self._walk = Walk(index.tables, tops)
         #: The number of paths that have been left out so far.
         self.left_out = 0
+        index.begin()
         index.file.misfit()
 
     def step(self, limit: int = ROWS) -> bool:
         """Adapts the next rows, in a transaction of their own. Returns False if these were the last ones."""
         index = self._index
         index.begin()
-        entries = index.tables.entries.onward(self._after, limit)
+        entries, more = self._walk.take(limit)
         out: dict[tuple[int, bytes], list[Known]] = {}
         relaned: list[tuple[Relocatable, int | None]] = []
         leaving: dict[int, list[Place]] = {}
@@ -73,10 +84,7 @@ class Refit:
                 self.left_out += tells_there(row)
         for (id_, path), rows in out.items():
             index.records.leave_out(id_, path, rows, forget=self._forget)
-        if len(entries) < limit:
+        if not more:
             index.file.fit(self._fingerprint)
-        else:
-            id_, _, row, _ = entries[-1]
-            self._after = (id_, row.name, row.directory)
         index.commit()
         return index.unfit

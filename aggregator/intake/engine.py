@@ -12,6 +12,7 @@ from msgspec.structs import asdict
 from shardwatch.shard.contract.limits import SILENT_S
 from shardwatch.shard.contract.process.memory_cap import memory_state
 from shardwatch.shard.contract.process.priority import PriorityRefusal
+from shardwatch.shard.contract.state.planfile import with_roots
 from shardwatch.shard.contract.state.settings import Settings
 
 from ..index.index import Index
@@ -71,8 +72,13 @@ class Engine:
             "directories": sum(b.directories for b in beats),
         }
 
+    @property
+    def _in_force(self) -> Settings:
+        """The settings, with the roots of the plan in force."""
+        return with_roots(self._settings, self._receiver.plan)
+
     def take_over(self, settings: Settings) -> None:
-        """Tells of these settings from now on. They differ in what shards do, and in nothing that the engine does."""
+        """Tells of these settings from now on. They differ in what shards do, and in roots, of which the plan tells."""
         self._settings = settings
 
     def tell_own(self, memory: int, needed: int, refused: PriorityRefusal) -> None:
@@ -119,7 +125,7 @@ class Engine:
         return {
             "ready": self.ready() is not None,
             "generation": plan.generation if plan else 0,
-            "roots": [_text(path) for path in self._settings.named()],
+            "roots": [_text(path) for path in self._in_force.named()],
             "files": self._index.files,
             "directories": self._directories(),
             "tick": self._index.tick,
@@ -146,7 +152,7 @@ class Engine:
 
     def _nothing_watched(self) -> str:
         """Why no file is watched, after everything was looked at and no file was found; otherwise "". This is rarely intended."""
-        settings = self._settings
+        settings = self._in_force
         if self._index.files or not settings.roots or self.ready() is None:
             return ""
         others = sum(stream.beat.filtered for stream in self._receiver.streams.values() if stream.beat is not None)
@@ -169,7 +175,7 @@ class Engine:
         row).
         """
         missing = {d.path for s in self._receiver.streams.values() if s.beat for d in s.beat.doubts if d.state == "missing"}
-        return self._index.directories + len(set(self._settings.roots) - missing)
+        return self._index.directories + len(set(self._in_force.roots) - missing)
 
     def _shard(self, shard: str, stream: ReceivedStream, now: float) -> dict[str, object]:
         plan = self._receiver.plan

@@ -69,12 +69,21 @@ class Receiver:
 
     Args:
         read_plan: returns the plan on disk, or None; called for each frame of another generation than the plan's.
+        on_plan: called with each plan that is adopted, before anything is judged by it.
         service: the id of this running service; frames of any other are refused.
     """
 
-    def __init__(self, index: Index, read_plan: Callable[[], Plan | None], *, service: str = "") -> None:
+    def __init__(
+        self,
+        index: Index,
+        read_plan: Callable[[], Plan | None],
+        *,
+        on_plan: Callable[[Plan], None] = lambda plan: None,
+        service: str = "",
+    ) -> None:
         self._index = index
         self._read_plan = read_plan
+        self._on_plan = on_plan
         self._service = service
         self.life = new_epoch()
         self.plan: Plan | None = None
@@ -110,6 +119,7 @@ class Receiver:
         plan = self._read_plan()
         if plan is None or (self.plan is not None and plan.generation == self.plan.generation):
             return False
+        self._on_plan(plan)
         self._former = (self.plan, self._owners)
         self.plan = plan
         self._owed = {shard: plan.owed(shard) for shard in plan.shards()}
@@ -283,10 +293,10 @@ class Receiver:
     def _owner(self, frame: Frame, directory: bytes) -> Anchor | None:
         """The anchor under which a frame may report about a directory; None if it may not.
 
-        What was sent under another plan counts only if the directory had the same anchor then, and with all plans since. With
-        another anchor, rows could be written below a directory that has no row, since another shard had to report that one, and
-        is not listened to any more. If the directory is gone, nobody would find out that they are: no listing is compared with
-        the row that is missing.
+        What was sent under another plan counts only if the directory had the same anchor then, and with all plans since, and if
+        the same names were in scope. With another anchor, rows could be written below a directory that has no row, since another
+        shard had to report that one, and is not listened to any more. If the directory is gone, nobody would find out that they
+        are: no listing is compared with the row that is missing.
         """
         owner = self._owners.of(directory)
         if owner is None or owner.shard != frame.shard:
@@ -295,7 +305,7 @@ class Receiver:
             return owner
         plan, owners = self._former
         former = owners.of(directory)
-        if plan is None or former is None or (former.path, former.shard) != (owner.path, owner.shard):
+        if plan is None or former is None or (former.path, former.shard, plan.key) != (owner.path, owner.shard, self.plan.key):
             return None
         return owner if plan.since(former) <= frame.generation <= plan.generation else None
 

@@ -18,13 +18,14 @@ class OwnLimits:
     """Owned by one thread, for the whole life of the process. Make it before other threads are started.
 
     Attributes:
+        settings: as they were last read.
         refused: what the kernel did not allow, for `status`. All programs of a service have the same rights.
         exit_code: 0, or that of a process which is to end now, to be started again.
     """
 
     def __init__(self, path: Path, settings: Settings) -> None:
         self._file = SettingsFile(path)
-        self._settings = settings
+        self.settings = settings
         self.memory = MemoryCap(settings.memory_mib_max, renewals=renewals_before(), now=time.monotonic())
         self.refused = PriorityRefusal()
         self.exit_code = 0
@@ -35,9 +36,9 @@ class OwnLimits:
         """The settings, if they were exchanged since they were last read; they are kept to from now on. Where the process may not
         raise its priority, and its successor would have it, it is to end."""
         settings = self._file.changed()
-        if settings is None or settings == self._settings:
+        if settings is None or settings == self.settings:
             return None
-        self._settings = settings
+        self.settings = settings
         self.memory.limit(settings.memory_mib_max)
         if self._take_priority(settings):
             self.exit_code = self.exit_code or AGAIN_CODE

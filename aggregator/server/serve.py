@@ -56,8 +56,10 @@ class Server:
     """All groups, and the requests that wait.
 
     Args:
+        settings: those that the process runs with.
         clock: seconds of a clock that all processes of one boot share and that only goes forward.
         wall: seconds since 1970; for the age of groups only.
+        in_force: tells the same settings with the roots that are in force (`SinceRequests`); None: they stay.
     """
 
     def __init__(
@@ -68,6 +70,7 @@ class Server:
         settings: Settings,
         clock: Callable[[], float] = time.monotonic,
         wall: Callable[[], float] = time.time,
+        in_force: Callable[[], Settings] | None = None,
     ) -> None:
         self._engine = engine
         self._clock = clock
@@ -91,7 +94,7 @@ class Server:
             "groups": self._status.describe,
             "create": self._roster.create,
             "drop": self._roster.drop,
-            "since": SinceRequests(index, registry, settings, wall).answer,
+            "since": SinceRequests(index, registry, in_force or (lambda: settings), wall).answer,
             "sync": self._barriers.sync,
             "wait": self._acknowledgements.wait,
             "look": self._look,

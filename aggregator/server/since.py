@@ -40,15 +40,16 @@ class SinceRequests:
     """Answers `since`, and keeps what its answers need.
 
     Args:
+        in_force: tells the settings in force: the very same object until there are others.
         wall: seconds since 1970: when `since` was used last.
     """
 
-    def __init__(self, index: IndexPort, registry: Registry, settings: Settings, wall: Callable[[], float]) -> None:
+    def __init__(self, index: IndexPort, registry: Registry, in_force: Callable[[], Settings], wall: Callable[[], float]) -> None:
         self._index = index
         self._registry = registry
         self._wall = wall
-        #: Other settings have other rows, and what left the index with the old ones is not told.
-        self._settings = fingerprint(settings)[:8]
+        self._in_force = in_force
+        self._named = (in_force(), fingerprint(in_force())[:8])
 
     def answer(self, call: Call, now: float) -> dict[str, object]:
         """The fields of the reply. Raises RefusedError."""
@@ -84,7 +85,15 @@ class SinceRequests:
 
     def _life(self, keeper: Group) -> str:
         """What a cursor must name to be one of ours: this index, this keeper, and these settings."""
-        return f"{self._index.incarnation}-{keeper.token}-{self._settings}"
+        return f"{self._index.incarnation}-{keeper.token}-{self._settings()}"
+
+    def _settings(self) -> str:
+        """Names the settings in force. Others have other rows, and what left the index with the old ones is not told."""
+        settings, name = self._named
+        if (now := self._in_force()) is not settings:
+            name = fingerprint(now)[:8]
+            self._named = now, name
+        return name
 
     def _why_fresh(self, keeper: Group, life: str, tick: int) -> str:
         """Why what has changed since a cursor can't be told, "" if it can."""

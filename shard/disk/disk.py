@@ -113,6 +113,10 @@ class Disk:
         """Of the path itself, also where it is a link."""
         return os.lstat(path)
 
+    def stat_path_target(self, path: bytes) -> os.stat_result:
+        """Of what a path leads to, where it is a link."""
+        return os.stat(path)
+
     def stat_open(self, fd: int) -> os.stat_result:
         """Of what is open at `fd`."""
         return os.fstat(fd)

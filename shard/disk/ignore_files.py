@@ -64,6 +64,14 @@ class IgnoreFiles:
         #: Ignore files that count as empty because they are too large, which is logged once.
         self._too_large: set[bytes] = set()
 
+    def go_by(self, roots: Collection[bytes]) -> None:
+        """Other roots count from now on: what lies above them and below is compared with the next look outside."""
+        self._roots = sorted(roots, key=len)
+
+    def keep_to(self, entrances: Collection[bytes]) -> None:
+        """Of the directories that are looked at first, only these are left (`descend`)."""
+        self._entrances.intersection_update(entrances)
+
     # -- what is left out
 
     def files(self, directory: bytes, names: Collection[bytes]) -> list[bytes]:

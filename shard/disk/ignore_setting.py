@@ -18,4 +18,9 @@ def ignore_files_of(settings: Settings, guard: Callable[[bytes], object] = lambd
         return None
     from .ignore_files import IgnoreFiles
 
-    return IgnoreFiles([root for root in settings.roots if root not in settings.only], settings.git_excludes, guard=guard)
+    return IgnoreFiles(ignoring_roots(settings), settings.git_excludes, guard=guard)
+
+
+def ignoring_roots(settings: Settings) -> list[bytes]:
+    """The roots in which ignore files count: not those that are there for the sake of single files."""
+    return [root for root in settings.roots if root not in settings.only]

@@ -19,9 +19,11 @@ from .calls import ABSENT
 from .disk import Disk
 from .entering import Entered
 from .filesystems import Filesystems
+from .ignore_setting import ignoring_roots
 from .reading import NAMES_AT_ONCE, packed
 
 if TYPE_CHECKING:
+    from ..contract.state.settings import Settings
     from .ignore_files import IgnoreFiles  # only services that ask them load this
 
 #: Longest name that the kernel takes (NAME_MAX).
@@ -70,6 +72,12 @@ class Reader:
         self.filtered = 0
         self.others = 0
         self._too_long = 0
+
+    def go_by(self, settings: Settings) -> None:
+        """Goes by the roots and single files of these settings, which differ in nothing else."""
+        self.scope = Scope(self._filter, settings.files, settings.only)
+        if self.ignores is not None:
+            self.ignores.go_by(ignoring_roots(settings))
 
     def directory(
         self,

@@ -104,6 +104,15 @@ class SlowMounts:
             if found is not None and not self._answers(found[0]):
                 raise Unanswered(*found)
 
+    def guard_way(self, path: bytes) -> None:
+        """Raises Unanswered if a path, whose links are followed, leads over any filesystem that does not answer, wherever it is
+        mounted. For who has to know where a link leads that is not followed otherwise."""
+        _ = self.none  # as things are now
+        for here in self._steps(path):
+            found = holder(here, self._all) if self._all else None
+            if found is not None and can_hang(found[1]) and not self._answers(found[0]):
+                raise Unanswered(*found)
+
     def silent(self, directory: bytes, names: Collection[bytes]) -> list[tuple[bytes, Unanswered]]:
         """Those of the names in a directory at which a filesystem is mounted that does not answer: not even an lstat of them
         would end.
@@ -127,13 +136,19 @@ class SlowMounts:
         """Yields the slow mounts that a path with links passes. The caller makes sure that one answers before it asks for the
         next.
         """
+        return map(self._of, self._steps(path))
+
+    def _steps(self, path: bytes) -> Iterator[bytes]:
+        """Yields what a path with links passes, each without links but for its last name. The caller makes sure that its
+        filesystem answers before it asks for the next.
+        """
         here, left, links = b"/", path.split(b"/")[::-1], 0
         while left and links <= _LINKS_MAX:
             name = left.pop()
             if name in (b"", b"."):
                 continue
             here, above = os.path.dirname(here) if name == b".." else join(here, name), here
-            yield self._of(here)
+            yield here
             try:
                 target = self._disk.link_target(here)
             except OSError:

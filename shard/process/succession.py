@@ -28,6 +28,12 @@ class Succession:
         self._fixed = fixed
         self._next = plan
 
+    @property
+    def plans(self) -> tuple[Plan, Plan]:
+        """The plan that the shard goes by, as far as `look` was told, and the one that it is to go on with; the same twice if
+        there is none."""
+        return self._plan, self._next
+
     def look(self, generation: int) -> tuple[Plan, PartChange] | None:
         """The plan to go on with, and what that changes; None where there is no other.
 
@@ -41,17 +47,11 @@ class Succession:
         if plan is None:
             return None
         change = None if self._fixed else part_change(self._shard, self._plan, plan)
-        if change is None or not self._allows(change, plan):
+        if change is None or not self._allows(change):
             raise PlanOverError
         self._next = plan
         return plan, change
 
-    def _allows(self, change: PartChange, plan: Plan) -> bool:
-        """Whether these settings let a shard change its part while it runs.
-
-        Links lead anywhere; and in which roots lock files of version control are looked at is found out at the start.
-        """
-        if self._settings.follow_symlinks and change:
-            return False
-        same_roots = {a.root for a in self._plan.of(self._shard)} == {a.root for a in plan.of(self._shard)}
-        return same_roots or not self._settings.hold_for_vcs
+    def _allows(self, change: PartChange) -> bool:
+        """Whether these settings let a shard change its part while it runs. Links lead anywhere."""
+        return not (self._settings.follow_symlinks and change)

@@ -104,6 +104,8 @@ class Territory:
         self.stops = stops
         self.directories.assigned()
         self.slow.keep_to([place.anchor.path for place in self.places])
+        if self.ignores is not None:
+            self.ignores.keep_to([place.anchor.path for place in self.places if place not in new])
         return new
 
     def place_of(self, node: Node) -> Place:
@@ -187,11 +189,20 @@ class Territory:
             mode = self.disk.stat_path(path).st_mode
         except OSError:
             return Instead.NOTHING
+        named = self.reader.scope.names(path)
         if stat.S_ISLNK(mode):
-            return Instead.LINK
-        if stat.S_ISREG(mode) and self.reader.scope.names(path):
+            return Instead.NAMED if named and self._leads_to_a_file(path) else Instead.LINK
+        if stat.S_ISREG(mode) and named:
             return Instead.NAMED
         return Instead.NOTHING if stat.S_ISDIR(mode) else Instead.OTHER
+
+    def _leads_to_a_file(self, path: bytes) -> bool:
+        """Whether a link leads to something that is no directory. What can't be found out now may be one."""
+        try:
+            self.slow.guard_way(path)
+            return not stat.S_ISDIR(self.disk.stat_path_target(path).st_mode)
+        except OSError:
+            return False
 
     def close(self) -> None:
         """Ends the child processes that ask filesystems whether they answer."""

@@ -11,7 +11,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from typing import Final
 
 from ..backend.bell import Bell
@@ -27,6 +27,8 @@ _ASKED_MAX: Final = 64
 #: Lock files that are reported. One would be enough to hold back batches, and the others are for people.
 _REPORTED_MAX: Final = 100
 _CHECK_NS: Final = int(BEAT_S * 1e9)
+#: The directory of each kind of repository, and its lock file there.
+_NAMES: Final = ((b".git", b"index.lock"), (b".hg", b"wlock"))
 
 
 class _Place:
@@ -76,8 +78,7 @@ class Locks:
 
     def __init__(self, roots: Iterable[bytes], guard: Callable[[bytes], None] = lambda root: None) -> None:
         self._guard = guard
-        names = ((b".git", b"index.lock"), (b".hg", b"wlock"))
-        self._places = [_Place(root, at, name) for root in roots for at, name in names]
+        self._places = [_Place(root, at, name) for root in roots for at, name in _NAMES]
         self._by_wd: dict[int, set[_Place]] = {}
         self._unwatched: list[_Place] = []
         #: Lock files that were there at the last look, some of them if there are many.
@@ -90,6 +91,16 @@ class Locks:
                 self._bell = Bell()
             except OSError as error:
                 log.warning("the kernel does not report lock files, so they are only looked at from time to time: %s", error)
+
+    def keep_to(self, roots: Collection[bytes]) -> None:
+        """Looks in these roots from the next `look` on, and in no other. Those in which it looks already go on as they are."""
+        known = {(place.root, place.directory): place for place in self._places}
+        wanted = [(root, at, name) for root in roots for at, name in _NAMES]
+        for key in known.keys() - {(root, at) for root, at, _ in wanted}:
+            self._leave(known[key])
+        self._places = [known.get((root, at)) or _Place(root, at, name) for root, at, name in wanted]
+        self._unwatched = []
+        self._turn = self._check_at = 0
 
     def fileno(self) -> int:
         """Readable when `look` should be called; -1: there is no such thing."""

@@ -61,6 +61,8 @@ class Ground(Struct, frozen=True):
     cuts: Sequence[bytes] = ()
     #: The mount that can hang and that a path lies on; b"" where it lies on no such.
     mount: Callable[[bytes], bytes] = lambda path: b""
+    #: Roots that are there for the sake of single files in them: nothing below them is watched.
+    only: frozenset[bytes] = frozenset()
 
 
 class Effort(Struct, frozen=True):

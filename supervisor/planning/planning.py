@@ -20,7 +20,7 @@ from shardwatch.shard.contract.kernel.mounts import read_mounts
 from shardwatch.shard.contract.kernel.usage import held_by
 from shardwatch.shard.contract.process.life import new_epoch
 from shardwatch.shard.contract.state.layout import Layout
-from shardwatch.shard.contract.state.planfile import Anchor, Plan, read_plan, write_plan
+from shardwatch.shard.contract.state.planfile import Anchor, Plan, read_plan, with_roots, write_plan
 from shardwatch.shard.contract.state.settings import Settings
 
 from ..host.scouting import Scouts
@@ -32,7 +32,7 @@ from .homes import note_mounts, planned_homes, with_mounts
 from .key import plan_key
 from .limits import budget, read_inotify_limits
 from .plan import SHARDS_MAX, USUAL_EFFORT, Effort, Ground, Means, PlanResult, make_plan
-from .rebalancing import extended_plan, moves, rebalanced_plan, staying
+from .rebalancing import apart_plan, extended_plan, moves, rebalanced_plan, staying
 from .tree_look import TreeLook
 
 #: How far apart two plans that follow the same one are, by chance.
@@ -116,7 +116,8 @@ def ensure_plan(layout: Layout, settings: Settings, own_pids: Callable[[], Seque
 
 def ensure_apart(layout: Layout, settings: Settings, own_pids: Callable[[], Sequence[int]] = tuple) -> Plan:
     """The plan for a service that runs: the one on disk, unless a filesystem that can hang was mounted since and shares a shard
-    with something else; then a new one, on disk when this returns. Arguments and errors are those of `ensure_plan`.
+    with something else; then one in which it has a shard to itself, and all else stays where it is, on disk when this returns.
+    Arguments and errors are those of `ensure_plan`.
     """
     old, generation = kept_plan(layout)
     apart = surroundings(settings)
@@ -124,7 +125,9 @@ def ensure_apart(layout: Layout, settings: Settings, own_pids: Callable[[], Sequ
         return ensure_plan(layout, settings, own_pids)
     if apart.holds_for(old.anchors):
         return old
-    new = _measured(settings, apart, generation, own_pids)
+    with Scouts() as scouts:
+        means = _means(settings, _room(own_pids), scouts)
+        new = apart_plan(_ground(settings, apart), old, means, generation=generation).plan
     if same_owners(old, new):
         return old
     return _stored(layout, settings, old, new)
@@ -134,8 +137,8 @@ def prepare_plan(
     layout: Layout, settings: Settings, own_pids: Callable[[], Sequence[int]] = tuple, *, running: Settings
 ) -> Plan:
     """The plan for settings that a running service is to take over, in the file of the next plan when this returns: the one in
-    force if it fits them, too. Where only the roots differ, what stays is left to the shards that have it. Arguments and errors
-    are those of `ensure_plan`.
+    force if it fits them, too. Where no more differs than the roots, and single files, what stays is left to the shards that have
+    it. Arguments and errors are those of `ensure_plan`.
 
     Args:
         running: the settings that the service runs with.
@@ -145,22 +148,19 @@ def prepare_plan(
     if old is not None and still_fits(old, settings, plan_key(settings), apart):
         new = old
     elif old is not None and go_on(running, settings) and _can_be_extended(old, settings, apart):
-        new = continued(old, _with_homes(settings, old, _extended(old, settings, apart, generation, own_pids)))
+        new = _following(old, settings, _extended(old, settings, apart, generation, own_pids), running)
     else:
-        new = _with_homes(settings, old, _measured(settings, apart, generation, own_pids))
+        new = _following(old, settings, _measured(settings, apart, generation, own_pids), running)
     write_plan(layout.next_plan, new)
     return new
 
 
 def _can_be_extended(old: Plan, settings: Settings, apart: Apart) -> bool:
-    """Whether a plan for other roots, or more shards, can begin with the one in force.
-
-    Where something can hang, or a directory is there for the sake of single files, all is planned anew.
-    """
-    stays = staying(old, settings.roots)
-    may_hang = any(map(apart.mount, [*settings.roots, *apart.cuts, *(anchor.path for anchor in stays)]))
-    are_enough = settings.shards == 0 or settings.shards >= len({anchor.shard for anchor in stays})
-    return bool(stays) and are_enough and not may_hang and not settings.only and not _unmounted(old)
+    """Whether a plan for other roots, or more shards, can begin with the one in force: something stays, and not in more shards
+    than are wanted."""
+    stays = staying(old, settings.roots, settings.only)
+    shards = {anchor.shard for anchor in stays if not apart.mount(anchor.path)}
+    return bool(stays) and (settings.shards == 0 or settings.shards >= len(shards))
 
 
 def _extended(
@@ -197,15 +197,33 @@ def rebalance(
     with Scouts() as scouts:
         means = _means(settings, _room(own_pids), scouts)
         found = rebalanced_plan(_ground(settings, apart), old, means, generation=generation, rates=rates, changed=changed)
-    new = continued(old, _with_homes(settings, old, found.plan))
+    new = _following(old, settings, found.plan)
     return None if not moves(old, new) else msgspec.structs.replace(found, plan=new)
 
 
 def _stored(layout: Layout, settings: Settings, old: Plan | None, new: Plan) -> Plan:
-    """The new plan, on disk (`_with_homes`)."""
-    new = _with_homes(settings, old, new)
+    """The new plan, on disk (`_following`)."""
+    new = _following(old, settings, new)
     write_plan(layout.plan, new)
     return new
+
+
+def _following(old: Plan | None, settings: Settings, new: Plan, running: Settings | None = None) -> Plan:
+    """The new plan, with all that it says of the settings that it is for, of the filesystems of its roots, and of what goes on
+    with it (`continued`).
+
+    Args:
+        old: the plan in force, if there is one.
+        settings: those that are in force with the new one.
+        running: those in force with the old one. None: they differ in roots and single files at most, which that plan tells.
+    """
+    new = msgspec.structs.replace(new, roots=settings.roots, files=settings.files, only=settings.only)
+    new = _with_homes(settings, old, new)
+    if old is None:
+        return new
+    before = with_roots(running or settings, old)
+    # With another key it is a plan for other filters, put back from a backup perhaps: nothing goes on with it.
+    return continued(old, new, before, settings) if plan_key(before) == old.key else new
 
 
 def _with_homes(settings: Settings, old: Plan | None, new: Plan) -> Plan:
@@ -242,7 +260,7 @@ def planned(settings: Settings, room: Budget, apart: Apart, *, generation: int, 
 
 def _ground(settings: Settings, apart: Apart) -> Ground:
     """The trees as they are mounted now."""
-    return Ground(settings.roots, backend_of(settings, apart.is_remote), apart.cuts, apart.mount)
+    return Ground(settings.roots, backend_of(settings, apart.is_remote), apart.cuts, apart.mount, frozenset(settings.only))
 
 
 def _means(settings: Settings, room: Budget, scouts: Scouts, effort: Effort = USUAL_EFFORT) -> Means:

@@ -11,7 +11,7 @@ together and not on who has them, so that the next plan moves nothing back.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Final
 
 import msgspec
@@ -95,28 +95,76 @@ def extended_plan(ground: Ground, old: Plan, means: Means, *, generation: int, k
     shares are equal, and what is new is given to those that have least.
 
     Args:
-        ground: the trees. What is new in them does not lie on a filesystem that can hang, and at least one root is of `old`.
+        ground: the trees, of which at least one is of `old`.
         old: the plan that is in use.
         generation: of the new plan.
         key: of the settings with the other roots.
     """
-    there = msgspec.structs.replace(old, anchors=tuple(staying(old, ground.roots)))
+    there = msgspec.structs.replace(old, anchors=tuple(staying(old, ground.roots, ground.only)))
     division = _divided(ground, there, means)
+    _give_apart(division, means.budget.shards_max)
     loads = dict.fromkeys(division.local, 0.0)
     for piece in division.pieces:
         if piece.shard in loads:
             loads[piece.shard] += piece.weight
-    for piece in sorted(division.homeless, key=lambda piece: (-piece.weight, piece.parts[0].path)):
+    homeless = [piece for piece in division.homeless if not piece.mount]
+    for piece in sorted(homeless, key=lambda piece: (-piece.weight, piece.parts[0].path)):
         piece.shard = min(loads, key=lambda shard: (loads[shard], shard))
         loads[piece.shard] += piece.weight
     division.pieces += division.homeless
     return _evened_out(division, ground, means, generation=generation, key=key)
 
 
-def staying(plan: Plan, roots: Sequence[bytes]) -> list[Anchor]:
-    """The anchors that lie in the same roots as before, with these roots. Pure."""
+def apart_plan(ground: Ground, old: Plan, means: Means, *, generation: int) -> PlanResult:
+    """A plan in which what can hang shares its shard with nothing else, as far as the budget allows. All else stays where it is.
+
+    Args:
+        ground: the trees, the same as of `old`; filesystems that can hang were mounted in them since.
+        old: the plan that is in use.
+        means: how many shards it asks for does not matter.
+        generation: of the new plan.
+    """
+    division = _divided(ground, old, msgspec.structs.replace(means, shards=1))
+    _give_apart(division, means.budget.shards_max)
+    return _finished(division, ground, means, generation=generation, key=old.key)
+
+
+def staying(plan: Plan, roots: Sequence[bytes], only: Collection[bytes] = ()) -> list[Anchor]:
+    """The anchors that lie in the same roots as before, with these roots, and that are still wanted there. Pure.
+
+    Args:
+        only: roots below which nothing is watched.
+    """
     nearest = Nearest(roots)
-    return [anchor for anchor in plan.anchors if nearest.of(anchor.path) == anchor.root]
+    there = [anchor for anchor in plan.anchors if nearest.of(anchor.path) == anchor.root]
+    return [anchor for anchor in there if anchor.root not in only or anchor.path == anchor.root]
+
+
+def _give_apart(division: _Division, shards_max: int) -> None:
+    """Gives what lies on each mount that can hang to shards that have nothing else: one that has part of it, or else a new one.
+    Where there is no room for that, to a shard of another mount; and if there is none, it stays where it is."""
+    mounts: dict[bytes, list[Piece]] = {}
+    for piece in (*division.pieces, *division.homeless):
+        mounts.setdefault(piece.mount, []).append(piece)
+    homeless = {id(piece) for piece in division.homeless}
+    holders: dict[int, set[bytes]] = {shard: {b""} for shard in division.local}
+    for piece in division.pieces:
+        holders.setdefault(piece.shard, set()).add(piece.mount)
+    for mount in sorted(mounts.keys() - {b""}):
+        own = {shard for shard, held in holders.items() if held == {mount}}
+        if not own and len(holders) < shards_max:
+            division.names.append(_new_name(division.names, 0))
+            own = {len(division.names) - 1}
+        if not own:
+            own = {shard for shard, held in holders.items() if b"" not in held} or set(division.local) or {0}
+        for piece in mounts[mount]:
+            if piece.shard not in own or id(piece) in homeless:
+                piece.shard = min(own)
+        for shard, held in holders.items():
+            if shard not in own:
+                held.discard(mount)
+        for shard in own:
+            holders.setdefault(shard, set()).add(mount)
 
 
 class _Division(Struct):
@@ -146,7 +194,7 @@ def _divided(
     names = old.shards()
     local = sorted({names.index(anchor.shard) for anchor in old.anchors if not ground.mount(anchor.path)})
     room = means.budget.shards_max - (len(names) - len(local))
-    wanted = min(means.shards or shards_for(survey.directories + survey.files, rates.total, means.processors), room)
+    wanted = max(1, min(means.shards or shards_for(survey.directories + survey.files, rates.total, means.processors), room))
     for number in range(wanted - len(local)):
         local.append(len(names))
         names.append(_new_name(names, number))
@@ -172,6 +220,11 @@ def _divided(
 def _evened_out(division: _Division, ground: Ground, means: Means, *, generation: int, key: str) -> PlanResult:
     """The plan of a division in which all pieces have a shard, once these have about equal shares."""
     even_out([piece for piece in division.pieces if not piece.mount], division.local, frozenset(division.fixed))
+    return _finished(division, ground, means, generation=generation, key=key)
+
+
+def _finished(division: _Division, ground: Ground, means: Means, *, generation: int, key: str) -> PlanResult:
+    """The plan of a division in which all pieces have a shard."""
     roots = sorted(set(ground.roots))
     anchors = anchors_of(roots, division.stay, division.pieces, means.effort.anchors_max, division.names)
     return result_of(anchors, division.survey, means.budget, generation=generation, key=key)

@@ -11,7 +11,7 @@ from shardwatch.shard.contract.state.planfile import Plan
 
 from .apart import Apart, Mounted
 
-#: Seconds from one new plan to the next, doubled each time up to an hour. With each, every shard looks at everything again.
+#: Seconds from one new plan to the next, doubled each time up to an hour. For each, directories of the trees are read.
 PAUSE_S: Final = 60.0
 PAUSE_S_MAX: Final = 3600.0
 

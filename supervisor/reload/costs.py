@@ -33,7 +33,7 @@ def cost_of(change: ConfigChange, plan: Plan | None, before: Settings, after: Se
         return _scan(plan, after) + waits
     if change.how is How.PLAN and go_on(before, after):
         new = "only what moves to another shard is looked at" if before.roots == after.roots else "only what is new is looked at"
-        return f"{new}; {_COSTS[How.AGGREGATOR]}"
+        return f"{new}, and the subtree in which a single file lies" if set(before.files) != set(after.files) else new
     if change.how is How.PLAN:
         return f"{_scan(plan, after)}, and at what is new; {_COSTS[How.AGGREGATOR]}"
     return _COSTS[change.how]

@@ -15,6 +15,7 @@ from shardwatch.shard.contract.state.ship_section import ShipSection
 from shardwatch.shard.contract.state.triggers import Trigger
 from shardwatch.shard.contract.state.web_section import WebSection
 
+from ..planning.continuity import go_on
 from ..planning.named import shown_path, what_becomes
 from ..plugin.names import SHIP, WEB
 from ..service.changed_patterns import changed_patterns
@@ -31,8 +32,8 @@ class How(StrEnum):
     AGGREGATOR = "the aggregator is started again"
     #: Each looks at all of its part once more, as after any start.
     SHARDS = "the shards are started again"
-    #: Other files are to be known: shards and aggregator are started again, with another plan. With other roots the shards run
-    #: on, if they can (`planning.continuity`).
+    #: Other files are to be known, with another plan. With other roots the aggregator and the shards run on, as far as what they
+    #: watch is the same (`planning.continuity`). With other filters they are started again.
     PLAN = "by a new plan"
     #: A command of the configuration, `ship` or `web`.
     STARTED = "its program is started"
@@ -115,8 +116,9 @@ class ConfigChange(Struct, frozen=True):
 class Steps(Struct, frozen=True):
     """What is to be done to take over some changes."""
 
-    #: A plan is to be made; then the aggregator is started again, and those shards that can't go on with it.
+    #: A plan is to be made; then those shards are started again that can't go on with it.
     plan: bool = False
+    #: The aggregator is started again; and all shards are.
     aggregator: bool = False
     shards: bool = False
     #: Commands of the configuration that are ended: changed ones begin again, with those that are new.
@@ -130,10 +132,11 @@ def steps_between(before: Configuration, after: Configuration) -> Steps:
     found = changes(before, after)
     how = {change.how for change in found}
     plan = How.PLAN in how
+    anew = plan and not go_on(before.settings, after.settings)
     return Steps(
         plan=plan,
-        aggregator=plan or How.AGGREGATOR in how or any(change.option in _BOTH for change in found),
-        shards=plan or How.SHARDS in how,
+        aggregator=anew or How.AGGREGATOR in how or any(change.option in _BOTH for change in found),
+        shards=anew or How.SHARDS in how,
         commands=tuple(trigger.name for trigger in before.triggers if trigger not in after.triggers),
         programs=tuple(name for name, was, now in _own_sections(before, after) if was is not None and was != now),
     )

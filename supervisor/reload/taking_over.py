@@ -1,10 +1,11 @@
 """Carries out a request to take something over, in the coordinator. Nothing of what it does is lost or done by halves if it
 is killed: the request stays until the end, and whoever begins again finds what was done as it should be.
 
-The aggregator and the shards are not there while the files are exchanged, so that none of them runs with a part of the
-new ones. That takes moments: the plan was made before. What changes meanwhile is found by the shards' baselines, and
-workers ask again. Shards run on where only the roots are others, and where subtrees are moved: what is theirs in both plans
-is watched all the time.
+Where no more differs than the roots, and where subtrees are moved, the aggregator and the shards run on: they go by the
+plan, which is exchanged in one step and tells both the roots and who has them. What is a shard's in both plans is watched all the
+time. Where other files come into scope by filters, the aggregator and the shards are not there while the files are exchanged, so
+that none of them runs with a part of the new ones. That takes moments: the plan was made before. What changes meanwhile is found
+by the shards' baselines, and workers ask again.
 """
 
 from __future__ import annotations
@@ -25,7 +26,6 @@ from shardwatch.shard.contract.state.sources import write_sources
 from shardwatch.shard.contract.state.triggers import write_triggers
 
 from ..host.log_line import log_line
-from ..planning.continuity import go_on
 from ..planning.rebalancing import moves, summary
 from ..plugin.names import EXEC, GROUP
 from .request import Outcome, ReloadRequest, read_request, write
@@ -92,12 +92,13 @@ def _carry_out(request: ReloadRequest, layout: Layout, hand: Hand) -> None:
     for group, name in [*((EXEC, name) for name in steps.commands), *((name, name) for name in steps.programs)]:
         _end(hand, group, name)
     is_running = request.halted
-    if plans or steps.aggregator:
+    if steps.aggregator:
         is_running = _halt(request, layout, hand)
     try:
-        if plans or steps.shards:
-            runs_on = plans and go_on(request.before.settings, request.after.settings)
-            _remove_shards(hand, *(_plans(layout) if runs_on else ()))
+        if steps.shards:
+            _remove_shards(hand)
+        elif plans:
+            _remove_shards(hand, *_plans(layout))
         _exchange_files(request, layout, plans=plans)
     finally:
         if is_running:

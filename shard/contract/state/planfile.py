@@ -6,13 +6,16 @@ import os
 from bisect import bisect_left
 from collections.abc import Iterable
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
 from ..errors import UsageError
 from ..files.paths import Nearest
 from .directory import read_private, write_private
+
+if TYPE_CHECKING:
+    from .settings import Settings
 
 
 class Anchor(msgspec.Struct, frozen=True):
@@ -47,6 +50,10 @@ class Plan(msgspec.Struct, frozen=True):
     #: (root, mount point below that one), of what was mounted since: once nothing is mounted there any more and nothing lies in
     #: its place, the root is in doubt too.
     later: tuple[tuple[bytes, bytes], ...] = ()
+    #: Of the settings for which it was made: `roots`, `files` and `only`. No roots: it is of a version that did not note them.
+    roots: tuple[bytes, ...] = ()
+    files: tuple[bytes, ...] = ()
+    only: tuple[bytes, ...] = ()
 
     def shards(self) -> list[str]:
         return sorted({a.shard for a in self.anchors})
@@ -81,14 +88,13 @@ class PartChange(NamedTuple):
 def part_change(shard: str, before: Plan, after: Plan) -> PartChange | None:
     """How a shard that goes by the plan `before` can go on with the plan `after`. None: it can't, and has to be started again.
 
-    That is so if it keeps nothing, if it has been given more below an anchor that it keeps, or if the plan is an older one. Pure.
+    That is so if it keeps nothing, or if the plan is an older one. An anchor where it is given more, or something else is watched
+    now, is one that it lets go and takes on again. Pure.
     """
     old = {a.path: a for a in before.of(shard)}
     new = {a.path: a for a in after.of(shard)}
-    kept = old.keys() & new.keys()
+    kept = {path for path in old.keys() & new.keys() if after.since(new[path]) <= before.generation}
     if not kept or after.generation < before.generation:
-        return None
-    if any(after.since(new[path]) > before.generation for path in kept):
         return None
     taken = tuple(anchor for path, anchor in new.items() if path not in kept)
     owners, now = Owners(before.anchors), {a.path: a for a in after.anchors}
@@ -119,6 +125,17 @@ class Owners:
                 found.append(self.by_path[self._paths[i]])
             i += 1
         return found
+
+
+def with_roots(settings: Settings, plan: Plan | None) -> Settings:
+    """These settings, with the roots and single files of a plan.
+
+    While a service takes over other roots, its settings and its plan are exchanged one after the other. Whoever watches, or
+    applies what was seen, goes by the plan, in which the roots and who has them are written at once. Pure.
+    """
+    if plan is None or not plan.roots:
+        return settings
+    return msgspec.structs.replace(settings, roots=plan.roots, files=plan.files, only=plan.only)
 
 
 def read_plan(path: Path) -> Plan | None:

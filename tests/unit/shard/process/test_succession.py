@@ -47,11 +47,20 @@ def test_who_has_to_be_started_again(path: Path) -> None:
     for one in (
         succession(path, fixed=True),
         succession(path, settings=replace(SETTINGS, follow_symlinks=True)),
-        succession(path, settings=replace(SETTINGS, hold_for_vcs=True)),
     ):
         with pytest.raises(PlanOverError):
             one.look(5)
     write_plan(path, replace(NEW, anchors=(NEW.anchors[0], NEW.anchors[1])))
-    assert succession(path, settings=replace(SETTINGS, hold_for_vcs=True)).look(5) is not None
-    with pytest.raises(PlanOverError):
-        succession(path, "s1", replace(SETTINGS, hold_for_vcs=True)).look(5)
+    found = succession(path, settings=replace(SETTINGS, follow_symlinks=True)).look(5)
+    assert found is not None and not found[1], "nothing changes for it"
+
+
+def test_both_plans_are_known_until_the_next_one_is_gone_by(path: Path) -> None:
+    """Then it is that one alone."""
+    it = succession(path)
+    assert it.plans == (OLD, OLD)
+    write_plan(path, NEW)
+    it.look(5)
+    assert it.plans == (OLD, NEW)
+    it.look(6)
+    assert it.plans == (NEW, NEW)

@@ -26,37 +26,37 @@ CASES = [
         {"roots": (b"/b", b"/c\n")},
         ["root '/c\\n' is new: it is scanned (by a new plan)",
          "root /a is removed: its files are reported as deleted (by a new plan)"],
-        Steps(plan=True, aggregator=True, shards=True),
+        Steps(plan=True),
     ),
     (
         {"roots": (b"/b",), "forget_left_out": True},
         ["root /a is removed: its files are forgotten, without events (by a new plan)",
          "forget_left_out: false -> true (the aggregator is started again)"],
-        Steps(plan=True, aggregator=True, shards=True),
+        Steps(plan=True, aggregator=True),
     ),
     (
         {"roots": (b"/a/x", b"/b")},
         ["root /a/x is new: it is scanned (by a new plan)",
          "root /a is removed: its files are reported as deleted, but for those of roots in it (by a new plan)"],
-        Steps(plan=True, aggregator=True, shards=True),
+        Steps(plan=True),
     ),
     (
         {"roots": (b"/",)},
         ["root / is new: it is scanned (by a new plan)",
          *(f"root {root} is removed: its files are watched as those of /, and what is out of scope there is reported "
            "as deleted (by a new plan)" for root in ("/a", "/b"))],
-        Steps(plan=True, aggregator=True, shards=True),
+        Steps(plan=True),
     ),
     (
         {"roots": (b"/b", b"/"), "files": (b"/f",), "only": (b"/",)},  # that of a single file keeps nothing else
         ["root /f is new: it is scanned (by a new plan)",
          "root /a is removed: its files are reported as deleted (by a new plan)"],
-        Steps(plan=True, aggregator=True, shards=True),
+        Steps(plan=True),
     ),
     (
         {"roots": (b"/b",), "files": (b"/a",)},
         ["a root is a file now, or a directory, that was the other (by a new plan)"],
-        Steps(plan=True, aggregator=True, shards=True),
+        Steps(plan=True),
     ),
     (
         {"include": ("*.py",), "exclude": ("*.log", "x")},

@@ -27,6 +27,8 @@ BEFORE = Configuration(
     triggers=(Trigger(name="lint", arguments=("--", "true"), directory=b"/"),),
 )
 AFTER = Configuration(settings=replace(BEFORE.settings, roots=(b"/a", b"/b")))
+#: With other filters, too: nothing goes on.
+FILTERED = Configuration(settings=replace(AFTER.settings, exclude=("x",)))
 REQUEST = ReloadRequest(id="r", before=BEFORE, after=AFTER, sources=Sources(roots=(b"/a", b"/b")))
 
 
@@ -121,8 +123,8 @@ def supervisord(layout: Layout) -> Iterator[Supervisord]:
     yield Supervisord(layout)
 
 
-def assert_taken_over(layout: Layout, supervisord: Supervisord) -> None:
-    assert read_settings(layout.settings) == AFTER.settings
+def assert_taken_over(layout: Layout, supervisord: Supervisord, after: Configuration = AFTER) -> None:
+    assert read_settings(layout.settings) == after.settings
     assert read_triggers(layout.triggers) == ()
     assert read_sources(layout.sources) == REQUEST.sources
     assert read_plan(layout.plan) == NEW_PLAN
@@ -131,23 +133,28 @@ def assert_taken_over(layout: Layout, supervisord: Supervisord) -> None:
     assert not layout.reload.exists() and not layout.next_plan.exists()
 
 
-def test_it_is_taken_over_wherever_the_coordinator_is_killed(layout: Layout, supervisord: Supervisord) -> None:
-    """Before each of its calls, once; its successor begins again."""
+@pytest.mark.parametrize("after", [AFTER, FILTERED])
+def test_it_is_taken_over_wherever_the_coordinator_is_killed(
+    layout: Layout, supervisord: Supervisord, after: Configuration
+) -> None:
+    """Before each of its calls, once; its successor begins again. The aggregator is stopped for other filters only."""
+    write(layout.reload, replace(REQUEST, after=after))
     take_over(layout, supervisord)
-    assert_taken_over(layout, supervisord)
+    assert_taken_over(layout, supervisord, after)
+    assert ("stop" in supervisord.calls) is (after is FILTERED)
     calls = len(supervisord.calls)
-    assert calls > 10
+    assert calls >= 10
     for n in range(calls):
         other = Supervisord(layout)
         other.die_at = n
         write_settings(layout.settings, BEFORE.settings)
         write_plan(layout.plan, OLD_PLAN)
-        write(layout.reload, REQUEST)
+        write(layout.reload, replace(REQUEST, after=after))
         with pytest.raises(Killed):
             take_over(layout, other)
         assert read_request(layout.reload) is not None
         take_over(layout, other)
-        assert_taken_over(layout, other)
+        assert_taken_over(layout, other, after)
 
 
 def test_shards_that_can_go_on_are_left_alone(layout: Layout, supervisord: Supervisord) -> None:
@@ -158,8 +165,7 @@ def test_shards_that_can_go_on_are_left_alone(layout: Layout, supervisord: Super
     assert read_plan(layout.plan) == continues and supervisord.running == {"aggregator", "s0", "s1", "s2"}
     assert "remove" not in supervisord.calls
     write_plan(layout.plan, OLD_PLAN)
-    other = replace(AFTER, settings=replace(AFTER.settings, exclude=("x",)))
-    write(layout.reload, replace(REQUEST, after=other))
+    write(layout.reload, replace(REQUEST, after=FILTERED))
     take_over(layout, supervisord)
     assert supervisord.calls.count("remove") == 3 and supervisord.running == {"aggregator", "s0", "s1", "s2"}
 
@@ -223,11 +229,10 @@ def test_other_faults_of_supervisord_are_raised(layout: Layout, supervisord: Sup
         raise xmlrpc.client.Fault(6, "SHUTDOWN_STATE")
 
     setattr(supervisord, method, refuse)
+    write(layout.reload, replace(REQUEST, after=FILTERED))
     with pytest.raises(xmlrpc.client.Fault):
         take_over(layout, supervisord)
     assert layout.reload.exists()
-
-
 
 
 def test_shares_are_made_equal_while_the_aggregator_runs(
