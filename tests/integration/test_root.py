@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,7 +16,9 @@ from waiting import eventually
 
 from shardwatch import ExtractClient
 from shardwatch.shard.contract.state.layout import Layout
+from shardwatch.shard.contract.state.planfile import part_change, read_plan
 from shardwatch.shard.contract.state.settings import read_settings
+from shardwatch.supervisor.service.service import programs
 
 
 @pytest.fixture
@@ -89,42 +93,87 @@ def test_roots_are_added_and_removed(trees: Path, state: Path) -> None:
         consumer.close()
 
 
-def test_shards_go_on_while_roots_come_and_go(trees: Path, state: Path) -> None:
-    """Of several shards, one looks at a root that is new, and nobody at anything else. The processes stay, and so do their
-    epochs."""
+class Writer:
+    """Writes files again and again in a tree, and makes and removes others, until it is stopped."""
+
+    def __init__(self, tree: Path) -> None:
+        self._files = sorted(tree.rglob("*.json"))
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run)
+        self._thread.start()
+
+    def _run(self) -> None:
+        for n in itertools.count():
+            path = self._files[n % len(self._files)]
+            path.write_text("x" * (n % 50))
+            path.with_name(f"passing-{n % 5}.json").write_text(str(n))
+            path.with_name(f"passing-{(n + 2) % 5}.json").unlink(missing_ok=True)
+            if self._stop.wait(0.02):
+                return
+
+    def stop(self) -> None:
+        self._stop.set()
+        self._thread.join()
+
+
+@pytest.mark.parametrize("follow", [False, True], ids=["ignore_files-and-hold_for_vcs", "follow_symlinks"])
+def test_who_is_not_concerned_goes_on_while_roots_come_and_go(trees: Path, state: Path, follow: bool) -> None:
+    """While files change, roots and single files are added and removed. The aggregator goes on, and so does each of several
+    shards: the same process and epoch, no rescan. One that follows links is started again if its own part changes."""
     for name in ("left", "right"):
         for n in range(4):
             (trees / "a" / name / f"d{n}").mkdir(parents=True)
-            (trees / "a" / name / f"d{n}" / "f.json").write_text(str(n))
-    run("up", "--detach", "--shards", "2", "--state-dir", state, trees / "a")
+            for k in range(20):
+                (trees / "a" / name / f"d{n}" / f"{k}.json").write_text(str(k))
+    options = () if follow else ("--gitignore", "--hold-for-vcs")
+    environ = {"SHARDWATCH_FOLLOW_SYMLINKS": "true"} if follow else {}
+    run("up", "--detach", "--shards", "2", *options, "--state-dir", state, trees / "a", environ=environ)
+    layout = Layout(state)
     consumer = Consumer(state, "mirror")
     try:
         with ExtractClient(state) as client:
+            client.sync(GUARD_S)
 
             def shards() -> dict[str, tuple[int, int, int]]:
-                return {row["id"]: (row["pid"], row["epoch"], row["looks"]) for row in client.status()["shards"]}
+                return {row["id"]: (row["pid"], row["epoch"], row["rescans"]) for row in client.status()["shards"]}
 
-            client.sync(GUARD_S)
-            before = shards()
-            assert len(before) == 2
-            run("root", "add", trees / "b", "--state-dir", state)
-            (trees / "b/sub/new.json").write_text("new")
-            (trees / "a/left/d0/f.json").write_text("other")
-            client.sync(GUARD_S)
+            def aggregator() -> int:
+                return next(int(row["pid"]) for row in programs(layout) if row["name"] == "aggregator")
 
-            def looks() -> int:
-                return sum(row[2] for row in shards().values()) - sum(row[2] for row in before.values())
+            def concerned() -> set[str]:
+                """The shards of whose part the two plans say something else."""
+                after = read_plan(layout.plan)
+                assert before is not None and after is not None
+                return {shard for shard in ("s0", "s1") if part_change(shard, before, after)}
 
-            eventually(lambda: looks() >= 7, GUARD_S, what="five files, a new one, and one that was written, are looked at")
-            assert looks() <= 14, "each twice at most"
-            assert {name: row[:2] for name, row in shards().items()} == {name: row[:2] for name, row in before.items()}
-            run("root", "remove", trees / "a", "--state-dir", state, check=False)
-            run("root", "add", trees / "a", "--state-dir", state, check=False)
+            def same() -> bool:
+                """The processes that had to go on did."""
+                there = shards()
+                stay = [shard for shard in known if not (follow and shard in concerned())]
+                assert {shard: there[shard] for shard in stay} == {shard: known[shard] for shard in stay}
+                assert stay and aggregator() == pid
+                return True
+
+            known, pid = shards(), aggregator()
+            assert len(known) == 2
+            writer = Writer(trees / "a")
+            try:
+                small = ("add single.json", "remove single.json")
+                for step in small if follow else ("add b", *small, "add c", "remove b"):
+                    verb, name = step.split()
+                    before = read_plan(layout.plan)
+                    run("root", verb, trees / name, "--state-dir", state)
+                    client.sync(GUARD_S)
+                    assert same()
+                    known = shards()
+            finally:
+                writer.stop()
 
         def equal() -> bool:
-            assert consumer.error is None
+            assert consumer.error is None and consumer.fresh == 0
             settings = settings_for(include=("*",))
-            assert consumer.mirror == {**walk(trees / "a", settings), **walk(trees / "b", settings)}
+            there = walk(trees / "a", settings) | ({} if follow else walk(trees / "c", settings))
+            assert consumer.mirror == there
             return True
 
         eventually(equal, GUARD_S)

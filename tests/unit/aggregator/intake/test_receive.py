@@ -299,6 +299,33 @@ def test_what_was_sent_under_another_anchor_is_dropped(line: Line) -> None:
     assert line.receiver.dropped == 1
 
 
+def test_what_was_sent_when_other_names_were_in_scope_is_dropped(line: Line) -> None:
+    """With the same anchor or not: the rows below it are adapted by then, and nobody would find what came late. A shard whose
+    anchor goes on is listened to."""
+    assert line.plan is not None
+    line.plan = Plan(2, (Anchor(R, "s0", R, since=2), Anchor(b"/r/a", "s1", R, since=1)), "other")
+    line.receiver.reload_plan()
+    line.frame("s1", listing(b"/r/a", b"f"), generation=1)
+    line.frame("s0", listing(R, b"f"), generation=1)
+    line.commit()
+    assert line.paths() == [b"/r/a/f"]
+    line.frame("s0", listing(R, b"g"))
+    line.commit()
+    assert line.paths() == [b"/r/a/f", b"/r/g"]
+
+
+def test_each_plan_is_told_before_anything_is_judged_by_it(tmp_path: Path) -> None:
+    """Whoever keeps the index can adapt it first."""
+    plan, told = Plan(1, (Anchor(R, "s0", R),)), []
+    index = Index(tmp_path / "index.db")
+    receiver = Receiver(index, lambda: plan, on_plan=lambda new: told.append((new.generation, index.files)))
+    receiver.reload_plan()
+    plan = Plan(2, (Anchor(R, "s0", R),))
+    receiver.frame(Frame(WIRE_VERSION, "s0", 1, 2, 1, [listing(R, b"f")]), 0)
+    assert (told, index.files) == ([(1, 0), (2, 0)], 1)
+    index.abandon()
+
+
 def test_what_was_sent_under_an_unknown_plan_is_dropped(line: Line) -> None:
     """Whose anchors nobody can tell."""
     line.anchors(s0=[R])
@@ -901,6 +928,17 @@ def test_a_service_that_watches_no_file_says_why(line: Line, engine: Engine) -> 
     line.frame("s0", listing(R, b"f"))
     line.commit()
     assert said() == ""
+
+
+def test_the_roots_are_those_of_the_plan_in_force(line: Line, engine: Engine) -> None:
+    """The settings on disk may be exchanged a moment before, and a plan may be of a version that told none."""
+    before = engine.status()["roots"]
+    engine.take_over(Settings(roots=(R, b"/new"), include=("*",), exclude=()))
+    assert before != ["/r", "/new"] and engine.status()["roots"] == ["/r", "/new"]
+    assert line.plan is not None
+    line.plan = msgspec.structs.replace(line.plan, generation=2, roots=(R, b"/s"), only=(b"/s",), files=(b"/s/f",))
+    line.receiver.reload_plan()
+    assert engine.status()["roots"] == ["/r", "/s/f"]
 
 
 def test_status_without_a_plan(tmp_path: Path) -> None:

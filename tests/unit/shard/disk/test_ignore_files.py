@@ -46,6 +46,25 @@ def left(root: Path, *, roots: tuple[Path, ...] = (), excludes: Path | None = No
     return {name for name in names if not name.endswith("ignore")}
 
 
+def test_other_roots_count_from_now_on(top: Path) -> None:
+    """What is written above a directory counts if a root lies there, and is forgotten with the directory that was looked at."""
+    put(top / ".ignore", "a\n")
+    put(top / "sub/a")
+    sub, names = os.fsencode(top / "sub"), [b"a", b"b"]
+    files = IgnoreFiles([sub], b"")
+    files.descend(sub)
+    assert files.files(sub, names) == names
+    files.go_by([os.fsencode(top), sub])
+    files.look_outside()
+    assert files.files(sub, names) == [b"b"] and files.take_changed() == [os.fsencode(top)]
+    files.go_by([sub])
+    files.keep_to([])
+    files.look_outside()
+    assert files.files(sub, names) == names
+    files.go_by([os.fsencode(top)])
+    assert files.descend(sub) == [os.fsencode(top)], "it is read anew by whoever begins with it again"
+
+
 def test_the_kinds_take_precedence_over_each_other(top: Path) -> None:
     """Each is overruled by the one before it, from whichever directory; a nearer file of one kind by no farther one of it."""
     make_repository(top)

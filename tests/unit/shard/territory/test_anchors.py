@@ -11,6 +11,8 @@ import pytest
 from faulty_disk import FaultyDisk
 from shard_scene import CHECK_MS, ShardScene
 
+from shardwatch.shard.contract.state.settings import Settings
+from shardwatch.shard.disk.slow import Unanswered
 from shardwatch.shard.schedule.watcher import Bounds
 
 
@@ -197,6 +199,29 @@ def test_what_is_there_in_place_of_a_root_is_told(scene: ShardScene, come: str, 
     away.rename(scene.tree)
     scene.equal()
     assert (scene.shard.territory.report(), len(scene.paths())) == ([], 5)
+
+
+def test_a_link_to_a_file_is_what_was_named_as_one(scene: ShardScene, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A root that may be a file is watched as one then. A link to a directory is none, nor is one of which it is not known where
+    it leads, since a filesystem on the way does not answer."""
+    territory = scene.shard.territory
+    territory.reader.go_by(Settings(roots=(scene.engine.root,), files=(scene.engine.root,), include=("*",), exclude=()))
+    away, file = scene.base / "away", scene.base / "file"
+    scene.tree.rename(away)
+    file.touch()
+    for target, told in ((file, 0), (away, 1), (scene.base / "nowhere", 1)):
+        scene.tree.symlink_to(target)
+        assert scene.engine.sync() == {"ok": True}
+        assert len(territory.report()) == told, target
+        scene.tree.unlink()
+
+    def refuse(path: bytes) -> None:
+        raise Unanswered(path, "nfs")
+
+    scene.tree.symlink_to(file)
+    assert scene.engine.sync() == {"ok": True} and territory.report() == []
+    monkeypatch.setattr(territory.slow, "guard_way", refuse)
+    assert len(territory.report()) == 1
 
 
 def test_an_anchor_that_becomes_a_file_is_gone(nested: ShardScene) -> None:

@@ -74,6 +74,22 @@ def test_one_that_was_gone_before_it_was_looked_at(root: Path, looking: Looking)
     assert not looking.look()
 
 
+def test_other_roots_are_looked_at_from_now_on(root: Path, looking: Looking, tmp_path: Path) -> None:
+    """One that was there goes on with its watch; in one that is not any more, nothing is watched."""
+    other = tmp_path / "other"
+    (other / ".git").mkdir(parents=True)
+    lock, held = root / ".git/index.lock", other / ".git/index.lock"
+    lock.touch()
+    assert looking.look()
+    held.touch()
+    looking.locks.keep_to([os.fsencode(root), os.fsencode(other)])
+    assert looking.look() and looking.locks.there == [os.fsencode(lock), os.fsencode(held)] and looking.watches() == 2
+    looking.locks.keep_to([os.fsencode(other)])
+    assert looking.look() and looking.locks.there == [os.fsencode(held)] and looking.watches() == 1
+    held.unlink()
+    assert looking.look() and looking.locks.there == []
+
+
 def test_a_wlock_is_a_link_that_leads_nowhere(root: Path, looking: Looking) -> None:
     """Mercurial's has the holder's host and process for a target; its directory was not there at the beginning."""
     (root / ".hg").mkdir()

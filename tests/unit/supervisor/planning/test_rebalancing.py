@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from shardwatch.shard.contract.files.paths import is_below
 from shardwatch.shard.contract.state.planfile import Anchor, Owners, Plan
 from shardwatch.supervisor.planning.budget import Budget
 from shardwatch.supervisor.planning.plan import USUAL_EFFORT, Effort, Ground, Means, PlanResult, make_plan
@@ -13,6 +14,7 @@ from shardwatch.supervisor.planning.rebalances import PAUSE_S, PAUSE_S_MAX, Reba
 from shardwatch.supervisor.planning.rebalancing import (
     EVEN,
     Move,
+    apart_plan,
     extended_plan,
     moves,
     rebalanced_plan,
@@ -175,6 +177,68 @@ def test_what_can_hang_stays_where_it_is() -> None:
     plan = rebalanced(old, where, shards=2, **mounts).plan
     assert plan.shards() == ["s0", "s1", "s2"]
     assert [anchor.path for anchor in plan.of("s1")] == [b"/r/nfs"]
+
+
+def mounted(*points: bytes) -> dict[str, Any]:
+    """Fields of a ground in which something that can hang is mounted there."""
+    return {
+        "cuts": points,
+        "mount": lambda path: max((at for at in points if is_below(path, at)), key=len, default=b""),
+    }  # fmt: skip
+
+
+def set_apart(old: Plan, where: Tree, *points: bytes, budget: Budget = PLENTY) -> dict[bytes, str]:
+    ground = Ground([b"/r"], lambda path: "inotify", **mounted(*points))
+    plan = apart_plan(ground, old, look_at(where), budget=budget, processors=2, generation=2).plan
+    return {anchor.path: anchor.shard for anchor in plan.anchors}
+
+
+def test_what_was_mounted_since_gets_a_shard_to_itself() -> None:
+    """All else stays, anchors below the mount too if a shard has nothing else; it is no occasion to divide anything anew."""
+    old = Plan(1, (Anchor(b"/r", "s0", b"/r"), Anchor(b"/r/a", "s1", b"/r")), "k")
+    where = tree(a=5, b=500, net=3)
+    stays = {b"/r": "s0", b"/r/a": "s1"}
+    assert set_apart(old, where, b"/r/net") == {**stays, b"/r/net": "s2"}
+    assert set_apart(old, where, b"/r/b/x", b"/r/net") == {**stays, b"/r/b/x": "s2", b"/r/net": "s3"}
+    assert set_apart(old, where, b"/r/a") == stays, "its shard has nothing else"
+    several = Plan(1, (*old.anchors, Anchor(b"/r/net/x", "s1", b"/r"), Anchor(b"/r/net/y", "s2", b"/r")), "k")
+    assert set_apart(several, where, b"/r/net") == {**stays, b"/r/net": "s2", b"/r/net/x": "s2", b"/r/net/y": "s2"}
+
+
+def test_two_mounts_that_shared_a_shard_for_want_of_room_part() -> None:
+    """One of them stays. Where there is no room yet, they share it, and at last what can hang shares what there is."""
+    where = tree(a=5, m=3, n=3)
+    old = Plan(1, (Anchor(b"/r", "s0", b"/r"), Anchor(b"/r/m", "s1", b"/r"), Anchor(b"/r/n", "s1", b"/r")), "k")
+    assert set_apart(old, where, b"/r/m", b"/r/n") == {b"/r": "s0", b"/r/m": "s2", b"/r/n": "s1"}
+    tight = Budget(shards_max=2, watches_max=10**9)
+    assert set_apart(old, where, b"/r/m", b"/r/n", budget=tight) == {b"/r": "s0", b"/r/m": "s1", b"/r/n": "s1"}
+    one = Plan(1, (Anchor(b"/r", "s0", b"/r"),), "k")
+    assert set_apart(one, where, b"/r/m", budget=Budget(shards_max=1, watches_max=10**9)) == {b"/r": "s0", b"/r/m": "s0"}
+
+
+def test_a_new_root_on_a_mount_gets_a_shard_to_itself() -> None:
+    """And what is on one by now; local roots are shared among the others. Where nothing was local, a shard is made for it."""
+    old = Plan(1, (Anchor(b"/r", "s0", b"/r"), Anchor(b"/r/m", "s1", b"/r")), "k")
+    where = tree(a=5, m=3) | {b"/net": ([], 4), b"/q": ([], 4)}
+
+    def owners(*roots: bytes, mounts: tuple[bytes, ...]) -> dict[bytes, str]:
+        ground = Ground(roots, lambda path: "inotify", mount=mounted(*mounts)["mount"])
+        plan = extended_plan(
+            ground, old, look_at(where), shards=1, budget=PLENTY, processors=2, generation=2, key="other"
+        ).plan
+        return {anchor.path: anchor.shard for anchor in plan.anchors}
+
+    assert owners(b"/r", b"/net", b"/q", mounts=(b"/net", b"/r/m")) == {b"/r": "s0", b"/r/m": "s1", b"/net": "s2", b"/q": "s0"}
+    assert owners(b"/r", b"/q", mounts=(b"/r",)) == {b"/r": "s0", b"/r/m": "s1", b"/q": "s2"}
+
+
+def test_nothing_stays_below_a_root_that_is_there_for_single_files() -> None:
+    """Its anchor does."""
+    old = Plan(1, (Anchor(b"/r", "s0", b"/r"), Anchor(b"/r/b", "s1", b"/r")), "k")
+    assert staying(old, [b"/r"], {b"/r"}) == [old.anchors[0]]
+    ground = Ground([b"/r"], lambda path: "inotify", only=frozenset({b"/r"}))
+    found = extended_plan(ground, old, look_at({}), shards=2, budget=PLENTY, processors=2, generation=2, key="other").plan
+    assert [(anchor.path, anchor.shard) for anchor in found.anchors] == [(b"/r", "s0")]
 
 
 def test_what_can_not_be_divided_stays() -> None:

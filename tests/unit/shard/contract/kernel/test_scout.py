@@ -174,6 +174,32 @@ def test_a_mount_that_does_not_answer_is_not_touched(
     os.close(it.open(net))
 
 
+def test_the_way_of_a_link_is_asked_wherever_it_leads(
+    slow: tuple[SlowMounts, Slow, list[Scout]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also over a filesystem that is mounted where nothing is watched otherwise."""
+    it, mounts, made = slow
+    elsewhere = tmp_path.parent / f"{tmp_path.name}-elsewhere"
+    elsewhere.mkdir()
+    for name, target in (("over", elsewhere / "f"), ("here", tmp_path / "net")):
+        (tmp_path / name).symlink_to(target)
+    over, here = (os.fsencode(tmp_path / name) for name in ("over", "here"))
+    mounts.put((os.fsencode(elsewhere), "nfs"))
+    it.guard_way(here)
+    assert it.none and made == []
+    with monkeypatch.context() as patient:
+        patient.setattr(slow_module, "ANSWER_S", 60.0)
+        it.guard_way(over)
+    stop(made[0])
+    monkeypatch.setattr(slow_module, "_FRESH_S", 0.0)
+    it._fresh.clear()
+    with pytest.raises(Unanswered) as told:
+        it.guard_way(over)
+    assert told.value.point == os.fsencode(elsewhere)
+    it.guard_way(here)
+    go_on(made[0])
+
+
 def refused(it: SlowMounts, path: bytes) -> bool:
     try:
         os.close(it.open(path))
