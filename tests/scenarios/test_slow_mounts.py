@@ -232,20 +232,24 @@ def test_the_native_backend_walks_into_nothing_that_hangs(tmp_path: Path, no_lea
 
 
 def test_a_mount_that_comes_later_has_a_shard_of_its_own(tmp_path: Path, no_leaks: None) -> None:
-    """The service is planned anew when it comes, so that what is local is never kept waiting by it. It stays apart when it goes
-    and comes again, without another plan; each time everything is told."""
+    """It gets one when it comes, so that what is local is never kept waiting by it; the shard of that goes on, and scans nothing
+    again. It stays apart when it goes and comes again, without another plan; each time everything is told."""
     root, below = tmp_path / "root", tmp_path / "below"
     write(root / "local" / "f.json")
     write(root / "net" / "own.json")
     write(below / "f.json")
     with playing(tmp_path, root) as scene:
         assert scene.owner(root / "net") == scene.owner(root)
+        alone = scene.shard(scene.owner(root))
         with fuse(below, root / "net") as mount:
             apart(scene, root / "net")
             becomes(scene, root / "net", "polled")
             assert heard(scene) == {"net/own.json": "deleted", "net/f.json": "created"}
             generation, mine = planned(scene), scene.owner(root)
             before = scene.pid(mine)
+            assert [scene.shard(mine)[key] for key in ("id", "pid", "epoch", "rescans")] == [
+                alone[key] for key in ("id", "pid", "epoch", "rescans")
+            ]
             hung(scene, mount, root / "net")
             assert scene.pid(mine) == before
             assert heard(scene) == {**{f"local/{n}.json": "created" for n in range(5)}, "net/meanwhile.json": "created"}
