@@ -189,7 +189,7 @@ def mounted(*points: bytes) -> dict[str, Any]:
 
 def set_apart(old: Plan, where: Tree, *points: bytes, budget: Budget = PLENTY) -> dict[bytes, str]:
     ground = Ground([b"/r"], lambda path: "inotify", **mounted(*points))
-    plan = apart_plan(ground, old, look_at(where), budget=budget, processors=2, generation=2).plan
+    plan = apart_plan(ground, old, Means(look_at(where), 2, budget, processors=2), generation=2).plan
     return {anchor.path: anchor.shard for anchor in plan.anchors}
 
 
@@ -223,9 +223,7 @@ def test_a_new_root_on_a_mount_gets_a_shard_to_itself() -> None:
 
     def owners(*roots: bytes, mounts: tuple[bytes, ...]) -> dict[bytes, str]:
         ground = Ground(roots, lambda path: "inotify", mount=mounted(*mounts)["mount"])
-        plan = extended_plan(
-            ground, old, look_at(where), shards=1, budget=PLENTY, processors=2, generation=2, key="other"
-        ).plan
+        plan = extended_plan(ground, old, Means(look_at(where), 1, PLENTY, processors=2), generation=2, key="other").plan
         return {anchor.path: anchor.shard for anchor in plan.anchors}
 
     assert owners(b"/r", b"/net", b"/q", mounts=(b"/net", b"/r/m")) == {b"/r": "s0", b"/r/m": "s1", b"/net": "s2", b"/q": "s0"}
@@ -237,7 +235,7 @@ def test_nothing_stays_below_a_root_that_is_there_for_single_files() -> None:
     old = Plan(1, (Anchor(b"/r", "s0", b"/r"), Anchor(b"/r/b", "s1", b"/r")), "k")
     assert staying(old, [b"/r"], {b"/r"}) == [old.anchors[0]]
     ground = Ground([b"/r"], lambda path: "inotify", only=frozenset({b"/r"}))
-    found = extended_plan(ground, old, look_at({}), shards=2, budget=PLENTY, processors=2, generation=2, key="other").plan
+    found = extended_plan(ground, old, Means(look_at({}), 2, PLENTY, processors=2), generation=2, key="other").plan
     assert [(anchor.path, anchor.shard) for anchor in found.anchors] == [(b"/r", "s0")]
 
 
