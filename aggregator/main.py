@@ -39,6 +39,7 @@ from .intake.receive import Receiver
 from .process import outage
 from .process.gathering import Gathering
 from .process.own_limits import OwnLimits
+from .process.sharing import Sharing
 from .process.sockets import Sockets, until
 from .protocol.messages import RefusedError
 from .server.call import Envelope, Outgoing
@@ -49,9 +50,8 @@ from .storage.lives import DatabaseLife, Lives
 
 log = logging.getLogger("shardwatch.aggregator")
 
-#: Entries and time after which a transaction is committed while more frames wait.
+#: Entries after which a transaction is committed while more frames wait (`Sharing` says after which time).
 _COMMIT_ENTRIES = 20_000
-_COMMIT_S = 0.05
 #: Entries of one transaction that leave memory worth giving back.
 _MUCH = 200
 #: Bytes of replies of one turn that leave memory worth giving back.
@@ -122,6 +122,9 @@ class Aggregator:
         self._beat_at = 0.0
         self._keep_at = 0.0
         self._turned_at = time.monotonic()
+        self._sharing = Sharing()
+        #: A request has ended the last transaction, while frames waited: these are not left any longer.
+        self._yielded = False
         self._slack = Slack()
         self._gathering = Gathering()
         self._collect_at = time.monotonic() + _COLLECT_S
@@ -156,10 +159,7 @@ class Aggregator:
             if gone or undelivered:
                 self._server.departed(gone, undelivered)
             if sockets.extract.ready:
-                replies = self._server.handle_many(self._requests())
-                if self._server.registry.changes != self._kept:
-                    self._keep_consumers()  # before anyone hears of a new group
-                self._answer(replies)
+                self._take_requests()
                 turned = True
             if self._fitting.works:
                 self._fitting.step()
@@ -183,7 +183,7 @@ class Aggregator:
     def _gather_s(self) -> float:
         """How long frames that are there are left yet, so that others may come and be taken with them; 0: they are taken now."""
         facts = self._sockets.facts
-        if not facts.ready or not self._sockets.ready or facts.full or self._receiver.syncing:
+        if not facts.ready or not self._sockets.ready or facts.full or self._receiver.syncing or self._yielded:
             return 0.0
         return self._gathering.left_s(time.monotonic())
 
@@ -211,6 +211,8 @@ class Aggregator:
 
     def _take_facts(self) -> None:
         begun = time.monotonic()
+        self._sharing.begin(begun)
+        self._yielded = False
         entries, commits = 0, self._index.file.commits
         while entries < _COMMIT_ENTRIES:
             body = self._sockets.fact()
@@ -229,7 +231,10 @@ class Aggregator:
                 entries += self._receiver.frame(message, now)
             if self._receiver.foreign != foreign:
                 self._bad_frames.warning(f"refused: shard {shown(message.shard)} is not one of this service's plan")
-            if now - begun >= _COMMIT_S:
+            if self._sharing.is_over(now):
+                break
+            if self._sharing.yields(now) and self._sockets.asked():
+                self._yielded = True
                 break
         self._index.commit()
         self._gathering.took(entries, begun)
@@ -314,6 +319,14 @@ class Aggregator:
             self._consumers = consumers
 
     # -- requests
+
+    def _take_requests(self) -> None:
+        begun = time.monotonic()
+        replies = self._server.handle_many(self._requests())
+        if self._server.registry.changes != self._kept:
+            self._keep_consumers()  # before anyone hears of a new group
+        self._answer(replies)
+        self._sharing.answered(time.monotonic() - begun)
 
     def _requests(self) -> Iterator[tuple[Envelope, bytes]]:
         """The requests of a turn. The sockets are told of each what its reply is like, which they get when all are handled."""

@@ -57,6 +57,8 @@ class _Rewrites:
         self.updates: list[tuple[object, ...]] = []
         #: Of those that leave their pages, what becomes of them.
         self.moved: list[tuple[Place, Written]] = []
+        #: As groups read them, those that have got new ticks, in the order of these.
+        self.newest: list[Row] = []
 
 
 class Scattered:
@@ -92,6 +94,8 @@ class Scattered:
             self._tables.db.executemany(REWRITE, rewrites.updates)
         if rewrites.moved:
             self._tables.writer.take_out_each(rewrites.moved)
+        if rewrites.newest:
+            self._ticks.newest.note_rows(rewrites.newest)  # together: they are handed out together, too
         return left, len(rewrites.updates) + len(rewrites.moved)
 
     # -- what is known
@@ -161,20 +165,17 @@ class Scattered:
             verdict = compare(stat_of(known), stat, content_only=content_only)
             if verdict is not Verdict.SAME:
                 changed.append((key, stat, lane, tick, held, verdict))
-        newest: list[Row] = []
         for key, stat, lane, tick, held, verdict in changed:
             if verdict is Verdict.NOTED:
                 ticks.newest.forget(tick)
             elif ticks.seen(lane, tick):
                 held = stored(ticks.holders.superseded(lane, tick, loaded(held), there=True))
                 tick = ticks.next()
-                newest.append(row_of(record.path, (key[1], 0, *stat, lane, tick, held, record.at, 0)))
+                rewrites.newest.append(row_of(record.path, (key[1], 0, *stat, lane, tick, held, record.at, 0)))
             place = found.places.get(key)
             if place is None:
                 ino, size, mtime_ns, ctime_ns, dev, _, _, racy = stat
                 rewrites.updates.append((ino, size, mtime_ns, ctime_ns, dev, racy, tick, held, record.at, *key))
             else:
                 rewrites.moved.append((place, (key[1], 0, *stat, lane, tick, held, record.at, 0)))
-        if newest:
-            ticks.newest.note_rows(newest)
         return True

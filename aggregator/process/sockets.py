@@ -114,6 +114,12 @@ class Sockets:
         taken = self.facts.take()
         return None if taken is None else taken[1][-1]
 
+    def asked(self) -> bool:
+        """Whether a request is there by now. Takes what comes in off the connections, as `wait` does, and waits for nothing."""
+        if not self.extract.ready:
+            self.wait(0)
+        return bool(self.extract.ready)
+
     def requests(self, most: int) -> Iterator[tuple[Envelope, bytes]]:
         """Requests that are there, at most so many, and as long as the turn lasts."""
         end = time.monotonic() + _TURN_S

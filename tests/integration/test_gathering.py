@@ -1,4 +1,5 @@
-"""The aggregator itself, and a shard that sends a hundred small frames a second: they are applied a few together."""
+"""The aggregator itself, and a shard that sends a hundred small frames a second: they are applied a few together, unless somebody
+asks meanwhile."""
 
 from __future__ import annotations
 
@@ -16,6 +17,7 @@ from shardwatch.aggregator.client.blocking import ExtractClient
 from shardwatch.aggregator.main import Service
 from shardwatch.aggregator.process import sockets as aggregator_sockets
 from shardwatch.aggregator.process.gathering import GATHER_S, Gathering
+from shardwatch.aggregator.process.sharing import Sharing
 from shardwatch.shard.contract.files.packed import FILE
 from shardwatch.shard.contract.limits import WIRE_VERSION
 from shardwatch.shard.contract.process.life import SERVICE_VARIABLE, new_epoch, service_id
@@ -33,6 +35,23 @@ READY_S = 30.0
 def test_frames_of_a_busy_time_are_applied_together(tmp_path: Path, state_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of sixty frames that take 0.3 s to arrive, those of each 50 ms are one transaction; every name is handed over. How long the
     machine takes does not matter: each transaction needs 50 ms, or as many frames as are read ahead."""
+    monkeypatch.setattr(Sharing, "yields", lambda sharing, now: False)  # when the worker asks is a matter of chance
+    took = transactions_of(tmp_path, state_dir, monkeypatch)
+    times = [begun for begun, _ in took]
+    assert len(times) <= (times[-1] - times[0]) / GATHER_S + FRAMES / AHEAD + 4
+
+
+def test_a_request_ends_the_transaction(tmp_path: Path, state_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As if somebody asked all the time: frames are applied one by one, and every name is handed over."""
+    monkeypatch.setattr(Sharing, "yields", lambda sharing, now: True)
+    asked = aggregator_sockets.Sockets.asked
+    monkeypatch.setattr(aggregator_sockets.Sockets, "asked", lambda sockets: asked(sockets) or True)
+    took = transactions_of(tmp_path, state_dir, monkeypatch)
+    assert [entries for _, entries in took] == [NAMES] * FRAMES
+
+
+def transactions_of(tmp_path: Path, state_dir: Path, monkeypatch: pytest.MonkeyPatch) -> list[tuple[float, int]]:
+    """When each transaction began, and how many entries it applied, of sixty frames of which every name is handed over."""
     monkeypatch.setenv(SERVICE_VARIABLE, os.urandom(16).hex())
     took: list[tuple[float, int]] = []
     take = Gathering.took
@@ -86,6 +105,5 @@ def test_frames_of_a_busy_time_are_applied_together(tmp_path: Path, state_dir: P
         thread.join()
         sockets.close()
     assert len(handed) == FRAMES * NAMES
-    times = [begun for begun, entries in took if entries]
     assert sum(entries for _, entries in took) == FRAMES * NAMES
-    assert len(times) <= (times[-1] - times[0]) / GATHER_S + FRAMES / AHEAD + 4
+    return [(begun, entries) for begun, entries in took if entries]

@@ -161,6 +161,25 @@ def test_a_group_that_has_come_to_them_reads_nothing(index: Index, names: list[b
         assert found == len(NAMES)
 
 
+def test_files_of_many_directories_that_change_together_are_handed_out_together(index: Index) -> None:
+    """As one piece, since each piece costs a group as much as a row or two; be they in pages or rows before."""
+    index.backlog.holders.place(0, 0, 0)
+    paths = [b"/r/%d" % number for number in range(8)]
+    for path in paths:
+        lists(index, path, *[entry(name, 1) for name in NAMES])
+    for version in (2, 3):
+        index.commit()
+        hand_out(index, index.tick)
+        head = index.tick
+        index.begin()
+        records = [Looks(path, 200, *seen([entry(b"a", version)]), []) for path in paths]
+        assert index.records.scattered(records) == []
+        index.commit()
+        (piece,) = index.backlog.pending(0, head, 1_000).pieces
+        assert [row.path for row in piece] == [path + b"/a" for path in paths]
+        assert statements(index, head) == (0, len(paths))
+
+
 def test_memory_is_given_back_after_the_work(index: Index) -> None:
     """What was kept is read from the index then, and is the same."""
     index.backlog.holders.place(0, 0, 0)
