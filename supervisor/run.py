@@ -27,7 +27,9 @@ from shardwatch.shard.contract.errors import InUseError, ServiceError, Shardwatc
 from shardwatch.shard.contract.process import inherited
 from shardwatch.shard.contract.process.life import LOCK_FD, SERVICE_VARIABLE, Lock, die_with_parent
 from shardwatch.shard.contract.process.loading import Loading
-from shardwatch.shard.contract.state.directory import DIRECTORIES, StateDirectory
+from shardwatch.shard.contract.state.claim import claim_directory, in_use
+from shardwatch.shard.contract.state.contents import DIRECTORIES, examine
+from shardwatch.shard.contract.state.directory import StateDirectory
 from shardwatch.shard.contract.state.layout import Layout
 
 from .plugin.first_plan import Planner
@@ -89,15 +91,15 @@ def run(layout: Layout, with_parent: bool, ephemeral: bool, echo: bool, claim: i
         _follow(parent)
     try:
         state = StateDirectory(layout.state_dir, fd=claim)
-        state.claim(LOCK_WAIT_S)
+        claim_directory(state, LOCK_WAIT_S)
         os.fchdir(state.fd)
         state.close_to_others()
         for name in DIRECTORIES:
             state.make_directory(name)
-        state.examine()
+        examine(state)
         lock = Lock(layout.service_lock, wait_s=LOCK_WAIT_S)
     except InUseError:
-        raise StateDirectory(layout.state_dir).in_use() from None
+        raise in_use(layout.state_dir) from None
     except OSError as error:
         raise UsageError(
             f"{layout.state_dir} is not a prepared state directory: {error.strerror}", hint="start with `shardwatch up`"

@@ -18,7 +18,8 @@ from supervisor.supervisord import Supervisor
 
 from shardwatch.shard.contract.errors import ServiceError
 from shardwatch.shard.contract.process.life import LOCK_FD, Lock, identity, is_absent, leads_elsewhere
-from shardwatch.shard.contract.state.directory import DATABASES, DIRECTORIES, FILES, SERVICE_LOCK, TAG, StateDirectory
+from shardwatch.shard.contract.state.contents import DATABASES, DIRECTORIES, FILES
+from shardwatch.shard.contract.state.directory import SERVICE_LOCK, TAG, StateDirectory
 
 #: Files that are read only at a start, and that are made again as they were. (The plan is written by the coordinator.)
 REMADE: Final = ("settings.json", "exec.json", "ship-section.json", "web-section.json", "sources.json", "supervisord.conf", TAG)

@@ -24,6 +24,7 @@ from shardwatch.shard.contract.errors import (
     ShardwatchError,
     UsageError,
 )
+from shardwatch.shard.contract.state.claim import claim_directory
 from shardwatch.shard.contract.state.directory import SERVICE_LOCK, StateDirectory
 from shardwatch.shard.contract.state.layout import Layout
 from shardwatch.shard.contract.state.planfile import read_plan
@@ -173,7 +174,7 @@ def _wait_until_free(state: StateDirectory, names: Sequence[str], timeout_s: flo
 def _remove_stale(layout: Layout, state: StateDirectory) -> None:
     """Removes sockets that nobody listens to any more, with the directory claimed so that no new service can own them."""
     try:
-        state.claim()
+        claim_directory(state)
         for path in [*layout.sockets(), layout.supervisord_pid]:
             state.remove(os.fspath(path.relative_to(layout.state_dir)))
     except (InUseError, FileNotFoundError):

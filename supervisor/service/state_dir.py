@@ -19,7 +19,9 @@ from msgspec import Struct
 from shardwatch.shard.contract.causes import cause
 from shardwatch.shard.contract.errors import InUseError, UsageError
 from shardwatch.shard.contract.limits import IPC_PATH_BYTES_MAX
-from shardwatch.shard.contract.state.directory import DIRECTORIES, SERVICE_LOCK, TAG, TAG_TEXT, StateDirectory, write_private
+from shardwatch.shard.contract.state.claim import claim_directory, in_use
+from shardwatch.shard.contract.state.contents import DIRECTORIES, examine, is_foreign
+from shardwatch.shard.contract.state.directory import SERVICE_LOCK, TAG, TAG_TEXT, StateDirectory, write_private
 from shardwatch.shard.contract.state.layout import Layout
 from shardwatch.shard.contract.state.planfile import Plan, read_plan
 from shardwatch.shard.contract.state.settings import Settings, read_settings, write_settings
@@ -83,9 +85,9 @@ def prepare(
     with _undone_on_error(layout) as made:
         state = _claimed(layout, settings, made)
         state.close_to_others()
-        state.examine()
+        examine(state)
         if state.held(SERVICE_LOCK):
-            raise state.in_use()
+            raise in_use(state.path)
         before = _settings_before(state)
         plan = _plan_before(state)
         settings = with_files(settings, before)
@@ -136,10 +138,10 @@ def mark(state_dir: Path) -> None:
     with _undone_on_error(layout) as made:
         _make_directories(layout.state_dir, made)
         with StateDirectory(layout.state_dir) as state:
-            if state.is_foreign():
+            if is_foreign(state):
                 raise UsageError(f"{state.path} is not empty, and not a state directory of shardwatch", hint=_ELSEWHERE)
             state.close_to_others()
-            state.examine()
+            examine(state)
             _write_if_new(state, TAG, TAG_TEXT, made)
 
 
@@ -182,9 +184,9 @@ def _claimed(layout: Layout, settings: Settings, made: list[Path]) -> StateDirec
             raise UsageError(f"state directory {layout.state_dir} is not a directory", hint=_ELSEWHERE) from None
         if not os.access(layout.state_dir, os.R_OK | os.W_OK | os.X_OK):
             raise _unwritable(layout.state_dir)
-        if state.is_foreign():
+        if is_foreign(state):
             raise UsageError(f"{layout.state_dir} is not empty, and not a state directory of shardwatch", hint=_ELSEWHERE)
-        state.claim(CLAIM_WAIT_S)
+        claim_directory(state, CLAIM_WAIT_S)
         if state.in_place():
             return state
 

@@ -17,7 +17,8 @@ from pathlib import Path
 import pytest
 from state_life import Lives
 
-from shardwatch.shard.contract.state.directory import FILES, TAG
+from shardwatch.shard.contract.state.contents import FILES
+from shardwatch.shard.contract.state.directory import TAG
 
 pytestmark = pytest.mark.xdist_group("state_table")
 

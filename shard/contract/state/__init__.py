@@ -4,6 +4,8 @@ there.
 - `layout`: the names of all files in a state directory. Pure.
 - `directory`: opens the directory once as a descriptor, and everything in it through this
   descriptor.
+- `contents`: what lies in it, and whether a directory holds anything else.
+- `claim`: who may use it: one service at a time, or whoever prepares it for one.
 - `trust`: decides which files are trusted, wherever they are.
 - `options`: the definition of every option of a service.
 - `settings`: the effective settings of one service.

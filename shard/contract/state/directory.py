@@ -15,15 +15,13 @@ import errno
 import fcntl
 import os
 import pwd
-import re
 import stat
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Final
 
-from ..errors import InUseError, UsageError
+from ..errors import UsageError
 
 #: Permissions by which others than the owner could change something.
 _OTHERS_WRITE: Final = 0o022
@@ -32,8 +30,6 @@ _DIRECTORY: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC | os.O_NOFOLLOW
 _FILE: Final = os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
 #: Links of a path that are followed at most, as in the kernel (path_resolution(7)).
 _LINKS_MAX: Final = 40
-#: Seconds between two tries to claim a directory whose lock somebody else has for a moment (systemd-tmpfiles, for one).
-_CLAIM_LOOK_S: Final = 0.02
 
 #: Marks a state directory, like the CACHEDIR.TAG of caches. A program that finds one leaves the directory alone, whoever owns
 #: it.
@@ -44,18 +40,8 @@ TAG_TEXT: Final = SIGNATURE + b"""
 # This directory is the state of a shardwatch service (docs/state.md).
 # No shardwatch looks into a directory that has this file. Keep it where it is.
 """
-#: What lies in a state directory, by kind.
-DIRECTORIES: Final = ("locks", "run", "logs")
 #: Held by a service for its whole life; it says which process that is.
 SERVICE_LOCK: Final = "locks/service.lock"
-DATABASES: Final = ("index.db", "groups.db", "queue.db")
-FILES: Final = (
-    TAG, ".gitignore", "settings.json", "plan.json", "supervisord.conf", "life.json", "exec.json",
-    "ship.json", "ship-section.json", "web-section.json", "sources.json", "reload.json", "plan-next.json",
-    *(database + companion for database in DATABASES for companion in ("", "-wal", "-shm", "-journal")),
-)  # fmt: skip
-#: What else may have come from us: what was set aside, and temporary files that were cut short.
-_OURS_TOO: Final = re.compile(r"(index|groups|queue)\.db\.damaged-\d+(-wal|-shm)?|\.(.+\.json|.+\.conf|\.gitignore|.+\.TAG)\.\w+")
 
 _KINDS: Final = {
     stat.S_IFLNK: "a link",
@@ -78,7 +64,7 @@ class StateDirectory:
         foreign: True: root may look into the directory of another user. Nothing is written then.
 
     Names are relative to the directory, with at most one directory on the way (`locks/service.lock`). Not thread-safe. Nothing
-    but `claim` waits for another process; `write` and `write_new` wait until the content is on the disk.
+    waits for another process; `write` and `write_new` wait until the content is on the disk.
 
     Raises:
         FileNotFoundError, NotADirectoryError, or another OSError: it cannot be opened.
@@ -148,34 +134,6 @@ class StateDirectory:
 
     # -- who may use it
 
-    def claim(self, wait_s: float = 0.0) -> None:
-        """Claims the directory for this open file description, and so also for processes that inherit the descriptor, until all
-        of them are gone.
-
-        Blocks for up to `wait_s` seconds, but not if a service has claimed it. Raises InUseError. If the filesystem has no
-        locks on directories, nothing is claimed, and `locks/service.lock` alone shows that a service is there.
-        """
-        deadline = time.monotonic() + wait_s
-        while True:
-            try:
-                fcntl.flock(self.fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                if time.monotonic() >= deadline or self.held(SERVICE_LOCK):
-                    raise self.in_use() from None
-                time.sleep(_CLAIM_LOOK_S)
-                continue
-            except OSError:
-                pass
-            return
-
-    def in_use(self) -> InUseError:
-        """The error for whoever wants to use the directory while a service does. It is returned, and not raised."""
-        return InUseError(
-            f"a service is running in {self.path} already, or is being started or stopped",
-            hint="use it, stop it (`shardwatch down`), or give another --state-dir",
-            retryable=True,
-        )
-
     def close_to_others(self) -> None:
         """Sets mode 0700, so that nobody else can put anything here from now on. Raises OSError."""
         if os.fstat(self.fd).st_mode & 0o077:
@@ -185,28 +143,6 @@ class StateDirectory:
         """Raises UsageError if the mode lets others put something here."""
         if os.fstat(self.fd).st_mode & _OTHERS_WRITE:
             raise UsageError(f"{self.path} can be written by others", hint=f"check what is in it, then chmod 700 {self.path}")
-
-    def examine(self) -> None:
-        """Raises UsageError for the first file that is in place of one of ours and is not one of ours."""
-        for name in FILES:
-            self._status(name)
-        for name in DIRECTORIES:
-            with contextlib.suppress(FileNotFoundError), self.below(name) as inner:
-                inner.check_private()
-                for entry in inner.names():
-                    found = inner._lstat(entry)
-                    if name == "run" and found is not None and stat.S_IFMT(found.st_mode) in (stat.S_IFSOCK, stat.S_IFDIR):
-                        inner._check_owner(entry, found)
-                    else:
-                        inner._status(entry)
-
-    def is_foreign(self) -> bool:
-        """Whether it contains other files than a service of ours would, and nothing by which it could be recognised as ours."""
-        names = set(self.names()) - {"lost+found"}
-        known = {*FILES, *DIRECTORIES}
-        if names & (set(FILES) - {".gitignore"}):
-            return False
-        return any(name not in known and not _OURS_TOO.fullmatch(name) for name in names)
 
     # -- what is in it
 
@@ -228,10 +164,22 @@ class StateDirectory:
         """The names of everything in it, sorted. Raises OSError."""
         return sorted(os.listdir(self.fd))
 
+    def status(self, name: str, also: Collection[int] = ()) -> os.stat_result | None:
+        """lstat of a file of ours, directly in the directory; None where there is none.
+
+        `also`: types besides that of a file that it may have (`stat.S_IFSOCK`).
+
+        Raises UsageError for anything else.
+        """
+        found = self._lstat(name)
+        if found is not None:
+            self._check(name, found, also)
+        return found
+
     def identity_of(self, name: str) -> tuple[int, int] | None:
         """(device, inode) of a file of ours, None where there is none."""
         with self._parent(name) as (parent, base):
-            found = parent._status(base)
+            found = parent.status(base)
         return None if found is None else (found.st_dev, found.st_ino)
 
     def open(self, name: str, flags: int = os.O_RDONLY) -> int:
@@ -242,7 +190,7 @@ class StateDirectory:
         plain = flags & ~(os.O_CREAT | os.O_TRUNC) | _FILE
         with self._parent(name) as (parent, base):
             while True:
-                if parent._status(base) is None and flags & os.O_CREAT:
+                if parent.status(base) is None and flags & os.O_CREAT:
                     with contextlib.suppress(FileExistsError):
                         return os.open(base, plain | os.O_CREAT | os.O_EXCL, 0o600, dir_fd=parent.fd)
                     continue
@@ -328,7 +276,7 @@ class StateDirectory:
     def touch(self, name: str) -> bool:
         """Sets the times of a file to now, because cleaners remove old files. Returns False if the file does not exist."""
         with self._parent(name) as (parent, base):
-            if parent._status(base) is None:
+            if parent.status(base) is None:
                 return False
             os.utime(base, dir_fd=parent.fd, follow_symlinks=False)
         return True
@@ -356,15 +304,10 @@ class StateDirectory:
         except FileNotFoundError:
             return None
 
-    def _status(self, name: str) -> os.stat_result | None:
-        """lstat of a file of ours; None where there is none."""
-        found = self._lstat(name)
-        if found is not None:
-            self._check(name, found)
-        return found
-
-    def _check(self, name: str, found: os.stat_result) -> None:
+    def _check(self, name: str, found: os.stat_result, also: Collection[int] = ()) -> None:
         self._check_owner(name, found)
+        if stat.S_IFMT(found.st_mode) in also:
+            return
         if not stat.S_ISREG(found.st_mode):
             raise self._refused(name, f"is {_kind(found)}, not a file")
         if found.st_nlink > 1:

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from shardwatch.shard.contract.errors import InUseError, UsageError
+from shardwatch.shard.contract.errors import UsageError
+from shardwatch.shard.contract.state.contents import examine
 from shardwatch.shard.contract.state.directory import StateDirectory, read_private, user, write_private
 
 
@@ -79,7 +80,7 @@ def test_what_was_planted_is_refused_at_once(home: Path, elsewhere: Path, plant:
         with pytest.raises(UsageError, match=word):
             state.held(name)
         with pytest.raises(UsageError, match=word):
-            state.examine()
+            examine(state)
     with pytest.raises(UsageError, match=word):
         read_private(home / name)
     assert elsewhere.read_text() == "precious"
@@ -101,7 +102,7 @@ def test_a_planted_directory_is_not_entered(home: Path, tmp_path: Path, name: st
         with pytest.raises(UsageError, match="is a link, not a directory"):
             state.open(f"{name}/x.lock", os.O_RDWR | os.O_CREAT)
         with pytest.raises(UsageError, match="is a link, not a directory"):
-            state.examine()
+            examine(state)
     assert stat.S_IMODE(outside.stat().st_mode) == 0o755
     assert list(outside.iterdir()) == []
 
@@ -147,7 +148,7 @@ def test_what_another_user_owns_is_refused(home: Path, name: str) -> None:
         path.write_text("{}")
     os.chown(path, 4321, 4321)
     with StateDirectory(home) as state, pytest.raises(UsageError, match="belongs to user 4321, not to user root"):
-        state.examine()
+        examine(state)
 
 
 @pytest.mark.root
@@ -206,21 +207,6 @@ def test_what_was_opened_stays_what_it_is(home: Path, tmp_path: Path) -> None:
         state.write("settings.json", b"{}")
     assert (tmp_path / "away" / "settings.json").exists()
     assert list(home.iterdir()) == []
-
-
-def test_a_claim_has_one_holder(home: Path) -> None:
-    """Until every descriptor of it is closed, those that were inherited too; probes of the locks do not disturb it."""
-    first, second = StateDirectory(home), StateDirectory(home)
-    first.claim()
-    inherited = os.dup(first.fd)
-    with pytest.raises(InUseError, match="already"):
-        second.claim(0.05)
-    first.close()
-    with pytest.raises(InUseError):
-        second.claim()
-    os.close(inherited)
-    second.claim()
-    second.close()
 
 
 def test_files_are_made_private(home: Path) -> None:
