@@ -33,7 +33,7 @@ from shardwatch.shard.disk.look import Reader
 from shardwatch.shard.disk.mounts import Mounts
 from shardwatch.shard.process.succession import PlanOverError, Succession
 from shardwatch.shard.schedule.debounce import Debounce
-from shardwatch.shard.schedule.polling import Poller
+from shardwatch.shard.schedule.polling import Poller, PollPace
 from shardwatch.shard.schedule.scan_rate import ScanRate
 from shardwatch.shard.schedule.watcher import BOUNDS, Bounds, Watcher
 from shardwatch.shard.stream.send import Stream
@@ -110,7 +110,7 @@ class Shard:
         )  # fmt: skip
         settle: Debounce[Node] = Debounce(settle_ms * 1_000_000, 10 * settle_ms * 1_000_000)
         verifier = Verifier(self.territory, period_ns=engine.verify_s * 10**9, cpu=lambda: 0) if engine.verify_s else None
-        poller = Poller(self.territory, shortest_ns=10**9, clock=lambda: engine.now, cpu=lambda: 0, chance=lambda: 0.0)
+        poller = Poller(self.territory, PollPace(10**9), clock=lambda: engine.now, cpu=lambda: 0, chance=lambda: 0.0)
         self.watcher = Watcher(
             self.territory, self.backend, self.stream, settle, poller=poller, mounts=engine.mounts, verifier=verifier,
             rate=ScanRate(engine.files_per_s), bounds=engine.bounds, clock=lambda: engine.now,

@@ -24,6 +24,7 @@ from ..protocol.messages import RefusedError
 from .acknowledgements import Acknowledgements
 from .barriers import Barriers
 from .call import Call, Envelope, Fields, LeaseName, Outgoing
+from .description import Descriptions
 from .engine_port import EnginePort
 from .explanations import Explanations
 from .group_requests import GroupRequests
@@ -83,8 +84,9 @@ class Server:
         self._pulls = Pulls(index, registry, self._roster, self._holding, settings, self._outbox)
         self._barriers = Barriers(index, engine, self._outbox)
         self._acknowledgements = Acknowledgements(index, registry, self._roster, self._barriers, self._outbox)
+        self._descriptions = Descriptions(index, registry, self._pulls.of, wall)
         self._status = StatusRequests(
-            index, registry, engine, settings, self._holding, self._outbox, waiting=self._pulls.of, counts=self._counts, wall=wall
+            index, registry, engine, settings, self._holding, self._outbox, self._descriptions, counts=self._counts
         )
         of_group = GroupRequests(index, registry, self._roster, settings)
         self._handlers: dict[str, Handler] = {
@@ -155,7 +157,7 @@ class Server:
 
     def next_due(self) -> float:
         """The number of seconds after which `tick` has something to do, at most TICK_S."""
-        if self._pulls.hungry or self._status.descriptions.wanted:
+        if self._pulls.hungry or self._descriptions.wanted:
             return 0.0
         now = self._clock()
         due = min(
@@ -255,7 +257,7 @@ class Server:
             self._pulls.time_out(now, over)
         if now >= self._barriers.deadlines.first:
             self._barriers.time_out(now, over)
-        if self._status.descriptions.wanted:
+        if self._descriptions.wanted:
             self._status.work(now, over)
         if now >= self._prune_at:
             self._prune_at = now + PRUNE_S

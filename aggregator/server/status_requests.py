@@ -23,9 +23,7 @@ class StatusRequests:
     """Answers `hello` at once, and the others with a description of all groups that is begun after they have arrived.
 
     Args:
-        waiting: how many pulls of a group wait.
         counts: what the server counts, for `status`.
-        wall: seconds since 1970.
     """
 
     def __init__(
@@ -36,10 +34,9 @@ class StatusRequests:
         settings: Settings,
         holding: Holding,
         outbox: Outbox,
+        descriptions: Descriptions,
         *,
-        waiting: Callable[[str], int],
         counts: Callable[[], Mapping[str, int]],
-        wall: Callable[[], float],
     ) -> None:
         self._index = index
         self._registry = registry
@@ -48,7 +45,7 @@ class StatusRequests:
         self._holding = holding
         self._outbox = outbox
         self._counts = counts
-        self.descriptions = Descriptions(index, registry, waiting, wall)
+        self._descriptions = descriptions
 
     def hello(self, call: Call, now: float) -> dict[str, object]:
         """What a client should know before it begins."""
@@ -73,17 +70,17 @@ class StatusRequests:
 
     def describe(self, call: Call, now: float) -> None:
         """Adds a `status` or `groups` call, whose reply comes later. Raises RefusedError."""
-        self.descriptions.ask(call)
+        self._descriptions.ask(call)
 
     def work(self, now: float, over: Callable[[], bool]) -> None:
         """Continues the description until no call waits, or until the time for this is `over`."""
-        for call, rows in self.descriptions.work(now, over):
+        for call, rows in self._descriptions.work(now, over):
             groups = {"groups": rows, **self._holding.describe(now)}
             self._outbox.answer(call, groups if call.request.op == "groups" else {"status": self._status() | groups})
 
     def give_up(self, why: RefusedError) -> None:
         """Refuses all calls that wait."""
-        for call in self.descriptions.give_up():
+        for call in self._descriptions.give_up():
             self._outbox.refuse(call, why)
 
     def _status(self) -> dict[str, object]:

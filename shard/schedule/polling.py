@@ -8,7 +8,7 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable, Generator
-from typing import Final
+from typing import Final, NamedTuple
 
 from ..backend.share import WatchShare
 from ..contract.wire.frames import Polling, PollingTier
@@ -35,14 +35,22 @@ _SURPRISE_NS: Final = 10_000_000
 _USED_NS: Final = 30_000_000_000
 
 
+class PollPace(NamedTuple):
+    """How often directories are looked at. Times are ns."""
+
+    #: Between two looks at a directory. The longest time is kept as far as the share suffices.
+    shortest_ns: int
+    longest_ns: int = LONGEST_NS
+    #: Part of a processor core for all shards that poll.
+    cpu_share: float = SHARE
+
+
 class Poller:
     """Runs in the thread of the shard, between other work. Times are ns of one monotonic clock.
 
     Args:
-        cpu_share: part of a processor core for all shards that poll.
         watch_share: how many watches there may be; None: that does not change.
         shards: how many these are at the start; `share_with` tells it later.
-        shortest_ns, longest_ns: between two looks at a directory. The second is kept as far as the share suffices.
         cpu: processor time of this thread, ns.
         chance: a random number from 0 to 1.
     """
@@ -50,10 +58,8 @@ class Poller:
     def __init__(
         self,
         territory: Territory,
+        pace: PollPace,
         *,
-        shortest_ns: int,
-        longest_ns: int = LONGEST_NS,
-        cpu_share: float = SHARE,
         watch_share: WatchShare | None = None,
         shards: int = 1,
         clock: Callable[[], int],
@@ -61,7 +67,7 @@ class Poller:
         chance: Callable[[], float] = random.random,
     ) -> None:
         self._territory = territory
-        self.take_over(shortest_ns=shortest_ns, longest_ns=longest_ns, cpu_share=cpu_share)
+        self.take_over(pace)
         self._share = watch_share
         #: How often a directory got the watch of another one.
         self.exchanged = 0
@@ -80,11 +86,11 @@ class Poller:
     def _swept(self) -> Swept:
         return self._territory.directories.swept
 
-    def take_over(self, *, shortest_ns: int, longest_ns: int, cpu_share: float) -> None:
-        """How often directories are looked at from now on, and with which part of a core."""
-        self._shortest_ns = shortest_ns
-        self._longest_ns = max(shortest_ns, int(longest_ns * _IN_TIME))
-        self._cpu_share = cpu_share
+    def take_over(self, pace: PollPace) -> None:
+        """Goes on at this pace."""
+        self._shortest_ns = pace.shortest_ns
+        self._longest_ns = max(pace.shortest_ns, int(pace.longest_ns * _IN_TIME))
+        self._cpu_share = pace.cpu_share
 
     def share_with(self, shards: int) -> None:
         """So many shards of the service poll now."""

@@ -10,7 +10,7 @@ from ..territory.territory import SIBLINGS_MAX, Territory
 from ..territory.verify import Verifier
 from ..tree.nodes import Node
 from .debounce import Debounce
-from .polling import Poller
+from .polling import Poller, PollPace
 from .scan_rate import ScanRate
 
 #: From a look until a consumer has the change, at least this much time passes (measured with settle_ms = 0), ns. So that
@@ -42,15 +42,7 @@ class Tuning:
         self._settings = settings
         self._watch_share = watch_share
         self.debounce: Debounce[Node] = Debounce(*_debounced_ns(settings))
-        self.poller = Poller(
-            territory,
-            shortest_ns=settings.poll_ms * 1_000_000,
-            longest_ns=settings.poll_ms_max * 1_000_000,
-            cpu_share=settings.poll_cpu_percent / 100,
-            watch_share=watch_share,
-            shards=shards,
-            clock=clock,
-        )
+        self.poller = Poller(territory, _poll_pace(settings), watch_share=watch_share, shards=shards, clock=clock)
         self.verifier: Verifier | None = None
         if verifies:
             self.verifier = Verifier(territory, period_ns=_period_ns(settings), share=self._verify_share(settings))
@@ -63,11 +55,7 @@ class Tuning:
         """Goes on with these settings. What is under way is not begun again."""
         self._settings = settings
         self.debounce.wait(*_debounced_ns(settings))
-        self.poller.take_over(
-            shortest_ns=settings.poll_ms * 1_000_000,
-            longest_ns=settings.poll_ms_max * 1_000_000,
-            cpu_share=settings.poll_cpu_percent / 100,
-        )
+        self.poller.take_over(_poll_pace(settings))
         if self.verifier is not None:
             self.verifier.take_over(self._clock(), period_ns=_period_ns(settings), share=self._verify_share(settings))
         self._limit(settings)
@@ -93,6 +81,10 @@ def _debounced_ns(settings: Settings) -> tuple[int, int]:
     """How long a name has to be quiet, and how long it waits at most."""
     quiet_ns = settings.settle_ms * 1_000_000 - (_HAND_OVER_NS if settings.settle_ms >= _SETTLE_MS_SHORT else 0)
     return quiet_ns, settings.settle_ms_max * 1_000_000
+
+
+def _poll_pace(settings: Settings) -> PollPace:
+    return PollPace(settings.poll_ms * 1_000_000, settings.poll_ms_max * 1_000_000, settings.poll_cpu_percent / 100)
 
 
 def _period_ns(settings: Settings) -> int:

@@ -11,7 +11,7 @@ from shardwatch.shard.contract.state.planfile import Anchor
 from shardwatch.shard.contract.wire.frames import Listing, Record
 from shardwatch.shard.disk.look import Reader
 from shardwatch.shard.schedule.debounce import Debounce
-from shardwatch.shard.schedule.polling import Poller
+from shardwatch.shard.schedule.polling import Poller, PollPace
 from shardwatch.shard.schedule.watcher import Watcher
 from shardwatch.shard.stream.send import Stream
 from shardwatch.shard.territory.doubts import Doubts
@@ -43,7 +43,7 @@ def test_a_lossy_backend_is_rescanned(tmp_path: Path) -> None:
         doubts=Doubts(lambda missing: ""), emit=said.append,
     )  # fmt: skip
     stream = Stream("s0", 1, 1, lambda body: True)
-    poller = Poller(own, shortest_ns=10**9, clock=lambda: now[0])
+    poller = Poller(own, PollPace(10**9), clock=lambda: now[0])
     watching = Watcher(own, backend, stream, Debounce(0, 0), poller=poller, clock=lambda: now[0])
     watching.begin()
     assert not watching.idle

@@ -11,7 +11,7 @@ from faulty_disk import FaultyDisk
 from shard_scene import ShardScene
 
 from shardwatch.shard.contract.wire.frames import Polling
-from shardwatch.shard.schedule.polling import Poller
+from shardwatch.shard.schedule.polling import Poller, PollPace
 from shardwatch.shard.territory.sweep import look_at_swept
 from shardwatch.shard.territory.tiers import ACTIVE_NS, Tier
 
@@ -40,7 +40,7 @@ class Costly:
         territory = scene.shard.territory
         monkeypatch.setattr(territory.directories.swept, "_clock", lambda: self.now)
         self.poller = Poller(
-            territory, shortest_ns=S, clock=lambda: self.now, cpu=lambda: self.cpu, chance=lambda: 0.5, **options
+            territory, PollPace(S), clock=lambda: self.now, cpu=lambda: self.cpu, chance=lambda: 0.5, **options
         )
 
     def goes_on(self, seconds: int) -> float:
@@ -100,7 +100,7 @@ def test_a_change_is_seen_in_the_bound_and_more_often_from_then_on(wide: ShardSc
 
 def test_what_can_not_be_kept_is_told(wide: ShardScene, monkeypatch: pytest.MonkeyPatch) -> None:
     """Looks that are too costly for the bound take the share all the same, and the status has the figures."""
-    costly = Costly(wide, 40 * MS, monkeypatch, cpu_share=0.05)
+    costly = Costly(wide, 40 * MS, monkeypatch)
     assert costly.goes_on(600) < 0.08  # although nobody knew what they cost
     costly.looked.clear()
     used = costly.goes_on(900)
@@ -113,7 +113,7 @@ def test_what_can_not_be_kept_is_told(wide: ShardScene, monkeypatch: pytest.Monk
 
 def test_a_slow_file_server_is_not_asked_all_the_time(wide: ShardScene, monkeypatch: pytest.MonkeyPatch) -> None:
     """Looks that cost no processor time to speak of, and wait: at 5 % of a core they take 20 % of the time."""
-    costly = Costly(wide, MS // 10, monkeypatch, waits_ns=40 * MS, cpu_share=0.05)
+    costly = Costly(wide, MS // 10, monkeypatch, waits_ns=40 * MS)
     costly.goes_on(600)
     costly.looked.clear()
     begun = costly.now
