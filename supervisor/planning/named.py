@@ -82,7 +82,7 @@ def unwatchable(path: bytes, trouble: str) -> UsageError:
     """The error for a path that was named, and that can neither be watched nor waited for."""
     hint = "give a directory or a file that you can read"
     if trouble == NOT_THERE:
-        hint += ", or --wait-for-roots"
+        hint += ", or set wait_for_roots, as `up --wait-for-roots` does"
     elif trouble == IN_STATE_DIRECTORY:
         hint = "give a directory or a file outside of it; `shardwatch logs --follow` shows what a service logs"
     return UsageError(f"root {shown_path(path)} {trouble}", hint=hint)

@@ -63,7 +63,7 @@ DEGRADATIONS: Final = (
         "notice",
         "note",
         "a database was damaged, lost, restored or adapted to other settings since the aggregator started",
-        "nothing; groups that are concerned are told `fresh`",
+        "nothing; a group that cannot go on from where it was is told `fresh`",
     ),
     # What is watched.
     Degradation(

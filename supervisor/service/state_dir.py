@@ -80,8 +80,7 @@ def prepare(
         UsageError: the directory, something in it, or a root at the first start, can't be used. Nothing new is left on disk then.
     """
     layout = Layout(os.path.abspath(state_dir))
-    _check_name(layout)
-    check_state_dir(layout.state_dir)
+    check_place(layout)
     with _undone_on_error(layout) as made:
         state = _claimed(layout, settings, made)
         state.close_to_others()
@@ -143,6 +142,12 @@ def mark(state_dir: Path) -> None:
             state.close_to_others()
             examine(state)
             _write_if_new(state, TAG, TAG_TEXT, made)
+
+
+def check_place(layout: Layout) -> None:
+    """Raises UsageError where no state directory can be, whatever is there: for its name, or for its filesystem."""
+    _check_name(layout)
+    check_state_dir(layout.state_dir)
 
 
 def _check_name(layout: Layout) -> None:

@@ -37,6 +37,32 @@ def test_plan_shows_shards_and_limits_and_starts_nothing(tmp_path: Path, state_d
     assert not state.exists()
 
 
+def test_config_can_be_checked_without_a_service(tmp_path: Path, state_dir: Path) -> None:
+    """As `up` and `reload` do it: roots, the state directory and the commands of sections, too. Nothing is made."""
+    file, state = tmp_path / "shardwatch.toml", state_dir / "s"
+
+    def check(text: str, *more: str) -> subprocess.CompletedProcess[str]:
+        file.write_text(text)
+        return run("config", "--check", "-c", file, "--state-dir", state, *more, check=False)
+
+    (tmp_path / "tree").mkdir()
+    good = check('roots = ["tree"]\n')
+    assert (good.returncode, good.stdout, good.stderr) == (0, f"the configuration is valid ({file})\n", "")
+    assert json.loads(check('roots = ["tree"]\n', "--json").stdout)["options"]["roots"]["value"] == [str(tmp_path / "tree")]
+    later = check('roots = ["later"]\nwait_for_roots = true\n[exec.x]\ncommand = ["no-such-program", "{}"]\n')
+    assert later.returncode == 0 and "later does not exist: waiting" in later.stderr and "no-such-program" in later.stderr
+    for text, words in (
+        ('roots = ["later"]\n', "set wait_for_roots"), ('roots = ["tree"]\nsettle_ms = -1\n', "settle_ms = -1"),
+        ("roots = []\n", "no directory to watch"), ("roots = [", "not valid TOML"),
+    ):  # fmt: skip
+        bad = check(text)
+        assert (bad.returncode, bad.stdout) == (2, "") and words in bad.stderr
+    file.write_text('roots = ["tree"]\n')
+    too_long = run("config", "--check", "-c", file, "--state-dir", state / ("n" * 100), check=False)
+    assert too_long.returncode == 2 and "too long for its sockets" in too_long.stderr
+    assert not state.exists()
+
+
 def test_doctor_is_content_with_a_good_place(tree: Path, state_dir: Path) -> None:
     """Limits, filesystem, versions; exit 0 and no finding."""
     done = run("doctor", "--json", tree, "--state-dir", state_dir / "s")

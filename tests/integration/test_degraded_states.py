@@ -144,4 +144,4 @@ def databases(service: Running, places: FourPlaces, root: Path) -> None:
     exchange_schema(service.layout.index_db, schema)
     flip(service.layout.index_db, 1, 3)
     supervisorctl(service, "start", "aggregator")
-    places.show(notice=("damaged", "nothing; groups that are concerned are told `fresh`"))
+    places.show(notice=("damaged", "nothing; a group that cannot go on from where it was is told `fresh`"))

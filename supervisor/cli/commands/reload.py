@@ -111,30 +111,13 @@ def _checked(
     """What is to run, and what should be said of it, a line each. Raises UsageError for what can't be."""
     from msgspec.structs import replace
 
-    from shardwatch.shard.contract.errors import UsageError
     from shardwatch.shard.contract.state.planfile import read_plan
 
-    from ...planning.named import with_files
     from ...reload.steps import Configuration
-    from ...service.state_dir import check_roots
+    from .config import checked
 
-    if not resolved.settings.roots:
-        raise UsageError("no directory to watch", hint="give `roots` in the configuration")
-    settings = with_files(resolved.settings, before.settings)
-    notes = check_roots(settings, before.settings, read_plan(layout.plan))
+    settings, notes = checked(resolved, before.settings, read_plan(layout.plan))
     triggers = tuple(replace(trigger, umask=sources.umask) for trigger in resolved.triggers)
-    if triggers:
-        from .exec import unrunnable
-
-        notes += unrunnable(triggers)
-    if resolved.ship is not None:
-        from .ship import unshippable
-
-        notes += unshippable(resolved.ship)
-    if resolved.web is not None:
-        from .web import unservable
-
-        notes += unservable(resolved.web)
     return Configuration(settings=settings, triggers=triggers, ship=resolved.ship, web=resolved.web), notes
 
 
