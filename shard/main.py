@@ -34,7 +34,7 @@ from .contract.process.log import use as use_log
 from .contract.process.slack import Slack, give_back
 from .contract.process.stand_in import StandIn, asked_to_stand_in
 from .contract.state.layout import Layout
-from .contract.state.planfile import Plan, PlanFile, with_roots
+from .contract.state.planfile import Anchor, Plan, PlanFile, with_roots
 from .contract.state.settings import Settings, SettingsFile
 from .contract.wire.frames import Beat, Reply, encode
 from .disk.ignore_setting import ignore_files_of
@@ -239,9 +239,12 @@ class ShardProcess:
         return self._shift.is_over(now) and self._watcher.baseline_done and not self._watcher.syncing
 
     def _work(self) -> None:
-        before = self._watcher.baseline_done
-        self._watcher.work()
-        if self._watcher.baseline_done and not before:
+        watcher = self._watcher
+        done, taking_on = watcher.baseline_done, watcher.handover.taking_on
+        watcher.work()
+        if watcher.handover.taking_on != taking_on:
+            self._heartbeat.get_ready()
+        if watcher.baseline_done and not done:
             now = time.monotonic_ns()
             self._heartbeat.end_baseline()
             self._slack.worked(now)
@@ -306,6 +309,8 @@ class ShardProcess:
         if not self._stream.reply(reply, time.monotonic_ns()):
             self._new_epoch(reply.epoch)
             return
+        if reply.generation not in (0, self._stream.generation):
+            self._go_by_plan()
         self._watcher.wanted(reply.syncs)
         if reply.pollers:
             self._watcher.poller.share_with(reply.pollers)
@@ -377,11 +382,14 @@ class ShardProcess:
             unreadable=len(territory.doubts),
             memory=self._restraint.memory.resident,
             memory_needed=self._restraint.memory.needed,
+            taking_on=watcher.handover.taking_on,
         )
 
     def _go_by_plan(self) -> None:
-        """Goes on with another plan, if there is one. Where it can't, the process ends, to be started again with that plan."""
-        if self._watcher.passes_on:
+        """Goes on with another plan, if there is one, or gets ready for one that is to come. Where it can't go on, the process
+        ends, to be started again with that plan."""
+        handover = self._watcher.handover
+        if handover.passes_on:
             return
         try:
             found = self._succession.look(self._stream.generation)
@@ -391,15 +399,16 @@ class ShardProcess:
             return
         self._keep_locks()
         if found is None:
+            self._get_ready()
             return
         plan, change = found
         log.info("going on with plan %d: %d anchors less, %d more", plan.generation, len(change.left), len(change.taken))
         # What is kept is watched as before with them, and what is let go may be watched as either until then.
         self._territory.reader.go_by(with_roots(self._settings, plan))
-        taken = tuple(msgspec.structs.replace(anchor, backend=self._local) for anchor in change.taken)
+        taken = self._as_watched(change.taken)
         stops = frozenset(anchor.path for anchor in plan.anchors)
         self._mounts.know(plan.homes, plan.later)
-        self._watcher.go_by(plan.generation, change._replace(taken=taken), stops)
+        handover.go_by(plan.generation, change._replace(taken=taken), stops)
         self._tuning.share_among(len(plan.shards()))
         limited = limited_part(self._backend)
         if limited is not None:
@@ -422,6 +431,19 @@ class ShardProcess:
             return []
         anchors, roots = plan.of(self.shard), with_roots(self._settings, plan).roots
         return [root for root in roots if any(is_below(anchor.path, root) for anchor in anchors)]
+
+    def _get_ready(self) -> None:
+        """Watches in advance what the plan that is to come gives it. Its own baseline comes first."""
+        handover, coming = self._watcher.handover, self._succession.coming()
+        if coming.generation == handover.taking_on.generation or not self._watcher.baseline_done:
+            return
+        if coming.anchors:
+            log.info("getting ready for plan %d: %d anchors more", coming.generation, len(coming.anchors))
+        handover.get_ready(coming.generation, self._as_watched(coming.anchors), coming.stops)
+
+    def _as_watched(self, anchors: tuple[Anchor, ...]) -> tuple[Anchor, ...]:
+        """These anchors as this shard watches what it has: it finds out by looking what can't be watched."""
+        return tuple(msgspec.structs.replace(anchor, backend=self._local) for anchor in anchors)
 
     def _show_life(self) -> None:
         """In the midst of a step that takes long, such as a look at a directory of a million names: nobody must take this process

@@ -110,7 +110,7 @@ def _keep(
     settings = read_settings(layout.settings)
     take_priority(settings, niceness_min=NICENESS_MIN)  # what is refused is the aggregator's to tell
     before = _plan(layout)
-    plan = planned(layout, settings, lambda: _pids(proxy.shards), pulse)
+    plan = without_next(layout, planned(layout, settings, lambda: _pids(proxy.shards), pulse))
     mounts, replans = Mounts(), Replans(settings.roots)
     if before is not None and before.generation != plan.generation:
         _take_down(proxy.shards, before, plan)
@@ -166,6 +166,7 @@ class _Hand(NamedTuple):
 
     proxy: xmlrpc.client.ServerProxy
     prepare_plan: Callable[[Any], None]
+    await_heirs: Callable[[Sequence[str], int, float], None]
     beat: Callable[[], None]
 
 
@@ -189,9 +190,18 @@ def _take_over(layout: Layout, proxy: xmlrpc.client.ServerProxy, pulse: Pulse) -
 
         in_child(job, pulse)
 
+    def await_heirs(shards: Sequence[str], generation: int, settle_s: float) -> None:
+        def job() -> None:
+            with Loading():
+                from .reload.heirs import await_heirs
+
+            await_heirs(layout, shards, generation, settle_s)
+
+        in_child(job, pulse)
+
     while True:
         try:
-            take_over(layout, _Hand(proxy, prepare, pulse.beat))
+            take_over(layout, _Hand(proxy, prepare, await_heirs, pulse.beat))
         except NO_ANSWER as error:
             proxy("close")()
             log_line(f"supervisord does not answer: {error}; it is tried again")
@@ -199,6 +209,15 @@ def _take_over(layout: Layout, proxy: xmlrpc.client.ServerProxy, pulse: Pulse) -
             time.sleep(BEAT_S)
         else:
             return
+
+
+def without_next(layout: Layout, plan: Plan) -> Plan:
+    """The plan, on disk too, without one that is to follow: nothing has come of that."""
+    if plan.next is None:
+        return plan
+    plan = msgspec.structs.replace(plan, next=None)
+    write_plan(layout.plan, plan)
+    return plan
 
 
 def _say_plan(plan: Plan) -> None:

@@ -85,6 +85,10 @@ class PlanInMemory:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
+    @property
+    def last(self) -> Plan:
+        return self._engine.plan
+
     def other_than(self, generation: int) -> Plan | None:
         return None if self._engine.plan.generation == generation else self._engine.plan
 
@@ -123,9 +127,14 @@ class Shard:
 
     def follow_plan(self) -> None:
         """As at a beat. Raises PlanOverError if it has to be started again."""
-        if not self.watcher.passes_on and (found := self.succession.look(self.stream.generation)) is not None:
+        handover = self.watcher.handover
+        if handover.passes_on:
+            return
+        if (found := self.succession.look(self.stream.generation)) is not None:
             plan, change = found
-            self.watcher.go_by(plan.generation, change, frozenset(anchor.path for anchor in plan.anchors))
+            handover.go_by(plan.generation, change, frozenset(anchor.path for anchor in plan.anchors))
+        elif (coming := self.succession.coming()).generation != handover.taking_on.generation and self.watcher.baseline_done:
+            handover.get_ready(*coming)
 
     def _push(self, body: bytes) -> bool:
         self.line.append(body)
@@ -233,6 +242,19 @@ class Engine:
             if name not in self.shards:
                 self.start(name)
 
+    def announce(self, anchors: dict[str, str]) -> None:
+        """The next plan, for which the shards get ready when they notice it, and which nobody goes by before `exchange_plan`."""
+        plan = replace(self.plan, next=None)
+        self.plan = replace(plan, next=continued(plan, self._plan(anchors), self.settings, self.settings))
+
+    def exchange_plan(self) -> None:
+        """The plan that was announced takes the place of the one in force, if there is one."""
+        if self.plan.next is not None:
+            self.plan = self.plan.next
+            for name in self.plan.shards():
+                if name not in self.shards:
+                    self.start(name)
+
     def follow_plan(self, name: str) -> None:
         """The shard has its beat: it goes on with another plan, or is started again for it, or has nothing left to do."""
         if name not in self.plan.shards():
@@ -246,7 +268,8 @@ class Engine:
 
     def _plan(self, anchors: dict[str, str]) -> Plan:
         made = [Anchor(os.path.join(self.root, os.fsencode(p)) if p else self.root, s, self.root) for p, s in anchors.items()]
-        return Plan(self.plan.generation + 1, tuple(made))
+        latest = self.plan if self.plan.next is None else self.plan.next
+        return Plan(latest.generation + 1, tuple(made))
 
     @property
     def is_complete(self) -> bool:
@@ -331,6 +354,10 @@ class Engine:
             if not shard.stream.reply(reply, self.now):
                 shard.new_epoch(reply.epoch)
                 continue
+            if reply.generation not in (0, shard.stream.generation):
+                self.follow_plan(name)
+                if self.shards.get(name) is not shard:
+                    continue
             shard.watcher.wanted(reply.syncs)
             for token in reply.syncs:
                 shard.watcher.sync(token)

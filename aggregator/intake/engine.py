@@ -219,6 +219,7 @@ class Engine:
             "verify_passes": beat.verifying.passes,
             "verify_period_s": beat.verifying.period_s,
             "findings": self._receiver.verification.findings[shard],
+            "taking_on": asdict(beat.taking_on) if beat.taking_on.generation else None,
         }
 
     def _verification(self) -> dict[str, object]:

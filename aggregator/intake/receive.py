@@ -129,6 +129,9 @@ class Receiver:
         streams = {shard: self.streams.get(shard) or ReceivedStream(*known.get(shard, (0, 0, 0))) for shard in plan.shards()}
         self._syncs.replanned(streams)
         self.streams = streams
+        if self._former[0] is not None:  # from now on, whoever is given something has to tell of it
+            for stream in streams.values():
+                stream.touched = True
         return True
 
     # -- frames
@@ -346,7 +349,7 @@ class Receiver:
             syncs = self._syncs.of(shard)
             reply = Reply(
                 WIRE_VERSION, self.life, stream.epoch, stream.committed, stream.resend, syncs, looks.get(shard, []),
-                self._service, self.verification.asked(shard, now), pollers,
+                self._service, self.verification.asked(shard, now), pollers, self.plan.generation if self.plan else 0,
             )  # fmt: skip
             if stream.touched or stream.acks_later or not self._knows(stream, reply):
                 found.append((shard, reply))

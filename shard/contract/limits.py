@@ -7,7 +7,7 @@ from typing import Final, TypeVar
 T = TypeVar("T", int, float)
 
 #: Version of the frames between shards and aggregator. Both sides refuse any other.
-WIRE_VERSION: Final = 4
+WIRE_VERSION: Final = 5
 #: Largest frame either side accepts, bytes. A listing is split well before that.
 FRAME_BYTES_MAX: Final = 8 << 20
 #: Names after which a frame is closed and sent. One SQLite transaction takes several frames. While a frame is applied, each name

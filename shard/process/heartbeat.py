@@ -1,7 +1,8 @@
 """When a shard's next beat is due, and what a beat must report before any frame. Pure: the clock is passed in, ns.
 
 The lock files of version control must be known to the aggregator before the changes that were made under them. The end of the
-baseline is reported at once as well, so that whoever waits for readiness sees the counts that belong to it.
+baseline is reported at once as well, so that whoever waits for readiness sees the counts that belong to it; and so is that
+a shard is ready for what the next plan gives it, since the coordinator waits for that.
 """
 
 from __future__ import annotations
@@ -21,14 +22,18 @@ class Heartbeat:
 
     def __init__(self) -> None:
         self._at = 0
-        self._baseline_unreported = False
+        self._news_unreported = False
         self._reported_locks: list[bytes] = []
         #: Of the aggregator, in the last reply; 0 before the first.
         self.life = 0
 
     def end_baseline(self) -> None:
         """The baseline is done, and no beat has said so."""
-        self._baseline_unreported = True
+        self._news_unreported = True
+
+    def get_ready(self) -> None:
+        """It is decided whether what is watched in advance can be taken over, and no beat has said so."""
+        self._news_unreported = True
 
     def hear(self, life: int) -> None:
         """A reply has come, from this life of the aggregator. Another one knows of no locks yet."""
@@ -38,7 +43,7 @@ class Heartbeat:
 
     def owes(self, locks: Sequence[bytes]) -> bool:
         """Whether a beat must go before any frame; `locks`: the lock files that there are now."""
-        return self._baseline_unreported or list(locks) != self._reported_locks
+        return self._news_unreported or list(locks) != self._reported_locks
 
     def due(self, now: int, locks: Sequence[bytes]) -> bool:
         return now >= self._at or self.owes(locks)
@@ -50,7 +55,7 @@ class Heartbeat:
     def beat(self, now: int, locks: Sequence[bytes]) -> None:
         """A beat that names these locks was taken."""
         self._at = next_beat(now, _PERIOD_NS)
-        self._baseline_unreported = False
+        self._news_unreported = False
         self._reported_locks = list(locks)
 
     def refused(self, now: int) -> None:

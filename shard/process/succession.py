@@ -2,12 +2,25 @@
 
 from __future__ import annotations
 
-from ..contract.state.planfile import PartChange, Plan, PlanFile, part_change
+from typing import NamedTuple
+
+from ..contract.state.passing import in_advance, running_change
+from ..contract.state.planfile import Anchor, PartChange, Plan, PlanFile
 from ..contract.state.settings import Settings
 
 
 class PlanOverError(Exception):
     """There is a plan that this process can't go on with: it is to be started again with it."""
+
+
+class Coming(NamedTuple):
+    """What a shard is to watch in advance."""
+
+    #: Of the plan that gives it to the shard; 0: there is nothing.
+    generation: int = 0
+    anchors: tuple[Anchor, ...] = ()
+    #: Every anchor of that plan.
+    stops: frozenset[bytes] = frozenset()
 
 
 class Succession:
@@ -27,6 +40,9 @@ class Succession:
         self._settings = settings
         self._fixed = fixed
         self._next = plan
+        #: The plan whose `next` was looked at, and what came of it.
+        self._seen: Plan | None = None
+        self._coming = Coming()
 
     @property
     def plans(self) -> tuple[Plan, Plan]:
@@ -46,12 +62,20 @@ class Succession:
         plan = self._file.other_than(generation)
         if plan is None:
             return None
-        change = None if self._fixed else part_change(self._shard, self._plan, plan)
-        if change is None or not self._allows(change):
+        change = None if self._fixed else running_change(self._shard, self._plan, plan, self._settings)
+        if change is None:
             raise PlanOverError
         self._next = plan
         return plan, change
 
-    def _allows(self, change: PartChange) -> bool:
-        """Whether these settings let a shard change its part while it runs. Links lead anywhere."""
-        return not (self._settings.follow_symlinks and change)
+    def coming(self) -> Coming:
+        """What the plan that is to follow will give to the shard, as of the last `look`, if that found no other plan."""
+        plan = self._file.last
+        if plan is not self._seen:
+            self._seen = plan
+            self._coming = Coming()
+            if plan is not None and plan.next is not None and not self._fixed:
+                anchors = in_advance(self._shard, plan, plan.next, self._settings)
+                if anchors:
+                    self._coming = Coming(plan.next.generation, anchors, frozenset(a.path for a in plan.next.anchors))
+        return self._coming

@@ -5,8 +5,8 @@
 - `arrivals`: directories that appeared or disappeared, until they are entered or found gone.
 - `due_looks`: names whose debounce time is over.
 - `scans`: the queue of scans, and of what is done after them.
-- `baselines`: everything is scanned in a new epoch, and what is given to the shard under another
-  plan.
+- `baselines`: everything is scanned in a new epoch.
+- `handover`: leads from one plan to the next, while the shard runs.
 - `sync_answers`: makes the looks that syncs require, and answers them.
 - `chores`: begins the work that comes back again and again.
 - `rechecks`: looks that no hint asks for: after racy looks, and for the verification.

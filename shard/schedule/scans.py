@@ -28,6 +28,8 @@ class Scans:
         self._jobs: deque[Steps] = deque()
         #: Places whose scan waits and is not begun.
         self._waiting: set[Place] = set()
+        #: A job that is not held back when its turn has come.
+        self._free: Steps | None = None
         self.pace = RescanPace()
         #: Rescans of everything since the start.
         self.rescans = 0
@@ -37,8 +39,8 @@ class Scans:
 
     @property
     def pauses(self) -> bool:
-        """Whether scans are held back for the time being."""
-        return self._rate.pauses(self._clock())
+        """Whether what has its turn is held back for the time being."""
+        return bool(self._jobs) and self._jobs[0] is not self._free and self._rate.pauses(self._clock())
 
     def next_due(self) -> int | None:
         """When the rescan that is owed may begin, or the pause ends in which scans are held back; None if neither is awaited."""
@@ -53,16 +55,19 @@ class Scans:
         self._waiting.clear()
         self.pace.forget()
 
-    def append(self, job: Steps) -> None:
-        """This job is done after all scans that wait now."""
+    def append(self, job: Steps, *, held: bool = True) -> None:
+        """This job is done after all scans that wait now. `held`: it is held back as they are. Of those that are not, one may
+        wait at a time."""
         self._jobs.append(job)
+        if not held:
+            self._free = job
 
     def add(self, places: Iterable[Place]) -> None:
         """These anchors are to be scanned."""
         for place in places:
             if place not in self._waiting:
                 self._waiting.add(place)
-                self._jobs.append(self._scan(place))
+                self._jobs.append(self.scan(place))
 
     def check(self, places: Iterable[Place]) -> None:
         """Those of these anchors are to be scanned at which something else lies than what was scanned there."""
@@ -93,7 +98,8 @@ class Scans:
         self.pace.ended(self._clock())
         yield
 
-    def _scan(self, place: Place) -> Steps:
+    def scan(self, place: Place) -> Steps:
+        """Scans an anchor at the rate that is allowed."""
         self._waiting.discard(place)
         reader, before = self._territory.reader, self._territory.reader.looks
         for _ in scan_anchor(self._territory, place):

@@ -40,14 +40,23 @@ class SyncAnswers:
     """Owned by one thread.
 
     Args:
+        beside: single looks, which are made beside the scans.
         take_over: takes in all hints that there are by now, has what they require scanned, and returns what else is pending,
             which nobody but the sync looks at then.
     """
 
-    def __init__(self, territory: Territory, stream: Stream, scans: Scans, take_over: Callable[[], Pending]) -> None:
+    def __init__(
+        self,
+        territory: Territory,
+        stream: Stream,
+        scans: Scans,
+        beside: deque[Steps],
+        take_over: Callable[[], Pending],
+    ) -> None:
         self._territory = territory
         self._stream = stream
         self._scans = scans
+        self._beside = beside
         self._take_over = take_over
         self._tokens = SyncTokens()
         #: Whether a job that begins a sync waits for its turn.
@@ -80,15 +89,18 @@ class SyncAnswers:
         self._queued = False
 
     def _begin(self) -> Steps:
-        """Takes over what is pending, for all syncs that wait by now, and has it done after the scans that it requires."""
+        """Takes over what is pending, for all syncs that wait by now. It is looked at beside the scans that wait, which do not
+        delay it so, and the syncs are answered after both."""
         self._queued = False
         self._tokens.begin()
         if not self._tokens.under_way:
             return
-        self._scans.append(self._answer(self._take_over()))
+        looks = self._look_at(self._take_over())
+        self._beside.append(looks)
+        self._scans.append(self._answer(looks))
         yield
 
-    def _answer(self, pending: Pending) -> Steps:
+    def _look_at(self, pending: Pending) -> Steps:
         territory = self._territory
         for job in pending.looks:
             yield from job
@@ -99,6 +111,11 @@ class SyncAnswers:
             for rest in look_together(territory, pending.names):
                 yield from rest
             yield
+
+    def _answer(self, looks: Steps) -> Steps:
+        """`looks`: at what was pending when the sync began, as far as they are not made yet."""
+        territory = self._territory
+        yield from looks
         yield from list_unlinked(territory)
         for _ in sweep(territory) if territory.sweeps else ():
             if not self._tokens.under_way:

@@ -22,7 +22,6 @@ from typing import Final, NamedTuple
 
 from ..backend.base import Backend, Hints
 from ..contract.limits import ACKS_LATER_FRAMES_MAX, PENDING_NAMES_MAX
-from ..contract.state.planfile import PartChange
 from ..contract.wire.frames import Verifying
 from ..disk.mounts import Mounts
 from ..stream.send import Stream
@@ -36,6 +35,7 @@ from .busiest import Busiest
 from .chores import Chores
 from .debounce import Debounce
 from .due_looks import DueLooks
+from .handover import Handover
 from .mount_changes import MountChanges
 from .polling import Poller
 from .rechecks import Rechecks
@@ -91,7 +91,7 @@ class Watcher:
         self.arrivals = Arrivals(partial(enter, territory))
         self._mount_changes = MountChanges(territory, mounts, self.arrivals)
         self._looks = DueLooks(territory, debounce, self.arrivals)
-        #: What the aggregator asks for.
+        #: What the aggregator, a sync, or another plan asks for.
         self._asked: deque[Steps] = deque()
         self.scans = Scans(territory, ScanRate() if rate is None else rate, clock)
         self.pace = self.scans.pace
@@ -101,8 +101,9 @@ class Watcher:
         )  # fmt: skip
         self.times = self._chores.times
         self._rechecks = Rechecks(territory, debounce, verifier, rests=self._rests, busy=self._is_busy, clock=clock)
-        self._answers = SyncAnswers(territory, stream, self.scans, self._take_over)
-        self._baselines = Baselines(territory, stream, self.scans, self._answers, self._rechecks)
+        self._answers = SyncAnswers(territory, stream, self.scans, self._asked, self._take_over)
+        self._baselines = Baselines(territory, stream, self.scans, self._rechecks)
+        self.handover = Handover(territory, stream, self.scans, self._asked, self._answers, self._baselines)
         #: Whether something else is under way for the user.
         self._occupied = False
         self.overflows = 0
@@ -119,6 +120,7 @@ class Watcher:
         self._answers.clear()
         self._chores.clear()
         self._rechecks.clear()
+        self.handover.clear()
         self._baselines.begin()
 
     def absorb(self, hints: Hints) -> bool:
@@ -176,18 +178,6 @@ class Watcher:
         """The aggregator's rows of this range of names differ from what the verification saw."""
         self._rechecks.check_again((path, after, upto))
 
-    def go_by(self, generation: int, change: PartChange, stops: frozenset[bytes]) -> None:
-        """Goes on with another plan, after the scans that wait by now; then the stream has its generation. What is kept is not
-        looked at again. What is given to this shard is scanned, and then a baseline is reported once more. A new epoch forgets
-        this until it was done (`passes_on`), and it is to be asked again.
-
-        Args:
-            generation: of the other plan.
-            change: what is to be let go, and taken on (`part_change`).
-            stops: every anchor of that plan.
-        """
-        self._baselines.go_by(generation, change, stops)
-
     def occupy(self, occupied: bool) -> None:
         """Whether something else is under way for the user, so that the verification waits."""
         self._occupied = occupied
@@ -198,11 +188,6 @@ class Watcher:
     def baseline_done(self) -> bool:
         """Whether everything that is owned has been looked at in this epoch."""
         return self._baselines.done
-
-    @property
-    def passes_on(self) -> bool:
-        """Whether another plan waits for its turn."""
-        return self._baselines.passes_on
 
     @property
     def pending(self) -> int:

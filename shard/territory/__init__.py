@@ -20,6 +20,7 @@
 - `together`: looks at names of many directories with one call, where only files are expected.
 - `anchors`: decides whether a whole anchor has to be scanned, and scans it.
 - `passing_on`: what is let go and taken on with another plan, while the shard runs.
+- `heirs`: the places that are watched in advance, of which nothing is told. Pure.
 - `ignoring`: looks that follow a change of ignore files.
 - `again`: looks that the aggregator asks for.
 - `links`: links that are followed: what decides where each of them leads.

@@ -74,6 +74,12 @@ class Directories:
             self.cut(place.node)
             place.uproot()
 
+    def report_anew(self, place: Place) -> None:
+        """The next listings of the directories of an anchor are reported, also those that are swept and have not changed."""
+        if place.node is not None and self.swept.of_anchor(place.index):
+            for node in place.node.subtree():
+                self.swept.report_names(node)
+
     def enter(self, parent: Node, name: bytes, fd: int, target: tuple[int, int] | None = None) -> Node:
         """Returns the node of the directory open at `fd`, which has that name in `parent`. The node is registered.
 

@@ -30,6 +30,10 @@ class Reports:
         self._swept = swept
         self._racy = racy
 
+    def emit_by(self, emit: Callable[[Record], None]) -> None:
+        """Each record is taken by this from now on."""
+        self.emit = emit
+
     def listing(self, node: Node, path: bytes, at: int, seen: Seen, births: dict[bytes, int]) -> None:
         """Reports everything in scope in a directory, in several records if it is large."""
         if len(seen.names) <= FRAME_ENTRIES_MAX and not births:

@@ -28,6 +28,7 @@ from ..tree.renames import Renames
 from ..tree.unlinked import Unlinked
 from .directories import Directories
 from .doubts import Doubts, Instead
+from .heirs import Heirs
 from .links import Links
 from .opening import Opened, Opener
 from .place import Place, Places
@@ -84,6 +85,7 @@ class Territory:
         self.renames = Renames(reader.disk, reader.on_progress)
         self.racy, self.unlinked = RacyNames(), Unlinked(told=not backend.lossy)
         self.reports = Reports(emit, self.directories.swept, self.racy, reader.on_progress)
+        self.heirs = Heirs(self.reports)
         #: How many directories a scan may enter in one step (`siblings`).
         self.siblings_max = SIBLINGS_MAX
         #: The number of files at the end of the last baseline, or of the last scan of what was given to this shard since.

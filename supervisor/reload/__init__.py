@@ -9,6 +9,7 @@ successor begins again where it was killed.
 - `request`: the request and what became of it, on disk.
 - `asking`: makes a request, and waits until it was carried out.
 - `scales`: weighs the shards for the coordinator, which then asks itself.
+- `heirs`: waits until shards are ready for a plan that gives them what others have.
 - `taking_over`: carries it out, in the coordinator.
 
 The coordinator and `cli` may import this; it imports `service`, `planning`, `plugin` (its names),

@@ -13,15 +13,17 @@ from __future__ import annotations
 import os
 import time
 import xmlrpc.client
+from collections.abc import Sequence
 from typing import Any, Final, Protocol
 
 import msgspec
 
 from shardwatch.shard.contract.errors import ServiceError, ShardwatchError
 from shardwatch.shard.contract.state.layout import Layout
-from shardwatch.shard.contract.state.planfile import Plan, part_change, read_plan
+from shardwatch.shard.contract.state.passing import heirs
+from shardwatch.shard.contract.state.planfile import Plan, part_change, read_plan, write_plan
 from shardwatch.shard.contract.state.section_file import write_section
-from shardwatch.shard.contract.state.settings import write_settings
+from shardwatch.shard.contract.state.settings import Settings, write_settings
 from shardwatch.shard.contract.state.sources import write_sources
 from shardwatch.shard.contract.state.triggers import write_triggers
 
@@ -48,6 +50,10 @@ class Hand(Protocol):
 
     def prepare_plan(self, request: ReloadRequest, /) -> None:
         """Has the plan for its settings made, in the file of the next plan. Raises ShardwatchError."""
+
+    def await_heirs(self, shards: Sequence[str], generation: int, settle_s: float, /) -> None:
+        """Returns when these shards are ready for the plan of this generation, or after a limited time (`heirs.await_heirs`).
+        Raises ShardwatchError."""
 
     def beat(self) -> None:
         """Shows that the coordinator lives."""
@@ -89,6 +95,8 @@ def _carry_out(request: ReloadRequest, layout: Layout, hand: Hand) -> None:
     plans = steps.plan
     if plans:
         hand.prepare_plan(request)
+    if plans and not (steps.shards or steps.aggregator or request.halted):
+        _get_heirs_ready(layout, hand, request.before.settings)
     for group, name in [*((EXEC, name) for name in steps.commands), *((name, name) for name in steps.programs)]:
         _end(hand, group, name)
     is_running = request.halted
@@ -120,12 +128,32 @@ def _rebalance(request: ReloadRequest, layout: Layout, hand: Hand) -> None:
         return
     for line in summary(moves(old, new)):
         log_line(f"plan {new.generation}: {line}")
+    _get_heirs_ready(layout, hand, request.after.settings)
     try:
         os.replace(layout.next_plan, layout.plan)
     except OSError as error:
         raise ServiceError(f"{layout.plan} can't be written: {error.strerror}", hint="mend that, then try again") from error
     _remove_shards(hand, old, new)
     _add_shards(layout, hand)
+
+
+def _get_heirs_ready(layout: Layout, hand: Hand, settings: Settings) -> None:
+    """Has subtrees that pass from one running shard to another watched by the next owner, before the plan is exchanged. The plan
+    in force stays in force, and names the next one meanwhile; nobody else minds that."""
+    plans = _plans(layout)
+    if not plans:
+        return
+    old, new = plans
+    shards = heirs(old, new, settings)
+    if not shards:
+        return
+    try:
+        write_plan(layout.plan, msgspec.structs.replace(old, next=new))
+        hand.await_heirs(shards, new.generation, settings.settle_ms / 1000)
+    except OSError as error:
+        log_line(f"{layout.plan} can't be written: {error.strerror}")  # then it can't be exchanged either, which is told
+    except ShardwatchError:
+        log_line("it could not be asked who is ready: what passes to other shards is looked at by them afterwards")
 
 
 def _add_shards(layout: Layout, hand: Hand) -> None:
@@ -183,7 +211,7 @@ def _start(hand: Hand) -> None:
             raise
 
 
-def _plans(layout: Layout) -> tuple[Plan, ...]:
+def _plans(layout: Layout) -> tuple[Plan, Plan] | tuple[()]:
     """The plan in force and the next one; nothing where one is missing."""
     try:
         old = read_plan(layout.plan)

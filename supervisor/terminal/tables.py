@@ -90,8 +90,8 @@ def _state(process: Fields) -> str:
 
 
 def shards_table(shards: Sequence[Fields], processes: Sequence[Fields] = ()) -> str:
-    """One line per shard, with its last report; also how many directories cannot be read, if there are any, and how many
-    ignore files it knows, if any shard asks them. `processes`: supervisord knows sooner which of them do not run."""
+    """One line per shard, with its last report; also how many directories cannot be read, what it watches in advance, and how
+    many ignore files it knows, each if this is so of any shard. `processes`: supervisord knows sooner which do not run."""
     down = {str(p["name"]).removeprefix("shards:"): str(p["state"]).lower() for p in processes if not p["pid"]}
     columns = ["backend", "directories", "files", "watches", "polled", "pending", "overflows"]
     rows = [[s["id"], down.get(s["id"], s["state"]), *(s.get(c, "-") for c in columns), _rescans(s)] for s in shards]
@@ -99,6 +99,10 @@ def shards_table(shards: Sequence[Fields], processes: Sequence[Fields] = ()) -> 
     if any(s.get("unreadable") for s in shards):
         header.append("unreadable")
         rows = [[*row, s.get("unreadable", "-")] for row, s in zip(rows, shards, strict=True)]
+    taking_on = [s.get("taking_on") for s in shards]
+    if any(taking_on):
+        header.append("takes on")
+        rows = [[*row, _taking_on(one)] for row, one in zip(rows, taking_on, strict=True)]
     known = [s.get("ignore_files") for s in shards]
     if any(count is not None for count in known):
         header.append("ignore files")
@@ -110,6 +114,11 @@ def _rescans(shard: Fields) -> str:
     """The number of rescans, and the pause between them while one overflow follows another."""
     pause_s = int(shard.get("rescan_pause_ms") or 0) / 1000
     return f"{shard.get('rescans', '-')}{f' (paused {pause_s:g} s)' if pause_s else ''}"
+
+
+def _taking_on(found: Fields | None) -> str:
+    """How many subtrees a shard watches in advance, and how far that is."""
+    return "-" if not found else f"{counted(int(found['anchors']), 'subtree')} ({readable(str(found['state']))})"
 
 
 def polling_text(found: Fields | None) -> str:

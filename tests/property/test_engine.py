@@ -204,6 +204,16 @@ class EngineMachine(RuleBasedStateMachine):
         """What goes on with the next plan is not looked at again; the rest is passed on, or its shard started again."""
         self.engine.replan_running(plan)
 
+    @rule(plan=st.sampled_from((*PLANS, *PASSED_ON)))
+    def announce(self, plan: dict[str, str]) -> None:
+        """Whoever is given something by the next plan watches it in advance."""
+        self.engine.announce(plan)
+
+    @rule()
+    def exchange_plan(self) -> None:
+        """At any time, whether or not anybody is ready for it."""
+        self.engine.exchange_plan()
+
     @rule(which=st.integers(0, 2))
     def follow_plan(self, which: int) -> None:
         if f"s{which}" in self.engine.shards:

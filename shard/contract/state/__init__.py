@@ -15,6 +15,7 @@ there.
 - `section_file`: either of these sections as a file.
 - `sources`: what the settings come from, so that they can be read again.
 - `planfile`: the plan: which shard owns which directory.
+- `passing`: how a shard that runs gets from one plan to the next. Pure.
 
 The rooms above it (`filter`, `wire`, `process`), the rest of the shard, and the other houses may
 import this.

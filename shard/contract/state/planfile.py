@@ -54,6 +54,8 @@ class Plan(msgspec.Struct, frozen=True):
     roots: tuple[bytes, ...] = ()
     files: tuple[bytes, ...] = ()
     only: tuple[bytes, ...] = ()
+    #: The plan that is to take the place of this one, while its shards get ready for it (`passing.in_advance`).
+    next: Plan | None = None
 
     def shards(self) -> list[str]:
         return sorted({a.shard for a in self.anchors})
@@ -161,7 +163,8 @@ class PlanFile:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._stamp: tuple[int, int] | None = None
-        self._plan: Plan | None = None
+        #: The plan as it was last read; None: there was none, or it could not be read.
+        self.last: Plan | None = None
 
     def read(self) -> Plan | None:
         """The plan, or None where there is none; read again after a change of its mode too, as others may write it then. Raises
@@ -169,13 +172,13 @@ class PlanFile:
         try:
             found = os.stat(self._path)
         except FileNotFoundError:
-            self._stamp, self._plan = None, None
+            self._stamp, self.last = None, None
             return None
         if self._stamp != (found.st_ino, found.st_ctime_ns):
-            self._stamp = None
-            self._plan = read_plan(self._path)
+            self._stamp = self.last = None
+            self.last = read_plan(self._path)
             self._stamp = found.st_ino, found.st_ctime_ns
-        return self._plan
+        return self.last
 
     def other_than(self, generation: int) -> Plan | None:
         """The plan, if there is one of another generation. A plan that cannot be read does not count."""

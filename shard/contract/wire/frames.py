@@ -190,6 +190,16 @@ class Polling(msgspec.Struct, array_like=True, frozen=True):
     wanting: int = 0
 
 
+class TakingOn(msgspec.Struct, array_like=True, frozen=True):
+    """What a shard watches in advance as an heir, because the next plan gives it to it. Its stream tells nothing of it."""
+
+    #: Of that plan; 0: there is none, or it gives the shard nothing that another one has.
+    generation: _Count = 0
+    anchors: _Count = 0
+    #: looking | ready | no watches left: then it does so no more | "": there is nothing
+    state: str = ""
+
+
 class Beat(msgspec.Struct, tag="beat", array_like=True, frozen=True):
     """The state of a shard. A lost beat does no harm. Counters count from the beginning of the epoch."""
 
@@ -238,6 +248,7 @@ class Beat(msgspec.Struct, tag="beat", array_like=True, frozen=True):
     memory_needed: _Count = 0
     #: The directories in which most names change, and how many in a minute, before debouncing; the busiest first.
     busiest: list[tuple[_Path, _Count]] = []
+    taking_on: TakingOn = TakingOn()
 
 
 class Reply(msgspec.Struct, tag="reply", array_like=True, frozen=True):
@@ -265,6 +276,8 @@ class Reply(msgspec.Struct, tag="reply", array_like=True, frozen=True):
     checks: list[tuple[_Path, bytes | None, bytes | None]] = []
     #: How many shards poll directories now; they share the processor time for it.
     pollers: _Count = 0
+    #: Of the plan by which the aggregator judges what is sent; a shard that goes by another looks for it at once.
+    generation: _Count = 0
 
 
 class OtherVersionError(WireError):

@@ -3,8 +3,8 @@
 What the trees contain now is estimated as for a first plan, and for a second it is counted how often files change. The heaviest
 shard then gives subtrees to the lightest, and a tree that has grown enough gets another shard. Where one shard has most of the
 changes, those come first. Everything else stays where it is. Each subtree that moves is printed. No change is missed and none
-is delivered again: who gets a subtree watches it and then looks at all of it. The service does this by itself if shards are
-uneven for a while (`rebalance_s`).
+is delivered again: who gets a subtree watches it and looks at all of it, and if it runs already, it does so before the other one
+lets go. The service does this by itself if shards are uneven for a while (`rebalance_s`).
 """
 
 from __future__ import annotations

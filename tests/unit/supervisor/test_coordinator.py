@@ -15,7 +15,7 @@ from cli_process import GUARD_S, environment
 from shardwatch.shard.contract.state.layout import Layout
 from shardwatch.shard.contract.state.planfile import Anchor, Plan, read_plan, write_plan
 from shardwatch.shard.contract.state.settings import Settings
-from shardwatch.supervisor.coordinator import reconcile
+from shardwatch.supervisor.coordinator import reconcile, without_next
 from shardwatch.supervisor.planning.apart import Apart
 from shardwatch.supervisor.planning.planning import backend_of, ensure_plan, kept_plan, same_owners, still_fits
 
@@ -152,6 +152,18 @@ def test_kept_plan_without_a_file(tmp_path: Path) -> None:
     followers = {kept_plan(layout)[1] for _ in range(10)}
     assert len(followers) > 5
     assert min(followers) > 1 << 50
+
+
+def test_a_plan_of_which_nothing_has_come_is_forgotten(tmp_path: Path) -> None:
+    """Shards that watch in advance what it would give them let it go when they see that."""
+    layout = Layout(tmp_path)
+    tmp_path.chmod(0o700)
+    announcing = msgspec.structs.replace(PLAN, next=msgspec.structs.replace(PLAN, generation=99))
+    write_plan(layout.plan, announcing)
+    assert read_plan(layout.plan) == announcing
+    assert without_next(layout, announcing) == PLAN == read_plan(layout.plan)
+    layout.plan.unlink()
+    assert without_next(layout, PLAN) == PLAN and not layout.plan.exists(), "nothing is written where there is none"
 
 
 #: A coordinator that has the lock, and is told to leave while its child plans without end.

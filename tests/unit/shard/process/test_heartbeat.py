@@ -56,3 +56,13 @@ def test_a_beat_that_nobody_took_is_tried_again_soon() -> None:
     heartbeat = Heartbeat()
     heartbeat.refused(0)
     assert 0 < heartbeat.next_due() < BEAT_NS
+
+
+def test_that_a_shard_is_ready_for_the_next_plan_is_told_at_once() -> None:
+    """The coordinator waits for it."""
+    heartbeat = Heartbeat()
+    heartbeat.beat(0, [])
+    heartbeat.get_ready()
+    assert heartbeat.owes([]) and heartbeat.due(1, [])
+    heartbeat.beat(1, [])
+    assert not heartbeat.owes([])

@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
+from shardwatch.shard.contract.state.passing import heirs, in_advance
 from shardwatch.shard.contract.state.planfile import Anchor, Plan, PlanFile, write_plan
 from shardwatch.shard.contract.state.settings import Settings
-from shardwatch.shard.process.succession import PlanOverError, Succession
+from shardwatch.shard.process.succession import Coming, PlanOverError, Succession
 
 SETTINGS = Settings(roots=(b"/r", b"/q"), include=("*",), exclude=())
 OLD = Plan(5, (Anchor(b"/r", "s0", b"/r"), Anchor(b"/r/a", "s1", b"/r"), Anchor(b"/q", "s1", b"/q")))
@@ -64,3 +65,28 @@ def test_both_plans_are_known_until_the_next_one_is_gone_by(path: Path) -> None:
     assert it.plans == (OLD, NEW)
     it.look(6)
     assert it.plans == (NEW, NEW)
+
+
+def test_what_is_to_come_is_told_to_whom_it_is_given(path: Path) -> None:
+    """As long as the plan in force names the next one. It is nobody else's business, nor that of a stand-in, or of a shard that
+    would have to be started again."""
+    it, other = succession(path), succession(path, "s1")
+    stand_in = succession(path, fixed=True)
+    follows = succession(path, settings=replace(SETTINGS, follow_symlinks=True))
+    for one in (it, other, stand_in, follows):
+        assert one.look(5) is None and one.coming() == Coming()
+    write_plan(path, replace(OLD, next=NEW))
+    for one in (it, other, stand_in, follows):
+        assert one.look(5) is None
+    assert it.coming() == Coming(6, NEW.anchors[2:], frozenset((b"/r", b"/r/a", b"/q")))
+    assert it.coming() is it.coming()
+    assert other.coming() == stand_in.coming() == follows.coming() == Coming()
+    write_plan(path, OLD)
+    assert it.look(5) is None and it.coming() == Coming()
+
+
+def test_what_nobody_has_or_the_shard_itself_is_not_taken_on_in_advance() -> None:
+    """Nobody tells of a new root until it has an owner; and what a shard has, it watches."""
+    new = replace(NEW, anchors=(*NEW.anchors, Anchor(b"/r/own", "s0", b"/r", since=6), Anchor(b"/p", "s0", b"/p", since=6)))
+    assert [anchor.path for anchor in in_advance("s0", OLD, new, SETTINGS)] == [b"/q"]
+    assert heirs(OLD, new, SETTINGS) == ["s0"] and heirs(OLD, OLD, SETTINGS) == []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import pytest
 from engine import rows, walk
 from shard_scene import ShardScene
 
@@ -73,4 +74,33 @@ def test_a_sync_that_is_given_up_is_not_answered(scene: ShardScene) -> None:
         pass
     assert shard.watcher.pending == pending > 0
     assert not shard.stream.unacked and not shard.line
+    scene.equal()
+
+
+@pytest.mark.parametrize("twice", [False, True])
+def test_what_is_pending_does_not_wait_for_the_scans_that_a_sync_waits_for(make: Callable[..., ShardScene], twice: bool) -> None:
+    """It is looked at beside them, also if another sync comes in the midst of that; the answers come after both."""
+    scene = make(settle_ms=10_000, bounds=Bounds(slice_ns=0))
+    scene.put("a/f.json", "b/g.json")
+    scene.equal()
+    shard, scans = scene.shard, scene.shard.watcher.scans
+    scene.put("a/f.json", "b/g.json", text="changed")
+    shard.watcher.sync(5)
+    if twice:
+        scans.step()
+        shard.watcher.sync(6)
+        scans.step()
+        scans.step()
+    scans.rescan()
+    scans.step()
+    scans._rate.limit(1)
+    scans._rate.spent(100, scene.engine.now)
+    for _ in range(4):
+        shard.step()
+    assert shard.watcher.syncing and scans.pauses
+    while shard.line:
+        scene.engine.deliver("s0")
+    scene.engine.commit(answer=False)
+    assert scene.engine.difference() == ({}, {})
+    scans._rate.limit(0)
     scene.equal()

@@ -8,6 +8,7 @@ import pytest
 import session
 from faulty_disk import FaultyDisk
 from index_rows import query
+from msgspec.structs import replace
 from shard_scene import ShardScene
 
 from shardwatch.shard.territory.passing_on import pass_on
@@ -144,11 +145,11 @@ def test_a_rescan_under_way_ends_first(scene: ShardScene) -> None:
     scene.engine.replan_running({**FIRST, "c": "s1"})
     for shard in (giver, taker):
         shard.follow_plan()
-        assert shard.watcher.passes_on
+        assert shard.watcher.handover.passes_on
         shard.follow_plan()
     scene.put("c/d/0.json", text="other")
     scene.equal()
-    assert not giver.watcher.passes_on and watches(scene) == {"s0": 2, "s1": 3, "s2": 1}
+    assert not giver.watcher.handover.passes_on and watches(scene) == {"s0": 2, "s1": 3, "s2": 1}
 
 
 def test_what_is_let_go_is_entered_by_no_scan_that_has_seen_it(scene: ShardScene, disk: FaultyDisk) -> None:
@@ -183,3 +184,180 @@ def test_a_new_epoch_goes_on_with_the_next_plan_too(scene: ShardScene) -> None:
             shard.new_epoch(shard.epoch)
         scene.put("c/d/0.json", text=f"other{n}")
         scene.equal()
+
+
+def state(scene: ShardScene, shard: str = "s1") -> str:
+    return scene.engine.shards[shard].watcher.handover.taking_on.state
+
+
+def get_ready(scene: ShardScene, plan: dict[str, str], shard: str = "s1") -> None:
+    """Announces a plan, and turns until the shard is ready for it."""
+    scene.engine.announce(plan)
+    for _ in range(100):
+        scene.engine.turn(5)
+        if state(scene, shard) == "ready":
+            return
+    raise AssertionError(state(scene, shard))
+
+
+def test_what_is_to_be_given_is_watched_and_not_told(scene: ShardScene) -> None:
+    """Its owner goes on, also with what is made there meanwhile. The heir sends nothing that would have to be dropped."""
+    heir, tick = scene.engine.shards["s1"], last_tick(scene)
+    get_ready(scene, {**FIRST, "c": "s1"})
+    assert watches(scene) == {"s0": 4, "s1": 3, "s2": 1} and last_tick(scene) == tick
+    scene.put("c/d/0.json", "c/new/deep/f.json", text="other")
+    scene.equal()
+    assert watches(scene)["s1"] == 5 and scene.engine.receiver.dropped == 0
+    scene.engine.exchange_plan()
+    scene.equal()
+    assert watches(scene) == {"s0": 2, "s1": 5, "s2": 1} and lives(scene) == {"s0": 1, "s1": 1, "s2": 1}
+    assert not heir.territory.heirs.places and state(scene) == ""
+
+
+@pytest.mark.parametrize("told_by_owner", [False, True])
+def test_what_changed_last_is_told_before_anything_is_scanned(scene: ShardScene, told_by_owner: bool) -> None:
+    """The heir has seen it in silence, and its owner has not come to tell it, or has: then it is told once."""
+    get_ready(scene, {**FIRST, "c": "s1"})
+    heir = scene.engine.shards["s1"]
+    scene.put("c/d/0.json", "c/made/here.json", text="other")
+    (scene.tree / "c/d/1.json").unlink()
+    heir.step()
+    if told_by_owner:
+        scene.engine.turn()
+    tick = last_tick(scene)
+    heir.watcher.scans._rate.limit(1)
+    scene.engine.exchange_plan()
+    heir.follow_plan()
+    for _ in range(3):
+        heir.step()
+        while scene.engine.lines["s1"]:
+            scene.engine.deliver("s1")
+        scene.engine.commit()
+    assert heir.watcher.scans, "the scan is held back"
+    assert scene.engine.difference() == ({}, {})
+    assert (last_tick(scene) > tick) is not told_by_owner
+    heir.watcher.scans._rate.limit(0)
+    scene.rests()
+
+
+def test_nothing_comes_of_it(scene: ShardScene, disk: FaultyDisk) -> None:
+    """Another plan is announced, or none: what was watched in advance is let go, as if it had never been."""
+    get_ready(scene, {**FIRST, "c": "s1"})
+    get_ready(scene, {**FIRST, "e": "s1"})
+    assert watches(scene)["s1"] == 2
+    stops = frozenset(anchor.path for anchor in scene.engine.plan.anchors)
+    disk.deny(scene.tree / "e")
+    scene.put("e/new.json")
+    scene.engine.turn(700)
+    scene.engine.announce(FIRST)
+    scene.engine.turn(5)
+    scene.engine.turn(5)
+    heir = scene.engine.shards["s1"]
+    assert watches(scene)["s1"] == 1 and heir.territory.stops == stops and not heir.territory.doubts
+    disk.denied.clear()
+    scene.engine.turn(3000)
+    scene.equal()
+
+
+def test_what_was_not_announced_so_is_scanned(scene: ShardScene) -> None:
+    """The plan that comes gives the heir something else: that is looked at, and what it was ready for is let go."""
+    get_ready(scene, {**FIRST, "c": "s1"})
+    scene.engine.replan_running({**FIRST, "e": "s1"})
+    scene.put("c/d/0.json", "e/0.json", text="other")
+    scene.equal()
+    assert watches(scene) == {"s0": 3, "s1": 2, "s2": 1}
+
+
+def test_the_exchange_does_not_wait_for_who_is_not_ready(scene: ShardScene) -> None:
+    """Its scan in advance is broken off, and begins anew as that of an owner."""
+    heir = scene.engine.shards["s1"]
+    heir.watcher.scans._rate.limit(1)
+    scene.engine.announce({**FIRST, "c": "s1"})
+    heir.follow_plan()
+    heir.step()
+    assert state(scene) == "looking" and heir.territory.heirs.places
+    scene.engine.exchange_plan()
+    heir.watcher.scans._rate.limit(0)
+    scene.put("c/d/0.json", text="other")
+    scene.equal()
+    assert watches(scene) == {"s0": 2, "s1": 3, "s2": 1}
+
+
+def test_without_watches_nothing_is_watched_in_advance(scene: ShardScene) -> None:
+    """The heir lets go of all of it, and is not asked again; it watches when the plan is exchanged."""
+    heir = scene.engine.shards["s1"]
+    heir.backend.watches_max = 2
+    scene.engine.announce({**FIRST, "c": "s1"})
+    for _ in range(3):
+        scene.engine.turn(5)
+    assert state(scene) == "no watches left" and watches(scene)["s1"] == 1
+    assert not heir.territory.heirs.places and not heir.territory.directories.swept
+    heir.backend.watches_max = 0
+    scene.put("c/d/0.json", text="other")
+    scene.engine.exchange_plan()
+    scene.equal()
+    assert watches(scene)["s1"] == 3
+
+
+def test_an_heir_that_dies_or_begins_anew_gets_ready_again(scene: ShardScene) -> None:
+    """After its own baseline."""
+    get_ready(scene, {**FIRST, "c": "s1"})
+    heir = scene.engine.shards["s1"]
+    heir.new_epoch(heir.epoch)
+    assert not heir.territory.heirs.places and watches(scene)["s1"] == 1
+    for _ in range(5):
+        scene.engine.turn(5)
+    assert state(scene) == "ready" and watches(scene)["s1"] == 3
+    scene.engine.kill("s1")
+    scene.engine.start("s1")
+    for _ in range(5):
+        scene.engine.turn(5)
+    assert state(scene) == "ready" and watches(scene)["s1"] == 3
+    scene.engine.exchange_plan()
+    scene.equal()
+
+
+def test_the_scan_in_advance_stops_where_the_next_plan_does(scene: ShardScene) -> None:
+    """Below what it is to be given, some stays with its owner, some goes to a third one, and some is the heir's already."""
+    scene.put("big/stays/0.json", "big/third/0.json", "big/own/0.json", "big/goes/0.json")
+    scene.engine.replan_running({**FIRST, "big/own": "s1"})
+    scene.equal()
+    assert watches(scene) == {"s0": 8, "s1": 2, "s2": 1}
+    get_ready(scene, {**FIRST, "big/own": "s1", "big": "s1", "big/stays": "s0", "big/third": "s2"})
+    assert watches(scene)["s1"] == 4
+    scene.put("big/stays/1.json", "big/third/1.json", "big/own/1.json", "big/goes/1.json", "big/1.json")
+    scene.equal()
+    scene.engine.exchange_plan()
+    scene.put("big/stays/1.json", "big/third/1.json", "big/own/1.json", "big/goes/1.json", "big/1.json", text="other")
+    scene.equal()
+    assert watches(scene)["s1"] == 4
+
+
+def test_a_polled_subtree_is_reported_when_it_is_owned(disk: FaultyDisk) -> None:
+    """What the heir has listed in silence counts as reported by nobody."""
+    scene = ShardScene(session.place(where=session.memory()), anchors=FIRST, disk=disk)
+    try:
+        scene.put("a/0.json", "b/0.json", "c/0.json")
+        scene.equal()
+        scene.engine.plan = replace(
+            scene.engine.plan,
+            anchors=tuple(replace(a, backend="polling") if a.path == scene.engine.root else a for a in scene.engine.plan.anchors),
+        )
+        scene.engine.announce({**FIRST, "c": "s1"})
+        next_ = scene.engine.plan.next
+        assert next_ is not None
+        polled = tuple(replace(a, backend="polling") if a.path.endswith(b"/c") else a for a in next_.anchors)
+        scene.engine.plan = replace(scene.engine.plan, next=replace(next_, anchors=polled))
+        for _ in range(5):
+            scene.engine.turn(5)
+        heir = scene.engine.shards["s1"]
+        assert state(scene) == "ready" and len(heir.territory.directories.swept) == 1
+        scene.put("c/0.json", text="other")
+        for _ in heir.watcher.poller.run():
+            pass
+        scene.engine.kill("s0")  # it has not told
+        scene.engine.lines["s0"].clear()
+        scene.engine.exchange_plan()
+        scene.equal()
+    finally:
+        scene.engine.close()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import xmlrpc.client
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +44,7 @@ class Supervisord:
         self.groups = {"aggregator": "aggregator", "s0": "shards", "s1": "shards", "lint": "exec"}
         self.calls: list[str] = []
         self.die_at = -1
-        self.plan_fails = False
+        self.plan_fails = self.nobody_answers = False
         self._layout = layout
         self._stopping = False
         self.proxy: Any = self
@@ -59,6 +59,14 @@ class Supervisord:
 
     def beat(self) -> None:
         self._called("beat")
+
+    def await_heirs(self, shards: Sequence[str], generation: int, settle_s: float) -> None:
+        self._called(f"await {' '.join(shards)} for {generation}, {settle_s:g} s")
+        plan = read_plan(self._layout.plan)
+        assert plan is not None and plan.next is not None, "it is on disk what they are to get ready for"
+        assert plan.next.generation == generation and "aggregator" in self.running
+        if self.nobody_answers:
+            raise ShardwatchError("no answer")
 
     def prepare_plan(self, request: ReloadRequest) -> None:
         self._called("prepare_plan")
@@ -249,6 +257,51 @@ def test_shares_are_made_equal_while_the_aggregator_runs(
     assert read_plan(layout.plan) == NEW_PLAN
     assert supervisord.running == {"aggregator", "s0", "s2", "lint"}
     assert "plan 2: shard s1 gives to s0 /a/x (about 0 files in 0 directories)" in capsys.readouterr().out
+
+
+#: One of the two subtrees of s1 passes to s0; both run on.
+PASSES = Plan(1, (*OLD_PLAN.anchors, Anchor(b"/a/y", "s1", b"/a")), "old")
+PASSED = Plan(2, (*(replace(a, since=1) for a in OLD_PLAN.anchors), Anchor(b"/a/y", "s0", b"/a", since=2)), "old")
+
+
+@pytest.mark.parametrize("roots", [False, True])
+@pytest.mark.parametrize("nobody_answers", [False, True])
+def test_heirs_are_waited_for_before_a_plan_is_exchanged(
+    layout: Layout, supervisord: Supervisord, roots: bool, nobody_answers: bool
+) -> None:
+    """Of a rebalance, and of other roots, while the aggregator runs; wherever the coordinator is killed meanwhile. Where it can't
+    be asked who is ready, the plan is exchanged all the same."""
+    request = REQUEST if roots else replace(REQUEST, after=BEFORE, sources=None, rebalance=True, generation=1)
+    die_at = -1
+    while True:
+        write_settings(layout.settings, BEFORE.settings)
+        write_plan(layout.plan, PASSES)
+        write(layout.reload, request)
+        one = Supervisord(layout)
+        one.prepare_plan = lambda request: write_plan(layout.next_plan, PASSED)  # type: ignore[method-assign]
+        one.nobody_answers, one.die_at = nobody_answers, die_at
+        if die_at >= 0:
+            with pytest.raises(Killed):
+                take_over(layout, one)
+        take_over(layout, one)
+        assert read_plan(layout.plan) == PASSED and one.running >= {"aggregator", "s0", "s1"}
+        assert "remove" not in one.calls
+        if die_at < 0:
+            assert one.calls.count("await s0 for 2, 0.05 s") == 1
+            die_at = len(one.calls)
+        die_at -= 1
+        if die_at < 0:
+            return
+
+
+def test_nobody_is_waited_for_who_is_started_again(layout: Layout, supervisord: Supervisord) -> None:
+    """With links that are followed, whoever is given something begins anew."""
+    follows = replace(BEFORE, settings=replace(BEFORE.settings, follow_symlinks=True))
+    write_plan(layout.plan, PASSES)
+    write(layout.reload, replace(REQUEST, before=follows, after=follows, sources=None, rebalance=True, generation=1))
+    supervisord.prepare_plan = lambda request: write_plan(layout.next_plan, PASSED)  # type: ignore[method-assign]
+    take_over(layout, supervisord)
+    assert read_plan(layout.plan) == PASSED and not [call for call in supervisord.calls if call.startswith("await")]
 
 
 def test_shares_that_are_equal_stay(layout: Layout, supervisord: Supervisord) -> None:

@@ -78,3 +78,13 @@ def test_unreadable_directories_have_a_column() -> None:
     header, line = shards_table([shard]).splitlines()
     assert header.split()[-1] == "unreadable" and line.split()[-1] == "2"
     assert "unreadable" not in shards_table([shard | {"unreadable": 0}])
+
+
+def test_what_shards_get_ready_for_is_shown() -> None:
+    """The column is there only if a shard is to be given something."""
+    heir: dict[str, object] = {"id": "s0", "state": "watching", "taking_on": {"generation": 7, "anchors": 2, "state": "looking"}}
+    other: dict[str, object] = {"id": "s1", "state": "watching", "taking_on": None}
+    header, *lines = shards_table([heir, other, {"id": "s2", "state": "absent"}]).splitlines()
+    assert header.endswith("  takes on")
+    assert lines[0].endswith("  2 subtrees (looking)") and [line.split()[-1] for line in lines[1:]] == ["-", "-"]
+    assert "takes on" not in shards_table([other])
