@@ -4,7 +4,8 @@
 - `choice`: which of them there can be, and what helps when it has no room for all directories.
 - `inotify`: inotify(7), with one watch per directory and a thread that only empties the queue.
 - `decoding`: what inotify(7) said, decoded. Pure.
-- `bursts`: how long their queues are left alone while much happens. Pure.
+- `drain`: the thread that empties a queue of the kernel.
+- `bursts`: how long such a queue is left alone while much happens. Pure.
 - `calls`: the system calls of inotify(7).
 - `fanotify`: fanotify(7), with one mark per filesystem and no watch for any directory.
 - `fan_decoding`: what fanotify(7) said, decoded. Pure.

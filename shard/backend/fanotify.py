@@ -25,8 +25,8 @@ from ..contract.kernel import fanotify
 from ..contract.kernel.fanotify import FAN_CREATE, FAN_DELETE_SELF, FAN_MOVED_TO, FAN_Q_OVERFLOW
 from ..tree.nodes import Node
 from .base import Arrival, Hints, Second, WithoutInotify
-from .bursts import Bursts
 from .decoding import Names
+from .drain import Drain
 from .fan_decoding import Damaged, decode, is_on, number_of, parts_of
 from .held import Held
 from .noise import LOUD_EVENTS, Noise
@@ -87,12 +87,10 @@ class FanotifyBackend(WithoutInotify):
         self._tables = [os.open(_TABLE, os.O_RDONLY | os.O_CLOEXEC) for _ in range(2)]
         self._fd = self._opened()
         self._unreported = Unreported(self._fd)
-        self._ready = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
-        self._stop_r, self._stop_w = os.pipe2(os.O_CLOEXEC)
         self._mounts = select.poll()
         self._mounts.register(self._tables[0], select.POLLPRI)
-        self._thread = threading.Thread(target=self._run, name="drain", daemon=True)
-        self._thread.start()
+        self._drain = Drain(self._fd, self._read, also=self._tables[1], happened=self._remount)
+        self._drain.start()
 
     def _opened(self) -> int:
         try:
@@ -161,31 +159,17 @@ class FanotifyBackend(WithoutInotify):
     # -- hints
 
     def fileno(self) -> int:
-        return self._ready
+        return self._drain.ready
 
     def drain(self) -> None:
         self._read()
         if self._mounts.poll(0):
             self._remounted = True
 
-    def _run(self) -> None:
-        poller = select.poll()
-        poller.register(self._fd, select.POLLIN)
-        poller.register(self._stop_r, select.POLLIN)
-        poller.register(self._tables[1], select.POLLPRI)
-        bursts = Bursts()
-        while True:
-            ready = {fd for fd, _ in poller.poll()}
-            if self._stop_r in ready:
-                return
-            if self._tables[1] in ready:
-                self._remounted = True
-                os.eventfd_write(self._ready, 1)
-            if self._fd not in ready:
-                continue
-            wait_s = bursts.wait_s(self._read(), time.monotonic())
-            if wait_s:
-                time.sleep(wait_s)
+    def _remount(self) -> None:
+        """Called in the thread that reads."""
+        self._remounted = True
+        self._drain.ring()
 
     def _read(self) -> int:
         """Reads until the kernel's queue is empty; returns the size of the largest read."""
@@ -203,7 +187,7 @@ class FanotifyBackend(WithoutInotify):
                 self._loud += self._noise.loud(time.monotonic())
             news = self._kept() != before
         if news:
-            os.eventfd_write(self._ready, 1)
+            self._drain.ring()
         return largest
 
     def _kept(self) -> tuple[int, int, int, bool]:
@@ -232,10 +216,7 @@ class FanotifyBackend(WithoutInotify):
         return kept
 
     def take(self) -> Hints:
-        try:
-            os.eventfd_read(self._ready)
-        except BlockingIOError:
-            pass
+        self._drain.hush()
         hints = Hints()
         with self._deciding:
             names, came, left, specials, hints.count = self._take_kept()
@@ -286,7 +267,6 @@ class FanotifyBackend(WithoutInotify):
         return None
 
     def close(self) -> None:
-        os.write(self._stop_w, b"x")
-        self._thread.join()
-        for fd in (self._fd, self._ready, self._stop_r, self._stop_w, *self._tables):
+        self._drain.close()
+        for fd in (self._fd, *self._tables):
             os.close(fd)

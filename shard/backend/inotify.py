@@ -9,9 +9,7 @@ from __future__ import annotations
 
 import errno
 import os
-import select
 import threading
-import time
 from collections import deque
 from typing import Final
 
@@ -19,7 +17,6 @@ from ..compiled.choice import native
 from ..tree.nodes import Node
 from . import calls, decoding
 from .base import Arrival, Hints, Second
-from .bursts import Bursts
 from .calls import (
     IN_ATTRIB,
     IN_CLOSE_WRITE,
@@ -36,6 +33,7 @@ from .calls import (
     IN_UNMOUNT,
 )
 from .decoding import Names
+from .drain import Drain
 from .held import Held
 from .watches import Watches
 
@@ -83,10 +81,8 @@ class InotifyBackend:
         self._backlog = 0
         self._lost = False
         self._reading = threading.Lock()
-        self._ready = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
-        self._stop_r, self._stop_w = os.pipe2(os.O_CLOEXEC)
-        self._thread = threading.Thread(target=self._run, name="drain", daemon=True)
-        self._thread.start()
+        self._drain = Drain(self._fd, self._read)
+        self._drain.start()
 
     # -- registration
 
@@ -145,23 +141,10 @@ class InotifyBackend:
     # -- hints
 
     def fileno(self) -> int:
-        return self._ready
+        return self._drain.ready
 
     def drain(self) -> None:
         self._read()
-
-    def _run(self) -> None:
-        poller = select.poll()
-        poller.register(self._fd, select.POLLIN)
-        poller.register(self._stop_r, select.POLLIN)
-        bursts = Bursts()
-        while True:
-            for fd, _ in poller.poll():
-                if fd == self._stop_r:
-                    return
-            wait_s = bursts.wait_s(self._read(), time.monotonic())
-            if wait_s:
-                time.sleep(wait_s)
 
     def _read(self) -> int:
         """Reads until the kernel's queue is empty; returns the size of the largest read."""
@@ -181,14 +164,11 @@ class InotifyBackend:
                 if len(chunk) <= _READ_BYTES - _EVENT_BYTES_MAX:
                     break  # there was room for another event, so there was none
         if largest:
-            os.eventfd_write(self._ready, 1)
+            self._drain.ring()
         return largest
 
     def take(self) -> Hints:
-        try:
-            os.eventfd_read(self._ready)
-        except BlockingIOError:
-            pass
+        self._drain.hush()
         hints = Hints()
         names, came, left = Names(), Names(), Names()
         while self._chunks:
@@ -228,7 +208,5 @@ class InotifyBackend:
         return None
 
     def close(self) -> None:
-        os.write(self._stop_w, b"x")
-        self._thread.join()
-        for fd in (self._fd, self._ready, self._stop_r, self._stop_w):
-            os.close(fd)
+        self._drain.close()
+        os.close(self._fd)
