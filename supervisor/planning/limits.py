@@ -43,6 +43,11 @@ class InotifyLimits(Struct, frozen=True):
     def available(self) -> bool:
         return self.watches > 0 and self.instances > 0
 
+    @property
+    def exists(self) -> bool:
+        """Whether the kernel has inotify, however little of it is allowed."""
+        return self.queue > 0
+
 
 def read_inotify_limits(uid: int | None = None, proc: Path = Path("/proc")) -> InotifyLimits:
     """Limits and use of user `uid` (default: ours). A process that ends meanwhile is left out; never raises.

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cli_process import Command, command_of, environment, lines_of, run
+from cli_process import GUARD_S, Command, command_of, environment, lines_of, run
 from disks import LET_GO
 from odd_start import NEWER_CALLS
 from running import stats_below
@@ -141,6 +141,38 @@ def test_the_limit_of_a_user_namespace_is_the_one_that_is_named(root: Path, stat
         assert any("user.max_inotify_watches=" in line for line in told), told
         assert not any("fs.inotify" in line or "disk" in line or "device" in line for line in told), told
         assert watch.end(signal.SIGTERM, 30) == 0
+
+
+@pytest.mark.root
+@pytest.mark.needs("unshare")
+@pytest.mark.parametrize(
+    ("what", "allowed", "words"),
+    [
+        ("watches", 0, "5 directories need a watch each, 0 are left of 0"), ("watches", 2, "1 are left of 2"),
+        ("instances", 0, "1 inotify instance needed, 0 left of 0"), ("instances", 1, ""),
+    ],
+)  # fmt: skip
+def test_doctor_names_the_limit_of_a_user_namespace(root: Path, state_dir: Path, what: str, allowed: int, words: str) -> None:
+    """And nothing else: where it allows nothing, inotify is there all the same, and where one instance is enough, all is well."""
+    for n in range(3):
+        (root / f"d{n}").mkdir()
+    command = command_of("doctor", root, "--json", "--backend", "inotify", "--state-dir", state_dir / "s")
+    few = _in_a_namespace("--user --map-root-user", f"echo {allowed} > /proc/sys/user/max_inotify_{what}", *command)
+    done = subprocess.run(few, capture_output=True, text=True, timeout=GUARD_S, env=environment(), check=False)
+    findings = [finding for finding in json.loads(done.stdout)["findings"] if "inotify" in finding["remedy"]]
+    assert len(findings) == bool(words), findings
+    for finding in findings:
+        assert words in finding["message"] and f"user.max_inotify_{what}=" in finding["remedy"]
+        assert finding["remedy"].endswith("(in the user namespace that allows no more)")
+
+
+@pytest.mark.root
+@pytest.mark.needs("unshare")
+def test_plan_refuses_a_backend_that_up_refuses(root: Path) -> None:
+    """fanotify, in a user namespace, where no process has the capability that the kernel asks for."""
+    plan = _in_a_namespace("--user --map-root-user", ":", *command_of("plan", root, "--backend", "fanotify"))
+    done = subprocess.run(plan, capture_output=True, text=True, timeout=GUARD_S, env=environment(), check=False)
+    assert done.returncode == 2 and "CAP_SYS_ADMIN" in done.stderr and done.stdout == ""
 
 
 @pytest.mark.root

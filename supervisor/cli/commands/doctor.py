@@ -140,7 +140,7 @@ def needs(
     from ...planning.limits import budget, instances_remedy, watches_remedy
     from ...planning.named import with_files
     from ...planning.whole import rest_by
-    from ...terminal.render import duration
+    from ...terminal.render import counted, duration
     from .plan import limits_fields, needs_of, on_host, plan_of
 
     roots = tuple(root for root, good in zip(settings.roots, readable, strict=True) if good)
@@ -148,7 +148,7 @@ def needs(
     own = holdings(state_dir)
     room = budget(limits, own_instances=own[0], own_watches=own[1])
     fields.update({"used_by_this_service": {"instances": own[0], "watches": own[1]}, "watches_for_us": room.watches_max})
-    if not limits.available and settings.local_backend == "inotify" and sys.platform.startswith("linux"):
+    if not limits.exists and settings.local_backend == "inotify" and sys.platform.startswith("linux"):
         note(findings, "inotify is not available here", "use --backend polling")
     if roots:
         result = plan_of(with_files(msgspec.structs.replace(settings, roots=roots)), limits, own)
@@ -167,9 +167,11 @@ def needs(
                 f"{duration(settings.poll_ms_max / 1000)} if {settings.poll_cpu_percent:g} % of a core suffices for that",
                 on_host("sudo " + watches_remedy(limits, result.directories), read_confinement()),
             )
-        if instances > room.shards_max:
+        left = limits.instances - max(0, limits.instances_used - own[0])
+        if limits.exists and instances > left:
             remedy = on_host("sudo " + instances_remedy(limits, instances), read_confinement())
-            note(findings, f"no inotify instance is left of {limits.instances}", remedy)
+            needed = counted(instances, "inotify instance")
+            note(findings, f"{needed} needed, {max(0, left)} left of {limits.instances}: what has none is polled", remedy)
     return fields
 
 

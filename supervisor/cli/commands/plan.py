@@ -9,6 +9,7 @@ from ..options import (
     add_config_option,
     add_json_option,
     add_tree_options,
+    warn,
     watched_tree,
 )
 
@@ -36,6 +37,12 @@ def run(options: argparse.Namespace) -> int:
 
     settings = with_files(watched_tree(options).settings)
     _check_roots(settings)
+    if settings.local_backend == "fanotify":
+        from ...host.scouting import Scouts
+        from ...planning.whole import check_fanotify
+
+        with Scouts() as scouts:
+            warn(check_fanotify(settings.roots, scouts))
     limits = read_inotify_limits()
     found = facts_of(settings, plan_of(settings, limits), limits)
     if options.json:
@@ -183,7 +190,10 @@ def allowed_fields(confinement: Confinement) -> dict[str, Any]:
 
 
 def on_host(remedy: str, confinement: Confinement) -> str:
-    """The same remedy, where the sysctls are those of a machine that containers share. Pure."""
+    """The same remedy, with the place where its sysctl is set, if that is not just here: the machine's are shared by all its
+    containers, and a user namespace has its own. Pure."""
+    if "user.max_" in remedy:
+        return f"{remedy} (in the user namespace that allows no more)"
     if not confinement.is_container:
         return remedy
     return f"{remedy} ({'on the node' if confinement.by == 'Kubernetes' else 'on the host'}: no container has its own)"
