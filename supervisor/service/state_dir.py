@@ -98,7 +98,8 @@ def prepare(
         for name in DIRECTORIES:
             if state.make_directory(name):
                 made.append(layout.state_dir / name)
-        _write_if_new(state, "supervisord.conf", Path(__file__).with_name("supervisord.conf").read_bytes(), made)
+        conf = Path(__file__).with_name("supervisord.conf").read_bytes()
+        _write_if_new(state, "supervisord.conf", conf, made, durable=False)  # each start compares it
         if before != settings:
             made.append(layout.settings) if before is None else None
             write_settings(layout.settings, settings)
@@ -296,13 +297,13 @@ def _make_directories(directory: Path, made: list[Path]) -> None:
             made.append(path)
 
 
-def _write_if_new(state: StateDirectory, name: str, content: bytes, made: list[Path]) -> None:
+def _write_if_new(state: StateDirectory, name: str, content: bytes, made: list[Path], *, durable: bool = True) -> None:
     try:
         if state.read(name) == content:
             return
     except FileNotFoundError:
         made.append(state.path / name)
-    state.write(name, content)
+    state.write(name, content, durable=durable)
 
 
 def stamp_plan(layout: Layout, settings: Settings, plan: Plan | None) -> None:
@@ -315,6 +316,6 @@ def stamp_plan(layout: Layout, settings: Settings, plan: Plan | None) -> None:
 
         key = plan_key(settings)
         if still_fits(plan, settings, key, surroundings(settings)):
-            write_private(stamp, key.encode("ascii"))
+            write_private(stamp, key.encode("ascii"), durable=False)  # each start compares the plan, and writes it again
             return
     stamp.unlink(missing_ok=True)

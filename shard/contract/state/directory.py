@@ -64,7 +64,8 @@ class StateDirectory:
         foreign: True: root may look into the directory of another user. Nothing is written then.
 
     Names are relative to the directory, with at most one directory on the way (`locks/service.lock`). Not thread-safe. Nothing
-    waits for another process; `write` and `write_new` wait until the content is on the disk.
+    waits for another process; `write` and `write_new` wait until the content is on the disk, unless they are told
+    that it may be lost.
 
     Raises:
         FileNotFoundError, NotADirectoryError, or another OSError: it cannot be opened.
@@ -234,13 +235,16 @@ class StateDirectory:
                     )
                 return f.read()
 
-    def write(self, name: str, content: bytes) -> None:
+    def write(self, name: str, content: bytes, *, durable: bool = True) -> None:
         """Writes a file, mode 0600, in one step: readers see the old or the new content as a whole. Blocks until the content is
         on the disk. After an OSError, or a crash before the end, the old content is there. A crash may leave a temporary file.
-        """
-        self.write_new(name, lambda fd: content)
 
-    def write_new(self, name: str, content: Callable[[int], bytes]) -> None:
+        `durable`: False: the disk is not awaited. Processes see the same, whatever ends them, but after a loss of power the file
+        may be empty. This is for what each start compares, and writes again where it is not as it should be.
+        """
+        self.write_new(name, lambda fd: content, durable=durable)
+
+    def write_new(self, name: str, content: Callable[[int], bytes], *, durable: bool = True) -> None:
         """As `write`. `content` is called once with the descriptor of the new file, and returns what is written."""
         with self._parent(name) as (parent, base):
             temporary = f".{base}.{os.urandom(8).hex()}"
@@ -249,7 +253,8 @@ class StateDirectory:
                 with os.fdopen(fd, "wb") as f:
                     f.write(content(fd))
                     f.flush()
-                    os.fsync(fd)
+                    if durable:
+                        os.fsync(fd)
                 os.replace(temporary, base, src_dir_fd=parent.fd, dst_dir_fd=parent.fd)
             except BaseException:
                 with contextlib.suppress(OSError):
@@ -386,10 +391,12 @@ def read_private(path: Path) -> bytes:
         return directory.read(path.name)
 
 
-def write_private(path: Path, content: bytes) -> None:
-    """Writes a file that only the owner reads, in one step. Raises OSError, or UsageError where the directory is another's."""
+def write_private(path: Path, content: bytes, *, durable: bool = True) -> None:
+    """Writes a file that only the owner reads, in one step, as `StateDirectory.write` does. Raises OSError, or UsageError where
+    the directory is another's.
+    """
     with StateDirectory(path.parent) as directory:
-        directory.write(path.name, content)
+        directory.write(path.name, content, durable=durable)
 
 
 def is_state_directory(fd: int) -> bool:

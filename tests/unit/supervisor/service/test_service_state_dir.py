@@ -54,6 +54,32 @@ def test_makes_a_private_directory(place: Path, settings: Settings) -> None:
     assert str(place) not in layout.supervisord_conf.read_text()
 
 
+def test_a_start_does_not_wait_for_the_disk_with_what_the_next_one_writes_again(
+    place: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After a loss of power such a file may be empty, which is then found."""
+    waited: list[str] = []
+    sync = os.fsync
+
+    def noting(fd: int) -> None:
+        waited.append(os.readlink(f"/proc/self/fd/{fd}"))  # a temporary name, which contains the file's
+        sync(fd)
+
+    monkeypatch.setattr(os, "fsync", noting)
+    layout = prepare(place, settings).layout
+    name = settings.roots[0]
+    write_plan(layout.plan, Plan(1, (Anchor(name, "s0", name),), plan_key(settings)))
+    prepare(place, settings)
+    for file in (layout.settings, layout.plan):
+        assert any(file.name in path for path in waited), file
+    written = {file: file.read_bytes() for file in (layout.supervisord_conf, layout.plan_key)}
+    for file in written:
+        assert not any(file.name in path for path in waited), file
+        file.write_bytes(b"")
+    prepare(place, settings)
+    assert {file: file.read_bytes() for file in written} == written
+
+
 def test_is_idempotent_and_closes_an_open_directory(place: Path, settings: Settings) -> None:
     """An empty directory of the user's is taken and made private; a second call changes nothing."""
     place.mkdir(mode=0o755)
