@@ -49,6 +49,7 @@ sanitize: $(STAMP) ## native code under the address and undefined behaviour sani
 	@exec tests/sanitize.sh $(ROUNDS)
 
 perf: $(STAMP) ## the benchmarks; QUICK=1 takes five minutes, PEERS=1 or =watchman,... or OLD=commit compares, NATIVE=0, ROWS=cost or =start,...
+	@$(PY) -m compileall -q aggregator bridge shard supervisor  # what a pull has brought is not compiled at each start
 	@export PEERS QUICK OLD; if [ "$(NATIVE)" = 0 ]; then export SHARDWATCH_NATIVE=0; fi; \
 	  if [ -n "$$PEERS" ]; then $(PY) perf/peers.py "$$PEERS" || exit; fi; \
 	  $(PY) -m pytest perf -p no:xdist --benchmark-columns=min,median,max,rounds $(if $(ROWS),--rows=$(ROWS)) $(ARGS); code=$$?; \
