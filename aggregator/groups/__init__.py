@@ -2,7 +2,8 @@
 
 One group is made of these, which are pure:
 
-- `group`: the group itself: its life, and what is done with its batches.
+- `group`: the group itself: its life, where it is in the index, and what is handed out next.
+- `batches`: its batches that were handed out, and what their workers say about them.
 - `delivery`: what was handed out to it, and what comes next.
 - `position`: how far it has come, in all lanes.
 - `lane`: how far it has come in one lane, and which rows wait there for a path on lease.

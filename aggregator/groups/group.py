@@ -1,4 +1,4 @@
-"""One group: its life, and what is done with its batches.
+"""One group: its life, where it is in the index, and what is handed out next.
 
 Pure: no I/O and no clock of its own (`now` is passed in: seconds of a clock that only goes forward and that all processes of
 one boot share, `time.monotonic`). What must become durable is left in the journal, in order; `store` writes it, and nothing
@@ -7,19 +7,18 @@ that a call returned may leave the process before that.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Container, Iterator
+from collections.abc import Collection, Iterator
 from enum import StrEnum
 from typing import Final
 
-from shardwatch.shard.contract.input.shown import shown
-
 from ..index.row import Row
-from ..protocol.messages import Fresh, RefusedError
+from ..protocol.messages import Fresh
 from .batch import GroupBatch, NoBatch
+from .batches import Batches
 from .delivery import Delivery
 from .index_port import IndexPort
 from .journal import Entry, GroupChanged
-from .leases import Fate, Leases
+from .leases import Leases
 from .record import GroupRecord, GroupRow
 from .standing import Standing
 from .unit import Unit
@@ -43,6 +42,8 @@ class GroupState(StrEnum):
 class Group:
     """One named consumer. Every method leaves what must be made durable in the journal.
 
+    `batches` are those that were handed out: extended, given back, failed, and over.
+
     Args:
         record: the group as it was stored. Raises ValueError for a state that there is not.
         attempts_max: failures after which a batch is handed out in pieces, and a lone path set aside.
@@ -52,7 +53,6 @@ class Group:
         row = record.row
         self.key = row.key
         self.name = row.name
-        self.token = row.token
         self.created = row.created
         self.seen = row.seen
         self.state = GroupState(row.state)
@@ -62,6 +62,7 @@ class Group:
         self._leases = Leases(self._journal, row.next_number, row.ended_floor, record.units, record.ended)
         self._delivery = Delivery(self._journal, record, self._leases, attempts_max)
         self._position = self._delivery.position
+        self.batches = Batches(row.token, self._leases, self._delivery)
         self._unfinished = False
         #: The last tick of the index at which everything was handed out; -1: something may be left. Most pulls come right after
         #: an ack, when nothing is.
@@ -88,7 +89,7 @@ class Group:
         return GroupRow(
             key=self.key,
             name=self.name,
-            token=self.token,
+            token=self.batches.token,
             created=self.created,
             seen=self.seen,
             state=self.state.value,
@@ -146,7 +147,7 @@ class Group:
 
     def lose_history(self, token: str, reason: str) -> None:
         """What was handed out before is not known any more: batches of then are another group's."""
-        self.token = token
+        self.batches.rename(token)
         self.refresh(reason)
 
     def refresh(self, reason: str) -> None:
@@ -283,7 +284,7 @@ class Group:
 
     def _stopped(self, index: IndexPort, now: float) -> NoBatch | None:
         """Brings the group up to date; why nothing can be handed out whatever is pending, None if something can."""
-        self.expire(index, now)
+        self._delivery.expire(index, now)
         if self.state is GroupState.WAITING:
             return NoBatch.BASELINE
         if self.state is GroupState.ACTIVE and self.incarnation != index.incarnation:
@@ -301,120 +302,16 @@ class Group:
         self._delivery.lease(unit, now + lease_s, worker)
         return GroupBatch(unit.number, unit.failures + 1, unit.due, [Fresh(index.tick, self.reason)], True)
 
-    # -- batches that were handed out
-
-    def batch_id(self, number: int) -> str:
-        """What a worker calls the batch."""
-        return f"{self.token}-{number}"
-
-    def number(self, batch_id: str) -> int:
-        """The batch that a worker means. Raises RefusedError if it is none of this group."""
-        token, _, number = batch_id.rpartition("-")
-        if not (number.isascii() and number.isdigit()) or len(number) > 18:
-            raise RefusedError("bad_field", f"{shown(batch_id)} is no id of a batch", "send the id that pull gave, as it was")
-        if token != self.token:
-            raise RefusedError(
-                "lease_expired",
-                "the batch is not of this group: it was dropped and made anew, or the batch is another group's",
-                "drop the batch and pull again",
-            )
-        return int(number)
-
-    def fate(self, number: int) -> Fate:
-        """What has become of a batch."""
-        return self._leases.fate(number)
+    # -- what became of it; of all else about batches see `batches`
 
     def ack(self, index: IndexPort, number: int, now: float) -> int | None:
         """Done: the batch is never handed out again. Number of its paths; None if it was acked before. Raises RefusedError."""
-        self.expire(index, now)
-        if self._leases.fate(number) is Fate.ACKED:
+        unit = self.batches.end_acked(index, number, now)
+        if unit is None:
             return None
-        unit = self._on_lease(number)
-        self._delivery.acked(index, unit)
         if unit.fresh:
             self.begin(index, 0, 0)
         return unit.paths()
-
-    def ack_some(self, index: IndexPort, number: int, now: float, ticks: Collection[int]) -> int | None:
-        """Done are the rows of the batch with these ticks; the others stay on lease. Ticks that the batch does not have (any
-        more) are ignored, and with the last row the batch is acked. Number of these rows; None if the batch was acked before.
-        Raises RefusedError."""
-        self.expire(index, now)
-        if self._leases.fate(number) is Fate.ACKED:
-            return None
-        unit = self._on_lease(number)
-        if unit.fresh:
-            raise RefusedError("bad_field", "a fresh batch has no ticks to acknowledge alone", "ack the batch")
-        return self._delivery.acked_some(index, unit, ticks)
-
-    def extend(self, index: IndexPort, number: int, now: float, lease_s: float) -> None:
-        """The lease ends lease_s seconds from now, and what was pulled ahead has begun. Raises RefusedError."""
-        self.expire(index, now)
-        self._leases.extend(self._on_lease(number), now + lease_s)
-
-    def nack(
-        self, index: IndexPort, number: int, now: float, reason: str, retry_s: float | None = None, output: str = ""
-    ) -> float:
-        """The batch failed: it is handed out again, retry_s from now or later (None: later from failure to failure); in pieces
-        after attempts_max, and a lone path that fails as often is set aside, with the end of what the worker had written
-        (`output`). That pause, seconds. Raises RefusedError."""
-        self.expire(index, now)
-        return self._delivery.nacked(index, self._on_lease(number), now, reason, retry_s, output)
-
-    def nack_some(
-        self,
-        index: IndexPort,
-        number: int,
-        now: float,
-        reason: str,
-        retry_s: float | None = None,
-        output: str = "",
-        *,
-        ticks: Collection[int],
-    ) -> float:
-        """Failed have the rows of the batch with these ticks, as if they were a batch, with the deletions that belong to what was
-        moved; the others stay on lease. Ticks that the batch does not have (any more) are ignored, and with the last row the
-        batch has failed. The pause, seconds; 0 if it has none of these. Raises RefusedError."""
-        self.expire(index, now)
-        unit = self._on_lease(number)
-        if unit.fresh:
-            raise RefusedError("bad_field", "a fresh batch has no ticks that could fail alone", "nack the batch")
-        return self._delivery.nacked_some(index, unit, now, ticks, reason, retry_s, output)
-
-    def release(self, index: IndexPort, number: int, now: float, why: str = "it was released") -> None:
-        """Gives a batch back: handed out again at once, and not counted as a failure. Raises RefusedError."""
-        self.expire(index, now)
-        self._delivery.give_back(self._on_lease(number), now, why)
-
-    def take_back(self, batch_id: str, now: float, why: str) -> bool:
-        """`release`s a batch that never reached its worker; False if it is not on lease any more."""
-        token, _, number = batch_id.rpartition("-")
-        unit = self._leases.get(int(number)) if token == self.token else None
-        if unit is None:
-            return False
-        self._delivery.give_back(unit, now, why)
-        return True
-
-    def release_worker(self, index: IndexPort, worker: str, now: float) -> int:
-        """`release`s all batches of a worker. Number of them."""
-        self.expire(index, now)
-        units = [unit for unit in self._leases.leased() if unit.worker == worker]
-        for unit in units:
-            self._delivery.give_back(unit, now, "it was released")
-        return len(units)
-
-    def take_back_ahead(self, now: float, why: str, *, most: int | None = None, peers: Container[bytes] | None = None) -> int:
-        """`release`s batches that were pulled ahead, the oldest first: all, or at most so many; all, or those of these
-        connections. Number of them."""
-        units = [unit for unit in self._leases.ahead() if peers is None or unit.ahead in peers][:most]
-        for unit in units:
-            self._delivery.give_back(unit, now, why)
-        return len(units)
-
-    @property
-    def has_ahead(self) -> bool:
-        """Whether any batch is pulled ahead."""
-        return bool(self._leases.ahead())
 
     def retry(self, now: float, places: Collection[bytes] | None = None) -> int:
         """Hands out again what was set aside at these paths or below them (None: everything), as if it had never failed. Number
@@ -424,38 +321,6 @@ class Group:
     def discard(self, index: IndexPort, places: Collection[bytes] | None = None) -> int:
         """Acknowledges what was set aside at these paths or below them (None: everything). Number of paths."""
         return self._delivery.discard(index, places)
-
-    def _on_lease(self, number: int) -> Unit:
-        unit = self._leases.get(number)
-        if unit is not None:
-            return unit
-        if self._leases.fate(number) is Fate.ACKED:
-            raise RefusedError("already_acked", "the batch is acked", "nothing is left to be done for it")
-        raise RefusedError(
-            "lease_expired",
-            f"the batch is not on lease: {self._leases.why_ended(number)}",
-            "drop it: its paths are handed out again; extend leases of long work, or raise lease_ms",
-        )
-
-    # -- time
-
-    def expire(self, index: IndexPort, now: float) -> None:
-        """Ends the leases that are over."""
-        self._delivery.expire(index, now)
-
-    def reboot(self, now: float) -> None:
-        """The machine was started anew: no worker is alive, and dates of then mean nothing."""
-        for unit in list(self._leases.leased()):
-            self._delivery.give_back(unit, now, "the machine was started anew")
-        self._leases.make_due(now)
-
-    def shift(self, by: float) -> None:
-        """All leases end later: the service could not answer for that long."""
-        self._leases.delay(by)
-
-    def next_due(self, now: float) -> float:
-        """When there is something to do again: a lease ends, a unit becomes due. What is due already only lacks a pull."""
-        return self._leases.next_due(now)
 
     # -- for people
 
@@ -493,7 +358,7 @@ class Group:
             "cursor": self.low_water(index),
             "backlog": pending + self._position.held_count() + sum(unit.paths() for unit in again),
             "leased": sum(unit.paths() for unit in self._leases.leased()),
-            "leases": self._leases.describe(self.token, now),
+            "leases": self._leases.describe(self.batches.token, now),
             "retrying": sum(unit.paths() for unit in again if unit.failures),
             "parked": self._delivery.set_aside.describe(listed_max),
             "parked_paths": len(self._delivery.set_aside),

@@ -86,7 +86,7 @@ class Registry:
         elif self._store.lost_power and began:
             group.refresh("the machine lost power, and durability is not `power`")
         elif self._store.rebooted:
-            group.reboot(now)
+            group.batches.reboot(now)
         if relaned and group.state is GroupState.ACTIVE:
             group.collapse("the priorities were changed")
 
@@ -162,7 +162,7 @@ class Registry:
         self._dirty[group.key] = group
         if group.state is not GroupState.ACTIVE:
             self._index.holders.remove(group.bit)
-        self._dates.note(group, group.next_due(self._now))
+        self._dates.note(group, group.batches.next_due(self._now))
 
     def touched(self) -> list[str]:
         """The names of the groups that have changed since the last commit."""
@@ -207,7 +207,7 @@ class Registry:
         soon |= {group.key: group for group in self._dates.take(now)}
         found = [g for g in soon.values() if self.by_name.get(g.name) is g]
         for group in found:
-            group.expire(self._index, now)
+            group.batches.expire(self._index, now)
             self.touch(group)
         return found
 
@@ -219,7 +219,7 @@ class Registry:
     def shift(self, by: float) -> None:
         """Lets all leases end later by so many seconds."""
         for group in self.by_name.values():
-            group.shift(by)
+            group.batches.shift(by)
             self.touch(group)
 
     # -- retention

@@ -47,35 +47,35 @@ class GroupRequests:
             self._registry.soon(group)
 
     def _ack(self, group: Group, request: protocol.Ack, now: float) -> dict[str, object]:
-        number = group.number(request.batch)
+        number = group.batches.number(request.batch)
         if request.ticks is None:
             paths = group.ack(self._index, number, now)
         else:
-            paths = group.ack_some(self._index, number, now, frozenset(request.ticks))
+            paths = group.batches.ack_some(self._index, number, now, frozenset(request.ticks))
         return {"batch": request.batch, "repeated": paths is None}
 
     def _nack(self, group: Group, request: protocol.Nack, now: float) -> dict[str, object]:
-        number = group.number(request.batch)
+        number = group.batches.number(request.batch)
         reason, output = request.reason[: bounds.REASON_CHARS_MAX], _end_of(request.output)
         retry_s = None if request.retry_ms is None else min(request.retry_ms, bounds.WAIT_MS_MAX) / 1000
         if request.ticks is None:
-            pause_s = group.nack(self._index, number, now, reason, retry_s, output)
+            pause_s = group.batches.nack(self._index, number, now, reason, retry_s, output)
         else:
-            pause_s = group.nack_some(self._index, number, now, reason, retry_s, output, ticks=frozenset(request.ticks))
+            pause_s = group.batches.nack_some(self._index, number, now, reason, retry_s, output, ticks=frozenset(request.ticks))
         return {"batch": request.batch, "retry_ms": round(pause_s * 1000)}
 
     def _release(self, group: Group, request: protocol.Release, now: float) -> dict[str, object]:
         if (request.batch is None) == (request.worker is None):
             raise RefusedError("bad_field", "release: give either a batch or a worker", "see docs/protocol.md")
         if request.worker is not None:
-            return {"released": group.release_worker(self._index, request.worker, now)}
+            return {"released": group.batches.release_worker(self._index, request.worker, now)}
         if request.batch is not None:
-            group.release(self._index, group.number(request.batch), now)
+            group.batches.release(self._index, group.batches.number(request.batch), now)
         return {"released": 1}
 
     def _extend(self, group: Group, request: protocol.Extend, now: float) -> dict[str, object]:
         leased_s = lease_s(self._settings, request.lease_ms)
-        group.extend(self._index, group.number(request.batch), now, leased_s)
+        group.batches.extend(self._index, group.batches.number(request.batch), now, leased_s)
         return {"batch": request.batch, "lease_ms": round(leased_s * 1000)}
 
     def _seek(self, group: Group, request: protocol.Seek, now: float) -> dict[str, object]:

@@ -64,7 +64,7 @@ class LastBatches:
         if awaited is None:
             return None
         if awaited.batch:
-            fate = group.fate(awaited.batch)
+            fate = group.batches.fate(awaited.batch)
             if fate is Fate.ACKED:
                 del self._awaited[group.key]
             if fate is not Fate.ENDED:

@@ -135,10 +135,10 @@ class Pulls:
         """Gives back what was pulled ahead, by all or by the workers on these connections: nobody has begun it."""
         for name in list(self._ahead):
             group = self._roster.get(name)
-            if group is not None and group.take_back_ahead(now, why, peers=peers):
+            if group is not None and group.batches.take_back_ahead(now, why, peers=peers):
                 self._registry.touch(group)
                 self._registry.soon(group)
-            if group is None or not group.has_ahead:
+            if group is None or not group.batches.has_ahead:
                 self._ahead.discard(name)
 
     def _wait(self, pull: _Pull, until: float) -> None:
@@ -157,7 +157,7 @@ class Pulls:
             found = group.peek(self._index, now, limit)
         else:
             found = self._lease(group, pull, now, limit)
-            if found in _STOLEN and not request.ahead and group.take_back_ahead(now, "another worker was free", most=1):
+            if found in _STOLEN and not request.ahead and group.batches.take_back_ahead(now, "another worker was free", most=1):
                 found = self._lease(group, pull, now, limit)
         self._registry.touch(group)
         if group.unfinished:
@@ -173,7 +173,7 @@ class Pulls:
         return group.pull(self._index, now, limit, leased_s, self._settings.leases_max, request.worker, ahead)
 
     def _hand_out(self, group: Group, pull: _Pull, batch: GroupBatch) -> None:
-        lease = LeaseName(group.name, group.batch_id(batch.number)) if batch.number else None
+        lease = LeaseName(group.name, group.batches.batch_id(batch.number)) if batch.number else None
         found: dict[str, object] = {
             "id": None if lease is None else lease.batch,
             "group": group.name,

@@ -187,7 +187,7 @@ class Server:
         """A reply could not be sent because its receiver is gone. The batch in it is released at once."""
         now = self._turn()
         group = self._roster.get(lease.group)
-        if group is not None and group.take_back(lease.batch, now, "its worker went away before it was sent"):
+        if group is not None and group.batches.take_back(lease.batch, now, "its worker went away before it was sent"):
             self.registry.touch(group)
             self.registry.soon(group)
 

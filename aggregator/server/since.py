@@ -85,7 +85,7 @@ class SinceRequests:
 
     def _life(self, keeper: Group) -> str:
         """What a cursor must name to be one of ours: this index, this keeper, and these settings."""
-        return f"{self._index.incarnation}-{keeper.token}-{self._settings()}"
+        return f"{self._index.incarnation}-{keeper.batches.token}-{self._settings()}"
 
     def _settings(self) -> str:
         """Names the settings in force. Others have other rows, and what left the index with the old ones is not told."""

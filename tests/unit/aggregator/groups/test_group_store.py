@@ -26,7 +26,7 @@ def test_a_group_comes_back_as_it_was(tmp_path: Path) -> None:
     index.put(b"/r/bad")
     batches = [group.pull(index, 0.0, 1, 10.0, 9, "w") for _ in range(3)]
     assert all(isinstance(b, GroupBatch) for b in batches)
-    group.nack(index, 3, 0.0, "no")
+    group.batches.nack(index, 3, 0.0, "no")
     index.put(b"/r/a", size=2)
     group.pull(index, 0.0, 1, 10.0, 9, "w")
     store = GroupStore(tmp_path / "groups.db", boot="b")

@@ -191,7 +191,7 @@ def test_a_nacked_batch_says_the_same_again(index: ToldIndex) -> None:
     index.put(b"/r/a")
     group = made(index)
     first = pull(group, index)
-    group.nack(index, first.number, 0.0, "boom")
+    group.batches.nack(index, first.number, 0.0, "boom")
     assert why(group, index, now=0.1) == "empty"
     again = pull(group, index, now=0.2)
     assert (again.attempt, again.events) == (2, first.events)
@@ -207,7 +207,7 @@ def test_pauses_grow_to_a_cap(index: ToldIndex) -> None:
     now, pauses = 0.0, []
     for _ in range(12):
         batch = pull(group, index, now=now)
-        pauses.append(group.nack(index, batch.number, now, ""))
+        pauses.append(group.batches.nack(index, batch.number, now, ""))
         now += pauses[-1]
     assert pauses[:4] == pytest.approx([0.2, 0.4, 0.8, 1.6])
     assert pauses[-1] == pytest.approx(RETRY_S_MAX)
@@ -219,7 +219,7 @@ def test_a_row_that_moved_on_is_not_redelivered(index: ToldIndex) -> None:
     index.put(b"/r/b")
     group = made(index)
     first = pull(group, index)
-    group.nack(index, first.number, 0.0, "", 0.0)
+    group.batches.nack(index, first.number, 0.0, "", 0.0)
     index.put(b"/r/a", size=2)
     assert kinds(pull(group, index)) == [("created", "/r/b")]
     assert kinds(pull(group, index)) == [("modified", "/r/a")]
@@ -231,7 +231,7 @@ def test_a_large_unit_comes_back_in_pieces(index: ToldIndex) -> None:
         index.put(b"/r/%d" % n)
     group = made(index)
     first = pull(group, index)
-    group.nack(index, first.number, 0.0, "", 0.0)
+    group.batches.nack(index, first.number, 0.0, "", 0.0)
     parts = [pull(group, index, 2) for _ in range(3)]
     assert [len(p.events) for p in parts] == [2, 2, 1]
     assert {p.attempt for p in parts} == {2}
@@ -258,7 +258,7 @@ def test_an_extended_lease_lives_longer(index: ToldIndex) -> None:
     index.put(b"/r/a")
     group = made(index)
     first = pull(group, index)
-    group.extend(index, first.number, 9.0, 10.0)
+    group.batches.extend(index, first.number, 9.0, 10.0)
     assert why(group, index, now=18.0) == "empty"
     assert group.ack(index, first.number, 18.5) == 1
 
@@ -276,7 +276,7 @@ def test_a_poison_path_is_set_aside_and_the_others_go_on(index: ToldIndex) -> No
             continue
         names = [e.path for e in found.events if isinstance(e, Event)]
         if "/r/bad" in names:
-            group.nack(index, found.number, now, "bad syntax")
+            group.batches.nack(index, found.number, now, "bad syntax")
         else:
             group.ack(index, found.number, now)
             done += names
@@ -292,7 +292,7 @@ def test_what_was_set_aside_can_be_tried_again(index: ToldIndex) -> None:
     """`retry` hands it out again as it was, though it did not change."""
     index.put(b"/r/a")
     group = made(index, attempts_max=1)
-    group.nack(index, pull(group, index).number, 0.0, "no")
+    group.batches.nack(index, pull(group, index).number, 0.0, "no")
     assert why(group, index) == "empty"
     assert group.retry(0.0) == 1
     assert kinds(pull(group, index)) == [("created", "/r/a")]
@@ -306,11 +306,11 @@ def test_some_of_a_batch_are_done_and_the_others_fail(index: ToldIndex) -> None:
     group = made(index)
     batch = pull(group, index)
     ticks = [event.tick for event in batch.events]
-    assert group.ack_some(index, batch.number, 0.0, {ticks[0], ticks[2], 10**9}) == 2
-    assert group.ack_some(index, batch.number, 0.0, {ticks[0], ticks[2]}) == 0
+    assert group.batches.ack_some(index, batch.number, 0.0, {ticks[0], ticks[2], 10**9}) == 2
+    assert group.batches.ack_some(index, batch.number, 0.0, {ticks[0], ticks[2]}) == 0
     index.put(b"/r/a", size=2)
     assert kinds(pull(group, index)) == [("modified", "/r/a")]
-    group.nack(index, batch.number, 0.0, "bad syntax")
+    group.batches.nack(index, batch.number, 0.0, "bad syntax")
     again = pull(group, index, now=1.0)
     assert kinds(again) == [("created", "/r/bad")]
     assert again.attempt == 2
@@ -324,13 +324,13 @@ def test_some_of_a_batch_fail_and_the_others_go_on(index: ToldIndex) -> None:
     group = made(index)
     batch = pull(group, index)
     a, bad, c = [event.tick for event in batch.events]
-    assert group.nack_some(index, batch.number, 0.0, "no", 0.0, ticks={10**9}) == 0.0
-    assert group.nack_some(index, batch.number, 0.0, "no", 2.0, ticks={bad, 10**9}) == 2.0
+    assert group.batches.nack_some(index, batch.number, 0.0, "no", 0.0, ticks={10**9}) == 0.0
+    assert group.batches.nack_some(index, batch.number, 0.0, "no", 2.0, ticks={bad, 10**9}) == 2.0
     assert why(group, index) == "empty"
     again = pull(group, index, now=2.0)
     assert (kinds(again), again.attempt) == ([("created", "/r/bad")], 2)
-    assert group.ack_some(index, batch.number, 2.0, {a}) == 1
-    group.nack_some(index, batch.number, 2.0, "no", 0.0, ticks={c})
+    assert group.batches.ack_some(index, batch.number, 2.0, {a}) == 1
+    group.batches.nack_some(index, batch.number, 2.0, "no", 0.0, ticks={c})
     with pytest.raises(RefusedError, match="it was nacked"):
         group.ack(index, batch.number, 2.0)
     rest = pull(group, index, now=2.0)
@@ -346,9 +346,9 @@ def test_some_of_a_batch_are_set_aside(index: ToldIndex) -> None:
     group = made(index, attempts_max=1)
     batch = pull(group, index)
     _, bad, c, d = [event.tick for event in batch.events]
-    group.nack_some(index, batch.number, 0.0, "no", 0.0, ticks={bad})
+    group.batches.nack_some(index, batch.number, 0.0, "no", 0.0, ticks={bad})
     assert [path["path"] for path in set_aside(group, index)] == ["/r/bad"]
-    group.nack_some(index, batch.number, 0.0, "no", 0.0, ticks={c, d})
+    group.batches.nack_some(index, batch.number, 0.0, "no", 0.0, ticks={c, d})
     assert [kinds(pull(group, index)) for _ in range(2)] == [[("created", "/r/c")], [("created", "/r/d")]]
     assert group.ack(index, batch.number, 0.0) == 1
 
@@ -367,7 +367,7 @@ def test_a_move_that_fails_takes_its_deletion_along(index: ToldIndex, changed: b
     (moved,) = [event for event in batch.events if isinstance(event, Event) and event.event_type == "moved"]
     if changed:
         index.put(b"/r/new", ino=7, size=2)
-    group.nack_some(index, batch.number, 0.0, "no", 0.0, ticks={moved.tick})
+    group.batches.nack_some(index, batch.number, 0.0, "no", 0.0, ticks={moved.tick})
     assert group.ack(index, batch.number, 0.0) == 1
     again = kinds(pull(group, index))
     assert again == ([("deleted", "/r/old")] if changed else [("moved", "/r/new")])
@@ -401,7 +401,7 @@ def test_of_a_fresh_batch_nothing_fails_alone(index: ToldIndex) -> None:
     group.refresh("a reason")
     batch = pull(group, index)
     with pytest.raises(RefusedError, match="no ticks"):
-        group.nack_some(index, batch.number, 0.0, "no", ticks={1})
+        group.batches.nack_some(index, batch.number, 0.0, "no", ticks={1})
 
 
 def test_more_ticks_than_an_ack_may_name() -> None:
@@ -430,7 +430,7 @@ def test_the_last_tick_ends_the_batch(index: ToldIndex) -> None:
     group = made(index)
     batch = pull(group, index)
     for event in batch.events:
-        assert group.ack_some(index, batch.number, 0.0, {event.tick}) == 1
+        assert group.batches.ack_some(index, batch.number, 0.0, {event.tick}) == 1
     assert group.ack(index, batch.number, 0.0) is None
     assert group.cursor(0) == index.tick
 
@@ -440,7 +440,7 @@ def test_a_released_batch_comes_at_once_and_uncounted(index: ToldIndex) -> None:
     index.put(b"/r/a")
     group = made(index, attempts_max=1)
     first = pull(group, index)
-    group.release(index, first.number, 0.0)
+    group.batches.release(index, first.number, 0.0)
     assert pull(group, index).attempt == 1
 
 
@@ -537,7 +537,7 @@ def test_a_seek_forward_gives_up_what_is_pending(index: ToldIndex) -> None:
     index.put(b"/r/b")
     group = made(index)
     first = pull(group, index, 1)
-    group.nack(index, first.number, 0.0, "", 0.0)
+    group.batches.nack(index, first.number, 0.0, "", 0.0)
     assert group.seek(index, index.tick)
     assert why(group, index) == "empty"
     index.put(b"/r/b", size=2)
@@ -588,7 +588,7 @@ def test_ended_batches_are_forgotten_in_time(index: ToldIndex) -> None:
     numbers = []
     for _ in range(ENDED_MAX + 1):
         numbers.append(pull(group, index).number)
-        group.nack(index, numbers[-1], 0.0, "", 0.0)
+        group.batches.nack(index, numbers[-1], 0.0, "", 0.0)
     for number in numbers:
         with pytest.raises(RefusedError, match="does not know it" if number == numbers[0] else "it was nacked"):
             group.ack(index, number, 0.0)

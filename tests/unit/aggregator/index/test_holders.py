@@ -85,7 +85,7 @@ def tree(tmp_path: Path) -> Tree:
 
 def _told(tree: Tree, group: Group, now: float = 1000.0) -> Told:
     """All that the group is told from then on, when every lease of before has ended; acked."""
-    group.expire(tree.index.backlog, now)
+    group.batches.expire(tree.index.backlog, now)
     told: Told = []
     while True:
         found = group.pull(tree.index.backlog, now, 1000, 10.0, 64, "w")
@@ -307,7 +307,7 @@ def test_a_deletion_that_was_never_acked_is_told_although_the_file_came_and_went
         group.attach(tree.index.backlog)
     tree.write("a")
     tree.remove("a")
-    group.expire(tree.index.backlog, 20.0)
+    group.batches.expire(tree.index.backlog, 20.0)
     while isinstance(batch := group.pull(tree.index.backlog, 100.0, 10, 10.0, 64, "w"), str) and group.unfinished:
         pass
     assert isinstance(batch, GroupBatch)
@@ -326,7 +326,7 @@ def test_what_is_on_lease_is_held_although_a_seek_back_comes_to_it_again(tree: T
     if end == "ack":
         group.ack(tree.index.backlog, batch.number, 0.0)
     elif end == "release":
-        group.release(tree.index.backlog, batch.number, 0.0)
+        group.batches.release(tree.index.backlog, batch.number, 0.0)
     tree.remove("a")
     tree.write("b")
     told = sorted(_told(tree, group))
@@ -357,7 +357,7 @@ def test_a_deletion_that_a_seek_back_took_from_a_failed_batch(tree: Tree, restar
     group = tree.group()
     tree.drain(group)
     tree.remove("a")
-    group.release(tree.index.backlog, _leased(tree, group).number, 0.0)
+    group.batches.release(tree.index.backlog, _leased(tree, group).number, 0.0)
     group.seek(tree.index.backlog, 0)
     _attached(tree, group, restart)
     tree.write("a")
@@ -371,7 +371,7 @@ def test_a_deletion_that_is_set_aside_is_not_told_yet(tree: Tree, restart: bool)
     group = tree.group(attempts_max=1)
     tree.drain(group)
     tree.remove("a")
-    group.nack(tree.index.backlog, _leased(tree, group).number, 0.0, "for a test")
+    group.batches.nack(tree.index.backlog, _leased(tree, group).number, 0.0, "for a test")
     assert group.set_aside_count() == 1
     _attached(tree, group, restart)
     tree.write("a")

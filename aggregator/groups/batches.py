@@ -1,0 +1,177 @@
+"""The batches of a group that were handed out, and what their workers say about them.
+
+Pure, as the group is: what must become durable is left in the group's journal.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Container
+
+from shardwatch.shard.contract.input.shown import shown
+
+from ..protocol.messages import RefusedError
+from .delivery import Delivery
+from .index_port import IndexPort
+from .leases import Fate, Leases
+from .unit import Unit
+
+
+class Batches:
+    """What was handed out to workers, by the number of the batch: acknowledged, failed, given back, or over.
+
+    Args:
+        token: what the ids of these batches begin with; those of another token are another group's.
+    """
+
+    def __init__(self, token: str, leases: Leases, delivery: Delivery) -> None:
+        self.token = token
+        self._leases = leases
+        self._delivery = delivery
+
+    def rename(self, token: str) -> None:
+        """Batches that were handed out before are not known any more: their ids are refused from now on."""
+        self.token = token
+
+    def batch_id(self, number: int) -> str:
+        """What a worker calls the batch."""
+        return f"{self.token}-{number}"
+
+    def number(self, batch_id: str) -> int:
+        """The batch that a worker means. Raises RefusedError if it is none of this group."""
+        token, _, number = batch_id.rpartition("-")
+        if not (number.isascii() and number.isdigit()) or len(number) > 18:
+            raise RefusedError("bad_field", f"{shown(batch_id)} is no id of a batch", "send the id that pull gave, as it was")
+        if token != self.token:
+            raise RefusedError(
+                "lease_expired",
+                "the batch is not of this group: it was dropped and made anew, or the batch is another group's",
+                "drop the batch and pull again",
+            )
+        return int(number)
+
+    def fate(self, number: int) -> Fate:
+        """What has become of a batch."""
+        return self._leases.fate(number)
+
+    def end_acked(self, index: IndexPort, number: int, now: float) -> Unit | None:
+        """The batch is done, and never handed out again. What it was; None if it was acked before. Raises RefusedError. For
+        `Group.ack` alone: a group whose `fresh` batch is done begins then."""
+        self.expire(index, now)
+        if self._leases.fate(number) is Fate.ACKED:
+            return None
+        unit = self._on_lease(number)
+        self._delivery.acked(index, unit)
+        return unit
+
+    def ack_some(self, index: IndexPort, number: int, now: float, ticks: Collection[int]) -> int | None:
+        """Done are the rows of the batch with these ticks; the others stay on lease. Ticks that the batch does not have (any
+        more) are ignored, and with the last row the batch is acked. Number of these rows; None if the batch was acked before.
+        Raises RefusedError."""
+        self.expire(index, now)
+        if self._leases.fate(number) is Fate.ACKED:
+            return None
+        unit = self._on_lease(number)
+        if unit.fresh:
+            raise RefusedError("bad_field", "a fresh batch has no ticks to acknowledge alone", "ack the batch")
+        return self._delivery.acked_some(index, unit, ticks)
+
+    def extend(self, index: IndexPort, number: int, now: float, lease_s: float) -> None:
+        """The lease ends lease_s seconds from now, and what was pulled ahead has begun. Raises RefusedError."""
+        self.expire(index, now)
+        self._leases.extend(self._on_lease(number), now + lease_s)
+
+    def nack(
+        self, index: IndexPort, number: int, now: float, reason: str, retry_s: float | None = None, output: str = ""
+    ) -> float:
+        """The batch failed: it is handed out again, retry_s from now or later (None: later from failure to failure); in pieces
+        after attempts_max, and a lone path that fails as often is set aside, with the end of what the worker had written
+        (`output`). That pause, seconds. Raises RefusedError."""
+        self.expire(index, now)
+        return self._delivery.nacked(index, self._on_lease(number), now, reason, retry_s, output)
+
+    def nack_some(
+        self,
+        index: IndexPort,
+        number: int,
+        now: float,
+        reason: str,
+        retry_s: float | None = None,
+        output: str = "",
+        *,
+        ticks: Collection[int],
+    ) -> float:
+        """Failed have the rows of the batch with these ticks, as if they were a batch, with the deletions that belong to what was
+        moved; the others stay on lease. Ticks that the batch does not have (any more) are ignored, and with the last row the
+        batch has failed. The pause, seconds; 0 if it has none of these. Raises RefusedError."""
+        self.expire(index, now)
+        unit = self._on_lease(number)
+        if unit.fresh:
+            raise RefusedError("bad_field", "a fresh batch has no ticks that could fail alone", "nack the batch")
+        return self._delivery.nacked_some(index, unit, now, ticks, reason, retry_s, output)
+
+    def release(self, index: IndexPort, number: int, now: float, why: str = "it was released") -> None:
+        """Gives a batch back: handed out again at once, and not counted as a failure. Raises RefusedError."""
+        self.expire(index, now)
+        self._delivery.give_back(self._on_lease(number), now, why)
+
+    def take_back(self, batch_id: str, now: float, why: str) -> bool:
+        """`release`s a batch that never reached its worker; False if it is not on lease any more."""
+        token, _, number = batch_id.rpartition("-")
+        unit = self._leases.get(int(number)) if token == self.token else None
+        if unit is None:
+            return False
+        self._delivery.give_back(unit, now, why)
+        return True
+
+    def release_worker(self, index: IndexPort, worker: str, now: float) -> int:
+        """`release`s all batches of a worker. Number of them."""
+        self.expire(index, now)
+        units = [unit for unit in self._leases.leased() if unit.worker == worker]
+        for unit in units:
+            self._delivery.give_back(unit, now, "it was released")
+        return len(units)
+
+    def take_back_ahead(self, now: float, why: str, *, most: int | None = None, peers: Container[bytes] | None = None) -> int:
+        """`release`s batches that were pulled ahead, the oldest first: all, or at most so many; all, or those of these
+        connections. Number of them."""
+        units = [unit for unit in self._leases.ahead() if peers is None or unit.ahead in peers][:most]
+        for unit in units:
+            self._delivery.give_back(unit, now, why)
+        return len(units)
+
+    @property
+    def has_ahead(self) -> bool:
+        """Whether any batch is pulled ahead."""
+        return bool(self._leases.ahead())
+
+    def _on_lease(self, number: int) -> Unit:
+        unit = self._leases.get(number)
+        if unit is not None:
+            return unit
+        if self._leases.fate(number) is Fate.ACKED:
+            raise RefusedError("already_acked", "the batch is acked", "nothing is left to be done for it")
+        raise RefusedError(
+            "lease_expired",
+            f"the batch is not on lease: {self._leases.why_ended(number)}",
+            "drop it: its paths are handed out again; extend leases of long work, or raise lease_ms",
+        )
+
+    # -- time
+
+    def expire(self, index: IndexPort, now: float) -> None:
+        """Ends the leases that are over."""
+        self._delivery.expire(index, now)
+
+    def reboot(self, now: float) -> None:
+        """The machine was started anew: no worker is alive, and dates of then mean nothing."""
+        for unit in list(self._leases.leased()):
+            self._delivery.give_back(unit, now, "the machine was started anew")
+        self._leases.make_due(now)
+
+    def shift(self, by: float) -> None:
+        """All leases end later: the service could not answer for that long."""
+        self._leases.delay(by)
+
+    def next_due(self, now: float) -> float:
+        """When there is something to do again: a lease ends, a unit becomes due. What is due already only lacks a pull."""
+        return self._leases.next_due(now)
