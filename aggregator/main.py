@@ -249,7 +249,7 @@ class Aggregator:
         self._answer(self._server.on_commit(changed=changed))
         self._reply(touched_only=True)  # last, because workers wait for what there is, and a shard does not wait for a few names
         if changed:
-            self._checkpoints.committed()
+            self._checkpoints.committed(self._index.file.rows_changed)
 
     def _refuse(self, error: WireError, now: float) -> None:
         """Counts a message that is not understood.

@@ -73,6 +73,11 @@ class IndexFile:
         """Whether a transaction is open."""
         return self._open
 
+    @property
+    def rows_changed(self) -> int:
+        """Rows of all tables that were inserted, updated and deleted since the file was opened."""
+        return int(self.db.total_changes)
+
     def begin(self) -> None:
         """Opens a transaction, if none is open."""
         if not self._open:

@@ -5,12 +5,16 @@ from __future__ import annotations
 import contextlib
 import shutil
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from shardwatch.aggregator.storage.checkpoints import COMMITS, Checkpoints
+from shardwatch.aggregator.groups import schema as groups_schema
+from shardwatch.aggregator.index import schema as index_schema
+from shardwatch.aggregator.storage import checkpoints as checkpoints_module
+from shardwatch.aggregator.storage.checkpoints import COMMITS, ROWS, Checkpoints
 
 
 @pytest.fixture
@@ -41,7 +45,7 @@ def commit(db: sqlite3.Connection, checkpoints: Checkpoints, count: int) -> None
     """One row for each time that a commit is told."""
     for _ in range(count):
         db.execute("INSERT INTO rows VALUES (1)")
-        checkpoints.committed()
+        checkpoints.committed(db.total_changes)
 
 
 def moved(path: Path, tmp_path: Path) -> int:
@@ -58,6 +62,63 @@ def test_the_log_is_moved_after_some_commits(
     commit(db, checkpoints, COMMITS - 1)
     checkpoints.wait()
     assert moved(path, tmp_path) == 0
+    commit(db, checkpoints, 1)
+    checkpoints.wait()
+    assert moved(path, tmp_path) == COMMITS
+
+
+def change(db: sqlite3.Connection, checkpoints: Checkpoints, rows: int) -> None:
+    """One commit of so many rows."""
+    db.execute("BEGIN")
+    db.executemany("INSERT INTO rows VALUES (?)", [(n,) for n in range(rows)])
+    db.execute("COMMIT")
+    checkpoints.committed(db.total_changes)
+
+
+def test_in_a_burst_it_is_moved_after_some_rows_and_begins_anew(
+    db: sqlite3.Connection, path: Path, checkpoints: Checkpoints, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """There few transactions change many rows. What is committed while the thread moves a long log is moved by the writer, so that
+    the log does not go on."""
+    monkeypatch.setattr(checkpoints_module, "_LONG", 10)
+    sizes = []
+    for times in range(3):
+        rows = times * ROWS
+        change(db, checkpoints, ROWS - 1 if times == 0 else ROWS - 102)
+        checkpoints.wait()
+        assert moved(path, tmp_path) == (rows + 101 if times else 0)
+        change(db, checkpoints, 1)
+        checkpoints.wait()
+        assert moved(path, tmp_path) == rows + ROWS
+        change(db, checkpoints, 1)
+        assert moved(path, tmp_path) == rows + ROWS  # the burst may be over: nobody waits for the disk
+        change(db, checkpoints, 100)
+        assert moved(path, tmp_path) == rows + ROWS + 101  # at once
+        sizes.append(path.with_name("a.db-wal").stat().st_size)
+    assert max(sizes) < 1.5 * sizes[0]
+
+
+def test_the_writer_leaves_a_short_log_to_the_thread(
+    db: sqlite3.Connection, path: Path, checkpoints: Checkpoints, tmp_path: Path
+) -> None:
+    """It may well be longer the next time."""
+    change(db, checkpoints, ROWS)
+    checkpoints.wait()
+    change(db, checkpoints, 100)
+    checkpoints.wait()
+    assert moved(path, tmp_path) == ROWS
+    change(db, checkpoints, ROWS)
+    checkpoints.wait()
+    assert moved(path, tmp_path) == 2 * ROWS + 100
+
+
+def test_the_writer_moves_nothing_between_small_commits(
+    db: sqlite3.Connection, path: Path, checkpoints: Checkpoints, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """There it would make somebody wait for the disk."""
+    monkeypatch.setattr(checkpoints_module, "_LONG", 10)
+    commit(db, checkpoints, COMMITS)
+    checkpoints.wait()
     commit(db, checkpoints, 1)
     checkpoints.wait()
     assert moved(path, tmp_path) == COMMITS
@@ -80,13 +141,30 @@ def test_it_begins_over_once_it_was_moved(db: sqlite3.Connection, path: Path, ch
     assert max(sizes) < 1.5 * sizes[0]
 
 
+@pytest.mark.parametrize("open_it", [
+    lambda path: index_schema.open_database(path)[0],
+    lambda path: groups_schema.open_groups(path, "process", lambda path: sqlite3.connect(path, isolation_level=None)),
+], ids=["index", "groups"])  # fmt: skip
+def test_a_log_is_moved_within_a_commit_when_it_is_very_long(
+    path: Path, monkeypatch: pytest.MonkeyPatch, open_it: Callable[[Path], Any]
+) -> None:
+    """Whatever the thread does or does not do."""
+    for schema in (index_schema, groups_schema):
+        monkeypatch.setattr(schema, "PAGES", 50)
+    with contextlib.closing(open_it(path)) as db:
+        db.execute("CREATE TABLE filler (bytes BLOB)")
+        for _ in range(200):
+            db.execute("INSERT INTO filler VALUES (zeroblob(4000))")
+        assert path.with_name("a.db-wal").stat().st_size < 2 * 50 * 4096
+
+
 def test_an_open_transaction_is_in_nobodys_way(
     db: sqlite3.Connection, path: Path, checkpoints: Checkpoints, tmp_path: Path
 ) -> None:
     db.execute("BEGIN IMMEDIATE")
     db.execute("INSERT INTO rows VALUES (2)")
     for _ in range(COMMITS):
-        checkpoints.committed()
+        checkpoints.committed(1)
     checkpoints.wait()
     db.execute("COMMIT")
     commit(db, checkpoints, COMMITS)
