@@ -78,8 +78,8 @@ def change(db: sqlite3.Connection, checkpoints: Checkpoints, rows: int) -> None:
 def test_in_a_burst_it_is_moved_after_some_rows_and_begins_anew(
     db: sqlite3.Connection, path: Path, checkpoints: Checkpoints, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """There few transactions change many rows. What is committed while the thread moves a long log is moved by the writer, so that
-    the log does not go on."""
+    """There few transactions change many rows. What is committed while the thread moves a long log is moved by the writer, so
+    that the log does not go on."""
     monkeypatch.setattr(checkpoints_module, "_LONG", 10)
     sizes = []
     for times in range(3):
