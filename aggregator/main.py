@@ -273,6 +273,7 @@ class Aggregator:
     def _beat(self, now: float) -> None:
         self._beat_at = next_beat(now, BEAT_S)
         self._sockets.leave_if_replaced()
+        self._sockets.restore()
         self._keep_to_limits()
         self._sockets.ready = self._engine.ready() is not None
         for path, opened in self._files.items():

@@ -29,6 +29,7 @@ _REQUESTS: Final = 200
 def wait(sockets: Sockets, settings: Settings, refusal: Refusal, wait_s: float = RETRY_S) -> None:
     """Answers requests for `wait_s` seconds, or until the aggregator is told to stop."""
     sockets.leave_if_replaced()
+    sockets.restore()
     deadline = time.monotonic() + wait_s
     while not sockets.stopping and time.monotonic() < deadline:
         sockets.wait(until(deadline), facts=False)

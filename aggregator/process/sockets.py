@@ -163,6 +163,12 @@ class Sockets:
             log.error("the state directory is gone: leaving")
             os._exit(EXIT_GONE)
 
+    def restore(self) -> None:
+        """Makes those of its sockets again that were removed. Where that is impossible it is tried again at the next call."""
+        for door in self._doors:
+            with contextlib.suppress(OSError):
+                door.restore()
+
     def close(self) -> None:
         self.leave_if_replaced()
         self.extract.flush(time.monotonic() + _LINGER_S)

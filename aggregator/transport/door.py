@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Final, Generic, TypeVar
 
 from shardwatch.shard.contract.limits import FRAME_BYTES_MAX
+from shardwatch.shard.contract.process.life import is_absent
 from shardwatch.shard.contract.process.log import Sparse
 from shardwatch.shard.contract.wire import zmtp
 
@@ -97,6 +98,21 @@ class PeerConnection(Generic[R]):
         self.mute = False
 
 
+def _listener(path: Path) -> socket.socket:
+    """A socket that listens at this path, where nothing is yet. Raises OSError."""
+    made = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
+    before = os.umask(0o177)  # a socket is made with what the umask leaves: 0600
+    try:
+        made.bind(os.fspath(path))
+        made.listen(_BACKLOG)
+    except OSError:
+        made.close()
+        raise
+    finally:
+        os.umask(before)
+    return made
+
+
 class Door(Generic[R]):
     """A listening socket. Owned by one thread. Raises OSError.
 
@@ -126,20 +142,29 @@ class Door(Generic[R]):
         self._gone: set[bytes] = set()
         self._unsent: list[R] = []
         self._paused_until: float | None = None
-        self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
         with contextlib.suppress(FileNotFoundError):
             path.unlink()
-        before = os.umask(0o177)  # a socket is made with what the umask leaves: 0600
-        try:
-            self._listener.bind(os.fspath(path))
-        finally:
-            os.umask(before)
-        self._listener.listen(_BACKLOG)
+        self._listener = _listener(path)
         selector.register(self._listener, _READ, (self, None))
 
     def __len__(self) -> int:
         """Connections."""
         return len(self._by_key)
+
+    def restore(self) -> None:
+        """Listens anew if its socket was removed, so that nobody finds it. Those that are connected stay. Raises
+        OSError where it can't be made."""
+        if not is_absent(self.path):
+            return
+        other = _listener(self.path)
+        log.warning("%s was removed while the service runs, by a cleaner perhaps: it was made again", self.path)
+        if self._paused_until is None:
+            self._accept(time.monotonic())  # those that wait in the queue of the old one
+        if self._paused_until is None:
+            self._selector.unregister(self._listener)
+            self._selector.register(other, _READ, (self, None))
+        self._listener.close()
+        self._listener = other
 
     @property
     def full(self) -> bool:

@@ -26,7 +26,7 @@ from supervisor.states import ProcessStates
 from supervisor.supervisord import Supervisor
 
 from shardwatch.shard.contract.limits import BEAT_S, PULSE_S, next_beat
-from shardwatch.shard.contract.process.life import READY, SCANNING
+from shardwatch.shard.contract.process.life import READY, SCANNING, is_absent
 from shardwatch.shard.contract.state.layout import Layout
 
 from .map_entry import MapEntry, drop_closed
@@ -82,13 +82,9 @@ class Pulses(MapEntry):
         #: Datagrams that are no pulse.
         self.refused = 0
         self._say_at = 0.0
-        path = Layout(supervisord.options.here or ".").pulse_socket
-        path.unlink(missing_ok=True)
-        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
-        with contextlib.suppress(OSError):  # without it, a pulse counts from when it is read
-            self._socket.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
-        self._socket.bind(os.fspath(path))
-        path.chmod(0o600)
+        self._path = Layout(supervisord.options.here or ".").pulse_socket
+        self._path.unlink(missing_ok=True)
+        self._socket = _bound(self._path)
         self._map[self._socket.fileno()] = self
         events.subscribe(events.Tick5Event, self._on_tick)
         events.subscribe(events.ProcessStateStartingEvent, self._on_starting)
@@ -110,12 +106,25 @@ class Pulses(MapEntry):
 
     def _look(self, now: float) -> None:
         try:
+            if is_absent(self._path) and not self._restore(now):
+                return  # nobody can be heard
             for hung in self._silence.look(self._living(), now):
                 self._say(f"{hung.name} (pid {hung.pid}) was silent for {hung.silent_s:.1f} s: killed")
                 with contextlib.suppress(ProcessLookupError):  # the others must not be spared for it
                     os.kill(hung.pid, signal.SIGKILL)
         except Exception as error:  # noqa: BLE001 - whatever it is, supervisord must live on
             self._say(f"pulse: {error!r}")
+
+    def _restore(self, now: float) -> bool:
+        """Makes the socket again, which was removed. Returns whether that was possible: not while its directory is missing."""
+        try:
+            with _bound(self._path) as other:
+                os.dup2(other.fileno(), self._socket.fileno(), inheritable=False)
+        except OSError:
+            return False
+        self._say(f"{self._path} was removed while the service runs, by a cleaner perhaps: it was made again")
+        self._silence.excuse(now)
+        return True
 
     def _living(self) -> dict[int, Living]:
         groups = self._supervisord.process_groups.values()
@@ -185,6 +194,20 @@ class Pulses(MapEntry):
         if now >= self._say_at:
             self._say_at = now + 1.0
             self._say(f"pulse: {self.refused} datagrams refused so far that are no pid")
+
+
+def _bound(path: Path) -> socket.socket:
+    """A socket that takes datagrams at this path, where nothing is yet. Raises OSError."""
+    made = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
+    try:
+        with contextlib.suppress(OSError):  # without it, a pulse counts from when it is read
+            made.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
+        made.bind(os.fspath(path))
+        path.chmod(0o600)
+    except OSError:
+        made.close()
+        raise
+    return made
 
 
 def _name(process: Subprocess) -> str:

@@ -81,12 +81,16 @@ class Silence:
         """Takes a pulse."""
         self._heard[pid] = now
 
+    def excuse(self, now: float) -> None:
+        """What was not heard until now is nobody's fault: the time of each begins once more."""
+        self._heard = dict.fromkeys(self._heard, now)
+        self._starting.clear()
+
     def look(self, living: Mapping[int, Living], now: float) -> list[Hung]:
         """Those of the living that hang, each told once: the caller kills them."""
         gap, self._looked = now - self._looked, now
         if gap > _OWN_STALL_S:
-            self._heard = dict.fromkeys(self._heard, now)
-            self._starting.clear()
+            self.excuse(now)
         self._heard = {pid: at for pid, at in self._heard.items() if pid in living}
         self._given_up = {pid: at for pid, at in self._given_up.items() if pid in living}
         self._starting = {pid: self._starting.get(pid, now) for pid in living if pid not in self._heard}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -199,16 +200,20 @@ def test_what_a_cleaner_removes_is_made_again(state_dir: Path, tree: Path) -> No
         for path in removed:
             path.unlink()
         layout.locks.rmdir()
+        shutil.rmtree(layout.run)
         with pytest.raises(InUseError):
             prepare(home, Settings(roots=(os.fsencode(tree),), include=("*",), exclude=()))
         needed = [layout.settings, layout.plan, layout.supervisord_conf, home / "life.json", layout.service_lock]
+        needed += layout.sockets()
         eventually(lambda: all(path.exists() for path in needed), 60, what="they are made again")
         holder = eventually(lambda: _holder(layout.service_lock), what="the lock says by whom it is held")
         assert Path(f"/proc/{holder.pid}").exists()
         assert "by a cleaner perhaps" in layout.log("supervisord").read_text()
         (tree / "later.json").write_text("{}")
         run("sync", "--state-dir", home)
-        for program in service.programs(layout, ANSWER_S):
+        there = service.programs(layout, ANSWER_S)
+        assert [program["name"] for program in there if program["hung"]] == [], "nobody counts as silent who could not be heard"
+        for program in there:
             deliver(int(program["pid"]), signal.SIGKILL)
         eventually(lambda: run("sync", "--state-dir", home, check=False).returncode == 0, 60, what="all are back")
     finally:

@@ -40,6 +40,7 @@ class ServerOptions:
     logger: Logger
     poller: Poller
     configroot: _Root
+    httpservers: list[tuple[dict[str, Any], Any]]
     environ_expansions: dict[str, str]
     process_group_configs: list[ProcessGroupConfig]
     process_config: Callable[..., None]

@@ -122,6 +122,27 @@ def house(state_dir: Path) -> Iterator[House]:
     house.close()
 
 
+def test_a_socket_that_was_removed_is_made_again(house: House) -> None:
+    """Who is connected stays; others find the new one. While it is there, or its directory is missing, nothing is done."""
+    door, first = house.open(), house.peer()
+    door.restore()
+    inode = door.path.stat().st_ino
+    door.path.unlink()
+    door.restore()
+    assert door.path.stat().st_ino != inode and door.path.stat().st_mode & 0o777 == 0o600
+    for peer in (first, house.peer()):
+        peer.ask(b"", b"x")
+        house.until(lambda: door.ready)
+        assert door.take() is not None
+    assert len(door) == 2
+    home = door.path.parent
+    door.path.unlink()
+    home.rename(home.with_name("away"))
+    with pytest.raises(FileNotFoundError):
+        door.restore()
+    home.with_name("away").rename(home)
+
+
 def test_messages_come_and_go(house: House) -> None:
     """Of every size; parts before the body come back before the answer."""
     door, peer = house.open(), house.peer()

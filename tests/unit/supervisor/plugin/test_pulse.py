@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import shutil
 import socket
 import time
 from collections.abc import Iterator
@@ -17,6 +18,7 @@ from supervisor.states import ProcessStates
 
 from shardwatch.shard.contract.limits import BEAT_S, SILENT_S
 from shardwatch.supervisor.plugin.pulse import Pulses, sent_at
+from shardwatch.supervisor.plugin.silence import Living
 
 RUNNING = ProcessStates.RUNNING
 
@@ -82,6 +84,34 @@ def process(pid: int, name: str = "", group: str = "g") -> Any:
     of_group = SimpleNamespace(config=SimpleNamespace(name=group))
     config = SimpleNamespace(name=name or f"p{pid}", environment=None)
     return SimpleNamespace(pid=pid, config=config, state=RUNNING, group=of_group)
+
+
+def test_nobody_is_silent_while_the_socket_is_missing(
+    pulses: Pulses, state_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is made again as soon as its directory is there, and the time of each program begins once more."""
+    killed: list[int] = []
+    monkeypatch.setattr("os.kill", lambda pid, number: killed.append(pid))
+    now = time.monotonic()
+    monkeypatch.setattr(pulses, "_living", lambda: {7: Living("p7", True)})
+    path = state_dir / "run/pulse.sock"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
+        sender.sendto(b"7", str(path))
+        pulses.handle_read_event()
+        shutil.rmtree(state_dir / "run")
+        for seconds in range(20):
+            pulses._look(now + seconds)
+        assert not path.exists()
+        (state_dir / "run").mkdir()
+        for seconds in range(20, 24):
+            pulses._look(now + seconds)
+        assert path.stat().st_mode & 0o777 == 0o600 and killed == []
+        sender.sendto(b"8", str(path))
+        pulses.handle_read_event()
+        assert pulses._silence.is_heard(8) or pulses.refused == 0
+    for seconds in range(24, 40):
+        pulses._look(now + seconds)
+    assert killed == [7]
 
 
 def test_a_command_of_the_configuration_is_judged_as_any_program(
