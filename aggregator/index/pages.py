@@ -34,6 +34,13 @@ _EACH: Final = {
     " WHERE p.dir=v.column1 AND p.first=(SELECT max(first) FROM page WHERE dir=v.column1 AND first<=v.column2)"
     for size in _SIZES
 }
+#: The same of directories, each with the name at which its page begins, that have one page and no row.
+_ALONE: Final = {
+    size: f"SELECT {COLUMNS}, d.path FROM (VALUES {','.join(['(?,?)'] * size)}) v CROSS JOIN directory d CROSS JOIN page p"
+    " WHERE d.path=v.column1 AND p.dir=d.id AND p.first=v.column2 AND NOT EXISTS (SELECT 1 FROM entry WHERE dir=d.id)"
+    " AND NOT EXISTS (SELECT 1 FROM page WHERE dir=p.dir AND first<>p.first)"
+    for size in _SIZES
+}
 _BY_TICK: Final = (
     f"SELECT {COLUMNS}, d.path FROM page p LEFT JOIN directory d ON d.id=p.dir WHERE p.lane=? AND p.tick>=? ORDER BY p.tick"
 )
@@ -121,6 +128,20 @@ class Pages:
         """The page of a directory that has just one."""
         rows = self._db.execute(_TWO, (id_,)).fetchall()
         return checked(rows[0]) if len(rows) == 1 else None
+
+    def alone(self, directories: Sequence[tuple[bytes, bytes]]) -> dict[bytes, Page]:
+        """The pages of directories that have just one, and no row, by the path. `directories`: paths, each with the name at which
+        the page is to begin."""
+        found: dict[bytes, Page] = {}
+        begin = 0
+        while begin < len(directories):
+            size = next(size for size in _SIZES if size <= len(directories) - begin)
+            arguments = [value for directory in directories[begin : begin + size] for value in directory]
+            for row in self._db.execute(_ALONE[size], arguments):
+                page, path = _in_directory(row)
+                found[path] = page
+            begin += size
+        return found
 
     def at(self, id_: int, name: bytes) -> Page | None:
         """The page that may hold a name, if one may."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import takewhile
 from types import MappingProxyType
 from typing import Final, TypeVar
 
@@ -67,8 +68,7 @@ class Records:
         if new:
             self._list(id_, record, Rows(), stops)
             return
-        complete = record.after is None and record.upto is None and not record.births
-        if complete and record.path not in self._debts.owed and self._resting.holds(id_, record.seen):
+        if self._is_whole(record) and self._resting.holds(id_, record.seen):
             return
         for part in self._tables.entries.covered(id_, record.after, record.upto):
             some = _part(record, part.after, part.upto)
@@ -89,6 +89,20 @@ class Records:
         done, files, directories = plain.populate_each(self._tables, records, self._ticks)
         self._file.count(files, directories, files + directories)
         return done
+
+    @property
+    def expects_rest(self) -> bool:
+        """Whether `held` may have something to do: the last listing was of a directory that is as it was."""
+        return self._resting.expects_rest
+
+    def held(self, records: Sequence[Listing]) -> int:
+        """How many of the records, from the beginning, say what the index says already, so that nothing is to be done. It may be
+        fewer than there are."""
+        return self._resting.held(list(takewhile(lambda record: record.names and self._is_whole(record), records)))
+
+    def _is_whole(self, record: Listing) -> bool:
+        """Whether a listing is of all names of its directory, and nothing is owed or said besides how they are."""
+        return record.after is None and record.upto is None and not record.births and record.path not in self._debts.owed
 
     def _list(self, id_: int, record: Listing, known: Rows, stops: Iterable[bytes]) -> None:
         owed = self._debts.within(record.path, record.after, record.upto)

@@ -5,10 +5,11 @@ What can't be told of a whole page is left to `merge`, with the same result.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Final, NamedTuple
 
 from shardwatch.shard.contract.files.packed import Seen
+from shardwatch.shard.contract.wire.frames import Listing
 
 from .file import IndexFile
 from .page import Page, alike, all_differ, can_rest, inode_numbers
@@ -16,6 +17,11 @@ from .pages import Pages
 
 _ANY_ROW: Final = "SELECT 1 FROM entry WHERE dir=? LIMIT 1"
 _NONE: Final[frozenset[bytes]] = frozenset()
+
+
+def _says(page: Page, seen: Seen) -> bool:
+    """Whether a page says all of what was seen, and nothing else."""
+    return page.stats == seen.stats and page.names == b"\0".join(seen.names) and page.whole
 
 
 class _Stamp(NamedTuple):
@@ -34,14 +40,25 @@ class Resting:
         self._ticks = file.ticks
         self._pages = pages
         self._content_only = content_only
+        #: Whether the last listing of a directory that was known was as its page says: most are, when a service starts again.
+        self.expects_rest = False
 
     def holds(self, id_: int, seen: Seen) -> bool:
         """Whether one page says of all that was seen in a directory what was seen, and nothing more is known there, as of nearly
         all directories when a service starts again."""
         page = self._pages.only(id_)
-        if page is None or page.stats != seen.stats or page.names != b"\0".join(seen.names) or not page.whole:
-            return False
-        return self._file.db.execute(_ANY_ROW, (id_,)).fetchone() is None
+        rests = page is not None and _says(page, seen) and self._file.db.execute(_ANY_ROW, (id_,)).fetchone() is None
+        self.expects_rest = rests
+        return rests
+
+    def held(self, listings: Sequence[Listing]) -> int:
+        """How many of them, from the beginning, `holds` is true of. Each has names, and is the whole of its directory."""
+        pages = self._pages.alone([(listing.path, listing.names[0]) for listing in listings])
+        for number, listing in enumerate(listings):
+            page = pages.get(listing.path)
+            if page is None or not _says(page, listing.seen):
+                return number
+        return len(listings)
 
     def renewed(self, id_: int, path: bytes, seen: Seen, at: int) -> bool:
         """Deals with all that was seen, if that is every entry of one whole page, and all is as it says or all is new, as a

@@ -241,17 +241,17 @@ class Receiver:
             self._index.streams.save(shard, epoch, 0, 0)
 
     def _apply_first(self, frame: Frame) -> tuple[int, int]:
-        """Applies the records at the beginning of a frame that are first listings of directories, as far as that can be done at
-        once. Returns how many there were, and their entries."""
+        """Applies the records at the beginning of a frame that are first listings of directories, or listings of what is known, as
+        far as that can be done at once. Returns how many there were, and their entries."""
         records = self._index.records
-        if not records.expects_first:
+        if not (records.expects_first or records.expects_rest):
             return 0, 0
         listings: list[Listing] = []
         for record in frame.records:
             if type(record) is not Listing or self._owner(frame, record.path) is None:
                 break
             listings.append(record)
-        first = records.first(listings)
+        first = records.first(listings) if records.expects_first else records.held(listings)
         return first, first + sum(len(record.names) for record in listings[:first])
 
     def _apply_looks(self, frame: Frame, stream: ReceivedStream, looks: list[Looks], now: float) -> int:

@@ -6,6 +6,7 @@ from __future__ import annotations
 import tempfile
 from itertools import takewhile
 from pathlib import Path
+from typing import Any
 from unittest.mock import Mock, patch
 
 import pytest
@@ -56,8 +57,8 @@ def steps(draw: st.DrawFn) -> list[object]:
 
 
 def outcome(path: Path, todo: list[object], *, together: bool = False) -> tuple[object, ...]:
-    """Rows, ticks and counts after these steps. `together`: listings that follow one another are given at once, where new
-    directories are expected, as those of a frame are."""
+    """Rows, ticks and counts after these steps. `together`: listings that follow one another are given at once, as those of a
+    frame are: where new directories are expected, and else where some may be as they were."""
     index = Index(path)
     try:
         written = 0
@@ -65,10 +66,11 @@ def outcome(path: Path, todo: list[object], *, together: bool = False) -> tuple[
             if written:
                 written -= 1
                 continue
-            if together and index.records.expects_first:
-                run = list(takewhile(lambda one: isinstance(one, Listing), todo[at:]))
+            if together:
+                run: list[Any] = list(takewhile(lambda one: isinstance(one, Listing), todo[at:]))
+                records = index.records
                 index.begin()
-                written = index.records.first(run)  # type: ignore[arg-type]
+                written = records.first(run) if records.expects_first else records.held(run)
                 index.commit()
                 if written:
                     written -= 1

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
+import msgspec
 import pytest
 from entries import Entry, seen
 from hypothesis import given
@@ -120,6 +121,48 @@ def test_nothing_is_written_for_a_listing_that_is_as_its_pages(resting: Index) -
     before, written = query(resting, "SELECT * FROM page"), resting.written
     lists(resting, R, *found, at=500)
     assert (query(resting, "SELECT * FROM page"), resting.written) == (before, written)
+
+
+def other_than_held(index: Index, number: int) -> Listing:
+    """A listing of the directory with this number, of which not one page says all."""
+    path = b"/r/%02d" % number
+    all_of_it = Listing(path, 500, *seen(list(map(entry, NAMES))))
+    if number == 11:
+        return msgspec.structs.replace(all_of_it, after=b"")
+    if number == 13:
+        looks(index, path, entry(b"beside"))
+    elif number == 17:
+        index.begin()
+        index.debts.add(path, b"c", 100)
+        index.commit()
+    elif number == 19:
+        return Listing(path, 500, *seen([entry(name, 2 if name == b"c" else 1) for name in NAMES]))
+    elif number == 21:
+        return Listing(path, 500, [], b"")
+    else:
+        return Listing(b"/r/new", 500, *seen(list(map(entry, NAMES))))
+    return all_of_it
+
+
+@pytest.mark.parametrize("odd", [11, 13, 17, 19, 21, 23])
+def test_listings_that_are_as_their_pages_are_compared_together(index: Index, odd: int) -> None:
+    """As far as they are: up to one of a range, one with more in the index, one that is owed, changed, empty, and new."""
+    same = [Listing(b"/r/%02d" % number, 500, *seen(list(map(entry, NAMES)))) for number in range(25)]
+    for listing in same:
+        lists(index, listing.path, *map(entry, NAMES))
+    assert not index.records.expects_rest
+    lists(index, same[0].path, *map(entry, NAMES), at=400)
+    assert index.records.expects_rest
+    said: list[str] = []
+    index.file.db.set_trace_callback(said.append)
+    assert index.records.held(same) == len(same)
+    index.file.db.set_trace_callback(None)
+    assert len(said) <= 4  # 16 + 4 + 4 + 1
+    written = index.written
+    same[odd] = other_than_held(index, odd)
+    assert index.records.held(same) == odd
+    assert index.records.held([]) == 0
+    assert index.written == written + (odd == 13)
 
 
 def test_a_listing_that_is_as_its_page_ends_what_is_beside_it(resting: Index) -> None:
