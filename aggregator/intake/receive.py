@@ -241,8 +241,8 @@ class Receiver:
             self._index.streams.save(shard, epoch, 0, 0)
 
     def _apply_first(self, frame: Frame) -> tuple[int, int]:
-        """Applies the records at the beginning of a frame that are first listings of directories, or listings of what is known, as
-        far as that can be done at once. Returns how many there were, and their entries."""
+        """Applies the records at the beginning of a frame that are first listings of directories, or listings of what has not
+        changed, as far as that can be done at once. Returns how many there were, and their entries."""
         records = self._index.records
         if not (records.expects_first or records.expects_rest):
             return 0, 0
