@@ -49,20 +49,22 @@ class Early:
         with contextlib.suppress(ShardwatchError):
             self._asked = yield Alone(self._conversation.send(self._pull()))
 
-    def begin(self) -> Flow[bytes | None]:
-        """The reply with the batch that was pulled ahead, which has begun; None: there is none, or it is somebody else's by now.
+    def begin(self) -> Flow[tuple[bytes, Glimpse] | None]:
+        """The batch that was pulled ahead, which has begun: the reply to its pull, and what `glance` says of it; None: there is
+        none, or it is somebody else's by now.
 
         Raises ShardwatchError if the service does not answer.
         """
         body = yield from self._arrived()
-        if body is None or self._kept is None:
+        kept = self._kept
+        if body is None or kept is None:
             return None
         try:
-            yield Ask(self._begin(self._kept.id), self._patience_s)
+            yield Ask(self._begin(kept.id), self._patience_s)
         except RequestError:
-            body = None
+            kept = None
         self._kept = None
-        return body
+        return None if kept is None else (body, kept)
 
     def leave(self) -> Flow[None]:
         """Gives it back. If that is impossible, the service does so itself: at the latest when its lease ends."""

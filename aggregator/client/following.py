@@ -55,7 +55,7 @@ class Following:
         waits = self._conversation.pauses()
         while True:
             try:
-                body = yield from self._next_body()
+                body, self._unseen = yield from self._next_body()
             except RequestError as error:
                 if not (self._follow and error.code in FOLLOWED):
                     raise
@@ -64,7 +64,6 @@ class Following:
                 continue
             if self._follow:
                 self._from = "fresh"
-            self._unseen = glance(body)
             if self._early is not None and self._unseen is not None and self._unseen.more:
                 yield from self._early.ask()
             found = handed(decode_pull(body), follows=self._follow)
@@ -73,13 +72,13 @@ class Following:
                 return found
             waits = self._conversation.pauses()
 
-    def _next_body(self) -> Flow[bytes]:
-        """The reply that has what comes next: what was pulled early, if it is still kept for us."""
-        early: bytes | None = None if self._early is None else (yield from self._early.begin())
+    def _next_body(self) -> Flow[tuple[bytes, Glimpse | None]]:
+        """The reply that has what comes next, and its batch, if there is one: what was pulled early, if it is still ours."""
+        early = None if self._early is None else (yield from self._early.begin())
         if early is not None:
             return early
         body: bytes = yield Ask(self._pull(self._from), self._patience_s)
-        return body
+        return body, glance(body)
 
     def leave(self) -> Flow[None]:
         """The loop is left: gives back what nobody has seen. If that is impossible, the service finds out by itself."""
