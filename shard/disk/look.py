@@ -109,7 +109,7 @@ class Reader:
             files, directories = self.disk.list_names(fd, self.on_progress)
         if (TAG_NAME in files or TAG_NAME in directories) and is_state_directory(fd):
             return [], []
-        if self.ignores is not None:
+        if self.ignores is not None and self.scope.descends(path):  # beside single files alone, none counts
             self.ignores.meet(path, files, directories, fd)
         if not files:
             return files, directories

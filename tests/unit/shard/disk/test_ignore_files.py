@@ -9,7 +9,10 @@ from pathlib import Path
 import pytest
 from repository import git, make_repository
 
+from shardwatch.shard.contract.filter.filter import Filter
+from shardwatch.shard.contract.filter.scope import Scope
 from shardwatch.shard.disk.ignore_files import EXCLUDES_AT_ONCE, IgnoreFiles
+from shardwatch.shard.disk.look import Reader
 
 
 @pytest.fixture
@@ -63,6 +66,24 @@ def test_other_roots_count_from_now_on(top: Path) -> None:
     assert files.files(sub, names) == names
     files.go_by([os.fsencode(top)])
     assert files.descend(sub) == [os.fsencode(top)], "it is read anew by whoever begins with it again"
+
+
+def test_what_lies_beside_single_files_alone_counts_nowhere(top: Path) -> None:
+    """Also not in a root below, which the same shard looks at."""
+    put(top / ".ignore", "a\n")
+    put(top / "f")
+    put(top / "sub/a")
+    above, sub = os.fsencode(top), os.fsencode(top / "sub")
+    scope = Scope(Filter(["*"], []), files=[above + b"/f"], only=[above])
+    reader = Reader(scope, state_dir=b"/nowhere", ignores=IgnoreFiles([sub], b""))
+    found = {}
+    for path in (above, sub):
+        fd = os.open(path, os.O_RDONLY)
+        try:
+            found[path] = reader.listed(path, fd, b"")[0]
+        finally:
+            os.close(fd)
+    assert found == {above: [b"f"], sub: [b"a"]}
 
 
 def test_the_kinds_take_precedence_over_each_other(top: Path) -> None:
