@@ -233,10 +233,10 @@ class ShardProcess:
         then, and only waits until all that it sent is committed."""
         watcher, departure = self._watcher, self._restraint.departure
         if departure.begun:
-            rests = watcher.idle and not watcher.pending and not watcher.syncing
+            rests = watcher.idle and not watcher.pending and not watcher.syncs
             if departure.looks_no_more(now, rests=rests):
                 return True
-        return self._shift.is_over(now) and self._watcher.baseline_done and not self._watcher.syncing
+        return self._shift.is_over(now) and self._watcher.baseline_done and not self._watcher.syncs
 
     def _work(self) -> None:
         watcher = self._watcher
@@ -311,16 +311,16 @@ class ShardProcess:
             return
         if reply.generation not in (0, self._stream.generation):
             self._go_by_plan()
-        self._watcher.wanted(reply.syncs)
+        self._watcher.syncs.keep(reply.syncs)
         if reply.pollers:
             self._watcher.poller.share_with(reply.pollers)
         if not self._shift.is_over(time.monotonic_ns()):  # else the successor is asked again
             for token in reply.syncs:
-                self._watcher.sync(token)
+                self._watcher.syncs.ask(token)
         for directory, names in reply.looks:
             self._watcher.look_again(directory, names)
         for path, after, upto in reply.checks:
-            self._watcher.check_again(path, after, upto)
+            self._watcher.rechecks.check_again((path, after, upto))
 
     def _new_epoch(self, known: int) -> None:
         """The aggregator lost this epoch, or knows a later one: begin another, with a baseline."""
@@ -362,7 +362,7 @@ class ShardProcess:
             pending=watcher.pending,
             unacked=self._stream.unacked,
             overflows=watcher.overflows,
-            rescans=watcher.rescans,
+            rescans=watcher.scans.rescans,
             hints=watcher.hints,
             looks=territory.reader.looks,
             filtered=territory.reader.filtered,
@@ -374,7 +374,7 @@ class ShardProcess:
             rescan_pause_ms=watcher.pace.pause_ns // 1_000_000,
             rescan_owed=watcher.pace.owed,
             locks=locks,
-            verifying=watcher.verifying,
+            verifying=watcher.rechecks.verifying,
             native_code=choice.STATE,
             life=self._heartbeat.life,
             ignore_files=None if territory.ignores is None else territory.ignores.known,
@@ -459,7 +459,7 @@ class ShardProcess:
         if watcher.overflows != self._overflows_logged:
             self._overflows_logged = watcher.overflows
             text = "%d overflows of the kernel's queue, %d rescans since the start; a rescan waits %.1f s after the last one"
-            log.warning(text, watcher.overflows, watcher.rescans, watcher.pace.pause_ns / 1e9)
+            log.warning(text, watcher.overflows, watcher.scans.rescans, watcher.pace.pause_ns / 1e9)
 
     def close(self) -> None:
         self._backend.close()

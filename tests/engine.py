@@ -358,13 +358,13 @@ class Engine:
                 self.follow_plan(name)
                 if self.shards.get(name) is not shard:
                     continue
-            shard.watcher.wanted(reply.syncs)
+            shard.watcher.syncs.keep(reply.syncs)
             for token in reply.syncs:
-                shard.watcher.sync(token)
+                shard.watcher.syncs.ask(token)
             for directory, names in reply.looks:
                 shard.watcher.look_again(directory, names)
             for path, after, upto in reply.checks:
-                shard.watcher.check_again(path, after, upto)
+                shard.watcher.rechecks.check_again((path, after, upto))
 
     def turn(self, ms: int = 10) -> None:
         """A little time passes, and everybody does what there is to do."""

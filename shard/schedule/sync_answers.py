@@ -67,7 +67,7 @@ class SyncAnswers:
         return bool(self._tokens)
 
     def ask(self, token: int) -> None:
-        """See `Watcher.sync`."""
+        """Answers `token` in the stream once everything that was queued in the kernel by now has been looked at. Idempotent."""
         if self._tokens.knows(token):
             return
         self._tokens.ask(token)

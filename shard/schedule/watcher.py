@@ -16,13 +16,12 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from functools import partial
 from typing import Final, NamedTuple
 
 from ..backend.base import Backend, Hints
 from ..contract.limits import ACKS_LATER_FRAMES_MAX, PENDING_NAMES_MAX
-from ..contract.wire.frames import Verifying
 from ..disk.mounts import Mounts
 from ..stream.send import Stream
 from ..territory.again import look_again
@@ -65,7 +64,9 @@ BOUNDS: Final = Bounds()
 
 
 class Watcher:
-    """Runs in one thread. `clock` is monotonic, ns."""
+    """Runs in one thread. Whoever asks for a sync, a recheck or another plan asks the part that is made for it: `syncs`,
+    `rechecks`, `handover`. The clock is monotonic, ns.
+    """
 
     def __init__(
         self,
@@ -100,13 +101,15 @@ class Watcher:
             clock=clock,
         )  # fmt: skip
         self.times = self._chores.times
-        self._rechecks = Rechecks(territory, debounce, verifier, rests=self._rests, busy=self._is_busy, clock=clock)
-        self._answers = SyncAnswers(territory, stream, self.scans, self._asked, self._take_over)
-        self._baselines = Baselines(territory, stream, self.scans, self._rechecks)
-        self.handover = Handover(territory, stream, self.scans, self._asked, self._answers, self._baselines)
+        self.rechecks = Rechecks(territory, debounce, verifier, rests=self._rests, busy=self._is_busy, clock=clock)
+        self.syncs = SyncAnswers(territory, stream, self.scans, self._asked, self._take_over)
+        self._baselines = Baselines(territory, stream, self.scans, self.rechecks)
+        self.handover = Handover(territory, stream, self.scans, self._asked, self.syncs, self._baselines)
         #: Whether something else is under way for the user.
         self._occupied = False
+        #: Of the queue of the kernel, or of a backend, since the start.
         self.overflows = 0
+        #: What the backend has reported since the start, before debouncing.
         self.hints = 0
         self.busiest = Busiest()
 
@@ -117,9 +120,9 @@ class Watcher:
         self.arrivals.clear()
         self._looks.clear()
         self._asked.clear()
-        self._answers.clear()
+        self.syncs.clear()
         self._chores.clear()
-        self._rechecks.clear()
+        self.rechecks.clear()
         self.handover.clear()
         self._baselines.begin()
 
@@ -137,7 +140,7 @@ class Watcher:
             directories.activity.end()
         self._territory.renames.add(hints.came)
         self._territory.unlinked.left(hints.left)
-        self._rechecks.hinted(hints)
+        self.rechecks.hinted(hints)
         for (node, name), arrival in hints.directories.items():
             self.arrivals.hint(node, name, arrival)
         if hints.selves and any(node.parent is None for node in hints.selves):
@@ -160,23 +163,11 @@ class Watcher:
             self.arrivals.forget_hints()
         self.scans.begin_owed(now)
 
-    def sync(self, token: int) -> None:
-        """Answers `token` in the stream once everything that was queued in the kernel by now has been looked at. Idempotent."""
-        self._answers.ask(token)
-
-    def wanted(self, tokens: Collection[int]) -> None:
-        """Forgets the syncs that are not among these, because their callers have given up."""
-        self._answers.keep(tokens)
-
     def look_again(self, directory: bytes, names: list[bytes]) -> None:
         """The aggregator asks for another look at these names (all names, if the list is empty)."""
         owner = self._territory.owner_of(directory)
         if owner is not None and len(self._asked) < self._bounds.asked_max:
             self._asked.append(look_again(self._territory, owner, directory, names))
-
-    def check_again(self, path: bytes, after: bytes | None, upto: bytes | None) -> None:
-        """The aggregator's rows of this range of names differ from what the verification saw."""
-        self._rechecks.check_again((path, after, upto))
 
     def occupy(self, occupied: bool) -> None:
         """Whether something else is under way for the user, so that the verification waits."""
@@ -195,21 +186,6 @@ class Watcher:
         return len(self.debounce) + len(self.arrivals) + len(self._looks) + len(self._asked) + self.pace.owed
 
     @property
-    def syncing(self) -> bool:
-        """Whether a sync is to be answered yet."""
-        return bool(self._answers)
-
-    @property
-    def verifying(self) -> Verifying:
-        """How far the verification has come."""
-        return self._rechecks.verifying
-
-    @property
-    def rescans(self) -> int:
-        """How many rescans of everything there have been."""
-        return self.scans.rescans
-
-    @property
     def idle(self) -> bool:
         """Whether no look is waiting to be made, apart from those of names that are debounced."""
         return not (self.scans or self._chores.owes_ignores or self._works)
@@ -226,7 +202,7 @@ class Watcher:
 
     def next_due(self) -> int:
         """When `work` has something to do by itself, on the same clock; not later than the next look at the anchors."""
-        times = (self._chores.next_due(), self.debounce.next_due(), self._rechecks.next_due(), self.scans.next_due())
+        times = (self._chores.next_due(), self.debounce.next_due(), self.rechecks.next_due(), self.scans.next_due())
         return min([at for at in times if at is not None])
 
     # -- what is done
@@ -248,9 +224,9 @@ class Watcher:
             self._give_turn(self._chores.poll)
         if self.scans:
             self._give_turn(self.scans.step)
-        self._rechecks.note_racy(now)
+        self.rechecks.note_racy(now)
         if self.idle and not self._stream.full:
-            self._rechecks.work(now)
+            self.rechecks.work(now)
 
     def _give_turn(self, step: Callable[[], bool]) -> None:
         """Has steps of one kind made for a slice of time, as long as there is credit. `step` returns False if there was none to
@@ -260,10 +236,6 @@ class Watcher:
         while not self._stream.full and step():
             if self._clock() >= end:
                 break
-
-    def rescan(self) -> None:
-        """Looks again at everything that this shard owns."""
-        self.scans.rescan()
 
     def _take_in(self) -> None:
         """All hints that there are by now."""

@@ -236,7 +236,7 @@ def test_fanotify_notices_what_is_done(kind: str, tmp_path: Path) -> None:
             step(at)
             engine.until_quiet()
             assert engine.difference() == ({}, {}), step
-        assert (engine.shards["s0"].backend.watches(), engine.shards["s0"].watcher.rescans) == (1, 0)
+        assert (engine.shards["s0"].backend.watches(), engine.shards["s0"].watcher.scans.rescans) == (1, 0)
 
 
 @pytest.mark.parametrize("kind", ["ext4", "ext4, inodes of 128 bytes"])

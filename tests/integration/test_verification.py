@@ -47,10 +47,10 @@ def findings(engine: Engine) -> set[tuple[str, str]]:
 
 def passes(engine: Engine, number: int = 2) -> None:
     """So many passes of every shard, and what follows from them."""
-    begun = {name: shard.watcher.verifying.passes for name, shard in engine.shards.items()}
+    begun = {name: shard.watcher.rechecks.verifying.passes for name, shard in engine.shards.items()}
 
     def done() -> bool:
-        return all(shard.watcher.verifying.passes >= begun[name] + number for name, shard in engine.shards.items())
+        return all(shard.watcher.rechecks.verifying.passes >= begun[name] + number for name, shard in engine.shards.items())
 
     for _ in itertools.takewhile(lambda _: not done(), range(4000)):
         engine.turn(200)
@@ -223,7 +223,7 @@ def while_everything_changes(verified: Engine, tree: Path) -> None:
     begun = time.monotonic()
     try:
         # In real time: a stat shows what a system call has done before its event is queued, so also before it has returned.
-        while min(shard.watcher.verifying.passes for shard in verified.shards.values()) < 4:
+        while min(shard.watcher.rechecks.verifying.passes for shard in verified.shards.values()) < 4:
             assert time.monotonic() < begun + 120
             elapsed, begun_turn = int((time.monotonic() - begun) * 1000), verified.now // 1_000_000
             allowed.release(20)

@@ -112,11 +112,11 @@ def test_many_syncs_are_one_sweep(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     add = shard.stream.add
     monkeypatch.setattr(shard.stream, "add", lambda r: (answered.append(r.token) if isinstance(r, Synced) else None, add(r)))
     for token in range(20):
-        shard.watcher.sync(token)
+        shard.watcher.syncs.ask(token)
     for _ in range(5):
         shard.step()
     for token in range(20, 60):
-        shard.watcher.sync(token)
+        shard.watcher.syncs.ask(token)
     for _ in range(1_000):
         shard.step()
     assert sorted(answered) == list(range(60))
@@ -128,15 +128,15 @@ def test_a_sync_that_nobody_waits_for_is_not_done(tmp_path: Path) -> None:
     """Neither the one that waits nor what is left of the sweep under way; one that is asked for later is."""
     engine, listed = sweeping(tmp_path)
     shard = engine.shards["s0"]
-    shard.watcher.sync(1)
+    shard.watcher.syncs.ask(1)
     for _ in range(5):
         shard.step()
-    shard.watcher.sync(2)
-    shard.watcher.wanted([])
+    shard.watcher.syncs.ask(2)
+    shard.watcher.syncs.keep([])
     for _ in range(200):
         shard.step()
     assert len(listed) < 10
-    assert not shard.watcher.syncing
+    assert not shard.watcher.syncs
     assert engine.sync() == {"ok": True}
     engine.close()
     shutil.rmtree(tmp_path / "tree")

@@ -51,13 +51,13 @@ def test_a_lossy_backend_is_rescanned(tmp_path: Path) -> None:
         watching.work()
     assert watching.baseline_done
     del said[:]
-    watching.sync(1)
+    watching.syncs.ask(1)
     while not watching.idle:
         watching.work()
     assert [type(r) for r in said] == [Listing]
     now[0] += 61 * 10**9
     assert watching.next_due() <= now[0]
     watching.work()
-    assert watching.rescans == 2
+    assert watching.scans.rescans == 2
     assert watching.next_due() > now[0]
     backend.close()

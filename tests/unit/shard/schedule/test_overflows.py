@@ -45,7 +45,7 @@ def test_one_overflow_is_rescanned_at_once(engine: Engine) -> None:
     """Within the turn, without a pause."""
     shard = engine.shards["s0"]
     storm(engine, 1)
-    assert (shard.watcher.overflows, shard.watcher.rescans) == (1, 1)
+    assert (shard.watcher.overflows, shard.watcher.scans.rescans) == (1, 1)
     assert engine.difference() == ({}, {})
     assert shard.watcher.pace.pause_ns == 0
 
@@ -56,19 +56,19 @@ def test_a_storm_of_overflows_is_no_storm_of_rescans(engine: Engine) -> None:
     narrow = shard.watcher.debounce.quiet_ns
     storm(engine, 1000)
     assert shard.watcher.overflows == 1000
-    assert 6 + 80 // 8 <= shard.watcher.rescans <= 6 + 100 // 8
+    assert 6 + 80 // 8 <= shard.watcher.scans.rescans <= 6 + 100 // 8
     assert shard.watcher.debounce.quiet_ns > 5 * narrow
     assert shard.watcher.pace.pause_ns == PAUSE_NS_MAX
     engine.until_quiet()
     assert engine.difference() == ({}, {})
-    rescans = shard.watcher.rescans
+    rescans = shard.watcher.scans.rescans
     for _ in range(200):
         engine.turn(100)
-    assert shard.watcher.rescans == rescans
+    assert shard.watcher.scans.rescans == rescans
     assert shard.watcher.debounce.quiet_ns == narrow
     assert shard.watcher.pace.pause_ns == 0
     storm(engine, 1)
-    assert shard.watcher.rescans == rescans + 1
+    assert shard.watcher.scans.rescans == rescans + 1
 
 
 def test_a_sync_does_not_wait_for_the_pause(engine: Engine) -> None:
@@ -76,16 +76,16 @@ def test_a_sync_does_not_wait_for_the_pause(engine: Engine) -> None:
     shard = engine.shards["s0"]
     storm(engine, 100)
     assert shard.watcher.pace.owed
-    begun, rescans = engine.now, shard.watcher.rescans
+    begun, rescans = engine.now, shard.watcher.scans.rescans
     assert engine.sync() == {"ok": True}
     assert engine.difference() == ({}, {})
     due = shard.watcher.pace.next_due()
     assert due is not None
     assert engine.now - begun < shard.watcher.pace.pause_ns / 4
-    assert shard.watcher.rescans == rescans + 1
+    assert shard.watcher.scans.rescans == rescans + 1
     assert not shard.watcher.pace.owed
     assert engine.sync() == {"ok": True}
-    assert shard.watcher.rescans == rescans + 1
+    assert shard.watcher.scans.rescans == rescans + 1
 
 
 def test_an_overflow_while_scans_wait_is_covered_by_them(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -95,7 +95,7 @@ def test_an_overflow_while_scans_wait_is_covered_by_them(engine: Engine, monkeyp
     for _ in range(50):
         shard.lose_hints()
         shard.step()
-    assert (shard.watcher.overflows, shard.watcher.rescans, shard.watcher.pace.pause_ns) == (50, 1, 0)
+    assert (shard.watcher.overflows, shard.watcher.scans.rescans, shard.watcher.pace.pause_ns) == (50, 1, 0)
     monkeypatch.undo()
     engine.until_quiet()
     assert engine.difference() == ({}, {})
@@ -109,11 +109,11 @@ def test_directories_are_not_followed_for_want_of_room(engine: Engine) -> None:
     for n in range(10):
         (engine.base / f"tree/new{n}").mkdir()
         (engine.base / f"tree/new{n}/f.json").write_text("x")
-    rescans = shard.watcher.rescans
+    rescans = shard.watcher.scans.rescans
     shard.step()
     assert not shard.watcher.arrivals
     assert shard.watcher.pace.owed
-    assert shard.watcher.rescans == rescans
+    assert shard.watcher.scans.rescans == rescans
     assert engine.sync() == {"ok": True}
     assert engine.difference() == ({}, {})
 

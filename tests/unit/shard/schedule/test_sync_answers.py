@@ -46,16 +46,16 @@ def test_a_sync_is_answered_once_in_an_epoch(scene: ShardScene) -> None:
     """However often it is asked for; a new epoch answers anew, for its predecessor's answer may be lost."""
     shard = scene.shard
     for _ in range(3):
-        shard.watcher.sync(5)
+        shard.watcher.syncs.ask(5)
     shard.watcher.work()
-    shard.watcher.sync(5)
+    shard.watcher.syncs.ask(5)
     shard.watcher.work()
     shard.stream.flush(0)
     assert len(shard.line) == 1
     shard.new_epoch(0)
-    assert not shard.watcher.syncing
-    shard.watcher.sync(5)
-    assert shard.watcher.syncing
+    assert not shard.watcher.syncs
+    shard.watcher.syncs.ask(5)
+    assert shard.watcher.syncs
     shard.line.clear()
     scene.equal()
 
@@ -63,9 +63,9 @@ def test_a_sync_is_answered_once_in_an_epoch(scene: ShardScene) -> None:
 def test_a_sync_that_is_given_up_is_not_answered(scene: ShardScene) -> None:
     """It takes nothing over then, and the next one is answered as ever."""
     shard = scene.shard
-    shard.watcher.sync(7)
-    shard.watcher.wanted([])
-    assert not shard.watcher.syncing
+    shard.watcher.syncs.ask(7)
+    shard.watcher.syncs.keep([])
+    assert not shard.watcher.syncs
     scene.put("f.json", text="pending")
     shard.backend.drain()
     shard.watcher.absorb(shard.backend.take())
@@ -85,10 +85,10 @@ def test_what_is_pending_does_not_wait_for_the_scans_that_a_sync_waits_for(make:
     scene.equal()
     shard, scans = scene.shard, scene.shard.watcher.scans
     scene.put("a/f.json", "b/g.json", text="changed")
-    shard.watcher.sync(5)
+    shard.watcher.syncs.ask(5)
     if twice:
         scans.step()
-        shard.watcher.sync(6)
+        shard.watcher.syncs.ask(6)
         scans.step()
         scans.step()
     scans.rescan()
@@ -97,7 +97,7 @@ def test_what_is_pending_does_not_wait_for_the_scans_that_a_sync_waits_for(make:
     scans._rate.spent(100, scene.engine.now)
     for _ in range(4):
         shard.step()
-    assert shard.watcher.syncing and scans.pauses
+    assert shard.watcher.syncs and scans.pauses
     while shard.line:
         scene.engine.deliver("s0")
     scene.engine.commit(answer=False)

@@ -29,7 +29,7 @@ def test_without_credit_nothing_is_looked_at(make: Callable[..., ShardScene], mo
         scene.engine.now += 10 * MS
     assert shard.stream.unacked <= 3
     assert len(shard.watcher.debounce) <= 20
-    assert shard.watcher.rescans > 0
+    assert shard.watcher.scans.rescans > 0
     assert shard.watcher.arrivals.hinted <= 3
     scene.equal()
 

@@ -84,7 +84,7 @@ def test_a_sync_covers_an_anchor_that_went_away_during_it(scene: ShardScene) -> 
     """Rule 24: what was changed before the sync is in the index when it is answered."""
     scene.put("a/f.json", text="changed before the sync")
     shard = scene.shard
-    shard.watcher.sync(77)
+    shard.watcher.syncs.ask(77)
     scene.tree.rename(scene.base / "away")
     shard.watcher.work()
     (scene.base / "away").rename(scene.tree)

@@ -130,7 +130,7 @@ def test_a_directory_below_that_can_not_be_listed_is_in_doubt(scene: ShardScene,
     assert "z/f.json" in scene.paths()
     denied.broken.clear()
     scene.shard.watcher.times.doubts.put_off(2**62)
-    scene.shard.watcher.rescan()
+    scene.shard.watcher.scans.rescan()
     scene.engine.turn()
     assert not scene.shard.territory.doubts
     scene.equal()

@@ -141,7 +141,7 @@ def test_a_rescan_under_way_ends_first(scene: ShardScene) -> None:
     giver, taker = scene.engine.shards["s0"], scene.engine.shards["s1"]
     giver.lose_hints()
     giver.watcher.absorb(giver.backend.take())
-    assert giver.watcher.rescans == 1
+    assert giver.watcher.scans.rescans == 1
     scene.engine.replan_running({**FIRST, "c": "s1"})
     for shard in (giver, taker):
         shard.follow_plan()
