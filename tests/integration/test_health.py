@@ -69,7 +69,8 @@ def first_line(service: Running) -> str:
 
 
 def test_a_service_that_is_well(service: Running) -> None:
-    """Healthy, as soon as it is ready: also while supervisord still calls its programs STARTING."""
+    """Healthy, as soon as it is ready and all programs were heard: also while supervisord still calls them STARTING."""
+    eventually(lambda: status(service) != (0, "starting", []), what="the first pulse of each program")
     assert status(service) == (0, "healthy", [])
     assert doctor(service) == (0, "healthy", [])
     text = ask(service.layout.state_dir, "status").stdout
