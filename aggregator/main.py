@@ -97,7 +97,14 @@ class Aggregator:
             notes += self._begin_life()
             # Before any row is written: a row that changes notes which groups hold it.
             registry = Registry(self._index.backlog, self._store, settings, time.monotonic(), time.time)
-            self._lives.begin(self._index.file.life)  # not before: groups that can't be read are set aside by now
+            known = self._index.consumers.known()
+            registry.reconcile(self._index.file.found_tick, dict.fromkeys(self._lives.groups(), 0) | known)
+            self._consumers = registry.consumers()
+            if self._consumers != known:
+                self._index.consumers.keep(self._consumers)
+            # Not before: groups that can't be read are set aside by now. And if this life ends at once, and two of three files
+            # are lost then, the third knows the groups.
+            self._lives.begin(self._index.file.life, self._consumers)
             self._fitting = Fitting(self._index, in_force, notes)
             self._receiver = Receiver(
                 self._index,
@@ -110,12 +117,9 @@ class Aggregator:
             self._server = Server(
                 self._index.backlog, registry, self._engine, settings, in_force=lambda: self._fitting.settings
             )
-            known = dict.fromkeys(self._lives.groups(), 0) | self._index.consumers.known()
-            registry.reconcile(self._index.file.found_tick, known)
             self._checkpoints = Checkpoints((layout.index_db, layout.groups_db), settings.durability)
             undo.pop_all()
         self._lives_checkpointed = False
-        self._consumers: dict[str, int] = {}
         self._kept = -1
         self._files = {path: identity(path) for path in (layout.index_db, layout.groups_db)}
         self._bad_frames = Sparse(log)

@@ -12,6 +12,7 @@ import signal
 import subprocess
 import sys
 import threading
+from collections.abc import Iterable
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -42,7 +43,9 @@ class Lives:
         self._process.stdout.close()
 
     def live(self, state_dir: Path, end: str, group: str = GROUP) -> str:
-        """One life to its end (`stop` or `kill`), everything pulled: `on`, `fresh: WHY`, or `refused: WHY`."""
+        """One life to its end (`stop` or `kill`), everything pulled: `on`, `fresh: WHY`, or `refused: WHY`. One that ends at its
+        `beginning` is killed as soon as it has written life.json, and nothing is pulled: `on`.
+        """
         assert self._process.stdin is not None and self._process.stdout is not None
         wanted = {"state_dir": str(state_dir), "root": str(self.root), "end": end, "group": group}
         self._process.stdin.write(json.dumps(wanted) + "\n")
@@ -101,11 +104,27 @@ def live(state_dir: Path, root: Path, end: str, group: str, answer: int) -> None
         sockets.stop()
         os.write(sockets.wakeup_fd, b"x")
 
+    if end == "beginning":
+        _end_at_the_beginning(answer)
     thread = threading.Thread(target=drive)
     thread.start()
     Service(prepared.layout, settings, sockets).run()
     thread.join()
     sockets.close()
+
+
+def _end_at_the_beginning(answer: int) -> None:
+    """Kills this process as soon as it has written life.json."""
+    from shardwatch.aggregator.storage.lives import Lives as DatabaseLives
+
+    begin = DatabaseLives.begin
+
+    def last(lives: DatabaseLives, name: str, groups: Iterable[str]) -> None:
+        begin(lives, name, groups)
+        os.write(answer, json.dumps({"events": []}).encode())
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    DatabaseLives.begin = last  # type: ignore[method-assign]
 
 
 def _pulled(layout: Any, plan: Any, root: Path, group: str) -> list[list[Any]]:

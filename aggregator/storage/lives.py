@@ -124,12 +124,12 @@ class Lives:
         """Name of the life that begins now; `begin` follows once both databases hold it."""
         return self._known.next if self._known is not None and not doubt else os.urandom(16).hex()
 
-    def begin(self, name: str) -> None:
-        """Writes life.json for a life that both databases hold."""
+    def begin(self, name: str, groups: Iterable[str]) -> None:
+        """Writes life.json for a life that both databases hold, with the names of all groups that there are."""
         self._logs.update((INDEX, GROUPS))  # they are open
         with StateDirectory(self._state_dir) as state:
             files = {database: found for database in (INDEX, GROUPS) if (found := _origin(state, database)) is not None}
-        self._write(Life(name, os.urandom(16).hex(), (0, 0), files, self.groups()))
+        self._write(Life(name, os.urandom(16).hex(), (0, 0), files, sorted(groups)))
 
     def closing(self) -> None:
         """Call before the databases are closed, in whatever way. If the disk refuses, the only consequence is a `fresh` later."""

@@ -38,7 +38,9 @@ class Neglect:
                 return []
             time.sleep(0.05)
         chosen = self._random.sample(_HARMLESS, self._random.randint(1, len(_HARMLESS)))
-        if self._random.random() < _FRESH_PART:
+        # If the last life ended before it wrote life.json, the files that an earlier pause has left may be all that is known of
+        # the groups.
+        if self._random.random() < _FRESH_PART and (self._state_dir / "life.json").exists():
             chosen += self._random.sample(_FRESH, self._random.randint(1, len(_FRESH) - 1))
         for name in chosen:
             self._tally.add(f"removed {name}")

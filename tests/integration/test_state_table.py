@@ -116,6 +116,25 @@ def test_each_deletion_alone(ground: Ground, end: str) -> None:
         assert (what, ground.live(end).partition(":")[0]) == (what, expected)
 
 
+def test_a_life_that_ends_at_its_beginning_keeps_the_names_of_the_groups(ground: Ground) -> None:
+    """One or two of the three files that know them are lost before it, and one or two after it: every group hears of that."""
+    know = ("index.db", "groups.db", "life.json")
+    some = [*itertools.combinations(know, 1), *itertools.combinations(know, 2)]
+    wrong = []
+    for before, after in itertools.product(some, repeat=2):
+        ground.change()
+        for what in before:
+            remove(ground.state, what)
+        assert ground.lives.live(ground.state, "beginning") == ON
+        for what in after:
+            remove(ground.state, what)
+        outcome = ground.lives.live(ground.state, "kill")
+        if outcome.partition(":")[0] != FRESH or ground.lives.mirror != ground.lives.there():
+            wrong.append(f"without {before}, and then {after}: {outcome}")
+            ground.lives.mirror = ground.lives.there()
+    assert wrong == []
+
+
 #: What else may have been done to the directory.
 Deed = Callable[[Ground, Path], Path | None]
 

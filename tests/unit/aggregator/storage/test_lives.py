@@ -31,7 +31,7 @@ def test_the_locks_of_open_databases_stay(state_dir: Path) -> None:
     logs = [state_dir / f"{name}-wal" for name in (INDEX, GROUPS)]
     before = [log.stat().st_ino for log in logs]
     lives = Lives(state_dir, set())
-    lives.begin(lives.name(""))
+    lives.begin(lives.name(""), ())
     for db in databases:
         db.execute("INSERT INTO t VALUES (1)")
     for name in (INDEX, GROUPS):
