@@ -124,7 +124,7 @@ def _end_at_the_beginning(answer: int) -> None:
         os.write(answer, json.dumps({"events": []}).encode())
         os.kill(os.getpid(), signal.SIGKILL)
 
-    DatabaseLives.begin = last  # type: ignore[method-assign]
+    DatabaseLives.begin = last  # type: ignore[assignment, method-assign]
 
 
 def _pulled(layout: Any, plan: Any, root: Path, group: str) -> list[list[Any]]:

@@ -52,11 +52,13 @@ class Description:
     def _run(self) -> Iterator[bool]:
         groups = self._registry.named()
         lanes = self._index.lanes()
+        # Groups go on while their rows are counted: what is described is where they are now.
+        passed = [[(lane, _passed(group, lane)) for lane in lanes] for group in groups]
         behind: dict[tuple[int, int], int] = {}
         oldest: dict[tuple[int, int], int] = {}
         for lane in lanes:
             upto, total = self._index.tick, 0
-            for after in sorted({_passed(group, lane) for group in groups}, reverse=True):
+            for after in sorted({after for places in passed for of, after in places if of == lane}, reverse=True):
                 low = after
                 while low < upto:
                     counted, low = self._index.count(lane, low, upto, _ROWS)
@@ -68,12 +70,12 @@ class Description:
                     oldest[lane, after] = first[0].at_ns
                     yield True
         room = SET_ASIDE_MAX
-        for group in groups:
+        for group, places in zip(groups, passed, strict=True):
             if self._registry.by_name.get(group.name) is group:
-                pending = 0 if group.state is GroupState.WAITING else sum(behind[lane, _passed(group, lane)] for lane in lanes)
+                pending = 0 if group.state is GroupState.WAITING else sum(behind[place] for place in places)
                 row = group.describe(self._index, self._now, pending, min(room, SET_ASIDE_OF_ONE_MAX))
                 room -= min(room, group.set_aside_count())
-                waiting_s = self._age([oldest[place] for lane in lanes if (place := (lane, _passed(group, lane))) in oldest])
+                waiting_s = self._age([oldest[place] for place in places if place in oldest])
                 self.rows.append({**row, "oldest_pending_s": waiting_s, "waiting_pulls": self._waiting(group.name)})
                 yield True
 

@@ -123,6 +123,22 @@ def test_status_for_many_is_made_once(bench: Working) -> None:
     assert bench.index.counted < len(asked) / 2  # type: ignore[attr-defined]
 
 
+def test_a_group_goes_on_while_groups_are_described(bench: Working) -> None:
+    """What is said of it is what was pending when its rows were counted."""
+    for path in (b"/r/a", b"/r/b"):
+        bench.index.put(path)
+    for n in range(300):
+        bench.ask("pull", group=f"g{n}", from_="start", peek=True)
+    bench.works = True
+    status = bench.send("status")
+    bench.turn()
+    assert status not in bench.replies
+    assert len(bench.ask("pull", group="g299")["batch"]["events"]) == 2
+    bench.until(status)
+    (row,) = [row for row in bench.replies[status]["status"]["groups"] if row["name"] == "g299"]
+    assert (row["backlog"], row["leased"]) == (2, 2)
+
+
 def test_many_groups_that_wait_are_served_in_turns(bench: Working) -> None:
     """One commit concerns all of them; each is served, and whoever asks for something else is answered in between."""
     waiting = [bench.send("pull", group=f"g{n}", from_="start", wait_ms=600_000) for n in range(300)]
