@@ -23,7 +23,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-#: The length of a log at which SQLite moves it within a commit, pages of 4 KiB: 64 MiB, and what that commit writes.
+#: The length of a log at which SQLite moves it within a commit, pages of 4 KiB: just below 64 MiB, and what that commit writes.
 PAGES: Final = 16_000
 #: Commits after which the logs are moved here. A save changes some seven pages of each, so it comes before that.
 COMMITS: Final = 400

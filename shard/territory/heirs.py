@@ -11,7 +11,7 @@ from ..contract.wire.frames import Listing, Looks, Record
 from .place import Place
 from .reports import Reports
 
-#: Directories that are looked at once more as soon as they are this shard's: those in which changes were seen last.
+#: Directories that are looked at once more as soon as they are this shard's. Beyond that, those noted first are dropped.
 NOTED_MAX: Final = 4_096
 
 
