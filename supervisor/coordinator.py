@@ -142,7 +142,7 @@ def _keep(
             log_line(f"{layout.plan} was removed while the service runs, by a cleaner perhaps: it is written again")
             with contextlib.suppress(OSError):  # the next time comes
                 write_plan(layout.plan, plan)
-        plan = note_mounts(layout, plan, settings.roots)
+        plan = note_mounts(layout, without_next(layout, plan), settings.roots)
         mounts.take_changes()
         if replans.due(plan, mounts.all(), time.monotonic()):
             plan, old = replanned(layout, settings, lambda: _pids(proxy.shards), pulse, plan), plan
@@ -212,12 +212,16 @@ def _take_over(layout: Layout, proxy: xmlrpc.client.ServerProxy, pulse: Pulse) -
 
 
 def without_next(layout: Layout, plan: Plan) -> Plan:
-    """The plan, on disk too, without one that is to follow: nothing has come of that."""
+    """The plan, on disk too, without one that is to follow: nothing has come of that. Where the disk refuses, the plan as it is;
+    call it again then. Until then, heirs go on watching."""
     if plan.next is None:
         return plan
-    plan = msgspec.structs.replace(plan, next=None)
-    write_plan(layout.plan, plan)
-    return plan
+    alone = msgspec.structs.replace(plan, next=None)
+    try:
+        write_plan(layout.plan, alone)
+    except OSError:
+        return plan
+    return alone
 
 
 def _say_plan(plan: Plan) -> None:
@@ -276,6 +280,9 @@ def in_child(job: Callable[[], None], pulse: Pulse) -> None:
         except (ShardwatchError, OSError) as error:
             say(f"shardwatch-coordinator: {error}")
         finally:
+            fault = sys.exception()
+            if isinstance(fault, Exception):  # the log has its traceback, as that of any other process
+                sys.excepthook(type(fault), fault, fault.__traceback__)
             os._exit(code)
     try:
         _wait_for(child, pulse)

@@ -74,8 +74,9 @@ class Scans:
         self.add(place for place in places if place not in self._waiting and is_to_be_scanned(self._territory, place))
 
     def lost(self, now: int) -> None:
-        """Hints were lost. A rescan is owed for them, unless the scans that wait cover it."""
-        if len(self._waiting) < len(self._territory.places):
+        """Hints were lost. A rescan is owed for them, unless scans of all places wait. Some that wait may be of places that were
+        let go."""
+        if not self._waiting.issuperset(self._territory.places):
             self.pace.overflow(now)
 
     def begin_owed(self, now: int) -> None:

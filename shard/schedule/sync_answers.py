@@ -80,8 +80,8 @@ class SyncAnswers:
         self._tokens.keep(tokens)
 
     def forget(self) -> None:
-        """Syncs that were answered under an earlier plan are answered anew if they are asked for again."""
-        self._tokens.forget_answers()
+        """Syncs that were begun or answered under an earlier plan begin anew if they are asked for again."""
+        self._tokens.forget_begun()
 
     def clear(self) -> None:
         """Forgets everything, for a new epoch."""

@@ -53,9 +53,11 @@ class SyncTokens:
         self._answered.extend(answered)
         return answered
 
-    def forget_answers(self) -> None:
-        """The aggregator asks once more for those that were answered under an earlier plan."""
+    def forget_begun(self) -> None:
+        """Another plan is in force, with places that were not looked at for those that were answered or begun. The aggregator
+        asks for them once more."""
         self._answered.clear()
+        self._under_way.clear()
 
     def clear(self) -> None:
         """A new epoch answers anew, for the answers of the last one may be lost."""

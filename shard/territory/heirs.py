@@ -13,6 +13,8 @@ from .reports import Reports
 
 #: Directories that are looked at once more as soon as they are this shard's. Beyond that, those noted first are dropped.
 NOTED_MAX: Final = 4_096
+#: Names that are noted of one directory. If there are more, all of it is looked at.
+NAMES_MAX: Final = 256
 
 
 class Heirs:
@@ -76,5 +78,7 @@ class Heirs:
             names = self._noted.setdefault(record.path, set())
             if names is not None:
                 names.update(record.names, record.absent)
+                if len(names) > NAMES_MAX:
+                    self._noted[record.path] = None
         if len(self._noted) > NOTED_MAX:
             del self._noted[next(iter(self._noted))]

@@ -14,6 +14,7 @@ from typing import Final
 import msgspec
 
 from shardwatch.shard.contract.errors import InUseError, NotRunningError, ServiceError, ServiceTimeoutError
+from shardwatch.shard.contract.process.life import is_absent
 from shardwatch.shard.contract.state.directory import StateDirectory
 from shardwatch.shard.contract.state.layout import Layout
 from shardwatch.shard.contract.state.section_file import read_section
@@ -99,6 +100,7 @@ def ask(
     _ring(layout)
     deadline = time.monotonic() + DONE_S
     while time.monotonic() < deadline:
+        dropped = is_absent(layout.reload)  # looked at before the outcome, which is written before the request is removed
         with contextlib.suppress(msgspec.MsgspecError):
             outcome = read_outcome(layout.reload_outcome)
             if outcome is not None and outcome.id == request.id:
@@ -107,6 +109,9 @@ def ask(
                 return
         if not running(layout):
             raise NotRunningError("the service ended meanwhile", hint="its next start reads the configuration anew")
+        if dropped:  # it was overwritten by one of the coordinator's own, which has been carried out in its place
+            write(layout.reload, request)
+            _ring(layout)
         time.sleep(_LOOK_S)
     hint = "it goes on; logs/coordinator.log in the state directory says how far it is"
     raise ServiceTimeoutError(f"not taken over within {DONE_S:g} s", hint=hint)

@@ -84,8 +84,18 @@ def take_over(layout: Layout, hand: Hand) -> None:
         log_line(f"it can't be taken over: {error}")
         outcome = Outcome(id=request.id, error=error.message, remedy=error.hint)
     write(layout.reload_outcome, outcome)
-    layout.reload.unlink(missing_ok=True)
+    _drop(layout, request)
     layout.next_plan.unlink(missing_ok=True)
+
+
+def _drop(layout: Layout, request: ReloadRequest) -> None:
+    """Removes a request that was carried out. Another one that has come in its place stays, to be carried out next."""
+    try:
+        left = read_request(layout.reload)
+    except msgspec.MsgspecError:
+        return  # `take_over` drops it
+    if left is not None and left.id == request.id:
+        layout.reload.unlink(missing_ok=True)
 
 
 def _carry_out(request: ReloadRequest, layout: Layout, hand: Hand) -> None:
@@ -121,6 +131,7 @@ def _rebalance(request: ReloadRequest, layout: Layout, hand: Hand) -> None:
     old = read_plan(layout.plan)
     if old is None or old.generation != request.generation:
         return  # there is another plan by now, perhaps a predecessor's
+    layout.next_plan.unlink(missing_ok=True)  # a predecessor's, perhaps of another request
     hand.prepare_plan(request)
     new = read_plan(layout.next_plan)
     if new is None:
@@ -149,10 +160,12 @@ def _get_heirs_ready(layout: Layout, hand: Hand, settings: Settings) -> None:
         return
     try:
         write_plan(layout.plan, msgspec.structs.replace(old, next=new))
-        hand.await_heirs(shards, new.generation, settings.settle_ms / 1000)
     except OSError as error:
         log_line(f"{layout.plan} can't be written: {error.strerror}")  # then it can't be exchanged either, which is told
-    except ShardwatchError:
+        return
+    try:
+        hand.await_heirs(shards, new.generation, settings.settle_ms / 1000)
+    except (OSError, ShardwatchError):
         log_line("it could not be asked who is ready: what passes to other shards is looked at by them afterwards")
 
 
@@ -174,7 +187,7 @@ def _exchange_files(request: ReloadRequest, layout: Layout, *, plans: bool) -> N
         write_section(layout.web_section, after.web)
         if request.sources is not None:
             write_sources(layout.sources, request.sources)
-        if plans and layout.next_plan.exists():  # else it was exchanged by a predecessor
+        if plans:
             os.replace(layout.next_plan, layout.plan)
     except OSError as error:
         message = f"{layout.state_dir} can't be written: {error.strerror}"

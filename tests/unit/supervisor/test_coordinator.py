@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +13,12 @@ import msgspec
 import pytest
 from cli_process import GUARD_S, environment
 
+from shardwatch.shard.contract.errors import ShardwatchError
+from shardwatch.shard.contract.process.life import Pulse
 from shardwatch.shard.contract.state.layout import Layout
 from shardwatch.shard.contract.state.planfile import Anchor, Plan, read_plan, write_plan
 from shardwatch.shard.contract.state.settings import Settings
-from shardwatch.supervisor.coordinator import reconcile, without_next
+from shardwatch.supervisor.coordinator import in_child, reconcile, without_next
 from shardwatch.supervisor.planning.apart import Apart
 from shardwatch.supervisor.planning.planning import backend_of, ensure_plan, kept_plan, same_owners, still_fits
 
@@ -154,14 +157,22 @@ def test_kept_plan_without_a_file(tmp_path: Path) -> None:
     assert min(followers) > 1 << 50
 
 
-def test_a_plan_of_which_nothing_has_come_is_forgotten(tmp_path: Path) -> None:
+def test_a_plan_of_which_nothing_has_come_is_forgotten(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Shards that watch in advance what it would give them let it go when they see that."""
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
     layout = Layout(tmp_path)
     tmp_path.chmod(0o700)
     announcing = msgspec.structs.replace(PLAN, next=msgspec.structs.replace(PLAN, generation=99))
     write_plan(layout.plan, announcing)
     assert read_plan(layout.plan) == announcing
     assert without_next(layout, announcing) == PLAN == read_plan(layout.plan)
+    write_plan(layout.plan, announcing)
+    with monkeypatch.context() as patched:
+        patched.setattr("shardwatch.supervisor.coordinator.write_plan", full)
+        assert without_next(layout, announcing) == announcing == read_plan(layout.plan), "it is called again"
     layout.plan.unlink()
     assert without_next(layout, PLAN) == PLAN and not layout.plan.exists(), "nothing is written where there is none"
 
@@ -195,3 +206,12 @@ def test_who_is_told_to_leave_while_a_child_plans_leaves_no_lock(tmp_path: Path)
     command = [sys.executable, "-P", "-c", _LEAVES, str(tmp_path)]
     done = subprocess.run(command, env=environment(), capture_output=True, text=True, timeout=GUARD_S, check=False)
     assert (done.returncode, done.stdout) == (0, "free\n"), done.stderr
+
+
+def test_why_a_child_has_failed_is_in_the_log(capfd: pytest.CaptureFixture[str]) -> None:
+    """Whatever it was."""
+    empty: dict[str, None] = {}
+    pulse = Pulse(Path("/nonexistent"))
+    with closing(pulse._socket), pytest.raises(ShardwatchError, match="the plan could not be made"):
+        in_child(lambda: empty["no such key"], pulse)
+    assert "KeyError: 'no such key'" in capfd.readouterr().err

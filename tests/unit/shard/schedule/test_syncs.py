@@ -41,3 +41,17 @@ def test_a_new_epoch_answers_anew() -> None:
     assert syncs.answer() == [1]
     syncs.clear()
     assert not syncs.knows(1)
+
+
+def test_another_plan_begins_anew_what_was_begun() -> None:
+    """What waits for its turn has not looked at anything yet, so it stays."""
+    tokens = SyncTokens()
+    tokens.ask(1)
+    tokens.begin()
+    assert tokens.answer() == [1]
+    tokens.ask(2)
+    tokens.begin()
+    tokens.ask(3)
+    tokens.forget_begun()
+    assert [tokens.knows(token) for token in (1, 2, 3)] == [False, False, True]
+    assert not tokens.under_way and tokens.answer() == []

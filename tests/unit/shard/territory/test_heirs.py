@@ -6,7 +6,7 @@ from entries import seen
 
 from shardwatch.shard.contract.state.planfile import Anchor
 from shardwatch.shard.contract.wire.frames import Gone, Listing, Looks, Record
-from shardwatch.shard.territory.heirs import NOTED_MAX, Heirs
+from shardwatch.shard.territory.heirs import NAMES_MAX, NOTED_MAX, Heirs
 from shardwatch.shard.territory.place import Place
 from shardwatch.shard.territory.reports import Reports
 from shardwatch.shard.territory.swept import Swept
@@ -42,6 +42,18 @@ def test_only_what_is_not_owned_yet_is_kept_back() -> None:
     heirs.speak()
     reports.gone(b"/r/a", 2)
     assert told[-1] == Gone(b"/r/a", 2) and not heirs.places
+
+
+def test_of_many_names_in_one_directory_none_is_noted() -> None:
+    """All of the directory is looked at."""
+    _, reports, heirs = made()
+    heirs.note_changes()
+    names = [b"%d" % n for n in range(NAMES_MAX + 1)]
+    reports.emit(looks(b"/r/a", *names[:-1]))
+    assert heirs.noted() == [(b"/r/a", sorted(names[:-1]))]
+    reports.emit(looks(b"/r/a", names[-1]))
+    reports.emit(looks(b"/r/a", b"more"))
+    assert heirs.noted() == [(b"/r/a", [])]
 
 
 def test_what_was_seen_since_all_was_looked_at_is_noted() -> None:

@@ -6,11 +6,13 @@ from collections.abc import Iterator
 
 import pytest
 import session
+from engine import Shard
 from faulty_disk import FaultyDisk
 from index_rows import query
 from msgspec.structs import replace
 from shard_scene import ShardScene
 
+from shardwatch.shard.schedule.watcher import Bounds
 from shardwatch.shard.territory.passing_on import pass_on
 
 FIRST = {"": "s0", "a": "s1", "b": "s2"}
@@ -114,6 +116,62 @@ def test_a_sync_under_way_is_answered_under_the_next_plan(scene: ShardScene) -> 
             break
         scene.engine.turn(5)
     assert result == {"ok": True} and scene.engine.difference() == ({}, {})
+
+
+def test_a_sync_is_not_answered_before_what_was_inherited_is_scanned() -> None:
+    """Not either where the heir was not ready, and the sync had begun before the plan was exchanged."""
+    place = session.place(where=session.memory())
+    scene = ShardScene(place, anchors={"": "s0", "a": "s1"}, settle_ms=10_000, bounds=Bounds(slice_ns=0))
+    files = [f"c/d{n:02}/f.json" for n in range(12)]
+    scene.put("a/f.json", *files)
+    scene.equal()
+    heir = scene.engine.shards["s1"]
+    heir.territory.siblings_max = 1
+    scene.engine.announce({"": "s0", "a": "s1", "c": "s1"})
+    heir.follow_plan()
+    heir.step()
+    assert heir.watcher.handover.taking_on.state == "looking"
+    scene.put(*files, text="changed")
+    token = scene.engine.receiver.begin_sync(1e9)
+    scene.engine.commit()
+    scene.engine.exchange_plan()
+    for _ in range(400):
+        if (result := scene.engine.receiver.sync_result(token)) is not None:
+            break
+        scene.engine.turn(1)
+    assert result == {"ok": True} and scene.engine.difference() == ({}, {})
+    scene.engine.close()
+
+
+def test_hints_that_are_lost_while_a_subtree_is_let_go_cost_a_rescan() -> None:
+    """A scan that waits for what was let go stands for no other."""
+    place = session.place(where=session.memory())
+    scene = ShardScene(place, anchors={"": "s1", "keep": "s0", "give": "s0"}, bounds=Bounds(slice_ns=0))
+    kept = [f"keep/d{n}/f.json" for n in range(6)]
+    scene.put(*kept, "give/f.json")
+    scene.equal()
+    giver = scene.shard
+    giver.territory.siblings_max = 1
+    scene.engine.replan_running({"": "s1", "keep": "s0", "give": "s1"})
+    giver.follow_plan()
+    _overflow(giver)
+    while len(giver.territory.places) > 1:
+        giver.step()
+    rescans = giver.watcher.scans.rescans
+    for _ in range(4):
+        giver.step()
+    scene.put(*kept, text="other")
+    _overflow(giver)
+    scene.equal()
+    assert giver.watcher.scans.rescans == rescans + 1
+    scene.engine.close()
+
+
+def _overflow(shard: Shard) -> None:
+    """The shard takes in that the kernel has lost hints."""
+    shard.lose_hints()
+    shard.backend.drain()
+    shard.watcher.absorb(shard.backend.take())
 
 
 def test_what_can_not_be_read_is_its_next_owners_to_tell(scene: ShardScene, disk: FaultyDisk) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -50,6 +51,28 @@ def test_the_outcome_is_that_of_this_request(layout: Layout, monkeypatch: pytest
     with pytest.raises(ServiceError, match=r"the service runs on as before: no plan \(make one\)"):
         asking.ask(layout, NOW, NOW, None)
     coordinator.join()
+
+
+def test_it_is_asked_again_where_another_request_was_written_over_it(
+    layout: Layout, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The coordinator asks itself to rebalance at that moment, and carries that out."""
+    monkeypatch.setattr(asking, "running", lambda layout: True)
+
+    def carry_out() -> None:
+        asked = eventually(lambda: read_request(layout.reload))
+        write(layout.reload_outcome, Outcome(id=""))
+        layout.reload.unlink()
+        again = eventually(lambda: read_request(layout.reload))
+        assert again == asked
+        write(layout.reload_outcome, Outcome(id=asked.id))
+        layout.reload.unlink()
+
+    with ThreadPoolExecutor(1) as pool:
+        done = pool.submit(carry_out)
+        asking.ask(layout, NOW, NOW, None)
+        done.result()
+    assert read_request(layout.reload) is None
 
 
 def test_nobody_carries_it_out(layout: Layout, monkeypatch: pytest.MonkeyPatch) -> None:

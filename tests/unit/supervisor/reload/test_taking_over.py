@@ -259,6 +259,33 @@ def test_shares_are_made_equal_while_the_aggregator_runs(
     assert "plan 2: shard s1 gives to s0 /a/x (about 0 files in 0 directories)" in capsys.readouterr().out
 
 
+def test_a_request_that_comes_meanwhile_is_carried_out_next(layout: Layout, supervisord: Supervisord) -> None:
+    """It is written over the one that is carried out."""
+    rebalanced = replace(REQUEST, id="", after=BEFORE, sources=None, rebalance=True, generation=OLD_PLAN.generation)
+    write(layout.reload, rebalanced)
+    prepare = supervisord.prepare_plan
+
+    def prepare_plan(request: ReloadRequest) -> None:
+        prepare(request)
+        write(layout.reload, REQUEST)
+
+    supervisord.prepare_plan = prepare_plan  # type: ignore[method-assign]
+    take_over(layout, supervisord)
+    assert read_outcome(layout.reload_outcome) == Outcome(id="") and read_request(layout.reload) == REQUEST
+    take_over(layout, supervisord)
+    assert_taken_over(layout, supervisord)
+    assert read_request(layout.reload) is None
+
+
+def test_the_next_plan_of_another_request_is_not_put_in_force(layout: Layout, supervisord: Supervisord) -> None:
+    """Its predecessor was killed before it was exchanged, and now there is nothing to be moved."""
+    write_plan(layout.next_plan, NEW_PLAN)
+    write(layout.reload, replace(REQUEST, after=BEFORE, sources=None, rebalance=True, generation=OLD_PLAN.generation))
+    supervisord.prepare_plan = lambda request: None  # type: ignore[method-assign]
+    take_over(layout, supervisord)
+    assert read_plan(layout.plan) == OLD_PLAN and not layout.next_plan.exists()
+
+
 #: One of the two subtrees of s1 passes to s0; both run on.
 PASSES = Plan(1, (*OLD_PLAN.anchors, Anchor(b"/a/y", "s1", b"/a")), "old")
 PASSED = Plan(2, (*(replace(a, since=1) for a in OLD_PLAN.anchors), Anchor(b"/a/y", "s0", b"/a", since=2)), "old")
