@@ -18,16 +18,16 @@ from shardwatch.bridge.protocol.names import PREFIX, STREAM
 
 async def main(url: str, wanted: int) -> None:
     broker = await Broker.connected(access(url, os.environ), "reader")
-    reader = await broker.reader(STREAM, f"{PREFIX}.*.*.log", 0)
-    print("reading", flush=True)
     events = 0
     paths: set[tuple[str, str]] = set()
-    while events < wanted:
-        for message in await broker.take(reader, 1_000, 20.0):
-            told = decode_told(message.body)
-            assert isinstance(told, PathBatch)
-            events += len(told.events)
-            paths.update((told.source, event.path) for event in told.events)
+    async with broker.reading(STREAM, f"{PREFIX}.*.*.log", 0) as reader:
+        print("reading", flush=True)
+        while events < wanted:
+            for message in await broker.take(reader, 1_000, 20.0):
+                told = decode_told(message.body)
+                assert isinstance(told, PathBatch)
+                events += len(told.events)
+                paths.update((told.source, event.path) for event in told.events)
     print(time.monotonic(), len(paths), flush=True)
     await broker.close()
 

@@ -9,6 +9,7 @@ import contextlib
 import os
 import time
 from collections.abc import Collection, Sequence
+from contextlib import AbstractAsyncContextManager
 from typing import Final
 
 import msgspec
@@ -72,9 +73,9 @@ class PartitionLeases:
         """Makes the bucket, on so many servers, if there is none."""
         await broker.make_leases(self._stream, f"{self._bucket}.>", replicas, _KEPT_S)
 
-    async def reader(self, broker: Broker) -> StreamReader:
+    def reading(self, broker: Broker) -> AbstractAsyncContextManager[StreamReader]:
         """Of what is in the bucket, and of what comes."""
-        return await broker.reader(self._stream, f"{self._bucket}.{self._group}.>", None)
+        return broker.reading(self._stream, f"{self._bucket}.{self._group}.>", None)
 
     def saw(self, messages: Sequence[StreamMessage]) -> None:
         now = time.monotonic()

@@ -21,6 +21,7 @@ from shardwatch.shard.contract.errors import NotRunningError, ShardwatchError, U
 from ..jetstream.access import Access
 from ..jetstream.broker import Broker
 from ..jetstream.reader import StreamMessage, StreamReader
+from ..jetstream.unused_consumers import UnusedConsumers
 from ..protocol.stream import server_fault
 from .heads import FleetHeads
 from .leases import PartitionLeases
@@ -57,6 +58,7 @@ class Member:
         self._leases = PartitionLeases(options.stream, options.group, options.worker, options.away_s)
         self._heads = FleetHeads()
         self._reading = PartitionReader(options.stream, options.prefix, self._happened)
+        self._unused = UnusedConsumers()
         self._listings = WantedListings(options.prefix)
         self._absence = Absence(access.shown(), logger.warning)
         self._away_since: float | None = None
@@ -183,24 +185,13 @@ class Member:
 
     async def _connection(self) -> None:
         """One connection: until it is lost."""
-        broker = await Broker.connected(self._access, f"shardwatch {self._options.worker}")
+        broker = await Broker.connected(self._access, f"shardwatch {self._options.worker}", self._unused)
         try:
             self._heads.forget()
             stream = await self._looked(broker)
-            heads = await broker.reader(self._options.stream, f"{self._options.prefix}.*.head", None)
-            leases = await self._leases.reader(broker)
-            await self._leases.say_alive(broker)
-            while not (heads.is_drained and leases.is_drained):
-                self._saw_heads(await broker.take(heads, TAKEN_MAX, 0.0))
-                self._saw_leases(await broker.take(leases, TAKEN_MAX, 0.0))
-            try:
-                async with asyncio.TaskGroup() as tasks:
-                    tasks.create_task(self._watch(broker, heads, self._saw_heads))
-                    tasks.create_task(self._watch(broker, leases, self._saw_leases))
-                    tasks.create_task(self._listings.ask(broker.connection))
-                    await self._turns(broker, stream, tasks)
-            except BaseExceptionGroup as group:
-                raise group.exceptions[0] from None
+            heads_reading = broker.reading(self._options.stream, f"{self._options.prefix}.*.head", None)
+            async with heads_reading as heads, self._leases.reading(broker) as leases:
+                await self._take_part(broker, stream, heads, leases)
         except asyncio.CancelledError:
             with contextlib.suppress(ShardwatchError, TimeoutError):
                 async with asyncio.timeout(_GOODBYE_S):
@@ -210,6 +201,21 @@ class Member:
             self._reading.drop_all()
             self._events.clear()
             await broker.close()
+
+    async def _take_part(self, broker: Broker, stream: str, heads: StreamReader, leases: StreamReader) -> None:
+        """Sees everything that is there, and then what comes: reads its partitions, and shares them with others."""
+        await self._leases.say_alive(broker)
+        while not (heads.is_drained and leases.is_drained):
+            self._saw_heads(await broker.take(heads, TAKEN_MAX, 0.0))
+            self._saw_leases(await broker.take(leases, TAKEN_MAX, 0.0))
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self._watch(broker, heads, self._saw_heads))
+                tasks.create_task(self._watch(broker, leases, self._saw_leases))
+                tasks.create_task(self._listings.ask(broker.connection))
+                await self._turns(broker, stream, tasks)
+        except BaseExceptionGroup as group:
+            raise group.exceptions[0] from None
 
     async def _looked(self, broker: Broker) -> str:
         """The stream, by its name and the time at which it was made. There is a bucket of leases afterwards."""

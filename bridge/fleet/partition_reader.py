@@ -101,14 +101,14 @@ class PartitionReader:
         _, last = await broker.bounds(self._stream)
         if after > last:
             after = 0  # the stream has lost its last messages
-        reader = await broker.reader(self._stream, f"{self._prefix}.*.{reading.partition}.*", after)
-        self._happened(Began(reading.partition, reading.number, after))
-        while True:
-            reading.is_idle = reader.is_drained
-            messages = await broker.take(reader, TAKEN_MAX, POLL_S)
-            if messages:
-                reading.is_idle = False
-                reading.wanted.clear()
-                arrived = [Arrived(message.sequence, message.body, message.is_newest) for message in messages]
-                self._happened(Chunk(reading.partition, reading.number, arrived))
-                await reading.wanted.wait()
+        async with broker.reading(self._stream, f"{self._prefix}.*.{reading.partition}.*", after) as reader:
+            self._happened(Began(reading.partition, reading.number, after))
+            while True:
+                reading.is_idle = reader.is_drained
+                messages = await broker.take(reader, TAKEN_MAX, POLL_S)
+                if messages:
+                    reading.is_idle = False
+                    reading.wanted.clear()
+                    arrived = [Arrived(message.sequence, message.body, message.is_newest) for message in messages]
+                    self._happened(Chunk(reading.partition, reading.number, arrived))
+                    await reading.wanted.wait()

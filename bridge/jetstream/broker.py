@@ -4,23 +4,24 @@ from __future__ import annotations
 
 import contextlib
 import secrets
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Final, TypeVar
 
 import msgspec
 import nats.errors
 import nats.js.errors
-from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy, DiscardPolicy, StreamConfig
+from nats.js.api import AckPolicy, ConsumerConfig, ConsumerInfo, DeliverPolicy, DiscardPolicy, StreamConfig, StreamInfo
 
 from shardwatch.shard.contract.errors import UsageError
 
 from ..protocol.bodies import BODY_BYTES_MAX, MESSAGE_BYTES_MAX, Message
 from ..protocol.layouts import StreamWish
-from ..protocol.stream import StreamFacts, settings
+from ..protocol.stream import CONSUMERS_MAX, StreamFacts, settings
 from .access import Access
 from .answers import Answers, Asked, NotDone, message_of, refusal_of, sequence_of
 from .reader import UNUSED_S, Lost, StreamMessage, StreamReader
-from .server_connection import ANSWER_S, NOT_ENABLED, AwayError, ServerConnection
+from .server_connection import ANSWER_S, NOT_ENABLED, REMOVING_API, AwayError, ServerConnection
+from .unused_consumers import Consumer, UnusedConsumers
 
 T = TypeVar("T")
 
@@ -36,6 +37,7 @@ _WRONG_LAST: Final = 10071
 _NO_MESSAGE: Final = 10037
 _NO_STREAM: Final = 10059
 _IN_USE: Final = 10058
+_TOO_MANY_CONSUMERS: Final = 10026
 
 
 class Broker:
@@ -45,19 +47,30 @@ class Broker:
     server's permissions forbid it.
     """
 
-    def __init__(self, connection: ServerConnection, answers: Answers) -> None:
+    def __init__(self, connection: ServerConnection, answers: Answers, unused: UnusedConsumers) -> None:
         #: For what needs no JetStream.
         self.connection = connection
         self._client = connection.client
         self._answers = answers
+        self._unused = unused
         self._stream = self._client.jetstream(timeout=ANSWER_S)
         self._asking_again = self._client.jetstream(timeout=_AGAIN_S)
 
     @classmethod
-    async def connected(cls, access: Access, name: str = "shardwatch ship") -> Broker:
-        """See `ServerConnection.opened`."""
+    async def connected(
+        cls, access: Access, name: str = "shardwatch ship", unused: UnusedConsumers | None = None
+    ) -> Broker:
+        """See `ServerConnection.opened`.
+
+        Args:
+            unused: what earlier connections of the same program left behind, which is removed now. None: nothing is kept.
+        """
         connection = await ServerConnection.opened(access, name)
-        return cls(connection, await Answers.listening(connection.client))
+        connection.do_without(REMOVING_API)
+        broker = cls(connection, await Answers.listening(connection.client), UnusedConsumers() if unused is None else unused)
+        for consumer in broker._unused.taken():
+            await broker._remove_consumer(consumer)
+        return broker
 
     @property
     def where(self) -> str:
@@ -90,7 +103,7 @@ class Broker:
         """Makes a stream as it must be. Raises UsageError if the server refuses these settings."""
         config = StreamConfig(name=name, subjects=[subjects], **settings(wish))
         try:
-            info = await self.connection.answered(self._stream.add_stream(config))
+            info = await self.connection.answered(self._made(config))
         except (nats.js.errors.BadRequestError, nats.js.errors.ServerError) as error:
             hint = "give another --stream or --prefix, or fewer --replicas, or have the server join a cluster for more than one"
             raise UsageError(f"the stream {name} can't be made: {error.description}", hint=hint) from None
@@ -146,33 +159,58 @@ class Broker:
         """Makes the stream of leases, unless it is there: the last message of each subject, for that long."""
         config = StreamConfig(
             name=stream, subjects=[subjects], max_msgs_per_subject=1, max_age=max_age_s, num_replicas=replicas,
-            discard=DiscardPolicy.NEW, duplicate_window=min(max_age_s, 120.0),
+            discard=DiscardPolicy.NEW, duplicate_window=min(max_age_s, 120.0), max_consumers=CONSUMERS_MAX,
         )  # fmt: skip
         try:
             await self.connection.answered(self._stream.stream_info(stream))
         except nats.js.errors.NotFoundError:
             try:
-                await self.connection.answered(self._stream.add_stream(config))
+                await self.connection.answered(self._made(config))
             except (nats.js.errors.BadRequestError, nats.js.errors.ServerError) as error:
                 if error.err_code != _IN_USE:  # another worker was quicker
                     hint = f"make it by hand (docs/fleet.md), or remove what has the subjects {subjects}"
                     raise UsageError(f"the stream {stream} can't be made: {error.description}", hint=hint) from None
 
-    async def reader(self, stream: str, subjects: str, after: int | None) -> StreamReader:
-        """Reads what matches `subjects` and comes after a sequence; None: the last message of each subject, and what follows."""
+    @contextlib.asynccontextmanager
+    async def reading(self, stream: str, subjects: str, after: int | None) -> AsyncIterator[StreamReader]:
+        """Reads what matches `subjects` and comes after a sequence; None: the last message of each subject, and what follows.
+
+        The server keeps a consumer as long as the reader is in use. Where the permissions forbid to remove it, it goes by itself
+        UNUSED_S seconds later.
+        """
         start = {"deliver_policy": DeliverPolicy.LAST_PER_SUBJECT} if after is None else {
             "deliver_policy": DeliverPolicy.BY_START_SEQUENCE, "opt_start_seq": after + 1,
         }  # fmt: skip
+        consumer = Consumer(stream, secrets.token_hex(11))
         config = ConsumerConfig(
-            name=secrets.token_hex(11), filter_subject=subjects, ack_policy=AckPolicy.NONE, inactive_threshold=UNUSED_S, **start
+            name=consumer.name, filter_subject=subjects, ack_policy=AckPolicy.NONE, inactive_threshold=UNUSED_S, **start
         )
         try:
-            made = await self.connection.answered(_until_answered(lambda: self._asking_again.add_consumer(stream, config)))
+            made = await self._consumer(stream, config)
+            reader = StreamReader(self._client, f"$JS.API.CONSUMER.MSG.NEXT.{stream}.{made.name}", int(made.num_pending or 0))
+            await reader.listen()
+            try:
+                yield reader
+            finally:
+                with contextlib.suppress(nats.errors.Error, OSError):
+                    await reader.stop()
+        finally:  # also where no answer came: the server may have made it all the same
+            await self._remove_consumer(consumer)
+
+    async def _consumer(self, stream: str, config: ConsumerConfig) -> ConsumerInfo:
+        try:
+            return await self.connection.answered(_until_answered(lambda: self._asking_again.add_consumer(stream, config)))
         except (nats.js.errors.NotFoundError, nats.js.errors.BadRequestError) as error:
-            raise self.connection.away(f"the stream {stream} can't be read: {error.description}") from None
-        reader = StreamReader(self._client, f"$JS.API.CONSUMER.MSG.NEXT.{stream}.{made.name}", int(made.num_pending or 0))
-        await reader.listen()
-        return reader
+            away = self.connection.away
+            why = f"the stream {stream} can't be read: {error.description}"
+            raise (away(why, _too_many(stream)) if error.err_code == _TOO_MANY_CONSUMERS else away(why)) from None
+
+    async def _remove_consumer(self, consumer: Consumer) -> None:
+        """Nobody waits for the answer: where the permissions forbid it, there is none."""
+        try:
+            await self._client.publish(f"{REMOVING_API}{consumer.stream}.{consumer.name}", reply=self._client.new_inbox())
+        except (nats.errors.Error, OSError):
+            self._unused.left(consumer)
 
     async def take(self, reader: StreamReader, most: int, wait_s: float) -> list[StreamMessage]:
         """See `StreamReader.take`."""
@@ -180,6 +218,15 @@ class Broker:
             return await self.connection.answered(reader.take(most, wait_s), wait_s + ANSWER_S)
         except Lost as lost:
             raise self.connection.away(str(lost)) from None
+
+    async def _made(self, config: StreamConfig) -> StreamInfo:
+        """A stream; with the default number of consumers, where the account may not have as many as we want."""
+        try:
+            return await self._stream.add_stream(config)
+        except nats.js.errors.BadRequestError as error:
+            if error.err_code != _TOO_MANY_CONSUMERS:
+                raise
+            return await self._stream.add_stream(config, max_consumers=-1)
 
     def _sequence(self, answer: int | NotDone) -> int | None:
         if isinstance(answer, int):
@@ -197,6 +244,13 @@ class Broker:
 
     def _declined(self, answer: NotDone) -> AwayError:
         return self.connection.no_jetstream() if answer.err_code in NOT_ENABLED else self.connection.away(answer.description)
+
+
+def _too_many(stream: str) -> str:
+    return (
+        f"raise the stream's limit: `nats stream edit {stream} --max-consumers={CONSUMERS_MAX}` (or default_max_consumers in the"
+        f" server's configuration, or that of the account). A consumer that nobody uses goes after {UNUSED_S:g} s"
+    )
 
 
 def _named(message: Message) -> dict[str, str]:

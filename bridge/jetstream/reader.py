@@ -1,7 +1,8 @@
 """Reads a part of a stream in order, from a sequence on, as fast as it comes.
 
-Nothing is acknowledged: whoever reads keeps the position. So a reader that is gone leaves nothing behind, but a consumer that the
-server removes by itself. (`fetch` of nats-py is not used, since it holds a message back until its time is over.)
+Nothing is acknowledged: whoever reads keeps the position. So all that a reader has at the server is a consumer, which is removed
+when the reader is done, or by the server itself if nobody is left to do so. (`fetch` of nats-py is not used, since it holds a
+message back until its time is over.)
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import Final, NamedTuple
 
 from nats.aio.client import Client
 from nats.aio.msg import Msg
+from nats.aio.subscription import Subscription
 
 #: Seconds without a question after which a server removes a consumer.
 UNUSED_S: Final = 300.0
@@ -46,11 +48,12 @@ class Lost(Exception):
 
 
 class StreamReader:
-    """For one consumer, and one task at a time. Made by `Broker.reader`, which says what may be raised."""
+    """For one consumer, and one task at a time. Made by `Broker.reading`, which says what may be raised."""
 
     def __init__(self, client: Client, question: str, pending: int) -> None:
         self._client = client
         self._question = question
+        self._subscription: Subscription | None = None
         self._inbox = client.new_inbox()
         self._queue: deque[StreamMessage] = deque()
         self._came = asyncio.Event()
@@ -65,7 +68,12 @@ class StreamReader:
         self._pending = pending
 
     async def listen(self) -> None:
-        await self._client.subscribe(f"{self._inbox}.*", cb=self._answered)
+        self._subscription = await self._client.subscribe(f"{self._inbox}.*", cb=self._answered)
+
+    async def stop(self) -> None:
+        """Hears no more. Raises what nats-py raises where the connection is lost."""
+        if self._subscription is not None:
+            await self._subscription.unsubscribe()
 
     @property
     def is_drained(self) -> bool:

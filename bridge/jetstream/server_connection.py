@@ -47,8 +47,9 @@ NOT_ENABLED: Final = frozenset({10039, 10076})
 _NEVER: Final = frozenset({10074})
 
 
-#: What is asked for in order to read a stream.
+#: What is asked for in order to read a stream, and of it what has a consumer removed.
 READING_API: Final = "$JS.API.CONSUMER."
+REMOVING_API: Final = f"{READING_API}DELETE."
 
 
 class AwayError(NotRunningError):
@@ -275,8 +276,8 @@ class ServerConnection:
         hint = "start nats-server with JetStream (-js), or enable it for this account"
         return AwayError(f"the NATS server at {self._where} has no JetStream now", hint)
 
-    def away(self, why: str) -> AwayError:
-        return AwayError(f"the NATS server at {self._where} can't be used now: {why}", "nothing: it is tried again")
+    def away(self, why: str, hint: str = "nothing: it is tried again") -> AwayError:
+        return AwayError(f"the NATS server at {self._where} can't be used now: {why}", hint)
 
 
 def _not_trusted(where: str, error: ssl.SSLError | ConnectionResetError, has_shown_ours: bool) -> AwayError:

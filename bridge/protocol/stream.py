@@ -36,6 +36,11 @@ WANTED: Final[Mapping[StreamLayout, dict[str, tuple[Any, ...]]]] = {
 }  # fmt: skip
 
 
+#: Readers that a stream may have which is made: each worker has one for each partition that it reads, and two more. It is told
+#: because nats-server 2.15 takes 1,000 where nothing is told, and -1 for nothing (nats-server pull 8337).
+CONSUMERS_MAX: Final = 100_000
+
+
 class StreamFacts(NamedTuple):
     """A stream that is there."""
 
@@ -58,7 +63,9 @@ class StreamFacts(NamedTuple):
 
 def settings(wish: StreamWish) -> dict[str, Any]:
     """Of a stream that is made."""
-    fields = {field: values[0] for field, values in WANTED[wish.layout].items()} | {"num_replicas": wish.replicas or 1}
+    fields = {field: values[0] for field, values in WANTED[wish.layout].items()} | {
+        "num_replicas": wish.replicas or 1, "max_consumers": CONSUMERS_MAX,
+    }  # fmt: skip
     if wish.layout == StreamLayout.BATCHES:
         fields |= {"max_age": wish.keep_s or KEEP_S, "max_bytes": wish.keep_bytes or -1}
     return fields

@@ -49,15 +49,15 @@ class OldDeletions:
 
         Raises what Broker raises.
         """
-        reader = await self._broker.reader(self._stream, self._names.everything, swept)
-        while messages := await self._broker.take(reader, _PAGE, 0.0):
-            before = self._clock() - self._keep_s
-            old = list(takewhile(lambda message: message.at <= before, messages))  # noqa: B023 (it is called at once)
-            await self._remove(generation, [message for message in old if _is_deletion(message, generation)])
-            if old:
-                note(old[-1].sequence)
-            if len(old) < len(messages):
-                return
+        async with self._broker.reading(self._stream, self._names.everything, swept) as reader:
+            while messages := await self._broker.take(reader, _PAGE, 0.0):
+                before = self._clock() - self._keep_s
+                old = list(takewhile(lambda message: message.at <= before, messages))  # noqa: B023 (it is called at once)
+                await self._remove(generation, [message for message in old if _is_deletion(message, generation)])
+                if old:
+                    note(old[-1].sequence)
+                if len(old) < len(messages):
+                    return
 
     async def _remove(self, generation: int, deletions: Sequence[StreamMessage]) -> None:
         """The notices first: what is removed without one could be missed without notice."""
