@@ -5,6 +5,7 @@
 - `answers`: many messages at once, and what JetStream answers to each.
 - `broker`: what is asked of JetStream over a connection.
 - `reader`: a part of a stream, in order.
+- `unused_consumers`: what the servers keep of readers whose connection was lost, until the next connection removes it.
 
 `ship` and `fleet` may import this; it imports `protocol`.
 """
