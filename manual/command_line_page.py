@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Iterator
 from textwrap import dedent
 
-from shardwatch.supervisor.cli.main import COMMANDS, make_parser
+from shardwatch.supervisor.cli.command_line import COMMANDS, make_parser
 
 _INTRODUCTION = """\
 # Command line

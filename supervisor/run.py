@@ -19,6 +19,7 @@ import shlex
 import shutil
 import signal
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType
 from typing import Final
@@ -32,23 +33,30 @@ from shardwatch.shard.contract.state.contents import DIRECTORIES, examine
 from shardwatch.shard.contract.state.directory import StateDirectory
 from shardwatch.shard.contract.state.layout import Layout
 
+from .host.orders import take
 from .plugin.first_plan import Planner
 from .terminal.streams import say
 
 USAGE: Final = """\
 usage: python3 -P -m shardwatch.supervisor.run --state-dir DIR [--with-parent] [--ephemeral] [--echo] [--claim FD]
+       python3 -P -m shardwatch.supervisor.run --orders [--first]
 
   --state-dir DIR  a directory that shardwatch has prepared
   --with-parent    end when the process that started this one does (death signal, or end of standard input)
   --ephemeral      remove DIR at the end
   --echo           show supervisord's log on standard output too
   --claim FD       a descriptor of DIR, claimed by the one who started this
+  --orders         load supervisord first, and take the other arguments from a socket on standard input, with descriptors: of
+                   what is standard output and standard error from then on, and of DIR, if it is claimed
+  --first          load what makes a plan as well, since there probably is none
 """
 #: How long another's probe of service.lock, or a predecessor's last moment, may take, seconds.
 LOCK_WAIT_S: Final = 1.0
 #: Descriptors of the lock and of the directory, which supervisord leaves open when it reloads (SIGHUP): it closes 5 and above.
 KEPT_FDS: Final = (LOCK_FD, 3)
 KEPT_FD_MAX: Final = 4
+#: Bytes of a path, at most (PATH_MAX of Linux).
+PATH_BYTES_MAX: Final = 4096
 #: Descriptors that it closes then, at most.
 FDS_CLOSED_MAX: Final = 1024
 #: The kernel's word that our parent is gone. Not SIGTERM: it also comes when the *thread* that started us ends.
@@ -57,10 +65,16 @@ PARENT_SIGNAL: Final = signal.SIGUSR1
 
 def main(argv: list[str] | None = None) -> int:
     """Runs until supervisord ends; returns the exit code."""
+    arguments = sys.argv[1:] if argv is None else argv
+    early = None
+    if arguments[:1] == ["--orders"]:
+        try:
+            early = _FirstPlanner() if "--first" in arguments else None
+            _load()
+        finally:  # what goes wrong is told where the orders say
+            arguments = _ordered()
     try:
-        options, rest = getopt.getopt(
-            sys.argv[1:] if argv is None else argv, "h", ["state-dir=", "with-parent", "ephemeral", "echo", "claim=", "help"]
-        )
+        options, rest = getopt.getopt(arguments, "h", ["state-dir=", "with-parent", "ephemeral", "echo", "claim=", "help"])
         given = dict(options)
         if "-h" in given or "--help" in given:
             print(USAGE, end="")
@@ -71,7 +85,7 @@ def main(argv: list[str] | None = None) -> int:
         inherited.ignore_signals()  # SIGHUP and SIGUSR2 are supervisord's own: to load its configuration, and its logs, anew
         layout = Layout(os.path.abspath(given["--state-dir"]))
         claim = int(given["--claim"]) if given.get("--claim", "").isdigit() else None
-        return run(layout, "--with-parent" in given, "--ephemeral" in given, "--echo" in given, claim)
+        return run(layout, "--with-parent" in given, "--ephemeral" in given, "--echo" in given, claim, early)
     except getopt.GetoptError as error:
         say(f"shardwatch: {error} (see --help)")
         return UsageError.exit_code
@@ -80,10 +94,34 @@ def main(argv: list[str] | None = None) -> int:
         return error.exit_code
 
 
-def run(layout: Layout, with_parent: bool, ephemeral: bool, echo: bool, claim: int | None = None) -> int:
+def _ordered() -> list[str]:
+    """Waits for the arguments, and writes from then on to where it is told. Ends this process if nobody is left to give any."""
+    given = take()
+    if given is None:
+        raise SystemExit(0)
+    arguments, (log, *claimed) = given
+    for fd in (1, 2):
+        os.dup2(log, fd)
+    os.close(log)
+    if "--with-parent" not in arguments:
+        null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
+        os.dup2(null, 0)
+        os.close(null)
+    return [*arguments, "--claim", str(claimed[0])] if claimed else arguments
+
+
+def run(
+    layout: Layout,
+    with_parent: bool,
+    ephemeral: bool,
+    echo: bool,
+    claim: int | None = None,
+    early: _FirstPlanner | None = None,
+) -> int:
     """Takes the directory, then is supervisord. Raises InUseError, or UsageError for a directory that was not prepared.
 
-    `claim`: a descriptor of the directory, inherited with its claim; None: it is claimed here.
+    `claim`: a descriptor of the directory, inherited with its claim; None: it is claimed here. `early`: who makes the
+    plan if there is none, where that was begun already.
     """
     parent = os.getppid()
     signal.signal(signal.SIGTERM, _leave)  # until supervisord has handlers of its own
@@ -111,7 +149,7 @@ def run(layout: Layout, with_parent: bool, ephemeral: bool, echo: bool, claim: i
             state.remove(os.fspath(stale.relative_to(layout.state_dir)))
         os.environ[SERVICE_VARIABLE] = os.urandom(16).hex()
         os.environ["PATH"] = _path_to_python(sys.executable)
-        planner = None if layout.plan.exists() else _plan_ahead(layout)
+        planner = _plan_ahead(layout, early)
         code = _supervisord(layout, with_parent, echo, planner)
         if not state.in_place():
             say(f"shardwatch: the state directory {layout.state_dir} was removed while the service ran")
@@ -140,44 +178,91 @@ def _follow(parent: int) -> None:
     die_with_parent(PARENT_SIGNAL)
 
 
-def _plan_ahead(layout: Layout) -> Planner:
-    """Makes the first plan in a child while this process becomes supervisord, whose plugin then waits for it (`first_plan`).
+class _FirstPlanner:
+    """A child that makes the first plan while this process becomes supervisord, whose plugin then waits for it (`first_plan`). It
+    loads what it needs as soon as this is made, and waits then to be told for which service.
 
     The child holds the coordinator's lock meanwhile, so that there is one plan. It holds no lock of this process: with
     supervisord the service ends, and another may begin at once. Whatever goes wrong here goes wrong with the coordinator
     again, and is told there. Where the tree is in no cache and a processor is left over, the child then reads ahead of the
     shards.
     """
-    planned, planning = os.pipe2(os.O_CLOEXEC)
-    parent = os.getpid()
-    child = os.fork()
-    if child != 0:
+
+    def __init__(self, held: Sequence[int] = ()) -> None:
+        """`held`: descriptors of the locks of this process."""
+        told, self._tell = _pipe()
+        self._planned, planning = _pipe()
+        parent = os.getpid()
+        self._child = os.fork()
+        if self._child == 0:
+            try:
+                for fd in (*held, self._tell, self._planned):
+                    os.close(fd)
+                signal.signal(signal.SIGTERM, signal.SIG_DFL)
+                die_with_parent(signal.SIGKILL, parent)
+                _make_plan(told, planning)
+            finally:
+                os._exit(0)
+        os.close(told)
         os.close(planning)
-        return Planner(child, planned)
-    try:
-        for fd in (*KEPT_FDS, planned):
-            os.close(fd)
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
-        die_with_parent(signal.SIGKILL, parent)
-        lock = Lock(layout.lock("coordinator"))
-        with Loading():
-            from shardwatch.shard.contract.state.settings import read_settings
 
-            from .planning.planning import ensure_plan
-            from .planning.read_ahead import blocks_read, read_ahead
-            from .service.state_dir import stamp_plan
+    def begin(self, layout: Layout) -> Planner:
+        """Has it make the plan of this service. Call this at most once."""
+        with contextlib.suppress(BrokenPipeError):  # it has ended, which its other pipe tells
+            os.write(self._tell, os.fsencode(layout.state_dir))
+        os.close(self._tell)
+        return Planner(self._child, self._planned)
 
-        settings = read_settings(layout.settings)
-        before = blocks_read()
-        plan = ensure_plan(layout, settings)
-        stamp_plan(layout, settings, plan)
-        lock.close()
-        if blocks_read() > before and len(plan.shards()) < len(os.sched_getaffinity(0)):
-            with contextlib.suppress(BrokenPipeError):  # supervisord was told to load its configuration anew meanwhile
-                os.write(planning, b"1")
-            read_ahead(settings)
-    finally:
-        os._exit(0)
+    def dismiss(self) -> None:
+        """There is a plan."""
+        os.kill(self._child, signal.SIGKILL)
+        os.waitpid(self._child, 0)
+        os.close(self._tell)
+        os.close(self._planned)
+
+
+def _pipe() -> list[int]:
+    """A pipe beyond the descriptors that are for what this process holds (`_keep_low`)."""
+    low = os.pipe2(os.O_CLOEXEC)
+    high = [fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, KEPT_FD_MAX + 1) for fd in low]
+    for fd in low:
+        os.close(fd)
+    return high
+
+
+def _make_plan(told: int, planning: int) -> None:
+    """In the child. `told`: where the state directory will be named; `planning`: where it is said that there is a plan."""
+    inherited.correct_for_service()
+    with Loading():
+        from shardwatch.shard.contract.state.settings import read_settings
+
+        from .planning.planning import ensure_plan
+        from .planning.read_ahead import blocks_read, read_ahead
+        from .service.state_dir import stamp_plan
+
+    state_dir = os.read(told, PATH_BYTES_MAX)
+    if not state_dir:
+        return
+    layout = Layout(os.fsdecode(state_dir))
+    lock = Lock(layout.lock("coordinator"))
+    settings = read_settings(layout.settings)
+    before = blocks_read()
+    plan = ensure_plan(layout, settings)
+    stamp_plan(layout, settings, plan)
+    lock.close()
+    if blocks_read() > before and len(plan.shards()) < len(os.sched_getaffinity(0)):
+        with contextlib.suppress(BrokenPipeError):  # supervisord was told to load its configuration anew meanwhile
+            os.write(planning, b"1")
+        read_ahead(settings)
+
+
+def _plan_ahead(layout: Layout, early: _FirstPlanner | None) -> Planner | None:
+    """Has the first plan made; None where there is one."""
+    if not layout.plan.exists():
+        return (early or _FirstPlanner(KEPT_FDS)).begin(layout)
+    if early is not None:
+        early.dismiss()
+    return None
 
 
 def _keep_low(lock: Lock, state: StateDirectory) -> None:
@@ -214,10 +299,16 @@ def _path_to_python(executable: str) -> str:
     return home + os.pathsep + path
 
 
-def _supervisord(layout: Layout, with_parent: bool, echo: bool, planner: Planner | None) -> int:
+def _load() -> None:
+    """Loads supervisord, if it is not. It loads `rpc` itself, by its name in the configuration."""
     with Loading():
-        from .plugin import full_disk, rpc, terms  # noqa: F401 - supervisord loads `rpc` by its name, from the configuration
-        from .plugin.hang_up import HangUpHandler, Reaction
+        from .plugin import full_disk, hang_up, rpc, terms  # noqa: F401
+
+
+def _supervisord(layout: Layout, with_parent: bool, echo: bool, planner: Planner | None) -> int:
+    _load()
+    from .plugin import full_disk, terms
+    from .plugin.hang_up import HangUpHandler, Reaction
 
     full_disk.guard()
     if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:

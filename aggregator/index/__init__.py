@@ -10,6 +10,7 @@ The rows:
 - `burial`: the end of a row: whether a tombstone remains, and which groups must be told. Pure.
 - `changes`: what `merge` and `burial` want to write for one directory. Pure.
 - `page`: what a page of rows is, how it begins, shrinks and ends, and its checksum. Pure.
+- `condensed`: how the stats of a page take less room where they are stored. Pure.
 - `plain`: short cuts for the two most frequent records, with the same result as `merge`.
 
 The parts of the index, which share one file:

@@ -13,14 +13,14 @@ What all entries of a page have in common is said once:
 And of the entries themselves:
 
 - `names`: in ascending order, with a zero byte between two of them.
-- `stats`: one packed stat for each name (`shard.contract.files.packed`).
+- `stats`: one packed stat for each name (`shard.contract.files.packed`). They are stored in less room (`condensed`).
 - `live`: one byte for each name: 1 while the entry is in the page, 0 after it has become a row.
 
 The others follow from these, and lead to the page: `first` and `last` are the names of the first and the last live entry, `tick`
 is the tick of the last one. Pages of one directory do not overlap: from `first` to `last` of one there is no live entry of
 another. Nor do the ticks of any two pages.
 
-`crc` is of all the other columns but `id`. A page that does not agree with it is damaged.
+`crc` is of all the other columns but `id`, with the stats as they are in memory. A page that does not agree with it is damaged.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ _known_of: Final[Callable[[tuple[Any, ...]], Known]] = partial(tuple.__new__, Kn
 
 
 class Page(NamedTuple):
-    """One page, as it is stored."""
+    """One page, as it is stored, apart from the room that its stats take."""
 
     #: 0 before it is stored.
     id: int

@@ -8,12 +8,15 @@ from typing import Any, Final
 
 from msgspec import Struct
 
+from shardwatch.shard.compiled.choice import native
 from shardwatch.shard.contract.files.packed import INT_MAX
 
+from .condensed import condense, expand
 from .inodes import Inodes
 from .page import COLUMNS, Page, inode_numbers, is_whole, page_of
 
-_WIDTH: Final = len(Page._fields)
+_condense: Final = native(condense)
+_expand: Final = native(expand)
 #: Later than every name.
 _LAST: Final = b"\xff" * 256
 #: The last page that begins at a name or before it, or the first one of the directory; ?1 is the directory, ?2 the name.
@@ -23,6 +26,9 @@ _TWO: Final = f"SELECT {COLUMNS} FROM page p WHERE dir=? LIMIT 2"
 _BEFORE: Final = f"SELECT {COLUMNS} FROM page p WHERE dir=? AND first<=? ORDER BY first DESC LIMIT 1"
 _BEGINNING: Final = f"SELECT {COLUMNS} FROM page p WHERE dir=? AND first=? AND length(live)=?"
 _LAST_NAME: Final = Page._fields.index("last")
+_LIVE: Final = Page._fields.index("live")
+#: The last column.
+_STATS: Final = Page._fields.index("stats")
 _ONWARD: Final = (
     f"SELECT {COLUMNS}, d.path FROM page p LEFT JOIN directory d ON d.id=p.dir WHERE (p.dir, p.first) >= (?1, {_AT})"
     " AND p.dir<=?3 ORDER BY p.dir, p.first"
@@ -51,7 +57,6 @@ _INDEXED_AT_ONCE: Final = 500
 _FIELDS: Final = Page._fields[1:]
 _INSERT: Final = f"INSERT INTO page ({', '.join(_FIELDS)}) VALUES ({','.join('?' * len(_FIELDS))})"
 _REPLACE: Final = f"UPDATE page SET {', '.join(f'{field}=?' for field in _FIELDS)} WHERE id=?"
-_LIVE: Final = Page._fields.index("live")
 #: A page whose files were all rewritten keeps its names, and what leads to them.
 _RENEW: Final = "UPDATE page SET base=?, tick=?, held=?, at_ns=?, crc=?, stats=? WHERE id=?"
 #: Most pages shrink in their middle: nothing moves that leads to them.
@@ -60,10 +65,19 @@ _SHRINK: Final = "UPDATE page SET live=?, crc=? WHERE id=?"
 
 def checked(row: Sequence[Any]) -> Page:
     """The page of a row that was selected as `COLUMNS`, which may be longer. Raises sqlite3.DatabaseError if it is damaged."""
-    page = page_of(row[:_WIDTH])
-    if not is_whole(page):
-        raise sqlite3.DatabaseError(f"page {page.id} of the index does not agree with its checksum")
+    page: Page | None
+    try:
+        page = page_of((*row[:_STATS], _expand(row[_STATS], len(row[_LIVE]))))
+    except (TypeError, ValueError):  # a column holds what no page has
+        page = None
+    if page is None or not is_whole(page):
+        raise sqlite3.DatabaseError(f"page {row[0]} of the index does not agree with its checksum")
     return page
+
+
+def _columns(page: Page) -> tuple[Any, ...]:
+    """A page as it is stored: all of its columns but `id`."""
+    return (*page[1:_STATS], _condense(page.stats))
 
 
 def _in_directory(row: Sequence[Any]) -> tuple[Page, bytes]:
@@ -217,7 +231,7 @@ class Pages:
 
     def add(self, page: Page, *, folded: bool = False) -> None:
         """`folded`: it is made of rows."""
-        id_ = self._db.execute(_INSERT, page[1:]).lastrowid
+        id_ = self._db.execute(_INSERT, _columns(page)).lastrowid
         if folded:
             self.turnover.folded += 1
         else:
@@ -239,13 +253,13 @@ class Pages:
                 self._db.execute("DELETE FROM page WHERE id=?", (old.id,))
                 turnover.gone += 1
             elif old.names is new.names and old.live is new.live:
-                self._db.execute(_RENEW, (new.base, new.tick, new.held, new.at_ns, new.crc, new.stats, new.id))
+                self._db.execute(_RENEW, (new.base, new.tick, new.held, new.at_ns, new.crc, _condense(new.stats), new.id))
                 turnover.renewed += 1
             else:
                 turnover.shrunk += 1
                 if old.stats is new.stats and old[:_LIVE] == new[:_LIVE]:
                     shrunken.append((new.live, new.crc, new.id))
                 else:
-                    self._db.execute(_REPLACE, (*new[1:], new.id))
+                    self._db.execute(_REPLACE, (*_columns(new), new.id))
         if shrunken:
             self._db.executemany(_SHRINK, shrunken)

@@ -19,12 +19,12 @@ from ..storage.checkpoints import PAGES
 from ..storage.damage import progress
 
 #: The schema of `sql/index.sql`.
-SCHEMA: Final = 9
+SCHEMA: Final = 10
 #: Schema -> script in `sql/` that leads from it to the next one.
 STEPS: Final[Mapping[int, str]] = {
     1: "index_1_to_2.sql", 2: "index_2_to_3.sql", 3: "index_3_to_4.sql", 4: "index_4_to_5.sql",
     5: "index_5_to_6.sql", 6: "index_6_to_7.sql", 7: "index_7_to_8.sql",
-    8: "index_8_to_9.sql",
+    8: "index_8_to_9.sql", 9: "index_9_to_10.sql",
 }  # fmt: skip
 _SQL: Final = Path(__file__).with_name("sql")
 #: Tables of every schema.

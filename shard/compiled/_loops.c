@@ -1,6 +1,6 @@
-/* The loops in which a shard spends most of its time, compiled. `reading.py`, `entering.py`, `calls.py` and `decoding.py` have the
- * same ones in Python. They are the definition: the functions here take the same arguments, and return or raise the same. A
- * property test compares them (tests/property/test_compiled.py).
+/* The loops in which a shard and the aggregator spend most of their time, compiled. `reading.py`, `entering.py`, `calls.py`,
+ * `decoding.py` and `condensed.py` have the same ones in Python. They are the definition: the functions here take the same
+ * arguments, and return or raise the same. A property test compares them (tests/property/test_compiled.py).
  *
  * Nothing is decided here, and nothing is kept between two calls. The GIL is released around system calls, because a filesystem
  * may take long to answer.
@@ -25,7 +25,7 @@
 
 /* `choice.INTERFACE`: raised with every change of what is passed or returned here. Where it differs, the file was compiled from
  * the source of another version, and is not used. */
-#define INTERFACE 6
+#define INTERFACE 7
 
 /* -- names of a directory: reading.list_names */
 
@@ -1057,6 +1057,167 @@ decode(PyObject *module, PyObject *arguments)
     return Py_BuildValue("(lN)", count, specials);
 }
 
+/* -- the stats of a page: condensed.condense, condensed.expand */
+
+#define WORD_BYTES ((Py_ssize_t)sizeof(int64_t))
+#define WORDS (WIDTH / WORD_BYTES)
+/* In place of a number of bytes: the words are those before. */
+#define AS_BEFORE 9
+
+static int64_t
+word_at(const unsigned char *bytes)
+{
+    int64_t word;
+
+    memcpy(&word, bytes, sizeof word);
+    return word;
+}
+
+/* In how many bytes numbers up to this one are stored: condensed._bytes_of. */
+static int
+bytes_of(uint64_t span)
+{
+    if (span <= UINT16_MAX)
+        return span > UINT8_MAX ? 2 : span > 0;
+    return span <= UINT32_MAX ? 4 : (int)WORD_BYTES;
+}
+
+/* Appends one word of each stat at `to`, and returns how many bytes it took; `head`: how they are stored. `stats` begins at that
+ * word. As long as the bytes are little-endian, which `packed` relies on, the first ones of a number are its lowest. */
+static Py_ssize_t
+condense_words(const unsigned char *stats, Py_ssize_t count, bool first, unsigned char *head, unsigned char *to)
+{
+    int64_t least = INT64_MAX, most = INT64_MIN;
+    bool same = !first;
+
+    for (Py_ssize_t i = 0; i < count; i++) {
+        int64_t word = word_at(stats + i * WIDTH);
+        least = word < least ? word : least;
+        most = word > most ? word : most;
+        same = same && word == word_at(stats + i * WIDTH - WORD_BYTES);
+    }
+    if (same) {
+        *head = AS_BEFORE;
+        return 0;
+    }
+    int width = bytes_of((uint64_t)most - (uint64_t)least);
+    *head = (unsigned char)width;
+    unsigned char *at = to;
+    if (width == WORD_BYTES)
+        least = 0;
+    else {
+        memcpy(at, &least, sizeof least);
+        at += WORD_BYTES;
+    }
+    for (Py_ssize_t i = 0; i < count && width > 0; i++, at += width) {
+        uint64_t more = (uint64_t)word_at(stats + i * WIDTH) - (uint64_t)least;
+        memcpy(at, &more, (size_t)width);
+    }
+    return at - to;
+}
+
+PyDoc_STRVAR(condense_doc, "condense($module, stats, /)\n--\n\nSee condensed.condense.");
+
+static PyObject *
+condense(PyObject *module, PyObject *stats)
+{
+    if (!PyBytes_CheckExact(stats) || PyBytes_GET_SIZE(stats) == 0 || PyBytes_GET_SIZE(stats) % WIDTH != 0) {
+        PyErr_SetString(PyExc_TypeError, "bytes of one or more stats are wanted");
+        return NULL;
+    }
+    const unsigned char *bytes = (const unsigned char *)PyBytes_AS_STRING(stats);
+    Py_ssize_t size = PyBytes_GET_SIZE(stats), count = size / WIDTH;
+    /* At most: every word as it is, or with the least one before it. */
+    unsigned char *stored = PyMem_Malloc(WORDS + size + WORDS * WORD_BYTES);
+    if (stored == NULL)
+        return PyErr_NoMemory();
+    Py_ssize_t length = WORDS;
+    for (Py_ssize_t place = 0; place < WORDS; place++)
+        length += condense_words(bytes + place * WORD_BYTES, count, place == 0, stored + place, stored + length);
+    PyObject *result = length < size ? PyBytes_FromStringAndSize((const char *)stored, length) : Py_NewRef(stats);
+    PyMem_Free(stored);
+    return result;
+}
+
+/* How many bytes are stored where these are the first ones; -1 where they can't be: condensed._length. */
+static Py_ssize_t
+condensed_length(const unsigned char *heads, Py_ssize_t count)
+{
+    Py_ssize_t length = WORDS;
+
+    for (Py_ssize_t place = 0; place < WORDS; place++) {
+        unsigned char head = heads[place];
+        if (head == AS_BEFORE && place > 0)
+            continue;
+        if (head > WORD_BYTES || (head & (head - 1)) != 0)
+            return -1;
+        length += head * count + (head < WORD_BYTES ? WORD_BYTES : 0);
+    }
+    return length;
+}
+
+/* Puts the words that are stored at `from`, each in so many bytes, into the stats, which begin at that word. Returns how many
+ * bytes they took; -1 where a word is none. */
+static Py_ssize_t
+expand_words(const unsigned char *from, int width, unsigned char *stats, Py_ssize_t count)
+{
+    const unsigned char *at = from;
+    int64_t least = 0;
+
+    if (width < WORD_BYTES) {
+        least = word_at(at);
+        at += WORD_BYTES;
+    }
+    for (Py_ssize_t i = 0; i < count; i++, at += width) {
+        uint64_t more = 0;
+        memcpy(&more, at, (size_t)width);
+        if (width < WORD_BYTES && more > (uint64_t)INT64_MAX - (uint64_t)least && least > 0)
+            return -1;
+        uint64_t word = (uint64_t)least + more;
+        memcpy(stats + i * WIDTH, &word, sizeof word);
+    }
+    return at - from;
+}
+
+PyDoc_STRVAR(expand_doc, "expand($module, stored, count, /)\n--\n\nSee condensed.expand.");
+
+static PyObject *
+expand(PyObject *module, PyObject *arguments)
+{
+    PyObject *stored;
+    Py_ssize_t count;
+
+    if (!PyArg_ParseTuple(arguments, "Sn:expand", &stored, &count))
+        return NULL;
+    const unsigned char *bytes = (const unsigned char *)PyBytes_AS_STRING(stored);
+    Py_ssize_t size = PyBytes_GET_SIZE(stored), at = WORDS;
+    if (count >= 0 && size % WIDTH == 0 && size / WIDTH == count)
+        return Py_NewRef(stored);
+    if (count < 0 || count > PY_SSIZE_T_MAX / (2 * WIDTH) || size < WORDS || condensed_length(bytes, count) != size)
+        goto wrong;
+    PyObject *result = PyBytes_FromStringAndSize(NULL, count * WIDTH);
+    if (result == NULL)
+        return NULL;
+    unsigned char *stats = (unsigned char *)PyBytes_AS_STRING(result);
+    for (Py_ssize_t place = 0; place < WORDS; place++, stats += WORD_BYTES) {
+        if (bytes[place] == AS_BEFORE) {
+            for (Py_ssize_t i = 0; i < count; i++)
+                memcpy(stats + i * WIDTH, stats + i * WIDTH - WORD_BYTES, WORD_BYTES);
+            continue;
+        }
+        Py_ssize_t taken = expand_words(bytes + at, bytes[place], stats, count);
+        if (taken < 0) {
+            Py_DECREF(result);
+            goto wrong;
+        }
+        at += taken;
+    }
+    return result;
+wrong:
+    PyErr_SetString(PyExc_ValueError, "not the stats of so many files");
+    return NULL;
+}
+
 /* -- the module */
 
 static PyMethodDef functions[] = {
@@ -1066,6 +1227,8 @@ static PyMethodDef functions[] = {
     {"look_in_each", look_in_each, METH_VARARGS, look_in_each_doc},
     {"enter_each", enter_each, METH_VARARGS, enter_each_doc},
     {"decode", decode, METH_VARARGS, decode_doc},
+    {"condense", condense, METH_O, condense_doc},
+    {"expand", expand, METH_VARARGS, expand_doc},
     {NULL},
 };
 
@@ -1083,7 +1246,7 @@ static PyModuleDef_Slot slots[] = {
 static struct PyModuleDef definition = {
     PyModuleDef_HEAD_INIT,
     .m_name = "_loops",
-    .m_doc = "Compiled twins of functions in reading.py, entering.py, calls.py and decoding.py.",
+    .m_doc = "Compiled twins of functions in reading.py, entering.py, calls.py, decoding.py and condensed.py.",
     .m_methods = functions,
     .m_slots = slots,
 };

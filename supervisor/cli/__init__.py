@@ -1,6 +1,7 @@
 """The command line.
 
-- `main`: reads the arguments, runs one command, turns errors into one line and an exit code.
+- `main`: the program, which starts the process of a service before anything else is known of it.
+- `command_line`: reads the arguments, runs one command, turns errors into one line and an exit code.
 - `options`: arguments that several commands share.
 - `filter_text`: which files a service watches, in words.
 - `amounts`: durations and sizes as people write them. Pure.

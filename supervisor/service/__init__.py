@@ -3,6 +3,7 @@
 - `service`: finds a service and stops it, whoever has started it; finds out why a program does not
   run.
 - `child`: a service as a child process: starts it, waits until it is ready, ends it.
+- `early`: supervisord's process, started before it is known which service it is for.
 - `state_dir`: prepares the state directory, including `supervisord.conf`, and checks what can be
   checked before anything runs.
 - `changed_patterns`: says in words how a list of patterns has changed. Pure.

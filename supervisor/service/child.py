@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import os
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final
@@ -19,6 +18,7 @@ from shardwatch.shard.contract.errors import InUseError, ServiceError, ServiceTi
 from shardwatch.shard.contract.state.directory import StateDirectory
 from shardwatch.shard.contract.state.layout import Layout
 
+from .early import PROGRAM, EarlyProcess
 from .program_findings import keeps_ending, log_name
 from .service import STOP_S, last_words, programs, stop
 
@@ -37,19 +37,13 @@ _REFUSED_S: Final = 3.0
 Progress = Callable[[Mapping[str, Any]], None]
 
 
-def command(
-    layout: Layout, *, follow: bool = False, ephemeral: bool = False, echo: bool = False, claim: StateDirectory | None = None
-) -> list[str]:
-    """Arguments of supervisord's process; `up` in the foreground replaces itself by it (os.execv(argv[0], argv)).
+def command(layout: Layout, *, echo: bool = False, claim: StateDirectory | None = None) -> list[str]:
+    """The command line of supervisord's process; `up` in the foreground replaces itself by it (os.execv(argv[0], argv)).
 
-    `claim`: the descriptor of the claimed directory, which the process must inherit.
+    `claim`: the claimed directory, whose descriptor the process must inherit.
     """
-    argv = [sys.executable, "-P", "-m", "shardwatch.supervisor.run", "--state-dir", os.fspath(layout.state_dir)]
-    argv += ["--with-parent"] if follow else []
-    argv += ["--ephemeral"] if ephemeral else []
-    argv += ["--echo"] if echo else []
-    argv += ["--claim", str(claim.fd)] if claim is not None else []
-    return argv
+    handed = ["--claim", str(claim.fd)] if claim is not None else []
+    return [*PROGRAM, "--state-dir", os.fspath(layout.state_dir), *(["--echo"] if echo else []), *handed]
 
 
 class ChildService:
@@ -64,29 +58,35 @@ class ChildService:
         ephemeral: the service removes its state directory when it ends.
         claim: what `prepare` claimed, handed over to the service: nobody else can have started one in between. None: the
             service claims the directory itself, or ends with the code of InUseError.
+        early: its process, if one was started before all this was known. None: it is started now, in the same way.
 
     Raises OSError, and UsageError for a log that is no file of ours.
     """
 
     def __init__(
-        self, layout: Layout, *, follow: bool, ephemeral: bool = False, claim: StateDirectory | None = None
+        self,
+        layout: Layout,
+        *,
+        follow: bool,
+        ephemeral: bool = False,
+        claim: StateDirectory | None = None,
+        early: EarlyProcess | None = None,
     ) -> None:
         self.layout = layout
+        arguments = ["--state-dir", os.fspath(layout.state_dir)]
+        arguments += ["--with-parent"] if follow else []
+        arguments += ["--ephemeral"] if ephemeral else []
         with contextlib.ExitStack() as stack:
             if claim is not None:
                 stack.callback(claim.close)
             with StateDirectory(layout.state_dir) as state:
                 log = state.open("logs/start.log", os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
             stack.callback(os.close, log)
-            #: supervisord's process: for its number and its exit code.
-            self.process = subprocess.Popen(
-                command(layout, follow=follow, ephemeral=ephemeral, claim=claim),
-                pass_fds=() if claim is None else (claim.fd,),
-                stdin=subprocess.PIPE if follow else subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-            )
+            self._early = EarlyProcess() if early is None else early
+            stack.callback(self._early.dismiss)  # it does nothing to one that has its orders
+            self._early.give(arguments, log, claim, follow=follow)
+        #: supervisord's process: for its number and its exit code.
+        self.process = self._early.process
         self._deaths_due = time.monotonic() + DEATHS_EVERY_S
 
     @property
@@ -169,9 +169,8 @@ class ChildService:
                 progress(reply["progress"])
 
     def let_go(self) -> None:
-        """Closes the pipe by which a service that follows knows that this process lives: it ends by itself. Idempotent."""
-        if self.process.stdin is not None:
-            self.process.stdin.close()
+        """Closes the socket by which a service that follows knows that this process lives: it ends by itself. Idempotent."""
+        self._early.let_go()
 
     def stop(self, timeout_s: float = STOP_S) -> None:
         """Ends the service, at any point of its life: also before it holds the lock by which others would find it.

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from cli_process import GUARD_S, run
 
-from shardwatch.supervisor.cli.main import COMMANDS
+from shardwatch.supervisor.cli.command_line import COMMANDS
 
 #: Asks bash for what would follow the words given: what it does itself when Tab is pressed.
 _BASH = """

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import os
+import select
+import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,12 +17,14 @@ from running import GUARD_S, settings_for
 from waiting import eventually
 
 from shardwatch.aggregator.client.connection import Connection
+from shardwatch.shard.contract.errors import ServiceError
 from shardwatch.shard.contract.process.life import Lock
 from shardwatch.shard.contract.state.layout import Layout
 from shardwatch.supervisor.cli.link import connection as link
 from shardwatch.supervisor.host.process import ended_fd
 from shardwatch.supervisor.service import service
 from shardwatch.supervisor.service.child import ChildService
+from shardwatch.supervisor.service.early import EarlyProcess
 from shardwatch.supervisor.service.state_dir import prepare
 
 #: Attempts that are looked at: with pauses that are doubled, the last would follow after seconds.
@@ -89,3 +95,66 @@ def test_who_needs_no_plan_does_not_wait_for_it(state_dir: Path, tree: Path) -> 
     finally:
         planning.close()
         child.stop(GUARD_S)
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_a_process_is_started_before_its_service_is_known(state_dir: Path, tree: Path, first: bool) -> None:
+    """It serves whether it was told rightly that there is no plan, or not: at the second start there is one."""
+    for _ in range(2):
+        with EarlyProcess(first=first) as early:
+            prepared = prepare(state_dir, settings_for(tree))
+            child = ChildService(prepared.layout, follow=True, claim=prepared.claim, early=early)
+            try:
+                assert child.process is early.process
+                assert child.wait_ready(GUARD_S)["shards"] == 1
+            finally:
+                child.stop(GUARD_S)
+        assert early.process.returncode == 0
+
+
+def test_a_process_without_orders_ends_with_the_block() -> None:
+    """As where the arguments of a command are wrong."""
+    with EarlyProcess(first=True) as early:
+        assert early.process.poll() is None
+    assert early.process.returncode == -signal.SIGKILL
+
+
+def test_a_process_without_orders_ends_with_its_parent() -> None:
+    """However the parent ends, and whether it is loaded by then or not."""
+    code = (
+        "import signal\nfrom shardwatch.supervisor.service.early import EarlyProcess\n"
+        "early = EarlyProcess(first=True)\nprint(early.process.pid, flush=True)\nsignal.pause()"
+    )
+    with subprocess.Popen([sys.executable, "-P", "-c", code], stdout=subprocess.PIPE) as parent:
+        assert parent.stdout is not None
+        ended = os.pidfd_open(int(parent.stdout.readline()))
+        parent.kill()
+    try:
+        assert select.select([ended], [], [], GUARD_S)[0]
+    finally:
+        os.close(ended)
+
+
+def test_orders_for_a_process_that_was_killed(state_dir: Path, tree: Path) -> None:
+    """Who waits for its service is told, as of one that is killed later."""
+    prepared = prepare(state_dir, settings_for(tree))
+    with EarlyProcess() as early:
+        early.process.kill()
+        early.process.wait()
+        child = ChildService(prepared.layout, follow=True, claim=prepared.claim, early=early)
+        with pytest.raises(ServiceError, match="killed by signal 9"):
+            child.wait_ready(GUARD_S)
+        child.stop(GUARD_S)
+
+
+def test_what_can_not_be_loaded_is_told(state_dir: Path, tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is in the log of the service that the process was to be, although nothing was known of it then."""
+    broken = tmp_path / "supervisor"
+    broken.mkdir()
+    (broken / "__init__.py").write_text("raise ImportError('supervisor is broken here')\n")
+    prepared = prepare(state_dir, settings_for(tree))
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    child = ChildService(prepared.layout, follow=True, claim=prepared.claim)
+    with pytest.raises(ServiceError, match="supervisor is broken here"):
+        child.wait_ready(GUARD_S)
+    child.stop(GUARD_S)

@@ -25,6 +25,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from shardwatch.aggregator.index.condensed import condense, expand
 from shardwatch.shard.backend import calls
 from shardwatch.shard.backend.decoding import Names, decode
 from shardwatch.shard.contract.filter.pattern import Names as Patterns
@@ -109,6 +110,45 @@ def test_what_is_no_chunk_is_refused() -> None:
     for arguments in wrong:
         with pytest.raises(TypeError):
             _loops.decode(*arguments)
+
+
+# --- stats of a page ------------------------------------------------------------------------------------------------------
+
+_words = st.sampled_from([-(2**63), -1, 0, 1, 255, 256, 65_535, 65_536, 2**32 - 1, 2**32, 2**63 - 1])
+_some_stats = st.lists(st.lists(_words, min_size=6, max_size=6) | st.just([7, 7, 9, 9, 1, 2]), min_size=1, max_size=9)
+
+
+@given(_some_stats, st.lists(st.tuples(st.integers(0, 200), st.binary(max_size=3)), max_size=3), st.integers(-1, 10))
+def test_stats_are_condensed_and_expanded_alike(
+    words: list[list[int]], damage: list[tuple[int, bytes]], other: int
+) -> None:
+    """Any words; and bytes that are changed, or taken for those of another number of files, are expanded or refused alike."""
+    stats = b"".join([struct.pack("<6q", *one) for one in words])
+    stored = condense(stats)
+    assert _loops.condense(stats) == stored
+    assert _loops.expand(stored, len(words)) == stats
+    damaged = bytearray(stored)
+    for at, put in damage:
+        damaged[at : at + len(put)] = put
+    for count in (len(words), other):
+        assert _expanded(_loops.expand, bytes(damaged), count) == _expanded(expand, bytes(damaged), count)
+
+
+def _expanded(function: Callable[[bytes, int], bytes], stored: bytes, count: int) -> bytes | None:
+    """None: refused."""
+    try:
+        return function(stored, count)
+    except ValueError:
+        return None
+
+
+def test_what_are_no_stats_is_refused() -> None:
+    for wrong in ("", None, b"", bytes(47), bytearray(48)):
+        with pytest.raises(TypeError):
+            _loops.condense(wrong)
+    for arguments in ((), (b"",), ("", 1), (b"", None)):
+        with pytest.raises(TypeError):
+            _loops.expand(*arguments)
 
 
 # --- watching -----------------------------------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ import manual_pages
 import pytest
 from manual_links import faults
 
-from shardwatch.supervisor.cli.main import COMMANDS
+from shardwatch.supervisor.cli.command_line import COMMANDS
 
 ROOT = Path(__file__).parents[2]
 

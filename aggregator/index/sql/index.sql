@@ -1,4 +1,4 @@
--- Schema 9 of index.db: an entry per path, in a row or in a page. Times are nanoseconds of the wall clock; paths and names are exact bytes.
+-- Schema 10 of index.db: an entry per path, in a row or in a page. Times are nanoseconds of the wall clock; paths and names are exact bytes.
 CREATE TABLE state (
     one INTEGER PRIMARY KEY CHECK (one = 1),
     schema INTEGER NOT NULL,
@@ -54,7 +54,7 @@ CREATE TABLE page (
     live BLOB NOT NULL,                 -- one byte for each entry: 1, or 0 after it has become a row
     crc BLOB NOT NULL,                  -- of all the other columns but id
     names BLOB NOT NULL,                -- with zero bytes between them
-    stats BLOB NOT NULL                 -- 48 bytes for each (shard/contract/files/packed.py)
+    stats BLOB NOT NULL                 -- 48 bytes for each (shard/contract/files/packed.py), in less room (aggregator/index/condensed.py)
 );
 CREATE UNIQUE INDEX page_by_name ON page (dir, first);
 CREATE UNIQUE INDEX page_by_tick ON page (lane, tick);

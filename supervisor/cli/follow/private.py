@@ -1,6 +1,7 @@
 """A service that a command starts for itself, and ends when it ends: `watch`, and `exec` with PATHs.
 
-Light: a service is started as soon as the arguments are read, and what follows it is loaded meanwhile.
+Light: a service is started as soon as the arguments are read, if its process was not before, and what follows it is loaded
+meanwhile.
 """
 
 from __future__ import annotations
@@ -45,7 +46,7 @@ def private_service(
     try:
         ends.check()
         prepared = prepare(state_dir, resolved.settings, sources=sources(options, resolved, state_dir, ordinary=ordinary))
-        child = ChildService(prepared.layout, follow=True, ephemeral=ephemeral, claim=prepared.claim)
+        child = ChildService(prepared.layout, follow=True, ephemeral=ephemeral, claim=prepared.claim, early=options.early)
         try:
             yield prepared, child
         finally:

@@ -18,16 +18,20 @@ from shardwatch.supervisor.service import service
 from shardwatch.supervisor.service.state_dir import prepare
 
 
+@pytest.mark.parametrize("early", [False, True])
 def test_who_plans_ahead_does_not_keep_the_place_of_a_service_that_has_ended(
-    state_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    state_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, early: bool
 ) -> None:
     """supervisord is killed while its first plan is made: another service may begin at once, whatever its child does."""
     reader, writer = os.pipe()
     monkeypatch.setattr(planning, "ensure_plan", lambda *_: os.read(reader, 1))
     layout = prepare(state_dir, settings_for(tmp_path)).layout
+    before = run._FirstPlanner() if early else None
     lock = Lock(layout.service_lock)
     monkeypatch.setattr(run, "KEPT_FDS", (lock.fileno(), os.dup(lock.fileno())))
-    planner, planned = run._plan_ahead(layout)
+    found = run._plan_ahead(layout, before)
+    assert found is not None
+    planner, planned = found
     try:
         assert service.running(layout)
         for fd in run.KEPT_FDS:  # as the kernel does when supervisord is killed

@@ -30,7 +30,7 @@ from shardwatch.aggregator.index.reading import IndexReader
 from shardwatch.aggregator.index.row import GONE, Row
 from shardwatch.aggregator.storage.damage import damaged
 from shardwatch.shard.contract.errors import ServiceError
-from shardwatch.shard.contract.files.packed import DIRECTORY, FILE, LINK
+from shardwatch.shard.contract.files.packed import DIRECTORY, FILE, LINK, WIDTH
 from shardwatch.shard.contract.state.settings import Settings
 from shardwatch.shard.contract.wire.fold import folded
 from shardwatch.shard.contract.wire.frames import Check, Listing, Looks
@@ -785,6 +785,44 @@ def test_rows_of_schema_8_come_to_rest_beside_files_with_several_names(tmp_path:
     looks(index, b"/other", entry(b"another", nlink=2, ino=108), at=500)
     assert index.owed == {R: {names[8]: (500, 500)}}
     index.abandon()
+
+
+def test_pages_of_schema_9_are_read_and_take_less_room_when_they_are_written(tmp_path: Path) -> None:
+    """Their stats are stored as they are. A page that only shrinks stays so: its stats are not written."""
+    index = Index(tmp_path / "index.db")
+    lists(index, R, *map(entry, NAMES))
+    lists(index, b"/s", *map(entry, NAMES))
+    hand_out(index)
+    plain = {page.dir: page.stats for page in pages(index)}
+    for dir_, stats in plain.items():
+        index.file.db.execute("UPDATE page SET stats=? WHERE dir=?", (stats, dir_))
+    index.file.db.execute("UPDATE state SET schema=9")
+    before = pending(index.backlog)
+    index.close()
+    index = Index(tmp_path / "index.db")
+    assert (pending(index.backlog), shape(index)) == (before, ([NAMES, NAMES], []))
+    lists(index, R, *[entry(name, 2) for name in NAMES], at=300)
+    looks(index, b"/s", entry(b"b", 2), at=300)
+    stored = [length for (length,) in query(index, "SELECT length(stats) FROM page ORDER BY dir")]
+    assert stored[0] < len(NAMES) * WIDTH == stored[1]
+    assert shape(index) == ([NAMES, [name for name in NAMES if name != b"b"]], [b"b"])
+    assert {row.path: row.size for row in pending(index.backlog)} == {
+        **{b"/r/" + name: 2 for name in NAMES}, **{b"/s/" + name: 1 + (name == b"b") for name in NAMES}
+    }  # fmt: skip
+    index.abandon()
+
+
+@pytest.mark.parametrize("place", range(0, 70, 3))
+def test_a_bit_that_flips_in_stored_stats_is_damage(resting: Index, place: int) -> None:
+    """Whether it says how they are stored, or is one of them."""
+    ((stored,),) = query(resting, "SELECT stats FROM page")
+    flipped = bytearray(stored)
+    flipped[place % len(stored)] ^= 4
+    for damage in (bytes(flipped), stored[:-1], stored + b"\0", b"", 5):
+        resting.file.db.execute("UPDATE page SET stats=?", (damage,))
+        with pytest.raises(sqlite3.DatabaseError, match="checksum") as raised:
+            pending(resting.backlog)
+        assert damaged(raised.value)
 
 
 # -- readers in other processes

@@ -12,8 +12,9 @@ from unmeasured import unmeasured
 
 from shardwatch.shard.contract.errors import InUseError, NotRunningError, ServiceError
 from shardwatch.shard.contract.state.options import OPTIONS, ROOTS, STATE_DIR
-from shardwatch.supervisor.cli import main as cli
+from shardwatch.supervisor.cli import command_line as cli
 from shardwatch.supervisor.cli import options as tree_options
+from shardwatch.supervisor.cli.main import main
 from shardwatch.supervisor.config.names import flag
 from shardwatch.supervisor.terminal.ends import Ended
 
@@ -22,7 +23,7 @@ FORMATS = Path(__file__).parents[4] / "docs" / "formats.md"
 
 def run(*arguments: str) -> int:
     """main as the console script calls it."""
-    return cli.main(arguments)
+    return main(arguments)
 
 
 def test_version(capsys: pytest.CaptureFixture[str]) -> None:
@@ -206,7 +207,7 @@ def test_groups_takes_its_state_dir_on_either_side_of_the_verb(arguments: list[s
 @pytest.mark.parametrize("arguments", [["--help"], ["-h", "watch"]])
 def test_help_lists_every_command(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     """Also if a command follows: the parsers of the others are left out only where nothing can be asked about them."""
-    assert cli.main(arguments) == 0
+    assert main(arguments) == 0
     said = capsys.readouterr().out
     assert [name for name in cli.COMMANDS if not re.search(rf"^ +{name} ", said, re.MULTILINE)] == []
 
@@ -214,7 +215,8 @@ def test_help_lists_every_command(arguments: list[str], capsys: pytest.CaptureFi
 def test_light_commands_import_nothing_heavy() -> None:
     """`--help` and the arguments of `watch` must not pay for pydantic, rich, zmq, XML-RPC or asyncio."""
     code = (
-        "import sys; from shardwatch.supervisor.cli import main as cli; cli.main(['--version']); cli.make_parser('watch');"
+        "import sys; from shardwatch.supervisor.cli import command_line as cli\n"
+        "cli.run(['--version'], None); cli.make_parser('watch')\n"
         "print(sorted({'pydantic', 'rich', 'zmq', 'xmlrpc.client', 'asyncio', 'sqlite3', 'watchdog'} & set(sys.modules)))"
     )
     done = unmeasured(code)

@@ -1,0 +1,2 @@
+-- Schema 10: the stats of pages are stored in less room (aggregator/index/condensed.py). Those that are stored as they are stay so
+-- until their page is written again: their length tells. Older versions would take the others for damage, so there is a number.
