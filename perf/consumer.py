@@ -52,11 +52,11 @@ class Consumer:
                 self.log += zip(kept, [now] * len(kept), observed, strict=True)
             self._changed.notify()
 
-    def take_all(self, batches: Iterable[Any]) -> None:
-        """Notes batch after batch of a client of ours, and acknowledges each."""
+    def take_all(self, batches: Iterable[Any], **ack: object) -> None:
+        """Notes batch after batch of a client of ours, and acknowledges each. `ack`: arguments of that."""
         for batch in batches:
             self.take([event.path for event in batch.events], [event.observed_at for event in batch.events])
-            batch.ack()
+            batch.ack(**ack)
 
     def run(self, follow: Callable[[], None]) -> None:
         """Follows in a thread; this thread serves commands until standard input ends."""

@@ -1,12 +1,15 @@
-"""A worker of ours: pulls batches, notes them, acknowledges each. `use_shardwatch.py STATE_DIR GROUP [WORKERS_BATCH_MAX]`."""
+"""A worker of ours: pulls batches, notes them, acknowledges each with the request for the next one. `use_shardwatch.py STATE_DIR
+GROUP`.
+"""
 
 from __future__ import annotations
 
+import inspect
 import sys
 
 from consumer import Consumer
 
-from shardwatch import ExtractClient  # of an older commit too, whose modules lie elsewhere
+from shardwatch import Batch, ExtractClient  # of an older commit too, whose modules lie elsewhere
 
 
 def main(state_dir: str, group: str) -> None:
@@ -16,7 +19,8 @@ def main(state_dir: str, group: str) -> None:
         with ExtractClient(state_dir) as client:
             client.pull(group, from_="now")  # makes the group: nothing that changes from here on can be missed
             consumer.ready()
-            consumer.take_all(client.batches(group))
+            older = "wait" not in inspect.signature(Batch.ack).parameters
+            consumer.take_all(client.batches(group), **({} if older else {"wait": False}))
 
     consumer.run(follow)
 

@@ -5,6 +5,7 @@
 - `conversation`: asks until an answer comes: numbers, deadlines, patience and pauses. Without I/O.
 - `absence`: whether a service is waited for, and what is logged of it.
 - `batch`: what a pull hands out, and the lease that it is held on. Without I/O.
+- `owed`: the acknowledgement that goes with the next request of a loop. Without I/O.
 - `changes`: what `since` answers. Without I/O.
 - `dead`: what `dead` answers. Without I/O.
 - `early`: pulls the next batch while the present one is worked on. Without I/O.

@@ -26,8 +26,8 @@ class AsyncBatch(BatchData):
         super().__init__(handed)
         self._driver = driver
 
-    async def ack(self) -> bool:
-        return await self._driver.run(self._lease.ack())
+    async def ack(self, *, wait: bool = True) -> bool:
+        return await self._driver.run(self._lease.ack(wait=wait))
 
     async def nack(self, reason: str = "", *, retry_s: float | None = None, output: str = "") -> None:
         await self._driver.run(self._lease.nack(reason, retry_s, output))

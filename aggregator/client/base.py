@@ -16,6 +16,7 @@ from .absence import Absence
 from .conversation import REPLY_S, Conversation
 from .early import Early
 from .following import WAIT_S_MAX, Following
+from .owed import Acknowledged, OwedAck
 from .requests import SECONDS_MAX, Request
 
 
@@ -68,19 +69,20 @@ class ClientBase:
         wait_s = arguments.seconds("wait_s", 0.0 if wait_s is None else wait_s, 0.0, SECONDS_MAX)
         wait_s = WAIT_S_MAX if follow else min(wait_s, WAIT_MS_MAX / 1000)
 
-        def pull(from_: str | None) -> Request:
-            return requests.pull(group, self.worker, max=max, wait_s=wait_s, from_=from_, peek=False, lease_s=lease_s)
+        def pull(from_: str | None, ack: Acknowledged) -> Request:
+            return requests.pull(group, self.worker, max=max, wait_s=wait_s, from_=from_, peek=False, lease_s=lease_s, ack=ack)
 
         def pull_ahead() -> Request:
             return requests.pull(group, self.worker, max=max, wait_s=0.0, from_=None, peek=False, lease_s=lease_s, ahead=True)
 
-        def begin(batch: str) -> Request:
-            return requests.extend(group, batch, lease_s)
+        def begin(batch: str, ack: Acknowledged) -> Request:
+            return requests.extend(group, batch, lease_s, ack)
 
         patient_s = requests.patience(patience_s)
         patient_s = patient_s if follow else 0.0
-        early = Early(self._conversation, pull_ahead, begin, patient_s) if ahead else None
-        return Following(self._conversation, pull, from_, follow=follow, patience_s=patient_s, early=early)
+        owed = OwedAck(group, patient_s)
+        early = Early(self._conversation, pull_ahead, begin, patient_s, owed) if ahead else None
+        return Following(self._conversation, pull, from_, owed, follow=follow, patience_s=patient_s, early=early)
 
 
 def _endpoint(state_dir: Path | str) -> str:

@@ -6,6 +6,7 @@ import contextlib
 from typing import NamedTuple
 
 import msgspec
+from msgspec import UNSET, UnsetType
 
 from shardwatch.shard.contract.errors import ShardwatchError
 
@@ -14,11 +15,9 @@ from ..protocol.messages import Event, Fresh, exact
 from . import requests
 from .absence import logger
 from .conversation import Ask, Flow
+from .owed import ACK_PATIENCE_S, OwedAck
 from .replies import RequestError
 from .requests import Request
-
-#: Seconds for which an ack of a single pull tries again while the service is away.
-ACK_PATIENCE_S = 5.0
 
 
 class Pulled(msgspec.Struct):
@@ -55,14 +54,23 @@ class Glimpse(msgspec.Struct):
     more: bool
 
 
-class _GlimpsedReply(msgspec.Struct):
+class PullGlance(msgspec.Struct):
     """A reply to a pull, without the events. Also of an error."""
 
     batch: Glimpse | None = None
+    #: What became of the batch that was acknowledged with it; unset: the service does not know such requests.
+    acked: bool | UnsetType | None = UNSET
+
+
+class _BeganReply(msgspec.Struct):
+    """The reply to an `extend`."""
+
+    acked: bool | UnsetType | None = UNSET
 
 
 _decoder = msgspec.msgpack.Decoder(PullReply)
-_glimpsed = msgspec.msgpack.Decoder(_GlimpsedReply)
+_glanced = msgspec.msgpack.Decoder(PullGlance)
+_began = msgspec.msgpack.Decoder(_BeganReply)
 
 
 class Handed(NamedTuple):
@@ -85,9 +93,14 @@ def decode_pull(body: bytes) -> PullReply:
     return reply
 
 
-def glance(body: bytes) -> Glimpse | None:
-    """The batch of the reply to a pull that is no peek, without the events: they take longer. None: there is none."""
-    return _glimpsed.decode(body).batch
+def glance(body: bytes) -> PullGlance:
+    """The reply to a pull that is no peek, without the events: they take longer."""
+    return _glanced.decode(body)
+
+
+def acked_with(body: bytes) -> bool | UnsetType | None:
+    """What the reply to an `extend` says of the batch that was acknowledged with it."""
+    return _began.decode(body).acked
 
 
 def give_back(batch: Glimpse) -> Flow[None]:
@@ -96,10 +109,10 @@ def give_back(batch: Glimpse) -> Flow[None]:
         yield Ask(requests.release(batch.group, batch.id, worker=""))
 
 
-def handed(reply: PullReply, *, follows: bool = False) -> Handed | None:
-    """What a pull handed out; None where nothing was there."""
+def handed(reply: PullReply, *, follows: bool = False, owed: OwedAck | None = None) -> Handed | None:
+    """What a pull handed out; None where nothing was there. For `follows` and `owed` see Lease."""
     pulled = reply.batch
-    return None if pulled is None else Handed(pulled, Lease(pulled, follows=follows), reply.created, reply.existed)
+    return None if pulled is None else Handed(pulled, Lease(pulled, follows=follows, owed=owed), reply.created, reply.existed)
 
 
 class Lease:
@@ -108,18 +121,23 @@ class Lease:
     Args:
         follows: it belongs to a loop without end. Ending the lease then waits for a service that is away, and coming too late is
             not an error, because the batch is handed out again.
+        owed: takes acknowledgements over that nobody waits for; None: it belongs to no loop.
     """
 
-    __slots__ = ("_ended", "_follows", "_id", "group")
+    __slots__ = ("_ended", "_follows", "_id", "_owed", "group")
 
-    def __init__(self, pulled: Pulled, *, follows: bool) -> None:
+    def __init__(self, pulled: Pulled, *, follows: bool, owed: OwedAck | None = None) -> None:
         self._follows = follows
+        self._owed = owed
         self._id = pulled.id
         self._ended = False
         self.group = pulled.group
 
-    def ack(self) -> Flow[bool]:
-        """Whether it came in time."""
+    def ack(self, *, wait: bool = True) -> Flow[bool]:
+        """Whether it came in time. If nobody waits for that, it may go with the next request of the loop."""
+        if not wait and self._owed is not None and self._id is not None and self._owed.take_over(self._id):
+            self._ended = True
+            return True
         return (yield from self._end(requests.ack(self.group, self._id), ACK_PATIENCE_S))
 
     def nack(self, reason: str, retry_s: float | None, output: str = "") -> Flow[bool]:

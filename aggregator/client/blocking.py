@@ -32,14 +32,20 @@ class Batch(BatchData):
         super().__init__(handed)
         self._driver = driver
 
-    def ack(self) -> bool:
+    def ack(self, *, wait: bool = True) -> bool:
         """Acknowledges the batch. Returns True once this is durable. Idempotent.
 
         If it came too late, because the lease was over, it raises RequestError (`lease_expired`). In a loop over `batches`
         with `follow` it logs this instead, and returns False: the batch is handed out again. In such a loop it also waits for
         a service that is away.
+
+        Args:
+            wait: False: returns True at once. In a loop over `batches` the acknowledgement goes with the request for the next
+                batch, or by itself when the loop ends, which costs the service and the worker less. If either of them is killed
+                before, the batch comes again; if it comes too late, the log says so. A batch of `pull`, and a second one that is
+                acknowledged before the next one is asked for, is waited for all the same.
         """
-        return self._driver.run(self._lease.ack())
+        return self._driver.run(self._lease.ack(wait=wait))
 
     def nack(self, reason: str = "", *, retry_s: float | None = None, output: str = "") -> None:
         """Reports that the batch failed. It is handed out again after a pause that grows with the attempts, or after `retry_s`.

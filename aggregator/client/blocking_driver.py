@@ -7,17 +7,20 @@ import select
 import socket
 import threading
 import time
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 import zmq
 
 from shardwatch.shard.contract.errors import NotRunningError, ShardwatchError
 
-from .connection import Connection
+from .connection import Connection, has_news
 from .conversation import Alone, Ask, Conversation, Flow, HangUp, Pause, Receive, Send, Step
 from .requests import Request
 
 T = TypeVar("T")
+
+#: The longest wait of one poll, seconds: poll(2) counts milliseconds in an int.
+_POLL_S_MAX: Final = 86_400.0
 
 
 class BlockingDriver:
@@ -34,6 +37,9 @@ class BlockingDriver:
         self._lock = threading.RLock()
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         self._connection = Connection(self._context, self._conversation.endpoint)
+        #: What was waited for last, and how.
+        self._polled: tuple[int, int] | None = None
+        self._poller = select.poll()
         #: The first is readable once the driver is closed: that ends the wait of another thread.
         self._closing, self._close = socket.socketpair()
 
@@ -103,13 +109,21 @@ class BlockingDriver:
 
     def _receive(self, until: float) -> bytes | None:
         connection = self._connection
-        poller = zmq.Poller()
-        for readable in (connection.socket, connection.monitor, self._closing):
-            poller.register(readable, zmq.POLLIN)
-        left = until - time.monotonic()
-        ready = dict(poller.poll(round(left * 1000) + 1)) if left > 0 else {}
-        self._check_open()
-        return connection.socket.recv() if connection.socket in ready else None
+        while not has_news(connection.socket):
+            left = until - time.monotonic()
+            if left <= 0 or has_news(connection.monitor):
+                return None
+            self._poll(connection.fds, left)
+            self._check_open()
+        return connection.socket.recv()
+
+    def _poll(self, fds: tuple[int, int], seconds: float) -> None:
+        """Waits for news of the connection with these descriptors, or for the end of the driver."""
+        if fds != self._polled:
+            self._polled, self._poller = fds, select.poll()
+            for fd in (*fds, self._closing.fileno()):
+                self._poller.register(fd, select.POLLIN)
+        self._poller.poll(min(seconds, _POLL_S_MAX) * 1000)
 
     def _check_open(self) -> None:
         if self._closed:

@@ -11,8 +11,9 @@ from collections.abc import Callable
 
 from shardwatch.shard.contract.errors import ShardwatchError
 
-from .batch import Glimpse, give_back, glance
+from .batch import Glimpse, acked_with, give_back, glance
 from .conversation import Alone, Ask, Conversation, Flow
+from .owed import Acknowledged, OwedAck
 from .replies import RequestError
 from .requests import Request
 
@@ -22,21 +23,24 @@ class Early:
 
     Args:
         pull: makes the request for it.
-        begin: makes the request that begins the batch of that id.
+        begin: makes the request that begins the batch of that id, and acknowledges another one.
         patience_s: seconds for which a service that is away is looked for.
+        owed: the acknowledgement that goes with it.
     """
 
     def __init__(
         self,
         conversation: Conversation,
         pull: Callable[[], Request],
-        begin: Callable[[str], Request],
+        begin: Callable[[str, Acknowledged], Request],
         patience_s: float,
+        owed: OwedAck,
     ) -> None:
         self._conversation = conversation
         self._pull = pull
         self._begin = begin
         self._patience_s = patience_s
+        self._owed = owed
         #: The number of the pull whose reply is not here yet.
         self._asked: int | None = None
         #: The batch that is kept for us, and not begun.
@@ -49,9 +53,9 @@ class Early:
         with contextlib.suppress(ShardwatchError):
             self._asked = yield Alone(self._conversation.send(self._pull()))
 
-    def begin(self) -> Flow[tuple[bytes, Glimpse] | None]:
+    def begin(self, acknowledged: Acknowledged) -> Flow[tuple[bytes, Glimpse] | None]:
         """The batch that was pulled ahead, which has begun: the reply to its pull, and what `glance` says of it; None: there is
-        none, or it is somebody else's by now.
+        none, or it is somebody else's by now. With it goes what is owed.
 
         Raises ShardwatchError if the service does not answer.
         """
@@ -60,9 +64,11 @@ class Early:
         if body is None or kept is None:
             return None
         try:
-            yield Ask(self._begin(kept.id), self._patience_s)
+            began: bytes = yield Ask(self._begin(kept.id, acknowledged), self._patience_s)
         except RequestError:
-            kept = None
+            kept = None  # what is owed goes once more, with the next pull
+        else:
+            self._owed.told(acknowledged, acked_with(began))
         self._kept = None
         return None if kept is None else (body, kept)
 
@@ -80,5 +86,5 @@ class Early:
             return None
         body: bytes | None = yield Alone(self._conversation.take(self._asked))
         self._asked = None
-        self._kept = None if body is None else glance(body)
+        self._kept = None if body is None else glance(body).batch
         return body

@@ -9,6 +9,7 @@ from ..protocol.codes import FOLLOWED
 from .batch import Glimpse, Handed, decode_pull, give_back, glance, handed
 from .conversation import Ask, Conversation, Flow, Pause
 from .early import Early
+from .owed import Acknowledged, OwedAck
 from .replies import RequestError
 from .requests import Request
 
@@ -24,8 +25,9 @@ class Following:
     acknowledged, whatever becomes of this worker.
 
     Args:
-        pull: makes the request, with that `from`.
+        pull: makes the request, with that `from`, and with the batch that it acknowledges.
         from_: where the group begins if the first pull has to make it.
+        owed: the acknowledgement that goes with the next request.
         follow: go on for ever; else until nothing came.
         patience_s: seconds for which a service that is away is looked for.
         early: pulls the next batch while one is worked on; None: nobody does.
@@ -34,8 +36,9 @@ class Following:
     def __init__(
         self,
         conversation: Conversation,
-        pull: Callable[[str | None], Request],
+        pull: Callable[[str | None, Acknowledged], Request],
         from_: str | None,
+        owed: OwedAck,
         *,
         follow: bool,
         patience_s: float,
@@ -44,6 +47,7 @@ class Following:
         self._conversation = conversation
         self._pull = pull
         self._from = from_
+        self._owed = owed
         self._follow = follow
         self._patience_s = patience_s
         self._early = early
@@ -66,7 +70,7 @@ class Following:
                 self._from = "fresh"
             if self._early is not None and self._unseen is not None and self._unseen.more:
                 yield from self._early.ask()
-            found = handed(decode_pull(body), follows=self._follow)
+            found = handed(decode_pull(body), follows=self._follow, owed=self._owed)
             if found is not None or not self._follow:
                 self._unseen = None
                 return found
@@ -74,14 +78,19 @@ class Following:
 
     def _next_body(self) -> Flow[tuple[bytes, Glimpse | None]]:
         """The reply that has what comes next, and its batch, if there is one: what was pulled early, if it is still ours."""
-        early = None if self._early is None else (yield from self._early.begin())
+        acknowledged = yield from self._owed.offer()
+        early = None if self._early is None else (yield from self._early.begin(acknowledged))
         if early is not None:
             return early
-        body: bytes = yield Ask(self._pull(self._from), self._patience_s)
-        return body, glance(body)
+        body: bytes = yield Ask(self._pull(self._from, acknowledged), self._patience_s)
+        found = glance(body)
+        self._owed.told(acknowledged, found.acked)
+        return body, found.batch
 
     def leave(self) -> Flow[None]:
-        """The loop is left: gives back what nobody has seen. If that is impossible, the service finds out by itself."""
+        """The loop is left: acknowledges what is owed, and gives back what nobody has seen. If that is impossible, the service
+        finds out by itself."""
+        yield from self._owed.leave()
         if self._unseen is not None:
             yield from give_back(self._unseen)
             self._unseen = None

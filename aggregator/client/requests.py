@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import msgspec
-from msgspec import Struct
+from msgspec import UNSET, Struct, UnsetType
 
 from shardwatch.shard.contract.errors import UsageError
 from shardwatch.shard.contract.input import arguments
@@ -77,16 +77,21 @@ def request(op: str, fields: Mapping[str, Any], wait_s: float = 0.0) -> Request:
 
 def pull(
     group: str, worker: str, *, max: int | None, wait_s: float, from_: str | None, peek: bool, lease_s: float | None,
-    ahead: bool = False,
+    ahead: bool = False, ack: str | UnsetType | None = UNSET,
 ) -> Request:  # fmt: skip
-    """`ahead`: of what is worked on later; it is answered at once."""
+    """
+    Args:
+        ahead: of what is worked on later; it is answered at once.
+        ack: a batch that is acknowledged with it; None: none, and the reply tells whether the service knows this field.
+    """
     if from_ is not None:
         _check_beginning(from_)
     if max is not None:
         arguments.whole("max", max, 1, NUMBER_MAX)
     wait_s = arguments.seconds("wait_s", wait_s, 0.0, SECONDS_MAX)
     optional = {"max": max, "from": from_, "peek": bool(peek) or None, "lease_ms": _lease_ms(lease_s), "ahead": ahead or None}
-    given = {name: value for name, value in optional.items() if value is not None}
+    given: dict[str, Any] = {name: value for name, value in optional.items() if value is not None}
+    given |= {} if ack is UNSET else {"ack": ack}
     return Request("pull", {"group": _group(group), "wait_ms": round(wait_s * 1000), "worker": worker} | given, wait_s)
 
 
@@ -119,9 +124,11 @@ def nack(
     return Request("nack", fields)
 
 
-def extend(group: str, batch: str | None, lease_s: float | None) -> Request:
+def extend(group: str, batch: str | None, lease_s: float | None, ack: str | UnsetType | None = UNSET) -> Request:
+    """`ack`: as for `pull`."""
     lease = {} if lease_s is None else {"lease_ms": _lease_ms(lease_s)}
-    return Request("extend", {"group": _group(group), "batch": batch} | lease)
+    acked = {} if ack is UNSET else {"ack": ack}
+    return Request("extend", {"group": _group(group), "batch": batch} | lease | acked)
 
 
 def release(group: str, batch: str | None, worker: str) -> Request:

@@ -17,7 +17,7 @@ from .batch import GroupBatch, NoBatch
 from .batches import Batches
 from .delivery import Delivery
 from .index_port import IndexPort
-from .journal import Entry, GroupChanged
+from .journal import Entry, GroupChanged, UnitGone
 from .leases import Leases
 from .record import GroupRecord, GroupRow
 from .standing import Standing
@@ -106,6 +106,10 @@ class Group:
     def has_changed(self) -> bool:
         """Whether anything must be made durable."""
         return bool(self._journal)
+
+    def has_only_acked(self) -> bool:
+        """Whether all that must be made durable is that batches are done. If it is lost, they come again."""
+        return all(type(entry) is UnitGone for entry in self._journal)
 
     def take_journal(self) -> list[Entry]:
         """What must be made durable since this was called last. Whoever takes it writes it."""

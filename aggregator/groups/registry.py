@@ -27,6 +27,9 @@ log = logging.getLogger("shardwatch.aggregator")
 
 #: The name of the one group that no request can name, because it is no valid name: it keeps what the cursors of `since` need.
 KEEPER: Final = ""
+#: The longest time for which an acknowledgement that nobody was told of is not committed, seconds: until then there may be a
+#: commit that something else needs. Some beat wakes the process by then, so this wakes it no more.
+PUT_OFF_S: Final = 2.0
 #: Notes that are kept.
 _NOTES_MAX = 100
 
@@ -48,6 +51,8 @@ class Registry:
         self._next_key = 1
         self._dirty: dict[int, Group] = {}
         self._dropped: set[int] = set()
+        #: When what was put off is committed at the latest.
+        self._put_off_until = float("inf")
         self._dates = Dates()
         #: Groups in which something has just become free.
         self._soon: dict[int, Group] = {}
@@ -168,12 +173,24 @@ class Registry:
         """The names of the groups that have changed since the last commit."""
         return [group.name for group in self._dirty.values()]
 
+    def may_put_off(self) -> bool:
+        """Whether `commit` may be left to a later turn: for PUT_OFF_S at most, and only if nothing has changed but that batches
+        are done. A worker that was not answered yet asks again after a crash, and a batch that nobody acknowledges again by then
+        is handed out again.
+        """
+        changed = [group for group in self._dirty.values() if group.has_changed()]
+        if self._dropped or not changed or not all(group.has_only_acked() for group in changed):
+            return False
+        self._put_off_until = min(self._put_off_until, self._now + PUT_OFF_S)
+        return self._now < self._put_off_until
+
     def commit(self) -> None:
         """Makes everything durable. If the disk refuses, it raises sqlite3.Error, and the changed groups are again as they were
         last committed.
         """
         dirty, self._dirty = self._dirty, {}
         dropped, self._dropped = self._dropped, set()
+        self._put_off_until = float("inf")
         wall = self._wall() if dirty else 0.0
         try:
             for key in dropped:

@@ -30,6 +30,8 @@ from .bounds import (
 
 _Name = Annotated[str, Meta(max_length=NAME_CHARS_MAX)]
 _Id = Annotated[str, Meta(max_length=NAME_CHARS_MAX)]
+#: A batch that is acknowledged with another request; null: none, and the reply tells whether the service knows the field.
+_Carried = _Id | UnsetType | None
 #: Where a group begins that is made.
 _Begin = Literal["now", "start", "fresh"]
 _Wait = Annotated[int, Meta(ge=0)]
@@ -85,6 +87,7 @@ class Pull(Struct, rename={"from_": "from"}):
     worker: _Name = ""
     lease_ms: _Lease | None = None
     ahead: bool = False
+    ack: _Carried = UNSET
 
 
 class Ack(Struct):
@@ -116,6 +119,7 @@ class Extend(Struct):
     group: _Name
     batch: _Id
     lease_ms: _Lease | None = None
+    ack: _Carried = UNSET
 
 
 class Seek(Struct):

@@ -23,6 +23,7 @@ from ..protocol import bounds
 from ..protocol import messages as protocol
 from ..protocol.messages import RefusedError
 from .call import Call
+from .carried import acknowledge
 from .roster import Roster
 
 
@@ -75,8 +76,9 @@ class GroupRequests:
 
     def _extend(self, group: Group, request: protocol.Extend, now: float) -> dict[str, object]:
         leased_s = lease_s(self._settings, request.lease_ms)
+        acked = acknowledge(group, self._index, request, now)
         group.batches.extend(self._index, group.batches.number(request.batch), now, leased_s)
-        return {"batch": request.batch, "lease_ms": round(leased_s * 1000)}
+        return {"batch": request.batch, "lease_ms": round(leased_s * 1000), **acked}
 
     def _seek(self, group: Group, request: protocol.Seek, now: float) -> dict[str, object]:
         if (request.tick is None) == (request.at is None):

@@ -28,6 +28,7 @@ from .description import Descriptions
 from .engine_port import EnginePort
 from .explanations import Explanations
 from .group_requests import GroupRequests
+from .handing_out import HandingOut
 from .holding import Holding
 from .outbox import Outbox
 from .pulls import Pulls
@@ -81,7 +82,8 @@ class Server:
         self._outbox = Outbox()
         self._holding = Holding(index, registry, engine, settings.hold_ms_max)
         self._roster = Roster(index, registry, engine, wall, removed=self._removed)
-        self._pulls = Pulls(index, registry, self._roster, self._holding, settings, self._outbox)
+        self._handing_out = HandingOut(index, registry, self._roster, self._holding, settings, self._outbox)
+        self._pulls = Pulls(index, registry, self._roster, self._holding, self._handing_out, settings, self._outbox)
         self._barriers = Barriers(index, engine, self._outbox)
         self._acknowledgements = Acknowledgements(index, registry, self._roster, self._barriers, self._outbox)
         self._descriptions = Descriptions(index, registry, self._pulls.of, wall)
@@ -127,7 +129,7 @@ class Server:
         for envelope, body in requests:
             self._handle(envelope, body, now)
         self._work(now)
-        return self._flush()
+        return self._end_turn()
 
     @property
     def kept_bytes(self) -> int:
@@ -145,7 +147,7 @@ class Server:
             self._pulls.wake_all()
             self._acknowledgements.look_at_all()
         self._work(now)
-        return self._flush()
+        return self._end_turn()
 
     def tick(self, now: float | None = None) -> list[Outgoing]:
         """Does what is due: waits and leases that end, and retries. Call it after `next_due` seconds at the latest, unless
@@ -153,7 +155,7 @@ class Server:
         """
         now = self._turn(now)
         self._work(now)
-        return self._flush()
+        return self._end_turn()
 
     def next_due(self) -> float:
         """The number of seconds after which `tick` has something to do, at most TICK_S."""
@@ -176,8 +178,8 @@ class Server:
         """
         peers = frozenset(gone)
         self._pulls.forget(peers)
-        if self._pulls.may_be_ahead:
-            self._pulls.take_back_ahead(self._turn(), "its worker went away before it was begun", peers)
+        if self._handing_out.may_be_ahead:
+            self._handing_out.take_back_ahead(self._turn(), "its worker went away before it was begun", peers)
         self._barriers.forget(peers)
         self._acknowledgements.forget(peers)
         for lease in undelivered:
@@ -241,7 +243,7 @@ class Server:
         """Does what is due, for TURN_S or a little longer. The rest is done in the next turn."""
         end = self._clock() + TURN_S
         if self._holding.held:
-            self._pulls.take_back_ahead(now, "batches are held back")
+            self._handing_out.take_back_ahead(now, "batches are held back")
 
         def over() -> bool:
             return self._clock() >= end
@@ -267,6 +269,10 @@ class Server:
             if now >= self._acknowledgements.deadlines.first:
                 self._acknowledgements.time_out(now, over)
 
+    def _end_turn(self) -> list[Outgoing]:
+        """As `_flush`; but if nobody is answered in this turn, acknowledgements are committed with those of a later turn."""
+        return [] if not self._outbox.size and self.registry.may_put_off() else self._flush()
+
     def _flush(self) -> list[Outgoing]:
         """Commits, and returns the replies of this turn. If the disk refuses, all of them become `storage` errors."""
         try:
@@ -278,6 +284,7 @@ class Server:
         return self._outbox.take()
 
     def _removed(self, group: Group) -> None:
+        self._handing_out.removed(group)
         self._pulls.removed(group)
         self._acknowledgements.look([group.name])
 

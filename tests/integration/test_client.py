@@ -93,6 +93,30 @@ def test_the_next_batch_is_on_its_way(service: FakeService, client: ExtractClien
     loop.close()
 
 
+@pytest.mark.parametrize("ahead", [0, 1])
+def test_an_ack_that_nobody_waits_for_survives_a_crash(service: FakeService, client: ExtractClient, ahead: int) -> None:
+    """Of the service: the loop asks again, and nothing comes twice. What was owed at the end of the loop is done then too."""
+    service.put(*(f"/r/{n}" for n in range(4)))
+    loop = client.batches("g", max=1, from_="start", ahead=ahead)
+    got = []
+    for number, batch in enumerate(loop):
+        got.append(batch.events[0].path)
+        assert batch.ack(wait=False)
+        if number in (1, 2):
+            service.restart(clean=False)
+        elif number == 3:
+            worker = _put_once_it_waits(service, "/r/4")
+        elif number == 4:
+            break
+    worker.join()
+    loop.close()
+    assert got == [f"/r/{n}" for n in range(5)]
+    with ExtractClient(service.layout.state_dir, timeout_s=GUARD_S) as other:
+        assert other.pull("g") is None
+        (group,) = other.groups()
+        assert (group["backlog"], group["leased"]) == (0, 0)
+
+
 def _kept(client: ExtractClient) -> int:
     """Batches that are pulled ahead and not begun."""
     return sum(lease.get("ahead", False) for group in client.groups() for lease in group["leases"])

@@ -45,9 +45,12 @@ class Puller:
         self._worker = f"{group[:100]}:{os.getpid()}" if worker is None else worker
         #: Number of the pull that waits for its answer, if one does.
         self.asked: int | None = None
+        #: Whether the service acknowledges a batch with the next pull, and the batch of which nobody has told that it has.
+        self._acks_with_pull = False
+        self._owed: str | None = None
 
-    def ask(self, maximum: int, wait_s: float, *, peek: bool = False) -> int:
-        """Sends a pull; its answer goes to `print`."""
+    def ask(self, maximum: int, wait_s: float, *, peek: bool = False, goes_on: bool = False) -> int:
+        """Sends a pull; its answer goes to `print`, or to `go_on` if it `goes_on`."""
         fields: dict[str, Any] = {
             "group": self.group,
             "max": maximum,
@@ -58,6 +61,8 @@ class Puller:
             fields["peek"] = True
         if self._start is not None:
             fields["from"] = self._start
+        if goes_on:
+            fields["ack"] = self._owed
         self.asked = self._connection.ask("pull", wait_s=wait_s, **fields)
         return self.asked
 
@@ -66,7 +71,36 @@ class Puller:
 
         Raises Ended before the acknowledgement when standard output is closed, and the service's error.
         """
+        batch = self._printed(checked(reply))
+        if batch is not None and not peek:
+            self._acknowledge(batch["id"])
+        return batch
+
+    def go_on(self, reply: Reply, maximum: int) -> None:
+        """Prints the answer of the last pull, and asks for the next batch. The same request acknowledges the printed one, if the
+        service knows such requests.
+
+        Raises as `print` does.
+        """
         reply = checked(reply)
+        if "acked" in reply:
+            self._owed = None
+        self._acks_with_pull = "acked" in reply
+        batch = self._printed(reply)
+        if self._owed is not None:  # an earlier version of the service came back
+            self._acknowledge(self._owed)
+            self._owed = None
+        if batch is not None and self._acks_with_pull:
+            self._owed = batch["id"]
+        elif batch is not None:
+            self._acknowledge(batch["id"])
+        self.ask(maximum, PULL_WAIT_S, goes_on=True)
+
+    def _acknowledge(self, batch: str) -> None:
+        self._connection.ask("ack", group=self.group, batch=batch)
+
+    def _printed(self, reply: Reply) -> dict[str, Any] | None:
+        """Prints the batch of a reply, if there is one, and returns it."""
         self._warn(created=bool(reply.get("created")))
         # The group was there once. If a later pull has to make it, it was lost: with the state directory, or by `groups drop`.
         self._start = "fresh"
@@ -79,8 +113,6 @@ class Puller:
         self._hold_reported = False
         events = self._of_others(batch["events"])
         self._printer.write([*events, {"type": "settled"}] if batch.get("settled") else events)
-        if not peek:
-            self._connection.ask("ack", group=self.group, batch=batch["id"])
         return batch
 
     def _of_others(self, events: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -99,7 +131,10 @@ class Puller:
         self._warned = True
 
     def release(self) -> None:
-        """Gives back what was handed out and not acknowledged: it is pending again at once, not when its lease ends."""
+        """Acknowledges what was printed, and gives back what else was handed out: it is pending again at once, not when its lease
+        ends."""
+        if self._owed is not None:
+            self._acknowledge(self._owed)
         if self.asked is not None:
             self._connection.ask("release", group=self.group, worker=self._worker)
 
@@ -145,13 +180,13 @@ class Puller:
 
     def follow(self, maximum: int) -> None:
         """For ever. A service that goes away is waited for; ends by Ended, or by an error the service answers with."""
-        self.ask(maximum, PULL_WAIT_S)
+        self.ask(maximum, PULL_WAIT_S, goes_on=True)
         while True:
             for number, reply in self._connection.wait(self._ends, PULL_WAIT_S):
-                if number == self.asked or hands_out(reply):
+                if number == self.asked:
+                    self.go_on(reply, maximum)
+                elif hands_out(reply):  # an answer that came twice
                     self.print(reply)
-                    if number == self.asked:
-                        self.ask(maximum, PULL_WAIT_S)
 
 
 def _most(left: int | None) -> int:

@@ -21,7 +21,7 @@ from ...terminal.lines import FORMAT, Printer
 from ..filter_text import filter_text
 from ..link.in_flight import Reply, hands_out
 from .attendant import Attendant, launched_s, say_troubles
-from .puller import BATCH_MAX, PULL_WAIT_S, Puller
+from .puller import BATCH_MAX, Puller
 
 #: The group whose position a kept state directory remembers between two watches.
 GROUP = "watch"
@@ -59,8 +59,7 @@ class Session:
         # What is polled is said before `ready`, and the group's position taken: nothing after that line can be missed.
         first = self._first_pull()
         self._print_ready(ready)
-        self._puller.print(first)
-        self._follow()
+        self._follow(first)
 
     def _first_pull(self) -> Reply:
         """The answer of a pull that does not wait. Returns when the status has been answered too, so troubles have been reported.
@@ -70,7 +69,7 @@ class Session:
         self._attendant.ask_status()
         if self._prepared.resumed:  # what a watch that was killed had been handed
             self._connection.ask("release", group=GROUP, worker=GROUP)
-        asked = self._puller.ask(BATCH_MAX, 0.0)
+        asked = self._puller.ask(BATCH_MAX, 0.0, goes_on=True)
         first: Reply | None = None
         while first is None or self._attendant.owes_status:
             for number, reply in self._attendant.wait():
@@ -78,13 +77,12 @@ class Session:
                     first = reply
         return first
 
-    def _follow(self) -> None:
-        self._puller.ask(BATCH_MAX, PULL_WAIT_S)
+    def _follow(self, first: Reply) -> None:
+        self._puller.go_on(first, BATCH_MAX)
         while True:
             for number, reply in self._attendant.wait():
                 if number == self._puller.asked:
-                    self._puller.print(reply)
-                    self._puller.ask(BATCH_MAX, PULL_WAIT_S)
+                    self._puller.go_on(reply, BATCH_MAX)
                 elif hands_out(reply):  # an answer that came twice
                     self._puller.print(reply)
 

@@ -15,6 +15,7 @@ from shardwatch.aggregator.client.batch import Lease, Pulled
 from shardwatch.aggregator.client.conversation import Alone, Ask, Conversation, Flow, HangUp, Pause, Receive, Send, Step
 from shardwatch.aggregator.client.early import Early
 from shardwatch.aggregator.client.following import Following
+from shardwatch.aggregator.client.owed import Acknowledged, OwedAck
 from shardwatch.aggregator.client.replies import RequestError
 from shardwatch.aggregator.client.requests import Request
 from shardwatch.shard.contract.errors import NotRunningError, ServiceError, ServiceTimeoutError, ShardwatchError, UsageError
@@ -195,15 +196,19 @@ def test_what_can_not_be_sent_is_a_usage_error(fields: dict[str, Any]) -> None:
 
 
 def following(wire: Wire, *, follow: bool = True, from_: str | None = "now", ahead: bool = False) -> Following:
-    def pull(from_: str | None) -> Request:
-        return requests.pull("g", "w", max=None, wait_s=0.0, from_=from_, peek=False, lease_s=None)
+    def pull(from_: str | None, ack: Acknowledged) -> Request:
+        return requests.pull("g", "w", max=None, wait_s=0.0, from_=from_, peek=False, lease_s=None, ack=ack)
 
     def pull_ahead() -> Request:
         return requests.pull("g", "w", max=None, wait_s=0.0, from_=None, peek=False, lease_s=None, ahead=True)
 
+    def begin(batch: str, ack: Acknowledged) -> Request:
+        return requests.extend("g", batch, None, ack)
+
     patience_s = math.inf if follow else 0.0
-    early = Early(wire.conversation, pull_ahead, lambda batch: requests.extend("g", batch, None), patience_s) if ahead else None
-    return Following(wire.conversation, pull, from_, follow=follow, patience_s=patience_s, early=early)
+    owed = OwedAck("g", patience_s)
+    early = Early(wire.conversation, pull_ahead, begin, patience_s, owed) if ahead else None
+    return Following(wire.conversation, pull, from_, owed, follow=follow, patience_s=patience_s, early=early)
 
 
 def next_id(wire: Wire, loop: Following) -> str | None:
@@ -321,6 +326,105 @@ def test_a_cut_connection_takes_the_reply_with_it() -> None:
     wire.run(found.lease.ack())
     assert next_id(wire, loop) == "t-3"
     assert asked(wire) == ["pull", "pull ahead", "ack t-1", "ack t-1", "extend t-2", "pull"]
+
+
+# An ack that nobody waits for -----------------------------------------------------------------------------------------
+
+
+def carried(wire: Wire) -> list[str]:
+    """The requests, with what they acknowledge: `+t-1`, or `+?` where they ask whether they could."""
+    return [what + (f" +{f['ack'] or '?'}" if "ack" in f else "") for what, f in zip(asked(wire), wire.frames, strict=True)]
+
+
+def left_to_the_loop(wire: Wire, loop: Following) -> str | None:
+    """The id of the next batch, which is acknowledged without waiting."""
+    found = wire.run(loop.next())
+    assert found is not None
+    before = len(wire.frames)
+    assert wire.run(found.lease.ack(wait=False))
+    assert len(wire.frames) == before
+    wire.run(found.lease.leave())  # it is not given back
+    return found.pulled.id
+
+
+def test_it_goes_with_the_next_pull() -> None:
+    """Once the service has shown that it knows such pulls: the first goes by itself. The last one does when the loop is left."""
+    wire = scripted(batch(1), ok(), batch(2, acked=None), batch(3, acked=True), ok(batch=None, acked=True), batch(4), ok())
+    loop = following(wire)
+    assert [left_to_the_loop(wire, loop) for _ in range(4)] == ["t-1", "t-2", "t-3", "t-4"]
+    wire.run(loop.leave())
+    wire.run(loop.leave())
+    assert carried(wire) == ["pull", "ack t-1", "pull +?", "pull +t-2", "pull +t-3", "pull", "ack t-4"]
+
+
+def test_it_goes_with_the_beginning_of_what_was_pulled_ahead() -> None:
+    """If that is somebody else's by then, it goes once more with the pull that follows."""
+    wire = scripted(
+        batch(1), ok(), batch(2, more=True, acked=None), batch(3), ok(acked=True),
+        batch(4, more=True, acked=True), batch(5), refused("lease_expired"), batch(6, acked=True), ok(),
+    )  # fmt: skip
+    loop = following(wire, ahead=True)
+    assert [left_to_the_loop(wire, loop) for _ in range(5)] == ["t-1", "t-2", "t-3", "t-4", "t-6"]
+    assert carried(wire) == [
+        "pull", "ack t-1", "pull +?", "pull ahead", "extend t-3 +t-2", "pull +t-3", "pull ahead", "extend t-5 +t-4", "pull +t-4",
+    ]  # fmt: skip
+
+
+def test_a_service_that_does_not_know_it_is_asked_as_before() -> None:
+    """Also one that is replaced by an earlier version while the loop goes on."""
+    wire = scripted(batch(1), ok(), batch(2), ok(), batch(3, acked=None), batch(4), ok(), batch(5))
+    loop = following(wire)
+    assert [left_to_the_loop(wire, loop) for _ in range(3)] == ["t-1", "t-2", "t-3"]
+    assert [next_id(wire, loop) for _ in range(2)] == ["t-4", "t-5"]
+    assert carried(wire) == [
+        "pull", "ack t-1", "pull +?", "ack t-2", "pull +?", "pull +t-3", "ack t-3", "pull +?",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("by_itself", [True, False])
+def test_one_that_comes_too_late_is_logged(by_itself: bool, caplog: pytest.LogCaptureFixture) -> None:
+    """And the loop goes on: the batch is handed out again."""
+    late = [refused("lease_expired"), batch(2)] if by_itself else [ok(), batch(2, acked=None), batch(3, acked=False)]
+    wire = scripted(batch(1), *late)
+    loop = following(wire, follow=False)
+    for _ in late:
+        left_to_the_loop(wire, loop)
+    assert [record.getMessage()[:33] for record in caplog.records] == ["A batch of group g was not acknow"]
+
+
+def test_one_that_can_not_be_told_at_the_end_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+    """Leaving a loop never fails, and waits for a service that is away for some seconds only."""
+    wire = scripted(batch(1), AWAY)
+    loop = following(wire)
+    left_to_the_loop(wire, loop)
+    wire.run(loop.leave())
+    assert "no service answers" in caplog.text
+    assert 5.0 <= sum(wire.pauses()) < 10.0
+
+
+def test_a_refusal_for_now_is_asked_again() -> None:
+    """With a pull, or by itself; what is owed is owed until it is told."""
+    wire = scripted(batch(1), refused("busy"), ok(), batch(2, acked=None), refused("storage"), batch(3, acked=True))
+    loop = following(wire)
+    assert [left_to_the_loop(wire, loop) for _ in range(3)] == ["t-1", "t-2", "t-3"]
+    assert carried(wire) == ["pull", "ack t-1", "ack t-1", "pull +?", "pull +t-2", "pull +t-2"]
+
+
+def test_it_is_waited_for_where_no_loop_takes_it() -> None:
+    """Of a batch that was pulled alone, of a second one before the next pull, and after the end of the loop."""
+    wire = scripted(ok())
+    wire.run(Lease(pulled(1), follows=False).ack(wait=False))
+    assert carried(wire) == ["ack t-1"]
+    wire = scripted(batch(1), ok(batch=None), batch(2), ok())
+    loop = following(wire, ahead=False)
+    first = wire.run(loop.next())
+    second = wire.run(loop.next())
+    assert first is not None and second is not None
+    wire.run(first.lease.ack(wait=False))
+    wire.run(second.lease.ack(wait=False))
+    wire.run(loop.leave())
+    wire.run(second.lease.ack(wait=False))
+    assert carried(wire) == ["pull", "pull", "pull", "ack t-2", "ack t-1", "ack t-2"]
 
 
 @pytest.mark.parametrize("arrives", [True, False])

@@ -18,8 +18,9 @@ class Connection:
         self._asked: list[str] = []
 
     def ask(self, op: str, *, wait_s: float = 0.0, **fields: Any) -> int:
+        carried = f" +{fields['ack'] or '?'}" if "ack" in fields else ""
         what = " ahead" if fields.get("ahead") else f" {fields['batch']}" if "batch" in fields else ""
-        self.log.append(f"{op}{what}{' of ' + str(fields['max']) if fields.get('max', 1000) != 1000 else ''}")
+        self.log.append(f"{op}{what}{' of ' + str(fields['max']) if fields.get('max', 1000) != 1000 else ''}{carried}")
         self._asked.append(op)
         return len(self._asked) - 1
 
@@ -89,3 +90,35 @@ def test_no_more_is_pulled_than_is_printed() -> None:
         "pull of 5", "pull ahead of 2", "print a b c", "ack b1", "extend b2", "print d e", "ack b2", "finish",
     ]  # fmt: skip
     assert drained(1, NOTHING) == ["pull of 1", "finish"]
+
+
+def followed(*answers: dict[str, Any]) -> list[str]:
+    """What is asked and printed where each answer is followed by another pull, and then it ends."""
+    connection: Any = Connection()
+    puller = Puller(connection, connection, connection, group="g", start=None)
+    puller.ask(1000, 20.0, goes_on=True)
+    for answer in answers:
+        puller.go_on(answer, 1000)
+    puller.release()
+    log: list[str] = connection.log
+    return log
+
+
+def test_a_printed_batch_is_acknowledged_with_the_next_pull() -> None:
+    """And by itself at the end, because that pull is not answered any more: what was handed out and not printed is given back."""
+    assert followed({**NOTHING, "acked": None}, {**batch(1, "a"), "acked": None}, {**batch(2, "b"), "acked": True}) == [
+        "pull +?", "pull +?", "print a", "pull +b1", "print b", "pull +b2", "ack b2", "release",
+    ]  # fmt: skip
+    assert followed({**batch(1, "a"), "acked": None}, {**NOTHING, "acked": True}) == [
+        "pull +?", "print a", "pull +b1", "pull +?", "release",
+    ]  # fmt: skip
+
+
+def test_a_service_that_does_not_know_this_is_asked_as_before() -> None:
+    """Also one that is replaced by an earlier version in between."""
+    assert followed(batch(1, "a"), batch(2, "b")) == [
+        "pull +?", "print a", "ack b1", "pull +?", "print b", "ack b2", "pull +?", "release",
+    ]  # fmt: skip
+    assert followed({**batch(1, "a"), "acked": None}, batch(2, "b")) == [
+        "pull +?", "print a", "pull +b1", "print b", "ack b1", "ack b2", "pull +?", "release",
+    ]  # fmt: skip
