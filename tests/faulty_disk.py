@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from shardwatch.shard.contract.filter.pattern import Names
 from shardwatch.shard.disk.disk import Disk
 from shardwatch.shard.disk.entering import Entered
-from shardwatch.shard.disk.reading import sorted_out
+from shardwatch.shard.disk.reading import Asked, sorted_out
 
 
 def _nothing(path: bytes) -> None:
@@ -99,13 +99,13 @@ class FaultyDisk(Disk):
         return super().look_at(fd, names, start, coarse_ns, device, invented)
 
     def look_in_each(
-        self, asked: list[tuple[bytes, int, list[bytes]]], instance: int, coarse_ns: int, device: int, invented: bool
-    ) -> list[bytes | int | None]:
+        self, asked: list[Asked], instance: int, coarse_ns: int, device: int, invented: bool
+    ) -> list[tuple[list[bytes], bytes] | int | None]:
         """What is refused is not known: whoever looks again is told why."""
         found = super().look_in_each(asked, instance, coarse_ns, device, invented)
         return [
             None if self._refuses(path) or not self.broken.keys().isdisjoint(names) else one
-            for (path, _, names), one in zip(asked, found, strict=True)
+            for (path, _, names, _), one in zip(asked, found, strict=True)
         ]
 
     def enter_each(

@@ -209,7 +209,7 @@ def waits(kernel: OddKernel) -> Counter[str]:
     kernel.waits(asks)
     happened = Counter[str]()
     instance = calls.init()
-    asked = [(b"/", calls.add_watch(instance, b"/", calls.IN_DELETE_SELF), [b"0"] * 3)]
+    asked = [(b"/", calls.add_watch(instance, b"/", calls.IN_DELETE_SELF), {b"0", b"1", b"2"}, None)]
     for name, arguments in (
         ("list_names", (fd, int)), ("look_at", (fd, [b"0"] * 3, 0, 0, 1, False)),
         ("look_in_each", (asked, instance, 0, 1, False)),

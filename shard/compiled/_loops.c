@@ -384,6 +384,106 @@ watch_open(PyObject *module, PyObject *arguments)
     return PyErr_SetFromErrno(PyExc_OSError);
 }
 
+/* -- patterns for names: pattern.Names */
+
+typedef struct {
+    const char *bytes;
+    Py_ssize_t length;
+} text;
+
+/* Patterns for names: the parts of all of them, one after the other, and behind the last part of each (`Names.stars`). */
+typedef struct {
+    text *parts;
+    Py_ssize_t *ends;
+    Py_ssize_t count;
+} patterns;
+
+/* Segment.match: the parts in their order, the first and the last at the ends. Each takes the first place where it fits. */
+static bool
+matches_parts(const text *part, const text *end, const char *name, size_t length)
+{
+    const text *last = end - 1;
+    if (length < (size_t)part->length || memcmp(name, part->bytes, part->length) != 0)
+        return false;
+    if (part == last)
+        return length == (size_t)part->length;
+    name += part->length;
+    length -= part->length;
+    while (++part < last) {
+        const char *found = memmem(name, length, part->bytes, part->length);
+        if (found == NULL)
+            return false;
+        length -= found - name + part->length;
+        name = found + part->length;
+    }
+    return length >= (size_t)last->length && memcmp(name + length - last->length, last->bytes, last->length) == 0;
+}
+
+static bool
+matches(const patterns *all, const char *name)
+{
+    size_t length = strlen(name);
+    Py_ssize_t begin = 0;
+    for (Py_ssize_t i = 0; i < all->count; i++) {
+        if (matches_parts(all->parts + begin, all->parts + all->ends[i], name, length))
+            return true;
+        begin = all->ends[i];
+    }
+    return false;
+}
+
+/* The patterns of a `Names`, whose `stars` is returned and must outlive them; NULL: an exception is set. */
+static PyObject *
+patterns_of(PyObject *names, patterns *into)
+{
+    PyObject *stars = PyObject_GetAttrString(names, "stars");
+    Py_ssize_t parts = 0;
+
+    if (stars == NULL)
+        return NULL;
+    if (!PyTuple_Check(stars))
+        goto wrong;
+    into->count = PyTuple_GET_SIZE(stars);
+    for (Py_ssize_t i = 0; i < into->count; i++) {
+        PyObject *one = PyTuple_GET_ITEM(stars, i);
+        if (!PyTuple_Check(one) || PyTuple_GET_SIZE(one) == 0)
+            goto wrong;
+        parts += PyTuple_GET_SIZE(one);
+    }
+    into->parts = PyMem_New(text, parts ? parts : 1);
+    into->ends = PyMem_New(Py_ssize_t, into->count ? into->count : 1);
+    if (into->parts == NULL || into->ends == NULL) {
+        PyErr_NoMemory();
+        goto failed;
+    }
+    parts = 0;
+    for (Py_ssize_t i = 0; i < into->count; i++) {
+        PyObject *one = PyTuple_GET_ITEM(stars, i);
+        for (Py_ssize_t j = 0; j < PyTuple_GET_SIZE(one); j++, parts++) {
+            PyObject *part = PyTuple_GET_ITEM(one, j);
+            if (!PyBytes_Check(part))
+                goto wrong;
+            into->parts[parts] = (text){PyBytes_AS_STRING(part), PyBytes_GET_SIZE(part)};
+        }
+        into->ends[i] = parts;
+    }
+    return stars;
+wrong:
+    PyErr_SetString(PyExc_TypeError, "patterns are not tuples of bytes");
+failed:
+    Py_DECREF(stars);
+    return NULL;
+}
+
+/* Gives back what `patterns_of` has made. */
+static void
+forget_patterns(patterns *some)
+{
+    PyMem_Free(some->parts);
+    PyMem_Free(some->ends);
+    *some = (patterns){0};
+}
+
 /* -- looks at names in many directories: reading.look_in_each */
 
 /* `calls.open_directory` where one system call does it. Its numbers are the same on every architecture; the headers may be older
@@ -396,7 +496,8 @@ watch_open(PyObject *module, PyObject *arguments)
 typedef struct {
     const char *path;
     int watch;
-    /* Its names, and where the stats of the first one lie. */
+    /* A list of those of its names that are kept, the same as C strings, and where the stats of the first one lie. */
+    PyObject *ours;
     const char **names;
     Py_ssize_t count;
     unsigned char *stats;
@@ -413,6 +514,45 @@ typedef struct {
     long long device;
     bool invented;
 } round_of_looks;
+
+/* What is kept in a directory: the names that match the first, but not the second. Nearly always it is the same in all of a call,
+ * and is made ready once. */
+typedef struct {
+    /* `Names`, which must outlive this, and their `stars`. */
+    PyObject *names[2], *stars[2];
+    patterns texts[2];
+} choice;
+
+static void
+forget_choice(choice *one)
+{
+    for (int i = 0; i < 2; i++) {
+        forget_patterns(&one->texts[i]);
+        Py_CLEAR(one->stars[i]);
+        one->names[i] = NULL;
+    }
+}
+
+/* Makes (picked, left_out) ready; -1: an exception is set. */
+static int
+choose(choice *one, PyObject *kept)
+{
+    if (!PyTuple_Check(kept) || PyTuple_GET_SIZE(kept) != 2) {
+        PyErr_SetString(PyExc_TypeError, "what is kept is a tuple of two");
+        return -1;
+    }
+    if (one->names[0] == PyTuple_GET_ITEM(kept, 0) && one->names[1] == PyTuple_GET_ITEM(kept, 1))
+        return 0;
+    forget_choice(one);
+    for (int i = 0; i < 2; i++) {
+        one->stars[i] = patterns_of(PyTuple_GET_ITEM(kept, i), &one->texts[i]);
+        if (one->stars[i] == NULL)
+            return -1;
+    }
+    for (int i = 0; i < 2; i++)
+        one->names[i] = PyTuple_GET_ITEM(kept, i);
+    return 0;
+}
 
 /* Looks at the names of one directory. Without the GIL. */
 static void
@@ -445,32 +585,59 @@ look_in(const round_of_looks *all, place *one)
     close(fd);
 }
 
-/* Fills a place from (path, watch, names). Returns a tuple of the names, which must outlive it; NULL: an exception is set. */
-static PyObject *
-place_of(PyObject *asked, place *one)
+/* Leaves of a list of names, which is `one->ours`, those that are kept, sorted; -1: an exception is set. */
+static int
+keep(place *one, const choice *by)
 {
-    PyObject *path, *list;
+    Py_ssize_t count = PyList_GET_SIZE(one->ours), kept = 0;
 
-    if (!PyTuple_Check(asked)) {
-        PyErr_SetString(PyExc_TypeError, "a directory is a tuple of three");
-        return NULL;
+    one->names = PyMem_New(const char *, count ? count : 1);
+    if (one->names == NULL) {
+        PyErr_NoMemory();
+        return -1;
     }
-    if (!PyArg_ParseTuple(asked, "SiO!:look_in_each", &path, &one->watch, &PyList_Type, &list))
-        return NULL;
-    /* Raises ValueError for a NUL in it. */
-    if (PyBytes_AsStringAndSize(path, (char **)&one->path, NULL) < 0)
-        return NULL;
-    PyObject *names = PyList_AsTuple(list);
-    if (names == NULL)
-        return NULL;
-    one->count = PyTuple_GET_SIZE(names);
-    one->names = strings_of(names);
-    if (one->names == NULL)
-        Py_CLEAR(names);
-    return names;
+    if (count > 1 && PyList_Sort(one->ours) < 0)
+        return -1;
+    for (Py_ssize_t i = 0; i < count; i++) {
+        PyObject *name = PyList_GET_ITEM(one->ours, i);
+        const char *text;
+        /* Raises ValueError for a name with a NUL in it, and TypeError for what is not bytes. */
+        if (PyBytes_AsStringAndSize(name, (char **)&text, NULL) < 0)
+            return -1;
+        if (by != NULL && (!matches(&by->texts[0], text) || matches(&by->texts[1], text)))
+            continue;
+        if (kept < i) { /* those in between change places with it, and are taken off below */
+            PyList_SET_ITEM(one->ours, i, PyList_GET_ITEM(one->ours, kept));
+            PyList_SET_ITEM(one->ours, kept, name);
+        }
+        one->names[kept++] = text;
+    }
+    one->count = kept;
+    return kept < count ? PyList_SetSlice(one->ours, kept, count, NULL) : 0;
 }
 
-/* bytes, int or None; NULL: an exception is set. */
+/* Fills a place from (path, watch, names, kept); -1: an exception is set. */
+static int
+fill(place *one, PyObject *asked, choice *last)
+{
+    PyObject *path, *names, *kept;
+
+    if (!PyTuple_Check(asked)) {
+        PyErr_SetString(PyExc_TypeError, "a directory is a tuple of four");
+        return -1;
+    }
+    if (!PyArg_ParseTuple(asked, "SiO!O:look_in_each", &path, &one->watch, &PySet_Type, &names, &kept))
+        return -1;
+    /* Raises ValueError for a NUL in it. */
+    if (PyBytes_AsStringAndSize(path, (char **)&one->path, NULL) < 0)
+        return -1;
+    if (kept != Py_None && choose(last, kept) < 0)
+        return -1;
+    one->ours = PySequence_List(names);
+    return one->ours == NULL ? -1 : keep(one, kept == Py_None ? NULL : last);
+}
+
+/* (names, stats), int or None; NULL: an exception is set. */
 static PyObject *
 found_in(const place *one)
 {
@@ -478,7 +645,10 @@ found_in(const place *one)
         return PyLong_FromLong(one->watch);
     if (one->known == 0)
         Py_RETURN_NONE;
-    return PyBytes_FromStringAndSize((const char *)one->stats, one->count * WIDTH);
+    PyObject *stats = PyBytes_FromStringAndSize((const char *)one->stats, one->count * WIDTH);
+    PyObject *found = stats == NULL ? NULL : PyTuple_Pack(2, one->ours, stats);
+    Py_XDECREF(stats);
+    return found;
 }
 
 /* Looks in each directory; NULL: an exception is set. */
@@ -519,6 +689,7 @@ static PyObject *
 look_in_each(PyObject *module, PyObject *arguments)
 {
     round_of_looks all = {0};
+    choice last = {0};
     PyObject *list, *result = NULL;
     long long coarse_ns;
     int invented;
@@ -527,31 +698,26 @@ look_in_each(PyObject *module, PyObject *arguments)
         return NULL;
     all.coarse_ns = coarse_ns;
     all.invented = invented;
-    /* Tuples of its own, so that nobody takes anything away meanwhile. */
+    /* A tuple of its own, so that nobody takes anything away meanwhile. */
     PyObject *asked = PyList_AsTuple(list);
     if (asked == NULL)
         return NULL;
-    all.count = PyTuple_GET_SIZE(asked);
-    all.places = PyMem_Calloc(all.count ? all.count : 1, sizeof(place));
-    PyObject *kept = PyList_New(0);
+    Py_ssize_t count = PyTuple_GET_SIZE(asked);
+    all.places = PyMem_Calloc(count ? count : 1, sizeof(place));
     if (all.places == NULL)
         PyErr_NoMemory();
-    else if (kept != NULL) {
-        Py_ssize_t i;
-        for (i = 0; i < all.count; i++) {
-            PyObject *names = place_of(PyTuple_GET_ITEM(asked, i), &all.places[i]);
-            int failed = names == NULL || PyList_Append(kept, names) < 0;
-            Py_XDECREF(names);
-            if (failed)
-                break;
-        }
-        if (i == all.count)
+    else {
+        while (all.count < count && fill(&all.places[all.count], PyTuple_GET_ITEM(asked, all.count), &last) == 0)
+            all.count++;
+        if (all.count == count)
             result = looked_in(&all);
     }
-    for (Py_ssize_t i = 0; all.places != NULL && i < all.count; i++)
+    for (Py_ssize_t i = 0; all.places != NULL && i < count; i++) {
         PyMem_Free(all.places[i].names);
+        Py_XDECREF(all.places[i].ours);
+    }
     PyMem_Free(all.places);
-    Py_XDECREF(kept);
+    forget_choice(&last);
     Py_DECREF(asked);
     return result;
 }
@@ -563,18 +729,6 @@ look_in_each(PyObject *module, PyObject *arguments)
 #define ENTERED_BYTES_MAX (LISTING_BYTES - ENTRY_BYTES_MAX)
 /* `directory.TAG`. */
 #define STATE_TAG "SHARDWATCH.TAG"
-
-typedef struct {
-    const char *bytes;
-    Py_ssize_t length;
-} text;
-
-/* Patterns for names: the parts of all of them, one after the other, and behind the last part of each (`Names.stars`). */
-typedef struct {
-    text *parts;
-    Py_ssize_t *ends;
-    Py_ssize_t count;
-} patterns;
 
 /* One of the directories, and what became of it. The names of its files come first, then those of directories. */
 typedef struct {
@@ -600,40 +754,6 @@ typedef struct {
     /* How many were begun. */
     Py_ssize_t done;
 } round_of_entries;
-
-/* Segment.match: the parts in their order, the first and the last at the ends. Each takes the first place where it fits. */
-static bool
-matches_parts(const text *part, const text *end, const char *name, size_t length)
-{
-    const text *last = end - 1;
-    if (length < (size_t)part->length || memcmp(name, part->bytes, part->length) != 0)
-        return false;
-    if (part == last)
-        return length == (size_t)part->length;
-    name += part->length;
-    length -= part->length;
-    while (++part < last) {
-        const char *found = memmem(name, length, part->bytes, part->length);
-        if (found == NULL)
-            return false;
-        length -= found - name + part->length;
-        name = found + part->length;
-    }
-    return length >= (size_t)last->length && memcmp(name + length - last->length, last->bytes, last->length) == 0;
-}
-
-static bool
-matches(const patterns *all, const char *name)
-{
-    size_t length = strlen(name);
-    Py_ssize_t begin = 0;
-    for (Py_ssize_t i = 0; i < all->count; i++) {
-        if (matches_parts(all->parts + begin, all->parts + all->ends[i], name, length))
-            return true;
-        begin = all->ends[i];
-    }
-    return false;
-}
 
 static int
 by_name(const void *one, const void *other)
@@ -790,49 +910,6 @@ enter_all(round_of_entries *all)
     }
 }
 
-/* The patterns of a `Names`, whose `stars` is returned and must outlive them; NULL: an exception is set. */
-static PyObject *
-patterns_of(PyObject *names, patterns *into)
-{
-    PyObject *stars = PyObject_GetAttrString(names, "stars");
-    Py_ssize_t parts = 0;
-
-    if (stars == NULL)
-        return NULL;
-    if (!PyTuple_Check(stars))
-        goto wrong;
-    into->count = PyTuple_GET_SIZE(stars);
-    for (Py_ssize_t i = 0; i < into->count; i++) {
-        PyObject *one = PyTuple_GET_ITEM(stars, i);
-        if (!PyTuple_Check(one) || PyTuple_GET_SIZE(one) == 0)
-            goto wrong;
-        parts += PyTuple_GET_SIZE(one);
-    }
-    into->parts = PyMem_New(text, parts ? parts : 1);
-    into->ends = PyMem_New(Py_ssize_t, into->count ? into->count : 1);
-    if (into->parts == NULL || into->ends == NULL) {
-        PyErr_NoMemory();
-        goto failed;
-    }
-    parts = 0;
-    for (Py_ssize_t i = 0; i < into->count; i++) {
-        PyObject *one = PyTuple_GET_ITEM(stars, i);
-        for (Py_ssize_t j = 0; j < PyTuple_GET_SIZE(one); j++, parts++) {
-            PyObject *part = PyTuple_GET_ITEM(one, j);
-            if (!PyBytes_Check(part))
-                goto wrong;
-            into->parts[parts] = (text){PyBytes_AS_STRING(part), PyBytes_GET_SIZE(part)};
-        }
-        into->ends[i] = parts;
-    }
-    return stars;
-wrong:
-    PyErr_SetString(PyExc_TypeError, "patterns are not tuples of bytes");
-failed:
-    Py_DECREF(stars);
-    return NULL;
-}
-
 /* A list of names; NULL: an exception is set. */
 static PyObject *
 list_of(const char **names, Py_ssize_t count)
@@ -929,12 +1006,8 @@ enter_each(PyObject *module, PyObject *arguments)
         }
     }
     PyMem_Free(all.places);
-    for (patterns *some = &all.picked;; some = &all.left_out) {
-        PyMem_Free(some->parts);
-        PyMem_Free(some->ends);
-        if (some == &all.left_out)
-            break;
-    }
+    forget_patterns(&all.picked);
+    forget_patterns(&all.left_out);
     PyMem_Free(strings);
     Py_XDECREF(first);
     Py_XDECREF(second);

@@ -18,6 +18,7 @@ from ..contract.filter.pattern import Names
 from . import entering, reading
 from .calls import ENTER, coarse_ns, is_bare, leads_to, loops, open_directory, opens_at_once
 from .entering import Entered
+from .reading import Asked
 from .statx import birth_ns, filesystem_type
 from .virtual import virtual_type
 
@@ -65,8 +66,8 @@ class Disk:
         return _look_at(fd, names, start, coarse_ns, device, invented)
 
     def look_in_each(
-        self, asked: list[tuple[bytes, int, list[bytes]]], instance: int, coarse_ns: int, device: int, invented: bool
-    ) -> list[bytes | int | None]:
+        self, asked: list[Asked], instance: int, coarse_ns: int, device: int, invented: bool
+    ) -> list[tuple[list[bytes], bytes] | int | None]:
         """The packed stats of names in many directories, by their paths and watches (`reading.look_in_each`)."""
         look = _look_in_each if opens_at_once() else reading.look_in_each  # native code knows openat2 alone
         return look(asked, instance, coarse_ns, device, invented)

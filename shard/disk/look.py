@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 from ..contract.files.packed import A_DIRECTORY, DIRECTORY, FILE, LINK, NOTHING, OTHER, WIDTH, Seen, joined, kinds, pieces
 from ..contract.files.paths import join
 from ..contract.filter.filter import Filter
+from ..contract.filter.pattern import Names
 from ..contract.filter.scope import Scope
 from ..contract.limits import PATH_BYTES_MAX
 from ..contract.state.directory import TAG_NAME, is_state_directory
@@ -20,7 +21,7 @@ from .disk import Disk
 from .entering import Entered
 from .filesystems import Filesystems
 from .ignore_setting import ignoring_roots
-from .reading import NAMES_AT_ONCE, packed
+from .reading import NAMES_AT_ONCE, Asked, packed
 
 if TYPE_CHECKING:
     from ..contract.state.settings import Settings
@@ -189,12 +190,19 @@ class Reader:
         return b"".join(stats)
 
     def look_in_each(
-        self, asked: list[tuple[bytes, int, list[bytes]]], instance: int, coarse: int
-    ) -> list[bytes | int | None]:
+        self, asked: list[Asked], instance: int, coarse: int
+    ) -> list[tuple[list[bytes], bytes] | int | None]:
         """Looks at names in many directories (`reading.look_in_each`), as long as they lie on the filesystem of the last look."""
         found = self.disk.look_in_each(asked, instance, coarse, *self.filesystems.last)
-        self.looks += sum(len(names) for (_, _, names), stats in zip(asked, found, strict=True) if isinstance(stats, bytes))
+        self.looks += sum([len(one[0]) for one in found if isinstance(one, tuple)])
         return found
+
+    def in_directory(self, path: bytes, relative: bytes) -> tuple[Names, Names] | None:
+        """What is kept of the names of files in a directory: those that match the first, but not the second. None where that
+        can't be said of all of them in this way (`kept`)."""
+        if self.ignores is not None or len(path) + 1 + _NAME_BYTES_MAX > PATH_BYTES_MAX:
+            return None
+        return self.scope.in_directory(relative)
 
     def watched(self, path: bytes, relative: bytes, names: list[bytes]) -> list[bytes]:
         """Those of `names` in a directory that are ours if they are directories."""

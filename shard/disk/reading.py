@@ -2,7 +2,7 @@
 or in many.
 
 These functions are the definition of what native code in their place does: same arguments, same results, same errors. They take
-nothing but a descriptor, bytes and numbers. What is in scope is decided elsewhere (`look`).
+nothing but a descriptor, bytes, numbers and patterns of names. What is in scope is decided elsewhere (`look`).
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from ..contract.files.packed import (
     WIDTH,
     pack,
 )
+from ..contract.filter.pattern import Names
 from .calls import ABSENT, PIECE_BYTES_MAX, open_directory, watch_of
 
 #: Names of a large directory that are read, or looked at, between two signs of life: some milliseconds.
@@ -34,6 +35,11 @@ NAMES_AT_ONCE: Final = 1_000
 
 _S_IFMT: Final = 0o170000
 _KINDS: Final = {stat.S_IFREG: FILE, stat.S_IFDIR: DIRECTORY, stat.S_IFLNK: LINK}
+
+
+#: (path, watch, names, kept) of a directory: its absolute path, on which no link is followed; the number of its watch; names in
+#: it, not paths. Of these, those are kept that match the first of `kept`, but not the second; None: all are.
+Asked = tuple[bytes, int, set[bytes], tuple[Names, Names] | None]
 
 
 class Item(Protocol):
@@ -117,19 +123,18 @@ def look_at(fd: int, names: list[bytes], start: int, coarse_ns: int, device: int
 
 
 def look_in_each(
-    asked: list[tuple[bytes, int, list[bytes]]], instance: int, coarse_ns: int, device: int, invented: bool
-) -> list[bytes | int | None]:
+    asked: list[Asked], instance: int, coarse_ns: int, device: int, invented: bool
+) -> list[tuple[list[bytes], bytes] | int | None]:
     """Looks at names in many directories.
 
     Args:
-        asked: (path, watch, names) of each directory: its absolute path, on which no link is followed; the number of its watch;
-            names in it, not paths.
+        asked: of each directory what is to be looked at.
         instance: descriptor of the inotify instance that has the watches.
         coarse_ns, device, invented: as of `look_at`.
 
     Returns one of these for each directory, in their order:
 
-    - `bytes`: the packed stats of all its names (`look_at`).
+    - (names, stats): those of its names that are kept, sorted, and their packed stats (`look_at`).
     - `int`: another directory is there, which has this watch. It may have been made just now (`calls.watch_of`).
     - `None`: nothing is known: it, or one of the names, could not be looked at, or a name lies on another device, or its path is
       longer than one system call takes. Whoever looks again finds out.
@@ -140,9 +145,10 @@ def look_in_each(
 
 
 def _look_in(
-    path: bytes, watch: int, names: list[bytes], instance: int, coarse_ns: int, device: int, invented: bool
-) -> bytes | int | None:
-    if b"\0" in path:
+    path: bytes, watch: int, names: set[bytes], kept: tuple[Names, Names] | None,
+    instance: int, coarse_ns: int, device: int, invented: bool,
+) -> tuple[list[bytes], bytes] | int | None:  # fmt: skip
+    if b"\0" in path or b"\0" in b"".join(names):
         raise ValueError("embedded null byte")
     if len(path) >= PIECE_BYTES_MAX:
         return None
@@ -154,12 +160,13 @@ def _look_in(
         found = watch_of(instance, fd)
         if found != watch:
             return found
-        stats, _ = look_at(fd, names, 0, coarse_ns, device, invented)
+        ours = sorted(names if kept is None else kept[1].drop(kept[0].pick(names)))
+        stats, _ = look_at(fd, ours, 0, coarse_ns, device, invented)
     except OSError:
         return None
     finally:
         os.close(fd)
-    return stats if len(stats) == len(names) * WIDTH else None
+    return (ours, stats) if len(stats) == len(ours) * WIDTH else None
 
 
 def packed(st: os.stat_result, coarse_ns: int, invented: bool) -> bytes:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 
 from ..contract.files.packed import Seen
 from ..contract.limits import FRAME_ENTRIES_MAX
-from ..contract.wire.frames import Gone, Listing, Record
+from ..contract.wire.frames import Gone, Listing, Looks, Record
 from ..stream.send import listings, looks
 from ..tree.nodes import Node
 from ..tree.racy import RacyNames
@@ -53,6 +53,19 @@ class Reports:
         for record in looks(path, at, seen, absent, births):
             self.emit(record)
         self._racy.note(node, seen)
+
+    def files(self, at: int, seen: Iterable[tuple[Node, bytes, Seen]]) -> None:
+        """Reports names of many directories, all of which are there.
+
+        Args:
+            seen: of each a directory, its path, and what was seen of at most FRAME_ENTRIES_MAX names in it.
+        """
+        swept, racy, emit = self._swept, self._racy, self.emit
+        for node, path, one in seen:
+            if swept:
+                swept.report_names(node)
+            emit(Looks(path, at, one.names, one.stats, []))
+            racy.note(node, one)
 
     def absent(self, directory: bytes, at: int, names: Iterable[bytes]) -> None:
         """Reports that none of these names exists, in a directory that may be unknown."""

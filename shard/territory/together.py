@@ -7,11 +7,13 @@ directory, so as many as possible share it. What needs more than to look at file
 from __future__ import annotations
 
 from collections import deque
-from typing import Final, NamedTuple
+from collections.abc import Iterable
+from typing import Final
 
 from ..contract.files.packed import ABSENT, FILE, LINK, Seen, kinds
 from ..contract.state.directory import TAG_NAME
-from ..tree.nodes import Node
+from ..disk.reading import Asked
+from ..tree.nodes import Node, Top
 from .looking import look
 from .place import Place
 from .territory import Steps, Territory
@@ -20,92 +22,120 @@ from .territory import Steps, Territory
 #: hang if each name has to be read from a slow disk.
 _DIRECTORIES_MAX: Final = 64
 _NAMES_MAX: Final = 128
+_FILES: Final = bytes((FILE, LINK))
 _EXPECTED: Final = bytes((FILE, LINK, ABSENT))
 
 #: A directory, and the names in it that are to be looked at; None: all.
 Waiting = tuple[Node, set[bytes] | None]
 
 
-class _Asked(NamedTuple):
-    """A directory in which only files are expected."""
+class _Round:
+    """One call: the directories in which only files are expected, what is asked of each, and the anchors to which they belong."""
 
-    node: Node
-    names: set[bytes]
-    path: bytes
-    place: Place
-    #: Those of the names that are ours, sorted.
-    ours: list[bytes]
+    __slots__ = ("asked", "names", "nodes", "places")
+
+    def __init__(self) -> None:
+        self.nodes: list[Node] = []
+        #: Those that had a hint.
+        self.names: list[set[bytes]] = []
+        self.asked: list[Asked] = []
+        self.places: set[Place] = set()
 
 
 def look_together(territory: Territory, waiting: deque[Waiting]) -> list[Steps]:
     """Takes directories from the front, and looks at their names. Returns the looks that are left to be made, each at one of
     these directories.
     """
-    asked: list[_Asked] = []
-    left: list[Steps] = []
+    taken: list[Waiting] = []
     room = _NAMES_MAX
-    while waiting and room > 0 and len(asked) + len(left) < _DIRECTORIES_MAX:
-        node, names = waiting.popleft()
-        room -= 1 if names is None else len(names)
-        one = None if names is None else _simple(territory, node, names)
-        if one is None:
+    while waiting and room > 0 and len(taken) < _DIRECTORIES_MAX:
+        one = waiting.popleft()
+        room -= 1 if one[1] is None else len(one[1])
+        taken.append(one)
+    if territory.follow or not territory.slow.none:
+        return [look(territory, node, names) for node, names in taken]
+    asked, left = _Round(), []
+    for node, names in taken:
+        if names is None or not _is_simple(territory, node, names):
             left.append(look(territory, node, names))
         else:
-            asked.append(one)
-    return left + _look(territory, asked) if asked else left
+            _ask(territory, asked, node, names)
+    return left + _look(territory, asked) if asked.nodes else left
 
 
-def _simple(territory: Territory, node: Node, names: set[bytes]) -> _Asked | None:
-    """What is to be looked at, if it is likely that nothing but files is there and that no more is to be found out about them."""
-    if not node.alive or node.wd < 0 or len(names) > _NAMES_MAX or TAG_NAME in names or territory.follow:
-        return None
-    if node.knows_any(names):
-        return None
-    if not territory.slow.none or node in territory.doubts.deep or territory.renames.awaits(node):
-        return None
-    if territory.ignores is not None and territory.ignores.notices(names):
-        return None
-    path, place = node.path(), territory.place_of(node)
-    return _Asked(node, names, path, place, sorted(territory.reader.kept(path, place.relative(path), names)))
+def _is_simple(territory: Territory, node: Node, names: set[bytes]) -> bool:
+    """Whether it is likely that nothing but files is there and that no more is to be found out about them."""
+    if not node.alive or node.wd < 0 or len(names) > _NAMES_MAX or TAG_NAME in names:
+        return False
+    if node.children and node.knows_any(names):
+        return False
+    if territory.renames.awaits(node) or node in territory.doubts.deep:
+        return False
+    return territory.ignores is None or not territory.ignores.notices(names)
 
 
-def _look(territory: Territory, asked: list[_Asked]) -> list[Steps]:
+def _ask(territory: Territory, asked: _Round, node: Node, names: set[bytes]) -> None:
+    top, path = node.way()
+    assert isinstance(top, Top)
+    place = territory.places.numbered(top.index)
+    relative, reader = place.relative(path), territory.reader
+    kept = reader.in_directory(path, relative)
+    asked.nodes.append(node)
+    asked.names.append(names)
+    asked.asked.append((path, node.wd, names if kept is not None else set(reader.kept(path, relative, names)), kept))
+    asked.places.add(place)
+
+
+def _look(territory: Territory, asked: _Round) -> list[Steps]:
     """Reports the names of all directories in which there are only files; returns looks at the others."""
-    instance = territory.directories.instance(asked[0].node)
-    at, coarse, version = territory.wall_ns(), territory.disk.coarse_ns(), _are_here(territory, asked)
+    instance = territory.directories.instance(asked.nodes[0])
+    at, coarse, version = territory.wall_ns(), territory.disk.coarse_ns(), _are_here(territory, asked.places)
     if instance < 0 or version is None:
-        return [look(territory, one.node, one.names) for one in asked]
-    found = territory.reader.look_in_each([(one.path, one.node.wd, one.ours) for one in asked], instance, coarse)
-    if _are_here(territory, asked) != version:  # a filesystem was unmounted meanwhile, perhaps
-        found = [None] * len(asked)
+        return [look(territory, node, names) for node, names in zip(asked.nodes, asked.names, strict=True)]
+    found = territory.reader.look_in_each(asked.asked, instance, coarse)
+    if _are_here(territory, asked.places) != version:  # a filesystem was unmounted meanwhile, perhaps
+        found = [None] * len(found)
+    known = [Seen(*one) for one in found if isinstance(one, tuple)]
+    if len(known) == len(found) and not kinds(b"".join([seen.stats for seen in known])).strip(_FILES):
+        _report_files(territory, asked, at, known)  # as nearly always
+        return []
     left = []
-    for one, stats in zip(asked, found, strict=True):
-        if isinstance(stats, bytes) and not kinds(stats).strip(_EXPECTED):
-            _report(territory, one, at, stats)
+    for node, names, (path, *_), one in zip(asked.nodes, asked.names, asked.asked, found, strict=True):
+        if isinstance(one, tuple) and not kinds(one[1]).strip(_EXPECTED):
+            _report(territory, node, path, at, names, Seen(*one))
             continue
-        if isinstance(stats, int):
-            territory.directories.give_back(stats)
-        left.append(look(territory, one.node, one.names))
+        if isinstance(one, int):
+            territory.directories.give_back(one)
+        left.append(look(territory, node, names))
     return left
 
 
-def _are_here(territory: Territory, asked: list[_Asked]) -> int | None:
-    """The version of the table of mounts, if no root of these directories is away by it, else None."""
-    if any(territory.is_away(place) for place in {one.place for one in asked}):
+def _are_here(territory: Territory, places: Iterable[Place]) -> int | None:
+    """The version of the table of mounts, if no root of these anchors is away by it, else None."""
+    if any(territory.is_away(place) for place in places):
         return None
     return 0 if territory.mounts is None else territory.mounts.version
 
 
-def _report(territory: Territory, one: _Asked, at: int, stats: bytes) -> None:
-    """Reports what a look at the names of a directory has shown: files, and names that are not there."""
-    node, names, path, _, ours = one
-    territory.reader.filtered += len(names) - len(ours)
-    if not ours:
+def _report_files(territory: Territory, asked: _Round, at: int, known: list[Seen]) -> None:
+    """Reports what the looks at all directories have shown, where every name that is ours is a file."""
+    unlinked, filtered, seen = territory.unlinked, 0, []
+    for node, names, (path, *_), one in zip(asked.nodes, asked.names, asked.asked, known, strict=True):
+        filtered += len(names) - len(one.names)
+        if one.names:
+            seen.append((node, path, one))
+            if unlinked.expects:
+                unlinked.looked(node, one.names, ())
+    territory.reader.filtered += filtered
+    territory.reports.files(at, seen)
+
+
+def _report(territory: Territory, node: Node, path: bytes, at: int, names: set[bytes], seen: Seen) -> None:
+    """Reports what a look at names of a directory has shown: files, and names that are not there."""
+    territory.reader.filtered += len(names) - len(seen.names)
+    if not seen.names:
         return
-    found = kinds(stats)
-    seen, absent = Seen(ours, stats), []
-    if ABSENT in found:
-        seen = seen.chosen(found)
-        absent = [name for name, kind in zip(ours, found, strict=True) if kind == ABSENT]
-    territory.unlinked.looked(node, ours, absent)
-    territory.reports.names(node, path, at, seen, absent)
+    found = kinds(seen.stats)
+    absent = [name for name, kind in zip(seen.names, found, strict=True) if kind == ABSENT]
+    territory.unlinked.looked(node, seen.names, absent)
+    territory.reports.names(node, path, at, seen.chosen(found), absent)

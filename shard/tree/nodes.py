@@ -48,18 +48,22 @@ class Node:
 
     def path(self) -> bytes:
         """Absolute path as far as is known."""
-        if self.parent is None:
-            return self.name
-        names = []
+        return self.way()[1]
+
+    def way(self) -> tuple[Node, bytes]:
+        """The directory of its anchor, and its absolute path as far as is known."""
         node: Node = self
-        while node.parent is not None:
+        names = []
+        while (above := node.parent) is not None:
             names.append(node.name)
-            node = node.parent
+            node = above
         base = node.name
+        if not names:
+            return node, base
         if base != b"/":
             base += b"/"
         names.reverse()
-        return base + b"/".join(names)
+        return node, base + b"/".join(names)
 
     def child(self, name: bytes) -> Node | None:
         return children.find(self.children, name) if self.children else None

@@ -32,6 +32,11 @@ class Unlinked:
         """Whether a directory is to be listed."""
         return bool(self._due)
 
+    @property
+    def expects(self) -> bool:
+        """Whether names were removed that were not looked at yet."""
+        return bool(self._left)
+
     def left(self, names: Mapping[Node, set[bytes]]) -> None:
         """These names were removed, or renamed to something else."""
         for node, some in names.items():

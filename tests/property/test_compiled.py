@@ -224,6 +224,16 @@ _times = st.sampled_from([0, -1, -(2**31), 2**32, 2**33, 9_223_372_036, 9_223_37
 _file_names = st.binary(min_size=1, max_size=60).filter(lambda name: not set(name) & set(b"/\0") and name not in (b".", b".."))
 
 
+_picked = st.sampled_from([("*",), ("*a", "b*", "*c*d*", "e*f", "*.json"), ("x", "abc")])
+_left_out = st.sampled_from([(), ("a*", "*b"), ("*a*", "x", "c*d*e")])
+
+
+def _patterns(*texts: str) -> Patterns:
+    """Those of `pattern`, each of one component."""
+    rules = [parse(text) for text in texts]
+    return Patterns(segment for rule in rules if rule is not None for segment in rule.segments if segment is not None)
+
+
 @given(
     entries=st.dictionaries(_file_names, st.tuples(_kinds, _times), max_size=12),
     others=st.lists(_file_names | st.just(b"x" * 255), max_size=3),
@@ -297,43 +307,59 @@ def test_errors_are_alike(tmp_path: Path) -> None:
     others=st.lists(_file_names | st.just(b"x" * 256), max_size=3),
     clock=st.sampled_from([0, -_AN_HOUR, _AN_HOUR]),
     invented=st.booleans(),
+    picked=_picked,
+    left_out=_left_out,
 )
 def test_many_directories_are_looked_at_alike(
-    entries: dict[bytes, tuple[str, int]], others: list[bytes], clock: int, invented: bool
+    entries: dict[bytes, tuple[str, int]],
+    others: list[bytes],
+    clock: int,
+    invented: bool,
+    picked: tuple[str, ...],
+    left_out: tuple[str, ...],
 ) -> None:
     """One with everything that a directory may contain, with the watch that is expected and with another one; and what is no
-    directory, is not there, is reached by a link, or has a path that is too long."""
+    directory, is not there, is reached by a link, or has a path that is too long. Everything is kept, or what some patterns say,
+    or others, in turn."""
     instance = calls.init()
     with _directory(entries) as fd:
         path = os.fsencode(os.readlink(f"/proc/self/fd/{fd}"))
         watch = calls.add_watch(instance, path, calls.IN_CREATE)
-        names = [*entries, *others]
+        names = {*entries, *others}
+        kept = [None, (_patterns(*picked), _patterns(*left_out)), (_patterns("*a"), _patterns()), None]
         places = [path + b"/" + name for name in entries] + [path, path + b"/nowhere", b"relative", path + b"/." * 3_000]
-        asked = [(place, number, names) for place in places for number in (watch, watch + 1)]
-        asked += [(path, watch, []), *((path, watch, [name]) for name in names)]
+        asked = [(place, number, names, some) for place in places for number in (watch, watch + 1) for some in kept]
+        asked += [(path, watch, set(), kept[1]), *((path, watch, {name}, some) for name in sorted(names) for some in kept)]
         now = os.fstat(fd).st_ctime_ns
         for device in (os.fstat(fd).st_dev, -1):
             arguments = (asked, instance, now + clock, device, invented)
             found = look_in_each(*arguments)
             assert _loops.look_in_each(*arguments) == found
-            assert found[len(entries) * 2 + 1] == watch  # another one was expected
+            assert found[(len(entries) * 2 + 1) * len(kept)] == watch  # another one was expected
     os.close(instance)
 
 
 def test_directories_that_are_none_are_refused_alike() -> None:
-    """A NUL in a path or a name; anything but (path, watch, names)."""
+    """A NUL in a path or a name, also one that would not be kept; anything but (path, watch, names, kept)."""
     instance = calls.init()
     watch = calls.add_watch(instance, b"/", calls.IN_CREATE)
-    for wrong in ((b"/\0", watch, []), (b"/", watch, [b"a", b"b\0"])):
+    none, every = _patterns(), _patterns("*")
+    for wrong in ((b"/\0", watch, set(), None), (b"/", watch, {b"a", b"b\0"}, None), (b"/", watch, {b"b\0"}, (none, none))):
         for function in (look_in_each, _loops.look_in_each):
             with pytest.raises(ValueError, match="embedded null"):
                 function([wrong], instance, 0, os.stat("/").st_dev, False)
-    others: list[object] = [None, (b"/",), ("/", 1, []), (b"/", "1", []), (b"/", 1, (b"a",)), (b"/", 1, ["a"])]
+    others: list[object] = [
+        None, (b"/",), ("/", 1, set(), None), (b"/", "1", set(), None), (b"/", 1, [b"a"], None), (b"/", 1, {"a"}, None),
+        (b"/", 1, set()), (b"/", 1, {b"a", 1}, None), (b"/", 1, set(), [every, every]), (b"/", 1, set(), (every,)),
+        (b"/", 1, {b"a"}, (every, _patterns("?"))),
+    ]  # fmt: skip
     for other in others:
         with pytest.raises(TypeError):
-            _loops.look_in_each([other], instance, 0, 0, False)
+            _loops.look_in_each([(b"/", 1, {b"a"}, (every, none)), other], instance, 0, 0, False)
+    with pytest.raises(AttributeError):
+        _loops.look_in_each([(b"/", 1, set(), (every, None))], instance, 0, 0, False)
     with pytest.raises(TypeError):
-        _loops.look_in_each(((b"/", 1, []),), instance, 0, 0, False)
+        _loops.look_in_each(((b"/", 1, set(), None),), instance, 0, 0, False)
     assert _loops.look_in_each([], instance, 0, 0, False) == look_in_each([], instance, 0, 0, False) == []
     os.close(instance)
 
@@ -343,12 +369,6 @@ def test_directories_that_are_none_are_refused_alike() -> None:
 _IN = calls.IN_CREATE | calls.IN_ONLYDIR
 #: Of a round that is not ended by the clock.
 _LONG = 2**62
-
-
-def _patterns(*texts: str) -> Patterns:
-    """Those of `pattern`, each of one component."""
-    rules = [parse(text) for text in texts]
-    return Patterns(segment for rule in rules if rule is not None for segment in rule.segments if segment is not None)
 
 
 def _entered(found: list[Entered | int]) -> list[object]:
@@ -374,8 +394,8 @@ def _open_descriptors() -> int:
     inner=st.lists(_file_names, max_size=2),
     clock=st.sampled_from([0, -_AN_HOUR, _AN_HOUR]),
     invented=st.booleans(),
-    picked=st.sampled_from([("*",), ("*a", "b*", "*c*d*", "e*f", "*.json"), ("x", "abc")]),
-    left_out=st.sampled_from([(), ("a*", "*b"), ("*a*", "x", "c*d*e")]),
+    picked=_picked,
+    left_out=_left_out,
 )
 def test_directories_are_entered_alike(
     entries: dict[bytes, tuple[str, int]],

@@ -82,6 +82,7 @@ def test_the_default_profile_says_the_same_of_directories_side_by_side() -> None
         alike = ours.in_each(directory, [b"a", b"b"])
         assert alike is not None
         assert alike[1].drop(alike[0].pick([b"x.json", b"._x.json", b"x_BACKUP_1.json", b"x"])) == [b"x.json"]
+        assert ours.in_directory(directory) == ours.in_directory(b"src/a") == alike
         assert ours.in_each(directory, [b"a", b"ast"]) is None or ours.in_each(directory, [b"ast"]) == alike
     assert Filter(["*.json", "x?"], []).in_each(b"src", [b"a"]) is None
     assert Filter(["*.json"], ["a/*.json"]).in_each(b"", [b"a", b"b"]) is None
@@ -153,6 +154,11 @@ def test_names_decided_together_and_each_by_itself(include: list[str], exclude: 
             picked, left_out = alike
             kept = left_out.drop(picked.pick(together))
             assert all(ours.keeps_names(directory + b"/" + name if directory else name, together) == kept for name in entered)
+        for below in (directory, *(directory + b"/" + name if directory else name for name in together)):
+            one = ours.in_directory(below)
+            kept = ours.keeps_names(below, together)
+            assert one is None or one[1].drop(one[0].pick(together)) == kept
+            assert ours.in_directory(below) == one
         plain = [name for name in together if name.endswith(b"unit.json")] * 30
         assert ours.keeps_names(directory, plain) == [name for name in plain if name in expected]
 

@@ -209,11 +209,9 @@ class _Side:
 class _Verdict:
     """Everything that is known of one directory."""
 
-    __slots__ = ("deep", "exclude", "exclude_through", "include", "include_through", "left_out", "picked", "prune")
+    __slots__ = ("deep", "exclude", "exclude_through", "include", "include_through", "left_out", "picked", "plain", "prune")
 
-    @property
-    def plain(self) -> tuple[Names, Names] | None:
-        """What is picked, and what is left out of that, where one group of names tells each, and none is about characters."""
+    def _plain(self) -> tuple[Names, Names] | None:
         if self.prune or self.picked is None:
             return None
         if self.left_out is not None:
@@ -238,6 +236,8 @@ class _Verdict:
         self.left_out = exclude.groups[0] if len(exclude.groups) == 1 and not exclude.base else None
         if self.left_out is not None and self.picked is not None:
             self.left_out = self.left_out.among(self.picked)
+        #: What is picked, and what is left out of that, where one group of names tells each, and none is about characters.
+        self.plain = self._plain()
         #: False for a root: it is never pruned, and patterns like `*/` do not hold in it.
         self.deep = True
 
@@ -302,6 +302,19 @@ class Filter:
         prefix = directory + b"/" if directory else b""
         found = {self._verdict_of(prefix + name).plain for name in names}
         return found.pop() if len(found) == 1 else None
+
+    def in_directory(self, directory: bytes) -> tuple[Names, Names] | None:
+        """What is kept in a directory (relative, b"" is the root): the names that match the first, but not the second. None where
+        that can't be said in this way.
+        """
+        verdict = self._verdicts.get(directory)
+        if verdict is None:
+            above, _, name = directory.rpartition(b"/")
+            verdict = self._verdict_of(above)
+            # Most are as their parents, which is seen as quickly as it would be remembered: the parents are fewer.
+            if not self._uniform or not verdict.deep or self._turning.match(name):
+                verdict = self._verdict(directory)
+        return verdict.plain
 
     def decision(self, relative: bytes, *, directory: bool = False) -> Decision:
         """What decides about a path, for people who ask; `keeps` and `prunes` are quicker.

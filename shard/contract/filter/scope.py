@@ -42,6 +42,10 @@ class Scope:
         """As `Filter.in_each`; None, too, where files were named."""
         return None if self._named else self.filter.in_each(relative, names)
 
+    def in_directory(self, relative: bytes) -> tuple[Names, Names] | None:
+        """As `Filter.in_directory`; None, too, where files were named."""
+        return None if self._named else self.filter.in_directory(relative)
+
     def unless_ignored(self, path: bytes, kept: list[bytes], others: list[bytes]) -> list[bytes]:
         """Of what `files` has kept in a directory, what is left if the ignore files leave only `others` of it. A file that was
         named stays."""

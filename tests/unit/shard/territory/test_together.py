@@ -11,6 +11,8 @@ import pytest
 from faulty_disk import FaultyDisk
 from shard_scene import CHECK_MS, ShardScene, Table
 
+from shardwatch.shard.disk.reading import Asked
+
 #: More than two calls take.
 _DIRECTORIES = 150
 
@@ -30,8 +32,8 @@ class CountingDisk(FaultyDisk):
         return super().open(path, follow=follow)
 
     def look_in_each(
-        self, asked: list[tuple[bytes, int, list[bytes]]], instance: int, coarse_ns: int, device: int, invented: bool
-    ) -> list[bytes | int | None]:
+        self, asked: list[Asked], instance: int, coarse_ns: int, device: int, invented: bool
+    ) -> list[tuple[list[bytes], bytes] | int | None]:
         self.together.append(len(asked))
         self.before()
         return super().look_in_each(asked, instance, coarse_ns, device, invented)

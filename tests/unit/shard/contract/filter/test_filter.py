@@ -131,6 +131,8 @@ def test_caches_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
             assert not ours.keeps(b"e%d/f/g.json" % i)
             assert ours.keeps(b"d/%d/g.py" % i)
             assert ours.keeps(b"q%d/x/g.json" % i)
+        for i in range(20):
+            assert ours.in_directory(b"d/%d/x" % i) is None
         assert ours.keeps(b"a/g.json") and ours.keeps(b"b/c/g.json") and not ours.keeps(b"b/g.json")
     assert len(ours._verdicts) <= 8 + 3
 
