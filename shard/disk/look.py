@@ -197,12 +197,9 @@ class Reader:
         self.looks += sum([len(one[0]) for one in found if isinstance(one, tuple)])
         return found
 
-    def in_directory(self, path: bytes, relative: bytes) -> tuple[Names, Names] | None:
-        """What is kept of the names of files in a directory: those that match the first, but not the second. None where that
-        can't be said of all of them in this way (`kept`)."""
-        if self.ignores is not None or len(path) + 1 + _NAME_BYTES_MAX > PATH_BYTES_MAX:
-            return None
-        return self.scope.in_directory(relative)
+    def decides_alone(self) -> Callable[[bytes], tuple[Names, Names] | None] | None:
+        """`Filter.in_directory`, where that and the length of their paths alone decide which files are ours; else None."""
+        return None if self.ignores is not None else self.scope.decides_alone()
 
     def watched(self, path: bytes, relative: bytes, names: list[bytes]) -> list[bytes]:
         """Those of `names` in a directory that are ours if they are directories."""

@@ -102,12 +102,13 @@ class Stream:
     def add(self, record: Record) -> None:
         """Appends a record in the order of looking. Large ones are split first (`parts`)."""
         self._records.append(record)
-        self._cost += _RECORD_COST
-        if isinstance(record, Listing):
-            self._cost += len(record.path) // _PATH_COST_BYTES + len(record.names)
-        elif isinstance(record, Looks):
-            self._cost += len(record.path) // _PATH_COST_BYTES + len(record.names) + len(record.absent)
-        if self._cost >= FRAME_ENTRIES_MAX:
+        cost = self._cost + _RECORD_COST
+        if isinstance(record, Looks):
+            cost += len(record.path) // _PATH_COST_BYTES + len(record.names) + len(record.absent)
+        elif isinstance(record, Listing):
+            cost += len(record.path) // _PATH_COST_BYTES + len(record.names)
+        self._cost = cost
+        if cost >= FRAME_ENTRIES_MAX:
             self._seal()
 
     def _seal(self) -> None:

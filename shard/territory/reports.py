@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from ..contract.files.packed import Seen
+from ..contract.files.packed import Seen, racies
 from ..contract.limits import FRAME_ENTRIES_MAX
 from ..contract.wire.frames import Gone, Listing, Looks, Record
 from ..stream.send import listings, looks
@@ -54,18 +54,21 @@ class Reports:
             self.emit(record)
         self._racy.note(node, seen)
 
-    def files(self, at: int, seen: Iterable[tuple[Node, bytes, Seen]]) -> None:
+    def files(self, at: int, seen: list[tuple[Node, bytes, list[bytes], bytes]]) -> None:
         """Reports names of many directories, all of which are there.
 
         Args:
-            seen: of each a directory, its path, and what was seen of at most FRAME_ENTRIES_MAX names in it.
+            seen: of each its node and path, and at most FRAME_ENTRIES_MAX names in it with their packed stats.
         """
-        swept, racy, emit = self._swept, self._racy, self.emit
-        for node, path, one in seen:
-            if swept:
-                swept.report_names(node)
-            emit(Looks(path, at, one.names, one.stats, []))
-            racy.note(node, one)
+        emit = self.emit
+        if self._swept:
+            for node, _, _, _ in seen:
+                self._swept.report_names(node)
+        for _, path, names, stats in seen:
+            emit(Looks(path, at, names, stats, []))
+        if 1 in racies(b"".join([stats for _, _, _, stats in seen])):
+            for node, _, names, stats in seen:
+                self._racy.note(node, Seen(names, stats))
 
     def absent(self, directory: bytes, at: int, names: Iterable[bytes]) -> None:
         """Reports that none of these names exists, in a directory that may be unknown."""

@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from ..contract.files.packed import ABSENT, FILE, LINK, Seen, kinds
+from ..contract.limits import PATH_BYTES_MAX
 from ..contract.state.directory import TAG_NAME
 from ..disk.reading import Asked
 from ..tree.nodes import Node, Top
@@ -22,6 +23,8 @@ from .territory import Steps, Territory
 #: hang if each name has to be read from a slow disk.
 _DIRECTORIES_MAX: Final = 64
 _NAMES_MAX: Final = 128
+#: Of a directory in which no name is too long for a path that is reported (NAME_MAX is 255).
+_PATH_BYTES_MAX: Final = PATH_BYTES_MAX - 1 - 255
 _FILES: Final = bytes((FILE, LINK))
 _EXPECTED: Final = bytes((FILE, LINK, ABSENT))
 
@@ -55,35 +58,36 @@ def look_together(territory: Territory, waiting: deque[Waiting]) -> list[Steps]:
     if territory.follow or not territory.slow.none:
         return [look(territory, node, names) for node, names in taken]
     asked, left = _Round(), []
+    decide = territory.reader.decides_alone()
     for node, names in taken:
         if names is None or not _is_simple(territory, node, names):
             left.append(look(territory, node, names))
-        else:
-            _ask(territory, asked, node, names)
+            continue
+        top, path = node.way()
+        assert isinstance(top, Top)
+        place = territory.places.numbered(top.index)
+        kept = decide(path[place.prefix :]) if decide is not None and len(path) <= _PATH_BYTES_MAX else None
+        asked.nodes.append(node)
+        asked.names.append(names)
+        asked.asked.append((path, node.wd, _ours(territory, place, path, names) if kept is None else names, kept))
+        asked.places.add(place)
     return left + _look(territory, asked) if asked.nodes else left
 
 
 def _is_simple(territory: Territory, node: Node, names: set[bytes]) -> bool:
     """Whether it is likely that nothing but files is there and that no more is to be found out about them."""
-    if not node.alive or node.wd < 0 or len(names) > _NAMES_MAX or TAG_NAME in names:
+    if node.wd < 0 or not node.alive or len(names) > _NAMES_MAX or TAG_NAME in names:
         return False
     if node.children and node.knows_any(names):
         return False
-    if territory.renames.awaits(node) or node in territory.doubts.deep:
+    if node in territory.doubts.deep or territory.renames.awaits(node):
         return False
     return territory.ignores is None or not territory.ignores.notices(names)
 
 
-def _ask(territory: Territory, asked: _Round, node: Node, names: set[bytes]) -> None:
-    top, path = node.way()
-    assert isinstance(top, Top)
-    place = territory.places.numbered(top.index)
-    relative, reader = place.relative(path), territory.reader
-    kept = reader.in_directory(path, relative)
-    asked.nodes.append(node)
-    asked.names.append(names)
-    asked.asked.append((path, node.wd, names if kept is not None else set(reader.kept(path, relative, names)), kept))
-    asked.places.add(place)
+def _ours(territory: Territory, place: Place, path: bytes, names: set[bytes]) -> set[bytes]:
+    """Those of the names in a directory that are ours if they are files."""
+    return set(territory.reader.kept(path, place.relative(path), names))
 
 
 def _look(territory: Territory, asked: _Round) -> list[Steps]:
@@ -95,8 +99,8 @@ def _look(territory: Territory, asked: _Round) -> list[Steps]:
     found = territory.reader.look_in_each(asked.asked, instance, coarse)
     if _are_here(territory, asked.places) != version:  # a filesystem was unmounted meanwhile, perhaps
         found = [None] * len(found)
-    known = [Seen(*one) for one in found if isinstance(one, tuple)]
-    if len(known) == len(found) and not kinds(b"".join([seen.stats for seen in known])).strip(_FILES):
+    known = [one for one in found if isinstance(one, tuple)]
+    if len(known) == len(found) and not kinds(b"".join([stats for _, stats in known])).strip(_FILES):
         _report_files(territory, asked, at, known)  # as nearly always
         return []
     left = []
@@ -117,15 +121,15 @@ def _are_here(territory: Territory, places: Iterable[Place]) -> int | None:
     return 0 if territory.mounts is None else territory.mounts.version
 
 
-def _report_files(territory: Territory, asked: _Round, at: int, known: list[Seen]) -> None:
+def _report_files(territory: Territory, asked: _Round, at: int, known: list[tuple[list[bytes], bytes]]) -> None:
     """Reports what the looks at all directories have shown, where every name that is ours is a file."""
     unlinked, filtered, seen = territory.unlinked, 0, []
-    for node, names, (path, *_), one in zip(asked.nodes, asked.names, asked.asked, known, strict=True):
-        filtered += len(names) - len(one.names)
-        if one.names:
-            seen.append((node, path, one))
+    for node, hinted, (path, _, _, _), (names, stats) in zip(asked.nodes, asked.names, asked.asked, known, strict=True):
+        filtered += len(hinted) - len(names)
+        if names:
+            seen.append((node, path, names, stats))
             if unlinked.expects:
-                unlinked.looked(node, one.names, ())
+                unlinked.looked(node, names, ())
     territory.reader.filtered += filtered
     territory.reports.files(at, seen)
 

@@ -7,7 +7,7 @@ scope. Does no input or output.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 
 from ..state.settings import Settings
 from .filter import Filter
@@ -42,9 +42,9 @@ class Scope:
         """As `Filter.in_each`; None, too, where files were named."""
         return None if self._named else self.filter.in_each(relative, names)
 
-    def in_directory(self, relative: bytes) -> tuple[Names, Names] | None:
-        """As `Filter.in_directory`; None, too, where files were named."""
-        return None if self._named else self.filter.in_directory(relative)
+    def decides_alone(self) -> Callable[[bytes], tuple[Names, Names] | None] | None:
+        """`Filter.in_directory`; None where files were named."""
+        return None if self._named else self.filter.in_directory
 
     def unless_ignored(self, path: bytes, kept: list[bytes], others: list[bytes]) -> list[bytes]:
         """Of what `files` has kept in a directory, what is left if the ignore files leave only `others` of it. A file that was

@@ -23,3 +23,16 @@ def test_many_small_reads_are_a_stream() -> None:
     waits = [bursts.wait_s(64, 5.0 + n / 1000) for n in range(9)]
     assert [wait > 0 for wait in waits] == [False] * 6 + [True] * 3
     assert bursts.wait_s(64, 5.1) == 0.0
+
+
+def test_a_steady_stream_waits_for_longer() -> None:
+    """After eight reads of a kilobyte, each soon after the one before; not if much comes at once, so that the queue never fills;
+    and it begins anew after a pause, or after a small read."""
+    bursts = Bursts()
+    waits = [bursts.wait_s(1024, 5.0 + n / 100) for n in range(12)]
+    short, long = bursts.wait_s(1 << 15, 5.12), waits[-1]
+    assert 0 < short < long and waits[8:] == [long] * 4 and max(waits[:8]) <= short
+    assert bursts.wait_s(1024, 5.13) == long and bursts.wait_s(1024, 5.2) < long
+    for n in range(9):
+        bursts.wait_s(1024, 6.0 + n / 100)
+    assert bursts.wait_s(1024, 6.09) == long and bursts.wait_s(1023, 6.1) < long and bursts.wait_s(1024, 6.11) < long
