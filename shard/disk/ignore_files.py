@@ -12,6 +12,7 @@ from __future__ import annotations
 import errno
 import logging
 import os
+import re
 import stat
 from collections.abc import Callable, Collection, Iterable
 from typing import Final
@@ -29,9 +30,11 @@ log = logging.getLogger("shardwatch.shard")
 
 #: Neither is a FIFO waited for, nor a terminal taken.
 _OPEN: Final = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
-#: Repositories whose `info/exclude` is compared in one look outside, which takes some milliseconds.
+#: Directories whose `.git` and `info/exclude` are compared in one look outside, which takes some milliseconds.
 EXCLUDES_AT_ONCE: Final = 256
-#: A gitdir file, and a commondir file, holds one path.
+#: What git requires of a HEAD that is no link.
+_HEAD: Final = re.compile(rb"ref:[ \t\n\r]*refs/|[0-9a-fA-F]{40}")
+#: A gitdir file, a commondir file and a HEAD hold one path each.
 _POINTER_BYTES_MAX: Final = 8192
 #: There is no such file, or none that may be read: git goes on without it, too.
 _NONE: Final = frozenset((errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.EACCES, errno.EPERM, errno.ENXIO, errno.ENAMETOOLONG))
@@ -133,7 +136,8 @@ class IgnoreFiles:
         """Compares what decides from outside of the directories that are listed.
 
         Args:
-            thorough: False: of `info/exclude` files only the next `EXCLUDES_AT_ONCE`, so that each has its turn.
+            thorough: False: of directories with a `.git`, and of their `info/exclude`, only the next `EXCLUDES_AT_ONCE`, so that
+                each has its turn.
         """
         self._look_at_excludes()
         above = self._counting_above(self._entrances)
@@ -142,9 +146,9 @@ class IgnoreFiles:
         self._above = above
         for at in above:
             self.read(at)
-        for top in self._ignores.repositories() if thorough else self._next_repositories():
+        for top in self._ignores.with_git() if thorough else self._next_with_git():
             if top not in above:
-                self._look_at_exclude(top)
+                self._look_at_git(top)
 
     def read(self, directory: bytes) -> bool:
         """Reads what a directory has that decides, found by its path. Returns whether that is something else than before. What
@@ -220,19 +224,19 @@ class IgnoreFiles:
         except OSError:
             return self._ignores.local(directory).repository
 
-    def _next_repositories(self) -> list[bytes]:
+    def _next_with_git(self) -> list[bytes]:
         if not self._turn:
-            self._turn = self._ignores.repositories()
+            self._turn = self._ignores.with_git()
         taken, self._turn = self._turn[:EXCLUDES_AT_ONCE], self._turn[EXCLUDES_AT_ONCE:]
         return taken
 
-    def _look_at_exclude(self, top: bytes) -> None:
+    def _look_at_git(self, top: bytes) -> None:
         local = self._ignores.local(top)
-        if not local.repository:  # not any more
+        if not (local.repository or local.unfinished):  # not any more
             return
         try:
             self.guard(top)
-            self._note(top, local._replace(exclude=self._exclude(top, None)))
+            self._note(top, self._with_git(local.files, top, None))
         except OSError:
             return
 
@@ -255,22 +259,39 @@ class IgnoreFiles:
                 content = self._content(join(directory, name), fd)
                 if content is not None:
                     files.append((name, content))
-        if GIT not in names or self._git_directory(directory, fd) is None:
+        if GIT not in names:
             return Local(tuple(files)) if files else NOTHING
-        return Local(tuple(files), True, self._exclude(directory, fd))
+        return self._with_git(tuple(files), directory, fd)
 
-    def _exclude(self, top: bytes, fd: int | None) -> IgnoreSource | None:
-        """`info/exclude` of the repository with this top. Raises OSError."""
+    def _with_git(self, files: tuple[tuple[bytes, bytes], ...], top: bytes, fd: int | None) -> Local:
+        """What a directory with these ignore files has, which may have a `.git`. Raises OSError."""
         git = self._git_directory(top, fd)
         if git is None:
-            return None
-        common = _pointer(join(git, b"commondir"), follow=True)  # of a worktree
-        if common is not None:
-            git = _led_to(git, common.rstrip(b"\r\n"))
-            self.guard(git)
-        path = join(git, b"info/exclude")
+            return Local(files, unfinished=True) if self._has_git(top, fd) else Local(files)
+        path = join(self._common(git), b"info/exclude")
         content = self._content(path, follow=True)
-        return None if content is None else IgnoreSource(path, content)
+        return Local(files, True, None if content is None else IgnoreSource(path, content))
+
+    def _common(self, git: bytes) -> bytes:
+        """The directory that a worktree's git directory shares with the repository to which it belongs; itself if it is none.
+        Raises OSError."""
+        common = _pointer(join(git, b"commondir"), follow=True)
+        if common is None:
+            return git
+        shared = _led_to(git, common.rstrip(b"\r\n"))
+        self.guard(shared)
+        return shared
+
+    @staticmethod
+    def _has_git(top: bytes, fd: int | None) -> bool:
+        """Raises OSError."""
+        try:
+            os.stat(join(top, GIT) if fd is None else GIT, dir_fd=fd, follow_symlinks=False)
+        except OSError as error:
+            if error.errno in _NONE:
+                return False
+            raise
+        return True
 
     def _content(self, path: bytes, fd: int | None = None, *, follow: bool = False) -> bytes | None:
         """What an ignore file contains, b"" if it is too large; None if there is none. `fd`: of its directory, if that is open.
@@ -288,7 +309,7 @@ class IgnoreFiles:
         return b""
 
     def _git_directory(self, top: bytes, fd: int | None) -> bytes | None:
-        """The directory that `.git` is, or leads to; None if it is no such thing. Raises OSError."""
+        """The directory that `.git` is, or leads to; None if that is no repository for git. Raises OSError."""
         path = join(top, GIT)
         try:
             mode = os.lstat(path).st_mode if fd is None else os.stat(GIT, dir_fd=fd, follow_symlinks=False).st_mode
@@ -297,22 +318,41 @@ class IgnoreFiles:
                 return None
             raise
         if stat.S_ISDIR(mode):
-            return path
-        if stat.S_ISLNK(mode):
+            target = path
+        elif stat.S_ISLNK(mode):
             target = _led_to(top, os.readlink(path))
             self.guard(target)
-            return target if os.path.isdir(target) else None
-        content = _pointer(path) if stat.S_ISREG(mode) else None
-        if content is None or not content.startswith(b"gitdir: "):
-            return None
-        target = _led_to(top, content.removeprefix(b"gitdir: ").rstrip(b"\r\n"))
-        self.guard(target)
-        return target
+        else:
+            content = _pointer(path) if stat.S_ISREG(mode) else None
+            if content is None or not content.startswith(b"gitdir: "):
+                return None
+            target = _led_to(top, content.removeprefix(b"gitdir: ").rstrip(b"\r\n"))
+            self.guard(target)
+        return target if self._is_git_directory(target) else None
+
+    def _is_git_directory(self, path: bytes) -> bool:
+        """Whether git takes a directory for a repository (its `is_git_directory`): what `git init` has begun, or somebody has
+        removed in part, is none. Raises OSError."""
+        if not _is_head(join(path, b"HEAD")):
+            return False
+        common = self._common(path)
+        return all(os.access(join(common, name), os.X_OK) for name in (b"objects", b"refs"))
 
 
 def _led_to(directory: bytes, path: bytes) -> bytes:
     """Where a path that is written in a directory leads: an absolute one, or one that is relative to the directory."""
     return os.path.normpath(os.path.join(directory, path))
+
+
+def _is_head(path: bytes) -> bool:
+    """Whether a file can be the HEAD of a repository: a link or a line that names a ref, or the name of a commit. Raises OSError."""
+    try:
+        named = os.readlink(path)
+    except OSError as error:
+        if error.errno != errno.EINVAL and error.errno not in _NONE:
+            raise
+        return _HEAD.match(_pointer(path) or b"") is not None
+    return named.startswith(b"refs/")
 
 
 def _pointer(path: bytes, *, follow: bool = False) -> bytes | None:

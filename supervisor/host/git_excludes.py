@@ -19,14 +19,15 @@ def git_excludes(environ: Mapping[str, str] | None = None) -> bytes:
     """
     environ = os.environ if environ is None else environ
     said = _said_by_git(environ)
-    if said:
+    if said is not None:
         return said if said.startswith(b"/") else b""
     home = environ.get("HOME", "")
     place = environ.get("XDG_CONFIG_HOME") or (os.path.join(home, ".config") if home else "")
     return os.fsencode(os.path.join(place, "git", "ignore")) if place.startswith("/") else b""
 
 
-def _said_by_git(environ: Mapping[str, str]) -> bytes:
+def _said_by_git(environ: Mapping[str, str]) -> bytes | None:
+    """What `core.excludesFile` is, which may be b"": git then reads none. None: it is not set, or git cannot say it."""
     import subprocess
 
     own = {name: value for name, value in environ.items() if name not in ("GIT_DIR", "GIT_WORK_TREE", "GIT_COMMON_DIR")}
@@ -35,5 +36,5 @@ def _said_by_git(environ: Mapping[str, str]) -> bytes:
             _ASK, cwd="/", env=own, stdin=subprocess.DEVNULL, capture_output=True, timeout=_ANSWER_S, check=False
         )
     except (OSError, subprocess.TimeoutExpired):
-        return b""
-    return done.stdout.removesuffix(b"\n") if done.returncode == 0 else b""
+        return None
+    return done.stdout.removesuffix(b"\n") if done.returncode == 0 else None

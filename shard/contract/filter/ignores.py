@@ -44,6 +44,8 @@ class Local(NamedTuple):
     #: Whether it is the top of a git repository; and the `info/exclude` of that, if there is one.
     repository: bool = False
     exclude: IgnoreSource | None = None
+    #: Its `.git` is, or leads to, no repository of git's. It may become one without a change in the directory.
+    unfinished: bool = False
 
 
 NOTHING: Final = Local()
@@ -150,6 +152,10 @@ class Ignores:
     def repositories(self) -> list[bytes]:
         """The tops of the repositories that are known."""
         return [directory for directory, local in self._local.items() if local.repository]
+
+    def with_git(self) -> list[bytes]:
+        """These, and the directories whose `.git` is no repository yet."""
+        return [directory for directory, local in self._local.items() if local.repository or local.unfinished]
 
     @property
     def known(self) -> int:

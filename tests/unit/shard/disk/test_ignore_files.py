@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -116,6 +117,71 @@ def test_a_gitignore_counts_within_a_repository_only(top: Path) -> None:
     assert left(top) == set()
 
 
+def broken(git: Path, how: str) -> None:
+    """Makes of a complete git directory what is no repository for git."""
+    match how:
+        case "no HEAD":
+            (git / "HEAD").unlink()
+        case "nonsense in HEAD":
+            put(git / "HEAD", "main\n")
+        case "a HEAD that is a link to nowhere":
+            (git / "HEAD").unlink()
+            (git / "HEAD").symlink_to("elsewhere")
+        case "no objects":
+            (git / "objects").rmdir()
+        case "no refs":
+            (git / "refs").rmdir()
+        case "a file":
+            shutil.rmtree(git)
+            put(git, "gitdir: /nowhere\n")
+        case _:
+            shutil.rmtree(git)
+            git.mkdir()
+
+
+@pytest.mark.parametrize("thorough", [True, False])
+@pytest.mark.parametrize(
+    "how",
+    ["empty", "no HEAD", "nonsense in HEAD", "a HEAD that is a link to nowhere", "no objects", "no refs", "a file"],
+)
+def test_what_is_no_repository_for_git_is_none(top: Path, how: str, thorough: bool) -> None:
+    """An outer repository's files then count inside, as git has it. Whether it has become one, or is one no more, is compared
+    with what else lies outside of the listed directories: nothing in the directory itself tells it."""
+    make_repository(top)
+    put(top / ".gitignore", "a\n")
+    put(top / "n/a")
+    make_repository(top / "n")
+    files = IgnoreFiles([os.fsencode(top)], b"")
+    files.descend(os.fsencode(top))
+    rules = [top / ".gitignore"]
+    assert set(walk(files, top)) == {*rules, top / "n/a"}
+    assert git(top, "ls-files", "-o", "--exclude-standard", "--", "n") == b"n/\n"
+    files.take_changed()
+    broken(top / "n/.git", how)
+    files.look_outside(thorough=thorough)
+    assert files.take_changed() == [os.fsencode(top / "n")] and list(walk(files, top)) == rules
+    assert git(top, "ls-files", "-o", "--exclude-standard", "--", "n") == b""
+    files.look_outside(thorough=thorough)
+    assert not files.has_changed
+    if how == "a file":
+        (top / "n/.git").unlink()
+    else:
+        shutil.rmtree(top / "n/.git")
+    make_repository(top / "n")
+    files.look_outside(thorough=thorough)
+    assert files.take_changed() == [os.fsencode(top / "n")] and set(walk(files, top)) == {*rules, top / "n/a"}
+
+
+def test_a_head_may_be_a_link(top: Path) -> None:
+    """As old versions of git made it."""
+    make_repository(top)
+    (top / ".git/HEAD").unlink()
+    (top / ".git/HEAD").symlink_to("refs/heads/main")
+    put(top / ".gitignore", "a\n")
+    put(top / "a")
+    assert left(top) == set()
+
+
 def test_a_worktree_shares_the_exclude_file_of_its_repository(top: Path) -> None:
     """As git makes one: its `.git` is a file with an absolute path, and what that names has a `commondir`."""
     (top / "main").mkdir(parents=True)
@@ -145,8 +211,9 @@ def test_a_file_that_is_too_large_is_told_once(top: Path, caplog: pytest.LogCapt
 @pytest.mark.parametrize("kind", ["file", "link"])
 def test_what_a_git_file_or_link_names_is_the_repository(top: Path, kind: str, is_absolute: bool) -> None:
     """By an absolute path or, as in a submodule, by one relative to the directory that has it; and so is a `commondir`."""
-    for name in ("main/common/info", "main/git", "w"):
+    for name in ("main/common/info", "main/common/objects", "main/common/refs", "main/git", "w"):
         (top / name).mkdir(parents=True)
+    put(top / "main/git/HEAD", "0123456789abcdef0123456789abcdef01234567\n")
     at, there = (str(top / "main/git"), str(top / "main/common")) if is_absolute else ("../main/git", "../common")
     if kind == "file":
         put(top / "w/.git", f"gitdir: {at}\n")
@@ -217,6 +284,7 @@ def test_of_many_repositories_each_has_its_turn(top: Path) -> None:
     watched any more has no turn, and its files are known no longer."""
     tops = [top / f"r{number:03}" for number in range(2 * EXCLUDES_AT_ONCE + 1)]
     for repository in tops:
+        make_repository(repository)
         put(repository / ".git/info/exclude", "a\n")
     files = IgnoreFiles([os.fsencode(top)], b"")
     assert list(walk(files, top)) == []

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import pytest
+
 from shardwatch.supervisor.host.git_excludes import git_excludes
 
 
@@ -26,6 +28,15 @@ def test_what_git_is_told(tmp_path: Path) -> None:
     (tmp_path / "more").write_text("[core]\n  excludesFile = ~/mine\n")
     assert git_excludes(environment(tmp_path)) == os.fsencode(tmp_path / "mine")
     assert git_excludes(environment(tmp_path, GIT_DIR=str(tmp_path))) == os.fsencode(tmp_path / "mine")
+
+
+@pytest.mark.parametrize("value", ["", "mine", "./mine", '"~nobody-here/mine"'])
+def test_what_names_no_file_of_all_repositories(tmp_path: Path, value: str) -> None:
+    """With an empty path git reads none, not that in the default place either. A relative one is another file in each repository.
+    With that of an unknown user git does not work at all, and the default place counts."""
+    (tmp_path / ".gitconfig").write_text(f"[core]\n  excludesFile = {value}\n")
+    found = git_excludes(environment(tmp_path))
+    assert found == (os.fsencode(tmp_path / ".config/git/ignore") if "~" in value else b"")
 
 
 def test_without_git(tmp_path: Path) -> None:
