@@ -345,7 +345,8 @@ def _led_to(directory: bytes, path: bytes) -> bytes:
 
 
 def _is_head(path: bytes) -> bool:
-    """Whether a file can be the HEAD of a repository: a link or a line that names a ref, or the name of a commit. Raises OSError."""
+    """Whether a file can be the HEAD of a repository: a link or a line that names a ref, or the name of a commit. Raises
+    OSError."""
     try:
         named = os.readlink(path)
     except OSError as error:
