@@ -40,6 +40,7 @@ from .contract.wire.frames import Beat, Reply, encode
 from .disk.ignore_setting import ignore_files_of
 from .disk.look import Reader
 from .disk.mounts import Mounts
+from .process.first_plan import await_plan
 from .process.heartbeat import Heartbeat
 from .process.line import Line
 from .process.restraint import Restraint
@@ -511,9 +512,10 @@ def main(argv: list[str] | None = None) -> int:
         settings_file = SettingsFile(layout.settings)
         settings = settings_file.read()
         plan_file = PlanFile(layout.plan)
-        plan = plan_file.read()
+        plan = await_plan(layout, plan_file, 0 if _stdin_is_guard() else None)
         if plan is None:
-            raise UsageError("there is no plan yet", hint="the coordinator writes it; it will be tried again", retryable=True)
+            log.warning("standard input ended: supervisord is gone, leaving")
+            return 0
         stand_in = asked_to_stand_in()
         process = ShardProcess(shard, layout, settings, settings_file, plan, plan_file, stand_in)
     except (ShardwatchError, OSError) as error:

@@ -33,7 +33,7 @@ _CODES: Final = {1: "B", 2: "H", 4: "I"}
 
 def condense(stats: bytes) -> bytes:
     """What is stored in the place of these stats, of which there is at least one."""
-    words = memoryview(stats).cast("q")
+    words, count = memoryview(stats).cast("q"), len(stats) // WIDTH
     heads = bytearray(_WORDS)
     parts: list[bytes] = [b""]
     before: list[int] = []
@@ -43,13 +43,15 @@ def condense(stats: bytes) -> bytes:
             heads[place] = _AS_BEFORE
             continue
         before = column
+        if column.count(column[0]) == count:
+            parts.append(stats[place * _WORD_BYTES : (place + 1) * _WORD_BYTES])
+            continue
         least = min(column)
         heads[place] = width = _bytes_of(max(column) - least)
         if width == _WORD_BYTES:
             parts.append(array("q", column).tobytes())
-            continue
-        parts.append(least.to_bytes(_WORD_BYTES, "little", signed=True))
-        if width:
+        else:
+            parts.append(least.to_bytes(_WORD_BYTES, "little", signed=True))
             parts.append(array(_CODES[width], [word - least for word in column]).tobytes())
     parts[0] = bytes(heads)
     stored = b"".join(parts)
@@ -57,9 +59,9 @@ def condense(stats: bytes) -> bytes:
 
 
 def _bytes_of(span: int) -> int:
-    """In how many bytes numbers up to this one are stored."""
+    """In how many bytes numbers up to this one, which is not 0, are stored."""
     if span < 1 << 16:
-        return 2 if span >= 1 << 8 else 1 if span else 0
+        return 1 if span < 1 << 8 else 2
     return 4 if span < 1 << 32 else _WORD_BYTES
 
 
@@ -70,24 +72,38 @@ def expand(stored: bytes, count: int) -> bytes:
     heads = stored[:_WORDS]
     if len(stored) != _length(heads, count):
         raise ValueError("not the stats of so many files")
-    words = array("q", bytes(count * WIDTH))
-    column = array("q")
+    first: list[bytes] = []  # the words of the first stat, and of all others where they are not in `columns`
+    columns: dict[int, array[int]] = {}
     at = _WORDS
     for place, head in enumerate(heads):
+        if head == _AS_BEFORE:
+            first.append(first[-1])
+            if place - 1 in columns:
+                columns[place] = columns[place - 1]
+            continue
+        word = stored[at : at + _WORD_BYTES]
+        first.append(word)
         if head == _WORD_BYTES:
-            column = array("q", stored[at : at + _WORD_BYTES * count])
+            columns[place] = array("q", stored[at : at + _WORD_BYTES * count])
             at += _WORD_BYTES * count
-        elif head != _AS_BEFORE:
-            least = int.from_bytes(stored[at : at + _WORD_BYTES], "little", signed=True)
-            at += _WORD_BYTES
-            more = array(_CODES[head], stored[at : at + head * count]) if head else bytes(count)
+            continue
+        at += _WORD_BYTES
+        if head:
+            columns[place] = _column(word, array(_CODES[head], stored[at : at + head * count]))
             at += head * count
-            try:
-                column = array("q", [least + each for each in more])
-            except OverflowError:
-                raise ValueError("not the stats of so many files") from None
+    words = array("q", b"".join(first) * count)
+    for place, column in columns.items():
         words[place::_WORDS] = column
     return words.tobytes()
+
+
+def _column(least: bytes, more: array[int]) -> array[int]:
+    """Words of which each is so much larger than the least."""
+    word = int.from_bytes(least, "little", signed=True)
+    try:
+        return array("q", [word + each for each in more])
+    except OverflowError:
+        raise ValueError("not the stats of so many files") from None
 
 
 def _length(heads: bytes, count: int) -> int:

@@ -56,6 +56,8 @@ IPC_PATH_BYTES_MAX: Final = 107
 #: Ids of shards. They are part of supervisord's configuration and of program names. There a `%`, a `;`, a quote or a newline
 #: could change what is run, and supervisor refuses blanks, colons and slashes (`process_or_group_name` in its datatypes.py).
 SHARD_ID_PATTERN: Final = r"[a-z0-9][a-z0-9_-]{0,62}"
+#: The id of the only shard of a first plan, or of the first one of several.
+FIRST_SHARD: Final = "s0"
 #: Names of the commands of a configuration (`[exec.NAME]`), which are names of programs too.
 COMMAND_NAME_PATTERN: Final = r"[A-Za-z0-9][A-Za-z0-9_.-]{0,39}"
 

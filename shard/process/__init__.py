@@ -1,5 +1,6 @@
 """The parts of a shard's process that are no looking: what it is connected to, and when it does what by the clock.
 
+- `first_plan`: waits for the plan of a first start.
 - `line`: the two connections to the aggregator.
 - `connection`: one of them.
 - `heartbeat`: when a beat is due, and what must not be overtaken by frames. Pure.

@@ -21,7 +21,7 @@ from supervisor.states import STOPPED_STATES, ProcessStates, SupervisorStates, g
 from supervisor.supervisord import Supervisor
 from supervisor.xmlrpc import Faults, RPCError
 
-from shardwatch.shard.contract.limits import SHARD_ID_PATTERN
+from shardwatch.shard.contract.limits import FIRST_SHARD, SHARD_ID_PATTERN
 from shardwatch.shard.contract.process.log_entry import SIGNAL
 from shardwatch.shard.contract.state.layout import Layout
 
@@ -260,12 +260,16 @@ class ShardsRPC:
         options.process_config = process_config
 
     def _await_plan(self, planner: Planner | None) -> None:
-        """Adds the shards of the plan, at a first start once it was made. Where that fails, the coordinator adds them."""
+        """Adds the shards of the plan, at a first start once it was made. Where that fails, the coordinator adds them.
+
+        Every first plan has FIRST_SHARD, which is loaded meanwhile, and then waits for it.
+        """
         socket_map = self._options.get_socket_map()
         forget_planner(socket_map)
         if planner is None:
             self._add_planned()
         else:
+            self._add(FIRST_SHARD)
             FirstPlan(socket_map, planner, self._add_planned)
 
     def _add_planned(self) -> None:

@@ -18,6 +18,7 @@ from waiting import eventually
 
 from shardwatch.aggregator.client.connection import Connection
 from shardwatch.shard.contract.errors import ServiceError
+from shardwatch.shard.contract.limits import FIRST_SHARD
 from shardwatch.shard.contract.process.life import Lock
 from shardwatch.shard.contract.state.layout import Layout
 from shardwatch.supervisor.cli.link import connection as link
@@ -82,14 +83,16 @@ def test_any_other_service_is_tried_less_and_less_often(observed: Layout) -> Non
 
 
 def test_who_needs_no_plan_does_not_wait_for_it(state_dir: Path, tree: Path) -> None:
-    """It can't be made ahead here, because somebody else plans. The aggregator runs; the coordinator adds the shards later."""
+    """It can't be made ahead here, because somebody else plans. The aggregator runs, and the first shard waits for a plan; the
+    coordinator makes it later."""
     prepared = prepare(state_dir, settings_for(tree))
     layout = prepared.layout
     planning = contextlib.ExitStack()
     planning.callback(Lock(layout.lock("coordinator")).close)
     child = ChildService(layout, follow=True, claim=prepared.claim)
     try:
-        eventually(lambda: {p["name"] for p in service.programs(layout) if p["pid"]} == {"aggregator", "coordinator"}, GUARD_S)
+        begun = {"aggregator", "coordinator", FIRST_SHARD}
+        eventually(lambda: {p["name"] for p in service.programs(layout) if p["pid"]} == begun, GUARD_S)
         planning.close()
         assert child.wait_ready(GUARD_S)["shards"] == 1
     finally:

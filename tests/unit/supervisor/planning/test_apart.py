@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from shardwatch.shard.contract.kernel.mounts import can_hang, is_remote
+from shardwatch.shard.contract.limits import FIRST_SHARD
 from shardwatch.shard.contract.state.planfile import Anchor, Plan
 from shardwatch.shard.contract.state.settings import Settings
 from shardwatch.supervisor.planning.apart import Apart
@@ -102,6 +103,7 @@ def test_where_limits_leave_no_room_mounts_share(shards_max: int, ids: int) -> N
     """What is local is apart as long as there are two."""
     made = plan(shards_max)
     assert len(made.shards()) == ids
+    assert FIRST_SHARD in made.shards()  # it is started before there is a plan
     groups = apart().groups(made.anchors)
     if shards_max > 1:
         assert not groups[b""] & set().union(*(shards for mount, shards in groups.items() if mount))
