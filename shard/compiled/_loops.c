@@ -25,7 +25,7 @@
 
 /* `choice.INTERFACE`: raised with every change of what is passed or returned here. Where it differs, the file was compiled from
  * the source of another version, and is not used. */
-#define INTERFACE 7
+#define INTERFACE 8
 
 /* -- names of a directory: reading.list_names */
 
