@@ -13,6 +13,7 @@ from typing import Final
 import msgspec
 from msgspec import Struct
 
+from shardwatch.shard.contract.files.paths import is_below
 from shardwatch.shard.contract.limits import ACKS_LATER_ENTRIES_MAX, ACKS_LATER_FRAMES_MAX, WIRE_VERSION
 from shardwatch.shard.contract.process.life import new_epoch
 from shardwatch.shard.contract.state.planfile import Anchor, Owners, Plan
@@ -299,7 +300,9 @@ class Receiver:
         What was sent under another plan counts only if the directory had the same anchor then, and with all plans since, and if
         the same names were in scope. With another anchor, rows could be written below a directory that has no row, since another
         shard had to report that one, and is not listened to any more. If the directory is gone, nobody would find out that they
-        are: no listing is compared with the row that is missing.
+        are: no listing is compared with the row that is missing. Under an anchor that came between the directory and the one
+        that the same shard had, what was sent under the plan just before counts, too: the shard scans that anchor now, and says
+        if it is gone.
         """
         owner = self._owners.of(directory)
         if owner is None or owner.shard != frame.shard:
@@ -308,7 +311,9 @@ class Receiver:
             return owner
         plan, owners = self._former
         former = owners.of(directory)
-        if plan is None or former is None or (former.path, former.shard, plan.key) != (owner.path, owner.shard, self.plan.key):
+        if plan is None or former is None or (former.shard, plan.key) != (owner.shard, self.plan.key):
+            return None
+        if not is_below(owner.path, former.path):
             return None
         return owner if plan.since(former) <= frame.generation <= plan.generation else None
 

@@ -152,14 +152,18 @@ class Door(Generic[R]):
         return len(self._by_key)
 
     def restore(self) -> None:
-        """Listens anew if its socket was removed, so that nobody finds it. Those that are connected stay. Raises
-        OSError where it can't be made."""
+        """Listens anew if its socket was removed, so that nobody finds it. Those that are connected stay, and those that wait in
+        the kernel's queue are let in. While no connection is accepted, they are hung up on instead: they find the new one.
+
+        Raises OSError where it can't be made.
+        """
         if not is_absent(self.path):
             return
         other = _listener(self.path)
         log.warning("%s was removed while the service runs, by a cleaner perhaps: it was made again", self.path)
-        if self._paused_until is None:
-            self._accept(time.monotonic())  # those that wait in the queue of the old one
+        for _ in range(_BACKLOG // _ACCEPTED_MAX + 1):  # all that can wait in the queue of the old one
+            if self._paused_until is None:
+                self._accept(time.monotonic())
         if self._paused_until is None:
             self._selector.unregister(self._listener)
             self._selector.register(other, _READ, (self, None))

@@ -13,6 +13,7 @@ from ..contract.state.planfile import Anchor, PartChange
 from ..contract.wire.frames import TakingOn
 from ..stream.send import Stream
 from ..territory.again import look_again
+from ..territory.looking import look
 from ..territory.passing_on import pass_on, watch_in_advance, watch_no_more
 from ..territory.territory import Steps, Territory
 from .baselines import Baselines
@@ -88,8 +89,7 @@ class Handover:
 
     def _wants_watches(self) -> bool:
         """Whether there was no watch for a directory in these places: their owner has those that are wanted."""
-        swept = self._territory.directories.swept
-        indexes = {place.index for place in self._territory.heirs.places}
+        swept, indexes = self._territory.directories.swept, self._territory.heirs.indexes
         return swept.wanting > 0 and any(node.anchor in indexes for node in swept.those_wanting())
 
     def go_by(self, generation: int, change: PartChange, stops: frozenset[bytes]) -> None:
@@ -113,13 +113,16 @@ class Handover:
         territory = self._territory
         self._stream.go_by(generation)
         self._answers.forget()
-        noted = territory.heirs.noted()
+        noted, silent = territory.heirs.noted(), territory.heirs.places
         new = pass_on(territory, change, stops)
         territory.files = max(0, territory.files - sum(anchor.files for anchor in (*change.left, *change.cut)))
         for directory, names in noted:
             owner = territory.owner_of(directory)
             if owner is not None and owner in new:
                 self._beside.append(look_again(territory, owner, directory, names))
+        for place in new:
+            if place.node is not None and place not in silent:  # what was hinted of its directory was with a node that is no more
+                self._beside.append(look(territory, place.node, None))
         self._scans.add(new)
         if new:
             self._scans.append(self._end_taken(territory.reader.looks))

@@ -131,5 +131,5 @@ class SyncAnswers:
             if is_to_be_scanned(territory, place):  # a look went astray: the anchor was away
                 yield from scan_anchor(territory, place)
         for token in self._tokens.answer():
-            self._stream.add(Synced(token, *territory.doubts.unreadable(_DOUBTS_TOLD)))
+            self._stream.add(Synced(token, *territory.doubts.unreadable(_DOUBTS_TOLD, silent=territory.heirs.indexes)))
         yield

@@ -74,6 +74,25 @@ class Directories:
             self.cut(place.node)
             place.uproot()
 
+    def promote(self, place: Place, node: Node, fd: int) -> bool:
+        """The directory of a node, which is open at `fd`, becomes that of an anchor which has none yet, with everything below it,
+        and all of it is watched all the time. Returns False if that can't be done: then nothing has changed.
+        """
+        if self.swept or self._ignores is not None or self._follow or node.wd < 0:
+            return False  # more than the watches would have to be taken along
+        top = self.plant(place)
+        try:
+            self.register(fd, top)
+        except OSError:
+            self.uproot(place)
+            return False
+        if top.wd != node.wd or not node.alive:
+            self.uproot(place)
+            return False
+        top.take_children(node)
+        self.cut(node)
+        return True
+
     def report_anew(self, place: Place) -> None:
         """The next listings of the directories of an anchor are reported, also those that are swept and have not changed."""
         if place.node is not None and self.swept.of_anchor(place.index):

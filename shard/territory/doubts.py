@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from enum import Enum, auto
 from typing import Final, NamedTuple
 
@@ -152,12 +152,13 @@ class Doubts:
     def items(self) -> list[tuple[bytes, Unreadable]]:
         return list(self._unreadable.items())
 
-    def unreadable(self, most: int) -> tuple[list[bytes], list[bytes]]:
+    def unreadable(self, most: int, *, silent: Collection[int] = ()) -> tuple[list[bytes], list[bytes]]:
         """Returns the paths in which changes may be hidden, and those that could not be read once since the start. There are at
-        most `most` of each.
+        most `most` of each. `silent`: as for `report`.
         """
-        known = [path for path, what in self._unreadable.items() if what.known]
-        never = [path for path, what in self._unreadable.items() if not what.known]
+        ours = [(path, what.known) for path, what in self._unreadable.items() if what.place.index not in silent]
+        known = [path for path, is_known in ours if is_known]
+        never = [path for path, is_known in ours if not is_known]
         return known[:most], never[:most]
 
     def report(
@@ -171,12 +172,15 @@ class Doubts:
         remotes: Sequence[tuple[bytes, str]] = (),
         instead: Mapping[bytes, Instead] | None = None,
         second: Second | None = None,
+        silent: Collection[int] = (),
     ) -> list[Doubt]:
         """For the status: the first `most` of each kind. `left_out`, `barred`: as `Links` says it; `instead`: what is there in
         place of roots that are missing (default: nothing); `remotes`: `SlowMounts.remotes`;
-        `second`: `Backend.second`.
+        `second`: `Backend.second`; `silent`: the indexes of places of which their owners tell.
         """
-        found = [Doubt(path, what.state, what.reason, what.remedy) for path, what in self.items()[:most]]
+        places = [place for place in places if place.index not in silent]
+        ours = [(path, what) for path, what in self.items() if what.place.index not in silent]
+        found = [Doubt(path, what.state, what.reason, what.remedy) for path, what in ours[:most]]
         missing = [p.anchor.path for p in places if p.is_missing_root]
         there = instead or {}
         told = [(path, there.get(path, Instead.NOTHING)) for path in missing]
@@ -185,17 +189,19 @@ class Doubts:
         state, (reason, remedy) = ("stand-in", self._standing_in) if self._standing_in else ("polled", (self._planned, ""))
         found += [Doubt(p.anchor.path, state, reason, remedy, swept.of_anchor(p.index)) for p in planned[:most]]
         self.deep = {node: names for node, names in self.deep.items() if node.alive}
-        for node, names in list(self.deep.items())[:1]:
-            others = f", and names in {len(self.deep) - 1} other directories," if len(self.deep) > 1 else ""
+        deep = [(node, names) for node, names in self.deep.items() if not silent or node.anchor not in silent]
+        for node, names in deep[:1]:
+            others = f", and names in {len(deep) - 1} other directories," if len(deep) > 1 else ""
             reason = f"{names} names in it{others} have paths of more than {PATH_BYTES_MAX} bytes and are left out"
-            found.append(Doubt(node.path(), "too deep", reason, "nest directories less deeply", len(self.deep)))
+            found.append(Doubt(node.path(), "too deep", reason, "nest directories less deeply", len(deep)))
         for path, kind in [remote for remote in remotes if remote[0] not in self._unreadable][:most]:
             known = [(place, at) for place in places if not place.polled and (at := place.find(path)) is not None and at.wd < 0]
             for place, at in known[:1]:
                 count = swept.of_anchor(place.index) if at.parent is None else sum(1 for _ in at.subtree())
                 found.append(Doubt(path, "polled", _REMOTE.format(f" ({kind})"), "", count))
-        if self.no_room and (one := swept.first_wanting()) is not None:
-            found.append(Doubt(one.path(), "polled", self.no_room, self._watch_remedy(swept.wanting), swept.wanting))
+        one, wanting = swept.first_wanting(silent)
+        if self.no_room and one is not None:
+            found.append(Doubt(one.path(), "polled", self.no_room, self._watch_remedy(wanting), wanting))
         if second is not None:
             remedy = self._watch_remedy(second.directories) if second.name == "fanotify" else ""
             found.append(Doubt(second.example.path(), second.name, second.reason, remedy, second.directories))

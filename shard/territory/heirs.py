@@ -22,6 +22,7 @@ class Heirs:
 
     Attributes:
         places: those of which nothing is told.
+        indexes: theirs (`Place.index`).
         stops: every anchor of the plan in force. They count again if nothing comes of the next plan.
     """
 
@@ -29,6 +30,7 @@ class Heirs:
         self._reports = reports
         self._emit = reports.emit
         self.places: tuple[Place, ...] = ()
+        self.indexes: frozenset[int] = frozenset()
         self.stops: frozenset[bytes] = frozenset()
         self._paths: frozenset[bytes] = frozenset()
         self._nearest = Nearest(())
@@ -44,6 +46,7 @@ class Heirs:
             stops: every anchor of the plan in force.
         """
         self.places, self.stops = tuple(places), stops
+        self.indexes = frozenset(place.index for place in places)
         self._paths = frozenset(place.anchor.path for place in places)
         self._nearest = Nearest((*self._paths, *(place.anchor.path for place in others)))
         if places:
@@ -51,7 +54,7 @@ class Heirs:
 
     def speak(self) -> None:
         """There are no such places any more: everything is told. Idempotent."""
-        self.places, self._notes = (), False
+        self.places, self.indexes, self._notes = (), frozenset(), False
         self._noted.clear()
         self._reports.emit_by(self._emit)
 

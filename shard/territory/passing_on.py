@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 
 from ..contract.files.paths import is_below
@@ -13,7 +14,8 @@ from .territory import Territory
 def pass_on(territory: Territory, change: PartChange, stops: frozenset[bytes]) -> list[Place]:
     """Lets go what others own now, and owns what it is given. Idempotent.
 
-    What it is given and watches in advance already, it goes on watching, and tells of it from now on.
+    What it is given and watches in advance already, it goes on watching, and tells of it from now on. What it has had under an
+    anchor above it goes on being watched, too.
 
     Args:
         stops: every anchor of the new plan.
@@ -23,20 +25,43 @@ def pass_on(territory: Territory, change: PartChange, stops: frozenset[bytes]) -
     """
     inherited, taken = _inherited(territory, change.taken)
     gone = {anchor.path for anchor in change.left}
-    left = [place for place in territory.places if place.anchor.path in gone]
+    before = list(territory.places)
+    left = [place for place in before if place.anchor.path in gone]
     left += [place for place in territory.heirs.places if place not in inherited]
+    new = territory.exchange(left, taken, stops)
+    for place in sorted(new, key=lambda place: -len(place.anchor.path)):  # what lies in another one comes first
+        _keep(territory, place, before)
     for place in left:
         territory.directories.uproot(place)
+    cut = [anchor.path for anchor in change.cut]
     for place in territory.places:
-        for anchor in change.cut:
-            node = place.find(anchor.path)
+        for path in stops if place in new else cut:
+            node = place.find(path)
             if node is not None and node.parent is not None:
                 territory.directories.cut(node)
     territory.doubts.keep(lambda path, place: place not in left and not any(is_below(path, other.path) for other in change.cut))
     territory.heirs.speak()
     for place in inherited:
         territory.directories.report_anew(place)
-    return inherited + territory.exchange(left, taken, stops)
+    return inherited + new
+
+
+def _keep(territory: Territory, place: Place, before: Sequence[Place]) -> None:
+    """Where an anchor has come in what the shard has, this goes on being watched, if it can be (`Directories.promote`).
+
+    Args:
+        before: the places of the shard until now.
+    """
+    path, root = place.anchor.path, place.anchor.root
+    found = (node for other in before if other.anchor.root == root and (node := other.find(path)) is not None)
+    node = next(found, None)
+    if node is None or node.parent is None:
+        return
+    with territory.opener.quietly(path) as opened, contextlib.suppress(OSError):  # the scan meets the same error, and tells it
+        if opened.fd >= 0 and territory.directories.is_watched(opened.fd, node):
+            identity = territory.reader.filesystems.identity(opened.fd)
+            if territory.directories.promote(place, node, opened.fd):
+                place.begin_scan(identity)
 
 
 def watch_in_advance(territory: Territory, anchors: Sequence[Anchor], next_stops: frozenset[bytes]) -> list[Place]:

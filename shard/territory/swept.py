@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from typing import Final
 
 from ..contract.files.packed import Seen, identifying, unpack
@@ -113,9 +113,15 @@ class Swept:
                 if polled.wanting and polled.node.alive and self._polled.get(polled.node) is polled:
                     yield polled.node
 
-    def first_wanting(self) -> Node | None:
-        """One of the directories that would be watched if there were room."""
-        return next((polled.node for polled in self._polled.values() if polled.wanting), None) if self.wanting else None
+    def first_wanting(self, but: Collection[int] = ()) -> tuple[Node | None, int]:
+        """One of the directories that would be watched if there were room, and how many they are; without those in the trees of
+        the anchors `but`."""
+        if not self.wanting:
+            return None, 0
+        wanting = (polled for polled in self._polled.values() if polled.wanting and polled.anchor not in but)
+        first = next(wanting, None)
+        count = self.wanting if not but else (first is not None) + sum(1 for _ in wanting)
+        return (None if first is None else first.node), count
 
     # -- what was reported of them
 

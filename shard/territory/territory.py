@@ -178,10 +178,11 @@ class Territory:
     def report(self) -> list[Doubt]:
         """What the status shows: what can't be read, found, watched or followed (`Doubts.report`)."""
         swept, links = self.directories.swept, self.links
-        instead = {place.anchor.path: self._instead(place.anchor.path) for place in self.places if place.is_missing_root}
+        missing = [place for place in self.places if place.is_missing_root and place not in self.heirs.places]
+        instead = {place.anchor.path: self._instead(place.anchor.path) for place in missing}
         return self.doubts.report(
             self.places, swept, left_out=links.left_out(), barred=links.barred(), remotes=self.slow.remotes(), instead=instead,
-            second=self._backend.second(),
+            second=self._backend.second(), silent=self.heirs.indexes,
         )  # fmt: skip
 
     def _instead(self, path: bytes) -> Instead:

@@ -85,6 +85,12 @@ class Node:
         self.children = children.add(self.children, node)
         return node
 
+    def take_children(self, other: Node) -> None:
+        """The children of another node of the same directory are those of this one, which has none yet, from now on."""
+        self.children, other.children = other.children, None
+        for child in self.each_child():
+            child.parent = self
+
     @property
     def linked(self) -> tuple[int, int] | None:
         """(dev, ino) of the directory that its name leads to, where that is a link."""

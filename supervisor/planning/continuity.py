@@ -14,6 +14,8 @@ from shardwatch.shard.contract.files.paths import is_below
 from shardwatch.shard.contract.state.planfile import Anchor, Owners, Plan
 from shardwatch.shard.contract.state.settings import Settings
 
+from .key import scope_of
+
 
 def go_on(before: Settings, after: Settings) -> bool:
     """Whether anything that was watched with the one may go on when the others are in force: they differ in nothing that decides
@@ -23,11 +25,7 @@ def go_on(before: Settings, after: Settings) -> bool:
 
 def _everywhere(settings: Settings) -> tuple[object, ...]:
     return (
-        settings.include,
-        settings.exclude,
-        settings.recursive,
-        settings.follow_symlinks,
-        settings.directories,
+        *scope_of(settings),
         settings.ignore_files,
         settings.git_excludes,
         settings.backend,

@@ -9,18 +9,14 @@ import msgspec
 from shardwatch.shard.contract.state.settings import Settings
 
 
+def scope_of(settings: Settings) -> tuple[object, ...]:
+    """What decides in every root which names are in scope, but for ignore files. Its order is that of the hash in `plan_key`."""
+    return settings.include, settings.exclude, settings.recursive, settings.follow_symlinks, settings.directories
+
+
 def plan_key(settings: Settings) -> str:
     """Hash of what decides which rows exist: a plan with another key is no plan for these settings."""
-    facts: tuple[object, ...] = (
-        settings.roots,
-        settings.include,
-        settings.exclude,
-        settings.recursive,
-        settings.follow_symlinks,
-        settings.directories,
-        settings.files,
-        settings.only,
-    )
+    facts: tuple[object, ...] = (settings.roots, *scope_of(settings), settings.files, settings.only)
     if settings.ignore_files:  # the keys of earlier versions stay as they are
         facts += (True,)
     return hashlib.blake2b(msgspec.msgpack.encode(_exact(facts)), digest_size=16).hexdigest()

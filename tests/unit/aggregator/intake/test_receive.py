@@ -380,6 +380,21 @@ def test_what_went_to_another_and_came_back_is_new(line: Line) -> None:
     assert (line.paths(), line.receiver.dropped) == ([], 1)
 
 
+def test_what_stays_under_an_anchor_of_its_own_counts_while_it_is_on_its_way(line: Line) -> None:
+    """Sent under the plan just before, by the shard that had it under an anchor above it. What was above it does not."""
+    line.plan = Plan(8, (Anchor(R, "s0", R, since=3), Anchor(b"/r/a", "s1", R, since=3)))
+    assert line.receiver.reload_plan()
+    line.plan = Plan(9, (Anchor(R, "s1", R, since=9), Anchor(b"/r/a", "s0", R, since=9), Anchor(b"/r/b", "s0", R, since=9)))
+    assert line.receiver.reload_plan()
+    for generation in (2, 8):
+        line.frame("s0", listing(b"/r/b/c", b"f%d" % generation), listing(b"/r/a", b"g"), listing(R, b"h"), generation=generation)
+    line.commit()
+    assert (line.paths(), line.receiver.dropped) == ([b"/r/b/c/f8"], 3 + 2)
+    line.frame("s0", Gone(b"/r/b", 110), generation=9)
+    line.commit()
+    assert line.paths() == [], "also where nobody has told of the directories above it"
+
+
 def test_an_answer_of_who_goes_on_counts(line: Line) -> None:
     """Also if it was sent before the plan that gave others something."""
     token = line.receiver.begin_sync(50)

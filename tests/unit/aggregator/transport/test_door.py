@@ -143,6 +143,31 @@ def test_a_socket_that_was_removed_is_made_again(house: House) -> None:
     home.with_name("away").rename(home)
 
 
+def test_all_who_wait_at_a_socket_that_was_removed_are_let_in(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many turns that would have taken. Where there is no room, they are hung up on, and find the new one."""
+    monkeypatch.setattr(door_module, "_ACCEPTED_MAX", 2)
+    door = house.open(most=7)
+    for _ in range(7):
+        house.peer().ask(b"", b"x")
+    door.path.unlink()
+    door.restore()
+    house.settle()
+    assert len(door) == 7 and all(peer.hear() == [] and not peer.closed for peer in house.peers)
+    for _ in range(TURNED_AWAY_MAX):
+        house.peer(greet=False)
+    house.until(lambda: len(door) == 7 + TURNED_AWAY_MAX)
+    late = house.peer(greet=False)
+    house.settle()
+    door.path.unlink()
+    door.restore()
+    late.hear()
+    assert late.closed and len(door) == 7 + TURNED_AWAY_MAX
+    house.peers[7].sock.close()
+    house.until(lambda: len(door) < 7 + TURNED_AWAY_MAX)
+    house.peer().ask(b"", b"x")
+    house.until(lambda: len(door) == 7 + TURNED_AWAY_MAX)
+
+
 def test_messages_come_and_go(house: House) -> None:
     """Of every size; parts before the body come back before the answer."""
     door, peer = house.open(), house.peer()

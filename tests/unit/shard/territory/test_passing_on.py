@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 from collections.abc import Iterator
 
 import pytest
@@ -357,6 +359,51 @@ def test_without_watches_nothing_is_watched_in_advance(scene: ShardScene) -> Non
     assert watches(scene)["s1"] == 3
 
 
+def told(scene: ShardScene) -> list[tuple[str, str, str, int]]:
+    """What the status says is in doubt: (shard, path, state, directories)."""
+    root = scene.engine.root
+    found = [(name, doubt) for name, shard in scene.engine.shards.items() for doubt in shard.territory.report()]
+    return sorted((name, os.path.relpath(doubt.path, root).decode(), doubt.state, doubt.directories) for name, doubt in found)
+
+
+def test_what_two_shards_watch_is_in_doubt_once(scene: ShardScene, disk: FaultyDisk) -> None:
+    """In the status and in the answers of syncs its owner tells it, and the heir as soon as it is the owner."""
+    disk.deny(scene.tree / "c/d")
+    disk.deny(scene.tree / "a")
+    for name in ("s0", "s1"):
+        scene.engine.shards[name].lose_hints()
+    get_ready(scene, {**FIRST, "c": "s1"})
+    scene.engine.until_quiet()
+    both = [("s0", "c/d", "unreadable", 0), ("s1", "a", "unreadable", 0)]
+    assert len(scene.engine.shards["s1"].territory.doubts) == 2 and told(scene) == both
+    missing = [os.fsencode(scene.tree / path) for path in ("c/d", "a")]
+    assert scene.engine.sync() in [
+        {"ok": False, "error": "some subtrees can't be read", "subtrees": paths} for paths in (missing, missing[::-1])
+    ]
+    scene.engine.exchange_plan()
+    scene.engine.until_quiet()
+    assert told(scene) == [("s1", "a", "unreadable", 0), ("s1", "c/d", "unreadable", 0)]
+
+
+def test_an_heir_without_watches_is_in_want_of_none_for_what_it_is_to_be_given(scene: ShardScene) -> None:
+    """While it looks, its status counts what it wants for its own directories."""
+    heir = scene.engine.shards["s1"]
+    scene.put("a/sub/0.json", "a/other/0.json")
+    scene.equal()
+    heir.territory.siblings_max = 1
+    heir.watcher._bounds = Bounds(slice_ns=0)
+    scene.engine.announce({**FIRST, "c": "s1"})
+    heir.follow_plan()
+    heir.backend.watches_max = 3
+    while not heir.territory.directories.swept.wanting:
+        heir.step()
+    assert state(scene) == "looking" and told(scene) == []
+    scene.put("a/third/0.json")
+    while len(heir.territory.directories.swept) < 2:
+        heir.step()
+    assert [(path, kind, count) for _, path, kind, count in told(scene)] == [("a/third", "polled", 1)]
+
+
 def test_an_heir_that_dies_or_begins_anew_gets_ready_again(scene: ShardScene) -> None:
     """After its own baseline."""
     get_ready(scene, {**FIRST, "c": "s1"})
@@ -419,3 +466,102 @@ def test_a_polled_subtree_is_reported_when_it_is_owned(disk: FaultyDisk) -> None
         scene.equal()
     finally:
         scene.engine.close()
+
+
+def test_what_stays_under_an_anchor_of_its_own_is_watched_all_the_time(scene: ShardScene) -> None:
+    """What is above it passes to another shard. It is scanned once more, but changes do not wait for that."""
+    owner = scene.shard
+    scene.put("c/d/e/0.json", "c/d/f/0.json")
+    scene.equal()
+    node = scene.node("c/d/e")
+    owner.watcher.scans._rate.limit(1)
+    owner.watcher.scans._rate.spent(100, scene.engine.now)
+    scene.engine.replan_running({**FIRST, "c": "s1", "c/d": "s0"})
+    owner.follow_plan()
+    owner.step()
+    assert owner.watcher.scans.pauses and scene.node("c/d/e") is node and node.alive
+    assert [place.node is not None and place.node.wd >= 0 for place in owner.territory.places] == [True, True]
+    assert watches(scene) == {"s0": 5, "s1": 1, "s2": 1}, "but for c"
+    scene.put("c/d/e/0.json", "c/d/0.json", "c/d/new/0.json", text="other")
+    for _ in range(3):
+        owner.step()
+    while owner.line:
+        scene.engine.deliver("s0")
+    scene.engine.commit(answer=False)
+    assert scene.engine.difference() == ({}, {})
+    owner.watcher.scans._rate.limit(0)
+    scene.equal()
+    assert watches(scene) == {"s0": 6, "s1": 2, "s2": 1}
+
+
+def hold_scans(shard: Shard) -> None:
+    shard.watcher.scans._rate.limit(1)
+    shard.watcher.scans._rate.spent(1_000, shard.engine.now)
+
+
+def test_a_shard_gives_the_top_away_and_keeps_parts_below(disk: FaultyDisk) -> None:
+    """One of them lies in what passes from within another. All that stays is watched all the time, with the same nodes; what was
+    hinted just before, and what was on its way, is told before anything is scanned."""
+    place = session.place(where=session.memory())
+    scene = ShardScene(place, anchors={"": "s0", "a": "s1", "k": "s0"}, settle_ms=1_000, disk=disk)
+    try:
+        scene.put("a/0.json", "k/0.json", "c/0.json", "c/d/0.json", "c/d/e/0.json", "c/d/e/f/0.json", "c/g/0.json", "h/0.json")
+        scene.equal()
+        owner = scene.shard
+        kept = {path: scene.node(path) for path in ("c/g", "c/d/e/f")}
+        held = watches(scene)
+        for shard in scene.engine.shards.values():
+            hold_scans(shard)
+        scene.put("c/g/0.json", text="on its way")
+        owner.step()
+        scene.engine.now += 2_000_000_000
+        owner.step()
+        assert owner.line and not owner.watcher.debounce
+        scene.put("c/0.json", "c/d/e/0.json", text="hinted")  # in the directories that become anchors
+        owner.step()
+        assert owner.watcher.debounce
+        before, listed = looks(scene), len(disk.listed)
+        scene.engine.replan_running({"": "s1", "a": "s1", "k": "s0", "c": "s0", "c/d": "s1", "c/d/e": "s0"})
+        assert scene.engine.receiver.reload_plan()
+        owner.follow_plan()
+        for _ in range(6):
+            owner.step()
+        assert owner.watcher.scans.pauses
+        assert {path: scene.node(path) for path in kept} == kept and all(node.alive for node in kept.values())
+        assert watches(scene) == {"s0": 5, "s1": held["s1"]}, "k, c, c/g, c/d/e and c/d/e/f"
+        assert [os.path.relpath(path, scene.engine.root) for path in sorted(disk.listed[listed:])] == [b"c", b"c/d/e"]
+        assert looks(scene)["s0"] - before["s0"] == 2, "the files in them"
+        while owner.line:
+            scene.engine.deliver("s0")
+        scene.engine.commit(answer=False)
+        assert scene.engine.difference() == ({}, {}) and scene.engine.receiver.dropped == 0
+        for shard in scene.engine.shards.values():
+            shard.watcher.scans._rate.limit(0)
+        scene.equal()
+        assert watches(scene) == {"s0": 5, "s1": 4}
+        assert owner.known() == len(owner.territory.directories) == 5
+    finally:
+        scene.engine.close()
+
+
+def test_what_is_replaced_or_swept_meanwhile_is_not_taken_along(scene: ShardScene) -> None:
+    """It is cut, and scanned as if it were new."""
+    for n, spoil in enumerate(("replaced", "gone", "swept")):
+        owner = scene.shard  # it is started again where it keeps nothing, as when c comes back
+        scene.put("c/d/0.json", "c/e/0.json", text=str(n))
+        scene.equal()
+        scene.engine.replan_running({**FIRST, "c": "s1", "c/d": "s0"})
+        if spoil == "replaced":
+            (scene.tree / "c/d").rename(scene.tree / "c/was")
+            scene.put("c/d/0.json", text="other")
+        elif spoil == "gone":
+            shutil.rmtree(scene.tree / "c/d")
+        else:
+            owner.backend.watches_max = 1
+            scene.put("z/0.json")
+            owner.step()
+            assert owner.territory.directories.swept
+        scene.equal()
+        owner.backend.watches_max = 0
+        scene.engine.replan_running(FIRST)
+        scene.equal()

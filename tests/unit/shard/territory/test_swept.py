@@ -124,12 +124,12 @@ def test_one_that_comes_back_has_one_turn(swept: Swept, clock: Clock, nodes: lis
     swept.add(nodes[0], wanting=True)
     swept.add(nodes[1])
     swept.arrange(clock.now)
-    assert (swept.wanting, swept.first_wanting()) == (1, nodes[0])
+    assert (swept.wanting, swept.first_wanting()) == (1, (nodes[0], 1))
     swept.remove(nodes[0])
     swept.add(nodes[0], wanting=True)
     swept.add(nodes[0])
     swept.arrange(clock.now)
-    assert (swept.wanting, swept.first_wanting(), counts(swept)) == (0, None, [0, 0, 2])
+    assert (swept.wanting, swept.first_wanting(), counts(swept)) == (0, (None, 0), [0, 0, 2])
     taken = [swept.take(Tier.QUIET), swept.take(Tier.QUIET)]
     assert [polled.node for polled in taken if polled] == [nodes[1], nodes[0]] and swept.take(Tier.QUIET) is None
 
