@@ -1,4 +1,5 @@
-"""inotify and fanotify beside each other: what the first of them refuses for want of room is watched by the other."""
+"""inotify and fanotify beside each other: what the first of them refuses for want of room is watched by the other. Or inotify
+alone, of which no instance is left for now."""
 
 from __future__ import annotations
 
@@ -42,7 +43,7 @@ class BesideBackend:
 
     Args:
         inotify, fanotify: open them; raise OSError if that is impossible. If it was for want of instances, it is tried again
-            after a while, when a directory is to be watched.
+            after a while, when a directory is to be watched. None for fanotify: it is not wanted.
         fanotify_first: otherwise it only gets what inotify has no room for.
         clock: monotonic, ns.
     """
@@ -52,13 +53,14 @@ class BesideBackend:
     def __init__(
         self,
         inotify: Callable[[], Counting],
-        fanotify: Callable[[], Counting],
+        fanotify: Callable[[], Counting] | None,
         *,
         fanotify_first: bool = False,
         clock: Callable[[], int] = time.monotonic_ns,
     ) -> None:
-        self._openers = {INOTIFY: inotify, FANOTIFY: fanotify}
-        self._order = (FANOTIFY, INOTIFY) if fanotify_first else (INOTIFY, FANOTIFY)
+        self._openers = {INOTIFY: inotify} if fanotify is None else {INOTIFY: inotify, FANOTIFY: fanotify}
+        #: The one that comes first, and then what takes what that refuses.
+        self._order = (FANOTIFY, INOTIFY) if fanotify_first else tuple(self._openers)
         self._opened: dict[str, Counting] = {}
         #: Why one can't be opened. The reason, and not the error: one that is raised again and again gets a longer traceback each
         #: time, with all that its frames hold.
@@ -175,9 +177,11 @@ class BesideBackend:
         return sum(backend.watches() for backend in self._opened.values())
 
     def second(self) -> Second | None:
-        backend = self._opened.get(self._order[1])
-        count, example = (0, None) if backend is None else backend.directories()
-        return None if example is None else Second(self._order[1], self._reason, count, example)
+        for name in self._order[1:]:
+            count, example = self._opened[name].directories() if name in self._opened else (0, None)
+            if example is not None:
+                return Second(name, self._reason, count, example)
+        return None
 
     def close(self) -> None:
         for backend in self._opened.values():

@@ -14,6 +14,7 @@ from ..contract.limits import LIMIT_RESERVE
 from .base import Backend
 
 if TYPE_CHECKING:
+    from .beside import Counting
     from .fanotify import FanotifyBackend
     from .inotify import InotifyBackend
 
@@ -25,7 +26,7 @@ _ANOTHER_BACKEND: Final = "use `backend = \"auto\"`, which watches everything el
 def open_backend(name: str, watches_max: int) -> tuple[Backend, Callable[[int], str]]:
     """The backend of this name (`auto` is Linux's), and what helps when it has no room for n directories.
 
-    Where not one inotify instance is left, everything is swept, unless fanotify can take it.
+    Where not one inotify instance is left, everything is swept until there is one, unless fanotify can take it.
     """
     if name == "native":
         from .native import NativeBackend
@@ -43,25 +44,24 @@ def open_backend(name: str, watches_max: int) -> tuple[Backend, Callable[[int], 
         log.error("%s: sweeping instead", reason)
         return SweepingBackend(reason), _mount_proc
     if name in ("auto", "fanotify"):
-        return _both(watches_max, fanotify_first=name == "fanotify")
+        return _beside(watches_max, _fanotify, fanotify_first=name == "fanotify")
     try:
         return _inotify(watches_max), _more_watches
-    except OSError as error:
-        from .sweeping import SweepingBackend
-
-        log.error("inotify: %s; sweeping instead", error)
-        return SweepingBackend(cause(error, WATCH).what), lambda directories: _more_instances(", then restart the service")
+    except OSError:  # it is told when the first directory is to be watched, and tried again
+        return _beside(watches_max, None)
 
 
-def _both(watches_max: int, *, fanotify_first: bool) -> tuple[Backend, Callable[[int], str]]:
+def _beside(
+    watches_max: int, fanotify: Callable[[], Counting] | None, *, fanotify_first: bool = False
+) -> tuple[Backend, Callable[[int], str]]:
     from .beside import INOTIFY, BesideBackend
 
-    both = BesideBackend(lambda: _inotify(watches_max), _fanotify, fanotify_first=fanotify_first)
+    backend = BesideBackend(lambda: _inotify(watches_max), fanotify, fanotify_first=fanotify_first)
 
     def remedy(directories: int) -> str:
-        return _more_instances() if both.is_impossible(INOTIFY) else _more_watches(directories)
+        return _more_instances() if backend.is_impossible(INOTIFY) else _more_watches(directories)
 
-    return both, remedy
+    return backend, remedy
 
 
 def _inotify(watches_max: int) -> InotifyBackend:
@@ -82,9 +82,8 @@ def _more_watches(directories: int) -> str:
     return _raise(WATCHES, lambda allowed: int((allowed + directories) / (1 - LIMIT_RESERVE)), 65_536)
 
 
-def _more_instances(then: str = "") -> str:
-    remedy = _raise(INSTANCES, lambda allowed: allowed * 2, 128)
-    return remedy and remedy + then
+def _more_instances() -> str:
+    return _raise(INSTANCES, lambda allowed: allowed * 2, 128)
 
 
 def _raise(what: str, wanted: Callable[[int], int], step: int) -> str:

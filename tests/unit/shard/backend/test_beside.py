@@ -18,13 +18,15 @@ S = 10**9
 
 
 class Scarce:
-    """Opens inotify as soon as there is no error any more; fanotify is forbidden."""
+    """Opens inotify as soon as there is no error any more; fanotify is forbidden, or not wanted (`alone`)."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, *, alone: bool) -> None:
         self.error: OSError | None = OSError(errno.EMFILE, "")
         self.now = 0
+        #: How often fanotify is tried: once, for what is forbidden stays so.
+        self.forbidden = 0 if alone else 1
         self.tries = {INOTIFY: 0, FANOTIFY: 0}
-        self.backend = BesideBackend(self.inotify, self.fanotify, clock=lambda: self.now)
+        self.backend = BesideBackend(self.inotify, None if alone else self.fanotify, clock=lambda: self.now)
         self.top = Top(os.fsencode(directory), 0)
         self.fd = os.open(directory, os.O_RDONLY)
 
@@ -47,9 +49,9 @@ class Scarce:
         return True
 
 
-@pytest.fixture
-def scarce(tmp_path: Path) -> Iterator[Scarce]:
-    made = Scarce(tmp_path)
+@pytest.fixture(params=[False, True], ids=["beside fanotify", "alone"])
+def scarce(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Scarce]:
+    made = Scarce(tmp_path, alone=request.param)
     yield made
     made.backend.close()
     os.close(made.fd)
@@ -60,14 +62,15 @@ def test_an_instance_that_is_free_again_is_used(scarce: Scarce, caplog: pytest.L
     caplog.set_level(logging.WARNING)
     assert not scarce.watches()
     scarce.now += 9 * S
-    assert not scarce.watches() and scarce.tries == {INOTIFY: 1, FANOTIFY: 1}
+    assert not scarce.watches() and scarce.tries == {INOTIFY: 1, FANOTIFY: scarce.forbidden}
     scarce.now += S
-    assert not scarce.watches() and scarce.tries == {INOTIFY: 2, FANOTIFY: 1}
+    assert not scarce.watches() and scarce.tries == {INOTIFY: 2, FANOTIFY: scarce.forbidden}
     assert scarce.backend.is_impossible(INOTIFY)
     scarce.error = None
     scarce.now += 10 * S
     assert scarce.watches() and scarce.top.wd >= 0 and scarce.backend.watches() == 1
     assert not scarce.backend.is_impossible(INOTIFY)
+    assert (scarce.backend.name, scarce.backend.second()) == (INOTIFY, None)
     said = [record.getMessage() for record in caplog.records]
     assert [line for line in said if line.startswith("inotify")] == [
         "inotify can't be used: no inotify instance left", "inotify can be used again",
