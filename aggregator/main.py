@@ -37,6 +37,7 @@ from .index.replay import Replay
 from .intake.engine import Engine
 from .intake.receive import Receiver
 from .process import outage
+from .process.deferral import Deferral
 from .process.gathering import Gathering
 from .process.own_limits import OwnLimits
 from .process.sharing import Sharing
@@ -131,6 +132,7 @@ class Aggregator:
         self._yielded = False
         self._slack = Slack()
         self._gathering = Gathering()
+        self._deferral = Deferral()
         self._collect_at = time.monotonic() + _COLLECT_S
         self._replay = Replay(settings.replay_s, wall=time.time(), now=time.monotonic())
 
@@ -173,13 +175,15 @@ class Aggregator:
                 self._sockets.pulse.beat()
                 self._receiver.search()
             now = time.monotonic()
+            if now >= self._deferral.due:
+                self._commit_deferred()
             if now >= self._beat_at:
                 self._beat(now)
             if self._slack.due(time.monotonic_ns()):
                 self._slack.given_back()
                 self._index.shrink()
                 give_back()
-            self._receiver.finish_syncs(now)
+            self._finish_syncs(now)
             if not turned:
                 self._answer(self._server.tick())
             self._reply(touched_only=True)
@@ -195,7 +199,7 @@ class Aggregator:
         if self._fitting.works or self._index.debts.searching:
             return 0
         now = time.monotonic()
-        due = min(self._beat_at + _BEAT_LATE_S, now + self._server.next_due())
+        due = min(self._beat_at + _BEAT_LATE_S, now + self._server.next_due(), self._deferral.due)
         if gather_s:
             due = min(due, now + gather_s)
         slack = self._slack.next_due()
@@ -240,20 +244,37 @@ class Aggregator:
             if self._sharing.yields(now) and self._sockets.asked():
                 self._yielded = True
                 break
-        self._index.commit()
+        self._commit_facts(entries, time.monotonic())
         self._gathering.took(entries, begun)
         if entries > _MUCH:
             self._index.expand()
             self._slack.worked(time.monotonic_ns())
             self._reply(touched_only=True)  # the shard goes on while batches are made of this
-        self._receiver.finish_syncs(time.monotonic())
+        self._finish_syncs(time.monotonic())
         if not self._sockets.ready:
             self._sockets.ready = self._engine.ready() is not None
         changed = self._index.file.commits != commits
         self._answer(self._server.on_commit(changed=changed))
         self._reply(touched_only=True)  # last, because workers wait for what there is, and a shard does not wait for a few names
-        if changed:
+        if changed and not self._index.deferring:
             self._checkpoints.committed(self._index.file.rows_changed)
+
+    def _commit_facts(self, entries: int, now: float) -> None:
+        index, syncing = self._index, self._receiver.syncing
+        index.commit(may_defer=self._deferral.may_defer(entries, now, deferring=index.deferring, syncing=syncing))
+        self._deferral.committed(now, deferring=index.deferring)
+
+    def _commit_deferred(self) -> None:
+        """Other processes see from now on what is committed."""
+        self._index.commit_deferred()
+        self._deferral.committed(0.0, deferring=False)
+        self._checkpoints.committed(self._index.file.rows_changed)
+
+    def _finish_syncs(self, now: float) -> None:
+        """Whoever waited for a sync may look into the index then, from another process."""
+        if self._index.deferring and self._receiver.syncing:
+            self._commit_deferred()
+        self._receiver.finish_syncs(now)
 
     def _refuse(self, error: WireError, now: float) -> None:
         """Counts a message that is not understood.

@@ -214,6 +214,7 @@ class Engine:
         self.lines: dict[str, deque[bytes]] = {}
         self.shards: dict[str, Shard] = {}
         self.plan = Plan(0, ())
+        self.commits = 0
         self.index = Index(base / "index.db", wall_ns=self.wall_ns)
         self.replan(anchors, start=False)
         self.receiver = Receiver(self.index, lambda: self.plan, service=self.service)
@@ -286,8 +287,8 @@ class Engine:
     def restart_aggregator(self, *, commit: bool, lose_index: bool = False) -> None:
         """Killed between two transactions, or within one."""
         if commit:
-            self.index.commit()
-        self.index.file.db.close()
+            self.index.commit(may_defer=self.commits % 2 > 0)
+        self.index.abandon()
         if lose_index:
             for name in ("index.db", "index.db-wal", "index.db-shm"):
                 (self.base / name).unlink(missing_ok=True)
@@ -297,6 +298,7 @@ class Engine:
     def backup(self) -> None:
         """Of the index, as it is committed now."""
         self.index.commit()
+        self.index.commit_deferred()
         with contextlib.closing(sqlite3.connect(self.base / "backup.db")) as copy:
             self.index.file.db.backup(copy)
 
@@ -309,7 +311,7 @@ class Engine:
         self.epochs = {}
         if lose_plan:
             self.plan = Plan(1, tuple(replace(anchor, since=0) for anchor in self.plan.anchors))
-        self.index.file.db.close()
+        self.index.abandon()
         if (restore and (self.base / "backup.db").exists()) or lose_index:
             for name in ("index.db", "index.db-wal", "index.db-shm"):
                 (self.base / name).unlink(missing_ok=True)
@@ -342,8 +344,9 @@ class Engine:
         self.receiver.frame(message, self.now / 1e9)
 
     def commit(self, *, answer: bool = True) -> None:
-        """Commits, and answers the shards (or the answers are lost)."""
-        self.index.commit()
+        """Commits, and answers the shards (or the answers are lost). Two of three commits may be deferred."""
+        self.commits += 1
+        self.index.commit(may_defer=self.commits % 3 > 0)
         if self.receiver.searching:
             self.receiver.search()
         self.receiver.finish_syncs(self.now / 1e9)

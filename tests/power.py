@@ -65,6 +65,11 @@ class Disk:
             self._forget()
             self.durable[path] = Path(path).read_bytes()
 
+    def sync_descriptor(self, fd: int) -> None:
+        """In place of os.fdatasync, for a file that is no database."""
+        os.fdatasync(fd)
+        self.sync(os.readlink(f"/proc/self/fd/{fd}"))
+
     def delete(self, path: str, durable: bool) -> None:
         if not self._dead:
             self._deleted.add(path)
@@ -110,6 +115,10 @@ class Connection:
     @property
     def in_transaction(self) -> bool:
         return bool(self._connection.in_transaction)
+
+    @property
+    def total_changes(self) -> int:
+        return int(self._connection.total_changes())
 
     def execute(self, sql: str, arguments: Sequence[Any] = ()) -> Cursor:
         rows = list(self._connection.execute(sql, arguments))

@@ -16,7 +16,7 @@ from shardwatch.shard.contract.files.identity import moved
 
 from ..index.portion import Pieces, first, total
 from ..index.row import Row
-from ..index.stretch import Stretch, columns
+from ..index.stretch import Columns, Stretch, columns, columns_of
 from ..protocol.messages import Event, Fresh, path_fields
 from .index_port import IndexPort
 from .lane import Lane
@@ -26,6 +26,8 @@ from .unit import Part, Unit
 Identity = tuple[int, int, int, int]
 #: Rows looked at by one pull. Only a backlog of skipped or held rows reaches it; the pull then goes on at the next turn.
 LOOKED_MAX: Final = 20_000
+#: Rows by themselves of which events are made together at least: of fewer, one by one takes less time.
+_ALIKE_MIN: Final = 4
 
 
 class Selection:
@@ -177,18 +179,44 @@ class Selection:
             pages = [piece for piece in some if isinstance(piece, Stretch)]
             if held is None or not self._add_alike(pages, held, lane, part):
                 for piece in some:
-                    if not isinstance(piece, Stretch) or not self._add_alike([piece], piece.held, lane, part):
+                    if not (
+                        self._add_alike([piece], piece.held, lane, part)
+                        if isinstance(piece, Stretch)
+                        else self._add_rows_alike(piece, lane, part)
+                    ):
                         self.add(piece, number, lane.handed, lane, part)
 
     def _add_alike(self, stretches: Sequence[Stretch], held: int, lane: Lane, part: Part) -> bool:
         """Adds rows of pages that all note the same groups, if all events are of one kind; no line of Python is run for one of
         them alone. False, and nothing was done, if they are not, or if some can't go now.
         """
-        begin, end, handed = stretches[0].ticks[0], stretches[-1].ticks[-1], lane.handed
-        after, upto = lane.skipped
-        if begin <= self.begun < end or begin <= handed < end or (begin <= upto and after < end) or lane.fenced:
+        if not self._told_alike(stretches[0].ticks[0], stretches[-1].ticks[-1], lane) or not self._add_columns(
+            columns(stretches), held, lane, part
+        ):
             return False
-        found = columns(stretches)
+        self.chunks += stretches
+        return True
+
+    def _add_rows_alike(self, rows: Sequence[Row], lane: Lane, part: Part) -> bool:
+        """The same of rows that are by themselves."""
+        if len(rows) < _ALIKE_MIN or not self._told_alike(rows[0].tick, rows[-1].tick, lane):
+            return False
+        found = columns_of(rows)
+        if found is None or not self._add_columns(found, rows[0].held, lane, part):
+            return False
+        self.chunks.append(rows)
+        return True
+
+    def _told_alike(self, begin: int, end: int, lane: Lane) -> bool:
+        """Whether the kind of an event is the same for all rows from one tick to another that note the same groups."""
+        after, upto = lane.skipped
+        return not (
+            begin <= self.begun < end or begin <= lane.handed < end or (begin <= upto and after < end) or lane.fenced
+        )
+
+    def _add_columns(self, found: Columns, held: int, lane: Lane, part: Part) -> bool:
+        """Adds events of which `_told_alike` holds. False, and nothing was done, if some can't go now."""
+        begin, end = found.ticks[0], found.ticks[-1]
         if not lane.leased.isdisjoint(found.paths):
             return False
         try:
@@ -196,8 +224,7 @@ class Selection:
         except UnicodeDecodeError:
             return False
         known = begin > self.begun and held >> self.bit & 1
-        what = "modified" if known or end <= handed else "created"
-        self.chunks += stretches
+        what = "modified" if known or end <= lane.handed else "created"
         self.events += map(
             Event, repeat(what), texts, repeat(False), found.sizes, found.mtimes_ns, found.ticks, found.observed_at
         )

@@ -23,6 +23,8 @@ The parts of the index, which share one file:
 - `entries`: finds the rows of a directory, wherever they are.
 - `entry_writer`: writes them, and puts into pages what can be there.
 - `tables`: puts these parts together.
+- `deferring`: commits that the database gets later, and which statements they consist of.
+- `redo`: the file in which they are until then.
 - `resting`: compares what was seen with whole pages, with the same result as `merge`.
 - `scattered`: short cut for known files of many directories, with few statements.
 - `records`: applies the records of shards.

@@ -62,7 +62,7 @@ class EntryWriter:
             inserts = inserts + moved + self._left_with(leaving + [places[row[0]] for row in moved])
         if worth(len(updates) + len(inserts)):
             updates, inserts = self._rest(id_, updates, inserts)
-        many = self._db.executemany
+        many = self._file.write
         if forgotten:
             many(_DELETE, [(id_, name, directory) for name, directory in forgotten])
         if updates:
@@ -74,14 +74,14 @@ class EntryWriter:
         """Makes rows of these entries of a directory. `rows`: what becomes of them; None: they stay as they are."""
         if rows is None:
             rows = [row for page, some in _by_page(places) for row in page.written(some)]
-        self._db.executemany(INSERT, [(*row, id_) for row in [*rows, *self._left_with(places)]])
+        self._file.write(INSERT, [(*row, id_) for row in [*rows, *self._left_with(places)]])
 
     def take_out_each(self, moved: Sequence[tuple[Place, Written]]) -> None:
         """Makes rows of these entries of any directories, each with what becomes of it."""
         rows = [(*row, page.dir) for (page, _), row in moved]
         for page, others in self._leave(place for place, _ in moved):
             rows += [(*row, page.dir) for row in others]
-        self._db.executemany(INSERT, rows)
+        self._file.write(INSERT, rows)
 
     def leave(self, page: Page, place: int) -> None:
         """One entry is not in its page any more."""
@@ -119,7 +119,7 @@ class EntryWriter:
         if not resting:
             return updates, inserts
         gone = [(id_, row[0], 0) for row in updates if not row[1] and row[0] in resting]
-        self._db.executemany(_DELETE, gone)
+        self._file.write(_DELETE, gone)
         return (
             [row for row in updates if row[1] or row[0] not in resting],
             [row for row in inserts if row[1] or row[0] not in resting],
@@ -127,7 +127,7 @@ class EntryWriter:
 
     def confirm(self, id_: int, seen: Seen) -> None:
         """Rows that say the same as these looks, which are not racy, are racy no more."""
-        self._db.executemany(
+        self._file.write(
             _CONFIRM,
             [
                 (id_, name, kind, ino, size, mtime_ns, ctime_ns)
@@ -149,7 +149,7 @@ class EntryWriter:
         for page, run in pages:
             if not self._pages.overlaps(page):
                 self._pages.add(page, folded=True)
-                self._db.executemany(_DELETE, [(id_, row[0], 0) for row in run])
+                self._file.write(_DELETE, [(id_, row[0], 0) for row in run])
 
     def relane(self, id_: int, row: Known, lane: int | None, tick: int, held: int, at: int | None = None) -> None:
         """Puts a row into another lane. `at`: when it changed by that, ns, if it did."""

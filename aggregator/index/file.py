@@ -6,16 +6,23 @@ because the operating system has the data. With `power`, it also survives a cras
 
 from __future__ import annotations
 
+import os
+import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
 from .changes import Changes
+from .deferring import Deferring
+from .redo import RedoFile
 from .schema import CACHE_KIB, CACHE_KIB_EXPANDED, Connect, new_incarnation, open_database, stamp
 from .ticks import Ticks
 
 #: Ticks reserved ahead durably: after a crash of the machine a start goes on above them, so that none is given twice.
 TICKS_RESERVED: Final = 1 << 20
+#: What each commit tells the row of `state`.
+_TOLD: Final = "UPDATE state SET tick=?, ceiling=?, collected=?, files=?, directories=?"
+_PAGE_KIB: Final = 4
 
 
 class IndexFile:
@@ -24,9 +31,30 @@ class IndexFile:
     Raises sqlite3.Error if the disk fails.
     """
 
-    def __init__(self, path: Path, *, durability: str, connect: Connect, on_progress: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        path: Path,
+        *,
+        durability: str,
+        connect: Connect,
+        on_progress: Callable[[], None],
+        sync: Callable[[int], object] = os.fdatasync,
+    ) -> None:
+        """`sync`: writes what was written to a descriptor to the disk."""
         self.path = path
-        self.db, found = open_database(path, connect, on_progress)
+        power = durability == "power"
+        try:
+            self._redo_file = RedoFile(path, sync if power else None)
+        except OSError as error:
+            raise sqlite3.OperationalError(f"{path}: {error.strerror}") from error
+        try:
+            self.db, found = open_database(path, connect, on_progress, self._redo_file)
+        except BaseException:
+            self._redo_file.close()
+            raise
+        self.deferring = Deferring(self.db, self._redo_file, found.redo)
+        #: Runs statements (`Deferring`) whose transaction may be committed to the redo file.
+        self.write, self.write_one = self.deferring.write, self.deferring.write_one
         #: Called within work that may take long: the process is not hung.
         self.on_progress = on_progress
         #: The running service to which the stored streams belong, as it was found.
@@ -53,7 +81,7 @@ class IndexFile:
         self._ceiling = 0
         #: Whether caches have room for a burst (`expand`).
         self.expanded = False
-        self._synchronous = "FULL" if durability == "power" else "NORMAL"
+        self._synchronous = "FULL" if power else "NORMAL"
         self._open = False
         self._reserve()
 
@@ -63,7 +91,10 @@ class IndexFile:
         """
         self._ceiling = self.ticks.last + TICKS_RESERVED
         self.db.execute("PRAGMA synchronous=FULL")
-        self.db.execute("UPDATE state SET tick = ?, ceiling = ?", (self.ticks.last, self._ceiling))
+        self.db.execute(
+            "UPDATE state SET tick=?, ceiling=?, redo=?", (self.ticks.last, self._ceiling, self.deferring.next_name)
+        )
+        self.deferring.committed()
         self.db.execute(f"PRAGMA synchronous={self._synchronous}")
 
     # -- the transaction
@@ -81,22 +112,34 @@ class IndexFile:
     def begin(self) -> None:
         """Opens a transaction, if none is open."""
         if not self._open:
-            self.db.execute("BEGIN IMMEDIATE")
+            if not self.deferring.is_active:
+                self.db.execute("BEGIN IMMEDIATE")
+            self.deferring.begin()
             self._open = True
 
-    def commit(self) -> None:
-        """Makes everything since `begin` durable, and visible to groups."""
+    def commit(self, *, may_defer: bool = False) -> None:
+        """Makes everything since `begin` durable, and visible to groups.
+
+        `may_defer`: other processes may see it later, if it can be committed to the redo file.
+        """
         if not self._open:
             return
-        self.db.execute(
-            "UPDATE state SET tick=?, ceiling=?, collected=?, files=?, directories=?",
-            (self.ticks.last, max(self._ceiling, self.ticks.last), self.collected, self.files, self.directories),
-        )
-        self.db.execute("COMMIT")
+        ceiling = max(self._ceiling, self.ticks.last)
+        told = (self.ticks.last, ceiling, self.collected, self.files, self.directories)
+        if not (may_defer and self.ticks.last < self._ceiling and self.deferring.defer((_TOLD, (told,)), self._pages_cached)):
+            self.db.execute(f"{_TOLD}, redo=?", (*told, self.deferring.next_name))
+            self.db.execute("COMMIT")
+            self.deferring.committed()
         self._open = False
         self.commits += 1
         if self.ticks.last >= self._ceiling:
             self._reserve()
+
+    def commit_deferred(self) -> None:
+        """Commits to the database what is only in the redo file, if anything is. Call it outside of a transaction."""
+        if self.deferring.is_active:
+            self.begin()
+            self.commit()
 
     def rollback(self) -> None:
         """Undoes everything since `begin` on the disk. What is in memory is wrong from then on: the caller abandons it."""
@@ -113,8 +156,13 @@ class IndexFile:
             self.expanded = True
             self.db.execute(f"PRAGMA cache_size=-{CACHE_KIB_EXPANDED}")
 
+    @property
+    def _pages_cached(self) -> int:
+        return (CACHE_KIB_EXPANDED if self.expanded else CACHE_KIB) // _PAGE_KIB
+
     def shrink(self) -> None:
         """Empties the page cache, and gives it its usual size."""
+        self.commit_deferred()
         self.expanded = False
         self.db.execute(f"PRAGMA cache_size=-{CACHE_KIB}")
         self.db.execute("PRAGMA shrink_memory")
@@ -160,14 +208,19 @@ class IndexFile:
         """Moves the name of the life from the log to the file, so that a log that belongs to another file is recognised. Call it
         outside of a transaction.
         """
+        self.commit_deferred()
         self.db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
     def abandon(self) -> None:
         """Closes the file without a commit, for a disk that refuses writes. Idempotent."""
         self.db.close()
+        self._redo_file.close()
 
     def close(self) -> None:
         """Commits, truncates the log, and stores the exact last tick as the ceiling."""
         self.commit()
+        self.commit_deferred()
         self.db.execute("UPDATE state SET ceiling = tick")
         self.db.close()
+        self._redo_file.empty()
+        self._redo_file.close()

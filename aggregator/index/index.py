@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -38,6 +39,7 @@ class Index:
         connect: Connect = connect,
         wall_ns: Callable[[], int] = time.time_ns,
         on_progress: Callable[[], None] = lambda: None,
+        sync: Callable[[int], object] = os.fdatasync,
     ) -> None:
         """
         Args:
@@ -49,8 +51,9 @@ class Index:
             connect: opens the file.
             wall_ns: returns the time in ns since 1970, on the clock that the looks of shards use.
             on_progress: called during work that may take long, to show that the process does not hang.
+            sync: writes what was written to a descriptor to the disk, with durability `power`.
         """
-        self.file = IndexFile(path, durability=durability, connect=connect, on_progress=on_progress)
+        self.file = IndexFile(path, durability=durability, connect=connect, on_progress=on_progress, sync=sync)
         self.tables = Tables(self.file)
         #: The looks that shards owe.
         self.debts = Debts(self.file.db, self.tables.pages, wall_ns)
@@ -62,7 +65,7 @@ class Index:
         #: What groups read.
         self.backlog = Backlog(self.file, self.tables.pages, self._moments)
         self.tombstones = Tombstones(self.file, self.tables)
-        self.streams = Streams(self.file.db, self.file.service)
+        self.streams = Streams(self.file)
         self.consumers = Consumers(self.file)
         self.anchors = Anchors(self.file, self.tables, self.records, self.debts)
 
@@ -72,10 +75,17 @@ class Index:
         """Opens a transaction, if none is open."""
         self.file.begin()
 
-    def commit(self) -> None:
-        """Makes everything since `begin` durable, and visible to groups."""
+    def commit(self, *, may_defer: bool = False) -> None:
+        """Makes everything since `begin` durable, and visible to groups.
+
+        `may_defer`: other processes may see it later, if it can be committed to the redo file (`aggregator.index.deferring`).
+        """
         self._moments.note()
-        self.file.commit()
+        self.file.commit(may_defer=may_defer)
+
+    def commit_deferred(self) -> None:
+        """Commits to the database what is only in the redo file, if anything is. Call it outside of a transaction."""
+        self.file.commit_deferred()
 
     def rollback(self) -> None:
         """Undoes everything since `begin` on the disk. What is in memory is wrong from then on: the caller abandons it."""
@@ -122,6 +132,11 @@ class Index:
     def owed(self) -> Mapping[bytes, Mapping[bytes, tuple[int, int]]]:
         """The names, by directory, that their owners must look at again (`aggregator.index.debts`)."""
         return self.debts.owed
+
+    @property
+    def deferring(self) -> bool:
+        """Whether other processes do not see yet all that is committed."""
+        return self.file.deferring.is_active
 
     def knows(self, directory: bytes) -> bool:
         """Whether a shard has ever reported anything in a directory or below it."""

@@ -81,6 +81,11 @@ class Newest:
         if self._after < tick <= self.upto:
             self._drop(bisect_left(self._lasts, tick) + 1)
 
+    def forget_between(self, first: int, last: int) -> None:
+        """The same of rows of which these are the least tick and the greatest."""
+        if first <= self.upto and last > self._after:
+            self.forget(min(last, self.upto))
+
     def _halve(self) -> None:
         """Forgets the older half, so that it is not moved at each note."""
         count = 0

@@ -12,6 +12,7 @@ from shardwatch.shard.compiled.choice import native
 from shardwatch.shard.contract.files.packed import INT_MAX
 
 from .condensed import condense, expand
+from .file import IndexFile
 from .inodes import Inodes
 from .page import COLUMNS, Page, inode_numbers, is_whole, page_of
 
@@ -126,8 +127,9 @@ class Turnover(Struct):
 class Pages:
     """Of one index; within its transaction."""
 
-    def __init__(self, db: Any, inodes: Inodes) -> None:
-        self._db = db
+    def __init__(self, file: IndexFile, inodes: Inodes) -> None:
+        self._db: Any = file.db
+        self._write, self._write_one = file.write, file.write_one
         self.turnover = Turnover()
         #: Which of them may hold which files.
         self.inodes = inodes
@@ -231,10 +233,11 @@ class Pages:
 
     def add(self, page: Page, *, folded: bool = False) -> None:
         """`folded`: it is made of rows."""
-        id_ = self._db.execute(_INSERT, _columns(page)).lastrowid
         if folded:
+            id_ = self._write_one(_INSERT, _columns(page)).lastrowid
             self.turnover.folded += 1
         else:
+            id_ = self._db.execute(_INSERT, _columns(page)).lastrowid
             self.turnover.made += 1
         if self.inodes.used:
             self.inodes.add(id_, page.stats)
@@ -250,16 +253,16 @@ class Pages:
         for old, new in pages:
             self.inodes.replaced(old, new)
             if new is None:
-                self._db.execute("DELETE FROM page WHERE id=?", (old.id,))
+                self._write_one("DELETE FROM page WHERE id=?", (old.id,))
                 turnover.gone += 1
             elif old.names is new.names and old.live is new.live:
-                self._db.execute(_RENEW, (new.base, new.tick, new.held, new.at_ns, new.crc, _condense(new.stats), new.id))
+                self._write_one(_RENEW, (new.base, new.tick, new.held, new.at_ns, new.crc, _condense(new.stats), new.id))
                 turnover.renewed += 1
             else:
                 turnover.shrunk += 1
                 if old.stats is new.stats and old[:_LIVE] == new[:_LIVE]:
                     shrunken.append((new.live, new.crc, new.id))
                 else:
-                    self._db.execute(_REPLACE, (*_columns(new), new.id))
+                    self._write_one(_REPLACE, (*_columns(new), new.id))
         if shrunken:
-            self._db.executemany(_SHRINK, shrunken)
+            self._write(_SHRINK, shrunken)

@@ -167,7 +167,7 @@ def rewrite(
         else:
             updates.append((ino, size, mtime_ns, ctime_ns, dev, racy, tick, held, at, id_, name))
     if updates:
-        tables.db.executemany(REWRITE, updates)
+        tables.write(REWRITE, updates)
     if moved:
         tables.writer.take_out(id_, [places[row[0]] for row in moved], moved)
     return len(changed)
@@ -209,9 +209,9 @@ def rewrite_one(
         tick = ticks.next()
         ticks.newest.note_rows([row_of(path, (name, 0, *stat, lane, tick, held, at, 0))])
     if page is None or place is None:
-        db.execute(REWRITE, (ino, size, mtime_ns, ctime_ns, dev, racy, tick, held, at, id_, name))
+        tables.write_one(REWRITE, (ino, size, mtime_ns, ctime_ns, dev, racy, tick, held, at, id_, name))
     else:
-        db.execute(INSERT, (name, 0, *stat, lane, tick, held, at, 0, id_))
+        tables.write_one(INSERT, (name, 0, *stat, lane, tick, held, at, 0, id_))
         tables.writer.leave(page, place)
         tables.entries.note_row(id_, name)
     return 1

@@ -7,7 +7,8 @@ record about anything else is left, and the index takes the way of single record
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, Final
 
 from shardwatch.shard.contract.files.identity import Verdict, compare
@@ -18,7 +19,7 @@ from .entries import Place
 from .holders import loaded, stored
 from .page import worth
 from .plain import REWRITE
-from .row import KNOWN, Row, Written, row_of, stat_of
+from .row import KNOWN, Row, Written, stat_of
 from .tables import Tables
 from .ticks import Ticks
 
@@ -33,6 +34,12 @@ _KNOWN: Final = {
 
 #: A file: the id of its directory, and its name.
 _Key = tuple[int, bytes]
+#: A file that has changed: what was seen of it; its lane, its tick and who holds its path, as its row has them; in what way it
+#: has changed; and the record that says so.
+_Changed = tuple[_Key, Stat, int, int, Any, Verdict, Looks]
+#: A tick, which groups hold the path, as it is stored, and whether the tick is new.
+_Stamp = tuple[int, Any, bool]
+_row_of: Final[Callable[[tuple[Any, ...]], Row]] = partial(tuple.__new__, Row)
 
 
 def suits(record: Looks) -> bool:
@@ -47,18 +54,6 @@ class _KnownFiles:
         self.entries: dict[_Key, Any] = {}
         #: Where those are that are in pages.
         self.places: dict[_Key, Place] = {}
-
-
-class _Rewrites:
-    """What is to be written."""
-
-    def __init__(self) -> None:
-        #: The parameters of `REWRITE`.
-        self.updates: list[tuple[object, ...]] = []
-        #: Of those that leave their pages, what becomes of them.
-        self.moved: list[tuple[Place, Written]] = []
-        #: As groups read them, those that have got new ticks, in the order of these.
-        self.newest: list[Row] = []
 
 
 class Scattered:
@@ -86,17 +81,13 @@ class Scattered:
             return list(records), 0
         found = self._find(keys)
         left: list[Looks] = []
-        rewrites = _Rewrites()
+        changed: list[_Changed] = []
         for id_, record in zip(ids, records, strict=True):
-            if id_ is None or not self._compare(id_, record, found, rewrites):
+            if id_ is None or not self._compare(id_, record, found, changed):
                 left.append(record)
-        if rewrites.updates:
-            self._tables.db.executemany(REWRITE, rewrites.updates)
-        if rewrites.moved:
-            self._tables.writer.take_out_each(rewrites.moved)
-        if rewrites.newest:
-            self._ticks.newest.note_rows(rewrites.newest)  # together: they are handed out together, too
-        return left, len(rewrites.updates) + len(rewrites.moved)
+        if changed:
+            self._write(changed, found.places)
+        return left, len(changed)
 
     # -- what is known
 
@@ -145,37 +136,74 @@ class Scattered:
 
     # -- what changes
 
-    def _compare(self, id_: int, record: Looks, found: _KnownFiles, rewrites: _Rewrites) -> bool:
-        """Adds what to write of the files of a record. Returns False, and adds nothing, if one of them is not a plain file in a
-        row of its own or in a page."""
-        content_only, ticks = self._content_only, self._ticks
-        changed: list[tuple[_Key, Stat, int, int, Any, Verdict]] = []
+    def _compare(self, id_: int, record: Looks, found: _KnownFiles, changed: list[_Changed]) -> bool:
+        """Adds those of the files of a record that have changed. Returns False, and adds nothing, if one of them is not a plain
+        file in a row of its own or in a page."""
+        content_only, before = self._content_only, len(changed)
         for name, stat in zip(record.names, unpack(record.stats), strict=True):
             key = id_, name
             known = found.entries.get(key)
             if known is None:
+                del changed[before:]
                 return False
-            _, directory, old_ino, _, _, _, old_dev, old_nlink, old_kind, _, lane, tick, held = known
-            ino, _, _, _, dev, nlink, kind, _ = stat
-            if directory or old_kind != FILE or kind != FILE or old_nlink != 1 or nlink != 1 or lane is None:
-                return False
-            if old_dev != dev or old_ino != ino:
+            _, directory, old_ino, _, _, old_ctime_ns, old_dev, old_nlink, old_kind, _, lane, tick, held = known
+            ino, _, _, ctime_ns, dev, nlink, kind, _ = stat
+            if (
+                directory or old_kind != FILE or kind != FILE or old_nlink != 1 or nlink != 1 or lane is None
                 # Other names of the file that was there may be in doubt, also by what an earlier record of this frame says.
+                or old_dev != dev or old_ino != ino
+            ):  # fmt: skip
+                del changed[before:]
                 return False
-            verdict = compare(stat_of(known), stat, content_only=content_only)
+            verdict = Verdict.CHANGED  # by the time of change, as `compare` says, too
+            if old_ctime_ns == ctime_ns or content_only:
+                verdict = compare(stat_of(known), stat, content_only=content_only)
             if verdict is not Verdict.SAME:
-                changed.append((key, stat, lane, tick, held, verdict))
-        for key, stat, lane, tick, held, verdict in changed:
+                changed.append((key, stat, lane, tick, held, verdict, record))
+        return True
+
+    def _stamped(self, changed: Sequence[_Changed]) -> list[_Stamp]:
+        """What each of these files gets: its tick, which groups hold its path, as it is stored, and whether the tick is new."""
+        ticks = self._ticks
+        _, _, lane, _, held, _, _ = changed[0]
+        if all(one[2] == lane and one[4] == held and one[5] is Verdict.CHANGED for one in changed):
+            given = [one[3] for one in changed]
+            stamp = ticks.again_alike(lane, min(given), max(given), held, len(changed))
+            if stamp is not None:
+                first, held = stamp
+                return [(tick, held, True) for tick in range(first, first + len(changed))]
+        stamps: list[_Stamp] = []
+        for _, _, lane, tick, held, verdict, _ in changed:
             if verdict is Verdict.NOTED:
                 ticks.newest.forget(tick)
             elif ticks.seen(lane, tick):
                 held = stored(ticks.holders.superseded(lane, tick, loaded(held), there=True))
-                tick = ticks.next()
-                rewrites.newest.append(row_of(record.path, (key[1], 0, *stat, lane, tick, held, record.at, 0)))
-            place = found.places.get(key)
-            if place is None:
-                ino, size, mtime_ns, ctime_ns, dev, _, _, racy = stat
-                rewrites.updates.append((ino, size, mtime_ns, ctime_ns, dev, racy, tick, held, record.at, *key))
+                stamps.append((ticks.next(), held, True))
+                continue
+            stamps.append((tick, held, False))
+        return stamps
+
+    def _write(self, changed: Sequence[_Changed], places: Mapping[_Key, Place]) -> None:
+        """Writes what these files are now. `places`: of those that are in pages, which they leave."""
+        updates: list[tuple[object, ...]] = []
+        moved: list[tuple[Place, Written]] = []
+        newest: list[Row] = []
+        of: Looks | None = None
+        for (key, stat, lane, _, _, _, record), (tick, held, anew) in zip(changed, self._stamped(changed), strict=True):
+            ino, size, mtime_ns, ctime_ns, dev, _, kind, racy = stat
+            at = record.at
+            if anew:
+                if record is not of:
+                    of, above = record, record.path if record.path == b"/" else record.path + b"/"
+                row = (tick, lane, loaded(held), kind, 0, above + key[1], size, mtime_ns, at, dev, ino, ctime_ns, 0)
+                newest.append(_row_of(row))
+            if (place := places.get(key)) is None:
+                updates.append((ino, size, mtime_ns, ctime_ns, dev, racy, tick, held, at, *key))
             else:
-                rewrites.moved.append((place, (key[1], 0, *stat, lane, tick, held, record.at, 0)))
-        return True
+                moved.append((place, (key[1], 0, *stat, lane, tick, held, at, 0)))
+        if updates:
+            self._tables.write(REWRITE, updates)
+        if moved:
+            self._tables.writer.take_out_each(moved)
+        if newest:
+            self._ticks.newest.note_rows(newest)  # together: they are handed out together, too

@@ -17,22 +17,25 @@ from shardwatch.shard.contract.errors import ShardwatchError
 
 from ..storage.checkpoints import PAGES
 from ..storage.damage import progress
+from .redo import RedoFile, redo
 
 #: The schema of `sql/index.sql`.
-SCHEMA: Final = 10
+SCHEMA: Final = 11
 #: Schema -> script in `sql/` that leads from it to the next one.
 STEPS: Final[Mapping[int, str]] = {
     1: "index_1_to_2.sql", 2: "index_2_to_3.sql", 3: "index_3_to_4.sql", 4: "index_4_to_5.sql",
     5: "index_5_to_6.sql", 6: "index_6_to_7.sql", 7: "index_7_to_8.sql",
-    8: "index_8_to_9.sql", 9: "index_9_to_10.sql",
+    8: "index_8_to_9.sql", 9: "index_9_to_10.sql", 10: "index_10_to_11.sql",
 }  # fmt: skip
 _SQL: Final = Path(__file__).with_name("sql")
+#: The first schema with a redo file.
+_REDO_SINCE: Final = 11
 #: Tables of every schema.
 _TABLES: Final = frozenset({"state", "directory", "entry", "owed", "anchor", "stream"})
 #: The page cache: at most times, and in a burst. With the small one, a burst in random order in an index of 100,000 rows read
 #: three times as many pages.
 CACHE_KIB: Final = 1024
-CACHE_KIB_EXPANDED: Final = 8192
+CACHE_KIB_EXPANDED: Final = 16384
 
 #: Opens a file: `sqlite3.connect`, or what a test passes in instead.
 Connect = Callable[[Path], Any]
@@ -55,6 +58,7 @@ class State(NamedTuple):
     service: str
     life: str
     inodes: int | None
+    redo: int
 
 
 #: Seconds to wait for another process's lock. Nobody of ours holds one; it must be less than what counts as a hang.
@@ -69,10 +73,13 @@ def connect(path: Path) -> sqlite3.Connection:
 
 
 def open_database(
-    path: Path, connect: Connect = connect, on_progress: Callable[[], None] = lambda: None
+    path: Path,
+    connect: Connect = connect,
+    on_progress: Callable[[], None] = lambda: None,
+    redo_file: RedoFile | None = None,
 ) -> tuple[Any, State]:
     """Opens or makes the file. Returns the connection, with synchronous=FULL, and the state. `on_progress` is called during steps
-    that read every row.
+    that read every row. What is in `redo_file` is done again.
 
     Raises sqlite3.DatabaseError (not OperationalError) for a damaged file, IndexVersionError for one of another version.
     """
@@ -94,6 +101,8 @@ def open_database(
         if row is None:
             raise sqlite3.DatabaseError("its state is missing")
         with progress(db, on_progress):
+            if redo_file is not None and _REDO_SINCE <= row[0] <= SCHEMA:  # before any step: it was written under this schema
+                redo(db, redo_file, db.execute("SELECT redo FROM state").fetchone()[0])
             _migrate(db, path, row[0])
         found = State._make(db.execute(f"SELECT {', '.join(State._fields)} FROM state").fetchone())
         opened = db.execute("SELECT life FROM opened").fetchone()
@@ -116,7 +125,7 @@ def new_incarnation() -> str:
 
 
 def _make(db: Any) -> None:
-    row = f"INSERT INTO state VALUES (1, {SCHEMA}, '{new_incarnation()}', 0, 0, 0, 0, 0, '', '', '', NULL)"
+    row = f"INSERT INTO state VALUES (1, {SCHEMA}, '{new_incarnation()}', 0, 0, 0, 0, 0, '', '', '', NULL, 0)"
     _script(db, "index.sql", row)
 
 

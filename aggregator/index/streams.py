@@ -4,16 +4,21 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Final
+
+from .file import IndexFile
+
+_SAVE: Final = "INSERT OR REPLACE INTO stream VALUES (?, ?, ?, ?)"
 
 
 class Streams:
     """The table `stream`. Everything is written between `Index.begin` and `Index.commit`."""
 
-    def __init__(self, db: Any, service: str) -> None:
-        """`service`: the running service to which the streams on disk belong."""
-        self._db = db
-        self._service = service
+    def __init__(self, file: IndexFile) -> None:
+        self._file = file
+        self._db = file.db
+        #: The running service to which the streams on disk belong.
+        self._service = file.service
 
     def serve(self, service: str) -> None:
         """Forgets the streams of every other service. No frame of theirs can arrive any more, and their numbers must not be
@@ -29,4 +34,4 @@ class Streams:
         return {row[0]: row[1:] for row in self._db.execute("SELECT shard, epoch, committed, baseline FROM stream")}
 
     def save(self, shard: str, epoch: int, committed: int, baseline: int) -> None:
-        self._db.execute("INSERT OR REPLACE INTO stream VALUES (?, ?, ?, ?)", (shard, epoch, committed, baseline))
+        self._file.write_one(_SAVE, (shard, epoch, committed, baseline))

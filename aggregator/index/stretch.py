@@ -73,12 +73,12 @@ class Stretch(Sequence[Row]):
 class Columns(NamedTuple):
     """What events are made of, of several stretches together, one of each for each row."""
 
-    ticks: list[int]
-    paths: list[bytes]
-    sizes: list[int]
-    mtimes_ns: list[int]
+    ticks: Sequence[int]
+    paths: Sequence[bytes]
+    sizes: Sequence[int]
+    mtimes_ns: Sequence[int]
     #: Seconds since 1970.
-    observed_at: list[float]
+    observed_at: Sequence[float]
 
 
 def columns(stretches: Sequence[Stretch]) -> Columns:
@@ -92,6 +92,15 @@ def columns(stretches: Sequence[Stretch]) -> Columns:
         observed_at += [stretch.at_ns / 1e9] * len(stretch.names)
     stats = b"".join([stretch.stats for stretch in stretches])
     return Columns(ticks, paths, _column(stats, 1), _column(stats, 2), observed_at)
+
+
+def columns_of(rows: Sequence[Row]) -> Columns | None:
+    """The same of rows that are by themselves, one at least; None if not all are of files or links that are there, or not all
+    note the same groups."""
+    ticks, _, held, kinds_, directory, paths, sizes, mtimes_ns, at_ns, *_ = zip(*rows, strict=True)
+    if held.count(held[0]) < len(held) or 0 in kinds_ or 1 in directory:
+        return None
+    return Columns(ticks, paths, sizes, mtimes_ns, [at / 1e9 for at in at_ns])
 
 
 def _column(stats: bytes, field: int) -> list[int]:

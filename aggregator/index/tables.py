@@ -17,8 +17,9 @@ class Tables:
 
     def __init__(self, file: IndexFile) -> None:
         self.db: Any = file.db
+        self.write, self.write_one = file.write, file.write_one
         self.inodes = Inodes(file)
-        self.pages = Pages(file.db, self.inodes)
+        self.pages = Pages(file, self.inodes)
         self.directories = DirectoryTable(file)
         #: What is known of names, wherever it is.
         self.entries = Entries(file, self.pages)

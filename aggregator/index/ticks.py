@@ -51,3 +51,20 @@ class Ticks:
             return row.tick, row.held
         held = self.holders.superseded(row.lane, row.tick, row.held, there=tells_there(row))
         return self.next(), held
+
+    def again_alike(self, lane: int, first: int, last: int, held: int | bytes, count: int) -> tuple[int, int | bytes] | None:
+        """The same of `count` rows of a lane that say that their paths exist, and that all note the groups `held`. Returns the
+        first of their new ticks, which follow one another, and the groups that hold their paths; None, and nothing was done, if
+        that is not the same for all of them.
+
+        Args:
+            first, last: the least of their ticks, and the greatest.
+            held: as it is stored; so is what returns.
+        """
+        if last > self._handed.get(lane, 0):
+            return None
+        superseded = self.holders.superseded_alike(lane, first, last, held)
+        if superseded is None:
+            return None
+        self.newest.forget_between(first, last)
+        return self.take(count), superseded

@@ -127,7 +127,7 @@ def set_aside(path: Path) -> Path:
     n = 1
     while (aside := path.with_name(f"{path.name}.damaged-{n}")).exists():
         n += 1
-    for suffix in ("-wal", "-shm"):
+    for suffix in ("-wal", "-shm", "-redo"):
         companion = path.with_name(path.name + suffix)
         if companion.exists():
             companion.rename(aside.with_name(aside.name + suffix))

@@ -13,7 +13,7 @@ is a new file each time. It contains its own inode number and time of birth, and
 - so has a directory that was restored in place, over the files of a later life;
 - a database that was restored alone belongs to another life than life.json, or is another file than life.json says;
 - if a log (`-wal`) was removed after a life that did not end properly, this is noticed, because such a life leaves a
-  log.
+  log; and so it is with the redo file of the index (`-redo`), which life.json knows as it knows the databases.
 
 Two cases cannot be recognised: a backup that was made while the service ran and is put back in place, byte over byte,
 after a crash of the same life; and a whole filesystem or machine that was put back to a snapshot. docs/state.md
@@ -39,6 +39,7 @@ from shardwatch.shard.contract.state.directory import StateDirectory
 FILE: Final = "life.json"
 INDEX: Final = "index.db"
 GROUPS: Final = "groups.db"
+REDO: Final = "index.db-redo"
 #: Opens a file without reading it; closing such a descriptor leaves locks alone.
 _LOCKLESS: Final = getattr(os, "O_PATH", os.O_RDONLY)
 _COPIED: Final = "the state directory was copied, or restored from a backup"
@@ -51,7 +52,7 @@ class Life(msgspec.Struct, frozen=True):
     #: The name of the next life. A database with this name belongs to this directory too, if the next life ended right at its
     #: beginning.
     next: str
-    #: (inode, birth in ns) of life.json itself, and of each database.
+    #: (inode, birth in ns) of life.json itself, and of each database and the redo file.
     own: tuple[int, int]
     files: dict[str, tuple[int, int]]
     #: Names of all groups: they are told `fresh` where both databases are lost.
@@ -89,7 +90,7 @@ class Lives:
         try:
             with StateDirectory(state_dir) as state:
                 logs.update(name for name in (INDEX, GROUPS) if state.identity_of(f"{name}-wal") is not None)
-                self._origins = {name: _origin(state, name) for name in (FILE, INDEX, GROUPS)}
+                self._origins = {name: _origin(state, name) for name in (FILE, INDEX, GROUPS, REDO)}
                 with contextlib.suppress(FileNotFoundError):
                     self._known = msgspec.json.decode(state.read(FILE), type=Life)
         except msgspec.MsgspecError:
@@ -114,6 +115,8 @@ class Lives:
                 return f"{name} was restored from a backup"
             if not known.closing and name not in self._logs:
                 return f"the log of {name} was removed"
+        if not known.closing and not index.new and REDO in known.files and known.files[REDO] != self._origins[REDO]:
+            return f"{REDO} was removed, or restored from a backup"
         return ""
 
     def groups(self) -> list[str]:
@@ -128,7 +131,7 @@ class Lives:
         """Writes life.json for a life that both databases hold, with the names of all groups that there are."""
         self._logs.update((INDEX, GROUPS))  # they are open
         with StateDirectory(self._state_dir) as state:
-            files = {database: found for database in (INDEX, GROUPS) if (found := _origin(state, database)) is not None}
+            files = {database: found for database in (INDEX, GROUPS, REDO) if (found := _origin(state, database)) is not None}
         self._write(Life(name, os.urandom(16).hex(), (0, 0), files, sorted(groups)))
 
     def closing(self) -> None:

@@ -51,8 +51,8 @@ def find(
         changed_within_s: only files whose time of modification is not longer ago, in seconds.
         larger: only files of more bytes than this.
 
-    The order is not defined. A file that changes in the meantime is returned as it was or as it is. A file that the service has
-    not reached with its first scan is missing.
+    The order is not defined. A file that changes in the meantime, or has changed in the last second while many do, is returned
+    as it was or as it is. A file that the service has not reached with its first scan is missing.
 
     Raises UsageError for a wrong argument, NotRunningError if no service runs there. The iterator raises ServiceError if the
     index cannot be read.

@@ -78,7 +78,7 @@ def remove(state: Path, what: str) -> None:
     if what.endswith("/"):
         shutil.rmtree(state / what, ignore_errors=True)
         return
-    for companion in ("", "-wal", "-shm") if what.endswith(".db") else ("",):
+    for companion in ("", "-wal", "-shm", "-redo") if what.endswith(".db") else ("",):
         (state / (what + companion)).unlink(missing_ok=True)
 
 
@@ -186,6 +186,10 @@ def _remove_log(name: str) -> Deed:
     return log
 
 
+def _remove_redo(ground: Ground, old: Path) -> None:
+    (ground.state / "index.db-redo").unlink(missing_ok=True)
+
+
 def _remove_shm(ground: Ground, old: Path) -> None:
     for name in ("index.db-shm", "groups.db-shm"):
         (ground.state / name).unlink(missing_ok=True)
@@ -257,6 +261,7 @@ SITUATIONS: dict[str, tuple[str, str, tuple[Deed, ...]]] = {
         (_restore("settings.json"), _restore("plan.json"), _restore("settings.json", "plan.json", "supervisord.conf")),
     ),
     "`index.db-wal` or `groups.db-wal` removed": (ON, FRESH, (_remove_log("index.db"), _remove_log("groups.db"))),
+    "`index.db-redo` removed": (ON, FRESH, (_remove_redo,)),
     "`index.db-shm` or `groups.db-shm` removed": (ON, ON, (_remove_shm,)),
     "a link, FIFO, hard link or directory in the place of a file, or a link in the place of a directory": (
         "refused",

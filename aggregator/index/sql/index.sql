@@ -1,4 +1,4 @@
--- Schema 10 of index.db: an entry per path, in a row or in a page. Times are nanoseconds of the wall clock; paths and names are exact bytes.
+-- Schema 11 of index.db: an entry per path, in a row or in a page. Times are nanoseconds of the wall clock; paths and names are exact bytes.
 CREATE TABLE state (
     one INTEGER PRIMARY KEY CHECK (one = 1),
     schema INTEGER NOT NULL,
@@ -11,7 +11,8 @@ CREATE TABLE state (
     filter TEXT NOT NULL,               -- what decided which rows exist
     service TEXT NOT NULL DEFAULT '',   -- running service whose streams stand in `stream`
     life TEXT NOT NULL DEFAULT '',      -- opening of the databases that wrote last (aggregator/storage/lives.py)
-    inodes INTEGER                      -- pages up to this id are in the table `inode`; NULL: none, as no file had several names yet
+    inodes INTEGER,                     -- pages up to this id are in the table `inode`; NULL: none, as no file had several names yet
+    redo INTEGER NOT NULL DEFAULT 0     -- random name of the last commit; what is in the redo file bears it (aggregator/index/redo.py)
 );
 CREATE TABLE opened (
     life TEXT PRIMARY KEY               -- the same, on a page of its own that is never in the log: a log of another file shows

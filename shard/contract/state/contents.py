@@ -18,10 +18,12 @@ DATABASES: Final = ("index.db", "groups.db", "queue.db")
 FILES: Final = (
     TAG, ".gitignore", "settings.json", "plan.json", "supervisord.conf", "life.json", "exec.json",
     "ship.json", "ship-section.json", "web-section.json", "sources.json", "reload.json", "plan-next.json",
-    *(database + companion for database in DATABASES for companion in ("", "-wal", "-shm", "-journal")),
+    *(database + companion for database in DATABASES for companion in ("", "-wal", "-shm", "-journal", "-redo")),
 )  # fmt: skip
 #: What else may have come from us: what was set aside, and temporary files that were cut short.
-_OURS_TOO: Final = re.compile(r"(index|groups|queue)\.db\.damaged-\d+(-wal|-shm)?|\.(.+\.json|.+\.conf|\.gitignore|.+\.TAG)\.\w+")
+_OURS_TOO: Final = re.compile(
+    r"(index|groups|queue)\.db\.damaged-\d+(-wal|-shm|-redo)?|\.(.+\.json|.+\.conf|\.gitignore|.+\.TAG)\.\w+"
+)
 
 
 def examine(state: StateDirectory) -> None:

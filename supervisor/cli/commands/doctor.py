@@ -249,7 +249,7 @@ def examine_state_dir(state_dir: Path, findings: list[dict[str, str]]) -> dict[s
     if free.f_bavail * free.f_frsize < FREE_MIN:
         note(findings, f"the disk of the state directory {state_dir} is nearly full", "free some space there")
     for aside in sorted(layout.state_dir.glob("*.damaged-[0-9]*")):
-        if not aside.name.endswith(("-wal", "-shm")):
+        if not aside.name.endswith(("-wal", "-shm", "-redo")):
             note(findings, f"{aside} was damaged and set aside", "check that disk; then remove the file, which is not needed")
     return {
         **path_fields(os.fsencode(state_dir)),

@@ -726,9 +726,10 @@ def test_rows_of_an_older_index_become_pages_with_their_ticks(tmp_path: Path) ->
     spread(index.file.db)
     for table in ("page", "inode", "sought"):
         index.file.db.execute(f"DROP TABLE {table}")
-    index.file.db.execute("ALTER TABLE state DROP COLUMN inodes")
+    for column in ("inodes", "redo"):
+        index.file.db.execute(f"ALTER TABLE state DROP COLUMN {column}")
     index.file.db.execute("UPDATE state SET schema=7")
-    index.close()
+    index.file.db.close()
     index = Index(path)
     assert (pending(index.backlog), shape(index)) == (before, ([], names))
     found = [entry(name, 1 + (name == names[7])) for name in names]
@@ -744,7 +745,8 @@ def _schema_8(index: Index) -> None:
     """Makes a file of schema 8 of it, and closes it."""
     for table in ("inode", "sought"):
         index.file.db.execute(f"DROP TABLE {table}")
-    index.file.db.execute("ALTER TABLE state DROP COLUMN inodes")
+    for column in ("inodes", "redo"):
+        index.file.db.execute(f"ALTER TABLE state DROP COLUMN {column}")
     index.file.db.execute("UPDATE state SET schema=8")
     index.file.db.close()
 

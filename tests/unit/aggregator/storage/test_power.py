@@ -44,13 +44,14 @@ def _entry(name: int, size: int) -> Entry:
     return (b"%06d.json" % name, FILE, 1, 1000 + name, 1, size, size, size, False)
 
 
-def _frames_through_power_cuts(disk: Disk, durability: str, seed: int) -> None:
-    """Commits random frames; after each power cut everything that was committed, hence acked to a shard, must be there."""
+def _frames_through_power_cuts(disk: Disk, durability: str, seed: int) -> int:
+    """Commits random frames; after each power cut everything that was committed, hence acked to a shard, must be there. Returns
+    how many commits of the database were deferred."""
     dice = random.Random(seed)
-    seq = 0
+    seq = deferred = 0
     expected: dict[tuple[bytes, int], tuple[int, ...]] = {}
     for _ in range(6):
-        index = Index(disk.directory / "index.db", durability=durability, connect=disk.connect)
+        index = Index(disk.directory / "index.db", durability=durability, connect=disk.connect, sync=disk.sync_descriptor)
         assert index.streams.known().get("s0", (1, 0, 0))[1] == seq
         assert rows(index) == expected
         for _ in range(dice.randrange(1, 20)):
@@ -60,21 +61,23 @@ def _frames_through_power_cuts(disk: Disk, durability: str, seed: int) -> None:
             index.records.listing(Listing(directory, 1, *seen(entries)), ())
             seq += 1
             index.streams.save("s0", 1, seq, 1)
-            index.commit()
+            index.commit(may_defer=dice.random() < 0.7)
+            deferred += index.deferring
             index.backlog.note_handed(0, index.tick)
         expected = rows(index)
         last = index.tick
         disk.cut()
-        again = Index(disk.directory / "index.db", durability=durability, connect=disk.connect)
+        again = Index(disk.directory / "index.db", durability=durability, connect=disk.connect, sync=disk.sync_descriptor)
         assert again.tick >= last, "a tick could be given twice"
         disk.cut()
+    return deferred
 
 
 @pytest.mark.parametrize("seed", range(5))
 def test_what_was_acked_to_a_shard_outlives_the_power(make_disk: MakeDisk, seed: int) -> None:
     """With `power`, an ack says: these rows and this number are on the disk."""
     disk = make_disk()
-    _frames_through_power_cuts(disk, "power", seed)
+    assert _frames_through_power_cuts(disk, "power", seed) > 5
     assert disk.synced > 20
 
 
@@ -109,8 +112,12 @@ def test_ticks_that_are_not_reserved_on_the_disk_are_noticed(make_disk: MakeDisk
 
 @pytest.mark.parametrize(
     ("durability", "syncs"),
-    [("process", lambda path: True), ("power", lambda path: not path.endswith("-wal"))],
-    ids=["not-asked-for", "left-out"],
+    [
+        ("process", lambda path: True),
+        ("power", lambda path: not path.endswith("-wal")),
+        ("power", lambda path: not path.endswith("-redo")),
+    ],
+    ids=["not-asked-for", "left-out", "left-out-of-redo"],
 )
 def test_a_sync_that_is_missing_is_noticed(make_disk: MakeDisk, durability: str, syncs: Callable[[str], bool]) -> None:
     """The same test fails where the code does not sync each commit (`process`), and where the disk lies."""
