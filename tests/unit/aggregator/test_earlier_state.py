@@ -34,7 +34,7 @@ CORPUS = Path(__file__).parents[2] / "corpus"
 #: A commit for each schema that the index has had, and for each that groups.db has had: (index, groups).
 COMMITS = {
     "bc5d85d": (1, 1), "6f4d87c": (2, 1), "1c207d1": (3, 1), "8835133": (4, 1), "fe7e5eb": (5, 1), "c6d49af": (6, 2),
-    "cc0ee23": (6, 3), "8de1a4e": (7, 3), "79f2d25": (8, 3), "4ba1540": (9, 3),
+    "cc0ee23": (6, 3), "8de1a4e": (7, 3), "79f2d25": (8, 3), "4ba1540": (9, 3), "09f5d7d": (10, 3),
 }  # fmt: skip
 BOOT = "the boot in which it was recorded"
 TREE = "/tmp/shardwatch-recorded/tree"

@@ -798,6 +798,9 @@ def test_pages_of_schema_9_are_read_and_take_less_room_when_they_are_written(tmp
     plain = {page.dir: page.stats for page in pages(index)}
     for dir_, stats in plain.items():
         index.file.db.execute("UPDATE page SET stats=? WHERE dir=?", (stats, dir_))
+    for column in ("inodes", "redo"):
+        index.file.db.execute(f"ALTER TABLE state DROP COLUMN {column}")
+    index.file.db.execute("ALTER TABLE state ADD COLUMN inodes INTEGER")
     index.file.db.execute("UPDATE state SET schema=9")
     before = pending(index.backlog)
     index.close()
