@@ -307,13 +307,11 @@ class Filter:
         """What is kept in a directory (relative, b"" is the root): the names that match the first, but not the second. None where
         that can't be said in this way.
         """
-        verdict = self._verdicts.get(directory)
-        if verdict is None:
-            above, _, name = directory.rpartition(b"/")
-            verdict = self._verdict_of(above)
-            # Most are as their parents, which is seen as quickly as it would be remembered: the parents are fewer.
-            if not self._uniform or not verdict.deep or self._turning.match(name):
-                verdict = self._verdict(directory)
+        above, _, name = directory.rpartition(b"/")
+        verdict = self._verdicts.get(above)
+        # Most are as their parents, which is seen as quickly as it would be remembered: the parents are fewer.
+        if verdict is None or not verdict.deep or not self._uniform or self._turning.match(name):
+            verdict = self._verdict_of(directory)
         return verdict.plain
 
     def decision(self, relative: bytes, *, directory: bool = False) -> Decision:
