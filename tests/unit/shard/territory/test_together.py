@@ -11,6 +11,7 @@ import pytest
 from faulty_disk import FaultyDisk
 from shard_scene import CHECK_MS, ShardScene, Table
 
+from shardwatch.shard.contract.filter.filter import Filter
 from shardwatch.shard.disk.reading import Asked
 
 #: More than two calls take.
@@ -166,3 +167,31 @@ def test_nothing_is_reported_of_a_root_that_is_unmounted_meanwhile(
     mounted.engine.turn(CHECK_MS)
     table.off = False
     mounted.equal()
+
+
+def test_patterns_that_native_code_does_not_know(make: Callable[..., ShardScene], denied: CountingDisk) -> None:
+    """They are about characters, so what is ours is decided before the call."""
+    scene = make(keep=Filter(["?.json"], ["x*"]))
+    scene.put("a/f.json", "b/f.json")
+    scene.engine.until_quiet()
+    scene.settle_clock()
+    denied.opened, denied.together = [], []
+    scene.put("a/f.json", "a/x.json", "a/ff.json", "b/f.txt", text="longer")
+    before = scene.shard.territory.reader.filtered
+    for _ in range(3):
+        scene.engine.turn()
+    assert sum(denied.together) == 2 and set(denied.opened) <= {scene.engine.root}
+    assert scene.paths() == ["a", "a/f.json", "b", "b/f.json"]
+    assert scene.shard.territory.reader.filtered - before == 3
+
+
+def test_names_that_went_and_are_back_are_forgotten_as_gone(forest: ShardScene, denied: CountingDisk) -> None:
+    """They are there when they are looked at, so that no directory is listed for them later."""
+    for i in range(3):
+        (forest.tree / f"d{i}/f.json").unlink()
+        (forest.tree / f"d{i}/f.json").write_text("again")
+    forest.engine.turn()
+    forest.engine.turn()
+    assert sum(denied.together) == 3 and set(denied.opened) <= {forest.engine.root}
+    assert not forest.shard.territory.unlinked.expects and not forest.shard.territory.unlinked
+    forest.rests()
