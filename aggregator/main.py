@@ -24,6 +24,7 @@ from shardwatch.shard.contract.process.life import die_with_parent, identity, le
 from shardwatch.shard.contract.process.log import Sparse, open_log
 from shardwatch.shard.contract.process.log import use as use_log
 from shardwatch.shard.contract.process.slack import Slack, give_back
+from shardwatch.shard.contract.state.contents import REDO
 from shardwatch.shard.contract.state.layout import Layout
 from shardwatch.shard.contract.state.planfile import Plan, PlanFile, with_roots
 from shardwatch.shard.contract.state.settings import Settings, read_settings
@@ -122,7 +123,8 @@ class Aggregator:
             undo.pop_all()
         self._lives_checkpointed = False
         self._kept = -1
-        self._files = {path: identity(path) for path in (layout.index_db, layout.groups_db)}
+        self._redo_file = layout.state_dir / REDO
+        self._files = {path: identity(path) for path in (layout.index_db, layout.groups_db, self._redo_file)}
         self._bad_frames = Sparse(log)
         self._beat_at = 0.0
         self._keep_at = 0.0
@@ -303,6 +305,8 @@ class Aggregator:
         self._sockets.ready = self._engine.ready() is not None
         for path, opened in self._files.items():
             if leads_elsewhere(path, opened):
+                if path == self._redo_file:
+                    self._commit_deferred()  # the next one begins empty
                 raise MovedError(f"{path} was removed or replaced while it was open")
         if not self._lives_checkpointed:
             self._lives_checkpointed = True

@@ -34,12 +34,12 @@ import msgspec
 from shardwatch.shard.contract.errors import UsageError
 from shardwatch.shard.contract.files.birth import origin
 from shardwatch.shard.contract.process.life import is_absent
+from shardwatch.shard.contract.state.contents import REDO
 from shardwatch.shard.contract.state.directory import StateDirectory
 
 FILE: Final = "life.json"
 INDEX: Final = "index.db"
 GROUPS: Final = "groups.db"
-REDO: Final = "index.db-redo"
 #: Opens a file without reading it; closing such a descriptor leaves locks alone.
 _LOCKLESS: Final = getattr(os, "O_PATH", os.O_RDONLY)
 _COPIED: Final = "the state directory was copied, or restored from a backup"

@@ -19,7 +19,7 @@ from supervisor.supervisord import Supervisor
 
 from shardwatch.shard.contract.errors import ServiceError
 from shardwatch.shard.contract.process.life import LOCK_FD, Lock, identity, is_absent, leads_elsewhere
-from shardwatch.shard.contract.state.contents import DATABASES, DIRECTORIES, FILES
+from shardwatch.shard.contract.state.contents import DATABASES, DIRECTORIES, FILES, REDO
 from shardwatch.shard.contract.state.directory import SERVICE_LOCK, TAG, StateDirectory
 
 #: Files that are read only at a start, and that are made again as they were. (The plan is written by the coordinator.)
@@ -112,7 +112,7 @@ class Upkeep:
         try:
             with StateDirectory(self._path) as state:
                 for name in (*FILES, *_REPORTS):
-                    if not name.startswith(DATABASES):
+                    if name == REDO or not name.startswith(DATABASES):
                         state.touch(name)
                 with state.below("locks") as locks:
                     for name in locks.names():

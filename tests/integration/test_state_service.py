@@ -196,7 +196,8 @@ def test_what_a_cleaner_removes_is_made_again(state_dir: Path, tree: Path) -> No
     try:
         with StateDirectory(home) as state, pytest.raises(BlockingIOError):  # systemd-tmpfiles asks so before it cleans
             fcntl.flock(state.fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        removed = [layout.settings, layout.plan, layout.supervisord_conf, home / "life.json", *layout.locks.iterdir()]
+        removed = [layout.settings, layout.plan, layout.supervisord_conf, home / "life.json", home / "index.db-redo"]
+        removed += layout.locks.iterdir()
         for path in removed:
             path.unlink()
         layout.locks.rmdir()
@@ -204,7 +205,7 @@ def test_what_a_cleaner_removes_is_made_again(state_dir: Path, tree: Path) -> No
         with pytest.raises(InUseError):
             prepare(home, Settings(roots=(os.fsencode(tree),), include=("*",), exclude=()))
         needed = [layout.settings, layout.plan, layout.supervisord_conf, home / "life.json", layout.service_lock]
-        needed += layout.sockets()
+        needed += [home / "index.db-redo", *layout.sockets()]
         eventually(lambda: all(path.exists() for path in needed), 60, what="they are made again")
         holder = eventually(lambda: _holder(layout.service_lock), what="the lock says by whom it is held")
         assert Path(f"/proc/{holder.pid}").exists()

@@ -15,10 +15,12 @@ from .directory import TAG, StateDirectory
 #: What lies in a state directory, by kind.
 DIRECTORIES: Final = ("locks", "run", "logs")
 DATABASES: Final = ("index.db", "groups.db", "queue.db")
+#: What was committed to the index and not yet to its database (`aggregator.index.redo`).
+REDO: Final = "index.db-redo"
 FILES: Final = (
     TAG, ".gitignore", "settings.json", "plan.json", "supervisord.conf", "life.json", "exec.json",
     "ship.json", "ship-section.json", "web-section.json", "sources.json", "reload.json", "plan-next.json",
-    *(database + companion for database in DATABASES for companion in ("", "-wal", "-shm", "-journal", "-redo")),
+    *(database + companion for database in DATABASES for companion in ("", "-wal", "-shm", "-journal")), REDO,
 )  # fmt: skip
 #: What else may have come from us: what was set aside, and temporary files that were cut short.
 _OURS_TOO: Final = re.compile(
