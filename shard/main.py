@@ -241,8 +241,10 @@ class ShardProcess:
 
     def _work(self) -> None:
         watcher = self._watcher
-        done, taking_on = watcher.baseline_done, watcher.handover.taking_on
+        done, taking_on, answered = watcher.baseline_done, watcher.handover.taking_on, watcher.syncs.answered
         watcher.work()
+        if watcher.syncs.answered != answered:
+            self._heartbeat.answer_sync()
         if watcher.handover.taking_on != taking_on:
             self._heartbeat.get_ready()
         if watcher.baseline_done and not done:
@@ -340,8 +342,9 @@ class ShardProcess:
         self._restraint.look(settled=self._watcher.baseline_done)
         self._tell_overflows()
         locks = self._locks.there
-        if self._line.send(encode(self._state(locks))):
-            self._heartbeat.beat(now, locks)
+        state = self._state(locks)
+        if self._line.send(encode(state)):
+            self._heartbeat.beat(now, locks, doubtful=bool(state.doubts))
         else:
             self._heartbeat.refused(now)
 

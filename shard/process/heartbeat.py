@@ -1,8 +1,9 @@
 """When a shard's next beat is due, and what a beat must report before any frame. Pure: the clock is passed in, ns.
 
 The lock files of version control must be known to the aggregator before the changes that were made under them. The end of the
-baseline is reported at once as well, so that whoever waits for readiness sees the counts that belong to it; and so is that
-a shard is ready for what the next plan gives it, since the coordinator waits for that.
+baseline is reported at once as well, so that whoever waits for readiness sees the counts that belong to it; so is that a shard is
+ready for what the next plan gives it, since the coordinator waits for that; and so is how things are after a sync, if there were
+doubts before it, so that whoever waits for it is told of none that is over.
 """
 
 from __future__ import annotations
@@ -24,6 +25,8 @@ class Heartbeat:
         self._at = 0
         self._news_unreported = False
         self._reported_locks: list[bytes] = []
+        #: Whether the last beat named doubts.
+        self._doubtful = False
         #: Of the aggregator, in the last reply; 0 before the first.
         self.life = 0
 
@@ -34,6 +37,10 @@ class Heartbeat:
     def get_ready(self) -> None:
         """It is decided whether what is watched in advance can be taken over, and no beat has said so."""
         self._news_unreported = True
+
+    def answer_sync(self) -> None:
+        """A sync was answered, and no beat was taken since. What the last one said in doubt may be so no more."""
+        self._news_unreported |= self._doubtful
 
     def hear(self, life: int) -> None:
         """A reply has come, from this life of the aggregator. Another one knows of no locks yet."""
@@ -52,10 +59,11 @@ class Heartbeat:
         """When a beat is due by the clock."""
         return self._at
 
-    def beat(self, now: int, locks: Sequence[bytes]) -> None:
-        """A beat that names these locks was taken."""
+    def beat(self, now: int, locks: Sequence[bytes], *, doubtful: bool = False) -> None:
+        """A beat that names these locks was taken. `doubtful`: it names doubts."""
         self._at = next_beat(now, _PERIOD_NS)
         self._news_unreported = False
+        self._doubtful = doubtful
         self._reported_locks = list(locks)
 
     def refused(self, now: int) -> None:

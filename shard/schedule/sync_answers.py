@@ -59,6 +59,8 @@ class SyncAnswers:
         self._beside = beside
         self._take_over = take_over
         self._tokens = SyncTokens()
+        #: How often one or several were answered.
+        self.answered = 0
         #: Whether a job that begins a sync waits for its turn.
         self._queued = False
 
@@ -130,6 +132,7 @@ class SyncAnswers:
         for place in territory.places:  # they stay, since nothing is passed on in between
             if is_to_be_scanned(territory, place):  # a look went astray: the anchor was away
                 yield from scan_anchor(territory, place)
+        self.answered += 1
         for token in self._tokens.answer():
             self._stream.add(Synced(token, *territory.doubts.unreadable(_DOUBTS_TOLD, silent=territory.heirs.indexes)))
         yield

@@ -26,6 +26,8 @@ _ANSWER_S_MORE: Final = 0.5
 _SILENT_S: Final = 10.0
 #: Mount point -> until when it counts as one that does not answer, monotonic seconds.
 _silent: dict[bytes, float] = {}
+#: What a trouble begins with whose cause is a filesystem that does not answer.
+NO_ANSWER: Final = "does not answer"
 #: The trouble of what belongs to a service.
 IN_STATE_DIRECTORY: Final = "is a state directory of shardwatch, or lies in one"
 #: Links that are resolved on one path at most, as the kernel does.
@@ -132,7 +134,7 @@ class Scouts:
             return trouble_with(path) or (IN_STATE_DIRECTORY if self._is_in_state_directory(path) else "")
         answer = self.ask("root", path)
         if answer is None:
-            return f"does not answer ({found[1]} on {os.fsdecode(found[0])})"
+            return f"{NO_ANSWER} ({found[1]} on {os.fsdecode(found[0])})"
         return f"can't be reached: {os.strerror(answer['errno'])}" if answer["errno"] else str(answer["trouble"])
 
     def _is_in_state_directory(self, path: bytes) -> bool:

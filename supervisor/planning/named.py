@@ -12,7 +12,7 @@ from shardwatch.shard.contract.filter.filter import Filter
 from shardwatch.shard.contract.kernel.scout import NOT_THERE
 from shardwatch.shard.contract.state.settings import Settings
 
-from ..host.scouting import IN_STATE_DIRECTORY, Scouts
+from ..host.scouting import IN_STATE_DIRECTORY, NO_ANSWER, Scouts
 
 __all__ = [
     "IN_STATE_DIRECTORY", "NOT_THERE", "is_waited_for", "shown_path", "trouble_with", "unwatchable", "what_becomes", "with_files"
@@ -85,6 +85,8 @@ def unwatchable(path: bytes, trouble: str) -> UsageError:
         hint += ", or set wait_for_roots, as `up --wait-for-roots` does"
     elif trouble == IN_STATE_DIRECTORY:
         hint = "give a directory or a file outside of it; `shardwatch logs --follow` shows what a service logs"
+    elif trouble.startswith(NO_ANSWER):
+        hint = "see to the server of that mount, or unmount it (umount -l)"
     return UsageError(f"root {shown_path(path)} {trouble}", hint=hint)
 
 

@@ -8,7 +8,7 @@ import signal
 from pathlib import Path
 
 from cli_process import Command, run
-from running import Consumer, Running, consuming, running, settings_for
+from running import GUARD_S, Consumer, Running, consuming, running, settings_for
 from waiting import eventually
 
 from shardwatch.shard.contract.state.settings import Settings
@@ -167,6 +167,18 @@ def test_a_root_that_comes_as_a_file_is_not_missing(tmp_path: Path, state_dir: P
         (root / "f.json").touch()
         mirrored(service, consumer, root / "f.json")
         is_told()
+
+
+def test_after_a_sync_the_status_names_no_doubt_that_is_over(tmp_path: Path, state_dir: Path, no_leaks: None) -> None:
+    """A root is there again, so the status that is asked for after the sync does not call it missing, however short the time."""
+    root = tmp_path / "later"
+    with running(state_dir, settings_for(root, wait_for_roots=True)) as service:
+        for _ in range(2):
+            eventually(lambda: [doubt["state"] for doubt in service.client.status()["degraded"]] == ["missing"], GUARD_S)
+            root.mkdir()
+            service.client.sync(GUARD_S, patience_s=GUARD_S)
+            assert service.client.status()["degraded"] == []
+            root.rmdir()
 
 
 def test_a_configuration_may_name_files(tmp_path: Path) -> None:

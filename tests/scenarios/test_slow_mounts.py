@@ -389,6 +389,7 @@ def test_starting_beside_a_root_that_hangs(tmp_path: Path, no_leaks: None) -> No
             doctor = cli("doctor", local, net, "--state-dir", state_dir, check=False)
             assert doctor.returncode == 1
             assert f"root {net} does not answer (fuse" in doctor.stdout
+            assert "see to the server of that mount, or unmount it (umount -l)" in doctor.stdout
             plan = cli("plan", local, net, check=False)
             assert (plan.returncode, "does not answer" in plan.stderr) == (2, True)
             with ExtractClient(state_dir) as client:

@@ -96,14 +96,15 @@ def note(findings: list[dict[str, str]], message: str, remedy: str) -> None:
 def examine_root(root: bytes, settings: Settings, findings: list[dict[str, str]]) -> dict[str, Any]:
     """The filesystem below one root, and how it will be watched."""
     from ...planning.limits import filesystem
-    from ...planning.named import is_waited_for, trouble_with
+    from ...planning.named import is_waited_for, trouble_with, unwatchable
     from ...planning.planning import backend_of
     from ...terminal.lines import path_fields
 
     kind, remote = filesystem(root)
     trouble = trouble_with(root)
     if trouble and not is_waited_for(root, trouble, settings):
-        note(findings, f"root {os.fsdecode(root)} {trouble}", "give a directory that you can read")
+        refusal = unwatchable(root, trouble)
+        note(findings, refusal.message, refusal.hint)
     backend = backend_of(settings, lambda path: remote)(root)
     if backend == "fanotify" and not trouble:
         backend = examine_whole(root, findings)

@@ -54,7 +54,7 @@ def _root(path: str) -> bytes:
     from shardwatch.shard.contract.errors import UsageError
 
     from ...host.scouting import Scouts
-    from ...planning.named import shown_path, unwatchable
+    from ...planning.named import NOT_THERE, shown_path, unwatchable
 
     try:
         named = os.path.abspath(os.fsencode(path))
@@ -65,7 +65,8 @@ def _root(path: str) -> bytes:
         root = scouts.real(named)
         trouble = scouts.trouble_with(root)
     if trouble:
-        raise UsageError(unwatchable(root, trouble).message, hint="give a directory that you can read")
+        refusal = unwatchable(root, trouble)
+        raise UsageError(refusal.message, hint="give a directory that you can read" if trouble == NOT_THERE else refusal.hint)
     if not os.path.isdir(root):
         raise UsageError(f"{shown_path(root)} is no directory", hint="give the directory that is to be watched")
     return root

@@ -66,3 +66,15 @@ def test_that_a_shard_is_ready_for_the_next_plan_is_told_at_once() -> None:
     assert heartbeat.owes([]) and heartbeat.due(1, [])
     heartbeat.beat(1, [])
     assert not heartbeat.owes([])
+
+
+def test_after_a_sync_it_is_told_at_once_that_doubts_are_over() -> None:
+    """Before the frame that answers it. Without doubts a sync costs no beat."""
+    heartbeat = Heartbeat()
+    heartbeat.beat(0, [], doubtful=True)
+    assert not heartbeat.owes([])
+    heartbeat.answer_sync()
+    assert heartbeat.owes([]) and heartbeat.due(1, [])
+    heartbeat.beat(1, [])
+    heartbeat.answer_sync()
+    assert not heartbeat.owes([])

@@ -11,7 +11,7 @@ import pytest
 from shardwatch.shard.contract.filter.scope import scope_of
 from shardwatch.shard.contract.state.settings import Settings
 from shardwatch.supervisor.config.paths import real_roots
-from shardwatch.supervisor.planning.named import NOT_THERE, trouble_with, with_files
+from shardwatch.supervisor.planning.named import IN_STATE_DIRECTORY, NOT_THERE, trouble_with, unwatchable, with_files
 
 
 @pytest.fixture
@@ -113,3 +113,17 @@ def test_what_was_a_file_and_is_a_directory_is_a_root(place: Path) -> None:
     (place / "etc/hosts").rmdir()
     (place / "etc/hosts").touch()
     assert parts(place, with_files(settings(place, "etc/hosts"), found)) == ({"etc"}, {"etc/hosts"}, {"etc"})
+
+
+@pytest.mark.parametrize(
+    ("trouble", "hint"),
+    [
+        ("is neither a directory nor a file", "give a directory or a file that you can read"),
+        (NOT_THERE, "give a directory or a file that you can read, or set wait_for_roots"),
+        (IN_STATE_DIRECTORY, "give a directory or a file outside of it"),
+        ("does not answer (fuse on /mnt)", "see to the server of that mount"),
+    ],
+)
+def test_what_helps_depends_on_the_trouble(trouble: str, hint: str) -> None:
+    refusal = unwatchable(b"/r", trouble)
+    assert refusal.message == f"root /r {trouble}" and refusal.hint.startswith(hint)
