@@ -75,13 +75,16 @@ class ClientBase:
         def pull_ahead() -> Request:
             return requests.pull(group, self.worker, max=max, wait_s=0.0, from_=None, peek=False, lease_s=lease_s, ahead=True)
 
-        def begin(batch: str, ack: Acknowledged) -> Request:
-            return requests.extend(group, batch, lease_s, ack)
+        def begin(batch: str) -> Request:
+            return requests.extend(group, batch, lease_s)
+
+        def end(batch: str) -> Request:
+            return requests.ack(group, batch, begin=True, lease_s=lease_s)
 
         patient_s = requests.patience(patience_s)
         patient_s = patient_s if follow else 0.0
         owed = OwedAck(group, patient_s)
-        early = Early(self._conversation, pull_ahead, begin, patient_s, owed) if ahead else None
+        early = Early(self._conversation, pull_ahead, begin, end, patient_s, owed) if ahead else None
         return Following(self._conversation, pull, from_, owed, follow=follow, patience_s=patient_s, early=early)
 
 

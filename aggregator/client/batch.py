@@ -62,15 +62,8 @@ class PullGlance(msgspec.Struct):
     acked: bool | UnsetType | None = UNSET
 
 
-class _BeganReply(msgspec.Struct):
-    """The reply to an `extend`."""
-
-    acked: bool | UnsetType | None = UNSET
-
-
 _decoder = msgspec.msgpack.Decoder(PullReply)
 _glanced = msgspec.msgpack.Decoder(PullGlance)
-_began = msgspec.msgpack.Decoder(_BeganReply)
 
 
 class Handed(NamedTuple):
@@ -96,11 +89,6 @@ def decode_pull(body: bytes) -> PullReply:
 def glance(body: bytes) -> PullGlance:
     """The reply to a pull that is no peek, without the events: they take longer."""
     return _glanced.decode(body)
-
-
-def acked_with(body: bytes) -> bool | UnsetType | None:
-    """What the reply to an `extend` says of the batch that was acknowledged with it."""
-    return _began.decode(body).acked
 
 
 def give_back(batch: Glimpse) -> Flow[None]:

@@ -78,10 +78,10 @@ class Following:
 
     def _next_body(self) -> Flow[tuple[bytes, Glimpse | None]]:
         """The reply that has what comes next, and its batch, if there is one: what was pulled early, if it is still ours."""
-        acknowledged = yield from self._owed.offer()
-        early = None if self._early is None else (yield from self._early.begin(acknowledged))
+        early = None if self._early is None else (yield from self._early.begin())
         if early is not None:
             return early
+        acknowledged = yield from self._owed.offer()
         body: bytes = yield Ask(self._pull(self._from, acknowledged), self._patience_s)
         found = glance(body)
         self._owed.told(acknowledged, found.acked)

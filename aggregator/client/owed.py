@@ -9,12 +9,13 @@ from __future__ import annotations
 
 from typing import Final, TypeAlias
 
+import msgspec
 from msgspec import UNSET, UnsetType
 
 from shardwatch.shard.contract.errors import ShardwatchError
 
 from ..protocol.codes import TOO_LATE
-from . import requests
+from . import replies, requests
 from .absence import logger
 from .conversation import Ask, Flow
 from .replies import RequestError
@@ -24,6 +25,15 @@ ACK_PATIENCE_S: Final = 5.0
 
 #: What a request acknowledges: a batch; None: nothing, but its reply tells whether it could; unset: nothing.
 Acknowledged: TypeAlias = str | UnsetType | None
+
+
+class _EndedReply(msgspec.Struct):
+    """The reply to an `ack` that begins what was pulled ahead."""
+
+    begun: str | UnsetType | None = UNSET
+
+
+_ended = msgspec.msgpack.Decoder(_EndedReply)
 
 
 class OwedAck:
@@ -37,41 +47,60 @@ class OwedAck:
     def __init__(self, group: str, patience_s: float) -> None:
         self._group = group
         self._patience_s = patience_s
-        self._batch: str | None = None
+        #: What is owed; None: nothing.
+        self.batch: str | None = None
         #: Whether the service knows requests that acknowledge; None: nobody has wanted to know.
         self._is_known: bool | None = None
         self._over = False
 
     def take_over(self, batch: str) -> bool:
         """Owes the acknowledgement of this batch from now on. False if it can't: it owes another one, or the loop is over."""
-        if self._over or self._batch is not None:
+        if self._over or self.batch is not None:
             return False
-        self._batch = batch
+        self.batch = batch
         self._is_known = bool(self._is_known)
         return True
 
     def offer(self) -> Flow[Acknowledged]:
         """What the next request acknowledges. Raises ShardwatchError if it had to be acknowledged by itself, and that failed."""
-        if self._batch is not None and not self._is_known:
-            yield from self._send(self._patience_s)
-        if self._batch is not None:
-            return self._batch
+        if self.batch is not None and not self._is_known:
+            yield from self.send()
+        if self.batch is not None:
+            return self.batch
         return None if self._is_known is False else UNSET
+
+    def send(self) -> Flow[None]:
+        """Acknowledges by itself what is owed. Raises ShardwatchError."""
+        if self.batch is not None:
+            yield from self._send(self._patience_s)
 
     def told(self, offered: Acknowledged, acked: bool | UnsetType | None) -> None:
         """A request with what was offered was answered, and this is what its reply says of it."""
         if offered is UNSET:
             return
         self._is_known = acked is not UNSET
-        if self._is_known and offered is not None and offered == self._batch:
-            self._batch = None
+        if self._is_known and offered is not None and offered == self.batch:
+            self.batch = None
             if not acked:
                 self._warn("its lease was over")
+
+    def ended(self, body: bytes) -> str | None:
+        """A request that acknowledges what was offered, and begins what was pulled ahead, was answered: what has begun."""
+        try:
+            begun = _ended.decode(replies.checked(body)).begun
+        except RequestError as error:
+            if error.code in TOO_LATE:
+                self._warn(error.message)
+                self.batch = None
+            return None
+        self.batch = None
+        self._is_known = begun is not UNSET
+        return None if begun is UNSET else begun
 
     def leave(self) -> Flow[None]:
         """The loop is over: what is owed goes by itself. If that is impossible, the batch is handed out again."""
         self._over = True
-        if self._batch is not None:
+        if self.batch is not None:
             try:
                 yield from self._send(ACK_PATIENCE_S)
             except ShardwatchError as error:
@@ -79,12 +108,12 @@ class OwedAck:
 
     def _send(self, patience_s: float) -> Flow[None]:
         try:
-            yield Ask(requests.ack(self._group, self._batch), patience_s)
+            yield Ask(requests.ack(self._group, self.batch), patience_s)
         except RequestError as error:
             if error.code not in TOO_LATE:
                 raise
             self._warn(error.message)
-        self._batch = None
+        self.batch = None
 
     def _warn(self, why: str) -> None:
         logger.warning("A batch of group %s was not acknowledged, it is handed out again: %s", self._group, why)

@@ -95,9 +95,13 @@ def pull(
     return Request("pull", {"group": _group(group), "wait_ms": round(wait_s * 1000), "worker": worker} | given, wait_s)
 
 
-def ack(group: str, batch: str | None, ticks: Collection[int] | None = None) -> Request:
-    """Of the whole batch, or of its events with these ticks."""
+def ack(
+    group: str, batch: str | None, ticks: Collection[int] | None = None, *, begin: bool = False, lease_s: float | None = None
+) -> Request:
+    """Of the whole batch, or of its events with these ticks. `begin`: what was pulled ahead begins with it, for `lease_s`."""
     fields: dict[str, Any] = {"group": _group(group), "batch": batch}
+    if begin:
+        fields |= {"begin": True} if lease_s is None else {"begin": True, "lease_ms": _lease_ms(lease_s)}
     if ticks is not None:
         fields["ticks"] = _ticks(ticks)
     return Request("ack", fields)
@@ -124,11 +128,9 @@ def nack(
     return Request("nack", fields)
 
 
-def extend(group: str, batch: str | None, lease_s: float | None, ack: str | UnsetType | None = UNSET) -> Request:
-    """`ack`: as for `pull`."""
+def extend(group: str, batch: str | None, lease_s: float | None) -> Request:
     lease = {} if lease_s is None else {"lease_ms": _lease_ms(lease_s)}
-    acked = {} if ack is UNSET else {"ack": ack}
-    return Request("extend", {"group": _group(group), "batch": batch} | lease | acked)
+    return Request("extend", {"group": _group(group), "batch": batch} | lease)
 
 
 def release(group: str, batch: str | None, worker: str) -> Request:

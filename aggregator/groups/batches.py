@@ -139,6 +139,16 @@ class Batches:
             self._delivery.give_back(unit, now, why)
         return len(units)
 
+    def begin_ahead(self, index: IndexPort, peer: bytes, now: float, lease_s: float) -> int | None:
+        """Begins what was pulled ahead on this connection, the oldest first: its lease ends lease_s seconds from now. Its number;
+        None if there is nothing."""
+        self.expire(index, now)
+        unit = next((unit for unit in self._leases.ahead() if unit.ahead == peer), None)
+        if unit is None:
+            return None
+        self._leases.extend(unit, now + lease_s)
+        return unit.number
+
     @property
     def has_ahead(self) -> bool:
         """Whether any batch is pulled ahead."""

@@ -95,6 +95,8 @@ class Ack(Struct):
     group: _Name
     batch: _Id
     ticks: _Ticks | None = None
+    begin: bool = False
+    lease_ms: _Lease | None = None
 
 
 class Nack(Struct):
@@ -119,7 +121,6 @@ class Extend(Struct):
     group: _Name
     batch: _Id
     lease_ms: _Lease | None = None
-    ack: _Carried = UNSET
 
 
 class Seek(Struct):

@@ -6,8 +6,9 @@
 - `deadlines`: when what waits has waited for long enough. Pure.
 - `roster`: the groups as requests name them: found, made, dropped; the requests `create` and `drop`.
 - `pulls`: the request `pull`, and those of them that wait.
+- `ahead`: pulls of workers that have a batch.
 - `handing_out`: what a pull is given, and what was pulled ahead.
-- `carried`: the acknowledgement that a pull or extend carries. Pure.
+- `carried`: the acknowledgement that a pull carries. Pure.
 - `group_requests`: the requests that concern one group: its batches and its position.
 - `since`: the request `since`: what has changed since a cursor.
 - `explanations`: the request `explain`: what each group was told of a path, or owes about it.

@@ -1,4 +1,4 @@
-"""The acknowledgement that another request carries: a `pull` or `extend` may name a batch that is done. Pure."""
+"""The acknowledgement that a `pull` carries: it may name a batch that is done. Pure."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from .call import Fields
 NONE: Fields = {}
 
 
-def acknowledge(group: Group, index: IndexPort, request: protocol.Pull | protocol.Extend, now: float) -> Fields:
+def acknowledge(group: Group, index: IndexPort, request: protocol.Pull, now: float) -> Fields:
     """Acknowledges the batch that the request carries. Returns the fields of its reply that tell of it: none where the field was
     left out, as earlier clients do.
 
-    That it comes too late refuses nothing: the reply says so. Raises RefusedError for what is no id of a batch.
+    That it comes too late does not refuse the pull: the reply says so. Raises RefusedError for what is no id of a batch.
     """
     if request.ack is UNSET:
         return NONE

@@ -23,7 +23,6 @@ from ..protocol import bounds
 from ..protocol import messages as protocol
 from ..protocol.messages import RefusedError
 from .call import Call
-from .carried import acknowledge
 from .roster import Roster
 
 
@@ -41,7 +40,8 @@ class GroupRequests:
         request = call.request
         group = self._roster.use(request.group)
         try:
-            return _OPS[request.op](self, group, request, now)
+            fields = _OPS[request.op](self, group, request, now)
+            return {**fields, "begun": self._begun(group, call, now)} if request.op == "ack" and request.begin else fields
         finally:
             # Even a refused request may have found expired leases, so pulls that wait for the group may be answered now.
             self._registry.touch(group)
@@ -54,6 +54,12 @@ class GroupRequests:
         else:
             paths = group.batches.ack_some(self._index, number, now, frozenset(request.ticks))
         return {"batch": request.batch, "repeated": paths is None}
+
+    def _begun(self, group: Group, call: Call, now: float) -> str | None:
+        """Begins what was pulled ahead on the connection of an ack. Its id; None: there is nothing."""
+        leased_s = lease_s(self._settings, call.request.lease_ms)
+        number = group.batches.begin_ahead(self._index, call.envelope[0], now, leased_s)
+        return None if number is None else group.batches.batch_id(number)
 
     def _nack(self, group: Group, request: protocol.Nack, now: float) -> dict[str, object]:
         number = group.batches.number(request.batch)
@@ -76,9 +82,8 @@ class GroupRequests:
 
     def _extend(self, group: Group, request: protocol.Extend, now: float) -> dict[str, object]:
         leased_s = lease_s(self._settings, request.lease_ms)
-        acked = acknowledge(group, self._index, request, now)
         group.batches.extend(self._index, group.batches.number(request.batch), now, leased_s)
-        return {"batch": request.batch, "lease_ms": round(leased_s * 1000), **acked}
+        return {"batch": request.batch, "lease_ms": round(leased_s * 1000)}
 
     def _seek(self, group: Group, request: protocol.Seek, now: float) -> dict[str, object]:
         if (request.tick is None) == (request.at is None):

@@ -17,7 +17,7 @@ from ..groups.index_port import IndexPort
 from ..groups.registry import Registry
 from ..protocol import messages as protocol
 from .call import Call, Fields, LeaseName
-from .carried import NONE
+from .carried import NONE, acknowledge
 from .group_requests import lease_s
 from .holding import Holding
 from .outbox import Outbox
@@ -71,6 +71,15 @@ class HandingOut:
         self._outbox = outbox
         #: The groups of which batches may be pulled ahead.
         self._ahead: set[str] = set()
+
+    def open(self, call: Call, group: Group, now: float, *, others_wait: bool, created: bool = False) -> OpenPull:
+        """The pull, once the batch that it acknowledges is done. `others_wait`: for this group. Raises RefusedError."""
+        acked = acknowledge(group, self._index, call.request, now)
+        if acked.get("acked") is not None:
+            self._registry.touch(group)
+            if others_wait:  # what has become free is for them; if nobody waits, this pull gets it
+                self._registry.soon(group)
+        return OpenPull(call, created, acked)
 
     def grant(self, group: Group, pull: OpenPull, now: float) -> GroupBatch | NoBatch:
         """A batch for it, on lease unless it only peeks; else why there is none."""

@@ -16,8 +16,7 @@ from ..groups.registry import Registry
 from ..protocol import bounds
 from ..protocol import messages as protocol
 from ..protocol.messages import RefusedError
-from .call import Call, Fields
-from .carried import acknowledge
+from .call import Call
 from .deadlines import Deadlines
 from .handing_out import HandingOut, OpenPull
 from .holding import Holding
@@ -71,14 +70,12 @@ class Pulls:
     def pull(self, call: Call, now: float) -> None:
         """Answers a pull now, or lets it wait. Raises RefusedError."""
         request: protocol.Pull = call.request
-        if request.ahead and not request.peek:
-            self._pull_ahead(call, now)
-            return
         group, created = self._roster.use_or_make(request.group, request.from_ or "now")
-        pull = OpenPull(call, created, self._acknowledge(group, request, now))
+        others_wait = bool(self.of(group.name))
+        pull = self._handing_out.open(call, group, now, others_wait=others_wait, created=created)
         why = NoBatch.HELD if self._holding.held else NoBatch.EMPTY
         # If other pulls wait for the group already, nothing could be handed out to them, nor could it to this one.
-        if request.peek or not self.of(group.name):
+        if request.peek or not others_wait:
             found = self._handing_out.grant(group, pull, now)
             if isinstance(found, GroupBatch):
                 self._handing_out.answer(group, pull, found)
@@ -89,25 +86,6 @@ class Pulls:
             self._outbox.answer(call, pull.nothing(why))
         else:
             self._wait(pull, now + min(wait_ms, bounds.WAIT_MS_MAX) / 1000)
-
-    def _pull_ahead(self, call: Call, now: float) -> None:
-        """Answers the pull of a worker that has a batch, at once: the next one is kept for it, and it need not wait for it."""
-        group = self._roster.use(call.request.group)
-        pull = OpenPull(call, False, self._acknowledge(group, call.request, now))
-        found = NoBatch.TURN if self.of(group.name) else self._handing_out.grant(group, pull, now)
-        if isinstance(found, GroupBatch):
-            self._handing_out.answer(group, pull, found)
-        else:
-            self._outbox.answer(call, pull.nothing(found))
-
-    def _acknowledge(self, group: Group, request: protocol.Pull, now: float) -> Fields:
-        """What the reply says of the batch that is acknowledged with the pull. Raises RefusedError."""
-        acked = acknowledge(group, self._index, request, now)
-        if acked.get("acked"):
-            self._registry.touch(group)
-            if self.of(group.name):  # what has become free is for those that wait; if nobody does, this pull gets it
-                self._registry.soon(group)
-        return acked
 
     def _wait(self, pull: OpenPull, until: float) -> None:
         if len(self) >= WAITING_MAX:

@@ -22,6 +22,7 @@ from ..groups.registry import Registry
 from ..protocol import messages as protocol
 from ..protocol.messages import RefusedError
 from .acknowledgements import Acknowledgements
+from .ahead import PullsAhead
 from .barriers import Barriers
 from .call import Call, Envelope, Fields, LeaseName, Outgoing
 from .description import Descriptions
@@ -84,6 +85,7 @@ class Server:
         self._roster = Roster(index, registry, engine, wall, removed=self._removed)
         self._handing_out = HandingOut(index, registry, self._roster, self._holding, settings, self._outbox)
         self._pulls = Pulls(index, registry, self._roster, self._holding, self._handing_out, settings, self._outbox)
+        self._pulls_ahead = PullsAhead(self._roster, self._handing_out, self._outbox, self._pulls.of)
         self._barriers = Barriers(index, engine, self._outbox)
         self._acknowledgements = Acknowledgements(index, registry, self._roster, self._barriers, self._outbox)
         self._descriptions = Descriptions(index, registry, self._pulls.of, wall)
@@ -93,7 +95,7 @@ class Server:
         of_group = GroupRequests(index, registry, self._roster, settings)
         self._handlers: dict[str, Handler] = {
             "hello": self._status.hello,
-            "pull": self._pulls.pull,
+            "pull": self._pull,
             **dict.fromkeys(("ack", "nack", "release", "extend", "seek", "dead", "retry", "discard", "reset"), of_group.answer),
             "groups": self._status.describe,
             "create": self._roster.create,
@@ -126,6 +128,7 @@ class Server:
     def handle_many(self, requests: Iterable[tuple[Envelope, bytes]]) -> list[Outgoing]:
         """Handles several requests with one commit."""
         now = self._turn()
+        self._serve_ahead(now)  # who asked for it may begin it with one of these requests
         for envelope, body in requests:
             self._handle(envelope, body, now)
         self._work(now)
@@ -142,6 +145,7 @@ class Server:
         `changed`: False if shards were heard, but had nothing to commit. Then no pull can find more than it did before.
         """
         now = self._turn()
+        self._serve_ahead(now)
         self._roster.begin_waiting()
         if changed:
             self._pulls.wake_all()
@@ -154,12 +158,13 @@ class Server:
         `handle_many` or `on_commit` was called: they do the same after their own work.
         """
         now = self._turn(now)
+        self._serve_ahead(now)
         self._work(now)
         return self._end_turn()
 
     def next_due(self) -> float:
         """The number of seconds after which `tick` has something to do, at most TICK_S."""
-        if self._pulls.hungry or self._descriptions.wanted:
+        if self._pulls.hungry or self._descriptions.wanted or len(self._pulls_ahead):
             return 0.0
         now = self._clock()
         due = min(
@@ -178,6 +183,7 @@ class Server:
         """
         peers = frozenset(gone)
         self._pulls.forget(peers)
+        self._pulls_ahead.forget(peers)
         if self._handing_out.may_be_ahead:
             self._handing_out.take_back_ahead(self._turn(), "its worker went away before it was begun", peers)
         self._barriers.forget(peers)
@@ -200,7 +206,7 @@ class Server:
     def close(self, why: RefusedError | None = None) -> list[Outgoing]:
         """Refuses all waiting requests with `stopping` or another reason. The store stays open, because it belongs to `main`."""
         why = why or RefusedError("stopping", "the service is stopping", "ask again when it is back")
-        for part in (self._pulls, self._barriers, self._acknowledgements, self._status):
+        for part in (self._pulls, self._pulls_ahead, self._barriers, self._acknowledgements, self._status):
             part.give_up(why)
         return self._flush()
 
@@ -212,6 +218,7 @@ class Server:
         gap = now - self._last
         self._last = now
         self.registry.begin_turn(now)
+        self._pulls_ahead.begin_turn()
         if gap > STALL_S:
             self.registry.shift(gap - TICK_S)
             self._holding.shift(gap - TICK_S)
@@ -287,6 +294,15 @@ class Server:
         self._handing_out.removed(group)
         self._pulls.removed(group)
         self._acknowledgements.look([group.name])
+
+    def _serve_ahead(self, now: float) -> None:
+        if len(self._pulls_ahead):
+            end = self._clock() + TURN_S
+            self._pulls_ahead.serve(now, lambda: self._clock() >= end)
+
+    def _pull(self, call: Call, now: float) -> None:
+        part = self._pulls_ahead if call.request.ahead and not call.request.peek else self._pulls
+        part.pull(call, now)
 
     def _look(self, call: Call, now: float) -> Fields:
         return {"asked": self._engine.look(protocol.exact_paths("look", call.request.paths_b64))}

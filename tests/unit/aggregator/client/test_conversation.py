@@ -202,12 +202,15 @@ def following(wire: Wire, *, follow: bool = True, from_: str | None = "now", ahe
     def pull_ahead() -> Request:
         return requests.pull("g", "w", max=None, wait_s=0.0, from_=None, peek=False, lease_s=None, ahead=True)
 
-    def begin(batch: str, ack: Acknowledged) -> Request:
-        return requests.extend("g", batch, None, ack)
+    def begin(batch: str) -> Request:
+        return requests.extend("g", batch, None)
+
+    def end(batch: str) -> Request:
+        return requests.ack("g", batch, begin=True)
 
     patience_s = math.inf if follow else 0.0
     owed = OwedAck("g", patience_s)
-    early = Early(wire.conversation, pull_ahead, begin, patience_s, owed) if ahead else None
+    early = Early(wire.conversation, pull_ahead, begin, end, patience_s, owed) if ahead else None
     return Following(wire.conversation, pull, from_, owed, follow=follow, patience_s=patience_s, early=early)
 
 
@@ -271,7 +274,8 @@ def test_what_a_loop_leaves_is_given_back() -> None:
 
 def asked(wire: Wire) -> list[str]:
     """The requests, shortly."""
-    return [f"{f['op']}{' ahead' * f.get('ahead', False)} {f.get('batch', '')}".strip() for f in wire.frames]
+    marks = ("begin", "ahead")
+    return [" ".join([f["op"], *(mark for mark in marks if mark in f), f.get("batch", "")]).strip() for f in wire.frames]
 
 
 def test_the_next_batch_is_asked_for_before_the_present_one_is_done() -> None:
@@ -358,16 +362,56 @@ def test_it_goes_with_the_next_pull() -> None:
 
 
 def test_it_goes_with_the_beginning_of_what_was_pulled_ahead() -> None:
-    """If that is somebody else's by then, it goes once more with the pull that follows."""
+    """And the batch after that is asked for too, before any of this is answered."""
     wire = scripted(
-        batch(1), ok(), batch(2, more=True, acked=None), batch(3), ok(acked=True),
-        batch(4, more=True, acked=True), batch(5), refused("lease_expired"), batch(6, acked=True), ok(),
+        batch(1, more=True), batch(2, more=True), ok(begun="t-2"), batch(3), ok(begun="t-3"), ok(batch=None), ok(),
+        ok(batch=None), batch(4, acked=None), ok(batch=None, acked=True),
     )  # fmt: skip
     loop = following(wire, ahead=True)
-    assert [left_to_the_loop(wire, loop) for _ in range(5)] == ["t-1", "t-2", "t-3", "t-4", "t-6"]
+    assert [left_to_the_loop(wire, loop) for _ in range(4)] == ["t-1", "t-2", "t-3", "t-4"]
     assert carried(wire) == [
-        "pull", "ack t-1", "pull +?", "pull ahead", "extend t-3 +t-2", "pull +t-3", "pull ahead", "extend t-5 +t-4", "pull +t-4",
+        "pull", "pull ahead", "ack begin t-1", "pull ahead", "ack begin t-2", "pull ahead", "ack t-3", "pull", "pull",
     ]  # fmt: skip
+
+
+def test_what_came_since_is_begun_too() -> None:
+    """The last batch said that there was no more, but what was pulled ahead before that was known brings one."""
+    wire = scripted(batch(1, more=True), batch(2), ok(begun="t-2"), batch(3), ok(), ok(), batch(4, acked=True))
+    loop = following(wire, ahead=True)
+    assert [left_to_the_loop(wire, loop) for _ in range(4)] == ["t-1", "t-2", "t-3", "t-4"]
+    assert carried(wire) == [
+        "pull", "pull ahead", "ack begin t-1", "pull ahead", "ack t-2", "extend t-3", "pull +t-3",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("begun", [{"begun": None}, {}])
+def test_what_did_not_begin_with_it_is_begun_by_itself(begun: dict[str, None]) -> None:
+    """Nothing was there yet, or the service does not know this. If it is somebody else's, what comes after it may be ours."""
+    wire = scripted(batch(1, more=True), batch(2, more=True), ok(**begun), batch(3), refused("lease_expired"), ok(), batch(4))
+    loop = following(wire, ahead=True)
+    assert [left_to_the_loop(wire, loop) for _ in range(2)] == ["t-1", "t-3"]
+    assert carried(wire) == ["pull", "pull ahead", "ack begin t-1", "pull ahead", "extend t-2", "extend t-3"]
+
+
+@pytest.mark.parametrize(("code", "again"), [("lease_expired", []), ("storage", ["ack t-1"])])
+def test_an_ack_that_is_refused_begins_nothing(code: str, again: list[str], caplog: pytest.LogCaptureFixture) -> None:
+    """What comes too late is logged; what is refused for now is owed still, and goes with the end of the next batch."""
+    wire = scripted(batch(1, more=True), batch(2), refused(code), ok(batch=None), ok(), batch(3), ok())
+    loop = following(wire, ahead=True)
+    assert left_to_the_loop(wire, loop) == "t-1"
+    assert next_id(wire, loop) == "t-2"
+    wire.run(loop.leave())
+    assert carried(wire) == ["pull", "pull ahead", "ack begin t-1", "pull ahead", "extend t-2", *again]
+    assert ("was not acknowledged" in caplog.text) is (not again)
+
+
+@pytest.mark.parametrize("lost", [AWAY, []])
+def test_a_cut_connection_takes_what_was_asked_ahead_with_it(lost: list[dict[str, Any]] | ShardwatchError) -> None:
+    """What is owed is owed still."""
+    wire = scripted(batch(1, more=True), [], lost, lost, ok(), batch(2, acked=None))
+    loop = following(wire, ahead=True)
+    assert [left_to_the_loop(wire, loop) for _ in range(2)] == ["t-1", "t-2"]
+    assert carried(wire)[-2:] == ["ack t-1", "pull +?"]
 
 
 def test_a_service_that_does_not_know_it_is_asked_as_before() -> None:

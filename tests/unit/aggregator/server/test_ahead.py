@@ -5,8 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from harness_serve import Bench, short
+
+from shardwatch.aggregator.server import ahead as ahead_of_serve
 
 
 @pytest.fixture
@@ -238,3 +241,49 @@ def test_a_worker_releases_all_that_it_has(bench: Bench) -> None:
     bench.pull(worker="w")
     ahead(bench, worker="w")
     assert bench.ask("release", group="g", worker="w")["released"] == 2
+
+
+def together(bench: Bench, *requests: dict[str, Any]) -> list[int]:
+    """Sends requests that come at the same time; the ids of those that are answered in the same turn."""
+    bench.replies.clear()
+    bodies = []
+    for request in requests:
+        bench.number += 1
+        bodies.append(([b"peer", b"%d" % bench.number], msgspec.msgpack.encode({"id": bench.number, "group": "g", **request})))
+    first = bench.number - len(requests) + 1
+    bench.take(bench.server.handle_many(bodies))
+    return [number - first for number in bench.replies]
+
+
+AHEAD = {"op": "pull", "ahead": True}
+
+
+def test_who_else_asks_is_answered_before_a_batch_is_made_ahead(bench: Bench) -> None:
+    """In the turn after that it is made, before anything else: it may be begun in that turn. Alone it is made at once."""
+    first = bench.pull()
+    assert first is not None
+    assert together(bench, AHEAD) == [0]
+    assert together(bench, {"op": "ack", "batch": first["id"], "begin": True}, AHEAD) == [0]
+    begun = bench.replies[bench.number - 1]["begun"]
+    assert begun is not None and bench.server.next_due() == 0.0
+    assert together(bench, {"op": "ack", "batch": begun, "begin": True}, AHEAD) == [-1, 0]
+    assert bench.replies[bench.number - 2]["batch"]["id"] == bench.replies[bench.number - 1]["begun"]
+    bench.commit()
+    assert bench.replies[bench.number]["why"] == "empty"
+    assert bench.server.next_due() > 0.0
+
+
+def test_what_is_put_off_is_bounded_and_forgotten_with_its_connection(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Beyond the bound it is made at once; at the end, and without its group, it is refused."""
+    monkeypatch.setattr(ahead_of_serve, "LATER_MAX", 1)
+    bench.pull(peek=True)
+    assert together(bench, {"op": "hello"}, AHEAD, AHEAD) == [0, 2]
+    bench.server.departed([b"peer"], [])
+    bench.take(bench.server.tick())
+    assert len(bench.replies) == 2
+    assert together(bench, {"op": "drop"}, AHEAD) == [0]
+    bench.take(bench.server.tick())
+    assert bench.replies[bench.number]["error"] == "unknown_group"
+    assert together(bench, {"op": "hello"}, AHEAD) == [0]
+    bench.take(bench.server.close())
+    assert bench.replies[bench.number]["error"] == "stopping"

@@ -1,4 +1,6 @@
-"""Acknowledgements that a pull or an extend carries: done first, told in its reply, and committed with it at the latest."""
+"""Acknowledgements that a pull carries: done first, told in its reply, and committed with it at the latest; and those with which
+what was pulled ahead begins.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +8,7 @@ import sqlite3
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from harness_serve import Bench, short
 
@@ -47,10 +50,8 @@ def test_a_pull_that_names_none_is_told_that_it_could(bench: Bench) -> None:
     """In every kind of reply; so a client learns what the service knows."""
     assert pulled(bench, ack=None)["acked"] is None
     assert bench.ask("pull", group="g", ack=None, ahead=True)["acked"] is None
-    last = pulled(bench)
+    pulled(bench)
     assert bench.ask("pull", group="g", ack=None)["acked"] is None
-    assert bench.ask("extend", group="g", batch=last["batch"]["id"], ack=None)["acked"] is None
-    assert "acked" not in bench.ask("extend", group="g", batch=last["batch"]["id"])
 
 
 def test_what_comes_too_late_refuses_nothing(bench: Bench) -> None:
@@ -73,17 +74,31 @@ def test_what_is_no_id_is_refused(bench: Bench, wrong: object) -> None:
 
 
 def test_what_was_pulled_ahead_begins_with_the_end_of_the_batch_before(bench: Bench) -> None:
-    """In one request. If it is somebody else's by then, the batch before is done all the same."""
+    """In one request, which need not name it. A request that does not say so has the reply that it always had."""
     first = pulled(bench)["batch"]["id"]
     kept = pulled(bench, ahead=True)["batch"]["id"]
-    reply = bench.ask("extend", group="g", batch=kept, ack=first)
-    assert (reply["ok"], reply["acked"]) == (True, True)
-    assert [(lease["batch"], lease.get("ahead")) for lease in bench.group()["leases"]] == [(kept, None)]
-    lost = pulled(bench, ahead=True, ack=kept)["batch"]["id"]
-    bench.ask("release", group="g", batch=lost)
-    third = pulled(bench)["batch"]["id"]
-    assert bench.ask("extend", group="g", batch=lost, ack=third)["error"] == "lease_expired"
-    assert on_lease(bench) == []
+    reply = bench.ask("ack", group="g", batch=first, begin=True, lease_ms=5000)
+    assert (reply["ok"], reply["begun"]) == (True, kept)
+    (lease,) = bench.group()["leases"]
+    assert (lease["batch"], lease.get("ahead"), lease["ends_in_s"]) == (kept, None, 5.0)
+    bench.crash()
+    assert on_lease(bench) == [kept]
+    reply = bench.ask("ack", group="g", batch=kept, begin=True)
+    assert (reply["ok"], reply["begun"]) == (True, None)
+    assert "begun" not in bench.ask("ack", group="g", batch=kept)
+
+
+def test_only_what_was_pulled_ahead_on_the_same_connection_begins(bench: Bench) -> None:
+    """And nothing does if the ack is refused."""
+    first = pulled(bench)["batch"]["id"]
+    kept = pulled(bench, ahead=True)["batch"]["id"]
+    body = {"op": "ack", "id": 0, "group": "g", "batch": first, "begin": True}
+    (other,) = bench.server.handle([b"another", b"0"], msgspec.msgpack.encode(body))
+    assert msgspec.msgpack.decode(other.body)["begun"] is None
+    bench.ask("release", group="g", batch=kept)
+    kept = pulled(bench, ahead=True)["batch"]["id"]
+    assert bench.ask("ack", group="g", batch="x-1", begin=True)["error"] == "lease_expired"
+    assert [lease["ahead"] for lease in bench.group()["leases"]] == [True]
 
 
 def test_a_pull_that_waits_frees_what_others_wait_for(tmp_path: Path) -> None:
