@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import shutil
 import sqlite3
 from collections.abc import Iterator
@@ -16,6 +17,7 @@ from index_rows import change_closed, query_file
 
 from shardwatch.aggregator.index import deferring as deferring_module
 from shardwatch.aggregator.index import file as file_module
+from shardwatch.aggregator.index import redo as redo_module
 from shardwatch.aggregator.index.deferring import ROWS_MAX, rows_within
 from shardwatch.aggregator.index.index import Index
 from shardwatch.aggregator.index.opening import open_index
@@ -243,3 +245,39 @@ def test_a_redo_file_of_another_index_is_nothing(index: Index, path: Path, tmp_p
     again = Index(place)
     assert (again.tick, again.files) == (0, 0)
     again.close()
+
+
+def test_a_redo_file_that_makes_no_sense_is_damage(
+    index: Index, path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As no version writes it, though its checksum is right."""
+    with monkeypatch.context() as patch:
+        patch.setattr(redo_module, "_encode", lambda writes: b"\xc1")
+        rewrite(index, 2)
+    again, notes = open_index(killed(path, tmp_path / "killed"), SETTINGS)
+    assert "the redo file of the index is damaged" in notes[0]
+    again.close()
+
+
+def test_a_disk_that_refuses_to_read_it_is_waited_for(
+    index: Index, path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The index is left alone, and is whole when the disk can be read again."""
+    rewrite(index, 2)
+    place = killed(path, tmp_path / "killed")
+
+    def refuse(fd: int, length: int, at: int) -> bytes:
+        raise OSError(errno.EIO, "Input/output error")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "pread", refuse)
+        with pytest.raises(sqlite3.OperationalError, match="can't be read: Input/output error"):
+            Index(place)
+    again = Index(place)
+    assert everything(again) == everything(index)
+    again.close()
+
+
+def test_a_state_directory_that_is_gone_is_no_damage(tmp_path: Path) -> None:
+    with pytest.raises(sqlite3.OperationalError, match="No such file or directory"):
+        Index(tmp_path / "gone" / "index.db")
