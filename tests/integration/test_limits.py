@@ -190,6 +190,7 @@ def test_doctor_and_plan_name_what_limits(tmp_path: Path, state_dir: Path) -> No
     (tmp_path / "tree").mkdir()
     (tmp_path / "shardwatch.toml").write_text('roots = ["tree"]\nmemory_mib_max = 1\nrescan_files_per_s = 1\n')
     limits = {"memory": str(64 * MIB), "cpu": "40000", "pids": "15"}
+    said: list[str] = []
 
     def told(command: str, *more: str | Path, code: int = 0, first: Sequence[str] = ()) -> str:
         arguments = [command, "-c", tmp_path / "shardwatch.toml", *more]
@@ -203,6 +204,7 @@ def test_doctor_and_plan_name_what_limits(tmp_path: Path, state_dir: Path) -> No
             assert done.returncode == code, done.stderr
             for group in groups.values():
                 assert group.file in done.stdout
+            said.append(done.stderr)
             return done.stdout
 
     for first in ([], ["unshare", "--cgroup"]):
@@ -220,6 +222,8 @@ def test_doctor_and_plan_name_what_limits(tmp_path: Path, state_dir: Path) -> No
             assert part in messages
         assert found["budget"]["scan_s"] == 1.0 and found["budget"]["memory_bytes"] > 64 * MIB
     text = told("plan")
+    for part in ("allows 64 MiB: beyond it, the kernel kills its processes", "memory_mib_max is 1", "the service needs about 16"):
+        assert part in said[-1]
     assert "67.1 MB of memory" in text and "1 MiB allowed for each shard" in text and "one takes up to 1 s" in text
     plan = json.loads(told("plan", "--json"))
     assert plan["shards"][0]["watches"] == 1 and plan["shards"][0]["scan_s"] == 1.0

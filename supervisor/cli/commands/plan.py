@@ -1,4 +1,5 @@
-"""Show how PATH... would be divided into shards, and whether this fits the kernel's limits. Starts and writes nothing."""
+"""Show how PATH... would be divided into shards, and whether this fits the limits of the kernel, and of the container or unit.
+Starts and writes nothing."""
 
 from __future__ import annotations
 
@@ -44,7 +45,9 @@ def run(options: argparse.Namespace) -> int:
         with Scouts() as scouts:
             warn(check_fanotify(settings.roots, scouts))
     limits = read_inotify_limits()
-    found = facts_of(settings, plan_of(settings, limits), limits)
+    result = plan_of(settings, limits)
+    found = facts_of(settings, result, limits)
+    warn(_troubles_of(settings, result))
     if options.json:
         from ...terminal.lines import print_json
 
@@ -52,6 +55,15 @@ def run(options: argparse.Namespace) -> int:
     else:
         write_text(text_of(found))
     return 0
+
+
+def _troubles_of(settings: Settings, result: PlanResult) -> list[str]:
+    """What of the limits of the container or unit, in which this process runs, is too tight for the plan, as `doctor` says it."""
+    from ...host.confinement import read_confinement
+    from ...planning.needs import troubles
+
+    found = troubles(settings, list(needs_of(result).values()), read_confinement())
+    return [f"{message} ({remedy})" for message, remedy in found]
 
 
 def _check_roots(settings: Settings) -> None:
