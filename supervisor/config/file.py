@@ -95,9 +95,14 @@ def values_of(path: Path, found: FoundConfig) -> dict[str, object]:
             hint=f"run: chmod go-w {shown(path)}",
         )
     try:
-        return tomllib.loads(found.content.decode("utf-8"))
+        return tomllib.loads(text_of(found))
     except (ValueError, RecursionError) as error:  # ValueError: TOML, UTF-8, and numbers of 5,000 digits
         raise UsageError(f"{shown(path)} is not valid TOML: {' '.join(str(error).split())}") from error
+
+
+def text_of(found: FoundConfig) -> str:
+    """The text of the file, without the mark that some editors write at the beginning of UTF-8. Raises UnicodeDecodeError."""
+    return found.content.decode("utf-8-sig")
 
 
 def shown(path: Path) -> str:

@@ -12,7 +12,7 @@ from shardwatch.shard.contract.state.options import EXCLUDE, INCLUDE
 from shardwatch.shard.contract.state.settings import Settings
 
 from ..config import profile
-from ..config.file import named_config, values_of
+from ..config.file import named_config, text_of, values_of
 from ..config.patterns import expand
 from ..host.scouting import Scouts
 
@@ -60,7 +60,7 @@ def _line(path: Path, option: str, pattern: str, scouts: Scouts) -> int | None:
         number = next((i for i, one in enumerate(patterns) if isinstance(one, str) and pattern in expand(one)), None)
     except UsageError:  # the file is gone, or was changed into something that is no configuration
         return None
-    return None if number is None else line_of(found.content.decode(), option, number)
+    return None if number is None else line_of(text_of(found), option, number)
 
 
 def line_of(text: str, option: str, number: int) -> int | None:

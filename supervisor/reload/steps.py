@@ -184,7 +184,8 @@ def _options(old: Settings, new: Settings) -> Iterator[ConfigChange]:
         else:
             yield ConfigChange(name, f"{name}: {_shown(was)} -> {_shown(now)}", HOW[name])
     if new.ignore_files and old.ignore_files and old.git_excludes != new.git_excludes:
-        text = f"git's global excludes file: {shown_path(old.git_excludes)} -> {shown_path(new.git_excludes)}"
+        was_file, now_file = (shown_path(path) if path else "none" for path in (old.git_excludes, new.git_excludes))
+        text = f"git's global excludes file: {was_file} -> {now_file}"
         yield ConfigChange(options.IGNORE_FILES.name, text, How.SHARDS)
 
 

@@ -136,6 +136,12 @@ def test_roots_are_exact_real_and_single(tmp_path: Path) -> None:
     assert read_settings(tmp_path / "settings.json") == settings
 
 
+def test_a_mark_at_the_beginning_of_a_file_is_no_part_of_it(tmp_path: Path) -> None:
+    """Editors on Windows write one before UTF-8."""
+    assert resolved(tmp_path, "\ufeffshards = 3\r\n").settings.shards == 3
+    assert "is not valid TOML" in refused(tmp_path, "\ufeff\ufeffshards = 3\n")
+
+
 def test_paths_in_a_file_are_relative_to_it(tmp_path: Path) -> None:
     """A file found above names its own neighbours; `~` is the home directory there, but not on the command line."""
     file = write(tmp_path / "shardwatch.toml", 'roots = ["src", "~/x"]\nstate_dir = "state"\n')

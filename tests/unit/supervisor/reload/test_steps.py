@@ -93,6 +93,10 @@ def test_gits_excludes_file_counts_only_with_ignore_files() -> None:
         "git's global excludes file: /x -> /y (the shards are started again)"
     ]
     assert steps_between(old, new) == Steps(shards=True)
+    none = replace(new, settings=replace(new.settings, git_excludes=b""))
+    assert [change.text for change in (*changes(new, none), *changes(none, new))] == [
+        "git's global excludes file: /y -> none", "git's global excludes file: none -> /y",
+    ]  # fmt: skip
 
 
 def test_programs_of_the_configuration() -> None:
