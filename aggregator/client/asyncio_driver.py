@@ -100,6 +100,8 @@ class AsyncioDriver:
 
     async def _receive(self, until: float) -> bytes | None:
         connection = self._connection
+        if not connection.is_open:  # the last request could not be sent: nothing will come of those before
+            return None
         poller = zmq.asyncio.Poller()
         for readable in (connection.socket, connection.monitor):
             poller.register(readable, zmq.POLLIN)

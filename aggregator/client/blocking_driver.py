@@ -109,13 +109,15 @@ class BlockingDriver:
 
     def _receive(self, until: float) -> bytes | None:
         connection = self._connection
-        while not has_news(connection.socket):
+        while connection.is_open:  # it is not where the last request could not be sent: nothing will come of those before
+            if has_news(connection.socket):
+                return connection.socket.recv()
             left = until - time.monotonic()
             if left <= 0 or has_news(connection.monitor):
                 return None
             self._poll(connection.fds, left)
             self._check_open()
-        return connection.socket.recv()
+        return None
 
     def _poll(self, fds: tuple[int, int], seconds: float) -> None:
         """Waits for news of the connection with these descriptors, or for the end of the driver."""

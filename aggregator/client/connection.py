@@ -37,6 +37,10 @@ class Connection(Generic[S]):
         self._fds: tuple[int, int] | None = None
 
     @property
+    def is_open(self) -> bool:
+        return self._socket is not None
+
+    @property
     def socket(self) -> S:
         """Carries requests and replies. Only while it is open."""
         assert self._socket is not None

@@ -17,6 +17,7 @@ import pytest
 from service_fake import FakeService
 from waiting import eventually
 
+from shardwatch.aggregator.client import owed
 from shardwatch.aggregator.client.asynchronous import AsyncExtractClient
 from shardwatch.aggregator.client.blocking import ExtractClient
 from shardwatch.aggregator.client.replies import RequestError
@@ -115,6 +116,39 @@ def test_an_ack_that_nobody_waits_for_survives_a_crash(service: FakeService, cli
         assert other.pull("g") is None
         (group,) = other.groups()
         assert (group["backlog"], group["leased"]) == (0, 0)
+
+
+@pytest.mark.parametrize("wait", [True, False])
+@pytest.mark.parametrize("asynchronous", [True, False])
+async def test_a_loop_whose_service_went_away_says_so(
+    service: FakeService, wait: bool, asynchronous: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever it had asked for, without `follow`. Once the service is back, everything else comes."""
+    monkeypatch.setattr(owed, "ACK_PATIENCE_S", 0.05)
+    service.put(*(f"/r/{n}" for n in range(4)))
+    where = service.layout.state_dir
+    if asynchronous:
+        async with AsyncExtractClient(where, timeout_s=GUARD_S) as client:
+            batches = client.batches("g", max=1, from_="start", follow=False)
+            batch = await anext(batches)
+            await batch.ack(wait=wait)
+            await asyncio.to_thread(service.stop, clean=False)
+            with pytest.raises(NotRunningError):
+                await anext(batches)
+    else:
+        with ExtractClient(where, timeout_s=GUARD_S) as blocking:
+            loop = blocking.batches("g", max=1, from_="start", follow=False)
+            next(loop).ack(wait=wait)
+            service.stop(clean=False)
+            with pytest.raises(NotRunningError):
+                next(loop)
+    service.start()
+    with ExtractClient(where, timeout_s=GUARD_S) as other:
+        leases = other.groups()[0]["leases"]  # of what was not acknowledged, and nobody else may have before that ends
+        for lease in leases:
+            other.release("g", batch=lease["batch"])
+        left = {batch.events[0].path for batch in other.batches("g", max=1, follow=False)}
+    assert left - {"/r/0"} == {"/r/1", "/r/2", "/r/3"}
 
 
 def _kept(client: ExtractClient) -> int:
