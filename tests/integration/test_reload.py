@@ -15,13 +15,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cli_process import GUARD_S, environment, run
+from cli_process import GUARD_S, command_of, environment, run
 from msgspec.structs import replace
 from running import Consumer, settings_for, walk
 from session import deliver
 from waiting import eventually
 
 from shardwatch.shard.contract.state.layout import Layout
+from shardwatch.shard.contract.state.planfile import Plan, read_plan
+from shardwatch.shard.contract.state.settings import read_settings, write_settings
 from shardwatch.shard.contract.state.sources import read_sources, write_sources
 from shardwatch.supervisor.service import service
 
@@ -200,6 +202,53 @@ def test_a_hang_up_and_supervisorctl_update_reload(configured: Configured) -> No
     deliver(supervisord, signal.SIGHUP)
     eventually(lambda: "no directory to watch" in it.layout.log("start").read_text(), GUARD_S)
     it.assert_mirrored_as(["b"])
+
+
+def test_what_is_asked_while_subtrees_move_is_done_after_that(configured: Configured) -> None:
+    """A hang-up, a reload with other roots, and another rebalance, while the next owner of a subtree looks at it."""
+    it = configured
+    it.write(shards=2, settle_ms=50, rebalance_s=0)
+    it.reload()
+    for n in range(200):
+        directory = it.base / f"a/d0/grown/e{n % 20}/f{n}"
+        directory.mkdir(parents=True)
+        for m in range(3):
+            (directory / f"{m}.json").write_text(str(m))
+    it.assert_mirrored()
+
+    def hold_scans_to(files_per_s: int) -> None:
+        settings = read_settings(it.layout.settings)
+        write_settings(it.layout.settings, replace(settings, rescan_files_per_s=files_per_s))
+
+    def ask(*arguments: str) -> subprocess.Popen[str]:
+        command = command_of(*arguments, "--state-dir", it.layout.state_dir)
+        return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment())
+
+    def plan() -> Plan:
+        found = read_plan(it.layout.plan)
+        assert found is not None
+        return found
+
+    hold_scans_to(20)
+    first = plan()
+    asked = [ask("rebalance")]
+    with Writer(it.base / "a/d0/grown/e0/f0"), Writer(it.base / "a/d1"):
+        eventually(lambda: plan().next, GUARD_S)
+        it.write(roots=["a", "b"])
+        deliver(int(it.layout.supervisord_pid.read_text()), signal.SIGHUP)
+        asked += [ask("reload"), ask("rebalance")]
+        lock = str(it.layout.reload_lock.resolve())
+
+        def waits(command: subprocess.Popen[str]) -> bool:
+            return lock in {os.path.realpath(fd) for fd in Path(f"/proc/{command.pid}/fd").iterdir()}
+
+        eventually(lambda: all(map(waits, asked)), GUARD_S)
+        assert plan().generation == first.generation and plan().next is not None
+        hold_scans_to(0)
+        said = [command.communicate(timeout=GUARD_S) for command in asked]
+    assert [command.returncode for command in asked] == [0, 0, 0], said
+    assert " gives to " in said[0][0] and plan().generation > first.generation and plan().next is None
+    it.assert_mirrored()
 
 
 def test_what_can_not_be_taken_over_is_named(configured: Configured) -> None:
