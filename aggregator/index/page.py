@@ -159,7 +159,7 @@ class Page(NamedTuple):
         if live.find(1) != begin or live.rfind(1) != end:
             each = names.split(b"\0")
             first, last, tick = each[begin], each[end], base + end
-        return sealed(id_, dir_, first, last, lane, base, tick, held, at_ns, bytes(left), names, stats)
+        return page_of((id_, dir_, first, last, lane, base, tick, held, at_ns, bytes(left), b"", names, stats)).sealed()
 
     def sparse(self) -> bool:
         """Whether so few entries are live that it costs more than rows would."""
@@ -167,10 +167,13 @@ class Page(NamedTuple):
 
     def again(self, stats: bytes, *, base: int, held: int | bytes, at_ns: int) -> Page:
         """A whole page of which every entry has got another stat."""
-        tick = base + len(self.live) - 1
-        return sealed(
-            self.id, self.dir, self.first, self.last, self.lane, base, tick, held, at_ns, self.live, self.names, stats
-        )
+        id_, dir_, first, last, lane, _, _, _, _, live, _, names, _ = self
+        tick = base + len(live) - 1
+        return page_of((id_, dir_, first, last, lane, base, tick, held, at_ns, live, b"", names, stats)).sealed()
+
+    def sealed(self) -> Page:
+        """The page with the checksum of its other fields."""
+        return page_of((*self[:_CRC], _crc(self), *self[_CRC + 1 :]))
 
 
 def worth(entries: int) -> bool:
@@ -193,7 +196,7 @@ def make(dir_: int, lane: int, base: int, held: int | bytes, at_ns: int, names: 
     """A page of these entries, which are sorted by name."""
     tick = base + len(names) - 1
     live, joined = b"\1" * len(names), b"\0".join(names)
-    return sealed(0, dir_, names[0], names[-1], lane, base, tick, held, at_ns, live, joined, stats)
+    return page_of((0, dir_, names[0], names[-1], lane, base, tick, held, at_ns, live, b"", joined, stats)).sealed()
 
 
 def populated(dir_: int, base: int, at_ns: int, seen: Seen) -> Iterator[Page]:
@@ -201,25 +204,6 @@ def populated(dir_: int, base: int, at_ns: int, seen: Seen) -> Iterator[Page]:
     for begin in range(0, len(seen.names), ENTRIES_MAX):
         some = seen.part(begin, begin + ENTRIES_MAX)
         yield make(dir_, 0, base + begin, 0, at_ns, *some)
-
-
-def sealed(
-    id_: int,
-    dir_: int,
-    first: bytes,
-    last: bytes,
-    lane: int,
-    base: int,
-    tick: int,
-    held: int | bytes,
-    at_ns: int,
-    live: bytes,
-    names: bytes,
-    stats: bytes,
-) -> Page:
-    """A page with its checksum, of its other fields."""
-    crc = _crc((id_, dir_, first, last, lane, base, tick, held, at_ns, live, b"", names, stats))
-    return page_of((id_, dir_, first, last, lane, base, tick, held, at_ns, live, crc, names, stats))
 
 
 def is_whole(page: Page) -> bool:

@@ -8,21 +8,17 @@ end, or reads nothing, delays only itself. Messages are taken from all connectio
 
 from __future__ import annotations
 
-import contextlib
-import errno
 import logging
-import os
 import selectors
-import socket
 import time
-from collections import deque
 from pathlib import Path
-from typing import Final, Generic, TypeVar
+from typing import Final, Generic
 
-from shardwatch.shard.contract.limits import FRAME_BYTES_MAX
-from shardwatch.shard.contract.process.life import is_absent
 from shardwatch.shard.contract.process.log import Sparse
 from shardwatch.shard.contract.wire import zmtp
+
+from .connection import PeerConnection, R
+from .listener import BACKLOG, Listener, NoRoomError
 
 log = logging.getLogger("shardwatch.aggregator")
 
@@ -41,76 +37,15 @@ TURNED_AWAY_S: Final = 1.0
 #: Subscriptions of one connection, and bytes of each.
 _TOPICS_MAX: Final = 16
 _TOPIC_BYTES_MAX: Final = 256
-_BACKLOG: Final = 1024
 #: Connections accepted in one turn.
 _ACCEPTED_MAX: Final = 256
 #: Seconds for which no connection is accepted after accept(2) has found no descriptor.
 _PAUSE_S: Final = 1.0
+#: For a listener that is paused until a connection is closed.
+_UNTIL_ONE_CLOSES: Final = float("inf")
 _READ, _WRITE = selectors.EVENT_READ, selectors.EVENT_WRITE
 
 _full = Sparse(log)
-
-#: What a caller gives with an answer, to be given back if the answer is not sent.
-R = TypeVar("R")
-
-
-class PeerConnection(Generic[R]):
-    """One peer."""
-
-    __slots__ = (
-        "away",
-        "closing",
-        "decoder",
-        "events",
-        "held",
-        "inbox",
-        "key",
-        "moved_at",
-        "mute",
-        "out",
-        "owed",
-        "sock",
-        "topics",
-        "unread",
-    )  # fmt: skip
-
-    def __init__(self, sock: socket.socket, key: bytes, now: float, *, away: bool) -> None:
-        self.sock = sock
-        self.key = key
-        self.decoder = zmtp.Decoder(FRAME_BYTES_MAX)
-        self.inbox: deque[list[bytes]] = deque()
-        #: What it has not read yet, and the receipt of an answer of which nothing is sent yet.
-        self.out: deque[tuple[memoryview, R | None]] = deque()
-        self.unread = 0
-        #: Bytes of answers that are made, and not given to it yet.
-        self.owed = 0
-        #: Bytes of what is not decoded, and of what is not taken.
-        self.held = 0
-        #: When anything was last read from it, or by it.
-        self.moved_at = now
-        self.topics: set[bytes] = set()
-        self.events = 0
-        #: It is beyond the limit: it is told so, and closed.
-        self.away = away
-        #: Nothing more is read from it. It is closed when its messages are taken.
-        self.closing = False
-        #: It reads nothing any more.
-        self.mute = False
-
-
-def _listener(path: Path) -> socket.socket:
-    """A socket that listens at this path, where nothing is yet. Raises OSError."""
-    made = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
-    before = os.umask(0o177)  # a socket is made with what the umask leaves: 0600
-    try:
-        made.bind(os.fspath(path))
-        made.listen(_BACKLOG)
-    except OSError:
-        made.close()
-        raise
-    finally:
-        os.umask(before)
-    return made
 
 
 class Door(Generic[R]):
@@ -141,11 +76,7 @@ class Door(Generic[R]):
         #: Since `departed` was last called.
         self._gone: set[bytes] = set()
         self._unsent: list[R] = []
-        self._paused_until: float | None = None
-        with contextlib.suppress(FileNotFoundError):
-            path.unlink()
-        self._listener = _listener(path)
-        selector.register(self._listener, _READ, (self, None))
+        self._listener = Listener(path, selector, (self, None))
 
     def __len__(self) -> int:
         """Connections."""
@@ -157,18 +88,13 @@ class Door(Generic[R]):
 
         Raises OSError where it can't be made.
         """
-        if not is_absent(self.path):
-            return
-        other = _listener(self.path)
-        log.warning("%s was removed while the service runs, by a cleaner perhaps: it was made again", self.path)
-        for _ in range(_BACKLOG // _ACCEPTED_MAX + 1):  # all that can wait in the queue of the old one
-            if self._paused_until is None:
+        if self._listener.restore(self._accept_all):
+            log.warning("%s was removed while the service runs, by a cleaner perhaps: it was made again", self.path)
+
+    def _accept_all(self) -> None:
+        for _ in range(BACKLOG // _ACCEPTED_MAX + 1):  # all that can wait in the queue
+            if self._listener.paused_until is None:
                 self._accept(time.monotonic())
-        if self._paused_until is None:
-            self._selector.unregister(self._listener)
-            self._selector.register(other, _READ, (self, None))
-        self._listener.close()
-        self._listener = other
 
     @property
     def full(self) -> bool:
@@ -213,37 +139,36 @@ class Door(Generic[R]):
 
     def next_due(self) -> float | None:
         """When `tick` has something to do."""
-        if self._paused_until is None and not self._away:
+        paused_until = self._listener.paused_until
+        if paused_until is None and not self._away:
             return None
-        due = [*([] if self._paused_until is None else [self._paused_until]), *list(self._away.values())[:1]]
+        due = [*([] if paused_until is None else [paused_until]), *list(self._away.values())[:1]]
         return min(due, default=None)
 
     def tick(self, now: float) -> None:
         """Closes connections that were told that they are beyond the limit, and accepts others again."""
         while self._away and next(iter(self._away.values())) <= now:
             self.close_one(next(iter(self._away)))
-        if self._paused_until is not None and self._paused_until <= now:
-            self._let_in()
-        self.timed = self._paused_until is not None or bool(self._away)
+        paused_until = self._listener.paused_until
+        if paused_until is not None and paused_until <= now:
+            self._listener.resume()
+        self.timed = self._listener.paused_until is not None or bool(self._away)
 
     def _accept(self, now: float) -> None:
         for _ in range(_ACCEPTED_MAX):
             if self._crowded and len(self._by_key) >= self.most + TURNED_AWAY_MAX:
-                self._shut(None)
+                self._pause(_UNTIL_ONE_CLOSES)
                 return
             try:
-                sock, _ = self._listener.accept()
-            except BlockingIOError:
+                sock = self._listener.accept()
+            except NoRoomError as error:
+                _full.warning(f"no connection can be taken at {self.path.name}: {error} (ulimit -n)")
+                self._pause(now + _PAUSE_S)
                 return
-            except OSError as error:
-                if error.errno in (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS):
-                    _full.warning(f"no connection can be taken at {self.path.name}: {error.strerror} (ulimit -n)")
-                    self._shut(now + _PAUSE_S)
-                    return
-                continue  # it went away before it was let in
+            if sock is None:
+                return
             if not self._crowded and len(self._by_key) >= self.most:
                 self.close_one(min(self._by_key.values(), key=lambda c: c.moved_at))
-            sock.setblocking(False)
             self._number += 1
             away = self._crowded and len(self._by_key) >= self.most
             connection: PeerConnection[R] = PeerConnection(sock, self._number.to_bytes(8, "big"), now, away=away)
@@ -257,17 +182,9 @@ class Door(Generic[R]):
             self._put(connection, zmtp.GREETING + zmtp.ready(self._kind))
             self._send(connection, now)
 
-    def _shut(self, until: float | None) -> None:
-        """No connection is accepted until one is closed, or until that time. New ones wait in the kernel's queue."""
-        if self._paused_until is None:
-            self._selector.unregister(self._listener)
-        self._paused_until = float("inf") if until is None else until
+    def _pause(self, until: float) -> None:
+        self._listener.pause(until)
         self.timed = True
-
-    def _let_in(self) -> None:
-        if self._paused_until is not None:
-            self._paused_until = None
-            self._selector.register(self._listener, _READ, (self, None))
 
     def _read(self, connection: PeerConnection[R], now: float) -> None:
         try:
@@ -447,8 +364,8 @@ class Door(Generic[R]):
         self._away.pop(connection, None)
         connection.inbox.clear()
         connection.sock.close()
-        if self._paused_until == float("inf"):
-            self._let_in()
+        if self._listener.paused_until == _UNTIL_ONE_CLOSES:
+            self._listener.resume()
 
     def flush(self, until: float) -> None:
         """Sends what is left, as far as it is read by then (monotonic seconds)."""
@@ -460,8 +377,4 @@ class Door(Generic[R]):
     def close(self) -> None:
         for connection in list(self._by_key.values()):
             self.close_one(connection)
-        with contextlib.suppress(KeyError):
-            self._selector.unregister(self._listener)
         self._listener.close()
-        with contextlib.suppress(OSError):
-            self.path.unlink()
