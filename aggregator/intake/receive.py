@@ -8,37 +8,21 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from typing import Final
 
 import msgspec
 from msgspec import Struct
 
-from shardwatch.shard.contract.files.paths import is_below
 from shardwatch.shard.contract.limits import ACKS_LATER_ENTRIES_MAX, ACKS_LATER_FRAMES_MAX, WIRE_VERSION
 from shardwatch.shard.contract.process.life import new_epoch
-from shardwatch.shard.contract.state.planfile import Anchor, Owners, Plan
-from shardwatch.shard.contract.wire.frames import (
-    Baseline,
-    Beat,
-    Check,
-    Confirmed,
-    Frame,
-    Gone,
-    Listing,
-    Looks,
-    Reply,
-    Synced,
-    Verified,
-)  # fmt: skip
+from shardwatch.shard.contract.state.planfile import Plan
+from shardwatch.shard.contract.wire.frames import Beat, Frame, Looks, Reply
 
 from ..index.index import Index
-from ..index.scattered import suits
 from ..index.verification import Verification
+from .frame_records import FrameRecords
 from .look_requests import LookRequests, Requests
+from .ownership import Ownership
 from .syncs import Syncs
-
-#: Records that concern a path, each to be applied only if its sender owns the path.
-_ABOUT_PATHS: Final = (Listing, Looks, Gone, Check, Verified, Confirmed)
 
 
 class ReceivedStream(Struct):
@@ -87,16 +71,12 @@ class Receiver:
         self._on_plan = on_plan
         self._service = service
         self.life = new_epoch()
-        self.plan: Plan | None = None
-        self._owners = Owners(())
-        #: Of each shard, the least generation of a frame that tells of everything that it owns (`Plan.owed`).
-        self._owed: dict[str, int] = {}
-        #: The plan before this one, and its owners; None: not known.
-        self._former: tuple[Plan | None, Owners] = (None, self._owners)
+        self._ownership = Ownership()
         self.streams: dict[str, ReceivedStream] = {}
         self._syncs = Syncs(self._complete_debts, lambda: index.owed, index.knows)
         self._look_requests = LookRequests()
         self.verification = Verification()
+        self._records = FrameRecords(index, self._ownership, self.verification, self._syncs)
         self.frames = 0
         self.duplicates = 0
         self.gaps = 0
@@ -111,6 +91,11 @@ class Receiver:
 
     # -- plan
 
+    @property
+    def plan(self) -> Plan | None:
+        """The plan by which frames are judged; None before there was one."""
+        return self._ownership.plan
+
     def reload_plan(self) -> bool:
         """Adopts the plan on disk if it is another one. Returns whether it was.
 
@@ -121,16 +106,14 @@ class Receiver:
         if plan is None or (self.plan is not None and plan.generation == self.plan.generation):
             return False
         self._on_plan(plan)
-        self._former = (self.plan, self._owners)
-        self.plan = plan
-        self._owed = {shard: plan.owed(shard) for shard in plan.shards()}
-        self._owners = Owners(plan.anchors)
+        former = self.plan
+        self._ownership.adopt(plan)
         self._index.anchors.adopt(a.path for a in plan.anchors)
         known = self._index.streams.known()
         streams = {shard: self.streams.get(shard) or ReceivedStream(*known.get(shard, (0, 0, 0))) for shard in plan.shards()}
         self._syncs.replanned(streams)
         self.streams = streams
-        if self._former[0] is not None:  # from now on, whoever is given something has to tell of it
+        if former is not None:  # from now on, whoever is given something has to tell of it
             for stream in streams.values():
                 stream.touched = True
         return True
@@ -180,17 +163,10 @@ class Receiver:
             return 0
         self._index.begin()
         try:
-            first, entries = self._apply_first(frame)
-            looks: list[Looks] = []
-            for record in frame.records[first:] if first else frame.records:
-                if type(record) is Looks and suits(record):
-                    looks.append(record)
-                    continue
-                if looks:
-                    entries += self._apply_looks(frame, stream, looks, now)
-                    looks = []
-                entries += self._apply(frame, stream, record, now)
-            entries += self._apply_looks(frame, stream, looks, now)
+            entries, dropped, baseline = self._records.apply(frame, now)
+            self.dropped += dropped
+            if baseline is not None:
+                stream.baseline = baseline
             stream.resend = False
             stream.committed = frame.seq
             self._index.streams.save(frame.shard, stream.epoch, stream.committed, stream.baseline)
@@ -241,99 +217,6 @@ class Receiver:
             stream.acks_later = 0
             self._index.streams.save(shard, epoch, 0, 0)
 
-    def _apply_first(self, frame: Frame) -> tuple[int, int]:
-        """Applies the records at the beginning of a frame that are first listings of directories, or listings of what has not
-        changed, as far as that can be done at once. Returns how many there were, and their entries."""
-        records = self._index.records
-        if not (records.expects_first or records.expects_rest):
-            return 0, 0
-        listings: list[Listing] = []
-        for record in frame.records:
-            if type(record) is not Listing or self._owner(frame, record.path) is None:
-                break
-            listings.append(record)
-        first = records.first(listings) if records.expects_first else records.held(listings)
-        return first, first + sum(len(record.names) for record in listings[:first])
-
-    def _apply_looks(self, frame: Frame, stream: ReceivedStream, looks: list[Looks], now: float) -> int:
-        """Applies records that `suits` holds of, as many at once as can be."""
-        entries = 0
-        if len(looks) > 1:
-            ours = [record for record in looks if self._owner(frame, record.path) is not None]
-            self.dropped += len(looks) - len(ours)
-            looks = self._index.records.scattered(ours)
-            entries = sum(len(record.names) for record in ours) - sum(len(record.names) for record in looks)
-        for record in looks:
-            entries += self._apply(frame, stream, record, now)
-        return entries
-
-    def _apply(self, frame: Frame, stream: ReceivedStream, record: object, now: float) -> int:
-        if isinstance(record, Baseline):
-            stream.baseline = record.generation
-            return 0
-        if isinstance(record, Synced):
-            # Under an older plan it answered for what it owned then; it may have been given more since.
-            if self._is_complete(frame.shard, frame.generation):
-                self._syncs.answered(record.token, frame.shard, record.doubts, record.left_out)
-            return 0
-        assert isinstance(record, _ABOUT_PATHS)
-        owner = self._owner(frame, record.path)
-        if owner is None:
-            self.dropped += 1
-            return 0
-        stops = [a.path for a in self._owners.below(record.path)]
-        if isinstance(record, Listing):
-            self._index.records.listing(record, stops)
-            return len(record.names) + 1
-        if isinstance(record, Looks):
-            self._index.records.looks(record, stops)
-            return len(record.names) + len(record.absent)
-        if isinstance(record, Gone):
-            if owner.path == record.path:
-                self._index.records.gone(record, stops)
-            return 1
-        return self._apply_unhinted(frame.shard, record, stops, now)
-
-    def _owner(self, frame: Frame, directory: bytes) -> Anchor | None:
-        """The anchor under which a frame may report about a directory; None if it may not.
-
-        What was sent under another plan counts only if the directory had the same anchor then, and with all plans since, and if
-        the same names were in scope. With another anchor, rows could be written below a directory that has no row, since another
-        shard had to report that one, and is not listened to any more. If the directory is gone, nobody would find out that they
-        are: no listing is compared with the row that is missing. Under an anchor that came between the directory and the one
-        that the same shard had, what was sent under the plan just before counts, too: the shard scans that anchor now, and says
-        if it is gone.
-        """
-        owner = self._owners.of(directory)
-        if owner is None or owner.shard != frame.shard:
-            return None
-        if self.plan is None or self.plan.since(owner) <= frame.generation <= self.plan.generation:
-            return owner
-        plan, owners = self._former
-        former = owners.of(directory)
-        if plan is None or former is None or (former.shard, plan.key) != (owner.shard, self.plan.key):
-            return None
-        if not is_below(owner.path, former.path):
-            return None
-        return owner if plan.since(former) <= frame.generation <= plan.generation else None
-
-    def _is_complete(self, shard: str, generation: int) -> bool:
-        """Whether a shard that went by the plan of this generation owned all that it owns now."""
-        return self.plan is not None and self._owed[shard] <= generation <= self.plan.generation
-
-    def _apply_unhinted(self, shard: str, record: Check | Verified | Confirmed, stops: list[bytes], now: float) -> int:
-        """Handles the results of looks that no hint has led to."""
-        if isinstance(record, Confirmed):
-            self._index.records.confirmed(record)
-            return len(record.names)
-        range_ = (record.path, record.after, record.upto)
-        if isinstance(record, Check):
-            if not self._index.records.folds_to(record):
-                self.verification.differs(shard, range_, now)
-            return record.count
-        self.verification.answered(shard, range_, self._index.records.verified(record, stops), record.at)
-        return len(record.names)
-
     # -- what goes back
 
     def replies(self, *, touched_only: bool, now: float = 0.0) -> list[tuple[str, Reply]]:
@@ -381,7 +264,7 @@ class Receiver:
         debts.asked()
         if beat:
             self._look_requests.begin_beat(len(owed), now)
-        return self._look_requests.choose(owed, self._owners, now, syncing=bool(self._syncs))
+        return self._look_requests.choose(owed, self._ownership.owners, now, syncing=bool(self._syncs))
 
     def _complete_debts(self) -> None:
         self._index.debts.expand(self._index.begin, self._index.commit)
@@ -401,7 +284,7 @@ class Receiver:
         owned = 0
         for path in paths:
             directory, name = os.path.split(path)
-            if name and self._owners.of(directory) is not None:
+            if name and self._ownership.owners.of(directory) is not None:
                 self._index.debts.owe(directory, name)
                 owned += 1
         self._index.commit()
@@ -414,7 +297,7 @@ class Receiver:
         if self.plan is None:
             return 0, 0
         done = sum(
-            1 for shard, s in self.streams.items() if self._is_complete(shard, s.baseline) and s.heard_at is not None
+            1 for shard, s in self.streams.items() if self._ownership.is_complete(shard, s.baseline) and s.heard_at is not None
         )
         return done, len(self.streams)
 
