@@ -98,7 +98,10 @@ class SinceRequests:
     def _why_fresh(self, keeper: Group, life: str, tick: int) -> str:
         """Why what has changed since a cursor can't be told, "" if it can."""
         if life != self._life(keeper) or tick > self._index.tick:
-            return "the cursor is of another index, or of before the settings were changed or the cursors were given up"
+            return (
+                "the cursor belongs to another index, or is older than a change of the settings, or `since` was not used for "
+                "longer than retention_days"
+            )
         if tick < self._index.collected:
             return "the cursor is older than the deletions that are kept (replay_s)"
         return ""

@@ -66,7 +66,7 @@ def test_a_cursor_that_is_not_ours_is_fresh_and_what_is_none_is_refused(service:
     assert (fresh["type"], end["type"]) == ("fresh", "cursor") and fresh["reason"]
     assert [line["type"] for line in _since(service, end["cursor"])] == ["cursor"]
     text = cli("since", "c:0-0:7", "--state-dir", service.layout.state_dir).stdout.splitlines()
-    assert text[0].startswith("fresh     what has changed is not known: the cursor is of another index")
+    assert text[0].startswith("fresh     what has changed is not known: the cursor belongs to another index")
     done = cli("since", "yesterday", "--state-dir", service.layout.state_dir, check=False)
     assert (done.returncode, done.stdout) == (2, "")
     assert "is no cursor" in done.stderr

@@ -15,7 +15,7 @@ from ..options import add_config_option, add_json_option, add_state_dir_option
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("cursor", nargs="?", metavar="CURSOR", help="what an earlier answer ended with: c:INCARNATION:TICK")
+    parser.add_argument("cursor", nargs="?", metavar="CURSOR", help="what an earlier answer ended with, as it was printed")
     add_json_option(parser, "one JSON object per line (docs/formats.md)")
     add_config_option(parser)
     add_state_dir_option(parser)
