@@ -173,7 +173,8 @@ class Page(NamedTuple):
 
     def sealed(self) -> Page:
         """The page with the checksum of its other fields."""
-        return page_of((*self[:_CRC], _crc(self), *self[_CRC + 1 :]))
+        id_, dir_, first, last, lane, base, tick, held, at_ns, live, _, names, stats = self
+        return page_of((id_, dir_, first, last, lane, base, tick, held, at_ns, live, _crc(self), names, stats))
 
 
 def worth(entries: int) -> bool:
