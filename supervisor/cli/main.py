@@ -7,6 +7,7 @@ Light: the sooner that process begins, the sooner the service is ready.
 from __future__ import annotations
 
 import contextlib
+import signal
 import sys
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
@@ -24,10 +25,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = list(sys.argv[1:] if argv is None else argv)
     streams.make_sound()
     inherited.correct()
-    with _early_process(arguments) as early:
-        from .command_line import run
+    try:
+        with _early_process(arguments) as early:
+            from .command_line import run
 
-        return run(arguments, early)
+            return run(arguments, early)
+    except KeyboardInterrupt:  # while that was loaded
+        return 128 + signal.SIGINT
 
 
 @contextlib.contextmanager

@@ -159,6 +159,16 @@ def test_interruptions_have_their_codes(raised: BaseException, code: int, monkey
     assert run("down") == code
 
 
+def test_an_interruption_before_anything_is_read_has_the_same_code(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ctrl-C comes while the process of the service is started, and what reads the arguments is loaded."""
+
+    def interrupted(arguments: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("shardwatch.supervisor.cli.main._early_process", interrupted)
+    assert run("watch") == cli.EXIT_INTERRUPTED
+
+
 def _raise_in_down(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> None:
     from shardwatch.supervisor.cli.commands import down
 
