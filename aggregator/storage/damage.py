@@ -68,6 +68,9 @@ def _state(number: int) -> Cause:
 
 
 _FULL: Final = _state(errno.ENOSPC)
+#: Bytes: a disk with less room is full. SQLite makes the file beside a log (-shm) longer by 32 KiB at once, and says "disk I/O
+#: error" if it can't, though smaller writes may still find room.
+_ROOM_MIN: Final = 64 << 10
 #: SQLite says "disk I/O error" of some writes for which there is no room, and "can't be written" without saying why.
 _VAGUE: Final = (database_cause(IOERR, ""), database_cause(READONLY, ""), database_cause(CANTOPEN, ""))
 _UNWRITABLE: Final = (
@@ -81,7 +84,7 @@ def _why_not_writable(state_dir: Path) -> Cause | None:
         found = os.statvfs(state_dir)
     except OSError as error:
         return cause(error, STATE)
-    if found.f_bavail == 0:
+    if found.f_bavail * found.f_frsize < _ROOM_MIN:
         return _FULL
     if found.f_flag & os.ST_RDONLY:
         return _state(errno.EROFS)
