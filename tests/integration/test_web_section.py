@@ -60,8 +60,12 @@ def test_web_is_a_program_of_the_service(state_dir: Path, tmp_path: Path) -> Non
         address = eventually(lambda: served(state_dir), GUARD_S)
         assert ready(address) == 200
         before = pids(state_dir)
-        for name, title in (("web", "web"), ("shards:s0", "s0-watched")):  # as `ps` shows them
+        for name, title in (("web", "web"), ("shards:s0", "s0")):  # as `ps` shows them; at a first start s0 begins without a plan
             assert f"{state_dir}:{title}" in Path(f"/proc/{before[name]}/cmdline").read_text().split("\0")
+        deliver(before["shards:s0"], signal.SIGKILL)
+        eventually(lambda: pids(state_dir).get("shards:s0") not in (None, 0, before["shards:s0"]), GUARD_S)
+        before = pids(state_dir)
+        assert f"{state_dir}:s0-watched" in Path(f"/proc/{before['shards:s0']}/cmdline").read_text().split("\0")
         deliver(before["web"], signal.SIGKILL)
         address = eventually(lambda: served(state_dir), GUARD_S)
         assert ready(address) == 200
