@@ -7,6 +7,8 @@ mounts.
 - `entering`: the loop of a scan, which opens, watches and lists directories side by side; likewise.
 - `look`: reads a directory, or names in it, and returns what is in scope. It sends nothing.
 - `ignore_files`: reads the ignore files, and notices which of them have changed.
+- `repositories`: finds the repositories of git, and to which directory a `.git` leads.
+- `regular_file`: reads small files of a tree, if they are regular ones.
 - `ignore_setting`: whether a service asks them; loads `ignore_files` only then.
 - `filesystems`: of which filesystems the inode numbers are meaningful, and which are virtual.
 - `virtual`: filesystems whose contents the kernel makes up.

@@ -9,11 +9,8 @@ No link is followed to an ignore file in a tree, as in git, and nothing but a re
 
 from __future__ import annotations
 
-import errno
 import logging
 import os
-import re
-import stat
 from collections.abc import Callable, Collection, Iterable
 from typing import Final
 
@@ -25,19 +22,13 @@ from ..contract.filter.ignore_file import (
     is_too_large,
 )
 from ..contract.filter.ignores import GIT, IGNORE_NAMES, NOTHING, NOTICED, IgnoreCause, Ignores, IgnoreSource, Local, upwards
+from .regular_file import content_of
+from .repositories import Repositories
 
 log = logging.getLogger("shardwatch.shard")
 
-#: Neither is a FIFO waited for, nor a terminal taken.
-_OPEN: Final = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
 #: Directories whose `.git` and `info/exclude` are compared in one look outside, which takes some milliseconds.
 EXCLUDES_AT_ONCE: Final = 256
-#: What git requires of a HEAD that is no link.
-_HEAD: Final = re.compile(rb"ref:[ \t\n\r]*refs/|[0-9a-fA-F]{40}")
-#: A gitdir file, a commondir file and a HEAD hold one path each.
-_POINTER_BYTES_MAX: Final = 8192
-#: There is no such file, or none that may be read: git goes on without it, too.
-_NONE: Final = frozenset((errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.EACCES, errno.EPERM, errno.ENXIO, errno.ENAMETOOLONG))
 
 
 class IgnoreFiles:
@@ -55,7 +46,7 @@ class IgnoreFiles:
     ) -> None:
         self._roots = sorted(roots, key=len)
         self._excludes = excludes
-        self.guard = guard
+        self.guard_by(guard)
         self._ignores = Ignores()
         #: The first directories that are looked at, and all directories above them that count.
         self._entrances: set[bytes] = set()
@@ -66,6 +57,11 @@ class IgnoreFiles:
         self._changed: set[bytes] = set()
         #: Ignore files that count as empty because they are too large, which is logged once.
         self._too_large: set[bytes] = set()
+
+    def guard_by(self, guard: Callable[[bytes], object]) -> None:
+        """Another `guard` is called from now on."""
+        self._guard = guard
+        self._repositories = Repositories(guard)
 
     def go_by(self, roots: Collection[bytes]) -> None:
         """Other roots count from now on: what lies above them and below is compared with the next look outside."""
@@ -154,7 +150,7 @@ class IgnoreFiles:
         """Reads what a directory has that decides, found by its path. Returns whether that is something else than before. What
         cannot be read stays as it was."""
         try:
-            self.guard(directory)
+            self._guard(directory)
             return self._note(directory, self._read(directory, NOTICED, None))
         except OSError:
             return False
@@ -219,8 +215,8 @@ class IgnoreFiles:
 
     def _is_repository(self, directory: bytes) -> bool:
         try:
-            self.guard(directory)
-            return self._git_directory(directory, None) is not None
+            self._guard(directory)
+            return self._repositories.git_directory(directory, None) is not None
         except OSError:
             return self._ignores.local(directory).repository
 
@@ -235,7 +231,7 @@ class IgnoreFiles:
         if not (local.repository or local.unfinished):  # not any more
             return
         try:
-            self.guard(top)
+            self._guard(top)
             self._note(top, self._with_git(local.files, top, None))
         except OSError:
             return
@@ -244,7 +240,7 @@ class IgnoreFiles:
         if not self._excludes:
             return
         try:
-            self.guard(self._excludes)
+            self._guard(self._excludes)
             content = self._content(self._excludes, follow=True)
         except OSError:
             return
@@ -265,38 +261,17 @@ class IgnoreFiles:
 
     def _with_git(self, files: tuple[tuple[bytes, bytes], ...], top: bytes, fd: int | None) -> Local:
         """What a directory with these ignore files has, which may have a `.git`. Raises OSError."""
-        git = self._git_directory(top, fd)
+        git = self._repositories.git_directory(top, fd)
         if git is None:
-            return Local(files, unfinished=True) if self._has_git(top, fd) else Local(files)
-        path = join(self._common(git), b"info/exclude")
+            return Local(files, unfinished=True) if self._repositories.has_git(top, fd) else Local(files)
+        path = join(self._repositories.common_directory(git), b"info/exclude")
         content = self._content(path, follow=True)
         return Local(files, True, None if content is None else IgnoreSource(path, content))
-
-    def _common(self, git: bytes) -> bytes:
-        """The directory that a worktree's git directory shares with the repository to which it belongs; itself if it is none.
-        Raises OSError."""
-        common = _pointer(join(git, b"commondir"), follow=True)
-        if common is None:
-            return git
-        shared = _led_to(git, common.rstrip(b"\r\n"))
-        self.guard(shared)
-        return shared
-
-    @staticmethod
-    def _has_git(top: bytes, fd: int | None) -> bool:
-        """Raises OSError."""
-        try:
-            os.stat(join(top, GIT) if fd is None else GIT, dir_fd=fd, follow_symlinks=False)
-        except OSError as error:
-            if error.errno in _NONE:
-                return False
-            raise
-        return True
 
     def _content(self, path: bytes, fd: int | None = None, *, follow: bool = False) -> bytes | None:
         """What an ignore file contains, b"" if it is too large; None if there is none. `fd`: of its directory, if that is open.
         Raises OSError."""
-        content = _content(path if fd is None else os.path.basename(path), fd, IGNORE_FILE_BYTES_MAX, follow=follow)
+        content = content_of(path if fd is None else os.path.basename(path), fd, IGNORE_FILE_BYTES_MAX, follow=follow)
         if content is None or not is_too_large(content):
             self._too_large.discard(path)
             return content
@@ -307,77 +282,3 @@ class IgnoreFiles:
                 f"{IGNORE_FILE_BYTES_MAX:,}", f"{IGNORE_FILE_LINES_MAX:,}", f"{IGNORE_FILE_WILDCARDS_MAX:,}",
             )  # fmt: skip
         return b""
-
-    def _git_directory(self, top: bytes, fd: int | None) -> bytes | None:
-        """The directory that `.git` is, or leads to; None if that is no repository for git. Raises OSError."""
-        path = join(top, GIT)
-        try:
-            mode = os.lstat(path).st_mode if fd is None else os.stat(GIT, dir_fd=fd, follow_symlinks=False).st_mode
-        except OSError as error:
-            if error.errno in _NONE:
-                return None
-            raise
-        if stat.S_ISDIR(mode):
-            target = path
-        elif stat.S_ISLNK(mode):
-            target = _led_to(top, os.readlink(path))
-            self.guard(target)
-        else:
-            content = _pointer(path) if stat.S_ISREG(mode) else None
-            if content is None or not content.startswith(b"gitdir: "):
-                return None
-            target = _led_to(top, content.removeprefix(b"gitdir: ").rstrip(b"\r\n"))
-            self.guard(target)
-        return target if self._is_git_directory(target) else None
-
-    def _is_git_directory(self, path: bytes) -> bool:
-        """Whether git takes a directory for a repository (its `is_git_directory`): what `git init` has begun, or somebody has
-        removed in part, is none. Raises OSError."""
-        if not _is_head(join(path, b"HEAD")):
-            return False
-        common = self._common(path)
-        return all(os.access(join(common, name), os.X_OK) for name in (b"objects", b"refs"))
-
-
-def _led_to(directory: bytes, path: bytes) -> bytes:
-    """Where a path that is written in a directory leads: an absolute one, or one that is relative to the directory."""
-    return os.path.normpath(os.path.join(directory, path))
-
-
-def _is_head(path: bytes) -> bool:
-    """Whether a file can be the HEAD of a repository: a link or a line that names a ref, or the name of a commit. Raises
-    OSError."""
-    try:
-        named = os.readlink(path)
-    except OSError as error:
-        if error.errno != errno.EINVAL and error.errno not in _NONE:
-            raise
-        return _HEAD.match(_pointer(path) or b"") is not None
-    return named.startswith(b"refs/")
-
-
-def _pointer(path: bytes, *, follow: bool = False) -> bytes | None:
-    """What a file contains that names a directory; None if there is none. Raises OSError."""
-    content = _content(path, None, _POINTER_BYTES_MAX, follow=follow)
-    return content if content is not None and len(content) <= _POINTER_BYTES_MAX else None
-
-
-def _content(path: bytes, fd: int | None, bytes_max: int, *, follow: bool = False) -> bytes | None:
-    """What a regular file contains; of one that is larger, a beginning of more than `bytes_max`. None if there is no such file,
-    or none that may be read. `fd`: of the directory to which the path is relative. Raises OSError."""
-    try:
-        file = os.open(path, _OPEN if follow else _OPEN | os.O_NOFOLLOW, dir_fd=fd)
-    except OSError as error:
-        if error.errno in _NONE:
-            return None
-        raise
-    try:
-        found = os.fstat(file)
-        if not stat.S_ISREG(found.st_mode):
-            return None
-        content = b""
-        while len(content) <= bytes_max and (more := os.read(file, bytes_max + 1)):
-            content += more
-        return content
-    finally:
-        os.close(file)

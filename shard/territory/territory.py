@@ -77,7 +77,7 @@ class Territory:
         self.ignores = reader.ignores
         self.slow = SlowMounts(mounts, [anchor.path for anchor in anchors], follow=reader.follow, disk=reader.disk)
         if self.ignores is not None:
-            self.ignores.guard = self.slow.guard
+            self.ignores.guard_by(self.slow.guard)
         self._backend = backend
         self.links = Links(backend, reader, self.slow)
         self.directories = Directories(self.places, backend, reader, self.slow, self.links, doubts, clock)
