@@ -29,6 +29,8 @@ class Layer(NamedTuple):
     base: Path
     #: Whether `~` is the home directory (on a command line the shell has seen to it).
     tilde: bool
+    #: Whether single values are texts, as a variable has them; elsewhere each has a type.
+    texts: bool = False
     #: The sections `[exec.NAME]` of a file; None where it has none.
     sections: object = None
     #: The section `[ship]` of a file; None where it has none.
@@ -93,7 +95,7 @@ def _env_layers(environ: Mapping[str, str], cwd: Path) -> Iterator[Layer]:
         option = OPTIONS.get(name.removeprefix(ENV_PREFIX).lower())
         if option is not None:
             origin = f"env {name}"
-            yield Layer(origin, {option.name: _from_text(option.kind, value, origin)}, cwd, tilde=True)
+            yield Layer(origin, {option.name: _from_text(option.kind, value, origin)}, cwd, tilde=True, texts=True)
         elif near := _nearest(name.removeprefix(ENV_PREFIX).lower(), 0.7):
             raise UsageError(f"environment: unknown option {name}", hint=f"did you mean {ENV_PREFIX + near.upper()}?")
 
@@ -111,11 +113,15 @@ def _from_text(kind: Kind, text: str, origin: str) -> object:
             return text
 
 
-def _pair(item: str, origin: str) -> tuple[str, str]:
+def _pair(item: str, origin: str) -> tuple[str, object]:
+    """A pattern and its priority; what is no whole number stays a text, which is refused with the others' mistakes."""
     pattern, separator, number = item.rpartition("=")
     if not separator:
         raise UsageError(f"priorities ({origin}): {item!r} must be PATTERN=NUMBER")
-    return pattern.strip(), number.strip()
+    try:
+        return pattern.strip(), int(number)
+    except ValueError:
+        return pattern.strip(), number.strip()
 
 
 def _check_names(values: Mapping[str, object], origin: str) -> None:

@@ -66,21 +66,10 @@ def _priorities(option: Option[Any], value: object, origin: str) -> dict[str, in
         expanded = checked(option.name, [pattern], origin)
         if pattern.startswith("!"):
             raise UsageError(f"{option.name} ({origin}): {pattern!r} can't begin with !", hint="give it a priority of 0")
-        priority = _whole(number)
-        if priority is None or abs(priority) > PRIORITY_MAX:
+        if not isinstance(number, int) or isinstance(number, bool) or abs(number) > PRIORITY_MAX:
             raise UsageError(
                 f"{option.name} ({origin}): {pattern!r} = {number!r} must be a whole number "
                 f"from {-PRIORITY_MAX} to {PRIORITY_MAX}"
             )
-        numbers.update(dict.fromkeys(expanded, priority))
+        numbers.update(dict.fromkeys(expanded, number))
     return numbers
-
-
-def _whole(value: object) -> int | None:
-    """A priority, which a variable of the environment holds as text; None for what is no whole number."""
-    if isinstance(value, bool) or not isinstance(value, int | str):
-        return None
-    try:
-        return int(value)
-    except ValueError:
-        return None

@@ -57,6 +57,8 @@ class _Joined(NamedTuple):
 
     values: dict[str, Any]
     origins: dict[str, str]
+    #: The options of which the value is a text (`Layer.texts`).
+    texts: set[str]
 
 
 def resolve(
@@ -131,8 +133,10 @@ def _join(some: Sequence[Layer]) -> _Joined:
     """A later layer wins, except that patterns to leave out add up. Single values are not yet checked. Raises UsageError."""
     values: dict[str, Any] = {}
     origins = dict.fromkeys(OPTIONS, "default")
+    texts: set[str] = set()
     for layer in some:
         for name, written in layer.values.items():
+            (texts.add if layer.texts else texts.discard)(name)
             value = _converted(OPTIONS[name], written, layer)
             if name == options.EXCLUDE.name and name in values:
                 values[name] += value
@@ -140,7 +144,7 @@ def _join(some: Sequence[Layer]) -> _Joined:
             else:
                 values[name] = value
                 origins[name] = layer.origin
-    return _Joined(values, origins)
+    return _Joined(values, origins, texts)
 
 
 def _converted(option: Option[Any], value: object, layer: Layer) -> Any:
@@ -169,7 +173,7 @@ def _scalars(joined: _Joined) -> dict[str, Any]:
 
         written = joined.values[name]
         try:
-            values[name] = scalars.value_of(option, written)
+            values[name] = scalars.value_of(option, written, text=name in joined.texts)
         except ValueError as error:
             wrong.append(f"{name} = {short(written)} ({joined.origins[name]}) {error}")
     if wrong:

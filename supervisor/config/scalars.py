@@ -13,12 +13,15 @@ from pydantic import BeforeValidator, ConfigDict, Field, TypeAdapter, Validation
 from shardwatch.shard.contract.state.options import Choice, Kind, Number, Option, Switch, Whole
 
 
-def value_of(option: Option[Any], value: object) -> Any:
-    """The value, converted as pydantic does it (`"50"` is 50, and `"no"` is False). Raises ValueError for what it may not be."""
+def value_of(option: Option[Any], value: object, *, text: bool) -> Any:
+    """The value. `text`: it is written as a text, which is converted as pydantic does it (`"50"` is 50, and `"no"` is False);
+    otherwise it must have the option's type. Raises ValueError for what it may not be.
+    """
     try:
-        return _adapter(option.kind).validate_python(value)
+        return _adapter(option.kind).validate_python(value, strict=not text)
     except ValidationError as error:
-        raise ValueError(f"must be {option.kind.allowed}") from error
+        quoted = isinstance(value, str) and not text and not isinstance(option.kind, Choice)
+        raise ValueError(f"must be {option.kind.allowed}{', without quotes' if quoted else ''}") from error
 
 
 def _adapter(kind: Kind) -> TypeAdapter[Any]:

@@ -30,6 +30,10 @@ _silent: dict[bytes, float] = {}
 NO_ANSWER: Final = "does not answer"
 #: The trouble of what belongs to a service.
 IN_STATE_DIRECTORY: Final = "is a state directory of shardwatch, or lies in one"
+#: Filesystems on which what a file says changes without an event, and without another time or size.
+_UNSEEN: Final = frozenset(["proc", "sysfs"])
+#: What the trouble of a path on such a filesystem begins with.
+NEVER_SEEN: Final = "lies on a filesystem whose changes nobody is told of"
 #: Links that are resolved on one path at most, as the kernel does.
 _LINKS_MAX: Final = 40
 
@@ -131,11 +135,18 @@ class Scouts:
         """Why what was named, an absolute path without links, can't be watched; "" if it can."""
         found = self._leads_to(path)
         if found is None:
-            return trouble_with(path) or (IN_STATE_DIRECTORY if self._is_in_state_directory(path) else "")
+            return trouble_with(path) or self._trouble_with_place(path)
         answer = self.ask("root", path)
         if answer is None:
             return f"{NO_ANSWER} ({found[1]} on {os.fsdecode(found[0])})"
         return f"can't be reached: {os.strerror(answer['errno'])}" if answer["errno"] else str(answer["trouble"])
+
+    def _trouble_with_place(self, path: bytes) -> str:
+        """Why nothing that lies there can be watched; "" if it can."""
+        point, kind = holder(path, self._mounts)
+        if kind in _UNSEEN:
+            return f"{NEVER_SEEN} ({kind} on {os.fsdecode(point)})"
+        return IN_STATE_DIRECTORY if self._is_in_state_directory(path) else ""
 
     def _is_in_state_directory(self, path: bytes) -> bool:
         """Whether a path is a state directory of a service, or lies in one: what happens there is no event, or the service would

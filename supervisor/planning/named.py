@@ -12,10 +12,11 @@ from shardwatch.shard.contract.filter.filter import Filter
 from shardwatch.shard.contract.kernel.scout import NOT_THERE
 from shardwatch.shard.contract.state.settings import Settings
 
-from ..host.scouting import IN_STATE_DIRECTORY, NO_ANSWER, Scouts
+from ..host.scouting import IN_STATE_DIRECTORY, NEVER_SEEN, NO_ANSWER, Scouts
 
 __all__ = [
-    "IN_STATE_DIRECTORY", "NOT_THERE", "is_waited_for", "shown_path", "trouble_with", "unwatchable", "what_becomes", "with_files"
+    "IN_STATE_DIRECTORY", "NEVER_SEEN", "NOT_THERE", "is_refused", "is_waited_for", "shown_path", "trouble_with", "unwatchable",
+    "what_becomes", "with_files",
 ]  # fmt: skip
 
 
@@ -73,6 +74,11 @@ def trouble_with(path: bytes) -> str:
         return scouts.trouble_with(path)
 
 
+def is_refused(trouble: str) -> bool:
+    """Whether waiting does not help: a path with this trouble is refused even if it was watched before."""
+    return trouble == IN_STATE_DIRECTORY or trouble.startswith(NEVER_SEEN)
+
+
 def is_waited_for(path: bytes, trouble: str, settings: Settings) -> bool:
     """Whether a path that was named, and that has this trouble, is waited for although it was never watched before."""
     return trouble == NOT_THERE and (settings.wait_for_roots or path in settings.files)
@@ -85,6 +91,8 @@ def unwatchable(path: bytes, trouble: str) -> UsageError:
         hint += ", or set wait_for_roots, as `up --wait-for-roots` does"
     elif trouble == IN_STATE_DIRECTORY:
         hint = "give a directory or a file outside of it; `shardwatch logs --follow` shows what a service logs"
+    elif trouble.startswith(NEVER_SEEN):
+        hint = "give a directory or a file on another filesystem; what the kernel shows there has to be read again and again"
     elif trouble.startswith(NO_ANSWER):
         hint = "see to the server of that mount, or unmount it (umount -l)"
     return UsageError(f"root {shown_path(path)} {trouble}", hint=hint)

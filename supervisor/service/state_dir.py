@@ -29,7 +29,7 @@ from shardwatch.shard.contract.state.sources import Sources, write_sources
 from shardwatch.shard.contract.state.triggers import Trigger, write_triggers
 
 from ..host.scouting import Scouts, check_state_dir
-from ..planning.named import IN_STATE_DIRECTORY, is_waited_for, shown_path, unwatchable, what_becomes, with_files
+from ..planning.named import is_refused, is_waited_for, shown_path, unwatchable, what_becomes, with_files
 from .changed_patterns import changed_patterns
 
 if TYPE_CHECKING:
@@ -227,7 +227,7 @@ def check_roots(settings: Settings, before: Settings | None, plan: Plan | None) 
             trouble = scouts.trouble_with(path)
             if not trouble:
                 continue
-            if trouble != IN_STATE_DIRECTORY and (path in known or scouts.is_silent(path)):
+            if not is_refused(trouble) and (path in known or scouts.is_silent(path)):
                 notes.append(f"root {shown_path(path)} {trouble}: waiting for it, its files count as in doubt or gone until then")
             elif is_waited_for(path, trouble, settings):
                 notes.append(f"{shown_path(path)} {trouble}: waiting for it; what appears there is reported as created")

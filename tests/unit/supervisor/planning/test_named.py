@@ -11,7 +11,15 @@ import pytest
 from shardwatch.shard.contract.filter.scope import scope_of
 from shardwatch.shard.contract.state.settings import Settings
 from shardwatch.supervisor.config.paths import real_roots
-from shardwatch.supervisor.planning.named import IN_STATE_DIRECTORY, NOT_THERE, trouble_with, unwatchable, with_files
+from shardwatch.supervisor.planning.named import (
+    IN_STATE_DIRECTORY,
+    NEVER_SEEN,
+    NOT_THERE,
+    is_refused,
+    trouble_with,
+    unwatchable,
+    with_files,
+)
 
 
 @pytest.fixture
@@ -121,9 +129,19 @@ def test_what_was_a_file_and_is_a_directory_is_a_root(place: Path) -> None:
         ("is neither a directory nor a file", "give a directory or a file that you can read"),
         (NOT_THERE, "give a directory or a file that you can read, or set wait_for_roots"),
         (IN_STATE_DIRECTORY, "give a directory or a file outside of it"),
+        (f"{NEVER_SEEN} (proc on /proc)", "give a directory or a file on another filesystem"),
         ("does not answer (fuse on /mnt)", "see to the server of that mount"),
     ],
 )
 def test_what_helps_depends_on_the_trouble(trouble: str, hint: str) -> None:
     refusal = unwatchable(b"/r", trouble)
     assert refusal.message == f"root /r {trouble}" and refusal.hint.startswith(hint)
+
+
+@pytest.mark.parametrize("path", [b"/proc", b"/proc/self/fd", b"/proc/meminfo", b"/sys", b"/sys/kernel"])
+def test_what_the_kernel_shows_can_not_be_watched(path: bytes) -> None:
+    """Not even if it was watched before: no event, time or size tells of a change there."""
+    trouble = trouble_with(real_roots([path])[0])
+    kind = "proc" if path.startswith(b"/proc") else "sysfs"
+    assert trouble == f"{NEVER_SEEN} ({kind} on /{path.split(b'/')[1].decode()})"
+    assert is_refused(trouble) and not is_refused(NOT_THERE)
