@@ -3,6 +3,7 @@ its entries lie in rows and in pages."""
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
 from collections.abc import Sequence
 from pathlib import Path
@@ -23,18 +24,27 @@ def query(index: Index, sql: str) -> list[Any]:
 
 
 def query_file(db: Any, sql: str, arguments: Sequence[object] = ()) -> list[Any]:
-    """The same, over a connection to the file."""
+    """The same, over a connection to the file, to which nothing is written."""
     if " every" not in sql:
         return db.execute(sql, arguments).fetchall()  # type: ignore[no-any-return]
-    db.execute("SAVEPOINT looking")  # all that is read is of one moment
-    try:
-        db.execute("CREATE TEMP TABLE every AS SELECT * FROM entry")
-        for page in all_pages(db):
-            _insert(db, "every", page)
-        return db.execute(sql, arguments).fetchall()  # type: ignore[no-any-return]
-    finally:
-        db.execute("ROLLBACK TO looking")
-        db.execute("RELEASE looking")
+    with contextlib.closing(sqlite3.connect(":memory:")) as own:
+        db.execute("SAVEPOINT looking")  # all that is read is of one moment
+        try:
+            for table in ("directory", "entry"):
+                _copy(db, own, table)
+            own.execute("CREATE TABLE every AS SELECT * FROM entry")
+            for page in all_pages(db):
+                _insert(own, "every", page)
+        finally:
+            db.execute("RELEASE looking")
+        return own.execute(sql, arguments).fetchall()
+
+
+def _copy(db: Any, own: sqlite3.Connection, table: str) -> None:
+    own.execute(db.execute("SELECT sql FROM sqlite_master WHERE type='table' AND name=?", (table,)).fetchone()[0])
+    rows = db.execute(f"SELECT * FROM {table}").fetchall()
+    if rows:
+        own.executemany(f"INSERT INTO {table} VALUES ({','.join('?' * len(rows[0]))})", rows)
 
 
 def spread(db: Any) -> None:

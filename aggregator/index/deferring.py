@@ -56,26 +56,34 @@ class Deferring:
         return self._deferred > 0
 
     def begin(self) -> None:
-        """A transaction begins."""
+        """A transaction begins. What was written since the last commit that was deferred, outside of any, is noticed too."""
         self._writes = []
         self._rows = 0
-        self._begun_at = self._db.total_changes
+        if not self._deferred:
+            self._begun_at = self._db.total_changes
 
     def write(self, sql: str, rows: Sequence[Sequence[Any]]) -> None:
         """Runs a statement for each of these rows of parameters. What it does must follow from them and from what is in the
         database; nobody may change them until the commit."""
         before = self._db.total_changes
         self._db.executemany(sql, rows)
-        self._rows += self._db.total_changes - before
-        self._writes.append((sql, rows))
+        self._note((sql, rows), self._db.total_changes - before)
 
     def write_one(self, sql: str, row: Sequence[Any]) -> Any:
         """The same of one row. Returns the cursor."""
         before = self._db.total_changes
         cursor = self._db.execute(sql, row)
-        self._rows += self._db.total_changes - before
-        self._writes.append((sql, (row,)))
+        self._note((sql, (row,)), self._db.total_changes - before)
         return cursor
+
+    def _note(self, write: Write, changed: int) -> None:
+        """What has changed nothing does not again. A transaction that is too large to be deferred is not kept in memory: the end
+        of a directory with millions of files is one."""
+        self._rows += changed
+        if self._rows > ROWS_MAX:
+            self._writes.clear()
+        elif changed:
+            self._writes.append(write)
 
     def defer(self, last: Write, pages_cached: int) -> bool:
         """Commits the transaction to the redo file. Returns whether that could be done; if not, nothing was.
@@ -91,6 +99,7 @@ class Deferring:
         if self._deferred + self._rows > self._deferred_max or not self._file.append(self._name, [*self._writes, last]):
             return False
         self._deferred += self._rows
+        self._begun_at = self._db.total_changes
         self._writes = []
         return True
 

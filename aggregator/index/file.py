@@ -6,6 +6,7 @@ because the operating system has the data. With `power`, it also survives a cras
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sqlite3
 from collections.abc import Callable
@@ -222,5 +223,6 @@ class IndexFile:
         self.commit_deferred()
         self.db.execute("UPDATE state SET ceiling = tick")
         self.db.close()
-        self._redo_file.empty()
+        with contextlib.suppress(OSError):  # the database has everything: only its room on the disk is not given back
+            self._redo_file.empty()
         self._redo_file.close()

@@ -6,6 +6,7 @@ import errno
 import os
 import shutil
 import sqlite3
+import weakref
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,9 +19,10 @@ from index_rows import change_closed, query_file
 from shardwatch.aggregator.index import deferring as deferring_module
 from shardwatch.aggregator.index import file as file_module
 from shardwatch.aggregator.index import redo as redo_module
-from shardwatch.aggregator.index.deferring import ROWS_MAX, rows_within
+from shardwatch.aggregator.index.deferring import ROWS_MAX, Deferring, rows_within
 from shardwatch.aggregator.index.index import Index
 from shardwatch.aggregator.index.opening import open_index
+from shardwatch.aggregator.index.redo import RedoFile
 from shardwatch.shard.contract.files.packed import FILE
 from shardwatch.shard.contract.state.settings import Settings
 from shardwatch.shard.contract.wire.frames import Listing, Looks
@@ -151,6 +153,66 @@ def test_a_transaction_that_writes_anything_else_is_committed(index: Index, path
     assert everything(again) == everything(index)
     assert again.owed.keys() == {b"/r/00"}
     again.close()
+
+
+def test_what_is_written_between_transactions_is_noticed(index: Index, path: Path, tmp_path: Path) -> None:
+    """It is in no transaction that could be done again, so the next one commits the database."""
+    rewrite(index, 2)
+    assert index.deferring
+    index.file.db.execute("UPDATE state SET service='another'")
+    rewrite(index, 3)
+    assert not index.deferring
+    again = Index(killed(path, tmp_path / "killed"))
+    assert everything(again) == everything(index) and again.file.service == "another"
+    again.abandon()
+
+
+def table(path: Path) -> tuple[sqlite3.Connection, RedoFile, Deferring]:
+    """A transaction that has begun, over a table of numbers."""
+    db = sqlite3.connect(":memory:", isolation_level=None)
+    db.execute("CREATE TABLE t (a INTEGER PRIMARY KEY, b INTEGER)")
+    file = RedoFile(path, None)
+    deferring = Deferring(db, file, 1)
+    db.execute("BEGIN")
+    deferring.begin()
+    return db, file, deferring
+
+
+def test_what_changes_nothing_is_not_written(path: Path) -> None:
+    """As where rows are confirmed that nobody doubts: it changes nothing when it is done again either."""
+    db, file, deferring = table(path)
+    deferring.write("UPDATE t SET b=? WHERE a=?", [(1, 2), (3, 4)])
+    deferring.write_one("INSERT INTO t VALUES (?, ?)", (1, 1))
+    deferring.write_one("DELETE FROM t WHERE a=?", (2,))
+    assert deferring.defer(("UPDATE t SET b=?", ((7,),)), 1000)
+    assert list(file.transactions(1)) == [[("INSERT INTO t VALUES (?, ?)", [[1, 1]]), ("UPDATE t SET b=?", [[7]])]]
+    db.close()
+
+
+def test_a_transaction_that_is_too_large_is_not_kept(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The end of a directory with millions of files is one transaction: its rows are gone from memory once they are written."""
+    monkeypatch.setattr(deferring_module, "ROWS_MAX", 10)
+
+    class Rows(list[tuple[int, int]]):
+        """A list that can be referred to weakly."""
+
+    db, file, deferring = table(path)
+    written = []
+    for begin in range(0, 40, 4):
+        rows = Rows((number, 0) for number in range(begin, begin + 4))
+        written.append(weakref.ref(rows))
+        deferring.write("INSERT INTO t VALUES (?, ?)", rows)
+        del rows
+    assert [rows() for rows in written] == [None] * 10
+    assert not deferring.defer(("UPDATE t SET b=?", ((7,),)), 1000)
+    assert list(file.transactions(1)) == []
+    db.execute("COMMIT")
+    deferring.committed()
+    db.execute("BEGIN")
+    deferring.begin()
+    deferring.write_one("DELETE FROM t WHERE a=?", (2,))
+    assert deferring.defer(("UPDATE t SET b=?", ((7,),)), 1000)
+    db.close()
 
 
 def test_a_note_of_the_time_is_not_deferred(path: Path) -> None:
