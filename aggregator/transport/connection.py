@@ -38,7 +38,7 @@ class PeerConnection(Generic[R]):
         self.key = key
         self.decoder = zmtp.Decoder(FRAME_BYTES_MAX)
         self.inbox: deque[list[bytes]] = deque()
-        #: What it has not read yet, and the receipt of an answer of which nothing is sent yet.
+        #: What it has not read yet, each with the receipt of an answer: of one that was sent in part, too, which nobody can read.
         self.out: deque[tuple[memoryview, R | None]] = deque()
         self.unread = 0
         #: Bytes of answers that are made, and not given to it yet.

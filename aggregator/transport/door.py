@@ -217,7 +217,9 @@ class Door(Generic[R]):
         if self._kind == b"PUB":
             for message in messages:
                 self._subscribe(connection, message[0])
-        elif messages:
+        if connection.key not in self._by_key:  # it has subscribed to what nobody may: it is closed, and nothing is kept for it
+            return
+        if self._kind != b"PUB" and messages:
             connection.inbox.extend(messages)
             self._offer(connection)
         held = connection.decoder.held + sum([sum(map(len, message)) for message in connection.inbox])
@@ -226,6 +228,8 @@ class Door(Generic[R]):
 
     def _obey(self, connection: PeerConnection[R]) -> None:
         for name, body in connection.decoder.commands:
+            if connection.key not in self._by_key:
+                break
             if name == b"PING":
                 self._put(connection, zmtp.pong(body))
             else:
@@ -295,13 +299,13 @@ class Door(Generic[R]):
     def _send(self, connection: PeerConnection[R], now: float) -> None:
         try:
             while connection.out:
-                data, _ = connection.out[0]
+                data, receipt = connection.out[0]
                 sent = connection.sock.send(data)
                 connection.moved_at = now
                 connection.unread -= sent
                 self.held -= sent
                 if sent < len(data):
-                    connection.out[0] = (data[sent:], None)
+                    connection.out[0] = (data[sent:], receipt)
                     break
                 connection.out.popleft()
         except BlockingIOError:

@@ -457,6 +457,39 @@ def test_subscriptions_are_bounded(house: House) -> None:
     assert door.held < UNREAD_BYTES_PAUSE + 200_000
 
 
+def test_an_answer_that_was_sent_in_part_was_not_sent(house: House) -> None:
+    """Nobody can read it: the receipt comes back when the peer goes away. That of one that was sent whole does not."""
+    door, peer = house.open(), house.peer()
+    peer.ask(b"", b"x")
+    house.until(lambda: door.ready)
+    taken = door.take()
+    assert taken is not None
+    key = taken[0].key
+    assert door.answer(key, [b"", b"short"], time.monotonic(), "short")
+    assert door.answer(key, [b"", bytes(UNREAD_BYTES_MAX)], time.monotonic(), "long")
+    assert 0 < door.held < UNREAD_BYTES_MAX
+    peer.sock.close()
+    house.peers.remove(peer)
+    house.until(lambda: not len(door))
+    assert door.departed() == ({key}, ["long"])
+    assert door.held == 0
+
+
+@pytest.mark.parametrize(("kind", "commands"), [(b"PUB", 20), (b"PUB", 14), (b"ROUTER", 20)])
+def test_nothing_is_kept_for_who_is_hung_up_on(house: House, kind: bytes, commands: int) -> None:
+    """Too many subscriptions, by commands and by messages, with more behind them: a question, a message, and a part of one."""
+    door, peer = house.open(kind), house.peer(b"SUB")
+    house.settle()
+    topics = [b"%d" % number for number in range(22)]
+    subscriptions = [zmtp.command(b"SUBSCRIBE", topic) for topic in topics[:commands]]
+    subscriptions += [zmtp.message([b"\1" + topic]) for topic in topics[commands:]]
+    part = zmtp.message([bytes(60_000)])[:50_000]
+    peer.say(b"".join([*subscriptions, zmtp.command(b"PING", b"\0\0ctx"), zmtp.message([b"", b"x"]), part]))
+    house.until(lambda: not len(door))
+    assert door.held == 0
+    assert not door.ready
+
+
 def test_a_ping_is_answered(house: House) -> None:
     """ZMTP 3.1's heartbeat: a peer that asks for it would hang up otherwise."""
     house.open()
