@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator, Collection, Iterable
 from pathlib import Path
 from types import TracebackType
@@ -14,6 +15,7 @@ from .batch import BatchData, Handed, decode_pull, handed
 from .changes import ChangesSince, decode_since
 from .conversation import REPLY_S
 from .dead import DeadLetter, decode_dead
+from .following import Following
 from .requests import Request
 
 
@@ -49,15 +51,28 @@ class AsyncExtractClient(ClientBase):
     def __init__(self, state_dir: Path | str, *, worker: str = "", timeout_s: float = REPLY_S) -> None:
         super().__init__(state_dir, worker=worker, timeout_s=timeout_s)
         self._driver = AsyncioDriver(self._conversation)
+        #: Loops that are ending at the moment, and what tells that they have.
+        self._ending: dict[Following, asyncio.Event] = {}
 
     async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        """Ends its loops over `batches`, as leaving them does, and closes it: a loop that was left by `break` has mostly not
+        ended by then."""
+        for loop in list(self._loops):
+            ended = self._ending.get(loop)
+            if ended is None:
+                await self._driver.run_if_idle(loop.leave())
+            else:
+                await ended.wait()
         self.close()
 
     def close(self) -> None:
-        """Closes the client. Idempotent. A request in which another task waits ends with NotRunningError."""
+        """Closes the client. Idempotent. A request in which another task waits ends with NotRunningError. It waits for nothing:
+        acknowledgements that its loops owe are lost, and their batches come again, unless they have ended (`aclose`) or it is
+        used as a context manager.
+        """
         self._driver.close()
 
     async def request(self, op: str, *, wait_s: float = 0.0, patience_s: float | None = 0.0, **fields: Any) -> dict[str, Any]:
@@ -79,7 +94,9 @@ class AsyncExtractClient(ClientBase):
         lease_s: float | None = None,
         patience_s: float | None = 0.0,
     ) -> AsyncBatch | None:
-        request = requests.pull(group, self.worker, max=max, wait_s=wait_s, from_=from_, peek=peek, lease_s=lease_s)
+        request = requests.pull(
+            group, self.worker, max=max, wait_s=wait_s, from_=from_, peek=peek, lease_s=lease_s, once=requests.once()
+        )
         found = handed(decode_pull(await self._driver.ask(request, requests.patience(patience_s))))
         return None if found is None else AsyncBatch(self._driver, found)
 
@@ -100,13 +117,15 @@ class AsyncExtractClient(ClientBase):
         )
         try:
             while (found := await self._driver.run(loop.next())) is not None:
-                try:
-                    yield AsyncBatch(self._driver, found)
-                except BaseException:
-                    await self._driver.run(found.lease.leave())
-                    raise
+                yield AsyncBatch(self._driver, found)
         finally:
-            await self._driver.run(loop.leave())
+            ended = self._ending[loop] = asyncio.Event()
+            try:
+                await self._driver.run(loop.leave())
+            finally:
+                self._loops.discard(loop)
+                del self._ending[loop]
+                ended.set()
 
     async def ack(
         self, group: str, batch: str, *, ticks: Collection[int] | None = None, patience_s: float | None = 5.0

@@ -69,6 +69,11 @@ class AsyncioDriver:
             result: T = end.value
             return result
 
+    async def run_if_idle(self, flow: Flow[None]) -> None:
+        """Carries a flow out, unless the driver is closed or a request of another task is in progress."""
+        if not self._closed and not self._lock.locked():
+            await self.run(flow)
+
     async def ask(self, request: Request, patience_s: float) -> bytes:
         """One request; see `Conversation.ask`."""
         return await self._alone(self._conversation.ask(request, patience_s))

@@ -36,6 +36,8 @@ class ClientBase:
         self._host = socket.gethostname()
         self._mark = f"{random.getrandbits(24):06x}"
         self._conversation = Conversation(self.endpoint, REPLY_S, Absence(self.endpoint))
+        #: The loops over batches that were begun and not left.
+        self._loops: set[Following] = set()
         self.timeout_s = timeout_s
 
     @property
@@ -69,11 +71,15 @@ class ClientBase:
         wait_s = arguments.seconds("wait_s", 0.0 if wait_s is None else wait_s, 0.0, SECONDS_MAX)
         wait_s = WAIT_S_MAX if follow else min(wait_s, WAIT_MS_MAX / 1000)
 
-        def pull(from_: str | None, ack: Acknowledged) -> Request:
-            return requests.pull(group, self.worker, max=max, wait_s=wait_s, from_=from_, peek=False, lease_s=lease_s, ack=ack)
+        def pull(from_: str | None, ack: Acknowledged, once: int) -> Request:
+            return requests.pull(
+                group, self.worker, max=max, wait_s=wait_s, from_=from_, peek=False, lease_s=lease_s, once=once, ack=ack
+            )
 
-        def pull_ahead() -> Request:
-            return requests.pull(group, self.worker, max=max, wait_s=0.0, from_=None, peek=False, lease_s=lease_s, ahead=True)
+        def pull_ahead(once: int) -> Request:
+            return requests.pull(
+                group, self.worker, max=max, wait_s=0.0, from_=None, peek=False, lease_s=lease_s, once=once, ahead=True
+            )
 
         def begin(batch: str) -> Request:
             return requests.extend(group, batch, lease_s)
@@ -81,11 +87,20 @@ class ClientBase:
         def end(batch: str) -> Request:
             return requests.ack(group, batch, begin=True, lease_s=lease_s)
 
+        process = os.getpid()
+
+        def is_ours() -> bool:
+            return os.getpid() == process
+
         patient_s = requests.patience(patience_s)
         patient_s = patient_s if follow else 0.0
-        owed = OwedAck(group, patient_s)
+        owed = OwedAck(group, patient_s, is_ours)
         early = Early(self._conversation, pull_ahead, begin, end, patient_s, owed) if ahead else None
-        return Following(self._conversation, pull, from_, owed, follow=follow, patience_s=patient_s, early=early)
+        loop = Following(
+            self._conversation, pull, from_, owed, follow=follow, patience_s=patient_s, early=early, is_ours=is_ours
+        )  # fmt: skip
+        self._loops.add(loop)
+        return loop
 
 
 def _endpoint(state_dir: Path | str) -> str:

@@ -70,8 +70,8 @@ class ExtractClient(ClientBase):
     """The blocking client. Threads may share it, but their requests then wait for each other, so give each worker thread its
     own.
 
-    After `fork` the child has its own connection and its own worker name. Batches of the parent remain with the parent. Close
-    the client, or use it as a context manager.
+    After `fork` the child has its own connection and its own worker name. Batches and loops of the parent remain with the parent.
+    Close the client, or use it as a context manager.
 
     Every method checks its arguments, and raises UsageError if one is of the wrong type or out of range.
     """
@@ -88,8 +88,11 @@ class ExtractClient(ClientBase):
 
     def close(self) -> None:
         """Closes the client. Idempotent, and may be called from any thread: a request in which another thread waits ends with
-        NotRunningError.
+        NotRunningError. If there is none, its loops over `batches` end first, as `break` ends them; a service that is away is
+        looked for for 5 s if an acknowledgement is owed to it.
         """
+        for loop in list(self._loops):
+            self._driver.run_if_idle(loop.leave())
         self._driver.close()
 
     def request(self, op: str, *, wait_s: float = 0.0, patience_s: float | None = 0.0, **fields: Any) -> dict[str, Any]:
@@ -127,7 +130,9 @@ class ExtractClient(ClientBase):
             peek: only show the batch: there is no lease, and the position does not change.
             patience_s: seconds for which a service that is away is tried again; None: without end.
         """
-        request = requests.pull(group, self.worker, max=max, wait_s=wait_s, from_=from_, peek=peek, lease_s=lease_s)
+        request = requests.pull(
+            group, self.worker, max=max, wait_s=wait_s, from_=from_, peek=peek, lease_s=lease_s, once=requests.once()
+        )
         found = handed(decode_pull(self._driver.ask(request, requests.patience(patience_s))))
         return None if found is None else Batch(self._driver, found)
 
@@ -170,12 +175,9 @@ class ExtractClient(ClientBase):
         )
         try:
             while (found := self._driver.run(loop.next())) is not None:
-                try:
-                    yield Batch(self._driver, found)
-                except BaseException:
-                    self._driver.run(found.lease.leave())
-                    raise
+                yield Batch(self._driver, found)
         finally:
+            self._loops.discard(loop)
             self._driver.run(loop.leave())
 
     def ack(

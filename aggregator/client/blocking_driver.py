@@ -38,7 +38,7 @@ class BlockingDriver:
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         self._connection = Connection(self._context, self._conversation.endpoint)
         #: What was waited for last, and how.
-        self._polled: tuple[int, int] | None = None
+        self._polled: tuple[int, ...] | None = None
         self._poller = select.poll()
         #: The first is readable once the driver is closed: that ends the wait of another thread.
         self._closing, self._close = socket.socketpair()
@@ -75,6 +75,14 @@ class BlockingDriver:
             result: T = end.value
             return result
 
+    def run_if_idle(self, flow: Flow[None]) -> None:
+        """Carries a flow out, unless the driver is closed or a request of another thread is in progress."""
+        if not self._closed and self._lock.acquire(blocking=False):
+            try:
+                self.run(flow)
+            finally:
+                self._lock.release()
+
     def ask(self, request: Request, patience_s: float) -> bytes:
         """One request; see `Conversation.ask`."""
         return self._alone(self._conversation.ask(request, patience_s))
@@ -99,7 +107,7 @@ class BlockingDriver:
             case HangUp():
                 self._connection.close()
             case Pause(seconds):
-                select.select([self._closing], [], [], seconds)
+                self._poll((), seconds)  # select(2) takes no descriptor above 1023
                 self._check_open()
             case Ask(request, patience_s):
                 return self.ask(request, patience_s)
@@ -119,7 +127,7 @@ class BlockingDriver:
             self._check_open()
         return None
 
-    def _poll(self, fds: tuple[int, int], seconds: float) -> None:
+    def _poll(self, fds: tuple[int, ...], seconds: float) -> None:
         """Waits for news of the connection with these descriptors, or for the end of the driver."""
         if fds != self._polled:
             self._polled, self._poller = fds, select.poll()

@@ -7,6 +7,7 @@ sent the acknowledgement by itself, before the next batch is asked for.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final, TypeAlias
 
 import msgspec
@@ -42,11 +43,13 @@ class OwedAck:
     Args:
         group: of all batches of the loop.
         patience_s: seconds for which a service that is away is tried again, where the acknowledgement goes by itself.
+        is_ours: whether this is the process in which the loop began. A child made with fork never asks for the next batch.
     """
 
-    def __init__(self, group: str, patience_s: float) -> None:
+    def __init__(self, group: str, patience_s: float, is_ours: Callable[[], bool] = lambda: True) -> None:
         self._group = group
         self._patience_s = patience_s
+        self._is_ours = is_ours
         #: What is owed; None: nothing.
         self.batch: str | None = None
         #: Whether the service knows requests that acknowledge; None: nobody has wanted to know.
@@ -54,8 +57,9 @@ class OwedAck:
         self._over = False
 
     def take_over(self, batch: str) -> bool:
-        """Owes the acknowledgement of this batch from now on. False if it can't: it owes another one, or the loop is over."""
-        if self._over or self.batch is not None:
+        """Owes the acknowledgement of this batch from now on. False if it can't: it owes another one, the loop is over, or it is
+        that of another process."""
+        if self._over or self.batch is not None or not self._is_ours():
             return False
         self.batch = batch
         self._is_known = bool(self._is_known)
@@ -72,7 +76,8 @@ class OwedAck:
     def send(self) -> Flow[None]:
         """Acknowledges by itself what is owed. Raises ShardwatchError."""
         if self.batch is not None:
-            yield from self._send(self._patience_s)
+            yield from self._send(self.batch, self._patience_s)
+            self.batch = None
 
     def told(self, offered: Acknowledged, acked: bool | UnsetType | None) -> None:
         """A request with what was offered was answered, and this is what its reply says of it."""
@@ -100,20 +105,20 @@ class OwedAck:
     def leave(self) -> Flow[None]:
         """The loop is over: what is owed goes by itself. If that is impossible, the batch is handed out again."""
         self._over = True
-        if self.batch is not None:
+        batch, self.batch = self.batch, None
+        if batch is not None:
             try:
-                yield from self._send(ACK_PATIENCE_S)
+                yield from self._send(batch, ACK_PATIENCE_S)
             except ShardwatchError as error:
                 self._warn(error.message)
 
-    def _send(self, patience_s: float) -> Flow[None]:
+    def _send(self, batch: str, patience_s: float) -> Flow[None]:
         try:
-            yield Ask(requests.ack(self._group, self.batch), patience_s)
+            yield Ask(requests.ack(self._group, batch), patience_s)
         except RequestError as error:
             if error.code not in TOO_LATE:
                 raise
             self._warn(error.message)
-        self.batch = None
 
     def _warn(self, why: str) -> None:
         logger.warning("A batch of group %s was not acknowledged, it is handed out again: %s", self._group, why)

@@ -75,12 +75,18 @@ def request(op: str, fields: Mapping[str, Any], wait_s: float = 0.0) -> Request:
     return Request(arguments.text("op", op, NAME_CHARS_MAX), fields, wait_s)
 
 
+def once() -> int:
+    """A random number for a pull. Of the kernel, since a process and its child would have the same ones of `random`."""
+    return 1 + int.from_bytes(os.urandom(6), "little")
+
+
 def pull(
     group: str, worker: str, *, max: int | None, wait_s: float, from_: str | None, peek: bool, lease_s: float | None,
-    ahead: bool = False, ack: str | UnsetType | None = UNSET,
+    once: int, ahead: bool = False, ack: str | UnsetType | None = UNSET,
 ) -> Request:  # fmt: skip
     """
     Args:
+        once: a number that no other pull of this worker has (`once`), for the service to know it by if it comes again.
         ahead: of what is worked on later; it is answered at once.
         ack: a batch that is acknowledged with it; None: none, and the reply tells whether the service knows this field.
     """
@@ -91,6 +97,7 @@ def pull(
     wait_s = arguments.seconds("wait_s", wait_s, 0.0, SECONDS_MAX)
     optional = {"max": max, "from": from_, "peek": bool(peek) or None, "lease_ms": _lease_ms(lease_s), "ahead": ahead or None}
     given: dict[str, Any] = {name: value for name, value in optional.items() if value is not None}
+    given |= {} if peek else {"once": once}
     given |= {} if ack is UNSET else {"ack": ack}
     return Request("pull", {"group": _group(group), "wait_ms": round(wait_s * 1000), "worker": worker} | given, wait_s)
 

@@ -123,6 +123,14 @@ class Batches:
         self._delivery.give_back(unit, now, why)
         return True
 
+    def take_back_repeated(self, worker: str, once: int, peer: bytes, now: float) -> bool:
+        """`release`s what the pull of a worker with this number was handed on another connection, since it has come again: the
+        reply to it was lost. Whether there was anything."""
+        unit = self._leases.handed_to(worker, once, peer)
+        if unit is not None:
+            self._delivery.give_back(unit, now, "its pull came again, since the reply to it was lost")
+        return unit is not None
+
     def release_worker(self, index: IndexPort, worker: str, now: float) -> int:
         """`release`s all batches of a worker. Number of them."""
         self.expire(index, now)

@@ -215,9 +215,10 @@ class Delivery:
             self._leases.add(rest, now, unit.failures)
         return unit
 
-    def lease(self, unit: Unit, due: float, worker: str, ahead: bytes = b"") -> None:
-        """The unit is handed to a worker until `due`; pulled ahead for the one on this connection, if `ahead` names one."""
-        self._leases.lease(unit, due, worker, ahead)
+    def lease(self, unit: Unit, due: float, worker: str, ahead: bytes = b"", once: int = 0, peer: bytes = b"") -> None:
+        """The unit is handed to a worker until `due`; pulled ahead for the one on this connection, if `ahead` names one. `once`,
+        `peer`: as of `Leases.lease`."""
+        self._leases.lease(unit, due, worker, ahead, once, peer)
         self.position.lease(unit)
 
     # -- how units end

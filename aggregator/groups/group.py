@@ -229,12 +229,22 @@ class Group:
     # -- handing out
 
     def pull(
-        self, index: IndexPort, now: float, limit: int, lease_s: float, leases_max: int, worker: str, ahead: bytes = b""
+        self,
+        index: IndexPort,
+        now: float,
+        limit: int,
+        lease_s: float,
+        leases_max: int,
+        worker: str,
+        ahead: bytes = b"",
+        once: int = 0,
+        peer: bytes = b"",
     ) -> GroupBatch | NoBatch:
         """The next batch, leased to `worker` until now + lease_s; or why there is none.
 
         With `ahead`, the key of the worker's connection, it is pulled ahead: until it is extended, `take_back_ahead` may give it
-        to somebody else, and the end of its lease is no failure. Nothing of this kind is `fresh`.
+        to somebody else, and the end of its lease is no failure. Nothing of this kind is `fresh`. `once`, `peer`: the
+        number of the pull, 0 if it has none, and the connection on which it came, for `Batches.take_back_repeated`.
 
         At most `limit` rows, each path once, no path that is on lease. O(1) amortised a row.
         """
@@ -243,7 +253,7 @@ class Group:
         if why is not None:
             return why
         if self.state is not GroupState.ACTIVE:
-            return NoBatch.FRESH if ahead else self._pull_fresh(index, now, lease_s, worker)
+            return NoBatch.FRESH if ahead else self._pull_fresh(index, now, lease_s, worker, once, peer)
         if self._leases.leased_count() >= leases_max:
             return NoBatch.LEASES
         if self._dry_at == index.tick and not self._leases.again():
@@ -256,7 +266,7 @@ class Group:
         self._dry_at = index.tick if whole else -1
         if unit is None:
             return NoBatch.EMPTY
-        self._delivery.lease(unit, now + lease_s, worker, ahead)
+        self._delivery.lease(unit, now + lease_s, worker, ahead, once, peer)
         choice.pair()
         unit.take_moves(choice.moves)
         return GroupBatch(unit.number, unit.failures + 1, unit.due, choice.events, choice.more)
@@ -295,7 +305,9 @@ class Group:
             self.refresh("the index was built anew")
         return NoBatch.FRESH if self.state is not GroupState.ACTIVE and self._leases.leased_count() else None
 
-    def _pull_fresh(self, index: IndexPort, now: float, lease_s: float, worker: str) -> GroupBatch | NoBatch:
+    def _pull_fresh(
+        self, index: IndexPort, now: float, lease_s: float, worker: str, once: int, peer: bytes
+    ) -> GroupBatch | NoBatch:
         if not self._leases.again():
             unit = Unit(0, [], fresh=self.reason)
         elif self._leases.first_due(now) is not None:
@@ -303,7 +315,7 @@ class Group:
         else:
             return NoBatch.FRESH
         self.state = GroupState.FRESH
-        self._delivery.lease(unit, now + lease_s, worker)
+        self._delivery.lease(unit, now + lease_s, worker, once=once, peer=peer)
         return GroupBatch(unit.number, unit.failures + 1, unit.due, [Fresh(index.tick, self.reason)], True)
 
     # -- what became of it; of all else about batches see `batches`

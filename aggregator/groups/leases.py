@@ -64,12 +64,16 @@ class Leases:
         self._leased: dict[int, Unit] = {}
         #: Of these, what is pulled ahead, the oldest first.
         self._ahead: dict[int, Unit] = {}
+        #: Of these, what was handed to pulls with a number, by that.
+        self._once: dict[int, Unit] = {}
         #: Those to be handed out again, a heap by (due, number).
         self._again: list[Unit] = []
         self._ended = dict(ended)
         for unit in units:
             if unit.leased:
                 self._leased[unit.number] = unit
+                if unit.once:
+                    self._once[unit.once] = unit
                 continue
             heapq.heappush(self._again, unit)
             if unit.due == 0.0:
@@ -101,6 +105,12 @@ class Leases:
         """The unit of that number if it is on lease."""
         return self._leased.get(number)
 
+    def handed_to(self, worker: str, once: int, peer: bytes) -> Unit | None:
+        """The unit on lease that was handed to the pull of this worker with this number, unless that came on this connection: the
+        reply to it comes first then."""
+        unit = self._once.get(once)
+        return unit if unit is not None and unit.worker == worker and unit.peer != peer else None
+
     def fate(self, number: int) -> Fate:
         if number in self._leased:
             return Fate.LEASED
@@ -126,12 +136,15 @@ class Leases:
 
     # -- what happens to them
 
-    def lease(self, unit: Unit, due: float, worker: str, ahead: bytes = b"") -> None:
-        """The unit is handed to a worker, under a new number. `ahead`: it is pulled ahead, for the worker on this connection."""
-        unit.lease(self._number(), due, worker, ahead)
+    def lease(self, unit: Unit, due: float, worker: str, ahead: bytes = b"", once: int = 0, peer: bytes = b"") -> None:
+        """The unit is handed to a worker, under a new number. `ahead`: it is pulled ahead, for the worker on this connection.
+        `once`, `peer`: the number of its pull (0: it has none), and the connection on which it came."""
+        unit.lease(self._number(), due, worker, ahead, once, peer)
         self._leased[unit.number] = unit
         if ahead:
             self._ahead[unit.number] = unit
+        if once:
+            self._once[once] = unit
         self._expiry = min(self._expiry, due)
         self._journal.append(UnitChanged(unit))
 
@@ -168,8 +181,7 @@ class Leases:
 
     def acked(self, unit: Unit) -> None:
         """A unit on lease is done."""
-        del self._leased[unit.number]
-        self._ahead.pop(unit.number, None)
+        self._take_off(unit)
         self._journal.append(UnitGone(unit.number))
 
     def shrunk(self, unit: Unit) -> None:
@@ -184,9 +196,14 @@ class Leases:
 
     def end(self, unit: Unit, reason: str) -> None:
         """A lease ends without an ack. What becomes of the unit is for the caller to say: `give_back` or `drop`."""
+        self._take_off(unit)
+        self._remember(unit.number, reason)
+
+    def _take_off(self, unit: Unit) -> None:
         del self._leased[unit.number]
         self._ahead.pop(unit.number, None)
-        self._remember(unit.number, reason)
+        if self._once.get(unit.once) is unit:
+            del self._once[unit.once]
 
     def end_expired(self, now: float) -> list[Unit]:
         """`end`s the leases that are over, and gives their units."""
@@ -240,7 +257,7 @@ class Leases:
         """All leases end, and nothing is handed out again."""
         for number in self._leased:
             self._remember(number, reason)
-        self._leased, self._ahead, self._again = {}, {}, []
+        self._leased, self._ahead, self._once, self._again = {}, {}, {}, []
         self._journal.append(UnitsGone())
 
     # -- for people

@@ -13,7 +13,7 @@ from shardwatch.shard.contract.errors import ShardwatchError
 from ..storage.checkpoints import PAGES
 
 #: PRAGMA user_version of the file.
-FORMAT: Final = 3
+FORMAT: Final = 4
 
 _SCHEMA: Final = """
 CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL);
@@ -27,10 +27,10 @@ CREATE TABLE lanes (
     id INTEGER, lane INTEGER, scan INTEGER NOT NULL, handed INTEGER NOT NULL,
     skip_after INTEGER NOT NULL DEFAULT 0, skip_upto INTEGER NOT NULL DEFAULT 0, PRIMARY KEY (id, lane)) WITHOUT ROWID;
 -- Batches on lease, and those that are to be handed out again. `parts`: msgpack [[lane, handed, ticks, sums], ...], ticks as
--- native 64-bit and sums (crc32 of the paths) as native 32-bit integers.
+-- native 64-bit and sums (crc32 of the paths) as native 32-bit integers. `once`: number of the pull that was handed it, or 0.
 CREATE TABLE units (
     id INTEGER, number INTEGER, leased INTEGER NOT NULL, due REAL NOT NULL, failures INTEGER NOT NULL, worker TEXT NOT NULL,
-    reason TEXT NOT NULL, fresh TEXT NOT NULL, parts BLOB NOT NULL, PRIMARY KEY (id, number));
+    reason TEXT NOT NULL, fresh TEXT NOT NULL, parts BLOB NOT NULL, once INTEGER NOT NULL DEFAULT 0, PRIMARY KEY (id, number));
 -- Rows that wait for a leased path.
 CREATE TABLE held (id INTEGER, lane INTEGER, tick INTEGER, PRIMARY KEY (id, lane, tick)) WITHOUT ROWID;
 -- Batches that ended without an ack, and why.
@@ -58,6 +58,8 @@ _STEPS: Final = {
         "ALTER TABLE parked ADD COLUMN output TEXT NOT NULL DEFAULT ''",
         "CREATE INDEX outputs ON parked (id) WHERE output <> ''",
     ),
+    # Which pull was handed a batch is known of those that are handed out from now on.
+    3: ("ALTER TABLE units ADD COLUMN once INTEGER NOT NULL DEFAULT 0",),
 }
 
 

@@ -100,10 +100,10 @@ def _write_unit(db: Any, key: int, unit: Unit) -> None:
     handed out again at once."""
     parts = [(part.lane, part.handed, array("q", part.ticks).tobytes(), part.crcs()) for part in unit.parts]
     db.execute(
-        "INSERT OR REPLACE INTO units VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        "INSERT OR REPLACE INTO units VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (
             key, unit.number, unit.leased and not unit.ahead, 0.0 if unit.ahead else unit.due, unit.failures,
-            "" if unit.ahead else unit.worker, unit.reason, unit.fresh, _encode(parts),
+            "" if unit.ahead else unit.worker, unit.reason, unit.fresh, _encode(parts), unit.once,
         ),
     )  # fmt: skip
 
@@ -140,13 +140,13 @@ def _lanes(db: Any, group: GroupRow) -> dict[int, Lane]:
 
 
 def _units(db: Any, key: int) -> list[Unit]:
-    sql = "SELECT number, leased, due, failures, worker, reason, fresh, parts FROM units WHERE id = ? ORDER BY due, number"
+    sql = "SELECT number, leased, due, failures, worker, reason, fresh, parts, once FROM units WHERE id = ? ORDER BY due, number"
     return [
         Unit(
             number, _read_parts(parts), failures=failures, due=due, fresh=fresh,
-            leased=bool(leased), worker=worker, reason=reason,
+            leased=bool(leased), worker=worker, reason=reason, once=once,
         )
-        for number, leased, due, failures, worker, reason, fresh, parts in db.execute(sql, (key,))
+        for number, leased, due, failures, worker, reason, fresh, parts, once in db.execute(sql, (key,))
     ]  # fmt: skip
 
 

@@ -40,7 +40,9 @@ class Part:
 class Unit:
     """Rows that are acknowledged together."""
 
-    __slots__ = ("ahead", "due", "failures", "fresh", "leased", "low", "moves", "number", "parts", "reason", "worker")
+    __slots__ = (
+        "ahead", "due", "failures", "fresh", "leased", "low", "moves", "number", "once", "parts", "peer", "reason", "worker",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -53,6 +55,7 @@ class Unit:
         leased: bool = False,
         worker: str = "",
         reason: str = "",
+        once: int = 0,
     ) -> None:
         self.number = number
         self.parts = parts
@@ -63,6 +66,9 @@ class Unit:
         #: Whether it is on lease, and at which worker.
         self.leased = leased
         self.worker = worker
+        #: The number of the pull that was handed it (0: that has none), and the connection on which it came; that is not on disk.
+        self.once = once
+        self.peer = b""
         #: Not empty: it is on lease, but pulled ahead. The worker on this connection has not begun it, and it may be taken back.
         self.ahead = b""
         #: Why it failed last.
@@ -90,8 +96,9 @@ class Unit:
         self.failures += 1
         self.reason = reason
 
-    def lease(self, number: int, due: float, worker: str, ahead: bytes = b"") -> None:
+    def lease(self, number: int, due: float, worker: str, ahead: bytes, once: int, peer: bytes) -> None:
         self.number, self.due, self.worker, self.leased, self.ahead = number, due, worker, True, ahead
+        self.once, self.peer = once, peer
 
     def begin(self) -> None:
         """Its worker has begun it."""
@@ -108,6 +115,7 @@ class Unit:
     def give_back(self, due: float) -> None:
         """It may be handed out again at `due`."""
         self.due, self.leased, self.worker, self.ahead = due, False, "", b""
+        self.once, self.peer = 0, b""
         for part in self.parts:
             part.forget_keys()
 

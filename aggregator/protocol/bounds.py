@@ -12,6 +12,8 @@ REQUEST_BYTES_MAX: Final = 1 << 20
 WAIT_MS_MAX: Final = 3_600_000
 #: Longest lease: a day, for the slowest of extractions.
 LEASE_MS_MAX: Final = 86_400_000
+#: The largest `once` of a pull: JavaScript has no larger whole numbers.
+ONCE_MAX: Final = 2**53 - 1
 #: Ticks that one `ack` or `nack` may name; more than any batch has.
 ACK_TICKS_MAX: Final = 100_000
 #: Paths that one request may name, and the length of each, in base64: no path that has a name of its own is longer.

@@ -22,6 +22,7 @@ from .bounds import (
     ID_BYTES_MAX,
     ID_DEPTH_MAX,
     NAME_CHARS_MAX,
+    ONCE_MAX,
     PATH_B64_CHARS_MAX,
     PATHS_MAX,
     PROTOCOL_VERSION,
@@ -36,6 +37,7 @@ _Carried = _Id | UnsetType | None
 _Begin = Literal["now", "start", "fresh"]
 _Wait = Annotated[int, Meta(ge=0)]
 _Lease = Annotated[int, Meta(ge=1)]
+_Once = Annotated[int, Meta(ge=1, le=ONCE_MAX)]
 #: Exact bytes in base64.
 _Path = Annotated[str, Meta(max_length=PATH_B64_CHARS_MAX)]
 _Ticks = Annotated[list[int], Meta(max_length=ACK_TICKS_MAX)]
@@ -88,6 +90,7 @@ class Pull(Struct, rename={"from_": "from"}):
     lease_ms: _Lease | None = None
     ahead: bool = False
     ack: _Carried = UNSET
+    once: _Once | None = None
 
 
 class Ack(Struct):

@@ -73,9 +73,13 @@ class HandingOut:
         self._ahead: set[str] = set()
 
     def open(self, call: Call, group: Group, now: float, *, others_wait: bool, created: bool = False) -> OpenPull:
-        """The pull, once the batch that it acknowledges is done. `others_wait`: for this group. Raises RefusedError."""
-        acked = acknowledge(group, self._index, call.request, now)
-        if acked.get("acked") is not None:
+        """The pull, once the batch that it acknowledges is done, and what it was handed when it came before is free again.
+        `others_wait`: for this group. Raises RefusedError."""
+        request: protocol.Pull = call.request
+        acked = acknowledge(group, self._index, request, now)
+        once, peer = request.once, call.envelope[0]
+        repeated = once is not None and group.batches.take_back_repeated(request.worker, once, peer, now)
+        if repeated or acked.get("acked") is not None:
             self._registry.touch(group)
             if others_wait:  # what has become free is for them; if nobody waits, this pull gets it
                 self._registry.soon(group)
@@ -103,8 +107,11 @@ class HandingOut:
     def _lease(self, group: Group, pull: OpenPull, now: float, limit: int) -> GroupBatch | NoBatch:
         request = pull.request
         leased_s = lease_s(self._settings, request.lease_ms)
-        ahead = pull.call.envelope[0] if request.ahead else b""
-        found = group.pull(self._index, now, limit, leased_s, self._settings.leases_max, request.worker, ahead)
+        peer = pull.call.envelope[0]
+        ahead = peer if request.ahead else b""
+        found = group.pull(
+            self._index, now, limit, leased_s, self._settings.leases_max, request.worker, ahead, request.once or 0, peer
+        )
         if ahead and isinstance(found, GroupBatch):
             self._ahead.add(group.name)
         return found

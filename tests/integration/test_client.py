@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import resource
 import shutil
 import subprocess
 import sys
@@ -173,6 +174,75 @@ def test_a_loop_that_was_forked_leaves_its_parents_batch_alone(service: FakeServ
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
     assert next(loop).events[0].path == "/r/b"
     loop.close()
+
+
+def test_a_child_that_leaves_its_parents_loop_gives_nothing_back(service: FakeService, client: ExtractClient) -> None:
+    """By an exception, that is. What it acknowledges itself it does not leave to a request that never comes."""
+    service.put("/r/a", "/r/b")
+    loop = client.batches("g", max=1, from_="start", ahead=0)
+    first = next(loop)
+    child = os.fork()
+    if child == 0:  # no assertion may leave the child
+        try:
+            loop.throw(SystemExit())
+        finally:
+            os._exit(0)
+    os.waitpid(child, 0)
+    assert first.ack()
+    second = next(loop)
+    child = os.fork()
+    if child == 0:
+        try:
+            second.ack(wait=False)
+        finally:
+            os._exit(0)
+    os.waitpid(child, 0)
+    assert [(group["leased"], group["backlog"]) for group in client.groups()] == [(0, 0)]
+    loop.close()
+
+
+@pytest.mark.parametrize("turns", [0, 1, 3])
+@pytest.mark.parametrize("done", [True, False])
+async def test_a_loop_that_was_left_ends_before_its_client(service: FakeService, done: bool, turns: int) -> None:
+    """An asynchronous one ends some time after `break`: what it owes is told all the same, and what it has is given back."""
+    service.put("/r/a")
+    async with AsyncExtractClient(service.layout.state_dir, timeout_s=GUARD_S) as client:
+        async for batch in client.batches("g", from_="start"):
+            if done:
+                await batch.ack(wait=False)
+            break
+        for _ in range(turns):  # of the event loop: it has begun to end, or has not
+            await asyncio.sleep(0)
+    with ExtractClient(service.layout.state_dir, timeout_s=GUARD_S) as blocking:
+        again = blocking.pull("g")
+    assert (again is None) is done
+
+
+@pytest.mark.parametrize("done", [True, False])
+def test_a_client_that_is_closed_ends_its_loops(service: FakeService, done: bool) -> None:
+    """Unless another thread waits in one of them: that is woken at once, and what it was to tell is lost."""
+    service.put("/r/a")
+    with ExtractClient(service.layout.state_dir, timeout_s=GUARD_S) as client:
+        loop = client.batches("g", from_="start")
+        batch = next(loop)
+        if done:
+            assert batch.ack(wait=False)
+    with ExtractClient(service.layout.state_dir, timeout_s=GUARD_S) as other:
+        again = other.pull("g")
+    assert (again is None) is done
+    loop.close()
+
+
+def test_many_open_files_are_no_trouble(state_dir: Path) -> None:
+    """A service that is away is waited for in a process with more files than select(2) can name."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.ExitStack() as stack:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 2048), hard))
+        stack.callback(resource.setrlimit, resource.RLIMIT_NOFILE, (soft, hard))
+        for _ in range(1100):
+            stack.callback(os.close, os.open(os.devnull, os.O_RDONLY))
+        with ExtractClient(state_dir) as client, pytest.raises(NotRunningError, match="no service answers"):
+            client.pull("g", patience_s=0.1)
 
 
 def test_a_waiting_pull_is_woken(service: FakeService, client: ExtractClient) -> None:

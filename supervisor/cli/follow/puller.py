@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from typing import Any
 
+from shardwatch.aggregator.client.requests import once
+
 from ...terminal.ends import Ends
 from ...terminal.lines import Printer, exact_path
 from ...terminal.own_output import OwnOutput
@@ -57,8 +59,7 @@ class Puller:
             "wait_ms": int(wait_s * 1000),
             "worker": self._worker,
         }
-        if peek:
-            fields["peek"] = True
+        fields |= {"peek": True} if peek else {"once": once()}
         if self._start is not None:
             fields["from"] = self._start
         if goes_on:

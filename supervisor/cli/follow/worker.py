@@ -11,6 +11,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from typing import Any, Final, Protocol
 
+from shardwatch.aggregator.client.requests import once
 from shardwatch.shard.contract.input.shown import shown
 from shardwatch.shard.contract.limits import BEAT_S, next_beat
 
@@ -133,6 +134,7 @@ class Worker:
     def _pull(self) -> None:
         fields: dict[str, Any] = {
             "group": self._group, "max": self._pace.paths(), "wait_ms": int(PULL_WAIT_S * 1000), "worker": self._name,
+            "once": once(),
         }  # fmt: skip
         if self._start is not None:
             fields["from"] = self._start

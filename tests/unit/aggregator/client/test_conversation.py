@@ -195,12 +195,19 @@ def test_what_can_not_be_sent_is_a_usage_error(fields: dict[str, Any]) -> None:
 # The loop of `batches` ------------------------------------------------------------------------------------------------
 
 
-def following(wire: Wire, *, follow: bool = True, from_: str | None = "now", ahead: bool = False) -> Following:
-    def pull(from_: str | None, ack: Acknowledged) -> Request:
-        return requests.pull("g", "w", max=None, wait_s=0.0, from_=from_, peek=False, lease_s=None, ack=ack)
+def following(
+    wire: Wire,
+    *,
+    follow: bool = True,
+    from_: str | None = "now",
+    ahead: bool = False,
+    is_ours: Callable[[], bool] = lambda: True,
+) -> Following:
+    def pull(from_: str | None, ack: Acknowledged, once: int) -> Request:
+        return requests.pull("g", "w", max=None, wait_s=0.0, from_=from_, peek=False, lease_s=None, once=once, ack=ack)
 
-    def pull_ahead() -> Request:
-        return requests.pull("g", "w", max=None, wait_s=0.0, from_=None, peek=False, lease_s=None, ahead=True)
+    def pull_ahead(once: int) -> Request:
+        return requests.pull("g", "w", max=None, wait_s=0.0, from_=None, peek=False, lease_s=None, once=once, ahead=True)
 
     def begin(batch: str) -> Request:
         return requests.extend("g", batch, None)
@@ -209,9 +216,11 @@ def following(wire: Wire, *, follow: bool = True, from_: str | None = "now", ahe
         return requests.ack("g", batch, begin=True)
 
     patience_s = math.inf if follow else 0.0
-    owed = OwedAck("g", patience_s)
+    owed = OwedAck("g", patience_s, is_ours)
     early = Early(wire.conversation, pull_ahead, begin, end, patience_s, owed) if ahead else None
-    return Following(wire.conversation, pull, from_, owed, follow=follow, patience_s=patience_s, early=early)
+    return Following(
+        wire.conversation, pull, from_, owed, follow=follow, patience_s=patience_s, early=early, is_ours=is_ours
+    )
 
 
 def next_id(wire: Wire, loop: Following) -> str | None:
@@ -259,14 +268,50 @@ def test_a_group_that_a_later_pull_makes_begins_afresh() -> None:
 def test_what_a_loop_leaves_is_given_back() -> None:
     """Once; that the service is away by then is no error."""
     wire = scripted(batch(1), ok(), AWAY)
-    found = wire.run(following(wire).next())
-    assert found is not None
-    wire.run(found.lease.leave())
-    wire.run(found.lease.leave())
+    loop = following(wire)
+    next_id(wire, loop)
+    wire.run(loop.leave())
+    wire.run(loop.leave())
     assert [(frame["op"], frame.get("batch")) for frame in wire.frames] == [("pull", None), ("release", "t-1")]
     left = Lease(pulled(3), follows=False)
     wire.run(left.leave())
     assert [frame["op"] for frame in wire.frames] == ["pull", "release", "release"]
+
+
+def test_what_another_process_began_is_left_alone() -> None:
+    """In a child made with fork, a copy of the loop gives nothing back, and acknowledges nothing in the name of its parent. What
+    the child itself acknowledges goes at once: nobody asks for the next batch."""
+    ours = True
+    wire = scripted(batch(1), ok(), batch(2, acked=None), ok())
+    loop = following(wire, is_ours=lambda: ours)
+    found = wire.run(loop.next())
+    assert found is not None
+    ours = False
+    wire.run(loop.leave())
+    assert carried(wire) == ["pull"]
+    wire.run(found.lease.ack(wait=False))
+    assert carried(wire) == ["pull", "ack t-1"]
+    ours = True
+    found = wire.run(loop.next())
+    assert found is not None
+    wire.run(found.lease.ack(wait=False))
+    ours = False
+    wire.run(loop.leave())
+    assert carried(wire) == ["pull", "ack t-1", "pull"]
+
+
+def numbers(wire: Wire) -> list[int]:
+    """The numbers of the pulls: 0 is the first, and so is what comes again."""
+    found = [frame["once"] for frame in wire.frames if frame["op"] == "pull"]
+    return [found.index(once) for once in found]
+
+
+def test_a_pull_whose_reply_is_lost_comes_again() -> None:
+    """With its number, so it is handed what the first was handed; and so where the service could not say what became of it."""
+    wire = scripted(batch(1), [], AWAY, refused("storage"), batch(2), ok(batch=None), batch(3))
+    loop = following(wire)
+    assert [next_id(wire, loop) for _ in range(3)] == ["t-1", "t-2", "t-3"]
+    assert numbers(wire) == [0, 1, 1, 1, 1, 5, 6]
 
 
 # Pulling ahead --------------------------------------------------------------------------------------------------------
@@ -297,8 +342,9 @@ def test_what_is_not_ours_any_more_is_dropped(code: str) -> None:
     wire = scripted(batch(1, more=True), batch(2), refused(code), batch(3))
     loop = following(wire, ahead=True)
     assert [next_id(wire, loop) for _ in range(2)] == ["t-1", "t-3"]
-    wire.run(loop.leave())
     assert asked(wire) == ["pull", "pull ahead", "extend t-2", "pull"]
+    wire.run(loop.leave())
+    assert asked(wire)[4:] == ["release t-3"]
 
 
 @pytest.mark.parametrize(
@@ -330,6 +376,22 @@ def test_a_cut_connection_takes_the_reply_with_it() -> None:
     wire.run(found.lease.ack())
     assert next_id(wire, loop) == "t-3"
     assert asked(wire) == ["pull", "pull ahead", "ack t-1", "ack t-1", "extend t-2", "pull"]
+
+
+@pytest.mark.parametrize("code", ["storage", "lease_expired"])
+def test_what_was_lost_with_a_reply_comes_with_the_next_pull(code: str) -> None:
+    """What was pulled ahead may have begun by then. If it is known whose it is, the next pull is one of its own."""
+    wire = scripted(batch(1, more=True), [], [], [], ok(), batch(2, acked=None), batch(3))
+    loop = following(wire, ahead=True)
+    assert left_to_the_loop(wire, loop) == "t-1"
+    assert [next_id(wire, loop) for _ in range(2)] == ["t-2", "t-3"]
+    assert asked(wire) == ["pull", "pull ahead", "ack begin t-1", "pull ahead", "ack t-1", "pull", "pull"]
+    assert numbers(wire) == [0, 1, 2, 1, 4]
+    wire = scripted(batch(1, more=True), batch(2), refused(code), batch(2))
+    loop = following(wire, ahead=True)
+    assert [next_id(wire, loop) for _ in range(2)] == ["t-1", "t-2"]
+    assert asked(wire) == ["pull", "pull ahead", "extend t-2", "pull"]
+    assert numbers(wire) == [0, 1, 1 if code == "storage" else 2]
 
 
 # An ack that nobody waits for -----------------------------------------------------------------------------------------
@@ -401,7 +463,7 @@ def test_an_ack_that_is_refused_begins_nothing(code: str, again: list[str], capl
     assert left_to_the_loop(wire, loop) == "t-1"
     assert next_id(wire, loop) == "t-2"
     wire.run(loop.leave())
-    assert carried(wire) == ["pull", "pull ahead", "ack begin t-1", "pull ahead", "extend t-2", *again]
+    assert carried(wire) == ["pull", "pull ahead", "ack begin t-1", "pull ahead", "extend t-2", "release t-2", *again]
     assert ("was not acknowledged" in caplog.text) is (not again)
 
 
@@ -479,7 +541,7 @@ def test_a_loop_that_is_left_gives_back_what_it_pulled_ahead(arrives: bool) -> N
     next_id(wire, loop)
     wire.run(loop.leave())
     wire.run(loop.leave())
-    assert asked(wire) == ["pull", "pull ahead", *["release t-2"] * arrives]
+    assert asked(wire) == ["pull", "pull ahead", "release t-1", *["release t-2"] * arrives]
 
 
 def test_what_could_not_be_begun_is_given_back() -> None:

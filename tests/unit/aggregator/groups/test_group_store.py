@@ -126,7 +126,7 @@ def test_groups_of_the_first_format(tmp_path: Path) -> None:
         assert batch is not None and bench.ack(batch)["ok"]
     bench.store.close()
     db = sqlite3.connect(tmp_path / "groups.db")
-    for table, columns in {"groups": ("bit", "begun"), "lanes": ("skip_after", "skip_upto")}.items():
+    for table, columns in {"groups": ("bit", "begun"), "lanes": ("skip_after", "skip_upto"), "units": ("once",)}.items():
         for column in columns:
             db.execute(f"ALTER TABLE {table} DROP COLUMN {column}")
     db.execute("DROP INDEX outputs")

@@ -197,6 +197,7 @@ def test_what_an_earlier_version_has_set_aside_stays(bench: Bench) -> None:
         db.execute("DROP INDEX outputs")
         for column in ("kind", "at", "output"):
             db.execute(f"ALTER TABLE parked DROP COLUMN {column}")
+        db.execute("ALTER TABLE units DROP COLUMN once")
         db.execute("PRAGMA user_version=2")
     bench.open()
     (letter,) = dead(bench, output=True)
