@@ -30,6 +30,8 @@ class Drain:
         #: Readable when there is something to be taken.
         self.ready = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         self._stop_r, self._stop_w = os.pipe2(os.O_CLOEXEC)
+        #: Whether an error has ended the thread.
+        self._failed = False
         self._thread = threading.Thread(target=self._run, name="drain", daemon=True)
 
     def start(self) -> None:
@@ -41,7 +43,9 @@ class Drain:
         os.eventfd_write(self.ready, 1)
 
     def hush(self) -> None:
-        """It is about to be taken."""
+        """It is about to be taken. Raises RuntimeError if the thread has ended by an error: the queue is emptied no more."""
+        if self._failed:
+            raise RuntimeError("the thread that empties the queue of the kernel has ended")
         try:
             os.eventfd_read(self.ready)
         except BlockingIOError:
@@ -55,6 +59,16 @@ class Drain:
             os.close(fd)
 
     def _run(self) -> None:
+        failed = True
+        try:
+            self._empty()
+            failed = False
+        finally:
+            if failed:  # for want of memory, say: nobody may wait for hints that will never come
+                self._failed = True
+                self.ring()
+
+    def _empty(self) -> None:
         poller = select.poll()
         poller.register(self._queue, select.POLLIN)
         poller.register(self._stop_r, select.POLLIN)

@@ -33,26 +33,36 @@
 /* `reading.NAMES_AT_ONCE`. */
 #define NAMES_AT_ONCE 1000
 
+/* Whether an entry is a directory: 1, 0, or -1 where that can't be found out (errno). Without the GIL. */
+static int
+entry_is_directory(int fd, const struct dirent64 *entry)
+{
+    struct stat st;
+
+    if (entry->d_type != DT_UNKNOWN)
+        return entry->d_type == DT_DIR;
+    if (fstatat(fd, entry->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0)
+        return S_ISDIR(st.st_mode);
+    return errno == ENOENT ? 0 : -1;
+}
+
 /* 1: a directory, 0: anything else, -1: an exception is set. */
 static int
 is_directory(int fd, const struct dirent64 *entry)
 {
-    struct stat st;
     int result, error;
 
     if (entry->d_type != DT_UNKNOWN)
         return entry->d_type == DT_DIR;
     Py_BEGIN_ALLOW_THREADS
-    result = fstatat(fd, entry->d_name, &st, AT_SYMLINK_NOFOLLOW);
+    result = entry_is_directory(fd, entry);
     error = errno;
     Py_END_ALLOW_THREADS
-    if (result == 0)
-        return S_ISDIR(st.st_mode);
-    if (error == ENOENT)
-        return 0;
-    errno = error;
-    PyErr_SetFromErrnoWithFilename(PyExc_OSError, entry->d_name);
-    return -1;
+    if (result < 0) {
+        errno = error;
+        PyErr_SetFromErrnoWithFilename(PyExc_OSError, entry->d_name);
+    }
+    return result;
 }
 
 /* Notes an entry in `found`: name -> whether it is a directory. A name that is given twice has what was given last. 1: it was
@@ -148,9 +158,16 @@ list_names(PyObject *module, PyObject *arguments)
     if (found == NULL)
         return NULL;
     PyObject *result = NULL;
-    if (lseek(fd, 0, SEEK_SET) < 0)
+    off_t begun;
+    int error;
+    Py_BEGIN_ALLOW_THREADS
+    begun = lseek(fd, 0, SEEK_SET);
+    error = errno;
+    Py_END_ALLOW_THREADS
+    if (begun < 0) {
+        errno = error;
         PyErr_SetFromErrno(PyExc_OSError);
-    else if (read_directory(found, fd, on_progress) == 0)
+    } else if (read_directory(found, fd, on_progress) == 0)
         result = sorted_out(found);
     Py_DECREF(found);
     return result;
@@ -776,18 +793,6 @@ read_entries(int fd, char *buffer)
         if (size < 0 || (used += size) > ENTERED_BYTES_MAX)
             return -1;
     }
-}
-
-/* Whether an entry is a directory: 1, 0, or -1 where that can't be found out. Without the GIL. */
-static int
-entry_is_directory(int fd, const struct dirent64 *entry)
-{
-    struct stat st;
-    if (entry->d_type != DT_UNKNOWN)
-        return entry->d_type == DT_DIR;
-    if (fstatat(fd, entry->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0)
-        return S_ISDIR(st.st_mode);
-    return errno == ENOENT ? 0 : -1;
 }
 
 /* Sorts the names of a listing into `names`: those of files that are kept, then those of directories. False where it is not to be

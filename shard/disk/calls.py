@@ -69,11 +69,17 @@ def open_directory(path: bytes, *, follow: bool = False, at: int = _AT_FDCWD) ->
             return fd
         code = ctypes.get_errno()
         if code in (errno.ENOSYS, errno.EPERM, errno.E2BIG, errno.EINVAL):
-            _have_openat2 = False  # an old kernel, or a container's filter
-        elif code != errno.ENAMETOOLONG:
+            fd = _open_in_steps(path, dir_fd, follow=False)
+            _have_openat2 = False  # an old kernel, or a container's filter: a filesystem would have said the same to these steps
+            return fd
+        if code != errno.ENAMETOOLONG:
             raise OSError(code, os.strerror(code), path)
-        elif len(path) >= PIECE_BYTES_MAX:
+        if len(path) >= PIECE_BYTES_MAX:
             return _open_in_pieces(path, at)
+    return _open_in_steps(path, dir_fd, follow=follow)
+
+
+def _open_in_steps(path: bytes, dir_fd: int | None, *, follow: bool) -> int:
     flags = _STEP | (0 if follow else os.O_NOFOLLOW)
     fd = os.open(b"/" if path.startswith(b"/") else b".", flags, dir_fd=dir_fd)
     for name in path.split(b"/"):

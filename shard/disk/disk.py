@@ -123,7 +123,8 @@ class Disk:
         return os.fstat(fd)
 
     def filesystem_type(self, name: bytes, fd: int) -> int:
-        """The number of the type of filesystem that the name lies on; 0 where it can't be found out (`statx.filesystem_type`)."""
+        """The number of the type of filesystem that the name lies on; 0 where it can't be found out, -1 where that may be
+        possible later (`statx.filesystem_type`)."""
         return filesystem_type(name, fd)
 
     def virtual_type(self, fd: int) -> str:

@@ -40,12 +40,18 @@ class Filesystems:
         return found.st_dev, 0 if self.invents(found.st_dev, b".", fd) else found.st_ino
 
     def invents(self, dev: int, name: bytes, fd: int) -> bool:
-        """Whether inode numbers on the device `dev`, where the file `name` in the directory open at `fd` lies, are made up."""
+        """Whether inode numbers on the device `dev`, where the file `name` in the directory open at `fd` lies, are made up. False
+        where that can't be found out; it is asked again if it may be later.
+        """
         known = self._invents.get(dev)
         if known is None:
             if len(self._invents) >= _DEVICES_MAX:
                 self._invents.clear()
-            known = self._invents[dev] = self._disk.filesystem_type(name, fd) in INVENTS_INODES
+            kind = self._disk.filesystem_type(name, fd)
+            if kind < 0:
+                self.last = (-1, False)
+                return False
+            known = self._invents[dev] = kind in INVENTS_INODES
         self.last = (dev, known)
         return known
 

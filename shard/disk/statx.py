@@ -23,18 +23,24 @@ _statx = getattr(_libc, "statx", None)
 
 
 def filesystem_type(name: bytes, fd: int) -> int:
-    """statfs(2)'s f_type for a name in the directory open at `fd`; 0 where it can't be said (then nothing is assumed)."""
-    if _fstatfs is None or not hasattr(os, "O_PATH"):
-        return 0
+    """statfs(2)'s f_type for a name in the directory open at `fd`, or for that itself (b"."); 0 where it can't be said (then
+    nothing is assumed), and -1 where the name can't be opened now: it is gone, or no descriptor is left.
+    """
+    if name == b".":
+        return _type_of(fd)
     try:
         at = os.open(name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=fd)
     except OSError:
-        return 0
+        return -1
     try:
-        buffer = (ctypes.c_long * _BUFFER_BYTES)()
-        return 0 if _fstatfs(at, buffer) else int(buffer[0]) & _TYPE_MASK
+        return _type_of(at)
     finally:
         os.close(at)
+
+
+def _type_of(fd: int) -> int:
+    buffer = (ctypes.c_long * _BUFFER_BYTES)()
+    return 0 if _fstatfs is None or _fstatfs(fd, buffer) else int(buffer[0]) & _TYPE_MASK
 
 
 def birth_ns(name: bytes, ino: int, fd: int) -> int:

@@ -29,6 +29,7 @@ class Rechecks:
         verifier: None where there is no verification.
         rests: takes in all hints that there are by now, and returns whether no look waits to be made then.
         busy: whether something is under way that goes before the verification. It is told the time.
+        owes: whether hints were lost, and the rescan for them has not begun.
         clock: monotonic, ns.
     """
 
@@ -40,6 +41,7 @@ class Rechecks:
         *,
         rests: Callable[[], bool],
         busy: Callable[[int], bool],
+        owes: Callable[[], bool],
         clock: Callable[[], int],
     ) -> None:
         self._territory = territory
@@ -47,6 +49,7 @@ class Rechecks:
         self._verifier = verifier
         self._rests = rests
         self._busy = busy
+        self._owes = owes
         self._clock = clock
         #: Names that must be looked at once more, when their last look cannot be racy any more.
         self._second_looks: Debounce[Node] = Debounce(_SECOND_LOOK_NS, _SECOND_LOOK_NS)
@@ -75,8 +78,9 @@ class Rechecks:
             self._verifier.hinted(hints)
 
     def check_again(self, range_: Range) -> None:
-        """The aggregator's rows of this range of names differ from what the verification saw."""
-        if self._verifier is not None:
+        """The aggregator's rows of this range of names differ from what the verification saw. It asks again until it is told
+        more."""
+        if self._verifier is not None and not self._owes():
             self._verifier.ask(range_, self._clock(), self._debounce.pending)
 
     def note_racy(self, now: int) -> None:
@@ -92,9 +96,12 @@ class Rechecks:
         return min(second, verified)
 
     def work(self, now: int) -> None:
-        """Makes the looks that are due. To be called only while no look that follows a hint is waiting."""
+        """Makes the looks that are due. To be called only while no look that follows a hint is waiting.
+
+        Where hints were lost, an equal stat does not confirm a racy one: the hint of a change in between may be among them.
+        """
         due = self._second_looks.due(now)
-        if due and self._rests():
+        if due and self._rests() and not self._owes():
             for node, names in due.items():
                 changing = self._debounce.pending(node)
                 if names is not None and changing is not None:

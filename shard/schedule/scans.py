@@ -70,8 +70,10 @@ class Scans:
                 self._jobs.append(self.scan(place))
 
     def check(self, places: Iterable[Place]) -> None:
-        """Those of these anchors are to be scanned at which something else lies than what was scanned there."""
-        self.add(place for place in places if place not in self._waiting and is_to_be_scanned(self._territory, place))
+        """Those of these anchors are to be scanned at which something else lies than what was scanned there. What is watched in
+        advance is not asked for: its first scan may be under way, and it is scanned once more when it is owned."""
+        others = self._waiting.union(self._territory.heirs.places)
+        self.add(place for place in places if place not in others and is_to_be_scanned(self._territory, place))
 
     def lost(self, now: int) -> None:
         """Hints were lost. A rescan is owed for them, unless scans of all places wait. Some that wait may be of places that were

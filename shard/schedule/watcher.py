@@ -101,7 +101,9 @@ class Watcher:
             clock=clock,
         )  # fmt: skip
         self.times = self._chores.times
-        self.rechecks = Rechecks(territory, debounce, verifier, rests=self._rests, busy=self._is_busy, clock=clock)
+        self.rechecks = Rechecks(
+            territory, debounce, verifier, rests=self._rests, busy=self._is_busy, owes=lambda: self.pace.owed, clock=clock
+        )
         self.syncs = SyncAnswers(territory, stream, self.scans, self._asked, self._take_over)
         self._baselines = Baselines(territory, stream, self.scans, self.rechecks)
         self.handover = Handover(territory, stream, self.scans, self._asked, self.syncs, self._baselines)

@@ -8,7 +8,7 @@ import os
 from collections.abc import Callable
 from typing import Final
 
-from ..disk.calls import ABSENT
+from ..disk.calls import ABSENT, identity
 from ..tree.nodes import Node
 
 #: How many directories of one scan are open at a time: the deepest ones. Those above are opened again when the scan returns to
@@ -37,7 +37,7 @@ class Descent:
 
     Args:
         opens: gives the descriptor of a directory; raises OSError.
-        doubt: takes a directory that could not be opened again, and why.
+        doubt: takes a directory that could not be opened again, or not be told from others, and why.
     """
 
     def __init__(self, opens: Callable[[bytes], int], doubt: Callable[[Level, OSError], None]) -> None:
@@ -53,12 +53,18 @@ class Descent:
             self._pop()
         self._levels.append(level)
         if len(self._levels) - self._closed > DESCRIPTORS_MAX:
-            above = self._levels[self._closed]
-            st = os.fstat(above.fd)
-            above.identity = (st.st_dev, st.st_ino)
-            os.close(above.fd)
-            above.fd = -1
-            self._closed += 1
+            self._close_for_now(self._levels[self._closed])
+
+    def _close_for_now(self, level: Level) -> None:
+        """It is opened again when the scan returns to it. What is in it is in doubt if it could not be told from another then."""
+        try:
+            level.identity = identity(level.fd)
+        except OSError as error:  # the server of its filesystem is gone, say
+            self._doubt(level, error)
+            level.names = []
+        os.close(level.fd)
+        level.fd = -1
+        self._closed += 1
 
     def nearest(self) -> Level | None:
         """The deepest directory that has something left to enter, opened. None at the end of the scan.
@@ -80,8 +86,12 @@ class Descent:
             if error.errno not in ABSENT:
                 self._doubt(level, error)
             return False
-        st = os.fstat(fd)
-        if (st.st_dev, st.st_ino) != level.identity:
+        try:
+            is_same = identity(fd) == level.identity
+        except OSError as error:
+            self._doubt(level, error)
+            is_same = False
+        if not is_same:
             os.close(fd)
             return False
         level.fd = fd

@@ -113,6 +113,9 @@ class Directories:
                 self.register(fd, child)
                 return child
             if self._backend.same(fd, child):
+                if not self._slow.none and self._is_remote(fd, child):  # what is mounted there was not in the table then
+                    self._backend.forget([child])
+                    self.swept.add(child)
                 return child
             self.cut(child)
         child = parent.adopt(name, target)
@@ -128,7 +131,7 @@ class Directories:
 
     def instance_below(self, parent: Node, count: int) -> tuple[int, int]:
         """`Backend.instance_for` so many directories in `parent`; (-1, 0) where one may have to be observed in another way."""
-        if self.swept or not self.room.open or not self._slow.none or (self._polls and self._places[parent.anchor].polled):
+        if self.swept or not self.room.open or not self._slow.none or self._is_polled(parent):
             return -1, 0
         return self._backend.instance_for(count)
 
@@ -154,7 +157,7 @@ class Directories:
         """
         if node.wd >= 0:
             return
-        if (self._polls and self._places.numbered(node.anchor).polled) or (not self._slow.none and self._is_remote(fd, node)):
+        if self._is_polled(node) or (not self._slow.none and self._is_remote(fd, node)):
             self.swept.add(node)
             return
         if not self.room.open:
@@ -174,6 +177,9 @@ class Directories:
             self.sweep_no_more(node)
         if other is not None and not self._disk.leads_to(other.path(), fd, follow=self._follow):
             self.cut(other)
+
+    def _is_polled(self, node: Node) -> bool:
+        return self._polls and self._places.numbered(node.anchor).polled
 
     def _is_remote(self, fd: int, node: Node) -> bool:
         return self._slow.remote(self._disk.path_of(fd) if self._follow else node.path())

@@ -17,7 +17,7 @@ from collections.abc import Iterable, Iterator
 from typing import Final
 
 from ..backend.base import Backend, Hints
-from ..contract.files.paths import join
+from ..contract.files.paths import Nearest, join
 from ..contract.limits import LINKED_MAX, WAYS_MAX
 from ..disk.disk import Disk
 from ..disk.look import Reader
@@ -223,11 +223,24 @@ class Links:
             hints.directories.pop((waypoint, name), None)
             for link in waypoint.interest.get(name, ()):
                 self._add(hints, link)
-        for waypoint in moved:
-            # It has moved, so all links whose ways passed it must be resolved again.
-            for name in list(waypoint.interest):
-                for link in self._astray(waypoint, name):
-                    self._add(hints, link)
+        if moved:
+            # All links whose ways passed them must be resolved again, and what lies below their paths has gone with them.
+            gone = Nearest([waypoint.name for waypoint in moved])
+            for waypoint in [one for one in self._waypoints.values() if gone.of(one.name) is not None]:
+                for name in list(waypoint.interest):
+                    for link in self._astray(waypoint, name):
+                        self._add(hints, link)
+        if hints.overflow:
+            self._forget_ways()
+
+    def _forget_ways(self) -> None:
+        """Hints were lost: any directory on a way may be another one by now, which has no watch. The rescan that follows walks
+        all ways again."""
+        self._backend.forget(list(self._waypoints.values()))
+        self._waypoints.clear()
+        for links in self._links.values():
+            for link in links.values():
+                link.way = frozenset()
 
     def _add(self, hints: Hints, link: Link) -> None:
         hints.names.setdefault(link.node, set()).add(link.name)

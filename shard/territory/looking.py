@@ -189,9 +189,9 @@ def scan_again(territory: Territory, path: bytes) -> Steps:
         if node is None or node.parent is None:
             continue
         level: Level | None = None
-        with territory.peek(place, node) as opened:
-            if opened.fd >= 0:
-                at = node.path()
+        at = node.path()
+        with territory.opener.open(Subject(at, place, node.parent, node.name)) as opened:  # in doubt if that fails
+            if opened.fd >= 0 and not territory.is_away(place) and not territory.directories.is_other(opened.fd, node):
                 names = list_directory(territory, place, node, opened.fd, at)
                 level = Level(opened.take(), node, at, names)
         if level is not None:

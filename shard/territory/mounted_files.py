@@ -25,9 +25,10 @@ class MountedFiles:
     def __init__(self, territory: Territory) -> None:
         self._territory = territory
         self._seen: dict[bytes, tuple[int, ...]] = {}
-        #: The mount points of the last call, and those that lie below an anchor: (point, directory, name, place). Mostly there
-        #: are none, and another table of mounts comes as another set.
+        #: The mount points and the anchors of the last call, and those points that lie below an anchor: (point, directory, name,
+        #: place). Mostly there are none, and another table of mounts comes as another set.
         self._points: Collection[bytes] = ()
+        self._places: list[Place] = []
         self._inside: list[tuple[bytes, bytes, bytes, Place]] = []
 
     def changed(self, points: Collection[bytes]) -> list[tuple[Node, bytes]]:
@@ -35,8 +36,9 @@ class MountedFiles:
 
         `points`: not changed afterwards; another set if they are others.
         """
-        if points is not self._points:
-            self._points, self._inside = points, list(self._below_anchors(points))
+        if points is not self._points or self._places != self._territory.places:
+            self._points, self._places = points, list(self._territory.places)
+            self._inside = list(self._below_anchors(points))
         found: list[tuple[Node, bytes]] = []
         seen: dict[bytes, tuple[int, ...]] = {}
         for point, node, name in self._ours():

@@ -14,7 +14,7 @@ from ..contract.files.packed import ABSENT, FILE, LINK, Seen, kinds
 from ..contract.limits import PATH_BYTES_MAX
 from ..contract.state.directory import TAG_NAME
 from ..disk.reading import Asked
-from ..tree.nodes import Node, Top
+from ..tree.nodes import WATCHES_END, Node, Top
 from .looking import look
 from .place import Place
 from .territory import Steps, Territory
@@ -76,7 +76,7 @@ def look_together(territory: Territory, waiting: deque[Waiting]) -> list[Steps]:
 
 def _is_simple(territory: Territory, node: Node, names: set[bytes]) -> bool:
     """Whether it is likely that nothing but files is there and that no more is to be found out about them."""
-    if node.wd < 0 or not node.alive or len(names) > _NAMES_MAX or TAG_NAME in names:
+    if not 0 <= node.wd < WATCHES_END or not node.alive or len(names) > _NAMES_MAX or TAG_NAME in names:
         return False
     if node.children and node.knows_any(names):
         return False

@@ -240,8 +240,9 @@ class Verifier:
         path = node.path()
         with self._territory.peek(place, node) as opened:
             if opened.fd >= 0:
-                names = self._names_after(place, path, opened.fd, after)[0]
-                return self._look(place, path, opened.fd, [n for n in names if upto is None or n[0] <= upto])
+                names, whole = self._names_after(place, path, opened.fd, after)
+                if whole or (upto is not None and names[-1][0] >= upto):  # else more have come than are looked at at once
+                    return self._look(place, path, opened.fd, [n for n in names if upto is None or n[0] <= upto])
         return None
 
     def hinted(self, hints: Hints) -> None:

@@ -10,12 +10,10 @@ from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable
 from typing import Final
 
-from .nodes import Linked, Node
+from .nodes import WATCHES_END, Linked, Node
 
 #: A directory keeps its watch so long after its last hint, ns.
 QUIET_NS: Final = 60_000_000_000
-#: The numbers of inotify's watches are less than this; those of directories whose filesystem has a mark are larger.
-_OTHERS: Final = 1 << 31
 #: The watched directories are gone through again at most this often, ns.
 _AGAIN_NS: Final = 60_000_000_000
 
@@ -94,4 +92,4 @@ class Activity:
 def _may_lose_it(node: Node) -> bool:
     """Not the directory of an anchor, whose watch tells that it is the same; nor one that a link leads to: it may be watched for
     several paths. And only one that has a watch of its own."""
-    return node.alive and 0 <= node.wd < _OTHERS and node.parent is not None and not isinstance(node, Linked)
+    return node.alive and 0 <= node.wd < WATCHES_END and node.parent is not None and not isinstance(node, Linked)

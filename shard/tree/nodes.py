@@ -12,6 +12,9 @@ from . import children
 _NAMES_MAX: Final = 4096
 _names: dict[bytes, bytes] = {}
 
+#: The numbers of inotify's watches are less than this; those of directories whose filesystem has a mark are larger.
+WATCHES_END: Final = 1 << 31
+
 #: The children of a dead node: none, and none can be added.
 _DEAD: Final[Any] = ()
 
@@ -30,7 +33,7 @@ class Node:
         self.name = name
         #: As the module `children` keeps them; None: there are none.
         self.children: list[Node] | dict[bytes, Node] | None = None
-        #: Watch descriptor; -1: not watched by the kernel, but swept.
+        #: The number of its watch, or of its handle (`WATCHES_END`); -1: not watched by the kernel, but swept.
         self.wd = -1
 
     @property

@@ -14,12 +14,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from engine import Engine
+from engine import Engine, rows
 from index_rows import spread
 from running import consuming, running, settings_for
 from waiting import eventually
 
 from shardwatch.shard.contract.limits import VERIFY_NAMES_MAX
+from shardwatch.shard.territory import verify
 from shardwatch.shard.territory.verify import Verifier
 
 #: linux/fs.h
@@ -313,3 +314,26 @@ def test_what_is_swept_is_verified_too(tmp_path: Path) -> None:
         passes(engine)
         assert findings(engine) == {("b/g.json", "differs")}
         assert engine.difference() == ({}, {})
+
+
+def test_a_directory_that_has_grown_between_two_looks_loses_nothing(verified: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """More names than are looked at at once have come into a range that differed: of those beyond, nothing is said. They once
+    counted as deleted."""
+    monkeypatch.setattr(verify, "_WINDOW", 3)
+    passes(verified)
+    spoil(verified, "UPDATE entry SET size = 1", "/f", "g.json")
+    new = {(verified.root + b"/f/n%d.json" % number, 0) for number in range(9)}
+    while not verified.receiver.verification.asked("s0", verified.now / 1e9):
+        verified.turn(100)
+    verified.turn(100)
+    for path, _ in new:
+        Path(os.fsdecode(path)).write_text("x")
+    for _ in range(10):
+        verified.turn(100)
+    assert new <= rows(verified.index).keys()
+    for _ in range(400):
+        verified.turn(100)
+        assert new <= rows(verified.index).keys()
+    passes(verified)
+    assert ("f/g.json", "differs") in findings(verified)
+    assert verified.difference() == ({}, {})

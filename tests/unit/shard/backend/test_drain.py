@@ -60,3 +60,20 @@ def test_something_urgent_is_told(pipe: tuple[int, int]) -> None:
             client.send(b"!", socket.MSG_OOB)
             eventually(lambda: told == [b"!"])
             drain.close()
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_an_error_of_the_thread_is_raised_where_its_hints_are_awaited(pipe: tuple[int, int], no_leaks: None) -> None:
+    """Nobody empties the queue any more: to go on without a word would lose every change from then on."""
+
+    def read() -> int:
+        raise MemoryError
+
+    drain = Drain(pipe[0], read)
+    drain.start()
+    os.write(pipe[1], b"x")
+    eventually(lambda: is_ready(drain))
+    for _ in range(2):
+        with pytest.raises(RuntimeError, match="has ended"):
+            drain.hush()
+    drain.close()

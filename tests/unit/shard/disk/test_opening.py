@@ -69,14 +69,19 @@ def test_a_path_of_any_length_can_be_opened(tmp_path: Path, kernel: None, follow
         os.close(fd)
 
 
-def test_a_kernel_without_openat2_is_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Once; what it can't do is done step by step."""
+@pytest.mark.parametrize("code", [errno.ENOSYS, errno.EPERM])
+def test_a_kernel_without_openat2_is_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int) -> None:
+    """Once; what it can't do is done step by step. It is another matter where that is refused as well: a filesystem may say so of
+    one directory."""
 
     def refuse(*arguments: Any) -> int:
-        ctypes.set_errno(errno.ENOSYS)
+        ctypes.set_errno(code)
         return -1
 
     monkeypatch.setattr(disk, "_have_openat2", True)
     monkeypatch.setattr(disk, "_syscall", refuse)
+    with pytest.raises(FileNotFoundError):
+        disk.open_directory(os.fsencode(tmp_path / "none"))
+    assert disk.opens_at_once()
     os.close(disk.open_directory(os.fsencode(tmp_path)))
-    assert disk._have_openat2 is False
+    assert not disk.opens_at_once()

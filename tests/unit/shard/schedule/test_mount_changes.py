@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from engine import rows
@@ -108,3 +111,66 @@ def test_a_root_that_is_unmounted_between_two_steps_is_left_alone(mounted: Shard
     mounted.shard.stream.flush(0)
     assert not mounted.shard.line
     assert rows(mounted.engine.index) == before
+
+
+class OneFile(Table):
+    """A file is mounted over another, all the time."""
+
+    def __init__(self, point: bytes) -> None:
+        super().__init__()
+        self._there = {point}
+
+    def mounted(self) -> set[bytes]:
+        return self._there
+
+
+def test_a_mounted_file_is_compared_by_its_next_owner(make: Callable[..., ShardScene], tmp_path: Path) -> None:
+    """A subtree with it passes to another shard, and the table of mounts stays as it was. Changes give no hint there: here, since
+    they are made by a name outside."""
+    (tmp_path / "tree/b").mkdir(parents=True)
+    outside = tmp_path / "outside.json"
+    outside.write_text("x")
+    (tmp_path / "tree/b/f.json").hardlink_to(outside)
+    scene = make(anchors={"": "s0", "b": "s1", "c": "s1"}, mounts=OneFile(os.fsencode(tmp_path / "tree/b/f.json")))
+    scene.put("c/f.json")
+    scene.equal()
+    for plan in ({"": "s0", "b": "s1", "c": "s1"}, {"": "s0", "b": "s0", "c": "s1"}):
+        scene.engine.replan_running(plan)
+        scene.engine.until_quiet()
+        scene.engine.turn(CHECK_MS)
+        outside.write_text(outside.read_text() + "longer")
+        scene.engine.turn(CHECK_MS)
+        scene.rests()
+
+
+class Growing(Table):
+    """To which something remote is added."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._all = [(b"/", "ext4")]
+
+    def all(self) -> list[tuple[bytes, str]]:
+        return self._all
+
+    def add(self, point: bytes) -> None:
+        self._all = [*self._all, (point, "nfs4")]
+        self.points = {point}
+        self.version += 1
+
+
+def test_what_was_entered_before_the_table_was_read_again_is_polled(make: Callable[..., ShardScene]) -> None:
+    """A scan comes to what was mounted just now, or is mounted because a scan comes to it (autofs): by the table as it was, it is
+    local, and gets watches, which tell nothing of changes made elsewhere."""
+    table = Growing()
+    scene = make(mounts=table)
+    scene.put("f.json", "a/f.json", "a/b/f.json", "c/f.json")
+    scene.equal()
+    assert not scene.shard.territory.directories.swept and scene.shard.backend.watches() == 4
+    table.add(scene.engine.root + b"/a")
+    scene.engine.turn(CHECK_MS)
+    scene.engine.until_quiet()
+    polled = {node.path() for node in scene.shard.territory.directories.swept}
+    assert polled == {scene.engine.root + b"/a", scene.engine.root + b"/a/b"} and scene.shard.backend.watches() == 2
+    scene.equal()
+    scene.shard.territory.close()

@@ -17,6 +17,7 @@ from shardwatch.shard.contract.files.paths import Nearest
 from shardwatch.shard.contract.filter.filter import Filter
 from shardwatch.shard.contract.limits import PATH_BYTES_MAX
 from shardwatch.shard.disk import calls
+from shardwatch.shard.territory import descent
 from shardwatch.shard.territory.descent import DESCRIPTORS_MAX, Descent, Level
 from shardwatch.shard.tree.nodes import Node, Top
 from shardwatch.supervisor.config import profile
@@ -175,6 +176,33 @@ def test_a_scan_holds_few_descriptors(engine: Engine, disk: FaultyDisk) -> None:
     engine.until_quiet()
     assert engine.difference() == ({}, {})
     assert most < DESCRIPTORS_MAX + 8
+
+
+@pytest.mark.parametrize("when", ["closed", "opened again"])
+def test_a_descent_that_cannot_tell_directories_apart_leaves_one_in_doubt(
+    when: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, no_leaks: None
+) -> None:
+    """Its filesystem answers no more, as when its server has ended: no error ends the scan, nor is anything passed over in
+    silence."""
+    doubts: list[int] = []
+
+    def refuse(fd: int) -> tuple[int, int]:
+        raise OSError(errno.ENOTCONN, "")
+
+    found = Descent(lambda path: os.open(path, os.O_RDONLY), lambda level, error: doubts.append(error.errno or 0))
+    path, node = os.fsencode(tmp_path), Top(os.fsencode(tmp_path), 0)
+    levels = [Level(os.open(path, os.O_RDONLY), node, path, [b"d"]) for _ in range(DESCRIPTORS_MAX + 1)]
+    if when == "closed":
+        monkeypatch.setattr(descent, "identity", refuse)
+    for level in levels:
+        found.push(level)
+    monkeypatch.setattr(descent, "identity", refuse)
+    left = 0
+    while (nearest := found.nearest()) is not None:
+        left += 1
+        nearest.names.pop()
+    assert (left, doubts) == (DESCRIPTORS_MAX, [errno.ENOTCONN])
+    found.close()
 
 
 @pytest.mark.parametrize("change", ["same", "replaced", "gone", "unreadable"])

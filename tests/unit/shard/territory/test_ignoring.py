@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 from collections.abc import Callable
@@ -119,3 +120,24 @@ def test_each_directory_is_listed_once_at_the_start(
     assert rests(scene) == EVERYTHING
     directories = ("", "a", "a/x", "a/x/y", "a/x/y/d", "b", "b/c", "b/c/d")
     assert sorted(listed) == [os.fsencode(os.path.join(scene.tree, name)).rstrip(b"/") for name in directories]
+
+
+def test_rules_that_could_not_be_followed_are_followed_later(ignoring: ShardScene, denied: FaultyDisk) -> None:
+    """No descriptor is left when what lies below a directory is to be scanned by its new rules: it is in doubt until then."""
+    assert rests(ignoring) == EVERYTHING
+    directory = os.fsencode(ignoring.tree / "b")
+
+    def refuse_next(path: bytes) -> None:
+        if path == directory:
+            denied.after_listing = lambda path: None
+            denied.once[path] = errno.EMFILE
+
+    denied.after_listing = refuse_next
+    ignoring.put("b/.gitignore", text="f.json\n")
+    in_doubt = 0
+    for _ in range(5):
+        ignoring.engine.turn()
+        in_doubt += ignoring.shard.territory.doubts.holds(directory)
+    assert not denied.once and in_doubt
+    assert rests(ignoring) == EVERYTHING - {"b/c/f.json", "b/c/d/f.json"}
+    assert not ignoring.shard.territory.doubts

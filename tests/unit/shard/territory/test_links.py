@@ -376,6 +376,23 @@ def test_a_restart_an_overflow_and_a_lost_index_change_nothing(scene: Linked) ->
     scene.rests()
 
 
+@pytest.mark.parametrize("lost", [False, True])
+def test_what_came_with_a_part_of_the_way_that_was_exchanged_is_watched(scene: Linked, lost: bool) -> None:
+    """The directories below it are others, too, and so is all of the way where hints were lost: what comes in their place later
+    is told by hints again."""
+    scene.put(scene.out / "way/middle/d/f.json")
+    (scene.tree / "l").symlink_to(scene.out / "way/middle/d")
+    scene.rests()
+    watches = scene.watches
+    for number, part in enumerate(("way", "way/middle", "way", "way/middle/d")):
+        (scene.out / part).rename(scene.out / f"before{number}")
+        scene.put(scene.out / "way/middle/d/f.json", "x" * (number + 2))
+        if lost and part == "way":
+            scene.engine.shards["s0"].lose_hints()
+        scene.rests()
+        assert scene.watches == watches
+
+
 # -- what can't be watched
 
 

@@ -300,6 +300,22 @@ def test_what_changed_last_is_told_before_anything_is_scanned(scene: ShardScene,
     scene.rests()
 
 
+def test_what_is_watched_in_advance_is_scanned_once(scene: ShardScene, disk: FaultyDisk) -> None:
+    """Although it takes longer than the time after which anchors are compared; the exchange would have to wait for a second
+    scan."""
+    heir = scene.engine.shards["s1"]
+    heir.watcher.scans._rate.limit(2)
+    disk.listed.clear()
+    scene.engine.announce({**FIRST, "c": "s1", "e": "s1"})
+    for _ in range(200):
+        scene.engine.turn(100)
+    assert state(scene) == "ready"
+    assert sorted(disk.listed) == [os.fsencode(scene.tree / name) for name in ("c", "c/d", "e")]
+    heir.watcher.scans._rate.limit(0)
+    scene.engine.exchange_plan()
+    scene.equal()
+
+
 def test_nothing_comes_of_it(scene: ShardScene, disk: FaultyDisk) -> None:
     """Another plan is announced, or none: what was watched in advance is let go, as if it had never been."""
     get_ready(scene, {**FIRST, "c": "s1"})
@@ -565,3 +581,17 @@ def test_what_is_replaced_or_swept_meanwhile_is_not_taken_along(scene: ShardScen
         owner.backend.watches_max = 0
         scene.engine.replan_running(FIRST)
         scene.equal()
+
+
+def test_how_an_anchor_is_observed_is_known_by_its_number(scene: ShardScene) -> None:
+    """After others before it were let go, its place among the shard's anchors is not its number any more."""
+    territory = scene.engine.shards["s1"].territory
+    (first,) = territory.places
+    root = scene.engine.root
+    watched, polled = replace(first.anchor, path=root + b"/c"), replace(first.anchor, path=root + b"/none", backend="polling")
+    territory.exchange((), [watched, polled], territory.stops)
+    kept = territory.places[1]
+    territory.exchange([first], [], territory.stops)
+    assert territory.directories.instance_below(kept.plant(), 1)[0] >= 0
+    territory.directories.uproot(first)
+    territory.directories.uproot(kept)

@@ -8,9 +8,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from engine import Engine
 from faulty_disk import FaultyDisk
 from shard_scene import CHECK_MS, ShardScene, Table
 
+from shardwatch.shard.backend.beside import BesideBackend
+from shardwatch.shard.backend.fanotify import FanotifyBackend
+from shardwatch.shard.backend.inotify import InotifyBackend
 from shardwatch.shard.contract.filter.filter import Filter
 from shardwatch.shard.disk.reading import Asked
 
@@ -195,3 +199,25 @@ def test_names_that_went_and_are_back_are_forgotten_as_gone(forest: ShardScene, 
     assert sum(denied.together) == 3 and set(denied.opened) <= {forest.engine.root}
     assert not forest.shard.territory.unlinked.expects and not forest.shard.territory.unlinked
     forest.rests()
+
+
+@pytest.mark.root
+def test_directories_that_fanotify_watches_are_looked_at_beside_them(
+    make: Callable[..., ShardScene], denied: CountingDisk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They are known by handles, whose numbers are no watches: what inotify has no room for once ended the process at the first
+    burst in both."""
+
+    def both(engine: Engine) -> BesideBackend:
+        return BesideBackend(lambda: InotifyBackend(watches_max=4), FanotifyBackend)
+
+    monkeypatch.setattr(Engine, "open_backend", both)
+    scene = make()
+    scene.put(*[f"d{i}/f.json" for i in range(8)])
+    scene.equal()
+    assert scene.shard.backend.name == "inotify+fanotify"
+    scene.engine.until_quiet()
+    denied.together = []
+    scene.put(*[f"d{i}/f.json" for i in range(8)], *[f"d{i}/new.json" for i in range(8)], text="longer")
+    scene.rests()
+    assert sum(denied.together) == 3  # those that inotify has room for, beside the root
