@@ -175,8 +175,8 @@ class ServiceConnection:
             event = int.from_bytes(monitor.recv_multipart()[0][:2], "little")
             absent = event == zmq.EVENT_DISCONNECTED
             broken = broken or absent
-            if not absent:  # what was queued is asked now: an answer is due from now on, not since it was queued
-                self._in_flight.begin_anew(time.monotonic())
+            if not absent:
+                self._in_flight.connected(time.monotonic())
         if broken:
             self._reconnect()
         if absent != self._absent:

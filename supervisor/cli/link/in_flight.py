@@ -19,12 +19,13 @@ Reply = dict[str, Any]
 
 
 class _Open(Struct):
-    """One of them. `due`: when it counts as lost."""
+    """One of them. `due`: when it counts as lost, or is asked again because it was `refused` for now."""
 
     op: str
     frame: bytes
     wait_s: float
     due: float
+    refused: bool = False
 
 
 class InFlight:
@@ -63,9 +64,16 @@ class InFlight:
             yield one.frame
 
     def begin_anew(self, now: float) -> None:
-        """They are sent only now, or once more: answers are due from now on."""
+        """They are sent once more: answers are due from now on."""
         for one in self._open.values():
-            one.due = now + one.wait_s + ANSWER_S
+            one.due, one.refused = now + one.wait_s + ANSWER_S, False
+
+    def connected(self, now: float) -> None:
+        """What was sent before there was a connection is asked only now: an answer is due from now on, save to what was refused
+        meanwhile. That may be heard of before the connection is."""
+        for one in self._open.values():
+            if not one.refused:
+                one.due = now + one.wait_s + ANSWER_S
 
     def next_due(self) -> float:
         """When the first of them counts as lost; infinite where there are none."""
@@ -77,7 +85,7 @@ class InFlight:
         number = reply.get("id")
         one = self._open.get(number) if isinstance(number, int) else None
         if one is not None and reply.get("error") in self._asked_again:
-            one.due = min(one.due, now + REFUSED_S)
+            one.due, one.refused = min(one.due, now + REFUSED_S), True
             return False
         if isinstance(number, int):
             self._open.pop(number, None)

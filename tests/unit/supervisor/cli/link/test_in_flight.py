@@ -59,6 +59,25 @@ def test_a_refusal_that_passes_is_no_answer() -> None:
     assert flight.answered({"id": number, "ok": False, "error": "bad_group"}, 102.0)
 
 
+def test_what_was_refused_for_now_is_not_put_off_by_the_connection() -> None:
+    """The refusal may be read before the event that the connection is there: else it would wait as if it were not answered."""
+    flight = InFlight(frozenset({"storage"}))
+    number = flight.add(PULL, 100.0)
+    flight.begin_anew(101.0)
+    assert not flight.answered({"id": number, "ok": False, "error": "storage"}, 102.0)
+    other = flight.add(ACK, 103.0)
+    flight.connected(150.0)
+    assert flight.next_due() == 102.0 + REFUSED_S
+    flight.forget(number)
+    assert flight.next_due() == 150.0 + ANSWER_S
+    flight.forget(other)
+    number = flight.add(PULL, 200.0)
+    assert not flight.answered({"id": number, "ok": False, "error": "storage"}, 201.0)
+    flight.begin_anew(202.0)  # it is asked again
+    flight.connected(203.0)
+    assert flight.next_due() == 203.0 + 5.0 + ANSWER_S
+
+
 def test_at_the_end_only_acks_and_releases_are_waited_for() -> None:
     """A pull that was given up is not."""
     flight = InFlight(frozenset())
