@@ -25,6 +25,7 @@ from shardwatch.shard.contract.process.log import Sparse, open_log
 from shardwatch.shard.contract.process.log import use as use_log
 from shardwatch.shard.contract.process.slack import Slack, give_back
 from shardwatch.shard.contract.state.contents import REDO
+from shardwatch.shard.contract.state.directory import StateDirectory
 from shardwatch.shard.contract.state.layout import Layout
 from shardwatch.shard.contract.state.planfile import Plan, PlanFile, with_roots
 from shardwatch.shard.contract.state.settings import Settings, read_settings
@@ -48,6 +49,7 @@ from .server.call import Envelope, Outgoing
 from .server.serve import Server
 from .storage.checkpoints import Checkpoints
 from .storage.damage import DISK_ERRORS, MovedError, Refusal, damaged, examine, refusal, set_aside
+from .storage.durability import TEMPORARY
 from .storage.lives import DatabaseLife, Lives
 
 log = logging.getLogger("shardwatch.aggregator")
@@ -86,14 +88,15 @@ class Aggregator:
         self._sockets = sockets
         self._limits = limits
         self._notes = notes
+        durability = _durability(layout, settings)
         with contextlib.ExitStack() as undo:
             self._lives = Lives(layout.state_dir, logs)
             plan_file = PlanFile(layout.plan)
             in_force = with_roots(settings, _plan(plan_file))
-            self._index, found = open_index(layout.index_db, in_force, sockets.pulse.beat)
+            self._index, found = open_index(layout.index_db, in_force, sockets.pulse.beat, durability=durability)
             undo.callback(self._index.abandon)
             notes += found
-            self._store = GroupStore(layout.groups_db, durability=settings.durability)
+            self._store = GroupStore(layout.groups_db, durability=durability)
             undo.callback(self._store.abandon)
             undo.callback(self._lives.closing)
             notes += self._begin_life()
@@ -119,7 +122,7 @@ class Aggregator:
             self._server = Server(
                 self._index.backlog, registry, self._engine, settings, in_force=lambda: self._fitting.settings
             )
-            self._checkpoints = Checkpoints((layout.index_db, layout.groups_db), settings.durability)
+            self._checkpoints = Checkpoints((layout.index_db, layout.groups_db), durability)
             undo.pop_all()
         self._lives_checkpointed = False
         self._kept = -1
@@ -396,6 +399,11 @@ class Aggregator:
         for database in (self._store, self._index):
             with contextlib.suppress(sqlite3.Error):
                 database.abandon()
+
+
+def _durability(layout: Layout, settings: Settings) -> str:
+    with StateDirectory(layout.state_dir) as state:
+        return TEMPORARY if state.is_temporary else settings.durability
 
 
 def _plan(file: PlanFile) -> Plan | None:

@@ -30,7 +30,7 @@ from shardwatch.shard.contract.process.life import LOCK_FD, SERVICE_VARIABLE, Lo
 from shardwatch.shard.contract.process.loading import Loading
 from shardwatch.shard.contract.state.claim import claim_directory, in_use
 from shardwatch.shard.contract.state.contents import DIRECTORIES, examine
-from shardwatch.shard.contract.state.directory import StateDirectory
+from shardwatch.shard.contract.state.directory import TEMPORARY_VARIABLE, StateDirectory, temporary_value
 from shardwatch.shard.contract.state.layout import Layout
 
 from .host.orders import take
@@ -149,6 +149,9 @@ def run(
             state.remove(os.fspath(stale.relative_to(layout.state_dir)))
         os.environ[SERVICE_VARIABLE] = os.urandom(16).hex()
         os.environ["PATH"] = _path_to_python(sys.executable)
+        os.environ.pop(TEMPORARY_VARIABLE, None)
+        if ephemeral:
+            os.environ[TEMPORARY_VARIABLE] = temporary_value(state)
         planner = _plan_ahead(layout, early)
         code = _supervisord(layout, with_parent, echo, planner)
         if not state.in_place():

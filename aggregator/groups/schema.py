@@ -11,6 +11,7 @@ from typing import Any, Final
 from shardwatch.shard.contract.errors import ShardwatchError
 
 from ..storage.checkpoints import PAGES
+from ..storage.durability import synchronous, synchronous_once
 
 #: PRAGMA user_version of the file.
 FORMAT: Final = 4
@@ -72,9 +73,10 @@ def open_groups(path: Path, durability: str, connect: Callable[[Path], Any]) -> 
     db = connect(path)
     try:
         os.chmod(path, 0o600)
+        db.execute(f"PRAGMA synchronous={synchronous_once(durability)}")
         db.execute("PRAGMA journal_mode=WAL")
         db.execute(f"PRAGMA wal_autocheckpoint={PAGES}")
-        db.execute(f"PRAGMA synchronous={'FULL' if durability == 'power' else 'NORMAL'}")
+        db.execute(f"PRAGMA synchronous={synchronous(durability)}")
         version = db.execute("PRAGMA user_version").fetchone()[0]
         if version > FORMAT:
             raise ShardwatchError(

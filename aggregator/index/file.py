@@ -13,6 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
+from ..storage.durability import synchronous, synchronous_once
 from .changes import Changes
 from .deferring import Deferring
 from .redo import RedoFile
@@ -44,12 +45,13 @@ class IndexFile:
         """`sync`: writes what was written to a descriptor to the disk."""
         self.path = path
         power = durability == "power"
+        self._synchronous, self._synchronous_once = synchronous(durability), synchronous_once(durability)
         try:
             self._redo_file = RedoFile(path, sync if power else None)
         except OSError as error:
             raise sqlite3.OperationalError(f"{path}: {error.strerror}") from error
         try:
-            self.db, found = open_database(path, connect, on_progress, self._redo_file)
+            self.db, found = open_database(path, connect, on_progress, self._redo_file, self._synchronous_once)
         except BaseException:
             self._redo_file.close()
             raise
@@ -82,16 +84,15 @@ class IndexFile:
         self._ceiling = 0
         #: Whether caches have room for a burst (`expand`).
         self.expanded = False
-        self._synchronous = "FULL" if power else "NORMAL"
         self._open = False
         self._reserve()
 
     def _reserve(self) -> None:
-        """Reserves the next ticks. Call it outside of a transaction; the reservation is on the disk when it returns, whatever the
-        durability.
+        """Reserves the next ticks. Call it outside of a transaction; unless the file is temporary, the reservation is on the disk
+        when it returns, whatever the durability.
         """
         self._ceiling = self.ticks.last + TICKS_RESERVED
-        self.db.execute("PRAGMA synchronous=FULL")
+        self.db.execute(f"PRAGMA synchronous={self._synchronous_once}")
         self.db.execute(
             "UPDATE state SET tick=?, ceiling=?, redo=?", (self.ticks.last, self._ceiling, self.deferring.next_name)
         )

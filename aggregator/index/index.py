@@ -44,7 +44,7 @@ class Index:
         """
         Args:
             path: the file, which is made if it does not exist.
-            durability: `process` or `power`.
+            durability: `process`, `power` or `storage.durability.TEMPORARY`.
             lane_of: returns the priority of an absolute path. None: all priorities are 0.
             directories: whether directories are events.
             content_only: whether a file counts as modified only if its content may have changed.

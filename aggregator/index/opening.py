@@ -89,9 +89,13 @@ def fingerprint(settings: Settings) -> str:
     return hashlib.sha256(msgspec.json.encode(parts)).hexdigest()[:32]
 
 
-def open_index(path: Path, settings: Settings, on_progress: Callable[[], None] = lambda: None) -> tuple[Index, list[str]]:
+def open_index(
+    path: Path, settings: Settings, on_progress: Callable[[], None] = lambda: None, *, durability: str | None = None
+) -> tuple[Index, list[str]]:
     """Opens the index. Returns it, and notes for the status. A damaged file is set aside, never overwritten; groups then get
     `fresh`.
+
+    `durability`: another than that of the settings (`storage.durability.TEMPORARY`).
 
     Next, its rows are to be adapted to the settings (`refit`), after the groups have reported their positions.
 
@@ -101,7 +105,7 @@ def open_index(path: Path, settings: Settings, on_progress: Callable[[], None] =
 
     def attempt() -> Index:
         return Index(
-            path, durability=settings.durability, lane_of=lane_function(settings), directories=settings.directories,
+            path, durability=durability or settings.durability, lane_of=lane_function(settings), directories=settings.directories,
             content_only=settings.content_only, on_progress=on_progress,
         )  # fmt: skip
 

@@ -77,17 +77,18 @@ def open_database(
     connect: Connect = connect,
     on_progress: Callable[[], None] = lambda: None,
     redo_file: RedoFile | None = None,
+    synchronous: str = "FULL",
 ) -> tuple[Any, State]:
-    """Opens or makes the file. Returns the connection, with synchronous=FULL, and the state. `on_progress` is called during steps
-    that read every row. What is in `redo_file` is done again.
+    """Opens or makes the file. Returns the connection, with this value of `synchronous`, and the state. `on_progress` is called
+    during steps that read every row. What is in `redo_file` is done again.
 
     Raises sqlite3.DatabaseError (not OperationalError) for a damaged file, IndexVersionError for one of another version.
     """
     db = connect(path)
     try:
         os.chmod(path, 0o600)
+        db.execute(f"PRAGMA synchronous={synchronous}")
         db.execute("PRAGMA journal_mode=WAL")
-        db.execute("PRAGMA synchronous=FULL")
         db.execute(f"PRAGMA wal_autocheckpoint={PAGES}")
         db.execute(f"PRAGMA cache_size=-{CACHE_KIB}")
         db.execute("PRAGMA temp_store=MEMORY")

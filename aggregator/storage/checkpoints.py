@@ -23,6 +23,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
+from .durability import synchronous
+
 #: The length of a log at which SQLite moves it within a commit, pages of 4 KiB: just below 64 MiB, and what that commit writes.
 PAGES: Final = 16_000
 #: Commits after which the logs are moved here. A save changes some seven pages of each, so it comes before that.
@@ -39,7 +41,7 @@ class Checkpoints:
 
     Args:
         paths: databases that are open for writing and in WAL mode.
-        durability: `process` or `power`.
+        durability: `process`, `power` or `TEMPORARY`.
 
     Raises sqlite3.Error where they can't be opened once more.
     """
@@ -57,7 +59,7 @@ class Checkpoints:
             for path in paths:  # open from now on: later the path may lead to another file
                 database = sqlite3.connect(path, isolation_level=None, timeout=0, check_same_thread=False)
                 self._databases.append(database)
-                database.execute(f"PRAGMA synchronous={'FULL' if durability == 'power' else 'NORMAL'}")
+                database.execute(f"PRAGMA synchronous={synchronous(durability)}")
         except sqlite3.Error:
             self.close()
             raise

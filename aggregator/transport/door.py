@@ -24,7 +24,9 @@ log = logging.getLogger("shardwatch.aggregator")
 
 #: Messages that are read ahead per connection.
 _INBOX_MAX: Final = 16
-_READ_BYTES: Final = 1 << 16
+#: Bytes that one turn reads of a connection: about as many as the kernel keeps for it, so that what a shard has sent while the
+#: aggregator was busy is one transaction.
+_READ_BYTES: Final = 1 << 18
 #: Bytes that a connection has not read yet. Above the first limit nothing is read from it. Above the second nothing is sent to
 #: it.
 UNREAD_BYTES_PAUSE: Final = 1 << 18

@@ -91,10 +91,10 @@ class ServiceSource:
         await self._wait_ready()
 
     def _start_child(self) -> None:
-        prepared = prepare(self._state_dir, self._settings)
+        ephemeral = self._config.state_dir is None
+        prepared = prepare(self._state_dir, self._settings, temporary=ephemeral)
         for note in prepared.notes:
             logger.warning("%s", note)
-        ephemeral = self._config.state_dir is None
         self._child = ChildService(prepared.layout, follow=True, ephemeral=ephemeral, claim=prepared.claim)
 
     async def _wait_ready(self) -> None:

@@ -69,11 +69,14 @@ def prepare(
     ship: ShipSection | None = None,
     sources: Sources | None = None,
     web: WebSection | None = None,
+    *,
+    temporary: bool = False,
 ) -> Prepared:
     """Makes the state directory (mode 0700) and its files, and claims it for the service that is to be started; idempotent.
 
     `triggers`: commands that are to run with the service; `ship`: what it ships; `sources`: what all this comes from, None if it
-    can't be read again; `web`: where it has its page served.
+    can't be read again; `web`: where it has its page served. `temporary`: the directory goes when the service ends, so the disk
+    is not awaited.
 
     Raises:
         InUseError: a service runs there, or somebody else is starting one.
@@ -90,11 +93,11 @@ def prepare(
         before = _settings_before(state)
         plan = _plan_before(state)
         settings = with_files(settings, before)
-        _write_if_new(state, TAG, TAG_TEXT, made)  # by which a root in it is recognised
+        _write_if_new(state, TAG, TAG_TEXT, made, durable=not temporary)  # by which a root in it is recognised
         notes = check_roots(settings, before, plan) + (_changes(before, settings) if before is not None else [])
         resumed = (before is not None and plan is not None) or state.identity_of("index.db") is not None
         if state.identity_of(".gitignore") is None:  # what the user has put there stays
-            _write_if_new(state, ".gitignore", b"*\n", made)
+            _write_if_new(state, ".gitignore", b"*\n", made, durable=not temporary)
         for name in DIRECTORIES:
             if state.make_directory(name):
                 made.append(layout.state_dir / name)
@@ -102,13 +105,13 @@ def prepare(
         _write_if_new(state, "supervisord.conf", conf, made, durable=False)  # each start compares it
         if before != settings:
             made.append(layout.settings) if before is None else None
-            write_settings(layout.settings, settings)
+            write_settings(layout.settings, settings, durable=not temporary)
         if triggers and not layout.triggers.exists():
             made.append(layout.triggers)
         write_triggers(layout.triggers, triggers)
         if sources is not None and not layout.sources.exists():
             made.append(layout.sources)
-        write_sources(layout.sources, sources)
+        write_sources(layout.sources, sources, durable=not temporary)
         # What was not carried out, and what was asked for while the last service ran: this start reads everything anew.
         for name in ("reload.json", "plan-next.json", "run/log-levels.json"):
             state.remove(name)

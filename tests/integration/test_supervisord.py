@@ -23,6 +23,7 @@ from supervisor.supervisord import Supervisor
 from waiting import eventually
 
 from shardwatch.shard.contract.errors import InUseError, ServiceError
+from shardwatch.shard.contract.state.directory import TEMPORARY_VARIABLE, StateDirectory, temporary_value
 from shardwatch.shard.contract.state.layout import Layout
 from shardwatch.shard.contract.state.planfile import Anchor, Plan, read_plan, write_plan
 from shardwatch.shard.contract.state.settings import Settings
@@ -370,6 +371,10 @@ def test_follows_its_parent_and_removes_the_directory(ground: Ground) -> None:
         eventually(lambda: service.programs(ground.layout))
         ground.add("s0")
         started = [line[1] for line in ground.lines("start")]
+        # By which its programs know that nothing has to be on the disk.
+        with StateDirectory(ground.state_dir) as state:
+            told = f"{TEMPORARY_VARIABLE}={temporary_value(state)}".encode()
+        assert all(told in Path(f"/proc/{program}/environ").read_bytes().split(b"\0") for program in started)
         parent.kill()
     eventually(lambda: not any(map(alive, [pid, *started])))
     eventually(lambda: not ground.state_dir.exists())

@@ -42,6 +42,9 @@ TAG_TEXT: Final = SIGNATURE + b"""
 """
 #: Held by a service for its whole life; it says which process that is.
 SERVICE_LOCK: Final = "locks/service.lock"
+#: Environment variable of the processes of a service whose state directory goes when it ends: which directory that is. Other
+#: directories that these processes write to, or their children, are none of its concern.
+TEMPORARY_VARIABLE: Final = "SHARDWATCH__TEMPORARY"
 
 _KINDS: Final = {
     stat.S_IFLNK: "a link",
@@ -65,7 +68,7 @@ class StateDirectory:
 
     Names are relative to the directory, with at most one directory on the way (`locks/service.lock`). Not thread-safe. Nothing
     waits for another process; `write` and `write_new` wait until the content is on the disk, unless they are told
-    that it may be lost.
+    that it may be lost, or the directory is temporary: nobody reads it after a loss of power.
 
     Raises:
         FileNotFoundError, NotADirectoryError, or another OSError: it cannot be opened.
@@ -122,6 +125,11 @@ class StateDirectory:
         if fd >= 0:
             with contextlib.suppress(OSError):
                 os.close(fd)
+
+    @property
+    def is_temporary(self) -> bool:
+        """Whether this process belongs to a service that removes the directory when it ends."""
+        return os.environ.get(TEMPORARY_VARIABLE) == temporary_value(self)
 
     def in_place(self) -> bool:
         """Whether the path still leads to this directory, as far as can be told: the way to it may be closed for a moment."""
@@ -253,7 +261,7 @@ class StateDirectory:
                 with os.fdopen(fd, "wb") as f:
                     f.write(content(fd))
                     f.flush()
-                    if durable:
+                    if durable and not self.is_temporary:
                         os.fsync(fd)
                 os.replace(temporary, base, src_dir_fd=parent.fd, dst_dir_fd=parent.fd)
             except BaseException:
@@ -383,6 +391,12 @@ def user(uid: int) -> str:
         return f"user {pwd.getpwuid(uid).pw_name}"
     except KeyError:
         return f"user {uid}"
+
+
+def temporary_value(directory: StateDirectory) -> str:
+    """What TEMPORARY_VARIABLE says in a service to which this directory belongs for its life."""
+    device, inode = directory.identity
+    return f"{device}:{inode}"
 
 
 def read_private(path: Path) -> bytes:

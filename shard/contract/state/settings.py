@@ -133,6 +133,6 @@ class SettingsFile:
         return found.st_ino, found.st_ctime_ns
 
 
-def write_settings(path: Path, settings: Settings) -> None:
-    """Replaces the file in one step, mode 0600."""
-    write_private(path, msgspec.json.format(msgspec.json.encode(settings), indent=1))
+def write_settings(path: Path, settings: Settings, *, durable: bool = True) -> None:
+    """Replaces the file in one step, mode 0600. `durable`: as of `StateDirectory.write`."""
+    write_private(path, msgspec.json.format(msgspec.json.encode(settings), indent=1), durable=durable)

@@ -46,9 +46,9 @@ def read_sources(path: Path) -> Sources | None:
         return None
 
 
-def write_sources(path: Path, sources: Sources | None) -> None:
-    """Replaces the file in one step, mode 0600; none is left where nothing is known."""
+def write_sources(path: Path, sources: Sources | None, *, durable: bool = True) -> None:
+    """Replaces the file in one step, mode 0600; none is left where nothing is known. `durable`: as of `StateDirectory.write`."""
     if sources is not None:
-        write_private(path, msgspec.json.format(msgspec.json.encode(sources), indent=1))
+        write_private(path, msgspec.json.format(msgspec.json.encode(sources), indent=1), durable=durable)
     else:
         path.unlink(missing_ok=True)

@@ -45,7 +45,8 @@ def private_service(
     state_dir = make_temporary("give --state-dir DIR") if ephemeral else resolved.state_dir
     try:
         ends.check()
-        prepared = prepare(state_dir, resolved.settings, sources=sources(options, resolved, state_dir, ordinary=ordinary))
+        read_from = sources(options, resolved, state_dir, ordinary=ordinary)
+        prepared = prepare(state_dir, resolved.settings, sources=read_from, temporary=ephemeral)
         child = ChildService(prepared.layout, follow=True, ephemeral=ephemeral, claim=prepared.claim, early=options.early)
         try:
             yield prepared, child

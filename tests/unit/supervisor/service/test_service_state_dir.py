@@ -17,6 +17,7 @@ from shardwatch.shard.contract.process.life import Lock
 from shardwatch.shard.contract.state.layout import Layout
 from shardwatch.shard.contract.state.planfile import Anchor, Plan, write_plan
 from shardwatch.shard.contract.state.settings import Settings, read_settings, write_settings
+from shardwatch.shard.contract.state.sources import Sources
 from shardwatch.supervisor.planning.key import plan_key
 from shardwatch.supervisor.service import service
 from shardwatch.supervisor.service.state_dir import TEMPORARY_SUFFIX_BYTES, prepare
@@ -78,6 +79,17 @@ def test_a_start_does_not_wait_for_the_disk_with_what_the_next_one_writes_again(
         file.write_bytes(b"")
     prepare(place, settings)
     assert {file: file.read_bytes() for file in written} == written
+
+
+def test_a_temporary_directory_does_not_wait_for_the_disk(
+    place: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody reads it after a loss of power."""
+    waited: list[int] = []
+    monkeypatch.setattr(os, "fsync", waited.append)
+    layout = prepare(place, settings, sources=Sources(), temporary=True).layout
+    assert waited == []
+    assert read_settings(layout.settings) == settings
 
 
 def test_is_idempotent_and_closes_an_open_directory(place: Path, settings: Settings) -> None:
@@ -236,7 +248,7 @@ def test_an_empty_directory_is_no_root_and_state_directory(place: Path, settings
 def test_leaves_nothing_when_the_disk_fails(place: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     """An error half-way (no space left) removes what was made, parents included, and is one clear line."""
 
-    def full(path: Path, content: Settings) -> None:
+    def full(path: Path, content: Settings, *, durable: bool) -> None:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("shardwatch.supervisor.service.state_dir.write_settings", full)

@@ -11,7 +11,14 @@ import pytest
 
 from shardwatch.shard.contract.errors import UsageError
 from shardwatch.shard.contract.state.contents import examine
-from shardwatch.shard.contract.state.directory import StateDirectory, read_private, user, write_private
+from shardwatch.shard.contract.state.directory import (
+    TEMPORARY_VARIABLE,
+    StateDirectory,
+    read_private,
+    temporary_value,
+    user,
+    write_private,
+)
 
 
 @pytest.fixture
@@ -137,6 +144,25 @@ def test_a_write_that_fails_leaves_the_old(home: Path, monkeypatch: pytest.Monke
         write_private(home / "plan.json", b"new")
     assert sorted(path.name for path in home.iterdir()) == ["locks", "plan.json"]
     assert (home / "plan.json").read_bytes() == b"old"
+
+
+def test_only_the_service_whose_directory_is_temporary_does_not_wait_for_the_disk(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What its programs write there need not survive a loss of power; what they write elsewhere must."""
+    other = tmp_path / "other"
+    other.mkdir(mode=0o700)
+    waited: list[int] = []
+    monkeypatch.setattr(os, "fsync", waited.append)
+    with StateDirectory(home) as state, StateDirectory(other) as elsewhere:
+        state.write("plan.json", b"1")
+        assert (len(waited), state.is_temporary) == (1, False)
+        monkeypatch.setenv(TEMPORARY_VARIABLE, temporary_value(state))
+        state.write("plan.json", b"2")
+        assert (len(waited), state.is_temporary) == (1, True)
+        assert state.read("plan.json") == b"2"
+        elsewhere.write("plan.json", b"3")
+        assert (len(waited), elsewhere.is_temporary) == (2, False)
 
 
 @pytest.mark.root
