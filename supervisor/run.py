@@ -34,12 +34,13 @@ from shardwatch.shard.contract.state.directory import TEMPORARY_VARIABLE, StateD
 from shardwatch.shard.contract.state.layout import Layout
 
 from .host.orders import take
+from .host.own_arguments import replace_unknown
 from .plugin.first_plan import Planner
 from .terminal.streams import say
 
 USAGE: Final = """\
 usage: python3 -P -m shardwatch.supervisor.run --state-dir DIR [--with-parent] [--ephemeral] [--echo] [--claim FD]
-       python3 -P -m shardwatch.supervisor.run --orders [--first]
+       python3 -P -m shardwatch.supervisor.run --orders [--first] [--state-dir ...]
 
   --state-dir DIR  a directory that shardwatch has prepared
   --with-parent    end when the process that started this one does (death signal, or end of standard input)
@@ -47,7 +48,8 @@ usage: python3 -P -m shardwatch.supervisor.run --state-dir DIR [--with-parent] [
   --echo           show supervisord's log on standard output too
   --claim FD       a descriptor of DIR, claimed by the one who started this
   --orders         load supervisord first, and take the other arguments from a socket on standard input, with descriptors: of
-                   what is standard output and standard error from then on, and of DIR, if it is claimed
+                   what is standard output and standard error from then on, and of DIR, if it is claimed. DIR is shown to others
+                   (ps) in place of the dots that stand for it until then
   --first          load what makes a plan as well, since there probably is none
 """
 #: How long another's probe of service.lock, or a predecessor's last moment, may take, seconds.
@@ -84,6 +86,7 @@ def main(argv: list[str] | None = None) -> int:
         inherited.correct_for_service()
         inherited.ignore_signals()  # SIGHUP and SIGUSR2 are supervisord's own: to load its configuration, and its logs, anew
         layout = Layout(os.path.abspath(given["--state-dir"]))
+        replace_unknown(os.fsencode(layout.state_dir))
         claim = int(given["--claim"]) if given.get("--claim", "").isdigit() else None
         return run(layout, "--with-parent" in given, "--ephemeral" in given, "--echo" in given, claim, early)
     except getopt.GetoptError as error:

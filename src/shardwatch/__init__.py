@@ -1,13 +1,13 @@
 """The public interface of shardwatch. Each name is loaded on first use, so that a shard process does
-not load any of them.
+not load any of them. Nor is `typing` loaded here: a command that is interrupted meanwhile shows Python's traceback.
 """
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
-
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from shardwatch.aggregator.client.asynchronous import AsyncBatch, AsyncExtractClient
     from shardwatch.aggregator.client.blocking import Batch, ExtractClient
     from shardwatch.aggregator.client.changes import ChangesSince
@@ -94,6 +94,8 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
+    from importlib import import_module
+
     if name not in _HOME:
         raise AttributeError(f"module 'shardwatch' has no attribute {name!r}")
     value = getattr(import_module(f"shardwatch.{_HOME[name]}"), name)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import sys
 from importlib import import_module
 from typing import TYPE_CHECKING, NoReturn
@@ -181,6 +182,8 @@ def _run(arguments: list[str], early: EarlyProcess | None) -> int:
         options.parser_of_all = lambda: make_parser(None, whole=True)
     if options.command != "hold":  # whose command makes files, too
         options.umask = os.umask(0o077)  # for the files of the commands of `exec` and `up`, which are not ours
+    if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:  # `main`: from now on there may be something to be cleaned up
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     code = options.run(options)
     return int(code)
 

@@ -1,37 +1,50 @@
 """The program `shardwatch`. It starts the process of a service before it is known which one, where a command will need one, and
 then has its arguments read (`command_line`).
 
-Light: the sooner that process begins, the sooner the service is ready.
+Light: the sooner that process begins, the sooner the service is ready. And a Ctrl-C that comes while this module and the package
+are loaded shows Python's traceback, so both load little: no `typing`, for example.
 """
 
 from __future__ import annotations
 
 import contextlib
-import signal
 import sys
-from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
 
-from shardwatch.shard.contract.process import inherited
-
-from ..terminal import streams
-
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
     from ..service.early import EarlyProcess
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs one command and returns its exit code. Never lets a traceback out, unless SHARDWATCH_DEBUG is set."""
+    """Runs one command and returns its exit code. Never lets a traceback out, unless SHARDWATCH_DEBUG is set.
+
+    A Ctrl-C ends the process at once, by the signal, until the command itself begins: Python's exception could be lost in what
+    is loaded meanwhile, and there is nothing yet to be cleaned up.
+    """
+    import signal
+
     arguments = list(sys.argv[1:] if argv is None else argv)
-    streams.make_sound()
-    inherited.correct()
+    interruptible = signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    if interruptible:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
     try:
+        from shardwatch.shard.contract.process import inherited
+
+        from ..terminal import streams
+
+        streams.make_sound()
+        inherited.correct()
         with _early_process(arguments) as early:
             from .command_line import run
 
             return run(arguments, early)
-    except KeyboardInterrupt:  # while that was loaded
+    except KeyboardInterrupt:  # while the early process ends
         return 128 + signal.SIGINT
+    finally:
+        if interruptible:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @contextlib.contextmanager

@@ -6,6 +6,7 @@
 - `confinement`: what a container or a unit allows a process.
 - `git_excludes`: where git's global ignore patterns are.
 - `orders`: what a program is told that was started before it was known what for.
+- `own_arguments`: what others see of the arguments of this process.
 - `log_line`: a line in the log of a program that does without `logging`.
 - `scouting`: questions to filesystems, asked by child processes with a deadline.
 

@@ -33,7 +33,7 @@ IN_STATE_DIRECTORY: Final = "is a state directory of shardwatch, or lies in one"
 #: Filesystems on which what a file says changes without an event, and without another time or size.
 _UNSEEN: Final = frozenset(["proc", "sysfs"])
 #: What the trouble of a path on such a filesystem begins with.
-NEVER_SEEN: Final = "lies on a filesystem whose changes nobody is told of"
+NEVER_SEEN: Final = "can't be watched: nothing tells of changes on"
 #: Links that are resolved on one path at most, as the kernel does.
 _LINKS_MAX: Final = 40
 
@@ -145,7 +145,7 @@ class Scouts:
         """Why nothing that lies there can be watched; "" if it can."""
         point, kind = holder(path, self._mounts)
         if kind in _UNSEEN:
-            return f"{NEVER_SEEN} ({kind} on {os.fsdecode(point)})"
+            return f"{NEVER_SEEN} {os.fsdecode(point)}, a {kind}"
         return IN_STATE_DIRECTORY if self._is_in_state_directory(path) else ""
 
     def _is_in_state_directory(self, path: bytes) -> bool:

@@ -92,7 +92,7 @@ def unwatchable(path: bytes, trouble: str) -> UsageError:
     elif trouble == IN_STATE_DIRECTORY:
         hint = "give a directory or a file outside of it; `shardwatch logs --follow` shows what a service logs"
     elif trouble.startswith(NEVER_SEEN):
-        hint = "give a directory or a file on another filesystem; what the kernel shows there has to be read again and again"
+        hint = "give a directory or a file on another filesystem"
     elif trouble.startswith(NO_ANSWER):
         hint = "see to the server of that mount, or unmount it (umount -l)"
     return UsageError(f"root {shown_path(path)} {trouble}", hint=hint)

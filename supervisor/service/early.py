@@ -17,6 +17,7 @@ from typing import Final
 from shardwatch.shard.contract.state.directory import StateDirectory
 
 from ..host import orders
+from ..host.own_arguments import UNKNOWN
 
 #: The program, up to its arguments.
 PROGRAM: Final = (sys.executable, "-P", "-m", "shardwatch.supervisor.run")
@@ -39,7 +40,7 @@ class EarlyProcess:
             with theirs:
                 #: For its number and its exit code.
                 self.process: subprocess.Popen[bytes] = subprocess.Popen(
-                    [*PROGRAM, "--orders", *(["--first"] if first else [])],
+                    [*PROGRAM, "--orders", *(["--first"] if first else []), "--state-dir", UNKNOWN],
                     stdin=theirs.fileno(),
                     stdout=subprocess.DEVNULL,
                     stderr=subprocess.DEVNULL,

@@ -110,6 +110,8 @@ def test_a_process_is_started_before_its_service_is_known(state_dir: Path, tree:
             try:
                 assert child.process is early.process
                 assert child.wait_ready(GUARD_S)["shards"] == 1
+                seen = Path(f"/proc/{child.process.pid}/cmdline").read_bytes().split(b"\0")
+                assert seen[seen.index(b"--state-dir") + 1] == os.fsencode(state_dir), "ps shows which service it is"
             finally:
                 child.stop(GUARD_S)
         assert early.process.returncode == 0

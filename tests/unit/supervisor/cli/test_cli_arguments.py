@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import re
 import signal
@@ -167,6 +168,42 @@ def test_an_interruption_before_anything_is_read_has_the_same_code(monkeypatch: 
 
     monkeypatch.setattr("shardwatch.supervisor.cli.main._early_process", interrupted)
     assert run("watch") == cli.EXIT_INTERRUPTED
+
+
+def test_a_command_is_loaded_before_it_handles_an_interruption(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Until it runs, Ctrl-C has its default effect: an exception could be lost in what is loaded. Then it is as it was."""
+    handlers: list[object] = []
+
+    def early(arguments: object) -> contextlib.AbstractContextManager[None]:
+        handlers.append(signal.getsignal(signal.SIGINT))
+        return contextlib.nullcontext()
+
+    def down(options: object) -> int:
+        handlers.append(signal.getsignal(signal.SIGINT))
+        return 0
+
+    monkeypatch.setattr("shardwatch.supervisor.cli.main._early_process", early)
+    monkeypatch.setattr("shardwatch.supervisor.cli.commands.down.run", down)
+    with monkeypatch.context() as ignored:
+        assert run("down") == 0
+        assert run("--nonsense") == 2
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+        ignored.setattr(signal, "getsignal", lambda number: signal.SIG_IGN)  # as of `nohup`
+        run("down")
+    assert handlers == [signal.SIG_DFL, signal.default_int_handler, signal.SIG_DFL, signal.SIG_IGN, signal.SIG_IGN]
+
+
+def test_an_interruption_while_all_of_it_is_loaded_is_quiet() -> None:
+    """The process ends by the signal, which a shell calls 130, and says nothing."""
+    program = (
+        "import os, signal, sys\n"
+        "from shardwatch.supervisor.cli import main\n"
+        "assert not {'typing', 'shardwatch.supervisor.terminal.streams'} & sys.modules.keys()\n"
+        "main._early_process = lambda arguments: os.kill(os.getpid(), signal.SIGINT)\n"
+        "main.main(['watch', '/'])\n"
+    )
+    done = unmeasured(program, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (-signal.SIGINT, "", "")
 
 
 def _raise_in_down(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> None:

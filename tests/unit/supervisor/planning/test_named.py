@@ -129,7 +129,7 @@ def test_what_was_a_file_and_is_a_directory_is_a_root(place: Path) -> None:
         ("is neither a directory nor a file", "give a directory or a file that you can read"),
         (NOT_THERE, "give a directory or a file that you can read, or set wait_for_roots"),
         (IN_STATE_DIRECTORY, "give a directory or a file outside of it"),
-        (f"{NEVER_SEEN} (proc on /proc)", "give a directory or a file on another filesystem"),
+        (f"{NEVER_SEEN} /proc, a proc", "give a directory or a file on another filesystem"),
         ("does not answer (fuse on /mnt)", "see to the server of that mount"),
     ],
 )
@@ -143,5 +143,5 @@ def test_what_the_kernel_shows_can_not_be_watched(path: bytes) -> None:
     """Not even if it was watched before: no event, time or size tells of a change there."""
     trouble = trouble_with(real_roots([path])[0])
     kind = "proc" if path.startswith(b"/proc") else "sysfs"
-    assert trouble == f"{NEVER_SEEN} ({kind} on /{path.split(b'/')[1].decode()})"
+    assert trouble == f"{NEVER_SEEN} /{path.split(b'/')[1].decode()}, a {kind}"
     assert is_refused(trouble) and not is_refused(NOT_THERE)
