@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncGenerator, Collection, Iterable
 from pathlib import Path
 from types import TracebackType
@@ -16,6 +17,7 @@ from .changes import ChangesSince, decode_since
 from .conversation import REPLY_S
 from .dead import DeadLetter, decode_dead
 from .following import Following
+from .owed import ACK_PATIENCE_S
 from .requests import Request
 
 
@@ -60,12 +62,12 @@ class AsyncExtractClient(ClientBase):
     async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         """Ends its loops over `batches`, as leaving them does, and closes it: a loop that was left by `break` has mostly not
         ended by then."""
-        for loop in list(self._loops):
-            ended = self._ending.get(loop)
-            if ended is None:
-                await self._driver.run_if_idle(loop.leave())
-            else:
-                await ended.wait()
+        for loop in self._loops - self._ending.keys():
+            await self._driver.run_if_idle(loop.leave())
+        with contextlib.suppress(TimeoutError):  # unless another task waits in a request, and keeps them from ending
+            async with asyncio.timeout(ACK_PATIENCE_S):
+                for ended in list(self._ending.values()):  # also what has begun to end meanwhile: each has done a part
+                    await ended.wait()
         self.close()
 
     def close(self) -> None:
