@@ -6,13 +6,14 @@ were made before, and must not be older.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 from typing import Final
 
 from ..backend.base import Hints
 from ..contract.files.identity import RACY_NS_MAX
 from ..contract.wire.frames import Verifying
-from ..territory.territory import Territory
+from ..territory.territory import Steps, Territory
 from ..territory.verify import Range, Verifier, confirm
 from ..tree.nodes import Node
 from .debounce import Debounce
@@ -26,6 +27,7 @@ class Rechecks:
 
     Args:
         debounce: the names that had a hint, and are not looked at for it yet.
+        beside: single looks, which are made beside the scans: those that follow from what the verification finds.
         verifier: None where there is no verification.
         rests: takes in all hints that there are by now, and returns whether no look waits to be made then.
         busy: whether something is under way that goes before the verification. It is told the time.
@@ -37,6 +39,7 @@ class Rechecks:
         self,
         territory: Territory,
         debounce: Debounce[Node],
+        beside: deque[Steps],
         verifier: Verifier | None,
         *,
         rests: Callable[[], bool],
@@ -46,6 +49,7 @@ class Rechecks:
     ) -> None:
         self._territory = territory
         self._debounce = debounce
+        self._beside = beside
         self._verifier = verifier
         self._rests = rests
         self._busy = busy
@@ -112,5 +116,6 @@ class Rechecks:
     def _verify(self, verifier: Verifier, now: int) -> None:
         if verifier.suspects_due(now) and self._rests():
             verifier.resolve_suspects(now, self._rests)
+            self._beside.extend(verifier.take_looks())
         if verifier.due(now) and not (self._busy(now) and verifier.postpone(now)):
             verifier.step(now)

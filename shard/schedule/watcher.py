@@ -92,7 +92,7 @@ class Watcher:
         self.arrivals = Arrivals(partial(enter, territory))
         self._mount_changes = MountChanges(territory, mounts, self.arrivals)
         self._looks = DueLooks(territory, debounce, self.arrivals)
-        #: What the aggregator, a sync, or another plan asks for.
+        #: What the aggregator, a sync, another plan, or the verification asks for.
         self._asked: deque[Steps] = deque()
         self.scans = Scans(territory, ScanRate() if rate is None else rate, clock)
         self.pace = self.scans.pace
@@ -102,8 +102,9 @@ class Watcher:
         )  # fmt: skip
         self.times = self._chores.times
         self.rechecks = Rechecks(
-            territory, debounce, verifier, rests=self._rests, busy=self._is_busy, owes=lambda: self.pace.owed, clock=clock
-        )
+            territory, debounce, self._asked, verifier, rests=self._rests, busy=self._is_busy,
+            owes=lambda: self.pace.owed, clock=clock,
+        )  # fmt: skip
         self.syncs = SyncAnswers(territory, stream, self.scans, self._asked, self._take_over)
         self._baselines = Baselines(territory, stream, self.scans, self.rechecks)
         self.handover = Handover(territory, stream, self.scans, self._asked, self.syncs, self._baselines)

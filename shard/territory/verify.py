@@ -4,7 +4,8 @@ It finds changes that leave no hint: a hard link made elsewhere, a write through
 disk has made wrong. A look is reduced to one number, which the aggregator compares with its rows (`Check`). Only if
 they differ is there a second step. The aggregator asks, and the shard looks at the same names twice, some seconds
 apart, and reports everything (`Verified`). It also reports which names had a hint in the meantime or differed between
-the two looks: these are changes in progress, not findings.
+the two looks: these are changes in progress, not findings. Directories that came, went or were exchanged without a hint are
+looked at from above then, as after a hint (`Verifier.take_looks`): what is in them is told of, and watched from then on.
 
 Two things determine its pace. One pass takes the configured period (with 0, none is made). And no more than its share of a
 processor is used, which is measured. If there are too many files for both, the period becomes longer.
@@ -17,14 +18,15 @@ from collections.abc import Callable, Iterator
 from typing import Final
 
 from ..backend.base import Hints
-from ..contract.files.packed import FILE, LINK, Seen, kinds, racies, same
+from ..contract.files.packed import DIRECTORY, FILE, LINK, Seen, kinds, racies, same
 from ..contract.limits import BEAT_S, FRAME_ENTRIES_MAX, VERIFY_NAMES_MAX, next_beat
 from ..contract.wire.fold import folded
 from ..contract.wire.frames import Check, Confirmed, Verified, Verifying
 from ..disk.look import in_order
 from ..tree.nodes import Node
+from .looking import reconcile
 from .place import Place
-from .territory import Territory
+from .territory import Steps, Territory
 
 #: What it costs to open and read a directory, expressed as a number of names.
 _DIRECTORY_COST: Final = 4
@@ -79,6 +81,8 @@ class Verifier:
         self._cpu = cpu
         self._pass: Iterator[int] | None = None
         self._suspects: dict[Range, _Suspect] = {}
+        #: Names in directories at which there is another directory than the shard knows, or one that it doesn't know, or none.
+        self._astray: dict[tuple[Node, bytes], None] = {}
         self._next_at = 0
         self._postponed = 0
         #: The processor time that one name takes, in ns, as measured and smoothed.
@@ -93,6 +97,7 @@ class Verifier:
         self._pass = None
         self._names = self._passes = 0
         self._suspects.clear()
+        self._astray.clear()
         self._next_at = next_beat(now + self._pause(min(VERIFY_NAMES_MAX, self._total()), 0), _GRID_NS)
 
     def take_over(self, now: int, *, period_ns: int, share: float) -> None:
@@ -233,17 +238,33 @@ class Verifier:
                 self._suspects[range_] = _Suspect(place, node, now, first.by_name(), hinted)
             return
 
-    def _range(self, place: Place, node: Node, after: bytes | None, upto: bytes | None) -> Seen | None:
-        """What there is in a range of names, or None if it can't be found out."""
+    def _range(
+        self, place: Place, node: Node, after: bytes | None, upto: bytes | None, *, notes: bool = False
+    ) -> Seen | None:
+        """What there is in a range of names, or None if it can't be found out. `notes`: that there is another directory now than
+        the one that is watched is noted."""
         if not node.alive:
             return None
         path = node.path()
-        with self._territory.peek(place, node) as opened:
-            if opened.fd >= 0:
+        with self._territory.opener.quietly(path) as opened:
+            if opened.fd >= 0 and not self._territory.is_away(place):
+                if notes and self._territory.directories.is_other(opened.fd, node):
+                    self._note_exchange(place, node)
                 names, whole = self._names_after(place, path, opened.fd, after)
                 if whole or (upto is not None and names[-1][0] >= upto):  # else more have come than are looked at at once
                     return self._look(place, path, opened.fd, [n for n in names if upto is None or n[0] <= upto])
         return None
+
+    def _note_exchange(self, place: Place, node: Node) -> None:
+        if node.parent is None:
+            place.distrust()
+        else:
+            self._astray[node.parent, node.name] = None
+
+    def take_looks(self) -> list[Steps]:
+        """Looks that are to be made now, since the verification has come upon directories that the shard does not know."""
+        astray, self._astray = self._astray, {}
+        return [reconcile(self._territory, node, name, arrived=True) for node, name in astray]
 
     def hinted(self, hints: Hints) -> None:
         """Notes that the names in these hints are changing."""
@@ -262,7 +283,7 @@ class Verifier:
         """
         for range_, suspect in [item for item in self._suspects.items() if now >= item[1].since + _AGAIN_NS]:
             at = self._territory.wall_ns()
-            seen = self._range(suspect.place, suspect.node, range_[1], range_[2])
+            seen = self._range(suspect.place, suspect.node, range_[1], range_[2], notes=True)
             absorb()
             if self._suspects.pop(range_, None) is None or seen is None:
                 continue  # hints were lost, or there is nothing to report; the next pass checks it again
@@ -273,6 +294,19 @@ class Verifier:
             changing = {n for n in both if not same(now_there.get(n, b""), suspect.first.get(n, b""))}
             hinted = sorted(suspect.hinted | changing)
             self._territory.reports.emit(Verified(range_[0], at, *seen, range_[1], range_[2], hinted))
+            self._note_directories(suspect.node, range_, seen)
+
+    def _note_directories(self, node: Node, range_: Range, seen: Seen) -> None:
+        """Notes which subdirectories are there and not known, or known and not there. Links have looks of their own."""
+        _, after, upto = range_
+        there = {name for name, kind in zip(seen.names, kinds(seen.stats), strict=True) if kind == DIRECTORY}
+        known = {
+            child.name: child.linked is not None
+            for child in node.each_child()
+            if (after is None or child.name > after) and (upto is None or child.name <= upto)
+        }
+        gone = {name for name, by_link in known.items() if not by_link and name not in there}
+        self._astray.update({(node, name): None for name in sorted(gone | (there - known.keys()))})
 
     def _swept_so(self, node: Node, range_: Range, seen: Seen) -> bool:
         """Whether a directory without a watch was last reported as it is now. Otherwise the next sweep reports what is new."""

@@ -7,6 +7,7 @@ import fcntl
 import itertools
 import mmap
 import os
+import shutil
 import struct
 import threading
 import time
@@ -146,6 +147,57 @@ def test_what_leaves_no_hint_is_found(verified: Engine, tmp_path: Path, way: Cal
     assert [row.path for row in verified.index.backlog.pending(0, tick, 10).rows] == [verified.root + b"/f/g.json"]
     assert verified.difference() == ({}, {})
     undo()
+
+
+def _made(tree: Path) -> None:
+    """Directories that nobody knew, one within the other."""
+    path = tree / "f" / "new" / "deep" / "n.json"
+    path.parent.mkdir(parents=True)
+    path.write_text("new")
+
+
+def _replaced(tree: Path) -> None:
+    """Another directory takes the place of a known one."""
+    (tree / "f").rename(tree.parent / "gone")
+    _made(tree)
+
+
+def _replaced_by_the_like(tree: Path) -> None:
+    """The same, and in what is above it, and in it at first, nothing is as it was but the directory below it."""
+    (tree / "f").rename(tree.parent / "gone")
+    (tree / "f").mkdir()
+    (tree.parent / "gone" / "g.json").rename(tree / "f" / "g.json")
+    (tree / "f" / "new").mkdir()
+
+
+def _removed(tree: Path) -> None:
+    """A directory is gone, with all that was in it."""
+    shutil.rmtree(tree / "f")
+
+
+@pytest.mark.parametrize("way", [_made, _replaced, _replaced_by_the_like, _removed])
+def test_directories_that_left_no_hint_are_entered_and_left(
+    verified: Engine, tmp_path: Path, way: Callable[[Path], None]
+) -> None:
+    """Not only are they found: what is in them is told of, and they are watched from then on. This is so where a filesystem is
+    changed behind the kernel's back, as below an overlay."""
+    passes(verified, 1)
+    tree, shard = tmp_path / "tree", verified.shards["s0"]
+    way(tree)
+    shard.backend.drain()
+    shard.backend.take()  # these hints never come
+    passes(verified)
+    assert findings(verified)
+    assert verified.difference() == ({}, {})
+    found = verified.receiver.verification.findings.total()
+    places = [place for place, _, _ in os.walk(tree) if not Path(place).is_relative_to(tree / "d")]
+    for place in places:
+        Path(place, "late.json").write_text("late")
+    for _ in range(20):
+        verified.turn(20)
+    assert verified.difference() == ({}, {}), "every directory is watched"
+    assert shard.known() == len(shard.territory.directories) == len(places)
+    assert verified.receiver.verification.findings.total() == found
 
 
 def test_a_large_directory_is_looked_at_in_parts(tmp_path: Path) -> None:

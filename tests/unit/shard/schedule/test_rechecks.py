@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import deque
+
 import pytest
 from shard_scene import ShardScene
 
@@ -31,8 +33,8 @@ class Bench:
         self.territory, self._shard = scene.shard.territory, scene.shard
         verifier = Verifier(self.territory, period_ns=3600 * S, cpu=lambda: 0) if verifies else None
         self.rechecks = Rechecks(
-            self.territory, self.debounce, verifier, rests=lambda: self.is_resting, busy=lambda now: self.is_busy,
-            owes=lambda: self.owes, clock=lambda: self.now,
+            self.territory, self.debounce, deque(), verifier, rests=lambda: self.is_resting,
+            busy=lambda now: self.is_busy, owes=lambda: self.owes, clock=lambda: self.now,
         )  # fmt: skip
 
     def work_when_due(self) -> int:
