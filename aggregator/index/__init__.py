@@ -27,6 +27,7 @@ The parts of the index, which share one file:
 - `redo`: the file in which they are until then.
 - `resting`: compares what was seen with whole pages, with the same result as `merge`.
 - `scattered`: short cut for known files of many directories, with few statements.
+- `unread`: short cut of that for rows that are as those before them were: they are not read.
 - `records`: applies the records of shards.
 - `backlog`: reads rows by lane and tick, for groups.
 - `newest`: what changed last, kept in memory for groups that have come to it. Pure.

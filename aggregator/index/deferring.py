@@ -62,12 +62,14 @@ class Deferring:
         if not self._deferred:
             self._begun_at = self._db.total_changes
 
-    def write(self, sql: str, rows: Sequence[Sequence[Any]]) -> None:
+    def write(self, sql: str, rows: Sequence[Sequence[Any]]) -> int:
         """Runs a statement for each of these rows of parameters. What it does must follow from them and from what is in the
-        database; nobody may change them until the commit."""
+        database; nobody may change them until the commit. Returns how many rows of the database have changed."""
         before = self._db.total_changes
         self._db.executemany(sql, rows)
-        self._note((sql, rows), self._db.total_changes - before)
+        changed: int = self._db.total_changes - before
+        self._note((sql, rows), changed)
+        return changed
 
     def write_one(self, sql: str, row: Sequence[Any]) -> Any:
         """The same of one row. Returns the cursor."""

@@ -61,6 +61,13 @@ class DirectoryTable:
             self._keep(path, id_)
         return id_
 
+    def known_ids(self, paths: Sequence[bytes]) -> list[int | None]:
+        """The same of some directories."""
+        ids = list(map(self.ids.get, paths))
+        if None in ids:
+            return list(map(self.known_id, paths))
+        return ids
+
     def _keep(self, path: bytes, id_: int) -> None:
         if len(self.ids) >= (IDS_MAX_EXPANDED if self._file.expanded else IDS_MAX):
             self.ids.clear()

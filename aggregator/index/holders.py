@@ -48,6 +48,17 @@ class _Position(NamedTuple):
     skipped: dict[int, tuple[int, int]]
 
 
+class Alike(NamedTuple):
+    """Rows of a lane that note the same groups, and say that their paths exist, which all get the same groups as they lose their
+    ticks: those with ticks after one and up to another.
+    """
+
+    after: int
+    upto: int
+    #: The groups that they get, as they are stored.
+    held: int | bytes
+
+
 #: Ticks in ascending order, and for each of them the groups at that tick or a later one.
 _Steps = tuple[list[int], list[int]]
 
@@ -167,6 +178,26 @@ class Holders:
             return None
         return stored(self._plain(known | met))
 
+    def alike_around(self, lane: int, tick: int, held: int | bytes) -> Alike | None:
+        """The rows that are like one of this lane, with this tick and these groups; they note the same groups, `held`. None if
+        that is not found out. `superseded_alike` says the same of any of them.
+        """
+        if not self._positions:
+            return Alike(-1, _INTEGER_MAX, ALL)
+        if self._gave_up:
+            return None
+        groups = loaded(held)
+        known, met = self._known(tick, groups), self._met(lane, tick)
+        assert self._begun_steps is not None
+        begun, reached = _step_around(self._begun_steps, tick), _step_around(self._met_steps[lane], tick)
+        return Alike(max(begun[0], reached[0]), min(begun[1], reached[1]), stored(self._plain(known | met)))
+
+    def met_by_all(self, lane: int) -> int:
+        """The tick up to which all groups have come to the rows of a lane."""
+        self._met(lane, 0)
+        ticks, _ = self._met_steps[lane]
+        return ticks[0] if ticks else _INTEGER_MAX
+
     def holding(self, tick: int, held: int) -> int:
         """The groups that hold the path of a row that no group was handed with its present tick."""
         return self._plain(self._known(tick, held)) if self._positions else held
@@ -205,6 +236,13 @@ def _from(steps: _Steps, tick: int) -> int:
     """The groups at this tick or a later one."""
     at = bisect_left(steps[0], tick)
     return steps[1][at] if at < len(steps[1]) else 0
+
+
+def _step_around(steps: _Steps, tick: int) -> tuple[int, int]:
+    """Between which two ticks `_from` says the same as for this one: after the first of them, and up to the second."""
+    ticks, _ = steps
+    at = bisect_left(ticks, tick)
+    return ticks[at - 1] if at else -1, ticks[at] if at < len(ticks) else _INTEGER_MAX
 
 
 def stored(held: int) -> int | bytes:

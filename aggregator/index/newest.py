@@ -72,6 +72,11 @@ class Newest:
             self._halve()
 
     @property
+    def after(self) -> int:
+        """The tick after which all rows are kept."""
+        return self._after
+
+    @property
     def upto(self) -> int:
         """The last tick that is kept."""
         return self._lasts[-1] if self._lasts else self._after

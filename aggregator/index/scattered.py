@@ -1,8 +1,9 @@
 """Known plain files of many directories that were rewritten, with few statements: what a burst in random order consists of.
 
-One SELECT reads the rows of up to 64 files of any directories, another one the pages of those that are in none, and one
-`executemany` each writes rows that have changed, rows that files become that leave their pages, and what is left of the pages. A
-record about anything else is left, and the index takes the way of single records (`Records.looks`), with the same result.
+Rows that are as those before them were are written without being read (`unread`). Of the other files one SELECT reads the rows of
+up to 64 in any directories, another one the pages of those that are in none, and one `executemany` each writes rows that have
+changed, rows that files become that leave their pages, and what is left of the pages. A record about anything else is left, and
+the index takes the way of single records (`Records.looks`), with the same result.
 """
 
 from __future__ import annotations
@@ -17,11 +18,12 @@ from shardwatch.shard.contract.wire.frames import Looks
 
 from .entries import Place
 from .holders import loaded, stored
-from .page import worth
+from .page import ENTRIES_MIN, worth
 from .plain import REWRITE
 from .row import KNOWN, Row, Written, stat_of
 from .tables import Tables
 from .ticks import Ticks
+from .unread import Unread
 
 #: Files that one statement reads, the most first. What is left over is filled up with names that no file has.
 _SIZES: Final = (64, 16, 4)
@@ -42,9 +44,19 @@ _Stamp = tuple[int, Any, bool]
 _row_of: Final[Callable[[tuple[Any, ...]], Row]] = partial(tuple.__new__, Row)
 
 
+#: Names of a record that is still taken for a part of what changes here and there. One of more is read, and may become a page.
+_NAMES_MAX: Final = 2 * ENTRIES_MIN - 1
+
+
 def suits(record: Looks) -> bool:
     """Whether a record is of the kind that is dealt with here, as far as it says itself."""
-    return not (record.absent or record.births or worth(len(record.names)))
+    return not (record.absent or record.births or len(record.names) > _NAMES_MAX)
+
+
+def are_scattered(records: Sequence[Looks]) -> bool:
+    """Whether most of these records are of so few files that no page is made of them: a change in random order, in which a page
+    would be left again by the next ones."""
+    return len(records) >= _SIZES[-1] and 2 * sum([worth(len(record.names)) for record in records]) < len(records)
 
 
 class _KnownFiles:
@@ -64,26 +76,38 @@ class Scattered:
         self._tables = tables
         self._ticks = ticks
         self._content_only = content_only
+        self._unread = Unread(tables, ticks)
         #: Whether most files of the last records were in pages, so that these are looked for there first.
         self._mostly_paged = False
 
     def rewrite(self, records: Sequence[Looks]) -> tuple[list[Looks], int]:
-        """Deals with records that `suits` holds of, and of whose names none is owed a look. Returns those that are left, in their
-        order, and how many rows were written.
+        """Deals with records that `suits` holds of, which `are_scattered`, and of whose names none is owed a look. Returns what
+        is left of them, in their order, and how many rows were written.
 
         What is left may be applied afterwards: records of which two are about the same file are all left.
         """
-        if len(records) < _SIZES[-1]:
+        ids = self._tables.directories.known_ids([record.path for record in records])
+        if len({*ids}) < len(ids) and _are_about_the_same(ids, records):
             return list(records), 0
-        ids = list(map(self._tables.directories.known_id, [record.path for record in records]))
-        keys = [(id_, name) for id_, record in zip(ids, records, strict=True) if id_ is not None for name in record.names]
-        if len(set(keys)) < len(keys):
+        records, written = self._unread.rewrite(records, ids)
+        if not records:
+            return [], written
+        left, read = self._rewrite(records)
+        return left, written + read
+
+    def _rewrite(self, records: Sequence[Looks]) -> tuple[list[Looks], int]:
+        """The same with records of which no two are about the same file, by what is known of their files."""
+        ids = self._tables.directories.known_ids([record.path for record in records])
+        few = [
+            (id_, record) for id_, record in zip(ids, records, strict=True) if id_ is not None and not worth(len(record.names))
+        ]
+        if not few:
             return list(records), 0
-        found = self._find(keys)
+        found = self._find([(id_, name) for id_, record in few for name in record.names])
         left: list[Looks] = []
         changed: list[_Changed] = []
         for id_, record in zip(ids, records, strict=True):
-            if id_ is None or not self._compare(id_, record, found, changed):
+            if id_ is None or worth(len(record.names)) or not self._compare(id_, record, found, changed):
                 left.append(record)
         if changed:
             self._write(changed, found.places)
@@ -170,6 +194,8 @@ class Scattered:
             given = [one[3] for one in changed]
             stamp = ticks.again_alike(lane, min(given), max(given), held, len(changed))
             if stamp is not None:
+                if not (self._mostly_paged or self._content_only):
+                    self._unread.expect(lane, given[-1], held)
                 first, held = stamp
                 return [(tick, held, True) for tick in range(first, first + len(changed))]
         stamps: list[_Stamp] = []
@@ -207,3 +233,9 @@ class Scattered:
             self._tables.writer.take_out_each(moved)
         if newest:
             self._ticks.newest.note_rows(newest)  # together: they are handed out together, too
+
+
+def _are_about_the_same(ids: Sequence[int | None], records: Sequence[Looks]) -> bool:
+    """Whether two of these records are about the same file."""
+    keys = [(id_, name) for id_, record in zip(ids, records, strict=True) if id_ is not None for name in record.names]
+    return len(set(keys)) < len(keys)

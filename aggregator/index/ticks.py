@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .holders import Holders
+from .holders import Alike, Holders
 from .newest import Newest
 from .row import Known, tells_there
 
@@ -68,3 +68,17 @@ class Ticks:
             return None
         self.newest.forget_between(first, last)
         return self.take(count), superseded
+
+    def alike_around(self, lane: int, tick: int, held: int | bytes) -> Alike | None:
+        """Rows which say that their paths exist, and which all get a new tick and the same groups when they change: of this lane
+        and with these groups (as they are stored), with ticks around this one. None: none are known. Changes nothing.
+        """
+        # Whatever may change is not kept any longer, so it is nothing that a group is still to be handed from memory.
+        upto = min(self._handed.get(lane, 0), max(self.newest.after, self.holders.met_by_all(lane)))
+        alike = self.holders.alike_around(lane, tick, held) if tick <= upto else None
+        return None if alike is None else alike._replace(upto=min(alike.upto, upto))
+
+    def take_alike(self, alike: Alike, count: int) -> int:
+        """Gives `count` ticks to rows of those that `alike_around` has found, any of which may change now. Returns the first."""
+        self.newest.forget_between(alike.after + 1, alike.upto)
+        return self.take(count)

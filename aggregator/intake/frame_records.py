@@ -5,6 +5,7 @@ Whether a frame is applied at all, in its order, is decided by `receive`, in who
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 from shardwatch.shard.contract.wire.frames import (
@@ -20,7 +21,7 @@ from shardwatch.shard.contract.wire.frames import (
 )  # fmt: skip
 
 from ..index.index import Index
-from ..index.scattered import suits
+from ..index.scattered import are_scattered, suits
 from ..index.verification import Verification
 from .ownership import Ownership
 from .syncs import Syncs
@@ -89,11 +90,11 @@ class FrameRecords:
         """Applies records that `suits` holds of, as many at once as can be. Returns how many entries were applied, and how many
         records were dropped."""
         entries = dropped = 0
-        if len(looks) > 1:
-            ours = [record for record in looks if self._ownership.owner(frame, record.path) is not None]
+        if are_scattered(looks):
+            ours = self._ownership.owned(frame, looks)
             dropped = len(looks) - len(ours)
             looks = self._index.records.scattered(ours)
-            entries = sum(len(record.names) for record in ours) - sum(len(record.names) for record in looks)
+            entries = _names(ours) - _names(looks)
         for record in looks:
             found = self._one(frame, record, now)
             entries, dropped = entries + (found or 0), dropped + (found is None)
@@ -135,3 +136,8 @@ class FrameRecords:
             return record.count
         self._verification.answered(shard, range_, self._index.records.verified(record, stops), record.at)
         return len(record.names)
+
+
+def _names(looks: Sequence[Looks]) -> int:
+    """How many names these records have."""
+    return sum([len(record.names) for record in looks])

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from shardwatch.shard.contract.files.paths import is_below
+from collections.abc import Sequence
+
+from shardwatch.shard.contract.files.paths import is_below, join
 from shardwatch.shard.contract.state.planfile import Anchor, Owners, Plan
-from shardwatch.shard.contract.wire.frames import Frame
+from shardwatch.shard.contract.wire.frames import Frame, Looks
 
 
 class Ownership:
@@ -38,15 +40,35 @@ class Ownership:
         owner = self.owners.of(directory)
         if owner is None or owner.shard != frame.shard:
             return None
-        if self.plan is None or self.plan.since(owner) <= frame.generation <= self.plan.generation:
+        if self._has_had_it(owner, frame):
             return owner
         plan, owners = self._former
         former = owners.of(directory)
-        if plan is None or former is None or (former.shard, plan.key) != (owner.shard, self.plan.key):
+        if self.plan is None or plan is None or former is None or (former.shard, plan.key) != (owner.shard, self.plan.key):
             return None
         if not is_below(owner.path, former.path):
             return None
         return owner if plan.since(former) <= frame.generation <= plan.generation else None
+
+    def _has_had_it(self, owner: Anchor, frame: Frame) -> bool:
+        """Whether the sender of a frame, who owns an anchor, had all of it by the plan of the frame, too."""
+        return self.plan is None or self.plan.since(owner) <= frame.generation <= self.plan.generation
+
+    def owned(self, frame: Frame, looks: Sequence[Looks]) -> list[Looks]:
+        """Those of the records that a frame may report. What lies in one anchor is mostly decided at once."""
+        found: list[Looks] = []
+        within: bytes | None = None
+        for record in looks:
+            path = record.path
+            if within is not None and path.startswith(within):
+                found.append(record)
+                continue
+            owner = self.owner(frame, path)
+            if owner is not None:
+                found.append(record)
+                if self._has_had_it(owner, frame) and not self.owners.below(owner.path):
+                    within = join(owner.path, b"")
+        return found
 
     def is_complete(self, shard: str, generation: int) -> bool:
         """Whether a shard of the plan that went by the plan of this generation owned all that it owns now."""

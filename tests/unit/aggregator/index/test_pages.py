@@ -933,6 +933,13 @@ def test_a_page_is_held_by_those_who_hold_each_entry(
     assert found is None or each == {found}
     if not skipped and all(not first <= tick <= first + more for pair in groups for tick in pair):
         assert found is not None
+    alike = holders.alike_around(0, first, held)
+    if alike is None:
+        assert skipped
+    else:
+        assert alike.after < first <= alike.upto
+        for tick in range(max(alike.after, -1) + 1, min(alike.upto, 20) + 1):
+            assert holders.superseded_alike(0, min(first, tick), max(first, tick), held) == alike.held
 
 
 def test_what_is_sealed_is_whole(resting: Index) -> None:
