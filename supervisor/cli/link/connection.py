@@ -18,9 +18,10 @@ import msgspec
 import zmq
 
 from shardwatch.aggregator.client.connection import Connection, has_news
+from shardwatch.aggregator.client.replies import RequestError
 from shardwatch.aggregator.client.requests import Request
 from shardwatch.aggregator.protocol.codes import WRONG_REQUESTS
-from shardwatch.shard.contract.errors import NotRunningError, ServiceError, ShardwatchError, UsageError
+from shardwatch.shard.contract.errors import NotRunningError, UsageError
 from shardwatch.shard.contract.state.layout import Layout
 
 from ...terminal.ends import Ends
@@ -233,8 +234,11 @@ class ServiceConnection:
 
 
 def checked(reply: Mapping[str, Any]) -> Reply:
-    """The reply, or the error in it: UsageError where the request was wrong, ServiceError otherwise."""
+    """The reply, or the error in it: UsageError where the request was wrong, RequestError otherwise."""
     if reply.get("ok"):
         return dict(reply)
-    kind: type[ShardwatchError] = UsageError if reply.get("error") in WRONG_REQUESTS else ServiceError
-    raise kind(str(reply.get("message") or reply.get("error")), hint=str(reply.get("remedy") or ""))
+    code, hint = str(reply.get("error")), str(reply.get("remedy") or "")
+    message = str(reply.get("message") or code)
+    if code in WRONG_REQUESTS:
+        raise UsageError(message, hint=hint)
+    raise RequestError(code, message, hint, dict(reply))

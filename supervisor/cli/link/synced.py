@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import time
+from collections.abc import Sequence
 from typing import Any, Final
 
 from .asking import asking
@@ -35,6 +36,7 @@ def ask_in_time(options: argparse.Namespace, op: str, late: str, hint: str, **fi
 
     Raises ServiceTimeoutError where it takes longer, ServiceError where it cannot be done, UsageError.
     """
+    from shardwatch.aggregator.client.replies import RequestError
     from shardwatch.shard.contract.errors import ServiceError, ServiceTimeoutError
 
     from ...terminal.streams import say
@@ -45,7 +47,8 @@ def ask_in_time(options: argparse.Namespace, op: str, late: str, hint: str, **fi
         with asking(options, frozenset({"stopping"})) as ask:  # whoever restarts it does not end this
             answer = ask(op, wait_s=options.timeout, timeout_ms=int(options.timeout * 1000), **fields)
     except ServiceError as error:
-        cause = _cause(options)
+        subtrees = error.fields.get("subtrees") if isinstance(error, RequestError) else None
+        cause = cause_of(_found(options), subtrees or ())
         if time.monotonic() - began < options.timeout:
             raise ServiceError(f"{error.message}{cause}", hint=error.hint) from None
         raise ServiceTimeoutError(
@@ -56,10 +59,25 @@ def ask_in_time(options: argparse.Namespace, op: str, late: str, hint: str, **fi
         say(f"shardwatch: warning: left out, because it has never been readable: {path}")
 
 
-def _cause(options: argparse.Namespace) -> str:
+def _found(options: argparse.Namespace) -> list[str]:
     """What is wrong with the service, for a request that failed: where something is, a longer timeout helps nobody."""
     from ...service import checkup
     from .place import running_layout
 
-    errors = [str(finding) for finding in checkup.examine(running_layout(options)).health.findings if finding.level == "error"]
-    return f"; {errors[0]}" if errors else ""
+    return [str(finding) for finding in checkup.examine(running_layout(options)).health.findings if finding.level == "error"]
+
+
+def cause_of(found: Sequence[str], subtrees: Sequence[str]) -> str:
+    """Why a request failed, to be appended to what the service says of it. Pure.
+
+    Args:
+        found: what is wrong with the service, in words.
+        subtrees: paths that the service names. It may not have told of them in its status yet, for two seconds.
+    """
+    if found or not subtrees:
+        return f"; {found[0]}" if found else ""
+    from ...planning.named import shown_path
+
+    more = len(subtrees) - 1
+    others = f" and {more} other {'subtree' if more == 1 else 'subtrees'}" if more else ""
+    return f": {shown_path(subtrees[0].encode(errors='surrogateescape'))}{others}"
