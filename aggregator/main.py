@@ -120,7 +120,12 @@ class Aggregator:
             self._index.commit()
             self._engine = Engine(self._index, self._receiver, settings, notes)
             self._server = Server(
-                self._index.backlog, registry, self._engine, settings, in_force=lambda: self._fitting.settings
+                self._index.backlog,
+                registry,
+                self._engine,
+                settings,
+                in_force=lambda: self._fitting.settings,
+                keep=self._keep_groups,
             )
             self._checkpoints = Checkpoints((layout.index_db, layout.groups_db), durability)
             undo.pop_all()
@@ -342,6 +347,11 @@ class Aggregator:
         if limits.exit_code:
             self._sockets.stop()
 
+    def _keep_groups(self) -> None:
+        """Before anyone hears of a new group, or that one is dropped."""
+        if self._server.registry.changes != self._kept:
+            self._keep_consumers()
+
     def _keep_consumers(self) -> None:
         """Tells the index which groups there are, and where they stand."""
         self._kept = self._server.registry.changes
@@ -355,10 +365,7 @@ class Aggregator:
 
     def _take_requests(self) -> None:
         begun = time.monotonic()
-        replies = self._server.handle_many(self._requests())
-        if self._server.registry.changes != self._kept:
-            self._keep_consumers()  # before anyone hears of a new group
-        self._answer(replies)
+        self._answer(self._server.handle_many(self._requests()))
         self._sharing.answered(time.monotonic() - begun)
 
     def _requests(self) -> Iterator[tuple[Envelope, bytes]]:

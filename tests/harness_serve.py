@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -64,6 +64,8 @@ class Bench:
         self.number = 0
         #: The connection on which it asks.
         self.peer = b"peer"
+        #: Called before anybody is told of changes of groups.
+        self.keep: Callable[[], object] = lambda: None
         self.open()
 
     def open(self) -> None:
@@ -72,7 +74,10 @@ class Bench:
         self.store = GroupStore(self.path, durability=self.settings.durability, boot=self.boot)
         clocks = (lambda: self.now, lambda: self.wall + self.now)
         registry = Registry(self.index, self.store, self.settings, self.now, clocks[1])
-        self.server = Server(self.index, registry, self.engine, self.settings, *clocks)
+        self.server = Server(self.index, registry, self.engine, self.settings, *clocks, keep=self._kept)
+
+    def _kept(self) -> None:
+        self.keep()
 
     def crash(self) -> None:
         """As kill -9 and a new start."""
@@ -87,11 +92,15 @@ class Bench:
 
     def send(self, op: str, *, json: bool = False, **fields: Any) -> int:
         """Sends a request; its id."""
+        self.take(self.server.handle_many([self.body(op, json=json, **fields)]))
+        return self.number
+
+    def body(self, op: str, *, json: bool = False, **fields: Any) -> tuple[list[bytes], bytes]:
+        """A request as it arrives, under the next id."""
         self.number += 1
         body = {"v": 1, "id": self.number, "op": op, **{k.rstrip("_"): v for k, v in fields.items()}}
         encode = msgspec.json.encode if json else msgspec.msgpack.encode
-        self.take(self.server.handle([self.peer, b"%d" % self.number], encode(body)))
-        return self.number
+        return [self.peer, b"%d" % self.number], encode(body)
 
     def take(self, out: list[Outgoing]) -> None:
         for envelope, body, _lease in out:

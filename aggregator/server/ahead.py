@@ -57,11 +57,12 @@ class PullsAhead:
     def serve(self, now: float, over: Callable[[], bool]) -> None:
         """Answers what was put off in earlier turns, until the time for this is `over`."""
         while self._due:
-            call = self._due.popleft()
+            call = self._due[0]  # until it is answered: what it asks of a disk that fails may end that
             try:
                 self._answer(call, now)
             except RefusedError as error:
                 self._outbox.refuse(call, error)
+            self._due.popleft()
             if over():
                 return
 

@@ -25,6 +25,10 @@ class Outbox:
         self._replies.append((call, Outgoing(call.envelope, body, lease)))
         self.size += len(body)
 
+    def has(self, call: Call) -> bool:
+        """Whether the call was answered in this turn."""
+        return any(answered is call for answered, _ in self._replies)
+
     def take(self) -> list[Outgoing]:
         """All of them, in the order in which they were given."""
         replies, self._replies, self.size = self._replies, [], 0

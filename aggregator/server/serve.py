@@ -63,6 +63,8 @@ class Server:
         clock: seconds of a clock that all processes of one boot share and that only goes forward.
         wall: seconds since 1970; for the age of groups only.
         in_force: tells the same settings with the roots that are in force (`SinceRequests`); None: they stay.
+        keep: called when what has changed in the groups is durable, before anybody is told; where it raises sqlite3.Error,
+            nobody is.
     """
 
     def __init__(
@@ -74,8 +76,10 @@ class Server:
         clock: Callable[[], float] = time.monotonic,
         wall: Callable[[], float] = time.time,
         in_force: Callable[[], Settings] | None = None,
+        keep: Callable[[], object] = lambda: None,
     ) -> None:
         self._engine = engine
+        self._keep = keep
         self._clock = clock
         self._wall = wall
         #: What the index must know about the groups. It is read by `main`.
@@ -118,6 +122,8 @@ class Server:
         self.refused = 0
         #: Why the groups could not be stored: the error of the disk, or of the damaged file.
         self.failed: sqlite3.Error | None = None
+        #: The request that is being carried out. What it asks of a disk that fails may end that.
+        self._present: Call | None = None
 
     # -- what main calls
 
@@ -208,7 +214,10 @@ class Server:
         why = why or RefusedError("stopping", "the service is stopping", "ask again when it is back")
         for part in (self._pulls, self._pulls_ahead, self._barriers, self._acknowledgements, self._status):
             part.give_up(why)
-        return self._flush()
+        if self._present is not None and not self._outbox.has(self._present):
+            self._outbox.refuse(self._present, why)
+        self._present = None
+        return self._release(self.registry.commit)
 
     # -- one turn
 
@@ -232,7 +241,7 @@ class Server:
         return now
 
     def _handle(self, envelope: Envelope, body: bytes, now: float) -> None:
-        call = Call(envelope, body)
+        call = self._present = Call(envelope, body)
         try:
             call.read(body)
             fields = self._handlers[call.request.op](call, now)
@@ -240,8 +249,10 @@ class Server:
             if error.code in _MALFORMED:
                 self.refused += 1
                 self._bad_requests.warning(f"refused a request: {error.code}: {error.message}")
+            self._present = None
             self._outbox.refuse(call, error)
             return
+        self._present = None
         log.debug("request %s", call.request.op)
         if fields is not None:
             self._outbox.answer(call, fields)
@@ -277,13 +288,17 @@ class Server:
                 self._acknowledgements.time_out(now, over)
 
     def _end_turn(self) -> list[Outgoing]:
-        """As `_flush`; but if nobody is answered in this turn, acknowledgements are committed with those of a later turn."""
-        return [] if not self._outbox.size and self.registry.may_put_off() else self._flush()
+        """As `_release`; but if nobody is answered in this turn, acknowledgements are committed with those of a later turn."""
+        return [] if not self._outbox.size and self.registry.may_put_off() else self._release(self._commit)
 
-    def _flush(self) -> list[Outgoing]:
+    def _commit(self) -> None:
+        self.registry.commit()
+        self._keep()
+
+    def _release(self, commit: Callable[[], object]) -> list[Outgoing]:
         """Commits, and returns the replies of this turn. If the disk refuses, all of them become `storage` errors."""
         try:
-            self.registry.commit()
+            commit()
         except sqlite3.Error as error:
             self.failed = error
             message = f"the groups can't be stored: {error}"

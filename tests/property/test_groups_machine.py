@@ -58,6 +58,8 @@ class GroupsMachine(RuleBasedStateMachine):
         self.outlived: set[str] = set()
         #: (group, path, tick) of every event that was handed out: it may come again.
         self.told: set[tuple[str, str, int]] = set()
+        #: Of the last pull that came twice.
+        self.once = 0
         self.waits: set[int] = set()
 
     def teardown(self) -> None:
@@ -202,6 +204,32 @@ class GroupsMachine(RuleBasedStateMachine):
             assert not self.paths_of(batch) & self.busy(batch["group"]), "a path in two leases"
             self.apply_what_makes_sense(self.handed[group], batch)
             self.ahead[batch["id"]] = batch
+
+    # -- what is asked again
+
+    @precondition(lambda self: not self.waits)
+    @rule(group=groups, worker=workers, limit=st.integers(1, 5), killed=st.booleans())
+    def pull_again(self, group: str, worker: str, limit: int, killed: bool) -> None:
+        """A pull whose reply is lost comes again, on another connection. What the first was handed is on lease no more, and
+        nobody waits for its lease: this pull has it, if nothing else is to be handed out again."""
+        if group not in self.handed:
+            self.make(group)
+        self.once += 1
+        fields = {"group": group, "max": limit, "worker": worker, "wait_ms": 0, "once": self.once}
+        lost = self.bench.ask("pull", **fields)["batch"]
+        if lost is not None:
+            self.receive(lost, self.bench.now)
+            del self.leases[lost["id"]]
+        if killed:
+            self.kill()
+        self.bench.peer = b"another"
+        batch = self.bench.ask("pull", **fields)["batch"]
+        self.bench.peer = b"peer"
+        assert batch is not None or lost is None
+        if lost is not None:
+            assert self.bench.ask("ack", group=group, batch=lost["id"])["error"] == "lease_expired"
+        if batch is not None:
+            self.receive(batch, self.bench.now)
 
     def paths_of(self, batch: dict[str, Any]) -> set[str]:
         return {e["path"] for e in batch["events"] if e["type"] == "event"}

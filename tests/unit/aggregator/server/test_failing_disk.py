@@ -1,0 +1,76 @@
+"""What becomes of requests when a disk fails while they are carried out: each is answered, once, and nothing is said that is not
+so. Until then its worker would wait as long as for a service that hangs.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+from typing import Any, NoReturn
+
+import pytest
+from harness_serve import Bench
+
+from shardwatch.aggregator.protocol.messages import RefusedError
+
+FULL = RefusedError("storage", "the disk is full", "free some space")
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Bench:
+    """Three files, one to a batch."""
+    bench = Bench(tmp_path / "groups.db", batch_size_max=1)
+    for number in range(3):
+        bench.index.put(b"/r/%d" % number)
+    return bench
+
+
+def fail(*_: Any, **__: Any) -> NoReturn:
+    raise sqlite3.OperationalError("disk I/O error")
+
+
+def answers(bench: Bench) -> list[str]:
+    """What those who have not been answered are told when the databases are let go of."""
+    bench.take(bench.server.close(FULL))
+    return [reply.get("error", "ok") for _, reply in sorted(bench.replies.items())]
+
+
+def test_who_asks_when_the_index_can_not_be_read_is_answered(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With what waited before, and what was answered in the same turn."""
+    bench.send("pull", group="new", wait_ms=60_000)
+    monkeypatch.setattr(bench.index, "pending", fail)
+    with pytest.raises(sqlite3.OperationalError):
+        bench.send("pull", group="g", from_="start")
+    assert answers(bench) == ["storage"] * 2
+
+
+def test_who_has_pulled_ahead_is_answered(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Such a pull is carried out in a turn of its own, where somebody else is answered in its own."""
+    bench.pull()
+    requests = [bench.body("hello"), bench.body("pull", group="g", ahead=True)]
+    bench.take(bench.server.handle_many(requests))
+    assert [reply["ok"] for reply in bench.replies.values()] == [True]
+    monkeypatch.setattr(bench.index, "pending", fail)
+    with pytest.raises(sqlite3.OperationalError):
+        bench.server.tick()
+    assert answers(bench) == ["ok", "storage"]
+
+
+def test_who_waits_already_is_answered_once(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A sync is begun, and the plan that it goes by can't be taken over."""
+    monkeypatch.setattr(bench.engine, "begin_sync", fail)
+    with pytest.raises(sqlite3.OperationalError):
+        bench.send("sync")
+    assert answers(bench) == ["storage"]
+
+
+def test_nobody_hears_of_a_group_that_the_index_does_not_know(bench: Bench) -> None:
+    """Of what is committed by then the worker hears when it asks again."""
+    bench.keep = fail
+    number = bench.send("pull", group="g", from_="start", once=1)
+    assert bench.replies.pop(number)["error"] == "storage"
+    assert isinstance(bench.server.failed, sqlite3.OperationalError)
+    bench.keep = lambda: None
+    bench.crash()
+    again = bench.pull(once=1)
+    assert again is not None and again["events"][0]["path"] == "/r/0"
