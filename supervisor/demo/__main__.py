@@ -218,7 +218,7 @@ def _run_step(number: int, step: Step, watch: Watch) -> None:
             origin = f"  from {moved_from}" if moved_from else ""
             say(f"   {(last - edited) * 1000:6.0f} ms  {line['event_type']:8}  {path}{origin}{size}")
     if arrived > shown:
-        say(f"   {(last - edited) * 1000:6.0f} ms  … and {arrived - shown} more: all {len(step.expected)} arrived")
+        say(f"   {(last - edited) * 1000:6.0f} ms  … and {arrived - shown} more: everything has arrived")
 
 
 def _below(tree: Path, path: str) -> str:

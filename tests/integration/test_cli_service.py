@@ -225,6 +225,9 @@ def test_each_project_has_a_state_of_its_own(state_dir: Path) -> None:
         assert str(one / "src") in nowhere.stderr and str(other / "src") in nowhere.stderr
         several = run("status", cwd=state_dir, check=False, environ=home)
         assert (several.returncode, "several services" in several.stderr) == (2, True)
+        for place, runs in ((other, True), (state_dir, False)):  # of several none is meant: the machine alone is looked at
+            looked = json.loads(run("doctor", "--json", cwd=place, check=False, environ=home).stdout)
+            assert (looked["state_dir"]["running"], looked["health"] is not None) == (runs, runs)
     finally:
         run("down", cwd=one, check=False, environ=home)
         run("down", cwd=other, check=False, environ=home)

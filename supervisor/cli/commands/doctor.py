@@ -1,16 +1,22 @@
 """Check whether PATH... can be watched: limits, filesystems, permissions and versions. Each finding comes with its remedy.
 
+Without PATH and without a state directory, a service that watches something here is checked with the machine.
+
 Exit code 0: all is well. 1: something needs your attention; the lines that begin with `!` say what it is, and what to do.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from shardwatch.shard.contract.errors import UsageError
+from shardwatch.shard.contract.state.options import STATE_DIR
 
 from ..options import (
     add_config_option,
@@ -43,7 +49,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     from ...terminal.render import write_text
 
-    found = examine(resolve_tree(options))
+    found = examine(_about_a_service(resolve_tree(options)))
     if options.json:
         from ...terminal.lines import print_json
 
@@ -51,6 +57,18 @@ def run(options: argparse.Namespace) -> int:
     else:
         write_text(text_of(found))
     return 0 if found["ok"] else 1
+
+
+def _about_a_service(resolved: Resolved) -> Resolved:
+    """Without roots and without a state directory, the checks are about the service that watches something here, as `status` is;
+    where there is none, or several are, about the machine."""
+    from ..link.nearby import service_about
+
+    if resolved.settings.roots or resolved.origins[STATE_DIR.name] != "default":
+        return resolved
+    with contextlib.suppress(OSError, UsageError):
+        return resolved._replace(state_dir=service_about(resolved.state_dir, os.getcwdb()) or resolved.state_dir)
+    return resolved
 
 
 def examine(resolved: Resolved) -> dict[str, Any]:
