@@ -13,6 +13,7 @@ One group is made of these, which are pure:
 - `standing`: what the group was told of one row, or owes about it.
 - `choice`: which rows make the next batch, and what they are told as.
 - `batch`: what a pull gives: a batch, or the reason why there is none.
+- `events`: the events of a batch, most of them as they travel.
 - `index_port`: what a group asks of the index.
 - `journal`: what must become durable.
 - `record`: a group as it is stored.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import NamedTuple
 
-from ..protocol.messages import Event, Fresh
+from .events import Events
 
 
 class NoBatch(StrEnum):
@@ -33,6 +33,6 @@ class GroupBatch(NamedTuple):
     attempt: int
     #: End of the lease, seconds of the caller's clock.
     due: float
-    events: list[Event | Fresh]
+    events: Events
     #: Whether another pull would get something at once, as far as is known.
     more: bool

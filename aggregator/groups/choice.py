@@ -6,18 +6,21 @@ Nothing is changed here, so a peek is a choice alone.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from itertools import groupby, repeat
+from itertools import groupby
 from typing import Final
 from zlib import crc32
 
 from msgspec import UNSET
 
+from shardwatch.shard.compiled.choice import native
 from shardwatch.shard.contract.files.identity import moved
 
 from ..index.portion import Pieces, first, total
 from ..index.row import Row
 from ..index.stretch import Columns, Stretch, columns, columns_of
-from ..protocol.messages import Event, Fresh, path_fields
+from ..protocol.messages import Event, path_fields
+from ..protocol.packing import pack_events
+from .events import Events
 from .index_port import IndexPort
 from .lane import Lane
 from .unit import Part, Unit
@@ -28,6 +31,7 @@ Identity = tuple[int, int, int, int]
 LOOKED_MAX: Final = 20_000
 #: Rows by themselves of which events are made together at least: of fewer, one by one takes less time.
 _ALIKE_MIN: Final = 4
+_pack_events: Final = native(pack_events)
 
 
 class Selection:
@@ -59,7 +63,7 @@ class Selection:
     def __init__(self, bit: int, begun: int) -> None:
         self.bit = bit
         self.begun = begun
-        self.events: list[Event | Fresh] = []
+        self.events = Events()
         self.parts: list[Part] = []
         #: Where each lane's scan has come to, and the lanes with nothing behind it.
         self.scans: dict[int, int] = {}
@@ -93,7 +97,7 @@ class Selection:
             return False
         self.unit = unit
         self.more = True
-        del self.events[limit:]
+        self.events = self.events.first(limit)
         return True
 
     def fill(self, index: IndexPort, number: int, lane: Lane, limit: int) -> bool:
@@ -143,7 +147,7 @@ class Selection:
         `handed`). A gone row is skipped unless the group holds its path.
         """
         self.chunks.append(rows)
-        events, ticks, keys, bit, begun = self.events, part.ticks, part.keys, self.bit, self.begun
+        events, ticks, keys, bit, begun = self.events.last(), part.ticks, part.keys, self.bit, self.begun
         assert keys is not None
         leased, fenced = lane.leased, lane.fenced
         blocked = bool(leased or fenced)
@@ -219,15 +223,13 @@ class Selection:
         begin, end = found.ticks[0], found.ticks[-1]
         if not lane.leased.isdisjoint(found.paths):
             return False
-        try:
-            texts = b"\0".join(found.paths).decode().split("\0")
-        except UnicodeDecodeError:
-            return False
         known = begin > self.begun and held >> self.bit & 1
         what = "modified" if known or end <= lane.handed else "created"
-        self.events += map(
-            Event, repeat(what), texts, repeat(False), found.sizes, found.mtimes_ns, found.ticks, found.observed_at
-        )
+        try:
+            packed = _pack_events(what, found.paths, found.sizes, found.mtimes_ns, found.ticks, found.observed_at)
+        except UnicodeDecodeError:
+            return False
+        self.events.add_packed(len(found.paths), packed)
         part.ticks += found.ticks
         assert part.keys is not None
         part.keys += found.paths
@@ -267,7 +269,7 @@ class Selection:
                 event.moved_from, event.moved_from_b64 = left.path, left.path_b64
                 del by_tick[left.tick]
                 self.moves[came] = went
-        self.events = list(by_tick.values())
+        self.events = Events(by_tick.values())
 
 
 def _held_of(piece: Sequence[Row]) -> int | None:

@@ -16,6 +16,7 @@ from ..protocol.messages import Fresh
 from .batch import GroupBatch, NoBatch
 from .batches import Batches
 from .delivery import Delivery
+from .events import Events
 from .index_port import IndexPort
 from .journal import Entry, GroupChanged, UnitGone
 from .leases import Leases
@@ -278,7 +279,7 @@ class Group:
         if why is not None:
             return why
         if self.state is not GroupState.ACTIVE:
-            return GroupBatch(0, 1, now, [Fresh(index.tick, self.reason)], True)
+            return GroupBatch(0, 1, now, Events([Fresh(index.tick, self.reason)]), True)
         choice = self._delivery.choose(index, now, limit)
         self._unfinished = choice.unfinished
         choice.pair()
@@ -316,7 +317,7 @@ class Group:
             return NoBatch.FRESH
         self.state = GroupState.FRESH
         self._delivery.lease(unit, now + lease_s, worker, once=once, peer=peer)
-        return GroupBatch(unit.number, unit.failures + 1, unit.due, [Fresh(index.tick, self.reason)], True)
+        return GroupBatch(unit.number, unit.failures + 1, unit.due, Events([Fresh(index.tick, self.reason)]), True)
 
     # -- what became of it; of all else about batches see `batches`
 

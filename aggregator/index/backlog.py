@@ -103,12 +103,11 @@ class Backlog:
             return pieces
         stretches: list[Stretch] = []
         upto, missing = _TICK_MAX, limit - len(rows)
-        for page, path in self._pages.ticked(lane, after + 1):
-            stretch = page.stretch(path, after)
+        for stretch in self._pages.stretches(lane, after):
             stretches.append(stretch)
             missing -= len(stretch)
             if missing <= 0:
-                upto = page.tick
+                upto = stretch.ticks[-1]
                 break
         others = self._between(lane, max(after, next_[0] - 1), upto, limit - len(rows))
         count = limit - missing + len(others)

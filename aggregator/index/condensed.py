@@ -70,7 +70,7 @@ def expand(stored: bytes, count: int) -> bytes:
     if len(stored) == count * WIDTH:
         return stored
     heads = stored[:_WORDS]
-    if len(stored) != _length(heads, count):
+    if count < 0 or len(stored) != _length(heads, count):
         raise ValueError("not the stats of so many files")
     first: list[bytes] = []  # the words of the first stat, and of all others where they are not in `columns`
     columns: dict[int, array[int]] = {}

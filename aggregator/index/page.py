@@ -34,11 +34,12 @@ from operator import eq
 from typing import Any, Final, NamedTuple
 from zlib import crc32
 
+from shardwatch.shard.compiled.choice import native
 from shardwatch.shard.contract.files.packed import FILE, LINK, WIDTH, Seen, identifying, pack, pieces, unpack
 
 from .holders import loaded
 from .row import Known, Written
-from .stretch import Stretch
+from .stretch import Stretch, paths_below
 
 #: Entries of a page at most, and those that are worth a page at least: fewer cost less as rows.
 ENTRIES_MAX: Final = 256
@@ -56,6 +57,7 @@ _LAST_WORD: Final = 5
 _RESTING: Final = frozenset(int.from_bytes(pack(0, 0, 0, 0, 0, 1, kind, 0)[8 * _LAST_WORD :], "little") for kind in (FILE, LINK))
 #: dir, lane, base, tick, at_ns, `held` where it is an integer.
 _HEAD: Final = struct.Struct("<qqqqqq")
+_paths_below: Final = native(paths_below)
 _known_of: Final[Callable[[tuple[Any, ...]], Known]] = partial(tuple.__new__, Known)
 
 
@@ -132,16 +134,8 @@ class Page(NamedTuple):
         ]
 
     def stretch(self, path: bytes, after: int = 0) -> Stretch:
-        """The live entries with later ticks than `after`, of which there is one, as groups read them. `path`: the directory."""
-        above = path if path == b"/" else path + b"/"
-        lane, base, held, at_ns = self.lane, self.base, loaded(self.held), self.at_ns
-        if self.whole:
-            ticks: Sequence[int] = range(base, base + len(self.live))
-            found = Stretch(lane, held, at_ns, above, self.names.split(b"\0"), ticks, self.stats)
-        else:
-            ticks = [base + place for place in self.places()]
-            found = Stretch(lane, held, at_ns, above, self.live_names(), ticks, b"".join(self.live_stats()))
-        return found if after < ticks[0] else found[bisect_right(ticks, after) :]
+        """See `stretch_of`."""
+        return stretch_of(self, path, after)
 
     def written(self, places: Sequence[int]) -> list[Written]:
         """The entries at these places, as the rows that they become."""
@@ -174,7 +168,25 @@ class Page(NamedTuple):
     def sealed(self) -> Page:
         """The page with the checksum of its other fields."""
         id_, dir_, first, last, lane, base, tick, held, at_ns, live, _, names, stats = self
-        return page_of((id_, dir_, first, last, lane, base, tick, held, at_ns, live, _crc(self), names, stats))
+        return page_of((id_, dir_, first, last, lane, base, tick, held, at_ns, live, _checksum(self), names, stats))
+
+
+def stretch_of(fields: tuple[Any, ...], path: bytes, after: int = 0) -> Stretch:
+    """The live entries with later ticks than `after`, of which there is one, as groups read them.
+
+    Args:
+        fields: of a `Page`. To make one of them is not worth it for each page that is read.
+        path: the directory.
+    """
+    above = path if path == b"/" else path + b"/"
+    _, _, _, _, lane, base, _, held, at_ns, live, _, names, stats = fields
+    paths: Sequence[bytes] = _paths_below(above, names)
+    ticks: Sequence[int] = range(base, base + len(live))
+    if 0 in live:
+        paths, ticks = list(compress(paths, live)), list(compress(ticks, live))
+        stats = b"".join(compress(pieces(stats), live))
+    found = Stretch(lane, held if type(held) is int else loaded(held), at_ns, above, paths, ticks, stats)
+    return found if after < ticks[0] else found[bisect_right(ticks, after) :]
 
 
 def worth(entries: int) -> bool:
@@ -188,7 +200,6 @@ def makes_one(entries: int) -> bool:
 
 
 page_of: Final[Callable[[Any], Page]] = partial(tuple.__new__, Page)
-_CRC: Final = Page._fields.index("crc")
 #: The columns of a `Page`, for a SELECT.
 COLUMNS: Final = ", ".join(f"p.{field}" for field in Page._fields)
 
@@ -207,20 +218,18 @@ def populated(dir_: int, base: int, at_ns: int, seen: Seen) -> Iterator[Page]:
         yield make(dir_, 0, base + begin, 0, at_ns, *some)
 
 
-def is_whole(page: Page) -> bool:
-    """Whether the page is what was stored. If it is not, nothing of it may be used."""
-    try:
-        return page[_CRC] == _crc(page)
-    except (struct.error, TypeError):  # a column holds what no page has
-        return False
+def checksum(fields: tuple[Any, ...], /) -> bytes:
+    """The checksum of a page with these fields, whatever the one among them is. Has a native twin (`shard.compiled`).
 
-
-def _crc(fields: tuple[Any, ...]) -> bytes:
-    """The checksum of a page with these fields, whatever the one among them is."""
+    Raises TypeError, OverflowError or struct.error if one of them is none of a page.
+    """
     _, dir_, first, last, lane, base, tick, held, at_ns, live, _, names, stats = fields
     bits, wide = (held, b"") if isinstance(held, int) else (0, held)
     head = _HEAD.pack(dir_, lane, base, tick, at_ns, bits)
     return crc32(b"\0".join((head, wide, live, first, last, names, stats))).to_bytes(CRC_BYTES, "little")
+
+
+_checksum: Final = native(checksum)
 
 
 def can_rest(stats: bytes) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import struct
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final
 
@@ -14,10 +15,10 @@ from shardwatch.shard.contract.files.packed import INT_MAX
 from .condensed import condense, expand
 from .file import IndexFile
 from .inodes import Inodes
-from .page import COLUMNS, Page, inode_numbers, is_whole, page_of
+from .page import COLUMNS, Page, checksum, inode_numbers, page_of, stretch_of
+from .stretch import Stretch
 
 _condense: Final = native(condense)
-_expand: Final = native(expand)
 #: Later than every name.
 _LAST: Final = b"\xff" * 256
 #: The last page that begins at a name or before it, or the first one of the directory; ?1 is the directory, ?2 the name.
@@ -28,6 +29,7 @@ _BEFORE: Final = f"SELECT {COLUMNS} FROM page p WHERE dir=? AND first<=? ORDER B
 _BEGINNING: Final = f"SELECT {COLUMNS} FROM page p WHERE dir=? AND first=? AND length(live)=?"
 _LAST_NAME: Final = Page._fields.index("last")
 _LIVE: Final = Page._fields.index("live")
+_CRC: Final = Page._fields.index("crc")
 #: The last column.
 _STATS: Final = Page._fields.index("stats")
 _ONWARD: Final = (
@@ -64,16 +66,31 @@ _RENEW: Final = "UPDATE page SET base=?, tick=?, held=?, at_ns=?, crc=?, stats=?
 _SHRINK: Final = "UPDATE page SET live=?, crc=? WHERE id=?"
 
 
+def whole(row: Sequence[Any], /) -> tuple[Any, ...]:
+    """The fields of the page of a row that was selected as `COLUMNS`, which may be longer. Has a native twin (`shard.compiled`).
+
+    Raises ValueError, TypeError, OverflowError or struct.error if it is damaged.
+    """
+    fields = (*row[:_STATS], expand(row[_STATS], len(row[_LIVE])))
+    if fields[_CRC] != checksum(fields):
+        raise ValueError("a page does not agree with its checksum")
+    return fields
+
+
+_whole: Final = native(whole)
+
+
 def checked(row: Sequence[Any]) -> Page:
     """The page of a row that was selected as `COLUMNS`, which may be longer. Raises sqlite3.DatabaseError if it is damaged."""
-    page: Page | None
+    return page_of(_fields(row))
+
+
+def _fields(row: Sequence[Any]) -> tuple[Any, ...]:
+    """The fields of a `Page`. Raises as `checked` does."""
     try:
-        page = page_of((*row[:_STATS], _expand(row[_STATS], len(row[_LIVE]))))
-    except (TypeError, ValueError):  # a column holds what no page has
-        page = None
-    if page is None or not is_whole(page):
-        raise sqlite3.DatabaseError(f"page {row[0]} of the index does not agree with its checksum")
-    return page
+        return _whole(row)
+    except (TypeError, ValueError, OverflowError, struct.error):
+        raise sqlite3.DatabaseError(f"page {row[0]} of the index does not agree with its checksum") from None
 
 
 def _columns(page: Page) -> tuple[Any, ...]:
@@ -82,10 +99,15 @@ def _columns(page: Page) -> tuple[Any, ...]:
 
 
 def _in_directory(row: Sequence[Any]) -> tuple[Page, bytes]:
-    page, path = checked(row), row[-1]
+    return checked(row), _path(row)
+
+
+def _path(row: Sequence[Any]) -> bytes:
+    """The path of the page's directory, which was selected last. Raises sqlite3.DatabaseError if there is none."""
+    path: bytes | None = row[-1]
     if path is None:
-        raise sqlite3.DatabaseError(f"page {page.id} of the index is of no directory")
-    return page, path
+        raise sqlite3.DatabaseError(f"page {row[0]} of the index is of no directory")
+    return path
 
 
 def onward(db: Any, id_: int, name: bytes, upto: int) -> Iterator[tuple[Page, bytes]]:
@@ -206,6 +228,11 @@ class Pages:
         """The pages of a lane that may hold this tick or later ones, in the order of their ticks, with the paths of their
         directories."""
         return map(_in_directory, self._db.execute(_BY_TICK, (lane, tick)))
+
+    def stretches(self, lane: int, after: int) -> Iterator[Stretch]:
+        """What the pages of a lane hold of later ticks than `after`, in the order of their ticks."""
+        for row in self._db.execute(_BY_TICK, (lane, after + 1)):
+            yield stretch_of(_fields(row), _path(row), after)
 
     # -- by inode
 

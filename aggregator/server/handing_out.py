@@ -124,7 +124,7 @@ class HandingOut:
             "group": group.name,
             "attempt": batch.attempt,
             "lease_ms": 0 if lease is None else round(lease_s(self._settings, pull.request.lease_ms) * 1000),
-            "events": batch.events,
+            "events": list(batch.events) if pull.call.json else batch.events.packed(),
             "more": batch.more,
         }
         if pull.request.ahead and batch.number:

@@ -1,6 +1,6 @@
-/* The loops in which a shard and the aggregator spend most of their time, compiled. `reading.py`, `entering.py`, `calls.py`,
- * `decoding.py` and `condensed.py` have the same ones in Python. They are the definition: the functions here take the same
- * arguments, and return or raise the same. A property test compares them (tests/property/test_compiled.py).
+/* The loops in which a shard and the aggregator spend most of their time, compiled. Each section names the Python functions that do
+ * the same. They are the definition: the functions here take the same arguments, and return or raise the same. A property test
+ * compares them (tests/property/test_compiled.py).
  *
  * Nothing is decided here, and nothing is kept between two calls. The GIL is released around system calls, because a filesystem
  * may take long to answer.
@@ -25,7 +25,7 @@
 
 /* `choice.INTERFACE`: raised with every change of what is passed or returned here. Where it differs, the file was compiled from
  * the source of another version, and is not used. */
-#define INTERFACE 8
+#define INTERFACE 9
 
 /* -- names of a directory: reading.list_names */
 
@@ -1257,16 +1257,10 @@ expand_words(const unsigned char *from, int width, unsigned char *stats, Py_ssiz
     return at - from;
 }
 
-PyDoc_STRVAR(expand_doc, "expand($module, stored, count, /)\n--\n\nSee condensed.expand.");
-
+/* The stats of so many files, of what was stored in their place; a new reference. */
 static PyObject *
-expand(PyObject *module, PyObject *arguments)
+expanded(PyObject *stored, Py_ssize_t count)
 {
-    PyObject *stored;
-    Py_ssize_t count;
-
-    if (!PyArg_ParseTuple(arguments, "Sn:expand", &stored, &count))
-        return NULL;
     const unsigned char *bytes = (const unsigned char *)PyBytes_AS_STRING(stored);
     Py_ssize_t size = PyBytes_GET_SIZE(stored), at = WORDS;
     if (count >= 0 && size % WIDTH == 0 && size / WIDTH == count)
@@ -1296,6 +1290,476 @@ wrong:
     return NULL;
 }
 
+PyDoc_STRVAR(expand_doc, "expand($module, stored, count, /)\n--\n\nSee condensed.expand.");
+
+static PyObject *
+expand(PyObject *module, PyObject *arguments)
+{
+    PyObject *stored;
+    Py_ssize_t count;
+
+    if (!PyArg_ParseTuple(arguments, "Sn:expand", &stored, &count))
+        return NULL;
+    return expanded(stored, count);
+}
+
+/* -- events as they travel: packing.pack_events */
+
+/* Of an event, everything but the kind and the path, at most: names and values of the fields. */
+#define EVENT_BYTES 160
+/* How many elements an array has, at most. */
+#define ARRAY_HEAD_BYTES 5
+static const char EVENT_HEAD[] = "\x88\xa4type\xa5" "event\xaa" "event_type";
+
+/* Integers of a sequence, or of a buffer of them, which may be spread out. */
+typedef struct {
+    PyObject *sequence;
+    Py_buffer view;
+} Numbers;
+
+static void
+release_numbers(Numbers *numbers)
+{
+    Py_CLEAR(numbers->sequence);
+    if (numbers->view.obj != NULL)
+        PyBuffer_Release(&numbers->view);
+}
+
+/* Takes so many numbers out of an argument. False: an exception is set. */
+static bool
+take_numbers(PyObject *from, Py_ssize_t count, Numbers *numbers)
+{
+    Py_ssize_t found;
+
+    if (PyObject_CheckBuffer(from)) {
+        if (PyObject_GetBuffer(from, &numbers->view, PyBUF_STRIDES | PyBUF_FORMAT) < 0)
+            return false;
+        const Py_buffer *view = &numbers->view;
+        if (view->ndim != 1 || view->itemsize != WORD_BYTES || strcmp(view->format, "q") != 0) {
+            PyErr_SetString(PyExc_TypeError, "integers of eight bytes are wanted");
+            return false;
+        }
+        found = view->shape[0];
+    }
+    else {
+        numbers->sequence = PySequence_Fast(from, "a sequence of integers is wanted");
+        if (numbers->sequence == NULL)
+            return false;
+        found = PySequence_Fast_GET_SIZE(numbers->sequence);
+    }
+    if (found != count)
+        PyErr_SetString(PyExc_ValueError, "one value for each path is wanted");
+    return found == count;
+}
+
+/* The number at this place. Whether an exception is set is for the caller to ask where it is -1. */
+static int64_t
+number_at(const Numbers *numbers, Py_ssize_t place)
+{
+    if (numbers->sequence != NULL)
+        return PyLong_AsLongLong(PySequence_Fast_GET_ITEM(numbers->sequence, place));
+    return word_at((const unsigned char *)numbers->view.buf + place * numbers->view.strides[0]);
+}
+
+/* Puts the lowest bytes of a number at `to`, the highest of them first. Returns where they end. */
+static unsigned char *
+put_big_endian(unsigned char *to, uint64_t number, int bytes)
+{
+    for (int shift = 8 * (bytes - 1); shift >= 0; shift -= 8)
+        *to++ = (unsigned char)(number >> shift);
+    return to;
+}
+
+/* Puts an integer at `to`, in as few bytes as MessagePack has for it. */
+static unsigned char *
+put_integer(unsigned char *to, int64_t number)
+{
+    if (number >= -32 && number < 128) {
+        *to++ = (unsigned char)number;
+        return to;
+    }
+    if (number >= 0) {
+        int width = bytes_of((uint64_t)number);
+        *to++ = (unsigned char)(width == 1 ? 0xcc : width == 2 ? 0xcd : width == 4 ? 0xce : 0xcf);
+        return put_big_endian(to, (uint64_t)number, width);
+    }
+    int width = number >= INT8_MIN ? 1 : number >= INT16_MIN ? 2 : number >= INT32_MIN ? 4 : 8;
+    *to++ = (unsigned char)(width == 1 ? 0xd0 : width == 2 ? 0xd1 : width == 4 ? 0xd2 : 0xd3);
+    return put_big_endian(to, (uint64_t)number, width);
+}
+
+/* Puts a text at `to`. */
+static unsigned char *
+put_text(unsigned char *to, const char *text, Py_ssize_t size)
+{
+    if (size < 32)
+        *to++ = (unsigned char)(0xa0 | size);
+    else {
+        int width = bytes_of((uint64_t)size);
+        *to++ = (unsigned char)(width == 1 ? 0xd9 : width == 2 ? 0xda : 0xdb);
+        to = put_big_endian(to, (uint64_t)size, width);
+    }
+    memcpy(to, text, (size_t)size);
+    return to + size;
+}
+
+static unsigned char *
+put_name(unsigned char *to, const char *name)
+{
+    return put_text(to, name, (Py_ssize_t)strlen(name));
+}
+
+/* Whether some bytes are UTF-8. False: an exception is set. */
+static bool
+is_text(const char *bytes, Py_ssize_t size)
+{
+    Py_ssize_t at = 0;
+    uint64_t word = 0, high = 0;
+
+    for (; at + (Py_ssize_t)sizeof word <= size; at += (Py_ssize_t)sizeof word) {
+        memcpy(&word, bytes + at, sizeof word);
+        high |= word;
+    }
+    for (; at < size; at++)
+        high |= (uint64_t)(unsigned char)bytes[at];
+    if ((high & UINT64_C(0x8080808080808080)) == 0)
+        return true;
+    PyObject *text = PyUnicode_DecodeUTF8(bytes, size, NULL);
+    Py_XDECREF(text);
+    return text != NULL;
+}
+
+/* How many bytes the events take at most, of which the head of each has so many; -1: an exception is set. */
+static Py_ssize_t
+packed_bytes_max(PyObject *paths, Py_ssize_t head_bytes)
+{
+    Py_ssize_t room = 0;
+
+    for (Py_ssize_t i = 0; i < PySequence_Fast_GET_SIZE(paths); i++) {
+        PyObject *path = PySequence_Fast_GET_ITEM(paths, i);
+        if (!PyBytes_Check(path) || PyBytes_GET_SIZE(path) > (Py_ssize_t)INT32_MAX) {
+            PyErr_SetString(PyExc_TypeError, "paths are bytes, of less than 2 GiB");
+            return -1;
+        }
+        if (!is_text(PyBytes_AS_STRING(path), PyBytes_GET_SIZE(path)))
+            return -1;
+        room += head_bytes + EVENT_BYTES + PyBytes_GET_SIZE(path);
+    }
+    return room;
+}
+
+/* Puts one event at `to`. Returns where it ends; NULL: an exception is set. */
+static unsigned char *
+put_event(unsigned char *to, PyObject *path, int64_t size, int64_t mtime_ns, int64_t tick, PyObject *observed_at)
+{
+    double seconds = PyFloat_AsDouble(observed_at);
+    if ((size == -1 || mtime_ns == -1 || tick == -1 || seconds == -1.0) && PyErr_Occurred())
+        return NULL;
+    to = put_text(to, PyBytes_AS_STRING(path), PyBytes_GET_SIZE(path));
+    to = put_name(to, "is_directory");
+    *to++ = 0xc2;
+    to = put_integer(put_name(to, "size"), size);
+    to = put_integer(put_name(to, "mtime_ns"), mtime_ns);
+    to = put_integer(put_name(to, "tick"), tick);
+    to = put_name(to, "observed_at");
+    *to++ = 0xcb;
+    uint64_t bits;
+    memcpy(&bits, &seconds, sizeof bits);
+    return put_big_endian(to, bits, sizeof bits);
+}
+
+/* An array of the events of these paths, each of which begins with this head. */
+static PyObject *
+packed_events(const unsigned char *head, Py_ssize_t head_bytes, PyObject *paths, Numbers *numbers, PyObject *observed_at)
+{
+    Py_ssize_t room = packed_bytes_max(paths, head_bytes), count = PySequence_Fast_GET_SIZE(paths);
+    if (room < 0)
+        return NULL;
+    PyObject *packed = PyBytes_FromStringAndSize(NULL, ARRAY_HEAD_BYTES + room);
+    if (packed == NULL)
+        return NULL;
+    unsigned char *begin = (unsigned char *)PyBytes_AS_STRING(packed), *to = begin;
+    *to++ = (unsigned char)(count < 16 ? 0x90 | count : count <= UINT16_MAX ? 0xdc : 0xdd);
+    if (count >= 16)
+        to = put_big_endian(to, (uint64_t)count, count <= UINT16_MAX ? 2 : 4);
+    for (Py_ssize_t i = 0; i < count; i++) {
+        memcpy(to, head, (size_t)head_bytes);
+        to = put_event(
+            to + head_bytes, PySequence_Fast_GET_ITEM(paths, i), number_at(&numbers[0], i), number_at(&numbers[1], i),
+            number_at(&numbers[2], i), PySequence_Fast_GET_ITEM(observed_at, i));
+        if (to == NULL) {
+            Py_DECREF(packed);
+            return NULL;
+        }
+    }
+    _PyBytes_Resize(&packed, to - begin);
+    return packed;
+}
+
+PyDoc_STRVAR(pack_events_doc,
+             "pack_events($module, kind, paths, sizes, mtimes_ns, ticks, observed_at, /)\n--\n\nSee packing.pack_events.");
+
+static PyObject *
+pack_events(PyObject *module, PyObject *arguments)
+{
+    const char *kind;
+    PyObject *paths, *given[3], *observed, *result = NULL;
+    Numbers numbers[3] = {{NULL}, {NULL}, {NULL}};
+    unsigned char head[128];
+
+    if (!PyArg_ParseTuple(arguments, "sOOOOO:pack_events", &kind, &paths, &given[0], &given[1], &given[2], &observed))
+        return NULL;
+    if (strlen(kind) > 32) {
+        PyErr_SetString(PyExc_ValueError, "no kind of events is called that");
+        return NULL;
+    }
+    paths = PySequence_Fast(paths, "a sequence of paths is wanted");
+    observed = PySequence_Fast(observed, "a sequence of times is wanted");
+    if (paths == NULL || observed == NULL)
+        goto end;
+    Py_ssize_t count = PySequence_Fast_GET_SIZE(paths);
+    if (PySequence_Fast_GET_SIZE(observed) != count) {
+        PyErr_SetString(PyExc_ValueError, "one value for each path is wanted");
+        goto end;
+    }
+    for (int i = 0; i < 3; i++)
+        if (!take_numbers(given[i], count, &numbers[i]))
+            goto end;
+    memcpy(head, EVENT_HEAD, sizeof EVENT_HEAD - 1);
+    unsigned char *to = put_name(put_name(head + sizeof EVENT_HEAD - 1, kind), "path");
+    result = packed_events(head, to - head, paths, numbers, observed);
+end:
+    for (int i = 0; i < 3; i++)
+        release_numbers(&numbers[i]);
+    Py_XDECREF(paths);
+    Py_XDECREF(observed);
+    return result;
+}
+
+/* -- checksums: unit.sums, page.checksum */
+
+#define SLICES 8
+
+/* The checksum of zlib's crc32, eight bytes at a time: `crc_table[k][b]` is that of byte b with k zero bytes after it. */
+static uint32_t crc_table[SLICES][256];
+
+static void
+make_crc_table(void)
+{
+    for (uint32_t byte = 0; byte < 256; byte++) {
+        uint32_t crc = byte;
+        for (int bit = 0; bit < 8; bit++)
+            crc = (crc >> 1) ^ (crc & 1 ? UINT32_C(0xEDB88320) : 0);
+        crc_table[0][byte] = crc;
+    }
+    for (int slice = 1; slice < SLICES; slice++)
+        for (int byte = 0; byte < 256; byte++) {
+            uint32_t crc = crc_table[slice - 1][byte];
+            crc_table[slice][byte] = (crc >> 8) ^ crc_table[0][crc & 0xff];
+        }
+}
+
+/* Goes on with a checksum, of which all bits are inverted until the end. */
+static uint32_t
+crc_of(uint32_t crc, const unsigned char *bytes, Py_ssize_t size)
+{
+    for (; size >= SLICES; bytes += SLICES, size -= SLICES) {
+        uint32_t low = crc ^ ((uint32_t)bytes[0] | (uint32_t)bytes[1] << 8 | (uint32_t)bytes[2] << 16 | (uint32_t)bytes[3] << 24);
+        crc = crc_table[7][low & 0xff] ^ crc_table[6][low >> 8 & 0xff] ^ crc_table[5][low >> 16 & 0xff] ^ crc_table[4][low >> 24]
+              ^ crc_table[3][bytes[4]] ^ crc_table[2][bytes[5]] ^ crc_table[1][bytes[6]] ^ crc_table[0][bytes[7]];
+    }
+    for (; size > 0; bytes++, size--)
+        crc = (crc >> 8) ^ crc_table[0][(crc ^ *bytes) & 0xff];
+    return crc;
+}
+
+PyDoc_STRVAR(sums_doc, "sums($module, keys, /)\n--\n\nSee unit.sums.");
+
+static PyObject *
+sums(PyObject *module, PyObject *keys)
+{
+    PyObject *sequence = PySequence_Fast(keys, "a sequence of keys is wanted");
+    if (sequence == NULL)
+        return NULL;
+    Py_ssize_t count = PySequence_Fast_GET_SIZE(sequence);
+    PyObject *result = PyBytes_FromStringAndSize(NULL, count * (Py_ssize_t)sizeof(uint32_t));
+    for (Py_ssize_t i = 0; result != NULL && i < count; i++) {
+        PyObject *key = PySequence_Fast_GET_ITEM(sequence, i);
+        if (!PyBytes_Check(key)) {
+            PyErr_SetString(PyExc_TypeError, "keys are bytes");
+            Py_CLEAR(result);
+            break;
+        }
+        uint32_t crc = ~crc_of(UINT32_MAX, (const unsigned char *)PyBytes_AS_STRING(key), PyBytes_GET_SIZE(key));
+        memcpy(PyBytes_AS_STRING(result) + i * (Py_ssize_t)sizeof crc, &crc, sizeof crc);
+    }
+    Py_DECREF(sequence);
+    return result;
+}
+
+/* Of a `Page`: how many fields it has, and where they are; those of the integers at the head, and of the bytes, in the order in
+ * which they are summed up. */
+#define PAGE_FIELDS 13
+#define PAGE_HELD 7
+#define PAGE_LIVE 9
+#define PAGE_CRC 10
+#define PAGE_STATS 12
+static const int page_head[] = {1, 4, 5, 6, 8};
+static const int page_bytes[] = {PAGE_LIVE, 2, 3, 11, PAGE_STATS};
+
+static void
+no_page(void)
+{
+    PyErr_SetString(PyExc_TypeError, "a column holds what no page has");
+}
+
+/* Goes on with the checksum of a page with a zero byte and some bytes. False: they are no bytes, and an exception is set. */
+static bool
+sum_up(uint32_t *crc, PyObject *bytes)
+{
+    static const unsigned char zero = 0;
+
+    if (!PyBytes_Check(bytes)) {
+        no_page();
+        return false;
+    }
+    *crc = crc_of(crc_of(*crc, &zero, 1), (const unsigned char *)PyBytes_AS_STRING(bytes), PyBytes_GET_SIZE(bytes));
+    return true;
+}
+
+/* Sums up the integers of a page; `held` is 0 among them where it has too many bits for one. False: an exception is set. */
+static bool
+sum_up_head(uint32_t *crc, PyObject *fields)
+{
+    int64_t head[6] = {0};
+
+    for (int i = 0; i < 6; i++) {
+        PyObject *number = PyTuple_GET_ITEM(fields, i < 5 ? page_head[i] : PAGE_HELD);
+        if (i == 5 && PyBytes_Check(number))
+            continue;
+        if (!PyLong_Check(number)) {
+            no_page();
+            return false;
+        }
+        head[i] = PyLong_AsLongLong(number);
+        if (head[i] == -1 && PyErr_Occurred())
+            return false;
+    }
+    *crc = crc_of(*crc, (const unsigned char *)head, sizeof head);
+    return true;
+}
+
+/* The checksum of a page. False: an exception is set. */
+static bool
+sum_of_page(PyObject *fields, uint32_t *sum)
+{
+    static const unsigned char zero = 0;
+    uint32_t crc = UINT32_MAX;
+
+    if (!sum_up_head(&crc, fields))
+        return false;
+    PyObject *held = PyTuple_GET_ITEM(fields, PAGE_HELD);
+    if (!PyBytes_Check(held))
+        crc = crc_of(crc, &zero, 1);
+    else if (!sum_up(&crc, held))
+        return false;
+    for (int i = 0; i < 5; i++)
+        if (!sum_up(&crc, PyTuple_GET_ITEM(fields, page_bytes[i])))
+            return false;
+    *sum = ~crc;
+    return true;
+}
+
+PyDoc_STRVAR(checksum_doc, "checksum($module, fields, /)\n--\n\nSee page.checksum.");
+
+static PyObject *
+checksum(PyObject *module, PyObject *fields)
+{
+    uint32_t sum;
+
+    if (!PyTuple_Check(fields) || PyTuple_GET_SIZE(fields) != PAGE_FIELDS) {
+        PyErr_SetString(PyExc_TypeError, "the fields of a page are wanted");
+        return NULL;
+    }
+    return sum_of_page(fields, &sum) ? PyBytes_FromStringAndSize((const char *)&sum, sizeof sum) : NULL;
+}
+
+/* -- pages: pages.whole, stretch.paths_below */
+
+PyDoc_STRVAR(whole_doc, "whole($module, row, /)\n--\n\nSee pages.whole.");
+
+static PyObject *
+whole(PyObject *module, PyObject *row)
+{
+    uint32_t sum;
+
+    if (!PyTuple_Check(row) || PyTuple_GET_SIZE(row) < PAGE_FIELDS) {
+        PyErr_SetString(PyExc_TypeError, "the columns of a page are wanted");
+        return NULL;
+    }
+    PyObject *live = PyTuple_GET_ITEM(row, PAGE_LIVE), *crc = PyTuple_GET_ITEM(row, PAGE_CRC);
+    PyObject *stored = PyTuple_GET_ITEM(row, PAGE_STATS);
+    if (!PyBytes_Check(live) || !PyBytes_Check(crc) || !PyBytes_Check(stored)) {
+        no_page();
+        return NULL;
+    }
+    PyObject *stats = expanded(stored, PyBytes_GET_SIZE(live));
+    PyObject *fields = stats == NULL ? NULL : PyTuple_GetSlice(row, 0, PAGE_FIELDS);
+    if (fields == NULL) {
+        Py_XDECREF(stats);
+        return NULL;
+    }
+    if (fields == row) { /* of a row that has nothing else, no copy was made */
+        Py_DECREF(fields);
+        fields = PyTuple_New(PAGE_FIELDS);
+        if (fields == NULL) {
+            Py_DECREF(stats);
+            return NULL;
+        }
+        for (int i = 0; i < PAGE_STATS; i++)
+            PyTuple_SET_ITEM(fields, i, Py_NewRef(PyTuple_GET_ITEM(row, i)));
+    }
+    else
+        Py_DECREF(PyTuple_GET_ITEM(fields, PAGE_STATS));
+    PyTuple_SET_ITEM(fields, PAGE_STATS, stats);
+    if (sum_of_page(fields, &sum)) {
+        if (PyBytes_GET_SIZE(crc) == (Py_ssize_t)sizeof sum && memcmp(PyBytes_AS_STRING(crc), &sum, sizeof sum) == 0)
+            return fields;
+        PyErr_SetString(PyExc_ValueError, "a page does not agree with its checksum");
+    }
+    Py_DECREF(fields);
+    return NULL;
+}
+
+PyDoc_STRVAR(paths_below_doc, "paths_below($module, above, names, /)\n--\n\nSee stretch.paths_below.");
+
+static PyObject *
+paths_below(PyObject *module, PyObject *arguments)
+{
+    PyObject *above, *names;
+
+    if (!PyArg_ParseTuple(arguments, "SS:paths_below", &above, &names))
+        return NULL;
+    const char *at = PyBytes_AS_STRING(names), *end = at + PyBytes_GET_SIZE(names);
+    Py_ssize_t count = 1, before = PyBytes_GET_SIZE(above);
+    for (const char *zero = at; (zero = memchr(zero, 0, (size_t)(end - zero))) != NULL; zero++)
+        count++;
+    PyObject *paths = PyList_New(count);
+    for (Py_ssize_t i = 0; paths != NULL && i < count; i++) {
+        const char *zero = i == count - 1 ? end : memchr(at, 0, (size_t)(end - at));
+        PyObject *path = PyBytes_FromStringAndSize(NULL, before + (zero - at));
+        if (path == NULL) {
+            Py_CLEAR(paths);
+            break;
+        }
+        memcpy(PyBytes_AS_STRING(path), PyBytes_AS_STRING(above), (size_t)before);
+        memcpy(PyBytes_AS_STRING(path) + before, at, (size_t)(zero - at));
+        PyList_SET_ITEM(paths, i, path);
+        at = zero + 1;
+    }
+    return paths;
+}
+
 /* -- the module */
 
 static PyMethodDef functions[] = {
@@ -1307,12 +1771,18 @@ static PyMethodDef functions[] = {
     {"decode", decode, METH_VARARGS, decode_doc},
     {"condense", condense, METH_O, condense_doc},
     {"expand", expand, METH_VARARGS, expand_doc},
+    {"pack_events", pack_events, METH_VARARGS, pack_events_doc},
+    {"sums", sums, METH_O, sums_doc},
+    {"checksum", checksum, METH_O, checksum_doc},
+    {"whole", whole, METH_O, whole_doc},
+    {"paths_below", paths_below, METH_VARARGS, paths_below_doc},
     {NULL},
 };
 
 static int
 prepare(PyObject *module)
 {
+    make_crc_table();
     return PyModule_AddIntConstant(module, "INTERFACE", INTERFACE);
 }
 
@@ -1324,7 +1794,7 @@ static PyModuleDef_Slot slots[] = {
 static struct PyModuleDef definition = {
     PyModuleDef_HEAD_INIT,
     .m_name = "_loops",
-    .m_doc = "Compiled twins of functions in reading.py, entering.py, calls.py, decoding.py and condensed.py.",
+    .m_doc = "Compiled twins of functions that are defined in Python.",
     .m_methods = functions,
     .m_slots = slots,
 };

@@ -17,7 +17,7 @@ TURNED_OFF: Final = "turned off"
 
 #: Raised with every change of what the native functions take or return. A module that was compiled from the source of another
 #: version has another number, and counts as not built.
-INTERFACE: Final = 8
+INTERFACE: Final = 9
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 

@@ -20,12 +20,20 @@ import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from shardwatch.aggregator.groups.unit import sums
 from shardwatch.aggregator.index.condensed import condense, expand
+from shardwatch.aggregator.index.page import checksum, page_of
+from shardwatch.aggregator.index.pages import whole
+from shardwatch.aggregator.index.stretch import paths_below
+from shardwatch.aggregator.protocol.messages import Event
+from shardwatch.aggregator.protocol.packing import pack_events, unpack
 from shardwatch.shard.backend import calls
 from shardwatch.shard.backend.decoding import Names, decode
 from shardwatch.shard.contract.filter.pattern import Names as Patterns
@@ -134,6 +142,12 @@ def test_stats_are_condensed_and_expanded_alike(
         assert _expanded(_loops.expand, bytes(damaged), count) == _expanded(expand, bytes(damaged), count)
 
 
+def test_fewer_than_no_files_have_no_stats() -> None:
+    """Not even if the bytes are as many as that would take."""
+    stored = condense(struct.pack("<6q", 7, 7, 9, 9, 1, 2))
+    assert [_expanded(function, stored, -1) for function in (expand, _loops.expand)] == [None, None]
+
+
 def _expanded(function: Callable[[bytes, int], bytes], stored: bytes, count: int) -> bytes | None:
     """None: refused."""
     try:
@@ -149,6 +163,104 @@ def test_what_are_no_stats_is_refused() -> None:
     for arguments in ((), (b"",), ("", 1), (b"", None)):
         with pytest.raises(TypeError):
             _loops.expand(*arguments)
+
+
+# --- events as they travel -------------------------------------------------------------------------------------------------
+
+_numbers = st.sampled_from([0, 31, 32, 127, 128, 255, 256, 65_535, 65_536, 2**32 - 1, 2**32, 2**63 - 1]) | st.sampled_from(
+    [-1, -32, -33, -128, -129, -32_768, -32_769, -(2**31), -(2**31) - 1, -(2**63)]
+)
+_texts = st.text(st.characters(blacklist_characters="\0", blacklist_categories=["Cs"]), max_size=40)
+_paths = st.one_of(
+    _texts.map(str.encode), st.sampled_from([31, 32, 255, 256, 65_535, 65_536]).map(lambda size: b"x" * size),
+    st.binary(max_size=9).map(lambda found: found.replace(b"\0", b"/")), st.just(b"/a/\xed\xa0\x80"),
+)  # fmt: skip
+_some_events = st.lists(st.tuples(_paths, _numbers, _numbers, _numbers, st.floats(allow_nan=False)), max_size=20)
+
+
+@given(st.sampled_from(["created", "modified"]), _some_events)
+def test_events_are_packed_alike(kind: str, events: list[tuple[bytes, int, int, int, float]]) -> None:
+    """Any paths, those that are no text too, and any numbers, whether they are in a list or in the stats of pages."""
+    paths, sizes, mtimes_ns, ticks, observed_at = (list(column) for column in zip(*events, strict=True)) if events else [[]] * 5
+    expected = _packed(pack_events, kind, paths, sizes, mtimes_ns, ticks, observed_at)
+    assert _packed(_loops.pack_events, kind, paths, sizes, mtimes_ns, ticks, observed_at) == expected
+    words = memoryview(b"".join([struct.pack("<6q", 0, *some, 0, 0, 0) for some in zip(sizes, mtimes_ns, strict=True)])).cast("q")
+    for function in (pack_events, _loops.pack_events):
+        assert _packed(function, kind, paths, words[1::6], words[2::6], ticks, observed_at) == expected
+    if expected is not None:
+        texts = [path.decode() for path in paths]
+        rows = zip(texts, [False] * len(texts), sizes, mtimes_ns, ticks, observed_at, strict=True)
+        made = [Event(kind, *row) for row in rows]
+        assert expected == msgspec.msgpack.encode(made)
+        assert unpack(expected) == made
+
+
+def _packed(function: Callable[..., bytes], *arguments: object) -> bytes | None:
+    """None: a path is no text."""
+    try:
+        return function(*arguments)
+    except UnicodeDecodeError:
+        return None
+
+
+def test_what_are_no_events_is_refused() -> None:
+    """Columns of different lengths, and of other things than numbers."""
+    good: list[object] = ["created", [b"a"], [1], [2], [3], [4.0]]
+    _loops.pack_events(*good)
+    wrong = [(0, None), (0, "x" * 33), (1, ["a"]), (1, None), (2, []), (2, ["1"]), (2, [2**63]), (2, b"12345678"), (3, None)]
+    for place, value in [*wrong, (4, [1, 2]), (5, ["1"]), (5, []), (5, None)]:
+        with pytest.raises((TypeError, ValueError, OverflowError)):
+            _loops.pack_events(*good[:place], value, *good[place + 1 :])
+
+
+# --- pages ------------------------------------------------------------------------------------------------------------------
+
+_columns = st.one_of(_words, st.binary(max_size=12), st.sampled_from([None, "a", 1.5, 2**63, b"\1" * 3]))
+
+
+@given(
+    st.lists(st.binary(min_size=1, max_size=40).map(lambda name: name.replace(b"\0", b"/")), min_size=1, max_size=9),
+    _words, st.one_of(_words, st.binary(max_size=12)), st.lists(st.tuples(st.integers(0, 12), _columns), max_size=2),
+    st.lists(st.just(b"/r"), max_size=1),
+)  # fmt: skip
+def test_pages_are_checked_alike(
+    names: list[bytes], word: int, held: int | bytes, damage: list[tuple[int, object]], more: list[bytes]
+) -> None:
+    """Good ones, and those in which a column is another one; beside other columns or not."""
+    stats = struct.pack("<6q", word, 2, 3, 3, 42, 1) * len(names)
+    fields = (7, 3, names[0], names[-1], word, 2, 9, held, 5, b"\1" * len(names), b"", b"\0".join(names), stats)
+    sealed = page_of((*fields[:10], checksum(fields), *fields[11:]))
+    assert _loops.checksum(fields) == _loops.checksum(sealed) == sealed.crc
+    row: list[Any] = [*sealed[:-1], condense(stats)]
+    assert whole((*row, *more)) == _loops.whole((*row, *more)) == sealed
+    for place, value in damage:
+        row[place] = value
+    results = []
+    for function in (whole, _loops.whole):
+        try:
+            results.append(function((*row, *more)))
+        except (TypeError, ValueError, OverflowError, struct.error):
+            results.append(None)
+    assert results[0] == results[1]
+    assert paths_below(b"/r/", sealed.names) == _loops.paths_below(b"/r/", sealed.names) == [b"/r/" + name for name in names]
+    assert sums(names) == _loops.sums(names) == _loops.sums(tuple(names))
+
+
+def test_what_is_no_page_is_refused() -> None:
+    """By the native functions as by every other: with TypeError."""
+    for function, wrong in (
+        (_loops.checksum, ((), None, tuple(range(12)), tuple(range(13)), [1] * 13)),
+        (_loops.whole, ((), None, tuple(range(13)), [1] * 13)),
+        (_loops.sums, (None, 1, ["a"], [None])),
+    ):
+        for value in wrong:
+            with pytest.raises(TypeError):
+                function(value)
+    for arguments in ((), (b"/",), ("/", b"a"), (b"/", None)):
+        with pytest.raises(TypeError):
+            _loops.paths_below(*arguments)
+    assert _loops.paths_below(b"/", b"") == paths_below(b"/", b"")
+    assert _loops.sums([]) == sums([]) == b""
 
 
 # --- watching -----------------------------------------------------------------------------------------------------------

@@ -69,7 +69,7 @@ def test_rows_of_pages_become_the_same_events_as_a_whole(
         part, choice = Part(0, handed, [], []), Selection(1, begun)
         choice.add_pieces(some, 0, lane, part)
         rows = [row for rows in choice.chunks for row in rows]
-        results.append((choice.events, part.ticks, part.keys, choice.held, choice.gone, rows))
+        results.append((list(choice.events), part.ticks, part.keys, choice.held, choice.gone, rows))
     assert results[0] == results[1]
 
 

@@ -701,3 +701,15 @@ def test_no_batch_gets_the_name_of_an_earlier_one(bench: Bench) -> None:
         again()
     assert len(set(names)) == len(names)
     assert bench.ask("ack", group="g", batch=names[-1])["repeated"]
+
+
+@pytest.mark.parametrize("json", [False, True])
+def test_events_are_the_same_in_either_encoding(tmp_path: Path, json: bool) -> None:
+    """Also of a path that is no text, between others."""
+    bench = Bench(tmp_path / "groups.db")
+    for name in (b"a", b"b", b"c", b"d", b"odd\xff", b"e", b"f", b"g", b"h"):
+        bench.index.put(b"/r/" + name)
+    batch = bench.pull(json=json)
+    assert batch is not None
+    assert short(batch["events"]) == [("created", f"/r/{name}") for name in ("a", "b", "c", "d", "odd\ufffd", "e", "f", "g", "h")]
+    assert {event["size"] for event in batch["events"]} == {batch["events"][0]["size"]}
