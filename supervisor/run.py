@@ -16,7 +16,6 @@ import os
 import pwd
 import resource
 import shlex
-import shutil
 import signal
 import sys
 from collections.abc import Sequence
@@ -165,6 +164,8 @@ def run(
             for socket in layout.sockets():
                 state.remove(os.fspath(socket.relative_to(layout.state_dir)))
         if ephemeral and (code == 0 or os.getppid() != parent) and state.in_place():
+            import shutil  # needed here alone, and supervisord has loaded it by now
+
             shutil.rmtree(layout.state_dir, ignore_errors=True)
     return code
 
@@ -242,10 +243,11 @@ def _make_plan(told: int, planning: int) -> None:
     with Loading():
         from shardwatch.shard.contract.state.settings import read_settings
 
-        from .planning.planning import ensure_plan
+        from .planning.planning import ensure_plan, room_left
         from .planning.read_ahead import blocks_read, read_ahead
         from .service.state_dir import stamp_plan
 
+    room = room_left()  # before it is known which service it is for: this depends on the machine alone
     state_dir = os.read(told, PATH_BYTES_MAX)
     if not state_dir:
         return
@@ -253,7 +255,7 @@ def _make_plan(told: int, planning: int) -> None:
     lock = Lock(layout.lock("coordinator"))
     settings = read_settings(layout.settings)
     before = blocks_read()
-    plan = ensure_plan(layout, settings)
+    plan = ensure_plan(layout, settings, room=room)
     stamp_plan(layout, settings, plan)
     lock.close()
     if blocks_read() > before and len(plan.shards()) < len(os.sched_getaffinity(0)):
@@ -305,10 +307,22 @@ def _path_to_python(executable: str) -> str:
     return home + os.pathsep + path
 
 
+#: What supervisord imports for its web page, for other ways to name a factory, and for what it is asked (`Loading`).
+_CALLED: Final = {
+    "html": ("escape",),
+    "html.entities": (),
+    "html.parser": ("HTMLParser",),
+    "importlib.metadata": ("EntryPoint",),
+    "xml.etree.ElementTree": ("iterparse",),
+}
+
+
 def _load() -> None:
     """Loads supervisord, if it is not. It loads `rpc` itself, by its name in the configuration."""
-    with Loading():
-        from .plugin import full_disk, hang_up, rpc, terms  # noqa: F401
+    with Loading(_CALLED):
+        from .plugin import full_disk, hang_up, no_page, rpc, terms  # noqa: F401
+
+    no_page.install()
 
 
 def _supervisord(layout: Layout, with_parent: bool, echo: bool, planner: Planner | None) -> int:

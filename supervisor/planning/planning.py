@@ -91,13 +91,16 @@ def kept_plan(layout: Layout) -> tuple[Plan | None, int]:
     return plan, generation
 
 
-def ensure_plan(layout: Layout, settings: Settings, own_pids: Callable[[], Sequence[int]] = tuple) -> Plan:
+def ensure_plan(
+    layout: Layout, settings: Settings, own_pids: Callable[[], Sequence[int]] = tuple, *, room: Budget | None = None
+) -> Plan:
     """The plan for these settings: the one on disk if it still fits, else a new one, on disk when this returns.
 
     Raises OSError where the plan can't be written. Reads directories of the roots, so it may take long.
 
     Args:
         own_pids: tells the processes of shards that run already, whose watches are not others'; asked if needed.
+        room: what `room_left` said a moment ago; None: it is asked if needed.
     """
 
     key = plan_key(settings)
@@ -108,7 +111,7 @@ def ensure_plan(layout: Layout, settings: Settings, own_pids: Callable[[], Seque
         return note_mounts(layout, old, settings.roots)
     if old is not None and still_fits(old, settings, key, apart):
         return note_mounts(layout, old, settings.roots)
-    new = _measured(settings, apart, generation, own_pids)
+    new = _measured(settings, apart, generation, own_pids, room)
     if old is not None and same_owners(old, new):
         return note_mounts(layout, old, settings.roots)
     return _stored(layout, settings, old, new)
@@ -126,7 +129,7 @@ def ensure_apart(layout: Layout, settings: Settings, own_pids: Callable[[], Sequ
     if apart.holds_for(old.anchors):
         return old
     with Scouts() as scouts:
-        means = _means(settings, _room(own_pids), scouts)
+        means = _means(settings, room_left(own_pids), scouts)
         new = apart_plan(_ground(settings, apart), old, means, generation=generation).plan
     if same_owners(old, new):
         return old
@@ -167,7 +170,7 @@ def _extended(
     old: Plan, settings: Settings, apart: Apart, generation: int, own_pids: Callable[[], Sequence[int]]
 ) -> Plan:
     with Scouts() as scouts:
-        means = _means(settings, _room(own_pids), scouts)
+        means = _means(settings, room_left(own_pids), scouts)
         return extended_plan(_ground(settings, apart), old, means, generation=generation, key=plan_key(settings)).plan
 
 
@@ -195,7 +198,7 @@ def rebalance(
         with IndexReader(layout.index_db) as reader:
             changed = changed_since(reader, rates.since)
     with Scouts() as scouts:
-        means = _means(settings, _room(own_pids), scouts)
+        means = _means(settings, room_left(own_pids), scouts)
         found = rebalanced_plan(_ground(settings, apart), old, means, generation=generation, rates=rates, changed=changed)
     new = _following(old, settings, found.plan)
     return None if not moves(old, new) else msgspec.structs.replace(found, plan=new)
@@ -236,13 +239,16 @@ def _with_homes(settings: Settings, old: Plan | None, new: Plan) -> Plan:
     return msgspec.structs.replace(new, homes=homes, later=later)
 
 
-def _measured(settings: Settings, apart: Apart, generation: int, own_pids: Callable[[], Sequence[int]]) -> Plan:
+def _measured(
+    settings: Settings, apart: Apart, generation: int, own_pids: Callable[[], Sequence[int]], room: Budget | None = None
+) -> Plan:
     """A new plan within what the limits of the machine leave to us."""
-    return planned(settings, _room(own_pids), apart, generation=generation, glance=True).plan
+    return planned(settings, room or room_left(own_pids), apart, generation=generation, glance=True).plan
 
 
-def _room(own_pids: Callable[[], Sequence[int]]) -> Budget:
-    """What the limits of the machine leave to us."""
+def room_left(own_pids: Callable[[], Sequence[int]] = tuple) -> Budget:
+    """What the limits of the machine leave to us. Asks every process of this user for its descriptors, which takes some
+    milliseconds, and more where others watch very many directories. `own_pids`: as for `ensure_plan`."""
     own = [held_by(pid) for pid in own_pids()]
     return budget(
         read_inotify_limits(),

@@ -13,6 +13,7 @@
 - `upkeep`: keeps the state directory complete, and ends the service when the directory is gone.
 - `bounds`: limits what a client may send to supervisord's socket.
 - `spawn`: starts programs with fewer system calls.
+- `no_page`: leaves out supervisord's own web page.
 - `terms`: runs supervisord on the terms of whoever asked for it.
 - `names`: names that the plugin shares with the coordinator.
 - `first_plan`: waits for the plan of a first start, while other programs start.

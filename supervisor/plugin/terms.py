@@ -6,8 +6,10 @@ every state directory. So what is particular to one service, but to none of its 
 
 from __future__ import annotations
 
+import importlib
 import tempfile
 from collections.abc import Sequence
+from operator import attrgetter
 from typing import Any, NamedTuple
 
 import supervisor.supervisord
@@ -36,6 +38,12 @@ class _Options(ServerOptions):
     def __init__(self, terms: Terms) -> None:
         super().__init__()
         self.terms = terms
+
+    def import_spec(self, spec: str) -> Any:
+        """What a name like `package.module:attribute` in the configuration means. supervisord would ask importlib.metadata, which
+        takes milliseconds to load. Raises ImportError, AttributeError."""
+        module, _, name = spec.partition(":")
+        return attrgetter(name)(importlib.import_module(module))
 
 
 def run(arguments: Sequence[str], terms: Terms) -> None:

@@ -63,6 +63,77 @@ assert all(type(sys.modules[name]) is types.ModuleType for name in ON_USE)
     unmeasured(code)
 
 
+def test_what_is_called_later_is_loaded_then() -> None:
+    """By the call of a function that was imported in the block, also after it; what the block did not name is loaded in it."""
+    code = """
+import sys, types
+from shardwatch.shard.contract.process.loading import Loading
+with Loading({"html": ("escape",), "html.entities": (), "fractions": ("Fraction",), "colorsys": ()}):
+    from html import escape
+    import html.entities as entities
+    from fractions import Fraction
+    import colorsys
+    assert colorsys.ONE_THIRD == 1 / 3 and type(sys.modules["colorsys"]) is types.ModuleType
+    import colorsys as itself
+    assert itself is not colorsys
+assert not {"html", "html.entities", "fractions"} & sys.modules.keys()
+assert escape("<", quote=False) == "&lt;" and "html" in sys.modules
+assert Fraction(1, 2) + Fraction(1, 2) == 1
+assert entities.name2codepoint["lt"] == 60
+import html, html.entities
+assert html.entities is not entities and html.escape is not escape
+try:
+    Fraction(1, 0)
+except ZeroDivisionError:
+    pass
+else:
+    raise SystemExit("an error of the function was lost")
+"""
+    unmeasured(code)
+
+
+def test_what_was_loaded_before_a_block_is_not_replaced() -> None:
+    code = """
+import fractions, platform, sys
+from shardwatch.shard.contract.process.loading import Loading
+with Loading({"fractions": ("Fraction",)}):
+    from fractions import Fraction
+    import platform as again
+assert Fraction is fractions.Fraction and again is platform is sys.modules["platform"]
+"""
+    unmeasured(code)
+
+
+def test_the_machine_is_asked_without_a_module_for_it() -> None:
+    """What uuid and supervisord ask while they are loaded is answered as `platform` would; whoever asks more gets that."""
+    code = """
+import sys
+from shardwatch.shard.contract.process.loading import Loading
+with Loading():
+    import platform as quick
+    asked = quick.system(), quick.node()
+    import uuid
+assert "platform" not in sys.modules and uuid.UUID(int=0).hex == "0" * 32
+python = quick.python_implementation()
+import platform
+assert asked == (platform.system(), platform.node()) and python == platform.python_implementation()
+"""
+    unmeasured(code)
+
+
+def test_digests_are_the_same_without_openssl() -> None:
+    code = """
+from shardwatch.shard.contract.process.loading import Loading
+with Loading():
+    import hashlib
+ours = hashlib.sha256(b"x").hexdigest(), hashlib.new("sha1", b"x").hexdigest(), hashlib.md5(b"x").hexdigest()
+import _hashlib
+theirs = [getattr(_hashlib, f"openssl_{name}")(b"x").hexdigest() for name in ("sha256", "sha1", "md5")]
+assert list(ours) == theirs
+"""
+    unmeasured(code)
+
+
 def test_messages_are_the_same_without_what_is_left_out() -> None:
     """msgspec reads annotations with `typing` then: optional fields, defaults, bounds and unions of the wire are as ever."""
     code = """
