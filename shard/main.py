@@ -17,6 +17,7 @@ import time
 import msgspec
 
 from .backend.choice import open_backend
+from .backend.patience import Patience
 from .backend.share import WatchShare, limited_part
 from .compiled import choice
 from .contract.errors import ShardwatchError, UsageError
@@ -89,7 +90,8 @@ class ShardProcess:
         self._service = service_id()
         self._line = Line(shard, layout, self._service, log)
         by_itself = "auto" if settings.backend == "auto" and local == "inotify" else local
-        self._backend, remedy = open_backend(by_itself, plan.watches.get(shard, 0))
+        patience = Patience()
+        self._backend, remedy = open_backend(by_itself, plan.watches.get(shard, 0), patience)
         self._stream = Stream(shard, new_epoch(), plan.generation, self._line.send, service=self._service)
         self._mounts = Mounts(plan.homes, later=plan.later)
         self._territory = Territory(
@@ -115,6 +117,7 @@ class ShardProcess:
             self._territory,
             settings,
             shards=shards,
+            patience=patience,
             watch_share=WatchShare(lambda: limited_part(self._backend), shards),
             verifies=stand_in is None,
             clock=time.monotonic_ns,

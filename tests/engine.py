@@ -160,8 +160,8 @@ class Shard:
                 self.backend._take_kept()
         else:
             with self.backend._reading:
-                self.backend._chunks.clear()
-                self.backend._backlog = 0
+                while self.backend._kept:
+                    self.backend._kept.pop()
         self.backend._lost = True
 
     def kill(self) -> None:

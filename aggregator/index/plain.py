@@ -38,10 +38,13 @@ _DIRECTORY: Final = f"INSERT INTO entry ({_ROW}) VALUES (?1,?2,?3,1,0,0,0,0,0,0,
 _KNOWN: Final = f"SELECT {KNOWN} FROM entry WHERE dir=? AND name>=? AND name<=? LIMIT ?"
 _ONE: Final = f"SELECT {KNOWN} FROM entry WHERE dir=? AND name=?"
 #: What changes in the row of a plain file that was rewritten, in the order of the parameters; the last two say which one.
-REWRITE: Final = (
-    "UPDATE entry SET ino=?, size=?, mtime_ns=?, ctime_ns=?, dev=?, racy=?, tick=?, held=?, at_ns=?, birth_ns=0"
+_REWRITE: Final = (
+    "UPDATE entry SET ino=?, size=?, mtime_ns=?, ctime_ns=?, dev=?, racy=?, tick=?, held=?, at_ns=?, birth_ns={}"
     " WHERE dir=? AND name=? AND directory=0"
 )
+REWRITE: Final = _REWRITE.format(0)
+#: The same of one that another file has replaced by a rename, as editors save; before the last two: when that was made.
+_REPLACE: Final = _REWRITE.format("?")
 
 
 def populate(db: Any, id_: int, seen: Seen, at: int, ticks: Ticks, pages: Pages) -> tuple[int, int] | None:
@@ -174,9 +177,18 @@ def rewrite(
 
 
 def rewrite_one(
-    tables: Tables, id_: int, path: bytes, name: bytes, stats: bytes, at: int, ticks: Ticks, *, content_only: bool = False
+    tables: Tables,
+    id_: int,
+    path: bytes,
+    name: bytes,
+    stats: bytes,
+    at: int,
+    ticks: Ticks,
+    *,
+    birth_ns: int = 0,
+    content_only: bool = False,
 ) -> int | None:
-    """The same of one file, which is the most frequent case of all."""
+    """The same of one file, which is the most frequent case of all. `birth_ns`: when it was made, if it came by a rename."""
     db, linked = tables.db, tables.inodes.used
     first_in_rows = tables.entries.is_in_row(id_, name)
     page, place = (None, None) if first_in_rows else tables.entries.find_place(id_, name)
@@ -207,11 +219,11 @@ def rewrite_one(
     elif ticks.seen(lane, tick):
         held = stored(ticks.holders.superseded(lane, tick, loaded(held), there=True))
         tick = ticks.next()
-        ticks.newest.note_rows([row_of(path, (name, 0, *stat, lane, tick, held, at, 0))])
+        ticks.newest.note_rows([row_of(path, (name, 0, *stat, lane, tick, held, at, birth_ns))])
     if page is None or place is None:
-        tables.write_one(REWRITE, (ino, size, mtime_ns, ctime_ns, dev, racy, tick, held, at, id_, name))
+        tables.write_one(_REPLACE, (ino, size, mtime_ns, ctime_ns, dev, racy, tick, held, at, birth_ns, id_, name))
     else:
-        tables.write_one(INSERT, (name, 0, *stat, lane, tick, held, at, 0, id_))
+        tables.write_one(INSERT, (name, 0, *stat, lane, tick, held, at, birth_ns, id_))
         tables.writer.leave(page, place)
         tables.entries.note_row(id_, name)
     return 1

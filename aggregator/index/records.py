@@ -128,7 +128,7 @@ class Records:
         """Some names of a directory."""
         id_, new = self._tables.directories.id_of(record.path)
         owed = self._debts.owed.get(record.path, ())
-        if not new and not owed and not record.absent and not record.births:
+        if not new and not owed and not record.absent and (len(record.names) == 1 or not record.births):
             rest = self._rewritten(id_, record)
             if rest is None:
                 return
@@ -154,9 +154,11 @@ class Records:
         """
         tables, content_only = self._tables, self._content_only
         if len(record.names) == 1:
+            name = record.names[0]
             written = plain.rewrite_one(
-                tables, id_, record.path, record.names[0], record.stats, record.at, self._ticks, content_only=content_only
-            )
+                tables, id_, record.path, name, record.stats, record.at, self._ticks,
+                birth_ns=record.births.get(name, 0), content_only=content_only,
+            )  # fmt: skip
         else:
             if worth(len(record.names)):
                 if self._resting.renewed(id_, record.path, record.seen, record.at):

@@ -6,6 +6,8 @@
 - `decoding`: what inotify(7) said, decoded. Pure.
 - `drain`: the thread that empties a queue of the kernel.
 - `bursts`: how long such a queue is left alone while much happens. Pure.
+- `patience`: how long what was read can be left there, before it is taken. Pure.
+- `alarm`: a descriptor that becomes readable at a time.
 - `calls`: the system calls of inotify(7).
 - `fanotify`: fanotify(7), with one mark per filesystem and no watch for any directory.
 - `fan_decoding`: what fanotify(7) said, decoded. Pure.

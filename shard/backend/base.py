@@ -25,7 +25,7 @@ class Arrival(IntEnum):
 class Hints:
     """What a backend has noticed since it was last asked. A hint says where to look, and never what happened."""
 
-    __slots__ = ("came", "count", "directories", "left", "names", "overflow", "selves")
+    __slots__ = ("at", "came", "count", "directories", "left", "more", "names", "overflow", "selves")
 
     def __init__(self) -> None:
         #: Names to look at, by directory.
@@ -42,12 +42,18 @@ class Hints:
         self.overflow = False
         #: Raw events behind this.
         self.count = 0
+        #: When all of it was there (monotonic, ns); 0: by now.
+        self.at = 0
+        #: Whether more could be taken already.
+        self.more = False
 
     def __bool__(self) -> bool:
         return bool(self.names or self.directories or self.selves or self.overflow)
 
     def add(self, others: Hints) -> None:
         """Takes over the hints of another backend."""
+        self.at = others.at if not self else self.at if not others else 0
+        self.more = self.more or others.more
         for names, into in ((others.names, self.names), (others.came, self.came), (others.left, self.left)):
             for node, some in names.items():
                 into.setdefault(node, some).update(some)
@@ -85,7 +91,8 @@ class Backend(Protocol):
         ...
 
     def fileno(self) -> int:
-        """Readable (an eventfd, or an epoll of several) when `take` has something."""
+        """Readable (a timer, an eventfd, or an epoll of several) when what there is has to be taken; `take` may have it
+        sooner."""
         ...
 
     def watch(self, fd: int, node: Node, *, names: bool = True) -> Node | None:
@@ -133,11 +140,11 @@ class Backend(Protocol):
         ...
 
     def take(self) -> Hints:
-        """Returns all hints since the last call. Does not block."""
+        """Returns the hints since the last call: all of them, or the oldest, if `more` follow. Does not block."""
         ...
 
     def drain(self) -> None:
-        """Reads everything that the kernel has queued at this moment. The next `take` returns it."""
+        """Reads everything that the kernel has queued at this moment. The next `take` returns it, or the last of several."""
         ...
 
     def watches(self) -> int:

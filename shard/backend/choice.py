@@ -12,6 +12,7 @@ from ..contract.causes import WATCH, cause
 from ..contract.kernel.allowance import INSTANCES, WATCHES, allowance
 from ..contract.limits import LIMIT_RESERVE
 from .base import Backend
+from .patience import Patience
 
 if TYPE_CHECKING:
     from .beside import Counting
@@ -23,8 +24,10 @@ log = logging.getLogger("shardwatch.shard")
 _ANOTHER_BACKEND: Final = "use `backend = \"auto\"`, which watches everything else there, or make that mount no part of a root"
 
 
-def open_backend(name: str, watches_max: int) -> tuple[Backend, Callable[[int], str]]:
+def open_backend(name: str, watches_max: int, patience: Patience | None = None) -> tuple[Backend, Callable[[int], str]]:
     """The backend of this name (`auto` is Linux's), and what helps when it has no room for n directories.
+
+    `patience`: until when names need not be taken, as far as the backend can leave them; None: they are to be taken at once.
 
     Where not one inotify instance is left, everything is swept until there is one, unless fanotify can take it.
     """
@@ -44,19 +47,19 @@ def open_backend(name: str, watches_max: int) -> tuple[Backend, Callable[[int], 
         log.error("%s: sweeping instead", reason)
         return SweepingBackend(reason), _mount_proc
     if name in ("auto", "fanotify"):
-        return _beside(watches_max, _fanotify, fanotify_first=name == "fanotify")
+        return _beside(watches_max, patience, _fanotify, fanotify_first=name == "fanotify")
     try:
-        return _inotify(watches_max), _more_watches
+        return _inotify(watches_max, patience), _more_watches
     except OSError:  # it is told when the first directory is to be watched, and tried again
-        return _beside(watches_max, None)
+        return _beside(watches_max, patience, None)
 
 
 def _beside(
-    watches_max: int, fanotify: Callable[[], Counting] | None, *, fanotify_first: bool = False
+    watches_max: int, patience: Patience | None, fanotify: Callable[[], Counting] | None, *, fanotify_first: bool = False
 ) -> tuple[Backend, Callable[[int], str]]:
     from .beside import INOTIFY, BesideBackend
 
-    backend = BesideBackend(lambda: _inotify(watches_max), fanotify, fanotify_first=fanotify_first)
+    backend = BesideBackend(lambda: _inotify(watches_max, patience), fanotify, fanotify_first=fanotify_first)
 
     def remedy(directories: int) -> str:
         return _more_instances() if backend.is_impossible(INOTIFY) else _more_watches(directories)
@@ -64,10 +67,10 @@ def _beside(
     return backend, remedy
 
 
-def _inotify(watches_max: int) -> InotifyBackend:
+def _inotify(watches_max: int, patience: Patience | None) -> InotifyBackend:
     from .inotify import InotifyBackend
 
-    return InotifyBackend(watches_max=watches_max)
+    return InotifyBackend(watches_max=watches_max, patience=patience)
 
 
 def _fanotify() -> FanotifyBackend:

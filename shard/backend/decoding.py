@@ -24,8 +24,9 @@ from .calls import (
 #: What names come or go by. Of directories everything is special.
 _NAMED: Final = IN_MOVED_TO | IN_DELETE | IN_MOVED_FROM
 _SPECIAL: Final = IN_ISDIR | _NAMED | IN_DELETE_SELF | IN_MOVE_SELF | IN_UNMOUNT | IN_Q_OVERFLOW | IN_IGNORED
-_HEAD: Final = struct.Struct("iI4xI").unpack_from
-_HEAD_BYTES: Final = 16
+#: Of an event that begins at a place: its watch, its mask, and the length of its name, which follows after HEAD_BYTES.
+head: Final = struct.Struct("iI4xI").unpack_from
+HEAD_BYTES: Final = 16
 
 #: Names by watch.
 Names = dict[int, set[bytes]]
@@ -48,13 +49,13 @@ def decode(chunk: bytes, names: Names, came: Names, left: Names) -> tuple[int, l
     """
     adders = {wd: some.add for wd, some in names.items()}
     specials: list[tuple[int, int, bytes]] = []
-    head = _HEAD
+    read = head
     at, end, count = 0, len(chunk), 0
     last_wd, last_name = 0, None
     try:
         while at < end:
-            wd, mask, length = head(chunk, at)
-            begin = at + _HEAD_BYTES
+            wd, mask, length = read(chunk, at)
+            begin = at + HEAD_BYTES
             at = begin + length
             count += 1
             name = chunk[begin:at]  # padded with NULs

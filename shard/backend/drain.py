@@ -8,11 +8,13 @@ import threading
 import time
 from collections.abc import Callable
 
+from .alarm import Alarm
 from .bursts import Bursts
 
 
 class Drain:
-    """Owned by the thread that makes it, which is not the one that it starts. `ring` may be called by both.
+    """Owned by the thread that makes it, which is not the one that it starts. Both may call `ring`, one at a time if it is for
+    later.
 
     Args:
         queue: the descriptor from which is read; it stays the caller's.
@@ -27,8 +29,9 @@ class Drain:
         self._read = read
         self._also = also
         self._happened = happened
+        self._alarm = Alarm()
         #: Readable when there is something to be taken.
-        self.ready = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+        self.ready = self._alarm.fd
         self._stop_r, self._stop_w = os.pipe2(os.O_CLOEXEC)
         #: Whether an error has ended the thread.
         self._failed = False
@@ -38,24 +41,22 @@ class Drain:
         """From now on `read` may be called at any time."""
         self._thread.start()
 
-    def ring(self) -> None:
-        """There is something to be taken."""
-        os.eventfd_write(self.ready, 1)
+    def ring(self, at: int = 0) -> None:
+        """There is something to be taken; not before `at` (monotonic, ns), unless somebody wants it sooner."""
+        self._alarm.ring(at)
 
     def hush(self) -> None:
         """It is about to be taken. Raises RuntimeError if the thread has ended by an error: the queue is emptied no more."""
         if self._failed:
             raise RuntimeError("the thread that empties the queue of the kernel has ended")
-        try:
-            os.eventfd_read(self.ready)
-        except BlockingIOError:
-            pass
+        self._alarm.hush()
 
     def close(self) -> None:
         """Ends the thread."""
         os.write(self._stop_w, b"x")
         self._thread.join()
-        for fd in (self.ready, self._stop_r, self._stop_w):
+        self._alarm.close()
+        for fd in (self._stop_r, self._stop_w):
             os.close(fd)
 
     def _run(self) -> None:

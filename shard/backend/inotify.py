@@ -10,7 +10,7 @@ from __future__ import annotations
 import errno
 import os
 import threading
-from collections import deque
+import time
 from typing import Final
 
 from ..compiled.choice import native
@@ -35,6 +35,7 @@ from .calls import (
 from .decoding import Names
 from .drain import Drain
 from .held import Held
+from .patience import Patience, Untaken
 from .watches import Watches
 
 #: Never IN_EXCL_UNLINK: what is written by a descriptor whose name was removed may have another name (`shard/tree/unlinked.py`).
@@ -61,13 +62,16 @@ class InotifyBackend:
     name = "inotify"
     lossy = False
 
-    def __init__(self, *, watches_max: int = 0, backlog_bytes_max: int = _BACKLOG_BYTES_MAX) -> None:
+    def __init__(
+        self, *, watches_max: int = 0, backlog_bytes_max: int = _BACKLOG_BYTES_MAX, patience: Patience | None = None
+    ) -> None:
         """Makes an inotify instance.
 
         Args:
             watches_max: watches that this instance may hold; 0 for as many as the kernel gives.
             backlog_bytes_max: undecoded bytes that are kept. What comes beyond it is dropped, and it is an overflow like the
                 kernel's own.
+            patience: until when names of files need not be taken; None: everything is to be taken at once.
 
         Raises OSError: EMFILE when `fs.inotify.max_user_instances` is reached.
         """
@@ -77,8 +81,7 @@ class InotifyBackend:
         self._backlog_bytes_max = backlog_bytes_max
         self._nodes = Watches()
         self._held = Held(self._nodes)
-        self._chunks: deque[bytes] = deque()
-        self._backlog = 0
+        self._kept = Untaken(Patience() if patience is None else patience)
         self._lost = False
         self._reading = threading.Lock()
         self._drain = Drain(self._fd, self._read)
@@ -156,34 +159,40 @@ class InotifyBackend:
                 except BlockingIOError:
                     break
                 largest = max(largest, len(chunk))
-                if self._backlog > self._backlog_bytes_max:
+                if self._kept.size > self._backlog_bytes_max:
                     self._lost = True
                     continue
-                self._backlog += len(chunk)
-                self._chunks.append(chunk)
+                self._kept.add(chunk, time.monotonic_ns())
                 if len(chunk) <= _READ_BYTES - _EVENT_BYTES_MAX:
                     break  # there was room for another event, so there was none
-        if largest:
-            self._drain.ring()
+            if largest:
+                self._ring()
         return largest
+
+    def _ring(self) -> None:
+        """Something was read, or is left."""
+        self._drain.ring(0 if self._lost else self._kept.due())
 
     def take(self) -> Hints:
         self._drain.hush()
         hints = Hints()
         names, came, left = Names(), Names(), Names()
-        while self._chunks:
-            chunk = self._chunks.popleft()
+        with self._reading:
+            some, hints.at = self._kept.oldest()
+            hints.more = some < len(self._kept)
+            hints.overflow, self._lost = self._lost, False
+        for _ in range(some):
+            with self._reading:
+                chunk = self._kept.pop()
             count, specials = _decode(chunk, names, came, left)
             hints.count += count
             for wd, mask, name in specials:
                 self._special(wd, mask, name, hints)
+        for found, into in ((names, hints.names), (came, hints.came), (left, hints.left)):
+            self._held.place(found, into)
+        if hints.more:
             with self._reading:
-                self._backlog -= len(chunk)
-        if self._lost:
-            self._lost = False
-            hints.overflow = True
-        for some, into in ((names, hints.names), (came, hints.came), (left, hints.left)):
-            self._held.place(some, into)
+                self._ring()
         return hints
 
     def _special(self, wd: int, mask: int, name: bytes, hints: Hints) -> None:

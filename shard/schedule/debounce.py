@@ -54,10 +54,12 @@ class Debounce(Generic[K]):
         self.quiet_ns = max(self._quiet_ns, longest) if wide else self._quiet_ns
 
     def add(self, now: int, hints: Mapping[K, set[bytes]]) -> None:
-        """Takes over the sets of `hints`."""
+        """Takes over the sets of `hints`. A time before that of earlier hints counts as that."""
         if not hints:
             return
         newest = self._generations[-1] if self._generations else None
+        if newest is not None:
+            now = max(now, newest.last)
         if newest is None or now - newest.begun > self.quiet_ns // _GRAINS:
             newest = _Generation(now)
             self._generations.append(newest)

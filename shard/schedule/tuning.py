@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from ..backend.patience import Patience
 from ..backend.share import WatchShare
 from ..contract.state.settings import Settings
 from ..territory.territory import SIBLINGS_MAX, Territory
@@ -24,6 +25,7 @@ class Tuning:
 
     Args:
         shards: of the service, which share what is allowed to all of them.
+        patience: of the backend: it is told the debounce time.
         verifies: whether there is a verification at all; a stand-in has none.
         clock: monotonic, ns.
     """
@@ -34,6 +36,7 @@ class Tuning:
         settings: Settings,
         *,
         shards: int,
+        patience: Patience,
         watch_share: WatchShare,
         verifies: bool,
         clock: Callable[[], int],
@@ -41,7 +44,9 @@ class Tuning:
         self._shards = shards
         self._settings = settings
         self._watch_share = watch_share
+        self._patience = patience
         self.debounce: Debounce[Node] = Debounce(*_debounced_ns(settings))
+        patience.quiet_ns = self.debounce.quiet_ns
         self.poller = Poller(territory, _poll_pace(settings), watch_share=watch_share, shards=shards, clock=clock)
         self.verifier: Verifier | None = None
         if verifies:
@@ -55,6 +60,7 @@ class Tuning:
         """Goes on with these settings. What is under way is not begun again."""
         self._settings = settings
         self.debounce.wait(*_debounced_ns(settings))
+        self._patience.quiet_ns = self.debounce.quiet_ns
         self.poller.take_over(_poll_pace(settings))
         if self.verifier is not None:
             self.verifier.take_over(self._clock(), period_ns=_period_ns(settings), share=self._verify_share(settings))

@@ -134,7 +134,7 @@ class Watcher:
         now = self._clock()
         self.hints += hints.count
         self._territory.links.translate(hints)
-        self.debounce.add(now, hints.names)
+        self.debounce.add(hints.at or now, hints.names)
         self.busiest.note(hints.names, hints.directories)
         directories = self._territory.directories
         if directories.swept.wanting:
@@ -243,7 +243,11 @@ class Watcher:
     def _take_in(self) -> None:
         """All hints that there are by now."""
         self._backend.drain()
-        self.absorb(self._backend.take())
+        more = True
+        while more:
+            hints = self._backend.take()
+            self.absorb(hints)
+            more = hints.more
 
     def _rests(self) -> bool:
         """Whether no look is waiting to be made, once all hints that there are by now were taken in."""

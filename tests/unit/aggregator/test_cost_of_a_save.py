@@ -68,9 +68,11 @@ class Service:
         body = {"v": 1, "id": self._requests, "op": op, **fields}
         self.server.handle([b"worker"], msgspec.msgpack.encode(body))
 
-    def save(self, name: bytes, version: int, *, together: bool) -> None:
-        """All that follows from a save: its frame, the batch, its ack and the next pull, which waits; these two `together`."""
-        (batch,) = self.take(Looks(b"/r", version, *seen([_entry(name, version)]), []))
+    def save(self, name: bytes, version: int, *, together: bool, renamed: bool = False) -> None:
+        """All that follows from a save: its frame, the batch, its ack and the next pull, which waits; these two `together`.
+        `renamed`: another file came in its place, as editors save."""
+        births = {name: 10 + version} if renamed else {}
+        (batch,) = self.take(Looks(b"/r", version, *seen([_entry(name, version)]), [], births))
         if together:
             self.ask("pull", group="g", wait_ms=60_000, ack=batch)
         else:
@@ -90,18 +92,19 @@ def service(tmp_path: Path) -> Iterator[Service]:
     it.index.abandon()
 
 
+@pytest.mark.parametrize("renamed", [False, True])
 @pytest.mark.parametrize(("together", "commits", "of_groups"), [(False, 2, 7), (True, 1, 5)])
 def test_a_save_is_a_few_commits_of_a_few_statements_and_pages(
-    together: bool, commits: int, of_groups: int, service: Service
+    together: bool, commits: int, of_groups: int, renamed: bool, service: Service
 ) -> None:
     """The row, the lease and its end; the last two in one, if the next pull acknowledges. A file that has rested leaves its page
     and becomes a row; the row of the group is written for a hundred leases at once."""
-    service.save(_NAMES[0], 2, together=together)  # the first lease reserves numbers
+    service.save(_NAMES[0], 2, together=together, renamed=renamed)  # the first lease reserves numbers
     for version, name in enumerate(_NAMES[1:4], 3):
         before = {database: service.pages(database) for database in service.connections}
         for connection in service.connections.values():
             connection.statements.clear()
-        service.save(name, version, together=together)
+        service.save(name, version, together=together, renamed=renamed)
         statements = {database: connection.statements for database, connection in service.connections.items()}
         assert {database: done.count("COMMIT") for database, done in statements.items()} == {"index.db": 1, "groups.db": commits}
         assert {database: len(done) for database, done in statements.items()} == {"index.db": 8, "groups.db": of_groups}

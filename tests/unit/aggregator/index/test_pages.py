@@ -616,6 +616,18 @@ def test_what_came_by_a_rename_keeps_its_birth(resting: Index) -> None:
     }  # fmt: skip
 
 
+def test_one_file_that_another_replaces_keeps_its_birth(resting: Index) -> None:
+    """As when an editor saves: whether it was in a page or in a row. A look without a rename forgets it."""
+    for version, birth in ((2, 7), (3, 8), (4, 0)):
+        hand_out(resting)
+        before = resting.tick
+        looks(resting, R, entry(b"c", version), births={b"c": birth} if birth else {})
+        kept = {row.path: (row.birth_ns, row.size) for row in resting.backlog.rows_of(b"/r/c")}
+        assert kept == {b"/r/c": (birth, version)}
+        (row,) = pending(resting.backlog, before)
+        assert (row.path, row.birth_ns) == (b"/r/c", birth)
+
+
 def test_only_content_counts_where_that_is_wanted(tmp_path: Path) -> None:
     """A change of mode of all files is taken over, and nobody is told."""
     index = Index(tmp_path / "content.db", content_only=True)

@@ -22,7 +22,7 @@ def test_inotify_that_can_not_be_had_is_told_for_each_directory(
 ) -> None:
     """So that each is polled, with the reason, and with what helps."""
 
-    def refuse(watches_max: int) -> InotifyBackend:
+    def refuse(watches_max: int, patience: object) -> InotifyBackend:
         raise OSError(number, os.strerror(number))
 
     monkeypatch.setattr(choice, "_inotify", refuse)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import select
 import socket
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -47,6 +48,24 @@ def test_what_comes_is_read_until_it_is_closed(pipe: tuple[int, int], no_leaks: 
     drain.close()
     os.write(pipe[1], b"after the end")
     assert len(said) == 2
+
+
+def test_what_can_wait_is_told_at_its_time(pipe: tuple[int, int], no_leaks: None) -> None:
+    """The last time that was said counts. What is heard before is told once more then."""
+    drain = Drain(pipe[0], lambda: 0)
+    drain.start()
+    begun = time.monotonic_ns()
+    drain.ring(begun + 10**12)
+    assert not is_ready(drain)
+    drain.ring(begun + 50_000_000)
+    drain.hush()
+    assert select.select([drain.ready], [], [], 30.0)[0]
+    assert time.monotonic_ns() >= begun + 50_000_000
+    drain.ring(begun)
+    assert is_ready(drain)
+    drain.hush()
+    assert not is_ready(drain)
+    drain.close()
 
 
 def test_something_urgent_is_told(pipe: tuple[int, int]) -> None:

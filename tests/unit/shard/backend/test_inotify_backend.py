@@ -8,6 +8,7 @@ import select
 import struct
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from watched import Watched as WatchedBy
 from shardwatch.shard.backend import calls
 from shardwatch.shard.backend.base import Hints
 from shardwatch.shard.backend.inotify import InotifyBackend
+from shardwatch.shard.backend.patience import Patience, Untaken
 
 Watched = WatchedBy[InotifyBackend]
 
@@ -81,9 +83,37 @@ def event(wd: int, mask: int, name: bytes = b"") -> bytes:
 def feed(backend: InotifyBackend, *events: bytes) -> Hints:
     """As if the kernel had said so."""
     with backend._reading:
-        backend._chunks.append(b"".join(events))
-        backend._backlog += len(backend._chunks[-1])
+        backend._kept.add(b"".join(events), 1)
     return backend.take()
+
+
+def test_names_wait_where_they_were_read_for_the_debounce_time(watched: Watched) -> None:
+    """Nobody is woken for a save before it is over; whoever wants to know sooner is told all the same. What was read at another
+    time is told by itself, and so is what could not wait."""
+    patience = Patience()
+    watched.backend._kept = Untaken(patience)
+    patience.quiet_ns = 400_000_000
+
+    def saved(name: str) -> None:
+        size = watched.backend._kept.size
+        (watched.base / name).write_text("x")
+        eventually(lambda: watched.backend._kept.size > size)
+
+    begun = time.monotonic_ns()
+    saved("a")
+    assert not select.select([watched.backend], [], [], 0)[0]
+    hints = watched.take()
+    assert (hints.names, hints.more) == ({watched.root: {b"a"}}, False)
+    assert begun < hints.at <= time.monotonic_ns()
+    saved("b")
+    assert select.select([watched.backend], [], [], 30.0)[0]
+    assert time.monotonic_ns() - begun > patience.quiet_ns // 2
+    (watched.base / "d").mkdir()
+    assert select.select([watched.backend], [], [], 30.0)[0]
+    later = [watched.take(), watched.backend.take()]
+    assert [bool(hints.at) for hints in later] == [True, False]
+    assert [hints.more for hints in later] == [True, False]
+    assert later[1].directories
 
 
 def test_the_kernels_overflow_puts_everything_in_doubt(watched: Watched) -> None:
@@ -128,13 +158,13 @@ def test_a_backlog_is_bounded(watched: Watched) -> None:
     """Rule 15: beyond it, it is an overflow like the kernel's own; nothing is lost without a word."""
     (watched.base / "a").write_text("x")
     watched.backend.drain()
-    eventually(lambda: watched.backend._backlog > 0)
+    eventually(lambda: watched.backend._kept.size > 0)
     (watched.base / "b").write_text("x")
     watched.backend.drain()
     eventually(lambda: watched.backend._lost)
     hints = watched.take()
     assert hints.overflow
-    assert watched.backend._backlog == 0
+    assert watched.backend._kept.size == 0
     (watched.base / "c").write_text("x")
     assert watched.take().names == {watched.root: {b"c"}}
 

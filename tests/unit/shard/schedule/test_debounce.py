@@ -44,6 +44,15 @@ def test_a_name_hit_again_waits() -> None:
     assert len(settle) == 0
 
 
+def test_what_is_told_late_counts_as_told_in_order() -> None:
+    """Names that waited where they were read are added with an earlier time than others before them: these are not due sooner."""
+    settle = made()
+    settle.add(100, {"d": {b"a"}})
+    settle.add(60, {"d": {b"b"}})
+    assert settle.due(100 + QUIET - 1) == {}
+    assert settle.due(100 + QUIET) == {"d": {b"a", b"b"}}
+
+
 def test_the_cap_ends_the_waiting() -> None:
     """A file that is always being written is looked at now and then all the same."""
     settle = made()

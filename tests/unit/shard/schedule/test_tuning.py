@@ -5,6 +5,7 @@ from __future__ import annotations
 from msgspec.structs import replace
 from shard_scene import MS, ShardScene
 
+from shardwatch.shard.backend.patience import Patience
 from shardwatch.shard.backend.share import WatchShare
 from shardwatch.shard.contract.state.settings import Settings
 from shardwatch.shard.schedule.tuning import Tuning
@@ -19,8 +20,9 @@ def test_other_settings_are_as_good_as_a_new_start(scene: ShardScene) -> None:
 
     def made(settings: Settings) -> Tuning:
         return Tuning(
-            scene.shard.territory, settings, shards=2, watch_share=share, verifies=True, clock=lambda: scene.engine.now
-        )
+            scene.shard.territory, settings, shards=2, patience=Patience(), watch_share=share, verifies=True,
+            clock=lambda: scene.engine.now,
+        )  # fmt: skip
 
     other = replace(
         SETTINGS, settle_ms=4, settle_ms_max=9, poll_ms=2_000, poll_ms_max=9_000, poll_cpu_percent=1.0, verify_period_s=60.0,
@@ -47,6 +49,10 @@ def test_other_settings_are_as_good_as_a_new_start(scene: ShardScene) -> None:
 def test_a_stand_in_has_no_verification(scene: ShardScene) -> None:
     """And takes over the rest."""
     share = WatchShare(lambda: None, 1)
-    tuning = Tuning(scene.shard.territory, SETTINGS, shards=1, watch_share=share, verifies=False, clock=lambda: 0)
+    patience = Patience()
+    tuning = Tuning(
+        scene.shard.territory, SETTINGS, shards=1, patience=patience, watch_share=share, verifies=False, clock=lambda: 0
+    )
+    assert patience.quiet_ns == int(48.5 * MS)
     tuning.take_over(replace(SETTINGS, settle_ms=7, verify_period_s=1.0))
-    assert tuning.verifier is None and tuning.debounce.quiet_ns == int(5.5 * MS)
+    assert tuning.verifier is None and tuning.debounce.quiet_ns == patience.quiet_ns == int(5.5 * MS)
