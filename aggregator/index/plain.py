@@ -118,6 +118,11 @@ def populate_each(tables: Tables, records: Sequence[Listing], ticks: Ticks) -> t
 _SHARE: Final = 4
 
 
+def make_a_page(rewritten: int, known: int) -> bool:
+    """Whether so many files that were rewritten together come to rest as a page. `known`: all that there are between them."""
+    return worth(rewritten) and _SHARE * rewritten >= (_SHARE - 1) * known
+
+
 def rewrite(
     tables: Tables, id_: int, path: bytes, seen: Seen, at: int, ticks: Ticks, *, content_only: bool = False
 ) -> int | None:
@@ -158,7 +163,7 @@ def rewrite(
         written.append((name, 0, *stat, lane, tick, held, at, 0))
     if newest:
         ticks.newest.note_rows([row_of(path, row) for row in newest])
-    if worth(len(written)) and _SHARE * len(written) >= (_SHARE - 1) * len(known):
+    if make_a_page(len(written), len(known)):
         tables.writer.put(id_, written, [], [], places)
         return len(written)
     updates = []

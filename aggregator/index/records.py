@@ -137,9 +137,13 @@ class Records:
         known = Rows() if new else self._tables.entries.named(id_, names)
         self._merge(id_, record, known, record.absent, False, stops, [n for n in names if n in owed])
 
+    def are_scattered(self, records: Sequence[Looks]) -> bool:
+        """Whether `scattered` may have something to do with such records."""
+        return self._scattered.are_worth_it(records)
+
     def scattered(self, records: Sequence[Looks]) -> list[Looks]:
         """Deals at once with those of the records that say nothing but how a few known files are, each in any directory. Returns
-        the others, in their order, for `looks`; all of them must be allowed to be written.
+        the others for `looks`, in an order in which they may be applied; all of them must be allowed to be written.
         """
         owed = self._debts.owed
         if owed and any(record.path in owed for record in records):

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from itertools import compress
 from typing import Any, Final
 
 from shardwatch.shard.contract.files.identity import Verdict, compare
@@ -18,8 +19,8 @@ from shardwatch.shard.contract.wire.frames import Looks
 
 from .entries import Place
 from .holders import loaded, stored
-from .page import ENTRIES_MIN, worth
-from .plain import REWRITE
+from .page import worth
+from .plain import REWRITE, make_a_page
 from .row import KNOWN, Row, Written, stat_of
 from .tables import Tables
 from .ticks import Ticks
@@ -44,19 +45,21 @@ _Stamp = tuple[int, Any, bool]
 _row_of: Final[Callable[[tuple[Any, ...]], Row]] = partial(tuple.__new__, Row)
 
 
-#: Names of a record that is still taken for a part of what changes here and there. One of more is read, and may become a page.
-_NAMES_MAX: Final = 2 * ENTRIES_MIN - 1
+#: Names of a record that may be taken for a part of what changes here and there. What more files become together is seen by
+#: reading all of them.
+_NAMES_MAX: Final = 15
+#: How many rows each of some directories has from one name to another, as far as it is of interest.
+_ROWS_MAX: Final = 2 * _NAMES_MAX
+_ROWS: Final = {
+    size: "SELECT (SELECT count(*) FROM (SELECT 1 FROM entry WHERE dir=v.column1 AND name>=v.column2 AND name<=v.column3"
+    f" LIMIT {_ROWS_MAX})) FROM (VALUES {','.join(['(?,?,?)'] * size)}) v"
+    for size in _SIZES
+}
 
 
 def suits(record: Looks) -> bool:
     """Whether a record is of the kind that is dealt with here, as far as it says itself."""
     return not (record.absent or record.births or len(record.names) > _NAMES_MAX)
-
-
-def are_scattered(records: Sequence[Looks]) -> bool:
-    """Whether most of these records are of so few files that no page is made of them: a change in random order, in which a page
-    would be left again by the next ones."""
-    return len(records) >= _SIZES[-1] and 2 * sum([worth(len(record.names)) for record in records]) < len(records)
 
 
 class _KnownFiles:
@@ -81,7 +84,7 @@ class Scattered:
         self._mostly_paged = False
 
     def rewrite(self, records: Sequence[Looks]) -> tuple[list[Looks], int]:
-        """Deals with records that `suits` holds of, which `are_scattered`, and of whose names none is owed a look. Returns what
+        """Deals with records that `suits` holds of, which `are_worth_it`, and of whose names none is owed a look. Returns what
         is left of them, in their order, and how many rows were written.
 
         What is left may be applied afterwards: records of which two are about the same file are all left.
@@ -89,11 +92,51 @@ class Scattered:
         ids = self._tables.directories.known_ids([record.path for record in records])
         if len({*ids}) < len(ids) and _are_about_the_same(ids, records):
             return list(records), 0
+        left: list[Looks] = []
+        if self._unread.is_expecting:
+            together = self._come_to_rest(records, ids)
+            if True in together:
+                left = list(compress(records, together))
+                ids = [id_ for id_, one in zip(ids, together, strict=True) if not one]
+                records = [record for record, one in zip(records, together, strict=True) if not one]
+            if not records:  # as where one directory is rewritten after the other
+                self._unread.expect_nothing()
+                return left, 0
         records, written = self._unread.rewrite(records, ids)
-        if not records:
-            return [], written
-        left, read = self._rewrite(records)
-        return left, written + read
+        if records:
+            others, read = self._rewrite(records)
+            return others + left, written + read
+        return left, written
+
+    def are_worth_it(self, records: Sequence[Looks]) -> bool:
+        """Whether most of these records are of so few files that no page is made of them, as where changes come in random order;
+        or may be left out because of their rows."""
+        if len(records) < _SIZES[-1]:
+            return False
+        return self._unread.is_expecting or 2 * sum([worth(len(record.names)) for record in records]) < len(records)
+
+    def _come_to_rest(self, records: Sequence[Looks], ids: Sequence[int | None]) -> list[bool]:
+        """Of each record, whether a page may be made of its files, which are so many of those between them."""
+        many = [
+            (id_, min(record.names), max(record.names))
+            for id_, record in zip(ids, records, strict=True)
+            if worth(len(record.names))
+        ]
+        if not many:
+            return []
+        rows = iter(self._count(many))
+        return [worth(count := len(record.names)) and make_a_page(count, next(rows)) for record in records]
+
+    def _count(self, ranges: Sequence[tuple[int | None, bytes, bytes]]) -> list[int]:
+        """How many rows are in each of these ranges of a directory's names, _ROWS_MAX at most."""
+        found: list[int] = []
+        while len(found) < len(ranges):
+            left = len(ranges) - len(found)
+            size = next((size for size in _SIZES if size <= left), _SIZES[-1])
+            some = [value for range_ in ranges[len(found) : len(found) + size] for value in range_]
+            some += [None] * (3 * size - len(some))
+            found += [count for (count,) in self._tables.db.execute(_ROWS[size], some)]
+        return found
 
     def _rewrite(self, records: Sequence[Looks]) -> tuple[list[Looks], int]:
         """The same with records of which no two are about the same file, by what is known of their files."""

@@ -47,9 +47,18 @@ class Unread:
         #: The lane of the next rows, a tick near theirs, and the groups that they note, as these are stored; None: not known.
         self._expected: tuple[int, int, Any] | None = None
 
+    @property
+    def is_expecting(self) -> bool:
+        """Whether it is known what the next rows may be like."""
+        return self._expected is not None
+
     def expect(self, lane: int, tick: int, held: int | bytes) -> None:
         """Rows were read that had this lane, ticks near this one, and these groups: others are expected to be like them."""
         self._expected = lane, tick, held
+
+    def expect_nothing(self) -> None:
+        """The next rows are read first."""
+        self._expected = None
 
     def rewrite(self, records: Sequence[Looks], ids: Sequence[int | None]) -> tuple[list[Looks], int]:
         """Deals with those files that are in rows as expected. Returns what is left: records, in their order, of the other files;
@@ -94,7 +103,7 @@ class Unread:
         if written < len(updates):
             whole = False
             if _SHARE * written < len(updates):
-                self._expected = None
+                self.expect_nothing()
             there = {found[0] for found in self._tables.db.execute(_WRITTEN, (lane, first)).fetchall()}
             updates = [update for update in updates if update[_TICK] in there]
             rows = [row for row in rows if row.tick in there]

@@ -21,7 +21,7 @@ from shardwatch.shard.contract.wire.frames import (
 )  # fmt: skip
 
 from ..index.index import Index
-from ..index.scattered import are_scattered, suits
+from ..index.scattered import suits
 from ..index.verification import Verification
 from .ownership import Ownership
 from .syncs import Syncs
@@ -90,7 +90,7 @@ class FrameRecords:
         """Applies records that `suits` holds of, as many at once as can be. Returns how many entries were applied, and how many
         records were dropped."""
         entries = dropped = 0
-        if are_scattered(looks):
+        if self._index.records.are_scattered(looks):
             ours = self._ownership.owned(frame, looks)
             dropped = len(looks) - len(ours)
             looks = self._index.records.scattered(ours)
