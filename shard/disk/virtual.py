@@ -1,7 +1,8 @@
 """Filesystems whose contents the kernel makes up while somebody reads them: /proc, /sys and the like.
 
 Nobody keeps files there. There may be no end of them, as each process has some, and hardly a change of them raises an event.
-So what a followed link leads to there is an empty directory. A root may lie there, because it was asked for.
+So what a followed link leads to there is an empty directory. A root may lie there, save on /proc and /sys
+(`supervisor/host/scouting.py`), because it was asked for.
 """
 
 from __future__ import annotations

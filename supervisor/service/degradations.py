@@ -80,7 +80,10 @@ DEGRADATIONS: Final = (
     ),
     Degradation("too_deep", "error", "directories are nested so deeply that they are left out", "nest them less deeply"),
     Degradation(
-        "not_followed", "warning", "links lead to more than is followed, or to what is not watched", "make it a root of its own"
+        "not_followed",
+        "warning",
+        "links lead to more than is followed, or to what is not watched",
+        "make it a root of its own, or remove the link",
     ),
     Degradation(
         "polled",
