@@ -96,11 +96,12 @@ class Server:
         self._status = StatusRequests(
             index, registry, engine, settings, self._holding, self._outbox, self._descriptions, counts=self._counts
         )
-        of_group = GroupRequests(index, registry, self._roster, settings)
+        self._of_group = of_group = GroupRequests(index, registry, self._roster, settings)
         self._handlers: dict[str, Handler] = {
             "hello": self._status.hello,
             "pull": self._pull,
-            **dict.fromkeys(("ack", "nack", "release", "extend", "seek", "dead", "retry", "discard", "reset"), of_group.answer),
+            "ack": self._ack,
+            **dict.fromkeys(("nack", "release", "extend", "seek", "dead", "retry", "discard", "reset"), of_group.answer),
             "groups": self._status.describe,
             "create": self._roster.create,
             "drop": self._roster.drop,
@@ -318,6 +319,13 @@ class Server:
     def _pull(self, call: Call, now: float) -> None:
         part = self._pulls_ahead if call.request.ahead and not call.request.peek else self._pulls
         part.pull(call, now)
+
+    def _ack(self, call: Call, now: float) -> None:
+        """It may hand out a batch, too: one that was pulled ahead, and begins with it."""
+        fields = self._of_group.answer(call, now)
+        begun = fields.get("begun")
+        lease = LeaseName(call.request.group, begun) if isinstance(begun, str) else None
+        self._outbox.answer(call, fields, lease)
 
     def _look(self, call: Call, now: float) -> Fields:
         return {"asked": self._engine.look(protocol.exact_paths("look", call.request.paths_b64))}

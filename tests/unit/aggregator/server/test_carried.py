@@ -73,6 +73,21 @@ def test_what_is_no_id_is_refused(bench: Bench, wrong: object) -> None:
     assert len(on_lease(bench)) == 1
 
 
+def test_what_has_begun_for_a_worker_that_is_gone_is_free_at_once(bench: Bench) -> None:
+    """As what was handed out is, if the reply that says so can't be sent. An ack that begins nothing hands out nothing."""
+    first = pulled(bench)["batch"]["id"]
+    kept = pulled(bench, ahead=True)["batch"]["id"]
+    (reply,) = bench.server.handle(*bench.body("ack", group="g", batch=first, begin=True))
+    assert reply.lease == ("g", kept)
+    bench.server.undelivered(reply.lease)
+    assert (on_lease(bench), bench.group()["backlog"]) == ([], 2)
+    again = pulled(bench)["batch"]
+    assert (short(again["events"]), again["attempt"]) == ([("created", "/r/1")], 1)
+    for fields in ({}, {"begin": True}):
+        (reply,) = bench.server.handle(*bench.body("ack", group="g", batch=again["id"], **fields))
+        assert reply.lease is None
+
+
 def test_what_was_pulled_ahead_begins_with_the_end_of_the_batch_before(bench: Bench) -> None:
     """In one request, which need not name it. A request that does not say so has the reply that it always had."""
     first = pulled(bench)["batch"]["id"]
