@@ -14,6 +14,7 @@ from harness_serve import Bench, short
 
 from shardwatch.aggregator.groups.registry import PUT_OFF_S
 from shardwatch.aggregator.protocol.messages import RefusedError
+from shardwatch.aggregator.server.call import LeaseName
 
 
 @pytest.fixture
@@ -78,7 +79,7 @@ def test_what_has_begun_for_a_worker_that_is_gone_is_free_at_once(bench: Bench) 
     first = pulled(bench)["batch"]["id"]
     kept = pulled(bench, ahead=True)["batch"]["id"]
     (reply,) = bench.server.handle(*bench.body("ack", group="g", batch=first, begin=True))
-    assert reply.lease == ("g", kept)
+    assert reply.lease == LeaseName("g", kept)
     bench.server.undelivered(reply.lease)
     assert (on_lease(bench), bench.group()["backlog"]) == ([], 2)
     again = pulled(bench)["batch"]
