@@ -19,6 +19,9 @@ from ..contract.wire import zmtp
 _RETRY_NS: Final = 10_000_000
 _RETRY_NS_MAX: Final = 200_000_000
 _READ_BYTES: Final = 1 << 16
+#: Bytes that the kernel is asked to keep of what was sent: a shard sends what it saw at the end of each of its turns, and the
+#: aggregator is to have enough of it until the next one. The kernel may allow less (net.core.wmem_max).
+_UNDERWAY_BYTES: Final = 1 << 20
 #: Reads of one turn: who sends without end delays nothing else.
 _READS_MAX: Final = 16
 _READ, _WRITE = selectors.EVENT_READ, selectors.EVENT_WRITE
@@ -73,6 +76,7 @@ class LineConnection:
         try:
             sock = self._sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
             sock.setblocking(False)
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _UNDERWAY_BYTES)
             sock.connect(self._path)
         except OSError:  # nobody listens yet, too many wait to be let in, or no descriptor is left
             self._break(now)

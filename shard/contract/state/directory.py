@@ -413,6 +413,16 @@ def write_private(path: Path, content: bytes, *, durable: bool = True) -> None:
         directory.write(path.name, content, durable=durable)
 
 
+def keep_private(path: Path, content: bytes, *, durable: bool = True) -> None:
+    """As `write_private`, unless the file has this content already: then nothing waits for the disk."""
+    try:
+        if read_private(path) == content:
+            return
+    except (OSError, UsageError):
+        pass  # there is none, or none that counts: it is written
+    write_private(path, content, durable=durable)
+
+
 def is_state_directory(fd: int) -> bool:
     """Whether the directory open at `fd` is a state directory of shardwatch, of whichever service and user."""
     try:

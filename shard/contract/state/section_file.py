@@ -7,7 +7,7 @@ from typing import TypeVar
 
 import msgspec
 
-from .directory import read_private, write_private
+from .directory import keep_private, read_private
 
 S = TypeVar("S", bound=msgspec.Struct)
 
@@ -26,6 +26,6 @@ def read_section(path: Path, kind: type[S]) -> S | None:
 def write_section(path: Path, section: msgspec.Struct | None) -> None:
     """Replaces the file in one step, mode 0600; none is left where there is no section."""
     if section is not None:
-        write_private(path, msgspec.json.format(msgspec.json.encode(section), indent=1))
+        keep_private(path, msgspec.json.format(msgspec.json.encode(section), indent=1))
     else:
         path.unlink(missing_ok=True)

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from .directory import read_private, write_private
+from .directory import keep_private, read_private
 
 
 class Sources(msgspec.Struct, frozen=True, kw_only=True):
@@ -49,6 +49,6 @@ def read_sources(path: Path) -> Sources | None:
 def write_sources(path: Path, sources: Sources | None, *, durable: bool = True) -> None:
     """Replaces the file in one step, mode 0600; none is left where nothing is known. `durable`: as of `StateDirectory.write`."""
     if sources is not None:
-        write_private(path, msgspec.json.format(msgspec.json.encode(sources), indent=1), durable=durable)
+        keep_private(path, msgspec.json.format(msgspec.json.encode(sources), indent=1), durable=durable)
     else:
         path.unlink(missing_ok=True)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import msgspec
 
-from .directory import read_private, write_private
+from .directory import keep_private, read_private
 
 
 class Trigger(msgspec.Struct, frozen=True, kw_only=True):
@@ -42,6 +42,6 @@ def read_triggers(path: Path) -> tuple[Trigger, ...]:
 def write_triggers(path: Path, triggers: Sequence[Trigger]) -> None:
     """Replaces the file in one step, mode 0600; none is left where there are no triggers."""
     if triggers:
-        write_private(path, msgspec.json.format(msgspec.json.encode(tuple(triggers)), indent=1))
+        keep_private(path, msgspec.json.format(msgspec.json.encode(tuple(triggers)), indent=1))
     else:
         path.unlink(missing_ok=True)

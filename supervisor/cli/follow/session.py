@@ -55,10 +55,11 @@ class Session:
 
     def run(self) -> None:
         """Prints until Ended, or until ServiceError says that the service ended by itself."""
+        kept = filter_text(self._prepared.settings)  # compiles patterns, while the service starts
         ready = self._attendant.wait_ready(bar=not self._options.json)
         # What is polled is said before `ready`, and the group's position taken: nothing after that line can be missed.
         first = self._first_pull()
-        self._print_ready(ready)
+        self._print_ready(ready, kept)
         self._follow(first)
 
     def _first_pull(self) -> Reply:
@@ -86,7 +87,7 @@ class Session:
                 elif hands_out(reply):  # an answer that came twice
                     self._puller.print(reply)
 
-    def _print_ready(self, ready: Reply) -> None:
+    def _print_ready(self, ready: Reply, kept: str) -> None:
         roots = self._settings.roots
         line: dict[str, Any] = {
             "type": "ready",
@@ -96,7 +97,7 @@ class Session:
             "directories": ready["directories"],
             "shards": ready["shards"],
             "backend": ready["backend"],
-            "filter": filter_text(self._prepared.settings),
+            "filter": kept,
             "ready_s": round(launched_s(), 3),
         }
         if self._options.json:

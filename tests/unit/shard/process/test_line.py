@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import select
 import socket
@@ -266,3 +267,18 @@ def test_a_ping_is_answered(line: Line, door: Door) -> None:
         await_turn_of_news(line)
         pong = zmtp.command(b"PONG", b"context")
         assert peer.recv(len(pong), socket.MSG_WAITALL) == pong
+
+
+def test_more_is_underway_than_usual(line: Line, door: Door) -> None:
+    """An aggregator that is busy finds the frames of several turns of a shard when it reads again."""
+    frame = bytes(16_000)
+    near, far = socket.socketpair()
+    with door.greet(line), near, far:
+        near.setblocking(False)
+        usual = underway = 0
+        with contextlib.suppress(BlockingIOError):
+            while near.send(frame):
+                usual += 1
+        while line.send(frame):
+            underway += 1
+    assert underway > usual > 0

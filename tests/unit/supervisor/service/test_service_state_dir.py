@@ -17,7 +17,7 @@ from shardwatch.shard.contract.process.life import Lock
 from shardwatch.shard.contract.state.layout import Layout
 from shardwatch.shard.contract.state.planfile import Anchor, Plan, write_plan
 from shardwatch.shard.contract.state.settings import Settings, read_settings, write_settings
-from shardwatch.shard.contract.state.sources import Sources
+from shardwatch.shard.contract.state.sources import Sources, read_sources
 from shardwatch.supervisor.planning.key import plan_key
 from shardwatch.supervisor.service import service
 from shardwatch.supervisor.service.state_dir import TEMPORARY_SUFFIX_BYTES, prepare
@@ -90,6 +90,24 @@ def test_a_temporary_directory_does_not_wait_for_the_disk(
     layout = prepare(place, settings, sources=Sources(), temporary=True).layout
     assert waited == []
     assert read_settings(layout.settings) == settings
+
+
+def test_a_start_with_the_same_configuration_does_not_wait_for_the_disk(
+    place: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing is written again that is there; what differs is, and what others could have written."""
+    waited: list[int] = []
+    prepare(place, settings, sources=Sources())
+    monkeypatch.setattr(os, "fsync", waited.append)
+    layout = prepare(place, settings, sources=Sources()).layout
+    assert waited == []
+    layout.sources.chmod(0o666)
+    prepare(place, settings, sources=Sources())
+    assert len(waited) == 1
+    assert stat.S_IMODE(layout.sources.stat().st_mode) == 0o600
+    prepare(place, settings, sources=Sources(ordinary=True))
+    assert len(waited) == 2
+    assert read_sources(layout.sources) == Sources(ordinary=True)
 
 
 def test_is_idempotent_and_closes_an_open_directory(place: Path, settings: Settings) -> None:
