@@ -171,13 +171,17 @@ class IgnoreFiles:
         """Whether `take_changed` returns something."""
         return bool(self._changed)
 
-    def take_changed(self) -> list[bytes]:
-        """The directories whose rules have changed since the last call, except for those below another one of them."""
+    def take_changed(self, but: Collection[bytes] = ()) -> list[bytes]:
+        """The directories whose rules have changed since they were last taken, except for those below another one of them.
+
+        Args:
+            but: directories that are not taken now.
+        """
         taken: list[bytes] = []
-        for path in sorted(self._changed, key=lambda path: path.split(b"/")):
+        for path in sorted(self._changed.difference(but), key=lambda path: path.split(b"/")):
             if not taken or not is_below(path, taken[-1]):
                 taken.append(path)
-        self._changed.clear()
+        self._changed.intersection_update(but)
         return taken
 
     def settle(self, directory: bytes) -> None:

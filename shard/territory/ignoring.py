@@ -9,10 +9,16 @@ from .territory import Steps, Territory
 
 
 def follow_ignore_files(territory: Territory) -> Steps:
-    """Scans what lies below directories whose rules have changed, until none has."""
+    """Scans what lies below directories whose rules have changed, until there are none but those for which it has done so.
+
+    Rules that change again meanwhile are left to the next time. Whoever changes them faster than such a scan takes would hold up
+    all other scans without end, and every sync.
+    """
     ignores = territory.ignores
-    while ignores is not None and ignores.has_changed:
-        for path in ignores.take_changed():
+    followed: set[bytes] = set()
+    while ignores is not None and (changed := ignores.take_changed(but=followed)):
+        followed.update(changed)
+        for path in changed:
             for place in territory.places:
                 if is_below(place.anchor.path, path):
                     yield from scan_anchor(territory, place)

@@ -97,6 +97,8 @@ def scan_below(territory: Territory, place: Place, top: Level, links: Found, *, 
                     continue
             level.alone = max(0, level.alone - 1)
             name = level.names.pop()
+            if territory.ignores is not None and not territory.ignores.directories(level.path, (name,)):
+                continue  # it was left out after the directory was listed, which has been reported
             if territory.follow and territory.links.has(level.node, name):
                 links.append((level.node, name))
                 continue

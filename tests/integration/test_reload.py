@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 from cli_process import GUARD_S, command_of, environment, run
 from msgspec.structs import replace
-from running import Consumer, settings_for, walk
+from running import Consumer, running, settings_for, walk
 from session import deliver
 from waiting import eventually
 
@@ -277,3 +277,30 @@ def test_what_can_not_be_taken_over_is_named(configured: Configured) -> None:
     it.write(settle_ms=20)
     refused = it.reload(check=False)
     assert refused.returncode == 3 and "start coordinator" in refused.stderr
+
+
+#: Waits as `reload` does, for an aggregator that it has just killed; a library's client would tell at once that it waits.
+_WAITING = """
+import os, signal, sys
+from pathlib import Path
+from shardwatch.aggregator.client import absence
+from shardwatch.shard.contract.state.layout import Layout
+from shardwatch.supervisor.cli.commands.reload import wait_until_scanned
+absence.LOG_S = 0.0
+os.kill(int(sys.argv[2]), signal.SIGKILL)
+wait_until_scanned(Layout(Path(sys.argv[1])))
+"""
+
+
+def test_nothing_is_said_while_the_aggregator_is_started_again(tmp_path: Path, state_dir: Path, no_leaks: None) -> None:
+    """A reload has it started again: that it is away for a moment is no news, and the scans are waited for all the same."""
+    root = tmp_path / "root"
+    root.mkdir()
+    with running(state_dir, settings_for(root)) as service:
+        before = service.programs()["aggregator"]["pid"]
+        done = subprocess.run(
+            [sys.executable, "-c", _WAITING, state_dir, str(before)], env=environment(), capture_output=True, text=True,
+            timeout=GUARD_S, check=True,
+        )  # fmt: skip
+        assert done.stdout + done.stderr == ""
+        assert service.programs()["aggregator"]["pid"] != before

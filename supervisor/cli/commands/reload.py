@@ -161,11 +161,21 @@ def fields_of(found: Sequence[ConfigChange], costs: Sequence[str], *, dry_run: b
 
 
 def wait_until_scanned(layout: Layout) -> None:
-    """Returns when the shards have looked at everything. What can't be read is `status`'s to tell."""
+    """Returns when the shards have looked at everything. What can't be read is `status`'s to tell. Nothing is said where the
+    aggregator is away for a moment: it may be started again for what is taken over.
+
+    Raises NotRunningError where it stays away, and Ended.
+    """
     import contextlib
 
-    from shardwatch.aggregator.client.blocking import ExtractClient
     from shardwatch.shard.contract.errors import ServiceError
 
-    with ExtractClient(layout.state_dir, timeout_s=READY_S) as client, contextlib.suppress(ServiceError):
-        client.sync(READY_S, patience_s=READY_S)
+    from ...terminal.ends import Ends
+    from ..link.connection import ServiceConnection
+
+    with (
+        Ends() as ends,
+        ServiceConnection(layout, asked_again=frozenset({"stopping"}), on_absence=None) as connection,
+        contextlib.suppress(ServiceError),
+    ):
+        connection.request(ends, "sync", wait_s=READY_S, timeout_ms=int(READY_S * 1000))

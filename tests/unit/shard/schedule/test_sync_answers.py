@@ -42,6 +42,25 @@ def test_a_sync_is_not_held_up_by_what_comes_later(make: Callable[..., ShardScen
     scene.equal()
 
 
+def test_a_sync_is_not_held_up_by_ignore_files_that_change_all_the_time(make: Callable[..., ShardScene]) -> None:
+    """What they leave out is scanned again and again, and all else has its turn: syncs, and scans that follow something else."""
+    scene = make(bounds=Bounds(slice_ns=0), ignore_files=True)
+    scene.put("1/2/3/4/5/6/7/8/f.json", "left/f.json", "more/f.json")
+    scene.equal()
+    looked = scene.shard.territory.reader.looks
+    scene.shard.watcher.scans.rescan()
+    token = scene.engine.receiver.begin_sync(1000)
+    result = None
+    for turn in range(300):
+        scene.put(".ignore", text=f"# {turn}\n" + ("left/", "more/")[turn % 2])
+        scene.engine.turn(1)
+        result = result or scene.engine.receiver.sync_result(token)
+    assert result == {"ok": True}
+    assert scene.shard.territory.reader.looks > looked, "it goes on meanwhile"
+    scene.engine.until_quiet()
+    assert [path for path in scene.paths() if path[0] in "lm"] == ["left", "left/f.json"]
+
+
 def test_a_sync_is_answered_once_in_an_epoch(scene: ShardScene) -> None:
     """However often it is asked for; a new epoch answers anew, for its predecessor's answer may be lost."""
     shard = scene.shard

@@ -13,6 +13,8 @@ from faulty_disk import FaultyDisk
 from repository import make_repository
 from shard_scene import CHECK_MS, ShardScene
 
+from shardwatch.shard.schedule.watcher import Bounds
+
 
 @pytest.fixture
 def ignoring(make: Callable[..., ShardScene], tmp_path: Path) -> ShardScene:
@@ -120,6 +122,20 @@ def test_each_directory_is_listed_once_at_the_start(
     assert rests(scene) == EVERYTHING
     directories = ("", "a", "a/x", "a/x/y", "a/x/y/d", "b", "b/c", "b/c/d")
     assert sorted(listed) == [os.fsencode(os.path.join(scene.tree, name)).rstrip(b"/") for name in directories]
+
+
+def test_what_is_left_out_before_a_scan_comes_to_it_is_not_entered(make: Callable[..., ShardScene]) -> None:
+    """It was there when the scan listed what is above it. Else files in it would be reported whose directory nobody reports any
+    more, and never be forgotten."""
+    scene = make(ignore_files=True, bounds=Bounds(slice_ns=0))
+    scene.put("1/2/3/f.json", "b/c/f.json", "b/f.json")
+    assert rests(scene) == {"1/2/3/f.json", "b/c/f.json", "b/f.json"}
+    scene.shard.watcher.scans.rescan()
+    scene.engine.turn()
+    assert scene.shard.watcher.scans, "it has begun with the root"
+    scene.put(".ignore", text="/b/")
+    assert rests(scene) == {"1/2/3/f.json"}
+    assert "b" not in scene.paths() and watches_of(scene) == 4
 
 
 def test_rules_that_could_not_be_followed_are_followed_later(ignoring: ShardScene, denied: FaultyDisk) -> None:
