@@ -169,10 +169,13 @@ def _run(arguments: list[str], early: EarlyProcess | None) -> int:
         dashes = arguments.index("--")
         arguments, behind = arguments[:dashes], arguments[dashes + 1 :]
     try:
-        options = parser.parse_args(arguments)
+        options, unknown = parser.parse_known_args(arguments)
     except SystemExit as leave:  # --help and --version
         return leave.code if isinstance(leave.code, int) else 0
     _last_arguments = options
+    if unknown:
+        asked = " ".join(filter(None, ("shardwatch", options.command)))
+        raise UsageError(cut(f"unrecognized arguments: {' '.join(unknown)}"), hint=f"see `{asked} --help`")
     options.early = early
     if options.command is None:
         raise UsageError("no command given", hint="see `shardwatch --help`; to begin: `shardwatch watch .`")

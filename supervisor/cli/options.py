@@ -65,8 +65,8 @@ def add_tree_options(parser: argparse.ArgumentParser) -> None:
                 tree.add_argument(flag(option), choices=names, help=meaning)
             case Whole() | Number() as kind:
                 meaning = f"{option.text} (default: {default_text(option)})"
-                number = int if isinstance(kind, Whole) else float
-                tree.add_argument(flag(option), type=number, metavar=metavar(option), help=meaning)
+                amount = whole if isinstance(kind, Whole) else number
+                tree.add_argument(flag(option), type=amount, metavar=metavar(option), help=meaning)
 
 
 class SectionParser(argparse.ArgumentParser):
@@ -78,6 +78,22 @@ class SectionParser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         raise UsageError(f"{self.prog}: {cut(message)}", hint=f"its options are those of `shardwatch {self._command} --help`")
+
+
+def whole(text: str) -> int:
+    """A whole number on a command line. Raises argparse.ArgumentTypeError."""
+    try:
+        return int(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{shown(text)} is no whole number") from None
+
+
+def number(text: str) -> float:
+    """A number on a command line. Raises argparse.ArgumentTypeError."""
+    try:
+        return float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{shown(text)} is no number") from None
 
 
 def suffixes(text: str) -> list[str]:

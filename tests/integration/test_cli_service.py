@@ -215,7 +215,7 @@ def test_each_project_has_a_state_of_its_own(state_dir: Path) -> None:
         (project / "src" / f"{project.name}.json").write_text("{}")
     (one / "shardwatch.toml").write_text('roots = ["src"]')
     try:
-        run("up", "--detach", cwd=one, environ=home)
+        assert "`shardwatch down` ends it" in run("up", "--detach", cwd=one, environ=home).stderr
         run("up", "--detach", "src", cwd=other, environ=home)
         for project in (one, other):
             told = run("pull", "--group", "g", "--from", "start", "--json", cwd=project, environ=home)
@@ -237,7 +237,7 @@ def test_each_project_has_a_state_of_its_own(state_dir: Path) -> None:
 def test_up_detach_that_fails_says_why_and_leaves_nothing(tree: Path, state_dir: Path) -> None:
     """A service that can't start: a non-zero exit with the reason, and no process."""
     state = state_dir / "s"
-    run("up", "--detach", "--state-dir", state, tree)
+    assert f"`shardwatch down --state-dir {state}` ends it" in run("up", "--detach", "--state-dir", state, tree).stderr
     run("down", "--state-dir", state)
     with contextlib.closing(sqlite3.connect(state / "index.db")) as db, db:
         db.execute("UPDATE state SET schema = 99")

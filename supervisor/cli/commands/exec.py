@@ -24,7 +24,16 @@ from typing import TYPE_CHECKING, Final
 from shardwatch.shard.contract.process.loading import Loading
 
 from ...terminal.streams import output_is_closed, say
-from ..options import SectionParser, add_config_option, add_state_dir_option, add_tree_options, overrides_of, watched_tree
+from ..options import (
+    SectionParser,
+    add_config_option,
+    add_state_dir_option,
+    add_tree_options,
+    number,
+    overrides_of,
+    watched_tree,
+    whole,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -54,8 +63,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     meaning = "begin with every existing file, as created (a group: if it is new); with PATH, a CMD without paths runs once"
     parser.add_argument("--initial", action="store_true", help=meaning)
     meaning = "paths of one run at most (default: 1, or 1000 where there is no {})"
-    parser.add_argument("--batch", type=int, metavar="N", help=meaning)
-    parser.add_argument("--jobs", type=int, metavar="N", default=1, help="runs side by side, never two for one path (default: 1)")
+    parser.add_argument("--batch", type=whole, metavar="N", help=meaning)
+    meaning = "runs side by side, never two for one path (default: 1)"
+    parser.add_argument("--jobs", type=whole, metavar="N", default=1, help=meaning)
     parser.add_argument(
         "--input",
         choices=("args", "nul", "json", "none"),
@@ -63,7 +73,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="how a run is told its paths: in place of {}; on standard input, each with a NUL behind it, or as JSON lines like "
         "those of `watch --json`; or not at all (default: args)",
     )
-    parser.add_argument("--timeout", type=float, metavar="S", help="end a run after S seconds; that is a failure")
+    parser.add_argument("--timeout", type=number, metavar="S", help="end a run after S seconds; that is a failure")
     parser.add_argument(
         "--on",
         metavar="KINDS",

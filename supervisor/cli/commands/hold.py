@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 
 from ...host.process import ended_fd
 from ...terminal.streams import say
-from ..options import add_config_option, add_state_dir_option
+from ..options import add_config_option, add_state_dir_option, number
 
 if TYPE_CHECKING:
     from shardwatch.aggregator.client.blocking import ExtractClient
@@ -36,11 +36,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     meaning = f"name of the hold, as `status` shows it (default: COMMAND:PID; with --for {NAME})"
     parser.add_argument("--name", metavar="N", help=meaning)
     parser.add_argument(
-        "--for", dest="seconds", type=float, metavar="S", help="hold for S seconds (hold_ms_max at most), and return at once"
+        "--for", dest="seconds", type=number, metavar="S", help="hold for S seconds (hold_ms_max at most), and return at once"
     )
     parser.add_argument(
         "--timeout",
-        type=float,
+        type=number,
         metavar="S",
         help="end the hold after S seconds even if COMMAND still runs (default and maximum: the service's hold_ms_max)",
     )

@@ -17,7 +17,7 @@ from typing import Final
 
 from shardwatch.shard.contract.process.log_entry import ALL, LEVELS
 
-from ..options import add_config_option, add_state_dir_option
+from ..options import add_config_option, add_state_dir_option, whole
 
 LINES: Final = 50
 CONFIGURED: Final = "configured"
@@ -28,7 +28,8 @@ _LOOK_S: Final = 0.5
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("programs", nargs="*", metavar="PROGRAM", help="only the logs of these programs (default: all)")
-    parser.add_argument("-n", "--lines", type=int, default=LINES, metavar="N", help=f"print the last N lines (default: {LINES})")
+    meaning = f"print the last N lines (default: {LINES})"
+    parser.add_argument("-n", "--lines", type=whole, default=LINES, metavar="N", help=meaning)
     parser.add_argument("-f", "--follow", action="store_true", help="go on with later lines, until Ctrl-C")
     meaning = "change the least level that is logged while the service runs: debug, info, warning, error, or configured"
     parser.add_argument("--level", choices=[*LEVELS, CONFIGURED], metavar="LEVEL", help=meaning)

@@ -10,7 +10,7 @@ import argparse
 from typing import TYPE_CHECKING
 
 from ...terminal.streams import output_is_closed, say
-from ..options import add_config_option, add_json_option, add_state_dir_option
+from ..options import add_config_option, add_json_option, add_state_dir_option, number, whole
 
 if TYPE_CHECKING:
     from shardwatch.shard.contract.state.layout import Layout
@@ -33,11 +33,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--max",
-        type=int,
+        type=whole,
         metavar="N",
         help="print at most N events; with --follow: at most N per batch (default: all that is pending, in batches of 1000)",
     )
-    parser.add_argument("--wait", type=float, metavar="S", help=f"seconds to wait if nothing is pending (default: {WAIT_S:g})")
+    parser.add_argument("--wait", type=number, metavar="S", help=f"seconds to wait if nothing is pending (default: {WAIT_S:g})")
     parser.add_argument("--follow", action="store_true", help="continue without end, also across restarts of the service")
     parser.add_argument("--no-ack", action="store_true", help="show one batch without acknowledging it (not with --follow)")
     add_json_option(parser, "one JSON object per line (docs/formats.md)")

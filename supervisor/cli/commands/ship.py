@@ -24,7 +24,7 @@ from shardwatch.bridge.protocol.layouts import KEEP_S, StreamLayout
 from shardwatch.bridge.protocol.names import PREFIX, STREAM
 
 from ...host.log_line import log_line
-from ..options import SectionParser, add_config_option, add_state_dir_option
+from ..options import SectionParser, add_config_option, add_state_dir_option, whole
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -49,16 +49,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--prefix", default=PREFIX, metavar="P", help=f"what all subjects begin with (default: {PREFIX})")
     parser.add_argument("--source", metavar="NAME", help="what these files are called in the stream (default: the host's name)")
     meaning = f"parts in which consumers can share the source's paths; another number ships all again (default: {PARTITIONS})"
-    parser.add_argument("--partitions", type=int, default=PARTITIONS, metavar="N", help=meaning)
+    parser.add_argument("--partitions", type=whole, default=PARTITIONS, metavar="N", help=meaning)
     layouts = [str(layout) for layout in StreamLayout]
     meaning = f"a message for each path, or a log of batches (default: {StreamLayout.PATHS})"
     parser.add_argument("--layout", choices=layouts, default=str(StreamLayout.PATHS), help=meaning)
     meaning = f"seconds for which a deletion, or a message of a log that is made, stays in the stream (default: {KEEP_S})"
-    parser.add_argument("--keep-s", type=int, metavar="S", help=meaning)
+    parser.add_argument("--keep-s", type=whole, metavar="S", help=meaning)
     meaning = "bytes that the log of a stream that is made has at most (default: no limit)"
-    parser.add_argument("--keep-bytes", type=int, metavar="N", help=meaning)
+    parser.add_argument("--keep-bytes", type=whole, metavar="N", help=meaning)
     meaning = "servers that keep the stream (default: as it is, and 1 for a new one)"
-    parser.add_argument("--replicas", type=int, metavar="N", help=meaning)
+    parser.add_argument("--replicas", type=whole, metavar="N", help=meaning)
     parser.add_argument("--create", action="store_true", help="make the stream if there is none")
     parser.add_argument(
         "--take-over", action="store_true", help="ship the source although another service did, whose state directory is lost"

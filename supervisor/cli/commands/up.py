@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import shlex
 import signal
 import sys
 import time
@@ -77,7 +78,7 @@ def run(options: argparse.Namespace) -> int:
         if prepared.claim is not None:
             os.set_inheritable(prepared.claim.fd, True)
         os.execv(argv[0], argv)
-    _detach(prepared)
+    _detach(prepared, _how_to_end(options, prepared))
     return 0
 
 
@@ -133,8 +134,20 @@ def _unservable(section: WebSection) -> list[str]:
     return unservable(section)
 
 
-def _detach(prepared: Prepared) -> None:
-    """Returns when the service is ready. Whatever ends the waiting ends the service too."""
+def _how_to_end(options: argparse.Namespace, prepared: Prepared) -> str:
+    """The command that ends the service, from the same place and with the same environment."""
+    if options.state_dir is not None:
+        return f"shardwatch down --state-dir {shlex.quote(str(prepared.layout.state_dir))}"
+    if options.config_file is not None:
+        return f"shardwatch down -c {shlex.quote(str(options.config_file))}"
+    return "shardwatch down"
+
+
+def _detach(prepared: Prepared, how_to_end: str) -> None:
+    """Returns when the service is ready. Whatever ends the waiting ends the service too.
+
+    `how_to_end`: the command that ends the service.
+    """
     from ...service.checkup import examine_when_started
     from ...service.child import ChildService
     from ...terminal.render import Scanning, banner_line
@@ -157,7 +170,7 @@ def _detach(prepared: Prepared) -> None:
         _say(f"{'error' if finding.level == 'error' else 'warning'}: {finding}")
     _say(f"ready: {banner_line(ready, time.monotonic() - began)}")
     _say(f"filter: {filter_text(prepared.settings)}")
-    _say(f"the service runs in {prepared.layout.state_dir}; `shardwatch down` ends it")
+    _say(f"the service runs in {prepared.layout.state_dir}; `{how_to_end}` ends it")
 
 
 def _interrupt(signum: int, frame: FrameType | None) -> None:

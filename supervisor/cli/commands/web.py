@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Final
 from shardwatch.shard.contract.limits import BEAT_S, next_beat
 
 from ...host.log_line import log_line
-from ..options import SectionParser, add_config_option, add_state_dir_option
+from ..options import SectionParser, add_config_option, add_state_dir_option, whole
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -41,7 +41,7 @@ TOKEN_CHARS_MAX: Final = 1_000
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     place = parser.add_mutually_exclusive_group()
-    place.add_argument("--port", type=int, metavar="N", help="listen on TCP port N of 127.0.0.1; 0: any free port")
+    place.add_argument("--port", type=whole, metavar="N", help="listen on TCP port N of 127.0.0.1; 0: any free port")
     place.add_argument("--socket", metavar="PATH", help="listen on this Unix socket (default: run/web.sock of the service)")
     parser.add_argument("--host", metavar="ADDRESS", help="with --port: listen on this address, for other machines")
     parser.add_argument("--token-file", metavar="FILE", help="a file with the token that each request must bring")

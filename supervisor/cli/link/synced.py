@@ -7,6 +7,7 @@ import time
 from collections.abc import Sequence
 from typing import Any, Final
 
+from ..options import number
 from .asking import asking
 
 #: Default of --timeout, seconds.
@@ -15,7 +16,7 @@ TIMEOUT_S: Final = 60.0
 
 def add_timeout_option(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--timeout", type=float, default=TIMEOUT_S, metavar="S", help=f"give up after S seconds (default: {TIMEOUT_S:g})"
+        "--timeout", type=number, default=TIMEOUT_S, metavar="S", help=f"give up after S seconds (default: {TIMEOUT_S:g})"
     )
 
 

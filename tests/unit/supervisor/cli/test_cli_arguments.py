@@ -142,6 +142,22 @@ def test_every_error_becomes_one_line_and_its_code(
     assert "Traceback" not in err
 
 
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["watch", "--settle-ms", "abc"], "argument --settle-ms: 'abc' is no whole number (see `shardwatch watch --help`)"),
+        (["watch", "--settle-ms", "1.5"], "argument --settle-ms: '1.5' is no whole number (see `shardwatch watch --help`)"),
+        (["sync", "--timeout", "1s"], "argument --timeout: '1s' is no number (see `shardwatch sync --help`)"),
+        (["release", "a", "b"], "unrecognized arguments: a b (see `shardwatch release --help`)"),
+        (["--odd"], "unrecognized arguments: --odd (see `shardwatch --help`)"),
+    ],
+)
+def test_what_can_not_be_read_is_said_in_words(arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """And with the help of the command that it was given to."""
+    assert run(*arguments) == 2
+    assert capsys.readouterr().err == f"shardwatch: error: {said}\n"
+
+
 def test_defects_show_their_traceback_when_asked(monkeypatch: pytest.MonkeyPatch) -> None:
     """SHARDWATCH_DEBUG lets a defect through as it is."""
     monkeypatch.setenv("SHARDWATCH_DEBUG", "1")
